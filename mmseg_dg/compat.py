@@ -1,0 +1,320 @@
+"""The only file that knows library versions and works around them.
+
+It lets mmseg 1.2.2 and mmengine 0.10.7 run on today's stack. Nothing here changes what a computation returns: each
+function refuses a stack that cannot work, makes an import or a look-up succeed that would otherwise fail, or settles
+what a checkpoint file may contain.
+"""
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import pickle
+import re
+import sys
+import types
+import warnings
+from typing import Callable, NamedTuple, Optional
+
+MMCV_INSTALL = ('pip uninstall -y mmcv-lite && pip install "setuptools<82" wheel ninja psutil '
+                '&& pip install --no-build-isolation "mmcv==2.1.0"')
+
+
+class Supported(NamedTuple):
+    """What is known to work of one library: ``minimum <= version < below``; up to ``tested`` it was tried.
+
+    ``names`` are the distributions that can provide ``module``, the one to install first.
+    """
+
+    names: tuple
+    module: str
+    minimum: str
+    below: Optional[str] = None
+    tested: Optional[str] = None
+    why: str = ''
+
+    @property
+    def requirement(self) -> str:
+        """As pip takes it, quoted for a shell."""
+        upper = f',<{self.below}' if self.below else ''
+        return f'"{self.names[0]}>={self.minimum}{upper}"'
+
+
+# ``tested``: the newest release with which a training, a test, a resume and two processes were run
+SUPPORTED = (
+    Supported(('torch',), 'torch', '2.6', tested='2.15', why='choose the CPU or CUDA build at https://pytorch.org'),
+    Supported(('setuptools',), 'pkg_resources', '65', '82', why='mmengine needs pkg_resources, gone in setuptools 82'),
+    Supported(('mmengine',), 'mmengine', '0.10.7', '1.0', '0.10.7'),
+    Supported(('mmcv-lite', 'mmcv'), 'mmcv', '2.1.0', '2.2', '2.1.0', why='mmsegmentation 1.2.2 refuses mmcv 2.2'),
+    Supported(('mmsegmentation',), 'mmseg', '1.2.2', '1.3', '1.2.2'),
+    Supported(('numpy',), 'numpy', '1.26', tested='2.5'),
+    Supported(('opencv-python', 'opencv-python-headless', 'opencv-contrib-python', 'opencv-contrib-python-headless'),
+              'cv2', '4.5', tested='5.0'),
+    Supported(('ftfy',), 'ftfy', '6.0', why='mmsegmentation imports it and does not declare it'),
+    Supported(('regex',), 'regex', '2020.1', why='mmsegmentation imports it and does not declare it'),
+)
+PYTHON_MINIMUM, PYTHON_TESTED = '3.9', '3.13'
+
+
+def _release(version: str) -> tuple:
+    """``'2.13.0+cpu'`` -> ``(2, 13, 0)``; what follows the numbers (rc, local label) does not matter here."""
+    match = re.match(r'\s*v?(\d+(?:\.\d+)*)', version or '')
+    return tuple(int(part) for part in match.group(1).split('.')) if match else ()
+
+
+def _older(version: str, bound: str) -> bool:
+    a, b = _release(version), _release(bound)
+    size = max(len(a), len(b))
+    return a + (0,) * (size - len(a)) < b + (0,) * (size - len(b))
+
+
+def _newer_than_tested(version: str, tested: Optional[str]) -> bool:
+    """Compared to as many numbers as ``tested`` gives: 2.13.1 is no newer than 2.13."""
+    return tested is not None and _release(version)[:len(_release(tested))] > _release(tested)
+
+
+def installed_version(part: Supported, name: str) -> Optional[str]:
+    """Version of an installed distribution, from its metadata, without importing it; None when it is not there.
+
+    A module that lies there without metadata (an operating system's package, a source folder) counts as the minimum.
+    """
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    if name == part.names[-1] and importlib.util.find_spec(part.module) is not None:
+        return part.minimum
+    return None
+
+
+def _judge(part: Supported, found: dict) -> tuple:
+    """``(problem or None, distributions out of range)`` for the versions ``found`` of one library."""
+    bad = [name for name, version in found.items()
+           if _older(version, part.minimum) or (part.below and not _older(version, part.below))]
+    if found and not bad:
+        return None, bad
+    what = ' and '.join(f'{name} {found[name]} is installed' for name in bad) or f'{part.names[0]} is not installed'
+    why = f' ({part.why})' if part.why else ''
+    return f'{what}; needed: {part.requirement}{why}', bad
+
+
+def check_versions(lookup: Callable[[Supported, str], Optional[str]] = installed_version,
+                   python: Optional[str] = None) -> None:
+    """Refuse a stack on which mmseg cannot be imported, before it is imported; warn about an untried one.
+
+    Args:
+        lookup: ``(part, distribution) -> version or None``.
+        python: Version of Python; by default the running one.
+
+    Raises:
+        ImportError: Something is missing, too old or too new. The message names each and gives one pip command.
+    """
+    python = python or '.'.join(str(n) for n in sys.version_info[:3])
+    problems, remove, install, untried = [], [], [], []
+    if _older(python, PYTHON_MINIMUM):
+        problems.append(f'Python {python} is too old; needed: {PYTHON_MINIMUM} or newer, in a new environment')
+    if _newer_than_tested(python, PYTHON_TESTED):
+        untried.append(f'Python {python} (tested up to {PYTHON_TESTED})')
+    for part in SUPPORTED:
+        found = {name: version for name in part.names if (version := lookup(part, name)) is not None}
+        problem, bad = _judge(part, found)
+        if problem:
+            problems.append(problem)
+            remove += [name for name in bad if name != part.names[0]]
+            install.append(part.requirement)
+        untried += [f'{name} {version} (tested up to {part.tested})' for name, version in found.items()
+                    if name not in bad and _newer_than_tested(version, part.tested)]
+    if problems:
+        steps = [f'pip uninstall -y {" ".join(remove)}'] if remove else []
+        steps += [f'pip install {" ".join(install)}'] if install else []
+        repair = f'To repair it:\n    {" && ".join(steps)}' if steps else ''
+        raise ImportError('mmseg_dg cannot work with what is installed:\n'
+                          + ''.join(f'  - {problem}\n' for problem in problems) + repair)
+    if untried:
+        warnings.warn(f'newer than what mmseg_dg was tested with: {", ".join(untried)}. If something breaks, try the '
+                      'versions of requirements/pinned.txt', stacklevel=2)
+
+
+def check_opencv() -> None:
+    """``import cv2``, and say what to do where the system libraries of the full OpenCV wheel are missing.
+
+    Raises:
+        ImportError: ``cv2`` needs a shared library that is not there (a bare container has no libGL, libxcb, glib).
+    """
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        if '.so' not in str(error):
+            raise
+        raise ImportError(
+            f'OpenCV cannot be loaded: {error}. Either install the system libraries (Debian, Ubuntu: apt-get install '
+            'libgl1 libglib2.0-0 libxcb1) or the wheel that needs none:\n    pip uninstall -y opencv-python && '
+            'pip install opencv-python-headless') from error
+
+
+class MissingCompiledOp:
+    """Callable put where a compiled mmcv op would be; raises when called."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = self.__qualname__ = name
+
+    def __call__(self, *args, **kwargs):
+        raise NotImplementedError(
+            f'the compiled mmcv op "{self.__name__}" is not there: the extension "mmcv._ext" is missing, as in every '
+            f'"mmcv-lite". Install the full package (built from source in a few minutes):\n    {MMCV_INSTALL}')
+
+    def __repr__(self) -> str:
+        return f'<missing mmcv op {self.__name__}>'
+
+
+class _StubExt(types.ModuleType):
+    """Stand-in for ``mmcv._ext`` whose every op raises on call."""
+
+    is_stub = True
+
+    def __getattr__(self, name: str):
+        # dunder look-ups (``__path__``, ``__file__`` ...) must fail as they do on any module, or ``inspect`` and the
+        # import system go astray
+        if name.startswith('__') and name.endswith('__'):
+            raise AttributeError(name)
+        if name in ('get_compiler_version', 'get_compiling_cuda_version'):
+            return lambda: 'n/a'  # what ``mmcv.utils.collect_env`` reports when ops are absent
+        return MissingCompiledOp(name)
+
+
+def ensure_mmcv_ops() -> bool:
+    """Make ``import mmcv.ops`` work on ``mmcv-lite``.
+
+    Returns:
+        True when the compiled ops are really there; then nothing is stubbed.
+    """
+    name = 'mmcv._ext'
+    module = sys.modules.get(name)
+    if module is not None:
+        return not getattr(module, 'is_stub', False)
+    if importlib.util.find_spec(name) is not None:
+        return True  # built ops exist; if they are broken (ABI), let their own error show
+    stub = _StubExt(name, MissingCompiledOp.__doc__)
+    # A spec with no loader: ``mmengine.utils.dl_utils.mmcv_full_available`` asks ``pkgutil.find_loader`` and must go
+    # on answering False. (With ``__spec__ = None`` it would raise ImportError instead.)
+    stub.__spec__ = importlib.machinery.ModuleSpec(name, loader=None)
+    sys.modules[name] = stub
+    return False
+
+
+def pick_history_statistic(owner, name: str):
+    """What ``builtins.getattr`` may do inside a checkpoint: no more than this.
+
+    ``mmengine.logging.HistoryBuffer`` pickles its table of statistics as ``getattr(HistoryBuffer, 'mean')`` and so on.
+    Allowing ``getattr`` itself would let a file reach any attribute of any allowed object.
+
+    Raises:
+        pickle.UnpicklingError: Anything else is asked for.
+    """
+    from mmengine.logging import HistoryBuffer
+    if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
+        return getattr(HistoryBuffer, name)
+    raise pickle.UnpicklingError(f'refused: a checkpoint asks for attribute {name!r} of {owner!r}')
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Let ``torch.load(weights_only=True)`` read what mmengine saves.
+
+    Since torch 2.6 that is the default, and mmengine 0.10.7 does not pass ``weights_only``. Only data types are
+    admitted, so a hostile file still cannot run code.
+    """
+    import numpy as np
+    import torch
+    from mmengine.config import ConfigDict
+    from mmengine.logging import HistoryBuffer
+
+    # the two functions numpy pickles with, found without naming the module that moved between numpy 1 and 2
+    scalar = np.float64(0).__reduce__()[0]
+    reconstruct = np.zeros(0).__reduce__()[0]
+    numeric = [type(np.dtype(t)) for t in ('?', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2', 'f4', 'f8')]
+    allowed = [HistoryBuffer, ConfigDict, (pick_history_statistic, 'builtins.getattr'), np.ndarray, np.dtype, *numeric]
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):  # files written under numpy 1 and numpy 2
+        allowed += [(scalar, f'{module}.scalar'), (reconstruct, f'{module}._reconstruct')]
+    torch.serialization.add_safe_globals(allowed)
+
+
+def load_http_weights_only() -> None:
+    """Read checkpoints fetched over http(s) with ``weights_only=True``.
+
+    ``torch.hub.load_state_dict_from_url``, which mmengine calls for them, still defaults to full unpickling, unlike
+    ``torch.load``. The configs here contain no URL; a user's may.
+    """
+    import torch
+    from mmengine.dist import barrier, get_dist_info
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    def load_from_http(filename, map_location=None, model_dir=None):
+        rank, _ = get_dist_info()
+        checkpoint = None
+        for first in (True, False):  # rank 0 downloads, then the others read
+            if (rank == 0) is first:
+                checkpoint = torch.hub.load_state_dict_from_url(
+                    filename, model_dir=model_dir, map_location=map_location, progress=sys.stderr.isatty(),
+                    weights_only=True)
+            if first:
+                barrier()
+        return checkpoint
+
+    CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), loader=load_from_http, force=True)
+
+
+def restore_find_loader() -> None:
+    """``mmengine`` calls ``pkgutil.find_loader``, gone in Python 3.14."""
+    import pkgutil
+    if hasattr(pkgutil, 'find_loader'):
+        return
+
+    def find_loader(fullname):
+        spec = importlib.util.find_spec(fullname)
+        return spec.loader if spec is not None else None
+
+    pkgutil.find_loader = find_loader
+
+
+def ensure_torchvision() -> None:
+    """Make ``import mmpretrain.models`` work; call it before that import.
+
+    mmpretrain imports torchvision and does not declare it. A CUDA torchvision wheel beside a CPU torch cannot load its
+    C++ ops and then fails to *describe* two of them; naming these first is enough.
+
+    Raises:
+        ImportError: torchvision is not installed; the message has the pip command.
+    """
+    import torch
+    if importlib.util.find_spec('torchvision') is None:
+        raise ImportError('mmpretrain needs torchvision, of the release that matches torch '
+                          f'{torch.__version__}:\n    pip install torchvision\n'
+                          'or, beside a CPU-only torch: pip install --no-deps torchvision==<matching release>')
+    try:
+        import torchvision  # noqa: F401
+        return
+    except RuntimeError as error:
+        if 'torchvision::' not in str(error):
+            raise
+    for name in [m for m in sys.modules if m.split('.')[0] == 'torchvision']:
+        del sys.modules[name]
+    global _TORCHVISION_OPS  # the definitions live as long as this object
+    _TORCHVISION_OPS = torch.library.Library('torchvision', 'FRAGMENT')
+    for op in ('nms', 'qnms'):
+        _TORCHVISION_OPS.define(f'{op}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    import torchvision  # noqa: F401
+
+
+def register_mim_scope() -> None:
+    """Let configs elsewhere write ``_base_ = 'mmseg_dg::path/to/config.py'``."""
+    from mmengine.config.utils import MODULE2PACKAGE
+    MODULE2PACKAGE.setdefault('mmseg_dg', 'mmseg_dg')
+
+
+def setup() -> None:
+    """Everything above, in order; called once by ``import mmseg_dg``."""
+    check_versions()
+    check_opencv()
+    restore_find_loader()
+    ensure_mmcv_ops()
+    allow_mmengine_checkpoints()
+    load_http_weights_only()
+    register_mim_scope()
