@@ -1,0 +1,211 @@
+"""Colour jitter with recorded parameters, and the step between normalised and [0, 1] images.
+
+The jitter follows kornia 0.5.8, which the official DAFormer/HRDA training uses; later kornia releases changed both the
+formulas and the order of the draws, hence an implementation of our own (checked against HRDA c370b5b behaviour as
+described in the spec).
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, Union
+
+import torch
+from torch import Tensor
+
+ChannelValues = Union[Sequence[float], Tensor]
+HSV_EPS = 1e-6  # keeps the saturation of black pixels finite; part of the numbers to be reproduced
+
+
+class JitterParams(NamedTuple):
+    """Drawn parameters of one colour jitter.
+
+    Attributes:
+        brightness (float): ``brightness - 1`` is added to the image.
+        contrast (float): factor on the image.
+        hue (float): shift in turns; 0.5 is the opposite colour.
+        saturation (float): factor on the saturation of HSV.
+        order (tuple[int, int, int, int]): permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue; the first
+            entry is applied first.
+    """
+    brightness: float
+    contrast: float
+    hue: float
+    saturation: float
+    order: tuple[int, int, int, int]
+
+
+def draw_jitter_params(generator: torch.Generator, strength: float = 0.2) -> JitterParams:
+    """Draw the parameters of one image: factors from U(1 - s, 1 + s), hue from U(-s, s), and a random order.
+
+    Args:
+        generator (torch.Generator): a CPU generator seeded with k repeats the official draws after
+            ``torch.manual_seed(k)``: four float32 uniforms (brightness, contrast, hue, saturation), then a
+            permutation of four.
+        strength (float): s, in [0, 0.5] (a hue shift beyond half a turn has no meaning).
+
+    Returns:
+        JitterParams: plain Python numbers.
+
+    Raises:
+        ValueError: ``strength`` out of range.
+    """
+    if not 0 <= strength <= 0.5:
+        raise ValueError(f'strength must lie in [0, 0.5], got {strength}')
+
+    def uniform(center: float) -> float:
+        # In float32 throughout: the same bits as the recorded draws.
+        low, high = torch.tensor([center - strength, center + strength], dtype=torch.float32)
+        unit = torch.rand(1, generator=generator, device=generator.device).cpu()
+        return (low + unit * (high - low)).item()
+
+    brightness, contrast, hue, saturation = uniform(1.), uniform(1.), uniform(0.), uniform(1.)
+    order = torch.randperm(4, generator=generator, device=generator.device).tolist()
+    return JitterParams(brightness, contrast, hue, saturation, tuple(order))
+
+
+def color_jitter(image: Tensor, params: JitterParams) -> Tensor:
+    """Apply brightness, contrast, saturation and hue in the drawn order.
+
+    Brightness adds ``b - 1`` and contrast multiplies by ``c``, both then clamp to [0, 1]; saturation multiplies S of
+    HSV and clamps it; hue adds ``2 pi h`` to H. Values outside [0, 1] (resampling overshoots, for instance) are cut
+    by the clamping steps only. Half precision is computed in float32 and cast back.
+
+    Args:
+        image (Tensor): floating point (3, H, W) or (..., 3, H, W), RGB in [0, 1].
+        params (JitterParams): what to apply, the same for all images of a batch.
+
+    Returns:
+        Tensor: same shape and dtype; the input is not modified.
+
+    Raises:
+        ValueError: wrong shape or dtype, or ``params.order`` is not a permutation of 0..3.
+    """
+    _check_image(image)
+    if sorted(params.order) != [0, 1, 2, 3]:
+        raise ValueError(f'order must be a permutation of (0, 1, 2, 3), got {params.order}')
+    out = image if image.dtype in (torch.float32, torch.float64) else image.float()
+    steps = ((_shift_brightness, params.brightness), (_scale_contrast, params.contrast),
+             (_scale_saturation, params.saturation), (_shift_hue, params.hue))
+    for index in params.order:
+        function, amount = steps[index]
+        out = function(out, amount)
+    return out.to(image.dtype)
+
+
+def _shift_brightness(image: Tensor, factor: float) -> Tensor:
+    return (image + (factor - 1)).clamp(0, 1)
+
+
+def _scale_contrast(image: Tensor, factor: float) -> Tensor:
+    return (image * factor).clamp(0, 1)
+
+
+def _scale_saturation(image: Tensor, factor: float) -> Tensor:
+    hue, saturation, value = rgb_to_hsv(image).unbind(-3)
+    return hsv_to_rgb(torch.stack((hue, (saturation * factor).clamp(0, 1), value), -3))
+
+
+def _shift_hue(image: Tensor, turns: float) -> Tensor:
+    hue, saturation, value = rgb_to_hsv(image).unbind(-3)
+    hue = torch.fmod(hue + 2 * math.pi * turns, 2 * math.pi)
+    return hsv_to_rgb(torch.stack((hue, saturation, value), -3))
+
+
+def rgb_to_hsv(image: Tensor) -> Tensor:
+    """Convert RGB to HSV.
+
+    Args:
+        image (Tensor): floating point (..., 3, H, W), RGB in [0, 1].
+
+    Returns:
+        Tensor: same shape; H in radians [0, 2 pi), S = (max - min) / (max + 1e-6), V = max. Grey pixels have H = 0.
+
+    Raises:
+        ValueError: wrong shape or dtype.
+    """
+    _check_image(image)
+    red, green, blue = image.unbind(-3)
+    value = image.amax(-3)
+    chroma = value - image.amin(-3)
+    saturation = chroma / (value + HSV_EPS)
+    chroma = chroma.masked_fill(chroma == 0, 1)
+    # The first channel that reaches the maximum decides; for grey pixels this gives hue 0.
+    sextant = torch.where(
+        red == value, (green - blue) / chroma,
+        torch.where(green == value, 2 + (blue - red) / chroma, 4 + (red - green) / chroma))
+    hue = 2 * math.pi * torch.remainder(sextant / 6, 1)
+    return torch.stack((hue, saturation, value), -3)
+
+
+def hsv_to_rgb(image: Tensor) -> Tensor:
+    """Convert HSV to RGB.
+
+    Args:
+        image (Tensor): floating point (..., 3, H, W): H in radians (any value, taken modulo 2 pi), S and V in [0, 1].
+
+    Returns:
+        Tensor: same shape, RGB in [0, 1].
+
+    Raises:
+        ValueError: wrong shape or dtype.
+    """
+    _check_image(image)
+    hue, saturation, value = image.unbind(-3)
+    sextant = hue * (3 / math.pi)
+    chroma = value * saturation
+    channels = []
+    for offset in (5, 3, 1):  # red, green, blue: one trapezoid, shifted by two sextants
+        distance = torch.remainder(sextant + offset, 6)
+        channels.append(value - chroma * torch.minimum(distance, 4 - distance).clamp(0, 1))
+    return torch.stack(channels, -3)
+
+
+def denormalize(image: Tensor, mean: ChannelValues, std: ChannelValues) -> Tensor:
+    """Turn a normalised image into one in [0, 1]: ``(image * std + mean) / 255``, without clamping.
+
+    Args:
+        image (Tensor): floating point (..., 3, H, W).
+        mean (Sequence[float] | Tensor): 3 values in units of 0..255, in the channel order of the image.
+        std (Sequence[float] | Tensor): 3 values in units of 0..255.
+
+    Returns:
+        Tensor: same shape and dtype.
+
+    Raises:
+        ValueError: wrong shape or dtype, or mean or std are not 3 values.
+    """
+    _check_image(image)
+    return (image * _per_channel(std, 'std', image) + _per_channel(mean, 'mean', image)) / 255
+
+
+def normalize(image: Tensor, mean: ChannelValues, std: ChannelValues) -> Tensor:
+    """Inverse of :func:`denormalize`: ``(image * 255 - mean) / std``.
+
+    Args:
+        image (Tensor): floating point (..., 3, H, W) in [0, 1].
+        mean (Sequence[float] | Tensor): 3 values in units of 0..255, in the channel order of the image.
+        std (Sequence[float] | Tensor): 3 values in units of 0..255, none of them 0.
+
+    Returns:
+        Tensor: same shape and dtype.
+
+    Raises:
+        ValueError: wrong shape or dtype, or mean or std are not 3 values.
+    """
+    _check_image(image)
+    return (image * 255 - _per_channel(mean, 'mean', image)) / _per_channel(std, 'std', image)
+
+
+def _check_image(image: Tensor) -> None:
+    if image.dim() < 3 or image.shape[-3] != 3:
+        raise ValueError(f'image must be (..., 3, H, W), got {tuple(image.shape)}')
+    if not image.is_floating_point():
+        raise ValueError(f'image must be floating point, got {image.dtype}')
+
+
+def _per_channel(values: ChannelValues, name: str, image: Tensor) -> Tensor:
+    tensor = torch.as_tensor(values, dtype=image.dtype, device=image.device).flatten()
+    if tensor.numel() != 3:
+        raise ValueError(f'{name} must hold 3 values, got {tensor.numel()}')
+    return tensor.view(3, 1, 1)

@@ -1,0 +1,125 @@
+"""Feature distance to a frozen encoder, on the cells of chosen classes (DAFormer, section 3.3 "thing-class ImageNet
+feature distance"; checked against HRDA c370b5b behaviour as described in the spec)."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def downscale_labels(labels: Tensor,
+                     factor: int,
+                     min_ratio: float,
+                     num_classes: int,
+                     ignore_index: int = 255) -> Tensor:
+    """Shrink a label map; a cell gets a class only where that class clearly dominates.
+
+    Each cell of ``factor x factor`` pixels takes its most frequent label, the lowest class id winning a tie. The cell
+    becomes ``ignore_index`` when that label's share is below ``min_ratio`` (a share of exactly ``min_ratio`` is kept)
+    or the winner is the ignore label. Equal to the argmax of the average-pooled one-hot labels, but counted directly:
+    no float tensor of num_classes x H x W.
+
+    Args:
+        labels (Tensor): integer (B, H, W), values 0..num_classes-1 and ``ignore_index``.
+        factor (int): cell side; for features of width w use ``W // w``. Rows and columns beyond the last whole cell
+            are dropped, as average pooling does.
+        min_ratio (float): smallest share of the winner, in [0, 1].
+        num_classes (int): number of classes.
+        ignore_index (int): label that belongs to no class.
+
+    Returns:
+        Tensor: int64 (B, H // factor, W // factor).
+
+    Raises:
+        ValueError: wrong shape, dtype or range, or labels outside the classes.
+    """
+    if labels.dim() != 3 or labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ValueError(f'labels must be integer (B, H, W), got {tuple(labels.shape)} {labels.dtype}')
+    batch, height, width = labels.shape
+    if not 1 <= factor <= min(height, width):
+        raise ValueError(f'factor must lie between 1 and the label side, got {factor} for {tuple(labels.shape)}')
+    if not 0 <= min_ratio <= 1:
+        raise ValueError(f'min_ratio must lie in [0, 1], got {min_ratio}')
+    rows, columns = height // factor, width // factor
+    cells = labels[:, :rows * factor, :columns * factor].long()
+    ignored = cells == ignore_index
+    unknown = ~ignored & ((cells < 0) | (cells >= num_classes))
+    if unknown.any():
+        raise ValueError(f'labels must be 0..{num_classes - 1} or {ignore_index}, got '
+                         f'{cells[unknown].unique().tolist()} in labels {tuple(labels.shape)}')
+    cells = cells.masked_fill(ignored, num_classes)
+    bins = num_classes + 1
+    cell_index = torch.arange(batch * rows * columns, device=labels.device).view(batch, rows, 1, columns, 1)
+    index = cell_index * bins + cells.view(batch, rows, factor, columns, factor)
+    counts = torch.bincount(index.flatten(), minlength=batch * rows * columns * bins)
+    counts = counts.view(batch, rows, columns, bins)
+    winner = counts.argmax(-1)  # the first maximum
+    share = counts.amax(-1).float() / factor**2
+    return winner.masked_fill((share < min_ratio) | (winner == num_classes), ignore_index)
+
+
+def class_membership(labels: Tensor, classes: Sequence[int] | Tensor) -> Tensor:
+    """Mark the positions whose label is one of ``classes``.
+
+    Args:
+        labels (Tensor): integer, any shape.
+        classes (Sequence[int] | Tensor): class ids; none selects nothing.
+
+    Returns:
+        Tensor: bool, shape and device of ``labels``.
+
+    Raises:
+        ValueError: ``labels`` is not an integer tensor.
+    """
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ValueError(f'labels must be integers, got {labels.dtype}')
+    return torch.isin(labels, torch.as_tensor(classes, dtype=torch.long, device=labels.device))
+
+
+def feature_distance(features: Tensor,
+                     reference: Tensor,
+                     mask: Tensor | None = None,
+                     reduction: str = 'mean') -> Tensor | tuple[Tensor, Tensor]:
+    """Euclidean distance over the channels (not squared), averaged over the masked positions of the batch.
+
+    Computed in float32 (float64 for float64 features). Where the features coincide the gradient is 0. With an empty
+    mask the result is 0 and stays connected to the graph with a gradient of exactly 0; the official code logs NaN
+    there, with the same gradient.
+
+    Args:
+        features (Tensor): floating point (B, C, h, w).
+        reference (Tensor): same shape; detached.
+        mask (Tensor, optional): bool (B, h, w) or (B, 1, h, w), positions that count. Default: all.
+        reduction (str): 'mean', or 'sum_count' to get the two parts of a mean over several processes.
+
+    Returns:
+        Tensor | tuple[Tensor, Tensor]: 0-d mean, or the 0-d sum and the number of positions (0-d int64).
+
+    Raises:
+        ValueError: shapes that do not agree, wrong dtypes, unknown reduction.
+    """
+    if features.dim() != 4 or features.shape != reference.shape:
+        raise ValueError(f'features {tuple(features.shape)} and reference {tuple(reference.shape)} must both be the '
+                         f'same (B, C, h, w)')
+    if not features.is_floating_point() or not reference.is_floating_point():
+        raise ValueError(f'features and reference must be floating point, got {features.dtype}, {reference.dtype}')
+    if reduction not in ('mean', 'sum_count'):
+        raise ValueError(f"reduction must be 'mean' or 'sum_count', got {reduction!r}")
+    dtype = torch.float64 if features.dtype == torch.float64 else torch.float32
+    distance = torch.linalg.vector_norm(features.to(dtype) - reference.detach().to(dtype), dim=1)
+    if mask is None:
+        count = torch.tensor(distance.numel(), device=distance.device)
+    else:
+        if mask.dim() == 4 and mask.shape[1] == 1:
+            mask = mask.squeeze(1)
+        if mask.shape != distance.shape or mask.dtype != torch.bool:
+            raise ValueError(f'mask must be bool {tuple(distance.shape)}, got {mask.dtype} {tuple(mask.shape)}')
+        # Selected by where, not by indexing: no transfer of the count from the device.
+        distance = torch.where(mask, distance, distance.new_zeros(()))
+        count = mask.sum()
+    total = distance.sum()
+    if reduction == 'sum_count':
+        return total, count
+    return total / count.clamp(min=1)
