@@ -1,0 +1,7 @@
+"""Decoders."""
+from .base import FusedFeatureHead
+from .daformer_head import DAFormerHead
+from .deeplab_v2_head import DeepLabV2Head
+from .segformer_head import SegFormerPaperHead
+
+__all__ = ['DAFormerHead', 'DeepLabV2Head', 'FusedFeatureHead', 'SegFormerPaperHead']

@@ -1,0 +1,146 @@
+"""How a DAFormer decoder merges the embedded levels: (B, C_in, H, W) -> (B, channels, H, W)."""
+import math
+from collections.abc import Sequence
+from typing import Callable, Optional
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmseg.models.decode_heads.aspp_head import ASPPModule
+from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
+from mmseg.models.utils import SelfAttentionBlock
+from torch import Tensor, nn
+
+
+class ASPPFusion(nn.Module):
+    """Parallel dilated convolutions without image pooling, concatenated, then a 3x3 convolution.
+
+    Args:
+        in_channels, channels: Channels in and out.
+        dilations: Dilation per branch; 1 means an ordinary 1x1 convolution.
+        separable: Branches with dilation > 1 are a depth-wise 3x3 and a point-wise 1x1 convolution, each with norm and
+            activation.
+        norm_cfg, act_cfg: As in ``ConvModule``; without a norm every convolution has a bias.
+    """
+
+    def __init__(self, in_channels: int, channels: int, dilations: Sequence[int], separable: bool,
+                 norm_cfg: Optional[dict], act_cfg: Optional[dict]) -> None:
+        super().__init__()
+        build = DepthwiseSeparableASPPModule if separable else ASPPModule
+        self.aspp_modules = build(dilations=tuple(dilations), in_channels=in_channels, channels=channels,
+                                  conv_cfg=None, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        self.bottleneck = ConvModule(len(dilations) * channels, channels, 3, padding=1, norm_cfg=norm_cfg,
+                                     act_cfg=act_cfg)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bottleneck(torch.cat(self.aspp_modules(x), dim=1))
+
+
+class GroupAttention(SelfAttentionBlock):
+    """Self-attention inside a map, with a projection of its output."""
+
+    def __init__(self, in_channels: int, channels: int, key_query_num_convs: int, norm_cfg: Optional[dict],
+                 act_cfg: Optional[dict]) -> None:
+        super().__init__(
+            key_in_channels=in_channels, query_in_channels=in_channels, channels=channels, out_channels=in_channels,
+            share_key_query=False, query_downsample=None, key_downsample=None, key_query_num_convs=key_query_num_convs,
+            value_out_num_convs=1, key_query_norm=True, value_out_norm=False, matmul_norm=True, with_out=False,
+            conv_cfg=None, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        self.output_project = ConvModule(in_channels, in_channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output_project(super().forward(x, x))
+
+
+class InterlacedAttentionFusion(nn.Module):
+    """1x1 convolution, then interlaced sparse self-attention: across groups, then inside each group.
+
+    Args:
+        in_channels, channels: Channels in and out.
+        isa_channels: Width of keys and queries.
+        down_factor: Height and width of a group in pixels; the map is zero-padded around to multiples of it.
+        key_query_num_convs: Convolutions in the key and the query projection.
+        norm_cfg, act_cfg: As in ``ConvModule``.
+    """
+
+    def __init__(self, in_channels: int, channels: int, isa_channels: int, down_factor: tuple[int, int],
+                 key_query_num_convs: int, norm_cfg: Optional[dict], act_cfg: Optional[dict]) -> None:
+        super().__init__()
+        self.down_factor = tuple(down_factor)
+        self.in_conv = ConvModule(in_channels, channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        args = (channels, isa_channels, key_query_num_convs, norm_cfg, act_cfg)
+        self.global_relation = GroupAttention(*args)
+        self.local_relation = GroupAttention(*args)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.in_conv(x)
+        b, c, h, w = x.shape
+        lh, lw = self.down_factor
+        gh, gw = math.ceil(h / lh), math.ceil(w / lw)
+        pad_h, pad_w = gh * lh - h, gw * lw - w
+        top, left = pad_h // 2, pad_w // 2
+        x = F.pad(x, (left, pad_w - left, top, pad_h - top))
+        # pixels with the same place in every group attend to each other
+        x = x.view(b, c, gh, lh, gw, lw).permute(0, 3, 5, 1, 2, 4).reshape(-1, c, gh, gw)
+        x = self.global_relation(x).view(b, lh, lw, c, gh, gw)
+        # then the pixels of each group
+        x = x.permute(0, 4, 5, 3, 1, 2).reshape(-1, c, lh, lw)
+        x = self.local_relation(x).view(b, gh, gw, c, lh, lw)
+        x = x.permute(0, 3, 1, 4, 2, 5).reshape(b, c, gh * lh, gw * lw)
+        return x[:, :, top:top + h, left:left + w]
+
+
+def _sep_aspp(in_channels, channels, norm_cfg, act_cfg, dilations=(1, 6, 12, 18)):
+    return ASPPFusion(in_channels, channels, dilations, True, norm_cfg, act_cfg)
+
+
+def _aspp(in_channels, channels, norm_cfg, act_cfg, dilations=(1, 6, 12, 18)):
+    return ASPPFusion(in_channels, channels, dilations, False, norm_cfg, act_cfg)
+
+
+def _conv1x1(in_channels, channels, norm_cfg, act_cfg):
+    return ConvModule(in_channels, channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg)
+
+
+def _isa(in_channels, channels, norm_cfg, act_cfg, isa_channels=256, down_factor=(8, 8), key_query_num_convs=1):
+    return InterlacedAttentionFusion(in_channels, channels, isa_channels, down_factor, key_query_num_convs, norm_cfg,
+                                     act_cfg)
+
+
+def _context_f4(in_channels, channels, norm_cfg, act_cfg, dilations=(1, 6, 12, 18)):
+    # the context module sits in the embedding of the deepest level, which the head builds from the same settings
+    return _conv1x1(in_channels, channels, norm_cfg, act_cfg)
+
+
+FUSIONS: dict[str, Callable[..., nn.Module]] = {
+    'sep_aspp': _sep_aspp,
+    'aspp': _aspp,
+    'conv1x1': _conv1x1,
+    'isa': _isa,
+    'context_f4': _context_f4,
+}
+
+
+def build_fusion(cfg: dict, in_channels: int, channels: int, norm_cfg: Optional[dict],
+                 act_cfg: Optional[dict]) -> nn.Module:
+    """Build the fusion that ``cfg`` describes.
+
+    Args:
+        cfg: ``type`` is one of ``sep_aspp``, ``aspp`` and ``context_f4`` (option ``dilations``), ``conv1x1`` (no
+            options), ``isa`` (``isa_channels``, ``down_factor``, ``key_query_num_convs``).
+        in_channels, channels, norm_cfg, act_cfg: Passed on to the module.
+
+    Raises:
+        ValueError: Unknown type or option.
+    """
+    options = dict(cfg)
+    kind = options.pop('type', None)
+    if kind not in FUSIONS:
+        raise ValueError(f"fusion type must be one of {', '.join(FUSIONS)}, got {kind!r}")
+    builder = FUSIONS[kind]
+    allowed = builder.__code__.co_varnames[4:builder.__code__.co_argcount]
+    unknown = sorted(set(options) - set(allowed))
+    if unknown:
+        raise ValueError(f"fusion {kind!r} has no option {', '.join(unknown)}; it takes: "
+                         f"{', '.join(allowed) or 'none'}")
+    return builder(in_channels, channels, norm_cfg, act_cfg, **options)

@@ -1,0 +1,4 @@
+"""Modules between encoder and decoder."""
+from .feature_upsample import FeatureUpsampleNeck
+
+__all__ = ['FeatureUpsampleNeck']
