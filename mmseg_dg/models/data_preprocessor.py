@@ -1,0 +1,43 @@
+"""Normalisation and batching of one or several named streams."""
+from typing import Any, Dict, Optional
+
+from mmseg.models import SegDataPreProcessor
+
+from mmseg_dg.registry import MODELS
+
+
+@MODELS.register_module()
+class MultiStreamDataPreprocessor(SegDataPreProcessor):
+    """mmseg's preprocessor, applied to each stream of ``{name: batch}``.
+
+    Args:
+        streams: Overrides by stream name, e.g. ``dict(target=dict(mean=[...], std=[...]))``; the other streams use the
+            arguments of this class.
+        **kwargs: Of :class:`mmseg.models.SegDataPreProcessor` (mean and std are RGB on the 0..255 scale).
+
+    A single batch (keys ``inputs`` and ``data_samples``), as evaluation has it, is handled as by the base class.
+    """
+
+    def __init__(self, streams: Optional[Dict[str, dict]] = None, **kwargs: Any) -> None:
+        kwargs.setdefault('size_divisor', None if kwargs.get('size') is not None else 1)
+        super().__init__(**kwargs)
+        # values of (3, 1, 1) tensors as lists of floats, for those who must denormalise
+        self.streams = {}
+        for name, override in (streams or {}).items():
+            preprocessor = SegDataPreProcessor(**{**kwargs, **override})
+            self.add_module(f'stream_{name}', preprocessor)
+            self.streams[name] = preprocessor
+
+    def forward(self, data: dict, training: bool = False) -> Dict[str, Any]:
+        """
+        Args:
+            data: ``{stream: {'inputs': list of uint8 (3, H, W) BGR, 'data_samples': list}}`` or one such batch.
+            training: Pad to a common size (training) or to the test configuration.
+
+        Returns:
+            The same nesting with ``inputs`` float32 (B, 3, H, W), normalised RGB.
+        """
+        if 'inputs' in data:
+            return super().forward(data, training)
+        return {name: self.streams[name](batch, training) if name in self.streams else super(
+            MultiStreamDataPreprocessor, self).forward(batch, training) for name, batch in data.items()}

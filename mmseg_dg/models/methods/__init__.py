@@ -1,0 +1,6 @@
+"""Training methods: a network and the passes of one training step."""
+from .base import BaseMethod, stack_labels
+from .dacs import DACS, StepDraws
+from .supervised import Supervised, SupervisedDraws
+
+__all__ = ['BaseMethod', 'DACS', 'StepDraws', 'Supervised', 'SupervisedDraws', 'stack_labels']

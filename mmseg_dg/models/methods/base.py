@@ -1,0 +1,153 @@
+"""What every training method shares: streams in, passes out, one network to judge."""
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmseg_dg.engine.optim.stepper import Pass, StepRecord, StepState, run_step
+from mmseg_dg.models.teacher import EMATeacher
+from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.weights import check_pretrained
+
+
+class BaseMethod(BaseModel):
+    """A network (or several) and the passes of one training step.
+
+    Subclasses define :meth:`passes`, and :meth:`draw_step` if a step takes random decisions. Nothing in them calls
+    ``backward``: the stepper does, pass by pass.
+
+    Args:
+        network: Config of the segmentor that is trained (``EncoderDecoder``, ``HRDAEncoderDecoder``, ...).
+        data_preprocessor: Config, usually of ``MultiStreamDataPreprocessor``.
+        evaluate: Name of the network that validation, test and inference use.
+        norm_eval: Keep every BatchNorm layer on its running statistics during training.
+        init_cfg: mmengine's.
+
+    Attributes:
+        student: The network that receives gradients.
+        step_skipped: uint8 buffer, 1 if a loss scaler skipped the last optimizer step (kept in checkpoints, because a
+            teacher that updates before the step needs it after a resume).
+    """
+
+    #: Names of the streams a step reads; the first one defines the batch size of a run.
+    streams: Tuple[str, ...] = ()
+    #: Those of them whose samples must carry labels.
+    labeled_streams: Tuple[str, ...] = ()
+
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, evaluate: str = 'student',
+                 norm_eval: bool = False, init_cfg: Optional[dict] = None) -> None:
+        super().__init__(data_preprocessor=data_preprocessor or dict(type='MultiStreamDataPreprocessor'),
+                         init_cfg=init_cfg)
+        self.student: nn.Module = MODELS.build(network)
+        self.evaluate = evaluate
+        self.norm_eval = norm_eval
+        self.keep_step_record = False
+        self.step_record: Optional[StepRecord] = None
+        self.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
+
+    # ------------------------------------------------------------------ to be defined by subclasses
+    def draw_step(self, batch: Dict[str, dict], generator: Any) -> Any:
+        """Every random decision of a step, as a plain object; None for a method without any.
+
+        Args:
+            batch: Preprocessed streams.
+            generator: :class:`mmseg_dg.utils.seeding.StepGenerator` (a ``torch.Generator`` or a seed will do).
+        """
+        return None
+
+    def passes(self, batch: Dict[str, dict], draws: Any, state: Optional[StepState] = None) -> List[Pass]:
+        """The passes of one step, in order.
+
+        Args:
+            batch: ``{stream: {'inputs': (B, 3, H, W), 'data_samples': [...]}}``.
+            draws: Result of :meth:`draw_step`.
+            state: Where passes leave what later ones need; None makes a new one.
+        """
+        raise NotImplementedError(f'{type(self).__name__} must define passes()')
+
+    def ema_pairs(self) -> Dict[str, Tuple[nn.Module, EMATeacher]]:
+        """Name -> (source module, its average): what ``EMAUpdateHook`` updates. Empty without a teacher."""
+        return {}
+
+    def networks(self) -> Dict[str, nn.Module]:
+        """Networks that may be evaluated, by name."""
+        return {'student': self.student}
+
+    # ------------------------------------------------------------------ one step
+    def train_step(self, data: Union[dict, Sequence[dict]], optim_wrapper, draws: Any = None, **kwargs) -> Dict[str, Tensor]:
+        """One optimizer step; see :func:`mmseg_dg.engine.optim.stepper.run_step` for the arguments."""
+        return run_step(self, data, optim_wrapper, draws=draws, **kwargs)
+
+    def note_step(self, skipped: bool) -> None:
+        """Remember whether the optimizer really stepped."""
+        self.step_skipped.fill_(int(skipped))
+
+    # ------------------------------------------------------------------ evaluation
+    @property
+    def evaluated_network(self) -> nn.Module:
+        """The network behind ``val_step``, ``test_step`` and inference."""
+        networks = self.networks()
+        if self.evaluate not in networks:
+            raise ValueError(f'evaluate={self.evaluate!r} is not a network of {type(self).__name__}: use one of '
+                             f'{sorted(networks)}')
+        return networks[self.evaluate]
+
+    def forward(self, inputs: Tensor, data_samples: Optional[list] = None, mode: str = 'tensor'):
+        """mmengine's interface for evaluation: ``predict`` and ``tensor``; training goes through :meth:`train_step`."""
+        if mode == 'loss':
+            raise ValueError(f'{type(self).__name__} trains in passes: call train_step (under torch DDP use '
+                             "model_wrapper_cfg=dict(type='MethodDistributedWrapper'))")
+        return self.evaluated_network(inputs, data_samples, mode=mode)
+
+    # ------------------------------------------------------------------ modes and weights
+    def train(self, mode: bool = True) -> 'BaseMethod':
+        """Training mode; with ``norm_eval`` BatchNorm stays on its running statistics."""
+        super().train(mode)
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def init_weights(self) -> None:
+        """Initialise the student, report how much of its backbone was loaded, and bring the copies in line.
+
+        Raises:
+            FileNotFoundError: A pretrained file named in the config is not there.
+        """
+        check_pretrained(self.student)  # also logs the share of tensors each file fills
+        self.student.init_weights()
+        self.sync_copies()
+
+    def sync_copies(self) -> None:
+        """Make teachers and frozen copies equal to the freshly initialised student."""
+        for source, average in self.ema_pairs().values():
+            average.copy_from(source)
+
+    def before_training(self) -> None:
+        """Last checks, after weights are loaded and before iteration 0."""
+        self.evaluated_network  # noqa: B018  raises on a wrong name before hours of training
+        print_log(f'{type(self).__name__}: streams {self.streams}, evaluates the {self.evaluate}', logger='current')
+
+
+def stack_labels(data_samples: Sequence, stream: str) -> Tensor:
+    """Labels of a batch, (B, H, W) int64.
+
+    Raises:
+        ValueError: A sample of this stream has no label.
+    """
+    labels = []
+    for sample in data_samples:
+        if 'gt_sem_seg' not in sample:
+            raise ValueError(f'stream "{stream}" needs labels, but {sample.metainfo.get("img_path", "a sample")} has '
+                             'none: add LoadAnnotations to its pipeline and check seg_map_path of its data_prefix')
+        labels.append(sample.gt_sem_seg.data)
+    return torch.stack(labels).squeeze(1).long()
+
+
+def with_prefix(prefix: str, values: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """Log names of a pass: ``source.decode.loss_ce`` and so on."""
+    return {f'{prefix}.{k}': v for k, v in values.items()}

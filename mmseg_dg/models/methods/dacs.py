@@ -1,0 +1,216 @@
+"""DACS self-training with DAFormer's additions: the method behind DAFormer and HRDA."""
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from torch import Tensor, nn
+
+from mmseg_dg.engine.optim.stepper import Pass, StepState
+from mmseg_dg.models.segmentors.network import CropBox, draw_crop_box, predict_logits, segmentation_losses
+from mmseg_dg.models.teacher import EMATeacher
+from mmseg_dg.ops import (JitterParams, class_mask, color_jitter, confident_pseudo_labels, denormalize,
+                          draw_jitter_params, draw_mix_classes, gaussian_blur, mix, normalize, pseudo_label_weights)
+from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.seeding import StepGenerator
+
+from .base import stack_labels, with_prefix
+from .supervised import Supervised
+
+#: Range of the blur's standard deviation in pixels (specification 5.4).
+BLUR_SIGMA = (0.15, 1.15)
+
+
+@dataclass
+class StepDraws:
+    """Every random decision of one DACS step, network-internal noise excepted.
+
+    Attributes:
+        jitter: Colour jitter on (one decision for the whole batch).
+        blur: Gaussian blur on (likewise).
+        jitter_params: Per image, brightness, contrast, hue, saturation and order; empty when off.
+        sigma: Per image, blur standard deviation in pixels; empty when off.
+        mix_classes: Per image, the labels that are pasted (int64).
+        crop_box_source: Detail crop of the source pass, (y1, y2, x1, x2), multi-resolution networks only.
+        crop_box_mix: Detail crop of the mixed pass.
+    """
+    jitter: bool = False
+    blur: bool = False
+    jitter_params: List[JitterParams] = field(default_factory=list)
+    sigma: List[float] = field(default_factory=list)
+    mix_classes: List[Tensor] = field(default_factory=list)
+    crop_box_source: Optional[CropBox] = None
+    crop_box_mix: Optional[CropBox] = None
+
+
+@MODELS.register_module()
+class DACS(Supervised):
+    """Unsupervised domain adaptation by self-training on class-mixed images.
+
+    One step: supervised loss on source images (with the thing-class feature distance), pseudo-labels of the teacher on
+    target images, and a supervised loss on images mixed from both. Source: DACS; DAFormer (TPAMI version);
+    specification section 5.
+
+    Args:
+        network: Config of the segmentor (student and teacher).
+        data_preprocessor: Config of the preprocessor; its mean and std undo and redo normalisation for colour jitter.
+        labeled_stream: Stream with labels (``source`` in adaptation, ``labeled`` in semi-supervised training).
+        unlabeled_stream: Stream without (``target``, ``unlabeled``).
+        pseudo_threshold: The batch's pseudo-label weight is the share of pixels whose top probability reaches it.
+        ignore_top: Rows at the top of every crop whose pseudo-labels get weight 0 (DAFormer: 15).
+        ignore_bottom: Rows at the bottom (DAFormer: 120).
+        use_valid_mask: Multiply weights by the sample's ``valid_pseudo_mask`` (HRDA); excludes ``ignore_top/bottom``.
+        mix: ``'class'`` (the only mixing of the papers).
+        blur: Gaussian blur of mixed images in half of the steps.
+        color_jitter_strength: Range of the jitter factors; 0 switches jitter off.
+        color_jitter_probability: Probability of NOT jittering a step (sic, as the official code reads it).
+        feature_distance: Arguments of :class:`FeatureDistance`, or None.
+        shared_backward: See :class:`Supervised`.
+        sync_statistics: Share pseudo-label weight, class set and masked means between processes.
+        norm_eval: BatchNorm of student and teacher on running statistics during training.
+        evaluate: ``'student'`` (as in the papers) or ``'teacher'``.
+        init_cfg: mmengine's.
+
+    Raises:
+        ValueError: Contradictory or out-of-range arguments.
+    """
+
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'source',
+                 unlabeled_stream: str = 'target', pseudo_threshold: float = 0.968, ignore_top: int = 0,
+                 ignore_bottom: int = 0, use_valid_mask: bool = False, mix: str = 'class', blur: bool = True,
+                 color_jitter_strength: float = 0.2, color_jitter_probability: float = 0.2,
+                 feature_distance: Optional[dict] = None, shared_backward: bool = True, sync_statistics: bool = False,
+                 norm_eval: bool = False, evaluate: str = 'student', init_cfg: Optional[dict] = None) -> None:
+        super().__init__(network, data_preprocessor, stream=labeled_stream, feature_distance=feature_distance,
+                         shared_backward=shared_backward, sync_statistics=sync_statistics, norm_eval=norm_eval,
+                         evaluate=evaluate, init_cfg=init_cfg)
+        _check_arguments(pseudo_threshold, ignore_top, ignore_bottom, use_valid_mask, mix, color_jitter_probability)
+        self.target_stream = unlabeled_stream
+        self.streams = (labeled_stream, unlabeled_stream)
+        self.pseudo_threshold = pseudo_threshold
+        self.ignore_top, self.ignore_bottom = ignore_top, ignore_bottom
+        self.use_valid_mask = use_valid_mask
+        self.blur = blur
+        self.color_jitter_strength = color_jitter_strength
+        self.color_jitter_probability = color_jitter_probability
+        self.teacher = EMATeacher(self.student)
+
+    def ema_pairs(self) -> Dict[str, Tuple[nn.Module, EMATeacher]]:
+        return {'teacher': (self.student, self.teacher)}
+
+    def networks(self) -> Dict[str, nn.Module]:
+        return {'student': self.student, 'teacher': self.teacher.module}
+
+    # ------------------------------------------------------------------ draws
+    def draw_step(self, batch: Dict[str, dict], generator: Any) -> StepDraws:
+        rng = StepGenerator.of(generator)
+        images = batch[self.source_stream]['inputs']
+        size, count = tuple(images.shape[-2:]), len(images)
+        labels = stack_labels(batch[self.source_stream]['data_samples'], self.source_stream)
+        draws = StepDraws(
+            jitter=bool(rng.numpy.uniform() > self.color_jitter_probability) and self.color_jitter_strength > 0,
+            blur=bool(rng.numpy.uniform() > 0.5) and self.blur,
+            mix_classes=draw_mix_classes(labels, rng.numpy, classes=self._classes_of_all_processes(labels)),
+            crop_box_source=draw_crop_box(self.student, size, rng.numpy),
+            crop_box_mix=draw_crop_box(self.student, size, rng.numpy))
+        if draws.jitter:
+            draws.jitter_params = [draw_jitter_params(rng.torch, self.color_jitter_strength) for _ in range(count)]
+        if draws.blur:
+            draws.sigma = [float(rng.numpy.uniform(*BLUR_SIGMA)) for _ in range(count)]
+        return draws
+
+    def _classes_of_all_processes(self, labels: Tensor) -> Optional[Tensor]:
+        if not self.sync_statistics or get_world_size() == 1:
+            return None
+        present = torch.zeros(256, dtype=torch.int32, device=labels.device)
+        present[torch.unique(labels)] = 1
+        all_reduce(present)
+        return present.nonzero().flatten()
+
+    # ------------------------------------------------------------------ passes
+    def passes(self, batch: Dict[str, dict], draws: StepDraws, state: Optional[StepState] = None) -> List[Pass]:
+        state = StepState() if state is None else state
+        self._check_batch(batch)
+        return [
+            *self.source_passes(batch, draws, state),
+            Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state)),
+            Pass('mix', lambda: self._mix_pass(batch, draws, state)),
+        ]
+
+    def _check_batch(self, batch: Dict[str, dict]) -> None:
+        source, target = batch[self.source_stream]['inputs'], batch[self.target_stream]['inputs']
+        if source.shape != target.shape:
+            raise ValueError(
+                f'class mixing pastes image i of "{self.source_stream}" onto image i of "{self.target_stream}", so both '
+                f'batches must have one shape, got {tuple(source.shape)} and {tuple(target.shape)}: use the same '
+                'batch_size and crop size')
+
+    @torch.no_grad()
+    def _pseudo_label_pass(self, batch: Dict[str, dict], state: StepState) -> Dict[str, Tensor]:
+        """Teacher labels of the target images, and one weight for the batch: its share of confident pixels."""
+        target = batch[self.target_stream]
+        logits = predict_logits(self.teacher.module, target['inputs']).float()
+        labels, confident, total = confident_pseudo_labels(logits, self.pseudo_threshold)
+        if self.sync_statistics and get_world_size() > 1:
+            counts = torch.stack([confident.double(), confident.new_tensor(total).double()])
+            all_reduce(counts)
+            confident, total = counts[0], counts[1]
+        valid = None
+        if self.use_valid_mask:
+            valid = torch.stack([self._valid_mask(x) for x in target['data_samples']])
+        weight = pseudo_label_weights(labels.shape, confident, total, self.ignore_top, self.ignore_bottom, valid)
+        state['pseudo_label'] = labels
+        state['pseudo_weight'] = weight.to(labels.device, logits.dtype)
+        return {'target.pseudo_label_share': confident / total}
+
+    def _valid_mask(self, sample) -> Tensor:
+        if 'valid_pseudo_mask' not in sample:
+            raise ValueError(f'use_valid_mask=True, but {sample.metainfo.get("img_path", "a sample")} of stream '
+                             f'"{self.target_stream}" has no valid_pseudo_mask: add PseudoLabelMargins to its pipeline')
+        return sample.valid_pseudo_mask.data.squeeze(0)
+
+    def _mix_pass(self, batch: Dict[str, dict], draws: StepDraws, state: StepState) -> Dict[str, Tensor]:
+        """Supervised loss on the strongly augmented mix of source and target."""
+        images, labels, weight, masks = self.mix_batch(batch, draws, state['pseudo_label'], state['pseudo_weight'])
+        state.update(mixed_image=images, mixed_label=labels, mixed_weight=weight, mix_mask=masks)
+        result = segmentation_losses(self.student, images, labels, weight=weight, crop_box=draws.crop_box_mix)
+        return with_prefix('mix', result.losses)
+
+    @torch.no_grad()
+    def mix_batch(self, batch: Dict[str, dict], draws: StepDraws, pseudo_label: Tensor, pseudo_weight: Tensor):
+        """Class mix, then jitter and blur of the images.
+
+        Returns:
+            (images (B, 3, H, W), labels (B, H, W), weights (B, H, W), masks bool (B, H, W); True where source).
+        """
+        source = batch[self.source_stream]
+        labels = stack_labels(source['data_samples'], self.source_stream)
+        masks = torch.stack([class_mask(label, c.to(label.device)) for label, c in zip(labels, draws.mix_classes)])
+        images = mix(masks.unsqueeze(1), source['inputs'], batch[self.target_stream]['inputs'])
+        images = torch.stack([self._augment(image, draws, i) for i, image in enumerate(images)])
+        mixed_label = mix(masks, labels, pseudo_label)
+        mixed_weight = mix(masks, torch.ones_like(pseudo_weight), pseudo_weight)
+        return images, mixed_label, mixed_weight, masks
+
+    def _augment(self, image: Tensor, draws: StepDraws, index: int) -> Tensor:
+        """Colour jitter in [0, 1], then blur of the normalised image; (3, H, W)."""
+        if draws.jitter:
+            mean, std = self.data_preprocessor.mean, self.data_preprocessor.std
+            image = normalize(color_jitter(denormalize(image, mean, std), draws.jitter_params[index]), mean, std)
+        if draws.blur:
+            image = gaussian_blur(image.unsqueeze(0), draws.sigma[index]).squeeze(0)
+        return image
+
+
+def _check_arguments(threshold: float, top: int, bottom: int, use_mask: bool, mixing: str, jitter: float) -> None:
+    if not 0 <= threshold <= 1:
+        raise ValueError(f'pseudo_threshold is a probability, got {threshold}')
+    if top < 0 or bottom < 0:
+        raise ValueError(f'ignore_top and ignore_bottom count rows, got {top} and {bottom}')
+    if use_mask and (top or bottom):
+        raise ValueError(f'use_valid_mask=True carries the margins with each sample: set ignore_top={top} and '
+                         f'ignore_bottom={bottom} to 0')
+    if mixing != 'class':
+        raise ValueError(f"mix must be 'class', got {mixing!r}")
+    if not 0 <= jitter <= 1:
+        raise ValueError(f'color_jitter_probability is a probability, got {jitter}')

@@ -1,0 +1,148 @@
+"""What a training method needs of a network, on top of MMSegmentation's segmentor interface.
+
+A method never asks which network it trains. It calls these functions; a network with more than one branch (HRDA) takes
+part by defining methods of the same names, which are preferred over the plain encoder-decoder behaviour below.
+"""
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmseg.models.losses import accuracy
+from torch import Tensor, nn
+
+#: (y1, y2, x1, x2) in pixels of the training crop.
+CropBox = Tuple[int, int, int, int]
+
+
+class NetworkLosses(NamedTuple):
+    """Result of one supervised forward pass.
+
+    Attributes:
+        losses: Named losses and accuracies; keys containing ``loss`` are summed into the objective.
+        features: Encoder maps per scale, context scale first: ``[(level 0, ..., level n)]``. Single-scale networks give
+            one entry.
+        logits: Logits of the main head at the head's own stride, (B, C, h, w).
+    """
+    losses: Dict[str, Tensor]
+    features: List[Sequence[Tensor]]
+    logits: Tensor
+
+
+def draw_crop_box(network: nn.Module, image_size: Tuple[int, int], rng) -> Optional[CropBox]:
+    """The detail crop of one forward pass; None for a network without one.
+
+    Args:
+        network: A segmentor; multi-resolution ones define ``draw_crop_box(image_size, rng)``.
+        image_size: (H, W) of the training crop.
+        rng: :class:`numpy.random.RandomState`.
+    """
+    own = getattr(network, 'draw_crop_box', None)
+    return None if own is None else own(image_size, rng)
+
+
+def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
+                        crop_box: Optional[CropBox] = None) -> NetworkLosses:
+    """Forward a batch and compute the losses of every head.
+
+    Args:
+        network: Segmentor with ``extract_feat`` and ``decode_head`` (and perhaps ``auxiliary_head``).
+        images: Normalised images, (B, 3, H, W).
+        labels: Class ids, (B, H, W) int64, 255 ignored.
+        weight: Per-pixel weight of the loss, (B, H, W), or None. The mean runs over all pixels, ignored and
+            zero-weighted ones included, as in the official code (specification 4.5).
+        crop_box: Detail crop for networks that have one.
+    """
+    own = getattr(network, 'segmentation_losses', None)
+    if own is not None:
+        return own(images, labels, weight=weight, crop_box=crop_box)
+    features = network.extract_feat(images)
+    logits = network.decode_head(features)
+    losses = {f'decode.{k}': v for k, v in head_losses(network.decode_head, logits, labels, weight).items()}
+    for name, head in _auxiliary_heads(network):
+        losses.update({f'{name}.{k}': v for k, v in head_losses(head, head(features), labels, weight).items()})
+    return NetworkLosses(losses, [features], logits)
+
+
+def head_losses(head: nn.Module, logits: Tensor, labels: Tensor, weight: Optional[Tensor] = None) -> Dict[str, Tensor]:
+    """The losses a decode head is configured with, per-pixel weights included.
+
+    MMSegmentation's own ``loss_by_feat`` has no way to pass weights; apart from that this is the same computation.
+
+    Args:
+        head: ``BaseDecodeHead`` with ``loss_decode``, ``align_corners``, ``ignore_index`` and perhaps a ``sampler``.
+        logits: (B, C, h, w), resized bilinearly to the label's size.
+        labels: (B, H, W) int64.
+        weight: (B, H, W) or None.
+
+    Raises:
+        TypeError: The head gives something else than one map of logits.
+    """
+    if not isinstance(logits, Tensor):
+        raise TypeError(f'{type(head).__name__} gives {type(logits).__name__} where one map of logits is needed: '
+                        'query-based heads are not supported by the training methods of this package')
+    logits = F.interpolate(logits, size=labels.shape[-2:], mode='bilinear', align_corners=head.align_corners)
+    if getattr(head, 'sampler', None) is not None:
+        sampled = head.sampler.sample(logits, labels.unsqueeze(1))
+        weight = sampled if weight is None else weight * sampled
+    modules = head.loss_decode if isinstance(head.loss_decode, nn.ModuleList) else [head.loss_decode]
+    losses: Dict[str, Tensor] = {}
+    for module in modules:
+        value = module(logits, labels, weight=weight, ignore_index=head.ignore_index)
+        losses[module.loss_name] = losses[module.loss_name] + value if module.loss_name in losses else value
+    with torch.no_grad():
+        losses['acc_seg'] = accuracy(logits.detach(), labels, ignore_index=head.ignore_index)
+    return losses
+
+
+def _auxiliary_heads(network: nn.Module):
+    heads = getattr(network, 'auxiliary_head', None)
+    if heads is None:
+        return []
+    if isinstance(heads, nn.ModuleList):
+        return [(f'aux_{i}', head) for i, head in enumerate(heads)]
+    return [('aux', heads)]
+
+
+def predict_logits(network: nn.Module, images: Tensor) -> Tensor:
+    """Logits at image resolution for pseudo-labels, (B, C, H, W); the whole training crop at once, no outer windows."""
+    own = getattr(network, 'predict_logits', None)
+    if own is not None:
+        return own(images)
+    logits = network.decode_head(network.extract_feat(images))
+    return F.interpolate(logits, size=images.shape[-2:], mode='bilinear', align_corners=network.decode_head.align_corners)
+
+
+def reference_features(network: nn.Module, encoder: nn.Module, images: Tensor,
+                       crop_box: Optional[CropBox] = None) -> List[Sequence[Tensor]]:
+    """Features of another encoder on the inputs (scales, crops) ``network`` would use, for the feature distance.
+
+    Args:
+        network: The student, which knows the scales.
+        encoder: Frozen copy of its backbone.
+        images: (B, 3, H, W).
+        crop_box: The detail crop of the student's own pass.
+
+    Returns:
+        As :attr:`NetworkLosses.features`.
+    """
+    own = getattr(network, 'reference_features', None)
+    if own is not None:
+        return own(encoder, images, crop_box=crop_box)
+    return [encoder(images)]
+
+
+def distance_maps(network: nn.Module, features: List[Sequence[Tensor]], labels: Tensor, scale: str,
+                  crop_box: Optional[CropBox] = None) -> List[Tuple[Tensor, Tensor]]:
+    """Pairs of (last-level features, labels of the same region) that enter the feature distance.
+
+    Args:
+        network: The student.
+        features: As :attr:`NetworkLosses.features`.
+        labels: (B, H, W).
+        scale: ``'last'`` for the context scale, ``'all'`` for every scale.
+        crop_box: The detail crop of the pass.
+    """
+    own = getattr(network, 'distance_maps', None)
+    if own is not None:
+        return own(features, labels, scale, crop_box=crop_box)
+    return [(maps[-1], labels) for maps in features]

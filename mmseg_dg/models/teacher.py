@@ -1,0 +1,127 @@
+"""The teacher: an exponential moving average of a module, and what it does with BatchNorm."""
+from typing import Callable, List
+
+import torch
+from mmengine.model import BaseAveragedModel
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+#: How a teacher's BatchNorm layers normalise, and where their running statistics come from.
+BUFFER_POLICIES = ('batch', 'own', 'copy', 'average')
+
+
+class EMATeacher(BaseAveragedModel):
+    """Exponential moving average of a module's parameters: ``theta' <- beta theta' + (1 - beta) theta``.
+
+    The counter ``steps`` (int64 buffer) and every weight live in the state dict, so that a resumed run continues the
+    ramp where it stopped; the official DAFormer code restarts it and overwrites the teacher.
+
+    Args:
+        model: Module to average; copied, its copy never requires gradients.
+        beta: Weight of the old average, in [0, 1].
+        ramp: Use ``min(1 - 1/(t + 1), beta)`` at the t-th update (t = 0 copies). Source: DACS / Mean Teacher.
+        buffers: BatchNorm policy.
+
+            - ``'batch'``: normalise with the statistics of the teacher's batch; its running statistics follow its own
+              batches and nothing else (DAFormer, HRDA; DeFT calls it own running statistics in train mode).
+            - ``'own'``: the same running statistics, but they also normalise (updated first, then used).
+            - ``'copy'``: running statistics are the student's, copied at each update, and normalise.
+            - ``'average'``: running statistics are averaged like parameters, and normalise.
+
+    Raises:
+        ValueError: ``beta`` outside [0, 1] or an unknown policy.
+    """
+
+    def __init__(self, model: nn.Module, beta: float = 0.999, ramp: bool = True, buffers: str = 'batch') -> None:
+        super().__init__(model, update_buffers=False)
+        self.configure(beta, ramp, buffers)
+        self._hooks: List[Callable] = []
+
+    def configure(self, beta: float, ramp: bool, buffers: str) -> None:
+        """Set what one ``EMAUpdateHook`` configures; see the class."""
+        if not 0.0 <= beta <= 1.0:
+            raise ValueError(f'EMA beta must lie in [0, 1], got {beta} (DACS uses 0.999, DeFT 0.9999)')
+        if buffers not in BUFFER_POLICIES:
+            raise ValueError(f'unknown BatchNorm policy buffers={buffers!r} of the teacher: use one of {BUFFER_POLICIES}')
+        self.beta, self.ramp, self.buffer_policy = beta, ramp, buffers
+
+    def beta_at(self, step: int) -> float:
+        """The weight of the old average in update number ``step`` (0-based)."""
+        return min(1.0 - 1.0 / (step + 1), self.beta) if self.ramp else self.beta
+
+    def avg_func(self, averaged_param: Tensor, source_param: Tensor, steps: int) -> None:
+        """One tensor, in place; two products and a sum, as the official code computes it (not ``lerp``)."""
+        beta = self.beta_at(int(steps))
+        averaged_param.mul_(beta).add_(source_param, alpha=1.0 - beta)
+
+    @torch.no_grad()
+    def copy_from(self, model: nn.Module) -> None:
+        """Make parameters and buffers equal to those of ``model``, without counting an update."""
+        self.module.load_state_dict(model.state_dict())
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """One update from ``model``, whose parameters must have the teacher's names and shapes."""
+        beta = self.beta_at(int(self.steps))
+        source = dict(model.named_parameters())
+        pairs = [(p, source[name]) for name, p in self.module.named_parameters()]
+        self._blend([a for a, _ in pairs], [b.detach() for _, b in pairs], beta)
+        if self.buffer_policy in ('copy', 'average'):
+            buffers = dict(model.named_buffers())
+            averaged = [(b, buffers[name]) for name, b in self.module.named_buffers()]
+            floats = [x for x in averaged if x[0].is_floating_point()] if self.buffer_policy == 'average' else []
+            self._blend([a for a, _ in floats], [b for _, b in floats], beta)
+            done = {id(a) for a, _ in floats}
+            for ours, theirs in averaged:
+                if id(ours) not in done:
+                    ours.copy_(theirs)
+        self.steps += 1
+
+    @staticmethod
+    def _blend(averages: List[Tensor], sources: List[Tensor], beta: float) -> None:
+        if not averages:
+            return
+        if beta == 0.0:  # a plain copy, also where the average holds infinities
+            torch._foreach_copy_(averages, sources)
+        elif beta < 1.0:
+            torch._foreach_mul_(averages, beta)
+            torch._foreach_add_(averages, sources, alpha=1.0 - beta)
+
+    def train(self, mode: bool = True) -> 'EMATeacher':
+        """Training mode as a teacher means it: noise off, BatchNorm by policy. ``eval()`` is plain evaluation."""
+        super().train(mode)
+        self.set_teacher_mode(mode)
+        return self
+
+    def set_teacher_mode(self, mode: bool = True) -> None:
+        """Switch Dropout and DropPath off and BatchNorm to the policy's behaviour (see the class)."""
+        for handle in getattr(self, '_hooks', []):
+            handle.remove()
+        self._hooks = []
+        if not mode:
+            return
+        policy = getattr(self, 'buffer_policy', 'batch')
+        for module in self.module.modules():
+            if isinstance(module, _DropoutNd) or type(module).__name__ in ('DropPath', 'StochasticDepth'):
+                module.eval()
+            elif isinstance(module, _BatchNorm):
+                module.train(policy == 'batch')
+                if policy == 'own' and module.track_running_stats:
+                    self._hooks.append(module.register_forward_pre_hook(_update_running_statistics))
+
+
+@torch.no_grad()
+def _update_running_statistics(module: _BatchNorm, inputs: tuple) -> None:
+    """Fold the batch into the running statistics before they normalise (BatchNorm policy ``'own'``)."""
+    x = inputs[0].float()
+    dims = [d for d in range(x.dim()) if d != 1]
+    count = x.numel() // x.shape[1]
+    module.num_batches_tracked += 1
+    momentum = module.momentum
+    if momentum is None:  # cumulative average
+        momentum = 1.0 / float(module.num_batches_tracked)
+    mean = x.mean(dims)
+    variance = x.var(dims, unbiased=count > 1)
+    module.running_mean.lerp_(mean.to(module.running_mean), momentum)
+    module.running_var.lerp_(variance.to(module.running_var), momentum)
