@@ -1,0 +1,112 @@
+"""Data parallelism for methods with several backward passes per step."""
+from typing import Callable, List
+
+import torch
+from mmengine.dist import all_reduce, broadcast, get_world_size
+from mmengine.registry import MODEL_WRAPPERS
+from torch import Tensor, nn
+
+#: Gradients are reduced in flat buffers of at most this many bytes.
+BUCKET_BYTES = 64 * 2**20
+
+
+@MODEL_WRAPPERS.register_module()  # mmengine looks wrappers up in its root registry
+class MethodDistributedWrapper(nn.Module):
+    """All passes run locally, then every gradient is averaged over the processes exactly once.
+
+    Torch's DDP expects one forward and one backward per step, registers only what is trainable when it wraps, and
+    MMEngine's version never calls a custom ``train_step``. Here the set of trainable parameters is read anew each step,
+    so freezing and unfreezing works at any time. Works with any backend (gloo, NCCL).
+
+    Args:
+        module: The method.
+        bucket_bytes: Size of the flat buffers.
+
+    Attributes:
+        synchronizations: Number of gradient synchronisations so far.
+    """
+
+    def __init__(self, module: nn.Module, bucket_bytes: int = BUCKET_BYTES) -> None:
+        super().__init__()
+        self.module = module
+        self.bucket_bytes = bucket_bytes
+        self.synchronizations = 0
+        self._broadcast_done = False
+
+    # ------------------------------------------------------------------ mmengine's model interface
+    def train_step(self, data, optim_wrapper, **kwargs):
+        """The method's step with gradient synchronisation before unscale, clip and optimizer step."""
+        if not self._broadcast_done:
+            self.broadcast_state()
+        return self.module.train_step(data, optim_wrapper, sync_gradients=self.sync_gradients, **kwargs)
+
+    def val_step(self, data):
+        return self.module.val_step(data)
+
+    def test_step(self, data):
+        return self.module.test_step(data)
+
+    def forward(self, *args, **kwargs):
+        return self.module(*args, **kwargs)
+
+    # ------------------------------------------------------------------ communication
+    @torch.no_grad()
+    def broadcast_state(self) -> None:
+        """Give every process the parameters and buffers of process 0; done once, after weights are loaded."""
+        for tensor in [*self.module.parameters(), *self.module.buffers()]:
+            broadcast(tensor.data)
+        self._broadcast_done = True
+
+    @torch.no_grad()
+    def sync_gradients(self) -> None:
+        """Average the gradients of all trainable parameters.
+
+        A gradient missing here counts as zero if any other process has it (a class may be absent from one process's
+        batch), and stays missing if no process has it, so that optimizers skip the parameter everywhere alike.
+        """
+        parameters = [p for p in self.module.parameters() if p.requires_grad]
+        present = torch.tensor([p.grad is not None for p in parameters], dtype=torch.int32,
+                               device=parameters[0].device if parameters else 'cpu')
+        all_reduce(present)
+        gradients = []
+        for parameter, count in zip(parameters, present.tolist()):
+            if count:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                gradients.append(parameter.grad)
+        world = get_world_size()
+        self._reduce_in_buckets(gradients, lambda flat: flat.div_(world))
+        self.synchronizations += 1
+
+    @torch.no_grad()
+    def average_buffers(self) -> None:
+        """Average floating-point buffers (BatchNorm statistics), so that what is judged is what is saved."""
+        buffers = [b for b in self.module.buffers() if b.is_floating_point()]
+        world = get_world_size()
+        self._reduce_in_buckets(buffers, lambda flat: flat.div_(world))
+
+    def _reduce_in_buckets(self, tensors: List[Tensor], finish: Callable[[Tensor], Tensor]) -> None:
+        for bucket in _buckets(tensors, self.bucket_bytes):
+            flat = torch.cat([t.reshape(-1) for t in bucket])
+            all_reduce(flat)
+            finish(flat)
+            offset = 0
+            for tensor in bucket:
+                tensor.copy_(flat[offset:offset + tensor.numel()].view_as(tensor))
+                offset += tensor.numel()
+
+
+def _buckets(tensors: List[Tensor], limit: int) -> List[List[Tensor]]:
+    """Consecutive groups of one dtype and device, each at most ``limit`` bytes (or one tensor)."""
+    buckets: List[List[Tensor]] = []
+    size = 0
+    for tensor in tensors:
+        last = buckets[-1][-1] if buckets else None
+        fits = last is not None and last.dtype == tensor.dtype and last.device == tensor.device and (
+            size + tensor.nbytes <= limit)
+        if not fits:
+            buckets.append([])
+            size = 0
+        buckets[-1].append(tensor)
+        size += tensor.nbytes
+    return buckets

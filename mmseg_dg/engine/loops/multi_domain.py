@@ -1,0 +1,240 @@
+"""Validation and test over several named domains in one run."""
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Optional, Union
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop
+from mmengine.runner.amp import autocast
+from torch.utils.data import DataLoader
+
+from mmseg_dg.evaluation.domain_evaluators import DomainEvaluators, build_domain_evaluators
+from mmseg_dg.evaluation.report import (
+    DomainReport,
+    EvaluationReport,
+    markdown_table,
+    selecting_keys,
+    selects_checkpoint,
+    write_report,
+)
+from mmseg_dg.registry import LOOPS
+from mmseg_dg.utils.seeding import derive_seed
+
+from .named_loaders import NamedLoaders
+
+Loaders = Union[dict[str, Any], DataLoader, NamedLoaders]
+
+
+class _MultiDomainLoop(BaseLoop):
+    """What validation and test share; ``mode`` is the word in hook names and log keys."""
+
+    mode = 'val'
+    what = 'validation domain'
+
+    def __init__(self, runner, dataloader: Loaders, evaluator: Any, fp16: bool = False, bf16: bool = False) -> None:
+        if fp16 and bf16:
+            raise ValueError('fp16=True and bf16=True exclude each other: choose one precision for the evaluation')
+        loaders = self._build_loaders(runner, dataloader)
+        super().__init__(runner, loaders)
+        self.evaluator: DomainEvaluators = build_domain_evaluators(evaluator, loaders.names)
+        for name, domain_evaluator in self.evaluator.items():
+            self._prepare(name, domain_evaluator)
+        self.runner.visualizer.dataset_meta = loaders.dataset.metainfo
+        self.fp16, self.bf16 = fp16, bf16
+        sizes = ', '.join(f'{name} ({len(loader.dataset)} images)' for name, loader in loaders.items())
+        print_log(f'{self.what}s: {sizes}', logger='current')
+
+    def _build_loaders(self, runner, config: Loaders) -> NamedLoaders:
+        if isinstance(config, NamedLoaders):
+            return config
+        if isinstance(config, DataLoader) or (isinstance(config, dict) and 'dataset' in config):
+            config = {self.mode: config}  # an ordinary dataloader config is one domain
+        if not isinstance(config, dict):
+            raise TypeError(f'{self.mode}_dataloader is a dict of dataloader configs by domain name, or one '
+                            f'dataloader config, not {type(config)}')
+        if 'mean' in config:
+            raise ValueError(f'a {self.what} cannot be called "mean": mean/mIoU is the mean over domains')
+        return NamedLoaders({name: self._build_loader(runner, name, entry) for name, entry in config.items()},
+                            what=self.what)
+
+    def _build_loader(self, runner, name: str, config: Any) -> DataLoader:
+        if isinstance(config, DataLoader):
+            return config
+        if not isinstance(config, dict) or 'dataset' not in config:
+            raise ValueError(
+                f'{self.what} "{name}" needs a dataloader config with a dataset, but is {config!r}: write '
+                f'{self.mode}_dataloader = dict({name}=dict(batch_size=1, dataset=dict(...), sampler=...))')
+        try:
+            loader = runner.build_dataloader(config, seed=runner.seed,
+                                             diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False))
+        except ValueError as error:
+            if 'need at least one array' not in str(error):
+                raise
+            raise ValueError(f'{self.what} "{name}" has an empty dataset: check data_root, data_prefix, suffixes and '
+                             'ann_file of its config') from error
+        # worker seeds otherwise come from the global generator, and an evaluation would change the training after it
+        loader.generator = torch.Generator().manual_seed(derive_seed(runner.seed or 0, self.mode, name))
+        return loader
+
+    def _prepare(self, name: str, evaluator: Evaluator) -> None:
+        """Hand the domain's classes to its metrics, and give each domain its own folder of saved predictions."""
+        meta = getattr(self.dataloader[name].dataset, 'metainfo', None)
+        try:
+            evaluator.dataset_meta = meta
+        except ValueError as error:
+            raise ValueError(f'evaluator of {self.what} "{name}": {error}') from error
+        classes, predicted = (meta or {}).get('classes'), predicted_classes(self.runner.model)
+        for metric in evaluator.metrics:
+            folder = getattr(metric, 'output_dir', None)
+            if folder and len(self.dataloader.names) > 1 and os.path.basename(os.path.normpath(folder)) != name:
+                metric.output_dir = os.path.join(folder, name)
+            if not classes or not predicted:
+                continue
+            expected = getattr(metric, 'num_predicted', len(classes))  # other metrics: the dataset's classes
+            if predicted != expected:
+                raise ValueError(f'the network predicts {predicted} classes, but {self.what} "{name}" is scored on '
+                                 f'{expected}: set num_classes of the decode head, or give the dataset the classes of '
+                                 'training')
+
+    def run(self) -> dict[str, float]:
+        """Evaluate every domain.
+
+        Returns:
+            ``<domain>/<key>`` of each domain's metrics, and ``mean/mIoU``, the mean over domains; unrounded.
+        """
+        self._call('before_{}')
+        self._call('before_{}_epoch')
+        self.runner.model.eval()
+        by_domain = {name: self._run_domain(name) for name in self.dataloader.names}
+        metrics = {f'{name}/{key}': value for name, scores in by_domain.items() for key, value in scores.items()}
+        metrics.update(mean_over_domains(by_domain))
+        if is_main_process():
+            self._report(by_domain, metrics)
+        self._call('after_{}_epoch', metrics=metrics)
+        self._call('after_{}')
+        return metrics
+
+    def _run_domain(self, name: str) -> dict[str, float]:
+        loader, evaluator = self.dataloader[name], self.evaluator[name]
+        with self._current_domain(name, loader):
+            for index, batch in enumerate(loader):
+                self.run_iter(index, batch, evaluator)
+        return evaluator.evaluate(len(loader.dataset))
+
+    @contextmanager
+    def _current_domain(self, name: str, loader: DataLoader) -> Iterator[None]:
+        """Inside, ``runner.val_dataloader`` is the loader of the domain, as hooks expect of the batches they see."""
+        loaders, visualizer = self.dataloader, self.runner.visualizer
+        meta = getattr(visualizer, 'dataset_meta', None)
+        self.dataloader = loader
+        visualizer.dataset_meta = getattr(loader.dataset, 'metainfo', meta)
+        if hasattr(visualizer, 'name_prefix'):
+            visualizer.name_prefix = f'{name}_'
+        for hook in self.runner.hooks:
+            if hasattr(hook, 'time_sec_test_val'):  # IterTimerHook: its remaining time counts from batch 0
+                hook.time_sec_test_val = 0
+        try:
+            yield
+        finally:
+            self.dataloader, visualizer.dataset_meta = loaders, meta
+            if hasattr(visualizer, 'name_prefix'):
+                visualizer.name_prefix = ''
+
+    @torch.no_grad()
+    def run_iter(self, index: int, batch: Any, evaluator: Evaluator) -> None:
+        """Predict one batch and hand it to the metrics.
+
+        Args:
+            index: Number of the batch within its domain.
+            batch: As the dataloader gives it.
+            evaluator: Of the domain.
+        """
+        self._call('before_{}_iter', batch_idx=index, data_batch=batch)
+        step = self.runner.model.val_step if self.mode == 'val' else self.runner.model.test_step
+        with autocast(enabled=self.fp16 or self.bf16, dtype=torch.bfloat16 if self.bf16 else None):
+            outputs = step(batch)
+        evaluator.process(data_samples=outputs, data_batch=batch)
+        self._call('after_{}_iter', batch_idx=index, data_batch=batch, outputs=outputs)
+
+    def _call(self, pattern: str, **kwargs) -> None:
+        self.runner.call_hook(pattern.format(self.mode), **kwargs)
+
+    def _report(self, by_domain: dict[str, dict[str, float]], metrics: dict[str, float]) -> None:
+        hooks: list[CheckpointHook] = [hook for hook in self.runner.hooks if isinstance(hook, CheckpointHook)]
+        keys = selecting_keys(hooks[0].save_best if hooks else None, next(iter(metrics), ''))
+        domains = []
+        for name, scores in by_domain.items():
+            notes = [note for note in (getattr(m, 'note', '') for m in self.evaluator[name].metrics) if note]
+            domains.append(DomainReport(name, len(self.dataloader[name].dataset), scores, notes,
+                                        selects_checkpoint(name, keys)))
+        means = {key: value for key, value in metrics.items() if key.startswith('mean/')}
+        title, stem = self._names()
+        source = os.path.basename(str(getattr(self.runner, '_load_from', None) or '')) if self.mode == 'test' else ''
+        report = EvaluationReport(title, domains, means, keys, source)
+        paths = write_report(report, self.runner.log_dir, stem)
+        print_log(f'{title}\n{markdown_table(report)}\nwritten to {" and ".join(paths)}', logger='current')
+
+    def _names(self):
+        """Title and file name of the report."""
+        return f'Evaluation after iteration {self.runner.iter}', f'evaluation_iter_{self.runner.iter}'
+
+
+@LOOPS.register_module()
+class MultiDomainValLoop(_MultiDomainLoop):
+    """Validates several named domains and returns ``<domain>/mIoU``, ``<domain>/IoU.<class>``, ..., ``mean/mIoU``.
+
+    Args:
+        runner: The runner.
+        dataloader: ``{domain: dataloader config}``; one ordinary dataloader config is a single domain called ``val``.
+        evaluator: ``{domain: metric config or list}`` with the same names, or one metric config (or list), of which
+            each domain gets its own copy.
+        fp16: Predict under autocast in float16 (bfloat16 on CPU).
+        bf16: Predict under autocast in bfloat16.
+
+    Every hook sees the batch number within its domain, and ``runner.val_dataloader`` is the domain's own loader while
+    its batches run. Each evaluation prints one table and writes ``evaluation_iter_<N>.csv`` and ``.md`` into the run's
+    log folder, on the main process.
+
+    Raises:
+        ValueError: An empty domain, differing class lists (both domains named), evaluators that do not match the
+            domains, or a network with another number of classes; all before the first iteration.
+    """
+
+
+@LOOPS.register_module()
+class MultiDomainTestLoop(_MultiDomainLoop):
+    """As :class:`MultiDomainValLoop` for testing; a single plain dataloader is a domain called ``test``.
+
+    The report is written to ``evaluation_test.csv`` and ``.md`` and names the checkpoint.
+    """
+
+    mode = 'test'
+    what = 'test domain'
+
+    def _names(self):
+        return 'Test', 'evaluation_test'
+
+
+def mean_over_domains(by_domain: dict[str, dict[str, float]]) -> dict[str, float]:
+    """``mean/<key>`` for each mIoU that every scored domain has; a domain that is only predicted does not count."""
+    scored = [scores for scores in by_domain.values() if scores]
+    if not scored:
+        return {}
+    keys = [key for key in scored[0] if key.split('/')[-1] == 'mIoU' and all(key in scores for scores in scored)]
+    return {f'mean/{key}': sum(scores[key] for scores in scored) / len(scored) for key in keys}
+
+
+def predicted_classes(model: torch.nn.Module) -> Optional[int]:
+    """Number of classes of the network's (main, last) decode head; None where it cannot be told."""
+    model = model.module if is_model_wrapper(model) else model
+    head = getattr(getattr(model, 'evaluated_network', model), 'decode_head', None)
+    if isinstance(head, torch.nn.ModuleList):
+        head = head[-1]
+    count = getattr(head, 'num_classes', None)
+    return None if count is None else int(count)

@@ -1,0 +1,213 @@
+"""The training loop over several named data streams."""
+import copy
+from typing import Any, Dict, Iterator, List, Optional
+
+import torch
+from mmengine.dist import get_rank, get_world_size
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop
+
+from mmseg_dg.engine.optim.stepper import StepContext
+from mmseg_dg.registry import LOOPS
+from mmseg_dg.utils.seeding import derive_seed, seed_everything
+
+from .named_loaders import NamedLoaders
+from .preflight import check_method, check_samples, check_stream_config, check_streams
+
+
+@LOOPS.register_module()
+class MultiStreamTrainLoop(BaseLoop):
+    """One batch of every stream per iteration, one optimizer step per iteration.
+
+    The step, and every sample in it, is a function of (seed, rank, iteration): resuming at iteration N asks the samplers
+    for draw N and loads nothing before it. A validation due at iteration k is finished before k's checkpoint is written.
+
+    Args:
+        runner: The runner.
+        dataloader: ``{stream name: dataloader config}``, e.g. source and target.
+        max_iters: Iterations of the run.
+        max_epochs: Instead: epochs of ``epoch_stream``, one epoch being ``floor(N / (batch size * processes))`` iterations;
+            ``val_interval`` then counts epochs.
+        epoch_stream: The stream whose length defines an epoch.
+        val_interval: Iterations (or epochs) between validations.
+        val_begin: First iteration at which to validate.
+        accumulate: Micro-batches per iteration, whose gradients are averaged.
+        preflight_samples: Samples of each stream that are loaded and checked before iteration 0.
+
+    Raises:
+        ValueError: Contradictory lengths, a stream without a dataset, streams the method does not know, bad samples.
+    """
+
+    #: Tells ``DomainCheckpointHook`` that ``after_iteration`` is called.
+    announces_iterations = True
+
+    def __init__(self, runner, dataloader: Dict[str, dict], max_iters: Optional[int] = None,
+                 max_epochs: Optional[int] = None, epoch_stream: Optional[str] = None, val_interval: int = 1000,
+                 val_begin: int = 1, accumulate: int = 1, preflight_samples: int = 8) -> None:
+        if (max_iters is None) == (max_epochs is None):
+            raise ValueError(f'give max_iters or max_epochs, got max_iters={max_iters}, max_epochs={max_epochs}')
+        if accumulate < 1:
+            raise ValueError(f'accumulate counts micro-batches per iteration, got {accumulate}')
+        loaders = NamedLoaders(build_streams(runner, dataloader), what='stream')
+        super().__init__(runner, loaders)
+        self.accumulate = accumulate
+        self.preflight_samples = preflight_samples
+        self.epoch_length = self._epoch_length(epoch_stream, max_epochs)
+        self._max_epochs = max_epochs or 1
+        self._max_iters = max_iters if max_iters is not None else max_epochs * self.epoch_length
+        self.val_interval = val_interval if max_iters is not None else val_interval * self.epoch_length
+        self.val_begin = val_begin
+        self._iter = self._epoch = 0
+        self.stop_training = False
+        runner.message_hub.update_info('max_iters', self._max_iters)  # schedules read it
+        # mmengine's scale_lr looks up the batch size of "the" dataloader
+        first = next(iter(loaders.loaders.values()))
+        runner._train_dataloader = dict(batch_size=first.batch_size * accumulate)
+
+    def _epoch_length(self, stream: Optional[str], max_epochs: Optional[int]) -> int:
+        if max_epochs is None:
+            return 0
+        if stream not in self.dataloader.names:
+            raise ValueError(f'max_epochs={max_epochs} needs epoch_stream, one of {self.dataloader.names}; got {stream!r}')
+        loader = self.dataloader[stream]
+        batch = loader.batch_size * self.accumulate * get_world_size()
+        length = len(loader.dataset) // batch
+        if length == 0:
+            raise ValueError(f'stream "{stream}" has {len(loader.dataset)} samples, fewer than one batch of {batch}: lower '
+                             'batch_size or set max_iters')
+        return length
+
+    # ------------------------------------------------------------------ what mmengine reads
+    @property
+    def max_epochs(self) -> int:
+        return self._max_epochs
+
+    @property
+    def max_iters(self) -> int:
+        return self._max_iters
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    @property
+    def iter(self) -> int:
+        return self._iter
+
+    # ------------------------------------------------------------------ running
+    def run(self):
+        """Train from the current iteration (0, or where a checkpoint left off) to the last."""
+        method = self._prepare()
+        self.runner.call_hook('before_train')
+        self.runner.call_hook('before_train_epoch')
+        if 0 < self._iter:
+            print_log(f'continue at iteration {self._iter} of {self._max_iters}', logger='current')
+        batches = self._batches()
+        while self._iter < self._max_iters and not self.stop_training:
+            self.run_iter(next(batches))
+        method.keep_step_record = False
+        self.runner.call_hook('after_train_epoch')
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def _prepare(self):
+        """Everything that can be found out before the first iteration."""
+        model = self.runner.model
+        if isinstance(model, torch.nn.parallel.DistributedDataParallel):
+            raise ValueError('a method with several passes cannot train under torch DDP: set model_wrapper_cfg=dict('
+                             "type='MethodDistributedWrapper'), or runner_type='UDARunner'")
+        counts = getattr(self.runner.optim_wrapper, '_accumulative_counts', 1)
+        if counts > 1:
+            raise ValueError(f'optim_wrapper.accumulative_counts={counts} counts backward passes, of which a method has '
+                             f'several per step: set train_cfg.accumulate={counts} instead')
+        method = model.module if is_model_wrapper(model) else model
+        check_method(method)
+        check_streams(method, self.dataloader)
+        if self.preflight_samples > 0:
+            check_samples(method, self.dataloader, self.preflight_samples)
+        method.before_training()
+        return method
+
+    def _batches(self) -> Iterator[List[Dict[str, Any]]]:
+        """Micro-batches of one iteration after the other, from the current iteration on."""
+        streams = {}
+        for name, loader in self.dataloader.items():
+            loader.sampler.seed = stream_seed(self.runner.seed, name)  # a resumed run may have another seed
+            loader.sampler.set_position(self._iter * loader.batch_size * self.accumulate)
+            streams[name] = iter(loader)
+        while True:
+            yield [{name: next(stream) for name, stream in streams.items()} for _ in range(self.accumulate)]
+
+    def run_iter(self, batches: List[Dict[str, Any]]) -> None:
+        """One iteration: hooks, step, and what is due afterwards."""
+        runner, context = self.runner, StepContext(self.runner.seed, get_rank(), self._iter)
+        data = batches[0] if len(batches) == 1 else batches
+        runner.model.train()
+        seed_everything(context.derive('hooks'))
+        runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data)
+        outputs = runner.model.train_step(data, optim_wrapper=runner.optim_wrapper, context=context)
+        if self._validation_due() or self._checkpoint_due():
+            self._share_buffers()
+        runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=data, outputs=outputs)
+        validate = self._validation_due()
+        self._iter += 1
+        if self.epoch_length:
+            self._epoch = self._iter // self.epoch_length
+        if validate:
+            runner.val_loop.run()
+        runner.call_hook('after_iteration')
+
+    def _validation_due(self) -> bool:
+        done = self._iter + 1
+        return self.runner.val_loop is not None and done >= self.val_begin and (
+            done % self.val_interval == 0 or done == self._max_iters)
+
+    def _checkpoint_due(self) -> bool:
+        return any(hook.will_save(self.runner) for hook in self.runner.hooks if hasattr(hook, 'will_save'))
+
+    def _share_buffers(self) -> None:
+        average = getattr(self.runner.model, 'average_buffers', None)
+        if average is not None:
+            average()
+
+
+def stream_seed(seed: int, name: str) -> int:
+    """The seed of a stream's sampler: streams must not share augmentation draws."""
+    return derive_seed(seed, 'stream', name)
+
+
+def build_streams(runner, configs: Dict[str, dict]) -> Dict[str, Any]:
+    """Dataloaders of all streams: datasets wrapped in ``SeededDataset``, endless samplers, own generators.
+
+    Raises:
+        ValueError: ``configs`` is one plain dataloader, or a stream has no dataset.
+    """
+    if not isinstance(configs, dict) or 'dataset' in configs or 'batch_size' in configs:
+        raise ValueError('MultiStreamTrainLoop needs named streams: train_dataloader = dict(source=dict(batch_size=..., '
+                         'dataset=...), target=dict(...))')
+    loaders = {}
+    for name, config in configs.items():
+        if config is None:  # a child config may switch a stream of its base off
+            continue
+        config = copy.deepcopy(config)
+        check_stream_config(name, config)
+        config['dataset'] = dict(type='SeededDataset', dataset=config['dataset'])
+        config.setdefault('sampler', dict(type='StatefulInfiniteSampler'))
+        config.setdefault('batch_size', 1)
+        if config.setdefault('num_workers', 0) == 0:
+            config['persistent_workers'] = False
+        seed = stream_seed(runner.seed, name)
+        config['generator'] = torch.Generator().manual_seed(seed)
+        try:
+            loaders[name] = runner.build_dataloader(config, seed=seed, diff_rank_seed=False)
+        except Exception as error:
+            raise type(error)(f'stream "{name}": {error}') from error if _accepts_text(error) else error
+        if not hasattr(loaders[name].sampler, 'set_position'):
+            raise ValueError(f'stream "{name}" uses {type(loaders[name].sampler).__name__}, which cannot jump to a draw: '
+                             'use StatefulInfiniteSampler or RareClassSampler')
+    return loaders
+
+
+def _accepts_text(error: Exception) -> bool:
+    return type(error) in (ValueError, FileNotFoundError, KeyError, TypeError, OSError, NotADirectoryError, RuntimeError)

@@ -1,0 +1,141 @@
+"""Checks before iteration 0, with messages that name the file, the value and the fix."""
+import os.path as osp
+from typing import Any, Optional, Tuple
+
+import numpy as np
+from mmengine.fileio import get_file_backend
+
+from mmseg_dg.utils.seeding import derive_seed
+
+#: Transforms that cut a fixed size out of an image.
+CROPS = ('RandomCrop', 'RareClassCrop', 'CenterCrop')
+
+
+def check_stream_config(name: str, config: dict) -> None:
+    """A stream's dataloader config, before anything of it is built.
+
+    Raises:
+        ValueError: No dataset.
+        FileNotFoundError: A folder or list named in the dataset does not exist.
+    """
+    dataset = config.get('dataset')
+    if not dataset:
+        raise ValueError(f'stream "{name}" has no dataset: set train_dataloader.{name}.dataset')
+    for leaf in _leaf_configs(dataset):
+        _check_paths(name, leaf)
+
+
+def _leaf_configs(config: Any):
+    """Dataset configs inside wrappers (ConcatDataset, RepeatDataset)."""
+    if not isinstance(config, dict):
+        return
+    inner = config.get('datasets', config.get('dataset'))
+    if inner is None:
+        yield config
+        return
+    for part in inner if isinstance(inner, (list, tuple)) else [inner]:
+        yield from _leaf_configs(part)
+
+
+def _check_paths(stream: str, config: dict) -> None:
+    root = config.get('data_root') or ''
+    backend = get_file_backend(root, backend_args=config.get('backend_args')) if root else None
+    if root and type(backend).__name__ != 'LocalBackend':
+        return  # object stores: the dataset itself reports what is missing
+    if root and not _makes_its_folder(config) and not osp.isdir(root):
+        raise FileNotFoundError(f'stream "{stream}": data_root={root!r} does not exist: put the data there (or link it), '
+                                f'or set train_dataloader.{stream}.dataset.data_root')
+    prefix = config.get('data_prefix') or {}
+    labelled = any('LoadAnnotations' in str(t.get('type', '')) or 'Annotations' in str(t.get('type', ''))
+                   for t in config.get('pipeline', ()) if isinstance(t, dict))
+    for key in ('img_path', 'seg_map_path') if labelled else ('img_path', ):
+        folder = prefix.get(key)
+        if folder and not _makes_its_folder(config) and not osp.isdir(osp.join(root, folder)):
+            raise FileNotFoundError(f'stream "{stream}": {key} folder {osp.join(root, folder)!r} does not exist: check '
+                                    f'train_dataloader.{stream}.dataset.data_prefix.{key}')
+    annotations = config.get('ann_file')
+    if annotations and not osp.isfile(osp.join(root, annotations)):
+        raise FileNotFoundError(f'stream "{stream}": list {osp.join(root, annotations)!r} does not exist')
+
+
+def _makes_its_folder(config: dict) -> bool:
+    return 'SynthCity' in str(config.get('type', ''))
+
+
+def check_method(method: Any) -> None:
+    """The model must be a method with passes.
+
+    Raises:
+        TypeError: It is a plain segmentor or something else.
+    """
+    if not hasattr(method, 'passes') or not hasattr(method, 'streams'):
+        raise TypeError(f'MultiStreamTrainLoop trains methods, got {type(method).__name__}: wrap the network, e.g. '
+                        "model=dict(type='Supervised', network=dict(type='EncoderDecoder', ...))")
+
+
+def check_streams(method: Any, loaders: Any) -> None:
+    """The streams of the config are those the method reads, in mixable sizes.
+
+    Raises:
+        ValueError: A missing or an unknown stream.
+    """
+    missing = [s for s in method.streams if s not in loaders.names]
+    unknown = [s for s in loaders.names if s not in method.streams]
+    if missing or unknown:
+        raise ValueError(f'{type(method).__name__} reads the streams {tuple(method.streams)}, but train_dataloader has '
+                         f'{loaders.names}: missing {missing or "none"}, unknown {unknown or "none"}. Rename the streams, '
+                         'or tell the method their names')
+
+
+def check_samples(method: Any, loaders: Any, count: int) -> None:
+    """Load a few samples of each stream and check what training would trip over later.
+
+    Args:
+        method: Says which streams must be labelled.
+        loaders: The streams.
+        count: Samples per stream, spread evenly over the dataset.
+
+    Raises:
+        ValueError: A sample without a label where one is needed, smaller than the crop, or of another size than the rest.
+    """
+    for name, loader in loaders.items():
+        dataset = loader.dataset
+        crop = _crop_size(dataset)
+        first: Optional[Tuple[tuple, str]] = None
+        for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):
+            sample = _load(name, dataset, int(index))
+            path = sample['data_samples'].metainfo.get('img_path', f'sample {index}')
+            size = tuple(sample['inputs'].shape[-2:])
+            if crop is not None and (size[0] < crop[0] or size[1] < crop[1]):
+                raise ValueError(f'stream "{name}": {path} is {size[1]}x{size[0]} where the crop wants {crop[1]}x{crop[0]} '
+                                 '(width x height): use a smaller crop_size, a larger Resize scale, or add Pad')
+            if first is not None and size != first[0] and loader.batch_size > 1:
+                raise ValueError(f'stream "{name}": {path} is {size[1]}x{size[0]} but {first[1]} is {first[0][1]}x'
+                                 f'{first[0][0]}: images of one batch must have one size, add RandomCrop or Resize')
+            first = first or (size, path)
+            if name in method.labeled_streams and 'gt_sem_seg' not in sample['data_samples']:
+                raise ValueError(f'stream "{name}" needs labels, but {path} has none: add LoadAnnotations to its pipeline')
+
+
+def _load(stream: str, dataset: Any, index: int) -> dict:
+    from mmseg_dg.datasets.samplers import SampleRequest
+    try:
+        return dataset[SampleRequest(index, derive_seed('preflight', stream, index))]
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f'stream "{stream}": {error}') from error
+
+
+def _crop_size(dataset: Any) -> Optional[Tuple[int, int]]:
+    """(H, W) of the last fixed-size crop in the pipeline, None if there is none or something resizes afterwards."""
+    from mmseg_dg.datasets.wrappers import leaves, transforms_of
+    size = None
+    for leaf in leaves(dataset):
+        for transform in transforms_of(getattr(leaf, 'pipeline', None)):
+            kind = type(transform).__name__
+            if kind in CROPS:
+                value = transform.crop_size
+                size = (value, value) if isinstance(value, int) else tuple(value)
+            elif 'Resize' in kind or kind == 'Pad':
+                size = None if kind == 'Pad' or size is not None else size
+        break
+    return size

@@ -1,0 +1,79 @@
+"""Learning-rate schedules as closed forms of the iteration.
+
+Chained recursive schedulers (mmengine's PolyLR after LinearLR) neither multiply a warm-up onto a decaying poly value nor
+land on the papers' values; a closed form does, and resumes to the last bit.
+"""
+from typing import List, Optional
+
+from mmengine.logging import MessageHub
+from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+
+from mmseg_dg.registry import PARAM_SCHEDULERS
+
+
+def warmup_poly_factor(iteration: int, total: int, power: float = 1.0, warmup_iters: int = 0,
+                       warmup_ratio: float = 1e-6) -> float:
+    """``(1 - t/total)^power``, times the linear warm-up ``1 - (1 - t/warmup_iters)(1 - warmup_ratio)`` while t < warmup_iters.
+
+    Source: DAFormer/HRDA specification section 8 (poly with linear warm-up of mmcv 1.3.7: the warm-up multiplies the
+    already decaying value).
+    """
+    factor = max(0.0, 1.0 - iteration / total)**power
+    if iteration < warmup_iters:
+        factor *= 1.0 - (1.0 - iteration / warmup_iters) * (1.0 - warmup_ratio)
+    return factor
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
+    """Poly decay with a multiplied linear warm-up, exact at every iteration.
+
+    ``lr(t) = [(base - min_lr) (1 - t/total)^power + min_lr] * warmup(t)``. With ``min_lr`` above the base rate the rate
+    rises towards ``min_lr``: the official no-warm-up ablation of DAFormer does that (specification section 8).
+
+    Args:
+        optimizer: Optimizer or optim wrapper.
+        power: Exponent of the decay.
+        warmup_iters: Iterations of linear warm-up; 0 for none.
+        warmup_ratio: Factor at iteration 0.
+        min_lr: Learning rate at ``total``.
+        total: Iterations of the whole schedule; None reads ``max_iters`` of the running train loop.
+        last_step: Iteration before the first; only mmengine's resume sets it.
+        verbose: Print every change of the rate.
+        end: Not used (mmengine passes its own idea of the end to every scheduler it builds).
+
+    Raises:
+        ValueError: ``total`` is unknown or not positive, or the warm-up is longer than the schedule.
+    """
+
+    def __init__(self, optimizer, power: float = 1.0, warmup_iters: int = 0, warmup_ratio: float = 1e-6,
+                 min_lr: float = 0.0, total: Optional[int] = None, last_step: int = -1, verbose: bool = False,
+                 end: Optional[int] = None) -> None:
+        if total is None:
+            total = MessageHub.get_current_instance().runtime_info.get('max_iters')
+        if total is None or total <= 0:
+            raise ValueError(f'WarmupPolyLR needs the length of the schedule, got total={total}: set it, or train with '
+                             'MultiStreamTrainLoop, which publishes max_iters')
+        if warmup_iters > total:
+            raise ValueError(f'warmup_iters={warmup_iters} is longer than the schedule of {total} iterations: lower it')
+        self.power, self.warmup_iters, self.warmup_ratio, self.min_lr = power, warmup_iters, warmup_ratio, min_lr
+        self.total = total
+        # `end` beyond any run: the base class stops changing values there
+        super().__init__(optimizer, begin=0, end=2**62, last_step=last_step, by_epoch=False,
+                         verbose=verbose)
+
+    def state_dict(self) -> dict:
+        """Only the position: lengths and rates belong to the config, which may be changed on resume."""
+        return dict(last_step=self.last_step, _global_step=self._global_step)
+
+    def value_at(self, base: float, iteration: int) -> float:
+        """The rate of a group with base rate ``base`` at ``iteration`` (0-based)."""
+        decay = warmup_poly_factor(iteration, self.total, self.power)
+        value = (base - self.min_lr) * decay + self.min_lr if self.min_lr else base * decay
+        if iteration < self.warmup_iters:
+            value *= 1.0 - (1.0 - iteration / self.warmup_iters) * (1.0 - self.warmup_ratio)
+        return value
+
+    def _get_value(self) -> List[float]:
+        return [self.value_at(base, self.last_step) for base in self.base_values]

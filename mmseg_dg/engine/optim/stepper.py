@@ -1,0 +1,127 @@
+"""One training step = a list of passes, back-propagated one after the other, and one optimizer step."""
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
+
+import torch
+from mmengine.optim import OptimWrapper
+from torch import Tensor
+
+from mmseg_dg.utils.seeding import StepGenerator, derive_seed, seed_everything
+
+
+class Pass(NamedTuple):
+    """One forward pass and the backward pass of its losses.
+
+    Attributes:
+        name: For messages and for ``on_backward`` callbacks.
+        fn: Returns named tensors; the sum of those whose name contains ``loss`` is back-propagated. A pass without one
+            (pseudo-labels) back-propagates nothing.
+        retain_graph: Keep the graph because a later pass back-propagates through it again.
+    """
+    name: str
+    fn: Callable[[], Dict[str, Tensor]]
+    retain_graph: bool = False
+
+
+class StepState(dict):
+    """What one pass leaves for a later one (features, pseudo-labels); cleared by the stepper after the step."""
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """Where a step stands in the run; every random decision of the step derives from it.
+
+    Attributes:
+        seed: Seed of the run.
+        rank: Process number.
+        iteration: 0-based iteration of the run.
+    """
+    seed: int
+    rank: int = 0
+    iteration: int = 0
+
+    def derive(self, *purpose) -> int:
+        return derive_seed(self.seed, self.rank, self.iteration, *purpose)
+
+    @classmethod
+    def from_global_state(cls) -> 'StepContext':
+        """A context for callers outside a training loop: drawn from torch's global generator."""
+        return cls(seed=int(torch.randint(2**31, ())))
+
+
+class StepRecord(NamedTuple):
+    """Everything a picture of the step needs: batch, draws, and the state the passes left."""
+    batch: Dict[str, Any]
+    draws: Any
+    state: Dict[str, Any]
+
+
+def total_loss(values: Dict[str, Tensor]) -> Optional[Tensor]:
+    """Sum of the entries whose name contains ``loss``; None if there is none."""
+    losses = [v for k, v in values.items() if 'loss' in k]
+    return sum(losses[1:], losses[0]) if losses else None
+
+
+def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None, context: Optional[StepContext] = None,
+             sync_gradients: Optional[Callable[[], None]] = None,
+             on_backward: Optional[Callable[[str], None]] = None, preprocess: bool = True) -> Dict[str, Tensor]:
+    """Run all passes of one iteration and step the optimizer once.
+
+    A pass is run under the optim wrapper's context (autocast), back-propagated at once, and its graph freed before the
+    next, so that one graph is alive at a time unless a pass asks to retain it.
+
+    Args:
+        method: A training method (``draw_step``, ``passes``, ``data_preprocessor``).
+        data: ``{stream: batch}`` or a list of such micro-batches, whose gradients are averaged.
+        optim_wrapper: mmengine's, with any precision; its own accumulation must be off.
+        draws: Recorded decisions (a list of them for micro-batches); None draws afresh.
+        context: Position in the run.
+        sync_gradients: Called once, after the last backward and before unscaling, clipping and stepping.
+        on_backward: Called with the pass's name after its backward (used to record gradient norms).
+        preprocess: Apply the method's data preprocessor; False for batches that are normalised already (replays).
+
+    Returns:
+        Detached named values, averaged over micro-batches, and their total under ``loss``.
+    """
+    context = context or StepContext.from_global_state()
+    batches: Sequence[dict] = data if isinstance(data, (list, tuple)) else [data]
+    given: Sequence[Any] = draws if isinstance(draws, (list, tuple)) else [draws] * len(batches)
+    values: Dict[str, Tensor] = {}
+    optim_wrapper.zero_grad()
+    for k, (micro, micro_draws) in enumerate(zip(batches, given)):
+        batch = method.data_preprocessor(micro, True) if preprocess else micro
+        if micro_draws is None:
+            micro_draws = method.draw_step(batch, StepGenerator(context.derive('draws', k)))
+        seed_everything(context.derive('passes', k))
+        state = StepState()
+        for step_pass in method.passes(batch, micro_draws, state):
+            with optim_wrapper.optim_context(method):
+                outputs = step_pass.fn()
+            loss = total_loss(outputs)
+            if loss is not None and loss.requires_grad:
+                optim_wrapper.backward(loss / len(batches), retain_graph=step_pass.retain_graph)
+            if on_backward is not None and loss is not None:
+                on_backward(step_pass.name)
+            for name, value in outputs.items():
+                value = value.detach().mean() / len(batches)
+                values[name] = values[name] + value if name in values else value
+            del outputs, loss  # frees the graph before the next pass builds its own
+        if method.keep_step_record and k == 0:
+            method.step_record = StepRecord(batch, micro_draws, dict(state))
+        state.clear()
+    if sync_gradients is not None:
+        sync_gradients()
+    method.note_step(skipped=_step(optim_wrapper))
+    total = total_loss(values)
+    return values if total is None else dict(loss=total, **values)
+
+
+def _step(optim_wrapper: OptimWrapper) -> bool:
+    """Step the optimizer; True when a loss scaler found infinities and left the parameters alone."""
+    scaler = getattr(optim_wrapper, 'loss_scaler', None)
+    if scaler is None or not scaler.is_enabled():
+        optim_wrapper.step()
+        return False
+    before = scaler.get_scale()
+    optim_wrapper.step()
+    return scaler.get_scale() < before

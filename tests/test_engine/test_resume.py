@@ -1,0 +1,110 @@
+"""A run that stops and resumes ends bit-identical to one that does not."""
+import copy
+
+import pytest
+import torch
+
+from mmseg_dg.engine.optim.stepper import StepContext
+
+
+def flatten(prefix, value, out):
+    if isinstance(value, dict):
+        for k, v in value.items():
+            flatten(f'{prefix}.{k}', v, out)
+    elif isinstance(value, (list, tuple)):
+        for i, v in enumerate(value):
+            flatten(f'{prefix}.{i}', v, out)
+    elif isinstance(value, torch.Tensor):
+        out[prefix] = value
+    elif isinstance(value, (int, float)):
+        out[prefix] = torch.tensor(value)
+
+
+def state_of(path):
+    checkpoint = torch.load(path, map_location='cpu')
+    out = {}
+    for key in ('state_dict', 'optimizer', 'param_schedulers'):
+        flatten(key, checkpoint[key], out)
+    return out
+
+
+def assert_identical(a, b):
+    assert a.keys() == b.keys()
+    for key in a:
+        assert torch.equal(a[key], b[key]), key
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_resumed_run_is_bit_identical(tiny_config, run_config, tmp_path, workers):
+    whole = tiny_config(work_dir='whole', max_iters=6, num_workers=workers)
+    run_config(copy.deepcopy(whole))
+    part = tiny_config(work_dir='part', max_iters=6, num_workers=0)
+    part.train_cfg.max_iters = 6
+    run_config(_stopping_after(copy.deepcopy(part), 2))
+    assert not (tmp_path / 'part' / 'iter_4.pth').exists()
+    part.resume = True
+    runner = run_config(part)
+    assert runner.iter == 6
+    a, b = state_of(tmp_path / 'whole' / 'iter_6.pth'), state_of(tmp_path / 'part' / 'iter_6.pth')
+    assert int(a['state_dict.teacher.steps']) == 6
+    assert_identical(a, b)
+
+
+def _stopping_after(cfg, iterations):
+    """The same run (same schedule length) that stops early."""
+    cfg.custom_hooks.append(dict(type='StopAfter', iterations=iterations))
+    from mmengine.hooks import Hook
+
+    from mmseg_dg.registry import HOOKS
+
+    @HOOKS.register_module(force=True)
+    class StopAfter(Hook):
+
+        def __init__(self, iterations):
+            self.iterations = iterations
+
+        def after_iteration(self, runner):
+            runner.train_loop.stop_training = runner.iter >= self.iterations
+
+    return cfg
+
+
+def test_validation_does_not_change_training(tiny_config, run_config, tmp_path):
+    run_config(tiny_config(work_dir='often', max_iters=4, val_interval=1))
+    run_config(tiny_config(work_dir='never', max_iters=4, val_interval=100))
+    assert_identical(state_of(tmp_path / 'often' / 'iter_4.pth'), state_of(tmp_path / 'never' / 'iter_4.pth'))
+
+
+def test_checkpoint_holds_the_validation_of_its_iteration(tiny_config, run_config, tmp_path):
+    cfg = tiny_config(max_iters=2, val_interval=2)
+    cfg.default_hooks.checkpoint.save_best = 'target/mIoU'
+    run_config(cfg)
+    hub = torch.load(tmp_path / 'run' / 'iter_2.pth')['message_hub']
+    assert 'val/target/mIoU' in hub['log_scalars']
+    assert 'best_score' in hub['runtime_info']
+    assert list((tmp_path / 'run').glob('best_target_mIoU_iter_2.pth'))
+
+
+def test_context_separates_purposes_ranks_and_iterations():
+    base = StepContext(seed=1, rank=0, iteration=5)
+    seeds = {base.derive('draws'), base.derive('passes'), StepContext(1, 1, 5).derive('draws'),
+             StepContext(1, 0, 6).derive('draws'), StepContext(2, 0, 5).derive('draws')}
+    assert len(seeds) == 5
+    assert base.derive('draws') == StepContext(1, 0, 5).derive('draws')
+
+
+@pytest.mark.parametrize('key', ['nowhere/mIoU', 'target/mIou', 'mean/aAcc'])
+def test_save_best_key_is_checked_before_training(tiny_config, run_config, key):
+    cfg = tiny_config(max_iters=2)
+    cfg.default_hooks.checkpoint.save_best = key
+    with pytest.raises(ValueError, match='is not a metric of this run'):
+        run_config(cfg)
+
+
+def test_load_from_and_test_a_checkpoint(tiny_config, run_config, tmp_path):
+    run_config(tiny_config(max_iters=2))
+    cfg = tiny_config(work_dir='test')
+    cfg.load_from = str(tmp_path / 'run' / 'iter_2.pth')
+    metrics = run_config(cfg, train=False).test()
+    trained = torch.load(tmp_path / 'run' / 'iter_2.pth')['message_hub']['log_scalars']['val/target/mIoU'].current()
+    assert metrics['target/mIoU'] == pytest.approx(float(trained), abs=1e-9)
