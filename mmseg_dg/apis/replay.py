@@ -1,0 +1,261 @@
+"""Replay a training step recorded from the official DAFormer/HRDA code and compare every number it left.
+
+A record holds the batch, every random draw, and what the step computed; the start weights lie beside it. Replaying feeds
+the recorded draws to :meth:`DACS.train_step`, so that nothing is random.
+"""
+import os.path as osp
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from mmseg_dg.engine.optim import MergedParamGroups
+from mmseg_dg.models.methods.dacs import DACS, StepDraws
+from mmseg_dg.models.official_weights import from_official, official_gradients
+from mmseg_dg.ops import JitterParams
+from mmseg_dg.registry import MODELS
+
+#: Detail crop offsets are drawn in multiples of this many pixels (specification 4.1).
+CROP_DIVISOR = 8
+
+
+class ReplayedStep(NamedTuple):
+    """What our step computed, under the official names.
+
+    Attributes:
+        log_vars: Logged values.
+        grad_norms_after: Per backward pass, L2 norm of the accumulated gradient of each parameter.
+        gradients_after: Per backward pass, the accumulated gradients themselves.
+        state: Pseudo-labels, mixed images and so on (:class:`StepState`).
+        student: Parameters after the step.
+        teacher: Teacher parameters used in the step.
+        student_buffers: BatchNorm buffers after the step.
+        teacher_buffers: Likewise of the teacher.
+    """
+    log_vars: Dict[str, float]
+    grad_norms_after: List[Dict[str, float]]
+    gradients_after: List[Dict[str, Tensor]]
+    state: Dict[str, Any]
+    student: Dict[str, Tensor]
+    teacher: Dict[str, Tensor]
+    student_buffers: Dict[str, Tensor]
+    teacher_buffers: Dict[str, Tensor]
+
+
+def load_record(path: str) -> Tuple[dict, dict, dict]:
+    """A record and its start weights.
+
+    Args:
+        path: ``trainstep_<kind>_<variant>.pt``; ``trainstep_<kind>_init_student.pt`` and ``..._init_imnet.pt`` lie beside it.
+
+    Returns:
+        (record, student start, ImageNet start), as ``torch.load`` reads them with ``weights_only``.
+
+    Raises:
+        FileNotFoundError: One of the three is missing.
+    """
+    folder, name = osp.split(path)
+    stem = '_'.join(name.split('_')[:2])
+    paths = [path, *(osp.join(folder, f'{stem}_init_{part}.pt') for part in ('student', 'imnet'))]
+    for item in paths:
+        if not osp.isfile(item):
+            raise FileNotFoundError(f'{item} is missing: a record needs its start weights beside it')
+    record, student, imnet = (torch.load(item, map_location='cpu') for item in paths)
+    return record, student, imnet
+
+
+class Replay:
+    """Runs recorded steps, one after the other, on a method built from a config.
+
+    Args:
+        config: Config with the ``model`` (DACS with the recorded network, drop path and dropout 0) and ``optim_wrapper``.
+        record: First element of :func:`load_record`.
+        student_start: Second element.
+        imnet_start: Third element.
+        dtype: float32 as recorded, or float64 to see what rounding does.
+        shared_backward: One backward for source loss and feature distance; None keeps the config's choice.
+    """
+
+    def __init__(self, config: Config, record: dict, student_start: dict, imnet_start: dict,
+                 dtype: torch.dtype = torch.float32, shared_backward: Optional[bool] = False) -> None:
+        init_default_scope('mmseg_dg')
+        model = dict(config.model)
+        if shared_backward is not None:
+            model['shared_backward'] = shared_backward
+        self.method: DACS = MODELS.build(model)
+        self.record, self.dtype = record, dtype
+        self.method.student.load_state_dict(from_official(student_start['state_dict']), strict=True)
+        self.method.teacher.copy_from(self.method.student)
+        self._load_buffers(student_start.get('ema_buffers_before_iter0', {}))
+        if self.method.imnet is not None:
+            backbone = {k[len('backbone.'):]: v for k, v in from_official(imnet_start['state_dict']).items()
+                        if k.startswith('backbone.')}
+            self.method.imnet.load_state_dict(backbone, strict=True)
+        self.method.to(dtype)
+        self.optim_wrapper = self._optim_wrapper(config)
+
+    def _load_buffers(self, buffers: Dict[str, Tensor]) -> None:
+        ours = dict(self.method.teacher.module.named_buffers())
+        for name, value in from_official(buffers).items() if buffers else ():
+            ours[name].copy_(value)
+
+    def _optim_wrapper(self, config: Config):
+        cfg = dict(config.optim_wrapper)
+        cfg.pop('constructor', None)
+        return MergedParamGroups(cfg, cfg.pop('paramwise_cfg', None))(self.method)
+
+    # ------------------------------------------------------------------ one step
+    def step(self, index: int) -> ReplayedStep:
+        """Replay step ``index``; steps must be replayed in order."""
+        recorded, method = self.record['steps'][index], self.method
+        method.train()
+        beta = self.record['cfg']['uda']['alpha']
+        method.teacher.configure(beta, ramp=True, buffers='batch')
+        method.teacher.update_parameters(method.student)
+        method.keep_step_record = True
+        norms: List[Dict[str, float]] = []
+        gradients: List[Dict[str, Tensor]] = []
+
+        def keep_gradients(name: str) -> None:
+            grads = {n: p.grad.detach().clone() for n, p in method.student.named_parameters() if p.grad is not None}
+            gradients.append(official_gradients(grads))
+            norms.append({k: v.double().norm().item() for k, v in gradients[-1].items()})
+
+        batch = to_batch(recorded['batch'], method, self.dtype)
+        values = method.train_step(batch, self.optim_wrapper, draws=to_draws(recorded, batch, method),
+                                   on_backward=keep_gradients, preprocess=False)
+        record, method.step_record = method.step_record, None
+        return ReplayedStep(
+            log_vars={official_log_name(k): float(v) for k, v in values.items() if k != 'loss'},
+            grad_norms_after=norms,
+            gradients_after=gradients,
+            state=record.state,
+            student=_official(method.student.named_parameters()),
+            teacher=_official(method.teacher.module.named_parameters()),
+            student_buffers=_official(method.student.named_buffers()),
+            teacher_buffers=_official(method.teacher.module.named_buffers()))
+
+
+def _official(named) -> Dict[str, Tensor]:
+    return official_gradients({k: v.detach().clone() for k, v in named})
+
+
+def official_log_name(name: str) -> str:
+    """``source.decode.loss_ce`` -> ``decode.loss_seg``, ``mix.decode.loss_ce`` -> ``mix.decode.loss_seg`` and so on."""
+    if name == 'source.loss_feature_distance':
+        return 'src.loss_imnet_feat_dist'
+    return name.replace('source.', '', 1).replace('loss_ce', 'loss_seg')
+
+
+def to_batch(recorded: Dict[str, Tensor], method: DACS, dtype: torch.dtype = torch.float32) -> Dict[str, dict]:
+    """The recorded (normalised) images and labels as the streams of ``method``."""
+    labels = recorded['gt_semantic_seg'].long()
+    target_extra = recorded.get('valid_pseudo_mask')
+    source, target = [], []
+    for i, label in enumerate(labels):
+        source.append(SegDataSample(gt_sem_seg=PixelData(data=label.reshape(1, *label.shape[-2:]))))
+        target.append(SegDataSample())
+        if target_extra is not None:
+            mask = target_extra[i].reshape(1, *label.shape[-2:]).to(torch.uint8)
+            target[-1].valid_pseudo_mask = PixelData(data=mask)
+    return {
+        method.source_stream: dict(inputs=recorded['img'].to(dtype), data_samples=source),
+        method.target_stream: dict(inputs=recorded['target_img'].to(dtype), data_samples=target)
+    }
+
+
+def to_draws(recorded: dict, batch: Dict[str, dict], method: DACS) -> StepDraws:
+    """The recorded draws of a step as :class:`StepDraws`."""
+    draws = recorded['draws']
+    uniforms = [d['value'] for d in draws if d['kind'] == 'random.uniform']
+    scalars = recorded.get('strong_scalars', {})
+    labels = recorded['batch']['gt_semantic_seg']
+    classes = torch.unique(labels).long()
+    jitter_off = scalars.get('color_jitter_p', 0.2)
+    result = StepDraws(
+        jitter=bool(uniforms[0] > jitter_off),
+        blur=bool(uniforms[1] > 0.5),
+        mix_classes=[classes[d['value'].long()] for d in draws if d['kind'] == 'np.random.choice'],
+        jitter_params=[_jitter(d) for d in draws if d['kind'] == 'kornia.ColorJitter'],
+        sigma=[float(d['value']) for d in draws if d['kind'] == 'np.random.uniform'])
+    offsets = [int(d['value']) for d in draws if d['kind'] == 'np.random.randint']
+    if offsets:
+        result.crop_box_source, result.crop_box_mix = _boxes(offsets, method)
+    return result
+
+
+def _jitter(draw: dict) -> JitterParams:
+    return JitterParams(brightness=float(draw['brightness_factor']), contrast=float(draw['contrast_factor']),
+                        hue=float(draw['hue_factor']), saturation=float(draw['saturation_factor']),
+                        order=tuple(int(x) for x in draw['order']))
+
+
+def _boxes(offsets: Sequence[int], method: DACS) -> List[Tuple[int, int, int, int]]:
+    """Detail boxes from recorded ``randint`` values: source rows, columns, then those of the mixed pass."""
+    height, width = method.student.hr_crop_size
+    starts = [v * CROP_DIVISOR for v in offsets]
+    return [(y, y + height, x, x + width) for y, x in zip(starts[0::2], starts[1::2])]
+
+
+# ---------------------------------------------------------------------- comparison
+class Deviation(NamedTuple):
+    """Largest relative deviation of one quantity and where it is."""
+    quantity: str
+    relative: float
+    where: str
+
+
+def compare_step(ours: ReplayedStep, recorded: dict, skip: Sequence[str] = ()) -> List[Deviation]:
+    """Compare a replayed step with its record.
+
+    Args:
+        ours: Result of :meth:`Replay.step`.
+        recorded: ``record['steps'][i]``.
+        skip: Official names of parameters whose true gradient is zero (their updates are rounding noise).
+
+    Returns:
+        Largest relative deviation per quantity.
+    """
+    # accuracies are left out: mmseg 1.x divides by the labelled pixels, the official code by all
+    losses = {k: v for k, v in recorded['log_vars'].items() if 'loss' in k}
+    result = [_largest('logged losses', ours.log_vars, losses)]
+    for i, norms in enumerate(recorded['grad_norms_after']):
+        result.append(_largest(f'gradient norms after backward {i}', ours.grad_norms_after[i], norms, skip))
+    for name, mine in (('student', ours.student), ('ema', ours.teacher)):
+        norms = {k: v.double().norm().item() for k, v in mine.items()}
+        result.append(_largest(f'{name} parameter norms', norms, recorded[f'{name}_param_norms']))
+    for name, mine in (('student_buffers', ours.student_buffers), ('ema_buffers', ours.teacher_buffers)):
+        result.append(_largest_tensor(name, mine, recorded[name]))
+    for name, key in (('pseudo_label', 'pseudo_label'), ('pseudo_weight', 'pseudo_weight'), ('mixed_img', 'mixed_image'),
+                      ('mixed_lbl', 'mixed_label'), ('mixed_weight', 'mixed_weight'), ('fd_mask', 'distance_mask')):
+        if name in recorded and key in ours.state:
+            mine, theirs = ours.state[key].double(), recorded[name].double().reshape(ours.state[key].shape)
+            result.append(Deviation(name, ((mine - theirs).abs().max() / theirs.abs().max().clamp(min=1)).item(), ''))
+    return result
+
+
+def _largest(quantity: str, ours: Dict[str, float], theirs: Dict[str, float], skip: Sequence[str] = ()) -> Deviation:
+    worst = Deviation(quantity, 0.0, '')
+    for name, value in theirs.items():
+        if name in skip:
+            continue
+        if name not in ours:
+            return Deviation(quantity, float('inf'), f'{name} is missing')
+        relative = abs(ours[name] - value) / max(abs(value), 1e-12)
+        if relative > worst.relative:
+            worst = Deviation(quantity, relative, name)
+    return worst
+
+
+def _largest_tensor(quantity: str, ours: Dict[str, Tensor], theirs: Dict[str, Tensor]) -> Deviation:
+    worst = Deviation(quantity, 0.0, '')
+    for name, value in theirs.items():
+        difference = (ours[name].double() - value.double()).abs().max()
+        relative = (difference / value.double().abs().max().clamp(min=1e-12)).item()
+        if relative > worst.relative:
+            worst = Deviation(quantity, relative, name)
+    return worst
