@@ -1,0 +1,19 @@
+"""What lies on disk, which sample comes next, and what happens to it."""
+from .acdc import ACDCDataset
+from .base import TrainIdDataset
+from .class_statistics import ClassStatistics, class_statistics, from_official_json
+from .gta import GTADataset
+from .mapillary import MapillaryTrainIdDataset
+from .samplers import RareClassSampler, SampleRequest, StatefulInfiniteSampler
+from .seeded import SeededDataset
+from .synthcity_dataset import SynthCityDataset
+from .synthia import SynthiaDataset
+from .transforms import LoadAnnotations, LoadSynthiaAnnotations, PackStreamInputs, PseudoLabelMargins, RareClassCrop
+from .unlabeled import UnlabeledImageDataset
+
+__all__ = [
+    'ACDCDataset', 'ClassStatistics', 'GTADataset', 'LoadAnnotations', 'LoadSynthiaAnnotations',
+    'MapillaryTrainIdDataset', 'PackStreamInputs', 'PseudoLabelMargins', 'RareClassCrop', 'RareClassSampler',
+    'SampleRequest', 'SeededDataset', 'StatefulInfiniteSampler', 'SynthCityDataset', 'SynthiaDataset',
+    'TrainIdDataset', 'UnlabeledImageDataset', 'class_statistics', 'from_official_json'
+]

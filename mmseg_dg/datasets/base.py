@@ -1,0 +1,158 @@
+"""Base of the datasets with the 19 Cityscapes classes that mmseg lacks."""
+import os.path as osp
+from collections.abc import Mapping
+from typing import Any, Optional
+
+import mmengine
+from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
+from mmseg.datasets import BaseSegDataset, CityscapesDataset
+
+from .checks import check_files, check_folder, check_not_empty, is_local, list_files, loads_labels, share_backend_args
+from .label_tables import full_table
+from .wrappers import transforms_of
+
+
+def read_list(path: str, owner: str, backend_args: Optional[dict] = None) -> list[str]:
+    """Names in a split list: one image stem per line, relative to the image folder; empty lines are skipped.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It has no names, or some twice.
+    """
+    if is_local(path, backend_args) and not osp.isfile(path):
+        raise FileNotFoundError(f'{owner}: no list file {path!r}; correct ann_file or write the list (one image stem '
+                                'per line)')
+    names = [line.strip() for line in mmengine.list_from_file(path, backend_args=backend_args) if line.strip()]
+    if not names:
+        raise ValueError(f'{owner}: the list {path!r} is empty')
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})[:5] if len(names) < 5000 else '(many)'
+        raise ValueError(f'{owner}: the list {path!r} names images twice: {twice}')
+    return names
+
+
+class TrainIdDataset(BaseSegDataset):
+    """19 Cityscapes classes, image and label folders of equal structure, clear errors.
+
+    A subclass sets the class attributes.  Images are found below the image folder at any depth, or named by
+    ``ann_file`` (one stem per line, relative to the image folder, without suffix).  Labels must exist only when the
+    pipeline loads them: an unlabelled stream drops ``LoadAnnotations`` and needs no label folder.
+
+    Args:
+        raw_ids: Labels are the files as published; their ids are mapped while loading, no converted copies are needed.
+            False: converted ``*_labelTrainIds.png``.
+        img_suffix: Ending of image files; None: the dataset's own.
+        seg_map_suffix: Ending of label files; None: the dataset's own.
+        data_prefix: ``dict(img_path=..., seg_map_path=...)`` below ``data_root``; None: the dataset's own layout.
+        **kwargs: ``data_root``, ``ann_file``, ``pipeline``, ``indices``, ``metainfo``, ``backend_args``, ``test_mode``
+            and the rest of :class:`mmseg.datasets.BaseSegDataset` (it refuses unknown ones). ``backend_args`` also
+            reaches the loading transforms that have none of their own.
+
+    Raises:
+        FileNotFoundError: A folder is missing or has no such files (the message says what is there), or images have no
+            label (the first ones and their number are named).
+        ValueError: ``raw_ids`` for a dataset without an id table, an empty list, a wrong loader in the pipeline.
+    """
+    METAINFO = CityscapesDataset.METAINFO
+    IMG_SUFFIX = '.png'
+    SEG_MAP_SUFFIX = '_labelTrainIds.png'
+    RAW_SEG_MAP_SUFFIX: Optional[str] = None
+    RAW_TO_TRAIN_ID: Optional[Mapping[int, int]] = None
+    RAW_LOADER: Optional[type[BaseLoadAnnotations]] = None
+    DATA_PREFIX: dict[str, str] = dict(img_path='', seg_map_path='')
+
+    checks_itself = True
+
+    def __init__(self,
+                 raw_ids: bool = False,
+                 img_suffix: Optional[str] = None,
+                 seg_map_suffix: Optional[str] = None,
+                 data_prefix: Optional[dict] = None,
+                 **kwargs: Any) -> None:
+        if raw_ids and self.RAW_TO_TRAIN_ID is None:
+            raise ValueError(f'{type(self).__name__} has no table of raw ids; use converted labels and raw_ids=False')
+        self.raw_ids = raw_ids
+        own_suffix = self.RAW_SEG_MAP_SUFFIX if raw_ids else self.SEG_MAP_SUFFIX
+        super().__init__(
+            img_suffix=self.IMG_SUFFIX if img_suffix is None else img_suffix,
+            seg_map_suffix=own_suffix if seg_map_suffix is None else seg_map_suffix,
+            data_prefix=dict(self.DATA_PREFIX) if data_prefix is None else data_prefix,
+            **kwargs)
+
+    def full_init(self) -> None:
+        """List the files (once) and check them."""
+        if self._fully_initialized:
+            return
+        share_backend_args(self)
+        self._check_loader()
+        self._raw_table = self._compose_raw_table() if self.raw_ids else None
+        super().full_init()
+
+    def get_data_info(self, idx: int) -> dict:
+        """File paths and id map of one sample."""
+        info = super().get_data_info(idx)
+        info['raw_ids'] = self.raw_ids
+        if self._raw_table is not None:
+            info['label_map'] = self._raw_table  # shared by all samples, so it is not kept with each
+        return info
+
+    def load_data_list(self) -> list[dict]:
+        """Pairs of image and label paths, sorted by image; ``data_prefix`` without ``seg_map_path``: images only."""
+        stems = self._find_stems()
+        images, labels = self.data_prefix['img_path'], self.data_prefix.get('seg_map_path')
+        infos = []
+        for stem in stems:
+            info = dict(img_path=osp.join(images, stem + self.img_suffix))
+            if labels is not None:
+                info['seg_map_path'] = osp.join(labels, stem + self.seg_map_suffix)
+            info.update(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label, seg_fields=[])
+            infos.append(info)
+        if loads_labels(self.pipeline):
+            self._check_labels([info.get('seg_map_path') for info in infos])
+        return infos
+
+    def _find_stems(self) -> list[str]:
+        """Image paths without suffix, relative to ``data_prefix['img_path']`` (which a subclass may move here)."""
+        images = self.data_prefix['img_path']
+        self._check_image_folder(images)
+        return self._stems_in(images)
+
+    def _check_image_folder(self, folder: str) -> None:
+        check_folder(folder, 'image', type(self).__name__, 'Correct data_root / data_prefix, or see the dataset page '
+                     'of the docs for how to prepare it', self.backend_args)
+
+    def _stems_in(self, folder: str) -> list[str]:
+        owner = type(self).__name__
+        if self.ann_file:
+            stems = read_list(self.ann_file, owner, self.backend_args)
+            check_files([osp.join(folder, stem + self.img_suffix) for stem in stems], [], owner, self.backend_args)
+            return stems
+        files = list_files(folder, self.img_suffix, self.backend_args)
+        check_not_empty(files, folder, self.img_suffix, 'image', owner, self.backend_args)
+        return [name[:-len(self.img_suffix)] for name in files]
+
+    def _check_labels(self, labels: list[str]) -> None:
+        owner, folder = type(self).__name__, self.data_prefix.get('seg_map_path')
+        if folder is None:
+            raise ValueError(f"{owner}: the pipeline loads labels, but data_prefix has no 'seg_map_path'; add it, or "
+                             'remove LoadAnnotations from the pipeline')
+        hint = ('A stream without labels must not have LoadAnnotations in its pipeline; otherwise correct data_root / '
+                'data_prefix')
+        check_folder(folder, 'label', owner, hint, self.backend_args)
+        if not self.ann_file:
+            files = list_files(folder, self.seg_map_suffix, self.backend_args)
+            check_not_empty(files, folder, self.seg_map_suffix, 'label', owner, self.backend_args)
+        check_files([], labels, owner, self.backend_args)
+
+    def _check_loader(self) -> None:
+        if not (self.raw_ids and self.RAW_LOADER):
+            return
+        for step in transforms_of(self.pipeline):
+            if isinstance(step, BaseLoadAnnotations) and not isinstance(step, self.RAW_LOADER):
+                raise ValueError(f'{type(self).__name__}(raw_ids=True) needs {self.RAW_LOADER.__name__} instead of '
+                                 f'{type(step).__name__} in its pipeline: the published labels are no plain 8-bit ids')
+
+    def _compose_raw_table(self) -> dict[int, int]:
+        """Raw id -> class index, through the user's choice of classes (``metainfo``) if there is one."""
+        chosen = self.label_map or {}
+        return {raw: chosen.get(train, train) for raw, train in full_table(self.RAW_TO_TRAIN_ID).items()}

@@ -1,0 +1,179 @@
+"""Checks that turn a wrong folder or a missing label into a message, before the first iteration.
+
+They work on stock mmseg datasets too.  Files are found by listing folders once, not by asking for each file.
+"""
+import os
+import os.path as osp
+import re
+from collections import Counter
+from typing import Any, Optional
+
+import mmengine.fileio as fileio
+from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
+from mmengine.fileio.backends import LocalBackend
+
+from mmseg_dg.registry import DATASETS
+
+from .wrappers import transforms_of
+
+_NAMED = 5
+
+
+def loads_labels(pipeline: Any) -> bool:
+    """Whether a built pipeline reads label files."""
+    return any(isinstance(step, BaseLoadAnnotations) for step in transforms_of(pipeline))
+
+
+def is_local(path: str, backend_args: Optional[dict]) -> bool:
+    """Whether mmengine reads ``path`` from an ordinary file system."""
+    return isinstance(fileio.get_file_backend(path, backend_args=backend_args), LocalBackend)
+
+
+def list_files(folder: str, suffix: Any, backend_args: Optional[dict] = None) -> list[str]:
+    """Paths below ``folder``, relative to it, that end with ``suffix`` (a string or a tuple), sorted."""
+    return sorted(
+        fileio.list_dir_or_file(
+            dir_path=folder, list_dir=False, suffix=suffix, recursive=True, backend_args=backend_args))
+
+
+def check_folder(folder: str, what: str, owner: str, hint: str, backend_args: Optional[dict] = None) -> None:
+    """Raise FileNotFoundError when ``folder`` is not there; remote folders are taken on trust."""
+    if is_local(folder, backend_args) and not osp.isdir(folder):
+        parent = folder
+        while parent and not osp.isdir(parent):
+            parent = osp.dirname(parent.rstrip('/'))
+        has = sorted(os.listdir(parent or '.'))[:8]
+        raise FileNotFoundError(f'{owner}: no {what} folder {folder!r}; {parent or "the current folder"!r} is there '
+                                f'and has {has}. {hint}')
+
+
+def check_not_empty(files: list[str], folder: str, suffix: Any, what: str, owner: str,
+                    backend_args: Optional[dict] = None) -> None:
+    """Raise FileNotFoundError naming the endings that are there when none has ``suffix``."""
+    if files:
+        return
+    everything = list_files(folder, None, backend_args)
+    if not everything:
+        raise FileNotFoundError(f'{owner}: the {what} folder {folder!r} is empty; put the data there or correct '
+                                'data_root / data_prefix')
+    endings = [f'*{end} ({n})' for end, n in Counter(map(_ending, everything)).most_common(4)]
+    raise FileNotFoundError(f'{owner}: no {what} in {folder!r} ends with {suffix!r}; found {", ".join(endings)}. '
+                            f'Set {"img_suffix" if what == "image" else "seg_map_suffix"} to match')
+
+
+def _ending(path: str) -> str:
+    """The likely suffix of a file name: ``_leftImg8bit.png`` for ``aachen_000000_leftImg8bit.png``."""
+    stem, extension = osp.splitext(osp.basename(path))
+    words = re.search(r'(_[A-Za-z]+(8bit)?)+$', stem)
+    return (words.group() if words else '') + extension
+
+
+def missing_message(owner: str, what: str, missing: list[str], total: int, hint: str) -> str:
+    """Names the first few of the missing files and their number."""
+    named = ', '.join(repr(path) for path in missing[:_NAMED])
+    rest = f' and {len(missing) - _NAMED} more' if len(missing) > _NAMED else ''
+    return f'{owner}: {len(missing)} of {total} {what} missing: {named}{rest}. {hint}'
+
+
+def _below(paths: list[str], backend_args: Optional[dict]) -> set:
+    """Those of ``paths`` that exist, by listing each folder they are in once."""
+    found = set()
+    for folder in {osp.dirname(path) for path in paths}:
+        if is_local(folder, backend_args):
+            if osp.isdir(folder):
+                found.update(osp.join(folder, entry.name) for entry in os.scandir(folder))
+        else:
+            found.update(osp.join(folder, name) for name in fileio.list_dir_or_file(
+                folder, list_dir=False, backend_args=backend_args))
+    return found
+
+
+def check_files(images: list[str], labels: list[str], owner: str, backend_args: Optional[dict] = None) -> None:
+    """Raise FileNotFoundError when listed images or labels do not exist.
+
+    Args:
+        images: Image paths that come from a list file (pass [] for images found by listing).
+        labels: Label paths derived from the images ([] for unlabelled data).
+        owner: Name for the message.
+        backend_args: mmengine's file backend options.
+    """
+    for paths, what, hint in ((images, 'listed images are', 'Correct data_prefix, img_suffix or the list (ann_file)'),
+                              (labels, 'images have no label; labels', 'Convert or add the labels, correct '
+                               'seg_map_suffix, leave these images out with a list (ann_file), or drop '
+                               'LoadAnnotations from the pipeline of an unlabelled stream')):
+        if paths:
+            there = _below(paths, backend_args)
+            missing = [path for path in paths if path not in there]
+            if missing:
+                raise FileNotFoundError(missing_message(owner, what, missing, len(paths), hint))
+
+
+def check_leaf(dataset: Any) -> None:
+    """Check the files of one dataset that is not a wrapper and hand its ``backend_args`` to its loaders.
+
+    Datasets without ``data_prefix['img_path']`` (classification folders, generated data) are only checked for being
+    empty.
+
+    Raises:
+        FileNotFoundError: Missing files.
+        ValueError: No samples.
+    """
+    share_backend_args(dataset)
+    if hasattr(dataset, 'full_init'):
+        dataset.full_init()
+    owner = type(dataset).__name__
+    if len(dataset) == 0:
+        raise ValueError(f'{owner}: the dataset has no samples; check data_root, data_prefix and ann_file')
+    if getattr(dataset, 'checks_itself', False) or not hasattr(dataset, 'seg_map_suffix'):
+        return
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    listed = bool(getattr(dataset, 'ann_file', ''))
+    images = [info['img_path'] for info in infos if 'img_path' in info] if listed else []
+    wanted = loads_labels(getattr(dataset, 'pipeline', ()))
+    labels = [info['seg_map_path'] for info in infos if info.get('seg_map_path')] if wanted else []
+    check_files(images, labels, owner, dataset.backend_args)
+
+
+def share_backend_args(dataset: Any) -> None:
+    """Let the loading transforms of a dataset read through its ``backend_args`` unless they have their own."""
+    backend_args = getattr(dataset, 'backend_args', None)
+    if backend_args:
+        for step in transforms_of(getattr(dataset, 'pipeline', ())):
+            if getattr(step, 'backend_args', backend_args) is None:
+                step.backend_args = dict(backend_args)
+
+
+def build_checked(cfg: dict) -> Any:
+    """Build a dataset; when a stock dataset trips over its folders, say which and what to do."""
+    try:
+        return DATASETS.build(cfg)
+    except (AssertionError, ValueError, OSError) as error:
+        _explain(cfg, error)
+        raise
+
+
+def _explain(cfg: dict, error: Exception) -> None:
+    """Raise a FileNotFoundError when the folders of a stock dataset's ``cfg`` explain ``error``."""
+    inner = cfg.get('datasets') or ([cfg['dataset']] if 'dataset' in cfg else [])
+    for part in inner:
+        if isinstance(part, dict):
+            _explain(part, error)
+    prefix = (cfg.get('data_prefix') or {}).get('img_path')
+    if inner or not isinstance(prefix, str):
+        return
+    owner, backend_args = str(cfg.get('type', 'dataset')), cfg.get('backend_args')
+    root, ann_file = cfg.get('data_root') or '', cfg.get('ann_file') or ''
+    folder, ann_file = osp.join(root, prefix), ann_file and osp.join(root, ann_file)
+    if not is_local(folder, backend_args):
+        return
+    try:
+        if ann_file and not osp.isfile(ann_file):
+            raise FileNotFoundError(f'{owner}: no list file {ann_file!r}; correct ann_file or write the list')
+        check_folder(folder, 'image', owner, 'Correct data_root / data_prefix, or see the dataset page of the docs '
+                     'for how to prepare it')
+        if 'at least one array' in str(error):  # what mmengine says when it finds no samples
+            if ann_file:
+                raise ValueError(f'{owner}: the list {ann_file!r} is empty')
+            check_not_empty([], folder, cfg.get('img_suffix', 'the suffix of this class'), 'image', owner)
+    except (FileNotFoundError, ValueError) as explained:
+        raise explained from error

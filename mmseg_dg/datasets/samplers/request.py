@@ -1,0 +1,15 @@
+"""What a sampler asks a dataset for."""
+from typing import NamedTuple, Optional
+
+
+class SampleRequest(NamedTuple):
+    """One sample to load; understood by :class:`mmseg_dg.datasets.SeededDataset` only.
+
+    Attributes:
+        index: Position in the dataset.
+        seed: Seeds everything random in the sample's pipeline, in [0, 2**31).
+        wanted_class: Class index the crop should show (rare class sampling), or None.
+    """
+    index: int
+    seed: int
+    wanted_class: Optional[int] = None

@@ -1,0 +1,109 @@
+"""Makes every training sample a pure function of its request, whatever process loads it."""
+from typing import Any, Union
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from mmseg_dg.registry import DATASETS
+from mmseg_dg.utils.seeding import local_seed
+
+from .checks import build_checked, check_leaf
+from .label_tables import IGNORE
+from .samplers.request import SampleRequest
+from .wrappers import leaves, locate
+
+
+@DATASETS.register_module()
+class SeededDataset(Dataset):
+    """Wraps a training dataset; the only one that understands :class:`SampleRequest`.
+
+    For a request it seeds python's, numpy's and torch's generators, puts ``wanted_class`` into the sample's info, runs
+    the pipeline of the innermost dataset and restores the caller's generators.  A plain integer works too and seeds
+    nothing.  A pipeline that returns None is tried again with other images of the same dataset, chosen from the seed.
+
+    Wrappers that build a sample of several images by themselves (mmseg's ``MultiImageMixDataset``) are seeded as a
+    whole; ``wanted_class`` does not reach their crops.
+
+    Args:
+        dataset: Config or instance: a ``BaseDataset`` of mmseg, mmpretrain or ours, or a wrapper around some.
+        check_labels: Refuse samples whose label has ids other than the classes and ``ignore_index``.
+
+    Raises:
+        FileNotFoundError: A folder or file is missing (message names it and the fix).
+        ValueError: The dataset is empty; on access: label ids outside the classes.
+    """
+    is_transparent = True
+
+    def __init__(self, dataset: Union[dict, Dataset], check_labels: bool = True) -> None:
+        self.dataset = build_checked(dataset) if isinstance(dataset, dict) else dataset
+        self.check_labels = check_labels
+        for leaf in leaves(self.dataset):
+            check_leaf(leaf)
+
+    @property
+    def metainfo(self) -> dict:
+        """Of the wrapped dataset."""
+        return self.dataset.metainfo
+
+    def full_init(self) -> None:
+        """Load the wrapped dataset's file list if that was put off."""
+        if hasattr(self.dataset, 'full_init'):
+            self.dataset.full_init()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, request: Union[int, SampleRequest]) -> Any:
+        if not isinstance(request, SampleRequest):
+            return self._checked(self.dataset[request], int(request))
+        with local_seed(request.seed):
+            return self._checked(self._load(request), request.index)
+
+    def _load(self, request: SampleRequest) -> Any:
+        leaf, index = locate(self.dataset, request.index)
+        if not hasattr(leaf, 'get_data_info') or not callable(getattr(leaf, 'pipeline', None)):
+            return leaf[index]
+        for _ in range(getattr(leaf, 'max_refetch', 0) + 1):
+            info = leaf.get_data_info(index)
+            if request.wanted_class is not None:
+                info['wanted_class'] = request.wanted_class
+            sample = leaf.pipeline(info)
+            if sample is not None:
+                return sample
+            index = int(np.random.randint(len(leaf)))
+        raise ValueError(f'{type(leaf).__name__}: the pipeline returned None for {leaf.max_refetch + 1} images in a '
+                         f'row, the last one {info.get("img_path", index)}; check the images and the pipeline')
+
+    def _checked(self, sample: Any, index: int) -> Any:
+        data_sample = sample.get('data_samples') if self.check_labels and isinstance(sample, dict) else None
+        if data_sample is None or 'gt_sem_seg' not in data_sample:
+            return sample
+        leaf, _ = locate(self.dataset, index)
+        classes = (getattr(leaf, 'metainfo', None) or {}).get('classes')
+        if classes:
+            labels = data_sample.gt_sem_seg.data
+            ignore = getattr(leaf, 'ignore_index', IGNORE)
+            wrong = _ids_outside(labels, len(classes), ignore)
+            if wrong:
+                path = data_sample.metainfo.get('seg_map_path') or data_sample.metainfo.get('img_path', f'#{index}')
+                raise ValueError(wrong_ids_message({path: wrong}, len(classes), ignore))
+        return sample
+
+
+def _ids_outside(labels: torch.Tensor, num_classes: int, ignore_index: int) -> list[int]:
+    outside = (labels >= num_classes) | (labels < 0)
+    if not outside.any():  # the usual case without ignored pixels
+        return []
+    found = labels[outside]
+    found = found[found != ignore_index]
+    return torch.unique(found).tolist() if found.numel() else []
+
+
+def wrong_ids_message(files: dict, num_classes: int, ignore_index: int, more: int = 0) -> str:
+    """One text for label ids outside the classes: ``files`` is {path: ids}, ``more`` counts files not named."""
+    named = '; '.join(f'{path}: {ids[:10]}' for path, ids in files.items())
+    rest = f' and {more} more files' if more else ''
+    return (f'label ids outside 0..{num_classes - 1} that are not ignore_index={ignore_index}: {named}{rest}. '
+            'Raw ids need converting to train ids (dataset option raw_ids=True where it exists), binary 0/255 masks '
+            'need an id map, and a 0 that means "background, do not train" needs reduce_zero_label=True')

@@ -1,0 +1,128 @@
+"""Where class statistics are kept: one ``.npy`` with the counts, one ``.json`` that says what they belong to."""
+import hashlib
+import json
+import logging
+import os
+import os.path as osp
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import numpy as np
+from mmengine.logging import print_log
+
+from .checks import is_local
+
+FOLDER = 'class_statistics'
+_VERSION = 1
+
+
+def user_cache() -> str:
+    """``$MMSEG_DG_CACHE`` or ``~/.cache/mmseg_dg``."""
+    return os.environ.get('MMSEG_DG_CACHE') or osp.join(osp.expanduser('~'), '.cache', 'mmseg_dg')
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """The place of one dataset's statistics.
+
+    Attributes:
+        reads: Files without ending, tried in this order.
+        writes: File without ending that is written.
+        fingerprint: Of names, sizes and mapping; a file with another one is stale.
+        shape: Expected (images, classes).
+        note: What the ``.json`` says for people.
+    """
+    reads: tuple[str, ...]
+    writes: str
+    fingerprint: str
+    shape: tuple[int, int]
+    note: str
+
+    @classmethod
+    def of(cls, dataset: Any, loader: Any, class_names: tuple[str, ...], cache_dir: Optional[str]) -> 'CacheEntry':
+        """The entry for a dataset that is not a wrapper.
+
+        Two hashes: the identity (which files, read how) names the file; the fingerprint adds their sizes.
+        """
+        root = dataset.data_root or (getattr(dataset, 'data_prefix', None) or {}).get('seg_map_path') or ''
+        identity, fingerprint = hashlib.blake2b(digest_size=10), hashlib.blake2b(digest_size=16)
+        mapping = dict(dataset.get_data_info(0).get('label_map') or {})
+        reduce_zero = getattr(loader, 'reduce_zero_label', None) or getattr(dataset, 'reduce_zero_label', False)
+        what = (_VERSION, type(dataset).__name__, type(loader).__name__, class_names, sorted(mapping.items()),
+                bool(reduce_zero), getattr(dataset, 'ignore_index', None))
+        identity.update(repr(what).encode())
+        for path, size in _files(dataset, root):
+            identity.update(path.encode() + b'\0')
+            fingerprint.update(f'{size},'.encode())
+        fingerprint.update(identity.digest())
+        name = f'{type(dataset).__name__}_{identity.hexdigest()}'
+        beside = osp.join(root, FOLDER, name)
+        # the same relative names may exist below several roots
+        place = hashlib.blake2b(osp.abspath(root).encode(), digest_size=4).hexdigest()
+        own = osp.join(user_cache(), FOLDER, f'{name}_{place}')
+        if cache_dir == 'beside':
+            reads, writes = (beside, ), beside
+        elif cache_dir is not None:
+            writes = osp.join(cache_dir, f'{name}_{place}')
+            reads = (writes, )
+        else:
+            reads, writes = (beside, own), own
+        note = f'{type(dataset).__name__} in {root or "no data_root"}'
+        return cls(reads, writes, fingerprint.hexdigest(), (len(dataset), len(class_names)), note)
+
+    def read(self) -> Optional[np.ndarray]:
+        """The counts, memory-mapped read-only, or None when there is no good file."""
+        for base in self.reads:
+            try:
+                with open(f'{base}.json', encoding='utf-8') as file:
+                    meta = json.load(file)
+                if meta.get('fingerprint') != self.fingerprint:
+                    print_log(f'class statistics: {base}.npy is stale (label files changed); counting again',
+                              logger='current', level=logging.WARNING)
+                    continue
+                counts = np.load(f'{base}.npy', mmap_mode='r')
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, AttributeError) as error:
+                print_log(f'class statistics: cannot read {base}.npy ({error}); counting again', logger='current',
+                          level=logging.WARNING)
+                continue
+            if counts.shape == self.shape:
+                return counts
+        return None
+
+    def write(self, counts: np.ndarray) -> str:
+        """Write both files, each in one step, the counts first; returns the path of the counts."""
+        folder = osp.dirname(self.writes)
+        os.makedirs(folder, exist_ok=True)
+        _replace(f'{self.writes}.npy', lambda file: np.save(file, counts))
+        meta = dict(fingerprint=self.fingerprint, data=self.note, images=self.shape[0], classes=self.shape[1])
+        _replace(f'{self.writes}.json', lambda file: file.write(json.dumps(meta, indent=1).encode()))
+        return f'{self.writes}.npy'
+
+
+def _replace(path: str, fill: Any) -> None:
+    handle, temporary = tempfile.mkstemp(dir=osp.dirname(path), prefix='.tmp_')
+    try:
+        with os.fdopen(handle, 'wb') as file:
+            fill(file)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        if osp.exists(temporary):
+            os.remove(temporary)
+        raise
+
+
+def _files(dataset: Any, root: str) -> Iterator[tuple[str, int]]:
+    """Label paths relative to the root, with sizes (-1 where the file is not local)."""
+    backend_args = getattr(dataset, 'backend_args', None)
+    local: list[bool] = []
+    for index in range(len(dataset)):
+        path = dataset.get_data_info(index)['seg_map_path']
+        if not local:
+            local.append(is_local(path, backend_args))
+        size = os.stat(path).st_size if local[0] else -1
+        yield (osp.relpath(path, root) if root and local[0] else path), size

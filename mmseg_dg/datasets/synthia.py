@@ -1,0 +1,22 @@
+"""SYNTHIA-RAND-CITYSCAPES: 9 400 rendered street scenes."""
+from mmseg_dg.registry import DATASETS
+
+from .base import TrainIdDataset
+from .label_tables import SYNTHIA_TO_TRAIN_ID
+from .transforms.loading import LoadSynthiaAnnotations
+
+
+@DATASETS.register_module()
+class SynthiaDataset(TrainIdDataset):
+    """SYNTHIA-RAND-CITYSCAPES (Ros et al., CVPR 2016) with the 19 Cityscapes classes.
+
+    Terrain, truck and train have no pixels; results are reported over 16 or 13 classes, by the metric.
+
+    Layout below ``data_root``: ``RGB/0000000.png`` and ``GT/LABELS/0000000_labelTrainIds.png``, or with
+    ``raw_ids=True`` the published 16-bit files ``GT/LABELS/0000000.png``, which need ``LoadSynthiaAnnotations`` in
+    the pipeline.  Arguments: :class:`TrainIdDataset`.
+    """
+    RAW_SEG_MAP_SUFFIX = '.png'
+    RAW_TO_TRAIN_ID = SYNTHIA_TO_TRAIN_ID
+    RAW_LOADER = LoadSynthiaAnnotations
+    DATA_PREFIX = dict(img_path='RGB', seg_map_path='GT/LABELS')

@@ -1,0 +1,85 @@
+"""Reading labels."""
+import cv2
+import mmengine.fileio as fileio
+import numpy as np
+from mmcv import imfrombytes
+from mmseg.datasets.transforms import LoadAnnotations as MMSegLoadAnnotations
+
+from mmseg_dg.registry import TRANSFORMS
+
+from ..label_tables import apply_table, lookup_table
+
+
+@TRANSFORMS.register_module()
+class LoadAnnotations(MMSegLoadAnnotations):
+    """mmseg's label loader with the same result, arguments and name, but one table look-up instead of a pass per id.
+
+    In scope ``mmseg_dg`` a bare ``LoadAnnotations`` is this one; ``mmseg.LoadAnnotations`` is the stock one.
+
+    Needs ``seg_map_path`` (and ``label_map``, ``reduce_zero_label`` where the dataset sets them); adds ``gt_seg_map``
+    uint8 (H, W).
+
+    Raises:
+        ValueError: The file is not one 8-bit id per pixel.
+    """
+
+    def _load_seg_map(self, results: dict) -> None:
+        label = self._mapped(self._read_ids(results), results)
+        results['gt_seg_map'] = label
+        results.setdefault('seg_fields', []).append('gt_seg_map')
+
+    def _read_ids(self, results: dict) -> np.ndarray:
+        path = results['seg_map_path']
+        content = fileio.get(path, backend_args=self.backend_args)
+        try:
+            label = imfrombytes(content, flag='unchanged', backend=self.imdecode_backend).squeeze()
+        except (OSError, SyntaxError, AttributeError) as error:  # PIL's ways of saying so; OpenCV gives None
+            raise ValueError(f'{path}: cannot be read as an image; the file may be cut off ({error})') from error
+        if label.ndim != 2:
+            raise ValueError(f'{path}: expected one id per pixel, got shape {label.shape}; a colour picture of the '
+                             'labels must be converted to ids first')
+        if label.dtype != np.uint8:
+            if label.dtype == bool:
+                return label.astype(np.uint8)
+            low, high = int(label.min()), int(label.max())
+            if low < 0 or high > 255:
+                raise ValueError(f'{path}: ids {low}..{high} do not fit 8 bits; convert the labels first')
+        return label.astype(np.uint8)
+
+    def _mapped(self, label: np.ndarray, results: dict) -> np.ndarray:
+        label_map = results.get('label_map')
+        # unlike the stock loader, an unset option is not remembered from the first sample
+        reduce_zero = self.reduce_zero_label
+        if reduce_zero is None:
+            reduce_zero = results.get('reduce_zero_label', False)
+        if label_map is None and not reduce_zero:
+            return label
+        return apply_table(label, lookup_table(label_map, reduce_zero))
+
+
+@TRANSFORMS.register_module()
+class LoadSynthiaAnnotations(LoadAnnotations):
+    """Reads both kinds of SYNTHIA labels.
+
+    ``SynthiaDataset(raw_ids=True)``: the published PNG, 16 bits, 3 channels; the class id is in the last channel
+    OpenCV gives (the second is an instance number) and goes through ``label_map`` as usual.  Otherwise converted
+    8-bit ``*_labelTrainIds.png``, as :class:`LoadAnnotations` reads them.
+
+    Raises:
+        ValueError: The file is of the other kind, cannot be read, or its ids do not fit 8 bits.
+    """
+
+    def _read_ids(self, results: dict) -> np.ndarray:
+        if not results.get('raw_ids', False):
+            return super()._read_ids(results)
+        path = results['seg_map_path']
+        content = np.frombuffer(fileio.get(path, backend_args=self.backend_args), np.uint8)
+        label = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+        if label is None or label.ndim != 3:
+            got = 'no readable image' if label is None else f'shape {label.shape}'
+            raise ValueError(f'{path}: expected a 3-channel label file of SYNTHIA, got {got}; converted '
+                             '*_labelTrainIds.png need raw_ids=False')
+        ids = label[..., -1]
+        if ids.max(initial=0) > 255:
+            raise ValueError(f'{path}: class id {ids.max()} in the last channel; this is not a SYNTHIA label')
+        return ids.astype(np.uint8)
