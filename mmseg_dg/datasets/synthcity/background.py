@@ -1,0 +1,185 @@
+"""Sky and ground: everything behind the polygons, computed per pixel."""
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from .camera import Camera, fill
+from .canvas import Light
+from .dice import Dice
+from .labels import ROAD, SIDEWALK, TERRAIN
+from .looks import Look
+from .noise import fractal, sample, sample_smooth
+from .street import PARKING, SIDE_STREET, Street
+
+_FARTHEST = 400.0  # metres; beyond it the ground counts as sky (less than two pixels)
+
+
+class Ground(NamedTuple):
+    """Where the pixels of a picture (rows from ``top`` on) meet the ground."""
+    top: int
+    seen: np.ndarray  # bool (H - top, W)
+    x: np.ndarray  # float32 world x
+    z: np.ndarray  # float32 world z
+    depth: np.ndarray  # float32 camera depth
+
+
+def locate_ground(camera: Camera, rays: Sequence[np.ndarray]) -> Ground:
+    """Intersect the pixels' rays with the ground."""
+    rows = np.flatnonzero((rays[1] < -1e-3).any(1))
+    top = int(rows[0]) if len(rows) else camera.height
+    dx, dy, dz = (ray[top:] for ray in rays)
+    depth = np.float32(camera.elevation) / np.maximum(-dy, np.float32(1e-3))
+    x, z = dx * depth, dz * depth
+    return Ground(top, (dy < -1e-3) & (z > 0.2) & (depth < _FARTHEST), x, z, depth)
+
+
+def paint_sky(image: np.ndarray, dice: Dice, look: Look, rays: Sequence[np.ndarray], rows: int) -> np.ndarray:
+    """Paint the sky into the upper ``rows`` of a float32 (H, W, 3) image and return the horizon's colour (3,)."""
+    top = np.array(look.sky, np.float32) * dice.uniform(0.85, 1.08)
+    horizon = np.minimum(np.array(look.horizon, np.float32) * dice.uniform(0.9, 1.05), 252)
+    steepness, cover = dice.uniform(1.5, 3), dice.uniform(*look.clouds)
+    shift_u, shift_v = dice.uniform(0, 512), dice.uniform(0, 512)
+    dx, dy, dz = (ray[:rows] for ray in rays)
+    height = np.clip(dy / np.sqrt(dx * dx + dy * dy + dz * dz), 0, 1)
+    blend = np.minimum(height * np.float32(steepness), 1)
+    clouds, brightness = None, None
+    if cover < 1:
+        above = np.float32(22) / np.maximum(dy, np.float32(0.03))
+        field = sample_smooth(fractal(), dx * above + np.float32(shift_u), dz * above + np.float32(shift_v))
+        clouds = np.clip((field - cover) * 3.5, 0, 1) * np.minimum(height * 9, 1)
+        brightness = 0.78 + 0.22 * field
+    for k in range(3):
+        channel = horizon[k] + (top[k] - horizon[k]) * blend
+        if clouds is not None:
+            channel += clouds * (brightness * np.float32(look.cloud_color[k]) - channel)
+        image[:rows, :, k] = channel
+    return horizon
+
+
+def _band(across: np.ndarray, center: float, half_width: float, pixel: np.ndarray) -> np.ndarray:
+    """Coverage 0..1 of a stripe, with an edge one pixel wide."""
+    return np.clip((half_width - np.abs(across - np.float32(center))) / pixel + 0.5, 0, 1)
+
+
+def _markings(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray, pixel: np.ndarray) -> np.ndarray:
+    """Coverage of the paint on the road."""
+    paint = np.zeros_like(across)
+    left = street.left + (PARKING if street.parking_left else 0.25)
+    right = street.right - (PARKING if street.parking_right else 0.25)
+    dash, gap = dice.uniform(2, 4), dice.uniform(2, 6)
+    dashed = np.mod(z + np.float32(dice.uniform(0, 9)), dash + gap) < dash
+    unbroken = dice.chance(0.4)  # the line between the directions
+    for center, away in street.lanes:
+        line = center + street.lane / 2
+        if left + 0.8 < line < right - 0.8:
+            stripe = _band(across, line, 0.07, pixel)
+            middle = not away and center > -1.5 * street.lane
+            paint = np.maximum(paint, stripe if middle and unbroken else stripe * dashed)
+    if dice.chance(0.6):
+        paint = np.maximum(paint, np.maximum(_band(across, left, 0.06, pixel), _band(across, right, 0.06, pixel)))
+    if street.side_street is not None:
+        paint *= (z < street.side_street) | (z > street.side_street + SIDE_STREET)
+    if street.zebra is not None:
+        inside = (z > street.zebra) & (z < street.zebra + 3)
+        bars = np.clip((0.25 - np.abs(np.mod(across, 1.0) - 0.5)) / pixel + 0.5, 0, 1)
+        stop = _band(z, street.zebra - 1.2, 0.15, pixel * 8) * (across > -street.lane / 2)
+        paint = np.where(inside, bars, np.maximum(paint, stop))
+    return paint
+
+
+def _colors(dice: Dice, photo: bool) -> list[np.ndarray]:
+    """BGR colours of asphalt, paving, green, kerb and paint."""
+    asphalt = np.array(dice.tint((1.0, 1.0, 1.0), 62, 118)) * (dice.uniform(0.95, 1.08), 1, dice.uniform(0.93, 1.04))
+    paving = np.array(dice.tint((1.0, 1.0, 1.0), 105, 175)) * (
+        dice.uniform(0.8, 1.05), dice.uniform(0.93, 1.0), dice.uniform(0.97, 1.08))
+    green = np.array([dice.uniform(30, 65), dice.uniform(90, 140), dice.uniform(60, 130)])
+    if photo:  # real grass is duller
+        green = green * (0.8, 0.72, 0.8) + 12
+    kerb, paint = np.array(dice.tint((165, 168, 170), 0.75, 1.1)), np.array(dice.tint((225, 228, 230), 0.8, 1.0))
+    return [asphalt, paving, green, kerb, paint]
+
+
+def paint_ground(image: np.ndarray, label: np.ndarray, dice: Dice, street: Street, look: Look, light: Light,
+                 camera: Camera, ground: Ground) -> None:
+    """Paint road, sidewalks and green, lit, with their labels.
+
+    Args:
+        image: float32 (H, W, 3), painted in place where the ground is seen.
+        label: uint8 (H, W), likewise.
+        dice: Source of the draws.
+        street: The plan.
+        look: Look of the picture.
+        light: Illumination.
+        camera: The camera.
+        ground: Where the pixels meet the ground.
+    """
+    x, z, depth = ground.x, ground.z, ground.depth
+    across = x - np.float32(street.curvature) * z * z
+    pixel = depth * np.float32(1 / camera.focal)
+    road = np.clip((np.minimum(across - street.left, street.right - across)) / pixel + 0.5, 0, 1)
+    on_side = np.zeros(x.shape, bool)
+    if street.side_street is not None:
+        on_side = (z > street.side_street) & (z < street.side_street + SIDE_STREET)
+        road[on_side] = 1
+    outer_left, outer_right = street.left - street.walk_left, street.right + street.walk_right
+    walk = np.clip((np.minimum(across - outer_left, outer_right - across)) / pixel + 0.5, 0, 1)
+    if street.verge == 0:
+        walk[:] = 1
+    kerb = np.maximum(_band(across, street.left - 0.1, 0.1, pixel), _band(across, street.right + 0.1, 0.1, pixel))
+    kerb *= ~on_side
+    target = label[ground.top:]
+    target[ground.seen] = np.where(road > 0.5, ROAD, np.where(walk > 0.5, SIDEWALK, TERRAIN)).astype(
+        np.uint8)[ground.seen]
+
+    stains = sample_smooth(fractal(), x * np.float32(1.3), z * np.float32(0.7))
+    pebbles = sample_smooth(fractal('rough'), x * np.float32(23), z * np.float32(23))
+    fade = 1 / (1 + (depth * np.float32(1 / 25))**2)
+    relief = 1 + 0.35 * (stains - 0.5) + fade * (0.4 + 0.5 * look.roughness) * (pebbles - 0.5)
+    tile = dice.uniform(0.5, 1.2)
+    joint = (np.mod(x, tile) < 0.04) | (np.mod(z, tile) < 0.04)
+    relief *= 1 - 0.35 * fade * joint * (walk - road > 0.5)
+    relief *= _repairs(dice, street, across, z)
+    paint = _markings(dice, street, across, z, pixel) * road
+    paint *= 0.5 + 0.5 * (sample(fractal(), x * 9, z * 9) > dice.uniform(0.2, 0.45))
+    if street.rails is not None:
+        for rail in (-0.72, 0.72):
+            relief *= 1 - 0.6 * _band(across, street.rails + rail, 0.06, pixel)
+    colors, lit = _colors(dice, look.photo), light.on(np.array([[0.0, 1.0, 0.0]]))[0]
+    covers = [walk * (1 - kerb), kerb, road, paint]  # each over the ones before
+    for k in range(3):
+        channel = np.full_like(x, colors[2][k])
+        for cover, color in zip(covers, (colors[1], colors[3], colors[0], colors[4])):
+            channel += cover * (np.float32(color[k]) - channel)
+        channel *= relief * np.float32(lit[k])
+        np.copyto(image[ground.top:, :, k], channel, where=ground.seen)
+
+
+def _repairs(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Factors for patches in the asphalt."""
+    factor = np.ones_like(across)
+    for _ in range(dice.integer(0, 4)):
+        x0, z0 = dice.uniform(street.left, street.right), dice.uniform(4, 30)
+        width, length = dice.uniform(0.3, 1.6), dice.uniform(0.4, 4)
+        factor[(np.abs(across - x0) < width) & (np.abs(z - z0) < length)] *= dice.uniform(0.75, 1.15)
+    return factor
+
+
+def cast_shadows(image: np.ndarray, camera: Camera, light: Light, ground: Ground,
+                 casters: Sequence[tuple[Sequence[tuple[float, float]], float]]) -> None:
+    """Darken the ground (in place) below objects, given as (corners (x, z) of the footprint, height)."""
+    mask = np.zeros(image.shape[:2], np.uint8)
+    slope = 1 / max(light.direction[1], 0.15) if light.crisp else 0.0
+    for corners, height in casters:
+        reach = min(height, 14) * slope
+        away = (-light.direction[0] * reach, -light.direction[2] * reach)
+        moved = [(x + away[0], z + away[1]) for x, z in corners]
+        hull = cv2.convexHull(np.array([*corners, *moved], np.float32))[:, 0]
+        outline = camera.outline(np.stack([hull[:, 0], np.zeros(len(hull)), hull[:, 1]], 1))
+        if outline is not None:
+            fill(mask, outline, 255)
+    size = image.shape[1] / 512
+    part = cv2.GaussianBlur(mask[ground.top:], (0, 0), (0.8 if light.crisp else 2.5) * size)
+    factor = 1 - part.astype(np.float32) * np.float32(light.shadow / 255) * ground.seen
+    image[ground.top:] *= factor[..., None]

@@ -1,0 +1,156 @@
+"""Collects the polygons of a scene and paints them from far to near.
+
+Two pictures are painted with the same outlines: colours (soft edges) and surface numbers (hard edges).  The surface
+numbers give the label of every pixel, its depth (from the plane of its polygon) and its texture, which is added later
+to all pixels at once (``textures.py``).  So labels agree with colours by construction.
+"""
+from collections.abc import Sequence
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from .camera import NEAR, SHIFT, Camera, clip_near, fill
+from .labels import IGNORE, SKY
+
+SKY_SURFACE, GROUND_SURFACE = 0, 1
+TEXTURE_PARAMETERS = 16
+Point = tuple[float, float, float]
+_EVENLY, _GLOWING = (0.0, 0.0, 0.0), (9.0, 9.0, 9.0)  # marks in place of a normal
+
+
+class Light(NamedTuple):
+    """Illumination of a scene; colours are BGR factors."""
+    ambient: np.ndarray  # (3,) strength from all sides
+    sun: np.ndarray  # (3,) strength of direct light
+    direction: np.ndarray  # (3,) unit vector to the sun
+    shadow: float  # darkness of cast shadows, 0..1
+    crisp: bool  # whether shadows have a direction and an edge
+
+    def on(self, normals: np.ndarray) -> np.ndarray:
+        """BGR factors (N, 3) for surfaces with the given outward unit normals (N, 3), or the marks above."""
+        x, y, z = self.direction
+        facing = np.maximum(normals[:, 0] * x + normals[:, 1] * y + normals[:, 2] * z, 0)
+        facing[(normals == _EVENLY).all(1)] = 0.5
+        lit = self.ambient + self.sun * facing[:, None]
+        lit[normals[:, 0] == _GLOWING[0]] = 1.0
+        return lit
+
+
+class Painting(NamedTuple):
+    """A painted scene: surface numbers and one table row per surface (row 0 sky, row 1 ground)."""
+    surface: np.ndarray  # int32 (H, W)
+    label: np.ndarray  # uint8 (S,)
+    plane: np.ndarray  # float32 (S, 3): inverse depth = plane . (ray right, ray up, 1)
+    texture: np.ndarray  # int32 (S,): row of the canvas' textures
+    color: np.ndarray  # float32 (S, 3): flat colour after lighting, BGR 0..255
+    light: np.ndarray  # float32 (S, 3): the lighting alone
+
+
+class Canvas:
+    """Polygons of one scene.
+
+    Args:
+        camera: The camera they are seen with.
+    """
+
+    def __init__(self, camera: Camera) -> None:
+        self.camera = camera
+        self.textures: list[tuple[float, ...]] = [(0.0, ) * TEXTURE_PARAMETERS]
+        self.texture_kinds: list[int] = [0]
+        self._key = 0.0
+        self._points: list[Point] = []
+        self._records: list[tuple] = []
+
+    def at(self, distance: float) -> None:
+        """Set the painter's distance of the following polygons: larger ones are painted first."""
+        self._key = -distance
+
+    def texture(self, kind: int, *parameters: float) -> int:
+        """Register a texture (see ``textures.py``) and return its number."""
+        self.textures.append(tuple(parameters) + (0.0, ) * (TEXTURE_PARAMETERS - len(parameters)))
+        self.texture_kinds.append(kind)
+        return len(self.textures) - 1
+
+    def polygon(self, points: Sequence[Point], color: Optional[Sequence[float]], label: int,
+                normal: Optional[Sequence[float]] = None, texture: int = 0, glows: bool = False) -> None:
+        """Add a flat polygon (its first three points must not be on one line).
+
+        Args:
+            points: World corners in metres.
+            color: BGR 0..255 under full light; None leaves the colours behind it visible (its texture may draw).
+            label: Train id.
+            normal: Outward unit normal for lighting; None is lit evenly.
+            texture: Number given by :meth:`texture`, 0 for none.
+            glows: Shines by itself instead of being lit.
+        """
+        self._points.extend(points)
+        self._records.append((len(points), self._key, label, color or _EVENLY, color is not None,
+                              _GLOWING if glows else normal or _EVENLY, texture))
+
+    def faces(self, point: Point, normal: Sequence[float]) -> bool:
+        """Whether the front side of the plane through ``point`` with this outward normal is towards the camera."""
+        return point[0] * normal[0] + (point[1] - self.camera.elevation) * normal[1] + point[2] * normal[2] < 0
+
+    def paint(self, image: np.ndarray, surface: np.ndarray, light: Light) -> Painting:
+        """Paint everything in place over a background.
+
+        Args:
+            image: uint8 (H, W, 3) BGR background.
+            surface: int32 (H, W) of SKY_SURFACE and GROUND_SURFACE.
+            light: Illumination.
+        """
+        sizes, keys, labels, colors, visible, normals, textures = map(np.array, zip(*self._records))
+        points = self.camera.to_camera(np.array(self._points, np.float64))
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        lit = light.on(normals.astype(np.float64))
+        shaded = np.clip(colors * lit, 0, 255)
+        order = np.argsort(keys, kind='stable')
+        self._fill_all(image, surface, points, starts, sizes, order, shaded, visible)
+        ground = -self.camera.rotation[:, 1] / self.camera.elevation
+        rows = [(SKY, (0, 0, 0)), (IGNORE, ground)]  # the ground's labels come from its own map
+        return Painting(
+            surface=surface,
+            label=np.concatenate([[r[0] for r in rows], labels]).astype(np.uint8),
+            plane=np.concatenate([[r[1] for r in rows], _planes(points, starts)]).astype(np.float32),
+            texture=np.concatenate([[0, 0], textures]).astype(np.int32),
+            color=np.concatenate([np.zeros((2, 3)), shaded]).astype(np.float32),
+            light=np.concatenate([np.ones((2, 3)), lit]).astype(np.float32))
+
+    def _fill_all(self, image: np.ndarray, surface: np.ndarray, points: np.ndarray, starts: np.ndarray,
+                  sizes: np.ndarray, order: np.ndarray, shaded: np.ndarray, visible: np.ndarray) -> None:
+        depth = points[:, 2]
+        nearest, farthest = np.minimum.reduceat(depth, starts), np.maximum.reduceat(depth, starts)
+        pixels = self.camera.to_pixels(np.where(depth[:, None] >= NEAR, points, (0.0, 0.0, 1.0)))
+        low, high = np.minimum.reduceat(pixels, starts), np.maximum.reduceat(pixels, starts)
+        limits = np.array([self.camera.width, self.camera.height]) << SHIFT
+        cut = nearest < NEAR
+        drawn = (farthest >= NEAR) & (cut | ((high >= 0) & (low < limits)).all(1))
+        values, ends = shaded.tolist(), (starts + sizes).tolist()
+        firsts, cut, drawn, visible = starts.tolist(), cut.tolist(), drawn.tolist(), visible.tolist()
+        for k in order.tolist():
+            if not drawn[k]:
+                continue
+            outline = pixels[firsts[k]:ends[k]]
+            if cut[k]:
+                clipped = clip_near(points[firsts[k]:ends[k]])
+                if len(clipped) < 3:
+                    continue
+                outline = self.camera.to_pixels(clipped)
+            if visible[k]:
+                fill(image, outline, values[k], smooth=True)
+            fill(surface, outline, k + 2)
+
+
+def _planes(points: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Coefficients (S, 3) that give the inverse depth of each polygon's plane along a pixel's ray."""
+    corner = points[starts]
+    a, b = points[starts + 1] - corner, points[starts + 2] - corner
+    normal = np.cross(a, b)
+    distance = (normal * corner).sum(1)
+    edge_on = np.abs(distance) < 1e-3 * np.linalg.norm(normal, axis=1) + 1e-12
+    distance[edge_on] = 1.0
+    plane = normal / distance[:, None]
+    # seen exactly edge-on (or degenerate): a constant depth is as good
+    plane[edge_on] = np.stack([0 * corner[edge_on, 2], 0 * corner[edge_on, 2],
+                               1 / np.maximum(corner[edge_on, 2], NEAR)], 1)
+    return plane

@@ -1,0 +1,4 @@
+"""Train ids of the 19 Cityscapes classes, as the renderer names them."""
+(ROAD, SIDEWALK, BUILDING, WALL, FENCE, POLE, TRAFFIC_LIGHT, TRAFFIC_SIGN, VEGETATION, TERRAIN, SKY, PERSON, RIDER,
+ CAR, TRUCK, BUS, TRAIN, MOTORCYCLE, BICYCLE) = range(19)
+IGNORE = 255

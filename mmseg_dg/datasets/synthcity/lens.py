@@ -1,0 +1,87 @@
+"""From light to a file's pixels: exposure, blur, noise; for the ``camera`` domain a cheap camera's faults."""
+import cv2
+import numpy as np
+
+from .dice import Dice
+from .looks import Look
+from .noise import sensor
+
+
+def _vignette(height: int, width: int, strength: float) -> np.ndarray:
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None]
+    return 1 - np.float32(strength / 2) * (x * x + y * y)
+
+
+def _noise(dice: Dice, shape, kind: str) -> np.ndarray:
+    """A drawn window (H, W, 3) of the fixed noise, tiled where the picture is larger."""
+    tile = sensor(kind)
+    top, left = dice.integer(0, tile.shape[0]), dice.integer(0, tile.shape[1])
+    flip = dice.pick((1, -1))
+    rows = (np.arange(shape[0]) * flip + top) % tile.shape[0]
+    columns = (np.arange(shape[1]) + left) % tile.shape[1]
+    return tile[rows[:, None], columns[None]]
+
+
+def develop(image: np.ndarray, dice: Dice, look: Look) -> np.ndarray:
+    """Turn light into pixels.
+
+    Args:
+        image: float32 (H, W, 3) BGR, 255 is white; changed.
+        dice: Source of the draws.
+        look: Look of the picture.
+
+    Returns:
+        uint8 (H, W, 3) BGR.
+    """
+    if look.photo:
+        return _photograph(image, dice)
+    gain, gamma, blur = dice.uniform(0.85, 1.15), dice.uniform(0.85, 1.15), dice.uniform(0.3, 0.6)
+    image *= _vignette(*image.shape[:2], dice.uniform(0, 0.3))[..., None]
+    curve = [255 * (np.arange(256) / 255 * gain)**gamma * (1 + dice.normal(0.025)) for _ in range(3)]
+    table = np.clip(np.stack(curve, 1), 0, 255).astype(np.uint8)[None]
+    pixels = cv2.GaussianBlur(_to_bytes(image), (0, 0), blur)
+    noise = _noise(dice, pixels.shape, 'white') * np.float32(dice.uniform(*look.noise))
+    return cv2.add(cv2.LUT(pixels, table), noise, dtype=cv2.CV_8U)
+
+
+def _to_bytes(image: np.ndarray) -> np.ndarray:
+    return np.clip(image, 0, 255, out=image).astype(np.uint8)
+
+
+def _photograph(image: np.ndarray, dice: Dice) -> np.ndarray:
+    """A picture of a cheap camera: bloom, vignette, soft colours with a cast, fringes, blur, noise, JPEG."""
+    height, width = image.shape[:2]
+    scale = width / 512
+    image *= np.float32(dice.uniform(0.95, 1.35))
+    bright = cv2.resize(np.maximum(image - 190, 0), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    bright = cv2.GaussianBlur(bright, (0, 0), 3 * scale)
+    image += 0.7 * cv2.resize(bright, (width, height), interpolation=cv2.INTER_LINEAR)
+    image *= _vignette(height, width, dice.uniform(0.25, 0.6))[..., None]
+    image = _fringes(image, dice.uniform(-1.2, 1.2) * scale)
+    image = cv2.GaussianBlur(image, (0, 0), dice.uniform(0.6, 1.1) * scale)
+    if dice.chance(0.3):
+        length = 2 * dice.integer(1, 3) + 1
+        image = cv2.blur(image, (length, 1))
+    grey = image.mean(2, keepdims=True)
+    cast = np.array([dice.uniform(0.82, 1.1), dice.uniform(0.93, 1.04), dice.uniform(0.9, 1.14)], np.float32)
+    image = (grey + (image - grey) * np.float32(dice.uniform(0.55, 0.85))) * cast
+    image = 255 * (1 - np.exp(image * np.float32(-1.5 / 255))) / np.float32(1 - np.exp(-1.5))  # a film-like shoulder
+    image *= np.float32(dice.uniform(0.8, 1.0))
+    image += np.float32(dice.uniform(4, 18))  # stray light: no black is black
+    noise = _noise(dice, image.shape, 'blotchy')
+    noise = 0.45 * noise + 0.75 * noise[..., :1]  # more in brightness than in colour
+    image += noise * np.float32(dice.uniform(4, 9)) * (1.4 - image * np.float32(1 / 255))
+    coded = cv2.imencode('.jpg', _to_bytes(image), [cv2.IMWRITE_JPEG_QUALITY, dice.integer(28, 60)])[1]
+    return cv2.imdecode(coded, cv2.IMREAD_COLOR)
+
+
+def _fringes(image: np.ndarray, pixels: float) -> np.ndarray:
+    """Magnify red and shrink blue by some pixels at the edge (lateral chromatic aberration)."""
+    height, width = image.shape[:2]
+    channels = list(cv2.split(image))
+    for channel, sign in ((0, -1), (2, 1)):
+        k = 1 + sign * pixels * 2 / width
+        matrix = np.array([[k, 0, (1 - k) * width / 2], [0, k, (1 - k) * height / 2]])
+        channels[channel] = cv2.warpAffine(channels[channel], matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return cv2.merge(channels)

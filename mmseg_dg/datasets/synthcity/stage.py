@@ -1,0 +1,103 @@
+"""What the builders of objects share: the scene under construction and basic solids."""
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from .canvas import Canvas
+from .dice import Dice
+from .looks import Look
+from .street import Street
+
+Color = Sequence[float]
+UP, TOWARDS = (0.0, 1.0, 0.0), (0.0, 0.0, -1.0)
+
+
+class Lamp(NamedTuple):
+    """Something that shines: position (metres), radius (metres), BGR colour 0..255."""
+    x: float
+    y: float
+    z: float
+    radius: float
+    color: tuple[float, float, float]
+
+
+class Stage(NamedTuple):
+    """A scene under construction."""
+    canvas: Canvas
+    dice: Dice
+    street: Street
+    look: Look
+    lamps: list[Lamp]
+
+    @property
+    def dark(self) -> bool:
+        """Whether lamps are on."""
+        return self.look.lamps > 0
+
+
+def scaled(color: Color, factor: float) -> tuple[float, float, float]:
+    """A BGR colour times a factor."""
+    return color[0] * factor, color[1] * factor, color[2] * factor
+
+
+def box(canvas: Canvas, x: float, z: float, size: tuple[float, float, float], color: Color, label: int,
+        bottom: float = 0.0) -> None:
+    """An upright box (width, height, depth) parallel to the axes; only the sides towards the camera are added."""
+    width, height, depth = size[0] / 2, size[1], size[2] / 2
+    y0, y1 = bottom, bottom + height
+    side = 1.0 if x < 0 else -1.0  # the side towards the camera's lane
+    if abs(x) > width:
+        e = x + side * width
+        canvas.polygon([(e, y0, z - depth), (e, y0, z + depth), (e, y1, z + depth), (e, y1, z - depth)], color, label,
+                       (side, 0.0, 0.0))
+    canvas.polygon([(x - width, y0, z - depth), (x + width, y0, z - depth), (x + width, y1, z - depth),
+                    (x - width, y1, z - depth)], color, label, TOWARDS)
+    if y1 < canvas.camera.elevation:
+        canvas.polygon([(x - width, y1, z - depth), (x + width, y1, z - depth), (x + width, y1, z + depth),
+                        (x - width, y1, z + depth)], color, label, UP)
+
+
+@cache
+def circle(corners: int) -> tuple[tuple[float, float], ...]:
+    """Corners of the unit circle."""
+    return tuple((math.cos(2 * math.pi * k / corners), math.sin(2 * math.pi * k / corners)) for k in range(corners))
+
+
+@cache
+def blobs(corners: int, count: int = 24) -> tuple[tuple[tuple[float, float], ...], ...]:
+    """Ragged unit circles (leaf clusters), always the same ones."""
+    rng = np.random.default_rng(14)
+    radii = rng.uniform(0.7, 1.2, (count, corners)).tolist()
+    return tuple(tuple((r * c, r * s) for r, (c, s) in zip(row, circle(corners))) for row in radii)
+
+
+def disc(canvas: Canvas, center: tuple[float, float, float], radius: float, color: Optional[Color], label: int,
+         corners: int = 14, stretch: float = 1.0, along: tuple[float, float] = (1.0, 0.0), hole: float = 0.0,
+         shape: Optional[Sequence[tuple[float, float]]] = None, **style) -> None:
+    """An upright disc in the plane of the horizontal direction ``along`` (x, z) and the vertical.
+
+    Args:
+        canvas: Where to add it.
+        center: World position.
+        radius: Metres.
+        color: BGR, or None (see :meth:`Canvas.polygon`).
+        label: Train id.
+        corners: Corners of the polygon.
+        stretch: Vertical stretch.
+        along: Unit vector.
+        hole: Radius of a hole relative to the radius.
+        shape: Other outline than the circle, on the unit scale.
+        **style: Of :meth:`Canvas.polygon`.
+    """
+    x, y, z = center
+    shape = shape or circle(corners)
+    if hole:
+        # the outline goes round once outside and once back inside
+        inner = [(c * hole, s * hole) for c, s in shape]
+        shape = [*shape, shape[0], inner[0], *inner[::-1]]
+    ax, az = along[0] * radius, along[1] * radius
+    tall = radius * stretch
+    canvas.polygon([(x + c * ax, y + s * tall, z + c * az) for c, s in shape], color, label, **style)

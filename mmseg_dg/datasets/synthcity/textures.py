@@ -1,0 +1,170 @@
+"""Textures, added to all pixels of a kind at once after painting.
+
+A texture is a row of parameters: the horizontal direction (tx, tz) along the surface, then what its kind needs.  The
+position of a pixel on the surface is u = x * tx + z * tz and v = y, in metres.  Edges of windows and bars are as soft
+as a pixel is wide, so distant facades do not flicker.
+"""
+from collections.abc import Sequence
+from typing import Callable, NamedTuple
+
+import numpy as np
+
+from .canvas import Canvas, Painting
+from .looks import Look
+from .noise import fractal, hashed, sample
+
+NONE, FACADE, SHOP, AWNING, FOLIAGE, MASONRY, BARS, CLOTH, LACQUER, PANES = range(10)
+_WARM = np.array((110, 190, 235), np.float32)  # light behind windows, BGR
+
+
+class Patch(NamedTuple):
+    """The pixels of one kind of texture, N of them."""
+    u: np.ndarray  # metres along the surface
+    v: np.ndarray  # height in metres
+    x: np.ndarray  # world x
+    depth: np.ndarray  # metres
+    pixel_u: np.ndarray  # metres that a pixel covers along u
+    pixel_v: np.ndarray
+    fade: np.ndarray  # 1 near, 0 far: how much of the fine detail remains
+    parameters: np.ndarray  # (N, P - 2), without the direction
+    light: np.ndarray  # (N, 3)
+    dark: bool  # lamps are on
+
+
+def _cover(distance: np.ndarray, half_width, pixel: np.ndarray) -> np.ndarray:
+    return np.clip((half_width - np.abs(distance)) / pixel + 0.5, 0, 1)
+
+
+def _facade(color: np.ndarray, p: Patch) -> None:
+    start, length, pitch, width, floor, tall, frame, b, g, r, seed, shop, height, style = p.parameters.T
+    u, v = p.u - start, p.v
+    relief = 1 + 0.22 * (sample(fractal(), p.u * 6, v * 6) - 0.5) + 0.14 * (sample(fractal(), p.u, v) - 0.5)
+    course = np.floor(v / 0.12)
+    mortar = (v - course * 0.12 < 0.025) | (np.mod(u + 0.13 * np.mod(course, 2), 0.26) < 0.025)
+    joint = (np.mod(v, 3.0) < 0.1) | (np.mod(u, 2.4) < 0.07)
+    relief *= 1 - p.fade * (0.3 * mortar * (style == 0) + 0.25 * joint * (style == 2))
+    relief *= 1 - 0.25 * np.clip(1 - v * 1.5, 0, 1)  # dirt above the pavement
+    color *= relief[:, None]
+    margin = (length - np.floor(length / pitch) * pitch) / 2
+    column, row = np.floor((u - margin) / pitch), np.floor(v / floor)
+    from_u, from_v = (u - margin) - (column + 0.5) * pitch, v - (row + 0.3) * floor - tall / 2
+    luck = hashed(column + 64, row + 64, seed)
+    there = (column >= 0) & (column < np.floor(length / pitch)) & (row >= shop) & ((row + 1) * floor < height + 0.2)
+    there &= (luck > 0.04) & (p.depth < 150)
+    inside = _cover(from_u, width / 2, p.pixel_u) * _cover(from_v, tall / 2, p.pixel_v) * there
+    around = _cover(from_u, width / 2 + 0.09, p.pixel_u) * _cover(from_v, tall / 2 + 0.09, p.pixel_v) * there
+    bar = np.maximum(_cover(from_u, 0.035, p.pixel_u), _cover(from_v - tall * 0.2, 0.03, p.pixel_v)) * p.fade
+    inside *= 1 - bar * (luck * 8 % 1 > 0.4)
+    color += (around * (1 - inside))[:, None] * (frame[:, None] * p.light * 0.9 - color)
+    glass = np.stack([b, g, r], 1) * p.light * (0.55 + 0.9 * luck - 0.35 * from_v / tall)[:, None]
+    glass *= 1 - 0.5 * _cover(from_v - tall / 2, 0.12, p.pixel_v)[:, None]  # shadow of the lintel
+    if p.dark:
+        lit = (luck * 37 % 1 < 0.35)[:, None]
+        glass = np.where(lit, _WARM * (0.6 + 0.5 * luck + 0.2 * from_v / tall)[:, None], glass)
+    color += inside[:, None] * (glass - color)
+
+
+def _shop(color: np.ndarray, p: Patch) -> None:
+    shift, pane = p.parameters[:, 0], p.parameters[:, 1]
+    goods = sample(fractal('rough'), p.u * 30 + shift, p.v * 30)
+    color *= (0.6 + 0.8 * goods)[:, None]
+    color *= (1 - 0.7 * _cover(np.mod(p.u, pane) - pane / 2, 0.06, p.pixel_u))[:, None]
+
+
+def _awning(color: np.ndarray, p: Patch) -> None:
+    color *= np.where(np.mod(p.u, p.parameters[:, 0]) < p.parameters[:, 0] / 2, 1.2, 0.75)[:, None]
+
+
+def _foliage(color: np.ndarray, p: Patch) -> None:
+    shift, scale = p.parameters[:, 0], p.parameters[:, 1]
+    leaves = sample(fractal('rough'), (p.u + shift) * scale, p.v * scale + p.x * 3)
+    clumps = sample(fractal(), (p.u + shift) * scale * 0.3, p.v * scale * 0.3)
+    color *= (0.3 + 0.85 * leaves + 0.55 * clumps)[:, None]
+
+
+def _masonry(color: np.ndarray, p: Patch) -> None:
+    shift, course = p.parameters[:, 0], p.parameters[:, 1]
+    row = np.floor(p.v / course)
+    mortar = (p.v - row * course < 0.03) | (np.mod(p.u + row * course, course * 2) < 0.03)
+    stone = hashed(np.floor((p.u + row * course) / (course * 2)) + 4096, row + 64) - 0.5
+    grain = sample(fractal(), p.u * 14 + shift, p.v * 14) - 0.5
+    color *= (1 + 0.45 * grain + p.fade * (0.25 * stone - 0.25 * mortar))[:, None]
+
+
+def _bars(color: np.ndarray, p: Patch) -> None:
+    spacing, share, height, b, g, r = p.parameters[:, :6].T
+    upright = _cover(np.mod(p.u, spacing) - spacing / 2, spacing * share / 2, p.pixel_u)
+    upright = np.where(p.pixel_u > spacing / 2, share, upright)  # too fine to resolve
+    rail = np.maximum(_cover(p.v - height + 0.06, 0.05, p.pixel_v), _cover(p.v - 0.2, 0.04, p.pixel_v))
+    post = _cover(np.mod(p.u, 2.0) - 1.0, 0.05, p.pixel_u)
+    cover = np.maximum(np.maximum(upright, rail), post)[:, None]
+    color += cover * (np.stack([b, g, r], 1) * p.light - color)
+
+
+def _cloth(color: np.ndarray, p: Patch) -> None:
+    color *= (0.75 + 0.5 * sample(fractal(), p.u * 60 + p.parameters[:, 0], p.v * 30))[:, None]
+
+
+def _lacquer(color: np.ndarray, p: Patch) -> None:
+    shift, strength = p.parameters[:, 0], p.parameters[:, 1]
+    shine = sample(fractal(), p.u * 9 + shift, p.v * 40) - 0.5
+    color *= (0.82 + 0.2 * np.clip(p.v, 0, 1.4) + strength * shine)[:, None]
+
+
+def _panes(color: np.ndarray, p: Patch) -> None:
+    width, lit = p.parameters[:, 0], p.parameters[:, 1]
+    phase, number = np.mod(p.u, width), np.floor(p.u / width)
+    color *= (0.6 + 0.8 * hashed(number + 4096, number) + 0.3 * (p.v - 1.8))[:, None]
+    if p.dark:
+        color += lit[:, None] * (_WARM * 0.75 - color)
+    color *= (1 - 0.75 * _cover(phase - width / 2, 0.07, p.pixel_u))[:, None]
+
+
+_KINDS: dict[int, Callable[[np.ndarray, Patch], None]] = {
+    FACADE: _facade, SHOP: _shop, AWNING: _awning, FOLIAGE: _foliage, MASONRY: _masonry, BARS: _bars, CLOTH: _cloth,
+    LACQUER: _lacquer, PANES: _panes}
+
+
+def add_textures(image: np.ndarray, painting: Painting, canvas: Canvas, rays: Sequence[np.ndarray], depth: np.ndarray,
+                 look: Look) -> None:
+    """Add the textures of all painted surfaces in place.
+
+    Args:
+        image: float32 (H, W, 3) BGR 0..255.
+        painting: What :meth:`Canvas.paint` returned.
+        canvas: The canvas (its textures, its camera).
+        rays: World rays of the pixels, three float32 (H, W).
+        depth: float32 (H, W), metres.
+        look: Look of the picture.
+    """
+    parameters = np.array(canvas.textures, np.float32)
+    number = painting.texture[painting.surface.ravel()]
+    kind = np.array(canvas.texture_kinds, np.uint8)[number]
+    flat, depth, rays = image.reshape(-1, 3), depth.ravel(), [ray.ravel() for ray in rays]
+    for this, draw in _KINDS.items():
+        pixels = np.flatnonzero(kind == this)
+        if not len(pixels):
+            continue
+        rows, away = parameters[number[pixels]], depth[pixels]
+        x, v, z = (ray[pixels] * away for ray in rays)
+        tx, tz = rows[:, 0], rows[:, 1]
+        pixel = away * np.float32(1 / canvas.camera.focal)
+        slant = 1 + np.abs(tz) * np.abs(z) / np.maximum(np.abs(x), 0.5)
+        color = flat[pixels]
+        draw(color, Patch(u=x * tx + z * tz, v=v + np.float32(canvas.camera.elevation), x=x, depth=away,
+                          pixel_u=pixel * slant, pixel_v=pixel, fade=1 / (1 + (away * np.float32(1 / 18))**2),
+                          parameters=rows[:, 2:], light=painting.light[painting.surface.ravel()[pixels]],
+                          dark=look.lamps > 0))
+        flat[pixels] = color
+
+
+def add_grain(image: np.ndarray, painting: Painting, rays: Sequence[np.ndarray], depth: np.ndarray,
+              strength: float) -> None:
+    """Make every surface rough by stains and grain, in place; arguments as in :func:`add_textures`."""
+    pixels = np.flatnonzero(painting.surface)
+    away = depth.ravel()[pixels]
+    x, y, z = (ray.ravel()[pixels] * away for ray in rays)
+    u, v = x + z, y + 0.5 * z
+    fade = 1 / (1 + (away * np.float32(1 / 30))**2)
+    grain = (sample(fractal('rough'), u * 31, v * 31) - 0.5) * fade + 0.6 * (sample(fractal(), u * 5, v * 5) - 0.5)
+    image.reshape(-1, 3)[pixels] *= (1 + np.float32(strength) * grain)[:, None]
