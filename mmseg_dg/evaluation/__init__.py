@@ -1,0 +1,13 @@
+"""Scores per domain and per class, and the reports made of them."""
+from .class_maps import LEFT_OUT, resolve_label_map, resolve_subset
+from .confusion import Scores, confusion_matrix, map_classes, named_scores, scores
+from .confusion_metric import ConfusionMatrixMetric
+from .domain_evaluators import DomainEvaluators, build_domain_evaluators
+from .log_processor import DomainLogProcessor
+from .report import DomainReport, EvaluationReport, markdown_table, write_report
+
+__all__ = [
+    'LEFT_OUT', 'ConfusionMatrixMetric', 'DomainEvaluators', 'DomainLogProcessor', 'DomainReport', 'EvaluationReport',
+    'Scores', 'build_domain_evaluators', 'confusion_matrix', 'map_classes', 'markdown_table', 'named_scores',
+    'resolve_label_map', 'resolve_subset', 'scores', 'write_report'
+]

@@ -1,0 +1,225 @@
+"""The segmentation score: one confusion matrix per process, summed over processes at the end."""
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any, Optional
+
+import numpy as np
+import torch
+from mmengine.dist import all_reduce, get_dist_info
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from PIL import Image
+from torch import Tensor
+
+from mmseg_dg.registry import METRICS
+
+from .class_maps import ClassSubset, LabelMap, resolve_label_map, resolve_subset
+from .confusion import confusion_matrix, map_classes, named_scores, scores
+
+
+@METRICS.register_module()
+class ConfusionMatrixMetric(BaseMetric):
+    """mIoU, accuracy and per-class IoU of the whole dataset, in percent and unrounded.
+
+    ``evaluate`` returns python floats under ``mIoU``, ``mAcc``, ``aAcc``, ``IoU.<class>`` and ``Acc.<class>``. A class
+    in neither ground truth nor predictions has IoU nan and does not enter the mean; one that is only predicted has 0.
+
+    Memory does not grow with the dataset: a process holds the sum of its images and the matrix of its last image.
+    ``DefaultSampler`` repeats images so that every process gets equally many, at most one per process and always the
+    last; ``evaluate(size)`` knows from the dataset's size which processes hold a repeated one and subtracts it.
+
+    Args:
+        classes_subset: Score only these classes: names or ids, or ``'synthia16'`` / ``'synthia13'``. All predictions
+            stay in the matrix, only the means run over fewer classes.
+        label_map: Scored id of each class of the dataset: a list, or a dict from class name; ``ignore_index`` means
+            not scored. The argmax is taken over all classes of the network and then mapped.
+        scored_classes: Names of the scored classes; needed with ``label_map``.
+        map_labels: Map the labels as well. False when the labels on disk already are ids of ``scored_classes`` while
+            the network predicts ``len(label_map)`` classes.
+        ignore_index: Label id of pixels that do not count.
+        output_dir: Folder to which predicted ids are saved as PNG (uint8), named after the image.
+        output_ids: Id written for each predicted class, e.g. the official label ids a test server expects; the
+            network's own ids by default.
+        name_depth: How many trailing parts of the image path make the PNG's name; 2 keeps the folder (city, sequence)
+            where file names alone are not unique.
+        format_only: Only save predictions; labels are not needed and no score is returned.
+        note: A sentence about the protocol for the written report, e.g. which data chose the checkpoint.
+        prefix: Put before every key, to tell two metrics of one domain apart (``'synthia13'``).
+        collect_device: Kept for mmengine's interface; the all-reduce runs on the process group's own device.
+
+    Attributes:
+        confusion: int64 (C, C + 1) of the last ``evaluate`` over scored classes, all processes; the last column counts
+            predictions of no scored class. For what else can be derived from it (groups of classes, say).
+    """
+
+    def __init__(self, classes_subset: Optional[ClassSubset] = None, label_map: Optional[LabelMap] = None,
+                 scored_classes: Optional[Sequence[str]] = None, map_labels: bool = True, ignore_index: int = 255,
+                 output_dir: Optional[str] = None, output_ids: Optional[Sequence[int]] = None, name_depth: int = 1,
+                 format_only: bool = False, note: str = '', prefix: Optional[str] = None,
+                 collect_device: str = 'cpu') -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix or 'unset')  # None makes mmengine warn
+        self.prefix = prefix
+        if (label_map is None) != (scored_classes is None):
+            raise ValueError('label_map and scored_classes belong together: give the scored id of each class and the '
+                             'names of the scored classes, or neither')
+        if format_only and output_dir is None:
+            raise ValueError('format_only=True saves predictions and scores nothing: it needs output_dir')
+        self.classes_subset, self.label_map, self.map_labels = classes_subset, label_map, map_labels
+        self.scored_classes = None if scored_classes is None else tuple(scored_classes)
+        self.ignore_index, self.format_only, self.note = ignore_index, format_only, note
+        self.output_dir, self.output_ids, self.name_depth = output_dir, output_ids, name_depth
+        self.confusion: Optional[np.ndarray] = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._sum: Optional[np.ndarray] = None
+        self._last: Optional[np.ndarray] = None
+        self._count = 0
+        self._saved: dict[str, str] = {}
+
+    @property
+    def dataset_meta(self) -> Optional[dict]:
+        """Meta information of the dataset; its ``classes`` name the label ids."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: Optional[dict]) -> None:
+        self._dataset_meta = dataset_meta
+        if dataset_meta is not None and dataset_meta.get('classes'):
+            self._maps()  # a wrong label map or subset is an error before the first image
+            self.subset()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the dataset's classes."""
+        classes = (self._dataset_meta or {}).get('classes')
+        if not classes:
+            raise ValueError('the dataset names no classes: give it metainfo=dict(classes=..., palette=...) so that '
+                             'its predictions can be scored')
+        return tuple(classes)
+
+    @property
+    def scored_names(self) -> tuple[str, ...]:
+        """Names of the classes that are scored, before ``classes_subset``."""
+        return self.scored_classes or self.classes
+
+    @property
+    def num_predicted(self) -> int:
+        """Number of classes the network must predict."""
+        return len(self.classes if self.label_map is None or self.map_labels else self.label_map)
+
+    def subset(self) -> Optional[tuple[int, ...]]:
+        """Ids (in ``scored_names``) the means run over; None for all."""
+        return resolve_subset(self.classes_subset, self.scored_names)
+
+    def _maps(self) -> tuple[list[int], list[int]]:
+        """Scored id of each label class and of each predicted class."""
+        scored = len(self.scored_names)
+        if self.label_map is None:
+            return list(range(scored)), list(range(scored))
+        if self.map_labels:
+            table = resolve_label_map(self.label_map, self.classes, scored, self.ignore_index)
+            return table, table
+        if len(self.classes) != scored:
+            raise ValueError(f'map_labels=False means that the labels are ids of scored_classes ({scored}), but the '
+                             f'dataset has {len(self.classes)} classes: {list(self.classes)}')
+        # the dataset does not know the names of the classes the network predicts
+        predicted = [str(i) for i in range(len(self.label_map))]
+        return list(range(scored)), resolve_label_map(self.label_map, predicted, scored, self.ignore_index)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Count the pixels of a batch, and save its predictions if asked to.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Dicts with ``pred_sem_seg.data`` (1, H, W), ``gt_sem_seg.data`` (1, H, W) unless
+                ``format_only``, and ``img_path``.
+
+        Raises:
+            ValueError: Shapes or ids do not fit, or the label is missing; the message names the file.
+        """
+        for sample in data_samples:
+            prediction = _plane(sample['pred_sem_seg'])
+            self._count += 1
+            if self.output_dir is not None:
+                self._save(prediction, sample.get('img_path'))
+            if self.format_only:
+                continue
+            if 'gt_sem_seg' not in sample:
+                raise ValueError(f'{_where(sample)} has no label to score against: load annotations in the test '
+                                 'pipeline, or set format_only=True and output_dir')
+            rows, columns = self._maps()
+            try:
+                matrix = confusion_matrix(prediction, _plane(sample['gt_sem_seg']), len(rows), len(columns),
+                                          self.ignore_index)
+            except ValueError as error:
+                raise ValueError(f'{_where(sample)}: {error}') from error
+            self._sum = matrix.copy() if self._sum is None else self._sum + matrix
+            self._last = matrix
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Sum the matrices of all processes and score them; every process gets the same result.
+
+        Args:
+            size: Number of images of the dataset, without the sampler's padding.
+
+        Raises:
+            ValueError: A process scored more images than padding explains.
+        """
+        rows, columns = ([0], [0]) if self.format_only else self._maps()
+        total = np.zeros((len(rows), len(columns)), np.int64) if self._sum is None else self._sum.copy()
+        rank, world_size = get_dist_info()
+        share = max(0, -(-(size - rank) // world_size))  # this rank's images: numbers rank, rank + world_size, ...
+        surplus = self._count - share
+        if surplus > 1:
+            raise ValueError(f'process {rank} of {world_size} scored {self._count} images, its share of a dataset of '
+                             f"{size} is {share}: evaluate with sampler=dict(type='DefaultSampler', shuffle=False)")
+        if surplus == 1 and self._last is not None:
+            total -= self._last
+        flat = torch.from_numpy(np.append(total.ravel(), self._count - max(surplus, 0)))
+        all_reduce(flat)
+        self._reset()
+        if int(flat[-1]) < size:
+            print_log(f'only {int(flat[-1])} of {size} images were evaluated: does the dataloader drop its last '
+                      'batch?', logger='current', level=logging.WARNING)
+        if self.format_only:
+            return {}
+        self.confusion = map_classes(flat[:-1].numpy().reshape(total.shape), rows, columns, len(self.scored_names))
+        return self._with_prefix(self.compute_metrics([self.confusion]))
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Scores of the sum of confusion matrices (C, >= C) over the scored classes."""
+        subset = self.subset()
+        return named_scores(scores(sum(results), subset), self.scored_names, subset)
+
+    def _with_prefix(self, metrics: dict[str, float]) -> dict[str, float]:
+        return {f'{self.prefix}/{key}': value for key, value in metrics.items()} if self.prefix else metrics
+
+    def _save(self, prediction: Tensor, img_path: Optional[str]) -> None:
+        if not img_path:
+            raise ValueError('a sample has no img_path, from which the name of the saved prediction is made: add it '
+                             'to the meta_keys of the packing transform')
+        parts = os.path.splitext(os.path.normpath(img_path))[0].split(os.sep)
+        name = os.path.join(*[p for p in parts[-self.name_depth:] if p]) + '.png'
+        if self._saved.setdefault(name, img_path) != img_path:
+            raise ValueError(f'{self._saved[name]} and {img_path} would both be saved as {name}: set name_depth='
+                             f'{self.name_depth + 1} to keep their folders')
+        ids = prediction.cpu().numpy().astype(np.uint8)
+        if self.output_ids is not None:
+            ids = np.asarray(self.output_ids, np.uint8)[ids]
+        path = os.path.join(self.output_dir, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        Image.fromarray(ids).save(path)
+
+
+def _plane(entry: Any) -> Tensor:
+    """(H, W) ids of a pixel map given as PixelData, its dict, or a tensor."""
+    data = entry['data'] if isinstance(entry, dict) else getattr(entry, 'data', entry)
+    data = torch.as_tensor(data)
+    return data[0] if data.dim() == 3 and data.shape[0] == 1 else data
+
+
+def _where(sample: dict) -> str:
+    files = [str(sample[key]) for key in ('seg_map_path', 'img_path') if sample.get(key)]
+    return files[0] if files else 'a sample without img_path'
