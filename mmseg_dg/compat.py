@@ -12,6 +12,7 @@ import re
 import sys
 import types
 import warnings
+from pathlib import Path
 from typing import Callable, NamedTuple, Optional
 
 MMCV_INSTALL = ('pip uninstall -y mmcv-lite && pip install "setuptools<82" wheel ninja psutil '
@@ -131,6 +132,11 @@ def check_versions(lookup: Callable[[Supported, str], Optional[str]] = installed
     if untried:
         warnings.warn(f'newer than what mmseg_dg was tested with: {", ".join(untried)}. If something breaks, try the '
                       'versions of requirements/pinned.txt', stacklevel=2)
+
+
+def silence_pkg_resources() -> None:
+    """mmengine imports pkg_resources in every run and worker; its warning tells a user nothing that he can act on."""
+    warnings.filterwarnings('ignore', message='pkg_resources is deprecated')
 
 
 def check_opencv() -> None:
@@ -274,11 +280,36 @@ def restore_find_loader() -> None:
     pkgutil.find_loader = find_loader
 
 
-def ensure_torchvision() -> None:
-    """Make ``import mmpretrain.models`` work; call it before that import.
+def describe_torchvision_ops() -> bool:
+    """Let a CUDA build of torchvision be imported beside a CPU-only torch.
 
-    mmpretrain imports torchvision and does not declare it. A CUDA torchvision wheel beside a CPU torch cannot load its
-    C++ ops and then fails to *describe* two of them; naming these first is enough.
+    It cannot load its C++ ops there and then fails, with a RuntimeError, to *describe* two of them; naming these first
+    is enough. mmengine imports torchvision, if there is one, whenever a runner starts, and expects an ImportError at
+    worst.
+
+    Returns:
+        True when such a pair was found and the ops were named.
+    """
+    import torch
+    global _TORCHVISION_OPS  # the definitions live as long as this object
+    spec = importlib.util.find_spec('torchvision')
+    if torch.version.cuda is not None or torch.version.hip is not None or spec is None or spec.origin is None:
+        return False
+    if hasattr(torch.ops.torchvision, 'nms'):
+        return False  # loaded or named already
+    try:  # as torchvision does when it is imported; a build for this torch names its ops itself
+        torch.ops.load_library(str(next(Path(spec.origin).parent.glob('_C*'))))
+        return False
+    except (OSError, StopIteration):
+        pass
+    _TORCHVISION_OPS = torch.library.Library('torchvision', 'FRAGMENT')
+    for op in ('nms', 'qnms'):
+        _TORCHVISION_OPS.define(f'{op}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    return True
+
+
+def ensure_torchvision() -> None:
+    """Import torchvision, which mmpretrain needs and does not declare.
 
     Raises:
         ImportError: torchvision is not installed; the message has the pip command.
@@ -288,18 +319,6 @@ def ensure_torchvision() -> None:
         raise ImportError('mmpretrain needs torchvision, of the release that matches torch '
                           f'{torch.__version__}:\n    pip install torchvision\n'
                           'or, beside a CPU-only torch: pip install --no-deps torchvision==<matching release>')
-    try:
-        import torchvision  # noqa: F401
-        return
-    except RuntimeError as error:
-        if 'torchvision::' not in str(error):
-            raise
-    for name in [m for m in sys.modules if m.split('.')[0] == 'torchvision']:
-        del sys.modules[name]
-    global _TORCHVISION_OPS  # the definitions live as long as this object
-    _TORCHVISION_OPS = torch.library.Library('torchvision', 'FRAGMENT')
-    for op in ('nms', 'qnms'):
-        _TORCHVISION_OPS.define(f'{op}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
     import torchvision  # noqa: F401
 
 
@@ -312,9 +331,11 @@ def register_mim_scope() -> None:
 def setup() -> None:
     """Everything above, in order; called once by ``import mmseg_dg``."""
     check_versions()
+    silence_pkg_resources()
     check_opencv()
     restore_find_loader()
     ensure_mmcv_ops()
     allow_mmengine_checkpoints()
     load_http_weights_only()
+    describe_torchvision_ops()
     register_mim_scope()

@@ -26,13 +26,13 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def zero_gradient_params(record_path: str) -> list:
+def zero_gradient_params(record_path: str, kind: str) -> list:
     """Names whose true gradient is zero, from ``trainstep_fp64_check.json`` beside the record."""
     path = osp.join(osp.dirname(record_path), 'trainstep_fp64_check.json')
     if not osp.isfile(path):
         return []
     with open(path, encoding='utf-8') as file:
-        return json.load(file).get('zero_gradient_params', [])
+        return json.load(file).get(kind, {}).get('zero_gradient_params', [])
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
     record, student, imnet = load_record(args.record)
     dtype = torch.float64 if args.float64 else torch.float32
     replay = Replay(Config.fromfile(args.config), record, student, imnet, dtype=dtype)
-    skip = zero_gradient_params(args.record)
+    skip = zero_gradient_params(args.record, record['kind'])
     report = []
     for index, recorded in enumerate(record['steps'][:args.steps]):
         ours = replay.step(index)

@@ -1,0 +1,138 @@
+"""Checks fetched weight files and converts them to the layout that configs expect, for tools/prepare_weights.py."""
+import re
+from pathlib import Path
+from typing import Optional
+
+import torch
+from torch import nn
+
+from mmseg_dg.utils.weights import compare, read_state_dict, save_atomically, sha256_of, weights_table
+
+
+class Problem(Exception):
+    """A file cannot be used; the message says why and what to do."""
+
+
+def find_source(entry: dict, folder: Path) -> Optional[Path]:
+    """The file to convert: the final name itself, or one of the entry's ``candidates``; None when nothing is there."""
+    target = folder / Path(entry['file']).name
+    if target.is_file():
+        return target
+    found = sorted(path for pattern in entry['candidates'] for path in folder.glob(pattern))
+    return found[0] if found else None
+
+
+def checksum_note(path: Path, known: Optional[list]) -> tuple[str, bool]:
+    """``(text, refuse)``: the file's SHA-256 against the known beginnings, else against the one in its name."""
+    digest = sha256_of(path)
+    short = digest[:8]
+    if known and any(digest.startswith(beginning) for beginning in known):
+        return f'SHA-256 {short}... is the known one', False
+    if known:
+        return f'SHA-256 begins with {short}, known are {" and ".join(known)}: another release, or damaged', True
+    named = re.search(r'-([0-9a-f]{8})\.\w+$', path.name)
+    if named and named.group(1) != short:
+        return f'SHA-256 begins with {short}, the file name says {named.group(1)}: renamed, or damaged', False
+    return f'SHA-256 {short}...' + (' as in the file name' if named else ' (no reference known)'), False
+
+
+def build_reference(backbone: dict) -> nn.Module:
+    """The encoder of an entry, without memory for its weights."""
+    from mmengine.registry import init_default_scope
+
+    from mmseg_dg.registry import MODELS
+    init_default_scope('mmseg_dg')
+    with torch.device('meta'):
+        return MODELS.build(dict(backbone, init_cfg=None))
+
+
+def to_our_layout(state: dict, reference: nn.Module) -> dict:
+    """Rename and drop until the keys are those of ``reference``.
+
+    Args:
+        state: Keys of the encoder alone or below ``backbone.``; official or mmseg names of Mix Transformers.
+
+    Raises:
+        Problem: Tensors of the encoder are missing or have another shape.
+    """
+    from mmseg_dg.models.official_weights import from_official_backbone
+    if any(key.startswith('backbone.') for key in state):
+        state = {key[len('backbone.'):]: value for key, value in state.items() if key.startswith('backbone.')}
+    try:
+        state = from_official_backbone(state)
+    except ValueError as error:
+        raise Problem(str(error)) from error
+    share = compare(reference, state)
+    if share.missing:
+        listed = ', '.join(share.missing[:5])
+        raise Problem(f'{len(share.missing)} of {share.total} tensors of the encoder are missing or have another '
+                      f'shape ({listed}, ...); the file has keys such as {", ".join(list(state)[:3])}')
+    return {key: state[key] for key in reference.state_dict() if key in state}
+
+
+def is_ready(path: Path, entry: dict) -> bool:
+    """Whether a file already is what configs expect: a plain state dict that fills the encoder, nothing else in it."""
+    if entry['backbone'] is None:
+        return path.is_file()
+    state = torch.load(path, map_location='cpu', weights_only=True)
+    if not all(isinstance(value, torch.Tensor) for value in state.values()):
+        return False
+    share = compare(build_reference(entry['backbone']), state)
+    return not share.missing and not share.unexpected
+
+
+def prepare(name: str, folder: Path, source: Optional[Path] = None, accept_checksum: bool = False) -> list[str]:
+    """Check and convert one file of the table into ``folder``.
+
+    Args:
+        name: A name of the table.
+        folder: Where prepared files lie, ``pretrained`` by default in the tool.
+        source: The fetched file; by default looked for in ``folder``.
+        accept_checksum: Use a file whose SHA-256 is not one of the known ones.
+
+    Returns:
+        What was done, line by line.
+
+    Raises:
+        Problem: Unknown name, no file, wrong checksum, or a file that does not fit.
+    """
+    table = weights_table()
+    if name not in table:
+        raise Problem(f'there is no {name}; known are {", ".join(table)}')
+    entry = table[name]
+    target = folder / Path(entry['file']).name
+    if source is None:
+        source = find_source(entry, folder)
+    if source is None or not source.is_file():
+        looked = source or f'{target} ({" or ".join([target.name, *entry["candidates"]])})'
+        raise Problem(f'no file at {looked}. Fetch it: {entry["source"]}')
+    if source == target and is_ready(target, entry):
+        return [f'{target} is ready']
+    note, refuse = checksum_note(source, entry['sha256'])
+    if refuse and not accept_checksum:
+        raise Problem(f'{source}: {note}. Use it all the same with --accept-checksum')
+    if entry['backbone'] is None:
+        raise Problem(f'{source} needs no conversion: put it at {target}')
+    state = to_our_layout(read_state_dict(source), build_reference(entry['backbone']))
+    lines = [f'{source}: {note}']
+    if source == target:  # keep what the user fetched
+        source = target.with_name(f'{target.stem}_fetched{target.suffix}')
+        target.replace(source)
+        lines.append(f'kept as {source}')
+    save_atomically(state, target)
+    return [*lines, f'{target} is ready: {len(state)} tensors']
+
+
+def table_rows(folder: Path) -> list[tuple[str, str, str]]:
+    """``(name, state, what to do)`` of every known file."""
+    rows = []
+    for name, entry in weights_table().items():
+        target = folder / Path(entry['file']).name
+        source = find_source(entry, folder)
+        if source is None:
+            rows.append((name, 'missing', f'fetch {entry["source"]}'))
+        elif source == target and is_ready(target, entry):
+            rows.append((name, 'ready', str(target)))
+        else:
+            rows.append((name, 'to convert', f'prepare_weights {name}   (from {source})'))
+    return rows

@@ -1,0 +1,208 @@
+"""Pretrained weights are local files: which are known, whether they are there, and how much of them was loaded.
+
+The table of known files is ``configs/_base_/weights.py``. A run never downloads: a missing file, or one that does not
+fit, stops it before the first iteration with the command that prepares it.
+"""
+import hashlib
+import os
+import runpy
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple, Optional, Union
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
+
+PACKAGE = Path(__file__).resolve().parent.parent
+COMMAND = 'mim run mmseg_dg prepare_weights {name}    (in the repository: python tools/prepare_weights.py {name})'
+RANDOM = 'To start from random weights, say so in the config: init_cfg=None'
+
+
+class LoadedShare(NamedTuple):
+    """How much of a module a checkpoint fills: tensors with the same name and shape."""
+
+    matched: int
+    total: int
+    missing: list
+    unexpected: list
+
+    @property
+    def share(self) -> float:
+        """In [0, 1]; 1 for a module without tensors."""
+        return self.matched / self.total if self.total else 1.
+
+
+def weights_table() -> dict:
+    """The entries of ``configs/_base_/weights.py``, by name, from the repository or from the installed package.
+
+    Raises:
+        FileNotFoundError: The file is in neither place.
+    """
+    places = [root / 'configs' / '_base_' / 'weights.py' for root in (PACKAGE / '.mim', PACKAGE.parent)]
+    for place in places:
+        if place.is_file():
+            return runpy.run_path(str(place))['weights']
+    raise FileNotFoundError(f'the table of pretrained weights is missing: looked for {" and ".join(map(str, places))}')
+
+
+def entry_of(path: Union[str, Path]) -> Optional[str]:
+    """Name of the table entry whose ``file`` is called like ``path``; None for a file of the user's own."""
+    return next((name for name, entry in weights_table().items() if Path(entry['file']).name == Path(path).name), None)
+
+
+def _how_to_get(path: str) -> str:
+    name = entry_of(path)
+    if name is None:
+        return 'Put the file there, or correct the path in the config'
+    return f'Fetch it once and prepare it:\n    {COMMAND.format(name=name)}'
+
+
+def check_file(path: str, where: str = 'a config') -> None:
+    """Refuse a URL and a file that is not there.
+
+    Args:
+        path: As written in a config; relative paths count from the current folder.
+        where: Named in the message.
+
+    Raises:
+        ValueError: ``path`` is a URL.
+        FileNotFoundError: There is no such file. The message has the command that prepares it.
+    """
+    if '://' in path:
+        raise ValueError(f'{where} asks for weights from {path}. Weights are local files here: fetch it yourself and '
+                         f'give the path (pretrained/...). Known files: {", ".join(weights_table())}')
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{where} needs pretrained weights that are not there: {path} (in {os.getcwd()}). '
+                                f'{_how_to_get(path)}\n{RANDOM}')
+
+
+def _requests(node, key: str = 'model') -> Iterator[tuple[str, str]]:
+    """``(dotted key, path)`` of all pretrained weights that a model config asks for."""
+    if isinstance(node, Mapping):
+        if node.get('type') == 'Pretrained' and isinstance(node.get('checkpoint'), str):
+            yield key, node['checkpoint']
+        if isinstance(node.get('pretrained'), str):  # the older spelling, still an argument of mmseg's parts
+            yield f'{key}.pretrained', node['pretrained']
+        for name, value in node.items():
+            yield from _requests(value, f'{key}.{name}')
+    elif isinstance(node, (list, tuple)):
+        for index, value in enumerate(node):
+            yield from _requests(value, f'{key}.{index}')
+
+
+def _init_dicts(module: nn.Module) -> list:
+    found = getattr(module, 'init_cfg', None) or []
+    found = found if isinstance(found, (list, tuple)) else [found]
+    return [item for item in found if isinstance(item, Mapping) and item.get('type') == 'Pretrained']
+
+
+def check_pretrained(model: Union[Mapping, Config, nn.Module], minimum_share: float = 0.9) -> dict:
+    """Check every ``init_cfg=dict(type='Pretrained', checkpoint=...)`` of a model before it is initialised.
+
+    Args:
+        model: A model config (or whole config): the files must exist. A module: they must also fill at least
+            ``minimum_share`` of the tensors of the part that asks for them, and the share is logged.
+        minimum_share: In [0, 1].
+
+    Returns:
+        For a module ``{name of the part: LoadedShare}``, for a config ``{dotted key: path}``.
+
+    Raises:
+        ValueError: A URL, or a file that does not fit.
+        FileNotFoundError: A file is missing.
+    """
+    if not isinstance(model, nn.Module):
+        model = model._cfg_dict if isinstance(model, Config) else model
+        requests = dict(_requests(model))
+        for key, path in requests.items():
+            check_file(path, key)
+        return requests
+    shares = {}
+    for name, module in model.named_modules():
+        for init in _init_dicts(module):
+            label = name or type(module).__name__
+            check_file(init['checkpoint'], label)
+            shares[label] = share = loaded_share(module, init['checkpoint'], init.get('prefix'), name=label)
+            if share.share < minimum_share:
+                raise ValueError(
+                    f'{init["checkpoint"]} does not fit {label} ({type(module).__name__}): only {share.matched} of '
+                    f'{share.total} tensors have a counterpart.\n  missing: {_some(share.missing)}\n  in the file but '
+                    f'not in the model: {_some(share.unexpected)}\n{_how_to_get(init["checkpoint"])}')
+    return shares
+
+
+def _some(names: list, count: int = 5) -> str:
+    return ', '.join(names[:count]) + (f', ... ({len(names)} in all)' if len(names) > count else '') or 'none'
+
+
+def read_state_dict(path: Union[str, Path], prefix: Optional[str] = None) -> dict[str, Tensor]:
+    """The tensors of a checkpoint file: a plain state dict, or one under ``state_dict``, ``model`` or ``module``.
+
+    Args:
+        path: A file that ``torch.load(weights_only=True)`` reads, or ``.safetensors`` where that library is installed.
+        prefix: Keep only keys that start so, without it (``'backbone.'``; a final dot is added).
+    """
+    checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    for key in ('state_dict', 'model', 'module'):
+        if isinstance(checkpoint.get(key), Mapping):
+            checkpoint = checkpoint[key]
+    state = {k: v for k, v in checkpoint.items() if isinstance(v, Tensor)}
+    if state and all(k.startswith('module.') for k in state):
+        state = {k[len('module.'):]: v for k, v in state.items()}
+    if prefix:
+        prefix = prefix if prefix.endswith('.') else f'{prefix}.'
+        state = {k[len(prefix):]: v for k, v in state.items() if k.startswith(prefix)}
+    return state
+
+
+def compare(module: nn.Module, state: Mapping[str, Tensor]) -> LoadedShare:
+    """Names and shapes of a module against those of a state dict, without loading.
+
+    ``num_batches_tracked`` of BatchNorm is left out: older files lack it and nothing here reads it.
+    """
+    ours = {k: v for k, v in module.state_dict().items() if not k.endswith('num_batches_tracked')}
+    matched = [k for k, v in ours.items() if k in state and state[k].shape == v.shape]
+    missing = sorted(set(ours) - set(matched))
+    unexpected = sorted(k for k in state if k not in ours and not k.endswith('num_batches_tracked'))
+    return LoadedShare(len(matched), len(ours), missing, unexpected)
+
+
+def loaded_share(module: nn.Module, checkpoint_path: Union[str, Path], prefix: Optional[str] = None,
+                 name: Optional[str] = None) -> LoadedShare:
+    """How much of ``module`` a checkpoint file fills; the answer is also logged.
+
+    Args:
+        module: Anything with a state dict.
+        checkpoint_path: See :func:`read_state_dict`.
+        prefix: Keys of the file that belong to the module start so.
+        name: What the log calls the module.
+    """
+    share = compare(module, read_state_dict(checkpoint_path, prefix))
+    rest = f'; missing: {_some(share.missing)}' if share.missing else ''
+    rest += f'; not used: {_some(share.unexpected)}' if share.unexpected else ''
+    print_log(f'{name or type(module).__name__}: {share.matched} of {share.total} tensors ({100 * share.share:.1f} %) '
+              f'from {checkpoint_path}{rest}', logger='current')
+    return share
+
+
+def sha256_of(path: Union[str, Path]) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as f:
+        for block in iter(lambda: f.read(2**20), b''):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def save_atomically(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write a state dict so that an interrupted run leaves no half file under the final name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        torch.save({k: v.clone() for k, v in state.items()}, partial)  # clone: no storage shared with a larger tensor
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,104 @@
+"""Packaging of mmseg_dg, with what OpenMMLab's ``mim`` needs of a package.
+
+``mim`` runs ``<package folder>/.mim/tools/train.py`` and looks for configs below ``<package folder>/.mim/configs``. A
+wheel gets copies of those folders; an editable install gets links, made in the source tree (and ignored by git).
+
+Neither torch nor pkg_resources is imported here: the package must build in an empty, isolated environment.
+"""
+import os
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+from setuptools.command.editable_wheel import editable_wheel
+
+ROOT = Path(__file__).resolve().parent
+PACKAGE = 'mmseg_dg'
+MIM_FILES = ('configs', 'tools', 'model-index.yml')
+
+
+def read_version() -> str:
+    scope: dict = {}
+    exec((ROOT / PACKAGE / 'version.py').read_text(encoding='utf-8'), scope)
+    return scope['__version__']
+
+
+def read_requirements(name: str) -> list:
+    lines = (ROOT / 'requirements' / name).read_text(encoding='utf-8').splitlines()
+    stripped = (line.split('#')[0].strip() for line in lines)
+    return [line for line in stripped if line]
+
+
+def put(source: Path, target: Path, link: bool) -> None:
+    """Copy or link one file or folder, over whatever is there."""
+    if target.is_symlink() or target.is_file():
+        target.unlink()
+    elif target.is_dir():
+        shutil.rmtree(target)
+    if link:
+        try:
+            target.symlink_to(os.path.relpath(source, target.parent), target_is_directory=source.is_dir())
+            return
+        except OSError:  # Windows without the privilege: copy, and install again after every change
+            pass
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__', '*.py[cod]', '.*'))
+    else:
+        shutil.copyfile(source, target)
+
+
+class BuildPy(build_py):
+    """Adds ``.mim`` to the built package, or to the sources when the install is editable."""
+
+    def run(self):
+        editable = getattr(self, 'editable_mode', False)
+        base = ROOT if editable else Path(self.build_lib).resolve()
+        if not editable:  # build/ outlives a build: modules deleted since would stay in the wheel
+            shutil.rmtree(base / PACKAGE, ignore_errors=True)
+        super().run()
+        folder = base / PACKAGE / '.mim'
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in MIM_FILES:
+            put(ROOT / name, folder / name, link=editable)
+
+
+class EditableWheel(editable_wheel):
+    """Tells ``mim`` where an editable package lives.
+
+    ``mim`` and mmengine (for ``mmseg_dg::...`` configs) take ``<site-packages>/mmseg_dg`` for the package's folder
+    and, where there is none, ``<site-packages>/<first line of top_level.txt>``. An absolute path there wins when
+    joined. The hook below is private to setuptools; without it an editable install still works with
+    ``PYTHONPATH=<repository>``.
+    """
+
+    def _ensure_dist_info(self):
+        super()._ensure_dist_info()
+        path = Path(self.dist_info_dir) / 'top_level.txt'
+        path.write_text(f'{ROOT / PACKAGE}\n{PACKAGE}\n', encoding='utf-8')
+
+
+setup(
+    name=PACKAGE,
+    version=read_version(),
+    description='Domain-adaptive, domain-generalizing and semi-supervised semantic segmentation on MMSegmentation',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    license_files=['LICENSE'],
+    classifiers=[
+        'Programming Language :: Python :: 3',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+    packages=find_packages(include=(PACKAGE, f'{PACKAGE}.*')),
+    include_package_data=True,
+    python_requires='>=3.9',
+    install_requires=read_requirements('runtime.txt'),
+    extras_require={
+        'mim': read_requirements('mim.txt'),
+        'mmpretrain': read_requirements('mmpretrain.txt'),
+        'tests': read_requirements('tests.txt'),
+        'lint': read_requirements('lint.txt'),
+    },
+    cmdclass={'build_py': BuildPy, 'editable_wheel': EditableWheel},
+    zip_safe=False)

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Usage: bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [test.py options]
+#
+# Starts GPUS processes on this machine, one per GPU; without GPUs, CPU processes that talk over gloo.
+# Several machines: run it on each with the same NNODES, MASTER_ADDR and PORT, and NODE_RANK 0, 1, ...
+#   PORT         port of the first machine                (default 29500; two runs on one machine need two ports)
+#   NNODES       number of machines                       (default 1)
+#   NODE_RANK    number of this machine, from 0           (default 0)
+#   MASTER_ADDR  address of the first machine             (default 127.0.0.1)
+#   PYTHON       the interpreter                          (default python)
+set -euo pipefail
+if [ "$#" -lt 3 ]; then
+    sed -n '2s/^# //p' "$0" >&2
+    exit 2
+fi
+CONFIG=$1
+CHECKPOINT=$2
+GPUS=$3
+TOOLS=$(cd "$(dirname "$0")" && pwd -P)
+
+# the repository in front of what is installed, if this is a repository and not an installed package
+if [ -d "$TOOLS/../mmseg_dg" ]; then
+    export PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}"
+fi
+exec "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
+    --nproc_per_node="$GPUS" \
+    "$TOOLS/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "${@:4}"

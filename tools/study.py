@@ -1,0 +1,58 @@
+"""Run a config several times (seeds, labelled subsets, a grid of settings) and write mean and spread.
+
+Start the same command again after an interruption: finished runs are skipped, the interrupted one is resumed.
+
+Examples::
+
+    python tools/study.py CONFIG --seeds 0 1 2
+    python tools/study.py CONFIG --seeds 0 1 2 --grid model.pseudo_threshold=0.9,0.968 --work-dir work_dirs/threshold
+    python tools/study.py CONFIG --seeds 0 --subsets 1_8 1_30
+"""
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+import mmseg_dg  # noqa: F401  prepares the library stack
+from mmseg_dg.utils.study import Study, parse_grid
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--seeds', type=int, nargs='+',
+                        help='one run for each (default: study["seeds"] of the config, else 0)')
+    parser.add_argument('--subsets', nargs='+', default=[], metavar='NAME',
+                        help='labelled subsets: folders below <data_root>/splits')
+    parser.add_argument('--grid', nargs='+', default=[], metavar='KEY=V1,V2', help='all combinations are run')
+    parser.add_argument('--work-dir', type=Path, help='folder of the study (default: work_dirs/study_<config>)')
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='overrides for every run')
+    parser.add_argument('--gpus', type=int, help='processes of each run; 0: CPU')
+    parser.add_argument('--train-script', type=Path, default=Path(__file__).resolve().parent / 'train.py',
+                        help='the program that trains (default: train.py beside this file)')
+    parser.add_argument('--dry-run', action='store_true', help='only show the commands')
+    parser.add_argument('--tables-only', action='store_true', help='only write the tables again')
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse_args()
+    study = Study(
+        config=args.config, folder=args.work_dir or Path('work_dirs') / f'study_{Path(args.config).stem}', seeds=[0],
+        subsets=args.subsets, grid=parse_grid(args.grid), options=args.cfg_options, train_script=args.train_script,
+        gpus=args.gpus)
+    study.seeds = args.seeds or list((study.cfg.get('study') or {}).get('seeds', [0]))
+    if args.dry_run:
+        for run in study.runs():
+            sys.stdout.write(shlex.join(study.command(run)) + '\n')
+        return 0
+    failed = [] if args.tables_only else study.execute()
+    for path in study.write_tables():
+        sys.stdout.write(f'{path}\n')
+    for run in failed:
+        sys.stderr.write(f'failed: {run.folder}\n')
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
