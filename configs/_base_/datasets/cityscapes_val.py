@@ -1,0 +1,21 @@
+"""Cityscapes val: 500 images, predicted at half resolution, scored at 2048x1024 (spec 7.2, 12)."""
+val_dataloader = dict(
+    cityscapes=dict(
+        batch_size=1,
+        num_workers=4,
+        persistent_workers=True,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(
+            type='CityscapesDataset',
+            data_root='data/cityscapes',
+            data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='Resize', scale=(1024, 512), keep_ratio=True),  # spec 7.2, test scale
+                dict(type='LoadAnnotations'),  # after Resize: scores are taken at the full size of the label
+                dict(type='PackSegInputs'),
+            ])))
+val_evaluator = dict(type='ConfusionMatrixMetric')
+# bound here, once: a child that replaces the validation data must replace the test data as well
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator

@@ -1,0 +1,21 @@
+"""Dark Zurich val: 50 night images at half resolution (spec 7.2). The paper scores test, which differs a lot."""
+val_dataloader = dict(
+    darkzurich=dict(
+        batch_size=1,
+        num_workers=4,
+        persistent_workers=True,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(
+            type='DarkZurichDataset',
+            data_root='data/dark_zurich',
+            data_prefix=dict(img_path='rgb_anon/val', seg_map_path='gt/val'),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='Resize', scale=(960, 540), keep_ratio=True),  # spec 7.2, test scale
+                dict(type='LoadAnnotations'),  # after Resize: scores are taken at the full size of the label
+                dict(type='PackSegInputs'),
+            ])))
+val_evaluator = dict(type='ConfusionMatrixMetric')
+# bound here, once: a child that replaces the validation data must replace the test data as well
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator

@@ -1,0 +1,21 @@
+"""Cityscapes with labels, nothing of the target; ACDC only validates."""
+_base_ = './acdc_val.py'
+train_dataloader = dict(
+    source=dict(
+        batch_size=2,  # spec 8
+        num_workers=4,
+        persistent_workers=True,
+        sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
+        dataset=dict(
+            type='CityscapesDataset',
+            data_root='data/cityscapes',
+            data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations'),
+                dict(type='Resize', scale=(1024, 512), keep_ratio=True),  # spec 7.2
+                dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
+                dict(type='RandomFlip', prob=0.5),
+                dict(type='PhotoMetricDistortion'),  # spec 7.2: source-only and oracle runs only
+                dict(type='PackStreamInputs'),
+            ])))

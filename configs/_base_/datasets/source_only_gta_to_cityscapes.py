@@ -1,0 +1,22 @@
+"""GTA with labels, nothing of the target; Cityscapes only validates."""
+_base_ = './cityscapes_val.py'
+train_dataloader = dict(
+    source=dict(
+        batch_size=2,  # spec 8
+        num_workers=4,
+        persistent_workers=True,
+        sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
+        dataset=dict(
+            type='GTADataset',
+            raw_ids=True,  # the published labels; False with LoadAnnotations: converted *_labelTrainIds.png
+            data_root='data/gta',
+            data_prefix=dict(img_path='images', seg_map_path='labels'),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations'),
+                dict(type='Resize', scale=(1280, 720), keep_ratio=True),  # spec 7.2: 1914x1052 becomes 1280x704
+                dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
+                dict(type='RandomFlip', prob=0.5),
+                dict(type='PhotoMetricDistortion'),  # spec 7.2: source-only and oracle runs only
+                dict(type='PackStreamInputs'),
+            ])))

@@ -1,0 +1,38 @@
+"""GTA (24 966 rendered images, labelled, rare classes favoured) -> Cityscapes train (2975 photographs, no labels)."""
+_base_ = './cityscapes_val.py'
+train_dataloader = dict(
+    source=dict(
+        batch_size=2,  # spec 8
+        num_workers=4,
+        persistent_workers=True,
+        sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=3000),  # spec 7.3
+        dataset=dict(
+            type='GTADataset',
+            raw_ids=True,  # the published labels; False with LoadAnnotations: converted *_labelTrainIds.png
+            data_root='data/gta',
+            data_prefix=dict(img_path='images', seg_map_path='labels'),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations'),
+                dict(type='Resize', scale=(1280, 720), keep_ratio=True),  # spec 7.2: 1914x1052 becomes 1280x704
+                # 1500 = 3000 * 0.5 pixels of the wanted class in a 512 crop (spec 7.3)
+                dict(type='RareClassCrop', crop_size=(512, 512), cat_max_ratio=0.75, min_crop_pixels=1500),
+                dict(type='RandomFlip', prob=0.5),
+                dict(type='PackStreamInputs'),
+            ])),
+    target=dict(
+        batch_size=2,
+        num_workers=4,
+        persistent_workers=True,
+        sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
+        dataset=dict(
+            type='CityscapesDataset',
+            data_root='data/cityscapes',
+            data_prefix=dict(img_path='leftImg8bit/train'),  # no labels are read
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='Resize', scale=(1024, 512), keep_ratio=True),  # spec 7.2
+                dict(type='RandomCrop', crop_size=(512, 512)),  # cat_max_ratio would look at target labels
+                dict(type='RandomFlip', prob=0.5),
+                dict(type='PackStreamInputs'),
+            ])))

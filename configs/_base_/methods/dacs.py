@@ -1,0 +1,22 @@
+"""Self-training with class mix and a mean teacher as DACS does it: the baseline of every DAFormer table (spec 5).
+
+Take it with one line beside a network of ``models/``, which it turns from supervised into self-trained:
+``model = _base_.pop('method')`` (popped, so that no second copy of these values stays in the merged config).
+"""
+runner_type = 'UDARunner'
+method = dict(
+    type='DACS',
+    labeled_stream='source',
+    unlabeled_stream='target',
+    pseudo_threshold=0.968,  # spec 5
+    ignore_top=0,
+    ignore_bottom=0,
+    mix='class',
+    blur=True,
+    color_jitter_strength=0.2,
+    color_jitter_probability=0.2,  # the probability of NOT jittering (spec 5.4)
+    feature_distance=None)
+custom_hooks = [
+    dict(type='EMAUpdateHook', beta=0.99, when='before_step', ramp=True, buffers='batch'),  # spec 5, column dacs
+    dict(type='TrainingPicturesHook', interval=1000),
+]

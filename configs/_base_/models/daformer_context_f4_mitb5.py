@@ -1,0 +1,6 @@
+"""DAFormer with context on the last level only, which a neck brings to stride 4 before (spec 3.2)."""
+_base_ = './daformer_mitb5.py'
+model = dict(
+    network=dict(
+        neck=dict(type='FeatureUpsampleNeck', in_index=(3, ), scales=(8, )),
+        decode_head=dict(fusion=dict(_delete_=True, type='context_f4', dilations=(1, 6, 12, 18)))))

@@ -1,0 +1,7 @@
+"""DAFormer with interlaced sparse attention as fusion (spec 3.2)."""
+_base_ = './daformer_mitb5.py'
+model = dict(
+    network=dict(
+        decode_head=dict(
+            fusion=dict(
+                _delete_=True, type='isa', isa_channels=256, down_factor=(8, 8), key_query_num_convs=1))))

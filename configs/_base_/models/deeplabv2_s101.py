@@ -1,0 +1,12 @@
+"""DeepLabV2 on ResNeSt-101 (spec 2.2: stem 128, radix 2, reduction 4, average-pooled strides)."""
+_base_ = './deeplabv2_r101.py'
+model = dict(
+    network=dict(
+        backbone=dict(
+            type='ResNeSt',
+            depth=101,
+            stem_channels=128,
+            radix=2,
+            reduction_factor=4,
+            avg_down_stride=True,
+            init_cfg=dict(type='Pretrained', checkpoint='pretrained/resnest101.pth'))))

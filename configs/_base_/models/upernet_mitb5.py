@@ -1,0 +1,16 @@
+"""MiT-B5 under UPerNet of 512 channels (spec 3.2)."""
+_base_ = './daformer_mitb5.py'
+model = dict(
+    network=dict(
+        decode_head=dict(
+            _delete_=True,
+            type='UPerHead',
+            in_channels=[64, 128, 320, 512],
+            in_index=[0, 1, 2, 3],
+            channels=512,
+            pool_scales=(1, 2, 3, 6),
+            dropout_ratio=0.1,
+            num_classes=19,
+            norm_cfg=dict(type='BN', requires_grad=True),
+            align_corners=False,
+            loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0))))

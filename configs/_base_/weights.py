@@ -1,0 +1,82 @@
+"""The pretrained encoders that configs name, all as local files: nothing here is ever downloaded by a run.
+
+``python tools/prepare_weights.py`` (or ``mim run mmseg_dg prepare_weights``) lists which are there;
+``... prepare_weights NAME`` checks and converts a fetched file to ``file``. One entry per encoder:
+
+* ``file``: what configs give as ``init_cfg=dict(type='Pretrained', checkpoint=...)``, relative to where a run starts;
+* ``source``: where to fetch it by hand;
+* ``candidates``: names under which a fetched file is looked for in the same folder;
+* ``layout``: how the keys of the fetched file are named: ``mit`` (official Mix Transformer, or mmseg's conversion of
+  it), ``resnet`` (torchvision), ``resnet_v1c`` (stem of three convolutions, as in mmseg), ``resnest`` (mmseg),
+  ``mobilenet_v2`` (mmseg), ``npz`` (kept as it is);
+* ``sha256``: how the SHA-256 of a fetched file may begin, where that is known for sure (torchvision names files so);
+* ``backbone``: the encoder whose tensors the file must fill.
+"""
+_segformer = 'OpenMMLab: https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/'
+_torchvision = 'torchvision: https://download.pytorch.org/models/'
+_openmmlab = 'OpenMMLab: https://download.openmmlab.com/pretrain/third_party/'
+
+weights = dict(
+    mit_b0=dict(
+        file='pretrained/mit_b0.pth', layout='mit', sha256=None,
+        source=_segformer + "mit_b0_20220624-7e0fe6dd.pth, or the SegFormer authors' mit_b0.pth",
+        candidates=['mit_b0_*.pth'], backbone=dict(type='MixTransformer', arch='b0')),
+    mit_b1=dict(
+        file='pretrained/mit_b1.pth', layout='mit', sha256=None,
+        source=_segformer + "mit_b1_20220624-02e5a6a1.pth, or the SegFormer authors' mit_b1.pth",
+        candidates=['mit_b1_*.pth'], backbone=dict(type='MixTransformer', arch='b1')),
+    mit_b2=dict(
+        file='pretrained/mit_b2.pth', layout='mit', sha256=None,
+        source=_segformer + "mit_b2_20220624-66e8bf70.pth, or the SegFormer authors' mit_b2.pth",
+        candidates=['mit_b2_*.pth'], backbone=dict(type='MixTransformer', arch='b2')),
+    mit_b3=dict(
+        file='pretrained/mit_b3.pth', layout='mit', sha256=None,
+        source=_segformer + "mit_b3_20220624-13b1141c.pth, or the SegFormer authors' mit_b3.pth",
+        candidates=['mit_b3_*.pth'], backbone=dict(type='MixTransformer', arch='b3')),
+    mit_b4=dict(
+        file='pretrained/mit_b4.pth', layout='mit', sha256=None,
+        source=_segformer + "mit_b4_20220624-d588d980.pth, or the SegFormer authors' mit_b4.pth",
+        candidates=['mit_b4_*.pth'], backbone=dict(type='MixTransformer', arch='b4')),
+    mit_b5=dict(
+        file='pretrained/mit_b5.pth', layout='mit', sha256=None,
+        source=_segformer + "mit_b5_20220624-658746d9.pth, or the SegFormer authors' mit_b5.pth",
+        candidates=['mit_b5_*.pth'], backbone=dict(type='MixTransformer', arch='b5')),
+    resnet50=dict(
+        file='pretrained/resnet50.pth', layout='resnet', sha256=['19c8e357', '0676ba61'],
+        source=_torchvision + 'resnet50-0676ba61.pth (formerly resnet50-19c8e357.pth)',
+        candidates=['resnet50-*.pth'], backbone=dict(type='ResNet', depth=50)),
+    resnet101=dict(
+        file='pretrained/resnet101.pth', layout='resnet', sha256=['5d3b4d8f', '63fe2227'],
+        source=_torchvision + 'resnet101-63fe2227.pth (formerly resnet101-5d3b4d8f.pth)',
+        candidates=['resnet101-*.pth'], backbone=dict(type='ResNet', depth=101)),
+    resnet50_v1c=dict(
+        file='pretrained/resnet50_v1c.pth', layout='resnet_v1c', sha256=None,
+        source=_openmmlab + 'resnet50_v1c-2cccc1ad.pth',
+        candidates=['resnet50_v1c-*.pth'], backbone=dict(type='ResNetV1c', depth=50)),
+    resnet101_v1c=dict(
+        file='pretrained/resnet101_v1c.pth', layout='resnet_v1c', sha256=None,
+        source=_openmmlab + 'resnet101_v1c-e67eebb6.pth',
+        candidates=['resnet101_v1c-*.pth'], backbone=dict(type='ResNetV1c', depth=101)),
+    resnest50=dict(
+        file='pretrained/resnest50.pth', layout='resnest', sha256=None,
+        source=_openmmlab + 'resnest50_d2-7497a55b.pth',
+        candidates=['resnest50_*.pth'], backbone=dict(type='ResNeSt', depth=50, stem_channels=64)),
+    resnest101=dict(
+        file='pretrained/resnest101.pth', layout='resnest', sha256=None,
+        source=_openmmlab + 'resnest101_d2-f3b931b2.pth',
+        candidates=['resnest101_*.pth'], backbone=dict(type='ResNeSt', depth=101, stem_channels=128)),
+    resnest200=dict(
+        file='pretrained/resnest200.pth', layout='resnest', sha256=None,
+        source=_openmmlab + 'resnest200_d2-ca88e41f.pth',
+        candidates=['resnest200_*.pth'], backbone=dict(type='ResNeSt', depth=200, stem_channels=128)),
+    mobilenet_v2=dict(
+        file='pretrained/mobilenet_v2.pth', layout='mobilenet_v2', sha256=None,
+        source='OpenMMLab: https://download.openmmlab.com/mmclassification/v0/mobilenet_v2/'
+        'mobilenet_v2_batch256_imagenet_20200708-3b2dc3af.pth',
+        candidates=['mobilenet_v2_*.pth'], backbone=dict(type='MobileNetV2')),
+    r50_vit_b16=dict(
+        file='pretrained/R50+ViT-B_16.npz', layout='npz', sha256=None,
+        source='Vision Transformer authors: imagenet21k/R50+ViT-B_16.npz of https://github.com/google-research/'
+        'vision_transformer',
+        candidates=[], backbone=None),
+)

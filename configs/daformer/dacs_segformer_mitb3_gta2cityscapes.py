@@ -1,0 +1,14 @@
+"""SegFormer on MiT-B3, GTA -> Cityscapes by plain DACS self-training with warm-up.
+
+Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), table of encoder sizes (spec 12.3 c).
+Command: mim train mmseg_dg dacs_segformer_mitb3_gta2cityscapes.py
+Paper's resources: one GPU, batch 2 source + 2 target images, 40 000 iterations; seeds 0.
+Paper's score: 50.8 mIoU on Cityscapes val.
+Status here: not yet run at full scale.
+"""
+_base_ = [
+    '../_base_/models/segformer_mitb3.py', '../_base_/methods/dacs.py',
+    '../_base_/datasets/uda_gta_to_cityscapes_norcs.py', '../_base_/schedules/adamw_40k.py',
+    '../_base_/default_runtime.py'
+]
+model = _base_.pop('method')  # trains the network of the model file by self-training

@@ -1,0 +1,13 @@
+"""DAFormer with another decoder, GTA -> Cityscapes: context on the last level only.
+
+Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), decoder study (spec 12.3 f).
+Command: mim train mmseg_dg daformer_context_f4_mitb5_gta2cityscapes.py
+Paper's resources: one GPU, batch 2 source + 2 target images, 40 000 iterations; seeds 0, 1, 2.
+Paper's score: 67.0 +- 0.6 mIoU on Cityscapes val.
+Status here: not yet run at full scale.
+"""
+_base_ = [
+    '../_base_/models/daformer_context_f4_mitb5.py', '../_base_/methods/daformer.py',
+    '../_base_/datasets/uda_gta_to_cityscapes.py', '../_base_/schedules/adamw_40k.py', '../_base_/default_runtime.py'
+]
+model = _base_.pop('method')  # trains the network of the model file by self-training

@@ -1,0 +1,12 @@
+"""DANet on ResNet-101, GTA -> Cityscapes on source labels only.
+
+Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), table of architectures (spec 12.3 a).
+Command: mim train mmseg_dg source_only_danet_r101_gta2cityscapes.py
+Paper's resources: one GPU, batch 2 source images, 40 000 iterations; seeds 0, 1, 2.
+Paper's score: 30.9 mIoU on Cityscapes val.
+Status here: not yet run at full scale.
+"""
+_base_ = [
+    '../_base_/models/danet_r101.py', '../_base_/datasets/source_only_gta_to_cityscapes.py',
+    '../_base_/schedules/adamw_40k_cnn.py', '../_base_/default_runtime.py'
+]

@@ -1,0 +1,12 @@
+"""DeepLabV2 on ResNeSt-50, GTA -> Cityscapes on source labels only.
+
+Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), table of encoder sizes (spec 12.3 c).
+Command: mim train mmseg_dg source_only_deeplabv2_s50_gta2cityscapes.py
+Paper's resources: one GPU, batch 2 source images, 40 000 iterations; seeds 0.
+Paper's score: 27.9 mIoU on Cityscapes val.
+Status here: not yet run at full scale.
+"""
+_base_ = [
+    '../_base_/models/deeplabv2_s50.py', '../_base_/datasets/source_only_gta_to_cityscapes.py',
+    '../_base_/schedules/adamw_40k_cnn.py', '../_base_/default_runtime.py'
+]

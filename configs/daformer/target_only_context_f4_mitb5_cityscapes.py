@@ -1,0 +1,12 @@
+"""MiT-B5 on Cityscapes labels (oracle) with another decoder: context on the last level only.
+
+Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), decoder study (spec 12.3 f).
+Command: mim train mmseg_dg target_only_context_f4_mitb5_cityscapes.py
+Paper's resources: one GPU, batch 2 images, 40 000 iterations; seeds 0, 1, 2.
+Paper's score: 76.6 mIoU on Cityscapes val.
+Status here: not yet run at full scale.
+"""
+_base_ = [
+    '../_base_/models/daformer_context_f4_mitb5.py', '../_base_/datasets/target_only_cityscapes.py',
+    '../_base_/schedules/adamw_40k.py', '../_base_/default_runtime.py'
+]

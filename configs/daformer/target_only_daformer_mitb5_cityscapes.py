@@ -1,0 +1,12 @@
+"""Upper control (oracle) of GTA -> Cityscapes: the DAFormer network on Cityscapes labels.
+
+Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), controls.
+Command: mim train mmseg_dg target_only_daformer_mitb5_cityscapes.py
+Paper's resources: one GPU, batch 2 images, 40 000 iterations; seeds 0, 1, 2.
+Paper's score: 77.6 mIoU on Cityscapes val (spec 12.3 f).
+Status here: not yet run at full scale.
+"""
+_base_ = [
+    '../_base_/models/daformer_mitb5.py', '../_base_/datasets/target_only_cityscapes.py',
+    '../_base_/schedules/adamw_40k.py', '../_base_/default_runtime.py'
+]
