@@ -11,6 +11,16 @@ ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '1')))
 
 
+@pytest.fixture(autouse=True, scope='session')
+def _quick_runners():
+    """mmengine formats the config with yapf five times per runner (seconds each); tests can read it unformatted."""
+    from mmengine.config import config
+    original = config.FormatCode
+    config.FormatCode = lambda text, **kwargs: (text, True)
+    yield
+    config.FormatCode = original
+
+
 @pytest.fixture(scope='session')
 def shared() -> Path:
     """The folder of development data, weights and golden tensors; it is not part of the package."""
@@ -77,7 +87,8 @@ def tiny_config(tiny_data, tmp_path):
         pipeline += [dict(type='LoadAnnotations')] if labelled else []
         pipeline += [dict(type='RandomCrop', crop_size=crop), dict(type='RandomFlip', prob=0.5)] if crop else []
         pipeline += [dict(type='PackStreamInputs')]
-        return dict(type='BaseSegDataset', data_root=str(tiny_data / domain), metainfo=dict(classes=CLASSES, palette=PALETTE),
+        return dict(type='BaseSegDataset', data_root=str(tiny_data / domain),
+                    metainfo=dict(classes=CLASSES, palette=PALETTE),
                     data_prefix=dict(img_path='img', seg_map_path='label'), img_suffix='.png', seg_map_suffix='.png',
                     pipeline=pipeline)
 
@@ -113,7 +124,8 @@ def tiny_config(tiny_data, tmp_path):
                                optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
                                paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=10.)), norm_decay_mult=0.)),
             param_scheduler=[dict(type='WarmupPolyLR', warmup_iters=2)], custom_hooks=hooks,
-            default_hooks=dict(checkpoint=dict(type='DomainCheckpointHook', interval=2), logger=dict(type='LoggerHook', interval=1)),
+            default_hooks=dict(checkpoint=dict(type='DomainCheckpointHook', interval=2),
+                               logger=dict(type='LoggerHook', interval=1)),
             env_cfg=dict(dist_cfg=dict(backend='gloo')), randomness=dict(seed=7), log_level='WARNING'))
 
     return build

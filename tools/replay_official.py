@@ -9,10 +9,10 @@ import argparse
 import json
 import os.path as osp
 
-import mmseg_dg  # noqa: F401  first: prepares the library stack
 import torch
 from mmengine.config import Config
 
+import mmseg_dg  # noqa: F401  first: prepares the library stack
 from mmseg_dg.apis.replay import Replay, compare_step, load_record
 
 

@@ -1,1 +1,4 @@
+"""What a user calls from Python."""
+from .inference import adapt, build_runner, load_model, predict
 
+__all__ = ['adapt', 'build_runner', 'load_model', 'predict']

@@ -1,10 +1,11 @@
 """Replay a training step recorded from the official DAFormer/HRDA code and compare every number it left.
 
-A record holds the batch, every random draw, and what the step computed; the start weights lie beside it. Replaying feeds
-the recorded draws to :meth:`DACS.train_step`, so that nothing is random.
+A record holds the batch, every random draw, and what the step computed; the start weights lie beside it. Replaying
+feeds the recorded draws to :meth:`DACS.train_step`, so that nothing is random.
 """
 import os.path as osp
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Optional
 
 import torch
 from mmengine.config import Config
@@ -36,21 +37,22 @@ class ReplayedStep(NamedTuple):
         student_buffers: BatchNorm buffers after the step.
         teacher_buffers: Likewise of the teacher.
     """
-    log_vars: Dict[str, float]
-    grad_norms_after: List[Dict[str, float]]
-    gradients_after: List[Dict[str, Tensor]]
-    state: Dict[str, Any]
-    student: Dict[str, Tensor]
-    teacher: Dict[str, Tensor]
-    student_buffers: Dict[str, Tensor]
-    teacher_buffers: Dict[str, Tensor]
+    log_vars: dict[str, float]
+    grad_norms_after: list[dict[str, float]]
+    gradients_after: list[dict[str, Tensor]]
+    state: dict[str, Any]
+    student: dict[str, Tensor]
+    teacher: dict[str, Tensor]
+    student_buffers: dict[str, Tensor]
+    teacher_buffers: dict[str, Tensor]
 
 
-def load_record(path: str) -> Tuple[dict, dict, dict]:
+def load_record(path: str) -> tuple[dict, dict, dict]:
     """A record and its start weights.
 
     Args:
-        path: ``trainstep_<kind>_<variant>.pt``; ``trainstep_<kind>_init_student.pt`` and ``..._init_imnet.pt`` lie beside it.
+        path: ``trainstep_<kind>_<variant>.pt``; ``trainstep_<kind>_init_student.pt`` and ``..._init_imnet.pt`` lie
+            beside it.
 
     Returns:
         (record, student start, ImageNet start), as ``torch.load`` reads them with ``weights_only``.
@@ -72,7 +74,8 @@ class Replay:
     """Runs recorded steps, one after the other, on a method built from a config.
 
     Args:
-        config: Config with the ``model`` (DACS with the recorded network, drop path and dropout 0) and ``optim_wrapper``.
+        config: Config with the ``model`` (DACS with the recorded network, drop path and dropout 0) and
+            ``optim_wrapper``.
         record: First element of :func:`load_record`.
         student_start: Second element.
         imnet_start: Third element.
@@ -98,7 +101,7 @@ class Replay:
         self.method.to(dtype)
         self.optim_wrapper = self._optim_wrapper(config)
 
-    def _load_buffers(self, buffers: Dict[str, Tensor]) -> None:
+    def _load_buffers(self, buffers: dict[str, Tensor]) -> None:
         ours = dict(self.method.teacher.module.named_buffers())
         for name, value in from_official(buffers).items() if buffers else ():
             ours[name].copy_(value)
@@ -117,8 +120,8 @@ class Replay:
         method.teacher.configure(beta, ramp=True, buffers='batch')
         method.teacher.update_parameters(method.student)
         method.keep_step_record = True
-        norms: List[Dict[str, float]] = []
-        gradients: List[Dict[str, Tensor]] = []
+        norms: list[dict[str, float]] = []
+        gradients: list[dict[str, Tensor]] = []
 
         def keep_gradients(name: str) -> None:
             grads = {n: p.grad.detach().clone() for n, p in method.student.named_parameters() if p.grad is not None}
@@ -140,18 +143,18 @@ class Replay:
             teacher_buffers=_official(method.teacher.module.named_buffers()))
 
 
-def _official(named) -> Dict[str, Tensor]:
+def _official(named) -> dict[str, Tensor]:
     return official_gradients({k: v.detach().clone() for k, v in named})
 
 
 def official_log_name(name: str) -> str:
-    """``source.decode.loss_ce`` -> ``decode.loss_seg``, ``mix.decode.loss_ce`` -> ``mix.decode.loss_seg`` and so on."""
+    """``source.decode.loss_ce`` -> ``decode.loss_seg``, ``mix.decode.loss_ce`` -> ``mix.decode.loss_seg``, etc."""
     if name == 'source.loss_feature_distance':
         return 'src.loss_imnet_feat_dist'
     return name.replace('source.', '', 1).replace('loss_ce', 'loss_seg')
 
 
-def to_batch(recorded: Dict[str, Tensor], method: DACS, dtype: torch.dtype = torch.float32) -> Dict[str, dict]:
+def to_batch(recorded: dict[str, Tensor], method: DACS, dtype: torch.dtype = torch.float32) -> dict[str, dict]:
     """The recorded (normalised) images and labels as the streams of ``method``."""
     labels = recorded['gt_semantic_seg'].long()
     target_extra = recorded.get('valid_pseudo_mask')
@@ -168,7 +171,7 @@ def to_batch(recorded: Dict[str, Tensor], method: DACS, dtype: torch.dtype = tor
     }
 
 
-def to_draws(recorded: dict, batch: Dict[str, dict], method: DACS) -> StepDraws:
+def to_draws(recorded: dict, batch: dict[str, dict], method: DACS) -> StepDraws:
     """The recorded draws of a step as :class:`StepDraws`."""
     draws = recorded['draws']
     uniforms = [d['value'] for d in draws if d['kind'] == 'random.uniform']
@@ -194,7 +197,7 @@ def _jitter(draw: dict) -> JitterParams:
                         order=tuple(int(x) for x in draw['order']))
 
 
-def _boxes(offsets: Sequence[int], method: DACS) -> List[Tuple[int, int, int, int]]:
+def _boxes(offsets: Sequence[int], method: DACS) -> list[tuple[int, int, int, int]]:
     """Detail boxes from recorded ``randint`` values: source rows, columns, then those of the mixed pass."""
     height, width = method.student.hr_crop_size
     starts = [v * CROP_DIVISOR for v in offsets]
@@ -209,7 +212,7 @@ class Deviation(NamedTuple):
     where: str
 
 
-def compare_step(ours: ReplayedStep, recorded: dict, skip: Sequence[str] = ()) -> List[Deviation]:
+def compare_step(ours: ReplayedStep, recorded: dict, skip: Sequence[str] = ()) -> list[Deviation]:
     """Compare a replayed step with its record.
 
     Args:
@@ -230,15 +233,16 @@ def compare_step(ours: ReplayedStep, recorded: dict, skip: Sequence[str] = ()) -
         result.append(_largest(f'{name} parameter norms', norms, recorded[f'{name}_param_norms']))
     for name, mine in (('student_buffers', ours.student_buffers), ('ema_buffers', ours.teacher_buffers)):
         result.append(_largest_tensor(name, mine, recorded[name]))
-    for name, key in (('pseudo_label', 'pseudo_label'), ('pseudo_weight', 'pseudo_weight'), ('mixed_img', 'mixed_image'),
-                      ('mixed_lbl', 'mixed_label'), ('mixed_weight', 'mixed_weight'), ('fd_mask', 'distance_mask')):
+    for name, key in (('pseudo_label', 'pseudo_label'), ('pseudo_weight', 'pseudo_weight'),
+                      ('mixed_img', 'mixed_image'), ('mixed_lbl', 'mixed_label'), ('mixed_weight', 'mixed_weight'),
+                      ('fd_mask', 'distance_mask')):
         if name in recorded and key in ours.state:
             mine, theirs = ours.state[key].double(), recorded[name].double().reshape(ours.state[key].shape)
             result.append(Deviation(name, ((mine - theirs).abs().max() / theirs.abs().max().clamp(min=1)).item(), ''))
     return result
 
 
-def _largest(quantity: str, ours: Dict[str, float], theirs: Dict[str, float], skip: Sequence[str] = ()) -> Deviation:
+def _largest(quantity: str, ours: dict[str, float], theirs: dict[str, float], skip: Sequence[str] = ()) -> Deviation:
     worst = Deviation(quantity, 0.0, '')
     for name, value in theirs.items():
         if name in skip:
@@ -251,7 +255,7 @@ def _largest(quantity: str, ours: Dict[str, float], theirs: Dict[str, float], sk
     return worst
 
 
-def _largest_tensor(quantity: str, ours: Dict[str, Tensor], theirs: Dict[str, Tensor]) -> Deviation:
+def _largest_tensor(quantity: str, ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> Deviation:
     worst = Deviation(quantity, 0.0, '')
     for name, value in theirs.items():
         difference = (ours[name].double() - value.double()).abs().max()

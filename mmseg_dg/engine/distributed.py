@@ -1,5 +1,5 @@
 """Data parallelism for methods with several backward passes per step."""
-from typing import Callable, List
+from typing import Callable
 
 import torch
 from mmengine.dist import all_reduce, broadcast, get_world_size
@@ -15,8 +15,8 @@ class MethodDistributedWrapper(nn.Module):
     """All passes run locally, then every gradient is averaged over the processes exactly once.
 
     Torch's DDP expects one forward and one backward per step, registers only what is trainable when it wraps, and
-    MMEngine's version never calls a custom ``train_step``. Here the set of trainable parameters is read anew each step,
-    so freezing and unfreezing works at any time. Works with any backend (gloo, NCCL).
+    MMEngine's version never calls a custom ``train_step``. Here the set of trainable parameters is read anew each
+    step, so freezing and unfreezing works at any time. Works with any backend (gloo, NCCL).
 
     Args:
         module: The method.
@@ -85,7 +85,7 @@ class MethodDistributedWrapper(nn.Module):
         world = get_world_size()
         self._reduce_in_buckets(buffers, lambda flat: flat.div_(world))
 
-    def _reduce_in_buckets(self, tensors: List[Tensor], finish: Callable[[Tensor], Tensor]) -> None:
+    def _reduce_in_buckets(self, tensors: list[Tensor], finish: Callable[[Tensor], Tensor]) -> None:
         for bucket in _buckets(tensors, self.bucket_bytes):
             flat = torch.cat([t.reshape(-1) for t in bucket])
             all_reduce(flat)
@@ -96,9 +96,9 @@ class MethodDistributedWrapper(nn.Module):
                 offset += tensor.numel()
 
 
-def _buckets(tensors: List[Tensor], limit: int) -> List[List[Tensor]]:
+def _buckets(tensors: list[Tensor], limit: int) -> list[list[Tensor]]:
     """Consecutive groups of one dtype and device, each at most ``limit`` bytes (or one tensor)."""
-    buckets: List[List[Tensor]] = []
+    buckets: list[list[Tensor]] = []
     size = 0
     for tensor in tensors:
         last = buckets[-1][-1] if buckets else None

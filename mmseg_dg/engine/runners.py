@@ -1,5 +1,5 @@
 """Thin runners that check stream names and install this package's loops and model wrapper."""
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Optional
 
 from mmengine.runner import Runner
 from torch import nn
@@ -11,7 +11,7 @@ class _StreamRunner(Runner):
     """Common part: named streams, our loops by default, one gradient synchronisation per step."""
 
     #: Streams a run of this kind has, in the order of the documentation.
-    streams: Tuple[str, ...] = ()
+    streams: tuple[str, ...] = ()
 
     def __init__(self, model: Any, work_dir: str, train_dataloader: Any = None, train_cfg: Any = None,
                  val_cfg: Any = None, test_cfg: Any = None, **kwargs: Any) -> None:
@@ -26,20 +26,20 @@ class _StreamRunner(Runner):
             test_cfg=_with_type(test_cfg, 'MultiDomainTestLoop'),
             **kwargs)
 
-    def wrap_model(self, model_wrapper_cfg: Optional[Dict], model: nn.Module) -> nn.Module:
+    def wrap_model(self, model_wrapper_cfg: Optional[dict], model: nn.Module) -> nn.Module:
         """As mmengine's, with :class:`MethodDistributedWrapper` where mmengine would take torch's DDP."""
         import mmseg_dg.engine.distributed  # noqa: F401  registers the wrapper in mmengine's root registry
         if model_wrapper_cfg is None and self.distributed:
             model_wrapper_cfg = dict(type='MethodDistributedWrapper')
         return super().wrap_model(model_wrapper_cfg, model)
 
-    def _check_streams(self, dataloader: Dict) -> None:
+    def _check_streams(self, dataloader: dict) -> None:
         names = tuple(k for k, v in dataloader.items() if v is not None)
         unknown = [n for n in names if n not in self.streams]
         missing = [n for n in self.streams if n not in names]
         if 'dataset' in dataloader or unknown or missing:
-            raise ValueError(f'{type(self).__name__} trains on the streams {self.streams}, but train_dataloader has the '
-                             f'keys {names}: missing {missing or "none"}, unknown {unknown or "none"}')
+            raise ValueError(f'{type(self).__name__} trains on the streams {self.streams}, but train_dataloader has '
+                             f'the keys {names}: missing {missing or "none"}, unknown {unknown or "none"}')
 
 
 def _with_type(cfg: Any, default: str) -> Any:

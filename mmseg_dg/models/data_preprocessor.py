@@ -1,5 +1,5 @@
 """Normalisation and batching of one or several named streams."""
-from typing import Any, Dict, Optional
+from typing import Any, Optional
 
 from mmseg.models import SegDataPreProcessor
 
@@ -18,7 +18,7 @@ class MultiStreamDataPreprocessor(SegDataPreProcessor):
     A single batch (keys ``inputs`` and ``data_samples``), as evaluation has it, is handled as by the base class.
     """
 
-    def __init__(self, streams: Optional[Dict[str, dict]] = None, **kwargs: Any) -> None:
+    def __init__(self, streams: Optional[dict[str, dict]] = None, **kwargs: Any) -> None:
         kwargs.setdefault('size_divisor', None if kwargs.get('size') is not None else 1)
         super().__init__(**kwargs)
         # values of (3, 1, 1) tensors as lists of floats, for those who must denormalise
@@ -28,7 +28,7 @@ class MultiStreamDataPreprocessor(SegDataPreProcessor):
             self.add_module(f'stream_{name}', preprocessor)
             self.streams[name] = preprocessor
 
-    def forward(self, data: dict, training: bool = False) -> Dict[str, Any]:
+    def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """
         Args:
             data: ``{stream: {'inputs': list of uint8 (3, H, W) BGR, 'data_samples': list}}`` or one such batch.

@@ -1,5 +1,5 @@
 """The teacher: an exponential moving average of a module, and what it does with BatchNorm."""
-from typing import Callable, List
+from typing import Callable
 
 import torch
 from mmengine.model import BaseAveragedModel
@@ -36,14 +36,15 @@ class EMATeacher(BaseAveragedModel):
     def __init__(self, model: nn.Module, beta: float = 0.999, ramp: bool = True, buffers: str = 'batch') -> None:
         super().__init__(model, update_buffers=False)
         self.configure(beta, ramp, buffers)
-        self._hooks: List[Callable] = []
+        self._hooks: list[Callable] = []
 
     def configure(self, beta: float, ramp: bool, buffers: str) -> None:
         """Set what one ``EMAUpdateHook`` configures; see the class."""
         if not 0.0 <= beta <= 1.0:
             raise ValueError(f'EMA beta must lie in [0, 1], got {beta} (DACS uses 0.999, DeFT 0.9999)')
         if buffers not in BUFFER_POLICIES:
-            raise ValueError(f'unknown BatchNorm policy buffers={buffers!r} of the teacher: use one of {BUFFER_POLICIES}')
+            raise ValueError(f'unknown BatchNorm policy buffers={buffers!r} of the teacher: use one of '
+                             f'{BUFFER_POLICIES}')
         self.beta, self.ramp, self.buffer_policy = beta, ramp, buffers
 
     def beta_at(self, step: int) -> float:
@@ -79,7 +80,7 @@ class EMATeacher(BaseAveragedModel):
         self.steps += 1
 
     @staticmethod
-    def _blend(averages: List[Tensor], sources: List[Tensor], beta: float) -> None:
+    def _blend(averages: list[Tensor], sources: list[Tensor], beta: float) -> None:
         if not averages:
             return
         if beta == 0.0:  # a plain copy, also where the average holds infinities

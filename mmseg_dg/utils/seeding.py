@@ -6,8 +6,9 @@ a resumed run continues exactly.
 """
 import hashlib
 import random
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator, Union
+from typing import Union
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ def derive_seed(*parts: Union[int, str]) -> int:
     """A seed in [0, 2**31) that depends on every part and nothing else.
 
     Args:
-        *parts: Integers and strings, e.g. ``derive_seed(run_seed, rank, iteration, 'draws')``. ``1`` and ``'1'`` differ.
+        *parts: Integers and strings, e.g. ``derive_seed(run_seed, rank, iteration, 'draws')``. ``1`` and ``'1'``
+            differ.
     """
     text = '\x1f'.join(f'{type(p).__name__}:{p}' for p in (int(p) if isinstance(p, np.integer) else p for p in parts))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), 'little') % 2**31

@@ -3,9 +3,9 @@ import sys
 
 import torch
 import torch.distributed as dist
+from mmengine.registry import init_default_scope
 
 import mmseg_dg  # noqa: F401
-from mmengine.registry import init_default_scope
 
 
 def main(config_file: str, batch_file: str, out: str) -> None:

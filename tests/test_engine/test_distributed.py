@@ -24,7 +24,8 @@ def free_port() -> int:
 
 
 def launch(world, *arguments):
-    env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join([str(HERE.parents[1]), os.environ.get('PYTHONPATH', '')]))
+    env = dict(os.environ, OMP_NUM_THREADS='1',
+               PYTHONPATH=os.pathsep.join([str(HERE.parents[1]), os.environ.get('PYTHONPATH', '')]))
     command = [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={world}', '--master_addr=127.0.0.1',
                f'--master_port={free_port()}', *map(str, arguments)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
@@ -40,12 +41,14 @@ def make_steps(count, size=64):
     for _ in range(count):
         images = torch.randn(2, 3, size, size, generator=generator) * torch.tensor([0.3, 1.5]).view(2, 1, 1, 1)
         target = torch.randn(2, 3, size, size, generator=generator)
-        labels = torch.randint(0, 4, (2, 1, size // 16, size // 16), generator=generator).repeat_interleave(16, 2).repeat_interleave(16, 3)
+        labels = torch.randint(0, 4, (2, 1, size // 16, size // 16), generator=generator)
+        labels = labels.repeat_interleave(16, 2).repeat_interleave(16, 3)
         labels[0][labels[0] == 3] = 255  # class 3, one of the distance classes, is in image 1 only
         draws = StepDraws(jitter=True, blur=True, jitter_params=[draw_jitter_params(generator) for _ in range(2)],
                           sigma=[0.4, 0.9], mix_classes=[torch.tensor([0, 3]), torch.tensor([1])])
         steps.append(dict(
-            batch=dict(source=dict(inputs=images, data_samples=[SegDataSample(gt_sem_seg=PixelData(data=x)) for x in labels]),
+            batch=dict(source=dict(inputs=images,
+                                   data_samples=[SegDataSample(gt_sem_seg=PixelData(data=x)) for x in labels]),
                        target=dict(inputs=target, data_samples=[SegDataSample(), SegDataSample()])),
             draws=draws))
     return steps
@@ -75,7 +78,8 @@ def test_two_processes_equal_one_with_the_joined_batch(two_and_one):
     for name, value in one['state_dict'].items():
         torch.testing.assert_close(first['state_dict'][name], value, rtol=1e-4, atol=2e-6, msg=name)
         assert torch.equal(first['state_dict'][name], second['state_dict'][name]), f'{name} differs between ranks'
-    moved = (one['state_dict']['student.decode_head.conv_seg.weight'] - one['state_dict']['teacher.module.decode_head.conv_seg.weight'])
+    moved = (one['state_dict']['student.decode_head.conv_seg.weight'] -
+             one['state_dict']['teacher.module.decode_head.conv_seg.weight'])
     assert moved.abs().max() > 1e-3, 'the step must have moved the student'
     assert first['synchronizations'] == second['synchronizations'] == 2, 'once per step'
     for step, whole in enumerate(one['values']):
@@ -83,7 +87,8 @@ def test_two_processes_equal_one_with_the_joined_batch(two_and_one):
             mean = (first['values'][step][key] + second['values'][step][key]) / 2
             assert mean == pytest.approx(whole[key], rel=1e-4), key
     # the pseudo-label weight is shared, not per process
-    assert first['values'][0]['target.pseudo_label_share'] == pytest.approx(one['values'][0]['target.pseudo_label_share'])
+    key = 'target.pseudo_label_share'
+    assert first['values'][0][key] == pytest.approx(one['values'][0][key])
 
 
 def test_dist_train_and_test_scripts(tiny_config, tmp_path):
@@ -91,19 +96,23 @@ def test_dist_train_and_test_scripts(tiny_config, tmp_path):
     cfg.runner_type = 'UDARunner'
     cfg.dump(tmp_path / 'tiny.py')
     tools = HERE.parents[1] / 'tools'
-    env = dict(os.environ, OMP_NUM_THREADS='1', PORT=str(free_port()), PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
-    done = subprocess.run(['bash', str(tools / 'dist_train.sh'), str(tmp_path / 'tiny.py'), '2', '--work-dir', str(tmp_path / 'w')],
-                          env=env, capture_output=True, text=True, timeout=300)
+    env = dict(os.environ, OMP_NUM_THREADS='1', PORT=str(free_port()),
+               PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
+    command = ['bash', str(tools / 'dist_train.sh'), str(tmp_path / 'tiny.py'), '2',
+               '--work-dir', str(tmp_path / 'w')]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     checkpoint = tmp_path / 'w' / 'iter_2.pth'
     trained = torch.load(checkpoint)['message_hub']['log_scalars']['val/target/mIoU'].current()
     env['PORT'] = str(free_port())
-    done = subprocess.run(['bash', str(tools / 'dist_test.sh'), str(tmp_path / 'tiny.py'), str(checkpoint), '2', '--work-dir', str(tmp_path / 't')],
-                          env=env, capture_output=True, text=True, timeout=300)
+    command = ['bash', str(tools / 'dist_test.sh'), str(tmp_path / 'tiny.py'), str(checkpoint), '2',
+               '--work-dir', str(tmp_path / 't')]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     table = next((tmp_path / 't').glob('*/evaluation*.csv')).read_text()
     # what was validated during training (buffers averaged over processes) is what was saved
-    scores = [float(x) for line in table.splitlines() if line.startswith(('mIoU', 'target')) for x in line.split(',')[1:] if _is_number(x)]
+    scores = [float(x) for line in table.splitlines() if line.startswith(('mIoU', 'target'))
+              for x in line.split(',')[1:] if _is_number(x)]
     assert any(abs(score - float(trained)) < 1e-6 for score in scores), (float(trained), table)
 
 
@@ -119,4 +128,5 @@ def test_buckets_respect_size_dtype_and_order():
     tensors = [torch.zeros(10), torch.zeros(10), torch.zeros(10).double(), torch.zeros(100), torch.zeros(1)]
     groups = _buckets(tensors, limit=100)
     assert [len(g) for g in groups] == [2, 1, 1, 1]
-    assert [t for g in groups for t in g] == tensors or all(a is b for a, b in zip([t for g in groups for t in g], tensors))
+    flat = [t for g in groups for t in g]
+    assert flat == tensors or all(a is b for a, b in zip(flat, tensors))

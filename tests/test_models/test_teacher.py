@@ -25,7 +25,8 @@ def test_golden_updates(golden):
     student.load_state_dict(record['student'][0], strict=False)
     teacher = EMATeacher(student, beta=record['alpha'], ramp=True)
     teacher.module.load_state_dict(record['ema_before'], strict=False)
-    for iteration, weights, expected, alpha in zip(record['iters'], record['student'], record['ema'], record['alphas']):
+    steps = zip(record['iters'], record['student'], record['ema'], record['alphas'])
+    for iteration, weights, expected, alpha in steps:
         student.load_state_dict(weights, strict=False)
         teacher.steps.fill_(iteration)
         if alpha is not None and iteration > 0:
@@ -44,7 +45,9 @@ def test_ramp_copies_first_and_counts():
     teacher.update_parameters(student)
     assert torch.equal(teacher.module.conv.weight, student.conv.weight)
     assert int(teacher.steps) == 1 and teacher.steps.dtype == torch.int64
-    assert teacher.beta_at(1) == 0.5 and teacher.beta_at(998) == pytest.approx(1 - 1 / 999) and teacher.beta_at(999) == 0.999
+    assert teacher.beta_at(1) == 0.5
+    assert teacher.beta_at(998) == pytest.approx(1 - 1 / 999)
+    assert teacher.beta_at(999) == 0.999
 
 
 def test_closed_form_without_ramp():

@@ -37,3 +37,21 @@ val_evaluator = dict(
 # a child that changes the validation data must change the test data too: the assignment below is made here, once
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
+tta_pipeline = [  # test.py --tta: 0.75, 1 and 1.25 times the size, each also flipped
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale_factor=0.75, keep_ratio=True),
+                dict(type='Resize', scale_factor=1.0, keep_ratio=True),
+                dict(type='Resize', scale_factor=1.25, keep_ratio=True),
+            ],
+            [
+                dict(type='RandomFlip', prob=0., direction='horizontal'),
+                dict(type='RandomFlip', prob=1., direction='horizontal'),
+            ],
+            [dict(type='LoadAnnotations')],
+            [dict(type='PackSegInputs')],
+        ])
+]

@@ -19,3 +19,21 @@ val_evaluator = dict(type='ConfusionMatrixMetric')
 # bound here, once: a child that replaces the validation data must replace the test data as well
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
+tta_pipeline = [  # test.py --tta, not used by the paper: 0.75, 1 and 1.25 times the test scale, each also flipped
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale_factor=0.375, keep_ratio=True),
+                dict(type='Resize', scale_factor=0.5, keep_ratio=True),
+                dict(type='Resize', scale_factor=0.625, keep_ratio=True),
+            ],
+            [
+                dict(type='RandomFlip', prob=0., direction='horizontal'),
+                dict(type='RandomFlip', prob=1., direction='horizontal'),
+            ],
+            [dict(type='LoadAnnotations')],
+            [dict(type='PackSegInputs')],
+        ])
+]

@@ -1,4 +1,4 @@
-"""The built-in city by day with labels -> the same city seen by a camera, without: images are rendered on first use."""
+"""The built-in city by day with labels -> seen by a camera, without; images are rendered on first use."""
 _base_ = './synthcity_val.py'
 train_dataloader = dict(
     source=dict(

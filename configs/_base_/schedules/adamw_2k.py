@@ -1,7 +1,7 @@
-"""The 40k recipe shrunk twentyfold for the small real benchmark: same shape, warm-up 1500 / 20 = 75, five times the rates.
+"""The 40k recipe shrunk twentyfold for the small real benchmark: same shape, five times the rates.
 
-The paper's 6e-5 is made for twenty times as many steps; at that rate 2000 steps leave every one of the compared runs
-far from convergence and the teacher without confident pixels.
+Warm-up: 1500 / 20 = 75. The paper's 6e-5 is made for twenty times as many steps; at that rate 2000 steps leave every
+one of the compared runs far from convergence and the teacher without confident pixels.
 """
 _base_ = './adamw_40k.py'
 optim_wrapper = dict(optimizer=dict(lr=3e-4))

@@ -1,13 +1,13 @@
 """Checkpoints that resume exactly, and a ``save_best`` that knows the metrics of this package."""
 import re
-from typing import List, Optional, Union
+from typing import Optional, Union
 
 from mmengine.hooks import CheckpointHook
 
 from mmseg_dg.registry import HOOKS
 
 #: What follows the domain in a metric's name.
-_METRICS = re.compile(r'^(mIoU|mAcc|aAcc|(IoU|Acc)\..+)$')
+_METRICS = re.compile(r'^([^/]+/)?(mIoU|mAcc|aAcc|(IoU|Acc)\..+)$')
 
 
 @HOOKS.register_module()
@@ -27,7 +27,7 @@ class DomainCheckpointHook(CheckpointHook):
     """
 
     def __init__(self, interval: int = -1, by_epoch: bool = False,
-                 save_best: Union[str, List[str], None] = None, rule: Optional[str] = None, **kwargs) -> None:
+                 save_best: Union[str, list[str], None] = None, rule: Optional[str] = None, **kwargs) -> None:
         if save_best is not None and rule is None:
             rule = 'greater'
         super().__init__(interval=interval, by_epoch=by_epoch, save_best=save_best, rule=rule, **kwargs)
@@ -59,6 +59,8 @@ class DomainCheckpointHook(CheckpointHook):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
     def after_val_epoch(self, runner, metrics=None) -> None:
+        if not hasattr(self, 'file_backend'):
+            return  # a validation without training: nothing is saved
         self._validating = True  # the best score is saved with the regular checkpoint, not in an extra one
         try:
             if self.save_best is not None or not metrics:

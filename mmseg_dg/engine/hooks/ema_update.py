@@ -9,10 +9,10 @@ from mmseg_dg.registry import HOOKS
 class EMAUpdateHook(Hook):
     """Update every average of the method once per iteration.
 
-    DACS: ``beta=0.999, when='before_step', ramp=True`` (the teacher of iteration t is made of the student that step t-1
-    left; at t = 0 it is a copy). DeFT: ``beta=0.9999, when='after_step', ramp=False``. Semi-supervised: 0.999 after.
-    Parameters only, unless ``buffers`` says otherwise. An optimizer step that a loss scaler skipped skips the update
-    and its count.
+    DACS: ``beta=0.999, when='before_step', ramp=True`` (the teacher of iteration t is made of the student that step
+    t-1 left; at t = 0 it is a copy). DeFT: ``beta=0.9999, when='after_step', ramp=False``. Semi-supervised: 0.999
+    after. Parameters only, unless ``buffers`` says otherwise. An optimizer step that a loss scaler skipped skips the
+    update and its count.
 
     Args:
         beta: Weight of the old average, in [0, 1].
@@ -24,7 +24,8 @@ class EMAUpdateHook(Hook):
         ValueError: Bad arguments, or a method without a teacher.
     """
 
-    def __init__(self, beta: float = 0.9999, when: str = 'after_step', ramp: bool = False, buffers: str = 'batch') -> None:
+    def __init__(self, beta: float = 0.9999, when: str = 'after_step', ramp: bool = False,
+                 buffers: str = 'batch') -> None:
         if when not in ('before_step', 'after_step'):
             raise ValueError(f"when must be 'before_step' or 'after_step', got {when!r}")
         if not 0.0 <= beta <= 1.0:
@@ -36,8 +37,8 @@ class EMAUpdateHook(Hook):
         method = _method(runner)
         pairs = method.ema_pairs() if hasattr(method, 'ema_pairs') else {}
         if not pairs:
-            raise ValueError(f'EMAUpdateHook: {type(method).__name__} has no teacher to update: remove the hook, or use a '
-                             'method with one (DACS, DeFT, ...)')
+            raise ValueError(f'EMAUpdateHook: {type(method).__name__} has no teacher to update: remove the hook, or '
+                             'use a method with one (DACS, DeFT, ...)')
         for source, average in pairs.values():
             average.configure(self.beta, self.ramp, self.buffers)
             if int(average.steps) == 0:

@@ -1,6 +1,7 @@
 """The training loop over several named data streams."""
 import copy
-from typing import Any, Dict, Iterator, List, Optional
+from collections.abc import Iterator
+from typing import Any, Optional
 
 import torch
 from mmengine.dist import get_rank, get_world_size
@@ -20,15 +21,16 @@ from .preflight import check_method, check_samples, check_stream_config, check_s
 class MultiStreamTrainLoop(BaseLoop):
     """One batch of every stream per iteration, one optimizer step per iteration.
 
-    The step, and every sample in it, is a function of (seed, rank, iteration): resuming at iteration N asks the samplers
-    for draw N and loads nothing before it. A validation due at iteration k is finished before k's checkpoint is written.
+    The step, and every sample in it, is a function of (seed, rank, iteration): resuming at iteration N asks the
+    samplers for draw N and loads nothing before it. A validation due at iteration k is finished before k's checkpoint
+    is written.
 
     Args:
         runner: The runner.
         dataloader: ``{stream name: dataloader config}``, e.g. source and target.
         max_iters: Iterations of the run.
-        max_epochs: Instead: epochs of ``epoch_stream``, one epoch being ``floor(N / (batch size * processes))`` iterations;
-            ``val_interval`` then counts epochs.
+        max_epochs: Instead: epochs of ``epoch_stream``, one epoch being ``floor(N / (batch size * processes))``
+            iterations; ``val_interval`` then counts epochs.
         epoch_stream: The stream whose length defines an epoch.
         val_interval: Iterations (or epochs) between validations.
         val_begin: First iteration at which to validate.
@@ -42,7 +44,7 @@ class MultiStreamTrainLoop(BaseLoop):
     #: Tells ``DomainCheckpointHook`` that ``after_iteration`` is called.
     announces_iterations = True
 
-    def __init__(self, runner, dataloader: Dict[str, dict], max_iters: Optional[int] = None,
+    def __init__(self, runner, dataloader: dict[str, dict], max_iters: Optional[int] = None,
                  max_epochs: Optional[int] = None, epoch_stream: Optional[str] = None, val_interval: int = 1000,
                  val_begin: int = 1, accumulate: int = 1, preflight_samples: int = 8) -> None:
         if (max_iters is None) == (max_epochs is None):
@@ -69,13 +71,14 @@ class MultiStreamTrainLoop(BaseLoop):
         if max_epochs is None:
             return 0
         if stream not in self.dataloader.names:
-            raise ValueError(f'max_epochs={max_epochs} needs epoch_stream, one of {self.dataloader.names}; got {stream!r}')
+            raise ValueError(f'max_epochs={max_epochs} needs epoch_stream, one of {self.dataloader.names}; '
+                             f'got {stream!r}')
         loader = self.dataloader[stream]
         batch = loader.batch_size * self.accumulate * get_world_size()
         length = len(loader.dataset) // batch
         if length == 0:
-            raise ValueError(f'stream "{stream}" has {len(loader.dataset)} samples, fewer than one batch of {batch}: lower '
-                             'batch_size or set max_iters')
+            raise ValueError(f'stream "{stream}" has {len(loader.dataset)} samples, fewer than one batch of {batch}: '
+                             'lower batch_size or set max_iters')
         return length
 
     # ------------------------------------------------------------------ what mmengine reads
@@ -119,8 +122,8 @@ class MultiStreamTrainLoop(BaseLoop):
                              "type='MethodDistributedWrapper'), or runner_type='UDARunner'")
         counts = getattr(self.runner.optim_wrapper, '_accumulative_counts', 1)
         if counts > 1:
-            raise ValueError(f'optim_wrapper.accumulative_counts={counts} counts backward passes, of which a method has '
-                             f'several per step: set train_cfg.accumulate={counts} instead')
+            raise ValueError(f'optim_wrapper.accumulative_counts={counts} counts backward passes, of which a method '
+                             f'has several per step: set train_cfg.accumulate={counts} instead')
         method = model.module if is_model_wrapper(model) else model
         check_method(method)
         check_streams(method, self.dataloader)
@@ -129,7 +132,7 @@ class MultiStreamTrainLoop(BaseLoop):
         method.before_training()
         return method
 
-    def _batches(self) -> Iterator[List[Dict[str, Any]]]:
+    def _batches(self) -> Iterator[list[dict[str, Any]]]:
         """Micro-batches of one iteration after the other, from the current iteration on."""
         streams = {}
         for name, loader in self.dataloader.items():
@@ -139,7 +142,7 @@ class MultiStreamTrainLoop(BaseLoop):
         while True:
             yield [{name: next(stream) for name, stream in streams.items()} for _ in range(self.accumulate)]
 
-    def run_iter(self, batches: List[Dict[str, Any]]) -> None:
+    def run_iter(self, batches: list[dict[str, Any]]) -> None:
         """One iteration: hooks, step, and what is due afterwards."""
         runner, context = self.runner, StepContext(self.runner.seed, get_rank(), self._iter)
         data = batches[0] if len(batches) == 1 else batches
@@ -177,15 +180,15 @@ def stream_seed(seed: int, name: str) -> int:
     return derive_seed(seed, 'stream', name)
 
 
-def build_streams(runner, configs: Dict[str, dict]) -> Dict[str, Any]:
+def build_streams(runner, configs: dict[str, dict]) -> dict[str, Any]:
     """Dataloaders of all streams: datasets wrapped in ``SeededDataset``, endless samplers, own generators.
 
     Raises:
         ValueError: ``configs`` is one plain dataloader, or a stream has no dataset.
     """
     if not isinstance(configs, dict) or 'dataset' in configs or 'batch_size' in configs:
-        raise ValueError('MultiStreamTrainLoop needs named streams: train_dataloader = dict(source=dict(batch_size=..., '
-                         'dataset=...), target=dict(...))')
+        raise ValueError('MultiStreamTrainLoop needs named streams: '
+                         'train_dataloader = dict(source=dict(batch_size=..., dataset=...), target=dict(...))')
     loaders = {}
     for name, config in configs.items():
         if config is None:  # a child config may switch a stream of its base off
@@ -204,10 +207,11 @@ def build_streams(runner, configs: Dict[str, dict]) -> Dict[str, Any]:
         except Exception as error:
             raise type(error)(f'stream "{name}": {error}') from error if _accepts_text(error) else error
         if not hasattr(loaders[name].sampler, 'set_position'):
-            raise ValueError(f'stream "{name}" uses {type(loaders[name].sampler).__name__}, which cannot jump to a draw: '
-                             'use StatefulInfiniteSampler or RareClassSampler')
+            raise ValueError(f'stream "{name}" uses {type(loaders[name].sampler).__name__}, which cannot jump to a '
+                             'draw: use StatefulInfiniteSampler or RareClassSampler')
     return loaders
 
 
 def _accepts_text(error: Exception) -> bool:
-    return type(error) in (ValueError, FileNotFoundError, KeyError, TypeError, OSError, NotADirectoryError, RuntimeError)
+    return type(error) in (ValueError, FileNotFoundError, KeyError, TypeError, OSError, NotADirectoryError,
+                           RuntimeError)

@@ -1,5 +1,5 @@
 """Several named dataloaders behind the one interface mmengine expects of a loop's ``dataloader``."""
-from typing import Dict, Iterator, Tuple
+from collections.abc import Iterator
 
 from torch.utils.data import DataLoader
 
@@ -32,7 +32,7 @@ class NamedLoaders:
         ValueError: No loader, an empty dataset, or datasets whose classes or palette differ.
     """
 
-    def __init__(self, loaders: Dict[str, DataLoader], what: str = 'stream') -> None:
+    def __init__(self, loaders: dict[str, DataLoader], what: str = 'stream') -> None:
         if not loaders:
             raise ValueError(f'no {what} is configured: give at least one name = dataloader')
         self.loaders = dict(loaders)
@@ -63,7 +63,7 @@ class NamedLoaders:
         return merged
 
     @property
-    def names(self) -> Tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         return tuple(self.loaders)
 
     def items(self):

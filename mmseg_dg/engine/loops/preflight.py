@@ -1,6 +1,6 @@
 """Checks before iteration 0, with messages that name the file, the value and the fix."""
 import os.path as osp
-from typing import Any, Optional, Tuple
+from typing import Any, Optional
 
 import numpy as np
 from mmengine.fileio import get_file_backend
@@ -43,16 +43,16 @@ def _check_paths(stream: str, config: dict) -> None:
     if root and type(backend).__name__ != 'LocalBackend':
         return  # object stores: the dataset itself reports what is missing
     if root and not _makes_its_folder(config) and not osp.isdir(root):
-        raise FileNotFoundError(f'stream "{stream}": data_root={root!r} does not exist: put the data there (or link it), '
-                                f'or set train_dataloader.{stream}.dataset.data_root')
+        raise FileNotFoundError(f'stream "{stream}": data_root={root!r} does not exist: put the data there '
+                                f'(or link it), or set train_dataloader.{stream}.dataset.data_root')
     prefix = config.get('data_prefix') or {}
     labelled = any('LoadAnnotations' in str(t.get('type', '')) or 'Annotations' in str(t.get('type', ''))
                    for t in config.get('pipeline', ()) if isinstance(t, dict))
     for key in ('img_path', 'seg_map_path') if labelled else ('img_path', ):
         folder = prefix.get(key)
         if folder and not _makes_its_folder(config) and not osp.isdir(osp.join(root, folder)):
-            raise FileNotFoundError(f'stream "{stream}": {key} folder {osp.join(root, folder)!r} does not exist: check '
-                                    f'train_dataloader.{stream}.dataset.data_prefix.{key}')
+            raise FileNotFoundError(f'stream "{stream}": {key} folder {osp.join(root, folder)!r} does not exist: '
+                                    f'check train_dataloader.{stream}.dataset.data_prefix.{key}')
     annotations = config.get('ann_file')
     if annotations and not osp.isfile(osp.join(root, annotations)):
         raise FileNotFoundError(f'stream "{stream}": list {osp.join(root, annotations)!r} does not exist')
@@ -82,9 +82,9 @@ def check_streams(method: Any, loaders: Any) -> None:
     missing = [s for s in method.streams if s not in loaders.names]
     unknown = [s for s in loaders.names if s not in method.streams]
     if missing or unknown:
-        raise ValueError(f'{type(method).__name__} reads the streams {tuple(method.streams)}, but train_dataloader has '
-                         f'{loaders.names}: missing {missing or "none"}, unknown {unknown or "none"}. Rename the streams, '
-                         'or tell the method their names')
+        raise ValueError(f'{type(method).__name__} reads the streams {tuple(method.streams)}, but train_dataloader '
+                         f'has {loaders.names}: missing {missing or "none"}, unknown {unknown or "none"}. '
+                         'Rename the streams, or tell the method their names')
 
 
 def check_samples(method: Any, loaders: Any, count: int) -> None:
@@ -96,25 +96,28 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
         count: Samples per stream, spread evenly over the dataset.
 
     Raises:
-        ValueError: A sample without a label where one is needed, smaller than the crop, or of another size than the rest.
+        ValueError: A sample without a label where one is needed, smaller than the crop, or of another size than the
+            rest.
     """
     for name, loader in loaders.items():
         dataset = loader.dataset
         crop = _crop_size(dataset)
-        first: Optional[Tuple[tuple, str]] = None
+        first: Optional[tuple[tuple, str]] = None
         for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):
             sample = _load(name, dataset, int(index))
             path = sample['data_samples'].metainfo.get('img_path', f'sample {index}')
             size = tuple(sample['inputs'].shape[-2:])
             if crop is not None and (size[0] < crop[0] or size[1] < crop[1]):
-                raise ValueError(f'stream "{name}": {path} is {size[1]}x{size[0]} where the crop wants {crop[1]}x{crop[0]} '
-                                 '(width x height): use a smaller crop_size, a larger Resize scale, or add Pad')
+                raise ValueError(f'stream "{name}": {path} is {size[1]}x{size[0]} where the crop wants '
+                                 f'{crop[1]}x{crop[0]} (width x height): use a smaller crop_size, a larger Resize '
+                                 'scale, or add Pad')
             if first is not None and size != first[0] and loader.batch_size > 1:
                 raise ValueError(f'stream "{name}": {path} is {size[1]}x{size[0]} but {first[1]} is {first[0][1]}x'
                                  f'{first[0][0]}: images of one batch must have one size, add RandomCrop or Resize')
             first = first or (size, path)
             if name in method.labeled_streams and 'gt_sem_seg' not in sample['data_samples']:
-                raise ValueError(f'stream "{name}" needs labels, but {path} has none: add LoadAnnotations to its pipeline')
+                raise ValueError(f'stream "{name}" needs labels, but {path} has none: add LoadAnnotations to its '
+                                 'pipeline')
 
 
 def _load(stream: str, dataset: Any, index: int) -> dict:
@@ -125,7 +128,7 @@ def _load(stream: str, dataset: Any, index: int) -> dict:
         raise type(error)(f'stream "{stream}": {error}') from error
 
 
-def _crop_size(dataset: Any) -> Optional[Tuple[int, int]]:
+def _crop_size(dataset: Any) -> Optional[tuple[int, int]]:
     """(H, W) of the last fixed-size crop in the pipeline, None if there is none or something resizes afterwards."""
     from mmseg_dg.datasets.wrappers import leaves, transforms_of
     size = None

@@ -1,7 +1,8 @@
 """Optimizer construction: few parameter groups, trainable parameters only."""
 import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator, List, Optional, Union
+from typing import Optional, Union
 
 from mmengine.logging import MMLogger, print_log
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
@@ -15,14 +16,15 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
     """mmengine's parameter-wise options, with equal groups merged and frozen modules left out.
 
     mmengine's own constructor makes one group per tensor (949 for MiT-B5), which defeats the fused and foreach
-    optimizers, and logs a warning per frozen teacher tensor. The options (``custom_keys``, ``norm_decay_mult``, ...) and
-    their precedence are mmengine's: custom keys are tried longest first, then alphabetically, and win over the rest.
+    optimizers, and logs a warning per frozen teacher tensor. The options (``custom_keys``, ``norm_decay_mult``, ...)
+    and their precedence are mmengine's: custom keys are tried longest first, then alphabetically, and win over the
+    rest.
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         if hasattr(model, 'module'):
             model = model.module
-        params: List[dict] = []
+        params: list[dict] = []
         with _quiet():
             self.add_params(params, model)
         defaults = {k: self.optimizer_cfg[k] for k in ('lr', 'weight_decay') if k in self.optimizer_cfg}
@@ -34,9 +36,10 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
         for group in optimizer.param_groups:
             print_log(f'optimizer group: {len(group["params"])} tensors, lr {group["lr"]:g}, '
                       f'weight decay {group.get("weight_decay", 0):g}', logger='current')
-        return OPTIM_WRAPPERS.build(dict({'type': 'OptimWrapper'}, **self.optim_wrapper_cfg), default_args=dict(optimizer=optimizer))
+        return OPTIM_WRAPPERS.build(dict({'type': 'OptimWrapper'}, **self.optim_wrapper_cfg),
+                                    default_args=dict(optimizer=optimizer))
 
-    def add_params(self, params: List[dict], module: nn.Module, prefix: str = '',
+    def add_params(self, params: list[dict], module: nn.Module, prefix: str = '',
                    is_dcn_module: Optional[Union[int, float]] = None) -> None:
         """As the base class, skipping wholly frozen modules (teachers, ImageNet copies) without a line each."""
         own = list(module.parameters(recurse=True))
@@ -57,7 +60,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def merge_param_groups(params: List[dict], defaults: Optional[dict] = None) -> List[dict]:
+def merge_param_groups(params: list[dict], defaults: Optional[dict] = None) -> list[dict]:
     """Join groups whose options are equal, keeping the order of first appearance.
 
     Args:

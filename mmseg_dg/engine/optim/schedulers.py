@@ -1,9 +1,9 @@
 """Learning-rate schedules as closed forms of the iteration.
 
-Chained recursive schedulers (mmengine's PolyLR after LinearLR) neither multiply a warm-up onto a decaying poly value nor
-land on the papers' values; a closed form does, and resumes to the last bit.
+Chained recursive schedulers (mmengine's PolyLR after LinearLR) neither multiply a warm-up onto a decaying poly value
+nor land on the papers' values; a closed form does, and resumes to the last bit.
 """
-from typing import List, Optional
+from typing import Optional
 
 from mmengine.logging import MessageHub
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
@@ -14,10 +14,10 @@ from mmseg_dg.registry import PARAM_SCHEDULERS
 
 def warmup_poly_factor(iteration: int, total: int, power: float = 1.0, warmup_iters: int = 0,
                        warmup_ratio: float = 1e-6) -> float:
-    """``(1 - t/total)^power``, times the linear warm-up ``1 - (1 - t/warmup_iters)(1 - warmup_ratio)`` while t < warmup_iters.
+    """``(1 - t/total)^power``, times a linear warm-up while t < warmup_iters.
 
-    Source: DAFormer/HRDA specification section 8 (poly with linear warm-up of mmcv 1.3.7: the warm-up multiplies the
-    already decaying value).
+    The warm-up is ``1 - (1 - t/warmup_iters)(1 - warmup_ratio)``. Source: DAFormer/HRDA specification section 8 (poly
+    with linear warm-up of mmcv 1.3.7: the warm-up multiplies the already decaying value).
     """
     factor = max(0.0, 1.0 - iteration / total)**power
     if iteration < warmup_iters:
@@ -29,8 +29,8 @@ def warmup_poly_factor(iteration: int, total: int, power: float = 1.0, warmup_it
 class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
     """Poly decay with a multiplied linear warm-up, exact at every iteration.
 
-    ``lr(t) = [(base - min_lr) (1 - t/total)^power + min_lr] * warmup(t)``. With ``min_lr`` above the base rate the rate
-    rises towards ``min_lr``: the official no-warm-up ablation of DAFormer does that (specification section 8).
+    ``lr(t) = [(base - min_lr) (1 - t/total)^power + min_lr] * warmup(t)``. With ``min_lr`` above the base rate the
+    rate rises towards ``min_lr``: the official no-warm-up ablation of DAFormer does that (specification section 8).
 
     Args:
         optimizer: Optimizer or optim wrapper.
@@ -53,10 +53,11 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
         if total is None:
             total = MessageHub.get_current_instance().runtime_info.get('max_iters')
         if total is None or total <= 0:
-            raise ValueError(f'WarmupPolyLR needs the length of the schedule, got total={total}: set it, or train with '
-                             'MultiStreamTrainLoop, which publishes max_iters')
+            raise ValueError(f'WarmupPolyLR needs the length of the schedule, got total={total}: set it, or train '
+                             'with MultiStreamTrainLoop, which publishes max_iters')
         if warmup_iters > total:
-            raise ValueError(f'warmup_iters={warmup_iters} is longer than the schedule of {total} iterations: lower it')
+            raise ValueError(f'warmup_iters={warmup_iters} is longer than the schedule of {total} iterations: '
+                             'lower it')
         self.power, self.warmup_iters, self.warmup_ratio, self.min_lr = power, warmup_iters, warmup_ratio, min_lr
         self.total = total
         # `end` beyond any run: the base class stops changing values there
@@ -75,5 +76,5 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
             value *= 1.0 - (1.0 - iteration / self.warmup_iters) * (1.0 - self.warmup_ratio)
         return value
 
-    def _get_value(self) -> List[float]:
+    def _get_value(self) -> list[float]:
         return [self.value_at(base, self.last_step) for base in self.base_values]

@@ -1,6 +1,7 @@
 """One training step = a list of passes, back-propagated one after the other, and one optimizer step."""
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Callable, NamedTuple, Optional
 
 import torch
 from mmengine.optim import OptimWrapper
@@ -19,7 +20,7 @@ class Pass(NamedTuple):
         retain_graph: Keep the graph because a later pass back-propagates through it again.
     """
     name: str
-    fn: Callable[[], Dict[str, Tensor]]
+    fn: Callable[[], dict[str, Tensor]]
     retain_graph: bool = False
 
 
@@ -51,12 +52,12 @@ class StepContext:
 
 class StepRecord(NamedTuple):
     """Everything a picture of the step needs: batch, draws, and the state the passes left."""
-    batch: Dict[str, Any]
+    batch: dict[str, Any]
     draws: Any
-    state: Dict[str, Any]
+    state: dict[str, Any]
 
 
-def total_loss(values: Dict[str, Tensor]) -> Optional[Tensor]:
+def total_loss(values: dict[str, Tensor]) -> Optional[Tensor]:
     """Sum of the entries whose name contains ``loss``; None if there is none."""
     losses = [v for k, v in values.items() if 'loss' in k]
     return sum(losses[1:], losses[0]) if losses else None
@@ -64,7 +65,7 @@ def total_loss(values: Dict[str, Tensor]) -> Optional[Tensor]:
 
 def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None, context: Optional[StepContext] = None,
              sync_gradients: Optional[Callable[[], None]] = None,
-             on_backward: Optional[Callable[[str], None]] = None, preprocess: bool = True) -> Dict[str, Tensor]:
+             on_backward: Optional[Callable[[str], None]] = None, preprocess: bool = True) -> dict[str, Tensor]:
     """Run all passes of one iteration and step the optimizer once.
 
     A pass is run under the optim wrapper's context (autocast), back-propagated at once, and its graph freed before the
@@ -86,7 +87,7 @@ def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None, 
     context = context or StepContext.from_global_state()
     batches: Sequence[dict] = data if isinstance(data, (list, tuple)) else [data]
     given: Sequence[Any] = draws if isinstance(draws, (list, tuple)) else [draws] * len(batches)
-    values: Dict[str, Tensor] = {}
+    values: dict[str, Tensor] = {}
     optim_wrapper.zero_grad()
     for k, (micro, micro_draws) in enumerate(zip(batches, given)):
         batch = method.data_preprocessor(micro, True) if preprocess else micro

@@ -1,5 +1,6 @@
 """Feature distance of the student's encoder to the frozen ImageNet encoder."""
-from typing import Callable, NamedTuple, Optional, Sequence
+from collections.abc import Sequence
+from typing import Callable, NamedTuple, Optional
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +20,9 @@ class DistanceRegion(NamedTuple):
 class FeatureDistance(nn.Module):
     """Keeps encoder features of (thing) classes near those of ImageNet pretraining.
 
-    The mean over the masked cells of ``||f_student - f_ImageNet||_2`` (over channels), times ``weight``. A cell belongs
-    to a class when that class covers at least ``min_ratio`` of its pixels. Source: DAFormer, thing-class ImageNet
-    feature distance; specification section 5.2.
+    The mean over the masked cells of ``||f_student - f_ImageNet||_2`` (over channels), times ``weight``. A cell
+    belongs to a class when that class covers at least ``min_ratio`` of its pixels. Source: DAFormer, thing-class
+    ImageNet feature distance; specification section 5.2.
 
     Args:
         weight: Factor of the loss (0.005 in the paper).
@@ -35,7 +36,8 @@ class FeatureDistance(nn.Module):
         ValueError: Bad weight, ratio or scale.
     """
 
-    def __init__(self, weight: float = 0.005, classes: Optional[Sequence[int]] = (6, 7, 11, 12, 13, 14, 15, 16, 17, 18),
+    def __init__(self, weight: float = 0.005,
+                 classes: Optional[Sequence[int]] = (6, 7, 11, 12, 13, 14, 15, 16, 17, 18),
                  min_ratio: float = 0.75, scale: str = 'last', num_classes: int = 19, ignore_index: int = 255) -> None:
         super().__init__()
         if weight <= 0:
@@ -56,8 +58,9 @@ class FeatureDistance(nn.Module):
         factor = labels.shape[-1] // features.shape[-1]
         cells = downscale_labels(labels, factor, self.min_ratio, self.num_classes, self.ignore_index)
         if cells.shape[-2:] != features.shape[-2:]:
-            raise ValueError(f'labels {tuple(labels.shape)} scaled down by {factor} give {tuple(cells.shape[-2:])} cells, '
-                             f'but the features are {tuple(features.shape[-2:])}: use a crop that the stride divides')
+            raise ValueError(f'labels {tuple(labels.shape)} scaled down by {factor} give {tuple(cells.shape[-2:])} '
+                             f'cells, but the features are {tuple(features.shape[-2:])}: use a crop that the stride '
+                             'divides')
         return class_membership(cells, self.classes)
 
     def forward(self, regions: Sequence[DistanceRegion], reduce_count: Optional[Callable[[Tensor], Tensor]] = None):

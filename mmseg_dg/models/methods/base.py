@@ -1,5 +1,6 @@
 """What every training method shares: streams in, passes out, one network to judge."""
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import Any, Optional, Union
 
 import torch
 from mmengine.logging import print_log
@@ -33,9 +34,9 @@ class BaseMethod(BaseModel):
     """
 
     #: Names of the streams a step reads; the first one defines the batch size of a run.
-    streams: Tuple[str, ...] = ()
+    streams: tuple[str, ...] = ()
     #: Those of them whose samples must carry labels.
-    labeled_streams: Tuple[str, ...] = ()
+    labeled_streams: tuple[str, ...] = ()
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, evaluate: str = 'student',
                  norm_eval: bool = False, init_cfg: Optional[dict] = None) -> None:
@@ -49,7 +50,7 @@ class BaseMethod(BaseModel):
         self.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
 
     # ------------------------------------------------------------------ to be defined by subclasses
-    def draw_step(self, batch: Dict[str, dict], generator: Any) -> Any:
+    def draw_step(self, batch: dict[str, dict], generator: Any) -> Any:
         """Every random decision of a step, as a plain object; None for a method without any.
 
         Args:
@@ -58,7 +59,7 @@ class BaseMethod(BaseModel):
         """
         return None
 
-    def passes(self, batch: Dict[str, dict], draws: Any, state: Optional[StepState] = None) -> List[Pass]:
+    def passes(self, batch: dict[str, dict], draws: Any, state: Optional[StepState] = None) -> list[Pass]:
         """The passes of one step, in order.
 
         Args:
@@ -68,16 +69,17 @@ class BaseMethod(BaseModel):
         """
         raise NotImplementedError(f'{type(self).__name__} must define passes()')
 
-    def ema_pairs(self) -> Dict[str, Tuple[nn.Module, EMATeacher]]:
+    def ema_pairs(self) -> dict[str, tuple[nn.Module, EMATeacher]]:
         """Name -> (source module, its average): what ``EMAUpdateHook`` updates. Empty without a teacher."""
         return {}
 
-    def networks(self) -> Dict[str, nn.Module]:
+    def networks(self) -> dict[str, nn.Module]:
         """Networks that may be evaluated, by name."""
         return {'student': self.student}
 
     # ------------------------------------------------------------------ one step
-    def train_step(self, data: Union[dict, Sequence[dict]], optim_wrapper, draws: Any = None, **kwargs) -> Dict[str, Tensor]:
+    def train_step(self, data: Union[dict, Sequence[dict]], optim_wrapper, draws: Any = None,
+                   **kwargs) -> dict[str, Tensor]:
         """One optimizer step; see :func:`mmseg_dg.engine.optim.stepper.run_step` for the arguments."""
         return run_step(self, data, optim_wrapper, draws=draws, **kwargs)
 
@@ -95,8 +97,13 @@ class BaseMethod(BaseModel):
                              f'{sorted(networks)}')
         return networks[self.evaluate]
 
+    @property
+    def out_channels(self) -> int:
+        """Channels of the evaluated network's logits (mmseg's test-time augmentation reads it)."""
+        return self.evaluated_network.out_channels
+
     def forward(self, inputs: Tensor, data_samples: Optional[list] = None, mode: str = 'tensor'):
-        """mmengine's interface for evaluation: ``predict`` and ``tensor``; training goes through :meth:`train_step`."""
+        """mmengine's interface for evaluation: ``predict`` and ``tensor``; to train, call :meth:`train_step`."""
         if mode == 'loss':
             raise ValueError(f'{type(self).__name__} trains in passes: call train_step (under torch DDP use '
                              "model_wrapper_cfg=dict(type='MethodDistributedWrapper'))")
@@ -148,6 +155,6 @@ def stack_labels(data_samples: Sequence, stream: str) -> Tensor:
     return torch.stack(labels).squeeze(1).long()
 
 
-def with_prefix(prefix: str, values: Dict[str, Tensor]) -> Dict[str, Tensor]:
+def with_prefix(prefix: str, values: dict[str, Tensor]) -> dict[str, Tensor]:
     """Log names of a pass: ``source.decode.loss_ce`` and so on."""
     return {f'{prefix}.{k}': v for k, v in values.items()}

@@ -1,6 +1,6 @@
 """DACS self-training with DAFormer's additions: the method behind DAFormer and HRDA."""
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Optional
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -9,8 +9,19 @@ from torch import Tensor, nn
 from mmseg_dg.engine.optim.stepper import Pass, StepState
 from mmseg_dg.models.segmentors.network import CropBox, draw_crop_box, predict_logits, segmentation_losses
 from mmseg_dg.models.teacher import EMATeacher
-from mmseg_dg.ops import (JitterParams, class_mask, color_jitter, confident_pseudo_labels, denormalize,
-                          draw_jitter_params, draw_mix_classes, gaussian_blur, mix, normalize, pseudo_label_weights)
+from mmseg_dg.ops import (
+    JitterParams,
+    class_mask,
+    color_jitter,
+    confident_pseudo_labels,
+    denormalize,
+    draw_jitter_params,
+    draw_mix_classes,
+    gaussian_blur,
+    mix,
+    normalize,
+    pseudo_label_weights,
+)
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator
 
@@ -36,9 +47,9 @@ class StepDraws:
     """
     jitter: bool = False
     blur: bool = False
-    jitter_params: List[JitterParams] = field(default_factory=list)
-    sigma: List[float] = field(default_factory=list)
-    mix_classes: List[Tensor] = field(default_factory=list)
+    jitter_params: list[JitterParams] = field(default_factory=list)
+    sigma: list[float] = field(default_factory=list)
+    mix_classes: list[Tensor] = field(default_factory=list)
     crop_box_source: Optional[CropBox] = None
     crop_box_mix: Optional[CropBox] = None
 
@@ -95,14 +106,14 @@ class DACS(Supervised):
         self.color_jitter_probability = color_jitter_probability
         self.teacher = EMATeacher(self.student)
 
-    def ema_pairs(self) -> Dict[str, Tuple[nn.Module, EMATeacher]]:
+    def ema_pairs(self) -> dict[str, tuple[nn.Module, EMATeacher]]:
         return {'teacher': (self.student, self.teacher)}
 
-    def networks(self) -> Dict[str, nn.Module]:
+    def networks(self) -> dict[str, nn.Module]:
         return {'student': self.student, 'teacher': self.teacher.module}
 
     # ------------------------------------------------------------------ draws
-    def draw_step(self, batch: Dict[str, dict], generator: Any) -> StepDraws:
+    def draw_step(self, batch: dict[str, dict], generator: Any) -> StepDraws:
         rng = StepGenerator.of(generator)
         images = batch[self.source_stream]['inputs']
         size, count = tuple(images.shape[-2:]), len(images)
@@ -128,7 +139,7 @@ class DACS(Supervised):
         return present.nonzero().flatten()
 
     # ------------------------------------------------------------------ passes
-    def passes(self, batch: Dict[str, dict], draws: StepDraws, state: Optional[StepState] = None) -> List[Pass]:
+    def passes(self, batch: dict[str, dict], draws: StepDraws, state: Optional[StepState] = None) -> list[Pass]:
         state = StepState() if state is None else state
         self._check_batch(batch)
         return [
@@ -137,16 +148,16 @@ class DACS(Supervised):
             Pass('mix', lambda: self._mix_pass(batch, draws, state)),
         ]
 
-    def _check_batch(self, batch: Dict[str, dict]) -> None:
+    def _check_batch(self, batch: dict[str, dict]) -> None:
         source, target = batch[self.source_stream]['inputs'], batch[self.target_stream]['inputs']
         if source.shape != target.shape:
             raise ValueError(
-                f'class mixing pastes image i of "{self.source_stream}" onto image i of "{self.target_stream}", so both '
-                f'batches must have one shape, got {tuple(source.shape)} and {tuple(target.shape)}: use the same '
+                f'class mixing pastes image i of "{self.source_stream}" onto image i of "{self.target_stream}", so '
+                f'both batches must have one shape, got {tuple(source.shape)} and {tuple(target.shape)}: use the same '
                 'batch_size and crop size')
 
     @torch.no_grad()
-    def _pseudo_label_pass(self, batch: Dict[str, dict], state: StepState) -> Dict[str, Tensor]:
+    def _pseudo_label_pass(self, batch: dict[str, dict], state: StepState) -> dict[str, Tensor]:
         """Teacher labels of the target images, and one weight for the batch: its share of confident pixels."""
         target = batch[self.target_stream]
         logits = predict_logits(self.teacher.module, target['inputs']).float()
@@ -166,10 +177,11 @@ class DACS(Supervised):
     def _valid_mask(self, sample) -> Tensor:
         if 'valid_pseudo_mask' not in sample:
             raise ValueError(f'use_valid_mask=True, but {sample.metainfo.get("img_path", "a sample")} of stream '
-                             f'"{self.target_stream}" has no valid_pseudo_mask: add PseudoLabelMargins to its pipeline')
+                             f'"{self.target_stream}" has no valid_pseudo_mask: add PseudoLabelMargins to its '
+                             'pipeline')
         return sample.valid_pseudo_mask.data.squeeze(0)
 
-    def _mix_pass(self, batch: Dict[str, dict], draws: StepDraws, state: StepState) -> Dict[str, Tensor]:
+    def _mix_pass(self, batch: dict[str, dict], draws: StepDraws, state: StepState) -> dict[str, Tensor]:
         """Supervised loss on the strongly augmented mix of source and target."""
         images, labels, weight, masks = self.mix_batch(batch, draws, state['pseudo_label'], state['pseudo_weight'])
         state.update(mixed_image=images, mixed_label=labels, mixed_weight=weight, mix_mask=masks)
@@ -177,7 +189,7 @@ class DACS(Supervised):
         return with_prefix('mix', result.losses)
 
     @torch.no_grad()
-    def mix_batch(self, batch: Dict[str, dict], draws: StepDraws, pseudo_label: Tensor, pseudo_weight: Tensor):
+    def mix_batch(self, batch: dict[str, dict], draws: StepDraws, pseudo_label: Tensor, pseudo_weight: Tensor):
         """Class mix, then jitter and blur of the images.
 
         Returns:

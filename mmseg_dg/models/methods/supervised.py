@@ -1,6 +1,6 @@
-"""Supervised training on one labelled stream: source-only, target-only (oracle) and the base of domain generalization."""
+"""Supervised training on one labelled stream: source-only, target-only (oracle), base of domain generalization."""
 from copy import deepcopy
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -9,8 +9,13 @@ from torch import Tensor, nn
 
 from mmseg_dg.engine.optim.stepper import Pass, StepState
 from mmseg_dg.models.losses.feature_distance import DistanceRegion, FeatureDistance
-from mmseg_dg.models.segmentors.network import (CropBox, distance_maps, draw_crop_box, reference_features,
-                                                segmentation_losses)
+from mmseg_dg.models.segmentors.network import (
+    CropBox,
+    distance_maps,
+    draw_crop_box,
+    reference_features,
+    segmentation_losses,
+)
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator
 
@@ -60,14 +65,14 @@ class Supervised(BaseMethod):
             self.imnet = deepcopy(self.student.backbone).requires_grad_(False)
 
     # ------------------------------------------------------------------ passes
-    def draw_step(self, batch: Dict[str, dict], generator: Any) -> SupervisedDraws:
+    def draw_step(self, batch: dict[str, dict], generator: Any) -> SupervisedDraws:
         rng = StepGenerator.of(generator).numpy
         return SupervisedDraws(draw_crop_box(self.student, batch[self.source_stream]['inputs'].shape[-2:], rng))
 
-    def passes(self, batch: Dict[str, dict], draws: Any, state: Optional[StepState] = None) -> List[Pass]:
+    def passes(self, batch: dict[str, dict], draws: Any, state: Optional[StepState] = None) -> list[Pass]:
         return self.source_passes(batch, draws, StepState() if state is None else state)
 
-    def source_passes(self, batch: Dict[str, dict], draws: Any, state: StepState) -> List[Pass]:
+    def source_passes(self, batch: dict[str, dict], draws: Any, state: StepState) -> list[Pass]:
         """The segmentation pass on labelled images and, on the same graph or after it, the feature distance."""
         stream = batch[self.source_stream]
         images = stream['inputs']
@@ -75,7 +80,7 @@ class Supervised(BaseMethod):
         box = draws.crop_box_source
         joint = self.feature_distance is not None and self.shared_backward
 
-        def segmentation() -> Dict[str, Tensor]:
+        def segmentation() -> dict[str, Tensor]:
             result = segmentation_losses(self.student, images, labels, crop_box=box)
             values = with_prefix('source', result.losses)
             if joint:
@@ -84,7 +89,7 @@ class Supervised(BaseMethod):
                 state['source_features'] = result.features
             return values
 
-        def distance() -> Dict[str, Tensor]:
+        def distance() -> dict[str, Tensor]:
             return self.distance_loss(state.pop('source_features'), images, labels, box, state)
 
         if joint or self.feature_distance is None:
@@ -92,7 +97,7 @@ class Supervised(BaseMethod):
         return [Pass('source', segmentation, retain_graph=True), Pass('feature_distance', distance)]
 
     def distance_loss(self, features: list, images: Tensor, labels: Tensor, box: Optional[CropBox],
-                      state: StepState) -> Dict[str, Tensor]:
+                      state: StepState) -> dict[str, Tensor]:
         """Feature distance of the source pass, under the log name of the official code's term."""
         with torch.no_grad():
             reference = reference_features(self.student, self.imnet, images, crop_box=box)

@@ -1,8 +1,16 @@
 """Networks: image -> logits."""
-from .network import (CropBox, NetworkLosses, distance_maps, draw_crop_box, head_losses, predict_logits,
-                      reference_features, segmentation_losses)
+from .network import (
+                      CropBox,
+                      NetworkLosses,
+                      distance_maps,
+                      draw_crop_box,
+                      head_losses,
+                      predict_logits,
+                      reference_features,
+                      segmentation_losses,
+)
 
 __all__ = [
-    'CropBox', 'NetworkLosses', 'distance_maps', 'draw_crop_box', 'head_losses', 'predict_logits', 'reference_features',
-    'segmentation_losses'
+    'CropBox', 'NetworkLosses', 'distance_maps', 'draw_crop_box', 'head_losses', 'predict_logits',
+    'reference_features', 'segmentation_losses'
 ]

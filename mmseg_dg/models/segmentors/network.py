@@ -3,7 +3,8 @@
 A method never asks which network it trains. It calls these functions; a network with more than one branch (HRDA) takes
 part by defining methods of the same names, which are preferred over the plain encoder-decoder behaviour below.
 """
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple, Optional, Union
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from mmseg.models.losses import accuracy
 from torch import Tensor, nn
 
 #: (y1, y2, x1, x2) in pixels of the training crop.
-CropBox = Tuple[int, int, int, int]
+CropBox = tuple[int, int, int, int]
 
 
 class NetworkLosses(NamedTuple):
@@ -19,16 +20,16 @@ class NetworkLosses(NamedTuple):
 
     Attributes:
         losses: Named losses and accuracies; keys containing ``loss`` are summed into the objective.
-        features: Encoder maps per scale, context scale first: ``[(level 0, ..., level n)]``. Single-scale networks give
-            one entry.
+        features: Encoder maps per scale, context scale first: ``[(level 0, ..., level n)]``. Single-scale networks
+            give one entry.
         logits: Logits of the main head at the head's own stride, (B, C, h, w).
     """
-    losses: Dict[str, Tensor]
-    features: List[Sequence[Tensor]]
+    losses: dict[str, Tensor]
+    features: list[Sequence[Tensor]]
     logits: Tensor
 
 
-def draw_crop_box(network: nn.Module, image_size: Tuple[int, int], rng) -> Optional[CropBox]:
+def draw_crop_box(network: nn.Module, image_size: tuple[int, int], rng) -> Optional[CropBox]:
     """The detail crop of one forward pass; None for a network without one.
 
     Args:
@@ -60,32 +61,45 @@ def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor, weig
     losses = {f'decode.{k}': v for k, v in head_losses(network.decode_head, logits, labels, weight).items()}
     for name, head in _auxiliary_heads(network):
         losses.update({f'{name}.{k}': v for k, v in head_losses(head, head(features), labels, weight).items()})
-    return NetworkLosses(losses, [features], logits)
+    return NetworkLosses(losses, [features], main_logits(logits))
 
 
-def head_losses(head: nn.Module, logits: Tensor, labels: Tensor, weight: Optional[Tensor] = None) -> Dict[str, Tensor]:
+def main_logits(output: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+    """The map a head predicts with: the first one of heads that give several (DAHead)."""
+    return output if isinstance(output, Tensor) else output[0]
+
+
+def head_losses(head: nn.Module, logits: Union[Tensor, Sequence[Tensor]], labels: Tensor,
+                weight: Optional[Tensor] = None) -> dict[str, Tensor]:
     """The losses a decode head is configured with, per-pixel weights included.
 
     MMSegmentation's own ``loss_by_feat`` has no way to pass weights; apart from that this is the same computation.
 
     Args:
         head: ``BaseDecodeHead`` with ``loss_decode``, ``align_corners``, ``ignore_index`` and perhaps a ``sampler``.
-        logits: (B, C, h, w), resized bilinearly to the label's size.
+        logits: (B, C, h, w), resized bilinearly to the label's size; or several such maps (DAHead), whose losses are
+            named ``loss_ce``, ``branch1.loss_ce``, ... and all count.
         labels: (B, H, W) int64.
         weight: (B, H, W) or None.
 
     Raises:
-        TypeError: The head gives something else than one map of logits.
+        TypeError: The head gives something else than maps of logits.
     """
     if not isinstance(logits, Tensor):
-        raise TypeError(f'{type(head).__name__} gives {type(logits).__name__} where one map of logits is needed: '
-                        'query-based heads are not supported by the training methods of this package')
+        if not isinstance(logits, (list, tuple)) or not all(isinstance(x, Tensor) and x.dim() == 4 for x in logits):
+            raise TypeError(f'{type(head).__name__} does not give maps of logits (B, C, h, w): query-based heads are '
+                            'not supported by the training methods of this package')
+        losses = head_losses(head, logits[0], labels, weight)
+        for i, branch in enumerate(logits[1:], start=1):
+            values = head_losses(head, branch, labels, weight)
+            losses.update({f'branch{i}.{k}': v for k, v in values.items() if 'loss' in k})
+        return losses
     logits = F.interpolate(logits, size=labels.shape[-2:], mode='bilinear', align_corners=head.align_corners)
     if getattr(head, 'sampler', None) is not None:
         sampled = head.sampler.sample(logits, labels.unsqueeze(1))
         weight = sampled if weight is None else weight * sampled
     modules = head.loss_decode if isinstance(head.loss_decode, nn.ModuleList) else [head.loss_decode]
-    losses: Dict[str, Tensor] = {}
+    losses: dict[str, Tensor] = {}
     for module in modules:
         value = module(logits, labels, weight=weight, ignore_index=head.ignore_index)
         losses[module.loss_name] = losses[module.loss_name] + value if module.loss_name in losses else value
@@ -104,21 +118,23 @@ def _auxiliary_heads(network: nn.Module):
 
 
 def predict_logits(network: nn.Module, images: Tensor) -> Tensor:
-    """Logits at image resolution for pseudo-labels, (B, C, H, W); the whole training crop at once, no outer windows."""
+    """Logits at image resolution for pseudo-labels, (B, C, H, W); the whole training crop at once, no windows."""
     own = getattr(network, 'predict_logits', None)
     if own is not None:
         return own(images)
-    logits = network.decode_head(network.extract_feat(images))
-    return F.interpolate(logits, size=images.shape[-2:], mode='bilinear', align_corners=network.decode_head.align_corners)
+    logits = main_logits(network.decode_head(network.extract_feat(images)))
+    return F.interpolate(logits, size=images.shape[-2:], mode='bilinear',
+                         align_corners=network.decode_head.align_corners)
 
 
 def reference_features(network: nn.Module, encoder: nn.Module, images: Tensor,
-                       crop_box: Optional[CropBox] = None) -> List[Sequence[Tensor]]:
+                       crop_box: Optional[CropBox] = None) -> list[Sequence[Tensor]]:
     """Features of another encoder on the inputs (scales, crops) ``network`` would use, for the feature distance.
 
     Args:
         network: The student, which knows the scales.
-        encoder: Frozen copy of its backbone.
+        encoder: Frozen copy of its backbone. A neck is the student's own: those of this package have no parameters
+            (they resize), and a distance behind a trained one would not be a distance of encoders.
         images: (B, 3, H, W).
         crop_box: The detail crop of the student's own pass.
 
@@ -128,11 +144,12 @@ def reference_features(network: nn.Module, encoder: nn.Module, images: Tensor,
     own = getattr(network, 'reference_features', None)
     if own is not None:
         return own(encoder, images, crop_box=crop_box)
-    return [encoder(images)]
+    maps = encoder(images)
+    return [network.neck(maps) if getattr(network, 'with_neck', False) else maps]
 
 
-def distance_maps(network: nn.Module, features: List[Sequence[Tensor]], labels: Tensor, scale: str,
-                  crop_box: Optional[CropBox] = None) -> List[Tuple[Tensor, Tensor]]:
+def distance_maps(network: nn.Module, features: list[Sequence[Tensor]], labels: Tensor, scale: str,
+                  crop_box: Optional[CropBox] = None) -> list[tuple[Tensor, Tensor]]:
     """Pairs of (last-level features, labels of the same region) that enter the feature distance.
 
     Args:

@@ -1,0 +1,30 @@
+"""Train, load and predict from Python."""
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mmseg_dg.apis import adapt, load_model, predict
+
+
+def test_adapt_load_and_predict(tiny_config, tiny_data, tmp_path):
+    cfg = tiny_config(work_dir='api', max_iters=2, val_interval=100)
+    trained = adapt(cfg, options={'train_cfg.val_interval': 50})
+    assert not trained.training
+    path = tiny_data / 'target' / 'img' / '00.png'
+    first = predict(trained, path)
+    assert first.shape == (80, 96) and set(np.unique(first)) <= {0, 1, 2, 3}
+    loaded = load_model(cfg, tmp_path / 'api' / 'iter_2.pth', device='cpu')
+    again = predict(loaded, [path, cv2.imread(str(path))])
+    assert np.array_equal(first, again[0]) and np.array_equal(first, again[1])
+
+
+def test_missing_files_and_foreign_checkpoints(tiny_config, tmp_path):
+    cfg = tiny_config()
+    with pytest.raises(FileNotFoundError, match='no checkpoint'):
+        load_model(cfg, str(tmp_path / 'nothing.pth'))
+    torch.save(dict(state_dict={'a.weight': torch.zeros(1)}), tmp_path / 'foreign.pth')
+    with pytest.raises(RuntimeError, match='a.weight'):
+        load_model(cfg, str(tmp_path / 'foreign.pth'))
+    with pytest.raises(FileNotFoundError, match='no image'):
+        predict(load_model(cfg), tmp_path / 'nothing.png')

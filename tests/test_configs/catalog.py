@@ -1,0 +1,97 @@
+"""The configs of the package, loaded once, and small tools to look into them."""
+import ast
+import copy
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / 'configs'
+
+
+def leaf_files() -> list[Path]:
+    """Every config a user can train, sorted; the files under ``_base_`` are parts."""
+    return sorted(p for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts)
+
+
+LEAVES = {p.stem: p for p in leaf_files()}
+
+
+@cache
+def _read(name: str) -> Config:
+    return Config.fromfile(LEAVES[name])
+
+
+def load(name: str) -> Config:
+    """A config by the name of its file, as a copy that may be changed."""
+    return copy.deepcopy(_read(name))
+
+
+def docstring(name: str) -> str:
+    return ast.get_docstring(ast.parse(LEAVES[name].read_text(encoding='utf-8'))) or ''
+
+
+def walk(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
+    """Every (dotted key, value) below ``node``, dicts included."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, (list, tuple)) else ()
+    for key, value in items:
+        dotted = f'{path}.{key}' if path else str(key)
+        yield dotted, value
+        yield from walk(value, dotted)
+
+
+def flat(cfg: Any) -> dict[str, Any]:
+    """Dotted key -> plain value (leaves of the tree)."""
+    cfg = cfg._cfg_dict if isinstance(cfg, Config) else cfg
+    return {k: v for k, v in walk(cfg) if not isinstance(v, (dict, list, tuple)) or not v}
+
+
+def changed_keys(a: str, b: str) -> set:
+    """Dotted keys in which two configs differ."""
+    x, y = flat(load(a)), flat(load(b))
+    return {k for k in set(x) | set(y) if k not in x or k not in y or x[k] != y[k]}
+
+
+def resolve(cfg: Config, dotted: str) -> Any:
+    """The value at a dotted key; list positions are numbers.
+
+    Raises:
+        KeyError: No such key, naming the part that is missing.
+    """
+    node: Any = cfg._cfg_dict
+    for part in dotted.split('.'):
+        if isinstance(node, (list, tuple)) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        elif isinstance(node, dict) and part in node:
+            node = node[part]
+        else:
+            raise KeyError(f'{dotted}: there is no {part!r}')
+    return node
+
+
+def without_weights(node: Any) -> Any:
+    """The same model config with every pretrained ``init_cfg`` set to None."""
+    if isinstance(node, dict):
+        return ConfigDict({k: None if k == 'init_cfg' else without_weights(v) for k, v in node.items()})
+    if isinstance(node, (list, tuple)):
+        return type(node)(without_weights(v) for v in node)
+    return node
+
+
+def build_on_meta(cfg: ConfigDict):
+    """Build a model without memory for its weights."""
+    from mmseg_dg.registry import MODELS
+    with torch.device('meta'):
+        return MODELS.build(without_weights(cfg))
+
+
+def distinct(values: dict[str, Any]) -> dict[str, list[str]]:
+    """Names grouped by equal values: first name of a group -> all names of it."""
+    groups: dict[str, list[str]] = {}
+    for name, value in values.items():
+        groups.setdefault(repr(value), []).append(name)
+    return {names[0]: names for names in groups.values()}

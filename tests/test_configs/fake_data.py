@@ -1,0 +1,61 @@
+"""Tiny folders in the layout of every dataset the configs read, so that their real dataset classes run."""
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+#: A few raw ids of every kind: flat, object, human, vehicle, sky.
+_TRAIN_IDS = np.array([0, 2, 8, 10, 11, 13, 17, 18], dtype=np.uint8)
+
+
+def _scene(rng: np.random.RandomState, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """An image (H, W, 3) and trainIds (H, W) in blocks of 16 pixels, whose colour depends on the class."""
+    height, width = size
+    blocks = rng.choice(_TRAIN_IDS, size=(height // 16, width // 16))
+    label = np.kron(blocks, np.ones((16, 16), np.uint8)).astype(np.uint8)
+    colour = np.stack([label * 13, 255 - label * 12, label * 7], axis=-1)
+    return np.clip(colour + rng.randint(-20, 20, colour.shape), 0, 255).astype(np.uint8), label
+
+
+def _write(path: Path, picture) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(picture, Image.Image):
+        picture.save(path)
+    else:
+        cv2.imwrite(str(path), picture)
+
+
+def _inverse(raw_to_train: dict) -> np.ndarray:
+    table = np.zeros(256, np.uint16)
+    for raw, train in raw_to_train.items():
+        table[train] = raw
+    return table
+
+
+def write_all(root: Path, count: int = 3, size: tuple[int, int] = (96, 160)) -> Path:
+    """GTA, SYNTHIA, Cityscapes, ACDC, Dark Zurich, the small benchmark and its weights' folder below ``root``."""
+    from mmseg_dg.datasets.label_tables import GTA_TO_TRAIN_ID, SYNTHIA_TO_TRAIN_ID
+    rng = np.random.RandomState(0)
+    gta, synthia = _inverse(GTA_TO_TRAIN_ID), _inverse(SYNTHIA_TO_TRAIN_ID)
+    for i in range(count):
+        image, label = _scene(rng, size)
+        _write(root / f'gta/images/{i:05d}.png', image)
+        palette = Image.fromarray(gta[label].astype(np.uint8), mode='P')
+        palette.putpalette(list(range(256)) * 3)
+        _write(root / f'gta/labels/{i:05d}.png', palette)
+        _write(root / f'synthia/RGB/{i:07d}.png', image)
+        raw = np.zeros((*size, 3), np.uint16)
+        raw[..., 2] = synthia[label]
+        _write(root / f'synthia/GT/LABELS/{i:07d}.png', raw)
+        for split in ('train', 'val'):
+            _write(root / f'cityscapes/leftImg8bit/{split}/town/town_{i}_leftImg8bit.png', image)
+            _write(root / f'cityscapes/gtFine/{split}/town/town_{i}_gtFine_labelTrainIds.png', label)
+            for name, folder in (('acdc', split), ('dark_zurich', f'{split}/night/A')):
+                _write(root / f'{name}/rgb_anon/{folder}/frame_{i}_rgb_anon.png', image)
+                if (name, split) != ('dark_zurich', 'train'):  # Dark Zurich has no training labels
+                    _write(root / f'{name}/gt/{folder}/frame_{i}_gt_labelTrainIds.png', label)
+            for name in ('synthcity', 'camvid_day', 'camvid_dusk'):
+                _write(root / f'{name}/img/{split}/{i}.jpg', image)
+                _write(root / f'{name}/label/{split}/{i}.png', label)
+    return root

@@ -1,0 +1,111 @@
+"""Any config made so small that its real training takes a second on one core; nothing of its structure is changed."""
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+
+from .catalog import without_weights
+
+CROP = (64, 64)
+#: Channels of the encoders' four levels, full size -> shrunken.
+MIT = {64: 8, 128: 16, 320: 40, 512: 64}
+MIT_B0 = {32: 8, 64: 16, 160: 40, 256: 64}
+RESNET = {256: 16, 512: 32, 1024: 64, 2048: 128}
+
+
+def shrink(cfg: Config, folder: Path, data: Path, iters: int = 2) -> Config:
+    """Shrink a config in place.
+
+    Args:
+        cfg: Any config of the package.
+        folder: Work folder of the run; random "pretrained" weights are written there where the method needs some.
+        data: Folder of :func:`fake_data.write_all`.
+        iters: Iterations to train; the last one is validated and saved.
+    """
+    _shrink_network(cfg.model.network)
+    if cfg.model.get('feature_distance'):
+        _write_pretrained(cfg.model.network.backbone, folder / 'encoder.pth')
+    for loaders in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        for loader in loaders.values():
+            loader.update(num_workers=0, persistent_workers=False)
+            _shrink_sampler(loader.sampler)
+            _shrink_dataset(loader.dataset, data)
+    cfg.train_cfg.update(max_iters=iters, val_interval=iters)
+    for scheduler in cfg.param_scheduler:
+        scheduler.warmup_iters = min(scheduler.warmup_iters, 1)
+    for hook in cfg.get('custom_hooks', []):
+        if hook.type == 'TrainingPicturesHook':
+            hook.interval = iters
+    if 'ignore_bottom' in cfg.model:
+        cfg.model.update(ignore_top=cfg.model.ignore_top // 8, ignore_bottom=cfg.model.ignore_bottom // 8)
+    cfg.default_hooks.logger.interval = 1
+    cfg.default_hooks.checkpoint.interval = iters
+    cfg.work_dir = str(folder / 'work')
+    return cfg
+
+
+def _shrink_dataset(dataset: ConfigDict, data: Path) -> None:
+    if dataset.type == 'SynthCityDataset':
+        dataset.update(num_images=3, size=(128, 64), data_root=str(data / 'city'), num_workers=1)
+    else:
+        dataset.data_root = str(data / Path(dataset.data_root).name)
+    for step in dataset.pipeline:
+        if 'scale' in step:
+            step.scale = (128, 80)
+        if 'crop_size' in step:
+            step.crop_size = CROP
+        if 'min_crop_pixels' in step:
+            step.min_crop_pixels = 20
+
+
+def _shrink_sampler(sampler: ConfigDict) -> None:
+    if 'min_pixels' in sampler:
+        sampler.min_pixels = 20
+
+
+def _shrink_network(network: ConfigDict) -> None:
+    network.update(without_weights(network))
+    backbone, head = network.backbone, network.decode_head
+    if backbone.type == 'MixTransformer':
+        channels = MIT if backbone.arch != 'b0' else MIT_B0
+        backbone.update(arch='b0', embed_dims=8, num_layers=[1, 1, 1, 1])
+    elif 'depth' in backbone:
+        channels = RESNET
+        backbone.update(depth=50, base_channels=4, stem_channels=8)
+    else:
+        channels = {}
+    _replace_channels(head, channels)
+
+
+def _replace_channels(head: ConfigDict, channels: dict) -> None:
+    for key in ('in_channels', 'c1_in_channels'):
+        if key in head:
+            head[key] = _mapped(head[key], channels)
+    for key, least in dict(channels=16, embed_channels=16, isa_channels=8, pam_channels=4, c1_channels=8).items():
+        if key in head:
+            head[key] = min(head[key], least)
+    if 'isa_channels' in head.get('fusion', {}):
+        head.fusion.isa_channels = 8
+
+
+def _mapped(value: Any, channels: dict) -> Any:
+    return [channels.get(v, v) for v in value] if isinstance(value, (list, tuple)) else channels.get(value, value)
+
+
+def _write_pretrained(backbone: ConfigDict, path: Path) -> None:
+    """The feature distance wants a pretrained encoder: save a random one."""
+    from mmseg_dg.registry import MODELS
+    module = MODELS.build(dict(backbone))
+    module.init_weights()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(module.state_dict(), path)
+    backbone.init_cfg = dict(type='Pretrained', checkpoint=str(path))
+
+
+def family(cfg: Config) -> tuple[str, ...]:
+    """What makes two configs run the same code: method and its options, parts of the network, classes of the data."""
+    method = cfg.model.type + (' + distance' if cfg.model.get('feature_distance') else '')
+    network, head = cfg.model.network, cfg.model.network.decode_head
+    decoder = f'{head.type}/{head.fusion.type}' if 'fusion' in head else head.type
+    return method, network.backbone.type, network.get('neck', {}).get('type', ''), decoder

@@ -1,0 +1,73 @@
+"""Names and arguments in configs: mmengine accepts a mistyped key until the part is built, hours later perhaps."""
+import inspect
+from functools import cache
+
+import pytest
+
+from mmseg_dg import registry
+
+from .catalog import LEAVES, load
+
+#: Arguments mmengine or mmseg pass or read themselves.
+IMPLICIT = {'type', '_scope_', 'priority'}
+
+
+@cache
+def accepted(kind: str, registry_name: str):
+    """Argument names a registered class takes, base classes included while they are handed on; None: anything."""
+    cls = getattr(registry, registry_name).get(kind)
+    assert cls is not None, f'{kind} is not registered in {registry_name}'
+    names = set()
+    for base in cls.__mro__:
+        if '__init__' not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters.values()
+        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return frozenset(names)
+    return None
+
+
+def check(cfg: dict, registry_name: str, where: str) -> None:
+    names = accepted(cfg['type'], registry_name)
+    if names is not None:
+        unknown = set(cfg) - names - IMPLICIT
+        assert not unknown, f'{where}: {cfg["type"]} takes no {sorted(unknown)}'
+
+
+def check_loaders(loaders: dict, where: str) -> None:
+    for name, loader in loaders.items():
+        check(loader['sampler'], 'DATA_SAMPLERS', f'{where}.{name}.sampler')
+        check(loader['dataset'], 'DATASETS', f'{where}.{name}.dataset')
+        for step in loader['dataset']['pipeline']:
+            check(step, 'TRANSFORMS', f'{where}.{name}.dataset.pipeline')
+
+
+@pytest.mark.parametrize('name', sorted(LEAVES))
+def test_every_part_exists_and_takes_its_arguments(name):
+    cfg = load(name)
+    check_loaders(cfg.train_dataloader, 'train_dataloader')
+    check_loaders(cfg.val_dataloader, 'val_dataloader')
+    check(cfg.val_evaluator, 'METRICS', 'val_evaluator')
+    check(cfg.visualizer, 'VISUALIZERS', 'visualizer')
+    for hook in list(cfg.default_hooks.values()) + list(cfg.get('custom_hooks', [])):
+        check(hook, 'HOOKS', 'hooks')
+    for key in ('train_cfg', 'val_cfg', 'test_cfg'):
+        check(cfg[key], 'LOOPS', key)
+    for scheduler in cfg.param_scheduler:
+        check(scheduler, 'PARAM_SCHEDULERS', 'param_scheduler')
+    check({k: v for k, v in cfg.model.items()}, 'MODELS', 'model')
+    network = cfg.model.network
+    check(network, 'MODELS', 'model.network')
+    for part in ('backbone', 'neck', 'decode_head'):
+        if part in network:
+            check(network[part], 'MODELS', f'model.network.{part}')
+    if cfg.model.get('feature_distance'):
+        check(dict(cfg.model.feature_distance, type='FeatureDistance'), 'MODELS', 'model.feature_distance')
+    assert registry.OPTIM_WRAPPER_CONSTRUCTORS.get(cfg.optim_wrapper.constructor)
+    assert 'runner_type' not in cfg or registry.RUNNERS.get(cfg.runner_type)
+
+
+def test_a_mistyped_argument_is_found():
+    with pytest.raises(AssertionError, match='min_pixel'):
+        check(dict(type='RareClassSampler', min_pixel=3000), 'DATA_SAMPLERS', 'here')

@@ -1,0 +1,165 @@
+"""What holds for every config file: it parses, says what it is, and leaves nothing behind."""
+import inspect
+import re
+from collections import Counter
+
+import pytest
+import yaml
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from .catalog import CONFIGS, LEAVES, ROOT, docstring, load, resolve, walk
+
+KNOWN_KEYS = (set(inspect.signature(Runner.__init__).parameters) |
+              {'runner_type', 'custom_imports', 'model_wrapper_cfg', 'tta_pipeline', 'tta_model'})
+NAMES = sorted(LEAVES)
+
+
+
+def test_there_are_configs_of_every_folder():
+    folders = {p.parent.name for p in LEAVES.values()}
+    assert {'daformer', 'demo', 'bench'} <= folders
+
+
+def test_basenames_are_unique_in_the_package():
+    """``mim train mmseg_dg NAME.py`` takes the only file of that name in the whole package."""
+    files = [p.name for folder in ('configs', 'tools', 'mmseg_dg') for p in (ROOT / folder).rglob('*.py')
+             if '.mim' not in p.parts]
+    twice = {name: n for name, n in Counter(files).items() if n > 1 and name in {p.name for p in LEAVES.values()}}
+    assert not twice
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_docstring_says_what_it_is(name):
+    text = docstring(name)
+    folder = LEAVES[name].parent.name
+    assert f'mim train mmseg_dg {name}.py' in text
+    assert re.search(r'Status', text), 'an honest status is missing'
+    assert re.search(r'[Rr]esources', text) and re.search(r'[Bb]atch', text)
+    assert re.search(r'[Ss]core', text)
+    if folder not in ('demo', 'bench'):
+        assert "Paper's score:" in text and 'seeds' in text, 'a paper config labels numbers as the paper\'s'
+        assert re.search(r'Paper: |No row of the', text)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_top_level_keys_belong_to_the_runner(name):
+    """A key nobody reads is a typing error or a left-over of a base file."""
+    unknown = set(load(name)._cfg_dict) - KNOWN_KEYS
+    assert not unknown
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_streams_fit_the_method(name):
+    cfg = load(name)
+    streams = list(cfg.train_dataloader)
+    if cfg.model.type == 'DACS':
+        assert streams == [cfg.model.labeled_stream, cfg.model.unlabeled_stream]
+        assert cfg.runner_type == 'UDARunner'
+        assert [h.type for h in cfg.custom_hooks].count('EMAUpdateHook') == 1
+    else:
+        assert cfg.model.type == 'Supervised' and streams == ['source']
+        assert 'runner_type' not in cfg and 'custom_hooks' not in cfg
+        assert set(cfg.model) == {'type', 'data_preprocessor', 'network'}
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_base_batch_size(name):
+    cfg = load(name)
+    first = next(iter(cfg.train_dataloader.values()))
+    assert cfg.auto_scale_lr.base_batch_size == first.batch_size
+    assert not cfg.auto_scale_lr.enable
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_unlabelled_streams_open_no_labels(name):
+    cfg = load(name)
+    if cfg.model.type != 'DACS':
+        return
+    dataset = cfg.train_dataloader[cfg.model.unlabeled_stream].dataset
+    assert 'seg_map_path' not in dataset.get('data_prefix', {})
+    for step in dataset.pipeline:
+        assert 'Annotations' not in step.type
+        assert 'cat_max_ratio' not in step, 'the crop would look at labels of the target'
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_data_of_test_and_validation_agree(name):
+    """``test_dataloader = val_dataloader`` is bound in a base: a child that changes one only tests on old data."""
+    cfg = load(name)
+    assert cfg.test_dataloader == cfg.val_dataloader
+    assert cfg.test_evaluator == cfg.val_evaluator
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_labels_of_validation_are_loaded_at_full_size(name):
+    for domain in load(name).val_dataloader.values():
+        kinds = [step.type for step in domain.dataset.pipeline]
+        assert 'LoadAnnotations' in kinds
+        assert 'Resize' not in kinds[kinds.index('LoadAnnotations'):]
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_no_url_and_no_absolute_path(name):
+    for key, value in walk(load(name)._cfg_dict):
+        if isinstance(value, str):
+            assert '://' not in value, f'{key}: weights and data are local files'
+            assert not value.startswith('/') or value.startswith(('/tmp', '/home')), f'{key}={value}'
+
+
+@pytest.mark.parametrize('name', [
+    'daformer_mitb5_gta2cityscapes', 'daformer_mitb5_gta2cityscapes_rcs_tinf', 'daformer_mitb5_gta2cityscapes_fd_all',
+    'dacs_segformer_mitb5_gta2cityscapes_rcs_tinf', 'daformer_synthcity_demo', 'bench_daformer_mobilenetv2'
+])
+def test_dump_reads_back(name, tmp_path):
+    """mmengine writes the merged config beside the checkpoint, and testing reads it from there."""
+    cfg = load(name)
+    cfg.dump(tmp_path / 'dumped.py')
+    assert Config.fromfile(tmp_path / 'dumped.py')._cfg_dict == cfg._cfg_dict
+
+
+def test_pretrained_files_are_in_the_table_of_weights():
+    """So that ``prepare_weights`` can say what to fetch; the benchmark's own file comes with its data."""
+    from mmseg_dg.utils.weights import weights_table
+    known = {entry['file'] for entry in weights_table().values()}
+    for name in NAMES:
+        for key, value in walk(load(name).model):
+            if key.endswith('init_cfg.checkpoint') and LEAVES[name].parent.name != 'bench':
+                assert value in known, f'{name}: {key}={value}'
+
+
+@pytest.mark.parametrize('folder', ['daformer'])
+def test_metafile_and_readme_list_every_config(folder):
+    meta = yaml.safe_load((CONFIGS / folder / 'metafile.yml').read_text(encoding='utf-8'))
+    readme = (CONFIGS / folder / 'README.md').read_text(encoding='utf-8')
+    names = {n for n, p in LEAVES.items() if p.parent.name == folder}
+    assert {m['Name'] for m in meta['Models']} == names
+    assert not [n for n in names if f'{n}.py' not in readme]
+    collections = {c['Name']: c for c in meta['Collections']}
+    for collection in collections.values():
+        assert isinstance(collection['Paper'], str), 'mim prints a dict as it is'
+        assert (ROOT / collection['README']).is_file()
+    for model in meta['Models']:
+        assert model['In Collection'] in collections
+        assert (ROOT / model['Config']) == LEAVES[model['Name']]
+        assert 'Weights' not in model, 'no weights have been published'
+
+
+def test_other_folders_have_a_readme():
+    for folder in {p.parent for p in LEAVES.values()}:
+        assert (folder / 'README.md').is_file()
+
+
+def test_resolve_names_the_missing_part():
+    with pytest.raises(KeyError, match="no 'colour'"):
+        resolve(load('daformer_mitb5_gta2cityscapes'), 'model.colour.strength')
+
+
+def test_inherited_from_the_installed_package(tmp_path):
+    """The three-line file of the README: an own config on top of one of the package."""
+    file = tmp_path / 'mine.py'
+    file.write_text("_base_ = '{}'\nmodel = dict(pseudo_threshold=0.9)\n"
+                    .format(LEAVES['daformer_mitb5_gta2cityscapes']), encoding='utf-8')
+    cfg = Config.fromfile(file)
+    assert cfg.model.pseudo_threshold == 0.9
+    assert cfg.model.feature_distance.weight == 0.005

@@ -1,0 +1,84 @@
+"""Every distinct network and method of the configs builds, with the paper's sizes."""
+import pytest
+
+from .catalog import LEAVES, build_on_meta, distinct, load
+
+NETWORKS = distinct({name: load(name).model.network for name in sorted(LEAVES)})
+METHODS = distinct({name: {k: v for k, v in load(name).model.items() if k != 'network'} for name in sorted(LEAVES)})
+
+
+def count(module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize('name', sorted(NETWORKS))
+def test_network_builds(name):
+    cfg = load(name).model.network
+    network = build_on_meta(cfg)
+    assert network.decode_head.num_classes == 19
+    assert all(p.is_meta for p in network.parameters()), 'something is not lazy: it would take memory'
+    assert count(network.backbone) > 1e5
+
+
+@pytest.mark.parametrize('name', sorted(METHODS))
+def test_method_builds(name):
+    cfg = load(name).model
+    cfg.network = load('daformer_synthcity_demo').model.network  # a small one: the networks have their own test
+    method = build_on_meta(cfg)
+    assert method.streams == tuple(load(name).train_dataloader)
+    trainable = sum(p.numel() for p in method.parameters() if p.requires_grad)
+    assert trainable == count(method.student), 'teacher and ImageNet copy must not be trained'
+    assert (method.imnet is None) == (cfg.get('feature_distance') is None)
+
+
+@pytest.mark.parametrize('name, params', [
+    ('daformer_mitb5_gta2cityscapes', 3_712_275),
+    ('daformer_conv1x1_mitb5_gta2cityscapes', 530_707),
+    ('daformer_aspp_mitb5_gta2cityscapes', 9_969_939),
+    ('daformer_isa_mitb5_gta2cityscapes', 1_058_579),
+    ('daformer_context_f4_mitb5_gta2cityscapes', 3_163_155),
+    ('daformer_segformer_mitb5_gta2cityscapes', 3_167_398 - 2_451),  # the official module has an unused classifier
+])
+def test_decoder_sizes(name, params):
+    """Specification sections 3.1 and 3.2: parameters of the official heads."""
+    assert count(build_on_meta(load(name).model.network).decode_head) == params
+
+
+@pytest.mark.parametrize('name, millions', [('daformer_upernet_mitb5_gta2cityscapes', 29.6),
+                                            ('daformer_upernet256_mitb5_gta2cityscapes', 8.3)])
+def test_upernet_sizes(name, millions):
+    """The paper's decoder table (specification 12.3 f) gives one decimal."""
+    assert count(build_on_meta(load(name).model.network).decode_head) / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+def test_encoder_size():
+    """Specification section 2."""
+    assert count(build_on_meta(load('daformer_mitb5_gta2cityscapes').model.network).backbone) == 81_443_008
+
+
+@pytest.mark.parametrize('net', ['deeplabv2_r101', 'danet_r101', 'isanet_r101', 'deeplabv3plus_r101',
+                                 'deeplabv3plus_mitb5'])
+def test_decoders_without_batchnorm(net):
+    """Specification 3.3, ``_nodbn``: BatchNorm in these decoders hurts adaptation."""
+    head = build_on_meta(load(f'dacs_{net}_gta2cityscapes').model.network).decode_head
+    assert not [m for m in head.modules() if 'BatchNorm' in type(m).__name__]
+
+
+@pytest.mark.parametrize('net, dilations', [('deeplabv2_r101', [6, 12]), ('deeplabv2_4branch_r101', [6, 12, 18, 24])])
+def test_deeplabv2_has_both_forms(net, dilations):
+    network = build_on_meta(load(f'dacs_{net}_gta2cityscapes').model.network)
+    assert [branch[0].conv.dilation[0] if hasattr(branch[0], 'conv') else branch.conv.dilation[0]
+            for branch in _branches(network.decode_head)] == dilations
+    last = network.backbone.layer4[-1].conv2
+    assert (last.stride, last.dilation) == ((1, 1), (4, 4)), 'output stride 8'
+
+
+def _branches(head):
+    return [m if isinstance(m, (list, tuple)) else [m] for m in head.aspp_modules]
+
+
+def test_resnest_stems():
+    """Specification 2.2: 64, 128, 128 channels."""
+    for net, stem in (('s50', 64), ('s101', 128), ('s200', 128)):
+        backbone = build_on_meta(load(f'dacs_deeplabv2_{net}_gta2cityscapes').model.network).backbone
+        assert backbone.stem[-3].out_channels == stem

@@ -1,0 +1,161 @@
+"""The learning rate of every parameter group at every iteration, and who is in which group."""
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from .catalog import LEAVES, build_on_meta, distinct, load
+
+TOTAL, WARMUP = 40000, 1500
+PAPER = sorted(n for n, p in LEAVES.items() if p.parent.name == 'daformer')
+
+
+def specified_lr(base, t, total=TOTAL, warmup=WARMUP, minimum=0.0):
+    """Specification section 8, as a formula of the iteration; independent of the scheduler's code."""
+    t = np.asarray(t, dtype=np.float64)
+    lr = (base - minimum) * (1 - t / total) + minimum
+    if warmup:
+        lr = np.where(t < warmup, lr * (1 - (1 - t / warmup) * (1 - 1e-6)), lr)
+    return lr
+
+
+def build_optim_wrapper(name, model=None):
+    from mmseg_dg.registry import OPTIM_WRAPPER_CONSTRUCTORS
+    cfg = load(name)
+    model = build_on_meta(cfg.model) if model is None else model
+    wrapper = cfg.optim_wrapper
+    constructor = wrapper.pop('constructor')
+    paramwise = wrapper.pop('paramwise_cfg')
+    build = OPTIM_WRAPPER_CONSTRUCTORS.build(
+        dict(type=constructor, optim_wrapper_cfg=wrapper, paramwise_cfg=paramwise))
+    return build(model), model
+
+
+def build_scheduler(name, optimizer):
+    from mmseg_dg.registry import PARAM_SCHEDULERS
+    cfg = load(name)
+    assert len(cfg.param_scheduler) == 1
+    return PARAM_SCHEDULERS.build(dict(cfg.param_scheduler[0], optimizer=optimizer, total=cfg.train_cfg.max_iters))
+
+
+def expected_schedule(name):
+    """(warm-up, minimum) as the specification gives it for this config."""
+    cfg = load(name)
+    if name.endswith('_nowarmup'):
+        return 0, (0.0 if name.startswith('daformer_mitb5') else 1e-4)
+    return {'daformer': 1500, 'bench': 75, 'demo': 11}[LEAVES[name].parent.name], cfg.param_scheduler[0].min_lr
+
+
+@pytest.mark.filterwarnings('ignore:Detected call of `scheduler.step')
+def test_every_iteration_of_the_paper_schedule():
+    """All 40 000 values, by stepping the scheduler as training does."""
+    name = 'daformer_mitb5_gta2cityscapes'
+    wrapper, _ = build_optim_wrapper(name, build_on_meta(load('daformer_synthcity_demo').model))
+    scheduler = build_scheduler(name, wrapper.optimizer)
+    groups = wrapper.optimizer.param_groups
+    rates = np.empty((TOTAL, len(groups)))
+    for t in range(TOTAL):
+        rates[t] = [group['lr'] for group in groups]
+        scheduler.step()
+    for column, base in enumerate([group['initial_lr'] for group in groups]):
+        np.testing.assert_allclose(rates[:, column], specified_lr(base, np.arange(TOTAL)), rtol=1e-12, atol=1e-22)
+
+
+@pytest.mark.parametrize('t, lr', [(0, 6.0e-11), (1, 4.0058958501e-8), (49, 1.957656969e-6), (750, 2.94375294375e-5),
+                                   (1499, 5.7712999e-5), (1500, 5.775e-5), (20000, 3e-5), (39999, 1.5e-9)])
+def test_reference_values(t, lr):
+    """Specification section 8, encoder."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=6e-5)
+    assert build_scheduler('daformer_mitb5_gta2cityscapes', optimizer).value_at(6e-5, t) == pytest.approx(lr, rel=1e-7)
+
+
+def test_recorded_schedule(shared):
+    """The values mmcv's hook set, iteration by iteration."""
+    recorded = np.load(shared / 'golden' / 'lr.npz')
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=6e-5)
+    scheduler = build_scheduler('daformer_mitb5_gta2cityscapes', optimizer)
+    for name, base in (('backbone', 6e-5), ('norm', 6e-5), ('head', 6e-4)):
+        ours = np.array([scheduler.value_at(base, t) for t in range(TOTAL)])
+        np.testing.assert_allclose(ours, recorded[name], rtol=1e-12, atol=1e-22)
+
+
+@pytest.mark.parametrize('name', sorted(LEAVES))
+def test_schedule_of_every_config(name):
+    """1000 iterations spread over the run and every edge, both base rates."""
+    cfg = load(name)
+    total = cfg.train_cfg.max_iters
+    warmup, minimum = expected_schedule(name)
+    base = cfg.optim_wrapper.optimizer.lr
+    head = base * cfg.optim_wrapper.paramwise_cfg.custom_keys.head.lr_mult
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=base)
+    scheduler = build_scheduler(name, optimizer)
+    edges = [0, 1, warmup - 1, warmup, warmup + 1, total // 2, total - 2, total - 1]
+    points = sorted({t for t in [*np.linspace(0, total - 1, 1000).astype(int).tolist(), *edges] if 0 <= t < total})
+    for rate in (base, head):
+        ours = [scheduler.value_at(rate, t) for t in points]
+        np.testing.assert_allclose(ours, specified_lr(rate, points, total, warmup, minimum), rtol=1e-12, atol=1e-22)
+
+
+def test_without_warmup_the_encoder_rate_rises():
+    """Specification section 8: the official ablation's minimum lies above the encoder's rate."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=6e-5)
+    scheduler = build_scheduler('dacs_segformer_mitb5_gta2cityscapes_nowarmup', optimizer)
+    assert scheduler.value_at(6e-5, 0) == pytest.approx(6e-5)
+    assert scheduler.value_at(6e-5, TOTAL) == pytest.approx(1e-4)
+    assert scheduler.value_at(6e-4, TOTAL) == pytest.approx(1e-4)
+
+
+# ---------------------------------------------------------------- parameter groups
+GROUPED = distinct({
+    name: (load(name).optim_wrapper, load(name).model.network.backbone.type,
+           load(name).model.network.decode_head.type) for name in PAPER
+})
+
+
+@pytest.mark.parametrize('name', sorted(GROUPED))
+def test_groups_of_every_kind_of_network(name):
+    """Specification section 8: head ten times the rate with decay, encoder norms of MiT without decay."""
+    wrapper, model = build_optim_wrapper(name)
+    names = {id(p): n for n, p in model.named_parameters()}
+    mit = load(name).model.network.backbone.type == 'MixTransformer'
+    seen = set()
+    for group in wrapper.optimizer.param_groups:
+        for parameter in group['params']:
+            key = names[id(parameter)]
+            seen.add(key)
+            head = 'decode_head' in key
+            norm = mit and not head and _is_norm(model, key)
+            assert group['lr'] == pytest.approx(6e-4 if head else 6e-5), key
+            assert group['weight_decay'] == (0.0 if norm else 0.01), key
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert seen == trained
+    assert all('student' in n for n in seen), 'only the student is trained'
+    assert len(wrapper.optimizer.param_groups) == (3 if mit else 2), 'equal groups are merged'
+
+
+def _is_norm(model, key):
+    module = model.get_submodule(key.rpartition('.')[0])
+    return 'Norm' in type(module).__name__
+
+
+def test_recorded_groups(shared):
+    """Rate and decay of every parameter as mmcv's builder set them for MiT-B0 under a 64-channel head."""
+    from mmseg_dg.models.official_weights import from_official
+    table = json.loads((shared / 'golden' / 'param_groups.json').read_text())['param_table']['daformer']
+    start = torch.load(shared / 'golden' / 'trainstep_daformer_init_student.pt')['state_dict']
+    cfg = load('daformer_mitb5_gta2cityscapes').model
+    cfg.network.backbone.arch = 'b0'
+    cfg.network.decode_head.update(in_channels=[32, 64, 160, 256], channels=64, embed_channels=64)
+    model = build_on_meta(cfg)
+    wrapper, _ = build_optim_wrapper('daformer_mitb5_gta2cityscapes', model)
+    ours = {id(p): group for group in wrapper.optimizer.param_groups for p in group['params']}
+    for field in ('lr', 'weight_decay'):
+        official = {k: torch.full(v.shape, table[f'model.{k}'][field], dtype=torch.float64)
+                    for k, v in start.items() if f'model.{k}' in table}
+        expected = from_official(official)
+        student = dict(model.student.named_parameters())
+        assert set(expected) == set(student)
+        for key, values in expected.items():
+            assert torch.all(values == values.flatten()[0]), f'{key}: packed parts had different settings'
+            assert ours[id(student[key])][field] == pytest.approx(float(values.flatten()[0])), (key, field)

@@ -1,0 +1,100 @@
+"""Real, shrunken training: runner, loaders, method, hooks, validation, checkpoint.
+
+Every method x network family runs (the list is made from the configs); the default suite trains one per method and one
+per setting, ``make test-all`` the rest (marked slow).
+"""
+import math
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+
+from .catalog import LEAVES, load
+from .fake_data import write_all
+from .shrink import family, shrink
+
+FAMILIES = {}
+for _name in sorted(LEAVES, key=lambda n: (not n.startswith('daformer_mitb5_gta'), n)):
+    FAMILIES.setdefault(family(load(_name)), _name)
+#: One per method; every setting's data through the full method.
+DEFAULT = [
+    'daformer_mitb5_gta2cityscapes', 'dacs_deeplabv2_r101_gta2cityscapes', 'daformer_mitb5_synthia2cityscapes',
+    'daformer_mitb5_cityscapes2darkzurich', 'source_only_daformer_mitb5_cityscapes2acdc', 'daformer_synthcity_demo'
+]
+REST = sorted(set(FAMILIES.values()) - set(DEFAULT))
+
+
+@pytest.fixture(scope='session')
+def data(tmp_path_factory):
+    return write_all(tmp_path_factory.mktemp('data'))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv('MMSEG_DG_CACHE', str(tmp_path_factory.getbasetemp() / 'cache'))
+
+
+def train(name, tmp_path, data, scope=None):
+    """Run the shrunken config and return (runner, student's weights before training)."""
+    from mmseg_dg.utils.launch import build_runner
+    values = Config._dict_to_config_dict(shrink(load(name), tmp_path, data)._cfg_dict, scope)
+    cfg = Config(values, format_python_code=False)  # prettifying the dumped config takes most of the time
+    cfg.experiment_name = f'{name}_{tmp_path.name}'  # mmengine keeps one runner per name
+    runner = build_runner(cfg)
+    runner.model.init_weights()
+    before = {k: v.clone() for k, v in runner.model.student.state_dict().items()}
+    runner.train()
+    return runner, before
+
+
+def check(runner, before, tmp_path):
+    scalars = MessageHub.get_instance(runner.experiment_name).log_scalars
+    losses = {k: v.current() for k, v in scalars.items() if 'loss' in k}
+    assert losses and all(math.isfinite(v) for v in losses.values()), losses
+    expected = {'source.decode.'}
+    method = runner.model
+    if method.streams == ('source', 'target'):
+        expected |= {'mix.decode.'}
+        assert int(method.teacher.steps) == runner.iter == 2
+    if method.feature_distance is not None:
+        expected |= {'source.loss_feature_distance'}
+    names = [k.replace('train/', '') for k in losses]
+    assert all(any(n.startswith(e) for n in names) for e in expected), names
+    after = method.student.state_dict()
+    assert any(not torch.equal(before[k], after[k]) for k in before if 'decode_head' in k), 'the decoder did not move'
+    domains = list(runner.cfg.val_dataloader)
+    for domain in domains:
+        assert 0 <= scalars[f'val/{domain}/mIoU'].current() <= 100
+    assert (tmp_path / 'work' / 'iter_2.pth').is_file()
+
+
+@pytest.mark.parametrize('name', DEFAULT)
+def test_trains(name, tmp_path, data):
+    runner, before = train(name, tmp_path, data)
+    check(runner, before, tmp_path)
+
+
+def test_trains_when_inherited_from_the_installed_package(tmp_path, data):
+    """``_base_ = 'mmseg_dg::...'`` makes mmengine write ``_scope_`` into every outermost dict that has a type."""
+    runner, before = train('daformer_mitb5_gta2cityscapes', tmp_path, data, scope='mmseg_dg')
+    assert runner.cfg.train_dataloader.source.dataset['_scope_'] == 'mmseg_dg'
+    check(runner, before, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', REST)
+def test_trains_every_family(name, tmp_path, data):
+    runner, before = train(name, tmp_path, data)
+    check(runner, before, tmp_path)
+
+
+def test_shrinking_keeps_the_structure(tmp_path, data):
+    for name in DEFAULT:
+        cfg = load(name)
+        small = shrink(load(name), tmp_path, data)
+        assert family(small) == family(cfg)
+        for key in ('source', 'target'):
+            if key in cfg.train_dataloader:
+                kinds = [[s.type for s in c.train_dataloader[key].dataset.pipeline] for c in (cfg, small)]
+                assert kinds[0] == kinds[1]

@@ -1,0 +1,125 @@
+"""The training loop: lengths, accumulation, positions, runners."""
+import numpy as np
+import pytest
+import torch
+
+from mmseg_dg.engine.loops.multi_stream import stream_seed
+from mmseg_dg.engine.optim import merge_param_groups, warmup_poly_factor
+
+
+def test_epochs_of_a_stream(tiny_config, run_config):
+    cfg = tiny_config(method='Supervised')
+    cfg.train_cfg = dict(type='MultiStreamTrainLoop', max_epochs=2, epoch_stream='source', val_interval=1)
+    cfg.train_dataloader.source.batch_size = 5
+    cfg.param_scheduler = [dict(type='WarmupPolyLR', power=0.9)]
+    runner = run_config(cfg)
+    assert runner.train_loop.epoch_length == 12 // 5 == 2
+    assert runner.iter == runner.max_iters == 4 and runner.epoch == 2
+    assert runner.train_loop.val_interval == 2
+    assert runner.param_schedulers[0].total == 4
+
+
+@pytest.mark.parametrize('train_cfg, match', [
+    (dict(max_iters=1, max_epochs=1, epoch_stream='source'), 'max_iters or max_epochs'),
+    (dict(), 'max_iters or max_epochs'),
+    (dict(max_epochs=1, epoch_stream='labeled'), 'epoch_stream'),
+    (dict(max_iters=1, accumulate=0), 'micro-batches'),
+])
+def test_bad_lengths(tiny_config, run_config, train_cfg, match):
+    cfg = tiny_config()
+    cfg.train_cfg = dict(type='MultiStreamTrainLoop', **train_cfg)
+    with pytest.raises(ValueError, match=match):
+        run_config(cfg)
+
+
+def test_accumulation_reads_micro_batches_and_steps_once(tiny_config, run_config):
+    cfg = tiny_config(max_iters=2, val_interval=100)
+    cfg.train_cfg.accumulate = 3
+    runner = run_config(cfg)
+    steps = {int(s['step']) for s in runner.optim_wrapper.optimizer.state.values()}
+    assert steps == {2} and runner.iter == 2
+    assert runner._train_dataloader['batch_size'] == 6  # what auto_scale_lr counts
+
+
+def test_auto_scale_lr(tiny_config, run_config):
+    cfg = tiny_config(max_iters=2, val_interval=100)
+    cfg.auto_scale_lr = dict(enable=True, base_batch_size=1)
+    runner = run_config(cfg)
+    assert {g['initial_lr'] for g in runner.optim_wrapper.optimizer.param_groups} == {2e-3, 2e-2}
+
+
+def test_runner_types_and_plain_runner_agree(tiny_config, run_config, tmp_path):
+    run_config(tiny_config(work_dir='plain', max_iters=2))
+    cfg = tiny_config(work_dir='uda', max_iters=2)
+    cfg.runner_type = 'UDARunner'
+    del cfg.train_cfg['type'], cfg.val_cfg['type']  # the runner installs the loops
+    run_config(cfg)
+    a, b = (torch.load(tmp_path / w / 'iter_2.pth')['state_dict'] for w in ('plain', 'uda'))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_streams_have_their_own_augmentation():
+    assert stream_seed(0, 'source') != stream_seed(0, 'target') != stream_seed(1, 'target')
+
+
+def test_merge_param_groups_fills_defaults():
+    a, b, c = (torch.nn.Parameter(torch.zeros(1)) for _ in range(3))
+    groups = [dict(params=[a], lr=1.0, lr_mult=2), dict(params=[b]), dict(params=[c], weight_decay=0.1)]
+    merged = merge_param_groups(groups, dict(lr=1.0, weight_decay=0.1))
+    assert len(merged) == 1 and len(merged[0]['params']) == 3
+
+
+def test_reference_learning_rates():
+    """Specification section 8."""
+    base = 6e-5
+    rates = {0: 6.0e-11, 1: 4.0058958501e-8, 49: 1.957656969e-6, 750: 2.94375294375e-5, 1499: 5.7712999e-5,
+             1500: 5.775e-5, 20000: 3e-5, 39999: 1.5e-9}
+    for iteration, value in rates.items():
+        assert base * warmup_poly_factor(iteration, 40000, 1.0, 1500, 1e-6) == pytest.approx(value, rel=1e-7)
+
+
+def test_all_40000_learning_rates_of_mmcv(shared):
+    record = np.load(shared / 'golden' / 'lr.npz')
+    for group, base in (('backbone', 6e-5), ('norm', 6e-5), ('head', 6e-4)):
+        ours = np.array([base * warmup_poly_factor(t, 40000, 1.0, 1500, 1e-6) for t in range(40000)])
+        np.testing.assert_allclose(ours, record[group], rtol=1e-10, atol=0)
+
+
+def test_schedule_through_the_runner(tiny_config, run_config):
+    seen = []
+    from mmengine.hooks import Hook
+
+    class Watch(Hook):
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            seen.append([g['lr'] for g in runner.optim_wrapper.param_groups])
+
+    cfg = tiny_config(max_iters=5, val_interval=100)
+    runner = run_config(cfg, train=False)
+    runner.register_hook(Watch())
+    runner.train()
+    for iteration, rates in enumerate(seen):
+        factor = warmup_poly_factor(iteration, 5, 1.0, 2, 1e-6)
+        assert sorted(set(rates)) == pytest.approx(sorted({1e-3 * factor, 1e-2 * factor}), rel=1e-12)
+    assert len(seen) == 5
+
+
+def test_no_warmup_with_rising_minimum():
+    """The official no-warm-up ablation: min_lr above the base rate makes the encoder's rate rise (specification 8)."""
+    from mmseg_dg.engine.optim import WarmupPolyLR
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=6e-5)
+    scheduler = WarmupPolyLR(optimizer, min_lr=1e-4, total=40000)
+    assert scheduler.value_at(6e-5, 0) == pytest.approx(6e-5)
+    assert scheduler.value_at(6e-5, 20000) == pytest.approx(8e-5)
+    assert scheduler.value_at(6e-4, 40000) == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize('kwargs, match', [
+    (dict(total=0), 'length of the schedule'),
+    (dict(total=10, warmup_iters=11), 'longer than'),
+])
+def test_bad_schedules(kwargs, match):
+    from mmseg_dg.engine.optim import WarmupPolyLR
+    with pytest.raises(ValueError, match=match):
+        WarmupPolyLR(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0), **kwargs)
