@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs' / 'demo' / 'daformer_synthcity_demo.py'
 OPTIONS = [
     'train_cfg.max_iters=6', 'train_cfg.val_interval=3', 'param_scheduler.0.warmup_iters=2',
-    'default_hooks.checkpoint.interval=2', 'default_hooks.checkpoint.max_keep_ckpts=-1', 'default_hooks.logger.interval=1',
+    'default_hooks.checkpoint.interval=2', 'default_hooks.checkpoint.max_keep_ckpts=-1',
+    'default_hooks.logger.interval=1',
     'train_dataloader.source.dataset.num_images=6', 'train_dataloader.target.dataset.num_images=6',
     'train_dataloader.source.sampler.min_pixels=20', 'val_dataloader.camera.dataset.num_images=2',
     'val_dataloader.night.dataset.num_images=2'
