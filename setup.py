@@ -84,7 +84,7 @@ setup(
     description='Domain-adaptive, domain-generalizing and semi-supervised semantic segmentation on MMSegmentation',
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
-    license='Apache-2.0',
+    license_expression='Apache-2.0',
     license_files=['LICENSE'],
     classifiers=[
         'Programming Language :: Python :: 3',

@@ -8,8 +8,6 @@ import logging
 import os
 import os.path as osp
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -19,6 +17,7 @@ from mmengine.dist import broadcast_object_list, get_dist_info
 from mmengine.logging import print_log
 
 from .label_tables import IGNORE, count_ids, ids_outside
+from .parallel import chunks, run_ranges
 from .statistics_cache import CacheEntry
 from .wrappers import flatten, transforms_of
 
@@ -157,13 +156,14 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
         ValueError: Ids outside the classes.
     """
     size = len(dataset)
-    workers = min(num_workers if num_workers is not None else os.cpu_count() or 1, -(-size // _CHUNK))
-    ranges = [(start, min(start + _CHUNK, size)) for start in range(0, size, _CHUNK)]
+    workers = num_workers if num_workers is not None else os.cpu_count() or 1
+    ranges = chunks(size, _CHUNK)
     counts = np.zeros((size, num_classes), np.int32)
     wrong: dict[str, list[int]] = {}
     more = 0
     count = functools.partial(_count_range, dataset, loader, num_classes)
-    for (start, stop), (rows, problems) in zip(ranges, _run(count, ranges, workers if size >= _SERIAL_BELOW else 1)):
+    results = run_ranges(count, ranges, workers if size >= _SERIAL_BELOW else 1)
+    for (start, stop), (rows, problems) in zip(ranges, results):
         counts[start:stop] = rows
         for path, ids in problems.items():
             if len(wrong) < _NAMED:
@@ -174,29 +174,6 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
         from .seeded import wrong_ids_message
         raise ValueError(wrong_ids_message(wrong, num_classes, getattr(dataset, 'ignore_index', IGNORE), more))
     return counts
-
-
-_worker_count = None
-
-
-def _start_worker(count) -> None:
-    global _worker_count
-    import cv2
-    cv2.setNumThreads(0)
-    _worker_count = count
-
-
-def _in_worker(bounds: tuple[int, int]):
-    return _worker_count(bounds)
-
-
-def _run(count, ranges: Sequence[tuple[int, int]], workers: int):
-    if workers <= 1:
-        yield from map(count, ranges)
-        return
-    # the dataset goes to each process once, the tasks are two numbers
-    with ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(count, )) as pool:
-        yield from pool.map(_in_worker, ranges)
 
 
 def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, bounds: tuple[int, int]):

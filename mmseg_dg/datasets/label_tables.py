@@ -11,12 +11,14 @@ import numpy as np
 
 IGNORE = 255
 
-# GTA5 ("Playing for Data", Richter et al. 2016) uses the ids of Cityscapes' own label list, so this is Cityscapes'
-# table id -> trainId.
-GTA_TO_TRAIN_ID: dict[int, int] = {
+# Cityscapes: columns id and trainId of its label list (cityscapesscripts, helpers/labels.py).
+CITYSCAPES_TO_TRAIN_ID: dict[int, int] = {
     7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12, 26: 13, 27: 14, 28: 15,
     31: 16, 32: 17, 33: 18
 }  # yapf: disable
+
+# GTA5 ("Playing for Data", Richter et al. 2016) uses the ids of Cityscapes' own label list.
+GTA_TO_TRAIN_ID: dict[int, int] = dict(CITYSCAPES_TO_TRAIN_ID)
 
 # SYNTHIA-RAND-CITYSCAPES (Ros et al. 2016): ids of its README.  Terrain (16 -> 9), truck (18 -> 14) and train
 # (20 -> 16) have an id but never occur in the labels, hence the 16-class protocol.
@@ -31,6 +33,18 @@ MAPILLARY_TO_TRAIN_ID: dict[int, int] = {
     13: 0, 24: 0, 41: 0, 2: 1, 15: 1, 17: 2, 6: 3, 3: 4, 45: 5, 47: 5, 48: 6, 50: 7, 30: 8, 29: 9, 27: 10, 19: 11,
     20: 12, 21: 12, 22: 12, 55: 13, 61: 14, 54: 15, 58: 16, 57: 17, 52: 18
 }  # yapf: disable
+
+# Ids that may occur in label files as published; anything else is another kind of file.
+# Cityscapes: 0..33 of its label list, 255 for the license plate (-1). ACDC publishes the same ids.
+# GTA5: those of Cityscapes, the license plate being 34. SYNTHIA: its README. Mapillary 1.2: 66 classes of config.json.
+# VOC: background, 20 classes, 255 along borders.
+RAW_IDS: dict[str, frozenset[int]] = {
+    'cityscapes': frozenset([*range(34), IGNORE]),
+    'gta': frozenset(range(35)),
+    'synthia': frozenset(range(23)),
+    'mapillary': frozenset(range(66)),
+    'voc': frozenset([*range(21), IGNORE]),
+}
 
 
 def full_table(raw_to_train: Mapping[int, int]) -> dict[int, int]:

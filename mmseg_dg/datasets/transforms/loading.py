@@ -20,11 +20,16 @@ class LoadAnnotations(MMSegLoadAnnotations):
     uint8 (H, W).
 
     Raises:
-        ValueError: The file is not one 8-bit id per pixel.
+        ValueError: The file is not one 8-bit id per pixel, or its size is not that of the image (``ori_shape``).
     """
 
     def _load_seg_map(self, results: dict) -> None:
         label = self._mapped(self._read_ids(results), results)
+        size = results.get('ori_shape')
+        if size is not None and tuple(size[:2]) != label.shape:
+            raise ValueError(f'{results["seg_map_path"]}: the label has {label.shape[0]}x{label.shape[1]} pixels '
+                             f'(height x width), its image {results.get("img_path", "")} has {size[0]}x{size[1]}; '
+                             'leave the pair out with a list (ann_file) or repair it')
         results['gt_seg_map'] = label
         results.setdefault('seg_fields', []).append('gt_seg_map')
 

@@ -1,0 +1,100 @@
+"""The package as a user gets it: a wheel in a clean environment, driven through mim from an empty folder."""
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.packaging
+
+
+def files(folder, *suffixes):
+    return {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob('*')
+            if path.suffix in suffixes and '__pycache__' not in path.parts and '.mim' not in path.parts}
+
+
+def test_wheel_holds_the_package_and_what_mim_needs(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        infos = {info.filename: info for info in archive.infolist()}
+    names = set(infos)
+    assert files('mmseg_dg', '.py') <= names
+    expected = files('configs', '.py', '.yml', '.md') | files('tools', '.py', '.sh') | {'model-index.yml'}
+    assert {f'mmseg_dg/.mim/{name}' for name in expected} <= names
+    assert not [name for name in names if '__pycache__' in name or name.endswith('.pyc')]
+    assert {name.split('/')[0] for name in names} == {'mmseg_dg', 'mmseg_dg-0.1.0.dist-info'}
+    assert 'mmseg_dg-0.1.0.dist-info/licenses/LICENSE' in names
+
+
+def test_wheel_keeps_the_executable_bits(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        scripts = [info for info in archive.infolist() if info.filename.endswith('.sh')]
+    assert len(scripts) >= 4
+    assert all(info.external_attr >> 16 & 0o111 == 0o111 for info in scripts)
+
+
+def test_metadata_of_the_wheel(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        text = archive.read('mmseg_dg-0.1.0.dist-info/METADATA').decode()
+        top_level = archive.read('mmseg_dg-0.1.0.dist-info/top_level.txt').decode()
+    assert 'License-Expression: Apache-2.0' in text
+    for requirement in ('mmengine<1.0.0,>=0.10.7', 'mmcv-lite<2.2.0,>=2.1.0', 'mmsegmentation<1.3.0,>=1.2.2',
+                        'setuptools<82,>=77.0.3', 'openmim>=0.3.9; extra == "mim"'):
+        assert f'Requires-Dist: {requirement}' in text
+    assert 'Requires-Dist: torch\n' not in text  # CPU or CUDA is the user's choice
+    assert top_level.split() == ['mmseg_dg']
+
+
+def test_train_test_and_search_through_mim_from_an_empty_folder(installed, project):
+    assert 'daformer_mitb5_gta2cityscapes' in installed.run(project, '-m', 'mim', 'search', 'mmseg_dg')
+    assert 'mmseg-dg        0.1.0' in installed.run(project, '-m', 'mim', 'list')  # as setuptools spells it
+
+    text = installed.run(project, '-m', 'mim', 'train', 'mmseg_dg', 'my.py', '--gpus', '0', '--work-dir', 'run')
+    assert '/.mim/tools/train.py my.py --launcher none --work-dir run --device cpu' in text
+    assert not [name for name in ('mmseg_dg', 'tools', 'configs') if f'{ROOT / name}/' in text]  # not the repository
+    checkpoint = project / 'run' / 'iter_2.pth'
+    assert checkpoint.is_file() and list((project / 'run').glob('*/evaluation_iter_2.csv'))
+
+    text = installed.run(project, '-m', 'mim', 'test', 'mmseg_dg', 'my.py', '--checkpoint', str(checkpoint),
+                         '--work-dir', 'tested', '--out', 'predictions', '--show-dir', 'shown')
+    assert 'camera/mIoU' in text
+    trained, = (project / 'run').glob('*/evaluation_iter_2.csv')
+    tested, = (project / 'tested').glob('*/evaluation_test.csv')
+    assert scores(tested) == scores(trained)
+    assert sorted(path.name for path in (project / 'predictions').iterdir()) == ['camera', 'night']
+    assert len(list((project / 'predictions').glob('*/*.png'))) == 8
+    assert len(list((project / 'shown').rglob('*.png'))) == 8
+
+
+def scores(path):
+    """Numbers of a report; the file of a test says nothing about choosing checkpoints."""
+    return [line.split(',')[4:] for line in path.read_text().splitlines()]
+
+
+def test_two_processes_through_mim(installed, project):
+    installed.run(project, '-m', 'mim', 'train', 'mmseg_dg', 'my.py', '--launcher', 'pytorch', '--gpus', '2',
+                  '--work-dir', 'two')
+    assert (project / 'two' / 'iter_2.pth').is_file()
+
+
+def test_configs_are_found_by_name(installed, project):
+    """``mim train`` looks for a config by its base name in the whole package: here it stops at the missing weights."""
+    text = installed.run(project, '-m', 'mim', 'train', 'mmseg_dg', 'daformer_mitb5_gta2cityscapes.py', '--gpus', '0',
+                         '--work-dir', 'none', code=1)
+    assert '.mim/configs/daformer/daformer_mitb5_gta2cityscapes.py instead' in text
+
+
+def test_run_finds_the_tools_and_the_weights_table(installed, project):
+    text = installed.run(project, '-m', 'mim', 'run', 'mmseg_dg', 'prepare_weights')
+    assert 'mit_b5         missing' in text and 'resnet101' in text
+    text = installed.run(project, '-m', 'mim', 'run', 'mmseg_dg', 'study', 'my.py', '--seeds', '1', '--dry-run')
+    assert 'randomness.seed=1' in text and '.mim/tools/train.py' in text
+
+
+def test_editable_install_serves_the_tools_mim_and_inheritance(editable, source, project):
+    assert '--resume' in editable.run(project, str(source / 'tools' / 'train.py'), '-h')
+    assert 'daformer_mitb5_gta2cityscapes' in editable.run(project, '-m', 'mim', 'search', 'mmseg_dg')
+    code = ('import mmseg_dg; from mmengine.config import Config; cfg = Config.fromfile("my.py"); '
+            'print(mmseg_dg.__file__, cfg.model.type, cfg.train_cfg.max_iters)')
+    text = editable.run(project, '-c', code)
+    assert f'{source / "mmseg_dg" / "__init__.py"} DACS 2' in text
+    assert (source / 'mmseg_dg' / '.mim' / 'configs').is_symlink()

@@ -1,0 +1,219 @@
+"""The stack check, the stub of the compiled ops, and what a checkpoint may contain."""
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmseg_dg import compat
+
+ROOT = Path(__file__).resolve().parents[2]
+GOOD = {
+    'torch': '2.13.0+cpu', 'setuptools': '81.0.0', 'mmengine': '0.10.7', 'mmcv-lite': '2.1.0',
+    'mmsegmentation': '1.2.2', 'numpy': '2.4.6', 'opencv-python-headless': '5.0.0.93', 'ftfy': '6.3.1',
+    'regex': '2026.11.15'}
+
+
+def stack(**changes):
+    """Look-up of a healthy stack with changes; None removes a distribution, ``_`` in names stands for ``-``."""
+    versions = {**GOOD, **{name.replace('_', '-'): version for name, version in changes.items()}}
+    return lambda part, name: versions.get(name)
+
+
+def test_healthy_stack_says_nothing(recwarn):
+    compat.check_versions(stack(), python='3.11.7')
+    assert not recwarn.list
+
+
+def test_installed_stack_is_accepted():
+    compat.check_versions()
+
+
+@pytest.mark.parametrize('changes, words', [
+    (dict(torch=None), ['torch is not installed', 'pip install "torch>=2.6"', 'CPU or CUDA']),
+    (dict(torch='2.1.2'), ['torch 2.1.2 is installed', '"torch>=2.6"']),
+    (dict(setuptools='84.2.1'), ['setuptools 84.2.1', 'pkg_resources', 'pip install "setuptools>=65,<82"']),
+    (dict(mmcv_lite='2.2.0'), ['mmcv-lite 2.2.0', 'refuses mmcv 2.2', 'pip install "mmcv-lite>=2.1.0,<2.2"']),
+    (dict(mmcv_lite=None, mmcv='2.2.0'), ['mmcv 2.2.0',
+                                          'pip uninstall -y mmcv && pip install "mmcv-lite>=2.1.0,<2.2"']),
+    (dict(mmsegmentation='0.30.0', mmengine='0.7.0'), ['mmsegmentation 0.30.0', 'mmengine 0.7.0',
+                                                       'pip install "mmengine>=0.10.7,<1.0" "mmsegmentation>=1.2.2']),
+    (dict(ftfy=None), ['ftfy is not installed', 'pip install "ftfy>=6.0"']),
+])
+def test_unsupported_stack_is_refused_with_the_command(changes, words):
+    with pytest.raises(ImportError) as error:
+        compat.check_versions(stack(**changes), python='3.11.7')
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_old_python_is_refused():
+    with pytest.raises(ImportError, match='Python 3.8.10 is too old'):
+        compat.check_versions(stack(), python='3.8.10')
+
+
+def test_full_mmcv_beside_mmcv_lite_is_fine(recwarn):
+    compat.check_versions(stack(mmcv='2.1.0'), python='3.12.1')
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize('changes, python, word', [
+    (dict(torch='2.99.0'), '3.11.7', 'torch 2.99.0'),
+    (dict(mmengine='0.11.0'), '3.11.7', 'mmengine 0.11.0'),
+    (dict(numpy='3.0.0'), '3.11.7', 'numpy 3.0.0'),
+    (dict(), '3.20.0', 'Python 3.20.0'),
+])
+def test_newer_than_tested_warns(changes, python, word):
+    with pytest.warns(UserWarning, match='newer than what mmseg_dg was tested with') as record:
+        compat.check_versions(stack(**changes), python=python)
+    assert word in str(record[0].message)
+
+
+def test_patch_release_of_a_tested_version_does_not_warn(recwarn):
+    compat.check_versions(stack(torch='2.13.7'), python='3.13.9')
+    assert not recwarn.list
+
+
+def test_import_on_an_unsupported_stack_explains_itself(tmp_path):
+    """In a new process with a fake mmsegmentation 0.30 in front: refused before mmseg is imported."""
+    fake = tmp_path / 'mmsegmentation-0.30.0.dist-info'
+    fake.mkdir()
+    (fake / 'METADATA').write_text('Metadata-Version: 2.1\nName: mmsegmentation\nVersion: 0.30.0\n')
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
+    done = subprocess.run([sys.executable, '-c', 'import mmseg_dg'], env=env, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert 'mmsegmentation 0.30.0 is installed' in done.stderr
+    assert 'pip install "mmsegmentation>=1.2.2,<1.3"' in done.stderr
+    assert 'mmseg/__init__.py' not in done.stderr
+
+
+def test_missing_system_library_of_opencv_is_explained(monkeypatch):
+    import builtins
+    real = builtins.__import__
+
+    def no_gl(name, *args, **kwargs):
+        if name == 'cv2':
+            raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, '__import__', no_gl)
+    with pytest.raises(ImportError, match='opencv-python-headless'):
+        compat.check_opencv()
+
+
+@pytest.mark.skipif(compat.ensure_mmcv_ops(), reason='the compiled mmcv ops are installed: nothing is stubbed')
+def test_missing_op_names_itself_and_the_command():
+    from mmcv.ops import roi_align
+    with pytest.raises(NotImplementedError) as error:
+        roi_align(torch.zeros(1, 1, 4, 4), torch.zeros(1, 5), 2)
+    assert 'roi_align_forward' in str(error.value)
+    assert 'pip install --no-build-isolation "mmcv==2.1.0"' in str(error.value)
+
+
+@pytest.mark.skipif(compat.ensure_mmcv_ops(), reason='the compiled mmcv ops are installed: nothing is stubbed')
+def test_stub_is_honest_about_itself():
+    from mmcv.utils import collect_env
+    from mmengine.utils.dl_utils.misc import mmcv_full_available
+    assert mmcv_full_available() is False
+    assert not hasattr(sys.modules['mmcv._ext'], '__path__')
+    assert collect_env()['MMCV Compiler'] == 'n/a'
+
+
+def runner_like_checkpoint():
+    from mmengine.config import ConfigDict
+    from mmengine.logging import HistoryBuffer
+    history = HistoryBuffer()
+    history.update(1.5)
+    return dict(state_dict={'w': torch.ones(2)}, message_hub=dict(log_scalars={'loss': history}, eta=np.float64(3.)),
+                meta=dict(dataset_meta=ConfigDict(classes=('road', ), nested=dict(a=1)), best_score=np.float32(61.5)))
+
+
+def test_checkpoints_of_mmengine_load_with_weights_only(tmp_path):
+    path = tmp_path / 'iter_1.pth'
+    torch.save(runner_like_checkpoint(), path)
+    loaded = torch.load(path, weights_only=True)
+    assert loaded['message_hub']['log_scalars']['loss'].current() == 1.5
+    assert loaded['message_hub']['log_scalars']['loss'].statistics('mean') == 1.5
+    assert loaded['meta']['dataset_meta'].nested.a == 1
+    assert loaded['meta']['best_score'] == np.float32(61.5)
+
+
+class Hostile:
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize('attack', [
+    Hostile(os.system, 'true'), Hostile(eval, '1'), Hostile(getattr, np.ndarray, 'tofile'), Hostile(open, 'x')])
+def test_hostile_checkpoints_stay_refused(tmp_path, attack):
+    path = tmp_path / 'bad.pth'
+    torch.save({'x': attack}, path)
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=True)
+
+
+def test_getattr_in_a_checkpoint_reaches_only_history_statistics():
+    from mmengine.logging import HistoryBuffer
+    assert compat.pick_history_statistic(HistoryBuffer, 'mean') is HistoryBuffer.mean
+    with pytest.raises(pickle.UnpicklingError, match='register_statistics'):
+        compat.pick_history_statistic(HistoryBuffer, 'register_statistics')
+
+
+def test_http_checkpoints_are_read_as_weights_only(monkeypatch):
+    from mmengine.runner.checkpoint import CheckpointLoader
+    seen = {}
+    monkeypatch.setattr(torch.hub, 'load_state_dict_from_url', lambda url, **kw: seen.update(kw, url=url) or {})
+    CheckpointLoader.load_checkpoint('https://example.invalid/x.pth')
+    assert seen['weights_only'] is True and seen['url'].endswith('x.pth')
+
+
+def test_configs_of_others_can_inherit_ours():
+    from mmengine.config.utils import MODULE2PACKAGE
+    assert MODULE2PACKAGE['mmseg_dg'] == 'mmseg_dg'
+
+
+def test_torchvision_missing_names_the_command(monkeypatch):
+    real = compat.importlib.util.find_spec
+    monkeypatch.setattr(compat.importlib.util, 'find_spec',
+                        lambda name, *a: None if name == 'torchvision' else real(name, *a))
+    with pytest.raises(ImportError, match='pip install torchvision'):
+        compat.ensure_torchvision()
+
+
+def test_runner_reports_its_environment_beside_any_torchvision():
+    """What mmengine does when a run starts; a CUDA torchvision beside a CPU torch made it fail."""
+    from mmengine.utils.dl_utils import collect_env
+    assert 'PyTorch' in collect_env()
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason='the pair in question has a CPU-only torch')
+def test_a_torchvision_whose_library_cannot_be_loaded_gets_its_ops_named(tmp_path):
+    """In a new process: a torchvision with a broken library, which describes its ops as the real one does."""
+    package = tmp_path / 'torchvision'
+    package.mkdir()
+    (package / '_C.so').write_bytes(b'no library')
+    (package / '__init__.py').write_text(
+        'import torch\n@torch.library.register_fake("torchvision::nms")\ndef f(dets, scores, iou): return dets\n')
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
+    done = subprocess.run([sys.executable, '-c', 'import torchvision'], env=env, capture_output=True, text=True)
+    assert 'nms does not exist' in done.stderr  # without help
+    code = 'import mmseg_dg, torchvision; from mmseg_dg import compat; print(compat.describe_torchvision_ops())'
+    done = subprocess.run([sys.executable, '-c', code], env=env, capture_output=True, text=True)
+    assert done.stdout.strip() == 'False', done.stderr[-2000:]  # named once, by the import
+
+
+def test_core_imports_without_torchvision():
+    """In a new process in which torchvision cannot be found: networks and loops still import."""
+    code = ('import sys; sys.modules["torchvision"] = None; import mmseg_dg, mmseg_dg.models, mmseg_dg.engine, '
+            'mmseg_dg.datasets; print("fine")')
+    env = dict(os.environ, PYTHONPATH=str(ROOT))
+    done = subprocess.run([sys.executable, '-c', code], env=env, capture_output=True, text=True)
+    assert done.stdout.strip().endswith('fine'), done.stderr[-2000:]
