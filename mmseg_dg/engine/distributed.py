@@ -5,6 +5,7 @@ import torch
 from mmengine.dist import all_reduce, broadcast, get_world_size
 from mmengine.registry import MODEL_WRAPPERS
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 #: Gradients are reduced in flat buffers of at most this many bytes.
 BUCKET_BYTES = 64 * 2**20
@@ -36,6 +37,9 @@ class MethodDistributedWrapper(nn.Module):
     # ------------------------------------------------------------------ mmengine's model interface
     def train_step(self, data, optim_wrapper, **kwargs):
         """The method's step with gradient synchronisation before unscale, clip and optimizer step."""
+        if not hasattr(self.module, 'passes'):
+            raise TypeError(f'{type(self.module).__name__} is no method with passes: train it with model_wrapper_cfg='
+                            "dict(type='MMDistributedDataParallel')")
         if not self._broadcast_done:
             self.broadcast_state()
         return self.module.train_step(data, optim_wrapper, sync_gradients=self.sync_gradients, **kwargs)
@@ -80,10 +84,13 @@ class MethodDistributedWrapper(nn.Module):
 
     @torch.no_grad()
     def average_buffers(self) -> None:
-        """Average floating-point buffers (BatchNorm statistics), so that what is judged is what is saved."""
-        buffers = [b for b in self.module.buffers() if b.is_floating_point()]
+        """Average the running statistics of BatchNorm, so that what is judged is what is saved."""
+        statistics = []
+        for module in self.module.modules():
+            if isinstance(module, _BatchNorm) and module.track_running_stats:
+                statistics += [module.running_mean, module.running_var]
         world = get_world_size()
-        self._reduce_in_buckets(buffers, lambda flat: flat.div_(world))
+        self._reduce_in_buckets(statistics, lambda flat: flat.div_(world))
 
     def _reduce_in_buckets(self, tensors: list[Tensor], finish: Callable[[Tensor], Tensor]) -> None:
         for bucket in _buckets(tensors, self.bucket_bytes):

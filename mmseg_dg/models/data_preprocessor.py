@@ -1,6 +1,8 @@
 """Normalisation and batching of one or several named streams."""
 from typing import Any, Optional
 
+import torch.nn.functional as F
+from mmengine.structures import PixelData
 from mmseg.models import SegDataPreProcessor
 
 from mmseg_dg.registry import MODELS
@@ -39,5 +41,15 @@ class MultiStreamDataPreprocessor(SegDataPreProcessor):
         """
         if 'inputs' in data:
             return super().forward(data, training)
-        return {name: self.streams[name](batch, training) if name in self.streams else super(
-            MultiStreamDataPreprocessor, self).forward(batch, training) for name, batch in data.items()}
+        return {name: self._one_stream(name, batch, training) for name, batch in data.items()}
+
+    def _one_stream(self, name: str, batch: dict, training: bool) -> dict[str, Any]:
+        forward = self.streams[name] if name in self.streams else super().forward
+        batch = forward(batch, training)
+        for sample in batch['data_samples'] or ():
+            if 'valid_pseudo_mask' in sample:  # padded pixels have no valid pseudo-label
+                mask = sample.valid_pseudo_mask.data
+                height, width = (a - b for a, b in zip(batch['inputs'].shape[-2:], mask.shape[-2:]))
+                if height or width:
+                    sample.set_data(dict(valid_pseudo_mask=PixelData(data=F.pad(mask, (0, width, 0, height)))))
+        return batch

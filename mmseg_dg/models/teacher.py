@@ -9,6 +9,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 #: How a teacher's BatchNorm layers normalise, and where their running statistics come from.
 BUFFER_POLICIES = ('batch', 'own', 'copy', 'average')
+_STOCHASTIC_DEPTH = {'DropPath', 'StochasticDepth'}
 
 
 class EMATeacher(BaseAveragedModel):
@@ -96,20 +97,27 @@ class EMATeacher(BaseAveragedModel):
         return self
 
     def set_teacher_mode(self, mode: bool = True) -> None:
-        """Switch Dropout and DropPath off and BatchNorm to the policy's behaviour (see the class)."""
-        for handle in getattr(self, '_hooks', []):
-            handle.remove()
-        self._hooks = []
+        """Switch Dropout and DropPath off and BatchNorm to the policy's behaviour (see the class).
+
+        BatchNorm layers that the network itself keeps in evaluation mode (``norm_eval``, frozen stages) stay there.
+        """
+        self.forget_statistics_hooks()
         if not mode:
             return
         policy = getattr(self, 'buffer_policy', 'batch')
         for module in self.module.modules():
-            if isinstance(module, _DropoutNd) or type(module).__name__ in ('DropPath', 'StochasticDepth'):
+            if isinstance(module, _DropoutNd) or _STOCHASTIC_DEPTH & {c.__name__ for c in type(module).__mro__}:
                 module.eval()
-            elif isinstance(module, _BatchNorm):
-                module.train(policy == 'batch')
-                if policy == 'own' and module.track_running_stats:
+            elif isinstance(module, _BatchNorm) and policy != 'batch':
+                if policy == 'own' and module.training and module.track_running_stats:
                     self._hooks.append(module.register_forward_pre_hook(_update_running_statistics))
+                module.eval()
+
+    def forget_statistics_hooks(self) -> None:
+        """Stop policy ``'own'`` from moving running statistics."""
+        for handle in getattr(self, '_hooks', []):
+            handle.remove()
+        self._hooks = []
 
 
 @torch.no_grad()

@@ -71,5 +71,5 @@ class StepGenerator:
         if isinstance(generator, StepGenerator):
             return generator
         if isinstance(generator, torch.Generator):
-            return cls(int(torch.randint(2**31, (), generator=generator)))
+            return cls(int(torch.randint(2**31, (), generator=generator, device=generator.device)))
         return cls(int(generator))

@@ -138,3 +138,40 @@ def test_missing_pretrained_file(tiny_config, refuse):
     cfg = tiny_config()
     cfg.model.network.backbone.init_cfg = dict(type='Pretrained', checkpoint='pretrained/mit_b0_missing.pth')
     refuse(cfg, FileNotFoundError, 'mit_b0_missing.pth')
+
+
+def test_teacher_without_its_hook(tiny_config, refuse):
+    cfg = tiny_config()
+    cfg.custom_hooks = []
+    refuse(cfg, ValueError, 'no EMAUpdateHook updates it')
+
+
+def test_settings_that_count_epochs(tiny_config, refuse):
+    cfg = tiny_config()
+    cfg.param_scheduler = [dict(type='PolyLR', power=0.9)]
+    refuse(cfg, ValueError, 'PolyLR counts epochs')
+    cfg = tiny_config()
+    cfg.default_hooks.checkpoint.by_epoch = True
+    refuse(cfg, ValueError, 'checkpoint counts epochs')
+
+
+def test_seeds_that_differ_by_rank(tiny_config, refuse):
+    cfg = tiny_config()
+    cfg.randomness = dict(seed=0, diff_rank_seed=True)
+    refuse(cfg, ValueError, 'diff_rank_seed')
+
+
+def test_parameters_frozen_while_the_optimizer_is_built(tiny_config, run_config):
+    from mmengine.hooks import Hook
+
+    class Unfreeze(Hook):
+        priority = 'VERY_HIGH'
+
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            runner.model.student.backbone.requires_grad_(True)
+
+    runner = run_config(tiny_config(max_iters=4), train=False)
+    runner.model.student.backbone.requires_grad_(False)
+    runner.register_hook(Unfreeze())
+    with pytest.raises(ValueError, match='in no optimizer group'):
+        runner.train()

@@ -93,7 +93,7 @@ def test_context_separates_purposes_ranks_and_iterations():
     assert base.derive('draws') == StepContext(1, 0, 5).derive('draws')
 
 
-@pytest.mark.parametrize('key', ['nowhere/mIoU', 'target/mIou', 'mean/aAcc'])
+@pytest.mark.parametrize('key', ['nowhere/mIoU', 'target/mIou', 'mean/aAcc', 'target/IoU.bus'])
 def test_save_best_key_is_checked_before_training(tiny_config, run_config, key):
     cfg = tiny_config(max_iters=2)
     cfg.default_hooks.checkpoint.save_best = key
@@ -108,3 +108,34 @@ def test_load_from_and_test_a_checkpoint(tiny_config, run_config, tmp_path):
     metrics = run_config(cfg, train=False).test()
     trained = torch.load(tmp_path / 'run' / 'iter_2.pth')['message_hub']['log_scalars']['val/target/mIoU'].current()
     assert metrics['target/mIoU'] == pytest.approx(float(trained), abs=1e-9)
+
+
+def test_outdated_checkpoints_go_after_the_new_one_is_in_place(tiny_config, run_config, tmp_path):
+    cfg = tiny_config(max_iters=4, val_interval=100)
+    cfg.default_hooks.checkpoint.max_keep_ckpts = 1
+    run_config(cfg)
+    assert sorted(p.name for p in (tmp_path / 'run').glob('*.pth*')) == ['iter_4.pth']
+    assert (tmp_path / 'run' / 'last_checkpoint').read_text().endswith('iter_4.pth')
+
+
+@pytest.mark.parametrize('variant', ['rare classes, accumulation, bf16', 'after the step, averaged buffers'])
+def test_resume_of_other_settings(tiny_config, run_config, tmp_path, variant):
+
+    def config(work_dir):
+        cfg = tiny_config(work_dir=work_dir, max_iters=4, val_interval=2)
+        cfg.default_hooks.checkpoint.interval = 1
+        if variant.startswith('rare'):
+            cfg.train_dataloader.source.sampler = dict(type='RareClassSampler', min_pixels=10,
+                                                       class_statistics=dict(cache_dir=str(tmp_path)))
+            cfg.train_cfg.accumulate = 2
+            cfg.optim_wrapper.type = 'BF16OptimWrapper'
+        else:
+            cfg.custom_hooks = [dict(type='EMAUpdateHook', beta=0.9, when='after_step', buffers='average')]
+        return cfg
+
+    run_config(config('whole'))
+    run_config(_stopping_after(config('part'), 3))
+    cfg = config('part')
+    cfg.resume = True
+    run_config(cfg)
+    assert_identical(state_of(tmp_path / 'whole' / 'iter_4.pth'), state_of(tmp_path / 'part' / 'iter_4.pth'))

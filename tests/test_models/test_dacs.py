@@ -1,12 +1,13 @@
 """DACS: draws, passes, and what each argument does."""
 import pytest
 import torch
+from mmengine.optim import OptimWrapper
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmseg_dg.engine.optim import MergedParamGroups
 from mmseg_dg.engine.optim.stepper import StepContext
-from mmseg_dg.models.methods import StepDraws
+from mmseg_dg.models.methods import StepDraws, SupervisedDraws
 from mmseg_dg.registry import MODELS
 
 
@@ -137,18 +138,21 @@ def test_teacher_labels_and_never_learns(make):
 
 @pytest.mark.parametrize('shared', [True, False])
 def test_feature_distance_pulls_towards_the_copy(make, shared):
+    """With nothing but the distance to learn from, the student's features approach those of the copy."""
     distance = dict(weight=1.0, classes=[0, 1, 2, 3], min_ratio=0.1)
     method, batch = make(feature_distance=distance, shared_backward=shared), batch_of()
+    torch.manual_seed(1)
     for parameter in method.imnet.parameters():
-        parameter.data.add_(0.1)
-    gradients = {}
-
-    def keep(name):
-        gradients[name] = method.student.backbone.layers[0][0].projection.weight.grad.clone()
-
-    values = step(method, batch, on_backward=keep)
-    assert float(values['source.loss_feature_distance']) > 0
-    assert set(gradients) == ({'source', 'mix'} if shared else {'source', 'feature_distance', 'mix'})
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    method.student.decode_head.loss_decode.loss_weight = 0.0
+    wrapper, seen, values = optimizer(method, optimizer=dict(type='AdamW', lr=1e-3)), [], []
+    for iteration in range(8):
+        method.train()
+        out = method.train_step(batch, wrapper, draws=method.draw_step(batch, 0), preprocess=False,
+                                context=StepContext(0, 0, iteration), on_backward=seen.append)
+        values.append(float(out['source.loss_feature_distance']))
+    assert values[-1] < 0.9 * values[0], values
+    assert set(seen) == ({'source', 'mix'} if shared else {'source', 'feature_distance', 'mix'})
     assert all(not p.requires_grad and p.grad is None for p in method.imnet.parameters())
     assert not method.imnet.training
 
@@ -197,12 +201,76 @@ def test_accumulation_equals_the_mean_of_its_parts(make):
     torch.testing.assert_close(both, (parts[0] + parts[1]) / 2, rtol=1e-4, atol=1e-7)
 
 
-def test_mixed_precision_trains(make):
+def test_mixed_precision_trains_in_bfloat16(make):
     method, batch = make(), batch_of()
     method.train()
-    wrapper = optimizer(method, type='BF16OptimWrapper')
-    values = method.train_step(batch, wrapper, preprocess=False)
-    assert torch.isfinite(values['loss']) and method.student.decode_head.conv_seg.weight.grad.dtype == torch.float32
+    dtypes = []
+    method.student.decode_head.conv_seg.register_forward_hook(lambda m, i, o: dtypes.append(o.dtype))
+    values = method.train_step(batch, optimizer(method, type='BF16OptimWrapper'), preprocess=False)
+    assert set(dtypes) == {torch.bfloat16} and torch.isfinite(values['loss'])
+    assert method.student.decode_head.conv_seg.weight.grad.dtype == torch.float32
+
+
+class ScaledWrapper(OptimWrapper):
+    """fp16's loss scaling without fp16 (mmengine's wrapper refuses CPU)."""
+
+    def __init__(self, scaler, **kwargs):
+        super().__init__(**kwargs)
+        self.loss_scaler = scaler
+
+    def backward(self, loss, **kwargs):
+        self.loss_scaler.scale(loss).backward(**kwargs)
+
+    def step(self, **kwargs):
+        self.loss_scaler.step(self.optimizer)
+        self.loss_scaler.update()
+
+
+@pytest.mark.parametrize('static', [False, True])
+def test_skipped_optimizer_step_is_noticed(make, static):
+    method, batch = make(), batch_of()
+    scaler = torch.amp.GradScaler('cpu', init_scale=8.0, **(dict(growth_interval=10**6, backoff_factor=1.0 - 1e-12) if static else {}))
+    wrapper = ScaledWrapper(scaler, optimizer=torch.optim.SGD(method.student.parameters(), lr=0.1))
+    step_of = lambda: method.train_step(batch, wrapper, context=StepContext(0), preprocess=False)  # noqa: E731
+    method.train()
+    step_of()
+    assert int(method.step_skipped) == 0
+    before = method.student.decode_head.conv_seg.weight.detach().clone()
+    batch['source']['inputs'][0, 0, 0, 0] = float('inf')
+    step_of()
+    assert int(method.step_skipped) == 1
+    assert torch.equal(before, method.student.decode_head.conv_seg.weight)
+
+
+def test_given_supervised_draws_are_used(make):
+    method, batch = make(method='Supervised'), batch_of()
+    batch.pop('target')
+    seen = []
+    original = method.source_passes
+    method.source_passes = lambda b, draws, state: (seen.append(draws), original(b, draws, state))[1]
+    draws = SupervisedDraws(crop_box_source=None)
+    step(method, batch, draws=draws)
+    assert seen == [draws] and seen[0] is draws
+    with pytest.raises(ValueError, match='2 micro-batches need as many draws, got 1'):
+        step(method, [batch, batch], draws=[draws])
+
+
+def test_plain_checkpoint_fills_the_student_and_foreign_ones_are_refused(make):
+    method, other = make(), make()
+    plain = {k: v + 1 for k, v in other.student.state_dict().items() if v.is_floating_point()}
+    method.load_state_dict(dict(plain), strict=False)
+    assert torch.equal(method.student.decode_head.conv_seg.weight, plain['decode_head.conv_seg.weight'])
+    with pytest.raises(ValueError, match='fits no network of DACS'):
+        method.load_state_dict({'model.backbone.x': torch.zeros(1)}, strict=False)
+
+
+def test_network_that_freezes_batchnorm_keeps_it_frozen_in_the_teacher(make):
+    method, batch = make(), batch_of()
+    bn = method.teacher.module.decode_head.fuse_layer.bottleneck.bn
+    bn.train = lambda mode=True: torch.nn.Module.train(bn, False)  # as norm_eval of mmseg's ResNet does
+    before = bn.running_mean.clone()
+    step(method, batch)
+    assert torch.equal(before, bn.running_mean)
 
 
 def test_norm_eval_freezes_every_statistic(make):

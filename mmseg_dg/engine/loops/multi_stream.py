@@ -14,7 +14,7 @@ from mmseg_dg.registry import LOOPS
 from mmseg_dg.utils.seeding import derive_seed, seed_everything
 
 from .named_loaders import NamedLoaders
-from .preflight import check_method, check_samples, check_stream_config, check_streams
+from .preflight import check_engine, check_method, check_optimizer, check_samples, check_stream_config, check_streams
 
 
 @LOOPS.register_module()
@@ -64,8 +64,9 @@ class MultiStreamTrainLoop(BaseLoop):
         self.stop_training = False
         runner.message_hub.update_info('max_iters', self._max_iters)  # schedules read it
         # mmengine's scale_lr looks up the batch size of "the" dataloader
-        first = next(iter(loaders.loaders.values()))
-        runner._train_dataloader = dict(batch_size=first.batch_size * accumulate)
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        name = next((s for s in getattr(model, 'streams', ()) if s in loaders.names), loaders.names[0])
+        runner._train_dataloader = dict(batch_size=loaders[name].batch_size * accumulate)
 
     def _epoch_length(self, stream: Optional[str], max_epochs: Optional[int]) -> int:
         if max_epochs is None:
@@ -120,13 +121,10 @@ class MultiStreamTrainLoop(BaseLoop):
         if isinstance(model, torch.nn.parallel.DistributedDataParallel):
             raise ValueError('a method with several passes cannot train under torch DDP: set model_wrapper_cfg=dict('
                              "type='MethodDistributedWrapper'), or runner_type='UDARunner'")
-        counts = getattr(self.runner.optim_wrapper, '_accumulative_counts', 1)
-        if counts > 1:
-            raise ValueError(f'optim_wrapper.accumulative_counts={counts} counts backward passes, of which a method '
-                             f'has several per step: set train_cfg.accumulate={counts} instead')
         method = model.module if is_model_wrapper(model) else model
         check_method(method)
         check_streams(method, self.dataloader)
+        check_engine(self.runner, method)
         if self.preflight_samples > 0:
             check_samples(method, self.dataloader, self.preflight_samples)
         method.before_training()
@@ -144,7 +142,7 @@ class MultiStreamTrainLoop(BaseLoop):
 
     def run_iter(self, batches: list[dict[str, Any]]) -> None:
         """One iteration: hooks, step, and what is due afterwards."""
-        runner, context = self.runner, StepContext(self.runner.seed, get_rank(), self._iter)
+        runner, context = self.runner, StepContext(self.runner.seed, get_rank(), self._iter, self._max_iters)
         data = batches[0] if len(batches) == 1 else batches
         runner.model.train()
         seed_everything(context.derive('hooks'))
@@ -152,6 +150,7 @@ class MultiStreamTrainLoop(BaseLoop):
         outputs = runner.model.train_step(data, optim_wrapper=runner.optim_wrapper, context=context)
         if self._validation_due() or self._checkpoint_due():
             self._share_buffers()
+            check_optimizer(runner.model, runner.optim_wrapper)
         runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=data, outputs=outputs)
         validate = self._validation_due()
         self._iter += 1

@@ -4,6 +4,7 @@ from typing import Any, Optional
 
 import numpy as np
 from mmengine.fileio import get_file_backend
+from mmengine.hooks import CheckpointHook
 
 from mmseg_dg.utils.seeding import derive_seed
 
@@ -46,6 +47,8 @@ def _check_paths(stream: str, config: dict) -> None:
         raise FileNotFoundError(f'stream "{stream}": data_root={root!r} does not exist: put the data there '
                                 f'(or link it), or set train_dataloader.{stream}.dataset.data_root')
     prefix = config.get('data_prefix') or {}
+    if isinstance(prefix, str):  # mmpretrain's datasets have one folder
+        prefix = dict(img_path=prefix)
     labelled = any('LoadAnnotations' in str(t.get('type', '')) or 'Annotations' in str(t.get('type', ''))
                    for t in config.get('pipeline', ()) if isinstance(t, dict))
     for key in ('img_path', 'seg_map_path') if labelled else ('img_path', ):
@@ -71,6 +74,47 @@ def check_method(method: Any) -> None:
     if not hasattr(method, 'passes') or not hasattr(method, 'streams'):
         raise TypeError(f'MultiStreamTrainLoop trains methods, got {type(method).__name__}: wrap the network, e.g. '
                         "model=dict(type='Supervised', network=dict(type='EncoderDecoder', ...))")
+
+
+def check_engine(runner: Any, method: Any) -> None:
+    """Hooks, schedules and seeds that would make a run silently wrong.
+
+    Raises:
+        ValueError: A teacher nobody updates, settings that count epochs or backward passes, seeds that differ by rank.
+    """
+    from mmseg_dg.engine.hooks.ema_update import EMAUpdateHook
+    if method.ema_pairs() and not any(isinstance(hook, EMAUpdateHook) for hook in runner.hooks):
+        raise ValueError(f'{type(method).__name__} has a teacher, but no EMAUpdateHook updates it: custom_hooks of a child '
+                         'config replaces the whole list of its base, so repeat the hook there')
+    counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+    if counts > 1:
+        raise ValueError(f'optim_wrapper.accumulative_counts={counts} counts backward passes, of which a method '
+                         f'has several per step: set train_cfg.accumulate={counts} instead')
+    for scheduler in runner.param_schedulers or ():
+        if getattr(scheduler, 'by_epoch', False):
+            raise ValueError(f'{type(scheduler).__name__} counts epochs and would never step: MultiStreamTrainLoop counts '
+                             'iterations, set by_epoch=False and give begin and end in iterations (or use WarmupPolyLR)')
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and hook.by_epoch:
+            raise ValueError(f'default_hooks.checkpoint counts epochs (interval={hook.interval}): set by_epoch=False and '
+                             'give its interval in iterations')
+    if runner._randomness_cfg.get('diff_rank_seed'):
+        raise ValueError('randomness.diff_rank_seed=True would give every process its own order of samples: remove it, the '
+                         'random decisions of a step differ by process anyway')
+    check_optimizer(runner.model, runner.optim_wrapper)
+
+
+def check_optimizer(model: Any, optim_wrapper: Any) -> None:
+    """Everything that receives gradients is in the optimizer.
+
+    Raises:
+        ValueError: A trainable parameter is in no group (it was frozen when the optimizer was built).
+    """
+    known = {id(p) for group in optim_wrapper.optimizer.param_groups for p in group['params']}
+    lost = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in known]
+    if lost:
+        raise ValueError(f'{len(lost)} trainable parameters are in no optimizer group, e.g. {lost[:3]}: they were frozen '
+                         'when the optimizer was built. Freeze in a hook (before_train), not in the constructor')
 
 
 def check_streams(method: Any, loaders: Any) -> None:

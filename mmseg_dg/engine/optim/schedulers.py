@@ -12,17 +12,26 @@ from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmseg_dg.registry import PARAM_SCHEDULERS
 
 
+def poly_factor(iteration: int, total: int, power: float = 1.0) -> float:
+    """``(1 - t/total)^power``, 0 beyond the end."""
+    return max(0.0, 1.0 - iteration / total)**power
+
+
+def warmup_factor(iteration: int, warmup_iters: int, warmup_ratio: float = 1e-6) -> float:
+    """``1 - (1 - t/warmup_iters)(1 - warmup_ratio)`` while t < warmup_iters, then 1."""
+    if iteration >= warmup_iters:
+        return 1.0
+    return 1.0 - (1.0 - iteration / warmup_iters) * (1.0 - warmup_ratio)
+
+
 def warmup_poly_factor(iteration: int, total: int, power: float = 1.0, warmup_iters: int = 0,
                        warmup_ratio: float = 1e-6) -> float:
-    """``(1 - t/total)^power``, times a linear warm-up while t < warmup_iters.
+    """:func:`poly_factor` times :func:`warmup_factor`.
 
-    The warm-up is ``1 - (1 - t/warmup_iters)(1 - warmup_ratio)``. Source: DAFormer/HRDA specification section 8 (poly
-    with linear warm-up of mmcv 1.3.7: the warm-up multiplies the already decaying value).
+    Source: DAFormer/HRDA specification section 8 (poly with linear warm-up of mmcv 1.3.7: the warm-up multiplies the
+    already decaying value).
     """
-    factor = max(0.0, 1.0 - iteration / total)**power
-    if iteration < warmup_iters:
-        factor *= 1.0 - (1.0 - iteration / warmup_iters) * (1.0 - warmup_ratio)
-    return factor
+    return poly_factor(iteration, total, power) * warmup_factor(iteration, warmup_iters, warmup_ratio)
 
 
 @PARAM_SCHEDULERS.register_module()
@@ -70,11 +79,8 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
 
     def value_at(self, base: float, iteration: int) -> float:
         """The rate of a group with base rate ``base`` at ``iteration`` (0-based)."""
-        decay = warmup_poly_factor(iteration, self.total, self.power)
-        value = (base - self.min_lr) * decay + self.min_lr if self.min_lr else base * decay
-        if iteration < self.warmup_iters:
-            value *= 1.0 - (1.0 - iteration / self.warmup_iters) * (1.0 - self.warmup_ratio)
-        return value
+        warmup = warmup_factor(iteration, self.warmup_iters, self.warmup_ratio)
+        return ((base - self.min_lr) * poly_factor(iteration, self.total, self.power) + self.min_lr) * warmup
 
     def _get_value(self) -> list[float]:
         return [self.value_at(base, self.last_step) for base in self.base_values]

@@ -25,7 +25,12 @@ class Pass(NamedTuple):
 
 
 class StepState(dict):
-    """What one pass leaves for a later one (features, pseudo-labels); cleared by the stepper after the step."""
+    """What one pass leaves for a later one (features, pseudo-labels); cleared by the stepper after the step.
+
+    Attributes:
+        context: Position of the step in the run, for terms that change over training.
+    """
+    context: Optional['StepContext'] = None
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,12 @@ class StepContext:
         seed: Seed of the run.
         rank: Process number.
         iteration: 0-based iteration of the run.
+        total: Iterations of the run, None where unknown.
     """
     seed: int
     rank: int = 0
     iteration: int = 0
+    total: Optional[int] = None
 
     def derive(self, *purpose) -> int:
         return derive_seed(self.seed, self.rank, self.iteration, *purpose)
@@ -86,7 +93,9 @@ def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None, 
     """
     context = context or StepContext.from_global_state()
     batches: Sequence[dict] = data if isinstance(data, (list, tuple)) else [data]
-    given: Sequence[Any] = draws if isinstance(draws, (list, tuple)) else [draws] * len(batches)
+    given = draws if isinstance(draws, list) else [draws] * len(batches)
+    if len(given) != len(batches):
+        raise ValueError(f'{len(batches)} micro-batches need as many draws, got {len(given)}')
     values: dict[str, Tensor] = {}
     optim_wrapper.zero_grad()
     for k, (micro, micro_draws) in enumerate(zip(batches, given)):
@@ -95,34 +104,53 @@ def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None, 
             micro_draws = method.draw_step(batch, StepGenerator(context.derive('draws', k)))
         seed_everything(context.derive('passes', k))
         state = StepState()
+        state.context = context
         for step_pass in method.passes(batch, micro_draws, state):
-            with optim_wrapper.optim_context(method):
-                outputs = step_pass.fn()
-            loss = total_loss(outputs)
-            if loss is not None and loss.requires_grad:
-                optim_wrapper.backward(loss / len(batches), retain_graph=step_pass.retain_graph)
-            if on_backward is not None and loss is not None:
+            learned = _run_pass(method, step_pass, optim_wrapper, len(batches), values)
+            if learned and on_backward is not None:
                 on_backward(step_pass.name)
-            for name, value in outputs.items():
-                value = value.detach().mean() / len(batches)
-                values[name] = values[name] + value if name in values else value
-            del outputs, loss  # frees the graph before the next pass builds its own
         if method.keep_step_record and k == 0:
             method.step_record = StepRecord(batch, micro_draws, dict(state))
         state.clear()
     if sync_gradients is not None:
         sync_gradients()
-    method.note_step(skipped=_step(optim_wrapper))
+    method.note_step(skipped=not _step(optim_wrapper))
     total = total_loss(values)
     return values if total is None else dict(loss=total, **values)
 
 
+def _run_pass(method, step_pass: Pass, optim_wrapper: OptimWrapper, parts: int, values: dict[str, Tensor]) -> bool:
+    """Forward and backward of one pass; its graph is gone when this returns. Adds its values to ``values``.
+
+    Returns:
+        Whether there was a loss to back-propagate.
+    """
+    with optim_wrapper.optim_context(method):
+        outputs = step_pass.fn()
+    if 'loss' in outputs:
+        raise ValueError(f"pass '{step_pass.name}' returns the key 'loss', which names the total of the step: rename it")
+    loss = total_loss(outputs)
+    learned = loss is not None and loss.requires_grad
+    if learned:
+        optim_wrapper.backward(loss / parts, retain_graph=step_pass.retain_graph)
+    for name, value in outputs.items():
+        value = value.detach().mean() / parts
+        values[name] = values[name] + value if name in values else value
+    return learned
+
+
 def _step(optim_wrapper: OptimWrapper) -> bool:
-    """Step the optimizer; True when a loss scaler found infinities and left the parameters alone."""
+    """Step the optimizer; False when a loss scaler found infinities and left the parameters alone."""
     scaler = getattr(optim_wrapper, 'loss_scaler', None)
     if scaler is None or not scaler.is_enabled():
         optim_wrapper.step()
-        return False
+        return True
+    stepped = []
     before = scaler.get_scale()
-    optim_wrapper.step()
-    return scaler.get_scale() < before
+    handle = optim_wrapper.optimizer.register_step_post_hook(lambda *_: stepped.append(True))
+    try:
+        optim_wrapper.step()
+    finally:
+        handle.remove()
+    # fused optimizers are always called and skip by themselves; a dynamic scale then falls
+    return bool(stepped) and scaler.get_scale() >= before

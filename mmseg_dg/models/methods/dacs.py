@@ -112,6 +112,15 @@ class DACS(Supervised):
     def networks(self) -> dict[str, nn.Module]:
         return {'student': self.student, 'teacher': self.teacher.module}
 
+    def before_training(self) -> None:
+        super().before_training()
+        if self.color_jitter_strength > 0 and not hasattr(self.data_preprocessor, 'mean'):
+            raise ValueError('colour jitter undoes the normalisation: give data_preprocessor its mean and std, or set '
+                             'color_jitter_strength=0')
+        for name, other in getattr(self.data_preprocessor, 'streams', {}).items():
+            if not torch.equal(other.mean, self.data_preprocessor.mean):
+                raise ValueError(f'stream "{name}" has its own mean: class mixing needs one normalisation for all streams')
+
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> StepDraws:
         rng = StepGenerator.of(generator)
@@ -155,6 +164,9 @@ class DACS(Supervised):
                 f'class mixing pastes image i of "{self.source_stream}" onto image i of "{self.target_stream}", so '
                 f'both batches must have one shape, got {tuple(source.shape)} and {tuple(target.shape)}: use the same '
                 'batch_size and crop size')
+        if self.ignore_top + self.ignore_bottom >= target.shape[-2]:
+            raise ValueError(f'ignore_top={self.ignore_top} and ignore_bottom={self.ignore_bottom} leave no row of a crop '
+                             f'of height {target.shape[-2]}: no pseudo-label would ever count')
 
     @torch.no_grad()
     def _pseudo_label_pass(self, batch: dict[str, dict], state: StepState) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """Supervised training on one labelled stream: source-only, target-only (oracle), base of domain generalization."""
 from copy import deepcopy
-from typing import Any, Callable, NamedTuple, Optional
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -22,7 +23,8 @@ from mmseg_dg.utils.seeding import StepGenerator
 from .base import BaseMethod, stack_labels, with_prefix
 
 
-class SupervisedDraws(NamedTuple):
+@dataclass
+class SupervisedDraws:
     """Random decisions of a supervised step.
 
     Attributes:

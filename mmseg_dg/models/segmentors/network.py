@@ -23,10 +23,13 @@ class NetworkLosses(NamedTuple):
         features: Encoder maps per scale, context scale first: ``[(level 0, ..., level n)]``. Single-scale networks
             give one entry.
         logits: Logits of the main head at the head's own stride, (B, C, h, w).
+        decoder_features: Features of the main head before its dropout and classifier, (B, D, h, w), where the head gives
+            them (``fused_features``); else None.
     """
     losses: dict[str, Tensor]
     features: list[Sequence[Tensor]]
     logits: Tensor
+    decoder_features: Optional[Tensor] = None
 
 
 def draw_crop_box(network: nn.Module, image_size: tuple[int, int], rng) -> Optional[CropBox]:
@@ -57,11 +60,19 @@ def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor, weig
     if own is not None:
         return own(images, labels, weight=weight, crop_box=crop_box)
     features = network.extract_feat(images)
-    logits = network.decode_head(features)
+    logits, decoder_features = decode(network.decode_head, features)
     losses = {f'decode.{k}': v for k, v in head_losses(network.decode_head, logits, labels, weight).items()}
     for name, head in _auxiliary_heads(network):
         losses.update({f'{name}.{k}': v for k, v in head_losses(head, head(features), labels, weight).items()})
-    return NetworkLosses(losses, [features], main_logits(logits))
+    return NetworkLosses(losses, [features], main_logits(logits), decoder_features)
+
+
+def decode(head: nn.Module, features: Sequence[Tensor]) -> tuple[Union[Tensor, Sequence[Tensor]], Optional[Tensor]]:
+    """Logits of a head and, where it exposes them, the features its classifier sees (before dropout)."""
+    if not hasattr(head, 'fused_features'):
+        return head(features), None
+    fused = head.fused_features(features)
+    return head.cls_seg(fused), fused
 
 
 def main_logits(output: Union[Tensor, Sequence[Tensor]]) -> Tensor:
