@@ -9,5 +9,6 @@ _base_ = './bench_daformer_mobilenetv2.py'
 model = dict(feature_distance=dict(weight=0.005))
 train_dataloader = dict(
     source=dict(
-        dataset=dict(
-            pipeline=[t for t in _base_.train_dataloader.source.dataset.pipeline if t.type != 'PhotoMetricDistortion'])))
+        dataset=dict(pipeline=[
+            t for t in _base_.train_dataloader.source.dataset.pipeline if t.type != 'PhotoMetricDistortion'
+        ])))

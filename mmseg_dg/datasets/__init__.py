@@ -2,6 +2,8 @@
 from .acdc import ACDCDataset
 from .base import TrainIdDataset
 from .class_statistics import ClassStatistics, class_statistics, from_official_json
+from .coco81 import COCO81Dataset
+from .folder import FolderDataset
 from .gta import GTADataset
 from .mapillary import MapillaryTrainIdDataset
 from .samplers import RareClassSampler, SampleRequest, StatefulInfiniteSampler
@@ -12,8 +14,8 @@ from .transforms import LoadAnnotations, LoadSynthiaAnnotations, PackStreamInput
 from .unlabeled import UnlabeledImageDataset
 
 __all__ = [
-    'ACDCDataset', 'ClassStatistics', 'GTADataset', 'LoadAnnotations', 'LoadSynthiaAnnotations',
-    'MapillaryTrainIdDataset', 'PackStreamInputs', 'PseudoLabelMargins', 'RareClassCrop', 'RareClassSampler',
-    'SampleRequest', 'SeededDataset', 'StatefulInfiniteSampler', 'SynthCityDataset', 'SynthiaDataset',
-    'TrainIdDataset', 'UnlabeledImageDataset', 'class_statistics', 'from_official_json'
+    'ACDCDataset', 'COCO81Dataset', 'ClassStatistics', 'FolderDataset', 'GTADataset', 'LoadAnnotations',
+    'LoadSynthiaAnnotations', 'MapillaryTrainIdDataset', 'PackStreamInputs', 'PseudoLabelMargins', 'RareClassCrop',
+    'RareClassSampler', 'SampleRequest', 'SeededDataset', 'StatefulInfiniteSampler', 'SynthCityDataset',
+    'SynthiaDataset', 'TrainIdDataset', 'UnlabeledImageDataset', 'class_statistics', 'from_official_json'
 ]

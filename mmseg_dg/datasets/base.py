@@ -12,18 +12,18 @@ from .label_tables import full_table
 from .wrappers import transforms_of
 
 
-def read_list(path: str, owner: str, backend_args: Optional[dict] = None) -> list[str]:
+def read_list(path: str, owner: str, backend_args: Optional[dict] = None, allow_empty: bool = False) -> list[str]:
     """Names in a split list: one image stem per line, relative to the image folder; empty lines are skipped.
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: It has no names, or some twice.
+        ValueError: It has no names (unless ``allow_empty``), or some twice.
     """
     if is_local(path, backend_args) and not osp.isfile(path):
         raise FileNotFoundError(f'{owner}: no list file {path!r}; correct ann_file or write the list (one image stem '
                                 'per line)')
     names = [line.strip() for line in mmengine.list_from_file(path, backend_args=backend_args) if line.strip()]
-    if not names:
+    if not names and not allow_empty:
         raise ValueError(f'{owner}: the list {path!r} is empty')
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})[:5] if len(names) < 5000 else '(many)'

@@ -14,9 +14,13 @@ from mmengine.fileio.backends import LocalBackend
 
 from mmseg_dg.registry import DATASETS
 
+from .binary_masks import check_binary
 from .wrappers import transforms_of
 
 _NAMED = 5
+
+#: Ends the messages about files, of which there may be more.
+DOCTOR = "'python tools/doctor.py CONFIG' examines every file and names all that are wrong"
 
 
 def loads_labels(pipeline: Any) -> bool:
@@ -72,7 +76,7 @@ def missing_message(owner: str, what: str, missing: list[str], total: int, hint:
     """Names the first few of the missing files and their number."""
     named = ', '.join(repr(path) for path in missing[:_NAMED])
     rest = f' and {len(missing) - _NAMED} more' if len(missing) > _NAMED else ''
-    return f'{owner}: {len(missing)} of {total} {what} missing: {named}{rest}. {hint}'
+    return f'{owner}: {len(missing)} of {total} {what} missing: {named}{rest}. {hint}. {DOCTOR}'
 
 
 def _below(paths: list[str], backend_args: Optional[dict]) -> set:
@@ -116,7 +120,7 @@ def check_leaf(dataset: Any) -> None:
 
     Raises:
         FileNotFoundError: Missing files.
-        ValueError: No samples.
+        ValueError: No samples, or binary 0/255 masks.
     """
     share_backend_args(dataset)
     if hasattr(dataset, 'full_init'):
@@ -124,6 +128,11 @@ def check_leaf(dataset: Any) -> None:
     owner = type(dataset).__name__
     if len(dataset) == 0:
         raise ValueError(f'{owner}: the dataset has no samples; check data_root, data_prefix and ann_file')
+    _check_pairs(dataset, owner)
+    check_binary(dataset)
+
+
+def _check_pairs(dataset: Any, owner: str) -> None:
     if getattr(dataset, 'checks_itself', False) or not hasattr(dataset, 'seg_map_suffix'):
         return
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]

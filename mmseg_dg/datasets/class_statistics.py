@@ -16,6 +16,8 @@ from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmengine.dist import broadcast_object_list, get_dist_info
 from mmengine.logging import print_log
 
+from .checks import DOCTOR, is_local
+from .image_size import image_size
 from .label_tables import IGNORE, count_ids, ids_outside
 from .parallel import chunks, run_ranges
 from .statistics_cache import CacheEntry
@@ -73,8 +75,8 @@ def class_statistics(dataset: Any, cache_dir: Optional[str] = None, num_workers:
         ClassStatistics: One row per sample of ``dataset``.
 
     Raises:
-        ValueError: The pipeline loads no labels, or label ids are neither classes nor ``ignore_index`` (up to five
-            files are named); parts of a concatenation differ in their classes.
+        ValueError: The pipeline loads no labels, label ids are neither classes nor ``ignore_index``, or labels differ
+            in size from their images (up to five files are named); parts of a concatenation differ in their classes.
     """
     parts, which, local = flatten(dataset)
     found = [_of_one(part, cache_dir, num_workers, rebuild) for part in parts]
@@ -153,18 +155,19 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
         np.ndarray: int32 (num_images, num_classes).
 
     Raises:
-        ValueError: Ids outside the classes.
+        ValueError: Ids outside the classes, or labels and (local) images of different size.
     """
     size = len(dataset)
     workers = num_workers if num_workers is not None else os.cpu_count() or 1
     ranges = chunks(size, _CHUNK)
     counts = np.zeros((size, num_classes), np.int32)
     wrong: dict[str, list[int]] = {}
-    more = 0
+    more, differing = 0, []
     count = functools.partial(_count_range, dataset, loader, num_classes)
     results = run_ranges(count, ranges, workers if size >= _SERIAL_BELOW else 1)
-    for (start, stop), (rows, problems) in zip(ranges, results):
+    for (start, stop), (rows, problems, sizes) in zip(ranges, results):
         counts[start:stop] = rows
+        differing += sizes
         for path, ids in problems.items():
             if len(wrong) < _NAMED:
                 wrong[path] = ids
@@ -173,12 +176,17 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
     if wrong:
         from .seeded import wrong_ids_message
         raise ValueError(wrong_ids_message(wrong, num_classes, getattr(dataset, 'ignore_index', IGNORE), more))
+    if differing:
+        raise ValueError(f'{len(differing)} labels differ in size from their image: {"; ".join(differing[:_NAMED])}. '
+                         'Leave them out with a list (ann_file; GTA5: tools/dataset_converters/gta.py writes the list '
+                         f'of its unusable labels, which GTADataset leaves out). {DOCTOR}')
     return counts
 
 
 def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, bounds: tuple[int, int]):
     rows = np.zeros((bounds[1] - bounds[0], num_classes), np.int32)
     problems: dict[str, list[int]] = {}
+    sizes: list[str] = []
     ignore = getattr(dataset, 'ignore_index', IGNORE)
     for row, index in enumerate(range(*bounds)):
         info = dataset.get_data_info(index)
@@ -188,7 +196,20 @@ def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, bo
         outside = ids_outside(all_counts, num_classes, ignore)
         if outside:
             problems[info['seg_map_path']] = outside
-    return rows, problems
+        sizes += _size_difference(info, label.shape, getattr(dataset, 'backend_args', None))
+    return rows, problems, sizes
+
+
+def _size_difference(info: dict, shape: tuple[int, int], backend_args: Optional[dict]) -> list[str]:
+    """A sentence when the image's size, which its first bytes tell, is not that of the label; else nothing."""
+    path = info.get('img_path')
+    if not path or not is_local(path, backend_args):
+        return []
+    try:
+        size = image_size(path)
+    except OSError:  # not a matter of labels; loading it says what is wrong
+        return []
+    return [] if size == shape else [f'{info["seg_map_path"]} {shape[1]}x{shape[0]}, image {size[1]}x{size[0]}']
 
 
 def from_official_json(path: str, dataset: Any) -> ClassStatistics:

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 from mmseg_dg.registry import DATASETS
 from mmseg_dg.utils.seeding import local_seed
 
-from .checks import build_checked, check_leaf
+from .checks import DOCTOR, build_checked, check_leaf
 from .label_tables import IGNORE
 from .samplers.request import SampleRequest
 from .wrappers import leaves, locate
@@ -105,5 +105,6 @@ def wrong_ids_message(files: dict, num_classes: int, ignore_index: int, more: in
     named = '; '.join(f'{path}: {ids[:10]}' for path, ids in files.items())
     rest = f' and {more} more files' if more else ''
     return (f'label ids outside 0..{num_classes - 1} that are not ignore_index={ignore_index}: {named}{rest}. '
-            'Raw ids need converting to train ids (dataset option raw_ids=True where it exists), binary 0/255 masks '
-            'need an id map, and a 0 that means "background, do not train" needs reduce_zero_label=True')
+            'Raw ids need converting to train ids (dataset option raw_ids=True where it exists), other numbers a map '
+            '(label_map of FolderDataset, {255: 1} for binary 0/255 masks), and a 0 that means "background, do not '
+            f'train" needs reduce_zero_label=True. {DOCTOR}')

@@ -200,3 +200,34 @@ def test_command_line(cfg, tmp_path, monkeypatch, capsys):
         call('--stream', 'target')
     with pytest.raises(SystemExit, match=r"no stream 'x'; it has \['source', 'target'\]"):
         call('--stream', 'x')
+
+
+@pytest.mark.parametrize('root', ['data/gta', 'data/gta/', '/data/gta', './data/gta', 'data/../data/gta'])
+def test_relative_names_equal_those_of_the_standard_library(root):
+    from mmseg_dg.datasets.statistics_cache import _relative
+    for name in ('labels/1.png', './labels/1.png', 'a/../labels/1.png', 'labels//1.png', 'a.b/c.d.png', 'odd./1.png'):
+        path = os.path.join(root, name)
+        assert _relative(path, root, os.path.join(root, '')) == os.path.relpath(path, root)
+    assert _relative('data/other/1.png', 'data/gta', 'data/gta/') == '../other/1.png'
+
+
+@pytest.mark.parametrize('orientation', [1, 6])
+def test_sizes_are_compared_as_the_image_is_loaded(tmp_path, orientation):
+    """A camera that was held upright says so in the file, and loading turns its picture."""
+    from PIL import Image
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / 'images').mkdir()
+    Image.new('RGB', (32, 24)).save(tmp_path / 'images/1.jpg', exif=exif)
+    cfg = dict(type='GTADataset', data_root=str(tmp_path), img_suffix='.jpg', pipeline=LOAD)
+    for size, fits in (((24, 32), orientation == 1), ((32, 24), orientation == 6)):
+        write_label(tmp_path / 'labels/1_labelTrainIds.png', stripes([0, 1], size))
+        dataset = DATASETS.build(cfg)
+        if fits:
+            assert dataset[0]['img'].shape[:2] == size
+            assert class_statistics(dataset, cache_dir=str(tmp_path)).files == 1
+            continue
+        with pytest.raises(ValueError, match='1 labels differ in size from their image'):
+            class_statistics(dataset, cache_dir=str(tmp_path))
+        with pytest.raises(ValueError, match='the label has'):
+            dataset[0]

@@ -229,7 +229,8 @@ class ScaledWrapper(OptimWrapper):
 @pytest.mark.parametrize('static', [False, True])
 def test_skipped_optimizer_step_is_noticed(make, static):
     method, batch = make(), batch_of()
-    scaler = torch.amp.GradScaler('cpu', init_scale=8.0, **(dict(growth_interval=10**6, backoff_factor=1.0 - 1e-12) if static else {}))
+    still = dict(growth_interval=10**6, backoff_factor=1.0 - 1e-12) if static else {}
+    scaler = torch.amp.GradScaler('cpu', init_scale=8.0, **still)
     wrapper = ScaledWrapper(scaler, optimizer=torch.optim.SGD(method.student.parameters(), lr=0.1))
     step_of = lambda: method.train_step(batch, wrapper, context=StepContext(0), preprocess=False)  # noqa: E731
     method.train()

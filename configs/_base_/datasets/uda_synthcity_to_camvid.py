@@ -20,7 +20,7 @@ train_dataloader = dict(
                 # 1500 pixels of a 512 crop (spec 7.3) are 375 of a 256 crop: 240 pixels of the file
                 dict(type='RareClassCrop', crop_size=(256, 256), cat_max_ratio=0.75, min_crop_pixels=375),
                 dict(type='RandomFlip', prob=0.5),
-                dict(type='PhotoMetricDistortion'),  # as the source-only control has it: they differ in adaptation only
+                dict(type='PhotoMetricDistortion'),  # as the source-only control has it
                 dict(type='PackStreamInputs'),
             ])),
     target=dict(

@@ -2,7 +2,9 @@
 from .cropping import CropBox, RareClassCrop
 from .formatting import PackStreamInputs, PseudoLabelMargins
 from .loading import LoadAnnotations, LoadSynthiaAnnotations
+from .rescaling import RandomRescale
 
 __all__ = [
-    'CropBox', 'LoadAnnotations', 'LoadSynthiaAnnotations', 'PackStreamInputs', 'PseudoLabelMargins', 'RareClassCrop'
+    'CropBox', 'LoadAnnotations', 'LoadSynthiaAnnotations', 'PackStreamInputs', 'PseudoLabelMargins',
+    'RandomRescale', 'RareClassCrop'
 ]

@@ -84,23 +84,24 @@ def check_engine(runner: Any, method: Any) -> None:
     """
     from mmseg_dg.engine.hooks.ema_update import EMAUpdateHook
     if method.ema_pairs() and not any(isinstance(hook, EMAUpdateHook) for hook in runner.hooks):
-        raise ValueError(f'{type(method).__name__} has a teacher, but no EMAUpdateHook updates it: custom_hooks of a child '
-                         'config replaces the whole list of its base, so repeat the hook there')
+        raise ValueError(f'{type(method).__name__} has a teacher, but no EMAUpdateHook updates it: custom_hooks of a '
+                         'child config replaces the whole list of its base, so repeat the hook there')
     counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
     if counts > 1:
         raise ValueError(f'optim_wrapper.accumulative_counts={counts} counts backward passes, of which a method '
                          f'has several per step: set train_cfg.accumulate={counts} instead')
     for scheduler in runner.param_schedulers or ():
         if getattr(scheduler, 'by_epoch', False):
-            raise ValueError(f'{type(scheduler).__name__} counts epochs and would never step: MultiStreamTrainLoop counts '
-                             'iterations, set by_epoch=False and give begin and end in iterations (or use WarmupPolyLR)')
+            raise ValueError(f'{type(scheduler).__name__} counts epochs and would never step: '
+                             'MultiStreamTrainLoop counts iterations, set by_epoch=False and give begin and end in '
+                             'iterations (or use WarmupPolyLR)')
     for hook in runner.hooks:
         if isinstance(hook, CheckpointHook) and hook.by_epoch:
-            raise ValueError(f'default_hooks.checkpoint counts epochs (interval={hook.interval}): set by_epoch=False and '
-                             'give its interval in iterations')
+            raise ValueError(f'default_hooks.checkpoint counts epochs (interval={hook.interval}): set by_epoch=False '
+                             'and give its interval in iterations')
     if runner._randomness_cfg.get('diff_rank_seed'):
-        raise ValueError('randomness.diff_rank_seed=True would give every process its own order of samples: remove it, the '
-                         'random decisions of a step differ by process anyway')
+        raise ValueError('randomness.diff_rank_seed=True would give every process its own order of samples: remove '
+                         'it, the random decisions of a step differ by process anyway')
     check_optimizer(runner.model, runner.optim_wrapper)
 
 
@@ -113,8 +114,8 @@ def check_optimizer(model: Any, optim_wrapper: Any) -> None:
     known = {id(p) for group in optim_wrapper.optimizer.param_groups for p in group['params']}
     lost = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in known]
     if lost:
-        raise ValueError(f'{len(lost)} trainable parameters are in no optimizer group, e.g. {lost[:3]}: they were frozen '
-                         'when the optimizer was built. Freeze in a hook (before_train), not in the constructor')
+        raise ValueError(f'{len(lost)} trainable parameters are in no optimizer group, e.g. {lost[:3]}: they were '
+                         'frozen when the optimizer was built. Freeze in a hook (before_train), not in the constructor')
 
 
 def check_streams(method: Any, loaders: Any) -> None:
@@ -169,7 +170,9 @@ def _load(stream: str, dataset: Any, index: int) -> dict:
     try:
         return dataset[SampleRequest(index, derive_seed('preflight', stream, index))]
     except (ValueError, FileNotFoundError) as error:
-        raise type(error)(f'stream "{stream}": {error}') from error
+        from mmseg_dg.datasets.checks import DOCTOR
+        more = '' if DOCTOR in str(error) else f'. {DOCTOR}'
+        raise type(error)(f'stream "{stream}": {error}{more}') from error
 
 
 def _crop_size(dataset: Any) -> Optional[tuple[int, int]]:

@@ -128,7 +128,7 @@ def _run_pass(method, step_pass: Pass, optim_wrapper: OptimWrapper, parts: int, 
     with optim_wrapper.optim_context(method):
         outputs = step_pass.fn()
     if 'loss' in outputs:
-        raise ValueError(f"pass '{step_pass.name}' returns the key 'loss', which names the total of the step: rename it")
+        raise ValueError(f"pass '{step_pass.name}' returns the key 'loss', which names the step's total: rename it")
     loss = total_loss(outputs)
     learned = loss is not None and loss.requires_grad
     if learned:

@@ -157,8 +157,8 @@ def _accept_plain_checkpoint(module, state_dict: dict, prefix: str, *args) -> No
         return
     raise ValueError(f'this checkpoint fits no network of {type(module).__name__}: its keys begin with '
                      f'{sorted({k.split(".")[0] for k in state_dict})[:8]}, expected student.* or a plain segmentor '
-                     '(backbone.*, decode_head.*). Official training checkpoints (model.*, ema_model.*) must be converted '
-                     'first')
+                     '(backbone.*, decode_head.*). Official training checkpoints (model.*, ema_model.*) must be '
+                     'converted first')
 
 
 def stack_labels(data_samples: Sequence, stream: str) -> Tensor:

@@ -119,7 +119,8 @@ class DACS(Supervised):
                              'color_jitter_strength=0')
         for name, other in getattr(self.data_preprocessor, 'streams', {}).items():
             if not torch.equal(other.mean, self.data_preprocessor.mean):
-                raise ValueError(f'stream "{name}" has its own mean: class mixing needs one normalisation for all streams')
+                raise ValueError(f'stream "{name}" has its own mean: class mixing needs one normalisation for '
+                                 'all streams')
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> StepDraws:
@@ -165,8 +166,8 @@ class DACS(Supervised):
                 f'both batches must have one shape, got {tuple(source.shape)} and {tuple(target.shape)}: use the same '
                 'batch_size and crop size')
         if self.ignore_top + self.ignore_bottom >= target.shape[-2]:
-            raise ValueError(f'ignore_top={self.ignore_top} and ignore_bottom={self.ignore_bottom} leave no row of a crop '
-                             f'of height {target.shape[-2]}: no pseudo-label would ever count')
+            raise ValueError(f'ignore_top={self.ignore_top} and ignore_bottom={self.ignore_bottom} leave no row '
+                             f'of a crop of height {target.shape[-2]}: no pseudo-label would ever count')
 
     @torch.no_grad()
     def _pseudo_label_pass(self, batch: dict[str, dict], state: StepState) -> dict[str, Tensor]:

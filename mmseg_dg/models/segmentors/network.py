@@ -23,8 +23,8 @@ class NetworkLosses(NamedTuple):
         features: Encoder maps per scale, context scale first: ``[(level 0, ..., level n)]``. Single-scale networks
             give one entry.
         logits: Logits of the main head at the head's own stride, (B, C, h, w).
-        decoder_features: Features of the main head before its dropout and classifier, (B, D, h, w), where the head gives
-            them (``fused_features``); else None.
+        decoder_features: Features of the main head before its dropout and classifier, (B, D, h, w), where the head
+            gives them (``fused_features``); else None.
     """
     losses: dict[str, Tensor]
     features: list[Sequence[Tensor]]

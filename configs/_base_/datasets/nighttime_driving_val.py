@@ -1,0 +1,39 @@
+"""Nighttime Driving: 50 night images with coarse labels, for evaluation only."""
+val_dataloader = dict(
+    nighttime_driving=dict(
+        batch_size=1,
+        num_workers=4,
+        persistent_workers=True,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(
+            type='NightDrivingDataset',
+            data_root='data/NighttimeDrivingTest',
+            data_prefix=dict(
+                img_path='leftImg8bit/test/night', seg_map_path='gtCoarse_daytime_trainvaltest/test/night'),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations'),
+                dict(type='PackSegInputs'),
+            ])))
+val_evaluator = dict(type='ConfusionMatrixMetric')
+# bound here, once: a child that replaces the validation data must replace the test data as well
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator
+tta_pipeline = [  # test.py --tta, not used by the paper: 0.75, 1 and 1.25 times the size, each also flipped
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale_factor=0.75, keep_ratio=True),
+                dict(type='Resize', scale_factor=1.0, keep_ratio=True),
+                dict(type='Resize', scale_factor=1.25, keep_ratio=True),
+            ],
+            [
+                dict(type='RandomFlip', prob=0., direction='horizontal'),
+                dict(type='RandomFlip', prob=1., direction='horizontal'),
+            ],
+            [dict(type='LoadAnnotations')],
+            [dict(type='PackSegInputs')],
+        ])
+]

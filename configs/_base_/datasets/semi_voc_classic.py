@@ -1,0 +1,45 @@
+"""Pascal VOC 2012, classic: labelled images from the 1464 finely labelled ones, the rest of the 10 582 without labels.
+
+The other 9118 are those only SBD labels; their labels are not read, so nothing has to be converted.
+Lists: data/VOCdevkit/VOC2012/splits/classic_1_8/{labeled,unlabeled}.txt, one image stem per line.
+"""
+_base_ = './voc_val.py'
+train_dataloader = dict(
+    labeled=dict(
+        batch_size=8,  # 8 labelled + 8 unlabelled in total (card of DiffMatch: 8)
+        num_workers=4,
+        persistent_workers=True,
+        sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
+        dataset=dict(
+            type='PascalVOCDataset',
+            data_root='data/VOCdevkit/VOC2012',
+            ann_file='splits/classic_1_8/labeled.txt',  # 183 images
+            data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations'),
+                dict(type='RandomRescale', ratio_range=(0.5, 2.0)),
+                dict(type='Pad', size=(513, 513), pad_val=dict(img=0, seg=255)),
+                dict(type='RandomCrop', crop_size=(513, 513)),
+                dict(type='RandomFlip', prob=0.5),
+                dict(type='PackStreamInputs'),
+            ])),
+    unlabeled=dict(
+        batch_size=8,  # 8 labelled + 8 unlabelled in total (card of DiffMatch: 8)
+        num_workers=4,
+        persistent_workers=True,
+        sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
+        dataset=dict(
+            type='PascalVOCDataset',
+            data_root='data/VOCdevkit/VOC2012',
+            ann_file='splits/classic_1_8/unlabeled.txt',  # 10 399 images
+            data_prefix=dict(img_path='JPEGImages'),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='PseudoLabelMargins'),  # marks what is not padding
+                dict(type='RandomRescale', ratio_range=(0.5, 2.0)),
+                dict(type='Pad', size=(513, 513), pad_val=dict(img=0, seg=0)),
+                dict(type='RandomCrop', crop_size=(513, 513)),
+                dict(type='RandomFlip', prob=0.5),
+                dict(type='PackStreamInputs'),
+            ])))

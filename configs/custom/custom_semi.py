@@ -1,0 +1,95 @@
+"""Few of your images with masks, many without: self-training on class-mixed images.
+
+No row of the papers. Command: mim train mmseg_dg custom_semi.py for a child of it: docs/custom_data.md.
+Resources: 1 GPU x batch 2 + 2, crop 512, 40 000 iterations; time and memory have not been measured.
+Paper's score: none; seeds 0 1 2 (tools/study.py) show your spread. Status: run by the tests on generated folders.
+"""
+_base_ = [
+    '../_base_/models/daformer_mitb5.py', '../_base_/methods/daformer.py', '../_base_/schedules/adamw_40k.py',
+    '../_base_/default_runtime.py'
+]
+
+# ------------------------------------------------------------------ what you give
+data_root = 'data/custom'
+classes = ['background', 'object']  # in the order of the ids in the masks: 0, 1, ...
+palette = [[0, 0, 0], [220, 20, 60]]  # red, green, blue per class, for pictures; None: chosen for you
+label_map = None  # {255: 1} for binary masks of 0 and 255; 255 means "ignore" otherwise
+labeled_images, labeled_masks = 'images/labeled', 'masks/labeled'
+unlabeled_images = 'images/unlabeled'
+val_images, val_masks = 'images/val', 'masks/val'
+# ------------------------------------------------------------------ what follows from it
+runner_type = 'SemiSupervisedRunner'
+model = _base_.pop('method')
+model.update(
+    labeled_stream='labeled',
+    unlabeled_stream='unlabeled',
+    ignore_top=0,
+    ignore_bottom=0,
+    use_valid_mask=True,  # nothing is learned from padding
+    feature_distance=None,  # its thing classes are those of Cityscapes; with classes=[...] of yours it may help
+    network=dict(decode_head=dict(num_classes=len(classes))))
+train_dataloader = dict(
+    labeled=dict(
+        batch_size=2,
+        num_workers=4,
+        persistent_workers=True,
+        sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
+        dataset=dict(
+            type='FolderDataset',
+            data_root=data_root,
+            classes=classes,
+            palette=palette,
+            label_map=label_map,
+            data_prefix=dict(img_path=labeled_images, seg_map_path=labeled_masks),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations'),
+                dict(type='RandomRescale', ratio_range=(0.5, 2.0)),
+                dict(type='Pad', size=(512, 512), pad_val=dict(img=0, seg=255)),  # images smaller than the crop
+                dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
+                dict(type='RandomFlip', prob=0.5),
+                dict(type='PackStreamInputs'),
+            ])),
+    unlabeled=dict(
+        batch_size=2,
+        num_workers=4,
+        persistent_workers=True,
+        sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
+        dataset=dict(
+            type='FolderDataset',
+            data_root=data_root,
+            classes=classes,
+            palette=palette,
+            data_prefix=dict(img_path=unlabeled_images),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='PseudoLabelMargins'),  # marks what is not padding
+                dict(type='RandomRescale', ratio_range=(0.5, 2.0)),
+                dict(type='Pad', size=(512, 512), pad_val=dict(img=0, seg=0)),
+                dict(type='RandomCrop', crop_size=(512, 512)),
+                dict(type='RandomFlip', prob=0.5),
+                dict(type='PackStreamInputs'),
+            ])))
+val_dataloader = dict(
+    own=dict(
+        batch_size=1,
+        num_workers=4,
+        persistent_workers=True,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(
+            type='FolderDataset',
+            data_root=data_root,
+            classes=classes,
+            palette=palette,
+            label_map=label_map,
+            data_prefix=dict(img_path=val_images, seg_map_path=val_masks),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations'),
+                dict(type='PackSegInputs'),
+            ])))
+val_evaluator = dict(type='ConfusionMatrixMetric')
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator
+# not settings of their own: a child config has to change the datasets above
+del data_root, classes, palette, label_map, val_images, val_masks, labeled_images, labeled_masks, unlabeled_images

@@ -1,0 +1,69 @@
+"""Masks of 0 and 255: what drawing programs save for "background" and "object", and what looks like one class plus
+ignored pixels here, so that training would learn nothing without any error.
+"""
+from typing import Any, Optional
+
+import numpy as np
+from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
+
+from .label_tables import IGNORE, count_ids
+from .wrappers import transforms_of
+
+_SAMPLES = 8
+
+
+def maps_255(label_map: Optional[dict]) -> bool:
+    """Whether the user has said what 255 means; ``{255: 255}`` says that it is to be ignored."""
+    return IGNORE in (label_map or {})
+
+
+def looks_binary(present: np.ndarray) -> bool:
+    """Whether 0 and 255 are the only ids and both occur.
+
+    Args:
+        present: (256,), non-zero where the id occurs in the files as they are, before any mapping.
+    """
+    return np.flatnonzero(present).tolist() == [0, IGNORE]
+
+
+def binary_message(owner: str, classes: Any, what: str) -> str:
+    """The explanation, with what to write.
+
+    Args:
+        owner: Name for the message.
+        classes: Class names.
+        what: What was looked at, for example ``8 of 200 masks (first: a.png)``.
+    """
+    second = f' ({classes[1]!r})' if len(classes) > 1 else ''
+    return (f'{owner}: binary 0/255 masks: the ids in {what} are 0 and 255 only, and 255 means "ignore", so class 1'
+            f'{second} would have no pixels. Set label_map={{255: 1}} of FolderDataset if 255 is class 1; '
+            'label_map={255: 255} says that it is to be ignored')
+
+
+def check_binary(dataset: Any, samples: int = _SAMPLES) -> None:
+    """Refuse a labelled dataset of two classes whose masks look binary; other datasets pass unread.
+
+    Args:
+        dataset: Not a wrapper, initialised.
+        samples: Masks that are read, spread evenly.
+
+    Raises:
+        ValueError: Every mask read has no ids but 0 and 255, and nothing says what 255 means.
+    """
+    loader = next((s for s in transforms_of(getattr(dataset, 'pipeline', ())) if isinstance(s, BaseLoadAnnotations)),
+                  None)
+    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
+    if loader is None or len(classes) > 2 or len(dataset) == 0:
+        return
+    present, first = np.zeros(256, np.int64), ''
+    indices = np.unique(np.linspace(0, len(dataset) - 1, min(samples, len(dataset))).astype(int))
+    for index in indices:
+        info = dataset.get_data_info(int(index))
+        if maps_255(info.get('label_map')) or not info.get('seg_map_path'):
+            return
+        first = first or info['seg_map_path']
+        label = loader.transform(dict(info, label_map=None, reduce_zero_label=False, seg_fields=[]))['gt_seg_map']
+        present += count_ids(label) if label.ndim == 2 else 0
+    if looks_binary(present):
+        raise ValueError(binary_message(type(dataset).__name__, classes, f'{len(indices)} of {len(dataset)} masks '
+                                        f'(first: {first})'))

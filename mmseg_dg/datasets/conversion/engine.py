@@ -1,0 +1,165 @@
+"""Converts many label files: in parallel, restartable, with a check of every file and a summary."""
+import os
+import os.path as osp
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Callable, NamedTuple, Optional
+
+import cv2
+import numpy as np
+from mmengine.utils import ProgressBar
+
+from ..image_size import image_size
+from ..label_tables import IGNORE, count_ids, ids_outside
+from ..parallel import chunks, run_ranges
+from .files import clear_leftovers, write_label
+
+_CHUNK = 8
+_NAMED = 5
+
+
+class Job(NamedTuple):
+    """One label to make.
+
+    Attributes:
+        name: Image stem as list files name it.
+        source: The published file it is made from.
+        target: File to write.
+        image: Image whose size the label must have; None: not checked.
+    """
+    name: str
+    source: str
+    target: str
+    image: Optional[str] = None
+
+
+class SizeMismatch(ValueError):
+    """Label and image differ in size."""
+
+
+LabelMaker = Callable[[Job], np.ndarray]
+
+
+@dataclass
+class Report:
+    """What became of the jobs.
+
+    Attributes:
+        written: Names of the labels written now.
+        kept: Names of those that were there already.
+        mismatched: {name: message} of labels whose size is not that of the image: left out.
+        failed: {name: message} of everything else that went wrong: left out.
+        pixel_counts: int64 (256,) of the labels that were read now.
+        seconds: Wall clock time.
+    """
+    written: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    mismatched: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    pixel_counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    seconds: float = 0.
+
+    @property
+    def usable(self) -> list[str]:
+        """Names with a good label, sorted."""
+        return sorted(self.written + self.kept)
+
+    @property
+    def left_out(self) -> list[str]:
+        """Names without one, sorted."""
+        return sorted([*self.mismatched, *self.failed])
+
+    def summary(self, class_names: Sequence[str] = ()) -> str:
+        """A few lines of text; with class names also the classes that occur nowhere (when every file was read)."""
+        lines = [f'{len(self.written)} labels written, {len(self.kept)} were there already, '
+                 f'{len(self.mismatched)} differ in size from their image, {len(self.failed)} failed '
+                 f'({self.seconds:.1f} s)']
+        for title, problems in (('size', self.mismatched), ('failed', self.failed)):
+            lines += [f'  {title}: {message}' for message in list(problems.values())[:_NAMED]]
+            if len(problems) > _NAMED:
+                lines.append(f'  {title}: and {len(problems) - _NAMED} more')
+        if class_names and not self.kept and self.written:
+            absent = [name for i, name in enumerate(class_names) if not self.pixel_counts[i]]
+            lines.append(f'  classes without a pixel: {", ".join(absent) or "none"}')
+        return '\n'.join(lines)
+
+
+def convert(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int, num_workers: Optional[int] = None,
+            overwrite: bool = False, verify: bool = False, title: str = 'labels') -> Report:
+    """Make every label that is not there yet.
+
+    A target that exists is kept unread: targets appear in one step, so what exists is whole, and a killed run
+    continues where it was.  Files that another tool wrote are kept too; ``verify`` compares them.
+
+    Args:
+        jobs: What to make; targets must differ.
+        make_label: Gives uint8 (H, W) ids; picklable; raises ValueError or OSError for a bad file.
+        num_classes: Result ids must be in 0..num_classes-1 or 255.
+        num_workers: Processes; None: all cores.
+        overwrite: Make labels again that are there.
+        verify: Make labels that are there again and compare; a difference is a failure.
+        title: Word before the progress bar.
+
+    Raises:
+        ValueError: Two jobs have one target or one name.
+    """
+    for what, values in (('target', [job.target for job in jobs]), ('name', [job.name for job in jobs])):
+        if len(set(values)) < len(jobs):
+            twice = next(v for v in values if values.count(v) > 1)
+            raise ValueError(f'two labels have the same {what} {twice!r}; the folders overlap')
+    started, report = time.time(), Report()
+    clear_leftovers(osp.dirname(job.target) for job in jobs)
+    work = partial(_convert_range, jobs, make_label, num_classes, overwrite, verify)
+    workers = os.cpu_count() or 1 if num_workers is None else num_workers
+    ranges = chunks(len(jobs), _CHUNK)
+    sys.stderr.write(f'{title}: {len(jobs)} files\n')
+    bar = ProgressBar(max(len(jobs), 1), file=sys.stderr)
+    for (start, stop), (outcomes, counts) in zip(ranges, run_ranges(work, ranges, workers)):
+        report.pixel_counts += counts
+        for name, status, message in outcomes:
+            place = getattr(report, status)
+            place.append(name) if isinstance(place, list) else place.__setitem__(name, message)
+        bar.update(stop - start)
+    sys.stderr.write('\n')
+    report.seconds = time.time() - started
+    return report
+
+
+def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int, overwrite: bool, verify: bool,
+                   bounds: tuple[int, int]) -> tuple[list[tuple[str, str, str]], np.ndarray]:
+    outcomes, total = [], np.zeros(256, np.int64)
+    for job in jobs[bounds[0]:bounds[1]]:
+        try:
+            there = not overwrite and osp.exists(job.target)
+            if there and not verify:
+                outcomes.append((job.name, 'kept', ''))
+                continue
+            label, counts = _checked_label(job, make_label, num_classes)
+            if not there:
+                write_label(job.target, label)
+            elif not np.array_equal(cv2.imread(job.target, cv2.IMREAD_UNCHANGED), label):
+                raise ValueError(f'{job.target}: is not what {job.source} converts to; run again with --overwrite')
+            total += counts
+            outcomes.append((job.name, 'kept' if there else 'written', ''))
+        except SizeMismatch as error:
+            outcomes.append((job.name, 'mismatched', str(error)))
+        except (ValueError, OSError) as error:
+            outcomes.append((job.name, 'failed', str(error)))
+    return outcomes, total
+
+
+def _checked_label(job: Job, make_label: LabelMaker, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    label = make_label(job)
+    counts = count_ids(label)
+    wrong = ids_outside(counts, num_classes)
+    if wrong:
+        raise ValueError(f'{job.source}: gives ids {wrong[:10]}, outside 0..{num_classes - 1} and {IGNORE}')
+    if job.image is not None:
+        size = image_size(job.image)
+        if size != label.shape:
+            raise SizeMismatch(f'{job.source} has {label.shape[1]}x{label.shape[0]} pixels (width x height), '
+                               f'{job.image} has {size[1]}x{size[0]}')
+    return label, counts

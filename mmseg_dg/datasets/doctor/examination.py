@@ -1,0 +1,160 @@
+"""The whole examination: list, read, compare."""
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from typing import Any, Optional
+
+import numpy as np
+
+from mmseg_dg.registry import DATASETS
+from mmseg_dg.utils.seeding import derive_seed, local_seed
+
+from ..checks import check_leaf
+from ..label_tables import IGNORE
+from . import relations
+from .files import Reading, Record, check_sample
+from .listing import Listing, list_entry
+from .report import Report, StreamSummary
+from .streams import Entry, entries
+
+_SERIAL_BELOW = 64
+_PER_WORKER = 8  # fewer items than this are not worth a process
+_QUICK_LABELS = 200
+
+
+def examine(cfg: Any, streams: Optional[Sequence[str]] = None, quick: bool = False, num_workers: Optional[int] = None,
+            ignore: Sequence[str] = (), progress: Optional[Callable[[str, int, int], None]] = None) -> Report:
+    """Examine the data of a config.
+
+    Args:
+        cfg: ``Config`` or dict with dataloaders.
+        streams: Only these (``source``, ``train/source``, ``val/cityscapes``); None: all.
+        quick: Decode only some labels and no image completely.
+        num_workers: Processes; None: all cores this process may use.
+        ignore: Kinds of faults (keys of :data:`KINDS`) that are left out of the report.
+        progress: ``progress(what, done, total)`` is called as samples are done.
+
+    Raises:
+        ValueError: A stream or kind that does not exist, or a config without any dataset.
+    """
+    chosen = _choose(entries(cfg), streams)
+    run = partial(_run, num_workers=num_workers, progress=progress)
+    listings = [list_entry(entry) for entry in chosen]
+    summaries = []
+    for listing in listings:
+        expected = relations.check_count(listing)
+        totals = _examine_files(listing, quick, run)
+        summaries.append(StreamSummary.of(listing, expected, totals))
+    relations.check_duplicates(relations.same_content(listings, partial(run, what='comparing files')))
+    findings = list(relations.check_class_lists(listings, cfg))
+    for listing in listings:
+        _try_pipeline(listing)
+        findings += listing.findings
+    return Report.of(summaries, findings, listings, ignore)
+
+
+def _choose(found: list[Entry], streams: Optional[Sequence[str]]) -> list[Entry]:
+    if not found:
+        raise ValueError('the config names no dataset: it has no train_dataloader or val_dataloader with one')
+    if not streams:
+        return found
+    names = {entry.stream for entry in found}
+    wanted = set()
+    for name in streams:
+        matching = {n for n in names if name in (n, n.partition('/')[2], n.partition('/')[0])}
+        if not matching:
+            raise ValueError(f'no stream {name!r}; the config has {sorted(names)}')
+        wanted |= matching
+    return [entry for entry in found if entry.stream in wanted]
+
+
+def _examine_files(listing: Listing, quick: bool, run: Callable) -> Optional[np.ndarray]:
+    """Read every sample; returns (256,) mapped label pixels, or None for an unlabelled stream."""
+    if not listing.infos:
+        return None
+    reading = Reading(listing.loader, len(listing.classes), getattr(listing.dataset, 'ignore_index', IGNORE),
+                      getattr(listing.dataset, 'backend_args', None), thorough=not quick)
+    count = len(listing.infos)
+    with_label = np.ones(count, bool)
+    if quick and count > _QUICK_LABELS:
+        with_label[:] = False
+        with_label[np.linspace(0, count - 1, _QUICK_LABELS).astype(int)] = True
+    raw, mapped, labels, smallest = np.zeros(256, np.int64), np.zeros(256, np.int64), 0, None
+    records = run(partial(_check, reading=reading), list(zip(listing.infos, with_label.tolist())), what=listing.stream)
+    bad = False
+    for index, (info, record) in enumerate(zip(listing.infos, records)):
+        for kind, path, detail in record.problems:
+            listing.add(kind, path, detail, info['img_path'])
+            bad = bad or kind != 'no_known_class'
+        if record.raw is not None:
+            raw, mapped, labels = raw + record.raw, mapped + record.mapped, labels + 1
+        if record.size is not None and not record.problems:
+            area = record.size[0] * record.size[1]
+            smallest = min(smallest or (area, index), (area, index))
+    listing.smallest = None if smallest is None else smallest[1]
+    relations.check_classes(listing, raw, mapped, labels, complete=labels == count)
+    return mapped if listing.loader is not None else None
+
+
+def _check(item: tuple[dict, bool], reading: Reading) -> Record:
+    return check_sample(item[0], reading, item[1])
+
+
+def _try_pipeline(listing: Listing) -> None:
+    """Build the dataset as training does and send its smallest good sample through the pipeline."""
+    if listing.dataset is None or any(f.is_error or f.kind == 'not_checked' for f in listing.findings):
+        return  # its faults have been named
+    config = {k: v for k, v in listing.entry.config.items()}
+    try:
+        dataset = DATASETS.build(config)
+        check_leaf(dataset)
+        if listing.smallest is not None and len(dataset) == listing.listed:
+            with local_seed(derive_seed('doctor', listing.stream)):
+                dataset[_position(dataset, listing.infos[listing.smallest]['img_path'], listing.smallest)]
+    except Exception as error:
+        listing.add('refused', listing.entry.key, f'{type(error).__name__}: {error}')
+
+
+def _position(dataset: Any, path: str, index: int) -> int:
+    """Where the image is: usually at the same index."""
+    if dataset.get_data_info(index).get('img_path') == path:
+        return index
+    return next((i for i in range(len(dataset)) if dataset.get_data_info(i).get('img_path') == path), 0)
+
+
+# ---------------------------------------------------------------- several processes
+_work = None
+
+
+def _start(function: Callable) -> None:
+    global _work
+    import cv2
+    cv2.setNumThreads(0)
+    _work = function
+
+
+def _in_worker(item: Any) -> Any:
+    return _work(item)
+
+
+def _run(function: Callable, items: Sequence, what: str = '', num_workers: Optional[int] = None,
+         progress: Optional[Callable[[str, int, int], None]] = None) -> Iterable:
+    """``function`` of each item, in order."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    workers = min(cores if num_workers is None else num_workers, len(items) // _PER_WORKER)
+
+    def told(results: Iterable) -> Iterable:
+        for done, result in enumerate(results, 1):
+            if progress is not None:
+                progress(what, done, len(items))
+            yield result
+
+    if workers <= 1 or len(items) < _SERIAL_BELOW:
+        yield from told(map(function, items))
+        return
+    # the function goes to each process once
+    with ProcessPoolExecutor(workers, initializer=_start, initargs=(function, )) as pool:
+        yield from told(pool.map(_in_worker, items, chunksize=max(1, min(32, len(items) // (4 * workers)))))
+
+

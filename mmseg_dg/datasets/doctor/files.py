@@ -1,0 +1,165 @@
+"""One sample at a time: can its image and label be read, do they fit, which ids does the label have."""
+import io
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Optional
+
+import mmengine.fileio as fileio
+import numpy as np
+from PIL import Image, ImageFile
+
+from ..label_tables import IGNORE, count_ids, ids_outside, lookup_table
+from ..transforms import LoadAnnotations
+
+_EXIF_ORIENTATION = 0x0112
+_NAMED_IDS = 10
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the files of one dataset are read.
+
+    Attributes:
+        loader: Its label loading step; None: unlabelled.
+        num_classes: Number of classes.
+        ignore_index: Label that is no class.
+        backend_args: mmengine's file backend.
+        thorough: Decode every image; False: headers and end marks of images only.
+    """
+    loader: Any
+    num_classes: int
+    ignore_index: int = IGNORE
+    backend_args: Optional[dict] = None
+    thorough: bool = True
+
+
+class Record(NamedTuple):
+    """What was found in one sample.
+
+    Attributes:
+        problems: (kind, path, detail) each.
+        size: (width, height) of the image as training sees it, None if unreadable.
+        raw: (256,) pixels per id as in the file, None if no 8-bit ids could be read.
+        mapped: (256,) pixels per id after the dataset's mapping.
+    """
+    problems: list[tuple[str, str, str]]
+    size: Optional[tuple[int, int]] = None
+    raw: Optional[np.ndarray] = None
+    mapped: Optional[np.ndarray] = None
+
+
+class _Bad(Exception):
+    """A fault of the kind ``args[0]``, described by ``args[1]``."""
+
+
+def check_sample(info: dict, reading: Reading, with_label: bool = True) -> Record:
+    """Examine one sample.
+
+    Args:
+        info: ``img_path`` and, where labels are loaded, ``seg_map_path``, ``label_map``, ``reduce_zero_label``.
+        reading: How.
+        with_label: Also read the label.
+    """
+    problems: list[tuple[str, str, str]] = []
+    size, turned = None, False
+    try:
+        size, turned = _image_size(info['img_path'], reading)
+    except _Bad as fault:
+        problems.append((fault.args[0], info['img_path'], fault.args[1]))
+    if reading.loader is None or not with_label:
+        return Record(problems, size)
+    path = info['seg_map_path']
+    if turned:
+        problems.append(('exif_rotation', info['img_path'], 'its EXIF orientation flag turns or mirrors it'))
+    try:
+        raw, mapped, shape = _label_counts(info, reading)
+    except _Bad as fault:
+        return Record([*problems, (fault.args[0], path, fault.args[1])], size)
+    if size is not None and shape != size and not turned:
+        problems.append(('size_mismatch', path, f'label {shape[0]}x{shape[1]}, image {size[0]}x{size[1]} '
+                         f'(width x height) {info["img_path"]}'))
+    outside = ids_outside(mapped, reading.num_classes, reading.ignore_index)
+    if outside:
+        lossy = path.lower().endswith(('.jpg', '.jpeg')) and len(outside) > 3
+        ids = ', '.join(map(str, outside[:_NAMED_IDS])) + (', ...' if len(outside) > _NAMED_IDS else '')
+        problems.append(('lossy_label' if lossy else 'ids_outside', path,
+                         f'ids {ids} are not in 0..{reading.num_classes - 1} and not {reading.ignore_index}'))
+    elif not mapped[:reading.num_classes].any():
+        problems.append(('no_known_class', path, f'every pixel is {reading.ignore_index}'))
+    return Record(problems, size, raw, mapped)
+
+
+def _open(path: str, kind: str, backend_args: Optional[dict]) -> tuple[ImageFile.ImageFile, bytes]:
+    try:
+        content = fileio.get(path, backend_args=backend_args)
+        if not content:
+            raise _Bad(kind, 'the file is empty')
+        return Image.open(io.BytesIO(content)), content
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _Bad(kind, f'no image format is recognised ({type(error).__name__})') from error
+
+
+def _decode(image: ImageFile.ImageFile, kind: str) -> None:
+    try:
+        image.load()
+    except (OSError, SyntaxError, ValueError, IndexError, EOFError) as error:
+        raise _Bad(kind, f'cut off or damaged: {error}') from error
+
+
+def _image_size(path: str, reading: Reading) -> tuple[tuple[int, int], bool]:
+    """(width, height) as decoded for training, and whether an EXIF flag turns it."""
+    image, content = _open(path, 'unreadable_image', reading.backend_args)
+    if reading.thorough or not _has_end(image.format, content):
+        _decode(image, 'unreadable_image')
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1) if image.format == 'JPEG' else 1
+    width, height = image.size
+    return ((height, width) if orientation >= 5 else (width, height)), orientation not in (0, 1)
+
+
+def _has_end(file_format: Optional[str], content: bytes) -> bool:
+    """Whether the file ends as its format should; what looks odd is decoded to be sure."""
+    if file_format == 'PNG':
+        return b'IEND' in content[-16:]
+    return file_format == 'JPEG' and content.rstrip(b'\0')[-2:] == b'\xff\xd9'
+
+
+def _label_counts(info: dict, reading: Reading) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """Pixels per id before and after the mapping, and (width, height)."""
+    path, loader = info['seg_map_path'], reading.loader
+    if type(loader).__name__ != LoadAnnotations.__name__ or getattr(loader, 'imdecode_backend', '') != 'pillow':
+        return _counts_by_loader(info, loader)  # a special reader knows its files better
+    image, _ = _open(path, 'unreadable_label', reading.backend_args)
+    _decode(image, 'unreadable_label')
+    ids = np.asarray(image).squeeze()
+    if ids.ndim != 2:
+        _refuse_colour(ids, image.mode)
+    if ids.dtype == bool:
+        ids = ids.astype(np.uint8)
+    if ids.dtype != np.uint8:
+        low, high = ids.min(), ids.max()
+        if low < 0 or high > 255 or not np.issubdtype(ids.dtype, np.integer):
+            raise _Bad('wide_label', f'values {low}..{high} (mode {image.mode}, {ids.dtype})')
+        ids = ids.astype(np.uint8)
+    reduce_zero = loader.reduce_zero_label
+    if reduce_zero is None:
+        reduce_zero = info.get('reduce_zero_label', False)
+    raw = count_ids(ids)
+    mapped = np.zeros(256, np.int64)
+    np.add.at(mapped, lookup_table(info.get('label_map'), reduce_zero), raw)
+    return raw, mapped, image.size
+
+
+def _refuse_colour(ids: np.ndarray, mode: str) -> None:
+    if ids.ndim == 3 and ids.shape[2] >= 3 and (ids[..., :1] == ids[..., 1:3]).all():
+        raise _Bad('colour_label', f'{ids.shape[2]} equal channels (mode {mode}): save one of them')
+    raise _Bad('colour_label', f'mode {mode}, shape {ids.shape}: colours must be converted to class ids')
+
+
+def _counts_by_loader(info: dict, loader: Any) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    try:
+        label = loader.transform(dict(info, seg_fields=[]))['gt_seg_map']
+        raw = loader.transform(dict(info, seg_fields=[], label_map=None))['gt_seg_map']
+    except Exception as error:  # loaders of other packages fail in their own ways
+        raise _Bad('unreadable_label', f'{type(error).__name__}: {error}') from error
+    if label.ndim != 2:
+        _refuse_colour(label, 'colour')
+    return count_ids(raw.astype(np.uint8)), count_ids(label.astype(np.uint8)), label.shape[::-1]

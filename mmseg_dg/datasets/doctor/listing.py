@@ -1,0 +1,236 @@
+"""Which images and labels a dataset config means, and what is wrong with their being there.
+
+The dataset's own class lists its files, so every layout is understood; only its own checks are held back, because they
+stop at the first fault.
+"""
+import os
+import os.path as osp
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import mmengine
+from mmengine.dataset import BaseDataset
+from mmseg.datasets import BaseSegDataset
+
+from mmseg_dg.registry import DATASETS
+
+from ..checks import _below, is_local, list_files
+from ..folder import stem_of
+from ..synthcity_dataset import SynthCityDataset
+from ..unlabeled import IMAGE_SUFFIXES
+from .faults import Finding
+from .streams import Entry, label_loader
+
+_PICTURES = (*IMAGE_SUFFIXES, '.tif', '.tiff', '.bmp', '.webp', '.ppm')
+
+
+@dataclass(eq=False)
+class Listing:
+    """What one dataset consists of.
+
+    Attributes:
+        entry: Where it comes from.
+        dataset: Initialised far enough to name its files; None when that failed.
+        infos: One per sample whose files are there: ``img_path`` and, if labels are loaded, ``seg_map_path`` and how
+            to read it.
+        listed: Number of samples before missing ones were taken out.
+        loader: The built label loading step, or None for an unlabelled stream.
+        findings: What was found so far.
+        smallest: Position in ``infos`` of the smallest image that is in order.
+    """
+    entry: Entry
+    dataset: Any = None
+    infos: list[dict] = field(default_factory=list)
+    listed: int = 0
+    loader: Any = None
+    findings: list[Finding] = field(default_factory=list)
+    smallest: Optional[int] = None
+
+    @property
+    def stream(self) -> str:
+        return self.entry.stream
+
+    @property
+    def classes(self) -> tuple:
+        return tuple((getattr(self.dataset, 'metainfo', None) or {}).get('classes') or ())
+
+    @property
+    def palette(self) -> Optional[list]:
+        palette = (getattr(self.dataset, 'metainfo', None) or {}).get('palette')
+        return None if palette is None else [list(colour) for colour in palette]
+
+    def add(self, kind: str, path: str, detail: str = '', image: str = '') -> None:
+        self.findings.append(Finding(kind, self.stream, str(path), detail, image))
+
+
+def list_entry(entry: Entry) -> Listing:
+    """List the files of one dataset; never raises for bad data."""
+    listing = Listing(entry)
+    config = dict(entry.config)
+    try:
+        listing.loader = label_loader(config)
+        cls = DATASETS.get(config['type']) if isinstance(config.get('type'), str) else config.get('type')
+        if cls is None:
+            listing.add('refused', entry.key, f'type={config.get("type")!r} is not registered')
+            return listing
+        if issubclass(cls, SynthCityDataset) and not _rendered(cls, config):
+            listing.add('not_checked', entry.key, 'the pictures are not rendered yet; the first run does that')
+            return listing
+        _list(listing, config, cls)
+    except Exception as error:  # whatever a dataset class does with wrong folders
+        if not _explain(listing, config):
+            listing.add('refused', entry.key, f'{type(error).__name__}: {error}')
+    return listing
+
+
+def _rendered(cls: type, config: dict) -> bool:
+    dataset = cls(**{k: v for k, v in config.items() if k not in ('type', '_scope_', 'pipeline')}, lazy_init=True)
+    return osp.isdir(dataset.data_root)
+
+
+def _list(listing: Listing, config: dict, cls: type) -> None:
+    config.update(pipeline=[])
+    if not (isinstance(cls, type) and issubclass(cls, BaseDataset)):
+        listing.dataset = DATASETS.build(config)
+        listing.add('not_checked', listing.entry.key, f'{cls.__name__} is no mmengine dataset')
+        return
+    names = _read_list(listing, config) if issubclass(cls, BaseSegDataset) else None
+    if names is not None and not names:
+        return
+    dataset = listing.dataset = DATASETS.build(dict(config, lazy_init=True))
+    if names is not None:
+        _use_names(dataset, names)
+    dataset.full_init()
+    if len(dataset) == 0 and _explain(listing, config):
+        return
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    listing.listed = len(infos)
+    if infos and not infos[0].get('img_path'):
+        listing.add('not_checked', listing.entry.key, f'{cls.__name__} does not say where its images are')
+        return
+    if listing.loader is not None and infos and not infos[0].get('seg_map_path'):
+        listing.add('refused', listing.entry.key, "the pipeline loads labels, but data_prefix has no 'seg_map_path'")
+        return
+    _find_missing(listing, infos)
+    if hasattr(dataset, 'seg_map_suffix') and not getattr(dataset, 'ann_file', '') and listing.infos:
+        _find_unused(listing, infos)
+
+
+def _read_list(listing: Listing, config: dict) -> Optional[list[str]]:
+    """Distinct names of ``ann_file``; None when there is no list in mmseg's format."""
+    ann_file = config.get('ann_file')
+    if not ann_file or ann_file.endswith('.mat'):  # GTA's split file: the dataset reads it
+        return None
+    path = ann_file if osp.isabs(ann_file) else osp.join(config.get('data_root') or '', ann_file)
+    backend_args = config.get('backend_args')
+    if is_local(path, backend_args) and not osp.isfile(path):
+        listing.add('missing_list', path)
+        return []
+    lines = [line.strip() for line in mmengine.list_from_file(path, backend_args=backend_args)]
+    counts = Counter(line for line in lines if line)
+    if not counts:
+        listing.add('empty_list', path)
+        return []
+    for name, count in counts.items():
+        if count > 1:
+            listing.add('duplicate_entry', name, f'{count} times in {path}')
+    return list(counts)
+
+
+def _use_names(dataset: Any, names: Sequence[str]) -> None:
+    """Let the dataset list ``names`` whether their files are there or not."""
+    if hasattr(dataset, '_stems_in'):  # TrainIdDataset and its kin
+        dataset._stems_in = lambda folder: list(names)
+    elif hasattr(dataset, '_listed'):  # FolderDataset, UnlabeledImageDataset
+
+        def listed(files):
+            known = {stem_of(name, dataset.img_suffix): name for name in files}
+            known.update({name: name for name in files})
+            return [known.get(name, name) for name in names]
+
+        dataset._listed = listed
+    elif hasattr(dataset, 'seg_map_suffix'):
+        with tempfile.NamedTemporaryFile('w', suffix='.txt', delete=False, encoding='utf-8') as file:
+            file.write('\n'.join(names))
+        ann_file, dataset.ann_file = dataset.ann_file, file.name
+        try:
+            dataset.full_init()
+        finally:
+            dataset.ann_file = ann_file
+            os.remove(file.name)
+
+
+def _find_missing(listing: Listing, infos: list[dict]) -> None:
+    """Move infos whose files exist to the listing, report the others."""
+    backend_args = getattr(listing.dataset, 'backend_args', None)
+    images = _below([info['img_path'] for info in infos], backend_args)
+    labels: set = set()
+    if listing.loader is not None:
+        wanted = [info['seg_map_path'] for info in infos]
+        labels = _below(wanted, backend_args)
+        if not labels and _explain(listing, listing.entry.config):
+            return
+    for info in infos:
+        image, label = info['img_path'], info.get('seg_map_path')
+        if image not in images:
+            listing.add('missing_image', image, 'named by the list', image)
+        elif listing.loader is not None and label not in labels:
+            listing.add('missing_label', image, f'no {label}', image)
+        else:
+            listing.infos.append(info)
+
+
+def _find_unused(listing: Listing, infos: list[dict]) -> None:
+    """Images with another ending, and labels without an image, in the dataset's folders."""
+    dataset = listing.dataset
+    folder = dataset.data_prefix['img_path']
+    pictures = list_files(folder, _PICTURES, dataset.backend_args)
+    # what has the right ending and is not used is left out on purpose (exclude, indices, conditions, ...)
+    left_over = [name for name in pictures if stem_of(name, dataset.img_suffix) == name]
+    stems = {stem_of(name, dataset.img_suffix) for name in pictures}
+    inside = {osp.dirname(osp.relpath(info['img_path'], folder)) for info in infos}  # ACDC: train and val in one tree
+    for name in left_over:
+        if osp.dirname(name) in inside and stem_of(name, _PICTURES) not in stems:
+            listing.add('other_suffix', osp.join(folder, name), f'img_suffix is {dataset.img_suffix!r}')
+    labels = dataset.data_prefix.get('seg_map_path')
+    if listing.loader is None or not labels or not is_local(labels, dataset.backend_args) or not osp.isdir(labels):
+        return
+    for name in list_files(labels, dataset.seg_map_suffix, dataset.backend_args):
+        stem = stem_of(name, dataset.seg_map_suffix)
+        if stem not in stems and osp.dirname(name) in inside and not _extends_one(stem, stems):
+            listing.add('orphan_label', osp.join(labels, name), f'no image {stem!r} in {folder}')
+
+
+def _extends_one(stem: str, stems: set) -> bool:
+    """Whether ``stem`` is a known one plus ``_something``: converted labels beside the published ones."""
+    parts = stem.split('_')
+    return any('_'.join(parts[:n]) in stems for n in range(1, len(parts)))
+
+
+def _explain(listing: Listing, config: dict) -> bool:
+    """Say which folder or ending is wrong; False when none is."""
+    dataset = listing.dataset
+    prefix = getattr(dataset, 'data_prefix', None) or {}
+    root = config.get('data_root') or ''
+    backend_args = config.get('backend_args')
+    configured = config.get('data_prefix') or {}
+    before = len(listing.findings)
+    if root and is_local(root, backend_args) and not osp.isdir(root):
+        listing.add('missing_folder', root, 'data_root')
+        return True
+    for key, suffix_key, needed in (('img_path', 'img_suffix', True),
+                                    ('seg_map_path', 'seg_map_suffix', listing.loader is not None)):
+        folder = prefix.get(key) or (osp.join(root, configured[key]) if isinstance(configured.get(key), str) else None)
+        if not needed or not folder or not is_local(folder, backend_args):
+            continue
+        suffix = getattr(dataset, suffix_key, config.get(suffix_key))
+        if not osp.isdir(folder):
+            listing.add('missing_folder', folder, key)
+        elif suffix and not (key == 'img_path' and config.get('ann_file')) and not list_files(folder, suffix):
+            there = Counter(osp.splitext(name)[1] for name in list_files(folder, None)).most_common(3)
+            listing.add('wrong_suffix', folder, f'{suffix_key}={suffix!r}, but it has ' + (', '.join(
+                f'{count} *{ending}' for ending, count in there) or 'no files'))
+    return len(listing.findings) > before

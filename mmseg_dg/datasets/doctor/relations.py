@@ -1,0 +1,154 @@
+"""What only shows when a whole dataset, or several, are looked at together."""
+import hashlib
+import os
+import os.path as osp
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Optional
+
+import mmengine.fileio as fileio
+import numpy as np
+
+from ..binary_masks import looks_binary, maps_255
+from ..checks import is_local
+from .faults import Finding
+from .known import expected_count
+from .listing import Listing
+
+
+def check_classes(listing: Listing, raw: np.ndarray, mapped: np.ndarray, labels: int, complete: bool) -> None:
+    """Binary masks and classes without a pixel.
+
+    Args:
+        listing: The dataset; findings are added to it.
+        raw: (256,) pixels per id in the files.
+        mapped: (256,) pixels per id after mapping.
+        labels: Labels counted.
+        complete: Every label was counted; otherwise a missing class proves nothing.
+    """
+    if not labels or not listing.classes:
+        return
+    mapping = listing.infos[0].get('label_map') if listing.infos else None
+    if looks_binary(raw) and not maps_255(mapping):
+        listing.add('binary_mask', listing.dataset.data_prefix.get('seg_map_path', ''),
+                    f'{labels} masks have no ids but 0 and 255; 255 means "ignore", so only '
+                    f'{listing.classes[0]!r} would be learned')
+        return
+    if complete:
+        for index, name in enumerate(listing.classes):
+            if not mapped[index]:
+                listing.add('empty_class', f'{index} {name}', f'in none of {labels} labels')
+
+
+def check_count(listing: Listing) -> Optional[int]:
+    """Compare with the known number of images; returns it."""
+    prefix = getattr(listing.dataset, 'data_prefix', None) or {}
+    expected = expected_count(listing.entry.config, prefix.get('img_path') or '')
+    if expected is not None and listing.dataset is not None and listing.listed and listing.listed != expected:
+        listing.add('count', listing.entry.key, f'{listing.listed} images; the whole split has {expected}')
+    return expected
+
+
+def check_class_lists(listings: Sequence[Listing], cfg: Any) -> Iterator[Finding]:
+    """Classes and palette of all streams, and the network's number of classes."""
+    # an unlabelled stream may carry no classes, a classification folder has classes of its own
+    known = [x for x in listings if x.classes and hasattr(x.dataset, 'seg_map_suffix')]
+    for other in known[1:]:
+        first = known[0]
+        if other.classes != first.classes:
+            yield Finding('class_lists', other.stream, other.entry.key, _difference(first, other))
+        elif other.palette != first.palette:
+            yield Finding('class_lists', other.stream, other.entry.key,
+                          f'same classes as {first.stream}, but another palette')
+    if known:
+        for key, value in _head_sizes(cfg.get('model') or {}, 'model'):
+            if value != len(known[0].classes):
+                yield Finding('head_classes', '', f'{key}.num_classes',
+                              f'{value}, but the data has {len(known[0].classes)} classes')
+
+
+def _difference(first: Listing, other: Listing) -> str:
+    ours, theirs = first.classes, other.classes
+    extra, missing = sorted(set(theirs) - set(ours)), sorted(set(ours) - set(theirs))
+    if not extra and not missing:
+        return f'the classes of {first.stream} in another order'
+    return (f'{len(theirs)} classes, {first.stream} has {len(ours)}' + (f'; only here: {", ".join(extra[:5])}' if extra
+            else '') + (f'; only there: {", ".join(missing[:5])}' if missing else ''))
+
+
+def _head_sizes(node: Any, key: str) -> Iterator[tuple[str, int]]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name in ('decode_head', 'auxiliary_head'):
+                for i, head in enumerate(value if isinstance(value, (list, tuple)) else [value]):
+                    if isinstance(head, dict) and isinstance(head.get('num_classes'), int):
+                        yield f'{key}.{name}' + (f'.{i}' if isinstance(value, (list, tuple)) else ''), head[
+                            'num_classes']
+            else:
+                yield from _head_sizes(value, f'{key}.{name}')
+
+
+# ---------------------------------------------------------------- the same picture twice
+def same_content(listings: Sequence[Listing], run: Callable) -> list[list[tuple[Listing, str]]]:
+    """Groups of images with the same content, each image with the dataset it is in.
+
+    Only files of equal size are read: others cannot be equal.
+
+    Args:
+        listings: All datasets of the config.
+        run: ``run(function, items)`` gives the results in order, possibly from several processes.
+    """
+    places: dict[str, list[Listing]] = defaultdict(list)
+    local: dict[str, Any] = {}
+    for listing in listings:
+        backend_args = getattr(listing.dataset, 'backend_args', None)
+        for info in listing.infos:
+            path = osp.abspath(info['img_path']) if is_local(info['img_path'], None) and '://' not in info[
+                'img_path'] else info['img_path']
+            if listing not in places[path]:
+                places[path].append(listing)
+            local[path] = backend_args
+    by_size: dict[int, list[str]] = defaultdict(list)
+    for path, backend_args in local.items():
+        by_size[_size(path, backend_args)].append(path)
+    doubtful = [path for paths in by_size.values() if len(paths) > 1 for path in paths]
+    groups: dict[Any, list[str]] = defaultdict(list)
+    for path, digest in zip(doubtful, run(_digest, [(path, local[path]) for path in doubtful])):
+        groups[digest].append(path)
+    several = {path for paths in groups.values() if len(paths) > 1 for path in paths}
+    groups.update({path: [path] for path, where in places.items() if len(where) > 1 and path not in several})
+    found = [[(listing, path) for path in paths for listing in places[path]] for key, paths in groups.items()
+             if key is not None]
+    return [group for group in found if len(group) > 1]
+
+
+def _size(path: str, backend_args: Optional[dict]) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1  # an object store: read all of them
+
+
+def _digest(item: tuple[str, Optional[dict]]) -> Optional[bytes]:
+    try:
+        return hashlib.blake2b(fileio.get(item[0], backend_args=item[1]), digest_size=16).digest()
+    except Exception:  # unreadable files are reported where they are decoded
+        return None
+
+
+def check_duplicates(groups: Sequence[Sequence[tuple[Listing, str]]]) -> None:
+    """Report images shared by training and validation, by labelled and unlabelled streams, or twice in one stream."""
+    for group in groups:
+        train = [(x, path) for x, path in group if x.entry.trains]
+        judged = [(x, path) for x, path in group if not x.entry.trains]
+        labeled = [(x, path) for x, path in train if x.loader is not None]
+        for listing, path in train:
+            if judged:
+                listing.add('train_val_duplicate', path, f'also in {judged[0][0].stream}: {judged[0][1]}', path)
+            elif listing.loader is None and labeled:
+                listing.add('labeled_unlabeled_duplicate', path, f'also in {labeled[0][0].stream}: {labeled[0][1]}',
+                            path)
+        for listing in {id(x): x for x, _ in group}.values():
+            paths = [path for x, path in group if x is listing]
+            for path in paths[1:]:
+                listing.add('duplicate_image', path, f'same as {paths[0]}', path)

@@ -1,0 +1,161 @@
+"""What the doctor says: one table, the offenders, JSON, and cleaned lists."""
+import os
+import os.path as osp
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Optional
+
+import numpy as np
+
+from ..checks import is_local
+from ..folder import stem_of
+from .faults import KINDS, Finding
+from .listing import Listing
+
+_NAMED = 8
+
+
+class StreamSummary(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+        stream: Name.
+        key: Dotted key of its dataset in the config.
+        type: Dataset class.
+        images: Images it names.
+        expected: Images of the whole split, if it is a known one.
+        labelled: Whether labels are read.
+        pixels: Labelled pixels of each class.
+    """
+    stream: str
+    key: str
+    type: str
+    images: int
+    expected: Optional[int]
+    labelled: bool
+    pixels: list[int]
+
+    @classmethod
+    def of(cls, listing: Listing, expected: Optional[int], totals: Optional[np.ndarray]) -> 'StreamSummary':
+        pixels = [] if totals is None else totals[:len(listing.classes)].tolist()
+        return cls(listing.stream, listing.entry.key, str(listing.entry.config.get('type')), listing.listed, expected,
+                   listing.loader is not None, pixels)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that was found.
+
+    Attributes:
+        streams: One entry per dataset.
+        findings: Sorted by kind.
+        listings: Behind the summaries, for :func:`write_fixed_lists`.
+    """
+    streams: list[StreamSummary]
+    findings: list[Finding]
+    listings: list[Listing]
+
+    @classmethod
+    def of(cls, streams: list[StreamSummary], findings: Sequence[Finding], listings: list[Listing],
+           ignore: Sequence[str] = ()) -> 'Report':
+        unknown = sorted(set(ignore) - set(KINDS))
+        if unknown:
+            raise ValueError(f'no such kind of fault: {unknown}; there are {sorted(KINDS)}')
+        order = {kind: i for i, kind in enumerate(KINDS)}
+        kept = [finding for finding in findings if finding.kind not in ignore]
+        return cls(streams, sorted(kept, key=lambda f: order[f.kind]), listings)
+
+    @property
+    def errors(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.is_error]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        return [finding for finding in self.findings if not finding.is_error]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return dict(ok=not self.errors, streams=[summary._asdict() for summary in self.streams],
+                    findings=[dict(finding._asdict(), severity=KINDS[finding.kind].severity)
+                              for finding in self.findings])
+
+    def text(self, named: Optional[int] = _NAMED) -> str:
+        """The table of streams and the offenders of each kind.
+
+        Args:
+            named: Offenders listed per kind and stream; None: all.
+        """
+        lines = _table([('stream', 'dataset', 'images', 'expected', 'labels', 'errors', 'warnings'), *map(
+            self._row, self.streams)])
+        groups: dict[tuple[str, str], list[Finding]] = {}
+        for finding in self.findings:
+            groups.setdefault((finding.kind, finding.stream), []).append(finding)
+        for (key, stream), found in groups.items():
+            kind = KINDS[key]
+            lines += ['', f'{kind.severity.upper()} {key}, {stream or "config"}: {kind.title} ({len(found)}). '
+                      f'{kind.advice[0].upper()}{kind.advice[1:]}']
+            lines += [f'    {f.path}' + (f': {f.detail}' if f.detail else '') for f in found[:named]]
+            if named is not None and len(found) > named:
+                lines.append(f'    ... and {len(found) - named} more')
+        lines += ['', f'{len(self.errors)} errors, {len(self.warnings)} warnings']
+        return '\n'.join(lines)
+
+    def _row(self, summary: StreamSummary) -> tuple[str, ...]:
+        # two joined datasets share a stream: a finding belongs to the listing that has it
+        listing = next(x for x in self.listings if x.entry.key == summary.key)
+        own = Counter(f.is_error for f in listing.findings if f in self.findings)
+        return (summary.stream, summary.type, str(summary.images),
+                '' if summary.expected is None else str(summary.expected), 'yes' if summary.labelled else 'no',
+                str(own[True]), str(own[False]))
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ['  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def write_fixed_lists(report: Report, folder: str) -> dict[str, str]:
+    """Write a list (``ann_file``, one name per line) without the offenders for each dataset that has some.
+
+    An image that training and validation share leaves the training list, one with and without label the unlabelled
+    list.  Faults of whole datasets (folders, classes, binary masks) cannot be cured so.
+
+    Args:
+        report: From :func:`examine`.
+        folder: Where the lists go; made if missing.
+
+    Returns:
+        {dotted config key: value to set}, the path of the list for ``ann_file``.
+    """
+    written = {}
+    for listing in report.listings:
+        own = [f for f in report.findings if f.image and f.stream == listing.stream and KINDS[f.kind].per_sample]
+        bad = {_place(f.image) for f in own}
+        # a doubled line names no image, but the list without it is a cure as well
+        doubled = any(f.kind == 'duplicate_entry' for f in listing.findings)
+        if not hasattr(listing.dataset, 'seg_map_suffix') or not listing.infos:
+            continue
+        good = [info['img_path'] for info in listing.infos if _place(info['img_path']) not in bad]
+        if len(good) == listing.listed and not doubled:
+            continue
+        names = [stem_of(osp.relpath(path, listing.dataset.data_prefix['img_path']), listing.dataset.img_suffix)
+                 for path in good]
+        path = osp.abspath(osp.join(folder, _file_name(listing, report)))
+        os.makedirs(folder, exist_ok=True)
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(''.join(f'{name}\n' for name in names))
+        written[f'{listing.entry.key}.ann_file'] = path
+        if listing.entry.config.get('split'):  # GTA: the list replaces the choice from its split file
+            written[f'{listing.entry.key}.split'] = 'None'
+    return written
+
+
+def _place(path: str) -> str:
+    return osp.abspath(path) if '://' not in path and is_local(path, None) else path
+
+
+def _file_name(listing: Listing, report: Report) -> str:
+    same = [x for x in report.listings if x.stream == listing.stream]
+    part = f'_{same.index(listing) + 1}' if len(same) > 1 else ''
+    return listing.stream.replace('/', '_') + part + '.txt'

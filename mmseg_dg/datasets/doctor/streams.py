@@ -1,0 +1,73 @@
+"""The datasets a config names, without building any."""
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from mmseg_dg.registry import TRANSFORMS
+
+
+class Entry(NamedTuple):
+    """One dataset of a config that is no wrapper.
+
+    Attributes:
+        stream: ``train/<stream>``, ``val/<domain>`` or ``test/<domain>``.
+        key: Dotted key of the dataset in the config.
+        config: Its config.
+    """
+    stream: str
+    key: str
+    config: dict
+
+    @property
+    def trains(self) -> bool:
+        return self.stream.startswith('train')
+
+
+def entries(cfg: Any) -> list[Entry]:
+    """Every dataset of the config's loaders; the test loader only where it differs from validation.
+
+    Args:
+        cfg: ``Config`` or dict with ``train_dataloader`` and ``val_dataloader``, each one plain loader or
+            ``{name: loader}``.
+    """
+    found = []
+    for loader_key, role in (('train_dataloader', 'train'), ('val_dataloader', 'val'), ('test_dataloader', 'test')):
+        loaders = cfg.get(loader_key) or {}
+        if role == 'test' and loaders == cfg.get('val_dataloader'):
+            continue
+        if 'dataset' in loaders:
+            found += [Entry(role, key, leaf) for key, leaf in _leaves(loaders['dataset'], f'{loader_key}.dataset')]
+            continue
+        for name, loader in loaders.items():
+            if isinstance(loader, dict) and isinstance(loader.get('dataset'), dict):
+                where = f'{loader_key}.{name}.dataset'
+                found += [Entry(f'{role}/{name}', key, leaf) for key, leaf in _leaves(loader['dataset'], where)]
+    return found
+
+
+def _leaves(config: Any, key: str) -> Iterator[tuple[str, dict]]:
+    if isinstance(config.get('dataset'), dict):
+        yield from _leaves(config['dataset'], f'{key}.dataset')
+    elif isinstance(config.get('datasets'), (list, tuple)):
+        for i, part in enumerate(config['datasets']):
+            yield from _leaves(part, f'{key}.datasets.{i}')
+    else:
+        yield key, config
+
+
+def label_loader(config: dict) -> Any:
+    """The built label loading step of a dataset config's pipeline, or None."""
+    from mmcv.transforms import LoadAnnotations
+    for step in _steps(config.get('pipeline') or ()):
+        cls = TRANSFORMS.get(step['type']) if isinstance(step['type'], str) else step['type']
+        if isinstance(cls, type) and issubclass(cls, LoadAnnotations):
+            return TRANSFORMS.build(dict(step))
+    return None
+
+
+def _steps(pipeline: Any) -> Iterator[dict]:
+    for step in pipeline:
+        if isinstance(step, (list, tuple)):
+            yield from _steps(step)
+        elif isinstance(step, dict) and 'type' in step:
+            yield step
+            yield from _steps(step.get('transforms') or ())

@@ -1,0 +1,149 @@
+"""Anyone's own images and masks: class names and folders in the config, no Python."""
+import os.path as osp
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional, Union
+
+from mmseg.datasets import BaseSegDataset
+
+from mmseg_dg.registry import DATASETS
+
+from .base import read_list
+from .checks import (
+    check_files,
+    check_folder,
+    check_not_empty,
+    list_files,
+    loads_labels,
+    missing_message,
+    share_backend_args,
+)
+from .label_tables import IGNORE
+from .unlabeled import IMAGE_SUFFIXES
+
+_HINT = 'Correct data_root / data_prefix'
+
+
+@DATASETS.register_module()
+class FolderDataset(BaseSegDataset):
+    """Images below one folder, masks below another under the same names; any number of classes.
+
+    A mask has one channel with the number of the class of each pixel (0 for the first of ``classes``), 255 where a
+    pixel is to be ignored.  ``images/a/1.jpg`` belongs to ``masks/a/1.png``.  As an unlabelled stream it needs only
+    images: leave ``seg_map_path`` and ``LoadAnnotations`` out.
+
+    Args:
+        classes: Class names, in the order of the ids.
+        palette: RGB colour per class, for pictures; None: mmseg's fixed random colours, equal for all streams.
+        label_map: What ids in the files mean, ``{id: class number or 255}``; ids not named keep their meaning.  Binary
+            0/255 masks: ``{255: 1}``.  Keys may be text (``'255'``).
+        img_suffix: Ending of image files, or several; default: PNG and JPEG.
+        seg_map_suffix: Ending of mask files, after the image's name without its ending.
+        **kwargs: ``data_root``, ``data_prefix=dict(img_path=..., seg_map_path=...)``, ``ann_file`` (one name per line
+            relative to the image folder, with or without the ending), ``pipeline``, ``indices``,
+            ``reduce_zero_label``, ``backend_args`` and the rest of :class:`mmseg.datasets.BaseSegDataset` (it refuses
+            unknown ones).
+
+    Raises:
+        FileNotFoundError: A folder is missing or has no such files; images without a mask.
+        ValueError: No classes, a palette of another length, a ``label_map`` to something that is no class, two images
+            that share a mask.
+    """
+    checks_itself = True
+
+    def __init__(self,
+                 classes: Sequence[str],
+                 palette: Optional[Sequence[Sequence[int]]] = None,
+                 label_map: Optional[Mapping[Union[int, str], int]] = None,
+                 img_suffix: Union[str, Sequence[str]] = IMAGE_SUFFIXES,
+                 seg_map_suffix: str = '.png',
+                 **kwargs: Any) -> None:
+        if isinstance(classes, str) or not classes:
+            raise ValueError(f"FolderDataset: classes is a list of names such as ['background', 'crack'], got "
+                             f'{classes!r}')
+        metainfo: dict[str, Any] = dict(classes=tuple(classes))
+        if palette is not None:
+            if len(palette) != len(classes):
+                raise ValueError(f'FolderDataset: {len(classes)} classes but {len(palette)} colours in palette; give '
+                                 'one (red, green, blue) per class, or leave palette out')
+            metainfo['palette'] = [list(colour) for colour in palette]
+        self.id_map = _checked_map(label_map, len(classes))  # mmseg's own label_map selects among known classes
+        suffixes = img_suffix if isinstance(img_suffix, str) else tuple(img_suffix)
+        super().__init__(metainfo=metainfo, img_suffix=suffixes, seg_map_suffix=seg_map_suffix, **kwargs)
+
+    def full_init(self) -> None:
+        """List the files (once)."""
+        if not self._fully_initialized:
+            share_backend_args(self)
+            super().full_init()
+
+    def load_data_list(self) -> list[dict]:
+        """Pairs of image and mask, sorted by image; only images when ``data_prefix`` has no ``seg_map_path``."""
+        folder, owner = self.data_prefix['img_path'], type(self).__name__
+        check_folder(folder, 'image', owner, _HINT, self.backend_args)
+        files = list_files(folder, self.img_suffix, self.backend_args)
+        check_not_empty(files, folder, self.img_suffix, 'image', owner, self.backend_args)
+        if self.ann_file:
+            files = self._listed(files)
+        masks = self.data_prefix.get('seg_map_path')
+        infos = []
+        for name in files:
+            info = dict(img_path=osp.join(folder, name), label_map=self.id_map,
+                        reduce_zero_label=self.reduce_zero_label, seg_fields=[])
+            if masks is not None:
+                info['seg_map_path'] = osp.join(masks, stem_of(name, self.img_suffix) + self.seg_map_suffix)
+            infos.append(info)
+        if loads_labels(self.pipeline):
+            self._check_masks(infos, masks, owner)
+        return infos
+
+    def _listed(self, files: list[str]) -> list[str]:
+        """The files named by ``ann_file``, in its order."""
+        names = read_list(self.ann_file, type(self).__name__, self.backend_args)
+        known = {stem_of(name, self.img_suffix): name for name in files}
+        known.update({name: name for name in files})
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise FileNotFoundError(missing_message(type(self).__name__, 'listed images are', missing, len(names),
+                                                    f'Correct {self.ann_file!r} or img_suffix={self.img_suffix}'))
+        return [known[name] for name in names]
+
+    def _check_masks(self, infos: list[dict], folder: Optional[str], owner: str) -> None:
+        if folder is None:
+            raise ValueError(f"{owner}: the pipeline loads masks, but data_prefix has no 'seg_map_path'; add it, or "
+                             'remove LoadAnnotations from the pipeline of an unlabelled stream')
+        check_folder(folder, 'mask', owner, _HINT, self.backend_args)
+        if not self.ann_file:
+            files = list_files(folder, self.seg_map_suffix, self.backend_args)
+            check_not_empty(files, folder, self.seg_map_suffix, 'mask', owner, self.backend_args)
+        masks = [info['seg_map_path'] for info in infos]
+        check_files([], masks, owner, self.backend_args)
+        if len(set(masks)) < len(masks):
+            seen: dict[str, str] = {}
+            for info in infos:
+                other = seen.setdefault(info['seg_map_path'], info['img_path'])
+                if other != info['img_path']:
+                    raise ValueError(f'{owner}: {other} and {info["img_path"]} would share the mask '
+                                     f'{info["seg_map_path"]}; set img_suffix to one ending')
+
+
+def stem_of(name: str, suffix: Union[str, Sequence[str]]) -> str:
+    """``name`` without the ending it has, the longest one of several."""
+    endings = [suffix] if isinstance(suffix, str) else sorted(suffix, key=len, reverse=True)
+    return next((name[:-len(end)] for end in endings if end and name.endswith(end)), name)
+
+
+def _checked_map(label_map: Optional[Mapping], num_classes: int) -> Optional[dict[int, int]]:
+    if label_map is None:
+        return None
+    result = {}
+    for key, value in label_map.items():
+        try:
+            old, new = int(key), int(value)
+        except (TypeError, ValueError):
+            raise ValueError(f'FolderDataset: label_map={dict(label_map)} must map ids to ids, such as '
+                             '{255: 1}') from None
+        if not 0 <= old <= 255 or not (0 <= new < num_classes or new == IGNORE):
+            raise ValueError(f'FolderDataset: label_map has {key}: {value}; ids are 0..255, and their meaning one of '
+                             f'the classes 0..{num_classes - 1} or {IGNORE} (ignore)')
+        result[old] = new
+    return result

@@ -1,0 +1,130 @@
+"""What the streams of a training hand to the network, before any network is there."""
+import os.path as osp
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from .tiles import Tile, colorize, compose, heat, image_to_rgb, mask_picture, scaled_size
+
+_OPACITY = 0.5
+
+
+def overlay(picture: np.ndarray, labels: Any, palette: Sequence[Sequence[int]]) -> np.ndarray:
+    """The picture with its labels painted over it; ignored pixels (255) stay as they are, darkened.
+
+    Args:
+        picture: uint8 (H, W, 3) RGB.
+        labels: Ids (H, W) or (1, H, W).
+        palette: RGB per class.
+    """
+    return np.round(picture * (1 - _OPACITY) + colorize(labels, palette) * _OPACITY).astype(np.uint8)
+
+
+def stream_grid(samples: Sequence[dict], palette: Sequence[Sequence[int]], classes: Sequence[str] = (),
+                tile: int = 320) -> np.ndarray:
+    """One row per sample: image, labels over it, mask of pseudo-labels that count; what no sample has is left out.
+
+    Args:
+        samples: As a pipeline packs them: ``inputs`` uint8 (3, H, W) BGR and ``data_samples``.
+        palette: RGB per class.
+        classes: Names, to say which class a rare class sampler wanted.
+        tile: Longest side of a tile in pixels.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
+
+    Raises:
+        ValueError: No sample.
+    """
+    if not len(samples):
+        raise ValueError('stream_grid needs at least one sample')
+    rows = []
+    for sample in samples:
+        info = sample['data_samples']
+        picture = np.ascontiguousarray(sample['inputs'].permute(1, 2, 0).numpy()[..., ::-1])
+        row: list[Optional[Tile]] = [Tile(osp.basename(info.metainfo.get('img_path', 'image')), picture)]
+        if 'gt_sem_seg' in info:
+            wanted = info.metainfo.get('wanted_class')
+            name = '' if wanted is None else f', for {classes[wanted] if wanted < len(classes) else wanted}'
+            row.append(Tile(f'label{name}', overlay(picture, info.gt_sem_seg.data, palette)))
+        if 'valid_pseudo_mask' in info:
+            row.append(Tile('pseudo-labels count', mask_picture(info.valid_pseudo_mask.data), nearest=True))
+        rows.append(row)
+    return compose(rows, scaled_size(rows[0][0].picture, tile))
+
+
+def mixed_grid(batch: Mapping[str, Mapping], state: Mapping[str, Tensor], mean: Sequence[float], std: Sequence[float],
+               palette: Sequence[Sequence[int]], tile: int = 320, trained: bool = True) -> np.ndarray:
+    """One row per image of a batch: the images of each stream, the mixed one, its labels over it, its weight.
+
+    Args:
+        batch: Preprocessed streams, ``inputs`` (B, 3, H, W) normalised RGB.
+        state: ``mixed_image`` (B, 3, H, W), ``mixed_label`` (B, H, W), ``mixed_weight`` (B, H, W) in [0, 1].
+        mean: Of the normalisation, 0..255 scale, RGB.
+        std: Of the normalisation, 0..255 scale, RGB.
+        palette: RGB per class.
+        tile: Longest side of a tile in pixels.
+        trained: As for :func:`mixed_state`; False is said in the caption of the weight.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
+    """
+    caption = 'weight, mean ' if trained else 'weight of a sure teacher, mean '
+    rows: list[list[Optional[Tile]]] = []
+    for i, mixed in enumerate(state['mixed_image']):
+        row: list[Optional[Tile]] = [Tile(name, image_to_rgb(stream['inputs'][i], mean, std))
+                                     for name, stream in batch.items()]
+        picture, weight = image_to_rgb(mixed, mean, std), state['mixed_weight'][i]
+        row += [Tile('mixed', picture), Tile('mixed label', overlay(picture, state['mixed_label'][i], palette)),
+                Tile(f'{caption}{float(weight.mean()):.2f}', heat(weight), nearest=True)]
+        rows.append(row)
+    return compose(rows, scaled_size(rows[0][0].picture, tile))
+
+
+def legend(classes: Sequence[str], palette: Sequence[Sequence[int]], width: int = 240) -> np.ndarray:
+    """Colour and name of every class, one per line; uint8 (H, W, 3) RGB."""
+    height = 22
+    picture = np.full((height * max(1, len(classes)), width, 3), 255, np.uint8)
+    for i, (name, color) in enumerate(zip(classes, palette)):
+        picture[i * height + 2:(i + 1) * height - 2, 2:32] = color
+        cv2.putText(picture, f'{i} {name}', (40, (i + 1) * height - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (30, 30, 30),
+                    1, cv2.LINE_AA)
+    return picture
+
+
+@torch.no_grad()
+def mixed_state(method: Any, batch: Mapping[str, Mapping], draws: Any, trained: bool = False) -> dict[str, Tensor]:
+    """Mixed images, labels and weights of a method that has ``mix_batch``, as :func:`mixed_grid` takes them.
+
+    Args:
+        method: Such as ``DACS``.
+        batch: Preprocessed streams.
+        draws: Result of its ``draw_step``.
+        trained: The method's networks have weights: its own pseudo-label pass gives labels and weights.  Otherwise
+            pseudo-labels are 255 (unknown) and the weight is what a teacher that is sure everywhere would give: it
+            shows margins and masks.
+    """
+    if trained:
+        state: dict[str, Tensor] = {}
+        next(p for p in method.passes(batch, draws, state) if p.name == 'pseudo_labels').fn()
+        labels, weight = state['pseudo_label'], state['pseudo_weight']
+    else:
+        labels, weight = _unknown(method, batch[method.target_stream])
+    image, label, weight, mask = method.mix_batch(batch, draws, labels, weight)
+    return dict(mixed_image=image, mixed_label=label, mixed_weight=weight, mix_mask=mask)
+
+
+def _unknown(method: Any, target: Mapping) -> tuple[Tensor, Tensor]:
+    from mmseg_dg.ops import pseudo_label_weights
+    images = target['inputs']
+    shape = (len(images), *images.shape[-2:])
+    valid = None
+    if getattr(method, 'use_valid_mask', False):
+        valid = torch.stack([sample.valid_pseudo_mask.data.squeeze(0) for sample in target['data_samples']])
+    weight = pseudo_label_weights(shape, torch.tensor(1), 1, getattr(method, 'ignore_top', 0),
+                                  getattr(method, 'ignore_bottom', 0), valid)
+    return torch.full(shape, 255, dtype=torch.int64, device=images.device), weight.to(images.device, images.dtype)

@@ -1,0 +1,433 @@
+"""The doctor finds every planted fault, says which file it is, and nothing in a clean tree."""
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+from mmseg_dg.datasets.doctor import KINDS, examine, write_fixed_lists
+from mmseg_dg.datasets.doctor.known import expected_count
+from mmseg_dg.registry import DATASETS
+
+from .trees import LOAD, stripes, write_image, write_label, write_synthia_label
+
+CLASSES = ['ground', 'house', 'sky']
+PALETTE = [[0, 0, 0], [255, 0, 0], [0, 0, 255]]
+PACK = [dict(type='PackStreamInputs')]
+COUNT = 6
+
+
+def plant(root):
+    """A clean tree: two labelled parts and an unlabelled one, no two files alike."""
+    for seed, part in enumerate(('train', 'target', 'val')):
+        for i in range(COUNT):
+            write_image(root / f'images/{part}/{i}.png', 100 * seed + i)
+            if part != 'target':
+                write_label(root / f'masks/{part}/{i}.png', stripes([0, 1, 2, 255]))
+    return root
+
+
+def config(root, **source):
+    def dataset(part, labelled=True):
+        prefix = dict(img_path=f'images/{part}')
+        if labelled:
+            prefix['seg_map_path'] = f'masks/{part}'
+        return dict(type='FolderDataset', classes=list(CLASSES), palette=[list(c) for c in PALETTE],
+                    data_root=str(root), data_prefix=prefix, pipeline=(LOAD if labelled else LOAD[:1]) + PACK)
+
+    return dict(
+        train_dataloader=dict(
+            source=dict(dataset=dict(dataset('train'), **source)), target=dict(dataset=dataset('target', False))),
+        val_dataloader=dict(own=dict(dataset=dataset('val'))),
+        model=dict(type='DACS', network=dict(decode_head=dict(num_classes=3))))
+
+
+@pytest.fixture(scope='module')
+def clean(tmp_path_factory):
+    return plant(tmp_path_factory.mktemp('clean'))
+
+
+@pytest.fixture
+def tree(clean, tmp_path):
+    return Path(shutil.copytree(clean, tmp_path / 'tree'))
+
+
+def diagnose(cfg, **kwargs):
+    """{(kind, stream): paths} of everything found."""
+    found = {}
+    for finding in examine(cfg, **kwargs).findings:
+        found.setdefault((finding.kind, finding.stream), []).append(finding.path)
+    return found
+
+
+def test_clean_tree(clean):
+    report = examine(config(clean))
+    assert report.findings == []
+    assert [(s.stream, s.images, s.labelled) for s in report.streams] == [
+        ('train/source', 6, True), ('train/target', 6, False), ('val/own', 6, True)]
+    assert report.streams[0].pixels == [6 * 24 * 8] * 3
+    assert report.streams[1].pixels == []
+
+
+def test_clean_tree_of_a_published_layout(tmp_path):
+    """Raw 16-bit SYNTHIA labels beside converted ones: neither is an orphan of the other."""
+    for i in range(3):
+        write_image(tmp_path / f'RGB/{i:07d}.png', i)
+        write_synthia_label(tmp_path / f'GT/LABELS/{i:07d}.png', stripes([3, 4, 2, 10, 22]))
+        write_label(tmp_path / f'GT/LABELS/{i:07d}_labelTrainIds.png', stripes([0, 1, 2, 11, 255]))
+    loaders = {}
+    for name, raw in (('raw', True), ('converted', False)):
+        loaders[name] = dict(dataset=dict(
+            type='SynthiaDataset', raw_ids=raw, data_root=str(tmp_path),
+            pipeline=[LOAD[0], dict(type='LoadSynthiaAnnotations'), *PACK]))
+    report = examine(dict(val_dataloader=loaders))
+    assert {f.kind for f in report.findings} == {'count', 'empty_class'}  # three images of 9400
+    assert report.streams[0].expected == 9400
+    pixels = report.streams[0].pixels
+    assert pixels[11] > 0 and pixels == report.streams[1].pixels
+
+
+def test_clean_tree_of_acdc_as_published(tmp_path):
+    """Training and validation lie in one tree: neither is a left-over of the other."""
+    loaders = {}
+    for seed, part in enumerate(('train', 'val')):
+        for i, condition in enumerate(('fog', 'night')):
+            name = f'{condition}/{part}/GOPR/GOPR_{i}'
+            write_image(tmp_path / f'rgb_anon/{name}_rgb_anon.png', 10 * seed + i)
+            write_label(tmp_path / f'gt/{name}_gt_labelTrainIds.png', stripes(range(19), (24, 38)))
+            write_image(tmp_path / f'rgb_anon/{name}_rgb_anon.png', 10 * seed + i, (24, 38))
+        loaders[part] = dict(own=dict(dataset=dict(
+            type='ACDCDataset', data_root=str(tmp_path), pipeline=LOAD + PACK,
+            data_prefix=dict(img_path=f'rgb_anon/{part}', seg_map_path=f'gt/{part}'))))
+    cfg = dict(train_dataloader=loaders['train'], val_dataloader=loaders['val'])
+    assert examine(cfg, ignore=['count']).findings == []
+    assert [s.expected for s in examine(cfg).streams] == [1600, 406]
+
+
+def gta_tree(root):
+    from scipy.io import savemat
+    for i in range(4):
+        write_image(root / f'images/{i:05d}.png', i, (24, 38))
+        write_label(root / f'labels/{i:05d}_labelTrainIds.png', stripes(range(19), (24, 38)))
+    savemat(root / 'split.mat', dict(trainIds=[[0, 1, 2]], valIds=[[3]], testIds=[[9]]))
+    return dict(type='GTADataset', data_root=str(root), ann_file='split.mat', split='train', pipeline=LOAD + PACK)
+
+
+def test_gta_split_and_its_cure(tmp_path):
+    cfg = dict(train_dataloader=dict(source=dict(dataset=gta_tree(tmp_path))))
+    (finding, ) = examine(cfg).findings
+    assert finding.kind == 'count' and '12403' in finding.detail
+    (tmp_path / 'labels/00001_labelTrainIds.png').unlink()
+    report = examine(cfg, ignore=['count'])
+    assert [f.kind for f in report.findings] == ['missing_label']
+    cured = Config(cfg)
+    written = write_fixed_lists(report, str(tmp_path))
+    cured.merge_from_dict({key: None if value == 'None' else value for key, value in written.items()})
+    report = examine(cured)
+    assert report.findings == [] and report.streams[0].images == 2
+    exclude = Config(dict(cfg))
+    (tmp_path / 'bad.txt').write_text('00001\n')
+    exclude.merge_from_dict({'train_dataloader.source.dataset.exclude': 'bad.txt'})
+    assert examine(exclude).findings == []
+
+
+def test_rendered_pictures_beside_those_in_use(tmp_path):
+    """Two index ranges of the synthetic city share a folder; what is not rendered yet is not rendered here."""
+    loader = dict(own=dict(dataset=dict(type='SynthCityDataset', num_images=1, size=(64, 64), num_workers=1,
+                                        data_root=str(tmp_path), pipeline=LOAD + PACK)))
+    assert [f.kind for f in examine(dict(train_dataloader=loader)).findings] == ['not_checked']
+    assert not list(tmp_path.iterdir())
+    DATASETS.build(dict(loader['own']['dataset'], num_images=2))
+    assert {f.kind for f in examine(dict(train_dataloader=loader)).findings} <= {'empty_class'}
+
+
+# ---------------------------------------------------------------- planted faults
+def png_16_bit(path):
+    cv2.imwrite(str(path), stripes([0, 1, 2]).astype(np.uint16) * 1000)
+
+
+def truncate(path):
+    pixels = np.random.default_rng(0).integers(0, 3, (24, 32))
+    if 'images' not in str(path):
+        write_label(path, pixels)
+    path.write_bytes(path.read_bytes()[:-60])
+
+
+def rotated_jpeg(path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.fromarray(np.random.default_rng(5).integers(0, 255, (32, 24, 3), dtype=np.uint8))
+    image.save(path.with_suffix('.jpg'), exif=exif)
+    path.unlink()
+
+
+SOURCE, TARGET, VAL = 'train/source', 'train/target', 'val/own'
+FILES = {
+    'missing_label': (lambda t: (t / 'masks/train/2.png').unlink(), SOURCE, 'images/train/2.png'),
+    'orphan_label': (lambda t: write_label(t / 'masks/train/x.png', stripes([0, 1])), SOURCE, 'masks/train/x.png'),
+    'size_mismatch': (lambda t: write_label(t / 'masks/train/3.png', stripes([0, 1], (24, 30))), SOURCE,
+                      'masks/train/3.png'),
+    'ids_outside': (lambda t: write_label(t / 'masks/train/1.png', stripes([0, 3, 200])), SOURCE,
+                    'masks/train/1.png'),
+    'unreadable_image': (lambda t: truncate(t / 'images/target/4.png'), TARGET, 'images/target/4.png'),
+    'unreadable_label': (lambda t: truncate(t / 'masks/val/0.png'), VAL, 'masks/val/0.png'),
+    'colour_label': (lambda t: cv2.imwrite(str(t / 'masks/train/5.png'), np.array(PALETTE, np.uint8)[stripes(
+        [0, 1, 2])]), SOURCE, 'masks/train/5.png'),
+    'wide_label': (lambda t: png_16_bit(t / 'masks/train/0.png'), SOURCE, 'masks/train/0.png'),
+    'no_known_class': (lambda t: write_label(t / 'masks/train/0.png', stripes([255])), SOURCE, 'masks/train/0.png'),
+    'exif_rotation': (lambda t: rotated_jpeg(t / 'images/train/4.png'), SOURCE, 'images/train/4.jpg'),
+    'train_val_duplicate': (lambda t: shutil.copy(t / 'images/val/1.png', t / 'images/target/copy.png'), TARGET,
+                            'images/target/copy.png'),
+    'labeled_unlabeled_duplicate': (lambda t: shutil.copy(t / 'images/train/1.png', t / 'images/target/0.png'),
+                                    TARGET, 'images/target/0.png'),
+    'duplicate_image': (lambda t: shutil.copy(t / 'images/target/1.png', t / 'images/target/7.png'), TARGET,
+                        'images/target/7.png'),
+    'other_suffix': (lambda t: (t / 'images/train/9.tif').write_bytes(b'x'), SOURCE, 'images/train/9.tif'),
+    'missing_folder': (lambda t: shutil.rmtree(t / 'masks/val'), VAL, 'masks/val'),
+    'wrong_suffix': (lambda t: [p.rename(p.with_suffix('.bmp')) for p in (t / 'images/target').iterdir()], TARGET,
+                     'images/target'),
+}
+
+
+@pytest.mark.parametrize('kind', sorted(FILES))
+def test_planted_in_files(tree, kind):
+    spoil, stream, path = FILES[kind]
+    spoil(tree)
+    found = diagnose(config(tree))
+    assert found == {(kind, stream): [str(tree / path)]}
+    report = examine(config(tree))
+    assert bool(report.errors) == (KINDS[kind].severity == 'error')
+    assert kind in report.text() and path in report.text()
+
+
+def listed(tree, *names):
+    (tree / 'list.txt').write_text(''.join(f'{name}\n' for name in names))
+    return config(tree, ann_file='list.txt')
+
+
+def other_classes(tree):
+    cfg = config(tree)
+    cfg['val_dataloader']['own']['dataset'].update(classes=['ground', 'sky', 'house'])
+    return cfg
+
+
+def other_head(tree):
+    cfg = config(tree)
+    cfg['model']['network']['decode_head']['num_classes'] = 19
+    return cfg
+
+
+def binary(tree):
+    for path in (tree / 'masks').rglob('*.png'):
+        write_label(path, stripes([0, 255]))
+    cfg = config(tree, classes=['ground', 'crack'], palette=PALETTE[:2])
+    for part in (cfg['train_dataloader']['target'], cfg['val_dataloader']['own']):
+        part['dataset'].update(classes=['ground', 'crack'], palette=PALETTE[:2])
+    cfg['val_dataloader']['own']['dataset']['label_map'] = {255: 1}
+    cfg['model']['network']['decode_head']['num_classes'] = 2
+    return cfg
+
+
+def two_of_three(tree):
+    for path in (tree / 'masks/train').iterdir():
+        write_label(path, stripes([0, 2]))
+    return config(tree)
+
+
+def jpeg_masks(tree):
+    noise = np.random.default_rng(0).integers(0, 3, (24, 32)).astype(np.uint8) * 100
+    for path in list((tree / 'masks/train').iterdir()):
+        path.unlink()
+        cv2.imwrite(str(path.with_suffix('.jpg')), noise)
+    return config(tree, seg_map_suffix='.jpg')
+
+
+CONFIGS = {
+    'missing_list': (lambda t: config(t, ann_file='none.txt'), SOURCE, ['{}/none.txt']),
+    'empty_list': (lambda t: listed(t, ''), SOURCE, ['{}/list.txt']),
+    'duplicate_entry': (lambda t: listed(t, '0', '1', '0'), SOURCE, ['0']),
+    'missing_image': (lambda t: listed(t, '0', '77'), SOURCE, ['{}/images/train/77']),
+    'class_lists': (other_classes, VAL, ['val_dataloader.own.dataset']),
+    'head_classes': (other_head, '', ['model.network.decode_head.num_classes']),
+    'binary_mask': (binary, SOURCE, ['{}/masks/train']),
+    'empty_class': (two_of_three, SOURCE, ['1 house']),
+    'lossy_label': (jpeg_masks, SOURCE, [f'{{}}/masks/train/{i}.jpg' for i in range(COUNT)]),
+    'refused': (lambda t: config(t, img_sufix='.png'), SOURCE, ['train_dataloader.source.dataset']),
+}
+
+
+@pytest.mark.parametrize('kind', sorted(CONFIGS))
+def test_planted_in_the_config(tree, kind):
+    make, stream, paths = CONFIGS[kind]
+    found = diagnose(make(tree))
+    assert sorted(found.pop((kind, stream))) == [path.format(tree) for path in paths]
+    assert not found or kind == 'lossy_label'
+
+
+def test_a_pipeline_that_cannot_run(tree):
+    cfg = config(tree, pipeline=[*LOAD, dict(type='RareClassCrop', crop_size=(30, 30)), *PACK])
+    (finding, ) = examine(cfg).findings
+    assert finding.kind == 'refused' and 'smaller than the crop' in finding.detail
+
+
+@pytest.mark.parametrize('kind', ['missing_image', 'duplicate_entry', 'missing_label'])
+def test_stock_dataset(tree, kind):
+    """The same in a class of mmseg, with its own way of reading lists."""
+    names = dict(missing_image=['0', '77'], duplicate_entry=['0', '0'], missing_label=['0', '1'])[kind]
+    (tree / 'list.txt').write_text('\n'.join(names))
+    if kind == 'missing_label':
+        (tree / 'masks/val/1.png').unlink()
+    cfg = config(tree)
+    cfg['val_dataloader']['own']['dataset'] = dict(
+        type='BaseSegDataset', metainfo=dict(classes=CLASSES, palette=PALETTE), data_root=str(tree),
+        ann_file='list.txt', data_prefix=dict(img_path='images/val', seg_map_path='masks/val'), img_suffix='.png',
+        pipeline=LOAD)
+    assert set(diagnose(cfg)) == {(kind, VAL)}
+
+
+def test_several_faults_and_streams(tree):
+    for kind in ('missing_label', 'size_mismatch', 'ids_outside', 'unreadable_image', 'unreadable_label',
+                 'train_val_duplicate'):
+        FILES[kind][0](tree)
+    found = diagnose(config(tree))
+    assert {kind for kind, _ in found} == {'missing_label', 'size_mismatch', 'ids_outside', 'unreadable_image',
+                                           'unreadable_label', 'train_val_duplicate'}
+    assert {stream for _, stream in diagnose(config(tree), streams=['target'])} == {TARGET}
+    assert ('missing_label', SOURCE) not in diagnose(config(tree), ignore=['missing_label'])
+    with pytest.raises(ValueError, match=r"no stream 'sauce'.*'train/source'"):
+        examine(config(tree), streams=['sauce'])
+    with pytest.raises(ValueError, match=r"no such kind of fault: \['odd'\]"):
+        examine(config(tree), ignore=['odd'])
+
+
+def test_wrapped_datasets(tree):
+    (tree / 'masks/train/2.png').unlink()
+    cfg = config(tree)
+    first = cfg['train_dataloader']['source']['dataset']
+    second = cfg['val_dataloader'].pop('own')['dataset']
+    cfg['train_dataloader']['source']['dataset'] = dict(
+        type='ConcatDataset', datasets=[dict(type='RepeatDataset', times=3, dataset=first), second])
+    report = examine(cfg)
+    assert [s.key.rpartition('source.')[2] for s in report.streams[:2]] == ['dataset.datasets.0.dataset',
+                                                                           'dataset.datasets.1']
+    assert [f.kind for f in report.findings] == ['missing_label']
+
+
+def test_quick_reads_less_and_still_finds_the_cut_off_file(tree, monkeypatch):
+    monkeypatch.setattr('mmseg_dg.datasets.doctor.examination._QUICK_LABELS', 2)
+    FILES['unreadable_image'][0](tree)
+    write_label(tree / 'masks/train/2.png', stripes([0, 77]))  # not among the first and the last
+    assert set(diagnose(config(tree), quick=True)) == {('unreadable_image', TARGET)}
+    assert ('ids_outside', SOURCE) in diagnose(config(tree))
+
+
+def test_several_processes_agree_with_one(tree, monkeypatch):
+    FILES['ids_outside'][0](tree)
+    FILES['unreadable_label'][0](tree)
+    alone = diagnose(config(tree), num_workers=1)
+    monkeypatch.setattr('mmseg_dg.datasets.doctor.examination._SERIAL_BELOW', 1)
+    monkeypatch.setattr('mmseg_dg.datasets.doctor.examination._PER_WORKER', 1)
+    seen = []
+    together = diagnose(config(tree), num_workers=2, progress=lambda *state: seen.append(state))
+    assert together == alone
+    assert (SOURCE, COUNT, COUNT) in seen
+
+
+# ---------------------------------------------------------------- cleaned lists
+def test_fixed_lists_cure(tree, tmp_path):
+    for kind in ('missing_label', 'size_mismatch', 'ids_outside', 'unreadable_image', 'duplicate_image',
+                 'train_val_duplicate'):
+        FILES[kind][0](tree)
+    shutil.copy(tree / 'images/train/0.png', tree / 'images/target/0.png')
+    written = write_fixed_lists(examine(config(tree)), str(tmp_path / 'lists'))
+    assert set(written) == {'train_dataloader.source.dataset.ann_file', 'train_dataloader.target.dataset.ann_file'}
+    cfg = Config(config(tree))
+    cfg.merge_from_dict(written)
+    assert examine(cfg).findings == []
+    assert Path(written['train_dataloader.source.dataset.ann_file']).read_text().split() == ['0', '4', '5']
+    dataset = DATASETS.build(dict(type='SeededDataset', dataset=cfg.train_dataloader.target.dataset))
+    names = [Path(dataset[i]['data_samples'].img_path).stem for i in range(len(dataset))]
+    assert names == ['1', '2', '3', '5']
+
+
+def test_fixed_list_of_a_list(tree, tmp_path):
+    written = write_fixed_lists(examine(listed(tree, '3', '0', '3', '77')), str(tmp_path))
+    ((key, path), ) = written.items()
+    assert key == 'train_dataloader.source.dataset.ann_file' and Path(path).read_text() == '3\n0\n'
+
+
+def test_no_list_for_what_no_list_cures(tree, tmp_path):
+    assert write_fixed_lists(examine(binary(tree)), str(tmp_path / 'lists')) == {}
+    assert not (tmp_path / 'lists').exists()
+
+
+# ---------------------------------------------------------------- known numbers
+@pytest.mark.parametrize('config, count', [
+    (dict(type='CityscapesDataset', data_prefix=dict(img_path='leftImg8bit/train')), 2975),
+    (dict(type='mmseg.CityscapesDataset', data_prefix=dict(img_path='leftImg8bit/val')), 500),
+    (dict(type='CityscapesDataset', data_prefix=dict(img_path='img/train')), None),
+    (dict(type='CityscapesDataset', data_prefix=dict(img_path='leftImg8bit/train'), ann_file='a.txt'), None),
+    (dict(type='GTADataset'), 24966),
+    (dict(type='GTADataset', split='train', ann_file='split.mat'), 12403),
+    (dict(type='GTADataset', split='val', ann_file='split.mat'), 6382),
+    (dict(type='GTADataset', split='test', ann_file='split.mat'), 6181),
+    (dict(type='GTADataset', exclude='splits/unusable.txt'), None),
+    (dict(type='GTADataset', indices=100), None),
+    (dict(type='SynthiaDataset'), 9400),
+    (dict(type='BDD100KDataset', data_prefix=dict(img_path='images/10k/val')), 1000),
+    (dict(type='MapillaryTrainIdDataset', data_prefix=dict(img_path='validation/images')), 2000),
+    (dict(type='PascalVOCDataset', ann_file='ImageSets/Segmentation/train.txt'), 1464),
+    (dict(type='PascalVOCDataset', ann_file='ImageSets/Segmentation/aug.txt'), 9118),
+    (dict(type='PascalVOCDataset', ann_file='ImageSets/Segmentation/train_aug.txt'), 10582),
+    (dict(type='PascalVOCDataset', ann_file='/data/VOC2012/ImageSets/Segmentation/val.txt'), 1449),
+    (dict(type='COCO81Dataset', data_prefix=dict(img_path='train2017')), 118287),
+    (dict(type='COCO81Dataset', data_prefix=dict(img_path='val2017')), 5000),
+])
+def test_expected_counts(config, count):
+    assert expected_count(config) == count
+
+
+def test_incomplete_download(tmp_path):
+    for i in range(3):
+        write_image(tmp_path / f'leftImg8bit/train/a/{i}_leftImg8bit.png', i)
+    cfg = dict(train_dataloader=dict(target=dict(dataset=dict(
+        type='CityscapesDataset', data_root=str(tmp_path), data_prefix=dict(img_path='leftImg8bit/train'),
+        pipeline=LOAD[:1]))))
+    (finding, ) = examine(cfg).findings
+    assert finding.kind == 'count' and '3 images' in finding.detail and '2975' in finding.detail
+    assert examine(cfg, ignore=['count']).findings == []
+
+
+# ---------------------------------------------------------------- the command
+@pytest.fixture(scope='module')
+def tool():
+    path = Path(__file__).resolve().parents[2] / 'tools/doctor.py'
+    spec = importlib.util.spec_from_file_location('doctor_tool', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_command(tool, tree, tmp_path, capsys):
+    file = tmp_path / 'config.py'
+    Config(config(tree)).dump(file)
+    assert tool.main([str(file)]) == 0
+    assert '0 errors, 0 warnings' in capsys.readouterr().out
+    FILES['orphan_label'][0](tree)
+    assert tool.main([str(file)]) == 0
+    assert tool.main([str(file), '--strict']) == 1
+    FILES['ids_outside'][0](tree)
+    capsys.readouterr()
+    assert tool.main([str(file), '--fix-list', str(tmp_path / 'lists')]) == 1
+    out, err = capsys.readouterr()
+    assert 'masks/train/1.png: ids 3, 200' in out and 'cleaned lists: --cfg-options train_dataloader.source' in out
+    assert 'train/source' in err and '6/6' in err
+    assert tool.main([str(file), '--json', '--stream', 'source']) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert not found['ok'] and [f['kind'] for f in found['findings']] == ['ids_outside', 'orphan_label']
+    assert tool.main([str(file), '--stream', 'nowhere']) == 2

@@ -1,0 +1,14 @@
+"""ACDC: *_gt_labelIds.png to *_gt_labelTrainIds.png where they are missing (both are published).
+
+    python tools/dataset_converters/acdc.py data/acdc [--verify]
+
+Reads the published folders gt/CONDITION/SPLIT/SEQUENCE; they need not be flattened. --verify compares the published
+trainIds with the ids.
+"""
+import sys
+
+from mmseg_dg.datasets.conversion import ACDC
+from mmseg_dg.datasets.conversion.cli import run_recipe
+
+if __name__ == '__main__':
+    sys.exit(run_recipe(ACDC, __doc__))

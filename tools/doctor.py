@@ -1,0 +1,84 @@
+"""Examine the data of a config before training: ``python tools/doctor.py CONFIG``.
+
+Checks paths, pairs, sizes, label ids, damaged files, images shared between streams, classes and known sizes of public
+datasets. Prints one table and the offenders; the exit status is 1 if there are errors.
+"""
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Sequence
+from typing import Optional
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.utils import import_modules_from_strings
+
+import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
+from mmseg_dg.datasets.doctor import KINDS, examine, write_fixed_lists
+from mmseg_dg.utils.launch import ConfigOptions
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     epilog='kinds of faults: ' + ', '.join(KINDS))
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--stream', nargs='+', metavar='NAME',
+                        help='only these, e.g. source, val/cityscapes, train (default: all)')
+    depth = parser.add_mutually_exclusive_group()
+    depth.add_argument('--full', action='store_true', help='decode every file (default)')
+    depth.add_argument('--quick', action='store_true', help='decode 200 labels per stream, no image completely')
+    parser.add_argument('--fix-list', metavar='DIR', help='write lists (ann_file) without the offenders')
+    parser.add_argument('--json', action='store_true', help='print the findings as JSON instead')
+    parser.add_argument('--all', action='store_true', help='name every offender, not the first of each kind')
+    parser.add_argument('--strict', action='store_true', help='exit status 1 for warnings too')
+    parser.add_argument('--ignore', nargs='+', default=[], metavar='KIND', help='leave kinds of faults out')
+    parser.add_argument('--num-workers', type=int, help='processes (default: all cores)')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
+                        help='override settings of the config')
+    return parser.parse_args(argv)
+
+
+def progress_bar(what: str, done: int, total: int) -> None:
+    """One line on stderr, drawn again about a hundred times per stream."""
+    if done == total or done % max(1, total // 100) == 0:
+        filled = 30 * done // total
+        sys.stderr.write(f'\r{what:<28.28} [{"#" * filled}{" " * (30 - filled)}] {done}/{total}')
+        sys.stderr.write('\n' if done == total else '')
+        sys.stderr.flush()
+
+
+def load(args: argparse.Namespace) -> Config:
+    """The config, with the packages it needs imported."""
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    if cfg.get('custom_imports'):
+        import_modules_from_strings(**cfg['custom_imports'])
+    init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
+    return cfg
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    args = parse_args(argv)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # mmengine logs to stdout, which is for the result
+            report = examine(load(args), args.stream, args.quick, args.num_workers, args.ignore,
+                             None if args.json else progress_bar)
+    except ValueError as error:
+        print(f'{args.config}: {error}', file=sys.stderr)
+        return 2
+    lists = write_fixed_lists(report, args.fix_list) if args.fix_list else {}
+    if args.json:
+        print(json.dumps(dict(report.as_dict(), lists=lists), indent=1))
+    else:
+        print(report.text(None if args.all else 8))
+        if lists:
+            print('cleaned lists: --cfg-options ' + ' '.join(f'{key}={value}' for key, value in lists.items()))
+        elif args.fix_list:
+            print('no list written: nothing can be cured by leaving images out')
+    return 1 if report.errors or args.strict and report.warnings else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
