@@ -59,7 +59,8 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
 
     Raises:
         FileNotFoundError: No such checkpoint.
-        RuntimeError: The checkpoint belongs to another network.
+        ValueError: The checkpoint holds no network of this method.
+        RuntimeError: Its network is another one (names or shapes differ).
     """
     cfg = _config(config)
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))

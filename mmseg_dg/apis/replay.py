@@ -3,12 +3,15 @@
 A record holds the batch, every random draw, and what the step computed; the start weights lie beside it. Replaying
 feeds the recorded draws to :meth:`DACS.train_step`, so that nothing is random.
 """
+import copy
+import math
 import os.path as osp
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
@@ -17,11 +20,9 @@ from torch import Tensor
 from mmseg_dg.engine.optim import MergedParamGroups
 from mmseg_dg.models.methods.dacs import DACS, StepDraws
 from mmseg_dg.models.official_weights import from_official, official_gradients
+from mmseg_dg.models.segmentors.network import draw_crop_box
 from mmseg_dg.ops import JitterParams
 from mmseg_dg.registry import MODELS
-
-#: Detail crop offsets are drawn in multiples of this many pixels (specification 4.1).
-CROP_DIVISOR = 8
 
 
 class ReplayedStep(NamedTuple):
@@ -86,9 +87,10 @@ class Replay:
     def __init__(self, config: Config, record: dict, student_start: dict, imnet_start: dict,
                  dtype: torch.dtype = torch.float32, shared_backward: Optional[bool] = False) -> None:
         init_default_scope('mmseg_dg')
-        model = dict(config.model)
+        model = copy.deepcopy(dict(config.model))
         if shared_backward is not None:
             model['shared_backward'] = shared_backward
+        fit_to_record(model, record, student_start['state_dict'])
         self.method: DACS = MODELS.build(model)
         self.record, self.dtype = record, dtype
         self.method.student.load_state_dict(from_official(student_start['state_dict']), strict=True)
@@ -143,6 +145,32 @@ class Replay:
             teacher_buffers=_official(method.teacher.module.named_buffers()))
 
 
+def fit_to_record(model: dict, record: dict, start: dict[str, Tensor]) -> None:
+    """Set in a DACS config what the record itself says: crop, margins, width of HRDA's attention; logs each change."""
+    settings = record['cfg']['uda']
+    found = {'use_valid_mask': any(k == 'valid_pseudo_mask' and v is not None
+                                   for k, v in record['steps'][0]['batch'].items())}
+    found.update({ours: settings[theirs] for ours, theirs in (
+        ('pseudo_threshold', 'pseudo_threshold'), ('ignore_top', 'pseudo_weight_ignore_top'),
+        ('ignore_bottom', 'pseudo_weight_ignore_bottom')) if theirs in settings})
+    _change(model, found)
+    network = model['network']
+    crop = record['cfg'].get('hr_crop_size')
+    if crop is not None:
+        _change(network, dict(hr_crop_size=tuple(crop) if isinstance(crop, Sequence) else (crop, crop)))
+    classifier = start.get('decode_head.scale_attention.conv_seg.weight')
+    if classifier is not None:
+        _change(network['decode_head'], dict(attention_classwise=len(classifier) > 1,
+                                             attention_channels=classifier.shape[1]))
+
+
+def _change(config: dict, values: dict) -> None:
+    for key, value in values.items():
+        if key in config and config[key] != value:
+            print_log(f'replay: {key}={config[key]} of the config becomes {value}, as recorded', logger='current')
+        config[key] = value
+
+
 def _official(named) -> dict[str, Tensor]:
     return official_gradients({k: v.detach().clone() for k, v in named})
 
@@ -163,7 +191,7 @@ def to_batch(recorded: dict[str, Tensor], method: DACS, dtype: torch.dtype = tor
         source.append(SegDataSample(gt_sem_seg=PixelData(data=label.reshape(1, *label.shape[-2:]))))
         target.append(SegDataSample())
         if target_extra is not None:
-            mask = target_extra[i].reshape(1, *label.shape[-2:]).to(torch.uint8)
+            mask = torch.as_tensor(target_extra[i]).reshape(1, *label.shape[-2:]).to(torch.uint8)
             target[-1].valid_pseudo_mask = PixelData(data=mask)
     return {
         method.source_stream: dict(inputs=recorded['img'].to(dtype), data_samples=source),
@@ -185,23 +213,35 @@ def to_draws(recorded: dict, batch: dict[str, dict], method: DACS) -> StepDraws:
         mix_classes=[classes[d['value'].long()] for d in draws if d['kind'] == 'np.random.choice'],
         jitter_params=[_jitter(d) for d in draws if d['kind'] == 'kornia.ColorJitter'],
         sigma=[float(d['value']) for d in draws if d['kind'] == 'np.random.uniform'])
-    offsets = [int(d['value']) for d in draws if d['kind'] == 'np.random.randint']
-    if offsets:
-        result.crop_box_source, result.crop_box_mix = _boxes(offsets, method)
+    offsets = _RecordedRandint([int(d['value']) for d in draws if d['kind'] == 'np.random.randint'])
+    size = tuple(batch[method.source_stream]['inputs'].shape[-2:])
+    result.crop_box_source = draw_crop_box(method.student, size, offsets)
+    result.crop_box_mix = draw_crop_box(method.student, size, offsets)
+    offsets.check_used()
     return result
+
+
+class _RecordedRandint:
+    """Gives recorded ``np.random.randint`` values in order, in place of a generator."""
+
+    def __init__(self, values: list[int]) -> None:
+        self.values = values
+
+    def randint(self, low: int, high: int) -> int:
+        if not self.values or not low <= self.values[0] < high:
+            raise ValueError(f'the detail crop draws an integer in [{low}, {high}), the record goes on with '
+                             f'{self.values}: hr_crop_size of the config is not that of the record')
+        return self.values.pop(0)
+
+    def check_used(self) -> None:
+        if self.values:
+            raise ValueError(f'recorded crop offsets {self.values} are left over: the network draws fewer')
 
 
 def _jitter(draw: dict) -> JitterParams:
     return JitterParams(brightness=float(draw['brightness_factor']), contrast=float(draw['contrast_factor']),
                         hue=float(draw['hue_factor']), saturation=float(draw['saturation_factor']),
                         order=tuple(int(x) for x in draw['order']))
-
-
-def _boxes(offsets: Sequence[int], method: DACS) -> list[tuple[int, int, int, int]]:
-    """Detail boxes from recorded ``randint`` values: source rows, columns, then those of the mixed pass."""
-    height, width = method.student.hr_crop_size
-    starts = [v * CROP_DIVISOR for v in offsets]
-    return [(y, y + height, x, x + width) for y, x in zip(starts[0::2], starts[1::2])]
 
 
 # ---------------------------------------------------------------------- comparison
@@ -249,8 +289,12 @@ def _largest(quantity: str, ours: dict[str, float], theirs: dict[str, float], sk
             continue
         if name not in ours:
             return Deviation(quantity, float('inf'), f'{name} is missing')
-        relative = abs(ours[name] - value) / max(abs(value), 1e-12)
-        if relative > worst.relative:
+        if math.isnan(value):  # the official mean over no masked cell; ours is zero with a graph
+            relative = 0.0 if ours[name] == 0 else float('inf')
+        else:
+            relative = abs(ours[name] - value) / max(abs(value), 1e-12)
+        if not relative <= worst.relative:  # also catches a NaN of ours
+            relative = float('inf') if math.isnan(relative) else relative
             worst = Deviation(quantity, relative, name)
     return worst
 
@@ -260,6 +304,7 @@ def _largest_tensor(quantity: str, ours: dict[str, Tensor], theirs: dict[str, Te
     for name, value in theirs.items():
         difference = (ours[name].double() - value.double()).abs().max()
         relative = (difference / value.double().abs().max().clamp(min=1e-12)).item()
-        if relative > worst.relative:
+        if not relative <= worst.relative:
+            relative = float('inf') if math.isnan(relative) else relative
             worst = Deviation(quantity, relative, name)
     return worst

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_dg.apis.replay import Replay, compare_step, load_record
+from mmseg_dg.apis.replay import Replay, _largest, _largest_tensor, compare_step, load_record
 
 CONFIG = Path(__file__).parents[1] / 'replay_configs' / 'replay_daformer_mitb0.py'
 
@@ -102,3 +102,10 @@ def test_missing_start_weights_are_named(tmp_path):
     torch.save({}, tmp_path / 'trainstep_daformer_x.pt')
     with pytest.raises(FileNotFoundError, match='init_student'):
         load_record(str(tmp_path / 'trainstep_daformer_x.pt'))
+
+
+def test_not_a_number_is_no_match():
+    assert _largest('x', {'a': float('nan')}, {'a': 1.0}).relative == float('inf')
+    assert _largest('x', {'a': 0.0}, {'a': float('nan')}).relative == 0.0  # the official empty feature distance
+    assert _largest('x', {'a': 0.5}, {'a': float('nan')}).relative == float('inf')
+    assert _largest_tensor('x', {'a': torch.tensor([float('nan')])}, {'a': torch.ones(1)}).relative == float('inf')

@@ -8,6 +8,7 @@ from mmengine.config import Config, ConfigDict
 from .catalog import without_weights
 
 CROP = (64, 64)
+DETAIL = (32, 32)
 #: Channels of the encoders' four levels, full size -> shrunken.
 MIT = {64: 8, 128: 16, 320: 40, 512: 64}
 MIT_B0 = {32: 8, 64: 16, 160: 40, 256: 64}
@@ -57,6 +58,8 @@ def _shrink_dataset(dataset: ConfigDict, data: Path) -> None:
             step.crop_size = CROP
         if 'min_crop_pixels' in step:
             step.min_crop_pixels = 20
+        if step.type == 'PseudoLabelMargins':
+            step.update({side: step[side] // 16 for side in ('top', 'bottom', 'left', 'right')})
 
 
 def _shrink_sampler(sampler: ConfigDict) -> None:
@@ -76,6 +79,13 @@ def _shrink_network(network: ConfigDict) -> None:
     else:
         channels = {}
     _replace_channels(head, channels)
+    if head.type == 'HRDAHead':
+        head.attention_channels = 16
+        _replace_channels(head['head'], channels)
+        # a detail crop as large as the context crop stays so
+        network.hr_crop_size = CROP if network.hr_crop_size == network.test_cfg.crop_size else DETAIL
+    if network.test_cfg.mode == 'slide':
+        network.test_cfg.update(crop_size=CROP, stride=DETAIL)
 
 
 def _replace_channels(head: ConfigDict, channels: dict) -> None:
@@ -107,5 +117,10 @@ def family(cfg: Config) -> tuple[str, ...]:
     """What makes two configs run the same code: method and its options, parts of the network, classes of the data."""
     method = cfg.model.type + (' + distance' if cfg.model.get('feature_distance') else '')
     network, head = cfg.model.network, cfg.model.network.decode_head
-    decoder = f'{head.type}/{head.fusion.type}' if 'fusion' in head else head.type
+    decoder = ''
+    if head.type == 'HRDAHead':
+        decoder, head = 'HRDA ', head['head']
+        decoder += 'fixed ' if network.decode_head.get('fixed_attention') is not None else ''
+        decoder += 'all ' if cfg.model.get('feature_distance') and cfg.model.feature_distance.scale == 'all' else ''
+    decoder += f'{head.type}/{head.fusion.type}' if 'fusion' in head else head.type
     return method, network.backbone.type, network.get('neck', {}).get('type', ''), decoder

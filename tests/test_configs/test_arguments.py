@@ -62,6 +62,9 @@ def test_every_part_exists_and_takes_its_arguments(name):
     for part in ('backbone', 'neck', 'decode_head'):
         if part in network:
             check(network[part], 'MODELS', f'model.network.{part}')
+    for part in ('head', 'scale_attention'):
+        if isinstance(network.decode_head.get(part), dict):
+            check(network.decode_head[part], 'MODELS', f'model.network.decode_head.{part}')
     if cfg.model.get('feature_distance'):
         check(dict(cfg.model.feature_distance, type='FeatureDistance'), 'MODELS', 'model.feature_distance')
     assert registry.OPTIM_WRAPPER_CONSTRUCTORS.get(cfg.optim_wrapper.constructor)

@@ -18,7 +18,7 @@ NAMES = sorted(LEAVES)
 
 def test_there_are_configs_of_every_folder():
     folders = {p.parent.name for p in LEAVES.values()}
-    assert {'daformer', 'demo', 'bench'} <= folders
+    assert {'daformer', 'hrda', 'demo', 'bench'} <= folders
 
 
 def test_basenames_are_unique_in_the_package():
@@ -55,7 +55,7 @@ def test_streams_fit_the_method(name):
     streams = list(cfg.train_dataloader)
     if cfg.model.type == 'DACS':
         assert streams == [cfg.model.labeled_stream, cfg.model.unlabeled_stream]
-        assert cfg.runner_type == 'UDARunner'
+        assert cfg.runner_type == dict(source='UDARunner', labeled='SemiSupervisedRunner')[streams[0]]
         assert [h.type for h in cfg.custom_hooks].count('EMAUpdateHook') == 1
     else:
         assert cfg.model.type == 'Supervised' and streams == ['source']
@@ -109,7 +109,8 @@ def test_no_url_and_no_absolute_path(name):
 
 @pytest.mark.parametrize('name', [
     'daformer_mitb5_gta2cityscapes', 'daformer_mitb5_gta2cityscapes_rcs_tinf', 'daformer_mitb5_gta2cityscapes_fd_all',
-    'dacs_segformer_mitb5_gta2cityscapes_rcs_tinf', 'daformer_synthcity_demo', 'bench_daformer_mobilenetv2'
+    'dacs_segformer_mitb5_gta2cityscapes_rcs_tinf', 'daformer_synthcity_demo', 'bench_daformer_mobilenetv2',
+    'bench_hrda_mobilenetv2', 'hrda_mitb5_gta2cityscapes_context512'
 ])
 def test_dump_reads_back(name, tmp_path):
     """mmengine writes the merged config beside the checkpoint, and testing reads it from there."""
@@ -128,12 +129,13 @@ def test_pretrained_files_are_in_the_table_of_weights():
                 assert value in known, f'{name}: {key}={value}'
 
 
-@pytest.mark.parametrize('folder', ['daformer'])
+@pytest.mark.parametrize('folder', ['daformer', 'hrda'])
 def test_metafile_and_readme_list_every_config(folder):
     meta = yaml.safe_load((CONFIGS / folder / 'metafile.yml').read_text(encoding='utf-8'))
     readme = (CONFIGS / folder / 'README.md').read_text(encoding='utf-8')
     names = {n for n, p in LEAVES.items() if p.parent.name == folder}
     assert {m['Name'] for m in meta['Models']} == names
+    assert f'configs/{folder}/metafile.yml' in (ROOT / 'model-index.yml').read_text(encoding='utf-8')
     assert not [n for n in names if f'{n}.py' not in readme]
     collections = {c['Name']: c for c in meta['Collections']}
     for collection in collections.values():

@@ -15,7 +15,8 @@ def count(module) -> int:
 def test_network_builds(name):
     cfg = load(name).model.network
     network = build_on_meta(cfg)
-    assert network.decode_head.num_classes == 19
+    first = next(iter(load(name).train_dataloader.values())).dataset
+    assert network.decode_head.num_classes == len(first.get('classes') or range(19))
     assert all(p.is_meta for p in network.parameters()), 'something is not lazy: it would take memory'
     assert count(network.backbone) > 1e5
 
@@ -49,6 +50,18 @@ def test_decoder_sizes(name, params):
 def test_upernet_sizes(name, millions):
     """The paper's decoder table (specification 12.3 f) gives one decimal."""
     assert count(build_on_meta(load(name).model.network).decode_head) / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+def test_hrda_sizes():
+    """Specification section 4.2."""
+    network = build_on_meta(load('hrda_mitb5_gta2cityscapes').model.network)
+    assert count(network) == 85_685_990 and count(network.decode_head) == 4_242_982
+    fixed = build_on_meta(load('hrda_mitb5_gta2cityscapes_fixedatt').model.network)
+    assert count(fixed.decode_head) == 3_712_275, 'no attention decoder where attention is fixed'
+    single = build_on_meta(load('hrda_mitb5_gta2cityscapes_singleatt').model.network).decode_head
+    assert single.scale_attention.conv_seg.out_channels == 1
+    branches = build_on_meta(load('hrda_deeplabv2_r101_gta2cityscapes').model.network).decode_head
+    assert count(branches.head) == count(branches.scale_attention) == 2 * (9 * 2048 * 19 + 19)
 
 
 def test_encoder_size():

@@ -8,7 +8,7 @@ import torch
 from .catalog import LEAVES, build_on_meta, distinct, load
 
 TOTAL, WARMUP = 40000, 1500
-PAPER = sorted(n for n, p in LEAVES.items() if p.parent.name == 'daformer')
+PAPER = sorted(n for n, p in LEAVES.items() if p.parent.name in ('daformer', 'hrda'))
 
 
 def specified_lr(base, t, total=TOTAL, warmup=WARMUP, minimum=0.0):
@@ -44,7 +44,8 @@ def expected_schedule(name):
     cfg = load(name)
     if name.endswith('_nowarmup'):
         return 0, (0.0 if name.startswith('daformer_mitb5') else 1e-4)
-    return {'daformer': 1500, 'bench': 75, 'demo': 11}[LEAVES[name].parent.name], cfg.param_scheduler[0].min_lr
+    warmup = {'daformer': 1500, 'hrda': 1500, 'custom': 1500, 'bench': 75, 'demo': 11}[LEAVES[name].parent.name]
+    return warmup, cfg.param_scheduler[0].min_lr
 
 
 @pytest.mark.filterwarnings('ignore:Detected call of `scheduler.step')
@@ -109,7 +110,8 @@ def test_without_warmup_the_encoder_rate_rises():
 # ---------------------------------------------------------------- parameter groups
 GROUPED = distinct({
     name: (load(name).optim_wrapper, load(name).model.network.backbone.type,
-           load(name).model.network.decode_head.type) for name in PAPER
+           load(name).model.network.decode_head.type,
+           load(name).model.network.decode_head.get('fixed_attention') is None) for name in PAPER
 })
 
 

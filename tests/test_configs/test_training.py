@@ -20,7 +20,8 @@ for _name in sorted(LEAVES, key=lambda n: (not n.startswith('daformer_mitb5_gta'
 #: One per method; every setting's data through the full method.
 DEFAULT = [
     'daformer_mitb5_gta2cityscapes', 'dacs_deeplabv2_r101_gta2cityscapes', 'daformer_mitb5_synthia2cityscapes',
-    'daformer_mitb5_cityscapes2darkzurich', 'source_only_daformer_mitb5_cityscapes2acdc', 'daformer_synthcity_demo'
+    'daformer_mitb5_cityscapes2darkzurich', 'hrda_mitb5_gta2cityscapes',
+    'source_only_daformer_mitb5_cityscapes2acdc', 'daformer_synthcity_demo'
 ]
 REST = sorted(set(FAMILIES.values()) - set(DEFAULT))
 

@@ -101,9 +101,9 @@ class Supervised(BaseMethod):
     def distance_loss(self, features: list, images: Tensor, labels: Tensor, box: Optional[CropBox],
                       state: StepState) -> dict[str, Tensor]:
         """Feature distance of the source pass, under the log name of the official code's term."""
-        with torch.no_grad():
-            reference = reference_features(self.student, self.imnet, images, crop_box=box)
         scale = self.feature_distance.scale
+        with torch.no_grad():  # without a box, only the context scale is encoded
+            reference = reference_features(self.student, self.imnet, images, crop_box=box if scale == 'all' else None)
         ours = distance_maps(self.student, features, labels, scale, crop_box=box)
         theirs = distance_maps(self.student, reference, labels, scale, crop_box=box)
         regions = [DistanceRegion(a, b, region) for (a, region), (b, _) in zip(ours, theirs)]

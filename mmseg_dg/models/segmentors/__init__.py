@@ -1,4 +1,5 @@
 """Networks: image -> logits."""
+from .hrda import HRDAEncoderDecoder
 from .network import (
                       CropBox,
                       NetworkLosses,
@@ -11,6 +12,6 @@ from .network import (
 )
 
 __all__ = [
-    'CropBox', 'NetworkLosses', 'distance_maps', 'draw_crop_box', 'head_losses', 'predict_logits',
-    'reference_features', 'segmentation_losses'
+    'CropBox', 'HRDAEncoderDecoder', 'NetworkLosses', 'distance_maps', 'draw_crop_box',
+    'head_losses', 'predict_logits', 'reference_features', 'segmentation_losses'
 ]

@@ -1,0 +1,4 @@
+"""Cityscapes val at its own size, scored on the 16 classes SYNTHIA has: all but terrain, truck and train (spec 12)."""
+_base_ = './cityscapes_full_val.py'
+val_evaluator = dict(classes_subset='synthia16')
+test_evaluator = dict(classes_subset='synthia16')

@@ -1,0 +1,7 @@
+"""DAFormer's self-training as HRDA has it: margins without pseudo-labels come with each sample (spec 5.3, plcrop v2).
+
+``model = _base_.pop('method')`` beside a network of ``models/``, as for ``dacs.py``. Target pipelines need
+``PseudoLabelMargins``; settings without margins set ``use_valid_mask=False``.
+"""
+_base_ = './daformer.py'
+method = dict(ignore_top=0, ignore_bottom=0, use_valid_mask=True)

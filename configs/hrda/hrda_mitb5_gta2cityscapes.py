@@ -1,0 +1,15 @@
+"""HRDA, GTA -> Cityscapes: context and detail crops, learned scale attention, DAFormer's training strategies.
+
+Paper: HRDA (Hoyer et al., ECCV 2022; with DAFormer in TPAMI 2023), main comparison.
+Command: mim train mmseg_dg hrda_mitb5_gta2cityscapes.py
+Paper's resources: Titan RTX 24 GB (22.5 GB used, 32 hours; spec 12.5), batch 2 source + 2 target images, 40 000
+    iterations; seeds 0, 1, 2.
+Paper's score: 73.8 mIoU on Cityscapes val (spec 12.1).
+Status here: not yet run at full scale.
+"""
+_base_ = [
+    '../_base_/models/hrda_mitb5.py', '../_base_/methods/hrda.py',
+    '../_base_/datasets/uda_gta_to_cityscapes_hr.py', '../_base_/schedules/adamw_40k.py',
+    '../_base_/default_runtime.py'
+]
+model = _base_.pop('method')  # trains the network of the model file by self-training

@@ -1,0 +1,342 @@
+"""HRDA: a network that sees the whole image at low and a crop of it at high resolution."""
+import math
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Optional
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.config import ConfigDict
+from mmseg.models.segmentors import EncoderDecoder
+from torch import Tensor, nn
+
+from mmseg_dg.models.decode_heads.hrda_head import ScaleLogits, check_scales
+from mmseg_dg.ops import CropBox, cut_box, draw_crop_box, shift_box, sliding_boxes
+from mmseg_dg.registry import MODELS
+
+from .network import NetworkLosses, head_losses
+
+#: Smallest side of an image encoders take, in pixels: one cell of the last level.
+SMALLEST_SIDE = 32
+#: What inference may return: the fusion, or one of its two sides alone.
+OUTPUTS = ('fused', 'LR', 'HR')
+
+
+@MODELS.register_module()
+class HRDAEncoderDecoder(EncoderDecoder):
+    """One encoder and one head on two scales of an image.
+
+    Training: the image resized to the context scale, and one detail crop of the full image, whose box is an argument
+    (:meth:`draw_crop_box` draws it, :meth:`segmentation_losses` takes it). Inference: overlapping detail windows over
+    the whole image. Source: HRDA (Hoyer et al., ECCV 2022); checked in float64 against values of the official code.
+
+    Args:
+        backbone, neck, train_cfg, data_preprocessor, pretrained, init_cfg: As of mmseg's ``EncoderDecoder``.
+        decode_head: Config of :class:`HRDAHead`; it gets ``scales`` from here.
+        auxiliary_head: Must be None.
+        test_cfg: ``mode='whole'``, or ``mode='slide'`` with ``crop_size`` and ``stride`` of outer windows (each of
+            which has context and detail windows of its own), and
+
+            - ``batch_chunk`` (4): images or windows that go through the encoder at once; None for all;
+            - ``share_detail_windows`` (True): encode a detail window that several outer windows have in common once;
+            - ``output`` ('fused'): 'LR' or 'HR' for the prediction of one scale alone.
+        scales: Detail scale (1) and context scale.
+        hr_crop_size: Detail crop (height, width) in pixels.
+        crop_coord_divisible: Offsets of the detail crop are multiples of it.
+        hr_slide_inference: Detail windows of the crop's size in inference; False puts the whole image through at once.
+        hr_slide_overlapping: Windows overlap by half; False: not.
+        blur_hr_crop: Resize the detail image to one half and back: the ablation without high-resolution detail.
+
+    Raises:
+        ValueError: Scales or crop that do not fit, unknown options; the message has the value.
+    """
+
+    def __init__(self, backbone: dict, decode_head: dict, neck: Optional[dict] = None,
+                 auxiliary_head: Optional[dict] = None, train_cfg: Optional[dict] = None,
+                 test_cfg: Optional[dict] = None, data_preprocessor: Optional[dict] = None,
+                 pretrained: Optional[str] = None, init_cfg: Optional[dict] = None, scales: Sequence[float] = (1, 0.5),
+                 hr_crop_size: Sequence[int] = (512, 512), crop_coord_divisible: int = 8,
+                 hr_slide_inference: bool = True, hr_slide_overlapping: bool = True,
+                 blur_hr_crop: bool = False) -> None:
+        self_scales = check_scales(scales)
+        if auxiliary_head is not None:
+            raise ValueError('HRDAEncoderDecoder has no auxiliary heads: leave out auxiliary_head')
+        if not hasattr(MODELS.get(decode_head['type']), 'fuse'):
+            kind = decode_head['type']
+            raise ValueError(f'decode_head.type={kind!r} takes the features of one image, but there are two: put it '
+                             f"inside, decode_head=dict(type='HRDAHead', head=dict(type={kind!r}, ...))")
+        if tuple(decode_head.get('scales', self_scales)) != self_scales:
+            raise ValueError(f'decode_head.scales={list(decode_head["scales"])} differ from '
+                             f'scales={list(self_scales)}: set them on HRDAEncoderDecoder only')
+        super().__init__(backbone, dict(decode_head, scales=self_scales), neck=neck, train_cfg=train_cfg,
+                         test_cfg=ConfigDict(test_cfg or dict(mode='whole')), data_preprocessor=data_preprocessor,
+                         pretrained=pretrained, init_cfg=init_cfg)
+        self.scales = self_scales
+        self.hr_crop_size = (int(hr_crop_size[0]), int(hr_crop_size[1]))
+        self.crop_coord_divisible = crop_coord_divisible
+        self.hr_slide_inference, self.hr_slide_overlapping = hr_slide_inference, hr_slide_overlapping
+        self.blur_hr_crop = blur_hr_crop
+        # a neck enlarges maps of stride 32, whose sizes are rounded up
+        self.size_divisor = _size_divisor(32 if self.with_neck else self.decode_head.output_stride, self_scales[1])
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        stride, divisor = self.decode_head.output_stride, self.crop_coord_divisible
+        if divisor < 1 or divisor % stride:
+            raise ValueError(f'crop_coord_divisible={divisor} must be a multiple of output_stride={stride}')
+        if any(side < 1 or side % divisor for side in self.hr_crop_size):
+            raise ValueError(f'hr_crop_size={self.hr_crop_size} must be divisible by crop_coord_divisible={divisor}')
+        if self.hr_slide_inference and any(step % stride for step in self.detail_stride):
+            raise ValueError(f'hr_crop_size={self.hr_crop_size}: detail windows move by {self.detail_stride} pixels, '
+                             f'which must be divisible by output_stride={stride} of the head')
+        if self._output not in OUTPUTS:
+            raise ValueError(f'test_cfg.output={self._output!r} must be one of {OUTPUTS}')
+        if self.test_cfg.get('mode', 'whole') == 'slide':
+            outer = tuple(self.test_cfg.crop_size)
+            if any(side % self.size_divisor for side in outer):
+                raise ValueError(f'test_cfg.crop_size={outer} must be divisible by {self.size_divisor} (output_stride='
+                                 f'{stride}, scales={list(self.scales)})')
+
+    @property
+    def detail_stride(self) -> tuple[int, int]:
+        """Distance of neighbouring detail windows in inference, (rows, columns)."""
+        height, width = self.hr_crop_size
+        return (height // 2, width // 2) if self.hr_slide_overlapping else (height, width)
+
+    # ------------------------------------------------------------------ images of both scales, and their features
+    def _context_image(self, images: Tensor) -> Tensor:
+        size = tuple(round(side * self.scales[1]) for side in images.shape[-2:])
+        return images if size == tuple(images.shape[-2:]) else _resize(images, size)
+
+    def _detail_image(self, images: Tensor) -> Tensor:
+        if not self.blur_hr_crop:
+            return images
+        size = tuple(images.shape[-2:])
+        return _resize(_resize(images, (size[0] // 2, size[1] // 2)), size)
+
+    def _encode(self, images: Tensor, encoder: Optional[nn.Module] = None):
+        maps = (self.backbone if encoder is None else encoder)(images)
+        return self.neck(maps) if self.with_neck else maps
+
+    def extract_feat(self, inputs: Tensor):
+        """Features of the context scale."""
+        return self._encode(self._context_image(inputs))
+
+    # ------------------------------------------------------------------ what training methods ask for
+    def draw_crop_box(self, image_size: tuple[int, int], rng) -> CropBox:
+        """The detail crop of one training pass, the same for all images of a batch.
+
+        Args:
+            image_size: (H, W) of the training crop.
+            rng: :class:`numpy.random.RandomState`.
+
+        Raises:
+            ValueError: The detail crop is larger.
+        """
+        return draw_crop_box(tuple(image_size), self.hr_crop_size, self.crop_coord_divisible, rng)
+
+    def segmentation_losses(self, images: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
+                            crop_box: Optional[CropBox] = None) -> NetworkLosses:
+        """Losses of the fusion, of the detail crop and, if wanted, of the context scale (specification 4.5).
+
+        Logged values contain their weights. See :func:`mmseg_dg.models.segmentors.network.segmentation_losses`.
+
+        Raises:
+            ValueError: No crop box, a box that is not inside the image, or image sides that do not fit both scales.
+        """
+        box = self._checked_box(crop_box, tuple(images.shape[-2:]))
+        context = self.extract_feat(images)
+        detail = self._encode(cut_box(self._detail_image(images), box))
+        logits = self.decode_head.decode((context, detail), box)
+        return NetworkLosses(self.scale_losses(logits, labels, weight, box), [context, detail], logits.fused)
+
+    def scale_losses(self, logits: ScaleLogits, labels: Tensor, weight: Optional[Tensor],
+                     box: CropBox) -> dict[str, Tensor]:
+        """Losses and accuracies by log name: ``decode.`` the fusion, ``decode.hr.`` detail, ``decode.lr.`` context."""
+        head = self.decode_head
+        terms = [('decode.', logits.fused, labels, weight, 1 - head.lr_loss_weight - head.hr_loss_weight)]
+        if head.lr_loss_weight:
+            terms.append(('decode.lr.', logits.context, labels, weight, head.lr_loss_weight))
+        if head.hr_loss_weight:
+            cropped = None if weight is None else cut_box(weight, box)
+            terms.append(('decode.hr.', logits.detail, cut_box(labels, box), cropped, head.hr_loss_weight))
+        losses: dict[str, Tensor] = {}
+        for prefix, maps, target, pixels, factor in terms:
+            for name, value in head_losses(head.head, maps, target, pixels).items():
+                losses[prefix + name] = value * factor if 'loss' in name else value
+        return losses
+
+    def _checked_box(self, box: Optional[CropBox], size: tuple[int, int]) -> CropBox:
+        height, width = size
+        if any(side % self.size_divisor for side in size):
+            raise ValueError(f'training images of {height}x{width} pixels (height x width) must be divisible by '
+                             f'{self.size_divisor}, so that both scales of {list(self.scales)} fit on one another: '
+                             'change the training crop')
+        if box is None:
+            raise ValueError('HRDAEncoderDecoder trains on a detail crop: pass '
+                             'crop_box=network.draw_crop_box(image_size, rng)')
+        y1, y2, x1, x2 = box
+        if (y2 - y1, x2 - x1) != self.hr_crop_size or min(y1, x1) < 0 or y2 > height or x2 > width:
+            raise ValueError(f'crop_box={tuple(box)} (y1, y2, x1, x2) is no crop of hr_crop_size={self.hr_crop_size} '
+                             f'inside an image of {height}x{width}')
+        if any(value % self.decode_head.output_stride for value in box):
+            raise ValueError(f'crop_box={tuple(box)} must be divisible by output_stride='
+                             f'{self.decode_head.output_stride} of the head')
+        return box
+
+    def reference_features(self, encoder: nn.Module, images: Tensor, crop_box: Optional[CropBox] = None) -> list:
+        """Features of another encoder on the same context image and, if ``crop_box`` is given, the same detail."""
+        features = [self._encode(self._context_image(images), encoder)]
+        if crop_box is not None:
+            features.append(self._encode(cut_box(self._detail_image(images), crop_box), encoder))
+        return features
+
+    def distance_maps(self, features: list, labels: Tensor, scale: str,
+                      crop_box: Optional[CropBox] = None) -> list[tuple[Tensor, Tensor]]:
+        """Last-level features and their labels: of the context scale (``'last'``), or of both (``'all'``)."""
+        maps = [(features[0][-1], labels)]
+        if scale == 'all':
+            maps.append((features[1][-1], cut_box(labels, crop_box)))
+        return maps
+
+    def predict_logits(self, images: Tensor) -> Tensor:
+        """Logits (B, C, H, W) for pseudo-labels.
+
+        All detail windows of all images form one batch, window by window, and follow the context pass: a teacher that
+        normalises with batch statistics depends on both.
+        """
+        padded = self._pad(images)
+        _, fused = next(self._fused_windows(padded, [_whole(padded)], chunk=None, output='fused'))
+        return self._to_image(fused, padded, images)
+
+    def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
+        """For MMSegmentation's own training loop, which passes no crop box: numpy's global generator draws one."""
+        labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1).long()
+        box = self.draw_crop_box(tuple(inputs.shape[-2:]), np.random)
+        return self.segmentation_losses(inputs, labels, crop_box=box).losses
+
+    # ------------------------------------------------------------------ inference
+    def _forward(self, inputs: Tensor, data_samples: Optional[list] = None) -> Tensor:
+        """Fused logits at the head's output stride, of an image that is padded where necessary."""
+        padded = self._pad(inputs)
+        return next(self._fused_windows(padded, [_whole(padded)], self._chunk, self._output))[1]
+
+    def encode_decode(self, inputs: Tensor, batch_img_metas: Optional[list] = None) -> Tensor:
+        """Logits (B, C, H, W) of the whole image, of any size; it is padded at the bottom and right if it must be."""
+        padded = self._pad(inputs)
+        return self._to_image(self._forward(padded), padded, inputs)
+
+    def slide_inference(self, inputs: Tensor, batch_img_metas: Optional[list] = None) -> Tensor:
+        """Logits (B, C, H, W), averaged over overlapping outer windows; sides shorter than a window are padded."""
+        crop, stride = tuple(self.test_cfg.crop_size), tuple(self.test_cfg.stride)
+        images = self._pad(inputs, crop)
+        size = tuple(images.shape[-2:])
+        total, count = None, images.new_zeros(1, 1, *size)
+        for box, fused in self._fused_windows(images, sliding_boxes(size, crop, stride), self._chunk, self._output):
+            logits = _resize(fused, (box[1] - box[0], box[3] - box[2]))
+            if total is None:
+                dtype = torch.promote_types(logits.dtype, torch.float32)
+                total = logits.new_zeros(len(images), logits.shape[1], *size, dtype=dtype)
+            cut_box(total, box).add_(logits)
+            cut_box(count, box).add_(1)
+        return cut_box(total.div_(count), (0, inputs.shape[-2], 0, inputs.shape[-1]))
+
+    @torch.no_grad()
+    def attention_map(self, images: Tensor) -> Tensor:
+        """How much the prediction relies on detail: attention averaged over the predicted classes, (B, 1, H, W)."""
+        padded = self._pad(images)
+        context = self.extract_feat(padded)
+        logits = self.decode_head.logits(context)
+        details, = self._merged_details(padded, [_whole(padded)], {}, self._chunk)
+        result = self.decode_head.fuse(logits, details, self.decode_head.attention(context, logits))
+        weight = (result.attention * result.fused.softmax(dim=1)).sum(dim=1, keepdim=True)
+        return self._to_image(weight, padded, images)
+
+    @property
+    def _chunk(self) -> Optional[int]:
+        return self.test_cfg.get('batch_chunk', 4)
+
+    @property
+    def _output(self) -> str:
+        return self.test_cfg.get('output', 'fused')
+
+    def _detail_boxes(self, size: tuple[int, int]) -> list[CropBox]:
+        if not self.hr_slide_inference:
+            return [(0, size[0], 0, size[1])]
+        return sliding_boxes(size, self.hr_crop_size, self.detail_stride)
+
+    def _pad(self, images: Tensor, least: Optional[tuple[int, int]] = None) -> Tensor:
+        """Pad with zeros (the mean colour) to sides both scales fit on; sides of ``least`` pixels or more stay."""
+        smallest = SMALLEST_SIDE / self.scales[1]
+        missing = [math.ceil(max(side, smallest) / self.size_divisor) * self.size_divisor - side
+                   for side in images.shape[-2:]]
+        if least is not None:
+            missing = [0 if side >= limit else m for side, limit, m in zip(images.shape[-2:], least, missing)]
+        return F.pad(images, (0, missing[1], 0, missing[0])) if any(missing) else images
+
+    def _to_image(self, logits: Tensor, padded: Tensor, images: Tensor) -> Tensor:
+        logits = _resize(logits, tuple(padded.shape[-2:]))
+        return cut_box(logits, (0, images.shape[-2], 0, images.shape[-1]))
+
+    def _decode_details(self, crops: list[Tensor], chunk: Optional[int]) -> list[Tensor]:
+        """Logits of detail crops (B, 3, h, w), in window-major batches."""
+        batch = len(crops[0])
+        step = len(crops) if chunk is None else max(1, chunk // batch)
+        result: list[Tensor] = []
+        for i in range(0, len(crops), step):
+            logits = self.decode_head.logits(self._encode(torch.cat(crops[i:i + step])))
+            result += logits.split(batch)
+        return result
+
+    def _fused_windows(self, images: Tensor, windows: list[CropBox], chunk: Optional[int],
+                       output: str) -> Iterator[tuple[CropBox, Tensor]]:
+        """Logits (B, C, h, w) at output stride of each outer window, ``chunk`` images at a time."""
+        head = self.decode_head
+        known: dict = {}
+        step = len(windows) if chunk is None else max(1, chunk // len(images))
+        for i in range(0, len(windows), step):
+            group = windows[i:i + step]
+            if output != 'HR':
+                context = self.extract_feat(torch.cat([cut_box(images, window) for window in group]))
+                logits = head.logits(context)
+            if output != 'LR':
+                details = torch.cat(self._merged_details(images, group, known, chunk))
+            if output == 'fused':
+                fused = head.fuse(logits, details, head.attention(context, logits)).fused
+            else:
+                fused = details if output == 'HR' else head.enlarge(logits)
+            yield from zip(group, fused.split(len(images)))
+
+    def _merged_details(self, images: Tensor, windows: list[CropBox], known: dict,
+                        chunk: Optional[int]) -> list[Tensor]:
+        """Averaged detail logits per outer window.
+
+        A detail window depends on nothing outside it, so those that outer windows share are decoded once (2048x1024
+        pixels, windows of 1024: 21 instead of 27). ``known`` holds what was decoded before. The blurred variant is an
+        exception: its detail image differs at the borders of outer windows.
+        """
+        shared = self.test_cfg.get('share_detail_windows', True) and not self.blur_hr_crop
+        size = (windows[0][1] - windows[0][0], windows[0][3] - windows[0][2])
+        boxes = self._detail_boxes(size)
+        rows, missing = [], {}
+        for window in windows:
+            detail = self._detail_image(cut_box(images, window))
+            rows.append([(None if shared else window, shift_box(box, window[0], window[2])) for box in boxes])
+            missing.update({key: cut_box(detail, box) for key, box in zip(rows[-1], boxes) if key not in known})
+        if missing:
+            known.update(zip(missing, self._decode_details(list(missing.values()), chunk)))
+        return [self.decode_head.merge([known[key] for key in row], boxes, size) for row in rows]
+
+
+def _whole(images: Tensor) -> CropBox:
+    return 0, images.shape[-2], 0, images.shape[-1]
+
+
+def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
+
+
+def _size_divisor(stride: int, context_scale: float) -> int:
+    """The smallest side with a whole number of logits on both scales."""
+    return stride * Fraction(context_scale).limit_denominator(1000).denominator

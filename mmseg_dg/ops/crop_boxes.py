@@ -1,0 +1,84 @@
+"""Boxes of crops and sliding windows: (y1, y2, x1, x2) in pixels, ends excluded.
+
+Source: HRDA (Hoyer et al., ECCV 2022); checked against HRDA c370b5b behaviour as described in the spec, section 4.
+"""
+from __future__ import annotations
+
+from torch import Tensor
+
+CropBox = tuple[int, int, int, int]
+
+
+def draw_crop_box(image_size: tuple[int, int], crop_size: tuple[int, int], divisor: int, rng) -> CropBox:
+    """Draw one detail crop.
+
+    Per axis, rows first, the offset is ``rng.randint(0, (margin + 1) // divisor) * divisor`` with
+    ``margin = image - crop``. As in the official code, an offset equal to the margin is therefore never drawn when
+    ``divisor`` divides the margin: 1024 / 512 / 8 gives 0, 8, ..., 504.
+
+    Args:
+        image_size: (H, W) of the training image.
+        crop_size: (h, w) of the crop.
+        divisor: Offsets are multiples of it.
+        rng: ``numpy.random.RandomState``, or anything with its ``randint``. Not touched when image and crop have one
+            size, nor for an axis that leaves no choice.
+
+    Raises:
+        ValueError: The crop is larger than the image.
+    """
+    (height, width), (h, w) = image_size, crop_size
+    if h > height or w > width:
+        raise ValueError(f'the detail crop {h}x{w} is larger than the image {height}x{width} (height x width): make '
+                         'hr_crop_size smaller or the training crop larger')
+    if divisor < 1:
+        raise ValueError(f'crop offsets must be multiples of a positive number, got {divisor}')
+    y, x = (_draw_offset(margin, divisor, rng) for margin in (height - h, width - w))
+    return y, y + h, x, x + w
+
+
+def _draw_offset(margin: int, divisor: int, rng) -> int:
+    choices = (margin + 1) // divisor
+    if margin == 0 or choices == 0:
+        return 0
+    return int(rng.randint(0, choices)) * divisor
+
+
+def sliding_boxes(image_size: tuple[int, int], crop_size: tuple[int, int], stride: tuple[int, int]) -> list[CropBox]:
+    """Windows that cover an image, row by row; the last of each axis is moved back to end at the border.
+
+    Args:
+        image_size: (H, W).
+        crop_size: (h, w) of a window; an axis of the image shorter than that gets windows of its own length.
+        stride: Distance of neighbouring windows, (rows, columns).
+
+    Raises:
+        ValueError: A stride below 1 or above the window, which would leave gaps.
+    """
+    for crop, step in zip(crop_size, stride):
+        if not 1 <= step <= crop:
+            raise ValueError(f'the stride {tuple(stride)} of sliding windows must lie between 1 and their size '
+                             f'{tuple(crop_size)}')
+    rows, columns = (_spans(*axis) for axis in zip(image_size, crop_size, stride))
+    return [(y1, y2, x1, x2) for y1, y2 in rows for x1, x2 in columns]
+
+
+def _spans(length: int, crop: int, step: int) -> list[tuple[int, int]]:
+    count = max(length - crop + step - 1, 0) // step + 1
+    ends = [min(i * step + crop, length) for i in range(count)]
+    return [(max(end - crop, 0), end) for end in ends]
+
+
+def shrink_box(box: CropBox, factor: float) -> CropBox:
+    """The box on a map ``factor`` times smaller; coordinates are cut off, not rounded."""
+    y1, y2, x1, x2 = (int(value / factor) for value in box)
+    return y1, y2, x1, x2
+
+
+def shift_box(box: CropBox, y: int, x: int) -> CropBox:
+    """The box moved by ``y`` rows and ``x`` columns."""
+    return box[0] + y, box[1] + y, box[2] + x, box[3] + x
+
+
+def cut_box(x: Tensor, box: CropBox) -> Tensor:
+    """The part of ``x`` (..., H, W) inside the box, as a view."""
+    return x[..., box[0]:box[1], box[2]:box[3]]
