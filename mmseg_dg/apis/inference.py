@@ -8,7 +8,8 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
 from mmseg_dg.registry import MODELS, RUNNERS
@@ -54,7 +55,8 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
 
     Args:
         config: As :func:`build_runner`; its ``model`` is built without looking for pretrained weights.
-        checkpoint: File written by a run of this config; None leaves random weights.
+        checkpoint: File written by a run of this config, or a plain segmentor (backbone.*, decode_head.*), which fills
+            the network that predicts; None leaves random weights.
         device: None takes a GPU if there is one.
 
     Raises:
@@ -68,7 +70,10 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
     if checkpoint is not None:
         if not Path(checkpoint).is_file():
             raise FileNotFoundError(f'no checkpoint at {checkpoint}')
-        load_checkpoint(model, str(checkpoint), map_location='cpu', strict=True)
+        state = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
+        plain = any(k.startswith('backbone.') for k in state.get('state_dict', state))
+        load_state_dict(getattr(model, 'evaluated_network', model) if plain else model, state.get('state_dict', state),
+                        strict=True)
     model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     return _for_prediction(model, cfg)
 

@@ -96,6 +96,9 @@ def from_official_backbone(state_dict: Mapping[str, Tensor]) -> StateDict:
                 continue
         elif re.search(r'\.attn\.kv\.(weight|bias)$', key) and key.replace('.attn.kv.', '.attn.q.') in state:
             continue
+        if re.match(r'style_hallucination\.proto_(mean|std)$', key):  # of the generalization branch
+            result[key] = value
+            continue
         name = _stage_name(key, _STAGE_NAMES, -1) or _block_rename(key)
         if name is None:
             unexpected.append(key)

@@ -161,9 +161,11 @@ def read_state_dict(path: Union[str, Path], prefix: Optional[str] = None) -> dic
 def compare(module: nn.Module, state: Mapping[str, Tensor]) -> LoadedShare:
     """Names and shapes of a module against those of a state dict, without loading.
 
-    ``num_batches_tracked`` of BatchNorm is left out: older files lack it and nothing here reads it.
+    ``num_batches_tracked`` of BatchNorm is left out: older files lack it and nothing here reads it. So are prototypes
+    of styles that the file lacks: they are computed when training begins.
     """
-    ours = {k: v for k, v in module.state_dict().items() if not k.endswith('num_batches_tracked')}
+    ours = {k: v for k, v in module.state_dict().items() if not k.endswith('num_batches_tracked')
+            and (k in state or 'style_hallucination.proto_' not in k)}
     matched = [k for k, v in ours.items() if k in state and state[k].shape == v.shape]
     missing = sorted(set(ours) - set(matched))
     unexpected = sorted(k for k in state if k not in ours and not k.endswith('num_batches_tracked'))

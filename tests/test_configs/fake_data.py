@@ -34,10 +34,10 @@ def _inverse(raw_to_train: dict) -> np.ndarray:
 
 
 def write_all(root: Path, count: int = 3, size: tuple[int, int] = (96, 160)) -> Path:
-    """GTA, SYNTHIA, Cityscapes, ACDC, Dark Zurich, the small benchmark and its weights' folder below ``root``."""
-    from mmseg_dg.datasets.label_tables import GTA_TO_TRAIN_ID, SYNTHIA_TO_TRAIN_ID
+    """Every dataset the configs train and validate on, below ``root``."""
+    from mmseg_dg.datasets.label_tables import GTA_TO_TRAIN_ID, MAPILLARY_TO_TRAIN_ID, SYNTHIA_TO_TRAIN_ID
     rng = np.random.RandomState(0)
-    gta, synthia = _inverse(GTA_TO_TRAIN_ID), _inverse(SYNTHIA_TO_TRAIN_ID)
+    gta, synthia, mapillary = map(_inverse, (GTA_TO_TRAIN_ID, SYNTHIA_TO_TRAIN_ID, MAPILLARY_TO_TRAIN_ID))
     for i in range(count):
         image, label = _scene(rng, size)
         _write(root / f'gta/images/{i:05d}.png', image)
@@ -58,4 +58,8 @@ def write_all(root: Path, count: int = 3, size: tuple[int, int] = (96, 160)) -> 
             for name in ('synthcity', 'camvid_day', 'camvid_dusk'):
                 _write(root / f'{name}/img/{split}/{i}.jpg', image)
                 _write(root / f'{name}/label/{split}/{i}.png', label)
+        _write(root / f'bdd100k/images/10k/val/{i}.jpg', image)
+        _write(root / f'bdd100k/labels/sem_seg/masks/val/{i}.png', label)
+        _write(root / f'mapillary/validation/images/{i}.jpg', image)
+        _write(root / f'mapillary/validation/labels/{i}.png', mapillary[label].astype(np.uint8))
     return root

@@ -38,6 +38,8 @@ def shrink(cfg: Config, folder: Path, data: Path, iters: int = 2) -> Config:
     for hook in cfg.get('custom_hooks', []):
         if hook.type == 'TrainingPicturesHook':
             hook.interval = iters
+        if hook.type == 'StylePrototypeHook':
+            hook.interval = 1
     if 'ignore_bottom' in cfg.model:
         cfg.model.update(ignore_top=cfg.model.ignore_top // 8, ignore_bottom=cfg.model.ignore_bottom // 8)
     cfg.default_hooks.logger.interval = 1
@@ -78,6 +80,8 @@ def _shrink_network(network: ConfigDict) -> None:
         backbone.update(depth=50, base_channels=4, stem_channels=8)
     else:
         channels = {}
+    if backbone.get('style_hallucination') is not None:
+        backbone.style_hallucination.num_prototypes = 4  # more than the images: they are repeated
     _replace_channels(head, channels)
     if head.type == 'HRDAHead':
         head.attention_channels = 16
@@ -116,6 +120,7 @@ def _write_pretrained(backbone: ConfigDict, path: Path) -> None:
 def family(cfg: Config) -> tuple[str, ...]:
     """What makes two configs run the same code: method and its options, parts of the network, classes of the data."""
     method = cfg.model.type + (' + distance' if cfg.model.get('feature_distance') else '')
+    method += ' + styles' if cfg.model.network.backbone.get('style_hallucination') is not None else ''
     network, head = cfg.model.network, cfg.model.network.decode_head
     decoder = ''
     if head.type == 'HRDAHead':

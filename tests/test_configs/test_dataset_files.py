@@ -115,6 +115,8 @@ def test_datasets_build_and_load(name, data):
             for key in ('crop_size', 'size'):
                 if key in step:
                     step[key] = (32, 32)
+            if 'min_crop_pixels' in step:
+                step.min_crop_pixels = 20
         dataset = DATASETS.build(dict(type='SeededDataset', dataset=dataset_cfg))
         sample = dataset[len(dataset) - 1]
         labelled = 'gt_sem_seg' in sample['data_samples']

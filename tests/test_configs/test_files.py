@@ -57,6 +57,10 @@ def test_streams_fit_the_method(name):
         assert streams == [cfg.model.labeled_stream, cfg.model.unlabeled_stream]
         assert cfg.runner_type == dict(source='UDARunner', labeled='SemiSupervisedRunner')[streams[0]]
         assert [h.type for h in cfg.custom_hooks].count('EMAUpdateHook') == 1
+    elif cfg.model.type == 'DomainGeneralization':
+        assert streams == ['source'] and list(cfg.val_dataloader) == ['cityscapes', 'bdd100k', 'mapillary']
+        styles = cfg.model.network.backbone.get('style_hallucination') is not None
+        assert [h.type for h in cfg.get('custom_hooks', [])] == ['StylePrototypeHook'] * styles
     else:
         assert cfg.model.type == 'Supervised' and streams == ['source']
         assert 'runner_type' not in cfg and 'custom_hooks' not in cfg

@@ -66,7 +66,7 @@ def test_crops_fit_one_another(name):
     cfg = load(name)
     network = cfg.model.network
     outer = tuple(network.test_cfg.crop_size)
-    for stream in ('source', 'target'):
+    for stream in cfg.train_dataloader:
         crops = [tuple(s.crop_size) for s in cfg.train_dataloader[stream].dataset.pipeline if 'crop_size' in s]
         assert crops[-1] == outer and network.test_cfg.stride == tuple(side // 2 for side in outer)
     if network.type == 'HRDAEncoderDecoder':

@@ -20,7 +20,8 @@ for _name in sorted(LEAVES, key=lambda n: (not n.startswith('daformer_mitb5_gta'
 #: One per method; every setting's data through the full method.
 DEFAULT = [
     'daformer_mitb5_gta2cityscapes', 'dacs_deeplabv2_r101_gta2cityscapes', 'daformer_mitb5_synthia2cityscapes',
-    'daformer_mitb5_cityscapes2darkzurich', 'hrda_mitb5_gta2cityscapes',
+    'daformer_mitb5_cityscapes2darkzurich', 'hrda_mitb5_gta2cityscapes', 'daformer_dg_shade_mitb5_gta',
+    'hrda_dg_shade_mitb5_gta',
     'source_only_daformer_mitb5_cityscapes2acdc', 'daformer_synthcity_demo'
 ]
 REST = sorted(set(FAMILIES.values()) - set(DEFAULT))
@@ -60,6 +61,9 @@ def check(runner, before, tmp_path):
         assert int(method.teacher.steps) == runner.iter == 2
     if method.feature_distance is not None:
         expected |= {'source.loss_feature_distance'}
+    if getattr(method, 'styles', None) is not None:
+        expected |= {'source.loss_style_consistency'}
+        assert method.styles.ready
     names = [k.replace('train/', '') for k in losses]
     assert all(any(n.startswith(e) for n in names) for e in expected), names
     after = method.student.state_dict()

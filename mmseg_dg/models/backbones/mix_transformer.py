@@ -24,6 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from mmseg_dg.registry import MODELS
 
 from ..official_weights import from_official_backbone
+from .style_hallucination import StyleHallucination
 
 # stage widths are embed_dims * heads: 32/64/160/256 for b0, 64/128/320/512 for the others
 _NUM_HEADS = (1, 2, 5, 8)
@@ -192,6 +193,9 @@ class MixTransformer(BaseModule):
         attn_drop_rate: Dropout on the attention weights.
         drop_path_rate: Drop path of the last block; it grows linearly from exactly 0 in the first one.
         with_cp: Recompute the activations of each block in the backward pass instead of keeping them.
+        style_hallucination: Arguments of :class:`StyleHallucination`, which in training appends stylised copies to
+            the output of stage 1, so that all outputs have twice the batch; None: not. Train such an encoder with
+            the method ``DomainGeneralization``.
         init_cfg: None for the paper's random initialisation (truncated normal 0.02 for linear layers; normal with std
             sqrt(2 / fan_out) for convolutions). ``dict(type='Pretrained', checkpoint=FILE)`` loads a backbone in
             mmseg's or the original key layout and fails if a tensor is missing or left over.
@@ -217,6 +221,7 @@ class MixTransformer(BaseModule):
                  attn_drop_rate: float = 0.,
                  drop_path_rate: float = 0.1,
                  with_cp: bool = False,
+                 style_hallucination: Optional[dict] = None,
                  init_cfg: Union[dict, list[dict], None] = None) -> None:
         super().__init__(init_cfg)
         dims, num_layers, num_heads = _dimensions(arch, embed_dims, num_layers, num_heads)
@@ -240,6 +245,9 @@ class MixTransformer(BaseModule):
                     block(width, num_heads[i], sr_ratios[i], drop_path=next(rates)) for _ in range(num_layers[i])),
                 nn.LayerNorm(width, eps=_BLOCK_EPS),
             ]))
+        self.style_hallucination: Optional[StyleHallucination] = None
+        if style_hallucination is not None:
+            self.style_hallucination = StyleHallucination(dims[0], **style_hallucination)
 
     def init_weights(self) -> None:
         """Fill the parameters as ``init_cfg`` says (see the class)."""
@@ -277,19 +285,30 @@ class MixTransformer(BaseModule):
                 multiples of anything: each stage rounds its size up.
 
         Returns:
-            One map (B, C_i, ceil(H / s), ceil(W / s)) per entry of ``out_indices``, strides s = 4, 8, 16, 32.
+            One map (B, C_i, ceil(H / s), ceil(W / s)) per entry of ``out_indices``, strides s = 4, 8, 16, 32; 2B of
+            them in training with style hallucination.
         """
         outs = []
-        for i, (embed, blocks, norm) in enumerate(self.layers):
-            x, hw = embed(x)
-            for block in blocks:
-                x = block(x, hw)
-            # Contiguous, as in the official code. Measured on its recorded source pass (CPU, float32): gradient norms
-            # are within about 1e-4 of the float64 ones; with channels-last maps into the decoder, within 1e-3.
-            x = _to_map(norm(x), hw).contiguous()
+        for i in range(len(self.layers)):
+            x = self._stage(i, x)
+            if i == 0 and self.style_hallucination is not None:
+                x = self.style_hallucination(x)
             if i in self.out_indices:
                 outs.append(x)
         return tuple(outs)
+
+    def style_maps(self, x: Tensor) -> Tensor:
+        """Maps whose channel statistics are an image's style: the output of stage 1, not stylised."""
+        return self._stage(0, x)
+
+    def _stage(self, index: int, x: Tensor) -> Tensor:
+        embed, blocks, norm = self.layers[index]
+        x, hw = embed(x)
+        for block in blocks:
+            x = block(x, hw)
+        # Contiguous, as in the official code. Measured on its recorded source pass (CPU, float32): gradient norms
+        # are within about 1e-4 of the float64 ones; with channels-last maps into the decoder, within 1e-3.
+        return _to_map(norm(x), hw).contiguous()
 
 
 def drop_path_rates(last: float, count: int) -> list[float]:

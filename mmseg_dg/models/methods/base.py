@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_dg.engine.optim.stepper import Pass, StepRecord, StepState, run_step
+from mmseg_dg.models.backbones.style_hallucination import StyleHallucination
 from mmseg_dg.models.teacher import EMATeacher
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.weights import check_pretrained
@@ -37,6 +38,8 @@ class BaseMethod(BaseModel):
     streams: tuple[str, ...] = ()
     #: Those of them whose samples must carry labels.
     labeled_streams: tuple[str, ...] = ()
+    #: Whether the method knows what to do with an encoder that appends stylised copies of a batch.
+    trains_styles: bool = False
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, evaluate: str = 'student',
                  norm_eval: bool = False, init_cfg: Optional[dict] = None) -> None:
@@ -139,6 +142,9 @@ class BaseMethod(BaseModel):
 
     def before_training(self) -> None:
         """Last checks, after weights are loaded and before iteration 0."""
+        if not self.trains_styles and any(isinstance(m, StyleHallucination) for m in self.student.modules()):
+            raise ValueError(f'{type(self).__name__} cannot train an encoder that hallucinates styles: set '
+                             'model.type=DomainGeneralization, or network.backbone.style_hallucination=None')
         self.evaluated_network  # noqa: B018  raises on a wrong name before hours of training
         print_log(f'{type(self).__name__}: streams {self.streams}, evaluates the {self.evaluate}', logger='current')
 
@@ -158,7 +164,7 @@ def _accept_plain_checkpoint(module, state_dict: dict, prefix: str, *args) -> No
     raise ValueError(f'this checkpoint fits no network of {type(module).__name__}: its keys begin with '
                      f'{sorted({k.split(".")[0] for k in state_dict})[:8]}, expected student.* or a plain segmentor '
                      '(backbone.*, decode_head.*). Official training checkpoints (model.*, ema_model.*) must be '
-                     'converted first')
+                     'converted first: tools/model_converters/hrda2mmseg_dg.py')
 
 
 def stack_labels(data_samples: Sequence, stream: str) -> Tensor:

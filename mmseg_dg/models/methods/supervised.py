@@ -12,6 +12,7 @@ from mmseg_dg.engine.optim.stepper import Pass, StepState
 from mmseg_dg.models.losses.feature_distance import DistanceRegion, FeatureDistance
 from mmseg_dg.models.segmentors.network import (
     CropBox,
+    NetworkLosses,
     distance_maps,
     draw_crop_box,
     reference_features,
@@ -83,7 +84,7 @@ class Supervised(BaseMethod):
         joint = self.feature_distance is not None and self.shared_backward
 
         def segmentation() -> dict[str, Tensor]:
-            result = segmentation_losses(self.student, images, labels, crop_box=box)
+            result = self.source_losses(images, labels, box)
             values = with_prefix('source', result.losses)
             if joint:
                 values.update(self.distance_loss(result.features, images, labels, box, state))
@@ -98,6 +99,10 @@ class Supervised(BaseMethod):
             return [Pass('source', segmentation)]
         return [Pass('source', segmentation, retain_graph=True), Pass('feature_distance', distance)]
 
+    def source_losses(self, images: Tensor, labels: Tensor, box: Optional[CropBox]) -> NetworkLosses:
+        """Forward pass and losses of the labelled images."""
+        return segmentation_losses(self.student, images, labels, crop_box=box)
+
     def distance_loss(self, features: list, images: Tensor, labels: Tensor, box: Optional[CropBox],
                       state: StepState) -> dict[str, Tensor]:
         """Feature distance of the source pass, under the log name of the official code's term."""
@@ -106,11 +111,15 @@ class Supervised(BaseMethod):
             reference = reference_features(self.student, self.imnet, images, crop_box=box if scale == 'all' else None)
         ours = distance_maps(self.student, features, labels, scale, crop_box=box)
         theirs = distance_maps(self.student, reference, labels, scale, crop_box=box)
-        regions = [DistanceRegion(a, b, region) for (a, region), (b, _) in zip(ours, theirs)]
+        regions = [self.distance_region(a, b, region) for (a, region), (b, _) in zip(ours, theirs)]
         value, mask = self.feature_distance(regions, reduce_count=self.mean_over_processes())
         if mask is not None:
             state['distance_mask'] = mask
         return {'source.loss_feature_distance': value}
+
+    def distance_region(self, features: Tensor, reference: Tensor, labels: Tensor) -> DistanceRegion:
+        """One scale of the feature distance; subclasses whose student sees images several times repeat the rest."""
+        return DistanceRegion(features, reference, labels)
 
     def mean_over_processes(self) -> Optional[Callable[[Tensor], Tensor]]:
         """The mean of a count over processes, where statistics are shared; else None."""

@@ -200,6 +200,10 @@ class HRDAEncoderDecoder(EncoderDecoder):
             maps.append((features[1][-1], cut_box(labels, crop_box)))
         return maps
 
+    def style_images(self, images: Tensor) -> Tensor:
+        """The context images, from which prototypes of styles are taken."""
+        return self._context_image(images)
+
     def predict_logits(self, images: Tensor) -> Tensor:
         """Logits (B, C, H, W) for pseudo-labels.
 

@@ -119,6 +119,12 @@ def head_losses(head: nn.Module, logits: Union[Tensor, Sequence[Tensor]], labels
     return losses
 
 
+def style_images(network: nn.Module, images: Tensor) -> Tensor:
+    """The images whose styles stand for a batch (B, 3, H, W): itself, or its context scale."""
+    own = getattr(network, 'style_images', None)
+    return images if own is None else own(images)
+
+
 def _auxiliary_heads(network: nn.Module):
     heads = getattr(network, 'auxiliary_head', None)
     if heads is None:

@@ -1,0 +1,13 @@
+"""DAFormer for domain generalization with SHADE style hallucination, GTA -> unseen Cityscapes, BDD100K, Mapillary.
+
+Paper: DAFormer and HRDA (Hoyer et al., TPAMI 2023), domain generalization (spec 9.3 id 50).
+Command: mim train mmseg_dg daformer_dg_shade_mitb5_gta.py
+Paper's resources: one GPU, batch 2 source images, 40 000 iterations; seeds 0, 1, 2.
+Paper's score: 52.65 mIoU on Cityscapes, 47.89 on BDD100K, 54.66 on Mapillary, 51.73 on average (spec 12.2).
+Status here: not yet run at full scale.
+"""
+_base_ = [
+    '../_base_/models/daformer_mitb5.py', '../_base_/methods/dg_shade.py', '../_base_/datasets/dg_gta_rcs.py',
+    '../_base_/schedules/adamw_40k.py', '../_base_/default_runtime.py'
+]
+model = _base_.pop('method')

@@ -1,0 +1,77 @@
+"""Domain generalization: training on one source so that unseen domains are predicted well."""
+from typing import Optional
+
+from mmengine.logging import print_log
+from torch import Tensor
+
+from mmseg_dg.models.backbones.style_hallucination import StyleHallucination
+from mmseg_dg.models.losses.feature_distance import DistanceRegion
+from mmseg_dg.models.segmentors.network import CropBox, NetworkLosses, segmentation_losses
+from mmseg_dg.ops import style_consistency
+from mmseg_dg.registry import MODELS
+
+from .supervised import Supervised
+
+
+@MODELS.register_module()
+class DomainGeneralization(Supervised):
+    """Source-only training with the feature distance and, if the encoder hallucinates styles, their consistency.
+
+    With ``network.backbone.style_hallucination=dict()`` the student sees every image twice, as it is and stylised:
+    both are trained with the same label, the feature distance compares both with the ImageNet features of the image,
+    and the consistency loss draws the two predictions together (at the head's own resolution; of HRDA's fusion). All
+    of it is one pass with one backward unless ``shared_backward=False``. Without styles it is :class:`Supervised`
+    with the feature distance. Source: the generalization part of DAFormer + HRDA (Hoyer et al., TPAMI 2023), with
+    SHADE (Zhao et al., ECCV 2022); specification section 10.
+
+    Args:
+        network, data_preprocessor, stream, shared_backward, sync_statistics, evaluate, norm_eval, init_cfg: As of
+            :class:`Supervised`.
+        feature_distance: Arguments of :class:`FeatureDistance`, or None.
+        style_consistency_weight: Factor of the consistency loss, 10 in the paper; 0 leaves it out. Not used without
+            styles.
+
+    Raises:
+        ValueError: A negative weight, or styles in something else than the network's backbone.
+    """
+
+    trains_styles = True
+
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
+                 feature_distance: Optional[dict] = None, style_consistency_weight: float = 10.,
+                 shared_backward: bool = True, sync_statistics: bool = False, evaluate: str = 'student',
+                 norm_eval: bool = False, init_cfg: Optional[dict] = None) -> None:
+        super().__init__(network, data_preprocessor, stream=stream, feature_distance=feature_distance,
+                         shared_backward=shared_backward, sync_statistics=sync_statistics, evaluate=evaluate,
+                         norm_eval=norm_eval, init_cfg=init_cfg)
+        if style_consistency_weight < 0:
+            raise ValueError(f'style_consistency_weight={style_consistency_weight} must not be negative')
+        self.style_consistency_weight = style_consistency_weight
+
+    @property
+    def styles(self) -> Optional[StyleHallucination]:
+        """The part of the student's encoder that hallucinates styles, or None."""
+        return getattr(self.student.backbone, 'style_hallucination', None)
+
+    def source_losses(self, images: Tensor, labels: Tensor, box: Optional[CropBox]) -> NetworkLosses:
+        if not self._stylises():
+            return super().source_losses(images, labels, box)
+        result = segmentation_losses(self.student, images, labels.repeat(2, 1, 1), crop_box=box)
+        if self.style_consistency_weight:
+            difference = style_consistency(*result.logits.chunk(2))
+            result.losses['loss_style_consistency'] = self.style_consistency_weight * difference
+        return result
+
+    def distance_region(self, features: Tensor, reference: Tensor, labels: Tensor) -> DistanceRegion:
+        if self._stylises():  # the ImageNet encoder sees no styles, so its features of the copy are the same
+            reference, labels = reference.repeat(2, 1, 1, 1), labels.repeat(2, 1, 1)
+        return super().distance_region(features, reference, labels)
+
+    def _stylises(self) -> bool:
+        return self.styles is not None and self.styles.training
+
+    def before_training(self) -> None:
+        super().before_training()
+        state = 'off' if self.styles is None else f'{self.styles.num_prototypes} prototypes, concentration ' \
+            f'{self.styles.concentration}, consistency weight {self.style_consistency_weight}'
+        print_log(f'style hallucination: {state}', logger='current')
