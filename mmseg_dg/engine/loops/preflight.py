@@ -115,7 +115,8 @@ def check_optimizer(model: Any, optim_wrapper: Any) -> None:
     lost = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in known]
     if lost:
         raise ValueError(f'{len(lost)} trainable parameters are in no optimizer group, e.g. {lost[:3]}: they were '
-                         'frozen when the optimizer was built. Freeze in a hook (before_train), not in the constructor')
+                         'frozen when the optimizer was built. Freeze in a hook (before_train), not in the '
+                         'constructor')
 
 
 def check_streams(method: Any, loaders: Any) -> None:
