@@ -8,7 +8,7 @@ from .tiles import Tile, colorize, compose, scaled_size
 
 
 def prediction_grid(images: Sequence[np.ndarray], labels: Optional[Sequence], predictions: Mapping[str, Sequence],
-                    palette: Sequence[Sequence[int]], tile: int = 384) -> np.ndarray:
+                    palette: Sequence[Sequence[int]], tile: int = 384, inputs: bool = True) -> np.ndarray:
     """One row per image: image, ground truth, one column per named model.
 
     Args:
@@ -17,6 +17,7 @@ def prediction_grid(images: Sequence[np.ndarray], labels: Optional[Sequence], pr
         predictions: Model name to ids (H, W) per image.
         palette: RGB colour per class.
         tile: Longest side of a tile in pixels.
+        inputs: Show images and ground truth; False leaves predictions only, for data that must not be passed on.
 
     Returns:
         uint8 (H, W, 3) RGB. Every tile has the first image's shape.
@@ -31,8 +32,8 @@ def prediction_grid(images: Sequence[np.ndarray], labels: Optional[Sequence], pr
             raise ValueError(f'prediction_grid got {len(images)} images, but {len(entries)} entries of {name!r}')
     rows: list[list[Optional[Tile]]] = []
     for i, image in enumerate(images):
-        row: list[Optional[Tile]] = [Tile('image', np.ascontiguousarray(image))]
-        if labels is not None:
+        row: list[Optional[Tile]] = [Tile('image', np.ascontiguousarray(image))] if inputs else []
+        if labels is not None and inputs:
             row.append(None if labels[i] is None else Tile('ground truth', colorize(labels[i], palette), True))
         row += [Tile(name, colorize(entries[i], palette), True) for name, entries in predictions.items()]
         rows.append(row)

@@ -34,6 +34,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--num', type=int, default=4, help='number of images, evenly spaced over the domain')
     parser.add_argument('--indices', type=int, nargs='+', help='indices of the images, instead of --num')
     parser.add_argument('--tile', type=int, default=384, help='longest side of one picture in pixels')
+    parser.add_argument('--predictions-only', action='store_true',
+                        help='no images and labels: for data whose licence forbids passing them on')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='key=value overrides of the config')
     return parser.parse_args(argv)
@@ -131,7 +133,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         model = load_model(cfg, path, args.device)
         predictions[name] = [table[ids] for ids in predict(model, samples)]
     grid = prediction_grid(images, None if all(x is None for x in labels) else labels, predictions,
-                           dataset.metainfo['palette'], args.tile)
+                           dataset.metainfo['palette'], args.tile, inputs=not args.predictions_only)
     save_picture(grid, args.out)
 
 
