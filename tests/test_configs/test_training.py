@@ -50,7 +50,7 @@ def train(name, tmp_path, data, scope=None):
     return runner, before
 
 
-def check(runner, before, tmp_path):
+def check_trained(runner, before, tmp_path):
     scalars = MessageHub.get_instance(runner.experiment_name).log_scalars
     losses = {k: v.current() for k, v in scalars.items() if 'loss' in k}
     assert losses and all(math.isfinite(v) for v in losses.values()), losses
@@ -77,21 +77,21 @@ def check(runner, before, tmp_path):
 @pytest.mark.parametrize('name', DEFAULT)
 def test_trains(name, tmp_path, data):
     runner, before = train(name, tmp_path, data)
-    check(runner, before, tmp_path)
+    check_trained(runner, before, tmp_path)
 
 
 def test_trains_when_inherited_from_the_installed_package(tmp_path, data):
     """``_base_ = 'mmseg_dg::...'`` makes mmengine write ``_scope_`` into every outermost dict that has a type."""
     runner, before = train('daformer_mitb5_gta2cityscapes', tmp_path, data, scope='mmseg_dg')
     assert runner.cfg.train_dataloader.source.dataset['_scope_'] == 'mmseg_dg'
-    check(runner, before, tmp_path)
+    check_trained(runner, before, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', REST)
 def test_trains_every_family(name, tmp_path, data):
     runner, before = train(name, tmp_path, data)
-    check(runner, before, tmp_path)
+    check_trained(runner, before, tmp_path)
 
 
 def test_shrinking_keeps_the_structure(tmp_path, data):

@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.fixture
-def refuse(run_config):
+def assert_refused(run_config):
 
     def check(cfg, error, match):
         with pytest.raises(error, match=match):
@@ -16,16 +16,16 @@ def refuse(run_config):
     return check
 
 
-def test_missing_folder(tiny_config, refuse):
+def test_missing_folder(tiny_config, assert_refused):
     cfg = tiny_config()
     cfg.train_dataloader.source.dataset.data_root += '_nowhere'
-    refuse(cfg, FileNotFoundError, r'stream "source": data_root=.*_nowhere.*does not exist')
+    assert_refused(cfg, FileNotFoundError, r'stream "source": data_root=.*_nowhere.*does not exist')
     cfg = tiny_config()
     cfg.train_dataloader.target.dataset.data_prefix.img_path = 'pictures'
-    refuse(cfg, FileNotFoundError, r'stream "target": img_path folder .*pictures')
+    assert_refused(cfg, FileNotFoundError, r'stream "target": img_path folder .*pictures')
     cfg = tiny_config()
     cfg.train_dataloader.source.dataset.data_prefix.seg_map_path = 'masks'
-    refuse(cfg, FileNotFoundError, r'stream "source": seg_map_path folder .*masks')
+    assert_refused(cfg, FileNotFoundError, r'stream "source": seg_map_path folder .*masks')
 
 
 def test_unlabelled_stream_needs_no_label_folder(tiny_config, run_config):
@@ -34,17 +34,17 @@ def test_unlabelled_stream_needs_no_label_folder(tiny_config, run_config):
     assert run_config(cfg).iter == 2
 
 
-def test_image_without_label(tiny_config, tiny_data, tmp_path, refuse):
+def test_image_without_label(tiny_config, tiny_data, tmp_path, assert_refused):
     import shutil
     shutil.copytree(tiny_data / 'source', tmp_path / 'broken')
     (tmp_path / 'broken' / 'label' / '05.png').unlink()
     cfg = tiny_config()
     cfg.train_dataloader.source.dataset.data_root = str(tmp_path / 'broken')
     cfg.train_cfg.preflight_samples = 100
-    refuse(cfg, (FileNotFoundError, ValueError), r'05\.png')
+    assert_refused(cfg, (FileNotFoundError, ValueError), r'05\.png')
 
 
-def test_label_id_outside_the_classes(tiny_config, tiny_data, tmp_path, refuse):
+def test_label_id_outside_the_classes(tiny_config, tiny_data, tmp_path, assert_refused):
     import shutil
     shutil.copytree(tiny_data / 'source', tmp_path / 'broken')
     path = tmp_path / 'broken' / 'label' / '11.png'
@@ -53,51 +53,51 @@ def test_label_id_outside_the_classes(tiny_config, tiny_data, tmp_path, refuse):
     cv2.imwrite(str(path), label)
     cfg = tiny_config()
     cfg.train_dataloader.source.dataset.data_root = str(tmp_path / 'broken')
-    refuse(cfg, ValueError, r'(?s)stream "source".*11\.png.*33')
+    assert_refused(cfg, ValueError, r'(?s)stream "source".*11\.png.*33')
 
 
-def test_stream_without_dataset(tiny_config, refuse):
+def test_stream_without_dataset(tiny_config, assert_refused):
     cfg = tiny_config()
     del cfg.train_dataloader.target['dataset']
-    refuse(cfg, ValueError, 'stream "target" has no dataset')
+    assert_refused(cfg, ValueError, 'stream "target" has no dataset')
 
 
-def test_unknown_and_missing_stream(tiny_config, refuse):
+def test_unknown_and_missing_stream(tiny_config, assert_refused):
     cfg = tiny_config()
     cfg.train_dataloader.extra = copy.deepcopy(cfg.train_dataloader.target)
-    refuse(cfg, ValueError, r"unknown \['extra'\]")
+    assert_refused(cfg, ValueError, r"unknown \['extra'\]")
     cfg = tiny_config()
     cfg.train_dataloader.unlabeled = cfg.train_dataloader.pop('target')
-    refuse(cfg, ValueError, r"missing \['target'\], unknown \['unlabeled'\]")
+    assert_refused(cfg, ValueError, r"missing \['target'\], unknown \['unlabeled'\]")
     cfg = tiny_config()
     cfg.runner_type = 'SemiSupervisedRunner'
-    refuse(cfg, ValueError, 'SemiSupervisedRunner trains on the streams')
+    assert_refused(cfg, ValueError, 'SemiSupervisedRunner trains on the streams')
 
 
-def test_plain_dataloader_is_explained(tiny_config, refuse):
+def test_plain_dataloader_is_explained(tiny_config, assert_refused):
     cfg = tiny_config()
     cfg.train_dataloader = dict(cfg.train_dataloader.source)
-    refuse(cfg, ValueError, 'needs named streams')
+    assert_refused(cfg, ValueError, 'needs named streams')
 
 
-def test_crop_larger_than_image(tiny_config, refuse):
+def test_crop_larger_than_image(tiny_config, assert_refused):
     cfg = tiny_config()
     for stream in cfg.train_dataloader.values():
         for transform in stream.dataset.pipeline:
             if transform.type == 'RandomCrop':
                 transform.crop_size = (128, 128)
-    refuse(cfg, ValueError, r'96x80 where the crop wants 128x128')
+    assert_refused(cfg, ValueError, r'96x80 where the crop wants 128x128')
 
 
-def test_empty_source(tiny_config, tmp_path, refuse):
+def test_empty_source(tiny_config, tmp_path, assert_refused):
     for folder in ('img', 'label'):
         (tmp_path / 'empty' / folder).mkdir(parents=True)
     cfg = tiny_config()
     cfg.train_dataloader.source.dataset.data_root = str(tmp_path / 'empty')
-    refuse(cfg, FileNotFoundError, r'stream "source".*empty/img.* is empty')
+    assert_refused(cfg, FileNotFoundError, r'stream "source".*empty/img.* is empty')
 
 
-def test_images_of_different_sizes(tiny_config, tiny_data, tmp_path, refuse):
+def test_images_of_different_sizes(tiny_config, tiny_data, tmp_path, assert_refused):
     import shutil
     shutil.copytree(tiny_data / 'target', tmp_path / 'odd')
     path = tmp_path / 'odd' / 'img' / '11.png'
@@ -106,59 +106,59 @@ def test_images_of_different_sizes(tiny_config, tiny_data, tmp_path, refuse):
     dataset = cfg.train_dataloader.target.dataset
     dataset.data_root = str(tmp_path / 'odd')
     dataset.pipeline = [t for t in dataset.pipeline if 'Random' not in t.type]
-    refuse(cfg, ValueError, r'images of one batch must have one size')
+    assert_refused(cfg, ValueError, r'images of one batch must have one size')
 
 
-def test_domains_with_other_classes(tiny_config, refuse):
+def test_domains_with_other_classes(tiny_config, assert_refused):
     cfg = tiny_config()
     cfg.train_dataloader.target.dataset.metainfo = dict(classes=('a', 'b'), palette=[[0, 0, 0], [1, 1, 1]])
-    refuse(cfg, ValueError, 'disagree on classes')
+    assert_refused(cfg, ValueError, 'disagree on classes')
 
 
-def test_plain_segmentor_is_explained(tiny_config, refuse):
+def test_plain_segmentor_is_explained(tiny_config, assert_refused):
     cfg = tiny_config()
     cfg.model = dict(cfg.model.network, data_preprocessor=cfg.model.data_preprocessor)
     cfg.custom_hooks = []
-    refuse(cfg, TypeError, "model=dict\\(type='Supervised'")
+    assert_refused(cfg, TypeError, "model=dict\\(type='Supervised'")
 
 
-def test_backward_counting_accumulation_is_refused(tiny_config, refuse):
+def test_backward_counting_accumulation_is_refused(tiny_config, assert_refused):
     cfg = tiny_config()
     cfg.optim_wrapper.accumulative_counts = 2
-    refuse(cfg, ValueError, 'train_cfg.accumulate=2')
+    assert_refused(cfg, ValueError, 'train_cfg.accumulate=2')
 
 
-def test_ema_hook_without_teacher(tiny_config, refuse):
+def test_ema_hook_without_teacher(tiny_config, assert_refused):
     cfg = tiny_config(method='Supervised')
     cfg.custom_hooks = [dict(type='EMAUpdateHook')]
-    refuse(cfg, ValueError, 'no teacher to update')
+    assert_refused(cfg, ValueError, 'no teacher to update')
 
 
-def test_missing_pretrained_file(tiny_config, refuse):
+def test_missing_pretrained_file(tiny_config, assert_refused):
     cfg = tiny_config()
     cfg.model.network.backbone.init_cfg = dict(type='Pretrained', checkpoint='pretrained/mit_b0_missing.pth')
-    refuse(cfg, FileNotFoundError, 'mit_b0_missing.pth')
+    assert_refused(cfg, FileNotFoundError, 'mit_b0_missing.pth')
 
 
-def test_teacher_without_its_hook(tiny_config, refuse):
+def test_teacher_without_its_hook(tiny_config, assert_refused):
     cfg = tiny_config()
     cfg.custom_hooks = []
-    refuse(cfg, ValueError, 'no EMAUpdateHook updates it')
+    assert_refused(cfg, ValueError, 'no EMAUpdateHook updates it')
 
 
-def test_settings_that_count_epochs(tiny_config, refuse):
+def test_settings_that_count_epochs(tiny_config, assert_refused):
     cfg = tiny_config()
     cfg.param_scheduler = [dict(type='PolyLR', power=0.9)]
-    refuse(cfg, ValueError, 'PolyLR counts epochs')
+    assert_refused(cfg, ValueError, 'PolyLR counts epochs')
     cfg = tiny_config()
     cfg.default_hooks.checkpoint.by_epoch = True
-    refuse(cfg, ValueError, 'checkpoint counts epochs')
+    assert_refused(cfg, ValueError, 'checkpoint counts epochs')
 
 
-def test_seeds_that_differ_by_rank(tiny_config, refuse):
+def test_seeds_that_differ_by_rank(tiny_config, assert_refused):
     cfg = tiny_config()
     cfg.randomness = dict(seed=0, diff_rank_seed=True)
-    refuse(cfg, ValueError, 'diff_rank_seed')
+    assert_refused(cfg, ValueError, 'diff_rank_seed')
 
 
 def test_parameters_frozen_while_the_optimizer_is_built(tiny_config, run_config):
