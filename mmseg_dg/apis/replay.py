@@ -158,10 +158,20 @@ def fit_to_record(model: dict, record: dict, start: dict[str, Tensor]) -> None:
     crop = record['cfg'].get('hr_crop_size')
     if crop is not None:
         _change(network, dict(hr_crop_size=tuple(crop) if isinstance(crop, Sequence) else (crop, crop)))
+    _fit_widths(network['decode_head'], start)
     classifier = start.get('decode_head.scale_attention.conv_seg.weight')
     if classifier is not None:
         _change(network['decode_head'], dict(attention_classwise=len(classifier) > 1,
                                              attention_channels=classifier.shape[1]))
+
+
+def _fit_widths(head: dict, start: dict[str, Tensor]) -> None:
+    """Widths of the decoder, that of HRDA's inner head included, from the recorded start weights."""
+    prefix = 'decode_head.head.' if 'decode_head.head.conv_seg.weight' in start else 'decode_head.'
+    if f'{prefix}embed_layers.0.proj.weight' in start:
+        _change(head['head'] if prefix.endswith('.head.') else head,
+                dict(channels=start[f'{prefix}conv_seg.weight'].shape[1],
+                     embed_channels=start[f'{prefix}embed_layers.0.proj.weight'].shape[0]))
 
 
 def _change(config: dict, values: dict) -> None:
@@ -283,6 +293,8 @@ def compare_step(ours: ReplayedStep, recorded: dict, skip: Sequence[str] = ()) -
 
 
 def _largest(quantity: str, ours: dict[str, float], theirs: dict[str, float], skip: Sequence[str] = ()) -> Deviation:
+    if not theirs:
+        return Deviation(quantity, float('inf'), 'nothing is recorded')
     worst = Deviation(quantity, 0.0, '')
     for name, value in theirs.items():
         if name in skip:
@@ -300,8 +312,12 @@ def _largest(quantity: str, ours: dict[str, float], theirs: dict[str, float], sk
 
 
 def _largest_tensor(quantity: str, ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> Deviation:
+    if not theirs:
+        return Deviation(quantity, float('inf'), 'nothing is recorded')
     worst = Deviation(quantity, 0.0, '')
     for name, value in theirs.items():
+        if name not in ours:
+            return Deviation(quantity, float('inf'), f'{name} is missing')
         difference = (ours[name].double() - value.double()).abs().max()
         relative = (difference / value.double().abs().max().clamp(min=1e-12)).item()
         if not relative <= worst.relative:

@@ -163,6 +163,8 @@ def split_training_checkpoint(state_dict: Mapping[str, Tensor]) -> dict[str, Sta
     unexpected: list[str] = []
     for key, value in state_dict.items():
         name = key[len('module.'):] if key.startswith('module.') else key
+        if name.startswith('mic.'):  # the masked consistency term of MIC may have a teacher of its own
+            continue
         prefix = next((p for p in _ROLES if name.startswith(p)), None)
         if prefix is None:
             unexpected.append(key)

@@ -2,6 +2,7 @@
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
+from mmengine.runner import load_checkpoint
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
@@ -256,13 +257,37 @@ def test_given_supervised_draws_are_used(make):
         step(method, [batch, batch], draws=[draws])
 
 
-def test_plain_checkpoint_fills_the_student_and_foreign_ones_are_refused(make):
-    method, other = make(), make()
+def load(method, state, tmp_path):
+    """As mmengine's runner does for load_from, tools/test.py and resume: not strict."""
+    torch.save(dict(state_dict=state), tmp_path / 'file.pth')
+    return load_checkpoint(method, str(tmp_path / 'file.pth'), map_location='cpu', strict=False)
+
+
+@pytest.mark.parametrize('evaluate', ['student', 'teacher'])
+def test_plain_checkpoint_fills_student_and_teacher(make, tmp_path, evaluate):
+    method, other = make(evaluate=evaluate), make()
     plain = {k: v + 1 for k, v in other.student.state_dict().items() if v.is_floating_point()}
-    method.load_state_dict(dict(plain), strict=False)
-    assert torch.equal(method.student.decode_head.conv_seg.weight, plain['decode_head.conv_seg.weight'])
-    with pytest.raises(ValueError, match='fits no network of DACS'):
-        method.load_state_dict({'model.backbone.x': torch.zeros(1)}, strict=False)
+    load(method, plain, tmp_path)
+    judged = method.evaluated_network.state_dict()
+    assert all(torch.equal(judged[k], v) for k, v in plain.items())
+
+
+def test_checkpoints_of_other_networks_are_refused(make, tmp_path, tiny_config):
+    method = make()
+    with pytest.raises(ValueError, match='fits no network of DACS.*hrda2mmseg_dg'):
+        load(method, {'model.backbone.x': torch.zeros(1)}, tmp_path)
+    plain = dict(method.student.state_dict())
+    with pytest.raises(ValueError, match=r"missing \(1\) \['decode_head.conv_seg.bias'\]"):
+        load(method, {k: v for k, v in plain.items() if k != 'decode_head.conv_seg.bias'}, tmp_path)
+    wider = tiny_config()
+    wider.model.network.decode_head.channels = 12
+    with pytest.raises(ValueError, match='other shapes .*conv_seg.weight .4, 8, 1, 1. instead of .4, 12, 1, 1.'):
+        load(MODELS.build(wider.model), {f'student.{k}': v for k, v in plain.items()}, tmp_path)
+    hrda = tiny_config()
+    hrda.model.network.update(type='HRDAEncoderDecoder', hr_crop_size=(32, 32), decode_head=dict(
+        type='HRDAHead', head=hrda.model.network.pop('decode_head'), attention_channels=8))
+    with pytest.raises(ValueError, match='holds another network than the config .HRDAEncoderDecoder.'):
+        load(MODELS.build(hrda.model), plain, tmp_path)
 
 
 def test_network_that_freezes_batchnorm_keeps_it_frozen_in_the_teacher(make):

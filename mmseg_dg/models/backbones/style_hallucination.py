@@ -64,7 +64,8 @@ class StyleHallucination(nn.Module):
         """Weights of the prototypes, (count, num_prototypes), each row summing to 1, from torch's global generator of
         the buffers' device (the training step seeds it)."""
         parameters = torch.full((self.num_prototypes, ), self.concentration, device=self.proto_mean.device)
-        return torch.distributions.Dirichlet(parameters).sample((count, ))
+        # validated arguments would cost a transfer from the device per step
+        return torch.distributions.Dirichlet(parameters, validate_args=False).sample((count, ))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (B, C, H, W) -> in training (2B, C, H, W), the maps themselves and then stylised copies of them."""

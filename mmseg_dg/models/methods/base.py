@@ -14,6 +14,8 @@ from mmseg_dg.models.teacher import EMATeacher
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.weights import check_pretrained
 
+from .checkpoints import accept_checkpoint
+
 
 class BaseMethod(BaseModel):
     """A network (or several) and the passes of one training step.
@@ -51,7 +53,7 @@ class BaseMethod(BaseModel):
         self.keep_step_record = False
         self.step_record: Optional[StepRecord] = None
         self.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
-        self.register_load_state_dict_pre_hook(_accept_plain_checkpoint)
+        self.register_load_state_dict_pre_hook(accept_checkpoint)
 
     # ------------------------------------------------------------------ to be defined by subclasses
     def draw_step(self, batch: dict[str, dict], generator: Any) -> Any:
@@ -147,24 +149,6 @@ class BaseMethod(BaseModel):
                              'model.type=DomainGeneralization, or network.backbone.style_hallucination=None')
         self.evaluated_network  # noqa: B018  raises on a wrong name before hours of training
         print_log(f'{type(self).__name__}: streams {self.streams}, evaluates the {self.evaluate}', logger='current')
-
-
-def _accept_plain_checkpoint(module, state_dict: dict, prefix: str, *args) -> None:
-    """Let a checkpoint of a plain segmentor fill the student; refuse one that would fill nothing.
-
-    Loading is not strict in mmengine's runner: without this a foreign file is "loaded" and random weights are judged.
-    """
-    if prefix or not state_dict or any(k.startswith('student.') for k in state_dict):
-        return
-    if any(k.startswith(('backbone.', 'decode_head.')) for k in state_dict):
-        for key in list(state_dict):
-            state_dict[f'student.{key}'] = state_dict.pop(key)
-        print_log('plain segmentor checkpoint: loaded into the student; teachers start as its copy', logger='current')
-        return
-    raise ValueError(f'this checkpoint fits no network of {type(module).__name__}: its keys begin with '
-                     f'{sorted({k.split(".")[0] for k in state_dict})[:8]}, expected student.* or a plain segmentor '
-                     '(backbone.*, decode_head.*). Official training checkpoints (model.*, ema_model.*) must be '
-                     'converted first: tools/model_converters/hrda2mmseg_dg.py')
 
 
 def stack_labels(data_samples: Sequence, stream: str) -> Tensor:

@@ -15,7 +15,7 @@ from mmseg_dg.models.decode_heads.hrda_head import ScaleLogits, check_scales
 from mmseg_dg.ops import CropBox, cut_box, draw_crop_box, shift_box, sliding_boxes
 from mmseg_dg.registry import MODELS
 
-from .network import NetworkLosses, head_losses
+from .network import NetworkLosses, head_losses, in_full_precision
 
 #: Smallest side of an image encoders take, in pixels: one cell of the last level.
 SMALLEST_SIDE = 32
@@ -92,8 +92,15 @@ class HRDAEncoderDecoder(EncoderDecoder):
                              f'which must be divisible by output_stride={stride} of the head')
         if self._output not in OUTPUTS:
             raise ValueError(f'test_cfg.output={self._output!r} must be one of {OUTPUTS}')
+        if self._chunk is not None and self._chunk < 1:
+            raise ValueError(f'test_cfg.batch_chunk={self._chunk} must be at least 1 (None for all at once)')
         if self.test_cfg.get('mode', 'whole') == 'slide':
+            if 'crop_size' not in self.test_cfg or 'stride' not in self.test_cfg:
+                raise ValueError("test_cfg.mode='slide' needs crop_size and stride of the outer windows")
             outer = tuple(self.test_cfg.crop_size)
+            if any(not 0 < step <= side for step, side in zip(self.test_cfg.stride, outer)):
+                raise ValueError(f'test_cfg.stride={tuple(self.test_cfg.stride)} must lie between 1 and '
+                                 f'crop_size={outer}, or pixels between the windows would have no prediction')
             if any(side % self.size_divisor for side in outer):
                 raise ValueError(f'test_cfg.crop_size={outer} must be divisible by {self.size_divisor} (output_stride='
                                  f'{stride}, scales={list(self.scales)})')
@@ -212,7 +219,7 @@ class HRDAEncoderDecoder(EncoderDecoder):
         """
         padded = self._pad(images)
         _, fused = next(self._fused_windows(padded, [_whole(padded)], chunk=None, output='fused'))
-        return self._to_image(fused, padded, images)
+        return self._to_image(in_full_precision(fused), padded, images)
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """For MMSegmentation's own training loop, which passes no crop box: numpy's global generator draws one."""

@@ -139,9 +139,14 @@ def predict_logits(network: nn.Module, images: Tensor) -> Tensor:
     own = getattr(network, 'predict_logits', None)
     if own is not None:
         return own(images)
-    logits = main_logits(network.decode_head(network.extract_feat(images)))
+    logits = in_full_precision(main_logits(network.decode_head(network.extract_feat(images))))
     return F.interpolate(logits, size=images.shape[-2:], mode='bilinear',
                          align_corners=network.decode_head.align_corners)
+
+
+def in_full_precision(logits: Tensor) -> Tensor:
+    """Half precision to float32: averaging and upsampling before a 0.968 threshold must not round in between."""
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 
 def reference_features(network: nn.Module, encoder: nn.Module, images: Tensor,
