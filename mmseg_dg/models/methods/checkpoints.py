@@ -51,5 +51,5 @@ def _check_student(method: nn.Module, theirs: dict[str, Tensor]) -> None:
         raise ValueError(
             f'this checkpoint holds another network than the config ({type(method.student).__name__}): unexpected '
             f'({len(unexpected)}) {unexpected[:8]}, missing ({len(missing)}) {missing[:8]}, other shapes '
-            f'({len(shapes)}) {shapes[:8]}. Give the config it was trained with; to start from its encoder only, use network.backbone.'
-            "init_cfg=dict(type='Pretrained', checkpoint=..., prefix='student.backbone.')")
+            f'({len(shapes)}) {shapes[:8]}. Give the config it was trained with; to start from its encoder only, use '
+            "network.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., prefix='student.backbone.')")
