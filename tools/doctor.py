@@ -6,6 +6,8 @@ datasets. Prints one table and the offenders; the exit status is 1 if there are 
 import argparse
 import contextlib
 import json
+import re
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Optional
@@ -40,12 +42,20 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def progress_bar(what: str, done: int, total: int) -> None:
-    """One line on stderr, drawn again about a hundred times per stream."""
-    if done == total or done % max(1, total // 100) == 0:
+    """One line on stderr, drawn again about a hundred times per stream; in a log file only when it is full."""
+    terminal = sys.stderr.isatty()
+    if done == total or terminal and done % max(1, total // 100) == 0:
         filled = 30 * done // total
-        sys.stderr.write(f'\r{what:<28.28} [{"#" * filled}{" " * (30 - filled)}] {done}/{total}')
+        sys.stderr.write('\r' * terminal + f'{what:<28.28} [{"#" * filled}{" " * (30 - filled)}] {done}/{total}')
         sys.stderr.write('\n' if done == total else '')
         sys.stderr.flush()
+
+
+def option(key: str, value: str) -> str:
+    """``key=value`` that ``--cfg-options`` reads back from a shell."""
+    if re.search(r'''[\s,'"()\[\]\\]''', value):  # mmengine would drop blanks and split at commas
+        value = f'({value!r})'
+    return shlex.quote(f'{key}={value}')
 
 
 def load(args: argparse.Namespace) -> Config:
@@ -68,15 +78,22 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except ValueError as error:
         print(f'{args.config}: {error}', file=sys.stderr)
         return 2
-    lists = write_fixed_lists(report, args.fix_list) if args.fix_list else {}
+    lists, refusal = {}, ''
+    try:
+        lists = write_fixed_lists(report, args.fix_list) if args.fix_list else {}
+    except (ValueError, OSError) as error:
+        refusal = f'{args.config}: --fix-list: {error}'
     if args.json:
         print(json.dumps(dict(report.as_dict(), lists=lists), indent=1))
     else:
         print(report.text(None if args.all else 8))
         if lists:
-            print('cleaned lists: --cfg-options ' + ' '.join(f'{key}={value}' for key, value in lists.items()))
-        elif args.fix_list:
+            print('cleaned lists: --cfg-options ' + ' '.join(option(*item) for item in lists.items()))
+        elif args.fix_list and not refusal:
             print('no list written: nothing can be cured by leaving images out')
+    if refusal:
+        print(refusal, file=sys.stderr)
+        return 2
     return 1 if report.errors or args.strict and report.warnings else 0
 
 

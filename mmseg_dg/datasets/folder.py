@@ -96,11 +96,16 @@ class FolderDataset(BaseSegDataset):
             self._check_masks(infos, masks, owner)
         return infos
 
+    def _by_name(self, files: list[str]) -> dict[str, str]:
+        """{what a list may call it: file}."""
+        known = {stem_of(name, self.img_suffix): name for name in files}
+        known.update({name: name for name in files})
+        return known
+
     def _listed(self, files: list[str]) -> list[str]:
         """The files named by ``ann_file``, in its order."""
         names = read_list(self.ann_file, type(self).__name__, self.backend_args)
-        known = {stem_of(name, self.img_suffix): name for name in files}
-        known.update({name: name for name in files})
+        known = self._by_name(files)
         missing = [name for name in names if name not in known]
         if missing:
             raise FileNotFoundError(missing_message(type(self).__name__, 'listed images are', missing, len(names),

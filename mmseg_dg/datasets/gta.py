@@ -32,6 +32,9 @@ class GTADataset(TrainIdDataset):
             name must be there; None: nothing is left out.
         **kwargs: See :class:`TrainIdDataset`.
 
+    Attributes:
+        left_out: Number of images that ``exclude`` took away (known once the files are listed).
+
     Raises:
         ValueError: ``split`` without a ``.mat`` file, or an unknown one.
     """
@@ -45,7 +48,7 @@ class GTADataset(TrainIdDataset):
                              f'got split={split!r}, ann_file={kwargs.get("ann_file", "")!r}')
         if split not in (None, 'train', 'val', 'test'):
             raise ValueError(f"GTADataset: split must be 'train', 'val' or 'test', got {split!r}")
-        self.split, self.exclude = split, exclude
+        self.split, self.exclude, self.left_out = split, exclude, 0
         super().__init__(**kwargs)
 
     def _find_stems(self) -> list[str]:
@@ -55,8 +58,9 @@ class GTADataset(TrainIdDataset):
             return stems
         left_out = set(read_list(path, type(self).__name__, self.backend_args, allow_empty=True))
         kept = [stem for stem in stems if stem not in left_out]
-        if len(kept) < len(stems):
-            print_log(f'GTADataset: {len(stems) - len(kept)} images of {path} are left out', logger='current')
+        self.left_out = len(stems) - len(kept)
+        if self.left_out:
+            print_log(f'GTADataset: {self.left_out} images of {path} are left out', logger='current')
         return kept
 
     def _stems_in(self, folder: str) -> list[str]:

@@ -66,11 +66,18 @@ class UnlabeledImageDataset(BaseSegDataset):
             files = self._listed(files)
         return [dict(img_path=osp.join(folder, name), reduce_zero_label=False, seg_fields=[]) for name in files]
 
+    def _by_name(self, files: list[str]) -> dict[str, str]:
+        """{what a list may call it: file}: ``a_rgb.png`` is also ``a_rgb``, and ``a`` where that is without suffix."""
+        from .folder import stem_of
+        known = {osp.splitext(name)[0]: name for name in files}
+        known.update({stem_of(name, self.img_suffix): name for name in files})
+        known.update({name: name for name in files})
+        return known
+
     def _listed(self, files: list[str]) -> list[str]:
         from .base import read_list
         names = read_list(self.ann_file, type(self).__name__, self.backend_args)
-        known: dict[str, str] = {osp.splitext(name)[0]: name for name in files}
-        known.update({name: name for name in files})
+        known = self._by_name(files)
         missing = [name for name in names if name not in known]
         if missing:
             raise FileNotFoundError(

@@ -2,6 +2,7 @@
 import json
 import os
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -200,6 +201,31 @@ def test_command_line(cfg, tmp_path, monkeypatch, capsys):
         call('--stream', 'target')
     with pytest.raises(SystemExit, match=r"no stream 'x'; it has \['source', 'target'\]"):
         call('--stream', 'x')
+
+
+def test_command_line_explains_bad_data(cfg, tmp_path, monkeypatch):
+    tool = Path(__file__).parents[2] / 'tools/analysis_tools/class_statistics.py'
+    config = tmp_path / 'config.py'
+    monkeypatch.setattr(sys, 'argv', [str(tool), str(config), '--num-workers', '1'])
+    bad_ids = tmp_path / 'bad'
+    shutil.copytree(cfg['data_root'], bad_ids)
+    write_label(next(bad_ids.rglob('*labelTrainIds.png')), stripes([0, 77]))
+    for root, message in ((tmp_path / 'nowhere', 'nowhere'), (bad_ids, '77')):
+        config.write_text('default_scope = "mmseg_dg"\ntrain_dataloader = dict(source=dict(dataset='
+                          f'{dict(cfg, data_root=str(root))!r}))\n')
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(tool), run_name='__main__')
+        assert ended.value.code.startswith(f'{config}: ') and message in ended.value.code
+
+
+def test_the_guide_says_where_counts_are(cfg, tmp_path, monkeypatch):
+    monkeypatch.setenv('MMSEG_DG_CACHE', str(tmp_path / 'own'))
+    dataset = DATASETS.build(cfg)
+    class_statistics(dataset)
+    assert list((tmp_path / 'own').rglob('*.npy')) and not (Path(cfg['data_root']) / 'class_statistics').exists()
+    guide = (Path(__file__).parents[2] / 'docs/data.md').read_text().partition('## Class statistics')[2]
+    section = ' '.join(guide.partition('\n## ')[0].split())
+    assert 'otherwise counted on first use into `MMSEG_DG_CACHE`' in section and '--cache-dir beside' in section
 
 
 @pytest.mark.parametrize('root', ['data/gta', 'data/gta/', '/data/gta', './data/gta', 'data/../data/gta'])

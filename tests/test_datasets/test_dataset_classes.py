@@ -1,4 +1,6 @@
 """Every dataset class on a fake tree in its published layout."""
+from pathlib import Path
+
 import numpy as np
 import pytest
 from mmseg.datasets import CityscapesDataset, DarkZurichDataset, MapillaryDataset_v1
@@ -131,6 +133,15 @@ def test_unlabeled_folder(tmp_path):
     (tmp_path / 'list.txt').write_text('nothing\n')
     with pytest.raises(FileNotFoundError, match="1 of 1 listed images are missing: 'nothing'"):
         build('UnlabeledImageDataset', tmp_path, like='cityscapes', ann_file='list.txt')
+
+
+def test_unlabeled_list_of_any_names(tmp_path):
+    for i, name in enumerate('abc'):
+        write_image(tmp_path / f'x/{name}_rgb.png', i)
+    (tmp_path / 'list.txt').write_text('x/c_rgb.png\nx/b_rgb\nx/a\n')  # whole, without file type, without suffix
+    listed = build('UnlabeledImageDataset', tmp_path, like='cityscapes', ann_file='list.txt', img_suffix='_rgb.png')
+    assert [Path(listed.get_data_info(i)['img_path']).name for i in range(3)] == ['c_rgb.png', 'b_rgb.png',
+                                                                                  'a_rgb.png']
 
 
 def test_id_tables_name_the_right_classes():

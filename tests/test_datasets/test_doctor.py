@@ -1,7 +1,9 @@
 """The doctor finds every planted fault, says which file it is, and nothing in a clean tree."""
 import importlib.util
 import json
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -10,9 +12,13 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from mmseg_dg.datasets.doctor import KINDS, examine, write_fixed_lists
+from mmseg_dg.datasets.doctor import KINDS, Finding, Report, examine, write_fixed_lists
+from mmseg_dg.datasets.doctor.files import Reading, check_sample
 from mmseg_dg.datasets.doctor.known import expected_count
-from mmseg_dg.registry import DATASETS
+from mmseg_dg.datasets.doctor.listing import Listing
+from mmseg_dg.datasets.doctor.report import StreamSummary
+from mmseg_dg.datasets.doctor.streams import Entry
+from mmseg_dg.registry import DATASETS, TRANSFORMS
 
 from .trees import LOAD, stripes, write_image, write_label, write_synthia_label
 
@@ -136,6 +142,24 @@ def test_gta_split_and_its_cure(tmp_path):
     assert examine(exclude).findings == []
 
 
+@pytest.mark.parametrize('split', [None, 'train'])
+def test_gta_without_its_unusable_pairs(tmp_path, monkeypatch, split):
+    """The converter's list of pairs to leave out is no broken download."""
+    source = gta_tree(tmp_path)
+    if split is None:
+        del source['ann_file'], source['split']
+    whole = 3 if split else 4
+    monkeypatch.setattr('mmseg_dg.datasets.doctor.relations.expected_count', lambda *_: whole)
+    (tmp_path / 'splits').mkdir()
+    (tmp_path / 'splits/unusable.txt').write_text('00001\n')
+    cfg = dict(train_dataloader=dict(source=dict(dataset=source)))
+    report = examine(cfg)
+    assert report.findings == [] and report.streams[0].images == whole - 1
+    monkeypatch.setattr('mmseg_dg.datasets.doctor.relations.expected_count', lambda *_: 9)
+    (finding, ) = examine(cfg).findings
+    assert finding.detail == f'{whole - 1} images and 1 left out; the whole split has 9'
+
+
 def test_rendered_pictures_beside_those_in_use(tmp_path):
     """Two index ranges of the synthetic city share a folder; what is not rendered yet is not rendered here."""
     loader = dict(own=dict(dataset=dict(type='SynthCityDataset', num_images=1, size=(64, 64), num_workers=1,
@@ -158,11 +182,11 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:-60])
 
 
-def rotated_jpeg(path):
+def rotated_jpeg(path, orientation=6, size=(24, 32), **kwargs):
     exif = Image.Exif()
-    exif[0x0112] = 6
-    image = Image.fromarray(np.random.default_rng(5).integers(0, 255, (32, 24, 3), dtype=np.uint8))
-    image.save(path.with_suffix('.jpg'), exif=exif)
+    exif[0x0112] = orientation
+    image = Image.fromarray(np.random.default_rng(5).integers(0, 255, (*size, 3), dtype=np.uint8))
+    image.save(path.with_suffix('.jpg'), exif=exif, **kwargs)
     path.unlink()
 
 
@@ -203,6 +227,37 @@ def test_planted_in_files(tree, kind):
     report = examine(config(tree))
     assert bool(report.errors) == (KINDS[kind].severity == 'error')
     assert kind in report.text() and path in report.text()
+
+
+@pytest.mark.parametrize('kwargs', [{}, dict(format='MPO', save_all=True)])
+@pytest.mark.parametrize('orientation, size, fits', [
+    (6, (32, 24), True), (8, (32, 24), True), (6, (24, 32), False), (3, (24, 32), False), (1, (24, 32), True),
+    (0, (24, 32), True), (6, (24, 24), False)])
+def test_turned_images(tree, orientation, size, fits, kwargs):
+    """A label as large as the turned image was drawn on it; labels here are 24 high, 32 wide, or square."""
+    if kwargs:
+        kwargs['append_images'] = [Image.new('RGB', size[::-1])]
+    rotated_jpeg(tree / 'images/train/4.png', orientation, size, **kwargs)
+    with Image.open(tree / 'images/train/4.jpg') as image:
+        assert image.format == kwargs.get('format', 'JPEG')
+    if size == (24, 24):
+        write_label(tree / 'masks/train/4.png', stripes([0, 1, 2], size))
+    report = examine(config(tree))
+    assert [f.kind for f in report.findings] == ([] if fits else ['exif_rotation'])
+    assert fits or 'its label may not be' in report.text()
+
+
+def test_ids_of_a_special_reader_are_those_of_the_file(tmp_path):
+    """Without ``reduce_zero_label``, wherever it is set: binary masks are recognised by their raw ids."""
+    write_image(tmp_path / 'a.png')
+    write_label(tmp_path / 'b.png', stripes([0, 1, 2, 255]))
+    info = dict(img_path=str(tmp_path / 'a.png'), seg_map_path=str(tmp_path / 'b.png'), label_map=None)
+    for given, stored in ((True, True), (None, True), (None, False)):
+        loader = TRANSFORMS.build(dict(type='mmseg.LoadAnnotations', reduce_zero_label=given, imdecode_backend='cv2'))
+        record = check_sample(dict(info, reduce_zero_label=stored), Reading(loader, 2 + (not stored)))
+        assert record.problems == []
+        assert np.flatnonzero(record.raw).tolist() == [0, 1, 2, 255]
+        assert np.flatnonzero(record.mapped).tolist() == ([0, 1, 255] if stored else [0, 1, 2, 255])
 
 
 def listed(tree, *names):
@@ -361,6 +416,92 @@ def test_fixed_list_of_a_list(tree, tmp_path):
     assert key == 'train_dataloader.source.dataset.ann_file' and Path(path).read_text() == '3\n0\n'
 
 
+def cure_again(cfg, written):
+    cured = Config(cfg)
+    cured.merge_from_dict({key: None if value == 'None' else value for key, value in written.items()})
+    return cured
+
+
+def test_fixed_list_beside_the_own_list(tree):
+    """The folder of the data is a likely place for the lists, and has lists."""
+    names = ('0', '3', '77')
+    cfg = listed(tree, *names)
+    (tree / 'list.txt').rename(tree / 'train_source.txt')
+    cfg['train_dataloader']['source']['dataset']['ann_file'] = 'train_source.txt'
+    written = write_fixed_lists(examine(cfg), str(tree))
+    assert written == {'train_dataloader.source.dataset.ann_file': str(tree / 'train_source_cleaned.txt')}
+    assert (tree / 'train_source.txt').read_text().split() == list(names)
+    cfg = cure_again(cfg, written)
+    assert examine(cfg).findings == []
+    (tree / 'masks/train/3.png').unlink()
+    (tree / 'images/target/1.png').write_bytes(b'')
+    with pytest.raises(ValueError, match='train_source_cleaned.txt would replace the list .*source.dataset reads'):
+        write_fixed_lists(examine(cfg), str(tree / 'images/..'))
+    assert (tree / 'train_source_cleaned.txt').read_text().split() == ['0', '3']
+    assert not (tree / 'train_target_cleaned.txt').exists()
+
+
+def test_fixed_list_appears_in_one_step(tree, tmp_path, monkeypatch):
+    (tree / 'masks/train/3.png').unlink()
+    report = examine(config(tree))
+    (path, ) = write_fixed_lists(report, str(tmp_path / 'lists')).values()
+    Path(path).write_text('old\n')
+
+    def full(*_):
+        raise OSError('disk full')
+
+    monkeypatch.setattr('mmseg_dg.datasets.conversion.files.os.replace', full)
+    with pytest.raises(OSError, match='disk full'):
+        write_fixed_lists(report, str(tmp_path / 'lists'))
+    assert [p.read_text() for p in (tmp_path / 'lists').iterdir()] == ['old\n']
+
+
+def test_fixed_list_replaces_indices(tree, tmp_path):
+    (tree / 'masks/train/3.png').unlink()
+    cfg = config(tree, indices=[1, 3, 5])
+    written = write_fixed_lists(examine(cfg), str(tmp_path / 'lists'))
+    assert written.pop('train_dataloader.source.dataset.indices') == 'None'
+    assert [Path(path).read_text().split() for path in written.values()] == [['1', '5']]
+    report = examine(cure_again(cfg, dict(written, **{'train_dataloader.source.dataset.indices': 'None'})))
+    assert report.findings == [] and report.streams[0].images == 2
+
+
+def test_fixed_list_of_images_without_labels(tree, tmp_path):
+    for path in (tree / 'images/target').iterdir():
+        path.rename(path.with_name(path.stem + '_rgb.png'))
+    (tree / 'images/target/2_rgb.png').write_bytes(b'')
+    cfg = config(tree)
+    cfg['train_dataloader']['target']['dataset'] = dict(
+        type='UnlabeledImageDataset', metainfo=dict(classes=CLASSES, palette=PALETTE), data_root=str(tree),
+        data_prefix=dict(img_path='images/target'), img_suffix='_rgb.png', pipeline=LOAD[:1] + PACK)
+    written = write_fixed_lists(examine(cfg), str(tmp_path / 'lists'))
+    report = examine(cure_again(cfg, written))
+    assert report.findings == [] and report.streams[1].images == COUNT - 1
+    (tree / 'own.txt').write_text('1_rgb\n3_rgb.png\n')
+    cfg['train_dataloader']['target']['dataset']['ann_file'] = 'own.txt'
+    report = examine(cfg)
+    assert report.findings == [] and report.streams[1].images == 2
+
+
+class Counted(str):
+    """Text that counts its comparisons."""
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_many_findings_are_counted_quickly():
+    listing = Listing(Entry('train', 'key', dict(type='X')))
+    listing.findings = [Finding('missing_label', 'train', Counted(i)) for i in range(200)]
+    report = Report.of([StreamSummary.of(listing, None, None)], listing.findings, [listing])
+    Counted.compared = 0
+    assert report.text().splitlines()[1].split()[-2:] == ['200', '0']
+    assert Counted.compared < 1000
+
+
 def test_no_list_for_what_no_list_cures(tree, tmp_path):
     assert write_fixed_lists(examine(binary(tree)), str(tmp_path / 'lists')) == {}
     assert not (tmp_path / 'lists').exists()
@@ -431,3 +572,27 @@ def test_command(tool, tree, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert not found['ok'] and [f['kind'] for f in found['findings']] == ['ids_outside', 'orphan_label']
     assert tool.main([str(file), '--stream', 'nowhere']) == 2
+
+
+def test_command_for_logs_and_shells(tool, clean, tmp_path, capsys, monkeypatch):
+    tree = Path(shutil.copytree(clean, tmp_path / 'my, tree'))
+    FILES['ids_outside'][0](tree)
+    file = tmp_path / 'config.py'
+    Config(config(tree, indices=3)).dump(file)
+    lists = tree / "it's lists"
+    assert tool.main([str(file), '--fix-list', str(lists)]) == 1
+    out, err = capsys.readouterr()
+    assert '\r' not in err and err.count('train/source') == 1 and '3/3' in err
+    words = shlex.split(next(line for line in out.splitlines() if line.startswith('cleaned lists: '))[15:])
+    options = tool.parse_args(['config.py', *words]).cfg_options
+    assert options == {'train_dataloader.source.dataset.ann_file': str(lists / 'train_source_cleaned.txt'),
+                       'train_dataloader.source.dataset.indices': None}
+    (tree / 'masks/train/0.png').unlink()
+    assert tool.main([str(file), '--fix-list', str(lists), *words]) == 2
+    out, err = capsys.readouterr()
+    assert 'missing_label' in out and 'no list written' not in out
+    assert err.splitlines()[-1].startswith(f'{file}: --fix-list: the cleaned list') and 'another folder' in err
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True, raising=False)
+    tool.progress_bar('part', 1, 3)
+    tool.progress_bar('part', 3, 3)
+    assert capsys.readouterr().err.count('\r') == 2

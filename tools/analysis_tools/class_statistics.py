@@ -48,8 +48,8 @@ def table(name: str, found: ClassStatistics, min_pixels: int) -> str:
     return '\n'.join(lines)
 
 
-def main() -> int:
-    args = parse_args()
+def run(args: argparse.Namespace) -> int:
+    """Count and print; the exit status."""
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
@@ -74,6 +74,14 @@ def main() -> int:
     if not done:
         sys.exit(f'{args.config}: no stream of {sorted(streams)} loads labels')
     return 0
+
+
+def main() -> int:
+    args = parse_args()
+    try:
+        return run(args)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'{args.config}: {error}')
 
 
 if __name__ == '__main__':

@@ -91,8 +91,9 @@ def convert(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int, num_w
             overwrite: bool = False, verify: bool = False, title: str = 'labels') -> Report:
     """Make every label that is not there yet.
 
-    A target that exists is kept unread: targets appear in one step, so what exists is whole, and a killed run
-    continues where it was.  Files that another tool wrote are kept too; ``verify`` compares them.
+    A target that exists is kept: targets appear in one step, so what exists is whole, and a killed run continues where
+    it was.  Files that another tool wrote are kept too; of a kept file only the size is read and compared with the
+    image's; ``verify`` compares the content.
 
     Args:
         jobs: What to make; targets must differ.
@@ -135,6 +136,8 @@ def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int
         try:
             there = not overwrite and osp.exists(job.target)
             if there and not verify:
+                if job.image is not None:  # another tool may not have looked
+                    _check_size(job, image_size(job.target), job.target)
                 outcomes.append((job.name, 'kept', ''))
                 continue
             label, counts = _checked_label(job, make_label, num_classes)
@@ -158,8 +161,13 @@ def _checked_label(job: Job, make_label: LabelMaker, num_classes: int) -> tuple[
     if wrong:
         raise ValueError(f'{job.source}: gives ids {wrong[:10]}, outside 0..{num_classes - 1} and {IGNORE}')
     if job.image is not None:
-        size = image_size(job.image)
-        if size != label.shape:
-            raise SizeMismatch(f'{job.source} has {label.shape[1]}x{label.shape[0]} pixels (width x height), '
-                               f'{job.image} has {size[1]}x{size[0]}')
+        _check_size(job, label.shape, job.source)
     return label, counts
+
+
+def _check_size(job: Job, size: tuple[int, ...], path: str) -> None:
+    """Refuse the label ``path`` of ``size`` (height, width) unless its image has that size, too."""
+    expected = image_size(job.image)
+    if size != expected:
+        raise SizeMismatch(f'{path} has {size[1]}x{size[0]} pixels (width x height), '
+                           f'{job.image} has {expected[1]}x{expected[0]}')

@@ -1,4 +1,5 @@
 """One sample at a time: can its image and label be read, do they fit, which ids does the label have."""
+import copy
 import io
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
@@ -10,7 +11,7 @@ from PIL import Image, ImageFile
 from ..label_tables import IGNORE, count_ids, ids_outside, lookup_table
 from ..transforms import LoadAnnotations
 
-_EXIF_ORIENTATION = 0x0112
+_EXIF_ORIENTATION = 0x0112  # 1: as stored, 2..4: mirrored or upside down, 5..8: width and height swapped
 _NAMED_IDS = 10
 
 
@@ -60,21 +61,23 @@ def check_sample(info: dict, reading: Reading, with_label: bool = True) -> Recor
         with_label: Also read the label.
     """
     problems: list[tuple[str, str, str]] = []
-    size, turned = None, False
+    size, orientation = None, 1
     try:
-        size, turned = _image_size(info['img_path'], reading)
+        size, orientation = _image_size(info['img_path'], reading)
     except _Bad as fault:
         problems.append((fault.args[0], info['img_path'], fault.args[1]))
     if reading.loader is None or not with_label:
         return Record(problems, size)
     path = info['seg_map_path']
-    if turned:
-        problems.append(('exif_rotation', info['img_path'], 'its EXIF orientation flag turns or mirrors it'))
+    turned = ('exif_rotation', info['img_path'], f'its EXIF orientation flag ({orientation}) turns or mirrors it')
     try:
         raw, mapped, shape = _label_counts(info, reading)
     except _Bad as fault:
-        return Record([*problems, (fault.args[0], path, fault.args[1])], size)
-    if size is not None and shape != size and not turned:
+        return Record([*problems, *[turned] * (orientation != 1), (fault.args[0], path, fault.args[1])], size)
+    # a label as high as the image is wide fits only the turned image; that of a square shows nothing
+    if orientation != 1 and not (orientation >= 5 and shape == size and shape[0] != shape[1]):
+        problems.append(turned)
+    elif size is not None and shape != size:
         problems.append(('size_mismatch', path, f'label {shape[0]}x{shape[1]}, image {size[0]}x{size[1]} '
                          f'(width x height) {info["img_path"]}'))
     outside = ids_outside(mapped, reading.num_classes, reading.ignore_index)
@@ -105,14 +108,16 @@ def _decode(image: ImageFile.ImageFile, kind: str) -> None:
         raise _Bad(kind, f'cut off or damaged: {error}') from error
 
 
-def _image_size(path: str, reading: Reading) -> tuple[tuple[int, int], bool]:
-    """(width, height) as decoded for training, and whether an EXIF flag turns it."""
+def _image_size(path: str, reading: Reading) -> tuple[tuple[int, int], int]:
+    """(width, height) as decoded for training, and the EXIF orientation 1..8 (1: loaded as stored)."""
     image, content = _open(path, 'unreadable_image', reading.backend_args)
     if reading.thorough or not _has_end(image.format, content):
         _decode(image, 'unreadable_image')
-    orientation = image.getexif().get(_EXIF_ORIENTATION, 1) if image.format == 'JPEG' else 1
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1) if image.format in ('JPEG', 'MPO') else 1
+    if orientation not in range(1, 9):  # 0 and what is no orientation: readers ignore it
+        orientation = 1
     width, height = image.size
-    return ((height, width) if orientation >= 5 else (width, height)), orientation not in (0, 1)
+    return ((height, width) if orientation >= 5 else (width, height)), orientation
 
 
 def _has_end(file_format: Optional[str], content: bytes) -> bool:
@@ -155,9 +160,11 @@ def _refuse_colour(ids: np.ndarray, mode: str) -> None:
 
 
 def _counts_by_loader(info: dict, loader: Any) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    plain = copy.copy(loader)
+    plain.reduce_zero_label = False
     try:
         label = loader.transform(dict(info, seg_fields=[]))['gt_seg_map']
-        raw = loader.transform(dict(info, seg_fields=[], label_map=None))['gt_seg_map']
+        raw = plain.transform(dict(info, seg_fields=[], label_map=None, reduce_zero_label=False))['gt_seg_map']
     except Exception as error:  # loaders of other packages fail in their own ways
         raise _Bad('unreadable_label', f'{type(error).__name__}: {error}') from error
     if label.ndim != 2:

@@ -147,8 +147,7 @@ def _use_names(dataset: Any, names: Sequence[str]) -> None:
     elif hasattr(dataset, '_listed'):  # FolderDataset, UnlabeledImageDataset
 
         def listed(files):
-            known = {stem_of(name, dataset.img_suffix): name for name in files}
-            known.update({name: name for name in files})
+            known = dataset._by_name(files)
             return [known.get(name, name) for name in names]
 
         dataset._listed = listed

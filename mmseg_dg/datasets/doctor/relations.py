@@ -41,11 +41,14 @@ def check_classes(listing: Listing, raw: np.ndarray, mapped: np.ndarray, labels:
 
 
 def check_count(listing: Listing) -> Optional[int]:
-    """Compare with the known number of images; returns it."""
+    """Compare with the known number of images, those left out as unusable included; returns it."""
     prefix = getattr(listing.dataset, 'data_prefix', None) or {}
     expected = expected_count(listing.entry.config, prefix.get('img_path') or '')
-    if expected is not None and listing.dataset is not None and listing.listed and listing.listed != expected:
-        listing.add('count', listing.entry.key, f'{listing.listed} images; the whole split has {expected}')
+    left_out = getattr(listing.dataset, 'left_out', 0)
+    if expected is not None and listing.dataset is not None and listing.listed and (
+            listing.listed + left_out != expected):
+        besides = f' and {left_out} left out' if left_out else ''
+        listing.add('count', listing.entry.key, f'{listing.listed} images{besides}; the whole split has {expected}')
     return expected
 
 

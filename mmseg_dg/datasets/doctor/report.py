@@ -1,5 +1,4 @@
 """What the doctor says: one table, the offenders, JSON, and cleaned lists."""
-import os
 import os.path as osp
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from ..checks import is_local
+from ..conversion.files import write_list
 from ..folder import stem_of
 from .faults import KINDS, Finding
 from .listing import Listing
@@ -86,8 +86,9 @@ class Report:
         Args:
             named: Offenders listed per kind and stream; None: all.
         """
-        lines = _table([('stream', 'dataset', 'images', 'expected', 'labels', 'errors', 'warnings'), *map(
-            self._row, self.streams)])
+        shown = set(self.findings)
+        lines = _table([('stream', 'dataset', 'images', 'expected', 'labels', 'errors', 'warnings'),
+                        *(self._row(summary, shown) for summary in self.streams)])
         groups: dict[tuple[str, str], list[Finding]] = {}
         for finding in self.findings:
             groups.setdefault((finding.kind, finding.stream), []).append(finding)
@@ -101,10 +102,10 @@ class Report:
         lines += ['', f'{len(self.errors)} errors, {len(self.warnings)} warnings']
         return '\n'.join(lines)
 
-    def _row(self, summary: StreamSummary) -> tuple[str, ...]:
+    def _row(self, summary: StreamSummary, shown: set[Finding]) -> tuple[str, ...]:
         # two joined datasets share a stream: a finding belongs to the listing that has it
         listing = next(x for x in self.listings if x.entry.key == summary.key)
-        own = Counter(f.is_error for f in listing.findings if f in self.findings)
+        own = Counter(f.is_error for f in listing.findings if f in shown)
         return (summary.stream, summary.type, str(summary.images),
                 '' if summary.expected is None else str(summary.expected), 'yes' if summary.labelled else 'no',
                 str(own[True]), str(own[False]))
@@ -119,16 +120,24 @@ def write_fixed_lists(report: Report, folder: str) -> dict[str, str]:
     """Write a list (``ann_file``, one name per line) without the offenders for each dataset that has some.
 
     An image that training and validation share leaves the training list, one with and without label the unlabelled
-    list.  Faults of whole datasets (folders, classes, binary masks) cannot be cured so.
+    list.  Faults of whole datasets (folders, classes, binary masks) cannot be cured so.  The lists are called
+    ``<stream>_cleaned.txt``, with a number where several datasets are one stream.
 
     Args:
         report: From :func:`examine`.
         folder: Where the lists go; made if missing.
 
     Returns:
-        {dotted config key: value to set}, the path of the list for ``ann_file``.
+        {dotted config key: value to set}, the path of the list for ``ann_file``; ``'None'`` for other choices of
+        images (``split``, ``indices``), which the list replaces.
+
+    Raises:
+        ValueError: A list would replace one that the config reads; nothing is written then.
     """
-    written = {}
+    lists: dict[str, list[str]] = {}
+    overrides = {}
+    own_lists = {osp.realpath(x.dataset.ann_file): x.entry.key for x in report.listings
+                 if getattr(x.dataset, 'ann_file', '')}
     for listing in report.listings:
         own = [f for f in report.findings if f.image and f.stream == listing.stream and KINDS[f.kind].per_sample]
         bad = {_place(f.image) for f in own}
@@ -142,13 +151,18 @@ def write_fixed_lists(report: Report, folder: str) -> dict[str, str]:
         names = [stem_of(osp.relpath(path, listing.dataset.data_prefix['img_path']), listing.dataset.img_suffix)
                  for path in good]
         path = osp.abspath(osp.join(folder, _file_name(listing, report)))
-        os.makedirs(folder, exist_ok=True)
-        with open(path, 'w', encoding='utf-8') as file:
-            file.write(''.join(f'{name}\n' for name in names))
-        written[f'{listing.entry.key}.ann_file'] = path
-        if listing.entry.config.get('split'):  # GTA: the list replaces the choice from its split file
-            written[f'{listing.entry.key}.split'] = 'None'
-    return written
+        reader = own_lists.get(osp.realpath(path))
+        if reader is not None:
+            raise ValueError(f'the cleaned list {path} would replace the list (ann_file) that {reader} reads; write '
+                             'the cleaned lists to another folder')
+        lists[path] = names
+        overrides[f'{listing.entry.key}.ann_file'] = path
+        # GTA's part of the split file, and positions that count differently in the list
+        overrides.update({f'{listing.entry.key}.{key}': 'None' for key in ('split', 'indices')
+                          if listing.entry.config.get(key) is not None})
+    for path, names in lists.items():
+        write_list(path, names)
+    return overrides
 
 
 def _place(path: str) -> str:
@@ -158,4 +172,4 @@ def _place(path: str) -> str:
 def _file_name(listing: Listing, report: Report) -> str:
     same = [x for x in report.listings if x.stream == listing.stream]
     part = f'_{same.index(listing) + 1}' if len(same) > 1 else ''
-    return listing.stream.replace('/', '_') + part + '.txt'
+    return listing.stream.replace('/', '_') + part + '_cleaned.txt'

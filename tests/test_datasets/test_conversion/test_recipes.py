@@ -87,6 +87,20 @@ def test_again_touches_nothing_and_continues(tmp_path, command):
     assert command('gta', tmp_path, '--verify')[0] == 0 and files[0].read_bytes() == before[0][1]
 
 
+def test_labels_of_another_tool_are_measured(tmp_path, command):
+    """What lies there already may have been made without a look at the images."""
+    gta_tree(tmp_path, 4, (3, ))
+    for i, size in ((2, (24, 32)), (3, (26, 32))):
+        write_label(tmp_path / f'labels/{i:05d}_labelTrainIds.png', stripes([0, 1], size))
+    code, out = command('gta', tmp_path)
+    assert code == 0
+    assert '2 labels written, 1 were there already, 1 differ in size from their image, 0 failed' in out
+    assert '00003_labelTrainIds.png has 32x26 pixels (width x height)' in out and '00003.png has 32x24' in out
+    assert (tmp_path / 'splits/unusable.txt').read_text().split() == ['00003']
+    assert (tmp_path / 'splits/usable.txt').read_text().split() == ['00001', '00002', '00004']
+    np.testing.assert_array_equal(read(tmp_path / 'labels/00002_labelTrainIds.png'), stripes([0, 1]))
+
+
 def test_bad_files_are_named_and_left_out(tmp_path, command):
     gta_tree(tmp_path, 4, ())
     write_palette_label(tmp_path / 'labels/00001.png', stripes([7, 77]))
