@@ -10,3 +10,4 @@ _base_ = [
     '../_base_/models/segformer_mitb3.py', '../_base_/datasets/source_only_gta_to_cityscapes.py',
     '../_base_/schedules/adamw_40k.py', '../_base_/default_runtime.py'
 ]
+study = dict(seeds=[0])  # spec 9.1

@@ -11,3 +11,4 @@ _base_ = [
     '../_base_/models/deeplabv2_r101.py', '../_base_/datasets/target_only_cityscapes.py',
     '../_base_/schedules/adamw_40k_cnn_nowarmup.py', '../_base_/default_runtime.py'
 ]
+study = dict(seeds=[0])  # spec 9.1

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from .catalog import CONFIGS, LEAVES, ROOT, docstring, load, resolve, walk
 
 KNOWN_KEYS = (set(inspect.signature(Runner.__init__).parameters) |
-              {'runner_type', 'custom_imports', 'model_wrapper_cfg', 'tta_pipeline', 'tta_model'})
+              {'runner_type', 'custom_imports', 'model_wrapper_cfg', 'tta_pipeline', 'tta_model', 'study'})
 NAMES = sorted(LEAVES)
 
 
