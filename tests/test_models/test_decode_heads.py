@@ -218,7 +218,7 @@ TINY_MIT = dict(type='MixTransformer', arch=None, embed_dims=8, num_layers=(1, 1
 TINY = (8, 16, 40, 64)
 
 
-def train_once(model, size=64):
+def check_trains(model, size=64):
     samples = []
     for _ in range(2):
         sample = SegDataSample(metainfo=dict(img_shape=(size, size)))
@@ -240,7 +240,7 @@ def train_once(model, size=64):
          norm_cfg=dict(type='BN'), align_corners=False),
 ], ids=lambda d: d['type'])
 def test_decoders_train_on_mix_transformer(decoder):
-    train_once(MODELS.build(dict(type='EncoderDecoder', backbone=TINY_MIT, test_cfg=dict(mode='whole'),
+    check_trains(MODELS.build(dict(type='EncoderDecoder', backbone=TINY_MIT, test_cfg=dict(mode='whole'),
                                  decode_head=dict(decoder, num_classes=5))))
 
 
@@ -251,7 +251,7 @@ def test_context_f4_with_its_neck():
         decode_head=dict(type='DAFormerHead', in_channels=TINY, channels=8, embed_channels=8, num_classes=5,
                          fusion=dict(type='context_f4'))))
     assert model.extract_feat(torch.randn(1, 3, 64, 64))[3].shape == (1, 64, 16, 16)
-    train_once(model)
+    check_trains(model)
 
 
 @pytest.mark.skipif(not all(importlib.util.find_spec(m) for m in ('mmpretrain', 'torchvision')),
@@ -260,7 +260,7 @@ def test_daformer_head_trains_on_an_mmpretrain_backbone():
     from mmseg_dg.compat import ensure_torchvision
     ensure_torchvision()
     import mmpretrain.models  # noqa: F401
-    train_once(MODELS.build(dict(
+    check_trains(MODELS.build(dict(
         type='EncoderDecoder', test_cfg=dict(mode='whole'),
         backbone=dict(type='mmpretrain.ResNet', depth=18, out_indices=(0, 1, 2, 3)),
         decode_head=dict(type='DAFormerHead', in_channels=(64, 128, 256, 512), channels=8, embed_channels=8,

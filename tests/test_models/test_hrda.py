@@ -11,7 +11,7 @@ from .hrda_networks import BOX, build_head, label_pattern, tiny, toy, wave
 from .test_decode_heads import count, pyramid
 
 
-def close(ours, expected):
+def assert_near(ours, expected):
     assert [float(v) for v in ours] == pytest.approx(expected, rel=1e-6)
 
 
@@ -27,7 +27,7 @@ def test_fusion():
     fused = build_head()((pyramid(2, 64, 64, 0.), pyramid(2, 64, 64, 1.)), BOX)
     assert fused.shape == (2, 19, 32, 32)
     # the specification lists the last value under image 0: it is that of image 1
-    close((fused.sum(), fused.abs().sum(), fused[0, 0, 0, 0], fused[0, 3, 6, 10], fused[0, 3, 5, 9],
+    assert_near((fused.sum(), fused.abs().sum(), fused[0, 0, 0, 0], fused[0, 3, 6, 10], fused[0, 3, 5, 9],
            fused[1, 18, 21, 25], fused[1, 18, 22, 26], fused[1, 5, 31, 31]),
           (987.0118780075314, 16915.66084968292, 0.1279785279516904, -0.09031818788045078, -0.09474900834548684,
            -0.3038713965542436, -0.3276664999165514, -0.19634610767233315))
@@ -42,7 +42,7 @@ def test_losses(weighted, expected):
     y, x = torch.meshgrid(torch.arange(128), torch.arange(128), indexing='ij')
     weight = (0.5 + 0.5 * ((x + y) % 2)).double().expand(2, -1, -1) if weighted else None
     losses = model.scale_losses(logits, labels, weight, BOX)
-    close((losses['decode.loss_ce'], losses['decode.hr.loss_ce']), expected)
+    assert_near((losses['decode.loss_ce'], losses['decode.hr.loss_ce']), expected)
     # the official accuracy counts ignored pixels in the denominator
     for name, region, official in (('decode.acc_seg', labels, 5.0262451171875),
                                    ('decode.hr.acc_seg', cut_box(labels, BOX), 3.90625)):
@@ -55,16 +55,16 @@ def test_sliding():
     context = pyramid(2, 64, 64, 0.)
     logits = head.logits(context)
     fused = head.fuse(logits, head.merge(windows, boxes, (128, 128)), head.attention(context, logits)).fused
-    close((fused.sum(), fused.abs().sum(), fused[0, 0, 0, 0], fused[0, 3, 15, 16], fused[1, 18, 31, 31]),
+    assert_near((fused.sum(), fused.abs().sum(), fused[0, 0, 0, 0], fused[0, 3, 15, 16], fused[1, 18, 31, 31]),
           (965.743256596151, 16556.075222197487, 0.12797853115375207, -0.09381527676755605, -0.23514383724751477))
 
 
 def test_whole_segmentor():
     logits = toy().encode_decode(wave(2, 128, 128))
     assert logits.shape == (2, 19, 128, 128)
-    close((logits.sum(), logits.abs().sum(), logits[0, 0, 0, 0], logits[1, 5, 64, 70], logits[1, 18, 127, 127]),
+    assert_near((logits.sum(), logits.abs().sum(), logits[0, 0, 0, 0], logits[1, 5, 64, 70], logits[1, 18, 127, 127]),
           (18126.0777285948, 330722.28615573887, 0.1357321102309145, -0.7014094401996874, -0.1659652638103746))
-    close((toy(hr_slide_overlapping=False).encode_decode(wave(2, 128, 128)).sum(), ), (17976.798673105917, ))
+    assert_near((toy(hr_slide_overlapping=False).encode_decode(wave(2, 128, 128)).sum(), ), (17976.798673105917, ))
 
 
 def test_teacher_logits_are_those_of_the_whole_crop():
@@ -76,7 +76,7 @@ def test_teacher_logits_are_those_of_the_whole_crop():
 def test_outer_windows(chunk):
     model = toy(test_cfg=dict(mode='slide', crop_size=(128, 128), stride=(64, 64), batch_chunk=chunk))
     probability = model.inference(wave(1, 128, 256), [dict(ori_shape=(128, 256))]).softmax(dim=1)
-    close((probability[0, 0, 0, 0], probability[0, 7, 64, 128], probability[0, 18, 127, 255]),
+    assert_near((probability[0, 0, 0, 0], probability[0, 7, 64, 128], probability[0, 18, 127, 255]),
           (0.056548163888435636, 0.09892298323581014, 0.03819630944929929))
 
 
@@ -85,7 +85,7 @@ def test_training_pass():
     box = draw_crop_box(model, (128, 128), np.random.RandomState(0))
     assert box == (32, 96, 56, 120)
     losses = segmentation_losses(model, images, labels, crop_box=box).losses
-    close((losses['decode.loss_ce'], losses['decode.hr.loss_ce']), (2.557786413653515, 0.271161351917844))
+    assert_near((losses['decode.loss_ce'], losses['decode.hr.loss_ce']), (2.557786413653515, 0.271161351917844))
     assert set(losses) == {'decode.loss_ce', 'decode.acc_seg', 'decode.hr.loss_ce', 'decode.hr.acc_seg'}
 
 
