@@ -1,0 +1,20 @@
+"""Small real benchmark, upper control at half resolution: see bench_daformer_half_mobilenetv2.py.
+
+No paper row. Labels of the real target, frames at half size, crops of 128.
+Command: mim train mmseg_dg bench_target_only_half_mobilenetv2.py (data and weights under MMSEG_DG_SHARED).
+Resources: 1 CPU or GPU x batch 2, crop 128, 2000 iterations; on 2 CPU cores under 10 minutes.
+Score: see docs/benchmarks/real_mini.md. Status: run at full scale only where that page says so.
+"""
+_base_ = './bench_target_only_mobilenetv2.py'
+_frame = dict(type='Resize', scale=(192, 144), keep_ratio=True)  # of 384x288
+_half = {'RandomCrop': dict(crop_size=(128, 128))}
+_load, _labels, *_rest = [dict(t, **_half.get(t.type, {})) for t in _base_.train_dataloader.source.dataset.pipeline]
+train_dataloader = dict(source=dict(dataset=dict(pipeline=[_load, _labels, _frame, *_rest])))
+_val = dict(
+    dataset=dict(pipeline=[
+        dict(type='LoadImageFromFile'), _frame,
+        dict(type='LoadAnnotations'),
+        dict(type='PackSegInputs')
+    ]))
+val_dataloader = dict(camvid_day=_val, camvid_dusk=_val)
+test_dataloader = val_dataloader
