@@ -6,18 +6,18 @@ Resources: 1 CPU or GPU x batch 2, crop 128, 2000 iterations; on 2 CPU cores und
 Score: see docs/benchmarks/real_mini.md. Status: run at full scale only where that page says so.
 """
 _base_ = './bench_source_only_mobilenetv2.py'
-_half = {'Resize': dict(scale=(320, 160)), 'RandomCrop': dict(crop_size=(128, 128))}
+__half = {'Resize': dict(scale=(320, 160)), 'RandomCrop': dict(crop_size=(128, 128))}
 train_dataloader = dict(
     source=dict(
         dataset=dict(pipeline=[
-            dict(t, **_half.get(t.type, {})) for t in _base_.train_dataloader.source.dataset.pipeline
+            dict(t, **__half.get(t.type, {})) for t in _base_.train_dataloader.source.dataset.pipeline
         ])))
-_val = dict(
+__val = dict(
     dataset=dict(pipeline=[
         dict(type='LoadImageFromFile'),
         dict(type='Resize', scale=(192, 144), keep_ratio=True),  # of 384x288
         dict(type='LoadAnnotations'),
         dict(type='PackSegInputs')
     ]))
-val_dataloader = dict(camvid_day=_val, camvid_dusk=_val)
+val_dataloader = dict(camvid_day=__val, camvid_dusk=__val)
 test_dataloader = val_dataloader
