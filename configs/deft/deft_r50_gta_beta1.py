@@ -1,0 +1,13 @@
+"""DeFT with ResNet-50 on GTA, with beta 1: the retentive components stay at the initialization.
+
+Paper: DeFT (Pahk et al., ICLR 2025), its Table 8 (sensitivity to beta).
+Command: mim train mmseg_dg deft_r50_gta_beta1.py
+Resources: 4 GPUs x batch 4 images = 16, 8000 + 40 000 iterations; hardware not in the card; seeds 0, 1, 2.
+Paper's score: its tables are not in our sources.
+Status here: not yet run at full scale.
+"""
+_base_ = './deft_r50_gta.py'
+custom_hooks = [
+    dict(type='DecoderWarmupHook'),
+    dict(type='EMAUpdateHook', beta=1., when='after_step', ramp=False, buffers='batch'),
+]

@@ -1,0 +1,13 @@
+"""DeFT with ResNet-50 on GTA, with the retentive decoder kept at the warmed-up weights (beta 1).
+
+No row of the paper that we know.
+Command: mim train mmseg_dg deft_r50_gta_fixed_decoder.py
+Resources: 4 GPUs x batch 4 images = 16, 8000 + 40 000 iterations; hardware not in the card; seeds 0, 1, 2.
+Paper's score: its tables are not in our sources.
+Status here: not yet run at full scale.
+"""
+_base_ = './deft_r50_gta.py'
+custom_hooks = [
+    dict(type='DecoderWarmupHook'),
+    dict(type='EMAUpdateHook', beta=dict(encoder=0.9999, decoder=1.), when='after_step', ramp=False, buffers='batch'),
+]

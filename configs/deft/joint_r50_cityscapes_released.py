@@ -1,0 +1,16 @@
+"""Joint finetuning, the control of deft_r50_cityscapes_released.py.
+
+Paper: DeFT (Pahk et al., ICLR 2025), the baseline joint finetuning; its recipe is inferred.
+Network, augmentation, optimizer and number of iterations are those of the released recipe.
+Command: mim train mmseg_dg joint_r50_cityscapes_released.py
+Resources: 2 GPUs x batch 4 images = 8, 81 855 iterations; seeds 304.
+Paper's score: its tables are not in our sources.
+Status here: not yet run at full scale.
+"""
+_base_ = [
+    '../_base_/models/deft_r50.py', '../_base_/datasets/dg_cityscapes_released.py',
+    '../_base_/schedules/deft_cityscapes_released.py', '../_base_/protocols/dg_cityscapes_released.py'
+]
+model = dict(style_augmentation=dict(type='LABStyle', mean=(0.2, 0.8), std=(0.1, 0.4), noise=0.01))
+optim_wrapper = dict(optimizer=dict(lr=2.5e-3))  # of the second stage; weight decay 1e-3 as well
+param_scheduler = [dict(type='WarmupPolyLR', power=0.9)]

@@ -1,0 +1,14 @@
+"""Joint finetuning of ViT-B/16 of mmpretrain under UPerNet, the control of deft_upernet_vitb16_gta.py.
+
+No row of the paper: it has convolutional encoders only.
+Command: mim train mmseg_dg joint_upernet_vitb16_gta.py
+Resources: 4 GPUs x batch 4 images = 16, 48 000 iterations; seeds 0, 1, 2.
+Paper's score: none.
+Status here: not yet run at full scale.
+"""
+_base_ = [
+    '../_base_/models/deft_upernet_vitb16.py', '../_base_/datasets/dg_gta.py',
+    '../_base_/schedules/deft_gta_adamw.py', '../_base_/protocols/dg_gta.py'
+]
+custom_imports = dict(imports=['mmseg_dg', 'mmseg_dg.mmpretrain'], allow_failed_imports=False)
+param_scheduler = [dict(type='WarmupPolyLR', power=0.9)]

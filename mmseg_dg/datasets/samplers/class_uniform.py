@@ -1,0 +1,98 @@
+"""Class-uniform sampling (specification of DeFT, data pipeline: part of each epoch shows all classes evenly)."""
+import logging
+from collections.abc import Sized
+from typing import Optional, Union
+
+import numpy as np
+from mmengine.logging import print_log
+
+from mmseg_dg.registry import DATA_SAMPLERS
+from mmseg_dg.utils.seeding import derive_seed
+
+from ..class_centroids import COLUMNS, class_centroids
+from .infinite import StatelessSampler
+from .request import SampleRequest
+
+
+@DATA_SAMPLERS.register_module()
+class ClassUniformSampler(StatelessSampler):
+    """Part of each epoch's samples are drawn evenly over the classes, around places where they are.
+
+    An epoch has as many samples as the dataset.  ``round(fraction * size) // classes`` of them belong to each class:
+    their image and point are drawn from the class's centroids (one per image, class and tile).  The others are images
+    drawn without repetition, cropped anywhere.  Every epoch is drawn anew and shuffled.  :class:`CentroidCrop` makes a
+    crop that holds the point (``wanted_point``).
+
+    Draw ``d`` is a pure function of (seed, d), as for all samplers here; what one epoch drew is remembered until the
+    next begins.  A class without a single pixel gets no samples (a warning names it).
+
+    Memory: four int32 per centroid; GTA has some 50 per image.
+
+    Args:
+        dataset: The (wrapped) labelled dataset.
+        seed: See :class:`StatelessSampler`.
+        fraction: Share of the samples drawn by class, in [0, 1].
+        tile: Side of the tiles in pixels of the full-size label.
+        centroids: None: found, or read from the cache, by :func:`class_centroids`; a dict: options for it
+            (``cache_dir``, ``num_workers``, ``rebuild``); or a table int32 (R, 4) with its columns.
+
+    Raises:
+        ValueError: A bad argument, or centroids of another dataset.
+    """
+
+    def __init__(self, dataset: Sized, seed: Optional[int] = None, fraction: float = 0.5, tile: int = 1024,
+                 centroids: Union[None, dict, np.ndarray] = None) -> None:
+        super().__init__(dataset, seed)
+        if not 0 <= fraction <= 1:
+            raise ValueError(f'ClassUniformSampler: fraction must lie in [0, 1], got {fraction}')
+        self.fraction = fraction
+        if centroids is None or isinstance(centroids, dict):
+            centroids = class_centroids(dataset, tile=tile, **(centroids or {}))
+        table = np.asarray(centroids)
+        if table.ndim != 2 or table.shape[1] != len(COLUMNS) or len(table) == 0:
+            raise ValueError(f'ClassUniformSampler: centroids must be a table (R, {len(COLUMNS)}) with the columns '
+                             f'{COLUMNS} and at least one row, got shape {table.shape}')
+        if table[:, 0].max() >= self.size:
+            raise ValueError(f'ClassUniformSampler: the centroids name image {table[:, 0].max()}, the dataset has '
+                             f'{self.size} samples; they belong to different data')
+        self._report_missing(table)
+        self.table = table
+        self.classes = np.unique(table[:, 1])
+        self._rows = [np.flatnonzero(table[:, 1] == c) for c in self.classes]
+        self.per_class = round(fraction * self.size) // len(self.classes)
+        self._epoch_key: Optional[tuple] = None
+        self._epoch: Optional[np.ndarray] = None
+
+    def _report_missing(self, table: np.ndarray) -> None:
+        names = (getattr(self.dataset, 'metainfo', None) or {}).get('classes') or ()
+        missing = [name for i, name in enumerate(names) if i not in set(table[:, 1].tolist())]
+        if missing:
+            print_log(f'class-uniform sampling: no label has {", ".join(missing)}; the other classes share the '
+                      'samples', logger='current', level=logging.WARNING)
+
+    def _draws_of(self, epoch: int) -> np.ndarray:
+        """(size, 2) int64: image and row of ``table`` (-1: none) of every sample of an epoch."""
+        key = (self.seed, epoch)
+        if self._epoch_key != key:
+            generator = np.random.Generator(np.random.PCG64(derive_seed(self.seed, 'class uniform', epoch)))
+            chosen = [_choose(generator, rows, self.per_class) for rows in self._rows]
+            rows = np.concatenate(chosen).astype(np.int64)
+            plain = generator.permutation(self.size)[:self.size - len(rows)]
+            draws = np.concatenate([np.stack([self.table[rows, 0].astype(np.int64), rows], 1),
+                                    np.stack([plain, np.full_like(plain, -1)], 1)])
+            self._epoch, self._epoch_key = draws[generator.permutation(len(draws))], key
+        return self._epoch
+
+    def request(self, draw: int) -> SampleRequest:
+        epoch, place = divmod(draw, self.size)
+        image, row = self._draws_of(epoch)[place]
+        if row < 0:
+            return SampleRequest(int(image), self._sample_seed(draw))
+        _, wanted, y, x = (int(value) for value in self.table[row])
+        return SampleRequest(int(image), self._sample_seed(draw), wanted, (y, x))
+
+
+def _choose(generator: np.random.Generator, rows: np.ndarray, count: int) -> np.ndarray:
+    """``count`` of ``rows``: each equally often, as far as that goes, the remainder without repetition."""
+    whole, rest = divmod(count, len(rows))
+    return np.concatenate([np.tile(rows, whole), generator.permutation(rows)[:rest]])

@@ -1,0 +1,77 @@
+"""Random crops, padded where the image is small, that hold a wanted point if there is one."""
+from collections.abc import Mapping, Sequence
+from typing import Optional, Union
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmseg_dg.registry import TRANSFORMS
+
+from .cropping import CropBox
+from .evaluation_frame import checked_pad_values, pad_centered
+
+
+@TRANSFORMS.register_module()
+class CentroidCrop(BaseTransform):
+    """A random crop; with ``wanted_point`` in the sample (:class:`ClassUniformSampler`) one that holds this point.
+
+    What is smaller than the crop is filled on all sides.  The position is uniform among all crops inside the image
+    that hold the point, and among all crops where none is wanted.
+
+    The point is (row, column) in the label as loaded; ``scale_factor`` of the resizing in between moves it, so this
+    transform comes after ``RandomRescale`` or ``Resize`` and before ``RandomFlip``.
+
+    Draws from numpy's global generator, which :class:`SeededDataset` seeds per sample.  Reads ``img`` (H, W, 3) and
+    every array named in ``seg_fields`` (H, W); sets ``img_shape``.
+
+    Args:
+        crop_size: Height and width, or one number for both, in pixels.
+        pad_val: Fill values, ``dict(img=0, seg=255)``.
+
+    Raises:
+        ValueError: A bad argument, or the image was flipped before.
+    """
+
+    def __init__(self, crop_size: Union[int, Sequence[int]], pad_val: Optional[Mapping[str, int]] = None) -> None:
+        self.crop_size = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
+        if len(self.crop_size) != 2 or min(self.crop_size) <= 0:
+            raise ValueError(f'CentroidCrop: crop_size must be a positive number or (height, width), got {crop_size}')
+        self.pad_val = checked_pad_values(pad_val, 'CentroidCrop')
+
+    def transform(self, results: dict) -> dict:
+        """Fill and cut ``img`` and every array of ``seg_fields``."""
+        shape = results['img'].shape[:2]
+        box = self.choose_box(shape, self._point(results, shape))
+        for key, value in [('img', self.pad_val['img']), *((k, self.pad_val['seg'])
+                                                           for k in results.get('seg_fields', []))]:
+            results[key] = np.ascontiguousarray(box.cut(pad_centered(results[key], self.crop_size, value)))
+        results['img_shape'] = results['img'].shape[:2]
+        return results
+
+    def _point(self, results: dict, shape: tuple[int, int]) -> Optional[tuple[int, int]]:
+        """The wanted point in the resized image, before it is filled."""
+        point = results.get('wanted_point')
+        if point is None:
+            return None
+        if results.get('flip'):
+            raise ValueError('CentroidCrop: the image is flipped already and the wanted point is not; put RandomFlip '
+                             'after the crop')
+        factors = results.get('scale_factor', (1.0, 1.0))  # width, height
+        return tuple(min(int(place * factor), side - 1)
+                     for place, factor, side in zip(point, (factors[1], factors[0]), shape))
+
+    def choose_box(self, shape: tuple[int, int], point: Optional[tuple[int, int]] = None) -> CropBox:
+        """The box for an image of ``shape`` (height, width), counted in the filled image."""
+        starts = []
+        for axis, (have, want) in enumerate(zip(shape, self.crop_size)):
+            last = max(0, have - want)
+            low, high = 0, last
+            if point is not None:
+                place = point[axis] + max(0, want - have) // 2
+                low, high = max(0, place - want + 1), min(last, place)
+            starts.append(int(np.random.randint(low, high + 1)))
+        y, x = starts
+        return CropBox(y, y + self.crop_size[0], x, x + self.crop_size[1])
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(crop_size={self.crop_size}, pad_val={self.pad_val})'

@@ -1,0 +1,123 @@
+"""Evaluation inside a frame of fixed size, in which prediction and label are compared."""
+from collections.abc import Mapping, Sequence
+from typing import Optional, Union
+
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmseg_dg.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class ResizeToHeight(BaseTransform):
+    """Scale image and labels so that they have a given height, keeping the ratio; the width is rounded.
+
+    Reads ``img`` (H, W, 3) and every array named in ``seg_fields`` (H, W; nearest); sets ``img_shape`` and
+    ``scale_factor``.  Unlike mmcv's ``Resize`` it looks at the height alone, so a tall image becomes no smaller than a
+    wide one.
+
+    Args:
+        height: In pixels.
+        interpolation: Of the image, as mmcv names it.
+
+    Raises:
+        ValueError: ``height`` is not positive.
+    """
+
+    def __init__(self, height: int, interpolation: str = 'bilinear') -> None:
+        if height < 1:
+            raise ValueError(f'ResizeToHeight: height must be at least 1, got {height}')
+        self.height, self.interpolation = height, interpolation
+
+    def transform(self, results: dict) -> dict:
+        """Resize."""
+        height, width = results['img'].shape[:2]
+        size = max(1, int(width * self.height / height + 0.5)), self.height
+        results['img'] = mmcv.imresize(results['img'], size, interpolation=self.interpolation, backend='cv2')
+        for key in results.get('seg_fields', []):
+            results[key] = mmcv.imresize(results[key], size, interpolation='nearest', backend='cv2')
+        results['img_shape'] = results['img'].shape[:2]
+        results['scale_factor'] = (size[0] / width, size[1] / height)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(height={self.height}, interpolation={self.interpolation!r})'
+
+
+@TRANSFORMS.register_module()
+class CenterCropPad(BaseTransform):
+    """Cut or fill image and labels to a fixed size around their centre, and make that the size of evaluation.
+
+    mmseg resizes predictions back to ``ori_shape`` before they are scored.  Here ``ori_shape`` becomes the size of the
+    frame: the score is taken in it, on labels that went through the same steps (so ``LoadAnnotations`` comes before).
+    Where a difference is odd, the larger half is at the bottom and at the right.
+
+    Args:
+        size: Height and width, or one number for both, in pixels.
+        pad_val: Fill values, ``dict(img=0, seg=255)``; ``seg`` is used for every array of ``seg_fields``.
+
+    Raises:
+        ValueError: Bad size, or unknown keys in ``pad_val``.
+    """
+
+    def __init__(self, size: Union[int, Sequence[int]], pad_val: Optional[Mapping[str, int]] = None) -> None:
+        self.size = (size, size) if isinstance(size, int) else tuple(size)
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise ValueError(f'CenterCropPad: size is a positive number or (height, width), got {size}')
+        self.pad_val = checked_pad_values(pad_val, 'CenterCropPad')
+
+    def transform(self, results: dict) -> dict:
+        """Cut and fill ``img`` and every array of ``seg_fields``."""
+        results['img'] = center_crop_pad(results['img'], self.size, self.pad_val['img'])
+        for key in results.get('seg_fields', []):
+            results[key] = center_crop_pad(results[key], self.size, self.pad_val['seg'])
+        results['img_shape'] = results['pad_shape'] = results['ori_shape'] = self.size
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(size={self.size}, pad_val={self.pad_val})'
+
+
+def checked_pad_values(pad_val: Optional[Mapping[str, int]], owner: str) -> dict[str, int]:
+    """``dict(img=0, seg=255)`` with the given values.
+
+    Raises:
+        ValueError: Other keys than ``img`` and ``seg``.
+    """
+    unknown = sorted(set(pad_val or {}) - {'img', 'seg'})
+    if unknown:
+        raise ValueError(f'{owner}: pad_val has the keys img and seg, got {unknown}')
+    return {'img': 0, 'seg': 255, **(pad_val or {})}
+
+
+def center_crop_pad(array: np.ndarray, size: Sequence[int], value: int) -> np.ndarray:
+    """``array`` (H, W, ...) cut or filled with ``value`` to (height, width) around its centre."""
+    starts = [max(0, (have - want) // 2) for have, want in zip(array.shape, size)]
+    array = array[starts[0]:starts[0] + size[0], starts[1]:starts[1] + size[1]]
+    return pad_centered(array, size, value)
+
+
+def pad_centered(array: np.ndarray, size: Sequence[int], value: int) -> np.ndarray:
+    """``array`` (H, W, ...) filled with ``value`` on all sides to at least (height, width)."""
+    missing = [max(0, want - have) for have, want in zip(array.shape, size)]
+    if not any(missing):
+        return np.ascontiguousarray(array)
+    sides = [(m // 2, m - m // 2) for m in missing] + [(0, 0)] * (array.ndim - 2)
+    return np.pad(array, sides, constant_values=value)
+
+
+def in_frame(image: np.ndarray, frame: Sequence[int], scale_factor: Optional[Sequence[float]]) -> np.ndarray:
+    """An image as loaded, put into the frame it was evaluated in (for pictures of predictions).
+
+    Args:
+        image: uint8 (H, W, 3).
+        frame: ``ori_shape`` of its sample after :class:`CenterCropPad`.
+        scale_factor: (width, height) factors of :class:`ResizeToHeight`; None for none.
+    """
+    if image.shape[:2] == tuple(frame[:2]):
+        return image
+    if scale_factor is not None:
+        size = [int(side * factor + 0.5) for side, factor in zip(image.shape[1::-1], scale_factor)]
+        image = mmcv.imresize(image, tuple(size))
+    return center_crop_pad(image, frame[:2], 0)

@@ -1,0 +1,130 @@
+"""Train the decoder alone for a while, then hand over to the training of everything."""
+from typing import Optional
+
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+from mmseg_dg.engine.optim.components import encoder_modules
+from mmseg_dg.registry import HOOKS
+
+
+@HOOKS.register_module()
+class DecoderWarmupHook(Hook):
+    """Freeze the encoder for the first iterations, then hand over.
+
+    While it lasts no encoder weight receives a gradient (BatchNorm statistics move, as in every forward pass in
+    training mode). At the hand-over the encoder is released, the optimizer's memory (momentum) is cleared, a method
+    with ``hand_over()`` (DeFT) is told, and schedules that know two stages (``TwoStagePolyLR``) restart. Works with
+    any method, and with a plain segmentor in mmengine's loops. Which stage a resumed run is in follows from its
+    iteration.
+    Source: specification of DeFT, steps 2 and 3.
+
+    Args:
+        warmup_iters: Length in iterations. None with ``warmup_epochs=None``: the method's own ``warmup_iters``.
+        warmup_epochs: Length in epochs of the labelled stream (of the first one of a method, of the dataloader
+            otherwise); one epoch is ``floor(N / (batch size * processes))`` iterations.
+        clear_momentum: Forget the optimizer's state at the hand-over.
+
+    Raises:
+        ValueError: Both lengths, none, a negative one, or one longer than the training.
+    """
+
+    priority = 'VERY_HIGH'  # before hooks that look at the model of this iteration
+
+    def __init__(self, warmup_iters: Optional[int] = None, warmup_epochs: Optional[int] = None,
+                 clear_momentum: bool = True) -> None:
+        if warmup_iters is not None and warmup_epochs is not None:
+            raise ValueError(f'DecoderWarmupHook: give warmup_iters={warmup_iters} or warmup_epochs={warmup_epochs}, '
+                             'not both')
+        for name, value in (('warmup_iters', warmup_iters), ('warmup_epochs', warmup_epochs)):
+            if value is not None and value < 0:
+                raise ValueError(f'DecoderWarmupHook: {name}={value} must not be negative')
+        self.warmup_iters, self.warmup_epochs = warmup_iters, warmup_epochs
+        self.clear_momentum = clear_momentum
+        self.length = 0
+        self._frozen: Optional[list[nn.Parameter]] = None
+
+    def before_train(self, runner) -> None:
+        """Settle the length, tell method and schedules, and freeze where the run is inside the warm-up."""
+        model = _model(runner)
+        self.length = self._length(runner, model)
+        if self.length > runner.max_iters:
+            raise ValueError(f'the decoder warm-up of {self.length} iterations is longer than the training of '
+                             f'{runner.max_iters}: max_iters counts both stages')
+        if hasattr(model, 'begin_warmup'):
+            model.begin_warmup(self.length, runner.iter)
+        for scheduler in runner.param_schedulers or ():
+            if hasattr(scheduler, 'bind_warmup'):
+                scheduler.bind_warmup(self.length)
+        if runner.iter < self.length:
+            self._freeze(runner, model)
+        elif runner.iter == self.length > 0:  # resumed between the last iteration of the warm-up and the hand-over
+            self._frozen = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if runner.iter < self.length:
+            return
+        model = _model(runner)
+        if self._frozen is not None:
+            for parameter in self._frozen:
+                parameter.requires_grad_(True)
+            self._frozen = None
+        elif getattr(model, 'handed_over', True):
+            return
+        if self.clear_momentum:
+            runner.optim_wrapper.optimizer.state.clear()
+        if hasattr(model, 'hand_over'):
+            model.hand_over()
+        print_log(f'decoder warm-up is over at iteration {runner.iter}: the encoder is trained from here on, the '
+                  f'optimizer {"starts without momentum" if self.clear_momentum else "keeps its momentum"}',
+                  logger='current')
+
+    def _freeze(self, runner, model: nn.Module) -> None:
+        wrapper = runner.model
+        if isinstance(wrapper, nn.parallel.DistributedDataParallel) and not wrapper.find_unused_parameters:
+            raise ValueError('torch DDP waits for the gradients of the frozen encoder: set find_unused_parameters='
+                             "True, or model_wrapper_cfg=dict(type='MethodDistributedWrapper') for a method")
+        parts = encoder_modules(model)
+        if not parts:
+            raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no backbone to freeze')
+        self._frozen = [p for part in parts for p in part.parameters() if p.requires_grad]
+        for parameter in self._frozen:
+            parameter.requires_grad_(False)
+        print_log(f'decoder warm-up: {len(self._frozen)} tensors of the encoder are frozen until iteration '
+                  f'{self.length}', logger='current')
+
+    def _length(self, runner, model: nn.Module) -> int:
+        if self.warmup_epochs is not None:
+            return self.warmup_epochs * epoch_length(runner, model)
+        length = self.warmup_iters if self.warmup_iters is not None else getattr(model, 'warmup_iters', None)
+        if length is None:
+            raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no warm-up of its own: give warmup_iters '
+                             'or warmup_epochs')
+        return int(length)
+
+
+def epoch_length(runner, model: nn.Module) -> int:
+    """Iterations in which every sample of the labelled stream (or of the one dataloader) is seen about once.
+
+    Raises:
+        ValueError: Fewer samples than one batch.
+    """
+    loop = runner.train_loop
+    loader = loop.dataloader
+    if not hasattr(loader, 'names'):
+        return len(loader)
+    name = next((s for s in getattr(model, 'labeled_streams', ()) if s in loader.names), loader.names[0])
+    stream = loader[name]
+    batch = stream.batch_size * getattr(loop, 'accumulate', 1) * get_world_size()
+    if len(stream.dataset) < batch:
+        raise ValueError(f'stream "{name}" has {len(stream.dataset)} samples, fewer than one batch of {batch}: lower '
+                         'batch_size, or give the warm-up in iterations')
+    return len(stream.dataset) // batch
+
+
+def _model(runner) -> nn.Module:
+    wrapped = is_model_wrapper(runner.model) or isinstance(runner.model, nn.parallel.DistributedDataParallel)
+    return runner.model.module if wrapped else runner.model

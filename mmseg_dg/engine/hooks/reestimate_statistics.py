@@ -1,0 +1,111 @@
+"""BatchNorm statistics of the judged network on the features it really sees."""
+from collections.abc import Sequence
+from typing import Optional
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmseg_dg.models.segmentors.network import predict_logits
+from mmseg_dg.registry import HOOKS
+from mmseg_dg.utils.seeding import derive_seed, local_seed
+
+from .style_prototypes import pass_over
+
+
+@HOOKS.register_module()
+class ReestimateStatisticsHook(Hook):
+    """Estimate running statistics anew before each validation and each checkpoint of a training.
+
+    DeFT's retentive decoder collects its statistics on features of the adaptive encoder, but is tested on those of the
+    retentive one. This hook runs training images through the evaluated network in evaluation mode and replaces the
+    running mean and variance of the chosen parts by their averages over these batches. Not in the papers: an option of
+    specification "BN stats of RC". The images are a function of seed and iteration, the random state of the run is
+    restored, and with BatchNorm on batch statistics training itself is not changed.
+
+    Args:
+        batches: Batches to average over, of the labelled stream with its training augmentation, on all processes
+            together.
+        parts: Attributes of the evaluated network whose statistics are replaced; later parts see the old statistics
+            of earlier ones unless those are named as well.
+        batch_size: Images at once; None: that of the stream.
+
+    Raises:
+        ValueError: Bad numbers, unknown parts, no BatchNorm in them, or statistics that training itself depends on.
+    """
+
+    priority = 'BELOW_NORMAL'  # after EMAUpdateHook, before validation and checkpoint
+
+    def __init__(self, batches: int = 50, parts: Sequence[str] = ('decode_head', ),
+                 batch_size: Optional[int] = None) -> None:
+        for name, value in (('batches', batches), ('batch_size', batch_size)):
+            if value is not None and value < 1:
+                raise ValueError(f'ReestimateStatisticsHook: {name}={value} must be positive')
+        self.batches, self.parts, self.batch_size = batches, tuple(parts), batch_size
+
+    def before_train(self, runner) -> None:
+        """Refuse runs in which this would change the training, or do nothing."""
+        method = _method(runner)
+        policies = {average.buffer_policy for _, average in method.ema_pairs().values()}
+        if method.norm_eval or policies - {'batch'}:
+            raise ValueError('ReestimateStatisticsHook replaces running statistics, with which BatchNorm normalises '
+                             f'in this training (norm_eval={method.norm_eval}, buffers={sorted(policies)}): remove '
+                             "the hook, or set norm_eval=False and EMAUpdateHook's buffers='batch'")
+        if not self._layers(method.evaluated_network):
+            raise ValueError(f'ReestimateStatisticsHook: no BatchNorm in {self.parts} of the network')
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        method = _method(runner)
+        if method.averages_follow and runner.train_loop.state_is_due():
+            self.estimate(runner, method)
+
+    def estimate(self, runner, method) -> None:
+        """Replace the statistics now."""
+        seed = derive_seed(runner.seed, 'batch norm statistics', runner.iter)
+        network = method.evaluated_network
+        layers = self._layers(network)
+        momenta = [layer.momentum for layer in layers]
+        devices = [layers[0].running_mean.device] if layers[0].running_mean.is_cuda else []
+        method.eval()
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # plain average over the batches
+            layer.train()
+        try:
+            with torch.random.fork_rng(devices=devices), local_seed(seed), torch.no_grad():
+                self._run(runner, method, network, seed)
+        finally:
+            for layer, momentum in zip(layers, momenta):
+                layer.momentum = momentum
+            method.train()
+        if hasattr(runner.model, 'average_buffers'):
+            runner.model.average_buffers()
+        print_log(f'BatchNorm statistics of {self.parts} estimated anew on {self.batches} batches at iteration '
+                  f'{runner.iter + 1}', logger='current')
+
+    def _run(self, runner, method, network: nn.Module, seed: int) -> None:
+        stream = method.labeled_streams[0]
+        loader = runner.train_loop.dataloader[stream]
+        size, number = self.batch_size or loader.batch_size, len(loader.dataset)
+        rank, world = get_dist_info()
+        count = -(-self.batches // world) * size  # per process, and the same on all
+        chosen = np.random.RandomState(seed % 2**32).choice(number, count * world, replace=number < count * world)
+        for batch in pass_over(loader, chosen.tolist()[rank::world], seed, size):
+            images = method.data_preprocessor({stream: batch}, True)[stream]['inputs']
+            predict_logits(network, images)
+
+    def _layers(self, network: nn.Module) -> list[_BatchNorm]:
+        unknown = [name for name in self.parts if getattr(network, name, None) is None]
+        if unknown:
+            raise ValueError(f'ReestimateStatisticsHook: {type(network).__name__} has no {unknown}')
+        return [m for name in self.parts for m in getattr(network, name).modules()
+                if isinstance(m, _BatchNorm) and m.track_running_stats]
+
+
+def _method(runner):
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

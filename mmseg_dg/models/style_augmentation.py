@@ -1,0 +1,70 @@
+"""Batches doubled by restyled copies of their images."""
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmseg_dg.ops.color import denormalize, normalize
+from mmseg_dg.ops.lab_style import LABStyleDraws, draw_lab_style, lab_style
+from mmseg_dg.registry import MODELS
+
+
+@MODELS.register_module()
+class LABStyle:
+    """Append to every batch its images with drawn LAB statistics and noise; labels are repeated.
+
+    Runs on the device of the images, in full precision. Source: specification of DeFT, "Data pipeline" (the released
+    scripts use it in both stages; the paper's card does not name it).
+
+    Args:
+        mean: Range of the new mean per image and channel, in scaled LAB units [0, 1].
+        std: Range of the new standard deviation.
+        noise: Standard deviation of the added noise.
+
+    Raises:
+        ValueError: A range that is none, or negative noise.
+    """
+
+    def __init__(self, mean: Sequence[float] = (0.2, 0.8), std: Sequence[float] = (0.1, 0.4),
+                 noise: float = 0.01) -> None:
+        for name, (low, high) in (('mean', mean), ('std', std)):
+            if not 0 <= low <= high:
+                raise ValueError(f'LABStyle: {name}=({low}, {high}) is no range of non-negative numbers')
+        if noise < 0:
+            raise ValueError(f'LABStyle: noise={noise} must not be negative')
+        self.mean, self.std, self.noise = tuple(mean), tuple(std), noise
+
+    def draw(self, count: int, generator: torch.Generator) -> LABStyleDraws:
+        """Random decisions for ``count`` images."""
+        return draw_lab_style(count, generator, self.mean, self.std)
+
+    def check(self, preprocessor: nn.Module, stream: str) -> None:
+        """
+        Raises:
+            ValueError: The normalisation of the images is not known, or they are not RGB.
+        """
+        own = _of_stream(preprocessor, stream)
+        if not hasattr(own, 'mean') or not getattr(own, 'channel_conversion', True):
+            raise ValueError('style_augmentation undoes the normalisation of RGB images: give data_preprocessor mean, '
+                             f'std and bgr_to_rgb=True (stream "{stream}")')
+
+    def double(self, batch: dict[str, Any], draws: LABStyleDraws, preprocessor: nn.Module,
+               stream: str) -> dict[str, Any]:
+        """The batch ``[images; restyled images]`` with its samples repeated.
+
+        Args:
+            batch: ``inputs`` normalised (B, 3, H, W), ``data_samples``.
+            draws: Result of :meth:`draw` for B images.
+            preprocessor: Knows mean and std (0..255 units).
+            stream: Name of the batch's stream, which may have a normalisation of its own.
+        """
+        own = _of_stream(preprocessor, stream)
+        images: Tensor = batch['inputs']
+        styled = lab_style(denormalize(images, own.mean, own.std).clamp(0, 1), draws, self.noise)
+        return dict(batch, inputs=torch.cat((images, normalize(styled, own.mean, own.std))),
+                    data_samples=[*batch['data_samples'], *batch['data_samples']])
+
+
+def _of_stream(preprocessor: nn.Module, stream: str) -> nn.Module:
+    return getattr(preprocessor, 'streams', {}).get(stream, preprocessor)
