@@ -1,7 +1,7 @@
 """ADE20K training (20 210 labelled images, 150 classes), 512 crops."""
 _base_ = './ade20k_val.py'
 train_dataloader = dict(
-    source=dict(
+    labeled=dict(
         batch_size=16,  # ours: the card of DDeP names no batch size
         num_workers=4,
         persistent_workers=True,

@@ -4,7 +4,7 @@ Labels and lists are made by tools/dataset_converters/pascal_context.py.
 """
 _base_ = './pascal_context60_val.py'
 train_dataloader = dict(
-    source=dict(
+    labeled=dict(
         batch_size=16,  # ours: the card of DDeP names no batch size
         num_workers=4,
         persistent_workers=True,

@@ -1,0 +1,15 @@
+"""Decoder denoising pretraining: ``model = _base_.pop('method')`` beside a network of ``models/``.
+
+Images reach the method on the scale [-1, 1]; ``encoder_norm`` is the normalisation its encoder was trained with. It is
+None for encoders that take [-1, 1] (``HybridViT``).
+"""
+method = dict(
+    type='DDeP',
+    data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),  # spec (b), decision 20
+    encoder_norm=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),  # ImageNet encoders
+    stream='images',
+    noise=dict(form='scaled', sigma=0.22),  # spec (a): best magnitude, slightly better form
+    target='noise',  # spec (a)
+    train_encoder=False,  # spec (a); True is DeP
+    noise_head=dict(kernel_size=3, upsample='bilinear'))  # spec (b): a convolution at full resolution
+custom_hooks = [dict(type='TrainingPicturesHook', interval=1000)]

@@ -1,0 +1,15 @@
+"""DDeP pretraining of a TransUNet decoder of width 1 on a folder of images.
+
+Paper: DDeP (Brempong et al., TMLR 2022), decoder pretraining on other images than the paper's.
+Command: mim train mmseg_dg ddep_transunet_1x_folder.py
+Paper's resources: 32 TPU-v4 chips, 117.6 PFLOPs (48.3 for the supervised baseline; card); batch 512 images of
+    224x224, 100 epochs; seeds 0 (ours). Time and memory here have not been measured.
+Paper's score: none for this stage; health: loss below 1, PSNR above the noisy image's 19.2 dB.
+Status here: not yet run at full scale.
+"""
+_base_ = [
+    '../_base_/models/transunet.py', '../_base_/methods/ddep.py', '../_base_/datasets/images_folder.py',
+    '../_base_/schedules/adam_cosine_100e.py', '../_base_/default_runtime.py'
+]
+model = _base_.pop('method')  # the network of the model file learns to denoise
+model.update(encoder_norm=None)  # HybridViT takes [-1, 1] as it is

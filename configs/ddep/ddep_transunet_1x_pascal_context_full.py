@@ -1,0 +1,29 @@
+"""TransUNet of width 1 with a denoised decoder on Pascal Context (59 classes), all labels.
+
+Paper: DDeP (Brempong et al., TMLR 2022), Pascal Context.
+Command: mim train mmseg_dg ddep_transunet_1x_pascal_context_full.py
+Paper's resources: TPU-v4; not said for finetuning; batch 16 images, crop 512, 40 000 iterations (ours); seeds 0,
+    1, 2, 3, 4, 5, 6, 7, 8, 9 (card). Time and memory here have not been measured.
+Paper's score: not in our sources (no table of the paper could be recovered).
+Status here: not yet run at full scale.
+"""
+_base_ = [
+    '../_base_/models/transunet.py', '../_base_/datasets/supervised_pascal_context59.py',
+    '../_base_/schedules/adam_cosine_40k.py', '../_base_/default_runtime.py'
+]
+model = dict(
+    stream='labeled',
+    init_cfg=dict(type='PretrainedDenoiser', checkpoint='denoisers/transunet_1x.pth'),  # made by pretraining
+    network=dict(decode_head=dict(num_classes=59)))
+tta_pipeline = [  # test.py --tta: six scales with flip, what the paper reports (specification ddep (b), from memory)
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='Resize', scale_factor=scale, keep_ratio=True) for scale in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)],
+            [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0., 1.)],
+            [dict(type='LoadAnnotations')],
+            [dict(type='PackSegInputs')],
+        ])
+]
+study = dict(seeds=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9])  # card: mean of 10 runs

@@ -1,0 +1,13 @@
+"""TransUNet of width 2 with a denoised decoder on Cityscapes, 1/8 of the labels.
+
+Paper: DDeP (Brempong et al., TMLR 2022), Cityscapes.
+Command: mim train mmseg_dg ddep_transunet_2x_cityscapes_1_8.py
+Paper's resources: TPU-v4; not said for finetuning; batch 16 images, crop 1024, 20 000 iterations (ours); 6 runs
+    with different subsets, seeds 0 (card). Time and memory here have not been measured.
+Paper's score: not in our sources (no table of the paper could be recovered).
+Status here: not yet run at full scale.
+"""
+_base_ = './ddep_transunet_1x_cityscapes_1_8.py'
+model = dict(
+    init_cfg=dict(checkpoint='denoisers/transunet_2x.pth'),
+    network=dict(decode_head=dict(width_multiplier=2)))

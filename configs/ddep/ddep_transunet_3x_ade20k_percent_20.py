@@ -1,0 +1,13 @@
+"""TransUNet of width 3 with a denoised decoder on ADE20K, 20 % of the labels.
+
+Paper: DDeP (Brempong et al., TMLR 2022), ADE20K.
+Command: mim train mmseg_dg ddep_transunet_3x_ade20k_percent_20.py
+Paper's resources: TPU-v4; not said for finetuning; batch 16 images, crop 512, 20 000 iterations (ours); 5 runs
+    with different subsets, seeds 0 (card). Time and memory here have not been measured.
+Paper's score: not in our sources (no table of the paper could be recovered).
+Status here: not yet run at full scale.
+"""
+_base_ = './ddep_transunet_1x_ade20k_percent_20.py'
+model = dict(
+    init_cfg=dict(checkpoint='denoisers/transunet_3x.pth'),
+    network=dict(decode_head=dict(width_multiplier=3)))
