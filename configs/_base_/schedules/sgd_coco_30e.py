@@ -1,0 +1,7 @@
+"""UniMatch's SGD for COCO: 30 epochs of the unlabelled images, 0.004 for the encoder and ten times that outside it.
+
+Source: specification unimatch_ddp_cbdm section 1; the card of DiffMatch confirms epochs, batch and polynomial decay.
+"""
+_base_ = './sgd_voc_80e.py'
+optim_wrapper = dict(optimizer=dict(lr=0.004))
+train_cfg = dict(max_epochs=30)

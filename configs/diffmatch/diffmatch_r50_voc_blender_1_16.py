@@ -1,0 +1,13 @@
+"""DiffMatch on VOC 2012 blender, 1/16 with labels, ResNet-50.
+
+Paper: DiffMatch (Sun et al., ICLR 2025).
+Command: mim train mmseg_dg diffmatch_r50_voc_blender_1_16.py
+Paper's resources: the card of DiffMatch: 8 x RTX 3090 24 GB; batch 8 labelled + 8 unlabelled images, crop 513, 80
+    epochs of 1240 iterations (99 200); seeds 0, 1, 2 (ours). Time and memory here have not been measured.
+Paper's score: not in our sources.
+Status here: not yet run at full scale.
+"""
+_base_ = './diffmatch_r50_voc_blender_1_8.py'
+train_dataloader = dict(
+    labeled=dict(dataset=dict(ann_file='splits/blender_1_16/labeled.txt')),  # 662 images
+    unlabeled=dict(dataset=dict(ann_file='splits/blender_1_16/unlabeled.txt')))  # 9920 images

@@ -1,0 +1,13 @@
+"""DiffMatch on VOC 2012 classic, 732 labelled images, ResNet-50.
+
+Paper: DiffMatch (Sun et al., ICLR 2025).
+Command: mim train mmseg_dg diffmatch_r50_voc_classic_732.py
+Paper's resources: the card of DiffMatch: 8 x RTX 3090 24 GB; batch 8 labelled + 8 unlabelled images, crop 513, 80
+    epochs of 1231 iterations (98 480); seeds 0, 1, 2 (ours). Time and memory here have not been measured.
+Paper's score: not in our sources.
+Status here: not yet run at full scale.
+"""
+_base_ = './diffmatch_r50_voc_classic_183.py'
+train_dataloader = dict(
+    labeled=dict(dataset=dict(ann_file='splits/classic_1_2/labeled.txt')),  # 732 images
+    unlabeled=dict(dataset=dict(ann_file='splits/classic_1_2/unlabeled.txt')))  # 9850 images

@@ -1,0 +1,11 @@
+"""FixMatch on COCO, 1/512 with labels, ResNet-101.
+
+Paper: FixMatch (Sohn et al., NeurIPS 2020) as the baseline of UniMatch (Yang et al., CVPR 2023).
+Command: mim train mmseg_dg fixmatch_r101_coco_1_512.py
+Paper's resources: UniMatch: 4 GPUs; batch 8 labelled + 8 unlabelled images, crop 513, 30 epochs of 14756
+    iterations (442 680); seeds 0, 1, 2 (ours). Time and memory here have not been measured.
+Paper's score: not in our sources.
+Status here: not yet run at full scale.
+"""
+_base_ = './fixmatch_r50_coco_1_512.py'
+model = dict(network=dict(backbone=dict(depth=101, init_cfg=dict(checkpoint='pretrained/resnet101_deepstem.pth'))))

@@ -1,0 +1,12 @@
+"""Labelled images alone on VOC 2012 blender (u2pl lists), 1/16 with labels, ResNet-50.
+
+Paper: UniMatch (Yang et al., CVPR 2023), rows without unlabelled images.
+Command: mim train mmseg_dg supervised_only_r50_voc_blender_u2pl_1_16.py
+Paper's resources: UniMatch: 4 GPUs; batch 16 labelled images, crop 513, 80 epochs of 1240 iterations (99 200);
+    seeds 0, 1, 2 (ours). Time and memory here have not been measured.
+Paper's score: not in our sources.
+Status here: not yet run at full scale.
+"""
+_base_ = './supervised_only_r50_voc_blender_1_8.py'
+train_dataloader = dict(labeled=dict(dataset=dict(ann_file='splits/u2pl_1_16/labeled.txt')))  # 662 images
+train_cfg = dict(max_iters=99200, val_interval=1240)  # 80 x 1240, as the others

@@ -1,0 +1,14 @@
+"""UniMatch on Cityscapes, 1/30 with labels, ResNet-50.
+
+Paper: UniMatch (Yang et al., CVPR 2023).
+Command: mim train mmseg_dg unimatch_r50_cityscapes_1_30.py
+Paper's resources: UniMatch: 4 GPUs; batch 8 labelled + 8 unlabelled images, crop 801, 240 epochs of 359 iterations
+    (86 160); seeds 0, 1, 2 (ours). Time and memory here have not been measured.
+Paper's score: not in our sources.
+Status here: not yet run at full scale.
+"""
+_base_ = './unimatch_r50_cityscapes_1_8.py'
+train_dataloader = dict(
+    labeled=dict(dataset=dict(ann_file='splits/1_30/labeled.txt')),  # 100 images
+    unlabeled=dict(dataset=dict(ann_file='splits/1_30/unlabeled.txt')),  # 2875 images
+    unlabeled_mix=dict(dataset=dict(ann_file='splits/1_30/unlabeled.txt')))

@@ -1,0 +1,14 @@
+"""UniMatch at crop 321 on VOC 2012 classic, 366 labelled images, ResNet-50.
+
+Paper: UniMatch (Yang et al., CVPR 2023).
+Command: mim train mmseg_dg unimatch_r50_voc_classic_366_crop321.py
+Paper's resources: UniMatch: 4 GPUs; batch 8 labelled + 8 unlabelled images, crop 321, 80 epochs of 1277 iterations
+    (102 160); seeds 0, 1, 2 (ours). Time and memory here have not been measured.
+Paper's score: 75.96 (UniMatch's log, one run) mIoU on VOC val, best epoch.
+Status here: not yet run at full scale.
+"""
+_base_ = './unimatch_r50_voc_classic_183_crop321.py'
+train_dataloader = dict(
+    labeled=dict(dataset=dict(ann_file='splits/classic_1_4/labeled.txt')),  # 366 images
+    unlabeled=dict(dataset=dict(ann_file='splits/classic_1_4/unlabeled.txt')),  # 10 216 images
+    unlabeled_mix=dict(dataset=dict(ann_file='splits/classic_1_4/unlabeled.txt')))

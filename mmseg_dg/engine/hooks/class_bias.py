@@ -1,0 +1,169 @@
+"""What pseudo-labels consist of during training, and pictures of the scores of rare and frequent classes."""
+import csv
+import logging
+import os
+import os.path as osp
+from typing import Any, Optional
+
+import numpy as np
+import torch
+from mmengine.dist import all_reduce, is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+from mmseg_dg.evaluation.bias import domain_bias
+from mmseg_dg.registry import HOOKS
+from mmseg_dg.visualization.bias_pictures import class_iou_chart, class_share_chart
+
+
+@HOOKS.register_module()
+class PseudoLabelStatisticsHook(Hook):
+    """Class histogram and entropy of the pseudo-labels that are learned from.
+
+    Every ``interval`` iterations it reads ``pseudo_label`` (B, H, W) and ``pseudo_weight`` (B, H, W) that the method
+    (DACS, FixMatch, UniMatch, DiffMatch) leaves in its step record; pixels of weight 0 do not count. Every ``window``
+    iterations the counts of all processes are summed: the scalars ``train/pseudo_entropy`` (nats, of the class
+    histogram; log(classes) is uniform) and ``train/pseudo_weight`` (mean weight, without padding where the method says
+    what that is), and a row of ``pseudo_labels.csv`` in the run's log folder with the share of every class. After
+    training a chart goes to the visualizer.
+
+    Args:
+        interval: Iterations from one look to the next.
+        window: Iterations summed for one row.
+
+    Raises:
+        ValueError: Numbers below 1, or a window shorter than the interval.
+    """
+
+    priority = 'NORMAL'  # before TrainingPicturesHook (LOW), which drops the record after drawing
+
+    def __init__(self, interval: int = 10, window: int = 100) -> None:
+        if interval < 1 or window < interval:
+            raise ValueError(f'interval is at least 1 and window at least interval, got {interval} and {window}')
+        self.interval, self.window = interval, window
+        self._counts: Optional[Tensor] = None
+        self._asked = False
+        self.rows: list[list[float]] = []
+
+    def before_train(self, runner) -> None:
+        self._classes = list(runner.train_dataloader.dataset.metainfo.get('classes') or ())
+        if not self._classes:
+            raise ValueError('PseudoLabelStatisticsHook needs class names: give the labelled dataset its classes')
+        self._counts, self.rows = None, []
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Ask for a record of a step that is due, and let go of the one asked for before."""
+        method = _method(runner)
+        if self._asked:
+            method.keep_step_record, method.step_record, self._asked = False, None, False
+        if runner.iter % self.interval == 0:
+            method.keep_step_record = self._asked = True
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch: Any = None, outputs: Optional[dict] = None) -> None:
+        """Count; sum up at the end of a window."""
+        if self._asked:
+            self._count(_method(runner))
+        done = runner.iter + 1
+        if self._counts is not None and (done % self.window == 0 or done == runner.max_iters):
+            self._sum_up(runner, done)
+
+    def after_train(self, runner) -> None:
+        if not self.rows or not is_main_process() or getattr(runner, 'visualizer', None) is None:
+            return
+        rows = np.asarray(self.rows, np.float64)
+        palette = runner.train_dataloader.dataset.metainfo.get('palette')
+        chart = class_share_chart(rows[:, 0].astype(int).tolist(), rows[:, 4:], rows[:, 3].tolist(), self._classes,
+                                  palette, 'pseudo-labels that are learned from')
+        runner.visualizer.add_image('pseudo_labels', chart, step=runner.iter)
+
+    def _count(self, method: nn.Module) -> None:
+        state = getattr(getattr(method, 'step_record', None), 'state', None) or {}
+        if 'pseudo_label' not in state or 'pseudo_weight' not in state:
+            print_log(f'PseudoLabelStatisticsHook: {type(method).__name__} leaves no pseudo_label and pseudo_weight '
+                      'in its step record; nothing is counted', logger='current', level=logging.WARNING)
+            self.interval = 2**62
+            return
+        valid = getattr(state.get('own_pseudo'), 'valid', None)
+        counts = pseudo_label_counts(state['pseudo_label'], state['pseudo_weight'], len(self._classes), valid)
+        self._counts = counts if self._counts is None else self._counts + counts
+
+    def _sum_up(self, runner, iteration: int) -> None:
+        counts = self._counts.clone()
+        self._counts = None
+        all_reduce(counts)
+        row = histogram_row(iteration, counts.cpu().numpy(), len(self._classes))
+        self.rows.append(row)
+        runner.message_hub.update_scalar('train/pseudo_entropy', row[3])
+        runner.message_hub.update_scalar('train/pseudo_weight', row[2])
+        if is_main_process():
+            self._write(osp.join(runner.log_dir, 'pseudo_labels.csv'), row)
+
+    def _write(self, path: str, row: list[float]) -> None:
+        new = not osp.isfile(path)
+        os.makedirs(osp.dirname(path), exist_ok=True)
+        with open(path, 'a', newline='', encoding='utf-8') as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(['iteration', 'pixels', 'mean_weight', 'entropy', *self._classes])
+            writer.writerow(row)
+
+
+def pseudo_label_counts(labels: Tensor, weight: Tensor, num_classes: int, valid: Optional[Tensor] = None) -> Tensor:
+    """Pixels per class among those with a weight above 0, then the number of valid pixels and the sum of weights.
+
+    Args:
+        labels: Integer (B, H, W).
+        weight: (B, H, W) >= 0.
+        num_classes: K; other labels (255) do not count.
+        valid: False on padding, bool (B, H, W); None: all pixels are valid.
+
+    Returns:
+        float64 (K + 2,), on the device of ``labels``.
+    """
+    counted = (weight > 0) & (labels >= 0) & (labels < num_classes)
+    ids = torch.where(counted, labels, torch.full_like(labels, num_classes))
+    counts = torch.bincount(ids.flatten(), minlength=num_classes + 1)[:num_classes].double()
+    pixels = (torch.ones_like(counted) if valid is None else valid).sum().reshape(1).to(counts)
+    return torch.cat([counts, pixels, weight.double().sum().reshape(1).to(counts)])
+
+
+def histogram_row(iteration: int, counts: np.ndarray, num_classes: int) -> list[float]:
+    """``[iteration, pixels learned from, mean weight, entropy in nats, share of each class]``.
+
+    Args:
+        iteration: First entry.
+        counts: As :func:`pseudo_label_counts` gives them.
+        num_classes: K.
+    """
+    classes, pixels, weight = counts[:num_classes], counts[num_classes], counts[num_classes + 1]
+    total = classes.sum()
+    shares = classes / total if total else np.full(num_classes, np.nan)
+    present = shares[shares > 0]
+    entropy = float(-(present * np.log(present)).sum()) if total else float('nan')
+    return [iteration, int(total), float(weight / max(pixels, 1)), entropy, *map(float, shares)]
+
+
+@HOOKS.register_module()
+class ClassBiasPicturesHook(Hook):
+    """After each evaluation, a chart of IoU by class in the order of frequency, one per domain scored by
+    ``ClassBiasMetric``; they are called ``class_bias_<domain>``."""
+
+    def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+        self._draw(runner, metrics)
+
+    def after_test_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+        self._draw(runner, metrics)
+
+    def _draw(self, runner, metrics: Optional[dict]) -> None:
+        if not is_main_process() or getattr(runner, 'visualizer', None) is None:
+            return
+        for domain, (classes, shares, iou) in domain_bias(metrics or {}).items():
+            if len(classes) >= 3:
+                chart = class_iou_chart({'IoU': iou}, shares, classes, f'{domain}, iteration {runner.iter}')
+                runner.visualizer.add_image(f'class_bias_{domain.replace("/", "_")}', chart, step=runner.iter)
+
+
+def _method(runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -1,0 +1,56 @@
+"""Class frequencies of the labelled images, for networks that correct a class prior."""
+from typing import Optional
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+
+from mmseg_dg.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ClassPriorHook(Hook):
+    """Count the pixels of each class in the labelled stream before iteration 0 and give the counts to the model.
+
+    Whole images are counted, ignored pixels left out: random crops of resized images show every class in the same
+    proportion, border effects aside. A resumed run keeps what its checkpoint holds; one that starts from other weights
+    (``load_from``) counts its own images. Every module with ``set_class_counts`` receives them (teachers too).
+
+    Args:
+        stream: Labelled stream; None: the method's first.
+        cache_dir: See :func:`mmseg_dg.datasets.class_statistics.class_statistics`.
+
+    Raises:
+        ValueError: The model has no use for them, or the stream does not exist.
+    """
+
+    priority = 'VERY_HIGH'  # before the hook that makes a fresh teacher a copy of the student
+
+    def __init__(self, stream: Optional[str] = None, cache_dir: Optional[str] = None) -> None:
+        self.stream, self.cache_dir = stream, cache_dir
+
+    def before_train(self, runner) -> None:
+        """Count, unless a resumed checkpoint brought the counts."""
+        # imported here: datasets import the engine's checks
+        from mmseg_dg.datasets.class_statistics import class_statistics
+        method = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        takers = [module for module in method.modules() if hasattr(module, 'set_class_counts')]
+        if not takers:
+            raise ValueError(f'ClassPriorHook: no part of {type(method).__name__} uses a class prior: remove the '
+                             'hook, or train a MaskDiffusionEncoderDecoder')
+        fresh = [module for module in takers if runner.iter == 0 or not int(module.ready)]
+        if not fresh:
+            return
+        stream = self.stream or method.labeled_streams[0]
+        loaders = runner.train_loop.dataloader
+        if stream not in loaders.names:
+            raise ValueError(f'ClassPriorHook: there is no stream {stream!r}, only {loaders.names}')
+        statistics = class_statistics(loaders[stream].dataset, cache_dir=self.cache_dir)
+        counts = torch.as_tensor(statistics.totals)
+        for module in fresh:
+            module.set_class_counts(counts.to(module.prior.device))
+        shares = counts.double() / counts.sum().clamp(min=1)
+        names = statistics.class_names or [str(i) for i in range(len(counts))]
+        print_log('class prior of stream "' + stream + '": ' +
+                  ', '.join(f'{n} {100 * float(s):.2f} %' for n, s in zip(names, shares)), logger='current')

@@ -1,0 +1,272 @@
+"""The mask denoiser: image feature + noisy label code + time -> class logits.
+
+Confirmed of the paper: a module of that name with L = 4 layers and a signal scale b = 0.1. Everything else about its
+inside is a reconstruction from DDP's decoder (specification diffmatch section (b)), and an argument.
+"""
+import math
+from typing import Optional, Union
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from torch import Tensor, nn
+
+from mmseg_dg.ops.diffusion import (
+    analog_bits_code,
+    downscale_label_map,
+    embedding_code,
+    levels,
+    log_snr,
+    num_bits,
+    one_hot_code,
+)
+from mmseg_dg.registry import MODELS
+
+from .deformable_attention import DeformableSelfAttention
+
+CODES = ('embedding', 'one_hot', 'bits')
+LAYERS = ('deformable', 'conv')
+
+
+class LabelCode(nn.Module):
+    """What a label looks like to the diffusion process.
+
+    Args:
+        kind: ``'embedding'``: learned rows, squashed to (-scale, scale) (default of the reconstruction);
+            ``'one_hot'``; ``'bits'``: binary digits of the class number.
+        num_classes: K.
+        channels: Width of an embedding; the others have K and ceil(log2(K + 1)) channels.
+        scale: Signal scale b.
+        ignore_index: Label of ignored pixels.
+
+    Raises:
+        ValueError: Unknown kind, or a scale that is not positive.
+    """
+
+    def __init__(self, kind: str, num_classes: int, channels: int, scale: float, ignore_index: int = 255) -> None:
+        super().__init__()
+        if kind not in CODES:
+            raise ValueError(f'label code must be one of {CODES}, got {kind!r}')
+        if scale <= 0:
+            raise ValueError(f'the signal scale b must be positive, got {scale} (0.1 in the paper)')
+        self.kind, self.num_classes, self.scale, self.ignore_index = kind, num_classes, scale, ignore_index
+        self.channels = dict(embedding=channels, one_hot=num_classes, bits=num_bits(num_classes))[kind]
+        self.table = nn.Parameter(torch.randn(num_classes + 1, channels)) if kind == 'embedding' else None
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """Label ids (B, H, W) -> codes (B, channels, H, W)."""
+        if self.kind == 'embedding':
+            return embedding_code(labels, self.table, self.scale, self.ignore_index)
+        make = one_hot_code if self.kind == 'one_hot' else analog_bits_code
+        return make(labels, self.num_classes, self.scale, self.ignore_index)
+
+
+class TimeEmbedding(nn.Module):
+    """Learned sinusoidal features of a number (the log-SNR, or the time itself), then a two-layer perceptron.
+
+    Args:
+        channels: Width of the result.
+        frequencies: Learned frequencies; each gives a sine and a cosine, and the raw value is kept (8 -> 17 features).
+    """
+
+    def __init__(self, channels: int, frequencies: int = 8) -> None:
+        super().__init__()
+        self.frequencies = nn.Parameter(torch.randn(frequencies))
+        self.mlp = nn.Sequential(nn.Linear(2 * frequencies + 1, channels), nn.GELU(), nn.Linear(channels, channels))
+
+    def forward(self, number: Tensor) -> Tensor:
+        """(B,) -> (B, channels)."""
+        raw = number.to(self.frequencies.dtype)[:, None]
+        angles = 2 * math.pi * raw * self.frequencies
+        return self.mlp(torch.cat([raw, angles.sin(), angles.cos()], dim=1))
+
+
+class FiLM(nn.Module):
+    """Scale and shift of every channel by time: ``x (scale + 1) + shift``.
+
+    Args:
+        time_channels: Width of the time embedding.
+        channels: Channels of the map.
+    """
+
+    def __init__(self, time_channels: int, channels: int) -> None:
+        super().__init__()
+        self.project = nn.Sequential(nn.SiLU(), nn.Linear(time_channels, 2 * channels))
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """(B, channels, H, W), (B, time_channels) -> (B, channels, H, W)."""
+        scale, shift = self.project(time)[..., None, None].chunk(2, dim=1)
+        return x * (scale + 1) + shift
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each pixel of (B, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class DeformableLayer(nn.Module):
+    """Deformable self-attention and a feed-forward network, each with residual and norm after it; then FiLM."""
+
+    def __init__(self, channels: int, time_channels: int, heads: int, points: int, ffn_channels: int,
+                 dropout: float) -> None:
+        super().__init__()
+        self.attention = DeformableSelfAttention(channels, heads, points)
+        self.norm1, self.norm2 = ChannelNorm(channels), ChannelNorm(channels)
+        self.ffn = nn.Sequential(nn.Conv2d(channels, ffn_channels, 1), nn.GELU(), nn.Dropout(dropout),
+                                 nn.Conv2d(ffn_channels, channels, 1))
+        self.dropout = nn.Dropout(dropout)
+        self.film = FiLM(time_channels, channels)
+        for layer in (self.ffn[0], self.ffn[-1]):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, position: Tensor, time: Tensor) -> Tensor:
+        """(B, C, H, W), (1, C, H, W), (B, T) -> (B, C, H, W)."""
+        x = self.norm1(x + self.dropout(self.attention(x + position, x)))
+        x = self.norm2(x + self.dropout(self.ffn(x)))
+        return self.film(x, time)
+
+
+class ConvLayer(nn.Module):
+    """Convolution, norm, FiLM, activation: DDP's convolutional alternative."""
+
+    def __init__(self, channels: int, time_channels: int, kernel_size: int, norm_cfg: Optional[dict]) -> None:
+        super().__init__()
+        self.conv = ConvModule(channels, channels, kernel_size, padding=kernel_size // 2, norm_cfg=norm_cfg,
+                               act_cfg=None)
+        self.film = FiLM(time_channels, channels)
+
+    def forward(self, x: Tensor, position: Optional[Tensor], time: Tensor) -> Tensor:
+        """(B, C, H, W), unused, (B, T) -> (B, C, H, W)."""
+        return F.relu(self.film(self.conv(x), time))
+
+
+@MODELS.register_module()
+class MaskDenoiserHead(BaseDecodeHead):
+    """Predicts the class of every pixel from an image feature and a noisy label code.
+
+    ``concat(feature, code) -> 1x1 convolution -> L layers modulated by time -> 1x1 classifier``, all at the size of
+    the feature. It also owns the label code and the noise schedule, which training and sampling share.
+
+    Args:
+        in_channels: Channels of the image feature (256 of DeepLabV3+).
+        channels: Width of the denoiser.
+        num_classes: K.
+        num_layers: L (paper: 4).
+        bit_scale: Signal scale b (paper: 0.1).
+        code: ``'embedding'``, ``'one_hot'`` or ``'bits'`` (reconstruction: embedding).
+        schedule: ``'cosine'`` or ``'linear'`` (reconstruction: cosine).
+        layer: ``'deformable'`` or ``'conv'`` (reconstruction: deformable).
+        heads, points: Of deformable attention.
+        ffn_channels: Hidden width of the feed-forward network (1024 in DDP).
+        layer_dropout: Dropout inside deformable layers (0 in DDP).
+        kernel_size: Of convolutional layers.
+        time_channels: Width of the time embedding; None: 4 x ``channels``.
+        time_frequencies: Learned frequencies of the time embedding.
+        time_input: ``'log_snr'`` (reconstruction, DDP's) or ``'t'``. The log-SNR falls from -8 to -19 in the last
+            hundredth of the time, where training hardly draws and sampling begins; ``'t'`` has no such edge.
+        norm_cfg: Norm of convolutional layers; None gives them a bias instead.
+        dropout_ratio: Dropout2d before the classifier (0 in DDP).
+        align_corners: Of resizing logits to the image.
+        loss_decode, sampler, ignore_index, init_cfg: As in mmseg's ``BaseDecodeHead``.
+
+    Raises:
+        ValueError: Unknown kinds, no layer, or a width that is not divisible by 4 (positions) or by ``heads``.
+    """
+
+    def __init__(self, in_channels: int = 256, channels: int = 256, *, num_classes: int, num_layers: int = 4,
+                 bit_scale: float = 0.1, code: str = 'embedding', schedule: str = 'cosine', layer: str = 'deformable',
+                 heads: int = 8, points: int = 4, ffn_channels: int = 1024, layer_dropout: float = 0.0,
+                 kernel_size: int = 3, time_channels: Optional[int] = None, time_frequencies: int = 8,
+                 time_input: str = 'log_snr', norm_cfg: Optional[dict] = None, dropout_ratio: float = 0.0,
+                 align_corners: bool = False, loss_decode: Union[dict, list, None] = None,
+                 sampler: Optional[dict] = None, ignore_index: int = 255,
+                 init_cfg: Optional[dict] = None) -> None:
+        loss_decode = loss_decode or dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)
+        super().__init__(in_channels, channels, num_classes=num_classes, norm_cfg=norm_cfg, in_index=0,
+                         dropout_ratio=dropout_ratio, align_corners=align_corners, loss_decode=loss_decode,
+                         sampler=sampler, ignore_index=ignore_index,
+                         init_cfg=init_cfg or dict(type='Normal', std=0.01, override=dict(name='conv_seg')))
+        if layer not in LAYERS:
+            raise ValueError(f'MaskDenoiserHead: layer must be one of {LAYERS}, got {layer!r}')
+        if num_layers < 1:
+            raise ValueError(f'MaskDenoiserHead: num_layers={num_layers}, it needs at least one (4 in the paper)')
+        if layer == 'deformable' and channels % 4:
+            raise ValueError(f'MaskDenoiserHead: channels={channels} must be divisible by 4, two axes x sine and '
+                             'cosine of the positional encoding')
+        if time_input not in ('log_snr', 't'):
+            raise ValueError(f"MaskDenoiserHead: time_input must be 'log_snr' or 't', got {time_input!r}")
+        log_snr(torch.zeros(1), schedule)  # an unknown schedule ends here, not in iteration 0
+        self.schedule, self.layer_kind, self.time_input = schedule, layer, time_input
+        self.code = LabelCode(code, num_classes, channels, bit_scale, ignore_index)
+        self.condition = nn.Conv2d(in_channels + self.code.channels, channels, 1)
+        nn.init.xavier_uniform_(self.condition.weight)
+        nn.init.zeros_(self.condition.bias)
+        width = time_channels or 4 * channels
+        self.time_embedding = TimeEmbedding(width, time_frequencies)
+        if layer == 'deformable':
+            layers = [DeformableLayer(channels, width, heads, points, ffn_channels, layer_dropout)
+                      for _ in range(num_layers)]
+        else:
+            layers = [ConvLayer(channels, width, kernel_size, norm_cfg) for _ in range(num_layers)]
+        self.layers = nn.ModuleList(layers)
+
+    def encode(self, labels: Tensor, size: tuple[int, int]) -> Tensor:
+        """Clean codes (B, D, h, w) of label maps (B, H, W), resized to ``size`` by nearest neighbours."""
+        return self.code(downscale_label_map(labels, size))
+
+    def forward(self, feature: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
+        """Class logits.
+
+        Args:
+            feature: Image feature, (B, in_channels, h, w).
+            noisy: Noisy label code, (B, D, h, w).
+            t: Times in [0, 1], (B,).
+
+        Returns:
+            (B, num_classes, h, w).
+        """
+        time = self.time_embedding(t if self.time_input == 't' else log_snr(t, self.schedule))
+        x = self.condition(torch.cat([feature, noisy.to(feature.dtype)], dim=1))
+        position = None
+        if self.layer_kind == 'deformable':
+            position = sine_positions(x.shape[1], tuple(x.shape[-2:]), x.device).to(x.dtype)
+        for layer in self.layers:
+            x = layer(x, position, time)
+        return self.cls_seg(x)
+
+    def levels(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """``(alpha_t, sigma_t)``, float64 (B,)."""
+        return levels(t, self.schedule)
+
+
+def sine_positions(channels: int, size: tuple[int, int], device: Optional[torch.device] = None) -> Tensor:
+    """Sine positional encoding of a map: half of the channels for rows, half for columns.
+
+    Coordinates are ``(i + 0.5)/n`` times 2 pi (normalised, offset -0.5), frequencies ``10000^(-2j/(channels/2))``,
+    sine and cosine interleaved. Source: specification unimatch_ddp_cbdm section 2 (DETR's encoding).
+
+    Args:
+        channels: Divisible by 4.
+        size: (H, W).
+        device: Of the result.
+
+    Returns:
+        (1, channels, H, W) float32.
+    """
+    half = channels // 2
+    index = torch.arange(half, device=device, dtype=torch.float32)
+    divisor = 10000**(2 * torch.div(index, 2, rounding_mode='floor') / half)
+
+    def axis(length: int) -> Tensor:
+        place = (torch.arange(length, device=device, dtype=torch.float32) + 0.5) / length * (2 * math.pi)
+        angle = place[:, None] / divisor
+        return torch.stack([angle[:, 0::2].sin(), angle[:, 1::2].cos()], dim=2).flatten(1)  # (length, half)
+
+    height, width = size
+    rows = axis(height).t()[:, :, None].expand(half, height, width)
+    columns = axis(width).t()[:, None, :].expand(half, height, width)
+    return torch.cat([rows, columns]).unsqueeze(0)

@@ -1,0 +1,272 @@
+"""The mask denoiser, its parts, and the sampling network around it."""
+import math
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmseg.structures import SegDataSample
+
+from mmseg_dg.models.decode_heads.deformable_attention import DeformableSelfAttention, deformable_sampling
+from mmseg_dg.models.decode_heads.mask_denoiser import LabelCode, MaskDenoiserHead, TimeEmbedding, sine_positions
+from mmseg_dg.models.segmentors.diffusion import DenoisedLabels, NoiseDraws
+from mmseg_dg.ops.diffusion import ddim_step, seeded_noise
+
+from .diffusion_networks import build, images_of, labels_of
+
+
+# ---------------------------------------------------------------------- deformable attention
+def bilinear(image, y, x):
+    """Value of (C, H, W) at a place between pixels, zero outside, one term after the other."""
+    total = torch.zeros(image.shape[0], dtype=image.dtype)
+    for row in (math.floor(y), math.floor(y) + 1):
+        for column in (math.floor(x), math.floor(x) + 1):
+            if 0 <= row < image.shape[1] and 0 <= column < image.shape[2]:
+                total += image[:, row, column] * (1 - abs(y - row)) * (1 - abs(x - column))
+    return total
+
+
+def test_deformable_sampling_equals_a_naive_loop():
+    generator = torch.Generator().manual_seed(0)
+    b, m, c, p, h, w = 2, 2, 3, 4, 4, 5
+    value = torch.randn(b, m, c, h, w, generator=generator, dtype=torch.float64)
+    offsets = 2 * torch.randn(b, m, p, 2, h, w, generator=generator, dtype=torch.float64)
+    weights = torch.rand(b, m, p, h, w, generator=generator, dtype=torch.float64)
+    expected = torch.zeros_like(value)
+    for i, j, y, x, k in np.ndindex(b, m, h, w, p):
+        dx, dy = offsets[i, j, k, :, y, x].tolist()
+        expected[i, j, :, y, x] += weights[i, j, k, y, x] * bilinear(value[i, j], y + dy, x + dx)
+    torch.testing.assert_close(deformable_sampling(value, offsets, weights), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_deformable_sampling_is_differentiable():
+    generator = torch.Generator().manual_seed(1)
+    inputs = [torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+              for shape in ((1, 1, 2, 3, 4), (1, 1, 2, 2, 3, 4), (1, 1, 2, 3, 4))]
+    assert torch.autograd.gradcheck(deformable_sampling, inputs)
+
+
+def test_attention_looks_along_one_ray_per_head_at_first():
+    layer = DeformableSelfAttention(8, heads=4, points=2)
+    rays = layer.sampling_offsets.bias.view(4, 2, 2)
+    torch.testing.assert_close(rays[:, 0], torch.tensor([[1., 0], [0, 1], [-1, 0], [0, -1]]), rtol=0, atol=1e-6)
+    torch.testing.assert_close(rays[:, 1], 2 * rays[:, 0])
+    x = torch.randn(1, 8, 5, 6)
+    with torch.no_grad():
+        torch.nn.init.dirac_(layer.value_proj.weight)
+        torch.nn.init.dirac_(layer.output_proj.weight)
+        out = layer(x, x)  # head 0 (channels 0, 1): mean of the next two pixels to the right
+    torch.testing.assert_close(out[0, :2, :, :4], (x[0, :2, :, 1:5] + x[0, :2, :, 2:6]) / 2)
+    with pytest.raises(ValueError, match='10 channels'):
+        DeformableSelfAttention(10, heads=4)
+
+
+# ---------------------------------------------------------------------- other parts
+def test_positions_by_hand():
+    positions = sine_positions(8, (3, 5)).double()
+    assert positions.shape == (1, 8, 3, 5)
+    row, column = 2.5 / 3 * 2 * math.pi, 1.5 / 5 * 2 * math.pi
+    expected = [math.sin(row), math.cos(row), math.sin(row / 100), math.cos(row / 100),
+                math.sin(column), math.cos(column), math.sin(column / 100), math.cos(column / 100)]
+    assert positions[0, :, 2, 1].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_time_embedding_keeps_the_raw_value():
+    embedding = TimeEmbedding(6, frequencies=8)
+    assert embedding.mlp[0].in_features == 17
+    with torch.no_grad():
+        embedding.frequencies.zero_()
+        inputs = []
+        embedding.mlp[0].register_forward_hook(lambda module, args, out: inputs.append(args[0]))
+        embedding(torch.tensor([-3.5], dtype=torch.float64))
+    assert inputs[0].tolist() == [[-3.5] + [0.] * 8 + [1.] * 8]
+
+
+@pytest.mark.parametrize('kind', ['embedding', 'one_hot', 'bits'])
+def test_codes_have_the_channels_they_promise(kind):
+    code = LabelCode(kind, 5, 12, 0.1)
+    maps = code(torch.tensor([[[0, 4], [255, 2]]]))
+    assert maps.shape == (1, code.channels, 2, 2)
+    assert maps.abs().max() <= 0.1 + 1e-7
+    assert (code.table is not None) == (kind == 'embedding')
+
+
+@pytest.mark.parametrize('layer', ['deformable', 'conv'])
+@pytest.mark.parametrize('code', ['embedding', 'one_hot', 'bits'])
+def test_denoiser_forward_and_gradients(layer, code):
+    torch.manual_seed(0)
+    head = MaskDenoiserHead(6, 8, num_classes=3, num_layers=2, heads=2, points=2, ffn_channels=8, layer=layer,
+                            code=code)
+    noisy = head.encode(torch.randint(0, 3, (2, 12, 16)), (3, 4))
+    logits = head(torch.randn(2, 6, 3, 4), noisy, torch.tensor([0.2, 1.0], dtype=torch.float64))
+    assert logits.shape == (2, 3, 3, 4) and torch.isfinite(logits).all()
+    logits.square().sum().backward()
+    assert all(p.grad is not None for p in head.parameters())
+
+
+def test_time_changes_the_prediction():
+    torch.manual_seed(0)
+    for time_input in ('log_snr', 't'):
+        head = MaskDenoiserHead(6, 8, num_classes=3, num_layers=1, heads=2, time_input=time_input)
+        torch.nn.init.normal_(head.conv_seg.weight)
+        feature, noisy = torch.randn(1, 6, 3, 4), torch.randn(1, 8, 3, 4)
+        early, late = (head(feature, noisy, torch.tensor([t])) for t in (0.1, 0.9))
+        assert not torch.allclose(early, late)
+
+
+@pytest.mark.parametrize(('wrong', 'message'), [
+    (dict(layer='transformer'), "'transformer'"), (dict(code='gray'), "'gray'"), (dict(num_layers=0), 'num_layers=0'),
+    (dict(bit_scale=0.), '0.0'), (dict(schedule='sine'), "'sine'"), (dict(channels=10, heads=5), 'channels=10'),
+    (dict(time_input='sigma'), "'sigma'")])
+def test_bad_arguments_are_named(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        MaskDenoiserHead(**dict(dict(in_channels=6, channels=8, num_classes=3, heads=2), **wrong))
+
+
+# ---------------------------------------------------------------------- sampling
+def test_sampling_repeats_and_follows_the_seed():
+    network, images = build(), images_of(labels_of())
+    first, again, other = (network.predict_logits(images, seeds) for seeds in ([1, 2], [1, 2], [1, 3]))
+    assert torch.equal(first, again)
+    assert torch.equal(first[0], other[0]) and not torch.equal(first[1], other[1])
+    torch.rand(3)
+    assert torch.equal(network.encode_decode(images), network.encode_decode(images)), 'no global random state'
+
+
+def test_predictions_do_not_depend_on_the_batch():
+    network, images = build(), images_of(labels_of())
+    metas = [dict(img_path=f'somewhere/{name}.png', ori_shape=(64, 64)) for name in 'ab']
+    both = network.encode_decode(images, metas)
+    alone = network.encode_decode(images[1:], [dict(metas[1], img_path='elsewhere/b.png')])
+    torch.testing.assert_close(both[1:], alone, rtol=1e-4, atol=1e-4)
+    renamed = network.encode_decode(images[1:], metas[:1])
+    assert not torch.allclose(alone, renamed, rtol=1e-4, atol=1e-4), 'noise follows the name of the file'
+
+
+def test_sampler_is_ddim_written_out():
+    """Three steps, time difference 1, argmax and re-embedding, on the network's own parts."""
+    network, images = build(), images_of(labels_of())
+    with torch.no_grad():
+        feature = network.image_feature(network.extract_feat(images))
+        noisy, head = seeded_noise([5, 6], (16, *feature.shape[-2:]), 'cpu'), network.denoiser
+        for now, after in ((1, 1 / 3), (2 / 3, 0), (1 / 3, 0)):
+            times = [torch.full((2, ), t, dtype=torch.float64) for t in (now, after)]
+            logits = head(feature, noisy, times[0])
+            code = head.code(logits.argmax(1))
+            noisy = ddim_step(noisy, code, *head.levels(times[0]), *head.levels(times[1]))
+    torch.testing.assert_close(network.sample(feature, [5, 6]), logits)
+
+
+def test_the_encoder_runs_once():
+    network, calls = build(), []
+    network.backbone.register_forward_hook(lambda *_: calls.append('encoder'))
+    network.denoiser.register_forward_hook(lambda *_: calls.append('denoiser'))
+    network.predict_logits(images_of(labels_of()), [0, 0])
+    assert calls == ['encoder'] + ['denoiser'] * 3
+
+
+def test_averages_are_log_probabilities():
+    network = build(accumulate=True)
+    feature = network.image_feature(network.extract_feat(images_of(labels_of())))
+    chain = network._chain(feature, [1, 2], [(1, 1 / 3), (2 / 3, 0), (1 / 3, 0)], True)
+    expected = torch.stack([x.softmax(1) for x in chain]).mean(0)
+    torch.testing.assert_close(network.sample(feature, [1, 2]).exp(), expected)
+    several = build(noise_draws=3)
+    result = several.sample(feature, [1, 2])
+    torch.testing.assert_close(result.exp().sum(1), torch.ones(2, 16, 16))
+    assert not torch.allclose(result.softmax(1), build().sample(feature, [1, 2]).softmax(1))
+
+
+@pytest.mark.parametrize('mode', ['logits', 'softmax'])
+def test_sliding_windows(mode):
+    network, images = build(), images_of(labels_of(1, 96))
+    network.test_cfg = dict(mode='slide', crop_size=(64, 64), stride=(32, 32), window_sum=mode)
+    metas = [dict(img_path='a.png')]
+    whole = network.slide_inference(images, metas)
+    assert torch.equal(whole, network.slide_inference(images, metas))
+    corner = network.predict_logits(images[..., :64, :64], network._seeds(1, metas, 0, 64, 0, 64))
+    corner = corner if mode == 'logits' else corner.softmax(1).log()
+    torch.testing.assert_close(whole[..., :32, :32], corner[..., :32, :32], rtol=1e-4, atol=1e-4)
+
+
+def test_mmseg_interface():
+    network = build()
+    images = images_of(labels_of(1, 64))[..., :52]  # sides that are no multiple of 32
+    network.test_cfg = ConfigDict(mode='whole')
+    sample = SegDataSample(metainfo=dict(ori_shape=(64, 52), img_shape=(64, 52), pad_shape=(64, 52), img_path='x.png',
+                                         padding_size=[0, 0, 0, 0]))
+    predicted, = network(images, [sample], mode='predict')
+    assert predicted.pred_sem_seg.shape == (64, 52) and predicted.seg_logits.shape == (64, 52)
+    assert network(images, mode='tensor').shape == (1, 4, 16, 13)
+
+
+@pytest.mark.parametrize(('wrong', 'message'), [
+    (dict(sampling_steps=0), 'sampling_steps=0'), (dict(noise_draws=0), 'noise_draws=0'),
+    (dict(time_range=(0.5, 0.2)), '0.5, 0.2'), (dict(time_difference=-1), '-1'), (dict(plain_weight=-1), '-1'),
+    (dict(adjustment=dict(where='everywhere')), 'everywhere'), (dict(adjustment=dict(prior=[1, 2])), '4 positive')])
+def test_bad_network_arguments_are_named(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        build(**wrong)
+
+
+# ---------------------------------------------------------------------- training
+def test_losses_are_cross_entropies_of_the_noised_pass():
+    network, labels = build(), labels_of()
+    labels[0, :, :16] = 255
+    images, draws = images_of(labels), NoiseDraws([0.1, 0.9], [3, 4])
+    result = network.segmentation_losses(images, labels, draws=draws)
+    with torch.no_grad():
+        feature = network.image_feature(network.extract_feat(images))
+        times = torch.tensor([0.1, 0.9], dtype=torch.float64)
+        code = network.denoiser.encode(labels, (16, 16))
+        alpha, sigma = (x.float().view(2, 1, 1, 1) for x in network.denoiser.levels(times))
+        noisy = alpha * code + sigma * seeded_noise([3, 4], (16, 16, 16), 'cpu')
+        logits = network.to_size(network.denoiser(feature, noisy, times), (64, 64))
+        plain = network.to_size(network.decode_head.cls_seg(feature), (64, 64))
+    entropy = torch.nn.functional.cross_entropy
+    torch.testing.assert_close(result.losses['decode.loss_ce'], entropy(logits, labels, ignore_index=255))
+    torch.testing.assert_close(result.losses['plain.loss_ce'], 0.4 * entropy(plain, labels, ignore_index=255))
+    assert {k for k in result.losses if 'ce_t' in k} == {'ce_t0-0.2', 'ce_t0.8-1'}
+
+
+def test_time_bins_are_means_of_their_images():
+    network, labels = build(), torch.zeros(3, 16, 16, dtype=torch.long)
+    labels[2] = 255
+    logits = torch.zeros(3, 4, 16, 16)
+    logits[1, 0] = 5.
+    times = torch.tensor([0.3, 0.21, 0.99], dtype=torch.float64)
+    bins = network.time_bins(DenoisedLabels(logits, logits, times), labels)
+    expected = (math.log(4) + math.log(1 + 3 * math.exp(-5))) / 2
+    assert set(bins) == {'ce_t0.2-0.4'}, 'a bin without labelled pixels is left out'
+    assert float(bins['ce_t0.2-0.4']) == pytest.approx(expected, rel=1e-6)
+    exact = torch.tensor([0., 0.2, 1.0], dtype=torch.float64)
+    assert set(network.time_bins(DenoisedLabels(logits, logits, exact), labels * 0)) == {
+        'ce_t0-0.2', 'ce_t0.2-0.4', 'ce_t0.8-1'}
+
+
+def test_without_the_plain_classifier_nothing_waits_for_gradients():
+    network = build(plain_weight=0).train()
+    losses = network.segmentation_losses(images_of(labels_of()), labels_of()).losses
+    assert not any(k.startswith('plain') for k in losses)
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+    assert [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+def test_learns_two_images():
+    """Overfits two images in a few dozen steps, for the sampler too."""
+    network = build(denoiser=dict(time_input='t')).train()
+    labels = labels_of()
+    images = images_of(labels)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(45):
+        optimizer.zero_grad()
+        values = network.segmentation_losses(images, labels).losses
+        loss = values['decode.loss_ce'] + values['plain.loss_ce']
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-5:]) < 0.4 * losses[0]
+    network.eval()
+    predicted = network.predict_logits(images, [0, 1]).argmax(1)
+    assert float((predicted == labels).float().mean()) > 0.85

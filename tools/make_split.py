@@ -1,0 +1,144 @@
+"""Divide training images into labelled and unlabelled ones: ``<data_root>/splits/<protocol>/{labeled,unlabeled}.txt``.
+
+    python tools/make_split.py voc data/VOCdevkit/VOC2012 --protocol classic_1_8
+    python tools/make_split.py cityscapes data/cityscapes --protocol all --seed 1      # splits/1_8_seed1, ...
+    python tools/make_split.py voc data/VOCdevkit/VOC2012 --protocol classic_1_8 --import-from UniMatch/pascal/183
+    python tools/make_split.py folder my_data --images img --masks mask --classes 7 --fraction 1/8
+    python tools/make_split.py folder my_video --images img --masks mask --classes 7 --fraction 1/30 --mode blocks
+
+The drawn lists are ours: the same seed gives the same lists, but not those a paper used. Published lists (one stem per
+line, or UniMatch's two columns) are imported with --import-from. Counts, disjointness, completeness, masks and their
+ids are checked before anything is written. --show lists the protocols and their counts.
+"""
+import argparse
+import math
+import os.path as osp
+import sys
+from collections.abc import Sequence
+from typing import Optional
+
+from mmseg_dg.datasets.base import read_list
+from mmseg_dg.datasets.split_protocols import PROTOCOLS, SOURCES, Protocol, Source, find_protocol, parse_fraction
+from mmseg_dg.datasets.splits import (
+    SEQUENCE,
+    Split,
+    check_masks,
+    check_split,
+    draw_blocks,
+    draw_split,
+    import_split,
+    training_stems,
+    write_split,
+)
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('dataset', choices=[*SOURCES, 'folder'], help="'folder': images and masks of your own")
+    parser.add_argument('data_root', nargs='?', help='folder of the dataset')
+    parser.add_argument('--show', action='store_true', help='print the protocols of the dataset and their counts')
+    parser.add_argument('--protocol', nargs='+', default=[], help="published protocols, or 'all'")
+    parser.add_argument('--fraction', type=parse_fraction, help='labelled share: 1/8, 0.125 or 5%%; rounded up')
+    parser.add_argument('--name', help='folder below splits for --fraction (default: 1_8 for 1/8, ...)')
+    parser.add_argument('--seed', type=int, default=0, help='of the draw; not 0: the name ends in _seedN')
+    parser.add_argument('--import-from', metavar='FOLDER', help='take the lists labeled.txt, unlabeled.txt from here')
+    parser.add_argument('--mode', choices=['random', 'blocks'], default='random',
+                        help="'blocks': contiguous frames of videos, the frames next to them unused")
+    parser.add_argument('--blocks', type=int, help='number of blocks (default: one per ten labelled frames)')
+    parser.add_argument('--gap', type=int, default=2, help='unused frames on either side of a block')
+    parser.add_argument('--sequence', default=SEQUENCE, help='regular expression; group 1 is the sequence of a stem')
+    parser.add_argument('--out', metavar='DIR', help='write below this folder instead of <data_root>/splits')
+    parser.add_argument('--overwrite', action='store_true', help='replace a list that differs')
+    parser.add_argument('--allow-incomplete', action='store_true', help='accept other numbers than the published ones')
+    parser.add_argument('--no-masks', action='store_true', help='do not open the masks of the labelled images')
+    own = parser.add_argument_group("dataset 'folder'")
+    own.add_argument('--images', default='images', help='image folder below data_root')
+    own.add_argument('--masks', default='masks', help='mask folder below data_root')
+    own.add_argument('--img-suffix', default='.jpg')
+    own.add_argument('--mask-suffix', default='.png')
+    own.add_argument('--classes', type=int, default=255, help='number of ids a mask may have besides 255')
+    return parser.parse_args(argv)
+
+
+def source_of(args: argparse.Namespace) -> Source:
+    """Where the data lie."""
+    if args.dataset != 'folder':
+        return SOURCES[args.dataset]
+    return Source('folder', args.data_root, args.images, args.img_suffix, args.masks, args.mask_suffix, args.classes)
+
+
+def protocols_of(args: argparse.Namespace) -> list[Protocol]:
+    """What is to be made.
+
+    Raises:
+        ValueError: Neither or both of --protocol and --fraction, or an unknown protocol.
+    """
+    if bool(args.protocol) == (args.fraction is not None):
+        raise ValueError('give --protocol (a published division) or --fraction (your own); --show lists the protocols')
+    if args.fraction is not None:
+        name = args.name or (f'1_{1 / args.fraction:.0f}' if abs(1 / args.fraction - round(1 / args.fraction)) < 1e-9
+                             else f'percent_{args.fraction * 100:g}')
+        return [Protocol(name, fraction=args.fraction)]
+    if args.dataset == 'folder':
+        raise ValueError("your own data have no published protocol: give --fraction, such as 1/8")
+    names = list(PROTOCOLS[args.dataset]) if args.protocol == ['all'] else args.protocol
+    if args.import_from and len(names) > 1:
+        raise ValueError('--import-from has the lists of one protocol: name that one')
+    return [find_protocol(args.dataset, name) for name in names]
+
+
+def make(args: argparse.Namespace, source: Source, protocol: Protocol, stems: Sequence[str]) -> Split:
+    """Draw or import one split, check it."""
+    if args.import_from:
+        split = import_split(args.import_from, source, stems)
+    else:
+        count = protocol.labeled or math.ceil(len(stems) * protocol.fraction - 1e-9)
+
+        def listed(name: Optional[str]) -> Optional[list[str]]:
+            return None if name is None else read_list(osp.join(args.data_root, name), 'make_split')
+
+        if args.mode == 'blocks':
+            split = draw_blocks(stems, count, args.seed, args.blocks, args.gap, args.sequence)
+        else:
+            split = draw_split(stems, count, args.seed, listed(protocol.choose_from), listed(protocol.prefer) or ())
+    counted = protocol if not args.allow_incomplete and args.mode == 'random' else None
+    check_split(split, stems, counted)
+    if not args.no_masks:
+        pixels = check_masks(args.data_root, source, split.labeled, protocol.masks)
+        present = pixels > 0
+        if args.dataset != 'folder' or args.classes < 255:
+            absent = [i for i, there in enumerate(present) if not there]
+            print(f'  {int(present.sum())} of {len(present)} ids in the labelled masks'
+                  + (f'; none of {absent}' if absent else ''))
+    return split
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    args = parse_args(argv)
+    if args.show:
+        for protocol in PROTOCOLS.get(args.dataset, {}).values():
+            print(f'{protocol.name}: {protocol.labeled} labelled, {protocol.unlabeled} unlabelled')
+        return 0
+    try:
+        if args.data_root is None:
+            raise ValueError('give the folder of the dataset')
+        source, protocols = source_of(args), protocols_of(args)
+        stems = training_stems(args.data_root, source)
+        if source.total is not None and source.total != len(stems) and not args.allow_incomplete:
+            raise ValueError(f'{source.name} has {source.total} training images, here are {len(stems)}: complete the '
+                             'data, or pass --allow-incomplete for a part of them on purpose')
+        home = args.out or osp.join(args.data_root, 'splits')
+        for protocol in protocols:
+            folder = osp.join(home, protocol.name + (f'_seed{args.seed}' if args.seed else ''))
+            split = make(args, source, protocol, stems)
+            paths = write_split(folder, split, args.overwrite)
+            unused = f', {len(split.unused)} unused' if split.unused else ''
+            print(f'{len(split.labeled)} labelled, {len(split.unlabeled)} unlabelled{unused}: {", ".join(paths)}')
+    except (ValueError, FileNotFoundError, FileExistsError) as error:
+        print(f'make_split: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
