@@ -7,8 +7,10 @@
 * ``source``: where to fetch it by hand;
 * ``candidates``: names under which a fetched file is looked for in the same folder;
 * ``layout``: how the keys of the fetched file are named: ``mit`` (official Mix Transformer, or mmseg's conversion of
-  it), ``resnet`` (torchvision), ``resnet_v1c`` (stem of three convolutions, as in mmseg), ``resnest`` (mmseg),
-  ``mobilenet_v2`` (mmseg), ``npz`` (kept as it is);
+  it), ``resnet`` (torchvision), ``resnet_v1c`` (stem of three convolutions, as in mmseg), ``resnet_deepstem``
+  (likewise, named ``conv1`` to ``conv3`` or ``conv1.0`` to ``conv1.6``), ``resnest`` (mmseg),
+  ``mobilenet_v2`` (mmseg), ``vit_hybrid`` (the authors' npz file or timm's), ``mmpretrain`` (kept
+  as it is, keys below ``backbone.``);
 * ``sha256``: how the SHA-256 of a fetched file may begin, where that is known for sure (torchvision names files so);
 * ``backbone``: the encoder whose tensors the file must fill.
 """
@@ -57,6 +59,16 @@ weights = dict(
         file='pretrained/resnet101_v1c.pth', layout='resnet_v1c', sha256=None,
         source=_openmmlab + 'resnet101_v1c-e67eebb6.pth',
         candidates=['resnet101_v1c-*.pth'], backbone=dict(type='ResNetV1c', depth=101)),
+    resnet50_deepstem=dict(
+        file='pretrained/resnet50_deepstem.pth', layout='resnet_deepstem', sha256=None,
+        source='README of UniMatch (github.com/LiheYoung/UniMatch): resnet50.pth, the deep stem of 64, 64, 128 '
+        'channels of hszhao/semseg',
+        candidates=['resnet50_v2.pth'], backbone=dict(type='ResNetV1c', depth=50, stem_channels=128)),
+    resnet101_deepstem=dict(
+        file='pretrained/resnet101_deepstem.pth', layout='resnet_deepstem', sha256=None,
+        source='README of UniMatch (github.com/LiheYoung/UniMatch): resnet101.pth, the deep stem of 64, 64, 128 '
+        'channels of hszhao/semseg',
+        candidates=['resnet101_v2.pth'], backbone=dict(type='ResNetV1c', depth=101, stem_channels=128)),
     resnest50=dict(
         file='pretrained/resnest50.pth', layout='resnest', sha256=None,
         source=_openmmlab + 'resnest50_d2-7497a55b.pth',
@@ -75,8 +87,13 @@ weights = dict(
         'mobilenet_v2_batch256_imagenet_20200708-3b2dc3af.pth',
         candidates=['mobilenet_v2_*.pth'], backbone=dict(type='MobileNetV2')),
     r50_vit_b16=dict(
-        file='pretrained/R50+ViT-B_16.npz', layout='npz', sha256=None,
+        file='pretrained/r50_vit_b16.pth', layout='vit_hybrid', sha256=None,
         source='Vision Transformer authors: imagenet21k/R50+ViT-B_16.npz of https://github.com/google-research/'
-        'vision_transformer',
+        'vision_transformer; or the state dict of timm vit_base_r50_s16_224',
+        candidates=['R50+ViT-B_16*.npz', 'vit_base_r50_s16_224*.pth'], backbone=dict(type='HybridViT')),
+    vit_b16=dict(
+        file='pretrained/vit_b16.pth', layout='mmpretrain', sha256=['98e8652b'],
+        source='OpenMMLab: https://download.openmmlab.com/mmclassification/v0/vit/finetune/'
+        'vit-base-p16_in21k-pre-3rdparty_ft-64xb64_in1k-384_20210928-98e8652b.pth',
         candidates=[], backbone=None),
 )

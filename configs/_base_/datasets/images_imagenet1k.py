@@ -2,8 +2,9 @@
 
 A config that uses it needs custom_imports = dict(imports=['mmseg_dg', 'mmseg_dg.mmpretrain']).
 """
+_base_ = './images_imagenet_val.py'
 train_dataloader = dict(
-    source=dict(
+    images=dict(
         batch_size=512,  # card of DDeP
         num_workers=16,
         persistent_workers=True,

@@ -1,7 +1,7 @@
 """Cityscapes train (2975 labelled images) at full size, 1024 crops."""
 _base_ = './cityscapes_full_val.py'
 train_dataloader = dict(
-    source=dict(
+    labeled=dict(
         batch_size=16,  # ours: the card of DDeP names no batch size
         num_workers=4,
         persistent_workers=True,

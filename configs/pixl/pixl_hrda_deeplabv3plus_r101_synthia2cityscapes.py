@@ -1,0 +1,16 @@
+"""PiXL on HRDA with ResNet-101 and DeepLabV3+, SYNTHIA -> Cityscapes (16 classes).
+
+Paper: PiXL (Gan et al., "Diving Segmentation Model into Pixels", ICLR 2024), domain adaptation.
+Command: mim train mmseg_dg pixl_hrda_deeplabv3plus_r101_synthia2cityscapes.py
+Paper's resources: one Tesla V100 32 GB (card), batch 2 source + 2 target images, 60 000 iterations
+    (epochs, says the card); time, memory and number of runs are not in our sources; ours: seeds 0, 1, 2.
+Paper's score: not in our sources.
+Status here: not yet run at full scale.
+"""
+_base_ = [
+    '../_base_/models/hrda_deeplabv3plus_r101.py', '../_base_/methods/hrda.py', '../_base_/alignments/pixl.py',
+    '../_base_/datasets/uda_synthia_to_cityscapes_hr.py', '../_base_/schedules/adamw_60k_cnn.py',
+    '../_base_/default_runtime.py'
+]
+model = _base_.pop('method')  # trains the network of the model file by self-training
+model.update(alignment=_base_.pop('alignment'))  # the term itself: _base_/alignments/pixl.py

@@ -1,0 +1,11 @@
+"""PiXL without its term, the control: plain HRDA with MiT-B5, Cityscapes with 1/30 of the labels.
+
+Paper: PiXL (Gan et al., "Diving Segmentation Model into Pixels", ICLR 2024), semi-supervised training, control.
+Command: mim train mmseg_dg pixl_hrda_mitb5_cityscapes_1_30_noalign.py
+Paper's resources: one Tesla V100 32 GB (card), batch 2 labelled + 2 unlabelled images, 60 000 iterations
+    (epochs, says the card); time, memory and number of runs are not in our sources; ours: seeds 0, 1, 2.
+Paper's score: not in our sources.
+Status here: not yet run at full scale.
+"""
+_base_ = './pixl_hrda_mitb5_cityscapes_1_30.py'
+model = dict(alignment=None)

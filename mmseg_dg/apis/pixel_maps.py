@@ -1,0 +1,112 @@
+"""What a trained network knows of every pixel: decoder features, logits and labels of test images, map by map."""
+from typing import NamedTuple, Optional
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from torch import Tensor, nn
+
+from mmseg_dg.models.methods.alignment import no_features
+from mmseg_dg.models.segmentors.network import ClassifierTap, main_head, reference_features
+from mmseg_dg.registry import DATASETS
+
+IGNORE = 255
+#: Smallest side of an image encoders take, in pixels.
+_SMALLEST = 32
+
+
+class PixelMaps(NamedTuple):
+    """One image at one scale of the network.
+
+    Attributes:
+        name: ``''`` for networks of one scale, else ``context`` or ``detail``.
+        features: (D, h, w) float32, what the classifier sees before dropout.
+        logits: (C, h, w) float32 of the same scale.
+        labels: (h, w) int64, nearest pixel; 255 where there is no label.
+        inside: (h, w) bool, False where the image was padded.
+    """
+    name: str
+    features: Tensor
+    logits: Tensor
+    labels: Tensor
+    inside: Tensor
+
+
+def domain_dataset(cfg: Config, domain: Optional[str] = None):
+    """The dataset of a test domain and its name.
+
+    Args:
+        cfg: Config with ``test_dataloader``.
+        domain: Name in it; None where there is only one.
+
+    Raises:
+        ValueError: The domain is not in the config, or several are and none was named.
+    """
+    loaders = cfg.test_dataloader
+    loaders = {'test': loaders} if 'dataset' in loaders else loaders
+    if domain is None and len(loaders) == 1:
+        domain = next(iter(loaders))
+    if domain not in loaders:
+        raise ValueError(f'{domain!r} is not a test domain of {cfg.filename}: use one of {list(loaders)}')
+    return DATASETS.build(loaders[domain]['dataset']), domain
+
+
+def spread_indices(length: int, count: int) -> list[int]:
+    """``count`` indices evenly spread over ``length`` images; all of them where there are fewer."""
+    return np.linspace(0, length - 1, min(count, length)).round().astype(int).tolist()
+
+
+@torch.no_grad()
+def pixel_maps(model: nn.Module, sample: dict) -> list[PixelMaps]:
+    """Features, logits and labels of one test image.
+
+    The whole image goes through the network at once, without windows; HRDA gives two entries, the image at half
+    resolution (context) and at full resolution (detail), each with its own logits.
+
+    Args:
+        model: Result of :func:`mmseg_dg.apis.load_model`.
+        sample: Of a test dataset: ``inputs`` uint8 (3, H, W) and ``data_samples``.
+
+    Raises:
+        ValueError: The decoder shows no feature per pixel.
+    """
+    data = model.data_preprocessor(pseudo_collate([sample]), False)
+    network, size = model.evaluated_network, tuple(data['inputs'].shape[-2:])
+    images = _padded(data['inputs'], getattr(network, 'size_divisor', 1))
+    box = (0, images.shape[-2], 0, images.shape[-1])
+    labels, inside = _grids(sample, size, images)
+    pyramids = reference_features(network, network.backbone, images, crop_box=box)
+    head = main_head(network)
+    with ClassifierTap(head) as tap:
+        for pyramid in pyramids:
+            head(pyramid)
+    if len(tap.seen) != len(pyramids):
+        raise ValueError(no_features(network))
+    names = ('', ) if len(pyramids) == 1 else ('context', 'detail')
+    return [PixelMaps(name, features[0].float(), logits[0].float(), _nearest(labels, logits),
+                      _nearest(inside, logits).bool()) for name, (features, logits) in zip(names, tap.seen)]
+
+
+def _grids(sample: dict, size: tuple[int, int], images: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels (int64) and inside (int64) at the size of the padded images."""
+    info = sample['data_samples']
+    labels = torch.full(size, IGNORE)
+    if 'gt_sem_seg' in info:  # loaded at the original size, perhaps larger than what the network sees
+        labels = _nearest(info.gt_sem_seg.data.squeeze(0), labels)
+    pad = (0, images.shape[-1] - size[1], 0, images.shape[-2] - size[0])
+    labels, inside = F.pad(labels, pad, value=IGNORE), F.pad(torch.ones_like(labels), pad)
+    return labels.to(images.device), inside.to(images.device)
+
+
+def _nearest(plane: Tensor, like: Tensor) -> Tensor:
+    resized = F.interpolate(plane[None, None].double(), size=like.shape[-2:], mode='nearest-exact')
+    return resized[0, 0].long()
+
+
+def _padded(images: Tensor, divisor: int) -> Tensor:
+    """Zeros (the mean colour) at the bottom and right, to sides the network takes."""
+    least = max(divisor, 2 * _SMALLEST if divisor > 1 else _SMALLEST)
+    missing = [max(-(-side // divisor) * divisor, least) - side for side in images.shape[-2:]]
+    return F.pad(images, (0, missing[1], 0, missing[0])) if any(missing) else images

@@ -1,0 +1,161 @@
+"""What the alignment terms share: the images they see, what they give, and how maps and labels get onto one grid."""
+from collections.abc import Sequence
+from typing import NamedTuple, Optional
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import build_norm_layer
+from torch import Tensor, nn
+
+from mmseg_dg.ops.pixel_alignment import PixelView, boxes_per_image, check_alignable, cut_boxes, nearest
+
+
+class AlignmentImages(NamedTuple):
+    """The images of one pass as an alignment term sees them.
+
+    Attributes:
+        views: One per resolution, context first.
+        labels: (B, H, W) int64 of the training images: labels, mixed labels or pseudo-labels; 255 ignored.
+        weight: (B, H, W) factor of each pixel, or None for 1.
+        levels: Encoder maps of the context resolution.
+    """
+    views: Sequence[PixelView]
+    labels: Tensor
+    weight: Optional[Tensor] = None
+    levels: Sequence[Tensor] = ()
+
+
+class AlignmentResult(NamedTuple):
+    """What an alignment term gives for one call.
+
+    Attributes:
+        loss: 0-d, weighted; always with a graph.
+        memory: What a later pass of the same step needs, without a graph.
+        log: Further numbers by name.
+    """
+    loss: Tensor
+    memory: Optional[list] = None
+    log: Optional[dict[str, Tensor]] = None
+
+
+class DecoderFacts(NamedTuple):
+    """What trained parts of a term must know of the network; methods fill it in.
+
+    Attributes:
+        channels: Channels of the decoder's features.
+        level_channels: Channels of each encoder level the decoder uses.
+        level_index: Their positions.
+        resolutions: Number of views of one pass.
+    """
+    channels: int
+    level_channels: tuple[int, ...]
+    level_index: tuple[int, ...]
+    resolutions: int = 1
+
+
+def check_term(name: str, weight: float, temperature: float, start: int, resolution: Optional[int]) -> None:
+    """Arguments every term has.
+
+    Raises:
+        ValueError: Out of range; the message has the value.
+    """
+    if not weight > 0:
+        raise ValueError(f'{name}: weight={weight} must be positive; alignment=None switches the term off')
+    if not temperature > 0:
+        raise ValueError(f'{name}: temperature={temperature} must be positive')
+    if start < 0:
+        raise ValueError(f'{name}: start={start} is an iteration, 0 or more')
+    if resolution is not None and resolution < 1:
+        raise ValueError(f'{name}: resolution={resolution} is the side of a map, at least 1, or None')
+
+
+def check_choice(name: str, key: str, value: str, allowed: Sequence[str]) -> str:
+    """``value`` if it is one of ``allowed``.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if value not in allowed:
+        raise ValueError(f'{name}: unknown {key}={value!r}, use one of {tuple(allowed)}')
+    return value
+
+
+def check_view(view: PixelView, entry: AlignmentImages) -> None:
+    """Features, logits and labels of one resolution lie on one another.
+
+    Raises:
+        ValueError: They do not; the message has the shapes.
+    """
+    features, logits, labels = view.features, view.logits, entry.labels
+    if features.dim() != 4 or features.shape[0] != logits.shape[0] or features.shape[2:] != logits.shape[2:]:
+        raise ValueError(f'features (B, D, h, w) and logits (B, C, h, w) must lie on one grid, got '
+                         f'{tuple(features.shape)} and {tuple(logits.shape)}')
+    if labels.dim() != 3 or len(labels) != len(features):
+        raise ValueError(f'labels must be (B, H, W) with B={len(features)} as the features, got '
+                         f'{tuple(labels.shape)}')
+    if entry.weight is not None and entry.weight.shape != labels.shape:
+        raise ValueError(f'weights {tuple(entry.weight.shape)} and labels {tuple(labels.shape)} must have one shape')
+    check_alignable(features.shape[-2:], cut_boxes(labels, view.crop_box).shape[-2:])
+
+
+def labels_on(view: PixelView, maps: Tensor, size: Sequence[int]) -> Tensor:
+    """The part of ``maps`` (B, H, W) that a view covers, on ``size`` cells (nearest)."""
+    return nearest(cut_boxes(maps, view.crop_box), size)
+
+
+def resized(maps: Tensor, side: Optional[int]) -> Tensor:
+    """Maps (B, C, h, w) as squares of ``side`` cells (bilinear, corners aligned, as CLUDA does); None leaves them."""
+    if side is None:
+        return maps
+    return F.interpolate(maps, (side, side), mode='bilinear', align_corners=True)
+
+
+def without_detail(entry: AlignmentImages, ignore_index: int) -> AlignmentImages:
+    """The labels with the region of detail crops ignored, for the views of the whole image."""
+    boxes = [v.crop_box for v in entry.views if v.crop_box is not None]
+    labels = entry.labels.clone()
+    for box in boxes:
+        for label, (y1, y2, x1, x2) in zip(labels, boxes_per_image(box, len(labels))):
+            label[y1:y2, x1:x2] = ignore_index
+    return entry._replace(labels=labels)
+
+
+def build_projection(name: str, decoder: Optional[DecoderFacts], channels: int = 256,
+                     norm_cfg: Optional[dict] = None) -> nn.Module:
+    """1x1 convolution, norm, ReLU, 1x1 convolution (PiPa, ContrastiveSeg).
+
+    Args:
+        name: Of the term, for the message.
+        decoder: Gives the channels that come in.
+        channels: Channels that go out.
+        norm_cfg: BatchNorm by default.
+
+    Raises:
+        ValueError: The channels of the decoder are not known.
+    """
+    if decoder is None:
+        raise ValueError(f'{name}: a projection needs the channels of the decoder: give decoder=DecoderFacts(...)')
+    width = decoder.channels
+    norm = build_norm_layer(norm_cfg or dict(type='BN'), width)[1]
+    return nn.Sequential(nn.Conv2d(width, width, 1, bias=False), norm, nn.ReLU(inplace=True),
+                         nn.Conv2d(width, channels, 1))
+
+
+def check_passes(images: Sequence[AlignmentImages]) -> None:
+    """All passes have the same resolutions, and at least one.
+
+    Raises:
+        ValueError: They have not.
+    """
+    counts = {len(entry.views) for entry in images}
+    if len(counts) != 1 or 0 in counts:
+        raise ValueError(f'every pass of a step must give the same resolutions, at least one, got '
+                         f'{[len(entry.views) for entry in images]}')
+    for entry in images:
+        for view in entry.views:
+            check_view(view, entry)
+
+
+def full_precision(device: torch.device) -> torch.autocast:
+    """Context without autocast: entropies, norms and InfoNCE need float32."""
+    return torch.autocast(device.type, enabled=False)

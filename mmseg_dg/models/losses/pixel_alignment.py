@@ -1,0 +1,255 @@
+"""PiXL's alignment term: unreliable pixels are drawn to class prototypes of reliable ones."""
+import math
+from collections.abc import Sequence
+from typing import Callable, NamedTuple, Optional
+
+import torch
+from torch import Tensor, nn
+
+from mmseg_dg.ops.entropy import check_fraction, highest_pixels, linear_schedule, pixel_entropy
+from mmseg_dg.ops.pixel_alignment import (
+    GROUPINGS,
+    SELECTIONS,
+    ClassSums,
+    PixelView,
+    Prototypes,
+    class_prototypes,
+    class_sums,
+    gather_pixels,
+    group_images,
+    info_nce,
+    select_prototypes,
+)
+from mmseg_dg.registry import MODELS
+
+from .alignment import (
+    AlignmentImages,
+    AlignmentResult,
+    DecoderFacts,
+    build_projection,
+    check_choice,
+    check_passes,
+    check_term,
+    full_precision,
+    labels_on,
+    resized,
+    without_detail,
+)
+
+#: What the term may do with the graph of the first of two passes.
+PAIRS = ('joint', 'streaming')
+PARTITIONS = ('entropy', 'random', 'all')
+ETA_MEANINGS = ('drift_fraction', 'joint_fraction', 'threshold')
+
+
+class Partition(NamedTuple):
+    """One resolution of one pass on its own grid.
+
+    Attributes:
+        features: (B, D, h, w), not normalised, with a graph.
+        labels: (B, h, w).
+        weight: (B, h, w) or None.
+        entropy: (B, h, w) in nats.
+        joint, drift: bool (B, h, w), reliable and unreliable pixels.
+        num_classes: C.
+    """
+    features: Tensor
+    labels: Tensor
+    weight: Optional[Tensor]
+    entropy: Tensor
+    joint: Tensor
+    drift: Tensor
+    num_classes: int
+
+
+@MODELS.register_module()
+class PixelAlignment(nn.Module):
+    """Pixel-level sub-domain partition, adaptive prototypes and drift pixel alignment.
+
+    In every image and resolution the share ``eta`` of valid pixels with the highest entropy are *drift* pixels, the
+    others *joint* pixels. Class prototypes are means of the joint pixels of two images; drift pixels are drawn to the
+    prototype of their class by InfoNCE, and prototypes stay where they are. Source: PiXL (Gan et al., ICLR 2024). The
+    paper's equations are not public: what follows is the reconstruction of specification pixl, sections (b) and (c),
+    whose defaults these are.
+
+    The loss is the mean over the drift pixels of all images and resolutions whose class has a prototype, times
+    ``weight``. Pixel weights multiply the terms, not the number of pixels. Without such a pixel it is exactly 0.
+
+    Args:
+        weight: Factor of the loss.
+        temperature: Of InfoNCE.
+        eta: Share of drift pixels at the first and the last iteration, linear between (the paper's numbers).
+        eta_meaning: ``'drift_fraction'``; or ``'joint_fraction'``, the share of joint pixels (those of lowest
+            entropy); or ``'threshold'``, drift pixels are those with entropy / log C above eta.
+        partition: ``'entropy'``; ``'random'`` draws as many drift pixels at random (where eta is a share); with
+            ``'all'`` every valid pixel is in both sets.
+        selection: Which resolution's prototype a class gets
+            (:func:`mmseg_dg.ops.pixel_alignment.select_prototypes`). Without meaning for one resolution.
+        prototypes: Images that share prototypes: ``'pair'`` (slot i of both passes; two neighbours of the batch where
+            there is one pass), ``'batch'`` (the images of one pass), ``'step'`` (all of them) or ``'image'``.
+        pair: ``'joint'`` holds the graph of the first pass until the second, then aligns both; ``'streaming'`` aligns
+            the first pass to its own prototypes at once and the second to those of both, each with half of the weight.
+        min_pixels: Joint pixels a class needs for a prototype.
+        agreement: Joint pixels must also be predicted as their label.
+        start: First iteration with the term.
+        resolution: Side of square maps everything is resized to, as CLUDA does (65); None keeps the decoder's maps.
+        projection: ``dict(channels=256)`` for a projection head
+            (:func:`mmseg_dg.models.losses.alignment.build_projection`); None for the decoder's features themselves.
+        drop_covered: Leave out the pixels of the context map that the detail crop covers.
+        ignore_zero_weight: Pixels of weight 0 are ignored as if they had no label, not only without effect as drift
+            pixels.
+        ignore_index: Label to leave out.
+        decoder: Facts about the network, for a projection; methods fill it in.
+
+    Raises:
+        ValueError: Unknown or out-of-range arguments; the message has name and value.
+    """
+
+    #: Log name of the term.
+    loss_name = 'loss_pixel_alignment'
+
+    def __init__(self, weight: float = 0.1, temperature: float = 0.1, eta: Sequence[float] = (0.2, 0.001),
+                 eta_meaning: str = 'drift_fraction', partition: str = 'entropy', selection: str = 'entropy',
+                 prototypes: str = 'pair', pair: str = 'joint', min_pixels: int = 1, agreement: bool = False,
+                 start: int = 0, resolution: Optional[int] = None, projection: Optional[dict] = None,
+                 drop_covered: bool = False, ignore_zero_weight: bool = False, ignore_index: int = 255,
+                 decoder: Optional[DecoderFacts] = None) -> None:
+        super().__init__()
+        name = type(self).__name__
+        check_term(name, weight, temperature, start, resolution)
+        if not isinstance(eta, (list, tuple)) or len(eta) != 2:
+            raise ValueError(f'{name}: eta is two numbers, at the first and the last iteration, got {eta!r}')
+        if min_pixels < 1:
+            raise ValueError(f'{name}: min_pixels={min_pixels} must be at least 1')
+        self.eta = tuple(check_fraction(f'{name}: eta', value) for value in eta)
+        self.weight, self.temperature = weight, temperature
+        self.eta_meaning = check_choice(name, 'eta_meaning', eta_meaning, ETA_MEANINGS)
+        self.partition = check_choice(name, 'partition', partition, PARTITIONS)
+        self.selection = check_choice(name, 'selection', selection, SELECTIONS)
+        if partition == 'random' and eta_meaning == 'threshold':
+            raise ValueError(f"{name}: partition='random' draws a share of the pixels, eta_meaning='threshold' gives "
+                             "none: use 'drift_fraction' or 'joint_fraction'")
+        self.prototypes = check_choice(name, 'prototypes', prototypes, GROUPINGS)
+        self.pair = check_choice(name, 'pair', pair, PAIRS)
+        self.min_pixels, self.agreement, self.start, self.resolution = min_pixels, agreement, start, resolution
+        self.drop_covered, self.ignore_zero_weight = drop_covered, ignore_zero_weight
+        self.ignore_index = ignore_index
+        # "head" in the name gives it the learning rate of decoders
+        self.projection_head = None if projection is None else build_projection(name, decoder, **projection)
+
+    @property
+    def needs_seed(self) -> bool:
+        """Whether a step needs a drawn seed."""
+        return self.partition == 'random'
+
+    def eta_at(self, iteration: int, total: Optional[int]) -> float:
+        """eta at a 0-based iteration of a run of ``total`` iterations (None, unknown: the first value)."""
+        return linear_schedule(*self.eta, iteration, total)
+
+    def forward(self, images: Sequence[AlignmentImages], iteration: int = 0, total: Optional[int] = None,
+                memory: Optional[list] = None, more: bool = False, seed: Optional[int] = None,
+                reduce_count: Optional[Callable[[Tensor], Tensor]] = None) -> AlignmentResult:
+        """
+        Args:
+            images: One entry per pass (labelled; mixed or unlabelled), slot i of each forming a pair. One entry
+                without ``memory`` and ``more`` pairs neighbours within the batch.
+            iteration, total: Position in the run, for eta.
+            memory: Result of an earlier pass of the step: its prototypes count, its pixels do not.
+            more: Another pass of the step follows, which gets this one's memory.
+            seed: For ``partition='random'``.
+            reduce_count: Maps this process's number of aligned pixels to the mean number per process, where
+                statistics are shared between processes; None keeps the process's own.
+
+        Raises:
+            ValueError: Maps and labels that cannot be aligned, passes of different batch sizes or resolutions.
+        """
+        check_passes(images)
+        memory = memory or []
+        eta = self.eta_at(iteration, total)
+        with full_precision(images[0].labels.device):
+            # a later pass of the step gets other numbers than the first
+            rng = None if seed is None else torch.Generator().manual_seed(seed + len(memory))
+            parts = [self.divide(entry, eta, rng) for entry in images]
+            own = [[self._sums(part) for part in views] for views in parts]
+            chosen, groups = self._prototypes(memory + own, alone=not more)
+            loss, count = 0., 0
+            for views, slots in zip(parts, groups[len(memory):]):
+                for part in views:
+                    value, counted = self._align(part, slots, chosen)
+                    loss, count = loss + value, count + counted
+            share = 0.5 if memory or more else 1.
+            mean = count if reduce_count is None else reduce_count(count)
+            loss = loss / torch.where(mean > 0, mean, 1).to(loss.dtype) * (self.weight * share)
+        drift = sum(part.drift.sum() for views in parts for part in views)
+        log = dict(eta=loss.new_tensor(eta), drift_pixels=drift.double(), aligned_pixels=count.double(),
+                   prototypes=chosen.present.sum(1).double().mean())
+        return AlignmentResult(loss, own, log)
+
+    # ------------------------------------------------------------------ parts
+    def divide(self, entry: AlignmentImages, eta: float, rng: Optional[torch.Generator] = None) -> list[Partition]:
+        """Bring every resolution to its grid and divide its valid pixels into joint and drift pixels.
+
+        Args:
+            entry: The images.
+            eta: As of this iteration, read by ``eta_meaning``.
+            rng: CPU generator for ``partition='random'``.
+        """
+        whole = without_detail(entry, self.ignore_index) if self.drop_covered else entry
+        return [self._divide(view, whole if view.crop_box is None else entry, eta, rng) for view in entry.views]
+
+    def _divide(self, view: PixelView, entry: AlignmentImages, eta: float,
+                rng: Optional[torch.Generator]) -> Partition:
+        features, logits = resized(view.features, self.resolution), resized(view.logits.detach(), self.resolution)
+        size = features.shape[-2:]
+        labels = labels_on(view, entry.labels, size)
+        weight = None if entry.weight is None else labels_on(view, entry.weight, size)
+        if self.projection_head is not None:
+            features = self.projection_head(features.to(self.projection_head[0].weight.dtype))
+        entropy = pixel_entropy(logits)
+        valid = labels != self.ignore_index
+        if self.ignore_zero_weight and weight is not None:
+            valid = valid & (weight != 0)
+        joint, drift = self.sub_domains(entropy, valid, eta, logits.shape[1], rng)
+        if self.agreement:
+            joint = joint & (logits.argmax(1) == labels)
+        return Partition(features, labels, weight, entropy, joint, drift, logits.shape[1])
+
+    def sub_domains(self, entropy: Tensor, valid: Tensor, eta: float, num_classes: int,
+                    rng: Optional[torch.Generator] = None) -> tuple[Tensor, Tensor]:
+        """Joint and drift pixels, bool (B, h, w) each, of entropies (B, h, w) and valid pixels (bool)."""
+        if self.partition == 'all':
+            return valid, valid
+        if self.partition == 'random':
+            if rng is None:
+                raise ValueError("partition='random' needs a seed")
+            entropy = torch.rand(entropy.shape, generator=rng).to(entropy.device)
+        elif self.eta_meaning == 'threshold':
+            joint = valid & (entropy <= eta * math.log(num_classes))
+            return joint, valid & ~joint
+        if self.eta_meaning == 'joint_fraction':
+            joint = highest_pixels(-entropy, valid, eta)
+            return joint, valid & ~joint
+        drift = highest_pixels(entropy, valid, eta)
+        return valid & ~drift, drift
+
+    @staticmethod
+    def _sums(part: Partition) -> ClassSums:
+        return class_sums(part.features.detach(), part.labels, part.joint, part.entropy, part.num_classes)
+
+    def _prototypes(self, sums: list[list[ClassSums]], alone: bool) -> tuple[Prototypes, list[list[int]]]:
+        """Selected prototypes of all groups of images, and the group of each image of each pass."""
+        groups, count = group_images(self.prototypes, [len(views[0].counts) for views in sums], alone)
+        member = torch.tensor([g for group in groups for g in group], device=sums[0][0].counts.device)
+        candidates = [class_prototypes(ClassSums.joined(passes).pooled(member, count), self.min_pixels)
+                      for passes in zip(*sums)]
+        return select_prototypes(candidates, self.selection), groups
+
+    def _align(self, part: Partition, groups: list[int], chosen: Prototypes) -> tuple[Tensor, Tensor]:
+        """Summed terms and number of the drift pixels of one resolution."""
+        terms = []
+        for i, (rows, group) in enumerate(zip(gather_pixels(part.features, part.drift), groups)):
+            weight = None if part.weight is None else part.weight[i][part.drift[i]]
+            terms.append(info_nce(rows, part.labels[i][part.drift[i]], chosen.vectors[group], chosen.present[group],
+                                  self.temperature, weight))
+        sums, counted = zip(*terms)
+        return torch.stack(sums).sum(), torch.stack(counted).sum()

@@ -1,0 +1,146 @@
+"""CLUDA's contrast of all pairs of pixels, as a baseline with the interface of PiXL's term."""
+from collections.abc import Sequence
+from typing import Callable, Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmseg_dg.ops.crop_boxes import shrink_box
+from mmseg_dg.ops.pixel_alignment import EPS, boxes_per_image, nearest
+from mmseg_dg.ops.pixel_contrast import LOWEST_TEMPERATURE, pair_contrast
+from mmseg_dg.registry import MODELS
+
+from .alignment import (
+    AlignmentImages,
+    AlignmentResult,
+    DecoderFacts,
+    check_passes,
+    check_term,
+    full_precision,
+    resized,
+)
+
+
+@MODELS.register_module()
+class PixelContrast(nn.Module):
+    """Contrast of every pixel with every other one of the batch, within each pass.
+
+    Two resolutions: half the sum of context against context, weighted by ``W``, and context against detail, weighted
+    by ``1 - W``, where ``W_ij = w_i w_j`` of a learned weight per pixel, 0 in rows outside the detail crop. Detail
+    features lie on a canvas of zeros. One resolution: the plain term. Features are resized, then normalised. No
+    projection, prototypes or memory bank. Source: CLUDA (Vayyat et al.), the variant its code runs (specification
+    cluda, contrastive term), in blocks of rows (:func:`mmseg_dg.ops.pixel_contrast.pair_contrast`).
+
+    Args:
+        weight: Factor of the loss, per pass.
+        temperature: Divides similarities.
+        resolution: Side of the square maps: resolution ** 2 pixels per image, all pairs of which count.
+        block_size: Rows of the similarity matrix at a time; None computes it at once.
+        weight_channels: Width of the head that learns the weights (one ``DAFormerHead`` with a 1x1 fusion on the
+            encoder's context levels). Two resolutions only.
+        first_class_outside: Pixels of class 0 get the weight of pixels outside the detail crop, as in CLUDA's code.
+        keep_ignored: Ignored pixels are a class of their own, as in CLUDA's code; False leaves them out.
+        start: First iteration with the term.
+        ignore_index: Label of ignored pixels.
+        decoder: Facts about the network; methods fill it in.
+
+    Raises:
+        ValueError: Out-of-range arguments; the message has the value.
+    """
+
+    loss_name = 'loss_pixel_contrast'
+    #: Every pass is a loss of its own; no graph waits for another pass.
+    pair = 'separate'
+    needs_seed = False
+
+    def __init__(self, weight: float = 1., temperature: float = 1., resolution: int = 65,
+                 block_size: Optional[int] = 512, weight_channels: int = 256, first_class_outside: bool = True,
+                 keep_ignored: bool = True, start: int = 0, ignore_index: int = 255,
+                 decoder: Optional[DecoderFacts] = None) -> None:
+        super().__init__()
+        name = type(self).__name__
+        check_term(name, weight, temperature, start, resolution)
+        if resolution is None:
+            raise ValueError(f'{name}: resolution is the side of its maps (65 in CLUDA): all pairs of pixels of the '
+                             "decoder's own maps would take minutes per step")
+        if temperature < LOWEST_TEMPERATURE:
+            raise ValueError(f'{name}: temperature={temperature} must be at least {LOWEST_TEMPERATURE}')
+        if block_size is not None and block_size < 1:
+            raise ValueError(f'{name}: block_size={block_size} counts rows, at least 1, or None')
+        self.weight, self.temperature, self.resolution = weight, temperature, resolution
+        self.block_size, self.start, self.ignore_index = block_size, start, ignore_index
+        self.first_class_outside, self.keep_ignored = first_class_outside, keep_ignored
+        self.weight_head: Optional[nn.Module] = None
+        if decoder is not None and decoder.resolutions > 1:
+            if not decoder.level_channels:
+                raise ValueError(f'{name} learns a weight per pixel from encoder levels, but the decode head does not '
+                                 'say the channels of each: use one with in_channels per level (DAFormerHead)')
+            self.weight_head = MODELS.build(dict(
+                type='DAFormerHead', in_channels=decoder.level_channels, in_index=decoder.level_index,
+                channels=weight_channels, embed_channels=weight_channels, fusion=dict(type='conv1x1'), num_classes=1))
+
+    def forward(self, images: Sequence[AlignmentImages], iteration: int = 0, total: Optional[int] = None,
+                memory: Optional[list] = None, more: bool = False, seed: Optional[int] = None,
+                reduce_count: Optional[Callable[[Tensor], Tensor]] = None) -> AlignmentResult:
+        """The sum over the passes. Of the other arguments of :meth:`PixelAlignment.forward` none has a meaning here.
+
+        Raises:
+            ValueError: Maps and labels that cannot be aligned, or two resolutions without a weight head.
+        """
+        check_passes(images)
+        with full_precision(images[0].labels.device):
+            losses = [self._one_pass(entry) for entry in images]
+        return AlignmentResult(self.weight * torch.stack(losses).sum())
+
+    def _one_pass(self, entry: AlignmentImages) -> Tensor:
+        size = (self.resolution, self.resolution)
+        labels = nearest(entry.labels, size).flatten()
+        trust = None if entry.weight is None else nearest(entry.weight, size).flatten()
+        keep = slice(None) if self.keep_ignored else labels != self.ignore_index
+        trust = None if trust is None else trust[keep].float()
+        options = dict(confidence=trust, temperature=self.temperature, block_size=self.block_size)
+        if len(entry.views) == 1:
+            rows = self._rows(entry.views[0].features)[keep]
+            return pair_contrast(rows, rows, labels[keep], **options)
+        context, detail = self._canvases(entry)
+        context, detail = self._rows(context)[keep], self._rows(detail)[keep]
+        learned, inside = self._weights(entry, labels)
+        weights = ((learned * inside)[keep], learned[keep])
+        same = pair_contrast(context, context, labels[keep], weights, **options)
+        other = pair_contrast(context, detail, labels[keep], weights, complement=True, **options)
+        return 0.5 * (same + other)
+
+    def _rows(self, features: Tensor) -> Tensor:
+        """(B, D, h, w) -> unit vectors (B * resolution ** 2, D)."""
+        maps = resized(features if features.dtype == torch.float64 else features.float(), self.resolution)
+        return F.normalize(maps.flatten(2).transpose(1, 2).flatten(0, 1), dim=1, eps=EPS)
+
+    def _canvases(self, entry: AlignmentImages) -> tuple[Tensor, Tensor]:
+        """Context features enlarged, and detail features at their place among zeros, on one grid."""
+        context, detail = entry.views[0].features, entry.views[1].features
+        boxes = boxes_per_image(entry.views[1].crop_box, len(detail))
+        height, width = entry.labels.shape[-2:]
+        if boxes is None:
+            boxes = [(0, height, 0, width)] * len(detail)
+        stride = (boxes[0][1] - boxes[0][0]) / detail.shape[-2]
+        size = (int(height / stride), int(width / stride))
+        placed = []
+        for image, box in zip(detail, boxes):
+            y1, y2, x1, x2 = shrink_box(box, stride)
+            placed.append(F.pad(image, (x1, size[1] - x2, y1, size[0] - y2)))
+        return F.interpolate(context, size, mode='bilinear', align_corners=False), torch.stack(placed)
+
+    def _weights(self, entry: AlignmentImages, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Learned weight of each pixel in (0, 1), and whether it counts as inside the detail crop; (N,) each."""
+        if self.weight_head is None:
+            raise ValueError('PixelContrast of two resolutions learns a weight per pixel: give '
+                             'decoder=DecoderFacts(..., resolutions=2)')
+        learned = torch.sigmoid(self.weight_head([x.float() for x in entry.levels]))
+        learned = resized(learned, self.resolution).flatten()
+        boxes = boxes_per_image(entry.views[1].crop_box, len(entry.labels))
+        inside = torch.full_like(entry.labels, boxes is None, dtype=learned.dtype)
+        for mask, (y1, y2, x1, x2) in zip(inside, boxes or ()):
+            mask[y1:y2, x1:x2] = 1
+        inside = nearest(inside, (self.resolution, self.resolution)).flatten()
+        return learned, inside * (labels != 0) if self.first_class_outside else inside

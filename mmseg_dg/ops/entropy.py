@@ -1,0 +1,143 @@
+"""Entropy of pixel predictions, and what is decided by it: drift pixels, and detail crops of uncertain regions.
+
+Source: PiXL, pixel-level sub-domain partition (specification pixl, (b) 1-2); CLUDA's entropy-guided detail crop
+(specification cluda, contrastive term, item 8).
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .crop_boxes import CropBox, shrink_box, sliding_boxes
+
+
+@torch.no_grad()
+def pixel_entropy(logits: Tensor, normalized: bool = False) -> Tensor:
+    """Entropy of the softmax over classes, ``H = - sum_c p_c log p_c`` in nats.
+
+    Args:
+        logits (Tensor): floating point (B, C, h, w), before the softmax; half precision is computed in float32.
+        normalized (bool): divide by log C, so that 1 is the uniform distribution.
+
+    Returns:
+        Tensor: (B, h, w), float32 (float64 for float64 logits), in [0, log C] or [0, 1]; no gradient.
+
+    Raises:
+        ValueError: wrong shape or dtype, or a single class, whose entropy says nothing.
+    """
+    if logits.dim() != 4 or not logits.is_floating_point():
+        raise ValueError(f'logits must be floating point (B, C, h, w), got {tuple(logits.shape)} {logits.dtype}')
+    if logits.shape[1] < 2:
+        raise ValueError(f'entropy needs logits of at least two classes, got {tuple(logits.shape)}')
+    if logits.dtype not in (torch.float32, torch.float64):
+        logits = logits.float()
+    log_p = logits.log_softmax(1)
+    p = log_p.exp()
+    # p = 0 with log p = -inf counts as 0, its limit
+    entropy = log_p.clamp_(min=torch.finfo(log_p.dtype).min).mul_(p).sum(1).neg_().clamp_(min=0)
+    return entropy.div_(math.log(logits.shape[1])) if normalized else entropy
+
+
+@torch.no_grad()
+def highest_pixels(scores: Tensor, valid: Tensor, fraction: float) -> Tensor:
+    """Mark in every image the k valid pixels of highest score, ``k = round(fraction * number of valid pixels)``.
+
+    Exactly k pixels are marked: among equal scores at the edge, those of lower index (row by row). ``round`` takes .5
+    to the even number, as in Python. The result is the same on CPU and CUDA, because no order among equal scores is
+    left to a sorting algorithm, and nothing is transferred from the device.
+
+    Args:
+        scores (Tensor): floating point (B, h, w); NaN counts as the highest.
+        valid (Tensor): bool (B, h, w).
+        fraction (float): in [0, 1].
+
+    Returns:
+        Tensor: bool (B, h, w).
+
+    Raises:
+        ValueError: shapes that differ, or a fraction outside [0, 1].
+    """
+    if scores.dim() != 3 or scores.shape != valid.shape or valid.dtype != torch.bool:
+        raise ValueError(f'scores (B, h, w) and a bool mask of the same shape are needed, got {tuple(scores.shape)} '
+                         f'and {valid.dtype} {tuple(valid.shape)}')
+    check_fraction('fraction', fraction)
+    if not scores[0].numel():
+        return torch.zeros_like(valid)
+    keep = valid.flatten(1)
+    # invalid pixels below all others, -inf scores of valid ones just above them
+    lowest = torch.finfo(scores.dtype).min
+    flat = scores.flatten(1).nan_to_num(nan=math.inf, posinf=math.inf, neginf=lowest)
+    flat = flat.masked_fill(~keep, -math.inf)
+    count = (keep.sum(1, keepdim=True).double() * fraction).round().long()
+    ranked = flat.sort(dim=1, descending=True).values
+    edge = ranked.gather(1, (count - 1).clamp(min=0))
+    above = flat > edge
+    tied = (flat == edge) & keep
+    missing = count - above.sum(1, keepdim=True)
+    chosen = above | (tied & (tied.cumsum(1) <= missing))
+    return (chosen & (count > 0)).view_as(valid)
+
+
+def check_fraction(name: str, value: float) -> float:
+    """``value`` as a float in [0, 1].
+
+    Raises:
+        ValueError: Out of range or not a number; the message has name and value.
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise ValueError(f'{name} must be a number in [0, 1], got {value!r}')
+    return float(value)
+
+
+def linear_schedule(start: float, end: float, iteration: int, total: int | None) -> float:
+    """The value at ``iteration`` on a line from ``start`` (iteration 0) to ``end`` (iteration ``total - 1``).
+
+    Args:
+        start (float): first value.
+        end (float): last value; it also holds after the last iteration.
+        iteration (int): 0-based.
+        total (int, optional): iterations of the run; None (unknown) gives ``start``.
+
+    Raises:
+        ValueError: a negative iteration or a total below 1.
+    """
+    if iteration < 0 or (total is not None and total < 1):
+        raise ValueError(f'iteration must be 0 or more and total at least 1, got {iteration} and {total}')
+    if total is None or total == 1:
+        return start
+    share = min(iteration / (total - 1), 1.)
+    return end if share == 1 else start + (end - start) * share
+
+
+@torch.no_grad()
+def entropy_guided_boxes(logits: Tensor, image_size: Sequence[int], crop_size: Sequence[int],
+                         stride: int) -> list[CropBox]:
+    """Per image, the sliding window of highest mean entropy; the first of equal ones, row by row.
+
+    Args:
+        logits (Tensor): floating point (B, C, h, w) of the whole image.
+        image_size (Sequence[int]): (H, W) in pixels.
+        crop_size (Sequence[int]): (height, width) of the window in pixels.
+        stride (int): distance of neighbouring windows in pixels; the last ones are moved back to the border.
+
+    Returns:
+        list[CropBox]: B boxes (y1, y2, x1, x2) in pixels.
+
+    Raises:
+        ValueError: wrong shapes, or a stride that leaves gaps.
+    """
+    size, crop = tuple(image_size), tuple(crop_size)
+    if crop[0] > size[0] or crop[1] > size[1]:
+        raise ValueError(f'the detail crop {crop[0]}x{crop[1]} is larger than the image {size[0]}x{size[1]}')
+    entropy = pixel_entropy(logits).double()
+    boxes = sliding_boxes(size, crop, (stride, stride))
+    scale = size[0] / logits.shape[-2]
+    means = []
+    for box in boxes:
+        y1, y2, x1, x2 = shrink_box(box, scale)
+        means.append(entropy[:, y1:max(y2, y1 + 1), x1:max(x2, x1 + 1)].mean((1, 2)))
+    best = torch.stack(means, dim=1).nan_to_num(nan=math.inf).argmax(1)
+    return [boxes[i] for i in best.tolist()]

@@ -1,0 +1,74 @@
+"""Contrast of all pairs of pixels, computed in blocks of rows: CLUDA's term (specification cluda, items 3-5)."""
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+#: exp(1 / temperature) times the number of pixels must stay a float32.
+LOWEST_TEMPERATURE = 0.02
+
+
+def pair_contrast(queries: Tensor, keys: Tensor, labels: Tensor,
+                  pair_weight: tuple[Tensor, Tensor] | None = None, complement: bool = False,
+                  confidence: Tensor | None = None, temperature: float = 1.,
+                  block_size: int | None = 512) -> Tensor:
+    """Mean over pixels i of the weighted mean over their positives j of ``-l_ij``.
+
+    ``l_ij = s_ij - log( exp(s_ij) + sum_{k: y_k != y_i} exp(s_ik) )`` with ``s_ij = <q_i, k_j> / temperature``;
+    positives are the j != i of the same label. A row's sum of ``w_ij q_i q_j l_ij`` is divided by its number of
+    positives (1 if there are none), whatever their weights. A block of rows costs block_size x N values at a time and
+    is computed again in the backward pass, so that nothing of size N x N is ever held; values and gradients are those
+    of the dense formula.
+
+    Args:
+        queries (Tensor): (N, D) unit vectors, float32 or float64.
+        keys (Tensor): (N, D) of the same pixels; may be ``queries`` itself.
+        labels (Tensor): (N,) integers; equal ones are positives. No label is special here.
+        pair_weight (tuple[Tensor, Tensor], optional): (N,) factors a of rows and b of columns, ``w_ij = a_i b_j``;
+            None means 1.
+        complement (bool): use ``1 - a_i b_j`` instead.
+        confidence (Tensor, optional): (N,) factors q of pixels, ``q_i q_j`` of pairs; None means 1.
+        temperature (float): divides the similarities.
+        block_size (int, optional): rows at a time; None computes the dense formula.
+
+    Returns:
+        Tensor: 0-d; exactly 0 with a graph where there are no pairs.
+
+    Raises:
+        ValueError: shapes that differ, a temperature or block size out of range.
+    """
+    if queries.dim() != 2 or queries.shape != keys.shape or labels.shape != queries.shape[:1]:
+        raise ValueError(f'queries and keys must be (N, D) and labels (N,), got {tuple(queries.shape)}, '
+                         f'{tuple(keys.shape)} and {tuple(labels.shape)}')
+    if not temperature >= LOWEST_TEMPERATURE:
+        raise ValueError(f'temperature must be at least {LOWEST_TEMPERATURE} (exponentials overflow below), got '
+                         f'{temperature}')
+    if block_size is not None and block_size < 1:
+        raise ValueError(f'block_size counts rows, got {block_size}')
+    count = len(queries)
+    ones = queries.new_ones(count)
+    rows, columns = (ones, ones) if pair_weight is None else pair_weight
+    factors = (rows, columns, ones if confidence is None else confidence)
+    if block_size is None:
+        return _rows(0, count, queries, keys, labels, *factors, complement, temperature) / max(count, 1)
+    total = queries[:0].sum() + keys[:0].sum()
+    for start in range(0, count, block_size):
+        total = total + checkpoint(_rows, start, min(start + block_size, count), queries, keys, labels, *factors,
+                                   complement, temperature, use_reentrant=False, preserve_rng_state=False)
+    return total / max(count, 1)
+
+
+def _rows(start: int, stop: int, queries: Tensor, keys: Tensor, labels: Tensor, row_weight: Tensor,
+          column_weight: Tensor, trust: Tensor, complement: bool, temperature: float) -> Tensor:
+    """Sum of the row values of rows ``start`` to ``stop``."""
+    similar = queries[start:stop] @ keys.T / temperature  # (b, N)
+    same = labels[start:stop].unsqueeze(1) == labels
+    others = torch.where(same, 0., similar.exp()).sum(1, keepdim=True)
+    log_share = similar - torch.log(similar.exp() + others)
+    rows = torch.arange(start, stop, device=labels.device)
+    positive = same & (rows.unsqueeze(1) != torch.arange(len(labels), device=labels.device))
+    pair = row_weight[start:stop].unsqueeze(1) * column_weight
+    pair = (1 - pair if complement else pair) * (trust[start:stop].unsqueeze(1) * trust)
+    sums = torch.where(positive, -log_share * pair, 0.).sum(1)
+    return (sums / positive.sum(1).clamp(min=1)).sum()

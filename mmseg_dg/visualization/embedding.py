@@ -1,0 +1,139 @@
+"""Pixel features in the plane, and how well they separate into classes."""
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_CHUNK = 512
+
+
+class Separation(NamedTuple):
+    """How far classes lie apart in feature space; higher is better in all three.
+
+    Attributes:
+        silhouette: Mean silhouette in [-1, 1], cosine distance, every class with equal weight.
+        between_within: Variance between class means over mean variance within classes, every class with equal weight.
+        nearest_mean: Share of pixels whose nearest class mean (of all given pixels) is that of their class.
+    """
+    silhouette: float
+    between_within: float
+    nearest_mean: float
+
+
+def choose_pixels(labels: Sequence[Tensor], per_class: int, seed: int = 0) -> list[tuple[int, Tensor]]:
+    """The same number of pixels of every class, from all images together.
+
+    Args:
+        labels: Per image (h, w) int64, 255 ignored.
+        per_class: Pixels per class at most; a class with fewer gives all it has.
+        seed: Of the choice.
+
+    Returns:
+        Per image with chosen pixels: (number of the image, flat indices int64, ascending).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    flat = [x.flatten().cpu() for x in labels]
+    images = torch.cat([torch.full_like(x, i) for i, x in enumerate(flat)])
+    places = torch.cat([torch.arange(len(x)) for x in flat])
+    classes = torch.cat(flat)
+    chosen = []
+    for c in torch.unique(classes[classes != 255]).tolist():
+        found = (classes == c).nonzero().flatten()
+        chosen.append(found[torch.randperm(len(found), generator=generator)[:per_class]])
+    if not chosen:
+        raise ValueError('no pixel of the chosen images has a label')
+    taken = torch.cat(chosen).sort().values
+    return [(i, places[taken[images[taken] == i]]) for i in torch.unique(images[taken]).tolist()]
+
+
+def principal_plane(features: Tensor) -> Tensor:
+    """The features' first two principal components, (N, 2); signs are fixed, so that two calls agree.
+
+    Args:
+        features: (N, D), N >= 2 and D >= 2.
+    """
+    if features.dim() != 2 or min(features.shape) < 2:
+        raise ValueError(f'features are (N, D) with N and D at least 2, got {tuple(features.shape)}')
+    centred = features.double() - features.double().mean(dim=0)
+    _, axes = torch.linalg.eigh(centred.T @ centred)
+    axes = axes[:, -2:].flip(1)
+    largest = axes.abs().argmax(dim=0)
+    axes = axes * torch.sign(axes[largest, torch.arange(2)])
+    return centred @ axes
+
+
+def separation(features: Tensor, labels: Tensor) -> Separation:
+    """How well L2-normalised features separate into classes.
+
+    Args:
+        features: (N, D); they are normalised here.
+        labels: (N,) int64, at least two classes. Classes with a single pixel are left out of the silhouette.
+
+    Raises:
+        ValueError: Fewer than two classes.
+    """
+    classes, index = torch.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f'separation needs pixels of at least two classes, got {classes.tolist()}')
+    features = F.normalize(features.double(), dim=1)
+    member = F.one_hot(index, len(classes)).double()
+    count = member.sum(dim=0)
+    means = (member.T @ features) / count[:, None]
+    within = (member.T @ (features - means[index]).square().sum(dim=1)) / count
+    between = (means - means.mean(dim=0)).square().sum(dim=1).mean()
+    nearest = torch.cdist(features, means).argmin(dim=1)
+    return Separation(_silhouette(features, index, member), float(between / within.mean().clamp_min(1e-12)),
+                      float((nearest == index).double().mean()))
+
+
+def _silhouette(features: Tensor, index: Tensor, member: Tensor) -> float:
+    """Chunk by chunk: mean distance to every class, own class without oneself."""
+    count = member.sum(dim=0)
+    values = []
+    for rows in torch.arange(len(features), device=features.device).split(_CHUNK):
+        total = (1 - features[rows] @ features.T) @ member
+        own = index[rows, None]
+        inner = total.gather(1, own).squeeze(1) / (count[index[rows]] - 1).clamp_min(1)
+        outer = (total / count).scatter(1, own, float('inf')).min(dim=1).values
+        values.append((outer - inner) / torch.maximum(inner, outer).clamp_min(1e-12))
+    silhouette = torch.cat(values)
+    kept = [silhouette[index == c].mean() for c in range(len(count)) if count[c] > 1]
+    return float(torch.stack(kept).mean()) if kept else 0.0
+
+
+def embedding_picture(features: Mapping[str, Tensor], labels: Tensor, classes: Sequence[str],
+                      palette: Sequence[Sequence[int]], size: int = 640) -> np.ndarray:
+    """One scatter plot per network, of the same pixels, in the colours of their classes.
+
+    Args:
+        features: Name of the network to (N, D); D may differ.
+        labels: (N,) int64, the same pixels for all.
+        classes: Class names.
+        palette: RGB per class.
+        size: Side of one plot in pixels.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    dpi = 100
+    figure = Figure(figsize=((len(features) + 0.35) * size / dpi, size / dpi), dpi=dpi, layout='constrained')
+    plots = figure.subplots(1, len(features), squeeze=False)[0]
+    colours = np.asarray(palette, np.float64) / 255
+    ids, present = labels.cpu().numpy(), torch.unique(labels).tolist()
+    for plot, (name, values) in zip(plots, features.items()):
+        plane, score = principal_plane(F.normalize(values.double(), dim=1)).cpu().numpy(), separation(values, labels)
+        for c in present:
+            plot.scatter(*plane[ids == c].T, s=5, color=colours[c], label=classes[c], linewidths=0)
+        plot.set_title(f'{name}: silhouette {score.silhouette:.3f}, between/within {score.between_within:.2f}',
+                       fontsize=10)
+        plot.set_xticks([])
+        plot.set_yticks([])
+    plots[-1].legend(loc='center left', bbox_to_anchor=(1.0, 0.5), fontsize=9, markerscale=3, frameon=False)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
