@@ -23,8 +23,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seeds', type=int, nargs='+',
                         help='one run for each (default: study["seeds"] of the config, else 0)')
     parser.add_argument('--subsets', nargs='+', default=[], metavar='NAME',
-                        help='labelled subsets: folders below <data_root>/splits')
-    parser.add_argument('--grid', nargs='+', default=[], metavar='KEY=V1,V2', help='all combinations are run')
+                        help='labelled subsets: folders below <data_root>/splits (default: study["subsets"])')
+    parser.add_argument('--grid', nargs='+', default=[], metavar='KEY=V1,V2',
+                        help='all combinations are run (default: study["grid"], KEY to a list of values)')
     parser.add_argument('--work-dir', type=Path, help='folder of the study (default: work_dirs/study_<config>)')
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='overrides for every run')
     parser.add_argument('--gpus', type=int, help='processes of each run; 0: CPU')
@@ -41,7 +42,10 @@ def main() -> int:
         config=args.config, folder=args.work_dir or Path('work_dirs') / f'study_{Path(args.config).stem}', seeds=[0],
         subsets=args.subsets, grid=parse_grid(args.grid), options=args.cfg_options, train_script=args.train_script,
         gpus=args.gpus)
-    study.seeds = args.seeds or list((study.cfg.get('study') or {}).get('seeds', [0]))
+    own = study.cfg.get('study') or {}
+    study.seeds = args.seeds or list(own.get('seeds', [0]))
+    study.subsets = args.subsets or list(own.get('subsets', []))
+    study.grid = study.grid or {key: [str(value) for value in values] for key, values in own.get('grid', {}).items()}
     if args.dry_run:
         for run in study.runs():
             sys.stdout.write(shlex.join(study.command(run)) + '\n')

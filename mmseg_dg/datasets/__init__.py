@@ -6,7 +6,7 @@ from .coco81 import COCO81Dataset
 from .folder import FolderDataset
 from .gta import GTADataset
 from .mapillary import MapillaryTrainIdDataset
-from .samplers import RareClassSampler, SampleRequest, StatefulInfiniteSampler
+from .samplers import ClassUniformSampler, RareClassSampler, SampleRequest, StatefulInfiniteSampler
 from .seeded import SeededDataset
 from .synthcity_dataset import SynthCityDataset
 from .synthia import SynthiaDataset
@@ -14,7 +14,8 @@ from .transforms import LoadAnnotations, LoadSynthiaAnnotations, PackStreamInput
 from .unlabeled import UnlabeledImageDataset
 
 __all__ = [
-    'ACDCDataset', 'COCO81Dataset', 'ClassStatistics', 'FolderDataset', 'GTADataset', 'LoadAnnotations',
+    'ACDCDataset', 'COCO81Dataset', 'ClassStatistics', 'ClassUniformSampler', 'FolderDataset', 'GTADataset',
+    'LoadAnnotations',
     'LoadSynthiaAnnotations', 'MapillaryTrainIdDataset', 'PackStreamInputs', 'PseudoLabelMargins', 'RareClassCrop',
     'RareClassSampler', 'SampleRequest', 'SeededDataset', 'StatefulInfiniteSampler', 'SynthCityDataset',
     'SynthiaDataset', 'TrainIdDataset', 'UnlabeledImageDataset', 'class_statistics', 'from_official_json'

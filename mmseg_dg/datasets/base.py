@@ -20,8 +20,9 @@ def read_list(path: str, owner: str, backend_args: Optional[dict] = None, allow_
         ValueError: It has no names (unless ``allow_empty``), or some twice.
     """
     if is_local(path, backend_args) and not osp.isfile(path):
+        from .splits import missing_list_hint
         raise FileNotFoundError(f'{owner}: no list file {path!r}; correct ann_file or write the list (one image stem '
-                                'per line)')
+                                f'per line){missing_list_hint(path, owner)}')
     names = [line.strip() for line in mmengine.list_from_file(path, backend_args=backend_args) if line.strip()]
     if not names and not allow_empty:
         raise ValueError(f'{owner}: the list {path!r} is empty')

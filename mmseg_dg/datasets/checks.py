@@ -177,7 +177,9 @@ def _explain(cfg: dict, error: Exception) -> None:
         return
     try:
         if ann_file and not osp.isfile(ann_file):
-            raise FileNotFoundError(f'{owner}: no list file {ann_file!r}; correct ann_file or write the list')
+            from .splits import missing_list_hint
+            raise FileNotFoundError(f'{owner}: no list file {ann_file!r}; correct ann_file or write the list'
+                                    f'{missing_list_hint(ann_file, owner)}')
         check_folder(folder, 'image', owner, 'Correct data_root / data_prefix, or see the dataset page of the docs '
                      'for how to prepare it')
         if 'at least one array' in str(error):  # what mmengine says when it finds no samples

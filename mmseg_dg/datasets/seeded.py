@@ -18,9 +18,10 @@ from .wrappers import leaves, locate
 class SeededDataset(Dataset):
     """Wraps a training dataset; the only one that understands :class:`SampleRequest`.
 
-    For a request it seeds python's, numpy's and torch's generators, puts ``wanted_class`` into the sample's info, runs
-    the pipeline of the innermost dataset and restores the caller's generators.  A plain integer works too and seeds
-    nothing.  A pipeline that returns None is tried again with other images of the same dataset, chosen from the seed.
+    For a request it seeds python's, numpy's and torch's generators, puts ``wanted_class`` and ``wanted_point`` into
+    the sample's info, runs the pipeline of the innermost dataset and restores the caller's generators.  A plain
+    integer works too and seeds nothing.  A pipeline that returns None is tried again with other images of the same
+    dataset, chosen from the seed.
 
     Wrappers that build a sample of several images by themselves (mmseg's ``MultiImageMixDataset``) are seeded as a
     whole; ``wanted_class`` does not reach their crops.
@@ -68,6 +69,8 @@ class SeededDataset(Dataset):
             info = leaf.get_data_info(index)
             if request.wanted_class is not None:
                 info['wanted_class'] = request.wanted_class
+            if request.wanted_point is not None:
+                info['wanted_point'] = request.wanted_point
             sample = leaf.pipeline(info)
             if sample is not None:
                 return sample

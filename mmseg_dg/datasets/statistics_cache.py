@@ -31,7 +31,7 @@ class CacheEntry:
         reads: Files without ending, tried in this order.
         writes: File without ending that is written.
         fingerprint: Of names, sizes and mapping; a file with another one is stale.
-        shape: Expected (images, classes).
+        shape: Expected (images, classes); (-1, columns) for tables with any number of rows.
         note: What the ``.json`` says for people.
     """
     reads: tuple[str, ...]
@@ -89,7 +89,7 @@ class CacheEntry:
                 print_log(f'class statistics: cannot read {base}.npy ({error}); counting again', logger='current',
                           level=logging.WARNING)
                 continue
-            if counts.shape == self.shape:
+            if counts.ndim == 2 and all(want in (-1, have) for have, want in zip(counts.shape, self.shape)):
                 return counts
         return None
 

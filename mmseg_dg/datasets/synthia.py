@@ -1,7 +1,10 @@
 """SYNTHIA-RAND-CITYSCAPES: 9 400 rendered street scenes."""
+import os.path as osp
+
 from mmseg_dg.registry import DATASETS
 
 from .base import TrainIdDataset
+from .checks import is_local
 from .label_tables import SYNTHIA_TO_TRAIN_ID
 from .transforms.loading import LoadSynthiaAnnotations
 
@@ -20,3 +23,10 @@ class SynthiaDataset(TrainIdDataset):
     RAW_TO_TRAIN_ID = SYNTHIA_TO_TRAIN_ID
     RAW_LOADER = LoadSynthiaAnnotations
     DATA_PREFIX = dict(img_path='RGB', seg_map_path='GT/LABELS')
+
+    def _stems_in(self, folder: str) -> list[str]:
+        if self.ann_file and is_local(self.ann_file, self.backend_args) and not osp.isfile(self.ann_file):
+            raise FileNotFoundError(f'SynthiaDataset: no list file {self.ann_file!r}. The random split '
+                                    '(splits/random/{train,val}.txt) is written by:\n    '
+                                    f'python tools/dataset_converters/synthia.py {self.data_root} --lists-only')
+        return super()._stems_in(folder)

@@ -84,13 +84,23 @@ class MethodDistributedWrapper(nn.Module):
 
     @torch.no_grad()
     def average_buffers(self) -> None:
-        """Average the running statistics of BatchNorm, so that what is judged is what is saved."""
+        """Average the running statistics of BatchNorm, so that what is judged is what is saved.
+
+        Deviations from process 0 are averaged: statistics that are equal everywhere, as those of a frozen encoder,
+        stay bit-identical, which ``(x + x + x) / 3`` does not ensure.
+        """
         statistics = []
         for module in self.module.modules():
             if isinstance(module, _BatchNorm) and module.track_running_stats:
                 statistics += [module.running_mean, module.running_var]
+        first = [t.clone() for t in statistics]
+        for reference, tensor in zip(first, statistics):
+            broadcast(reference)
+            tensor -= reference
         world = get_world_size()
         self._reduce_in_buckets(statistics, lambda flat: flat.div_(world))
+        for reference, tensor in zip(first, statistics):
+            tensor += reference
 
     def _reduce_in_buckets(self, tensors: list[Tensor], finish: Callable[[Tensor], Tensor]) -> None:
         for bucket in _buckets(tensors, self.bucket_bytes):

@@ -12,6 +12,8 @@ class _StreamRunner(Runner):
 
     #: Streams a run of this kind has, in the order of the documentation.
     streams: tuple[str, ...] = ()
+    #: Streams it may have besides.
+    optional_streams: tuple[str, ...] = ()
 
     def __init__(self, model: Any, work_dir: str, train_dataloader: Any = None, train_cfg: Any = None,
                  val_cfg: Any = None, test_cfg: Any = None, **kwargs: Any) -> None:
@@ -35,7 +37,7 @@ class _StreamRunner(Runner):
 
     def _check_streams(self, dataloader: dict) -> None:
         names = tuple(k for k, v in dataloader.items() if v is not None)
-        unknown = [n for n in names if n not in self.streams]
+        unknown = [n for n in names if n not in self.streams + self.optional_streams]
         missing = [n for n in self.streams if n not in names]
         if 'dataset' in dataloader or unknown or missing:
             raise ValueError(f'{type(self).__name__} trains on the streams {self.streams}, but train_dataloader has '
@@ -55,5 +57,6 @@ class UDARunner(_StreamRunner):
 
 @RUNNERS.register_module()
 class SemiSupervisedRunner(_StreamRunner):
-    """Semi-supervised training: streams ``labeled`` and ``unlabeled``."""
+    """Semi-supervised training: streams ``labeled`` and ``unlabeled``; CutMix reads ``unlabeled_mix`` besides."""
     streams = ('labeled', 'unlabeled')
+    optional_streams = ('unlabeled_mix', )

@@ -6,7 +6,7 @@ from mmengine.runner import LogProcessor
 from mmseg_dg.registry import LOG_PROCESSORS
 
 #: ``cityscapes/IoU.traffic light: 71.2034  `` as mmengine's LogProcessor writes it.
-_PER_CLASS = re.compile(r'[^\s/]+(?:/[^\s/]+)*/(?:IoU|Acc)\.[^:]+: \S+(?:\s+|$)')
+_PER_CLASS = re.compile(r'[^\s/]+(?:/[^\s/]+)*/(?:IoU|Acc|Share)\.[^:]+: \S+(?:\s+|$)')
 
 
 @LOG_PROCESSORS.register_module()

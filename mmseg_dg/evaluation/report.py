@@ -1,9 +1,10 @@
 """What a person reads of an evaluation over several domains: a table, a CSV file and a Markdown file."""
 import csv
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import NamedTuple, Optional
 
 SUMMARY = ('mIoU', 'mAcc', 'aAcc')
 
@@ -18,12 +19,14 @@ class DomainReport:
         metrics: Key (without the domain) to number in percent.
         notes: Sentences about the protocol.
         selects: True when validation scores of this domain choose the best checkpoint.
+        role: ``'source'`` (validation data of a training domain, not in the mean), ``'target'`` or ``''``.
     """
     name: str
     images: int
     metrics: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     selects: bool = False
+    role: str = ''
 
 
 @dataclass
@@ -36,12 +39,29 @@ class EvaluationReport:
         means: Means over domains, ``{'mean/mIoU': ...}``.
         save_best: Keys by which the run chooses its best checkpoint; empty when it does not.
         source: What was evaluated (a checkpoint's file name), if known.
+        choice: A sentence on how the checkpoint was chosen; empty: made of ``save_best``.
+        certain: False where the checkpoint's name does not tell how it was chosen, only the run's config.
     """
     title: str
     domains: list[DomainReport]
     means: dict[str, float] = field(default_factory=dict)
     save_best: tuple[str, ...] = ()
     source: str = ''
+    choice: str = ''
+    certain: bool = True
+
+
+class Choice(NamedTuple):
+    """How a checkpoint is (or was) chosen.
+
+    Attributes:
+        keys: The metrics that choose it; empty when none does.
+        text: The same as a sentence.
+        certain: False for a tested file whose name does not tell.
+    """
+    keys: tuple[str, ...]
+    text: str
+    certain: bool = True
 
 
 def selecting_keys(save_best, first_key: str) -> tuple[str, ...]:
@@ -55,9 +75,46 @@ def selecting_keys(save_best, first_key: str) -> tuple[str, ...]:
     return tuple(first_key if key == 'auto' else key for key in keys)
 
 
-def selects_checkpoint(domain: str, keys: Sequence[str]) -> bool:
-    """Whether a domain's validation scores enter one of the keys (``mean/...`` is made of all domains)."""
-    return any(key.split('/')[0] in (domain, 'mean') for key in keys)
+def chosen_by(checkpoint: str, save_best: Sequence[str], domains: Sequence[str]) -> Choice:
+    """The metrics that choose the checkpoint this report is about.
+
+    Args:
+        checkpoint: File name of the tested checkpoint, which mmengine calls ``best_<domain>_<metric>_iter_<N>.pth`` or
+            ``iter_<N>.pth``; empty during training.
+        save_best: The run's own keys.
+        domains: Names of the domains.
+    """
+    if re.fullmatch(r'(iter|epoch)_\d+\.pth', checkpoint):
+        return Choice((), 'No score chose this checkpoint: by its name it is a regular one.')
+    if checkpoint.startswith('best_'):
+        keys = tuple(key for key in save_best if checkpoint.startswith(f'best_{key.replace("/", "_")}_'))
+        keys = keys or tuple(f'{name}/mIoU' for name in (*domains, 'mean') if checkpoint.startswith(f'best_{name}_'))
+        listed = ', '.join(f'`{key}`' for key in keys) or 'a score that is not among those of this evaluation'
+        return Choice(keys, f'This checkpoint was, by its name, chosen by: {listed}.')
+    unknown = 'Its name does not tell how this checkpoint was chosen. By the config: ' if checkpoint else ''
+    if not save_best:
+        return Choice((), f'{unknown}No score chooses a checkpoint (`save_best` is not set).', not unknown)
+    return Choice(tuple(save_best), f'{unknown}Best checkpoint (`save_best`) chosen by: ' +
+                  ', '.join(f'`{key}`' for key in save_best) + '.', not unknown)
+
+
+def selects_checkpoint(domain: str, keys: Sequence[str], sources: Collection[str] = ()) -> bool:
+    """Whether a domain's validation scores enter one of the keys (``mean/...`` is made of all but the sources)."""
+    return any(key.split('/')[0] == domain or key.startswith('mean/') and domain not in sources for key in keys)
+
+
+def target_choice(report: EvaluationReport) -> str:
+    """The sentence every reader looks for; empty where the protocol names no target."""
+    targets = [domain for domain in report.domains if domain.role == 'target']
+    if not targets:
+        return ''
+    guilty = [domain.name for domain in targets if domain.selects]
+    if not report.certain:
+        return ("**By the config, target domains' validation data chooses the checkpoint: " + ', '.join(guilty) + '.**'
+                if guilty else "**By the config, no target domain's validation data chooses the checkpoint.**")
+    if guilty:
+        return f"**Target domains' validation data chose the checkpoint: {', '.join(guilty)}.**"
+    return "**No target domain's validation data chose the checkpoint.**"
 
 
 def markdown_table(report: EvaluationReport) -> str:
@@ -66,19 +123,23 @@ def markdown_table(report: EvaluationReport) -> str:
     Numbers are rounded to two decimals here and nowhere else; ``-`` is a class the domain does not score, ``nan`` one
     that appears in neither its labels nor the predictions.
     """
-    header = ['%'] + [domain.name for domain in report.domains]
     with_mean = len(report.domains) > 1 and bool(report.means)
-    if with_mean:
-        header.append('mean')
-    rows = []
-    for key in _row_keys(report):
-        row = [key.replace('IoU.', '')] + [_number(domain.metrics.get(key)) for domain in report.domains]
-        rows.append(row + ([_number(report.means.get(f'mean/{key}'))] if with_mean else []))
-    rows.append(['images'] + [str(domain.images) for domain in report.domains] + ([''] if with_mean else []))
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    counted = [domain for domain in report.domains if domain.role != 'source']
+    apart = [domain for domain in report.domains if domain.role == 'source']  # after the mean, which they are not in
+    mean = ['mean'] if with_mean else []
+    header = ['%', *(domain.name for domain in counted), *mean, *(f'{domain.name} (source)' for domain in apart)]
+
+    def row(name: str, values: dict, average: str) -> list[str]:
+        cells = [values[domain.name] for domain in counted]
+        return [name, *cells, *([average] if with_mean else []), *(values[domain.name] for domain in apart)]
+
+    rows = [row(re.sub(r'(^|/)IoU\.', r'\1', key), {d.name: _number(d.metrics.get(key)) for d in report.domains},
+                _number(report.means.get(f'mean/{key}'))) for key in _row_keys(report)]
+    rows.append(row('images', {domain.name: str(domain.images) for domain in report.domains}, ''))
+    widths = [max(len(cells[i]) for cells in [header, *rows]) for i in range(len(header))]
     lines = [_line(header, widths), '|' + '|'.join('-' * (w + 1) + (':' if i else '-') for i, w in enumerate(widths)) +
              '|']
-    return '\n'.join(lines + [_line(row, widths) for row in rows])
+    return '\n'.join(lines + [_line(cells, widths) for cells in rows])
 
 
 def markdown_text(report: EvaluationReport) -> str:
@@ -87,26 +148,27 @@ def markdown_text(report: EvaluationReport) -> str:
     if report.source:
         parts += [f'Checkpoint: `{report.source}`', '']
     parts += [markdown_table(report), '', '## Protocol', '']
-    if report.save_best:
-        parts += ['Best checkpoint (`save_best`) chosen by: ' + ', '.join(f'`{key}`' for key in report.save_best), '']
-    else:
-        parts += ['No score chooses a checkpoint (`save_best` is not set).', '']
+    choice = report.choice or chosen_by('', report.save_best, []).text
+    parts += [' '.join(filter(None, [choice, target_choice(report)])), '']
     for domain in report.domains:
         use = ('its validation data chooses the best checkpoint, so the score of that checkpoint on it is optimistic'
                if domain.selects else 'its data does not choose the checkpoint')
-        parts.append(f'- **{domain.name}** ({domain.images} images): ' + '; '.join([use, *domain.notes]))
+        role = f', {domain.role}' if domain.role else ''
+        parts.append(f'- **{domain.name}** ({domain.images} images{role}): ' + '; '.join([use, *domain.notes]))
     return '\n'.join(parts) + '\n'
 
 
 def csv_rows(report: EvaluationReport) -> list[list]:
     """Header and one row per domain (and the mean); numbers unrounded, empty where a domain does not score a class."""
     keys = _row_keys(report, everything=True)
-    rows: list[list] = [['domain', 'images', 'selects_checkpoint', 'note', *keys]]
+    rows: list[list] = [['domain', 'images', 'role', 'selects_checkpoint', 'note', *keys]]
     for domain in report.domains:
         values = [domain.metrics.get(key, '') for key in keys]
-        rows.append([domain.name, domain.images, 'yes' if domain.selects else 'no', '; '.join(domain.notes), *values])
+        rows.append([domain.name, domain.images, domain.role, 'yes' if domain.selects else 'no',
+                     '; '.join(domain.notes), *values])
     if report.means:
-        rows.append(['mean', sum(d.images for d in report.domains), '', '',
+        counted = [d for d in report.domains if d.role != 'source'] or report.domains
+        rows.append(['mean', sum(d.images for d in counted), '', '', '',
                      *[report.means.get(f'mean/{key}', '') for key in keys]])
     return rows
 
@@ -137,7 +199,7 @@ def _row_keys(report: EvaluationReport, everything: bool = False) -> list[str]:
     for domain in report.domains:
         seen.update(dict.fromkeys(domain.metrics))
     keys = [key for key in SUMMARY if key in seen] + [key for key in seen if key not in SUMMARY]
-    return [key for key in keys if everything or not key.split('/')[-1].startswith('Acc.')]
+    return [key for key in keys if everything or not key.split('/')[-1].startswith(('Acc.', 'Share.'))]
 
 
 def _number(value: Optional[float]) -> str:

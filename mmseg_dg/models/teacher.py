@@ -1,4 +1,5 @@
 """The teacher: an exponential moving average of a module, and what it does with BatchNorm."""
+import math
 from typing import Callable
 
 import torch
@@ -30,26 +31,38 @@ class EMATeacher(BaseAveragedModel):
             - ``'copy'``: running statistics are the student's, copied at each update, and normalise.
             - ``'average'``: running statistics are averaged like parameters, and normalise.
 
+        debias: Divide the bias towards the initial weights out: after T updates every source and the initial weights
+            count as in an average of T + 1 values with weights beta^0, beta^1, ..., which sum to one. Source:
+            specification of DeFT, item 5 (its "debiased" variant). Excludes ``ramp`` and ``beta=1``.
+
     Raises:
-        ValueError: ``beta`` outside [0, 1] or an unknown policy.
+        ValueError: ``beta`` outside [0, 1], an unknown policy, or ``debias`` where it has no meaning.
     """
 
-    def __init__(self, model: nn.Module, beta: float = 0.999, ramp: bool = True, buffers: str = 'batch') -> None:
+    def __init__(self, model: nn.Module, beta: float = 0.999, ramp: bool = True, buffers: str = 'batch',
+                 debias: bool = False) -> None:
         super().__init__(model, update_buffers=False)
-        self.configure(beta, ramp, buffers)
+        self.configure(beta, ramp, buffers, debias)
         self._hooks: list[Callable] = []
 
-    def configure(self, beta: float, ramp: bool, buffers: str) -> None:
+    def configure(self, beta: float, ramp: bool, buffers: str, debias: bool = False) -> None:
         """Set what one ``EMAUpdateHook`` configures; see the class."""
         if not 0.0 <= beta <= 1.0:
             raise ValueError(f'EMA beta must lie in [0, 1], got {beta} (DACS uses 0.999, DeFT 0.9999)')
         if buffers not in BUFFER_POLICIES:
             raise ValueError(f'unknown BatchNorm policy buffers={buffers!r} of the teacher: use one of '
                              f'{BUFFER_POLICIES}')
-        self.beta, self.ramp, self.buffer_policy = beta, ramp, buffers
+        if debias and (ramp or beta == 1.0):
+            raise ValueError('debias=True divides by 1 - beta^t and replaces the ramp: set ramp=False and beta < 1, '
+                             f'got ramp={ramp}, beta={beta}')
+        self.beta, self.ramp, self.buffer_policy, self.debias = beta, ramp, buffers, debias
 
     def beta_at(self, step: int) -> float:
         """The weight of the old average in update number ``step`` (0-based)."""
+        if self.debias and self.beta > 0:
+            # (a (1 - b^(t+1)) b + (1 - b) s) / (1 - b^(t+2)): still one weight for the old average
+            log = math.log(self.beta)
+            return self.beta * math.expm1((step + 1) * log) / math.expm1((step + 2) * log)
         return min(1.0 - 1.0 / (step + 1), self.beta) if self.ramp else self.beta
 
     def avg_func(self, averaged_param: Tensor, source_param: Tensor, steps: int) -> None:
@@ -65,7 +78,8 @@ class EMATeacher(BaseAveragedModel):
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
         """One update from ``model``, whose parameters must have the teacher's names and shapes."""
-        beta = self.beta_at(int(self.steps))
+        # without a ramp the count does not matter: do not wait for it on a GPU
+        beta = self.beta_at(int(self.steps)) if self.ramp or self.debias else self.beta
         source = dict(model.named_parameters())
         pairs = [(p, source[name]) for name, p in self.module.named_parameters()]
         self._blend([a for a, _ in pairs], [b.detach() for _, b in pairs], beta)
@@ -123,7 +137,8 @@ class EMATeacher(BaseAveragedModel):
 @torch.no_grad()
 def _update_running_statistics(module: _BatchNorm, inputs: tuple) -> None:
     """Fold the batch into the running statistics before they normalise (BatchNorm policy ``'own'``)."""
-    x = inputs[0].float()
+    x = inputs[0]
+    x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     dims = [d for d in range(x.dim()) if d != 1]
     count = x.numel() // x.shape[1]
     module.num_batches_tracked += 1

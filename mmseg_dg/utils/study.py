@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import math
+import os.path as osp
 import re
 import socket
 import statistics
@@ -218,7 +219,9 @@ def folder_name(parts: Sequence[str], limit: int = 120) -> str:
 
 
 def subset_options(cfg: Config, subset: str) -> list[str]:
-    """Overrides that choose a labelled subset: the lists ``<data_root>/splits/<subset>/{labeled,unlabeled}.txt``.
+    """Overrides that choose a labelled subset: the lists ``splits/<subset>/{labeled,unlabeled}.txt``.
+
+    They lie beside the lists the config names. Streams other than ``labeled`` are unlabelled.
 
     Raises:
         ValueError: The config has no stream ``labeled``.
@@ -227,13 +230,15 @@ def subset_options(cfg: Config, subset: str) -> list[str]:
     if 'labeled' not in loaders:
         raise ValueError(f'--subsets needs a training stream "labeled"; {cfg.filename} has {", ".join(loaders)}')
     options = []
-    for stream in ('labeled', 'unlabeled'):
-        if stream not in loaders:
+    for stream in loaders:
+        if loaders[stream] is None:
             continue
         key, dataset = f'train_dataloader.{stream}.dataset', loaders[stream].dataset
         while 'dataset' in dataset:
             key, dataset = f'{key}.dataset', dataset.dataset
-        options.append(f'{key}.ann_file=splits/{subset}/{stream}.txt')
+        # where the lists of the config are: splits/<name>/labeled.txt below data_root, or anywhere else
+        home = osp.dirname(osp.dirname(dataset.get('ann_file') or '')) or 'splits'
+        options.append(f'{key}.ann_file={home}/{subset}/{"labeled" if stream == "labeled" else "unlabeled"}.txt')
     return options
 
 
@@ -302,13 +307,18 @@ def summarize(results: Sequence[tuple]) -> list[dict]:
         results: ``(run, metrics)`` pairs. NaN (a class that occurs nowhere) does not count as a value.
 
     Returns:
-        Rows with ``setting, metric, runs, mean, std, values``; ``std`` is empty for a single value.
+        Rows with ``setting, metric, runs, mean, std, values``; ``std`` is empty for a single value. With several
+        labelled subsets there are also rows ``subset=all`` over all of them.
     """
     groups: dict = {}
+    pooled = len({run.settings.get('subset') for run, _ in results}) > 1
     for run, metrics in results:
-        setting = ', '.join(f'{key}={value}' for key, value in run.settings.items()) or '-'
-        for name, value in metrics.items():
-            groups.setdefault((setting, name), []).append(value)
+        settings = [run.settings]
+        if pooled and 'subset' in run.settings:
+            settings.append(dict(run.settings, subset='all'))
+        for label in (', '.join(f'{key}={value}' for key, value in each.items()) or '-' for each in settings):
+            for name, value in metrics.items():
+                groups.setdefault((label, name), []).append(value)
     rows = []
     for (setting, name), values in groups.items():
         values = [value for value in values if not math.isnan(value)]

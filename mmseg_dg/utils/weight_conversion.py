@@ -62,12 +62,45 @@ def to_our_layout(state: dict, reference: nn.Module) -> dict:
         state = from_official_backbone(state)
     except ValueError as error:
         raise Problem(str(error)) from error
+    if hasattr(reference, 'stem') and not any(key.startswith('stem.') for key in state):
+        state = deep_stem_names(state)
     share = compare(reference, state)
     if share.missing:
         listed = ', '.join(share.missing[:5])
         raise Problem(f'{len(share.missing)} of {share.total} tensors of the encoder are missing or have another '
                       f'shape ({listed}, ...); the file has keys such as {", ".join(list(state)[:3])}')
     return {key: state[key] for key in reference.state_dict() if key in state}
+
+
+def deep_stem_names(state: dict) -> dict:
+    """Rename the first three convolutions of a deep-stem ResNet to those of mmseg's ``ResNetV1c`` (``stem.0`` ...).
+
+    Two spellings are known: ``conv1, bn1, conv2, bn2, conv3, bn3``, and ``conv1.0, conv1.1, conv1.3, conv1.4, conv1.6,
+    bn1``. Anything else comes back as it is.
+    """
+    if 'conv1.0.weight' in state:
+        names = {**{f'conv1.{i}.': f'stem.{i}.' for i in (0, 1, 3, 4, 6)}, 'bn1.': 'stem.7.'}
+    elif 'conv3.weight' in state:
+        names = {'conv1.': 'stem.0.', 'bn1.': 'stem.1.', 'conv2.': 'stem.3.', 'bn2.': 'stem.4.', 'conv3.': 'stem.6.',
+                 'bn3.': 'stem.7.'}
+    else:
+        return dict(state)
+
+    def renamed(key: str) -> str:
+        old = next((old for old in names if key.startswith(old)), None)
+        return key if old is None else names[old] + key[len(old):]
+
+    return {renamed(key): value for key, value in state.items()}
+
+
+def _converted(source: Path, entry: dict) -> dict:
+    if entry['layout'] != 'vit_hybrid':
+        return to_our_layout(read_state_dict(source), build_reference(entry['backbone']))
+    from mmseg_dg.utils.vit_hybrid_conversion import convert_hybrid_vit
+    result = convert_hybrid_vit(source)
+    if result.settings:
+        raise Problem(f'{source} is another size of this encoder: HybridViT with {result.settings}')
+    return result.state
 
 
 def is_ready(path: Path, entry: dict) -> bool:
@@ -113,7 +146,7 @@ def prepare(name: str, folder: Path, source: Optional[Path] = None, accept_check
         raise Problem(f'{source}: {note}. Use it all the same with --accept-checksum')
     if entry['backbone'] is None:
         raise Problem(f'{source} needs no conversion: put it at {target}')
-    state = to_our_layout(read_state_dict(source), build_reference(entry['backbone']))
+    state = _converted(source, entry)
     lines = [f'{source}: {note}']
     if source == target:  # keep what the user fetched
         source = target.with_name(f'{target.stem}_fetched{target.suffix}')

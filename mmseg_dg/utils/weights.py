@@ -82,7 +82,7 @@ def check_file(path: str, where: str = 'a config') -> None:
 def _requests(node, key: str = 'model') -> Iterator[tuple[str, str]]:
     """``(dotted key, path)`` of all pretrained weights that a model config asks for."""
     if isinstance(node, Mapping):
-        if node.get('type') == 'Pretrained' and isinstance(node.get('checkpoint'), str):
+        if node.get('type') in ('Pretrained', 'PretrainedDenoiser') and isinstance(node.get('checkpoint'), str):
             yield key, node['checkpoint']
         if isinstance(node.get('pretrained'), str):  # the older spelling, still an argument of mmseg's parts
             yield f'{key}.pretrained', node['pretrained']

@@ -20,8 +20,8 @@ def step_grid(record: Any, mean: Sequence[float], std: Sequence[float], palette:
     Args:
         record: Has ``batch`` (``{stream: dict(inputs (B, 3, H, W) normalised RGB, data_samples)}``) and ``state``
             (mapping with any of ``pseudo_label`` (B, H, W), ``pseudo_weight`` (B, H, W) in [0, 1], ``mixed_image``
-            (B, 3, H, W), ``mixed_label``, ``mixed_weight``, ``mix_mask``, ``distance_mask`` (B, h, w) and
-            ``valid_mask``).
+            (B, 3, H, W), ``noisy_image`` and ``denoised_image`` (B, 3, H, W), ``mixed_label``, ``mixed_weight``,
+            ``mix_mask``, ``distance_mask`` (B, h, w) and ``valid_mask``).
         mean: Of the normalisation, 0..255 scale, RGB.
         std: Of the normalisation, 0..255 scale, RGB.
         palette: RGB colour per class.
@@ -67,7 +67,8 @@ def step_tiles(record: Any, mean: Sequence[float], std: Sequence[float], palette
         image('mixed image', pick('mixed_image')),
         _weight_tile(weight, pick('pseudo_weight'), pick('mixed_weight')), mask('distance mask', pick('distance_mask'))
     ], [
-        image(f'{unlabeled} image', target.get('image')), label('pseudo-label', pick('pseudo_label')),
+        image(f'{unlabeled} image', target.get('image')), image('noisy image', pick('noisy_image')),
+        image('denoised image', pick('denoised_image')), label('pseudo-label', pick('pseudo_label')),
         mask('mix mask', pick('mix_mask')), label('mixed label', pick('mixed_label')),
         mask('valid mask', target.get('valid') if valid is None else valid)
     ]]

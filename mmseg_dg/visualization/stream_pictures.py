@@ -85,6 +85,35 @@ def mixed_grid(batch: Mapping[str, Mapping], state: Mapping[str, Tensor], mean: 
     return compose(rows, scaled_size(rows[0][0].picture, tile))
 
 
+def strong_grid(weak: Tensor, strong: Sequence[Tensor], boxes: Sequence[Sequence[Optional[Sequence[int]]]],
+                mean: Sequence[float], std: Sequence[float], tile: int = 320) -> np.ndarray:
+    """One row per unlabelled image: the weak view and its strong views, with a frame around what CutMix pasted.
+
+    Args:
+        weak: (B, 3, H, W) normalised RGB.
+        strong: Strong views, each like ``weak``.
+        boxes: ``[k][i]``: box (y1, y2, x1, x2) of image i in view k, or None; empty without CutMix.
+        mean: Of the normalisation, 0..255 scale, RGB.
+        std: Of the normalisation, 0..255 scale, RGB.
+        tile: Longest side of a tile in pixels.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
+    """
+    rows: list[list[Optional[Tile]]] = []
+    for i, image in enumerate(weak):
+        row: list[Optional[Tile]] = [Tile('weak', image_to_rgb(image, mean, std))]
+        for k, view in enumerate(strong):
+            picture = image_to_rgb(view[i], mean, std)
+            box = boxes[k][i] if boxes else None
+            if box is not None:
+                y1, y2, x1, x2 = box
+                cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), (255, 255, 0), 1)
+            row.append(Tile(f'strong {k + 1}' + ('' if box is None else ', frame: CutMix'), picture))
+        rows.append(row)
+    return compose(rows, scaled_size(rows[0][0].picture, tile))
+
+
 def legend(classes: Sequence[str], palette: Sequence[Sequence[int]], width: int = 240) -> np.ndarray:
     """Colour and name of every class, one per line; uint8 (H, W, 3) RGB."""
     height = 22

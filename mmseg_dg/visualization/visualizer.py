@@ -5,6 +5,7 @@ import numpy as np
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
+from mmseg_dg.datasets.transforms.evaluation_frame import in_frame
 from mmseg_dg.registry import VISUALIZERS
 
 
@@ -35,5 +36,7 @@ class SegmentationVisualizer(SegLocalVisualizer):
                        out_file: Optional[str] = None, step: int = 0, with_labels: Optional[bool] = None) -> None:
         """As mmseg's; ``with_labels=None`` means the visualizer's own setting. Main process only."""
         labels = self.with_labels if with_labels is None else with_labels
+        if data_sample is not None and 'ori_shape' in data_sample:  # evaluated in a frame that is not the image's own
+            image = in_frame(image, data_sample.ori_shape, data_sample.get('scale_factor'))
         super().add_datasample(self.name_prefix + name, image, data_sample, draw_gt, draw_pred, show, wait_time,
                                out_file, step, labels)

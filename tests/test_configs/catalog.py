@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import pytest
 import torch
 from mmengine.config import Config, ConfigDict
 
@@ -21,9 +23,19 @@ def leaf_files() -> list[Path]:
 LEAVES = {p.stem: p for p in leaf_files()}
 
 
+_file2dict = Config._file2dict
+
+
+@cache
+def _parse(*args: Any, **kwargs: Any) -> tuple:
+    return _file2dict(*args, **kwargs)
+
+
 @cache
 def _read(name: str) -> Config:
-    return Config.fromfile(LEAVES[name])
+    """As ``Config.fromfile``, parsing every shared base once: hundreds of configs inherit from a few dozen files."""
+    with patch.object(Config, '_file2dict', lambda *args, **kwargs: copy.deepcopy(_parse(*args, **kwargs))):
+        return Config.fromfile(LEAVES[name], import_custom_modules=False)  # mmpretrain's parts are optional
 
 
 def load(name: str) -> Config:
@@ -82,9 +94,19 @@ def without_weights(node: Any) -> Any:
     return node
 
 
+def import_mmpretrain(kind: str) -> None:
+    """Make a part of mmpretrain known; the test is skipped where its own dependency is not installed."""
+    if kind.startswith('mmpretrain.'):
+        pytest.importorskip('torchvision')
+        import mmseg_dg.mmpretrain  # noqa: F401
+
+
 def build_on_meta(cfg: ConfigDict):
     """Build a model without memory for its weights."""
     from mmseg_dg.registry import MODELS
+    for key, value in walk(cfg):
+        if key.endswith('type') and isinstance(value, str):
+            import_mmpretrain(value)
     with torch.device('meta'):
         return MODELS.build(without_weights(cfg))
 

@@ -26,6 +26,28 @@ def _write(path: Path, picture) -> None:
         cv2.imwrite(str(path), picture)
 
 
+def _list(root: Path, i: int) -> None:
+    """Name image ``i`` in the lists of semi-supervised data: the first is labelled, the others fill a batch of two."""
+    lists = [('cityscapes', protocol, f'town/town_{i}') for protocol in ('1_30', '1_8', '1_4')]
+    lists += [('camvid_day', protocol, f'{i}') for protocol in ('1_8_seed0', '1_30_seed0')]
+    for folder, protocol, stem in lists:
+        path = root / folder / 'splits' / protocol / ('unlabeled.txt' if i else 'labeled.txt')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, 'a', encoding='utf-8') as file:
+            file.write(f'{stem}\n')
+
+
+def _write_splits(root: Path, count: int) -> None:
+    """GTA's published split, one image in val and test, and the random one of SYNTHIA, all images in either."""
+    from scipy.io import savemat
+    parts = np.split(np.arange(count)[:, None], [count - 2, count - 1])
+    savemat(root / 'gta/split.mat', dict(zip(('trainIds', 'valIds', 'testIds'), parts)))
+    for part in ('train', 'val'):
+        path = root / f'synthia/splits/random/{part}.txt'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(''.join(f'{i:07d}\n' for i in range(count)), encoding='utf-8')
+
+
 def _inverse(raw_to_train: dict) -> np.ndarray:
     table = np.zeros(256, np.uint16)
     for raw, train in raw_to_train.items():
@@ -55,11 +77,14 @@ def write_all(root: Path, count: int = 3, size: tuple[int, int] = (96, 160)) -> 
                 _write(root / f'{name}/rgb_anon/{folder}/frame_{i}_rgb_anon.png', image)
                 if (name, split) != ('dark_zurich', 'train'):  # Dark Zurich has no training labels
                     _write(root / f'{name}/gt/{folder}/frame_{i}_gt_labelTrainIds.png', label)
-            for name in ('synthcity', 'camvid_day', 'camvid_dusk'):
+            for name in ('synthcity', 'synthcity_night', 'synthcity_fog', 'synthcity_rain', 'camvid_day',
+                         'camvid_dusk'):
                 _write(root / f'{name}/img/{split}/{i}.jpg', image)
                 _write(root / f'{name}/label/{split}/{i}.png', label)
+        _list(root, i)
         _write(root / f'bdd100k/images/10k/val/{i}.jpg', image)
         _write(root / f'bdd100k/labels/sem_seg/masks/val/{i}.png', label)
         _write(root / f'mapillary/validation/images/{i}.jpg', image)
         _write(root / f'mapillary/validation/labels/{i}.png', mapillary[label].astype(np.uint8))
+    _write_splits(root, count)
     return root

@@ -6,6 +6,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from .catalog import without_weights
+from .shrink_parts import shrink_heads, shrink_hybrid_vit, write_denoiser
 
 CROP = (64, 64)
 DETAIL = (32, 32)
@@ -25,43 +26,74 @@ def shrink(cfg: Config, folder: Path, data: Path, iters: int = 2) -> Config:
         iters: Iterations to train; the last one is validated and saved.
     """
     _shrink_network(cfg.model.network)
+    write_denoiser(cfg, folder)
     if cfg.model.get('feature_distance'):
         _write_pretrained(cfg.model.network.backbone, folder / 'encoder.pth')
     for loaders in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         for loader in loaders.values():
-            loader.update(num_workers=0, persistent_workers=False)
+            loader.update(num_workers=0, persistent_workers=False, batch_size=min(loader.batch_size, 2))
             _shrink_sampler(loader.sampler)
             _shrink_dataset(loader.dataset, data)
     cfg.train_cfg.update(max_iters=iters, val_interval=iters)
+    for key in ('max_epochs', 'epoch_stream'):
+        cfg.train_cfg.pop(key, None)
     for scheduler in cfg.param_scheduler:
-        scheduler.warmup_iters = min(scheduler.warmup_iters, 1)
+        if 'warmup_iters' in scheduler:
+            scheduler.warmup_iters = min(scheduler.warmup_iters, 1)
     for hook in cfg.get('custom_hooks', []):
         if hook.type == 'TrainingPicturesHook':
             hook.interval = iters
         if hook.type == 'StylePrototypeHook':
             hook.interval = 1
+    _shrink_stages(cfg)
     if 'ignore_bottom' in cfg.model:
         cfg.model.update(ignore_top=cfg.model.ignore_top // 8, ignore_bottom=cfg.model.ignore_bottom // 8)
+    if cfg.model.get('alignment'):
+        _shrink_alignment(cfg.model.alignment)
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.checkpoint.interval = iters
     cfg.work_dir = str(folder / 'work')
     return cfg
 
 
+def _shrink_stages(cfg: Config) -> None:
+    """DeFT: one iteration of decoder warm-up, the other of decoupled finetuning."""
+    for part in [cfg.model, *cfg.get('custom_hooks', [])]:
+        if part.get('warmup_iters'):
+            part.warmup_iters = 1
+        if part.type == 'ReestimateStatisticsHook':
+            part.batches = 1
+
+
 def _shrink_dataset(dataset: ConfigDict, data: Path) -> None:
     if dataset.type == 'SynthCityDataset':
         dataset.update(num_images=3, size=(128, 64), data_root=str(data / 'city'), num_workers=1)
     else:
-        dataset.data_root = str(data / Path(dataset.data_root).name)
+        root = Path(dataset.data_root)
+        dataset.data_root = str(data / (root.relative_to('data') if root.parts[0] == 'data' else root.name))
+        dataset.pop('indices', None)  # of more images than there are
+        if 'splits_camvid' in dataset.get('ann_file', ''):  # lists of the real frames, beside the configs
+            dataset.ann_file = str(Path('splits', *Path(dataset.ann_file).parts[-2:]))
     for step in dataset.pipeline:
         if 'scale' in step:
             step.scale = (128, 80)
         if 'crop_size' in step:
             step.crop_size = CROP
+        if 'height' in step:
+            step.height = CROP[0]
+        if step.type in ('CenterCropPad', 'Pad'):
+            step.size = CROP
         if 'min_crop_pixels' in step:
             step.min_crop_pixels = 20
         if step.type == 'PseudoLabelMargins':
-            step.update({side: step[side] // 16 for side in ('top', 'bottom', 'left', 'right')})
+            step.update({side: step[side] // 16 for side in ('top', 'bottom', 'left', 'right') if side in step})
+
+
+def _shrink_alignment(term: ConfigDict) -> None:
+    if term.get('projection'):
+        term.projection.channels = 8
+    if term.type == 'PixelContrast':
+        term.update(weight_channels=8, resolution=9)
 
 
 def _shrink_sampler(sampler: ConfigDict) -> None:
@@ -75,14 +107,21 @@ def _shrink_network(network: ConfigDict) -> None:
     if backbone.type == 'MixTransformer':
         channels = MIT if backbone.arch != 'b0' else MIT_B0
         backbone.update(arch='b0', embed_dims=8, num_layers=[1, 1, 1, 1])
+    elif backbone.type == 'mmpretrain.VisionTransformer':
+        channels = {768: 16}
+        backbone.update(arch=dict(embed_dims=16, num_layers=4, num_heads=2, feedforward_channels=32), img_size=64,
+                        out_indices=(0, 1, 2, 3))
+    elif backbone.type == 'HybridViT':
+        channels = shrink_hybrid_vit(backbone)
     elif 'depth' in backbone:
-        channels = RESNET
+        channels = {**RESNET, 64: 8} if backbone.type == 'StemResNet' else RESNET
         backbone.update(depth=50, base_channels=4, stem_channels=8)
     else:
         channels = {}
     if backbone.get('style_hallucination') is not None:
         backbone.style_hallucination.num_prototypes = 4  # more than the images: they are repeated
     _replace_channels(head, channels)
+    shrink_heads(network)
     if head.type == 'HRDAHead':
         head.attention_channels = 16
         _replace_channels(head['head'], channels)
@@ -121,8 +160,17 @@ def family(cfg: Config) -> tuple[str, ...]:
     """What makes two configs run the same code: method and its options, parts of the network, classes of the data."""
     method = cfg.model.type + (' + distance' if cfg.model.get('feature_distance') else '')
     method += ' + styles' if cfg.model.network.backbone.get('style_hallucination') is not None else ''
+    method += ' + restyled' * bool(cfg.model.get('style_augmentation')) + ' + L2-SP' * bool(cfg.model.get('distance'))
+    alignment = cfg.model.get('alignment')
+    method += f' + {alignment.type}' + ' projected' * bool(alignment.get('projection')) if alignment else ''
+    method += ' + CutMix' * (cfg.model.get('cutmix') is not None)
+    method += ' + denoised decoder' * bool(cfg.model.get('init_cfg'))
+    method += ' + adjusted ' + cfg.model.adjustment.where if cfg.model.get('adjustment') else ''
+    method += ' trained' * bool(cfg.model.get('train_encoder')) + f' {cfg.model.get("target", "")}'
     network, head = cfg.model.network, cfg.model.network.decode_head
     decoder = ''
+    if 'denoiser' in network:
+        decoder = f'{network.denoiser.get("layer")} denoiser of {network.denoiser.get("code")} on '
     if head.type == 'HRDAHead':
         decoder, head = 'HRDA ', head['head']
         decoder += 'fixed ' if network.decode_head.get('fixed_attention') is not None else ''

@@ -6,7 +6,7 @@ import pytest
 
 from mmseg_dg import registry
 
-from .catalog import LEAVES, load
+from .catalog import LEAVES, import_mmpretrain, load
 
 #: Arguments mmengine or mmseg pass or read themselves.
 IMPLICIT = {'type', '_scope_', 'priority'}
@@ -38,6 +38,7 @@ def check(cfg: dict, registry_name: str, where: str) -> None:
 def check_loaders(loaders: dict, where: str) -> None:
     for name, loader in loaders.items():
         check(loader['sampler'], 'DATA_SAMPLERS', f'{where}.{name}.sampler')
+        import_mmpretrain(loader['dataset']['type'])
         check(loader['dataset'], 'DATASETS', f'{where}.{name}.dataset')
         for step in loader['dataset']['pipeline']:
             check(step, 'TRANSFORMS', f'{where}.{name}.dataset.pipeline')
@@ -48,7 +49,9 @@ def test_every_part_exists_and_takes_its_arguments(name):
     cfg = load(name)
     check_loaders(cfg.train_dataloader, 'train_dataloader')
     check_loaders(cfg.val_dataloader, 'val_dataloader')
-    check(cfg.val_evaluator, 'METRICS', 'val_evaluator')
+    by_domain = {} if 'type' in cfg.val_evaluator else cfg.val_evaluator
+    for metric in [m for v in by_domain.values() for m in (v if isinstance(v, list) else [v])] or [cfg.val_evaluator]:
+        check(metric, 'METRICS', 'val_evaluator')
     check(cfg.visualizer, 'VISUALIZERS', 'visualizer')
     for hook in list(cfg.default_hooks.values()) + list(cfg.get('custom_hooks', [])):
         check(hook, 'HOOKS', 'hooks')
@@ -58,8 +61,9 @@ def test_every_part_exists_and_takes_its_arguments(name):
         check(scheduler, 'PARAM_SCHEDULERS', 'param_scheduler')
     check({k: v for k, v in cfg.model.items()}, 'MODELS', 'model')
     network = cfg.model.network
+    import_mmpretrain(network.backbone.type)
     check(network, 'MODELS', 'model.network')
-    for part in ('backbone', 'neck', 'decode_head'):
+    for part in ('backbone', 'neck', 'decode_head', 'denoiser'):
         if part in network:
             check(network[part], 'MODELS', f'model.network.{part}')
     for part in ('head', 'scale_attention'):
@@ -67,6 +71,10 @@ def test_every_part_exists_and_takes_its_arguments(name):
             check(network.decode_head[part], 'MODELS', f'model.network.decode_head.{part}')
     if cfg.model.get('feature_distance'):
         check(dict(cfg.model.feature_distance, type='FeatureDistance'), 'MODELS', 'model.feature_distance')
+    if cfg.model.get('alignment'):
+        check(cfg.model.alignment, 'MODELS', 'model.alignment')
+    if cfg.model.get('style_augmentation'):
+        check(cfg.model.style_augmentation, 'MODELS', 'model.style_augmentation')
     assert registry.OPTIM_WRAPPER_CONSTRUCTORS.get(cfg.optim_wrapper.constructor)
     assert 'runner_type' not in cfg or registry.RUNNERS.get(cfg.runner_type)
 

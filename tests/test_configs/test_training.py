@@ -13,6 +13,7 @@ from mmengine.logging import MessageHub
 from .catalog import LEAVES, load
 from .fake_data import write_all
 from .shrink import family, shrink
+from .test_dataset_files import plant
 
 FAMILIES = {}
 for _name in sorted(LEAVES, key=lambda n: (not n.startswith('daformer_mitb5_gta'), n)):
@@ -21,15 +22,21 @@ for _name in sorted(LEAVES, key=lambda n: (not n.startswith('daformer_mitb5_gta'
 DEFAULT = [
     'daformer_mitb5_gta2cityscapes', 'dacs_deeplabv2_r101_gta2cityscapes', 'daformer_mitb5_synthia2cityscapes',
     'daformer_mitb5_cityscapes2darkzurich', 'hrda_mitb5_gta2cityscapes', 'daformer_dg_shade_mitb5_gta',
-    'hrda_dg_shade_mitb5_gta',
-    'source_only_daformer_mitb5_cityscapes2acdc', 'daformer_synthcity_demo'
+    'hrda_dg_shade_mitb5_gta', 'pixl_hrda_mitb5_gta2cityscapes', 'pixl_hrda_deeplabv3plus_r101_cityscapes_1_8',
+    'fixmatch_r50_voc_classic_183', 'unimatch_r50_cityscapes_1_8', 'diffmatch_r50_voc_classic_183',
+    'ddep_transunet_1x_folder', 'ddep_transunet_1x_cityscapes_1_30',
+    'source_only_daformer_mitb5_cityscapes2acdc', 'daformer_synthcity_demo', 'deft_r50_gta_released_acc'
 ]
 REST = sorted(set(FAMILIES.values()) - set(DEFAULT))
+_SEMI = {'labeled.decode.', 'strong1.loss_ce'}
+#: Losses in the log, where they are not those of a source stream.
+LOSSES = {'FixMatch': _SEMI, 'UniMatch': _SEMI | {'strong2.loss_ce', 'feature.loss_ce'},
+          'DiffMatch': _SEMI | {'feature.loss_ce'}, 'DDeP': {'images.loss_'}}
 
 
 @pytest.fixture(scope='session')
 def data(tmp_path_factory):
-    return write_all(tmp_path_factory.mktemp('data'))
+    return plant(write_all(tmp_path_factory.mktemp('data')))
 
 
 @pytest.fixture(autouse=True)
@@ -54,13 +61,18 @@ def check_trained(runner, before, tmp_path):
     scalars = MessageHub.get_instance(runner.experiment_name).log_scalars
     losses = {k: v.current() for k, v in scalars.items() if 'loss' in k}
     assert losses and all(math.isfinite(v) for v in losses.values()), losses
-    expected = {'source.decode.'}
     method = runner.model
+    expected = set(LOSSES.get(runner.cfg.model.type, {'source.decode.'}))
     if method.streams == ('source', 'target'):
         expected |= {'mix.decode.'}
         assert int(method.teacher.steps) == runner.iter == 2
-    if method.feature_distance is not None:
+    if runner.cfg.model.type == 'DeFT':
+        expected = {'warmup.decode.', 'encoder.decode.', 'decoder.decode.'}
+        assert int(method.decoder.steps) == int(method.encoder.steps) == 1
+    if getattr(method, 'feature_distance', None) is not None:
         expected |= {'source.loss_feature_distance'}
+    if getattr(method, 'alignment', None) is not None:
+        assert any(method.alignment.loss_name in k for k in losses), list(losses)
     if getattr(method, 'styles', None) is not None:
         expected |= {'source.loss_style_consistency'}
         assert method.styles.ready
@@ -70,7 +82,10 @@ def check_trained(runner, before, tmp_path):
     assert any(not torch.equal(before[k], after[k]) for k in before if 'decode_head' in k), 'the decoder did not move'
     domains = list(runner.cfg.val_dataloader)
     for domain in domains:
-        assert 0 <= scalars[f'val/{domain}/mIoU'].current() <= 100
+        if runner.cfg.model.type == 'DDeP':
+            assert math.isfinite(scalars[f'val/{domain}/PSNR'].current())
+        else:
+            assert 0 <= scalars[f'val/{domain}/mIoU'].current() <= 100
     assert (tmp_path / 'work' / 'iter_2.pth').is_file()
 
 

@@ -175,6 +175,28 @@ def test_one_value_has_no_spread():
     assert (row['mean'], row['std'], row['runs']) == (50.0, '', 1)
 
 
+def test_subsets_are_also_pooled():
+    scores = {'a': 50., 'b': 54.}
+    runs = [(Run(0, {'subset': name}, [], Path('x')), {'city/mIoU': value}) for name, value in scores.items()]
+    rows = {row['setting']: row for row in summarize(runs)}
+    assert set(rows) == {'subset=a', 'subset=b', 'subset=all'}
+    assert (rows['subset=all']['mean'], rows['subset=all']['runs']) == (52., 2)
+    assert rows['subset=all']['std'] == pytest.approx(8**0.5)
+    assert set(row['setting'] for row in summarize(runs[:1])) == {'subset=a'}, 'nothing to pool'
+
+
+def test_tool_takes_subsets_and_grid_from_the_config(tmp_path):
+    config = tmp_path / 'few.py'
+    config.write_text("train_dataloader = dict(labeled=dict(dataset=dict(type='A')))\n"
+                      "study = dict(seeds=[0], subsets=['1_30', '1_30_seed1'], grid={'optimizer.lr': [1e-5, 3e-4]})\n")
+    done = subprocess.run([sys.executable, str(ROOT / 'tools' / 'study.py'), str(config), '--work-dir',
+                           str(tmp_path / 'out'), '--dry-run'], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4
+    assert 'ann_file=splits/1_30_seed1/labeled.txt' in lines[-1] and 'optimizer.lr=0.0003' in lines[-1]
+
+
 def test_tool_takes_seeds_from_the_config(make, tmp_path):
     study = make(seeds=[0])
     done = subprocess.run([sys.executable, str(ROOT / 'tools' / 'study.py'), study.config, '--work-dir',

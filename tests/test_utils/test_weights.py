@@ -165,6 +165,22 @@ def test_mmseg_layout_inside_a_checkpoint_is_unwrapped(tmp_path, mit_b0):
     assert not list(tmp_path.glob('.*'))  # written under a temporary name and renamed
 
 
+@pytest.mark.parametrize('spelling', ['three convolutions', 'one sequence'])
+def test_deep_stems_are_renamed(spelling, tmp_path):
+    torch.manual_seed(0)
+    network = MODELS.build(dict(type='ResNetV1c', depth=50, stem_channels=128, init_cfg=None))
+    if spelling == 'three convolutions':
+        theirs = {0: 'conv1', 1: 'bn1', 3: 'conv2', 4: 'bn2', 6: 'conv3', 7: 'bn3'}
+    else:
+        theirs = {0: 'conv1.0', 1: 'conv1.1', 3: 'conv1.3', 4: 'conv1.4', 6: 'conv1.6', 7: 'bn1'}
+    state = {re.sub(r'^stem\.(\d)', lambda m: theirs[int(m.group(1))], k): v for k, v in network.state_dict().items()}
+    torch.save(dict(state, **{'fc.weight': torch.zeros(2, 2048)}), tmp_path / 'fetched.pth')
+    weight_conversion.prepare('resnet50_deepstem', tmp_path, tmp_path / 'fetched.pth')
+    made = torch.load(tmp_path / 'resnet50_deepstem.pth', weights_only=True)
+    assert set(made) == set(network.state_dict())
+    assert all(torch.equal(made[k], v) for k, v in network.state_dict().items())
+
+
 def test_wrong_architecture_is_refused(tmp_path, mit_b0):
     source = tmp_path / 'wrong.pth'
     torch.save(official(mit_b0.state_dict()), source)

@@ -1,8 +1,9 @@
 """Pictures of what the network will see: ``python tools/analysis_tools/browse_streams.py CONFIG --out DIR``.
 
 Draws the samples of the first iterations exactly as training draws them (same seed, sampler, crops): one grid per
-stream, and for a method that mixes streams the mixed images with labels and weight. No network weights are needed;
-with --checkpoint the pseudo-labels and weights are those of its teacher, otherwise they are shown as unknown.
+stream, for a method that mixes streams the mixed images with labels and weight, for one with strong views those. No
+network weights are needed; with --checkpoint the pseudo-labels and weights are those of its teacher, otherwise they
+are shown as unknown.
 """
 import argparse
 import copy
@@ -24,7 +25,7 @@ from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.registry import DATA_SAMPLERS, DATASETS, MODELS
 from mmseg_dg.utils.launch import ConfigOptions
 from mmseg_dg.utils.seeding import StepGenerator
-from mmseg_dg.visualization import legend, mixed_grid, mixed_state, save_picture, stream_grid
+from mmseg_dg.visualization import legend, mixed_grid, mixed_state, save_picture, stream_grid, strong_grid
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -130,12 +131,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def draw_mixed(args: argparse.Namespace, cfg: Config, streams: dict[str, Stream], palette: Any, seed: int) -> None:
-    """Write ``mixed_<iteration>.png`` for enough iterations to show ``--num`` images, if the method mixes streams."""
+    """Write ``mixed_<iteration>.png`` (or ``strong_...``) for enough iterations to show ``--num`` images."""
     kind = MODELS.get((cfg.get('model') or {}).get('type', ''))
-    if not hasattr(kind, 'mix_batch'):
+    if not hasattr(kind, 'mix_batch') and not hasattr(kind, 'strong_batch'):
         return
     method = build_method(cfg, args.checkpoint)
     if not set(method.streams) <= set(streams):
+        return
+    if hasattr(kind, 'strong_batch'):
+        draw_strong(args, method, streams, seed)
         return
     size = streams[method.streams[0]].batch_size
     for iteration in range(args.iteration, args.iteration + -(-args.num // size)):
@@ -143,6 +147,19 @@ def draw_mixed(args: argparse.Namespace, cfg: Config, streams: dict[str, Stream]
         picture = mixed_picture(method, batch, palette, StepContext(seed, 0, iteration), args.checkpoint is not None,
                                 args.tile)
         save_picture(picture, osp.join(args.out, f'mixed_{iteration}.png'))
+
+
+def draw_strong(args: argparse.Namespace, method: Any, streams: dict[str, Stream], seed: int) -> None:
+    """Write ``strong_<iteration>.png``: weak and strong views of the unlabelled images as the method makes them."""
+    size = streams[method.unlabeled_stream].batch_size
+    mean, std = (x.flatten().tolist() for x in (method.data_preprocessor.mean, method.data_preprocessor.std))
+    for iteration in range(args.iteration, args.iteration + -(-args.num // size)):
+        batch = {name: pseudo_collate(streams[name].batch(iteration)) for name in method.streams}
+        data = method.data_preprocessor(batch, True)
+        draws = method.draw_step(data, StepGenerator(StepContext(seed, 0, iteration).derive('draws', 0)))
+        weak = data[method.unlabeled_stream]['inputs']
+        picture = strong_grid(weak, method.strong_batch(data, draws), draws.boxes, mean, std, args.tile)
+        save_picture(picture, osp.join(args.out, f'strong_{iteration}.png'))
 
 
 if __name__ == '__main__':

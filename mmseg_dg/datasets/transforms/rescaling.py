@@ -16,17 +16,19 @@ class RandomRescale(BaseTransform):
     uniformly among the whole numbers between ``ratio_range`` times its length, as semi-supervised code does
     (specification of UniMatch); the shorter one follows, rounded.
 
-    Reads ``img`` (H, W, 3), resized bilinearly, and every array named in ``seg_fields`` (H, W), nearest; sets
+    Reads ``img`` (H, W, 3) and every array named in ``seg_fields`` (H, W), nearest; sets
     ``img_shape`` and ``scale_factor``.  Draws from numpy's global generator.
 
     Args:
         ratio_range: Smallest and largest factor.
+        interpolation: Of the image, as mmcv names it (``'bilinear'``, ``'bicubic'``).
 
     Raises:
         ValueError: The factors are not positive and ascending.
     """
 
-    def __init__(self, ratio_range: Sequence[float] = (0.5, 2.0)) -> None:
+    def __init__(self, ratio_range: Sequence[float] = (0.5, 2.0), interpolation: str = 'bilinear') -> None:
+        self.interpolation = interpolation
         self.ratio_range = tuple(float(ratio) for ratio in ratio_range)
         if len(self.ratio_range) != 2 or not 0 < self.ratio_range[0] <= self.ratio_range[1]:
             raise ValueError(f'RandomRescale: ratio_range is (smallest, largest) > 0, got {ratio_range}')
@@ -38,7 +40,7 @@ class RandomRescale(BaseTransform):
         low, high = (max(1, int(longer * ratio)) for ratio in self.ratio_range)
         factor = np.random.randint(low, high + 1) / longer
         size = max(1, int(width * factor + 0.5)), max(1, int(height * factor + 0.5))
-        results['img'] = mmcv.imresize(results['img'], size, interpolation='bilinear', backend='cv2')
+        results['img'] = mmcv.imresize(results['img'], size, interpolation=self.interpolation, backend='cv2')
         for key in results.get('seg_fields', []):
             results[key] = mmcv.imresize(results[key], size, interpolation='nearest', backend='cv2')
         results['img_shape'] = results['img'].shape[:2]
@@ -46,4 +48,4 @@ class RandomRescale(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(ratio_range={self.ratio_range})'
+        return f'{type(self).__name__}(ratio_range={self.ratio_range}, interpolation={self.interpolation!r})'

@@ -1,7 +1,14 @@
 """Side effects around the training step."""
 from .checkpoint import DomainCheckpointHook
+from .class_bias import ClassBiasPicturesHook, PseudoLabelStatisticsHook
+from .class_prior import ClassPriorHook
+from .decoder_warmup import DecoderWarmupHook
 from .ema_update import EMAUpdateHook
+from .reestimate_statistics import ReestimateStatisticsHook
 from .style_prototypes import StylePrototypeHook
 from .training_pictures import TrainingPicturesHook
 
-__all__ = ['DomainCheckpointHook', 'EMAUpdateHook', 'StylePrototypeHook', 'TrainingPicturesHook']
+__all__ = ['DomainCheckpointHook', 'EMAUpdateHook', 'StylePrototypeHook', 'TrainingPicturesHook'] + [
+    'ClassBiasPicturesHook', 'PseudoLabelStatisticsHook',
+    'ClassPriorHook', 'DecoderWarmupHook', 'ReestimateStatisticsHook'
+]

@@ -11,7 +11,7 @@ from mmengine.hooks import CheckpointHook
 from mmseg_dg.registry import HOOKS
 
 #: What follows the domain in a metric's name.
-_METRICS = re.compile(r'^([^/]+/)?(mIoU|mAcc|aAcc|(IoU|Acc)\..+)$')
+_METRICS = re.compile(r'^([^/]+/)?(mIoU|mAcc|aAcc|PSNR|PSNR_gain|(IoU|Acc)\..+)$')
 
 
 @HOOKS.register_module()

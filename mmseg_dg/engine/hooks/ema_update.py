@@ -1,7 +1,11 @@
 """The one hook that updates teachers."""
+from collections.abc import Iterable, Mapping
+from typing import Union
+
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from mmseg_dg.models.teacher import BUFFER_POLICIES
 from mmseg_dg.registry import HOOKS
 
 
@@ -15,33 +19,42 @@ class EMAUpdateHook(Hook):
     update and its count.
 
     Args:
-        beta: Weight of the old average, in [0, 1].
+        beta: Weight of the old average, in [0, 1]; or one per average of the method, by name:
+            ``dict(encoder=0.9999, decoder=0.999)`` for DeFT.
         when: ``'before_step'`` or ``'after_step'``.
         ramp: Use ``min(1 - 1/(t + 1), beta)``.
-        buffers: BatchNorm policy, see :class:`mmseg_dg.models.teacher.EMATeacher`.
+        buffers: BatchNorm policy, see :class:`mmseg_dg.models.teacher.EMATeacher`; or one per average, by name.
+        debias: Divide the bias towards the initial weights out, see :class:`mmseg_dg.models.teacher.EMATeacher`.
 
     Raises:
-        ValueError: Bad arguments, or a method without a teacher.
+        ValueError: Bad arguments, a method without a teacher, or names it does not have.
     """
 
-    def __init__(self, beta: float = 0.9999, when: str = 'after_step', ramp: bool = False,
-                 buffers: str = 'batch') -> None:
+    def __init__(self, beta: Union[float, Mapping] = 0.9999, when: str = 'after_step', ramp: bool = False,
+                 buffers: Union[str, Mapping] = 'batch', debias: bool = False) -> None:
         if when not in ('before_step', 'after_step'):
             raise ValueError(f"when must be 'before_step' or 'after_step', got {when!r}")
-        if not 0.0 <= beta <= 1.0:
-            raise ValueError(f'beta must lie in [0, 1], got {beta}')
-        self.beta, self.when, self.ramp, self.buffers = beta, when, ramp, buffers
+        for value in beta.values() if isinstance(beta, Mapping) else (beta, ):
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f'beta must lie in [0, 1], got {beta}')
+        for value in buffers.values() if isinstance(buffers, Mapping) else (buffers, ):
+            if value not in BUFFER_POLICIES:
+                raise ValueError(f'unknown BatchNorm policy buffers={buffers!r}: use one of {BUFFER_POLICIES}')
+        self.beta, self.when, self.ramp, self.buffers, self.debias = beta, when, ramp, buffers, debias
 
     def before_train(self, runner) -> None:
-        """Configure the averages; a fresh one starts as a copy of its source."""
+        """Configure the averages; at the beginning of a run, one that was never updated is a copy of its source."""
         method = _method(runner)
         pairs = method.ema_pairs() if hasattr(method, 'ema_pairs') else {}
         if not pairs:
             raise ValueError(f'EMAUpdateHook: {type(method).__name__} has no teacher to update: remove the hook, or '
                              'use a method with one (DACS, DeFT, ...)')
-        for source, average in pairs.values():
-            average.configure(self.beta, self.ramp, self.buffers)
-            if int(average.steps) == 0:
+        betas = _by_name('beta', self.beta, pairs)
+        buffers = _by_name('buffers', self.buffers, pairs)
+        for name, (source, average) in pairs.items():
+            average.configure(betas[name], self.ramp, buffers[name], self.debias)
+            # a resumed run may hold averages that wait (DeFT's decoder warm-up) with statistics of their own
+            if int(average.steps) == 0 and runner.iter == 0:
                 average.copy_from(source)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
@@ -54,10 +67,19 @@ class EMAUpdateHook(Hook):
 
     def _update(self, runner) -> None:
         method = _method(runner)
-        if int(method.step_skipped):
+        if not getattr(method, 'averages_follow', True) or int(method.step_skipped):
             return
         for source, average in method.ema_pairs().values():
             average.update_parameters(source)
+
+
+def _by_name(what: str, value, names: Iterable[str]) -> dict:
+    names = list(names)
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(names, value)
+    if set(value) != set(names):
+        raise ValueError(f'EMAUpdateHook: {what}={dict(value)} must name each average of the method once: {names}')
+    return dict(value)
 
 
 def _method(runner):

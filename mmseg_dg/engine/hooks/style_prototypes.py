@@ -88,7 +88,7 @@ class StylePrototypeHook(Hook):
         indices = [i * number // count for i in range(count)]
         rank, world = get_dist_info()
         parts = []
-        for batch in _pass_over(loader, indices[rank::world], seed, self.batch_size):
+        for batch in pass_over(loader, indices[rank::world], seed, self.batch_size):
             stream = method.source_stream
             images = method.data_preprocessor({stream: batch}, True)[stream]['inputs']
             maps = method.student.backbone.style_maps(style_images(method.student, images))
@@ -102,7 +102,7 @@ class StylePrototypeHook(Hook):
         return points.cpu()
 
 
-def _pass_over(loader: DataLoader, indices: list[int], seed: int, batch_size: Optional[int]) -> Iterator[dict]:
+def pass_over(loader: DataLoader, indices: list[int], seed: int, batch_size: Optional[int]) -> Iterator[dict]:
     """The images of a training loader in the given order, with its augmentation, by workers of its number."""
     # imported here: datasets import the engine's checks
     from mmseg_dg.datasets.samplers import SampleRequest

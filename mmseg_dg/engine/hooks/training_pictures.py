@@ -66,12 +66,12 @@ class TrainingPicturesHook(Hook):
     def _draw(self, runner, method: nn.Module, record: Any) -> None:
         mean, std = _normalisation(method)
         palette = self.palette or runner.train_dataloader.dataset.metainfo.get('palette')
-        if palette is None:
+        if palette is None and getattr(method, 'labeled_streams', True):
             raise ValueError('neither the training dataset nor the hook has a palette')
         batch = record.batch if not isinstance(record, dict) else record['batch']
         size = max(len(entry['inputs']) for entry in batch.values())
         for index in range(min(self.max_images, size)):
-            picture = step_grid(record, mean, std, palette, index, self.tile)
+            picture = step_grid(record, mean, std, palette or (), index, self.tile)
             runner.visualizer.add_image(f'training_{index}', picture, step=runner.iter + 1)
 
     @staticmethod

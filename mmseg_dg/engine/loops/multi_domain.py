@@ -1,6 +1,6 @@
 """Validation and test over several named domains in one run."""
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Optional, Union
 
@@ -9,15 +9,16 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 from mmengine.runner.amp import autocast
 from torch.utils.data import DataLoader
 
 from mmseg_dg.evaluation.domain_evaluators import DomainEvaluators, build_domain_evaluators
+from mmseg_dg.evaluation.protocols import build_protocols, check_test_cfg, evaluated_network, predicting_as
 from mmseg_dg.evaluation.report import (
     DomainReport,
     EvaluationReport,
+    chosen_by,
     markdown_table,
     selecting_keys,
     selects_checkpoint,
@@ -37,18 +38,27 @@ class _MultiDomainLoop(BaseLoop):
     mode = 'val'
     what = 'validation domain'
 
-    def __init__(self, runner, dataloader: Loaders, evaluator: Any, fp16: bool = False, bf16: bool = False) -> None:
+    def __init__(self, runner, dataloader: Loaders, evaluator: Any, fp16: bool = False, bf16: bool = False,
+                 protocols: Optional[dict[str, dict]] = None) -> None:
         if fp16 and bf16:
             raise ValueError('fp16=True and bf16=True exclude each other: choose one precision for the evaluation')
         loaders = self._build_loaders(runner, dataloader)
         super().__init__(runner, loaders)
+        self.protocols = build_protocols(protocols, loaders.names)
+        for name, protocol in self.protocols.items():
+            check_test_cfg(runner.model, name, protocol)
         self.evaluator: DomainEvaluators = build_domain_evaluators(evaluator, loaders.names)
         for name, domain_evaluator in self.evaluator.items():
             self._prepare(name, domain_evaluator)
         self.runner.visualizer.dataset_meta = loaders.dataset.metainfo
         self.fp16, self.bf16 = fp16, bf16
-        sizes = ', '.join(f'{name} ({len(loader.dataset)} images)' for name, loader in loaders.items())
+        sizes = ', '.join(f'{name} ({len(loader.dataset)} images{self._role(name)})'
+                          for name, loader in loaders.items())
         print_log(f'{self.what}s: {sizes}', logger='current')
+
+    def _role(self, name: str) -> str:
+        role = self.protocols[name].role
+        return f', {role}' if role else ''
 
     def _build_loaders(self, runner, config: Loaders) -> NamedLoaders:
         if isinstance(config, NamedLoaders):
@@ -106,23 +116,27 @@ class _MultiDomainLoop(BaseLoop):
         """Evaluate every domain.
 
         Returns:
-            ``<domain>/<key>`` of each domain's metrics, and ``mean/mIoU``, the mean over domains; unrounded.
+            ``<domain>/<key>`` of each domain's metrics, and ``mean/mIoU``, the mean over domains that are no source;
+            unrounded.
         """
         self._call('before_{}')
         self._call('before_{}_epoch')
         self.runner.model.eval()
         by_domain = {name: self._run_domain(name) for name in self.dataloader.names}
         metrics = {f'{name}/{key}': value for name, scores in by_domain.items() for key, value in scores.items()}
-        metrics.update(mean_over_domains(by_domain))
+        metrics.update(mean_over_domains(by_domain, self._sources()))
         if is_main_process():
             self._report(by_domain, metrics)
         self._call('after_{}_epoch', metrics=metrics)
         self._call('after_{}')
         return metrics
 
+    def _sources(self) -> list[str]:
+        return [name for name, protocol in self.protocols.items() if protocol.role == 'source']
+
     def _run_domain(self, name: str) -> dict[str, float]:
         loader, evaluator = self.dataloader[name], self.evaluator[name]
-        with self._current_domain(name, loader):
+        with self._current_domain(name, loader), predicting_as(self.runner.model, self.protocols[name]):
             for index, batch in enumerate(loader):
                 self.run_iter(index, batch, evaluator)
         return evaluator.evaluate(len(loader.dataset))
@@ -168,15 +182,17 @@ class _MultiDomainLoop(BaseLoop):
     def _report(self, by_domain: dict[str, dict[str, float]], metrics: dict[str, float]) -> None:
         hooks: list[CheckpointHook] = [hook for hook in self.runner.hooks if isinstance(hook, CheckpointHook)]
         keys = selecting_keys(hooks[0].save_best if hooks else None, next(iter(metrics), ''))
+        source = os.path.basename(str(getattr(self.runner, '_load_from', None) or '')) if self.mode == 'test' else ''
+        choice = chosen_by(source, keys, self.dataloader.names)
         domains = []
         for name, scores in by_domain.items():
-            notes = [note for note in (getattr(m, 'note', '') for m in self.evaluator[name].metrics) if note]
-            domains.append(DomainReport(name, len(self.dataloader[name].dataset), scores, notes,
-                                        selects_checkpoint(name, keys)))
+            protocol = self.protocols[name]
+            notes = [protocol.note, *(getattr(m, 'note', '') for m in self.evaluator[name].metrics)]
+            domains.append(DomainReport(name, len(self.dataloader[name].dataset), scores, [n for n in notes if n],
+                                        selects_checkpoint(name, choice.keys, self._sources()), protocol.role))
         means = {key: value for key, value in metrics.items() if key.startswith('mean/')}
         title, stem = self._names()
-        source = os.path.basename(str(getattr(self.runner, '_load_from', None) or '')) if self.mode == 'test' else ''
-        report = EvaluationReport(title, domains, means, keys, source)
+        report = EvaluationReport(title, domains, means, choice.keys, source, choice.text, choice.certain)
         paths = write_report(report, self.runner.log_dir, stem)
         print_log(f'{title}\n{markdown_table(report)}\nwritten to {" and ".join(paths)}', logger='current')
 
@@ -196,6 +212,9 @@ class MultiDomainValLoop(_MultiDomainLoop):
             each domain gets its own copy.
         fp16: Predict under autocast in float16 (bfloat16 on CPU).
         bf16: Predict under autocast in bfloat16.
+        protocols: ``{domain: dict(role='source' | 'target', test_cfg=dict(...), note='...')}``, see
+            :class:`mmseg_dg.evaluation.protocols.DomainProtocol`: a source is listed apart from the mean, ``test_cfg``
+            overrides the network's (whole or slide) for this domain alone. Sizes and crops are the pipeline's.
 
     Every hook sees the batch number within its domain, and ``runner.val_dataloader`` is the domain's own loader while
     its batches run. Each evaluation prints one table and writes ``evaluation_iter_<N>.csv`` and ``.md`` into the run's
@@ -203,7 +222,8 @@ class MultiDomainValLoop(_MultiDomainLoop):
 
     Raises:
         ValueError: An empty domain, differing class lists (both domains named), evaluators that do not match the
-            domains, or a network with another number of classes; all before the first iteration.
+            domains, a protocol for no domain, or a network with another number of classes; all before the first
+            iteration.
     """
 
 
@@ -221,19 +241,24 @@ class MultiDomainTestLoop(_MultiDomainLoop):
         return 'Test', 'evaluation_test'
 
 
-def mean_over_domains(by_domain: dict[str, dict[str, float]]) -> dict[str, float]:
-    """``mean/<key>`` for each mIoU that every scored domain has; a domain that is only predicted does not count."""
-    scored = [scores for scores in by_domain.values() if scores]
-    if not scored:
+def mean_over_domains(by_domain: dict[str, dict[str, float]], left_out: Collection[str] = ()) -> dict[str, float]:
+    """``mean/<key>`` for each mIoU that every scored domain has; a domain that is only predicted does not count.
+
+    Args:
+        by_domain: Scores by domain.
+        left_out: Domains that do not enter the mean (sources), unless there are no others.
+    """
+    scored = {name: scores for name, scores in by_domain.items() if scores}
+    counted = [scores for name, scores in scored.items() if name not in left_out] or list(scored.values())
+    if not counted:
         return {}
-    keys = [key for key in scored[0] if key.split('/')[-1] == 'mIoU' and all(key in scores for scores in scored)]
-    return {f'mean/{key}': sum(scores[key] for scores in scored) / len(scored) for key in keys}
+    keys = [key for key in counted[0] if key.split('/')[-1] == 'mIoU' and all(key in scores for scores in counted)]
+    return {f'mean/{key}': sum(scores[key] for scores in counted) / len(counted) for key in keys}
 
 
 def predicted_classes(model: torch.nn.Module) -> Optional[int]:
     """Number of classes of the network's (main, last) decode head; None where it cannot be told."""
-    model = model.module if is_model_wrapper(model) else model
-    head = getattr(getattr(model, 'evaluated_network', model), 'decode_head', None)
+    head = getattr(evaluated_network(model), 'decode_head', None)
     if isinstance(head, torch.nn.ModuleList):
         head = head[-1]
     count = getattr(head, 'num_classes', None)

@@ -14,7 +14,15 @@ from mmseg_dg.registry import LOOPS
 from mmseg_dg.utils.seeding import derive_seed, seed_everything
 
 from .named_loaders import NamedLoaders
-from .preflight import check_engine, check_method, check_optimizer, check_samples, check_stream_config, check_streams
+from .preflight import (
+    check_engine,
+    check_method,
+    check_optimizer,
+    check_samples,
+    check_stream_config,
+    check_streams,
+    check_unlabeled,
+)
 
 
 @LOOPS.register_module()
@@ -124,6 +132,7 @@ class MultiStreamTrainLoop(BaseLoop):
         method = model.module if is_model_wrapper(model) else model
         check_method(method)
         check_streams(method, self.dataloader)
+        check_unlabeled(method, self.dataloader)
         check_engine(self.runner, method)
         if self.preflight_samples > 0:
             check_samples(method, self.dataloader, self.preflight_samples)
@@ -148,7 +157,7 @@ class MultiStreamTrainLoop(BaseLoop):
         seed_everything(context.derive('hooks'))
         runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data)
         outputs = runner.model.train_step(data, optim_wrapper=runner.optim_wrapper, context=context)
-        if self._validation_due() or self._checkpoint_due():
+        if self.state_is_due():
             self._share_buffers()
             check_optimizer(runner.model, runner.optim_wrapper)
         runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=data, outputs=outputs)
@@ -159,6 +168,10 @@ class MultiStreamTrainLoop(BaseLoop):
         if validate:
             runner.val_loop.run()
         runner.call_hook('after_iteration')
+
+    def state_is_due(self) -> bool:
+        """Whether the iteration that is about to end is validated or saved."""
+        return self._validation_due() or self._checkpoint_due()
 
     def _validation_due(self) -> bool:
         done = self._iter + 1

@@ -3,13 +3,14 @@ import os.path as osp
 from typing import Any, Optional
 
 import numpy as np
+from mmengine.dist import get_world_size
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook
 
 from mmseg_dg.utils.seeding import derive_seed
 
 #: Transforms that cut a fixed size out of an image.
-CROPS = ('RandomCrop', 'RareClassCrop', 'CenterCrop')
+CROPS = ('RandomCrop', 'RareClassCrop', 'CenterCrop', 'CentroidCrop')
 
 
 def check_stream_config(name: str, config: dict) -> None:
@@ -58,7 +59,9 @@ def _check_paths(stream: str, config: dict) -> None:
                                     f'check train_dataloader.{stream}.dataset.data_prefix.{key}')
     annotations = config.get('ann_file')
     if annotations and not osp.isfile(osp.join(root, annotations)):
-        raise FileNotFoundError(f'stream "{stream}": list {osp.join(root, annotations)!r} does not exist')
+        from mmseg_dg.datasets.splits import missing_list_hint
+        hint = missing_list_hint(osp.join(root, annotations), str(config.get('type', '')))
+        raise FileNotFoundError(f'stream "{stream}": list {osp.join(root, annotations)!r} does not exist{hint}')
 
 
 def _makes_its_folder(config: dict) -> bool:
@@ -86,6 +89,10 @@ def check_engine(runner: Any, method: Any) -> None:
     if method.ema_pairs() and not any(isinstance(hook, EMAUpdateHook) for hook in runner.hooks):
         raise ValueError(f'{type(method).__name__} has a teacher, but no EMAUpdateHook updates it: custom_hooks of a '
                          'child config replaces the whole list of its base, so repeat the hook there')
+    for name in getattr(method, 'required_hooks', ()):
+        if not any(type(hook).__name__ == name for hook in runner.hooks):
+            raise ValueError(f'{type(method).__name__} needs {name}: add dict(type={name!r}) to custom_hooks (a child '
+                             "config's list replaces that of its base)")
     counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
     if counts > 1:
         raise ValueError(f'optim_wrapper.accumulative_counts={counts} counts backward passes, of which a method '
@@ -164,6 +171,37 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
             if name in method.labeled_streams and 'gt_sem_seg' not in sample['data_samples']:
                 raise ValueError(f'stream "{name}" needs labels, but {path} has none: add LoadAnnotations to its '
                                  'pipeline')
+
+
+def check_unlabeled(method: Any, loaders: Any) -> None:
+    """Unlabelled streams fill a batch and share no image with a labelled one.
+
+    Raises:
+        ValueError: Fewer images than a batch, or an image in both kinds of streams.
+    """
+    unlabeled = [name for name in loaders.names if name in method.streams and name not in method.labeled_streams]
+    for name in unlabeled:
+        size, batch = len(loaders[name].dataset), loaders[name].batch_size * get_world_size()
+        if size < batch:
+            raise ValueError(f'stream "{name}" has {size} images, fewer than one batch of {batch} (batch size x '
+                             'processes): lower batch_size, or check the list and folder of its dataset')
+    labeled = {path for name in loaders.names if name in method.labeled_streams
+               for path in image_paths(loaders[name].dataset)} if unlabeled else set()
+    for name in unlabeled:
+        both = sorted(labeled.intersection(image_paths(loaders[name].dataset)))
+        if both:
+            raise ValueError(f'stream "{name}" is unlabelled, but {len(both)} of its images are in a labelled stream '
+                             f'too, for example {both[:3]}: their labels would be used twice and their pseudo-labels '
+                             'be flattering. Correct the lists (tools/make_split.py checks that they are disjoint)')
+
+
+def image_paths(dataset: Any) -> set[str]:
+    """Absolute image paths of a dataset's samples, as far as the datasets it is made of say them."""
+    from mmseg_dg.datasets.wrappers import flatten
+    parts, which, local = flatten(dataset)
+    found = (parts[part].get_data_info(int(i)).get('img_path') for part, i in zip(which, local)
+             if hasattr(parts[part], 'get_data_info'))
+    return {osp.abspath(path) for path in found if path}
 
 
 def _load(stream: str, dataset: Any, index: int) -> dict:

@@ -1,6 +1,14 @@
 """Optimizer construction, schedules, mixed precision, multi-pass stepping."""
+from .components import ComponentParamGroups, encoder_modules
 from .constructor import MergedParamGroups, merge_param_groups
+from .cosine import WarmupCosineLR, cosine_factor
 from .schedulers import WarmupPolyLR, warmup_poly_factor
+from .two_stage import TwoStagePolyLR
 from .wrappers import BF16OptimWrapper
 
-__all__ = ['BF16OptimWrapper', 'MergedParamGroups', 'WarmupPolyLR', 'merge_param_groups', 'warmup_poly_factor']
+__all__ = [
+    'BF16OptimWrapper', 'ComponentParamGroups', 'MergedParamGroups', 'TwoStagePolyLR', 'WarmupPolyLR',
+    'encoder_modules', 'merge_param_groups', 'warmup_poly_factor'
+] + [
+    'WarmupCosineLR', 'cosine_factor'
+]

@@ -62,8 +62,8 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
         if total is None:
             total = MessageHub.get_current_instance().runtime_info.get('max_iters')
         if total is None or total <= 0:
-            raise ValueError(f'WarmupPolyLR needs the length of the schedule, got total={total}: set it, or train '
-                             'with MultiStreamTrainLoop, which publishes max_iters')
+            raise ValueError(f'{type(self).__name__} needs the length of the schedule, got total={total}: set it, or '
+                             'train with MultiStreamTrainLoop, which publishes max_iters')
         if warmup_iters > total:
             raise ValueError(f'warmup_iters={warmup_iters} is longer than the schedule of {total} iterations: '
                              'lower it')

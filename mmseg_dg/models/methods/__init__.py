@@ -1,7 +1,19 @@
 """Training methods: a network and the passes of one training step."""
 from .base import BaseMethod, stack_labels
 from .dacs import DACS, StepDraws
+from .ddep import DDeP, DDePDraws
+from .deft import DeFT, JointFinetuning, StyledDraws
+from .diffmatch import DiffMatch, DiffMatchDraws
 from .domain_generalization import DomainGeneralization
+from .fixmatch import FixMatch
+from .pretrained_denoiser import PretrainedDenoiser
+from .semi_supervised import SemiDraws, SemiSupervised
 from .supervised import Supervised, SupervisedDraws
+from .unimatch import UniMatch
 
-__all__ = ['BaseMethod', 'DACS', 'DomainGeneralization', 'StepDraws', 'Supervised', 'SupervisedDraws', 'stack_labels']
+__all__ = [
+    'BaseMethod', 'DACS', 'DomainGeneralization', 'FixMatch', 'SemiDraws', 'SemiSupervised', 'StepDraws', 'Supervised',
+    'SupervisedDraws', 'UniMatch', 'stack_labels'
+] + [
+    'DDeP', 'DDePDraws', 'PretrainedDenoiser'
+] + ['DiffMatch', 'DiffMatchDraws'] + ['DeFT', 'JointFinetuning', 'StyledDraws']

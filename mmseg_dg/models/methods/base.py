@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmseg_dg.engine.optim.stepper import Pass, StepRecord, StepState, run_step
 from mmseg_dg.models.backbones.style_hallucination import StyleHallucination
 from mmseg_dg.models.teacher import EMATeacher
-from mmseg_dg.registry import MODELS
+from mmseg_dg.registry import MODELS, WEIGHT_INITIALIZERS
 from mmseg_dg.utils.weights import check_pretrained
 
 from .checkpoints import accept_checkpoint
@@ -28,7 +28,7 @@ class BaseMethod(BaseModel):
         data_preprocessor: Config, usually of ``MultiStreamDataPreprocessor``.
         evaluate: Name of the network that validation, test and inference use.
         norm_eval: Keep every BatchNorm layer on its running statistics during training.
-        init_cfg: mmengine's.
+        init_cfg: mmengine's, or ``dict(type='PretrainedDenoiser', ...)``; applied after the student's own.
 
     Attributes:
         student: The network that receives gradients.
@@ -40,6 +40,10 @@ class BaseMethod(BaseModel):
     streams: tuple[str, ...] = ()
     #: Those of them whose samples must carry labels.
     labeled_streams: tuple[str, ...] = ()
+    #: Names of hooks without which the method does not train as it should.
+    required_hooks: tuple[str, ...] = ()
+    #: Whether ``EMAUpdateHook`` moves the averages now (DeFT's wait while its decoder is warmed up).
+    averages_follow: bool = True
     #: Whether the method knows what to do with an encoder that appends stylised copies of a batch.
     trains_styles: bool = False
 
@@ -135,6 +139,9 @@ class BaseMethod(BaseModel):
         """
         check_pretrained(self.student)  # also logs the share of tensors each file fills
         self.student.init_weights()
+        own = self.init_cfg or []
+        for config in own if isinstance(own, (list, tuple)) else [own]:
+            WEIGHT_INITIALIZERS.build(config)(self)
         self.sync_copies()
 
     def sync_copies(self) -> None:

@@ -34,9 +34,12 @@ def accept_checkpoint(method: nn.Module, state_dict: dict[str, Tensor], prefix: 
                 '(backbone.*, decode_head.*). Official training checkpoints (model.*, ema_model.*) must be converted '
                 'first: tools/model_converters/hrda2mmseg_dg.py')
         copies = ['student', *(f'{name}.module' for name in method.ema_pairs())]
+        ours = method.state_dict()
         for key in plain:
             value = state_dict.pop(key)
-            state_dict.update({f'{copy}.{key}': value for copy in copies})
+            # an average may be of a part only (DeFT); the student gets all, so that strange keys are reported below
+            state_dict.update({f'{copy}.{key}': value for copy in copies
+                               if copy == 'student' or f'{copy}.{key}' in ours})
         print_log(f'plain segmentor checkpoint: loaded into {", ".join(copies)}', logger='current')
     _check_student(method, {k[len('student.'):]: v for k, v in state_dict.items() if k.startswith('student.')})
 

@@ -1,6 +1,7 @@
 """DACS self-training with DAFormer's additions: the method behind DAFormer and HRDA."""
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from functools import partial
+from typing import Any, Optional, Union
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -22,9 +23,11 @@ from mmseg_dg.ops import (
     normalize,
     pseudo_label_weights,
 )
+from mmseg_dg.ops.pixel_alignment import boxes_per_image
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator
 
+from .alignment import EntropyCrop
 from .base import stack_labels, with_prefix
 from .supervised import Supervised
 
@@ -43,7 +46,9 @@ class StepDraws:
         sigma: Per image, blur standard deviation in pixels; empty when off.
         mix_classes: Per image, the labels that are pasted (int64).
         crop_box_source: Detail crop of the source pass, (y1, y2, x1, x2), multi-resolution networks only.
-        crop_box_mix: Detail crop of the mixed pass.
+        crop_box_mix: Detail crop of the mixed pass: one drawn for all images, or a list of one per image, which is
+            what an entropy-guided step writes here.
+        alignment_seed: For an alignment term with random decisions, else None.
     """
     jitter: bool = False
     blur: bool = False
@@ -51,7 +56,8 @@ class StepDraws:
     sigma: list[float] = field(default_factory=list)
     mix_classes: list[Tensor] = field(default_factory=list)
     crop_box_source: Optional[CropBox] = None
-    crop_box_mix: Optional[CropBox] = None
+    crop_box_mix: Union[CropBox, list[CropBox], None] = None
+    alignment_seed: Optional[int] = None
 
 
 @MODELS.register_module()
@@ -80,6 +86,11 @@ class DACS(Supervised):
         sync_statistics: Share pseudo-label weight, class set and masked means between processes.
         norm_eval: BatchNorm of student and teacher on running statistics during training.
         evaluate: ``'student'`` (as in the papers) or ``'teacher'``.
+        alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels of labelled and
+            mixed image of each slot, or None.
+        detail_crop: ``dict(type='entropy', start=12000, stride=256)`` puts the detail crop of each mixed image, from
+            iteration ``start`` on, where the context prediction is most uncertain, among windows ``stride`` pixels
+            apart (CLUDA); None keeps random crops. Multi-resolution networks only.
         init_cfg: mmengine's.
 
     Raises:
@@ -91,10 +102,11 @@ class DACS(Supervised):
                  ignore_bottom: int = 0, use_valid_mask: bool = False, mix: str = 'class', blur: bool = True,
                  color_jitter_strength: float = 0.2, color_jitter_probability: float = 0.2,
                  feature_distance: Optional[dict] = None, shared_backward: bool = True, sync_statistics: bool = False,
-                 norm_eval: bool = False, evaluate: str = 'student', init_cfg: Optional[dict] = None) -> None:
+                 norm_eval: bool = False, evaluate: str = 'student', alignment: Optional[dict] = None,
+                 detail_crop: Optional[dict] = None, init_cfg: Optional[dict] = None) -> None:
         super().__init__(network, data_preprocessor, stream=labeled_stream, feature_distance=feature_distance,
                          shared_backward=shared_backward, sync_statistics=sync_statistics, norm_eval=norm_eval,
-                         evaluate=evaluate, init_cfg=init_cfg)
+                         evaluate=evaluate, alignment=alignment, init_cfg=init_cfg)
         _check_arguments(pseudo_threshold, ignore_top, ignore_bottom, use_valid_mask, mix, color_jitter_probability)
         self.target_stream = unlabeled_stream
         self.streams = (labeled_stream, unlabeled_stream)
@@ -104,6 +116,7 @@ class DACS(Supervised):
         self.blur = blur
         self.color_jitter_strength = color_jitter_strength
         self.color_jitter_probability = color_jitter_probability
+        self.detail_crop = None if detail_crop is None else EntropyCrop.of(self.student, detail_crop)
         self.teacher = EMATeacher(self.student)
 
     def ema_pairs(self) -> dict[str, tuple[nn.Module, EMATeacher]]:
@@ -138,6 +151,7 @@ class DACS(Supervised):
             draws.jitter_params = [draw_jitter_params(rng.torch, self.color_jitter_strength) for _ in range(count)]
         if draws.blur:
             draws.sigma = [float(rng.numpy.uniform(*BLUR_SIGMA)) for _ in range(count)]
+        draws.alignment_seed = self.draw_alignment(rng)
         return draws
 
     def _classes_of_all_processes(self, labels: Tensor) -> Optional[Tensor]:
@@ -153,7 +167,7 @@ class DACS(Supervised):
         state = StepState() if state is None else state
         self._check_batch(batch)
         return [
-            *self.source_passes(batch, draws, state),
+            *self.source_passes(batch, draws, state, more=True),
             Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state)),
             Pass('mix', lambda: self._mix_pass(batch, draws, state)),
         ]
@@ -198,8 +212,16 @@ class DACS(Supervised):
         """Supervised loss on the strongly augmented mix of source and target."""
         images, labels, weight, masks = self.mix_batch(batch, draws, state['pseudo_label'], state['pseudo_weight'])
         state.update(mixed_image=images, mixed_label=labels, mixed_weight=weight, mix_mask=masks)
-        result = segmentation_losses(self.student, images, labels, weight=weight, crop_box=draws.crop_box_mix)
-        return with_prefix('mix', result.losses)
+        box = draws.crop_box_mix
+        guided = self.detail_crop is not None and self.detail_crop.starts(state) and not isinstance(box, list)
+        if guided:
+            size = tuple(images.shape[-2:])
+            box = partial(self.detail_crop.boxes, size)
+        result = segmentation_losses(self.student, images, labels, weight=weight, crop_box=box)
+        if guided:  # recorded, so that a replay takes the same
+            draws.crop_box_mix = boxes_per_image(result.views[-1].crop_box, len(images))
+        aligned = self.align(state, result, labels, weight, seed=draws.alignment_seed)
+        return dict(with_prefix('mix', dict(result.losses, **aligned)), **self.held_losses(state))
 
     @torch.no_grad()
     def mix_batch(self, batch: dict[str, dict], draws: StepDraws, pseudo_label: Tensor, pseudo_weight: Tensor):

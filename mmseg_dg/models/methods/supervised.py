@@ -21,6 +21,7 @@ from mmseg_dg.models.segmentors.network import (
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator
 
+from .alignment import AlignmentMixin
 from .base import BaseMethod, stack_labels, with_prefix
 
 
@@ -30,12 +31,14 @@ class SupervisedDraws:
 
     Attributes:
         crop_box_source: Detail crop (y1, y2, x1, x2) of a multi-resolution network, else None.
+        alignment_seed: For an alignment term with random decisions, else None.
     """
     crop_box_source: Optional[CropBox] = None
+    alignment_seed: Optional[int] = None
 
 
 @MODELS.register_module()
-class Supervised(BaseMethod):
+class Supervised(AlignmentMixin, BaseMethod):
     """Cross-entropy on one labelled stream, with the ImageNet feature distance if wanted.
 
     Args:
@@ -48,13 +51,17 @@ class Supervised(BaseMethod):
         sync_statistics: Share counts behind masked means between processes (decision: per process by default).
         evaluate: Network to evaluate.
         norm_eval: BatchNorm on running statistics during training.
+        alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels of the batch's
+            images, or None.
         init_cfg: mmengine's.
     """
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
                  feature_distance: Optional[dict] = None, shared_backward: bool = True, sync_statistics: bool = False,
-                 evaluate: str = 'student', norm_eval: bool = False, init_cfg: Optional[dict] = None) -> None:
+                 evaluate: str = 'student', norm_eval: bool = False, alignment: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None) -> None:
         super().__init__(network, data_preprocessor, evaluate=evaluate, norm_eval=norm_eval, init_cfg=init_cfg)
+        self.build_alignment(alignment)
         self.source_stream = stream
         self.streams = self.labeled_streams = (stream, )
         self.shared_backward = shared_backward
@@ -69,35 +76,44 @@ class Supervised(BaseMethod):
 
     # ------------------------------------------------------------------ passes
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SupervisedDraws:
-        rng = StepGenerator.of(generator).numpy
-        return SupervisedDraws(draw_crop_box(self.student, batch[self.source_stream]['inputs'].shape[-2:], rng))
+        rng = StepGenerator.of(generator)
+        box = draw_crop_box(self.student, batch[self.source_stream]['inputs'].shape[-2:], rng.numpy)
+        return SupervisedDraws(box, self.draw_alignment(rng))
 
     def passes(self, batch: dict[str, dict], draws: Any, state: Optional[StepState] = None) -> list[Pass]:
         return self.source_passes(batch, draws, StepState() if state is None else state)
 
-    def source_passes(self, batch: dict[str, dict], draws: Any, state: StepState) -> list[Pass]:
-        """The segmentation pass on labelled images and, on the same graph or after it, the feature distance."""
+    def source_passes(self, batch: dict[str, dict], draws: Any, state: StepState, more: bool = False) -> list[Pass]:
+        """The segmentation pass on labelled images and, on the same graph or after it, the feature distance.
+
+        Args:
+            batch, draws, state: Of the step.
+            more: Another pass follows, with whose images an alignment term pairs these.
+        """
         stream = batch[self.source_stream]
         images = stream['inputs']
         labels = stack_labels(stream['data_samples'], self.source_stream)
         box = draws.crop_box_source
         joint = self.feature_distance is not None and self.shared_backward
+        held = more and self.alignment_holds_graph(state)
 
         def segmentation() -> dict[str, Tensor]:
             result = self.source_losses(images, labels, box)
-            values = with_prefix('source', result.losses)
+            aligned = self.align(state, result, labels, more=more, seed=draws.alignment_seed)
+            values = with_prefix('source', dict(result.losses, **aligned))
             if joint:
                 values.update(self.distance_loss(result.features, images, labels, box, state))
             elif self.feature_distance is not None:
                 state['source_features'] = result.features
-            return values
+            return self.hold_losses(state, values)
 
         def distance() -> dict[str, Tensor]:
             return self.distance_loss(state.pop('source_features'), images, labels, box, state)
 
         if joint or self.feature_distance is None:
             return [Pass('source', segmentation)]
-        return [Pass('source', segmentation, retain_graph=True), Pass('feature_distance', distance)]
+        return [Pass('source', segmentation, retain_graph=True),
+                Pass('feature_distance', distance, retain_graph=held)]
 
     def source_losses(self, images: Tensor, labels: Tensor, box: Optional[CropBox]) -> NetworkLosses:
         """Forward pass and losses of the labelled images."""
@@ -147,6 +163,7 @@ class Supervised(BaseMethod):
 
     def before_training(self) -> None:
         super().before_training()
+        self.log_alignment()
         if self.imnet is None:
             return
         if self.feature_distance.weight and not _is_pretrained(self.student.backbone):

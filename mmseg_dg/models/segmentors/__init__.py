@@ -1,17 +1,22 @@
 """Networks: image -> logits."""
+from .diffusion import DenoisedLabels, MaskDiffusionEncoderDecoder, NoiseDraws
 from .hrda import HRDAEncoderDecoder
 from .network import (
+                      ClassifierTap,
                       CropBox,
                       NetworkLosses,
                       distance_maps,
                       draw_crop_box,
                       head_losses,
+                      main_head,
                       predict_logits,
                       reference_features,
                       segmentation_losses,
 )
+from .prior_adjustment import PriorAdjustment
+from .sliding import SlidingEncoderDecoder
 
 __all__ = [
-    'CropBox', 'HRDAEncoderDecoder', 'NetworkLosses', 'distance_maps', 'draw_crop_box',
-    'head_losses', 'predict_logits', 'reference_features', 'segmentation_losses'
-]
+    'ClassifierTap', 'CropBox', 'HRDAEncoderDecoder', 'NetworkLosses', 'distance_maps', 'draw_crop_box',
+    'head_losses', 'main_head', 'predict_logits', 'reference_features', 'segmentation_losses'
+] + ['DenoisedLabels', 'MaskDiffusionEncoderDecoder', 'NoiseDraws', 'PriorAdjustment', 'SlidingEncoderDecoder']

@@ -12,10 +12,11 @@ from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor, nn
 
 from mmseg_dg.models.decode_heads.hrda_head import ScaleLogits, check_scales
-from mmseg_dg.ops import CropBox, cut_box, draw_crop_box, shift_box, sliding_boxes
+from mmseg_dg.ops import CropBox, PixelView, cut_box, cut_boxes, draw_crop_box, shift_box, sliding_boxes
+from mmseg_dg.ops.pixel_alignment import boxes_per_image
 from mmseg_dg.registry import MODELS
 
-from .network import NetworkLosses, head_losses, in_full_precision
+from .network import ClassifierTap, CropChoice, NetworkLosses, head_losses, in_full_precision
 
 #: Smallest side of an image encoders take, in pixels: one cell of the last level.
 SMALLEST_SIDE = 32
@@ -144,53 +145,78 @@ class HRDAEncoderDecoder(EncoderDecoder):
         return draw_crop_box(tuple(image_size), self.hr_crop_size, self.crop_coord_divisible, rng)
 
     def segmentation_losses(self, images: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
-                            crop_box: Optional[CropBox] = None) -> NetworkLosses:
+                            crop_box: Optional[CropChoice] = None) -> NetworkLosses:
         """Losses of the fusion, of the detail crop and, if wanted, of the context scale (specification 4.5).
 
-        Logged values contain their weights. See :func:`mmseg_dg.models.segmentors.network.segmentation_losses`.
+        Logged values contain their weights. See :func:`mmseg_dg.models.segmentors.network.segmentation_losses`. A
+        function as ``crop_box`` gets the detached context logits; the views say what was taken.
 
         Raises:
             ValueError: No crop box, a box that is not inside the image, or image sides that do not fit both scales.
         """
-        box = self._checked_box(crop_box, tuple(images.shape[-2:]))
-        context = self.extract_feat(images)
-        detail = self._encode(cut_box(self._detail_image(images), box))
-        logits = self.decode_head.decode((context, detail), box)
-        return NetworkLosses(self.scale_losses(logits, labels, weight, box), [context, detail], logits.fused)
+        head, size = self.decode_head, tuple(images.shape[-2:])
+        self._check_training_size(size)
+        with ClassifierTap(head.head) as tap:
+            context = self.extract_feat(images)
+            context_logits = None
+            if callable(crop_box) or isinstance(crop_box, list):  # a list replays a choice: dropout in the same order
+                context_logits = head.logits(context)
+                crop_box = crop_box(context_logits.detach()) if callable(crop_box) else crop_box
+            box = self._checked_box(crop_box, size, len(images))
+            detail = self._encode(cut_boxes(self._detail_image(images), box))
+            context_logits = head.logits(context) if context_logits is None else context_logits
+            detail_logits = head.logits(detail)
+        logits = self._fuse(context_logits, detail_logits, head.attention(context, context_logits), box)
+        losses = self.scale_losses(logits, labels, weight, box)
+        views = [PixelView(*seen, region) for seen, region in zip(tap.seen, (None, box))]
+        return NetworkLosses(losses, [context, detail], logits.fused, views=views if len(tap.seen) == 2 else [])
+
+    def _fuse(self, context: Tensor, detail: Tensor, attention: Tensor, box: CropChoice) -> ScaleLogits:
+        """The fusion with one box for all images, or image by image."""
+        if not isinstance(box[0], tuple):
+            return self.decode_head.fuse(context, detail, attention, box)
+        attention = attention.expand(len(context), -1, -1, -1)  # a fixed one has a batch of 1
+        fused = [self.decode_head.fuse(*(x.unsqueeze(0) for x in maps), one)
+                 for *maps, one in zip(context, detail, attention, box)]
+        return ScaleLogits(*(torch.cat(x) for x in zip(*fused)))
 
     def scale_losses(self, logits: ScaleLogits, labels: Tensor, weight: Optional[Tensor],
-                     box: CropBox) -> dict[str, Tensor]:
+                     box: CropChoice) -> dict[str, Tensor]:
         """Losses and accuracies by log name: ``decode.`` the fusion, ``decode.hr.`` detail, ``decode.lr.`` context."""
         head = self.decode_head
         terms = [('decode.', logits.fused, labels, weight, 1 - head.lr_loss_weight - head.hr_loss_weight)]
         if head.lr_loss_weight:
             terms.append(('decode.lr.', logits.context, labels, weight, head.lr_loss_weight))
         if head.hr_loss_weight:
-            cropped = None if weight is None else cut_box(weight, box)
-            terms.append(('decode.hr.', logits.detail, cut_box(labels, box), cropped, head.hr_loss_weight))
+            cropped = None if weight is None else cut_boxes(weight, box)
+            terms.append(('decode.hr.', logits.detail, cut_boxes(labels, box), cropped, head.hr_loss_weight))
         losses: dict[str, Tensor] = {}
         for prefix, maps, target, pixels, factor in terms:
             for name, value in head_losses(head.head, maps, target, pixels).items():
                 losses[prefix + name] = value * factor if 'loss' in name else value
         return losses
 
-    def _checked_box(self, box: Optional[CropBox], size: tuple[int, int]) -> CropBox:
-        height, width = size
+    def _check_training_size(self, size: tuple[int, int]) -> None:
         if any(side % self.size_divisor for side in size):
-            raise ValueError(f'training images of {height}x{width} pixels (height x width) must be divisible by '
+            raise ValueError(f'training images of {size[0]}x{size[1]} pixels (height x width) must be divisible by '
                              f'{self.size_divisor}, so that both scales of {list(self.scales)} fit on one another: '
                              'change the training crop')
+
+    def _checked_box(self, box: Optional[CropChoice], size: tuple[int, int], count: int) -> CropChoice:
+        """One box where all images have the same, else a list of boxes."""
         if box is None:
             raise ValueError('HRDAEncoderDecoder trains on a detail crop: pass '
                              'crop_box=network.draw_crop_box(image_size, rng)')
-        y1, y2, x1, x2 = box
-        if (y2 - y1, x2 - x1) != self.hr_crop_size or min(y1, x1) < 0 or y2 > height or x2 > width:
-            raise ValueError(f'crop_box={tuple(box)} (y1, y2, x1, x2) is no crop of hr_crop_size={self.hr_crop_size} '
-                             f'inside an image of {height}x{width}')
-        if any(value % self.decode_head.output_stride for value in box):
-            raise ValueError(f'crop_box={tuple(box)} must be divisible by output_stride='
-                             f'{self.decode_head.output_stride} of the head')
-        return box
+        height, width = size
+        boxes = boxes_per_image(box, count)
+        for y1, y2, x1, x2 in boxes:
+            if (y2 - y1, x2 - x1) != self.hr_crop_size or min(y1, x1) < 0 or y2 > height or x2 > width:
+                raise ValueError(f'crop_box={(y1, y2, x1, x2)} (y1, y2, x1, x2) is no crop of hr_crop_size='
+                                 f'{self.hr_crop_size} inside an image of {height}x{width}')
+            if any(value % self.decode_head.output_stride for value in (y1, y2, x1, x2)):
+                raise ValueError(f'crop_box={(y1, y2, x1, x2)} must be divisible by output_stride='
+                                 f'{self.decode_head.output_stride} of the head')
+        return boxes[0] if len(set(boxes)) == 1 else boxes
 
     def reference_features(self, encoder: nn.Module, images: Tensor, crop_box: Optional[CropBox] = None) -> list:
         """Features of another encoder on the same context image and, if ``crop_box`` is given, the same detail."""
@@ -204,7 +230,7 @@ class HRDAEncoderDecoder(EncoderDecoder):
         """Last-level features and their labels: of the context scale (``'last'``), or of both (``'all'``)."""
         maps = [(features[0][-1], labels)]
         if scale == 'all':
-            maps.append((features[1][-1], cut_box(labels, crop_box)))
+            maps.append((features[1][-1], cut_boxes(labels, crop_box)))
         return maps
 
     def style_images(self, images: Tensor) -> Tensor:

@@ -4,15 +4,20 @@ A method never asks which network it trains. It calls these functions; a network
 part by defining methods of the same names, which are preferred over the plain encoder-decoder behaviour below.
 """
 from collections.abc import Sequence
-from typing import NamedTuple, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 import torch
 import torch.nn.functional as F
 from mmseg.models.losses import accuracy
 from torch import Tensor, nn
 
+from mmseg_dg.ops import PixelView
+
 #: (y1, y2, x1, x2) in pixels of the training crop.
 CropBox = tuple[int, int, int, int]
+#: What a multi-resolution network takes as its detail crop: one box for all images, one for each, or a function that
+#: chooses one for each from the logits (B, C, h, w) of the whole images.
+CropChoice = Union[CropBox, Sequence[CropBox], Callable[[Tensor], Sequence[CropBox]]]
 
 
 class NetworkLosses(NamedTuple):
@@ -25,11 +30,54 @@ class NetworkLosses(NamedTuple):
         logits: Logits of the main head at the head's own stride, (B, C, h, w).
         decoder_features: Features of the main head before its dropout and classifier, (B, D, h, w), where the head
             gives them (``fused_features``); else None.
+        views: What the main head's classifier saw and gave, one entry per resolution, context first; empty for heads
+            without a classifier of feature maps (:class:`ClassifierTap`).
     """
     losses: dict[str, Tensor]
     features: list[Sequence[Tensor]]
     logits: Tensor
     decoder_features: Optional[Tensor] = None
+    views: Sequence[PixelView] = ()
+
+
+class ClassifierTap:
+    """Within its context, what goes into a head's classifier and what comes out is noted; the head works as ever.
+
+    Every head of MMSegmentation that predicts maps ends in ``cls_seg(features)``, which applies dropout and the
+    classifier: its argument is the decoder's feature before dropout, whether the head has a name for it or not.
+
+    Args:
+        head: A decode head; one without ``cls_seg`` leaves nothing behind.
+
+    Attributes:
+        seen: Pairs (features (B, D, h, w), logits (B, C, h, w)) in the order of the calls.
+    """
+
+    def __init__(self, head: nn.Module) -> None:
+        self.head = head
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    def __enter__(self) -> 'ClassifierTap':
+        classify = getattr(self.head, 'cls_seg', None)
+        if callable(classify):
+
+            def noted(features: Any) -> Any:
+                logits = classify(features)
+                if all(isinstance(x, Tensor) and x.dim() == 4 for x in (features, logits)):
+                    self.seen.append((features, logits))
+                return logits
+
+            self.head.__dict__['cls_seg'] = noted  # hides the method of the class, for this instance only
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.head.__dict__.pop('cls_seg', None)
+
+
+def main_head(network: nn.Module) -> nn.Module:
+    """The decode head whose classifier gives a network's prediction (of HRDA the one both resolutions share)."""
+    head = network.decode_head
+    return head.head if hasattr(head, 'fuse') and hasattr(head, 'head') else head
 
 
 def draw_crop_box(network: nn.Module, image_size: tuple[int, int], rng) -> Optional[CropBox]:
@@ -45,7 +93,7 @@ def draw_crop_box(network: nn.Module, image_size: tuple[int, int], rng) -> Optio
 
 
 def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
-                        crop_box: Optional[CropBox] = None) -> NetworkLosses:
+                        crop_box: Optional[CropChoice] = None) -> NetworkLosses:
     """Forward a batch and compute the losses of every head.
 
     Args:
@@ -54,17 +102,19 @@ def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor, weig
         labels: Class ids, (B, H, W) int64, 255 ignored.
         weight: Per-pixel weight of the loss, (B, H, W), or None. The mean runs over all pixels, ignored and
             zero-weighted ones included, as in the official code (specification 4.5).
-        crop_box: Detail crop for networks that have one.
+        crop_box: Detail crop for networks that have one; the view of the detail says which it was.
     """
     own = getattr(network, 'segmentation_losses', None)
     if own is not None:
         return own(images, labels, weight=weight, crop_box=crop_box)
     features = network.extract_feat(images)
-    logits, decoder_features = decode(network.decode_head, features)
+    with ClassifierTap(network.decode_head) as tap:
+        logits, decoder_features = decode(network.decode_head, features)
     losses = {f'decode.{k}': v for k, v in head_losses(network.decode_head, logits, labels, weight).items()}
     for name, head in _auxiliary_heads(network):
         losses.update({f'{name}.{k}': v for k, v in head_losses(head, head(features), labels, weight).items()})
-    return NetworkLosses(losses, [features], main_logits(logits), decoder_features)
+    views = [PixelView(*tap.seen[0])] if len(tap.seen) == 1 else []
+    return NetworkLosses(losses, [features], main_logits(logits), decoder_features, views)
 
 
 def decode(head: nn.Module, features: Sequence[Tensor]) -> tuple[Union[Tensor, Sequence[Tensor]], Optional[Tensor]]:

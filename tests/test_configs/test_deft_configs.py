@@ -1,0 +1,212 @@
+"""DeFT's configs: rates and decays of both stages, what each child changes, equal controls, the protocols."""
+from functools import cache
+
+import numpy as np
+import pytest
+
+from .catalog import LEAVES, build_on_meta, changed_keys, flat, load
+
+NAMES = sorted(n for n, p in LEAVES.items() if p.parent.name == 'deft')
+MAIN = [f'deft_{net}_{source}' for net in ('r50', 'r101') for source in ('gta', 'cityscapes')]
+#: recipe -> iterations of warm-up, of both stages, after which the warm-up's rate would be 0; rate and weight decay of
+#: the warm-up, of decoupled finetuning (the paper's card; specification of DeFT, "Optimisation"; decision 14)
+STAGES = {
+    'gta': (8000, 48000, 8000, 1e-2, 5e-3, 1e-2, 5e-4),
+    'cityscapes': (2000, 42000, 2000, 1e-2, 5e-3, 1e-2, 5e-4),
+    'gta_released': (7740, 87740, 80000, 1e-2, 5e-3, 1e-2, 5e-4),
+    'cityscapes_released': (1855, 81855, 80000, 1e-2, 1e-2, 2.5e-3, 1e-3),
+}
+RECIPES = {name: name.split('_', 2)[2].replace('_acc', '') for name in NAMES
+           if name.split('_')[0] == 'deft' and name.split('_', 2)[2].replace('_acc', '') in STAGES}
+
+
+def specified(recipe, t):
+    """(learning rate, weight decay) at iteration ``t``, from the table alone."""
+    warmup, total, denominator, lr1, decay1, lr2, decay2 = STAGES[recipe]
+    t = np.asarray(t, np.float64)
+    first = lr1 * np.clip(1 - t / denominator, 0, None)**0.9
+    second = lr2 * np.clip(1 - (t - warmup) / (total - warmup), 0, None)**0.9
+    return np.where(t < warmup, first, second), np.where(t < warmup, decay1, decay2)
+
+
+def build_schedule(name, model=None):
+    """Optimizer and scheduler as a run has them once ``DecoderWarmupHook`` has told its length."""
+    from mmseg_dg.registry import OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS
+    cfg = load(name)
+    model = build_on_meta(cfg.model) if model is None else model
+    wrapper = cfg.optim_wrapper
+    build = OPTIM_WRAPPER_CONSTRUCTORS.build(dict(type=wrapper.pop('constructor'), optim_wrapper_cfg=wrapper,
+                                                  paramwise_cfg=wrapper.pop('paramwise_cfg', None)))
+    optimizer = build(model).optimizer
+    scheduler = PARAM_SCHEDULERS.build(dict(cfg.param_scheduler[0], optimizer=optimizer,
+                                            total=cfg.train_cfg.max_iters))
+    scheduler.bind_warmup(cfg.model.warmup_iters)
+    return model, optimizer, scheduler
+
+
+@cache
+def _network():
+    return build_on_meta(load('deft_r50_gta').model)
+
+
+@pytest.fixture
+def network():
+    return _network()
+
+
+@pytest.mark.filterwarnings('ignore:Detected call of `scheduler.step')
+@pytest.mark.parametrize('recipe', sorted(STAGES))
+def test_every_iteration_of_both_stages(recipe, network):
+    """Rate and decay of every group, by stepping the scheduler as training does."""
+    _, optimizer, scheduler = build_schedule(f'deft_r50_{recipe}', network)
+    total = STAGES[recipe][1]
+    found = np.empty((total, len(optimizer.param_groups), 2))
+    for t in range(total):
+        found[t] = [(group['lr'], group['weight_decay']) for group in optimizer.param_groups]
+        scheduler.step()
+    rates, decays = specified(recipe, np.arange(total))
+    for group in range(len(optimizer.param_groups)):
+        np.testing.assert_allclose(found[:, group, 0], rates, rtol=1e-12, atol=1e-20)
+        np.testing.assert_array_equal(found[:, group, 1], decays)
+
+
+def test_groups_are_encoder_and_decoder(network):
+    """One optimizer with E_a and D_a, everything else frozen (decision 14)."""
+    model, optimizer, _ = build_schedule('deft_r50_gta', network)
+    names = {id(p): n for n, p in model.named_parameters()}
+    for group in optimizer.param_groups:
+        part = dict(encoder='student.backbone.', decoder='student.decode_head.')[group['component']]
+        assert all(names[id(p)].startswith(part) for p in group['params'])
+        assert group['momentum'] == 0.9 and not group['nesterov']
+    assert [g['component'] for g in optimizer.param_groups] == ['encoder', 'decoder']
+    trained = sum(len(g['params']) for g in optimizer.param_groups)
+    assert trained == sum(p.requires_grad for p in model.parameters()) == len(list(model.student.parameters()))
+
+
+@pytest.mark.parametrize('name', sorted(RECIPES))
+def test_stages_of_every_main_config(name):
+    recipe = RECIPES[name]
+    cfg = load(name)
+    warmup, total = STAGES[recipe][:2]
+    assert (cfg.model.warmup_iters, cfg.train_cfg.max_iters) == (warmup, total)
+    assert flat(cfg.param_scheduler[0]) == flat(load(f'deft_r50_{recipe}').param_scheduler[0])
+    assert cfg.optim_wrapper == load(f'deft_r50_{recipe}').optim_wrapper
+    assert cfg.train_dataloader.source.batch_size == 4
+    gpus = {'gta': 4, 'cityscapes': 2}[recipe.split('_')[0]]
+    assert cfg.auto_scale_lr.base_batch_size == 4 * gpus
+    assert cfg.train_cfg.get('accumulate', 1) == (gpus if name.endswith('_acc') else 1)
+
+
+def test_transformers_restart_their_rates():
+    """AdamW: the head at ten times the rate, norms without decay, one poly per stage."""
+    _, optimizer, scheduler = build_schedule('deft_daformer_mitb5_gta')
+    kinds = {(g['component'], round(g['initial_lr'], 8), g['weight_decay']) for g in optimizer.param_groups}
+    assert kinds == {('encoder', 6e-5, 0.01), ('encoder', 6e-5, 0.0), ('decoder', 6e-4, 0.01)}
+    for base in (6e-5, 6e-4):
+        for t in (0, 1, 7999):
+            assert scheduler.value_at(base, t) == pytest.approx(base * (1 - t / 8000)**0.9, rel=1e-12)
+        for t in (8000, 8001, 28000, 47999):
+            assert scheduler.value_at(base, t) == pytest.approx(base * (1 - (t - 8000) / 40000)**0.9, rel=1e-12)
+
+
+# ---------------------------------------------------------------- what a child changes
+HOOK = 'custom_hooks.1.'
+SAMPLER = {f'train_dataloader.source.sampler.{k}' for k in ('type', 'shuffle', 'fraction', 'tile')}
+STYLE = {'model.style_augmentation.' + k for k in ('type', 'mean.0', 'mean.1', 'std.0', 'std.1', 'noise')}
+ABLATIONS = {
+    'beta0': {HOOK + 'beta'}, 'beta0999': {HOOK + 'beta'}, 'beta099999': {HOOK + 'beta'}, 'beta1': {HOOK + 'beta'},
+    'fixed_encoder': {HOOK + k for k in ('beta', 'beta.encoder', 'beta.decoder')},
+    'fixed_decoder': {HOOK + k for k in ('beta', 'beta.encoder', 'beta.decoder')},
+    'debias': {HOOK + 'debias'},
+    'bn_own': {HOOK + 'buffers'}, 'bn_copy': {HOOK + 'buffers'}, 'bn_average': {HOOK + 'buffers'},
+    'bn_reestimate': {'custom_hooks.2.' + k for k in ('type', 'batches', 'parts.0')},
+    'nowarmup': {'model.warmup_iters', 'train_cfg.max_iters'},
+    'adaptive': {'model.evaluate'}, 'encoder_adaptive': {'model.evaluate'}, 'decoder_adaptive': {'model.evaluate'},
+    'style': STYLE, 'classuniform': SAMPLER,
+    'distance00001': {'model.distance.weight_encoder', 'model.distance.weight_decoder'},
+    'distance0001': {'model.distance.weight_encoder', 'model.distance.weight_decoder'},
+    'distance001': {'model.distance.weight_encoder', 'model.distance.weight_decoder'},
+    'acc': {'train_cfg.accumulate'},
+}
+
+
+@pytest.mark.parametrize('child', sorted(ABLATIONS))
+def test_one_part_is_changed(child):
+    assert changed_keys('deft_r50_gta', f'deft_r50_gta_{child}') == ABLATIONS[child]
+
+
+def test_every_child_is_tested_here():
+    children = {n[len('deft_r50_gta_'):] for n in NAMES if n.startswith('deft_r50_gta_')}
+    assert children == set(ABLATIONS) | {'released', 'released_acc'}
+
+
+@pytest.mark.parametrize('child, beta', [('beta0', 0.), ('beta0999', 0.999), ('beta099999', 0.99999), ('beta1', 1.)])
+def test_betas(child, beta):
+    assert load(f'deft_r50_gta_{child}').custom_hooks[1].beta == beta
+
+
+@pytest.mark.parametrize('source', ['gta', 'cityscapes'])
+def test_released_recipe(source):
+    """What decision 15 lists, and the padding of Mapillary with its note; nothing else."""
+    changed = changed_keys(f'deft_r50_{source}', f'deft_r50_{source}_released')
+    allowed = SAMPLER | STYLE | {'model.warmup_iters', 'train_cfg.max_iters', 'optim_wrapper.optimizer.weight_decay'}
+    prefixes = ('param_scheduler.0.', 'study.', 'val_cfg.protocols.mapillary.note',
+                'test_cfg.protocols.mapillary.note', 'train_cfg.val_interval')
+    frame = {f'{mode}_dataloader.mapillary.dataset.pipeline.3.pad_val.seg' for mode in ('val', 'test')}
+    assert frame <= changed
+    assert not [k for k in changed - allowed - frame if not k.startswith(prefixes)]
+    assert load(f'deft_r50_{source}_released').val_dataloader.mapillary.dataset.pipeline[3].pad_val.seg == 0
+
+
+@pytest.mark.parametrize('name', [n for n in NAMES if n.startswith('joint_')])
+def test_controls_differ_in_the_method_only(name):
+    other = name.replace('joint', 'deft').replace('_40k', '').replace('_warmup', '')
+    ours, theirs = load(name), load(other)
+    for key in ('train_dataloader', 'val_dataloader', 'val_evaluator', 'val_cfg', 'auto_scale_lr', 'sync_bn'):
+        assert ours[key] == theirs[key], key
+    assert ours.model.network == theirs.model.network
+    assert ours.model.get('style_augmentation') == theirs.model.get('style_augmentation')
+    assert ours.train_cfg.max_iters == (40000 if name.endswith('_40k') else theirs.train_cfg.max_iters)
+    stage = theirs.param_scheduler[0].get('finetune', {})
+    optimizer = dict(ours.optim_wrapper.optimizer)
+    assert optimizer == dict(theirs.optim_wrapper.optimizer, **stage), 'that of the second stage'
+    assert ours.param_scheduler[0].get('power') == 0.9
+
+
+# ---------------------------------------------------------------- where they are judged
+@pytest.mark.parametrize('name', NAMES)
+def test_domains(name):
+    cfg = load(name)
+    source = 'cityscapes' if '_cityscapes' in name else 'gta'
+    domains = list(cfg.val_dataloader)
+    assert set(domains) == {'cityscapes', 'bdd100k', 'mapillary', 'gta', 'synthia'} and domains[-1] == source
+    for loop in (cfg.val_cfg, cfg.test_cfg):
+        roles = {domain: protocol.role for domain, protocol in loop.protocols.items()}
+        assert roles == {domain: 'source' if domain == source else 'target' for domain in domains}
+    assert cfg.default_hooks.checkpoint.save_best == f'{source}/mIoU', 'targets must not choose'
+    assert list(cfg.val_evaluator) == domains
+    assert cfg.val_evaluator.synthia[1].classes_subset == 'synthia16'
+    kinds = [step.type for step in cfg.val_dataloader.mapillary.dataset.pipeline]
+    assert kinds == ['LoadImageFromFile', 'LoadAnnotations', 'ResizeToHeight', 'CenterCropPad', 'PackSegInputs']
+    assert cfg.val_dataloader.mapillary.dataset.pipeline[2].height == 1536
+    assert cfg.model.network.test_cfg.mode == 'whole'
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_ignored_pixels_leave_the_mean(name):
+    """Specification of DeFT, item 7: the mean over non-ignored pixels, no auxiliary head."""
+    network = load(name).model.network
+    assert network.decode_head.loss_decode.avg_non_ignore is True
+    assert 'auxiliary_head' not in network
+
+
+def test_bench_keeps_the_share_of_the_initialization():
+    """0.9999 over 40 000 iterations, in 1700; and both sides have the same budget."""
+    deft, joint = load('bench_deft_mobilenetv2'), load('bench_joint_mobilenetv2')
+    steps = deft.train_cfg.max_iters - deft.model.warmup_iters
+    assert steps == 1700 and joint.train_cfg.max_iters == 2000
+    assert deft.custom_hooks[1].beta**steps == pytest.approx(0.9999**40000, rel=1e-2)
+    assert deft.model.network == joint.model.network and deft.train_dataloader == joint.train_dataloader
+    assert changed_keys('bench_deft_mobilenetv2', 'bench_deft_beta09999_mobilenetv2') == {HOOK + 'beta'}
+    targets = [d for d, p in deft.val_cfg.protocols.items() if p.role == 'target']
+    assert targets == ['camvid_day', 'camvid_dusk', 'synthcity_night', 'synthcity_fog', 'synthcity_rain']
