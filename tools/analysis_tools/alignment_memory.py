@@ -25,12 +25,15 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
-from mmseg.structures import SegDataSample
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
+
+# isort: split
+from mmseg.structures import SegDataSample
+
 from mmseg_dg.engine.optim import MergedParamGroups
 from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.models.losses import AlignmentImages

@@ -27,9 +27,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
+
+import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
+
+# isort: split
 from mmseg.structures import SegDataSample
 
-import mmseg_dg  # noqa: F401  registers everything
 from mmseg_dg.engine.hooks import EMAUpdateHook
 from mmseg_dg.engine.loops.preflight import CROPS
 from mmseg_dg.engine.optim.stepper import StepContext
