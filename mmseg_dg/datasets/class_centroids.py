@@ -12,7 +12,6 @@ from typing import Any, Optional
 
 import numpy as np
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
-from mmengine.dist import broadcast_object_list, get_dist_info
 from mmengine.logging import print_log
 
 from .class_statistics import _label_loader
@@ -67,24 +66,7 @@ def _of_one(dataset: Any, tile: int, cache_dir: Optional[str], num_workers: Opti
     if not names:
         raise ValueError(f'class_centroids: {type(dataset).__name__} has no classes in its metainfo')
     entry = _entry(CacheEntry.of(dataset, loader, names, cache_dir), tile)
-    rank, world_size = get_dist_info()
-    table, failure = None, [None]
-    if rank == 0:
-        try:
-            table = None if rebuild else entry.read()
-            if table is None:
-                table = _find_and_keep(dataset, loader, len(names), tile, num_workers, entry)
-        except Exception as error:  # the other ranks must not wait for ever
-            failure[0] = error
-    if world_size > 1:
-        broadcast_object_list(failure, src=0)
-    if failure[0] is not None:
-        raise failure[0]
-    if rank != 0:
-        table = entry.read()
-        if table is None:  # a cache folder that is local to each machine
-            table = _find_and_keep(dataset, loader, len(names), tile, num_workers, entry)
-    return table
+    return entry.read_or_make(lambda: _find_and_keep(dataset, loader, len(names), tile, num_workers, entry), rebuild)
 
 
 def _entry(entry: CacheEntry, tile: int) -> CacheEntry:

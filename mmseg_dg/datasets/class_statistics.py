@@ -13,7 +13,6 @@ from typing import Any, Optional
 
 import numpy as np
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
-from mmengine.dist import broadcast_object_list, get_dist_info
 from mmengine.logging import print_log
 
 from .checks import DOCTOR, is_local
@@ -97,23 +96,7 @@ def _of_one(dataset: Any, cache_dir: Optional[str], num_workers: Optional[int], 
     if not names:
         raise ValueError(f'class_statistics: {type(dataset).__name__} has no classes in its metainfo')
     entry = CacheEntry.of(dataset, loader, names, cache_dir)
-    rank, world_size = get_dist_info()
-    failure: list[Any] = [None]
-    if rank == 0:
-        try:
-            counts = None if rebuild else entry.read()
-            if counts is None:
-                counts = _count_and_keep(dataset, loader, len(names), num_workers, entry)
-        except Exception as error:  # the other ranks must not wait for ever
-            failure[0] = error
-    if world_size > 1:
-        broadcast_object_list(failure, src=0)
-    if failure[0] is not None:
-        raise failure[0]
-    if rank != 0:
-        counts = entry.read()
-        if counts is None:  # a cache folder that is local to each machine
-            counts = _count_and_keep(dataset, loader, len(names), num_workers, entry)
+    counts = entry.read_or_make(lambda: _count_and_keep(dataset, loader, len(names), num_workers, entry), rebuild)
     return ClassStatistics(counts, counts.sum(axis=0, dtype=np.int64), entry.fingerprint, names)
 
 

@@ -7,9 +7,10 @@ import os.path as osp
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
+from mmengine.dist import broadcast_object_list, get_dist_info
 from mmengine.logging import print_log
 
 from .checks import is_local
@@ -71,6 +72,35 @@ class CacheEntry:
             reads, writes = (beside, own), own
         note = f'{type(dataset).__name__} in {root or "no data_root"}'
         return cls(reads, writes, fingerprint.hexdigest(), (len(dataset), len(class_names)), note)
+
+    def read_or_make(self, make: Callable[[], np.ndarray], rebuild: bool = False) -> np.ndarray:
+        """The kept table, or one that process 0 makes (and keeps) while the others wait; they read it.
+
+        Args:
+            make: Counts and writes; also called by a process that cannot see the folder process 0 wrote to.
+            rebuild: Make it even if it is there.
+
+        Raises:
+            Exception: What ``make`` raised in process 0, in every process: none waits for ever.
+        """
+        rank, world_size = get_dist_info()
+        table, failure = None, [None]
+        if rank == 0:
+            try:
+                table = None if rebuild else self.read()
+                if table is None:
+                    table = make()
+            except Exception as error:
+                failure[0] = error
+        if world_size > 1:
+            broadcast_object_list(failure, src=0)
+        if failure[0] is not None:
+            raise failure[0]
+        if rank != 0:
+            table = self.read()
+            if table is None:  # a cache folder that is local to each machine
+                table = make()
+        return table
 
     def read(self) -> Optional[np.ndarray]:
         """The counts, memory-mapped read-only, or None when there is no good file."""

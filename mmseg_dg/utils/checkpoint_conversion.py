@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmseg_dg.models.official_weights import from_official, from_official_backbone, split_training_checkpoint
 from mmseg_dg.utils.weight_conversion import Problem
-from mmseg_dg.utils.weights import save_atomically
+from mmseg_dg.utils.weights import save_atomically, without_pretrained
 
 StateDict = dict[str, Tensor]
 
@@ -180,13 +180,8 @@ def _build(config: Mapping) -> nn.Module:
     from mmseg_dg.registry import MODELS
     init_default_scope('mmseg_dg')
     with torch.device('meta'):
-        return MODELS.build(_without_weights(config))
+        return MODELS.build(without_pretrained(config))
 
-
-def _without_weights(node: Any) -> Any:
-    if isinstance(node, Mapping):
-        return {k: None if k in ('init_cfg', 'pretrained') else _without_weights(v) for k, v in node.items()}
-    return type(node)(_without_weights(v) for v in node) if isinstance(node, (list, tuple)) else node
 
 
 def _inferred_backbone(state: StateDict) -> dict:

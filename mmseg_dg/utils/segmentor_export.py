@@ -11,6 +11,7 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmseg_dg.registry import MODELS, TRANSFORMS
+from mmseg_dg.utils.weights import without_pretrained
 
 #: Arguments of our preprocessor that mmseg's does not have.
 _OWN_PREPROCESSING = ('streams', )
@@ -65,7 +66,7 @@ def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
         raise ValueError(f'{target}: name another file than the checkpoint, ending in .pth')
     cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config or _beside(checkpoint))
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
-    method = MODELS.build(_without_weights(cfg.model))
+    method = MODELS.build(without_pretrained(cfg.model))
     content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
     name = network or getattr(method, 'evaluate', 'student')
     module = _fill(method, content.get('state_dict', content), name)
@@ -112,7 +113,7 @@ def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
     The pipeline is that of the first test domain whose steps are all stock, without those that read labels; plain
     loading if there is none.
     """
-    network = _without_weights(cfg.model.network if 'network' in cfg.model else cfg.model)
+    network = without_pretrained(cfg.model.network if 'network' in cfg.model else cfg.model)
     network = ConfigDict({key: value for key, value in network.items() if key != 'data_preprocessor'})
     preprocessor = {k: v for k, v in (cfg.model.get('data_preprocessor') or {}).items() if k not in _OWN_PREPROCESSING}
     network.data_preprocessor = dict(preprocessor, type='SegDataPreProcessor')
@@ -150,17 +151,3 @@ def _is_ours(kind: str, registry: Any) -> bool:
     with DefaultScope.overwrite_default_scope('mmseg_dg'):
         found = registry.get(kind)
     return found is not None and found.__module__.split('.')[0] == 'mmseg_dg'
-
-
-def _without_weights(node: Any) -> Any:
-    """A model config whose pretrained files are not looked for: the checkpoint fills everything."""
-    if isinstance(node, Mapping):
-        return ConfigDict({key: _without_weights(value) for key, value in node.items()
-                           if key != 'pretrained' and not _is_pretrained(key, value)})
-    if isinstance(node, (list, tuple)):
-        return type(node)(_without_weights(value) for value in node)
-    return node
-
-
-def _is_pretrained(key: str, value: Any) -> bool:
-    return key == 'init_cfg' and isinstance(value, Mapping) and value.get('type') == 'Pretrained'

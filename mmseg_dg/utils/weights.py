@@ -8,7 +8,7 @@ import os
 import runpy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -208,3 +208,19 @@ def save_atomically(state: Mapping[str, Tensor], path: Path) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def without_pretrained(node: Any) -> Any:
+    """A model config (or part of one) that names no weight file: for networks another file fills, or none.
+
+    ``pretrained`` and every ``init_cfg`` of a ``Pretrained...`` kind are left out; other initialisations stay.
+    """
+    if isinstance(node, Mapping):
+        return type(node)({key: without_pretrained(value) for key, value in node.items()
+                           if key != 'pretrained' and not (key == 'init_cfg' and _names_a_file(value))})
+    return type(node)(without_pretrained(value) for value in node) if isinstance(node, (list, tuple)) else node
+
+
+def _names_a_file(init_cfg: Any) -> bool:
+    configs = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
+    return any(isinstance(c, Mapping) and str(c.get('type')).startswith('Pretrained') for c in configs)

@@ -147,9 +147,9 @@ def test_unlabelled_dataset_is_refused(cfg):
 
 def test_other_ranks_read_what_rank_0_counted_and_learn_of_its_failure(cfg, monkeypatch, said):
     dataset = DATASETS.build(cfg)
-    monkeypatch.setattr(module, 'get_dist_info', lambda: (1, 2))
+    monkeypatch.setattr(statistics_cache, 'get_dist_info', lambda: (1, 2))
     failures = [None]
-    monkeypatch.setattr(module, 'broadcast_object_list', lambda box, src: box.__setitem__(0, failures[0]))
+    monkeypatch.setattr(statistics_cache, 'broadcast_object_list', lambda box, src: box.__setitem__(0, failures[0]))
     assert class_statistics(dataset).files == 5  # a cache of its own: counts by itself
     said.clear()
     assert class_statistics(dataset).files == 5 and said == []

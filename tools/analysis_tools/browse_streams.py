@@ -25,6 +25,7 @@ from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.registry import DATA_SAMPLERS, DATASETS, MODELS
 from mmseg_dg.utils.launch import ConfigOptions
 from mmseg_dg.utils.seeding import StepGenerator
+from mmseg_dg.utils.weights import without_pretrained
 from mmseg_dg.visualization import legend, mixed_grid, mixed_state, save_picture, stream_grid, strong_grid
 
 
@@ -68,7 +69,7 @@ class Stream:
 
 def build_method(cfg: Config, checkpoint: Optional[str]) -> Any:
     """The config's method; without a checkpoint its networks take no memory and have no values."""
-    model = _without_weights(cfg.model)
+    model = without_pretrained(cfg.model)
     if checkpoint is None:
         with torch.device('meta'):
             method = MODELS.build(model)
@@ -82,13 +83,6 @@ def build_method(cfg: Config, checkpoint: Optional[str]) -> Any:
                          'config it was trained with')
     return method.train()
 
-
-def _without_weights(node: Any) -> Any:
-    if isinstance(node, dict):
-        return type(node)({k: None if k == 'init_cfg' else _without_weights(v) for k, v in node.items()})
-    if isinstance(node, (list, tuple)):
-        return type(node)(_without_weights(v) for v in node)
-    return node
 
 
 def mixed_picture(method: Any, batch: dict[str, list[dict]], palette: Any, context: StepContext, trained: bool,

@@ -37,6 +37,7 @@ from mmseg_dg.engine.hooks import EMAUpdateHook
 from mmseg_dg.engine.loops.preflight import CROPS
 from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mmseg_dg.utils.weights import without_pretrained
 
 MIB = 2**20
 
@@ -98,15 +99,6 @@ class Trainer:
     def synchronize(self) -> None:
         if self.device.type == 'cuda':
             torch.cuda.synchronize(self.device)
-
-
-def without_pretrained(node: Any) -> Any:
-    """A model config that starts from random weights."""
-    if isinstance(node, dict):
-        drop = {k for k, v in node.items() if k == 'pretrained' or (
-            k == 'init_cfg' and isinstance(v, dict) and str(v.get('type')).startswith('Pretrained'))}
-        return {k: None if k in drop else without_pretrained(v) for k, v in node.items()}
-    return [without_pretrained(v) for v in node] if isinstance(node, (list, tuple)) else node
 
 
 def crop_size(cfg: Config, stream: str) -> tuple[int, int]:

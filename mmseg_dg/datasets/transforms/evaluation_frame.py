@@ -8,6 +8,8 @@ from mmcv.transforms import BaseTransform
 
 from mmseg_dg.registry import TRANSFORMS
 
+from .rescaling import resized
+
 
 @TRANSFORMS.register_module()
 class ResizeToHeight(BaseTransform):
@@ -34,12 +36,7 @@ class ResizeToHeight(BaseTransform):
         """Resize."""
         height, width = results['img'].shape[:2]
         size = max(1, int(width * self.height / height + 0.5)), self.height
-        results['img'] = mmcv.imresize(results['img'], size, interpolation=self.interpolation, backend='cv2')
-        for key in results.get('seg_fields', []):
-            results[key] = mmcv.imresize(results[key], size, interpolation='nearest', backend='cv2')
-        results['img_shape'] = results['img'].shape[:2]
-        results['scale_factor'] = (size[0] / width, size[1] / height)
-        return results
+        return resized(results, size, self.interpolation)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(height={self.height}, interpolation={self.interpolation!r})'

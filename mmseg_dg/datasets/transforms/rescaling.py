@@ -40,12 +40,24 @@ class RandomRescale(BaseTransform):
         low, high = (max(1, int(longer * ratio)) for ratio in self.ratio_range)
         factor = np.random.randint(low, high + 1) / longer
         size = max(1, int(width * factor + 0.5)), max(1, int(height * factor + 0.5))
-        results['img'] = mmcv.imresize(results['img'], size, interpolation=self.interpolation, backend='cv2')
-        for key in results.get('seg_fields', []):
-            results[key] = mmcv.imresize(results[key], size, interpolation='nearest', backend='cv2')
-        results['img_shape'] = results['img'].shape[:2]
-        results['scale_factor'] = (size[0] / width, size[1] / height)
-        return results
+        return resized(results, size, self.interpolation)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(ratio_range={self.ratio_range}, interpolation={self.interpolation!r})'
+
+
+def resized(results: dict, size: tuple[int, int], interpolation: str) -> dict:
+    """Resize a sample in place: the image as asked, every label map to its nearest neighbour.
+
+    Args:
+        results: Sample with ``img`` (H, W, 3) and perhaps ``seg_fields``.
+        size: (width, height) in pixels.
+        interpolation: Of the image, as :func:`mmcv.imresize` names it.
+    """
+    height, width = results['img'].shape[:2]
+    results['img'] = mmcv.imresize(results['img'], size, interpolation=interpolation, backend='cv2')
+    for key in results.get('seg_fields', []):
+        results[key] = mmcv.imresize(results[key], size, interpolation='nearest', backend='cv2')
+    results['img_shape'] = results['img'].shape[:2]
+    results['scale_factor'] = (size[0] / width, size[1] / height)
+    return results

@@ -8,7 +8,7 @@ from .reestimate_statistics import ReestimateStatisticsHook
 from .style_prototypes import StylePrototypeHook
 from .training_pictures import TrainingPicturesHook
 
-__all__ = ['DomainCheckpointHook', 'EMAUpdateHook', 'StylePrototypeHook', 'TrainingPicturesHook'] + [
-    'ClassBiasPicturesHook', 'PseudoLabelStatisticsHook',
-    'ClassPriorHook', 'DecoderWarmupHook', 'ReestimateStatisticsHook'
+__all__ = [
+    'ClassBiasPicturesHook', 'ClassPriorHook', 'DecoderWarmupHook', 'DomainCheckpointHook', 'EMAUpdateHook',
+    'PseudoLabelStatisticsHook', 'ReestimateStatisticsHook', 'StylePrototypeHook', 'TrainingPicturesHook'
 ]

@@ -10,12 +10,13 @@ import torch
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from mmseg_dg.evaluation.bias import domain_bias
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.visualization.bias_pictures import class_iou_chart, class_share_chart
+
+from .method import method_of
 
 
 @HOOKS.register_module()
@@ -55,7 +56,7 @@ class PseudoLabelStatisticsHook(Hook):
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: Any = None) -> None:
         """Ask for a record of a step that is due, and let go of the one asked for before."""
-        method = _method(runner)
+        method = method_of(runner)
         if self._asked:
             method.keep_step_record, method.step_record, self._asked = False, None, False
         if runner.iter % self.interval == 0:
@@ -64,7 +65,7 @@ class PseudoLabelStatisticsHook(Hook):
     def after_train_iter(self, runner, batch_idx: int, data_batch: Any = None, outputs: Optional[dict] = None) -> None:
         """Count; sum up at the end of a window."""
         if self._asked:
-            self._count(_method(runner))
+            self._count(method_of(runner))
         done = runner.iter + 1
         if self._counts is not None and (done % self.window == 0 or done == runner.max_iters):
             self._sum_up(runner, done)
@@ -163,7 +164,3 @@ class ClassBiasPicturesHook(Hook):
             if len(classes) >= 3:
                 chart = class_iou_chart({'IoU': iou}, shares, classes, f'{domain}, iteration {runner.iter}')
                 runner.visualizer.add_image(f'class_bias_{domain.replace("/", "_")}', chart, step=runner.iter)
-
-
-def _method(runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

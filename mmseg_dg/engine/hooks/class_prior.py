@@ -4,9 +4,10 @@ from typing import Optional
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 
 from mmseg_dg.registry import HOOKS
+
+from .method import method_of
 
 
 @HOOKS.register_module()
@@ -34,7 +35,7 @@ class ClassPriorHook(Hook):
         """Count, unless a resumed checkpoint brought the counts."""
         # imported here: datasets import the engine's checks
         from mmseg_dg.datasets.class_statistics import class_statistics
-        method = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        method = method_of(runner)
         takers = [module for module in method.modules() if hasattr(module, 'set_class_counts')]
         if not takers:
             raise ValueError(f'ClassPriorHook: no part of {type(method).__name__} uses a class prior: remove the '

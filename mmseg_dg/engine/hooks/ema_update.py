@@ -3,10 +3,11 @@ from collections.abc import Iterable, Mapping
 from typing import Union
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from mmseg_dg.models.teacher import BUFFER_POLICIES
 from mmseg_dg.registry import HOOKS
+
+from .method import method_of
 
 
 @HOOKS.register_module()
@@ -44,7 +45,7 @@ class EMAUpdateHook(Hook):
 
     def before_train(self, runner) -> None:
         """Configure the averages; at the beginning of a run, one that was never updated is a copy of its source."""
-        method = _method(runner)
+        method = method_of(runner)
         pairs = method.ema_pairs() if hasattr(method, 'ema_pairs') else {}
         if not pairs:
             raise ValueError(f'EMAUpdateHook: {type(method).__name__} has no teacher to update: remove the hook, or '
@@ -66,7 +67,7 @@ class EMAUpdateHook(Hook):
             self._update(runner)
 
     def _update(self, runner) -> None:
-        method = _method(runner)
+        method = method_of(runner)
         if not getattr(method, 'averages_follow', True) or int(method.step_skipped):
             return
         for source, average in method.ema_pairs().values():
@@ -80,7 +81,3 @@ def _by_name(what: str, value, names: Iterable[str]) -> dict:
     if set(value) != set(names):
         raise ValueError(f'EMAUpdateHook: {what}={dict(value)} must name each average of the method once: {names}')
     return dict(value)
-
-
-def _method(runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -7,7 +7,6 @@ import torch
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -15,6 +14,7 @@ from mmseg_dg.models.segmentors.network import predict_logits
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.seeding import derive_seed, local_seed
 
+from .method import method_of
 from .style_prototypes import pass_over
 
 
@@ -50,7 +50,7 @@ class ReestimateStatisticsHook(Hook):
 
     def before_train(self, runner) -> None:
         """Refuse runs in which this would change the training, or do nothing."""
-        method = _method(runner)
+        method = method_of(runner)
         policies = {average.buffer_policy for _, average in method.ema_pairs().values()}
         if method.norm_eval or policies - {'batch'}:
             raise ValueError('ReestimateStatisticsHook replaces running statistics, with which BatchNorm normalises '
@@ -60,7 +60,7 @@ class ReestimateStatisticsHook(Hook):
             raise ValueError(f'ReestimateStatisticsHook: no BatchNorm in {self.parts} of the network')
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        method = _method(runner)
+        method = method_of(runner)
         if method.averages_follow and runner.train_loop.state_is_due():
             self.estimate(runner, method)
 
@@ -105,7 +105,3 @@ class ReestimateStatisticsHook(Hook):
             raise ValueError(f'ReestimateStatisticsHook: {type(network).__name__} has no {unknown}')
         return [m for name in self.parts for m in getattr(network, name).modules()
                 if isinstance(m, _BatchNorm) and m.track_running_stats]
-
-
-def _method(runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -7,7 +7,6 @@ import torch
 from mmengine.dist import all_reduce, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -15,6 +14,8 @@ from mmseg_dg.models.segmentors.network import style_images
 from mmseg_dg.ops import channel_statistics, farthest_points
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.seeding import derive_seed, local_seed
+
+from .method import method_of
 
 
 @HOOKS.register_module()
@@ -48,14 +49,14 @@ class StylePrototypeHook(Hook):
 
     def before_train(self, runner) -> None:
         """Refuse a run in which there is nothing to compute."""
-        method = _method(runner)
+        method = method_of(runner)
         if getattr(method, 'styles', None) is None:
             raise ValueError(f'StylePrototypeHook: the encoder of {type(method).__name__} hallucinates no styles: set '
                              'model.type=DomainGeneralization and model.network.backbone.style_hallucination=dict(), '
                              'or remove the hook')
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        method = _method(runner)
+        method = method_of(runner)
         if runner.iter % self.interval == 0 or not method.styles.ready:
             self.compute(runner, method)
 
@@ -113,7 +114,3 @@ def pass_over(loader: DataLoader, indices: list[int], seed: int, batch_size: Opt
                            num_workers=loader.num_workers, collate_fn=loader.collate_fn,
                            worker_init_fn=loader.worker_init_fn, pin_memory=loader.pin_memory,
                            generator=torch.Generator().manual_seed(seed)))
-
-
-def _method(runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -6,11 +6,12 @@ from typing import Any, Optional
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from torch import nn
 
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.visualization.step_pictures import step_grid
+
+from .method import method_of
 
 
 @HOOKS.register_module()
@@ -46,13 +47,13 @@ class TrainingPicturesHook(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch: Any = None) -> None:
         """Ask for a record of a step that is due."""
         if self._due(runner):
-            _method(runner).keep_step_record = True
+            method_of(runner).keep_step_record = True
 
     def after_train_iter(self, runner, batch_idx: int, data_batch: Any = None, outputs: Optional[dict] = None) -> None:
         """Draw the record and drop it, so that its tensors are freed."""
         if not self._due(runner):
             return
-        method = _method(runner)
+        method = method_of(runner)
         record, method.keep_step_record = getattr(method, 'step_record', None), False
         method.step_record = None
         if record is None:
@@ -77,10 +78,6 @@ class TrainingPicturesHook(Hook):
     @staticmethod
     def _warn(text: str) -> None:
         print_log(f'TrainingPicturesHook: {text}', logger='current', level=logging.WARNING)
-
-
-def _method(runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _normalisation(method: nn.Module):

@@ -12,8 +12,7 @@ from .supervised import Supervised, SupervisedDraws
 from .unimatch import UniMatch
 
 __all__ = [
-    'BaseMethod', 'DACS', 'DomainGeneralization', 'FixMatch', 'SemiDraws', 'SemiSupervised', 'StepDraws', 'Supervised',
-    'SupervisedDraws', 'UniMatch', 'stack_labels'
-] + [
-    'DDeP', 'DDePDraws', 'PretrainedDenoiser'
-] + ['DiffMatch', 'DiffMatchDraws'] + ['DeFT', 'JointFinetuning', 'StyledDraws']
+    'BaseMethod', 'DACS', 'DDeP', 'DDePDraws', 'DeFT', 'DiffMatch', 'DiffMatchDraws', 'DomainGeneralization',
+    'FixMatch', 'JointFinetuning', 'PretrainedDenoiser', 'SemiDraws', 'SemiSupervised', 'StepDraws', 'StyledDraws',
+    'Supervised', 'SupervisedDraws', 'UniMatch', 'stack_labels'
+]

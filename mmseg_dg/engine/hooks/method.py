@@ -1,0 +1,8 @@
+"""The training method behind a runner's model, as every hook of this package looks for it."""
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+
+def method_of(runner) -> nn.Module:
+    """The runner's model without the wrapper of a distributed run."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
