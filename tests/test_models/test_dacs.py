@@ -73,6 +73,18 @@ def test_passes_in_order_and_one_optimizer_step(make):
     assert float(values['loss']) == pytest.approx(total)
 
 
+def test_log_names_begin_with_the_stream(make):
+    batch = dict(zip(('labeled', 'unlabeled'), batch_of().values()))
+    method = make(labeled_stream='labeled', unlabeled_stream='unlabeled')
+    assert [p.name for p in method.passes(batch, method.draw_step(batch, 0))] == ['labeled', 'pseudo_labels', 'mix']
+    values = step(method, batch)
+    assert {'labeled.decode.loss_ce', 'unlabeled.pseudo_label_share'} <= set(values)
+    assert not any(name.startswith(('source', 'target')) for name in values)
+    method = make(method='Supervised', stream='labeled', feature_distance=dict(classes=[0]))
+    assert {'labeled.decode.loss_ce', 'labeled.loss_feature_distance'} <= set(
+        step(method, dict(labeled=batch['labeled'])))
+
+
 def test_step_is_a_function_of_its_context(make):
     results = []
     for _ in range(2):

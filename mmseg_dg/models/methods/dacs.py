@@ -199,7 +199,7 @@ class DACS(Supervised):
         weight = pseudo_label_weights(labels.shape, confident, total, self.ignore_top, self.ignore_bottom, valid)
         state['pseudo_label'] = labels
         state['pseudo_weight'] = weight.to(labels.device, logits.dtype)
-        return {'target.pseudo_label_share': confident / total}
+        return {f'{self.target_stream}.pseudo_label_share': confident / total}
 
     def _valid_mask(self, sample) -> Tensor:
         if 'valid_pseudo_mask' not in sample:

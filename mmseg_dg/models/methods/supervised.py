@@ -44,7 +44,7 @@ class Supervised(AlignmentMixin, BaseMethod):
     Args:
         network: Config of the segmentor.
         data_preprocessor: Config of the preprocessor.
-        stream: Name of the labelled stream.
+        stream: Name of the labelled stream; losses are logged under it (``source.decode.loss_ce``).
         feature_distance: Arguments of :class:`FeatureDistance`, or None.
         shared_backward: Back-propagate segmentation loss and feature distance together (same gradients, one encoder
             backward less); False does it one after the other through the retained graph, as the official code does.
@@ -100,7 +100,7 @@ class Supervised(AlignmentMixin, BaseMethod):
         def segmentation() -> dict[str, Tensor]:
             result = self.source_losses(images, labels, box)
             aligned = self.align(state, result, labels, more=more, seed=draws.alignment_seed)
-            values = with_prefix('source', dict(result.losses, **aligned))
+            values = with_prefix(self.source_stream, dict(result.losses, **aligned))
             if joint:
                 values.update(self.distance_loss(result.features, images, labels, box, state))
             elif self.feature_distance is not None:
@@ -111,8 +111,8 @@ class Supervised(AlignmentMixin, BaseMethod):
             return self.distance_loss(state.pop('source_features'), images, labels, box, state)
 
         if joint or self.feature_distance is None:
-            return [Pass('source', segmentation)]
-        return [Pass('source', segmentation, retain_graph=True),
+            return [Pass(self.source_stream, segmentation)]
+        return [Pass(self.source_stream, segmentation, retain_graph=True),
                 Pass('feature_distance', distance, retain_graph=held)]
 
     def source_losses(self, images: Tensor, labels: Tensor, box: Optional[CropBox]) -> NetworkLosses:
@@ -131,7 +131,7 @@ class Supervised(AlignmentMixin, BaseMethod):
         value, mask = self.feature_distance(regions, reduce_count=self.mean_over_processes())
         if mask is not None:
             state['distance_mask'] = mask
-        return {'source.loss_feature_distance': value}
+        return {f'{self.source_stream}.loss_feature_distance': value}
 
     def distance_region(self, features: Tensor, reference: Tensor, labels: Tensor) -> DistanceRegion:
         """One scale of the feature distance; subclasses whose student sees images several times repeat the rest."""
@@ -166,7 +166,7 @@ class Supervised(AlignmentMixin, BaseMethod):
         self.log_alignment()
         if self.imnet is None:
             return
-        if self.feature_distance.weight and not _is_pretrained(self.student.backbone):
+        if not _is_pretrained(self.student.backbone):
             raise ValueError(
                 'the feature distance keeps features near those of a pretrained encoder, but the backbone '
                 f'{type(self.student.backbone).__name__} starts from random weights: give it '
