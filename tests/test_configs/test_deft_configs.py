@@ -9,7 +9,8 @@ from .catalog import LEAVES, build_on_meta, changed_keys, flat, load
 NAMES = sorted(n for n, p in LEAVES.items() if p.parent.name == 'deft')
 MAIN = [f'deft_{net}_{source}' for net in ('r50', 'r101') for source in ('gta', 'cityscapes')]
 #: recipe -> iterations of warm-up, of both stages, after which the warm-up's rate would be 0; rate and weight decay of
-#: the warm-up, of decoupled finetuning (the paper's card; specification of DeFT, "Optimisation"; decision 14)
+#: the warm-up, of decoupled finetuning (the paper's card; specification of DeFT, "Optimisation"). That
+#: the card's warm-up decays over its own length is our reading.
 STAGES = {
     'gta': (8000, 48000, 8000, 1e-2, 5e-3, 1e-2, 5e-4),
     'cityscapes': (2000, 42000, 2000, 1e-2, 5e-3, 1e-2, 5e-4),
@@ -71,7 +72,7 @@ def test_every_iteration_of_both_stages(recipe, network):
 
 
 def test_groups_are_encoder_and_decoder(network):
-    """One optimizer with E_a and D_a, everything else frozen (decision 14)."""
+    """One optimizer with E_a and D_a, everything else frozen."""
     model, optimizer, _ = build_schedule('deft_r50_gta', network)
     names = {id(p): n for n, p in model.named_parameters()}
     for group in optimizer.param_groups:
@@ -147,7 +148,7 @@ def test_betas(child, beta):
 
 @pytest.mark.parametrize('source', ['gta', 'cityscapes'])
 def test_released_recipe(source):
-    """What decision 15 lists, and the padding of Mapillary with its note; nothing else."""
+    """Style, sampling, lengths, rates and decays, and the padding of Mapillary with its note; nothing else."""
     changed = changed_keys(f'deft_r50_{source}', f'deft_r50_{source}_released')
     allowed = SAMPLER | STYLE | {'model.warmup_iters', 'train_cfg.max_iters', 'optim_wrapper.optimizer.weight_decay'}
     prefixes = ('param_scheduler.0.', 'study.', 'val_cfg.protocols.mapillary.note',

@@ -2,7 +2,8 @@
 
 Example::
 
-    python tools/analysis_tools/picture_grid.py grid.png --config configs/demo/daformer_demo.py --domain camera \\
+    python tools/analysis_tools/picture_grid.py grid.png --domain camera \\
+        --config configs/demo/daformer_synthcity_demo.py \\
         --checkpoints source-only=work_dirs/source/iter_2000.pth adapted=work_dirs/daformer/iter_2000.pth --num 4
 
 All checkpoints are loaded into the model of the one config; they must have its network.

@@ -52,7 +52,7 @@ val_dataloader = dict(
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),  # before the frame: predictions and labels are compared inside it
                 dict(type='ResizeToHeight', height=1536, interpolation='bicubic'),  # spec "Evaluation"; up to 20 MP
-                dict(type='CenterCropPad', size=(1536, 1536), pad_val=dict(img=0, seg=255)),  # spec; decision 15: 255
+                dict(type='CenterCropPad', size=(1536, 1536), pad_val=dict(img=0, seg=255)),  # spec; 255 is ours
                 dict(type='PackSegInputs'),
             ])),
     gta=dict(

@@ -1,6 +1,6 @@
 """Pascal VOC 2012, classic: labelled images from the 1464 finely labelled ones, the rest of the 10 582 without labels.
 
-The other 9118 are those only SBD labels; their labels are not read, so nothing has to be converted.
+The other 9118 are those only SBD labels; their labels are not read. tools/dataset_converters/voc_aug.py lists them.
 Lists: data/VOCdevkit/VOC2012/splits/classic_1_8/{labeled,unlabeled}.txt, one image stem per line.
 """
 _base_ = './voc_val.py'

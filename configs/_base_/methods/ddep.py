@@ -5,7 +5,7 @@ None for encoders that take [-1, 1] (``HybridViT``).
 """
 method = dict(
     type='DDeP',
-    data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),  # spec (b), decision 20
+    data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),  # spec (b), inferred
     encoder_norm=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),  # ImageNet encoders
     stream='images',
     noise=dict(form='scaled', sigma=0.22),  # spec (a): best magnitude, slightly better form

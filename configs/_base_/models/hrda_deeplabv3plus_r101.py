@@ -1,4 +1,4 @@
-"""HRDA on ResNet-101 under DeepLabV3+ without BatchNorm in the decoder (spec 3.3, dlv3p_nodbn; decision 17)."""
+"""HRDA on ResNet-101 under DeepLabV3+ without BatchNorm in the decoder (spec 3.3, dlv3p_nodbn)."""
 _base_ = './hrda_deeplabv2_r101.py'
 model = dict(
     network=dict(

@@ -1,6 +1,6 @@
 """DeFT on GTA by its card: 8000 iterations of decoder warm-up, then 40 000 of decoupled finetuning.
 
-The warm-up's length comes from ``DecoderWarmupHook``; its rate decays over its own length (decision 14).
+The warm-up's length comes from ``DecoderWarmupHook``; its rate decays over its own length (our reading).
 """
 optim_wrapper = dict(
     type='OptimWrapper',
