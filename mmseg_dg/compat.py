@@ -49,6 +49,7 @@ SUPPORTED = (
     Supported(('numpy',), 'numpy', '1.26', tested='2.5'),
     Supported(('opencv-python', 'opencv-python-headless', 'opencv-contrib-python', 'opencv-contrib-python-headless'),
               'cv2', '4.5', tested='5.0'),
+    Supported(('kornia',), 'kornia', '0.7', tested='0.9'),
     Supported(('ftfy',), 'ftfy', '6.0', why='mmsegmentation imports it and does not declare it'),
     Supported(('regex',), 'regex', '2020.1', why='mmsegmentation imports it and does not declare it'),
 )

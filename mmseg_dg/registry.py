@@ -30,7 +30,7 @@ _LOCATIONS = {
     'TASK_UTILS': ['mmseg.models', 'mmseg_dg.models'],
     'VISUALIZERS': ['mmseg.visualization', 'mmseg_dg.visualization'],
     'VISBACKENDS': ['mmseg.visualization'],
-    'LOG_PROCESSORS': ['mmseg_dg.engine'],
+    'LOG_PROCESSORS': ['mmseg_dg.evaluation'],
     'INFERENCERS': [],
 }
 

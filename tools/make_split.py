@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
-from mmseg_dg.datasets.base import read_list
+from mmseg_dg.datasets.image_lists import read_list
 from mmseg_dg.datasets.split_protocols import PROTOCOLS, SOURCES, Protocol, Source, find_protocol, parse_fraction
 from mmseg_dg.datasets.splits import (
     SEQUENCE,

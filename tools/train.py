@@ -35,9 +35,8 @@ def main() -> None:
     if args.amp:
         launch.enable_amp(cfg)
     if args.auto_scale_lr:
-        cfg.merge_from_dict({'auto_scale_lr.enable': True})
+        launch.enable_lr_scaling(cfg)
     launch.prepare_processes(cfg)
-    launch.scale_learning_rate(cfg)
     launch.build_runner(cfg).train()
     launch.close_processes()
 

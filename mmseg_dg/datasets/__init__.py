@@ -15,8 +15,8 @@ from .unlabeled import UnlabeledImageDataset
 
 __all__ = [
     'ACDCDataset', 'COCO81Dataset', 'ClassStatistics', 'ClassUniformSampler', 'FolderDataset', 'GTADataset',
-    'LoadAnnotations',
-    'LoadSynthiaAnnotations', 'MapillaryTrainIdDataset', 'PackStreamInputs', 'PseudoLabelMargins', 'RareClassCrop',
-    'RareClassSampler', 'SampleRequest', 'SeededDataset', 'StatefulInfiniteSampler', 'SynthCityDataset',
-    'SynthiaDataset', 'TrainIdDataset', 'UnlabeledImageDataset', 'class_statistics', 'from_official_json'
+    'LoadAnnotations', 'LoadSynthiaAnnotations', 'MapillaryTrainIdDataset', 'PackStreamInputs', 'PseudoLabelMargins',
+    'RareClassCrop', 'RareClassSampler', 'SampleRequest', 'SeededDataset', 'StatefulInfiniteSampler',
+    'SynthCityDataset', 'SynthiaDataset', 'TrainIdDataset', 'UnlabeledImageDataset', 'class_statistics',
+    'from_official_json'
 ]

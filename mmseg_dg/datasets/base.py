@@ -3,33 +3,13 @@ import os.path as osp
 from collections.abc import Mapping
 from typing import Any, Optional
 
-import mmengine
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmseg.datasets import BaseSegDataset, CityscapesDataset
 
-from .checks import check_files, check_folder, check_not_empty, is_local, list_files, loads_labels, share_backend_args
+from .checks import check_files, check_folder, check_not_empty, list_files, loads_labels, share_backend_args
+from .image_lists import read_list
 from .label_tables import full_table
 from .wrappers import transforms_of
-
-
-def read_list(path: str, owner: str, backend_args: Optional[dict] = None, allow_empty: bool = False) -> list[str]:
-    """Names in a split list: one image stem per line, relative to the image folder; empty lines are skipped.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: It has no names (unless ``allow_empty``), or some twice.
-    """
-    if is_local(path, backend_args) and not osp.isfile(path):
-        from .splits import missing_list_hint
-        raise FileNotFoundError(f'{owner}: no list file {path!r}; correct ann_file or write the list (one image stem '
-                                f'per line){missing_list_hint(path, owner)}')
-    names = [line.strip() for line in mmengine.list_from_file(path, backend_args=backend_args) if line.strip()]
-    if not names and not allow_empty:
-        raise ValueError(f'{owner}: the list {path!r} is empty')
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})[:5] if len(names) < 5000 else '(many)'
-        raise ValueError(f'{owner}: the list {path!r} names images twice: {twice}')
-    return names
 
 
 class TrainIdDataset(BaseSegDataset):

@@ -15,6 +15,7 @@ from mmengine.fileio.backends import LocalBackend
 from mmseg_dg.registry import DATASETS
 
 from .binary_masks import check_binary
+from .split_protocols import missing_list_hint
 from .wrappers import transforms_of
 
 _NAMED = 5
@@ -138,6 +139,8 @@ def _check_pairs(dataset: Any, owner: str) -> None:
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     listed = bool(getattr(dataset, 'ann_file', ''))
     images = [info['img_path'] for info in infos if 'img_path' in info] if listed else []
+    if any(osp.basename(path) == getattr(dataset, 'img_suffix', None) for path in images):
+        raise ValueError(f'{owner}: the list {dataset.ann_file!r} has blank lines: remove them')
     wanted = loads_labels(getattr(dataset, 'pipeline', ()))
     labels = [info['seg_map_path'] for info in infos if info.get('seg_map_path')] if wanted else []
     check_files(images, labels, owner, dataset.backend_args)
@@ -177,7 +180,6 @@ def _explain(cfg: dict, error: Exception) -> None:
         return
     try:
         if ann_file and not osp.isfile(ann_file):
-            from .splits import missing_list_hint
             raise FileNotFoundError(f'{owner}: no list file {ann_file!r}; correct ann_file or write the list'
                                     f'{missing_list_hint(ann_file, owner)}')
         check_folder(folder, 'image', owner, 'Correct data_root / data_prefix, or see the dataset page of the docs '

@@ -7,18 +7,9 @@ from mmseg.datasets import BaseSegDataset
 
 from mmseg_dg.registry import DATASETS
 
-from .base import read_list
-from .checks import (
-    check_files,
-    check_folder,
-    check_not_empty,
-    list_files,
-    loads_labels,
-    missing_message,
-    share_backend_args,
-)
+from .checks import check_files, check_folder, check_not_empty, list_files, loads_labels, share_backend_args
+from .image_lists import IMAGE_SUFFIXES, listed, names_of, stem_of
 from .label_tables import IGNORE
-from .unlabeled import IMAGE_SUFFIXES
 
 _HINT = 'Correct data_root / data_prefix'
 
@@ -98,19 +89,11 @@ class FolderDataset(BaseSegDataset):
 
     def _by_name(self, files: list[str]) -> dict[str, str]:
         """{what a list may call it: file}."""
-        known = {stem_of(name, self.img_suffix): name for name in files}
-        known.update({name: name for name in files})
-        return known
+        return names_of(files, self.img_suffix)
 
     def _listed(self, files: list[str]) -> list[str]:
         """The files named by ``ann_file``, in its order."""
-        names = read_list(self.ann_file, type(self).__name__, self.backend_args)
-        known = self._by_name(files)
-        missing = [name for name in names if name not in known]
-        if missing:
-            raise FileNotFoundError(missing_message(type(self).__name__, 'listed images are', missing, len(names),
-                                                    f'Correct {self.ann_file!r} or img_suffix={self.img_suffix}'))
-        return [known[name] for name in names]
+        return listed(self._by_name(files), self.ann_file, self.img_suffix, type(self).__name__, self.backend_args)
 
     def _check_masks(self, infos: list[dict], folder: Optional[str], owner: str) -> None:
         if folder is None:
@@ -129,12 +112,6 @@ class FolderDataset(BaseSegDataset):
                 if other != info['img_path']:
                     raise ValueError(f'{owner}: {other} and {info["img_path"]} would share the mask '
                                      f'{info["seg_map_path"]}; set img_suffix to one ending')
-
-
-def stem_of(name: str, suffix: Union[str, Sequence[str]]) -> str:
-    """``name`` without the ending it has, the longest one of several."""
-    endings = [suffix] if isinstance(suffix, str) else sorted(suffix, key=len, reverse=True)
-    return next((name[:-len(end)] for end in endings if end and name.endswith(end)), name)
 
 
 def _checked_map(label_map: Optional[Mapping], num_classes: int) -> Optional[dict[int, int]]:

@@ -7,8 +7,9 @@ from mmengine.logging import print_log
 
 from mmseg_dg.registry import DATASETS
 
-from .base import TrainIdDataset, read_list
+from .base import TrainIdDataset
 from .checks import check_files
+from .image_lists import read_list
 from .label_tables import GTA_TO_TRAIN_ID
 
 UNUSABLE = 'splits/unusable.txt'

@@ -4,6 +4,8 @@ Counts: specification unimatch_ddp_cbdm, section 1 (VOC, Cityscapes, COCO; every
 the fraction); Pascal Context and ADE20K: fractions of specification ddep (a), rounded.
 """
 import math
+import os
+import os.path as osp
 import re
 from dataclasses import dataclass
 from typing import Optional
@@ -125,6 +127,28 @@ def find_protocol(source: str, name: str) -> Protocol:
     if name not in known:
         raise ValueError(f'{source} has no protocol {name!r}: use one of {", ".join(known)}')
     return known[name]
+
+
+def missing_list_hint(path: str, dataset: str = '') -> str:
+    """What to do about a split list that is not there: both commands; '' for a list that is no split list.
+
+    Args:
+        path: Of the missing list, ``<data_root>/splits/<protocol>/labeled.txt``.
+        dataset: Type of the dataset in the config.
+    """
+    parts = osp.normpath(path).split(os.sep)
+    if len(parts) < 3 or parts[-3] != 'splits' or parts[-1] not in ('labeled.txt', 'unlabeled.txt'):
+        return ''
+    root, protocol = os.sep.join(parts[:-3]) or '.', parts[-2]
+    name = DATASET_TYPES.get(dataset.split('.')[-1])
+    seed = re.fullmatch(r'(.+)_seed(\d+)', protocol)
+    more = '' if seed is None else f' --seed {seed.group(2)}'
+    protocol = protocol if seed is None else seed.group(1)
+    what = f'{name} {root} --protocol {protocol}' if name else (
+        f'folder {root} --images IMAGES --masks MASKS --fraction 1/8 --name {protocol}')
+    command = f'python tools/make_split.py {what}{more}'
+    return (f". Draw it with '{command}', or import the published lists (one or two columns) with "
+            f"'{command} --import-from FOLDER', FOLDER holding labeled.txt and unlabeled.txt")
 
 
 def parse_fraction(text: str) -> float:

@@ -3,7 +3,6 @@
 The lists live in ``<data_root>/splits/<protocol>/{labeled,unlabeled}.txt``, one image stem per line (the path below
 the image folder without its ending), which is mmseg's own format. ``tools/make_split.py`` is the command line.
 """
-import os
 import os.path as osp
 import re
 from collections import Counter
@@ -14,11 +13,11 @@ from typing import Optional
 import numpy as np
 from PIL import Image
 
-from .base import read_list
 from .checks import check_files, check_folder, check_not_empty, list_files
 from .conversion.files import write_list
+from .image_lists import read_list
 from .label_tables import IGNORE, count_ids, ids_outside
-from .split_protocols import DATASET_TYPES, Protocol, Source
+from .split_protocols import Protocol, Source
 
 #: Everything before the trailing frame number: ``0006R0`` of ``0006R0_f00930``.
 SEQUENCE = r'^(.*?)[_\-]?[a-zA-Z]?\d+$'
@@ -288,25 +287,3 @@ def write_split(folder: str, split: Split, overwrite: bool = False) -> list[str]
     for path, stems in paths.items():
         write_list(path, stems)
     return list(paths)
-
-
-def missing_list_hint(path: str, dataset: str = '') -> str:
-    """What to do about a split list that is not there: both commands; '' for a list that is no split list.
-
-    Args:
-        path: Of the missing list, ``<data_root>/splits/<protocol>/labeled.txt``.
-        dataset: Type of the dataset in the config.
-    """
-    parts = osp.normpath(path).split(os.sep)
-    if len(parts) < 3 or parts[-3] != 'splits' or parts[-1] not in ('labeled.txt', 'unlabeled.txt'):
-        return ''
-    root, protocol = os.sep.join(parts[:-3]) or '.', parts[-2]
-    name = DATASET_TYPES.get(dataset.split('.')[-1])
-    seed = re.fullmatch(r'(.+)_seed(\d+)', protocol)
-    more = '' if seed is None else f' --seed {seed.group(2)}'
-    protocol = protocol if seed is None else seed.group(1)
-    what = f'{name} {root} --protocol {protocol}' if name else (
-        f'folder {root} --images IMAGES --masks MASKS --fraction 1/8 --name {protocol}')
-    command = f'python tools/make_split.py {what}{more}'
-    return (f". Draw it with '{command}', or import the published lists (one or two columns) with "
-            f"'{command} --import-from FOLDER', FOLDER holding labeled.txt and unlabeled.txt")

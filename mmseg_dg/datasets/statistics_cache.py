@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 from .checks import is_local
 
 FOLDER = 'class_statistics'
-_VERSION = 2  # 2: sizes of label and image were compared
+_VERSION = 3  # 2: sizes of label and image were compared; 3: reduce_zero_label=False of a loader counts
 
 
 def user_cache() -> str:
@@ -50,7 +50,9 @@ class CacheEntry:
         root = dataset.data_root or (getattr(dataset, 'data_prefix', None) or {}).get('seg_map_path') or ''
         identity, fingerprint = hashlib.blake2b(digest_size=10), hashlib.blake2b(digest_size=16)
         mapping = dict(dataset.get_data_info(0).get('label_map') or {})
-        reduce_zero = getattr(loader, 'reduce_zero_label', None) or getattr(dataset, 'reduce_zero_label', False)
+        reduce_zero = getattr(loader, 'reduce_zero_label', None)
+        if reduce_zero is None:  # as the loader decides
+            reduce_zero = getattr(dataset, 'reduce_zero_label', False)
         what = (_VERSION, type(dataset).__name__, type(loader).__name__, class_names, sorted(mapping.items()),
                 bool(reduce_zero), getattr(dataset, 'ignore_index', None))
         identity.update(repr(what).encode())

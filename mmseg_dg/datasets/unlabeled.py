@@ -8,9 +8,8 @@ from mmseg.utils import get_classes, get_palette
 
 from mmseg_dg.registry import DATASETS
 
-from .checks import check_folder, check_not_empty, list_files, loads_labels, missing_message, share_backend_args
-
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.PNG', '.JPG', '.JPEG')
+from .checks import check_folder, check_not_empty, list_files, loads_labels, share_backend_args
+from .image_lists import IMAGE_SUFFIXES, listed, names_of
 
 
 @DATASETS.register_module()
@@ -68,20 +67,8 @@ class UnlabeledImageDataset(BaseSegDataset):
 
     def _by_name(self, files: list[str]) -> dict[str, str]:
         """{what a list may call it: file}: ``a_rgb.png`` is also ``a_rgb``, and ``a`` where that is without suffix."""
-        from .folder import stem_of
-        known = {osp.splitext(name)[0]: name for name in files}
-        known.update({stem_of(name, self.img_suffix): name for name in files})
-        known.update({name: name for name in files})
-        return known
+        return {**{osp.splitext(name)[0]: name for name in files}, **names_of(files, self.img_suffix)}
 
     def _listed(self, files: list[str]) -> list[str]:
-        from .base import read_list
-        names = read_list(self.ann_file, type(self).__name__, self.backend_args)
-        known = self._by_name(files)
-        missing = [name for name in names if name not in known]
-        if missing:
-            raise FileNotFoundError(
-                missing_message(
-                    type(self).__name__, 'listed images are', missing, len(names),
-                    f'Correct {self.ann_file!r} or img_suffix={self.img_suffix}'))
-        return [known[name] for name in names]
+        """The files named by ``ann_file``, in its order."""
+        return listed(self._by_name(files), self.ann_file, self.img_suffix, type(self).__name__, self.backend_args)

@@ -9,9 +9,8 @@ from .log_processor import DomainLogProcessor
 from .report import DomainReport, EvaluationReport, markdown_table, write_report
 
 __all__ = [
-    'LEFT_OUT', 'ConfusionMatrixMetric', 'DomainEvaluators', 'DomainLogProcessor', 'DomainReport', 'EvaluationReport',
-    'Scores', 'build_domain_evaluators', 'confusion_matrix', 'map_classes', 'markdown_table', 'named_scores',
-    'resolve_label_map', 'resolve_subset', 'scores', 'write_report'
-] + [
-    'ClassBiasMetric', 'DenoisingMetric', 'bias_scores', 'frequency_groups'
+    'ClassBiasMetric', 'ConfusionMatrixMetric', 'DenoisingMetric', 'DomainEvaluators', 'DomainLogProcessor',
+    'DomainReport', 'EvaluationReport', 'LEFT_OUT', 'Scores', 'bias_scores', 'build_domain_evaluators',
+    'confusion_matrix', 'frequency_groups', 'map_classes', 'markdown_table', 'named_scores', 'resolve_label_map',
+    'resolve_subset', 'scores', 'write_report'
 ]

@@ -60,7 +60,7 @@ def bias_scores(confusion: np.ndarray, names: Sequence[str], frequency: Optional
 
     Returns:
         In percent: ``mIoU.<group>``, ``mAcc.<group>`` (mean recall; of all classes it is the metric's ``mAcc``), nan
-        where no class of the group occurs, and ``Share.<class>``.
+        where no class of the group occurs or, for IoU, is predicted, and ``Share.<class>``.
     """
     own = confusion.sum(1)
     shares = np.asarray(own if frequency is None else frequency, np.float64)

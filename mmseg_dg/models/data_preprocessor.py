@@ -1,9 +1,11 @@
 """Normalisation and batching of one or several named streams."""
 from typing import Any, Optional
 
+import torch
 import torch.nn.functional as F
 from mmengine.structures import PixelData
 from mmseg.models import SegDataPreProcessor
+from torch import Tensor, nn
 
 from mmseg_dg.registry import MODELS
 
@@ -53,3 +55,22 @@ class MultiStreamDataPreprocessor(SegDataPreProcessor):
                 if height or width:
                     sample.set_data(dict(valid_pseudo_mask=PixelData(data=F.pad(mask, (0, width, 0, height)))))
         return batch
+
+
+def check_one_normalisation(preprocessor: nn.Module, why: str) -> None:
+    """Refuse streams that are normalised apart, where their images are mixed or treated as one kind.
+
+    Args:
+        preprocessor: A method's; of any class.
+        why: What needs it, for the message.
+
+    Raises:
+        ValueError: A stream has a mean, a standard deviation or an order of channels of its own.
+    """
+    for name, other in getattr(preprocessor, 'streams', {}).items():
+        for key in ('mean', 'std', 'channel_conversion'):
+            ours, theirs = getattr(preprocessor, key, None), getattr(other, key, None)
+            both = isinstance(ours, Tensor) and isinstance(theirs, Tensor)
+            if not (torch.equal(ours, theirs) if both else ours is theirs):
+                raise ValueError(f'data_preprocessor.streams.{name} has its own {key}: {why} needs one normalisation '
+                                 'for all streams, remove it there')

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from mmseg_dg.ops.precision import at_least_float32
+
 #: How a teacher's BatchNorm layers normalise, and where their running statistics come from.
 BUFFER_POLICIES = ('batch', 'own', 'copy', 'average')
 _STOCHASTIC_DEPTH = {'DropPath', 'StochasticDepth'}
@@ -66,9 +68,8 @@ class EMATeacher(BaseAveragedModel):
         return min(1.0 - 1.0 / (step + 1), self.beta) if self.ramp else self.beta
 
     def avg_func(self, averaged_param: Tensor, source_param: Tensor, steps: int) -> None:
-        """One tensor, in place; two products and a sum, as the official code computes it (not ``lerp``)."""
-        beta = self.beta_at(int(steps))
-        averaged_param.mul_(beta).add_(source_param, alpha=1.0 - beta)
+        """One tensor, in place: mmengine's interface to what :meth:`update_parameters` does with all of them."""
+        self._blend([averaged_param], [source_param], self.beta_at(int(steps)))
 
     @torch.no_grad()
     def copy_from(self, model: nn.Module) -> None:
@@ -96,6 +97,7 @@ class EMATeacher(BaseAveragedModel):
 
     @staticmethod
     def _blend(averages: list[Tensor], sources: list[Tensor], beta: float) -> None:
+        """In place; two products and a sum, as the official code computes it (not ``lerp``)."""
         if not averages:
             return
         if beta == 0.0:  # a plain copy, also where the average holds infinities
@@ -138,7 +140,7 @@ class EMATeacher(BaseAveragedModel):
 def _update_running_statistics(module: _BatchNorm, inputs: tuple) -> None:
     """Fold the batch into the running statistics before they normalise (BatchNorm policy ``'own'``)."""
     x = inputs[0]
-    x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    x = at_least_float32(x)
     dims = [d for d in range(x.dim()) if d != 1]
     count = x.numel() // x.shape[1]
     module.num_batches_tracked += 1

@@ -15,18 +15,18 @@ def draw_block_mask(batch_size: int,
     Source: MIC (HRDA specification section 13: 70 % masked in blocks of 64 pixels; checked against its recorded draw).
 
     Args:
-        batch_size (int): number of images; each has its own mask.
-        image_size (tuple[int, int]): (H, W) in pixels.
-        block_size (int): side of a block in pixels, at least 1 and at most the image's shorter side.
-        ratio (float): share of blocks that is masked on average, in [0, 1].
-        generator (torch.Generator, optional): where the uniform numbers come from.
+        batch_size: Number of images; each has its own mask.
+        image_size: (H, W) in pixels.
+        block_size: Side of a block in pixels, at least 1 and at most the image's shorter side.
+        ratio: Share of blocks that is masked on average, in [0, 1].
+        generator: Where the uniform numbers come from.
 
     Returns:
-        Tensor: float32 (B, 1, H, W), 1 = visible, 0 = masked; multiplied by a normalised image, masked pixels get the
-        mean colour.
+        float32 (B, 1, H, W), 1 = visible, 0 = masked; multiplied by a normalised image, masked pixels get the mean
+        colour.
 
     Raises:
-        ValueError: a block that does not fit the image, or a ratio out of range.
+        ValueError: A block that does not fit the image, or a ratio out of range.
     """
     height, width = image_size
     if not 1 <= block_size <= min(height, width):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .precision import at_least_float32
 
 # Taps below this share of the kernel's sum cannot change a float32 result: 1e-12 is far below half an ulp (6e-8).
 NEGLIGIBLE = 1e-12
@@ -19,10 +20,10 @@ def blur_kernel_size(size: int) -> int:
     """Side of the blur kernel for an image side: the largest odd number that is at most ceil(0.1 * size).
 
     Args:
-        size (int): image side in pixels, at least 1.
+        size: Image side in pixels, at least 1.
 
     Returns:
-        int: odd; 512 -> 51, 1024 -> 103, 1 -> 1.
+        Odd; 512 -> 51, 1024 -> 103, 1 -> 1.
 
     Raises:
         ValueError: ``size`` below 1.
@@ -41,16 +42,15 @@ def gaussian_blur(image: Tensor, sigma: float, kernel_size: int | tuple[int, int
     in float32 and cast back.
 
     Args:
-        image (Tensor): floating point (B, C, H, W).
-        sigma (float): standard deviation in pixels, positive.
-        kernel_size (int | tuple[int, int], optional): odd side, or (height, width). Default: one tenth of each image
-            side, see :func:`blur_kernel_size`.
+        image: Floating point (B, C, H, W).
+        sigma: Standard deviation in pixels, positive.
+        kernel_size: Odd side, or (height, width). Default: one tenth of each image side, see :func:`blur_kernel_size`.
 
     Returns:
-        Tensor: same shape and dtype.
+        Same shape and dtype.
 
     Raises:
-        ValueError: wrong shape or dtype, ``sigma`` not positive, or a kernel that is even or reaches further than the
+        ValueError: Wrong shape or dtype, ``sigma`` not positive, or a kernel that is even or reaches further than the
             image can be reflected.
     """
     if image.dim() != 4 or not image.is_floating_point():
@@ -68,7 +68,7 @@ def gaussian_blur(image: Tensor, sigma: float, kernel_size: int | tuple[int, int
         if side // 2 >= size:
             raise ValueError(f'kernel_size {kernel_size} (height, width) is too large to reflect an image of '
                              f'{height} x {width}; at most {2 * size - 1} for a side of {size}')
-    out = image if image.dtype in (torch.float32, torch.float64) else image.float()
+    out = at_least_float32(image)
     out = _blur_axis(out, -2, _half_kernel(kernel_size[0], sigma))
     out = _blur_axis(out, -1, _half_kernel(kernel_size[1], sigma))
     return out.to(image.dtype)

@@ -23,17 +23,17 @@ def draw_mix_classes(labels: Tensor, rng: NumpyRNG, classes: Tensor | None = Non
     ``rng.choice(n, k, replace=False)`` per image; so a batch with a single class pastes everything.
 
     Args:
-        labels (Tensor): int64 (B, H, W) or (B, 1, H, W), class ids and 255.
-        rng (np.random.RandomState | np.random.Generator): source of randomness; ``RandomState(seed)`` repeats what
-            the official code draws after ``np.random.seed(seed)``.
-        classes (Tensor, optional): int64 (n,), candidates to use instead of those of ``labels``, for instance the
-            union over processes. The order matters for the result; pass them sorted.
+        labels: int64 (B, H, W) or (B, 1, H, W), class ids and 255.
+        rng: Source of randomness; ``RandomState(seed)`` repeats what the official code draws after
+            ``np.random.seed(seed)``.
+        classes: int64 (n,), candidates to use instead of those of ``labels``, for instance the union over processes.
+            The order matters for the result; pass them sorted.
 
     Returns:
-        list[Tensor]: B tensors int64 (ceil(n / 2),) in drawn order, on the device of ``labels``.
+        B tensors int64 (ceil(n / 2),) in drawn order, on the device of ``labels``.
 
     Raises:
-        ValueError: wrong shape or dtype, or no candidate class.
+        ValueError: Wrong shape or dtype, or no candidate class.
         TypeError: ``rng`` is not a numpy generator.
     """
     if labels.dim() not in (3, 4) or (labels.dim() == 4 and labels.shape[1] != 1):
@@ -56,11 +56,11 @@ def class_mask(label: Tensor, classes: Tensor) -> Tensor:
     """Mark the pixels whose label is one of ``classes``.
 
     Args:
-        label (Tensor): integer (H, W), class ids and 255.
-        classes (Tensor): integer (k,); ids that do not occur in ``label`` select nothing.
+        label: Integer (H, W), class ids and 255.
+        classes: Integer (k,); ids that do not occur in ``label`` select nothing.
 
     Returns:
-        Tensor: bool (H, W), on the device of ``label``.
+        bool (H, W), on the device of ``label``.
 
     Raises:
         ValueError: ``label`` is not 2-D or ``classes`` is not 1-D.
@@ -76,16 +76,16 @@ def mix(mask: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
     """Take ``foreground`` where the mask is true and ``background`` elsewhere.
 
     Args:
-        mask (Tensor): bool, one of (H, W): for every leading dimension of the images; (B, H, W): per image, also for
-            images (B, C, H, W); (B, 1, H, W).
-        foreground (Tensor): any dtype (..., H, W): an image, a label map or a weight map.
-        background (Tensor): same shape and dtype.
+        mask: bool, one of (H, W): for every leading dimension of the images; (B, H, W): per image, also for images
+            (B, C, H, W); (B, 1, H, W).
+        foreground: Any dtype (..., H, W): an image, a label map or a weight map.
+        background: Same shape and dtype.
 
     Returns:
-        Tensor: shape and dtype of ``foreground``; every element comes from exactly one of the two, unchanged.
+        Shape and dtype of ``foreground``; every element comes from exactly one of the two, unchanged.
 
     Raises:
-        ValueError: unequal shapes or dtypes, a mask that is not bool or does not fit.
+        ValueError: Unequal shapes or dtypes, a mask that is not bool or does not fit.
     """
     if foreground.shape != background.shape or foreground.dtype != background.dtype:
         raise ValueError(f'foreground {tuple(foreground.shape)} {foreground.dtype} and background '

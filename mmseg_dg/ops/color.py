@@ -13,6 +13,8 @@ from typing import NamedTuple, Union
 import torch
 from torch import Tensor
 
+from .precision import at_least_float32
+
 ChannelValues = Union[Sequence[float], Tensor]
 HSV_EPS = 1e-6  # keeps the saturation of black pixels finite; part of the numbers to be reproduced
 
@@ -21,12 +23,11 @@ class JitterParams(NamedTuple):
     """Drawn parameters of one colour jitter.
 
     Attributes:
-        brightness (float): ``brightness - 1`` is added to the image.
-        contrast (float): factor on the image.
-        hue (float): shift in turns; 0.5 is the opposite colour.
-        saturation (float): factor on the saturation of HSV.
-        order (tuple[int, int, int, int]): permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue; the first
-            entry is applied first.
+        brightness: ``brightness - 1`` is added to the image.
+        contrast: Factor on the image.
+        hue: Shift in turns; 0.5 is the opposite colour.
+        saturation: Factor on the saturation of HSV.
+        order: Permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue; the first entry is applied first.
     """
     brightness: float
     contrast: float
@@ -39,13 +40,12 @@ def draw_jitter_params(generator: torch.Generator, strength: float = 0.2) -> Jit
     """Draw the parameters of one image: factors from U(1 - s, 1 + s), hue from U(-s, s), and a random order.
 
     Args:
-        generator (torch.Generator): a CPU generator seeded with k repeats the official draws after
-            ``torch.manual_seed(k)``: four float32 uniforms (brightness, contrast, hue, saturation), then a
-            permutation of four.
-        strength (float): s, in [0, 0.5] (a hue shift beyond half a turn has no meaning).
+        generator: A CPU generator seeded with k repeats the official draws after ``torch.manual_seed(k)``: four
+            float32 uniforms (brightness, contrast, hue, saturation), then a permutation of four.
+        strength: s, in [0, 0.5] (a hue shift beyond half a turn has no meaning).
 
     Returns:
-        JitterParams: plain Python numbers.
+        Plain Python numbers.
 
     Raises:
         ValueError: ``strength`` out of range.
@@ -72,19 +72,19 @@ def color_jitter(image: Tensor, params: JitterParams) -> Tensor:
     by the clamping steps only. Half precision is computed in float32 and cast back.
 
     Args:
-        image (Tensor): floating point (3, H, W) or (..., 3, H, W), RGB in [0, 1].
-        params (JitterParams): what to apply, the same for all images of a batch.
+        image: Floating point (3, H, W) or (..., 3, H, W), RGB in [0, 1].
+        params: What to apply, the same for all images of a batch.
 
     Returns:
-        Tensor: same shape and dtype; the input is not modified.
+        Same shape and dtype; the input is not modified.
 
     Raises:
-        ValueError: wrong shape or dtype, or ``params.order`` is not a permutation of 0..3.
+        ValueError: Wrong shape or dtype, or ``params.order`` is not a permutation of 0..3.
     """
     _check_image(image)
     if sorted(params.order) != [0, 1, 2, 3]:
         raise ValueError(f'order must be a permutation of (0, 1, 2, 3), got {params.order}')
-    out = image if image.dtype in (torch.float32, torch.float64) else image.float()
+    out = at_least_float32(image)
     steps = ((_shift_brightness, params.brightness), (_scale_contrast, params.contrast),
              (_scale_saturation, params.saturation), (_shift_hue, params.hue))
     for index in params.order:
@@ -116,13 +116,13 @@ def rgb_to_hsv(image: Tensor) -> Tensor:
     """Convert RGB to HSV.
 
     Args:
-        image (Tensor): floating point (..., 3, H, W), RGB in [0, 1].
+        image: Floating point (..., 3, H, W), RGB in [0, 1].
 
     Returns:
-        Tensor: same shape; H in radians [0, 2 pi), S = (max - min) / (max + 1e-6), V = max. Grey pixels have H = 0.
+        Same shape; H in radians [0, 2 pi), S = (max - min) / (max + 1e-6), V = max. Grey pixels have H = 0.
 
     Raises:
-        ValueError: wrong shape or dtype.
+        ValueError: Wrong shape or dtype.
     """
     _check_image(image)
     red, green, blue = image.unbind(-3)
@@ -142,13 +142,13 @@ def hsv_to_rgb(image: Tensor) -> Tensor:
     """Convert HSV to RGB.
 
     Args:
-        image (Tensor): floating point (..., 3, H, W): H in radians (any value, taken modulo 2 pi), S and V in [0, 1].
+        image: Floating point (..., 3, H, W): H in radians (any value, taken modulo 2 pi), S and V in [0, 1].
 
     Returns:
-        Tensor: same shape, RGB in [0, 1].
+        Same shape, RGB in [0, 1].
 
     Raises:
-        ValueError: wrong shape or dtype.
+        ValueError: Wrong shape or dtype.
     """
     _check_image(image)
     hue, saturation, value = image.unbind(-3)
@@ -165,15 +165,15 @@ def denormalize(image: Tensor, mean: ChannelValues, std: ChannelValues) -> Tenso
     """Turn a normalised image into one in [0, 1]: ``(image * std + mean) / 255``, without clamping.
 
     Args:
-        image (Tensor): floating point (..., 3, H, W).
-        mean (Sequence[float] | Tensor): 3 values in units of 0..255, in the channel order of the image.
-        std (Sequence[float] | Tensor): 3 values in units of 0..255.
+        image: Floating point (..., 3, H, W).
+        mean: 3 values in units of 0..255, in the channel order of the image.
+        std: 3 values in units of 0..255.
 
     Returns:
-        Tensor: same shape and dtype.
+        Same shape and dtype.
 
     Raises:
-        ValueError: wrong shape or dtype, or mean or std are not 3 values.
+        ValueError: Wrong shape or dtype, or mean or std are not 3 values.
     """
     _check_image(image)
     return (image * _per_channel(std, 'std', image) + _per_channel(mean, 'mean', image)) / 255
@@ -183,15 +183,15 @@ def normalize(image: Tensor, mean: ChannelValues, std: ChannelValues) -> Tensor:
     """Inverse of :func:`denormalize`: ``(image * 255 - mean) / std``.
 
     Args:
-        image (Tensor): floating point (..., 3, H, W) in [0, 1].
-        mean (Sequence[float] | Tensor): 3 values in units of 0..255, in the channel order of the image.
-        std (Sequence[float] | Tensor): 3 values in units of 0..255, none of them 0.
+        image: Floating point (..., 3, H, W) in [0, 1].
+        mean: 3 values in units of 0..255, in the channel order of the image.
+        std: 3 values in units of 0..255, none of them 0.
 
     Returns:
-        Tensor: same shape and dtype.
+        Same shape and dtype.
 
     Raises:
-        ValueError: wrong shape or dtype, or mean or std are not 3 values.
+        ValueError: Wrong shape or dtype, or mean or std are not 3 values.
     """
     _check_image(image)
     return (image * 255 - _per_channel(mean, 'mean', image)) / _per_channel(std, 'std', image)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+#: (y1, y2, x1, x2) in pixels, ends excluded.
 CropBox = tuple[int, int, int, int]
 
 

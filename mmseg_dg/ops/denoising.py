@@ -16,6 +16,7 @@ NOISE_FORMS = ('simple', 'scaled')
 TARGETS = ('noise', 'image')
 #: Largest possible difference of two pixels on the scale [-1, 1].
 PEAK_TO_PEAK = 2.0
+SIGMA_ADVICE = 'a number that is not negative (the paper: 0.22), or (lowest, highest) in this order'
 
 
 def check_noise(form: str, sigma: Union[float, Sequence[float]]) -> tuple[float, float]:
@@ -32,10 +33,10 @@ def check_noise(form: str, sigma: Union[float, Sequence[float]]) -> tuple[float,
         raise ValueError(f'noise form must be one of {", ".join(NOISE_FORMS)}, got {form!r}')
     values = tuple(sigma) if isinstance(sigma, (list, tuple)) else (sigma, sigma)
     if len(values) != 2 or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):
-        raise ValueError(f'sigma is a number or (lowest, highest), got {sigma!r}')
+        raise ValueError(f'noise.sigma={sigma!r}: {SIGMA_ADVICE}')
     low, high = (float(v) for v in values)
     if low < 0 or high < low:
-        raise ValueError(f'sigma={sigma!r} must not be negative, and (lowest, highest) in this order')
+        raise ValueError(f'noise.sigma={sigma!r}: {SIGMA_ADVICE}')
     return low, high
 
 
@@ -52,15 +53,6 @@ def draw_sigma(low: float, high: float, count: int, generator: torch.Generator) 
     if low == high:
         return torch.full((count, ), low)
     return low + (high - low) * torch.rand(count, generator=generator)
-
-
-def seeded_noise(like: Tensor, seed: int) -> Tensor:
-    """Standard normal noise of the size of ``like``, float32 on its device, as a function of the seed.
-
-    CPU and CUDA give different noise for the same seed; each of them repeats its own.
-    """
-    generator = torch.Generator(device=like.device).manual_seed(seed)
-    return torch.randn(like.shape, generator=generator, device=like.device, dtype=torch.float32)
 
 
 def add_noise(images: Tensor, noise: Tensor, sigma: Tensor, form: str = 'scaled') -> Tensor:

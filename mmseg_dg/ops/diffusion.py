@@ -6,6 +6,7 @@ in float64; maps keep their own type.
 """
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Optional
 
 import torch
@@ -51,7 +52,7 @@ def levels(t: Tensor, schedule: str = 'cosine') -> tuple[Tensor, Tensor]:
 
 
 # ---------------------------------------------------------------------- forward process
-def add_noise(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+def noised_code(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
     """``alpha clean + sigma noise``.
 
     Args:
@@ -105,8 +106,8 @@ def check_steps(steps: int, name: str) -> None:
     Raises:
         ValueError: It names the argument and its value.
     """
-    if isinstance(steps, bool) or int(steps) != steps or steps < 1:
-        raise ValueError(f'{name}={steps}: sampling needs at least one step (3 in the paper)')
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1:
+        raise ValueError(f'{name}={steps!r}: give a whole number, at least 1 (sampling takes 3 steps in the paper)')
 
 
 def _per_image(scalar: Tensor, like: Tensor) -> Tensor:
@@ -114,8 +115,8 @@ def _per_image(scalar: Tensor, like: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------------- noise
-def seeded_noise(seeds: Sequence[int], shape: Sequence[int], device: torch.device, dtype: torch.dtype = torch.float32,
-                 on_cpu: bool = True) -> Tensor:
+def noise_maps(seeds: Sequence[int], shape: Sequence[int], device: torch.device, dtype: torch.dtype = torch.float32,
+               on_cpu: bool = True) -> Tensor:
     """Standard normal maps, image i a function of ``seeds[i]`` and ``shape`` alone.
 
     Args:

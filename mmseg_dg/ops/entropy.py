@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .crop_boxes import CropBox, shrink_box, sliding_boxes
+from .precision import at_least_float32
 
 
 @torch.no_grad()
@@ -19,22 +20,20 @@ def pixel_entropy(logits: Tensor, normalized: bool = False) -> Tensor:
     """Entropy of the softmax over classes, ``H = - sum_c p_c log p_c`` in nats.
 
     Args:
-        logits (Tensor): floating point (B, C, h, w), before the softmax; half precision is computed in float32.
-        normalized (bool): divide by log C, so that 1 is the uniform distribution.
+        logits: Floating point (B, C, h, w), before the softmax; half precision is computed in float32.
+        normalized: Divide by log C, so that 1 is the uniform distribution.
 
     Returns:
-        Tensor: (B, h, w), float32 (float64 for float64 logits), in [0, log C] or [0, 1]; no gradient.
+        (B, h, w), float32 (float64 for float64 logits), in [0, log C] or [0, 1]; no gradient.
 
     Raises:
-        ValueError: wrong shape or dtype, or a single class, whose entropy says nothing.
+        ValueError: Wrong shape or dtype, or a single class, whose entropy says nothing.
     """
     if logits.dim() != 4 or not logits.is_floating_point():
         raise ValueError(f'logits must be floating point (B, C, h, w), got {tuple(logits.shape)} {logits.dtype}')
     if logits.shape[1] < 2:
         raise ValueError(f'entropy needs logits of at least two classes, got {tuple(logits.shape)}')
-    if logits.dtype not in (torch.float32, torch.float64):
-        logits = logits.float()
-    log_p = logits.log_softmax(1)
+    log_p = at_least_float32(logits).log_softmax(1)
     p = log_p.exp()
     # p = 0 with log p = -inf counts as 0, its limit
     entropy = log_p.clamp_(min=torch.finfo(log_p.dtype).min).mul_(p).sum(1).neg_().clamp_(min=0)
@@ -50,15 +49,15 @@ def highest_pixels(scores: Tensor, valid: Tensor, fraction: float) -> Tensor:
     left to a sorting algorithm, and nothing is transferred from the device.
 
     Args:
-        scores (Tensor): floating point (B, h, w); NaN counts as the highest.
-        valid (Tensor): bool (B, h, w).
-        fraction (float): in [0, 1].
+        scores: Floating point (B, h, w); NaN counts as the highest.
+        valid: bool (B, h, w).
+        fraction: In [0, 1].
 
     Returns:
-        Tensor: bool (B, h, w).
+        bool (B, h, w).
 
     Raises:
-        ValueError: shapes that differ, or a fraction outside [0, 1].
+        ValueError: Shapes that differ, or a fraction outside [0, 1].
     """
     if scores.dim() != 3 or scores.shape != valid.shape or valid.dtype != torch.bool:
         raise ValueError(f'scores (B, h, w) and a bool mask of the same shape are needed, got {tuple(scores.shape)} '
@@ -96,13 +95,13 @@ def linear_schedule(start: float, end: float, iteration: int, total: int | None)
     """The value at ``iteration`` on a line from ``start`` (iteration 0) to ``end`` (iteration ``total - 1``).
 
     Args:
-        start (float): first value.
-        end (float): last value; it also holds after the last iteration.
-        iteration (int): 0-based.
-        total (int, optional): iterations of the run; None (unknown) gives ``start``.
+        start: First value.
+        end: Last value; it also holds after the last iteration.
+        iteration: 0-based.
+        total: Iterations of the run; None (unknown) gives ``start``.
 
     Raises:
-        ValueError: a negative iteration or a total below 1.
+        ValueError: A negative iteration or a total below 1.
     """
     if iteration < 0 or (total is not None and total < 1):
         raise ValueError(f'iteration must be 0 or more and total at least 1, got {iteration} and {total}')
@@ -118,16 +117,16 @@ def entropy_guided_boxes(logits: Tensor, image_size: Sequence[int], crop_size: S
     """Per image, the sliding window of highest mean entropy; the first of equal ones, row by row.
 
     Args:
-        logits (Tensor): floating point (B, C, h, w) of the whole image.
-        image_size (Sequence[int]): (H, W) in pixels.
-        crop_size (Sequence[int]): (height, width) of the window in pixels.
-        stride (int): distance of neighbouring windows in pixels; the last ones are moved back to the border.
+        logits: Floating point (B, C, h, w) of the whole image.
+        image_size: (H, W) in pixels.
+        crop_size: (height, width) of the window in pixels.
+        stride: Distance of neighbouring windows in pixels; the last ones are moved back to the border.
 
     Returns:
-        list[CropBox]: B boxes (y1, y2, x1, x2) in pixels.
+        B boxes (y1, y2, x1, x2) in pixels.
 
     Raises:
-        ValueError: wrong shapes, or a stride that leaves gaps.
+        ValueError: Wrong shapes, or a stride that leaves gaps.
     """
     size, crop = tuple(image_size), tuple(crop_size)
     if crop[0] > size[0] or crop[1] > size[1]:

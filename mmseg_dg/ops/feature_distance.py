@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .precision import at_least_float32
+
 
 @torch.no_grad()
 def downscale_labels(labels: Tensor,
@@ -22,18 +24,18 @@ def downscale_labels(labels: Tensor,
     no float tensor of num_classes x H x W.
 
     Args:
-        labels (Tensor): integer (B, H, W), values 0..num_classes-1 and ``ignore_index``.
-        factor (int): cell side; for features of width w use ``W // w``. Rows and columns beyond the last whole cell
-            are dropped, as average pooling does.
-        min_ratio (float): smallest share of the winner, in [0, 1].
-        num_classes (int): number of classes.
-        ignore_index (int): label that belongs to no class.
+        labels: Integer (B, H, W), values 0..num_classes-1 and ``ignore_index``.
+        factor: Cell side; for features of width w use ``W // w``. Rows and columns beyond the last whole cell are
+            dropped, as average pooling does.
+        min_ratio: Smallest share of the winner, in [0, 1].
+        num_classes: Number of classes.
+        ignore_index: Label that belongs to no class.
 
     Returns:
-        Tensor: int64 (B, H // factor, W // factor).
+        int64 (B, H // factor, W // factor).
 
     Raises:
-        ValueError: wrong shape, dtype or range, or labels outside the classes.
+        ValueError: Wrong shape, dtype or range, or labels outside the classes.
     """
     if labels.dim() != 3 or labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(f'labels must be integer (B, H, W), got {tuple(labels.shape)} {labels.dtype}')
@@ -64,11 +66,11 @@ def class_membership(labels: Tensor, classes: Sequence[int] | Tensor) -> Tensor:
     """Mark the positions whose label is one of ``classes``.
 
     Args:
-        labels (Tensor): integer, any shape.
-        classes (Sequence[int] | Tensor): class ids; none selects nothing.
+        labels: Integer, any shape.
+        classes: Class ids; none selects nothing.
 
     Returns:
-        Tensor: bool, shape and device of ``labels``.
+        bool, shape and device of ``labels``.
 
     Raises:
         ValueError: ``labels`` is not an integer tensor.
@@ -89,16 +91,16 @@ def feature_distance(features: Tensor,
     there, with the same gradient.
 
     Args:
-        features (Tensor): floating point (B, C, h, w).
-        reference (Tensor): same shape; detached.
-        mask (Tensor, optional): bool (B, h, w) or (B, 1, h, w), positions that count. Default: all.
-        reduction (str): 'mean', or 'sum_count' to get the two parts of a mean over several processes.
+        features: Floating point (B, C, h, w).
+        reference: Same shape; detached.
+        mask: bool (B, h, w) or (B, 1, h, w), positions that count. Default: all.
+        reduction: 'mean', or 'sum_count' to get the two parts of a mean over several processes.
 
     Returns:
-        Tensor | tuple[Tensor, Tensor]: 0-d mean, or the 0-d sum and the number of positions (0-d int64).
+        0-d mean, or the 0-d sum and the number of positions (0-d int64).
 
     Raises:
-        ValueError: shapes that do not agree, wrong dtypes, unknown reduction.
+        ValueError: Shapes that do not agree, wrong dtypes, unknown reduction.
     """
     if features.dim() != 4 or features.shape != reference.shape:
         raise ValueError(f'features {tuple(features.shape)} and reference {tuple(reference.shape)} must both be the '
@@ -107,8 +109,8 @@ def feature_distance(features: Tensor,
         raise ValueError(f'features and reference must be floating point, got {features.dtype}, {reference.dtype}')
     if reduction not in ('mean', 'sum_count'):
         raise ValueError(f"reduction must be 'mean' or 'sum_count', got {reduction!r}")
-    dtype = torch.float64 if features.dtype == torch.float64 else torch.float32
-    distance = torch.linalg.vector_norm(features.to(dtype) - reference.detach().to(dtype), dim=1)
+    features = at_least_float32(features)
+    distance = torch.linalg.vector_norm(features - reference.detach().to(features.dtype), dim=1)
     if mask is None:
         count = torch.tensor(distance.numel(), device=distance.device)
     else:

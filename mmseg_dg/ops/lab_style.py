@@ -2,9 +2,9 @@
 from typing import NamedTuple
 
 import torch
-from kornia.color import lab_to_rgb, rgb_to_lab
 from torch import Tensor
 
+from .noise import seeded_noise
 from .style import restyle
 
 
@@ -42,12 +42,14 @@ def rgb_to_unit_lab(images: Tensor) -> Tensor:
     Args:
         images: Floating point (B, 3, H, W).
     """
+    from kornia.color import rgb_to_lab  # kornia takes seconds to import, and most methods do not need it
     lightness, green_red, blue_yellow = rgb_to_lab(images).unbind(1)
     return torch.stack((lightness / 100, (green_red + 128) / 255, (blue_yellow + 128) / 255), 1)
 
 
 def unit_lab_to_rgb(lab: Tensor) -> Tensor:
     """Inverse of :func:`rgb_to_unit_lab`; colours outside RGB are clipped to [0, 1]."""
+    from kornia.color import lab_to_rgb
     lightness, green_red, blue_yellow = lab.unbind(1)
     return lab_to_rgb(torch.stack((lightness * 100, green_red * 255 - 128, blue_yellow * 255 - 128), 1))
 
@@ -75,11 +77,5 @@ def lab_style(images: Tensor, draws: LABStyleDraws, noise: float = 0.01) -> Tens
         raise ValueError(f'draws for {len(draws.mean)} images, but the batch has shape {tuple(images.shape)}')
     styled = restyle(rgb_to_unit_lab(images), draws.mean.to(images), draws.std.to(images))
     if noise:
-        styled = styled + noise * seeded_noise(styled, draws.noise_seed)
+        styled = styled + noise * seeded_noise(styled, draws.noise_seed, styled.dtype)
     return unit_lab_to_rgb(styled.clamp(0, 1))
-
-
-def seeded_noise(like: Tensor, seed: int) -> Tensor:
-    """Standard normal noise of ``like``'s shape, type and device; a function of the seed (and the kind of device)."""
-    generator = torch.Generator(device=like.device).manual_seed(seed)
-    return torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .crop_boxes import CropBox, cut_box
+from .precision import at_least_float32
 
 #: How one prototype per class is chosen from those of several resolutions (context first, detail last).
 SELECTIONS = ('entropy', 'prefer_hr', 'lr', 'hr', 'mean')
@@ -40,7 +41,7 @@ def boxes_per_image(box: CropBox | Sequence[CropBox] | None, count: int) -> list
     """One box per image, of one box for all, of one per image, or None.
 
     Raises:
-        ValueError: neither; the message has the value.
+        ValueError: Neither; the message has the value.
     """
     if box is None:
         return None
@@ -65,7 +66,7 @@ def check_alignable(map_size: Sequence[int], label_size: Sequence[int]) -> None:
     """A feature map can lie on a label map: the same stride along both axes, up to the rounding of one cell.
 
     Raises:
-        ValueError: it cannot; the message has both sizes.
+        ValueError: It cannot; the message has both sizes.
     """
     (h, w), (height, width) = map_size, label_size
     fits = 0 < h <= height and 0 < w <= width
@@ -106,7 +107,7 @@ class ClassSums(NamedTuple):
 
         Args:
             groups: (B,) int64, the group of each image, in 0..count-1.
-            count: number of groups.
+            count: Number of groups.
         """
         # a matrix product, not index_add: the same on every run on CUDA
         member = F.one_hot(groups, count).to(self.features.dtype).T
@@ -139,13 +140,13 @@ def class_sums(features: Tensor, labels: Tensor, joint: Tensor, entropy: Tensor,
     matrix product.
 
     Args:
-        features (Tensor): (B, D, h, w), any length; half precision is added up in float32.
-        labels (Tensor): integer (B, h, w); labels outside 0..num_classes-1 belong to no class.
-        joint (Tensor): bool (B, h, w), pixels that count.
-        entropy (Tensor): (B, h, w).
-        num_classes (int): C.
+        features: (B, D, h, w), any length; half precision is added up in float32.
+        labels: Integer (B, h, w); labels outside 0..num_classes-1 belong to no class.
+        joint: bool (B, h, w), pixels that count.
+        entropy: (B, h, w).
+        num_classes: C.
     """
-    features = _full_precision(features).flatten(2)
+    features = at_least_float32(features).flatten(2)
     inverse = features.square().sum(1).clamp_(min=EPS**2).rsqrt_()  # vector_norm takes 30 times as long along dim 1
     classes = torch.arange(num_classes, device=labels.device)
     member = (labels.flatten(1).unsqueeze(-1) == classes) & joint.flatten(1).unsqueeze(-1)
@@ -174,13 +175,13 @@ def select_prototypes(candidates: Sequence[Prototypes], rule: str = 'entropy') -
     """One prototype per class of those of several resolutions.
 
     Args:
-        candidates (Sequence[Prototypes]): context resolution first, detail last. With one, that one is taken.
-        rule (str): ``'entropy'`` the one whose pixels have the lower mean entropy (context wins a tie),
-            ``'prefer_hr'`` detail where it has the class, ``'lr'`` context only, ``'hr'`` detail only,
-            ``'mean'`` the normalised mean of those that have the class.
+        candidates: Context resolution first, detail last. With one, that one is taken.
+        rule: ``'entropy'`` the one whose pixels have the lower mean entropy (context wins a tie), ``'prefer_hr'``
+            detail where it has the class, ``'lr'`` context only, ``'hr'`` detail only, ``'mean'`` the normalised mean
+            of those that have the class.
 
     Raises:
-        ValueError: an unknown rule.
+        ValueError: An unknown rule.
     """
     if rule not in SELECTIONS:
         raise ValueError(f'unknown selection {rule!r} of prototypes: use one of {SELECTIONS}')
@@ -207,16 +208,16 @@ def group_images(kind: str, sizes: Sequence[int], alone: bool = True) -> tuple[l
     """Which images share prototypes.
 
     Args:
-        kind (str): ``'pair'``, ``'batch'``, ``'step'`` or ``'image'`` (:data:`GROUPINGS`).
-        sizes (Sequence[int]): number of images of each pass.
-        alone (bool): a single pass is all there is, so that ``'pair'`` takes neighbours (an odd last image joins the
-            pair before it); False: its images have their partners in another pass.
+        kind: ``'pair'``, ``'batch'``, ``'step'`` or ``'image'`` (:data:`GROUPINGS`).
+        sizes: Number of images of each pass.
+        alone: A single pass is all there is, so that ``'pair'`` takes neighbours (an odd last image joins the pair
+            before it); False: its images have their partners in another pass.
 
     Returns:
-        tuple[list[list[int]], int]: the group of each image of each pass, and the number of groups.
+        The group of each image of each pass, and the number of groups.
 
     Raises:
-        ValueError: an unknown kind, or pairs of passes of different sizes.
+        ValueError: An unknown kind, or pairs of passes of different sizes.
     """
     if kind not in GROUPINGS:
         raise ValueError(f'unknown grouping {kind!r} of images: use one of {GROUPINGS}')
@@ -241,16 +242,16 @@ def gather_pixels(features: Tensor, mask: Tensor) -> list[Tensor]:
     """Unit feature vectors of the marked pixels of each image, row by row.
 
     Args:
-        features (Tensor): (B, D, h, w); gradients flow to the marked pixels. Vectors shorter than 1e-6 stay short.
-        mask (Tensor): bool (B, h, w).
+        features: (B, D, h, w); gradients flow to the marked pixels. Vectors shorter than 1e-6 stay short.
+        mask: bool (B, h, w).
 
     Returns:
-        list[Tensor]: B tensors (n_i, D), float32 or float64; only they are kept for the backward pass, not the map.
+        B tensors (n_i, D), float32 or float64; only they are kept for the backward pass, not the map.
     """
     # columns of (D, h w) maps: much quicker, back and forth, than picking pixels from all images at once
     picked = [image.index_select(1, marked.nonzero().flatten())
               for image, marked in zip(features.flatten(2).unbind(0), mask.flatten(1))]
-    picked = [_full_precision(x) for x in picked]
+    picked = [at_least_float32(x) for x in picked]
     return [(x * x.square().sum(0).clamp(min=EPS**2).rsqrt()).T for x in picked]
 
 
@@ -259,16 +260,16 @@ def info_nce(queries: Tensor, labels: Tensor, prototypes: Tensor, present: Tenso
     """Sum of ``-w_q log( exp(<q, z_y> / tau) / sum_c exp(<q, z_c> / tau) )`` over pixels whose class has a prototype.
 
     Args:
-        queries (Tensor): (n, D) unit vectors.
-        labels (Tensor): (n,) int64 in 0..C-1.
-        prototypes (Tensor): (C, D) unit vectors, no gradient.
-        present (Tensor): bool (C,); absent classes are in no denominator.
-        temperature (float): tau.
-        weight (Tensor, optional): (n,) factors of the terms.
+        queries: (n, D) unit vectors.
+        labels: (n,) int64 in 0..C-1.
+        prototypes: (C, D) unit vectors, no gradient.
+        present: bool (C,); absent classes are in no denominator.
+        temperature: tau.
+        weight: (n,) factors of the terms.
 
     Returns:
-        tuple[Tensor, Tensor]: the 0-d sum, with a graph also where no pixel counts (then it is exactly 0 and so is its
-        gradient), and the 0-d number of pixels that count, whatever their weights.
+        The 0-d sum, with a graph also where no pixel counts (then it is exactly 0 and so is its gradient), and the 0-d
+        number of pixels that count, whatever their weights.
     """
     similar = queries @ prototypes.to(queries.dtype).T / temperature
     # with no class present nothing is masked: rows of -inf would give NaN gradients to ignored rows
@@ -278,7 +279,3 @@ def info_nce(queries: Tensor, labels: Tensor, prototypes: Tensor, present: Tenso
     if weight is not None:
         terms = terms * weight.to(terms.dtype)
     return terms.sum(), counted.sum()
-
-
-def _full_precision(x: Tensor) -> Tensor:
-    return x if x.dtype in (torch.float32, torch.float64) else x.float()

@@ -22,21 +22,20 @@ def pair_contrast(queries: Tensor, keys: Tensor, labels: Tensor,
     of the dense formula.
 
     Args:
-        queries (Tensor): (N, D) unit vectors, float32 or float64.
-        keys (Tensor): (N, D) of the same pixels; may be ``queries`` itself.
-        labels (Tensor): (N,) integers; equal ones are positives. No label is special here.
-        pair_weight (tuple[Tensor, Tensor], optional): (N,) factors a of rows and b of columns, ``w_ij = a_i b_j``;
-            None means 1.
-        complement (bool): use ``1 - a_i b_j`` instead.
-        confidence (Tensor, optional): (N,) factors q of pixels, ``q_i q_j`` of pairs; None means 1.
-        temperature (float): divides the similarities.
-        block_size (int, optional): rows at a time; None computes the dense formula.
+        queries: (N, D) unit vectors, float32 or float64.
+        keys: (N, D) of the same pixels; may be ``queries`` itself.
+        labels: (N,) integers; equal ones are positives. No label is special here.
+        pair_weight: (N,) factors a of rows and b of columns, ``w_ij = a_i b_j``; None means 1.
+        complement: Use ``1 - a_i b_j`` instead.
+        confidence: (N,) factors q of pixels, ``q_i q_j`` of pairs; None means 1.
+        temperature: Divides the similarities.
+        block_size: Rows at a time; None computes the dense formula.
 
     Returns:
-        Tensor: 0-d; exactly 0 with a graph where there are no pairs.
+        0-d; exactly 0 with a graph where there are no pairs.
 
     Raises:
-        ValueError: shapes that differ, a temperature or block size out of range.
+        ValueError: Shapes that differ, a temperature or block size out of range.
     """
     if queries.dim() != 2 or queries.shape != keys.shape or labels.shape != queries.shape[:1]:
         raise ValueError(f'queries and keys must be (N, D) and labels (N,), got {tuple(queries.shape)}, '

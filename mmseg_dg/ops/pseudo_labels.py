@@ -7,30 +7,30 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .precision import at_least_float32
+
 
 @torch.no_grad()
 def confident_pseudo_labels(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor, int]:
     """Take the most probable class of every pixel and count the pixels whose probability reaches the threshold.
 
     Args:
-        logits (Tensor): floating point (B, C, H, W), before the softmax; half precision is computed in float32.
-        threshold (float): lowest probability that counts as confident (``>=``), in [0, 1].
+        logits: Floating point (B, C, H, W), before the softmax; half precision is computed in float32.
+        threshold: Lowest probability that counts as confident (``>=``), in [0, 1].
 
     Returns:
-        tuple[Tensor, Tensor, int]: labels int64 (B, H, W) in 0..C-1 (never the ignore value), the number of confident
-        pixels of the whole batch as int64 0-d tensor (on the device, so that it can be summed over processes without
-        a transfer), and the number of pixels of the batch. None of them carries a gradient.
+        Labels int64 (B, H, W) in 0..C-1 (never the ignore value), the number of confident pixels of the whole batch as
+        int64 0-d tensor (on the device, so that it can be summed over processes without a transfer), and the number of
+        pixels of the batch. None of them carries a gradient.
 
     Raises:
-        ValueError: wrong shape or dtype, or a threshold out of range.
+        ValueError: Wrong shape or dtype, or a threshold out of range.
     """
     if logits.dim() != 4 or not logits.is_floating_point():
         raise ValueError(f'logits must be floating point (B, C, H, W), got {tuple(logits.shape)} {logits.dtype}')
     if not 0 <= threshold <= 1:
         raise ValueError(f'threshold must lie in [0, 1], got {threshold}')
-    if logits.dtype not in (torch.float32, torch.float64):
-        logits = logits.float()
-    confidence, labels = logits.softmax(1).max(1)
+    confidence, labels = at_least_float32(logits).softmax(1).max(1)
     return labels, (confidence >= threshold).sum(), labels.numel()
 
 
@@ -46,20 +46,19 @@ def pseudo_label_weights(shape: Sequence[int],
     The bands and the mask do not change the quotient: their pixels are counted in both numbers.
 
     Args:
-        shape (Sequence[int]): (B, H, W) of the labels.
-        confident (Tensor | int): number of confident pixels; the map is made on its device.
-        total (Tensor | int): number of pixels, positive.
-        ignore_top (int): rows at the top to switch off (the sky and the rectification border).
-        ignore_bottom (int): rows at the bottom to switch off (the bonnet of the ego car). Bands that together exceed
-            the height switch everything off.
-        valid_mask (Tensor, optional): (B, H, W) or (B, 1, H, W), any dtype. Exactly 1 (or True) means valid: padding
-            with 255 is not.
+        shape: (B, H, W) of the labels.
+        confident: Number of confident pixels; the map is made on its device.
+        total: Number of pixels, positive.
+        ignore_top: Rows at the top to switch off (the sky and the rectification border).
+        ignore_bottom: Rows at the bottom to switch off (the bonnet of the ego car). Bands that together exceed the
+            height switch everything off.
+        valid_mask: (B, H, W) or (B, 1, H, W), any dtype. Exactly 1 (or True) means valid: padding with 255 is not.
 
     Returns:
-        Tensor: float32 (B, H, W).
+        float32 (B, H, W).
 
     Raises:
-        ValueError: wrong shapes or negative bands.
+        ValueError: Wrong shapes or negative bands.
     """
     shape = tuple(shape)
     if len(shape) != 3:
@@ -90,17 +89,17 @@ def pseudo_labels(logits: Tensor,
     """Compose :func:`confident_pseudo_labels` and :func:`pseudo_label_weights` for the batch of one process.
 
     Args:
-        logits (Tensor): floating point (B, C, H, W).
-        threshold (float): lowest probability that counts as confident.
-        ignore_top (int): rows at the top to switch off.
-        ignore_bottom (int): rows at the bottom to switch off.
-        valid_mask (Tensor, optional): (B, H, W) or (B, 1, H, W), 1 means valid.
+        logits: Floating point (B, C, H, W).
+        threshold: Lowest probability that counts as confident.
+        ignore_top: Rows at the top to switch off.
+        ignore_bottom: Rows at the bottom to switch off.
+        valid_mask: (B, H, W) or (B, 1, H, W), 1 means valid.
 
     Returns:
-        tuple[Tensor, Tensor]: labels int64 (B, H, W) and weights float32 (B, H, W).
+        Labels int64 (B, H, W) and weights float32 (B, H, W).
 
     Raises:
-        ValueError: wrong shapes, dtypes or ranges.
+        ValueError: Wrong shapes, dtypes or ranges.
     """
     labels, confident, total = confident_pseudo_labels(logits, threshold)
     return labels, pseudo_label_weights(labels.shape, confident, total, ignore_top, ignore_bottom, valid_mask)

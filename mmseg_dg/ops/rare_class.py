@@ -16,15 +16,15 @@ def rare_class_probabilities(totals: Sequence[int] | np.ndarray | Tensor,
     A low temperature prefers rare classes; a high one makes all equally likely. Classes without a pixel are left out.
 
     Args:
-        totals (Sequence[int] | np.ndarray | Tensor): (num_classes,) pixels of each class over the whole dataset.
-        temperature (float): T, positive.
+        totals: (num_classes,) pixels of each class over the whole dataset.
+        temperature: T, positive.
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: class ids int64 (K,), rarest first (ties by class id), and their probabilities
-        float32 (K,), which sum to 1 up to float32 rounding.
+        Class ids int64 (K,), rarest first (ties by class id), and their probabilities float32 (K,), which sum to 1 up
+        to float32 rounding.
 
     Raises:
-        ValueError: not a 1-D vector of counts, a negative count, no pixel at all, temperature not positive.
+        ValueError: Not a 1-D vector of counts, a negative count, no pixel at all, temperature not positive.
     """
     counts = np.asarray(totals.cpu() if isinstance(totals, Tensor) else totals)
     if counts.ndim != 1 or counts.dtype.kind not in 'iu':

@@ -13,9 +13,6 @@ from torch import Tensor
 
 from .blur import gaussian_blur
 
-#: Operations of a jitter, by the number :attr:`StrongJitter.order` uses.
-JITTER_STEPS = ('brightness', 'contrast', 'saturation', 'hue')
-
 
 class StrongJitter(NamedTuple):
     """Drawn parameters of one colour jitter.
@@ -123,8 +120,7 @@ def apply_strong_view(image: Tensor, view: StrongView) -> Tensor:
 
 
 def _jitter(image: Tensor, jitter: StrongJitter) -> Tensor:
-    # imported here: everything else of the package runs without it
-    from kornia import enhance
+    from kornia import enhance  # takes seconds to import, and most methods do not need it
     if sorted(jitter.order) != [0, 1, 2, 3]:
         raise ValueError(f'order must be a permutation of (0, 1, 2, 3), got {jitter.order}')
     steps = (

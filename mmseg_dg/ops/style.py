@@ -1,6 +1,7 @@
 """Style of feature maps (their channel statistics) and agreement of predictions under two styles."""
-import torch
 from torch import Tensor
+
+from .precision import at_least_float32
 
 #: Added to standard deviations.
 STD_EPS = 1e-7
@@ -16,7 +17,7 @@ def channel_statistics(maps: Tensor) -> tuple[Tensor, Tensor]:
         Two tensors (B, C); the deviation is at least 1e-7. Source: SHADE (Zhao et al., ECCV 2022), as the
         generalization branch of HRDA uses it.
     """
-    flat = _full(maps).flatten(2)
+    flat = at_least_float32(maps).flatten(2)
     return flat.mean(dim=2), flat.std(dim=2) + STD_EPS
 
 
@@ -26,7 +27,7 @@ def restyle(maps: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     The maps' own statistics count as constants: no gradient flows through them.
     """
     own_mean, own_std = (s.detach()[..., None, None] for s in channel_statistics(maps))
-    styled = (_full(maps) - own_mean) / own_std * std[..., None, None] + mean[..., None, None]
+    styled = (at_least_float32(maps) - own_mean) / own_std * std[..., None, None] + mean[..., None, None]
     return styled.to(maps.dtype)
 
 
@@ -46,11 +47,7 @@ def style_consistency(logits: Tensor, stylised: Tensor) -> Tensor:
     """
     if logits.shape != stylised.shape:
         raise ValueError(f'logits {tuple(logits.shape)} and stylised logits {tuple(stylised.shape)} must agree')
-    logs = [_full(x).log_softmax(dim=1) for x in (logits, stylised)]
+    logs = [at_least_float32(x).log_softmax(dim=1) for x in (logits, stylised)]
     mixture = ((logs[0].exp() + logs[1].exp()) / 2).clamp(1e-7, 1).log()
     divergence = sum((x.exp() * (x - mixture)).sum(dim=1).mean() for x in logs)
     return divergence / 2
-
-
-def _full(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -158,41 +158,18 @@ def loaders_by_name(loader: ConfigDict) -> dict:
     return {'': loader} if 'dataset' in loader else dict(loader)
 
 
-def world_size() -> int:
-    """Number of processes of this run, known before the process group exists."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_world_size()
-    return int(os.environ.get('WORLD_SIZE', os.environ.get('SLURM_NTASKS', 1)))
+def enable_lr_scaling(cfg: Config) -> None:
+    """``--auto-scale-lr``: the runner multiplies every rate by processes x batch / ``auto_scale_lr.base_batch_size``.
 
-
-def scale_learning_rate(cfg: Config) -> Optional[float]:
-    """Multiply the learning rate by (processes x batch size) / ``auto_scale_lr.base_batch_size`` if that is enabled.
-
-    mmengine's runner does so for one training loader and fails on several; the first stream counts then (source,
-    labeled), the one whose batch size the papers name.
-
-    Returns:
-        The factor, None when ``auto_scale_lr`` is absent or off.
+    The batch is that of the method's first stream (source, labeled), whose size the papers name, times ``accumulate``.
 
     Raises:
-        ValueError: Enabled without a ``base_batch_size``.
+        ValueError: The config has no ``base_batch_size``.
     """
-    settings = cfg.get('auto_scale_lr') or {}
-    if not settings.get('enable', False):
-        return None
-    if not settings.get('base_batch_size'):
-        raise ValueError(f'scaling the learning rate needs auto_scale_lr.base_batch_size in {cfg.filename}')
-    processes = world_size() if cfg.get('launcher', 'none') != 'none' else 1
-    name, loader = next(iter(loaders_by_name(cfg.train_dataloader).items()))
-    accumulate = cfg.train_cfg.get('accumulate', 1)
-    batch = processes * loader['batch_size'] * accumulate
-    factor = batch / settings['base_batch_size']
-    optimizer = cfg.optim_wrapper.optimizer
-    optimizer.lr *= factor
-    cfg.auto_scale_lr.enable = False  # done; the runner must not do it again
-    print_log(f'learning rate scaled by {factor:g} to {optimizer.lr:g}: stream "{name}" has {batch} samples per step, '
-              f'the config was made for {settings["base_batch_size"]}', logger='current')
-    return factor
+    if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
+        raise ValueError(f'--auto-scale-lr needs auto_scale_lr.base_batch_size in {cfg.filename}: the number of '
+                         'samples per step its learning rate was made for')
+    cfg.auto_scale_lr.enable = True
 
 
 def replace_type(node: Union[dict, list, tuple], old: str, new: str):

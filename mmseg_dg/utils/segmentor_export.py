@@ -1,4 +1,4 @@
-"""One network of a trained method as a plain segmentor: state dict and inference config (decision 16)."""
+"""One network of a trained method as a plain segmentor: state dict and inference config."""
 import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -113,7 +113,7 @@ def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
     The pipeline is that of the first test domain whose steps are all stock, without those that read labels; plain
     loading if there is none.
     """
-    network = without_pretrained(cfg.model.network if 'network' in cfg.model else cfg.model)
+    network = without_pretrained(_network(cfg.model))
     network = ConfigDict({key: value for key, value in network.items() if key != 'data_preprocessor'})
     preprocessor = {k: v for k, v in (cfg.model.get('data_preprocessor') or {}).items() if k not in _OWN_PREPROCESSING}
     network.data_preprocessor = dict(preprocessor, type='SegDataPreProcessor')
@@ -124,6 +124,13 @@ def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
     if imports:
         result['custom_imports'] = dict(imports=imports, allow_failed_imports=False)
     return Config(result), own_parts
+
+
+def _network(model: ConfigDict) -> ConfigDict:
+    """Config of the network in a method's config; a plain segmentor is its own."""
+    if 'network' not in model:
+        return model
+    return ConfigDict(MODELS.get(model.type).network_config(model))
 
 
 def _pipeline(cfg: Config) -> list:

@@ -110,6 +110,9 @@ def test_mappings_apply(tmp_path, monkeypatch):
                  metainfo=dict(classes=tuple(f'c{i}' for i in range(33))), reduce_zero_label=True,
                  data_prefix=dict(img_path='images', seg_map_path='labels'))
     assert np.flatnonzero(class_statistics(DATASETS.build(plain)).totals).tolist() == [6, 25, 32]
+    own = dict(plain, pipeline=[dict(LOAD[-1], reduce_zero_label=False)])  # the loader's word counts
+    with pytest.raises(ValueError, match=r'outside 0\.\.32.*\[33\]'):
+        class_statistics(DATASETS.build(own))
 
 
 def test_wrong_ids_name_five_files(cfg, tmp_path):

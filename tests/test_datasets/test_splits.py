@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from mmseg_dg.datasets import split_protocols
-from mmseg_dg.datasets.split_protocols import PROTOCOLS, SOURCES, Source, find_protocol, parse_fraction
+from mmseg_dg.datasets.split_protocols import (
+    PROTOCOLS,
+    SOURCES,
+    Source,
+    find_protocol,
+    missing_list_hint,
+    parse_fraction,
+)
 from mmseg_dg.datasets.splits import (
     Split,
     check_split,
@@ -15,7 +22,6 @@ from mmseg_dg.datasets.splits import (
     draw_split,
     group_by_sequence,
     import_list,
-    missing_list_hint,
 )
 
 ROOT = Path(__file__).resolve().parents[2]

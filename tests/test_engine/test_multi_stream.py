@@ -2,9 +2,11 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.optim import OptimWrapper
 
 from mmseg_dg.engine.loops.multi_stream import stream_seed
 from mmseg_dg.engine.optim import merge_param_groups, warmup_poly_factor
+from mmseg_dg.engine.optim.stepper import Pass, StepContext, run_step
 
 
 def test_epochs_of_a_stream(tiny_config, run_config):
@@ -41,11 +43,50 @@ def test_accumulation_reads_micro_batches_and_steps_once(tiny_config, run_config
     assert runner._train_dataloader['batch_size'] == 6  # what auto_scale_lr counts
 
 
+@pytest.mark.parametrize('begin, expected', [(1, [2, 4, 6, 7]), (4, [4, 6, 7]), (9, [])])
+def test_first_validation_in_iterations(tiny_config, run_config, monkeypatch, begin, expected):
+    cfg = tiny_config(method='Supervised', max_iters=7, val_interval=2)
+    cfg.train_cfg.val_begin = begin
+    assert validated(run_config, cfg, monkeypatch) == expected
+
+
+def test_first_validation_in_epochs(tiny_config, run_config, monkeypatch):
+    cfg = tiny_config(method='Supervised')
+    cfg.train_cfg = dict(type='MultiStreamTrainLoop', max_epochs=3, epoch_stream='source', val_interval=1, val_begin=2)
+    cfg.train_dataloader.source.batch_size = 6
+    assert validated(run_config, cfg, monkeypatch) == [4, 6]  # epochs of two iterations
+
+
+def validated(run_config, cfg, monkeypatch):
+    found = []
+    monkeypatch.setattr('mmseg_dg.engine.loops.multi_domain.MultiDomainValLoop.run',
+                        lambda loop: found.append(loop.runner.iter))
+    run_config(cfg)
+    return found
+
+
 def test_auto_scale_lr(tiny_config, run_config):
     cfg = tiny_config(max_iters=2, val_interval=100)
     cfg.auto_scale_lr = dict(enable=True, base_batch_size=1)
     runner = run_config(cfg)
     assert {g['initial_lr'] for g in runner.optim_wrapper.optimizer.param_groups} == {2e-3, 2e-2}
+
+
+def test_auto_scale_lr_reaches_rates_that_a_schedule_names(tiny_config, run_config):
+    cfg = tiny_config(method='DeFT', max_iters=2, val_interval=100)
+    cfg.model.warmup_iters = 1
+    cfg.optim_wrapper.constructor = 'ComponentParamGroups'
+    cfg.optim_wrapper.paramwise_cfg = None
+    cfg.param_scheduler = [dict(type='TwoStagePolyLR', warmup=dict(lr=1e-2), finetune=dict(lr=4e-3))]
+    cfg.custom_hooks = [dict(type='DecoderWarmupHook'), dict(type='EMAUpdateHook', beta=0.9)]
+    rates = []
+    for factor in (1, 2):
+        cfg.work_dir = f'{cfg.work_dir}_{factor}'
+        cfg.auto_scale_lr = dict(enable=factor != 1, base_batch_size=1)
+        runner = run_config(cfg)
+        scheduler, groups = runner.param_schedulers[0], runner.optim_wrapper.optimizer.param_groups
+        rates.append([scheduler.value_at(group['initial_lr'], t, 'encoder') for t in (0, 1) for group in groups])
+    assert rates[1] == pytest.approx([2 * rate for rate in rates[0]]) and min(rates[0]) > 0
 
 
 def test_runner_types_and_plain_runner_agree(tiny_config, run_config, tmp_path):
@@ -60,6 +101,31 @@ def test_runner_types_and_plain_runner_agree(tiny_config, run_config, tmp_path):
 
 def test_streams_have_their_own_augmentation():
     assert stream_seed(0, 'source') != stream_seed(0, 'target') != stream_seed(1, 'target')
+
+
+@pytest.mark.parametrize('counts', [(1, 1), (2, 0)])
+def test_values_of_some_micro_batches_are_means_over_those(counts):
+    """Losses enter the gradient divided by the micro-batches; what else is logged is a mean of what there was."""
+    weight = torch.nn.Parameter(torch.ones(()))
+
+    class Method(torch.nn.Module):
+        keep_step_record = False
+        occurring = [value for part, count in enumerate(counts) for value in [part] * (count > 0)]
+
+        def passes(self, batch, draws, state):
+            seen = dict(share=torch.tensor(3. + batch)) if batch in self.occurring else {}
+            return [Pass('one', lambda: dict(loss_a=weight * (batch + 1), **seen))]
+
+        def draw_step(self, batch, generator):
+            return None
+
+        def note_step(self, skipped):
+            pass
+
+    optim = OptimWrapper(torch.optim.SGD([weight], lr=1.))
+    values = run_step(Method(), [0, 1], optim, context=StepContext(0, 0, 0), preprocess=False)
+    assert float(values['loss']) == float(values['loss_a']) == 1.5 and float(weight) == 1 - 1.5
+    assert float(values['share']) == (3.5 if counts == (1, 1) else 3.)
 
 
 def test_merge_param_groups_fills_defaults():

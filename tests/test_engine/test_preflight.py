@@ -1,9 +1,13 @@
 """Bad input is refused before iteration 0 with a message that names it."""
 import copy
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+
+from mmseg_dg.engine.loops.named_loaders import NamedLoaders
+from mmseg_dg.engine.loops.preflight import check_unlabeled
 
 
 @pytest.fixture
@@ -54,6 +58,27 @@ def test_label_id_outside_the_classes(tiny_config, tiny_data, tmp_path, assert_r
     cfg = tiny_config()
     cfg.train_dataloader.source.dataset.data_root = str(tmp_path / 'broken')
     assert_refused(cfg, ValueError, r'(?s)stream "source".*11\.png.*33')
+
+
+def test_images_on_another_scale(tiny_config, assert_refused):
+    cfg = tiny_config()
+    cfg.train_dataloader.source.dataset.pipeline.insert(
+        1, dict(type='mmcv.Normalize', mean=[0.] * 3, std=[255.] * 3, to_rgb=False))
+    assert_refused(cfg, ValueError, r'stream "source".*\.png end at .* scale 0\.\.1.*divides by 255')
+
+
+def test_images_are_listed_only_where_they_could_be_in_two_streams():
+    """Millions of images without labels (denoising pretraining) are not looked through."""
+    class Images(list):
+        def get_data_info(self, index):
+            raise AssertionError('read')
+
+    loader = SimpleNamespace(dataset=Images(range(4)), batch_size=2)
+    loaders = NamedLoaders(dict(images=loader), what='stream')
+    check_unlabeled(SimpleNamespace(streams=('images', ), labeled_streams=()), loaders)
+    with pytest.raises(ValueError, match='fewer than one batch of 5'):
+        loader.batch_size = 5
+        check_unlabeled(SimpleNamespace(streams=('images', ), labeled_streams=()), loaders)
 
 
 def test_stream_without_dataset(tiny_config, assert_refused):

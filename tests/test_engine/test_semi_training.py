@@ -2,8 +2,10 @@
 import csv
 import importlib.util
 import math
+import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -134,6 +136,22 @@ def test_counts_by_hand():
 def test_image_in_both_lists(semi_config, run_config):
     cfg = semi_config(labeled=STEMS[:4], unlabeled=STEMS[3:])
     with pytest.raises(ValueError, match=r'1 of its images are in a labelled stream too.*03\.png'):
+        run_config(cfg)
+
+
+def test_wrong_id_in_any_label(semi_config, run_config, tmp_path):
+    """All labels are read, not only those of the samples that are looked at."""
+    cfg = semi_config(labeled=STEMS[:4], unlabeled=STEMS[4:])
+    cfg.train_cfg.preflight_samples = 1
+    root, folder = (cfg.train_dataloader.labeled.dataset[key] for key in ('data_root', 'data_prefix'))
+    shutil.copytree(root, tmp_path / 'broken')
+    path = tmp_path / 'broken' / folder.seg_map_path / f'{STEMS[2]}.png'
+    label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    label[0, 0] = 77
+    cv2.imwrite(str(path), label)
+    for stream in cfg.train_dataloader.values():
+        stream.dataset.data_root = str(tmp_path / 'broken')
+    with pytest.raises(ValueError, match=rf'stream "labeled".*{STEMS[2]}\.png.*77|77.*{STEMS[2]}\.png'):
         run_config(cfg)
 
 

@@ -35,7 +35,7 @@ def specified(t, warmup, total, denominator, first=1e-2, second=1e-2):
 @pytest.mark.filterwarnings('ignore:Detected call of `scheduler.step')
 @pytest.mark.parametrize('denominator, length', [('warmup', 80), ('finetune', 400), (1000, 1000)])
 def test_every_iteration_of_every_group(denominator, length):
-    """Paper card and released variant (decision 14), at one hundredth of GTA's 8K + 40K."""
+    """Paper card (as we read it) and released variant, at one hundredth of GTA's 8K + 40K."""
     total, warmup = 480, 80
     optim = wrapper()
     settings = copy.deepcopy(CARD)

@@ -364,6 +364,17 @@ def test_unlabelled_source_and_unequal_batches(make):
         step(make(), batch, draws=StepDraws(mix_classes=[torch.tensor([0])] * 2))
 
 
+@pytest.mark.parametrize('own', [dict(mean=[1.] * 3), dict(std=[10.] * 3), dict(bgr_to_rgb=False)])
+def test_images_of_one_mix_have_one_normalisation(tiny_config, own):
+    model = tiny_config().model
+    model.data_preprocessor.streams = dict(target=dict(mean=model.data_preprocessor.mean))
+    MODELS.build(model).before_training()
+    model.data_preprocessor.streams = dict(target=own)
+    method = MODELS.build(model)
+    with pytest.raises(ValueError, match='streams.target has its own (mean|std|channel_conversion): class mixing'):
+        method.before_training()
+
+
 def test_supervised_trains_and_tests(make):
     method, batch = make(method='Supervised'), batch_of()
     batch.pop('target')

@@ -10,7 +10,8 @@ from torch import nn
 
 from mmseg_dg.engine.optim.stepper import run_step
 from mmseg_dg.models.methods.ddep import DDePDraws, NoiseHead
-from mmseg_dg.ops.denoising import add_noise, seeded_noise
+from mmseg_dg.ops.denoising import add_noise
+from mmseg_dg.ops.noise import seeded_noise
 from mmseg_dg.registry import MODELS
 
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
@@ -219,6 +220,14 @@ def test_images_outside_the_range_are_refused():
         run_step(method, data(), optim(method))
     with pytest.raises(ValueError, match='reach from'):
         method.eval().val_step(dict(inputs=data()['images']['inputs'], data_samples=[SegDataSample()] * 2))
+
+
+@pytest.mark.parametrize('norm', [
+    dict(mean=[.485, .456, .406], std=[.229, .224, .225]), dict(mean=[0.] * 3, std=[0., 1., 1.]),
+    dict(mean=[0.] * 3, std=[-1., 9., 9.]), dict(mean=[120.] * 3), dict(mean=[120.], std=[60.])])
+def test_encoder_norm_of_another_scale_is_refused(norm):
+    with pytest.raises(ValueError, match=r'encoder_norm.*scale 0\.\.255.*123\.675'):
+        build(encoder_norm=norm)
 
 
 def preprocessor(mean, std, **kwargs):

@@ -138,17 +138,35 @@ def test_refusals_of_the_loader(pretrained, tmp_path):
 
 
 def test_finetuning_must_normalise_as_the_pretraining(pretrained, tmp_path):
-    def start(mean, checkpoint=pretrained[0]):
-        norm = dict(type='MultiStreamDataPreprocessor', mean=mean, std=IMAGENET['std'])
+    def start(mean, checkpoint=pretrained[0], std=IMAGENET['std'], **more):
+        norm = dict(type='MultiStreamDataPreprocessor', mean=mean, std=std, **more)
         MODELS.build(dict(type='Supervised', network=network(), data_preprocessor=norm, init_cfg=dict(
             type='PretrainedDenoiser', checkpoint=str(checkpoint)))).init_weights()
 
     start(IMAGENET['mean'])
     with pytest.raises(ValueError, match=r'encoder_norm mean \[123.6.*data_preprocessor.mean=\[127.5'):
         start([127.5] * 3)
+    with pytest.raises(ValueError, match=r'data_preprocessor.streams.labeled.std=\[1.0'):
+        start(IMAGENET['mean'], streams=dict(labeled=dict(std=[1.] * 3)))
+    with pytest.raises(ValueError, match='data_preprocessor.mean=None'):
+        start(None, std=None)
     state = torch.load(pretrained[0], weights_only=False)['state_dict']
     torch.save({k: v for k, v in state.items() if not k.startswith('encoder_')}, tmp_path / 'says_nothing.pth')
     start([127.5] * 3, tmp_path / 'says_nothing.pth')
+
+
+def test_an_encoder_that_takes_plus_minus_one_is_a_normalisation_too(tmp_path):
+    method = MODELS.build(dict(type='DDeP', network=network(), encoder_norm=None))
+    torch.save(method.state_dict(), tmp_path / 'unit.pth')
+    for value in (127.5, 120.):
+        norm = dict(type='MultiStreamDataPreprocessor', mean=[value] * 3, std=[127.5] * 3)
+        other = MODELS.build(dict(type='Supervised', network=network(), data_preprocessor=norm, init_cfg=dict(
+            type='PretrainedDenoiser', checkpoint=str(tmp_path / 'unit.pth'))))
+        if value == 127.5:
+            other.init_weights()
+        else:
+            with pytest.raises(ValueError, match=r'encoder_norm mean \[127.5.*data_preprocessor.mean=\[120'):
+                other.init_weights()
 
 
 def test_a_segmentor_cannot_start_from_a_denoiser_by_itself(pretrained):

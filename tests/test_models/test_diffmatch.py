@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmseg.apis import init_model
 from torch.nn.functional import cross_entropy
 
 from mmseg_dg.engine.hooks import ClassPriorHook, EMAUpdateHook
@@ -15,6 +17,7 @@ from mmseg_dg.models.segmentors import MaskDiffusionEncoderDecoder, NoiseDraws, 
 from mmseg_dg.ops import PseudoLabels
 from mmseg_dg.ops.diffusion import levels
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.segmentor_export import export_segmentor
 
 from .diffusion_networks import batch_of, build, images_of, labels_of, network_config
 
@@ -386,3 +389,30 @@ def test_half_precision_gives_nearly_the_same_losses(layer):
     full, half = values
     assert float(half['labeled.decode.loss_ce']) == pytest.approx(float(full['labeled.decode.loss_ce']), rel=0.05)
     assert all(torch.isfinite(v).all() for v in half.values())
+
+
+# ---------------------------------------------------------------------- its network alone
+@pytest.mark.parametrize('name', ['student', 'teacher'])
+def test_exported_network_keeps_denoiser_and_adjustment(tmp_path, name):
+    """Alone it samples as inside its method, adjusted by the counted class prior; and it starts another training."""
+    model = dict(type='DiffMatch', network=network_config(), data_preprocessor=PREPROCESSOR,
+                 adjustment=dict(where='sampling', prior='labeled'))
+    Config(dict(default_scope='mmseg_dg', model=model)).dump(tmp_path / 'my_run.py')
+    method = MODELS.build(model).eval()
+    for seed, network in enumerate(method.networks().values()):
+        torch.manual_seed(seed)
+        torch.nn.init.normal_(network.denoiser.conv_seg.weight, 0, 0.5)
+        network.adjustment.set_class_counts(torch.tensor([700, 200, 50, 50]))
+    torch.save(dict(state_dict=method.state_dict()), tmp_path / 'iter_8.pth')
+    export = export_segmentor(tmp_path / 'iter_8.pth', tmp_path / 'plain.pth', config=tmp_path / 'my_run.py',
+                              network=name)
+    images = images_of(labels_of())
+    alone = init_model(str(export.config), str(export.checkpoint), device='cpu')
+    expected = method.networks()[name](images)
+    assert alone.adjustment.where == 'sampling' and torch.equal(alone(images), expected)
+    for network in method.networks().values():
+        network.adjustment.set_class_counts(torch.ones(4))
+    assert not torch.equal(method.networks()[name](images), expected), 'the prior matters in this test'
+    other = MODELS.build(model).eval()
+    other.load_state_dict(torch.load(tmp_path / 'plain.pth')['state_dict'], strict=False)
+    assert all(torch.equal(network(images), expected) for network in other.networks().values())

@@ -10,7 +10,7 @@ from mmseg.structures import SegDataSample
 from mmseg_dg.models.decode_heads.deformable_attention import DeformableSelfAttention, deformable_sampling
 from mmseg_dg.models.decode_heads.mask_denoiser import LabelCode, MaskDenoiserHead, TimeEmbedding, sine_positions
 from mmseg_dg.models.segmentors.diffusion import DenoisedLabels, NoiseDraws
-from mmseg_dg.ops.diffusion import ddim_step, seeded_noise
+from mmseg_dg.ops.diffusion import ddim_step, noise_maps
 
 from .diffusion_networks import build, images_of, labels_of
 
@@ -148,7 +148,7 @@ def test_sampler_is_ddim_written_out():
     network, images = build(), images_of(labels_of())
     with torch.no_grad():
         feature = network.image_feature(network.extract_feat(images))
-        noisy, head = seeded_noise([5, 6], (16, *feature.shape[-2:]), 'cpu'), network.denoiser
+        noisy, head = noise_maps([5, 6], (16, *feature.shape[-2:]), 'cpu'), network.denoiser
         for now, after in ((1, 1 / 3), (2 / 3, 0), (1 / 3, 0)):
             times = [torch.full((2, ), t, dtype=torch.float64) for t in (now, after)]
             logits = head(feature, noisy, times[0])
@@ -202,6 +202,8 @@ def test_mmseg_interface():
 
 @pytest.mark.parametrize(('wrong', 'message'), [
     (dict(sampling_steps=0), 'sampling_steps=0'), (dict(noise_draws=0), 'noise_draws=0'),
+    (dict(noise_draws=1.5), 'noise_draws=1.5'),
+    (dict(sampling_steps=None), 'sampling_steps=None'), (dict(sampling_steps='three'), "sampling_steps='three'"),
     (dict(time_range=(0.5, 0.2)), '0.5, 0.2'), (dict(time_difference=-1), '-1'), (dict(plain_weight=-1), '-1'),
     (dict(adjustment=dict(where='everywhere')), 'everywhere'), (dict(adjustment=dict(prior=[1, 2])), '4 positive')])
 def test_bad_network_arguments_are_named(wrong, message):
@@ -220,7 +222,7 @@ def test_losses_are_cross_entropies_of_the_noised_pass():
         times = torch.tensor([0.1, 0.9], dtype=torch.float64)
         code = network.denoiser.encode(labels, (16, 16))
         alpha, sigma = (x.float().view(2, 1, 1, 1) for x in network.denoiser.levels(times))
-        noisy = alpha * code + sigma * seeded_noise([3, 4], (16, 16, 16), 'cpu')
+        noisy = alpha * code + sigma * noise_maps([3, 4], (16, 16, 16), 'cpu')
         logits = network.to_size(network.denoiser(feature, noisy, times), (64, 64))
         plain = network.to_size(network.decode_head.cls_seg(feature), (64, 64))
     entropy = torch.nn.functional.cross_entropy

@@ -50,6 +50,21 @@ def test_ramp_copies_first_and_counts():
     assert teacher.beta_at(999) == 0.999
 
 
+def test_one_tensor_averages_like_all():
+    """mmengine's own interface, ``avg_func``, has the formula of ``update_parameters``."""
+    student = Net()
+    teacher = EMATeacher(student, beta=0.9, ramp=True)
+    with torch.no_grad():
+        student.conv.weight.add_(1.0)
+    for step in range(3):
+        single = teacher.module.conv.weight.detach().clone()
+        teacher.avg_func(single, student.conv.weight.detach(), step)
+        teacher.update_parameters(student)
+        assert torch.equal(single, teacher.module.conv.weight)
+        with torch.no_grad():
+            student.conv.weight.mul_(2.0)
+
+
 def test_closed_form_without_ramp():
     student, beta = Net().double(), 0.9
     teacher = EMATeacher(student, beta=beta, ramp=False)

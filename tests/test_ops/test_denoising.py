@@ -13,8 +13,8 @@ from mmseg_dg.ops.denoising import (
     draw_sigma,
     noise_gamma,
     psnr,
-    seeded_noise,
 )
+from mmseg_dg.ops.noise import seeded_noise
 
 
 def batch(seed=0, count=2, size=16):
@@ -77,6 +77,7 @@ def test_noise_is_a_function_of_the_seed():
     assert not torch.equal(seeded_noise(like, 5), seeded_noise(like, 6))
     assert torch.equal(torch.get_rng_state(), state), 'the global generator must not be used'
     assert seeded_noise(like.half(), 5).dtype == torch.float32
+    assert seeded_noise(like, 5, torch.float64).dtype == torch.float64
 
 
 def test_sigma_is_drawn_only_from_an_interval():

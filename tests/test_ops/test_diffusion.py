@@ -68,13 +68,13 @@ def test_ddim_step_with_the_true_code_recovers_the_noise():
     generator = torch.Generator().manual_seed(0)
     clean, noise = (torch.randn(2, 3, 4, 5, generator=generator, dtype=torch.float64) for _ in range(2))
     now, after = (D.levels(torch.tensor(t, dtype=torch.float64)) for t in ([0.9, 0.4], [0.5, 0.0]))
-    step = D.ddim_step(D.add_noise(clean, noise, *now), clean, *now, *after)
-    torch.testing.assert_close(step, D.add_noise(clean, noise, *after))
+    step = D.ddim_step(D.noised_code(clean, noise, *now), clean, *now, *after)
+    torch.testing.assert_close(step, D.noised_code(clean, noise, *after))
 
 
 def test_noising_is_per_image():
     clean, noise = torch.ones(2, 1, 1, 1), torch.full((2, 1, 1, 1), 10.)
-    noisy = D.add_noise(clean, noise, torch.tensor([1., 0.5]), torch.tensor([0., 0.25]))
+    noisy = D.noised_code(clean, noise, torch.tensor([1., 0.5]), torch.tensor([0., 0.25]))
     assert noisy.flatten().tolist() == [1., 3.]
 
 
@@ -99,8 +99,8 @@ def test_negative_time_difference_is_refused():
 
 
 def test_noise_is_a_function_of_the_seed_of_an_image():
-    both = D.seeded_noise([3, 4], (2, 5, 6), 'cpu')
-    swapped = D.seeded_noise([4, 3], (2, 5, 6), 'cpu')
+    both = D.noise_maps([3, 4], (2, 5, 6), 'cpu')
+    swapped = D.noise_maps([4, 3], (2, 5, 6), 'cpu')
     assert torch.equal(both, swapped.flip(0)) and not torch.equal(both[0], both[1])
 
 
@@ -150,7 +150,7 @@ def test_a_noisy_code_alone_can_be_decoded_as_the_specification_computed(scale, 
             labels = torch.randint(21, (1, 1, pixels), generator=generator)
             clean = codes[labels.flatten()].t().reshape(1, 256, 1, pixels)
             noise = torch.randn(1, 256, 1, pixels, generator=generator)
-            noisy = D.add_noise(clean, noise, alpha, sigma)[0, :, 0].t()
+            noisy = D.noised_code(clean, noise, alpha, sigma)[0, :, 0].t()
             right += int((torch.cdist(noisy, float(alpha) * codes).argmin(1) == labels.flatten()).sum())
         assert right / (tables * pixels) == pytest.approx(accuracy, abs=0.03), t
 

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 GOOD = {
     'torch': '2.13.0+cpu', 'setuptools': '81.0.0', 'mmengine': '0.10.7', 'mmcv-lite': '2.1.0',
     'mmsegmentation': '1.2.2', 'numpy': '2.4.6', 'opencv-python-headless': '5.0.0.93', 'ftfy': '6.3.1',
-    'regex': '2026.11.15'}
+    'regex': '2026.11.15',
+    'kornia': '0.9.0'}
 
 
 def stack(**changes):
@@ -42,6 +43,7 @@ def test_installed_stack_is_accepted():
                                           'pip uninstall -y mmcv && pip install "mmcv-lite>=2.1.0,<2.2"']),
     (dict(mmsegmentation='0.30.0', mmengine='0.7.0'), ['mmsegmentation 0.30.0', 'mmengine 0.7.0',
                                                        'pip install "mmengine>=0.10.7,<1.0" "mmsegmentation>=1.2.2']),
+    (dict(kornia=None), ['kornia is not installed', 'pip install "kornia>=0.7"']),
     (dict(ftfy=None), ['ftfy is not installed', 'pip install "ftfy>=6.0"']),
 ])
 def test_unsupported_stack_is_refused_with_the_command(changes, words):

@@ -124,25 +124,13 @@ def test_amp_refuses_what_it_does_not_know():
         launch.enable_amp(config(optim_wrapper=dict(type='Strange')))
 
 
-def test_learning_rate_scales_with_processes_first_stream_and_accumulation(monkeypatch, messages):
-    monkeypatch.setenv('WORLD_SIZE', '4')
-    cfg = config(launcher='pytorch', train_cfg=dict(accumulate=2))
-    assert launch.scale_learning_rate(cfg) is None
-    cfg.auto_scale_lr.enable = True
-    assert launch.scale_learning_rate(cfg) == 8  # 4 processes x 2 samples x 2 micro-batches / 2
-    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(48e-5)
-    assert launch.scale_learning_rate(cfg) is None  # not twice
-
-
-def test_learning_rate_scaling_ignores_the_environment_of_one_process(monkeypatch, messages):
-    monkeypatch.setenv('SLURM_NTASKS', '4')
-    cfg = config(auto_scale_lr=dict(enable=True, base_batch_size=4))
-    assert launch.scale_learning_rate(cfg) == 0.5
-
-
-def test_learning_rate_scaling_needs_the_reference():
-    with pytest.raises(ValueError, match='base_batch_size'):
-        launch.scale_learning_rate(config(auto_scale_lr=dict(enable=True)))
+def test_scaling_the_learning_rate_is_left_to_the_runner_and_needs_the_reference():
+    cfg = config()
+    launch.enable_lr_scaling(cfg)
+    assert cfg.auto_scale_lr.enable and cfg.optim_wrapper.optimizer.lr == 6e-5
+    for settings in (dict(enable=True), None):
+        with pytest.raises(ValueError, match='base_batch_size'):
+            launch.enable_lr_scaling(config(auto_scale_lr=settings))
 
 
 def test_cpu_processes(monkeypatch):

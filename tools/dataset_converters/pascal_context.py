@@ -9,7 +9,6 @@ those of mmseg's PascalContextDataset (60 classes) and PascalContextDataset59. W
 import os.path as osp
 import sys
 
-from mmseg_dg.datasets.base import read_list
 from mmseg_dg.datasets.conversion import convert
 from mmseg_dg.datasets.conversion.cli import expect, make_parser, options_of, write_lists
 from mmseg_dg.datasets.conversion.voc import (
@@ -20,6 +19,7 @@ from mmseg_dg.datasets.conversion.voc import (
     context_jobs,
     context_table,
 )
+from mmseg_dg.datasets.image_lists import read_list
 
 
 def main() -> int:

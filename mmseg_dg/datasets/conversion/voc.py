@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from mmseg.datasets import PascalContextDataset, PascalVOCDataset
 
-from ..base import read_list
 from ..checks import check_folder, check_not_empty, list_files
+from ..image_lists import read_list
 from ..label_tables import RAW_IDS
 from .engine import Job
 from .recipes import TableLabels

@@ -18,9 +18,8 @@ from mmseg.datasets import BaseSegDataset
 from mmseg_dg.registry import DATASETS
 
 from ..checks import _below, is_local, list_files
-from ..folder import stem_of
+from ..image_lists import IMAGE_SUFFIXES, stem_of
 from ..synthcity_dataset import SynthCityDataset
-from ..unlabeled import IMAGE_SUFFIXES
 from .faults import Finding
 from .streams import Entry, label_loader
 

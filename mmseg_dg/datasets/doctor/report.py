@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checks import is_local
 from ..conversion.files import write_list
-from ..folder import stem_of
+from ..image_lists import stem_of
 from .faults import KINDS, Finding
 from .listing import Listing
 

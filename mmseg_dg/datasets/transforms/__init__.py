@@ -1,6 +1,6 @@
 """What happens to one sample."""
 from .centroid_crop import CentroidCrop
-from .cropping import CropBox, RareClassCrop
+from .cropping import ArrayBox, RareClassCrop
 from .evaluation_frame import CenterCropPad, ResizeToHeight
 from .formatting import PackStreamInputs, PseudoLabelMargins
 from .loading import LoadAnnotations, LoadSynthiaAnnotations
@@ -8,6 +8,6 @@ from .photometric import ColorJitter, RandomGaussianBlur
 from .rescaling import RandomRescale
 
 __all__ = [
-    'CenterCropPad', 'CentroidCrop', 'ColorJitter', 'CropBox', 'LoadAnnotations', 'LoadSynthiaAnnotations',
+    'ArrayBox', 'CenterCropPad', 'CentroidCrop', 'ColorJitter', 'LoadAnnotations', 'LoadSynthiaAnnotations',
     'PackStreamInputs', 'PseudoLabelMargins', 'RandomGaussianBlur', 'RandomRescale', 'RareClassCrop', 'ResizeToHeight'
 ]

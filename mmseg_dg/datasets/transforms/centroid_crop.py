@@ -7,7 +7,7 @@ from mmcv.transforms import BaseTransform
 
 from mmseg_dg.registry import TRANSFORMS
 
-from .cropping import CropBox
+from .cropping import ArrayBox
 from .evaluation_frame import checked_pad_values, pad_centered
 
 
@@ -60,7 +60,7 @@ class CentroidCrop(BaseTransform):
         return tuple(min(int(place * factor), side - 1)
                      for place, factor, side in zip(point, (factors[1], factors[0]), shape))
 
-    def choose_box(self, shape: tuple[int, int], point: Optional[tuple[int, int]] = None) -> CropBox:
+    def choose_box(self, shape: tuple[int, int], point: Optional[tuple[int, int]] = None) -> ArrayBox:
         """The box for an image of ``shape`` (height, width), counted in the filled image."""
         starts = []
         for axis, (have, want) in enumerate(zip(shape, self.crop_size)):
@@ -71,7 +71,7 @@ class CentroidCrop(BaseTransform):
                 low, high = max(0, place - want + 1), min(last, place)
             starts.append(int(np.random.randint(low, high + 1)))
         y, x = starts
-        return CropBox(y, y + self.crop_size[0], x, x + self.crop_size[1])
+        return ArrayBox(y, y + self.crop_size[0], x, x + self.crop_size[1])
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(crop_size={self.crop_size}, pad_val={self.pad_val})'

@@ -9,7 +9,7 @@ from mmseg_dg.registry import TRANSFORMS
 from ..label_tables import count_ids
 
 
-class CropBox(NamedTuple):
+class ArrayBox(NamedTuple):
     """Rows y1..y2 and columns x1..x2 of an image, ends excluded."""
     y1: int
     y2: int
@@ -83,7 +83,7 @@ class RareClassCrop(BaseTransform):
         return results
 
     def choose_box(self, shape: tuple[int, int], label: Optional[np.ndarray],
-                   wanted_class: Optional[int] = None) -> CropBox:
+                   wanted_class: Optional[int] = None) -> ArrayBox:
         """The box for an image of ``shape`` (height, width) with ``label`` uint8 of that shape, or None."""
         if label is None:
             return self._random_box(shape)
@@ -96,7 +96,7 @@ class RareClassCrop(BaseTransform):
             box = self._varied_box(shape, label)
         return box
 
-    def _varied_box(self, shape: tuple[int, int], label: np.ndarray) -> CropBox:
+    def _varied_box(self, shape: tuple[int, int], label: np.ndarray) -> ArrayBox:
         box = self._random_box(shape)
         if self.cat_max_ratio >= 1:
             return box
@@ -108,11 +108,11 @@ class RareClassCrop(BaseTransform):
             box = self._random_box(shape)
         return box
 
-    def _random_box(self, shape: tuple[int, int]) -> CropBox:
+    def _random_box(self, shape: tuple[int, int]) -> ArrayBox:
         height, width = self.crop_size
         y = np.random.randint(0, shape[0] - height + 1)
         x = np.random.randint(0, shape[1] - width + 1)
-        return CropBox(int(y), int(y) + height, int(x), int(x) + width)
+        return ArrayBox(int(y), int(y) + height, int(x), int(x) + width)
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(crop_size={self.crop_size}, cat_max_ratio={self.cat_max_ratio}, '

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from mmseg_dg.evaluation.bias import domain_bias
 from mmseg_dg.registry import HOOKS
+from mmseg_dg.utils.method import method_of
 from mmseg_dg.visualization.bias_pictures import class_iou_chart, class_share_chart
-
-from .method import method_of
 
 
 @HOOKS.register_module()

@@ -6,8 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
 from mmseg_dg.registry import HOOKS
-
-from .method import method_of
+from mmseg_dg.utils.method import method_of
 
 
 @HOOKS.register_module()

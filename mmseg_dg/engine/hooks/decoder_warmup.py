@@ -4,11 +4,11 @@ from typing import Optional
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from torch import nn
 
 from mmseg_dg.engine.optim.components import encoder_modules
 from mmseg_dg.registry import HOOKS
+from mmseg_dg.utils.method import method_of
 
 
 @HOOKS.register_module()
@@ -49,7 +49,7 @@ class DecoderWarmupHook(Hook):
 
     def before_train(self, runner) -> None:
         """Settle the length, tell method and schedules, and freeze where the run is inside the warm-up."""
-        model = _model(runner)
+        model = method_of(runner)
         self.length = self._length(runner, model)
         if self.length > runner.max_iters:
             raise ValueError(f'the decoder warm-up of {self.length} iterations is longer than the training of '
@@ -67,7 +67,7 @@ class DecoderWarmupHook(Hook):
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         if runner.iter < self.length:
             return
-        model = _model(runner)
+        model = method_of(runner)
         if self._frozen is not None:
             for parameter in self._frozen:
                 parameter.requires_grad_(True)
@@ -123,8 +123,3 @@ def epoch_length(runner, model: nn.Module) -> int:
         raise ValueError(f'stream "{name}" has {len(stream.dataset)} samples, fewer than one batch of {batch}: lower '
                          'batch_size, or give the warm-up in iterations')
     return len(stream.dataset) // batch
-
-
-def _model(runner) -> nn.Module:
-    wrapped = is_model_wrapper(runner.model) or isinstance(runner.model, nn.parallel.DistributedDataParallel)
-    return runner.model.module if wrapped else runner.model

@@ -12,9 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_dg.models.segmentors.network import predict_logits
 from mmseg_dg.registry import HOOKS
+from mmseg_dg.utils.method import method_of
 from mmseg_dg.utils.seeding import derive_seed, local_seed
 
-from .method import method_of
 from .style_prototypes import pass_over
 
 

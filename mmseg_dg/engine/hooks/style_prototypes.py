@@ -13,9 +13,8 @@ from torch.utils.data import DataLoader
 from mmseg_dg.models.segmentors.network import style_images
 from mmseg_dg.ops import channel_statistics, farthest_points
 from mmseg_dg.registry import HOOKS
+from mmseg_dg.utils.method import method_of
 from mmseg_dg.utils.seeding import derive_seed, local_seed
-
-from .method import method_of
 
 
 @HOOKS.register_module()

@@ -9,9 +9,8 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mmseg_dg.registry import HOOKS
+from mmseg_dg.utils.method import method_of
 from mmseg_dg.visualization.step_pictures import step_grid
-
-from .method import method_of
 
 
 @HOOKS.register_module()

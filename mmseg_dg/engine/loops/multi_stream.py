@@ -6,16 +6,17 @@ from typing import Any, Optional
 import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 
 from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.registry import LOOPS
+from mmseg_dg.utils.method import method_of
 from mmseg_dg.utils.seeding import derive_seed, seed_everything
 
 from .named_loaders import NamedLoaders
 from .preflight import (
     check_engine,
+    check_labels,
     check_method,
     check_optimizer,
     check_samples,
@@ -38,12 +39,13 @@ class MultiStreamTrainLoop(BaseLoop):
         dataloader: ``{stream name: dataloader config}``, e.g. source and target.
         max_iters: Iterations of the run.
         max_epochs: Instead: epochs of ``epoch_stream``, one epoch being ``floor(N / (batch size * processes))``
-            iterations; ``val_interval`` then counts epochs.
+            iterations; ``val_interval`` and ``val_begin`` then count epochs.
         epoch_stream: The stream whose length defines an epoch.
         val_interval: Iterations (or epochs) between validations.
-        val_begin: First iteration at which to validate.
+        val_begin: First iteration (or epoch) after which to validate.
         accumulate: Micro-batches per iteration, whose gradients are averaged.
-        preflight_samples: Samples of each stream that are loaded and checked before iteration 0.
+        preflight_samples: Samples of each stream that are loaded and checked before iteration 0; semi-supervised
+            methods read all labels besides. 0 checks none.
 
     Raises:
         ValueError: Contradictory lengths, a stream without a dataset, streams the method does not know, bad samples.
@@ -67,13 +69,12 @@ class MultiStreamTrainLoop(BaseLoop):
         self._max_epochs = max_epochs or 1
         self._max_iters = max_iters if max_iters is not None else max_epochs * self.epoch_length
         self.val_interval = val_interval if max_iters is not None else val_interval * self.epoch_length
-        self.val_begin = val_begin
+        self.val_begin = val_begin if max_iters is not None else val_begin * self.epoch_length
         self._iter = self._epoch = 0
         self.stop_training = False
         runner.message_hub.update_info('max_iters', self._max_iters)  # schedules read it
         # mmengine's scale_lr looks up the batch size of "the" dataloader
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        name = next((s for s in getattr(model, 'streams', ()) if s in loaders.names), loaders.names[0])
+        name = next((s for s in getattr(method_of(runner), 'streams', ()) if s in loaders.names), loaders.names[0])
         runner._train_dataloader = dict(batch_size=loaders[name].batch_size * accumulate)
 
     def _epoch_length(self, stream: Optional[str], max_epochs: Optional[int]) -> int:
@@ -125,17 +126,17 @@ class MultiStreamTrainLoop(BaseLoop):
 
     def _prepare(self):
         """Everything that can be found out before the first iteration."""
-        model = self.runner.model
-        if isinstance(model, torch.nn.parallel.DistributedDataParallel):
+        if isinstance(self.runner.model, torch.nn.parallel.DistributedDataParallel):
             raise ValueError('a method with several passes cannot train under torch DDP: set model_wrapper_cfg=dict('
                              "type='MethodDistributedWrapper'), or runner_type='UDARunner'")
-        method = model.module if is_model_wrapper(model) else model
+        method = method_of(self.runner)
         check_method(method)
         check_streams(method, self.dataloader)
         check_unlabeled(method, self.dataloader)
         check_engine(self.runner, method)
         if self.preflight_samples > 0:
             check_samples(method, self.dataloader, self.preflight_samples)
+            check_labels(method, self.dataloader)
         method.before_training()
         return method
 

@@ -3,6 +3,7 @@ import os.path as osp
 from typing import Any, Optional
 
 import numpy as np
+import torch
 from mmengine.dist import get_world_size
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook
@@ -50,8 +51,7 @@ def _check_paths(stream: str, config: dict) -> None:
     prefix = config.get('data_prefix') or {}
     if isinstance(prefix, str):  # mmpretrain's datasets have one folder
         prefix = dict(img_path=prefix)
-    labelled = any('LoadAnnotations' in str(t.get('type', '')) or 'Annotations' in str(t.get('type', ''))
-                   for t in config.get('pipeline', ()) if isinstance(t, dict))
+    labelled = any('Annotations' in str(t.get('type', '')) for t in config.get('pipeline', ()) if isinstance(t, dict))
     for key in ('img_path', 'seg_map_path') if labelled else ('img_path', ):
         folder = prefix.get(key)
         if folder and not _makes_its_folder(config) and not osp.isdir(osp.join(root, folder)):
@@ -59,7 +59,7 @@ def _check_paths(stream: str, config: dict) -> None:
                                     f'check train_dataloader.{stream}.dataset.data_prefix.{key}')
     annotations = config.get('ann_file')
     if annotations and not osp.isfile(osp.join(root, annotations)):
-        from mmseg_dg.datasets.splits import missing_list_hint
+        from mmseg_dg.datasets.split_protocols import missing_list_hint
         hint = missing_list_hint(osp.join(root, annotations), str(config.get('type', '')))
         raise FileNotFoundError(f'stream "{stream}": list {osp.join(root, annotations)!r} does not exist{hint}')
 
@@ -149,8 +149,8 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
         count: Samples per stream, spread evenly over the dataset.
 
     Raises:
-        ValueError: A sample without a label where one is needed, smaller than the crop, or of another size than the
-            rest.
+        ValueError: A sample without a label where one is needed, smaller than the crop, of another size than the
+            rest, or on [0, 1] where the normalisation is one of 0..255.
     """
     for name, loader in loaders.items():
         dataset = loader.dataset
@@ -159,6 +159,7 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
         for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):
             sample = _load(name, dataset, int(index))
             path = sample['data_samples'].metainfo.get('img_path', f'sample {index}')
+            _check_scale(name, path, sample['inputs'], method)
             size = tuple(sample['inputs'].shape[-2:])
             if crop is not None and (size[0] < crop[0] or size[1] < crop[1]):
                 raise ValueError(f'stream "{name}": {path} is {size[1]}x{size[0]} where the crop wants '
@@ -173,6 +174,32 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
                                  'pipeline')
 
 
+def check_labels(method: Any, loaders: Any) -> None:
+    """Read every label of a method's labelled streams, where it asks for that; counts are cached.
+
+    Raises:
+        ValueError: Ids that are neither classes nor ignored, sizes that differ from the image's; files are named.
+    """
+    from mmseg_dg.datasets.class_statistics import class_statistics
+    if not getattr(method, 'reads_all_labels', False):
+        return
+    for name in method.labeled_streams:
+        try:
+            class_statistics(loaders[name].dataset)
+        except ValueError as error:
+            raise ValueError(f'stream "{name}": {error}') from error
+
+
+def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> None:
+    mean = getattr(method.data_preprocessor, 'mean', None)
+    if mean is None or float(mean.max()) <= 1 or not image.is_floating_point():
+        return
+    if 0 < float(image.max()) <= 1:
+        raise ValueError(f'stream "{stream}": the pixels of {path} end at {float(image.max()):.3g}, on the scale '
+                         f'0..1, but data_preprocessor.mean={mean.flatten().tolist()} is for 0..255: remove the '
+                         'transform that divides by 255, or give 8-bit images')
+
+
 def check_unlabeled(method: Any, loaders: Any) -> None:
     """Unlabelled streams fill a batch and share no image with a labelled one.
 
@@ -185,8 +212,10 @@ def check_unlabeled(method: Any, loaders: Any) -> None:
         if size < batch:
             raise ValueError(f'stream "{name}" has {size} images, fewer than one batch of {batch} (batch size x '
                              'processes): lower batch_size, or check the list and folder of its dataset')
-    labeled = {path for name in loaders.names if name in method.labeled_streams
-               for path in image_paths(loaders[name].dataset)} if unlabeled else set()
+    names = [name for name in loaders.names if name in method.labeled_streams]
+    if not names:
+        return
+    labeled = {path for name in names for path in image_paths(loaders[name].dataset)} if unlabeled else set()
     for name in unlabeled:
         both = sorted(labeled.intersection(image_paths(loaders[name].dataset)))
         if both:
@@ -225,6 +254,6 @@ def _crop_size(dataset: Any) -> Optional[tuple[int, int]]:
                 value = transform.crop_size
                 size = (value, value) if isinstance(value, int) else tuple(value)
             elif 'Resize' in kind or kind == 'Pad':
-                size = None if kind == 'Pad' or size is not None else size
+                size = None
         break
     return size

@@ -7,8 +7,6 @@ from .two_stage import TwoStagePolyLR
 from .wrappers import BF16OptimWrapper
 
 __all__ = [
-    'BF16OptimWrapper', 'ComponentParamGroups', 'MergedParamGroups', 'TwoStagePolyLR', 'WarmupPolyLR',
-    'encoder_modules', 'merge_param_groups', 'warmup_poly_factor'
-] + [
-    'WarmupCosineLR', 'cosine_factor'
+    'BF16OptimWrapper', 'ComponentParamGroups', 'MergedParamGroups', 'TwoStagePolyLR', 'WarmupCosineLR',
+    'WarmupPolyLR', 'cosine_factor', 'encoder_modules', 'merge_param_groups', 'warmup_poly_factor'
 ]

@@ -96,7 +96,7 @@ def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None, 
     given = draws if isinstance(draws, list) else [draws] * len(batches)
     if len(given) != len(batches):
         raise ValueError(f'{len(batches)} micro-batches need as many draws, got {len(given)}')
-    values: dict[str, Tensor] = {}
+    found: dict[str, list[Tensor]] = {}
     optim_wrapper.zero_grad()
     for k, (micro, micro_draws) in enumerate(zip(batches, given)):
         batch = method.data_preprocessor(micro, True) if preprocess else micro
@@ -106,7 +106,7 @@ def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None, 
         state = StepState()
         state.context = context
         for step_pass in method.passes(batch, micro_draws, state):
-            learned = _run_pass(method, step_pass, optim_wrapper, len(batches), values)
+            learned = _run_pass(method, step_pass, optim_wrapper, len(batches), found)
             if learned and on_backward is not None:
                 on_backward(step_pass.name)
         if method.keep_step_record and k == 0:
@@ -115,12 +115,14 @@ def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None, 
     if sync_gradients is not None:
         sync_gradients()
     method.note_step(skipped=not _step(optim_wrapper))
+    values = _merged(found, len(batches))
     total = total_loss(values)
     return values if total is None else dict(loss=total, **values)
 
 
-def _run_pass(method, step_pass: Pass, optim_wrapper: OptimWrapper, parts: int, values: dict[str, Tensor]) -> bool:
-    """Forward and backward of one pass; its graph is gone when this returns. Adds its values to ``values``.
+def _run_pass(method, step_pass: Pass, optim_wrapper: OptimWrapper, parts: int,
+              found: dict[str, list[Tensor]]) -> bool:
+    """Forward and backward of one pass; its graph is gone when this returns. Adds its values to ``found``.
 
     Returns:
         Whether there was a loss to back-propagate.
@@ -134,9 +136,16 @@ def _run_pass(method, step_pass: Pass, optim_wrapper: OptimWrapper, parts: int, 
     if learned:
         optim_wrapper.backward(loss / parts, retain_graph=step_pass.retain_graph)
     for name, value in outputs.items():
-        value = value.detach().mean() / parts
-        values[name] = values[name] + value if name in values else value
+        found.setdefault(name, []).append(value.detach().mean())
     return learned
+
+
+def _merged(found: dict[str, list[Tensor]], parts: int) -> dict[str, Tensor]:
+    """One value per name: losses as they enter the step's gradient, others averaged over where they occurred.
+
+    A method may log a value in some micro-batches only (DiffMatch: the loss at noise times that were drawn).
+    """
+    return {name: sum(values) / (parts if 'loss' in name else len(values)) for name, values in found.items()}
 
 
 def _step(optim_wrapper: OptimWrapper) -> bool:

@@ -1,6 +1,6 @@
 """Learning rate and weight decay of a run in two stages: decoder warm-up, then finetuning, as closed forms."""
 from collections.abc import Mapping
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from mmengine.logging import MessageHub
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
@@ -11,8 +11,6 @@ from mmseg_dg.registry import PARAM_SCHEDULERS
 from .components import COMPONENTS
 from .schedulers import poly_factor
 
-#: One number, or one per component.
-ComponentValue = Union[float, Mapping]
 _WARMUP_KEYS = ('lr', 'weight_decay', 'denominator')
 _FINETUNE_KEYS = ('lr', 'weight_decay')
 
@@ -22,8 +20,8 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
     """Poly decay that starts anew when the decoder warm-up ends, with rate and weight decay per stage and component.
 
     Warm-up, t < W: ``lr(t) = base_1 (1 - t/D)^power``. Afterwards: ``lr(t) = base_2 (1 - (t - W)/(total - W))^power``.
-    Source: specification of DeFT, "Optimisation"; decisions 11 and 14. D is the warm-up's own length by the paper's
-    card, the length of the second stage in the released scripts.
+    Source: specification of DeFT, "Optimisation". D is the warm-up's own length as we read the
+    paper's card, the length of the second stage in the released scripts.
 
     Rates and decays are those of a parameter whose group has no factor of its own; factors that ``paramwise_cfg`` or
     the scaling of the learning rate put on a group (``lr_mult``, ``norm_decay_mult``, ...) stay on it in both stages.

@@ -4,6 +4,4 @@ from .mix_transformer import MixTransformer
 from .stem_features import StemMobileNetV2, StemResNet
 from .style_hallucination import StyleHallucination
 
-__all__ = ['HybridViT', 'MixTransformer', 'StyleHallucination'] + [
-    'StemMobileNetV2', 'StemResNet'
-]
+__all__ = ['HybridViT', 'MixTransformer', 'StemMobileNetV2', 'StemResNet', 'StyleHallucination']

@@ -9,6 +9,7 @@ from .segformer_head import SegFormerPaperHead
 from .transunet_head import TransUNetHead
 from .unet_head import UNetHead
 
-__all__ = ['DAFormerHead', 'DeepLabV2Head', 'FusedFeatureHead', 'HRDAHead', 'SegFormerPaperHead'] + [
-    'TransUNetHead', 'UNetHead'
-] + ['LabelCode', 'MaskDenoiserHead'] + ['DeFTDeepLabV3PlusHead']
+__all__ = [
+    'DAFormerHead', 'DeFTDeepLabV3PlusHead', 'DeepLabV2Head', 'FusedFeatureHead', 'HRDAHead', 'LabelCode',
+    'MaskDenoiserHead', 'SegFormerPaperHead', 'TransUNetHead', 'UNetHead'
+]

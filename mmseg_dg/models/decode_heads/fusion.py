@@ -11,6 +11,8 @@ from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
 from mmseg.models.utils import SelfAttentionBlock
 from torch import Tensor, nn
 
+from mmseg_dg.utils.options import check_options
+
 
 class ASPPFusion(nn.Module):
     """Parallel dilated convolutions without image pooling, concatenated, then a 3x3 convolution.
@@ -138,9 +140,5 @@ def build_fusion(cfg: dict, in_channels: int, channels: int, norm_cfg: Optional[
     if kind not in FUSIONS:
         raise ValueError(f"fusion type must be one of {', '.join(FUSIONS)}, got {kind!r}")
     builder = FUSIONS[kind]
-    allowed = builder.__code__.co_varnames[4:builder.__code__.co_argcount]
-    unknown = sorted(set(options) - set(allowed))
-    if unknown:
-        raise ValueError(f"fusion {kind!r} has no option {', '.join(unknown)}; it takes: "
-                         f"{', '.join(allowed) or 'none'}")
+    check_options(builder, options, f'fusion {kind!r}', skip=('in_channels', 'channels', 'norm_cfg', 'act_cfg'))
     return builder(in_channels, channels, norm_cfg, act_cfg, **options)

@@ -156,6 +156,6 @@ def check_passes(images: Sequence[AlignmentImages]) -> None:
             check_view(view, entry)
 
 
-def full_precision(device: torch.device) -> torch.autocast:
+def without_autocast(device: torch.device) -> torch.autocast:
     """Context without autocast: entropies, norms and InfoNCE need float32."""
     return torch.autocast(device.type, enabled=False)

@@ -30,9 +30,9 @@ from .alignment import (
     check_choice,
     check_passes,
     check_term,
-    full_precision,
     labels_on,
     resized,
+    without_autocast,
     without_detail,
 )
 
@@ -166,7 +166,7 @@ class PixelAlignment(nn.Module):
         check_passes(images)
         memory = memory or []
         eta = self.eta_at(iteration, total)
-        with full_precision(images[0].labels.device):
+        with without_autocast(images[0].labels.device):
             # a later pass of the step gets other numbers than the first
             rng = None if seed is None else torch.Generator().manual_seed(seed + len(memory))
             parts = [self.divide(entry, eta, rng) for entry in images]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmseg_dg.ops.crop_boxes import shrink_box
 from mmseg_dg.ops.pixel_alignment import EPS, boxes_per_image, nearest
 from mmseg_dg.ops.pixel_contrast import LOWEST_TEMPERATURE, pair_contrast
+from mmseg_dg.ops.precision import at_least_float32
 from mmseg_dg.registry import MODELS
 
 from .alignment import (
@@ -17,8 +18,8 @@ from .alignment import (
     DecoderFacts,
     check_passes,
     check_term,
-    full_precision,
     resized,
+    without_autocast,
 )
 
 
@@ -89,7 +90,7 @@ class PixelContrast(nn.Module):
             ValueError: Maps and labels that cannot be aligned, or two resolutions without a weight head.
         """
         check_passes(images)
-        with full_precision(images[0].labels.device):
+        with without_autocast(images[0].labels.device):
             losses = [self._one_pass(entry) for entry in images]
         return AlignmentResult(self.weight * torch.stack(losses).sum())
 
@@ -113,7 +114,7 @@ class PixelContrast(nn.Module):
 
     def _rows(self, features: Tensor) -> Tensor:
         """(B, D, h, w) -> unit vectors (B * resolution ** 2, D)."""
-        maps = resized(features if features.dtype == torch.float64 else features.float(), self.resolution)
+        maps = resized(at_least_float32(features), self.resolution)
         return F.normalize(maps.flatten(2).transpose(1, 2).flatten(0, 1), dim=1, eps=EPS)
 
     def _canvases(self, entry: AlignmentImages) -> tuple[Tensor, Tensor]:

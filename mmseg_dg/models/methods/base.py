@@ -40,6 +40,8 @@ class BaseMethod(BaseModel):
     streams: tuple[str, ...] = ()
     #: Those of them whose samples must carry labels.
     labeled_streams: tuple[str, ...] = ()
+    #: Whether every label is read before iteration 0 (few labels are read fast; a wrong one may turn up hours later).
+    reads_all_labels: bool = False
     #: Names of hooks without which the method does not train as it should.
     required_hooks: tuple[str, ...] = ()
     #: Whether ``EMAUpdateHook`` moves the averages now (DeFT's wait while its decoder is warmed up).
@@ -60,6 +62,15 @@ class BaseMethod(BaseModel):
         self.register_load_state_dict_pre_hook(accept_checkpoint)
 
     # ------------------------------------------------------------------ to be defined by subclasses
+    @classmethod
+    def network_config(cls, model: dict) -> dict:
+        """The network a method's config builds: what an exported segmentor is built from.
+
+        Args:
+            model: The method's config, its ``network`` with what other arguments add to it (none, unless overridden).
+        """
+        return model['network']
+
     def draw_step(self, batch: dict[str, dict], generator: Any) -> Any:
         """Every random decision of a step, as a plain object; None for a method without any.
 

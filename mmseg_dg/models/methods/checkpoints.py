@@ -2,8 +2,6 @@
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-#: First parts of a plain segmentor's keys.
-PLAIN = ('backbone.', 'neck.', 'decode_head.', 'auxiliary_head.')
 #: Entries a file may lack or have in surplus.
 OPTIONAL = ('num_batches_tracked', 'style_hallucination.proto_mean', 'style_hallucination.proto_std')
 
@@ -26,8 +24,9 @@ def accept_checkpoint(method: nn.Module, state_dict: dict[str, Tensor], prefix: 
     if prefix or not state_dict:
         return
     if not any(key.startswith('student.') for key in state_dict):
-        plain = [key for key in state_dict if key.startswith(PLAIN)]
-        if not plain:
+        parts = {key.split('.')[0] for key in method.student.state_dict()}
+        plain = [key for key in state_dict if key.split('.')[0] in parts]
+        if not any(key.startswith('backbone.') for key in plain):
             raise ValueError(
                 f'this checkpoint fits no network of {type(method).__name__}: its keys begin with '
                 f'{sorted({key.split(".")[0] for key in state_dict})[:8]}, expected student.* or a plain segmentor '

@@ -8,9 +8,11 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
 from mmseg_dg.engine.optim.stepper import Pass, StepState
-from mmseg_dg.models.segmentors.network import CropBox, draw_crop_box, predict_logits, segmentation_losses
+from mmseg_dg.models.data_preprocessor import check_one_normalisation
+from mmseg_dg.models.segmentors.network import draw_crop_box, predict_logits, segmentation_losses
 from mmseg_dg.models.teacher import EMATeacher
 from mmseg_dg.ops import (
+    CropBox,
     JitterParams,
     class_mask,
     color_jitter,
@@ -130,10 +132,7 @@ class DACS(Supervised):
         if self.color_jitter_strength > 0 and not hasattr(self.data_preprocessor, 'mean'):
             raise ValueError('colour jitter undoes the normalisation: give data_preprocessor its mean and std, or set '
                              'color_jitter_strength=0')
-        for name, other in getattr(self.data_preprocessor, 'streams', {}).items():
-            if not torch.equal(other.mean, self.data_preprocessor.mean):
-                raise ValueError(f'stream "{name}" has its own mean: class mixing needs one normalisation for '
-                                 'all streams')
+        check_one_normalisation(self.data_preprocessor, 'class mixing')
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> StepDraws:

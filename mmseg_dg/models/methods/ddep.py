@@ -13,7 +13,8 @@ from torch.nn.functional import interpolate
 
 from mmseg_dg.engine.optim.stepper import Pass, StepState
 from mmseg_dg.models.segmentors.network import ClassifierTap
-from mmseg_dg.ops.denoising import TARGETS, add_noise, check_noise, clean_estimate, draw_sigma, psnr, seeded_noise
+from mmseg_dg.ops.denoising import TARGETS, add_noise, check_noise, clean_estimate, draw_sigma, psnr
+from mmseg_dg.ops.noise import seeded_noise
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator, derive_seed
 
@@ -94,7 +95,7 @@ class DDeP(BaseMethod):
     stay those of clean images; everything else of the network is trained, with a three-channel head in place of the
     classifier. The loss is ``mean((predicted - noise)^2)``: 1.0 for a network that predicts zero. No label is read.
     Validation gives denoised images and their PSNR (``DenoisingMetric``), on noise that is a function of the image's
-    name. Source: DDeP specification; decision 20.
+    name. Source: DDeP specification.
 
     Args:
         network: Config of an encoder-decoder; its classes do not matter, the classifier is taken off.
@@ -103,7 +104,7 @@ class DDeP(BaseMethod):
         data_preprocessor: Must bring images to [-1, 1] (mean and std 127.5), as the default does.
         stream: Name of the stream of images.
         noise: ``form``: ``scaled`` (x + sigma e) / sqrt(1 + sigma^2), or ``simple`` x + sigma e. ``sigma``: a number,
-            or (lowest, highest) to draw one uniformly for every image.
+            or (lowest, highest) to draw one uniformly for every image; 0 adds none, and there is nothing to learn.
         target: Predict the ``noise`` or the clean ``image``.
         train_encoder: Train the encoder as well (DeP).
         noise_head: Arguments of :class:`NoiseHead`.
@@ -111,8 +112,8 @@ class DDeP(BaseMethod):
         init_cfg: mmengine's.
 
     Raises:
-        ValueError: Unknown option, sigma below 0, a network without encoder or decoder, or with an auxiliary head;
-            when training begins, another scale of images than [-1, 1].
+        ValueError: Unknown option, sigma below 0, an ``encoder_norm`` on another scale, a network without encoder
+            or decoder, or with an auxiliary head; when training begins, another scale of images than [-1, 1].
     """
 
     def __init__(self,
@@ -134,11 +135,9 @@ class DDeP(BaseMethod):
         self.streams = (stream, )
         self.target, self.train_encoder = target, train_encoder
         self.form, self.sigma = _noise_settings(noise)
-        scale = encoder_norm or dict(mean=[UNIT] * 3, std=[UNIT] * 3)
-        for key in ('mean', 'std'):
-            values = torch.tensor([float(v) for v in scale[key]]).view(1, 3, 1, 1)
-            # kept in checkpoints where it is given: a finetuning must normalise alike
-            self.register_buffer(f'encoder_{key}', values, persistent=encoder_norm is not None)
+        for key, values in zip(('mean', 'std'), _encoder_scale(encoder_norm)):
+            # kept in checkpoints: a finetuning must normalise alike
+            self.register_buffer(f'encoder_{key}', torch.tensor(values).view(1, 3, 1, 1))
         self.noise_head = NoiseHead(_take_off_classifier(self.student), **(noise_head or {}))
         if not train_encoder:
             self.student.backbone.requires_grad_(False)
@@ -244,6 +243,20 @@ class DDeP(BaseMethod):
         print_log(f'DDeP: {self.form} noise, sigma {level}, predicts the {self.target}; encoder '
                   f'{"trained (DeP)" if self.train_encoder else "frozen"}, {trained / 1e6:.2f} M parameters trained',
                   logger='current')
+
+
+def _encoder_scale(encoder_norm: Optional[dict]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation on the scale 0..255; those of [-1, 1] for None."""
+    if encoder_norm is None:
+        return [UNIT] * 3, [UNIT] * 3
+    advice = ('give three values each of mean and std, RGB on the scale 0..255 (ImageNet: mean=[123.675, 116.28, '
+              '103.53], std=[58.395, 57.12, 57.375]), or None for an encoder that takes [-1, 1]')
+    if set(encoder_norm) != {'mean', 'std'} or any(len(values) != 3 for values in encoder_norm.values()):
+        raise ValueError(f'encoder_norm={dict(encoder_norm)}: {advice}')
+    mean, std = ([float(v) for v in encoder_norm[key]] for key in ('mean', 'std'))
+    if min(std) <= 0 or max(std) <= 1:  # 1: those of images on [0, 1], a common slip
+        raise ValueError(f'encoder_norm.std={std}: {advice}')
+    return mean, std
 
 
 def _noise_settings(noise: Optional[dict]) -> tuple[str, tuple[float, float]]:

@@ -87,11 +87,7 @@ class DiffMatch(SemiSupervised):
         check_steps(teacher_steps, 'teacher_steps')
         if not 0 <= feature_dropout < 1:
             raise ValueError(f'feature_dropout is a probability below 1, got {feature_dropout}')
-        if adjustment is not None:
-            if network.get('adjustment') is not None:
-                raise ValueError('the debiased adjustment is given twice, in model.adjustment and in '
-                                 'model.network.adjustment: remove one')
-            network = dict(network, adjustment=adjustment)
+        network = self.network_config(dict(network=network, adjustment=adjustment))
         super().__init__(network, data_preprocessor, labeled_stream=labeled_stream, unlabeled_stream=unlabeled_stream,
                          mix_stream=mix_stream, num_views=len(view_weights), cutmix=cutmix, strong_view=strong_view,
                          threshold=threshold, pseudo_labels='teacher', evaluate=evaluate, norm_eval=norm_eval,
@@ -101,6 +97,19 @@ class DiffMatch(SemiSupervised):
         self.labeled_weight, self.view_weights = labeled_weight, tuple(view_weights)
         self.feature_weight, self.feature_dropout = feature_weight, feature_dropout
         self.teacher_steps = teacher_steps
+        prior = self.student.adjustment
+        if prior.where != 'none' and prior.given is None:
+            self.required_hooks = ('ClassPriorHook', )
+
+    @classmethod
+    def network_config(cls, model: dict) -> dict:
+        network, adjustment = model['network'], model.get('adjustment')
+        if adjustment is None:
+            return network
+        if network.get('adjustment') is not None:
+            raise ValueError('the debiased adjustment is given twice, in model.adjustment and in '
+                             'model.network.adjustment: remove one')
+        return dict(network, adjustment=adjustment)
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> DiffMatchDraws:

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from mmseg_dg.models.backbones.style_hallucination import StyleHallucination
 from mmseg_dg.models.losses.feature_distance import DistanceRegion
-from mmseg_dg.models.segmentors.network import CropBox, NetworkLosses, segmentation_losses
-from mmseg_dg.ops import style_consistency
+from mmseg_dg.models.segmentors.network import NetworkLosses, segmentation_losses
+from mmseg_dg.ops import CropBox, style_consistency
 from mmseg_dg.registry import MODELS
 
 from .supervised import Supervised

@@ -1,5 +1,4 @@
 """What the semi-supervised methods share: streams, weak and strong views, CutMix, pseudo-labels."""
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_dg.models.data_preprocessor import check_one_normalisation
 from mmseg_dg.models.segmentors.network import (
     NetworkLosses,
     _auxiliary_heads,
     decode,
     head_losses,
-    in_full_precision,
     main_logits,
     predict_logits,
 )
@@ -24,6 +23,7 @@ from mmseg_dg.ops import (
     PseudoLabels,
     StrongView,
     apply_strong_view,
+    at_least_float32,
     check_cutmix,
     check_strong_view,
     denormalize,
@@ -33,6 +33,7 @@ from mmseg_dg.ops import (
     paste_boxes,
     pseudo_labels_from,
 )
+from mmseg_dg.utils.options import check_options
 from mmseg_dg.utils.seeding import StepGenerator
 
 from .base import BaseMethod
@@ -93,6 +94,8 @@ class SemiSupervised(BaseMethod):
         ValueError: Arguments without meaning.
     """
 
+    reads_all_labels = True
+
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'labeled',
                  unlabeled_stream: str = 'unlabeled', mix_stream: str = 'unlabeled_mix', num_views: int = 2,
                  cutmix: Optional[dict] = None, strong_view: Optional[dict] = None, threshold: float = 0.95,
@@ -124,13 +127,9 @@ class SemiSupervised(BaseMethod):
 
     def before_training(self) -> None:
         super().before_training()
-        preprocessor = self.data_preprocessor
-        if self.num_views and not hasattr(preprocessor, 'mean'):
+        if self.num_views and not hasattr(self.data_preprocessor, 'mean'):
             raise ValueError('strong views undo the normalisation: give data_preprocessor its mean and std')
-        for name, other in getattr(preprocessor, 'streams', {}).items():
-            if not torch.equal(other.mean, preprocessor.mean) or not torch.equal(other.std, preprocessor.std):
-                raise ValueError(f'stream "{name}" has its own mean or std: semi-supervised training needs one '
-                                 'normalisation for all streams')
+        check_one_normalisation(self.data_preprocessor, 'semi-supervised training')
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
@@ -222,7 +221,7 @@ class SemiSupervised(BaseMethod):
     def full_size(self, logits: Any, images: Tensor) -> Tensor:
         """A head's logits, (B, C, H, W) at the size of the images."""
         head = self.student.decode_head
-        return F.interpolate(in_full_precision(main_logits(logits)), size=images.shape[-2:], mode='bilinear',
+        return F.interpolate(at_least_float32(main_logits(logits)), size=images.shape[-2:], mode='bilinear',
                              align_corners=head.align_corners)
 
     def labeled_losses(self, features: Sequence[Tensor], logits: Any, decoder_features: Optional[Tensor],
@@ -256,10 +255,7 @@ def _checked(arguments: dict, check: Any, name: str) -> dict:
     Raises:
         ValueError: An argument its check does not take, or a value it refuses.
     """
-    known = set(inspect.signature(check).parameters)
-    unknown = sorted(set(arguments) - known)
-    if unknown:
-        raise ValueError(f'{name} does not take {unknown}: it takes {sorted(known)}')
+    check_options(check, arguments, name)
     arguments = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in arguments.items()}
     check(**arguments)
     return arguments

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from mmseg_dg.engine.optim.stepper import Pass, StepState
 from mmseg_dg.models.losses.feature_distance import DistanceRegion, FeatureDistance
 from mmseg_dg.models.segmentors.network import (
-    CropBox,
     NetworkLosses,
     distance_maps,
     draw_crop_box,
     reference_features,
     segmentation_losses,
 )
+from mmseg_dg.ops import CropBox
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator
 

@@ -2,21 +2,21 @@
 from .diffusion import DenoisedLabels, MaskDiffusionEncoderDecoder, NoiseDraws
 from .hrda import HRDAEncoderDecoder
 from .network import (
-                      ClassifierTap,
-                      CropBox,
-                      NetworkLosses,
-                      distance_maps,
-                      draw_crop_box,
-                      head_losses,
-                      main_head,
-                      predict_logits,
-                      reference_features,
-                      segmentation_losses,
+    ClassifierTap,
+    NetworkLosses,
+    distance_maps,
+    draw_crop_box,
+    head_losses,
+    main_head,
+    predict_logits,
+    reference_features,
+    segmentation_losses,
 )
 from .prior_adjustment import PriorAdjustment
 from .sliding import SlidingEncoderDecoder
 
 __all__ = [
-    'ClassifierTap', 'CropBox', 'HRDAEncoderDecoder', 'NetworkLosses', 'distance_maps', 'draw_crop_box',
-    'head_losses', 'main_head', 'predict_logits', 'reference_features', 'segmentation_losses'
-] + ['DenoisedLabels', 'MaskDiffusionEncoderDecoder', 'NoiseDraws', 'PriorAdjustment', 'SlidingEncoderDecoder']
+    'ClassifierTap', 'DenoisedLabels', 'HRDAEncoderDecoder', 'MaskDiffusionEncoderDecoder', 'NetworkLosses',
+    'NoiseDraws', 'PriorAdjustment', 'SlidingEncoderDecoder', 'distance_maps', 'draw_crop_box', 'head_losses',
+    'main_head', 'predict_logits', 'reference_features', 'segmentation_losses'
+]

@@ -13,18 +13,19 @@ import torch.nn.functional as F
 from mmseg.models import EncoderDecoder
 from torch import Tensor
 
+from mmseg_dg.ops import CropBox, at_least_float32
 from mmseg_dg.ops.diffusion import (
-    add_noise,
     check_steps,
     ddim_step,
     downscale_label_map,
-    seeded_noise,
+    noise_maps,
+    noised_code,
     time_pairs,
 )
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import derive_seed
 
-from .network import CropBox, NetworkLosses, _auxiliary_heads, head_losses, in_full_precision
+from .network import NetworkLosses, _auxiliary_heads, head_losses
 from .prior_adjustment import PriorAdjustment
 from .sliding import average_windows
 
@@ -86,7 +87,8 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         adjustment: Arguments of :class:`PriorAdjustment`; None adjusts nothing.
         sampling_steps: T at test (paper: 3).
         time_difference: td of the sampler (reconstruction: 1).
-        noise_draws: Independent samples per image, whose softmax is averaged (reconstruction: 1).
+        noise_draws: Independent samples per image, whose softmax is averaged (reconstruction: 1); a teacher's
+            pseudo-labels take as many.
         accumulate: Average the softmax of all steps instead of taking the last (reconstruction: False).
         noise_seed: Seed of the noise at test; report the spread over a few.
         time_range: Range of the uniform time in training (reconstruction: (0, 0.999)).
@@ -143,8 +145,8 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
                              f'{len(draws.seeds)}')
         times = torch.tensor(draws.times, dtype=torch.float64, device=feature.device)
         code = self.denoiser.encode(labels, tuple(feature.shape[-2:]))
-        noise = seeded_noise(draws.seeds, code.shape[1:], code.device, code.dtype, on_cpu=False)
-        logits = self.denoiser(feature, add_noise(code, noise, *self.denoiser.levels(times)), times)
+        noise = noise_maps(draws.seeds, code.shape[1:], code.device, code.dtype, on_cpu=False)
+        logits = self.denoiser(feature, noised_code(code, noise, *self.denoiser.levels(times)), times)
         return DenoisedLabels(logits, self.adjustment.in_loss(logits, times), times)
 
     def plain_logits(self, feature: Tensor) -> Tensor:
@@ -219,7 +221,7 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
             feature: (B, C, h, w).
             seeds: One per image.
             steps: T; None: ``sampling_steps``.
-            noise_on_cpu: See :func:`mmseg_dg.ops.diffusion.seeded_noise`.
+            noise_on_cpu: See :func:`mmseg_dg.ops.diffusion.noise_maps`.
 
         Returns:
             Logits (B, K, h, w), at least float32: of the last step, or log of the averaged probabilities.
@@ -239,11 +241,11 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
                noise_on_cpu: bool) -> list[Tensor]:
         """Adjusted logits of every step."""
         head, size = self.denoiser, tuple(feature.shape[-2:])
-        noisy = seeded_noise(seeds, (head.code.channels, *size), feature.device, on_cpu=noise_on_cpu)
+        noisy = noise_maps(seeds, (head.code.channels, *size), feature.device, on_cpu=noise_on_cpu)
         chain = []
         for i, pair in enumerate(pairs):
             now, after = (feature.new_full((len(feature), ), time, dtype=torch.float64) for time in pair)
-            logits = in_full_precision(head(feature, noisy, now))
+            logits = at_least_float32(head(feature, noisy, now))
             chain.append(self.adjustment.in_sampling(logits, now))
             if i < len(pairs) - 1:
                 code = head.code(chain[-1].argmax(dim=1)).to(noisy.dtype)
@@ -264,7 +266,7 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
 
     def to_size(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Bilinear resize of logits (B, K, h, w), at least float32."""
-        return F.interpolate(in_full_precision(logits), size=size, mode='bilinear',
+        return F.interpolate(at_least_float32(logits), size=size, mode='bilinear',
                              align_corners=self.denoiser.align_corners)
 
     def _forward(self, inputs: Tensor, data_samples: Optional[list] = None) -> Tensor:
@@ -291,8 +293,7 @@ def _check_arguments(head, steps: int, time_difference: float, draws: int, time_
                          'fused_features: use DAFormerHead, the DeepLabV3+ head of this package, ...')
     check_steps(steps, 'sampling_steps')
     time_pairs(steps, time_difference)
-    if draws < 1:
-        raise ValueError(f'noise_draws={draws}: at least one sample is needed')
+    check_steps(draws, 'noise_draws')
     if len(time_range) != 2 or not 0 <= time_range[0] < time_range[1] <= 1:
         raise ValueError(f'time_range={tuple(time_range)} must be (low, high) with 0 <= low < high <= 1')
     if plain_weight < 0:

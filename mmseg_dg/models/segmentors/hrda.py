@@ -12,11 +12,20 @@ from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor, nn
 
 from mmseg_dg.models.decode_heads.hrda_head import ScaleLogits, check_scales
-from mmseg_dg.ops import CropBox, PixelView, cut_box, cut_boxes, draw_crop_box, shift_box, sliding_boxes
+from mmseg_dg.ops import (
+    CropBox,
+    PixelView,
+    at_least_float32,
+    cut_box,
+    cut_boxes,
+    draw_crop_box,
+    shift_box,
+    sliding_boxes,
+)
 from mmseg_dg.ops.pixel_alignment import boxes_per_image
 from mmseg_dg.registry import MODELS
 
-from .network import ClassifierTap, CropChoice, NetworkLosses, head_losses, in_full_precision
+from .network import ClassifierTap, CropChoice, NetworkLosses, head_losses
 
 #: Smallest side of an image encoders take, in pixels: one cell of the last level.
 SMALLEST_SIDE = 32
@@ -245,7 +254,7 @@ class HRDAEncoderDecoder(EncoderDecoder):
         """
         padded = self._pad(images)
         _, fused = next(self._fused_windows(padded, [_whole(padded)], chunk=None, output='fused'))
-        return self._to_image(in_full_precision(fused), padded, images)
+        return self._to_image(at_least_float32(fused), padded, images)
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """For MMSegmentation's own training loop, which passes no crop box: numpy's global generator draws one."""

@@ -11,10 +11,8 @@ import torch.nn.functional as F
 from mmseg.models.losses import accuracy
 from torch import Tensor, nn
 
-from mmseg_dg.ops import PixelView
+from mmseg_dg.ops import CropBox, PixelView, at_least_float32
 
-#: (y1, y2, x1, x2) in pixels of the training crop.
-CropBox = tuple[int, int, int, int]
 #: What a multi-resolution network takes as its detail crop: one box for all images, one for each, or a function that
 #: chooses one for each from the logits (B, C, h, w) of the whole images.
 CropChoice = Union[CropBox, Sequence[CropBox], Callable[[Tensor], Sequence[CropBox]]]
@@ -189,14 +187,9 @@ def predict_logits(network: nn.Module, images: Tensor) -> Tensor:
     own = getattr(network, 'predict_logits', None)
     if own is not None:
         return own(images)
-    logits = in_full_precision(main_logits(network.decode_head(network.extract_feat(images))))
+    logits = at_least_float32(main_logits(network.decode_head(network.extract_feat(images))))
     return F.interpolate(logits, size=images.shape[-2:], mode='bilinear',
                          align_corners=network.decode_head.align_corners)
-
-
-def in_full_precision(logits: Tensor) -> Tensor:
-    """Half precision to float32: averaging and upsampling before a 0.968 threshold must not round in between."""
-    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 
 def reference_features(network: nn.Module, encoder: nn.Module, images: Tensor,

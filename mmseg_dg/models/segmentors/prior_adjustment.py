@@ -10,9 +10,8 @@ from typing import Optional, Union
 import torch
 from torch import Tensor, nn
 
+from mmseg_dg.ops import at_least_float32
 from mmseg_dg.ops.diffusion import class_prior, prior_logits
-
-from .network import in_full_precision
 
 WHERE = ('none', 'loss', 'sampling')
 PRIORS = ('labeled', 'ema', 'uniform')
@@ -125,7 +124,7 @@ class PriorAdjustment(nn.Module):
         return self._corrected(logits, t, -1) if self.where == 'sampling' else logits
 
     def _corrected(self, logits: Tensor, t: Tensor, sign: int) -> Tensor:
-        logits = in_full_precision(logits)  # log(1e-4) has an error of 0.02 in bfloat16
+        logits = at_least_float32(logits)  # log(1e-4) has an error of 0.02 in bfloat16
         return logits + sign * prior_logits(self.probabilities, t.to(logits.device), self.tau, self.weighting,
                                             logits.dtype)
 

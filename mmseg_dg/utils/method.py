@@ -1,4 +1,4 @@
-"""The training method behind a runner's model, as every hook of this package looks for it."""
+"""The training method behind a runner's model, as hooks and loops of this package look for it."""
 from mmengine.model import is_model_wrapper
 from torch import nn
 
