@@ -3,7 +3,7 @@
 No paper row. Encoder, decoder, data, optimizer and iterations of the other semi-supervised arms; a convolutional mask
 denoiser of 64 channels with L = 4, b = 0.1 and three sampling steps reads the decoder's features. Two strong
 views without CutMix, dropped features, threshold 0.95, adjustment in the loss, w = t: the reconstruction's defaults
-but for convolutions and the time that is embedded as it is.
+but for convolutions, the time that is embedded as it is, and a scaled noisy code.
 Control: bench_semi_supervised_only_mobilenetv2.py. Other lists: tools/study.py CONFIG --subsets 1_8_seed1 1_30_seed0.
 Command: mim train mmseg_dg bench_semi_diffmatch_mobilenetv2.py (data and weights under MMSEG_DG_SHARED).
 Resources: 1 CPU or GPU x batch 2 + 2, crop 192, 2000 iterations; about 1.15 s of one CPU thread each.
@@ -28,7 +28,9 @@ model.update(
             bit_scale=0.1,
             layer='conv',  # a deformable denoiser would cost as much as the encoder
             norm_cfg=dict(type='GN', num_groups=8),  # not the statistics of two images at two noise times
-            time_input='t',  # learns faster than the log-SNR in so few iterations: docs/diffmatch.md
+            # learn faster than the log-SNR and the raw code in so few iterations: docs/diffmatch.md
+            time_input='t',
+            code_input='estimate',
             loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, avg_non_ignore=True))))
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(denoiser=dict(lr_mult=10.))))  # as every decoder
 custom_hooks = [

@@ -16,5 +16,6 @@ model = dict(
     network=_base_.model.network,
     data_preprocessor=_base_.model.data_preprocessor)
 train_dataloader = dict(labeled=dict(batch_size=4))
+runner_type = 'Runner'  # not the semi-supervised one: a single stream
 auto_scale_lr = dict(base_batch_size=4)
 custom_hooks = [dict(type='ClassBiasPicturesHook')]

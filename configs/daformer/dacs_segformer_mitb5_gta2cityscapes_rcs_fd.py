@@ -3,7 +3,7 @@
 Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), training strategies (spec 12.3 e).
 Command: mim train mmseg_dg dacs_segformer_mitb5_gta2cityscapes_rcs_fd.py
 Paper's resources: one GPU, batch 2 source + 2 target images, 40 000 iterations; seeds 0, 1, 2.
-Paper's score: 66.2 +- 1.0 mIoU on Cityscapes val.
+Paper's score: 66.2 +- 1.0 mIoU on Cityscapes val (recalled, docs/sources.md).
 Status here: not yet run at full scale.
 """
 _base_ = './dacs_segformer_mitb5_gta2cityscapes_rcs.py'

@@ -3,7 +3,7 @@
 Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), table of architectures (spec 12.3 a).
 Command: mim train mmseg_dg source_only_isanet_r101_gta2cityscapes.py
 Paper's resources: one GPU, batch 2 source images, 40 000 iterations; seeds 0, 1, 2.
-Paper's score: 32.4 mIoU on Cityscapes val.
+Paper's score: 32.4 mIoU on Cityscapes val (recalled, docs/sources.md).
 Status here: not yet run at full scale.
 """
 _base_ = [

@@ -3,7 +3,7 @@
 Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), table of encoder sizes (spec 12.3 c).
 Command: mim train mmseg_dg source_only_segformer_mitb4_gta2cityscapes.py
 Paper's resources: one GPU, batch 2 source images, 40 000 iterations; seeds 0.
-Paper's score: 44.7 mIoU on Cityscapes val.
+Paper's score: 44.7 mIoU on Cityscapes val (recalled, docs/sources.md).
 Status here: not yet run at full scale.
 """
 _base_ = [

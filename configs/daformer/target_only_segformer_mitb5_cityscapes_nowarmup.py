@@ -3,7 +3,7 @@
 Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), warm-up ablation (spec 12.3 d).
 Command: mim train mmseg_dg target_only_segformer_mitb5_cityscapes_nowarmup.py
 Paper's resources: one GPU, batch 2 images, 40 000 iterations; seeds 0.
-Paper's score: 72.9 mIoU on Cityscapes val.
+Paper's score: 72.9 mIoU on Cityscapes val (recalled, docs/sources.md).
 As in the official run, the encoder's rate rises from 6e-5 to 1e-4 (spec 8, poly10).
 Status here: not yet run at full scale.
 """

@@ -27,6 +27,7 @@ from .deformable_attention import DeformableSelfAttention
 
 CODES = ('embedding', 'one_hot', 'bits')
 LAYERS = ('deformable', 'conv')
+CODE_INPUTS = ('raw', 'estimate')
 
 
 class LabelCode(nn.Module):
@@ -168,6 +169,10 @@ class MaskDenoiserHead(BaseDecodeHead):
         time_frequencies: Learned frequencies of the time embedding.
         time_input: ``'log_snr'`` (reconstruction, DDP's) or ``'t'``. The log-SNR falls from -8 to -19 in the last
             hundredth of the time, where training hardly draws and sampling begins; ``'t'`` has no such edge.
+        code_input: How the noisy code y enters the first convolution. ``'raw'`` (reconstruction, DDP's): as it is, with a
+            signal of b under noise of standard deviation up to 1. ``'estimate'`` (ours): ``a b y / (a^2 b^2 + s^2)``,
+            a, s = alpha_t, sigma_t, the best linear estimate of the clean code in units of b: the code at t = 0,
+            nothing at t = 1, where there is only noise that the network would have to learn to ignore.
         norm_cfg: Norm of convolutional layers; None gives them a bias instead.
         dropout_ratio: Dropout2d before the classifier (0 in DDP).
         align_corners: Of resizing logits to the image.
@@ -181,7 +186,7 @@ class MaskDenoiserHead(BaseDecodeHead):
                  bit_scale: float = 0.1, code: str = 'embedding', schedule: str = 'cosine', layer: str = 'deformable',
                  heads: int = 8, points: int = 4, ffn_channels: int = 1024, layer_dropout: float = 0.0,
                  kernel_size: int = 3, time_channels: Optional[int] = None, time_frequencies: int = 8,
-                 time_input: str = 'log_snr', norm_cfg: Optional[dict] = None, dropout_ratio: float = 0.0,
+                 time_input: str = 'log_snr', code_input: str = 'raw', norm_cfg: Optional[dict] = None, dropout_ratio: float = 0.0,
                  align_corners: bool = False, loss_decode: Union[dict, list, None] = None,
                  sampler: Optional[dict] = None, ignore_index: int = 255,
                  init_cfg: Optional[dict] = None) -> None:
@@ -199,8 +204,10 @@ class MaskDenoiserHead(BaseDecodeHead):
                              'cosine of the positional encoding')
         if time_input not in ('log_snr', 't'):
             raise ValueError(f"MaskDenoiserHead: time_input must be 'log_snr' or 't', got {time_input!r}")
+        if code_input not in CODE_INPUTS:
+            raise ValueError(f'MaskDenoiserHead: code_input must be one of {CODE_INPUTS}, got {code_input!r}')
         log_snr(torch.zeros(1), schedule)  # an unknown schedule ends here, not in iteration 0
-        self.schedule, self.layer_kind, self.time_input = schedule, layer, time_input
+        self.schedule, self.layer_kind, self.time_input, self.code_input = schedule, layer, time_input, code_input
         self.code = LabelCode(code, num_classes, channels, bit_scale, ignore_index)
         self.condition = nn.Conv2d(in_channels + self.code.channels, channels, 1)
         nn.init.xavier_uniform_(self.condition.weight)
@@ -230,6 +237,8 @@ class MaskDenoiserHead(BaseDecodeHead):
             (B, num_classes, h, w).
         """
         time = self.time_embedding(t if self.time_input == 't' else log_snr(t, self.schedule))
+        if self.code_input == 'estimate':
+            noisy = noisy * self.estimate_gain(t).to(noisy.dtype)[:, None, None, None]
         x = self.condition(torch.cat([feature, noisy.to(feature.dtype)], dim=1))
         position = None
         if self.layer_kind == 'deformable':
@@ -237,6 +246,11 @@ class MaskDenoiserHead(BaseDecodeHead):
         for layer in self.layers:
             x = layer(x, position, time)
         return self.cls_seg(x)
+
+    def estimate_gain(self, t: Tensor) -> Tensor:
+        """Factor of the noisy code that estimates the clean one in units of b, float64 (B,)."""
+        (alpha, sigma), scale = self.levels(t), self.code.scale
+        return alpha * scale / (alpha**2 * scale**2 + sigma**2)
 
     def levels(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """``(alpha_t, sigma_t)``, float64 (B,)."""
