@@ -205,6 +205,7 @@ _MIX = {k.replace('unlabeled', 'unlabeled_mix', 1) for k in flat(load(FULL)) if 
     ('onehot', {DENOISER + 'code'}),
     ('bits', {DENOISER + 'code'}),
     ('timet', {DENOISER + 'time_input'}),
+    ('estimate', {DENOISER + 'code_input'}),
     ('linear', {DENOISER + 'schedule'}),
     ('noadjustment', {ADJUSTMENT + 'where'}),
     ('adjust_sampling', {ADJUSTMENT + 'where'}),

@@ -114,10 +114,30 @@ def test_time_changes_the_prediction():
         assert not torch.allclose(early, late)
 
 
+def test_estimated_code_by_hand():
+    """Least squares slope from a noisy code to one of +-b, in units of b; at t = 1 no noise is left."""
+    torch.manual_seed(0)
+    head = MaskDenoiserHead(6, 8, num_classes=3, num_layers=1, layer='conv', bit_scale=0.3, code_input='estimate')
+    times = torch.tensor([0., 0.2, 0.5, 0.8, 1.], dtype=torch.float64)
+    codes = 0.3 * (2. * torch.randint(0, 2, (5, 100_000)).double() - 1)
+    alpha, sigma = (x[:, None] for x in head.levels(times))
+    noisy = alpha * codes + sigma * torch.randn(codes.shape, dtype=torch.float64)
+    slope = (codes * noisy).sum(1) / noisy.square().sum(1) / 0.3
+    torch.testing.assert_close(head.estimate_gain(times), slope, rtol=0.02, atol=0.01)
+    assert head.estimate_gain(times)[0].item() == pytest.approx(1 / 0.3, rel=1e-3)
+
+    torch.nn.init.normal_(head.conv_seg.weight)
+    feature = torch.randn(1, 6, 3, 4)
+    for t, change in ((1., 1e-3), (0.5, None)):
+        one, other = (head(feature, torch.randn(1, 8, 3, 4), torch.tensor([t], dtype=torch.float64)) for _ in range(2))
+        difference = (one - other).abs().max() / one.abs().max()
+        assert difference < change if change else difference > 0.01
+
+
 @pytest.mark.parametrize(('wrong', 'message'), [
     (dict(layer='transformer'), "'transformer'"), (dict(code='gray'), "'gray'"), (dict(num_layers=0), 'num_layers=0'),
     (dict(bit_scale=0.), '0.0'), (dict(schedule='sine'), "'sine'"), (dict(channels=10, heads=5), 'channels=10'),
-    (dict(time_input='sigma'), "'sigma'")])
+    (dict(time_input='sigma'), "'sigma'"), (dict(code_input='clean'), "'clean'")])
 def test_bad_arguments_are_named(wrong, message):
     with pytest.raises(ValueError, match=message):
         MaskDenoiserHead(**dict(dict(in_channels=6, channels=8, num_classes=3, heads=2), **wrong))

@@ -24,6 +24,7 @@ model = dict(
             code='embedding',  # reconstruction: learned and squashed; also 'one_hot', 'bits'
             schedule='cosine',  # reconstruction
             time_input='log_snr',  # reconstruction (DDP); also 't'
+            code_input='raw',  # reconstruction (DDP); also 'estimate' (ours)
             layer='deformable',  # reconstruction; also 'conv'
             heads=8,
             points=4,

@@ -169,7 +169,7 @@ class MaskDenoiserHead(BaseDecodeHead):
         time_frequencies: Learned frequencies of the time embedding.
         time_input: ``'log_snr'`` (reconstruction, DDP's) or ``'t'``. The log-SNR falls from -8 to -19 in the last
             hundredth of the time, where training hardly draws and sampling begins; ``'t'`` has no such edge.
-        code_input: How the noisy code y enters the first convolution. ``'raw'`` (reconstruction, DDP's): as it is, with a
+        code_input: How the noisy code y enters the first convolution. ``'raw'`` (reconstruction, DDP's): as it is, a
             signal of b under noise of standard deviation up to 1. ``'estimate'`` (ours): ``a b y / (a^2 b^2 + s^2)``,
             a, s = alpha_t, sigma_t, the best linear estimate of the clean code in units of b: the code at t = 0,
             nothing at t = 1, where there is only noise that the network would have to learn to ignore.
@@ -186,10 +186,10 @@ class MaskDenoiserHead(BaseDecodeHead):
                  bit_scale: float = 0.1, code: str = 'embedding', schedule: str = 'cosine', layer: str = 'deformable',
                  heads: int = 8, points: int = 4, ffn_channels: int = 1024, layer_dropout: float = 0.0,
                  kernel_size: int = 3, time_channels: Optional[int] = None, time_frequencies: int = 8,
-                 time_input: str = 'log_snr', code_input: str = 'raw', norm_cfg: Optional[dict] = None, dropout_ratio: float = 0.0,
-                 align_corners: bool = False, loss_decode: Union[dict, list, None] = None,
-                 sampler: Optional[dict] = None, ignore_index: int = 255,
-                 init_cfg: Optional[dict] = None) -> None:
+                 time_input: str = 'log_snr', code_input: str = 'raw', norm_cfg: Optional[dict] = None,
+                 dropout_ratio: float = 0.0, align_corners: bool = False,
+                 loss_decode: Union[dict, list, None] = None, sampler: Optional[dict] = None,
+                 ignore_index: int = 255, init_cfg: Optional[dict] = None) -> None:
         loss_decode = loss_decode or dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)
         super().__init__(in_channels, channels, num_classes=num_classes, norm_cfg=norm_cfg, in_index=0,
                          dropout_ratio=dropout_ratio, align_corners=align_corners, loss_decode=loss_decode,
@@ -207,7 +207,8 @@ class MaskDenoiserHead(BaseDecodeHead):
         if code_input not in CODE_INPUTS:
             raise ValueError(f'MaskDenoiserHead: code_input must be one of {CODE_INPUTS}, got {code_input!r}')
         log_snr(torch.zeros(1), schedule)  # an unknown schedule ends here, not in iteration 0
-        self.schedule, self.layer_kind, self.time_input, self.code_input = schedule, layer, time_input, code_input
+        self.schedule, self.layer_kind = schedule, layer
+        self.time_input, self.code_input = time_input, code_input
         self.code = LabelCode(code, num_classes, channels, bit_scale, ignore_index)
         self.condition = nn.Conv2d(in_channels + self.code.channels, channels, 1)
         nn.init.xavier_uniform_(self.condition.weight)
