@@ -9,6 +9,7 @@ Score: see docs/benchmarks/. Status: run at full scale only where a page there s
 """
 _base_ = './bench_semi_diffmatch_mobilenetv2.py'
 _base_.train_dataloader.pop('unlabeled')
+_base_.pop('runner_type')  # that of two streams
 model = dict(
     _delete_=True,
     type='Supervised',
@@ -16,6 +17,5 @@ model = dict(
     network=_base_.model.network,
     data_preprocessor=_base_.model.data_preprocessor)
 train_dataloader = dict(labeled=dict(batch_size=4))
-runner_type = 'Runner'  # not the semi-supervised one: a single stream
 auto_scale_lr = dict(base_batch_size=4)
 custom_hooks = [dict(type='ClassBiasPicturesHook')]
