@@ -80,7 +80,7 @@ def _check_is_denoiser(state: Mapping[str, Tensor], path: Union[str, Path]) -> N
 
 def _check_normalisation(state: Mapping[str, Tensor], preprocessor: Optional[nn.Module],
                          path: Union[str, Path]) -> None:
-    """Both trainings feed the encoder alike, in every stream; a file that does not say how it did is not compared."""
+    """Both trainings feed the encoder alike, in every stream; what does not normalise or say how is not compared."""
     if preprocessor is None:
         return
     parts = {'data_preprocessor': preprocessor}
@@ -89,13 +89,13 @@ def _check_normalisation(state: Mapping[str, Tensor], preprocessor: Optional[nn.
     for where, part in parts.items():
         for key in ('mean', 'std'):
             theirs, ours = state.get(f'encoder_{key}'), getattr(part, key, None)
-            if theirs is None:
+            if theirs is None or ours is None:
                 continue
-            theirs, ours = (None if v is None else v.detach().flatten().cpu().float() for v in (theirs, ours))
-            if ours is None or not torch.allclose(theirs, ours, atol=1e-3):
+            theirs, ours = (v.detach().flatten().cpu().float() for v in (theirs, ours))
+            if not torch.allclose(theirs, ours, atol=1e-3):
                 raise ValueError(f'{path} was trained with encoder_norm {key} {theirs.tolist()}, but the config has '
-                                 f'{where}.{key}={None if ours is None else ours.tolist()}: pretraining and '
-                                 "finetuning must normalise with the encoder's own mean and std")
+                                 f'{where}.{key}={ours.tolist()}: pretraining and finetuning must normalise '
+                                 "with the encoder's own mean and std")
 
 
 def _check_fits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], fresh: tuple[str, ...],

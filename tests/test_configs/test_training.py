@@ -64,7 +64,7 @@ def check_trained(runner, before, tmp_path):
     losses = {k: v.current() for k, v in scalars.items() if 'loss' in k}
     assert losses and all(math.isfinite(v) for v in losses.values()), losses
     method = runner.model
-    expected = set(LOSSES.get(runner.cfg.model.type, {f'{method.labeled_streams[0]}.decode.'}))
+    expected = set(LOSSES.get(runner.cfg.model.type) or {f'{method.labeled_streams[0]}.decode.'})
     if isinstance(method, DACS):
         expected |= {'mix.decode.'}
         assert int(method.teacher.steps) == runner.iter == 2
