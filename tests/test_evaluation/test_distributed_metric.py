@@ -25,6 +25,7 @@ def worker(rank, world, folder):
     torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=f'file://{folder}/init', rank=rank, world_size=world)
     torch.save(score_my_share(), f'{folder}/{rank}.pt')
+    dist.barrier()  # gloo may abort a process whose peer has closed the connection already
     dist.destroy_process_group()
 
 
