@@ -37,6 +37,19 @@ def test_bdd100k(tmp_path, old_release):
     assert [list(c) for c in dataset.metainfo['palette']] == CityscapesDataset.METAINFO['palette']
 
 
+def test_blank_lines_of_a_list_are_named(tmp_path):
+    """Stock datasets keep them as an image without a name."""
+    write_image(tmp_path / 'img/a.png')
+    write_label(tmp_path / 'label/a.png', stripes([0, 1]))
+    (tmp_path / 'list.txt').write_text('a\n\n')
+    cfg = dict(type='BaseSegDataset', data_root=str(tmp_path), pipeline=PACK, img_suffix='.png', ann_file='list.txt',
+               metainfo=dict(classes=('x', 'y')), data_prefix=dict(img_path='img', seg_map_path='label'))
+    with pytest.raises(ValueError, match=r"list\.txt' has blank lines"):
+        seeded(**cfg)
+    (tmp_path / 'list.txt').write_text('a\n')
+    assert len(seeded(**cfg)) == 1
+
+
 def test_nighttime_driving(tmp_path):
     stem = 'test/night/0_frame_0001'
     write_image(tmp_path / f'leftImg8bit/{stem}_leftImg8bit.png')

@@ -155,6 +155,13 @@ def make(network=None, **kwargs):
     return method
 
 
+@pytest.mark.parametrize('adjustment, hooks', [
+    (dict(where='loss'), ('ClassPriorHook', )), (dict(where='sampling', prior='ema'), ('ClassPriorHook', )),
+    (dict(where='loss', prior='uniform'), ()), (dict(where='none'), ()), (None, ())])
+def test_a_counted_prior_needs_its_hook_before_iteration_0(adjustment, hooks):
+    assert make(adjustment=adjustment).required_hooks == hooks
+
+
 def step(method, batch, optimizer=None, iteration=0, **kwargs):
     optimizer = optimizer or MergedParamGroups(dict(optimizer=dict(type='SGD', lr=0.1)), None)(method)
     method.train()
