@@ -1,6 +1,7 @@
 # make demo      train DAFormer on the built-in synthetic city for a few minutes, evaluate it, save pictures
 # make test      the test suite
-# make test-all  the same and the tests marked slow: a short training of every config
+# make test-ci   the second lane: tests marked ci (browser, processes, export, documentation, attacks; at most 20 minutes)
+# make test-all  every test, also those marked slow: a short training of every config
 # make lint      ruff
 # make clean     remove the environment, build products and the demo's results
 #
@@ -28,7 +29,7 @@ INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-ci test-all lint clean
 .DEFAULT_GOAL := test
 
 $(STAMP): $(PINS) setup.py pyproject.toml mmseg_dg/version.py
@@ -52,7 +53,10 @@ demo: $(STAMP)
 
 # one thread per process: the processes already fill the cores
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile -m 'not slow' $(PYTEST_OPTIONS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile -m 'not slow and not ci' $(PYTEST_OPTIONS)
+
+test-ci: $(STAMP)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile -m 'ci and not slow' $(PYTEST_OPTIONS)
 
 test-all: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile $(PYTEST_OPTIONS)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmseg_dg.engine.loops.named_loaders import NamedLoaders
-from mmseg_dg.engine.loops.preflight import check_unlabeled
+from mmseg_dg.engine.preflight import check_unlabeled
 
 
 @pytest.fixture

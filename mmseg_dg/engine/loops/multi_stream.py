@@ -9,12 +9,8 @@ from mmengine.logging import print_log
 from mmengine.runner import BaseLoop
 
 from mmseg_dg.engine.optim.stepper import StepContext
-from mmseg_dg.registry import LOOPS
-from mmseg_dg.utils.method import method_of
-from mmseg_dg.utils.seeding import derive_seed, seed_everything
-
-from .named_loaders import NamedLoaders
-from .preflight import (
+from mmseg_dg.engine.preflight import (
+    Problems,
     check_engine,
     check_labels,
     check_method,
@@ -24,6 +20,11 @@ from .preflight import (
     check_streams,
     check_unlabeled,
 )
+from mmseg_dg.registry import LOOPS
+from mmseg_dg.utils.method import method_of
+from mmseg_dg.utils.seeding import derive_seed, seed_everything
+
+from .named_loaders import NamedLoaders
 
 
 @LOOPS.register_module()
@@ -131,12 +132,14 @@ class MultiStreamTrainLoop(BaseLoop):
                              "type='MethodDistributedWrapper'), or runner_type='UDARunner'")
         method = method_of(self.runner)
         check_method(method)
-        check_streams(method, self.dataloader)
-        check_unlabeled(method, self.dataloader)
-        check_engine(self.runner, method)
-        if self.preflight_samples > 0:
-            check_samples(method, self.dataloader, self.preflight_samples)
-            check_labels(method, self.dataloader)
+        problems = Problems()
+        if problems.check(check_streams, method, self.dataloader):
+            problems.check(check_unlabeled, method, self.dataloader)
+            if self.preflight_samples > 0:
+                if problems.check(check_samples, method, self.dataloader, self.preflight_samples):
+                    problems.check(check_labels, method, self.dataloader)
+        problems.check(check_engine, self.runner, method)
+        problems.raise_all()
         method.before_training()
         return method
 
@@ -203,11 +206,13 @@ def build_streams(runner, configs: dict[str, dict]) -> dict[str, Any]:
         raise ValueError('MultiStreamTrainLoop needs named streams: '
                          'train_dataloader = dict(source=dict(batch_size=..., dataset=...), target=dict(...))')
     loaders = {}
+    configs = {name: config for name, config in configs.items() if config is not None}  # a child may switch one off
+    problems = Problems()
     for name, config in configs.items():
-        if config is None:  # a child config may switch a stream of its base off
-            continue
+        problems.check(check_stream_config, name, config)
+    problems.raise_all()
+    for name, config in configs.items():
         config = copy.deepcopy(config)
-        check_stream_config(name, config)
         config['dataset'] = dict(type='SeededDataset', dataset=config['dataset'])
         config.setdefault('sampler', dict(type='StatefulInfiniteSampler'))
         config.setdefault('batch_size', 1)

@@ -1,0 +1,59 @@
+"""Checks of a stream's dataloader config, before anything of it is built."""
+import os.path as osp
+from typing import Any
+
+from mmengine.fileio import get_file_backend
+
+
+def check_stream_config(name: str, config: dict) -> None:
+    """A stream's dataloader config, before anything of it is built.
+
+    Raises:
+        ValueError: No dataset.
+        FileNotFoundError: A folder or list named in the dataset does not exist.
+    """
+    dataset = config.get('dataset')
+    if not dataset:
+        raise ValueError(f'stream "{name}" has no dataset: set train_dataloader.{name}.dataset')
+    for leaf in _leaf_configs(dataset):
+        _check_paths(name, leaf)
+
+
+def _leaf_configs(config: Any):
+    """Dataset configs inside wrappers (ConcatDataset, RepeatDataset)."""
+    if not isinstance(config, dict):
+        return
+    inner = config.get('datasets', config.get('dataset'))
+    if inner is None:
+        yield config
+        return
+    for part in inner if isinstance(inner, (list, tuple)) else [inner]:
+        yield from _leaf_configs(part)
+
+
+def _check_paths(stream: str, config: dict) -> None:
+    root = config.get('data_root') or ''
+    backend = get_file_backend(root, backend_args=config.get('backend_args')) if root else None
+    if root and type(backend).__name__ != 'LocalBackend':
+        return  # object stores: the dataset itself reports what is missing
+    if root and not _makes_its_folder(config) and not osp.isdir(root):
+        raise FileNotFoundError(f'stream "{stream}": data_root={root!r} does not exist: put the data there '
+                                f'(or link it), or set train_dataloader.{stream}.dataset.data_root')
+    prefix = config.get('data_prefix') or {}
+    if isinstance(prefix, str):  # mmpretrain's datasets have one folder
+        prefix = dict(img_path=prefix)
+    labelled = any('Annotations' in str(t.get('type', '')) for t in config.get('pipeline', ()) if isinstance(t, dict))
+    for key in ('img_path', 'seg_map_path') if labelled else ('img_path', ):
+        folder = prefix.get(key)
+        if folder and not _makes_its_folder(config) and not osp.isdir(osp.join(root, folder)):
+            raise FileNotFoundError(f'stream "{stream}": {key} folder {osp.join(root, folder)!r} does not exist: '
+                                    f'check train_dataloader.{stream}.dataset.data_prefix.{key}')
+    annotations = config.get('ann_file')
+    if annotations and not osp.isfile(osp.join(root, annotations)):
+        from mmseg_dg.datasets.split_protocols import missing_list_hint
+        hint = missing_list_hint(osp.join(root, annotations), str(config.get('type', '')))
+        raise FileNotFoundError(f'stream "{stream}": list {osp.join(root, annotations)!r} does not exist{hint}')
+
+
+def _makes_its_folder(config: dict) -> bool:
+    return 'SynthCity' in str(config.get('type', ''))

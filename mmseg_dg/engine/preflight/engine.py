@@ -1,0 +1,62 @@
+"""Checks of model, hooks, schedules and optimizer: what would make a run silently wrong."""
+from typing import Any
+
+from mmengine.hooks import CheckpointHook
+
+
+def check_method(method: Any) -> None:
+    """The model must be a method with passes.
+
+    Raises:
+        TypeError: It is a plain segmentor or something else.
+    """
+    if not hasattr(method, 'passes') or not hasattr(method, 'streams'):
+        raise TypeError(f'MultiStreamTrainLoop trains methods, got {type(method).__name__}: wrap the network, e.g. '
+                        "model=dict(type='Supervised', network=dict(type='EncoderDecoder', ...))")
+
+
+def check_engine(runner: Any, method: Any) -> None:
+    """Hooks, schedules and seeds that would make a run silently wrong.
+
+    Raises:
+        ValueError: A teacher nobody updates, settings that count epochs or backward passes, seeds that differ by rank.
+    """
+    from mmseg_dg.engine.hooks.ema_update import EMAUpdateHook
+    if method.ema_pairs() and not any(isinstance(hook, EMAUpdateHook) for hook in runner.hooks):
+        raise ValueError(f'{type(method).__name__} has a teacher, but no EMAUpdateHook updates it: custom_hooks of a '
+                         'child config replaces the whole list of its base, so repeat the hook there')
+    for name in getattr(method, 'required_hooks', ()):
+        if not any(type(hook).__name__ == name for hook in runner.hooks):
+            raise ValueError(f'{type(method).__name__} needs {name}: add dict(type={name!r}) to custom_hooks (a child '
+                             "config's list replaces that of its base)")
+    counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+    if counts > 1:
+        raise ValueError(f'optim_wrapper.accumulative_counts={counts} counts backward passes, of which a method '
+                         f'has several per step: set train_cfg.accumulate={counts} instead')
+    for scheduler in runner.param_schedulers or ():
+        if getattr(scheduler, 'by_epoch', False):
+            raise ValueError(f'{type(scheduler).__name__} counts epochs and would never step: '
+                             'MultiStreamTrainLoop counts iterations, set by_epoch=False and give begin and end in '
+                             'iterations (or use WarmupPolyLR)')
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and hook.by_epoch:
+            raise ValueError(f'default_hooks.checkpoint counts epochs (interval={hook.interval}): set by_epoch=False '
+                             'and give its interval in iterations')
+    if runner._randomness_cfg.get('diff_rank_seed'):
+        raise ValueError('randomness.diff_rank_seed=True would give every process its own order of samples: remove '
+                         'it, the random decisions of a step differ by process anyway')
+    check_optimizer(runner.model, runner.optim_wrapper)
+
+
+def check_optimizer(model: Any, optim_wrapper: Any) -> None:
+    """Everything that receives gradients is in the optimizer.
+
+    Raises:
+        ValueError: A trainable parameter is in no group (it was frozen when the optimizer was built).
+    """
+    known = {id(p) for group in optim_wrapper.optimizer.param_groups for p in group['params']}
+    lost = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in known]
+    if lost:
+        raise ValueError(f'{len(lost)} trainable parameters are in no optimizer group, e.g. {lost[:3]}: they were '
+                         'frozen when the optimizer was built. Freeze in a hook (before_train), not in the '
+                         'constructor')

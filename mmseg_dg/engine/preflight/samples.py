@@ -1,0 +1,96 @@
+"""Checks of a few loaded samples of each stream, and of all labels where a method asks for that."""
+from typing import Any, Optional
+
+import numpy as np
+import torch
+
+from mmseg_dg.utils.seeding import derive_seed
+
+#: Transforms that cut a fixed size out of an image.
+CROPS = ('RandomCrop', 'RareClassCrop', 'CenterCrop', 'CentroidCrop')
+
+
+def check_samples(method: Any, loaders: Any, count: int) -> None:
+    """Load a few samples of each stream and check what training would trip over later.
+
+    Args:
+        method: Says which streams must be labelled.
+        loaders: The streams.
+        count: Samples per stream, spread evenly over the dataset.
+
+    Raises:
+        ValueError: A sample without a label where one is needed, smaller than the crop, of another size than the
+            rest, or on [0, 1] where the normalisation is one of 0..255.
+    """
+    for name, loader in loaders.items():
+        dataset = loader.dataset
+        crop = _crop_size(dataset)
+        first: Optional[tuple[tuple, str]] = None
+        for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):
+            sample = _load(name, dataset, int(index))
+            path = sample['data_samples'].metainfo.get('img_path', f'sample {index}')
+            _check_scale(name, path, sample['inputs'], method)
+            size = tuple(sample['inputs'].shape[-2:])
+            if crop is not None and (size[0] < crop[0] or size[1] < crop[1]):
+                raise ValueError(f'stream "{name}": {path} is {size[1]}x{size[0]} where the crop wants '
+                                 f'{crop[1]}x{crop[0]} (width x height): use a smaller crop_size, a larger Resize '
+                                 'scale, or add Pad')
+            if first is not None and size != first[0] and loader.batch_size > 1:
+                raise ValueError(f'stream "{name}": {path} is {size[1]}x{size[0]} but {first[1]} is {first[0][1]}x'
+                                 f'{first[0][0]}: images of one batch must have one size, add RandomCrop or Resize')
+            first = first or (size, path)
+            if name in method.labeled_streams and 'gt_sem_seg' not in sample['data_samples']:
+                raise ValueError(f'stream "{name}" needs labels, but {path} has none: add LoadAnnotations to its '
+                                 'pipeline')
+
+
+def check_labels(method: Any, loaders: Any) -> None:
+    """Read every label of a method's labelled streams, where it asks for that; counts are cached.
+
+    Raises:
+        ValueError: Ids that are neither classes nor ignored, sizes that differ from the image's; files are named.
+    """
+    from mmseg_dg.datasets.class_statistics import class_statistics
+    if not getattr(method, 'reads_all_labels', False):
+        return
+    for name in method.labeled_streams:
+        try:
+            class_statistics(loaders[name].dataset)
+        except ValueError as error:
+            raise ValueError(f'stream "{name}": {error}') from error
+
+
+def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> None:
+    mean = getattr(method.data_preprocessor, 'mean', None)
+    if mean is None or float(mean.max()) <= 1 or not image.is_floating_point():
+        return
+    if 0 < float(image.max()) <= 1:
+        raise ValueError(f'stream "{stream}": the pixels of {path} end at {float(image.max()):.3g}, on the scale '
+                         f'0..1, but data_preprocessor.mean={mean.flatten().tolist()} is for 0..255: remove the '
+                         'transform that divides by 255, or give 8-bit images')
+
+
+def _load(stream: str, dataset: Any, index: int) -> dict:
+    from mmseg_dg.datasets.samplers import SampleRequest
+    try:
+        return dataset[SampleRequest(index, derive_seed('preflight', stream, index))]
+    except (ValueError, FileNotFoundError) as error:
+        from mmseg_dg.datasets.checks import DOCTOR
+        more = '' if DOCTOR in str(error) else f'. {DOCTOR}'
+        raise type(error)(f'stream "{stream}": {error}{more}') from error
+
+
+def _crop_size(dataset: Any) -> Optional[tuple[int, int]]:
+    """(H, W) of the last fixed-size crop in the pipeline, None if there is none or something resizes afterwards."""
+    from mmseg_dg.datasets.wrappers import leaves, transforms_of
+    size = None
+    for leaf in leaves(dataset):
+        for transform in transforms_of(getattr(leaf, 'pipeline', None)):
+            kind = type(transform).__name__
+            if kind in CROPS:
+                value = transform.crop_size
+                size = (value, value) if isinstance(value, int) else tuple(value)
+            elif 'Resize' in kind or kind == 'Pad':
+                size = None
+        break
+    return size

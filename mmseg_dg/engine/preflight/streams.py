@@ -1,0 +1,52 @@
+"""Checks of the built streams as a whole: their names, sizes and overlap."""
+import os.path as osp
+from typing import Any
+
+from mmengine.dist import get_world_size
+
+
+def check_streams(method: Any, loaders: Any) -> None:
+    """The streams of the config are those the method reads, in mixable sizes.
+
+    Raises:
+        ValueError: A missing or an unknown stream.
+    """
+    missing = [s for s in method.streams if s not in loaders.names]
+    unknown = [s for s in loaders.names if s not in method.streams]
+    if missing or unknown:
+        raise ValueError(f'{type(method).__name__} reads the streams {tuple(method.streams)}, but train_dataloader '
+                         f'has {loaders.names}: missing {missing or "none"}, unknown {unknown or "none"}. '
+                         'Rename the streams, or tell the method their names')
+
+
+def check_unlabeled(method: Any, loaders: Any) -> None:
+    """Unlabelled streams fill a batch and share no image with a labelled one.
+
+    Raises:
+        ValueError: Fewer images than a batch, or an image in both kinds of streams.
+    """
+    unlabeled = [name for name in loaders.names if name in method.streams and name not in method.labeled_streams]
+    for name in unlabeled:
+        size, batch = len(loaders[name].dataset), loaders[name].batch_size * get_world_size()
+        if size < batch:
+            raise ValueError(f'stream "{name}" has {size} images, fewer than one batch of {batch} (batch size x '
+                             'processes): lower batch_size, or check the list and folder of its dataset')
+    names = [name for name in loaders.names if name in method.labeled_streams]
+    if not names:
+        return
+    labeled = {path for name in names for path in image_paths(loaders[name].dataset)} if unlabeled else set()
+    for name in unlabeled:
+        both = sorted(labeled.intersection(image_paths(loaders[name].dataset)))
+        if both:
+            raise ValueError(f'stream "{name}" is unlabelled, but {len(both)} of its images are in a labelled stream '
+                             f'too, for example {both[:3]}: their labels would be used twice and their pseudo-labels '
+                             'be flattering. Correct the lists (tools/make_split.py checks that they are disjoint)')
+
+
+def image_paths(dataset: Any) -> set[str]:
+    """Absolute image paths of a dataset's samples, as far as the datasets it is made of say them."""
+    from mmseg_dg.datasets.wrappers import flatten
+    parts, which, local = flatten(dataset)
+    found = (parts[part].get_data_info(int(i)).get('img_path') for part, i in zip(which, local)
+             if hasattr(parts[part], 'get_data_info'))
+    return {osp.abspath(path) for path in found if path}
