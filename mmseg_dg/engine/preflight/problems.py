@@ -1,7 +1,7 @@
 """Collects what several checks find, so that a user sees all problems of a config at once."""
 from typing import Any, Callable
 
-#: What a check raises for a mistake in a config or in data; anything else is a fault of the program and passes through.
+#: What a check raises for a mistake in a config or in data; anything else is a fault of the program, not caught here.
 USER_ERRORS = (ValueError, TypeError, KeyError, OSError, ImportError)
 
 
