@@ -173,11 +173,11 @@ class DiffMatch(SemiSupervised):
         levels = network.extract_feat(images)
         feature = network.image_feature(self._dropped(levels, count) if self.feature_weight else levels)
         result = network.denoise(feature, masks, noise)
-        own = network.label_losses(result.part(0, count), feature[:count], [x[:count] for x in levels], labels)
+        own = network.label_losses(result.part(0, count), [x[:count] for x in levels], labels)
         values = with_prefix('labeled', weighted(own, self.labeled_weight))
         if self.feature_weight:
             values.update(self._unlabeled_losses('feature', self._for_pseudo_labels(result.part(count)),
-                                                 feature[count:], state['own_pseudo'], self.feature_weight))
+                                                 state['own_pseudo'], self.feature_weight))
         return values
 
     def _dropped(self, levels: Sequence[Tensor], first: int) -> list[Tensor]:
@@ -201,8 +201,8 @@ class DiffMatch(SemiSupervised):
         values, count = {}, len(views[0])
         for k, (target, weight) in enumerate(zip(targets, self.view_weights)):
             part = slice(k * count, (k + 1) * count)
-            values.update(self._unlabeled_losses(f'strong{k + 1}', result.part(part.start, part.stop), feature[part],
-                                                 target, weight))
+            values.update(self._unlabeled_losses(f'strong{k + 1}', result.part(part.start, part.stop), target,
+                                                 weight))
         bins = network.time_bins(result, torch.cat([t.label for t in targets]),
                                  torch.cat([t.mask(self.threshold) for t in targets]))
         return dict(values, **with_prefix('strong', bins))
@@ -210,14 +210,13 @@ class DiffMatch(SemiSupervised):
     def _for_pseudo_labels(self, result: DenoisedLabels) -> DenoisedLabels:
         return result if self.student.adjustment.on_pseudo_labels else result._replace(adjusted=result.logits)
 
-    def _unlabeled_losses(self, name: str, result: DenoisedLabels, feature: Tensor, target: PseudoLabels,
+    def _unlabeled_losses(self, name: str, result: DenoisedLabels, target: PseudoLabels,
                           weight: float) -> dict[str, Tensor]:
         """Losses of denoiser and plain classifier on confident pseudo-labels."""
         network, size = self.student, tuple(target.label.shape[-2:])
         values = {'loss_ce': confident_cross_entropy(network.to_size(result.adjusted, size), target, self.threshold)}
         if network.plain_weight:
-            plain = confident_cross_entropy(network.to_size(network.plain_logits(feature), size), target,
-                                            self.threshold)
+            plain = confident_cross_entropy(network.to_size(result.plain, size), target, self.threshold)
             values['plain.loss_ce'] = network.plain_weight * plain
         return with_prefix(name, weighted(values, weight))
 
