@@ -12,6 +12,8 @@ from mmseg_dg.ops import CropBox, entropy_guided_boxes
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator
 
+#: Why a method has no ``alignment``, for :func:`mmseg_dg.utils.arguments.refuses`; which methods do: docs/pixl.md.
+NO_ALIGNMENT = 'a term between pixels (PiXL, CLUDA) is taken by DACS, Supervised, FixMatch and UniMatch. '
 #: Terms are built by name or by the config of any registered module with this interface.
 DEFAULT = 'PixelAlignment'
 

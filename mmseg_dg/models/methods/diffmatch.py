@@ -19,8 +19,10 @@ from mmseg_dg.models.segmentors.diffusion import DenoisedLabels, NoiseDraws
 from mmseg_dg.ops import PseudoLabels, confident_cross_entropy, pseudo_labels_from
 from mmseg_dg.ops.diffusion import check_steps
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.arguments import refuses
 from mmseg_dg.utils.seeding import StepGenerator
 
+from .alignment import NO_ALIGNMENT
 from .base import stack_labels, with_prefix
 from .semi_supervised import SemiDraws, SemiSupervised, evaluation_mode, weighted
 from .unimatch import decoder_levels, drop_channels
@@ -47,6 +49,9 @@ class DiffMatchDraws(SemiDraws):
 
 
 @MODELS.register_module()
+@refuses(alignment=NO_ALIGNMENT + 'The feature behind the logits of a mask denoiser changes with the noise',
+         denoiser_optimizer='one optimizer steps the whole method; the denoiser gets rates and decays of its own by '
+         'optim_wrapper.paramwise_cfg.custom_keys.denoiser (docs/diffmatch.md, "Not built")')
 class DiffMatch(SemiSupervised):
     """``loss = (L_x + 0.5 mean(L_strong) + 0.5 L_fd) / 2`` with mask-diffusion losses.
 

@@ -23,6 +23,7 @@ from mmseg_dg.ops.diffusion import (
     time_pairs,
 )
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.arguments import refuses
 from mmseg_dg.utils.seeding import derive_seed
 
 from .network import NetworkLosses, _auxiliary_heads, head_losses
@@ -69,6 +70,12 @@ class DenoisedLabels(NamedTuple):
 
 
 @MODELS.register_module()
+@refuses(
+    time_weighting='losses are not weighted by the noise time; time_range leaves times out (docs/diffmatch.md, "Not '
+    'built")',
+    self_aligned='training on codes of the network\'s own predictions is absent (docs/diffmatch.md, "Not built")',
+    plain_head='the plain classifier is the decode head\'s own 1x1 convolution, weighted by plain_weight; a '
+    'convolutional head on the image feature is absent (docs/diffmatch.md, "Not built")')
 class MaskDiffusionEncoderDecoder(EncoderDecoder):
     """Encoder, decoder and mask denoiser.
 
