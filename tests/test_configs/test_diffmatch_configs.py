@@ -206,6 +206,7 @@ _MIX = {k.replace('unlabeled', 'unlabeled_mix', 1) for k in flat(load(FULL)) if 
     ('bits', {DENOISER + 'code'}),
     ('timet', {DENOISER + 'time_input'}),
     ('estimate', {DENOISER + 'code_input'}),
+    ('residual', {'model.network.residual'}),
     ('linear', {DENOISER + 'schedule'}),
     ('noadjustment', {ADJUSTMENT + 'where'}),
     ('adjust_sampling', {ADJUSTMENT + 'where'}),

@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from mmseg_dg.engine.optim.stepper import Pass, StepState
 from mmseg_dg.models.data_preprocessor import check_one_normalisation
-from mmseg_dg.models.segmentors.network import draw_crop_box, predict_logits, segmentation_losses
+from mmseg_dg.models.losses.alignment import AlignmentImages
+from mmseg_dg.models.segmentors.network import (
+    CropChoice,
+    draw_crop_box,
+    pixel_views,
+    predict_logits,
+    segmentation_losses,
+)
 from mmseg_dg.models.teacher import EMATeacher
 from mmseg_dg.ops import (
     CropBox,
@@ -165,11 +172,12 @@ class DACS(Supervised):
     def passes(self, batch: dict[str, dict], draws: StepDraws, state: Optional[StepState] = None) -> list[Pass]:
         state = StepState() if state is None else state
         self._check_batch(batch)
-        return [
-            *self.source_passes(batch, draws, state, more=True),
-            Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state)),
-            Pass('mix', lambda: self._mix_pass(batch, draws, state)),
-        ]
+        source = self.source_passes(batch, draws, state, more=True,
+                                    ahead=lambda: self._mixed_pixels(batch, draws, state))
+        labels = [Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state))]
+        # a source pass that looks ahead at the mixed images needs their labels first
+        first = labels + source if self.alignment_looks_ahead(state) else source + labels
+        return [*first, Pass('mix', lambda: self._mix_pass(batch, draws, state))]
 
     def _check_batch(self, batch: dict[str, dict]) -> None:
         source, target = batch[self.source_stream]['inputs'], batch[self.target_stream]['inputs']
@@ -209,18 +217,36 @@ class DACS(Supervised):
 
     def _mix_pass(self, batch: dict[str, dict], draws: StepDraws, state: StepState) -> dict[str, Tensor]:
         """Supervised loss on the strongly augmented mix of source and target."""
-        images, labels, weight, masks = self.mix_batch(batch, draws, state['pseudo_label'], state['pseudo_weight'])
-        state.update(mixed_image=images, mixed_label=labels, mixed_weight=weight, mix_mask=masks)
-        box = draws.crop_box_mix
-        guided = self.detail_crop is not None and self.detail_crop.starts(state) and not isinstance(box, list)
-        if guided:
-            size = tuple(images.shape[-2:])
-            box = partial(self.detail_crop.boxes, size)
+        images, labels, weight = self._mixed(batch, draws, state)
+        box = self._mixed_box(images, draws, state)
         result = segmentation_losses(self.student, images, labels, weight=weight, crop_box=box)
-        if guided:  # recorded, so that a replay takes the same
+        if callable(box):  # recorded, so that a replay takes the same
             draws.crop_box_mix = boxes_per_image(result.views[-1].crop_box, len(images))
         aligned = self.align(state, result, labels, weight, seed=draws.alignment_seed)
         return dict(with_prefix('mix', dict(result.losses, **aligned)), **self.held_losses(state))
+
+    def _mixed(self, batch: dict[str, dict], draws: StepDraws, state: StepState) -> tuple[Tensor, Tensor, Tensor]:
+        """The step's mixed images, labels and weights, made once."""
+        if 'mixed_image' not in state:
+            names = ('mixed_image', 'mixed_label', 'mixed_weight', 'mix_mask')
+            state.update(zip(names, self.mix_batch(batch, draws, state['pseudo_label'], state['pseudo_weight'])))
+        return state['mixed_image'], state['mixed_label'], state['mixed_weight']
+
+    def _mixed_box(self, images: Tensor, draws: StepDraws, state: StepState) -> CropChoice:
+        """The detail crop of the mixed images: drawn, recorded, or a function that finds it by their entropy."""
+        box = draws.crop_box_mix
+        if self.detail_crop is None or not self.detail_crop.starts(state) or isinstance(box, list):
+            return box
+        return partial(self.detail_crop.boxes, tuple(images.shape[-2:]))
+
+    def _mixed_pixels(self, batch: dict[str, dict], draws: StepDraws, state: StepState) -> list[AlignmentImages]:
+        """What an alignment term will see of the mixed images, for a source pass that looks ahead."""
+        images, labels, weight = self._mixed(batch, draws, state)
+        box = self._mixed_box(images, draws, state)
+        views = pixel_views(self.student, images, crop_box=box)
+        if callable(box) and views:
+            draws.crop_box_mix = boxes_per_image(views[-1].crop_box, len(images))
+        return [AlignmentImages(views, labels, weight)]
 
     @torch.no_grad()
     def mix_batch(self, batch: dict[str, dict], draws: StepDraws, pseudo_label: Tensor, pseudo_weight: Tensor):
