@@ -27,7 +27,7 @@ def deft_config(tiny_config):
             type='OptimWrapper', constructor='ComponentParamGroups',
             optimizer=dict(type='SGD', lr=1e-2, momentum=0.9, weight_decay=5e-4))
         cfg.param_scheduler = [ConfigDict(dict(dict(
-            type='TwoStagePolyLR', warmup=dict(weight_decay=5e-3), finetune=dict(weight_decay=5e-4)),
+            type='TwoStagePolyLR', warmup=dict(decay_mult=10.)),
             **(scheduler or {})))]
         return cfg
 
