@@ -94,7 +94,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         seen = AlignmentImages([PixelView(*(x[:len(labels)] for x in maps)) for maps in tap.seen], labels,
                                levels=result.features[0])
         aligned = self.align_images(state, [seen], more=self.num_views > 0, seed=draws.alignment_seed)
-        values = with_prefix('labeled', dict(weighted(result.losses, self.labeled_weight), **aligned))
+        values = with_prefix(self.labeled_stream, dict(weighted(result.losses, self.labeled_weight), **aligned))
         own = self._own_pseudo_labels(batch, main_logits(logits)[len(labels):].detach(), weak)
         values.update(self.remember(own, state))
         if dropped is not None:
@@ -119,7 +119,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         """Leave the pseudo-labels for later passes, hooks and pictures; returns the share that is learned from."""
         mask = own.mask(self.threshold)
         state.update(own_pseudo=own, pseudo_label=own.label, pseudo_weight=mask.float())
-        return {'unlabeled.pseudo_label_share': mask.sum() / own.valid.sum().clamp(min=1)}
+        return {f'{self.unlabeled_stream}.pseudo_label_share': mask.sum() / own.valid.sum().clamp(min=1)}
 
     def _strong_pass(self, batch: dict[str, dict], draws: SemiDraws, state: StepState) -> dict[str, Tensor]:
         """All strong views through the student in one forward, each against its (pasted) pseudo-labels."""
