@@ -77,7 +77,7 @@ def test_auto_scale_lr_reaches_rates_that_a_schedule_names(tiny_config, run_conf
     cfg.model.warmup_iters = 1
     cfg.optim_wrapper.constructor = 'ComponentParamGroups'
     cfg.optim_wrapper.paramwise_cfg = None
-    cfg.param_scheduler = [dict(type='TwoStagePolyLR', warmup=dict(lr=1e-2), finetune=dict(lr=4e-3))]
+    cfg.param_scheduler = [dict(type='TwoStagePolyLR', warmup=dict(lr_mult=2.5))]
     cfg.custom_hooks = [dict(type='DecoderWarmupHook'), dict(type='EMAUpdateHook', beta=0.9)]
     rates = []
     for factor in (1, 2):

@@ -34,6 +34,7 @@ from mmseg_dg.ops import (
 )
 from mmseg_dg.ops.pixel_alignment import boxes_per_image
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.options import refuses
 from mmseg_dg.utils.seeding import StepGenerator
 
 from .alignment import EntropyCrop
@@ -70,6 +71,8 @@ class StepDraws:
 
 
 @MODELS.register_module()
+@refuses(color_jitter_probability='it was the probability of NOT jittering. Set jitter_probability to 1 minus it',
+         mix='the class mix is all there is. Remove the argument')
 class DACS(Supervised):
     """Unsupervised domain adaptation by self-training on class-mixed images.
 
@@ -86,10 +89,10 @@ class DACS(Supervised):
         ignore_top: Rows at the top of every crop whose pseudo-labels get weight 0 (DAFormer: 15).
         ignore_bottom: Rows at the bottom (DAFormer: 120).
         use_valid_mask: Multiply weights by the sample's ``valid_pseudo_mask`` (HRDA); excludes ``ignore_top/bottom``.
-        mix: ``'class'`` (the only mixing of the papers).
         blur: Gaussian blur of mixed images in half of the steps.
         color_jitter_strength: Range of the jitter factors; 0 switches jitter off.
-        color_jitter_probability: Probability of NOT jittering a step (sic, as the official code reads it).
+        jitter_probability: Probability of jittering the images of a step (0.8: the official code's value of 0.2 is
+            the probability of not doing it).
         feature_distance: Arguments of :class:`FeatureDistance`, or None.
         shared_backward: See :class:`Supervised`.
         sync_statistics: Share pseudo-label weight, class set and masked means between processes.
@@ -108,15 +111,15 @@ class DACS(Supervised):
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'source',
                  unlabeled_stream: str = 'target', pseudo_threshold: float = 0.968, ignore_top: int = 0,
-                 ignore_bottom: int = 0, use_valid_mask: bool = False, mix: str = 'class', blur: bool = True,
-                 color_jitter_strength: float = 0.2, color_jitter_probability: float = 0.2,
+                 ignore_bottom: int = 0, use_valid_mask: bool = False, blur: bool = True,
+                 color_jitter_strength: float = 0.2, jitter_probability: float = 0.8,
                  feature_distance: Optional[dict] = None, shared_backward: bool = True, sync_statistics: bool = False,
                  norm_eval: bool = False, evaluate: str = 'student', alignment: Optional[dict] = None,
                  detail_crop: Optional[dict] = None, init_cfg: Optional[dict] = None) -> None:
         super().__init__(network, data_preprocessor, stream=labeled_stream, feature_distance=feature_distance,
                          shared_backward=shared_backward, sync_statistics=sync_statistics, norm_eval=norm_eval,
                          evaluate=evaluate, alignment=alignment, init_cfg=init_cfg)
-        _check_arguments(pseudo_threshold, ignore_top, ignore_bottom, use_valid_mask, mix, color_jitter_probability)
+        _check_arguments(pseudo_threshold, ignore_top, ignore_bottom, use_valid_mask, jitter_probability)
         self.target_stream = unlabeled_stream
         self.streams = (labeled_stream, unlabeled_stream)
         self.pseudo_threshold = pseudo_threshold
@@ -124,7 +127,7 @@ class DACS(Supervised):
         self.use_valid_mask = use_valid_mask
         self.blur = blur
         self.color_jitter_strength = color_jitter_strength
-        self.color_jitter_probability = color_jitter_probability
+        self.jitter_probability = jitter_probability
         self.detail_crop = None if detail_crop is None else EntropyCrop.of(self.student, detail_crop)
         self.teacher = EMATeacher(self.student)
 
@@ -148,7 +151,7 @@ class DACS(Supervised):
         size, count = tuple(images.shape[-2:]), len(images)
         labels = stack_labels(batch[self.source_stream]['data_samples'], self.source_stream)
         draws = StepDraws(
-            jitter=bool(rng.numpy.uniform() > self.color_jitter_probability) and self.color_jitter_strength > 0,
+            jitter=bool(rng.numpy.uniform() > 1 - self.jitter_probability) and self.color_jitter_strength > 0,
             blur=bool(rng.numpy.uniform() > 0.5) and self.blur,
             mix_classes=draw_mix_classes(labels, rng.numpy, classes=self._classes_of_all_processes(labels)),
             crop_box_source=draw_crop_box(self.student, size, rng.numpy),
@@ -274,7 +277,7 @@ class DACS(Supervised):
         return image
 
 
-def _check_arguments(threshold: float, top: int, bottom: int, use_mask: bool, mixing: str, jitter: float) -> None:
+def _check_arguments(threshold: float, top: int, bottom: int, use_mask: bool, jitter: float) -> None:
     if not 0 <= threshold <= 1:
         raise ValueError(f'pseudo_threshold is a probability, got {threshold}')
     if top < 0 or bottom < 0:
@@ -282,7 +285,5 @@ def _check_arguments(threshold: float, top: int, bottom: int, use_mask: bool, mi
     if use_mask and (top or bottom):
         raise ValueError(f'use_valid_mask=True carries the margins with each sample: set ignore_top={top} and '
                          f'ignore_bottom={bottom} to 0')
-    if mixing != 'class':
-        raise ValueError(f"mix must be 'class', got {mixing!r}")
     if not 0 <= jitter <= 1:
-        raise ValueError(f'color_jitter_probability is a probability, got {jitter}')
+        raise ValueError(f'jitter_probability is a probability, got {jitter}')

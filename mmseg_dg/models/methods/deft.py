@@ -82,6 +82,8 @@ class DeFT(BaseMethod):
     """
 
     required_hooks = ('DecoderWarmupHook', )
+    #: Log names that end with the decoder warm-up.
+    warmup_logs = ('warmup.', )
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
                  warmup_iters: int = 8000, style_augmentation: Optional[dict] = None, distance: Optional[dict] = None,

@@ -151,7 +151,7 @@ class DiffMatch(SemiSupervised):
         state.update(own_pseudo=own, pseudo_label=own.label, pseudo_weight=mask.float())
         if self.student.adjustment.kind == 'ema':
             self._observe_classes(own.label[mask])
-        return {'unlabeled.pseudo_label_share': mask.sum() / own.valid.sum().clamp(min=1)}
+        return {f'{self.unlabeled_stream}.pseudo_label_share': mask.sum() / own.valid.sum().clamp(min=1)}
 
     def _sampled_labels(self, batch: dict[str, dict], stream: str, seeds: Sequence[int]) -> PseudoLabels:
         network = self.teacher.module
@@ -179,7 +179,7 @@ class DiffMatch(SemiSupervised):
         feature = network.image_feature(self._dropped(levels, count) if self.feature_weight else levels)
         result = network.denoise(feature, masks, noise)
         own = network.label_losses(result.part(0, count), [x[:count] for x in levels], labels)
-        values = with_prefix('labeled', weighted(own, self.labeled_weight))
+        values = with_prefix(self.labeled_stream, weighted(own, self.labeled_weight))
         if self.feature_weight:
             values.update(self._unlabeled_losses('feature', self._for_pseudo_labels(result.part(count)),
                                                  state['own_pseudo'], self.feature_weight))

@@ -101,7 +101,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         share = self.remember(own, state)
         aligned = self.align_images(state, [seen], more=self.num_views > 0, seed=draws.alignment_seed,
                                     ahead=lambda: self._strong_ahead(batch, draws, state))
-        values = with_prefix('labeled', dict(weighted(result.losses, self.labeled_weight), **aligned))
+        values = with_prefix(self.labeled_stream, dict(weighted(result.losses, self.labeled_weight), **aligned))
         values.update(share)
         if dropped is not None:
             values.update(self.dropped_loss(dropped, own, weak))
@@ -125,7 +125,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         """Leave the pseudo-labels for later passes, hooks and pictures; returns the share that is learned from."""
         mask = own.mask(self.threshold)
         state.update(own_pseudo=own, pseudo_label=own.label, pseudo_weight=mask.float())
-        return {'unlabeled.pseudo_label_share': mask.sum() / own.valid.sum().clamp(min=1)}
+        return {f'{self.unlabeled_stream}.pseudo_label_share': mask.sum() / own.valid.sum().clamp(min=1)}
 
     def _strong_pass(self, batch: dict[str, dict], draws: SemiDraws, state: StepState) -> dict[str, Tensor]:
         """All strong views through the student in one forward, each against its (pasted) pseudo-labels."""
