@@ -12,6 +12,7 @@ from torch import nn
 
 from mmseg_dg.engine.loops.multi_domain import predicted_classes
 from mmseg_dg.registry import MODELS, RUNNERS
+from mmseg_dg.utils.finite_state import refuse_nonfinite
 
 from .inputs import Input, list_inputs
 from .prediction import PredictionPipeline, dataset_meta, predict_batch
@@ -67,7 +68,7 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
 
     Raises:
         FileNotFoundError: No such checkpoint.
-        ValueError: The checkpoint holds no network of this method.
+        ValueError: The checkpoint holds no network of this method, or NaN or infinite numbers.
         RuntimeError: Its network is another one (names or shapes differ).
     """
     cfg = _config(config)
@@ -77,6 +78,7 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
         if not Path(checkpoint).is_file():
             raise FileNotFoundError(f'no checkpoint at {checkpoint}')
         state = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
+        refuse_nonfinite(state, str(checkpoint))
         plain = any(k.startswith('backbone.') for k in state.get('state_dict', state))
         load_state_dict(getattr(model, 'evaluated_network', model) if plain else model, state.get('state_dict', state),
                         strict=True)

@@ -15,8 +15,8 @@ class EMAUpdateHook(Hook):
 
     DACS: ``beta=0.999, when='before_step', ramp=True`` (the teacher of iteration t is made of the student that step
     t-1 left; at t = 0 it is a copy). DeFT: ``beta=0.9999, when='after_step', ramp=False``. Semi-supervised: 0.999
-    after. Parameters only, unless ``buffers`` says otherwise. An optimizer step that a loss scaler skipped skips the
-    update and its count.
+    after. Parameters only, unless ``buffers`` says otherwise. An optimizer step that was skipped, by a loss scaler or
+    because it was not finite, skips the update and its count; on a GPU the host does not wait to hear of it.
 
     Args:
         beta: Weight of the old average, in [0, 1]; or one per average of the method, by name:
@@ -67,10 +67,15 @@ class EMAUpdateHook(Hook):
 
     def _update(self, runner) -> None:
         method = method_of(runner)
-        if not getattr(method, 'averages_follow', True) or int(method.step_skipped):
+        skipped = method.step_skipped
+        if not getattr(method, 'averages_follow', True):
             return
+        if not skipped.is_cuda:
+            if int(skipped):
+                return
+            skipped = None
         for source, average in method.ema_pairs().values():
-            average.update_parameters(source)
+            average.update_parameters(source, unless=skipped)
 
 
 def _by_name(what: str, value, names: Iterable[str]) -> dict:

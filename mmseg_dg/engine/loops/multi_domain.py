@@ -13,6 +13,7 @@ from mmengine.runner import BaseLoop
 from mmengine.runner.amp import autocast
 from torch.utils.data import DataLoader
 
+from mmseg_dg.engine.hooks.finite_state import install_finite_state
 from mmseg_dg.evaluation.domain_evaluators import DomainEvaluators, build_domain_evaluators
 from mmseg_dg.evaluation.protocols import build_protocols, check_test_cfg, evaluated_network, predicting_as
 from mmseg_dg.evaluation.report import (
@@ -44,6 +45,7 @@ class _MultiDomainLoop(BaseLoop):
             raise ValueError('fp16=True and bf16=True exclude each other: choose one precision for the evaluation')
         loaders = self._build_loaders(runner, dataloader)
         super().__init__(runner, loaders)
+        install_finite_state(runner)
         self.protocols = build_protocols(protocols, loaders.names)
         for name, protocol in self.protocols.items():
             check_test_cfg(runner.model, name, protocol)

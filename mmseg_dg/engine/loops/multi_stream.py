@@ -25,6 +25,7 @@ from mmseg_dg.registry import LOOPS
 from mmseg_dg.utils.method import method_of
 from mmseg_dg.utils.seeding import derive_seed, seed_everything
 
+from .finite_guard import FiniteGuard
 from .named_loaders import NamedLoaders
 
 
@@ -48,6 +49,10 @@ class MultiStreamTrainLoop(BaseLoop):
         accumulate: Micro-batches per iteration, whose gradients are averaged.
         preflight_samples: Samples of each stream that are loaded and checked before iteration 0; semi-supervised
             methods read all labels besides. 0 checks none.
+        on_nonfinite: What follows a step with NaN or infinite images, losses or gradients: ``'stop'`` (an error that
+            names iteration, pass, term and files), or ``'skip'`` (the step is left out, logged and counted). Either
+            way optimizer, averages and checkpoints never see it. Steps that a loss scaler skips are no such steps.
+        max_nonfinite_in_a_row: With ``'skip'``: so many in a row end the run.
 
     Raises:
         ValueError: Contradictory lengths, a stream without a dataset, streams the method does not know, bad samples.
@@ -58,13 +63,15 @@ class MultiStreamTrainLoop(BaseLoop):
 
     def __init__(self, runner, dataloader: dict[str, dict], max_iters: Optional[int] = None,
                  max_epochs: Optional[int] = None, epoch_stream: Optional[str] = None, val_interval: int = 1000,
-                 val_begin: int = 1, accumulate: int = 1, preflight_samples: int = 8) -> None:
+                 val_begin: int = 1, accumulate: int = 1, preflight_samples: int = 8,
+                 on_nonfinite: str = 'stop', max_nonfinite_in_a_row: int = 10) -> None:
         if (max_iters is None) == (max_epochs is None):
             raise ValueError(f'give max_iters or max_epochs, got max_iters={max_iters}, max_epochs={max_epochs}')
         if accumulate < 1:
             raise ValueError(f'accumulate counts micro-batches per iteration, got {accumulate}')
         loaders = NamedLoaders(build_streams(runner, dataloader), what='stream')
         super().__init__(runner, loaders)
+        self.finite = FiniteGuard(self, on_nonfinite, max_nonfinite_in_a_row)
         self.accumulate = accumulate
         self.preflight_samples = preflight_samples
         self.epoch_length = self._epoch_length(epoch_stream, max_epochs)
@@ -143,6 +150,7 @@ class MultiStreamTrainLoop(BaseLoop):
         problems.check(check_engine, self.runner, method)
         problems.raise_all()
         method.before_training()
+        self.finite.prepare()
         return method
 
     def _batches(self) -> Iterator[list[dict[str, Any]]]:
@@ -162,10 +170,13 @@ class MultiStreamTrainLoop(BaseLoop):
         runner.model.train()
         seed_everything(context.derive('hooks'))
         runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data)
-        outputs = runner.model.train_step(data, optim_wrapper=runner.optim_wrapper, context=context)
-        if self.state_is_due():
+        outputs = runner.model.train_step(data, optim_wrapper=runner.optim_wrapper, context=context,
+                                          watch=self.finite.watch)
+        due = self.state_is_due()
+        if due:
             self._share_buffers()
             check_optimizer(runner.model, runner.optim_wrapper)
+        self.finite.after_step(due)
         runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=data, outputs=outputs)
         validate = self._validation_due()
         self._iter += 1

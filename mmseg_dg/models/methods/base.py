@@ -32,8 +32,8 @@ class BaseMethod(BaseModel):
 
     Attributes:
         student: The network that receives gradients.
-        step_skipped: uint8 buffer, 1 if a loss scaler skipped the last optimizer step (kept in checkpoints, because a
-            teacher that updates before the step needs it after a resume).
+        step_skipped: uint8 buffer, 1 if the last optimizer step was skipped: by a loss scaler, or because it was not
+            finite (kept in checkpoints, because a teacher that updates before the step needs it after a resume).
     """
 
     #: Names of the streams a step reads; the first one defines the batch size of a run.
@@ -104,9 +104,12 @@ class BaseMethod(BaseModel):
         """One optimizer step; see :func:`mmseg_dg.engine.optim.stepper.run_step` for the arguments."""
         return run_step(self, data, optim_wrapper, draws=draws, **kwargs)
 
-    def note_step(self, skipped: bool) -> None:
-        """Remember whether the optimizer really stepped."""
-        self.step_skipped.fill_(int(skipped))
+    def note_step(self, skipped: Union[bool, Tensor]) -> None:
+        """Remember whether the optimizer really stepped; a 0-d tensor is taken without waiting for its device."""
+        if isinstance(skipped, Tensor):
+            self.step_skipped.copy_(skipped)
+        else:
+            self.step_skipped.fill_(int(skipped))
 
     # ------------------------------------------------------------------ evaluation
     @property
