@@ -2,7 +2,7 @@
 
     python tools/analysis_tools/alignment_memory.py [CONFIG] [--size 512] [--batch 2] [--iteration 0]
     python tools/analysis_tools/alignment_memory.py CONFIG --size 1024 --calculate
-    python tools/analysis_tools/alignment_memory.py CONFIG --size 256 --cfg-options model.network.hr_crop_size="(128, 128)"
+    python tools/analysis_tools/alignment_memory.py CONFIG --size 256 --cfg-options model.network.hr_crop_size=128,128
 
 Without CONFIG: self-training (DACS) of MiT-B0 + DAFormer head, 19 classes, with PixelAlignment as it is by default.
 Two measures are printed, in MiB (2 ** 20 bytes), both of the tensors the step itself makes (not of parameters,
