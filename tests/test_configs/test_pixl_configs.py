@@ -15,7 +15,7 @@ SETTINGS = (*UDA, *SEMI, 'cityscapes_full')
 MAIN = [f'pixl_hrda_{net}_{setting}' for net in NETS for setting in SETTINGS]
 FULL = 'pixl_hrda_mitb5_gta2cityscapes'
 TERM = 'model.alignment.'
-CROP = dict(type='entropy', start=12000, stride=256)
+CROP = dict(type='entropy', start=12001, stride=256)
 DATA = ('train_dataloader.', 'val_dataloader.', 'test_dataloader.', 'val_evaluator.', 'test_evaluator.')
 
 
@@ -198,6 +198,7 @@ def test_cluda_is_hrda_with_its_term_and_wider_embeddings():
     assert {k for k in changed if not k.startswith(TERM)} == {
         'model.network.decode_head.head.embed_channels', *(f'model.detail_crop.{k}' for k in CROP)}
     cfg = load('cluda_hrda_mitb5_gta2cityscapes')
+    assert cfg.model.detail_crop == CROP, 'CLUDA guides crops where its count of steps, from 0, is above 12 000'
     assert cfg.model.alignment.type == 'PixelContrast' and cfg.train_cfg.max_iters == 40000
     assert (cfg.model.alignment.weight, cfg.model.alignment.temperature, cfg.model.alignment.resolution) == (1, 1, 65)
     assert all(k.startswith(DATA) for k in changed_keys('cluda_hrda_mitb5_gta2cityscapes',

@@ -100,7 +100,7 @@ class DACS(Supervised):
         evaluate: ``'student'`` (as in the papers) or ``'teacher'``.
         alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels of labelled and
             mixed image of each slot, or None.
-        detail_crop: ``dict(type='entropy', start=12000, stride=256)`` puts the detail crop of each mixed image, from
+        detail_crop: ``dict(type='entropy', start=12001, stride=256)`` puts the detail crop of each mixed image, from
             iteration ``start`` on, where the context prediction is most uncertain, among windows ``stride`` pixels
             apart (CLUDA); None keeps random crops. Multi-resolution networks only.
         init_cfg: mmengine's.
