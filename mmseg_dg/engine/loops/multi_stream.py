@@ -211,7 +211,7 @@ def check_config(runner, configs: dict[str, dict], samples: int, length: dict) -
     problems = config_problems(runner, method, configs, length)
     if problems.errors and hasattr(method, 'streams'):
         for name, config in configs.items():
-            if name in method.streams and name not in problems.broken_streams:
+            if name not in problems.broken_streams:
                 problems.check(lambda: check_samples(  # noqa: B023  called at once
                     method, NamedLoaders(build_streams(runner, {name: config})), samples))  # noqa: B023
         problems.check(method.before_training)

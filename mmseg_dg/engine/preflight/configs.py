@@ -1,9 +1,11 @@
 """Checks of dataloader configs, before anything of them is built."""
 import os.path as osp
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.fileio import get_file_backend
+
+from .arguments import argument_problems
 
 
 def check_stream_config(name: str, config: dict) -> None:
@@ -24,6 +26,21 @@ def stream_config_problems(name: str, config: dict) -> Iterator[Exception]:
         yield ValueError(f'stream "{name}" has no dataset: set train_dataloader.{name}.dataset')
         return
     yield from path_problems(f'stream "{name}"', f'train_dataloader.{name}', dataset)
+    yield from loader_argument_problems(f'train_dataloader.{name}', config)
+
+
+def loader_argument_problems(key: str, config: Mapping) -> Iterator[ValueError]:
+    """Arguments that dataset or sampler of a dataloader do not take.
+
+    Args:
+        key: Of the dataloader in the config.
+        config: Dataloader config.
+    """
+    from mmseg_dg.registry import DATA_SAMPLERS, DATASETS
+    dataset = config.get('dataset') or {}
+    if not {'dataset', 'datasets'} & set(dataset):  # parts of wrappers have no key of their own
+        yield from argument_problems(f'{key}.dataset', dataset, DATASETS)
+    yield from argument_problems(f'{key}.sampler', config.get('sampler'), DATA_SAMPLERS)
 
 
 def path_problems(what: str, key: str, dataset: Any) -> Iterator[FileNotFoundError]:

@@ -2,7 +2,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
-from .configs import path_problems
+from .configs import loader_argument_problems, path_problems
 from .paste import Code, assigned_names, keys_written
 from .problems import with_fix
 
@@ -24,24 +24,30 @@ def domain_problems(cfg: Mapping, mode: str, filename: Optional[str] = None) -> 
     loaders = cfg.get(f'{mode}_dataloader')
     if not isinstance(loaders, Mapping):
         return
-    names = list(loaders) if 'dataset' not in loaders else [mode]
+    names = _switched_on(loaders) if 'dataset' not in loaders else [mode]
     if mode == 'test' and _left_behind(cfg, filename):
-        names = list(cfg['val_dataloader'])
+        names = remaining_domains(cfg, filename)
         yield with_fix(ValueError(
             f'val_dataloader has the domains {names}, but test_dataloader still has those of the base, '
             f'{list(loaders)}: a test would ask for their data'), {'test_dataloader': Code('val_dataloader')})
     elif 'dataset' not in loaders:
+        names = [name for name in names if isinstance(loaders[name], Mapping)]  # others: the loop says it
         stale = _stale_domains(loaders, mode, filename)
         if stale:
             names = [name for name in names if name not in stale]
+            whole = all('sampler' in keys_written(filename, f'{mode}_dataloader', name) for name in names)
             yield with_fix(ValueError(
                 f'{mode}_dataloader still has the domains {stale} of the base, whose data is not there, beside '
-                f'{names}: a dict of a child config is merged into that of its base unless it says _delete_=True'),
-                {f'{mode}_dataloader._delete_': True})
+                f'{names}: a dict of a child config is merged into that of its base unless it says _delete_=True; '
+                'None switches one domain off'),
+                {f'{mode}_dataloader._delete_': True} if whole else
+                {f'{mode}_dataloader.{name}': None for name in stale})
         if mode == 'val':
             for name in names:
+                config = loaders[name]
                 yield from path_problems(f'{_WORDS[mode]} "{name}"', f'{mode}_dataloader.{name}',
-                                         (loaders[name] or {}).get('dataset'))
+                                         config.get('dataset'))
+                yield from loader_argument_problems(f'{mode}_dataloader.{name}', config)
     yield from _evaluator_problems(cfg.get(f'{mode}_evaluator'), mode, names)
     yield from _protocol_problems(cfg.get(f'{mode}_cfg') or {}, mode, names)
 
@@ -51,7 +57,11 @@ def _left_behind(cfg: Mapping, filename: Optional[str]) -> bool:
     written = assigned_names(filename)
     val, test = cfg.get('val_dataloader'), cfg['test_dataloader']
     return ('val_dataloader' in written and 'test_dataloader' not in written and isinstance(val, Mapping)
-            and 'dataset' not in val and set(val) != set(test))
+            and 'dataset' not in val and set(remaining_domains(cfg, filename)) != set(_switched_on(test)))
+
+
+def _switched_on(loaders: Mapping) -> list[str]:
+    return [name for name, config in loaders.items() if config is not None]
 
 
 def _stale_domains(loaders: Mapping, mode: str, filename: Optional[str]) -> list[str]:
@@ -59,8 +69,8 @@ def _stale_domains(loaders: Mapping, mode: str, filename: Optional[str]) -> list
     own = keys_written(filename, f'{mode}_dataloader')
     if not own.intersection(loaders) or '_delete_' in own:
         return []
-    return [name for name, config in loaders.items()
-            if name not in own and any(path_problems('', '', (config or {}).get('dataset')))]
+    return [name for name in _switched_on(loaders)
+            if name not in own and any(path_problems('', '', loaders[name].get('dataset')))]
 
 
 def _evaluator_problems(config: Any, mode: str, names: Sequence[str]) -> Iterator[ValueError]:
@@ -105,7 +115,7 @@ def remaining_domains(cfg: Mapping, filename: Optional[str] = None) -> list[str]
     if not isinstance(loaders, Mapping) or 'dataset' in loaders:
         return ['val'] if loaders else []
     stale = _stale_domains(loaders, 'val', filename)
-    return [name for name in loaders if name not in stale]
+    return [name for name in _switched_on(loaders) if name not in stale]
 
 
 def save_best_problems(hooks: Sequence[Any], names: Sequence[str]) -> Iterator[ValueError]:

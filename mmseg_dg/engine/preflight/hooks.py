@@ -1,6 +1,6 @@
 """Checks of hooks: those a method needs and those it has no use for."""
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Optional
 
 from mmengine.hooks import CheckpointHook
 
@@ -39,7 +39,10 @@ def hook_problems(runner: Any, method: Any, max_iters: int = 0) -> Iterator[Exce
             yield with_fix(ValueError(
                 f'default_hooks.checkpoint counts epochs (interval={hook.interval}): set by_epoch=False and give its '
                 'interval in iterations'), {'default_hooks.checkpoint.by_epoch': False})
-    yield from _warmup_problems(runner, method, max_iters)
+    if max_iters:
+        lengths = [h.warmup_iters for h in runner.hooks if type(h).__name__ == 'DecoderWarmupHook'
+                   and h.warmup_epochs is None]
+        yield from _warmup_problems(method, lengths + [None] * ('DecoderWarmupHook' in missing), max_iters)
 
 
 def _unfit(hook: Any, runner: Any) -> Any:
@@ -65,15 +68,12 @@ def _mended_list(runner: Any, method: Any, needed: list[str], unfit: dict[int, E
     return added + kept
 
 
-def _warmup_problems(runner: Any, method: Any, max_iters: int) -> Iterator[ValueError]:
-    for hook in runner.hooks:
-        if type(hook).__name__ != 'DecoderWarmupHook' or hook.warmup_epochs is not None or not max_iters:
-            continue
-        own = hook.warmup_iters is None
-        length = getattr(method, 'warmup_iters', 0) if own else hook.warmup_iters
+def _warmup_problems(method: Any, lengths: list[Optional[int]], max_iters: int) -> Iterator[ValueError]:
+    for given in lengths:  # None: that of the method
+        length = getattr(method, 'warmup_iters', 0) if given is None else given
         if length and length > max_iters:
             # 8000 of 48 000 iterations in DeFT's card
-            fix = {'model.warmup_iters': max(1, max_iters // 6)} if own else {}
+            fix = {'model.warmup_iters': max(1, max_iters // 6)} if given is None else {}
             yield with_fix(ValueError(
                 f'the decoder warm-up of {length} iterations is longer than the training of {max_iters}: max_iters '
                 'counts both stages. Shorten it (a sixth of the run in the paper), or train longer'), fix)

@@ -61,14 +61,23 @@ def assigned_names(filename: Optional[str]) -> frozenset[str]:
     return frozenset(_assignments(filename))
 
 
-def keys_written(filename: Optional[str], name: str) -> frozenset[str]:
-    """Keys that a config file writes into the dict ``name``: of ``name = dict(a=...)`` and ``name = {'a': ...}``."""
-    node = _assignments(filename).get(name)
+def keys_written(filename: Optional[str], name: str, *inner: str) -> frozenset[str]:
+    """Keys that a config file writes into the dict ``name``, or into a dict inside it.
+
+    Reads ``name = dict(a=...)`` and ``name = {'a': ...}``; what is computed otherwise is not seen.
+    """
+    keys = _keys(_assignments(filename).get(name))
+    for key in inner:
+        keys = _keys(keys.get(key))
+    return frozenset(keys)
+
+
+def _keys(node: Optional[ast.expr]) -> dict[str, ast.expr]:
     if isinstance(node, ast.Call):
-        return frozenset(keyword.arg for keyword in node.keywords if keyword.arg)
+        return {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
     if isinstance(node, ast.Dict):
-        return frozenset(key.value for key in node.keys if isinstance(key, ast.Constant))
-    return frozenset()
+        return {key.value: value for key, value in zip(node.keys, node.values) if isinstance(key, ast.Constant)}
+    return {}
 
 
 def _assignments(filename: Optional[str]) -> dict[str, ast.expr]:

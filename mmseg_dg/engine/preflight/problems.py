@@ -72,6 +72,10 @@ class Problems:
         if str(error) not in map(str, self.errors):
             self.errors.append(error)
 
+    def fix(self) -> Fix:
+        """The settings that mend what was found, as far as errors know them."""
+        return {key: value for error in self.errors for key, value in getattr(error, 'fix', {}).items()}
+
     def raise_all(self) -> None:
         """Raise what was found: one error as it is, several as one with a numbered list; then the lines to paste.
 
@@ -80,10 +84,7 @@ class Problems:
         """
         if not self.errors:
             return
-        fix: Fix = {}
-        for error in self.errors:
-            fix.update(getattr(error, 'fix', {}))
-        paste = lines_to_paste(fix, self.filename)
+        paste = lines_to_paste(self.fix(), self.filename)
         if len(self.errors) == 1 and not paste:
             raise self.errors[0]
         kinds = {type(error) for error in self.errors}
@@ -93,4 +94,4 @@ class Problems:
         if len(self.errors) > 1:
             numbered = (f'  {number}. {error}' for number, error in enumerate(self.errors, 1))
             text = f'{len(self.errors)} problems, all to be mended before the run can start:\n' + '\n'.join(numbered)
-        raise kind(text + paste) from self.errors[0]
+        raise kind(text + paste) from None

@@ -41,8 +41,10 @@ def config_problems(runner: Any, method: Any, streams: dict[str, dict], length: 
         if hasattr(runner, 'check_streams'):
             problems.check(runner.check_streams, streams)
         problems.gather(stream_name_problems, method, tuple(streams), filename)
+    off = [name for name in streams if f'train_dataloader.{name}' in problems.fix()]
+    problems.broken_streams.update(off)
     for name, config in streams.items():
-        if not problems.gather(stream_config_problems, name, config):
+        if name not in off and not problems.gather(stream_config_problems, name, config):
             problems.broken_streams.add(name)
     problems.gather(length_problems, length, filename)
     problems.gather(domain_problems, cfg, 'val', filename)
@@ -53,7 +55,8 @@ def config_problems(runner: Any, method: Any, streams: dict[str, dict], length: 
         problems.gather(margin_problems, method, streams)
         problems.gather(encoder_problems, runner, method)
     problems.gather(optimizer_problems, cfg.get('optim_wrapper'))
-    problems.gather(schedule_problems, cfg.get('param_scheduler'), max_iters, runner.hooks)
+    hooks = [type(hook).__name__ for hook in runner.hooks] + list(getattr(method, 'required_hooks', ()))
+    problems.gather(schedule_problems, cfg.get('param_scheduler'), max_iters, hooks)
     _add_test_problems(problems, cfg, filename)
     return problems
 

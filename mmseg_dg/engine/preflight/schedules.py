@@ -1,8 +1,8 @@
 """Checks of optimizer, schedules and length as they are written in a config."""
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
+from .arguments import argument_problems
 from .paste import keys_written
 from .problems import with_fix
 
@@ -22,32 +22,16 @@ def optimizer_problems(config: Optional[Mapping]) -> Iterator[ValueError]:
             f'optim_wrapper.accumulative_counts={counts} counts backward passes, of which a method has several per '
             f'step: set train_cfg.accumulate={counts} instead'),
             {'optim_wrapper.accumulative_counts': 1, 'train_cfg.accumulate': counts})
-    if not isinstance(optimizer, Mapping) or 'type' not in optimizer:
-        return
-    kind = optimizer['type']
-    cls = OPTIMIZERS.get(kind) if isinstance(kind, str) else kind
-    if cls is None:
-        yield ValueError(f'optim_wrapper.optimizer.type={kind!r} is no registered optimizer')
-        return
-    parameters = inspect.signature(cls).parameters
-    unknown = [key for key in optimizer if key not in parameters and key != 'type']
-    if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        own = {key: value for key, value in optimizer.items() if key not in unknown}
-        name = kind if isinstance(kind, str) else cls.__name__
-        yield with_fix(ValueError(
-            f'optim_wrapper.optimizer: {name} takes no {", ".join(f"{k}={optimizer[k]!r}" for k in unknown)}. A child '
-            "config's optimizer is merged into that of its base: replace it with _delete_=True, and look at "
-            f'lr={optimizer.get("lr")!r}, which may be the other optimizer\'s'),
-            {'optim_wrapper.optimizer': dict(_delete_=True, **own)})
+    yield from argument_problems('optim_wrapper.optimizer', optimizer, OPTIMIZERS)
 
 
-def schedule_problems(schedulers: Any, max_iters: int, hooks: Sequence[Any] = ()) -> Iterator[ValueError]:
+def schedule_problems(schedulers: Any, max_iters: int, hooks: Sequence[str] = ()) -> Iterator[ValueError]:
     """Schedulers that would never step, overwrite each other, or ignore an argument.
 
     Args:
         schedulers: ``param_scheduler`` of the config.
         max_iters: Length of the run, 0 where it is not known yet.
-        hooks: Of the runner.
+        hooks: Names of the run's hooks, missing ones included.
     """
     from mmseg_dg.registry import PARAM_SCHEDULERS
     configs = [schedulers] if isinstance(schedulers, Mapping) else list(schedulers or ())
@@ -83,8 +67,8 @@ def _by_iteration(config: Mapping, absolute: bool, max_iters: int) -> dict:
     return dict(config, by_epoch=False, begin=0, end=max_iters)
 
 
-def _two_stage_problems(config: Mapping, hooks: Sequence[Any]) -> Iterator[ValueError]:
-    told = config.get('warmup_iters') is not None or any(type(h).__name__ == 'DecoderWarmupHook' for h in hooks)
+def _two_stage_problems(config: Mapping, hooks: Sequence[str]) -> Iterator[ValueError]:
+    told = config.get('warmup_iters') is not None or 'DecoderWarmupHook' in hooks
     if not told and config.get('warmup'):
         yield ValueError(
             f'TwoStagePolyLR: warmup={dict(config["warmup"])} would be ignored, nobody says how long the warm-up is: '
