@@ -23,8 +23,6 @@ model = _base_.pop('method')
 model.update(
     labeled_stream='labeled',
     unlabeled_stream='unlabeled',
-    ignore_top=0,
-    ignore_bottom=0,
     use_valid_mask=True,  # nothing is learned from padding
     feature_distance=None,  # its thing classes are those of Cityscapes; with classes=[...] of yours it may help
     network=dict(decode_head=dict(num_classes=len(classes))))

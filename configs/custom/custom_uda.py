@@ -20,8 +20,6 @@ val_images, val_masks = 'val/images', 'val/masks'  # a few labelled images of th
 # ------------------------------------------------------------------ what follows from it
 model = _base_.pop('method')
 model.update(
-    ignore_top=0,
-    ignore_bottom=0,
     use_valid_mask=True,  # nothing is learned from padding
     feature_distance=None,  # its thing classes are those of Cityscapes; with classes=[...] of yours it may help
     network=dict(decode_head=dict(num_classes=len(classes))))

@@ -155,7 +155,7 @@ def enable_amp(cfg: Config) -> None:
 
 def loaders_by_name(loader: ConfigDict) -> dict:
     """``{name: loader config}`` of a dict of named loaders; a single loader has the name ``''``."""
-    return {'': loader} if 'dataset' in loader else dict(loader)
+    return {'': loader} if 'dataset' in loader else {k: v for k, v in loader.items() if v is not None}
 
 
 def enable_lr_scaling(cfg: Config) -> None:

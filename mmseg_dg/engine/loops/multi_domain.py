@@ -72,6 +72,7 @@ class _MultiDomainLoop(BaseLoop):
                             f'dataloader config, not {type(config)}')
         if 'mean' in config:
             raise ValueError(f'a {self.what} cannot be called "mean": mean/mIoU is the mean over domains')
+        config = {name: entry for name, entry in config.items() if entry is not None}  # a child may switch one off
         return NamedLoaders({name: self._build_loader(runner, name, entry) for name, entry in config.items()},
                             what=self.what)
 

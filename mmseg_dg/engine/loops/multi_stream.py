@@ -20,6 +20,7 @@ from mmseg_dg.engine.preflight import (
     check_stream_config,
     check_streams,
     check_unlabeled,
+    config_problems,
 )
 from mmseg_dg.registry import LOOPS
 from mmseg_dg.utils.method import method_of
@@ -65,10 +66,8 @@ class MultiStreamTrainLoop(BaseLoop):
                  max_epochs: Optional[int] = None, epoch_stream: Optional[str] = None, val_interval: int = 1000,
                  val_begin: int = 1, accumulate: int = 1, preflight_samples: int = 8,
                  on_nonfinite: str = 'stop', max_nonfinite_in_a_row: int = 10) -> None:
-        if (max_iters is None) == (max_epochs is None):
-            raise ValueError(f'give max_iters or max_epochs, got max_iters={max_iters}, max_epochs={max_epochs}')
-        if accumulate < 1:
-            raise ValueError(f'accumulate counts micro-batches per iteration, got {accumulate}')
+        check_config(runner, dataloader, preflight_samples,
+                     dict(max_iters=max_iters, max_epochs=max_epochs, accumulate=accumulate))
         loaders = NamedLoaders(build_streams(runner, dataloader), what='stream')
         super().__init__(runner, loaders)
         self.finite = FiniteGuard(self, on_nonfinite, max_nonfinite_in_a_row)
@@ -209,17 +208,47 @@ def stream_seed(seed: int, name: str) -> int:
     return derive_seed(seed, 'stream', name)
 
 
+def check_config(runner, configs: dict[str, dict], samples: int, length: dict) -> None:
+    """Refuse a config with everything that is wrong with it; where something is, also samples are looked at.
+
+    Args:
+        runner: The runner.
+        configs: Dataloader configs by stream.
+        samples: See :class:`MultiStreamTrainLoop`.
+        length: Arguments of the loop.
+    """
+    method = method_of(runner)
+    configs = named_streams(configs)
+    problems = config_problems(runner, method, configs, length)
+    if problems.errors and hasattr(method, 'streams'):
+        for name, config in configs.items():
+            if name not in problems.broken_streams:
+                problems.check(lambda: check_samples(  # noqa: B023  called at once
+                    method, NamedLoaders(build_streams(runner, {name: config})), samples))  # noqa: B023
+        problems.check(method.before_training)
+    problems.raise_all()
+
+
+def named_streams(configs: dict[str, dict]) -> dict[str, dict]:
+    """The streams of ``train_dataloader`` that are switched on.
+
+    Raises:
+        ValueError: ``configs`` is one plain dataloader.
+    """
+    if not isinstance(configs, dict) or 'dataset' in configs or 'batch_size' in configs:
+        raise ValueError('MultiStreamTrainLoop needs named streams: '
+                         'train_dataloader = dict(source=dict(batch_size=..., dataset=...), target=dict(...))')
+    return {name: config for name, config in configs.items() if config is not None}  # a child may switch one off
+
+
 def build_streams(runner, configs: dict[str, dict]) -> dict[str, Any]:
     """Dataloaders of all streams: datasets wrapped in ``SeededDataset``, endless samplers, own generators.
 
     Raises:
         ValueError: ``configs`` is one plain dataloader, or a stream has no dataset.
     """
-    if not isinstance(configs, dict) or 'dataset' in configs or 'batch_size' in configs:
-        raise ValueError('MultiStreamTrainLoop needs named streams: '
-                         'train_dataloader = dict(source=dict(batch_size=..., dataset=...), target=dict(...))')
     loaders = {}
-    configs = {name: config for name, config in configs.items() if config is not None}  # a child may switch one off
+    configs = named_streams(configs)
     problems = Problems()
     for name, config in configs.items():
         problems.check(check_stream_config, name, config)

@@ -12,7 +12,7 @@ from mmseg_dg.engine.optim.stepper import Pass, StepRecord, StepState, run_step
 from mmseg_dg.models.backbones.style_hallucination import StyleHallucination
 from mmseg_dg.models.teacher import EMATeacher
 from mmseg_dg.registry import MODELS, WEIGHT_INITIALIZERS
-from mmseg_dg.utils.weights import check_pretrained
+from mmseg_dg.utils.weights import check_pretrained, encoder_start
 
 from .checkpoints import accept_checkpoint
 
@@ -44,6 +44,10 @@ class BaseMethod(BaseModel):
     reads_all_labels: bool = False
     #: Names of hooks without which the method does not train as it should.
     required_hooks: tuple[str, ...] = ()
+    #: Arguments of hooks as the paper has them, for the lines a config is advised to have.
+    hook_settings: dict[str, dict] = {}
+    #: Why the encoder must not start from random weights by oversight; empty where it may.
+    needs_pretrained_encoder: str = ''
     #: Whether ``EMAUpdateHook`` moves the averages now (DeFT's wait while its decoder is warmed up).
     averages_follow: bool = True
     #: Whether the method knows what to do with an encoder that appends stylised copies of a batch.
@@ -53,6 +57,7 @@ class BaseMethod(BaseModel):
                  norm_eval: bool = False, init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor or dict(type='MultiStreamDataPreprocessor'),
                          init_cfg=init_cfg)
+        self.encoder_start = encoder_start(network)
         self.student: nn.Module = MODELS.build(network)
         self.evaluate = evaluate
         self.norm_eval = norm_eval

@@ -82,6 +82,8 @@ class DeFT(BaseMethod):
     """
 
     required_hooks = ('DecoderWarmupHook', )
+    hook_settings = {'EMAUpdateHook': dict(beta=0.9999, when='after_step')}
+    needs_pretrained_encoder = 'its pathways hold the network near the pretrained encoder'
     #: Log names that end with the decoder warm-up.
     warmup_logs = ('warmup.', )
 

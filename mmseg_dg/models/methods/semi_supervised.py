@@ -95,6 +95,7 @@ class SemiSupervised(BaseMethod):
     """
 
     reads_all_labels = True
+    hook_settings = {'EMAUpdateHook': dict(beta=0.999, when='after_step', ramp=True, buffers='average')}
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'labeled',
                  unlabeled_stream: str = 'unlabeled', mix_stream: str = 'unlabeled_mix', num_views: int = 2,
