@@ -12,6 +12,7 @@ from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.engine.preflight import (
     Problems,
     check_engine,
+    check_images,
     check_labels,
     check_method,
     check_optimizer,
@@ -45,8 +46,8 @@ class MultiStreamTrainLoop(BaseLoop):
         val_interval: Iterations (or epochs) between validations.
         val_begin: First iteration (or epoch) after which to validate.
         accumulate: Micro-batches per iteration, whose gradients are averaged.
-        preflight_samples: Samples of each stream that are loaded and checked before iteration 0; semi-supervised
-            methods read all labels besides. 0 checks none.
+        preflight_samples: Samples of each stream that are loaded and checked before iteration 0, beside the headers of
+            all images; semi-supervised methods read all labels as well. 0 checks none.
 
     Raises:
         ValueError: Contradictory lengths, a stream without a dataset, streams the method does not know, bad samples.
@@ -136,6 +137,7 @@ class MultiStreamTrainLoop(BaseLoop):
         if problems.check(check_streams, method, self.dataloader):
             problems.check(check_unlabeled, method, self.dataloader)
             if self.preflight_samples > 0:
+                check_images(problems, self.runner, method, self.dataloader)
                 if problems.check(check_samples, method, self.dataloader, self.preflight_samples):
                     problems.check(check_labels, method, self.dataloader)
         problems.check(check_engine, self.runner, method)

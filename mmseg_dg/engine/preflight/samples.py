@@ -4,10 +4,10 @@ from typing import Any, Optional
 import numpy as np
 import torch
 
+from mmseg_dg.datasets.crops import CROPS, crop_size
 from mmseg_dg.utils.seeding import derive_seed
 
-#: Transforms that cut a fixed size out of an image.
-CROPS = ('RandomCrop', 'RareClassCrop', 'CenterCrop', 'CentroidCrop')
+__all__ = ['CROPS', 'check_labels', 'check_samples']
 
 
 def check_samples(method: Any, loaders: Any, count: int) -> None:
@@ -24,7 +24,7 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
     """
     for name, loader in loaders.items():
         dataset = loader.dataset
-        crop = _crop_size(dataset)
+        crop = crop_size(dataset)
         first: Optional[tuple[tuple, str]] = None
         for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):
             sample = _load(name, dataset, int(index))
@@ -78,19 +78,3 @@ def _load(stream: str, dataset: Any, index: int) -> dict:
         from mmseg_dg.datasets.checks import DOCTOR
         more = '' if DOCTOR in str(error) else f'. {DOCTOR}'
         raise type(error)(f'stream "{stream}": {error}{more}') from error
-
-
-def _crop_size(dataset: Any) -> Optional[tuple[int, int]]:
-    """(H, W) of the last fixed-size crop in the pipeline, None if there is none or something resizes afterwards."""
-    from mmseg_dg.datasets.wrappers import leaves, transforms_of
-    size = None
-    for leaf in leaves(dataset):
-        for transform in transforms_of(getattr(leaf, 'pipeline', None)):
-            kind = type(transform).__name__
-            if kind in CROPS:
-                value = transform.crop_size
-                size = (value, value) if isinstance(value, int) else tuple(value)
-            elif 'Resize' in kind or kind == 'Pad':
-                size = None
-        break
-    return size
