@@ -20,7 +20,7 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
 
     Raises:
         ValueError: A sample without a label where one is needed, smaller than the crop, of another size than the
-            rest, or on [0, 1] where the normalisation is one of 0..255.
+            rest, with more or fewer channels than the normalisation, or on [0, 1] where that is one of 0..255.
     """
     for name, loader in loaders.items():
         dataset = loader.dataset
@@ -29,6 +29,7 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
         for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):
             sample = _load(name, dataset, int(index))
             path = sample['data_samples'].metainfo.get('img_path', f'sample {index}')
+            _check_channels(name, path, sample['inputs'], method)
             _check_scale(name, path, sample['inputs'], method)
             size = tuple(sample['inputs'].shape[-2:])
             if crop is not None and (size[0] < crop[0] or size[1] < crop[1]):
@@ -58,6 +59,16 @@ def check_labels(method: Any, loaders: Any) -> None:
             class_statistics(loaders[name].dataset)
         except ValueError as error:
             raise ValueError(f'stream "{name}": {error}') from error
+
+
+def _check_channels(stream: str, path: str, image: torch.Tensor, method: Any) -> None:
+    mean = getattr(method.data_preprocessor, 'mean', None)
+    wanted = 3 if mean is None else mean.numel()
+    if image.dim() == 3 and len(image) != wanted and wanted > 1:
+        raise ValueError(f'stream "{stream}": {path} has {len(image)} channels after its pipeline, '
+                         f'data_preprocessor.mean is for {wanted}. No method here takes an extra channel (alpha, '
+                         "depth, infrared): load with color_type='color' of LoadImageFromFile, or leave the transform "
+                         'out that adds it')
 
 
 def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> None:
