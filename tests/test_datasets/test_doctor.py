@@ -644,6 +644,7 @@ def test_images_too_small_for_network_or_crop(tree):
         type='EncoderDecoder', backbone=dict(type='MixTransformer', arch='b0', embed_dims=8, num_layers=[1] * 4),
         decode_head=dict(type='mmseg.FCNHead', in_channels=64, in_index=3, channels=8, num_convs=1, num_classes=3,
                          loss_decode=dict(type='mmseg.CrossEntropyLoss')), test_cfg=dict(mode='whole')))
+    cfg = Config(cfg)
     found = {kind: path for (kind, stream), path in diagnose(cfg).items() if 'val' in stream}
     assert [Path(path).name for path in found['small_image']] == ['0.png']
     cfg['train_dataloader']['target']['dataset']['pipeline'] = [LOAD[0], dict(type='RandomCrop', crop_size=(500, 500)),

@@ -23,6 +23,7 @@ from mmseg_dg.engine.preflight import (
 )
 from mmseg_dg.registry import LOOPS
 from mmseg_dg.utils.method import method_of
+from mmseg_dg.utils.run_names import make_current
 from mmseg_dg.utils.seeding import derive_seed, seed_everything
 
 from .named_loaders import NamedLoaders
@@ -63,6 +64,7 @@ class MultiStreamTrainLoop(BaseLoop):
             raise ValueError(f'give max_iters or max_epochs, got max_iters={max_iters}, max_epochs={max_epochs}')
         if accumulate < 1:
             raise ValueError(f'accumulate counts micro-batches per iteration, got {accumulate}')
+        make_current(runner)  # schedules look for their run's length in "the current" message hub
         loaders = NamedLoaders(build_streams(runner, dataloader), what='stream')
         super().__init__(runner, loaders)
         self.accumulate = accumulate
@@ -113,6 +115,7 @@ class MultiStreamTrainLoop(BaseLoop):
     # ------------------------------------------------------------------ running
     def run(self):
         """Train from the current iteration (0, or where a checkpoint left off) to the last."""
+        make_current(self.runner)
         method = self._prepare()
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
