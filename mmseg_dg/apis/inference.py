@@ -13,6 +13,7 @@ from torch import nn
 from mmseg_dg.engine.loops.multi_domain import predicted_classes
 from mmseg_dg.registry import MODELS, RUNNERS
 from mmseg_dg.utils.finite_state import refuse_nonfinite
+from mmseg_dg.utils.run_names import name_run
 
 from .inputs import Input, list_inputs
 from .prediction import PredictionPipeline, dataset_meta, predict_batch
@@ -22,7 +23,7 @@ ConfigLike = Union[str, Path, Config]
 
 def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
                  options: Optional[dict[str, Any]] = None) -> Runner:
-    """The runner a config describes.
+    """The runner a config describes; several in one process do not disturb each other.
 
     Args:
         config: File (``mmseg_dg::daformer/...`` works inside configs) or :class:`mmengine.config.Config`.
@@ -36,6 +37,7 @@ def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename or 'run').stem)
+    name_run(cfg)
     return RUNNERS.build(cfg) if cfg.get('runner_type') else Runner.from_cfg(cfg)
 
 

@@ -20,6 +20,8 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from .run_names import name_run
+
 DISTRIBUTED_WRAPPER = 'MethodDistributedWrapper'
 
 
@@ -257,17 +259,20 @@ def save_predictions(cfg: Config, folder: str) -> None:
 
 
 def show_predictions(cfg: Config, folder: str) -> None:
-    """``--show-dir``: every image painted with prediction and label."""
+    """``--show-dir``: every image painted with prediction and label, named by its path below the image folder."""
     hook = cfg.setdefault('default_hooks', ConfigDict()).setdefault(
         'visualization', ConfigDict(type='SegVisualizationHook'))
     hook.draw, hook.interval = True, 1
     visualizer = cfg.setdefault('visualizer', ConfigDict(type='SegmentationVisualizer', name='visualizer'))
+    if str(visualizer.get('type')).split('.')[-1] == 'SegLocalVisualizer':
+        visualizer.type = 'SegmentationVisualizer'  # the same, with names that tell equal file names apart
     visualizer.setdefault('vis_backends', [dict(type='LocalVisBackend')])
     visualizer.save_dir = folder
 
 
 def build_runner(cfg: Config) -> Runner:
     """The runner that ``runner_type`` names, or mmengine's."""
+    name_run(cfg)
     if 'runner_type' in cfg:
         from mmseg_dg.registry import RUNNERS
         return RUNNERS.build(cfg)

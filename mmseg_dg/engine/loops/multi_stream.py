@@ -13,6 +13,7 @@ from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.engine.preflight import (
     Problems,
     check_engine,
+    check_images,
     check_labels,
     check_method,
     check_optimizer,
@@ -24,6 +25,7 @@ from mmseg_dg.engine.preflight import (
 )
 from mmseg_dg.registry import LOOPS
 from mmseg_dg.utils.method import method_of
+from mmseg_dg.utils.run_names import make_current
 from mmseg_dg.utils.seeding import derive_seed, seed_everything
 
 from .finite_guard import FiniteGuard
@@ -48,8 +50,8 @@ class MultiStreamTrainLoop(BaseLoop):
         val_interval: Iterations (or epochs) between validations.
         val_begin: First iteration (or epoch) after which to validate.
         accumulate: Micro-batches per iteration, whose gradients are averaged.
-        preflight_samples: Samples of each stream that are loaded and checked before iteration 0; semi-supervised
-            methods read all labels besides. 0 checks none.
+        preflight_samples: Samples of each stream that are loaded and checked before iteration 0, beside the headers of
+            all images; semi-supervised methods read all labels as well. 0 checks none.
         on_nonfinite: What follows a step with NaN or infinite images, losses or gradients: ``'stop'`` (an error that
             names iteration, pass, term and files), or ``'skip'`` (the step is left out, logged and counted). Either
             way optimizer, averages and checkpoints never see it. Steps that a loss scaler skips are no such steps.
@@ -68,6 +70,7 @@ class MultiStreamTrainLoop(BaseLoop):
                  on_nonfinite: str = 'stop', max_nonfinite_in_a_row: int = 10) -> None:
         check_config(runner, dataloader, preflight_samples,
                      dict(max_iters=max_iters, max_epochs=max_epochs, accumulate=accumulate))
+        make_current(runner)  # schedules look for their run's length in "the current" message hub
         loaders = NamedLoaders(build_streams(runner, dataloader), what='stream')
         super().__init__(runner, loaders)
         self.finite = FiniteGuard(self, on_nonfinite, max_nonfinite_in_a_row)
@@ -119,6 +122,7 @@ class MultiStreamTrainLoop(BaseLoop):
     # ------------------------------------------------------------------ running
     def run(self):
         """Train from the current iteration (0, or where a checkpoint left off) to the last."""
+        make_current(self.runner)
         method = self._prepare()
         self.runner.call_hook('before_train')
         log_schedule(self.runner)  # after the hooks: DecoderWarmupHook tells schedules its length
@@ -144,6 +148,7 @@ class MultiStreamTrainLoop(BaseLoop):
         if problems.check(check_streams, method, self.dataloader):
             problems.check(check_unlabeled, method, self.dataloader)
             if self.preflight_samples > 0:
+                check_images(problems, self.runner, method, self.dataloader)
                 if problems.check(check_samples, method, self.dataloader, self.preflight_samples):
                     problems.check(check_labels, method, self.dataloader)
         problems.check(check_engine, self.runner, method)

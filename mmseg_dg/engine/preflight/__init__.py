@@ -1,6 +1,7 @@
 """Checks before iteration 0, with messages that name the file, the value and the fix; one module per subject."""
 from .configs import check_stream_config
 from .engine import check_engine, check_method, check_optimizer
+from .images import check_images
 from .paste import lines_to_paste
 from .problems import Problems, with_fix
 from .run import config_problems
@@ -8,7 +9,7 @@ from .samples import CROPS, check_labels, check_samples
 from .streams import check_streams, check_unlabeled, image_paths
 
 __all__ = [
-    'CROPS', 'Problems', 'check_engine', 'check_labels', 'check_method', 'check_optimizer', 'check_samples',
-    'check_stream_config', 'check_streams', 'check_unlabeled', 'config_problems', 'image_paths', 'lines_to_paste',
-    'with_fix'
+    'CROPS', 'Problems', 'check_engine', 'check_images', 'check_labels', 'check_method', 'check_optimizer',
+    'check_samples', 'check_stream_config', 'check_streams', 'check_unlabeled', 'config_problems', 'image_paths',
+    'lines_to_paste', 'with_fix'
 ]
