@@ -10,6 +10,7 @@ from PIL import Image, ImageFile
 
 from ..label_tables import IGNORE, count_ids, ids_outside, lookup_table
 from ..transforms import LoadAnnotations
+from ..transforms.loading import without_channel
 
 _EXIF_ORIENTATION = 0x0112  # 1: as stored, 2..4: mirrored or upside down, 5..8: width and height swapped
 _NAMED_IDS = 10
@@ -134,7 +135,7 @@ def _label_counts(info: dict, reading: Reading) -> tuple[np.ndarray, np.ndarray,
         return _counts_by_loader(info, loader)  # a special reader knows its files better
     image, _ = _open(path, 'unreadable_label', reading.backend_args)
     _decode(image, 'unreadable_label')
-    ids = np.asarray(image).squeeze()
+    ids = without_channel(np.asarray(image))
     if ids.ndim != 2:
         _refuse_colour(ids, image.mode)
     if ids.dtype == bool:

@@ -1,11 +1,12 @@
 """Checks before iteration 0, with messages that name the file, the value and the fix; one module per subject."""
 from .configs import check_stream_config
 from .engine import check_engine, check_method, check_optimizer
+from .pixels import check_float_images, check_ignored_labels
 from .problems import Problems
 from .samples import CROPS, check_labels, check_samples
 from .streams import check_streams, check_unlabeled, image_paths
 
 __all__ = [
-    'CROPS', 'Problems', 'check_engine', 'check_labels', 'check_method', 'check_optimizer', 'check_samples',
-    'check_stream_config', 'check_streams', 'check_unlabeled', 'image_paths'
+    'CROPS', 'Problems', 'check_engine', 'check_float_images', 'check_ignored_labels', 'check_labels', 'check_method',
+    'check_optimizer', 'check_samples', 'check_stream_config', 'check_streams', 'check_unlabeled', 'image_paths'
 ]
