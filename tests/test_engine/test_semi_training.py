@@ -119,7 +119,7 @@ def test_logs_resume(semi_config, run_config, tmp_path, method):
         hooks = [dict(type='PseudoLabelStatisticsHook', interval=1, window=2)]
         if method == 'DiffMatch':
             hooks = [*TEACHER, *hooks]
-        cfg = semi_config(type=method, threshold=0., hooks=hooks)
+        cfg = semi_config(type=method, threshold=0., hooks=hooks, mix=method != 'DiffMatch')
         if method == 'DiffMatch':
             cfg.model.network = network_config()
         cfg.work_dir, cfg.default_hooks.checkpoint.interval = str(tmp_path / work_dir), 3
