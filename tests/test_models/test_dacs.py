@@ -353,9 +353,23 @@ def test_evaluate_teacher_or_student(make):
         make(evaluate='imnet').before_training()
 
 
+def test_jitter_probability_is_that_of_jittering(make):
+    """The default draws what the official threshold draws: jitter where a uniform number is above 0.2."""
+    from mmseg_dg.utils.seeding import StepGenerator
+    batch = batch_of()
+    method, never, always = make(), make(jitter_probability=0.), make(jitter_probability=1.)
+    drawn = [method.draw_step(batch, StepGenerator(seed)).jitter for seed in range(300)]
+    assert drawn == [bool(StepGenerator(seed).numpy.uniform() > 0.2) for seed in range(300)]
+    assert 0.72 < sum(drawn) / 300 < 0.88
+    assert not any(never.draw_step(batch, StepGenerator(seed)).jitter for seed in range(50))
+    assert all(always.draw_step(batch, StepGenerator(seed)).jitter for seed in range(50))
+
+
 @pytest.mark.parametrize('kwargs, match', [
-    (dict(pseudo_threshold=1.2), 'probability'), (dict(ignore_top=-1), 'rows'), (dict(mix='cut'), 'class'),
-    (dict(use_valid_mask=True, ignore_top=3), 'use_valid_mask'), (dict(color_jitter_probability=2.0), 'probability'),
+    (dict(pseudo_threshold=1.2), 'probability'), (dict(ignore_top=-1), 'rows'),
+    (dict(mix='class'), 'Remove the argument'),
+    (dict(use_valid_mask=True, ignore_top=3), 'use_valid_mask'), (dict(jitter_probability=2.0), 'probability'),
+    (dict(color_jitter_probability=0.2), 'NOT jittering. Set jitter_probability to 1 minus'),
 ])
 def test_bad_arguments(make, kwargs, match):
     with pytest.raises(ValueError, match=match):

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmengine.runner import BaseLoop
 
 from mmseg_dg.datasets.bad_samples import summary
+from mmseg_dg.engine.optim.report import log_schedule
 from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.engine.preflight import (
     Problems,
@@ -128,6 +129,7 @@ class MultiStreamTrainLoop(BaseLoop):
         """Train from the current iteration (0, or where a checkpoint left off) to the last."""
         method = self._prepare()
         self.runner.call_hook('before_train')
+        log_schedule(self.runner)  # after the hooks: DecoderWarmupHook tells schedules its length
         self.runner.call_hook('before_train_epoch')
         if 0 < self._iter:
             print_log(f'continue at iteration {self._iter} of {self._max_iters}', logger='current')

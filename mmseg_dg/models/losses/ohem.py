@@ -68,10 +68,11 @@ class OHEMCrossEntropyLoss(nn.Module):
         Args:
             logits: (B, C, H, W) at the size of the labels.
             labels: (B, H, W) int64.
-            weight: Per-pixel factor of the numerator, (B, H, W), or None.
+            weight: Per-pixel factor of the numerator, (B, H, W), or None. Pixels of weight 0 are not chosen.
             ignore_index: Label that does not count.
         """
-        kept = ohem_mask(logits, labels, self.threshold, self.min_kept_per_image * len(labels), ignore_index)
+        counted = labels if weight is None else labels.masked_fill(weight <= 0, ignore_index)
+        kept = ohem_mask(logits, counted, self.threshold, self.min_kept_per_image * len(labels), ignore_index)
         values = F.cross_entropy(logits.float(), labels, ignore_index=ignore_index, reduction='none') * kept
         if weight is not None:
             values = values * weight

@@ -16,8 +16,10 @@ from mmseg_dg.models.segmentors.network import ClassifierTap
 from mmseg_dg.ops.denoising import TARGETS, add_noise, check_noise, clean_estimate, draw_sigma, psnr
 from mmseg_dg.ops.noise import seeded_noise
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.arguments import refuses
 from mmseg_dg.utils.seeding import StepGenerator, derive_seed
 
+from .alignment import NO_ALIGNMENT
 from .base import BaseMethod
 
 #: Mean and std that bring 0..255 to [-1, 1].
@@ -87,6 +89,7 @@ def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 @MODELS.register_module()
+@refuses(alignment=NO_ALIGNMENT + 'Denoising has no classes: align the finetuning, model.type=Supervised')
 class DDeP(BaseMethod):
     """Decoder denoising pretraining (Brempong et al., TMLR 2022): a decoder learns to predict the noise of an image.
 
