@@ -186,6 +186,26 @@ def replace_type(node: Union[dict, list, tuple], old: str, new: str):
     return node
 
 
+def use_plain_batch_norm(cfg: Config) -> None:
+    """SyncBatchNorm runs on GPUs only: make it BatchNorm in the model and in ``sync_bn``, and say so."""
+    asked = [f'sync_bn={cfg.sync_bn!r}'] if cfg.get('sync_bn') else []
+    asked += [f'norm_cfg type {kind}' for kind in ('SyncBN', 'MMSyncBN') if _has_type(cfg.model, kind)]
+    if not asked:
+        return
+    for kind in ('SyncBN', 'MMSyncBN'):
+        cfg.model = replace_type(cfg.model, kind, 'BN')
+    cfg.sync_bn = None
+    print_log(f'{" and ".join(asked)}: without a GPU this becomes plain BatchNorm, whose statistics are those of each '
+              "process's own batch; a larger batch_size per process makes up for it", logger='current',
+              level=logging.WARNING)
+
+
+def _has_type(node, kind: str) -> bool:
+    if isinstance(node, dict):
+        return node.get('type') == kind or any(_has_type(value, kind) for value in node.values())
+    return isinstance(node, (list, tuple)) and any(_has_type(item, kind) for item in node)
+
+
 def prepare_processes(cfg: Config) -> None:
     """Set what a run of several processes needs; on the CPU also start the process group (gloo).
 
@@ -207,7 +227,7 @@ def prepare_processes(cfg: Config) -> None:
         raise ValueError(f'--launcher {cfg.launcher} needs GPUs; on CPUs use --launcher pytorch (tools/dist_train.sh)')
     if str(cfg.model_wrapper_cfg.type).endswith('DistributedDataParallel'):
         cfg.model_wrapper_cfg.device_ids = None  # the runner passes device_ids, which torch refuses for CPU parameters
-    cfg.model = replace_type(cfg.model, 'SyncBN', 'BN')  # SyncBatchNorm runs on GPUs only
+    use_plain_batch_norm(cfg)
     cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})['backend'] = 'gloo'
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')

@@ -6,6 +6,7 @@ fit, stops it before the first iteration with the command that prepares it.
 import hashlib
 import os
 import runpy
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
@@ -15,6 +16,8 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
+
+from mmseg_dg.utils.finite_state import refuse_nonfinite
 
 PACKAGE = Path(__file__).resolve().parent.parent
 COMMAND = 'mim run mmseg_dg prepare_weights {name}    (in the repository: python tools/prepare_weights.py {name})'
@@ -210,7 +213,9 @@ def loaded_share(module: nn.Module, checkpoint_path: Union[str, Path], prefix: O
         prefix: Keys of the file that belong to the module start so.
         name: What the log calls the module.
     """
-    share = compare(module, read_state_dict(checkpoint_path, prefix))
+    state = read_state_dict(checkpoint_path, prefix)
+    refuse_nonfinite(state, str(checkpoint_path))
+    share = compare(module, state)
     rest = f'; missing: {_some(share.missing)}' if share.missing else ''
     rest += f'; not used: {_some(share.unexpected)}' if share.unexpected else ''
     print_log(f'{name or type(module).__name__}: {share.matched} of {share.total} tensors ({100 * share.share:.1f} %) '
@@ -230,7 +235,7 @@ def sha256_of(path: Union[str, Path]) -> str:
 def save_atomically(state: Mapping[str, Tensor], path: Path) -> None:
     """Write a state dict so that an interrupted run leaves no half file under the final name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}')
+    partial = path.with_name(f'.{path.name}.{socket.gethostname()}-{os.getpid()}')
     try:
         torch.save({k: v.clone() for k, v in state.items()}, partial)  # clone: no storage shared with a larger tensor
         os.replace(partial, path)

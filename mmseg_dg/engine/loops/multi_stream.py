@@ -1,18 +1,22 @@
 """The training loop over several named data streams."""
 import copy
+import logging
 from collections.abc import Iterator
 from typing import Any, Optional
 
 import torch
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import get_rank, get_world_size, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import BaseLoop
 
+from mmseg_dg.datasets.bad_samples import summary
 from mmseg_dg.engine.optim.report import log_schedule
 from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.engine.preflight import (
     Problems,
     check_engine,
+    check_float_images,
+    check_ignored_labels,
     check_images,
     check_labels,
     check_method,
@@ -56,6 +60,9 @@ class MultiStreamTrainLoop(BaseLoop):
             names iteration, pass, term and files), or ``'skip'`` (the step is left out, logged and counted). Either
             way optimizer, averages and checkpoints never see it. Steps that a loss scaler skips are no such steps.
         max_nonfinite_in_a_row: With ``'skip'``: so many in a row end the run.
+        on_bad_sample: What follows an image or label that is gone, empty, cut off or damaged: ``'stop'`` (an error
+            that names the file), or ``'skip'`` (after three tries another sample takes its place, a function of the
+            draw alone; ``bad_samples.csv`` in the work dir lists it).
 
     Raises:
         ValueError: Contradictory lengths, a stream without a dataset, streams the method does not know, bad samples.
@@ -67,11 +74,11 @@ class MultiStreamTrainLoop(BaseLoop):
     def __init__(self, runner, dataloader: dict[str, dict], max_iters: Optional[int] = None,
                  max_epochs: Optional[int] = None, epoch_stream: Optional[str] = None, val_interval: int = 1000,
                  val_begin: int = 1, accumulate: int = 1, preflight_samples: int = 8,
-                 on_nonfinite: str = 'stop', max_nonfinite_in_a_row: int = 10) -> None:
+                 on_nonfinite: str = 'stop', max_nonfinite_in_a_row: int = 10, on_bad_sample: str = 'stop') -> None:
         check_config(runner, dataloader, preflight_samples,
                      dict(max_iters=max_iters, max_epochs=max_epochs, accumulate=accumulate))
         make_current(runner)  # schedules look for their run's length in "the current" message hub
-        loaders = NamedLoaders(build_streams(runner, dataloader), what='stream')
+        loaders = NamedLoaders(build_streams(runner, dataloader, on_bad_sample), what='stream')
         super().__init__(runner, loaders)
         self.finite = FiniteGuard(self, on_nonfinite, max_nonfinite_in_a_row)
         self.accumulate = accumulate
@@ -133,6 +140,8 @@ class MultiStreamTrainLoop(BaseLoop):
         while self._iter < self._max_iters and not self.stop_training:
             self.run_iter(next(batches))
         method.keep_step_record = False
+        if is_main_process() and summary(self.runner.work_dir):
+            print_log(summary(self.runner.work_dir), logger='current', level=logging.WARNING)
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
@@ -151,6 +160,8 @@ class MultiStreamTrainLoop(BaseLoop):
                 check_images(problems, self.runner, method, self.dataloader)
                 if problems.check(check_samples, method, self.dataloader, self.preflight_samples):
                     problems.check(check_labels, method, self.dataloader)
+                    problems.check(check_float_images, self.dataloader, self.preflight_samples)
+                    problems.check(check_ignored_labels, method, self.dataloader, self.preflight_samples)
         problems.check(check_engine, self.runner, method)
         problems.raise_all()
         method.before_training()
@@ -246,7 +257,7 @@ def named_streams(configs: dict[str, dict]) -> dict[str, dict]:
     return {name: config for name, config in configs.items() if config is not None}  # a child may switch one off
 
 
-def build_streams(runner, configs: dict[str, dict]) -> dict[str, Any]:
+def build_streams(runner, configs: dict[str, dict], on_bad_sample: str = 'stop') -> dict[str, Any]:
     """Dataloaders of all streams: datasets wrapped in ``SeededDataset``, endless samplers, own generators.
 
     Raises:
@@ -260,7 +271,8 @@ def build_streams(runner, configs: dict[str, dict]) -> dict[str, Any]:
     problems.raise_all()
     for name, config in configs.items():
         config = copy.deepcopy(config)
-        config['dataset'] = dict(type='SeededDataset', dataset=config['dataset'])
+        config['dataset'] = dict(type='SeededDataset', dataset=config['dataset'], on_bad_sample=on_bad_sample,
+                                 name=name, work_dir=runner.work_dir)
         config.setdefault('sampler', dict(type='StatefulInfiniteSampler'))
         config.setdefault('batch_size', 1)
         if config.setdefault('num_workers', 0) == 0:

@@ -22,6 +22,7 @@ from mmseg_dg.ops.diffusion import (
     num_bits,
     one_hot_code,
 )
+from mmseg_dg.ops.labels import check_ignore_index
 from mmseg_dg.registry import MODELS
 
 from .deformable_attention import DeformableSelfAttention
@@ -52,6 +53,7 @@ class LabelCode(nn.Module):
             raise ValueError(f'label code must be one of {CODES}, got {kind!r}')
         if scale <= 0:
             raise ValueError(f'the signal scale b must be positive, got {scale} (0.1 in the paper)')
+        check_ignore_index(num_classes, ignore_index)
         self.kind, self.num_classes, self.scale, self.ignore_index = kind, num_classes, scale, ignore_index
         self.channels = dict(embedding=channels, one_hot=num_classes, bits=num_bits(num_classes))[kind]
         self.table = nn.Parameter(torch.randn(num_classes + 1, channels)) if kind == 'embedding' else None

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_dg.ops.labels import check_ignore_index
 from mmseg_dg.registry import MODELS
 
 
@@ -22,6 +23,7 @@ def ohem_mask(logits: Tensor, labels: Tensor, threshold: float, min_kept: int, i
         bool (B, H, W).
     """
     with torch.no_grad():
+        check_ignore_index(logits.shape[1], ignore_index)
         valid = labels != ignore_index
         safe = labels.masked_fill(~valid, 0)
         probability = logits.float().softmax(1).gather(1, safe.unsqueeze(1)).squeeze(1)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_dg.ops.entropy import check_fraction, highest_pixels, linear_schedule, pixel_entropy
+from mmseg_dg.ops.labels import check_ignore_index
 from mmseg_dg.ops.pixel_alignment import (
     GROUPINGS,
     SELECTIONS,
@@ -291,6 +292,7 @@ class PixelAlignment(nn.Module):
         if self.projection_head is not None:
             features = self.projection_head(features.to(self.projection_head[0].weight.dtype))
         entropy = pixel_entropy(logits)
+        check_ignore_index(logits.shape[1], self.ignore_index)
         valid = labels != self.ignore_index
         if self.ignore_zero_weight and weight is not None:
             valid = valid & (weight != 0)
