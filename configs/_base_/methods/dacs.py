@@ -14,8 +14,7 @@ method = dict(
     mix='class',
     blur=True,
     color_jitter_strength=0.2,
-    color_jitter_probability=0.2,  # the probability of NOT jittering (spec 5.4)
-    feature_distance=None)
+    color_jitter_probability=0.2)  # the probability of NOT jittering (spec 5.4)
 custom_hooks = [
     dict(type='EMAUpdateHook', beta=0.99, when='before_step', ramp=True, buffers='batch'),  # spec 5, column dacs
     dict(type='TrainingPicturesHook', interval=1000),

@@ -7,7 +7,6 @@ method = dict(
     ignore_top=15,  # rows of the target crop where the rectified camera image and the bonnet make labels useless:
     ignore_bottom=120,  # spec 5.3, plcrop v1
     feature_distance=dict(
-        _delete_=True,
         weight=0.005,  # spec 5
         classes=[6, 7, 11, 12, 13, 14, 15, 16, 17, 18],  # the thing classes (spec 5)
         min_ratio=0.75,

@@ -12,8 +12,10 @@ from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.engine.preflight import (
     Problems,
     check_engine,
+    check_ignore_index,
     check_labels,
     check_method,
+    check_num_classes,
     check_optimizer,
     check_samples,
     check_stream_config,
@@ -135,6 +137,8 @@ class MultiStreamTrainLoop(BaseLoop):
         problems = Problems()
         if problems.check(check_streams, method, self.dataloader):
             problems.check(check_unlabeled, method, self.dataloader)
+            problems.check(check_num_classes, method, self.dataloader)
+            problems.check(check_ignore_index, method, self.dataloader, self.runner.val_loop)
             if self.preflight_samples > 0:
                 if problems.check(check_samples, method, self.dataloader, self.preflight_samples):
                     problems.check(check_labels, method, self.dataloader)

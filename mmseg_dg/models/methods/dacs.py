@@ -99,6 +99,8 @@ class DACS(Supervised):
         ValueError: Contradictory or out-of-range arguments.
     """
 
+    weighs_pixels = True
+
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'source',
                  unlabeled_stream: str = 'target', pseudo_threshold: float = 0.968, ignore_top: int = 0,
                  ignore_bottom: int = 0, use_valid_mask: bool = False, mix: str = 'class', blur: bool = True,

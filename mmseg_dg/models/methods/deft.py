@@ -78,6 +78,7 @@ class DeFT(BaseMethod):
     """
 
     required_hooks = ('DecoderWarmupHook', )
+    weighs_pixels = False
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
                  warmup_iters: int = 8000, style_augmentation: Optional[dict] = None, distance: Optional[dict] = None,
