@@ -15,4 +15,5 @@ alignment = dict(
     weight=0.1,  # (c)
     min_pixels=1,  # (c)
     start=0)  # (c)
-# (c): no resolution: the decoder's own maps; resolution=65 resizes them. No projection; projection=dict(channels=256) puts one before the term
+# (c): no resolution: the decoder's own maps; resolution=65 resizes them. No projection; projection=dict(channels=256)
+# puts one before the term

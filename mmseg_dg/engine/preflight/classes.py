@@ -20,9 +20,12 @@ def check_num_classes(method: Any, loaders: Any) -> None:
     Raises:
         ValueError: A head with another number of classes, or a feature distance of classes that do not exist.
     """
+    from mmseg_dg.datasets.label_tables import MOST_CLASSES, too_many_classes
     classes = loaders.dataset.metainfo.get('classes')
     if not classes or not method.labeled_streams:
         return
+    if len(classes) > MOST_CLASSES:
+        raise ValueError(too_many_classes('the training data', len(classes)))
     wrong, weights = [], []
     for path, head in heads_of(method.student):
         if head.num_classes != len(classes):
@@ -69,13 +72,14 @@ def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = No
     named = [v for v in by_value if isinstance(v, int) and 0 <= v < len(classes)]
     seen, files = _in_masks(method, loaders, [v for v in by_value if v not in named])
     if named:
-        advice = (f'{named[0]} is the id of the class {classes[named[0]]!r}: to ignore it, map it to the id of ignored '
-                  f'pixels in the masks (label_map={{{named[0]}: 255}} of FolderDataset), and give all of them 255')
+        advice = (f'{named[0]} is the id of the class {classes[named[0]]!r}: to ignore it, map it to the id of '
+                  f'ignored pixels in the masks (label_map={{{named[0]}: 255}} of FolderDataset), and give all of '
+                  'them 255')
     elif len(seen) == 1:
         advice = f'The masks have ignored pixels of {seen[0]} ({files[seen[0]]}): give all of them {seen[0]}'
     elif seen:
-        advice = ('Both occur in masks (' + ', '.join(f'{v} in {files[v]}' for v in seen) + '): if both mean "ignore", '
-                  'map one to the other (label_map of FolderDataset), and give all of them the same value')
+        advice = ('Both occur in masks (' + ', '.join(f'{v} in {files[v]}' for v in seen) + '): if both mean '
+                  '"ignore", map one to the other (label_map of FolderDataset), and give all of them the same value')
     else:
         advice = (f'None of these ids was found in {_SAMPLES} masks of each stream: give all of them 255, as they are '
                   'if you set none')

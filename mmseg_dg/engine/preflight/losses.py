@@ -7,9 +7,6 @@ from typing import Any, Optional
 import torch
 from torch import nn
 
-#: Most classes 8-bit masks can have: ids 0..254, and 255 for ignored pixels.
-MOST_CLASSES = 255
-
 
 def check_network_config(network: Mapping) -> None:
     """The decode heads of a network's config, before it is built.
@@ -20,6 +17,7 @@ def check_network_config(network: Mapping) -> None:
     Raises:
         ValueError: One output channel, one class, or more classes than a mask can name.
     """
+    from mmseg_dg.datasets.label_tables import MOST_CLASSES, too_many_classes
     for path, head in _head_configs(network, 'model.network'):
         classes = head.get('num_classes')
         if head.get('out_channels') == 1:
@@ -34,13 +32,6 @@ def check_network_config(network: Mapping) -> None:
                              f'{path}.num_classes=2')
         if isinstance(classes, int) and classes > MOST_CLASSES:
             raise ValueError(too_many_classes(f'{path}.num_classes={classes}', classes))
-
-
-def too_many_classes(where: str, count: int) -> str:
-    """What is possible instead of ``count`` classes; ``where`` says who asks for them."""
-    return (f'{where}: masks have 8 bits and 255 means "ignore", so at most {MOST_CLASSES} classes with the ids '
-            f'0..{MOST_CLASSES - 1} are possible, not {count}. Join rare classes (label_map of FolderDataset gives '
-            f'several ids one class), or leave some out (label_map={{ID: 255}})')
 
 
 def _head_configs(node: Any, path: str) -> Iterator[tuple[str, Mapping]]:
