@@ -14,6 +14,6 @@ alignment = dict(
     temperature=0.1,  # (c)
     weight=0.1,  # (c)
     min_pixels=1,  # (c)
-    start=0,  # (c)
-    resolution=None)  # (c): the decoder's own maps
-# (c): no projection; projection=dict(channels=256) puts one before the term
+    start=0)  # (c)
+# (c): no resolution: the decoder's own maps; resolution=65 resizes them. No projection; projection=dict(channels=256)
+# puts one before the term

@@ -6,7 +6,6 @@ belong to the target's images: ``daformer_cityscapes.py`` has those of Cityscape
 _base_ = './dacs.py'
 method = dict(
     feature_distance=dict(
-        _delete_=True,
         weight=0.005,  # spec 5
         classes=[6, 7, 11, 12, 13, 14, 15, 16, 17, 18],  # the thing classes (spec 5)
         min_ratio=0.75,

@@ -16,10 +16,12 @@ from mmseg_dg.engine.preflight import (
     Problems,
     check_engine,
     check_float_images,
+    check_ignore_index,
     check_ignored_labels,
     check_images,
     check_labels,
     check_method,
+    check_num_classes,
     check_optimizer,
     check_samples,
     check_stream_config,
@@ -156,6 +158,8 @@ class MultiStreamTrainLoop(BaseLoop):
         problems = Problems()
         if problems.check(check_streams, method, self.dataloader):
             problems.check(check_unlabeled, method, self.dataloader)
+            problems.check(check_num_classes, method, self.dataloader)
+            problems.check(check_ignore_index, method, self.dataloader, self.runner.val_loop)
             if self.preflight_samples > 0:
                 check_images(problems, self.runner, method, self.dataloader)
                 if problems.check(check_samples, method, self.dataloader, self.preflight_samples):

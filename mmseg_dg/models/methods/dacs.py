@@ -118,6 +118,7 @@ class DACS(Supervised):
     """
 
     hook_settings = {'EMAUpdateHook': dict(beta=0.999, when='before_step', ramp=True)}
+    weighs_pixels = True
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'source',
                  unlabeled_stream: str = 'target', pseudo_threshold: float = 0.968, ignore_top: int = 0,

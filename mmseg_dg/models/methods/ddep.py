@@ -119,6 +119,8 @@ class DDeP(BaseMethod):
             or decoder, or with an auxiliary head; when training begins, another scale of images than [-1, 1].
     """
 
+    trains_heads = False
+
     def __init__(self,
                  network: dict,
                  encoder_norm: Optional[dict],

@@ -86,6 +86,7 @@ class DeFT(BaseMethod):
     needs_pretrained_encoder = 'its pathways hold the network near the pretrained encoder'
     #: Log names that end with the decoder warm-up.
     warmup_logs = ('warmup.', )
+    weighs_pixels = False
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
                  warmup_iters: int = 8000, style_augmentation: Optional[dict] = None, distance: Optional[dict] = None,
