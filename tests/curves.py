@@ -84,6 +84,7 @@ def batch_of(stream: str, labelled: bool, classes: int, iteration: int, unit: bo
     colors = torch.randn(256, 3, generator=generator_of('colors'), dtype=torch.float64)
     height, width = SIZE
     labels = torch.randint(0, classes, (2, height // 16, width // 16), generator=generator)
+    labels[:, 2:, 2:] = labels[:, 2:3, 2:3] % 8 + 11 if classes == 19 else labels[:, 2:3, 2:3]  # a whole thing, 32x32
     labels[0, 0, 0] = 255
     labels = labels.repeat_interleave(16, 1).repeat_interleave(16, 2)  # (2, H, W)
     images = colors[labels].permute(0, 3, 1, 2)

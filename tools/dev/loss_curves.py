@@ -14,8 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]
 
+from curves import CURVES, FIRST, FOLDER, LAST, curve, deviation, from_text, to_text  # noqa: E402, I001
+
 import mmseg_dg  # noqa: E402, F401  first: prepares the library stack
-from curves import CURVES, FOLDER, FIRST, LAST, curve, deviation, from_text, to_text  # noqa: E402, I001
 
 
 def check(name: str, values: list) -> bool:
