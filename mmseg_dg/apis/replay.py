@@ -56,7 +56,7 @@ def load_record(path: str) -> tuple[dict, dict, dict]:
             beside it.
 
     Returns:
-        (record, student start, ImageNet start), as ``torch.load`` reads them with ``weights_only``.
+        (record, student start, ImageNet start), of tensors and plain values.
 
     Raises:
         FileNotFoundError: One of the three is missing.
@@ -67,7 +67,7 @@ def load_record(path: str) -> tuple[dict, dict, dict]:
     for item in paths:
         if not osp.isfile(item):
             raise FileNotFoundError(f'{item} is missing: a record needs its start weights beside it')
-    record, student, imnet = (torch.load(item, map_location='cpu') for item in paths)
+    record, student, imnet = (read_weights(item) for item in paths)
     return record, student, imnet
 
 
