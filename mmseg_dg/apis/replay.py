@@ -23,6 +23,7 @@ from mmseg_dg.models.official_weights import from_official, official_gradients
 from mmseg_dg.models.segmentors.network import draw_crop_box
 from mmseg_dg.ops import JitterParams
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.checkpoint_reader import read_weights
 
 
 class ReplayedStep(NamedTuple):

@@ -55,9 +55,9 @@ def _alive(process: Any, started: Any) -> bool:
         return False
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
-    except (PermissionError, OverflowError):
+    except PermissionError:
         pass  # somebody else's process
     now = _started(process)
     state = _read(f'/proc/{process}/stat').rpartition(')')[2].split()[:1]
