@@ -6,7 +6,6 @@ fit, stops it before the first iteration with the command that prepares it.
 import hashlib
 import os
 import runpy
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
@@ -14,9 +13,10 @@ from typing import Any, NamedTuple, Optional, Union
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from mmseg_dg.utils.atomic_files import written_whole
+from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_checkpoint, read_weights
 from mmseg_dg.utils.finite_state import refuse_nonfinite
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -169,14 +169,20 @@ def _some(names: list, count: int = 5) -> str:
     return ', '.join(names[:count]) + (f', ... ({len(names)} in all)' if len(names) > count else '') or 'none'
 
 
-def read_state_dict(path: Union[str, Path], prefix: Optional[str] = None) -> dict[str, Tensor]:
+def read_state_dict(path: Union[str, Path], prefix: Optional[str] = None, foreign: bool = False) -> dict[str, Tensor]:
     """The tensors of a checkpoint file: a plain state dict, or one under ``state_dict``, ``model`` or ``module``.
 
     Args:
         path: A file that ``torch.load(weights_only=True)`` reads, or ``.safetensors`` where that library is installed.
         prefix: Keep only keys that start so, without it (``'backbone.'``; a final dot is added).
+        foreign: Read no more than torch itself admits; otherwise also checkpoints of earlier runs with their logs.
+
+    Raises:
+        CheckpointError: The file is damaged, holds no dict, or needs more than tensors and plain values.
     """
-    checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    checkpoint = (read_weights if foreign else read_checkpoint)(path)
+    if not isinstance(checkpoint, Mapping):
+        raise CheckpointError(f'{path} holds {type(checkpoint).__name__}, not named tensors')
     for key in ('state_dict', 'model', 'module'):
         if isinstance(checkpoint.get(key), Mapping):
             checkpoint = checkpoint[key]
@@ -235,12 +241,8 @@ def sha256_of(path: Union[str, Path]) -> str:
 def save_atomically(state: Mapping[str, Tensor], path: Path) -> None:
     """Write a state dict so that an interrupted run leaves no half file under the final name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{socket.gethostname()}-{os.getpid()}')
-    try:
-        torch.save({k: v.clone() for k, v in state.items()}, partial)  # clone: no storage shared with a larger tensor
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as partial, open(partial, 'wb') as file:
+        torch.save({k: v.clone() for k, v in state.items()}, file)  # clone: no storage shared with a larger tensor
 
 
 def without_pretrained(node: Any) -> Any:
