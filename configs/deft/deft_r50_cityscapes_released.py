@@ -2,7 +2,8 @@
 
 Paper: DeFT (Pahk et al., ICLR 2025), the authors' published scripts.
 What differs from the card: every batch doubled by restyled copies, class-uniform sampling, 80 000 iterations,
-other rates and weight decays, padding of Mapillary scored as road.
+other rates and weight decays, padding of Mapillary scored as road, validation on the
+source alone, once per epoch.
 Command: mim train mmseg_dg deft_r50_cityscapes_released.py
 Resources: 2 GPUs x batch 4 images = 8, 1855 + 80 000 iterations; hardware not stated; seeds 304.
 Paper's score: its tables are not in our sources.

@@ -2,7 +2,7 @@
 
 Paper: DeFT (Pahk et al., ICLR 2025), the authors' published scripts.
 What differs from the card: every batch doubled by restyled copies, class-uniform sampling, 80 000 iterations, padding
-of Mapillary scored as road.
+of Mapillary scored as road, validation on the source alone, once per epoch.
 Command: mim train mmseg_dg deft_r50_gta_released.py
 Resources: 4 GPUs x batch 4 images = 16, 7740 + 80 000 iterations; hardware not stated; seeds 304.
 Paper's score: its tables are not in our sources.

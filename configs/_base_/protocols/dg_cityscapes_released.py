@@ -1,5 +1,9 @@
-"""The released scripts' protocol: as ``dg_cityscapes.py``, but Mapillary's padding is labelled 0, which is road."""
+"""The released scripts' protocol: as ``dg_cityscapes.py``, but Mapillary's padding is labelled 0, which is road.
+
+While training only the source is validated, once per epoch (``schedules/deft_cityscapes_released.py``): the best of
+these checkpoints is the one that is tested.
+"""
 _base_ = './dg_cityscapes.py'
 __note = 'height 1536, cut or filled to 1536x1536, padding labelled as class 0 (road), as in the released code'
-val_cfg = dict(protocols=dict(mapillary=dict(note=__note)))
+val_cfg = dict(protocols=dict(_delete_=True, cityscapes=dict(role='source', note='whole images at 2048x1024')))
 test_cfg = dict(protocols=dict(mapillary=dict(note=__note)))
