@@ -119,7 +119,7 @@ def _for_prediction(model: nn.Module, cfg: Config) -> nn.Module:
 def _pipeline(cfg: Config, array: bool) -> list:
     """The transforms of the first test domain, without those that read labels."""
     loader = cfg.test_dataloader
-    loader = loader if 'dataset' in loader else next(iter(loader.values()))
+    loader = loader if 'dataset' in loader else next(x for x in loader.values() if x is not None)
     steps = [t for t in loader['dataset']['pipeline'] if 'Annotations' not in t['type']]
     if array:
         steps = [dict(t, type='LoadImageFromNDArray') if t['type'] == 'LoadImageFromFile' else t for t in steps]
