@@ -102,7 +102,8 @@ def test_a_dataset_merged_into_that_of_the_base(naive, tiny_config, tiny_data):
     """``type`` replaced without ``_delete_``, and one validation domain of several."""
     data = f"dict(dataset=dict(type='FolderDataset', classes=['a', 'b'], data_root={str(tiny_data / 'source')!r}," \
            "data_prefix=dict(img_path='img', seg_map_path='label')))"
-    naive.write_text(f'_base_ = {str(CONFIGS / "deft" / "deft_r50_gta.py")!r}\ntrain_dataloader = dict(source={data})\n'
+    base = str(CONFIGS / 'deft' / 'deft_r50_gta.py')
+    naive.write_text(f'_base_ = {base!r}\ntrain_dataloader = dict(source={data})\n'
                      f'val_dataloader = dict(gta={data})\nmodel = dict(network=dict(backbone=dict(init_cfg=None)))\n')
     network = tiny_config().model.network
     with pytest.raises(ValueError, match="FolderDataset takes no split='train', exclude='splits/unusable.txt', raw_ids"

@@ -67,8 +67,8 @@ def _long_warmup(config: Mapping, configs: list, max_iters: int) -> Iterator[Val
     if length and warmup > length:
         shorter = dict(config, warmup_iters=max(1, length // 25))  # 1500 of 40 000 in DAFormer's schedule
         yield with_fix(ValueError(
-            f'{config["type"]}: warmup_iters={warmup} is longer than the schedule of {length} iterations: lower it, or '
-            'train longer'), {'param_scheduler': [shorter if c is config else dict(c) for c in configs]})
+            f'{config["type"]}: warmup_iters={warmup} is longer than the schedule of {length} iterations: lower it, '
+            'or train longer'), {'param_scheduler': [shorter if c is config else dict(c) for c in configs]})
 
 
 def _by_iteration(config: Mapping, absolute: bool, max_iters: int) -> dict:
