@@ -172,6 +172,13 @@ def test_schedules_that_would_be_ignored(schedulers, hooks, match):
     assert (len(found) == 1 and match in found[0]) if match else not found
 
 
+def test_a_seed_of_a_sampler_is_not_ignored_in_silence(tiny_config):
+    from mmseg_dg.engine.preflight.configs import stream_config_problems
+    config = dict(tiny_config().train_dataloader.source, sampler=dict(type='StatefulInfiniteSampler', seed=5))
+    found = messages(stream_config_problems('source', config))
+    assert len(found) == 1 and 'source.sampler.seed=5 would be ignored' in found[0]
+
+
 # ---------------------------------------------------------------- the encoder's weights
 def method_with(init, kind='DeFT', network=None, **settings):
     network = ConfigDict(network)
