@@ -38,8 +38,8 @@ class ConfusionMatrixMetric(BaseMetric):
         map_labels: Map the labels as well. False when the labels on disk already are ids of ``scored_classes`` while
             the network predicts ``len(label_map)`` classes.
         ignore_index: Label id of pixels that do not count.
-        output_dir: Folder to which predicted ids are saved as PNG (uint8), named after the image: in an evaluation loop
-            of this package by its path below the image folder.
+        output_dir: Folder to which predicted ids are saved as PNG (uint8), named after the image; in this package's
+            evaluation loops by its path below the image folder.
         output_ids: Id written for each predicted class, e.g. the official label ids a test server expects; the
             network's own ids by default.
         name_depth: Instead: how many trailing parts of the image path make the PNG's name; 2 keeps the folder (city,
@@ -56,8 +56,9 @@ class ConfusionMatrixMetric(BaseMetric):
 
     def __init__(self, classes_subset: Optional[ClassSubset] = None, label_map: Optional[LabelMap] = None,
                  scored_classes: Optional[Sequence[str]] = None, map_labels: bool = True, ignore_index: int = 255,
-                 output_dir: Optional[str] = None, output_ids: Optional[Sequence[int]] = None, name_depth: Optional[int] = None,
-                 format_only: bool = False, note: str = '', prefix: Optional[str] = None,
+                 output_dir: Optional[str] = None, output_ids: Optional[Sequence[int]] = None,
+                 name_depth: Optional[int] = None, format_only: bool = False, note: str = '',
+                 prefix: Optional[str] = None,
                  collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device, prefix=prefix or 'unset')  # None makes mmengine warn
         self.prefix = prefix
