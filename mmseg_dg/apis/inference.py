@@ -12,6 +12,7 @@ from torch import nn
 
 from mmseg_dg.engine.loops.multi_domain import predicted_classes
 from mmseg_dg.registry import MODELS, RUNNERS
+from mmseg_dg.utils.finite_state import refuse_nonfinite
 from mmseg_dg.utils.run_names import name_run
 
 from .inputs import Input, list_inputs
@@ -40,15 +41,27 @@ def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
     return RUNNERS.build(cfg) if cfg.get('runner_type') else Runner.from_cfg(cfg)
 
 
-def adapt(config: ConfigLike, work_dir: Optional[str] = None, options: Optional[dict[str, Any]] = None) -> nn.Module:
+def adapt(config: ConfigLike, work_dir: Optional[str] = None, options: Optional[dict[str, Any]] = None, *,
+          resume: bool = False, overwrite: bool = False) -> nn.Module:
     """Train a config and return the trained method in evaluation mode.
+
+    A work dir that holds the checkpoints of a run is not written to unless one of the last two arguments says so.
 
     Args:
         config: As :func:`build_runner`.
         work_dir: As :func:`build_runner`.
         options: As :func:`build_runner`.
+        resume: Go on from the newest readable checkpoint of the work dir; where there is none, begin.
+        overwrite: Remove the checkpoints that lie in the work dir, and begin again.
+
+    Raises:
+        FileExistsError: The work dir holds checkpoints.
+        BlockingIOError: Another run works in it.
     """
-    runner = build_runner(config, work_dir, options)
+    if resume and overwrite:
+        raise ValueError('overwrite=True begins again and resume=True goes on: give one of them')
+    asked = {key: True for key, value in dict(resume=resume, overwrite=overwrite).items() if value}
+    runner = build_runner(config, work_dir, dict(options or {}, **asked))
     runner.train()
     return _for_prediction(runner.model, runner.cfg, getattr(runner.train_loop.dataloader.dataset, 'metainfo', None))
 
@@ -69,7 +82,7 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
 
     Raises:
         FileNotFoundError: No such checkpoint.
-        ValueError: The checkpoint holds no network of this method.
+        ValueError: The checkpoint holds no network of this method, or NaN or infinite numbers.
         RuntimeError: Its network is another one (names or shapes differ).
     """
     cfg = _config(config)
@@ -79,6 +92,7 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
         if not Path(checkpoint).is_file():
             raise FileNotFoundError(f'no checkpoint at {checkpoint}')
         state = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
+        refuse_nonfinite(state, str(checkpoint))
         plain = any(k.startswith('backbone.') for k in state.get('state_dict', state))
         load_state_dict(getattr(model, 'evaluated_network', model) if plain else model, state.get('state_dict', state),
                         strict=True)

@@ -12,6 +12,7 @@ from ..bit_depth import bits_used
 from ..image_header import ImageHeader, open_unlimited, read_header
 from ..label_tables import IGNORE, count_ids, ids_outside, lookup_table
 from ..transforms import LoadAnnotations
+from ..transforms.loading import without_channel
 
 _EXIF_ORIENTATION = 0x0112  # 1: as stored, 2..4: mirrored or upside down, 5..8: width and height swapped
 _NAMED_IDS = 10
@@ -186,7 +187,7 @@ def _label_counts(info: dict, reading: Reading) -> tuple[np.ndarray, np.ndarray,
         return _counts_by_loader(info, loader)  # a special reader knows its files better
     image = _open(_content(path, 'unreadable_label', reading.backend_args), 'unreadable_label')
     _decode(image, 'unreadable_label')
-    ids = np.asarray(image).squeeze()
+    ids = without_channel(np.asarray(image))
     if ids.ndim != 2:
         _refuse_colour(ids, image.mode)
     if ids.dtype == bool:

@@ -13,7 +13,11 @@ from mmengine.runner import BaseLoop
 from mmengine.runner.amp import autocast
 from torch.utils.data import DataLoader
 
+from mmseg_dg.datasets.binary_masks import check_binary
 from mmseg_dg.datasets.output_names import output_names
+from mmseg_dg.datasets.wrappers import leaves
+from mmseg_dg.engine.hooks.finite_state import install_finite_state
+from mmseg_dg.evaluation.confusion_metric import ConfusionMatrixMetric
 from mmseg_dg.evaluation.domain_evaluators import DomainEvaluators, build_domain_evaluators
 from mmseg_dg.evaluation.protocols import build_protocols, check_test_cfg, evaluated_network, predicting_as
 from mmseg_dg.evaluation.report import (
@@ -46,6 +50,7 @@ class _MultiDomainLoop(BaseLoop):
             raise ValueError('fp16=True and bf16=True exclude each other: choose one precision for the evaluation')
         loaders = self._build_loaders(runner, dataloader)
         super().__init__(runner, loaders)
+        install_finite_state(runner)
         self.protocols = build_protocols(protocols, loaders.names)
         for name, protocol in self.protocols.items():
             check_test_cfg(runner.model, name, protocol)
@@ -73,6 +78,7 @@ class _MultiDomainLoop(BaseLoop):
                             f'dataloader config, not {type(config)}')
         if 'mean' in config:
             raise ValueError(f'a {self.what} cannot be called "mean": mean/mIoU is the mean over domains')
+        config = {name: entry for name, entry in config.items() if entry is not None}  # a child may switch one off
         return NamedLoaders({name: self._build_loader(runner, name, entry) for name, entry in config.items()},
                             what=self.what)
 
@@ -97,7 +103,13 @@ class _MultiDomainLoop(BaseLoop):
 
     def _prepare(self, name: str, evaluator: Evaluator) -> None:
         """Hand the domain's classes to its metrics, and give each domain its own folder of saved predictions."""
-        meta = getattr(self.dataloader[name].dataset, 'metainfo', None)
+        dataset = self.dataloader[name].dataset
+        meta = getattr(dataset, 'metainfo', None)
+        try:
+            for leaf in leaves(dataset):
+                check_binary(leaf)
+        except ValueError as error:
+            raise ValueError(f'{self.what} "{name}": {error}') from error
         try:
             evaluator.dataset_meta = meta
         except ValueError as error:
@@ -109,6 +121,10 @@ class _MultiDomainLoop(BaseLoop):
             folder = getattr(metric, 'output_dir', None)
             if folder and len(self.dataloader.names) > 1 and os.path.basename(os.path.normpath(folder)) != name:
                 metric.output_dir = os.path.join(folder, name)
+            if folder and (predicted or 0) > 256 and not isinstance(metric, ConfusionMatrixMetric):
+                raise ValueError(f'{type(metric).__name__} of {self.what} "{name}" saves ids in 8 bits, but the '
+                                 f'network predicts {predicted} classes, so that 256 would become 0: use '
+                                 'ConfusionMatrixMetric, which saves 16 bits then')
             if not classes or not predicted:
                 continue
             expected = getattr(metric, 'num_predicted', len(classes))  # other metrics: the dataset's classes
