@@ -55,6 +55,9 @@ def message_of(error: BaseException) -> str:
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if isinstance(error, SyntaxError) and error.filename:
         text = f'{error.filename}, line {error.lineno}: {error.msg}'
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, ImportError) and isinstance(cause, ImportError):  # mmengine says which, its cause what to do
+        text = f'{text}: {cause}'
     kind = '' if isinstance(error, (ValueError, OSError, SyntaxError)) and text else f'{type(error).__name__}: '
     return f'{os.path.basename(sys.argv[0])}: error ({DEBUG} shows where): {kind}{text.strip()}'
 
