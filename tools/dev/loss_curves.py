@@ -17,6 +17,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]
 from curves import CURVES, FIRST, FOLDER, LAST, curve, deviation, from_text, to_text  # noqa: E402, I001
 
 import mmseg_dg  # noqa: E402, F401  first: prepares the library stack
+from mmseg_dg.utils.entry import run_tool  # noqa: E402
 
 
 def check(name: str, values: list) -> bool:
@@ -60,4 +61,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)
