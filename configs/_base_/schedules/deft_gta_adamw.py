@@ -10,5 +10,5 @@ optim_wrapper = dict(
 param_scheduler = [dict(type='TwoStagePolyLR', power=0.9)]
 train_cfg = dict(type='MultiStreamTrainLoop', max_iters=48000, val_interval=8000)
 auto_scale_lr = dict(enable=False, base_batch_size=16)
-sync_bn = 'torch'  # several CPU processes need sync_bn=None
+sync_bn = 'torch'  # plain BatchNorm without a GPU
 study = dict(seeds=[0, 1, 2])
