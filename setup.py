@@ -43,7 +43,8 @@ def put(source: Path, target: Path, link: bool) -> None:
         except OSError:  # Windows without the privilege: copy, and install again after every change
             pass
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__', '*.py[cod]', '.*'))
+        # tools/dev needs the tests, which a wheel has not
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__', '*.py[cod]', '.*', 'dev'))
     else:
         shutil.copyfile(source, target)
 

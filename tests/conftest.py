@@ -120,7 +120,7 @@ def tiny_config(tiny_data, tmp_path):
         return dict(
             type='EncoderDecoder',
             backbone=dict(type='MixTransformer', arch='b0', embed_dims=8, num_layers=[1, 1, 1, 1],
-                          num_heads=[1, 1, 1, 1], drop_path_rate=dropout),
+                          num_heads=[1, 1, 1, 1], drop_path_rate=dropout, init_cfg=None),
             decode_head=dict(type='DAFormerHead', in_channels=[8, 8, 8, 8], in_index=[0, 1, 2, 3], channels=8,
                              embed_channels=8, fusion=dict(type='sep_aspp', dilations=(1, 6)), dropout_ratio=dropout,
                              num_classes=4, norm_cfg=dict(type=norm), align_corners=False,

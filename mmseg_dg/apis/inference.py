@@ -13,6 +13,7 @@ from torch import nn
 from mmseg_dg.engine.loops.multi_domain import predicted_classes
 from mmseg_dg.registry import MODELS, RUNNERS
 from mmseg_dg.utils.finite_state import refuse_nonfinite
+from mmseg_dg.utils.run_names import name_run
 
 from .inputs import Input, list_inputs
 from .prediction import PredictionPipeline, dataset_meta, predict_batch
@@ -22,7 +23,7 @@ ConfigLike = Union[str, Path, Config]
 
 def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
                  options: Optional[dict[str, Any]] = None) -> Runner:
-    """The runner a config describes.
+    """The runner a config describes; several in one process do not disturb each other.
 
     Args:
         config: File (``mmseg_dg::daformer/...`` works inside configs) or :class:`mmengine.config.Config`.
@@ -36,18 +37,31 @@ def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename or 'run').stem)
+    name_run(cfg)
     return RUNNERS.build(cfg) if cfg.get('runner_type') else Runner.from_cfg(cfg)
 
 
-def adapt(config: ConfigLike, work_dir: Optional[str] = None, options: Optional[dict[str, Any]] = None) -> nn.Module:
+def adapt(config: ConfigLike, work_dir: Optional[str] = None, options: Optional[dict[str, Any]] = None, *,
+          resume: bool = False, overwrite: bool = False) -> nn.Module:
     """Train a config and return the trained method in evaluation mode.
+
+    A work dir that holds the checkpoints of a run is not written to unless one of the last two arguments says so.
 
     Args:
         config: As :func:`build_runner`.
         work_dir: As :func:`build_runner`.
         options: As :func:`build_runner`.
+        resume: Go on from the newest readable checkpoint of the work dir; where there is none, begin.
+        overwrite: Remove the checkpoints that lie in the work dir, and begin again.
+
+    Raises:
+        FileExistsError: The work dir holds checkpoints.
+        BlockingIOError: Another run works in it.
     """
-    runner = build_runner(config, work_dir, options)
+    if resume and overwrite:
+        raise ValueError('overwrite=True begins again and resume=True goes on: give one of them')
+    asked = {key: True for key, value in dict(resume=resume, overwrite=overwrite).items() if value}
+    runner = build_runner(config, work_dir, dict(options or {}, **asked))
     runner.train()
     return _for_prediction(runner.model, runner.cfg, getattr(runner.train_loop.dataloader.dataset, 'metainfo', None))
 

@@ -126,6 +126,9 @@ def predict_batch(model: nn.Module, items: Sequence[Input], pipeline: Prediction
 
 
 def _result(output: Any, network: nn.Module, confidence: bool) -> Union[np.ndarray, Prediction]:
+    if 'pred_sem_seg' not in output:
+        raise ValueError(f'{type(network).__name__} predicts no classes: it is a method of pretraining; finetune it '
+                         'first')
     ids = output.pred_sem_seg.data.squeeze(0).long()
     if not confidence:
         return ids.cpu().numpy()

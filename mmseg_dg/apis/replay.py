@@ -24,6 +24,7 @@ from mmseg_dg.models.official_weights import from_official, official_gradients
 from mmseg_dg.models.segmentors.network import draw_crop_box
 from mmseg_dg.ops import JitterParams, cut_boxes, downscale_labels
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.checkpoint_reader import read_weights
 
 from .replay_comparison import Deviation, compare_step  # noqa: F401  their old place
 
@@ -72,7 +73,7 @@ def load_record(path: str) -> tuple[dict, dict, dict]:
             beside it.
 
     Returns:
-        (record, student start, ImageNet start), as ``torch.load`` reads them with ``weights_only``.
+        (record, student start, ImageNet start), of tensors and plain values.
 
     Raises:
         FileNotFoundError: One of the three is missing.
@@ -83,7 +84,7 @@ def load_record(path: str) -> tuple[dict, dict, dict]:
     for item in paths:
         if not osp.isfile(item):
             raise FileNotFoundError(f'{item} is missing: a record needs its start weights beside it')
-    record, student, imnet = (torch.load(item, map_location='cpu') for item in paths)
+    record, student, imnet = (read_weights(item) for item in paths)
     return record, student, imnet
 
 

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Optional, Union
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 #: Images of more pixels are refused unless an argument says otherwise: 10 000 x 10 000, 300 MB once decoded.
 MAX_PIXELS = 100_000_000
@@ -107,14 +107,19 @@ def _png(file: BinaryIO, start: bytes) -> ImageHeader:
     return ImageHeader('PNG', height, width, channels, alpha, 8 if kind == 3 else bits)
 
 
-def _pillow(file: BinaryIO) -> ImageHeader:
-    file.seek(0)
-    with _lock:  # Pillow's own limit is global; nothing is decoded here, and `size_problem` has ours
+def open_unlimited(file: BinaryIO) -> ImageFile.ImageFile:
+    """``Image.open`` without Pillow's own limit of pixels, for callers that check :func:`size_problem` themselves."""
+    with _lock:  # the limit is global
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(file)
+            return Image.open(file)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+
+
+def _pillow(file: BinaryIO) -> ImageHeader:
+    file.seek(0)
+    image = open_unlimited(file)
     channels, alpha, bits = _MODES[image.mode]
     orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ('JPEG', 'MPO', 'WEBP') else 1
     bits = getattr(image, 'bits', bits) if image.format in ('JPEG', 'MPO') else bits

@@ -2,7 +2,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
@@ -10,6 +10,7 @@ from typing import Optional
 import torch
 from torch import nn
 
+from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_weights
 from mmseg_dg.utils.finite_state import nonfinite_summary, refuse_nonfinite
 from mmseg_dg.utils.weights import compare, read_state_dict, save_atomically, sha256_of, weights_table
 
@@ -100,10 +101,10 @@ def deep_stem_names(state: dict) -> dict:
 
 def _converted(source: Path, entry: dict) -> dict:
     if entry['layout'] != 'vit_hybrid':
-        state = read_state_dict(source)
         try:
+            state = read_state_dict(source, foreign=True)
             refuse_nonfinite(state, str(source))
-        except ValueError as error:
+        except (CheckpointError, ValueError) as error:
             raise Problem(str(error)) from error
         return to_our_layout(state, build_reference(entry['backbone']))
     from mmseg_dg.utils.vit_hybrid_conversion import convert_hybrid_vit
@@ -114,11 +115,15 @@ def _converted(source: Path, entry: dict) -> dict:
 
 
 def is_ready(path: Path, entry: dict) -> bool:
-    """Whether a file already is what configs expect: a plain state dict that fills the encoder, nothing else in it."""
+    """Whether a file already is what configs expect: a plain state dict that fills the encoder, nothing else in it.
+
+    Raises:
+        CheckpointError: It cannot be read.
+    """
     if entry['backbone'] is None:
         return path.is_file()
-    state = torch.load(path, map_location='cpu', weights_only=True)
-    if not all(isinstance(value, torch.Tensor) for value in state.values()):
+    state = read_weights(path)
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         return False
     share = compare(build_reference(entry['backbone']), state)
     return not share.missing and not share.unexpected and not nonfinite_summary(state)
@@ -158,8 +163,11 @@ def _prepare(entry: dict, folder: Path, source: Optional[Path], accept_checksum:
     if source is None or not source.is_file():
         looked = source or f'{target} ({" or ".join([target.name, *entry["candidates"]])})'
         raise Problem(f'no file at {looked}. Fetch it: {entry["source"]}')
-    if source == target and is_ready(target, entry):
-        return [f'{target} is ready']
+    try:
+        if source == target and is_ready(target, entry):
+            return [f'{target} is ready']
+    except CheckpointError as error:
+        raise Problem(str(error)) from error
     note, refuse = checksum_note(source, entry['sha256'])
     if refuse and not accept_checksum:
         raise Problem(f'{source}: {note}. Use it all the same with --accept-checksum')
@@ -218,8 +226,18 @@ def table_rows(folder: Path) -> list[tuple[str, str, str]]:
         source = find_source(entry, folder)
         if source is None:
             rows.append((name, 'missing', f'fetch {entry["source"]}'))
-        elif source == target and is_ready(target, entry):
-            rows.append((name, 'ready', str(target)))
         else:
-            rows.append((name, 'to convert', f'prepare_weights {name}   (from {source})'))
+            rows.append((name, *_state_of(name, entry, source, target)))
     return rows
+
+
+def _state_of(name: str, entry: dict, source: Path, target: Path) -> tuple[str, str]:
+    """``(state, what to do)`` of a file that is there; a bad one does not end the list."""
+    try:
+        if source == target and is_ready(target, entry):
+            return 'ready', str(target)
+        if source != target and entry['layout'] != 'vit_hybrid':
+            read_state_dict(source, foreign=True)
+    except (CheckpointError, OSError) as error:
+        return 'unusable', str(error).splitlines()[0]
+    return 'to convert', f'prepare_weights {name}   (from {source})'

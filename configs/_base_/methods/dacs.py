@@ -13,8 +13,7 @@ method = dict(
     ignore_bottom=0,
     blur=True,
     color_jitter_strength=0.2,
-    jitter_probability=0.8,  # the official 0.2 is the probability of not jittering
-    feature_distance=None)
+    jitter_probability=0.8)  # the official 0.2 is the probability of not jittering
 custom_hooks = [
     dict(type='EMAUpdateHook', beta=0.99, when='before_step', ramp=True, buffers='batch'),  # spec 5, column dacs
     dict(type='TrainingPicturesHook', interval=1000),

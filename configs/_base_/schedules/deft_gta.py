@@ -14,6 +14,8 @@ param_scheduler = [
         warmup=dict(lr_mult=1., decay_mult=10., denominator='warmup'))  # card: 1e-2 and 5e-3 in the warm-up
 ]
 train_cfg = dict(type='MultiStreamTrainLoop', max_iters=48000, val_interval=8000)  # 8000 + 40 000 (card)
+val_cfg = dict(type='MultiDomainValLoop')
+test_cfg = dict(type='MultiDomainTestLoop')
 
 # The card's batch of 4 is per GPU: the released scripts run 4 of them on GTA (spec "Optimisation").
 auto_scale_lr = dict(enable=False, base_batch_size=16)

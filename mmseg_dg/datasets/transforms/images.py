@@ -74,17 +74,31 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
 
-    def problem(self, header: ImageHeader) -> str:
-        """Why an image with this header would be refused, '' if it would not be: known before it is decoded."""
+    def fault(self, header: ImageHeader) -> tuple[str, str]:
+        """Why an image with this header would be refused, known before it is decoded.
+
+        Returns:
+            Kind of the doctor's list and reason; two empty texts for an image that is taken.
+        """
+        text = f'it is a {header.text}'
         if header.floating or header.bits > 16:
-            return (f'it is a {header.text}; images have whole numbers of at most 16 bits: convert it to 8 or 16 bits')
+            return 'deep_image', f'{text}; whole numbers of at most 16 bits are read: convert it to 8 or 16 bits'
         if header.bits > 8 and self.bit_depth is None:
-            return (f'it is a {header.text}; say how many of them the values use, bit_depth=16 (or 12, 14, ...) of '
-                    'LoadImageFromFile, and they are scaled to 0..255')
+            return 'deep_image', (f'{text}; say how many of them the values use, bit_depth=16 (or 12, 14, ...) of '
+                                  'LoadImageFromFile, and they are scaled to 0..255')
         if header.channels not in (1, 3) and self.color_type != 'unchanged':
-            return (f'it is a {header.text}: the networks here read 3 channels and the others would be dropped; save '
-                    'the three to be used')
-        return size_problem(header, self.max_pixels)
+            return 'extra_channels', (f'{text}: the networks here read 3 channels and the others would be dropped; '
+                                      'save the three to be used')
+        large = size_problem(header, self.max_pixels)
+        return ('large_image', large) if large else ('', '')
+
+    def problem(self, header: ImageHeader) -> str:
+        """The reason of :meth:`fault`."""
+        return self.fault(header)[1]
+
+    def decode_deep(self, content: bytes) -> Optional[np.ndarray]:
+        """An image of more than 8 bits as it is in the file, unscaled, uint16 (H, W, 3); None if it cannot be read."""
+        return mmcv.imfrombytes(content, flag=_DEEP_FLAGS[self.color_type], backend='cv2')
 
     def _decode(self, content: bytes, path: str) -> np.ndarray:
         try:

@@ -48,6 +48,14 @@ class DecoderWarmupHook(Hook):
         self.length = 0
         self._frozen: Optional[list[nn.Parameter]] = None
 
+    def check_run(self, runner) -> None:
+        """Refuse a method without a length of its own where the hook has none either, or without an encoder."""
+        model = method_of(runner)
+        if self.warmup_epochs is None:
+            self._length(runner, model)
+        if not encoder_modules(model):
+            raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no backbone to freeze')
+
     def before_train(self, runner) -> None:
         """Settle the length, tell method and schedules, and freeze where the run is inside the warm-up."""
         model = method_of(runner)

@@ -44,11 +44,7 @@ class EMAUpdateHook(Hook):
 
     def before_train(self, runner) -> None:
         """Configure the averages; at the beginning of a run, one that was never updated is a copy of its source."""
-        method = method_of(runner)
-        pairs = method.ema_pairs() if hasattr(method, 'ema_pairs') else {}
-        if not pairs:
-            raise ValueError(f'EMAUpdateHook: {type(method).__name__} has no teacher to update: remove the hook, or '
-                             'use a method with one (DACS, DeFT, ...)')
+        pairs = self.check_run(runner)
         betas = _by_name('beta', self.beta, pairs)
         buffers = _by_name('buffers', self.buffers, pairs)
         for name, (source, average) in pairs.items():
@@ -56,6 +52,20 @@ class EMAUpdateHook(Hook):
             # a resumed run may hold averages that wait (DeFT's decoder warm-up) with statistics of their own
             if int(average.steps) == 0 and runner.iter == 0:
                 average.copy_from(source)
+
+    def check_run(self, runner) -> dict:
+        """The averages there are to update.
+
+        Raises:
+            ValueError: None.
+        """
+        method = method_of(runner)
+        pairs = method.ema_pairs() if hasattr(method, 'ema_pairs') else {}
+        if not pairs:
+            raise ValueError(f'EMAUpdateHook: {type(method).__name__} has no teacher to update: remove the hook, or '
+                             'use a method with one (DACS, DeFT, ...)')
+        _by_name('beta', self.beta, pairs), _by_name('buffers', self.buffers, pairs)
+        return pairs
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         if self.when == 'before_step':

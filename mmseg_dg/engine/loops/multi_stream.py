@@ -16,17 +16,22 @@ from mmseg_dg.engine.preflight import (
     Problems,
     check_engine,
     check_float_images,
+    check_ignore_index,
     check_ignored_labels,
+    check_images,
     check_labels,
     check_method,
+    check_num_classes,
     check_optimizer,
     check_samples,
     check_stream_config,
     check_streams,
     check_unlabeled,
+    config_problems,
 )
 from mmseg_dg.registry import LOOPS
 from mmseg_dg.utils.method import method_of
+from mmseg_dg.utils.run_names import make_current
 from mmseg_dg.utils.seeding import derive_seed, seed_everything
 
 from .finite_guard import FiniteGuard
@@ -51,8 +56,8 @@ class MultiStreamTrainLoop(BaseLoop):
         val_interval: Iterations (or epochs) between validations.
         val_begin: First iteration (or epoch) after which to validate.
         accumulate: Micro-batches per iteration, whose gradients are averaged.
-        preflight_samples: Samples of each stream that are loaded and checked before iteration 0; semi-supervised
-            methods read all labels besides. 0 checks none.
+        preflight_samples: Samples of each stream that are loaded and checked before iteration 0, beside the headers of
+            all images; semi-supervised methods read all labels as well. 0 checks none.
         on_nonfinite: What follows a step with NaN or infinite images, losses or gradients: ``'stop'`` (an error that
             names iteration, pass, term and files), or ``'skip'`` (the step is left out, logged and counted). Either
             way optimizer, averages and checkpoints never see it. Steps that a loss scaler skips are no such steps.
@@ -72,10 +77,9 @@ class MultiStreamTrainLoop(BaseLoop):
                  max_epochs: Optional[int] = None, epoch_stream: Optional[str] = None, val_interval: int = 1000,
                  val_begin: int = 1, accumulate: int = 1, preflight_samples: int = 8,
                  on_nonfinite: str = 'stop', max_nonfinite_in_a_row: int = 10, on_bad_sample: str = 'stop') -> None:
-        if (max_iters is None) == (max_epochs is None):
-            raise ValueError(f'give max_iters or max_epochs, got max_iters={max_iters}, max_epochs={max_epochs}')
-        if accumulate < 1:
-            raise ValueError(f'accumulate counts micro-batches per iteration, got {accumulate}')
+        check_config(runner, dataloader, preflight_samples,
+                     dict(max_iters=max_iters, max_epochs=max_epochs, accumulate=accumulate))
+        make_current(runner)  # schedules look for their run's length in "the current" message hub
         loaders = NamedLoaders(build_streams(runner, dataloader, on_bad_sample), what='stream')
         super().__init__(runner, loaders)
         self.finite = FiniteGuard(self, on_nonfinite, max_nonfinite_in_a_row)
@@ -127,6 +131,7 @@ class MultiStreamTrainLoop(BaseLoop):
     # ------------------------------------------------------------------ running
     def run(self):
         """Train from the current iteration (0, or where a checkpoint left off) to the last."""
+        make_current(self.runner)
         method = self._prepare()
         self.runner.call_hook('before_train')
         log_schedule(self.runner)  # after the hooks: DecoderWarmupHook tells schedules its length
@@ -153,7 +158,10 @@ class MultiStreamTrainLoop(BaseLoop):
         problems = Problems()
         if problems.check(check_streams, method, self.dataloader):
             problems.check(check_unlabeled, method, self.dataloader)
+            problems.check(check_num_classes, method, self.dataloader)
+            problems.check(check_ignore_index, method, self.dataloader, self.runner.val_loop)
             if self.preflight_samples > 0:
+                check_images(problems, self.runner, method, self.dataloader)
                 if problems.check(check_samples, method, self.dataloader, self.preflight_samples):
                     problems.check(check_labels, method, self.dataloader)
                     problems.check(check_float_images, self.dataloader, self.preflight_samples)
@@ -220,17 +228,47 @@ def stream_seed(seed: int, name: str) -> int:
     return derive_seed(seed, 'stream', name)
 
 
+def check_config(runner, configs: dict[str, dict], samples: int, length: dict) -> None:
+    """Refuse a config with everything that is wrong with it; where something is, also samples are looked at.
+
+    Args:
+        runner: The runner.
+        configs: Dataloader configs by stream.
+        samples: See :class:`MultiStreamTrainLoop`.
+        length: Arguments of the loop.
+    """
+    method = method_of(runner)
+    configs = named_streams(configs)
+    problems = config_problems(runner, method, configs, length)
+    if problems.errors and hasattr(method, 'streams'):
+        for name, config in configs.items():
+            if name not in problems.broken_streams:
+                problems.check(lambda: check_samples(  # noqa: B023  called at once
+                    method, NamedLoaders(build_streams(runner, {name: config})), samples))  # noqa: B023
+        problems.check(method.before_training)
+    problems.raise_all()
+
+
+def named_streams(configs: dict[str, dict]) -> dict[str, dict]:
+    """The streams of ``train_dataloader`` that are switched on.
+
+    Raises:
+        ValueError: ``configs`` is one plain dataloader.
+    """
+    if not isinstance(configs, dict) or 'dataset' in configs or 'batch_size' in configs:
+        raise ValueError('MultiStreamTrainLoop needs named streams: '
+                         'train_dataloader = dict(source=dict(batch_size=..., dataset=...), target=dict(...))')
+    return {name: config for name, config in configs.items() if config is not None}  # a child may switch one off
+
+
 def build_streams(runner, configs: dict[str, dict], on_bad_sample: str = 'stop') -> dict[str, Any]:
     """Dataloaders of all streams: datasets wrapped in ``SeededDataset``, endless samplers, own generators.
 
     Raises:
         ValueError: ``configs`` is one plain dataloader, or a stream has no dataset.
     """
-    if not isinstance(configs, dict) or 'dataset' in configs or 'batch_size' in configs:
-        raise ValueError('MultiStreamTrainLoop needs named streams: '
-                         'train_dataloader = dict(source=dict(batch_size=..., dataset=...), target=dict(...))')
     loaders = {}
-    configs = {name: config for name, config in configs.items() if config is not None}  # a child may switch one off
+    configs = named_streams(configs)
     problems = Problems()
     for name, config in configs.items():
         problems.check(check_stream_config, name, config)

@@ -182,7 +182,7 @@ class EntropyCrop(NamedTuple):
         stride: Distance of neighbouring windows in pixels.
     """
     size: tuple[int, int]
-    start: int = 12000
+    start: int = 12001
     stride: int = 256
 
     @classmethod
@@ -196,7 +196,7 @@ class EntropyCrop(NamedTuple):
         kind = config.pop('type', None)
         unknown = sorted(set(config) - {'start', 'stride'})
         if kind != 'entropy' or unknown:
-            raise ValueError(f"detail_crop is dict(type='entropy', start=12000, stride=256) or None, got type={kind!r}"
+            raise ValueError(f"detail_crop is dict(type='entropy', start=12001, stride=256) or None, got type={kind!r}"
                              + (f' and {unknown}' if unknown else ''))
         size = getattr(network, 'hr_crop_size', None)
         if size is None:

@@ -1,10 +1,13 @@
 """DACS self-training with DAFormer's additions: the method behind DAFormer and HRDA."""
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Optional, Union
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmseg_dg.engine.optim.stepper import Pass, StepState
@@ -41,6 +44,8 @@ from .alignment import EntropyCrop
 from .base import stack_labels, with_prefix
 from .supervised import Supervised
 
+#: Share of rows without pseudo-labels above which a warning is due (Cityscapes: 26 % of the paper's crops).
+MANY_ROWS = 0.3
 #: Range of the blur's standard deviation in pixels (specification 5.4).
 BLUR_SIGMA = (0.15, 1.15)
 
@@ -88,6 +93,9 @@ class DACS(Supervised):
         pseudo_threshold: The batch's pseudo-label weight is the share of pixels whose top probability reaches it.
         ignore_top: Rows at the top of every crop whose pseudo-labels get weight 0 (DAFormer: 15).
         ignore_bottom: Rows at the bottom (DAFormer: 120).
+        margins_of: Class name(s) of the target datasets whose images have these margins (a bonnet, a rectification
+            border). Training refuses them on another target, which a child config would inherit in silence. None:
+            whatever the target.
         use_valid_mask: Multiply weights by the sample's ``valid_pseudo_mask`` (HRDA); excludes ``ignore_top/bottom``.
         blur: Gaussian blur of mixed images in half of the steps.
         color_jitter_strength: Range of the jitter factors; 0 switches jitter off.
@@ -100,7 +108,7 @@ class DACS(Supervised):
         evaluate: ``'student'`` (as in the papers) or ``'teacher'``.
         alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels of labelled and
             mixed image of each slot, or None.
-        detail_crop: ``dict(type='entropy', start=12000, stride=256)`` puts the detail crop of each mixed image, from
+        detail_crop: ``dict(type='entropy', start=12001, stride=256)`` puts the detail crop of each mixed image, from
             iteration ``start`` on, where the context prediction is most uncertain, among windows ``stride`` pixels
             apart (CLUDA); None keeps random crops. Multi-resolution networks only.
         init_cfg: mmengine's.
@@ -109,9 +117,13 @@ class DACS(Supervised):
         ValueError: Contradictory or out-of-range arguments.
     """
 
+    hook_settings = {'EMAUpdateHook': dict(beta=0.999, when='before_step', ramp=True)}
+    weighs_pixels = True
+
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'source',
                  unlabeled_stream: str = 'target', pseudo_threshold: float = 0.968, ignore_top: int = 0,
-                 ignore_bottom: int = 0, use_valid_mask: bool = False, blur: bool = True,
+                 ignore_bottom: int = 0, margins_of: Union[str, Sequence[str], None] = None,
+                 use_valid_mask: bool = False, blur: bool = True,
                  color_jitter_strength: float = 0.2, jitter_probability: float = 0.8,
                  feature_distance: Optional[dict] = None, shared_backward: bool = True, sync_statistics: bool = False,
                  norm_eval: bool = False, evaluate: str = 'student', alignment: Optional[dict] = None,
@@ -124,7 +136,9 @@ class DACS(Supervised):
         self.streams = (labeled_stream, unlabeled_stream)
         self.pseudo_threshold = pseudo_threshold
         self.ignore_top, self.ignore_bottom = ignore_top, ignore_bottom
+        self.margins_of = margins_of
         self.use_valid_mask = use_valid_mask
+        self._rows_reported = False
         self.blur = blur
         self.color_jitter_strength = color_jitter_strength
         self.jitter_probability = jitter_probability
@@ -206,10 +220,32 @@ class DACS(Supervised):
         valid = None
         if self.use_valid_mask:
             valid = torch.stack([self._valid_mask(x) for x in target['data_samples']])
+        self._report_rows(labels.shape[-2], valid)
         weight = pseudo_label_weights(labels.shape, confident, total, self.ignore_top, self.ignore_bottom, valid)
         state['pseudo_label'] = labels
         state['pseudo_weight'] = weight.to(labels.device, logits.dtype)
         return {f'{self.target_stream}.pseudo_label_share': confident / total}
+
+    def _report_rows(self, height: int, valid: Optional[Tensor]) -> None:
+        """Say once how many rows of the crops have no pseudo-labels; a large share is a mistake more often than not.
+
+        Args:
+            height: Of the crops.
+            valid: (B, H, W), 1 where pseudo-labels count; None: ``ignore_top`` and ``ignore_bottom`` say it.
+        """
+        if self._rows_reported:
+            return
+        self._rows_reported = True
+        if valid is None:
+            share, reason = (self.ignore_top + self.ignore_bottom) / height, \
+                f'ignore_top={self.ignore_top} and ignore_bottom={self.ignore_bottom} of {height}'
+        else:
+            share = 1 - float((valid == 1).any(dim=-1).float().mean())  # over (B, H)
+            reason = 'valid_pseudo_mask (margins and padding) of the first batch'
+        advice = '' if share <= MANY_ROWS else ': the network learns nothing of the target there. If your images ' \
+            'have no bonnet, set the margins to 0; if they have, measure them in rows of this crop'
+        print_log(f'stream "{self.target_stream}": {100 * share:.1f} % of the rows have no pseudo-labels ({reason})'
+                  f'{advice}', logger='current', level=logging.WARNING if share > MANY_ROWS else logging.INFO)
 
     def _valid_mask(self, sample) -> Tensor:
         if 'valid_pseudo_mask' not in sample:

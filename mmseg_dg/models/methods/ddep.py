@@ -119,6 +119,8 @@ class DDeP(BaseMethod):
             or decoder, or with an auxiliary head; when training begins, another scale of images than [-1, 1].
     """
 
+    trains_heads = False
+
     def __init__(self,
                  network: dict,
                  encoder_norm: Optional[dict],
@@ -137,6 +139,8 @@ class DDeP(BaseMethod):
             raise ValueError(f'target must be one of {", ".join(TARGETS)}, got {target!r}')
         self.streams = (stream, )
         self.target, self.train_encoder = target, train_encoder
+        if not train_encoder:
+            self.needs_pretrained_encoder = 'it stays frozen, and a decoder would learn to read noise'
         self.form, self.sigma = _noise_settings(noise)
         for key, values in zip(('mean', 'std'), _encoder_scale(encoder_norm)):
             # kept in checkpoints: a finetuning must normalise alike

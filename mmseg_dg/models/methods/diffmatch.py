@@ -82,6 +82,9 @@ class DiffMatch(SemiSupervised):
         ValueError: Another kind of network, no sampling step, or arguments out of range.
     """
 
+    #: What padding of label maps becomes before they are noised.
+    fixed_ignore_index = 255
+
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'labeled',
                  unlabeled_stream: str = 'unlabeled', mix_stream: str = 'unlabeled_mix',
                  labeled_weight: float = 0.5, view_weights: Sequence[float] = (0.125, 0.125),

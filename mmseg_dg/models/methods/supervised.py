@@ -58,6 +58,8 @@ class Supervised(AlignmentMixin, BaseMethod):
         init_cfg: mmengine's.
     """
 
+    weighs_pixels = False
+
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
                  feature_distance: Optional[dict] = None, shared_backward: bool = True, sync_statistics: bool = False,
                  evaluate: str = 'student', norm_eval: bool = False, alignment: Optional[dict] = None,
