@@ -292,12 +292,18 @@ def known_mutants() -> tuple[dict, dict]:
     return EQUIVALENT, SURVIVORS
 
 
-def preload() -> None:
-    """Libraries that no mutant touches, loaded once instead of in every child."""
-    import cv2  # noqa: F401
-    import hypothesis  # noqa: F401
-    import numpy  # noqa: F401
+def preload(root: Path) -> None:
+    """Libraries that no mutant touches, loaded once instead of in every child; of the package only ``compat``."""
+    sys.path.insert(0, str(root))
     import torch
+
+    import mmseg_dg
+    assert Path(mmseg_dg.__file__).is_relative_to(root), f'{mmseg_dg.__file__} is not the copy in {root}'
+    import hypothesis  # noqa: F401
+    import kornia.color  # noqa: F401
+    import mmseg.apis  # noqa: F401
+    import mmseg.models  # noqa: F401
+    import pytest  # noqa: F401
     torch.set_num_threads(1)
 
 
@@ -332,10 +338,10 @@ def main() -> int:
         for m in mutants:
             print(f'{m.path}:{m.line} {m.what}')
         return 0
-    preload()
     first, step = map(int, args.shard.split('/'))
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), args.state)
+        preload(bench.root)
         for i, mutant in list(enumerate(mutants))[first::step]:
             result = bench.once(mutant.key, lambda m=mutant: bench.judge(m, args.budget))
             print(f'{i + 1:3d} {"killed by " + result["by"] if result["killed"] else "SURVIVED"}: {mutant.key}',
