@@ -117,7 +117,8 @@ class CacheEntry:
                 counts = np.load(f'{base}.npy', mmap_mode='r')
             except FileNotFoundError:
                 continue
-            except (OSError, ValueError, AttributeError) as error:
+                _check_counts(counts)
+            except (OSError, ValueError, AttributeError, TypeError, EOFError, RecursionError, MemoryError) as error:
                 print_log(f'class statistics: cannot read {base}.npy ({error}); counting again', logger='current',
                           level=logging.WARNING)
                 continue
@@ -133,6 +134,19 @@ class CacheEntry:
         meta = dict(fingerprint=self.fingerprint, data=self.note, images=self.shape[0], classes=self.shape[1])
         _replace(f'{self.writes}.json', lambda file: file.write(json.dumps(meta, indent=1).encode()))
         return f'{self.writes}.npy'
+
+
+def _check_counts(counts: np.ndarray) -> None:
+    """
+    Raises:
+        ValueError: A table that no count can give: not numbers, NaN, or negative.
+    """
+    if counts.dtype.kind not in 'iuf':
+        raise ValueError(f'counts of type {counts.dtype}')
+    bad = counts.size and not (np.isfinite(counts).all() and counts.min() >= 0 if counts.dtype.kind == 'f'
+                               else counts.min() >= 0)
+    if bad:
+        raise ValueError('it has counts that are negative or no numbers')
 
 
 def _replace(path: str, fill: Any) -> None:
