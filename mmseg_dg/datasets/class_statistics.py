@@ -256,9 +256,9 @@ def _official_counts(content: Any, path: str) -> dict[str, dict[int, int]]:
                 for name, pixels in files:
                     merged.setdefault(name, {})[int(class_id)] = int(pixels)
             rows = list(merged.items())
+        found = {osp.basename(name): counts for name, counts in rows}
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f'{path}: not a class statistics file of the official converters') from error
-    found = {osp.basename(name): counts for name, counts in rows}
     if len(found) < len(rows):
         raise ValueError(f'{path}: several of its files share a base name, so it cannot be matched; leave '
                          'class_statistics unset to count the labels')

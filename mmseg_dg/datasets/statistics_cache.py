@@ -115,10 +115,10 @@ class CacheEntry:
                               logger='current', level=logging.WARNING)
                     continue
                 counts = np.load(f'{base}.npy', mmap_mode='r')
+                _check_counts(counts)
             except FileNotFoundError:
                 continue
-                _check_counts(counts)
-            except (OSError, ValueError, AttributeError, TypeError, EOFError, RecursionError, MemoryError) as error:
+            except Exception as error:  # noqa: BLE001  a damaged cache raises whatever its bytes lead to
                 print_log(f'class statistics: cannot read {base}.npy ({error}); counting again', logger='current',
                           level=logging.WARNING)
                 continue
@@ -143,9 +143,7 @@ def _check_counts(counts: np.ndarray) -> None:
     """
     if counts.dtype.kind not in 'iuf':
         raise ValueError(f'counts of type {counts.dtype}')
-    bad = counts.size and not (np.isfinite(counts).all() and counts.min() >= 0 if counts.dtype.kind == 'f'
-                               else counts.min() >= 0)
-    if bad:
+    if counts.size and not (np.isfinite(counts).all() and counts.min() >= 0):
         raise ValueError('it has counts that are negative or no numbers')
 
 

@@ -21,7 +21,8 @@ def sbd(compressed=True):
     for i in range(20):
         borders[i, 0] = csc_matrix((np.ones(3), ([1, 2, 3], [0, 4, i])), (30, 20))
     labels = dict(Segmentation=LABEL, Boundaries=borders, CategoriesPresent=np.array([[3], [5]], np.uint8))
-    content = dict(GTcls=labels, note='text', empty=np.zeros((0, 3)), numbers=np.array([1.5 + 2j]), flag=np.array([True]))
+    content = dict(GTcls=labels, note='text', empty=np.zeros((0, 3)), numbers=np.array([1.5 + 2j]),
+                   flag=np.array([True]))
     file = io.BytesIO()
     savemat(file, content, do_compression=compressed)
     return file.getvalue()
