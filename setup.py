@@ -43,7 +43,8 @@ def put(source: Path, target: Path, link: bool) -> None:
         except OSError:  # Windows without the privilege: copy, and install again after every change
             pass
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__', '*.py[cod]', '.*'))
+        # tools/dev needs the tests, which a wheel has not
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__', '*.py[cod]', '.*', 'dev'))
     else:
         shutil.copyfile(source, target)
 
@@ -87,7 +88,12 @@ setup(
     license_expression='Apache-2.0',
     license_files=['LICENSE'],
     classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
         'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3.11',
+        'Topic :: Scientific/Engineering :: Image Recognition',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=(PACKAGE, f'{PACKAGE}.*')),

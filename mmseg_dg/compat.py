@@ -139,6 +139,15 @@ def silence_pkg_resources() -> None:
     warnings.filterwarnings('ignore', message='pkg_resources is deprecated')
 
 
+def silence_binary_advice() -> None:
+    """mmseg advises one output channel for two classes, which the methods of this package cannot train.
+
+    They take the class with the largest softmax probability; of one channel that is class 0, with confidence 1.
+    """
+    for text in ('For binary segmentation, we suggest', 'threshold is not defined for binary'):
+        warnings.filterwarnings('ignore', message=text)
+
+
 def check_opencv() -> None:
     """``import cv2``, and say what to do where the system libraries of the full OpenCV wheel are missing.
 
@@ -374,10 +383,45 @@ def register_mim_scope() -> None:
     MODULE2PACKAGE.setdefault('mmseg_dg', 'mmseg_dg')
 
 
+def merge_dicts_over_none() -> None:
+    """Let a child config (and ``--cfg-options``) put a dict where its base has None, and use numbers as keys.
+
+    mmengine 0.10.7 refuses the first with a TypeError, although None holds nothing to inherit; leaves the word
+    ``_delete_`` in a dict whose base has nothing to delete; and asks a number for ``isdigit`` in a merge of options
+    (``label_map="{255: 1}"``).
+    """
+    from mmengine.config import Config
+    from mmengine.config.config import DELETE_KEY
+    original = Config._merge_a_into_b
+    if getattr(original, 'replaces_none', False):
+        return
+
+    def plain(node):
+        if isinstance(node, dict):
+            return type(node)({key: plain(value) for key, value in node.items() if key != DELETE_KEY})
+        return node
+
+    def merge(a, b, allow_list_keys=False):
+        if not isinstance(b, dict):
+            return original(a, b, allow_list_keys)
+        a, b = dict(a), b.copy()
+        for key, value in list(a.items()):
+            if not isinstance(key, str):
+                b[key] = a.pop(key)
+            elif isinstance(value, dict) and (key not in b or b[key] is None):
+                b.pop(key, None)
+                a[key] = plain(value)
+        return original(a, b, allow_list_keys)
+
+    merge.replaces_none = True
+    Config._merge_a_into_b = staticmethod(merge)
+
+
 def setup() -> None:
     """Everything above, in order; called once by ``import mmseg_dg``."""
     check_versions()
     silence_pkg_resources()
+    silence_binary_advice()
     check_opencv()
     restore_find_loader()
     ensure_mmcv_ops()
@@ -385,3 +429,4 @@ def setup() -> None:
     find_checkpoints_by_looking()
     describe_torchvision_ops()
     register_mim_scope()
+    merge_dicts_over_none()

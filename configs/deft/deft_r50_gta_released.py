@@ -16,3 +16,5 @@ model = _base_.pop('method')
 model.update(
     warmup_iters=7740,  # 10 epochs (spec "Optimisation")
     style_augmentation=dict(type='LABStyle', mean=(0.2, 0.8), std=(0.1, 0.4), noise=0.01))  # spec "Data pipeline"
+val_cfg = dict(protocols=_base_.pop('protocols'))
+test_cfg = dict(protocols=val_cfg['protocols'])

@@ -13,3 +13,5 @@ _base_ = [
 ]
 model = dict(style_augmentation=dict(type='LABStyle', mean=(0.2, 0.8), std=(0.1, 0.4), noise=0.01))
 param_scheduler = [dict(type='WarmupPolyLR', power=0.9)]
+val_cfg = dict(protocols=_base_.pop('protocols'))
+test_cfg = dict(protocols=val_cfg['protocols'])

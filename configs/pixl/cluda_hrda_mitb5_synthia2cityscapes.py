@@ -14,5 +14,5 @@ _base_ = [
 ]
 model = _base_.pop('method')  # trains the network of the model file by self-training
 model.update(alignment=_base_.pop('alignment'))  # the term itself: _base_/alignments/cluda.py
-model['detail_crop'] = dict(type='entropy', start=12000, stride=256)  # CLUDA specification, item 8
+model['detail_crop'] = dict(type='entropy', start=12001, stride=256)  # its code: after iteration 12 000
 model['network'] = dict(decode_head=dict(head=dict(embed_channels=512)))  # CLUDA specification, network

@@ -1,4 +1,4 @@
-"""PiXL on HRDA MiT-B5, GTA -> Cityscapes, with entropy-guided detail crops of mixed images from 12 000 on.
+"""PiXL on HRDA MiT-B5, GTA -> Cityscapes, with entropy-guided detail crops of mixed images after 12 000.
 
 Paper: none known: our ablation of PiXL, a point its sources leave open.
 Command: mim train mmseg_dg pixl_hrda_mitb5_gta2cityscapes_entropycrop.py
@@ -8,4 +8,4 @@ Paper's score: not in our sources.
 Status here: not yet run at full scale.
 """
 _base_ = './pixl_hrda_mitb5_gta2cityscapes.py'
-model = dict(detail_crop=dict(type='entropy', start=12000, stride=256))  # CLUDA specification, item 8
+model = dict(detail_crop=dict(type='entropy', start=12001, stride=256))  # CLUDA's code: after iteration 12 000

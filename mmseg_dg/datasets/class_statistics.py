@@ -97,7 +97,24 @@ def _of_one(dataset: Any, cache_dir: Optional[str], num_workers: Optional[int], 
         raise ValueError(f'class_statistics: {type(dataset).__name__} has no classes in its metainfo')
     entry = CacheEntry.of(dataset, loader, names, cache_dir)
     counts = entry.read_or_make(lambda: _count_and_keep(dataset, loader, len(names), num_workers, entry), rebuild)
+    empty = np.flatnonzero(~np.asarray(counts).any(axis=1))
+    if len(empty):
+        warn_ignored([dataset.get_data_info(int(i))['seg_map_path'] for i in empty[:_NAMED]], len(empty), len(counts))
     return ClassStatistics(counts, counts.sum(axis=0, dtype=np.int64), entry.fingerprint, names)
+
+
+def warn_ignored(files: list[str], count: int, total: int) -> None:
+    """Say that labels have no pixel of any class: nothing is learned from them.
+
+    Args:
+        files: Some of them.
+        count: How many there are.
+        total: Among how many.
+    """
+    print_log(f'{count} of {total} labels ({100 * count / total:.1f} %) have no pixel of any class, all are ignored: '
+              f'{", ".join(files)}{", ..." if count > len(files) else ""}. Nothing is learned from them: check '
+              'the ids (label_map, reduce_zero_label), or leave them out with a list (ann_file)', logger='current',
+              level=logging.WARNING)
 
 
 def _count_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, num_workers: Optional[int],

@@ -25,6 +25,8 @@ from mmseg_dg.utils.run_lock import hold
 from mmseg_dg.utils.stop_signals import STOPPED
 from mmseg_dg.utils.work_dir import holds_checkpoints, refuse_to_mix
 
+from .run_names import name_run
+
 DISTRIBUTED_WRAPPER = 'MethodDistributedWrapper'
 
 
@@ -248,7 +250,7 @@ def enable_amp(cfg: Config) -> None:
 
 def loaders_by_name(loader: ConfigDict) -> dict:
     """``{name: loader config}`` of a dict of named loaders; a single loader has the name ``''``."""
-    return {'': loader} if 'dataset' in loader else dict(loader)
+    return {'': loader} if 'dataset' in loader else {k: v for k, v in loader.items() if v is not None}
 
 
 def enable_lr_scaling(cfg: Config) -> None:
@@ -277,6 +279,26 @@ def replace_type(node: Union[dict, list, tuple], old: str, new: str):
     return node
 
 
+def use_plain_batch_norm(cfg: Config) -> None:
+    """SyncBatchNorm runs on GPUs only: make it BatchNorm in the model and in ``sync_bn``, and say so."""
+    asked = [f'sync_bn={cfg.sync_bn!r}'] if cfg.get('sync_bn') else []
+    asked += [f'norm_cfg type {kind}' for kind in ('SyncBN', 'MMSyncBN') if _has_type(cfg.model, kind)]
+    if not asked:
+        return
+    for kind in ('SyncBN', 'MMSyncBN'):
+        cfg.model = replace_type(cfg.model, kind, 'BN')
+    cfg.sync_bn = None
+    print_log(f'{" and ".join(asked)}: without a GPU this becomes plain BatchNorm, whose statistics are those of each '
+              "process's own batch; a larger batch_size per process makes up for it", logger='current',
+              level=logging.WARNING)
+
+
+def _has_type(node, kind: str) -> bool:
+    if isinstance(node, dict):
+        return node.get('type') == kind or any(_has_type(value, kind) for value in node.values())
+    return isinstance(node, (list, tuple)) and any(_has_type(item, kind) for item in node)
+
+
 def prepare_processes(cfg: Config) -> None:
     """Set what a run of several processes needs; on the CPU also start the process group (gloo).
 
@@ -298,7 +320,7 @@ def prepare_processes(cfg: Config) -> None:
         raise ValueError(f'--launcher {cfg.launcher} needs GPUs; on CPUs use --launcher pytorch (tools/dist_train.sh)')
     if str(cfg.model_wrapper_cfg.type).endswith('DistributedDataParallel'):
         cfg.model_wrapper_cfg.device_ids = None  # the runner passes device_ids, which torch refuses for CPU parameters
-    cfg.model = replace_type(cfg.model, 'SyncBN', 'BN')  # SyncBatchNorm runs on GPUs only
+    use_plain_batch_norm(cfg)
     cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})['backend'] = 'gloo'
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
@@ -350,17 +372,20 @@ def save_predictions(cfg: Config, folder: str) -> None:
 
 
 def show_predictions(cfg: Config, folder: str) -> None:
-    """``--show-dir``: every image painted with prediction and label."""
+    """``--show-dir``: every image painted with prediction and label, named by its path below the image folder."""
     hook = cfg.setdefault('default_hooks', ConfigDict()).setdefault(
         'visualization', ConfigDict(type='SegVisualizationHook'))
     hook.draw, hook.interval = True, 1
     visualizer = cfg.setdefault('visualizer', ConfigDict(type='SegmentationVisualizer', name='visualizer'))
+    if str(visualizer.get('type')).split('.')[-1] == 'SegLocalVisualizer':
+        visualizer.type = 'SegmentationVisualizer'  # the same, with names that tell equal file names apart
     visualizer.setdefault('vis_backends', [dict(type='LocalVisBackend')])
     visualizer.save_dir = folder
 
 
 def build_runner(cfg: Config) -> Runner:
     """The runner that ``runner_type`` names, or mmengine's."""
+    name_run(cfg)
     if 'runner_type' in cfg:
         from mmseg_dg.registry import RUNNERS
         return RUNNERS.build(cfg)

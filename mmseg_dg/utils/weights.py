@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mmseg_dg.utils.atomic_files import written_whole
 from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_checkpoint, read_weights
+from mmseg_dg.utils.finite_state import refuse_nonfinite
 
 PACKAGE = Path(__file__).resolve().parent.parent
 COMMAND = 'mim run mmseg_dg prepare_weights {name}    (in the repository: python tools/prepare_weights.py {name})'
@@ -81,7 +82,7 @@ def check_file(path: str, where: str = 'a config') -> None:
                                 f'{_how_to_get(path)}\n{RANDOM}')
 
 
-def _requests(node, key: str = 'model') -> Iterator[tuple[str, str]]:
+def requested_files(node, key: str = 'model') -> Iterator[tuple[str, str]]:
     """``(dotted key, path)`` of all pretrained weights that a model config asks for."""
     if isinstance(node, Mapping):
         if node.get('type') in ('Pretrained', 'PretrainedDenoiser') and isinstance(node.get('checkpoint'), str):
@@ -89,10 +90,38 @@ def _requests(node, key: str = 'model') -> Iterator[tuple[str, str]]:
         if isinstance(node.get('pretrained'), str):  # the older spelling, still an argument of mmseg's parts
             yield f'{key}.pretrained', node['pretrained']
         for name, value in node.items():
-            yield from _requests(value, f'{key}.{name}')
+            yield from requested_files(value, f'{key}.{name}')
     elif isinstance(node, (list, tuple)):
         for index, value in enumerate(node):
-            yield from _requests(value, f'{key}.{index}')
+            yield from requested_files(value, f'{key}.{index}')
+
+
+def encoder_start(network: Any) -> str:
+    """What a network's config says about the weights its encoder starts from.
+
+    Args:
+        network: Config of a segmentor with ``backbone``.
+
+    Returns:
+        ``'given'``: an ``init_cfg`` (or ``pretrained``) somewhere in the encoder's config, or one of the whole
+        network; ``'none'``: ``init_cfg=None``, random weights on purpose; ``'absent'``: nothing is said. MMEngine
+        treats the last two alike.
+    """
+    if not isinstance(network, Mapping) or not isinstance(network.get('backbone'), Mapping):
+        return 'given'  # built by hand
+    found = list(_init_values(network['backbone']))
+    if network.get('pretrained') or network.get('init_cfg') or any(found):
+        return 'given'
+    return 'none' if found else 'absent'
+
+
+def _init_values(node: Any) -> Iterator[Any]:
+    """Every ``init_cfg`` and ``pretrained`` of a part, at any depth."""
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        if key == 'init_cfg' or (key == 'pretrained' and isinstance(value, str)):
+            yield value
+        else:
+            yield from _init_values(value)
 
 
 def _init_dicts(module: nn.Module) -> list:
@@ -118,7 +147,7 @@ def check_pretrained(model: Union[Mapping, Config, nn.Module], minimum_share: fl
     """
     if not isinstance(model, nn.Module):
         model = model._cfg_dict if isinstance(model, Config) else model
-        requests = dict(_requests(model))
+        requests = dict(requested_files(model))
         for key, path in requests.items():
             check_file(path, key)
         return requests
@@ -190,7 +219,9 @@ def loaded_share(module: nn.Module, checkpoint_path: Union[str, Path], prefix: O
         prefix: Keys of the file that belong to the module start so.
         name: What the log calls the module.
     """
-    share = compare(module, read_state_dict(checkpoint_path, prefix))
+    state = read_state_dict(checkpoint_path, prefix)
+    refuse_nonfinite(state, str(checkpoint_path))
+    share = compare(module, state)
     rest = f'; missing: {_some(share.missing)}' if share.missing else ''
     rest += f'; not used: {_some(share.unexpected)}' if share.unexpected else ''
     print_log(f'{name or type(module).__name__}: {share.matched} of {share.total} tensors ({100 * share.share:.1f} %) '

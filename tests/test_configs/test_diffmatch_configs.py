@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmseg_dg.datasets.split_protocols import PROTOCOLS
-from mmseg_dg.registry import PARAM_SCHEDULERS
+from mmseg_dg.registry import MODELS, PARAM_SCHEDULERS
 
 from .catalog import LEAVES, build_on_meta, changed_keys, flat, load
 from .test_schedules import build_optim_wrapper
@@ -156,12 +156,28 @@ def test_rates(method, data, part):
 
 @pytest.mark.parametrize('net, millions', [('r50', 40.5), ('r101', 59.5)])
 def test_network_sizes(net, millions):
-    """Specification unimatch_ddp_cbdm section 1, with 21 classes; output stride 16."""
+    """Specification unimatch_ddp_cbdm section 1, with 21 classes; output stride 16, layer4 dilated after its first
+    block."""
     network = build_on_meta(load(f'unimatch_{net}_voc_classic_183').model.network)
     assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)
     assert [m.out_channels for m in network.backbone.stem if hasattr(m, 'out_channels')] == [64, 64, 128]
-    assert {m.conv2.dilation for m in network.backbone.layer4} == {(2, 2)}
+    assert [m.conv2.dilation[0] for m in network.backbone.layer4] == [1, 2, 2]
     assert {m.conv2.dilation for m in network.backbone.layer3} == {(1, 1)}
+
+
+def test_heads_start_as_pytorch_makes_them():
+    """UniMatch initialises nothing: uniform with standard deviation 1 / sqrt(3 fan-in), 0.0110 and 0.0361 here."""
+    heads = [load(name).model.network.decode_head for name in NAMES]
+    assert all(head.get('init_cfg', 'default') is None for head in heads)
+    torch.manual_seed(0)
+    head = MODELS.build(heads[0])
+    before = {k: v.clone() for k, v in head.state_dict().items()}
+    head.init_weights()
+    assert all(torch.equal(v, before[k]) for k, v in head.state_dict().items())
+    assert float(head.refine[0][0].weight.detach().std()) == pytest.approx(0.0110, rel=0.01)
+    assert float(head.conv_seg.weight.detach().std()) == pytest.approx(0.0361, rel=0.03)
+    bound = 1 / 16  # 1 / sqrt(256 channels), of the classifier's bias as of its weights
+    assert 0 < head.conv_seg.bias.abs().max() <= bound and head.conv_seg.weight.abs().max() <= bound
 
 
 def test_weights_of_the_methods():
@@ -206,6 +222,7 @@ _MIX = {k.replace('unlabeled', 'unlabeled_mix', 1) for k in flat(load(FULL)) if 
     ('bits', {DENOISER + 'code'}),
     ('timet', {DENOISER + 'time_input'}),
     ('estimate', {DENOISER + 'code_input'}),
+    ('residual', {'model.network.residual'}),
     ('linear', {DENOISER + 'schedule'}),
     ('noadjustment', {ADJUSTMENT + 'where'}),
     ('adjust_sampling', {ADJUSTMENT + 'where'}),

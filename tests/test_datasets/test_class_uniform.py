@@ -40,6 +40,31 @@ def test_centroids_of_a_label():
     np.testing.assert_array_equal(found, [[1, 0, 0], [0, 0, 6], [1, 5, 9]])
 
 
+def test_complete_tiles_only():
+    """GTA's 1914x1052: one tile of 1024 pixels as released, four with those the border cuts off."""
+    label = np.zeros((1052, 1914), np.uint8)
+    assert tile_centroids(label, 1, 1024, 'complete').tolist() == [[0, 511, 511]]
+    assert len(tile_centroids(label, 1, 1024)) == 4
+    exact = np.zeros((1024, 2048), np.uint8)  # Cityscapes
+    np.testing.assert_array_equal(tile_centroids(exact, 1, 1024, 'complete'), tile_centroids(exact, 1, 1024))
+    assert tile_centroids(label[:1023], 1, 1024, 'complete').shape == (0, 3)
+
+
+def test_kinds_of_tiles_have_caches_of_their_own(tiny_data, tmp_path):
+    from mmseg_dg.registry import DATASETS
+    dataset = DATASETS.build(dataset_config(tiny_data / 'source'))  # labels of 80x96
+    options = dict(tile=64, cache_dir=str(tmp_path), num_workers=1)
+    everything, complete = (class_centroids(dataset, tiles=tiles, **options) for tiles in ('all', 'complete'))
+    assert len(complete) < len(everything) and len(set(complete[:, 0])) == len(dataset)
+    assert len(list(tmp_path.iterdir())) == 4
+    sampler = ClassUniformSampler(dataset, seed=0, tile=64, tiles='complete', centroids=dict(cache_dir=str(tmp_path)))
+    np.testing.assert_array_equal(sampler.table, complete)
+    with pytest.raises(ValueError, match="tile=512 with tiles='complete' finds no class .*lower tile, or tiles='all'"):
+        ClassUniformSampler(dataset, seed=0, tile=512, tiles='complete', centroids=dict(cache_dir=str(tmp_path)))
+    with pytest.raises(ValueError, match="'all' or 'complete', got 'whole'"):
+        class_centroids(dataset, tiles='whole', **options)
+
+
 def test_centroids_are_cached_and_follow_the_files(tiny_data, tmp_path):
     from mmseg_dg.registry import DATASETS
     dataset = DATASETS.build(dataset_config(tiny_data / 'source'))
@@ -132,6 +157,23 @@ def test_crop_holds_the_point_uniformly():
     assert ((counts - 100)**2 / 100).sum() < 16.3  # chi-square, 3 degrees of freedom, p = 0.001
     free = [crop.choose_box((10, 12)) for _ in range(400)]
     assert {box.y1 for box in free} == set(range(7)) and {box.x1 for box in free} == set(range(9))
+
+
+def test_clamped_crops_are_those_of_the_released_code():
+    """start = randint(c - t, c), both included, moved into [0, size - t]: borders collect what lies beyond."""
+    crop = TRANSFORMS.build(dict(type='CentroidCrop', crop_size=(4, 4), place='clamped'))
+    np.random.seed(0)
+    boxes = [crop.choose_box((12, 12), (1, 6)) for _ in range(1000)]
+    rows, columns = (np.bincount([getattr(box, side) for box in boxes], minlength=9) for side in ('y1', 'x1'))
+    expected = np.array([800, 200, 0, 0, 0, 0, 0, 0, 0])  # -3, -2, -1, 0 and 1
+    assert (rows[2:] == 0).all() and ((rows - expected)[:2]**2 / expected[:2]).sum() < 10.8  # 1 degree of freedom
+    assert (columns[[0, 1, 7, 8]] == 0).all()
+    assert ((columns[2:7] - 200)**2 / 200).sum() < 18.5  # 4 degrees of freedom, p = 0.001
+    assert {crop.choose_box((12, 12), (11, 11)).y1 for _ in range(50)} == {7, 8}
+    assert {crop.choose_box((3, 12), (1, 6)).y1 for _ in range(50)} == {0}, 'filled rows'
+    assert {crop.choose_box((7, 12)).y1 for _ in range(100)} == {0, 1, 2, 3}, 'uniform where no point is wanted'
+    with pytest.raises(ValueError, match="'uniform' or 'clamped', got 'center'"):
+        TRANSFORMS.build(dict(type='CentroidCrop', crop_size=4, place='center'))
 
 
 @pytest.mark.parametrize('shape', [(3, 9), (9, 3), (2, 2), (8, 8)])

@@ -29,12 +29,31 @@ def test_narrow_images_are_filled_on_both_sides():
     assert (run((20, 11), 20, (20, 20), pad_val=dict(seg=0))['gt_seg_map'][0, :4] == 0).all(), 'the released protocol'
 
 
-@pytest.mark.parametrize('shape, width', [((10, 15), 30), ((40, 60), 30), ((40, 33), 17)])
-def test_height_decides(shape, width):
+@pytest.mark.parametrize('shape, width', [((10, 15), 30), ((40, 60), 30), ((40, 33), 16), ((30, 29), 19)])
+def test_height_decides_and_the_width_is_cut_off(shape, width):
     results = TRANSFORMS.build(dict(type='ResizeToHeight', height=20)).transform(
         dict(img=np.zeros((*shape, 3), np.uint8), gt_seg_map=np.zeros(shape, np.uint8), seg_fields=['gt_seg_map']))
     assert results['img'].shape[:2] == results['gt_seg_map'].shape == (20, width) == results['img_shape']
     assert results['scale_factor'] == (width / shape[1], 20 / shape[0])
+
+
+def test_mapillary_sizes_of_the_protocol():
+    """RobustNet: int(width / height * 1536). 1920x1080 gives 2730.67."""
+    for shape, width in (((3024, 4032), 2048), ((1080, 1920), 2730), ((2448, 3264), 2048)):
+        image = np.zeros((*shape, 3), np.uint8)
+        results = TRANSFORMS.build(dict(type='ResizeToHeight', height=1536)).transform(dict(img=image))
+        assert results['img_shape'] == (1536, width)
+
+
+def test_pillow_antialiases_in_the_frame():
+    from PIL import Image
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    step = dict(type='ResizeToHeight', height=16, interpolation='bicubic')
+    ours, theirs = (TRANSFORMS.build(dict(step, backend=backend)).transform(dict(img=image))['img']
+                    for backend in ('cv2', 'pillow'))
+    small = Image.fromarray(image).resize((24, 16), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(theirs, np.asarray(small))
+    assert ours.std() > 1.3 * theirs.std()
 
 
 def test_center_of_odd_differences():

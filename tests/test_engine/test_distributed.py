@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import mmseg_dg  # noqa: F401
-from mmseg_dg.engine.distributed import _buckets
 from mmseg_dg.models.methods import StepDraws
 from mmseg_dg.ops import draw_jitter_params
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.buckets import buckets
 from mmseg_dg.utils.checkpoint_reader import read_checkpoint
 
 HERE = Path(__file__).parent
@@ -133,7 +133,7 @@ def test_running_statistics_are_averaged_and_nothing_else(tmp_path):
 
 def test_buckets_respect_size_dtype_and_order():
     tensors = [torch.zeros(10), torch.zeros(10), torch.zeros(10).double(), torch.zeros(100), torch.zeros(1)]
-    groups = _buckets(tensors, limit=100)
+    groups = list(buckets(tensors, limit=100))
     assert [len(g) for g in groups] == [2, 1, 1, 1]
     flat = [t for g in groups for t in g]
     assert flat == tensors or all(a is b for a, b in zip(flat, tensors))

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_dg.engine.optim import ComponentParamGroups
 from mmseg_dg.engine.optim.stepper import StepContext
-from mmseg_dg.models.methods.deft import squared_distance
+from mmseg_dg.models.methods.deft import parameter_distance
 from mmseg_dg.models.teacher import EMATeacher
 from mmseg_dg.registry import MODELS
 
@@ -373,13 +373,35 @@ def test_distance_regularization():
     assert not any(p.requires_grad for p in method.encoder_init.parameters())
 
 
-def test_squared_distance():
+@pytest.mark.parametrize('form, value, slope', [('squared', 6., 2.), ('l2', 12.**0.5, 2. / 12.**0.5), ('l1', 6., 1.)])
+def test_forms_of_the_distance(form, value, slope):
+    """Three parameters, each 2 away; and nothing away, where no form may give a gradient that is not a number."""
     a, b = nn.Linear(2, 1).double(), nn.Linear(2, 1).double()
-    with torch.no_grad():
-        for module, value in ((a, 3.), (b, 1.)):
-            for p in module.parameters():
-                p.fill_(value)
-    assert float(squared_distance(a, b)) == 12.
+    for start, expected, gradient in ((3., value, slope), (1., 0., 0.)):
+        with torch.no_grad():
+            for module, filled in ((a, start), (b, 1.)):
+                for p in module.parameters():
+                    p.fill_(filled)
+        a.zero_grad()
+        found = parameter_distance(a, b, form)
+        found.backward()
+        assert float(found.detach()) == pytest.approx(expected)
+        assert all(torch.allclose(p.grad, torch.full_like(p, gradient)) for p in a.parameters())
+
+
+def test_a_method_uses_the_form_of_its_config():
+    sizes = {}
+    for form in ('squared', 'l2', 'l1'):
+        method = build(distance=dict(weight_decoder=0.25, form=form))
+        method.hand_over()
+        with torch.no_grad():
+            for p in method.student.decode_head.parameters():
+                p.add_(0.01)
+        values = method.passes(batch(), method.draw_step(batch(), 0))[1].fn()
+        sizes[form] = float(values['decoder.loss_distance'].detach())
+    count = sum(p.numel() for p in method.student.decode_head.parameters())
+    assert sizes == pytest.approx(
+        dict(squared=0.25 * 0.5 * count * 1e-4, l2=0.25 * count**0.5 * 1e-2, l1=0.25 * count * 1e-2), rel=1e-3)
 
 
 # ---------------------------------------------------------------- style
@@ -483,6 +505,7 @@ def test_unsuitable_networks(change, match):
     (dict(warmup_iters=-1), 'warmup_iters=-1'),
     (dict(distance=dict(weight=1.)), 'weight_encoder and weight_decoder'),
     (dict(distance=dict(weight_encoder=-1.)), 'weight_encoder and weight_decoder'),
+    (dict(distance=dict(weight_encoder=1., form='l3')), "form is one of .*got 'l3'"),
     (dict(style_augmentation=dict(type='LABStyle', std=(0.4, 0.1))), 'is no range'),
     (dict(style_augmentation=dict(type='LABStyle', noise=-1)), 'must not be negative'),
 ])

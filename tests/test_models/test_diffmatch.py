@@ -197,6 +197,13 @@ def test_passes_in_order_and_weights():
     assert any(k.startswith('strong.ce_t') for k in values) and any(k.startswith('labeled.ce_t') for k in values)
 
 
+def test_log_names_are_those_of_the_streams():
+    method, batch = make(labeled_stream='few', unlabeled_stream='many'), batch_of()
+    values = step(method, dict(few=batch['labeled'], many=batch['unlabeled']))
+    assert {'few.decode.loss_ce', 'few.plain.loss_ce', 'many.pseudo_label_share'} <= set(values)
+    assert not any(name.startswith(('labeled.', 'unlabeled.')) for name in values)
+
+
 def test_losses_equal_a_plain_recomputation():
     """Every term from the specification's formulas, on given draws, with padding and a threshold."""
     method = make(threshold=0.4, feature_dropout=0., norm_eval=True)

@@ -21,7 +21,8 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
-                dict(type='RandomRescale', ratio_range=(0.5, 2.0), interpolation='bicubic'),  # card; spec: bicubic
+                dict(  # docs/deft.md, "Resizing"
+                    type='RandomRescale', ratio_range=(0.5, 2.0), interpolation='bicubic', backend='pillow'),
                 dict(type='CentroidCrop', crop_size=(768, 768)),  # card; fills what is smaller with 0 and 255 (spec)
                 dict(type='RandomFlip', prob=0.5),  # card
                 # the card names jitter and blur, the amounts are the released code's (spec "Data pipeline")
@@ -71,7 +72,7 @@ val_dataloader = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),  # before the frame: predictions and labels are compared inside it
-                dict(type='ResizeToHeight', height=1536, interpolation='bicubic'),  # spec "Evaluation"; up to 20 MP
+                dict(type='ResizeToHeight', height=1536, interpolation='bicubic', backend='pillow'),  # up to 20 MP
                 dict(type='CenterCropPad', size=(1536, 1536), pad_val=dict(img=0, seg=255)),  # spec; 255 is ours
                 dict(type='PackSegInputs'),
             ])),

@@ -8,7 +8,7 @@ val_dataloader = dict(
     mapillary=dict(dataset=dict(pipeline=[
         dict(type='LoadImageFromFile'),
         dict(type='LoadAnnotations'),
-        dict(type='ResizeToHeight', height=1536, interpolation='bicubic'),
+        dict(type='ResizeToHeight', height=1536, interpolation='bicubic', backend='pillow'),
         dict(type='CenterCropPad', size=(1536, 1536), pad_val=dict(img=0, seg=0)),  # 0 is road (spec "Evaluation")
         dict(type='PackSegInputs'),
     ])))

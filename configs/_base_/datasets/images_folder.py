@@ -12,7 +12,7 @@ train_dataloader = dict(
             data_prefix=dict(img_path='train'),
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                dict(type='Resize', scale=(100000, 256), keep_ratio=True),  # the shorter side
+                dict(type='Resize', scale=(100000, 256), keep_ratio=True, backend='pillow'),  # the shorter side
                 dict(type='RandomCrop', crop_size=(224, 224)),  # card of DDeP: 224x224
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackStreamInputs'),
@@ -30,7 +30,7 @@ val_dataloader = dict(
             data_prefix=dict(img_path='val'),
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                dict(type='Resize', scale=(100000, 256), keep_ratio=True),  # the shorter side
+                dict(type='Resize', scale=(100000, 256), keep_ratio=True, backend='pillow'),  # the shorter side
                 dict(type='CenterCrop', crop_size=(224, 224)),
                 dict(type='PackSegInputs'),
             ])))

@@ -13,7 +13,7 @@ val_dataloader = dict(
             indices=1000,
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                dict(type='Resize', scale=(100000, 256), keep_ratio=True),  # the shorter side
+                dict(type='Resize', scale=(100000, 256), keep_ratio=True, backend='pillow'),  # the shorter side
                 dict(type='CenterCrop', crop_size=(224, 224)),
                 dict(type='PackSegInputs'),
             ])))

@@ -19,7 +19,7 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
-                dict(type='RandomRescale', ratio_range=(0.5, 2.0)),
+                dict(type='RandomRescale', ratio_range=(0.5, 2.0), backend='pillow'),
                 dict(type='Pad', size=(513, 513), pad_val=dict(img=0, seg=255)),
                 dict(type='RandomCrop', crop_size=(513, 513)),
                 dict(type='RandomFlip', prob=0.5),
@@ -38,7 +38,7 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='PseudoLabelMargins'),  # marks what is not padding
-                dict(type='RandomRescale', ratio_range=(0.5, 2.0)),
+                dict(type='RandomRescale', ratio_range=(0.5, 2.0), backend='pillow'),
                 dict(type='Pad', size=(513, 513), pad_val=dict(img=0, seg=0)),
                 dict(type='RandomCrop', crop_size=(513, 513)),
                 dict(type='RandomFlip', prob=0.5),

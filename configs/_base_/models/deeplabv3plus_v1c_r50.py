@@ -1,8 +1,9 @@
 """DeepLabV3+ on ResNet-50 as UniMatch builds it (specification unimatch_ddp_cbdm section 1): 40.5 million parameters.
 
-Deep stem of 64, 64, 128 channels, only the last stage dilated (output stride 16), ordinary ASPP with rates 6, 12, 18,
-low level reduced to 48 channels, all resizing with aligned corners. The files of ``methods/`` make FixMatch and
-UniMatch of it; alone it is trained on labelled images (``stream='labeled'``).
+Deep stem of 64, 64, 128 channels, only the last stage dilated (output stride 16; its first block keeps dilation 1, as
+torchvision replaces a stride by dilation: LiheYoung/UniMatch@0324f3d, model/backbone/resnet.py), ordinary ASPP with
+rates 6, 12, 18, low level reduced to 48 channels, all resizing with aligned corners. The files of ``methods/`` make
+FixMatch and UniMatch of it; alone it is trained on labelled images (``stream='labeled'``).
 """
 model = dict(
     type='Supervised',
@@ -23,7 +24,7 @@ model = dict(
             out_indices=(0, 1, 2, 3),
             strides=(1, 2, 2, 1),
             dilations=(1, 1, 1, 2),
-            contract_dilation=False,
+            contract_dilation=True,  # layer4: 1, 2, 2
             norm_cfg=dict(type='SyncBN', requires_grad=True),  # plain BatchNorm in a single process
             norm_eval=False,
             style='pytorch',
@@ -39,6 +40,7 @@ model = dict(
             num_classes=21,
             norm_cfg=dict(type='SyncBN', requires_grad=True),
             align_corners=True,
+            init_cfg=None,  # PyTorch's own, as UniMatch; the head's default is DeFT's, 2.45 times as wide
             loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True)),
         train_cfg=dict(),
         test_cfg=dict(mode='whole')))

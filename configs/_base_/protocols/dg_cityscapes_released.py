@@ -1,5 +1,4 @@
 """The released scripts' protocol: as ``dg_cityscapes.py``, but Mapillary's padding is labelled 0, which is road."""
 _base_ = './dg_cityscapes.py'
 __note = 'height 1536, cut or filled to 1536x1536, padding labelled as class 0 (road), as in the released code'
-val_cfg = dict(protocols=dict(mapillary=dict(note=__note)))
-test_cfg = dict(protocols=dict(mapillary=dict(note=__note)))
+protocols = dict(mapillary=dict(note=__note))

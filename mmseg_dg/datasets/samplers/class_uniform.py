@@ -33,21 +33,26 @@ class ClassUniformSampler(StatelessSampler):
         seed: See :class:`StatelessSampler`.
         fraction: Share of the samples drawn by class, in [0, 1].
         tile: Side of the tiles in pixels of the full-size label.
+        tiles: Which tiles give centroids: ``'all'`` (ours), or only ``'complete'`` ones, which the border does not cut
+            off (shachoi/RobustNet@8bcd90a, datasets/uniform.py, and the code that follows it).
         centroids: None: found, or read from the cache, by :func:`class_centroids`; a dict: options for it
             (``cache_dir``, ``num_workers``, ``rebuild``); or a table int32 (R, 4) with its columns.
 
     Raises:
-        ValueError: A bad argument, or centroids of another dataset.
+        ValueError: A bad argument, no centroid, or centroids of another dataset.
     """
 
     def __init__(self, dataset: Sized, seed: Optional[int] = None, fraction: float = 0.5, tile: int = 1024,
-                 centroids: Union[None, dict, np.ndarray] = None) -> None:
+                 tiles: str = 'all', centroids: Union[None, dict, np.ndarray] = None) -> None:
         super().__init__(dataset, seed)
         if not 0 <= fraction <= 1:
             raise ValueError(f'ClassUniformSampler: fraction must lie in [0, 1], got {fraction}')
         self.fraction = fraction
         if centroids is None or isinstance(centroids, dict):
-            centroids = class_centroids(dataset, tile=tile, **(centroids or {}))
+            centroids = class_centroids(dataset, tile=tile, tiles=tiles, **(centroids or {}))
+            if len(centroids) == 0:
+                raise ValueError(f'ClassUniformSampler: tile={tile} with tiles={tiles!r} finds no class anywhere: the '
+                                 "labels are empty, or all smaller than a complete tile (lower tile, or tiles='all')")
         table = np.asarray(centroids)
         if table.ndim != 2 or table.shape[1] != len(COLUMNS) or len(table) == 0:
             raise ValueError(f'ClassUniformSampler: centroids must be a table (R, {len(COLUMNS)}) with the columns '

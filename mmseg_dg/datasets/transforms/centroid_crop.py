@@ -15,8 +15,14 @@ from .evaluation_frame import checked_pad_values, pad_centered
 class CentroidCrop(BaseTransform):
     """A random crop; with ``wanted_point`` in the sample (:class:`ClassUniformSampler`) one that holds this point.
 
-    What is smaller than the crop is filled on all sides.  The position is uniform among all crops inside the image
-    that hold the point, and among all crops where none is wanted.
+    What is smaller than the crop is filled on all sides.  Where no point is wanted, the position is uniform among all
+    crops inside the image.  Where one is, ``place`` says, for rows and columns alike, of crops of t pixels in
+    ``side`` and a point at c:
+
+    - ``'uniform'`` (ours): uniform among all crops inside the image that hold the point.
+    - ``'clamped'``: the start is uniform in [c - t, c], both included, and then moved into [0, side - t].  Points near
+      a border are more often near that border of the crop; a start of c - t leaves the point just outside.
+      Source: shachoi/RobustNet@8bcd90a, transforms/joint_transforms.py, which DeFT's released scripts follow.
 
     The point is (row, column) in the label as loaded; ``scale_factor`` of the resizing in between moves it, so this
     transform comes after ``RandomRescale`` or ``Resize`` and before ``RandomFlip``.
@@ -27,12 +33,17 @@ class CentroidCrop(BaseTransform):
     Args:
         crop_size: Height and width, or one number for both, in pixels.
         pad_val: Fill values, ``dict(img=0, seg=255)``.
+        place: ``'uniform'`` or ``'clamped'``, see above.
 
     Raises:
         ValueError: A bad argument, or the image was flipped before.
     """
 
-    def __init__(self, crop_size: Union[int, Sequence[int]], pad_val: Optional[Mapping[str, int]] = None) -> None:
+    def __init__(self, crop_size: Union[int, Sequence[int]], pad_val: Optional[Mapping[str, int]] = None,
+                 place: str = 'uniform') -> None:
+        if place not in ('uniform', 'clamped'):
+            raise ValueError(f"CentroidCrop: place is 'uniform' or 'clamped', got {place!r}")
+        self.place = place
         self.crop_size = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
         if len(self.crop_size) != 2 or min(self.crop_size) <= 0:
             raise ValueError(f'CentroidCrop: crop_size must be a positive number or (height, width), got {crop_size}')
@@ -62,16 +73,20 @@ class CentroidCrop(BaseTransform):
 
     def choose_box(self, shape: tuple[int, int], point: Optional[tuple[int, int]] = None) -> ArrayBox:
         """The box for an image of ``shape`` (height, width), counted in the filled image."""
-        starts = []
-        for axis, (have, want) in enumerate(zip(shape, self.crop_size)):
-            last = max(0, have - want)
-            low, high = 0, last
-            if point is not None:
-                place = point[axis] + max(0, want - have) // 2
-                low, high = max(0, place - want + 1), min(last, place)
-            starts.append(int(np.random.randint(low, high + 1)))
-        y, x = starts
+        y, x = (self._start(have, want, None if point is None else point[axis])
+                for axis, (have, want) in enumerate(zip(shape, self.crop_size)))
         return ArrayBox(y, y + self.crop_size[0], x, x + self.crop_size[1])
 
+    def _start(self, have: int, want: int, point: Optional[int]) -> int:
+        """First row or column, of ``want`` out of ``have`` (or of ``want``, where it is filled)."""
+        last = max(0, have - want)
+        if point is None:
+            return int(np.random.randint(0, last + 1))
+        place = point + max(0, want - have) // 2
+        if self.place == 'clamped':
+            return min(last, max(0, int(np.random.randint(place - want, place + 1))))
+        return int(np.random.randint(max(0, place - want + 1), min(last, place) + 1))
+
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(crop_size={self.crop_size}, pad_val={self.pad_val})'
+        return (f'{type(self).__name__}(crop_size={self.crop_size}, pad_val={self.pad_val}, '
+                f'place={self.place!r})')

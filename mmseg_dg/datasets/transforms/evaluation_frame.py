@@ -8,12 +8,14 @@ from mmcv.transforms import BaseTransform
 
 from mmseg_dg.registry import TRANSFORMS
 
-from .rescaling import resized
+from .rescaling import check_resizing, resized
 
 
 @TRANSFORMS.register_module()
 class ResizeToHeight(BaseTransform):
-    """Scale image and labels so that they have a given height, keeping the ratio; the width is rounded.
+    """Scale image and labels so that they have a given height, keeping the ratio; the width is rounded down.
+
+    Rounded down as in the protocol it belongs to (shachoi/RobustNet@8bcd90a, transforms/joint_transforms.py).
 
     Reads ``img`` (H, W, 3) and every array named in ``seg_fields`` (H, W; nearest); sets ``img_shape`` and
     ``scale_factor``.  Unlike mmcv's ``Resize`` it looks at the height alone, so a tall image becomes no smaller than a
@@ -22,24 +24,27 @@ class ResizeToHeight(BaseTransform):
     Args:
         height: In pixels.
         interpolation: Of the image, as mmcv names it.
+        backend: ``'cv2'``, or ``'pillow'``, which antialiases where it shrinks; see :func:`resized`.
 
     Raises:
-        ValueError: ``height`` is not positive.
+        ValueError: ``height`` is not positive, or the backend has no such interpolation.
     """
 
-    def __init__(self, height: int, interpolation: str = 'bilinear') -> None:
+    def __init__(self, height: int, interpolation: str = 'bilinear', backend: str = 'cv2') -> None:
         if height < 1:
             raise ValueError(f'ResizeToHeight: height must be at least 1, got {height}')
-        self.height, self.interpolation = height, interpolation
+        check_resizing('ResizeToHeight', interpolation, backend)
+        self.height, self.interpolation, self.backend = height, interpolation, backend
 
     def transform(self, results: dict) -> dict:
         """Resize."""
         height, width = results['img'].shape[:2]
-        size = max(1, int(width * self.height / height + 0.5)), self.height
-        return resized(results, size, self.interpolation)
+        size = max(1, int(width / height * self.height)), self.height  # in this order: floating point decides ties
+        return resized(results, size, self.interpolation, self.backend)
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(height={self.height}, interpolation={self.interpolation!r})'
+        return (f'{type(self).__name__}(height={self.height}, interpolation={self.interpolation!r}, '
+                f'backend={self.backend!r})')
 
 
 @TRANSFORMS.register_module()

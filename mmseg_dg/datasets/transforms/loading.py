@@ -37,7 +37,7 @@ class LoadAnnotations(MMSegLoadAnnotations):
         path = results['seg_map_path']
         content = fileio.get(path, backend_args=self.backend_args)
         try:
-            label = imfrombytes(content, flag='unchanged', backend=self.imdecode_backend).squeeze()
+            label = without_channel(imfrombytes(content, flag='unchanged', backend=self.imdecode_backend))
         except (OSError, SyntaxError, AttributeError) as error:  # PIL's ways of saying so; OpenCV gives None
             raise ValueError(f'{path}: cannot be read as an image; the file may be cut off ({error})') from error
         if label.ndim != 2:
@@ -60,6 +60,13 @@ class LoadAnnotations(MMSegLoadAnnotations):
         if label_map is None and not reduce_zero:
             return label
         return apply_table(label, lookup_table(label_map, reduce_zero))
+
+
+def without_channel(label: np.ndarray) -> np.ndarray:
+    """(H, W) of a decoded label with or without one channel; a side of one pixel is no channel."""
+    if label.ndim == 3 and 1 in (label.shape[0], label.shape[2]):
+        return label[..., 0] if label.shape[2] == 1 else label[0]
+    return label
 
 
 @TRANSFORMS.register_module()

@@ -7,6 +7,10 @@ from mmcv.transforms import BaseTransform
 
 from mmseg_dg.registry import TRANSFORMS
 
+#: What :func:`mmcv.imresize` offers.
+_INTERPOLATIONS = dict(cv2=('nearest', 'bilinear', 'bicubic', 'area', 'lanczos'),
+                       pillow=('nearest', 'bilinear', 'bicubic', 'box', 'hamming', 'lanczos'))
+
 
 @TRANSFORMS.register_module()
 class RandomRescale(BaseTransform):
@@ -22,13 +26,16 @@ class RandomRescale(BaseTransform):
     Args:
         ratio_range: Smallest and largest factor.
         interpolation: Of the image, as mmcv names it (``'bilinear'``, ``'bicubic'``).
+        backend: ``'cv2'``, or ``'pillow'``, which antialiases where it shrinks; see :func:`resized`.
 
     Raises:
-        ValueError: The factors are not positive and ascending.
+        ValueError: The factors are not positive and ascending, or the backend has no such interpolation.
     """
 
-    def __init__(self, ratio_range: Sequence[float] = (0.5, 2.0), interpolation: str = 'bilinear') -> None:
-        self.interpolation = interpolation
+    def __init__(self, ratio_range: Sequence[float] = (0.5, 2.0), interpolation: str = 'bilinear',
+                 backend: str = 'cv2') -> None:
+        check_resizing('RandomRescale', interpolation, backend)
+        self.interpolation, self.backend = interpolation, backend
         self.ratio_range = tuple(float(ratio) for ratio in ratio_range)
         if len(self.ratio_range) != 2 or not 0 < self.ratio_range[0] <= self.ratio_range[1]:
             raise ValueError(f'RandomRescale: ratio_range is (smallest, largest) > 0, got {ratio_range}')
@@ -40,24 +47,55 @@ class RandomRescale(BaseTransform):
         low, high = (max(1, int(longer * ratio)) for ratio in self.ratio_range)
         factor = np.random.randint(low, high + 1) / longer
         size = max(1, int(width * factor + 0.5)), max(1, int(height * factor + 0.5))
-        return resized(results, size, self.interpolation)
+        return resized(results, size, self.interpolation, self.backend)
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(ratio_range={self.ratio_range}, interpolation={self.interpolation!r})'
+        return (f'{type(self).__name__}(ratio_range={self.ratio_range}, interpolation={self.interpolation!r}, '
+                f'backend={self.backend!r})')
 
 
-def resized(results: dict, size: tuple[int, int], interpolation: str) -> dict:
-    """Resize a sample in place: the image as asked, every label map to its nearest neighbour.
+def check_resizing(owner: str, interpolation: str, backend: str) -> None:
+    """Refuse what :func:`resized` cannot do.
 
     Args:
-        results: Sample with ``img`` (H, W, 3) and perhaps ``seg_fields``.
+        owner: Name of the transform, for the message.
+        interpolation: As :func:`mmcv.imresize` names it.
+        backend: ``'cv2'`` or ``'pillow'``.
+
+    Raises:
+        ValueError: Another backend, or one without this interpolation.
+    """
+    if backend not in _INTERPOLATIONS:
+        raise ValueError(f"{owner}: backend is 'cv2' or 'pillow', got {backend!r}")
+    if interpolation not in _INTERPOLATIONS[backend]:
+        raise ValueError(f'{owner}: backend {backend!r} has the interpolations '
+                         f'{", ".join(_INTERPOLATIONS[backend])}, got {interpolation!r}')
+
+
+def resized(results: dict, size: tuple[int, int], interpolation: str, backend: str = 'cv2') -> dict:
+    """Resize a sample in place: the image as asked, every label map to its nearest neighbor.
+
+    The backends differ where an image shrinks.  OpenCV reads the 2 or 4 nearest pixels per axis at any scale, so fine
+    structure aliases; Pillow widens its kernel by the factor, which blurs first.  Published code that reads images
+    with PIL or torchvision resizes in the second way.  They also place nearest neighbors differently: Pillow takes the
+    pixel under the center of the new one, as images are resized; OpenCV the one under its upper left corner.
+
+    Args:
+        results: Sample with ``img`` (H, W, 3) and perhaps ``seg_fields``; uint8 for ``'pillow'``.
         size: (width, height) in pixels.
         interpolation: Of the image, as :func:`mmcv.imresize` names it.
+        backend: ``'cv2'`` or ``'pillow'``; of the label maps as well.
+
+    Raises:
+        ValueError: ``'pillow'`` and an array that is not uint8.
     """
     height, width = results['img'].shape[:2]
-    results['img'] = mmcv.imresize(results['img'], size, interpolation=interpolation, backend='cv2')
-    for key in results.get('seg_fields', []):
-        results[key] = mmcv.imresize(results[key], size, interpolation='nearest', backend='cv2')
+    for key in ('img', *results.get('seg_fields', [])):
+        if backend == 'pillow' and results[key].dtype != np.uint8:
+            raise ValueError(f"{results.get('img_path', 'image')}: backend='pillow' resizes uint8 arrays, {key!r} is "
+                             f"{results[key].dtype}; load it without to_float32, or resize with backend='cv2'")
+        how = interpolation if key == 'img' else 'nearest'
+        results[key] = mmcv.imresize(results[key], size, interpolation=how, backend=backend)
     results['img_shape'] = results['img'].shape[:2]
     results['scale_factor'] = (size[0] / width, size[1] / height)
     return results

@@ -30,8 +30,13 @@ class PixelContrast(nn.Module):
     Two resolutions: half the sum of context against context, weighted by ``W``, and context against detail, weighted
     by ``1 - W``, where ``W_ij = w_i w_j`` of a learned weight per pixel, 0 in rows outside the detail crop. Detail
     features lie on a canvas of zeros. One resolution: the plain term. Features are resized, then normalised. No
-    projection, prototypes or memory bank. Source: CLUDA (Vayyat et al.), the variant its code runs (specification
-    cluda, contrastive term), in blocks of rows (:func:`mmseg_dg.ops.pixel_contrast.pair_contrast`).
+    projection, prototypes or memory bank. Source: CLUDA (Vayyat et al.), the variant its code runs
+    (user0407/CLUDA@66ee876, mmseg/models/uda/dacs.py), in blocks of rows
+    (:func:`mmseg_dg.ops.pixel_contrast.pair_contrast`).
+
+    Resizing as there: context features and learned weight are enlarged to the detail grid first, the former with
+    aligned corners, the latter without; then all maps become squares of ``resolution`` cells, bilinear with aligned
+    corners (the weights of pseudo-labels too), labels nearest.
 
     Args:
         weight: Factor of the loss, per pass.
@@ -97,16 +102,18 @@ class PixelContrast(nn.Module):
     def _one_pass(self, entry: AlignmentImages) -> Tensor:
         size = (self.resolution, self.resolution)
         labels = nearest(entry.labels, size).flatten()
-        trust = None if entry.weight is None else nearest(entry.weight, size).flatten()
         keep = slice(None) if self.keep_ignored else labels != self.ignore_index
-        trust = None if trust is None else trust[keep].float()
+        trust = None  # (N,) of pseudo-labels
+        if entry.weight is not None:
+            trust = resized(at_least_float32(entry.weight.unsqueeze(1)), self.resolution).flatten()[keep]
         options = dict(confidence=trust, temperature=self.temperature, block_size=self.block_size)
         if len(entry.views) == 1:
             rows = self._rows(entry.views[0].features)[keep]
             return pair_contrast(rows, rows, labels[keep], **options)
         context, detail = self._canvases(entry)
+        detail_grid = context.shape[-2:]
         context, detail = self._rows(context)[keep], self._rows(detail)[keep]
-        learned, inside = self._weights(entry, labels)
+        learned, inside = self._weights(entry, labels, detail_grid)
         weights = ((learned * inside)[keep], learned[keep])
         same = pair_contrast(context, context, labels[keep], weights, **options)
         other = pair_contrast(context, detail, labels[keep], weights, complement=True, **options)
@@ -130,14 +137,18 @@ class PixelContrast(nn.Module):
         for image, box in zip(detail, boxes):
             y1, y2, x1, x2 = shrink_box(box, stride)
             placed.append(F.pad(image, (x1, size[1] - x2, y1, size[0] - y2)))
-        return F.interpolate(context, size, mode='bilinear', align_corners=False), torch.stack(placed)
+        return F.interpolate(context, size, mode='bilinear', align_corners=True), torch.stack(placed)
 
-    def _weights(self, entry: AlignmentImages, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Learned weight of each pixel in (0, 1), and whether it counts as inside the detail crop; (N,) each."""
+    def _weights(self, entry: AlignmentImages, labels: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Learned weight of each pixel in (0, 1), and whether it counts as inside the detail crop; (N,) each.
+
+        ``size`` is (height, width) of the detail grid, to which the weight is enlarged before it is resized.
+        """
         if self.weight_head is None:
             raise ValueError('PixelContrast of two resolutions learns a weight per pixel: give '
                              'decoder=DecoderFacts(..., resolutions=2)')
         learned = torch.sigmoid(self.weight_head([x.float() for x in entry.levels]))
+        learned = F.interpolate(learned, tuple(size), mode='bilinear', align_corners=False)  # HRDA's own resizing
         learned = resized(learned, self.resolution).flatten()
         boxes = boxes_per_image(entry.views[1].crop_box, len(entry.labels))
         inside = torch.full_like(entry.labels, boxes is None, dtype=learned.dtype)

@@ -14,8 +14,10 @@ from mmseg_dg.models.style_augmentation import LABStyle
 from mmseg_dg.models.teacher import EMATeacher
 from mmseg_dg.ops.lab_style import LABStyleDraws
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.arguments import refuses
 from mmseg_dg.utils.seeding import StepGenerator
 
+from .alignment import NO_ALIGNMENT
 from .base import BaseMethod, stack_labels, with_prefix
 from .supervised import Supervised, SupervisedDraws
 
@@ -40,6 +42,8 @@ class StyledDraws(SupervisedDraws):
 
 
 @MODELS.register_module()
+@refuses(alignment=NO_ALIGNMENT + 'Encoder and decoder of DeFT learn against different partners: the pixels of a pass '
+         'have no feature that both learn from. Leave it out, or align the joint baseline, model.type=Supervised')
 class DeFT(BaseMethod):
     """Domain generalization by decoupled finetuning.
 
@@ -65,9 +69,9 @@ class DeFT(BaseMethod):
             set another.
         style_augmentation: ``dict(type='LABStyle', ...)`` doubles every batch by restyled copies (the released
             scripts); None: not.
-        distance: Distance regularization (L2-SP), ``dict(weight_encoder=1e-3, weight_decoder=1e-3)``: half the weight
-            times the squared distance of E_a to the pretrained encoder, and of D_a to the warmed-up decoder, in
-            stage 2. Its form is a reconstruction (specification (b)). None: off.
+        distance: Distance regularization, ``dict(weight_encoder=1e-3, weight_decoder=1e-3, form='squared')``: the
+            weight times the distance of E_a to the pretrained encoder, and of D_a to the warmed-up decoder, in stage
+            2. ``form``: see :func:`parameter_distance`; which one the paper has is not known. None: off.
         evaluate: ``'retentive'`` (E_r, D_r), ``'adaptive'`` (E_a, D_a), ``'encoder_adaptive'`` (E_a, D_r) or
             ``'decoder_adaptive'`` (E_r, D_a). Before the hand-over, D_r has learned nothing: D_a stands in for it.
         norm_eval: BatchNorm on running statistics during training.
@@ -78,6 +82,11 @@ class DeFT(BaseMethod):
     """
 
     required_hooks = ('DecoderWarmupHook', )
+    hook_settings = {'EMAUpdateHook': dict(beta=0.9999, when='after_step')}
+    needs_pretrained_encoder = 'its pathways hold the network near the pretrained encoder'
+    #: Log names that end with the decoder warm-up.
+    warmup_logs = ('warmup.', )
+    weighs_pixels = False
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
                  warmup_iters: int = 8000, style_augmentation: Optional[dict] = None, distance: Optional[dict] = None,
@@ -208,7 +217,7 @@ class DeFT(BaseMethod):
         weight = self.distance[name] if self.distance else 0.
         if not weight:
             return {}
-        return {f'{name}.loss_distance': 0.5 * weight * squared_distance(module, reference)}
+        return {f'{name}.loss_distance': weight * parameter_distance(module, reference, self.distance['form'])}
 
     # ------------------------------------------------------------------ modes and weights
     def sync_copies(self) -> None:
@@ -226,6 +235,7 @@ class DeFT(BaseMethod):
 
 
 @MODELS.register_module()
+@refuses(alignment=NO_ALIGNMENT + 'Use model.type=Supervised, which is this method without the style augmentation')
 class JointFinetuning(Supervised):
     """The baseline of DeFT: encoder and decoder trained together, with the same style augmentation.
 
@@ -277,22 +287,42 @@ def with_parts(network: nn.Module, parts: dict[str, nn.Module]) -> nn.Module:
     return view
 
 
-def squared_distance(module: nn.Module, reference: nn.Module) -> Tensor:
-    """Sum of squared differences of all trainable parameters to those of a module of the same structure."""
+#: Forms of the distance of two sets of parameters, from the differences of each.
+_DISTANCES = {
+    'squared': lambda terms: 0.5 * torch.stack([d.square().sum() for d in terms]).sum(),
+    'l2': lambda terms: torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(d) for d in terms])),
+    'l1': lambda terms: torch.stack([d.abs().sum() for d in terms]).sum(),
+}
+
+
+def parameter_distance(module: nn.Module, reference: nn.Module, form: str = 'squared') -> Tensor:
+    """Distance of all trainable parameters to those of a module of the same structure.
+
+    Args:
+        module: Has the trainable parameters.
+        reference: Has parameters of the same names and shapes.
+        form: ``'squared'``, half the sum of squared differences (L2-SP); ``'l2'``, its unsquared form, the root of the
+            sum of squares; ``'l1'``, the sum of absolute differences.
+
+    Returns:
+        0-d; 0 with a gradient of 0 where nothing differs.
+    """
     theirs = dict(reference.named_parameters())
-    terms = [(p - theirs[name]).square().sum() for name, p in module.named_parameters() if p.requires_grad]
-    return torch.stack(terms).sum()
+    return _DISTANCES[form]([p - theirs[name] for name, p in module.named_parameters() if p.requires_grad])
 
 
-def _checked_distance(distance: Optional[Mapping]) -> Optional[dict[str, float]]:
+def _checked_distance(distance: Optional[Mapping]) -> Optional[dict[str, Any]]:
     if distance is None:
         return None
-    unknown = sorted(set(distance) - {'weight_encoder', 'weight_decoder'})
+    unknown = sorted(set(distance) - {'weight_encoder', 'weight_decoder', 'form'})
     weights = {name: float(distance.get(f'weight_{name}', 0.)) for name in ('encoder', 'decoder')}
     if unknown or min(weights.values()) < 0:
-        raise ValueError('distance takes weight_encoder and weight_decoder, neither negative, got '
+        raise ValueError('distance takes weight_encoder and weight_decoder, neither negative, and form, got '
                          f'{dict(distance)}')
-    return weights if any(weights.values()) else None
+    form = distance.get('form', 'squared')
+    if form not in _DISTANCES:
+        raise ValueError(f'distance.form is one of {list(_DISTANCES)}, got {form!r}')
+    return dict(weights, form=form) if any(weights.values()) else None
 
 
 def _check_network(network: Mapping) -> None:

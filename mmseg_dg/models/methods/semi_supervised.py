@@ -95,6 +95,8 @@ class SemiSupervised(BaseMethod):
     """
 
     reads_all_labels = True
+    hook_settings = {'EMAUpdateHook': dict(beta=0.999, when='after_step', ramp=True, buffers='average')}
+    weighs_pixels = False  # heads see labelled images; pseudo-labels have a cross-entropy of their own
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'labeled',
                  unlabeled_stream: str = 'unlabeled', mix_stream: str = 'unlabeled_mix', num_views: int = 2,

@@ -1,0 +1,34 @@
+"""Arguments that are refused by name."""
+import pytest
+
+from mmseg_dg.registry import MODELS
+
+from .diffusion_networks import network_config
+
+
+@pytest.mark.parametrize('method', ['DeFT', 'JointFinetuning', 'DomainGeneralization', 'DDeP', 'DiffMatch'])
+def test_methods_without_an_alignment_say_so(method):
+    network = dict(type='EncoderDecoder', backbone=dict(type='X'), decode_head=dict(type='Y'))
+    config = dict(type=method, network=network, alignment=dict(type='PixelAlignment'))
+    with pytest.raises(TypeError, match=f'{method} takes no alignment .*PixelAlignment.*DACS, Supervised, FixMatch'):
+        MODELS.build(config)
+
+
+def test_none_is_no_request():
+    config = dict(type='DiffMatch', network=network_config(), alignment=None, denoiser_optimizer=None)
+    assert MODELS.build(config).student.residual is False
+
+
+@pytest.mark.parametrize('name', ['time_weighting', 'self_aligned', 'plain_head'])
+def test_absent_options_of_the_reconstruction_are_named(name):
+    with pytest.raises(TypeError, match=f'takes no {name} .*docs/diffmatch.md, "Not built"'):
+        MODELS.build(network_config(**{name: True}))
+    with pytest.raises(TypeError, match="unexpected keyword argument 'residul'"):
+        MODELS.build(network_config(residul=True))
+
+
+def test_other_optimizers_and_consistency_are_absent():
+    with pytest.raises(TypeError, match='custom_keys.denoiser'):
+        MODELS.build(dict(type='DiffMatch', network=network_config(), denoiser_optimizer=dict(type='AdamW')))
+    with pytest.raises(ValueError, match='CBDM, are absent'):
+        MODELS.build(network_config(adjustment=dict(where='consistency')))
