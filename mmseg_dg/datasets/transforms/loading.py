@@ -26,8 +26,8 @@ def refuse_huge(content: bytes, path: str) -> None:
     except (OSError, ValueError):
         return
     if header.pixels > MAX_PIXELS:
-        raise ValueError(f'{path}: a label of {header.width}x{header.height} (width x height), {header.pixels} pixels: '
-                         f'more than {MAX_PIXELS} are refused. Cut image and label into tiles')
+        raise ValueError(f'{path}: a label of {header.width}x{header.height} (width x height): '
+                         f'{header.pixels} pixels, more than {MAX_PIXELS}. Cut image and label into tiles')
 
 
 @TRANSFORMS.register_module()
