@@ -21,9 +21,9 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '-1')
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
 
-import attack_files  # noqa: E402
-import attack_runs  # noqa: E402
-from attack_rig import Rig  # noqa: E402
+import _attack_files as attack_files  # noqa: E402
+import _attack_runs as attack_runs  # noqa: E402
+from _attack_rig import Rig  # noqa: E402
 
 #: Row: (function, trials in quick mode, trials in full mode).
 ROWS = {
@@ -79,6 +79,7 @@ def main() -> int:
                         sys.stdout.write(f'  {name}: FAILED: {outcome}\n')
             except Exception as error:  # noqa: BLE001  a row that cannot be run is a failure of its own
                 failures.append(f'the row ended early: {type(error).__name__}: {error}')
+                sys.stdout.write(f'  {name}: {failures[-1]}\n')
             results[name] = dict(trials=done, failures=failures, seconds=round(time.time() - since, 1))
             sys.stdout.write(f'{name}: {done} trials, {len(failures)} failures ({results[name]["seconds"]} s)\n')
             sys.stdout.flush()

@@ -14,7 +14,7 @@ from typing import Any, Callable
 
 import numpy as np
 import torch
-from attack_rig import Rig
+from _attack_rig import Rig
 from mmengine.logging import HistoryBuffer
 
 
@@ -67,7 +67,7 @@ def _attacks(rng: random.Random, trace: Path) -> Any:
         Call(getattr, np.ndarray, 'tofile'), Call(getattr, HistoryBuffer, 'register_statistics'),
         Call(np.load, str(trace), None, True), Call(np.ndarray, shape, dtype), Call(torch.load, str(trace)),
         Call(new, np.ndarray, (0, ), b'b', state=(1, shape, dtype, False, raw)), Call(HistoryBuffer, state=history),
-        Call(new, Call(getattr, np, 'memmap'), (0, ), b'b', state=(1, (1, ), dtype, False, raw))])
+        Call(new, np.memmap, (0, ), b'b', state=(1, (1, ), dtype, False, raw))])
 
 
 def hostile_files(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import torch
-from attack_rig import ITERS, TOOLS, Rig, Run
+from _attack_rig import ITERS, TOOLS, Rig, Run
 
 
 def _go_on(rig: Rig, config: Path, work: Path, *words: Any) -> str:
