@@ -25,9 +25,15 @@ def read_version() -> str:
 
 
 def read_requirements(name: str) -> list:
+    """Requirements of a file, and of those it names with ``-r``."""
     lines = (ROOT / 'requirements' / name).read_text(encoding='utf-8').splitlines()
-    stripped = (line.split('#')[0].strip() for line in lines)
-    return [line for line in stripped if line]
+    found = []
+    for line in (line.split('#')[0].strip() for line in lines):
+        if line.startswith('-r '):
+            found += read_requirements(line[len('-r '):].strip())
+        elif line:
+            found.append(line)
+    return found
 
 
 def put(source: Path, target: Path, link: bool) -> None:
@@ -43,7 +49,8 @@ def put(source: Path, target: Path, link: bool) -> None:
         except OSError:  # Windows without the privilege: copy, and install again after every change
             pass
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__', '*.py[cod]', '.*'))
+        # tools/dev needs the tests, which a wheel has not
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__', '*.py[cod]', '.*', 'dev'))
     else:
         shutil.copyfile(source, target)
 
@@ -87,7 +94,12 @@ setup(
     license_expression='Apache-2.0',
     license_files=['LICENSE'],
     classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
         'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3.11',
+        'Topic :: Scientific/Engineering :: Image Recognition',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=(PACKAGE, f'{PACKAGE}.*')),

@@ -7,7 +7,6 @@ what a checkpoint file may contain.
 import importlib.machinery
 import importlib.metadata
 import importlib.util
-import pickle
 import re
 import sys
 import types
@@ -140,6 +139,15 @@ def silence_pkg_resources() -> None:
     warnings.filterwarnings('ignore', message='pkg_resources is deprecated')
 
 
+def silence_binary_advice() -> None:
+    """mmseg advises one output channel for two classes, which the methods of this package cannot train.
+
+    They take the class with the largest softmax probability; of one channel that is class 0, with confidence 1.
+    """
+    for text in ('For binary segmentation, we suggest', 'threshold is not defined for binary'):
+        warnings.filterwarnings('ignore', message=text)
+
+
 def check_opencv() -> None:
     """``import cv2``, and say what to do where the system libraries of the full OpenCV wheel are missing.
 
@@ -207,65 +215,111 @@ def ensure_mmcv_ops() -> bool:
     return False
 
 
-def pick_history_statistic(owner, name: str):
-    """What ``builtins.getattr`` may do inside a checkpoint: no more than this.
+def read_checkpoints_safely() -> None:
+    """Every address mmengine can read a checkpoint from leads to :mod:`mmseg_dg.utils.checkpoint_reader`.
 
-    ``mmengine.logging.HistoryBuffer`` pickles its table of statistics as ``getattr(HistoryBuffer, 'mean')`` and so on.
-    Allowing ``getattr`` itself would let a file reach any attribute of any allowed object.
-
-    Raises:
-        pickle.UnpicklingError: Anything else is asked for.
+    mmengine 0.10.7 calls ``torch.load`` without ``weights_only``, and for web addresses torch's hub, which still
+    unpickles fully: a file named by ``openmmlab://``, ``torchvision://``, ``modelzoo://``, ``mmcls://`` or a URL could
+    run code. ``pavi://`` (a service that is gone) is refused.
     """
-    from mmengine.logging import HistoryBuffer
-    if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
-        return getattr(HistoryBuffer, name)
-    raise pickle.UnpicklingError(f'refused: a checkpoint asks for attribute {name!r} of {owner!r}')
+    from mmengine.runner import checkpoint as library
+    loaders = {
+        ('', ): _load_local, ('http://', 'https://'): _load_http, ('pavi://', ): _refuse_address,
+        (r'(\S+\:)?s3://', r'(\S+\:)?petrel://'): _load_from_store,
+        ('modelzoo://', 'torchvision://'): _load_from_torchvision,
+        ('open-mmlab://', 'openmmlab://'): _load_from_openmmlab, ('mmcls://', ): _load_from_mmcls}
+    for prefixes, loader in loaders.items():
+        library.CheckpointLoader.register_scheme(prefixes=prefixes, loader=loader, force=True)
+    for name, loader in (('local', _load_local), ('http', _load_http), ('ceph', _load_from_store),
+                         ('pavi', _refuse_address), ('torchvision', _load_from_torchvision),
+                         ('openmmlab', _load_from_openmmlab), ('mmcls', _load_from_mmcls)):
+        loader.__name__ = f'load_from_{name}'  # from which mmengine's log takes a word
+        setattr(library, loader.__name__, loader)  # they call each other by these names
 
 
-def allow_mmengine_checkpoints() -> None:
-    """Let ``torch.load(weights_only=True)`` read what mmengine saves.
-
-    Since torch 2.6 that is the default, and mmengine 0.10.7 does not pass ``weights_only``. Only data types are
-    admitted, so a hostile file still cannot run code.
-    """
-    import numpy as np
-    import torch
-    from mmengine.config import ConfigDict
-    from mmengine.logging import HistoryBuffer
-
-    # the two functions numpy pickles with, found without naming the module that moved between numpy 1 and 2
-    scalar = np.float64(0).__reduce__()[0]
-    reconstruct = np.zeros(0).__reduce__()[0]
-    numeric = [type(np.dtype(t)) for t in ('?', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2', 'f4', 'f8')]
-    allowed = [HistoryBuffer, ConfigDict, (pick_history_statistic, 'builtins.getattr'), np.ndarray, np.dtype, *numeric]
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):  # files written under numpy 1 and numpy 2
-        allowed += [(scalar, f'{module}.scalar'), (reconstruct, f'{module}._reconstruct')]
-    torch.serialization.add_safe_globals(allowed)
+def _load_local(filename, map_location=None):
+    from mmseg_dg.utils.checkpoint_reader import read_checkpoint
+    return read_checkpoint(filename, map_location)
 
 
-def load_http_weights_only() -> None:
-    """Read checkpoints fetched over http(s) with ``weights_only=True``.
+def _load_http(filename, map_location=None, model_dir=None, progress=None):
+    """Process 0 downloads into torch's cache, then all read the file there."""
+    from urllib.parse import urlparse
 
-    ``torch.hub.load_state_dict_from_url``, which mmengine calls for them, still defaults to full unpickling, unlike
-    ``torch.load``. The configs here contain no URL; a user's may.
-    """
     import torch
     from mmengine.dist import barrier, get_dist_info
-    from mmengine.runner.checkpoint import CheckpointLoader
 
-    def load_from_http(filename, map_location=None, model_dir=None):
-        rank, _ = get_dist_info()
-        checkpoint = None
-        for first in (True, False):  # rank 0 downloads, then the others read
-            if (rank == 0) is first:
-                checkpoint = torch.hub.load_state_dict_from_url(
-                    filename, model_dir=model_dir, map_location=map_location, progress=sys.stderr.isatty(),
-                    weights_only=True)
-            if first:
-                barrier()
-        return checkpoint
+    folder = Path(model_dir) if model_dir else Path(torch.hub.get_dir()) / 'checkpoints'
+    path = folder / Path(urlparse(filename).path).name
+    if get_dist_info()[0] == 0 and not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(filename, str(path), progress=sys.stderr.isatty())
+    barrier()
+    return _load_local(str(path), map_location)
 
-    CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), loader=load_from_http, force=True)
+
+def _load_from_store(filename, map_location=None, backend='petrel'):
+    from mmengine.fileio import get_file_backend
+
+    from mmseg_dg.utils.checkpoint_reader import checkpoint_from_bytes
+    data = get_file_backend(filename, backend_args={'backend': backend}).get(filename)
+    return checkpoint_from_bytes(bytes(data), filename, map_location)
+
+
+def _address_of(filename: str, known: dict) -> str:
+    """The web address or file that a short name such as ``torchvision://resnet50`` stands for."""
+    scheme, _, name = filename.partition('://')
+    if name not in known:
+        import difflib
+        close = difflib.get_close_matches(name, list(known), n=3)
+        raise ValueError(f'{filename}: {scheme}:// knows no {name!r}' + (f'; similar: {close}' if close else ''))
+    return known[name]
+
+
+def _load_from_torchvision(filename, map_location=None):
+    from mmengine.runner import checkpoint as library
+    return _load_http(_address_of(filename, library.get_torchvision_models()), map_location)
+
+
+def _load_from_openmmlab(filename, map_location=None):
+    from mmengine.runner import checkpoint as library
+    scheme, _, name = filename.partition('://')
+    name = library.get_deprecated_model_names().get(name, name)
+    address = _address_of(f'{scheme}://{name}', library.get_external_models())
+    if address.startswith(('http://', 'https://')):
+        return _load_http(address, map_location)
+    return _load_local(str(Path(library._get_mmengine_home()) / address), map_location)
+
+
+def _load_from_mmcls(filename, map_location=None):
+    from mmengine.runner import checkpoint as library
+    content = _load_http(_address_of(filename, library.get_mmcls_models()), map_location)
+    return library._process_mmcls_checkpoint(content)
+
+
+def _refuse_address(filename, map_location=None):
+    """
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(f'{filename}: this address is not read; fetch the file yourself and give its path')
+
+
+def find_checkpoints_by_looking() -> None:
+    """``resume=True`` takes the newest checkpoint that can be read and lies in the work dir itself.
+
+    mmengine follows ``last_checkpoint``: without that file it begins again at iteration 0, and with a copied one it
+    goes on in another folder.
+    """
+    import importlib
+
+    def find_latest_checkpoint(path):
+        from mmseg_dg.utils.work_dir import newest_for_all_processes
+        return newest_for_all_processes(path)
+
+    for name in ('runner', 'checkpoint'):
+        importlib.import_module(f'mmengine.runner.{name}').find_latest_checkpoint = find_latest_checkpoint
+    importlib.import_module('mmengine.runner').find_latest_checkpoint = find_latest_checkpoint
 
 
 def restore_find_loader() -> None:
@@ -329,14 +383,50 @@ def register_mim_scope() -> None:
     MODULE2PACKAGE.setdefault('mmseg_dg', 'mmseg_dg')
 
 
+def merge_dicts_over_none() -> None:
+    """Let a child config (and ``--cfg-options``) put a dict where its base has None, and use numbers as keys.
+
+    mmengine 0.10.7 refuses the first with a TypeError, although None holds nothing to inherit; leaves the word
+    ``_delete_`` in a dict whose base has nothing to delete; and asks a number for ``isdigit`` in a merge of options
+    (``label_map="{255: 1}"``).
+    """
+    from mmengine.config import Config
+    from mmengine.config.config import DELETE_KEY
+    original = Config._merge_a_into_b
+    if getattr(original, 'replaces_none', False):
+        return
+
+    def plain(node):
+        if isinstance(node, dict):
+            return type(node)({key: plain(value) for key, value in node.items() if key != DELETE_KEY})
+        return node
+
+    def merge(a, b, allow_list_keys=False):
+        if not isinstance(b, dict):
+            return original(a, b, allow_list_keys)
+        a, b = dict(a), b.copy()
+        for key, value in list(a.items()):
+            if not isinstance(key, str):
+                b[key] = a.pop(key)
+            elif isinstance(value, dict) and (key not in b or b[key] is None):
+                b.pop(key, None)
+                a[key] = plain(value)
+        return original(a, b, allow_list_keys)
+
+    merge.replaces_none = True
+    Config._merge_a_into_b = staticmethod(merge)
+
+
 def setup() -> None:
     """Everything above, in order; called once by ``import mmseg_dg``."""
     check_versions()
     silence_pkg_resources()
+    silence_binary_advice()
     check_opencv()
     restore_find_loader()
     ensure_mmcv_ops()
-    allow_mmengine_checkpoints()
-    load_http_weights_only()
+    read_checkpoints_safely()
+    find_checkpoints_by_looking()
     describe_torchvision_ops()
     register_mim_scope()
+    merge_dicts_over_none()

@@ -12,14 +12,14 @@ if re.search(r'--(device[ =]cpu|gpus[ =]0)( |$)', ' '.join(sys.argv)):
     os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
 
 import mmseg_dg  # noqa: E402,F401  prepares the library stack before anything of it is imported
-from mmseg_dg.utils import launch  # noqa: E402
+from mmseg_dg.utils import launch, stop_signals  # noqa: E402
+from mmseg_dg.utils.entry import run_tool  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--resume', nargs='?', const='auto', metavar='FILE',
-                        help='continue from the newest checkpoint of the work dir, or from FILE')
+    launch.add_run_args(parser)
     parser.add_argument('--amp', action='store_true',
                         help='automatic mixed precision: float16 on a GPU, bfloat16 on the CPU')
     parser.add_argument('--auto-scale-lr', action='store_true',
@@ -28,18 +28,29 @@ def parse_args() -> argparse.Namespace:
     return launch.finish_args(parser.parse_args(), parser)
 
 
-def main() -> None:
+def main() -> int:
     args = parse_args()
+    stop_signals.listen()
     cfg = launch.load_config(args)
-    launch.set_resume(cfg, args.resume)
+    launch.set_resume(cfg, args.resume, args.resume_weights_only, args.overwrite)
     if args.amp:
         launch.enable_amp(cfg)
     if args.auto_scale_lr:
         launch.enable_lr_scaling(cfg)
-    launch.prepare_processes(cfg)
-    launch.build_runner(cfg).train()
+    try:
+        launch.claim_work_dir(cfg)
+        launch.prepare_processes(cfg)
+        runner = launch.build_runner(cfg)
+        runner.train()
+    except stop_signals.StoppedEarly as signal:
+        return launch.say_how_to_continue(cfg, str(signal), sys.argv)
+    status = 0
+    if getattr(runner, 'stopped_by', None):
+        status = launch.say_how_to_continue(cfg, runner.stopped_by, sys.argv)
+        launch.leave_together()
     launch.close_processes()
+    return status
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -11,7 +11,6 @@ _base_ = [
     '../_base_/datasets/uda_synthcity_to_camvid.py', '../_base_/schedules/adamw_2k.py', '../_base_/default_runtime.py'
 ]
 model = _base_.pop('method')
-model.update(ignore_top=0, ignore_bottom=0)  # CamVid frames show no bonnet and no rectification border
 # the distance of a cell is about 3 in MobileNetV2's last map, 23 in the recorded official step (MiT): 0.005 x 8 gives
 # the term the share of the loss it has in the paper's setting
 model['feature_distance'].update(weight=0.04)

@@ -18,3 +18,5 @@ custom_hooks = [
     # 0.99765^1700 = 0.9999^40000
     dict(type='EMAUpdateHook', beta=0.99765, when='after_step', ramp=False, buffers='batch'),
 ]
+val_cfg = dict(protocols=_base_.pop('protocols'))
+test_cfg = dict(protocols=val_cfg['protocols'])

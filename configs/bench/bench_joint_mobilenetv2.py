@@ -13,3 +13,5 @@ _base_ = [
 __network = dict(decode_head=dict(dropout_ratio=0., loss_decode=dict(avg_non_ignore=True)))  # as DeFT's own decoder
 model = dict(type='JointFinetuning', network=__network)
 param_scheduler = [dict(type='WarmupPolyLR', power=0.9)]
+val_cfg = dict(protocols=_base_.pop('protocols'))
+test_cfg = dict(protocols=val_cfg['protocols'])

@@ -13,20 +13,18 @@ _base_ = [
 data_root = 'data/custom'
 classes = ['background', 'object']  # in the order of the ids in the masks: 0, 1, ...
 palette = [[0, 0, 0], [220, 20, 60]]  # red, green, blue per class, for pictures; None: chosen for you
-label_map = None  # {255: 1} for binary masks of 0 and 255; 255 means "ignore" otherwise
+label_map = {}  # {255: 1} for binary masks of 0 and 255; 255 means "ignore" otherwise
 labeled_images, labeled_masks = 'images/labeled', 'masks/labeled'
 unlabeled_images = 'images/unlabeled'
 val_images, val_masks = 'images/val', 'masks/val'
 # ------------------------------------------------------------------ what follows from it
 runner_type = 'SemiSupervisedRunner'
 model = _base_.pop('method')
+model.pop('feature_distance')  # its thing classes are those of Cityscapes; dict(classes=[...]) of yours may help
 model.update(
     labeled_stream='labeled',
     unlabeled_stream='unlabeled',
-    ignore_top=0,
-    ignore_bottom=0,
     use_valid_mask=True,  # nothing is learned from padding
-    feature_distance=None,  # its thing classes are those of Cityscapes; with classes=[...] of yours it may help
     network=dict(decode_head=dict(num_classes=len(classes))))
 train_dataloader = dict(
     labeled=dict(

@@ -13,7 +13,7 @@ _base_ = [
 data_root = 'data/custom'
 classes = ['background', 'object']  # in the order of the ids in the masks: 0, 1, ...
 palette = [[0, 0, 0], [220, 20, 60]]  # red, green, blue per class, for pictures; None: chosen for you
-label_map = None  # {255: 1} for binary masks of 0 and 255; 255 means "ignore" otherwise
+label_map = {}  # {255: 1} for binary masks of 0 and 255; 255 means "ignore" otherwise
 train_images, train_masks = 'images/train', 'masks/train'
 val_images, val_masks = 'images/val', 'masks/val'
 # ------------------------------------------------------------------ what follows from it

@@ -13,17 +13,15 @@ _base_ = [
 data_root = 'data/custom'
 classes = ['background', 'object']  # in the order of the ids in the masks: 0, 1, ...
 palette = [[0, 0, 0], [220, 20, 60]]  # red, green, blue per class, for pictures; None: chosen for you
-label_map = None  # {255: 1} for binary masks of 0 and 255; 255 means "ignore" otherwise
+label_map = {}  # {255: 1} for binary masks of 0 and 255; 255 means "ignore" otherwise
 source_images, source_masks = 'source/images', 'source/masks'
 target_images = 'target/images'  # no labels needed
 val_images, val_masks = 'val/images', 'val/masks'  # a few labelled images of the target domain
 # ------------------------------------------------------------------ what follows from it
 model = _base_.pop('method')
+model.pop('feature_distance')  # its thing classes are those of Cityscapes; dict(classes=[...]) of yours may help
 model.update(
-    ignore_top=0,
-    ignore_bottom=0,
     use_valid_mask=True,  # nothing is learned from padding
-    feature_distance=None,  # its thing classes are those of Cityscapes; with classes=[...] of yours it may help
     network=dict(decode_head=dict(num_classes=len(classes))))
 train_dataloader = dict(
     source=dict(

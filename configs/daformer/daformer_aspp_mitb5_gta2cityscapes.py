@@ -7,7 +7,7 @@ Paper's score: 67.0 +- 1.5 mIoU on Cityscapes val (recalled, docs/sources.md).
 Status here: not yet run at full scale.
 """
 _base_ = [
-    '../_base_/models/daformer_aspp_mitb5.py', '../_base_/methods/daformer.py',
+    '../_base_/models/daformer_aspp_mitb5.py', '../_base_/methods/daformer_cityscapes.py',
     '../_base_/datasets/uda_gta_to_cityscapes.py', '../_base_/schedules/adamw_40k.py', '../_base_/default_runtime.py'
 ]
 model = _base_.pop('method')  # trains the network of the model file by self-training

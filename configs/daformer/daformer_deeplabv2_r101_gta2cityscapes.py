@@ -7,7 +7,7 @@ Paper's score: 56.0 +- 0.5 mIoU on Cityscapes val (recalled, docs/sources.md).
 Status here: not yet run at full scale.
 """
 _base_ = [
-    '../_base_/models/deeplabv2_r101.py', '../_base_/methods/daformer.py',
+    '../_base_/models/deeplabv2_r101.py', '../_base_/methods/daformer_cityscapes.py',
     '../_base_/datasets/uda_gta_to_cityscapes.py', '../_base_/schedules/adamw_40k_cnn.py',
     '../_base_/default_runtime.py'
 ]

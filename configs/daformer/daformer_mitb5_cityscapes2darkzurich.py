@@ -9,7 +9,7 @@ The margins of 15 and 120 rows without pseudo-labels stay on, as in the DAFormer
 Status here: not yet run at full scale.
 """
 _base_ = [
-    '../_base_/models/daformer_mitb5.py', '../_base_/methods/daformer.py',
+    '../_base_/models/daformer_mitb5.py', '../_base_/methods/daformer_cityscapes.py',
     '../_base_/datasets/uda_cityscapes_to_darkzurich.py', '../_base_/schedules/adamw_40k.py',
     '../_base_/default_runtime.py'
 ]

@@ -14,3 +14,5 @@ _base_ = [
 ]
 model = _base_.pop('method')
 model['network'] = dict(decode_head=dict(loss_decode=dict(avg_non_ignore=True)))  # spec, item 7
+val_cfg = dict(protocols=_base_.pop('protocols'))
+test_cfg = dict(protocols=val_cfg['protocols'])

@@ -14,3 +14,5 @@ _base_ = [
 ]
 model = _base_.pop('method')
 model.update(warmup_iters=2000)  # card: 2K on Cityscapes
+val_cfg = dict(protocols=_base_.pop('protocols'))
+test_cfg = dict(protocols=val_cfg['protocols'])

@@ -13,3 +13,5 @@ _base_ = [
     '../_base_/schedules/deft_gta.py', '../_base_/protocols/dg_gta.py'
 ]
 model = _base_.pop('method')
+val_cfg = dict(protocols=_base_.pop('protocols'))
+test_cfg = dict(protocols=val_cfg['protocols'])

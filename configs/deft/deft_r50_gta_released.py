@@ -16,3 +16,6 @@ model = _base_.pop('method')
 model.update(
     warmup_iters=7740,  # 10 epochs (spec "Optimisation")
     style_augmentation=dict(type='LABStyle', mean=(0.2, 0.8), std=(0.1, 0.4), noise=0.01))  # spec "Data pipeline"
+test_cfg = dict(protocols=_base_.pop('protocols'))
+# while training only the source is scored, once per epoch; the targets are in the test
+val_cfg = dict(protocols=dict(gta=test_cfg['protocols']['gta']))

@@ -12,3 +12,5 @@ _base_ = [
 ]
 model = dict(type='JointFinetuning', network=dict(decode_head=dict(loss_decode=dict(avg_non_ignore=True))))
 param_scheduler = [dict(type='WarmupPolyLR', power=0.9)]
+val_cfg = dict(protocols=_base_.pop('protocols'))
+test_cfg = dict(protocols=val_cfg['protocols'])

@@ -12,5 +12,7 @@ _base_ = [
     '../_base_/schedules/deft_cityscapes_released.py', '../_base_/protocols/dg_cityscapes_released.py'
 ]
 model = dict(style_augmentation=dict(type='LABStyle', mean=(0.2, 0.8), std=(0.1, 0.4), noise=0.01))
-optim_wrapper = dict(optimizer=dict(lr=2.5e-3))  # of the second stage; weight decay 1e-3 as well
-param_scheduler = [dict(type='WarmupPolyLR', power=0.9)]
+param_scheduler = [dict(type='WarmupPolyLR', power=0.9)]  # one stage: 2.5e-3 and 1e-3, of the second one
+test_cfg = dict(protocols=_base_.pop('protocols'))
+# while training only the source is scored, once per epoch; the targets are in the test
+val_cfg = dict(protocols=dict(cityscapes=test_cfg['protocols']['cityscapes']))

@@ -12,3 +12,5 @@ _base_ = [
     '../_base_/protocols/dg_gta.py'
 ]
 param_scheduler = [dict(type='WarmupPolyLR', power=0.9)]  # one stage: lr 1e-2, weight decay 5e-4 (spec "INFERRED")
+val_cfg = dict(protocols=_base_.pop('protocols'))
+test_cfg = dict(protocols=val_cfg['protocols'])

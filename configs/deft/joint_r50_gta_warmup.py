@@ -11,7 +11,6 @@ param_scheduler = [
     dict(
         type='TwoStagePolyLR',
         power=0.9,
-        warmup=dict(lr=1e-2, weight_decay=5e-3, denominator='warmup'),
-        finetune=dict(lr=1e-2, weight_decay=5e-4))
+        warmup=dict(lr_mult=1., decay_mult=10., denominator='warmup'))
 ]
 custom_hooks = [dict(type='DecoderWarmupHook', warmup_iters=8000)]

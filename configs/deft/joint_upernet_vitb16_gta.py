@@ -12,3 +12,5 @@ _base_ = [
 ]
 custom_imports = dict(imports=['mmseg_dg', 'mmseg_dg.mmpretrain'], allow_failed_imports=False)
 param_scheduler = [dict(type='WarmupPolyLR', power=0.9)]
+val_cfg = dict(protocols=_base_.pop('protocols'))
+test_cfg = dict(protocols=val_cfg['protocols'])

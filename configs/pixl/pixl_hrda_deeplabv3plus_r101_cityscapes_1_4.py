@@ -9,9 +9,10 @@ Paper's score: not in our sources.
 Status here: not yet run at full scale.
 """
 _base_ = [
-    '../_base_/models/hrda_deeplabv3plus_r101.py', '../_base_/methods/hrda_semi.py', '../_base_/alignments/pixl.py',
+    '../_base_/models/hrda_deeplabv3plus_r101.py', '../_base_/methods/hrda_semi.py',
+    '../_base_/alignments/pixl_recompute.py',
     '../_base_/datasets/semi_cityscapes_hr_1_4.py', '../_base_/schedules/adamw_60k_cnn.py',
     '../_base_/default_runtime.py'
 ]
 model = _base_.pop('method')  # trains the network of the model file by self-training
-model.update(alignment=_base_.pop('alignment'))  # the term itself: _base_/alignments/pixl.py
+model.update(alignment=_base_.pop('alignment'))  # the term itself: _base_/alignments/pixl_recompute.py

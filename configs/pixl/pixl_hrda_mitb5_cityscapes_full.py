@@ -8,8 +8,8 @@ Paper's score: not in our sources.
 Status here: not yet run at full scale.
 """
 _base_ = [
-    '../_base_/models/hrda_mitb5.py', '../_base_/alignments/pixl.py',
+    '../_base_/models/hrda_mitb5.py', '../_base_/alignments/pixl_recompute.py',
     '../_base_/datasets/supervised_cityscapes_rcs.py', '../_base_/schedules/adamw_60k.py',
     '../_base_/default_runtime.py'
 ]
-model = dict(alignment=_base_.pop('alignment'))  # the term itself: _base_/alignments/pixl.py
+model = dict(alignment=_base_.pop('alignment'))  # the term itself: _base_/alignments/pixl_recompute.py

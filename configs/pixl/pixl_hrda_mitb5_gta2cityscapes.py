@@ -8,9 +8,9 @@ Paper's score: not in our sources.
 Status here: not yet run at full scale.
 """
 _base_ = [
-    '../_base_/models/hrda_mitb5.py', '../_base_/methods/hrda.py', '../_base_/alignments/pixl.py',
+    '../_base_/models/hrda_mitb5.py', '../_base_/methods/hrda.py', '../_base_/alignments/pixl_recompute.py',
     '../_base_/datasets/uda_gta_to_cityscapes_hr.py', '../_base_/schedules/adamw_60k.py',
     '../_base_/default_runtime.py'
 ]
 model = _base_.pop('method')  # trains the network of the model file by self-training
-model.update(alignment=_base_.pop('alignment'))  # the term itself: _base_/alignments/pixl.py
+model.update(alignment=_base_.pop('alignment'))  # the term itself: _base_/alignments/pixl_recompute.py

@@ -1,25 +1,29 @@
 """What a user calls from Python: build a run, train it, load a trained model, predict."""
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional, Union
 
-import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
+from mmseg_dg.engine.loops.multi_domain import predicted_classes
 from mmseg_dg.registry import MODELS, RUNNERS
+from mmseg_dg.utils.finite_state import refuse_nonfinite
+from mmseg_dg.utils.run_names import name_run
+
+from .inputs import Input, list_inputs
+from .prediction import PredictionPipeline, dataset_meta, predict_batch
 
 ConfigLike = Union[str, Path, Config]
 
 
 def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
                  options: Optional[dict[str, Any]] = None) -> Runner:
-    """The runner a config describes.
+    """The runner a config describes; several in one process do not disturb each other.
 
     Args:
         config: File (``mmseg_dg::daformer/...`` works inside configs) or :class:`mmengine.config.Config`.
@@ -33,20 +37,33 @@ def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename or 'run').stem)
+    name_run(cfg)
     return RUNNERS.build(cfg) if cfg.get('runner_type') else Runner.from_cfg(cfg)
 
 
-def adapt(config: ConfigLike, work_dir: Optional[str] = None, options: Optional[dict[str, Any]] = None) -> nn.Module:
+def adapt(config: ConfigLike, work_dir: Optional[str] = None, options: Optional[dict[str, Any]] = None, *,
+          resume: bool = False, overwrite: bool = False) -> nn.Module:
     """Train a config and return the trained method in evaluation mode.
+
+    A work dir that holds the checkpoints of a run is not written to unless one of the last two arguments says so.
 
     Args:
         config: As :func:`build_runner`.
         work_dir: As :func:`build_runner`.
         options: As :func:`build_runner`.
+        resume: Go on from the newest readable checkpoint of the work dir; where there is none, begin.
+        overwrite: Remove the checkpoints that lie in the work dir, and begin again.
+
+    Raises:
+        FileExistsError: The work dir holds checkpoints.
+        BlockingIOError: Another run works in it.
     """
-    runner = build_runner(config, work_dir, options)
+    if resume and overwrite:
+        raise ValueError('overwrite=True begins again and resume=True goes on: give one of them')
+    asked = {key: True for key, value in dict(resume=resume, overwrite=overwrite).items() if value}
+    runner = build_runner(config, work_dir, dict(options or {}, **asked))
     runner.train()
-    return _for_prediction(runner.model, runner.cfg)
+    return _for_prediction(runner.model, runner.cfg, getattr(runner.train_loop.dataloader.dataset, 'metainfo', None))
 
 
 def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
@@ -59,68 +76,105 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
             the network that predicts; None leaves random weights.
         device: None takes a GPU if there is one.
 
+    Returns:
+        The model in evaluation mode, with its config in ``cfg`` and ``classes`` and ``palette`` of its classes in
+        ``dataset_meta`` (those saved in the checkpoint, else of the config's datasets; None where neither has them).
+
     Raises:
         FileNotFoundError: No such checkpoint.
-        ValueError: The checkpoint holds no network of this method.
+        ValueError: The checkpoint holds no network of this method, or NaN or infinite numbers.
         RuntimeError: Its network is another one (names or shapes differ).
     """
     cfg = _config(config)
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
-    model = MODELS.build(cfg.model)
+    model, meta = MODELS.build(cfg.model), None
     if checkpoint is not None:
         if not Path(checkpoint).is_file():
             raise FileNotFoundError(f'no checkpoint at {checkpoint}')
         state = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
+        refuse_nonfinite(state, str(checkpoint))
         plain = any(k.startswith('backbone.') for k in state.get('state_dict', state))
         load_state_dict(getattr(model, 'evaluated_network', model) if plain else model, state.get('state_dict', state),
                         strict=True)
+        meta = (state.get('meta') or {}).get('dataset_meta')
     model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    return _for_prediction(model, cfg)
+    return _for_prediction(model, cfg, meta)
 
 
-@torch.no_grad()
-def predict(model: nn.Module, images: Union[str, Path, np.ndarray, Sequence[Union[str, Path, np.ndarray]]]
-            ) -> Union[np.ndarray, list[np.ndarray]]:
-    """Segment images with the test pipeline of the model's config.
+def predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence: bool = False) -> Any:
+    """Segment images as ``tools/test.py`` does, with the test pipeline of the model's config.
 
     Args:
         model: Result of :func:`load_model` or :func:`adapt`.
-        images: One image or several: paths, or uint8 arrays (H, W, 3) in BGR order as OpenCV reads them.
+        inputs: One image or several, of any sizes: paths, folders (their images at any depth, sorted), patterns
+            (``'photos/**/*.jpg'``, sorted), Pillow images, arrays. Arrays are uint8 (H, W, 3) in BGR order as OpenCV
+            reads them, or grey, uint16 or floating-point numbers in 0..1 by the rules of
+            :func:`mmseg_dg.apis.inputs.to_bgr`; files by those of
+            :class:`mmseg_dg.datasets.transforms.LoadImageFromFile`.
+        batch_size: Images that go through the network together, where they have one size.
+        confidence: Also give the probability of the predicted class.
 
     Returns:
-        Class ids, int64 (H, W) at the image's own size; a list for a list.
+        Class ids, int64 (H, W) at the image's own size; with ``confidence`` a
+        :class:`~mmseg_dg.apis.prediction.Prediction` ``(ids, confidence)``. A list of them for a folder, a pattern or
+        several inputs, in the order of :func:`~mmseg_dg.apis.inputs.list_inputs`.
+
+        A config without a test domain takes its validation domain's pipeline, or else loading and fixed sizes of its
+        training pipeline (see :class:`~mmseg_dg.apis.prediction.PredictionPipeline`). A test pipeline that scores in
+        a frame (``CenterCropPad``) is used without it, so that the result has the image's size.
 
     Raises:
-        FileNotFoundError: No such image.
+        FileNotFoundError: No such image or folder, or nothing fits a pattern.
+        TypeError: The model has no config, or an input is nothing of the above.
+        ValueError: ``batch_size`` below 1; an image that cannot be read, is empty, too small for the network, or of a
+            type or shape that is not taken. The message names it.
     """
-    single = isinstance(images, (str, Path, np.ndarray))
-    results = []
-    for image in [images] if single else images:
-        array = isinstance(image, np.ndarray)
-        if not array and not Path(image).is_file():
-            raise FileNotFoundError(f'no image at {image}')
-        sample = Compose(_pipeline(model.cfg, array))(dict(img=image) if array else dict(img_path=str(image)))
-        outputs = model.test_step(dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']]))
-        results.append(outputs[0].pred_sem_seg.data.squeeze(0).cpu().numpy())
+    found, single = list_inputs(inputs)
+    results = [result for _, result in iter_predict(model, found, batch_size, confidence)]
     return results[0] if single else results
+
+
+def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1,
+                 confidence: bool = False) -> Iterator[tuple[Input, Any]]:
+    """As :func:`predict`, one image after the other: for more images than fit into memory.
+
+    Args:
+        model: As :func:`predict`.
+        inputs: As :func:`predict`, or the list of :func:`~mmseg_dg.apis.inputs.list_inputs`.
+        batch_size: As :func:`predict`.
+        confidence: As :func:`predict`.
+
+    Yields:
+        The image (its ``name`` and path ``below`` the given folder) and its prediction.
+    """
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f'batch_size counts images, at least 1, got {batch_size!r}')
+    if not hasattr(model, 'cfg') or not hasattr(model, 'test_step'):
+        raise TypeError(f'predict needs a model with its config, as load_model and adapt give it, not a bare '
+                        f'{type(model).__name__}')
+    items = inputs if _are_listed(inputs) else list_inputs(inputs)[0]
+    pipeline = PredictionPipeline(model.cfg)
+    training = model.training
+    model.eval()
+    try:
+        for start in range(0, len(items), batch_size):
+            group = items[start:start + batch_size]
+            yield from zip(group, predict_batch(model, group, pipeline, confidence))
+    finally:
+        model.train(training)
+
+
+def _are_listed(inputs: Any) -> bool:
+    return isinstance(inputs, list) and bool(inputs) and all(isinstance(item, Input) for item in inputs)
 
 
 def _config(config: ConfigLike) -> Config:
     return config.copy() if isinstance(config, Config) else Config.fromfile(config)
 
 
-def _for_prediction(model: nn.Module, cfg: Config) -> nn.Module:
+def _for_prediction(model: nn.Module, cfg: Config, meta: Optional[dict]) -> nn.Module:
     model = getattr(model, 'module', model)
     model.cfg = cfg
+    model.dataset_meta = dict(meta) if (meta or {}).get('classes') else dataset_meta(cfg, predicted_classes(model))
     model.eval()
     return model
-
-
-def _pipeline(cfg: Config, array: bool) -> list:
-    """The transforms of the first test domain, without those that read labels."""
-    loader = cfg.test_dataloader
-    loader = loader if 'dataset' in loader else next(iter(loader.values()))
-    steps = [t for t in loader['dataset']['pipeline'] if 'Annotations' not in t['type']]
-    if array:
-        steps = [dict(t, type='LoadImageFromNDArray') if t['type'] == 'LoadImageFromFile' else t for t in steps]
-    return steps

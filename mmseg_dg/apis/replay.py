@@ -4,7 +4,6 @@ A record holds the batch, every random draw, and what the step computed; the sta
 feeds the recorded draws to :meth:`DACS.train_step`, so that nothing is random.
 """
 import copy
-import math
 import os.path as osp
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
@@ -15,14 +14,22 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_dg.engine.optim import MergedParamGroups
+from mmseg_dg.models.methods.base import stack_labels
 from mmseg_dg.models.methods.dacs import DACS, StepDraws
 from mmseg_dg.models.official_weights import from_official, official_gradients
 from mmseg_dg.models.segmentors.network import draw_crop_box
-from mmseg_dg.ops import JitterParams
+from mmseg_dg.ops import JitterParams, cut_boxes, downscale_labels
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.checkpoint_reader import read_weights
+
+from .replay_comparison import Deviation, compare_step  # noqa: F401  their old place
+
+#: Label of pixels that belong to no class.
+IGNORED = 255
 
 
 class ReplayedStep(NamedTuple):
@@ -32,11 +39,17 @@ class ReplayedStep(NamedTuple):
         log_vars: Logged values.
         grad_norms_after: Per backward pass, L2 norm of the accumulated gradient of each parameter.
         gradients_after: Per backward pass, the accumulated gradients themselves.
-        state: Pseudo-labels, mixed images and so on (:class:`StepState`).
+        state: Pseudo-labels, mixed images and so on (:class:`StepState`); beside them ``teacher_logits`` (of the
+            teacher's head, before they are enlarged), ``source_feature`` (last level of the source pass) and
+            ``distance_labels`` (classes of the feature distance's cells).
         student: Parameters after the step.
         teacher: Teacher parameters used in the step.
+        student_moved: Parameters after the step minus those at the start of the run.
+        teacher_moved: Likewise of the teacher.
         student_buffers: BatchNorm buffers after the step.
         teacher_buffers: Likewise of the teacher.
+        official_accuracies: Logged accuracies in percent of all pixels, as mmseg 0.x counts (1.x: of labelled ones).
+        modes: Training modes of teacher and ImageNet encoder during the step, under the names of a record.
     """
     log_vars: dict[str, float]
     grad_norms_after: list[dict[str, float]]
@@ -44,8 +57,12 @@ class ReplayedStep(NamedTuple):
     state: dict[str, Any]
     student: dict[str, Tensor]
     teacher: dict[str, Tensor]
+    student_moved: dict[str, Tensor]
+    teacher_moved: dict[str, Tensor]
     student_buffers: dict[str, Tensor]
     teacher_buffers: dict[str, Tensor]
+    official_accuracies: dict[str, float]
+    modes: dict[str, Any]
 
 
 def load_record(path: str) -> tuple[dict, dict, dict]:
@@ -56,7 +73,7 @@ def load_record(path: str) -> tuple[dict, dict, dict]:
             beside it.
 
     Returns:
-        (record, student start, ImageNet start), as ``torch.load`` reads them with ``weights_only``.
+        (record, student start, ImageNet start), of tensors and plain values.
 
     Raises:
         FileNotFoundError: One of the three is missing.
@@ -67,7 +84,7 @@ def load_record(path: str) -> tuple[dict, dict, dict]:
     for item in paths:
         if not osp.isfile(item):
             raise FileNotFoundError(f'{item} is missing: a record needs its start weights beside it')
-    record, student, imnet = (torch.load(item, map_location='cpu') for item in paths)
+    record, student, imnet = (read_weights(item) for item in paths)
     return record, student, imnet
 
 
@@ -101,6 +118,7 @@ class Replay:
                         if k.startswith('backbone.')}
             self.method.imnet.load_state_dict(backbone, strict=True)
         self.method.to(dtype)
+        self._start = _official(self.method.student.named_parameters())
         self.optim_wrapper = self._optim_wrapper(config)
 
     def _load_buffers(self, buffers: dict[str, Tensor]) -> None:
@@ -131,18 +149,112 @@ class Replay:
             norms.append({k: v.double().norm().item() for k, v in gradients[-1].items()})
 
         batch = to_batch(recorded['batch'], method, self.dtype)
-        values = method.train_step(batch, self.optim_wrapper, draws=to_draws(recorded, batch, method),
-                                   on_backward=keep_gradients, preprocess=False)
+        draws = to_draws(recorded, batch, method)
+        with StepObserver(method) as seen:
+            values = method.train_step(batch, self.optim_wrapper, draws=draws, on_backward=keep_gradients,
+                                       preprocess=False)
         record, method.step_record = method.step_record, None
+        state = dict(record.state, **seen.maps)
+        cells = distance_labels(method, batch, seen.maps.get('source_feature'))
+        if cells is not None:
+            state['distance_labels'] = cells
+        log_vars = {official_log_name(k): float(v) for k, v in values.items() if k != 'loss'}
+        student = _official(method.student.named_parameters())
+        teacher = _official(method.teacher.module.named_parameters())
         return ReplayedStep(
-            log_vars={official_log_name(k): float(v) for k, v in values.items() if k != 'loss'},
-            grad_norms_after=norms,
-            gradients_after=gradients,
-            state=record.state,
-            student=_official(method.student.named_parameters()),
-            teacher=_official(method.teacher.module.named_parameters()),
+            log_vars=log_vars, grad_norms_after=norms, gradients_after=gradients, state=state,
+            student=student, teacher=teacher, student_moved=self._moved(student), teacher_moved=self._moved(teacher),
             student_buffers=_official(method.student.named_buffers()),
-            teacher_buffers=_official(method.teacher.module.named_buffers()))
+            teacher_buffers=_official(method.teacher.module.named_buffers()),
+            official_accuracies=official_accuracies(log_vars, method, batch, draws, state), modes=seen.modes)
+
+    def _moved(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {k: v - self._start[k] for k, v in tensors.items()}
+
+
+class StepObserver:
+    """Within its context, notes what passes through a method's networks without changing it.
+
+    Args:
+        method: The method whose step runs in the context.
+
+    Attributes:
+        maps: ``teacher_logits`` (B, C, h, w) and ``source_feature`` (B, D, h, w), as far as they were seen.
+        modes: See :attr:`ReplayedStep.modes`.
+    """
+
+    def __init__(self, method: DACS) -> None:
+        self.method = method
+        self.maps: dict[str, Tensor] = {}
+        self.modes: dict[str, Any] = {}
+
+    def __enter__(self) -> 'StepObserver':
+        method, head = self.method, self.method.teacher.module.decode_head
+        self._handles = [
+            method.student.backbone.register_forward_hook(self._note_source),
+            method.teacher.module.backbone.register_forward_hook(self._note_modes)]
+        if method.imnet is not None:
+            self._handles.append(method.imnet.register_forward_hook(self._note_reference))
+        if hasattr(head, 'fuse'):  # of a multi-resolution head, the fusion is the prediction
+            fuse = head.fuse
+
+            def noted(*args, **kwargs):
+                result = fuse(*args, **kwargs)
+                self.maps['teacher_logits'] = result.fused.detach().clone()
+                return result
+
+            head.__dict__['fuse'] = noted  # hides the method of the class, for this instance only
+        else:
+            self._handles.append(head.register_forward_hook(self._note_logits))
+        return self
+
+    def __exit__(self, *_) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self.method.teacher.module.decode_head.__dict__.pop('fuse', None)
+
+    def _note_source(self, module: nn.Module, inputs: tuple, outputs: Sequence[Tensor]) -> None:
+        if 'source_feature' not in self.maps:  # the context pass of the source comes first
+            self.maps['source_feature'] = outputs[-1].detach().clone()
+
+    def _note_logits(self, module: nn.Module, inputs: tuple, outputs: Tensor) -> None:
+        self.maps['teacher_logits'] = outputs.detach().clone()
+
+    def _note_modes(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
+        teacher = self.method.teacher.module
+        norms = [m.training for m in teacher.modules() if isinstance(m, _BatchNorm)]
+        drops = [m for m in teacher.modules() if 'Drop' in type(m).__name__ and m.training]
+        self.modes.update({
+            'teacher.bn_training': all(norms), 'teacher.n_bn': len(norms), 'teacher.any_dropout_training': bool(drops),
+            'teacher.requires_grad': any(p.requires_grad for p in teacher.parameters())})
+
+    def _note_reference(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
+        self.modes['imnet.training'] = module.training
+
+
+def distance_labels(method: DACS, batch: dict[str, dict], feature: Optional[Tensor]) -> Optional[Tensor]:
+    """Classes of the feature distance's cells on the source labels, (B, h, w); None without distance or cells."""
+    distance = method.feature_distance
+    if distance is None or feature is None or distance.classes is None:
+        return None
+    labels = stack_labels(batch[method.source_stream]['data_samples'], method.source_stream)
+    return downscale_labels(labels, labels.shape[-1] // feature.shape[-1], distance.min_ratio, distance.num_classes,
+                            distance.ignore_index)
+
+
+def official_accuracies(log_vars: dict[str, float], method: DACS, batch: dict[str, dict], draws: StepDraws,
+                        state: dict[str, Any]) -> dict[str, float]:
+    """Accuracies of a step in percent of all pixels; mmseg 1.x logs percents of the pixels that are not ignored."""
+    labels = {'': stack_labels(batch[method.source_stream]['data_samples'], method.source_stream),
+              'mix.': state['mixed_label']}
+    boxes = {'': draws.crop_box_source, 'mix.': draws.crop_box_mix}
+    result = {}
+    for name, value in log_vars.items():
+        if name.endswith('acc_seg'):
+            stream = 'mix.' if name.startswith('mix.') else ''
+            seen = cut_boxes(labels[stream], boxes[stream]) if '.hr.' in name else labels[stream]
+            result[name] = value * (seen != IGNORED).double().mean().item()
+    return result
 
 
 def fit_to_record(model: dict, record: dict, start: dict[str, Tensor]) -> None:
@@ -252,75 +364,3 @@ def _jitter(draw: dict) -> JitterParams:
     return JitterParams(brightness=float(draw['brightness_factor']), contrast=float(draw['contrast_factor']),
                         hue=float(draw['hue_factor']), saturation=float(draw['saturation_factor']),
                         order=tuple(int(x) for x in draw['order']))
-
-
-# ---------------------------------------------------------------------- comparison
-class Deviation(NamedTuple):
-    """Largest relative deviation of one quantity and where it is."""
-    quantity: str
-    relative: float
-    where: str
-
-
-def compare_step(ours: ReplayedStep, recorded: dict, skip: Sequence[str] = ()) -> list[Deviation]:
-    """Compare a replayed step with its record.
-
-    Args:
-        ours: Result of :meth:`Replay.step`.
-        recorded: ``record['steps'][i]``.
-        skip: Official names of parameters whose true gradient is zero (their updates are rounding noise).
-
-    Returns:
-        Largest relative deviation per quantity.
-    """
-    # accuracies are left out: mmseg 1.x divides by the labelled pixels, the official code by all
-    losses = {k: v for k, v in recorded['log_vars'].items() if 'loss' in k}
-    result = [_largest('logged losses', ours.log_vars, losses)]
-    for i, norms in enumerate(recorded['grad_norms_after']):
-        result.append(_largest(f'gradient norms after backward {i}', ours.grad_norms_after[i], norms, skip))
-    for name, mine in (('student', ours.student), ('ema', ours.teacher)):
-        norms = {k: v.double().norm().item() for k, v in mine.items()}
-        result.append(_largest(f'{name} parameter norms', norms, recorded[f'{name}_param_norms']))
-    for name, mine in (('student_buffers', ours.student_buffers), ('ema_buffers', ours.teacher_buffers)):
-        result.append(_largest_tensor(name, mine, recorded[name]))
-    for name, key in (('pseudo_label', 'pseudo_label'), ('pseudo_weight', 'pseudo_weight'),
-                      ('mixed_img', 'mixed_image'), ('mixed_lbl', 'mixed_label'), ('mixed_weight', 'mixed_weight'),
-                      ('fd_mask', 'distance_mask')):
-        if name in recorded and key in ours.state:
-            mine, theirs = ours.state[key].double(), recorded[name].double().reshape(ours.state[key].shape)
-            result.append(Deviation(name, ((mine - theirs).abs().max() / theirs.abs().max().clamp(min=1)).item(), ''))
-    return result
-
-
-def _largest(quantity: str, ours: dict[str, float], theirs: dict[str, float], skip: Sequence[str] = ()) -> Deviation:
-    if not theirs:
-        return Deviation(quantity, float('inf'), 'nothing is recorded')
-    worst = Deviation(quantity, 0.0, '')
-    for name, value in theirs.items():
-        if name in skip:
-            continue
-        if name not in ours:
-            return Deviation(quantity, float('inf'), f'{name} is missing')
-        if math.isnan(value):  # the official mean over no masked cell; ours is zero with a graph
-            relative = 0.0 if ours[name] == 0 else float('inf')
-        else:
-            relative = abs(ours[name] - value) / max(abs(value), 1e-12)
-        if not relative <= worst.relative:  # also catches a NaN of ours
-            relative = float('inf') if math.isnan(relative) else relative
-            worst = Deviation(quantity, relative, name)
-    return worst
-
-
-def _largest_tensor(quantity: str, ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> Deviation:
-    if not theirs:
-        return Deviation(quantity, float('inf'), 'nothing is recorded')
-    worst = Deviation(quantity, 0.0, '')
-    for name, value in theirs.items():
-        if name not in ours:
-            return Deviation(quantity, float('inf'), f'{name} is missing')
-        difference = (ours[name].double() - value.double()).abs().max()
-        relative = (difference / value.double().abs().max().clamp(min=1e-12)).item()
-        if not relative <= worst.relative:
-            relative = float('inf') if math.isnan(relative) else relative
-            worst = Deviation(quantity, relative, name)
-    return worst

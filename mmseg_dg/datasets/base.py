@@ -6,8 +6,16 @@ from typing import Any, Optional
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmseg.datasets import BaseSegDataset, CityscapesDataset
 
-from .checks import check_files, check_folder, check_not_empty, list_files, loads_labels, share_backend_args
-from .image_lists import read_list
+from .checks import (
+    check_files,
+    check_folder,
+    check_not_empty,
+    list_files,
+    loads_labels,
+    missing_of,
+    share_backend_args,
+)
+from .image_lists import read_list, refuse_columns
 from .label_tables import full_table
 from .wrappers import transforms_of
 
@@ -106,7 +114,10 @@ class TrainIdDataset(BaseSegDataset):
         owner = type(self).__name__
         if self.ann_file:
             stems = read_list(self.ann_file, owner, self.backend_args)
-            check_files([osp.join(folder, stem + self.img_suffix) for stem in stems], [], owner, self.backend_args)
+            paths = [osp.join(folder, stem + self.img_suffix) for stem in stems]
+            missing = missing_of(paths, self.backend_args)
+            refuse_columns(stems, [stem for stem, path in zip(stems, paths) if path in missing], self.ann_file, owner)
+            check_files(paths, [], owner, self.backend_args)
             return stems
         files = list_files(folder, self.img_suffix, self.backend_args)
         check_not_empty(files, folder, self.img_suffix, 'image', owner, self.backend_args)

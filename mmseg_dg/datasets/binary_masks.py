@@ -40,15 +40,39 @@ def binary_message(owner: str, classes: Any, what: str) -> str:
             'label_map={255: 255} says that it is to be ignored')
 
 
+def one_class_message(owner: str, name: str, ids: list[int], what: str) -> str:
+    """Why one class cannot be learned, and what fits the ids of the masks.
+
+    Args:
+        owner: Name for the message.
+        name: The class.
+        ids: What occurs in the masks.
+        what: What was looked at.
+    """
+    pair = f"classes=['background', {name!r}]"
+    if ids == [0, 1]:
+        remedy = f'Name the background as well: {pair} (0 is the first class, 1 the second)'
+    elif ids == [0, IGNORE]:
+        remedy = (f'Name the background as well: {pair}, and say that {IGNORE} is the second class: '
+                  f"label_map={{'{IGNORE}': 1}}")
+    else:
+        remedy = (f'Name the background as well: {pair}, and give every id of the masks its class: label_map='
+                  '{ID: 0 or 1, ...}')
+    return (f'{owner}: {name!r} is the only class, so it would be everywhere and nothing could be learned; the ids in '
+            f'{what} are {ids}. {remedy}. The decode head then has num_classes=2')
+
+
 def check_binary(dataset: Any, samples: int = _SAMPLES) -> None:
-    """Refuse a labelled dataset of two classes whose masks look binary; other datasets pass unread.
+    """Refuse a labelled dataset of one class, or of two whose masks look binary; other datasets pass unread.
+
+    A ``label_map`` that names 255 says what is meant; one class is then refused by the network's config.
 
     Args:
         dataset: Not a wrapper, initialised.
         samples: Masks that are read, spread evenly.
 
     Raises:
-        ValueError: Every mask read has no ids but 0 and 255, and nothing says what 255 means.
+        ValueError: One class; or every mask read has no ids but 0 and 255, and nothing says what 255 means.
     """
     loader = next((s for s in transforms_of(getattr(dataset, 'pipeline', ())) if isinstance(s, BaseLoadAnnotations)),
                   None)
@@ -64,6 +88,8 @@ def check_binary(dataset: Any, samples: int = _SAMPLES) -> None:
         first = first or info['seg_map_path']
         label = loader.transform(dict(info, label_map=None, reduce_zero_label=False, seg_fields=[]))['gt_seg_map']
         present += count_ids(label) if label.ndim == 2 else 0
+    seen = f'{len(indices)} of {len(dataset)} masks (first: {first})'
+    if len(classes) == 1:
+        raise ValueError(one_class_message(type(dataset).__name__, classes[0], np.flatnonzero(present).tolist(), seen))
     if looks_binary(present):
-        raise ValueError(binary_message(type(dataset).__name__, classes, f'{len(indices)} of {len(dataset)} masks '
-                                        f'(first: {first})'))
+        raise ValueError(binary_message(type(dataset).__name__, classes, seen))

@@ -10,11 +10,11 @@ from typing import Any, Optional
 
 import mmengine.fileio as fileio
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
-from mmengine.fileio.backends import LocalBackend
 
 from mmseg_dg.registry import DATASETS
 
 from .binary_masks import check_binary
+from .folder_scan import is_local, left_out_text, scan_folder
 from .split_protocols import missing_list_hint
 from .wrappers import transforms_of
 
@@ -29,16 +29,13 @@ def loads_labels(pipeline: Any) -> bool:
     return any(isinstance(step, BaseLoadAnnotations) for step in transforms_of(pipeline))
 
 
-def is_local(path: str, backend_args: Optional[dict]) -> bool:
-    """Whether mmengine reads ``path`` from an ordinary file system."""
-    return isinstance(fileio.get_file_backend(path, backend_args=backend_args), LocalBackend)
-
-
 def list_files(folder: str, suffix: Any, backend_args: Optional[dict] = None) -> list[str]:
-    """Paths below ``folder``, relative to it, that end with ``suffix`` (a string or a tuple), sorted."""
-    return sorted(
-        fileio.list_dir_or_file(
-            dir_path=folder, list_dir=False, suffix=suffix, recursive=True, backend_args=backend_args))
+    """Paths below ``folder``, relative to it, that end with ``suffix`` (a string or a tuple), sorted.
+
+    Hidden files and folders, broken links and folders that are named like a file are left out:
+    :func:`mmseg_dg.datasets.folder_scan.scan_folder` says which.
+    """
+    return scan_folder(folder, suffix, backend_args).files
 
 
 def check_folder(folder: str, what: str, owner: str, hint: str, backend_args: Optional[dict] = None) -> None:
@@ -59,7 +56,9 @@ def check_not_empty(files: list[str], folder: str, suffix: Any, what: str, owner
         return
     everything = list_files(folder, None, backend_args)
     if not everything:
-        raise FileNotFoundError(f'{owner}: the {what} folder {folder!r} is empty; put the data there or correct '
+        others = left_out_text(scan_folder(folder, suffix, backend_args).left_out)
+        found = f'has none, only {others}' if others else 'is empty'
+        raise FileNotFoundError(f'{owner}: the {what} folder {folder!r} {found}; put the data there or correct '
                                 'data_root / data_prefix')
     endings = [f'*{end} ({n})' for end, n in Counter(map(_ending, everything)).most_common(4)]
     raise FileNotFoundError(f'{owner}: no {what} in {folder!r} ends with {suffix!r}; found {", ".join(endings)}. '
@@ -86,11 +85,17 @@ def _below(paths: list[str], backend_args: Optional[dict]) -> set:
     for folder in {osp.dirname(path) for path in paths}:
         if is_local(folder, backend_args):
             if osp.isdir(folder):
-                found.update(osp.join(folder, entry.name) for entry in os.scandir(folder))
+                found.update(osp.join(folder, entry.name) for entry in os.scandir(folder)
+                             if not entry.is_symlink() or osp.exists(entry.path))  # a broken link is no file
         else:
             found.update(osp.join(folder, name) for name in fileio.list_dir_or_file(
                 folder, list_dir=False, backend_args=backend_args))
     return found
+
+
+def missing_of(paths: list[str], backend_args: Optional[dict] = None) -> set:
+    """Those of ``paths`` that do not exist."""
+    return set(paths) - _below(paths, backend_args)
 
 
 def check_files(images: list[str], labels: list[str], owner: str, backend_args: Optional[dict] = None) -> None:
@@ -141,9 +146,39 @@ def _check_pairs(dataset: Any, owner: str) -> None:
     images = [info['img_path'] for info in infos if 'img_path' in info] if listed else []
     if any(osp.basename(path) == getattr(dataset, 'img_suffix', None) for path in images):
         raise ValueError(f'{owner}: the list {dataset.ann_file!r} has blank lines: remove them')
+    _check_list(dataset, images, owner)
+    _check_hidden(dataset, infos, owner)
     wanted = loads_labels(getattr(dataset, 'pipeline', ()))
     labels = [info['seg_map_path'] for info in infos if info.get('seg_map_path')] if wanted else []
     check_files(images, labels, owner, dataset.backend_args)
+
+
+def _check_list(dataset: Any, images: list[str], owner: str) -> None:
+    """The list of a stock dataset, which reads its lines as they are."""
+    from .image_lists import read_lines, refuse_columns
+    folder, suffix = dataset.data_prefix.get('img_path') or '', str(getattr(dataset, 'img_suffix', ''))
+    missing = missing_of(images, dataset.backend_args)
+    if not missing or not osp.isfile(dataset.ann_file):
+        return
+    names = [path[len(folder):].lstrip('/').removesuffix(suffix) for path in images]
+    if names[0] != read_lines(dataset.ann_file, owner)[0]:
+        raise ValueError(f'{owner}: the list {dataset.ann_file!r} begins with a byte order mark, which this dataset '
+                         'takes for a part of the first name: save it as UTF-8 without one (without BOM)')
+    refuse_columns(names, [name for name, path in zip(names, images) if path in missing], dataset.ann_file, owner)
+
+
+def _check_hidden(dataset: Any, infos: list[dict], owner: str) -> None:
+    """A stock dataset also takes the images of hidden folders."""
+    folder = (getattr(dataset, 'data_prefix', None) or {}).get('img_path')
+    if not folder or not is_local(folder, dataset.backend_args):
+        return
+    hidden = [info['img_path'] for info in infos if 'img_path' in info and any(
+        part.startswith('.') and part not in ('.', '..')
+        for part in osp.relpath(info['img_path'], folder).split(os.sep))]
+    if hidden:
+        raise ValueError(f'{owner}: {len(hidden)} of {len(infos)} images are in hidden folders, for example '
+                         f'{hidden[0]!r}: copies that a program keeps, most likely. Delete these folders, or name the '
+                         'images in a list (ann_file)')
 
 
 def share_backend_args(dataset: Any) -> None:

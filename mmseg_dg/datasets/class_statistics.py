@@ -97,7 +97,24 @@ def _of_one(dataset: Any, cache_dir: Optional[str], num_workers: Optional[int], 
         raise ValueError(f'class_statistics: {type(dataset).__name__} has no classes in its metainfo')
     entry = CacheEntry.of(dataset, loader, names, cache_dir)
     counts = entry.read_or_make(lambda: _count_and_keep(dataset, loader, len(names), num_workers, entry), rebuild)
+    empty = np.flatnonzero(~np.asarray(counts).any(axis=1))
+    if len(empty):
+        warn_ignored([dataset.get_data_info(int(i))['seg_map_path'] for i in empty[:_NAMED]], len(empty), len(counts))
     return ClassStatistics(counts, counts.sum(axis=0, dtype=np.int64), entry.fingerprint, names)
+
+
+def warn_ignored(files: list[str], count: int, total: int) -> None:
+    """Say that labels have no pixel of any class: nothing is learned from them.
+
+    Args:
+        files: Some of them.
+        count: How many there are.
+        total: Among how many.
+    """
+    print_log(f'{count} of {total} labels ({100 * count / total:.1f} %) have no pixel of any class, all are ignored: '
+              f'{", ".join(files)}{", ..." if count > len(files) else ""}. Nothing is learned from them: check '
+              'the ids (label_map, reduce_zero_label), or leave them out with a list (ann_file)', logger='current',
+              level=logging.WARNING)
 
 
 def _count_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, num_workers: Optional[int],
@@ -213,8 +230,16 @@ def from_official_json(path: str, dataset: Any) -> ClassStatistics:
     """
     if not osp.isfile(path):
         raise FileNotFoundError(f'no statistics file {path!r}; leave class_statistics unset to count the labels')
-    with open(path, encoding='utf-8') as file:
-        per_file = _official_counts(json.load(file), path)
+    try:
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+    except (ValueError, RecursionError) as error:  # ValueError: damaged JSON, or no text at all
+        raise ValueError(f'{path}: not a readable JSON file ({type(error).__name__}); fetch it again, or leave '
+                         'class_statistics unset to count the labels') from error
+    per_file = _official_counts(content, path)
+    negative = next((name for name, counts in per_file.items() if min(counts.values(), default=0) < 0), None)
+    if negative is not None:
+        raise ValueError(f'{path}: {negative} has a negative number of pixels; the file is damaged')
     parts, which, local = flatten(dataset)
     names = tuple(parts[0].metainfo['classes'])
     counts = np.zeros((len(which), len(names)), np.int32)
@@ -248,9 +273,9 @@ def _official_counts(content: Any, path: str) -> dict[str, dict[int, int]]:
                 for name, pixels in files:
                     merged.setdefault(name, {})[int(class_id)] = int(pixels)
             rows = list(merged.items())
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        found = {osp.basename(name): counts for name, counts in rows}
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f'{path}: not a class statistics file of the official converters') from error
-    found = {osp.basename(name): counts for name, counts in rows}
     if len(found) < len(rows):
         raise ValueError(f'{path}: several of its files share a base name, so it cannot be matched; leave '
                          'class_statistics unset to count the labels')

@@ -9,7 +9,7 @@ from mmseg_dg.registry import DATASETS
 
 from .checks import check_files, check_folder, check_not_empty, list_files, loads_labels, share_backend_args
 from .image_lists import IMAGE_SUFFIXES, listed, names_of, stem_of
-from .label_tables import IGNORE
+from .label_tables import IGNORE, MOST_CLASSES, too_many_classes
 
 _HINT = 'Correct data_root / data_prefix'
 
@@ -23,10 +23,10 @@ class FolderDataset(BaseSegDataset):
     images: leave ``seg_map_path`` and ``LoadAnnotations`` out.
 
     Args:
-        classes: Class names, in the order of the ids.
+        classes: Class names, in the order of the ids; 2 to 255 where masks are loaded.
         palette: RGB colour per class, for pictures; None: mmseg's fixed random colours, equal for all streams.
         label_map: What ids in the files mean, ``{id: class number or 255}``; ids not named keep their meaning.  Binary
-            0/255 masks: ``{255: 1}``.  Keys may be text (``'255'``).
+            0/255 masks: ``{255: 1}`` with two classes.  Keys may be text (``'255'``); an empty dict maps nothing.
         img_suffix: Ending of image files, or several; default: PNG and JPEG.
         seg_map_suffix: Ending of mask files, after the image's name without its ending.
         **kwargs: ``data_root``, ``data_prefix=dict(img_path=..., seg_map_path=...)``, ``ann_file`` (one name per line
@@ -36,8 +36,8 @@ class FolderDataset(BaseSegDataset):
 
     Raises:
         FileNotFoundError: A folder is missing or has no such files; images without a mask.
-        ValueError: No classes, a palette of another length, a ``label_map`` to something that is no class, two images
-            that share a mask.
+        ValueError: No classes or more than 255, a palette of another length, a ``label_map`` to something that is no
+            class, two images that share a mask.
     """
     checks_itself = True
 
@@ -51,6 +51,8 @@ class FolderDataset(BaseSegDataset):
         if isinstance(classes, str) or not classes:
             raise ValueError(f"FolderDataset: classes is a list of names such as ['background', 'crack'], got "
                              f'{classes!r}')
+        if len(classes) > MOST_CLASSES:
+            raise ValueError(too_many_classes('FolderDataset', len(classes)))
         metainfo: dict[str, Any] = dict(classes=tuple(classes))
         if palette is not None:
             if len(palette) != len(classes):
@@ -115,7 +117,7 @@ class FolderDataset(BaseSegDataset):
 
 
 def _checked_map(label_map: Optional[Mapping], num_classes: int) -> Optional[dict[int, int]]:
-    if label_map is None:
+    if not label_map:
         return None
     result = {}
     for key, value in label_map.items():
@@ -125,7 +127,9 @@ def _checked_map(label_map: Optional[Mapping], num_classes: int) -> Optional[dic
             raise ValueError(f'FolderDataset: label_map={dict(label_map)} must map ids to ids, such as '
                              '{255: 1}') from None
         if not 0 <= old <= 255 or not (0 <= new < num_classes or new == IGNORE):
+            one = ("; with one class nothing is told apart, name the background too: classes=['background', ...]"
+                   if num_classes == 1 else '')
             raise ValueError(f'FolderDataset: label_map has {key}: {value}; ids are 0..255, and their meaning one of '
-                             f'the classes 0..{num_classes - 1} or {IGNORE} (ignore)')
+                             f'the classes 0..{num_classes - 1} or {IGNORE} (ignore){one}')
         result[old] = new
     return result

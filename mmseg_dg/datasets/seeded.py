@@ -1,5 +1,5 @@
 """Makes every training sample a pure function of its request, whatever process loads it."""
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 import torch
@@ -8,7 +8,8 @@ from torch.utils.data import Dataset
 from mmseg_dg.registry import DATASETS
 from mmseg_dg.utils.seeding import local_seed
 
-from .checks import DOCTOR, build_checked, check_leaf
+from .bad_samples import BadSamples, blame, check_whole
+from .checks import DOCTOR, build_checked, check_leaf, loads_labels
 from .label_tables import IGNORE
 from .samplers.request import SampleRequest
 from .wrappers import leaves, locate
@@ -29,14 +30,21 @@ class SeededDataset(Dataset):
     Args:
         dataset: Config or instance: a ``BaseDataset`` of mmseg, mmpretrain or ours, or a wrapper around some.
         check_labels: Refuse samples whose label has ids other than the classes and ``ignore_index``.
+        on_bad_sample: What follows a file that is gone, empty, cut off or damaged, after it was tried three times:
+            ``'stop'``, or ``'skip'``: another sample takes its place, chosen by the request alone.
+        name: Of the stream, for messages.
+        work_dir: Where ``bad_samples.csv`` lists what was left out; None: nowhere.
 
     Raises:
         FileNotFoundError: A folder or file is missing (message names it and the fix).
         ValueError: The dataset is empty; on access: label ids outside the classes.
+        BadSampleError: On access: a file that cannot be read, named.
     """
     is_transparent = True
 
-    def __init__(self, dataset: Union[dict, Dataset], check_labels: bool = True) -> None:
+    def __init__(self, dataset: Union[dict, Dataset], check_labels: bool = True, on_bad_sample: str = 'stop',
+                 name: str = '', work_dir: Optional[str] = None) -> None:
+        self.bad_samples = BadSamples(on_bad_sample, name, work_dir)
         self.dataset = build_checked(dataset) if isinstance(dataset, dict) else dataset
         self.check_labels = check_labels
         for leaf in leaves(self.dataset):
@@ -58,6 +66,9 @@ class SeededDataset(Dataset):
     def __getitem__(self, request: Union[int, SampleRequest]) -> Any:
         if not isinstance(request, SampleRequest):
             return self._checked(self.dataset[request], int(request))
+        return self.bad_samples.load(self._sample, request, len(self))
+
+    def _sample(self, request: SampleRequest) -> Any:
         with local_seed(request.seed):
             return self._checked(self._load(request), request.index)
 
@@ -71,7 +82,7 @@ class SeededDataset(Dataset):
                 info['wanted_class'] = request.wanted_class
             if request.wanted_point is not None:
                 info['wanted_point'] = request.wanted_point
-            sample = leaf.pipeline(info)
+            sample = _run_pipeline(leaf, info)
             if sample is not None:
                 return sample
             index = int(np.random.randint(len(leaf)))
@@ -92,6 +103,24 @@ class SeededDataset(Dataset):
                 path = data_sample.metainfo.get('seg_map_path') or data_sample.metainfo.get('img_path', f'#{index}')
                 raise ValueError(wrong_ids_message({path: wrong}, len(classes), ignore))
         return sample
+
+
+def _run_pipeline(leaf: Any, info: dict) -> Any:
+    """A dataset's pipeline on one sample.
+
+    Raises:
+        BadSampleError: One of its files cannot be read; another error of the pipeline comes through as it is.
+    """
+    backend_args = getattr(leaf, 'backend_args', None)
+    labeled = not hasattr(leaf.pipeline, 'transforms') or loads_labels(leaf.pipeline)
+    hint = 'Delete it: it is rendered again at the next start' if getattr(leaf, 'checks_itself', False) else ''
+    files = {key: info.get(key) for key in ('img_path', 'seg_map_path')}  # transforms may change the info
+    check_whole(files, labeled, backend_args, hint)
+    try:
+        return leaf.pipeline(info)
+    except Exception as error:
+        blame(files, labeled, error, backend_args, hint)
+        raise
 
 
 def _ids_outside(labels: torch.Tensor, num_classes: int, ignore_index: int) -> list[int]:

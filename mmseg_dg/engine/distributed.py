@@ -7,8 +7,7 @@ from mmengine.registry import MODEL_WRAPPERS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-#: Gradients are reduced in flat buffers of at most this many bytes.
-BUCKET_BYTES = 64 * 2**20
+from mmseg_dg.utils.buckets import BUCKET_BYTES, buckets, flat, scatter
 
 
 @MODEL_WRAPPERS.register_module()  # mmengine looks wrappers up in its root registry
@@ -103,27 +102,8 @@ class MethodDistributedWrapper(nn.Module):
             tensor += reference
 
     def _reduce_in_buckets(self, tensors: list[Tensor], finish: Callable[[Tensor], Tensor]) -> None:
-        for bucket in _buckets(tensors, self.bucket_bytes):
-            flat = torch.cat([t.reshape(-1) for t in bucket])
-            all_reduce(flat)
-            finish(flat)
-            offset = 0
-            for tensor in bucket:
-                tensor.copy_(flat[offset:offset + tensor.numel()].view_as(tensor))
-                offset += tensor.numel()
-
-
-def _buckets(tensors: list[Tensor], limit: int) -> list[list[Tensor]]:
-    """Consecutive groups of one dtype and device, each at most ``limit`` bytes (or one tensor)."""
-    buckets: list[list[Tensor]] = []
-    size = 0
-    for tensor in tensors:
-        last = buckets[-1][-1] if buckets else None
-        fits = last is not None and last.dtype == tensor.dtype and last.device == tensor.device and (
-            size + tensor.nbytes <= limit)
-        if not fits:
-            buckets.append([])
-            size = 0
-        buckets[-1].append(tensor)
-        size += tensor.nbytes
-    return buckets
+        for bucket in buckets(tensors, self.bucket_bytes):
+            joined = flat(bucket)
+            all_reduce(joined)
+            finish(joined)
+            scatter(joined, bucket)

@@ -17,13 +17,14 @@ class _StreamRunner(Runner):
 
     def __init__(self, model: Any, work_dir: str, train_dataloader: Any = None, train_cfg: Any = None,
                  val_cfg: Any = None, test_cfg: Any = None, **kwargs: Any) -> None:
-        if isinstance(train_dataloader, dict):
-            self._check_streams(train_dataloader)
+        train_cfg = _with_type(train_cfg, 'MultiStreamTrainLoop')
+        if isinstance(train_dataloader, dict) and not _reports_all(train_cfg):
+            self.check_streams(train_dataloader)
         super().__init__(
             model,
             work_dir,
             train_dataloader=train_dataloader,
-            train_cfg=_with_type(train_cfg, 'MultiStreamTrainLoop'),
+            train_cfg=train_cfg,
             val_cfg=_with_type(val_cfg, 'MultiDomainValLoop'),
             test_cfg=_with_type(test_cfg, 'MultiDomainTestLoop'),
             **kwargs)
@@ -35,13 +36,19 @@ class _StreamRunner(Runner):
             model_wrapper_cfg = dict(type='MethodDistributedWrapper')
         return super().wrap_model(model_wrapper_cfg, model)
 
-    def _check_streams(self, dataloader: dict) -> None:
+    def check_streams(self, dataloader: dict) -> None:
+        """Refuse other streams than this kind of run has; ``MultiStreamTrainLoop`` asks, for one report of all."""
         names = tuple(k for k, v in dataloader.items() if v is not None)
         unknown = [n for n in names if n not in self.streams + self.optional_streams]
         missing = [n for n in self.streams if n not in names]
         if 'dataset' in dataloader or unknown or missing:
             raise ValueError(f'{type(self).__name__} trains on the streams {self.streams}, but train_dataloader has '
                              f'the keys {names}: missing {missing or "none"}, unknown {unknown or "none"}')
+
+
+def _reports_all(train_cfg: Any) -> bool:
+    """Whether the loop asks for :meth:`_StreamRunner.check_streams` itself."""
+    return isinstance(train_cfg, dict) and train_cfg.get('type') == 'MultiStreamTrainLoop'
 
 
 def _with_type(cfg: Any, default: str) -> Any:

@@ -38,11 +38,12 @@ class ConfusionMatrixMetric(BaseMetric):
         map_labels: Map the labels as well. False when the labels on disk already are ids of ``scored_classes`` while
             the network predicts ``len(label_map)`` classes.
         ignore_index: Label id of pixels that do not count.
-        output_dir: Folder to which predicted ids are saved as PNG (uint8), named after the image.
+        output_dir: Folder to which predicted ids are saved as PNG, named after the image: in an evaluation loop of
+            this package by its path below the image folder. 8 bits, or 16 where an id is above 255.
         output_ids: Id written for each predicted class, e.g. the official label ids a test server expects; the
             network's own ids by default.
-        name_depth: How many trailing parts of the image path make the PNG's name; 2 keeps the folder (city, sequence)
-            where file names alone are not unique.
+        name_depth: Instead: how many trailing parts of the image path make the PNG's name; 2 keeps the folder (city,
+            sequence) where file names alone are not unique.
         format_only: Only save predictions; labels are not needed and no score is returned.
         note: A sentence about the protocol for the written report, e.g. which data chose the checkpoint.
         prefix: Put before every key, to tell two metrics of one domain apart (``'synthia13'``).
@@ -55,8 +56,9 @@ class ConfusionMatrixMetric(BaseMetric):
 
     def __init__(self, classes_subset: Optional[ClassSubset] = None, label_map: Optional[LabelMap] = None,
                  scored_classes: Optional[Sequence[str]] = None, map_labels: bool = True, ignore_index: int = 255,
-                 output_dir: Optional[str] = None, output_ids: Optional[Sequence[int]] = None, name_depth: int = 1,
-                 format_only: bool = False, note: str = '', prefix: Optional[str] = None,
+                 output_dir: Optional[str] = None, output_ids: Optional[Sequence[int]] = None,
+                 name_depth: Optional[int] = None, format_only: bool = False, note: str = '',
+                 prefix: Optional[str] = None,
                  collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device, prefix=prefix or 'unset')  # None makes mmengine warn
         self.prefix = prefix
@@ -65,11 +67,14 @@ class ConfusionMatrixMetric(BaseMetric):
                              'names of the scored classes, or neither')
         if format_only and output_dir is None:
             raise ValueError('format_only=True saves predictions and scores nothing: it needs output_dir')
+        if output_ids is not None and not 0 <= min(output_ids) <= max(output_ids) <= 65535:
+            raise ValueError(f'output_ids run from {min(output_ids)} to {max(output_ids)}: a PNG holds ids 0..65535')
         self.classes_subset, self.label_map, self.map_labels = classes_subset, label_map, map_labels
         self.scored_classes = None if scored_classes is None else tuple(scored_classes)
         self.ignore_index, self.format_only, self.note = ignore_index, format_only, note
         self.output_dir, self.output_ids, self.name_depth = output_dir, output_ids, name_depth
         self.confusion: Optional[np.ndarray] = None
+        self.image_names: dict[str, str] = {}
         self._reset()
 
     def _reset(self) -> None:
@@ -196,21 +201,34 @@ class ConfusionMatrixMetric(BaseMetric):
     def _with_prefix(self, metrics: dict[str, float]) -> dict[str, float]:
         return {f'{self.prefix}/{key}': value for key, value in metrics.items()} if self.prefix else metrics
 
+    def _classes_to_save(self) -> int:
+        """The largest id the network predicts, as far as the dataset says."""
+        return self.num_predicted - 1 if (self._dataset_meta or {}).get('classes') else 0
+
     def _save(self, prediction: Tensor, img_path: Optional[str]) -> None:
         if not img_path:
             raise ValueError('a sample has no img_path, from which the name of the saved prediction is made: add it '
                              'to the meta_keys of the packing transform')
-        parts = os.path.splitext(os.path.normpath(img_path))[0].split(os.sep)
-        name = os.path.join(*[p for p in parts[-self.name_depth:] if p]) + '.png'
+        name = self._name(img_path) + '.png'
         if self._saved.setdefault(name, img_path) != img_path:
             raise ValueError(f'{self._saved[name]} and {img_path} would both be saved as {name}: set name_depth='
-                             f'{self.name_depth + 1} to keep their folders')
-        ids = prediction.cpu().numpy().astype(np.uint8)
+                             f'{(self.name_depth or 1) + 1} to keep their folders')
+        ids = prediction.cpu().numpy()
         if self.output_ids is not None:
-            ids = np.asarray(self.output_ids, np.uint8)[ids]
+            ids = np.asarray(self.output_ids)[ids]
+        # one depth for all files of a run: by the largest id there can be, not by the image's
+        largest = max(self.output_ids) if self.output_ids is not None else max(self._classes_to_save(), ids.max())
+        ids = ids.astype(np.uint8 if largest <= 255 else np.uint16)
         path = os.path.join(self.output_dir, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         Image.fromarray(ids).save(path)
+
+    def _name(self, img_path: str) -> str:
+        """Path of an image's PNG below ``output_dir``, without ending."""
+        if self.name_depth is None and img_path in self.image_names:
+            return self.image_names[img_path]
+        parts = os.path.splitext(os.path.normpath(img_path))[0].split(os.sep)
+        return os.path.join(*[p for p in parts[-(self.name_depth or 1):] if p])
 
 
 def _plane(entry: Any) -> Tensor:

@@ -1,6 +1,6 @@
 """The teacher: an exponential moving average of a module, and what it does with BatchNorm."""
 import math
-from typing import Callable
+from typing import Callable, Optional, Union
 
 import torch
 from mmengine.model import BaseAveragedModel
@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from mmseg_dg.ops.precision import at_least_float32
+from mmseg_dg.utils.buckets import buckets, flat, scatter
 
 #: How a teacher's BatchNorm layers normalise, and where their running statistics come from.
 BUFFER_POLICIES = ('batch', 'own', 'copy', 'average')
@@ -77,28 +78,59 @@ class EMATeacher(BaseAveragedModel):
         self.module.load_state_dict(model.state_dict())
 
     @torch.no_grad()
-    def update_parameters(self, model: nn.Module) -> None:
-        """One update from ``model``, whose parameters must have the teacher's names and shapes."""
-        # without a ramp the count does not matter: do not wait for it on a GPU
-        beta = self.beta_at(int(self.steps)) if self.ramp or self.debias else self.beta
+    def update_parameters(self, model: nn.Module, unless: Optional[Tensor] = None) -> None:
+        """One update from ``model``, whose parameters must have the teacher's names and shapes.
+
+        Args:
+            model: The source.
+            unless: 0-d, on the device: where it is not 0, neither values nor count change. The host does not read it.
+        """
+        skip = None if unless is None else unless.bool()
+        if skip is None:  # without a ramp the count does not matter: do not wait for it on a GPU
+            beta = self.beta_at(int(self.steps)) if self.ramp or self.debias else self.beta
+        else:
+            beta = self._beta_on_device()
         source = dict(model.named_parameters())
         pairs = [(p, source[name]) for name, p in self.module.named_parameters()]
-        self._blend([a for a, _ in pairs], [b.detach() for _, b in pairs], beta)
+        self._blend([a for a, _ in pairs], [b.detach() for _, b in pairs], beta, skip)
         if self.buffer_policy in ('copy', 'average'):
             buffers = dict(model.named_buffers())
             averaged = [(b, buffers[name]) for name, b in self.module.named_buffers()]
             floats = [x for x in averaged if x[0].is_floating_point()] if self.buffer_policy == 'average' else []
-            self._blend([a for a, _ in floats], [b for _, b in floats], beta)
+            self._blend([a for a, _ in floats], [b for _, b in floats], beta, skip)
             done = {id(a) for a, _ in floats}
             for ours, theirs in averaged:
                 if id(ours) not in done:
-                    ours.copy_(theirs)
-        self.steps += 1
+                    ours.copy_(theirs if skip is None else torch.where(skip, ours, theirs))
+        self.steps += 1 if skip is None else (~skip).to(self.steps.dtype)
+
+    def _beta_on_device(self) -> Tensor:
+        """What :meth:`beta_at` gives for the present count: float64, 0-d, where the count lies."""
+        count = self.steps.double()
+        if self.debias and self.beta > 0:
+            log = math.log(self.beta)
+            return self.beta * torch.expm1((count + 1) * log) / torch.expm1((count + 2) * log)
+        beta = torch.full_like(count, self.beta)
+        return torch.minimum(1.0 - 1.0 / (count + 1), beta) if self.ramp else beta
 
     @staticmethod
-    def _blend(averages: list[Tensor], sources: list[Tensor], beta: float) -> None:
-        """In place; two products and a sum, as the official code computes it (not ``lerp``)."""
+    def _blend(averages: list[Tensor], sources: list[Tensor], beta: Union[float, Tensor],
+               skip: Optional[Tensor] = None) -> None:
+        """In place; two products and a sum, as the official code computes it (not ``lerp``).
+
+        Args:
+            averages, sources: Of equal shapes.
+            beta: Weight of the averages; with ``skip`` a 0-d tensor.
+            skip: bool 0-d: where it is True, averages stay as they are whatever the sources hold.
+        """
         if not averages:
+            return
+        if skip is not None:
+            where = {id(a): b for a, b in zip(averages, sources)}
+            for bucket in buckets(averages):
+                old, new = flat(bucket), flat([where[id(a)].to(a.dtype) for a in bucket])
+                mean = torch.where(beta == 0, new, old * beta + new * (1.0 - beta))
+                scatter(torch.where(skip, old, mean), bucket)
             return
         if beta == 0.0:  # a plain copy, also where the average holds infinities
             torch._foreach_copy_(averages, sources)

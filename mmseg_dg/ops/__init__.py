@@ -11,6 +11,7 @@ from .entropy import check_fraction, entropy_guided_boxes, highest_pixels, linea
 from .farthest_points import farthest_points
 from .feature_distance import class_membership, downscale_labels, feature_distance
 from .lab_style import LABStyleDraws, draw_lab_style, lab_style, rgb_to_unit_lab, unit_lab_to_rgb
+from .labels import check_ignore_index
 from .noise import seeded_noise
 from .pixel_alignment import PixelView, cut_boxes
 from .pixel_contrast import pair_contrast
@@ -23,12 +24,12 @@ from .style import channel_statistics, restyle, style_consistency
 __all__ = [
     'CropBox', 'JitterParams', 'LABStyleDraws', 'PixelView', 'PseudoLabels', 'StrongJitter', 'StrongView', 'add_noise',
     'apply_strong_view', 'at_least_float32', 'blur_kernel_size', 'channel_statistics', 'check_cutmix',
-    'check_fraction', 'check_strong_view', 'class_mask', 'class_membership', 'clean_estimate', 'color_jitter',
-    'confident_cross_entropy', 'confident_pseudo_labels', 'cut_box', 'cut_boxes', 'denormalize', 'downscale_labels',
-    'draw_block_mask', 'draw_crop_box', 'draw_cutmix_box', 'draw_jitter_params', 'draw_lab_style', 'draw_mix_classes',
-    'draw_strong_view', 'entropy_guided_boxes', 'farthest_points', 'feature_distance', 'gaussian_blur',
-    'highest_pixels', 'hsv_to_rgb', 'lab_style', 'linear_schedule', 'mix', 'noise_gamma', 'normalize', 'pair_contrast',
-    'paste_boxes', 'pixel_entropy', 'pseudo_label_weights', 'pseudo_labels', 'pseudo_labels_from', 'psnr',
-    'rare_class_probabilities', 'restyle', 'rgb_to_hsv', 'rgb_to_unit_lab', 'seeded_noise', 'shift_box', 'shrink_box',
-    'sliding_boxes', 'style_consistency', 'unit_lab_to_rgb'
+    'check_fraction', 'check_ignore_index', 'check_strong_view', 'class_mask', 'class_membership', 'clean_estimate',
+    'color_jitter', 'confident_cross_entropy', 'confident_pseudo_labels', 'cut_box', 'cut_boxes', 'denormalize',
+    'downscale_labels', 'draw_block_mask', 'draw_crop_box', 'draw_cutmix_box', 'draw_jitter_params', 'draw_lab_style',
+    'draw_mix_classes', 'draw_strong_view', 'entropy_guided_boxes', 'farthest_points', 'feature_distance',
+    'gaussian_blur', 'highest_pixels', 'hsv_to_rgb', 'lab_style', 'linear_schedule', 'mix', 'noise_gamma', 'normalize',
+    'pair_contrast', 'paste_boxes', 'pixel_entropy', 'pseudo_label_weights', 'pseudo_labels', 'pseudo_labels_from',
+    'psnr', 'rare_class_probabilities', 'restyle', 'rgb_to_hsv', 'rgb_to_unit_lab', 'seeded_noise', 'shift_box',
+    'shrink_box', 'sliding_boxes', 'style_consistency', 'unit_lab_to_rgb'
 ]

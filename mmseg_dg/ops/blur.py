@@ -76,7 +76,8 @@ def gaussian_blur(image: Tensor, sigma: float, kernel_size: int | tuple[int, int
 
 def _half_kernel(size: int, sigma: float) -> list[float]:
     """Weights at distance 0, 1, 2, ... of a symmetric kernel, normalised over all its taps, cut where negligible."""
-    weights = [math.exp(-0.5 * (tap / sigma)**2) for tap in range(size // 2 + 1)]
+    # a product, not a power: the square of a huge quotient (a tiny sigma) is infinite instead of an error
+    weights = [math.exp(-0.5 * (tap / sigma) * (tap / sigma)) for tap in range(size // 2 + 1)]
     total = weights[0] + 2 * sum(weights[1:])
     return [weight / total for weight in weights if weight >= NEGLIGIBLE * total]
 

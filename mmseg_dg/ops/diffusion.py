@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .labels import check_ignore_index
+
 SCHEDULES = ('cosine', 'linear')
 #: Offset and floor of the cosine schedule; offset of the linear one (specification unimatch_ddp_cbdm, section 2).
 COSINE_OFFSET, COSINE_FLOOR, LINEAR_OFFSET = 0.0002, 1e-5, 1e-4
@@ -157,6 +159,7 @@ def embedding_code(labels: Tensor, table: Tensor, scale: float, ignore_index: in
     Returns:
         (B, D, H, W), values in (-scale, scale).
     """
+    check_ignore_index(len(table) - 1, ignore_index)
     squashed = scale * (2 * torch.sigmoid(table) - 1)
     rows = torch.where(labels == ignore_index, len(table) - 1, labels)
     return F.embedding(rows, squashed).permute(0, 3, 1, 2)
@@ -164,6 +167,7 @@ def embedding_code(labels: Tensor, table: Tensor, scale: float, ignore_index: in
 
 def one_hot_code(labels: Tensor, num_classes: int, scale: float, ignore_index: int = 255) -> Tensor:
     """``scale`` at the channel of a pixel's class, 0 elsewhere; ignored pixels are all 0. (B, K, H, W) float32."""
+    check_ignore_index(num_classes, ignore_index)
     known = labels != ignore_index
     code = F.one_hot(torch.where(known, labels, 0), num_classes).permute(0, 3, 1, 2).float()
     return scale * code * known.unsqueeze(1)
@@ -174,6 +178,7 @@ def analog_bits_code(labels: Tensor, num_classes: int, scale: float, ignore_inde
 
     Ignored pixels carry the number K. (B, ceil(log2(K + 1)), H, W) float32.
     """
+    check_ignore_index(num_classes, ignore_index)
     ids = torch.where(labels == ignore_index, num_classes, labels)
     places = torch.arange(num_bits(num_classes) - 1, -1, -1, device=labels.device).view(1, -1, 1, 1)
     bits = (ids.unsqueeze(1) >> places) & 1

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .labels import check_ignore_index
 from .precision import at_least_float32
 
 
@@ -35,7 +36,7 @@ def downscale_labels(labels: Tensor,
         int64 (B, H // factor, W // factor).
 
     Raises:
-        ValueError: Wrong shape, dtype or range, or labels outside the classes.
+        ValueError: Wrong shape, dtype or range, labels outside the classes, or an ``ignore_index`` among them.
     """
     if labels.dim() != 3 or labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(f'labels must be integer (B, H, W), got {tuple(labels.shape)} {labels.dtype}')
@@ -44,6 +45,7 @@ def downscale_labels(labels: Tensor,
         raise ValueError(f'factor must lie between 1 and the label side, got {factor} for {tuple(labels.shape)}')
     if not 0 <= min_ratio <= 1:
         raise ValueError(f'min_ratio must lie in [0, 1], got {min_ratio}')
+    check_ignore_index(num_classes, ignore_index)
     rows, columns = height // factor, width // factor
     cells = labels[:, :rows * factor, :columns * factor].long()
     ignored = cells == ignore_index

@@ -5,6 +5,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from .precision import at_least_float32
+
 #: exp(1 / temperature) times the number of pixels must stay a float32.
 LOWEST_TEMPERATURE = 0.02
 
@@ -22,7 +24,7 @@ def pair_contrast(queries: Tensor, keys: Tensor, labels: Tensor,
     of the dense formula.
 
     Args:
-        queries: (N, D) unit vectors, float32 or float64.
+        queries: (N, D) unit vectors; half precision is computed in float32.
         keys: (N, D) of the same pixels; may be ``queries`` itself.
         labels: (N,) integers; equal ones are positives. No label is special here.
         pair_weight: (N,) factors a of rows and b of columns, ``w_ij = a_i b_j``; None means 1.
@@ -45,10 +47,11 @@ def pair_contrast(queries: Tensor, keys: Tensor, labels: Tensor,
                          f'{temperature}')
     if block_size is not None and block_size < 1:
         raise ValueError(f'block_size counts rows, got {block_size}')
+    queries, keys = at_least_float32(queries), at_least_float32(keys)
     count = len(queries)
     ones = queries.new_ones(count)
     rows, columns = (ones, ones) if pair_weight is None else pair_weight
-    factors = (rows, columns, ones if confidence is None else confidence)
+    factors = tuple(x.to(queries.dtype) for x in (rows, columns, ones if confidence is None else confidence))
     if block_size is None:
         return _rows(0, count, queries, keys, labels, *factors, complement, temperature) / max(count, 1)
     total = queries[:0].sum() + keys[:0].sum()

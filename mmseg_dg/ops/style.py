@@ -1,33 +1,52 @@
 """Style of feature maps (their channel statistics) and agreement of predictions under two styles."""
+import torch
 from torch import Tensor
 
 from .precision import at_least_float32
 
 #: Added to standard deviations.
 STD_EPS = 1e-7
+#: Largest float16.
+HALF_MAX = 65504.
 
 
 def channel_statistics(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and (unbiased) standard deviation of every channel of every image.
 
     Args:
-        maps: (B, C, H, W) with at least two positions; half precision is computed in float32.
+        maps: Floating point (B, C, H, W) with at least one position; half precision is computed in float32.
 
     Returns:
-        Two tensors (B, C); the deviation is at least 1e-7. Source: SHADE (Zhao et al., ECCV 2022), as the
-        generalization branch of HRDA uses it.
+        Two tensors (B, C), float32 or float64; the deviation is at least 1e-7, and that where there is one position.
+        Source: SHADE (Zhao et al., ECCV 2022), as the generalization branch of HRDA uses it.
+
+    Raises:
+        ValueError: Another shape or dtype, or no position.
     """
+    if maps.dim() != 4 or not maps.is_floating_point() or 0 in maps.shape[2:]:
+        raise ValueError(f'maps must be floating point (B, C, H, W) with at least one position, got '
+                         f'{tuple(maps.shape)} {maps.dtype}')
     flat = at_least_float32(maps).flatten(2)
-    return flat.mean(dim=2), flat.std(dim=2) + STD_EPS
+    # one position has no unbiased deviation: it does not deviate
+    deviation = flat.std(dim=2) if flat.shape[2] > 1 else torch.zeros_like(flat[..., 0])
+    return flat.mean(dim=2), deviation + STD_EPS
 
 
 def restyle(maps: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Replace the channel statistics of maps (B, C, H, W) by ``mean`` and ``std`` (B, C).
 
-    The maps' own statistics count as constants: no gradient flows through them.
+    The maps' own statistics count as constants: no gradient flows through them. In float16, results and the factor of
+    the gradient end at the largest number. A single position becomes the mean.
     """
     own_mean, own_std = (s.detach()[..., None, None] for s in channel_statistics(maps))
+    half = maps.dtype == torch.float16
+    if maps.shape[-2:] == (1, 1):
+        own_std = torch.ones_like(own_std)  # there is nothing to divide, and 1e-7 would only blow the gradient up
+    elif half:
+        own_std = torch.maximum(own_std, std[..., None, None].abs().to(own_std) / HALF_MAX)
     styled = (at_least_float32(maps) - own_mean) / own_std * std[..., None, None] + mean[..., None, None]
+    if half:
+        styled = styled.clamp(-HALF_MAX, HALF_MAX)
     return styled.to(maps.dtype)
 
 

@@ -1,5 +1,4 @@
 """Conversion of the official DAFormer, HRDA and MIC checkpoints, for tools/model_converters/hrda2mmseg_dg.py."""
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmseg_dg.models.official_weights import from_official, from_official_backbone, split_training_checkpoint
+from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_weights
 from mmseg_dg.utils.weight_conversion import Problem
 from mmseg_dg.utils.weights import save_atomically, without_pretrained
 
@@ -71,14 +71,9 @@ def read_tensors(path: Path) -> StateDict:
     if not path.is_file():
         raise Problem('there is no such file')
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise Problem('refused: reading it needs more than tensors and plain values, and might run code that somebody '
-                      'put there. If you trust its origin, load it once elsewhere with torch.load(weights_only=False) '
-                      f"and save dict(state_dict=...) alone. PyTorch's reason: {_first_line(error)}") from error
-    except Exception as error:  # noqa: BLE001  damaged files raise whatever their first bytes lead to
-        raise Problem(f'not a checkpoint that PyTorch can read ({type(error).__name__}: {_first_line(error)}): fetch '
-                      'it again') from error
+        content = read_weights(path)
+    except CheckpointError as error:
+        raise Problem(str(error).removeprefix(f'{path}: ')) from error
     state = content.get('state_dict', content) if isinstance(content, Mapping) else content
     if not isinstance(state, Mapping) or not state:
         raise Problem(f'holds {type(state).__name__}, not named tensors. {ACCEPTED}')
@@ -86,10 +81,6 @@ def read_tensors(path: Path) -> StateDict:
     if other:
         raise Problem(f'entries that are no named tensors: {_listing(other)}. {ACCEPTED}')
     return dict(state)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [''])[0][:200]
 
 
 def convert_state(state: Mapping[str, Tensor], model: str = 'student',

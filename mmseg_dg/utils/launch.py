@@ -11,14 +11,22 @@ import inspect
 import logging
 import os
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Optional, Union
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.dist import barrier
 from mmengine.logging import print_log
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
+
+from mmseg_dg.utils.run_lock import hold
+from mmseg_dg.utils.stop_signals import STOPPED
+from mmseg_dg.utils.work_dir import holds_checkpoints, refuse_to_mix
+
+from .run_names import name_run
 
 DISTRIBUTED_WRAPPER = 'MethodDistributedWrapper'
 
@@ -90,6 +98,9 @@ def warn_unknown_options(cfg: Config, options: dict) -> list:
     known = set(_dotted_keys(cfg._cfg_dict.to_dict()))
     known |= set(inspect.signature(Runner.__init__).parameters) | {'runner_type', 'model_wrapper_cfg', 'compile'}
     known |= {f'randomness.{name}' for name in inspect.signature(Runner.set_randomness).parameters}
+    if any(key.startswith('train_cfg.') for key in options):
+        from mmseg_dg.engine.loops import MultiStreamTrainLoop
+        known |= {f'train_cfg.{name}' for name in inspect.signature(MultiStreamTrainLoop.__init__).parameters}
     unknown = [key for key in options if key not in known and not key.endswith('_delete_')]
     for key in unknown:
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
@@ -112,25 +123,121 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def set_resume(cfg: Config, request: Optional[str]) -> None:
+def add_run_args(parser: argparse.ArgumentParser) -> None:
+    """Options of training: what becomes of a run that the work dir already holds."""
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='FILE',
+                        help='go on from the newest readable checkpoint of the work dir, or from FILE')
+    parser.add_argument('--resume-weights-only', action='store_true',
+                        help='with --resume: take weights and iteration, begin with a new optimizer')
+    parser.add_argument('--overwrite', action='store_true',
+                        help='remove the checkpoints of an earlier run in the work dir and begin again')
+
+
+def set_resume(cfg: Config, request: Optional[str], weights_only: bool = False, overwrite: bool = False) -> None:
     """``--resume`` (newest checkpoint of the work dir) or ``--resume FILE``; without it the config decides.
 
     Where the work dir has no checkpoint yet, a plain ``--resume`` starts the run as configured: so a job that is
     started again and again needs one command only.
 
+    Args:
+        cfg: Changed in place.
+        request: None, ``'auto'`` or a file.
+        weights_only: ``--resume-weights-only``.
+        overwrite: ``--overwrite``.
+
     Raises:
         FileNotFoundError: FILE does not exist.
+        ValueError: Options that exclude each other.
     """
+    if overwrite and request is not None:
+        raise ValueError('--overwrite begins again and --resume goes on: give one of them')
+    if weights_only and request is None and not cfg.get('resume'):
+        raise ValueError('--resume-weights-only says how to resume: give --resume or --resume FILE as well')
+    if overwrite:
+        cfg.overwrite, cfg.resume = True, False
+    if weights_only:
+        cfg.resume_weights_only = True
     if request is None:
         return
     if request != 'auto':
         if not Path(request).is_file():
             raise FileNotFoundError(f'--resume: there is no checkpoint {request}')
         cfg.resume, cfg.load_from = True, request
-    elif find_latest_checkpoint(cfg.work_dir) is not None:
-        cfg.resume, cfg.load_from = True, None
+    elif any(holds_checkpoints(folder) for folder in {cfg.work_dir, checkpoint_folder(cfg)}):
+        cfg.resume, cfg.load_from = True, None  # which one, the runner finds out when all processes are there
     else:
         print_log(f'--resume: no checkpoint in {cfg.work_dir} yet; starting from the beginning', logger='current')
+
+
+def checkpoint_folder(cfg: Config) -> str:
+    """Where the run of a config keeps its checkpoints: the work dir, unless its hook has an ``out_dir``."""
+    out_dir = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('out_dir')
+    return cfg.work_dir if out_dir is None else os.path.join(out_dir, Path(cfg.work_dir).name)
+
+
+def claim_work_dir(cfg: Config) -> None:
+    """Lock the work dir and refuse to mix runs, before anything is written there; in process 0.
+
+    Raises:
+        BlockingIOError: Another run works in it.
+        FileExistsError: It holds checkpoints of a run, and neither resume nor overwrite was asked for.
+    """
+    if cfg.launcher != 'none' and process_number():
+        return
+    hold(cfg.work_dir)
+    if not cfg.get('resume') and not cfg.get('overwrite'):
+        refuse_to_mix(checkpoint_folder(cfg))
+
+
+def command_to_continue(words: Sequence[str], cfg: Config) -> str:
+    """The command line that goes on with a run, from the one that started it.
+
+    Args:
+        words: ``sys.argv`` of tools/train.py.
+        cfg: The run's config; its launcher decides what starts the processes.
+    """
+    kept, skip = [], False
+    options = list(words[1:])
+    for place, word in enumerate(options):
+        if skip:
+            skip = False
+        elif word == '--resume':  # its FILE, if any, is the next word that is no option (and not the config)
+            following = options[place + 1] if place + 1 < len(options) else '-'
+            skip = not following.startswith('-') and following != cfg.filename and Path(following).is_file() \
+                and not following.endswith('.py')
+        elif word not in ('--overwrite', '--resume-weights-only') and not word.startswith((
+                '--resume=', '--launcher=', '--local-rank', '--local_rank')):
+            skip = word == '--launcher'
+            kept += [] if skip else [word]
+    config = next((i for i, word in enumerate(kept) if word.endswith('.py')), 0)
+    first = [kept.pop(config)] if kept else []
+    rest = ['--resume', *kept] if kept and kept[-1:] != ['--cfg-options'] else [*kept, '--resume']
+    tools = Path(words[0]).parent
+    if cfg.launcher == 'pytorch':
+        start = ['bash', str(tools / 'dist_train.sh'), *first, os.environ.get('LOCAL_WORLD_SIZE', '1')]
+    elif cfg.launcher == 'slurm':
+        start = ['bash', str(tools / 'slurm_train.sh'), os.environ.get('SLURM_JOB_PARTITION', 'PARTITION'),
+                 os.environ.get('SLURM_JOB_NAME', 'JOB'), *first]
+    else:
+        start = ['python', words[0], *first]
+        rest += ['--launcher', cfg.launcher] if cfg.launcher not in ('none', None) else []
+    return shlex.join([*start, *rest])
+
+
+def say_how_to_continue(cfg: Config, reason: str, words: Sequence[str]) -> int:
+    """Log, as the last line, the command that goes on with a stopped run; returns the exit status for it."""
+    if not process_number():
+        print_log(f'stopped by {reason}, nothing is lost (exit status {STOPPED})', logger='current')
+        print_log(f'continue with: {command_to_continue(words, cfg)}', logger='current')
+        if os.environ.get('MMSEG_DG_STATUS_FILE'):
+            Path(os.environ['MMSEG_DG_STATUS_FILE']).write_text(str(STOPPED), encoding='utf-8')
+    return STOPPED
+
+
+def process_number() -> int:
+    """Number of this process in the run, from what launchers set: known before the processes have met."""
+    names = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+    return int(next((os.environ[name] for name in names if os.environ.get(name)), 0))
 
 
 def enable_amp(cfg: Config) -> None:
@@ -155,7 +262,7 @@ def enable_amp(cfg: Config) -> None:
 
 def loaders_by_name(loader: ConfigDict) -> dict:
     """``{name: loader config}`` of a dict of named loaders; a single loader has the name ``''``."""
-    return {'': loader} if 'dataset' in loader else dict(loader)
+    return {'': loader} if 'dataset' in loader else {k: v for k, v in loader.items() if v is not None}
 
 
 def enable_lr_scaling(cfg: Config) -> None:
@@ -184,6 +291,26 @@ def replace_type(node: Union[dict, list, tuple], old: str, new: str):
     return node
 
 
+def use_plain_batch_norm(cfg: Config) -> None:
+    """SyncBatchNorm runs on GPUs only: make it BatchNorm in the model and in ``sync_bn``, and say so."""
+    asked = [f'sync_bn={cfg.sync_bn!r}'] if cfg.get('sync_bn') else []
+    asked += [f'norm_cfg type {kind}' for kind in ('SyncBN', 'MMSyncBN') if _has_type(cfg.model, kind)]
+    if not asked:
+        return
+    for kind in ('SyncBN', 'MMSyncBN'):
+        cfg.model = replace_type(cfg.model, kind, 'BN')
+    cfg.sync_bn = None
+    print_log(f'{" and ".join(asked)}: without a GPU this becomes plain BatchNorm, whose statistics are those of each '
+              "process's own batch; a larger batch_size per process makes up for it", logger='current',
+              level=logging.WARNING)
+
+
+def _has_type(node, kind: str) -> bool:
+    if isinstance(node, dict):
+        return node.get('type') == kind or any(_has_type(value, kind) for value in node.values())
+    return isinstance(node, (list, tuple)) and any(_has_type(item, kind) for item in node)
+
+
 def prepare_processes(cfg: Config) -> None:
     """Set what a run of several processes needs; on the CPU also start the process group (gloo).
 
@@ -205,7 +332,7 @@ def prepare_processes(cfg: Config) -> None:
         raise ValueError(f'--launcher {cfg.launcher} needs GPUs; on CPUs use --launcher pytorch (tools/dist_train.sh)')
     if str(cfg.model_wrapper_cfg.type).endswith('DistributedDataParallel'):
         cfg.model_wrapper_cfg.device_ids = None  # the runner passes device_ids, which torch refuses for CPU parameters
-    cfg.model = replace_type(cfg.model, 'SyncBN', 'BN')  # SyncBatchNorm runs on GPUs only
+    use_plain_batch_norm(cfg)
     cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})['backend'] = 'gloo'
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
@@ -257,21 +384,29 @@ def save_predictions(cfg: Config, folder: str) -> None:
 
 
 def show_predictions(cfg: Config, folder: str) -> None:
-    """``--show-dir``: every image painted with prediction and label."""
+    """``--show-dir``: every image painted with prediction and label, named by its path below the image folder."""
     hook = cfg.setdefault('default_hooks', ConfigDict()).setdefault(
         'visualization', ConfigDict(type='SegVisualizationHook'))
     hook.draw, hook.interval = True, 1
     visualizer = cfg.setdefault('visualizer', ConfigDict(type='SegmentationVisualizer', name='visualizer'))
+    if str(visualizer.get('type')).split('.')[-1] == 'SegLocalVisualizer':
+        visualizer.type = 'SegmentationVisualizer'  # the same, with names that tell equal file names apart
     visualizer.setdefault('vis_backends', [dict(type='LocalVisBackend')])
     visualizer.save_dir = folder
 
 
 def build_runner(cfg: Config) -> Runner:
     """The runner that ``runner_type`` names, or mmengine's."""
+    name_run(cfg)
     if 'runner_type' in cfg:
         from mmseg_dg.registry import RUNNERS
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
+
+
+def leave_together() -> None:
+    """Wait until all processes of a stopped run are here: launchers kill the rest when one leaves with a status."""
+    barrier()
 
 
 def close_processes() -> None:

@@ -1,4 +1,5 @@
 """Options from a config, checked against the function that takes them."""
+import functools
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,3 +21,31 @@ def check_options(function: Callable[..., Any], options: Iterable[str], name: st
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f'{name} has no option {", ".join(unknown)}; it takes: {", ".join(known) or "none"}')
+
+
+def refuses(**hints: str) -> Callable[[type], type]:
+    """Class decorator: arguments a class no longer takes are refused with what to write instead.
+
+    Without it an old config stops with Python's "unexpected keyword argument", which does not say where the setting
+    went. The signature of the class stays as it is.
+
+    Args:
+        hints: Old name to the advice that ends the message.
+
+    Raises:
+        ValueError: When an object is made with one of the names.
+    """
+
+    def decorate(cls: type) -> type:
+        original = cls.__init__
+
+        @functools.wraps(original)
+        def checked(self, *args, **kwargs) -> None:
+            for name in sorted(set(hints).intersection(kwargs)):
+                raise ValueError(f'{type(self).__name__} takes no {name}={kwargs[name]!r} any more: {hints[name]}')
+            original(self, *args, **kwargs)
+
+        cls.__init__ = checked
+        return cls
+
+    return decorate

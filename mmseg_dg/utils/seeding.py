@@ -47,6 +47,25 @@ def local_seed(seed: int) -> Iterator[None]:
         torch.set_rng_state(state[2])
 
 
+@contextmanager
+def kept_random_state(device: torch.device) -> Iterator[None]:
+    """Run the block on the caller's random state and go back to it: what follows draws the same numbers again.
+
+    Args:
+        device: Whose generator is kept beside python's, numpy's and torch's of the CPU.
+    """
+    state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    gpu = torch.cuda.get_rng_state(device) if device.type == 'cuda' else None
+    try:
+        yield
+    finally:
+        random.setstate(state[0])
+        np.random.set_state(state[1])
+        torch.set_rng_state(state[2])
+        if gpu is not None:
+            torch.cuda.set_rng_state(gpu, device)
+
+
 class StepGenerator:
     """The random generators of one training step's decisions.
 

@@ -11,6 +11,7 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmseg_dg.registry import MODELS, TRANSFORMS
+from mmseg_dg.utils.finite_state import refuse_nonfinite
 from mmseg_dg.utils.weights import without_pretrained
 
 #: Arguments of our preprocessor that mmseg's does not have.
@@ -68,6 +69,7 @@ def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
     method = MODELS.build(without_pretrained(cfg.model))
     content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
+    refuse_nonfinite(content, str(checkpoint))
     name = network or getattr(method, 'evaluate', 'student')
     module = _fill(method, content.get('state_dict', content), name)
     inference, own_parts = inference_config(cfg)
@@ -135,7 +137,7 @@ def _network(model: ConfigDict) -> ConfigDict:
 
 def _pipeline(cfg: Config) -> list:
     loaders = cfg.get('test_dataloader') or {}
-    for loader in [loaders] if 'dataset' in loaders else loaders.values():
+    for loader in [loaders] if 'dataset' in loaders else filter(None, loaders.values()):
         steps = [step for step in loader['dataset'].get('pipeline', ()) if 'Annotations' not in step['type']]
         if steps and not any(_is_ours(step['type'], TRANSFORMS) for step in steps):
             return steps

@@ -1,11 +1,17 @@
 """Checks fetched weight files and converts them to the layout that configs expect, for tools/prepare_weights.py."""
+import os
 import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
 
 import torch
 from torch import nn
 
+from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_weights
+from mmseg_dg.utils.finite_state import nonfinite_summary, refuse_nonfinite
 from mmseg_dg.utils.weights import compare, read_state_dict, save_atomically, sha256_of, weights_table
 
 
@@ -95,7 +101,12 @@ def deep_stem_names(state: dict) -> dict:
 
 def _converted(source: Path, entry: dict) -> dict:
     if entry['layout'] != 'vit_hybrid':
-        return to_our_layout(read_state_dict(source), build_reference(entry['backbone']))
+        try:
+            state = read_state_dict(source, foreign=True)
+            refuse_nonfinite(state, str(source))
+        except (CheckpointError, ValueError) as error:
+            raise Problem(str(error)) from error
+        return to_our_layout(state, build_reference(entry['backbone']))
     from mmseg_dg.utils.vit_hybrid_conversion import convert_hybrid_vit
     result = convert_hybrid_vit(source)
     if result.settings:
@@ -104,18 +115,25 @@ def _converted(source: Path, entry: dict) -> dict:
 
 
 def is_ready(path: Path, entry: dict) -> bool:
-    """Whether a file already is what configs expect: a plain state dict that fills the encoder, nothing else in it."""
+    """Whether a file already is what configs expect: a plain state dict that fills the encoder, nothing else in it.
+
+    Raises:
+        CheckpointError: It cannot be read.
+    """
     if entry['backbone'] is None:
         return path.is_file()
-    state = torch.load(path, map_location='cpu', weights_only=True)
-    if not all(isinstance(value, torch.Tensor) for value in state.values()):
+    state = read_weights(path)
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         return False
     share = compare(build_reference(entry['backbone']), state)
-    return not share.missing and not share.unexpected
+    return not share.missing and not share.unexpected and not nonfinite_summary(state)
 
 
 def prepare(name: str, folder: Path, source: Optional[Path] = None, accept_checksum: bool = False) -> list[str]:
     """Check and convert one file of the table into ``folder``.
+
+    Several processes may prepare one file at once: one does it, the others wait and find it ready. What was fetched
+    is never overwritten.
 
     Args:
         name: A name of the table.
@@ -132,15 +150,24 @@ def prepare(name: str, folder: Path, source: Optional[Path] = None, accept_check
     table = weights_table()
     if name not in table:
         raise Problem(f'there is no {name}; known are {", ".join(table)}')
-    entry = table[name]
+    if folder.is_dir():
+        with only_one(folder):
+            return _prepare(table[name], folder, source, accept_checksum)
+    return _prepare(table[name], folder, source, accept_checksum)
+
+
+def _prepare(entry: dict, folder: Path, source: Optional[Path], accept_checksum: bool) -> list[str]:
     target = folder / Path(entry['file']).name
     if source is None:
         source = find_source(entry, folder)
     if source is None or not source.is_file():
         looked = source or f'{target} ({" or ".join([target.name, *entry["candidates"]])})'
         raise Problem(f'no file at {looked}. Fetch it: {entry["source"]}')
-    if source == target and is_ready(target, entry):
-        return [f'{target} is ready']
+    try:
+        if source == target and is_ready(target, entry):
+            return [f'{target} is ready']
+    except CheckpointError as error:
+        raise Problem(str(error)) from error
     note, refuse = checksum_note(source, entry['sha256'])
     if refuse and not accept_checksum:
         raise Problem(f'{source}: {note}. Use it all the same with --accept-checksum')
@@ -148,12 +175,47 @@ def prepare(name: str, folder: Path, source: Optional[Path] = None, accept_check
         raise Problem(f'{source} needs no conversion: put it at {target}')
     state = _converted(source, entry)
     lines = [f'{source}: {note}']
-    if source == target:  # keep what the user fetched
-        source = target.with_name(f'{target.stem}_fetched{target.suffix}')
-        target.replace(source)
-        lines.append(f'kept as {source}')
+    if target.is_file() and not is_ready(target, entry):  # what a user fetched; its name is never without a file
+        lines.append(f'kept as {keep_original(target)}')
     save_atomically(state, target)
     return [*lines, f'{target} is ready: {len(state)} tensors']
+
+
+def keep_original(path: Path) -> Path:
+    """Give a file a second name (``NAME_fetched.pth``, or the first ``NAME_fetched_2.pth``, ... that is free).
+
+    Returns:
+        The second name.
+    """
+    number = 1
+    while True:
+        tail = '_fetched' if number == 1 else f'_fetched_{number}'
+        kept = path.with_name(f'{path.stem}{tail}{path.suffix}')
+        try:
+            with open(kept, 'xb') as file, open(path, 'rb') as original:
+                shutil.copyfileobj(original, file)
+            return kept
+        except FileExistsError:
+            number += 1
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Inside, no other process of this machine is inside for the same folder; nothing is left in it."""
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
 
 
 def table_rows(folder: Path) -> list[tuple[str, str, str]]:
@@ -164,8 +226,18 @@ def table_rows(folder: Path) -> list[tuple[str, str, str]]:
         source = find_source(entry, folder)
         if source is None:
             rows.append((name, 'missing', f'fetch {entry["source"]}'))
-        elif source == target and is_ready(target, entry):
-            rows.append((name, 'ready', str(target)))
         else:
-            rows.append((name, 'to convert', f'prepare_weights {name}   (from {source})'))
+            rows.append((name, *_state_of(name, entry, source, target)))
     return rows
+
+
+def _state_of(name: str, entry: dict, source: Path, target: Path) -> tuple[str, str]:
+    """``(state, what to do)`` of a file that is there; a bad one does not end the list."""
+    try:
+        if source == target and is_ready(target, entry):
+            return 'ready', str(target)
+        if source != target and entry['layout'] != 'vit_hybrid':
+            read_state_dict(source, foreign=True)
+    except (CheckpointError, OSError) as error:
+        return 'unusable', str(error).splitlines()[0]
+    return 'to convert', f'prepare_weights {name}   (from {source})'

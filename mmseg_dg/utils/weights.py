@@ -13,8 +13,11 @@ from typing import Any, NamedTuple, Optional, Union
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
+
+from mmseg_dg.utils.atomic_files import written_whole
+from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_checkpoint, read_weights
+from mmseg_dg.utils.finite_state import refuse_nonfinite
 
 PACKAGE = Path(__file__).resolve().parent.parent
 COMMAND = 'mim run mmseg_dg prepare_weights {name}    (in the repository: python tools/prepare_weights.py {name})'
@@ -79,7 +82,7 @@ def check_file(path: str, where: str = 'a config') -> None:
                                 f'{_how_to_get(path)}\n{RANDOM}')
 
 
-def _requests(node, key: str = 'model') -> Iterator[tuple[str, str]]:
+def requested_files(node, key: str = 'model') -> Iterator[tuple[str, str]]:
     """``(dotted key, path)`` of all pretrained weights that a model config asks for."""
     if isinstance(node, Mapping):
         if node.get('type') in ('Pretrained', 'PretrainedDenoiser') and isinstance(node.get('checkpoint'), str):
@@ -87,10 +90,38 @@ def _requests(node, key: str = 'model') -> Iterator[tuple[str, str]]:
         if isinstance(node.get('pretrained'), str):  # the older spelling, still an argument of mmseg's parts
             yield f'{key}.pretrained', node['pretrained']
         for name, value in node.items():
-            yield from _requests(value, f'{key}.{name}')
+            yield from requested_files(value, f'{key}.{name}')
     elif isinstance(node, (list, tuple)):
         for index, value in enumerate(node):
-            yield from _requests(value, f'{key}.{index}')
+            yield from requested_files(value, f'{key}.{index}')
+
+
+def encoder_start(network: Any) -> str:
+    """What a network's config says about the weights its encoder starts from.
+
+    Args:
+        network: Config of a segmentor with ``backbone``.
+
+    Returns:
+        ``'given'``: an ``init_cfg`` (or ``pretrained``) somewhere in the encoder's config, or one of the whole
+        network; ``'none'``: ``init_cfg=None``, random weights on purpose; ``'absent'``: nothing is said. MMEngine
+        treats the last two alike.
+    """
+    if not isinstance(network, Mapping) or not isinstance(network.get('backbone'), Mapping):
+        return 'given'  # built by hand
+    found = list(_init_values(network['backbone']))
+    if network.get('pretrained') or network.get('init_cfg') or any(found):
+        return 'given'
+    return 'none' if found else 'absent'
+
+
+def _init_values(node: Any) -> Iterator[Any]:
+    """Every ``init_cfg`` and ``pretrained`` of a part, at any depth."""
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        if key == 'init_cfg' or (key == 'pretrained' and isinstance(value, str)):
+            yield value
+        else:
+            yield from _init_values(value)
 
 
 def _init_dicts(module: nn.Module) -> list:
@@ -116,7 +147,7 @@ def check_pretrained(model: Union[Mapping, Config, nn.Module], minimum_share: fl
     """
     if not isinstance(model, nn.Module):
         model = model._cfg_dict if isinstance(model, Config) else model
-        requests = dict(_requests(model))
+        requests = dict(requested_files(model))
         for key, path in requests.items():
             check_file(path, key)
         return requests
@@ -138,14 +169,20 @@ def _some(names: list, count: int = 5) -> str:
     return ', '.join(names[:count]) + (f', ... ({len(names)} in all)' if len(names) > count else '') or 'none'
 
 
-def read_state_dict(path: Union[str, Path], prefix: Optional[str] = None) -> dict[str, Tensor]:
+def read_state_dict(path: Union[str, Path], prefix: Optional[str] = None, foreign: bool = False) -> dict[str, Tensor]:
     """The tensors of a checkpoint file: a plain state dict, or one under ``state_dict``, ``model`` or ``module``.
 
     Args:
         path: A file that ``torch.load(weights_only=True)`` reads, or ``.safetensors`` where that library is installed.
         prefix: Keep only keys that start so, without it (``'backbone.'``; a final dot is added).
+        foreign: Read no more than torch itself admits; otherwise also checkpoints of earlier runs with their logs.
+
+    Raises:
+        CheckpointError: The file is damaged, holds no dict, or needs more than tensors and plain values.
     """
-    checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    checkpoint = (read_weights if foreign else read_checkpoint)(path)
+    if not isinstance(checkpoint, Mapping):
+        raise CheckpointError(f'{path} holds {type(checkpoint).__name__}, not named tensors')
     for key in ('state_dict', 'model', 'module'):
         if isinstance(checkpoint.get(key), Mapping):
             checkpoint = checkpoint[key]
@@ -182,7 +219,9 @@ def loaded_share(module: nn.Module, checkpoint_path: Union[str, Path], prefix: O
         prefix: Keys of the file that belong to the module start so.
         name: What the log calls the module.
     """
-    share = compare(module, read_state_dict(checkpoint_path, prefix))
+    state = read_state_dict(checkpoint_path, prefix)
+    refuse_nonfinite(state, str(checkpoint_path))
+    share = compare(module, state)
     rest = f'; missing: {_some(share.missing)}' if share.missing else ''
     rest += f'; not used: {_some(share.unexpected)}' if share.unexpected else ''
     print_log(f'{name or type(module).__name__}: {share.matched} of {share.total} tensors ({100 * share.share:.1f} %) '
@@ -202,12 +241,8 @@ def sha256_of(path: Union[str, Path]) -> str:
 def save_atomically(state: Mapping[str, Tensor], path: Path) -> None:
     """Write a state dict so that an interrupted run leaves no half file under the final name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        torch.save({k: v.clone() for k, v in state.items()}, partial)  # clone: no storage shared with a larger tensor
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as partial, open(partial, 'wb') as file:
+        torch.save({k: v.clone() for k, v in state.items()}, file)  # clone: no storage shared with a larger tensor
 
 
 def without_pretrained(node: Any) -> Any:

@@ -1,7 +1,11 @@
 """mmseg's visualizer without its slow part."""
+import os
+import os.path as osp
 from typing import Any, Optional
 
 import numpy as np
+from mmengine.dist import is_main_process
+from mmengine.visualization import LocalVisBackend, Visualizer
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
@@ -22,14 +26,27 @@ class SegmentationVisualizer(SegLocalVisualizer):
         **kwargs: Of :class:`mmseg.visualization.SegLocalVisualizer`.
 
     Attributes:
-        name_prefix: Put before the name of each picture. The evaluation loops set it to the domain, because images of
-            two domains may have the same file name.
+        name_prefix: Put before the file name of each picture. The evaluation loops set it to the domain, because
+            images of two domains may have the same file name.
+        image_names: {image path: relative path without ending}; the evaluation loops set it. Pictures lie in the same
+            folders as their images, so that equal file names do not overwrite each other.
     """
 
     def __init__(self, name: str = 'visualizer', *args: Any, with_labels: bool = False, **kwargs: Any) -> None:
         super().__init__(name, *args, **kwargs)
         self.with_labels = with_labels
         self.name_prefix = ''
+        self.image_names: dict[str, str] = {}
+        self.save_dir = kwargs.get('save_dir')
+
+    @classmethod
+    def get_instance(cls, name: str, **kwargs: Any) -> 'SegmentationVisualizer':
+        """As mmengine's, but another ``save_dir`` is another visualizer: that of the next run in this process."""
+        known = cls._instance_dict.get(name)
+        if known is not None and kwargs.get('save_dir') not in (None, known.save_dir):
+            for instances in (cls._instance_dict, Visualizer._instance_dict):
+                instances.pop(name, None)
+        return super().get_instance(name, **kwargs)
 
     def add_datasample(self, name: str, image: np.ndarray, data_sample: Optional[SegDataSample] = None,
                        draw_gt: bool = True, draw_pred: bool = True, show: bool = False, wait_time: float = 0,
@@ -38,5 +55,19 @@ class SegmentationVisualizer(SegLocalVisualizer):
         labels = self.with_labels if with_labels is None else with_labels
         if data_sample is not None and 'ori_shape' in data_sample:  # evaluated in a frame that is not the image's own
             image = in_frame(image, data_sample.ori_shape, data_sample.get('scale_factor'))
-        super().add_datasample(self.name_prefix + name, image, data_sample, draw_gt, draw_pred, show, wait_time,
-                               out_file, step, labels)
+        super().add_datasample(self._picture_name(name, data_sample), image, data_sample, draw_gt, draw_pred, show,
+                               wait_time, out_file, step, labels)
+
+    def _picture_name(self, name: str, data_sample: Optional[SegDataSample]) -> str:
+        """``night_val_1.png``, or ``a/night_val_1.png`` for an image in the folder a."""
+        path = '' if data_sample is None else str(data_sample.metainfo.get('img_path') or '')
+        return osp.join(osp.dirname(self.image_names.get(path, '')), self.name_prefix + name)
+
+    def add_image(self, name: str, image: np.ndarray, step: int = 0) -> None:
+        """As mmengine's; a name may have folders. Main process only."""
+        folder = osp.dirname(name)
+        for backend in self._vis_backends.values() if folder and is_main_process() else ():
+            if isinstance(backend, LocalVisBackend):
+                backend.experiment  # noqa: B018  makes its folders known
+                os.makedirs(osp.join(backend._img_save_dir, folder), exist_ok=True)
+        super().add_image(name, image, step)

@@ -7,7 +7,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmseg_dg.apis.replay import Replay, _largest, compare_step, load_record, official_log_name, to_batch, to_draws
+from mmseg_dg.apis.replay import Replay, compare_step, load_record, official_log_name, to_batch, to_draws
+from mmseg_dg.apis.replay_comparison import _largest
 from mmseg_dg.models.official_weights import official_gradients
 from mmseg_dg.ops import draw_crop_box
 from mmseg_dg.registry import MODELS
@@ -87,14 +88,14 @@ def make_record(folder, masked=True, width=64, crop=(DETAIL, DETAIL)):
 
 
 @pytest.fixture(scope='module')
-def recorded(tmp_path_factory):
+def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp('record')
     offsets = make_record(folder)
     return load_record(str(folder / 'trainstep_hrda_nodrop.pt')), offsets
 
 
-def test_round_trip(recorded):
-    (record, student, imnet), _ = recorded
+def test_round_trip(written):
+    (record, student, imnet), _ = written
     ours = Replay(Config.fromfile(CONFIG), record, student, imnet).step(0)
     deviations = compare_step(ours, record['steps'][0], skip=GRADIENTLESS)
     assert len(deviations) >= 8 and all(d.relative < 1e-4 for d in deviations), deviations
@@ -103,8 +104,8 @@ def test_round_trip(recorded):
         'mix.decode.hr.loss_seg'}
 
 
-def test_the_recorded_passes_are_three_and_named_officially(recorded):
-    (record, _, _), _ = recorded
+def test_the_recorded_passes_are_three_and_named_officially(written):
+    (record, _, _), _ = written
     norms = record['steps'][0]['grad_norms_after']
     assert len(norms) == 3
     assert {'backbone.block1.0.attn.kv.weight', 'decode_head.head.conv_seg.weight',
@@ -113,8 +114,8 @@ def test_the_recorded_passes_are_three_and_named_officially(recorded):
     assert norms[0]['backbone.block4.1.norm1.weight'] != norms[1]['backbone.block4.1.norm1.weight']
 
 
-def test_draws_become_boxes(recorded):
-    (record, student, imnet), offsets = recorded
+def test_draws_become_boxes(written):
+    (record, student, imnet), offsets = written
     replay = Replay(Config.fromfile(CONFIG), record, student, imnet)
     data = to_batch(record['steps'][0]['batch'], replay.method)
     draws = to_draws(record['steps'][0], data, replay.method)
@@ -132,20 +133,20 @@ class _Fixed:
         return self.values.pop(0)
 
 
-def test_other_boxes_give_other_losses(recorded):
+def test_other_boxes_give_other_losses(written):
     """So that the comparison would notice exchanged or shifted crops."""
-    (record, student, imnet), _ = recorded
+    (record, student, imnet), _ = written
     step = dict(record['steps'][0])
     values = [d['value'] for d in step['draws'] if d['kind'] == 'np.random.randint']
     exchanged = iter(values[2:] + values[:2])
     step['draws'] = [dict(d, value=next(exchanged)) if d['kind'] == 'np.random.randint' else d for d in step['draws']]
     ours = Replay(Config.fromfile(CONFIG), dict(record, steps=[step]), student, imnet).step(0)
     losses = {k: v for k, v in step['log_vars'].items() if 'loss' in k}
-    assert _largest('losses', ours.log_vars, losses).relative > 1e-3
+    assert _largest('losses', ours.log_vars, losses, 'losses').relative > 1e-3
 
 
-def test_the_mask_of_the_record_counts(recorded):
-    (record, _, _), _ = recorded
+def test_the_mask_of_the_record_counts(written):
+    (record, _, _), _ = written
     weight = record['steps'][0]['pseudo_weight']
     assert not weight[:, :10].any() and weight[:, 10:].min() > 0
 
@@ -161,8 +162,8 @@ def test_record_without_mask_and_with_a_wide_attention(tmp_path):
 
 @pytest.mark.parametrize('values, message', [([1, 2, 3], 'goes on with'), ([1, 2, 3, 9], 'goes on with'),
                                              ([1, 2, 3, 4, 5], 'left over')])
-def test_draws_that_do_not_fit_the_crop_are_refused(recorded, values, message):
-    (record, student, imnet), _ = recorded
+def test_draws_that_do_not_fit_the_crop_are_refused(written, values, message):
+    (record, student, imnet), _ = written
     replay = Replay(Config.fromfile(CONFIG), record, student, imnet)
     step = record['steps'][0]
     draws = [d for d in step['draws'] if d['kind'] != 'np.random.randint']
@@ -177,14 +178,14 @@ def test_official_log_names():
     assert official_log_name('mix.decode.hr.loss_ce') == 'mix.decode.hr.loss_seg'
 
 
-def test_names_of_the_official_run(shared):
+@pytest.mark.claim('HRDA')
+def test_names_of_the_official_run(recorded):
     """Logged values and parameters of the official HRDA step, as far as its published list goes."""
-    import json
-    check = json.loads((shared / 'golden' / 'trainstep_fp64_check.json').read_text())['hrda']
-    table = json.loads((shared / 'golden' / 'param_groups.json').read_text())['param_table']['hrda']
+    check = recorded('fp64_names')['hrda']
+    table = recorded('param_groups')['param_table']['hrda']
     network = MODELS.build(Config.fromfile(CONFIG).model.network)
     ours = official_gradients(dict(network.named_parameters()))
     assert {k[len('model.'):] for k in table if k.startswith('model.')} == set(ours)
     assert set(check['zero_gradient_params']) == set(GRADIENTLESS) <= set(ours)
-    assert {k for k in check['log']['0'] if 'hr' in k} == {
+    assert {k for k in check['logged'] if 'hr' in k} == {
         f'{p}decode.hr.{v}' for p in ('', 'mix.') for v in ('loss_seg', 'acc_seg')}

@@ -50,6 +50,8 @@ def shrink(cfg: Config, folder: Path, data: Path, iters: int = 2) -> Config:
         cfg.model.update(ignore_top=cfg.model.ignore_top // 8, ignore_bottom=cfg.model.ignore_bottom // 8)
     if cfg.model.get('alignment'):
         _shrink_alignment(cfg.model.alignment)
+    if cfg.model.get('detail_crop'):
+        cfg.model.detail_crop.update(start=iters // 2, stride=8)
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.checkpoint.interval = iters
     cfg.work_dir = str(folder / 'work')

@@ -1,10 +1,10 @@
 """Names and arguments in configs: mmengine accepts a mistyped key until the part is built, hours later perhaps."""
-import inspect
 from functools import cache
 
 import pytest
 
 from mmseg_dg import registry
+from mmseg_dg.engine.preflight.arguments import accepted_arguments
 
 from .catalog import LEAVES, import_mmpretrain, load
 
@@ -17,15 +17,7 @@ def accepted(kind: str, registry_name: str):
     """Argument names a registered class takes, base classes included while they are handed on; None: anything."""
     cls = getattr(registry, registry_name).get(kind)
     assert cls is not None, f'{kind} is not registered in {registry_name}'
-    names = set()
-    for base in cls.__mro__:
-        if '__init__' not in vars(base):
-            continue
-        parameters = inspect.signature(base.__init__).parameters.values()
-        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return frozenset(names)
-    return None
+    return accepted_arguments(cls)
 
 
 def check(cfg: dict, registry_name: str, where: str) -> None:

@@ -33,10 +33,11 @@ def specified(recipe, t):
     return np.where(t < warmup, first, second), np.where(t < warmup, decay1, decay2)
 
 
-def build_schedule(name, model=None):
+def build_schedule(name, model=None, options=None):
     """Optimizer and scheduler as a run has them once ``DecoderWarmupHook`` has told its length."""
     from mmseg_dg.registry import OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS
     cfg = load(name)
+    cfg.merge_from_dict(options or {})
     model = build_on_meta(cfg.model) if model is None else model
     wrapper = cfg.optim_wrapper
     build = OPTIM_WRAPPER_CONSTRUCTORS.build(dict(type=wrapper.pop('constructor'), optim_wrapper_cfg=wrapper,
@@ -72,6 +73,27 @@ def test_every_iteration_of_both_stages(recipe, network):
     for group in range(len(optimizer.param_groups)):
         np.testing.assert_allclose(found[:, group, 0], rates, rtol=1e-12, atol=1e-20)
         np.testing.assert_array_equal(found[:, group, 1], decays)
+
+
+def test_a_grid_over_rates_reaches_training(network, tmp_path):
+    """Rate and decay written for the optimizer are what both stages train with, for the method and its control."""
+    from mmengine import DictAction
+
+    from mmseg_dg.utils.study import Study
+    grid = {'optim_wrapper.optimizer.lr': ['0.001', '0.02'], 'optim_wrapper.optimizer.weight_decay': ['0.001']}
+    study = Study(str(LEAVES['deft_r50_gta']), tmp_path, seeds=[0], grid=grid)
+    found = []
+    for run in study.runs():
+        options = dict(pair.split('=') for pair in run.options)
+        options = {key: DictAction._parse_iterable(value) for key, value in options.items()}
+        _, optimizer, scheduler = build_schedule('deft_r50_gta', network, options)
+        lr, decay = options['optim_wrapper.optimizer.lr'], options['optim_wrapper.optimizer.weight_decay']
+        for index in range(len(optimizer.param_groups)):
+            assert scheduler.group_at(index, 0) == pytest.approx((lr, 10 * decay))
+            assert scheduler.group_at(index, 8000) == pytest.approx((lr, decay))
+            assert optimizer.param_groups[index]['lr'] == pytest.approx(lr)
+        found.append(scheduler.group_at(0, 20000)[0])
+    assert len(found) == 2 and found[1] == pytest.approx(20 * found[0])
 
 
 def test_groups_are_encoder_and_decoder(network):
@@ -154,7 +176,8 @@ def test_released_recipe(source):
     """Style, sampling, lengths, rates and decays, the padding of Mapillary with its note, which domain is validated
     while training, and how often; nothing else."""
     changed = changed_keys(f'deft_r50_{source}', f'deft_r50_{source}_released')
-    allowed = SAMPLER | STYLE | {'model.warmup_iters', 'train_cfg.max_iters', 'optim_wrapper.optimizer.weight_decay'}
+    allowed = SAMPLER | STYLE | {'model.warmup_iters', 'train_cfg.max_iters', 'optim_wrapper.optimizer.weight_decay',
+                                 'optim_wrapper.optimizer.lr'}
     prefixes = ('param_scheduler.0.', 'study.', 'val_cfg.protocols.mapillary.note',
                 'test_cfg.protocols.mapillary.note', 'train_cfg.val_', 'train_dataloader.source.sampler.tiles',
                 'train_dataloader.source.dataset.pipeline.3.place')
@@ -203,9 +226,8 @@ def test_controls_differ_in_the_method_only(name):
     assert ours.model.network == theirs.model.network
     assert ours.model.get('style_augmentation') == theirs.model.get('style_augmentation')
     assert ours.train_cfg.max_iters == (40000 if name.endswith('_40k') else theirs.train_cfg.max_iters)
-    stage = theirs.param_scheduler[0].get('finetune', {})
-    optimizer = dict(ours.optim_wrapper.optimizer)
-    assert optimizer == dict(theirs.optim_wrapper.optimizer, **stage), 'that of the second stage'
+    assert ours.optim_wrapper == theirs.optim_wrapper, 'rate and decay of the second stage'
+    assert 'finetune' not in theirs.param_scheduler[0], 'which has no factors'
     assert ours.param_scheduler[0].get('power') == 0.9
 
 

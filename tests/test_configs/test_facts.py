@@ -21,6 +21,9 @@ def plain(value):
 
 
 def holds(fact: dict, name: str) -> bool:
+    parent, _, last = fact['key'].rpartition('.')
+    if fact['value'] is None and last not in resolve(load(name), parent):
+        return True  # left out of the config: off
     found = plain(resolve(load(name), fact['key']))
     return found == fact['value'] and type(found) is type(fact['value'])
 
@@ -28,7 +31,7 @@ def holds(fact: dict, name: str) -> bool:
 @pytest.mark.parametrize('card, fact, name', ENTRIES, ids=[f'{n}-{f["key"]}' for _, f, n in ENTRIES])
 def test_fact(card, fact, name):
     assert name in LEAVES
-    assert holds(fact, name), f'{fact["statement"]}: {fact["key"]} is {resolve(load(name), fact["key"])}'
+    assert holds(fact, name), f'{fact["statement"]}: {fact["key"]} is not {fact["value"]!r} in {name}'
 
 
 def test_entries_are_complete():

@@ -63,7 +63,7 @@ def test_streams_fit_the_method(name):
         styles = cfg.model.network.backbone.get('style_hallucination') is not None
         assert [h.type for h in cfg.get('custom_hooks', [])] == ['StylePrototypeHook'] * styles
     elif cfg.model.type in ('FixMatch', 'UniMatch', 'DiffMatch'):
-        assert streams == ['labeled', 'unlabeled'] + ['unlabeled_mix'] * (cfg.model.cutmix is not None)
+        assert streams == ['labeled', 'unlabeled'] + ['unlabeled_mix'] * (cfg.model.get('cutmix') is not None)
         assert cfg.runner_type == 'SemiSupervisedRunner'
         hooks = [h.type for h in cfg.get('custom_hooks', [])]
         assert hooks.count('EMAUpdateHook') == hooks.count('ClassPriorHook') == (cfg.model.type == 'DiffMatch')

@@ -1,5 +1,4 @@
 """The learning rate of every parameter group at every iteration, and who is in which group."""
-import json
 
 import numpy as np
 import pytest
@@ -79,14 +78,15 @@ def test_reference_values(t, lr):
     assert build_scheduler('daformer_mitb5_gta2cityscapes', optimizer).value_at(6e-5, t) == pytest.approx(lr, rel=1e-7)
 
 
-def test_recorded_schedule(shared):
+@pytest.mark.claim('DAFormer')
+def test_recorded_schedule(recorded):
     """The values mmcv's hook set, iteration by iteration."""
-    recorded = np.load(shared / 'golden' / 'lr.npz')
+    record = recorded('lr')
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=6e-5)
     scheduler = build_scheduler('daformer_mitb5_gta2cityscapes', optimizer)
     for name, base in (('backbone', 6e-5), ('norm', 6e-5), ('head', 6e-4)):
-        ours = np.array([scheduler.value_at(base, t) for t in range(TOTAL)])
-        np.testing.assert_allclose(ours, recorded[name], rtol=1e-12, atol=1e-22)
+        ours = np.array([scheduler.value_at(base, t) for t in record['iterations'].tolist()])
+        np.testing.assert_allclose(ours, record[name].numpy(), rtol=1e-12, atol=1e-22)
 
 
 @pytest.mark.parametrize('name', [n for n in sorted(LEAVES) if decays_linearly(n)])
@@ -149,11 +149,12 @@ def _is_norm(model, key):
     return 'Norm' in type(module).__name__
 
 
-def test_recorded_groups(shared):
+@pytest.mark.claim('DAFormer')
+def test_recorded_groups(recorded):
     """Rate and decay of every parameter as mmcv's builder set them for MiT-B0 under a 64-channel head."""
     from mmseg_dg.models.official_weights import from_official
-    table = json.loads((shared / 'golden' / 'param_groups.json').read_text())['param_table']['daformer']
-    start = torch.load(shared / 'golden' / 'trainstep_daformer_init_student.pt')['state_dict']
+    record = recorded('param_groups')
+    table = record['param_table']['daformer']
     cfg = load('daformer_mitb5_gta2cityscapes').model
     cfg.network.backbone.arch = 'b0'
     cfg.network.decode_head.update(in_channels=[32, 64, 160, 256], channels=64, embed_channels=64)
@@ -161,8 +162,8 @@ def test_recorded_groups(shared):
     wrapper, _ = build_optim_wrapper('daformer_mitb5_gta2cityscapes', model)
     ours = {id(p): group for group in wrapper.optimizer.param_groups for p in group['params']}
     for field in ('lr', 'weight_decay'):
-        official = {k: torch.full(v.shape, table[f'model.{k}'][field], dtype=torch.float64)
-                    for k, v in start.items() if f'model.{k}' in table}
+        official = {k: torch.full(shape, table[f'model.{k}'][field], dtype=torch.float64)
+                    for k, shape in record['shapes'].items() if f'model.{k}' in table}
         expected = from_official(official)
         student = dict(model.student.named_parameters())
         assert set(expected) == set(student)

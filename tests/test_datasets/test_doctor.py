@@ -596,3 +596,57 @@ def test_command_for_logs_and_shells(tool, clean, tmp_path, capsys, monkeypatch)
     tool.progress_bar('part', 1, 3)
     tool.progress_bar('part', 3, 3)
     assert capsys.readouterr().err.count('\r') == 2
+
+
+def test_images_of_other_depth_channels_and_size(tree):
+    folder = tree / 'images' / 'target'
+    image = cv2.imread(str(folder / '0.png'))
+    cv2.imwrite(str(folder / '0.png'), image.astype(np.uint16) * 16)
+    cv2.imwrite(str(folder / '1.png'), np.dstack([image, np.full(image.shape[:2], 255, np.uint8)]))
+    size = (20000).to_bytes(4, 'big') * 2
+    (folder / '2.png').write_bytes(b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR' + size + b'\x08\x02\0\0\0')
+    cv2.imwrite(str(folder / '3.tif'), np.dstack([image, image[..., :1]]))
+    (folder / '3.png').unlink()
+    (folder / '3.tif').rename(folder / '3.png')
+    cfg = config(tree)
+    found = diagnose(cfg, streams=['target'])
+    assert {kind: [Path(path).name for path in paths] for (kind, _), paths in found.items()} == dict(
+        deep_image=['0.png'], alpha_image=['1.png'], large_image=['2.png'], extra_channels=['3.png'])
+    assert '12 bits' in next(f.detail for f in examine(cfg, streams=['target']).findings if f.kind == 'deep_image')
+    pipeline = [dict(LOAD[0], bit_depth=12), *PACK]
+    cfg['train_dataloader']['target']['dataset']['pipeline'] = pipeline
+    assert ('deep_image', 'train/target') not in diagnose(cfg, streams=['target'])
+    pipeline[0]['bit_depth'] = 16
+    found = diagnose(cfg, streams=['target'])
+    assert 'bit_depth=16' in str(examine(cfg, streams=['target']).text()) and ('few_bits', 'train/target') in found
+    pipeline[0]['bit_depth'] = 10
+    assert ('deep_image', 'train/target') in diagnose(cfg, streams=['target'])
+
+
+def test_files_that_are_left_out_and_lists_with_columns(tree):
+    folder = tree / 'images' / 'target'
+    (folder / '.ipynb_checkpoints').mkdir()
+    shutil.copy(folder / '0.png', folder / '.ipynb_checkpoints')
+    (folder / 'gone.png').symlink_to(tree / 'nowhere.png')
+    (folder / 'folder.png').mkdir()
+    found = diagnose(config(tree), streams=['target'])
+    assert {kind for kind, _ in found} == {'hidden_image', 'broken_link', 'folder_like_image'}
+    (tree / 'list.txt').write_text('\ufeff0.png masks/0.png\n1.png masks/1.png\n', encoding='utf-8')
+    found = diagnose(config(tree, ann_file='list.txt'), streams=['source'])
+    assert list(found) == [('list_columns', 'train/source')]
+
+
+def test_images_too_small_for_network_or_crop(tree):
+    write_image(tree / 'images/val/0.png', 999, (9, 12))
+    write_label(tree / 'masks/val/0.png', np.zeros((9, 12), np.uint8))
+    cfg = config(tree)
+    cfg['model'] = dict(type='Supervised', network=dict(
+        type='EncoderDecoder', backbone=dict(type='MixTransformer', arch='b0', embed_dims=8, num_layers=[1] * 4),
+        decode_head=dict(type='mmseg.FCNHead', in_channels=64, in_index=3, channels=8, num_convs=1, num_classes=3,
+                         loss_decode=dict(type='mmseg.CrossEntropyLoss')), test_cfg=dict(mode='whole')))
+    cfg = Config(cfg)
+    found = {kind: path for (kind, stream), path in diagnose(cfg).items() if 'val' in stream}
+    assert [Path(path).name for path in found['small_image']] == ['0.png']
+    cfg['train_dataloader']['target']['dataset']['pipeline'] = [LOAD[0], dict(type='RandomCrop', crop_size=(500, 500)),
+                                                                *PACK]
+    assert ('small_image', 'train/target') in diagnose(cfg, streams=['target'])

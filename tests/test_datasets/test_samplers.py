@@ -105,8 +105,9 @@ def test_class_frequencies_over_10000_draws(counts):
         assert ((uniform - mean)**2 / mean).sum() < freedom + 3.3 * np.sqrt(2 * freedom) + 8
 
 
-def test_recorded_probabilities_and_file_lists(golden, tmp_path):
-    record = golden('rcs.pt')
+@pytest.mark.claim('DAFormer')
+def test_recorded_probabilities_and_file_lists(recorded, tmp_path):
+    record = recorded('rcs')
     files = sorted(entry['file'] for entry in json.loads(record['stats']))
     stats, with_class = tmp_path / 'sample_class_stats.json', tmp_path / 'samples_with_class.json'
     stats.write_text(record['stats'])

@@ -5,6 +5,7 @@ from mmengine.config import ConfigDict
 from mmengine.hooks import Hook
 
 from mmseg_dg.engine.hooks import DecoderWarmupHook, EMAUpdateHook, ReestimateStatisticsHook
+from mmseg_dg.utils.checkpoint_reader import read_checkpoint
 
 from . import _deft_ranks
 from .test_distributed import HERE, launch
@@ -27,7 +28,7 @@ def deft_config(tiny_config):
             type='OptimWrapper', constructor='ComponentParamGroups',
             optimizer=dict(type='SGD', lr=1e-2, momentum=0.9, weight_decay=5e-4))
         cfg.param_scheduler = [ConfigDict(dict(dict(
-            type='TwoStagePolyLR', warmup=dict(weight_decay=5e-3), finetune=dict(weight_decay=5e-4)),
+            type='TwoStagePolyLR', warmup=dict(decay_mult=10.)),
             **(scheduler or {})))]
         return cfg
 
@@ -85,6 +86,24 @@ def test_one_run_trains_both_stages(deft_config, run_config):
     torch.testing.assert_close(retentive, average, rtol=1e-5, atol=1e-7)
 
 
+def test_the_warm_up_leaves_the_log_with_the_hand_over(deft_config, run_config, tmp_path):
+    """A value that is computed no more is not repeated; also not in a run that resumes."""
+    import json
+
+    def rows(name):
+        file = max((tmp_path / name).rglob('vis_data/scalars.json'), key=lambda path: str(path))
+        return [json.loads(line) for line in file.read_text().splitlines() if 'loss' in line]
+
+    cfg = deft_config(val_interval=100)
+    cfg.visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
+    run_config(cfg)
+    found = rows('run')
+    assert len(found) == TOTAL
+    for i, row in enumerate(found):
+        assert any(key.startswith('warmup.') for key in row) == (i < WARMUP)
+        assert any(key.startswith('encoder.') for key in row) == (i >= WARMUP)
+
+
 def test_resume_inside_either_stage(deft_config, run_config, tmp_path):
     def config(name):
         cfg = deft_config(work_dir=name, val_interval=100,
@@ -110,7 +129,7 @@ def test_resume_inside_either_stage(deft_config, run_config, tmp_path):
 def test_validation_in_the_warm_up_judges_the_decoder_in_training(deft_config, run_config, tmp_path):
     cfg = deft_config(max_iters=4, val_interval=2)
     runner = run_config(cfg)
-    trained = torch.load(tmp_path / 'run' / 'iter_2.pth')
+    trained = read_checkpoint(tmp_path / 'run' / 'iter_2.pth')
     assert int(trained['state_dict']['stage']) == 1
     cfg = deft_config(work_dir='test')
     cfg.load_from = str(tmp_path / 'run' / 'iter_2.pth')

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 import mmseg_dg  # noqa: F401
-from mmseg_dg.engine.distributed import _buckets
 from mmseg_dg.models.methods import StepDraws
 from mmseg_dg.ops import draw_jitter_params
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.buckets import buckets
+from mmseg_dg.utils.checkpoint_reader import read_checkpoint
 
 HERE = Path(__file__).parent
 
@@ -106,7 +107,7 @@ def test_dist_train_and_test_scripts(tiny_config, tmp_path):
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     checkpoint = tmp_path / 'w' / 'iter_2.pth'
-    trained = torch.load(checkpoint)['message_hub']['log_scalars']['val/target/mIoU'].current()
+    trained = read_checkpoint(checkpoint)['message_hub']['log_scalars']['val/target/mIoU'].current()
     env['PORT'] = str(free_port())
     command = ['bash', str(tools / 'dist_test.sh'), str(tmp_path / 'tiny.py'), str(checkpoint), '2',
                '--work-dir', str(tmp_path / 't')]
@@ -132,7 +133,7 @@ def test_running_statistics_are_averaged_and_nothing_else(tmp_path):
 
 def test_buckets_respect_size_dtype_and_order():
     tensors = [torch.zeros(10), torch.zeros(10), torch.zeros(10).double(), torch.zeros(100), torch.zeros(1)]
-    groups = _buckets(tensors, limit=100)
+    groups = list(buckets(tensors, limit=100))
     assert [len(g) for g in groups] == [2, 1, 1, 1]
     flat = [t for g in groups for t in g]
     assert flat == tensors or all(a is b for a, b in zip(flat, tensors))

@@ -200,3 +200,65 @@ def test_parameters_frozen_while_the_optimizer_is_built(tiny_config, run_config)
     runner.register_hook(Unfreeze())
     with pytest.raises(ValueError, match='in no optimizer group'):
         runner.train()
+
+
+@pytest.fixture
+def own_target(tiny_data, tmp_path):
+    """A copy of the target domain that a test may spoil, and how a config is told to use it."""
+    import shutil
+    root = tmp_path / 'own'
+    shutil.copytree(tiny_data / 'target', root)
+
+    def use(cfg):
+        for loader in (cfg.train_dataloader.target, cfg.val_dataloader.target):
+            loader.dataset.data_root = str(root)
+        return cfg
+
+    return root / 'img', use
+
+
+def test_images_of_16_bits_too_large_and_too_small(own_target, tiny_config, assert_refused):
+    folder, use = own_target
+    image = cv2.imread(str(folder / '00.png'))
+    cv2.imwrite(str(folder / '03.png'), image.astype(np.uint16) * 16)
+    size = (20000).to_bytes(4, 'big') * 2
+    (folder / '05.png').write_bytes(b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR' + size + b'\x08\x02\0\0\0')
+    text = (r'(?s)stream "target": 2 of 12.*03\.png: .*16 bits.*bit_depth.*05\.png: 20000x20000.*max_pixels.*'
+            'domain "target"')
+    cfg = use(tiny_config())
+    cfg.train_cfg.preflight_samples = 1
+    assert_refused(cfg, ValueError, text)
+    for name in ('03.png', '05.png'):
+        cv2.imwrite(str(folder / name), image[:20, :24])
+        cv2.imwrite(str(folder.parent / 'label' / name), np.zeros((20, 24), np.uint8))
+    cfg.work_dir += '2'
+    cfg.model.network.backbone.sr_ratios = [32, 4, 2, 1]
+    assert_refused(cfg, ValueError, r'(?s)stream "target": .*03\.png is 24x20.*crop wants 64x64.*'
+                                    r'domain "target": .*03\.png is 24x20.*the network cannot read it')
+
+
+def test_an_extra_channel_is_refused_by_name(tiny_config, own_target, assert_refused):
+    folder, use = own_target
+    for path in sorted(folder.iterdir()):
+        cv2.imwrite(str(path), cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2BGRA))
+    cfg = use(tiny_config())
+    cfg.train_dataloader.target.dataset.pipeline[0].color_type = 'unchanged'
+    assert_refused(cfg, ValueError, 'stream "target": .*00.png has 4 channels.*No method here takes an extra channel')
+
+
+def test_the_log_says_what_is_used_and_what_is_left_out(tiny_config, own_target, run_config, tmp_path):
+    folder, use = own_target
+    for name in ('03', '04'):
+        (folder / f'{name}.png').rename(folder / f'{name}.tif')
+    (folder / '.ipynb_checkpoints').mkdir()
+    cv2.imwrite(str(folder / '.ipynb_checkpoints' / 'a.png'), np.zeros((80, 96, 3), np.uint8))
+    cfg = use(tiny_config(max_iters=2, val_interval=5))
+    cfg.train_dataloader.target.dataset.update(type='UnlabeledImageDataset', img_suffix=['.png'])
+    cfg.train_dataloader.target.dataset.pop('seg_map_suffix')
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.log_level = 'INFO'
+    run_config(cfg)
+    log = next((tmp_path / 'run').glob('*/*.log')).read_text()
+    assert 'stream "source": BaseSegDataset uses 12 images (12 *.png)' in log
+    assert 'uses 10 images (10 *.png)' in log
+    assert '2 with another ending (2 *.tif), 1 hidden (.ipynb_checkpoints' in log

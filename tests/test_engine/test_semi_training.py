@@ -110,6 +110,35 @@ def test_resumed_diffmatch_is_bit_identical(semi_config, run_config, tmp_path):
     assert int(prior.ready) and not torch.equal(prior.prior, prior.counted)
 
 
+@pytest.mark.parametrize('method', ['FixMatch', pytest.param('UniMatch', marks=pytest.mark.ci),
+                                    pytest.param('DiffMatch', marks=pytest.mark.ci)])
+def test_logs_resume(semi_config, run_config, tmp_path, method):
+    """A checkpoint in the middle of a window of pseudo-label counts: every log entry is that of the whole run."""
+
+    def config(work_dir):
+        hooks = [dict(type='PseudoLabelStatisticsHook', interval=1, window=2)]
+        if method == 'DiffMatch':
+            hooks = [*TEACHER, *hooks]
+        cfg = semi_config(type=method, threshold=0., hooks=hooks, mix=method != 'DiffMatch')
+        if method == 'DiffMatch':
+            cfg.model.network = network_config()
+        cfg.work_dir, cfg.default_hooks.checkpoint.interval = str(tmp_path / work_dir), 3
+        return cfg
+
+    whole = run_config(config('whole'))
+    run_config(_stopping_after(config('part'), 3))
+    cfg = config('part')
+    cfg.resume = True
+    resumed = run_config(cfg)
+    ours, theirs = (x.message_hub.log_scalars for x in (resumed, whole))
+    assert ours.keys() == theirs.keys() and 'train/pseudo_entropy' in ours
+    for key in ours:
+        if not key.endswith(('time', 'memory')):
+            assert ours[key]._log_history.tolist() == theirs[key]._log_history.tolist(), key
+    hook = next(h for h in resumed.hooks if hasattr(h, 'rows'))
+    assert [row[0] for row in hook.rows] == [2, 4]
+
+
 def test_statistics_work_with_self_training(tiny_config, run_config):
     cfg = tiny_config(method='DACS', max_iters=2)
     cfg.custom_hooks.append(dict(type='PseudoLabelStatisticsHook', interval=1, window=1))

@@ -6,9 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from mmseg_dg.engine.optim import ComponentParamGroups, TwoStagePolyLR, encoder_modules
+from mmseg_dg.engine.optim import (
+    ComponentParamGroups,
+    TwoStagePolyLR,
+    WarmupPolyLR,
+    encoder_modules,
+    schedule_lines,
+)
 
-CARD = dict(warmup=dict(lr=1e-2, weight_decay=5e-3), finetune=dict(lr=1e-2, weight_decay=5e-4))
+CARD = dict(warmup=dict(lr_mult=1., decay_mult=10.))  # of 1e-2 and 5e-4
 
 
 class Network(nn.Module):
@@ -62,8 +68,8 @@ def test_components_and_factors_of_groups():
     for group in optim.optimizer.param_groups:  # what mmengine's auto_scale_lr does
         group['lr'] *= 2
     scheduler = TwoStagePolyLR(
-        optim, warmup_iters=2, total=6, warmup=dict(lr=1e-2, weight_decay=dict(encoder=1e-4, decoder=5e-3)),
-        finetune=dict(lr=dict(encoder=1e-3, decoder=4e-3), weight_decay=5e-4))
+        optim, warmup_iters=2, total=6, warmup=dict(decay_mult=dict(encoder=0.2, decoder=10.)),
+        finetune=dict(lr_mult=dict(encoder=0.1, decoder=0.4)))
     seen = {}
     for t in range(6):
         for group in optim.optimizer.param_groups:
@@ -83,6 +89,31 @@ def test_components_and_factors_of_groups():
         assert seen[t, 'encoder', 0.1 * lr, decay] == pytest.approx((2e-4 * factor, 5e-4))
         assert seen[t, 'decoder', lr, decay] == pytest.approx((8e-3 * factor, 5e-4))
         assert seen[t, 'decoder', lr, 0.] == pytest.approx((8e-3 * factor, 0.))
+
+
+def test_the_optimizer_has_the_last_word():
+    """What a user writes as rate and decay is what both stages are multiples of."""
+    for lr, decay in ((1e-2, 5e-4), (1e-3, 5e-4), (1e-2, 1e-3)):
+        optim = wrapper(lr=lr, weight_decay=decay)
+        scheduler = TwoStagePolyLR(optim, warmup_iters=2, total=6, **CARD)
+        assert scheduler.group_at(0, 0) == pytest.approx((lr, 10 * decay))
+        assert scheduler.group_at(1, 2) == pytest.approx((lr, decay))
+        assert optim.get_lr()['base_lr' if 'base_lr' in optim.get_lr() else 'lr'][0] == pytest.approx(lr)
+
+
+def test_start_of_the_log():
+    optim = wrapper(dict(norm_decay_mult=0.))
+    scheduler = TwoStagePolyLR(optim, total=480, warmup=dict(decay_mult=10., denominator='finetune'))
+    scheduler.bind_warmup(80)
+    lines = schedule_lines(optim.optimizer, [scheduler])
+    assert len(lines) == 2 * len(optim.optimizer.param_groups)
+    assert lines[0] == ('decoder warm-up, iterations 0 to 79, group 0 encoder (4 tensors) (frozen): lr 0.01 to '
+                        '0.0082, weight decay 0.005')
+    assert lines[-2].startswith('finetuning, iterations 80 to 479, group 2 decoder') and '0.0005' in lines[-2]
+    poly = WarmupPolyLR(wrapper(lr=1e-3), total=10, warmup_iters=2)
+    assert schedule_lines(poly.optimizer, [poly])[0] == (
+        'warm-up, iterations 0 to 1, group 0 encoder (6 tensors): lr 1e-09 to 0.00045, weight decay 0.0005')
+    assert schedule_lines(optim.optimizer, None)[0].endswith('weight decay 0.005')
 
 
 @pytest.mark.filterwarnings('ignore:Detected call of `scheduler.step')
@@ -105,7 +136,7 @@ def test_resume(stop):
 
 def test_length_given_by_the_hook():
     optim = wrapper()
-    scheduler = TwoStagePolyLR(optim, total=10, warmup=dict(lr=0.1), finetune=dict(lr=0.2))
+    scheduler = TwoStagePolyLR(optim, total=10, warmup=dict(lr_mult=10), finetune=dict(lr_mult=20))
     assert optim.param_groups[0]['lr'] == 0.2
     scheduler.bind_warmup(4)
     assert optim.param_groups[0]['lr'] == 0.1
@@ -134,8 +165,10 @@ def test_degenerate_lengths(warmup):
     (dict(finetune=dict(denominator='warmup')), r"finetune has no \['denominator'\]"),
     (dict(warmup=dict(denominator='both')), 'denominator must be'),
     (dict(warmup=dict(denominator=0)), 'denominator must be'),
-    (dict(warmup=dict(lr=dict(encoder=1.))), r'warmup.lr needs the keys'),
-    (dict(finetune=dict(weight_decay=-1.)), 'must not be negative'),
+    (dict(warmup=dict(lr_mult=dict(encoder=1.))), r'warmup.lr_mult needs the keys'),
+    (dict(finetune=dict(decay_mult=-1.)), 'not negative'), (dict(finetune=dict(decay_mult='x')), 'a number'),
+    (dict(warmup=dict(lr=1e-2)), r'warmup.lr=0.01 would override .*warmup=dict\(lr_mult=...\)'),
+    (dict(finetune=dict(weight_decay=5e-4)), r'finetune.weight_decay=0.0005 would override .*decay_mult'),
 ])
 def test_bad_arguments(arguments, match):
     with pytest.raises(ValueError, match=match):
@@ -145,7 +178,7 @@ def test_bad_arguments(arguments, match):
 def test_values_per_component_need_named_groups():
     optimizer = torch.optim.SGD(Network().parameters(), lr=0.1)
     with pytest.raises(ValueError, match="constructor='ComponentParamGroups'"):
-        TwoStagePolyLR(optimizer, warmup_iters=0, total=10, finetune=dict(lr=dict(encoder=1., decoder=2.)))
+        TwoStagePolyLR(optimizer, warmup_iters=0, total=10, finetune=dict(lr_mult=dict(encoder=1., decoder=2.)))
 
 
 def test_components_of_a_method():

@@ -19,8 +19,9 @@ def slow_matrix(prediction, label, rows, columns, ignore=255):
     return matrix
 
 
-def test_golden_metrics(golden):
-    record = golden('metrics.pt')
+@pytest.mark.claim('DAFormer')
+def test_recorded_metrics(recorded):
+    record = recorded('metrics')
     matrices = [confusion_matrix(p, g, 19) for p, g in zip(record['preds'], record['gts'])]
     for matrix, (hit, union, predicted, truth) in zip(matrices, record['per_image']):
         np.testing.assert_array_equal(matrix.diagonal(), hit.numpy())

@@ -52,8 +52,9 @@ def total(samples, classes=19):
     return sum(confusion_matrix(s.pred_sem_seg.data[0], s.gt_sem_seg.data[0], classes) for s in samples)
 
 
-def test_one_matrix_for_the_whole_dataset(golden):
-    record = golden('metrics.pt')
+@pytest.mark.claim('DAFormer')
+def test_one_matrix_for_the_whole_dataset(recorded):
+    record = recorded('metrics')
     made = evaluator()
     result = run(made, [sample(p, g) for p, g in zip(record['preds'], record['gts'])])
     assert result['mIoU'] == pytest.approx(100 * float(record['result']['IoU'].mean()), rel=1e-12)

@@ -8,7 +8,7 @@ from torch import nn
 from mmseg_dg.engine.optim import MergedParamGroups
 from mmseg_dg.engine.optim.stepper import StepContext, StepState
 from mmseg_dg.models.segmentors import segmentation_losses
-from mmseg_dg.registry import MODELS
+from mmseg_dg.registry import MODELS, OPTIM_WRAPPERS
 
 from .test_dacs import batch_of, optimizer
 
@@ -237,6 +237,111 @@ def test_unequal_batches_cannot_be_paired(make):
     with pytest.raises(ValueError, match=r"they have \[2, 1\] images: use equal batch sizes, or prototypes='step'"):
         step(method, semi_batch(1))
     assert 'loss' in step(make('FixMatch', alignment=dict(ALIGN, prototypes='step'), cutmix=None), semi_batch(1))
+
+
+# ---------------------------------------------------------------- one graph, the gradients of two
+RECOMPUTE = {
+    'dacs': ('DACS', dict(), dict()),
+    'random': ('DACS', dict(partition='random', prototypes='step'), dict()),
+    'projection': ('DACS', dict(projection=dict(channels=6)), dict(norm_eval=True)),
+    'distance': ('DACS', dict(), dict(feature_distance=dict(classes=[1], min_ratio=0.1), shared_backward=False)),
+    'hrda': ('DACS', dict(drop_covered=True), dict(network=hrda_network(dropout_ratio=0.3))),
+    'guided': ('DACS', dict(selection='mean'), dict(network=hrda_network(dropout_ratio=0.3), detail_crop=dict(
+        type='entropy', start=0, stride=16))),
+    'fixmatch': ('FixMatch', dict(), dict(threshold=0.27)),
+    'unimatch': ('UniMatch', dict(), dict(threshold=0.27, pseudo_labels='teacher')),
+}
+
+
+def one_step(make, kind, pair):
+    """Values, gradients, buffers and random state after one step with noise and trained BatchNorm."""
+    name, term, options = RECOMPUTE[kind]
+    method = make(name, alignment=dict(ALIGN, pair=pair, **term), **options)
+    semi = name != 'DACS'
+    batch = semi_batch() if semi else batch_of()
+    if semi:
+        batch['unlabeled_mix'] = semi_batch()['unlabeled']
+    optim, order = optimizer(method), []
+    optim.step = lambda: None  # gradients and weights stay
+    values = step(method, batch, optim=optim, on_backward=order.append)
+    grads = {k: p.grad.clone() for k, p in method.named_parameters() if p.grad is not None}
+    return values, grads, {k: b.clone() for k, b in method.named_buffers()}, torch.get_rng_state(), order
+
+
+@pytest.mark.parametrize('kind', RECOMPUTE)
+def test_recompute_is_joint_with_one_graph(make, kind):
+    """Every gradient, every buffer, the losses of both passes and the random state; the first graph is gone early."""
+    joint, again = (one_step(make, kind, pair) for pair in ('joint', 'recompute'))
+    assert joint[1].keys() == again[1].keys()
+    torch.testing.assert_close(again[1], joint[1], rtol=2e-4, atol=1e-6)
+    torch.testing.assert_close(again[2], joint[2], rtol=1e-6, atol=1e-7)
+    assert torch.equal(joint[3], again[3])
+    term = 'loss_pixel_alignment'
+    parts = [{k: float(v) for k, v in values.items() if k.endswith(term)} for values, *_ in (joint, again)]
+    assert [len(p) for p in parts] == [1, 2] and all(min(p.values()) > 0 for p in parts)
+    assert sum(parts[1].values()) == pytest.approx(sum(parts[0].values()), rel=1e-5)
+    for key in joint[0].keys() - parts[0].keys():
+        assert float(again[0][key]) == pytest.approx(float(joint[0][key]), rel=1e-5), key
+    first = 'labeled' if 'match' in kind else 'source'
+    assert again[4] == [first, *joint[4]], 'the first pass is back-propagated by itself, not with the last'
+
+
+def test_recompute_needs_the_buffers_and_the_random_state_put_back(make, monkeypatch):
+    """Without it the gradients are others: the test above can fail."""
+    from mmseg_dg.models.methods import alignment
+    joint = one_step(make, 'hrda', 'joint')
+    monkeypatch.setattr(alignment, 'without_traces', lambda *modules: torch.no_grad())
+    again = one_step(make, 'hrda', 'recompute')
+    assert any(not torch.allclose(again[1][k], g, rtol=1e-3) for k, g in joint[1].items())
+    assert any(not torch.equal(again[2][k], b) for k, b in joint[2].items() if 'num_batches' in k)
+
+
+def test_recompute_in_mixed_precision(make):
+    """Casts of weights that autocast keeps must not come from the forward pass without gradients."""
+    grads = []
+    for pair in ('joint', 'recompute'):
+        method = make(alignment=dict(ALIGN, pair=pair))
+        optim = OPTIM_WRAPPERS.build(dict(type='BF16OptimWrapper', optimizer=torch.optim.SGD(
+            method.student.parameters(), lr=0.)))
+        step(method, batch_of(), optim=optim)
+        grads.append({k: p.grad for k, p in method.student.named_parameters() if p.grad is not None})
+    assert grads[0].keys() == grads[1].keys()
+    total = [torch.cat([g.flatten().float() for g in one.values()]) for one in grads]
+    assert float((total[0] - total[1]).norm() / total[0].norm()) < 0.02
+
+
+def test_before_its_start_recompute_changes_no_order(make):
+    waiting = make(alignment=dict(ALIGN, pair='recompute', start=5))
+    state = StepState()
+    state.context = StepContext(0, 0, 4, 10)
+    names = [p.name for p in waiting.passes(batch_of(), waiting.draw_step(batch_of(), 0), state)]
+    assert names == ['source', 'pseudo_labels', 'mix']
+    state.context = StepContext(0, 0, 5, 10)
+    names = [p.name for p in waiting.passes(batch_of(), waiting.draw_step(batch_of(), 0), state)]
+    assert names == ['pseudo_labels', 'source', 'mix'], 'the labels of the images it looks at'
+
+
+@pytest.mark.parametrize('method', ['FixMatch', 'UniMatch'])
+def test_unsure_pixels_leave_the_term(make, method):
+    """k = round(eta n) counts the confident pixels; the drift pixels are the least sure of these, so they weigh 1."""
+
+    def strong_parts(**options):
+        model = make(method, alignment=dict(type='PixelAlignment', eta=(0.25, 0.25), pair='streaming', **options),
+                     cutmix=None, threshold=0.3)
+        divide, parts = model.alignment.divide, []
+        model.alignment.divide = lambda *args, **kwargs: parts.extend(divide(*args, **kwargs)) or parts[-1:]
+        step(model, semi_batch())
+        return [p for p in parts if p.weight is not None]
+
+    for left, kept in zip(strong_parts(), strong_parts(ignore_zero_weight=False)):
+        valid = left.labels != 255
+        sure = valid & (left.weight > 0)
+        assert 0 < int(sure.sum()) < int(valid.sum()), 'or the test says nothing'
+        assert left.drift.sum((1, 2)).tolist() == [round(0.25 * int(n)) for n in sure.sum((1, 2))]
+        assert bool((left.weight[left.drift] == 1).all()) and not bool((left.joint & (left.weight == 0)).any())
+        assert kept.drift.sum((1, 2)).tolist() == [round(0.25 * int(n)) for n in valid.sum((1, 2))]
+        assert not bool((kept.weight[kept.drift] == 1).all()), 'on request they stay as terms of weight 0'
+    assert make(method, alignment=dict(type='PixelContrast', resolution=8), cutmix=None).alignment is not None
 
 
 class _NoClassifier(nn.Module):

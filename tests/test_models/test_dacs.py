@@ -7,6 +7,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmseg_dg.engine.optim import MergedParamGroups
+from mmseg_dg.engine.optim.finite import NonFiniteError
 from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.models.methods import StepDraws, SupervisedDraws
 from mmseg_dg.registry import MODELS
@@ -249,11 +250,17 @@ def test_skipped_optimizer_step_is_noticed(make, static):
     method.train()
     step_of()
     assert int(method.step_skipped) == 0
-    before = method.student.decode_head.conv_seg.weight.detach().clone()
-    batch['source']['inputs'][0, 0, 0, 0] = float('inf')
+    weight = method.student.decode_head.conv_seg.weight
+    before = weight.detach().clone()
+    weight.register_hook(lambda grad: grad * float('inf'))  # what overflow looks like: a finite loss, such a gradient
     step_of()
     assert int(method.step_skipped) == 1
-    assert torch.equal(before, method.student.decode_head.conv_seg.weight)
+    assert torch.equal(before, weight)
+    if static:
+        return
+    with pytest.raises(NonFiniteError, match='loss scaler fell to'):  # at 1/1024 it is no matter of the scale
+        for _ in range(20):
+            step_of()
 
 
 def test_given_supervised_draws_are_used(make):
@@ -346,9 +353,23 @@ def test_evaluate_teacher_or_student(make):
         make(evaluate='imnet').before_training()
 
 
+def test_jitter_probability_is_that_of_jittering(make):
+    """The default draws what the official threshold draws: jitter where a uniform number is above 0.2."""
+    from mmseg_dg.utils.seeding import StepGenerator
+    batch = batch_of()
+    method, never, always = make(), make(jitter_probability=0.), make(jitter_probability=1.)
+    drawn = [method.draw_step(batch, StepGenerator(seed)).jitter for seed in range(300)]
+    assert drawn == [bool(StepGenerator(seed).numpy.uniform() > 0.2) for seed in range(300)]
+    assert 0.72 < sum(drawn) / 300 < 0.88
+    assert not any(never.draw_step(batch, StepGenerator(seed)).jitter for seed in range(50))
+    assert all(always.draw_step(batch, StepGenerator(seed)).jitter for seed in range(50))
+
+
 @pytest.mark.parametrize('kwargs, match', [
-    (dict(pseudo_threshold=1.2), 'probability'), (dict(ignore_top=-1), 'rows'), (dict(mix='cut'), 'class'),
-    (dict(use_valid_mask=True, ignore_top=3), 'use_valid_mask'), (dict(color_jitter_probability=2.0), 'probability'),
+    (dict(pseudo_threshold=1.2), 'probability'), (dict(ignore_top=-1), 'rows'),
+    (dict(mix='class'), 'Remove the argument'),
+    (dict(use_valid_mask=True, ignore_top=3), 'use_valid_mask'), (dict(jitter_probability=2.0), 'probability'),
+    (dict(color_jitter_probability=0.2), 'NOT jittering. Set jitter_probability to 1 minus'),
 ])
 def test_bad_arguments(make, kwargs, match):
     with pytest.raises(ValueError, match=match):

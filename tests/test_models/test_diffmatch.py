@@ -197,6 +197,13 @@ def test_passes_in_order_and_weights():
     assert any(k.startswith('strong.ce_t') for k in values) and any(k.startswith('labeled.ce_t') for k in values)
 
 
+def test_log_names_are_those_of_the_streams():
+    method, batch = make(labeled_stream='few', unlabeled_stream='many'), batch_of()
+    values = step(method, dict(few=batch['labeled'], many=batch['unlabeled']))
+    assert {'few.decode.loss_ce', 'few.plain.loss_ce', 'many.pseudo_label_share'} <= set(values)
+    assert not any(name.startswith(('labeled.', 'unlabeled.')) for name in values)
+
+
 def test_losses_equal_a_plain_recomputation():
     """Every term from the specification's formulas, on given draws, with padding and a threshold."""
     method = make(threshold=0.4, feature_dropout=0., norm_eval=True)
@@ -231,6 +238,22 @@ def test_losses_equal_a_plain_recomputation():
         own = student.segmentation_losses(labeled['inputs'], truth, draws=draws.labeled).losses
     assert float(values['labeled.decode.loss_ce']) == pytest.approx(0.5 * float(own['decode.loss_ce']), rel=1e-4)
     assert float(values['labeled.plain.loss_ce']) == pytest.approx(0.5 * float(own['plain.loss_ce']), rel=1e-4)
+
+
+def test_a_residual_step_begins_as_plain_self_training():
+    """The whole method: in every stream the denoiser's loss is the plain classifier's, and the teacher agrees."""
+    method = make(network=dict(residual=True))
+    torch.nn.init.zeros_(method.student.denoiser.conv_seg.weight)  # make() gives it opinions
+    torch.nn.init.normal_(method.student.decode_head.conv_seg.weight, 0, 0.5)
+    method.sync_copies()
+    batch, optimizer = batch_of(), MergedParamGroups(dict(optimizer=dict(type='SGD', lr=0.1)), None)(method)
+    values = step(method, batch, optimizer)
+    for name in ('labeled.decode', 'feature', 'strong1', 'strong2'):
+        plain = float(values[f'{name.removesuffix(".decode")}.plain.loss_ce'])
+        assert float(values[f'{name}.loss_ce']) == pytest.approx(plain / 0.4, rel=1e-5) and plain > 0
+    assert float(method.student.denoiser.conv_seg.weight.abs().max()) > 0, 'and then learns to differ'
+    later = step(method, batch, optimizer, iteration=1)
+    assert float(later['strong1.loss_ce']) != pytest.approx(float(later['strong1.plain.loss_ce']) / 0.4, rel=1e-5)
 
 
 def test_gradients_reach_the_student_only():

@@ -10,9 +10,10 @@ from mmseg.structures import SegDataSample
 from mmseg_dg.models.decode_heads.deformable_attention import DeformableSelfAttention, deformable_sampling
 from mmseg_dg.models.decode_heads.mask_denoiser import LabelCode, MaskDenoiserHead, TimeEmbedding, sine_positions
 from mmseg_dg.models.segmentors.diffusion import DenoisedLabels, NoiseDraws
-from mmseg_dg.ops.diffusion import ddim_step, noise_maps
+from mmseg_dg.ops.diffusion import ddim_step, noise_maps, noised_code
+from mmseg_dg.registry import MODELS
 
-from .diffusion_networks import build, images_of, labels_of
+from .diffusion_networks import build, images_of, labels_of, network_config
 
 
 # ---------------------------------------------------------------------- deformable attention
@@ -114,24 +115,47 @@ def test_time_changes_the_prediction():
         assert not torch.allclose(early, late)
 
 
-def test_estimated_code_by_hand():
-    """Least squares slope from a noisy code to one of +-b, in units of b; at t = 1 no noise is left."""
+@pytest.mark.parametrize('kind', ['embedding', 'one_hot', 'bits'])
+def test_estimated_code_by_hand(kind):
+    """Least squares slope from noisy codes of random labels to the clean ones; at t = 1 no noise is left."""
     torch.manual_seed(0)
-    head = MaskDenoiserHead(6, 8, num_classes=3, num_layers=1, layer='conv', bit_scale=0.3, code_input='estimate')
+    head = MaskDenoiserHead(6, 8, num_classes=3, num_layers=1, layer='conv', bit_scale=0.3, code=kind,
+                            code_input='estimate')
     times = torch.tensor([0., 0.2, 0.5, 0.8, 1.], dtype=torch.float64)
-    codes = 0.3 * (2. * torch.randint(0, 2, (5, 100_000)).double() - 1)
+    with torch.no_grad():
+        codes = head.code(torch.randint(0, 3, (5, 200, 400))).double().flatten(1)
     alpha, sigma = (x[:, None] for x in head.levels(times))
     noisy = alpha * codes + sigma * torch.randn(codes.shape, dtype=torch.float64)
     slope = (codes * noisy).sum(1) / noisy.square().sum(1) / 0.3
-    torch.testing.assert_close(head.estimate_gain(times), slope, rtol=0.02, atol=0.01)
-    assert head.estimate_gain(times)[0].item() == pytest.approx(1 / 0.3, rel=1e-3)
+    torch.testing.assert_close(head.estimate_gain(times), slope, rtol=0.02, atol=0.02)
+    assert head.estimate_gain(times)[0].item() == pytest.approx(1 / 0.3, rel=2e-3)
 
     torch.nn.init.normal_(head.conv_seg.weight)
-    feature = torch.randn(1, 6, 3, 4)
+    feature, channels = torch.randn(1, 6, 3, 4), head.code.channels
     for t, change in ((1., 1e-3), (0.5, None)):
-        one, other = (head(feature, torch.randn(1, 8, 3, 4), torch.tensor([t], dtype=torch.float64)) for _ in range(2))
+        time = torch.tensor([t], dtype=torch.float64)
+        one, other = (head(feature, torch.randn(1, channels, 3, 4), time) for _ in range(2))
         difference = (one - other).abs().max() / one.abs().max()
         assert difference < change if change else difference > 0.01
+
+
+def test_gain_of_the_default_embedding():
+    """Squashed normal rows have a mean square of 0.173 b^2, by quadrature; +-b codes would gain 0.336 at t = 1/3."""
+    torch.manual_seed(0)
+    z = torch.linspace(-10, 10, 20001, dtype=torch.float64)
+    density = torch.exp(-z**2 / 2) / math.sqrt(2 * math.pi)
+    power = torch.trapezoid((2 * torch.sigmoid(z) - 1)**2 * density, z).item()
+    assert power == pytest.approx(0.173, abs=1e-3)
+    head = MaskDenoiserHead(num_classes=150, layer='conv', code_input='estimate')
+    assert head.code.mean_square().item() / 0.1**2 == pytest.approx(power, rel=0.02)
+    assert head.estimate_gain(torch.tensor([1 / 3])).item() == pytest.approx(0.060, abs=0.0015)
+    with torch.no_grad():
+        head.code.table.mul_(3.)  # the embedding is learned: the gain follows it
+        assert head.code.mean_square().item() > 0.4 * 0.1**2
+    head.estimate_gain(torch.tensor([0.5]))
+    assert not head.estimate_gain(torch.tensor([0.5])).requires_grad, 'the table learns through the noisy code alone'
+    bits = MaskDenoiserHead(num_classes=3, layer='conv', code='bits', code_input='estimate')
+    assert bits.estimate_gain(torch.tensor([1 / 3])).item() == pytest.approx(0.336, abs=5e-4)
 
 
 @pytest.mark.parametrize(('wrong', 'message'), [
@@ -175,6 +199,94 @@ def test_sampler_is_ddim_written_out():
             code = head.code(logits.argmax(1))
             noisy = ddim_step(noisy, code, *head.levels(times[0]), *head.levels(times[1]))
     torch.testing.assert_close(network.sample(feature, [5, 6]), logits)
+
+
+@pytest.mark.parametrize(('time_range', 'steps', 'told'), [
+    ((0., 0.999), 3, [0.999, 2 / 3, 1 / 3]), ((0.2, 0.8), 5, [0.8, 0.8, 0.6, 0.4, 0.2]),
+    ((0.3, 1.), 5, [1., 0.8, 0.6, 0.4, 0.3])])
+def test_the_sampler_tells_no_time_that_training_never_drew(time_range, steps, told):
+    network = build(time_range=time_range, denoiser=dict(time_input='t'))
+    embedded, levels = [], []
+    network.denoiser.time_embedding.register_forward_hook(lambda module, args, out: embedded.append(args[0].tolist()))
+    network.denoiser.register_forward_hook(lambda module, args, out: levels.append(args[2].tolist()))
+    network.sample(torch.randn(1, 8, 4, 4), [0], steps=steps)
+    assert [t for t, in embedded] == pytest.approx(told)
+    assert [t for t, in levels] == pytest.approx([1 - s / steps for s in range(steps)]), 'the code is as noisy as ever'
+
+
+# ---------------------------------------------------------------------- residual form
+RESIDUAL_FORMS = [dict(layer='deformable'), dict(layer='conv', code_input='estimate', time_input='t'),
+                  dict(layer='conv', code='one_hot', schedule='linear', norm_cfg=dict(type='BN'))]
+
+
+def fresh_residual(denoiser=None, initialized=True, **kwargs):
+    """A residual network as training begins with it, its plain classifier with opinions."""
+    torch.manual_seed(0)
+    network = MODELS.build(network_config(denoiser, residual=True, **kwargs))
+    if initialized:
+        network.init_weights()
+    torch.nn.init.normal_(network.decode_head.conv_seg.weight, 0, 0.5)
+    return network
+
+
+@pytest.mark.parametrize('initialized', [True, False])
+@pytest.mark.parametrize('denoiser', RESIDUAL_FORMS, ids=lambda x: x['layer'])
+def test_a_residual_starts_as_the_plain_classifier(denoiser, initialized):
+    """At every noise time, in training mode and in evaluation, and for every number of sampling steps."""
+    network, labels = fresh_residual(denoiser, initialized), labels_of(6)
+    images = images_of(labels)
+    draws = NoiseDraws([0., 1e-3, 0.25, 0.5, 0.9, 0.999], list(range(6)))
+    for mode in (True, False):
+        network.train(mode)
+        feature = network.image_feature(network.extract_feat(images))
+        plain = network.plain_logits(feature)
+        assert torch.equal(network.denoise(feature, labels, draws).logits, plain)
+    for steps in (1, 2, 3, 7):
+        assert torch.equal(network.sample(feature, range(6), steps=steps), plain)
+    expected = network.to_size(plain, (64, 64))
+    assert torch.equal(network.predict_logits(images, range(6)), expected)
+    assert torch.equal(network.encode_decode(images), expected)
+    other = build()
+    assert not torch.allclose(other.sample(feature, range(6)), other.plain_logits(feature)), "DDP's form does not"
+
+
+def test_a_residual_teaches_the_encoder_through_the_plain_path():
+    """From the first step on, and with the plain classifier's own loss switched off."""
+    network, labels = fresh_residual(plain_weight=0).train(), labels_of()
+    loss = network.segmentation_losses(images_of(labels), labels).losses['decode.loss_ce']
+    loss.backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.decode_head.conv_seg.parameters())
+    assert max(float(p.grad.abs().max()) for p in network.backbone.parameters()) > 0
+    assert float(network.denoiser.conv_seg.weight.grad.abs().max()) > 0, 'the last layer leaves zero'
+    feature = network.image_feature(network.extract_feat(images_of(labels)))
+    plain = network.to_size(network.plain_logits(feature), (64, 64))
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(plain, labels))
+
+
+def test_a_residual_adds_both_in_the_loss_and_in_sampling():
+    network, labels = fresh_residual().eval(), labels_of()
+    torch.nn.init.normal_(network.denoiser.conv_seg.weight, 0, 0.5)
+    with torch.no_grad():
+        feature = network.image_feature(network.extract_feat(images_of(labels)))
+        draws, times = NoiseDraws([0.3, 0.8], [1, 2]), torch.tensor([0.3, 0.8], dtype=torch.float64)
+        noisy = noised_code(network.denoiser.encode(labels, (16, 16)), noise_maps([1, 2], (16, 16, 16), 'cpu'),
+                            *network.denoiser.levels(times))
+        plain = network.plain_logits(feature)
+        torch.testing.assert_close(network.denoise(feature, labels, draws).logits,
+                                   plain + network.denoiser(feature, noisy, times))
+        first = plain + network.denoiser(feature, noise_maps([1, 2], (16, 16, 16), 'cpu'), torch.ones(2).double())
+    torch.testing.assert_close(network.sample(feature, [1, 2], steps=1), first)
+
+
+def test_what_a_residual_refuses():
+    with pytest.raises(ValueError, match='align_corners=False and denoiser.align_corners=True'):
+        build(residual=True, denoiser=dict(align_corners=True))
+
+
+def test_an_init_cfg_of_the_user_replaces_zero():
+    own = dict(type='Constant', val=0.25, override=dict(name='conv_seg'))
+    network = fresh_residual(dict(init_cfg=own))
+    assert network.denoiser.conv_seg.weight.unique().tolist() == [0.25]
 
 
 def test_the_encoder_runs_once():

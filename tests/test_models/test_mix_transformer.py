@@ -4,6 +4,7 @@ import math
 import pytest
 import torch
 from mmcv.cnn.bricks.drop import DropPath as MMCVDropPath
+from recorded import load_small
 from torch import nn
 
 from mmseg_dg.models.backbones.mix_transformer import DropPath, MixTransformer, PackedAttention
@@ -22,51 +23,67 @@ def relative(ours, reference) -> float:
     return ((ours - reference).abs().max() / reference.abs().max()).item()
 
 
+@pytest.mark.claim('DAFormer')
+@pytest.mark.parametrize('case', [0, 1])
+def test_outputs_and_gradients_of_a_small_official_encoder(case):
+    record = load_small('mit_tiny.pt')
+    model = MODELS.build(dict(type='MixTransformer', arch=None, embed_dims=[8, 16, 24, 32], num_layers=[1, 1, 1, 1],
+                              num_heads=[1, 2, 3, 4], drop_path_rate=0.)).eval()
+    assert_official_outputs(model, record, case)
+
+
+@pytest.mark.ci
 @pytest.mark.parametrize('case', [0, 1, 2])
 def test_outputs_and_gradients_of_the_official_b0(golden, case):
-    record = golden('mit_b0.pt')
-    model = MODELS.build(dict(type='MixTransformer', arch='b0')).eval()
-    model.load_state_dict(from_official_backbone(record['state_dict']))
+    assert_official_outputs(MODELS.build(dict(type='MixTransformer', arch='b0')).eval(), golden('mit_b0.pt'), case)
+
+
+def assert_official_outputs(model, record, case):
+    """Maps, a loss over them, its input gradient and the norm of every parameter's gradient."""
+    model.load_state_dict(from_official_backbone({k: v.float() for k, v in record['state_dict'].items()}))
     case = record['cases'][case]
-    image = case['input'].requires_grad_()
+    image = case['input'].float().requires_grad_()
     features = model(image)
     loss = sum((i + 1) * f.pow(2).mean() for i, f in enumerate(features))
     loss.backward()
     assert [tuple(f.shape) for f in features] == [tuple(f.shape) for f in case['feats']]
     assert max(relative(a, b) for a, b in zip(features, case['feats'])) < 1e-5
-    assert loss.item() == pytest.approx(case['loss'].item(), rel=1e-6)
+    assert loss.item() == pytest.approx(float(case['loss']), rel=1e-6)
     assert relative(image.grad, case['grad_input']) < 1e-5
     ours = official_gradients((n, p.grad) for n, p in model.named_parameters())
     norms = {k: g.norm().item() for k, g in ours.items()}
     assert norms == pytest.approx(case['grad_norms'], rel=1e-5)
 
 
-def test_layer_norm_eps_is_the_official_one(golden):
+@pytest.mark.claim('DAFormer')
+def test_layer_norm_eps_is_the_official_one(recorded):
     model = MixTransformer('b0')
     ours = {n: m.eps for n, m in model.named_modules() if isinstance(m, nn.LayerNorm)}
     weights = official_gradients({f'{n}.weight': torch.tensor(e, dtype=torch.float64) for n, e in ours.items()})
-    assert {k[:-len('.weight')]: v.item() for k, v in weights.items()} == golden('mit_b0.pt')['eps']
+    assert {k[:-len('.weight')]: v.item() for k, v in weights.items()} == recorded('mit_meta')['b0']['eps']
 
 
+@pytest.mark.claim('DAFormer')
 @pytest.mark.parametrize('arch', ['b0', 'b5'])
-def test_drop_path_rates(golden, arch):
+def test_drop_path_rates(recorded, arch):
     with torch.device('meta'):
         model = MixTransformer(arch)
     blocks = {f'block{i + 1}.{j}.drop_path': b for i, s in enumerate(model.layers) for j, b in enumerate(s[1])}
     first = blocks.pop('block1.0.drop_path')
     assert first.attn.dropout_layer.drop_prob == first.ffn.dropout_layer.drop_prob == 0.
-    expected = golden('mit_b0.pt' if arch == 'b0' else 'mit_b5_meta.pt')['drop_path_prob']
+    expected = recorded('mit_meta')[arch]['drop_path_prob']
     assert {k: b.attn.dropout_layer.drop_prob for k, b in blocks.items()} == pytest.approx(expected, rel=1e-6)
     assert {k: b.ffn.dropout_layer.drop_prob for k, b in blocks.items()} == pytest.approx(expected, rel=1e-6)
 
 
-def test_b5_parameters_without_memory(golden):
+@pytest.mark.claim('DAFormer')
+def test_b5_parameters_without_memory(recorded):
     with torch.device('meta'):
         model = MixTransformer('b5')
         model.init_weights()
     assert sum(p.numel() for p in model.parameters()) == 81_443_008
     ours = {k: tuple(v.shape) for k, v in official_gradients(model.state_dict()).items()}
-    assert ours == {k: tuple(v) for k, v in golden('mit_b5_meta.pt')['shapes'].items()}
+    assert ours == {k: tuple(v) for k, v in recorded('mit_meta')['b5']['shapes'].items()}
 
 
 @pytest.mark.parametrize('arch,millions', [('b1', 13.2), ('b2', 24.2), ('b3', 44.1), ('b4', 60.8)])

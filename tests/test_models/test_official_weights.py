@@ -2,6 +2,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from recorded import load_small
 
 from mmseg_dg.models.official_weights import (
     from_official,
@@ -31,30 +32,54 @@ def tiny_official():
     return {k: torch.randn(s, generator=generator) for k, s in shapes.items()}
 
 
-def test_a_training_checkpoint_loads_strictly(golden):
-    official = golden('trainstep_daformer_init_student.pt')['state_dict']
-    model = network(embed_channels=64)
+def tiny_network(**kwargs):
+    """The network of the recorded tiny DAFormer."""
+    return MODELS.build(dict(
+        type='EncoderDecoder',
+        backbone=dict(type='MixTransformer', arch=None, embed_dims=[8, 16, 24, 32], num_layers=[1, 1, 1, 1],
+                      num_heads=[1, 2, 3, 4], drop_path_rate=0.),
+        decode_head=dict(type='DAFormerHead', in_channels=(8, 16, 24, 32), channels=16, embed_channels=16,
+                         num_classes=19, **kwargs)))
+
+
+@pytest.mark.claim('DAFormer')
+def test_a_training_checkpoint_loads_strictly():
+    official = load_small('daformer_tiny_init_student.pt')['state_dict']
+    model = tiny_network()
     model.load_state_dict(from_official(official))  # strict
     head = official['decode_head.fuse_layer.aspp_modules.2.pointwise_conv.conv.weight']
     assert torch.equal(model.decode_head.fuse_layer.aspp_modules[2].pointwise_conv.conv.weight, head)
-    attention = model.backbone.layers[1][1][1].attn.attn
-    assert torch.equal(attention.in_proj_weight[:64], official['backbone.block2.1.attn.q.weight'])
-    assert torch.equal(attention.in_proj_bias[64:], official['backbone.block2.1.attn.kv.bias'])
+    attention = model.backbone.layers[1][1][0].attn.attn
+    assert torch.equal(attention.in_proj_weight[:16], official['backbone.block2.0.attn.q.weight'].float())
+    assert torch.equal(attention.in_proj_bias[16:], official['backbone.block2.0.attn.kv.bias'].float())
     # and back, bit by bit
     back = official_gradients(model.state_dict())
     assert back.keys() == official.keys()
     assert all(torch.equal(v, official[k]) for k, v in back.items())
 
 
-def test_the_official_source_pass(golden):
-    step = golden('trainstep_daformer_nodrop.pt')['steps'][0]
+@pytest.mark.claim('DAFormer')
+def test_the_official_source_pass():
+    step = load_small('daformer_tiny_step.pt')['steps'][0]
+    model = tiny_network(dropout_ratio=0.).train()
+    model.load_state_dict(from_official(load_small('daformer_tiny_init_student.pt')['state_dict']))
+    assert_source_pass(model, step)
+
+
+@pytest.mark.ci
+def test_the_official_source_pass_at_full_size(golden):
     model = network(embed_channels=64, dropout_ratio=0.).train()
     for module in model.modules():
         if hasattr(module, 'drop_prob'):
             module.drop_prob = 0.
     model.load_state_dict(from_official(golden('trainstep_daformer_init_student.pt')['state_dict']))
-    logits = model.decode_head(model.extract_feat(step['batch']['img']))
-    labels = step['batch']['gt_semantic_seg'].squeeze(1)
+    assert_source_pass(model, golden('trainstep_daformer_nodrop.pt')['steps'][0])
+
+
+def assert_source_pass(model, step):
+    """Loss and gradient norms of the plain cross-entropy on the recorded source batch."""
+    logits = model.decode_head(model.extract_feat(step['batch']['img'].float()))
+    labels = step['batch']['gt_semantic_seg'].squeeze(1).long()
     pixels = F.cross_entropy(F.interpolate(logits, labels.shape[1:], mode='bilinear'), labels, ignore_index=255,
                              reduction='none')
     pixels.mean().backward()

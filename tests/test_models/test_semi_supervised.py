@@ -191,6 +191,13 @@ def test_fixmatch_is_half_supervised_and_half_strong():
                            'strong1.loss_ce'}
 
 
+def test_log_names_are_those_of_the_streams():
+    method, batch = make('FixMatch', cutmix=None, labeled_stream='few', unlabeled_stream='many'), make_batch(mix=False)
+    values, _ = run_passes(method, dict(few=batch['labeled'], many=batch['unlabeled']),
+                           SemiDraws(views=[[GRAY, StrongView()]]))
+    assert set(values) == {'few.decode.loss_ce', 'few.decode.acc_seg', 'many.pseudo_label_share', 'strong1.loss_ce'}
+
+
 def test_teacher_makes_all_pseudo_labels_in_evaluation_mode():
     method, batch = make(pseudo_labels='teacher', threshold=0.), make_batch()
     with torch.no_grad():

@@ -19,8 +19,9 @@ class Net(nn.Module):
         return self.drop(self.bn(self.conv(x)))
 
 
-def test_golden_updates(golden):
-    record = golden('ema.pt')
+@pytest.mark.claim('DAFormer')
+def test_recorded_updates(recorded):
+    record = recorded('ema')
     student, teacher = Net(), None
     student.load_state_dict(record['student'][0], strict=False)
     teacher = EMATeacher(student, beta=record['alpha'], ramp=True)

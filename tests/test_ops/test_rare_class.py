@@ -14,8 +14,9 @@ for _id, _pixels in {0: 1_600_000, 1: 140_000, 11: 12_000, 18: 3_500, 16: 400}.i
     SPEC_TOTALS[_id] = _pixels
 
 
-def test_golden_probabilities(golden):
-    record = golden('rcs.pt')
+@pytest.mark.claim('DAFormer')
+def test_recorded_probabilities(recorded):
+    record = recorded('rcs')
     totals = np.zeros(19, dtype=np.int64)
     for image in json.loads(record['stats']):
         for name, pixels in image.items():

@@ -4,13 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from mmseg_dg.version import __version__
+
+INFO = f'mmseg_dg-{__version__}.dist-info'
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.packaging, pytest.mark.ci]
 
 
 def files(folder, *suffixes):
     return {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob('*')
-            if path.suffix in suffixes and '__pycache__' not in path.parts and '.mim' not in path.parts}
+            if path.suffix in suffixes and '__pycache__' not in path.parts and '.mim' not in path.parts
+            and 'dev' not in path.parts}  # tools/dev needs the tests
 
 
 def test_wheel_holds_the_package_and_what_mim_needs(wheel):
@@ -21,8 +25,8 @@ def test_wheel_holds_the_package_and_what_mim_needs(wheel):
     expected = files('configs', '.py', '.yml', '.md') | files('tools', '.py', '.sh') | {'model-index.yml'}
     assert {f'mmseg_dg/.mim/{name}' for name in expected} <= names
     assert not [name for name in names if '__pycache__' in name or name.endswith('.pyc')]
-    assert {name.split('/')[0] for name in names} == {'mmseg_dg', 'mmseg_dg-0.1.0.dist-info'}
-    assert 'mmseg_dg-0.1.0.dist-info/licenses/LICENSE' in names
+    assert {name.split('/')[0] for name in names} == {'mmseg_dg', INFO}
+    assert f'{INFO}/licenses/LICENSE' in names
 
 
 def test_wheel_keeps_the_executable_bits(wheel):
@@ -34,11 +38,11 @@ def test_wheel_keeps_the_executable_bits(wheel):
 
 def test_metadata_of_the_wheel(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        text = archive.read('mmseg_dg-0.1.0.dist-info/METADATA').decode()
-        top_level = archive.read('mmseg_dg-0.1.0.dist-info/top_level.txt').decode()
+        text = archive.read(f'{INFO}/METADATA').decode()
+        top_level = archive.read(f'{INFO}/top_level.txt').decode()
     assert 'License-Expression: Apache-2.0' in text
     for requirement in ('mmengine<1.0.0,>=0.10.7', 'mmcv-lite<2.2.0,>=2.1.0', 'mmsegmentation<1.3.0,>=1.2.2',
-                        'setuptools<82,>=77.0.3', 'openmim>=0.3.9; extra == "mim"'):
+                        'setuptools<82,>=77.0.3', 'mmpretrain<1.3.0,>=1.2.0', 'torchvision', 'openmim>=0.3.9; extra == "mim"'):
         assert f'Requires-Dist: {requirement}' in text
     assert 'Requires-Dist: torch\n' not in text  # CPU or CUDA is the user's choice
     assert top_level.split() == ['mmseg_dg']
@@ -46,7 +50,7 @@ def test_metadata_of_the_wheel(wheel):
 
 def test_train_test_and_search_through_mim_from_an_empty_folder(installed, project):
     assert 'daformer_mitb5_gta2cityscapes' in installed.run(project, '-m', 'mim', 'search', 'mmseg_dg')
-    assert 'mmseg-dg        0.1.0' in installed.run(project, '-m', 'mim', 'list')  # as setuptools spells it
+    assert f'mmseg-dg        {__version__}' in installed.run(project, '-m', 'mim', 'list')  # as setuptools spells it
 
     text = installed.run(project, '-m', 'mim', 'train', 'mmseg_dg', 'my.py', '--gpus', '0', '--work-dir', 'run')
     assert '/.mim/tools/train.py my.py --launcher none --work-dir run --device cpu' in text

@@ -1,11 +1,9 @@
-"""The stack check, the stub of the compiled ops, and what a checkpoint may contain."""
+"""The stack check, the stub of the compiled ops, and what others may inherit."""
 import os
-import pickle
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -123,58 +121,6 @@ def test_stub_is_honest_about_itself():
     assert mmcv_full_available() is False
     assert not hasattr(sys.modules['mmcv._ext'], '__path__')
     assert collect_env()['MMCV Compiler'] == 'n/a'
-
-
-def runner_like_checkpoint():
-    from mmengine.config import ConfigDict
-    from mmengine.logging import HistoryBuffer
-    history = HistoryBuffer()
-    history.update(1.5)
-    return dict(state_dict={'w': torch.ones(2)}, message_hub=dict(log_scalars={'loss': history}, eta=np.float64(3.)),
-                meta=dict(dataset_meta=ConfigDict(classes=('road', ), nested=dict(a=1)), best_score=np.float32(61.5)))
-
-
-def test_checkpoints_of_mmengine_load_with_weights_only(tmp_path):
-    path = tmp_path / 'iter_1.pth'
-    torch.save(runner_like_checkpoint(), path)
-    loaded = torch.load(path, weights_only=True)
-    assert loaded['message_hub']['log_scalars']['loss'].current() == 1.5
-    assert loaded['message_hub']['log_scalars']['loss'].statistics('mean') == 1.5
-    assert loaded['meta']['dataset_meta'].nested.a == 1
-    assert loaded['meta']['best_score'] == np.float32(61.5)
-
-
-class Hostile:
-
-    def __init__(self, function, *args):
-        self.call = function, args
-
-    def __reduce__(self):
-        return self.call
-
-
-@pytest.mark.parametrize('attack', [
-    Hostile(os.system, 'true'), Hostile(eval, '1'), Hostile(getattr, np.ndarray, 'tofile'), Hostile(open, 'x')])
-def test_hostile_checkpoints_stay_refused(tmp_path, attack):
-    path = tmp_path / 'bad.pth'
-    torch.save({'x': attack}, path)
-    with pytest.raises(pickle.UnpicklingError):
-        torch.load(path, weights_only=True)
-
-
-def test_getattr_in_a_checkpoint_reaches_only_history_statistics():
-    from mmengine.logging import HistoryBuffer
-    assert compat.pick_history_statistic(HistoryBuffer, 'mean') is HistoryBuffer.mean
-    with pytest.raises(pickle.UnpicklingError, match='register_statistics'):
-        compat.pick_history_statistic(HistoryBuffer, 'register_statistics')
-
-
-def test_http_checkpoints_are_read_as_weights_only(monkeypatch):
-    from mmengine.runner.checkpoint import CheckpointLoader
-    seen = {}
-    monkeypatch.setattr(torch.hub, 'load_state_dict_from_url', lambda url, **kw: seen.update(kw, url=url) or {})
-    CheckpointLoader.load_checkpoint('https://example.invalid/x.pth')
-    assert seen['weights_only'] is True and seen['url'].endswith('x.pth')
 
 
 def test_configs_of_others_can_inherit_ours():

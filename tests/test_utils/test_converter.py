@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.runner import load_checkpoint
+from recorded import SMALL, load_small
 
 from mmseg_dg.apis import load_model
 from mmseg_dg.models.official_weights import official_gradients
@@ -56,15 +57,42 @@ def assert_equal(a, b):
 
 
 # ---------------------------------------------------------------------- what is accepted
-def test_official_start_weights_convert_strictly(golden, tmp_path):
+@pytest.mark.claim('DAFormer')
+@pytest.mark.claim('HRDA')
+@pytest.mark.parametrize('kind', ['daformer', 'hrda'])
+@pytest.mark.parametrize('role', ['student', 'teacher'])
+def test_logits_of_an_official_checkpoint(kind, role, tmp_path):
+    """A tiny official checkpoint, converted: logits of the whole image and, of HRDA, of outer windows."""
+    config = SMALL / f'replay_{kind}_tiny.py'
+    convert_file(SMALL / f'ckpt_{kind}_tiny.pth', tmp_path / 'ours.pth', role, config)
+    record = load_small(f'ckpt_{kind}_tiny_outputs.pt')
+    values, size = _network(config), tuple(record['input'].shape[-2:])
+    kinds = ['student', 'student_slide'] if kind == 'hrda' and role == 'student' else [role.replace('teacher', 'ema')]
+    for outputs in kinds:
+        if outputs == 'student_slide':
+            windows = record['slide']
+            values['test_cfg'] = dict(mode='slide', crop_size=windows['crop'], stride=windows['stride'])
+        model = MODELS.build(ConfigDict(values)).eval()
+        model.load_state_dict(torch.load(tmp_path / 'ours.pth', weights_only=True))
+        with torch.no_grad():
+            logits = model.inference(record['input'], [dict(ori_shape=size, img_shape=size)])
+        expected = record[f'{outputs}_logits_sampled']
+        torch.testing.assert_close(logits[..., 1::3, 1::3], expected, rtol=0, atol=5e-5)
+        assert torch.equal(logits.argmax(1), record[f'{outputs}_pred'].long().reshape(logits.argmax(1).shape))
+        mean = record[f'{outputs}_logit_mean']
+        torch.testing.assert_close(logits.mean((0, 2, 3)), mean.reshape(-1), rtol=0, atol=5e-5)
+
+
+def test_official_start_weights_convert_strictly(tmp_path):
     """The start of a recorded official training, put together as its checkpoint would be."""
-    student = golden('trainstep_daformer_init_student.pt')
-    imnet = golden('trainstep_daformer_init_imnet.pt')['state_dict']
+    student = load_small('daformer_tiny_init_student.pt')
+    student = {k: {n: v.float() for n, v in part.items()} for k, part in student.items() if isinstance(part, dict)}
+    imnet = load_small('daformer_tiny_init_imnet.pt')['state_dict']
     teacher = dict(student['state_dict'], **student['ema_buffers_before_iter0'])
     state = {f'{role}.{k}': v for role, part in (('model', student['state_dict']), ('ema_model', teacher),
                                                 ('imnet_model', imnet)) for k, v in part.items()}
     torch.save(dict(state_dict=state, meta=dict(CLASSES=('road', ))), tmp_path / 'official.pth')
-    config = Path(__file__).resolve().parents[1] / 'replay_configs' / 'replay_daformer_mitb0.py'
+    config = SMALL / 'replay_daformer_tiny.py'
     for role in ('student', 'teacher'):
         for checked_with in (None, config):
             convert_file(tmp_path / 'official.pth', tmp_path / f'{role}.pth', role, checked_with)
@@ -106,12 +134,14 @@ def test_prototypes_of_styles(tmp_path):
         convert_state(without, config=Config(dict(model=network(style=True)))).state)
 
 
-def test_imagenet_files(golden, tmp_path):
-    state = dict(golden('mit_b0.pt')['state_dict'], **{'head.weight': torch.zeros(1000, 256)})
+def test_imagenet_files(tmp_path):
+    _, state = official(network())
+    state = {k[len('backbone.'):]: v for k, v in state.items() if k.startswith('backbone.')}
+    state['head.weight'] = torch.zeros(1000, 64)
     torch.save(state, tmp_path / 'mit_b0.pth')
     notes = convert_file(tmp_path / 'mit_b0.pth', tmp_path / 'ours.pth')
     assert any('head.weight' in n for n in notes)
-    backbone = MODELS.build(dict(type='MixTransformer', arch='b0', init_cfg=dict(
+    backbone = MODELS.build(dict(network()['backbone'], init_cfg=dict(
         type='Pretrained', checkpoint=str(tmp_path / 'ours.pth'))))
     backbone.init_weights()
     assert torch.equal(backbone.layers[0][0].projection.weight, state['patch_embed1.proj.weight'])

@@ -2,6 +2,7 @@
 
     python tools/analysis_tools/alignment_memory.py [CONFIG] [--size 512] [--batch 2] [--iteration 0]
     python tools/analysis_tools/alignment_memory.py CONFIG --size 1024 --calculate
+    python tools/analysis_tools/alignment_memory.py CONFIG --size 256 --cfg-options model.network.hr_crop_size=128,128
 
 Without CONFIG: self-training (DACS) of MiT-B0 + DAFormer head, 19 classes, with PixelAlignment as it is by default.
 Two measures are printed, in MiB (2 ** 20 bytes), both of the tensors the step itself makes (not of parameters,
@@ -22,7 +23,7 @@ from typing import Callable, Optional
 from unittest.mock import patch
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from torch import Tensor
@@ -39,6 +40,7 @@ from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.models.losses import AlignmentImages
 from mmseg_dg.models.segmentors import draw_crop_box, segmentation_losses
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.utils.seeding import StepGenerator
 
 MIB = 2**20
@@ -189,7 +191,8 @@ def report(config: dict, args: argparse.Namespace) -> None:
     del method, result, data
     plain = step_peak(build, None, args)
     print(f'  peak of a step without the term                {plain:10.1f}')
-    for pair in ('streaming', 'joint') if 'pair' in term or term['type'] == 'PixelAlignment' else (None, ):
+    pairs = ('streaming', 'recompute', 'joint') if 'pair' in term or term['type'] == 'PixelAlignment' else (None, )
+    for pair in pairs:
         peak = step_peak(build, dict(term, **(dict(pair=pair) if pair else {})), args)
         print(f'  peak of a step with it{f", pair={pair!r}" if pair else "":25s}{peak:10.1f}   '
               f'{100 * (peak / plain - 1):+5.1f} %')
@@ -202,15 +205,18 @@ def main() -> None:
     parser.add_argument('--batch', type=int, default=2, help='images per stream')
     parser.add_argument('--iteration', type=int, default=0, help=f'of {TOTAL}: sets the share of drift pixels')
     parser.add_argument('--calculate', action='store_true', help='count without computing (meta device, formula)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='key=value settings of CONFIG')
     args = parser.parse_args()
     init_default_scope('mmseg_dg')
     config = dict(type='DACS', network=NETWORK, blur=False, color_jitter_strength=0.)
     if args.config:
-        config = Config.fromfile(args.config).model.to_dict()
+        config = Config.fromfile(args.config)
+        config.merge_from_dict(args.cfg_options or {})
+        config = config.model.to_dict()
         config['feature_distance'] = None  # wants a pretrained encoder; its graph is the step's own
         config['network']['backbone'].pop('init_cfg', None)
     report(config, args)
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

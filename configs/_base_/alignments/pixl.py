@@ -10,10 +10,10 @@ alignment = dict(
     partition='entropy',  # (a) 3, (b) 1
     prototypes='pair',  # (a) 5: of two images; which two: (b) 3
     selection='entropy',  # (c)
-    pair='joint',  # both passes' graphs at once (our choice)
+    pair='joint',  # both passes' graphs at once (our choice); 'recompute': the same gradients, one graph
     temperature=0.1,  # (c)
     weight=0.1,  # (c)
     min_pixels=1,  # (c)
-    start=0,  # (c)
-    resolution=None)  # (c): the decoder's own maps
-# (c): no projection; projection=dict(channels=256) puts one before the term
+    start=0)  # (c)
+# (c): no resolution: the decoder's own maps; resolution=65 resizes them. No projection; projection=dict(channels=256)
+# puts one before the term

@@ -37,7 +37,9 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 # bonnet and rectification border, without labels in the labelled images too (spec 5.3, of 1024x2048)
-                dict(type='PseudoLabelMargins', top=30, bottom=240, left=30, right=30),
+                dict(
+                    type='PseudoLabelMargins', top=30, bottom=240, left=30, right=30,
+                    of='CityscapesDataset'),
                 dict(type='RandomCrop', crop_size=(1024, 1024)),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackStreamInputs'),

@@ -31,7 +31,9 @@ train_dataloader = dict(
             data_prefix=dict(img_path='leftImg8bit/train'),  # no labels are read
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                dict(type='PseudoLabelMargins', top=30, bottom=240, left=30, right=30),  # spec 5.3, of 1024x2048
+                dict(
+                    type='PseudoLabelMargins', top=30, bottom=240, left=30, right=30,  # spec 5.3, of 1024x2048
+                    of='CityscapesDataset'),
                 dict(type='Resize', scale=(2048, 1024), keep_ratio=True),  # spec 7.2
                 dict(type='RandomCrop', crop_size=(1024, 1024)),  # cat_max_ratio would look at target labels
                 dict(type='RandomFlip', prob=0.5),

@@ -11,11 +11,9 @@ method = dict(
     pseudo_threshold=0.968,  # spec 5
     ignore_top=0,
     ignore_bottom=0,
-    mix='class',
     blur=True,
     color_jitter_strength=0.2,
-    color_jitter_probability=0.2,  # the probability of NOT jittering (spec 5.4)
-    feature_distance=None)
+    jitter_probability=0.8)  # the official 0.2 is the probability of not jittering
 custom_hooks = [
     dict(type='EMAUpdateHook', beta=0.99, when='before_step', ramp=True, buffers='batch'),  # spec 5, column dacs
     dict(type='TrainingPicturesHook', interval=1000),

@@ -11,8 +11,7 @@ method = dict(
     labeled_weight=0.5,  # reconstruction: UniMatch's weights
     view_weights=(0.125, 0.125),
     feature_weight=0.25,
-    feature_dropout=0.5,
-    cutmix=None,  # not in the card's list
+    feature_dropout=0.5,  # no cutmix: it is not in the card's list; cutmix=dict() switches it on
     strong_view=dict(),
     threshold=0.95,  # 0 on Cityscapes; reconstruction: UniMatch's
     teacher_steps=3,  # reconstruction: as at test

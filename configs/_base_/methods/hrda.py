@@ -4,4 +4,4 @@
 ``PseudoLabelMargins``; settings without margins set ``use_valid_mask=False``.
 """
 _base_ = './daformer.py'
-method = dict(ignore_top=0, ignore_bottom=0, use_valid_mask=True)
+method = dict(use_valid_mask=True)

@@ -6,4 +6,9 @@ table of defaults).
 """
 _base_ = './hrda.py'
 runner_type = 'SemiSupervisedRunner'
-method = dict(labeled_stream='labeled', unlabeled_stream='unlabeled', feature_distance=None)
+method = dict(
+    _delete_=True,
+    **{key: value for key, value in _base_.method.items() if key not in ('feature_distance', 'labeled_stream',
+                                                                         'unlabeled_stream')},
+    labeled_stream='labeled',
+    unlabeled_stream='unlabeled')

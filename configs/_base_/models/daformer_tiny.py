@@ -10,6 +10,5 @@ model = dict(
             type='MixTransformer',
             arch='b0',
             num_layers=[1, 1, 1, 1],
-            drop_path_rate=0.,
-            init_cfg=None),
+            drop_path_rate=0.),  # no init_cfg: random weights
         decode_head=dict(in_channels=[32, 64, 160, 256], channels=64, embed_channels=64)))

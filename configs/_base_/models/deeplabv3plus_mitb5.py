@@ -14,6 +14,5 @@ model = dict(
             c1_channels=48,
             dropout_ratio=0.1,
             num_classes=19,
-            norm_cfg=None,
             align_corners=False,
             loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0))))

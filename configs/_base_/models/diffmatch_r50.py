@@ -9,6 +9,7 @@ model = dict(
     network=dict(
         type='MaskDiffusionEncoderDecoder',
         plain_weight=0.4,  # auxiliary classifier on the image feature; reconstruction (DDP)
+        residual=False,  # reconstruction (DDP); True: the denoiser adds to that classifier (ours)
         sampling_steps=3,  # card
         time_difference=1.,  # reconstruction (DDP)
         noise_draws=1,

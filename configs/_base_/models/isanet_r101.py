@@ -12,6 +12,5 @@ model = dict(
             down_factor=(8, 8),
             dropout_ratio=0.1,
             num_classes=19,
-            norm_cfg=None,
             align_corners=False,
             loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0))))

@@ -4,12 +4,9 @@ See ``dg_gta.py``.
 """
 _base_ = '../default_runtime.py'
 default_hooks = dict(checkpoint=dict(interval=8000, save_best='cityscapes/mIoU'))
-val_cfg = dict(
-    type='MultiDomainValLoop',
-    protocols=dict(
-        bdd100k=dict(role='target', note='whole images at 1280x720'),
-        mapillary=dict(role='target', note='height 1536, cut or filled to 1536x1536, padding not scored'),
-        gta=dict(role='target', note='whole images'),
-        synthia=dict(role='target', note='whole images, our own random split'),
-        cityscapes=dict(role='source', note='whole images at 2048x1024')))
-test_cfg = dict(type='MultiDomainTestLoop', protocols=val_cfg['protocols'])
+protocols = dict(
+    bdd100k=dict(role='target', note='whole images at 1280x720'),
+    mapillary=dict(role='target', note='height 1536, cut or filled to 1536x1536, padding not scored'),
+    gta=dict(role='target', note='whole images'),
+    synthia=dict(role='target', note='whole images, our own random split'),
+    cityscapes=dict(role='source', note='whole images at 2048x1024'))

@@ -5,5 +5,4 @@ these checkpoints is the one that is tested.
 """
 _base_ = './dg_cityscapes.py'
 __note = 'height 1536, cut or filled to 1536x1536, padding labelled as class 0 (road), as in the released code'
-val_cfg = dict(protocols=dict(_delete_=True, cityscapes=dict(role='source', note='whole images at 2048x1024')))
-test_cfg = dict(protocols=dict(mapillary=dict(note=__note)))
+protocols = dict(mapillary=dict(note=__note))

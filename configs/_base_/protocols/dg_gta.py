@@ -5,12 +5,9 @@ source, which is what the released scripts do (spec "Evaluation"); the last one 
 """
 _base_ = '../default_runtime.py'
 default_hooks = dict(checkpoint=dict(interval=8000, save_best='gta/mIoU'))
-val_cfg = dict(
-    type='MultiDomainValLoop',
-    protocols=dict(
-        cityscapes=dict(role='target', note='whole images at 2048x1024'),
-        bdd100k=dict(role='target', note='whole images at 1280x720'),
-        mapillary=dict(role='target', note='height 1536, cut or filled to 1536x1536, padding not scored'),
-        synthia=dict(role='target', note='whole images, our own random split'),
-        gta=dict(role='source', note='whole images')))
-test_cfg = dict(type='MultiDomainTestLoop', protocols=val_cfg['protocols'])
+protocols = dict(
+    cityscapes=dict(role='target', note='whole images at 2048x1024'),
+    bdd100k=dict(role='target', note='whole images at 1280x720'),
+    mapillary=dict(role='target', note='height 1536, cut or filled to 1536x1536, padding not scored'),
+    synthia=dict(role='target', note='whole images, our own random split'),
+    gta=dict(role='source', note='whole images'))

@@ -4,13 +4,12 @@
 are validated.
 """
 _base_ = './deft_gta_released.py'
-optim_wrapper = dict(optimizer=dict(weight_decay=1e-3))
+optim_wrapper = dict(optimizer=dict(lr=2.5e-3, weight_decay=1e-3))
 param_scheduler = [
     dict(
         type='TwoStagePolyLR',
         power=0.9,
-        warmup=dict(lr=1e-2, weight_decay=1e-2, denominator='finetune'),
-        finetune=dict(lr=2.5e-3, weight_decay=1e-3))
+        warmup=dict(lr_mult=4., decay_mult=10., denominator='finetune'))  # 1e-2 and 1e-2
 ]
 train_cfg = dict(max_iters=81855, val_interval=371, val_begin=1856)
 auto_scale_lr = dict(base_batch_size=8)

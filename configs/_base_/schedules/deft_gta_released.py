@@ -9,8 +9,7 @@ param_scheduler = [
     dict(
         type='TwoStagePolyLR',
         power=0.9,
-        warmup=dict(lr=1e-2, weight_decay=5e-3, denominator='finetune'),
-        finetune=dict(lr=1e-2, weight_decay=5e-4))
+        warmup=dict(lr_mult=1., decay_mult=10., denominator='finetune'))  # 1e-2 and 5e-3
 ]
 train_cfg = dict(max_iters=87740, val_interval=774, val_begin=7741)
 study = dict(seeds=[304])  # spec "Optimisation"

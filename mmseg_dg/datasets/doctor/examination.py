@@ -8,11 +8,14 @@ from typing import Any, Optional
 import numpy as np
 
 from mmseg_dg.registry import DATASETS
+from mmseg_dg.utils.probe import SMALL_SIDE, unreadable
 from mmseg_dg.utils.seeding import derive_seed, local_seed
 
 from ..checks import check_leaf
+from ..crops import crop_size
 from ..label_tables import IGNORE
 from . import relations
+from .faults import KINDS
 from .files import Reading, Record, check_sample
 from .listing import Listing, list_entry
 from .report import Report, StreamSummary
@@ -48,8 +51,9 @@ def examine(cfg: Any, streams: Optional[Sequence[str]] = None, quick: bool = Fal
         summaries.append(StreamSummary.of(listing, expected, totals))
     relations.check_duplicates(relations.same_content(listings, partial(run, what='comparing files')))
     findings = list(relations.check_class_lists(listings, cfg))
+    model = _LazyModel(cfg)
     for listing in listings:
-        _try_pipeline(listing)
+        _try_pipeline(listing, model)
         findings += listing.findings
     return Report.of(summaries, findings, listings, ignore)
 
@@ -74,25 +78,26 @@ def _examine_files(listing: Listing, quick: bool, run: Callable) -> Optional[np.
     if not listing.infos:
         return None
     reading = Reading(listing.loader, len(listing.classes), getattr(listing.dataset, 'ignore_index', IGNORE),
-                      getattr(listing.dataset, 'backend_args', None), thorough=not quick)
+                      getattr(listing.dataset, 'backend_args', None), not quick, listing.image_loader)
     count = len(listing.infos)
     with_label = np.ones(count, bool)
     if quick and count > _QUICK_LABELS:
         with_label[:] = False
         with_label[np.linspace(0, count - 1, _QUICK_LABELS).astype(int)] = True
     raw, mapped, labels, smallest = np.zeros(256, np.int64), np.zeros(256, np.int64), 0, None
+    largest = -1
     records = run(partial(_check, reading=reading), list(zip(listing.infos, with_label.tolist())), what=listing.stream)
-    bad = False
     for index, (info, record) in enumerate(zip(listing.infos, records)):
         for kind, path, detail in record.problems:
             listing.add(kind, path, detail, info['img_path'])
-            bad = bad or kind != 'no_known_class'
         if record.raw is not None:
             raw, mapped, labels = raw + record.raw, mapped + record.mapped, labels + 1
-        if record.size is not None and not record.problems:
-            area = record.size[0] * record.size[1]
-            smallest = min(smallest or (area, index), (area, index))
-    listing.smallest = None if smallest is None else smallest[1]
+        largest = max(largest, -1 if record.largest is None else record.largest)
+        if record.size is not None and not any(KINDS[kind].severity == 'error' for kind, _, _ in record.problems):
+            rank = (min(record.size), record.size[0] * record.size[1], index)
+            smallest = min(smallest or rank, rank)
+    listing.smallest = None if smallest is None else smallest[-1]
+    relations.check_bits(listing, largest)
     relations.check_classes(listing, raw, mapped, labels, complete=labels == count)
     return mapped if listing.loader is not None else None
 
@@ -101,19 +106,59 @@ def _check(item: tuple[dict, bool], reading: Reading) -> Record:
     return check_sample(item[0], reading, item[1])
 
 
-def _try_pipeline(listing: Listing) -> None:
-    """Build the dataset as training does and send its smallest good sample through the pipeline."""
+def _try_pipeline(listing: Listing, model: '_LazyModel') -> None:
+    """Build the dataset as training does and send its smallest good sample through pipeline and network."""
     if listing.dataset is None or any(f.is_error or f.kind == 'not_checked' for f in listing.findings):
         return  # its faults have been named
     config = {k: v for k, v in listing.entry.config.items()}
     try:
         dataset = DATASETS.build(config)
         check_leaf(dataset)
-        if listing.smallest is not None and len(dataset) == listing.listed:
-            with local_seed(derive_seed('doctor', listing.stream)):
-                dataset[_position(dataset, listing.infos[listing.smallest]['img_path'], listing.smallest)]
+        if listing.smallest is None or len(dataset) != listing.listed:
+            return
+        path = listing.infos[listing.smallest]['img_path']
+        with local_seed(derive_seed('doctor', listing.stream)):
+            sample = dataset[_position(dataset, path, listing.smallest)]
     except Exception as error:
         listing.add('refused', listing.entry.key, f'{type(error).__name__}: {error}')
+        return
+    if isinstance(sample, dict) and hasattr(sample.get('inputs'), 'shape'):
+        _try_small(listing, dataset, sample, path, model)
+
+
+def _try_small(listing: Listing, dataset: Any, sample: dict, path: str, model: '_LazyModel') -> None:
+    """Whether the smallest image fits the crop of training, or the network."""
+    height, width = sample['inputs'].shape[-2:]
+    crop = crop_size(dataset) if listing.entry.trains else None
+    if crop is not None:
+        if height < crop[0] or width < crop[1]:
+            listing.add('small_image', path, f'{width}x{height} (width x height) after the pipeline, the crop wants '
+                        f'{crop[1]}x{crop[0]}', path)
+        return
+    if min(height, width) >= SMALL_SIDE or 'type' not in model.config:
+        return
+    try:
+        network = model.get()
+    except Exception:  # a wrong model is found when it is trained; the doctor examines data
+        return
+    said = unreadable(network, sample)
+    if said:
+        listing.add('small_image', path, f'{width}x{height} (width x height) after the pipeline: {said}', path)
+
+
+class _LazyModel:
+    """The model of a config, with random weights, built when it is needed."""
+
+    def __init__(self, cfg: Any) -> None:
+        self.config = cfg.get('model') or {}
+        self._model: Any = None
+
+    def get(self) -> Any:
+        if self._model is None:
+            from mmseg_dg.registry import MODELS
+            with local_seed(0):
+                self._model = MODELS.build(self.config)
+        return self._model
 
 
 def _position(dataset: Any, path: str, index: int) -> int:

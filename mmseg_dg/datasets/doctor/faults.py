@@ -21,6 +21,8 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     'missing_folder': Kind('error', 'folder not there', 'correct data_root / data_prefix, or put the data there'),
     'wrong_suffix': Kind('error', 'no file has the ending', 'set img_suffix / seg_map_suffix to what is there'),
+    'list_columns': Kind('error', 'list with several columns', 'keep one image name per line; tools/make_split.py '
+                         '--import-from reads lists of two columns'),
     'missing_list': Kind('error', 'list file not there', 'correct ann_file, or write the list'),
     'empty_list': Kind('error', 'list names nothing', 'write one image name per line'),
     'duplicate_entry': Kind('error', 'listed twice', 'remove the second line', True),
@@ -29,6 +31,14 @@ KINDS: dict[str, Kind] = {
     'refused': Kind('error', 'dataset cannot be built', 'see the message'),
     'unreadable_image': Kind('error', 'image cannot be read', 'fetch the file again, or leave it out', True),
     'unreadable_label': Kind('error', 'label cannot be read', 'fetch the file again, or leave it out', True),
+    'deep_image': Kind('error', 'image of more than 8 bits', 'say how many bits the values use (bit_depth=12, 16, ... '
+                       'of LoadImageFromFile), and they are scaled to 0..255', True),
+    'extra_channels': Kind('error', 'image with channels that no network here takes', 'save the three that are used',
+                           True),
+    'large_image': Kind('error', 'image with more pixels than max_pixels', 'cut it into tiles, or raise max_pixels of '
+                        'LoadImageFromFile', True),
+    'small_image': Kind('error', 'image too small for the network or the crop', 'leave it out, or enlarge images that '
+                        'small in the pipeline (Resize, Pad)', True),
     'size_mismatch': Kind('error', 'image and label differ in size', 'leave the pair out', True),
     'exif_rotation': Kind('error', 'image is turned when loaded, its label may not be',
                           'save the image turned as its label is, without the EXIF flag', True),
@@ -48,6 +58,13 @@ KINDS: dict[str, Kind] = {
     'empty_class': Kind('warning', 'class without a pixel', 'check the ids; fine if the data has none'),
     'duplicate_image': Kind('warning', 'same image twice in one stream', 'leave one out', True),
     'other_suffix': Kind('warning', 'image with another ending is not used', 'rename it, or set img_suffix'),
+    'hidden_image': Kind('warning', 'hidden image is not used', 'delete what a program keeps there (such as '
+                         '.ipynb_checkpoints); rename what is meant'),
+    'broken_link': Kind('warning', 'link that leads nowhere', 'mend or delete it'),
+    'folder_like_image': Kind('warning', 'folder named like an image', 'rename it; what is in it is not used'),
+    'alpha_image': Kind('warning', 'alpha channel is not used', 'transparent pixels show the colour they are saved '
+                        'with; save the image without alpha as it is meant'),
+    'few_bits': Kind('warning', 'values use fewer bits than bit_depth', 'correct bit_depth of LoadImageFromFile'),
     'orphan_label': Kind('warning', 'label without image', 'add the image, or delete the label'),
     'not_checked': Kind('warning', 'not examined', 'see the message'),
 }

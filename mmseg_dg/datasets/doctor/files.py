@@ -6,10 +6,13 @@ from typing import Any, NamedTuple, Optional
 
 import mmengine.fileio as fileio
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import ImageFile
 
+from ..bit_depth import bits_used
+from ..image_header import ImageHeader, open_unlimited, read_header
 from ..label_tables import IGNORE, count_ids, ids_outside, lookup_table
 from ..transforms import LoadAnnotations
+from ..transforms.loading import without_channel
 
 _EXIF_ORIENTATION = 0x0112  # 1: as stored, 2..4: mirrored or upside down, 5..8: width and height swapped
 _NAMED_IDS = 10
@@ -25,12 +28,14 @@ class Reading:
         ignore_index: Label that is no class.
         backend_args: mmengine's file backend.
         thorough: Decode every image; False: headers and end marks of images only.
+        image_loader: Its image loading step, a :class:`LoadImageFromFile` of this package; None: another one.
     """
     loader: Any
     num_classes: int
     ignore_index: int = IGNORE
     backend_args: Optional[dict] = None
     thorough: bool = True
+    image_loader: Any = None
 
 
 class Record(NamedTuple):
@@ -41,11 +46,13 @@ class Record(NamedTuple):
         size: (width, height) of the image as training sees it, None if unreadable.
         raw: (256,) pixels per id as in the file, None if no 8-bit ids could be read.
         mapped: (256,) pixels per id after the dataset's mapping.
+        largest: Largest value of an image of more than 8 bits; None for others.
     """
     problems: list[tuple[str, str, str]]
     size: Optional[tuple[int, int]] = None
     raw: Optional[np.ndarray] = None
     mapped: Optional[np.ndarray] = None
+    largest: Optional[int] = None
 
 
 class _Bad(Exception):
@@ -61,13 +68,13 @@ def check_sample(info: dict, reading: Reading, with_label: bool = True) -> Recor
         with_label: Also read the label.
     """
     problems: list[tuple[str, str, str]] = []
-    size, orientation = None, 1
+    size, orientation, largest = None, 1, None
     try:
-        size, orientation = _image_size(info['img_path'], reading)
+        size, orientation, largest = _image_size(info['img_path'], reading, problems)
     except _Bad as fault:
         problems.append((fault.args[0], info['img_path'], fault.args[1]))
     if reading.loader is None or not with_label:
-        return Record(problems, size)
+        return Record(problems, size, largest=largest)
     path = info['seg_map_path']
     turned = ('exif_rotation', info['img_path'], f'its EXIF orientation flag ({orientation}) turns or mirrors it')
     try:
@@ -88,16 +95,23 @@ def check_sample(info: dict, reading: Reading, with_label: bool = True) -> Recor
                          f'ids {ids} are not in 0..{reading.num_classes - 1} and not {reading.ignore_index}'))
     elif not mapped[:reading.num_classes].any():
         problems.append(('no_known_class', path, f'every pixel is {reading.ignore_index}'))
-    return Record(problems, size, raw, mapped)
+    return Record(problems, size, raw, mapped, largest)
 
 
-def _open(path: str, kind: str, backend_args: Optional[dict]) -> tuple[ImageFile.ImageFile, bytes]:
+def _content(path: str, kind: str, backend_args: Optional[dict]) -> bytes:
     try:
         content = fileio.get(path, backend_args=backend_args)
-        if not content:
-            raise _Bad(kind, 'the file is empty')
-        return Image.open(io.BytesIO(content)), content
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except OSError as error:
+        raise _Bad(kind, f'cannot be read ({type(error).__name__})') from error
+    if not content:
+        raise _Bad(kind, 'the file is empty')
+    return bytes(content)
+
+
+def _open(content: bytes, kind: str) -> ImageFile.ImageFile:
+    try:
+        return open_unlimited(io.BytesIO(content))
+    except (OSError, SyntaxError, ValueError) as error:
         raise _Bad(kind, f'no image format is recognised ({type(error).__name__})') from error
 
 
@@ -108,16 +122,55 @@ def _decode(image: ImageFile.ImageFile, kind: str) -> None:
         raise _Bad(kind, f'cut off or damaged: {error}') from error
 
 
-def _image_size(path: str, reading: Reading) -> tuple[tuple[int, int], int]:
-    """(width, height) as decoded for training, and the EXIF orientation 1..8 (1: loaded as stored)."""
-    image, content = _open(path, 'unreadable_image', reading.backend_args)
+def _image_size(path: str, reading: Reading,
+                problems: list[tuple[str, str, str]]) -> tuple[tuple[int, int], int, Optional[int]]:
+    """(width, height) as decoded for training, EXIF orientation 1..8 (1: loaded as stored), largest value if deep."""
+    content = _content(path, 'unreadable_image', reading.backend_args)
+    header = _checked_header(path, content, reading, problems)
+    if header is not None and header.bits > 8 and reading.image_loader is not None:
+        return (header.width, header.height), header.orientation, _largest(content, reading)
+    image = _open(content, 'unreadable_image')
     if reading.thorough or not _has_end(image.format, content):
         _decode(image, 'unreadable_image')
     orientation = image.getexif().get(_EXIF_ORIENTATION, 1) if image.format in ('JPEG', 'MPO') else 1
     if orientation not in range(1, 9):  # 0 and what is no orientation: readers ignore it
         orientation = 1
     width, height = image.size
-    return ((height, width) if orientation >= 5 else (width, height)), orientation
+    return ((height, width) if orientation >= 5 else (width, height)), orientation, None
+
+
+def _checked_header(path: str, content: bytes, reading: Reading,
+                    problems: list[tuple[str, str, str]]) -> Optional[ImageHeader]:
+    """What the file says about itself; refuses what the loading step would refuse."""
+    try:
+        header = read_header(content)
+    except OSError:
+        return None  # the decoder says what is wrong
+    if reading.image_loader is None:
+        return header
+    kind, why = reading.image_loader.fault(header)
+    if kind == 'deep_image' and reading.thorough and not header.floating and header.bits <= 16:
+        largest = _largest(content, reading, state=False)
+        why += f' (largest value here {largest}: {bits_used(largest)} bits)'
+    if kind:
+        raise _Bad(kind, why)
+    if header.alpha:
+        problems.append(('alpha_image', path, header.text))
+    return header
+
+
+def _largest(content: bytes, reading: Reading, state: bool = True) -> Optional[int]:
+    """Largest value of an image of more than 8 bits; ``state``: and check it against ``bit_depth``."""
+    if not reading.thorough:
+        return None
+    image = reading.image_loader.decode_deep(content)
+    if image is None:
+        raise _Bad('unreadable_image', 'cut off or damaged')
+    largest = int(image.max(initial=0))
+    if state and largest >= 2**reading.image_loader.bit_depth:
+        raise _Bad('deep_image', f'the value {largest} needs {largest.bit_length()} bits, bit_depth='
+                   f'{reading.image_loader.bit_depth}')
+    return largest
 
 
 def _has_end(file_format: Optional[str], content: bytes) -> bool:
@@ -132,9 +185,9 @@ def _label_counts(info: dict, reading: Reading) -> tuple[np.ndarray, np.ndarray,
     path, loader = info['seg_map_path'], reading.loader
     if type(loader).__name__ != LoadAnnotations.__name__ or getattr(loader, 'imdecode_backend', '') != 'pillow':
         return _counts_by_loader(info, loader)  # a special reader knows its files better
-    image, _ = _open(path, 'unreadable_label', reading.backend_args)
+    image = _open(_content(path, 'unreadable_label', reading.backend_args), 'unreadable_label')
     _decode(image, 'unreadable_label')
-    ids = np.asarray(image).squeeze()
+    ids = without_channel(np.asarray(image))
     if ids.ndim != 2:
         _refuse_colour(ids, image.mode)
     if ids.dtype == bool:

@@ -11,19 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-import mmengine
 from mmengine.dataset import BaseDataset
 from mmseg.datasets import BaseSegDataset
 
 from mmseg_dg.registry import DATASETS
 
-from ..checks import _below, is_local, list_files
-from ..image_lists import IMAGE_SUFFIXES, stem_of
+from ..checks import _below, list_files
+from ..folder_scan import BROKEN_LINK, HIDDEN, NAMED_LIKE_IMAGE, PICTURE_SUFFIXES, is_local, scan_folder
+from ..image_lists import read_lines, refuse_columns, stem_of
 from ..synthcity_dataset import SynthCityDataset
 from .faults import Finding
-from .streams import Entry, label_loader
+from .streams import Entry, image_loader, label_loader
 
-_PICTURES = (*IMAGE_SUFFIXES, '.tif', '.tiff', '.bmp', '.webp', '.ppm')
+#: Reasons for which files are left out, as kinds of faults; other endings are looked at more closely.
+_LEFT_OUT = {HIDDEN: 'hidden_image', BROKEN_LINK: 'broken_link', NAMED_LIKE_IMAGE: 'folder_like_image'}
 
 
 @dataclass(eq=False)
@@ -37,6 +38,7 @@ class Listing:
             to read it.
         listed: Number of samples before missing ones were taken out.
         loader: The built label loading step, or None for an unlabelled stream.
+        image_loader: The image loading step, see :func:`~mmseg_dg.datasets.doctor.streams.image_loader`.
         findings: What was found so far.
         smallest: Position in ``infos`` of the smallest image that is in order.
     """
@@ -45,6 +47,7 @@ class Listing:
     infos: list[dict] = field(default_factory=list)
     listed: int = 0
     loader: Any = None
+    image_loader: Any = None
     findings: list[Finding] = field(default_factory=list)
     smallest: Optional[int] = None
 
@@ -70,7 +73,7 @@ def list_entry(entry: Entry) -> Listing:
     listing = Listing(entry)
     config = dict(entry.config)
     try:
-        listing.loader = label_loader(config)
+        listing.loader, listing.image_loader = label_loader(config), image_loader(config)
         cls = DATASETS.get(config['type']) if isinstance(config.get('type'), str) else config.get('type')
         if cls is None:
             listing.add('refused', entry.key, f'type={config.get("type")!r} is not registered')
@@ -128,7 +131,7 @@ def _read_list(listing: Listing, config: dict) -> Optional[list[str]]:
     if is_local(path, backend_args) and not osp.isfile(path):
         listing.add('missing_list', path)
         return []
-    lines = [line.strip() for line in mmengine.list_from_file(path, backend_args=backend_args)]
+    lines = read_lines(path, str(config.get('type')), backend_args)
     counts = Counter(line for line in lines if line)
     if not counts:
         listing.add('empty_list', path)
@@ -171,6 +174,8 @@ def _find_missing(listing: Listing, infos: list[dict]) -> None:
         labels = _below(wanted, backend_args)
         if not labels and _explain(listing, listing.entry.config):
             return
+    if _has_columns(listing, infos, images):
+        return
     for info in infos:
         image, label = info['img_path'], info.get('seg_map_path')
         if image not in images:
@@ -181,17 +186,35 @@ def _find_missing(listing: Listing, infos: list[dict]) -> None:
             listing.infos.append(info)
 
 
+def _has_columns(listing: Listing, infos: list[dict], images: set) -> bool:
+    """Whether the list names image and label where one name is read."""
+    dataset, folder = listing.dataset, listing.dataset.data_prefix.get('img_path') or ''
+    paths = [info['img_path'] for info in infos]
+    suffix = getattr(dataset, 'img_suffix', '')
+    names = [stem_of(path[len(folder):].lstrip('/'), suffix) for path in paths]
+    try:
+        refuse_columns(names, [name for name, path in zip(names, paths) if path not in images],
+                       getattr(dataset, 'ann_file', ''), type(dataset).__name__)
+    except ValueError as error:
+        listing.add('list_columns', dataset.ann_file, str(error))
+        return True
+    return False
+
+
 def _find_unused(listing: Listing, infos: list[dict]) -> None:
     """Images with another ending, and labels without an image, in the dataset's folders."""
     dataset = listing.dataset
     folder = dataset.data_prefix['img_path']
-    pictures = list_files(folder, _PICTURES, dataset.backend_args)
+    for reason, names in scan_folder(folder, dataset.img_suffix, dataset.backend_args).left_out.items():
+        for name in names if reason in _LEFT_OUT else ():
+            listing.add(_LEFT_OUT[reason], osp.join(folder, name))
+    pictures = list_files(folder, PICTURE_SUFFIXES, dataset.backend_args)
     # what has the right ending and is not used is left out on purpose (exclude, indices, conditions, ...)
     left_over = [name for name in pictures if stem_of(name, dataset.img_suffix) == name]
     stems = {stem_of(name, dataset.img_suffix) for name in pictures}
     inside = {osp.dirname(osp.relpath(info['img_path'], folder)) for info in infos}  # ACDC: train and val in one tree
     for name in left_over:
-        if osp.dirname(name) in inside and stem_of(name, _PICTURES) not in stems:
+        if osp.dirname(name) in inside and stem_of(name, PICTURE_SUFFIXES) not in stems:
             listing.add('other_suffix', osp.join(folder, name), f'img_suffix is {dataset.img_suffix!r}')
     labels = dataset.data_prefix.get('seg_map_path')
     if listing.loader is None or not labels or not is_local(labels, dataset.backend_args) or not osp.isdir(labels):

@@ -40,6 +40,14 @@ def check_classes(listing: Listing, raw: np.ndarray, mapped: np.ndarray, labels:
                 listing.add('empty_class', f'{index} {name}', f'in none of {labels} labels')
 
 
+def check_bits(listing: Listing, largest: int) -> None:
+    """``bit_depth`` of the loading step against the largest value of all images of more than 8 bits (-1: none)."""
+    depth = getattr(listing.image_loader, 'bit_depth', None)
+    if depth is not None and largest >= 0 and max(8, largest.bit_length()) < depth - 1:
+        listing.add('few_bits', listing.entry.key, f'bit_depth={depth}, but the largest value of its images is '
+                    f'{largest}: {largest.bit_length()} bits, so the network would see dark images')
+
+
 def check_count(listing: Listing) -> Optional[int]:
     """Compare with the known number of images, those left out as unusable included; returns it."""
     prefix = getattr(listing.dataset, 'data_prefix', None) or {}

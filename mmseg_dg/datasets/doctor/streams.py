@@ -64,6 +64,23 @@ def label_loader(config: dict) -> Any:
     return None
 
 
+def image_loader(config: dict) -> Any:
+    """The step that loads images, as :class:`mmseg_dg.datasets.transforms.LoadImageFromFile`, or None for another one.
+
+    mmcv's own step is judged by the same rules: it would cut 16 bits off at 8.
+    """
+    from mmcv.transforms import LoadImageFromFile as Stock
+
+    from ..transforms import LoadImageFromFile
+    for step in _steps(config.get('pipeline') or ()):
+        cls = TRANSFORMS.get(step['type']) if isinstance(step['type'], str) else step['type']
+        if cls is LoadImageFromFile:
+            return TRANSFORMS.build(dict(step))
+        if cls is Stock:
+            return LoadImageFromFile(**{key: value for key, value in step.items() if key not in ('type', '_scope_')})
+    return None
+
+
 def _steps(pipeline: Any) -> Iterator[dict]:
     for step in pipeline:
         if isinstance(step, (list, tuple)):

@@ -46,9 +46,10 @@ def file_name(index: int) -> str:
 
 
 def missing_pictures(folder: Path, indices: Sequence[int]) -> list[int]:
-    """Which of the pictures do not have both their files yet."""
+    """Which of the pictures do not have both their files yet; an empty file (a disk that was full) is none."""
     try:
-        images, labels = (set(os.listdir(folder / part)) for part in (IMAGES, LABELS))
+        images, labels = ({entry.name for entry in os.scandir(folder / part) if entry.stat().st_size}
+                          for part in (IMAGES, LABELS))
     except (FileNotFoundError, NotADirectoryError):
         return list(indices)
     return [

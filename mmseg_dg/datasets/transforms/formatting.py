@@ -1,5 +1,6 @@
 """From arrays to what the loop hands to a method."""
 from collections.abc import Sequence
+from typing import Union
 
 import numpy as np
 import torch
@@ -23,13 +24,17 @@ class PseudoLabelMargins(BaseTransform):
         bottom: See ``top``.
         left: See ``top``.
         right: See ``top``.
+        of: Class name(s) of the datasets whose images have these margins. Training refuses them on another dataset,
+            which a child config that replaces the data would inherit in silence. None: whatever the dataset.
 
     Raises:
         ValueError: A negative band, or bands that leave nothing of an image.
     """
 
-    def __init__(self, top: int = 0, bottom: int = 0, left: int = 0, right: int = 0) -> None:
+    def __init__(self, top: int = 0, bottom: int = 0, left: int = 0, right: int = 0,
+                 of: Union[str, Sequence[str], None] = None) -> None:
         self.margins = (top, bottom, left, right)
+        self.of = of
         if min(self.margins) < 0:
             raise ValueError(f'PseudoLabelMargins: margins must be >= 0, got {self.margins}')
 

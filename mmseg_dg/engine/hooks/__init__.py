@@ -4,11 +4,13 @@ from .class_bias import ClassBiasPicturesHook, PseudoLabelStatisticsHook
 from .class_prior import ClassPriorHook
 from .decoder_warmup import DecoderWarmupHook
 from .ema_update import EMAUpdateHook
+from .finite_state import FiniteStateHook
 from .reestimate_statistics import ReestimateStatisticsHook
 from .style_prototypes import StylePrototypeHook
 from .training_pictures import TrainingPicturesHook
 
 __all__ = [
     'ClassBiasPicturesHook', 'ClassPriorHook', 'DecoderWarmupHook', 'DomainCheckpointHook', 'EMAUpdateHook',
-    'PseudoLabelStatisticsHook', 'ReestimateStatisticsHook', 'StylePrototypeHook', 'TrainingPicturesHook'
+    'FiniteStateHook', 'PseudoLabelStatisticsHook', 'ReestimateStatisticsHook', 'StylePrototypeHook',
+    'TrainingPicturesHook'
 ]

@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 import numpy as np
 import torch
+from mmengine.device import get_device
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -16,6 +17,9 @@ from mmseg_dg.evaluation.bias import domain_bias
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
 from mmseg_dg.visualization.bias_pictures import class_iou_chart, class_share_chart
+
+#: Under this name the message hub, and so a checkpoint, holds counts and rows.
+KEPT = 'pseudo_label_statistics'
 
 
 @HOOKS.register_module()
@@ -27,7 +31,8 @@ class PseudoLabelStatisticsHook(Hook):
     iterations the counts of all processes are summed: the scalars ``train/pseudo_entropy`` (nats, of the class
     histogram; log(classes) is uniform) and ``train/pseudo_weight`` (mean weight, without padding where the method says
     what that is), and a row of ``pseudo_labels.csv`` in the run's log folder with the share of every class. After
-    training a chart goes to the visualizer.
+    training a chart goes to the visualizer. Counts of a window that is not over and the rows so far are part of every
+    checkpoint, so that a resumed run writes the same numbers. A step that was left out is not counted.
 
     Args:
         interval: Iterations from one look to the next.
@@ -52,6 +57,11 @@ class PseudoLabelStatisticsHook(Hook):
         if not self._classes:
             raise ValueError('PseudoLabelStatisticsHook needs class names: give the labelled dataset its classes')
         self._counts, self.rows = None, []
+        kept = runner.message_hub.runtime_info.get(KEPT)
+        if kept and runner.iter:
+            self.rows = [list(row) for row in kept['rows']]
+            if kept['counts'] is not None and is_main_process():  # the counts of all processes together
+                self._counts = torch.tensor(kept['counts'], dtype=torch.float64, device=get_device())
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: Any = None) -> None:
         """Ask for a record of a step that is due, and let go of the one asked for before."""
@@ -68,6 +78,17 @@ class PseudoLabelStatisticsHook(Hook):
         done = runner.iter + 1
         if self._counts is not None and (done % self.window == 0 or done == runner.max_iters):
             self._sum_up(runner, done)
+        if getattr(runner.train_loop, 'state_is_due', lambda: False)():
+            self._keep(runner)
+
+    def _keep(self, runner) -> None:
+        """Leave counts and rows where mmengine's checkpoints take them from."""
+        counts = torch.zeros(len(self._classes) + 2, dtype=torch.float64, device=get_device())
+        counts = counts if self._counts is None else self._counts.to(counts)  # another process may have some
+        counts = counts.clone()
+        all_reduce(counts)
+        runner.message_hub.update_info(KEPT, dict(counts=counts.tolist() if bool(counts.any()) else None,
+                                                  rows=[list(map(float, row)) for row in self.rows]))
 
     def after_train(self, runner) -> None:
         if not self.rows or not is_main_process() or getattr(runner, 'visualizer', None) is None:
@@ -80,6 +101,8 @@ class PseudoLabelStatisticsHook(Hook):
 
     def _count(self, method: nn.Module) -> None:
         state = getattr(getattr(method, 'step_record', None), 'state', None) or {}
+        if not state and int(getattr(method, 'step_skipped', 0)):
+            return  # the step was not finite and left out
         if 'pseudo_label' not in state or 'pseudo_weight' not in state:
             print_log(f'PseudoLabelStatisticsHook: {type(method).__name__} leaves no pseudo_label and pseudo_weight '
                       'in its step record; nothing is counted', logger='current', level=logging.WARNING)

@@ -30,16 +30,23 @@ class ClassPriorHook(Hook):
     def __init__(self, stream: Optional[str] = None, cache_dir: Optional[str] = None) -> None:
         self.stream, self.cache_dir = stream, cache_dir
 
+    def check_run(self, runner) -> None:
+        """Refuse a model that has no use for the counts."""
+        self._takers(method_of(runner))
+
+    def _takers(self, method) -> list:
+        takers = [module for module in method.modules() if hasattr(module, 'set_class_counts')]
+        if not takers:
+            raise ValueError(f'ClassPriorHook: no part of {type(method).__name__} uses a class prior: remove the '
+                             'hook, or train a MaskDiffusionEncoderDecoder')
+        return takers
+
     def before_train(self, runner) -> None:
         """Count, unless a resumed checkpoint brought the counts."""
         # imported here: datasets import the engine's checks
         from mmseg_dg.datasets.class_statistics import class_statistics
         method = method_of(runner)
-        takers = [module for module in method.modules() if hasattr(module, 'set_class_counts')]
-        if not takers:
-            raise ValueError(f'ClassPriorHook: no part of {type(method).__name__} uses a class prior: remove the '
-                             'hook, or train a MaskDiffusionEncoderDecoder')
-        fresh = [module for module in takers if runner.iter == 0 or not int(module.ready)]
+        fresh = [module for module in self._takers(method) if runner.iter == 0 or not int(module.ready)]
         if not fresh:
             return
         stream = self.stream or method.labeled_streams[0]

@@ -1,4 +1,6 @@
 """Train the decoder alone for a while, then hand over to the training of everything."""
+import logging
+from collections.abc import Sequence
 from typing import Optional
 
 from mmengine.dist import get_world_size
@@ -47,6 +49,14 @@ class DecoderWarmupHook(Hook):
         self.length = 0
         self._frozen: Optional[list[nn.Parameter]] = None
 
+    def check_run(self, runner) -> None:
+        """Refuse a method without a length of its own where the hook has none either, or without an encoder."""
+        model = method_of(runner)
+        if self.warmup_epochs is None:
+            self._length(runner, model)
+        if not encoder_modules(model):
+            raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no backbone to freeze')
+
     def before_train(self, runner) -> None:
         """Settle the length, tell method and schedules, and freeze where the run is inside the warm-up."""
         model = method_of(runner)
@@ -54,6 +64,10 @@ class DecoderWarmupHook(Hook):
         if self.length > runner.max_iters:
             raise ValueError(f'the decoder warm-up of {self.length} iterations is longer than the training of '
                              f'{runner.max_iters}: max_iters counts both stages')
+        own = getattr(model, 'warmup_iters', None)
+        if own is not None and own != self.length:
+            print_log(f'the decoder warm-up lasts {self.length} iterations, as DecoderWarmupHook says; '
+                      f'model.warmup_iters={own} is not used', logger='current', level=logging.WARNING)
         if hasattr(model, 'begin_warmup'):
             model.begin_warmup(self.length, runner.iter)
         for scheduler in runner.param_schedulers or ():
@@ -78,6 +92,7 @@ class DecoderWarmupHook(Hook):
             runner.optim_wrapper.optimizer.state.clear()
         if hasattr(model, 'hand_over'):
             model.hand_over()
+        forget_logged(runner, getattr(model, 'warmup_logs', ()))
         print_log(f'decoder warm-up is over at iteration {runner.iter}: the encoder is trained from here on, the '
                   f'optimizer {"starts without momentum" if self.clear_momentum else "keeps its momentum"}',
                   logger='current')
@@ -104,6 +119,18 @@ class DecoderWarmupHook(Hook):
             raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no warm-up of its own: give warmup_iters '
                              'or warmup_epochs')
         return int(length)
+
+
+def forget_logged(runner, prefixes: Sequence[str]) -> None:
+    """Take values that are not computed any more out of the log, which would repeat the last one for ever.
+
+    Args:
+        runner: The runner; each process has its own message hub.
+        prefixes: Of the names a method returns (``'warmup.'``).
+    """
+    scalars = runner.message_hub.log_scalars
+    for name in [n for n in scalars if n.startswith(tuple(f'train/{prefix}' for prefix in prefixes))]:
+        del scalars[name]
 
 
 def epoch_length(runner, model: nn.Module) -> int:

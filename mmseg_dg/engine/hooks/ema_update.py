@@ -15,8 +15,8 @@ class EMAUpdateHook(Hook):
 
     DACS: ``beta=0.999, when='before_step', ramp=True`` (the teacher of iteration t is made of the student that step
     t-1 left; at t = 0 it is a copy). DeFT: ``beta=0.9999, when='after_step', ramp=False``. Semi-supervised: 0.999
-    after. Parameters only, unless ``buffers`` says otherwise. An optimizer step that a loss scaler skipped skips the
-    update and its count.
+    after. Parameters only, unless ``buffers`` says otherwise. An optimizer step that was skipped, by a loss scaler or
+    because it was not finite, skips the update and its count; on a GPU the host does not wait to hear of it.
 
     Args:
         beta: Weight of the old average, in [0, 1]; or one per average of the method, by name:
@@ -44,11 +44,7 @@ class EMAUpdateHook(Hook):
 
     def before_train(self, runner) -> None:
         """Configure the averages; at the beginning of a run, one that was never updated is a copy of its source."""
-        method = method_of(runner)
-        pairs = method.ema_pairs() if hasattr(method, 'ema_pairs') else {}
-        if not pairs:
-            raise ValueError(f'EMAUpdateHook: {type(method).__name__} has no teacher to update: remove the hook, or '
-                             'use a method with one (DACS, DeFT, ...)')
+        pairs = self.check_run(runner)
         betas = _by_name('beta', self.beta, pairs)
         buffers = _by_name('buffers', self.buffers, pairs)
         for name, (source, average) in pairs.items():
@@ -56,6 +52,20 @@ class EMAUpdateHook(Hook):
             # a resumed run may hold averages that wait (DeFT's decoder warm-up) with statistics of their own
             if int(average.steps) == 0 and runner.iter == 0:
                 average.copy_from(source)
+
+    def check_run(self, runner) -> dict:
+        """The averages there are to update.
+
+        Raises:
+            ValueError: None.
+        """
+        method = method_of(runner)
+        pairs = method.ema_pairs() if hasattr(method, 'ema_pairs') else {}
+        if not pairs:
+            raise ValueError(f'EMAUpdateHook: {type(method).__name__} has no teacher to update: remove the hook, or '
+                             'use a method with one (DACS, DeFT, ...)')
+        _by_name('beta', self.beta, pairs), _by_name('buffers', self.buffers, pairs)
+        return pairs
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         if self.when == 'before_step':
@@ -67,10 +77,15 @@ class EMAUpdateHook(Hook):
 
     def _update(self, runner) -> None:
         method = method_of(runner)
-        if not getattr(method, 'averages_follow', True) or int(method.step_skipped):
+        skipped = method.step_skipped
+        if not getattr(method, 'averages_follow', True):
             return
+        if not skipped.is_cuda:
+            if int(skipped):
+                return
+            skipped = None
         for source, average in method.ema_pairs().values():
-            average.update_parameters(source)
+            average.update_parameters(source, unless=skipped)
 
 
 def _by_name(what: str, value, names: Iterable[str]) -> dict:

@@ -47,6 +47,9 @@ class StylePrototypeHook(Hook):
         self.interval, self.max_images, self.batch_size = interval, max_images, batch_size
 
     def before_train(self, runner) -> None:
+        self.check_run(runner)
+
+    def check_run(self, runner) -> None:
         """Refuse a run in which there is nothing to compute."""
         method = method_of(runner)
         if getattr(method, 'styles', None) is None:

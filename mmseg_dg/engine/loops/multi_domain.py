@@ -13,6 +13,11 @@ from mmengine.runner import BaseLoop
 from mmengine.runner.amp import autocast
 from torch.utils.data import DataLoader
 
+from mmseg_dg.datasets.binary_masks import check_binary
+from mmseg_dg.datasets.output_names import output_names
+from mmseg_dg.datasets.wrappers import leaves
+from mmseg_dg.engine.hooks.finite_state import install_finite_state
+from mmseg_dg.evaluation.confusion_metric import ConfusionMatrixMetric
 from mmseg_dg.evaluation.domain_evaluators import DomainEvaluators, build_domain_evaluators
 from mmseg_dg.evaluation.protocols import build_protocols, check_test_cfg, evaluated_network, predicting_as
 from mmseg_dg.evaluation.report import (
@@ -25,6 +30,7 @@ from mmseg_dg.evaluation.report import (
     write_report,
 )
 from mmseg_dg.registry import LOOPS
+from mmseg_dg.utils.run_names import make_current
 from mmseg_dg.utils.seeding import derive_seed
 
 from .named_loaders import NamedLoaders
@@ -44,6 +50,7 @@ class _MultiDomainLoop(BaseLoop):
             raise ValueError('fp16=True and bf16=True exclude each other: choose one precision for the evaluation')
         loaders = self._build_loaders(runner, dataloader)
         super().__init__(runner, loaders)
+        install_finite_state(runner)
         self.protocols = build_protocols(protocols, loaders.names)
         for name, protocol in self.protocols.items():
             check_test_cfg(runner.model, name, protocol)
@@ -52,6 +59,7 @@ class _MultiDomainLoop(BaseLoop):
             self._prepare(name, domain_evaluator)
         self.runner.visualizer.dataset_meta = loaders.dataset.metainfo
         self.fp16, self.bf16 = fp16, bf16
+        self._image_names: dict[str, dict[str, str]] = {}
         sizes = ', '.join(f'{name} ({len(loader.dataset)} images{self._role(name)})'
                           for name, loader in loaders.items())
         print_log(f'{self.what}s: {sizes}', logger='current')
@@ -70,6 +78,7 @@ class _MultiDomainLoop(BaseLoop):
                             f'dataloader config, not {type(config)}')
         if 'mean' in config:
             raise ValueError(f'a {self.what} cannot be called "mean": mean/mIoU is the mean over domains')
+        config = {name: entry for name, entry in config.items() if entry is not None}  # a child may switch one off
         return NamedLoaders({name: self._build_loader(runner, name, entry) for name, entry in config.items()},
                             what=self.what)
 
@@ -94,16 +103,28 @@ class _MultiDomainLoop(BaseLoop):
 
     def _prepare(self, name: str, evaluator: Evaluator) -> None:
         """Hand the domain's classes to its metrics, and give each domain its own folder of saved predictions."""
-        meta = getattr(self.dataloader[name].dataset, 'metainfo', None)
+        dataset = self.dataloader[name].dataset
+        meta = getattr(dataset, 'metainfo', None)
+        try:
+            for leaf in leaves(dataset):
+                check_binary(leaf)
+        except ValueError as error:
+            raise ValueError(f'{self.what} "{name}": {error}') from error
         try:
             evaluator.dataset_meta = meta
         except ValueError as error:
             raise ValueError(f'evaluator of {self.what} "{name}": {error}') from error
         classes, predicted = (meta or {}).get('classes'), predicted_classes(self.runner.model)
         for metric in evaluator.metrics:
+            if getattr(metric, 'output_dir', None) and hasattr(metric, 'image_names'):
+                metric.image_names = output_names(self.dataloader[name].dataset)
             folder = getattr(metric, 'output_dir', None)
             if folder and len(self.dataloader.names) > 1 and os.path.basename(os.path.normpath(folder)) != name:
                 metric.output_dir = os.path.join(folder, name)
+            if folder and (predicted or 0) > 256 and not isinstance(metric, ConfusionMatrixMetric):
+                raise ValueError(f'{type(metric).__name__} of {self.what} "{name}" saves ids in 8 bits, but the '
+                                 f'network predicts {predicted} classes, so that 256 would become 0: use '
+                                 'ConfusionMatrixMetric, which saves 16 bits then')
             if not classes or not predicted:
                 continue
             expected = getattr(metric, 'num_predicted', len(classes))  # other metrics: the dataset's classes
@@ -119,6 +140,7 @@ class _MultiDomainLoop(BaseLoop):
             ``<domain>/<key>`` of each domain's metrics, and ``mean/mIoU``, the mean over domains that are no source;
             unrounded.
         """
+        make_current(self.runner)
         self._call('before_{}')
         self._call('before_{}_epoch')
         self.runner.model.eval()
@@ -141,6 +163,12 @@ class _MultiDomainLoop(BaseLoop):
                 self.run_iter(index, batch, evaluator)
         return evaluator.evaluate(len(loader.dataset))
 
+    def _names_of(self, name: str, loader: DataLoader) -> dict[str, str]:
+        """How pictures of a domain's images are called."""
+        if name not in self._image_names:
+            self._image_names[name] = output_names(loader.dataset)
+        return self._image_names[name]
+
     @contextmanager
     def _current_domain(self, name: str, loader: DataLoader) -> Iterator[None]:
         """Inside, ``runner.val_dataloader`` is the loader of the domain, as hooks expect of the batches they see."""
@@ -150,6 +178,8 @@ class _MultiDomainLoop(BaseLoop):
         visualizer.dataset_meta = getattr(loader.dataset, 'metainfo', meta)
         if hasattr(visualizer, 'name_prefix'):
             visualizer.name_prefix = f'{name}_'
+        if hasattr(visualizer, 'image_names'):
+            visualizer.image_names = self._names_of(name, loader)
         for hook in self.runner.hooks:
             if hasattr(hook, 'time_sec_test_val'):  # IterTimerHook: its remaining time counts from batch 0
                 hook.time_sec_test_val = 0
@@ -159,6 +189,8 @@ class _MultiDomainLoop(BaseLoop):
             self.dataloader, visualizer.dataset_meta = loaders, meta
             if hasattr(visualizer, 'name_prefix'):
                 visualizer.name_prefix = ''
+            if hasattr(visualizer, 'image_names'):
+                visualizer.image_names = {}
 
     @torch.no_grad()
     def run_iter(self, index: int, batch: Any, evaluator: Evaluator) -> None:

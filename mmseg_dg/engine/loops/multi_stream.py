@@ -1,29 +1,41 @@
 """The training loop over several named data streams."""
 import copy
+import logging
 from collections.abc import Iterator
 from typing import Any, Optional
 
 import torch
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import get_rank, get_world_size, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import BaseLoop
 
+from mmseg_dg.datasets.bad_samples import summary
+from mmseg_dg.engine.optim.report import log_schedule
 from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.engine.preflight import (
     Problems,
+    check_batch_norm,
     check_engine,
+    check_float_images,
+    check_ignore_index,
+    check_ignored_labels,
+    check_images,
     check_labels,
     check_method,
+    check_num_classes,
     check_optimizer,
     check_samples,
     check_stream_config,
     check_streams,
     check_unlabeled,
+    config_problems,
 )
 from mmseg_dg.registry import LOOPS
 from mmseg_dg.utils.method import method_of
+from mmseg_dg.utils.run_names import make_current
 from mmseg_dg.utils.seeding import derive_seed, seed_everything
 
+from .finite_guard import FiniteGuard
 from .named_loaders import NamedLoaders
 
 
@@ -45,8 +57,18 @@ class MultiStreamTrainLoop(BaseLoop):
         val_interval: Iterations (or epochs) between validations.
         val_begin: First iteration (or epoch) after which to validate.
         accumulate: Micro-batches per iteration, whose gradients are averaged.
-        preflight_samples: Samples of each stream that are loaded and checked before iteration 0; semi-supervised
-            methods read all labels besides. 0 checks none.
+        preflight_samples: Samples of each stream that are loaded and checked before iteration 0, beside the headers of
+            all images; semi-supervised methods read all labels as well. 0 checks none.
+        on_nonfinite: What follows a step with NaN or infinite images, losses or gradients: ``'stop'`` (an error that
+            names iteration, pass, term and files), or ``'skip'`` (the step is left out, logged and counted). Either
+            way optimizer, averages and checkpoints never see it. Steps that a loss scaler skips are no such steps.
+        max_nonfinite_in_a_row: With ``'skip'``: so many in a row end the run.
+        on_bad_sample: What follows an image or label that is gone, empty, cut off or damaged: ``'stop'`` (an error
+            that names the file), or ``'skip'`` (after three tries another sample takes its place, a function of the
+            draw alone; ``bad_samples.csv`` in the work dir lists it).
+        new_classifier: ``load_from`` is a checkpoint with other classes: load all but the classifiers (of the student,
+            the teacher and frozen copies), which start from their initialisation, and say in the log what was left
+            out. A resumed run loads everything.
 
     Raises:
         ValueError: Contradictory lengths, a stream without a dataset, streams the method does not know, bad samples.
@@ -57,13 +79,16 @@ class MultiStreamTrainLoop(BaseLoop):
 
     def __init__(self, runner, dataloader: dict[str, dict], max_iters: Optional[int] = None,
                  max_epochs: Optional[int] = None, epoch_stream: Optional[str] = None, val_interval: int = 1000,
-                 val_begin: int = 1, accumulate: int = 1, preflight_samples: int = 8) -> None:
-        if (max_iters is None) == (max_epochs is None):
-            raise ValueError(f'give max_iters or max_epochs, got max_iters={max_iters}, max_epochs={max_epochs}')
-        if accumulate < 1:
-            raise ValueError(f'accumulate counts micro-batches per iteration, got {accumulate}')
-        loaders = NamedLoaders(build_streams(runner, dataloader), what='stream')
+                 val_begin: int = 1, accumulate: int = 1, preflight_samples: int = 8,
+                 on_nonfinite: str = 'stop', max_nonfinite_in_a_row: int = 10, on_bad_sample: str = 'stop',
+                 new_classifier: bool = False) -> None:
+        check_config(runner, dataloader, preflight_samples,
+                     dict(max_iters=max_iters, max_epochs=max_epochs, accumulate=accumulate))
+        make_current(runner)  # schedules look for their run's length in "the current" message hub
+        loaders = NamedLoaders(build_streams(runner, dataloader, on_bad_sample), what='stream')
         super().__init__(runner, loaders)
+        self.finite = FiniteGuard(self, on_nonfinite, max_nonfinite_in_a_row)
+        self._announce_classifier(new_classifier)
         self.accumulate = accumulate
         self.preflight_samples = preflight_samples
         self.epoch_length = self._epoch_length(epoch_stream, max_epochs)
@@ -77,6 +102,15 @@ class MultiStreamTrainLoop(BaseLoop):
         # mmengine's scale_lr looks up the batch size of "the" dataloader
         name = next((s for s in getattr(method_of(runner), 'streams', ()) if s in loaders.names), loaders.names[0])
         runner._train_dataloader = dict(batch_size=loaders[name].batch_size * accumulate)
+
+    def _announce_classifier(self, new: bool) -> None:
+        """Tell the method, before mmengine's runner loads ``load_from``, to leave the checkpoint's classifier out."""
+        if not new or getattr(self.runner, '_resume', False):
+            return
+        if not getattr(self.runner, '_load_from', None):
+            raise ValueError('train_cfg.new_classifier=True leaves the classifier of a checkpoint out, but there is '
+                             'none: set load_from=FILE, or remove new_classifier')
+        method_of(self.runner).new_classifier = True
 
     def _epoch_length(self, stream: Optional[str], max_epochs: Optional[int]) -> int:
         if max_epochs is None:
@@ -112,8 +146,10 @@ class MultiStreamTrainLoop(BaseLoop):
     # ------------------------------------------------------------------ running
     def run(self):
         """Train from the current iteration (0, or where a checkpoint left off) to the last."""
+        make_current(self.runner)
         method = self._prepare()
         self.runner.call_hook('before_train')
+        log_schedule(self.runner)  # after the hooks: DecoderWarmupHook tells schedules its length
         self.runner.call_hook('before_train_epoch')
         if 0 < self._iter:
             print_log(f'continue at iteration {self._iter} of {self._max_iters}', logger='current')
@@ -121,6 +157,8 @@ class MultiStreamTrainLoop(BaseLoop):
         while self._iter < self._max_iters and not self.stop_training:
             self.run_iter(next(batches))
         method.keep_step_record = False
+        if is_main_process() and summary(self.runner.work_dir):
+            print_log(summary(self.runner.work_dir), logger='current', level=logging.WARNING)
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
@@ -132,15 +170,23 @@ class MultiStreamTrainLoop(BaseLoop):
                              "type='MethodDistributedWrapper'), or runner_type='UDARunner'")
         method = method_of(self.runner)
         check_method(method)
+        method.new_classifier = False
         problems = Problems()
         if problems.check(check_streams, method, self.dataloader):
             problems.check(check_unlabeled, method, self.dataloader)
+            problems.check(check_num_classes, method, self.dataloader)
+            problems.check(check_ignore_index, method, self.dataloader, self.runner.val_loop)
             if self.preflight_samples > 0:
+                check_images(problems, self.runner, method, self.dataloader)
                 if problems.check(check_samples, method, self.dataloader, self.preflight_samples):
                     problems.check(check_labels, method, self.dataloader)
+                    problems.check(check_float_images, self.dataloader, self.preflight_samples)
+                    problems.check(check_ignored_labels, method, self.dataloader, self.preflight_samples)
+                    problems.check(check_batch_norm, method, self.dataloader)
         problems.check(check_engine, self.runner, method)
         problems.raise_all()
         method.before_training()
+        self.finite.prepare()
         return method
 
     def _batches(self) -> Iterator[list[dict[str, Any]]]:
@@ -160,10 +206,13 @@ class MultiStreamTrainLoop(BaseLoop):
         runner.model.train()
         seed_everything(context.derive('hooks'))
         runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data)
-        outputs = runner.model.train_step(data, optim_wrapper=runner.optim_wrapper, context=context)
-        if self.state_is_due():
+        outputs = runner.model.train_step(data, optim_wrapper=runner.optim_wrapper, context=context,
+                                          watch=self.finite.watch)
+        due = self.state_is_due()
+        if due:
             self._share_buffers()
             check_optimizer(runner.model, runner.optim_wrapper)
+        self.finite.after_step(due)
         runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=data, outputs=outputs)
         validate = self._validation_due()
         self._iter += 1
@@ -196,24 +245,55 @@ def stream_seed(seed: int, name: str) -> int:
     return derive_seed(seed, 'stream', name)
 
 
-def build_streams(runner, configs: dict[str, dict]) -> dict[str, Any]:
+def check_config(runner, configs: dict[str, dict], samples: int, length: dict) -> None:
+    """Refuse a config with everything that is wrong with it; where something is, also samples are looked at.
+
+    Args:
+        runner: The runner.
+        configs: Dataloader configs by stream.
+        samples: See :class:`MultiStreamTrainLoop`.
+        length: Arguments of the loop.
+    """
+    method = method_of(runner)
+    configs = named_streams(configs)
+    problems = config_problems(runner, method, configs, length)
+    if problems.errors and hasattr(method, 'streams'):
+        for name, config in configs.items():
+            if name not in problems.broken_streams:
+                problems.check(lambda: check_samples(  # noqa: B023  called at once
+                    method, NamedLoaders(build_streams(runner, {name: config})), samples))  # noqa: B023
+        problems.check(method.before_training)
+    problems.raise_all()
+
+
+def named_streams(configs: dict[str, dict]) -> dict[str, dict]:
+    """The streams of ``train_dataloader`` that are switched on.
+
+    Raises:
+        ValueError: ``configs`` is one plain dataloader.
+    """
+    if not isinstance(configs, dict) or 'dataset' in configs or 'batch_size' in configs:
+        raise ValueError('MultiStreamTrainLoop needs named streams: '
+                         'train_dataloader = dict(source=dict(batch_size=..., dataset=...), target=dict(...))')
+    return {name: config for name, config in configs.items() if config is not None}  # a child may switch one off
+
+
+def build_streams(runner, configs: dict[str, dict], on_bad_sample: str = 'stop') -> dict[str, Any]:
     """Dataloaders of all streams: datasets wrapped in ``SeededDataset``, endless samplers, own generators.
 
     Raises:
         ValueError: ``configs`` is one plain dataloader, or a stream has no dataset.
     """
-    if not isinstance(configs, dict) or 'dataset' in configs or 'batch_size' in configs:
-        raise ValueError('MultiStreamTrainLoop needs named streams: '
-                         'train_dataloader = dict(source=dict(batch_size=..., dataset=...), target=dict(...))')
     loaders = {}
-    configs = {name: config for name, config in configs.items() if config is not None}  # a child may switch one off
+    configs = named_streams(configs)
     problems = Problems()
     for name, config in configs.items():
         problems.check(check_stream_config, name, config)
     problems.raise_all()
     for name, config in configs.items():
         config = copy.deepcopy(config)
-        config['dataset'] = dict(type='SeededDataset', dataset=config['dataset'])
+        config['dataset'] = dict(type='SeededDataset', dataset=config['dataset'], on_bad_sample=on_bad_sample,
+                                 name=name, work_dir=runner.work_dir)
         config.setdefault('sampler', dict(type='StatefulInfiniteSampler'))
         config.setdefault('batch_size', 1)
         if config.setdefault('num_workers', 0) == 0:

@@ -82,5 +82,15 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
         warmup = warmup_factor(iteration, self.warmup_iters, self.warmup_ratio)
         return ((base - self.min_lr) * poly_factor(iteration, self.total, self.power) + self.min_lr) * warmup
 
+    def stages(self) -> list[tuple[str, int, int]]:
+        """(name, first iteration, iteration after the last) of the stages this run has."""
+        both = [('warm-up', 0, self.warmup_iters), ('decay', self.warmup_iters, self.total)]
+        return [stage for stage in both if stage[1] < stage[2]]
+
+    def group_at(self, index: int, iteration: int) -> tuple[float, float]:
+        """(learning rate, weight decay) of parameter group ``index`` at ``iteration``."""
+        group = self.optimizer.param_groups[index]
+        return self.value_at(self.base_values[index], iteration), group.get('weight_decay', 0.0)
+
     def _get_value(self) -> list[float]:
         return [self.value_at(base, self.last_step) for base in self.base_values]

@@ -1,6 +1,7 @@
 """One training step = a list of passes, back-propagated one after the other, and one optimizer step."""
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Callable, NamedTuple, Optional
 
 import torch
@@ -8,6 +9,8 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor
 
 from mmseg_dg.utils.seeding import StepGenerator, derive_seed, seed_everything
+
+from .finite import FiniteWatch, StepCheck
 
 
 class Pass(NamedTuple):
@@ -72,7 +75,8 @@ def total_loss(values: dict[str, Tensor]) -> Optional[Tensor]:
 
 def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None, context: Optional[StepContext] = None,
              sync_gradients: Optional[Callable[[], None]] = None,
-             on_backward: Optional[Callable[[str], None]] = None, preprocess: bool = True) -> dict[str, Tensor]:
+             on_backward: Optional[Callable[[str], None]] = None, preprocess: bool = True,
+             watch: Optional[FiniteWatch] = None) -> dict[str, Tensor]:
     """Run all passes of one iteration and step the optimizer once.
 
     A pass is run under the optim wrapper's context (autocast), back-propagated at once, and its graph freed before the
@@ -87,41 +91,57 @@ def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None, 
         sync_gradients: Called once, after the last backward and before unscaling, clipping and stepping.
         on_backward: Called with the pass's name after its backward (used to record gradient norms).
         preprocess: Apply the method's data preprocessor; False for batches that are normalised already (replays).
+        watch: Gates a step whose numbers are not finite, and tells; None stops at it.
 
     Returns:
-        Detached named values, averaged over micro-batches, and their total under ``loss``.
+        Detached named values, averaged over micro-batches, and their total under ``loss``. Of a step that ``watch``
+        left out only those that are finite.
+
+    Raises:
+        NonFiniteError: Images, a loss or gradients are NaN or infinite, and ``watch`` does not leave such steps out.
+            Parameters, buffers and optimizer are as they were before the step.
     """
     context = context or StepContext.from_global_state()
     batches: Sequence[dict] = data if isinstance(data, (list, tuple)) else [data]
     given = draws if isinstance(draws, list) else [draws] * len(batches)
     if len(given) != len(batches):
         raise ValueError(f'{len(batches)} micro-batches need as many draws, got {len(given)}')
+    watch = watch or FiniteWatch()
     found: dict[str, list[Tensor]] = {}
     optim_wrapper.zero_grad()
+    check = watch.begin(method, optim_wrapper, context.iteration)
     for k, (micro, micro_draws) in enumerate(zip(batches, given)):
         batch = method.data_preprocessor(micro, True) if preprocess else micro
+        check.see_batch(batch)
+        if watch.images_refused(check):
+            break
         if micro_draws is None:
             micro_draws = method.draw_step(batch, StepGenerator(context.derive('draws', k)))
         seed_everything(context.derive('passes', k))
         state = StepState()
         state.context = context
         for step_pass in method.passes(batch, micro_draws, state):
-            learned = _run_pass(method, step_pass, optim_wrapper, len(batches), found)
+            learned = _run_pass(method, step_pass, optim_wrapper, len(batches), found, check)
             if learned and on_backward is not None:
                 on_backward(step_pass.name)
         if method.keep_step_record and k == 0:
             method.step_record = StepRecord(batch, micro_draws, dict(state))
         state.clear()
-    if sync_gradients is not None:
+    if sync_gradients is not None and found:
         sync_gradients()
-    method.note_step(skipped=not _step(optim_wrapper))
+    skipped = watch.step(check, optim_wrapper, partial(_step, optim_wrapper))
+    method.note_step(skipped)
     values = _merged(found, len(batches))
     total = total_loss(values)
-    return values if total is None else dict(loss=total, **values)
+    values = values if total is None else dict(loss=total, **values)
+    if check.left_out:  # a log's averages must not take NaN in
+        method.step_record = None
+        return {name: value for name, value in values.items() if bool(torch.isfinite(value))}
+    return values
 
 
-def _run_pass(method, step_pass: Pass, optim_wrapper: OptimWrapper, parts: int,
-              found: dict[str, list[Tensor]]) -> bool:
+def _run_pass(method, step_pass: Pass, optim_wrapper: OptimWrapper, parts: int, found: dict[str, list[Tensor]],
+              check: StepCheck) -> bool:
     """Forward and backward of one pass; its graph is gone when this returns. Adds its values to ``found``.
 
     Returns:
@@ -135,6 +155,7 @@ def _run_pass(method, step_pass: Pass, optim_wrapper: OptimWrapper, parts: int,
     learned = loss is not None and loss.requires_grad
     if learned:
         optim_wrapper.backward(loss / parts, retain_graph=step_pass.retain_graph)
+    check.see_pass(step_pass.name, outputs, learned)
     for name, value in outputs.items():
         found.setdefault(name, []).append(value.detach().mean())
     return learned

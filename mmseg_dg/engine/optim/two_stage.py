@@ -11,28 +11,29 @@ from mmseg_dg.registry import PARAM_SCHEDULERS
 from .components import COMPONENTS
 from .schedulers import poly_factor
 
-_WARMUP_KEYS = ('lr', 'weight_decay', 'denominator')
-_FINETUNE_KEYS = ('lr', 'weight_decay')
+_FACTORS = {'lr_mult': 'lr', 'decay_mult': 'weight_decay'}
 
 
 @PARAM_SCHEDULERS.register_module()
 class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
     """Poly decay that starts anew when the decoder warm-up ends, with rate and weight decay per stage and component.
 
-    Warm-up, t < W: ``lr(t) = base_1 (1 - t/D)^power``. Afterwards: ``lr(t) = base_2 (1 - (t - W)/(total - W))^power``.
-    Source: specification of DeFT, "Optimisation". D is the warm-up's own length as we read the
-    paper's card, the length of the second stage in the released scripts.
+    Warm-up, t < W: ``lr(t) = f_1 base (1 - t/D)^power``; then ``lr(t) = f_2 base (1 - (t - W)/(total - W))^power``.
+    Source: docs/deft.md, "Card and released scripts". D is the warm-up's own length as we read the paper's card, the
+    length of the second stage in the released scripts.
 
-    Rates and decays are those of a parameter whose group has no factor of its own; factors that ``paramwise_cfg`` or
-    the scaling of the learning rate put on a group (``lr_mult``, ``norm_decay_mult``, ...) stay on it in both stages.
-    Values per component need groups that name theirs: ``optim_wrapper.constructor='ComponentParamGroups'``.
+    ``base`` is what the optimizer's config gives a group: ``optim_wrapper.optimizer.lr`` and ``.weight_decay``, times
+    the factors that ``paramwise_cfg`` or the scaling of the learning rate put on it. A stage multiplies it, so that a
+    rate written for the optimizer is always in effect. Factors per component need groups that name theirs:
+    ``optim_wrapper.constructor='ComponentParamGroups'``. The start of the log prints the resulting rates and decays.
 
     Args:
         optimizer: Optimizer or optim wrapper.
         warmup_iters: W. None: ``DecoderWarmupHook`` gives its own before iteration 0; 0: no warm-up.
-        warmup: ``lr``, ``weight_decay`` (numbers, or ``dict(encoder=..., decoder=...)``; absent: the optimizer's) and
-            ``denominator``: ``'warmup'`` (default), ``'finetune'`` or a number of iterations.
-        finetune: ``lr`` and ``weight_decay`` of the second stage.
+        warmup: ``lr_mult`` and ``decay_mult``, factors of rate and weight decay in the warm-up (numbers, or
+            ``dict(encoder=..., decoder=...)``; absent: 1), and ``denominator``: ``'warmup'`` (default), ``'finetune'``
+            or a number of iterations.
+        finetune: ``lr_mult`` and ``decay_mult`` of the second stage.
         power: Exponent of the decay, 0.9 in the paper.
         total: Iterations of both stages together; None reads ``max_iters`` of the running train loop.
         last_step: Iteration before the first; only mmengine's resume sets it.
@@ -52,12 +53,11 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
             raise ValueError(f'TwoStagePolyLR needs the length of the schedule, got total={total}: set it, or train '
                              'with MultiStreamTrainLoop, which publishes max_iters')
         self.total, self.power = total, power
-        self.warmup = _checked('warmup', warmup, _WARMUP_KEYS)
-        self.finetune = _checked('finetune', finetune, _FINETUNE_KEYS)
+        self.warmup = _checked('warmup', warmup, (*_FACTORS, 'denominator'))
+        self.finetune = _checked('finetune', finetune, tuple(_FACTORS))
         self.given_warmup_iters = warmup_iters
         self._set_warmup(0 if warmup_iters is None else warmup_iters)
-        inner = getattr(optimizer, 'optimizer', optimizer)  # an optim wrapper has the defaults one level below
-        self._defaults = {key: inner.defaults.get(key) for key in ('lr', 'weight_decay')}
+        inner = getattr(optimizer, 'optimizer', optimizer)  # an optim wrapper has it one level below
         for group in optimizer.param_groups:
             group.setdefault('initial_weight_decay', group.get('weight_decay', 0.0))
         self._initial_decay = [group['initial_weight_decay'] for group in optimizer.param_groups]
@@ -90,7 +90,7 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
     # ------------------------------------------------------------------ values
     def value_at(self, base: float, iteration: int, component: Optional[str] = None) -> float:
         """Learning rate at ``iteration`` (0-based) of a group whose rate in the optimizer's config is ``base``."""
-        return self._base('lr', iteration, base, component) * self.factor_at(iteration)
+        return base * self._factor('lr_mult', iteration, component) * self.factor_at(iteration)
 
     def factor_at(self, iteration: int) -> float:
         """The decay alone, 1 at the beginning of either stage."""
@@ -107,20 +107,28 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
 
     def weight_decay_at(self, base: float, iteration: int, component: Optional[str] = None) -> float:
         """Weight decay at ``iteration`` of a group whose decay in the optimizer's config is ``base``."""
-        return self._base('weight_decay', iteration, base, component)
+        return base * self._factor('decay_mult', iteration, component)
 
-    def _base(self, key: str, iteration: int, initial: float, component: Optional[str]) -> float:
+    def stages(self) -> list[tuple[str, int, int]]:
+        """(name, first iteration, iteration after the last) of the stages this run has."""
+        both = [('decoder warm-up', 0, self.warmup_iters), ('finetuning', self.warmup_iters, self.total)]
+        return [stage for stage in both if stage[1] < stage[2]]
+
+    def group_at(self, index: int, iteration: int) -> tuple[float, float]:
+        """(learning rate, weight decay) of parameter group ``index`` at ``iteration``."""
+        component = self._components[index]
+        return (self.value_at(self.base_values[index], iteration, component),
+                self.weight_decay_at(self._initial_decay[index], iteration, component))
+
+    def _factor(self, key: str, iteration: int, component: Optional[str]) -> float:
         stage = self.warmup if iteration < self.warmup_iters else self.finetune
-        value = stage.get(key)
+        value = stage.get(key, 1.)
         if isinstance(value, Mapping):
             if component is None:
                 raise ValueError(f'TwoStagePolyLR: {key}={dict(value)} differs by component, but a parameter group '
                                  "does not name its own: set optim_wrapper.constructor='ComponentParamGroups'")
             value = value[component]
-        if value is None:
-            return initial
-        default = self._defaults[key]
-        return value * initial / default if default else value
+        return value
 
     def _get_value(self) -> list[float]:
         return [self.value_at(base, self.last_step, c) for base, c in zip(self.base_values, self._components)]
@@ -145,6 +153,12 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
 
 def _checked(name: str, values: Optional[Mapping], allowed: tuple[str, ...]) -> dict[str, Any]:
     values = dict(values or {})
+    for factor, setting in _FACTORS.items():
+        if setting in values:
+            raise ValueError(
+                f'TwoStagePolyLR: {name}.{setting}={values[setting]!r} would override what is written for the '
+                f'optimizer: rates and decays come from optim_wrapper.optimizer, a stage has factors. Write '
+                f'{name}=dict({factor}=...), the value divided by optim_wrapper.optimizer.{setting}, or set that')
     unknown = sorted(set(values) - set(allowed))
     if unknown:
         raise ValueError(f'TwoStagePolyLR: {name} has no {unknown}; it takes {allowed}')
@@ -152,11 +166,11 @@ def _checked(name: str, values: Optional[Mapping], allowed: tuple[str, ...]) -> 
     if denominator not in ('warmup', 'finetune') and not (isinstance(denominator, int) and denominator > 0):
         raise ValueError(f"TwoStagePolyLR: {name}.denominator must be 'warmup', 'finetune' or a number of "
                          f'iterations, got {denominator!r}')
-    for key in ('lr', 'weight_decay'):
-        value = values.get(key)
+    for key in _FACTORS:
+        value = values.get(key, 1.)
         if isinstance(value, Mapping) and set(value) != set(COMPONENTS):
             raise ValueError(f'TwoStagePolyLR: {name}.{key} needs the keys {COMPONENTS}, got {sorted(value)}')
         for number in value.values() if isinstance(value, Mapping) else (value, ):
-            if number is not None and number < 0:
-                raise ValueError(f'TwoStagePolyLR: {name}.{key}={number} must not be negative')
+            if not isinstance(number, (int, float)) or number < 0:
+                raise ValueError(f'TwoStagePolyLR: {name}.{key}={number} must be a number that is not negative')
     return values

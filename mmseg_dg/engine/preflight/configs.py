@@ -1,8 +1,11 @@
-"""Checks of a stream's dataloader config, before anything of it is built."""
+"""Checks of dataloader configs, before anything of them is built."""
 import os.path as osp
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.fileio import get_file_backend
+
+from .arguments import argument_problems
 
 
 def check_stream_config(name: str, config: dict) -> None:
@@ -10,16 +13,53 @@ def check_stream_config(name: str, config: dict) -> None:
 
     Raises:
         ValueError: No dataset.
-        FileNotFoundError: A folder or list named in the dataset does not exist.
+        FileNotFoundError: A folder or list named in the dataset does not exist (the first one).
     """
+    for error in stream_config_problems(name, config):
+        raise error
+
+
+def stream_config_problems(name: str, config: dict) -> Iterator[Exception]:
+    """What :func:`check_stream_config` refuses, all of it."""
     dataset = config.get('dataset')
     if not dataset:
-        raise ValueError(f'stream "{name}" has no dataset: set train_dataloader.{name}.dataset')
-    for leaf in _leaf_configs(dataset):
-        _check_paths(name, leaf)
+        yield ValueError(f'stream "{name}" has no dataset: set train_dataloader.{name}.dataset')
+        return
+    yield from path_problems(f'stream "{name}"', f'train_dataloader.{name}', dataset)
+    yield from loader_argument_problems(f'train_dataloader.{name}', config)
+    if (config.get('sampler') or {}).get('seed') is not None:
+        yield ValueError(f'train_dataloader.{name}.sampler.seed={config["sampler"]["seed"]} would be ignored: every '
+                         'stream derives its seed from randomness.seed, so that a resumed run continues. Remove it, '
+                         'and set randomness.seed')
 
 
-def _leaf_configs(config: Any):
+def loader_argument_problems(key: str, config: Mapping) -> Iterator[ValueError]:
+    """Arguments that dataset or sampler of a dataloader do not take.
+
+    Args:
+        key: Of the dataloader in the config.
+        config: Dataloader config.
+    """
+    from mmseg_dg.registry import DATA_SAMPLERS, DATASETS
+    dataset = config.get('dataset') or {}
+    if not {'dataset', 'datasets'} & set(dataset):  # parts of wrappers have no key of their own
+        yield from argument_problems(f'{key}.dataset', dataset, DATASETS)
+    yield from argument_problems(f'{key}.sampler', config.get('sampler'), DATA_SAMPLERS)
+
+
+def path_problems(what: str, key: str, dataset: Any) -> Iterator[FileNotFoundError]:
+    """Folders and lists of a dataset config that do not exist.
+
+    Args:
+        what: The loader in words, for messages (``stream "source"``).
+        key: Its key in the config (``train_dataloader.source``).
+        dataset: Dataset config, wrappers included.
+    """
+    for leaf in leaf_configs(dataset):
+        yield from _missing_paths(what, key, leaf)
+
+
+def leaf_configs(config: Any) -> Iterator[dict]:
     """Dataset configs inside wrappers (ConcatDataset, RepeatDataset)."""
     if not isinstance(config, dict):
         return
@@ -28,17 +68,18 @@ def _leaf_configs(config: Any):
         yield config
         return
     for part in inner if isinstance(inner, (list, tuple)) else [inner]:
-        yield from _leaf_configs(part)
+        yield from leaf_configs(part)
 
 
-def _check_paths(stream: str, config: dict) -> None:
+def _missing_paths(what: str, where: str, config: dict) -> Iterator[FileNotFoundError]:
     root = config.get('data_root') or ''
     backend = get_file_backend(root, backend_args=config.get('backend_args')) if root else None
     if root and type(backend).__name__ != 'LocalBackend':
         return  # object stores: the dataset itself reports what is missing
     if root and not _makes_its_folder(config) and not osp.isdir(root):
-        raise FileNotFoundError(f'stream "{stream}": data_root={root!r} does not exist: put the data there '
-                                f'(or link it), or set train_dataloader.{stream}.dataset.data_root')
+        yield FileNotFoundError(f'{what}: data_root={root!r} does not exist: put the data there '
+                                f'(or link it), or set {where}.dataset.data_root')
+        return  # nothing below it exists
     prefix = config.get('data_prefix') or {}
     if isinstance(prefix, str):  # mmpretrain's datasets have one folder
         prefix = dict(img_path=prefix)
@@ -46,13 +87,13 @@ def _check_paths(stream: str, config: dict) -> None:
     for key in ('img_path', 'seg_map_path') if labelled else ('img_path', ):
         folder = prefix.get(key)
         if folder and not _makes_its_folder(config) and not osp.isdir(osp.join(root, folder)):
-            raise FileNotFoundError(f'stream "{stream}": {key} folder {osp.join(root, folder)!r} does not exist: '
-                                    f'check train_dataloader.{stream}.dataset.data_prefix.{key}')
+            yield FileNotFoundError(f'{what}: {key} folder {osp.join(root, folder)!r} does not exist: '
+                                    f'check {where}.dataset.data_prefix.{key}')
     annotations = config.get('ann_file')
     if annotations and not osp.isfile(osp.join(root, annotations)):
         from mmseg_dg.datasets.split_protocols import missing_list_hint
         hint = missing_list_hint(osp.join(root, annotations), str(config.get('type', '')))
-        raise FileNotFoundError(f'stream "{stream}": list {osp.join(root, annotations)!r} does not exist{hint}')
+        yield FileNotFoundError(f'{what}: list {osp.join(root, annotations)!r} does not exist{hint}')
 
 
 def _makes_its_folder(config: dict) -> bool:

@@ -1,7 +1,7 @@
 """Checks of model, hooks, schedules and optimizer: what would make a run silently wrong."""
 from typing import Any
 
-from mmengine.hooks import CheckpointHook
+from .hooks import hook_problems
 
 
 def check_method(method: Any) -> None:
@@ -21,14 +21,8 @@ def check_engine(runner: Any, method: Any) -> None:
     Raises:
         ValueError: A teacher nobody updates, settings that count epochs or backward passes, seeds that differ by rank.
     """
-    from mmseg_dg.engine.hooks.ema_update import EMAUpdateHook
-    if method.ema_pairs() and not any(isinstance(hook, EMAUpdateHook) for hook in runner.hooks):
-        raise ValueError(f'{type(method).__name__} has a teacher, but no EMAUpdateHook updates it: custom_hooks of a '
-                         'child config replaces the whole list of its base, so repeat the hook there')
-    for name in getattr(method, 'required_hooks', ()):
-        if not any(type(hook).__name__ == name for hook in runner.hooks):
-            raise ValueError(f'{type(method).__name__} needs {name}: add dict(type={name!r}) to custom_hooks (a child '
-                             "config's list replaces that of its base)")
+    for error in hook_problems(runner, method):
+        raise error
     counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
     if counts > 1:
         raise ValueError(f'optim_wrapper.accumulative_counts={counts} counts backward passes, of which a method '
@@ -38,10 +32,6 @@ def check_engine(runner: Any, method: Any) -> None:
             raise ValueError(f'{type(scheduler).__name__} counts epochs and would never step: '
                              'MultiStreamTrainLoop counts iterations, set by_epoch=False and give begin and end in '
                              'iterations (or use WarmupPolyLR)')
-    for hook in runner.hooks:
-        if isinstance(hook, CheckpointHook) and hook.by_epoch:
-            raise ValueError(f'default_hooks.checkpoint counts epochs (interval={hook.interval}): set by_epoch=False '
-                             'and give its interval in iterations')
     if runner._randomness_cfg.get('diff_rank_seed'):
         raise ValueError('randomness.diff_rank_seed=True would give every process its own order of samples: remove '
                          'it, the random decisions of a step differ by process anyway')

@@ -1,8 +1,20 @@
-"""Collects what several checks find, so that a user sees all problems of a config at once."""
-from typing import Any, Callable
+"""Collects what several checks find, so that a user sees all problems of a config at once, with lines to paste."""
+from collections.abc import Iterable
+from typing import Any, Callable, Optional
+
+from .paste import lines_to_paste
 
 #: What a check raises for a mistake in a config or in data; anything else is a fault of the program, not caught here.
 USER_ERRORS = (ValueError, TypeError, KeyError, OSError, ImportError)
+
+#: Settings that mend a problem: dotted key of the config -> value.
+Fix = dict[str, Any]
+
+
+def with_fix(error: Exception, fix: Fix) -> Exception:
+    """The error with the settings that mend it, for the lines to paste at the end of a report."""
+    error.fix = fix
+    return error
 
 
 class Problems:
@@ -10,14 +22,23 @@ class Problems:
 
     Use::
 
-        problems = Problems()
-        problems.check(check_streams, method, loaders)
-        problems.check(check_engine, runner, method)
+        problems = Problems(runner.cfg.filename)
+        problems.check(check_streams, method, loaders)  # raises one error, or nothing
+        problems.gather(domain_problems, config)  # gives any number of errors
         problems.raise_all()
+
+    Args:
+        filename: The user's config file, for the lines to paste; None: there is none.
+
+    Attributes:
+        errors: What was found.
+        broken_streams: Names of the streams whose config is at fault, so that they cannot be looked into.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, filename: Optional[str] = None) -> None:
+        self.filename = filename
         self.errors: list[Exception] = []
+        self.broken_streams: set[str] = set()
 
     def check(self, function: Callable[..., Any], *args, **kwargs) -> bool:
         """Call ``function``; a user's mistake is kept instead of raised.
@@ -28,23 +49,49 @@ class Problems:
         try:
             function(*args, **kwargs)
         except USER_ERRORS as error:
-            self.errors.append(error)
+            self.add(error)
             return False
         return True
 
+    def gather(self, function: Callable[..., Iterable[Exception]], *args, **kwargs) -> bool:
+        """Call a function that gives errors instead of raising; one it raises ends it and is kept as well.
+
+        Returns:
+            Whether it found nothing.
+        """
+        before = len(self.errors)
+        try:
+            for error in function(*args, **kwargs):
+                self.add(error)
+        except USER_ERRORS as error:
+            self.add(error)
+        return len(self.errors) == before
+
+    def add(self, error: Exception) -> None:
+        """Keep an error; one with the text of an earlier one is the same problem, found twice."""
+        if str(error) not in map(str, self.errors):
+            self.errors.append(error)
+
+    def fix(self) -> Fix:
+        """The settings that mend what was found, as far as errors know them."""
+        return {key: value for error in self.errors for key, value in getattr(error, 'fix', {}).items()}
+
     def raise_all(self) -> None:
-        """Raise what was found: one error as it is, several as one with a numbered list.
+        """Raise what was found: one error as it is, several as one with a numbered list; then the lines to paste.
 
         Raises:
             Exception: Of the class that all found errors share, else ValueError.
         """
         if not self.errors:
             return
-        if len(self.errors) == 1:
+        paste = lines_to_paste(self.fix(), self.filename)
+        if len(self.errors) == 1 and not paste:
             raise self.errors[0]
         kinds = {type(error) for error in self.errors}
         kind = kinds.pop() if len(kinds) == 1 else ValueError
         kind = kind if kind in (ValueError, TypeError, FileNotFoundError) else ValueError
-        text = '\n'.join(f'  {number}. {error}' for number, error in enumerate(self.errors, 1))
-        raise kind(f'{len(self.errors)} problems, all to be mended before the run can start:\n{text}') \
-            from self.errors[0]
+        text = str(self.errors[0])
+        if len(self.errors) > 1:
+            numbered = (f'  {number}. {error}' for number, error in enumerate(self.errors, 1))
+            text = f'{len(self.errors)} problems, all to be mended before the run can start:\n' + '\n'.join(numbered)
+        raise kind(text + paste) from None

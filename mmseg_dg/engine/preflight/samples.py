@@ -4,10 +4,10 @@ from typing import Any, Optional
 import numpy as np
 import torch
 
+from mmseg_dg.datasets.crops import CROPS, crop_size
 from mmseg_dg.utils.seeding import derive_seed
 
-#: Transforms that cut a fixed size out of an image.
-CROPS = ('RandomCrop', 'RareClassCrop', 'CenterCrop', 'CentroidCrop')
+__all__ = ['CROPS', 'check_labels', 'check_samples']
 
 
 def check_samples(method: Any, loaders: Any, count: int) -> None:
@@ -20,15 +20,16 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
 
     Raises:
         ValueError: A sample without a label where one is needed, smaller than the crop, of another size than the
-            rest, or on [0, 1] where the normalisation is one of 0..255.
+            rest, with more or fewer channels than the normalisation, or on [0, 1] where that is one of 0..255.
     """
     for name, loader in loaders.items():
         dataset = loader.dataset
-        crop = _crop_size(dataset)
+        crop = crop_size(dataset)
         first: Optional[tuple[tuple, str]] = None
         for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):
-            sample = _load(name, dataset, int(index))
+            sample = load_sample(name, dataset, int(index))
             path = sample['data_samples'].metainfo.get('img_path', f'sample {index}')
+            _check_channels(name, path, sample['inputs'], method)
             _check_scale(name, path, sample['inputs'], method)
             size = tuple(sample['inputs'].shape[-2:])
             if crop is not None and (size[0] < crop[0] or size[1] < crop[1]):
@@ -60,6 +61,16 @@ def check_labels(method: Any, loaders: Any) -> None:
             raise ValueError(f'stream "{name}": {error}') from error
 
 
+def _check_channels(stream: str, path: str, image: torch.Tensor, method: Any) -> None:
+    mean = getattr(method.data_preprocessor, 'mean', None)
+    wanted = 3 if mean is None else mean.numel()
+    if image.dim() == 3 and len(image) != wanted and wanted > 1:
+        raise ValueError(f'stream "{stream}": {path} has {len(image)} channels after its pipeline, '
+                         f'data_preprocessor.mean is for {wanted}. No method here takes an extra channel (alpha, '
+                         "depth, infrared): load with color_type='color' of LoadImageFromFile, or leave the transform "
+                         'out that adds it')
+
+
 def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> None:
     mean = getattr(method.data_preprocessor, 'mean', None)
     if mean is None or float(mean.max()) <= 1 or not image.is_floating_point():
@@ -70,7 +81,8 @@ def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> No
                          'transform that divides by 255, or give 8-bit images')
 
 
-def _load(stream: str, dataset: Any, index: int) -> dict:
+def load_sample(stream: str, dataset: Any, index: int) -> dict:
+    """Sample ``index`` of a stream, as a seeded request of its own; errors name the stream."""
     from mmseg_dg.datasets.samplers import SampleRequest
     try:
         return dataset[SampleRequest(index, derive_seed('preflight', stream, index))]
@@ -78,19 +90,3 @@ def _load(stream: str, dataset: Any, index: int) -> dict:
         from mmseg_dg.datasets.checks import DOCTOR
         more = '' if DOCTOR in str(error) else f'. {DOCTOR}'
         raise type(error)(f'stream "{stream}": {error}{more}') from error
-
-
-def _crop_size(dataset: Any) -> Optional[tuple[int, int]]:
-    """(H, W) of the last fixed-size crop in the pipeline, None if there is none or something resizes afterwards."""
-    from mmseg_dg.datasets.wrappers import leaves, transforms_of
-    size = None
-    for leaf in leaves(dataset):
-        for transform in transforms_of(getattr(leaf, 'pipeline', None)):
-            kind = type(transform).__name__
-            if kind in CROPS:
-                value = transform.crop_size
-                size = (value, value) if isinstance(value, int) else tuple(value)
-            elif 'Resize' in kind or kind == 'Pad':
-                size = None
-        break
-    return size

@@ -1,8 +1,13 @@
 """Checks of the built streams as a whole: their names, sizes and overlap."""
+import inspect
 import os.path as osp
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Optional
 
 from mmengine.dist import get_world_size
+
+from .paste import keys_written
+from .problems import with_fix
 
 
 def check_streams(method: Any, loaders: Any) -> None:
@@ -11,12 +16,41 @@ def check_streams(method: Any, loaders: Any) -> None:
     Raises:
         ValueError: A missing or an unknown stream.
     """
-    missing = [s for s in method.streams if s not in loaders.names]
-    unknown = [s for s in loaders.names if s not in method.streams]
-    if missing or unknown:
-        raise ValueError(f'{type(method).__name__} reads the streams {tuple(method.streams)}, but train_dataloader '
-                         f'has {loaders.names}: missing {missing or "none"}, unknown {unknown or "none"}. '
-                         'Rename the streams, or tell the method their names')
+    for error in stream_name_problems(method, loaders.names):
+        raise error
+
+
+def stream_name_problems(method: Any, names: Sequence[str], filename: Optional[str] = None) -> Iterator[ValueError]:
+    """Streams that the method does not read, and those it misses.
+
+    Args:
+        method: Has ``streams``; its constructor takes their names.
+        names: Streams of the config.
+        filename: The user's config file, which tells which streams he wrote himself.
+    """
+    missing = [s for s in method.streams if s not in names]
+    unknown = [s for s in names if s not in method.streams]
+    if not missing and not unknown:
+        return
+    yield with_fix(ValueError(
+        f'{type(method).__name__} reads the streams {tuple(method.streams)}, but train_dataloader '
+        f'has {tuple(names)}: missing {missing or "none"}, unknown {unknown or "none"}. '
+        'Rename the streams, or tell the method their names'), _renaming(method, missing, unknown, filename))
+
+
+def _renaming(method: Any, missing: list[str], unknown: list[str], filename: Optional[str]) -> dict[str, Any]:
+    """Settings that tell the method the names of the config, where it is clear which is which."""
+    arguments = [name for name in inspect.signature(type(method).__init__).parameters
+                 if name in ('stream', 'labeled_stream', 'unlabeled_stream', 'mix_stream')]
+    fix: dict[str, Any] = {}
+    if not missing and len(unknown) == len(method.streams) == 1:  # the base's stream was kept beside the user's
+        written = keys_written(filename, 'train_dataloader')
+        if unknown[0] in written and method.streams[0] not in written:
+            missing, fix = list(method.streams), {f'train_dataloader.{method.streams[0]}': None}
+    if len(missing) == len(unknown) and len(arguments) >= len(method.streams):
+        fix.update({f'model.{arguments[method.streams.index(old)]}': new for old, new in zip(missing, unknown)})
+        return fix
+    return {f'train_dataloader.{name}': None for name in unknown} if not missing else {}
 
 
 def check_unlabeled(method: Any, loaders: Any) -> None:

@@ -4,6 +4,7 @@ Confirmed of the paper: a module of that name with L = 4 layers and a signal sca
 inside is a reconstruction from DDP's decoder (specification diffmatch section (b)), and an argument.
 """
 import math
+from collections.abc import Sequence
 from typing import Optional, Union
 
 import torch
@@ -21,6 +22,7 @@ from mmseg_dg.ops.diffusion import (
     num_bits,
     one_hot_code,
 )
+from mmseg_dg.ops.labels import check_ignore_index
 from mmseg_dg.registry import MODELS
 
 from .deformable_attention import DeformableSelfAttention
@@ -51,6 +53,7 @@ class LabelCode(nn.Module):
             raise ValueError(f'label code must be one of {CODES}, got {kind!r}')
         if scale <= 0:
             raise ValueError(f'the signal scale b must be positive, got {scale} (0.1 in the paper)')
+        check_ignore_index(num_classes, ignore_index)
         self.kind, self.num_classes, self.scale, self.ignore_index = kind, num_classes, scale, ignore_index
         self.channels = dict(embedding=channels, one_hot=num_classes, bits=num_bits(num_classes))[kind]
         self.table = nn.Parameter(torch.randn(num_classes + 1, channels)) if kind == 'embedding' else None
@@ -61,6 +64,16 @@ class LabelCode(nn.Module):
             return embedding_code(labels, self.table, self.scale, self.ignore_index)
         make = one_hot_code if self.kind == 'one_hot' else analog_bits_code
         return make(labels, self.num_classes, self.scale, self.ignore_index)
+
+    @torch.no_grad()
+    def mean_square(self) -> Tensor:
+        """Mean of the squared elements of the codes of the K classes, float64 scalar.
+
+        ``b^2`` for binary digits, ``b^2 / K`` for one-hot codes; for an embedding it is that of its rows as they are
+        now: 0.173 b^2 expected of normal ones, since squashing to (-b, b) leaves most elements far from +-b.
+        """
+        device = None if self.table is None else self.table.device
+        return self(torch.arange(self.num_classes, device=device).view(1, 1, -1)).double().square().mean()
 
 
 class TimeEmbedding(nn.Module):
@@ -169,10 +182,15 @@ class MaskDenoiserHead(BaseDecodeHead):
         time_frequencies: Learned frequencies of the time embedding.
         time_input: ``'log_snr'`` (reconstruction, DDP's) or ``'t'``. The log-SNR falls from -8 to -19 in the last
             hundredth of the time, where training hardly draws and sampling begins; ``'t'`` has no such edge.
+        time_range: Times that are drawn in training; the embedding is told none outside, which it would not know. A
+            ``MaskDiffusionEncoderDecoder`` sets it to its own.
         code_input: How the noisy code y enters the first convolution. ``'raw'`` (reconstruction, DDP's): as it is, a
-            signal of b under noise of standard deviation up to 1. ``'estimate'`` (ours): ``a b y / (a^2 b^2 + s^2)``,
-            a, s = alpha_t, sigma_t, the best linear estimate of the clean code in units of b: the code at t = 0,
-            nothing at t = 1, where there is only noise that the network would have to learn to ignore.
+            signal of b under noise of standard deviation up to 1. ``'estimate'`` (ours): ``a v y / (b (a^2 v + s^2))``
+            with a, s = alpha_t, sigma_t and v the mean square of the code's elements (0.173 b^2 of a fresh embedding):
+            the best linear estimate of the clean code in units of b. The code at t = 0, nothing at t = 1, where there
+            is only noise that the network would have to learn to ignore.
+        zero_init: Start the classifier, the last layer, at zero, for logits that are added to others'
+            (``MaskDiffusionEncoderDecoder(residual=True)`` sets it). An ``init_cfg`` of your own replaces it.
         norm_cfg: Norm of convolutional layers; None gives them a bias instead.
         dropout_ratio: Dropout2d before the classifier (0 in DDP).
         align_corners: Of resizing logits to the image.
@@ -186,7 +204,8 @@ class MaskDenoiserHead(BaseDecodeHead):
                  bit_scale: float = 0.1, code: str = 'embedding', schedule: str = 'cosine', layer: str = 'deformable',
                  heads: int = 8, points: int = 4, ffn_channels: int = 1024, layer_dropout: float = 0.0,
                  kernel_size: int = 3, time_channels: Optional[int] = None, time_frequencies: int = 8,
-                 time_input: str = 'log_snr', code_input: str = 'raw', norm_cfg: Optional[dict] = None,
+                 time_input: str = 'log_snr', time_range: Sequence[float] = (0.0, 1.0), code_input: str = 'raw',
+                 zero_init: bool = False, norm_cfg: Optional[dict] = None,
                  dropout_ratio: float = 0.0, align_corners: bool = False,
                  loss_decode: Union[dict, list, None] = None, sampler: Optional[dict] = None,
                  ignore_index: int = 255, init_cfg: Optional[dict] = None) -> None:
@@ -194,7 +213,7 @@ class MaskDenoiserHead(BaseDecodeHead):
         super().__init__(in_channels, channels, num_classes=num_classes, norm_cfg=norm_cfg, in_index=0,
                          dropout_ratio=dropout_ratio, align_corners=align_corners, loss_decode=loss_decode,
                          sampler=sampler, ignore_index=ignore_index,
-                         init_cfg=init_cfg or dict(type='Normal', std=0.01, override=dict(name='conv_seg')))
+                         init_cfg=init_cfg or _classifier_init(zero_init))
         if layer not in LAYERS:
             raise ValueError(f'MaskDenoiserHead: layer must be one of {LAYERS}, got {layer!r}')
         if num_layers < 1:
@@ -208,7 +227,7 @@ class MaskDenoiserHead(BaseDecodeHead):
             raise ValueError(f'MaskDenoiserHead: code_input must be one of {CODE_INPUTS}, got {code_input!r}')
         log_snr(torch.zeros(1), schedule)  # an unknown schedule ends here, not in iteration 0
         self.schedule, self.layer_kind = schedule, layer
-        self.time_input, self.code_input = time_input, code_input
+        self.time_input, self.time_range, self.code_input = time_input, tuple(time_range), code_input
         self.code = LabelCode(code, num_classes, channels, bit_scale, ignore_index)
         self.condition = nn.Conv2d(in_channels + self.code.channels, channels, 1)
         nn.init.xavier_uniform_(self.condition.weight)
@@ -221,6 +240,9 @@ class MaskDenoiserHead(BaseDecodeHead):
         else:
             layers = [ConvLayer(channels, width, kernel_size, norm_cfg) for _ in range(num_layers)]
         self.layers = nn.ModuleList(layers)
+        if zero_init:  # networks that nobody calls init_weights of begin there, too
+            nn.init.zeros_(self.conv_seg.weight)
+            nn.init.zeros_(self.conv_seg.bias)
 
     def encode(self, labels: Tensor, size: tuple[int, int]) -> Tensor:
         """Clean codes (B, D, h, w) of label maps (B, H, W), resized to ``size`` by nearest neighbours."""
@@ -232,12 +254,13 @@ class MaskDenoiserHead(BaseDecodeHead):
         Args:
             feature: Image feature, (B, in_channels, h, w).
             noisy: Noisy label code, (B, D, h, w).
-            t: Times in [0, 1], (B,).
+            t: Times in [0, 1], (B,): how noisy the code is. The layers are told the nearest one in ``time_range``.
 
         Returns:
             (B, num_classes, h, w).
         """
-        time = self.time_embedding(t if self.time_input == 't' else log_snr(t, self.schedule))
+        told = t.clamp(*self.time_range)
+        time = self.time_embedding(told if self.time_input == 't' else log_snr(told, self.schedule))
         if self.code_input == 'estimate':
             noisy = noisy * self.estimate_gain(t).to(noisy.dtype)[:, None, None, None]
         x = self.condition(torch.cat([feature, noisy.to(feature.dtype)], dim=1))
@@ -249,13 +272,24 @@ class MaskDenoiserHead(BaseDecodeHead):
         return self.cls_seg(x)
 
     def estimate_gain(self, t: Tensor) -> Tensor:
-        """Factor of the noisy code that estimates the clean one in units of b, float64 (B,)."""
-        (alpha, sigma), scale = self.levels(t), self.code.scale
-        return alpha * scale / (alpha**2 * scale**2 + sigma**2)
+        """Factor of the noisy code that estimates the clean one in units of b, float64 (B,).
+
+        Least squares of c against y = alpha c + sigma eps over classes, channels and noise:
+        ``alpha v / (alpha^2 v + sigma^2)`` with v = E[c^2], then divided by b. Of a fresh embedding with b = 0.1 it is
+        0.060 at t = 1/3; +-b codes would have 0.336 there.
+        """
+        (alpha, sigma), power = self.levels(t), self.code.mean_square().to(t.device)
+        return alpha * power / (alpha**2 * power + sigma**2) / self.code.scale
 
     def levels(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """``(alpha_t, sigma_t)``, float64 (B,)."""
         return levels(t, self.schedule)
+
+
+def _classifier_init(zero: bool) -> dict:
+    """``init_cfg`` of the classifier; the other layers set their own weights when they are made."""
+    own = dict(override=dict(name='conv_seg'))
+    return dict(own, type='Constant', val=0., bias=0.) if zero else dict(own, type='Normal', std=0.01)
 
 
 def sine_positions(channels: int, size: tuple[int, int], device: Optional[torch.device] = None) -> Tensor:

@@ -4,8 +4,10 @@ from .feature_distance import DistanceRegion, FeatureDistance
 from .ohem import OHEMCrossEntropyLoss
 from .pixel_alignment import PixelAlignment
 from .pixel_contrast import PixelContrast
+from .weighted import CrossEntropyLoss, DiceLoss, FocalLoss, LovaszLoss, OhemCrossEntropy, TverskyLoss
 
 __all__ = [
-    'AlignmentImages', 'AlignmentResult', 'DecoderFacts', 'DistanceRegion', 'FeatureDistance',
-    'OHEMCrossEntropyLoss', 'PixelAlignment', 'PixelContrast'
+    'AlignmentImages', 'AlignmentResult', 'CrossEntropyLoss', 'DecoderFacts', 'DiceLoss', 'DistanceRegion',
+    'FeatureDistance', 'FocalLoss', 'LovaszLoss', 'OHEMCrossEntropyLoss', 'OhemCrossEntropy', 'PixelAlignment',
+    'PixelContrast', 'TverskyLoss'
 ]

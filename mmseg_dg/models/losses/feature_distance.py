@@ -5,7 +5,7 @@ from typing import Callable, NamedTuple, Optional
 import torch
 from torch import Tensor, nn
 
-from mmseg_dg.ops import class_membership, downscale_labels, feature_distance
+from mmseg_dg.ops import check_ignore_index, class_membership, downscale_labels, feature_distance
 from mmseg_dg.registry import MODELS
 
 
@@ -49,6 +49,7 @@ class FeatureDistance(nn.Module):
             raise ValueError(f"scale must be 'last' or 'all', got {scale!r}")
         self.weight, self.min_ratio, self.scale = weight, min_ratio, scale
         self.classes = None if classes is None else tuple(classes)
+        check_ignore_index(num_classes, ignore_index)
         self.num_classes, self.ignore_index = num_classes, ignore_index
 
     def cell_mask(self, labels: Tensor, features: Tensor) -> Optional[Tensor]:

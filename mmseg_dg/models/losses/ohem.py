@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_dg.ops.labels import check_ignore_index
 from mmseg_dg.registry import MODELS
 
 
@@ -22,6 +23,7 @@ def ohem_mask(logits: Tensor, labels: Tensor, threshold: float, min_kept: int, i
         bool (B, H, W).
     """
     with torch.no_grad():
+        check_ignore_index(logits.shape[1], ignore_index)
         valid = labels != ignore_index
         safe = labels.masked_fill(~valid, 0)
         probability = logits.float().softmax(1).gather(1, safe.unsqueeze(1)).squeeze(1)
@@ -66,10 +68,11 @@ class OHEMCrossEntropyLoss(nn.Module):
         Args:
             logits: (B, C, H, W) at the size of the labels.
             labels: (B, H, W) int64.
-            weight: Per-pixel factor of the numerator, (B, H, W), or None.
+            weight: Per-pixel factor of the numerator, (B, H, W), or None. Pixels of weight 0 are not chosen.
             ignore_index: Label that does not count.
         """
-        kept = ohem_mask(logits, labels, self.threshold, self.min_kept_per_image * len(labels), ignore_index)
+        counted = labels if weight is None else labels.masked_fill(weight <= 0, ignore_index)
+        kept = ohem_mask(logits, counted, self.threshold, self.min_kept_per_image * len(labels), ignore_index)
         values = F.cross_entropy(logits.float(), labels, ignore_index=ignore_index, reduction='none') * kept
         if weight is not None:
             values = values * weight

@@ -1,12 +1,13 @@
 """PiXL's alignment term: unreliable pixels are drawn to class prototypes of reliable ones."""
 import math
 from collections.abc import Sequence
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional, Union
 
 import torch
 from torch import Tensor, nn
 
 from mmseg_dg.ops.entropy import check_fraction, highest_pixels, linear_schedule, pixel_entropy
+from mmseg_dg.ops.labels import check_ignore_index
 from mmseg_dg.ops.pixel_alignment import (
     GROUPINGS,
     SELECTIONS,
@@ -37,7 +38,7 @@ from .alignment import (
 )
 
 #: What the term may do with the graph of the first of two passes.
-PAIRS = ('joint', 'streaming')
+PAIRS = ('joint', 'recompute', 'streaming')
 PARTITIONS = ('entropy', 'random', 'all')
 ETA_MEANINGS = ('drift_fraction', 'joint_fraction', 'threshold')
 
@@ -60,6 +61,35 @@ class Partition(NamedTuple):
     joint: Tensor
     drift: Tensor
     num_classes: int
+
+
+class Ahead(NamedTuple):
+    """What the pixels of a later pass add to the prototypes and to the mean, from a forward pass without gradients.
+
+    Attributes:
+        sums: Per set of images and resolution.
+        labels, drift: Likewise, (B, h, w) int64 and bool.
+    """
+    sums: list[list[ClassSums]]
+    labels: list[list[Tensor]]
+    drift: list[list[Tensor]]
+
+
+class Settled(NamedTuple):
+    """What ``pair='recompute'`` decides in the first pass and the second one keeps to.
+
+    Attributes:
+        chosen: The prototypes of both passes.
+        groups: The group of each image of the second pass, per set of images.
+        drift: Its drift pixels, per set of images and resolution.
+        mean: Number of aligned pixels of both passes, by which both divide.
+        log: Numbers of both passes for the log.
+    """
+    chosen: Prototypes
+    groups: list[list[int]]
+    drift: list[list[Tensor]]
+    mean: Tensor
+    log: dict[str, Tensor]
 
 
 @MODELS.register_module()
@@ -87,8 +117,11 @@ class PixelAlignment(nn.Module):
             (:func:`mmseg_dg.ops.pixel_alignment.select_prototypes`). Without meaning for one resolution.
         prototypes: Images that share prototypes: ``'pair'`` (slot i of both passes; two neighbours of the batch where
             there is one pass), ``'batch'`` (the images of one pass), ``'step'`` (all of them) or ``'image'``.
-        pair: ``'joint'`` holds the graph of the first pass until the second, then aligns both; ``'streaming'`` aligns
-            the first pass to its own prototypes at once and the second to those of both, each with half of the weight.
+        pair: ``'joint'`` holds the graph of the first pass until the second, then aligns both. ``'recompute'`` has the
+            same gradients with one graph alive: the images of the second pass first go through the network without
+            gradients, for their prototypes and drift pixels, and once more in their own pass (time for memory).
+            ``'streaming'`` aligns the first pass to its own prototypes at once and the second to those of both, each
+            with half of the weight.
         min_pixels: Joint pixels a class needs for a prototype.
         agreement: Joint pixels must also be predicted as their label.
         start: First iteration with the term.
@@ -96,8 +129,9 @@ class PixelAlignment(nn.Module):
         projection: ``dict(channels=256)`` for a projection head
             (:func:`mmseg_dg.models.losses.alignment.build_projection`); None for the decoder's features themselves.
         drop_covered: Leave out the pixels of the context map that the detail crop covers.
-        ignore_zero_weight: Pixels of weight 0 are ignored as if they had no label, not only without effect as drift
-            pixels.
+        ignore_zero_weight: Pixels of weight 0 are ignored as if they had no label: eta counts the others, and they
+            make no prototypes. False keeps them as pixels whose terms are 0. (``FixMatch`` and ``UniMatch`` set True:
+            their unsure pixels weigh 0, and drift pixels are the unsure ones.)
         ignore_index: Label to leave out.
         decoder: Facts about the network, for a projection; methods fill it in.
 
@@ -147,8 +181,9 @@ class PixelAlignment(nn.Module):
         return linear_schedule(*self.eta, iteration, total)
 
     def forward(self, images: Sequence[AlignmentImages], iteration: int = 0, total: Optional[int] = None,
-                memory: Optional[list] = None, more: bool = False, seed: Optional[int] = None,
-                reduce_count: Optional[Callable[[Tensor], Tensor]] = None) -> AlignmentResult:
+                memory: Union[list, Settled, None] = None, more: bool = False, seed: Optional[int] = None,
+                reduce_count: Optional[Callable[[Tensor], Tensor]] = None,
+                ahead: Optional[Ahead] = None) -> AlignmentResult:
         """
         Args:
             images: One entry per pass (labelled; mixed or unlabelled), slot i of each forming a pair. One entry
@@ -157,6 +192,8 @@ class PixelAlignment(nn.Module):
             memory: Result of an earlier pass of the step: its prototypes count, its pixels do not.
             more: Another pass of the step follows, which gets this one's memory.
             seed: For ``partition='random'``.
+            ahead: What :meth:`look_ahead` saw of the later pass (``pair='recompute'``): both passes then give their
+                parts of the loss that both together have.
             reduce_count: Maps this process's number of aligned pixels to the mean number per process, where
                 statistics are shared between processes; None keeps the process's own.
 
@@ -164,41 +201,90 @@ class PixelAlignment(nn.Module):
             ValueError: Maps and labels that cannot be aligned, passes of different batch sizes or resolutions.
         """
         check_passes(images)
-        memory = memory or []
         eta = self.eta_at(iteration, total)
         with without_autocast(images[0].labels.device):
-            # a later pass of the step gets other numbers than the first
-            rng = None if seed is None else torch.Generator().manual_seed(seed + len(memory))
-            parts = [self.divide(entry, eta, rng) for entry in images]
+            if isinstance(memory, Settled):
+                return self._keep_to(memory, images, eta, seed)
+            memory = memory or []
+            parts = self.partitions(images, eta, seed, len(memory))
             own = [[self._sums(part) for part in views] for views in parts]
-            chosen, groups = self._prototypes(memory + own, alone=not more)
-            loss, count = 0., 0
-            for views, slots in zip(parts, groups[len(memory):]):
-                for part in views:
-                    value, counted = self._align(part, slots, chosen)
-                    loss, count = loss + value, count + counted
-            share = 0.5 if memory or more else 1.
+            later = [] if ahead is None else ahead.sums
+            chosen, groups = self._prototypes(memory + own + later, alone=not more)
+            first, last = len(memory), len(memory) + len(own)
+            loss, count = self._aligned(parts, groups[first:last], chosen)
+            drift = sum(part.drift.sum() for views in parts for part in views)
+            if ahead is not None:
+                drift = drift + sum(x.sum() for views in ahead.drift for x in views)
+                count = count + _alignable(ahead, groups[last:], chosen)
+            share = 0.5 if ahead is None and (memory or more) else 1.
             mean = count if reduce_count is None else reduce_count(count)
-            loss = loss / torch.where(mean > 0, mean, 1).to(loss.dtype) * (self.weight * share)
-        drift = sum(part.drift.sum() for views in parts for part in views)
+            loss = self._divided(loss, mean) * share
         log = dict(eta=loss.new_tensor(eta), drift_pixels=drift.double(), aligned_pixels=count.double(),
                    prototypes=chosen.present.sum(1).double().mean())
-        return AlignmentResult(loss, own, log)
+        held = own if ahead is None else Settled(chosen, groups[last:], ahead.drift, mean, log)
+        return AlignmentResult(loss, held, log)
+
+    @torch.no_grad()
+    def look_ahead(self, images: Sequence[AlignmentImages], iteration: int = 0, total: Optional[int] = None,
+                   seed: Optional[int] = None, first: int = 1) -> Ahead:
+        """What the images of a later pass add to this one's prototypes and mean; nothing of them keeps a graph.
+
+        Args:
+            images: Of the later pass, from a forward pass without gradients.
+            iteration, total, seed: As of :meth:`forward`.
+            first: Sets of images of the passes before.
+        """
+        check_passes(images)
+        with without_autocast(images[0].labels.device):
+            parts = self.partitions(images, self.eta_at(iteration, total), seed, first)
+            return Ahead([[self._sums(part) for part in views] for views in parts],
+                         [[part.labels for part in views] for views in parts],
+                         [[part.drift for part in views] for views in parts])
+
+    def _keep_to(self, settled: Settled, images: Sequence[AlignmentImages], eta: float,
+                 seed: Optional[int]) -> AlignmentResult:
+        """The second pass of ``pair='recompute'``: the terms of its drift pixels, all else as decided before."""
+        parts = self.partitions(images, eta, seed, 1, settled.drift)
+        loss, _ = self._aligned(parts, settled.groups, settled.chosen)
+        return AlignmentResult(self._divided(loss, settled.mean), None, settled.log)
+
+    def _divided(self, loss: Tensor, mean: Tensor) -> Tensor:
+        return loss / torch.where(mean > 0, mean, 1).to(loss.dtype) * self.weight
 
     # ------------------------------------------------------------------ parts
-    def divide(self, entry: AlignmentImages, eta: float, rng: Optional[torch.Generator] = None) -> list[Partition]:
+    def partitions(self, images: Sequence[AlignmentImages], eta: float, seed: Optional[int], first: int,
+                   drift: Optional[Sequence[Sequence[Tensor]]] = None) -> list[list[Partition]]:
+        """:meth:`divide` of several sets of images.
+
+        Args:
+            images, eta: See there.
+            seed: Of the step; every set of images draws numbers of its own.
+            first: Sets of images of the step's passes before.
+            drift: The drift pixels of each where they are known.
+        """
+        result = []
+        for i, entry in enumerate(images):
+            rng = None if seed is None else torch.Generator().manual_seed(seed + first + i)
+            result.append(self.divide(entry, eta, rng, None if drift is None else drift[i]))
+        return result
+
+    def divide(self, entry: AlignmentImages, eta: float, rng: Optional[torch.Generator] = None,
+               drift: Optional[Sequence[Tensor]] = None) -> list[Partition]:
         """Bring every resolution to its grid and divide its valid pixels into joint and drift pixels.
 
         Args:
             entry: The images.
             eta: As of this iteration, read by ``eta_meaning``.
             rng: CPU generator for ``partition='random'``.
+            drift: The drift pixels of each resolution where they are known, bool (B, h, w).
         """
         whole = without_detail(entry, self.ignore_index) if self.drop_covered else entry
-        return [self._divide(view, whole if view.crop_box is None else entry, eta, rng) for view in entry.views]
+        known = [None] * len(entry.views) if drift is None else drift
+        return [self._divide(view, whole if view.crop_box is None else entry, eta, rng, mask)
+                for view, mask in zip(entry.views, known)]
 
-    def _divide(self, view: PixelView, entry: AlignmentImages, eta: float,
-                rng: Optional[torch.Generator]) -> Partition:
+    def _divide(self, view: PixelView, entry: AlignmentImages, eta: float, rng: Optional[torch.Generator],
+                known: Optional[Tensor]) -> Partition:
         features, logits = resized(view.features, self.resolution), resized(view.logits.detach(), self.resolution)
         size = features.shape[-2:]
         labels = labels_on(view, entry.labels, size)
@@ -206,10 +292,12 @@ class PixelAlignment(nn.Module):
         if self.projection_head is not None:
             features = self.projection_head(features.to(self.projection_head[0].weight.dtype))
         entropy = pixel_entropy(logits)
+        check_ignore_index(logits.shape[1], self.ignore_index)
         valid = labels != self.ignore_index
         if self.ignore_zero_weight and weight is not None:
             valid = valid & (weight != 0)
-        joint, drift = self.sub_domains(entropy, valid, eta, logits.shape[1], rng)
+        joint, drift = (valid & ~known, known) if known is not None else \
+            self.sub_domains(entropy, valid, eta, logits.shape[1], rng)
         if self.agreement:
             joint = joint & (logits.argmax(1) == labels)
         return Partition(features, labels, weight, entropy, joint, drift, logits.shape[1])
@@ -244,6 +332,16 @@ class PixelAlignment(nn.Module):
                       for passes in zip(*sums)]
         return select_prototypes(candidates, self.selection), groups
 
+    def _aligned(self, parts: list[list[Partition]], groups: list[list[int]],
+                 chosen: Prototypes) -> tuple[Tensor, Tensor]:
+        """Summed terms and number of the drift pixels of several sets of images."""
+        loss, count = 0., 0
+        for views, slots in zip(parts, groups):
+            for part in views:
+                value, counted = self._align(part, slots, chosen)
+                loss, count = loss + value, count + counted
+        return loss, count
+
     def _align(self, part: Partition, groups: list[int], chosen: Prototypes) -> tuple[Tensor, Tensor]:
         """Summed terms and number of the drift pixels of one resolution."""
         terms = []
@@ -253,3 +351,13 @@ class PixelAlignment(nn.Module):
                                   self.temperature, weight))
         sums, counted = zip(*terms)
         return torch.stack(sums).sum(), torch.stack(counted).sum()
+
+
+def _alignable(ahead: Ahead, groups: list[list[int]], chosen: Prototypes) -> Tensor:
+    """Number of the drift pixels whose class has a prototype."""
+    count = torch.zeros((), dtype=torch.int64, device=chosen.present.device)
+    for labels, masks, slots in zip(ahead.labels, ahead.drift, groups):
+        for label, mask in zip(labels, masks):
+            for i, group in enumerate(slots):
+                count = count + chosen.present[group][label[i][mask[i]]].sum()
+    return count

@@ -1,7 +1,9 @@
 """How a training method takes an alignment term (PiXL, CLUDA) into its passes."""
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Callable, NamedTuple, Optional
 
+import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
@@ -10,8 +12,10 @@ from mmseg_dg.models.losses.alignment import AlignmentImages, DecoderFacts
 from mmseg_dg.models.segmentors.network import NetworkLosses, main_head
 from mmseg_dg.ops import CropBox, entropy_guided_boxes
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils.seeding import StepGenerator
+from mmseg_dg.utils.seeding import StepGenerator, kept_random_state
 
+#: Why a method has no ``alignment``, for :func:`mmseg_dg.utils.arguments.refuses`; which methods do: docs/pixl.md.
+NO_ALIGNMENT = 'a term between pixels (PiXL, CLUDA) is taken by DACS, Supervised, FixMatch and UniMatch. '
 #: Terms are built by name or by the config of any registered module with this interface.
 DEFAULT = 'PixelAlignment'
 
@@ -25,6 +29,7 @@ class AlignmentMixin:
 
     With ``pair='joint'`` the first pass's graph must wait for the second, so its losses wait too: one backward goes
     through both graphs, where a backward of its own and a retained graph would go through the first one twice.
+    With ``pair='recompute'`` nothing waits: the first pass is told by ``ahead`` how to see the second one's images.
     """
 
     alignment: Optional[nn.Module]
@@ -65,6 +70,10 @@ class AlignmentMixin:
         """Whether the first pass's graph is needed by the second (``pair='joint'``)."""
         return self.alignment_starts(state) and self.alignment.pair == 'joint'
 
+    def alignment_looks_ahead(self, state: StepState) -> bool:
+        """Whether the first pass needs the images of the second (``pair='recompute'``)."""
+        return self.alignment_starts(state) and self.alignment.pair == 'recompute'
+
     def hold_losses(self, state: StepState, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """The first pass's values, without its losses if these wait for the second pass."""
         if 'alignment_images' not in state:
@@ -77,7 +86,8 @@ class AlignmentMixin:
         return state.pop('alignment_losses', {})
 
     def align(self, state: StepState, result: NetworkLosses, labels: Tensor, weight: Optional[Tensor] = None,
-              more: bool = False, seed: Optional[int] = None) -> dict[str, Tensor]:
+              more: bool = False, seed: Optional[int] = None,
+              ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> dict[str, Tensor]:
         """The term's values for one pass, without the pass's prefix; empty where the term waits or has not begun.
 
         Methods whose passes hold several sets of images call :meth:`align_images`.
@@ -89,6 +99,8 @@ class AlignmentMixin:
             weight: (B, H, W) factor per pixel, or None.
             more: A second pass follows whose image i is the partner of image i here.
             seed: Of :meth:`draw_alignment`.
+            ahead: With ``more``: passes the images of the second pass through the student as that pass will, and gives
+                what the term sees of them. Called without gradients; BatchNorm and random state are put back.
 
         Raises:
             ValueError: The network gave no features.
@@ -96,10 +108,11 @@ class AlignmentMixin:
         if not self.alignment_starts(state):
             return {}
         images = AlignmentImages(result.views, labels, weight, result.features[0])
-        return self.align_images(state, [images], more, seed)
+        return self.align_images(state, [images], more, seed, ahead)
 
     def align_images(self, state: StepState, images: Sequence[AlignmentImages], more: bool = False,
-                     seed: Optional[int] = None) -> dict[str, Tensor]:
+                     seed: Optional[int] = None,
+                     ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> dict[str, Tensor]:
         """As :meth:`align`, for several sets of images whose image i are partners (strong views of one image).
 
         Raises:
@@ -107,19 +120,27 @@ class AlignmentMixin:
         """
         if not self.alignment_starts(state):
             return {}
-        if not all(entry.views for entry in images):
-            raise ValueError(no_features(self.student))
-        images = [*state.pop('alignment_images', ()), *images]
+        images = [*state.pop('alignment_images', ()), *self._with_views(images)]
         if more and self.alignment.pair == 'joint':
             state['alignment_images'] = images
             return {}
         iteration, total = _iteration(state)
-        answer = self.alignment(images, iteration, total, memory=state.pop('alignment_memory', None), more=more,
-                                seed=seed, reduce_count=self.mean_over_processes())
+        options = dict(memory=state.pop('alignment_memory', None), more=more, seed=seed,
+                       reduce_count=self.mean_over_processes())
+        if more and self.alignment.pair == 'recompute':
+            with without_traces(self.student, self.alignment):
+                options['ahead'] = self.alignment.look_ahead(self._with_views(ahead()), iteration, total, seed,
+                                                             len(images))
+        answer = self.alignment(images, iteration, total, **options)
         if more and answer.memory is not None:
             state['alignment_memory'] = answer.memory
         log = {} if more else {f'alignment_{k}': v for k, v in (answer.log or {}).items()}
         return {self.alignment.loss_name: answer.loss, **log}
+
+    def _with_views(self, images: Sequence[AlignmentImages]) -> Sequence[AlignmentImages]:
+        if not all(entry.views for entry in images):
+            raise ValueError(no_features(self.student))
+        return images
 
     def mean_over_processes(self) -> Optional[Callable[[Tensor], Tensor]]:
         """The mean of a count over processes, where a method shares its statistics; None keeps the own count."""
@@ -132,6 +153,24 @@ class AlignmentMixin:
             print_log(f'alignment: {type(term).__name__}, weight {term.weight}, pair {term.pair!r}, from iteration '
                       f'{term.start}, {sum(p.numel() for p in term.parameters())} parameters of its own',
                       logger='current')
+
+
+@contextmanager
+def without_traces(*modules: nn.Module) -> Iterator[None]:
+    """A forward pass that leaves nothing behind: no graph, and buffers and random state are as before.
+
+    Args:
+        modules: Whose buffers (BatchNorm's running statistics) are put back.
+    """
+    buffers = [b for module in modules for b in module.buffers()]
+    before = [b.clone() for b in buffers]
+    device = next((p.device for module in modules for p in module.parameters()), torch.device('cpu'))
+    with torch.no_grad(), kept_random_state(device):
+        try:
+            yield
+        finally:
+            for buffer, old in zip(buffers, before):
+                buffer.data.copy_(old)  # .data: a graph that is alive may have kept the buffer, whose values return
 
 
 class EntropyCrop(NamedTuple):

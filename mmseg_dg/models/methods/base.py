@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_dg.engine.optim.stepper import Pass, StepRecord, StepState, run_step
+from mmseg_dg.engine.preflight.losses import check_losses, check_network_config
 from mmseg_dg.models.backbones.style_hallucination import StyleHallucination
 from mmseg_dg.models.teacher import EMATeacher
 from mmseg_dg.registry import MODELS, WEIGHT_INITIALIZERS
-from mmseg_dg.utils.weights import check_pretrained
+from mmseg_dg.utils.weights import check_pretrained, encoder_start
 
 from .checkpoints import accept_checkpoint
 
@@ -30,10 +31,14 @@ class BaseMethod(BaseModel):
         norm_eval: Keep every BatchNorm layer on its running statistics during training.
         init_cfg: mmengine's, or ``dict(type='PretrainedDenoiser', ...)``; applied after the student's own.
 
+    Raises:
+        ValueError: Heads that cannot be trained here (one output channel, one class), class weights of a wrong length,
+            or a loss that does not heed the weight of pixels (see ``weighs_pixels``).
+
     Attributes:
         student: The network that receives gradients.
-        step_skipped: uint8 buffer, 1 if a loss scaler skipped the last optimizer step (kept in checkpoints, because a
-            teacher that updates before the step needs it after a resume).
+        step_skipped: uint8 buffer, 1 if the last optimizer step was skipped: by a loss scaler, or because it was not
+            finite (kept in checkpoints, because a teacher that updates before the step needs it after a resume).
     """
 
     #: Names of the streams a step reads; the first one defines the batch size of a run.
@@ -44,8 +49,16 @@ class BaseMethod(BaseModel):
     reads_all_labels: bool = False
     #: Names of hooks without which the method does not train as it should.
     required_hooks: tuple[str, ...] = ()
+    #: Arguments of hooks as the paper has them, for the lines a config is advised to have.
+    hook_settings: dict[str, dict] = {}
+    #: Why the encoder must not start from random weights by oversight; empty where it may.
+    needs_pretrained_encoder: str = ''
     #: Whether ``EMAUpdateHook`` moves the averages now (DeFT's wait while its decoder is warmed up).
     averages_follow: bool = True
+    #: Whether the method gives losses a weight per pixel; every loss is then probed with weights when it is built.
+    weighs_pixels: bool = True
+    #: Whether the losses of the network's heads are used at all.
+    trains_heads: bool = True
     #: Whether the method knows what to do with an encoder that appends stylised copies of a batch.
     trains_styles: bool = False
 
@@ -53,9 +66,15 @@ class BaseMethod(BaseModel):
                  norm_eval: bool = False, init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor or dict(type='MultiStreamDataPreprocessor'),
                          init_cfg=init_cfg)
+        self.encoder_start = encoder_start(network)
+        if self.trains_heads:
+            check_network_config(network)
         self.student: nn.Module = MODELS.build(network)
+        if self.trains_heads:
+            check_losses(self.student, self.weighs_pixels, type(self).__name__)
         self.evaluate = evaluate
         self.norm_eval = norm_eval
+        self.new_classifier = False  # set by the loop: the next checkpoint is loaded without its classifier
         self.keep_step_record = False
         self.step_record: Optional[StepRecord] = None
         self.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
@@ -98,15 +117,31 @@ class BaseMethod(BaseModel):
         """Networks that may be evaluated, by name."""
         return {'student': self.student}
 
+    def forward_sizes(self, batch_sizes: dict[str, int]) -> dict[str, tuple[str, int]]:
+        """How many images pass the network together, for checks of BatchNorm.
+
+        Args:
+            batch_sizes: Images of each stream per step and process.
+
+        Returns:
+            ``{text for a message: (one of the streams, images)}``; each stream alone, doubled by a style augmentation.
+        """
+        copies = 2 if getattr(self, 'style', None) is not None else 1
+        return {f'stream "{name}" (batch_size={batch_sizes[name]})': (name, copies * batch_sizes[name])
+                for name in self.streams}
+
     # ------------------------------------------------------------------ one step
     def train_step(self, data: Union[dict, Sequence[dict]], optim_wrapper, draws: Any = None,
                    **kwargs) -> dict[str, Tensor]:
         """One optimizer step; see :func:`mmseg_dg.engine.optim.stepper.run_step` for the arguments."""
         return run_step(self, data, optim_wrapper, draws=draws, **kwargs)
 
-    def note_step(self, skipped: bool) -> None:
-        """Remember whether the optimizer really stepped."""
-        self.step_skipped.fill_(int(skipped))
+    def note_step(self, skipped: Union[bool, Tensor]) -> None:
+        """Remember whether the optimizer really stepped; a 0-d tensor is taken without waiting for its device."""
+        if isinstance(skipped, Tensor):
+            self.step_skipped.copy_(skipped)
+        else:
+            self.step_skipped.fill_(int(skipped))
 
     # ------------------------------------------------------------------ evaluation
     @property

@@ -16,8 +16,10 @@ from mmseg_dg.models.segmentors.network import ClassifierTap
 from mmseg_dg.ops.denoising import TARGETS, add_noise, check_noise, clean_estimate, draw_sigma, psnr
 from mmseg_dg.ops.noise import seeded_noise
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.arguments import refuses
 from mmseg_dg.utils.seeding import StepGenerator, derive_seed
 
+from .alignment import NO_ALIGNMENT
 from .base import BaseMethod
 
 #: Mean and std that bring 0..255 to [-1, 1].
@@ -87,6 +89,7 @@ def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 @MODELS.register_module()
+@refuses(alignment=NO_ALIGNMENT + 'Denoising has no classes: align the finetuning, model.type=Supervised')
 class DDeP(BaseMethod):
     """Decoder denoising pretraining (Brempong et al., TMLR 2022): a decoder learns to predict the noise of an image.
 
@@ -116,6 +119,8 @@ class DDeP(BaseMethod):
             or decoder, or with an auxiliary head; when training begins, another scale of images than [-1, 1].
     """
 
+    trains_heads = False
+
     def __init__(self,
                  network: dict,
                  encoder_norm: Optional[dict],
@@ -134,6 +139,8 @@ class DDeP(BaseMethod):
             raise ValueError(f'target must be one of {", ".join(TARGETS)}, got {target!r}')
         self.streams = (stream, )
         self.target, self.train_encoder = target, train_encoder
+        if not train_encoder:
+            self.needs_pretrained_encoder = 'it stays frozen, and a decoder would learn to read noise'
         self.form, self.sigma = _noise_settings(noise)
         for key, values in zip(('mean', 'std'), _encoder_scale(encoder_norm)):
             # kept in checkpoints: a finetuning must normalise alike
@@ -324,6 +331,6 @@ def check_range(images: Tensor) -> None:
         ValueError: Values outside, with the range that was found.
     """
     low, high = (float(v) for v in torch.aminmax(images.detach()))
-    if not (low >= -1 - TOLERANCE and high <= 1 + TOLERANCE):
+    if low < -1 - TOLERANCE or high > 1 + TOLERANCE:  # NaN passes: it is no matter of scale, the step says which image
         raise ValueError(f'DDeP adds noise to images on the scale [-1, 1], but these reach from {low:.3g} to '
                          f'{high:.3g}: {SCALE_ADVICE}')

@@ -14,8 +14,10 @@ from mmseg_dg.models.style_augmentation import LABStyle
 from mmseg_dg.models.teacher import EMATeacher
 from mmseg_dg.ops.lab_style import LABStyleDraws
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.arguments import refuses
 from mmseg_dg.utils.seeding import StepGenerator
 
+from .alignment import NO_ALIGNMENT
 from .base import BaseMethod, stack_labels, with_prefix
 from .supervised import Supervised, SupervisedDraws
 
@@ -40,6 +42,8 @@ class StyledDraws(SupervisedDraws):
 
 
 @MODELS.register_module()
+@refuses(alignment=NO_ALIGNMENT + 'Encoder and decoder of DeFT learn against different partners: the pixels of a pass '
+         'have no feature that both learn from. Leave it out, or align the joint baseline, model.type=Supervised')
 class DeFT(BaseMethod):
     """Domain generalization by decoupled finetuning.
 
@@ -78,6 +82,11 @@ class DeFT(BaseMethod):
     """
 
     required_hooks = ('DecoderWarmupHook', )
+    hook_settings = {'EMAUpdateHook': dict(beta=0.9999, when='after_step')}
+    needs_pretrained_encoder = 'its pathways hold the network near the pretrained encoder'
+    #: Log names that end with the decoder warm-up.
+    warmup_logs = ('warmup.', )
+    weighs_pixels = False
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
                  warmup_iters: int = 8000, style_augmentation: Optional[dict] = None, distance: Optional[dict] = None,
@@ -226,6 +235,7 @@ class DeFT(BaseMethod):
 
 
 @MODELS.register_module()
+@refuses(alignment=NO_ALIGNMENT + 'Use model.type=Supervised, which is this method without the style augmentation')
 class JointFinetuning(Supervised):
     """The baseline of DeFT: encoder and decoder trained together, with the same style augmentation.
 

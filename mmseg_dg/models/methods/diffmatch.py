@@ -19,8 +19,10 @@ from mmseg_dg.models.segmentors.diffusion import DenoisedLabels, NoiseDraws
 from mmseg_dg.ops import PseudoLabels, confident_cross_entropy, pseudo_labels_from
 from mmseg_dg.ops.diffusion import check_steps
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.arguments import refuses
 from mmseg_dg.utils.seeding import StepGenerator
 
+from .alignment import NO_ALIGNMENT
 from .base import stack_labels, with_prefix
 from .semi_supervised import SemiDraws, SemiSupervised, evaluation_mode, weighted
 from .unimatch import decoder_levels, drop_channels
@@ -47,6 +49,9 @@ class DiffMatchDraws(SemiDraws):
 
 
 @MODELS.register_module()
+@refuses(alignment=NO_ALIGNMENT + 'The feature behind the logits of a mask denoiser changes with the noise',
+         denoiser_optimizer='one optimizer steps the whole method; the denoiser gets rates and decays of its own by '
+         'optim_wrapper.paramwise_cfg.custom_keys.denoiser (docs/diffmatch.md, "Not built")')
 class DiffMatch(SemiSupervised):
     """``loss = (L_x + 0.5 mean(L_strong) + 0.5 L_fd) / 2`` with mask-diffusion losses.
 
@@ -76,6 +81,9 @@ class DiffMatch(SemiSupervised):
     Raises:
         ValueError: Another kind of network, no sampling step, or arguments out of range.
     """
+
+    #: What padding of label maps becomes before they are noised.
+    fixed_ignore_index = 255
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'labeled',
                  unlabeled_stream: str = 'unlabeled', mix_stream: str = 'unlabeled_mix',
@@ -146,7 +154,7 @@ class DiffMatch(SemiSupervised):
         state.update(own_pseudo=own, pseudo_label=own.label, pseudo_weight=mask.float())
         if self.student.adjustment.kind == 'ema':
             self._observe_classes(own.label[mask])
-        return {'unlabeled.pseudo_label_share': mask.sum() / own.valid.sum().clamp(min=1)}
+        return {f'{self.unlabeled_stream}.pseudo_label_share': mask.sum() / own.valid.sum().clamp(min=1)}
 
     def _sampled_labels(self, batch: dict[str, dict], stream: str, seeds: Sequence[int]) -> PseudoLabels:
         network = self.teacher.module
@@ -173,11 +181,11 @@ class DiffMatch(SemiSupervised):
         levels = network.extract_feat(images)
         feature = network.image_feature(self._dropped(levels, count) if self.feature_weight else levels)
         result = network.denoise(feature, masks, noise)
-        own = network.label_losses(result.part(0, count), feature[:count], [x[:count] for x in levels], labels)
-        values = with_prefix('labeled', weighted(own, self.labeled_weight))
+        own = network.label_losses(result.part(0, count), [x[:count] for x in levels], labels)
+        values = with_prefix(self.labeled_stream, weighted(own, self.labeled_weight))
         if self.feature_weight:
             values.update(self._unlabeled_losses('feature', self._for_pseudo_labels(result.part(count)),
-                                                 feature[count:], state['own_pseudo'], self.feature_weight))
+                                                 state['own_pseudo'], self.feature_weight))
         return values
 
     def _dropped(self, levels: Sequence[Tensor], first: int) -> list[Tensor]:
@@ -201,8 +209,8 @@ class DiffMatch(SemiSupervised):
         values, count = {}, len(views[0])
         for k, (target, weight) in enumerate(zip(targets, self.view_weights)):
             part = slice(k * count, (k + 1) * count)
-            values.update(self._unlabeled_losses(f'strong{k + 1}', result.part(part.start, part.stop), feature[part],
-                                                 target, weight))
+            values.update(self._unlabeled_losses(f'strong{k + 1}', result.part(part.start, part.stop), target,
+                                                 weight))
         bins = network.time_bins(result, torch.cat([t.label for t in targets]),
                                  torch.cat([t.mask(self.threshold) for t in targets]))
         return dict(values, **with_prefix('strong', bins))
@@ -210,14 +218,13 @@ class DiffMatch(SemiSupervised):
     def _for_pseudo_labels(self, result: DenoisedLabels) -> DenoisedLabels:
         return result if self.student.adjustment.on_pseudo_labels else result._replace(adjusted=result.logits)
 
-    def _unlabeled_losses(self, name: str, result: DenoisedLabels, feature: Tensor, target: PseudoLabels,
+    def _unlabeled_losses(self, name: str, result: DenoisedLabels, target: PseudoLabels,
                           weight: float) -> dict[str, Tensor]:
         """Losses of denoiser and plain classifier on confident pseudo-labels."""
         network, size = self.student, tuple(target.label.shape[-2:])
         values = {'loss_ce': confident_cross_entropy(network.to_size(result.adjusted, size), target, self.threshold)}
         if network.plain_weight:
-            plain = confident_cross_entropy(network.to_size(network.plain_logits(feature), size), target,
-                                            self.threshold)
+            plain = confident_cross_entropy(network.to_size(result.plain, size), target, self.threshold)
             values['plain.loss_ce'] = network.plain_weight * plain
         return with_prefix(name, weighted(values, weight))
 

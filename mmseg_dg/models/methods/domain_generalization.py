@@ -9,11 +9,15 @@ from mmseg_dg.models.losses.feature_distance import DistanceRegion
 from mmseg_dg.models.segmentors.network import NetworkLosses, segmentation_losses
 from mmseg_dg.ops import CropBox, style_consistency
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.arguments import refuses
 
+from .alignment import NO_ALIGNMENT
 from .supervised import Supervised
 
 
 @MODELS.register_module()
+@refuses(alignment=NO_ALIGNMENT + 'Stylised copies of an image would be pairs of another kind than PiXL means. Use '
+         'model.type=Supervised, which is this method without styles')
 class DomainGeneralization(Supervised):
     """Source-only training with the feature distance and, if the encoder hallucinates styles, their consistency.
 

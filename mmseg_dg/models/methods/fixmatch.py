@@ -12,7 +12,7 @@ from mmseg_dg.ops import PixelView, PseudoLabels, confident_cross_entropy, pseud
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator
 
-from .alignment import AlignmentMixin
+from .alignment import DEFAULT, AlignmentMixin
 from .base import stack_labels, with_prefix
 from .semi_supervised import SemiDraws, SemiSupervised, weighted
 
@@ -36,7 +36,9 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         view_weights: Weight of each strong view's loss in the objective; their number is that of the views.
         cutmix: See :class:`SemiSupervised`; the default is the specification's CutMix, None switches it off.
         alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels of labelled image
-            i and the strong views of unlabelled image i (there, pixels below the threshold weigh 0), or None.
+            i and the strong views of unlabelled image i, or None. There, pixels below the threshold weigh 0;
+            ``PixelAlignment`` leaves them out unless ``ignore_zero_weight=False`` is given: a network's least sure
+            pixels are almost all below the threshold, so that the term would have no weight.
         kwargs: Of :class:`SemiSupervised`, except ``num_views``.
     """
 
@@ -55,6 +57,8 @@ class FixMatch(AlignmentMixin, SemiSupervised):
             raise ValueError(f'{type(self).__name__} trains an encoder with one decode head, not '
                              f'{type(self.student).__name__}: use EncoderDecoder, or self-training (DACS) for a '
                              'multi-resolution network')
+        if alignment is not None and alignment.get('type', DEFAULT) == DEFAULT:
+            alignment = dict(dict(ignore_zero_weight=True), **alignment)
         self.build_alignment(alignment)
 
     def before_training(self) -> None:
@@ -93,10 +97,12 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         result = self.labeled_losses(features, logits, fused, labels)
         seen = AlignmentImages([PixelView(*(x[:len(labels)] for x in maps)) for maps in tap.seen], labels,
                                levels=result.features[0])
-        aligned = self.align_images(state, [seen], more=self.num_views > 0, seed=draws.alignment_seed)
-        values = with_prefix('labeled', dict(weighted(result.losses, self.labeled_weight), **aligned))
         own = self._own_pseudo_labels(batch, main_logits(logits)[len(labels):].detach(), weak)
-        values.update(self.remember(own, state))
+        share = self.remember(own, state)
+        aligned = self.align_images(state, [seen], more=self.num_views > 0, seed=draws.alignment_seed,
+                                    ahead=lambda: self._strong_ahead(batch, draws, state))
+        values = with_prefix(self.labeled_stream, dict(weighted(result.losses, self.labeled_weight), **aligned))
+        values.update(share)
         if dropped is not None:
             values.update(self.dropped_loss(dropped, own, weak))
         return self.hold_losses(state, values)
@@ -119,12 +125,11 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         """Leave the pseudo-labels for later passes, hooks and pictures; returns the share that is learned from."""
         mask = own.mask(self.threshold)
         state.update(own_pseudo=own, pseudo_label=own.label, pseudo_weight=mask.float())
-        return {'unlabeled.pseudo_label_share': mask.sum() / own.valid.sum().clamp(min=1)}
+        return {f'{self.unlabeled_stream}.pseudo_label_share': mask.sum() / own.valid.sum().clamp(min=1)}
 
     def _strong_pass(self, batch: dict[str, dict], draws: SemiDraws, state: StepState) -> dict[str, Tensor]:
         """All strong views through the student in one forward, each against its (pasted) pseudo-labels."""
-        views = self.strong_batch(batch, draws)
-        targets = self.pasted_labels(state['own_pseudo'], state.get('mix_pseudo'), draws)
+        views, targets = self._views_and_targets(batch, draws, state)
         images = torch.cat(views)
         features = self.student.extract_feat(images)
         with ClassifierTap(self.student.decode_head) as tap:
@@ -138,6 +143,21 @@ class FixMatch(AlignmentMixin, SemiSupervised):
             values[f'strong{k + 1}.loss_ce'] = loss * self.view_weights[k]
         aligned = self.align_images(state, self._strong_pixels(tap.seen, targets, features), seed=draws.alignment_seed)
         return dict(values, **with_prefix('strong', aligned), **self.held_losses(state))
+
+    def _views_and_targets(self, batch: dict[str, dict], draws: SemiDraws,
+                           state: StepState) -> tuple[list[Tensor], list[PseudoLabels]]:
+        """The strong views and their (pasted) pseudo-labels; views that an alignment term saw ahead are taken over."""
+        views = state.pop('strong_views', None) or self.strong_batch(batch, draws)
+        return views, self.pasted_labels(state['own_pseudo'], state.get('mix_pseudo'), draws)
+
+    def _strong_ahead(self, batch: dict[str, dict], draws: SemiDraws, state: StepState) -> list[AlignmentImages]:
+        """What an alignment term will see of the strong views, for a labelled pass that looks ahead."""
+        views, targets = self._views_and_targets(batch, draws, state)
+        state['strong_views'] = views
+        features = self.student.extract_feat(torch.cat(views))
+        with ClassifierTap(self.student.decode_head) as tap:
+            self.forward_features(features)
+        return self._strong_pixels(tap.seen, targets, features)
 
     def _strong_pixels(self, seen: Sequence[tuple[Tensor, Tensor]], targets: Sequence[PseudoLabels],
                        levels: Sequence[Tensor]) -> list[AlignmentImages]:

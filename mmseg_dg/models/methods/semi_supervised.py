@@ -95,6 +95,8 @@ class SemiSupervised(BaseMethod):
     """
 
     reads_all_labels = True
+    hook_settings = {'EMAUpdateHook': dict(beta=0.999, when='after_step', ramp=True, buffers='average')}
+    weighs_pixels = False  # heads see labelled images; pseudo-labels have a cross-entropy of their own
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'labeled',
                  unlabeled_stream: str = 'unlabeled', mix_stream: str = 'unlabeled_mix', num_views: int = 2,
@@ -124,6 +126,15 @@ class SemiSupervised(BaseMethod):
 
     def networks(self) -> dict[str, nn.Module]:
         return {'student': self.student, **({} if self.teacher is None else {'teacher': self.teacher.module})}
+
+    def forward_sizes(self, batch_sizes: dict[str, int]) -> dict[str, tuple[str, int]]:
+        """Labelled and unlabelled images together, and all strong views; pseudo-labels are made in evaluation mode."""
+        labeled, unlabeled = batch_sizes[self.labeled_stream], batch_sizes[self.unlabeled_stream]
+        strong = {f'strong views of stream "{self.unlabeled_stream}" (batch_size={unlabeled})': (
+            self.unlabeled_stream, self.num_views * unlabeled)} if self.num_views else {}
+        both = f'"{self.labeled_stream}" and "{self.unlabeled_stream}"'
+        return {f'streams {both} (batch_size={labeled} and {unlabeled})': (self.labeled_stream, labeled + unlabeled),
+                **strong}
 
     def before_training(self) -> None:
         super().before_training()

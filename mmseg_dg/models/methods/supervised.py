@@ -1,4 +1,5 @@
 """Supervised training on one labelled stream: source-only, target-only (oracle), base of domain generalization."""
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
@@ -9,6 +10,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmseg_dg.engine.optim.stepper import Pass, StepState
+from mmseg_dg.models.losses.alignment import AlignmentImages
 from mmseg_dg.models.losses.feature_distance import DistanceRegion, FeatureDistance
 from mmseg_dg.models.segmentors.network import (
     NetworkLosses,
@@ -56,6 +58,8 @@ class Supervised(AlignmentMixin, BaseMethod):
         init_cfg: mmengine's.
     """
 
+    weighs_pixels = False
+
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
                  feature_distance: Optional[dict] = None, shared_backward: bool = True, sync_statistics: bool = False,
                  evaluate: str = 'student', norm_eval: bool = False, alignment: Optional[dict] = None,
@@ -83,12 +87,14 @@ class Supervised(AlignmentMixin, BaseMethod):
     def passes(self, batch: dict[str, dict], draws: Any, state: Optional[StepState] = None) -> list[Pass]:
         return self.source_passes(batch, draws, StepState() if state is None else state)
 
-    def source_passes(self, batch: dict[str, dict], draws: Any, state: StepState, more: bool = False) -> list[Pass]:
+    def source_passes(self, batch: dict[str, dict], draws: Any, state: StepState, more: bool = False,
+                      ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> list[Pass]:
         """The segmentation pass on labelled images and, on the same graph or after it, the feature distance.
 
         Args:
             batch, draws, state: Of the step.
             more: Another pass follows, with whose images an alignment term pairs these.
+            ahead: Shows that pass's images to the term, see :meth:`AlignmentMixin.align`.
         """
         stream = batch[self.source_stream]
         images = stream['inputs']
@@ -99,7 +105,7 @@ class Supervised(AlignmentMixin, BaseMethod):
 
         def segmentation() -> dict[str, Tensor]:
             result = self.source_losses(images, labels, box)
-            aligned = self.align(state, result, labels, more=more, seed=draws.alignment_seed)
+            aligned = self.align(state, result, labels, more=more, seed=draws.alignment_seed, ahead=ahead)
             values = with_prefix(self.source_stream, dict(result.losses, **aligned))
             if joint:
                 values.update(self.distance_loss(result.features, images, labels, box, state))

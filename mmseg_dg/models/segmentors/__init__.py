@@ -8,6 +8,7 @@ from .network import (
     draw_crop_box,
     head_losses,
     main_head,
+    pixel_views,
     predict_logits,
     reference_features,
     segmentation_losses,
@@ -18,5 +19,5 @@ from .sliding import SlidingEncoderDecoder
 __all__ = [
     'ClassifierTap', 'DenoisedLabels', 'HRDAEncoderDecoder', 'MaskDiffusionEncoderDecoder', 'NetworkLosses',
     'NoiseDraws', 'PriorAdjustment', 'SlidingEncoderDecoder', 'distance_maps', 'draw_crop_box', 'head_losses',
-    'main_head', 'predict_logits', 'reference_features', 'segmentation_losses'
+    'main_head', 'pixel_views', 'predict_logits', 'reference_features', 'segmentation_losses'
 ]

@@ -23,6 +23,7 @@ from mmseg_dg.ops.diffusion import (
     time_pairs,
 )
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.arguments import refuses
 from mmseg_dg.utils.seeding import derive_seed
 
 from .network import NetworkLosses, _auxiliary_heads, head_losses
@@ -53,27 +54,36 @@ class DenoisedLabels(NamedTuple):
     """One noised forward pass.
 
     Attributes:
-        logits: Raw logits of the denoiser, (B, K, h, w).
+        logits: Raw logits of the denoiser, (B, K, h, w); of a residual one those of the plain classifier are in them.
         adjusted: What the loss compares with labels, (B, K, h, w); ``logits`` where the loss is not adjusted.
         times: (B,) float64.
+        plain: Logits of the plain classifier, (B, K, h, w), where they were needed; else None.
     """
     logits: Tensor
     adjusted: Tensor
     times: Tensor
+    plain: Optional[Tensor] = None
 
     def part(self, start: int, stop: Optional[int] = None) -> 'DenoisedLabels':
         """The same of some images of the batch."""
-        return DenoisedLabels(*(x[start:stop] for x in self))
+        return DenoisedLabels(*(None if x is None else x[start:stop] for x in self))
 
 
 @MODELS.register_module()
+@refuses(
+    time_weighting='losses are not weighted by the noise time; time_range leaves times out (docs/diffmatch.md, "Not '
+    'built")',
+    self_aligned='training on codes of the network\'s own predictions is absent (docs/diffmatch.md, "Not built")',
+    plain_head='the plain classifier is the decode head\'s own 1x1 convolution, weighted by plain_weight; a '
+    'convolutional head on the image feature is absent (docs/diffmatch.md, "Not built")')
 class MaskDiffusionEncoderDecoder(EncoderDecoder):
     """Encoder, decoder and mask denoiser.
 
     The image feature is what the decoder's classifier would see (``fused_features``). In training the code of a label
     map is noised at a random time and the denoiser predicts the clean classes; at test it samples: from noise, in
     ``sampling_steps`` DDIM steps, the encoder running once. The decoder's own classifier is an auxiliary loss on the
-    image feature ("plain") and is never used at test.
+    image feature ("plain"). DDP's form never uses it at test; with ``residual=True`` the denoiser predicts what is
+    missing from it, at every time and every sampling step: ``logits = plain + denoiser``.
 
     Test noise of an image is a function of ``noise_seed``, the image's file name and the position of a sliding window,
     drawn on the CPU: scores repeat, whatever the order, the batch size or the number of processes.
@@ -84,6 +94,10 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
             takes ``window_sum='logits'`` (default) or ``'softmax'``.
         denoiser: Config of ``MaskDenoiserHead``; its ``num_classes`` is the decode head's.
         plain_weight: Weight of the plain classifier's loss; 0 switches it off (reconstruction: 0.4).
+        residual: Add the plain classifier's logits to the denoiser's, whose last layer starts at zero, so that an
+            untrained denoiser predicts what the plain classifier does and the encoder is taught through it from the
+            first step on (ours; reconstruction, after DDP: False). The plain classifier's own loss stays as it is:
+            never adjusted, weighted by ``plain_weight``.
         adjustment: Arguments of :class:`PriorAdjustment`; None adjusts nothing.
         sampling_steps: T at test (paper: 3).
         time_difference: td of the sampler (reconstruction: 1).
@@ -91,17 +105,19 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
             pseudo-labels take as many.
         accumulate: Average the softmax of all steps instead of taking the last (reconstruction: False).
         noise_seed: Seed of the noise at test; report the spread over a few.
-        time_range: Range of the uniform time in training (reconstruction: (0, 0.999)).
+        time_range: Range of the uniform time in training (reconstruction: (0, 0.999)). The sampler tells the denoiser
+            no time outside it: one it never met in training (1, the first of every sampling) means nothing to it.
 
     Raises:
-        ValueError: No sampling step, no noise draw, a time range outside [0, 1], or a decode head without
-            ``fused_features``.
+        ValueError: No sampling step, no noise draw, a time range outside [0, 1], a decode head without
+            ``fused_features``, or a residual of two heads that differ in ``align_corners``.
     """
 
     def __init__(self, backbone: dict, decode_head: dict, denoiser: dict, neck: Optional[dict] = None,
-                 auxiliary_head: Optional[dict] = None, plain_weight: float = 0.4, adjustment: Optional[dict] = None,
-                 sampling_steps: int = 3, time_difference: float = 1.0, noise_draws: int = 1,
-                 accumulate: bool = False, noise_seed: int = 0, time_range: Sequence[float] = (0.0, 0.999),
+                 auxiliary_head: Optional[dict] = None, plain_weight: float = 0.4, residual: bool = False,
+                 adjustment: Optional[dict] = None, sampling_steps: int = 3, time_difference: float = 1.0,
+                 noise_draws: int = 1, accumulate: bool = False, noise_seed: int = 0,
+                 time_range: Sequence[float] = (0.0, 0.999),
                  train_cfg: Optional[dict] = None, test_cfg: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None, pretrained: Optional[str] = None,
                  init_cfg: Optional[dict] = None) -> None:
@@ -109,10 +125,16 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
                          test_cfg=test_cfg, data_preprocessor=data_preprocessor, pretrained=pretrained,
                          init_cfg=init_cfg)
         _check_arguments(self.decode_head, sampling_steps, time_difference, noise_draws, time_range, plain_weight)
-        self.denoiser = MODELS.build(dict(denoiser, num_classes=self.num_classes))
+        own = dict(num_classes=self.num_classes, time_range=time_range)
+        self.denoiser = MODELS.build(dict(dict(denoiser, zero_init=residual) if residual else denoiser, **own))
+        self.residual = residual
         self.adjustment = PriorAdjustment(self.num_classes, **(adjustment or {}))
         self.plain_weight = plain_weight
-        if not plain_weight:
+        if residual and self.decode_head.align_corners != self.denoiser.align_corners:
+            ours, others = self.decode_head.align_corners, self.denoiser.align_corners
+            raise ValueError(f'residual=True adds the maps of two heads: decode_head.align_corners={ours} and '
+                             f'denoiser.align_corners={others} must be the same')
+        if not plain_weight and not residual:
             self.decode_head.conv_seg.requires_grad_(False)
         self.sampling_steps, self.time_difference = sampling_steps, time_difference
         self.noise_draws, self.accumulate, self.noise_seed = noise_draws, accumulate, noise_seed
@@ -147,7 +169,10 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         code = self.denoiser.encode(labels, tuple(feature.shape[-2:]))
         noise = noise_maps(draws.seeds, code.shape[1:], code.device, code.dtype, on_cpu=False)
         logits = self.denoiser(feature, noised_code(code, noise, *self.denoiser.levels(times)), times)
-        return DenoisedLabels(logits, self.adjustment.in_loss(logits, times), times)
+        plain = self.plain_logits(feature) if self.residual or self.plain_weight else None
+        if self.residual:
+            logits = at_least_float32(logits) + at_least_float32(plain)
+        return DenoisedLabels(logits, self.adjustment.in_loss(logits, times), times, plain)
 
     def plain_logits(self, feature: Tensor) -> Tensor:
         """Logits of the plain classifier, (B, K, h, w)."""
@@ -167,16 +192,16 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         levels = self.extract_feat(images)
         feature = self.image_feature(levels)
         result = self.denoise(feature, labels, draws or self.draw_noise(len(images)))
-        losses = self.label_losses(result, feature, levels, labels, weight)
+        losses = self.label_losses(result, levels, labels, weight)
         return NetworkLosses(losses, [levels], result.logits, feature)
 
-    def label_losses(self, result: DenoisedLabels, feature: Tensor, levels: Sequence[Tensor], labels: Tensor,
+    def label_losses(self, result: DenoisedLabels, levels: Sequence[Tensor], labels: Tensor,
                      weight: Optional[Tensor] = None) -> dict[str, Tensor]:
         """Losses of every head on labelled images, from what they computed; see :meth:`segmentation_losses`."""
         losses = {f'decode.{k}': v for k, v in head_losses(self.denoiser, result.adjusted, labels, weight).items()}
         losses.update(self.time_bins(result, labels))
         if self.plain_weight:
-            plain = head_losses(self.decode_head, self.plain_logits(feature), labels, weight)
+            plain = head_losses(self.decode_head, result.plain, labels, weight)
             losses.update({f'plain.{k}': v * self.plain_weight if 'loss' in k else v for k, v in plain.items()})
         for name, head in _auxiliary_heads(self):
             losses.update({f'{name}.{k}': v for k, v in head_losses(head, head(levels), labels, weight).items()})
@@ -241,11 +266,12 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
                noise_on_cpu: bool) -> list[Tensor]:
         """Adjusted logits of every step."""
         head, size = self.denoiser, tuple(feature.shape[-2:])
+        plain = at_least_float32(self.plain_logits(feature)) if self.residual else 0.
         noisy = noise_maps(seeds, (head.code.channels, *size), feature.device, on_cpu=noise_on_cpu)
         chain = []
         for i, pair in enumerate(pairs):
             now, after = (feature.new_full((len(feature), ), time, dtype=torch.float64) for time in pair)
-            logits = at_least_float32(head(feature, noisy, now))
+            logits = plain + at_least_float32(head(feature, noisy, now))
             chain.append(self.adjustment.in_sampling(logits, now))
             if i < len(pairs) - 1:
                 code = head.code(chain[-1].argmax(dim=1)).to(noisy.dtype)

@@ -163,6 +163,19 @@ class HRDAEncoderDecoder(EncoderDecoder):
         Raises:
             ValueError: No crop box, a box that is not inside the image, or image sides that do not fit both scales.
         """
+        scales = self._both_scales(images, crop_box)
+        context, detail, (context_logits, detail_logits), box, views = scales
+        attention = self.decode_head.attention(context, context_logits)
+        logits = self._fuse(context_logits, detail_logits, attention, box)
+        losses = self.scale_losses(logits, labels, weight, box)
+        return NetworkLosses(losses, [context, detail], logits.fused, views=views)
+
+    def pixel_views(self, images: Tensor, crop_box: Optional[CropChoice] = None) -> Sequence[PixelView]:
+        """The views of :meth:`segmentation_losses` alone, context first."""
+        return self._both_scales(images, crop_box)[-1]
+
+    def _both_scales(self, images: Tensor, crop_box: Optional[CropChoice]):
+        """Encoder maps of context and detail, the logits of both, the crop box taken, and the views of both."""
         head, size = self.decode_head, tuple(images.shape[-2:])
         self._check_training_size(size)
         with ClassifierTap(head.head) as tap:
@@ -175,10 +188,8 @@ class HRDAEncoderDecoder(EncoderDecoder):
             detail = self._encode(cut_boxes(self._detail_image(images), box))
             context_logits = head.logits(context) if context_logits is None else context_logits
             detail_logits = head.logits(detail)
-        logits = self._fuse(context_logits, detail_logits, head.attention(context, context_logits), box)
-        losses = self.scale_losses(logits, labels, weight, box)
         views = [PixelView(*seen, region) for seen, region in zip(tap.seen, (None, box))]
-        return NetworkLosses(losses, [context, detail], logits.fused, views=views if len(tap.seen) == 2 else [])
+        return context, detail, (context_logits, detail_logits), box, views if len(tap.seen) == 2 else []
 
     def _fuse(self, context: Tensor, detail: Tensor, attention: Tensor, box: CropChoice) -> ScaleLogits:
         """The fusion with one box for all images, or image by image."""

@@ -115,6 +115,21 @@ def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor, weig
     return NetworkLosses(losses, [features], main_logits(logits), decoder_features, views)
 
 
+def pixel_views(network: nn.Module, images: Tensor, crop_box: Optional[CropChoice] = None) -> Sequence[PixelView]:
+    """What :func:`segmentation_losses` gives as views of a batch (B, 3, H, W), without computing a loss.
+
+    Args:
+        network, images, crop_box: As there.
+    """
+    own = getattr(network, 'pixel_views', None)
+    if own is not None:
+        return own(images, crop_box=crop_box)
+    features = network.extract_feat(images)
+    with ClassifierTap(network.decode_head) as tap:
+        decode(network.decode_head, features)
+    return [PixelView(*tap.seen[0])] if len(tap.seen) == 1 else []
+
+
 def decode(head: nn.Module, features: Sequence[Tensor]) -> tuple[Union[Tensor, Sequence[Tensor]], Optional[Tensor]]:
     """Logits of a head and, where it exposes them, the features its classifier sees (before dropout)."""
     if not hasattr(head, 'fused_features'):

@@ -53,7 +53,8 @@ class PriorAdjustment(nn.Module):
                  on_pseudo_labels: bool = True) -> None:
         super().__init__()
         if where not in WHERE:
-            raise ValueError(f'adjustment.where must be one of {WHERE}, got {where!r}')
+            raise ValueError(f'adjustment.where must be one of {WHERE}, got {where!r}: other forms, such as the '
+                             'consistency of CBDM, are absent (docs/diffmatch.md, "Not built")')
         if weighting not in ('t', 'one'):
             raise ValueError(f"adjustment.weighting must be 't' or 'one', got {weighting!r}")
         if not 0 <= momentum <= 1:

@@ -1,0 +1,45 @@
+"""Names for what is written per image: as its path below the image folder, and no two alike."""
+import os.path as osp
+from collections import Counter
+from typing import Any
+
+from .wrappers import flatten, leaves
+
+
+def output_names(dataset: Any) -> dict[str, str]:
+    """A name for the output of every image of a dataset.
+
+    Args:
+        dataset: Any; wrappers are looked through.
+
+    Returns:
+        {image path: relative path without ending}, for example ``{'data/val/a/1.jpg': 'a/1'}``. Images that differ in
+        the ending alone keep it (``a/1.png`` and ``a/1.jpg``). Images of several folders are named from the folder
+        that holds all of them. Datasets that do not say where their images are give an empty dict.
+    """
+    parts, which, local = flatten(dataset)
+    paths = [parts[part].get_data_info(int(i)).get('img_path') for part, i in zip(which, local)
+             if hasattr(parts[part], 'get_data_info')]
+    paths = list(dict.fromkeys(str(path) for path in paths if path))
+    if not paths:
+        return {}
+    root = _root(dataset, paths)
+    below = {path: _below(path, root) for path in paths}
+    stems = Counter(osp.splitext(name)[0] for name in below.values())
+    return {path: name if stems[osp.splitext(name)[0]] > 1 else osp.splitext(name)[0] for path, name in below.items()}
+
+
+def _root(dataset: Any, paths: list[str]) -> str:
+    folders = []
+    for leaf in leaves(dataset):
+        prefix = getattr(leaf, 'data_prefix', None)
+        folder = prefix.get('img_path') if isinstance(prefix, dict) else None
+        folders.append(osp.abspath(folder) if folder and '://' not in folder else '')
+    if not all(folders) or not all(osp.abspath(path).startswith(osp.join(folder, '')) for path in paths
+                                   for folder in folders[:1] if len(folders) == 1):
+        folders = [osp.dirname(osp.abspath(path)) for path in paths]
+    return osp.commonpath(folders)
+
+
+def _below(path: str, root: str) -> str:
+    return osp.relpath(osp.abspath(path), root).replace('..' + osp.sep, '')

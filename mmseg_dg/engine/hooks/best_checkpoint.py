@@ -1,0 +1,115 @@
+"""The part of the checkpoint hook that keeps the best checkpoint."""
+import os.path as osp
+import shutil
+from typing import Any, Optional
+
+from mmengine.dist import is_main_process
+
+from mmseg_dg.utils.atomic_files import written_whole
+from mmseg_dg.utils.work_dir import on_first_process
+
+
+class BestCheckpoints:
+    """Best checkpoints that neither a kill nor a full disk loses; a mixin of :class:`DomainCheckpointHook`.
+
+    A new best checkpoint is whole and in place before the one it replaces goes; and that one goes only when a regular
+    checkpoint on the disk names the new one: a run that goes on from an older regular checkpoint finds the best one
+    which that names. Names are relative to the folder of the checkpoints; nothing outside of it is ever removed.
+    """
+
+    def _hub_keys(self, indicator: str) -> tuple[str, str]:
+        """Names of score and file in the message hub, as mmengine's."""
+        end = '' if len(self.key_indicators) == 1 else f'_{indicator}'
+        return f'best_score{end}', f'best_ckpt{end}'
+
+    def _best(self, indicator: str) -> Optional[str]:
+        """File name of the present best checkpoint."""
+        path = self.best_ckpt_path if len(self.key_indicators) == 1 else self.best_ckpt_path_dict.get(indicator)
+        return osp.basename(path) if path else None
+
+    def _set_best(self, runner: Any, indicator: str, name: Optional[str]) -> None:
+        path = None if name is None else self.file_backend.join_path(self.out_dir, name)
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = path
+        else:
+            self.best_ckpt_path_dict[indicator] = path
+        if name is not None:
+            runner.message_hub.update_info(self._hub_keys(indicator)[1], name)
+
+    def _adopt_best(self, runner: Any) -> None:
+        """After a resume: the best checkpoint must lie in this folder.
+
+        One that lies beside the checkpoint the run goes on from (``--resume FILE`` with another work dir) is copied.
+        Where it is lost, its score is forgotten, so that the next validation leaves a best checkpoint again.
+        """
+        self._outdated_best: list[str] = []
+        self._saved_best = {}
+        for indicator in self.key_indicators:
+            score_key, path_key = self._hub_keys(indicator)
+            info = runner.message_hub.runtime_info
+            recorded = info.get(path_key)
+            name = str(recorded).replace('\\', '/').rpartition('/')[2] if recorded else None
+            if name and not on_first_process(lambda name=name: self._is_here(runner, name)):
+                runner.logger.warning(
+                    f'the best checkpoint {name} ({indicator} {info.get(score_key)}) is not in {self.out_dir} any '
+                    'more: its score is forgotten, and the next validation leaves a best checkpoint')
+                for key in (score_key, path_key):
+                    runner.message_hub.pop_info(key)
+                    runner.message_hub._resumed_keys.pop(key, None)
+                name = None
+            self._set_best(runner, indicator, name)
+            if name:
+                self._saved_best[indicator] = name
+
+    def _is_here(self, runner: Any, name: str) -> bool:
+        target = self.file_backend.join_path(self.out_dir, name)
+        if self.file_backend.isfile(target):
+            return True
+        source = osp.join(osp.dirname(runner._load_from or ''), name)
+        if not runner._resume or not osp.isfile(source):
+            return False
+        with written_whole(target) as part:
+            shutil.copyfile(source, part)
+        runner.logger.info(f'copied the best checkpoint {source} to {target}')
+        return True
+
+    def _first_best_is_alone(self) -> bool:
+        """A best checkpoint is there and no regular one to go on from: then one is written, due or not."""
+        return self.interval > 0 and self.last_ckpt is None and not self._resumed and bool(
+            self.save_best and any(self._best(indicator) for indicator in self.key_indicators))
+
+    def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
+        """Replaces mmengine's, which removes the old file first and writes the new one in place."""
+        if not self.save_best:
+            return
+        if 'auto' in self.key_indicators:
+            self._init_rule(self.rules, [next(iter(metrics))])
+        step = runner.epoch if self.by_epoch else runner.iter
+        for indicator, rule in zip(self.key_indicators, self.rules):
+            score, before = metrics[indicator], self._best(indicator)
+            score_key, _ = self._hub_keys(indicator)
+            best = runner.message_hub.get_info(score_key, self.init_value_map[rule])
+            if score is None or not self.is_better_than[indicator](score, best):
+                continue
+            name = f'best_{indicator}_{self.filename_tmpl.format(step)}'.replace('/', '_')
+            runner.message_hub.update_info(score_key, score)
+            self._set_best(runner, indicator, name)
+            self._write(runner, name, save_optimizer=False, save_param_scheduler=False,
+                        meta=dict(epoch=runner.epoch, iter=runner.iter), by_epoch=False)
+            runner.logger.info(f'The best checkpoint with {score:0.4f} {indicator} at {step} '
+                               f'{"epoch" if self.by_epoch else "iter"} is saved to {name}.')
+            if before and before != name:
+                if before in self._saved_best.values():
+                    self._outdated_best.append(before)
+                elif is_main_process():  # no regular checkpoint names it
+                    self._remove(before)
+
+    def _forget_outdated_best(self) -> None:
+        """A regular checkpoint has been written: best checkpoints that only earlier ones named may go."""
+        if not self.save_best:
+            return
+        now = {indicator: self._best(indicator) for indicator in self.key_indicators if self._best(indicator)}
+        for name in self._outdated_best:
+            if name not in now.values():
+                self._remove(name)
+        self._outdated_best, self._saved_best = [], now

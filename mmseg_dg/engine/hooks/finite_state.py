@@ -1,0 +1,42 @@
+"""No checkpoint with NaN is written, none is read."""
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import find_latest_checkpoint
+
+from mmseg_dg.engine.optim.finite import NonFiniteError
+from mmseg_dg.registry import HOOKS
+from mmseg_dg.utils.finite_state import PARTS, nonfinite_summary, refuse_nonfinite
+
+
+@HOOKS.register_module()
+class FiniteStateHook(Hook):
+    """Looks at every checkpoint before it is written, and after it is read; the loops of this package install it.
+
+    Raises:
+        NonFiniteError: The state that should be saved is not finite; the file is not written.
+        ValueError: A file that is resumed, tested or trained on is not finite.
+    """
+
+    priority = 'VERY_LOW'  # after hooks that change what is saved
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        found = nonfinite_summary({key: checkpoint[key] for key in PARTS if key in checkpoint})
+        if found:
+            raise NonFiniteError(f'the checkpoint of iteration {runner.iter} is not written: NaN or infinite values '
+                                 f'in {found}. Earlier checkpoints in {runner.work_dir} are as they were')
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        refuse_nonfinite(checkpoint, loaded_file(runner))
+
+
+def loaded_file(runner: Any) -> str:
+    """The checkpoint a runner is loading: the one it was told, or the newest of its work dir."""
+    told = getattr(runner, '_load_from', None)
+    return str(told or find_latest_checkpoint(runner.work_dir) or 'the checkpoint')
+
+
+def install_finite_state(runner: Any) -> None:
+    """Register the hook, once."""
+    if not any(isinstance(hook, FiniteStateHook) for hook in runner.hooks):
+        runner.register_hook(FiniteStateHook())

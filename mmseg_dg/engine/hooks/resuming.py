@@ -1,0 +1,52 @@
+"""What a checkpoint must have for a run to go on from it, and going on from weights alone."""
+from typing import Any
+
+from mmseg_dg.utils.checkpoint_reader import check_complete
+from mmseg_dg.utils.plain_values import same_when_plain
+
+
+def prepare_resume(runner: Any, checkpoint: dict, weights_only: bool) -> None:
+    """Check a checkpoint that a run resumes from, before mmengine takes it apart.
+
+    Args:
+        runner: The runner that resumes.
+        checkpoint: As read; changed in place.
+        weights_only: Take weights, iteration and logs only; what is missing of them begins afresh.
+
+    Raises:
+        CheckpointError: A part is missing, by name.
+    """
+    name = str(runner._load_from)
+    if weights_only:
+        for part in ('optimizer', 'param_schedulers'):
+            checkpoint.pop(part, None)
+        if 'state_dict' not in checkpoint:
+            checkpoint['state_dict'] = {key: checkpoint.pop(key) for key in list(checkpoint)}
+        meta = checkpoint.setdefault('meta', {})
+        known = type(meta.get('iter')) is int
+        meta['iter'], meta['epoch'] = meta.get('iter') if known else 0, meta.get('epoch') or 0
+        checkpoint.setdefault('message_hub', dict(log_scalars={}, runtime_info={}, resumed_keys={}))
+        runner.logger.info(f'--resume-weights-only: weights of {name}, '
+                           + (f'iteration {meta["iter"]}' if known else 'iteration 0 (the file has none)')
+                           + '; optimizer begins afresh')
+    else:
+        check_complete(checkpoint, name)
+    ours = getattr(runner.train_dataloader.dataset, 'metainfo', None)
+    if same_when_plain(ours, checkpoint['meta'].get('dataset_meta')):
+        checkpoint['meta']['dataset_meta'] = ours  # mmengine compares pickles: equal, though the file has plain values
+
+
+def finish_weights_only(runner: Any) -> None:
+    """Move the schedules of a new optimizer to the iteration that the weights are of.
+
+    A schedule that is a closed form of its step (``value_at``: this package's) jumps there; others are stepped.
+    """
+    done = runner.iter
+    for scheduler in runner.param_schedulers if done > 0 else ():
+        if hasattr(scheduler, 'value_at'):
+            scheduler.last_step += done - 1
+            scheduler._global_step += done - 1
+            scheduler.step()
+        else:
+            for _ in range(done):
+                scheduler.step()

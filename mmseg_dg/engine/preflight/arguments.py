@@ -1,0 +1,57 @@
+"""Arguments a part does not take: those of the base's part, into which a child's dict was merged."""
+import inspect
+import os.path as osp
+from collections.abc import Iterator, Mapping
+from typing import Any, Optional
+
+from .problems import with_fix
+
+#: Arguments mmengine reads or passes itself.
+IMPLICIT = ('type', '_scope_')
+
+
+def accepted_arguments(cls: type) -> Optional[frozenset[str]]:
+    """Names of the arguments a class takes, those of base classes included while they are handed on; None: any."""
+    names: set[str] = set()
+    for base in cls.__mro__:
+        if '__init__' not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters.values()
+        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return frozenset(names - {'self'})
+    return None
+
+
+def argument_problems(key: str, config: Any, registry: Any, default: str = '') -> Iterator[ValueError]:
+    """A config with arguments that its ``type`` does not take, or of a type that does not exist.
+
+    Args:
+        key: Dotted key of the config, for message and fix.
+        config: Has ``type``; anything else is not looked at.
+        registry: Where the type is looked up.
+        default: Type of a config that names none.
+    """
+    kind = config.get('type', default) if isinstance(config, Mapping) else ''
+    if not kind:
+        return
+    cls = registry.get(kind) if isinstance(kind, str) else kind
+    if cls is None:
+        yield ValueError(f'{key}.type={kind!r} is not registered: correct the name, or add its module to '
+                         'custom_imports')
+        return
+    names = accepted_arguments(cls) if inspect.isclass(cls) else None
+    unknown = [] if names is None else [k for k in config if k not in names and k not in IMPLICIT]
+    if not unknown:
+        return
+    own = {k: v for k, v in config.items() if k not in unknown and not _is_missing_list(k, v, config)}
+    given = ', '.join(f'{k}={config[k]!r}' for k in unknown)
+    hint = f', and look at lr={config["lr"]!r}, which may be the other one\'s' if 'lr' in config else ''
+    yield with_fix(ValueError(
+        f'{key}: {getattr(cls, "__name__", kind)} takes no {given}. A dict of a child config is merged into that of '
+        f'its base: replace it with _delete_=True{hint}'), {key: dict(_delete_=True, **own)})
+
+
+def _is_missing_list(key: str, value: Any, config: Mapping) -> bool:
+    """``ann_file`` of the base's dataset, which the child's data does not have."""
+    return key == 'ann_file' and not osp.isfile(osp.join(config.get('data_root') or '', str(value)))

@@ -1,0 +1,187 @@
+"""Checks of classes before iteration 0: their number, and the id of ignored pixels, in model, data and metrics."""
+from collections.abc import Iterator
+from typing import Any, Optional
+
+import numpy as np
+
+from .losses import heads_of, losses_of, names
+from .samples import CROPS
+
+_SAMPLES = 8
+
+
+def check_num_classes(method: Any, loaders: Any) -> None:
+    """Every head predicts the classes of the training data.
+
+    Args:
+        method: The training method.
+        loaders: The streams; unlabelled ones may not know the classes.
+
+    Raises:
+        ValueError: A head with another number of classes, or a feature distance of classes that do not exist.
+    """
+    from mmseg_dg.datasets.label_tables import MOST_CLASSES, too_many_classes
+    classes = loaders.dataset.metainfo.get('classes')
+    if not classes or not method.labeled_streams:
+        return
+    if len(classes) > MOST_CLASSES:
+        raise ValueError(too_many_classes('the training data', len(classes)))
+    wrong, weights = [], []
+    for path, head in heads_of(method.student):
+        if head.num_classes != len(classes):
+            wrong.append(f'{path}.num_classes={head.num_classes}')
+            weights += [f'{where}.class_weight' for where, loss in losses_of(head, path)
+                        if getattr(loss, 'class_weight', None) is not None]
+    if wrong:
+        also = f', with as many values of {" and ".join(weights)}' if weights else ''
+        raise ValueError(f'{" and ".join(wrong)}, but the training data has {len(classes)} classes ({names(classes)}):'
+                         f' set num_classes={len(classes)} in each of these heads{also}, or correct the classes of '
+                         'the datasets')
+    distance = getattr(method, 'feature_distance', None)
+    outside = [c for c in getattr(distance, 'classes', None) or () if not 0 <= c < len(classes)]
+    if outside:
+        raise ValueError(f'model.feature_distance.classes has {outside}, but the training data has the {len(classes)} '
+                         f'classes 0..{len(classes) - 1} ({names(classes)}): the default are the thing classes of '
+                         'Cityscapes. Give the ids of yours, or leave feature_distance out')
+
+
+def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = None) -> None:
+    """Model, losses, training data and metrics ignore the same id.
+
+    A pixel that one part ignores and another takes for a class is learned as a class, or ends the run with an index
+    error (on a GPU: a device-side assert).
+
+    Args:
+        method: The training method.
+        loaders: The streams.
+        validation: The loop of the validation, or None.
+
+    Raises:
+        ValueError: They differ; the message has every place with its value, and which of the values occur in masks.
+    """
+    if not method.labeled_streams:
+        return
+    found = list(_of_model(method)) + list(_of_streams(method, loaders)) + list(_of_metrics(validation))
+    if len({value for _, value in found}) <= 1:
+        return
+    by_value: dict[Any, list[str]] = {}
+    for where, value in found:
+        by_value.setdefault(value, []).append(where)
+    text = '; '.join(f'{value}: {names(list(dict.fromkeys(places)), 12)}' for value, places in by_value.items())
+    classes = loaders.dataset.metainfo.get('classes') or ()
+    named = [v for v in by_value if isinstance(v, int) and 0 <= v < len(classes)]
+    seen, files = _in_masks(method, loaders, [v for v in by_value if v not in named])
+    if named:
+        advice = (f'{named[0]} is the id of the class {classes[named[0]]!r}: to ignore it, map it to the id of '
+                  f'ignored pixels in the masks (label_map={{{named[0]}: 255}} of FolderDataset), and give all of '
+                  'them 255')
+    elif len(seen) == 1:
+        advice = f'The masks have ignored pixels of {seen[0]} ({files[seen[0]]}): give all of them {seen[0]}'
+    elif seen:
+        advice = ('Both occur in masks (' + ', '.join(f'{v} in {files[v]}' for v in seen) + '): if both mean '
+                  '"ignore", map one to the other (label_map of FolderDataset), and give all of them the same value')
+    else:
+        advice = (f'None of these ids was found in {_SAMPLES} masks of each stream: give all of them 255, as they are '
+                  'if you set none')
+    raise ValueError(f'the id of ignored pixels (ignore_index) is not the same everywhere. {text}. {advice}')
+
+
+def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
+    known = set()
+    for path, head in heads_of(method.student):
+        yield f'{path}.ignore_index', head.ignore_index
+        for where, loss in losses_of(head, path):
+            known.add(id(loss))
+            for name in ('ignore_index', 'ignore_label'):
+                value = getattr(loss, name, None)
+                # of DiceLoss and TverskyLoss it may be a class that is left out
+                if value is not None and not (name == 'ignore_index' and 0 <= value < head.num_classes):
+                    yield f'{where}.{name}', value
+    for name, module in method.named_modules():
+        value = getattr(module, 'ignore_index', None)
+        if isinstance(value, int) and id(module) not in known and not hasattr(module, 'loss_decode') \
+                and not name.startswith('teacher.') and not hasattr(module, 'head'):
+            yield f'model.{name}.ignore_index', value
+    fixed = getattr(method, 'fixed_ignore_index', None)
+    if fixed is not None:
+        yield f'{type(method).__name__} itself', fixed
+    preprocessor = method.data_preprocessor
+    if getattr(preprocessor, 'size', None) is not None:
+        yield 'model.data_preprocessor.seg_pad_val', preprocessor.seg_pad_val
+
+
+def _of_streams(method: Any, loaders: Any) -> Iterator[tuple[str, Any]]:
+    from mmseg_dg.datasets.wrappers import leaves, transforms_of
+    for name in method.labeled_streams:
+        for leaf in leaves(loaders[name].dataset):
+            path = f'train_dataloader.{name}.dataset'
+            yield from _of_dataset(leaf, path)
+            for transform in transforms_of(getattr(leaf, 'pipeline', None)):
+                yield from _of_transform(transform, f'{path}.pipeline')
+
+
+def _of_dataset(dataset: Any, path: str) -> Iterator[tuple[str, Any]]:
+    value = getattr(dataset, 'ignore_index', None)
+    if value is None:
+        return
+    yield f'{path}.ignore_index', value
+    yield from _made_255(dataset, path)
+
+
+def _made_255(dataset: Any, path: str) -> Iterator[tuple[str, int]]:
+    """Options of a dataset that turn ids into 255, whatever ``ignore_index`` is."""
+    if 255 in (getattr(dataset, 'id_map', None) or {}).values():
+        yield f'{path}.label_map (to 255)', 255
+    if getattr(dataset, 'reduce_zero_label', False):
+        yield f'{path}.reduce_zero_label', 255
+
+
+def _of_transform(transform: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if type(transform).__name__ in CROPS:
+        return  # theirs only weighs one crop against another
+    path = f'{path}.{type(transform).__name__}'
+    padding = getattr(transform, 'pad_val', None)
+    if type(transform).__name__ == 'Pad' and isinstance(padding, dict):
+        yield f'{path}.pad_val.seg', padding.get('seg', 255)
+    for name in ('ignore_index', 'seg_pad_val', 'seg_fill_in'):
+        value = getattr(transform, name, None)
+        if isinstance(value, int):
+            yield f'{path}.{name}', value
+
+
+def _of_metrics(validation: Optional[Any]) -> Iterator[tuple[str, Any]]:
+    from mmseg_dg.datasets.wrappers import leaves
+    evaluators, domains = getattr(validation, 'evaluator', None), getattr(validation, 'dataloader', None)
+    if not hasattr(evaluators, 'items') or not hasattr(domains, 'items'):
+        return
+    for name, evaluator in evaluators.items():
+        scored = False
+        for metric in getattr(evaluator, 'metrics', ()):
+            value = getattr(metric, 'ignore_index', None)
+            if isinstance(value, int) and not getattr(metric, 'format_only', False):
+                scored = True
+                yield f'val_evaluator ({name}: {type(metric).__name__}).ignore_index', value
+        if scored:
+            for leaf in leaves(domains[name].dataset):
+                yield from _made_255(leaf, f'val_dataloader.{name}.dataset')
+
+
+def _in_masks(method: Any, loaders: Any, values: list) -> tuple[list, dict]:
+    """Which of the values occur in a few masks as they are loaded, and a file of each."""
+    from mmcv.transforms import LoadAnnotations
+
+    from mmseg_dg.datasets.wrappers import leaves, transforms_of
+    files: dict[Any, str] = {}
+    for name in method.labeled_streams:
+        for leaf in leaves(loaders[name].dataset):
+            loader = next((t for t in transforms_of(getattr(leaf, 'pipeline', ())) if isinstance(t, LoadAnnotations)),
+                          None)
+            if loader is None or not hasattr(leaf, 'get_data_info'):
+                continue
+            for index in np.unique(np.linspace(0, len(leaf) - 1, min(_SAMPLES, len(leaf))).astype(int)):
+                info = leaf.get_data_info(int(index))
+                label = loader.transform(dict(info, seg_fields=[]))['gt_seg_map']
+                for value in values:
+                    if value not in files and (label == value).any():
+                        files[value] = info.get('seg_map_path', f'sample {index}')
+    return [v for v in values if v in files], files

@@ -1,0 +1,51 @@
+"""Checks of what the encoder starts from."""
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.logging import print_log
+
+from mmseg_dg.utils.weights import RANDOM, check_file, requested_files
+
+_HOW = ("model.network.backbone.init_cfg=dict(type='Pretrained', checkpoint='pretrained/...'); random weights on "
+        'purpose: init_cfg=None')
+
+
+def weight_problems(model: Any) -> Iterator[Exception]:
+    """Every pretrained file that a model config asks for and that is not there.
+
+    Args:
+        model: The model's config; anything else is not looked at.
+    """
+    if not isinstance(model, Mapping):
+        return
+    for key, path in requested_files(model):
+        try:
+            check_file(path, key)
+        except FileNotFoundError as error:
+            yield FileNotFoundError(str(error).replace(f'\n{RANDOM}', f'. {RANDOM}'))
+        except ValueError as error:
+            yield error
+
+
+def encoder_problems(runner: Any, method: Any) -> Iterator[ValueError]:
+    """An encoder that nobody gives weights, in a method that lives on pretrained ones.
+
+    Others may be trained so; the log says it at the beginning. ``init_cfg=None`` in the config says it on purpose.
+    """
+    if getattr(method, 'encoder_start', None) != 'absent' or _filled_otherwise(runner, method):
+        return
+    kind = type(method.student.backbone).__name__
+    reason = getattr(method, 'needs_pretrained_encoder', '')
+    if reason:
+        yield ValueError(f'{type(method).__name__}: the encoder {kind} has no init_cfg and would start from random '
+                         f'weights, but {reason}: give {_HOW}')
+    else:
+        print_log(f'the encoder {kind} has no init_cfg: it starts from RANDOM weights. Pretrained ones: {_HOW}',
+                  logger='current', level=logging.WARNING)
+
+
+def _filled_otherwise(runner: Any, method: Any) -> bool:
+    """Whether a checkpoint or the method's own ``init_cfg`` (PretrainedDenoiser) brings weights."""
+    return bool(getattr(runner, '_load_from', None) or getattr(runner, '_resume', False)
+                or getattr(method, 'init_cfg', None))

@@ -1,0 +1,90 @@
+"""Checks of whole images and labels as they are loaded, before crops hide a part of them."""
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
+
+#: Images of a floating point format that are looked at per stream, spread evenly; 8-bit ones cannot hold NaN.
+FLOAT_IMAGES = 256
+_NAMED = 5
+
+
+def check_float_images(loaders: Any, count: int) -> None:
+    """Images of floating point formats (TIFF, npy) hold no NaN and no infinity.
+
+    Args:
+        loaders: The streams.
+        count: Images per stream that are opened to see whether they are floating point; of those that are, up to
+            ``FLOAT_IMAGES`` are read.
+
+    Raises:
+        ValueError: It names stream and files.
+    """
+    for name, loader in loaders.items():
+        looked = _spread(loader.dataset, count)
+        if not any(_kind(image) == 'f' for image, _ in looked):
+            continue
+        bad = [path for image, path in _spread(loader.dataset, FLOAT_IMAGES)
+               if _kind(image) == 'f' and not np.isfinite(image).all()]
+        if bad:
+            more = f' and {len(bad) - _NAMED} more' if len(bad) > _NAMED else ''
+            raise ValueError(f'stream "{name}": {", ".join(bad[:_NAMED])}{more} hold NaN or infinite pixels, which '
+                             'would make every weight NaN: replace them (numpy.nan_to_num), or leave the images out '
+                             'with a list (ann_file)')
+
+
+def check_ignored_labels(method: Any, loaders: Any, count: int) -> None:
+    """Warn where labels have no pixel of any class; never raises.
+
+    Args:
+        method: Says which streams are labelled, and whether all their labels were counted already.
+        loaders: The streams.
+        count: Labels per stream that are read.
+    """
+    from mmseg_dg.datasets.class_statistics import warn_ignored
+    if getattr(method, 'reads_all_labels', False):
+        return  # counting them has said so
+    for name in method.labeled_streams:
+        seen, empty = 0, []
+        for label, classes, path in _labels(loaders[name].dataset, count):
+            seen += 1
+            if not (label < classes).any():
+                empty.append(path)
+        if empty:
+            warn_ignored(empty[:_NAMED], len(empty), seen)
+
+
+def _kind(image: Any) -> str:
+    return getattr(getattr(image, 'dtype', None), 'kind', '')
+
+
+def _places(dataset: Any, count: int) -> Iterator[tuple[Any, dict]]:
+    """(innermost dataset, info) of samples spread evenly."""
+    from mmseg_dg.datasets.wrappers import locate
+    for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):
+        leaf, local = locate(dataset, int(index))
+        if hasattr(leaf, 'get_data_info') and hasattr(getattr(leaf, 'pipeline', None), 'transforms'):
+            yield leaf, leaf.get_data_info(local)
+
+
+def _spread(dataset: Any, count: int) -> Iterator[tuple[Any, str]]:
+    """(image as its first transform loads it, path) of samples spread evenly."""
+    for leaf, info in _places(dataset, count):
+        first = next(iter(leaf.pipeline.transforms), None)
+        if 'Load' in type(first).__name__ and info.get('img_path'):
+            path = info['img_path']
+            yield (first(info) or {}).get('img'), str(path)
+
+
+def _labels(dataset: Any, count: int) -> Iterator[tuple[np.ndarray, int, str]]:
+    """(label, number of classes, path) of samples spread evenly, as their dataset's loader reads them."""
+    from mmseg_dg.datasets.wrappers import transforms_of
+    for leaf, info in _places(dataset, count):
+        loader = next((t for t in transforms_of(leaf.pipeline) if isinstance(t, BaseLoadAnnotations)), None)
+        classes = (getattr(leaf, 'metainfo', None) or {}).get('classes')
+        if loader is None or not classes or not info.get('seg_map_path'):
+            continue
+        label = (loader.transform(dict(info, seg_fields=[])) or {}).get('gt_seg_map')
+        if label is not None:
+            yield np.asarray(label), len(classes), str(info['seg_map_path'])

@@ -1,0 +1,35 @@
+"""Many small tensors as few flat ones, so that an operation costs one kernel instead of hundreds."""
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+#: Flat buffers have at most this many bytes.
+BUCKET_BYTES = 64 * 2**20
+
+
+def buckets(tensors: Iterable[Tensor], limit: int = BUCKET_BYTES) -> Iterator[list[Tensor]]:
+    """Consecutive groups of one dtype and device, each at most ``limit`` bytes (or one tensor)."""
+    group: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        if group and (group[-1].dtype != tensor.dtype or group[-1].device != tensor.device
+                      or size + tensor.nbytes > limit):
+            yield group
+            group, size = [], 0
+        group.append(tensor)
+        size += tensor.nbytes
+    if group:
+        yield group
+
+
+def flat(tensors: list[Tensor]) -> Tensor:
+    """All elements of a bucket, (N,)."""
+    return torch.cat([t.reshape(-1) for t in tensors])
+
+
+@torch.no_grad()
+def scatter(values: Tensor, into: list[Tensor]) -> None:
+    """Write a flat vector (N,) back into the tensors whose elements :func:`flat` joined."""
+    parts = values.split([t.numel() for t in into])
+    torch._foreach_copy_(into, [part.view_as(t) for part, t in zip(parts, into)])

@@ -1,0 +1,231 @@
+"""One run writes to a work dir: a lock file says which process on which host, and goes stale when that is gone.
+
+On the same machine (host name, boot and process namespace) the process is looked up. Elsewhere it cannot be: the owner
+touches the file every few seconds, and a file that nobody touches for a while has lost its owner. A job that slurm
+requeued takes over the lock of its own earlier start at once.
+"""
+import atexit
+import contextlib
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from mmengine.logging import print_log
+
+LOCK = '.run_lock.json'
+#: Seconds between touches, and how long a lock of another machine is watched before it counts as left behind.
+BEAT, WATCH = 5., 30.
+_HELD: dict[str, 'RunLock'] = {}
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding='utf-8').strip()
+    except (OSError, UnicodeDecodeError):
+        return ''
+
+
+def _started(process: int) -> str:
+    """When a process began, in ticks since the boot: tells it from a later one with the same number."""
+    text = _read(f'/proc/{process}/stat')
+    return text.rpartition(')')[2].split()[19] if ')' in text else ''
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink('/proc/self/ns/pid')
+    except OSError:
+        return ''
+
+
+def describe_this_process() -> dict:
+    """What a lock file holds."""
+    return dict(host=socket.gethostname(), process=os.getpid(), boot=_read('/proc/sys/kernel/random/boot_id'),
+                namespace=_namespace(), process_started=_started(os.getpid()), job=os.environ.get('SLURM_JOB_ID', ''),
+                restart=os.environ.get('SLURM_RESTART_COUNT', ''), since=time.strftime('%Y-%m-%d %H:%M:%S'))
+
+
+def _alive(process: Any, started: Any) -> bool:
+    if type(process) is not int or process <= 0:
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # somebody else's process
+    now = _started(process)
+    state = _read(f'/proc/{process}/stat').rpartition(')')[2].split()[:1]
+    return state != ['Z'] and (not now or not started or now == started)
+
+
+class RunLock:
+    """The lock of one work dir.
+
+    Args:
+        folder: The work dir, which is there.
+    """
+
+    def __init__(self, folder: Union[str, Path]) -> None:
+        self.path = Path(folder) / LOCK
+        self.mine: Optional[str] = None
+        self._process = os.getpid()
+        self._ended = threading.Event()
+
+    def acquire(self) -> None:
+        """Take the lock, from a process that is gone if need be.
+
+        Raises:
+            BlockingIOError: Another run works in the folder; the message names its process and host.
+        """
+        for _ in range(100):
+            if self._create():
+                return
+            self._remove_if_stale()
+        raise BlockingIOError(f'{self.path} comes and goes: other runs are starting in this folder')
+
+    def _create(self) -> bool:
+        """Make the file with its whole content in one step; False where there is one."""
+        text = json.dumps(describe_this_process(), indent=1)
+        part = self.path.with_name(f'{self.path.name}.{socket.gethostname()}.{os.getpid()}.part')
+        part.write_text(text, encoding='utf-8')
+        try:
+            os.link(part, self.path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without links
+            try:
+                with open(self.path, 'x', encoding='utf-8') as file:
+                    file.write(text)
+            except FileExistsError:
+                return False
+        finally:
+            part.unlink(missing_ok=True)
+        self.mine = text
+        threading.Thread(target=self._beat, daemon=True, name='run lock').start()
+        return True
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT):
+            with contextlib.suppress(OSError):
+                if _read(str(self.path)) == self.mine:
+                    os.utime(self.path)
+
+    def _remove_if_stale(self) -> None:
+        """
+        Raises:
+            BlockingIOError: The lock's owner is alive.
+        """
+        text = _read(str(self.path))
+        try:
+            owner = json.loads(text)
+            owner = owner if isinstance(owner, dict) else {}
+        except (ValueError, RecursionError):
+            owner = {}  # cut off; its writer is watched below like one elsewhere
+        reason = self._why_stale(owner)
+        if reason is None:
+            raise BlockingIOError(
+                f'another run works in {self.path.parent}: process {owner.get("process", "?")} on host '
+                f'{owner.get("host", "?")}, since {owner.get("since", "?")}. Wait for it, stop it, or give another '
+                f'--work-dir. (If you are sure that it is gone, delete {self.path})')
+        aside = self.path.with_name(f'{self.path.name}.{socket.gethostname()}.{os.getpid()}.stale')
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(self.path, aside)
+            if _read(str(aside)) != text:  # somebody else was faster, and this is his lock: give it back
+                with contextlib.suppress(OSError):
+                    os.link(aside, self.path)
+            else:
+                print_log(f'{self.path.parent}: the lock of process {owner.get("process", "?")} on host '
+                          f'{owner.get("host", "?")} is left over ({reason}); taken', logger='current',
+                          level=logging.WARNING)
+            aside.unlink(missing_ok=True)
+
+    def _why_stale(self, owner: dict) -> Optional[str]:
+        """Why the owner of a lock is gone; None while it may be alive."""
+        me = describe_this_process()
+        if me['job'] and owner.get('job') == me['job'] and owner.get('restart') != me['restart']:
+            return 'an earlier start of this slurm job'
+        if owner.get('host') == me['host'] and owner.get('boot') and me['boot'] and owner['boot'] != me['boot']:
+            return 'the machine was started again since'
+        if all(owner.get(key) == me[key] for key in ('host', 'boot', 'namespace')) and owner:
+            if owner.get('process') == me['process'] and owner.get('process_started') == me['process_started']:
+                return 'this process'
+            alive = _alive(owner.get('process'), owner.get('process_started'))
+            return None if alive else 'there is no such process any more'
+        return self._watch()
+
+    def _watch(self) -> Optional[str]:
+        """Look whether the file of an owner elsewhere is still touched."""
+        with contextlib.suppress(OSError):
+            before, until = self._touched(), time.monotonic() + WATCH
+            print_log(f'{self.path.parent} has a lock of another machine; watching for {WATCH:.0f} s whether its run '
+                      'is alive', logger='current')
+            while time.monotonic() < until:
+                time.sleep(0.25)
+                if self._touched() != before:
+                    return None
+            return f'nobody touched it for {WATCH:.0f} s'
+        return 'it is gone'
+
+    def _touched(self) -> int:
+        with open(self.path, encoding='utf-8') as file:  # opening asks a network file system for the present state
+            return os.fstat(file.fileno()).st_mtime_ns
+
+    def check(self) -> None:
+        """Still the owner? Called before a checkpoint is written: a process that was stopped for long may not be.
+
+        Raises:
+            BlockingIOError: Another run has taken the folder.
+        """
+        if self.mine is not None and _read(str(self.path)) != self.mine:
+            raise BlockingIOError(f'{self.path.parent} was taken by another run (see {self.path}), or its lock was '
+                                  'deleted: this run writes no more into it')
+
+    def release(self) -> None:
+        """Give the folder free; a lock that is another's by now stays."""
+        self._ended.set()
+        if os.getpid() != self._process:
+            return  # a forked process
+        if self.mine is not None and _read(str(self.path)) == self.mine:
+            self.path.unlink(missing_ok=True)
+        self.mine = None
+
+
+def hold(folder: Union[str, Path]) -> RunLock:
+    """Lock a work dir for this process, until :func:`release` or its end; a second call gives the same lock.
+
+    Raises:
+        BlockingIOError: As :meth:`RunLock.acquire`.
+        OSError: The folder cannot be made or written to.
+    """
+    key = os.path.realpath(folder)
+    if key not in _HELD:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        lock = RunLock(folder)
+        lock.acquire()
+        _HELD[key] = lock
+    return _HELD[key]
+
+
+def held(folder: Union[str, Path]) -> Optional[RunLock]:
+    """The lock this process has on a work dir."""
+    return _HELD.get(os.path.realpath(folder))
+
+
+def release(folder: Union[str, Path]) -> None:
+    """Give a work dir free, if this process holds it."""
+    lock = _HELD.pop(os.path.realpath(folder), None)
+    if lock is not None:
+        lock.release()
+
+
+@atexit.register
+def _release_all() -> None:
+    for key in list(_HELD):
+        with contextlib.suppress(OSError):
+            _HELD.pop(key).release()

@@ -1,0 +1,40 @@
+"""Several runs in one process: each has its own logger, message hub and visualizer.
+
+mmengine keeps these by name, and finds "the current one" as the last that was made. The name of a run has the time in
+whole seconds; two runs that begin within one would share everything.
+"""
+import itertools
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.visualization import Visualizer
+
+_count = itertools.count()
+
+
+def name_run(cfg: Config) -> None:
+    """Give a config a run name of its own, from the second run of this process on.
+
+    Args:
+        cfg: Changed in place: ``experiment_name``, and ``visualizer.name`` where that is in use.
+    """
+    number = next(_count)
+    if number and not cfg.get('experiment_name'):
+        cfg.experiment_name = f'{Path(cfg.filename or "run").stem}_{number}'
+    elif number:
+        cfg.experiment_name = f'{cfg.experiment_name}_{number}'
+    visualizer = cfg.get('visualizer')
+    if isinstance(visualizer, dict) and visualizer.get('name') in Visualizer._instance_dict:
+        visualizer['name'] = f'{visualizer["name"]}_{number}'
+
+
+def make_current(runner: Any) -> None:
+    """Let ``get_current_instance`` find the logger, message hub and visualizer of this run, not of the last built."""
+    for kind, key in ((MMLogger, 'logger'), (MessageHub, 'message_hub'), (Visualizer, 'visualizer')):
+        instance = getattr(runner, key, None)
+        name = getattr(instance, 'instance_name', None)
+        known = kind._instance_dict
+        if instance is not None and known.get(name) is instance and next(reversed(known)) != name:
+            known[name] = known.pop(name)

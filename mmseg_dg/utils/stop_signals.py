@@ -1,0 +1,131 @@
+"""SIGTERM, SIGINT and SIGUSR1 end a run in good order: the iteration ends, a checkpoint is written, the process goes.
+
+Python runs a handler between two byte codes; this one only notes the signal. The checkpoint hook looks at the note
+when an iteration ends, together with all other processes.
+"""
+import os
+import signal
+import threading
+import time
+from types import FrameType
+from typing import Any, Optional
+
+#: Exit status of a run that was asked to stop and left a checkpoint (``EX_TEMPFAIL``: "try again").
+STOPPED = 75
+SIGNALS = ('SIGTERM', 'SIGINT', 'SIGUSR1')
+#: A terminal's Ctrl-C reaches the launcher and, through it, each process twice: what follows at once is the same one.
+_SAME_SIGNAL = 5.
+
+_noted: Optional[str] = None
+_when = 0.
+_training = False
+
+
+class StoppedEarly(BaseException):
+    """Raised by the handler while there is no iteration to end: nothing is lost by leaving at once."""
+
+
+def noted() -> Optional[str]:
+    """Name of the signal that asked this process to stop; None without one."""
+    return _noted
+
+
+def forget() -> None:
+    """Begin without a note, as a new run in the same process does."""
+    global _noted, _training
+    _noted, _training = None, False
+
+
+def training_begins() -> None:
+    """From now on a signal lets the iteration end; before, it ends the process at once."""
+    global _training
+    _training = True
+
+
+def _note(number: int, frame: Optional[FrameType]) -> None:
+    global _noted, _when
+    now = time.monotonic()
+    if not _training:
+        raise StoppedEarly(signal.Signals(number).name)
+    if _noted is not None and number == signal.SIGINT and now - _when > _SAME_SIGNAL:
+        signal.default_int_handler(number, frame)  # asked a second time, by a person: now
+    if _noted is None:
+        _noted, _when = signal.Signals(number).name, now
+
+
+def listen() -> None:
+    """Note the signals from now on; nothing happens in a thread other than the main one, or without such signals."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    forget()
+    for name in SIGNALS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _note)
+
+
+def shield_worker(worker: int, then: Any = None) -> None:
+    """First call of a data loading worker: slurm signals every process of a job, workers too.
+
+    They serve the iteration that is under way; the run ends them itself. The first SIGTERM is therefore passed over
+    (but for ten minutes at most, should the run be unable to end them), a second one ends the worker.
+    """
+    if then is not None:
+        then(worker)
+
+    def pass_over(number: int, frame: Optional[FrameType]) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.alarm(600)
+
+    signal.signal(signal.SIGTERM, pass_over)
+    for name in ('SIGINT', 'SIGUSR1'):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+class Shielded:
+    """``worker_init_fn`` of a loader with :func:`shield_worker` in front; picklable for workers that are spawned."""
+
+    def __init__(self, then: Any) -> None:
+        self.then = then
+
+    def __call__(self, worker: int) -> None:
+        if os.name == 'posix':
+            shield_worker(worker, self.then)
+        elif self.then is not None:
+            self.then(worker)
+
+
+def shield_workers(loaders: Any) -> None:
+    """Shield the workers of loaders that have none running yet."""
+    for loader in loaders:
+        if getattr(loader, 'num_workers', 0) > 0 and not isinstance(loader.worker_init_fn, Shielded):
+            loader.worker_init_fn = Shielded(loader.worker_init_fn)
+
+
+class AgreedStop:
+    """Whether all processes stop after the current iteration: they ask each other on the CPU, once an iteration.
+
+    One process may have been signaled, or one earlier than another. The exchange is between hosts (gloo): no device
+    waits for it.
+    """
+
+    def __init__(self) -> None:
+        import torch.distributed as dist
+        self._group: Any = None
+        self._asked, self._answer = -1, False
+        self._several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+        if self._several and dist.get_backend() != 'gloo':
+            self._group = dist.new_group(backend='gloo')
+
+    def __call__(self, iteration: int) -> bool:
+        """Every process calls this for the same iterations; within one, the answer does not change."""
+        if iteration != self._asked:
+            self._asked = iteration
+            self._answer = noted() is not None
+            if self._several:
+                import torch
+                import torch.distributed as dist
+                flag = torch.tensor([int(self._answer)])
+                dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=self._group)
+                self._answer = bool(flag.item())
+        return self._answer
