@@ -11,7 +11,8 @@ from mmseg_dg.datasets.output_names import output_names
 
 def test_two_runs_built_together_write_apart(tiny_config, tmp_path):
     cfg = tiny_config(max_iters=2, val_interval=50)
-    cfg.visualizer = dict(type='SegmentationVisualizer', name='visualizer', vis_backends=[dict(type='LocalVisBackend')])
+    cfg.visualizer = dict(type='SegmentationVisualizer', name='visualizer',
+                          vis_backends=[dict(type='LocalVisBackend')])
     cfg.custom_hooks.append(dict(type='TrainingPicturesHook', interval=1))
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.log_level = 'INFO'
