@@ -42,11 +42,14 @@ def main() -> int:
         launch.prepare_processes(cfg)
         runner = launch.build_runner(cfg)
         runner.train()
-        reason = getattr(runner, 'stopped_by', None)
     except stop_signals.StoppedEarly as signal:
-        reason = str(signal)
+        return launch.say_how_to_continue(cfg, str(signal), sys.argv)
+    status = 0
+    if getattr(runner, 'stopped_by', None):
+        status = launch.say_how_to_continue(cfg, runner.stopped_by, sys.argv)
+        launch.leave_together()
     launch.close_processes()
-    return launch.say_how_to_continue(cfg, reason, sys.argv) if reason else 0
+    return status
 
 
 if __name__ == '__main__':

@@ -12,6 +12,7 @@ from torch import nn
 from mmseg_dg.engine.optim.finite import FiniteWatch, NonFiniteError, finite_flag
 from mmseg_dg.engine.optim.stepper import Pass, StepContext, run_step
 from mmseg_dg.models.teacher import EMATeacher
+from mmseg_dg.utils.checkpoint_reader import read_checkpoint
 
 from .test_resume import _stopping_after, assert_identical, state_of
 
@@ -214,6 +215,18 @@ def test_stop_names_the_files_and_earlier_checkpoints_go_on(tiny_config, run_con
 
 
 @pytest.mark.ci
+def test_a_huge_rate_stops_the_run(tiny_config, run_config, tmp_path):
+    """lhoyer/DAFormer#22: the loss becomes NaN, and nothing is learned or kept from then on."""
+    cfg = tiny_config(max_iters=8, val_interval=8)
+    cfg.optim_wrapper.optimizer.lr = 1e20
+    cfg.default_hooks.checkpoint.interval = 1
+    with pytest.raises(NonFiniteError, match='is not finite'):
+        run_config(cfg)
+    for path in (tmp_path / 'run').glob('*.pth'):
+        assert all(torch.isfinite(v).all() for v in state_of(path).values())
+
+
+@pytest.mark.ci
 def test_skipping_runs_resume_bit_identically(tiny_config, run_config, tmp_path):
 
     def config(name):
@@ -229,7 +242,7 @@ def test_skipping_runs_resume_bit_identically(tiny_config, run_config, tmp_path)
     assert run_config(cfg).train_loop.finite.watch.skipped == 2
     a, b = (tmp_path / name / 'iter_6.pth' for name in ('whole', 'part'))
     assert_identical(state_of(a), state_of(b))
-    a, b = (torch.load(path)['message_hub'] for path in (a, b))
+    a, b = (read_checkpoint(path)['message_hub'] for path in (a, b))
     assert a['runtime_info']['nonfinite_steps'] == b['runtime_info']['nonfinite_steps'] == [2, 0]
     loss = a['log_scalars']['train/loss']
     assert np.isfinite(loss._log_history).all() and len(loss._log_history) == 4
