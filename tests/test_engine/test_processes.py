@@ -39,7 +39,7 @@ def config_file(name, tmp_path, data):
 def run(command, tmp_path, **more):
     env = dict(os.environ, OMP_NUM_THREADS='1', PORT=str(free_port()), MMSEG_DG_CACHE=str(tmp_path / 'cache'),
                PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}', **more)
-    done = subprocess.run([str(x) for x in command], env=env, capture_output=True, text=True, timeout=300,
+    done = subprocess.run([str(x) for x in command], env=env, capture_output=True, text=True, timeout=900,
                           cwd=tmp_path)
     return done.returncode, done.stdout + done.stderr
 
