@@ -8,6 +8,8 @@
 #   SRUN_ARGS      further options of srun, e.g. "--time=24:00:00 --mem=64G"
 #   MASTER_PORT    port of the first process              (default 29500)
 #   PYTHON         the interpreter                        (default python)
+#   STOP_SIGNAL    sent that many seconds before the time limit: the run writes a checkpoint and ends with status 75
+#                                                         (default USR1@180; docs/reliability.md)
 set -euo pipefail
 if [ "$#" -lt 3 ]; then
     sed -n '2s/^# //p' "$0" >&2
@@ -29,5 +31,5 @@ export MASTER_PORT=${MASTER_PORT:-29500}
 # shellcheck disable=SC2086
 exec srun -p "$PARTITION" --job-name="$JOB_NAME" \
     --gres="gpu:$GPUS_PER_NODE" --ntasks="$GPUS" --ntasks-per-node="$GPUS_PER_NODE" \
-    --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
+    --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 --signal="${STOP_SIGNAL:-USR1@180}" ${SRUN_ARGS:-} \
     "${PYTHON:-python}" -u "$TOOLS/train.py" "$CONFIG" --launcher slurm "${@:4}"

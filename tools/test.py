@@ -13,6 +13,7 @@ if re.search(r'--(device[ =]cpu|gpus[ =]0)( |$)', ' '.join(sys.argv)):
 
 import mmseg_dg  # noqa: E402,F401  prepares the library stack before anything of it is imported
 from mmseg_dg.utils import launch  # noqa: E402
+from mmseg_dg.utils.entry import run_tool  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

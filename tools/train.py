@@ -13,6 +13,7 @@ if re.search(r'--(device[ =]cpu|gpus[ =]0)( |$)', ' '.join(sys.argv)):
 
 import mmseg_dg  # noqa: E402,F401  prepares the library stack before anything of it is imported
 from mmseg_dg.utils import launch, stop_signals  # noqa: E402
+from mmseg_dg.utils.entry import run_tool  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,12 +42,15 @@ def main() -> int:
         launch.prepare_processes(cfg)
         runner = launch.build_runner(cfg)
         runner.train()
-        reason = getattr(runner, 'stopped_by', None)
     except stop_signals.StoppedEarly as signal:
-        reason = str(signal)
+        return launch.say_how_to_continue(cfg, str(signal), sys.argv)
+    status = 0
+    if getattr(runner, 'stopped_by', None):
+        status = launch.say_how_to_continue(cfg, runner.stopped_by, sys.argv)
+        launch.leave_together()
     launch.close_processes()
-    return launch.say_how_to_continue(cfg, reason, sys.argv) if reason else 0
+    return status
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

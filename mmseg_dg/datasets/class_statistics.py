@@ -230,8 +230,16 @@ def from_official_json(path: str, dataset: Any) -> ClassStatistics:
     """
     if not osp.isfile(path):
         raise FileNotFoundError(f'no statistics file {path!r}; leave class_statistics unset to count the labels')
-    with open(path, encoding='utf-8') as file:
-        per_file = _official_counts(json.load(file), path)
+    try:
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+    except (ValueError, RecursionError) as error:  # ValueError: damaged JSON, or no text at all
+        raise ValueError(f'{path}: not a readable JSON file ({type(error).__name__}); fetch it again, or leave '
+                         'class_statistics unset to count the labels') from error
+    per_file = _official_counts(content, path)
+    negative = next((name for name, counts in per_file.items() if min(counts.values(), default=0) < 0), None)
+    if negative is not None:
+        raise ValueError(f'{path}: {negative} has a negative number of pixels; the file is damaged')
     parts, which, local = flatten(dataset)
     names = tuple(parts[0].metainfo['classes'])
     counts = np.zeros((len(which), len(names)), np.int32)
@@ -265,9 +273,9 @@ def _official_counts(content: Any, path: str) -> dict[str, dict[int, int]]:
                 for name, pixels in files:
                     merged.setdefault(name, {})[int(class_id)] = int(pixels)
             rows = list(merged.items())
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        found = {osp.basename(name): counts for name, counts in rows}
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f'{path}: not a class statistics file of the official converters') from error
-    found = {osp.basename(name): counts for name, counts in rows}
     if len(found) < len(rows):
         raise ValueError(f'{path}: several of its files share a base name, so it cannot be matched; leave '
                          'class_statistics unset to count the labels')

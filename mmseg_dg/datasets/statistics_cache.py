@@ -115,9 +115,10 @@ class CacheEntry:
                               logger='current', level=logging.WARNING)
                     continue
                 counts = np.load(f'{base}.npy', mmap_mode='r')
+                _check_counts(counts)
             except FileNotFoundError:
                 continue
-            except (OSError, ValueError, AttributeError) as error:
+            except Exception as error:  # noqa: BLE001  a damaged cache raises whatever its bytes lead to
                 print_log(f'class statistics: cannot read {base}.npy ({error}); counting again', logger='current',
                           level=logging.WARNING)
                 continue
@@ -133,6 +134,17 @@ class CacheEntry:
         meta = dict(fingerprint=self.fingerprint, data=self.note, images=self.shape[0], classes=self.shape[1])
         _replace(f'{self.writes}.json', lambda file: file.write(json.dumps(meta, indent=1).encode()))
         return f'{self.writes}.npy'
+
+
+def _check_counts(counts: np.ndarray) -> None:
+    """
+    Raises:
+        ValueError: A table that no count can give: not numbers, NaN, or negative.
+    """
+    if counts.dtype.kind not in 'iuf':
+        raise ValueError(f'counts of type {counts.dtype}')
+    if counts.size and not (np.isfinite(counts).all() and counts.min() >= 0):
+        raise ValueError('it has counts that are negative or no numbers')
 
 
 def _replace(path: str, fill: Any) -> None:

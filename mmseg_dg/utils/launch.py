@@ -18,6 +18,7 @@ from typing import Optional, Union
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.dist import barrier
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
@@ -97,6 +98,9 @@ def warn_unknown_options(cfg: Config, options: dict) -> list:
     known = set(_dotted_keys(cfg._cfg_dict.to_dict()))
     known |= set(inspect.signature(Runner.__init__).parameters) | {'runner_type', 'model_wrapper_cfg', 'compile'}
     known |= {f'randomness.{name}' for name in inspect.signature(Runner.set_randomness).parameters}
+    if any(key.startswith('train_cfg.') for key in options):
+        from mmseg_dg.engine.loops import MultiStreamTrainLoop
+        known |= {f'train_cfg.{name}' for name in inspect.signature(MultiStreamTrainLoop.__init__).parameters}
     unknown = [key for key in options if key not in known and not key.endswith('_delete_')]
     for key in unknown:
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
@@ -178,7 +182,7 @@ def claim_work_dir(cfg: Config) -> None:
         BlockingIOError: Another run works in it.
         FileExistsError: It holds checkpoints of a run, and neither resume nor overwrite was asked for.
     """
-    if int(os.environ.get('RANK') or os.environ.get('SLURM_PROCID') or os.environ.get('OMPI_COMM_WORLD_RANK') or 0):
+    if cfg.launcher != 'none' and process_number():
         return
     hold(cfg.work_dir)
     if not cfg.get('resume') and not cfg.get('overwrite'):
@@ -222,10 +226,18 @@ def command_to_continue(words: Sequence[str], cfg: Config) -> str:
 
 def say_how_to_continue(cfg: Config, reason: str, words: Sequence[str]) -> int:
     """Log, as the last line, the command that goes on with a stopped run; returns the exit status for it."""
-    if not int(os.environ.get('RANK') or os.environ.get('SLURM_PROCID') or 0):
+    if not process_number():
         print_log(f'stopped by {reason}, nothing is lost (exit status {STOPPED})', logger='current')
         print_log(f'continue with: {command_to_continue(words, cfg)}', logger='current')
+        if os.environ.get('MMSEG_DG_STATUS_FILE'):
+            Path(os.environ['MMSEG_DG_STATUS_FILE']).write_text(str(STOPPED), encoding='utf-8')
     return STOPPED
+
+
+def process_number() -> int:
+    """Number of this process in the run, from what launchers set: known before the processes have met."""
+    names = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+    return int(next((os.environ[name] for name in names if os.environ.get(name)), 0))
 
 
 def enable_amp(cfg: Config) -> None:
@@ -390,6 +402,11 @@ def build_runner(cfg: Config) -> Runner:
         from mmseg_dg.registry import RUNNERS
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
+
+
+def leave_together() -> None:
+    """Wait until all processes of a stopped run are here: launchers kill the rest when one leaves with a status."""
+    barrier()
 
 
 def close_processes() -> None:

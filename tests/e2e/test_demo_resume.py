@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from mmseg_dg.utils.checkpoint_reader import read_checkpoint
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs' / 'demo' / 'daformer_synthcity_demo.py'
 OPTIONS = [
@@ -54,7 +56,7 @@ def test_killed_and_resumed_demo_is_bit_identical(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     finish(start(tmp_path / 'part', tmp_path / 'cache', '--resume'))
-    whole, part = (torch.load(tmp_path / name / 'iter_6.pth', map_location='cpu') for name in ('whole', 'part'))
+    whole, part = (read_checkpoint(tmp_path / name / 'iter_6.pth') for name in ('whole', 'part'))
     for key in ('state_dict', 'optimizer', 'param_schedulers'):
         a, b = tensors(whole[key]), tensors(part[key])
         assert a.keys() == b.keys() and len(a) > 0

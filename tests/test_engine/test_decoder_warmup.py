@@ -5,6 +5,7 @@ from mmengine.config import ConfigDict
 from mmengine.hooks import Hook
 
 from mmseg_dg.engine.hooks import DecoderWarmupHook, EMAUpdateHook, ReestimateStatisticsHook
+from mmseg_dg.utils.checkpoint_reader import read_checkpoint
 
 from . import _deft_ranks
 from .test_distributed import HERE, launch
@@ -128,7 +129,7 @@ def test_resume_inside_either_stage(deft_config, run_config, tmp_path):
 def test_validation_in_the_warm_up_judges_the_decoder_in_training(deft_config, run_config, tmp_path):
     cfg = deft_config(max_iters=4, val_interval=2)
     runner = run_config(cfg)
-    trained = torch.load(tmp_path / 'run' / 'iter_2.pth')
+    trained = read_checkpoint(tmp_path / 'run' / 'iter_2.pth')
     assert int(trained['state_dict']['stage']) == 1
     cfg = deft_config(work_dir='test')
     cfg.load_from = str(tmp_path / 'run' / 'iter_2.pth')

@@ -12,6 +12,7 @@ from torch import nn
 from mmseg_dg.engine.optim.finite import FiniteWatch, NonFiniteError, finite_flag
 from mmseg_dg.engine.optim.stepper import Pass, StepContext, run_step
 from mmseg_dg.models.teacher import EMATeacher
+from mmseg_dg.utils.checkpoint_reader import read_checkpoint
 
 from .test_resume import _stopping_after, assert_identical, state_of
 
@@ -241,7 +242,7 @@ def test_skipping_runs_resume_bit_identically(tiny_config, run_config, tmp_path)
     assert run_config(cfg).train_loop.finite.watch.skipped == 2
     a, b = (tmp_path / name / 'iter_6.pth' for name in ('whole', 'part'))
     assert_identical(state_of(a), state_of(b))
-    a, b = (torch.load(path)['message_hub'] for path in (a, b))
+    a, b = (read_checkpoint(path)['message_hub'] for path in (a, b))
     assert a['runtime_info']['nonfinite_steps'] == b['runtime_info']['nonfinite_steps'] == [2, 0]
     loss = whole.message_hub.log_scalars['train/loss']
     assert np.isfinite(loss._log_history).all() and len(loss._log_history) == 4

@@ -34,7 +34,8 @@ def test_slurm_scripts(script, words, rest, tmp_path):
     text = run(script, *words, PATH=f'{tmp_path}:{os.environ["PATH"]}', GPUS='16', GPUS_PER_NODE='8', PYTHON='py',
                SRUN_ARGS='--time=1:00 --mem=9G', MASTER_PORT='77').stdout
     assert text == ('77 -p part --job-name=job --gres=gpu:8 --ntasks=16 --ntasks-per-node=8 --cpus-per-task=5 '
-                    f'--kill-on-bad-exit=1 --time=1:00 --mem=9G py -u {TOOLS}/{rest}\n')
+                    f'--kill-on-bad-exit=1 {"--signal=USR1@180 " if "train" in script else ""}--time=1:00 --mem=9G '
+                    f'py -u {TOOLS}/{rest}\n')
 
 
 @pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh'])

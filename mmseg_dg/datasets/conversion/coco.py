@@ -142,7 +142,7 @@ def read_instances(path: str, crowd: str = 'ignore') -> COCOLabels:
         with open(path, encoding='utf-8') as file:
             content = json.load(file)
         categories, entries, annotations = content['categories'], content['images'], content['annotations']
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f'{path}: not a COCO instances file ({type(error).__name__}: {error})') from error
     ordered = sorted(categories, key=lambda c: c['id'])
     expected = COCO81Dataset.METAINFO['classes'][1:]

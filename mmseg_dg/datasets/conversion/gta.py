@@ -1,5 +1,4 @@
 """GTA5's published split file and the labels that cannot be used."""
-import io
 import os.path as osp
 from collections.abc import Sequence
 from typing import Optional
@@ -8,6 +7,7 @@ import mmengine.fileio as fileio
 import numpy as np
 
 from ..checks import is_local
+from .mat_files import as_integers, load_mat
 
 # Images per subset (Richter et al., ECCV 2016)
 SPLIT_SIZES = dict(train=12403, val=6382, test=6181)
@@ -27,18 +27,17 @@ def read_split(path: str, backend_args: Optional[dict] = None) -> dict[str, list
         FileNotFoundError: No such file.
         ValueError: Not such a file, or an image is in two subsets.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
     if is_local(path, backend_args) and not osp.isfile(path):
         raise FileNotFoundError(f'no GTA5 split file {path!r}; it is published with the dataset (split.mat)')
-    try:
-        content = loadmat(io.BytesIO(fileio.get(path, backend_args=backend_args)))
-    except (MatReadError, ValueError, NotImplementedError) as error:
-        raise ValueError(f'{path}: not a MATLAB file of GTA5 ({error})') from error
+    content = load_mat(bytes(fileio.get(path, backend_args=backend_args)), path)
     missing = [key for key in ('trainIds', 'valIds', 'testIds') if key not in content]
     if missing:
         raise ValueError(f'{path}: has no {missing}; it has {[k for k in content if not k.startswith("__")]}')
-    found = {name: sorted(f'{int(i):05d}' for i in np.ravel(content[f'{name}Ids'])) for name in SPLIT_SIZES}
+    numbers = {name: np.ravel(as_integers(content[f'{name}Ids'], path, f'{name}Ids')) for name in SPLIT_SIZES}
+    wrong = [int(i) for ids in numbers.values() for i in ids if not 0 < i < 100000]
+    if wrong:
+        raise ValueError(f'{path}: image numbers {wrong[:5]} are not in 1..99999; the file is damaged')
+    found = {name: sorted(f'{i:05d}' for i in ids) for name, ids in numbers.items()}
     everything = [stem for stems in found.values() for stem in stems]
     if len(set(everything)) < len(everything):
         raise ValueError(f'{path}: an image is in two subsets, or twice in one; the file is damaged')

@@ -15,6 +15,7 @@ from ..checks import check_folder, check_not_empty, list_files
 from ..image_lists import read_list
 from ..label_tables import RAW_IDS
 from .engine import Job
+from .mat_files import as_integers, load_mat
 from .recipes import TableLabels
 
 VOC_CLASSES: tuple[str, ...] = PascalVOCDataset.METAINFO['classes']
@@ -29,25 +30,24 @@ _VOC_TABLE = {i: i for i in range(21)}
 
 
 def read_mat(path: str, *keys: str) -> np.ndarray:
-    """An array of a MATLAB file; further ``keys`` go into structures.
+    """An integer array of a MATLAB file; further ``keys`` go into structures.
 
     Raises:
-        ValueError: Not a MATLAB file, or the key is not there; the message names the file.
+        FileNotFoundError: No such file.
+        ValueError: Not a MATLAB file, the key is not there, or no whole numbers are; the message names the file.
     """
-    from scipy.io import loadmat
-    try:
-        found: Any = loadmat(path)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # scipy has many ways of saying that a file is cut off
-        raise ValueError(f'{path}: not a readable MATLAB file ({type(error).__name__}: {error})') from error
+    with open(path, 'rb') as file:
+        found: Any = load_mat(file.read(), path)
     for key in keys:
-        found = found[0, 0] if isinstance(found, np.ndarray) and found.dtype.names else found
+        if isinstance(found, np.ndarray) and found.dtype.names:
+            if found.size == 0:
+                raise ValueError(f'{path}: {key} is wanted of an empty structure; the file is damaged')
+            found = found.flat[0]
         names = found.dtype.names if isinstance(found, np.void) else found
         if key not in (names or ()):
             raise ValueError(f'{path}: has no {".".join(keys)}; it is another kind of file')
         found = found[key]
-    return np.asarray(found)
+    return as_integers(found, path, '.'.join(keys))
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,9 @@ class ContextLabels:
     def __call__(self, job: Job) -> np.ndarray:
         """uint8 (H, W)."""
         raw = read_mat(job.source, 'LabelMap')
-        if raw.ndim != 2 or raw.max() > self.raw_ids:
+        if raw.ndim != 2 or raw.max() > self.raw_ids or raw.min() < 0:
             raise ValueError(f'{job.source}: expected ids 0..{self.raw_ids} per pixel, got shape {raw.shape} with '
-                             f'{raw.max()}')
+                             f'{raw.min()}..{raw.max()}')
         table = np.zeros(self.raw_ids + 1, np.uint8)
         table[list(self.table)] = list(self.table.values())
         return table[raw.astype(np.int64)]

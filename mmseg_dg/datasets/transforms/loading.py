@@ -7,7 +7,27 @@ from mmseg.datasets.transforms import LoadAnnotations as MMSegLoadAnnotations
 
 from mmseg_dg.registry import TRANSFORMS
 
+from ..image_header import MAX_PIXELS, read_header
 from ..label_tables import apply_table, lookup_table
+
+
+def refuse_huge(content: bytes, path: str) -> None:
+    """A label that would fill the memory is refused by its header: a PNG of 2.6 MB may hold 30000x30000 pixels.
+
+    Args:
+        content: The file.
+        path: For the message.
+
+    Raises:
+        ValueError: More than ``MAX_PIXELS``. (What is no image is left to the decoder, which says so.)
+    """
+    try:
+        header = read_header(bytes(content))
+    except (OSError, ValueError):
+        return
+    if header.pixels > MAX_PIXELS:
+        raise ValueError(f'{path}: a label of {header.width}x{header.height} (width x height): '
+                         f'{header.pixels} pixels, more than {MAX_PIXELS}. Cut image and label into tiles')
 
 
 @TRANSFORMS.register_module()
@@ -36,6 +56,7 @@ class LoadAnnotations(MMSegLoadAnnotations):
     def _read_ids(self, results: dict) -> np.ndarray:
         path = results['seg_map_path']
         content = fileio.get(path, backend_args=self.backend_args)
+        refuse_huge(content, path)
         try:
             label = without_channel(imfrombytes(content, flag='unchanged', backend=self.imdecode_backend))
         except (OSError, SyntaxError, AttributeError) as error:  # PIL's ways of saying so; OpenCV gives None
@@ -85,8 +106,9 @@ class LoadSynthiaAnnotations(LoadAnnotations):
         if not results.get('raw_ids', False):
             return super()._read_ids(results)
         path = results['seg_map_path']
-        content = np.frombuffer(fileio.get(path, backend_args=self.backend_args), np.uint8)
-        label = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+        content = fileio.get(path, backend_args=self.backend_args)
+        refuse_huge(content, path)
+        label = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
         if label is None or label.ndim != 3:
             got = 'no readable image' if label is None else f'shape {label.shape}'
             raise ValueError(f'{path}: expected a 3-channel label file of SYNTHIA, got {got}; converted '

@@ -1,0 +1,189 @@
+"""Tiny data and runs for the attack: forked from one process that has everything imported."""
+import os
+import runpy
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import cv2
+import numpy as np
+import torch
+
+import mmseg_dg  # noqa: F401
+
+TOOLS = Path(__file__).resolve().parents[1]
+ITERS = 8
+
+CONFIG = '''
+_base_ = 'mmseg_dg::custom/custom_{recipe}.py'
+mine = dict(data_root={root!r}, classes=['background', 'object'], palette=None)
+few = dict(batch_size=1, num_workers={workers}, persistent_workers=False)
+read = [dict(type='LoadImageFromFile')]
+tail = [dict(type='RandomCrop', crop_size=(64, 64)), dict(type='RandomFlip', prob=0.5), dict(type='PackStreamInputs')]
+labelled = dict(dataset=dict(pipeline=read + [dict(type='LoadAnnotations')] + tail, data_prefix=dict(
+    img_path='images', seg_map_path='masks'), **mine), **few)
+unlabelled = dict(dataset=dict(pipeline=read + {margins} + tail, data_prefix=dict(img_path='images'), **mine), **few)
+train_dataloader = dict({streams})
+val_dataloader = dict(own=dict(num_workers=0, persistent_workers=False, dataset=dict(
+    data_prefix=dict(img_path='images', seg_map_path='masks'), indices=1, **mine)))
+test_dataloader = val_dataloader
+model = dict(network=dict(
+    backbone=dict(_delete_=True, type='MixTransformer', arch='b0', embed_dims=8, num_layers=[1] * 4, init_cfg=None),
+    decode_head=dict(in_channels=[8, 16, 40, 64], channels=8, embed_channels=8, num_classes=2)))
+train_cfg = dict(max_iters={iters}, val_interval=2)
+param_scheduler = [dict(type='WarmupPolyLR', power=1.0, warmup_iters=1, warmup_ratio=1e-6, min_lr=0.)]
+default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=2, save_best='own/mIoU'), logger=dict(interval=1))
+del mine, few, read, tail, labelled, unlabelled
+'''
+STREAMS = dict(supervised='source=labelled', uda='source=labelled, target=unlabelled',
+               semi='labeled=labelled, unlabeled=unlabelled')
+
+
+class Rig:
+    """Tiny data, configs and reference results; runs are forked from this process, which has everything imported."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._count, self._whole = folder, 0, {}
+        rng = np.random.default_rng(0)
+        for kind in ('images', 'masks'):
+            (folder / 'data' / kind).mkdir(parents=True)
+        for i in range(4):
+            label = np.kron(rng.integers(0, 2, (6, 6)), np.ones((16, 16), int)).astype(np.uint8)
+            image = (label[..., None] * 120 + rng.integers(0, 60, (96, 96, 3))).astype(np.uint8)
+            cv2.imwrite(str(folder / f'data/images/{i}.png'), image)
+            cv2.imwrite(str(folder / f'data/masks/{i}.png'), label)
+        from mmengine.config import config
+        config.FormatCode = lambda text, **_: (text, True)  # mmengine formats the config five times a run
+        torch.set_num_threads(1)
+
+    def config(self, recipe: str = 'supervised', workers: int = 0, iters: int = ITERS, more: str = '',
+               name: str = '') -> Path:
+        path = self.folder / f'{name or recipe}_{workers}_{iters}.py'
+        margins = "[dict(type='PseudoLabelMargins')]" if recipe == 'uda' else '[]'
+        path.write_text(CONFIG.format(recipe=recipe, root=str(self.folder / 'data'), workers=workers, iters=iters,
+                                      streams=STREAMS[recipe], margins=margins) + more, encoding='utf-8')
+        return path
+
+    def work_dir(self) -> Path:
+        self._count += 1
+        return self.folder / f'run{self._count}'
+
+    def start(self, *words: Any, before: Optional[Callable[[], None]] = None, tool: str = 'train') -> 'Run':
+        """Fork a process that runs tools/train.py with these words."""
+        self._count += 1
+        out = self.folder / f'out{self._count}.txt'
+        process = os.fork()
+        if process:
+            return Run(process, out)
+        status = 1
+        try:
+            with open(out, 'w', encoding='utf-8') as file:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+            if before is not None:
+                before()
+            sys.argv = [str(TOOLS / f'{tool}.py'), *map(str, words)]
+            try:
+                runpy.run_path(sys.argv[0], run_name='__main__')
+                status = 0
+            except SystemExit as left:
+                status = left.code or 0
+            except BaseException:  # noqa: BLE001
+                import traceback
+                traceback.print_exc()
+            from mmseg_dg.utils.run_lock import _release_all
+            _release_all()  # what the end of an interpreter does; this fork has none
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def run(self, *words: Any, **options: Any) -> tuple[int, str]:
+        return self.start(*words, **options).wait()
+
+    def whole(self, config: Path) -> dict:
+        """Tensors of the uninterrupted run of a config."""
+        if config not in self._whole:
+            work = self.work_dir()
+            status, text = self.run(config, '--work-dir', work)
+            if status:
+                raise RuntimeError(f'the uninterrupted run failed: {text[-1500:]}')
+            self._whole[config] = state_of(work)
+        return self._whole[config]
+
+    def finished_like_whole(self, config: Path, work: Path) -> str:
+        """'' when a folder holds what the uninterrupted run leaves, else what differs."""
+        left = [p.name for p in work.iterdir() if p.name.endswith(('.part', '.stale')) or p.name == '.run_lock.json']
+        if left:
+            return f'left over: {left}'
+        ours, theirs = state_of(work), self.whole(config)
+        if ours.keys() != theirs.keys():
+            return f'other entries: {sorted(ours.keys() ^ theirs.keys())[:4]}'
+        other = [key for key in ours if not torch.equal(ours[key], theirs[key])]
+        best = list(work.glob('best_*.pth'))
+        if len(best) != 1:
+            return f'{len(best)} best checkpoints'
+        return f'{len(other)} of {len(ours)} tensors differ, e.g. {other[:2]}' if other else ''
+
+
+class Run:
+    """A forked run."""
+
+    def __init__(self, process: int, out: Path) -> None:
+        self.process, self.out, self.status = process, out, None
+
+    def poll(self) -> bool:
+        """Whether it has ended."""
+        if self.status is None:
+            found, code = os.waitpid(self.process, os.WNOHANG)
+            if found:
+                self.status = os.waitstatus_to_exitcode(code)
+        return self.status is not None
+
+    def wait(self, timeout: float = 900.) -> tuple[int, str]:
+        until = time.monotonic() + timeout
+        while not self.poll():
+            if time.monotonic() > until:
+                os.kill(self.process, signal.SIGKILL)
+            time.sleep(0.02)
+        return self.status, self.text
+
+    @property
+    def text(self) -> str:
+        return self.out.read_text(encoding='utf-8', errors='replace')
+
+    def until(self, condition: Callable[[], bool], pause: float = 0.0005) -> bool:
+        """Wait for something to be true while the run lives."""
+        while not self.poll():
+            if condition():
+                return True
+            time.sleep(pause)
+        return False
+
+    def send(self, number: int) -> None:
+        if not self.poll():
+            os.kill(self.process, number)
+
+
+def state_of(work: Path) -> dict[str, torch.Tensor]:
+    """All numbers of weights, optimizer and schedules of the last checkpoint."""
+    from mmseg_dg.utils.checkpoint_reader import read_checkpoint
+    content, found = read_checkpoint(work / f'iter_{ITERS}.pth'), {}
+
+    def visit(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                visit(f'{prefix}.{key}', item)
+        elif isinstance(value, (list, tuple)):
+            for key, item in enumerate(value):
+                visit(f'{prefix}.{key}', item)
+        elif isinstance(value, torch.Tensor):
+            found[prefix] = value
+        elif isinstance(value, (int, float)):
+            found[prefix] = torch.tensor(value, dtype=torch.float64)
+
+    for part in ('state_dict', 'optimizer', 'param_schedulers'):
+        visit(part, content[part])
+    return found
