@@ -3,6 +3,7 @@ import os
 import signal
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmseg_dg.utils import launch, stop_signals
@@ -72,3 +73,26 @@ def test_options_that_exclude_each_other(tmp_path):
     for request, weights, overwrite in (('auto', False, True), (None, True, False)):
         with pytest.raises(ValueError, match='--resume'):
             launch.set_resume(Config(dict(work_dir=str(tmp_path))), request, weights, overwrite)
+
+
+class Slow(torch.utils.data.Dataset):
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, index):
+        return index
+
+
+def test_workers_outlive_the_signals_of_their_job():
+    """slurm signals every process of a job; the workers serve the iteration that is under way."""
+    loader = torch.utils.data.DataLoader(Slow(), batch_size=1, num_workers=1)
+    stop_signals.shield_workers(dict(source=loader))
+    batches = iter(loader)
+    next(batches)
+    worker = batches._workers[0]
+    for name in ('SIGUSR1', 'SIGINT', 'SIGTERM'):
+        os.kill(worker.pid, getattr(signal, name))
+    assert len(list(batches)) == 39 and worker.exitcode in (None, 0)
+    worker.join(60)
+    assert worker.exitcode == 0
