@@ -25,9 +25,15 @@ def read_version() -> str:
 
 
 def read_requirements(name: str) -> list:
+    """Requirements of a file, and of those it names with ``-r``."""
     lines = (ROOT / 'requirements' / name).read_text(encoding='utf-8').splitlines()
-    stripped = (line.split('#')[0].strip() for line in lines)
-    return [line for line in stripped if line]
+    found = []
+    for line in (line.split('#')[0].strip() for line in lines):
+        if line.startswith('-r '):
+            found += read_requirements(line[len('-r '):].strip())
+        elif line:
+            found.append(line)
+    return found
 
 
 def put(source: Path, target: Path, link: bool) -> None:

@@ -6,8 +6,9 @@ Mutants are drawn by seed from the syntax trees of methods, losses, ops and hook
 or a condition changed, a statement removed, a reduction exchanged. Each is written into a temporary copy of the
 package (a kill leaves nothing behind) and meets the tests that are related to its module: those whose files name what
 the module defines, most mentions first, until one fails or ``--budget`` CPU seconds are used. Results go to the folder
-``--state`` at once; a second call goes on where the first one ended, ``--shard I/N`` takes every N-th mutant. Mutants that cannot change behavior are listed in ``EQUIVALENT`` of
-``mutants_known.py`` with the reason, survivors that are left in ``SURVIVORS`` there.
+``--state`` at once: a second call goes on where the first one ended, and ``--shard I/N`` takes every N-th mutant.
+Mutants that cannot change behavior are listed in ``EQUIVALENT`` of ``mutants_known.py`` with the reason, survivors
+that are left in ``SURVIVORS`` there. Exit status 1 where a survivor is not explained.
 """
 import argparse
 import ast
@@ -291,12 +292,18 @@ def known_mutants() -> tuple[dict, dict]:
     return EQUIVALENT, SURVIVORS
 
 
-def preload() -> None:
-    """Libraries that no mutant touches, loaded once instead of in every child."""
-    import cv2  # noqa: F401
-    import hypothesis  # noqa: F401
-    import numpy  # noqa: F401
+def preload(root: Path) -> None:
+    """Libraries that no mutant touches, loaded once instead of in every child; of the package only ``compat``."""
+    sys.path.insert(0, str(root))
     import torch
+
+    import mmseg_dg
+    assert Path(mmseg_dg.__file__).is_relative_to(root), f'{mmseg_dg.__file__} is not the copy in {root}'
+    import hypothesis  # noqa: F401
+    import kornia.color  # noqa: F401
+    import mmseg.apis  # noqa: F401
+    import mmseg.models  # noqa: F401
+    import pytest  # noqa: F401
     torch.set_num_threads(1)
 
 
@@ -312,7 +319,7 @@ def report(mutants: list[Mutant], results: dict) -> int:
     seconds = sum(r['seconds'] for r in results.values())
     print(f'{len(killed)} killed, {len(alive) - len(same)} survived, {len(same)} equivalent; {len(results)} of '
           f'{len(mutants)} judged '
-          f'({100 * len(killed) / max(1, counted):.1f} % of those that change behavior are killed), {seconds:.0f} s CPU')
+          f'({100 * len(killed) / max(1, counted):.1f} % of those that change behavior killed), {seconds:.0f} s CPU')
     return 0 if not [m for m in alive if m not in same and m.key not in survivors] else 1
 
 
@@ -331,10 +338,10 @@ def main() -> int:
         for m in mutants:
             print(f'{m.path}:{m.line} {m.what}')
         return 0
-    preload()
     first, step = map(int, args.shard.split('/'))
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), args.state)
+        preload(bench.root)
         for i, mutant in list(enumerate(mutants))[first::step]:
             result = bench.once(mutant.key, lambda m=mutant: bench.judge(m, args.budget))
             print(f'{i + 1:3d} {"killed by " + result["by"] if result["killed"] else "SURVIVED"}: {mutant.key}',

@@ -18,6 +18,7 @@ from mmengine.utils import import_modules_from_strings
 
 import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
 from mmseg_dg.datasets.doctor import KINDS, examine, write_fixed_lists
+from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.utils.launch import ConfigOptions
 
 
@@ -98,4 +99,4 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

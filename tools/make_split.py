@@ -30,6 +30,7 @@ from mmseg_dg.datasets.splits import (
     training_stems,
     write_split,
 )
+from mmseg_dg.utils.entry import run_tool
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -141,4 +142,4 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import mmseg_dg  # noqa: F401  prepares the library stack
+from mmseg_dg.utils.entry import USER_ERRORS, run_tool
 from mmseg_dg.utils.weight_conversion import Problem, prepare, table_rows
 
 
@@ -33,7 +34,7 @@ def main() -> int:
         try:
             for line in prepare(name, args.folder, args.source, args.accept_checksum):
                 sys.stdout.write(f'{name}: {line}\n')
-        except Problem as problem:
+        except (Problem, RuntimeError, *USER_ERRORS) as problem:  # the other files are prepared all the same
             failed += 1
             sys.stderr.write(f'{name}: {problem}\n')
     if not args.names:
@@ -43,4 +44,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

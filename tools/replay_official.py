@@ -27,6 +27,7 @@ from mmseg_dg.apis.replay_comparison import (
     judge,
     not_compared,
 )
+from mmseg_dg.utils.entry import run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -121,4 +122,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

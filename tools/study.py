@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import mmseg_dg  # noqa: F401  prepares the library stack
+from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.utils.study import Study, parse_grid
 
 
@@ -59,4 +60,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

@@ -13,6 +13,7 @@ if re.search(r'--(device[ =]cpu|gpus[ =]0)( |$)', ' '.join(sys.argv)):
 
 import mmseg_dg  # noqa: E402,F401  prepares the library stack before anything of it is imported
 from mmseg_dg.utils import launch  # noqa: E402
+from mmseg_dg.utils.entry import run_tool  # noqa: E402
 from mmseg_dg.utils.work_dir import newest_loadable  # noqa: E402
 
 
@@ -51,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -13,6 +13,7 @@ if re.search(r'--(device[ =]cpu|gpus[ =]0)( |$)', ' '.join(sys.argv)):
 
 import mmseg_dg  # noqa: E402,F401  prepares the library stack before anything of it is imported
 from mmseg_dg.utils import launch, stop_signals  # noqa: E402
+from mmseg_dg.utils.entry import run_tool  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,4 +53,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

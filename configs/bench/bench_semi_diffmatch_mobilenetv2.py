@@ -29,7 +29,7 @@ model.update(
             bit_scale=0.1,
             layer='conv',  # a deformable denoiser would cost as much as the encoder
             norm_cfg=dict(type='GN', num_groups=8),  # not the statistics of two images at two noise times
-            # learn faster than the log-SNR and the raw code in so few iterations: docs/diffmatch.md
+            # ours, for so few iterations; what they are worth: docs/diffmatch.md, docs/benchmarks/few_labels.md
             time_input='t',
             code_input='estimate',
             loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, avg_non_ignore=True))))

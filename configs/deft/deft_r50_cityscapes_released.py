@@ -2,7 +2,8 @@
 
 Paper: DeFT (Pahk et al., ICLR 2025), the authors' published scripts.
 What differs from the card: every batch doubled by restyled copies, class-uniform sampling, 80 000 iterations,
-other rates and weight decays, padding of Mapillary scored as road.
+other rates and weight decays, padding of Mapillary scored as road, validation on the
+source alone, once per epoch.
 Command: mim train mmseg_dg deft_r50_cityscapes_released.py
 Resources: 2 GPUs x batch 4 images = 8, 1855 + 80 000 iterations; hardware not stated; seeds 304.
 Paper's score: its tables are not in our sources.
@@ -16,5 +17,6 @@ model = _base_.pop('method')
 model.update(
     warmup_iters=1855,  # 5 epochs (spec "Optimisation")
     style_augmentation=dict(type='LABStyle', mean=(0.2, 0.8), std=(0.1, 0.4), noise=0.01))  # spec "Data pipeline"
-val_cfg = dict(protocols=_base_.pop('protocols'))
-test_cfg = dict(protocols=val_cfg['protocols'])
+test_cfg = dict(protocols=_base_.pop('protocols'))
+# while training only the source is scored, once per epoch; the targets are in the test
+val_cfg = dict(protocols=dict(cityscapes=test_cfg['protocols']['cityscapes']))

@@ -13,5 +13,6 @@ _base_ = [
 ]
 model = dict(style_augmentation=dict(type='LABStyle', mean=(0.2, 0.8), std=(0.1, 0.4), noise=0.01))
 param_scheduler = [dict(type='WarmupPolyLR', power=0.9)]
-val_cfg = dict(protocols=_base_.pop('protocols'))
-test_cfg = dict(protocols=val_cfg['protocols'])
+test_cfg = dict(protocols=_base_.pop('protocols'))
+# while training only the source is scored, once per epoch; the targets are in the test
+val_cfg = dict(protocols=dict(gta=test_cfg['protocols']['gta']))

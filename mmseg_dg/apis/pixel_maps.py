@@ -45,7 +45,7 @@ def domain_dataset(cfg: Config, domain: Optional[str] = None):
         ValueError: The domain is not in the config, or several are and none was named.
     """
     loaders = cfg.test_dataloader
-    loaders = {'test': loaders} if 'dataset' in loaders else loaders
+    loaders = {'test': loaders} if 'dataset' in loaders else {k: v for k, v in loaders.items() if v is not None}
     if domain is None and len(loaders) == 1:
         domain = next(iter(loaders))
     if domain not in loaders:

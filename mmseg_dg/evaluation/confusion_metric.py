@@ -56,8 +56,9 @@ class ConfusionMatrixMetric(BaseMetric):
 
     def __init__(self, classes_subset: Optional[ClassSubset] = None, label_map: Optional[LabelMap] = None,
                  scored_classes: Optional[Sequence[str]] = None, map_labels: bool = True, ignore_index: int = 255,
-                 output_dir: Optional[str] = None, output_ids: Optional[Sequence[int]] = None, name_depth: Optional[int] = None,
-                 format_only: bool = False, note: str = '', prefix: Optional[str] = None,
+                 output_dir: Optional[str] = None, output_ids: Optional[Sequence[int]] = None,
+                 name_depth: Optional[int] = None, format_only: bool = False, note: str = '',
+                 prefix: Optional[str] = None,
                  collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device, prefix=prefix or 'unset')  # None makes mmengine warn
         self.prefix = prefix

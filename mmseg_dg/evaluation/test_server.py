@@ -88,7 +88,7 @@ def prepare(cfg: Any, server: TestServer, folder: str, data_root: Optional[str] 
         ValueError: No such domain, several or none that fit, or no data root.
     """
     loaders = cfg.get('test_dataloader') or {}
-    loaders = {'test': loaders} if 'dataset' in loaders else dict(loaders)
+    loaders = {'test': loaders} if 'dataset' in loaders else {k: v for k, v in loaders.items() if v is not None}
     if domain is None:
         fitting = [name for name, loader in loaders.items() if loader['dataset'].get('type') == server.dataset]
         fitting = fitting or list(loaders)

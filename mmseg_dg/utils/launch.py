@@ -98,6 +98,9 @@ def warn_unknown_options(cfg: Config, options: dict) -> list:
     known = set(_dotted_keys(cfg._cfg_dict.to_dict()))
     known |= set(inspect.signature(Runner.__init__).parameters) | {'runner_type', 'model_wrapper_cfg', 'compile'}
     known |= {f'randomness.{name}' for name in inspect.signature(Runner.set_randomness).parameters}
+    if any(key.startswith('train_cfg.') for key in options):
+        from mmseg_dg.engine.loops import MultiStreamTrainLoop
+        known |= {f'train_cfg.{name}' for name in inspect.signature(MultiStreamTrainLoop.__init__).parameters}
     unknown = [key for key in options if key not in known and not key.endswith('_delete_')]
     for key in unknown:
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.0)

@@ -31,10 +31,10 @@ def name_run(cfg: Config) -> None:
 
 
 def make_current(runner: Any) -> None:
-    """Let ``get_current_instance`` find this run's logger, message hub and visualizer, whichever run was built last."""
-    for kind, instance in ((MMLogger, runner.logger), (MessageHub, runner.message_hub),
-                           (Visualizer, runner.visualizer)):
+    """Let ``get_current_instance`` find the logger, message hub and visualizer of this run, not of the last built."""
+    for kind, key in ((MMLogger, 'logger'), (MessageHub, 'message_hub'), (Visualizer, 'visualizer')):
+        instance = getattr(runner, key, None)
         name = getattr(instance, 'instance_name', None)
         known = kind._instance_dict
-        if known.get(name) is instance and next(reversed(known)) != name:
+        if instance is not None and known.get(name) is instance and next(reversed(known)) != name:
             known[name] = known.pop(name)

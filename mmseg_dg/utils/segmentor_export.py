@@ -137,7 +137,7 @@ def _network(model: ConfigDict) -> ConfigDict:
 
 def _pipeline(cfg: Config) -> list:
     loaders = cfg.get('test_dataloader') or {}
-    for loader in [loaders] if 'dataset' in loaders else loaders.values():
+    for loader in [loaders] if 'dataset' in loaders else filter(None, loaders.values()):
         steps = [step for step in loader['dataset'].get('pipeline', ()) if 'Annotations' not in step['type']]
         if steps and not any(_is_ours(step['type'], TRANSFORMS) for step in steps):
             return steps

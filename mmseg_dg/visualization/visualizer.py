@@ -26,8 +26,8 @@ class SegmentationVisualizer(SegLocalVisualizer):
         **kwargs: Of :class:`mmseg.visualization.SegLocalVisualizer`.
 
     Attributes:
-        name_prefix: Put before the file name of each picture. The evaluation loops set it to the domain, because images
-            of two domains may have the same file name.
+        name_prefix: Put before the file name of each picture. The evaluation loops set it to the domain, because
+            images of two domains may have the same file name.
         image_names: {image path: relative path without ending}; the evaluation loops set it. Pictures lie in the same
             folders as their images, so that equal file names do not overwrite each other.
     """
@@ -55,8 +55,8 @@ class SegmentationVisualizer(SegLocalVisualizer):
         labels = self.with_labels if with_labels is None else with_labels
         if data_sample is not None and 'ori_shape' in data_sample:  # evaluated in a frame that is not the image's own
             image = in_frame(image, data_sample.ori_shape, data_sample.get('scale_factor'))
-        super().add_datasample(self._picture_name(name, data_sample), image, data_sample, draw_gt, draw_pred, show, wait_time,
-                               out_file, step, labels)
+        super().add_datasample(self._picture_name(name, data_sample), image, data_sample, draw_gt, draw_pred, show,
+                               wait_time, out_file, step, labels)
 
     def _picture_name(self, name: str, data_sample: Optional[SegDataSample]) -> str:
         """``night_val_1.png``, or ``a/night_val_1.png`` for an image in the folder a."""

@@ -35,7 +35,7 @@ def shrink(cfg: Config, folder: Path, data: Path, iters: int = 2) -> Config:
             _shrink_sampler(loader.sampler)
             _shrink_dataset(loader.dataset, data)
     cfg.train_cfg.update(max_iters=iters, val_interval=iters)
-    for key in ('max_epochs', 'epoch_stream'):
+    for key in ('max_epochs', 'epoch_stream', 'val_begin'):
         cfg.train_cfg.pop(key, None)
     for scheduler in cfg.param_scheduler:
         if 'warmup_iters' in scheduler:
@@ -50,6 +50,8 @@ def shrink(cfg: Config, folder: Path, data: Path, iters: int = 2) -> Config:
         cfg.model.update(ignore_top=cfg.model.ignore_top // 8, ignore_bottom=cfg.model.ignore_bottom // 8)
     if cfg.model.get('alignment'):
         _shrink_alignment(cfg.model.alignment)
+    if cfg.model.get('detail_crop'):
+        cfg.model.detail_crop.update(start=iters // 2, stride=8)
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.checkpoint.interval = iters
     cfg.work_dir = str(folder / 'work')
@@ -99,6 +101,8 @@ def _shrink_alignment(term: ConfigDict) -> None:
 def _shrink_sampler(sampler: ConfigDict) -> None:
     if 'min_pixels' in sampler:
         sampler.min_pixels = 20
+    if sampler.get('tiles') == 'complete':
+        sampler.tile = 32  # the fake labels are smaller than a tile of the real ones
 
 
 def _shrink_network(network: ConfigDict) -> None:

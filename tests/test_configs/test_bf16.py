@@ -4,7 +4,6 @@ import math
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.logging import MessageHub
 
 from mmseg_dg.utils.launch import build_runner, enable_amp
 
@@ -18,6 +17,9 @@ METHODS = [
     'pixl_hrda_mitb5_gta2cityscapes', 'deft_r50_gta_released_acc', 'fixmatch_r50_voc_classic_183',
     'unimatch_r50_cityscapes_1_8', 'diffmatch_r50_voc_classic_183', 'ddep_transunet_1x_folder'
 ]
+
+#: Those whose first loss is held against that in float32.
+COMPARED = ('daformer_mitb5_gta2cityscapes', 'deft_r50_gta_released_acc')
 
 
 @pytest.fixture(scope='session')
@@ -37,6 +39,7 @@ def losses(name, folder, data, bf16):
         if hook.type == 'TrainingPicturesHook':
             hook.interval = 0
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    cfg.default_hooks.checkpoint.save_best = None
     if bf16:
         enable_amp(cfg)
         assert cfg.optim_wrapper.type == 'BF16OptimWrapper'
@@ -44,7 +47,7 @@ def losses(name, folder, data, bf16):
     cfg.experiment_name = f'{name}_{folder.name}'
     runner = build_runner(cfg)
     runner.train()
-    scalars = MessageHub.get_instance(cfg.experiment_name).log_scalars
+    scalars = runner.message_hub.log_scalars
     found = {k: float(v._log_history[0]) for k, v in scalars.items() if 'loss' in k}
     found.update({f'{k} at the end': float(v.current()) for k, v in scalars.items() if 'loss' in k})
     return found, runner
@@ -60,6 +63,8 @@ def test_bf16(name, tmp_path, data):
     assert all(torch.isfinite(v).all() and v.dtype != torch.bfloat16
                for v in runner.model.state_dict().values() if v.is_floating_point()), 'weights stay in float32'
     total, = (v for k, v in ours.items() if k.endswith('/loss'))
+    if name not in COMPARED:
+        return
     full, _ = losses(name, tmp_path / 'full', data, bf16=False)
     reference, = (v for k, v in full.items() if k.endswith('/loss'))
     assert total == pytest.approx(reference, rel=0.1), 'the first loss, before weights differ'

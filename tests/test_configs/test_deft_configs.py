@@ -1,8 +1,11 @@
 """DeFT's configs: rates and decays of both stages, what each child changes, equal controls, the protocols."""
+import inspect
 from functools import cache
 
 import numpy as np
 import pytest
+
+from mmseg_dg.registry import DATA_SAMPLERS, TRANSFORMS
 
 from .catalog import LEAVES, build_on_meta, changed_keys, flat, load
 
@@ -170,16 +173,48 @@ def test_betas(child, beta):
 
 @pytest.mark.parametrize('source', ['gta', 'cityscapes'])
 def test_released_recipe(source):
-    """Style, sampling, lengths, rates and decays, and the padding of Mapillary with its note; nothing else."""
+    """Style, sampling, lengths, rates and decays, the padding of Mapillary with its note, which domain is validated
+    while training, and how often; nothing else."""
     changed = changed_keys(f'deft_r50_{source}', f'deft_r50_{source}_released')
     allowed = SAMPLER | STYLE | {'model.warmup_iters', 'train_cfg.max_iters', 'optim_wrapper.optimizer.weight_decay',
                                  'optim_wrapper.optimizer.lr'}
     prefixes = ('param_scheduler.0.', 'study.', 'val_cfg.protocols.mapillary.note',
-                'test_cfg.protocols.mapillary.note', 'train_cfg.val_interval')
-    frame = {f'{mode}_dataloader.mapillary.dataset.pipeline.3.pad_val.seg' for mode in ('val', 'test')}
+                'test_cfg.protocols.mapillary.note', 'train_cfg.val_', 'train_dataloader.source.sampler.tiles',
+                'train_dataloader.source.dataset.pipeline.3.place')
+    prefixes += tuple(f'val_{part}{domain}.' for part in ('dataloader.', 'evaluator.', 'cfg.protocols.')
+                      for domain in {'cityscapes', 'bdd100k', 'mapillary', 'gta', 'synthia'} - {source})
+    frame = {'test_dataloader.mapillary.dataset.pipeline.3.pad_val.seg'}
     assert frame <= changed
     assert not [k for k in changed - allowed - frame if not k.startswith(prefixes)]
-    assert load(f'deft_r50_{source}_released').val_dataloader.mapillary.dataset.pipeline[3].pad_val.seg == 0
+    assert load(f'deft_r50_{source}_released').test_dataloader.mapillary.dataset.pipeline[3].pad_val.seg == 0
+
+
+@pytest.mark.parametrize('name', [n for n in NAMES if '_released' in n])
+def test_released_selection_and_sampling(name):
+    """Read in the published scripts: complete tiles, clamped crops, the source's best score once per epoch."""
+    cfg = load(name)
+    source, images, total_batch, warmup = ('gta', 12388, 16, 10) if '_gta' in name else ('cityscapes', 2975, 8, 5)
+    assert dict(cfg.train_dataloader.source.sampler) == dict(type='ClassUniformSampler', fraction=0.5, tile=1024,
+                                                             tiles='complete')
+    crop, = [step for step in cfg.train_dataloader.source.dataset.pipeline if step.type == 'CentroidCrop']
+    assert crop.place == 'clamped'
+    epoch = images // total_batch
+    assert (epoch, cfg.train_cfg.val_interval) in ((774, 774), (371, 371))
+    assert list(cfg.val_dataloader) == list(cfg.val_evaluator) == list(cfg.val_cfg.protocols) == [source]
+    first = cfg.train_cfg.val_begin
+    assert first == warmup * epoch + 1, 'no candidate of the decoder warm-up'
+    candidates = [t for t in range(first, cfg.train_cfg.max_iters + 1) if t % epoch == 0]
+    assert len(candidates) == {'gta': 103, 'cityscapes': 215}[source]
+
+
+def test_ours_has_names_too():
+    """Without the suffix: every tile, and a uniform place (the defaults of the arguments)."""
+    cfg = load('deft_r50_gta_classuniform')
+    assert 'tiles' not in cfg.train_dataloader.source.sampler
+    sampler = DATA_SAMPLERS.get('ClassUniformSampler')
+    assert inspect.signature(sampler).parameters['tiles'].default == 'all'
+    crop, = [step for step in cfg.train_dataloader.source.dataset.pipeline if step.type == 'CentroidCrop']
+    assert TRANSFORMS.build(crop).place == 'uniform'
 
 
 @pytest.mark.parametrize('name', [n for n in NAMES if n.startswith('joint_')])
@@ -201,17 +236,17 @@ def test_controls_differ_in_the_method_only(name):
 def test_domains(name):
     cfg = load(name)
     source = 'cityscapes' if '_cityscapes' in name else 'gta'
-    domains = list(cfg.val_dataloader)
+    domains = list(cfg.test_dataloader)
     assert set(domains) == {'cityscapes', 'bdd100k', 'mapillary', 'gta', 'synthia'} and domains[-1] == source
-    for loop in (cfg.val_cfg, cfg.test_cfg):
+    for loop in (cfg.test_cfg, ) if '_released' in name else (cfg.val_cfg, cfg.test_cfg):
         roles = {domain: protocol.role for domain, protocol in loop.protocols.items()}
         assert roles == {domain: 'source' if domain == source else 'target' for domain in domains}
     assert cfg.default_hooks.checkpoint.save_best == f'{source}/mIoU', 'targets must not choose'
-    assert list(cfg.val_evaluator) == domains
-    assert cfg.val_evaluator.synthia[1].classes_subset == 'synthia16'
-    kinds = [step.type for step in cfg.val_dataloader.mapillary.dataset.pipeline]
+    assert list(cfg.test_evaluator) == domains
+    assert cfg.test_evaluator.synthia[1].classes_subset == 'synthia16'
+    kinds = [step.type for step in cfg.test_dataloader.mapillary.dataset.pipeline]
     assert kinds == ['LoadImageFromFile', 'LoadAnnotations', 'ResizeToHeight', 'CenterCropPad', 'PackSegInputs']
-    assert cfg.val_dataloader.mapillary.dataset.pipeline[2].height == 1536
+    assert cfg.test_dataloader.mapillary.dataset.pipeline[2].height == 1536
     assert cfg.model.network.test_cfg.mode == 'whole'
 
 

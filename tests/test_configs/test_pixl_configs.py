@@ -63,7 +63,7 @@ def test_networks(net):
 def test_settings_differ_in_data_and_method(net):
     base = f'pixl_hrda_{net}_{UDA[0]}'
     assert all(k.startswith(DATA) for k in changed_keys(base, f'pixl_hrda_{net}_{UDA[1]}'))
-    streams = {'runner_type', 'model.labeled_stream', 'model.unlabeled_stream', 'model.feature_distance'}
+    streams = {'runner_type', 'model.labeled_stream', 'model.unlabeled_stream'}
     for setting in SEMI:
         changed = {k for k in changed_keys(base, f'pixl_hrda_{net}_{setting}') if not k.startswith(DATA)}
         assert {k for k in changed if not k.startswith('model.feature_distance.')} == streams
@@ -151,7 +151,7 @@ def test_semi_supervised_streams(setting):
             f'splits/{protocol}/{part}.txt' for part in ('labeled', 'unlabeled'))
         crops = [[t.crop_size for t in d.pipeline if 'crop_size' in t] for d in (labelled, unlabelled)]
         assert crops[0] == crops[1] == [(1024, 1024)]
-        assert cfg.model.use_valid_mask and not cfg.model.feature_distance
+        assert cfg.model.use_valid_mask and 'feature_distance' not in cfg.model
         assert cfg.runner_type == 'SemiSupervisedRunner'
 
 

@@ -122,7 +122,8 @@ def test_float_images_with_nan_are_refused_before_iteration_0(tiny_config, run_c
     cfg = tiny_config(method='Supervised', max_iters=2)
     source = cfg.train_dataloader.source.dataset
     source.update(data_root=str(data), img_suffix='.tiff')
-    source.pipeline[0].update(color_type='unchanged', imdecode_backend='cv2')
+    # the package's own loader takes no floating point at all
+    source.pipeline[0].update(type='mmcv.LoadImageFromFile', color_type='unchanged', imdecode_backend='cv2')
     with pytest.raises(ValueError, match=r'stream "source": .*07\.tiff hold NaN or infinite pixels'):
         run_config(cfg)
 
@@ -154,3 +155,13 @@ def test_sampled_labels_without_a_class_are_told(data, monkeypatch):
     check_ignored_labels(method, {'source': loader}, 4)
     assert '1 of 4 labels (25.0 %)' in said[0]
     assert torch.is_tensor(loader.dataset[0]['inputs'])
+
+
+def test_pictures_of_the_citys_cache_are_named(tmp_path):
+    city = SeededDataset(dict(type='SynthCityDataset', num_images=2, size=(64, 64), data_root=str(tmp_path),
+                              num_workers=1, pipeline=[*LOAD, dict(type='PackStreamInputs')]))
+    path = next(tmp_path.rglob('000001.jpg'))
+    cut(path)
+    with pytest.raises(BadSampleError, match=rf'{path}: the file is cut off.*rendered again at the next start'):
+        city[SampleRequest(1, 0)]
+    assert city[SampleRequest(0, 0)]['inputs'].shape == (3, 64, 64)

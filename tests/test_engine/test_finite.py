@@ -215,6 +215,18 @@ def test_stop_names_the_files_and_earlier_checkpoints_go_on(tiny_config, run_con
 
 
 @pytest.mark.ci
+def test_a_huge_rate_stops_the_run(tiny_config, run_config, tmp_path):
+    """lhoyer/DAFormer#22: the loss becomes NaN, and nothing is learned or kept from then on."""
+    cfg = tiny_config(max_iters=8, val_interval=8)
+    cfg.optim_wrapper.optimizer.lr = 1e20
+    cfg.default_hooks.checkpoint.interval = 1
+    with pytest.raises(NonFiniteError, match='is not finite'):
+        run_config(cfg)
+    for path in (tmp_path / 'run').glob('*.pth'):
+        assert all(torch.isfinite(v).all() for v in state_of(path).values())
+
+
+@pytest.mark.ci
 def test_skipping_runs_resume_bit_identically(tiny_config, run_config, tmp_path):
 
     def config(name):

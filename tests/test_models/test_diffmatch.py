@@ -240,6 +240,22 @@ def test_losses_equal_a_plain_recomputation():
     assert float(values['labeled.plain.loss_ce']) == pytest.approx(0.5 * float(own['plain.loss_ce']), rel=1e-4)
 
 
+def test_a_residual_step_begins_as_plain_self_training():
+    """The whole method: in every stream the denoiser's loss is the plain classifier's, and the teacher agrees."""
+    method = make(network=dict(residual=True))
+    torch.nn.init.zeros_(method.student.denoiser.conv_seg.weight)  # make() gives it opinions
+    torch.nn.init.normal_(method.student.decode_head.conv_seg.weight, 0, 0.5)
+    method.sync_copies()
+    batch, optimizer = batch_of(), MergedParamGroups(dict(optimizer=dict(type='SGD', lr=0.1)), None)(method)
+    values = step(method, batch, optimizer)
+    for name in ('labeled.decode', 'feature', 'strong1', 'strong2'):
+        plain = float(values[f'{name.removesuffix(".decode")}.plain.loss_ce'])
+        assert float(values[f'{name}.loss_ce']) == pytest.approx(plain / 0.4, rel=1e-5) and plain > 0
+    assert float(method.student.denoiser.conv_seg.weight.abs().max()) > 0, 'and then learns to differ'
+    later = step(method, batch, optimizer, iteration=1)
+    assert float(later['strong1.loss_ce']) != pytest.approx(float(later['strong1.plain.loss_ce']) / 0.4, rel=1e-5)
+
+
 def test_gradients_reach_the_student_only():
     method = make()
     step(method, batch_of())

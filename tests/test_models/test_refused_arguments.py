@@ -14,6 +14,23 @@ def test_methods_without_an_alignment_say_so(method):
         MODELS.build(config)
 
 
+def test_the_page_lists_every_method():
+    """Which methods take the term is a table; a new method belongs into it."""
+    import inspect
+    from pathlib import Path
+
+    from mmseg_dg.models.methods.base import BaseMethod
+    page = (Path(__file__).resolve().parents[2] / 'docs' / 'pixl.md').read_text(encoding='utf-8')
+    table = page.split('| method | `alignment` |')[1].split('`model = dict(alignment=None)`')[0]
+    refused = next(line for line in table.splitlines() if 'refused by name' in line)
+    methods = {name: cls for name, cls in MODELS.module_dict.items()
+               if inspect.isclass(cls) and issubclass(cls, BaseMethod) and cls.__module__.startswith('mmseg_dg.')}
+    assert {'DACS', 'DeFT', 'UniMatch'} <= methods.keys()
+    for name, cls in methods.items():
+        takes = 'alignment' in inspect.signature(cls.__init__).parameters
+        assert f'`{name}`' in table and (f'`{name}`' in refused) != takes, name
+
+
 def test_none_is_no_request():
     config = dict(type='DiffMatch', network=network_config(), alignment=None, denoiser_optimizer=None)
     assert MODELS.build(config).student.residual is False

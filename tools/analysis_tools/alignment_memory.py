@@ -40,6 +40,7 @@ from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.models.losses import AlignmentImages
 from mmseg_dg.models.segmentors import draw_crop_box, segmentation_losses
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.utils.seeding import StepGenerator
 
 MIB = 2**20
@@ -218,4 +219,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -24,6 +24,7 @@ import mmseg_dg  # noqa: F401  prepares the library stack before anything of it 
 from mmseg_dg.datasets import GTADataset, RareClassSampler, class_statistics
 from mmseg_dg.datasets.class_statistics import count_labels
 from mmseg_dg.datasets.statistics_cache import CacheEntry
+from mmseg_dg.utils.entry import run_tool
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
 _PER_FOLDER = 1000
@@ -114,4 +115,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -26,6 +26,7 @@ import mmseg_dg  # noqa: F401  prepares the library stack before anything of it 
 from mmseg_dg.datasets import RareClassSampler, SampleRequest, SeededDataset, SynthCityDataset
 from mmseg_dg.datasets.label_tables import GTA_TO_TRAIN_ID
 from mmseg_dg.registry import TRANSFORMS
+from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.utils.seeding import local_seed
 
 MIN_CROP_PIXELS, ATTEMPTS = 1500, 11
@@ -127,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -23,6 +23,7 @@ import mmseg_dg  # noqa: F401  prepares the library stack before mmseg is import
 from mmseg_dg.engine.loops.multi_stream import stream_seed
 from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.registry import DATA_SAMPLERS, DATASETS, MODELS
+from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.utils.launch import ConfigOptions
 from mmseg_dg.utils.seeding import StepGenerator
 from mmseg_dg.utils.weights import without_pretrained
@@ -157,4 +158,4 @@ def draw_strong(args: argparse.Namespace, method: Any, streams: dict[str, Stream
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from mmseg_dg.evaluation.bias import domain_bias
+from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.visualization import save_picture
 from mmseg_dg.visualization.bias_pictures import class_iou_chart
 
@@ -68,4 +69,4 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

@@ -13,6 +13,7 @@ from mmengine.utils import import_modules_from_strings
 from mmseg_dg.datasets import ClassStatistics, SeededDataset, class_statistics
 from mmseg_dg.datasets.checks import loads_labels
 from mmseg_dg.datasets.wrappers import leaves
+from mmseg_dg.utils.entry import run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -85,4 +86,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

@@ -22,6 +22,7 @@ from torch import Tensor
 import mmseg_dg  # noqa: F401  prepares the library stack before mmseg is imported
 from mmseg_dg.apis import load_model
 from mmseg_dg.apis.pixel_maps import domain_dataset, pixel_maps, spread_indices
+from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.utils.launch import ConfigOptions
 from mmseg_dg.visualization import save_picture
 from mmseg_dg.visualization.embedding import choose_pixels, embedding_picture, separation
@@ -85,4 +86,4 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -22,6 +22,7 @@ from mmengine.dist import barrier, is_main_process  # noqa: E402
 import mmseg_dg  # noqa: E402,F401  prepares the library stack before anything of it is imported
 from mmseg_dg.evaluation.test_server import SERVERS, pack, prepare  # noqa: E402
 from mmseg_dg.utils import launch  # noqa: E402
+from mmseg_dg.utils.entry import run_tool  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -71,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -37,6 +37,7 @@ from mmseg_dg.engine.hooks import EMAUpdateHook
 from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.engine.preflight import CROPS
 from mmseg_dg.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.utils.weights import without_pretrained
 
 MIB = 2**20
@@ -238,4 +239,4 @@ def main(argv: Optional[list[str]] = None) -> dict[str, Any]:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -22,6 +22,7 @@ from mmengine.runner.checkpoint import _load_checkpoint
 
 import mmseg_dg  # noqa: F401  prepares the library stack before mmseg is imported
 from mmseg_dg.registry import DATASETS, MODELS
+from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.visualization import prediction_grid, save_picture
 
 
@@ -139,4 +140,4 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -5,10 +5,10 @@
 Reads the published folders gt/CONDITION/SPLIT/SEQUENCE; they need not be flattened. --verify compares the published
 trainIds with the ids.
 """
-import sys
 
 from mmseg_dg.datasets.conversion import ACDC
 from mmseg_dg.datasets.conversion.cli import run_recipe
+from mmseg_dg.utils.entry import run_tool
 
 if __name__ == '__main__':
-    sys.exit(run_recipe(ACDC, __doc__))
+    run_tool(lambda: run_recipe(ACDC, __doc__))

@@ -6,12 +6,12 @@ Reads annotations/instances_{train2017,val2017}.json; 0 is background, 1..80 the
 the smaller one is seen; crowds become 255 (--crowd class: their class). A killed run continues.
 """
 import os.path as osp
-import sys
 
 from mmseg_dg.datasets.coco81 import COCO81Dataset
 from mmseg_dg.datasets.conversion import convert
 from mmseg_dg.datasets.conversion.cli import expect, make_parser, options_of
 from mmseg_dg.datasets.conversion.coco import CROWDS, SIZES, coco_jobs, read_instances
+from mmseg_dg.utils.entry import run_tool
 
 
 def main() -> int:
@@ -37,4 +37,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

@@ -6,11 +6,11 @@ Writes labels/*_labelTrainIds.png, splits/usable.txt and splits/unusable.txt (a 
 from their image) and, where split.mat is there, splits/official/{train,val,test}.txt. A killed run continues.
 """
 import os.path as osp
-import sys
 
 from mmseg_dg.datasets.conversion import GTA
 from mmseg_dg.datasets.conversion.cli import expect, run_recipe, write_lists
 from mmseg_dg.datasets.conversion.gta import SPLIT_SIZES, read_split, split_lists
+from mmseg_dg.utils.entry import run_tool
 
 
 def add_options(parser) -> None:
@@ -29,4 +29,4 @@ def after(args, part, report, alone) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(run_recipe(GTA, __doc__, extend=add_options, after=after))
+    run_tool(lambda: run_recipe(GTA, __doc__, extend=add_options, after=after))

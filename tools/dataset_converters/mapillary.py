@@ -4,10 +4,10 @@
 
 A killed run continues.
 """
-import sys
 
 from mmseg_dg.datasets.conversion import MAPILLARY
 from mmseg_dg.datasets.conversion.cli import run_recipe
+from mmseg_dg.utils.entry import run_tool
 
 if __name__ == '__main__':
-    sys.exit(run_recipe(MAPILLARY, __doc__))
+    run_tool(lambda: run_recipe(MAPILLARY, __doc__))

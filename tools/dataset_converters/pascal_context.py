@@ -7,7 +7,6 @@ those of mmseg's PascalContextDataset (60 classes) and PascalContextDataset59. W
 (ImageSets/Main/{train,val}.txt) ImageSets/SegmentationContext/{train,val}.txt are written. A killed run continues.
 """
 import os.path as osp
-import sys
 
 from mmseg_dg.datasets.conversion import convert
 from mmseg_dg.datasets.conversion.cli import expect, make_parser, options_of, write_lists
@@ -20,6 +19,7 @@ from mmseg_dg.datasets.conversion.voc import (
     context_table,
 )
 from mmseg_dg.datasets.image_lists import read_list
+from mmseg_dg.utils.entry import run_tool
 
 
 def main() -> int:
@@ -46,4 +46,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

@@ -6,11 +6,11 @@ Images that VOC labels keep VOC's label, the others take SBD's (.mat). Writes Im
 (10582 images) and aug.txt (the 9118 of them that only SBD labels); VOC's val is in neither. A killed run continues.
 """
 import os.path as osp
-import sys
 
 from mmseg_dg.datasets.conversion import convert
 from mmseg_dg.datasets.conversion.cli import expect, make_parser, options_of, write_lists
 from mmseg_dg.datasets.conversion.voc import VOC_CLASSES, VOC_LISTS, VOC_SIZES, VOCLabels, voc_aug_jobs
+from mmseg_dg.utils.entry import run_tool
 
 
 def main() -> int:
@@ -30,4 +30,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

@@ -6,6 +6,7 @@ Without names all of them. ``--check`` writes nothing and prints the largest dev
 iteration; exit status 1 where a curve moved. A curve that is written anew needs its reason in the commit message.
 """
 import argparse
+import importlib
 import sys
 import tempfile
 import time
@@ -13,10 +14,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]
+importlib.import_module('mmseg_dg')  # prepares the library stack before anything imports mmseg
 
-from curves import CURVES, FIRST, FOLDER, LAST, curve, deviation, from_text, to_text  # noqa: E402, I001
+from curves import CURVES, FIRST, FOLDER, LAST, curve, deviation, from_text, to_text  # noqa: E402
+from mmengine.logging import MMLogger  # noqa: E402
 
-import mmseg_dg  # noqa: E402, F401  first: prepares the library stack
+from mmseg_dg.utils.entry import run_tool  # noqa: E402
 
 
 def check(name: str, values: list) -> bool:
@@ -40,6 +43,7 @@ def main() -> int:
     unknown = sorted(set(args.names) - set(CURVES))
     if unknown:
         parser.error(f'no such curve: {", ".join(unknown)}')
+    MMLogger.get_instance('loss_curves', log_level='ERROR')  # what methods say while they are built
     FOLDER.mkdir(parents=True, exist_ok=True)
     moved = []
     for name in args.names or CURVES:
@@ -60,4 +64,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import mmseg_dg  # noqa: F401  prepares the library stack
+from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.utils.segmentor_export import export_segmentor
 
 
@@ -39,4 +40,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import mmseg_dg  # noqa: F401  prepares the library stack
 from mmseg_dg.utils.checkpoint_conversion import Problem, convert_file
+from mmseg_dg.utils.entry import run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,4 +42,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

@@ -1,10 +1,21 @@
 """GTA -> unseen domains as DeFT's released scripts have it: class-uniform sampling, Mapillary padded with class 0.
 
-Half of each epoch's samples are crops around class centroids, evenly over the 19 classes (spec "Data pipeline").
+Half of each epoch's samples are crops around class centroids, evenly over the 19 classes; centroids of complete tiles
+only (one per image), crops placed as released. While training only the source is validated, which chooses the
+checkpoint; a test runs over all domains.
 """
 _base_ = './dg_gta.py'
-train_dataloader = dict(source=dict(sampler=dict(_delete_=True, type='ClassUniformSampler', fraction=0.5, tile=1024)))
-val_dataloader = dict(
+train_dataloader = dict(
+    source=dict(
+        sampler=dict(_delete_=True, type='ClassUniformSampler', fraction=0.5, tile=1024, tiles='complete'),
+        dataset=dict(pipeline=[
+            dict(step, place='clamped') if step.type == 'CentroidCrop' else step
+            for step in _base_.train_dataloader.source.dataset.pipeline
+        ])))
+# not bound to each other, as elsewhere: validation is once per epoch, and on the source alone
+val_dataloader = dict(_delete_=True, gta=_base_.val_dataloader.gta)
+val_evaluator = dict(_delete_=True, gta=dict(type='ConfusionMatrixMetric'))
+test_dataloader = dict(
     mapillary=dict(dataset=dict(pipeline=[
         dict(type='LoadImageFromFile'),
         dict(type='LoadAnnotations'),
@@ -12,5 +23,3 @@ val_dataloader = dict(
         dict(type='CenterCropPad', size=(1536, 1536), pad_val=dict(img=0, seg=0)),  # 0 is road (spec "Evaluation")
         dict(type='PackSegInputs'),
     ])))
-# bound here, once: a child that replaces the validation data must replace the test data as well
-test_dataloader = val_dataloader

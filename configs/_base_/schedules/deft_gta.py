@@ -19,5 +19,5 @@ test_cfg = dict(type='MultiDomainTestLoop')
 
 # The card's batch of 4 is per GPU: the released scripts run 4 of them on GTA (spec "Optimisation").
 auto_scale_lr = dict(enable=False, base_batch_size=16)
-sync_bn = 'torch'  # statistics over all GPUs (spec "BN treatment"); several CPU processes need sync_bn=None
+sync_bn = 'torch'  # statistics over all GPUs (spec "BN treatment"); plain BatchNorm without a GPU
 study = dict(seeds=[0, 1, 2])  # the paper's number of runs is not in our sources

@@ -12,5 +12,5 @@ train_cfg = dict(type='MultiStreamTrainLoop', max_iters=48000, val_interval=8000
 val_cfg = dict(type='MultiDomainValLoop')
 test_cfg = dict(type='MultiDomainTestLoop')
 auto_scale_lr = dict(enable=False, base_batch_size=16)
-sync_bn = 'torch'  # several CPU processes need sync_bn=None
+sync_bn = 'torch'  # plain BatchNorm without a GPU
 study = dict(seeds=[0, 1, 2])

@@ -1,4 +1,5 @@
 """Train the decoder alone for a while, then hand over to the training of everything."""
+import logging
 from collections.abc import Sequence
 from typing import Optional
 
@@ -63,6 +64,10 @@ class DecoderWarmupHook(Hook):
         if self.length > runner.max_iters:
             raise ValueError(f'the decoder warm-up of {self.length} iterations is longer than the training of '
                              f'{runner.max_iters}: max_iters counts both stages')
+        own = getattr(model, 'warmup_iters', None)
+        if own is not None and own != self.length:
+            print_log(f'the decoder warm-up lasts {self.length} iterations, as DecoderWarmupHook says; '
+                      f'model.warmup_iters={own} is not used', logger='current', level=logging.WARNING)
         if hasattr(model, 'begin_warmup'):
             model.begin_warmup(self.length, runner.iter)
         for scheduler in runner.param_schedulers or ():

@@ -14,6 +14,7 @@ from mmseg_dg.engine.optim.report import log_schedule
 from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.engine.preflight import (
     Problems,
+    check_batch_norm,
     check_engine,
     check_float_images,
     check_ignore_index,
@@ -65,6 +66,9 @@ class MultiStreamTrainLoop(BaseLoop):
         on_bad_sample: What follows an image or label that is gone, empty, cut off or damaged: ``'stop'`` (an error
             that names the file), or ``'skip'`` (after three tries another sample takes its place, a function of the
             draw alone; ``bad_samples.csv`` in the work dir lists it).
+        new_classifier: ``load_from`` is a checkpoint with other classes: load all but the classifiers (of the student,
+            the teacher and frozen copies), which start from their initialisation, and say in the log what was left
+            out. A resumed run loads everything.
 
     Raises:
         ValueError: Contradictory lengths, a stream without a dataset, streams the method does not know, bad samples.
@@ -76,13 +80,15 @@ class MultiStreamTrainLoop(BaseLoop):
     def __init__(self, runner, dataloader: dict[str, dict], max_iters: Optional[int] = None,
                  max_epochs: Optional[int] = None, epoch_stream: Optional[str] = None, val_interval: int = 1000,
                  val_begin: int = 1, accumulate: int = 1, preflight_samples: int = 8,
-                 on_nonfinite: str = 'stop', max_nonfinite_in_a_row: int = 10, on_bad_sample: str = 'stop') -> None:
+                 on_nonfinite: str = 'stop', max_nonfinite_in_a_row: int = 10, on_bad_sample: str = 'stop',
+                 new_classifier: bool = False) -> None:
         check_config(runner, dataloader, preflight_samples,
                      dict(max_iters=max_iters, max_epochs=max_epochs, accumulate=accumulate))
         make_current(runner)  # schedules look for their run's length in "the current" message hub
         loaders = NamedLoaders(build_streams(runner, dataloader, on_bad_sample), what='stream')
         super().__init__(runner, loaders)
         self.finite = FiniteGuard(self, on_nonfinite, max_nonfinite_in_a_row)
+        self._announce_classifier(new_classifier)
         self.accumulate = accumulate
         self.preflight_samples = preflight_samples
         self.epoch_length = self._epoch_length(epoch_stream, max_epochs)
@@ -96,6 +102,15 @@ class MultiStreamTrainLoop(BaseLoop):
         # mmengine's scale_lr looks up the batch size of "the" dataloader
         name = next((s for s in getattr(method_of(runner), 'streams', ()) if s in loaders.names), loaders.names[0])
         runner._train_dataloader = dict(batch_size=loaders[name].batch_size * accumulate)
+
+    def _announce_classifier(self, new: bool) -> None:
+        """Tell the method, before mmengine's runner loads ``load_from``, to leave the checkpoint's classifier out."""
+        if not new or getattr(self.runner, '_resume', False):
+            return
+        if not getattr(self.runner, '_load_from', None):
+            raise ValueError('train_cfg.new_classifier=True leaves the classifier of a checkpoint out, but there is '
+                             'none: set load_from=FILE, or remove new_classifier')
+        method_of(self.runner).new_classifier = True
 
     def _epoch_length(self, stream: Optional[str], max_epochs: Optional[int]) -> int:
         if max_epochs is None:
@@ -155,6 +170,7 @@ class MultiStreamTrainLoop(BaseLoop):
                              "type='MethodDistributedWrapper'), or runner_type='UDARunner'")
         method = method_of(self.runner)
         check_method(method)
+        method.new_classifier = False
         problems = Problems()
         if problems.check(check_streams, method, self.dataloader):
             problems.check(check_unlabeled, method, self.dataloader)
@@ -166,6 +182,7 @@ class MultiStreamTrainLoop(BaseLoop):
                     problems.check(check_labels, method, self.dataloader)
                     problems.check(check_float_images, self.dataloader, self.preflight_samples)
                     problems.check(check_ignored_labels, method, self.dataloader, self.preflight_samples)
+                    problems.check(check_batch_norm, method, self.dataloader)
         problems.check(check_engine, self.runner, method)
         problems.raise_all()
         method.before_training()

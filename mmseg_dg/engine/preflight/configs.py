@@ -27,6 +27,10 @@ def stream_config_problems(name: str, config: dict) -> Iterator[Exception]:
         return
     yield from path_problems(f'stream "{name}"', f'train_dataloader.{name}', dataset)
     yield from loader_argument_problems(f'train_dataloader.{name}', config)
+    if (config.get('sampler') or {}).get('seed') is not None:
+        yield ValueError(f'train_dataloader.{name}.sampler.seed={config["sampler"]["seed"]} would be ignored: every '
+                         'stream derives its seed from randomness.seed, so that a resumed run continues. Remove it, '
+                         'and set randomness.seed')
 
 
 def loader_argument_problems(key: str, config: Mapping) -> Iterator[ValueError]:

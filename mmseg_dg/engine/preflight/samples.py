@@ -27,7 +27,7 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
         crop = crop_size(dataset)
         first: Optional[tuple[tuple, str]] = None
         for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):
-            sample = _load(name, dataset, int(index))
+            sample = load_sample(name, dataset, int(index))
             path = sample['data_samples'].metainfo.get('img_path', f'sample {index}')
             _check_channels(name, path, sample['inputs'], method)
             _check_scale(name, path, sample['inputs'], method)
@@ -81,7 +81,8 @@ def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> No
                          'transform that divides by 255, or give 8-bit images')
 
 
-def _load(stream: str, dataset: Any, index: int) -> dict:
+def load_sample(stream: str, dataset: Any, index: int) -> dict:
+    """Sample ``index`` of a stream, as a seeded request of its own; errors name the stream."""
     from mmseg_dg.datasets.samplers import SampleRequest
     try:
         return dataset[SampleRequest(index, derive_seed('preflight', stream, index))]

@@ -44,6 +44,8 @@ def schedule_problems(schedulers: Any, max_iters: int, hooks: Sequence[str] = ()
         elif absolute and 'end' in config:
             yield ValueError(f'{config["type"]}: end={config["end"]} would be ignored, it is a function of the '
                              'iteration over its whole length: set total, or leave both out for the length of the run')
+        elif absolute and config['type'] != 'TwoStagePolyLR':
+            yield from _long_warmup(config, configs, max_iters)
         elif not absolute and config.get('by_epoch', True) and not config.get('convert_to_iter_based'):
             yield with_fix(ValueError(
                 f'{config["type"]} counts epochs and would never step: MultiStreamTrainLoop counts iterations, set '
@@ -57,6 +59,16 @@ def schedule_problems(schedulers: Any, max_iters: int, hooks: Sequence[str] = ()
         yield ValueError(
             f'param_scheduler has {rates}: {own} sets the rate of every iteration by a formula, so what the others do '
             'to it is overwritten. Use one; WarmupPolyLR and WarmupCosineLR have warmup_iters and min_lr')
+
+
+def _long_warmup(config: Mapping, configs: list, max_iters: int) -> Iterator[ValueError]:
+    """The warm-up of the base's long run in a child's short one."""
+    length, warmup = config.get('total') or max_iters, config.get('warmup_iters') or 0
+    if length and warmup > length:
+        shorter = dict(config, warmup_iters=max(1, length // 25))  # 1500 of 40 000 in DAFormer's schedule
+        yield with_fix(ValueError(
+            f'{config["type"]}: warmup_iters={warmup} is longer than the schedule of {length} iterations: lower it, '
+            'or train longer'), {'param_scheduler': [shorter if c is config else dict(c) for c in configs]})
 
 
 def _by_iteration(config: Mapping, absolute: bool, max_iters: int) -> dict:

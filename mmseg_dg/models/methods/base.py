@@ -74,6 +74,7 @@ class BaseMethod(BaseModel):
             check_losses(self.student, self.weighs_pixels, type(self).__name__)
         self.evaluate = evaluate
         self.norm_eval = norm_eval
+        self.new_classifier = False  # set by the loop: the next checkpoint is loaded without its classifier
         self.keep_step_record = False
         self.step_record: Optional[StepRecord] = None
         self.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
@@ -115,6 +116,19 @@ class BaseMethod(BaseModel):
     def networks(self) -> dict[str, nn.Module]:
         """Networks that may be evaluated, by name."""
         return {'student': self.student}
+
+    def forward_sizes(self, batch_sizes: dict[str, int]) -> dict[str, tuple[str, int]]:
+        """How many images pass the network together, for checks of BatchNorm.
+
+        Args:
+            batch_sizes: Images of each stream per step and process.
+
+        Returns:
+            ``{text for a message: (one of the streams, images)}``; each stream alone, doubled by a style augmentation.
+        """
+        copies = 2 if getattr(self, 'style', None) is not None else 1
+        return {f'stream "{name}" (batch_size={batch_sizes[name]})': (name, copies * batch_sizes[name])
+                for name in self.streams}
 
     # ------------------------------------------------------------------ one step
     def train_step(self, data: Union[dict, Sequence[dict]], optim_wrapper, draws: Any = None,

@@ -127,6 +127,15 @@ class SemiSupervised(BaseMethod):
     def networks(self) -> dict[str, nn.Module]:
         return {'student': self.student, **({} if self.teacher is None else {'teacher': self.teacher.module})}
 
+    def forward_sizes(self, batch_sizes: dict[str, int]) -> dict[str, tuple[str, int]]:
+        """Labelled and unlabelled images together, and all strong views; pseudo-labels are made in evaluation mode."""
+        labeled, unlabeled = batch_sizes[self.labeled_stream], batch_sizes[self.unlabeled_stream]
+        strong = {f'strong views of stream "{self.unlabeled_stream}" (batch_size={unlabeled})': (
+            self.unlabeled_stream, self.num_views * unlabeled)} if self.num_views else {}
+        both = f'"{self.labeled_stream}" and "{self.unlabeled_stream}"'
+        return {f'streams {both} (batch_size={labeled} and {unlabeled})': (self.labeled_stream, labeled + unlabeled),
+                **strong}
+
     def before_training(self) -> None:
         super().before_training()
         if self.num_views and not hasattr(self.data_preprocessor, 'mean'):

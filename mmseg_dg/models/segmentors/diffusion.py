@@ -96,7 +96,8 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         plain_weight: Weight of the plain classifier's loss; 0 switches it off (reconstruction: 0.4).
         residual: Add the plain classifier's logits to the denoiser's, whose last layer starts at zero, so that an
             untrained denoiser predicts what the plain classifier does and the encoder is taught through it from the
-            first step on (ours; reconstruction, after DDP: False).
+            first step on (ours; reconstruction, after DDP: False). The plain classifier's own loss stays as it is:
+            never adjusted, weighted by ``plain_weight``.
         adjustment: Arguments of :class:`PriorAdjustment`; None adjusts nothing.
         sampling_steps: T at test (paper: 3).
         time_difference: td of the sampler (reconstruction: 1).
