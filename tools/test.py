@@ -14,17 +14,23 @@ if re.search(r'--(device[ =]cpu|gpus[ =]0)( |$)', ' '.join(sys.argv)):
 import mmseg_dg  # noqa: E402,F401  prepares the library stack before anything of it is imported
 from mmseg_dg.utils import launch  # noqa: E402
 from mmseg_dg.utils.entry import run_tool  # noqa: E402
+from mmseg_dg.utils.work_dir import newest_loadable  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help='checkpoint file, or a work dir: the newest readable one in it')
     parser.add_argument('--out', metavar='DIR', help='save predicted label maps (PNG), one folder per domain')
     parser.add_argument('--show-dir', metavar='DIR', help='save images painted with the predictions')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation as in tta_pipeline of the config')
     launch.add_common_args(parser)
     args = launch.finish_args(parser.parse_args(), parser)
+    if os.path.isdir(args.checkpoint):
+        newest = newest_loadable(args.checkpoint, complete=False)
+        if newest is None:
+            parser.error(f'there is no checkpoint in {args.checkpoint}')
+        args.checkpoint = str(newest)
     if '://' not in args.checkpoint and not os.path.isfile(args.checkpoint):
         parser.error(f'there is no checkpoint {args.checkpoint}')
     return args

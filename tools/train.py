@@ -30,13 +30,13 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    stop_signals.listen()
     cfg = launch.load_config(args)
     launch.set_resume(cfg, args.resume, args.resume_weights_only, args.overwrite)
     if args.amp:
         launch.enable_amp(cfg)
     if args.auto_scale_lr:
         launch.enable_lr_scaling(cfg)
+    stop_signals.listen()
     try:
         launch.claim_work_dir(cfg)
         launch.prepare_processes(cfg)

@@ -96,8 +96,8 @@ class Shielded:
 
 
 def shield_workers(loaders: Any) -> None:
-    """Shield the workers of loaders that have none running yet."""
-    for loader in loaders:
+    """Shield the workers of a loader, or of several by name (``items()``), that has none running yet."""
+    for loader in [loader for _, loader in loaders.items()] if hasattr(loaders, 'items') else [loaders]:
         if getattr(loader, 'num_workers', 0) > 0 and not isinstance(loader.worker_init_fn, Shielded):
             loader.worker_init_fn = Shielded(loader.worker_init_fn)
 

@@ -22,6 +22,9 @@ from typing import Optional
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from mmseg_dg.utils.atomic_files import write_text
+from mmseg_dg.utils.stop_signals import STOPPED
+
 FINISHED = 'finished.json'
 SETTINGS = 'settings.json'
 
@@ -119,7 +122,7 @@ class Study:
             check_folder(run, self.fingerprint)
         for number, run in enumerate(runs, 1):
             label = f'run {number} of {len(runs)}, {run.folder.name}'
-            if (run.folder / FINISHED).is_file():
+            if read_record(run.folder / FINISHED):
                 print_log(f'{label}: finished earlier, skipped', logger='current')
                 continue
             print_log(f'{label}: {" ".join(self.command(run))}', logger='current')
@@ -132,8 +135,11 @@ class Study:
     def _train(self, run: Run) -> bool:
         run.folder.mkdir(parents=True, exist_ok=True)
         record = run.record(self.fingerprint)
-        (run.folder / SETTINGS).write_text(json.dumps(record, indent=1), encoding='utf-8')
+        write_text(run.folder / SETTINGS, json.dumps(record, indent=1))
         code = subprocess.call(self.command(run))
+        if code == STOPPED:  # asked to stop: so is the study, which goes on when it is started again
+            print_log(f'{run.folder.name}: stopped by a signal; the same command goes on', logger='current')
+            raise SystemExit(STOPPED)
         if code != 0:
             print_log(f'{run.folder.name}: the training ended with code {code}', logger='current')
             return False
@@ -141,18 +147,16 @@ class Study:
         if not metrics:
             print_log(f'{run.folder.name}: the training ended without an evaluation', logger='current')
             return False
-        partial = run.folder / f'.{FINISHED}'
-        partial.write_text(json.dumps(dict(record, metrics=metrics), indent=1), encoding='utf-8')
-        partial.replace(run.folder / FINISHED)
+        write_text(run.folder / FINISHED, json.dumps(dict(record, metrics=metrics), indent=1))
         return True
 
     def write_tables(self) -> tuple[Path, Path]:
         """``study.csv`` (every metric) and ``study.md`` (mIoU) from the runs finished so far."""
         results = []
         for run in self.runs():
-            path = run.folder / FINISHED
-            if path.is_file():
-                results.append((run, json.loads(path.read_text(encoding='utf-8'))['metrics']))
+            finished = read_record(run.folder / FINISHED)
+            if finished:
+                results.append((run, finished['metrics']))
         rows = summarize(results)
         self.folder.mkdir(parents=True, exist_ok=True)
         csv_path, md_path = self.folder / 'study.csv', self.folder / 'study.md'
@@ -242,16 +246,29 @@ def subset_options(cfg: Config, subset: str) -> list[str]:
     return options
 
 
+def read_record(path: Path, needs: str = 'metrics') -> dict:
+    """A JSON file that a study wrote; empty where there is none, or a damaged one (which is logged)."""
+    if not path.is_file():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding='utf-8'))
+        if not isinstance(record, dict) or needs not in record:
+            raise ValueError(f'it has no {needs}')
+    except (OSError, ValueError, RecursionError) as error:
+        print_log(f'{path} is damaged ({error}); the run counts as not finished', logger='current')
+        return {}
+    return record
+
+
 def check_folder(run: Run, config: str) -> None:
     """Refuse to mix runs with different settings in one folder.
 
     Raises:
         ValueError: An earlier run in the folder had other settings, or the config has changed since.
     """
-    path = run.folder / SETTINGS
-    if not path.is_file():
+    earlier, now = read_record(run.folder / SETTINGS, needs='seed'), run.record(config)
+    if not earlier:
         return
-    earlier, now = json.loads(path.read_text(encoding='utf-8')), run.record(config)
     changed = [key for key in now if earlier.get(key) != now[key]]
     if changed:
         listed = '; '.join(f'{key} was {earlier.get(key)}, is {now[key]}' for key in changed)

@@ -111,8 +111,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             finish_weights_only(runner)
         self._agreed_stop = AgreedStop()
         for loop in (runner.train_loop, runner.val_loop):
-            loaders = getattr(loop, 'dataloader', None)
-            shield_workers(loaders.values() if hasattr(loaders, 'values') else [loaders])
+            shield_workers(getattr(loop, 'dataloader', None))
         training_begins()
 
     def _overwrite(self, runner) -> None:
