@@ -9,7 +9,7 @@ from torch import nn
 from mmseg_dg.datasets.transforms.centroid_crop import CentroidCrop
 from mmseg_dg.engine.hooks import EMAUpdateHook, StylePrototypeHook
 from mmseg_dg.engine.optim.stepper import StepState
-from mmseg_dg.models.methods.deft import squared_distance
+from mmseg_dg.models.methods.deft import parameter_distance
 from mmseg_dg.models.methods.semi_supervised import evaluation_mode
 from mmseg_dg.models.teacher import EMATeacher
 from mmseg_dg.ops.denoising import add_noise
@@ -77,8 +77,8 @@ def test_the_distance_of_deft_starts_at_the_weights_that_were_loaded(tmp_path):
     method = MODELS.build(dict(type='DeFT', network=plain_network(), distance=dict(weight_encoder=1.)))
     torch.manual_seed(3)
     method.init_weights()
-    assert squared_distance(method.student.backbone, method.encoder_init) == 0
-    assert squared_distance(method.student.decode_head, method.decoder_init) == 0
+    assert parameter_distance(method.student.backbone, method.encoder_init) == 0
+    assert parameter_distance(method.student.decode_head, method.decoder_init) == 0
 
 
 @pytest.mark.parametrize('when', ['before_step', 'after_step'])
