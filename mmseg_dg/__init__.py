@@ -1,7 +1,7 @@
 """mmseg_dg: segmentation that survives a change of domain or a lack of labels.
 
-Importing the package prepares the library stack (``compat``) and makes ``custom_imports=['mmseg_dg']`` enough: every
-part is registered lazily through the ``locations`` of :mod:`mmseg_dg.registry`.
+Importing the package prepares the library stack (``compat``) and makes ``custom_imports=dict(imports=['mmseg_dg'])``
+enough: every part is registered lazily through the ``locations`` of :mod:`mmseg_dg.registry`.
 """
 from . import compat
 from .version import __version__

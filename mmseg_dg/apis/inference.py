@@ -1,4 +1,5 @@
 """What a user calls from Python: build a run, train it, load a trained model, predict."""
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -169,7 +170,8 @@ def _are_listed(inputs: Any) -> bool:
 
 
 def _config(config: ConfigLike) -> Config:
-    return config.copy() if isinstance(config, Config) else Config.fromfile(config)
+    # a deep copy: the runner writes into parts of what it is given, the visualizer's folder for one
+    return copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
 
 
 def _for_prediction(model: nn.Module, cfg: Config, meta: Optional[dict]) -> nn.Module:

@@ -41,7 +41,7 @@ class Export(NamedTuple):
                 'config for mmseg.apis.init_model and inference_model']
         if self.own_parts:
             return [*text, f'needs this package, because of {", ".join(self.own_parts)}: its config sets '
-                    "custom_imports=['mmseg_dg']"]
+                    "custom_imports=dict(imports=['mmseg_dg'])"]
         return [*text, 'every part is stock: it loads in MMSegmentation without this package']
 
 

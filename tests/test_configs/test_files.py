@@ -109,8 +109,9 @@ def test_data_of_test_and_validation_agree(name):
     """``test_dataloader = val_dataloader`` is bound in a base: a child that changes one only tests on old data."""
     cfg = load(name)
     if '_released' in name:  # the source alone while training
-        assert len(cfg.val_dataloader) == 1 and cfg.val_dataloader.items() <= cfg.test_dataloader.items()
-        assert cfg.val_evaluator.items() <= cfg.test_evaluator.items()
+        domain, = cfg.val_dataloader
+        assert cfg.test_dataloader[domain] == cfg.val_dataloader[domain]
+        assert dict(cfg.val_evaluator) == {domain: cfg.test_evaluator[domain]}
         return
     assert cfg.test_dataloader == cfg.val_dataloader
     assert cfg.test_evaluator == cfg.val_evaluator

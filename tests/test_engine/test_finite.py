@@ -244,7 +244,7 @@ def test_skipping_runs_resume_bit_identically(tiny_config, run_config, tmp_path)
     assert_identical(state_of(a), state_of(b))
     a, b = (read_checkpoint(path)['message_hub'] for path in (a, b))
     assert a['runtime_info']['nonfinite_steps'] == b['runtime_info']['nonfinite_steps'] == [2, 0]
-    loss = a['log_scalars']['train/loss']
+    loss = whole.message_hub.log_scalars['train/loss']
     assert np.isfinite(loss._log_history).all() and len(loss._log_history) == 4
 
 
@@ -264,7 +264,7 @@ def test_a_state_that_is_not_finite_is_neither_judged_saved_nor_loaded(tiny_conf
     checkpoint['state_dict'][key][0] = INF
     torch.save(checkpoint, path)
     for change in (dict(resume=True), dict(load_from=str(path))):
-        cfg = tiny_config(method='Supervised', max_iters=4)
+        cfg = tiny_config(method='Supervised', max_iters=4, work_dir='run' if 'resume' in change else 'other')
         cfg.update(change)
         with pytest.raises(ValueError, match=rf'{path}.*NaN or infinite.*{key}'):
             run_config(cfg)

@@ -1,6 +1,7 @@
 """Shrunken real configs in two CPU processes, started as a user starts them."""
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,9 +40,14 @@ def config_file(name, tmp_path, data):
 def run(command, tmp_path, **more):
     env = dict(os.environ, OMP_NUM_THREADS='1', PORT=str(free_port()), MMSEG_DG_CACHE=str(tmp_path / 'cache'),
                PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}', **more)
-    done = subprocess.run([str(x) for x in command], env=env, capture_output=True, text=True, timeout=300,
-                          cwd=tmp_path)
-    return done.returncode, done.stdout + done.stderr
+    process = subprocess.Popen([str(x) for x in command], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True, cwd=tmp_path, start_new_session=True)
+    try:
+        out = process.communicate(timeout=900)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # the workers too, or they would wait for their launcher
+        raise
+    return process.returncode, out
 
 
 @pytest.mark.ci

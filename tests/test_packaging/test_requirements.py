@@ -13,7 +13,7 @@ DISTRIBUTION = dict(
     mmcv='mmcv-lite', mmengine='mmengine', mmseg='mmsegmentation', mmpretrain='mmpretrain', torchvision='torchvision',
     numpy='numpy', kornia='kornia', cv2='opencv', PIL='pillow', torch='torch', scipy='scipy', matplotlib='matplotlib',
     yaml='pyyaml', pkg_resources='setuptools', mim='openmim')
-#: Come with the others: mmcv-lite (opencv, pillow), mmsegmentation (matplotlib), mmengine (pyyaml); torch is the user's.
+#: Come with the others (mmcv-lite, mmsegmentation, mmengine); torch is the user's.
 BROUGHT = {'opencv', 'pillow', 'matplotlib', 'pyyaml', 'torch'}
 
 

@@ -42,7 +42,8 @@ def test_metadata_of_the_wheel(wheel):
         top_level = archive.read(f'{INFO}/top_level.txt').decode()
     assert 'License-Expression: Apache-2.0' in text
     for requirement in ('mmengine<1.0.0,>=0.10.7', 'mmcv-lite<2.2.0,>=2.1.0', 'mmsegmentation<1.3.0,>=1.2.2',
-                        'setuptools<82,>=77.0.3', 'mmpretrain<1.3.0,>=1.2.0', 'torchvision', 'openmim>=0.3.9; extra == "mim"'):
+                        'setuptools<82,>=77.0.3', 'mmpretrain<1.3.0,>=1.2.0', 'torchvision',
+                        'openmim>=0.3.9; extra == "mim"'):
         assert f'Requires-Dist: {requirement}' in text
     assert 'Requires-Dist: torch\n' not in text  # CPU or CUDA is the user's choice
     assert top_level.split() == ['mmseg_dg']

@@ -37,7 +37,7 @@ from mmseg_dg.engine.hooks import EMAUpdateHook
 from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.engine.preflight import CROPS
 from mmseg_dg.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
-from mmseg_dg.utils.entry import run_tool
+from mmseg_dg.utils.entry import DEBUG, run_tool
 from mmseg_dg.utils.weights import without_pretrained
 
 MIB = 2**20
@@ -188,7 +188,8 @@ def memory_in_own_process(config: str, args: argparse.Namespace) -> int:
     command += ['--threads', str(args.threads)] if args.threads else []
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f'measuring the memory of {config} failed:\n{done.stderr[-3000:]}')
+        kind = ValueError if f'error ({DEBUG}' in done.stderr else RuntimeError  # a message, or a traceback
+        raise kind(f'measuring the memory of {config} failed:\n{done.stderr[-3000:]}')
     return int(done.stdout.strip().splitlines()[-1])
 
 
@@ -221,6 +222,8 @@ def main(argv: Optional[list[str]] = None) -> dict[str, Any]:
     if args.memory_only:
         print(peak_memory(args.configs[0], *options))
         return {}
+    for config in args.configs:
+        Config.fromfile(config)  # a wrong name is said before minutes of measuring
     memory = [memory_in_own_process(config, args) for config in args.configs]
     trainers = [Trainer(config, *options) for config in args.configs]
     result = compare_times(*trainers, args.iters, args.skip)

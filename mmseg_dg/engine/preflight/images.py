@@ -92,10 +92,12 @@ def _targets(dataset: Any) -> Iterator[tuple[int, str, Any]]:
     parts, which, local = flatten(dataset)
     steps = [next((s for s in transforms_of(getattr(part, 'pipeline', ())) if isinstance(s, LoadImageFromFile)), None)
              for part in parts]
+    known = set()
     for number, (part, index) in enumerate(zip(which, local)):
         leaf, step = parts[part], steps[part]
-        if step is None or not hasattr(leaf, 'get_data_info'):
+        if step is None or not hasattr(leaf, 'get_data_info') or (part, index) in known:  # repeated datasets
             continue
+        known.add((part, index))
         path = leaf.get_data_info(int(index)).get('img_path')
         if path and is_local(path, step.backend_args):
             yield number, str(path), step

@@ -147,7 +147,7 @@ class PixelContrast(nn.Module):
         if self.weight_head is None:
             raise ValueError('PixelContrast of two resolutions learns a weight per pixel: give '
                              'decoder=DecoderFacts(..., resolutions=2)')
-        learned = torch.sigmoid(self.weight_head([x.float() for x in entry.levels]))
+        learned = torch.sigmoid(self.weight_head([at_least_float32(x) for x in entry.levels]))
         learned = F.interpolate(learned, tuple(size), mode='bilinear', align_corners=False)  # HRDA's own resizing
         learned = resized(learned, self.resolution).flatten()
         boxes = boxes_per_image(entry.views[1].crop_box, len(entry.labels))
