@@ -135,7 +135,8 @@ class Run:
                 scheduler.warmup_iters = 2
             schedulers.append(PARAM_SCHEDULERS.build(scheduler, default_args=dict(optimizer=wrapper)))
         self.runner = SimpleNamespace(model=self.method, iter=0, max_iters=ITERATIONS, optim_wrapper=wrapper,
-                                      param_schedulers=schedulers, seed=SEED)
+                                      param_schedulers=schedulers, seed=SEED,
+                                      message_hub=MessageHub.get_current_instance())
         kinds = ('DecoderWarmupHook', 'EMAUpdateHook')
         self.hooks = [HOOKS.build(h) for h in sorted(self.cfg.get('custom_hooks', []), key=lambda h: h.type)
                       if h.type in kinds]

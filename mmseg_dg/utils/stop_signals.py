@@ -45,12 +45,13 @@ def training_begins() -> None:
 def _note(number: int, frame: Optional[FrameType]) -> None:
     global _noted, _when
     now = time.monotonic()
+    if _noted is not None:  # launchers repeat themselves, also while the process is leaving
+        if number == signal.SIGINT and now - _when > _SAME_SIGNAL:
+            signal.default_int_handler(number, frame)  # asked a second time, by a person: now
+        return
+    _noted, _when = signal.Signals(number).name, now
     if not _training:
-        raise StoppedEarly(signal.Signals(number).name)
-    if _noted is not None and number == signal.SIGINT and now - _when > _SAME_SIGNAL:
-        signal.default_int_handler(number, frame)  # asked a second time, by a person: now
-    if _noted is None:
-        _noted, _when = signal.Signals(number).name, now
+        raise StoppedEarly(_noted)
 
 
 def listen() -> None:

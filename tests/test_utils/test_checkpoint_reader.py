@@ -224,3 +224,15 @@ def test_a_checkpoint_without_its_iteration():
     content['meta'] = dict(epoch=0)
     with pytest.raises(CheckpointError, match='meta.iter'):
         check_complete(content, 'it.pth')
+
+
+def test_a_bad_file_in_the_folder_does_not_end_the_list_of_weights(tmp_path):
+    from mmseg_dg.utils.weight_conversion import Problem, prepare, table_rows
+    (tmp_path / 'mit_b0.pth').write_bytes(b'\x80\x02' * 50)
+    saved(tmp_path / 'mit_b1.pth', {'x': Call(os.system, 'true')})
+    rows = {name: (state, what) for name, state, what in table_rows(tmp_path)}
+    assert rows['mit_b0'][0] == rows['mit_b1'][0] == 'unusable' and rows['mit_b5'][0] == 'missing'
+    assert 'mit_b0.pth' in rows['mit_b0'][1] and 'refused' in rows['mit_b1'][1]
+    for name in ('mit_b0', 'mit_b1'):
+        with pytest.raises(Problem, match=f'{name}.pth'):
+            prepare(name, tmp_path)
