@@ -19,7 +19,7 @@ train_dataloader = dict(
     labeled=dict(
         dataset=dict(
             ann_file=_base_.train_dataloader.labeled.dataset.ann_file.replace('1_8_seed0', '1_30_seed0'))))
-optim_wrapper = dict(optimizer=dict(lr=3e-4))  # the top of the card's sweep: a tenth of the usual steps
+optim_wrapper = dict(optimizer=dict(lr=3e-4))  # the top of the paper's sweep: a tenth of the usual steps
 train_cfg = dict(max_iters=2000, val_interval=500)
 auto_scale_lr = dict(base_batch_size=2)
 default_hooks = dict(checkpoint=dict(interval=500))

@@ -15,7 +15,7 @@ model = dict(
     stream='labeled',
     init_cfg=dict(
         type='PretrainedDenoiser', checkpoint='work_dirs/bench_ddep_pretrain_mobilenetv2/iter_1500.pth'))
-optim_wrapper = dict(optimizer=dict(lr=3e-4))  # the top of the card's sweep: a tenth of the usual steps
+optim_wrapper = dict(optimizer=dict(lr=3e-4))  # the top of the paper's sweep: a tenth of the usual steps
 train_cfg = dict(max_iters=2000, val_interval=500)
 auto_scale_lr = dict(base_batch_size=2)
 default_hooks = dict(checkpoint=dict(interval=500))

@@ -2,8 +2,8 @@
 
 No paper row. 1/8 of CamVid's frames by day with labels (four blocks of neighbours), 11 classes; the control of
 bench_semi_{fixmatch,unimatch,diffmatch}_mobilenetv2.py: same network, optimizer, iterations, weak views and images per
-iteration (four labelled ones: twice the batch at the same rate is UniMatch's control, specification
-unimatch_ddp_cbdm section 1). Other lists: tools/study.py CONFIG --subsets 1_8_seed1 1_30_seed0.
+iteration (four labelled ones: twice the batch at the same rate is UniMatch's control,
+docs/behavior/unimatch.md#unimatch-settings). Other lists: tools/study.py CONFIG --subsets 1_8_seed1 1_30_seed0.
 Command: mim train mmseg_dg bench_semi_supervised_only_mobilenetv2.py (data and weights under MMSEG_DG_SHARED).
 Resources: 1 CPU or GPU x batch 4, crop 192, 2000 iterations; on one CPU thread about 0.5 s each.
 Score: see docs/benchmarks/. Status: run at full scale only where a page there says so.

@@ -1,6 +1,7 @@
 """DeepLabV2 with all four branches on ResNet-101, GTA -> Cityscapes by plain DACS.
 
-No row of the DAFormer paper, which runs the two-branch form; the DeepLabV2 paper has four branches (spec 3.3).
+No row of the DAFormer paper, which runs the two-branch form; the DeepLabV2 paper has four branches
+    (docs/behavior/daformer_hrda.md#decoders-for-convolutional-encoders).
 Command: mim train mmseg_dg dacs_deeplabv2_4branch_r101_gta2cityscapes.py
 Paper's resources: one GPU, batch 2 source + 2 target images, 40 000 iterations; seeds 0, 1, 2.
 Paper's score: none.

@@ -1,12 +1,15 @@
 """SegFormer on MiT-B5, DACS plus rare class sampling at T = 0.01, GTA -> Cityscapes.
 
-Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), training strategies (spec 12.3 e).
+Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), training strategies
+    (docs/behavior/daformer_hrda.md#experiments-of-daformer).
 Command: mim train mmseg_dg dacs_segformer_mitb5_gta2cityscapes_rcs.py
 Paper's resources: one GPU, batch 2 source + 2 target images, 40 000 iterations; seeds 0, 1, 2.
-Paper's score: 64.0 +- 2.4 mIoU on Cityscapes val (recalled, docs/sources.md).
+Paper's score: 64.0 +- 2.4 mIoU on Cityscapes val (unconfirmed;
+    docs/behavior/daformer_hrda.md#confirmed-and-unconfirmed).
 Status here: not yet run at full scale.
 """
 _base_ = './dacs_segformer_mitb5_gta2cityscapes.py'
 train_dataloader = dict(
     source=dict(
-        sampler=dict(_delete_=True, type='RareClassSampler', temperature=0.01, min_pixels=3000)))  # spec 7.3
+        # docs/behavior/daformer_hrda.md#rare-class-sampling
+        sampler=dict(_delete_=True, type='RareClassSampler', temperature=0.01, min_pixels=3000)))

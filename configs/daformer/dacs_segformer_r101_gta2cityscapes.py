@@ -1,9 +1,10 @@
 """SegFormer's decoder on ResNet-101, GTA -> Cityscapes by plain DACS self-training with warm-up.
 
-Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), encoder and decoder crossed (spec 12.3 b).
+Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), encoder and decoder crossed
+    (docs/behavior/daformer_hrda.md#experiments-of-daformer).
 Command: mim train mmseg_dg dacs_segformer_r101_gta2cityscapes.py
 Paper's resources: one GPU, batch 2 source + 2 target images, 40 000 iterations; seeds 0, 1, 2.
-Paper's score: 50.9 mIoU on Cityscapes val (recalled, docs/sources.md).
+Paper's score: 50.9 mIoU on Cityscapes val (unconfirmed; docs/behavior/daformer_hrda.md#confirmed-and-unconfirmed).
 Status here: not yet run at full scale.
 """
 _base_ = [

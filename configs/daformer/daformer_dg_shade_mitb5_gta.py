@@ -1,9 +1,11 @@
 """DAFormer for domain generalization with SHADE style hallucination, GTA -> unseen Cityscapes, BDD100K, Mapillary.
 
-Paper: DAFormer and HRDA (Hoyer et al., TPAMI 2023), domain generalization (spec 9.3 id 50).
+Paper: DAFormer and HRDA (Hoyer et al., TPAMI 2023), domain generalization
+    (docs/behavior/daformer_hrda.md#domain-generalization).
 Command: mim train mmseg_dg daformer_dg_shade_mitb5_gta.py
 Paper's resources: one GPU, batch 2 source images, 40 000 iterations; seeds 0, 1, 2.
-Paper's score: 52.65 mIoU on Cityscapes, 47.89 on BDD100K, 54.66 on Mapillary, 51.73 on average (spec 12.2).
+Paper's score: 52.65 mIoU on Cityscapes, 47.89 on BDD100K, 54.66 on Mapillary, 51.73 on average
+    (docs/behavior/daformer_hrda.md#published-generalization-scores).
 Status here: not yet run at full scale.
 """
 _base_ = [

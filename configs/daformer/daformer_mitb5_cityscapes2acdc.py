@@ -2,10 +2,12 @@
 
 Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), main comparison.
 Command: mim train mmseg_dg daformer_mitb5_cityscapes2acdc.py
-Paper's resources: RTX 2080 Ti 11 GB (9.7 GB used, 16 hours; spec 12.5), batch 2 source + 2 target images, 40 000
-    iterations; seeds 0, 1, 2.
-Paper's score: 55.4 mIoU on ACDC test (spec 12.1); this config validates on val.
-The margins of 15 and 120 rows without pseudo-labels stay on, as in the DAFormer repository (spec 7.3, 9.1 id 8).
+Paper's resources: RTX 2080 Ti 11 GB (9.7 GB used, 16 hours; docs/behavior/daformer_hrda.md#memory-and-time), batch 2
+    source + 2 target images, 40 000 iterations; seeds 0, 1, 2.
+Paper's score: 55.4 mIoU on ACDC test (docs/behavior/daformer_hrda.md#published-adaptation-scores); this config
+    validates on val.
+The margins of 15 and 120 rows without pseudo-labels stay on, as in the DAFormer repository
+(docs/behavior/daformer_hrda.md#experiments-of-daformer, experiment 8).
 Status here: not yet run at full scale.
 """
 _base_ = [

@@ -2,9 +2,10 @@
 
 Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), main comparison.
 Command: mim train mmseg_dg daformer_mitb5_synthia2cityscapes.py
-Paper's resources: RTX 2080 Ti 11 GB (9.7 GB used, 16 hours; spec 12.5), batch 2 source + 2 target images, 40 000
-    iterations; seeds 0, 1, 2.
-Paper's score: 60.9 mIoU over 16 classes on Cityscapes val (spec 12.1).
+Paper's resources: RTX 2080 Ti 11 GB (9.7 GB used, 16 hours; docs/behavior/daformer_hrda.md#memory-and-time), batch 2
+    source + 2 target images, 40 000 iterations; seeds 0, 1, 2.
+Paper's score: 60.9 mIoU over 16 classes on Cityscapes val
+    (docs/behavior/daformer_hrda.md#published-adaptation-scores).
 Status here: not yet run at full scale.
 """
 _base_ = [

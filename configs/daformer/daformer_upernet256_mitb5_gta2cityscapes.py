@@ -1,9 +1,11 @@
 """DAFormer with another decoder, GTA -> Cityscapes: UPerNet with 256 channels.
 
-Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), decoder study (spec 12.3 f).
+Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), decoder study
+    (docs/behavior/daformer_hrda.md#experiments-of-daformer).
 Command: mim train mmseg_dg daformer_upernet256_mitb5_gta2cityscapes.py
 Paper's resources: one GPU, batch 2 source + 2 target images, 40 000 iterations; seeds 0, 1, 2.
-Paper's score: 66.7 +- 1.2 mIoU on Cityscapes val (recalled, docs/sources.md).
+Paper's score: 66.7 +- 1.2 mIoU on Cityscapes val (unconfirmed;
+    docs/behavior/daformer_hrda.md#confirmed-and-unconfirmed).
 Status here: not yet run at full scale.
 """
 _base_ = [

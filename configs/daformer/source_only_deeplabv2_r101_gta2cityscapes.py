@@ -1,9 +1,11 @@
 """DeepLabV2 on ResNet-101, GTA -> Cityscapes on source labels only.
 
-Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), table of architectures (spec 12.3 a).
+Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), table of architectures
+    (docs/behavior/daformer_hrda.md#experiments-of-daformer).
 Command: mim train mmseg_dg source_only_deeplabv2_r101_gta2cityscapes.py
 Paper's resources: one GPU, batch 2 source images, 40 000 iterations; seeds 0, 1, 2.
-Paper's score: 34.3 +- 2.2 mIoU on Cityscapes val (recalled, docs/sources.md).
+Paper's score: 34.3 +- 2.2 mIoU on Cityscapes val (unconfirmed;
+    docs/behavior/daformer_hrda.md#confirmed-and-unconfirmed).
 Status here: not yet run at full scale.
 """
 _base_ = [

@@ -1,13 +1,14 @@
 """SegFormer on MiT-B4, GTA -> Cityscapes on source labels only.
 
-Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), table of encoder sizes (spec 12.3 c).
+Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), table of encoder sizes
+    (docs/behavior/daformer_hrda.md#experiments-of-daformer).
 Command: mim train mmseg_dg source_only_segformer_mitb4_gta2cityscapes.py
 Paper's resources: one GPU, batch 2 source images, 40 000 iterations; seeds 0.
-Paper's score: 44.7 mIoU on Cityscapes val (recalled, docs/sources.md).
+Paper's score: 44.7 mIoU on Cityscapes val (unconfirmed; docs/behavior/daformer_hrda.md#confirmed-and-unconfirmed).
 Status here: not yet run at full scale.
 """
 _base_ = [
     '../_base_/models/segformer_mitb4.py', '../_base_/datasets/source_only_gta_to_cityscapes.py',
     '../_base_/schedules/adamw_40k.py', '../_base_/default_runtime.py'
 ]
-study = dict(seeds=[0])  # spec 9.1
+study = dict(seeds=[0])  # docs/behavior/daformer_hrda.md#experiments-of-daformer

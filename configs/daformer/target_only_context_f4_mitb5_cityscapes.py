@@ -1,9 +1,10 @@
 """MiT-B5 on Cityscapes labels (oracle) with another decoder: context on the last level only.
 
-Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), decoder study (spec 12.3 f).
+Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), decoder study
+    (docs/behavior/daformer_hrda.md#experiments-of-daformer).
 Command: mim train mmseg_dg target_only_context_f4_mitb5_cityscapes.py
 Paper's resources: one GPU, batch 2 images, 40 000 iterations; seeds 0, 1, 2.
-Paper's score: 76.6 mIoU on Cityscapes val (recalled, docs/sources.md).
+Paper's score: 76.6 mIoU on Cityscapes val (unconfirmed; docs/behavior/daformer_hrda.md#confirmed-and-unconfirmed).
 Status here: not yet run at full scale.
 """
 _base_ = [

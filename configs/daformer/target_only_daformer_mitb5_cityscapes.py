@@ -3,7 +3,7 @@
 Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), controls.
 Command: mim train mmseg_dg target_only_daformer_mitb5_cityscapes.py
 Paper's resources: one GPU, batch 2 images, 40 000 iterations; seeds 0, 1, 2.
-Paper's score: 77.6 mIoU on Cityscapes val (spec 12.3 f; recalled, docs/sources.md).
+Paper's score: 77.6 mIoU on Cityscapes val (unconfirmed; docs/behavior/daformer_hrda.md#confirmed-and-unconfirmed).
 Status here: not yet run at full scale.
 """
 _base_ = [

@@ -1,13 +1,14 @@
 """SegFormer on MiT-B3 on Cityscapes labels (oracle).
 
-Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), table of encoder sizes (spec 12.3 c).
+Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), table of encoder sizes
+    (docs/behavior/daformer_hrda.md#experiments-of-daformer).
 Command: mim train mmseg_dg target_only_segformer_mitb3_cityscapes.py
 Paper's resources: one GPU, batch 2 images, 40 000 iterations; seeds 0.
-Paper's score: 76.5 mIoU on Cityscapes val (recalled, docs/sources.md).
+Paper's score: 76.5 mIoU on Cityscapes val (unconfirmed; docs/behavior/daformer_hrda.md#confirmed-and-unconfirmed).
 Status here: not yet run at full scale.
 """
 _base_ = [
     '../_base_/models/segformer_mitb3.py', '../_base_/datasets/target_only_cityscapes.py',
     '../_base_/schedules/adamw_40k.py', '../_base_/default_runtime.py'
 ]
-study = dict(seeds=[0])  # spec 9.1
+study = dict(seeds=[0])  # docs/behavior/daformer_hrda.md#experiments-of-daformer

@@ -1,9 +1,11 @@
 """SegFormer on MiT-B5 on Cityscapes labels (oracle).
 
-Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), table of architectures (spec 12.3 a).
+Paper: DAFormer (Hoyer et al., CVPR 2022; with HRDA in TPAMI 2023), table of architectures
+    (docs/behavior/daformer_hrda.md#experiments-of-daformer).
 Command: mim train mmseg_dg target_only_segformer_mitb5_cityscapes.py
 Paper's resources: one GPU, batch 2 images, 40 000 iterations; seeds 0, 1, 2.
-Paper's score: 76.4 +- 0.2 mIoU on Cityscapes val (recalled, docs/sources.md).
+Paper's score: 76.4 +- 0.2 mIoU on Cityscapes val (unconfirmed;
+    docs/behavior/daformer_hrda.md#confirmed-and-unconfirmed).
 Status here: not yet run at full scale.
 """
 _base_ = [

@@ -3,7 +3,7 @@
 Paper: DDeP (Brempong et al., TMLR 2022), ADE20K.
 Command: mim train mmseg_dg ddep_transunet_1x_ade20k_full.py
 Paper's resources: TPU-v4; not said for finetuning; batch 16 images, crop 512, 80 000 iterations (ours); seeds 0,
-    1, 2, 3, 4, 5, 6, 7, 8, 9 (card). Time and memory here have not been measured.
+    1, 2, 3, 4, 5, 6, 7, 8, 9. Time and memory here have not been measured.
 Paper's score: not in our sources (no table of the paper could be recovered).
 Status here: not yet run at full scale.
 """
@@ -15,7 +15,8 @@ model = dict(
     stream='labeled',
     init_cfg=dict(type='PretrainedDenoiser', checkpoint='denoisers/transunet_1x.pth'),  # made by pretraining
     network=dict(decode_head=dict(num_classes=150)))
-tta_pipeline = [  # test.py --tta: six scales with flip, what the paper reports (specification ddep (b), from memory)
+# test.py --tta: six scales with flip, unconfirmed (docs/behavior/ddep.md#confirmed-inferred-unconfirmed)
+tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
         type='TestTimeAug',
@@ -26,4 +27,4 @@ tta_pipeline = [  # test.py --tta: six scales with flip, what the paper reports 
             [dict(type='PackSegInputs')],
         ])
 ]
-study = dict(seeds=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9])  # card: mean of 10 runs
+study = dict(seeds=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9])  # paper: mean of 10 runs

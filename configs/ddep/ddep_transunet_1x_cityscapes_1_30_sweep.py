@@ -19,7 +19,7 @@ del _labeled
 study = dict(
     _delete_=True,
     seeds=[0],
-    grid={  # card: [1e-5, 3e-4]; the points are ours
+    grid={  # paper: [1e-5, 3e-4]; the points are ours
         'optim_wrapper.optimizer.lr': [1e-5, 3e-5, 1e-4, 3e-4],
         'optim_wrapper.optimizer.weight_decay': [1e-5, 3e-5, 1e-4, 3e-4]
     })

@@ -1,9 +1,9 @@
 """TransUNet of width 1 with a denoised decoder on Cityscapes, 1/30 of the labels, warm-up.
 
-No row of the paper: the card lists no warm-up.
+No row of the paper: its settings list no warm-up.
 Command: mim train mmseg_dg ddep_transunet_1x_cityscapes_1_30_warmup.py
 Paper's resources: TPU-v4; not said for finetuning; batch 16 images, crop 1024, 20 000 iterations (ours); 10 runs
-    with different subsets, seeds 0 (card). Time and memory here have not been measured.
+    with different subsets, seeds 0. Time and memory here have not been measured.
 Paper's score: none.
 Status here: not yet run at full scale.
 """

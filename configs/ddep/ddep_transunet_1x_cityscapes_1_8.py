@@ -3,13 +3,13 @@
 Paper: DDeP (Brempong et al., TMLR 2022), Cityscapes.
 Command: mim train mmseg_dg ddep_transunet_1x_cityscapes_1_8.py
 Paper's resources: TPU-v4; not said for finetuning; batch 16 images, crop 1024, 20 000 iterations (ours); 6 runs
-    with different subsets, seeds 0 (card). Time and memory here have not been measured.
+    with different subsets, seeds 0. Time and memory here have not been measured.
 Paper's score: not in our sources (no table of the paper could be recovered).
 Status here: not yet run at full scale.
 """
 _base_ = './ddep_transunet_1x_cityscapes_1_30.py'
 train_dataloader = dict(labeled=dict(dataset=dict(ann_file='splits/1_8/labeled.txt')))  # 372 images
-study = dict(  # card: 6 runs with different subsets (tools/make_split.py --seed)
+study = dict(  # paper: 6 runs with different subsets (tools/make_split.py --seed)
     seeds=[0],
     subsets=[
         '1_8', '1_8_seed1', '1_8_seed2', '1_8_seed3', '1_8_seed4', '1_8_seed5'

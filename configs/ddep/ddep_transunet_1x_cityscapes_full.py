@@ -3,7 +3,7 @@
 Paper: DDeP (Brempong et al., TMLR 2022), Cityscapes.
 Command: mim train mmseg_dg ddep_transunet_1x_cityscapes_full.py
 Paper's resources: TPU-v4; not said for finetuning; batch 16 images, crop 1024, 40 000 iterations (ours); seeds 0,
-    1, 2, 3, 4, 5, 6, 7, 8, 9 (card). Time and memory here have not been measured.
+    1, 2, 3, 4, 5, 6, 7, 8, 9. Time and memory here have not been measured.
 Paper's score: not in our sources (no table of the paper could be recovered).
 Status here: not yet run at full scale.
 """
@@ -16,9 +16,11 @@ model = dict(
     init_cfg=dict(type='PretrainedDenoiser', checkpoint='denoisers/transunet_1x.pth'),  # made by pretraining
     network=dict(
         decode_head=dict(num_classes=19),
-        # specification ddep (b): two halves of the image; with --tta each is flipped as well
+        # unconfirmed (docs/behavior/ddep.md#confirmed-inferred-unconfirmed): two halves of the image; with --tta each
+        # is flipped as well
         test_cfg=dict(mode='slide', crop_size=(1024, 1024), stride=(1024, 1024))))
-tta_pipeline = [  # test.py --tta: each half also flipped, what the paper reports (specification ddep (b), from memory)
+# test.py --tta: each half also flipped, unconfirmed (docs/behavior/ddep.md#confirmed-inferred-unconfirmed)
+tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
         type='TestTimeAug',
@@ -29,4 +31,4 @@ tta_pipeline = [  # test.py --tta: each half also flipped, what the paper report
             [dict(type='PackSegInputs')],
         ])
 ]
-study = dict(seeds=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9])  # card: mean of 10 runs
+study = dict(seeds=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9])  # paper: mean of 10 runs

@@ -3,13 +3,13 @@
 Paper: DDeP (Brempong et al., TMLR 2022), Pascal Context.
 Command: mim train mmseg_dg ddep_transunet_1x_pascal_context_percent_20.py
 Paper's resources: TPU-v4; not said for finetuning; batch 16 images, crop 512, 20 000 iterations (ours); 5 runs
-    with different subsets, seeds 0 (card). Time and memory here have not been measured.
+    with different subsets, seeds 0. Time and memory here have not been measured.
 Paper's score: not in our sources (no table of the paper could be recovered).
 Status here: not yet run at full scale.
 """
 _base_ = './ddep_transunet_1x_pascal_context_percent_1.py'
 train_dataloader = dict(labeled=dict(dataset=dict(ann_file='splits/percent_20/labeled.txt')))  # 1000 images
-study = dict(  # card: 5 runs with different subsets (tools/make_split.py --seed)
+study = dict(  # paper: 5 runs with different subsets (tools/make_split.py --seed)
     seeds=[0],
     subsets=[
         'percent_20', 'percent_20_seed1', 'percent_20_seed2', 'percent_20_seed3', 'percent_20_seed4'

@@ -3,7 +3,7 @@
 Paper: DDeP (Brempong et al., TMLR 2022), ADE20K.
 Command: mim train mmseg_dg ddep_transunet_3x_ade20k_full.py
 Paper's resources: TPU-v4; not said for finetuning; batch 16 images, crop 512, 80 000 iterations (ours); seeds 0,
-    1, 2, 3, 4, 5, 6, 7, 8, 9 (card). Time and memory here have not been measured.
+    1, 2, 3, 4, 5, 6, 7, 8, 9. Time and memory here have not been measured.
 Paper's score: not in our sources (no table of the paper could be recovered).
 Status here: not yet run at full scale.
 """

@@ -3,7 +3,7 @@
 Paper: DDeP (Brempong et al., TMLR 2022), Cityscapes, supervised encoder and random decoder.
 Command: mim train mmseg_dg random_decoder_transunet_1x_cityscapes_1_4.py
 Paper's resources: TPU-v4; not said for finetuning; batch 16 images, crop 1024, 20 000 iterations (ours); 4 runs
-    with different subsets, seeds 0 (card). Time and memory here have not been measured.
+    with different subsets, seeds 0. Time and memory here have not been measured.
 Paper's score: not in our sources (no table of the paper could be recovered).
 Status here: not yet run at full scale.
 """

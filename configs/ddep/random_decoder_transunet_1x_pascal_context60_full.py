@@ -3,7 +3,7 @@
 Paper: DDeP (Brempong et al., TMLR 2022), Pascal Context; 59 classes in our main configs.
 Command: mim train mmseg_dg random_decoder_transunet_1x_pascal_context60_full.py
 Paper's resources: TPU-v4; not said for finetuning; batch 16 images, crop 512, 40 000 iterations (ours); seeds 0,
-    1, 2, 3, 4, 5, 6, 7, 8, 9 (card). Time and memory here have not been measured.
+    1, 2, 3, 4, 5, 6, 7, 8, 9. Time and memory here have not been measured.
 Paper's score: not in our sources (whether the paper counts 59 or 60 classes is not known either).
 Status here: not yet run at full scale.
 """

@@ -13,6 +13,6 @@ _base_ = [
     '../_base_/schedules/deft_gta_adamw.py', '../_base_/protocols/dg_gta.py'
 ]
 model = _base_.pop('method')
-model['network'] = dict(decode_head=dict(loss_decode=dict(avg_non_ignore=True)))  # spec, item 7
+model['network'] = dict(decode_head=dict(loss_decode=dict(avg_non_ignore=True)))  # docs/behavior/deft.md#step-7-loss
 val_cfg = dict(protocols=_base_.pop('protocols'))
 test_cfg = dict(protocols=val_cfg['protocols'])

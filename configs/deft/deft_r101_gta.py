@@ -1,10 +1,10 @@
-"""DeFT on DeepLabV3+ with ResNet-101, GTA -> unseen Cityscapes, BDD100K, Mapillary, SYNTHIA, by the paper's card.
+"""DeFT on DeepLabV3+ with ResNet-101, GTA -> unseen Cityscapes, BDD100K, Mapillary, SYNTHIA, by the paper's settings.
 
 Paper: DeFT (Pahk et al., ICLR 2025), trained on GTA.
-The card's batch of 4 is read as per GPU: only totals of 16 (GTA) and 8 (Cityscapes) make its warm-up lengths the
+The paper's batch of 4 is read as per GPU: only totals of 16 (GTA) and 8 (Cityscapes) make its warm-up lengths the
 released scripts' 10 and 5 epochs. On one GPU: deft_r101_gta_acc.py.
 Command: mim train mmseg_dg deft_r101_gta.py
-Resources: 4 GPUs x batch 4 images = 16, 8000 + 40 000 iterations; hardware not in the card; seeds 0, 1, 2.
+Resources: 4 GPUs x batch 4 images = 16, 8000 + 40 000 iterations; hardware not stated; seeds 0, 1, 2.
 Paper's score: its tables are not in our sources.
 Status here: not yet run at full scale.
 """

@@ -1,9 +1,9 @@
-"""DeFT with ResNet-50 on GTA, with class-uniform sampling, else by the card.
+"""DeFT with ResNet-50 on GTA, with class-uniform sampling, else by the paper's settings.
 
 No row of the paper that we know. Tiles and the crop's place are ours: every tile (``tiles='all'``), and uniform among
 the crops that hold the point (``place='uniform'``); ``deft_r50_gta_released.py`` has the released scripts'.
 Command: mim train mmseg_dg deft_r50_gta_classuniform.py
-Resources: 4 GPUs x batch 4 images = 16, 8000 + 40 000 iterations; hardware not in the card; seeds 0, 1, 2.
+Resources: 4 GPUs x batch 4 images = 16, 8000 + 40 000 iterations; hardware not stated; seeds 0, 1, 2.
 Paper's score: its tables are not in our sources.
 Status here: not yet run at full scale.
 """

@@ -1,8 +1,8 @@
-"""DeFT with ResNet-50 on GTA, with the released scripts' restyled copies, else by the card.
+"""DeFT with ResNet-50 on GTA, with the released scripts' restyled copies, else by the paper's settings.
 
 No row of the paper that we know.
 Command: mim train mmseg_dg deft_r50_gta_style.py
-Resources: 4 GPUs x batch 4 images = 16, 8000 + 40 000 iterations; hardware not in the card; seeds 0, 1, 2.
+Resources: 4 GPUs x batch 4 images = 16, 8000 + 40 000 iterations; hardware not stated; seeds 0, 1, 2.
 Paper's score: its tables are not in our sources.
 Status here: not yet run at full scale.
 """

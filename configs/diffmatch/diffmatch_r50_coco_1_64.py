@@ -2,7 +2,7 @@
 
 Paper: DiffMatch (Sun et al., ICLR 2025).
 Command: mim train mmseg_dg diffmatch_r50_coco_1_64.py
-Paper's resources: the card of DiffMatch: 8 x RTX 3090 24 GB; batch 8 labelled + 8 unlabelled images, crop 513, 30
+Paper's resources: 8 x RTX 3090 24 GB; batch 8 labelled + 8 unlabelled images, crop 513, 30
     epochs of 14554 iterations (436 620); seeds 0, 1, 2 (ours). Time and memory here have not been measured.
 Paper's score: not in our sources.
 Status here: not yet run at full scale.

@@ -1,6 +1,6 @@
 """DiffMatch on VOC 2012 classic, 183 labelled images, ResNet-50, with CutMix.
 
-No row of the paper that we know: CutMix is not in the card's list, but in every parent code.
+No row of the paper that we know: CutMix is not in the paper's list, but in every parent code.
 Command: mim train mmseg_dg diffmatch_r50_voc_classic_183_cutmix.py
 Paper's resources: as diffmatch_r50_voc_classic_183.py, batch 8 + 8; seeds 0, 1, 2 (ours).
 Paper's score: none known.

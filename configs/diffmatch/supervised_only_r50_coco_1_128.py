@@ -12,7 +12,8 @@ _base_ = [
     '../_base_/schedules/sgd_coco_30e.py', '../_base_/default_runtime.py'
 ]
 _base_.train_dataloader.pop('unlabeled')
-train_dataloader = dict(labeled=dict(batch_size=16))  # specification: twice the batch, the same rate
+# twice the batch, the same rate (docs/behavior/unimatch.md#unimatch-settings)
+train_dataloader = dict(labeled=dict(batch_size=16))
 train_cfg = dict(  # as many steps as the others: 30 x 14670
     _delete_=True, type='MultiStreamTrainLoop', max_iters=440100, val_interval=14670)
 auto_scale_lr = dict(base_batch_size=16)

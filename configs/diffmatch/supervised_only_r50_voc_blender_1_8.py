@@ -12,7 +12,8 @@ _base_ = [
     '../_base_/schedules/sgd_voc_80e.py', '../_base_/default_runtime.py'
 ]
 _base_.train_dataloader.pop('unlabeled')
-train_dataloader = dict(labeled=dict(batch_size=16))  # specification: twice the batch, the same rate
+# twice the batch, the same rate (docs/behavior/unimatch.md#unimatch-settings)
+train_dataloader = dict(labeled=dict(batch_size=16))
 train_cfg = dict(  # as many steps as the others: 80 x 1157
     _delete_=True, type='MultiStreamTrainLoop', max_iters=92560, val_interval=1157)
 auto_scale_lr = dict(base_batch_size=16)

@@ -15,7 +15,7 @@ _base_ = [
 model = _base_.pop('method')  # trains the network of the model file with unlabelled images
 train_dataloader = dict(unlabeled_mix=_base_.train_dataloader.unlabeled)  # what CutMix pastes, drawn by itself
 model.update(
-    threshold=0.,  # specification: every pixel counts
+    threshold=0.,  # every pixel counts (docs/behavior/unimatch.md#unimatch-settings)
     network=dict(
         type='SlidingEncoderDecoder',
         decode_head=dict(

@@ -3,7 +3,8 @@
 Paper: HRDA (Hoyer et al., ECCV 2022; with DAFormer in TPAMI 2023), with other adaptation methods.
 Command: mim train mmseg_dg dacs_hrda_deeplabv2_r101_gta2cityscapes.py
 Paper's resources: one GPU, batch 2 source + 2 target images, 40 000 iterations; seeds 0, 1, 2.
-Paper's score: 59.4 mIoU on Cityscapes val, 53.9 without HRDA (spec 12.4).
+Paper's score: 59.4 mIoU on Cityscapes val, 53.9 without HRDA
+    (docs/behavior/daformer_hrda.md#published-ablations-of-hrda).
 Status here: not yet run at full scale.
 """
 _base_ = [

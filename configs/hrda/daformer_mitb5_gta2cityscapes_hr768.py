@@ -1,6 +1,7 @@
 """DAFormer at full resolution with crops of 768, GTA -> Cityscapes: what the same memory gives without HRDA.
 
-Paper: HRDA (Hoyer et al., ECCV 2022; with DAFormer in TPAMI 2023), naive high resolution (spec 9.2 id 44).
+Paper: HRDA (Hoyer et al., ECCV 2022; with DAFormer in TPAMI 2023), naive high resolution
+    (docs/behavior/daformer_hrda.md#experiments-of-hrda, experiment 44).
 Command: mim train mmseg_dg daformer_mitb5_gta2cityscapes_hr768.py
 Paper's resources: as hrda_mitb5_gta2cityscapes.py, batch 2 source + 2 target images, 40 000 iterations; seeds 0, 1, 2.
 Paper's score: not in our sources.
@@ -12,7 +13,8 @@ _base_ = [
     '../_base_/default_runtime.py'
 ]
 model = _base_.pop('method')  # trains the network of the model file by self-training
-train_dataloader = dict(  # a second crop after that of 1024, as in the official runs (spec 7.3)
+# a second crop after that of 1024, as in the official runs (docs/behavior/daformer_hrda.md#rare-class-sampling)
+train_dataloader = dict(
     **{
         name: dict(
             dataset=dict(

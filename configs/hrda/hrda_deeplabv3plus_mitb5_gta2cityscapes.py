@@ -2,26 +2,27 @@
 
 Paper: none; HRDA's papers have no row for this decoder. Its scale attention is another such decoder.
 Command: mim train mmseg_dg hrda_deeplabv3plus_mitb5_gta2cityscapes.py
-Paper's resources: as for hrda_mitb5_gta2cityscapes.py,
-one GPU, batch 2 source + 2 target images, 40 000 iterations; seeds 0, 1, 2.
+Paper's resources: as for hrda_mitb5_gta2cityscapes.py, one GPU, batch 2 source + 2 target images, 40 000 iterations;
+    seeds 0, 1, 2.
 Paper's score: none.
 Status here: not yet run at full scale.
 """
 _base_ = './hrda_mitb5_gta2cityscapes.py'
 model = dict(
     network=dict(
-        neck=dict(type='FeatureUpsampleNeck', in_index=(3, ), scales=(4, )),  # spec 3.3, sfa_
+        # sfa_ (docs/behavior/daformer_hrda.md#decoders-for-convolutional-encoders)
+        neck=dict(type='FeatureUpsampleNeck', in_index=(3, ), scales=(4, )),
         decode_head=dict(
             _delete_=True,
             type='HRDAHead',
             attention_classwise=True,
-            hr_loss_weight=0.1,  # spec 4.5
+            hr_loss_weight=0.1,  # docs/behavior/daformer_hrda.md#losses-of-both-scales
             output_stride=4,
             head=dict(
                 type='DepthwiseSeparableASPPHead',
                 in_channels=512,
                 in_index=3,
-                channels=512,  # spec 3.3, dlv3p
+                channels=512,  # dlv3p (docs/behavior/daformer_hrda.md#decoders-for-convolutional-encoders)
                 dilations=(1, 12, 24, 36),
                 c1_in_channels=64,
                 c1_channels=48,

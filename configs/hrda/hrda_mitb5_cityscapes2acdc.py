@@ -2,9 +2,10 @@
 
 Paper: HRDA (Hoyer et al., ECCV 2022; with DAFormer in TPAMI 2023), main comparison.
 Command: mim train mmseg_dg hrda_mitb5_cityscapes2acdc.py
-Paper's resources: Titan RTX 24 GB (22.5 GB used, 32 hours; spec 12.5), batch 2 source + 2 target images, 40 000
-    iterations; seeds 0, 1, 2.
-Paper's score: 68.0 mIoU on ACDC test (spec 12.1); this config validates on val.
+Paper's resources: Titan RTX 24 GB (22.5 GB used, 32 hours; docs/behavior/daformer_hrda.md#memory-and-time), batch 2
+    source + 2 target images, 40 000 iterations; seeds 0, 1, 2.
+Paper's score: 68.0 mIoU on ACDC test (docs/behavior/daformer_hrda.md#published-adaptation-scores); this config
+    validates on val.
 Status here: not yet run at full scale.
 """
 _base_ = [
@@ -13,4 +14,4 @@ _base_ = [
     '../_base_/default_runtime.py'
 ]
 model = _base_.pop('method')  # trains the network of the model file by self-training
-model.update(use_valid_mask=False)  # no margins in this setting (spec 5.3)
+model.update(use_valid_mask=False)  # no margins in this setting (docs/behavior/daformer_hrda.md#pseudo-labels)

@@ -2,9 +2,9 @@
 
 Paper: HRDA (Hoyer et al., ECCV 2022; with DAFormer in TPAMI 2023), main comparison.
 Command: mim train mmseg_dg hrda_mitb5_gta2cityscapes.py
-Paper's resources: Titan RTX 24 GB (22.5 GB used, 32 hours; spec 12.5), batch 2 source + 2 target images, 40 000
-    iterations; seeds 0, 1, 2.
-Paper's score: 73.8 mIoU on Cityscapes val (spec 12.1).
+Paper's resources: Titan RTX 24 GB (22.5 GB used, 32 hours; docs/behavior/daformer_hrda.md#memory-and-time), batch 2
+    source + 2 target images, 40 000 iterations; seeds 0, 1, 2.
+Paper's score: 73.8 mIoU on Cityscapes val (docs/behavior/daformer_hrda.md#published-adaptation-scores).
 Status here: not yet run at full scale.
 """
 _base_ = [

@@ -1,6 +1,7 @@
 """HRDA, GTA -> Cityscapes, with attention fixed at 0.5, no overlapping detail windows, no loss on the detail crop.
 
-Paper: HRDA (Hoyer et al., ECCV 2022; with DAFormer in TPAMI 2023), ablation (spec 4.6, 9.2 id 44).
+Paper: HRDA (Hoyer et al., ECCV 2022; with DAFormer in TPAMI 2023), ablation
+    (docs/behavior/daformer_hrda.md#hrda-ablation-names, experiment 44).
 Command: mim train mmseg_dg hrda_mitb5_gta2cityscapes_fixedatt_nooverlap_lambda0.py
 Paper's resources: as hrda_mitb5_gta2cityscapes.py, batch 2 source + 2 target images, 40 000 iterations; seeds 0, 1, 2.
 Paper's score: not in our sources.

@@ -3,7 +3,8 @@
 Paper: CLUDA (Vayyat et al., arXiv 2208.14227), main comparison.
 Command: mim train mmseg_dg cluda_hrda_mitb5_synthia2cityscapes.py
 Paper's resources: not in our sources;
-    one GPU, batch 2 source + 2 target images, 40 000 iterations (CLUDA specification); ours: seeds 0, 1, 2.
+    one GPU, batch 2 source + 2 target images, 40 000 iterations (docs/behavior/pixl.md#cludas-training-strategy);
+    ours: seeds 0, 1, 2.
 Paper's score: 66.8 mIoU over 16 classes on Cityscapes val (later version; 67.2 in the first).
 Status here: not yet run at full scale.
 """
@@ -15,4 +16,5 @@ _base_ = [
 model = _base_.pop('method')  # trains the network of the model file by self-training
 model.update(alignment=_base_.pop('alignment'))  # the term itself: _base_/alignments/cluda.py
 model['detail_crop'] = dict(type='entropy', start=12001, stride=256)  # its code: after iteration 12 000
-model['network'] = dict(decode_head=dict(head=dict(embed_channels=512)))  # CLUDA specification, network
+# docs/behavior/pixl.md#cludas-training-strategy
+model['network'] = dict(decode_head=dict(head=dict(embed_channels=512)))

@@ -1,4 +1,5 @@
-"""CLUDA's contrast of all pixels, behind the argument of PiXL's term (CLUDA specification, contrastive term)."""
+"""CLUDA's contrast of all pixels, behind the argument of PiXL's term
+(docs/behavior/pixl.md#cludas-contrastive-term)."""
 alignment = dict(
     type='PixelContrast',
     weight=1.0,  # item 6

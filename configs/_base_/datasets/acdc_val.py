@@ -1,4 +1,5 @@
-"""ACDC val (fog, rain, snow, night; 406 images), predicted at half resolution (spec 7.2); the paper scores test."""
+"""ACDC val (fog, rain, snow, night; 406 images), predicted at half resolution
+(docs/behavior/daformer_hrda.md#data-pipelines); the paper scores test."""
 val_dataloader = dict(
     acdc=dict(
         batch_size=1,
@@ -11,7 +12,8 @@ val_dataloader = dict(
             data_prefix=dict(img_path='rgb_anon/val', seg_map_path='gt/val'),
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                dict(type='Resize', scale=(960, 540), keep_ratio=True),  # spec 7.2, test scale
+                # test scale (docs/behavior/daformer_hrda.md#data-pipelines)
+                dict(type='Resize', scale=(960, 540), keep_ratio=True),
                 dict(type='LoadAnnotations'),  # after Resize: scores are taken at the full size of the label
                 dict(type='PackSegInputs'),
             ])))

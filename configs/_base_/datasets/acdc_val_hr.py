@@ -1,4 +1,5 @@
-"""ACDC val (fog, rain, snow, night; 406 images) at its own size, 1920x1080 (spec 7.2); the paper scores test."""
+"""ACDC val (fog, rain, snow, night; 406 images) at its own size, 1920x1080
+(docs/behavior/daformer_hrda.md#data-pipelines); the paper scores test."""
 val_dataloader = dict(
     acdc=dict(
         batch_size=1,

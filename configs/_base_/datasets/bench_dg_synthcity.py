@@ -1,6 +1,6 @@
 """Rendered street scenes by day with labels -> unseen: real video by day and dusk, the city by night, fog and rain.
 
-The augmentation of DeFT's card at a third of its crop. Every domain is scored on the 11 classes CamVid tells apart,
+The augmentation of DeFT's paper at a third of its crop. Every domain is scored on the 11 classes CamVid tells apart,
 so that the mean over domains means something; the rendered ones also on all 19 (``c19/mIoU``). The source's own
 validation (``synthcity``) is listed last; ``protocols/dg_synthcity.py`` keeps it out of the mean.
 """

@@ -1,4 +1,5 @@
-"""Cityscapes val: 500 images, predicted at half resolution, scored at 2048x1024 (spec 7.2, 12)."""
+"""Cityscapes val: 500 images, predicted at half resolution, scored at 2048x1024
+(docs/behavior/daformer_hrda.md#data-pipelines)."""
 val_dataloader = dict(
     cityscapes=dict(
         batch_size=1,
@@ -11,7 +12,8 @@ val_dataloader = dict(
             data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                dict(type='Resize', scale=(1024, 512), keep_ratio=True),  # spec 7.2, test scale
+                # test scale (docs/behavior/daformer_hrda.md#data-pipelines)
+                dict(type='Resize', scale=(1024, 512), keep_ratio=True),
                 dict(type='LoadAnnotations'),  # after Resize: scores are taken at the full size of the label
                 dict(type='PackSegInputs'),
             ])))

@@ -1,4 +1,5 @@
-"""Dark Zurich val: 50 night images at their own size, 1920x1080 (spec 7.2). The paper scores test."""
+"""Dark Zurich val: 50 night images at their own size, 1920x1080 (docs/behavior/daformer_hrda.md#data-pipelines). The
+paper scores test."""
 val_dataloader = dict(
     darkzurich=dict(
         batch_size=1,

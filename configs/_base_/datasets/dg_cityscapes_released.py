@@ -19,6 +19,7 @@ test_dataloader = dict(
         dict(type='LoadImageFromFile'),
         dict(type='LoadAnnotations'),
         dict(type='ResizeToHeight', height=1536, interpolation='bicubic', backend='pillow'),
-        dict(type='CenterCropPad', size=(1536, 1536), pad_val=dict(img=0, seg=0)),  # 0 is road (spec "Evaluation")
+        # 0 is road (docs/behavior/deft.md#test-protocol)
+        dict(type='CenterCropPad', size=(1536, 1536), pad_val=dict(img=0, seg=0)),
         dict(type='PackSegInputs'),
     ])))

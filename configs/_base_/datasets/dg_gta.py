@@ -1,12 +1,12 @@
 """GTA train of the official split (12 403 images) -> unseen Cityscapes, BDD100K, Mapillary, SYNTHIA, as DeFT has it.
 
-Training: the augmentation of DeFT's card. Evaluation: whole images at their own size; Mapillary at height 1536, cut or
-filled to 1536x1536 around the centre, scored in that frame; SYNTHIA on 2820 images of a random split. The source's own
-validation, GTA val, is listed last; ``protocols/dg_gta.py`` keeps it out of the mean.
+Training: the augmentation of DeFT's paper. Evaluation: whole images at their own size; Mapillary at height 1536, cut
+or filled to 1536x1536 around the centre, scored in that frame; SYNTHIA on 2820 images of a random split. The source's
+own validation, GTA val, is listed last; ``protocols/dg_gta.py`` keeps it out of the mean.
 """
 train_dataloader = dict(
     source=dict(
-        batch_size=4,  # card of DeFT
+        batch_size=4,  # the paper (docs/behavior/deft.md#optimization)
         num_workers=4,
         persistent_workers=True,
         sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
@@ -23,11 +23,13 @@ train_dataloader = dict(
                 dict(type='LoadAnnotations'),
                 dict(  # docs/deft.md, "Resizing"
                     type='RandomRescale', ratio_range=(0.5, 2.0), interpolation='bicubic', backend='pillow'),
-                dict(type='CentroidCrop', crop_size=(768, 768)),  # card; fills what is smaller with 0 and 255 (spec)
-                dict(type='RandomFlip', prob=0.5),  # card
-                # the card names jitter and blur, the amounts are the released code's (spec "Data pipeline")
+                # the paper; fills what is smaller with 0 and 255 (docs/behavior/deft.md#data-pipeline)
+                dict(type='CentroidCrop', crop_size=(768, 768)),
+                dict(type='RandomFlip', prob=0.5),  # paper
+                # the paper names jitter and blur, the amounts are the released code's
+                # (docs/behavior/deft.md#data-pipeline)
                 dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.5),
-                dict(type='RandomGaussianBlur', sigma=(0.15, 1.3)),  # always (spec)
+                dict(type='RandomGaussianBlur', sigma=(0.15, 1.3)),  # always (docs/behavior/deft.md#data-pipeline)
                 dict(type='PackStreamInputs'),
             ])))
 val_dataloader = dict(
@@ -73,7 +75,8 @@ val_dataloader = dict(
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),  # before the frame: predictions and labels are compared inside it
                 dict(type='ResizeToHeight', height=1536, interpolation='bicubic', backend='pillow'),  # up to 20 MP
-                dict(type='CenterCropPad', size=(1536, 1536), pad_val=dict(img=0, seg=255)),  # spec; 255 is ours
+                # docs/behavior/deft.md#test-protocol; 255 is ours
+                dict(type='CenterCropPad', size=(1536, 1536), pad_val=dict(img=0, seg=255)),
                 dict(type='PackSegInputs'),
             ])),
     synthia=dict(
@@ -115,7 +118,8 @@ val_evaluator = dict(
     cityscapes=__metric,
     bdd100k=__metric,
     mapillary=__metric,
-    # SYNTHIA has no terrain, truck and train: over 19 classes they count 0 where they are predicted (spec: nan-mean)
+    # SYNTHIA has no terrain, truck and train: over 19 classes they count 0 where they are predicted
+    # (docs/behavior/daformer_hrda.md#evaluation)
     synthia=[__metric, dict(type='ConfusionMatrixMetric', classes_subset='synthia16', prefix='synthia16')],
     gta=__metric)
 # bound here, once: a child that replaces the validation data must replace the test data as well

@@ -1,15 +1,17 @@
 """GTA (24 966 images, rare classes favoured) at full resolution -> unseen Cityscapes, BDD100K, Mapillary.
 
-The source of HRDA's domain generalization: crops of 1024, colour distortion, rare class sampling (spec 10). Every
-domain is predicted at the scale Cityscapes has, keeping its ratio, and scored at the full size of its labels.
+The source of HRDA's domain generalization: crops of 1024, colour distortion, rare class sampling
+(docs/behavior/daformer_hrda.md#domain-generalization). Every domain is predicted at the scale Cityscapes has, keeping
+its ratio, and scored at the full size of its labels.
 """
 _base_ = './cityscapes_full_val.py'
 train_dataloader = dict(
     source=dict(
-        batch_size=2,  # spec 8
+        batch_size=2,  # docs/behavior/daformer_hrda.md#optimizer-and-schedule
         num_workers=4,
         persistent_workers=True,
-        sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=3000),  # spec 10
+        # docs/behavior/daformer_hrda.md#domain-generalization
+        sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=3000),
         dataset=dict(
             type='GTADataset',
             raw_ids=True,  # the published labels; False with LoadAnnotations: converted *_labelTrainIds.png
@@ -18,11 +20,13 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
-                dict(type='Resize', scale=(2560, 1440), keep_ratio=True),  # spec 7.2: 1914x1052 becomes 2560x1407
-                # 6000 = 3000 * 2 pixels of the wanted class in a 1024 crop (spec 10)
+                # 1914x1052 becomes 2560x1407 (docs/behavior/daformer_hrda.md#data-pipelines)
+                dict(type='Resize', scale=(2560, 1440), keep_ratio=True),
+                # 6000 = 3000 * 2 pixels of the wanted class in a 1024 crop
+                # (docs/behavior/daformer_hrda.md#domain-generalization)
                 dict(type='RareClassCrop', crop_size=(1024, 1024), cat_max_ratio=0.75, min_crop_pixels=6000),
                 dict(type='RandomFlip', prob=0.5),
-                dict(type='PhotoMetricDistortion'),  # spec 10
+                dict(type='PhotoMetricDistortion'),  # docs/behavior/daformer_hrda.md#domain-generalization
                 dict(type='PackStreamInputs'),
             ])))
 val_dataloader = dict(
@@ -37,7 +41,8 @@ val_dataloader = dict(
             data_prefix=dict(img_path='images/10k/val', seg_map_path='labels/sem_seg/masks/val'),
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                dict(type='Resize', scale=(2048, 1024), keep_ratio=True),  # spec 10: 1280x720 becomes 1820x1024
+                # 1280x720 becomes 1820x1024 (docs/behavior/daformer_hrda.md#domain-generalization)
+                dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
                 dict(type='LoadAnnotations'),  # after Resize: scores are taken at the full size of the label
                 dict(type='PackSegInputs'),
             ])),
@@ -53,7 +58,8 @@ val_dataloader = dict(
             data_prefix=dict(img_path='validation/images', seg_map_path='validation/labels'),
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                dict(type='Resize', scale=(2048, 1024), keep_ratio=True),  # spec 10: 3264x2448 becomes 1365x1024
+                # 3264x2448 becomes 1365x1024 (docs/behavior/daformer_hrda.md#domain-generalization)
+                dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
                 dict(type='LoadAnnotations'),
                 dict(type='PackSegInputs'),
             ])))

@@ -5,7 +5,7 @@ A config that uses it needs custom_imports = dict(imports=['mmseg_dg', 'mmseg_dg
 _base_ = './images_imagenet_val.py'
 train_dataloader = dict(
     images=dict(
-        batch_size=512,  # card of DDeP
+        batch_size=512,  # the paper (docs/behavior/ddep.md#pretraining)
         num_workers=16,
         persistent_workers=True,
         sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
@@ -16,7 +16,8 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='Resize', scale=(100000, 256), keep_ratio=True, backend='pillow'),  # the shorter side
-                dict(type='RandomCrop', crop_size=(224, 224)),  # card of DDeP: 224x224
+                # the paper: 224x224 (docs/behavior/ddep.md#pretraining)
+                dict(type='RandomCrop', crop_size=(224, 224)),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackStreamInputs'),
             ])))

@@ -12,7 +12,8 @@ val_dataloader = dict(
             data_prefix=dict(img_path='validation/images', seg_map_path='validation/labels'),
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                dict(type='Resize', scale=(2048, 1024), keep_ratio=True),  # spec 10, e.g. 1365x1024
+                # e.g. 1365x1024 (docs/behavior/daformer_hrda.md#domain-generalization)
+                dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
                 dict(type='LoadAnnotations'),  # after Resize: scores are taken at the full size of the label
                 dict(type='PackSegInputs'),
             ])))

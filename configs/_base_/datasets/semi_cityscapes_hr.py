@@ -7,10 +7,11 @@ Lists: data/cityscapes/splits/1_8/{labeled,unlabeled}.txt, written by tools/make
 _base_ = './cityscapes_full_val.py'
 train_dataloader = dict(
     labeled=dict(
-        batch_size=2,  # card of PiXL
+        batch_size=2,  # the paper (docs/behavior/pixl.md#confirmed-parts)
         num_workers=4,
         persistent_workers=True,
-        sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=3000),  # spec 7.3
+        # docs/behavior/daformer_hrda.md#rare-class-sampling
+        sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=3000),
         dataset=dict(
             type='CityscapesDataset',
             data_root='data/cityscapes',
@@ -19,7 +20,8 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
-                # 6000 = 3000 * 2 pixels of the wanted class in a 1024 crop (spec 7.3)
+                # 6000 = 3000 * 2 pixels of the wanted class in a 1024 crop
+                # (docs/behavior/daformer_hrda.md#rare-class-sampling)
                 dict(type='RareClassCrop', crop_size=(1024, 1024), cat_max_ratio=0.75, min_crop_pixels=6000),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackStreamInputs'),
@@ -36,7 +38,8 @@ train_dataloader = dict(
             data_prefix=dict(img_path='leftImg8bit/train'),  # no labels are read
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                # bonnet and rectification border, without labels in the labelled images too (spec 5.3, of 1024x2048)
+                # bonnet and rectification border, without labels in the labelled images too
+                # (docs/behavior/daformer_hrda.md#pseudo-labels, of 1024x2048)
                 dict(
                     type='PseudoLabelMargins', top=30, bottom=240, left=30, right=30,
                     of='CityscapesDataset'),

@@ -7,7 +7,7 @@ Lists: data/VOCdevkit/VOC2012/splits/blender_1_8/{labeled,unlabeled}.txt, one im
 _base_ = './voc_val.py'
 train_dataloader = dict(
     labeled=dict(
-        batch_size=8,  # 8 labelled + 8 unlabelled in total (card of DiffMatch: 8)
+        batch_size=8,  # 8 labelled + 8 unlabelled in total (8 in the paper)
         num_workers=4,
         persistent_workers=True,
         sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
@@ -26,7 +26,7 @@ train_dataloader = dict(
                 dict(type='PackStreamInputs'),
             ])),
     unlabeled=dict(
-        batch_size=8,  # 8 labelled + 8 unlabelled in total (card of DiffMatch: 8)
+        batch_size=8,  # 8 labelled + 8 unlabelled in total (8 in the paper)
         num_workers=4,
         persistent_workers=True,
         sampler=dict(type='StatefulInfiniteSampler', shuffle=True),

@@ -1,4 +1,5 @@
-"""Rendered street scenes with labels only; colour distortion, as the paper's source-only runs have (spec 7.2)."""
+"""Rendered street scenes with labels only; colour distortion, as the paper's source-only runs have
+(docs/behavior/daformer_hrda.md#data-pipelines)."""
 _base_ = './camvid_val.py'
 train_dataloader = dict(
     source=dict(

@@ -2,7 +2,7 @@
 _base_ = './cityscapes_val16.py'
 train_dataloader = dict(
     source=dict(
-        batch_size=2,  # spec 8
+        batch_size=2,  # docs/behavior/daformer_hrda.md#optimizer-and-schedule
         num_workers=4,
         persistent_workers=True,
         sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
@@ -14,9 +14,11 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadSynthiaAnnotations'),
-                dict(type='Resize', scale=(1280, 760), keep_ratio=True),  # spec 7.2
+                # docs/behavior/daformer_hrda.md#data-pipelines
+                dict(type='Resize', scale=(1280, 760), keep_ratio=True),
                 dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
                 dict(type='RandomFlip', prob=0.5),
-                dict(type='PhotoMetricDistortion'),  # spec 7.2: source-only and oracle runs only
+                # source-only and oracle runs only (docs/behavior/daformer_hrda.md#data-pipelines)
+                dict(type='PhotoMetricDistortion'),
                 dict(type='PackStreamInputs'),
             ])))

@@ -2,10 +2,11 @@
 _base_ = './cityscapes_full_val.py'
 train_dataloader = dict(
     source=dict(
-        batch_size=2,  # card of PiXL
+        batch_size=2,  # the paper (docs/behavior/pixl.md#confirmed-parts)
         num_workers=4,
         persistent_workers=True,
-        sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=3000),  # spec 7.3
+        # docs/behavior/daformer_hrda.md#rare-class-sampling
+        sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=3000),
         dataset=dict(
             type='CityscapesDataset',
             data_root='data/cityscapes',
@@ -13,7 +14,8 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
-                # 6000 = 3000 * 2 pixels of the wanted class in a 1024 crop (spec 7.3)
+                # 6000 = 3000 * 2 pixels of the wanted class in a 1024 crop
+                # (docs/behavior/daformer_hrda.md#rare-class-sampling)
                 dict(type='RareClassCrop', crop_size=(1024, 1024), cat_max_ratio=0.75, min_crop_pixels=6000),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackStreamInputs'),

@@ -5,7 +5,7 @@ Labels and lists are made by tools/dataset_converters/pascal_context.py.
 _base_ = './pascal_context59_val.py'
 train_dataloader = dict(
     labeled=dict(
-        batch_size=16,  # ours: the card of DDeP names no batch size
+        batch_size=16,  # ours: the paper names no batch size that we know
         num_workers=4,
         persistent_workers=True,
         sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
@@ -18,7 +18,8 @@ train_dataloader = dict(
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
                 dict(type='Pad', size=(512, 512), pad_val=dict(img=0, seg=255)),  # some images are smaller
-                dict(type='RandomCrop', crop_size=(512, 512)),  # card of DDeP; no scale jitter is listed
+                # the paper lists no scale jitter (docs/behavior/ddep.md#finetuning)
+                dict(type='RandomCrop', crop_size=(512, 512)),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackStreamInputs'),
             ])))

@@ -2,10 +2,11 @@
 _base_ = './darkzurich_val.py'
 train_dataloader = dict(
     source=dict(
-        batch_size=2,  # spec 8
+        batch_size=2,  # docs/behavior/daformer_hrda.md#optimizer-and-schedule
         num_workers=4,
         persistent_workers=True,
-        sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=3000),  # spec 7.3
+        # docs/behavior/daformer_hrda.md#rare-class-sampling
+        sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=3000),
         dataset=dict(
             type='CityscapesDataset',
             data_root='data/cityscapes',
@@ -13,8 +14,10 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
-                dict(type='Resize', scale=(1024, 512), keep_ratio=True),  # spec 7.2
-                # 1500 = 3000 * 0.5 pixels of the wanted class in a 512 crop (spec 7.3)
+                # docs/behavior/daformer_hrda.md#data-pipelines
+                dict(type='Resize', scale=(1024, 512), keep_ratio=True),
+                # 1500 = 3000 * 0.5 pixels of the wanted class in a 512 crop
+                # (docs/behavior/daformer_hrda.md#rare-class-sampling)
                 dict(type='RareClassCrop', crop_size=(512, 512), cat_max_ratio=0.75, min_crop_pixels=1500),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackStreamInputs'),
@@ -30,7 +33,8 @@ train_dataloader = dict(
             data_prefix=dict(img_path='rgb_anon/train/night'),  # no labels are read
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                dict(type='Resize', scale=(960, 540), keep_ratio=True),  # spec 7.2
+                # docs/behavior/daformer_hrda.md#data-pipelines
+                dict(type='Resize', scale=(960, 540), keep_ratio=True),
                 dict(type='RandomCrop', crop_size=(512, 512)),  # cat_max_ratio would look at target labels
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackStreamInputs'),

@@ -2,10 +2,11 @@
 _base_ = './cityscapes_val.py'
 train_dataloader = dict(
     source=dict(
-        batch_size=2,  # spec 8
+        batch_size=2,  # docs/behavior/daformer_hrda.md#optimizer-and-schedule
         num_workers=4,
         persistent_workers=True,
-        sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=3000),  # spec 7.3
+        # docs/behavior/daformer_hrda.md#rare-class-sampling
+        sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=3000),
         dataset=dict(
             type='GTADataset',
             raw_ids=True,  # the published labels; False with LoadAnnotations: converted *_labelTrainIds.png
@@ -14,8 +15,10 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
-                dict(type='Resize', scale=(1280, 720), keep_ratio=True),  # spec 7.2: 1914x1052 becomes 1280x704
-                # 1500 = 3000 * 0.5 pixels of the wanted class in a 512 crop (spec 7.3)
+                # 1914x1052 becomes 1280x704 (docs/behavior/daformer_hrda.md#data-pipelines)
+                dict(type='Resize', scale=(1280, 720), keep_ratio=True),
+                # 1500 = 3000 * 0.5 pixels of the wanted class in a 512 crop
+                # (docs/behavior/daformer_hrda.md#rare-class-sampling)
                 dict(type='RareClassCrop', crop_size=(512, 512), cat_max_ratio=0.75, min_crop_pixels=1500),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackStreamInputs'),
@@ -31,7 +34,8 @@ train_dataloader = dict(
             data_prefix=dict(img_path='leftImg8bit/train'),  # no labels are read
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                dict(type='Resize', scale=(1024, 512), keep_ratio=True),  # spec 7.2
+                # docs/behavior/daformer_hrda.md#data-pipelines
+                dict(type='Resize', scale=(1024, 512), keep_ratio=True),
                 dict(type='RandomCrop', crop_size=(512, 512)),  # cat_max_ratio would look at target labels
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackStreamInputs'),

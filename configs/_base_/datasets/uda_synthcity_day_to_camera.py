@@ -5,7 +5,8 @@ train_dataloader = dict(
         batch_size=2,
         num_workers=2,
         persistent_workers=True,
-        # 3000 of the 1914x1052 pixels of a GTA image (spec 7.3) are 49 of 256x128
+        # 3000 of the 1914x1052 pixels of a GTA image (docs/behavior/daformer_hrda.md#rare-class-sampling) are 49 of
+        # 256x128
         sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=50),
         dataset=dict(
             type='SynthCityDataset',
@@ -15,7 +16,7 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
-                # 1500 pixels of a 512 crop (spec 7.3) are 94 of a 128 crop
+                # 1500 pixels of a 512 crop (docs/behavior/daformer_hrda.md#rare-class-sampling) are 94 of a 128 crop
                 dict(type='RareClassCrop', crop_size=(128, 128), cat_max_ratio=0.75, min_crop_pixels=94),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackStreamInputs'),

@@ -5,7 +5,8 @@ train_dataloader = dict(
         batch_size=2,
         num_workers=1,
         persistent_workers=True,
-        # 3000 of the 1914x1052 pixels of a GTA image (spec 7.3) are 195 of 512x256
+        # 3000 of the 1914x1052 pixels of a GTA image (docs/behavior/daformer_hrda.md#rare-class-sampling) are 195 of
+        # 512x256
         sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=200),
         dataset=dict(
             type='CityscapesDataset',
@@ -17,7 +18,8 @@ train_dataloader = dict(
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
                 dict(type='Resize', scale=(640, 320), keep_ratio=True),  # 512x256, so that a 256 crop can move
-                # 1500 pixels of a 512 crop (spec 7.3) are 375 of a 256 crop: 240 pixels of the file
+                # 1500 pixels of a 512 crop (docs/behavior/daformer_hrda.md#rare-class-sampling) are 375 of a 256 crop:
+                # 240 pixels of the file
                 dict(type='RareClassCrop', crop_size=(256, 256), cat_max_ratio=0.75, min_crop_pixels=375),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PhotoMetricDistortion'),  # as the source-only control has it

@@ -2,10 +2,11 @@
 _base_ = './cityscapes_val16_hr.py'
 train_dataloader = dict(
     source=dict(
-        batch_size=2,  # spec 8
+        batch_size=2,  # docs/behavior/daformer_hrda.md#optimizer-and-schedule
         num_workers=4,
         persistent_workers=True,
-        sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=3000),  # spec 7.3
+        # docs/behavior/daformer_hrda.md#rare-class-sampling
+        sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=3000),
         dataset=dict(
             type='SynthiaDataset',
             raw_ids=True,  # the published labels; False with LoadAnnotations: converted *_labelTrainIds.png
@@ -14,8 +15,10 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadSynthiaAnnotations'),
-                dict(type='Resize', scale=(2560, 1520), keep_ratio=True),  # spec 7.2
-                # 6000 = 3000 * 2 pixels of the wanted class in a 1024 crop (spec 7.3)
+                # docs/behavior/daformer_hrda.md#data-pipelines
+                dict(type='Resize', scale=(2560, 1520), keep_ratio=True),
+                # 6000 = 3000 * 2 pixels of the wanted class in a 1024 crop
+                # (docs/behavior/daformer_hrda.md#rare-class-sampling)
                 dict(type='RareClassCrop', crop_size=(1024, 1024), cat_max_ratio=0.75, min_crop_pixels=6000),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackStreamInputs'),
@@ -32,9 +35,11 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(
-                    type='PseudoLabelMargins', top=30, bottom=240, left=30, right=30,  # spec 5.3, of 1024x2048
+                    # of 1024x2048 (docs/behavior/daformer_hrda.md#pseudo-labels)
+                    type='PseudoLabelMargins', top=30, bottom=240, left=30, right=30,
                     of='CityscapesDataset'),
-                dict(type='Resize', scale=(2048, 1024), keep_ratio=True),  # spec 7.2
+                # docs/behavior/daformer_hrda.md#data-pipelines
+                dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
                 dict(type='RandomCrop', crop_size=(1024, 1024)),  # cat_max_ratio would look at target labels
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackStreamInputs'),

@@ -6,11 +6,13 @@ belong to the target's images: ``daformer_cityscapes.py`` has those of Cityscape
 _base_ = './dacs.py'
 method = dict(
     feature_distance=dict(
-        weight=0.005,  # spec 5
-        classes=[6, 7, 11, 12, 13, 14, 15, 16, 17, 18],  # the thing classes (spec 5)
+        weight=0.005,  # docs/behavior/daformer_hrda.md#self-training
+        # the thing classes (docs/behavior/daformer_hrda.md#self-training)
+        classes=[6, 7, 11, 12, 13, 14, 15, 16, 17, 18],
         min_ratio=0.75,
         scale='last'))
 custom_hooks = [
-    dict(type='EMAUpdateHook', beta=0.999, when='before_step', ramp=True, buffers='batch'),  # spec 5
+    # docs/behavior/daformer_hrda.md#self-training
+    dict(type='EMAUpdateHook', beta=0.999, when='before_step', ramp=True, buffers='batch'),
     dict(type='TrainingPicturesHook', interval=1000),
 ]

@@ -1,9 +1,9 @@
 """DiffMatch: teacher and student of mask diffusion with a debiased adjustment.
 
-Confirmed by card and abstract: teacher and student, the strong view's list (feature dropout, jitter, grayscale, blur;
-no CutMix), an adjustment of every sampling step towards unbiased classes. Reconstructed (specification diffmatch,
-sections (b), (c)): all weights, the threshold, the teacher's steps and momentum, the form of the adjustment.
-``model = _base_.pop('method')`` beside ``models/diffmatch_*.py``.
+Confirmed by settings and abstract: teacher and student, the strong view's list (feature dropout, jitter, grayscale,
+blur; no CutMix), an adjustment of every sampling step towards unbiased classes. Reconstructed
+(docs/behavior/diffmatch.md#unknown-settings): all weights, the threshold, the teacher's steps and momentum, the form
+of the adjustment. ``model = _base_.pop('method')`` beside ``models/diffmatch_*.py``.
 """
 runner_type = 'SemiSupervisedRunner'
 method = dict(
@@ -11,7 +11,7 @@ method = dict(
     labeled_weight=0.5,  # reconstruction: UniMatch's weights
     view_weights=(0.125, 0.125),
     feature_weight=0.25,
-    feature_dropout=0.5,  # no cutmix: it is not in the card's list; cutmix=dict() switches it on
+    feature_dropout=0.5,  # no cutmix: it is not in the paper's list; cutmix=dict() switches it on
     strong_view=dict(),
     threshold=0.95,  # 0 on Cityscapes; reconstruction: UniMatch's
     teacher_steps=3,  # reconstruction: as at test

@@ -1,6 +1,6 @@
 """FixMatch for segmentation, the baseline of UniMatch's tables: (L_x + L_s)/2 with one strong view and CutMix.
 
-Source: specification unimatch_ddp_cbdm section 1. ``model = _base_.pop('method')`` beside a network of ``models/``;
+Source: docs/behavior/unimatch.md#unimatch-step. ``model = _base_.pop('method')`` beside a network of ``models/``;
 the stream ``unlabeled_mix`` (the same images, drawn on their own) is what CutMix pastes.
 """
 runner_type = 'SemiSupervisedRunner'

@@ -1,4 +1,5 @@
-"""DAFormer's self-training as HRDA has it: margins without pseudo-labels come with each sample (spec 5.3, plcrop v2).
+"""DAFormer's self-training as HRDA has it: margins without pseudo-labels come with each sample
+(docs/behavior/daformer_hrda.md#pseudo-labels, plcrop v2).
 
 ``model = _base_.pop('method')`` beside a network of ``models/``, as for ``dacs.py``. Target pipelines need
 ``PseudoLabelMargins``; settings without margins set ``use_valid_mask=False``.

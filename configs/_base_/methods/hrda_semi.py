@@ -1,8 +1,8 @@
 """HRDA's self-training between a labelled and an unlabelled part of one dataset, for PiXL (our reading).
 
 ``model = _base_.pop('method')`` beside a network of ``models/``, as for ``dacs.py``. The feature distance keeps an
-encoder from unlearning real images on rendered ones: here all images are real, so there is none (PiXL specification,
-table of defaults).
+encoder from unlearning real images on rendered ones: here all images are real, so there is none
+(docs/behavior/pixl.md#unknown-settings).
 """
 _base_ = './hrda.py'
 runner_type = 'SemiSupervisedRunner'

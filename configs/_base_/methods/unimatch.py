@@ -1,6 +1,6 @@
 """UniMatch: (L_x + 0.25 L_s1 + 0.25 L_s2 + 0.5 L_fp)/2 with two strong views, CutMix and a stream of dropped features.
 
-Source: specification unimatch_ddp_cbdm section 1. ``model = _base_.pop('method')`` beside a network of ``models/``;
+Source: docs/behavior/unimatch.md#unimatch-step. ``model = _base_.pop('method')`` beside a network of ``models/``;
 the stream ``unlabeled_mix`` (the same images, drawn on their own) is what CutMix pastes.
 """
 _base_ = './fixmatch.py'

@@ -1,4 +1,5 @@
-"""DAFormer with context on the last level only, which a neck brings to stride 4 before (spec 3.2)."""
+"""DAFormer with context on the last level only, which a neck brings to stride 4 before
+(docs/behavior/daformer_hrda.md#decoder-variants)."""
 _base_ = './daformer_mitb5.py'
 model = dict(
     network=dict(

@@ -1,4 +1,4 @@
-"""DAFormer with interlaced sparse attention as fusion (spec 3.2)."""
+"""DAFormer with interlaced sparse attention as fusion (docs/behavior/daformer_hrda.md#decoder-variants)."""
 _base_ = './daformer_mitb5.py'
 model = dict(
     network=dict(

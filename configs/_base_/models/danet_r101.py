@@ -1,4 +1,5 @@
-"""DANet on ResNet-101 without BatchNorm in the decoder (spec 3.3, da_nodbn)."""
+"""DANet on ResNet-101 without BatchNorm in the decoder
+(docs/behavior/daformer_hrda.md#decoders-for-convolutional-encoders, da_nodbn)."""
 _base_ = './deeplabv2_r101.py'
 model = dict(
     network=dict(

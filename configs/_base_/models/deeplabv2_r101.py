@@ -1,9 +1,10 @@
-"""DeepLabV2 on ResNet-101 as adaptation papers run it: two branches, dilations 6 and 12 (spec 2.2, 3.3 dlv2red)."""
+"""DeepLabV2 on ResNet-101 as adaptation papers run it: two branches, dilations 6 and 12
+(docs/behavior/daformer_hrda.md#decoders-for-convolutional-encoders, dlv2red)."""
 model = dict(
     type='Supervised',
     data_preprocessor=dict(
         type='MultiStreamDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],  # RGB, ImageNet (spec 7.2)
+        mean=[123.675, 116.28, 103.53],  # RGB, ImageNet (docs/behavior/daformer_hrda.md#data-pipelines)
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
         pad_val=0,

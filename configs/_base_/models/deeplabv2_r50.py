@@ -1,4 +1,4 @@
-"""DeepLabV2 on the deep-stem ResNet-50 (spec 9.1, table of encoder sizes)."""
+"""DeepLabV2 on the deep-stem ResNet-50 (docs/behavior/daformer_hrda.md#experiments-of-daformer)."""
 _base_ = './deeplabv2_r101.py'
 model = dict(
     network=dict(

@@ -1,4 +1,5 @@
-"""DeepLabV2 on ResNeSt-101 (spec 2.2: stem 128, radix 2, reduction 4, average-pooled strides)."""
+"""DeepLabV2 on ResNeSt-101 (docs/behavior/daformer_hrda.md#other-encoders: stem 128, radix 2, reduction 4,
+average-pooled strides)."""
 _base_ = './deeplabv2_r101.py'
 model = dict(
     network=dict(

@@ -1,4 +1,5 @@
-"""DeepLabV2 on ResNeSt-50 (spec 2.2: stem 64, radix 2, reduction 4, average-pooled strides)."""
+"""DeepLabV2 on ResNeSt-50 (docs/behavior/daformer_hrda.md#other-encoders: stem 64, radix 2, reduction 4,
+average-pooled strides)."""
 _base_ = './deeplabv2_r101.py'
 model = dict(
     network=dict(

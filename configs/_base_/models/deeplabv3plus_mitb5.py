@@ -1,4 +1,5 @@
-"""MiT-B5 under DeepLabV3+, last level brought to stride 8, no BatchNorm in the decoder (spec 3.3, sfa_, _nodbn)."""
+"""MiT-B5 under DeepLabV3+, last level brought to stride 8, no BatchNorm in the decoder
+(docs/behavior/daformer_hrda.md#decoders-for-convolutional-encoders, sfa_, _nodbn)."""
 _base_ = './daformer_mitb5.py'
 model = dict(
     network=dict(

@@ -1,4 +1,5 @@
-"""DeepLabV3+ on ResNet-101 without BatchNorm in the decoder (spec 3.3, dlv3p_nodbn)."""
+"""DeepLabV3+ on ResNet-101 without BatchNorm in the decoder
+(docs/behavior/daformer_hrda.md#decoders-for-convolutional-encoders, dlv3p_nodbn)."""
 _base_ = './deeplabv2_r101.py'
 model = dict(
     network=dict(

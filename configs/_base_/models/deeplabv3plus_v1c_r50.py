@@ -1,4 +1,4 @@
-"""DeepLabV3+ on ResNet-50 as UniMatch builds it (specification unimatch_ddp_cbdm section 1): 40.5 million parameters.
+"""DeepLabV3+ on ResNet-50 as UniMatch builds it (docs/behavior/unimatch.md#unimatch-network): 40.5 million parameters.
 
 Deep stem of 64, 64, 128 channels, only the last stage dilated (output stride 16; its first block keeps dilation 1, as
 torchvision replaces a stride by dilation: LiheYoung/UniMatch@0324f3d, model/backbone/resnet.py), ordinary ASPP with

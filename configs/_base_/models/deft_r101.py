@@ -1,4 +1,4 @@
-"""DeepLabV3+ on torchvision's ResNet-101 as DeFT trains it (specification of DeFT, "Network")."""
+"""DeepLabV3+ on torchvision's ResNet-101 as DeFT trains it (docs/behavior/deft.md#network)."""
 _base_ = './deft_r50.py'
 model = dict(
     network=dict(

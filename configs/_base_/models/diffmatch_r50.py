@@ -1,8 +1,8 @@
 """DiffMatch's network on ResNet-50: DeepLabV3+ gives the image feature, a mask denoiser samples the label map from it.
 
-Confirmed by the card: mask denoiser with L = 4 layers, b = 0.1, three sampling steps, DeepLabV3+. Everything else of
-the denoiser is a reconstruction after DDP (specification diffmatch sections (b), (c)) and can be set here;
-``docs/diffmatch.md`` has the list.
+Confirmed by the paper: mask denoiser with L = 4 layers, b = 0.1, three sampling steps, DeepLabV3+. Everything else of
+the denoiser is a reconstruction after DDP (docs/behavior/diffmatch.md#confirmed-inferred-unconfirmed) and can be set
+here; ``docs/diffmatch.md`` has the list.
 """
 _base_ = './deeplabv3plus_v1c_r50.py'
 model = dict(
@@ -10,7 +10,7 @@ model = dict(
         type='MaskDiffusionEncoderDecoder',
         plain_weight=0.4,  # auxiliary classifier on the image feature; reconstruction (DDP)
         residual=False,  # reconstruction (DDP); True: the denoiser adds to that classifier (ours)
-        sampling_steps=3,  # card
+        sampling_steps=3,  # paper
         time_difference=1.,  # reconstruction (DDP)
         noise_draws=1,
         accumulate=False,
@@ -20,8 +20,8 @@ model = dict(
             type='MaskDenoiserHead',
             in_channels=256,
             channels=256,
-            num_layers=4,  # card: L
-            bit_scale=0.1,  # card: b
+            num_layers=4,  # the paper (docs/behavior/diffmatch.md#confirmed-parts)
+            bit_scale=0.1,  # the paper (docs/behavior/diffmatch.md#confirmed-parts)
             code='embedding',  # reconstruction: learned and squashed; also 'one_hot', 'bits'
             schedule='cosine',  # reconstruction
             time_input='log_snr',  # reconstruction (DDP); also 't'

@@ -1,9 +1,10 @@
-"""HRDA on ResNet-101 under DeepLabV2, whose scale attention is another such decoder (spec 4.2, 9.2 id 41)."""
+"""HRDA on ResNet-101 under DeepLabV2, whose scale attention is another such decoder
+(docs/behavior/daformer_hrda.md#experiments-of-hrda, experiment 41)."""
 model = dict(
     type='Supervised',
     data_preprocessor=dict(
         type='MultiStreamDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],  # RGB, ImageNet (spec 7.2)
+        mean=[123.675, 116.28, 103.53],  # RGB, ImageNet (docs/behavior/daformer_hrda.md#data-pipelines)
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
         pad_val=0,
@@ -34,12 +35,13 @@ model = dict(
                 loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
             attention_classwise=True,
             output_stride=8,
-            hr_loss_weight=0.1),  # spec 4.5
-        scales=[1, 0.5],  # detail, context (spec 4.1)
+            hr_loss_weight=0.1),  # docs/behavior/daformer_hrda.md#losses-of-both-scales
+        scales=[1, 0.5],  # detail, context (docs/behavior/daformer_hrda.md#scales-and-detail-crops)
         hr_crop_size=(512, 512),
         crop_coord_divisible=8,
         hr_slide_overlapping=True,
         train_cfg=dict(),
         test_cfg=dict(
-            mode='slide', crop_size=(1024, 1024), stride=(512, 512),  # spec 4.4
+            # docs/behavior/daformer_hrda.md#sliding-windows-at-test-time
+            mode='slide', crop_size=(1024, 1024), stride=(512, 512),
             batch_chunk=4)))  # images or windows in the encoder at once: more is faster and takes more memory

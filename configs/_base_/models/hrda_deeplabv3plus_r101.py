@@ -1,4 +1,5 @@
-"""HRDA on ResNet-101 under DeepLabV3+ without BatchNorm in the decoder (spec 3.3, dlv3p_nodbn)."""
+"""HRDA on ResNet-101 under DeepLabV3+ without BatchNorm in the decoder
+(docs/behavior/daformer_hrda.md#decoders-for-convolutional-encoders, dlv3p_nodbn)."""
 _base_ = './hrda_deeplabv2_r101.py'
 model = dict(
     network=dict(
@@ -9,7 +10,7 @@ model = dict(
                 type='DepthwiseSeparableASPPHead',
                 in_channels=2048,
                 in_index=3,
-                channels=512,  # spec 3.3, dlv3p
+                channels=512,  # dlv3p (docs/behavior/daformer_hrda.md#decoders-for-convolutional-encoders)
                 dilations=(1, 12, 24, 36),
                 c1_in_channels=256,
                 c1_channels=48,

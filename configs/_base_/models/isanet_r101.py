@@ -1,4 +1,5 @@
-"""ISANet on ResNet-101 without BatchNorm in the decoder (spec 3.3, isa_nodbn)."""
+"""ISANet on ResNet-101 without BatchNorm in the decoder
+(docs/behavior/daformer_hrda.md#decoders-for-convolutional-encoders, isa_nodbn)."""
 _base_ = './deeplabv2_r101.py'
 model = dict(
     network=dict(

@@ -1,4 +1,5 @@
-"""SegFormer-B5 as in its paper: linear layers of 768 channels without norm (spec 3.2; the head of mmseg differs)."""
+"""SegFormer-B5 as in its paper: linear layers of 768 channels without norm
+(docs/behavior/daformer_hrda.md#decoder-variants; the head of mmseg differs)."""
 _base_ = './daformer_mitb5.py'
 model = dict(
     network=dict(

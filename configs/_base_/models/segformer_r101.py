@@ -1,4 +1,4 @@
-"""SegFormer's decoder of 768 channels on ResNet-101 (spec 9.1, encoder and decoder crossed)."""
+"""SegFormer's decoder of 768 channels on ResNet-101 (docs/behavior/daformer_hrda.md#experiments-of-daformer)."""
 _base_ = './deeplabv2_r101.py'
 model = dict(
     network=dict(

@@ -1,14 +1,14 @@
 """TransUNet as DDeP uses it: hybrid encoder R50+ViT-B/16 (ImageNet-21k weights) and a U-Net decoder of width 1.
 
-The decoder's widths are from memory and unconfirmed (specification ddep (b)); ``width_multiplier`` is 1, 2 or 3 in the
-paper. Images are on the scale [-1, 1], as the encoder's weights want them. ``init_cfg`` of the model is where a
-finetuning names its denoised decoder.
+The decoder's widths are unconfirmed (docs/behavior/ddep.md#confirmed-inferred-unconfirmed); ``width_multiplier`` is 1,
+2 or 3 in the paper. Images are on the scale [-1, 1], as the encoder's weights want them. ``init_cfg`` of the model is
+where a finetuning names its denoised decoder.
 """
 model = dict(
     type='Supervised',
     data_preprocessor=dict(
         type='MultiStreamDataPreprocessor',
-        mean=[127.5, 127.5, 127.5],  # [-1, 1] (specification ddep (b))
+        mean=[127.5, 127.5, 127.5],  # [-1, 1] (docs/behavior/ddep.md#confirmed-inferred-unconfirmed)
         std=[127.5, 127.5, 127.5],
         bgr_to_rgb=True,
         pad_val=0,

@@ -1,3 +1,3 @@
-"""MiT-B5 under UPerNet of 256 channels (spec 3.2)."""
+"""MiT-B5 under UPerNet of 256 channels (docs/behavior/daformer_hrda.md#decoder-variants)."""
 _base_ = './upernet_mitb5.py'
 model = dict(network=dict(decode_head=dict(channels=256)))

@@ -1,4 +1,4 @@
-"""MiT-B5 under UPerNet of 512 channels (spec 3.2)."""
+"""MiT-B5 under UPerNet of 512 channels (docs/behavior/daformer_hrda.md#decoder-variants)."""
 _base_ = './daformer_mitb5.py'
 model = dict(
     network=dict(

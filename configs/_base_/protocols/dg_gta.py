@@ -1,7 +1,8 @@
 """Judged on domains that training never sees; the source's own validation (GTA val) is listed apart from the mean.
 
 Contains the runtime: a leaf lists this file instead of ``default_runtime.py``. The best checkpoint is chosen on the
-source, which is what the released scripts do (spec "Evaluation"); the last one is kept too, report both.
+source, which is what the released scripts do (docs/behavior/deft.md#test-protocol); the last one is kept too, report
+both.
 """
 _base_ = '../default_runtime.py'
 default_hooks = dict(checkpoint=dict(interval=8000, save_best='gta/mIoU'))

@@ -1,7 +1,7 @@
-"""DDeP's pretraining: 100 epochs of Adam at batch 512 (card), cosine to 0 per iteration (confirmed for this stage).
+"""DDeP's pretraining: 100 epochs of Adam at batch 512 (paper), cosine to 0 per iteration (confirmed for this stage).
 
-6e-5 is the rate of the width-1 and width-3 decoders, 1e-4 that of width 2 (card). Weight decay 0: the card mentions
-decay for finetuning only (specification ddep (b), inferred).
+6e-5 is the rate of the width-1 and width-3 decoders, 1e-4 that of width 2 (paper). Weight decay 0: the paper mentions
+decay for finetuning only (docs/behavior/ddep.md#confirmed-inferred-unconfirmed).
 """
 optim_wrapper = dict(
     type='OptimWrapper',

@@ -1,7 +1,7 @@
-"""DDeP's finetuning with few labels: Adam, cosine to 0 (card); 20 000 steps of 16 images are ours.
+"""DDeP's finetuning with few labels: Adam, cosine to 0 (paper); 20 000 steps of 16 images are ours.
 
-The card sweeps learning rate and weight decay in [1e-5, 3e-4] and takes the best per task; 1e-4 and 1e-4 are where we
-start. One rate for encoder, decoder and the fresh head (specification ddep (c)).
+The paper sweeps learning rate and weight decay in [1e-5, 3e-4] and takes the best per task; 1e-4 and 1e-4 are where we
+start. One rate for encoder, decoder and the fresh head (docs/behavior/ddep.md#unknown-settings).
 """
 optim_wrapper = dict(
     type='OptimWrapper',

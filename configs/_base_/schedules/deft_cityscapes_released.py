@@ -1,7 +1,7 @@
 """DeFT on Cityscapes as the released script has it: 5 epochs of warm-up, other rates and decays, 80 000 iterations.
 
-5 epochs of 371 iterations (2975 images, batch 8) are 1855 (spec "Optimisation"). 215 epochs of the second stage
-are validated.
+5 epochs of 371 iterations (2975 images, batch 8) are 1855 (docs/behavior/deft.md#optimization). 215 epochs of the
+second stage are validated.
 """
 _base_ = './deft_gta_released.py'
 optim_wrapper = dict(optimizer=dict(lr=2.5e-3, weight_decay=1e-3))

@@ -1,6 +1,6 @@
 """DeFT's two stages for transformers: AdamW as DAFormer trains them. Ours; the paper has convolutional encoders only.
 
-8000 + 40 000 iterations as by DeFT's card; rates, decay and groups of ``adamw_40k.py`` in both stages.
+8000 + 40 000 iterations as by the paper; rates, decay and groups of ``adamw_40k.py`` in both stages.
 """
 optim_wrapper = dict(
     type='OptimWrapper',

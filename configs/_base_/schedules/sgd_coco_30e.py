@@ -1,6 +1,6 @@
 """UniMatch's SGD for COCO: 30 epochs of the unlabelled images, 0.004 for the encoder and ten times that outside it.
 
-Source: specification unimatch_ddp_cbdm section 1; the card of DiffMatch confirms epochs, batch and polynomial decay.
+Source: docs/behavior/unimatch.md#unimatch-settings; DiffMatch's paper confirms epochs, batch and polynomial decay.
 """
 _base_ = './sgd_voc_80e.py'
 optim_wrapper = dict(optimizer=dict(lr=0.004))

@@ -1,6 +1,6 @@
 """UniMatch's SGD for Pascal VOC: 80 epochs of the unlabelled images, poly 0.9 without warm-up, stepped per iteration.
 
-Source: specification unimatch_ddp_cbdm section 1; the card of DiffMatch confirms epochs, batch and polynomial decay.
+Source: docs/behavior/unimatch.md#unimatch-settings; DiffMatch's paper confirms epochs, batch and polynomial decay.
 One epoch is floor(unlabelled images / 8) iterations. Rates are made for a total batch of 8 labelled images.
 """
 optim_wrapper = dict(
@@ -17,4 +17,5 @@ val_cfg = dict(type='MultiDomainValLoop')
 test_cfg = dict(type='MultiDomainTestLoop')
 
 auto_scale_lr = dict(enable=False, base_batch_size=8)  # counts the labelled stream
-study = dict(seeds=[0, 1, 2])  # ours: spread on VOC with 92 and 183 labels is 0.4 to 0.7 mIoU (specification)
+# ours: spread on VOC with 92 and 183 labels is 0.4 to 0.7 mIoU (docs/behavior/unimatch.md#unimatch-scores)
+study = dict(seeds=[0, 1, 2])
