@@ -208,8 +208,8 @@ def ensure_mmcv_ops() -> bool:
     if importlib.util.find_spec(name) is not None:
         return True  # built ops exist; if they are broken (ABI), let their own error show
     stub = _StubExt(name, MissingCompiledOp.__doc__)
-    # A spec with no loader: ``mmengine.utils.dl_utils.mmcv_full_available`` asks ``pkgutil.find_loader`` and must go
-    # on answering False. (With ``__spec__ = None`` it would raise ImportError instead.)
+    # A module spec with no loader: ``mmengine.utils.dl_utils.mmcv_full_available`` asks ``pkgutil.find_loader`` and
+    # must go on answering False. (With ``__spec__ = None`` it would raise ImportError instead.)
     stub.__spec__ = importlib.machinery.ModuleSpec(name, loader=None)
     sys.modules[name] = stub
     return False

@@ -1,7 +1,7 @@
 """Which images of which dataset the published labelled/unlabelled protocols choose from, and how many.
 
-Counts: specification unimatch_ddp_cbdm, section 1 (VOC, Cityscapes, COCO; every one is the smallest integer not below
-the fraction); Pascal Context and ADE20K: fractions of specification ddep (a), rounded.
+Counts: docs/behavior/unimatch.md#unimatch-lists (VOC, Cityscapes, COCO; every one is the smallest integer not below
+the fraction); Pascal Context and ADE20K: fractions of docs/behavior/ddep.md#finetuning, rounded.
 """
 import math
 import os

@@ -1,8 +1,8 @@
 """Bias towards frequent classes: scores of head, middle and tail classes.
 
 What semi-supervised papers claim to improve with "unbiased" pseudo-labels is hidden in one mean: self-training moves
-pixels from rare to frequent classes. Classes are sorted by their number of pixels and cut into thirds (specification
-diffmatch, last paragraph).
+pixels from rare to frequent classes. Classes are sorted by their number of pixels and cut into thirds
+(docs/behavior/diffmatch.md#measures-of-bias).
 """
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional, Union

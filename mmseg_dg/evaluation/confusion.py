@@ -92,7 +92,7 @@ def scores(confusion: np.ndarray, subset: Optional[Sequence[int]] = None) -> Sco
         confusion: int64 (C, P) with P >= C; columns from C on are predictions of no scored class.
         subset: Class ids that are scored; all by default. Rows and columns of the other classes stay in the matrix: a
             terrain pixel taken for vegetation is a false positive of vegetation also in the 16-class score of SYNTHIA
-            (specification section 12: the mean over 16 of the 19 IoU values).
+            (docs/behavior/daformer_hrda.md#evaluation: the mean over 16 of the 19 IoU values).
 
     Returns:
         :class:`Scores` in percent, not rounded.

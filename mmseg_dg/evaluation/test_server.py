@@ -1,6 +1,6 @@
 """Predictions as the test servers of Cityscapes, ACDC and Dark Zurich take them: ids, names, sizes, one zip file.
 
-Ids and names as in the evaluation code of HRDA (commit c370b5b, behaviour as described in the spec): label ids for
+Ids and names as in the evaluation code of HRDA (docs/behavior/daformer_hrda.md#evaluation): label ids for
 Cityscapes, train ids for ACDC and Dark Zurich, each file named after its image.
 """
 import io

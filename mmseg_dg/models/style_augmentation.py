@@ -14,8 +14,8 @@ from mmseg_dg.registry import MODELS
 class LABStyle:
     """Append to every batch its images with drawn LAB statistics and noise; labels are repeated.
 
-    Runs on the device of the images, in full precision. Source: specification of DeFT, "Data pipeline" (the released
-    scripts use it in both stages; the paper's card does not name it).
+    Runs on the device of the images, in full precision. Source: docs/behavior/deft.md#restyled-copies (the released
+    scripts use it in both stages; the paper's settings do not name it).
 
     Args:
         mean: Range of the new mean per image and channel, in scaled LAB units [0, 1].

@@ -36,7 +36,7 @@ class EMATeacher(BaseAveragedModel):
 
         debias: Divide the bias towards the initial weights out: after T updates every source and the initial weights
             count as in an average of T + 1 values with weights beta^0, beta^1, ..., which sum to one. Source:
-            specification of DeFT, item 5 (its "debiased" variant). Excludes ``ramp`` and ``beta=1``.
+            docs/behavior/deft.md#step-5-averages-biased-toward-the-initialization. Excludes ``ramp`` and ``beta=1``.
 
     Raises:
         ValueError: ``beta`` outside [0, 1], an unknown policy, or ``debias`` where it has no meaning.

@@ -12,7 +12,8 @@ def draw_block_mask(batch_size: int,
                     generator: Optional[torch.Generator] = None) -> Tensor:
     """One Bernoulli draw per block: a block is kept where a uniform number exceeds ``ratio``.
 
-    Source: MIC (HRDA specification section 13: 70 % masked in blocks of 64 pixels; checked against its recorded draw).
+    Source: MIC (docs/behavior/daformer_hrda.md#mic: 70 % masked in blocks of 64 pixels; checked against its recorded
+    draw).
 
     Args:
         batch_size: Number of images; each has its own mask.

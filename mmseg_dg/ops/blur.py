@@ -1,7 +1,7 @@
 """Gaussian blur as two one-dimensional passes.
 
-Gives what the official DAFormer/HRDA augmentation computes with a full K x K depthwise convolution (checked against
-HRDA c370b5b behaviour as described in the spec), at a fraction of the cost.
+Gives what the official DAFormer/HRDA augmentation computes with a full K x K depthwise convolution, at a fraction of
+the cost (docs/behavior/daformer_hrda.md#class-mix-jitter-and-blur; checked against lhoyer/HRDA c370b5b).
 """
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Class mix: paste the pixels of half of the classes of one image onto another (Olsson et al., ClassMix, 2021).
 
-The choice of classes follows DACS / DAFormer; checked against HRDA c370b5b behaviour as described in the spec.
+The choice of classes follows DACS and DAFormer; docs/behavior/daformer_hrda.md#class-mix-jitter-and-blur.
 """
 from __future__ import annotations
 

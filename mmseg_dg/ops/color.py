@@ -1,8 +1,8 @@
 """Colour jitter with recorded parameters, and the step between normalised and [0, 1] images.
 
 The jitter follows kornia 0.5.8, which the official DAFormer/HRDA training uses; later kornia releases changed both the
-formulas and the order of the draws, hence an implementation of our own (checked against HRDA c370b5b behaviour as
-described in the spec).
+formulas and the order of the draws, hence an implementation of our own
+(docs/behavior/daformer_hrda.md#class-mix-jitter-and-blur).
 """
 from __future__ import annotations
 

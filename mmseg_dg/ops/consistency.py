@@ -50,9 +50,9 @@ def pseudo_labels_from(logits: Tensor, valid: Tensor | None = None) -> PseudoLab
 def confident_cross_entropy(logits: Tensor, target: PseudoLabels, threshold: float) -> Tensor:
     """Cross-entropy on confident pixels, divided by the number of all pixels that are not padding.
 
-    ``sum(CE * [confidence >= threshold and valid]) / number of valid pixels`` (specification unimatch_ddp_cbdm,
-    section 1, step 5): unconfident pixels make the loss smaller, they do not leave the mean. Padding leaves it. A
-    batch of nothing but padding gives 0.
+    ``sum(CE * [confidence >= threshold and valid]) / number of valid pixels``
+    (docs/behavior/unimatch.md#unimatch-step): unconfident pixels make the loss smaller, they do not leave the mean.
+    Padding leaves it. A batch of nothing but padding gives 0.
 
     Args:
         logits: (B, C, H, W) at the size of the labels.

@@ -1,6 +1,6 @@
 """Boxes of crops and sliding windows: (y1, y2, x1, x2) in pixels, ends excluded.
 
-Source: HRDA (Hoyer et al., ECCV 2022); checked against HRDA c370b5b behaviour as described in the spec, section 4.
+Source: HRDA (Hoyer et al., ECCV 2022); docs/behavior/daformer_hrda.md#scales-and-detail-crops.
 """
 from __future__ import annotations
 

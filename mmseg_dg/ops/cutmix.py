@@ -1,6 +1,6 @@
 """CutMix: a box of another image pasted over an image, its labels and everything else that belongs to its pixels.
 
-Parameters of the box as UniMatch uses them (specification unimatch_ddp_cbdm, section 1, data pipeline).
+Parameters of the box as UniMatch uses them (docs/behavior/unimatch.md#unimatch-data-pipeline).
 """
 from __future__ import annotations
 

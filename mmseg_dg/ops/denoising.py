@@ -1,6 +1,6 @@
 """Noise of denoising pretraining: adding it, taking it away again, and how well that went.
 
-Source: DDeP specification, section "Objective" (Brempong et al., TMLR 2022 and CVPR workshops 2022). Images are on the
+Source: docs/behavior/ddep.md#objective (Brempong et al., TMLR 2022 and CVPR workshops 2022). Images are on the
 scale [-1, 1], noise is standard normal.
 """
 import math
@@ -43,7 +43,8 @@ def check_noise(form: str, sigma: Union[float, Sequence[float]]) -> tuple[float,
 def noise_gamma(sigma: Tensor) -> Tensor:
     """``gamma = 1 / (1 + sigma^2)``: share of the clean image's power in a scaled noisy image.
 
-    With it ``(x + sigma e) / sqrt(1 + sigma^2) = sqrt(gamma) x + sqrt(1 - gamma) e`` (specification, "Objective").
+    With it ``(x + sigma e) / sqrt(1 + sigma^2) = sqrt(gamma) x + sqrt(1 - gamma) e``
+    (docs/behavior/ddep.md#objective).
     """
     return 1.0 / (1.0 + sigma.square())
 

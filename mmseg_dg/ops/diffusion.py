@@ -1,8 +1,8 @@
 """Diffusion over label maps: codes of labels, noise schedule, noising, one DDIM step, times of a sampler.
 
-Notation of the specification (diffmatch): ``y_t = alpha_t e(y_0) + sigma_t eps`` with ``eps ~ N(0, I)``, time t from
-0 (clean) to 1 (noise) and ``alpha_t^2 + sigma_t^2 = 1``. Scalars of the schedule are computed in float64 and handed on
-in float64; maps keep their own type.
+Notation of docs/behavior/diffmatch.md#network-and-diffusion: ``y_t = alpha_t e(y_0) + sigma_t eps`` with
+``eps ~ N(0, I)``, time t from 0 (clean) to 1 (noise) and ``alpha_t^2 + sigma_t^2 = 1``. Scalars of the schedule are
+computed in float64 and handed on in float64; maps keep their own type.
 """
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from torch import Tensor
 from .labels import check_ignore_index
 
 SCHEDULES = ('cosine', 'linear')
-#: Offset and floor of the cosine schedule; offset of the linear one (specification unimatch_ddp_cbdm, section 2).
+#: Offset and floor of the cosine schedule; offset of the linear one (docs/behavior/unimatch.md#ddp-noise-schedule).
 COSINE_OFFSET, COSINE_FLOOR, LINEAR_OFFSET = 0.0002, 1e-5, 1e-4
 _DIVISOR = 1.00025
 
@@ -26,7 +26,7 @@ def log_snr(t: Tensor, schedule: str = 'cosine') -> Tensor:
     """Logarithm of the signal-to-noise ratio ``alpha_t^2 / sigma_t^2``.
 
     Cosine: ``-log(max(cos(pi/2 (t + 0.0002)/1.00025)^-2 - 1, 1e-5))``, i.e. ``alpha_t = cos(...)`` but for the floor.
-    Linear: ``-log(expm1(1e-4 + 10 t^2))``. Source: specification unimatch_ddp_cbdm section 2.
+    Linear: ``-log(expm1(1e-4 + 10 t^2))``. Source: docs/behavior/unimatch.md#ddp-noise-schedule.
 
     Args:
         t: Times in [0, 1], any shape.
@@ -86,8 +86,8 @@ def time_pairs(steps: int, time_difference: float = 1.0) -> list[tuple[float, fl
     """Times of a sampler: step s evaluates the network at ``1 - s/T`` and moves to ``max(1 - (s + 1 + td)/T, 0)``.
 
     With td > 0 the state is a little cleaner than the time the next evaluation claims: an asymmetry of the published
-    samplers that helps with few steps. T = 3, td = 1: (1, 1/3), (2/3, 0), (1/3, 0). Source: specification
-    unimatch_ddp_cbdm section 2.
+    samplers that helps with few steps. T = 3, td = 1: (1, 1/3), (2/3, 0), (1/3, 0). Source:
+    docs/behavior/unimatch.md#ddp-sampling.
 
     Args:
         steps: T, at least 1.
@@ -218,7 +218,7 @@ def prior_logits(prior: Tensor, t: Tensor, tau: float = 1.0, weighting: str = 't
                  dtype: Optional[torch.dtype] = None) -> Tensor:
     """The debiased adjustment ``a_k(t) = tau w(t) log(pi_k / max_j pi_j)`` with ``w(t) = t`` or 1.
 
-    Reconstruction; source: specification diffmatch section (b), "Debiased adjustment". Divided by the largest prior,
+    Reconstruction; source: docs/behavior/diffmatch.md#debiased-adjustment. Divided by the largest prior,
     so that a uniform prior gives exact zeros; a constant over the classes changes no softmax.
 
     Args:

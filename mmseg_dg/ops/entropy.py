@@ -1,7 +1,7 @@
 """Entropy of pixel predictions, and what is decided by it: drift pixels, and detail crops of uncertain regions.
 
-Source: PiXL, pixel-level sub-domain partition (specification pixl, (b) 1-2); CLUDA's entropy-guided detail crop
-(specification cluda, contrastive term, item 8).
+Source: PiXL, pixel-level sub-domain partition (docs/behavior/pixl.md#partition-into-joint-and-drift-pixels); CLUDA's
+entropy-guided detail crop (docs/behavior/pixl.md#cludas-contrastive-term, item 8).
 """
 from __future__ import annotations
 

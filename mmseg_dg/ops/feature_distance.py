@@ -1,5 +1,5 @@
-"""Feature distance to a frozen encoder, on the cells of chosen classes (DAFormer, section 3.3 "thing-class ImageNet
-feature distance"; checked against HRDA c370b5b behaviour as described in the spec)."""
+"""Feature distance to a frozen encoder, on the cells of chosen classes (DAFormer's thing-class ImageNet feature
+distance; docs/behavior/daformer_hrda.md#feature-distance)."""
 from __future__ import annotations
 
 from collections.abc import Sequence

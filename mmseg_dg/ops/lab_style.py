@@ -58,7 +58,7 @@ def unit_lab_to_rgb(lab: Tensor) -> Tensor:
 def lab_style(images: Tensor, draws: LABStyleDraws, noise: float = 0.01) -> Tensor:
     """Give images other colour statistics: standardise each LAB channel, rescale, add noise, clamp, back to RGB.
 
-    Source: specification of DeFT, "Data pipeline" (style augmentation of the released scripts).
+    Source: docs/behavior/deft.md#restyled-copies (style augmentation of the released scripts).
 
     Args:
         images: RGB in [0, 1], float32 or float64 (B, 3, H, W).

@@ -1,7 +1,7 @@
 """Prototypes of reliable pixels, and the loss that draws unreliable ones to them.
 
-Source: PiXL, adaptive prototype generation and drift pixel alignment (specification pixl, (b) 4-7). Formulas and
-defaults are a reconstruction: the paper's equations are not public.
+Source: PiXL, adaptive prototype generation and drift pixel alignment (docs/behavior/pixl.md#alignment-loss). Formulas
+and defaults are a reconstruction: the paper's equations are not public.
 """
 from __future__ import annotations
 

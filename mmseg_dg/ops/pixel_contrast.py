@@ -1,4 +1,5 @@
-"""Contrast of all pairs of pixels, computed in blocks of rows: CLUDA's term (specification cluda, items 3-5)."""
+"""Contrast of all pairs of pixels, computed in blocks of rows: CLUDA's term
+(docs/behavior/pixl.md#cludas-contrastive-term, items 3 to 5)."""
 from __future__ import annotations
 
 import torch

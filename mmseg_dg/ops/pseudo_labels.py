@@ -1,5 +1,5 @@
-"""Pseudo-labels and their weights (DACS / DAFormer / HRDA; checked against HRDA c370b5b behaviour as described in the
-spec): every pixel gets the class of highest probability; the share of confident pixels weighs them all."""
+"""Pseudo-labels and their weights (DACS, DAFormer, HRDA; docs/behavior/daformer_hrda.md#pseudo-labels): every
+pixel gets the class of highest probability; the share of confident pixels weighs them all."""
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,5 +1,4 @@
-"""Probabilities of rare class sampling (DAFormer, section 3.2; checked against HRDA c370b5b behaviour as described in
-the spec)."""
+"""Probabilities of rare class sampling (DAFormer; docs/behavior/daformer_hrda.md#rare-class-sampling)."""
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Strong views of semi-supervised training: colour jitter, grayscale and blur of one weakly augmented image.
 
-Parameters as UniMatch and FixMatch use them (specification unimatch_ddp_cbdm, section 1, data pipeline). The maths is
+Parameters as UniMatch and FixMatch use them (docs/behavior/unimatch.md#unimatch-data-pipeline). The maths is
 kornia's, with the meaning the operations have in Pillow and torchvision (brightness multiplies, contrast and
 saturation blend with gray); Pillow rounds to 8 bits after every operation, this does not.
 """
@@ -47,7 +47,7 @@ class StrongView(NamedTuple):
 def draw_strong_view(rng, brightness: float = 0.5, contrast: float = 0.5, saturation: float = 0.5, hue: float = 0.25,
                      jitter_probability: float = 0.8, grayscale_probability: float = 0.2,
                      blur_probability: float = 0.5, blur_sigma: tuple[float, float] = (0.1, 2.0)) -> StrongView:
-    """Draw the parameters of one strong view; the defaults are the specification's.
+    """Draw the parameters of one strong view; the defaults are UniMatch's.
 
     Args:
         rng: :class:`numpy.random.RandomState`. It is asked for the same number of values whatever comes out, so that

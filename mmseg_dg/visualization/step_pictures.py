@@ -1,4 +1,5 @@
-"""One training step as one picture (specification 5.6 of DAFormer: a grid of two rows and five columns)."""
+"""One training step as one picture (docs/behavior/daformer_hrda.md#logging-and-debug-images: two rows,
+five columns)."""
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 

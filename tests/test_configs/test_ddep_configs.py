@@ -1,4 +1,4 @@
-"""DDeP: the card's numbers, controls that differ in one line, rates, lengths, run counts, held-out selection."""
+"""DDeP: the paper's numbers, controls that differ in one line, rates, lengths, run counts, held-out selection."""
 import math
 import re
 
@@ -16,7 +16,7 @@ NAMES = sorted(n for n, p in LEAVES.items() if p.parent.name == 'ddep')
 PRETRAINING = [n for n in NAMES if load(n).model.type == 'DDeP']
 FINETUNING = [n for n in NAMES if n not in PRETRAINING]
 CONTROLS = [n for n in FINETUNING if n.startswith('random_decoder_')]
-#: Card: how many runs at which share of the labels.
+#: The paper: how many runs at which share of the labels.
 RUNS = {'cityscapes': {'1_30': 10, '1_8': 6, '1_4': 4, 'full': 10},
         **{d: {'percent_1': 10, 'percent_5': 10, 'percent_10': 10, 'percent_20': 5, 'full': 10}
            for d in ('pascal_context', 'ade20k')}}
@@ -42,7 +42,7 @@ def test_the_control_differs_in_one_line(name):
 
 
 def cosine(base, t, total):
-    """Card: cosine decay, here to 0 and without warm-up; independent of the scheduler's code."""
+    """The paper: cosine decay, here to 0 and without warm-up; independent of the scheduler's code."""
     return base * np.cos(np.pi * np.asarray(t) / (2 * total))**2
 
 
@@ -56,7 +56,7 @@ def check_cosine(name, base, total):
 
 @pytest.mark.parametrize('name', PRETRAINING)
 def test_pretraining_recipe(name):
-    """Card: batch 512, 100 epochs, Adam, 224 x 224, 6e-5 for widths 1 and 3, 1e-4 for width 2."""
+    """The paper: batch 512, 100 epochs, Adam, 224 x 224, 6e-5 for widths 1 and 3, 1e-4 for width 2."""
     cfg = load(name)
     width = re.search('_(2|3)x_', name)
     assert cfg.optim_wrapper.optimizer.type == 'Adam' and cfg.optim_wrapper.optimizer.weight_decay == 0
@@ -110,7 +110,7 @@ def test_defaults_are_the_papers():
 
 @pytest.mark.parametrize('data, width, part', TABLE)
 def test_finetuning_recipe(data, width, part):
-    """Card: Adam, cosine, crop and flip; steps and batch are ours."""
+    """The paper: Adam, cosine, crop and flip; steps and batch are ours."""
     name = f'ddep_transunet_{width}x_{data}_{part}'
     cfg = load(name)
     total = 20_000 if part != 'full' else 80_000 if data == 'ade20k' else 40_000

@@ -12,8 +12,8 @@ from .catalog import LEAVES, build_on_meta, changed_keys, flat, load
 NAMES = sorted(n for n, p in LEAVES.items() if p.parent.name == 'deft')
 MAIN = [f'deft_{net}_{source}' for net in ('r50', 'r101') for source in ('gta', 'cityscapes')]
 #: recipe -> iterations of warm-up, of both stages, after which the warm-up's rate would be 0; rate and weight decay of
-#: the warm-up, of decoupled finetuning (the paper's card; specification of DeFT, "Optimisation"). That
-#: the card's warm-up decays over its own length is our reading.
+#: the warm-up, of decoupled finetuning (docs/behavior/deft.md#optimization). That the
+#: paper's warm-up decays over its own length is our reading.
 STAGES = {
     'gta': (8000, 48000, 8000, 1e-2, 5e-3, 1e-2, 5e-4),
     'cityscapes': (2000, 42000, 2000, 1e-2, 5e-3, 1e-2, 5e-4),
@@ -252,7 +252,7 @@ def test_domains(name):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_ignored_pixels_leave_the_mean(name):
-    """Specification of DeFT, item 7: the mean over non-ignored pixels, no auxiliary head."""
+    """docs/behavior/deft.md#step-7-loss: the mean over non-ignored pixels, no auxiliary head."""
     network = load(name).model.network
     assert network.decode_head.loss_decode.avg_non_ignore is True
     assert 'auxiliary_head' not in network

@@ -13,7 +13,8 @@ from .test_schedules import build_optim_wrapper
 
 METHODS = ('supervised_only', 'fixmatch', 'unimatch', 'diffmatch')
 NAMES = sorted(n for n, p in LEAVES.items() if p.parent.name == 'diffmatch')
-#: Specification unimatch_ddp_cbdm section 1 and the card: epochs, crop, encoder's rate, factor outside it, threshold.
+#: docs/behavior/unimatch.md#unimatch-settings and docs/behavior/diffmatch.md#data-and-training: epochs, crop,
+#: encoder's rate, factor outside it, threshold.
 RECIPE = dict(voc=(80, 513, 0.001, 10, 0.95), cityscapes=(240, 801, 0.005, 1, 0.), coco=(30, 513, 0.004, 10, 0.95))
 _CLASSIC = {'92': 'classic_1_16', '183': 'classic_1_8', '366': 'classic_1_4', '732': 'classic_1_2',
             '1464': 'classic_full'}
@@ -62,8 +63,9 @@ def test_partition(cell):
 
 @pytest.mark.parametrize('data, part, iterations, total', [
     ('voc_classic', '92', 1311, 104_880), ('cityscapes', '1_16', 348, 83_520), ('coco', '1_512', 14_756, 442_680)])
-def test_lengths_of_the_specification(data, part, iterations, total):
-    """The specification's examples: 1311, 348 and about 14.75k iterations an epoch."""
+def test_lengths_of_the_epochs(data, part, iterations, total):
+    """The examples of docs/behavior/unimatch.md#unimatch-data-pipeline: 1311, 348 and about 14.75k iterations an
+    epoch."""
     dataset = PARTS[data, part][0]
     assert iterations_of_an_epoch(data, part) == iterations
     assert RECIPE[dataset][0] * iterations == total == load(f'supervised_only_r50_{data}_{part}').train_cfg.max_iters
@@ -156,7 +158,7 @@ def test_rates(method, data, part):
 
 @pytest.mark.parametrize('net, millions', [('r50', 40.5), ('r101', 59.5)])
 def test_network_sizes(net, millions):
-    """Specification unimatch_ddp_cbdm section 1, with 21 classes; output stride 16, layer4 dilated after its first
+    """docs/behavior/unimatch.md#unimatch-network, with 21 classes; output stride 16, layer4 dilated after its first
     block."""
     network = build_on_meta(load(f'unimatch_{net}_voc_classic_183').model.network)
     assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)

@@ -1,4 +1,4 @@
-"""The table of the cards' numbers against the merged configs, and of the dilations against the encoders as built."""
+"""The table of the papers' numbers against the merged configs, and of the dilations against the encoders as built."""
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from .catalog import CONFIGS, LEAVES, build_on_meta, load, resolve
 TABLE = yaml.safe_load((Path(__file__).parent / 'facts.yml').read_text(encoding='utf-8'))
 DILATIONS = {model: {k: v for k, v in fact.items() if k not in ('models', 'source')}
              for fact in TABLE.pop('encoders')['facts'] for model in fact['models']}
-ENTRIES = [(card, fact, name) for card, section in TABLE.items() for fact in section['facts']
+ENTRIES = [(system, fact, name) for system, section in TABLE.items() for fact in section['facts']
            for name in fact['configs']]
 
 
@@ -28,8 +28,8 @@ def holds(fact: dict, name: str) -> bool:
     return found == fact['value'] and type(found) is type(fact['value'])
 
 
-@pytest.mark.parametrize('card, fact, name', ENTRIES, ids=[f'{n}-{f["key"]}' for _, f, n in ENTRIES])
-def test_fact(card, fact, name):
+@pytest.mark.parametrize('system, fact, name', ENTRIES, ids=[f'{n}-{f["key"]}' for _, f, n in ENTRIES])
+def test_fact(system, fact, name):
     assert name in LEAVES
     assert holds(fact, name), f'{fact["statement"]}: {fact["key"]} is not {fact["value"]!r} in {name}'
 
@@ -42,13 +42,13 @@ def test_entries_are_complete():
             assert fact['reading'] == 'literal' or fact.get('reason'), fact['statement']
 
 
-def test_every_card_has_its_facts_once_its_configs_exist():
+def test_every_system_has_its_facts_once_its_configs_exist():
     assert set(TABLE) == {'daformer_hrda', 'deft', 'pixl', 'ddep', 'diffmatch'}
     for name in ('deft', 'pixl', 'ddep', 'diffmatch'):
         section = TABLE[name]
-        assert section['card'] and (section.get('pending') or section['facts'])
+        assert section['paper'] and (section.get('pending') or section['facts'])
         if any((CONFIGS / name).glob('*.py')):
-            assert section['facts'] and 'pending' not in section, f'enter the numbers of the card of configs/{name}'
+            assert section['facts'] and 'pending' not in section, f'enter the numbers of the paper of configs/{name}'
 
 
 def test_a_wrong_value_is_found():

@@ -49,19 +49,19 @@ def test_method_builds(name):
     ('daformer_segformer_mitb5_gta2cityscapes', 3_167_398 - 2_451),  # the official module has an unused classifier
 ])
 def test_decoder_sizes(name, params):
-    """Specification sections 3.1 and 3.2: parameters of the official heads."""
+    """docs/behavior/daformer_hrda.md#decoder-variants: parameters of the official heads."""
     assert count(build_on_meta(load(name).model.network).decode_head) == params
 
 
 @pytest.mark.parametrize('name, millions', [('daformer_upernet_mitb5_gta2cityscapes', 29.6),
                                             ('daformer_upernet256_mitb5_gta2cityscapes', 8.3)])
 def test_upernet_sizes(name, millions):
-    """The paper's decoder table (specification 12.3 f) gives one decimal."""
+    """The paper's decoder table (docs/behavior/daformer_hrda.md#confirmed-and-unconfirmed) gives one decimal."""
     assert count(build_on_meta(load(name).model.network).decode_head) / 1e6 == pytest.approx(millions, abs=0.05)
 
 
 def test_hrda_sizes():
-    """Specification section 4.2."""
+    """docs/behavior/daformer_hrda.md#scale-attention-and-fusion."""
     network = build_on_meta(load('hrda_mitb5_gta2cityscapes').model.network)
     assert count(network) == 85_685_990 and count(network.decode_head) == 4_242_982
     fixed = build_on_meta(load('hrda_mitb5_gta2cityscapes_fixedatt').model.network)
@@ -73,14 +73,15 @@ def test_hrda_sizes():
 
 
 def test_encoder_size():
-    """Specification section 2."""
+    """docs/behavior/daformer_hrda.md#mix-transformer."""
     assert count(build_on_meta(load('daformer_mitb5_gta2cityscapes').model.network).backbone) == 81_443_008
 
 
 @pytest.mark.parametrize('net', ['deeplabv2_r101', 'danet_r101', 'isanet_r101', 'deeplabv3plus_r101',
                                  'deeplabv3plus_mitb5'])
 def test_decoders_without_batchnorm(net):
-    """Specification 3.3, ``_nodbn``: BatchNorm in these decoders hurts adaptation."""
+    """docs/behavior/daformer_hrda.md#decoders-for-convolutional-encoders, ``_nodbn``: BatchNorm in these decoders
+    hurts adaptation."""
     head = build_on_meta(load(f'dacs_{net}_gta2cityscapes').model.network).decode_head
     assert not [m for m in head.modules() if 'BatchNorm' in type(m).__name__]
 
@@ -99,7 +100,7 @@ def _branches(head):
 
 
 def test_resnest_stems():
-    """Specification 2.2: 64, 128, 128 channels."""
+    """docs/behavior/daformer_hrda.md#other-encoders: 64, 128, 128 channels."""
     for net, stem in (('s50', 64), ('s101', 128), ('s200', 128)):
         backbone = build_on_meta(load(f'dacs_deeplabv2_{net}_gta2cityscapes').model.network).backbone
         assert backbone.stem[-3].out_channels == stem

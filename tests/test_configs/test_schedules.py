@@ -18,7 +18,8 @@ def decays_linearly(name):
 
 
 def specified_lr(base, t, total=TOTAL, warmup=WARMUP, minimum=0.0):
-    """Specification section 8, as a formula of the iteration; independent of the scheduler's code."""
+    """docs/behavior/daformer_hrda.md#optimizer-and-schedule, as a formula of the iteration; independent of the
+    scheduler's code."""
     t = np.asarray(t, dtype=np.float64)
     lr = (base - minimum) * (1 - t / total) + minimum
     if warmup:
@@ -46,7 +47,7 @@ def build_scheduler(name, optimizer):
 
 
 def expected_schedule(name):
-    """(warm-up, minimum) as the specification gives it for this config."""
+    """(warm-up, minimum) as the docs/behavior/daformer_hrda.md#optimizer-and-schedule gives it for this config."""
     cfg = load(name)
     if name.endswith('_nowarmup'):
         return 0, (0.0 if name.startswith('daformer_mitb5') else 1e-4)
@@ -73,7 +74,7 @@ def test_every_iteration_of_the_paper_schedule():
 @pytest.mark.parametrize('t, lr', [(0, 6.0e-11), (1, 4.0058958501e-8), (49, 1.957656969e-6), (750, 2.94375294375e-5),
                                    (1499, 5.7712999e-5), (1500, 5.775e-5), (20000, 3e-5), (39999, 1.5e-9)])
 def test_reference_values(t, lr):
-    """Specification section 8, encoder."""
+    """docs/behavior/daformer_hrda.md#optimizer-and-schedule, encoder."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=6e-5)
     assert build_scheduler('daformer_mitb5_gta2cityscapes', optimizer).value_at(6e-5, t) == pytest.approx(lr, rel=1e-7)
 
@@ -107,7 +108,8 @@ def test_schedule_of_every_config(name):
 
 
 def test_without_warmup_the_encoder_rate_rises():
-    """Specification section 8: the official ablation's minimum lies above the encoder's rate."""
+    """docs/behavior/daformer_hrda.md#optimizer-and-schedule: the official ablation's minimum lies above the encoder's
+    rate."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=6e-5)
     scheduler = build_scheduler('dacs_segformer_mitb5_gta2cityscapes_nowarmup', optimizer)
     assert scheduler.value_at(6e-5, 0) == pytest.approx(6e-5)
@@ -125,7 +127,8 @@ GROUPED = distinct({
 
 @pytest.mark.parametrize('name', sorted(GROUPED))
 def test_groups_of_every_kind_of_network(name):
-    """Specification section 8: head ten times the rate with decay, encoder norms of MiT without decay."""
+    """docs/behavior/daformer_hrda.md#optimizer-and-schedule: head ten times the rate with decay, encoder norms of MiT
+    without decay."""
     wrapper, model = build_optim_wrapper(name)
     names = {id(p): n for n, p in model.named_parameters()}
     mit = load(name).model.network.backbone.type == 'MixTransformer'

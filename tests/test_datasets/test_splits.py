@@ -46,7 +46,7 @@ def tool():
     ('ade20k', {'percent_1': (202, 20008), 'percent_20': (4042, 16168)}),
     ('pascal_context', {'percent_1': (50, 4948), 'percent_5': (250, 4748)})])
 def test_published_counts(source, counts):
-    """Specification unimatch_ddp_cbdm, section 1; fractions of specification ddep."""
+    """docs/behavior/unimatch.md#unimatch-lists; fractions of docs/behavior/ddep.md#finetuning."""
     for name, expected in counts.items():
         protocol = find_protocol(source, name)
         assert (protocol.labeled, protocol.unlabeled) == expected

@@ -14,7 +14,7 @@ def tool(monkeypatch):
     spec = importlib.util.spec_from_file_location('synthia_converter', TOOL)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (module.TRAIN, module.VAL) == (6580, 2820), 'specification of DeFT, "Evaluation"'
+    assert (module.TRAIN, module.VAL) == (6580, 2820), 'docs/behavior/deft.md#test-protocol'
     monkeypatch.setattr(module, 'TRAIN', 7)
     monkeypatch.setattr(module, 'VAL', 3)
     return module

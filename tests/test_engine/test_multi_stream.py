@@ -136,7 +136,7 @@ def test_merge_param_groups_fills_defaults():
 
 
 def test_reference_learning_rates():
-    """Specification section 8."""
+    """docs/behavior/daformer_hrda.md#optimizer-and-schedule."""
     base = 6e-5
     rates = {0: 6.0e-11, 1: 4.0058958501e-8, 49: 1.957656969e-6, 750: 2.94375294375e-5, 1499: 5.7712999e-5,
              1500: 5.775e-5, 20000: 3e-5, 39999: 1.5e-9}
@@ -172,7 +172,8 @@ def test_schedule_through_the_runner(tiny_config, run_config):
 
 
 def test_no_warmup_with_rising_minimum():
-    """The official no-warm-up ablation: min_lr above the base rate makes the encoder's rate rise (specification 8)."""
+    """The official no-warm-up ablation: min_lr above the base rate makes the encoder's rate rise
+    (docs/behavior/daformer_hrda.md#optimizer-and-schedule)."""
     from mmseg_dg.engine.optim import WarmupPolyLR
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=6e-5)

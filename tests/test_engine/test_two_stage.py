@@ -14,7 +14,7 @@ from mmseg_dg.engine.optim import (
     schedule_lines,
 )
 
-CARD = dict(warmup=dict(lr_mult=1., decay_mult=10.))  # of 1e-2 and 5e-4
+PAPER = dict(warmup=dict(lr_mult=1., decay_mult=10.))  # of 1e-2 and 5e-4
 
 
 class Network(nn.Module):
@@ -41,10 +41,10 @@ def specified(t, warmup, total, denominator, first=1e-2, second=1e-2):
 @pytest.mark.filterwarnings('ignore:Detected call of `scheduler.step')
 @pytest.mark.parametrize('denominator, length', [('warmup', 80), ('finetune', 400), (1000, 1000)])
 def test_every_iteration_of_every_group(denominator, length):
-    """Paper card (as we read it) and released variant, at one hundredth of GTA's 8K + 40K."""
+    """The paper (as we read it) and released variant, at one hundredth of GTA's 8K + 40K."""
     total, warmup = 480, 80
     optim = wrapper()
-    settings = copy.deepcopy(CARD)
+    settings = copy.deepcopy(PAPER)
     settings['warmup']['denominator'] = denominator
     scheduler = TwoStagePolyLR(optim, warmup_iters=warmup, total=total, **settings)
     groups = optim.optimizer.param_groups
@@ -95,7 +95,7 @@ def test_the_optimizer_has_the_last_word():
     """What a user writes as rate and decay is what both stages are multiples of."""
     for lr, decay in ((1e-2, 5e-4), (1e-3, 5e-4), (1e-2, 1e-3)):
         optim = wrapper(lr=lr, weight_decay=decay)
-        scheduler = TwoStagePolyLR(optim, warmup_iters=2, total=6, **CARD)
+        scheduler = TwoStagePolyLR(optim, warmup_iters=2, total=6, **PAPER)
         assert scheduler.group_at(0, 0) == pytest.approx((lr, 10 * decay))
         assert scheduler.group_at(1, 2) == pytest.approx((lr, decay))
         assert optim.get_lr()['base_lr' if 'base_lr' in optim.get_lr() else 'lr'][0] == pytest.approx(lr)
@@ -120,11 +120,11 @@ def test_start_of_the_log():
 @pytest.mark.parametrize('stop', [3, 5, 8])
 def test_resume(stop):
     optim = wrapper()
-    scheduler = TwoStagePolyLR(optim, warmup_iters=5, total=12, **CARD)
+    scheduler = TwoStagePolyLR(optim, warmup_iters=5, total=12, **PAPER)
     for _ in range(stop):
         scheduler.step()
     other = wrapper()
-    resumed = TwoStagePolyLR(other, warmup_iters=5, total=12, **CARD)
+    resumed = TwoStagePolyLR(other, warmup_iters=5, total=12, **PAPER)
     other.load_state_dict(copy.deepcopy(optim.state_dict()))
     resumed.load_state_dict(scheduler.state_dict())
     for _ in range(12 - stop):
@@ -151,7 +151,7 @@ def test_length_given_by_the_hook():
 def test_degenerate_lengths(warmup):
     """No warm-up, and nothing but warm-up."""
     optim = wrapper()
-    scheduler = TwoStagePolyLR(optim, warmup_iters=warmup, total=10, **CARD)
+    scheduler = TwoStagePolyLR(optim, warmup_iters=warmup, total=10, **PAPER)
     assert [scheduler.value_at(1e-2, t) for t in range(10)] == pytest.approx(
         [1e-2 * (1 - t / 10)**0.9 for t in range(10)])
     assert optim.param_groups[0]['weight_decay'] == (5e-3 if warmup else 5e-4)

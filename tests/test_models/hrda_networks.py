@@ -1,4 +1,4 @@
-"""Small HRDA networks for the tests, and the inputs of the specification's values."""
+"""Small HRDA networks for the tests, and the inputs of docs/behavior/daformer_hrda.md#check-values."""
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -13,7 +13,7 @@ BOX = (24, 88, 40, 104)
 
 @MODELS.register_module(force=True)
 class CosinePyramid(BaseModule):
-    """The parameterless encoder of the specification's values."""
+    """The parameterless encoder of docs/behavior/daformer_hrda.md#check-values."""
 
     def forward(self, images):
         levels = []
@@ -30,7 +30,7 @@ def build_head(**kwargs):
 
 
 def toy(**kwargs):
-    """The specification's segmentor: fixed features, filled head, detail crop 64."""
+    """The segmentor of docs/behavior/daformer_hrda.md#check-values: fixed features, filled head, detail crop 64."""
     head = dict(dict(type='HRDAHead', head=DAFORMER), **kwargs.pop('head', {}))
     kwargs = dict(dict(hr_crop_size=(64, 64)), **kwargs)
     model = MODELS.build(dict(type='HRDAEncoderDecoder', backbone=dict(type='CosinePyramid'), decode_head=head,

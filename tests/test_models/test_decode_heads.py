@@ -20,7 +20,7 @@ def head(kind='DAFormerHead', in_channels=MIT, num_classes=19, **kwargs):
 
 
 def pyramid(batch, height, width, phase, channels=MIT):
-    """The features of the specification's golden values."""
+    """The features of docs/behavior/daformer_hrda.md#check-values."""
     levels = []
     for level, (count, stride) in enumerate(zip(channels, (4, 8, 16, 32))):
         b, k, y, x = torch.meshgrid(*[torch.arange(n, dtype=torch.float64)
@@ -30,7 +30,7 @@ def pyramid(batch, height, width, phase, channels=MIT):
 
 
 def fill(module: nn.Module) -> nn.Module:
-    """The parameters of the specification's golden values."""
+    """The parameters of docs/behavior/daformer_hrda.md#check-values."""
     state = module.state_dict()
     buffers = ('running_mean', 'running_var', 'num_batches_tracked')
     for j, key in enumerate(sorted(k for k in state if not k.endswith(buffers))):

@@ -31,7 +31,7 @@ def bottleneck(state, name, x, stride=1, dilation=1):
 
 
 def test_encoder_is_torchvisions_at_output_stride_16(cfg):
-    """7x7 stem; stride 1 and dilation 2 in every block of layer4 (specification of DeFT, "Network")."""
+    """7x7 stem; stride 1 and dilation 2 in every block of layer4 (docs/behavior/deft.md#network)."""
     torch.manual_seed(0)
     ours = MODELS.build(dict(cfg.backbone, init_cfg=None))
     ours.eval()

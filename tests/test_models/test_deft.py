@@ -85,9 +85,9 @@ def buffers(module):
     return {k: v.clone() for k, v in module.named_buffers()}
 
 
-# ---------------------------------------------------------------- sanity checks of the specification
+# ---------------------------------------------------------------- docs/behavior/deft.md#sanity-checks
 def test_pairs_after_the_hand_over_differ_by_statistics_only():
-    """Specification, sanity check 1."""
+    """docs/behavior/deft.md#sanity-checks, 1."""
     method = build()
     optim = optimizer(method)
     for i in range(2):
@@ -104,7 +104,7 @@ def test_pairs_after_the_hand_over_differ_by_statistics_only():
 
 
 def test_one_step_moves_the_retentive_components_by_one_minus_beta():
-    """Specification, sanity check 2."""
+    """docs/behavior/deft.md#sanity-checks, 2."""
     method = build(handed_over=True)
     before = [flat(module) for module in components(method)]
     step(method, optimizer(method))
@@ -117,7 +117,7 @@ def test_one_step_moves_the_retentive_components_by_one_minus_beta():
 
 
 def test_gradients_of_the_two_paths_are_disjoint():
-    """Specification, sanity check 3; gradients are compared with those of separate graphs."""
+    """docs/behavior/deft.md#sanity-checks, 3; gradients are compared with those of separate graphs."""
     method = build(handed_over=True)
     encoder, decoder, retentive_encoder, retentive_decoder = components(method)
     data = batch()
@@ -162,7 +162,7 @@ def test_encoder_gradient_flows_through_the_retentive_decoder():
 
 @pytest.mark.parametrize('beta', [0., 1.])
 def test_extreme_betas(beta):
-    """Specification, sanity check 4."""
+    """docs/behavior/deft.md#sanity-checks, 4."""
     method = build(handed_over=True)
     start = [flat(module) for module in components(method)]
     optim = optimizer(method)
@@ -177,7 +177,8 @@ def test_extreme_betas(beta):
 
 # ---------------------------------------------------------------- averages
 def test_closed_form_after_fifty_steps():
-    """Specification item 5: b^T init + (1-b) sum b^(T-t) a_t; debiased, the weights are scaled to sum to one."""
+    """docs/behavior/deft.md#step-5-averages-biased-toward-the-initialization: b^T init + (1-b) sum b^(T-t) a_t;
+    debiased, the weights are scaled to sum to one."""
     method, beta, total = build(handed_over=True), 0.97, 50
     debiased = [EMATeacher(source, beta, ramp=False, debias=True) for source, _ in method.ema_pairs().values()]
     start = [flat(module) for module in components(method)[:2]]
@@ -206,7 +207,7 @@ def test_debiasing_excludes_what_it_contradicts(arguments):
 
 
 def test_weights_of_the_debiased_average():
-    """The specification's recipe: times 1 - b^(t+1), average, divided by 1 - b^(t+2)."""
+    """The released code's recipe: times 1 - b^(t+1), average, divided by 1 - b^(t+2)."""
     ema = EMATeacher(nn.Linear(1, 1), 0.9999, ramp=False, debias=True)
     for t in (0, 1, 50, 10**5):
         assert ema.beta_at(t) == pytest.approx(0.9999 * (1 - 0.9999**(t + 1)) / (1 - 0.9999**(t + 2)), rel=1e-9)
@@ -223,7 +224,7 @@ def test_warm_up_trains_the_decoder_alone():
     assert [torch.equal(a, b) for a, b in zip(weights, now)] == [True, False, True, True]
     moved = [any(not torch.equal(b[k], v) for k, v in a.items())
              for a, b in zip(statistics, (buffers(m) for m in components(method)))]
-    assert moved == [False, True, True, False], 'the frozen encoder is in training mode (specification, step 2)'
+    assert moved == [False, True, True, False], 'the frozen encoder is in training mode: deft.md#step-2-decoder-warm-up'
     assert all(p.grad is None for p in method.student.backbone.parameters())
 
 

@@ -205,7 +205,7 @@ def test_log_names_are_those_of_the_streams():
 
 
 def test_losses_equal_a_plain_recomputation():
-    """Every term from the specification's formulas, on given draws, with padding and a threshold."""
+    """Every term from the formulas of docs/behavior/diffmatch.md, on given draws, with padding and a threshold."""
     method = make(threshold=0.4, feature_dropout=0., norm_eval=True)
     batch, padding = batch_of(padding=24), 24
     draws = method.draw_step(batch, 7)

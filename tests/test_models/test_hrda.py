@@ -1,4 +1,4 @@
-"""HRDA's fusion and losses: values of the official code (specification 15), variants."""
+"""HRDA's fusion and losses: values of the official code (docs/behavior/daformer_hrda.md#check-values), variants."""
 import numpy as np
 import pytest
 import torch
@@ -15,7 +15,8 @@ def assert_near(ours, expected):
     assert [float(v) for v in ours] == pytest.approx(expected, rel=1e-6)
 
 
-# ---------------------------------------------------------------- values of the official code (specification 15)
+# ---------------------------------------------------------------- values of the official code
+# (docs/behavior/daformer_hrda.md#check-values)
 def test_sizes():
     head = build_head()
     assert count(head) == 4_242_982
@@ -26,7 +27,7 @@ def test_sizes():
 def test_fusion():
     fused = build_head()((pyramid(2, 64, 64, 0.), pyramid(2, 64, 64, 1.)), BOX)
     assert fused.shape == (2, 19, 32, 32)
-    # the specification lists the last value under image 0: it is that of image 1
+    # the last value is that of image 1
     assert_near((fused.sum(), fused.abs().sum(), fused[0, 0, 0, 0], fused[0, 3, 6, 10], fused[0, 3, 5, 9],
            fused[1, 18, 21, 25], fused[1, 18, 22, 26], fused[1, 5, 31, 31]),
           (987.0118780075314, 16915.66084968292, 0.1279785279516904, -0.09031818788045078, -0.09474900834548684,

@@ -31,7 +31,8 @@ def images_of(seed=0, batch=2, classes=4, detail=False, weighted=False, ignored=
 
 
 def plain_formula(passes, eta, tau, groups):
-    """Specification pixl (b) 1-7, pixel by pixel; groups: lists of (pass, image). Returns the mean and |D|."""
+    """docs/behavior/pixl.md#alignment-loss, pixel by pixel; groups: lists of (pass, image). Returns the mean and
+    |D|."""
     pixels = []  # (pass, image, resolution, unit feature, entropy, label, weight, drift)
     for p, entry in enumerate(passes):
         for r, (features, logits, box) in enumerate(entry.views):

@@ -39,7 +39,7 @@ def random_pairs(seed=0, count=13, classes=3):
 
 
 def loops(queries, keys, labels, temperature=1., pair=None, trust=None):
-    """Specification cluda, item 4, one pair at a time."""
+    """docs/behavior/pixl.md#cludas-contrastive-term, item 4, one pair at a time."""
     total = 0.
     for i in range(len(labels)):
         s = [float(queries[i] @ keys[j]) / temperature for j in range(len(labels))]

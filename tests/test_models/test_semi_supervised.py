@@ -1,4 +1,5 @@
-"""FixMatch and UniMatch: the specification's formulas, computed a second time without the package's code."""
+"""FixMatch and UniMatch: the formulas of docs/behavior/unimatch.md#unimatch-step, computed a second time without the
+package's code."""
 import copy
 import math
 
@@ -85,7 +86,7 @@ def run_passes(method, batch, draws, seed=5):
     return values, state
 
 
-# ---------------------------------------------------------------- the specification once more, in plain torch
+# ---------------------------------------------------------------- the formulas once more, in plain torch
 def plain_logits(net, features):
     logits = net.decode_head(features)
     return F.interpolate(logits, size=(SIZE, SIZE), mode='bilinear', align_corners=net.decode_head.align_corners)

@@ -39,7 +39,7 @@ def test_unet_picks_levels():
 
 @pytest.mark.parametrize('multiplier', [1, 2, 3])
 def test_transunet_widths(multiplier):
-    """Specification (b): [1024, 512, 256, 128, 64] times the multiplier."""
+    """docs/behavior/ddep.md#confirmed-inferred-unconfirmed: [1024, 512, 256, 128, 64] times the multiplier."""
     with torch.device('meta'):
         head = TransUNetHead(num_classes=19, width_multiplier=multiplier, loss_decode=LOSS)
     widths = [1024 * multiplier, 512 * multiplier, 256 * multiplier, 128 * multiplier, 64 * multiplier]

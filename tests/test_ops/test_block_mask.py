@@ -1,4 +1,4 @@
-"""Block masks against the recorded draw of specification section 15."""
+"""Block masks against the recorded draw of docs/behavior/daformer_hrda.md#check-values."""
 import pytest
 import torch
 

@@ -37,7 +37,7 @@ def test_gamma_identity(sigma):
 
 
 def test_specified_values():
-    """Specification, section (b): sigma 0.22."""
+    """docs/behavior/ddep.md#confirmed-inferred-unconfirmed: sigma 0.22."""
     gamma = noise_gamma(torch.tensor(0.22, dtype=torch.float64)).item()
     assert (round(gamma, 4), round(gamma**0.5, 4), round((1 - gamma)**0.5, 4)) == (0.9538, 0.9766, 0.2149)
 
@@ -60,7 +60,7 @@ def test_scaled_noise_keeps_unit_variance():
 
 
 def test_psnr_of_the_noisy_image():
-    """10 log10(4 / sigma^2): 19.2 dB at sigma 0.22 (specification, "Minimal faithful re-implementation")."""
+    """10 log10(4 / sigma^2): 19.2 dB at sigma 0.22 (docs/behavior/ddep.md#check-values)."""
     images = torch.zeros(2, 3, 256, 256)
     sigma = torch.tensor([0.22, 0.5])
     noisy = add_noise(images, seeded_noise(images, 3), sigma)

@@ -11,7 +11,7 @@ TIMES = np.linspace(0, 1, 101)
 
 
 def numpy_levels(t):
-    """The specification's cosine formula, written independently."""
+    """The cosine formula of docs/behavior/unimatch.md#ddp-noise-schedule, written independently."""
     cosine = np.cos((np.asarray(t, np.float64) + 0.0002) / 1.00025 * np.pi / 2)
     snr = -np.log(np.maximum(cosine**-2 - 1, 1e-5))
     return np.sqrt(1 / (1 + np.exp(-snr))), np.sqrt(1 / (1 + np.exp(snr)))
@@ -138,8 +138,9 @@ def test_nearest_labels_keep_255():
     (0.1, {0.1: 0.97, 0.2: 0.57, 1 / 3: 0.28, 0.5: 0.14, 2 / 3: 0.08}),
     (0.01, {0.1: 0.10, 0.2: 0.06, 1 / 3: 0.06, 0.5: 0.05, 2 / 3: 0.05}),
 ])
-def test_a_noisy_code_alone_can_be_decoded_as_the_specification_computed(scale, expected):
-    """Best guess of one of 21 classes from one pixel's noisy 256-channel code; the specification's table."""
+def test_a_noisy_code_alone_can_be_decoded_as_computed(scale, expected):
+    """Best guess of one of 21 classes from one pixel's noisy 256-channel code;
+    docs/behavior/diffmatch.md#effect-of-the-scaling-factor."""
     generator = torch.Generator().manual_seed(1)
     tables, pixels = 6, 1500
     for t, accuracy in expected.items():

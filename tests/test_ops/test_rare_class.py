@@ -1,4 +1,4 @@
-"""Rare class probabilities: recorded ones, those of the spec, and their order."""
+"""Rare class probabilities: recorded ones, those of docs/behavior/daformer_hrda.md#check-values, and their order."""
 import json
 
 import numpy as np

@@ -17,5 +17,5 @@ alignment = dict(
     weight=0.1,  # ours
     min_pixels=1,  # ours
     start=0)  # ours
-# Ours, too: no resolution: the decoder's own maps; resolution=65 resizes them. No projection; projection=dict(channels=256)
-# puts one before the term
+# Ours, too. No resolution: the decoder's own maps; resolution=65 resizes them. No projection;
+# projection=dict(channels=256) puts one before the term

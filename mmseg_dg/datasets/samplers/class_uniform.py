@@ -1,4 +1,5 @@
-"""Class-uniform sampling (specification of DeFT, data pipeline: part of each epoch shows all classes evenly)."""
+"""Class-uniform sampling (docs/behavior/deft.md#class-uniform-sampling: part of each epoch shows all
+classes evenly)."""
 import logging
 from collections.abc import Sized
 from typing import Optional, Union

@@ -1,4 +1,4 @@
-"""Rare class sampling (DAFormer, section 4.2 of the paper; HRDA commit c370b5b behaviour as described in the spec)."""
+"""Rare class sampling (DAFormer; docs/behavior/daformer_hrda.md#rare-class-sampling)."""
 import logging
 from collections.abc import Sized
 from typing import Optional, Union

@@ -36,8 +36,8 @@ class ColorJitter(BaseTransform):
 
     The amounts mean what they mean in torchvision's ``ColorJitter`` on PIL images: the first three factors are
     uniform in [max(0, 1 - a), 1 + a], the hue shift in [-hue, hue].  Reads and replaces ``img`` uint8 (H, W, 3) BGR;
-    draws from numpy's global generator.  DeFT: (0.4, 0.4, 0.4, 0.1) with probability 0.5 (specification of DeFT,
-    data pipeline).
+    draws from numpy's global generator.  DeFT: (0.4, 0.4, 0.4, 0.1) with probability 0.5
+    (docs/behavior/deft.md#data-pipeline).
 
     Args:
         brightness: Amount a >= 0; likewise contrast and saturation.
@@ -80,7 +80,7 @@ class RandomGaussianBlur(BaseTransform):
     """Blur by a Gaussian of random width, some of the time.
 
     Reads and replaces ``img`` uint8 (H, W, 3); draws from numpy's global generator.  DeFT: sigma uniform in
-    [0.15, 1.30], every time (specification of DeFT, data pipeline).
+    [0.15, 1.30], every time (docs/behavior/deft.md#data-pipeline).
 
     Args:
         sigma: Smallest and largest standard deviation in pixels.

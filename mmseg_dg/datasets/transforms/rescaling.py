@@ -18,7 +18,7 @@ class RandomRescale(BaseTransform):
 
     mmcv's ``RandomResize`` needs one base size for all images; VOC's and COCO's have none.  The longer side is drawn
     uniformly among the whole numbers between ``ratio_range`` times its length, as semi-supervised code does
-    (specification of UniMatch); the shorter one follows, rounded.
+    (docs/behavior/unimatch.md#unimatch-data-pipeline); the shorter one follows, rounded.
 
     Reads ``img`` (H, W, 3) and every array named in ``seg_fields`` (H, W), nearest; sets
     ``img_shape`` and ``scale_factor``.  Draws from numpy's global generator.

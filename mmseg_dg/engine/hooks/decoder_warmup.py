@@ -22,7 +22,7 @@ class DecoderWarmupHook(Hook):
     with ``hand_over()`` (DeFT) is told, and schedules that know two stages (``TwoStagePolyLR``) restart. Works with
     any method, and with a plain segmentor in mmengine's loops. Which stage a resumed run is in follows from its
     iteration.
-    Source: specification of DeFT, steps 2 and 3.
+    Source: docs/behavior/deft.md#step-2-decoder-warm-up, docs/behavior/deft.md#step-3-hand-over.
 
     Args:
         warmup_iters: Length in iterations. None with ``warmup_epochs=None``: the method's own ``warmup_iters``.

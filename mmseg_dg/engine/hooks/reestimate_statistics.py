@@ -25,8 +25,8 @@ class ReestimateStatisticsHook(Hook):
     DeFT's retentive decoder collects its statistics on features of the adaptive encoder, but is tested on those of the
     retentive one. This hook runs training images through the evaluated network in evaluation mode and replaces the
     running mean and variance of the chosen parts by their averages over these batches. Not in the papers: an option of
-    specification "BN stats of RC". The images are a function of seed and iteration, the random state of the run is
-    restored, and with BatchNorm on batch statistics training itself is not changed.
+    docs/behavior/deft.md#unknown-settings. The images are a function of seed and iteration, the random state of the
+    run is restored, and with BatchNorm on batch statistics training itself is not changed.
 
     Args:
         batches: Batches to average over, of the labelled stream with its training augmentation, on all processes

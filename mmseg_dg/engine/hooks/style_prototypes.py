@@ -26,7 +26,7 @@ class StylePrototypeHook(Hook):
     network: of the context image) are a point per image; farthest point sampling chooses the prototypes among them.
     Processes share the images and get the same prototypes. What is computed at iteration k is a function of the
     weights, the seed and k, and lies in checkpoints, so that a resumed run continues exactly. The caller's random
-    state is restored. Source: specification section 10.
+    state is restored. Source: docs/behavior/daformer_hrda.md#domain-generalization.
 
     Args:
         interval: Iterations between two computations (4000 in the paper).

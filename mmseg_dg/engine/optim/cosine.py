@@ -18,7 +18,8 @@ class WarmupCosineLR(WarmupPolyLR):
 
     ``lr(t) = [(base - min_lr) (1 + cos(pi t / total)) / 2 + min_lr] * warmup(t)``. Unlike mmengine's recursive
     ``CosineAnnealingLR`` it is a function of the iteration alone, so a resumed run continues to the last bit, and the
-    length comes from the loop. Source: DDeP specification, sections "Optimisation" and "Fine-tuning" (cosine).
+    length comes from the loop. Source: docs/behavior/ddep.md#pretraining and
+    docs/behavior/ddep.md#finetuning.
 
     Args:
         optimizer: Optimizer or optim wrapper.

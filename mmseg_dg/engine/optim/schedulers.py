@@ -28,8 +28,8 @@ def warmup_poly_factor(iteration: int, total: int, power: float = 1.0, warmup_it
                        warmup_ratio: float = 1e-6) -> float:
     """:func:`poly_factor` times :func:`warmup_factor`.
 
-    Source: DAFormer/HRDA specification section 8 (poly with linear warm-up of mmcv 1.3.7: the warm-up multiplies the
-    already decaying value).
+    Source: docs/behavior/daformer_hrda.md#optimizer-and-schedule (poly with linear warm-up of mmcv 1.3.7: the warm-up
+    multiplies the already decaying value).
     """
     return poly_factor(iteration, total, power) * warmup_factor(iteration, warmup_iters, warmup_ratio)
 
@@ -39,7 +39,8 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
     """Poly decay with a multiplied linear warm-up, exact at every iteration.
 
     ``lr(t) = [(base - min_lr) (1 - t/total)^power + min_lr] * warmup(t)``. With ``min_lr`` above the base rate the
-    rate rises towards ``min_lr``: the official no-warm-up ablation of DAFormer does that (specification section 8).
+    rate rises towards ``min_lr``: the official no-warm-up ablation of DAFormer does that
+    (docs/behavior/daformer_hrda.md#optimizer-and-schedule).
 
     Args:
         optimizer: Optimizer or optim wrapper.

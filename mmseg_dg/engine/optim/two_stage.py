@@ -19,7 +19,7 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
     """Poly decay that starts anew when the decoder warm-up ends, with rate and weight decay per stage and component.
 
     Warm-up, t < W: ``lr(t) = f_1 base (1 - t/D)^power``; then ``lr(t) = f_2 base (1 - (t - W)/(total - W))^power``.
-    Source: docs/deft.md, "Card and released scripts". D is the warm-up's own length as we read the paper's card, the
+    Source: docs/behavior/deft.md#optimization. D is the warm-up's own length as we read the paper, the
     length of the second stage in the released scripts.
 
     ``base`` is what the optimizer's config gives a group: ``optim_wrapper.optimizer.lr`` and ``.weight_decay``, times

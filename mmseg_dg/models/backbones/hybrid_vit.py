@@ -123,7 +123,7 @@ class HybridViT(BaseModule):
     Weight-standardised convolutions, GroupNorm(32), stages of 3, 4 and 9 units, then a 1x1 patch embedding and 12
     Transformer layers of width 768. Images are expected on the scale [-1, 1] (mean and std 127.5), as the public
     weights were trained; ``tools/model_converters/vit_hybrid2mmseg_dg.py`` converts those. Any image size works: the
-    position embedding is stored for ``pos_grid`` and interpolated. Source: DDeP specification, section "Architecture";
+    position embedding is stored for ``pos_grid`` and interpolated. Source: docs/behavior/ddep.md#architecture;
     numerics (SAME padding, eps, tanh GELU) of the released code.
 
     Args:

@@ -12,7 +12,8 @@ class StyleHallucination(nn.Module):
 
     A style is the mean and the standard deviation of every channel. New ones are random convex combinations of
     prototypes, which :class:`mmseg_dg.engine.hooks.StylePrototypeHook` takes from the training images. Source: SHADE
-    (Zhao et al., ECCV 2022) in the form of HRDA's generalization branch (specification section 10).
+    (Zhao et al., ECCV 2022) in the form of HRDA's generalization branch
+    (docs/behavior/daformer_hrda.md#domain-generalization).
 
     Args:
         channels: Channels of the maps.

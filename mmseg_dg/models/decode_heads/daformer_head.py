@@ -29,7 +29,7 @@ _BN = dict(type='BN')
 
 @MODELS.register_module()
 class DAFormerHead(FusedFeatureHead):
-    """Context-aware multi-level decoder of DAFormer (Hoyer et al., CVPR 2022, section 3.2).
+    """Context-aware multi-level decoder of DAFormer (Hoyer et al., CVPR 2022).
 
     Each level is embedded by a linear layer, all are resized to the first one, concatenated in the order of
     ``in_index`` and fused. Parameter names are the official ones. Checked against closed-form values of the official

@@ -10,7 +10,7 @@ from mmseg_dg.registry import MODELS
 
 from .base import FusedFeatureHead, resize_to
 
-#: Kaiming-normal, fan-in (specification of DeFT, step 1); of the classifier as well.
+#: Kaiming-normal, fan-in (docs/behavior/deft.md#step-1-initialization); of the classifier as well.
 _INIT = dict(type='Kaiming', layer='Conv2d', mode='fan_in', nonlinearity='relu', distribution='normal', a=0)
 
 
@@ -31,8 +31,8 @@ class DeFTDeepLabV3PlusHead(FusedFeatureHead):
     Image pooling, 1x1 and three dilated 3x3 convolutions are concatenated in this order and reduced by a 1x1
     convolution; the result is enlarged to the low-level map (reduced to ``c1_channels``), joined with it and refined
     by two 3x3 convolutions. No dropout, all resizing bilinear with aligned corners. mmseg's
-    ``DepthwiseSeparableASPPHead`` differs: separable convolutions and a 3x3 bottleneck. Source: specification of
-    DeFT, "Network".
+    ``DepthwiseSeparableASPPHead`` differs: separable convolutions and a 3x3 bottleneck. Source:
+    docs/behavior/deft.md#network.
 
     Args:
         in_channels: Channels of the low-level and the deep map, (256, 2048) for ResNet-50 and -101.

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmseg_dg.ops import CropBox, shrink_box
 from mmseg_dg.registry import MODELS
 
-#: Fixed attention by the name of the map that remains (specification 4.2).
+#: Fixed attention by the name of the map that remains (docs/behavior/daformer_hrda.md#scale-attention-and-fusion).
 NAMED_ATTENTION = {'LR': 0.0, 'HR': 1.0}
 
 
@@ -51,7 +51,7 @@ def check_scales(scales: Sequence[float]) -> tuple[float, float]:
 class HRDAHead(BaseModule):
     """Fuses context and detail predictions of one shared head by a learned scale attention.
 
-    Source: HRDA (Hoyer et al., ECCV 2022, section 4); checked in float64 against closed-form values of the official
+    Source: HRDA (Hoyer et al., ECCV 2022); checked in float64 against closed-form values of the official
     head. Parameters lie in ``head`` and ``scale_attention`` only, under the official names.
 
     The order of the fusion matters: the attention is set to zero outside the detail crop on the context grid, weights

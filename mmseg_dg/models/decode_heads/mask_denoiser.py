@@ -1,7 +1,7 @@
 """The mask denoiser: image feature + noisy label code + time -> class logits.
 
 Confirmed of the paper: a module of that name with L = 4 layers and a signal scale b = 0.1. Everything else about its
-inside is a reconstruction from DDP's decoder (specification diffmatch section (b)), and an argument.
+inside is a reconstruction from DDP's decoder (docs/behavior/diffmatch.md#network-and-diffusion), and an argument.
 """
 import math
 from collections.abc import Sequence
@@ -296,7 +296,7 @@ def sine_positions(channels: int, size: tuple[int, int], device: Optional[torch.
     """Sine positional encoding of a map: half of the channels for rows, half for columns.
 
     Coordinates are ``(i + 0.5)/n`` times 2 pi (normalised, offset -0.5), frequencies ``10000^(-2j/(channels/2))``,
-    sine and cosine interleaved. Source: specification unimatch_ddp_cbdm section 2 (DETR's encoding).
+    sine and cosine interleaved. Source: docs/behavior/unimatch.md#ddp-denoiser (DETR's encoding).
 
     Args:
         channels: Divisible by 4.

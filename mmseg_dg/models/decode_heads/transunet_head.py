@@ -17,7 +17,7 @@ class TransUNetHead(UNetHead):
     bilinear x2, concatenation of the skip feature, two 3x3 convolutions with BatchNorm and ReLU; the last block has no
     skip feature and ends at full resolution.
 
-    The widths are from memory and not confirmed by a public source (specification of DDeP, section (b)): TransUNet's
+    The widths are not confirmed by a public source (docs/behavior/ddep.md#confirmed-inferred-unconfirmed): TransUNet's
     own are (512, 256, 128, 64, 16).
 
     Args:

@@ -22,7 +22,7 @@ class FeatureDistance(nn.Module):
 
     The mean over the masked cells of ``||f_student - f_ImageNet||_2`` (over channels), times ``weight``. A cell
     belongs to a class when that class covers at least ``min_ratio`` of its pixels. Source: DAFormer, thing-class
-    ImageNet feature distance; specification section 5.2.
+    ImageNet feature distance; docs/behavior/daformer_hrda.md#feature-distance.
 
     Args:
         weight: Factor of the loss (0.005 in the paper).

@@ -39,7 +39,7 @@ class OHEMCrossEntropyLoss(nn.Module):
     """Mean cross-entropy over the hard pixels (online hard example mining).
 
     UniMatch's supervised loss on Cityscapes: threshold 0.7 and at least 200 000 pixels per forward pass of 2 images
-    (specification unimatch_ddp_cbdm, section 1), which is 100 000 per image for any batch size. MMSegmentation's
+    (docs/behavior/unimatch.md#unimatch-settings), which is 100 000 per image for any batch size. MMSegmentation's
     ``OHEMPixelSampler`` chooses the same pixels up to ties, but its loss divides by all pixels of the batch instead of
     the kept ones, so that the loss would shrink with the share of easy pixels.
 

@@ -99,8 +99,8 @@ class PixelAlignment(nn.Module):
     In every image and resolution the share ``eta`` of valid pixels with the highest entropy are *drift* pixels, the
     others *joint* pixels. Class prototypes are means of the joint pixels of two images; drift pixels are drawn to the
     prototype of their class by InfoNCE, and prototypes stay where they are. Source: PiXL (Gan et al., ICLR 2024). The
-    paper's equations are not public: what follows is the reconstruction of specification pixl, sections (b) and (c),
-    whose defaults these are.
+    paper's equations are not public: what follows is the reconstruction of
+    docs/behavior/pixl.md#alignment-loss with the defaults of docs/behavior/pixl.md#unknown-settings.
 
     The loss is the mean over the drift pixels of all images and resolutions whose class has a prototype, times
     ``weight``. Pixel weights multiply the terms, not the number of pixels. Without such a pixel it is exactly 0.

@@ -174,7 +174,8 @@ def without_traces(*modules: nn.Module) -> Iterator[None]:
 
 
 class EntropyCrop(NamedTuple):
-    """Detail crops of mixed images where the context prediction is most uncertain (specification cluda, item 8).
+    """Detail crops of mixed images where the context prediction is most uncertain
+    (docs/behavior/pixl.md#cludas-contrastive-term, item 8).
 
     Attributes:
         size: (height, width) of the crop in pixels.

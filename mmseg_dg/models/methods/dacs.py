@@ -46,7 +46,7 @@ from .supervised import Supervised
 
 #: Share of rows without pseudo-labels above which a warning is due (Cityscapes: 26 % of the paper's crops).
 MANY_ROWS = 0.3
-#: Range of the blur's standard deviation in pixels (specification 5.4).
+#: Range of the blur's standard deviation in pixels (docs/behavior/daformer_hrda.md#class-mix-jitter-and-blur).
 BLUR_SIGMA = (0.15, 1.15)
 
 
@@ -83,7 +83,7 @@ class DACS(Supervised):
 
     One step: supervised loss on source images (with the thing-class feature distance), pseudo-labels of the teacher on
     target images, and a supervised loss on images mixed from both. Source: DACS; DAFormer (TPAMI version);
-    specification section 5.
+    docs/behavior/daformer_hrda.md#self-training.
 
     Args:
         network: Config of the segmentor (student and teacher).

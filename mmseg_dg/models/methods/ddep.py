@@ -98,7 +98,7 @@ class DDeP(BaseMethod):
     stay those of clean images; everything else of the network is trained, with a three-channel head in place of the
     classifier. The loss is ``mean((predicted - noise)^2)``: 1.0 for a network that predicts zero. No label is read.
     Validation gives denoised images and their PSNR (``DenoisingMetric``), on noise that is a function of the image's
-    name. Source: DDeP specification.
+    name. Source: docs/behavior/ddep.md#objective.
 
     Args:
         network: Config of an encoder-decoder; its classes do not matter, the classifier is taken off.
@@ -267,7 +267,7 @@ def _encoder_scale(encoder_norm: Optional[dict]) -> tuple[list[float], list[floa
 
 
 def _noise_settings(noise: Optional[dict]) -> tuple[str, tuple[float, float]]:
-    settings = dict(dict(form='scaled', sigma=0.22), **(noise or {}))  # specification: best magnitude, better form
+    settings = dict(dict(form='scaled', sigma=0.22), **(noise or {}))  # best magnitude, better form
     unknown = sorted(set(settings) - {'form', 'sigma'})
     if unknown:
         raise ValueError(f'noise has no option {", ".join(unknown)}; it takes form and sigma')

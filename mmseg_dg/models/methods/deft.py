@@ -54,7 +54,7 @@ class DeFT(BaseMethod):
     :meth:`hand_over` copies D_a to D_r. Stage 2: E_a learns against D_r (the gradient flows through D_r, which is not
     trained), D_a learns on the features of E_r, and after every optimizer step the retentive components follow.
     The two losses reach disjoint parameters. Tested and exported is the pair (E_r, D_r): one ordinary network.
-    Source: DeFT (Pahk et al., ICLR 2025); specification of DeFT, steps 1 to 7.
+    Source: DeFT (Pahk et al., ICLR 2025); docs/behavior/deft.md#two-stages.
 
     Which stage it is lies in the buffer ``stage``; ``DecoderWarmupHook`` ends the first one, ``EMAUpdateHook`` (after
     the step, no ramp) moves the averages in the second. Its ``buffers`` chooses what E_r and D_r do with BatchNorm:

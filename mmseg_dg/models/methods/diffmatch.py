@@ -3,8 +3,8 @@
 Source: Sun et al., "Towards Unbiased Learning in Semi-Supervised Semantic Segmentation", ICLR 2025. Its code is not
 public. CONFIRMED: diffusion over the label map conditioned on the image, teacher and student, mask denoiser (L = 4,
 b = 0.1), three sampling steps, a debiased adjustment with a factor t, strong views without CutMix, feature dropout.
-RECONSTRUCTED (specification diffmatch sections (b) and (c)), every one an argument: label code, schedule, inside of
-the denoiser, sampler, how pseudo-labels are made and learned from, loss weights, the form of the adjustment.
+RECONSTRUCTED (docs/behavior/diffmatch.md#confirmed-inferred-unconfirmed), every one an argument: label code, schedule,
+inside of the denoiser, sampler, how pseudo-labels are made and learned from, loss weights, the form of the adjustment.
 """
 from collections.abc import Sequence
 from dataclasses import dataclass, field

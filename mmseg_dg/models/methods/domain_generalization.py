@@ -26,7 +26,7 @@ class DomainGeneralization(Supervised):
     and the consistency loss draws the two predictions together (at the head's own resolution; of HRDA's fusion). All
     of it is one pass with one backward unless ``shared_backward=False``. Without styles it is :class:`Supervised`
     with the feature distance. Source: the generalization part of DAFormer + HRDA (Hoyer et al., TPAMI 2023), with
-    SHADE (Zhao et al., ECCV 2022); specification section 10.
+    SHADE (Zhao et al., ECCV 2022); docs/behavior/daformer_hrda.md#domain-generalization.
 
     Args:
         network, data_preprocessor, stream, shared_backward, sync_statistics, evaluate, norm_eval, init_cfg: As of

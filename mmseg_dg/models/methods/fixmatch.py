@@ -16,25 +16,25 @@ from .alignment import DEFAULT, AlignmentMixin
 from .base import stack_labels, with_prefix
 from .semi_supervised import SemiDraws, SemiSupervised, weighted
 
-#: CutMix with the boxes of the specification, the defaults of :func:`mmseg_dg.ops.draw_cutmix_box`.
+#: CutMix with UniMatch's boxes, the defaults of :func:`mmseg_dg.ops.draw_cutmix_box`.
 CUTMIX: dict = {}
 
 
 @MODELS.register_module()
 class FixMatch(AlignmentMixin, SemiSupervised):
-    """``loss = (L_x + L_s) / 2``: the baseline of UniMatch's tables (specification unimatch_ddp_cbdm, section 1).
+    """``loss = (L_x + L_s) / 2``: the baseline of UniMatch's tables (docs/behavior/unimatch.md#unimatch-step).
 
     One step: (1) pseudo-labels of the mix stream in evaluation mode; (2) one training forward of [labelled; unlabelled
     weak], which gives L_x and the pseudo-labels of the own images; (3) one training forward of all strong views,
     which gives the unsupervised loss. Forward (2) and (3) are back-propagated one after the other: the objective is a
-    sum, so the gradients are those of one backward, and one graph lives at a time. BatchNorm sees the batches of the
-    specification.
+    sum, so the gradients are those of one backward, and one graph lives at a time. BatchNorm sees the batches of
+    UniMatch's code.
 
     Args:
         network: Config of the segmentor, an encoder with one decode head.
         labeled_weight: Weight of L_x in the objective.
         view_weights: Weight of each strong view's loss in the objective; their number is that of the views.
-        cutmix: See :class:`SemiSupervised`; the default is the specification's CutMix, None switches it off.
+        cutmix: See :class:`SemiSupervised`; the default is UniMatch's CutMix, None switches it off.
         alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels of labelled image
             i and the strong views of unlabelled image i, or None. There, pixels below the threshold weigh 0;
             ``PixelAlignment`` leaves them out unless ``ignore_zero_weight=False`` is given: a network's least sure

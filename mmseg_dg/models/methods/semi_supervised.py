@@ -82,8 +82,8 @@ class SemiSupervised(BaseMethod):
         unlabeled_stream: Name of the stream without. Its samples carry ``valid_pseudo_mask`` (``PseudoLabelMargins``).
         mix_stream: Name of the second pass over the unlabelled images, which CutMix pastes; read only with it.
         num_views: Strong views per image.
-        cutmix: Arguments of :func:`mmseg_dg.ops.draw_cutmix_box` (``dict()``: the specification's), or None for none.
-        strong_view: Arguments of :func:`mmseg_dg.ops.draw_strong_view`; None: the specification's.
+        cutmix: Arguments of :func:`mmseg_dg.ops.draw_cutmix_box` (``dict()``: UniMatch's), or None for none.
+        strong_view: Arguments of :func:`mmseg_dg.ops.draw_strong_view`; None: UniMatch's.
         threshold: Least confidence of a pseudo-label that is learned from (0.95; 0 on Cityscapes).
         pseudo_labels: ``'student'`` or ``'teacher'``, an exponential moving average (needs ``EMAUpdateHook``).
         evaluate: ``'student'`` or ``'teacher'``.

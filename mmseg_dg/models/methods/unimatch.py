@@ -15,10 +15,10 @@ from .fixmatch import CUTMIX, FixMatch
 
 @MODELS.register_module()
 class UniMatch(FixMatch):
-    """``loss = (L_x + 0.25 L_s1 + 0.25 L_s2 + 0.5 L_fp) / 2`` (specification unimatch_ddp_cbdm, section 1).
+    """``loss = (L_x + 0.25 L_s1 + 0.25 L_s2 + 0.5 L_fp) / 2`` (docs/behavior/unimatch.md#unimatch-step).
 
     L_fp compares the weak view's prediction from features with dropped channels with its own pseudo-labels. The
-    decoder sees [clean; dropped] features of labelled and weak images in one forward, as the specification says: the
+    decoder sees [clean; dropped] features of labelled and weak images in one forward, as in UniMatch's code: the
     labelled half of the dropped ones is there for BatchNorm only.
 
     Args:

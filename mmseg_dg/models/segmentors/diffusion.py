@@ -1,6 +1,6 @@
 """Segmentation as mask diffusion: an encoder-decoder gives an image feature, a denoiser samples the label map from it.
 
-Source: DiffMatch (Sun et al., ICLR 2025). Its network is a reconstruction after DDP (specification diffmatch):
+Source: DiffMatch (Sun et al., ICLR 2025). Its network is a reconstruction after DDP (docs/behavior/unimatch.md#ddp):
 confirmed are the mask denoiser with L = 4 layers, b = 0.1, three sampling steps and DeepLabV3+; see
 ``docs/diffmatch.md``.
 """

@@ -155,7 +155,8 @@ class HRDAEncoderDecoder(EncoderDecoder):
 
     def segmentation_losses(self, images: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
                             crop_box: Optional[CropChoice] = None) -> NetworkLosses:
-        """Losses of the fusion, of the detail crop and, if wanted, of the context scale (specification 4.5).
+        """Losses of the fusion, of the detail crop and, if wanted, of the context scale
+        (docs/behavior/daformer_hrda.md#losses-of-both-scales).
 
         Logged values contain their weights. See :func:`mmseg_dg.models.segmentors.network.segmentation_losses`. A
         function as ``crop_box`` gets the detached context logits; the views say what was taken.

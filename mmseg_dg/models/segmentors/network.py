@@ -99,7 +99,8 @@ def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor, weig
         images: Normalised images, (B, 3, H, W).
         labels: Class ids, (B, H, W) int64, 255 ignored.
         weight: Per-pixel weight of the loss, (B, H, W), or None. The mean runs over all pixels, ignored and
-            zero-weighted ones included, as in the official code (specification 4.5).
+            zero-weighted ones included, as in the official code
+            (docs/behavior/daformer_hrda.md#losses-of-both-scales).
         crop_box: Detail crop for networks that have one; the view of the detail says which it was.
     """
     own = getattr(network, 'segmentation_losses', None)

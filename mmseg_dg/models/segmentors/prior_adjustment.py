@@ -2,7 +2,7 @@
 
 RECONSTRUCTION. Confirmed is only that the paper adjusts the reverse probability of every sampling step towards
 unbiased predictions, and that a factor t appears in its derivation. What is built here are the derivations R1 and R2
-of the specification diffmatch, section (b).
+of docs/behavior/diffmatch.md#debiased-adjustment.
 """
 from collections.abc import Sequence
 from typing import Optional, Union
@@ -34,7 +34,7 @@ class PriorAdjustment(nn.Module):
             of K positive numbers.
         momentum: Of the moving average, in [0, 1].
         floor: Least probability of a class (labelled subsets may lack some).
-        on_pseudo_labels: With ``where='loss'``, adjust the losses on pseudo-labels too (the specification's default).
+        on_pseudo_labels: With ``where='loss'``, adjust the losses on pseudo-labels too (the default).
             A teacher trained that way already predicts as if classes were equally frequent, so that each round of
             pseudo-labels shifts a little further to rare classes; False compares them with raw logits.
 

@@ -50,10 +50,10 @@ def average_windows(images: Tensor, test_cfg: Mapping, channels: int,
 class SlidingEncoderDecoder(EncoderDecoder):
     """``EncoderDecoder`` whose overlapping windows may be averaged as probabilities.
 
-    ``test_cfg.window_sum='softmax'`` is how UniMatch and DiffMatch's baselines predict Cityscapes (specification
-    unimatch_ddp_cbdm section 1); ``'logits'`` (default) is mmseg's way. The last window of each axis is moved back to
-    end at the border, as in mmseg; UniMatch cuts it off instead, so that its border windows are smaller (446 x 490
-    pixels in the corner of 2048 x 1024 with windows of 801 every 534).
+    ``test_cfg.window_sum='softmax'`` is how UniMatch and DiffMatch's baselines predict Cityscapes
+    (docs/behavior/unimatch.md#unimatch-evaluation); ``'logits'`` (default) is mmseg's way. The last window of each
+    axis is moved back to end at the border, as in mmseg; UniMatch cuts it off instead, so that its border windows are
+    smaller (446 x 490 pixels in the corner of 2048 x 1024 with windows of 801 every 534).
 
     The arguments are those of mmseg's ``EncoderDecoder``; training and checkpoints are the same.
     """
