@@ -37,7 +37,8 @@ def test_links_lead_somewhere(page):
 def test_tools_and_configs_named_in_a_page_exist(page):
     text = page.read_text(encoding='utf-8')
     for tool in re.findall(r'\btools/[\w/]+\.(?:py|sh)\b', text):
-        assert (ROOT / tool).is_file() or tool == 'tools/NAME.py', f'{names(page)} names {tool}'
+        elsewhere = tool == 'tools/NAME.py' or page.parent.name == 'behavior'  # there: files of the official code
+        assert (ROOT / tool).is_file() or elsewhere, f'{names(page)} names {tool}'
     configs = {path.name for path in (ROOT / 'configs').rglob('*.py')}
     for config in re.findall(r'mim (?:train|test) mmseg_dg (\w+\.py)', text):
         assert config in configs or config == 'my.py', f'{names(page)} names {config}'
@@ -52,33 +53,6 @@ def test_every_tool_is_documented():
         text = page.read_text(encoding='utf-8')
         assert tool.name.startswith('_') or names(tool) in text or f'## {tool.stem}\n' in text, (
             f'{names(page)} does not mention {names(tool)}')
-
-
-def cited_sections(text):
-    """Numbers ("spec 4.2, 9.2 id 41": 4.2 and 9.2) and quoted names of sections of the notes, see docs/sources.md."""
-    notes = r'\b[Ss]pec(?:ification)?(?: of \w+)?'
-    numbers = re.findall(notes + r'(?: sections?)? (\d+(?:\.\d+)?(?:(?:,| and) \d+\.\d+)*)', text)
-    titles = re.findall(notes + r',?(?: sections?)? "([^"]+)"', text)
-    return {number for group in numbers for number in re.findall(r'\d+(?:\.\d+)?', group)}, set(titles)
-
-
-def test_cited_sections_are_explained():
-    sources = (ROOT / 'docs' / 'sources.md').read_text(encoding='utf-8')
-    rows = set(re.findall(r'^\| (\d+(?:\.\d+)?) \|', sources, flags=re.M))
-    files = [path for room in ('configs', 'docs', 'mmseg_dg', 'tests', 'tools') for path in (ROOT / room).rglob('*')
-             if path.suffix in ('.py', '.md', '.yml') and path != Path(__file__).resolve()]
-    found = set()
-    for path in files:
-        text = re.sub(r'\s*\n[ #:]*', ' ', path.read_text(encoding='utf-8'))
-        numbers, titles = cited_sections(text)
-        assert numbers <= rows, f'{names(path)} cites sections without a row in docs/sources.md: {numbers - rows}'
-        for title in titles:
-            assert f'"{title}"' in sources, f'{names(path)} cites "{title}", which docs/sources.md does not have'
-        assert not re.search(r'\b[Dd]ecisions? \d', text), f'{names(path)} cites a list of decisions nobody can read'
-        found |= numbers | titles
-    assert {'7.3', '12.3', '5.2', 'Optimisation', 'Objective'} <= found, 'citations are no longer recognised'
-    for folder in (path.parent for path in (ROOT / 'configs').glob('*/metafile.yml')):
-        assert re.search(rf'^## .*`{names(folder)}`', sources, flags=re.M), f'no section on {names(folder)}'
 
 
 def test_example_method_trains():

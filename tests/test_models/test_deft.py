@@ -224,7 +224,7 @@ def test_warm_up_trains_the_decoder_alone():
     assert [torch.equal(a, b) for a, b in zip(weights, now)] == [True, False, True, True]
     moved = [any(not torch.equal(b[k], v) for k, v in a.items())
              for a, b in zip(statistics, (buffers(m) for m in components(method)))]
-    assert moved == [False, True, True, False], 'the frozen encoder is in training mode: deft.md#step-2-decoder-warm-up'
+    assert moved == [False, True, True, False], 'the frozen encoder is in training mode'
     assert all(p.grad is None for p in method.student.backbone.parameters())
 
 
