@@ -3,6 +3,8 @@
 Python runs a handler between two byte codes; this one only notes the signal. The checkpoint hook looks at the note
 when an iteration ends, together with all other processes.
 """
+import atexit
+import multiprocessing
 import os
 import signal
 import threading
@@ -19,6 +21,7 @@ _SAME_SIGNAL = 5.
 _noted: Optional[str] = None
 _when = 0.
 _training = False
+_releases = False
 
 
 class StoppedEarly(BaseException):
@@ -96,8 +99,28 @@ class Shielded:
             self.then(worker)
 
 
+def release_workers(patience: float = 5.) -> None:
+    """End the workers with their process; called when it exits.
+
+    multiprocessing sends each of them one SIGTERM then and waits for its end, but a shielded worker passes the first
+    one over. They are therefore asked until they are gone (signals that come fast count as one), and killed after
+    ``patience`` seconds.
+    """
+    deadline = time.monotonic() + patience
+    children = [child for child in multiprocessing.active_children() if child.daemon]
+    while children:
+        for child in children:
+            child.kill() if time.monotonic() > deadline else child.terminate()
+            child.join(0.02)
+        children = [child for child in children if child.is_alive()]
+
+
 def shield_workers(loaders: Any) -> None:
     """Shield the workers of a loader, or of several by name (``items()``), that has none running yet."""
+    global _releases
+    if not _releases:  # registered after multiprocessing's own function, so that it is called before it
+        atexit.register(release_workers)
+        _releases = True
     for loader in [loader for _, loader in loaders.items()] if hasattr(loaders, 'items') else [loaders]:
         if getattr(loader, 'num_workers', 0) > 0 and not isinstance(loader.worker_init_fn, Shielded):
             loader.worker_init_fn = Shielded(loader.worker_init_fn)

@@ -8,9 +8,11 @@ from torch import nn
 
 from mmseg_dg.datasets.transforms.centroid_crop import CentroidCrop
 from mmseg_dg.engine.hooks import EMAUpdateHook, StylePrototypeHook
+from mmseg_dg.engine.hooks.training_pictures import _normalisation
 from mmseg_dg.engine.optim.stepper import StepState
 from mmseg_dg.models.methods.semi_supervised import evaluation_mode
 from mmseg_dg.models.teacher import EMATeacher
+from mmseg_dg.ops.color import denormalize, normalize
 from mmseg_dg.ops.denoising import add_noise
 from mmseg_dg.ops.diffusion import class_prior
 from mmseg_dg.ops.entropy import entropy_guided_boxes
@@ -175,3 +177,16 @@ def test_fixmatch_looks_at_the_pasted_images_before_its_statistics_move():
 
 def test_defaults_of_papers():
     assert MODELS.build(dict(type='DeFT', network=plain_network())).warmup_iters == 8000
+
+
+def test_pictures_undo_the_normalization_of_the_preprocessor():
+    mean, std = torch.tensor([1., 2., 3.]), torch.tensor([4., 5., 6.])
+    preprocessor = SimpleNamespace(mean=mean.view(3, 1, 1), std=std.view(3, 1, 1))
+    assert _normalisation(SimpleNamespace(data_preprocessor=preprocessor)) == ([1., 2., 3.], [4., 5., 6.])
+    assert _normalisation(SimpleNamespace(data_preprocessor=SimpleNamespace())) == ([0.] * 3, [1.] * 3)
+
+
+def test_normalization_refuses_what_is_no_image():
+    for function in (normalize, denormalize):
+        with pytest.raises(ValueError, match='uint8'):
+            function(torch.zeros(1, 3, 2, 2, dtype=torch.uint8), **IMAGENET)

@@ -1,6 +1,8 @@
 """Signals are noted, and the command that goes on is the right one."""
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -97,3 +99,18 @@ def test_workers_outlive_the_signals_of_their_job():
     assert len(list(batches)) == 39 and worker.exitcode in (None, 0)
     worker.join(60)
     assert worker.exitcode == 0
+
+
+def test_persistent_workers_do_not_hold_up_the_end_of_their_process(tmp_path):
+    """A shielded worker passes over the SIGTERM by which multiprocessing ends it: its process waited ten minutes."""
+    script = tmp_path / 'loader.py'
+    script.write_text(
+        'import mmseg_dg, torch\n'
+        'from torch.utils.data import DataLoader\n'
+        'from mmseg_dg.utils.stop_signals import shield_workers\n'
+        'loader = DataLoader(list(range(8)), batch_size=2, num_workers=2, persistent_workers=True)\n'
+        'shield_workers(loader)\n'
+        'it = iter(loader)\n'
+        'print(next(it).tolist(), flush=True)\n')
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0 and '[0, 1]' in done.stdout, done.stderr
