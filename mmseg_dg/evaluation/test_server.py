@@ -111,7 +111,8 @@ def prepare(cfg: Any, server: TestServer, folder: str, data_root: Optional[str] 
         dataset.backend_args = template['dataset']['backend_args']
     # assigned as a whole: merging would keep the other domains
     cfg.test_dataloader = ConfigDict({server.name: ConfigDict(template, dataset=dataset)})
-    cfg.test_evaluator = ConfigDict(type='ConfusionMatrixMetric', output_dir=folder, format_only=True)
+    cfg.test_evaluator = ConfigDict(
+        type='ConfusionMatrixMetric', output_dir=folder, format_only=True, name_depth=1)  # servers want bare names
     if cfg.get('tta_pipeline'):
         cfg.tta_pipeline = _without_labels(cfg.tta_pipeline)
 

@@ -21,6 +21,8 @@ SELECTIONS = ('entropy', 'prefer_hr', 'lr', 'hr', 'mean')
 GROUPINGS = ('pair', 'batch', 'step', 'image')
 #: Norms below are not divided by: features of exactly zero stay zero.
 EPS = 1e-6
+#: Likewise for features in half precision: a gradient divided by less leaves its range (65504).
+HALF_EPS = 1e-3
 
 
 class PixelView(NamedTuple):
@@ -242,7 +244,8 @@ def gather_pixels(features: Tensor, mask: Tensor) -> list[Tensor]:
     """Unit feature vectors of the marked pixels of each image, row by row.
 
     Args:
-        features: (B, D, h, w); gradients flow to the marked pixels. Vectors shorter than 1e-6 stay short.
+        features: (B, D, h, w); gradients flow to the marked pixels. Vectors shorter than 1e-6 (float16: 1e-3) stay
+            short.
         mask: bool (B, h, w).
 
     Returns:
@@ -251,8 +254,9 @@ def gather_pixels(features: Tensor, mask: Tensor) -> list[Tensor]:
     # columns of (D, h w) maps: much quicker, back and forth, than picking pixels from all images at once
     picked = [image.index_select(1, marked.nonzero().flatten())
               for image, marked in zip(features.flatten(2).unbind(0), mask.flatten(1))]
+    least = HALF_EPS if features.dtype == torch.float16 else EPS
     picked = [at_least_float32(x) for x in picked]
-    return [(x * x.square().sum(0).clamp(min=EPS**2).rsqrt()).T for x in picked]
+    return [(x * x.square().sum(0).clamp(min=least**2).rsqrt()).T for x in picked]
 
 
 def info_nce(queries: Tensor, labels: Tensor, prototypes: Tensor, present: Tensor, temperature: float,

@@ -69,7 +69,7 @@ def check_trained(runner, before, tmp_path):
         expected |= {'mix.decode.'}
         assert int(method.teacher.steps) == runner.iter == 2
     if runner.cfg.model.type == 'DeFT':
-        expected = {'warmup.decode.', 'encoder.decode.', 'decoder.decode.'}
+        expected = {'encoder.decode.', 'decoder.decode.'}  # warmup.* leaves the log at the hand-over
         assert int(method.decoder.steps) == int(method.encoder.steps) == 1
     if getattr(method, 'feature_distance', None) is not None:
         expected |= {f'{method.source_stream}.loss_feature_distance'}

@@ -39,7 +39,9 @@ def test_each_file_is_decoded_once_where_loading_again_decodes_eleven_times(tmp_
 def test_class_statistics_benchmark(monkeypatch, capsys):
     tool = TOOLS / 'benchmark_class_statistics.py'
     monkeypatch.setattr(sys, 'argv', [str(tool), '--images', '2500', '--count', '20'])
-    runpy.run_path(str(tool), run_name='__main__')
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(tool), run_name='__main__')
+    assert ended.value.code == 0
     out = capsys.readouterr().out
     assert out.startswith('2500 images') and out.count('\n| ') == 6 and '| count 20 labels of 64x64 pixels' in out
     # 19 classes with 0..5999 pixels each: half of the pairs have more than 3000

@@ -129,7 +129,9 @@ def test_from_images_to_zip(tmp_path, tiny_config, run_config, monkeypatch, caps
     arguments = ['tool', str(tmp_path / 'config.py'), str(tmp_path / 'model.pth'), '--server', server.name,
                  '--data-root', str(tmp_path / 'data'), '--work-dir', str(tmp_path / 'work')]
     monkeypatch.setattr(sys, 'argv', [*arguments, '--out', str(tmp_path / 'a.zip'), '--allow-incomplete'])
-    runpy.run_path(str(TOOL), run_name='__main__')
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(TOOL), run_name='__main__')
+    assert ended.value.code == 0
     assert '1 predictions in' in capsys.readouterr().out
     (name, ids), = content(tmp_path / 'a.zip').items()
     saved = np.asarray(Image.open(tmp_path / f'work/test_server/{server.name}/{name}'))
@@ -137,5 +139,7 @@ def test_from_images_to_zip(tmp_path, tiny_config, run_config, monkeypatch, caps
     np.testing.assert_array_equal(ids, np.asarray(server.ids)[saved])
     monkeypatch.setattr(sys, 'argv', ['tool', '--server', server.name, '--out', str(tmp_path / 'b.zip'),
                                       '--predictions', str(tmp_path / 'work/test_server'), '--allow-incomplete'])
-    runpy.run_path(str(TOOL), run_name='__main__')
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(TOOL), run_name='__main__')
+    assert ended.value.code == 0
     assert (tmp_path / 'a.zip').read_bytes() == (tmp_path / 'b.zip').read_bytes()

@@ -16,7 +16,7 @@ from mmseg_dg.registry import MODELS
 
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 LOSS = dict(type='CrossEntropyLoss')
-BACKBONE = dict(type='ResNet', depth=18, base_channels=8, stem_channels=8)
+BACKBONE = dict(type='ResNet', depth=18, base_channels=8, stem_channels=8, init_cfg=None)  # random on purpose
 CHANNELS = [8, 16, 32, 64]
 
 

@@ -34,9 +34,9 @@ def read_split(path: str, backend_args: Optional[dict] = None) -> dict[str, list
     if missing:
         raise ValueError(f'{path}: has no {missing}; it has {[k for k in content if not k.startswith("__")]}')
     numbers = {name: np.ravel(as_integers(content[f'{name}Ids'], path, f'{name}Ids')) for name in SPLIT_SIZES}
-    wrong = [int(i) for ids in numbers.values() for i in ids if not 0 < i < 100000]
+    wrong = [int(i) for ids in numbers.values() for i in ids if not 0 <= i < 100000]
     if wrong:
-        raise ValueError(f'{path}: image numbers {wrong[:5]} are not in 1..99999; the file is damaged')
+        raise ValueError(f'{path}: image numbers {wrong[:5]} are not in 0..99999; the file is damaged')
     found = {name: sorted(f'{i:05d}' for i in ids) for name, ids in numbers.items()}
     everything = [stem for stems in found.values() for stem in stems]
     if len(set(everything)) < len(everything):

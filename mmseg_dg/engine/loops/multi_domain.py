@@ -230,7 +230,8 @@ class _MultiDomainLoop(BaseLoop):
 
     def _names(self):
         """Title and file name of the report."""
-        return f'Evaluation after iteration {self.runner.iter}', f'evaluation_iter_{self.runner.iter}'
+        iteration = iteration_of(self.runner)
+        return f'Evaluation after iteration {iteration}', f'evaluation_iter_{iteration}'
 
 
 @LOOPS.register_module()
@@ -271,6 +272,12 @@ class MultiDomainTestLoop(_MultiDomainLoop):
 
     def _names(self):
         return 'Test', 'evaluation_test'
+
+
+def iteration_of(runner: Any) -> int:
+    """Iterations done; 0 where no training is under way, which ``runner.iter`` would prepare (and check) first."""
+    loop = getattr(runner, '_train_loop', None)
+    return loop.iter if isinstance(loop, BaseLoop) else 0
 
 
 def mean_over_domains(by_domain: dict[str, dict[str, float]], left_out: Collection[str] = ()) -> dict[str, float]:

@@ -121,7 +121,7 @@ def test_split_file_that_is_none(tmp_path):
     with pytest.raises(FileNotFoundError, match='no GTA5 split file .*split.mat'):
         DATASETS.build(build)
     (tmp_path / 'split.mat').write_bytes(b'MATLAB? ' * 30)
-    with pytest.raises(ValueError, match='not a MATLAB file of GTA5'):
+    with pytest.raises(ValueError, match='not a readable MATLAB file'):
         DATASETS.build(build)
     savemat(tmp_path / 'split.mat', dict(trainIds=[1]))
     with pytest.raises(ValueError, match=r"has no \['valIds', 'testIds'\]"):
