@@ -1,4 +1,5 @@
 """Fixtures every test may use."""
+import gc
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,21 @@ import mmseg_dg  # noqa: F401  prepares the library stack before any test import
 ROOT = Path(__file__).resolve().parent.parent
 _NO_PARAMETERS = SimpleNamespace(params={})
 torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '1')))
+
+
+def pytest_collection(session):
+    gc.disable()  # nothing of what is collected is garbage
+
+
+def pytest_collection_finish(session):
+    """Take what lives as long as the suite out of the garbage collector's sight.
+
+    mmengine runs the collector whenever a dataset is built; over all modules, configs and items of the suite that
+    takes most of a second, and a run builds several datasets.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope='session')

@@ -87,6 +87,7 @@ def tool(path):
     return module
 
 
+@pytest.mark.ci
 def test_page(tmp_path, monkeypatch):
     """Three classes, adaptation, with the commands of the page in its order."""
     from mmseg_dg.datasets.doctor import examine
@@ -120,6 +121,7 @@ def test_supervised_with_many_classes(tmp_path):
     assert 'val/own/IoU.kind 29' in scores(train(cfg))
 
 
+@pytest.mark.ci
 def test_semi_supervised_with_binary_masks(tmp_path):
     for seed, part in enumerate(('labeled', 'unlabeled', 'val')):
         plant(tmp_path, part, 4, (0, 255), part != 'unlabeled', seed=seed)

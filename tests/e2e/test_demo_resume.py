@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
 from mmseg_dg.utils.checkpoint_reader import read_checkpoint
@@ -47,6 +48,7 @@ def tensors(value, prefix='', out=None):
     return out
 
 
+@pytest.mark.ci
 def test_killed_and_resumed_demo_is_bit_identical(tmp_path):
     finish(start(tmp_path / 'whole', tmp_path / 'cache'))
     process = start(tmp_path / 'part', tmp_path / 'cache')

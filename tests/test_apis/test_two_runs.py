@@ -2,6 +2,7 @@
 import shutil
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from mmseg_dg.apis import build_runner
@@ -9,6 +10,7 @@ from mmseg_dg.datasets import FolderDataset, SeededDataset
 from mmseg_dg.datasets.output_names import output_names
 
 
+@pytest.mark.ci
 def test_two_runs_built_together_write_apart(tiny_config, tmp_path):
     cfg = tiny_config(max_iters=2, val_interval=50)
     cfg.visualizer = dict(type='SegmentationVisualizer', name='visualizer',

@@ -14,7 +14,13 @@ from .catalog import CONFIGS, LEAVES, ROOT, docstring, load, resolve, walk
 KNOWN_KEYS = (set(inspect.signature(Runner.__init__).parameters) |
               {'runner_type', 'custom_imports', 'model_wrapper_cfg', 'tta_pipeline', 'tta_model', 'study', 'sync_bn'})
 NAMES = sorted(LEAVES)
+CHECKS = []  # of every config
 
+
+def check(function):
+    """One item per config runs all checks: thousands of items would take longer than what they check."""
+    CHECKS.append(function)
+    return function
 
 
 def test_there_are_configs_of_every_folder():
@@ -30,8 +36,8 @@ def test_basenames_are_unique_in_the_package():
     assert not twice
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_docstring_says_what_it_is(name):
+@check
+def docstring_says_what_it_is(name):
     text = docstring(name)
     folder = LEAVES[name].parent.name
     assert f'mim train mmseg_dg {name}.py' in text
@@ -43,15 +49,15 @@ def test_docstring_says_what_it_is(name):
         assert re.search(r'Paper: |No row of the', text)
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_top_level_keys_belong_to_the_runner(name):
+@check
+def top_level_keys_belong_to_the_runner(name):
     """A key nobody reads is a typing error or a left-over of a base file."""
     unknown = set(load(name)._cfg_dict) - KNOWN_KEYS
     assert not unknown
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_streams_fit_the_method(name):
+@check
+def streams_fit_the_method(name):
     cfg = load(name)
     streams = list(cfg.train_dataloader)
     if cfg.model.type == 'DACS':
@@ -81,8 +87,8 @@ def test_streams_fit_the_method(name):
         assert set(cfg.model) - {'alignment'} == {'type', 'data_preprocessor', 'network'}
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_base_batch_size(name):
+@check
+def base_batch_size(name):
     cfg = load(name)
     first = next(iter(cfg.train_dataloader.values()))
     total = first.batch_size * cfg.train_cfg.get('accumulate', 1)
@@ -92,8 +98,8 @@ def test_base_batch_size(name):
     assert not cfg.auto_scale_lr.enable
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_unlabelled_streams_open_no_labels(name):
+@check
+def unlabelled_streams_open_no_labels(name):
     cfg = load(name)
     unlabelled = {cfg.model.get('unlabeled_stream', 'unlabeled'), 'unlabeled_mix', 'images'}
     for stream in unlabelled & set(cfg.train_dataloader):
@@ -104,8 +110,8 @@ def test_unlabelled_streams_open_no_labels(name):
             assert 'cat_max_ratio' not in step, 'the crop would look at labels of the target'
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_data_of_test_and_validation_agree(name):
+@check
+def data_of_test_and_validation_agree(name):
     """``test_dataloader = val_dataloader`` is bound in a base: a child that changes one only tests on old data."""
     cfg = load(name)
     if '_released' in name:  # the source alone while training
@@ -117,8 +123,8 @@ def test_data_of_test_and_validation_agree(name):
     assert cfg.test_evaluator == cfg.val_evaluator
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_labels_of_validation_are_loaded_at_full_size(name):
+@check
+def labels_of_validation_are_loaded_at_full_size(name):
     if load(name).model.type == 'DDeP':
         return  # it is judged by how it denoises
     for domain in load(name).val_dataloader.values():
@@ -129,14 +135,39 @@ def test_labels_of_validation_are_loaded_at_full_size(name):
         assert 'ResizeToHeight' not in after or 'CenterCropPad' in after, 'scored in the frame or at full size'
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_no_url_and_no_absolute_path(name):
+@check
+def no_url_and_no_absolute_path(name):
     given = os.environ.get('MMSEG_DG_SHARED', '\0')  # the one path a user may give, also as an absolute one
     for key, value in walk(load(name)._cfg_dict):
         # lists that come with the configs are named by {{ fileDirname }}
         if isinstance(value, str) and not value.startswith((given, str(CONFIGS))):
             assert '://' not in value, f'{key}: weights and data are local files'
             assert not value.startswith('/'), f'{key}={value}'
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_check(name):
+    failures = []
+    for function in CHECKS:
+        try:
+            function(name)
+        except Exception as error:
+            failures.append(f'{function.__name__}: {type(error).__name__}: {error}')
+    assert not failures, f'{name}.py\n' + '\n'.join(failures)
+
+
+def test_all_checks_are_made_and_a_failing_one_is_told():
+    assert len(CHECKS) == 8
+
+    @check
+    def broken(name):
+        raise AssertionError('it is broken')
+
+    try:
+        with pytest.raises(AssertionError, match=r'daformer_synthcity_demo.py\nbroken: AssertionError: it is broken'):
+            test_every_check('daformer_synthcity_demo')
+    finally:
+        CHECKS.remove(broken)
 
 
 @pytest.mark.parametrize('name', [

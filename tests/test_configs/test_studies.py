@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
+
+from .catalog import load
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAVES = sorted(p for folder in ('daformer', 'hrda') for p in (ROOT / 'configs' / folder).glob('*.py'))
@@ -14,4 +15,4 @@ LEAVES = sorted(p for folder in ('daformer', 'hrda') for p in (ROOT / 'configs' 
 def test_seeds_are_those_of_the_docstring(path):
     text = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8')))
     named = [int(x) for x in re.findall(r'\d+', re.search(r'seeds? ([\d,\s]+)\.', text).group(1))]
-    assert Config.fromfile(path).study.seeds == named
+    assert load(path.stem).study.seeds == named

@@ -1,7 +1,7 @@
 """Real, shrunken training: runner, loaders, method, hooks, validation, checkpoint.
 
-Every method x network family runs (the list is made from the configs); the default suite trains one per method and one
-per setting, ``make test-all`` the rest (marked slow).
+Every method x network family runs (the list is made from the configs); the default suite trains one per method, the
+second lane one per setting (marked ci), ``make test-all`` the rest (marked slow).
 """
 import math
 
@@ -20,15 +20,20 @@ from .test_dataset_files import plant
 FAMILIES = {}
 for _name in sorted(LEAVES, key=lambda n: (not n.startswith('daformer_mitb5_gta'), n)):
     FAMILIES.setdefault(family(load(_name)), _name)
-#: One per method; every setting's data through the full method.
-DEFAULT = [
-    'daformer_mitb5_gta2cityscapes', 'dacs_deeplabv2_r101_gta2cityscapes', 'daformer_mitb5_synthia2cityscapes',
-    'daformer_mitb5_cityscapes2darkzurich', 'hrda_mitb5_gta2cityscapes', 'daformer_dg_shade_mitb5_gta',
-    'hrda_dg_shade_mitb5_gta', 'pixl_hrda_mitb5_gta2cityscapes', 'pixl_hrda_deeplabv3plus_r101_cityscapes_1_8',
-    'fixmatch_r50_voc_classic_183', 'unimatch_r50_cityscapes_1_8', 'diffmatch_r50_voc_classic_183',
-    'ddep_transunet_1x_folder', 'ddep_transunet_1x_cityscapes_1_30',
-    'source_only_daformer_mitb5_cityscapes2acdc', 'daformer_synthcity_demo', 'deft_r50_gta_released_acc'
+#: One per method.
+METHODS = [
+    'daformer_mitb5_gta2cityscapes', 'hrda_mitb5_gta2cityscapes', 'daformer_dg_shade_mitb5_gta',
+    'pixl_hrda_mitb5_gta2cityscapes', 'fixmatch_r50_voc_classic_183', 'unimatch_r50_cityscapes_1_8',
+    'diffmatch_r50_voc_classic_183', 'ddep_transunet_1x_folder', 'source_only_daformer_mitb5_cityscapes2acdc',
+    'deft_r50_gta_released_acc'
 ]
+#: Every other setting's data through the full method.
+SETTINGS = [
+    'dacs_deeplabv2_r101_gta2cityscapes', 'daformer_mitb5_synthia2cityscapes', 'daformer_mitb5_cityscapes2darkzurich',
+    'hrda_dg_shade_mitb5_gta', 'pixl_hrda_deeplabv3plus_r101_cityscapes_1_8', 'ddep_transunet_1x_cityscapes_1_30',
+    'daformer_synthcity_demo'
+]
+DEFAULT = METHODS + SETTINGS
 REST = sorted(set(FAMILIES.values()) - set(DEFAULT))
 _SEMI = {'labeled.decode.', 'strong1.loss_ce'}
 #: Losses in the log, where they are not those of one labelled stream.
@@ -91,12 +96,13 @@ def check_trained(runner, before, tmp_path):
     assert (tmp_path / 'work' / 'iter_2.pth').is_file()
 
 
-@pytest.mark.parametrize('name', DEFAULT)
+@pytest.mark.parametrize('name', METHODS + [pytest.param(name, marks=pytest.mark.ci) for name in SETTINGS])
 def test_trains(name, tmp_path, data):
     runner, before = train(name, tmp_path, data)
     check_trained(runner, before, tmp_path)
 
 
+@pytest.mark.ci
 def test_trains_when_inherited_from_the_installed_package(tmp_path, data):
     """``_base_ = 'mmseg_dg::...'`` makes mmengine write ``_scope_`` into every outermost dict that has a type."""
     runner, before = train('daformer_mitb5_gta2cityscapes', tmp_path, data, scope='mmseg_dg')

@@ -35,6 +35,7 @@ def test_each_file_is_decoded_once_where_loading_again_decodes_eleven_times(tmp_
     assert decoded(3) == dict(ours=(2., '100 %'), again=(2., '100 %'))
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='memory is read from /proc')
 def test_class_statistics_benchmark(monkeypatch, capsys):
     tool = TOOLS / 'benchmark_class_statistics.py'

@@ -94,6 +94,7 @@ def test_a_hiccup_is_no_bad_file(data, monkeypatch):
     assert whole[SampleRequest(3, 1)]['inputs'].shape[0] == 3 and len(calls) == 1
 
 
+@pytest.mark.ci
 def test_training_goes_on_and_says_so(tiny_config, run_config, data, tmp_path):
     cfg = tiny_config(method='Supervised', max_iters=3, val_interval=100, num_workers=1, batch_size=4)
     cfg.train_dataloader.source.dataset.data_root = str(data)

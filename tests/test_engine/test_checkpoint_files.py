@@ -104,6 +104,7 @@ def test_a_full_disk_loses_neither_checkpoint_nor_best(small, run_config, tmp_pa
                                        'last_checkpoint']
 
 
+@pytest.mark.ci
 def test_a_kill_between_best_and_regular_checkpoint_loses_no_best(small, run_config, tmp_path):
     with pytest.raises(KeyboardInterrupt):  # the best of iteration 4 is written, no regular checkpoint names it
         run_config(small(scores=[10, 20, 5, 30, 1, 1], at=(5, kill)))

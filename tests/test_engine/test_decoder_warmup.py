@@ -104,6 +104,7 @@ def test_the_warm_up_leaves_the_log_with_the_hand_over(deft_config, run_config, 
         assert any(key.startswith('encoder.') for key in row) == (i >= WARMUP)
 
 
+@pytest.mark.ci
 def test_resume_inside_either_stage(deft_config, run_config, tmp_path):
     def config(name):
         cfg = deft_config(work_dir=name, val_interval=100,
@@ -139,6 +140,7 @@ def test_validation_in_the_warm_up_judges_the_decoder_in_training(deft_config, r
     assert runner.model.handed_over
 
 
+@pytest.mark.ci
 def test_finetuning_continues_a_saved_warm_up(deft_config, run_config, tmp_path):
     """One warm-up can be shared by several ablations: load its last checkpoint with warmup_iters=0."""
     run_config(deft_config(max_iters=WARMUP, val_interval=100))
@@ -176,6 +178,7 @@ def test_hook_alone_with_another_method(deft_config, run_config):
     assert not torch.equal(rows[2]['encoder'], rows[3]['encoder'])
 
 
+@pytest.mark.ci
 def test_resume_at_the_hand_over_of_another_method(deft_config, run_config, tmp_path):
     def config(name):
         cfg = deft_config(method='Supervised', warmup_hook=dict(warmup_iters=2), max_iters=4, work_dir=name,
@@ -227,6 +230,7 @@ def test_plain_segmentor_in_mmengines_loop(tiny_config, run_config):
 
 
 # ---------------------------------------------------------------- statistics before a test
+@pytest.mark.ci
 def test_reestimated_statistics(deft_config, run_config, tmp_path):
     """They change what is judged and saved, and nothing in the training."""
     def config(name, hook):
@@ -312,6 +316,7 @@ def test_method_without_its_hook(deft_config, run_config):
 
 
 # ---------------------------------------------------------------- two processes
+@pytest.mark.ci
 def test_two_processes_freeze_and_unfreeze_alike(deft_config, tmp_path):
     """Each process trains on its half; gradients are averaged in both stages, so that one process gives the same."""
     cfg = deft_config(norm_eval=True)

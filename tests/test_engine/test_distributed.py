@@ -76,6 +76,7 @@ def two_and_one(tiny_config, tmp_path):
     return load('out.1.0'), load('out.2.0'), load('out.2.1')
 
 
+@pytest.mark.ci
 def test_two_processes_equal_one_with_the_joined_batch(two_and_one):
     one, first, second = two_and_one
     for name, value in one['state_dict'].items():
@@ -95,6 +96,7 @@ def test_two_processes_equal_one_with_the_joined_batch(two_and_one):
     assert first['values'][0][key] == pytest.approx(one['values'][0][key])
 
 
+@pytest.mark.ci
 def test_dist_train_and_test_scripts(tiny_config, tmp_path):
     cfg = tiny_config(max_iters=2, val_interval=2)
     cfg.runner_type = 'UDARunner'
@@ -119,6 +121,7 @@ def test_dist_train_and_test_scripts(tiny_config, tmp_path):
     assert scores['target'] == pytest.approx(float(trained), abs=1e-6)
 
 
+@pytest.mark.ci
 def test_running_statistics_are_averaged_and_nothing_else(tmp_path):
     """Statistics that are equal everywhere stay as they are: (x + x + x) / 3 is not x for one float in five."""
     launch(3, HERE / '_buffers.py', tmp_path / 'out')

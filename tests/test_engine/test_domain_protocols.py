@@ -36,6 +36,7 @@ def texts(runner, stem):
     return (open(f'{runner.log_dir}/{stem}.md').read(), open(f'{runner.log_dir}/{stem}.csv').read())
 
 
+@pytest.mark.ci
 def test_sources_are_listed_apart(tiny_config, run_config):
     """A whole training: the checkpoint is chosen on the source, the mean runs over the targets."""
     cfg = three_domains(tiny_config('Supervised', max_iters=2), ROLES)
@@ -97,6 +98,7 @@ def test_report_without_roles_is_as_before():
     assert csv_rows(report)[0][:5] == ['domain', 'images', 'role', 'selects_checkpoint', 'note']
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize('method', ['Supervised', 'DeFT'])
 def test_whole_and_slide_side_by_side(tiny_config, run_config, method):
     """The same images whole and in windows: each equals the run in which all domains are predicted so.

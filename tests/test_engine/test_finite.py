@@ -198,6 +198,7 @@ def breaking(cfg, at, value=NAN):
     return cfg
 
 
+@pytest.mark.ci
 def test_stop_names_the_files_and_earlier_checkpoints_go_on(tiny_config, run_config, tmp_path):
     whole = run_config(tiny_config(work_dir='whole', max_iters=4))
     with pytest.raises(NonFiniteError) as found:  # iteration 4 is also one of validation and checkpoint

@@ -72,6 +72,7 @@ def test_auto_scale_lr(tiny_config, run_config):
     assert {g['initial_lr'] for g in runner.optim_wrapper.optimizer.param_groups} == {2e-3, 2e-2}
 
 
+@pytest.mark.ci
 def test_auto_scale_lr_reaches_rates_that_a_schedule_names(tiny_config, run_config):
     cfg = tiny_config(method='DeFT', max_iters=2, val_interval=100)
     cfg.model.warmup_iters = 1
@@ -89,6 +90,7 @@ def test_auto_scale_lr_reaches_rates_that_a_schedule_names(tiny_config, run_conf
     assert rates[1] == pytest.approx([2 * rate for rate in rates[0]]) and min(rates[0]) > 0
 
 
+@pytest.mark.ci
 def test_runner_types_and_plain_runner_agree(tiny_config, run_config, tmp_path):
     run_config(tiny_config(work_dir='plain', max_iters=2))
     cfg = tiny_config(work_dir='uda', max_iters=2)

@@ -69,6 +69,7 @@ def test_hrda_and_denoiser_leave_what_follows_from_the_classes():
     assert {'denoiser.conv_seg.weight', 'decode_head.conv_seg.bias', 'denoiser.code.table'} <= names
 
 
+@pytest.mark.ci
 def test_finetuning_from_a_run(tiny_config, run_config, tmp_path):
     run_config(tiny_config('DACS', max_iters=2))
     cfg = with_classes(tiny_config('DACS', max_iters=2, work_dir='next'), 5)

@@ -87,6 +87,7 @@ def test_stream_without_dataset(tiny_config, assert_refused):
     assert_refused(cfg, ValueError, 'stream "target" has no dataset')
 
 
+@pytest.mark.ci
 def test_unknown_and_missing_stream(tiny_config, assert_refused):
     cfg = tiny_config()
     cfg.train_dataloader.extra = copy.deepcopy(cfg.train_dataloader.target)
@@ -217,6 +218,7 @@ def own_target(tiny_data, tmp_path):
     return root / 'img', use
 
 
+@pytest.mark.ci
 def test_images_of_16_bits_too_large_and_too_small(own_target, tiny_config, assert_refused):
     folder, use = own_target
     image = cv2.imread(str(folder / '00.png'))

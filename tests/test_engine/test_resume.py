@@ -35,7 +35,7 @@ def assert_identical(a, b):
         assert torch.equal(a[key], b[key]), key
 
 
-@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.parametrize('workers', [0, pytest.param(2, marks=pytest.mark.ci)])
 def test_resumed_run_is_bit_identical(tiny_config, run_config, tmp_path, workers):
     whole = tiny_config(work_dir='whole', max_iters=6, num_workers=workers)
     run_config(copy.deepcopy(whole))
@@ -70,6 +70,7 @@ def _stopping_after(cfg, iterations):
     return cfg
 
 
+@pytest.mark.ci
 def test_validation_does_not_change_training(tiny_config, run_config, tmp_path):
     run_config(tiny_config(work_dir='often', max_iters=4, val_interval=1))
     run_config(tiny_config(work_dir='never', max_iters=4, val_interval=100))
@@ -119,6 +120,7 @@ def test_outdated_checkpoints_go_after_the_new_one_is_in_place(tiny_config, run_
     assert (tmp_path / 'run' / 'last_checkpoint').read_text().endswith('iter_4.pth')
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize('variant', ['rare classes, accumulation, bf16', 'after the step, averaged buffers'])
 def test_resume_of_other_settings(tiny_config, run_config, tmp_path, variant):
 

@@ -90,6 +90,7 @@ def test_trains_and_records_what_it_learned_from(semi_config, run_config, argume
     assert runner.model.step_record is None or not runner.model.keep_step_record
 
 
+@pytest.mark.ci
 def test_resumed_diffmatch_is_bit_identical(semi_config, run_config, tmp_path):
     """With all it carries from step to step: teacher, averaged statistics, moving class prior, CutMix draws."""
 
@@ -110,8 +111,8 @@ def test_resumed_diffmatch_is_bit_identical(semi_config, run_config, tmp_path):
     assert int(prior.ready) and not torch.equal(prior.prior, prior.counted)
 
 
-@pytest.mark.parametrize('method', ['FixMatch', pytest.param('UniMatch', marks=pytest.mark.ci),
-                                    pytest.param('DiffMatch', marks=pytest.mark.ci)])
+@pytest.mark.ci
+@pytest.mark.parametrize('method', ['FixMatch', 'UniMatch', 'DiffMatch'])
 def test_logs_resume(semi_config, run_config, tmp_path, method):
     """A checkpoint in the middle of a window of pseudo-label counts: every log entry is that of the whole run."""
 

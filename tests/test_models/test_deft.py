@@ -176,6 +176,7 @@ def test_extreme_betas(beta):
 
 
 # ---------------------------------------------------------------- averages
+@pytest.mark.ci
 def test_closed_form_after_fifty_steps():
     """docs/behavior/deft.md#step-5-averages-biased-toward-the-initialization: b^T init + (1-b) sum b^(T-t) a_t;
     debiased, the weights are scaled to sum to one."""

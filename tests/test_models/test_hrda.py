@@ -68,6 +68,7 @@ def test_whole_segmentor():
     assert_near((toy(hr_slide_overlapping=False).encode_decode(wave(2, 128, 128)).sum(), ), (17976.798673105917, ))
 
 
+@pytest.mark.ci
 def test_teacher_logits_are_those_of_the_whole_crop():
     model, images = toy(), wave(2, 128, 128)
     assert torch.equal(predict_logits(model, images), model.encode_decode(images))

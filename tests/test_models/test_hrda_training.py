@@ -178,7 +178,7 @@ def train_config(tiny_config, **model):
     return cfg
 
 
-@pytest.mark.parametrize('scale', ['last', 'all'])
+@pytest.mark.parametrize('scale', ['last', pytest.param('all', marks=pytest.mark.ci)])
 def test_self_training_takes_the_network_as_it_is(tiny_config, run_config, tmp_path, scale):
     """Two steps, validation in outer windows, margins that came with the samples, feature distance on one or both."""
     torch.manual_seed(0)

@@ -253,6 +253,7 @@ def run_cfg(tiny_config, interval=4, work_dir='run', stop=None, max_iters=8, **k
     return cfg
 
 
+@pytest.mark.ci
 def test_prototypes_are_recomputed_on_schedule_and_resume_is_exact(tiny_config, run_config, tmp_path):
     whole = run_config(run_cfg(tiny_config, work_dir='whole'))
     seen = WatchPrototypes.seen
@@ -268,6 +269,7 @@ def test_prototypes_are_recomputed_on_schedule_and_resume_is_exact(tiny_config, 
         assert torch.equal(a, b), name
 
 
+@pytest.mark.ci
 def test_resume_at_a_computation_is_exact(tiny_config, run_config):
     whole = run_config(run_cfg(tiny_config, work_dir='whole', max_iters=6))
     run_config(run_cfg(tiny_config, work_dir='part', stop=4, max_iters=6))

@@ -142,6 +142,7 @@ def test_runner_reports_its_environment_beside_any_torchvision():
     assert 'PyTorch' in collect_env()
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(torch.version.cuda is not None, reason='the pair in question has a CPU-only torch')
 def test_a_torchvision_whose_library_cannot_be_loaded_gets_its_ops_named(tmp_path):
     """In a new process: a torchvision with a broken library, which describes its ops as the real one does."""

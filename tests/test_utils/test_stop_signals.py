@@ -101,6 +101,7 @@ def test_workers_outlive_the_signals_of_their_job():
     assert worker.exitcode == 0
 
 
+@pytest.mark.ci
 def test_persistent_workers_do_not_hold_up_the_end_of_their_process(tmp_path):
     """A shielded worker passes over the SIGTERM by which multiprocessing ends it: its process waited ten minutes."""
     script = tmp_path / 'loader.py'

@@ -185,6 +185,7 @@ def test_subsets_are_also_pooled():
     assert set(row['setting'] for row in summarize(runs[:1])) == {'subset=a'}, 'nothing to pool'
 
 
+@pytest.mark.ci
 def test_tool_takes_subsets_and_grid_from_the_config(tmp_path):
     config = tmp_path / 'few.py'
     config.write_text("train_dataloader = dict(labeled=dict(dataset=dict(type='A')))\n"

@@ -93,6 +93,7 @@ def test_mixed_images_are_those_of_training(tool, tiny_config, run_config, tmp_p
         assert (state['mixed_label'][~source] == 255).all()
 
 
+@pytest.mark.ci
 def test_command(tool, tiny_config, run_config, tmp_path, capsys):
     cfg = tiny_config(max_iters=2, ignore_top=8)
     runner = run_config(cfg)
