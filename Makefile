@@ -1,21 +1,21 @@
-# make demo      train DAFormer on the built-in synthetic city for a few minutes, evaluate it, save pictures
+# make demo      adapt a small network on the built-in city, beside its controls: a table and a page, three minutes
 # make test      the test suite
 # make test-ci   the second lane: tests marked ci (browser, processes, export, documentation, attacks; at most 20 minutes)
 # make test-all  every test, also those marked slow: a short training of every config
 # make lint      ruff
-# make clean     remove the environment, build products and the demo's results
+# make clean     remove the environment and build products
 #
 # The first call makes a virtual environment in .venv with everything pinned (requirements/pinned.txt); later calls
 # reuse it. Variables: PYTHON (the pins were tested with 3.11), VENV, TORCH_INDEX (one more index to take torch from,
-# e.g. https://download.pytorch.org/whl/cpu for a small CPU-only build), JOBS (parallel test processes), DEMO_CONFIG,
-# DEMO_DIR, DEMO_OPTIONS (more options for the training), PYTEST_OPTIONS.
+# e.g. https://download.pytorch.org/whl/cpu for a small CPU-only build), JOBS (parallel test processes), METHOD (of the
+# demo), DEMO_DIR, DEMO_OPTIONS (more options of tools/demo.py), PYTEST_OPTIONS.
 
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 TORCH_INDEX ?=
 JOBS ?= auto
-DEMO_CONFIG ?= configs/demo/daformer_synthcity_demo.py
+METHOD ?= daformer
 DEMO_DIR ?= work_dirs/demo
 DEMO_OPTIONS ?=
 PYTEST_OPTIONS ?=
@@ -29,7 +29,7 @@ INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: demo test test-ci test-all lint clean
+.PHONY: demo test test-ci test-all attack lint clean
 .DEFAULT_GOAL := test
 
 $(STAMP): $(PINS) setup.py pyproject.toml mmseg_dg/version.py
@@ -43,13 +43,8 @@ $(STAMP): $(PINS) setup.py pyproject.toml mmseg_dg/version.py
 	$(RUN) -m pip install -q --no-deps --no-build-isolation -e .
 	touch $@
 
-# one thread per process here too: the networks are tiny, and threads that wait for a busy core cost more than they do
-demo: export OMP_NUM_THREADS ?= 1
 demo: $(STAMP)
-	$(RUN) tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO_DIR) $(DEMO_OPTIONS)
-	$(RUN) tools/test.py $(DEMO_CONFIG) "$$(cat $(DEMO_DIR)/last_checkpoint)" --work-dir $(DEMO_DIR)/test \
-	    --show-dir $(DEMO_DIR)/pictures --out $(DEMO_DIR)/predictions
-	@echo 'Scores: $(DEMO_DIR)/test. Painted predictions: $(DEMO_DIR)/pictures. Label maps: $(DEMO_DIR)/predictions.'
+	$(RUN) tools/demo.py --method $(METHOD) --out $(DEMO_DIR) $(DEMO_OPTIONS)
 
 # one thread per process: the processes already fill the cores
 test: $(STAMP)
@@ -61,8 +56,12 @@ test-ci: $(STAMP)
 test-all: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile $(PYTEST_OPTIONS)
 
+# 15 minutes: kills, full disks, hostile files; figures of the full attack are in docs/reliability.md
+attack: $(STAMP)
+	OMP_NUM_THREADS=1 $(RUN) tools/dev/attack.py --quick
+
 lint: $(STAMP)
 	$(RUN) -m ruff check .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info mmseg_dg/.mim .pytest_cache .ruff_cache .hypothesis $(DEMO_DIR)
+	rm -rf $(VENV) build dist *.egg-info mmseg_dg/.mim .pytest_cache .ruff_cache .hypothesis

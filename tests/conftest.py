@@ -1,6 +1,7 @@
 """Fixtures every test may use."""
 import gc
 import os
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -120,6 +121,17 @@ def tiny_data(tmp_path_factory) -> Path:
 @pytest.fixture
 def tiny_config(tiny_data, tmp_path):
     """``tiny_config(method='DACS', **overrides)``: a complete config that trains a few iterations in seconds."""
+    return partial(make_tiny_config, tiny_data, tmp_path)
+
+
+@pytest.fixture(scope='session')
+def tiny_config_in(tiny_data):
+    """``tiny_config_in(folder, ...)``: as ``tiny_config``, for fixtures that outlive a test."""
+    return partial(make_tiny_config, tiny_data)
+
+
+def make_tiny_config(tiny_data, tmp_path, **overrides):
+    """See :func:`tiny_config`; work dirs are made below ``tmp_path``."""
     from mmengine.config import Config
 
     def dataset(domain, crop, labelled=True):
@@ -168,7 +180,7 @@ def tiny_config(tiny_data, tmp_path):
                                logger=dict(type='LoggerHook', interval=1)),
             env_cfg=dict(dist_cfg=dict(backend='gloo')), randomness=dict(seed=7), log_level='WARNING'))
 
-    return build
+    return build(**overrides)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='DomainCheckpointHook', by_epoch=False, interval=4000, max_keep_ckpts=1),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    report=dict(type='ReportMaterialHook'),  # what tools/report.py shows
     visualization=dict(type='SegVisualizationHook'))
 
 resume = False

@@ -15,6 +15,7 @@ from mmseg_dg.engine.loops.multi_domain import predicted_classes
 from mmseg_dg.registry import MODELS, RUNNERS
 from mmseg_dg.utils.finite_state import refuse_nonfinite
 from mmseg_dg.utils.run_names import name_run
+from mmseg_dg.utils.shipped_weights import PREFIX
 
 from .inputs import Input, list_inputs
 from .prediction import PredictionPipeline, dataset_meta, predict_batch
@@ -74,7 +75,7 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
     Args:
         config: As :func:`build_runner`; its ``model`` is built without looking for pretrained weights.
         checkpoint: File written by a run of this config, or a plain segmentor (backbone.*, decode_head.*), which fills
-            the network that predicts; None leaves random weights.
+            the network that predicts; ``mmseg_dg://NAME`` for weights of the package; None leaves random weights.
         device: None takes a GPU if there is one.
 
     Returns:
@@ -90,7 +91,7 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
     model, meta = MODELS.build(cfg.model), None
     if checkpoint is not None:
-        if not Path(checkpoint).is_file():
+        if not str(checkpoint).startswith(PREFIX) and not Path(checkpoint).is_file():
             raise FileNotFoundError(f'no checkpoint at {checkpoint}')
         state = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
         refuse_nonfinite(state, str(checkpoint))

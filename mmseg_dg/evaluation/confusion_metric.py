@@ -2,7 +2,7 @@
 import logging
 import os
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import torch
@@ -16,6 +16,19 @@ from mmseg_dg.registry import METRICS
 
 from .class_maps import ClassSubset, LabelMap, resolve_label_map, resolve_subset
 from .confusion import confusion_matrix, map_classes, named_scores, scores
+
+
+class ImageScore(NamedTuple):
+    """Scores of one image, in percent.
+
+    Attributes:
+        path: Image file, '' where the sample does not say.
+        miou: Mean IoU over the scored classes that occur in the image's label or prediction; nan without any.
+        accuracy: Share of correct pixels; nan without labeled pixels.
+    """
+    path: str
+    miou: float
+    accuracy: float
 
 
 @METRICS.register_module()
@@ -50,6 +63,8 @@ class ConfusionMatrixMetric(BaseMetric):
         collect_device: Kept for mmengine's interface; the all-reduce runs on the process group's own device.
 
     Attributes:
+        image_scores: One :class:`ImageScore` per image this process has judged in order; kept after ``evaluate``
+            until the next evaluation begins.
         confusion: int64 (C, C + 1) of the last ``evaluate`` over scored classes, all processes; the last column counts
             predictions of no scored class. For what else can be derived from it (groups of classes, say).
     """
@@ -74,6 +89,7 @@ class ConfusionMatrixMetric(BaseMetric):
         self.ignore_index, self.format_only, self.note = ignore_index, format_only, note
         self.output_dir, self.output_ids, self.name_depth = output_dir, output_ids, name_depth
         self.confusion: Optional[np.ndarray] = None
+        self.image_scores: list[ImageScore] = []
         self.image_names: dict[str, str] = {}
         self._reset()
 
@@ -146,6 +162,8 @@ class ConfusionMatrixMetric(BaseMetric):
         """
         for sample in data_samples:
             prediction = _plane(sample['pred_sem_seg'])
+            if self._count == 0:
+                self.image_scores = []
             self._count += 1
             if self.output_dir is not None:
                 self._save(prediction, sample.get('img_path'))
@@ -162,6 +180,11 @@ class ConfusionMatrixMetric(BaseMetric):
                 raise ValueError(f'{_where(sample)}: {error}') from error
             self._sum = matrix.copy() if self._sum is None else self._sum + matrix
             self._last = matrix
+            self._score_image(sample, matrix, rows, columns)
+
+    def _score_image(self, sample: dict, matrix: np.ndarray, rows: list[int], columns: list[int]) -> None:
+        found = scores(map_classes(matrix, rows, columns, len(self.scored_names)), self.subset())
+        self.image_scores.append(ImageScore(str(sample.get('img_path') or ''), found.miou, found.aacc))
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Sum the matrices of all processes and score them; every process gets the same result.

@@ -19,6 +19,8 @@ from mmseg_dg.utils.atomic_files import written_whole
 from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_checkpoint, read_weights
 from mmseg_dg.utils.finite_state import refuse_nonfinite
 
+from .shipped_weights import PREFIX, shipped_file
+
 PACKAGE = Path(__file__).resolve().parent.parent
 COMMAND = 'mim run mmseg_dg prepare_weights {name}    (in the repository: python tools/prepare_weights.py {name})'
 RANDOM = 'To start from random weights, say so in the config: init_cfg=None'
@@ -74,6 +76,9 @@ def check_file(path: str, where: str = 'a config') -> None:
         ValueError: ``path`` is a URL.
         FileNotFoundError: There is no such file. The message has the command that prepares it.
     """
+    if path.startswith(PREFIX):
+        shipped_file(path)
+        return
     if '://' in path:
         raise ValueError(f'{where} asks for weights from {path}. Weights are local files here: fetch it yourself and '
                          f'give the path (pretrained/...). Known files: {", ".join(weights_table())}')
@@ -173,14 +178,15 @@ def read_state_dict(path: Union[str, Path], prefix: Optional[str] = None, foreig
     """The tensors of a checkpoint file: a plain state dict, or one under ``state_dict``, ``model`` or ``module``.
 
     Args:
-        path: A file that ``torch.load(weights_only=True)`` reads, or ``.safetensors`` where that library is installed.
+        path: A file that ``torch.load(weights_only=True)`` reads, ``.safetensors``, or ``mmseg_dg://NAME``.
         prefix: Keep only keys that start so, without it (``'backbone.'``; a final dot is added).
         foreign: Read no more than torch itself admits; otherwise also checkpoints of earlier runs with their logs.
 
     Raises:
         CheckpointError: The file is damaged, holds no dict, or needs more than tensors and plain values.
     """
-    checkpoint = (read_weights if foreign else read_checkpoint)(path)
+    place = shipped_file(str(path)) if str(path).startswith(PREFIX) else path
+    checkpoint = (read_weights if foreign else read_checkpoint)(place)
     if not isinstance(checkpoint, Mapping):
         raise CheckpointError(f'{path} holds {type(checkpoint).__name__}, not named tensors')
     for key in ('state_dict', 'model', 'module'):

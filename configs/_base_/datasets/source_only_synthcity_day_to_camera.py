@@ -2,20 +2,20 @@
 _base_ = './synthcity_val.py'
 train_dataloader = dict(
     source=dict(
-        batch_size=2,
-        num_workers=2,
+        batch_size=4,
+        num_workers=1,
         persistent_workers=True,
-        sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
+        # the sampling and the crops of the adapted run: the control differs from it in nothing but the target
+        sampler=dict(type='RareClassSampler', temperature=0.01, min_pixels=50),
         dataset=dict(
             type='SynthCityDataset',
             domain='day',
-            num_images=64,
+            num_images=200,
             size=(256, 128),
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
-                dict(type='RandomCrop', crop_size=(128, 128), cat_max_ratio=0.75),
+                dict(type='RareClassCrop', crop_size=(128, 128), cat_max_ratio=0.75, min_crop_pixels=94),
                 dict(type='RandomFlip', prob=0.5),
-                dict(type='PhotoMetricDistortion'),
                 dict(type='PackStreamInputs'),
             ])))

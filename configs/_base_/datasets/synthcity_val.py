@@ -2,26 +2,26 @@
 val_dataloader = dict(
     camera=dict(
         batch_size=1,
-        num_workers=2,
+        num_workers=1,
         persistent_workers=True,
         sampler=dict(type='DefaultSampler', shuffle=False),
         dataset=dict(
             type='SynthCityDataset',
             domain='camera',
             start=1000,  # other streets than those of the training images
-            num_images=16,
+            num_images=80,
             size=(256, 128),
             pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')])),
     night=dict(
         batch_size=1,
-        num_workers=2,
+        num_workers=1,
         persistent_workers=True,
         sampler=dict(type='DefaultSampler', shuffle=False),
         dataset=dict(
             type='SynthCityDataset',
             domain='night',
             start=1000,  # other streets than those of the training images
-            num_images=16,
+            num_images=80,
             size=(256, 128),
             pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')])))
 val_evaluator = dict(type='ConfusionMatrixMetric')

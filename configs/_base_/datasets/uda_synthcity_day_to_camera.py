@@ -2,8 +2,8 @@
 _base_ = './synthcity_val.py'
 train_dataloader = dict(
     source=dict(
-        batch_size=2,
-        num_workers=2,
+        batch_size=4,
+        num_workers=1,
         persistent_workers=True,
         # 3000 of the 1914x1052 pixels of a GTA image (docs/behavior/daformer_hrda.md#rare-class-sampling) are 49 of
         # 256x128
@@ -11,7 +11,7 @@ train_dataloader = dict(
         dataset=dict(
             type='SynthCityDataset',
             domain='day',
-            num_images=64,
+            num_images=200,
             size=(256, 128),
             pipeline=[
                 dict(type='LoadImageFromFile'),
@@ -22,15 +22,15 @@ train_dataloader = dict(
                 dict(type='PackStreamInputs'),
             ])),
     target=dict(
-        batch_size=2,
-        num_workers=2,
+        batch_size=4,
+        num_workers=1,
         persistent_workers=True,
         sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
         dataset=dict(
             type='SynthCityDataset',
             domain='camera',
             start=500,  # other streets than those of the source
-            num_images=64,
+            num_images=200,
             size=(256, 128),
             pipeline=[
                 dict(type='LoadImageFromFile'),

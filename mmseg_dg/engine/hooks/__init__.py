@@ -6,11 +6,12 @@ from .decoder_warmup import DecoderWarmupHook
 from .ema_update import EMAUpdateHook
 from .finite_state import FiniteStateHook
 from .reestimate_statistics import ReestimateStatisticsHook
+from .report_material import ReportMaterialHook
 from .style_prototypes import StylePrototypeHook
 from .training_pictures import TrainingPicturesHook
 
 __all__ = [
     'ClassBiasPicturesHook', 'ClassPriorHook', 'DecoderWarmupHook', 'DomainCheckpointHook', 'EMAUpdateHook',
-    'FiniteStateHook', 'PseudoLabelStatisticsHook', 'ReestimateStatisticsHook', 'StylePrototypeHook',
-    'TrainingPicturesHook'
+    'FiniteStateHook', 'PseudoLabelStatisticsHook', 'ReestimateStatisticsHook', 'ReportMaterialHook',
+    'StylePrototypeHook', 'TrainingPicturesHook'
 ]

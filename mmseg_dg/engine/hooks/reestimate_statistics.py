@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_dg.models.norm_statistics import collecting, norm_layers
 from mmseg_dg.models.segmentors.network import predict_logits
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
@@ -69,19 +70,12 @@ class ReestimateStatisticsHook(Hook):
         seed = derive_seed(runner.seed, 'batch norm statistics', runner.iter)
         network = method.evaluated_network
         layers = self._layers(network)
-        momenta = [layer.momentum for layer in layers]
         devices = [layers[0].running_mean.device] if layers[0].running_mean.is_cuda else []
         method.eval()
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None  # plain average over the batches
-            layer.train()
         try:
-            with torch.random.fork_rng(devices=devices), local_seed(seed), torch.no_grad():
+            with collecting(layers), torch.random.fork_rng(devices=devices), local_seed(seed), torch.no_grad():
                 self._run(runner, method, network, seed)
         finally:
-            for layer, momentum in zip(layers, momenta):
-                layer.momentum = momentum
             method.train()
         if hasattr(runner.model, 'average_buffers'):
             runner.model.average_buffers()
@@ -103,5 +97,4 @@ class ReestimateStatisticsHook(Hook):
         unknown = [name for name in self.parts if getattr(network, name, None) is None]
         if unknown:
             raise ValueError(f'ReestimateStatisticsHook: {type(network).__name__} has no {unknown}')
-        return [m for name in self.parts for m in getattr(network, name).modules()
-                if isinstance(m, _BatchNorm) and m.track_running_stats]
+        return [layer for name in self.parts for layer in norm_layers(getattr(network, name))]

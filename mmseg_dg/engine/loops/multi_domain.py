@@ -43,6 +43,8 @@ class _MultiDomainLoop(BaseLoop):
 
     mode = 'val'
     what = 'validation domain'
+    #: Name of the domain that is being judged, '' between domains.
+    domain = ''
 
     def __init__(self, runner, dataloader: Loaders, evaluator: Any, fp16: bool = False, bf16: bool = False,
                  protocols: Optional[dict[str, dict]] = None) -> None:
@@ -174,7 +176,7 @@ class _MultiDomainLoop(BaseLoop):
         """Inside, ``runner.val_dataloader`` is the loader of the domain, as hooks expect of the batches they see."""
         loaders, visualizer = self.dataloader, self.runner.visualizer
         meta = getattr(visualizer, 'dataset_meta', None)
-        self.dataloader = loader
+        self.dataloader, self.domain = loader, name
         visualizer.dataset_meta = getattr(loader.dataset, 'metainfo', meta)
         if hasattr(visualizer, 'name_prefix'):
             visualizer.name_prefix = f'{name}_'
@@ -186,7 +188,7 @@ class _MultiDomainLoop(BaseLoop):
         try:
             yield
         finally:
-            self.dataloader, visualizer.dataset_meta = loaders, meta
+            self.dataloader, visualizer.dataset_meta, self.domain = loaders, meta, ''
             if hasattr(visualizer, 'name_prefix'):
                 visualizer.name_prefix = ''
             if hasattr(visualizer, 'image_names'):

@@ -1,0 +1,253 @@
+"""What a report needs and the run alone can give: pictures of predictions, scores by image, confusion matrices.
+
+Written into the run's log folder beside the evaluation's CSV, so that ``tools/report.py`` works without the data, the
+weights or a GPU.
+"""
+import csv
+import json
+import logging
+import os.path as osp
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import cv2
+import numpy as np
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import BaseLoop
+
+from mmseg_dg.evaluation.confusion_metric import ConfusionMatrixMetric, ImageScore
+from mmseg_dg.registry import HOOKS
+from mmseg_dg.visualization.tiles import save_picture
+
+FOLDER = 'report'
+#: Why an image is in the report.
+KINDS = ('sample', 'best', 'worst')
+
+
+class _Keeper:
+    """The pictures of one domain that a report will show: every k-th image, and the best and worst so far."""
+
+    def __init__(self, number: int, samples: int, extremes: int) -> None:
+        self.places = set(np.unique(np.linspace(0, max(number - 1, 0), min(samples, number)).astype(int)).tolist())
+        self.extremes = extremes
+        self.samples: list[dict] = []
+        self.best: list[dict] = []
+        self.worst: list[dict] = []
+
+    def wants(self, index: int, score: float) -> list[str]:
+        """Kinds as which an image would be kept now."""
+        kinds = ['sample'] if index in self.places else []
+        if score == score and self.extremes:  # not nan
+            if len(self.best) < self.extremes or score > self.best[-1]['score']:
+                kinds.append('best')
+            if len(self.worst) < self.extremes or score < self.worst[-1]['score']:
+                kinds.append('worst')
+        return kinds
+
+    def keep(self, entry: dict, kinds: Sequence[str]) -> None:
+        if 'sample' in kinds:
+            self.samples.append(entry)
+        if 'best' in kinds:
+            self.best = sorted([*self.best, entry], key=lambda e: -e['score'])[:self.extremes]
+        if 'worst' in kinds:
+            self.worst = sorted([*self.worst, entry], key=lambda e: e['score'])[:self.extremes]
+
+    def chosen(self) -> list[tuple[dict, list[str]]]:
+        """Entries with all kinds they are kept as, in the order of the dataset."""
+        kinds: dict[int, list[str]] = {}
+        entries = {}
+        for kind, kept in zip(KINDS, (self.samples, self.best, self.worst)):
+            for entry in kept:
+                kinds.setdefault(entry['index'], []).append(kind)
+                entries[entry['index']] = entry
+        return [(entries[index], kinds[index]) for index in sorted(entries)]
+
+
+@HOOKS.register_module()
+class ReportMaterialHook(Hook):
+    """Keeps, of each evaluation, some pictures, the score of every image and the confusion matrices.
+
+    In ``<log folder>/report/<evaluation>/<domain>``: ``NNNN_image.jpg``, ``NNNN_prediction.png``, ``NNNN_label.png``
+    (class ids, 8 bit), ``NNNN_confidence.png`` (probability of the predicted class, 0..255), ``pictures.json``,
+    ``images.csv`` and ``confusion.csv``. Only the newest evaluation's pictures are kept.
+
+    Only the main process keeps pictures, of the images it judges.
+
+    Args:
+        samples: Images per domain spread evenly over the dataset, the same in every run on that dataset: these can be
+            compared between runs.
+        extremes: Best and worst images per domain, by mean IoU of the image.
+        longest: Longest side of a kept picture in pixels; larger ones are kept smaller.
+        charts: After training, draw curves and confusion matrices as PNG into the work dir.
+
+    Raises:
+        ValueError: Negative numbers.
+    """
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, samples: int = 4, extremes: int = 2, longest: int = 768, charts: bool = True) -> None:
+        if min(samples, extremes) < 0 or longest < 16:
+            raise ValueError(f'samples={samples} and extremes={extremes} must not be negative, longest={longest} must '
+                             'be at least 16')
+        self.samples, self.extremes, self.longest, self.charts = samples, extremes, longest, charts
+        self._keepers: dict[str, _Keeper] = {}
+        self._seen: dict[str, int] = {}
+
+    # ------------------------------------------------------------------ while images are judged
+    def before_val_epoch(self, runner) -> None:
+        self._keepers, self._seen = {}, {}
+
+    before_test_epoch = before_val_epoch
+
+    def after_val_iter(self, runner, batch_idx: int, data_batch: Any = None, outputs: Optional[Sequence] = None
+                       ) -> None:
+        self._collect(getattr(runner, 'val_loop', None), outputs)
+
+    def after_test_iter(self, runner, batch_idx: int, data_batch: Any = None,
+                        outputs: Optional[Sequence] = None) -> None:
+        self._collect(getattr(runner, 'test_loop', None), outputs)
+
+    def _collect(self, loop: Any, outputs: Optional[Sequence]) -> None:
+        domain = getattr(loop, 'domain', '')
+        if not domain or not outputs or not is_main_process():
+            return
+        metric = _metric(loop, domain)
+        if domain not in self._keepers:
+            # while a domain is judged, the loop's dataloader is the domain's own
+            self._keepers[domain] = _Keeper(len(loop.dataloader.dataset), self.samples, self.extremes)
+        keeper = self._keepers[domain]
+        scores = metric.image_scores[-len(outputs):] if metric is not None and metric.image_scores else []
+        for position, sample in enumerate(outputs):
+            index = self._seen.get(domain, 0)
+            self._seen[domain] = index + 1
+            if 'pred_sem_seg' not in sample:  # a denoiser is judged on images, not on classes
+                continue
+            score = scores[position].miou if len(scores) == len(outputs) else float('nan')
+            kinds = keeper.wants(index, score)
+            if kinds:
+                keeper.keep(self._entry(sample, index, score), kinds)
+
+    def _entry(self, sample: Any, index: int, score: float) -> dict:
+        """Small copies of what a report shows of one image."""
+        prediction = _ids(sample.pred_sem_seg.data)
+        entry = dict(index=index, path=str(sample.metainfo.get('img_path', '')), score=score,
+                     prediction=self._small(prediction))
+        if 'gt_sem_seg' in sample and sample.gt_sem_seg.data.shape[-2:] == sample.pred_sem_seg.data.shape[-2:]:
+            entry['label'] = self._small(_ids(sample.gt_sem_seg.data))
+        if 'seg_logits' in sample and sample.seg_logits.data.shape[0] > 1:
+            confidence = sample.seg_logits.data.float().softmax(dim=0).amax(dim=0)
+            entry['confidence'] = self._small((confidence * 255).round().to(torch.uint8).cpu().numpy())
+        return entry
+
+    def _small(self, plane: np.ndarray) -> np.ndarray:
+        scale = min(1.0, self.longest / max(plane.shape))
+        if scale == 1.0:
+            return plane
+        size = (max(1, round(plane.shape[1] * scale)), max(1, round(plane.shape[0] * scale)))
+        return cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST)
+
+    # ------------------------------------------------------------------ after an evaluation
+    def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+        loop = getattr(runner, '_train_loop', None)  # runner.iter would prepare a training where none is under way
+        done = loop.iter if isinstance(loop, BaseLoop) else 0
+        self._write(runner, runner.val_loop, f'iter_{done}')
+
+    def after_test_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+        self._write(runner, runner.test_loop, 'test')
+
+    def _write(self, runner, loop: Any, evaluation: str) -> None:
+        if not is_main_process() or not self._keepers:
+            return
+        root = Path(runner.log_dir) / FOLDER / evaluation
+        for domain, keeper in self._keepers.items():
+            folder = root / domain
+            folder.mkdir(parents=True, exist_ok=True)
+            meta = getattr(loop.dataloader[domain].dataset, 'metainfo', {})
+            pictures = [self._save(folder, entry, kinds) for entry, kinds in keeper.chosen()]
+            palette = [list(color) for color in meta.get('palette') or ()]
+            record = dict(classes=list(meta.get('classes') or ()), palette=palette,
+                          images=len(loop.dataloader[domain].dataset), pictures=pictures)
+            (folder / 'pictures.json').write_text(json.dumps(record, indent=1), encoding='utf-8')
+            metric = _metric(loop, domain)
+            if metric is not None:
+                write_image_scores(folder / 'images.csv', metric.image_scores)
+                if metric.confusion is not None:
+                    write_confusion(folder / 'confusion.csv', metric.confusion, metric.scored_names)
+        _drop_older_pictures(Path(runner.log_dir) / FOLDER, evaluation)
+        self._keepers = {}
+
+    def _save(self, folder: Path, entry: dict, kinds: list[str]) -> dict:
+        stem = f'{entry["index"]:04d}'
+        height, width = entry['prediction'].shape
+        for key in ('prediction', 'label', 'confidence'):
+            if key in entry:
+                (folder / f'{stem}_{key}.png').write_bytes(cv2.imencode('.png', entry[key])[1].tobytes())
+        image = _read(entry['path'])
+        if image is not None:
+            save_picture(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)[..., ::-1],
+                         str(folder / f'{stem}_image.jpg'))
+        return dict(index=entry['index'], path=entry['path'], score=None if entry['score'] != entry['score'] else
+                    entry['score'], kinds=kinds, stem=stem)
+
+    def after_train(self, runner) -> None:
+        """Curves and confusion matrices as pictures in the work dir."""
+        if not self.charts or not is_main_process():
+            return
+        from mmseg_dg.visualization.run_charts import write_charts
+        try:
+            paths = write_charts(Path(runner.work_dir))
+        except (ValueError, OSError, KeyError) as error:  # a picture is not worth a finished training
+            print_log(f'ReportMaterialHook: no charts: {error}', logger='current', level=logging.WARNING)
+            return
+        if paths:
+            print_log(f'charts: {", ".join(str(path) for path in paths)}', logger='current')
+
+
+def _metric(loop: Any, domain: str) -> Optional[ConfusionMatrixMetric]:
+    """The first segmentation score of a domain; None where it has none."""
+    evaluator = loop.evaluator[domain]
+    return next((m for m in evaluator.metrics if isinstance(m, ConfusionMatrixMetric)), None)
+
+
+def _ids(data: torch.Tensor) -> np.ndarray:
+    """(1, H, W) class ids as uint8 (H, W); ids from 255 on become 255."""
+    return data.squeeze(0).clamp(max=255).to(torch.uint8).cpu().numpy()
+
+
+def _read(path: str) -> Optional[np.ndarray]:
+    """uint8 BGR image; None where it cannot be read as an ordinary file."""
+    if not path or not osp.isfile(path):
+        return None
+    return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+
+
+def write_image_scores(path: Path, scores: Sequence[ImageScore]) -> None:
+    """CSV with one row per image, worst first; numbers unrounded."""
+    with open(path, 'w', newline='', encoding='utf-8') as file:
+        writer = csv.writer(file)
+        writer.writerow(['image', 'mIoU', 'aAcc'])
+        writer.writerows(sorted(scores, key=lambda s: (s.miou != s.miou, s.miou)))
+
+
+def write_confusion(path: Path, matrix: np.ndarray, names: Sequence[str]) -> None:
+    """CSV of pixel counts: a row per true class, a column per predicted one, the last for predictions of no class."""
+    columns = [*names, 'other'][:matrix.shape[1]]
+    with open(path, 'w', newline='', encoding='utf-8') as file:
+        writer = csv.writer(file)
+        writer.writerow(['label', *columns])
+        writer.writerows([name, *map(int, row)] for name, row in zip(names, matrix))
+
+
+def _drop_older_pictures(root: Path, newest: str) -> None:
+    """Of earlier validations only the tables stay."""
+    for folder in root.glob('iter_*'):
+        if folder.name == newest or not re.fullmatch(r'iter_\d+', folder.name):
+            continue
+        for picture in (*folder.glob('*/*.png'), *folder.glob('*/*.jpg'), *folder.glob('*/pictures.json')):
+            picture.unlink(missing_ok=True)

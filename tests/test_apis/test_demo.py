@@ -1,0 +1,61 @@
+"""The demo: its arms, its table, and (second lane) its gain."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmseg_dg.apis import demo
+
+ROOT = Path(__file__).resolve().parents[2]
+FOUND = dict(before=dict(camera=22., night=20., mean=21.), source_only=dict(camera=28., night=26., mean=27.),
+             statistics=dict(camera=38., night=10., mean=24.), daformer=dict(camera=37., night=29., mean=33.),
+             target_only=dict(camera=45., night=9., mean=27.))
+
+
+def test_the_gain_is_over_the_better_control_and_not_over_the_bound():
+    shown = demo.DEMOS['daformer']
+    assert demo.gain(shown, FOUND, 'daformer', 'camera') == -1.  # what did not help is shown as it is
+    assert demo.gain(shown, FOUND, 'daformer', 'night') == 3.
+    assert demo.gain(shown, FOUND, 'daformer', 'mean') == 6.
+    lines = demo.table(shown, FOUND)
+    assert lines[-1].split() == ['gain', 'over', 'the', 'better', 'control', '-1.0', '+3.0', '+6.0']
+    assert len(lines) == 1 + len(shown.arms) + 1
+
+
+@pytest.mark.parametrize('name', sorted(demo.DEMOS))
+def test_every_arm_has_its_config_and_a_control(name):
+    arms = demo.DEMOS[name].arms
+    assert {'control', 'method'} <= {arm.role for arm in arms}
+    for arm in arms:
+        assert (ROOT / 'configs' / 'demo' / arm.config).is_file()
+
+
+def test_a_second_demo_takes_a_new_folder(tmp_path):
+    assert demo.new_folder(tmp_path / 'demo') == tmp_path / 'demo'
+    (tmp_path / 'demo').mkdir()
+    (tmp_path / 'demo_2').mkdir()
+    assert demo.new_folder(tmp_path / 'demo') == tmp_path / 'demo_3'
+
+
+def test_an_arm_that_fails_is_told_with_its_last_lines(tmp_path):
+    arm = demo.Arm('bad', 'a bad arm', 'daformer_synthcity_demo.py')
+    with pytest.raises(ChildProcessError, match='(?s)"a bad arm" ended with status .*not of the form key=value'):
+        demo.run_arm(arm, tmp_path, options=['nonsense'])
+
+
+@pytest.mark.ci
+def test_the_demo_gains_four_points_over_its_better_control(tmp_path):
+    """About five CPU minutes: the run that `make demo` makes."""
+    environment = dict(os.environ, OMP_NUM_THREADS='1')
+    subprocess.run([sys.executable, str(ROOT / 'tools' / 'demo.py'), '--out', str(tmp_path / 'demo')], check=True,
+                   env=environment, cwd=tmp_path)
+    record = json.loads((tmp_path / 'demo' / 'summary.json').read_text())
+    found = {arm['name']: arm['mIoU'] for arm in record['arms']}
+    shown = demo.DEMOS['daformer']
+    assert demo.gain(shown, found, 'daformer', 'mean') >= 4
+    assert found['daformer']['camera'] >= found['source_only']['camera'] + 4
+    page = (tmp_path / 'demo' / 'index.html').read_text()
+    assert page.count('<img') > 20 and 'adapted to the camera' in page

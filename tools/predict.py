@@ -1,0 +1,48 @@
+"""Segment an image, a folder, a list or a video with a trained model.
+
+Examples::
+
+    python tools/predict.py configs/demo/daformer_synthcity_demo.py work_dirs/run/iter_150.pth photos --out out
+    python tools/predict.py CONFIG CHECKPOINT drive.mp4 --out out --overlay --confidence
+    python tools/predict.py CONFIG mmseg_dg://city_day_mobilenetv2 'photos/**/*.jpg' --out out --device cpu
+
+Writes label maps, class shares and, where asked, overlays with a legend and confidence maps, under the names of the
+inputs. No labels are read. mim run: `mim run mmseg_dg predict ...`.
+"""
+import argparse
+import os
+import re
+import sys
+
+# mmengine looks for a GPU once, when it is imported: hide the GPUs before that if the CPU is asked for
+if re.search(r'--device[ =]cpu( |$)', ' '.join(sys.argv)):
+    os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
+
+import mmseg_dg  # noqa: E402,F401  prepares the library stack
+from mmseg_dg.apis.inference import load_model  # noqa: E402
+from mmseg_dg.apis.predict_files import predict_files  # noqa: E402
+from mmseg_dg.utils.entry import run_tool  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', metavar='CONFIG', help='config file of the model')
+    parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint, or weights of the package')
+    parser.add_argument('input', metavar='INPUT', help='image, folder, quoted pattern, text file of paths, or video')
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder of the results')
+    parser.add_argument('--overlay', action='store_true', help='also write the images painted with their classes')
+    parser.add_argument('--confidence', action='store_true', help='also write the probability of the predicted class')
+    parser.add_argument('--batch-size', type=int, default=1, metavar='N', help='images at once (default: 1)')
+    parser.add_argument('--device', metavar='NAME', help='cpu, cuda, cuda:1, ... (default: a GPU if there is one)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    model = load_model(args.config, args.checkpoint, args.device)
+    written = predict_files(model, args.input, args.out, args.overlay, args.confidence, args.batch_size)
+    sys.stdout.write(f'{written.images} images: {written.folder}\n')
+
+
+if __name__ == '__main__':
+    run_tool(main)
