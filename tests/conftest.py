@@ -130,7 +130,7 @@ def tiny_config_in(tiny_data):
     return partial(make_tiny_config, tiny_data)
 
 
-def make_tiny_config(tiny_data, tmp_path, **overrides):
+def make_tiny_config(tiny_data, tmp_path, *method, **overrides):
     """See :func:`tiny_config`; work dirs are made below ``tmp_path``."""
     from mmengine.config import Config
 
@@ -180,7 +180,7 @@ def make_tiny_config(tiny_data, tmp_path, **overrides):
                                logger=dict(type='LoggerHook', interval=1)),
             env_cfg=dict(dist_cfg=dict(backend='gloo')), randomness=dict(seed=7), log_level='WARNING'))
 
-    return build(**overrides)
+    return build(*method, **overrides)
 
 
 @pytest.fixture
@@ -189,8 +189,10 @@ def run_config():
     from mmengine.runner import Runner
 
     from mmseg_dg.registry import RUNNERS
+    from mmseg_dg.utils.run_names import name_run
 
     def run(cfg, train=True):
+        name_run(cfg)  # two runs that start in one second would share a log
         runner = RUNNERS.build(cfg) if cfg.get('runner_type') else Runner.from_cfg(cfg)
         if train:
             runner.train()

@@ -1,7 +1,7 @@
 """Demo, the network that ships with the package: MobileNetV2 with a narrow head, trained on the built-in city by day.
 
-No paper row. Command: python tools/dev/train_demo_weights.py (it trains this config and packs the result); needs
-ImageNet weights of MobileNetV2, which a user of the shipped file does not.
+No paper row. Command: mim train mmseg_dg supervised_day_synthcity_demo.py, or tools/dev/train_demo_weights.py, which
+trains this config and packs the result; needs ImageNet weights of MobileNetV2 (a user of the shipped file does not).
 Resources: 1 CPU core, batch 4, crop 128, 1500 iterations on 800 images; about ten minutes, images included.
 Score: mmseg_dg/assets/city_day_mobilenetv2.json has what was measured. Status: run once, for the shipped file.
 """

