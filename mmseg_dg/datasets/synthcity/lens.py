@@ -31,7 +31,7 @@ def _glare(dice: Dice, height: int, width: int) -> np.ndarray:
     top, left, radius = dice.uniform(-1, 0.6), dice.uniform(-1, 1), dice.uniform(0.35, 0.9)
     spot = np.exp(-((x - np.float32(left))**2 + ((y - np.float32(top)) / 2)**2) / np.float32(2 * radius**2))
     color = np.array([dice.uniform(0.7, 1), dice.uniform(0.9, 1), 1], np.float32)
-    return spot[..., None] * color * np.float32(dice.uniform(0, 80))
+    return spot[..., None] * color * np.float32(dice.uniform(0, 60))
 
 
 def _noise(dice: Dice, shape, kind: str) -> np.ndarray:
@@ -79,28 +79,28 @@ def _photograph(image: np.ndarray, dice: Dice) -> np.ndarray:
     """
     height, width = image.shape[:2]
     scale = width / 512
-    image *= np.float32(np.exp(dice.uniform(np.log(0.6), np.log(1.5))))
+    image *= np.float32(np.exp(dice.uniform(np.log(0.65), np.log(1.45))))
     bright = cv2.resize(np.maximum(image - 190, 0), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     bright = cv2.GaussianBlur(bright, (0, 0), 3 * scale)
     image += 0.7 * cv2.resize(bright, (width, height), interpolation=cv2.INTER_LINEAR)
     image *= (_vignette(height, width, dice.uniform(0.2, 0.7))
-              * (1 - np.float32(dice.uniform(0, 0.7)) * _ramp(dice, height, width)))[..., None]
+              * (1 - np.float32(dice.uniform(0, 0.5)) * _ramp(dice, height, width)))[..., None]
     image = _fringes(image, dice.uniform(-1.2, 1.2) * scale)
-    image = cv2.GaussianBlur(image, (0, 0), dice.uniform(0.5, 1.0) * scale)
-    soft = cv2.GaussianBlur(image, (0, 0), dice.uniform(0.8, 2.5) * scale)
+    image = cv2.GaussianBlur(image, (0, 0), dice.uniform(0.3, 0.8) * scale)
+    soft = cv2.GaussianBlur(image, (0, 0), dice.uniform(0.5, 1.5) * scale)
     image += _ramp(dice, height, width)[..., None] * (soft - image)
-    if dice.chance(0.3):
-        length = 2 * dice.integer(1, 3) + 1
+    if dice.chance(0.2):
+        length = 3
         image = cv2.blur(image, (length, 1))
     grey = image.mean(2, keepdims=True)
-    cast = np.array([dice.uniform(0.7, 1.3), dice.uniform(0.9, 1.1), dice.uniform(0.7, 1.3)], np.float32)
-    image = (grey + (image - grey) * np.float32(dice.uniform(0.5, 1.0))) * cast
+    cast = np.array([dice.uniform(0.8, 1.2), dice.uniform(0.92, 1.08), dice.uniform(0.8, 1.2)], np.float32)
+    image = (grey + (image - grey) * np.float32(dice.uniform(0.6, 1.05))) * cast
     image += _glare(dice, height, width)
     image = 255 * (1 - np.exp(image * np.float32(-0.8 / 255))) / np.float32(1 - np.exp(-0.8))  # a film-like shoulder
     image *= np.float32(dice.uniform(0.8, 1.0))
     noise = _noise(dice, image.shape, 'blotchy')
     noise = 0.45 * noise + 0.75 * noise[..., :1]  # more in brightness than in color
-    image += noise * np.float32(dice.uniform(1.5, 7)) * (1.4 - image * np.float32(1 / 255))
+    image += noise * np.float32(dice.uniform(1, 6)) * (1.4 - image * np.float32(1 / 255))
     coded = cv2.imencode('.jpg', _to_bytes(image), [cv2.IMWRITE_JPEG_QUALITY, dice.integer(25, 60)])[1]
     return cv2.imdecode(coded, cv2.IMREAD_COLOR)
 
