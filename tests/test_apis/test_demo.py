@@ -46,6 +46,30 @@ def test_an_arm_that_fails_is_told_with_its_last_lines(tmp_path):
         demo.run_arm(arm, tmp_path, options=['nonsense'])
 
 
+@pytest.mark.parametrize('method, arms, match', [
+    ('daformer', ['daformer', 'befor'], r"arms \['befor'\] are none of \['before', 'source_only'"),
+    ('daformer', ['before', 'source_only'], 'compares a method with a control'),
+    ('hrda2', None, "METHOD='hrda2': the demo knows daformer, hrda"),
+])
+def test_arms_that_are_refused(method, arms, match):
+    with pytest.raises(ValueError, match=match):
+        demo.chosen(method, arms)
+
+
+def test_a_pretraining_comes_first_and_its_last_checkpoint_is_read(tmp_path):
+    arm = next(arm for arm in demo.DEMOS['ddep'].arms if arm.role == 'method')
+    lines = demo.commands(arm, tmp_path, 3, ['train_cfg.max_iters=7'])
+    first = next(lines)
+    assert first[1].endswith('ddep_pretrain_synthcity_demo.py') and first[-2:] == ['randomness.seed=3',
+                                                                                 'train_cfg.max_iters=7']
+    folder = Path(first[first.index('--work-dir') + 1])
+    folder.mkdir()
+    (folder / 'last_checkpoint').write_text('iter_7.pth')
+    second, = lines
+    assert second[1].endswith('ddep_finetune_synthcity_demo.py')
+    assert second[-1] == f'model.init_cfg.checkpoint={folder / "iter_7.pth"}'
+
+
 @pytest.mark.ci
 def test_the_demo_gains_four_points_over_its_better_control(tmp_path):
     """About five CPU minutes: the run that `make demo` makes."""
