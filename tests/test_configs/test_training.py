@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 
-from mmseg_dg.models.methods import DACS
+from mmseg_dg.methods import DACS
 
 from .catalog import LEAVES, load
 from .fake_data import write_all

@@ -242,7 +242,7 @@ def test_a_method_alone_has_no_margins(name):
 
 def test_rows_without_pseudo_labels_are_said(tiny_config, monkeypatch):
     said = []
-    monkeypatch.setattr('mmseg_dg.models.methods.dacs.print_log',
+    monkeypatch.setattr('mmseg_dg.methods.dacs.print_log',
                         lambda text, logger, level: said.append((text, level)))
     model = tiny_config(ignore_top=15, ignore_bottom=120).model
     method = MODELS.build(model)

@@ -6,7 +6,7 @@ from mmseg.structures import SegDataSample
 from torch import nn
 
 from mmseg_dg.engine.optim import MergedParamGroups
-from mmseg_dg.engine.optim.stepper import StepContext, StepState
+from mmseg_dg.methods.step import StepContext, StepState
 from mmseg_dg.models.segmentors import segmentation_losses
 from mmseg_dg.registry import MODELS, OPTIM_WRAPPERS
 
@@ -288,7 +288,7 @@ def test_recompute_is_joint_with_one_graph(make, kind):
 
 def test_recompute_needs_the_buffers_and_the_random_state_put_back(make, monkeypatch):
     """Without it the gradients are others: the test above can fail."""
-    from mmseg_dg.models.methods import alignment
+    from mmseg_dg.methods import alignment
     joint = one_step(make, 'hrda', 'joint')
     monkeypatch.setattr(alignment, 'without_traces', lambda *modules: torch.no_grad())
     again = one_step(make, 'hrda', 'recompute')

@@ -7,9 +7,9 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmseg_dg.engine.optim import MergedParamGroups
-from mmseg_dg.engine.optim.finite import NonFiniteError
-from mmseg_dg.engine.optim.stepper import StepContext
-from mmseg_dg.models.methods import StepDraws, SupervisedDraws
+from mmseg_dg.methods import StepDraws, SupervisedDraws
+from mmseg_dg.methods.finite import NonFiniteError
+from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import MODELS
 
 

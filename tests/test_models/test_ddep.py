@@ -8,8 +8,8 @@ from mmengine.optim import OptimWrapper
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from mmseg_dg.engine.optim.stepper import run_step
-from mmseg_dg.models.methods.ddep import DDePDraws, NoiseHead
+from mmseg_dg.methods.ddep import DDePDraws, NoiseHead
+from mmseg_dg.methods.step import run_step
 from mmseg_dg.ops.denoising import add_noise
 from mmseg_dg.ops.noise import seeded_noise
 from mmseg_dg.registry import MODELS

@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_dg.engine.optim import ComponentParamGroups
-from mmseg_dg.engine.optim.stepper import StepContext
-from mmseg_dg.models.methods.deft import parameter_distance
-from mmseg_dg.models.teacher import EMATeacher
+from mmseg_dg.methods.deft import parameter_distance
+from mmseg_dg.methods.step import StepContext
+from mmseg_dg.methods.teacher import EMATeacher
 from mmseg_dg.registry import MODELS
 
 CLASSES = 5

@@ -11,8 +11,8 @@ from torch.nn.functional import cross_entropy
 
 from mmseg_dg.engine.hooks import ClassPriorHook, EMAUpdateHook
 from mmseg_dg.engine.optim import MergedParamGroups
-from mmseg_dg.engine.optim.stepper import StepContext
-from mmseg_dg.models.methods import DiffMatchDraws
+from mmseg_dg.methods import DiffMatchDraws
+from mmseg_dg.methods.step import StepContext
 from mmseg_dg.models.segmentors import MaskDiffusionEncoderDecoder, NoiseDraws, PriorAdjustment
 from mmseg_dg.ops import PseudoLabels
 from mmseg_dg.ops.diffusion import levels

@@ -9,9 +9,9 @@ from torch import nn
 from mmseg_dg.datasets.transforms.centroid_crop import CentroidCrop
 from mmseg_dg.engine.hooks import EMAUpdateHook, StylePrototypeHook
 from mmseg_dg.engine.hooks.training_pictures import _normalisation
-from mmseg_dg.engine.optim.stepper import StepState
-from mmseg_dg.models.methods.semi_supervised import evaluation_mode
-from mmseg_dg.models.teacher import EMATeacher
+from mmseg_dg.methods.semi_supervised import evaluation_mode
+from mmseg_dg.methods.step import StepState
+from mmseg_dg.methods.teacher import EMATeacher
 from mmseg_dg.ops.color import denormalize, normalize
 from mmseg_dg.ops.denoising import add_noise
 from mmseg_dg.ops.diffusion import class_prior

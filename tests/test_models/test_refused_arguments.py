@@ -19,7 +19,7 @@ def test_the_page_lists_every_method():
     import inspect
     from pathlib import Path
 
-    from mmseg_dg.models.methods.base import BaseMethod
+    from mmseg_dg.methods.base import BaseMethod
     page = (Path(__file__).resolve().parents[2] / 'docs' / 'pixl.md').read_text(encoding='utf-8')
     table = page.split('| method | `alignment` |')[1].split('`model = dict(alignment=None)`')[0]
     refused = next(line for line in table.splitlines() if 'refused by name' in line)

@@ -11,10 +11,10 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmseg_dg.engine.optim import MergedParamGroups
-from mmseg_dg.engine.optim.stepper import StepContext, StepState, total_loss
-from mmseg_dg.models.methods import SemiDraws
-from mmseg_dg.models.methods.semi_supervised import evaluation_mode
-from mmseg_dg.models.methods.unimatch import decoder_levels
+from mmseg_dg.methods import SemiDraws
+from mmseg_dg.methods.semi_supervised import evaluation_mode
+from mmseg_dg.methods.step import StepContext, StepState, total_loss
+from mmseg_dg.methods.unimatch import decoder_levels
 from mmseg_dg.ops import StrongView
 from mmseg_dg.registry import MODELS
 

@@ -12,7 +12,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmseg_dg.engine.hooks import StylePrototypeHook
-from mmseg_dg.engine.optim.stepper import StepContext, StepState, run_step, total_loss
+from mmseg_dg.methods.step import StepContext, StepState, run_step, total_loss
 from mmseg_dg.models.segmentors import reference_features
 from mmseg_dg.models.segmentors.network import style_images
 from mmseg_dg.ops import channel_statistics, style_consistency

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmseg_dg.models.teacher import EMATeacher
+from mmseg_dg.methods.teacher import EMATeacher
 
 
 class Net(nn.Module):

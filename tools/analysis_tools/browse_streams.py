@@ -21,7 +21,7 @@ from mmengine.utils import import_modules_from_strings
 
 import mmseg_dg  # noqa: F401  prepares the library stack before mmseg is imported
 from mmseg_dg.engine.loops.multi_stream import stream_seed
-from mmseg_dg.engine.optim.stepper import StepContext
+from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import DATA_SAMPLERS, DATASETS, MODELS
 from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.utils.launch import ConfigOptions

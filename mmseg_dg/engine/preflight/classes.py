@@ -4,7 +4,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from .losses import heads_of, losses_of, names
+from mmseg_dg.methods.loss_checks import heads_of, losses_of, names
+
 from .samples import CROPS
 
 _SAMPLES = 8

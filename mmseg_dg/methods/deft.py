@@ -8,10 +8,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmseg_dg.engine.optim.stepper import Pass, StepState
 from mmseg_dg.models.segmentors.network import draw_crop_box, segmentation_losses
-from mmseg_dg.models.style_augmentation import LABStyle
-from mmseg_dg.models.teacher import EMATeacher
 from mmseg_dg.ops.lab_style import LABStyleDraws
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.arguments import refuses
@@ -19,7 +16,10 @@ from mmseg_dg.utils.seeding import StepGenerator
 
 from .alignment import NO_ALIGNMENT
 from .base import BaseMethod, stack_labels, with_prefix
+from .lab_style import LABStyle
+from .step import Pass, StepState
 from .supervised import Supervised, SupervisedDraws
+from .teacher import EMATeacher
 
 #: Evaluated pair -> (whose encoder, whose decoder).
 PAIRS = {

@@ -7,12 +7,13 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmseg_dg.engine.optim.stepper import StepState
 from mmseg_dg.models.losses.alignment import AlignmentImages, DecoderFacts
 from mmseg_dg.models.segmentors.network import NetworkLosses, main_head
 from mmseg_dg.ops import CropBox, entropy_guided_boxes
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator, kept_random_state
+
+from .step import StepState
 
 #: Why a method has no ``alignment``, for :func:`mmseg_dg.utils.arguments.refuses`; which methods do: docs/pixl.md.
 NO_ALIGNMENT = 'a term between pixels (PiXL, CLUDA) is taken by DACS, Supervised, FixMatch and UniMatch. '

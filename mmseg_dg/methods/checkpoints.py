@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmseg_dg.engine.preflight.losses import heads_of
+from .loss_checks import heads_of
 
 #: Parts of a run, not of a network: a run with new classes begins without them.
 COUNTERS = ('steps', 'stage', 'step_skipped')

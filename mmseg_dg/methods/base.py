@@ -8,14 +8,14 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmseg_dg.engine.optim.stepper import Pass, StepRecord, StepState, run_step
-from mmseg_dg.engine.preflight.losses import check_losses, check_network_config
 from mmseg_dg.models.backbones.style_hallucination import StyleHallucination
-from mmseg_dg.models.teacher import EMATeacher
 from mmseg_dg.registry import MODELS, WEIGHT_INITIALIZERS
 from mmseg_dg.utils.weights import check_pretrained, encoder_start
 
 from .checkpoints import accept_checkpoint
+from .loss_checks import check_losses, check_network_config
+from .step import Pass, StepRecord, StepState, run_step
+from .teacher import EMATeacher
 
 
 class BaseMethod(BaseModel):
@@ -133,7 +133,7 @@ class BaseMethod(BaseModel):
     # ------------------------------------------------------------------ one step
     def train_step(self, data: Union[dict, Sequence[dict]], optim_wrapper, draws: Any = None,
                    **kwargs) -> dict[str, Tensor]:
-        """One optimizer step; see :func:`mmseg_dg.engine.optim.stepper.run_step` for the arguments."""
+        """One optimizer step; see :func:`mmseg_dg.methods.step.run_step` for the arguments."""
         return run_step(self, data, optim_wrapper, draws=draws, **kwargs)
 
     def note_step(self, skipped: Union[bool, Tensor]) -> None:

@@ -5,7 +5,6 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
-from mmseg_dg.engine.optim.stepper import Pass, StepState
 from mmseg_dg.models.losses.alignment import AlignmentImages
 from mmseg_dg.models.segmentors.network import ClassifierTap, main_logits
 from mmseg_dg.ops import PixelView, PseudoLabels, confident_cross_entropy, pseudo_labels_from
@@ -15,6 +14,7 @@ from mmseg_dg.utils.seeding import StepGenerator
 from .alignment import DEFAULT, AlignmentMixin
 from .base import stack_labels, with_prefix
 from .semi_supervised import SemiDraws, SemiSupervised, weighted
+from .step import Pass, StepState
 
 #: CutMix with UniMatch's boxes, the defaults of :func:`mmseg_dg.ops.draw_cutmix_box`.
 CUTMIX: dict = {}

@@ -10,7 +10,6 @@ from mmengine.dist import all_reduce, get_world_size
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmseg_dg.engine.optim.stepper import Pass, StepState
 from mmseg_dg.models.data_preprocessor import check_one_normalisation
 from mmseg_dg.models.losses.alignment import AlignmentImages
 from mmseg_dg.models.segmentors.network import (
@@ -20,7 +19,6 @@ from mmseg_dg.models.segmentors.network import (
     predict_logits,
     segmentation_losses,
 )
-from mmseg_dg.models.teacher import EMATeacher
 from mmseg_dg.ops import (
     CropBox,
     JitterParams,
@@ -42,7 +40,9 @@ from mmseg_dg.utils.seeding import StepGenerator
 
 from .alignment import EntropyCrop
 from .base import stack_labels, with_prefix
+from .step import Pass, StepState
 from .supervised import Supervised
+from .teacher import EMATeacher
 
 #: Share of rows without pseudo-labels above which a warning is due (Cityscapes: 26 % of the paper's crops).
 MANY_ROWS = 0.3

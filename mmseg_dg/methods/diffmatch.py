@@ -14,7 +14,6 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
-from mmseg_dg.engine.optim.stepper import Pass, StepState
 from mmseg_dg.models.segmentors.diffusion import DenoisedLabels, NoiseDraws
 from mmseg_dg.ops import PseudoLabels, confident_cross_entropy, pseudo_labels_from
 from mmseg_dg.ops.diffusion import check_steps
@@ -25,6 +24,7 @@ from mmseg_dg.utils.seeding import StepGenerator
 from .alignment import NO_ALIGNMENT
 from .base import stack_labels, with_prefix
 from .semi_supervised import SemiDraws, SemiSupervised, evaluation_mode, weighted
+from .step import Pass, StepState
 from .unimatch import decoder_levels, drop_channels
 
 _NO_NOISE = NoiseDraws([], [])

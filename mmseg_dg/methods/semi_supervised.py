@@ -17,7 +17,6 @@ from mmseg_dg.models.segmentors.network import (
     main_logits,
     predict_logits,
 )
-from mmseg_dg.models.teacher import EMATeacher
 from mmseg_dg.ops import (
     CropBox,
     PseudoLabels,
@@ -37,6 +36,7 @@ from mmseg_dg.utils.options import check_options
 from mmseg_dg.utils.seeding import StepGenerator
 
 from .base import BaseMethod
+from .teacher import EMATeacher
 
 
 @dataclass

@@ -9,7 +9,6 @@ from mmengine.dist import all_reduce, get_world_size
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmseg_dg.engine.optim.stepper import Pass, StepState
 from mmseg_dg.models.losses.alignment import AlignmentImages
 from mmseg_dg.models.losses.feature_distance import DistanceRegion, FeatureDistance
 from mmseg_dg.models.segmentors.network import (
@@ -25,6 +24,7 @@ from mmseg_dg.utils.seeding import StepGenerator
 
 from .alignment import AlignmentMixin
 from .base import BaseMethod, stack_labels, with_prefix
+from .step import Pass, StepState
 
 
 @dataclass

@@ -11,7 +11,6 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from mmseg_dg.engine.optim.stepper import Pass, StepState
 from mmseg_dg.models.segmentors.network import ClassifierTap
 from mmseg_dg.ops.denoising import TARGETS, add_noise, check_noise, clean_estimate, draw_sigma, psnr
 from mmseg_dg.ops.noise import seeded_noise
@@ -21,6 +20,7 @@ from mmseg_dg.utils.seeding import StepGenerator, derive_seed
 
 from .alignment import NO_ALIGNMENT
 from .base import BaseMethod
+from .step import Pass, StepState
 
 #: Mean and std that bring 0..255 to [-1, 1].
 UNIT = 127.5
