@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from mmseg_dg.utils.shipped_weights import PREFIX
+from mmseg_dg.weights.shipped import PREFIX
 
 PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = f'{PREFIX}city_day_mobilenetv2'

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_dg.models.backbones.style_hallucination import StyleHallucination
 from mmseg_dg.registry import MODELS, WEIGHT_INITIALIZERS
-from mmseg_dg.utils.weights import check_pretrained, encoder_start
+from mmseg_dg.weights.files import check_pretrained, encoder_start
 
 from .checkpoints import accept_checkpoint
 from .loss_checks import check_losses, check_network_config

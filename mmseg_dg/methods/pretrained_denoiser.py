@@ -2,7 +2,7 @@
 from torch import nn
 
 from mmseg_dg.registry import WEIGHT_INITIALIZERS
-from mmseg_dg.utils.denoiser_weights import load_denoiser
+from mmseg_dg.weights.denoiser import load_denoiser
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -18,7 +18,7 @@ class PretrainedDenoiser:
         encoder: Load the encoder as well; False keeps the one of ``network.backbone.init_cfg``.
 
     Raises:
-        FileNotFoundError, ValueError: See :func:`mmseg_dg.utils.denoiser_weights.load_denoiser`; ValueError also for
+        FileNotFoundError, ValueError: See :func:`mmseg_dg.weights.denoiser.load_denoiser`; ValueError also for
             the ``init_cfg`` of something else than a method.
     """
 

@@ -13,7 +13,7 @@ from mmseg_dg.engine.preflight.margins import margin_problems
 from mmseg_dg.engine.preflight.paste import as_python, keys_written
 from mmseg_dg.engine.preflight.schedules import length_problems, optimizer_problems, schedule_problems
 from mmseg_dg.registry import HOOKS, MODELS
-from mmseg_dg.utils.weights import encoder_start
+from mmseg_dg.weights.files import encoder_start
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 NAIVE = """_base_ = {base!r}

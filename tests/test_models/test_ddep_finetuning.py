@@ -75,7 +75,7 @@ def segmentor(checkpoint, head=None, **kwargs):
 @pytest.fixture
 def log(monkeypatch):
     lines = []
-    monkeypatch.setattr('mmseg_dg.utils.denoiser_weights.print_log', lambda text, **_: lines.append(text))
+    monkeypatch.setattr('mmseg_dg.weights.denoiser.print_log', lambda text, **_: lines.append(text))
     return lines
 
 

@@ -17,7 +17,7 @@ from mmseg_dg.models.segmentors import MaskDiffusionEncoderDecoder, NoiseDraws, 
 from mmseg_dg.ops import PseudoLabels
 from mmseg_dg.ops.diffusion import levels
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils.segmentor_export import export_segmentor
+from mmseg_dg.weights.segmentor_export import export_segmentor
 
 from .diffusion_networks import batch_of, build, images_of, labels_of, network_config
 

@@ -4,13 +4,13 @@ import torch
 import torch.nn.functional as F
 from recorded import load_small
 
-from mmseg_dg.models.official_weights import (
+from mmseg_dg.registry import MODELS
+from mmseg_dg.weights.official_names import (
     from_official,
     from_official_backbone,
     official_gradients,
     split_training_checkpoint,
 )
-from mmseg_dg.registry import MODELS
 
 
 def network(head='DAFormerHead', **kwargs):

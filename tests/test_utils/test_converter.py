@@ -11,9 +11,9 @@ from mmengine.runner import load_checkpoint
 from recorded import SMALL, load_small
 
 from mmseg_dg.apis import load_model
-from mmseg_dg.models.official_weights import official_gradients
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils.checkpoint_conversion import Problem, convert_file, convert_state
+from mmseg_dg.weights.official_checkpoints import Problem, convert_file, convert_state
+from mmseg_dg.weights.official_names import official_gradients
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'model_converters' / 'hrda2mmseg_dg.py'
 

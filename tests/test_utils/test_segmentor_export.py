@@ -5,7 +5,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils.segmentor_export import export_segmentor
+from mmseg_dg.weights.segmentor_export import export_segmentor
 
 STOCK = dict(
     type='EncoderDecoder',

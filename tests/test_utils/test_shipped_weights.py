@@ -4,14 +4,14 @@ import torch
 from mmengine.runner import CheckpointLoader
 from safetensors.torch import load_file
 
-from mmseg_dg.utils.shipped_weights import (
+from mmseg_dg.weights.files import check_file, check_pretrained, sha256_of
+from mmseg_dg.weights.shipped import (
     ASSETS,
     card,
     shipped_file,
     shipped_names,
     write_safetensors,
 )
-from mmseg_dg.utils.weights import check_file, check_pretrained, sha256_of
 
 
 @pytest.mark.parametrize('name', shipped_names())

@@ -11,7 +11,8 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils import weight_conversion, weights
+from mmseg_dg.weights import files as weights
+from mmseg_dg.weights import preparation as weight_conversion
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -132,7 +133,7 @@ def test_configs_name_only_known_local_files():
 
 def official(state):
     """mmseg's names of a MixTransformer to the official ones."""
-    from mmseg_dg.models.official_weights import official_gradients
+    from mmseg_dg.weights.official_names import official_gradients
     return {k.removeprefix('backbone.'): v for k, v in official_gradients(
         {f'backbone.{k}': v for k, v in state.items()}).items()}
 

@@ -26,8 +26,8 @@ from mmseg_dg.registry import DATA_SAMPLERS, DATASETS, MODELS
 from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.utils.launch import ConfigOptions
 from mmseg_dg.utils.seeding import StepGenerator
-from mmseg_dg.utils.weights import without_pretrained
 from mmseg_dg.visualization import legend, mixed_grid, mixed_state, save_picture, stream_grid, strong_grid
+from mmseg_dg.weights.files import without_pretrained
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

@@ -38,7 +38,7 @@ from mmseg_dg.engine.preflight import CROPS
 from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmseg_dg.utils.entry import DEBUG, run_tool
-from mmseg_dg.utils.weights import without_pretrained
+from mmseg_dg.weights.files import without_pretrained
 
 MIB = 2**20
 

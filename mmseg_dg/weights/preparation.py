@@ -12,7 +12,8 @@ from torch import nn
 
 from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_weights
 from mmseg_dg.utils.finite_state import nonfinite_summary, refuse_nonfinite
-from mmseg_dg.utils.weights import compare, read_state_dict, save_atomically, sha256_of, weights_table
+
+from .files import compare, read_state_dict, save_atomically, sha256_of, weights_table
 
 
 class Problem(Exception):
@@ -61,7 +62,7 @@ def to_our_layout(state: dict, reference: nn.Module) -> dict:
     Raises:
         Problem: Tensors of the encoder are missing or have another shape.
     """
-    from mmseg_dg.models.official_weights import from_official_backbone
+    from .official_names import from_official_backbone
     if any(key.startswith('backbone.') for key in state):
         state = {key[len('backbone.'):]: value for key, value in state.items() if key.startswith('backbone.')}
     try:
@@ -107,7 +108,7 @@ def _converted(source: Path, entry: dict) -> dict:
         except (CheckpointError, ValueError) as error:
             raise Problem(str(error)) from error
         return to_our_layout(state, build_reference(entry['backbone']))
-    from mmseg_dg.utils.vit_hybrid_conversion import convert_hybrid_vit
+    from .hybrid_vit import convert_hybrid_vit
     result = convert_hybrid_vit(source)
     if result.settings:
         raise Problem(f'{source} is another size of this encoder: HybridViT with {result.settings}')

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmseg_dg.utils.checkpoint_conversion import read_tensors
-from mmseg_dg.utils.weight_conversion import Problem
-from mmseg_dg.utils.weights import compare, save_atomically
+from .files import compare, save_atomically
+from .official_checkpoints import read_tensors
+from .preparation import Problem
 
 #: Classifier of the pretraining, which an encoder does not need.
 _DROPPED = re.compile(r'^(head|pre_logits|fc_norm)[./]')

@@ -8,10 +8,11 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmseg_dg.models.official_weights import from_official, from_official_backbone, split_training_checkpoint
 from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_weights
-from mmseg_dg.utils.weight_conversion import Problem
-from mmseg_dg.utils.weights import save_atomically, without_pretrained
+
+from .files import save_atomically, without_pretrained
+from .official_names import from_official, from_official_backbone, split_training_checkpoint
+from .preparation import Problem
 
 StateDict = dict[str, Tensor]
 

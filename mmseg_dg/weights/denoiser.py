@@ -7,7 +7,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmseg_dg.utils.weights import check_file, read_state_dict
+from .files import check_file, read_state_dict
 
 #: Parts of a network that denoising pretraining does not make: they start fresh.
 FRESH = ('decode_head.conv_seg.', 'auxiliary_head.')

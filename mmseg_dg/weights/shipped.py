@@ -13,7 +13,7 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
-from .checkpoint_reader import read_weights
+from mmseg_dg.utils.checkpoint_reader import read_weights
 
 ASSETS = Path(__file__).resolve().parent.parent / 'assets'
 PREFIX = 'mmseg_dg://'

@@ -19,7 +19,7 @@ from mmseg_dg.utils.atomic_files import written_whole
 from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_checkpoint, read_weights
 from mmseg_dg.utils.finite_state import refuse_nonfinite
 
-from .shipped_weights import PREFIX, shipped_file
+from .shipped import PREFIX, shipped_file
 
 PACKAGE = Path(__file__).resolve().parent.parent
 COMMAND = 'mim run mmseg_dg prepare_weights {name}    (in the repository: python tools/prepare_weights.py {name})'

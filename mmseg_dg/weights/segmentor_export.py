@@ -12,7 +12,8 @@ from torch import nn
 
 from mmseg_dg.registry import MODELS, TRANSFORMS
 from mmseg_dg.utils.finite_state import refuse_nonfinite
-from mmseg_dg.utils.weights import without_pretrained
+
+from .files import without_pretrained
 
 #: Arguments of our preprocessor that mmseg's does not have.
 _OWN_PREPROCESSING = ('streams', )
