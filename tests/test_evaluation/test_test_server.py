@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from mmseg_dg.evaluation.test_server import LABEL_IDS, SERVERS, pack, prepare
+from mmseg_dg.apis.test_server import LABEL_IDS, SERVERS, pack, prepare
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/export_test_server.py'
 NAMES = dict(cityscapes='berlin_000000_000019_leftImg8bit', acdc='GOPR0122_frame_000161_rgb_anon',

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_dg.utils.entry import run_tool
+from mmseg_dg.apis.entry import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Those of users; tools/dev are ours.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_dg.utils import launch
+from mmseg_dg.apis import launch
 
 
 def parse(*words):

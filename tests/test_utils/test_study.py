@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_dg.utils import study as module
-from mmseg_dg.utils.study import Run, Study, final_metrics, parse_grid, short_names, split_values, summarize
+from mmseg_dg.apis import study as module
+from mmseg_dg.apis.study import Run, Study, final_metrics, parse_grid, short_names, split_values, summarize
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINER = '''

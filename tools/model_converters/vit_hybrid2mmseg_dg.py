@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import mmseg_dg  # noqa: F401  prepares the library stack
-from mmseg_dg.utils.entry import run_tool
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.weights.hybrid_vit import Problem, convert_file
 
 

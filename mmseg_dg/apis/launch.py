@@ -23,10 +23,9 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmseg_dg.utils.run_lock import hold
+from mmseg_dg.utils.run_names import name_run
 from mmseg_dg.utils.stop_signals import STOPPED
 from mmseg_dg.utils.work_dir import holds_checkpoints, refuse_to_mix
-
-from .run_names import name_run
 
 DISTRIBUTED_WRAPPER = 'MethodDistributedWrapper'
 
