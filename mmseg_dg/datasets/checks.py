@@ -15,7 +15,7 @@ from mmseg_dg.registry import DATASETS
 
 from .binary_masks import check_binary
 from .folder_scan import is_local, left_out_text, scan_folder
-from .split_protocols import missing_list_hint
+from .splits.protocols import missing_list_hint
 from .wrappers import transforms_of
 
 _NAMED = 5

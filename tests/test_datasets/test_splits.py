@@ -6,22 +6,22 @@ import cv2
 import numpy as np
 import pytest
 
-from mmseg_dg.datasets import split_protocols
-from mmseg_dg.datasets.split_protocols import (
-    PROTOCOLS,
-    SOURCES,
-    Source,
-    find_protocol,
-    missing_list_hint,
-    parse_fraction,
-)
-from mmseg_dg.datasets.splits import (
+from mmseg_dg.datasets.splits import protocols as split_protocols
+from mmseg_dg.datasets.splits.drawing import (
     Split,
     check_split,
     draw_blocks,
     draw_split,
     group_by_sequence,
     import_list,
+)
+from mmseg_dg.datasets.splits.protocols import (
+    PROTOCOLS,
+    SOURCES,
+    Source,
+    find_protocol,
+    missing_list_hint,
+    parse_fraction,
 )
 
 ROOT = Path(__file__).resolve().parents[2]

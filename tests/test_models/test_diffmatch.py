@@ -363,7 +363,7 @@ def test_class_prior_hook_counts_the_labelled_stream(monkeypatch):
         counted.append(dataset)
         return SimpleNamespace(totals=np.array([70, 20, 9, 0]), class_names=tuple('abcd'))
 
-    monkeypatch.setattr(sys.modules['mmseg_dg.datasets.class_statistics'], 'class_statistics', count)
+    monkeypatch.setattr(sys.modules['mmseg_dg.datasets.statistics.class_statistics'], 'class_statistics', count)
     runner = SimpleNamespace(model=method, train_loop=SimpleNamespace(dataloader=Loaders()), iter=0)
     ClassPriorHook().before_train(runner)
     for network in method.networks().values():

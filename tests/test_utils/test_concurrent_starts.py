@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_dg.datasets.class_statistics import class_statistics
+from mmseg_dg.datasets.statistics.class_statistics import class_statistics
 from mmseg_dg.datasets.synthcity.cache import city_folder, missing_pictures, write_city
 from mmseg_dg.registry import DATASETS, MODELS
 from mmseg_dg.weights import files as weights

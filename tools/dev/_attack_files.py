@@ -221,7 +221,7 @@ def damaged_mat(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
 
 def damaged_caches(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
     """Mangled, negative and NaN tables and deep JSON: counted again, or read as they were."""
-    from mmseg_dg.datasets.statistics_cache import CacheEntry
+    from mmseg_dg.datasets.statistics.cache import CacheEntry
     base, good, seed = str(rig.folder / 'statistics'), np.array([[5, 0], [3, 4]], np.int32), rng.random()
     entry = CacheEntry((base, ), base, 'same', (2, 2), 'attack')
 

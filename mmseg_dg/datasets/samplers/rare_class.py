@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from mmseg_dg.registry import DATA_SAMPLERS
 from mmseg_dg.utils.seeding import derive_seed
 
-from ..class_statistics import ClassStatistics, class_statistics, from_official_json
+from ..statistics.class_statistics import ClassStatistics, class_statistics, from_official_json
 from .infinite import StatelessSampler
 from .request import SampleRequest
 

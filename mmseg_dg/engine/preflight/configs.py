@@ -91,7 +91,7 @@ def _missing_paths(what: str, where: str, config: dict) -> Iterator[FileNotFound
                                     f'check {where}.dataset.data_prefix.{key}')
     annotations = config.get('ann_file')
     if annotations and not osp.isfile(osp.join(root, annotations)):
-        from mmseg_dg.datasets.split_protocols import missing_list_hint
+        from mmseg_dg.datasets.splits.protocols import missing_list_hint
         hint = missing_list_hint(osp.join(root, annotations), str(config.get('type', '')))
         yield FileNotFoundError(f'{what}: list {osp.join(root, annotations)!r} does not exist{hint}')
 

@@ -42,7 +42,7 @@ def check_ignored_labels(method: Any, loaders: Any, count: int) -> None:
         loaders: The streams.
         count: Labels per stream that are read.
     """
-    from mmseg_dg.datasets.class_statistics import warn_ignored
+    from mmseg_dg.datasets.statistics.class_statistics import warn_ignored
     if getattr(method, 'reads_all_labels', False):
         return  # counting them has said so
     for name in method.labeled_streams:

@@ -51,7 +51,7 @@ def check_labels(method: Any, loaders: Any) -> None:
     Raises:
         ValueError: Ids that are neither classes nor ignored, sizes that differ from the image's; files are named.
     """
-    from mmseg_dg.datasets.class_statistics import class_statistics
+    from mmseg_dg.datasets.statistics.class_statistics import class_statistics
     if not getattr(method, 'reads_all_labels', False):
         return
     for name in method.labeled_streams:

@@ -13,7 +13,7 @@ import numpy as np
 from mmengine.dist import broadcast_object_list, get_dist_info
 from mmengine.logging import print_log
 
-from .checks import is_local
+from ..checks import is_local
 
 FOLDER = 'class_statistics'
 _VERSION = 3  # 2: sizes of label and image were compared; 3: reduce_zero_label=False of a loader counts

@@ -13,11 +13,11 @@ from typing import Optional
 import numpy as np
 from PIL import Image
 
-from .checks import check_files, check_folder, check_not_empty, list_files
-from .conversion.files import write_list
-from .image_lists import read_list
-from .label_tables import IGNORE, count_ids, ids_outside
-from .split_protocols import Protocol, Source
+from ..checks import check_files, check_folder, check_not_empty, list_files
+from ..conversion.files import write_list
+from ..image_lists import read_list
+from ..label_tables import IGNORE, count_ids, ids_outside
+from .protocols import Protocol, Source
 
 #: Everything before the trailing frame number: ``0006R0`` of ``0006R0_f00930``.
 SEQUENCE = r'^(.*?)[_\-]?[a-zA-Z]?\d+$'

@@ -16,10 +16,10 @@ import numpy as np
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmengine.logging import print_log
 
+from ..parallel import chunks, run_ranges
+from ..wrappers import flatten
+from .cache import CacheEntry
 from .class_statistics import _label_loader
-from .parallel import chunks, run_ranges
-from .statistics_cache import CacheEntry
-from .wrappers import flatten
 
 _SERIAL_BELOW = 64
 _CHUNK = 32
