@@ -7,8 +7,8 @@ from mmcv.transforms import BaseTransform
 
 from mmseg_dg.registry import TRANSFORMS
 
-from .cropping import ArrayBox
 from .evaluation_frame import checked_pad_values, pad_centered
+from .rare_class_crop import ArrayBox
 
 
 @TRANSFORMS.register_module()

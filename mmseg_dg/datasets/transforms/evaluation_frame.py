@@ -8,7 +8,7 @@ from mmcv.transforms import BaseTransform
 
 from mmseg_dg.registry import TRANSFORMS
 
-from .rescaling import check_resizing, resized
+from .random_rescale import check_resizing, resized
 
 
 @TRANSFORMS.register_module()

@@ -8,8 +8,8 @@ from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 
 from mmseg_dg.registry import PARAM_SCHEDULERS
 
-from .components import COMPONENTS
-from .schedulers import poly_factor
+from .component_param_groups import COMPONENTS
+from .warmup_poly import poly_factor
 
 _FACTORS = {'lr_mult': 'lr', 'decay_mult': 'weight_decay'}
 

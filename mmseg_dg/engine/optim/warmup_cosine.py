@@ -4,7 +4,7 @@ from typing import Optional
 
 from mmseg_dg.registry import PARAM_SCHEDULERS
 
-from .schedulers import WarmupPolyLR, warmup_factor
+from .warmup_poly import WarmupPolyLR, warmup_factor
 
 
 def cosine_factor(iteration: int, total: int) -> float:

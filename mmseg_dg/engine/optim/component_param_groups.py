@@ -5,7 +5,7 @@ from torch import nn
 
 from mmseg_dg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
-from .constructor import MergedParamGroups
+from .merged_param_groups import MergedParamGroups
 
 #: Names of the two components, as schedules and hooks use them.
 COMPONENTS = ('encoder', 'decoder')
@@ -26,8 +26,8 @@ class ComponentParamGroups(MergedParamGroups):
     """:class:`MergedParamGroups` whose groups say in ``component`` whether they are ``'encoder'`` or ``'decoder'``.
 
     Encoder and decoder never share a group, even where their options are equal, so that a schedule
-    (:class:`mmseg_dg.engine.optim.two_stage.TwoStagePolyLR`) can treat them apart. The encoder is the backbone and
-    neck of the student; all the rest is the decoder.
+    (:class:`mmseg_dg.engine.optim.TwoStagePolyLR`) can treat them apart. The encoder is the backbone and neck of the
+    student; all the rest is the decoder.
     """
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '',
