@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmseg.apis import init_model
+from test_models.diffusion_networks import batch_of, build, images_of, labels_of, network_config
 from torch.nn.functional import cross_entropy
 
 from mmseg_dg.engine.hooks import ClassPriorHook, EMAUpdateHook
@@ -18,8 +19,6 @@ from mmseg_dg.ops import PseudoLabels
 from mmseg_dg.ops.diffusion import levels
 from mmseg_dg.registry import MODELS
 from mmseg_dg.weights.segmentor_export import export_segmentor
-
-from .diffusion_networks import batch_of, build, images_of, labels_of, network_config
 
 PREPROCESSOR = dict(type='MultiStreamDataPreprocessor', mean=[120.] * 3, std=[60.] * 3, bgr_to_rgb=True, pad_val=0,
                     seg_pad_val=255)

@@ -1,9 +1,8 @@
 """Arguments that are refused by name."""
 import pytest
+from test_models.diffusion_networks import network_config
 
 from mmseg_dg.registry import MODELS
-
-from .diffusion_networks import network_config
 
 
 @pytest.mark.parametrize('method', ['DeFT', 'JointFinetuning', 'DomainGeneralization', 'DDeP', 'DiffMatch'])

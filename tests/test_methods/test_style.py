@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from test_models.hrda_networks import tiny
 
 from mmseg_dg.engine.hooks import StylePrototypeHook
 from mmseg_dg.methods.step import StepContext, StepState, run_step, total_loss
@@ -17,8 +18,6 @@ from mmseg_dg.models.segmentors import reference_features
 from mmseg_dg.models.segmentors.network import style_images
 from mmseg_dg.ops import channel_statistics, style_consistency
 from mmseg_dg.registry import HOOKS, MODELS
-
-from .hrda_networks import tiny
 
 
 def encoder(**style):

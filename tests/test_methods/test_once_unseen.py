@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from test_models.diffusion_networks import batch_of, build, network_config
 from torch import nn
 
 from mmseg_dg.datasets.transforms.centroid_crop import CentroidCrop
@@ -20,8 +21,6 @@ from mmseg_dg.ops.lab_style import LABStyleDraws, lab_style, rgb_to_unit_lab, un
 from mmseg_dg.ops.noise import seeded_noise
 from mmseg_dg.ops.style import restyle
 from mmseg_dg.registry import MODELS
-
-from .diffusion_networks import batch_of, build, network_config
 
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 
