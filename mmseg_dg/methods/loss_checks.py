@@ -7,6 +7,8 @@ from typing import Any, Optional
 import torch
 from torch import nn
 
+from mmseg_dg.ops.labels import MOST_CLASSES, too_many_classes
+
 
 def check_network_config(network: Mapping) -> None:
     """The decode heads of a network's config, before it is built.
@@ -17,7 +19,6 @@ def check_network_config(network: Mapping) -> None:
     Raises:
         ValueError: One output channel, one class, or more classes than a mask can name.
     """
-    from mmseg_dg.datasets.label_tables import MOST_CLASSES, too_many_classes
     for path, head in _head_configs(network, 'model.network'):
         classes = head.get('num_classes')
         if head.get('out_channels') == 1:

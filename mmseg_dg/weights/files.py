@@ -8,7 +8,7 @@ import os
 import runpy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -19,6 +19,7 @@ from mmseg_dg.utils.atomic_files import written_whole
 from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_checkpoint, read_weights
 from mmseg_dg.utils.finite_state import refuse_nonfinite
 
+from .comparison import LoadedShare, compare
 from .shipped import PREFIX, shipped_file
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -26,18 +27,8 @@ COMMAND = 'mim run mmseg_dg prepare_weights {name}    (in the repository: python
 RANDOM = 'To start from random weights, say so in the config: init_cfg=None'
 
 
-class LoadedShare(NamedTuple):
-    """How much of a module a checkpoint fills: tensors with the same name and shape."""
-
-    matched: int
-    total: int
-    missing: list
-    unexpected: list
-
-    @property
-    def share(self) -> float:
-        """In [0, 1]; 1 for a module without tensors."""
-        return self.matched / self.total if self.total else 1.
+class Problem(Exception):
+    """A file cannot be used; the message says why and what to do."""
 
 
 def weights_table() -> dict:
@@ -199,20 +190,6 @@ def read_state_dict(path: Union[str, Path], prefix: Optional[str] = None, foreig
         prefix = prefix if prefix.endswith('.') else f'{prefix}.'
         state = {k[len(prefix):]: v for k, v in state.items() if k.startswith(prefix)}
     return state
-
-
-def compare(module: nn.Module, state: Mapping[str, Tensor]) -> LoadedShare:
-    """Names and shapes of a module against those of a state dict, without loading.
-
-    ``num_batches_tracked`` of BatchNorm is left out: older files lack it and nothing here reads it. So are prototypes
-    of styles that the file lacks: they are computed when training begins.
-    """
-    ours = {k: v for k, v in module.state_dict().items() if not k.endswith('num_batches_tracked')
-            and (k in state or 'style_hallucination.proto_' not in k)}
-    matched = [k for k, v in ours.items() if k in state and state[k].shape == v.shape]
-    missing = sorted(set(ours) - set(matched))
-    unexpected = sorted(k for k in state if k not in ours and not k.endswith('num_batches_tracked'))
-    return LoadedShare(len(matched), len(ours), missing, unexpected)
 
 
 def loaded_share(module: nn.Module, checkpoint_path: Union[str, Path], prefix: Optional[str] = None,

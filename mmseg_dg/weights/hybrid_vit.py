@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .files import compare, save_atomically
+from .comparison import build_on_meta, compare
+from .files import Problem, save_atomically
 from .official_checkpoints import read_tensors
-from .preparation import Problem
 
 #: Classifier of the pretraining, which an encoder does not need.
 _DROPPED = re.compile(r'^(head|pre_logits|fc_norm)[./]')
@@ -207,10 +207,8 @@ def _sizes(state: Mapping[str, Tensor], arrays: Mapping[str, Tensor], path: Path
 
 
 def _check_complete(state: Mapping[str, Tensor], sizes: dict, path: Path) -> None:
-    from mmseg_dg.models.backbones import HybridViT
     try:
-        with torch.device('meta'):
-            reference = HybridViT(**sizes)
+        reference = build_on_meta(dict(type='HybridViT', **sizes))
     except ValueError as error:
         raise Problem(f'{path}: {error}') from error
     share = compare(reference, state)

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Union
 
-import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_weights
 
-from .files import save_atomically, without_pretrained
+from .comparison import build_on_meta
+from .files import Problem, save_atomically, without_pretrained
 from .official_names import from_official, from_official_backbone, split_training_checkpoint
-from .preparation import Problem
 
 StateDict = dict[str, Tensor]
 
@@ -126,7 +125,7 @@ def _convert_backbone(state: StateDict, model: str, config: Any) -> Conversion:
         raise Problem('an ImageNet file has one encoder, no teacher')
     result = from_official_backbone(state)
     dropped = sorted(k for k in state if k.startswith('head.'))
-    reference = _build(_inferred_backbone(result)) if config is None else _network_of(config).backbone
+    reference = build_on_meta(_inferred_backbone(result)) if config is None else _network_of(config).backbone
     what = 'the encoder sizes found in the file' if config is None else 'the encoder of the config'
     notes = ["an ImageNet encoder: for backbone.init_cfg=dict(type='Pretrained', checkpoint=...)"]
     notes += [f'left out: {", ".join(dropped)} (the classifier)'] * bool(dropped)
@@ -163,17 +162,7 @@ def _network_of(config: Union[Config, str, Path]) -> nn.Module:
     network = model.get('network', model)
     if 'backbone' not in network:
         raise Problem('the config has no model.network with a backbone')
-    return _build(network)
-
-
-def _build(config: Mapping) -> nn.Module:
-    from mmengine.registry import init_default_scope
-
-    from mmseg_dg.registry import MODELS
-    init_default_scope('mmseg_dg')
-    with torch.device('meta'):
-        return MODELS.build(without_pretrained(config))
-
+    return build_on_meta(without_pretrained(network))
 
 
 def _inferred_backbone(state: StateDict) -> dict:
@@ -219,9 +208,10 @@ def _inferred_network(state: StateDict) -> nn.Module:
                 channels=classifier.shape[1], embed_channels=embedding.shape[0], num_classes=classifier.shape[0],
                 fusion=dict(type='sep_aspp'), norm_cfg=dict(type='BN'))
     if not hrda:
-        return _build(dict(type='EncoderDecoder', backbone=backbone, decode_head=head, test_cfg=dict(mode='whole')))
+        return build_on_meta(dict(type='EncoderDecoder', backbone=backbone, decode_head=head,
+                                  test_cfg=dict(mode='whole')))
     attention = state.get('decode_head.scale_attention.conv_seg.weight')
     options = dict(fixed_attention=0.5) if attention is None else dict(
         attention_channels=attention.shape[1], attention_classwise=attention.shape[0] == classifier.shape[0])
-    return _build(dict(type='HRDAEncoderDecoder', backbone=backbone, test_cfg=dict(mode='whole'),
-                       decode_head=dict(type='HRDAHead', head=head, **options)))
+    return build_on_meta(dict(type='HRDAEncoderDecoder', backbone=backbone, test_cfg=dict(mode='whole'),
+                              decode_head=dict(type='HRDAHead', head=head, **options)))

@@ -13,11 +13,10 @@ from torch import nn
 from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_weights
 from mmseg_dg.utils.finite_state import nonfinite_summary, refuse_nonfinite
 
-from .files import compare, read_state_dict, save_atomically, sha256_of, weights_table
-
-
-class Problem(Exception):
-    """A file cannot be used; the message says why and what to do."""
+from .comparison import build_on_meta, compare
+from .files import Problem, read_state_dict, save_atomically, sha256_of, weights_table
+from .hybrid_vit import convert_hybrid_vit
+from .official_names import from_official_backbone
 
 
 def find_source(entry: dict, folder: Path) -> Optional[Path]:
@@ -43,16 +42,6 @@ def checksum_note(path: Path, known: Optional[list]) -> tuple[str, bool]:
     return f'SHA-256 {short}...' + (' as in the file name' if named else ' (no reference known)'), False
 
 
-def build_reference(backbone: dict) -> nn.Module:
-    """The encoder of an entry, without memory for its weights."""
-    from mmengine.registry import init_default_scope
-
-    from mmseg_dg.registry import MODELS
-    init_default_scope('mmseg_dg')
-    with torch.device('meta'):
-        return MODELS.build(dict(backbone, init_cfg=None))
-
-
 def to_our_layout(state: dict, reference: nn.Module) -> dict:
     """Rename and drop until the keys are those of ``reference``.
 
@@ -62,7 +51,6 @@ def to_our_layout(state: dict, reference: nn.Module) -> dict:
     Raises:
         Problem: Tensors of the encoder are missing or have another shape.
     """
-    from .official_names import from_official_backbone
     if any(key.startswith('backbone.') for key in state):
         state = {key[len('backbone.'):]: value for key, value in state.items() if key.startswith('backbone.')}
     try:
@@ -107,8 +95,7 @@ def _converted(source: Path, entry: dict) -> dict:
             refuse_nonfinite(state, str(source))
         except (CheckpointError, ValueError) as error:
             raise Problem(str(error)) from error
-        return to_our_layout(state, build_reference(entry['backbone']))
-    from .hybrid_vit import convert_hybrid_vit
+        return to_our_layout(state, build_on_meta(dict(entry['backbone'], init_cfg=None)))
     result = convert_hybrid_vit(source)
     if result.settings:
         raise Problem(f'{source} is another size of this encoder: HybridViT with {result.settings}')
@@ -126,7 +113,7 @@ def is_ready(path: Path, entry: dict) -> bool:
     state = read_weights(path)
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         return False
-    share = compare(build_reference(entry['backbone']), state)
+    share = compare(build_on_meta(dict(entry['backbone'], init_cfg=None)), state)
     return not share.missing and not share.unexpected and not nonfinite_summary(state)
 
 

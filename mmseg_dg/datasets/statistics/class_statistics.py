@@ -15,9 +15,10 @@ import numpy as np
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmengine.logging import print_log
 
-from ..checks import DOCTOR, is_local
+from ..folder_scan import is_local
 from ..image_size import image_size
 from ..label_tables import IGNORE, count_ids, ids_outside
+from ..messages import DOCTOR, wrong_ids_message
 from ..parallel import chunks, run_ranges
 from ..wrappers import flatten, transforms_of
 from .cache import CacheEntry
@@ -174,7 +175,6 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
             else:
                 more += 1
     if wrong:
-        from ..seeded import wrong_ids_message
         raise ValueError(wrong_ids_message(wrong, num_classes, getattr(dataset, 'ignore_index', IGNORE), more))
     if differing:
         raise ValueError(f'{len(differing)} labels differ in size from their image: {"; ".join(differing[:_NAMED])}. '

@@ -5,9 +5,10 @@ from typing import Optional, Union
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmseg_dg.ops.frame import pad_centered
 from mmseg_dg.registry import TRANSFORMS
 
-from .evaluation_frame import checked_pad_values, pad_centered
+from .evaluation_frame import checked_pad_values
 from .rare_class_crop import ArrayBox
 
 
