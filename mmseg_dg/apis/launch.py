@@ -102,6 +102,7 @@ def warn_unknown_options(cfg: Config, options: dict) -> list:
     known |= set(inspect.signature(Runner.__init__).parameters) | {'runner_type', 'model_wrapper_cfg', 'compile'}
     known |= {f'randomness.{name}' for name in inspect.signature(Runner.set_randomness).parameters}
     if any(key.startswith('train_cfg.') for key in options):
+        # here, because the tools that train nothing need no loops
         from mmseg_dg.engine.loops import MultiStreamTrainLoop
         known |= {f'train_cfg.{name}' for name in inspect.signature(MultiStreamTrainLoop.__init__).parameters}
     unknown = [key for key in options if key not in known and not key.endswith('_delete_')]
