@@ -6,6 +6,7 @@ from .deft import DeFT, JointFinetuning, StyledDraws
 from .diffmatch import DiffMatch, DiffMatchDraws
 from .domain_generalization import DomainGeneralization
 from .fixmatch import FixMatch
+from .masked_pass import MaskedDraws, MaskedPass
 from .pretrained_denoiser import PretrainedDenoiser
 from .semi_supervised import SemiDraws, SemiSupervised
 from .supervised import Supervised, SupervisedDraws
@@ -13,6 +14,6 @@ from .unimatch import UniMatch
 
 __all__ = [
     'BaseMethod', 'DACS', 'DDeP', 'DDePDraws', 'DeFT', 'DiffMatch', 'DiffMatchDraws', 'DomainGeneralization',
-    'FixMatch', 'JointFinetuning', 'PretrainedDenoiser', 'SemiDraws', 'SemiSupervised', 'StepDraws', 'StyledDraws',
-    'Supervised', 'SupervisedDraws', 'UniMatch', 'stack_labels'
+    'FixMatch', 'JointFinetuning', 'MaskedDraws', 'MaskedPass', 'PretrainedDenoiser', 'SemiDraws', 'SemiSupervised',
+    'StepDraws', 'StyledDraws', 'Supervised', 'SupervisedDraws', 'UniMatch', 'stack_labels'
 ]

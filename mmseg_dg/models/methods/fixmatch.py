@@ -13,8 +13,8 @@ from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator
 
 from .alignment import DEFAULT, AlignmentMixin
-from .base import stack_labels, with_prefix
-from .semi_supervised import SemiDraws, SemiSupervised, weighted
+from .base import stack_labels, weighted, with_prefix
+from .semi_supervised import SemiDraws, SemiSupervised
 
 #: CutMix with UniMatch's boxes, the defaults of :func:`mmseg_dg.ops.draw_cutmix_box`.
 CUTMIX: dict = {}

@@ -255,11 +255,6 @@ class SemiSupervised(BaseMethod):
         return decode(self.student.decode_head, features)
 
 
-def weighted(losses: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
-    """Losses times ``weight``; entries that are no losses (accuracies) as they are."""
-    return {k: v * weight if 'loss' in k else v for k, v in losses.items()}
-
-
 def _checked(arguments: dict, check: Any, name: str) -> dict:
     """The arguments of a drawing function from a config, tuples where it gave lists.
 
