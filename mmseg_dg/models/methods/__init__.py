@@ -11,9 +11,10 @@ from .pretrained_denoiser import PretrainedDenoiser
 from .semi_supervised import SemiDraws, SemiSupervised
 from .supervised import Supervised, SupervisedDraws
 from .unimatch import UniMatch
+from .unimatch_v2 import UniMatchV2
 
 __all__ = [
     'BaseMethod', 'DACS', 'DDeP', 'DDePDraws', 'DeFT', 'DiffMatch', 'DiffMatchDraws', 'DomainGeneralization',
     'FixMatch', 'JointFinetuning', 'MaskedDraws', 'MaskedPass', 'PretrainedDenoiser', 'SemiDraws', 'SemiSupervised',
-    'StepDraws', 'StyledDraws', 'Supervised', 'SupervisedDraws', 'UniMatch', 'stack_labels'
+    'StepDraws', 'StyledDraws', 'Supervised', 'SupervisedDraws', 'UniMatch', 'UniMatchV2', 'stack_labels'
 ]
