@@ -267,3 +267,34 @@ def test_the_loss_of_masked_images_falls(make):
                                    context=StepContext(0, 0, iteration))
         losses.append(float(values['masked.decode.loss_ce']))
     assert losses[-1] < 0.7 * losses[0], losses
+
+
+# ---------------------------------------------------------------- tokens
+class TokenEncoder(torch.nn.Module):
+    """An encoder with mask tokens: notes the masks it gets, and covers the patches of 16 pixels they name."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.seen = inner, []
+
+    def token_grid(self, height, width):
+        return height // 16, width // 16
+
+    def forward(self, images, mask=None):
+        self.seen.append(mask)
+        if mask is not None:
+            images = images * ~mask.repeat_interleave(16, 1).repeat_interleave(16, 2).unsqueeze(1)
+        return self.inner(images)
+
+
+def test_tokens_are_masked_by_the_encoder_in_this_pass_alone(make):
+    plain = make(steady=True, masked=dict(SMALL, augment=False))
+    method, batch = make(steady=True), batch_of()
+    method.student.backbone = TokenEncoder(method.student.backbone)
+    method.masked = MaskedPass.of(method.student, dict(ratio=0.5, augment=False, mode='token'))
+    values = [step(m, batch, draws=method.draw_step(batch, 4)) for m in (plain, method)]
+    seen = method.student.backbone.seen
+    assert [x is None for x in seen] == [True, True, False] and seen[-1].shape == (2, 4, 4)
+    assert torch.equal(seen[-1], ~method.draw_step(batch, 4).masked.kept[:, 0])
+    for name, value in values[0].items():
+        torch.testing.assert_close(values[1][name], value, msg=name)

@@ -106,7 +106,7 @@ class DACS(Supervised):
         color_jitter_strength: Range of the jitter factors; 0 switches jitter off.
         jitter_probability: Probability of jittering the images of a step (0.8: the official code's value of 0.2 is
             the probability of not doing it).
-        feature_distance: Arguments of :class:`FeatureDistance`, or None.
+        feature_distance: See :class:`Supervised`; ``ProjectedFeatureDistance`` is taken on target images too.
         shared_backward: See :class:`Supervised`.
         sync_statistics: Share pseudo-label weight, class set and masked means between processes.
         norm_eval: BatchNorm of student and teacher on running statistics during training.
@@ -228,6 +228,8 @@ class DACS(Supervised):
         if self.masked is not None:
             self.masked.check_draws(draws.masked, self.masked.count(len(batch[self.target_stream]['inputs'])))
             passes.append(Pass('masked', lambda: self._masked_pass(batch, draws.masked, state)))
+        if self.takes_projected_distance('target'):
+            passes.append(Pass('feature_distance', lambda: self._target_distance_pass(batch)))
         if self.target_labeled_stream is not None:
             passes.append(Pass(self.target_labeled_stream, lambda: self._target_labeled_pass(batch, draws)))
         return passes
@@ -356,8 +358,14 @@ class DACS(Supervised):
         weight = self.masked.select(torch.ones_like(weight), weight)
         images = torch.stack([self._augment(image, draws, i) for i, image in enumerate(images)])
         state['masked_image'] = images = self.masked.cover(images, draws)
-        result = segmentation_losses(self.student, images, labels, weight=weight, crop_box=draws.crop_box)
+        with self.masked.tokens(self.student, draws):
+            result = segmentation_losses(self.student, images, labels, weight=weight, crop_box=draws.crop_box)
         return with_prefix('masked', weighted(result.losses, self.masked.weight))
+
+    def _target_distance_pass(self, batch: dict[str, dict]) -> dict[str, Tensor]:
+        """Distance of the student's features of target images to the frozen encoder's (VFM-UDA++)."""
+        images = batch[self.target_stream]['inputs']
+        return self.projected_loss(self.target_stream, self.student.extract_feat(images), images)
 
     def _target_labeled_pass(self, batch: dict[str, dict], draws: StepDraws) -> dict[str, Tensor]:
         """Supervised loss on the target images that have labels."""

@@ -1,4 +1,6 @@
 """The masked pass of self-training: the student predicts labels of whole images from images with holes (MIC)."""
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 
@@ -81,6 +83,9 @@ class MaskedPass(NamedTuple):
         if masked.mode == 'token' and not hasattr(network.backbone, 'token_grid'):
             raise ValueError(f"masked.mode='token' needs an encoder with mask tokens (PlainViT), not "
                              f"{type(network.backbone).__name__}: use mode='pixel'")
+        if masked.mode == 'token' and hasattr(network, 'draw_crop_box'):
+            raise ValueError("masked.mode='token' masks the tokens of one image, but "
+                             f"{type(network).__name__} encodes context and detail: use mode='pixel'")
         return masked
 
     def draw(self, network: nn.Module, count: int, size: tuple[int, int], rng: StepGenerator,
@@ -109,7 +114,7 @@ class MaskedPass(NamedTuple):
         if draws.blur:
             draws.sigma = [float(rng.numpy.uniform(*blur))] * count
         if self.mode == 'token':
-            grid = network.backbone.token_grid(size)
+            grid = network.backbone.token_grid(*size)
             draws.kept = draw_kept_blocks(count, grid, 1, self.ratio, rng.torch)
         else:
             draws.kept = draw_kept_blocks(count, size, self.block_size, self.ratio, rng.torch)
@@ -140,6 +145,22 @@ class MaskedPass(NamedTuple):
             return images
         mask = enlarge_blocks(draws.kept.to(images.device), tuple(images.shape[-2:]))
         return images * mask.to(images.dtype)
+
+    @contextmanager
+    def tokens(self, network: nn.Module, draws: MaskedDraws) -> Iterator[None]:
+        """Inside, with ``mode='token'``, the network's encoder gets the mask as its argument ``mask``, bool (B, h, w),
+        True where a token is masked."""
+        if self.mode != 'token':
+            yield
+            return
+        device = next(network.parameters()).device
+        mask = ~draws.kept.to(device).squeeze(1)
+        handle = network.backbone.register_forward_pre_hook(
+            lambda module, args, kwargs: (args, dict(kwargs, mask=mask)), with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
 
     def check_draws(self, draws: Any, count: int) -> None:
         """Raise ValueError where recorded draws lack the pass."""
