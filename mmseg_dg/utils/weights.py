@@ -205,10 +205,10 @@ def compare(module: nn.Module, state: Mapping[str, Tensor]) -> LoadedShare:
     """Names and shapes of a module against those of a state dict, without loading.
 
     ``num_batches_tracked`` of BatchNorm is left out: older files lack it and nothing here reads it. So are prototypes
-    of styles that the file lacks: they are computed when training begins.
+    of styles and adapters that the file lacks: they are computed when training begins.
     """
     ours = {k: v for k, v in module.state_dict().items() if not k.endswith('num_batches_tracked')
-            and (k in state or 'style_hallucination.proto_' not in k)}
+            and (k in state or not any(mark in k for mark in ('style_hallucination.proto_', '.lora_')))}
     matched = [k for k, v in ours.items() if k in state and state[k].shape == v.shape]
     missing = sorted(set(ours) - set(matched))
     unexpected = sorted(k for k in state if k not in ours and not k.endswith('num_batches_tracked'))
@@ -227,6 +227,11 @@ def loaded_share(module: nn.Module, checkpoint_path: Union[str, Path], prefix: O
     """
     state = read_state_dict(checkpoint_path, prefix)
     refuse_nonfinite(state, str(checkpoint_path))
+    if hasattr(module, 'adapted_state'):  # other numbers of channels, other patches
+        try:
+            state = module.adapted_state(state)
+        except ValueError as error:
+            raise ValueError(f'{checkpoint_path} does not fit {name or type(module).__name__}: {error}') from error
     share = compare(module, state)
     rest = f'; missing: {_some(share.missing)}' if share.missing else ''
     rest += f'; not used: {_some(share.unexpected)}' if share.unexpected else ''
