@@ -29,8 +29,8 @@ SYNTHIA_TO_TRAIN_ID: dict[int, int] = {
     20: 16, 12: 17, 11: 18
 }  # yapf: disable
 
-# UrbanSyn publishes train ids, and 19 for everything else (tue-mps/vfm-uda-plusplus@3af62c6, datasets/utils/mappings.py;
-# ysj9909/SoMA@2bf0124, tools/convert_datasets/urbansyn.py).
+# UrbanSyn publishes train ids, and 19 for everything else (datasets/utils/mappings.py of
+# tue-mps/vfm-uda-plusplus@3af62c6; tools/convert_datasets/urbansyn.py of ysj9909/SoMA@2bf0124).
 URBANSYN_TO_TRAIN_ID: dict[int, int] = {i: i for i in range(19)}
 
 # Mapillary Vistas 1.2: position in its class list of 66 -> train id, the merge the HRDA domain-generalization code
@@ -49,7 +49,6 @@ RAW_IDS: dict[str, frozenset[int]] = {
     'gta': frozenset(range(35)),
     'synthia': frozenset(range(23)),
     'mapillary': frozenset(range(66)),
-    'urbansyn': frozenset([*range(20), IGNORE]),
     'voc': frozenset([*range(21), IGNORE]),
 }
 

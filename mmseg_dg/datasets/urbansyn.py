@@ -9,8 +9,7 @@ from .label_tables import URBANSYN_TO_TRAIN_ID
 
 @DATASETS.register_module()
 class UrbanSynDataset(TrainIdDataset):
-    """UrbanSyn (Gomez et al., "All for One, and One for All: UrbanSyn Dataset, the third Musketeer of Synthetic Driving
-    Scenes", 2023).
+    """UrbanSyn (Gomez et al., "All for One, and One for All", 2023).
 
     Layout below ``data_root`` as published: ``rgb/rgb_0001.png`` and ``ss/ss_0001.png``; files of one name in both
     folders (``0001.png``) are read too. The published ids are trainIds already, 19 being everything else
