@@ -50,6 +50,8 @@ CURVES = {
     'pixl_uda_mit': 'pixl_hrda_mitb5_gta2cityscapes',
     'pixl_semi_resnet': 'pixl_hrda_deeplabv3plus_r101_cityscapes_1_8',
     'pixl_full_mit': 'pixl_hrda_mitb5_cityscapes_full',
+    'mic_mit': 'mic_daformer_mitb5_gta2cityscapes',
+    'mic_hrda_mit': 'mic_hrda_mitb5_gta2cityscapes',
     'cluda_mit': 'cluda_hrda_mitb5_gta2cityscapes',
     'ddep_pretrain_mit': 'ddep_daformer_mitb5_imagenet1k',
     'ddep_pretrain_resnet': 'ddep_transunet_1x_imagenet21k',
@@ -119,6 +121,8 @@ class Run:
         for part in [model, *self.cfg.get('custom_hooks', [])]:
             if part.get('warmup_iters'):
                 part.warmup_iters = WARMUP
+        if model.get('masked') or model.get('target_labeled_stream'):
+            model.pseudo_threshold = 0.3  # no teacher of 20 iterations is sure, and weight 0 teaches nothing
         self.method = MODELS.build(model)
         fill(self.method)
         self._start_file(folder)

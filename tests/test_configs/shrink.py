@@ -51,6 +51,8 @@ def shrink(cfg: Config, folder: Path, data: Path, iters: int = 2) -> Config:
         cfg.model.update(ignore_top=cfg.model.ignore_top // 8, ignore_bottom=cfg.model.ignore_bottom // 8)
     if cfg.model.get('alignment'):
         _shrink_alignment(cfg.model.alignment)
+    if cfg.model.get('masked'):
+        cfg.model.masked.block_size = 16
     if cfg.model.get('detail_crop'):
         cfg.model.detail_crop.update(start=iters // 2, stride=8)
     cfg.default_hooks.logger.interval = 1
@@ -169,6 +171,8 @@ def family(cfg: Config) -> tuple[str, ...]:
     alignment = cfg.model.get('alignment')
     method += f' + {alignment.type}' + ' projected' * bool(alignment.get('projection')) if alignment else ''
     method += ' + CutMix' * (cfg.model.get('cutmix') is not None)
+    method += f' + masked {cfg.model.masked.images} {cfg.model.masked.mode}' if cfg.model.get('masked') else ''
+    method += ' + few' * bool(cfg.model.get('target_labeled_stream'))
     method += ' + denoised decoder' * bool(cfg.model.get('init_cfg'))
     method += ' + adjusted ' + cfg.model.adjustment.where if cfg.model.get('adjustment') else ''
     method += ' trained' * bool(cfg.model.get('train_encoder')) + f' {cfg.model.get("target", "")}'

@@ -61,7 +61,8 @@ def streams_fit_the_method(name):
     cfg = load(name)
     streams = list(cfg.train_dataloader)
     if cfg.model.type == 'DACS':
-        assert streams == [cfg.model.labeled_stream, cfg.model.unlabeled_stream]
+        few = cfg.model.get('target_labeled_stream')
+        assert streams == [cfg.model.labeled_stream, cfg.model.unlabeled_stream] + [few] * bool(few)
         assert cfg.runner_type == dict(source='UDARunner', labeled='SemiSupervisedRunner')[streams[0]]
         assert [h.type for h in cfg.custom_hooks].count('EMAUpdateHook') == 1
     elif cfg.model.type == 'DomainGeneralization':
@@ -194,7 +195,7 @@ def test_pretrained_files_are_in_the_table_of_weights():
                 assert value in known or value.startswith('mmseg_dg://'), f'{name}: {key}={value}'
 
 
-@pytest.mark.parametrize('folder', ['daformer', 'hrda', 'pixl', 'diffmatch', 'ddep', 'deft'])
+@pytest.mark.parametrize('folder', ['daformer', 'hrda', 'mic', 'pixl', 'diffmatch', 'ddep', 'deft'])
 def test_metafile_and_readme_list_every_config(folder):
     meta = yaml.safe_load((CONFIGS / folder / 'metafile.yml').read_text(encoding='utf-8'))
     readme = (CONFIGS / folder / 'README.md').read_text(encoding='utf-8')
