@@ -10,12 +10,17 @@ from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from mmseg_dg.models.backbones.adapters import merge_adapters
 from mmseg_dg.registry import MODELS, TRANSFORMS
 from mmseg_dg.utils.finite_state import refuse_nonfinite
 from mmseg_dg.utils.weights import without_pretrained
 
 #: Arguments of our preprocessor that mmseg's does not have.
 _OWN_PREPROCESSING = ('streams', )
+#: Arguments of encoders that matter in training only.
+_TRAINING = ('trainable', 'lora', 'extra_channels')
+#: Modules whose parts have stock twins of the same names: losses with a weight per pixel, encoders with options.
+_TWINS = ('mmseg_dg.models.losses.weighted', 'mmseg_dg.models.backbones.stock')
 
 
 class Export(NamedTuple):
@@ -72,6 +77,7 @@ def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
     refuse_nonfinite(content, str(checkpoint))
     name = network or getattr(method, 'evaluate', 'student')
     module = _fill(method, content.get('state_dict', content), name)
+    merge_adapters(module)
     inference, own_parts = inference_config(cfg)
     target.parent.mkdir(parents=True, exist_ok=True)
     state = {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
@@ -118,8 +124,13 @@ def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
     network = without_pretrained(_network(cfg.model))
     network = ConfigDict({key: value for key, value in network.items() if key != 'data_preprocessor'})
     preprocessor = {k: v for k, v in (cfg.model.get('data_preprocessor') or {}).items() if k not in _OWN_PREPROCESSING}
+    if network.get('backbone'):
+        network.backbone = {k: v for k, v in network.backbone.items() if k not in _TRAINING}
     network.data_preprocessor = dict(preprocessor, type='SegDataPreProcessor')
-    own_parts = tuple(sorted({kind for kind in _types(network) if _is_ours(kind, MODELS)}))
+    ours = {kind for kind in _types(network) if _is_ours(kind, MODELS)}
+    if network.get('backbone', {}).get('type') == 'MobileNetV2' and 'in_channels' in network.backbone:
+        ours.add('MobileNetV2')  # mmseg's reads three channels
+    own_parts = tuple(sorted(ours))
     foreign = ['mmpretrain.models'] if any(kind.startswith('mmpretrain.') for kind in _types(network)) else []
     result = dict(default_scope='mmseg_dg' if own_parts else 'mmseg', model=network, test_pipeline=_pipeline(cfg))
     imports = (['mmseg_dg'] if own_parts else []) + foreign
@@ -167,6 +178,6 @@ def _types(node: Any) -> Iterator[str]:
 def _is_ours(kind: str, registry: Any) -> bool:
     with DefaultScope.overwrite_default_scope('mmseg_dg'):
         found = registry.get(kind)
-    if found is None or found.__module__ == 'mmseg_dg.models.losses.weighted':
-        return False  # losses with a weight per pixel have stock twins of the same names
+    if found is None or found.__module__ in _TWINS:
+        return False
     return found.__module__.split('.')[0] == 'mmseg_dg'
