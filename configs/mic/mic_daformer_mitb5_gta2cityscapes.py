@@ -2,8 +2,8 @@
 
 Paper: MIC (Hoyer et al., CVPR 2023), MIC with other methods.
 Command: mim train mmseg_dg mic_daformer_mitb5_gta2cityscapes.py
-Paper's resources: one GPU, batch 2 source + 2 target images, 40 000 iterations; seeds 0, 1, 2. Time and memory are not in
-    our sources; the pass adds 38 to 43 % of the forwards and backwards of DAFormer (docs/behavior/mic.md#cost).
+Paper's resources: one GPU, batch 2 source + 2 target images, 40 000 iterations; seeds 0, 1, 2. Time and memory are
+    not in our sources; the pass adds 38 to 43 % of the forwards and backwards of DAFormer (docs/behavior/mic.md#cost).
 Paper's score: not in our sources for this row; DAFormer alone has 68.3 mIoU on Cityscapes val.
 Status here: not yet run at full scale.
 """

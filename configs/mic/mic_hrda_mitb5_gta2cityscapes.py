@@ -2,8 +2,8 @@
 
 Paper: MIC (Hoyer et al., CVPR 2023), main comparison.
 Command: mim train mmseg_dg mic_hrda_mitb5_gta2cityscapes.py
-Paper's resources: one GPU, batch 2 source + 2 target images, 40 000 iterations; seeds 0, 1, 2. A user measured about 29 GB
-    (docs/behavior/daformer_hrda.md#memory-and-time, configuration not stated); time not in our sources.
+Paper's resources: one GPU, batch 2 source + 2 target images, 40 000 iterations; seeds 0, 1, 2. A user measured
+    about 29 GB (docs/behavior/daformer_hrda.md#memory-and-time, configuration not stated); time not in our sources.
 Paper's score: 75.9 mIoU on Cityscapes val (docs/behavior/daformer_hrda.md#published-adaptation-scores).
 Status here: not yet run at full scale.
 """

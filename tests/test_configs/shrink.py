@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from .catalog import without_weights
-from .shrink_parts import shrink_heads, shrink_hybrid_vit, write_denoiser
+from .shrink_parts import shrink_heads, shrink_hybrid_vit, shrink_plain_vit, write_denoiser
 
 CROP = (64, 64)
 DETAIL = (32, 32)
@@ -51,7 +51,7 @@ def shrink(cfg: Config, folder: Path, data: Path, iters: int = 2) -> Config:
         cfg.model.update(ignore_top=cfg.model.ignore_top // 8, ignore_bottom=cfg.model.ignore_bottom // 8)
     if cfg.model.get('alignment'):
         _shrink_alignment(cfg.model.alignment)
-    if cfg.model.get('masked'):
+    if cfg.model.get('masked', {}).get('block_size'):
         cfg.model.masked.block_size = 16
     if cfg.model.get('detail_crop'):
         cfg.model.detail_crop.update(start=iters // 2, stride=8)
@@ -114,6 +114,8 @@ def _shrink_network(network: ConfigDict) -> None:
     if backbone.type == 'MixTransformer':
         channels = MIT if backbone.arch != 'b0' else MIT_B0
         backbone.update(arch='b0', embed_dims=8, num_layers=[1, 1, 1, 1])
+    elif backbone.type == 'PlainViT':
+        channels = shrink_plain_vit(backbone)
     elif backbone.type == 'mmpretrain.VisionTransformer':
         channels = {768: 16}
         backbone.update(arch=dict(embed_dims=16, num_layers=4, num_heads=2, feedforward_channels=32), img_size=64,

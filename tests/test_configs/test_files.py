@@ -69,11 +69,14 @@ def streams_fit_the_method(name):
         assert streams == ['source'] and list(cfg.val_dataloader) == ['cityscapes', 'bdd100k', 'mapillary']
         styles = cfg.model.network.backbone.get('style_hallucination') is not None
         assert [h.type for h in cfg.get('custom_hooks', [])] == ['StylePrototypeHook'] * styles
-    elif cfg.model.type in ('FixMatch', 'UniMatch', 'DiffMatch'):
-        assert streams == ['labeled', 'unlabeled'] + ['unlabeled_mix'] * (cfg.model.get('cutmix') is not None)
+    elif cfg.model.type in ('FixMatch', 'UniMatch', 'UniMatchV2', 'DiffMatch'):
+        mixed = cfg.model.get('cutmix') is not None and cfg.model.get('mix_stream', 'unlabeled_mix') is not None
+        assert streams == ['labeled', 'unlabeled'] + ['unlabeled_mix'] * mixed
         assert cfg.runner_type == 'SemiSupervisedRunner'
         hooks = [h.type for h in cfg.get('custom_hooks', [])]
-        assert hooks.count('EMAUpdateHook') == hooks.count('ClassPriorHook') == (cfg.model.type == 'DiffMatch')
+        assert hooks.count('ClassPriorHook') == (cfg.model.type == 'DiffMatch')
+        assert hooks.count('EMAUpdateHook') == (cfg.model.type == 'DiffMatch'
+                                                or cfg.model.pseudo_labels == 'teacher')
     elif cfg.model.type in ('DeFT', 'JointFinetuning'):
         assert streams == ['source'] and 'runner_type' not in cfg
         hooks = [h.type for h in cfg.get('custom_hooks', [])]
@@ -195,7 +198,8 @@ def test_pretrained_files_are_in_the_table_of_weights():
                 assert value in known or value.startswith('mmseg_dg://'), f'{name}: {key}={value}'
 
 
-@pytest.mark.parametrize('folder', ['daformer', 'hrda', 'mic', 'pixl', 'diffmatch', 'ddep', 'deft'])
+@pytest.mark.parametrize('folder', ['daformer', 'hrda', 'mic', 'foundation', 'pixl', 'diffmatch', 'unimatch_v2',
+                                    'ddep', 'deft'])
 def test_metafile_and_readme_list_every_config(folder):
     meta = yaml.safe_load((CONFIGS / folder / 'metafile.yml').read_text(encoding='utf-8'))
     readme = (CONFIGS / folder / 'README.md').read_text(encoding='utf-8')

@@ -37,7 +37,8 @@ DEFAULT = METHODS + SETTINGS
 REST = sorted(set(FAMILIES.values()) - set(DEFAULT))
 _SEMI = {'labeled.decode.', 'strong1.loss_ce'}
 #: Losses in the log, where they are not those of one labelled stream.
-LOSSES = {'FixMatch': _SEMI, 'UniMatch': _SEMI | {'strong2.loss_ce', 'feature.loss_ce'},
+LOSSES = {'FixMatch': _SEMI, 'UniMatchV2': _SEMI | {'strong2.loss_ce'},
+          'UniMatch': _SEMI | {'strong2.loss_ce', 'feature.loss_ce'},
           'DiffMatch': _SEMI | {'feature.loss_ce'}, 'DDeP': {'images.loss_'}}
 
 
@@ -51,10 +52,10 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv('MMSEG_DG_CACHE', str(tmp_path_factory.getbasetemp() / 'cache'))
 
 
-def train(name, tmp_path, data, scope=None):
+def train(name, tmp_path, data, scope=None, iters=2):
     """Run the shrunken config and return (runner, student's weights before training)."""
     from mmseg_dg.utils.launch import build_runner
-    values = Config._dict_to_config_dict(shrink(load(name), tmp_path, data)._cfg_dict, scope)
+    values = Config._dict_to_config_dict(shrink(load(name), tmp_path, data, iters)._cfg_dict, scope)
     cfg = Config(values, format_python_code=False)  # prettifying the dumped config takes most of the time
     cfg.experiment_name = f'{name}_{tmp_path.name}'  # mmengine keeps one runner per name
     runner = build_runner(cfg)

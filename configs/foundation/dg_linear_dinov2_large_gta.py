@@ -1,0 +1,15 @@
+"""Domain generalization with DINOv2-L, GTA -> unseen Cityscapes, BDD100K and Mapillary: a linear probe.
+
+Paper: SoMA (Yun et al., CVPR 2025) and the baselines of its tables: its own head: no row of the papers' tables.
+Command: mim train mmseg_dg dg_linear_dinov2_large_gta.py
+Paper's resources: one GPU, batch 4 source images, crop 512, 40 000 iterations; seeds 0, 1, 2 (ours).
+Paper's score: not in our sources for this head;
+    the checkpoint with the best mean **on the targets** (docs/behavior/mic.md#domain-generalization).
+Status here: not yet run at full scale.
+"""
+_base_ = [
+    '../_base_/models/linear_dinov2_large.py', '../_base_/datasets/dg_gta_vfm.py',
+    '../_base_/schedules/adamw_40k_vfm_dg.py', '../_base_/protocols/dg_gta_vfm.py'
+]
+val_cfg = dict(protocols=_base_.pop('protocols'))
+test_cfg = dict(protocols=val_cfg['protocols'])
