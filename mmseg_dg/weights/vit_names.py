@@ -1,4 +1,4 @@
-"""Names of plain Vision Transformers' tensors in the files of several libraries, and DINOv2's among them."""
+"""Names of Vision Transformers' tensors in the files of several libraries, and the ones this package reads."""
 import re
 from collections.abc import Mapping
 
@@ -62,3 +62,24 @@ def to_dinov2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if 'mask_token' not in result and 'cls_token' in result:
         result['mask_token'] = torch.zeros_like(result['cls_token'][0])
     return {key: value for key, value in result.items() if not key.startswith('head.')}
+
+
+def to_tinyvit(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a TinyViT under its original names.
+
+    Args:
+        state: Original names, alone or below ``image_encoder.`` (MobileSAM), or mmpretrain's (``stages.*``,
+            ``conv2d``, ``bn2d``).
+
+    Raises:
+        ValueError: Neither.
+    """
+    if any(key.startswith('image_encoder.') for key in state):
+        start = len('image_encoder.')
+        state = {key[start:]: value for key, value in state.items() if key.startswith('image_encoder.')}
+    if any(key.startswith('stages.') for key in state):
+        state = {re.sub(r'\bbn2d\b', 'bn', re.sub(r'\bconv2d\b', 'c', re.sub(r'^stages\.', 'layers.', key))): value
+                 for key, value in state.items()}
+    if 'patch_embed.seq.0.c.weight' not in state:
+        raise ValueError(f'tensors such as {sorted(state)[:3]} are not those of a TinyViT (patch_embed.seq.0.c.weight)')
+    return dict(state)
