@@ -15,7 +15,7 @@ from mmseg_dg.engine.loops.multi_domain import predicted_classes
 from mmseg_dg.registry import MODELS, RUNNERS
 from mmseg_dg.utils.finite_state import refuse_nonfinite
 from mmseg_dg.utils.run_names import name_run
-from mmseg_dg.utils.shipped_weights import PREFIX
+from mmseg_dg.weights.shipped import PREFIX
 
 from .inputs import Input, list_inputs
 from .prediction import PredictionPipeline, dataset_meta, predict_batch

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
-from mmseg_dg.models.methods.alignment import no_features
+from mmseg_dg.methods.alignment import no_features
 from mmseg_dg.models.segmentors.network import ClassifierTap, main_head, reference_features
 from mmseg_dg.registry import DATASETS
 

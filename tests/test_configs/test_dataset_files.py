@@ -37,7 +37,7 @@ def plant(root):
     """The published layouts of the datasets that ``fake_data`` does not have."""
     from scipy.io import savemat
 
-    from mmseg_dg.datasets.split_protocols import PROTOCOLS
+    from mmseg_dg.datasets.splits.protocols import PROTOCOLS
     for i in range(COUNT):
         image(root / f'bdd100k/images/10k/val/{i}.jpg', i)
         label(root / f'bdd100k/labels/sem_seg/masks/val/{i}.png')

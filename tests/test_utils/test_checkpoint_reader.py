@@ -227,7 +227,7 @@ def test_a_checkpoint_without_its_iteration():
 
 
 def test_a_bad_file_in_the_folder_does_not_end_the_list_of_weights(tmp_path):
-    from mmseg_dg.utils.weight_conversion import Problem, prepare, table_rows
+    from mmseg_dg.weights.preparation import Problem, prepare, table_rows
     (tmp_path / 'mit_b0.pth').write_bytes(b'\x80\x02' * 50)
     saved(tmp_path / 'mit_b1.pth', {'x': Call(os.system, 'true')})
     rows = {name: (state, what) for name, state, what in table_rows(tmp_path)}

@@ -20,14 +20,14 @@ from mmengine.runner.checkpoint import _load_checkpoint
 from mmengine.utils import import_modules_from_strings
 
 import mmseg_dg  # noqa: F401  prepares the library stack before mmseg is imported
+from mmseg_dg.apis.entry import run_tool
+from mmseg_dg.apis.launch import ConfigOptions
 from mmseg_dg.engine.loops.multi_stream import stream_seed
-from mmseg_dg.engine.optim.stepper import StepContext
+from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import DATA_SAMPLERS, DATASETS, MODELS
-from mmseg_dg.utils.entry import run_tool
-from mmseg_dg.utils.launch import ConfigOptions
 from mmseg_dg.utils.seeding import StepGenerator
-from mmseg_dg.utils.weights import without_pretrained
 from mmseg_dg.visualization import legend, mixed_grid, mixed_state, save_picture, stream_grid, strong_grid
+from mmseg_dg.weights.files import without_pretrained
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

@@ -10,10 +10,10 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.datasets import ClassStatistics, SeededDataset, class_statistics
 from mmseg_dg.datasets.checks import loads_labels
 from mmseg_dg.datasets.wrappers import leaves
-from mmseg_dg.utils.entry import run_tool
 
 
 def parse_args() -> argparse.Namespace:

@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 from mmseg_dg.registry import TRANSFORMS
 
+from ..transforms import LoadImageFromFile
+
 
 class Entry(NamedTuple):
     """One dataset of a config that is no wrapper.
@@ -71,7 +73,6 @@ def image_loader(config: dict) -> Any:
     """
     from mmcv.transforms import LoadImageFromFile as Stock
 
-    from ..transforms import LoadImageFromFile
     for step in _steps(config.get('pipeline') or ()):
         cls = TRANSFORMS.get(step['type']) if isinstance(step['type'], str) else step['type']
         if cls is LoadImageFromFile:

@@ -4,7 +4,10 @@ from typing import Any, Optional
 
 import numpy as np
 
-from .losses import heads_of, losses_of, names
+from mmseg_dg.datasets.wrappers import leaves, transforms_of
+from mmseg_dg.methods.loss_checks import heads_of, losses_of, names
+from mmseg_dg.ops.labels import MOST_CLASSES, too_many_classes
+
 from .samples import CROPS
 
 _SAMPLES = 8
@@ -20,7 +23,6 @@ def check_num_classes(method: Any, loaders: Any) -> None:
     Raises:
         ValueError: A head with another number of classes, or a feature distance of classes that do not exist.
     """
-    from mmseg_dg.datasets.label_tables import MOST_CLASSES, too_many_classes
     classes = loaders.dataset.metainfo.get('classes')
     if not classes or not method.labeled_streams:
         return
@@ -111,7 +113,6 @@ def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _of_streams(method: Any, loaders: Any) -> Iterator[tuple[str, Any]]:
-    from mmseg_dg.datasets.wrappers import leaves, transforms_of
     for name in method.labeled_streams:
         for leaf in leaves(loaders[name].dataset):
             path = f'train_dataloader.{name}.dataset'
@@ -150,7 +151,6 @@ def _of_transform(transform: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _of_metrics(validation: Optional[Any]) -> Iterator[tuple[str, Any]]:
-    from mmseg_dg.datasets.wrappers import leaves
     evaluators, domains = getattr(validation, 'evaluator', None), getattr(validation, 'dataloader', None)
     if not hasattr(evaluators, 'items') or not hasattr(domains, 'items'):
         return
@@ -170,7 +170,6 @@ def _in_masks(method: Any, loaders: Any, values: list) -> tuple[list, dict]:
     """Which of the values occur in a few masks as they are loaded, and a file of each."""
     from mmcv.transforms import LoadAnnotations
 
-    from mmseg_dg.datasets.wrappers import leaves, transforms_of
     files: dict[Any, str] = {}
     for name in method.labeled_streams:
         for leaf in leaves(loaders[name].dataset):

@@ -1,5 +1,5 @@
 """Encoders that mmseg and mmpretrain lack or compute differently from the papers."""
-from .encoder_options import EncoderOptions, encoders_in
+from .encoder_options import EncoderOptions
 from .hybrid_vit import HybridViT
 from .mix_transformer import MixTransformer
 from .plain_vit import PlainViT
@@ -11,5 +11,5 @@ from .tiny_vit import TinyViT
 
 __all__ = [
     'EncoderOptions', 'HybridViT', 'MixTransformer', 'MobileNetV2', 'PlainViT', 'ResNeSt', 'ResNet', 'ResNetV1c',
-    'StemMobileNetV2', 'StemResNet', 'StyleHallucination', 'TimmEncoder', 'TinyViT', 'encoders_in'
+    'StemMobileNetV2', 'StemResNet', 'StyleHallucination', 'TimmEncoder', 'TinyViT'
 ]

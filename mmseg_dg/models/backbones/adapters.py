@@ -193,14 +193,3 @@ def _check(rank: int, alpha: float, start: str, layers: Sequence[str]) -> None:
 def adapters_of(module: nn.Module) -> Iterator[LoRALinear]:
     """The adapted layers at any depth."""
     return (m for m in module.modules() if isinstance(m, LoRALinear))
-
-
-def merge_adapters(module: nn.Module) -> int:
-    """Turn every adapted layer below ``module`` into a plain one of the same function; returns how many there were."""
-    count = 0
-    for owner in list(module.modules()):
-        for name, child in list(owner.named_children()):
-            if isinstance(child, LoRALinear):
-                setattr(owner, name, child.merged())
-                count += 1
-    return count

@@ -156,9 +156,16 @@ class EncoderOptions(nn.Module):
             state = {key[len(prefix):]: value for key, value in state.items() if key.startswith(prefix)}
         kind = type(self).__name__
         try:
-            missing, unexpected = self.load_state_dict(state, strict=False)
-        except (RuntimeError, ValueError) as error:
+            state = self.adapted_state(state)
+        except ValueError as error:
             raise ValueError(f'{path} does not fit this {kind}: {error}') from error
+        own = self.state_dict()
+        shapes = [f'{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}' for key, value in state.items()
+                  if key in own and value.shape != own[key].shape]
+        if shapes:
+            raise ValueError(f'{path} does not fit this {kind}: {len(shapes)} tensors have other shapes, '
+                             f'{", ".join(shapes[:3])}: another size of this encoder?')
+        missing, unexpected = self.load_state_dict(state, strict=False)
         missing, unexpected = ([key for key in keys if MARK not in key and not key.startswith(optional)
                                 and not key.endswith('num_batches_tracked')] for keys in (missing, unexpected))
         if missing or unexpected:
@@ -172,15 +179,3 @@ def _parameter(module: nn.Module, name: str) -> Optional[Tensor]:
         return module.get_parameter(name)
     except AttributeError:
         return None
-
-
-def encoders_in(module: nn.Module) -> dict[str, EncoderOptions]:
-    """Encoders below (or at) a module that know ``trainable``, by their path."""
-    return {name: part for name, part in module.named_modules() if isinstance(part, EncoderOptions)}
-
-
-
-def frozen_names(module: nn.Module) -> set[str]:
-    """Names of a module's state dict that its encoders keep as they are, at any depth."""
-    return {f'{path}.{name}' if path else name for path, encoder in encoders_in(module).items()
-            for name in encoder.frozen_names()}

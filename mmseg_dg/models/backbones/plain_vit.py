@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmseg_dg.registry import MODELS
+from mmseg_dg.weights.vit_names import layout_of
 
 from .encoder_options import EncoderOptions
 from .mix_transformer import DropPath, drop_path_rates
 from .token_sizes import check_resize, fit_size, interpolate_positions, resample_kernel, target_size
-from .vit_layouts import layout_of
 
 
 class Architecture(NamedTuple):

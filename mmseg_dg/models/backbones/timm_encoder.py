@@ -8,7 +8,6 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmseg_dg.compat import ensure_torchvision
 from mmseg_dg.registry import MODELS
 
 from .encoder_options import EncoderOptions
@@ -101,7 +100,6 @@ class TimmEncoder(EncoderOptions, BaseModule):
 def _create(name: str, in_channels: int, options: dict) -> Any:
     if importlib.util.find_spec('timm') is None:
         raise ImportError(f'TimmEncoder(name={name!r}) needs timm: pip install "timm>=1.0.20"')
-    ensure_torchvision()
     import timm
     if not timm.is_model(name):
         near = timm.list_models(f'*{name.split("_")[0]}*')[:6]

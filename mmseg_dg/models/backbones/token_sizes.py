@@ -106,9 +106,9 @@ def resample_kernel(weight: Tensor, patch: int, how: str) -> Tensor:
     old = weight.shape[-1]
     if how == 'bicubic':
         return F.interpolate(weight.float(), (patch, patch), mode='bicubic', align_corners=False).to(weight.dtype)
-    basis = torch.eye(old * old).reshape(old * old, 1, old, old)  # one image per pixel of an old patch
+    basis = torch.eye(old * old, dtype=torch.float64).reshape(old * old, 1, old, old)  # one image per pixel of an old patch
     resized = F.interpolate(basis, (patch, patch), mode='bicubic', antialias=True, align_corners=False)
-    matrix = resized.reshape(old * old, patch * patch).double()  # row: what a pixel becomes
+    matrix = resized.reshape(old * old, patch * patch)  # row: what a pixel becomes
     inverse = torch.linalg.pinv(matrix)  # (new, old)
     flat = weight.double().flatten(2)  # (D, C, old * old)
     return (flat @ inverse.T).reshape(*weight.shape[:2], patch, patch).to(weight.dtype)
