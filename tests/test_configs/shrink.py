@@ -187,4 +187,4 @@ def family(cfg: Config) -> tuple[str, ...]:
         decoder += 'fixed ' if network.decode_head.get('fixed_attention') is not None else ''
         decoder += 'all ' if cfg.model.get('feature_distance') and cfg.model.feature_distance.scale == 'all' else ''
     decoder += f'{head.type}/{head.fusion.type}' if 'fusion' in head else head.type
-    return method, network.backbone.type, network.get('neck', {}).get('type', ''), decoder
+    return method, network.backbone.type, (network.get('neck') or {}).get('type', ''), decoder

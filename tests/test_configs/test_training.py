@@ -52,10 +52,12 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv('MMSEG_DG_CACHE', str(tmp_path_factory.getbasetemp() / 'cache'))
 
 
-def train(name, tmp_path, data, scope=None, iters=2):
+def train(name, tmp_path, data, scope=None, iters=2, pictures=True):
     """Run the shrunken config and return (runner, student's weights before training)."""
     from mmseg_dg.apis.launch import build_runner
     values = Config._dict_to_config_dict(shrink(load(name), tmp_path, data, iters)._cfg_dict, scope)
+    if not pictures:
+        values.custom_hooks = [hook for hook in values.get('custom_hooks', []) if 'Pictures' not in hook.type]
     cfg = Config(values, format_python_code=False)  # prettifying the dumped config takes most of the time
     cfg.experiment_name = f'{name}_{tmp_path.name}'  # mmengine keeps one runner per name
     runner = build_runner(cfg)
