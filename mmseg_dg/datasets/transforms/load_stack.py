@@ -64,6 +64,13 @@ class LoadImageStack(LoadImageFromFile):
             return 'extra_channels', f'{text}, but LoadImageStack has channels={self.channels}'
         return '', ''
 
+    def decode_deep(self, content: bytes) -> Optional[np.ndarray]:
+        """A stack as it is in the file, unscaled, (H, W, C); None if it cannot be read."""
+        try:
+            return self._read(bytes(content), 'image')
+        except ValueError:
+            return None
+
     def _decode(self, content: bytes, path: str) -> np.ndarray:
         content = bytes(content)
         try:
@@ -72,15 +79,7 @@ class LoadImageStack(LoadImageFromFile):
             problem = ''  # the decoder will say it
         if problem:
             raise ValueError(f'{path}: {problem}')
-        if content[:4] in _TIFF:
-            image = self._read_tiff(content, path)
-        else:
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-            if image is None:
-                raise ValueError(f'{path}: cannot be read as an image; the file may be empty, cut off or no image')
-            image = np.atleast_3d(image)
-            if image.shape[2] >= 3:  # OpenCV's blue, green, red
-                image = image[..., [2, 1, 0, *range(3, image.shape[2])]]
+        image = self._read(content, path)
         if image.shape[2] != self.channels:
             raise ValueError(f'{path}: {image.shape[2]} channels, but LoadImageStack has channels={self.channels}: '
                              'correct channels (and in_channels of the encoder), or leave the file out')
@@ -88,6 +87,18 @@ class LoadImageStack(LoadImageFromFile):
             raise ValueError(f'{path}: {image.shape[1]}x{image.shape[0]} (width x height), more than max_pixels='
                              f'{self.max_pixels}; cut it into tiles')
         return np.ascontiguousarray(self._in_range(image, path))
+
+    def _read(self, content: bytes, path: str) -> np.ndarray:
+        """(H, W, C) in the order of the file."""
+        if content[:4] in _TIFF:
+            return self._read_tiff(content, path)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if image is None:
+            raise ValueError(f'{path}: cannot be read as an image; the file may be empty, cut off or no image')
+        image = np.atleast_3d(image)
+        if image.shape[2] >= 3:  # OpenCV's blue, green, red
+            image = image[..., [2, 1, 0, *range(3, image.shape[2])]]
+        return image
 
     def _read_tiff(self, content: bytes, path: str) -> np.ndarray:
         try:
