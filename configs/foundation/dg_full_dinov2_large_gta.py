@@ -8,10 +8,9 @@ Paper's score: about 61 mIoU, mean of Cityscapes, BDD100K, Mapillary, with Mask2
 Status here: not yet run at full scale.
 """
 _base_ = [
-    '../_base_/models/daformer_dinov2_large.py', '../_base_/datasets/dg_gta_vfm.py',
+    '../_base_/models/dinov2_large_daformer.py', '../_base_/datasets/dg_gta_vfm.py',
     '../_base_/schedules/adamw_40k_vfm_dg.py', '../_base_/protocols/dg_gta_vfm.py'
 ]
-model = dict(network=dict(backbone=dict(trainable='all', with_cp=True)))
 optim_wrapper = dict(paramwise_cfg=dict(encoder_mult=0.1))
 val_cfg = dict(protocols=_base_.pop('protocols'))
 test_cfg = dict(protocols=val_cfg['protocols'])

@@ -10,7 +10,7 @@ Paper's score: 68.27 mIoU, mean of Cityscapes, BDD100K, Mapillary, with Mask2For
 Status here: not yet run at full scale.
 """
 _base_ = [
-    '../_base_/models/daformer_dinov2_large.py', '../_base_/datasets/dg_gta_vfm.py',
+    '../_base_/models/dinov2_large_daformer.py', '../_base_/datasets/dg_gta_vfm.py',
     '../_base_/schedules/adamw_40k_vfm_dg.py', '../_base_/protocols/dg_gta_vfm.py'
 ]
 model = dict(

@@ -8,7 +8,7 @@ Paper's score: not in our sources. A later paper of the group: with better synth
 Status here: not yet run at full scale.
 """
 _base_ = [
-    '../_base_/models/upscale_dinov2_base.py', '../_base_/datasets/uda_gta_to_cityscapes_vfm.py',
+    '../_base_/models/dinov2_base_upscale.py', '../_base_/datasets/uda_gta_to_cityscapes_vfm.py',
     '../_base_/schedules/adamw_40k_vfm.py', '../_base_/default_runtime.py'
 ]
 _base_.train_dataloader.pop('target')

@@ -10,7 +10,7 @@ Paper's score: none.
 Status here: not yet run at full scale.
 """
 _base_ = [
-    '../_base_/models/upscale_dinov2_base.py', '../_base_/methods/vfm_uda.py',
+    '../_base_/models/dinov2_base_upscale.py', '../_base_/methods/vfm_uda.py',
     '../_base_/datasets/ssda_gta_to_cityscapes_vfm.py', '../_base_/schedules/adamw_40k_vfm.py',
     '../_base_/default_runtime.py'
 ]

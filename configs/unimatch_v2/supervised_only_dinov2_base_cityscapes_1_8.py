@@ -9,7 +9,7 @@ Paper's score: 82.7 mIoU on Cityscapes val, the best of all epochs on val
 Status here: not yet run at full scale.
 """
 _base_ = [
-    '../_base_/models/dpt_dinov2_base.py', '../_base_/datasets/semi_cityscapes_798.py',
+    '../_base_/models/dinov2_base_dpt.py', '../_base_/datasets/semi_cityscapes_798.py',
     '../_base_/schedules/adamw_cityscapes_180e.py',
     '../_base_/default_runtime.py'
 ]

@@ -9,7 +9,7 @@ Paper's score: 52.1 mIoU on COCO val, the best of all epochs on val
 Status here: not yet run at full scale.
 """
 _base_ = [
-    '../_base_/models/dpt_dinov2_base.py', '../_base_/datasets/semi_coco81_518.py',
+    '../_base_/models/dinov2_base_dpt.py', '../_base_/datasets/semi_coco81_518.py',
     '../_base_/schedules/adamw_coco_20e.py',
     '../_base_/default_runtime.py'
 ]

@@ -9,7 +9,7 @@ Paper's score: 87.92 (last epoch 87.40) mIoU on VOC val, the best of all epochs 
 Status here: not yet run at full scale.
 """
 _base_ = [
-    '../_base_/models/dpt_dinov2_base.py', '../_base_/methods/unimatch_v2.py',
+    '../_base_/models/dinov2_base_dpt.py', '../_base_/methods/unimatch_v2.py',
     '../_base_/datasets/semi_voc_classic_518.py', '../_base_/schedules/adamw_voc_60e.py',
     '../_base_/default_runtime.py'
 ]

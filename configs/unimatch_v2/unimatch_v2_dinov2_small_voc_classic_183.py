@@ -9,7 +9,7 @@ Paper's score: 85.5 (last epoch 85.2) mIoU on VOC val, the best of all epochs on
 Status here: not yet run at full scale.
 """
 _base_ = [
-    '../_base_/models/dpt_dinov2_small.py', '../_base_/methods/unimatch_v2.py',
+    '../_base_/models/dinov2_small_dpt.py', '../_base_/methods/unimatch_v2.py',
     '../_base_/datasets/semi_voc_classic_518.py', '../_base_/schedules/adamw_voc_60e.py',
     '../_base_/default_runtime.py'
 ]
