@@ -20,8 +20,9 @@ def randomize(module):
 
 def theirs_of(ours):
     """mmpretrain's network with the tensors of ours, and the list its stages' last blocks write to."""
-    import mmseg_dg.mmpretrain  # noqa: F401
     from mmpretrain.models import TinyViT as Theirs
+
+    import mmseg_dg.mmpretrain  # noqa: F401
     network = Theirs(arch=dict(channels=TINY['channels'], num_heads=TINY['heads'], depths=TINY['depths']),
                      img_size=(96, 96), out_indices=[3], drop_path_rate=0.).double()
     state = {key.replace('layers.', 'stages.', 1).replace('.c.', '.conv2d.').replace('.bn.', '.bn2d.'): value
