@@ -10,6 +10,8 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_dg.weights.comparison import difference
+
 from .adapters import MARK, adapters_of, add_adapters
 from .input_filters import EXTRA_CHANNELS, adapt_input_filters
 
@@ -185,24 +187,20 @@ class EncoderOptions(nn.Module):
             state = self.adapted_state(state)
         except ValueError as error:
             raise ValueError(f'{path} does not fit this {kind}: {error}') from error
-        own = self.state_dict()
-        shapes = [
-            f'{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}'
-            for key, value in state.items() if key in own and value.shape != own[key].shape
-        ]
-        if shapes:
-            raise ValueError(
-                f'{path} does not fit this {kind}: {len(shapes)} tensors have other shapes, '
-                f'{", ".join(shapes[:3])}: another size of this encoder?')
-        missing, unexpected = self.load_state_dict(state, strict=False)
-        missing, unexpected = ([
-            key for key in keys if MARK not in key and not key.startswith(optional)
-            and not key.endswith('num_batches_tracked')
-        ] for keys in (missing, unexpected))
-        if missing or unexpected:
-            raise ValueError(
-                f'{path} does not fit this {kind}: it lacks {len(missing)} tensors {missing[:5]} '
-                f'and has {len(unexpected)} that the network has not, {unexpected[:5]}')
+
+        def optional_or_new(name: str) -> bool:
+            return MARK in name or name.startswith(optional) or name.endswith('num_batches_tracked')
+
+        found = difference(self.state_dict(), state, optional_or_new, optional_or_new)
+        if found.shapes:
+            raise ValueError(f'{path} does not fit this {kind}: {len(found.shapes)} tensors have '
+                             f'other shapes, {", ".join(found.shape_lines()[:3])}: another size of '
+                             'this encoder?')
+        if found.missing or found.unexpected:
+            raise ValueError(f'{path} does not fit this {kind}: it lacks {len(found.missing)} '
+                             f'tensors {found.missing[:5]} and has {len(found.unexpected)} that '
+                             f'the network has not, {found.unexpected[:5]}')
+        self.load_state_dict(state, strict=False)
         print_log(f'backbone: {kind} loaded from {path}', logger='current')
 
 
