@@ -55,11 +55,17 @@ def message_of(error: BaseException) -> str:
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if isinstance(error, SyntaxError) and error.filename:
         text = f'{error.filename}, line {error.lineno}: {error.msg}'
-    cause = error.__cause__ or error.__context__
-    if isinstance(error, ImportError) and isinstance(cause, ImportError):  # mmengine says which, its cause what to do
-        text = f'{text}: {cause}'
+    if isinstance(error, ImportError):  # mmengine hides it twice over; the first one says what to install
+        text = str(_first_import_error(error))
     kind = '' if isinstance(error, (ValueError, OSError, SyntaxError)) and text else f'{type(error).__name__}: '
     return f'{os.path.basename(sys.argv[0])}: error ({DEBUG} shows where): {kind}{text.strip()}'
+
+
+def _first_import_error(error: ImportError) -> ImportError:
+    """Of a chain of import errors, each raised while the one before was handled, the one it began with."""
+    while isinstance(error.__cause__ or error.__context__, ImportError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _passes(trace: Optional[TracebackType], names: tuple[str, ...]) -> bool:

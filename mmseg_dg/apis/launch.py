@@ -6,6 +6,7 @@ passes ``--gpus N``, or ``--device cpu`` for ``--gpus 0``; ``torch.distributed.l
 """
 import argparse
 import ast
+import copy
 import difflib
 import inspect
 import logging
@@ -14,7 +15,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
@@ -22,11 +23,14 @@ from mmengine.dist import barrier
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from mmseg_dg.registry import RUNNERS
+from mmseg_dg.utils.loaders import loaders_by_name
 from mmseg_dg.utils.run_lock import hold
 from mmseg_dg.utils.run_names import name_run
 from mmseg_dg.utils.stop_signals import STOPPED
 from mmseg_dg.utils.work_dir import holds_checkpoints, refuse_to_mix
 
+ConfigLike = Union[str, Path, Config]
 DISTRIBUTED_WRAPPER = 'MethodDistributedWrapper'
 
 
@@ -98,6 +102,7 @@ def warn_unknown_options(cfg: Config, options: dict) -> list:
     known |= set(inspect.signature(Runner.__init__).parameters) | {'runner_type', 'model_wrapper_cfg', 'compile'}
     known |= {f'randomness.{name}' for name in inspect.signature(Runner.set_randomness).parameters}
     if any(key.startswith('train_cfg.') for key in options):
+        # here, because the tools that train nothing need no loops
         from mmseg_dg.engine.loops import MultiStreamTrainLoop
         known |= {f'train_cfg.{name}' for name in inspect.signature(MultiStreamTrainLoop.__init__).parameters}
     unknown = [key for key in options if key not in known and not key.endswith('_delete_')]
@@ -259,11 +264,6 @@ def enable_amp(cfg: Config) -> None:
         wrapper.type = 'BF16OptimWrapper'
 
 
-def loaders_by_name(loader: ConfigDict) -> dict:
-    """``{name: loader config}`` of a dict of named loaders; a single loader has the name ``''``."""
-    return {'': loader} if 'dataset' in loader else {k: v for k, v in loader.items() if v is not None}
-
-
 def enable_lr_scaling(cfg: Config) -> None:
     """``--auto-scale-lr``: the runner multiplies every rate by processes x batch / ``auto_scale_lr.base_batch_size``.
 
@@ -394,13 +394,30 @@ def show_predictions(cfg: Config, folder: str) -> None:
     visualizer.save_dir = folder
 
 
-def build_runner(cfg: Config) -> Runner:
-    """The runner that ``runner_type`` names, or mmengine's."""
+def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
+                 options: Optional[dict[str, Any]] = None) -> Runner:
+    """The runner a config describes; several in one process do not disturb each other.
+
+    Args:
+        config: File (``mmseg_dg::daformer/...`` works inside configs) or :class:`mmengine.config.Config`.
+        work_dir: Where logs and checkpoints go; None keeps the config's, or ``work_dirs/<config name>``.
+        options: Dotted settings to override, as ``--cfg-options`` does, e.g. ``{'train_cfg.max_iters': 100}``.
+    """
+    cfg = read_config(config)
+    if options:
+        cfg.merge_from_dict(options)
+    if work_dir is not None:
+        cfg.work_dir = str(work_dir)
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename or 'run').stem)
     name_run(cfg)
-    if 'runner_type' in cfg:
-        from mmseg_dg.registry import RUNNERS
-        return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
+    return RUNNERS.build(cfg) if cfg.get('runner_type') else Runner.from_cfg(cfg)
+
+
+def read_config(config: ConfigLike) -> Config:
+    """A config of one's own, from a file or from another config."""
+    # a deep copy: the runner writes into parts of what it is given, the visualizer's folder for one
+    return copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
 
 
 def leave_together() -> None:

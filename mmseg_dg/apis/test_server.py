@@ -17,6 +17,7 @@ from PIL import Image
 
 from mmseg_dg.datasets.conversion import write_bytes
 from mmseg_dg.datasets.label_tables import CITYSCAPES_TO_TRAIN_ID
+from mmseg_dg.utils.loaders import loaders_by_name
 
 _NAMED = 5
 
@@ -87,8 +88,7 @@ def prepare(cfg: Any, server: TestServer, folder: str, data_root: Optional[str] 
     Raises:
         ValueError: No such domain, several or none that fit, or no data root.
     """
-    loaders = cfg.get('test_dataloader') or {}
-    loaders = {'test': loaders} if 'dataset' in loaders else {k: v for k, v in loaders.items() if v is not None}
+    loaders = loaders_by_name(cfg.get('test_dataloader'), 'test')
     if domain is None:
         fitting = [name for name, loader in loaders.items() if loader['dataset'].get('type') == server.dataset]
         fitting = fitting or list(loaders)

@@ -1,4 +1,6 @@
 """What several checks of data say."""
+from mmseg_dg.utils.listing import listed
+
 _NAMED = 5
 
 #: Ends the messages about files, of which there may be more.
@@ -7,9 +9,8 @@ DOCTOR = "'python tools/doctor.py CONFIG' examines every file and names all that
 
 def missing_message(owner: str, what: str, missing: list[str], total: int, hint: str) -> str:
     """Names the first few of the missing files and their number."""
-    named = ', '.join(repr(path) for path in missing[:_NAMED])
-    rest = f' and {len(missing) - _NAMED} more' if len(missing) > _NAMED else ''
-    return f'{owner}: {len(missing)} of {total} {what} missing: {named}{rest}. {hint}. {DOCTOR}'
+    named = listed(map(repr, missing), _NAMED)
+    return f'{owner}: {len(missing)} of {total} {what} missing: {named}. {hint}. {DOCTOR}'
 
 
 def wrong_ids_message(files: dict, num_classes: int, ignore_index: int, more: int = 0) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmseg_dg.weights.comparison import difference
+
 from .loss_checks import heads_of
 from .trained_part import find_frozen
 
@@ -56,10 +58,8 @@ def accept_checkpoint(method: nn.Module, state_dict: dict[str, Tensor], prefix: 
 
 def _check_student(method: nn.Module, theirs: dict[str, Tensor]) -> None:
     ours = method.student.state_dict()
-    missing = [k for k in ours if k not in theirs and not k.endswith(OPTIONAL)]
-    unexpected = [k for k in theirs if k not in ours and not k.endswith(OPTIONAL)]
-    shapes = [f'{k} {tuple(theirs[k].shape)} instead of {tuple(v.shape)}' for k, v in ours.items()
-              if k in theirs and theirs[k].shape != v.shape]
+    found = difference(ours, theirs, _is_optional, _is_optional)
+    missing, unexpected, shapes = found.missing, found.unexpected, found.shape_lines()
     if missing or unexpected or shapes:
         raise ValueError(
             f'this checkpoint holds another network than the config ({type(method.student).__name__}): unexpected '
@@ -67,6 +67,10 @@ def _check_student(method: nn.Module, theirs: dict[str, Tensor]) -> None:
             f'({len(shapes)}) {shapes[:8]}. Give the config it was trained with; to finetune it for other classes, '
             'set train_cfg.new_classifier=True, which loads all but the classifier; to start from its encoder only, '
             "use network.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., prefix='student.backbone.')")
+
+
+def _is_optional(name: str) -> bool:
+    return name.endswith(OPTIONAL)
 
 
 def leave_classifier(method: nn.Module, state_dict: dict[str, Tensor]) -> None:
@@ -99,10 +103,10 @@ def leave_classifier(method: nn.Module, state_dict: dict[str, Tensor]) -> None:
         elif counter or theirs != mine or _inner(key) in classifiers:
             del state_dict[key]
             left += [] if counter else [f'{key} {theirs} -> {mine}' if theirs != mine else f'{key} {mine}']
-    student = {k for k in ours if k.startswith('student.')}
-    lacking = [k for k in student if k not in state_dict and not k.endswith(OPTIONAL)
-               and not any(entry.startswith(f'{k} ') for entry in left)]
-    surplus = [k for k in state_dict if k.startswith('student.') and k not in ours and not k.endswith(OPTIONAL)]
+    found = difference({k: v for k, v in ours.items() if k.startswith('student.')},
+                       {k: v for k, v in state_dict.items() if k.startswith('student.')}, _is_optional, _is_optional)
+    lacking = [k for k in found.missing if not any(entry.startswith(f'{k} ') for entry in left)]
+    surplus = found.unexpected
     if wrong or lacking or surplus:
         raise ValueError(
             f'train_cfg.new_classifier=True loads a checkpoint of the same network ({type(method.student).__name__}) '

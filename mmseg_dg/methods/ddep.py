@@ -9,11 +9,11 @@ from mmengine.logging import print_log
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from mmseg_dg.models.segmentors.network import ClassifierTap
 from mmseg_dg.ops.denoising import TARGETS, add_noise, check_noise, clean_estimate, draw_sigma, psnr
 from mmseg_dg.ops.noise import seeded_noise
+from mmseg_dg.ops.resize import resize
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.arguments import refuses
 from mmseg_dg.utils.seeding import StepGenerator, derive_seed
@@ -73,19 +73,13 @@ class NoiseHead(nn.Module):
     def forward(self, features: Tensor, size: Sequence[int]) -> Tensor:
         """(B, channels, h, w) -> (B, 3, \\*size)."""
         if self.upsample == 'bilinear':
-            return self.conv(_resize(features, size))
+            return self.conv(resize(features, size))
         height, width = size
         surplus = [n * self.stride - wanted for n, wanted in zip(features.shape[-2:], size)]
         if not all(0 <= n < COARSEST for n in surplus):
             raise ValueError(f'noise_head.stride={self.stride} is not the stride of the decoder, which gives '
                              f'{tuple(features.shape[-2:])} features for an image of {(height, width)}')
         return nn.functional.pixel_shuffle(self.conv(features), self.stride)[..., :height, :width]
-
-
-def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    if tuple(x.shape[-2:]) == tuple(size):
-        return x
-    return interpolate(x, tuple(size), mode='bilinear', align_corners=False)
 
 
 @MODELS.register_module()

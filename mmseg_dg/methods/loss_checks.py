@@ -1,7 +1,7 @@
 """Checks of heads and their losses when a method is built: one channel, class weights, losses that ignore weights."""
 import copy
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
 import torch
@@ -126,8 +126,3 @@ def _probe(loss: nn.Module, where: str, head: nn.Module, weighted: bool, owner: 
     if none != 0 or abs(full - plain) > 1e-4 * max(1., abs(plain)):
         raise ValueError(f'{kind} does not heed the weight of pixels: {none:.4g} with all weights 0 instead of 0, '
                          f'{full:.4g} with all weights 1 instead of {plain:.4g}, but {advice}')
-
-
-def names(values: Sequence[str], limit: int = 6) -> str:
-    """A few names for a message."""
-    return ', '.join(map(str, values[:limit])) + (f' and {len(values) - limit} more' if len(values) > limit else '')

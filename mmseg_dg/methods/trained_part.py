@@ -1,4 +1,5 @@
-"""Checkpoints of the trained part: what a frozen encoder has from its weight file is left out, and found again."""
+"""Checkpoints of the trained part: what a frozen encoder has from its weight file is left out, and
+found again."""
 import json
 import os
 from collections.abc import Iterator, MutableMapping
@@ -26,17 +27,20 @@ def check_recordable(method: nn.Module) -> None:
     """
     frozen = list(_frozen_encoders(method))
     if not frozen:
-        raise ValueError("save='trained' leaves a frozen encoder out of checkpoints, but no encoder is frozen: set "
-                         "trainable='none' or 'adapters' of the encoder, or save='whole'")
+        raise ValueError(
+            "save='trained' leaves a frozen encoder out of checkpoints, but no encoder is frozen: "
+            "set trainable='none' or 'adapters' of the encoder, or save='whole'")
     for path, encoder in frozen:
         if _file_of(encoder) is None:
-            raise ValueError(f"save='trained': the frozen encoder {path} ({type(encoder).__name__}) started from no "
-                             "weight file and could never be read again: set its init_cfg=dict(type='Pretrained', "
-                             "checkpoint=...), or save='whole'")
+            raise ValueError(
+                f"save='trained': the frozen encoder {path} ({type(encoder).__name__}) started "
+                "from no weight file and could never be read again: set its "
+                "init_cfg=dict(type='Pretrained', checkpoint=...), or save='whole'")
 
 
 def leave_frozen_out(method: nn.Module, state: MutableMapping[str, Tensor]) -> int:
-    """Take the tensors of frozen encoders out of a method's state dict, of the student and of its averages.
+    """Take the tensors of frozen encoders out of a method's state dict, of the student and of its
+    averages.
 
     Args:
         method: The method; the weight file of a frozen encoder is that of its ``init_cfg``.
@@ -56,7 +60,8 @@ def leave_frozen_out(method: nn.Module, state: MutableMapping[str, Tensor]) -> i
                     del state[key]
                     count += 1
         record = dict(file=file, prefix=prefix, sha256=_hash(file, os.path.getmtime(file)))
-        state[f'student.{path}.{RECORD}'] = torch.tensor(list(json.dumps(record).encode()), dtype=torch.uint8)
+        state[f'student.{path}.{RECORD}'] = torch.tensor(list(json.dumps(record).encode()),
+                                                         dtype=torch.uint8)
     return count
 
 
@@ -68,15 +73,17 @@ def find_frozen(method: nn.Module, state: MutableMapping[str, Tensor]) -> None:
         state: Changed in place.
 
     Raises:
-        CheckpointError: The file is not there, or is another one; the message has its name and SHA-256.
+        CheckpointError: The file is not there, or is another one; the message has its name and
+            SHA-256.
     """
     for key in [key for key in state if key.endswith(f'.{RECORD}')]:
         record = json.loads(bytes(state.pop(key).tolist()))
         path = key[len('student.'):-len(RECORD) - 1]
         encoder = encoders_in(method.student).get(path)
         if encoder is None or encoder.trainable == 'all':
-            raise CheckpointError(f'this checkpoint was written with a frozen encoder {path}, which the config has not: '
-                                  'give the config it was trained with')
+            raise CheckpointError(
+                f'this checkpoint was written with a frozen encoder {path}, which the config has '
+                'not: give the config it was trained with')
         file = _find(path, record, _file_of(encoder))
         _read(encoder, file, record['prefix'])
         own, ours = encoder.state_dict(), set(method.state_dict())
@@ -85,7 +92,9 @@ def find_frozen(method: nn.Module, state: MutableMapping[str, Tensor]) -> None:
                 whole = f'{copy}.{path}.{name}'
                 if whole in ours and whole not in state:
                     state[whole] = own[name]
-        print_log(f'the frozen part of {path} comes from {file} (SHA-256 {record["sha256"][:8]}...)', logger='current')
+        print_log(
+            f'the frozen part of {path} comes from {file} (SHA-256 {record["sha256"][:8]}...)',
+            logger='current')
 
 
 def _find(path: str, record: dict, configured: Optional[tuple]) -> str:
@@ -100,17 +109,22 @@ def _find(path: str, record: dict, configured: Optional[tuple]) -> str:
             if digest == wanted:
                 return place
             wrong.append(f'{place} has {digest}')
-    found = f'; {" and ".join(wrong)}, another file' if wrong else f', which is not there (in {os.getcwd()})'
-    raise CheckpointError(f'this checkpoint holds the trained part only; the frozen part of {path} is in '
-                          f'{record["file"]} with SHA-256 {wanted}{found}. Put that file there, or give its path as '
-                          "checkpoint of the encoder's init_cfg")
+    found = f', which is not there (in {os.getcwd()})'
+    if wrong:
+        found = f'; {" and ".join(wrong)}, another file'
+    raise CheckpointError(
+        f'this checkpoint holds the trained part only; the frozen part of {path} is in '
+        f'{record["file"]} with SHA-256 {wanted}{found}. Put that file there, or give its path as '
+        "checkpoint of the encoder's init_cfg")
 
 
 def _read(encoder: Any, file: str, prefix: Optional[str]) -> None:
     """As the encoder reads its file when a run begins; no random number is used up."""
     given = encoder.init_cfg
     with torch.random.fork_rng(devices=[]):
-        encoder.init_cfg = dict(type='Pretrained', checkpoint=file, **(dict(prefix=prefix) if prefix else {}))
+        encoder.init_cfg = dict(type='Pretrained',
+                                checkpoint=file,
+                                **(dict(prefix=prefix) if prefix else {}))
         encoder._is_init = False
         try:
             encoder.init_weights()
@@ -119,7 +133,8 @@ def _read(encoder: Any, file: str, prefix: Optional[str]) -> None:
 
 
 def _frozen_encoders(method: nn.Module) -> Iterator[tuple[str, Any]]:
-    return ((path, encoder) for path, encoder in encoders_in(method.student).items() if encoder.trainable != 'all')
+    return ((path, encoder) for path, encoder in encoders_in(method.student).items()
+            if encoder.trainable != 'all')
 
 
 def _copies(method: Any) -> list[str]:
@@ -129,7 +144,8 @@ def _copies(method: Any) -> list[str]:
 
 def _file_of(encoder: nn.Module) -> Optional[tuple[str, Optional[str]]]:
     init = getattr(encoder, 'init_cfg', None)
-    if isinstance(init, dict) and init.get('type') == 'Pretrained' and isinstance(init.get('checkpoint'), str):
+    if isinstance(init, dict) and init.get('type') == 'Pretrained' and isinstance(
+            init.get('checkpoint'), str):
         return init['checkpoint'], init.get('prefix')
     return None
 

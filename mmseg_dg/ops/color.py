@@ -72,7 +72,8 @@ def color_jitter(image: Tensor, params: JitterParams) -> Tensor:
     by the clamping steps only. Half precision is computed in float32 and cast back.
 
     Args:
-        image: Floating point (3, H, W) or (..., 3, H, W), RGB in [0, 1]; channels after the third are left as they are.
+        image: Floating point (3, H, W) or (..., 3, H, W), RGB in [0, 1]; channels after the third are
+            left as they are.
         params: What to apply, the same for all images of a batch.
 
     Returns:

@@ -7,6 +7,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from .comparison import difference
 from .files import check_file, read_state_dict
 
 #: Parts of a network that denoising pretraining does not make: they start fresh.
@@ -100,14 +101,14 @@ def _check_normalisation(state: Mapping[str, Tensor], preprocessor: Optional[nn.
 
 def _check_fits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], fresh: tuple[str, ...],
                 path: Union[str, Path]) -> None:
-    shapes = [f'{k}: {tuple(v.shape)} in the file, {tuple(ours[k].shape)} in the config' for k, v in theirs.items()
-              if k in ours and ours[k].shape != v.shape]
-    if shapes:
+    found = difference(ours, theirs, lambda name: name.startswith(fresh) or name.endswith(IGNORED),
+                       lambda name: name.endswith(IGNORED))
+    missing, unexpected = found.missing, found.unexpected
+    if found.shapes:
+        shapes = [f'{name}: {there} in the file, {here} in the config' for name, there, here in found.shapes]
         raise ValueError(f'{path} was trained with other widths than the config ({len(shapes)} tensors differ): '
                          f'{"; ".join(shapes[:3])}. Give decode_head the width_multiplier (or channels, widths) of '
                          'the pretraining')
-    missing = [k for k in ours if k not in theirs and not k.startswith(fresh) and not k.endswith(IGNORED)]
-    unexpected = [k for k in theirs if k not in ours and not k.endswith(IGNORED)]
     if missing or unexpected:
         raise ValueError(f'{path} holds another network than the config: missing ({len(missing)}) {missing[:5]}, '
                          f'unexpected ({len(unexpected)}) {unexpected[:5]}. Use the backbone and decode_head of the '

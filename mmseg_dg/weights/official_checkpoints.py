@@ -8,8 +8,9 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_weights
+from mmseg_dg.utils.listing import listed
 
-from .comparison import build_on_meta
+from .comparison import build_on_meta, difference
 from .files import Problem, save_atomically, without_pretrained
 from .official_names import from_official, from_official_backbone, split_training_checkpoint
 
@@ -79,7 +80,7 @@ def read_tensors(path: Path) -> StateDict:
         raise Problem(f'holds {type(state).__name__}, not named tensors. {ACCEPTED}')
     other = [str(k) for k, v in state.items() if not isinstance(v, Tensor) or not isinstance(k, str)]
     if other:
-        raise Problem(f'entries that are no named tensors: {_listing(other)}. {ACCEPTED}')
+        raise Problem(f'entries that are no named tensors: {listed(other, 20)}. {ACCEPTED}')
     return dict(state)
 
 
@@ -100,7 +101,7 @@ def convert_state(state: Mapping[str, Tensor], model: str = 'student',
     mine = any(k.startswith(('student.', 'backbone.layers.', 'layers.0.')) for k in keys)
     hint = "It has this package's names already and loads as it is. " if mine else ''
     raise Problem(f'neither a training checkpoint nor an ImageNet file: no key begins with model. or patch_embed1. '
-                  f'{hint}Unexpected keys: {_listing(keys)}; missing: model.*. {ACCEPTED}')
+                  f'{hint}Unexpected keys: {listed(keys, 20)}; missing: model.*. {ACCEPTED}')
 
 
 def _convert_network(parts: dict[str, StateDict], model: str, config: Any) -> Conversion:
@@ -135,21 +136,15 @@ def _convert_backbone(state: StateDict, model: str, config: Any) -> Conversion:
 def _checked(state: StateDict, reference: nn.Module, what: str) -> StateDict:
     """``state`` in the order of ``reference``, if names and shapes agree. Prototypes of styles may be missing."""
     ours = reference.state_dict()
-    missing = [k for k in ours if k not in state and _STYLE not in k]
-    unexpected = [k for k in state if k not in ours]
-    shapes = [f'{k} {tuple(state[k].shape)} instead of {tuple(v.shape)}' for k, v in ours.items()
-              if k in state and state[k].shape != v.shape]
+    found = difference(ours, state, may_lack=lambda name: _STYLE in name)
+    missing, unexpected, shapes = found.missing, found.unexpected, found.shape_lines()
     if missing or unexpected or shapes:
         lines = [f'does not fit {what}; names are those after conversion.',
-                 f'  unexpected ({len(unexpected)}): {_listing(unexpected)}',
-                 f'  missing ({len(missing)}): {_listing(missing)}',
-                 f'  other shapes ({len(shapes)}): {_listing(shapes)}']
+                 f'  unexpected ({len(unexpected)}): {listed(unexpected, 20)}',
+                 f'  missing ({len(missing)}): {listed(missing, 20)}',
+                 f'  other shapes ({len(shapes)}): {listed(shapes, 20)}']
         raise Problem('\n'.join(lines))
     return {k: state[k] for k in ours if k in state}
-
-
-def _listing(names: list[str], most: int = 20) -> str:
-    return ', '.join(names[:most]) + (f' and {len(names) - most} more' if len(names) > most else '') or 'none'
 
 
 # ------------------------------------------------------------------ networks to compare with, without memory
@@ -179,7 +174,7 @@ def _inferred_backbone(state: StateDict) -> dict:
         ratios.append(1 if reduction is None else reduction.shape[-1])
     if len(dims) != 4:
         raise Problem(f'not a Mix Transformer of four stages: {len(dims)} patch embeddings among the keys '
-                      f'{_listing(list(state))}')
+                      f'{listed(state, 20)}')
     styles = state.get('style_hallucination.proto_mean')
     return dict(type='MixTransformer', arch=None, embed_dims=dims, num_layers=depths, num_heads=[1] * 4,
                 patch_sizes=patches, sr_ratios=ratios,
@@ -192,7 +187,7 @@ def _inferred_network(state: StateDict) -> nn.Module:
     backbone = {k[len('backbone.'):]: v for k, v in state.items() if k.startswith('backbone.')}
     if 'layers.0.0.projection.weight' not in backbone:
         raise Problem(f'the encoder is no Mix Transformer, so that sizes cannot be found in the file: {advice}. Keys: '
-                      f'{_listing(list(state))}')
+                      f'{listed(state, 20)}')
     backbone = _inferred_backbone(backbone)
     hrda = any(k.startswith('decode_head.head.') for k in state)
     prefix = 'decode_head.head.' if hrda else 'decode_head.'
@@ -202,7 +197,7 @@ def _inferred_network(state: StateDict) -> nn.Module:
     if missing:
         unexpected = [k for k in state if k.startswith('decode_head.')]
         raise Problem(f"the decoder is not DAFormer's with separable ASPP: {advice}.\n  unexpected: "
-                      f'{_listing(unexpected)}\n  missing: {_listing(missing)}')
+                      f'{listed(unexpected, 20)}\n  missing: {listed(missing, 20)}')
     classifier, embedding = state[needed[0]], state[needed[1]]
     head = dict(type='DAFormerHead', in_channels=list(backbone['embed_dims']), in_index=[0, 1, 2, 3],
                 channels=classifier.shape[1], embed_channels=embedding.shape[0], num_classes=classifier.shape[0],

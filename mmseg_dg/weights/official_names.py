@@ -10,6 +10,8 @@ from typing import Optional, Union
 import torch
 from torch import Tensor
 
+from mmseg_dg.utils.listing import listed
+
 StateDict = dict[str, Tensor]
 
 _PARTS = ('backbone.', 'neck.', 'decode_head.', 'auxiliary_head.')
@@ -56,8 +58,9 @@ def from_official(state_dict: Mapping[str, Tensor]) -> StateDict:
     """
     unexpected = [k for k in state_dict if not k.startswith(_PARTS)]
     if unexpected:
-        raise ValueError(f'keys that belong to no part of a network: {_listing(unexpected)}; expected them to start '
-                         f"with {', '.join(_PARTS)} (training checkpoints go through split_training_checkpoint first)")
+        raise ValueError(f'keys that belong to no part of a network: {listed(sorted(unexpected), 20)}; expected '
+                         f"them to start with {', '.join(_PARTS)} (training checkpoints go through "
+                         'split_training_checkpoint first)')
     backbone = {k[len('backbone.'):]: v for k, v in state_dict.items() if k.startswith('backbone.')}
     result = {f'backbone.{k}': v for k, v in from_official_backbone(backbone).items()}
     segformer = {k[:-len('linear_pred.weight')] for k in state_dict if k.endswith('.linear_pred.weight')}
@@ -107,7 +110,7 @@ def from_official_backbone(state_dict: Mapping[str, Tensor]) -> StateDict:
         else:
             result[name] = value
     if unexpected:
-        raise ValueError(f'Mix Transformer keys without a counterpart: {_listing(unexpected)}')
+        raise ValueError(f'Mix Transformer keys without a counterpart: {listed(sorted(unexpected), 20)}')
     return result
 
 
@@ -173,13 +176,9 @@ def split_training_checkpoint(state_dict: Mapping[str, Tensor]) -> dict[str, Sta
         name = name[len('module.'):] if name.startswith('module.') else name
         result.setdefault(_ROLES[prefix], {})[name] = value
     if unexpected or 'student' not in result:
-        reason = f'unexpected keys {_listing(unexpected)}' if unexpected else 'no key starts with "model."'
+        reason = f'unexpected keys {listed(sorted(unexpected), 20)}' if unexpected else 'no key starts with "model."'
         raise ValueError(f'not an official training checkpoint: {reason} (a file with one network needs no splitting)')
     return result
-
-
-def _listing(keys: list[str], most: int = 20) -> str:
-    return ', '.join(sorted(keys)[:most]) + (f' and {len(keys) - most} more' if len(keys) > most else '')
 
 
 def _stage_name(key: str, table, step: int) -> Optional[str]:

@@ -12,6 +12,7 @@ from torch import nn
 
 from mmseg_dg.registry import MODELS, TRANSFORMS
 from mmseg_dg.utils.finite_state import refuse_nonfinite
+from mmseg_dg.utils.loaders import loaders_by_name
 
 from .files import without_pretrained
 
@@ -155,8 +156,7 @@ def _network(model: ConfigDict) -> ConfigDict:
 
 
 def _pipeline(cfg: Config) -> list:
-    loaders = cfg.get('test_dataloader') or {}
-    for loader in [loaders] if 'dataset' in loaders else filter(None, loaders.values()):
+    for loader in loaders_by_name(cfg.get('test_dataloader')).values():
         steps = [step for step in loader['dataset'].get('pipeline', ()) if 'Annotations' not in step['type']]
         if steps and not any(_needs_us(step) for step in steps):
             return [{key: value for key, value in step.items() if key not in ('bit_depth', 'max_pixels')}

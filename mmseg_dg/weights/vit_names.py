@@ -1,4 +1,5 @@
-"""Names of Vision Transformers' tensors in the files of several libraries, and the ones this package reads."""
+"""Names of Vision Transformers' tensors in the files of several libraries, and the ones this
+package reads."""
 import re
 from collections.abc import Mapping
 
@@ -21,7 +22,8 @@ _MMPRETRAIN = (
 
 
 def layout_of(state: Mapping[str, Tensor]) -> str:
-    """``'dinov2'``, ``'timm'``, ``'mmpretrain'``, ``'transformers'``, ``'dinov3'`` or ``'unknown'``."""
+    """``'dinov2'``, ``'timm'``, ``'mmpretrain'``, ``'transformers'``, ``'dinov3'`` or
+    ``'unknown'``."""
     keys = set(state)
     if any(key.endswith('attn.qkv.bias_mask') for key in keys) or 'storage_tokens' in keys:
         return 'dinov3'
@@ -29,7 +31,8 @@ def layout_of(state: Mapping[str, Tensor]) -> str:
         return 'transformers'
     if any(re.match(r'layers\.\d+\.ln1\.', key) for key in keys):
         return 'mmpretrain'
-    if 'reg_token' in keys or any(key.startswith('blocks.0.') for key in keys) and 'mask_token' not in keys:
+    if 'reg_token' in keys or any(key.startswith('blocks.0.')
+                                  for key in keys) and 'mask_token' not in keys:
         return 'timm'
     return 'dinov2' if any(key.startswith('blocks.0.') for key in keys) else 'unknown'
 
@@ -38,16 +41,18 @@ def to_dinov2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors under the official names.
 
     Args:
-        state: Of a file in the layout ``dinov2``, ``timm`` or ``mmpretrain``. timm's models with registers keep no
-            position for the class token: it is 0 then. Files without a mask token get zeros, as in a new network.
+        state: Of a file in the layout ``dinov2``, ``timm`` or ``mmpretrain``. timm's models with
+            registers keep no position for the class token: it is 0 then. Files without a mask token
+            get zeros, as in a new network.
 
     Raises:
         ValueError: Another layout.
     """
     layout = layout_of(state)
     if layout not in ('dinov2', 'timm', 'mmpretrain'):
-        raise ValueError(f'tensors in the layout {layout} (such as {sorted(state)[:3]}): fetch a file in the layout '
-                         'dinov2 (dl.fbaipublicfiles.com), timm or mmpretrain')
+        raise ValueError(
+            f'tensors in the layout {layout} (such as {sorted(state)[:3]}): fetch a file in the '
+            'layout dinov2 (dl.fbaipublicfiles.com), timm or mmpretrain')
     result = {}
     for key, value in state.items():
         if layout == 'mmpretrain':
@@ -68,18 +73,28 @@ def to_tinyvit(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors of a TinyViT under its original names.
 
     Args:
-        state: Original names, alone or below ``image_encoder.`` (MobileSAM), or mmpretrain's (``stages.*``,
-            ``conv2d``, ``bn2d``).
+        state: Original names, alone or below ``image_encoder.`` (MobileSAM), or mmpretrain's
+            (``stages.*``, ``conv2d``, ``bn2d``).
 
     Raises:
         ValueError: Neither.
     """
     if any(key.startswith('image_encoder.') for key in state):
         start = len('image_encoder.')
-        state = {key[start:]: value for key, value in state.items() if key.startswith('image_encoder.')}
+        state = {
+            key[start:]: value
+            for key, value in state.items() if key.startswith('image_encoder.')
+        }
     if any(key.startswith('stages.') for key in state):
-        state = {re.sub(r'\bbn2d\b', 'bn', re.sub(r'\bconv2d\b', 'c', re.sub(r'^stages\.', 'layers.', key))): value
-                 for key, value in state.items()}
+        state = {
+            re.sub(r'\bbn2d\b', 'bn',
+                   re.sub(r'\bconv2d\b', 'c', re.sub(r'^stages\.', 'layers.', key))):
+            value
+            for key, value in state.items()
+        }
     if 'patch_embed.seq.0.c.weight' not in state:
-        raise ValueError(f'tensors such as {sorted(state)[:3]} are not those of a TinyViT (patch_embed.seq.0.c.weight)')
+        raise ValueError(
+            f'tensors such as {sorted(state)[:3]} are not those of a TinyViT '
+            '(patch_embed.seq.0.c.weight)'
+        )
     return dict(state)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from mmseg_dg.apis.entry import run_tool
 
@@ -52,6 +53,15 @@ def test_one_message_and_status_1(monkeypatch, capsys):
     assert run(monkeypatch, fail(KeyboardInterrupt())) == 130
     assert run(monkeypatch, lambda: 2) == 2 and run(monkeypatch, lambda: None) == 0
     assert run(monkeypatch, lambda: {'a': 1}) == 0
+
+
+def test_an_import_that_fails_below_a_config_says_what_to_install(monkeypatch, capsys, tmp_path):
+    (tmp_path / 'needs_more.py').write_text("raise ImportError('this needs more: pip install more')\n")
+    (tmp_path / 'c.py').write_text("custom_imports = dict(imports=['needs_more'], allow_failed_imports=False)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert run(monkeypatch, lambda: Config.fromfile(str(tmp_path / 'c.py'))) == 1
+    said = capsys.readouterr().err
+    assert 'ImportError: this needs more: pip install more' in said and len(said.splitlines()) == 1
 
 
 def test_debug_and_faults_of_the_program_show_where(monkeypatch):

@@ -11,7 +11,8 @@ def network(layers=12, **backbone):
     init_default_scope('mmseg_dg')
     return MODELS.build(dict(
         type='EncoderDecoder',
-        backbone=dict(type='PlainViT', arch=dict(embed_dims=8, num_layers=layers, num_heads=2), pos_grid=2, **backbone),
+        backbone=dict(type='PlainViT', arch=dict(embed_dims=8, num_layers=layers, num_heads=2),
+                      pos_grid=2, **backbone),
         decode_head=dict(type='TokenLinearHead', in_channels=8, num_classes=3),
         train_cfg=dict(), test_cfg=dict(mode='whole')))
 

@@ -17,8 +17,8 @@ LORA = dict(trainable='adapters', lora=dict(rank=2, start='minor'))
 def config(file, **backbone):
     network = dict(
         type='EncoderDecoder',
-        backbone=dict(type='PlainViT', arch=dict(embed_dims=8, num_layers=2, num_heads=2), pos_grid=2, out_indices=[-1],
-                      init_cfg=dict(type='Pretrained', checkpoint=str(file)), **backbone),
+        backbone=dict(type='PlainViT', arch=dict(embed_dims=8, num_layers=2, num_heads=2), pos_grid=2,
+                      out_indices=[-1], init_cfg=dict(type='Pretrained', checkpoint=str(file)), **backbone),
         decode_head=dict(type='TokenLinearHead', in_channels=8, num_classes=3,
                          loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False)),
         train_cfg=dict(), test_cfg=dict(mode='whole'))
@@ -77,8 +77,8 @@ def test_the_file_is_named_when_it_is_not_there_or_another(file, tmp_path, monke
     other = torch.load(file)
     other['norm.bias'] += 1
     torch.save(other, file)
-    with pytest.raises(CheckpointError, match=r'frozen part of backbone is in .*encoder.pth with SHA-256 [0-9a-f]{64}; '
-                       '.*encoder.pth has [0-9a-f]{64}, another file. Put that file there'):
+    with pytest.raises(CheckpointError, match='frozen part of backbone is in .*encoder.pth with SHA-256 '
+                       '[0-9a-f]{64}; .*encoder.pth has [0-9a-f]{64}, another file. Put that file there'):
         MODELS.build(config(file, trainable='none')).load_state_dict(dict(state))
     file.unlink()
     with pytest.raises(CheckpointError, match='which is not there'):

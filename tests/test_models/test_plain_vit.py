@@ -209,7 +209,8 @@ def write(path, **kwargs):
 
 def test_files_of_other_patch_sizes(tmp_path):
     init = write(tmp_path / 'p14.pth')
-    with pytest.raises(ValueError, match=r"p14.pth does not fit.*patches of 14 pixels, PlainViT patch_size=16.*'bicubic'"):
+    with pytest.raises(ValueError, match='p14.pth does not fit.*patches of 14 pixels, PlainViT '
+                       "patch_size=16.*'bicubic'"):
         vit(patch_size=16, init_cfg=init).init_weights()
     network = vit(patch_size=16, patch_resample='bicubic', init_cfg=init)
     network.init_weights()
@@ -224,7 +225,8 @@ def test_files_of_other_layouts_and_sizes(tmp_path):
     with pytest.raises(ValueError, match='hf.pth does not fit.*layout transformers.*prepare_weights'):
         vit(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'hf.pth'))).init_weights()
     init = write(tmp_path / 'other.pth', arch=dict(embed_dims=16, num_layers=4, num_heads=4))
-    with pytest.raises(ValueError, match=r'other.pth does not fit this PlainViT: .*cls_token \(1, 1, 16\) instead of \(1, 1, 32\)'):
+    with pytest.raises(ValueError, match=r'other.pth does not fit this PlainViT: .*cls_token \(1, 1, 16\) '
+                       r'instead of \(1, 1, 32\)'):
         vit(init_cfg=init).init_weights()
     init = write(tmp_path / 'registers.pth', registers=4)
     with pytest.raises(ValueError, match=r"registers.pth.*has 1 that the network has not, \['register_tokens'\]"):
@@ -257,7 +259,7 @@ def test_more_channels(tmp_path, how):
     if how == 'zeros':
         assert torch.allclose(network(x)[-1], vit()(x[:, :3])[-1], atol=1e-5)
     else:
-        grey = x[:, :1]
-        assert torch.allclose(network(grey.expand(-1, 5, -1, -1))[-1], vit()(grey.expand(-1, 3, -1, -1))[-1], atol=1e-5)
+        five, three = (x[:, :1].expand(-1, count, -1, -1) for count in (5, 3))  # gray
+        assert torch.allclose(network(five)[-1], vit()(three)[-1], atol=1e-5)
     with pytest.raises(ValueError, match='in_channels=2, but the filters of the file read 3'):
         vit(in_channels=2, init_cfg=init).init_weights()

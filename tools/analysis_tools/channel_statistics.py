@@ -1,4 +1,5 @@
-"""Mean and standard deviation of every channel of a stream's images, as lines for the data preprocessor.
+"""Mean and standard deviation of every channel of a stream's images, as lines for the data
+preprocessor.
 
 Examples::
 
@@ -20,7 +21,8 @@ from mmseg_dg.registry import DATASETS
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file with a train_dataloader')
     parser.add_argument('--stream', help='name of a stream; default: the first')
     parser.add_argument('--images', type=int, default=500, help='at most so many, evenly spread')
@@ -38,7 +40,10 @@ def main() -> int:
         raise ValueError(f'{args.config} has no stream {name!r}: use one of {", ".join(loaders)}')
     dataset = DATASETS.build(loaders[name]['dataset'])
     parts, which, local = flatten(dataset)
-    steps = [next(t for t in part.pipeline.transforms if 'LoadImage' in type(t).__name__) for part in parts]
+    steps = [
+        next(t for t in part.pipeline.transforms if 'LoadImage' in type(t).__name__)
+        for part in parts
+    ]
     chosen = np.unique(np.linspace(0, len(which) - 1, min(args.images, len(which))).astype(int))
 
     def images():

@@ -75,8 +75,9 @@ def hostile_files(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
     from mmengine.runner import CheckpointLoader
 
     from mmseg_dg.utils.checkpoint_reader import read_checkpoint, read_weights
+    from mmseg_dg.weights.files import Problem
     from mmseg_dg.weights.official_checkpoints import read_tensors
-    from mmseg_dg.weights.preparation import Problem, prepare
+    from mmseg_dg.weights.preparation import prepare
     path, trace = rig.folder / 'hostile.pth', rig.folder / 'ran'
 
     def converter() -> None:

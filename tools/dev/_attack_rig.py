@@ -69,7 +69,7 @@ class Rig:
         return path
 
     def shrunken(self, name: str) -> Path:
-        """A config of the package on generated files, so small that it trains in seconds (tests/test_configs/shrink)."""
+        """A config of the package on generated files, so small that it trains in seconds (tests/test_configs)."""
         sys.path[:0] = [str(TOOLS.parent / 'tests')]
         from mmengine.config import Config
         from test_configs.catalog import load

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import os.path as osp
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
@@ -13,7 +12,9 @@ import numpy as np
 from mmengine.dist import broadcast_object_list, get_dist_info
 from mmengine.logging import print_log
 
-from ..checks import is_local
+from mmseg_dg.utils.atomic_files import written_whole
+
+from ..folder_scan import is_local
 
 FOLDER = 'class_statistics'
 _VERSION = 3  # 2: sizes of label and image were compared; 3: reduce_zero_label=False of a loader counts
@@ -130,9 +131,11 @@ class CacheEntry:
         """Write both files, each in one step, the counts first; returns the path of the counts."""
         folder = osp.dirname(self.writes)
         os.makedirs(folder, exist_ok=True)
-        _replace(f'{self.writes}.npy', lambda file: np.save(file, counts))
+        with written_whole(f'{self.writes}.npy', durable=False) as part, open(part, 'wb') as file:
+            np.save(file, counts)
         meta = dict(fingerprint=self.fingerprint, data=self.note, images=self.shape[0], classes=self.shape[1])
-        _replace(f'{self.writes}.json', lambda file: file.write(json.dumps(meta, indent=1).encode()))
+        with written_whole(f'{self.writes}.json', durable=False) as part:
+            part.write_text(json.dumps(meta, indent=1), encoding='utf-8')
         return f'{self.writes}.npy'
 
 
@@ -145,19 +148,6 @@ def _check_counts(counts: np.ndarray) -> None:
         raise ValueError(f'counts of type {counts.dtype}')
     if counts.size and not (np.isfinite(counts).all() and counts.min() >= 0):
         raise ValueError('it has counts that are negative or no numbers')
-
-
-def _replace(path: str, fill: Any) -> None:
-    handle, temporary = tempfile.mkstemp(dir=osp.dirname(path), prefix='.tmp_')
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            fill(file)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        if osp.exists(temporary):
-            os.remove(temporary)
-        raise
 
 
 def _files(dataset: Any, root: str) -> Iterator[tuple[str, int]]:

@@ -16,15 +16,18 @@ class ChannelStatistics(NamedTuple):
     def text(self) -> str:
         """The lines of a config."""
         mean, std = (', '.join(f'{v:.3f}' for v in values) for values in (self.mean, self.std))
-        return (f'data_preprocessor=dict(\n    mean=[{mean}],\n    std=[{std}],\n    bgr_to_rgb=False)'
-                f'  # {self.images} images, {self.pixels} pixels')
+        return (
+            f'data_preprocessor=dict(\n    mean=[{mean}],\n    std=[{std}],\n    bgr_to_rgb=False)'
+            f'  # {self.images} images, {self.pixels} pixels')
 
 
 def channel_statistics(images: Iterable[np.ndarray]) -> ChannelStatistics:
-    """Mean and standard deviation (of the population) of every channel, one image in memory at a time.
+    """Mean and standard deviation (of the population) of every channel, one image in memory at a
+    time.
 
     Args:
-        images: Arrays (H, W, C) of one number of channels, any sizes, whole numbers or numbers with a point.
+        images: Arrays (H, W, C) of one number of channels, any sizes, whole numbers or numbers with
+            a point.
 
     Raises:
         ValueError: No images, or another number of channels than the first has.
@@ -35,7 +38,8 @@ def channel_statistics(images: Iterable[np.ndarray]) -> ChannelStatistics:
         if mean is None:
             mean, squares = np.zeros(image.shape[2]), np.zeros(image.shape[2])
         if len(mean) != image.shape[2]:
-            raise ValueError(f'image {number} has {image.shape[2]} channels, those before it {len(mean)}')
+            raise ValueError(
+                f'image {number} has {image.shape[2]} channels, those before it {len(mean)}')
         # sums of squares about the running mean (Chan et al.): no cancellation over many images
         own = pixels.mean(0)
         total = count + len(pixels)
@@ -44,4 +48,5 @@ def channel_statistics(images: Iterable[np.ndarray]) -> ChannelStatistics:
         count, number = total, number + 1
     if mean is None:
         raise ValueError('no images: statistics need at least one')
-    return ChannelStatistics(tuple(mean.tolist()), tuple(np.sqrt(squares / count).tolist()), number, count)
+    return ChannelStatistics(tuple(mean.tolist()), tuple(np.sqrt(squares / count).tolist()), number,
+                             count)

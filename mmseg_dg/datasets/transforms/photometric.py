@@ -36,8 +36,8 @@ class ColorJitter(BaseTransform):
 
     The amounts mean what they mean in torchvision's ``ColorJitter`` on PIL images: the first three factors are
     uniform in [max(0, 1 - a), 1 + a], the hue shift in [-hue, hue].  Reads and replaces ``img`` uint8 (H, W, 3) BGR
-    (of more channels, the first three are red, green and blue, and only they change); draws from numpy's global generator.  DeFT: (0.4, 0.4, 0.4, 0.1) with probability 0.5
-    (docs/behavior/deft.md#data-pipeline).
+    (of more channels, the first three are red, green and blue, and only they change); draws from numpy's global
+    generator.  DeFT: (0.4, 0.4, 0.4, 0.1) with probability 0.5 (docs/behavior/deft.md#data-pipeline).
 
     Args:
         brightness: Amount a >= 0; likewise contrast and saturation.

@@ -48,8 +48,9 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         save_best: Metric(s), e.g. ``'cityscapes/mIoU'``, ``'mean/mIoU'``, ``'cityscapes/IoU.train'``; checked before
             training. Greater is better.
         by_epoch: Must be False with ``MultiStreamTrainLoop``.
-        save: ``'whole'``, or ``'trained'``: what a frozen encoder (``trainable='none'`` or ``'adapters'``) has from its
-            weight file is left out, and the file's name and SHA-256 are kept; whoever loads the checkpoint needs it.
+        save: ``'whole'``, or ``'trained'``: what a frozen encoder (``trainable='none'`` or
+            ``'adapters'``) has from its weight file is left out, and the file's name and SHA-256 are
+            kept; whoever loads the checkpoint needs it.
         **kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
     """
 

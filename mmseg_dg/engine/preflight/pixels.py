@@ -7,6 +7,7 @@ from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 
 from mmseg_dg.datasets.statistics.class_statistics import warn_ignored
 from mmseg_dg.datasets.wrappers import locate, transforms_of
+from mmseg_dg.utils.listing import listed
 
 #: Images of a floating point format that are looked at per stream, spread evenly; 8-bit ones cannot hold NaN.
 FLOAT_IMAGES = 256
@@ -31,8 +32,7 @@ def check_float_images(loaders: Any, count: int) -> None:
         bad = [path for image, path in _spread(loader.dataset, FLOAT_IMAGES)
                if _kind(image) == 'f' and not np.isfinite(image).all()]
         if bad:
-            more = f' and {len(bad) - _NAMED} more' if len(bad) > _NAMED else ''
-            raise ValueError(f'stream "{name}": {", ".join(bad[:_NAMED])}{more} hold NaN or infinite pixels, which '
+            raise ValueError(f'stream "{name}": {listed(bad, _NAMED)} hold NaN or infinite pixels, which '
                              'would make every weight NaN: replace them (numpy.nan_to_num), or leave the images out '
                              'with a list (ann_file)')
 

@@ -1,4 +1,5 @@
-"""What every encoder of this package can be asked for: what of it is trained, adapters, channels beyond three."""
+"""What every encoder of this package can be asked for: what of it is trained, adapters, channels
+beyond three."""
 import os
 from collections.abc import Mapping
 from typing import Any, Optional
@@ -9,6 +10,8 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_dg.weights.comparison import difference
+
 from .adapters import MARK, adapters_of, add_adapters
 from .input_filters import EXTRA_CHANNELS, adapt_input_filters
 
@@ -16,13 +19,14 @@ TRAINABLE = ('all', 'adapters', 'none')
 
 
 class EncoderOptions(nn.Module):
-    """Mixin of encoders: ``trainable``, ``lora`` and ``extra_channels`` as arguments of the encoder itself.
+    """Mixin of encoders: ``trainable``, ``lora`` and ``extra_channels`` as arguments of the encoder
+    itself.
 
     * ``trainable='all'``: every parameter is trained.
-    * ``trainable='adapters'``: only low-rank adapters (``lora``) and the biases of the layers that have them;
-      BatchNorm stays on its running statistics.
-    * ``trainable='none'``: nothing; the encoder is in evaluation mode and runs under ``torch.no_grad``, so that a
-      step keeps no graph of it.
+    * ``trainable='adapters'``: only low-rank adapters (``lora``) and the biases of the layers that
+      have them; BatchNorm stays on its running statistics.
+    * ``trainable='none'``: nothing; the encoder is in evaluation mode and runs under
+      ``torch.no_grad``, so that a step keeps no graph of it.
 
     Put it first among the bases, and call :meth:`set_options` at the end of ``__init__``.
 
@@ -39,27 +43,33 @@ class EncoderOptions(nn.Module):
     packed_qkv: bool = True
     _extra_channels: str = 'zeros'
 
-    def set_options(self, trainable: str = 'all', lora: Optional[Mapping] = None,
+    def set_options(self,
+                    trainable: str = 'all',
+                    lora: Optional[Mapping] = None,
                     extra_channels: str = 'zeros') -> None:
         """
         Args:
             trainable: One of ``TRAINABLE``.
-            lora: Arguments of :func:`mmseg_dg.models.backbones.adapters.add_adapters`: ``rank`` (16), ``alpha``,
-                ``start`` (``'zeros'`` or ``'minor'``), ``first_block``, ``layers``. Needs ``trainable='adapters'``.
+            lora: Arguments of :func:`mmseg_dg.models.backbones.adapters.add_adapters`: ``rank``
+                (16), ``alpha``, ``start`` (``'zeros'`` or ``'minor'``), ``first_block``,
+                ``layers``. Needs ``trainable='adapters'``.
             extra_channels: How filters of channels beyond three start when a file has three
                 (:func:`mmseg_dg.models.backbones.input_filters.adapt_input_filters`).
 
         Raises:
-            ValueError: An unknown value, adapters without ``'adapters'`` or the reverse, and as ``add_adapters``.
+            ValueError: An unknown value, adapters without ``'adapters'`` or the reverse, and as
+                ``add_adapters``.
         """
         kind = type(self).__name__
         if trainable not in TRAINABLE:
             raise ValueError(f'{kind}: trainable={trainable!r}: use one of {TRAINABLE}')
         if extra_channels not in EXTRA_CHANNELS:
-            raise ValueError(f'{kind}: extra_channels={extra_channels!r}: use one of {EXTRA_CHANNELS}')
+            raise ValueError(
+                f'{kind}: extra_channels={extra_channels!r}: use one of {EXTRA_CHANNELS}')
         if (lora is not None) != (trainable == 'adapters'):
-            raise ValueError(f'{kind}: trainable={trainable!r} with lora={lora}: adapters are trained with '
-                             "trainable='adapters' and lora=dict(rank=16)")
+            raise ValueError(
+                f"{kind}: trainable={trainable!r} with lora={lora}: adapters are trained with "
+                "trainable='adapters' and lora=dict(rank=16)")
         self.trainable, self._extra_channels = trainable, extra_channels
         if trainable == 'all':
             return
@@ -105,11 +115,15 @@ class EncoderOptions(nn.Module):
         if self.trainable == 'all':
             return set()
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
-        return {name for name in self.state_dict()
-                if name not in trained and MARK not in name and 'style_hallucination.' not in name}
+        return {
+            name
+            for name in self.state_dict()
+            if name not in trained and MARK not in name and 'style_hallucination.' not in name
+        }
 
     def adapted_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors of a weight file as this network takes them: filters for its number of channels.
+        """The tensors of a weight file as this network takes them: filters for its number of
+        channels.
 
         Args:
             state: Names of this encoder.
@@ -125,15 +139,24 @@ class EncoderOptions(nn.Module):
         return state
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
-        given = {key[len(prefix):]: value for key, value in state_dict.items() if key.startswith(prefix)}
+        given = {
+            key[len(prefix):]: value
+            for key, value in state_dict.items() if key.startswith(prefix)
+        }
         if given:
             adapted = self.adapted_state(given)
             for key in given.keys() - adapted.keys():
                 del state_dict[prefix + key]
-            state_dict.update({prefix + key: value for key, value in adapted.items() if given.get(key) is not value})
+            state_dict.update({
+                prefix + key: value
+                for key, value in adapted.items() if given.get(key) is not value
+            })
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def load_file(self, path: str, prefix: Optional[str] = None, optional: tuple[str, ...] = ()) -> None:
+    def load_file(self,
+                  path: str,
+                  prefix: Optional[str] = None,
+                  optional: tuple[str, ...] = ()) -> None:
         """Fill every tensor from a weight file.
 
         Args:
@@ -147,30 +170,37 @@ class EncoderOptions(nn.Module):
         """
         if '://' not in path and not os.path.isfile(path):
             raise FileNotFoundError(
-                f'no pretrained weights at {path}: put the file there (tools/prepare_weights.py says what to get), or '
-                'set init_cfg=None in the backbone for a random start')
+                f'no pretrained weights at {path}: put the file there (tools/prepare_weights.py '
+                'says what to get), or set init_cfg=None in the backbone for a random start')
         state = CheckpointLoader.load_checkpoint(path, map_location='cpu', logger='current')
-        state = next((state[key] for key in ('state_dict', 'model') if isinstance(state.get(key), Mapping)), state)
+        state = next(
+            (state[key] for key in ('state_dict', 'model') if isinstance(state.get(key), Mapping)),
+            state)
         if prefix:
             prefix = prefix.rstrip('.') + '.'
-            state = {key[len(prefix):]: value for key, value in state.items() if key.startswith(prefix)}
+            state = {
+                key[len(prefix):]: value
+                for key, value in state.items() if key.startswith(prefix)
+            }
         kind = type(self).__name__
         try:
             state = self.adapted_state(state)
         except ValueError as error:
             raise ValueError(f'{path} does not fit this {kind}: {error}') from error
-        own = self.state_dict()
-        shapes = [f'{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}' for key, value in state.items()
-                  if key in own and value.shape != own[key].shape]
-        if shapes:
-            raise ValueError(f'{path} does not fit this {kind}: {len(shapes)} tensors have other shapes, '
-                             f'{", ".join(shapes[:3])}: another size of this encoder?')
-        missing, unexpected = self.load_state_dict(state, strict=False)
-        missing, unexpected = ([key for key in keys if MARK not in key and not key.startswith(optional)
-                                and not key.endswith('num_batches_tracked')] for keys in (missing, unexpected))
-        if missing or unexpected:
-            raise ValueError(f'{path} does not fit this {kind}: it lacks {len(missing)} tensors {missing[:5]} and has '
-                             f'{len(unexpected)} that the network has not, {unexpected[:5]}')
+
+        def optional_or_new(name: str) -> bool:
+            return MARK in name or name.startswith(optional) or name.endswith('num_batches_tracked')
+
+        found = difference(self.state_dict(), state, optional_or_new, optional_or_new)
+        if found.shapes:
+            raise ValueError(f'{path} does not fit this {kind}: {len(found.shapes)} tensors have '
+                             f'other shapes, {", ".join(found.shape_lines()[:3])}: another size of '
+                             'this encoder?')
+        if found.missing or found.unexpected:
+            raise ValueError(f'{path} does not fit this {kind}: it lacks {len(found.missing)} '
+                             f'tensors {found.missing[:5]} and has {len(found.unexpected)} that '
+                             f'the network has not, {found.unexpected[:5]}')
+        self.load_state_dict(state, strict=False)
         print_log(f'backbone: {kind} loaded from {path}', logger='current')
 
 

@@ -17,7 +17,8 @@ from .token_sizes import check_resize, fit_size, interpolate_positions, resample
 
 
 class Architecture(NamedTuple):
-    """Sizes of a plain ViT: width, blocks, heads, feed-forward kind, and the blocks whose maps heads use."""
+    """Sizes of a plain ViT: width, blocks, heads, feed-forward kind, and the blocks whose maps
+    heads use."""
     embed_dims: int
     num_layers: int
     num_heads: int
@@ -63,7 +64,8 @@ class Mlp(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """``w3(silu(a) * b)`` with ``[a, b] = w12 x``: the giant's. Its width is two thirds of an MLP's, a multiple of 8."""
+    """``w3(silu(a) * b)`` with ``[a, b] = w12 x``: the giant's. Its width is two thirds of an
+    MLP's, a multiple of 8."""
 
     def __init__(self, dims: int, hidden: int) -> None:
         super().__init__()
@@ -90,7 +92,8 @@ class LayerScale(nn.Module):
 class Block(nn.Module):
     """Pre-norm attention and feed-forward, each scaled per channel."""
 
-    def __init__(self, dims: int, heads: int, hidden: int, ffn: str, layer_scale: float, drop_path: float) -> None:
+    def __init__(self, dims: int, heads: int, hidden: int, ffn: str, layer_scale: float,
+                 drop_path: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dims, eps=1e-6)
         self.attn = Attention(dims, heads)
@@ -122,58 +125,79 @@ class PatchEmbed(nn.Module):
 class PlainViT(EncoderOptions, BaseModule):
     """DINOv2's Vision Transformer (Oquab et al., TMLR 2024) as an encoder of maps.
 
-    Parameter names are those of the official files, so that they load as they are (``prepare_weights dinov2_small``).
-    Facts and sources: docs/behavior/foundation_encoders.md#the-plain-vision-transformer. Compared with mmpretrain's
+    Parameter names are those of the official files, so that they load as they are
+    (``prepare_weights dinov2_small``). Facts and sources:
+    docs/behavior/foundation_encoders.md#the-plain-vision-transformer. Compared with mmpretrain's
     and timm's networks on copied weights.
 
     Args:
-        arch: ``small``, ``base``, ``large``, ``giant``, or a dict of :class:`Architecture` for other sizes.
-        patch_size: Side of a patch, 14 as in the files. Another one (16 keeps crops of 512 and 1024) needs
-            ``patch_resample``.
+        arch: ``small``, ``base``, ``large``, ``giant``, or a dict of :class:`Architecture` for
+            other sizes.
+        patch_size: Side of a patch, 14 as in the files. Another one (16 keeps crops of 512 and
+            1024) needs ``patch_resample``.
         in_channels: Channels of the image.
         registers: Register tokens: 4 for the files ``*_reg4_*`` (Darcet et al., ICLR 2024), else 0.
-        out_indices: Blocks whose maps are given, from 0, negative ones from the end; None: the four that heads of
-            four levels use.
-        final_norm: Apply the final LayerNorm to **each** map (UniMatch V2); False: to none (Rein, EVA-02's use).
-        resize: What happens to sides that ``patch_size`` does not divide: None (refused), ``'multiple'``,
-            ``'scale'`` (:func:`mmseg_dg.models.backbones.token_sizes.target_size`). Maps have the grid of the resized
-            image; heads bring logits back to the labels' size.
+        out_indices: Blocks whose maps are given, from 0, negative ones from the end; None: the four
+            that heads of four levels use.
+        final_norm: Apply the final LayerNorm to **each** map (UniMatch V2); False: to none (Rein,
+            EVA-02's use).
+        resize: What happens to sides that ``patch_size`` does not divide: None (refused),
+            ``'multiple'``, ``'scale'`` (:func:`mmseg_dg.models.backbones.token_sizes.target_size`).
+            Maps have the grid of the resized image; heads bring logits back to the labels' size.
         scale_factor: Of ``resize='scale'``.
-        patch_resample: How filters of a file with another patch size are resampled: ``'bicubic'``, ``'pi'``; None:
-            such a file is refused.
+        patch_resample: How filters of a file with another patch size are resampled: ``'bicubic'``,
+            ``'pi'``; None: such a file is refused.
         pos_grid: Side of the stored grid of positions: 37 for 518 pixels.
-        pos_offset: Of :func:`interpolate_positions`; None: 0.1 without registers, 0 with them, as published.
+        pos_offset: Of :func:`interpolate_positions`; None: 0.1 without registers, 0 with them, as
+            published.
         pos_antialias: Likewise; None: False without registers, True with them.
         layer_scale: Start of the factors per channel without a file.
         drop_path_rate: Stochastic depth of the last block, rising from 0.
         with_cp: Recompute each block in the backward pass instead of keeping its activations.
         trainable, lora, extra_channels: See :class:`EncoderOptions`.
-        init_cfg: None: random; ``dict(type='Pretrained', checkpoint=FILE)`` fills every tensor or fails.
+        init_cfg: None: random; ``dict(type='Pretrained', checkpoint=FILE)`` fills every tensor or
+            fails.
 
     Raises:
-        ValueError: Unknown values; sizes that the policy forbids; a file of another layout, size or patch size.
+        ValueError: Unknown values; sizes that the policy forbids; a file of another layout, size or
+            patch size.
     """
 
     input_layer = 'patch_embed.proj'
 
-    def __init__(self, arch: Union[str, Mapping] = 'small', patch_size: int = 14, in_channels: int = 3,
-                 registers: int = 0, out_indices: Optional[Sequence[int]] = None, final_norm: bool = True,
-                 resize: Optional[str] = None, scale_factor: float = 1.1, patch_resample: Optional[str] = None,
-                 pos_grid: int = 37, pos_offset: Optional[float] = None, pos_antialias: Optional[bool] = None,
-                 layer_scale: float = 1e-5, drop_path_rate: float = 0., with_cp: bool = False,
-                 trainable: str = 'all', lora: Optional[Mapping] = None, extra_channels: str = 'zeros',
+    def __init__(self,
+                 arch: Union[str, Mapping] = 'small',
+                 patch_size: int = 14,
+                 in_channels: int = 3,
+                 registers: int = 0,
+                 out_indices: Optional[Sequence[int]] = None,
+                 final_norm: bool = True,
+                 resize: Optional[str] = None,
+                 scale_factor: float = 1.1,
+                 patch_resample: Optional[str] = None,
+                 pos_grid: int = 37,
+                 pos_offset: Optional[float] = None,
+                 pos_antialias: Optional[bool] = None,
+                 layer_scale: float = 1e-5,
+                 drop_path_rate: float = 0.,
+                 with_cp: bool = False,
+                 trainable: str = 'all',
+                 lora: Optional[Mapping] = None,
+                 extra_channels: str = 'zeros',
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg=init_cfg)
         self.arch = _architecture(arch)
         check_resize(resize, scale_factor, 'PlainViT')
         if patch_resample not in (None, 'bicubic', 'pi'):
-            raise ValueError(f"PlainViT: patch_resample={patch_resample!r}: use 'bicubic', 'pi' or None")
+            raise ValueError(
+                f"PlainViT: patch_resample={patch_resample!r}: use 'bicubic', 'pi' or None")
         dims, count = self.arch.embed_dims, self.arch.num_layers
         self.patch_size, self.final_norm, self.with_cp = patch_size, final_norm, with_cp
         self.resize, self.scale_factor, self.patch_resample = resize, scale_factor, patch_resample
         self.pos_offset = (0. if registers else 0.1) if pos_offset is None else pos_offset
         self.pos_antialias = bool(registers) if pos_antialias is None else pos_antialias
-        self.out_indices = _indices(self.arch.out_indices if out_indices is None else out_indices, count)
+        self.out_indices = _indices(self.arch.out_indices if out_indices is None else out_indices,
+                                    count)
         self.embed_dims = dims
         self.out_channels = (dims, ) * len(self.out_indices)
         self.strides = (patch_size, ) * len(self.out_indices)
@@ -192,7 +216,8 @@ class PlainViT(EncoderOptions, BaseModule):
     # ------------------------------------------------------------------ forward
     def token_grid(self, height: int, width: int) -> tuple[int, int]:
         """(rows, columns) of the maps of an image of ``height`` x ``width`` pixels."""
-        size = target_size((height, width), self.patch_size, self.resize, self.scale_factor, 'PlainViT')
+        size = target_size((height, width), self.patch_size, self.resize, self.scale_factor,
+                           'PlainViT')
         return size[0] // self.patch_size, size[1] // self.patch_size
 
     def forward(self, x: Tensor, mask: Optional[Tensor] = None) -> tuple[Tensor, ...]:
@@ -200,8 +225,8 @@ class PlainViT(EncoderOptions, BaseModule):
 
         Args:
             x: Normalized images (B, in_channels, H, W).
-            mask: bool (B, h, w) of :meth:`token_grid`: True where a patch is replaced by the mask token, before
-                positions are added; None: nowhere.
+            mask: bool (B, h, w) of :meth:`token_grid`: True where a patch is replaced by the mask
+                token, before positions are added; None: nowhere.
 
         Returns:
             One map (B, D, h, w) per entry of ``out_indices``.
@@ -228,10 +253,13 @@ class PlainViT(EncoderOptions, BaseModule):
         tokens = self.patch_embed(x)
         if mask is not None:
             if tuple(mask.shape) != (len(x), *grid):
-                raise ValueError(f'PlainViT: mask of shape {tuple(mask.shape)}, expected {(len(x), *grid)}, one value '
-                                 'per patch (token_grid)')
-            tokens = torch.where(mask.flatten(1)[..., None], self.mask_token.to(tokens.dtype), tokens)
-        patches = interpolate_positions(self.pos_embed[:, 1:], grid, self.pos_offset, self.pos_antialias)
+                raise ValueError(
+                    f'PlainViT: mask of shape {tuple(mask.shape)}, expected {(len(x), *grid)}, one '
+                    'value per patch (token_grid)')
+            tokens = torch.where(
+                mask.flatten(1)[..., None], self.mask_token.to(tokens.dtype), tokens)
+        patches = interpolate_positions(self.pos_embed[:, 1:], grid, self.pos_offset,
+                                        self.pos_antialias)
         first = [(self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1)]
         if self.register_tokens is not None:  # they have no position
             first.append(self.register_tokens.expand(len(x), -1, -1))
@@ -243,15 +271,17 @@ class PlainViT(EncoderOptions, BaseModule):
         if self.init_cfg is None:
             self._start_randomly()
         elif isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
-            self.load_file(self.init_cfg['checkpoint'], self.init_cfg.get('prefix'), optional=('mask_token', 'head.'))
+            self.load_file(self.init_cfg['checkpoint'],
+                           self.init_cfg.get('prefix'),
+                           optional=('mask_token', 'head.'))
         else:
             super().init_weights()
         self.start_adapters()
         self._is_init = True
 
     def _start_randomly(self) -> None:
-        """As in DINOv2's code: positions and linear layers normal with 0.02, cut off; class and register tokens
-        normal with 1e-6."""
+        """As in DINOv2's code: positions and linear layers normal with 0.02, cut off; class and
+        register tokens normal with 1e-6."""
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         for token in (self.cls_token, self.register_tokens):
             if token is not None:
@@ -266,21 +296,23 @@ class PlainViT(EncoderOptions, BaseModule):
         key = 'patch_embed.proj.weight'
         if not state.keys() & {key, 'pos_embed', 'blocks.0.attn.qkv.weight'}:
             other = layout_of(state)
-            raise ValueError(f'PlainViT reads the layout dinov2 (blocks.0.attn.qkv.weight, ...), but these tensors '
-                             f'have the layout {other}, such as {sorted(state)[:3]}: convert the file with '
-                             'prepare_weights')
+            raise ValueError(
+                'PlainViT reads the layout dinov2 (blocks.0.attn.qkv.weight, ...), but these '
+                f'tensors have the layout {other}, such as {sorted(state)[:3]}: convert the file '
+                'with prepare_weights')
         state = dict(state)
         if key in state and state[key].shape[-1] != self.patch_size:
             if self.patch_resample is None:
-                raise ValueError(f'the file has patches of {state[key].shape[-1]} pixels, PlainViT patch_size='
-                                 f'{self.patch_size}: set patch_size={state[key].shape[-1]}, or patch_resample='
-                                 "'bicubic' (or 'pi')")
+                raise ValueError(
+                    f"the file has patches of {state[key].shape[-1]} pixels, PlainViT "
+                    f"patch_size={self.patch_size}: set patch_size={state[key].shape[-1]}, or "
+                    "patch_resample='bicubic' (or 'pi')")
             state[key] = resample_kernel(state[key], self.patch_size, self.patch_resample)
         return super().adapted_state(state)
 
     def layer_depth(self, name: str) -> int:
-        """How often the rate of a parameter is multiplied by a layer-wise decay: block i of N has N - 1 - i, all
-        else (patches, positions, tokens, final norm) N."""
+        """How often the rate of a parameter is multiplied by a layer-wise decay: block i of N has N
+        - 1 - i, all else (patches, positions, tokens, final norm) N."""
         count = len(self.blocks)
         return count - 1 - int(name.split('.')[1]) if name.startswith('blocks.') else count
 
@@ -288,17 +320,20 @@ class PlainViT(EncoderOptions, BaseModule):
 def _architecture(arch: Union[str, Mapping]) -> Architecture:
     if isinstance(arch, str):
         if arch not in ARCHITECTURES:
-            raise ValueError(f'PlainViT: arch={arch!r}: use one of {", ".join(ARCHITECTURES)}, or a dict with '
-                             'embed_dims, num_layers and num_heads')
+            raise ValueError(
+                f'PlainViT: arch={arch!r}: use one of {", ".join(ARCHITECTURES)}, or a dict with '
+                'embed_dims, num_layers and num_heads')
         return ARCHITECTURES[arch]
     unknown = set(arch) - set(Architecture._fields)
     if unknown or not {'embed_dims', 'num_layers', 'num_heads'} <= set(arch):
-        raise ValueError(f'PlainViT: arch={dict(arch)}: give embed_dims, num_layers, num_heads, and no other than '
-                         f'{Architecture._fields}')
+        raise ValueError(
+            f'PlainViT: arch={dict(arch)}: give embed_dims, num_layers, num_heads, and no other '
+            f'than {Architecture._fields}')
     sizes = Architecture(**arch)
     if sizes.embed_dims % sizes.num_heads or sizes.ffn not in ('mlp', 'swiglu'):
-        raise ValueError(f"PlainViT: embed_dims={sizes.embed_dims} must be a multiple of num_heads={sizes.num_heads}, "
-                         f"ffn={sizes.ffn!r} 'mlp' or 'swiglu'")
+        raise ValueError(
+            f"PlainViT: embed_dims={sizes.embed_dims} must be a multiple of "
+            f"num_heads={sizes.num_heads}, ffn={sizes.ffn!r} 'mlp' or 'swiglu'")
     return sizes if sizes.out_indices else sizes._replace(out_indices=quarters(sizes.num_layers))
 
 
@@ -315,5 +350,6 @@ def _indices(indices: Sequence[int], count: int) -> tuple[int, ...]:
     """
     result = tuple(i + count if i < 0 else i for i in indices)
     if not result or not all(0 <= i < count for i in result):
-        raise ValueError(f'out_indices={tuple(indices)} must name blocks 0..{count - 1} (or -{count}..-1)')
+        raise ValueError(
+            f'out_indices={tuple(indices)} must name blocks 0..{count - 1} (or -{count}..-1)')
     return result

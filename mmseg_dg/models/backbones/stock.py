@@ -1,7 +1,7 @@
 """mmseg's convolutional encoders with the options of this package's encoders.
 
-Same names, arguments and parameter names: in scope ``mmseg_dg`` a bare ``ResNet`` is this one, ``mmseg.ResNet`` the
-stock one. An exported network names the stock one again.
+Same names, arguments and parameter names: in scope ``mmseg_dg`` a bare ``ResNet`` is this one,
+``mmseg.ResNet`` the stock one. An exported network names the stock one again.
 """
 from collections.abc import Mapping
 from typing import Any, Optional
@@ -18,17 +18,23 @@ from .encoder_options import EncoderOptions
 
 
 class _Stock(EncoderOptions):
-    """Adds ``trainable``, ``lora`` (refused: no attention) and ``extra_channels`` to an encoder of mmseg."""
+    """Adds ``trainable``, ``lora`` (refused: no attention) and ``extra_channels`` to an encoder of
+    mmseg."""
 
-    def __init__(self, *args: Any, trainable: str = 'all', lora: Optional[Mapping] = None,
-                 extra_channels: str = 'zeros', **kwargs: Any) -> None:
+    def __init__(self,
+                 *args: Any,
+                 trainable: str = 'all',
+                 lora: Optional[Mapping] = None,
+                 extra_channels: str = 'zeros',
+                 **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.set_options(trainable, lora, extra_channels)
 
 
 @MODELS.register_module()
 class ResNet(_Stock, MMSegResNet):
-    """:class:`mmseg.models.ResNet` with ``trainable`` and ``extra_channels`` of :class:`EncoderOptions`."""
+    """:class:`mmseg.models.ResNet` with ``trainable`` and ``extra_channels`` of
+    :class:`EncoderOptions`."""
 
     @property
     def input_layer(self) -> str:
@@ -37,14 +43,16 @@ class ResNet(_Stock, MMSegResNet):
 
 @MODELS.register_module()
 class ResNetV1c(_Stock, MMSegResNetV1c):
-    """:class:`mmseg.models.ResNetV1c` with ``trainable`` and ``extra_channels`` of :class:`EncoderOptions`."""
+    """:class:`mmseg.models.ResNetV1c` with ``trainable`` and ``extra_channels`` of
+    :class:`EncoderOptions`."""
 
     input_layer = 'stem.0'
 
 
 @MODELS.register_module()
 class ResNeSt(_Stock, MMSegResNeSt):
-    """:class:`mmseg.models.ResNeSt` with ``trainable`` and ``extra_channels`` of :class:`EncoderOptions`."""
+    """:class:`mmseg.models.ResNeSt` with ``trainable`` and ``extra_channels`` of
+    :class:`EncoderOptions`."""
 
     input_layer = 'stem.0'
 
@@ -65,6 +73,10 @@ class MobileNetV2(_Stock, MMSegMobileNetV2):
         super().__init__(*args, **kwargs)
         if in_channels != 3:
             old = self.conv1.conv
-            self.conv1.conv = nn.Conv2d(in_channels, old.out_channels, old.kernel_size, old.stride, old.padding,
+            self.conv1.conv = nn.Conv2d(in_channels,
+                                        old.out_channels,
+                                        old.kernel_size,
+                                        old.stride,
+                                        old.padding,
                                         bias=False)
         self.set_options(extra_channels=self._extra_channels, **trainable)

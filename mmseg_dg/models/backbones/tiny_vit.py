@@ -25,10 +25,16 @@ ARCHITECTURES = {
 class ConvNorm(nn.Sequential):
     """Convolution without bias (``c``) and BatchNorm (``bn``)."""
 
-    def __init__(self, channels: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1,
+    def __init__(self,
+                 channels: int,
+                 out: int,
+                 kernel: int = 1,
+                 stride: int = 1,
+                 groups: int = 1,
                  start: float = 1.) -> None:
         super().__init__()
-        self.add_module('c', nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False))
+        self.add_module(
+            'c', nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False))
         self.add_module('bn', nn.BatchNorm2d(out))
         nn.init.constant_(self.bn.weight, start)
 
@@ -38,14 +44,16 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, channels: int, dims: int) -> None:
         super().__init__()
-        self.seq = nn.Sequential(ConvNorm(channels, dims // 2, 3, 2), nn.GELU(), ConvNorm(dims // 2, dims, 3, 2))
+        self.seq = nn.Sequential(ConvNorm(channels, dims // 2, 3, 2), nn.GELU(),
+                                 ConvNorm(dims // 2, dims, 3, 2))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.seq(x)
 
 
 class ConvBlock(nn.Module):
-    """Inverted residual: 1x1 to four times the width, 3x3 per channel, 1x1 back; GELU after the sum."""
+    """Inverted residual: 1x1 to four times the width, 3x3 per channel, 1x1 back; GELU after the
+    sum."""
 
     def __init__(self, dims: int, drop_path: float) -> None:
         super().__init__()
@@ -113,8 +121,8 @@ class Mlp(nn.Module):
 class WindowBlock(nn.Module):
     """Attention in windows, a 3x3 convolution per channel, feed-forward.
 
-    Maps are padded with zeros at the right and below to whole windows; the padding takes part in the attention, as in
-    the published code.
+    Maps are padded with zeros at the right and below to whole windows; the padding takes part in
+    the attention, as in the published code.
     """
 
     def __init__(self, dims: int, heads: int, window: int, drop_path: float) -> None:
@@ -137,7 +145,8 @@ class WindowBlock(nn.Module):
         rows, columns = -(-h // side), -(-w // side)
         x = F.pad(x, (0, columns * side - w, 0, rows * side - h))
         # (B, C, rows * side, columns * side) -> (B * rows * columns, side ** 2, C)
-        windows = x.view(b, c, rows, side, columns, side).permute(0, 2, 4, 3, 5, 1).reshape(-1, side * side, c)
+        windows = x.view(b, c, rows, side, columns, side).permute(0, 2, 4, 3, 5,
+                                                                  1).reshape(-1, side * side, c)
         windows = self.attn(windows).view(b, rows, columns, side, side, c)
         x = windows.permute(0, 5, 1, 3, 2, 4).reshape(b, c, rows * side, columns * side)
         return x[:, :, :h, :w]
@@ -157,22 +166,26 @@ class Stage(nn.Module):
 class TinyViT(EncoderOptions, BaseModule):
     """TinyViT (Wu et al., ECCV 2022) as an encoder of maps, with the names of its original files.
 
-    With ``last_stride=1`` it is the image encoder of MobileSAM (Zhang et al., 2023), distilled from SAM's ViT-H: maps
-    at strides 4, 8, 16, 16 (``prepare_weights tinyvit_5m_sam``). Maps are those of the stages' last blocks, before
-    the downsampling. Any image size. Facts: docs/behavior/foundation_encoders.md#tinyvit. Compared with mmpretrain's
-    network on copied weights.
+    With ``last_stride=1`` it is the image encoder of MobileSAM (Zhang et al., 2023), distilled from
+    SAM's ViT-H: maps at strides 4, 8, 16, 16 (``prepare_weights tinyvit_5m_sam``). Maps are those
+    of the stages' last blocks, before the downsampling. Any image size. Facts:
+    docs/behavior/foundation_encoders.md#tinyvit. Compared with mmpretrain's network on copied
+    weights.
 
     Args:
-        arch: ``5m``, ``11m``, ``21m``, or a dict with ``channels``, ``heads`` and ``depths`` (four each).
+        arch: ``5m``, ``11m``, ``21m``, or a dict with ``channels``, ``heads`` and ``depths`` (four
+            each).
         windows: Sides of the windows per stage; the first stage has none.
-        last_stride: Of the last downsampling: 1 (MobileSAM) or 2 (the classifier; strides 4, 8, 16, 32).
+        last_stride: Of the last downsampling: 1 (MobileSAM) or 2 (the classifier; strides 4, 8, 16,
+            32).
         out_indices: Stages whose maps are given.
         in_channels: Channels of the image.
         norm_eval: Keep BatchNorm (27 layers in ``5m``) on its running statistics in training.
         drop_path_rate: Stochastic depth of the last block, rising from 0.
         with_cp: Recompute each block in the backward pass instead of keeping its activations.
         trainable, lora, extra_channels: See :class:`EncoderOptions`.
-        init_cfg: None: random; ``dict(type='Pretrained', checkpoint=FILE)`` fills every tensor or fails.
+        init_cfg: None: random; ``dict(type='Pretrained', checkpoint=FILE)`` fills every tensor or
+            fails.
 
     Raises:
         ValueError: Unknown values, or a file that does not fit.
@@ -181,16 +194,25 @@ class TinyViT(EncoderOptions, BaseModule):
     input_layer = 'patch_embed.seq.0.c'
     packed_qkv = False
 
-    def __init__(self, arch: Union[str, Mapping] = '5m', windows: Sequence[int] = (7, 7, 14, 7), last_stride: int = 1,
-                 out_indices: Sequence[int] = (0, 1, 2, 3), in_channels: int = 3, norm_eval: bool = False,
-                 drop_path_rate: float = 0., with_cp: bool = False, trainable: str = 'all',
-                 lora: Optional[Mapping] = None, extra_channels: str = 'zeros',
+    def __init__(self,
+                 arch: Union[str, Mapping] = '5m',
+                 windows: Sequence[int] = (7, 7, 14, 7),
+                 last_stride: int = 1,
+                 out_indices: Sequence[int] = (0, 1, 2, 3),
+                 in_channels: int = 3,
+                 norm_eval: bool = False,
+                 drop_path_rate: float = 0.,
+                 with_cp: bool = False,
+                 trainable: str = 'all',
+                 lora: Optional[Mapping] = None,
+                 extra_channels: str = 'zeros',
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg=init_cfg)
         channels, heads, depths = _architecture(arch)
         if last_stride not in (1, 2) or not out_indices or not set(out_indices) <= {0, 1, 2, 3}:
-            raise ValueError(f'TinyViT: last_stride={last_stride} must be 1 or 2, out_indices={tuple(out_indices)} '
-                             'must name stages 0..3')
+            raise ValueError(
+                f'TinyViT: last_stride={last_stride} must be 1 or 2, '
+                f'out_indices={tuple(out_indices)} must name stages 0..3')
         self.out_indices, self.norm_eval, self.with_cp = tuple(out_indices), norm_eval, with_cp
         self.out_channels = tuple(channels[i] for i in out_indices)
         self.strides = tuple((4, 8, 16, 16 * last_stride)[i] for i in out_indices)
@@ -198,9 +220,12 @@ class TinyViT(EncoderOptions, BaseModule):
         rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
         self.layers = nn.ModuleList()
         for i, dims in enumerate(channels):
-            blocks = [ConvBlock(dims, next(rates)) if i == 0 else WindowBlock(dims, heads[i], windows[i], next(rates))
-                      for _ in range(depths[i])]
-            down = Downsample(dims, channels[i + 1], last_stride if i == 2 else 2) if i < 3 else None
+            blocks = [
+                ConvBlock(dims, next(rates)) if i == 0 else WindowBlock(
+                    dims, heads[i], windows[i], next(rates)) for _ in range(depths[i])
+            ]
+            down = Downsample(dims, channels[i +
+                                             1], last_stride if i == 2 else 2) if i < 3 else None
             self.layers.append(Stage(blocks, down))
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -218,7 +243,8 @@ class TinyViT(EncoderOptions, BaseModule):
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Images (B, in_channels, H, W) -> one map per entry of ``out_indices``; each stride rounds sizes up."""
+        """Images (B, in_channels, H, W) -> one map per entry of ``out_indices``; each stride rounds
+        sizes up."""
         maps = {}
         x = self.patch_embed(x)
         for i, stage in enumerate(self.layers):
@@ -237,7 +263,9 @@ class TinyViT(EncoderOptions, BaseModule):
         """Fill the parameters as ``init_cfg`` says (see the class)."""
         if isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
             # a classifier's file has its head and final norm besides
-            self.load_file(self.init_cfg['checkpoint'], self.init_cfg.get('prefix'), optional=('head.', 'norm_head.'))
+            self.load_file(self.init_cfg['checkpoint'],
+                           self.init_cfg.get('prefix'),
+                           optional=('head.', 'norm_head.'))
         elif self.init_cfg is not None:
             super().init_weights()
         self.start_adapters()
@@ -246,13 +274,16 @@ class TinyViT(EncoderOptions, BaseModule):
     def adapted_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tensors of a file in the original layout for this number of channels."""
         if any(key.startswith(('stages.', 'image_encoder.')) for key in state):
-            raise ValueError('TinyViT reads the original names (patch_embed.seq.0.c.weight, layers.0.blocks...), but '
-                             f'these tensors are called {sorted(state)[:3]}: convert the file with prepare_weights')
+            raise ValueError(
+                'TinyViT reads the original names (patch_embed.seq.0.c.weight, '
+                f'layers.0.blocks...), but these tensors are called {sorted(state)[:3]}: convert '
+                'the file with prepare_weights'
+            )
         return super().adapted_state(state)
 
     def layer_depth(self, name: str) -> int:
-        """How often the rate of a parameter is multiplied by a layer-wise decay: the last block 0, the first block
-        N - 1 (a downsampling counts with the block before it), the stem N."""
+        """How often the rate of a parameter is multiplied by a layer-wise decay: the last block 0,
+        the first block N - 1 (a downsampling counts with the block before it), the stem N."""
         depths = [len(stage.blocks) for stage in self.layers]
         if not name.startswith('layers.'):
             return sum(depths)
@@ -264,9 +295,11 @@ class TinyViT(EncoderOptions, BaseModule):
 def _architecture(arch: Union[str, Mapping]) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
     if isinstance(arch, str):
         if arch not in ARCHITECTURES:
-            raise ValueError(f'TinyViT: arch={arch!r}: use one of {", ".join(ARCHITECTURES)}, or a dict with channels, '
-                             'heads and depths')
+            raise ValueError(
+                f'TinyViT: arch={arch!r}: use one of {", ".join(ARCHITECTURES)}, or a dict with '
+                'channels, heads and depths')
         return ARCHITECTURES[arch]
     if set(arch) != {'channels', 'heads', 'depths'} or {len(v) for v in arch.values()} != {4}:
-        raise ValueError(f'TinyViT: arch={dict(arch)}: give channels, heads and depths, four numbers each')
+        raise ValueError(
+            f'TinyViT: arch={dict(arch)}: give channels, heads and depths, four numbers each')
     return arch['channels'], arch['heads'], arch['depths']
