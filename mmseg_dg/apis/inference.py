@@ -17,6 +17,7 @@ from mmseg_dg.utils.finite_state import refuse_nonfinite
 from mmseg_dg.utils.run_names import name_run
 from mmseg_dg.utils.shipped_weights import PREFIX
 
+from .config_rows import load_config
 from .inputs import Input, list_inputs
 from .prediction import PredictionPipeline, dataset_meta, predict_batch
 
@@ -28,7 +29,8 @@ def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
     """The runner a config describes; several in one process do not disturb each other.
 
     Args:
-        config: File (``mmseg_dg::daformer/...`` works inside configs) or :class:`mmengine.config.Config`.
+        config: File, name of one of the package's configs, or :class:`mmengine.config.Config`; a row of a config is
+            ``load_config(config, row=...)``.
         work_dir: Where logs and checkpoints go; None keeps the config's, or ``work_dirs/<config name>``.
         options: Dotted settings to override, as ``--cfg-options`` does, e.g. ``{'train_cfg.max_iters': 100}``.
     """
@@ -172,7 +174,7 @@ def _are_listed(inputs: Any) -> bool:
 
 def _config(config: ConfigLike) -> Config:
     # a deep copy: the runner writes into parts of what it is given, the visualizer's folder for one
-    return copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
+    return copy.deepcopy(config) if isinstance(config, Config) else load_config(config)
 
 
 def _for_prediction(model: nn.Module, cfg: Config, meta: Optional[dict]) -> nn.Module:

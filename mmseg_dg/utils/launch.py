@@ -22,6 +22,7 @@ from mmengine.dist import barrier
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from mmseg_dg.apis import config_rows
 from mmseg_dg.utils.run_lock import hold
 from mmseg_dg.utils.stop_signals import STOPPED
 from mmseg_dg.utils.work_dir import holds_checkpoints, refuse_to_mix
@@ -55,7 +56,9 @@ class ConfigOptions(DictAction):
 
 def add_common_args(parser: argparse.ArgumentParser) -> None:
     """Options of both tools."""
-    parser.add_argument('--work-dir', help='where logs and checkpoints go (default: work_dirs/<name of the config>)')
+    parser.add_argument('--work-dir',
+                        help='where logs and checkpoints go (default: work_dirs/<config>[_<row>][_<subset>])')
+    add_row_args(parser)
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
                         help='override settings of the config, e.g. train_cfg.max_iters=100')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
@@ -64,6 +67,13 @@ def add_common_args(parser: argparse.ArgumentParser) -> None:
                         help='for "mim train": 0 means CPU; several processes need --launcher pytorch')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default=None, help='"cpu" hides the GPUs')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_row_args(parser: argparse.ArgumentParser) -> None:
+    """``--row`` and ``--subset``: which variant of the config is meant."""
+    parser.add_argument('--row', metavar='NAME', help='variant of the config, from the ablations.yml beside it '
+                                                      '(tools/rows.py CONFIG lists them)')
+    parser.add_argument('--subset', metavar='NAME', help='labeled subset: the lists in <data_root>/splits/NAME')
 
 
 def finish_args(args: argparse.Namespace, parser: argparse.ArgumentParser) -> argparse.Namespace:
@@ -110,8 +120,9 @@ def warn_unknown_options(cfg: Config, options: dict) -> list:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read ``args.config`` and apply ``--cfg-options``, ``--launcher`` and ``--work-dir``."""
-    cfg = Config.fromfile(args.config)
+    """Read ``args.config`` and apply ``--row``, ``--subset``, ``--cfg-options``, ``--launcher`` and ``--work-dir``."""
+    row, subset = getattr(args, 'row', None), getattr(args, 'subset', None)
+    cfg = config_rows.load_config(args.config, row, subset)
     if args.cfg_options is not None:
         warn_unknown_options(cfg, args.cfg_options)
         cfg.merge_from_dict(args.cfg_options)
@@ -119,7 +130,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+        cfg.work_dir = str(Path('work_dirs') / config_rows.run_name(args.config, row, subset))
     return cfg
 
 
