@@ -26,6 +26,7 @@ import os.path as osp
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -41,7 +42,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _TEXTS = ('what', 'paper', 'score', 'status', 'resources', 'note')
 _FIELDS = {*_TEXTS, 'with', 'parts', 'drop', 'overrides', 'subsets'}
 _SUBSET_FIELDS = {'score', 'note', 'overrides'}
-_CONFIG_FIELDS = {'paper', 'score', 'status', 'resources', 'rows', 'subsets'}
+_CONFIG_FIELDS = {'paper', 'score', 'status', 'rows', 'subsets'}
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Row:
         paper: Row of the paper, or that there is none.
         score: The paper's score, or that there is none; never one of ours.
         status: What has been run here.
-        resources: Those of the paper, where they differ from the config's.
+        resources: Those of the paper; '' where they are the config's.
         note: Remarks.
         base_rows: Rows of the same config that come first.
         parts: Dotted key -> file, below ``_base_`` or beside the config, without ``.py``.
@@ -157,6 +158,12 @@ def read_rows(path: Union[str, Path]) -> dict[str, dict[str, Row]]:
         ValueError: The file is not of the form above; the message names file, config, row and field.
     """
     path = Path(path)
+    status = path.stat()
+    return dict(_read_rows(path, (status.st_mtime_ns, status.st_size)))
+
+
+@lru_cache(maxsize=64)
+def _read_rows(path: Path, version: tuple) -> dict[str, dict[str, Row]]:
     try:
         table = yaml.load(path.read_text(encoding='utf-8'), _Loader) or {}
     except (yaml.YAMLError, ValueError) as error:
@@ -167,7 +174,7 @@ def read_rows(path: Union[str, Path]) -> dict[str, dict[str, Row]]:
 
 def _rows_of_config(where: str, stem: str, entry: dict) -> dict[str, Row]:
     _check_fields(where, entry, _CONFIG_FIELDS)
-    common = {key: str(entry[key]) for key in ('paper', 'score', 'status', 'resources') if key in entry}
+    common = {key: str(entry[key]) for key in ('paper', 'score', 'status') if key in entry}
     rows = {'': Row('', stem, subsets=_subsets(where, entry.get('subsets') or {}), **common)}
     for name, fields in (entry.get('rows') or {}).items():
         name, here = str(name), f'{where}: row {name}'
