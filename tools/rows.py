@@ -15,7 +15,7 @@ import yaml
 
 import mmseg_dg  # noqa: F401  prepares the library stack
 from mmseg_dg.apis.config_rows import ROWS_FILE, Row, find_config, find_row, package_configs, read_rows, rows_of
-from mmseg_dg.utils.entry import run_tool
+from mmseg_dg.apis.entry import run_tool
 
 
 def parse_args() -> argparse.Namespace:

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import mmseg_dg  # noqa: F401  prepares the library stack
 from mmseg_dg.apis.config_rows import load_config, run_name
-from mmseg_dg.utils.entry import run_tool
-from mmseg_dg.utils.study import Study, parse_grid
+from mmseg_dg.apis.entry import run_tool
+from mmseg_dg.apis.study import Study, parse_grid
 
 
 def parse_args() -> argparse.Namespace:

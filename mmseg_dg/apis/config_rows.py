@@ -247,6 +247,12 @@ def run_name(config: Union[str, Path], row: Optional[str] = None, subset: Option
     return '_'.join([Path(config).stem, *(part for part in (row, subset) if part)])
 
 
+def name_of(cfg: 'Config') -> str:
+    """As :func:`run_name`, of a config that was read; ``run`` where it has no file."""
+    origin = cfg.get(ORIGIN) or {}
+    return run_name(cfg.filename or 'run', origin.get('row'), origin.get('subset'))
+
+
 def load_config(config: Union[str, Path], row: Optional[str] = None, subset: Optional[str] = None) -> 'Config':
     """A config, with a row and a labeled subset applied; as complete as a file's, and dumped like one.
 

@@ -149,7 +149,7 @@ def test_configs_are_found_by_name_or_path(config):
 
 
 def test_work_dir_and_options_come_after_the_row(config):
-    from mmseg_dg.utils import launch
+    from mmseg_dg.apis import launch
     parser = argparse.ArgumentParser()
     parser.add_argument('config')
     launch.add_common_args(parser)
@@ -161,7 +161,7 @@ def test_work_dir_and_options_come_after_the_row(config):
 
 
 def test_study_runs_rows_and_their_subsets(config, tmp_path):
-    from mmseg_dg.utils.study import Study
+    from mmseg_dg.apis.study import Study
     study = Study(str(config), tmp_path / 'out', seeds=[0, 1], rows=['wide', 'deep'], subsets=['1_30'])
     runs = study.runs()
     assert [run.folder.name for run in runs] == [f'{row}_1_30_seed{i}' for row in ('wide', 'deep') for i in (0, 1)]
