@@ -46,7 +46,7 @@ CURVES = {
     'dg_shade_hrda_mit': 'hrda_dg_shade_mitb5_gta',
     'deft_mit': 'deft_daformer_mitb5_gta',
     'deft_resnet': 'deft_r50_gta',
-    'deft_released_resnet': 'deft_r50_gta_released_acc',
+    'deft_released_resnet': 'deft_r50_gta_released --row acc',
     'pixl_uda_mit': 'pixl_hrda_mitb5_gta2cityscapes',
     'pixl_semi_resnet': 'pixl_hrda_deeplabv3plus_r101_cityscapes_1_8',
     'pixl_full_mit': 'pixl_hrda_mitb5_cityscapes_full',
