@@ -4,8 +4,8 @@ Paper: UniMatch V2 (Yang et al., TPAMI 2025), rows without unlabelled images.
 Command: mim train mmseg_dg supervised_only_dinov2_base_cityscapes_1_8.py
 Paper's resources: batch 16 labelled images, crop 798,
     180 epochs of 187 iterations (33 660); seeds 0, 1, 2 (ours).
-Paper's score: 82.7 mIoU on Cityscapes val, the best of all epochs on val
-    (docs/behavior/unimatch_v2.md#scores).
+Paper's score: 82.7 mIoU on Cityscapes val (the best of all epochs on val;
+    docs/behavior/unimatch_v2.md#scores).
 Status here: not yet run at full scale.
 """
 _base_ = [

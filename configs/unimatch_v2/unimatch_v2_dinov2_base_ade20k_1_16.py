@@ -4,8 +4,8 @@ Paper: UniMatch V2 (Yang et al., TPAMI 2025).
 Command: mim train mmseg_dg unimatch_v2_dinov2_base_ade20k_1_16.py
 Paper's resources: 4 GPUs; batch 8 labelled + 8 unlabelled images, crop 518,
     60 epochs of 2368 iterations (142 080); seeds 0, 1, 2 (ours).
-Paper's score: 46.7 mIoU on ADE20K val, the best of all epochs on val
-    (docs/behavior/unimatch_v2.md#scores).
+Paper's score: 46.7 mIoU on ADE20K val (the best of all epochs on val;
+    docs/behavior/unimatch_v2.md#scores).
 Status here: not yet run at full scale.
 """
 _base_ = [

@@ -4,8 +4,8 @@ Paper: UniMatch V2 (Yang et al., TPAMI 2025).
 Command: mim train mmseg_dg unimatch_v2_dinov2_base_cityscapes_1_8.py
 Paper's resources: 47 hours, 4 GPUs; batch 8 labelled + 8 unlabelled images, crop 798,
     180 epochs of 325 iterations (58 500); seeds 0, 1, 2 (ours).
-Paper's score: 84.30 (last epoch 83.88) mIoU on Cityscapes val, the best of all epochs on val
-    (docs/behavior/unimatch_v2.md#scores).
+Paper's score: 84.30 mIoU on Cityscapes val (last epoch 83.88; the best of all epochs on val;
+    docs/behavior/unimatch_v2.md#scores).
 Status here: not yet run at full scale.
 """
 _base_ = [

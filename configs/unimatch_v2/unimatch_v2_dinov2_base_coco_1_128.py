@@ -4,8 +4,8 @@ Paper: UniMatch V2 (Yang et al., TPAMI 2025).
 Command: mim train mmseg_dg unimatch_v2_dinov2_base_coco_1_128.py
 Paper's resources: 4 GPUs; batch 16 labelled + 16 unlabelled images, crop 518,
     20 epochs of 7335 iterations (146 700); seeds 0, 1, 2 (ours).
-Paper's score: 58.7 mIoU on COCO val, the best of all epochs on val
-    (docs/behavior/unimatch_v2.md#scores).
+Paper's score: 58.7 mIoU on COCO val (the best of all epochs on val;
+    docs/behavior/unimatch_v2.md#scores).
 Status here: not yet run at full scale.
 """
 _base_ = [

@@ -4,8 +4,8 @@ Paper: UniMatch V2 (Yang et al., TPAMI 2025).
 Command: mim train mmseg_dg unimatch_v2_dinov2_base_voc_classic_183.py
 Paper's resources: 12 to 13 hours, 4 GPUs of 20 GB; batch 16 labelled + 16 unlabelled images, crop 518,
     60 epochs of 649 iterations (38 940); seeds 0, 1, 2 (ours).
-Paper's score: 87.92 (last epoch 87.40) mIoU on VOC val, the best of all epochs on val
-    (docs/behavior/unimatch_v2.md#scores).
+Paper's score: 87.92 mIoU on VOC val (last epoch 87.40; the best of all epochs on val;
+    docs/behavior/unimatch_v2.md#scores).
 Status here: not yet run at full scale.
 """
 _base_ = [

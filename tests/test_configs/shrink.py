@@ -28,7 +28,12 @@ def shrink(cfg: Config, folder: Path, data: Path, iters: int = 2) -> Config:
     if not cfg.get('load_from'):  # a network that ships with its weights is small already
         _shrink_network(cfg.model.network)
     write_denoiser(cfg, folder)
-    if cfg.model.get('feature_distance'):
+    distance = cfg.model.get('feature_distance')
+    if distance and distance.get('type') == 'ProjectedFeatureDistance':
+        shrink_plain_vit(distance.encoder)
+        distance.update(in_channels=16, out_channels=16, size=56)
+        _write_pretrained(distance.encoder, folder / 'frozen_encoder.pth')
+    elif distance:
         _write_pretrained(cfg.model.network.backbone, folder / 'encoder.pth')
     for loaders in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         for loader in loaders.values():
