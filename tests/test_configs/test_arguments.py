@@ -60,7 +60,7 @@ def every_part_exists_and_takes_its_arguments(name, cfg):
         if isinstance(network.decode_head.get(part), dict):
             check(network.decode_head[part], 'MODELS', f'model.network.decode_head.{part}')
     if cfg.model.get('feature_distance'):
-        check(dict(cfg.model.feature_distance, type='FeatureDistance'), 'MODELS', 'model.feature_distance')
+        check(dict(dict(type='FeatureDistance'), **cfg.model.feature_distance), 'MODELS', 'model.feature_distance')
     if cfg.model.get('alignment'):
         check(cfg.model.alignment, 'MODELS', 'model.alignment')
     if cfg.model.get('style_augmentation'):
