@@ -163,7 +163,7 @@ def _mapped(value: Any, channels: dict) -> Any:
 def _write_pretrained(backbone: ConfigDict, path: Path) -> None:
     """The feature distance wants a pretrained encoder: save a random one."""
     from mmseg_dg.registry import MODELS
-    module = MODELS.build(dict(backbone))
+    module = MODELS.build(without_weights(backbone))
     module.init_weights()
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(module.state_dict(), path)

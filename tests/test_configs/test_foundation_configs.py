@@ -9,6 +9,12 @@ from .test_training import train
 
 NEW = sorted(name for name, path in LEAVES.items() if path.parent.name in ('mic', 'foundation', 'unimatch_v2'))
 
+#: Rows that change more than a number.
+ROWS = ['vfm_uda_dinov2_base_gta2cityscapes --row projected', 'vfm_uda_dinov2_small_gta2cityscapes --row frozen',
+        'unimatch_v2_dinov2_base_cityscapes_1_8 --row unimatch',
+        'unimatch_v2_dinov2_base_voc_classic_183 --row student',
+        'mic_hrda_mitb5_gta2cityscapes --row both']
+
 
 @pytest.fixture(scope='session')
 def data(tmp_path_factory):
@@ -21,7 +27,7 @@ def _own_cache(tmp_path_factory, monkeypatch):
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize('name', NEW)
+@pytest.mark.parametrize('name', NEW + ROWS)
 def test_trains_shrunken(name, tmp_path, data):
     """Four iterations from random weights, validated and saved."""
     runner, before = train(name, tmp_path, data, iters=4, pictures=False)

@@ -298,3 +298,32 @@ def test_tokens_are_masked_by_the_encoder_in_this_pass_alone(make):
     assert torch.equal(seen[-1], ~method.draw_step(batch, 4).masked.kept[:, 0])
     for name, value in values[0].items():
         torch.testing.assert_close(values[1][name], value, msg=name)
+
+
+def test_tokens_of_a_plain_vision_transformer(tiny_config):
+    """The mask of the draws is what the encoder replaces by its mask token; replayed, the losses are the same."""
+    network = dict(
+        type='EncoderDecoder', train_cfg=dict(), test_cfg=dict(mode='whole'),
+        backbone=dict(type='PlainViT', arch=dict(embed_dims=8, num_layers=2, num_heads=2), patch_size=16, pos_grid=4,
+                      out_indices=[-1]),
+        decode_head=dict(type='TokenLinearHead', in_channels=8, num_classes=4,
+                         loss_decode=dict(type='CrossEntropyLoss')))
+    masked = dict(ratio=0.5, augment=False, mode='token')
+    results = []
+    for ratio in (0.5, 0.5, 0.):
+        torch.manual_seed(0)
+        model = dict(tiny_config(masked=dict(masked, ratio=ratio), pseudo_threshold=0.).model, network=network)
+        method, batch = MODELS.build(model), batch_of()
+        with torch.no_grad():
+            method.student.backbone.mask_token.fill_(3.)
+        draws = method.draw_step(batch, 2)
+        assert draws.masked.kept.shape == (2, 1, 4, 4)
+        clean, state, net, _ = masked_values(method, batch, draws)
+        results.append(clean)
+        images = batch['target']['inputs']
+        mask = ~draws.masked.kept[:, 0]
+        logits = F.interpolate(net.decode_head(net.backbone(images, mask=mask)), size=(64, 64), mode='bilinear')
+        loss = F.cross_entropy(logits, state['pseudo_label'], reduction='none')
+        expected = (loss * state['pseudo_weight']).mean().detach()
+        torch.testing.assert_close(clean['masked.decode.loss_ce'], expected)
+    assert results[0] == results[1] and results[0] != results[2]
