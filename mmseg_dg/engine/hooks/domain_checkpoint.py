@@ -9,8 +9,10 @@ from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop
 
+from mmseg_dg.methods.trained_part import SAVE, check_recordable, leave_frozen_out
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.atomic_files import remove_parts, written_whole
+from mmseg_dg.utils.method import method_of
 from mmseg_dg.utils.plain_values import to_plain
 from mmseg_dg.utils.run_lock import held, hold, release
 from mmseg_dg.utils.stop_signals import AgreedStop, noted, shield_workers, training_begins
@@ -46,14 +48,21 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         save_best: Metric(s), e.g. ``'cityscapes/mIoU'``, ``'mean/mIoU'``, ``'cityscapes/IoU.train'``; checked before
             training. Greater is better.
         by_epoch: Must be False with ``MultiStreamTrainLoop``.
+        save: ``'whole'``, or ``'trained'``: what a frozen encoder (``trainable='none'`` or
+            ``'adapters'``) has from its weight file is left out, and the file's name and SHA-256 are
+            kept; whoever loads the checkpoint needs it.
         **kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
     """
 
     def __init__(self, interval: int = -1, by_epoch: bool = False,
-                 save_best: Union[str, list[str], None] = None, rule: Optional[str] = None, **kwargs) -> None:
+                 save_best: Union[str, list[str], None] = None, rule: Optional[str] = None, save: str = 'whole',
+                 **kwargs) -> None:
         if save_best is not None and rule is None:
             rule = 'greater'
         super().__init__(interval=interval, by_epoch=by_epoch, save_best=save_best, rule=rule, **kwargs)
+        if save not in SAVE:
+            raise ValueError(f'DomainCheckpointHook: save={save!r}: use one of {SAVE}')
+        self.save = save
         self._claimed: Any = None
         self._resumed = False
         self._agreed_stop: Optional[AgreedStop] = None
@@ -104,6 +113,8 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         if runner.cfg.get('overwrite') and not runner._resume:
             on_first_process(lambda: self._overwrite(runner))
         super().before_train(runner)
+        if self.save == 'trained':
+            check_recordable(method_of(runner))
         if self.save_best is not None:
             self._check_keys(runner)
             self._adopt_best(runner)
@@ -178,7 +189,9 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
 
     # ------------------------------------------------------------------ how to save
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Last of all hooks (``VERY_LOW``): what they added becomes plain values."""
+        """Last of all hooks (``VERY_LOW``): what they added becomes plain values, what is frozen may go."""
+        if self.save == 'trained':
+            leave_frozen_out(method_of(runner), checkpoint['state_dict'])
         to_plain(checkpoint)
 
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
