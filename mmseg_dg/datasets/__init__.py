@@ -1,22 +1,23 @@
 """What lies on disk, which sample comes next, and what happens to it."""
 from .acdc import ACDCDataset
 from .base import TrainIdDataset
-from .class_statistics import ClassStatistics, class_statistics, from_official_json
 from .coco81 import COCO81Dataset
 from .folder import FolderDataset
 from .gta import GTADataset
 from .mapillary import MapillaryTrainIdDataset
 from .samplers import ClassUniformSampler, RareClassSampler, SampleRequest, StatefulInfiniteSampler
 from .seeded import SeededDataset
+from .statistics.class_statistics import ClassStatistics, class_statistics, from_official_json
 from .synthcity_dataset import SynthCityDataset
 from .synthia import SynthiaDataset
 from .transforms import LoadAnnotations, LoadSynthiaAnnotations, PackStreamInputs, PseudoLabelMargins, RareClassCrop
 from .unlabeled import UnlabeledImageDataset
+from .urbansyn import UrbanSynDataset
 
 __all__ = [
     'ACDCDataset', 'COCO81Dataset', 'ClassStatistics', 'ClassUniformSampler', 'FolderDataset', 'GTADataset',
     'LoadAnnotations', 'LoadSynthiaAnnotations', 'MapillaryTrainIdDataset', 'PackStreamInputs', 'PseudoLabelMargins',
     'RareClassCrop', 'RareClassSampler', 'SampleRequest', 'SeededDataset', 'StatefulInfiniteSampler',
-    'SynthCityDataset', 'SynthiaDataset', 'TrainIdDataset', 'UnlabeledImageDataset', 'class_statistics',
-    'from_official_json'
+    'SynthCityDataset', 'SynthiaDataset', 'TrainIdDataset', 'UnlabeledImageDataset', 'UrbanSynDataset',
+    'class_statistics', 'from_official_json'
 ]

@@ -10,8 +10,6 @@ import cv2
 import numpy as np
 
 IGNORE = 255
-#: Most classes that masks of 8 bits can have: ids 0..254, and 255 for ignored pixels.
-MOST_CLASSES = 255
 
 # Cityscapes: columns id and trainId of its label list (cityscapesscripts, helpers/labels.py).
 CITYSCAPES_TO_TRAIN_ID: dict[int, int] = {
@@ -28,6 +26,10 @@ SYNTHIA_TO_TRAIN_ID: dict[int, int] = {
     3: 0, 4: 1, 2: 2, 21: 3, 5: 4, 7: 5, 15: 6, 9: 7, 6: 8, 16: 9, 1: 10, 10: 11, 17: 12, 8: 13, 18: 14, 19: 15,
     20: 16, 12: 17, 11: 18
 }  # yapf: disable
+
+# UrbanSyn publishes train ids, and 19 for everything else (datasets/utils/mappings.py of
+# tue-mps/vfm-uda-plusplus@3af62c6; tools/convert_datasets/urbansyn.py of ysj9909/SoMA@2bf0124).
+URBANSYN_TO_TRAIN_ID: dict[int, int] = {i: i for i in range(19)}
 
 # Mapillary Vistas 1.2: position in its class list of 66 -> train id, the merge the HRDA domain-generalization code
 # uses (three road-like classes -> road, two kinds of poles, three kinds of riders, ...).
@@ -52,13 +54,6 @@ RAW_IDS: dict[str, frozenset[int]] = {
 def full_table(raw_to_train: Mapping[int, int]) -> dict[int, int]:
     """All 256 ids: the given ones as given, the others 255 (mmseg leaves ids that a map does not list unchanged)."""
     return {i: int(raw_to_train.get(i, IGNORE)) for i in range(256)}
-
-
-def too_many_classes(where: str, count: int) -> str:
-    """The message for ``count`` classes, with what is possible instead; ``where`` says who has them."""
-    return (f'{where}: {count} classes, but masks have 8 bits and {IGNORE} means "ignore", so at most {MOST_CLASSES} '
-            f'with the ids 0..{MOST_CLASSES - 1} are possible. Join rare classes (label_map of FolderDataset gives '
-            f'several ids one class), or leave some out (label_map={{ID: {IGNORE}}})')
 
 
 def lookup_table(label_map: Optional[Mapping[int, int]] = None, reduce_zero_label: bool = False) -> np.ndarray:

@@ -6,22 +6,22 @@ import cv2
 import numpy as np
 import pytest
 
-from mmseg_dg.datasets import split_protocols
-from mmseg_dg.datasets.split_protocols import (
-    PROTOCOLS,
-    SOURCES,
-    Source,
-    find_protocol,
-    missing_list_hint,
-    parse_fraction,
-)
-from mmseg_dg.datasets.splits import (
+from mmseg_dg.datasets.splits import protocols as split_protocols
+from mmseg_dg.datasets.splits.drawing import (
     Split,
     check_split,
     draw_blocks,
     draw_split,
     group_by_sequence,
     import_list,
+)
+from mmseg_dg.datasets.splits.protocols import (
+    PROTOCOLS,
+    SOURCES,
+    Source,
+    find_protocol,
+    missing_list_hint,
+    parse_fraction,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +43,8 @@ def tool():
                     '1_2': (1488, 1487)}),
     ('coco', {'1_512': (232, 118055), '1_256': (463, 117824), '1_128': (925, 117362), '1_64': (1849, 116438),
               '1_32': (3697, 114590)}),
-    ('ade20k', {'percent_1': (202, 20008), 'percent_20': (4042, 16168)}),
+    ('ade20k', {'percent_1': (202, 20008), 'percent_20': (4042, 16168), '1_64': (315, 19895), '1_32': (631, 19579),
+                '1_16': (1263, 18947), '1_8': (2526, 17684)}),
     ('pascal_context', {'percent_1': (50, 4948), 'percent_5': (250, 4748)})])
 def test_published_counts(source, counts):
     """docs/behavior/unimatch.md#unimatch-lists; fractions of docs/behavior/ddep.md#finetuning."""
@@ -241,7 +242,7 @@ def test_lists_of_the_benchmark_are_what_the_tool_draws(shared):
 def test_a_study_finds_the_lists_beside_those_of_its_config():
     from mmengine.config import Config
 
-    from mmseg_dg.utils.study import subset_options
+    from mmseg_dg.apis.study import subset_options
     streams = {name: dict(dataset=dict(ann_file=f'/c/splits_x/1_8_seed0/{part}.txt')) for name, part in (
         ('labeled', 'labeled'), ('unlabeled', 'unlabeled'), ('unlabeled_mix', 'unlabeled'))}
     options = subset_options(Config(dict(train_dataloader=streams)), '1_8_seed2')

@@ -6,6 +6,8 @@ from typing import Any, Optional
 
 from mmengine.dist import get_world_size
 
+from mmseg_dg.datasets.wrappers import flatten
+
 from .paste import keys_written
 from .problems import with_fix
 
@@ -41,7 +43,7 @@ def stream_name_problems(method: Any, names: Sequence[str], filename: Optional[s
 def _renaming(method: Any, missing: list[str], unknown: list[str], filename: Optional[str]) -> dict[str, Any]:
     """Settings that tell the method the names of the config, where it is clear which is which."""
     arguments = [name for name in inspect.signature(type(method).__init__).parameters
-                 if name in ('stream', 'labeled_stream', 'unlabeled_stream', 'mix_stream')]
+                 if name in ('stream', 'labeled_stream', 'unlabeled_stream', 'mix_stream', 'target_labeled_stream')]
     fix: dict[str, Any] = {}
     if not missing and len(unknown) == len(method.streams) == 1:  # the base's stream was kept beside the user's
         written = keys_written(filename, 'train_dataloader')
@@ -79,7 +81,6 @@ def check_unlabeled(method: Any, loaders: Any) -> None:
 
 def image_paths(dataset: Any) -> set[str]:
     """Absolute image paths of a dataset's samples, as far as the datasets it is made of say them."""
-    from mmseg_dg.datasets.wrappers import flatten
     parts, which, local = flatten(dataset)
     found = (parts[part].get_data_info(int(i)).get('img_path') for part, i in zip(which, local)
              if hasattr(parts[part], 'get_data_info'))

@@ -1,0 +1,255 @@
+"""Checkpoints that resume exactly, are whole or not there, and a ``save_best`` that knows this package's metrics."""
+import os
+import os.path as osp
+import re
+from typing import Any, Optional, Union
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import BaseLoop
+
+from mmseg_dg.methods.trained_part import SAVE, check_recordable, leave_frozen_out
+from mmseg_dg.registry import HOOKS
+from mmseg_dg.utils.atomic_files import remove_parts, written_whole
+from mmseg_dg.utils.method import method_of
+from mmseg_dg.utils.plain_values import to_plain
+from mmseg_dg.utils.run_lock import held, hold, release
+from mmseg_dg.utils.stop_signals import AgreedStop, noted, shield_workers, training_begins
+from mmseg_dg.utils.work_dir import (
+    newest_for_all_processes,
+    on_first_process,
+    refuse_to_mix,
+    remove_run,
+    write_pointer,
+)
+
+from .best_checkpoint import BestCheckpoints
+from .resuming import finish_weights_only, prepare_resume
+
+#: What follows the domain in a metric's name.
+_METRICS = re.compile(r'^([^/]+/)?(mIoU|mAcc|aAcc|PSNR|PSNR_gain|(IoU|Acc)\..+)$')
+
+
+@HOOKS.register_module()
+class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
+    """Saves after the validation of the same iteration, and selects by ``<domain>/<metric>``.
+
+    mmengine writes the checkpoint of iteration k before k's validation, so the validation's scalars and best score are
+    missing from it and a resumed run differs from an uninterrupted one. Here ``MultiStreamTrainLoop`` announces
+    ``after_iteration`` when validation is over. With any other loop the hook saves when mmengine's does.
+
+    Regular and best checkpoints are written beside their place, flushed to the disk and moved there in one step; what
+    they replace is removed afterwards. They hold plain values only (no numpy, no classes), and names relative to the
+    work dir. The work dir is locked while a run works in it (docs/reliability.md).
+
+    Args:
+        interval: Iterations between checkpoints.
+        save_best: Metric(s), e.g. ``'cityscapes/mIoU'``, ``'mean/mIoU'``, ``'cityscapes/IoU.train'``; checked before
+            training. Greater is better.
+        by_epoch: Must be False with ``MultiStreamTrainLoop``.
+        save: ``'whole'``, or ``'trained'``: what a frozen encoder (``trainable='none'`` or
+            ``'adapters'``) has from its weight file is left out, and the file's name and SHA-256 are
+            kept; whoever loads the checkpoint needs it.
+        **kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
+    """
+
+    def __init__(self, interval: int = -1, by_epoch: bool = False,
+                 save_best: Union[str, list[str], None] = None, rule: Optional[str] = None, save: str = 'whole',
+                 **kwargs) -> None:
+        if save_best is not None and rule is None:
+            rule = 'greater'
+        super().__init__(interval=interval, by_epoch=by_epoch, save_best=save_best, rule=rule, **kwargs)
+        if save not in SAVE:
+            raise ValueError(f'DomainCheckpointHook: save={save!r}: use one of {SAVE}')
+        self.save = save
+        self._claimed: Any = None
+        self._resumed = False
+        self._agreed_stop: Optional[AgreedStop] = None
+
+    # ------------------------------------------------------------------ before the first iteration
+    def before_run(self, runner) -> None:
+        """Lock the work dir, and settle where the run goes on, before anything is loaded.
+
+        Raises:
+            BlockingIOError: Another run works in the folder.
+            FileExistsError: It holds checkpoints, and neither ``resume`` nor ``overwrite`` is set.
+            CheckpointError: A resume from a folder in which no checkpoint can be read.
+        """
+        if not isinstance(runner._train_loop, BaseLoop) or self._claimed is not None:
+            return  # a test or a validation; or the same runner again
+        self._claimed = runner.work_dir
+        self._resumed = False
+        on_first_process(lambda: hold(runner.work_dir) and None)
+        if self._local(self._place(runner)):
+            on_first_process(lambda: remove_parts(self._place(runner)) and None)
+            if runner._resume and runner._load_from is None:
+                runner._load_from = newest_for_all_processes(
+                    self._place(runner), self.filename_tmpl, complete=not runner.cfg.get('resume_weights_only'))
+                runner._resume = runner._load_from is not None
+            elif not runner._resume and not runner.cfg.get('overwrite'):
+                on_first_process(lambda: refuse_to_mix(self._place(runner), self.filename_tmpl))
+        self._resumed = runner._resume
+
+    def after_run(self, runner) -> None:
+        if self._claimed is not None:
+            release(self._claimed)
+
+    def _place(self, runner) -> str:
+        """The folder of the checkpoints: the work dir, or ``out_dir``/<name of the work dir>."""
+        if self.out_dir is None or self.out_dir == runner.work_dir or hasattr(self, 'file_backend'):
+            return self.out_dir or runner.work_dir
+        return osp.join(self.out_dir, osp.basename(runner.work_dir.rstrip(osp.sep)))
+
+    def _local(self, folder: str) -> bool:
+        return '://' not in folder
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Called with every checkpoint that is loaded; of a resume, it must have all parts."""
+        if runner._resume and isinstance(runner._train_loop, BaseLoop):
+            prepare_resume(runner, checkpoint, bool(runner.cfg.get('resume_weights_only')))
+
+    def before_train(self, runner) -> None:
+        if runner.cfg.get('overwrite') and not runner._resume:
+            on_first_process(lambda: self._overwrite(runner))
+        super().before_train(runner)
+        if self.save == 'trained':
+            check_recordable(method_of(runner))
+        if self.save_best is not None:
+            self._check_keys(runner)
+            self._adopt_best(runner)
+        if runner._resume and runner.cfg.get('resume_weights_only'):
+            finish_weights_only(runner)
+        self._agreed_stop = AgreedStop()
+        for loop in (runner.train_loop, runner.val_loop):
+            shield_workers(getattr(loop, 'dataloader', None))
+        training_begins()
+
+    def _overwrite(self, runner) -> None:
+        """``overwrite``: only now, when every check before iteration 0 has passed, the earlier run's files go."""
+        gone = remove_run(self._place(runner), self.filename_tmpl)
+        if gone:
+            runner.logger.info(f'overwrite: removed {", ".join(gone)} from {self._place(runner)}')
+
+    def _check_keys(self, runner) -> None:
+        """
+        Raises:
+            ValueError: A key no evaluation of this run can produce.
+        """
+        if runner.val_loop is None:
+            raise ValueError(f'save_best={self.save_best} needs val_dataloader, val_cfg and val_evaluator')
+        names = tuple(getattr(runner.val_loop.dataloader, 'names', ()))
+        if not names:
+            return
+        for key in self.save_best:
+            domain, _, metric = key.partition('/')
+            if domain not in (*names, 'mean') or not _METRICS.match(metric) or (domain == 'mean' and metric != 'mIoU'):
+                raise ValueError(f'save_best={key!r} is not a metric of this run: use <domain>/mIoU, <domain>/aAcc, '
+                                 f'<domain>/IoU.<class> with a domain of {names}, or mean/mIoU')
+            classes = scored_classes(runner.val_loop.evaluator, domain)
+            scored = metric.partition('.')[2]
+            if scored and classes and scored not in classes:
+                raise ValueError(f'save_best={key!r} is not a metric of this run: {domain} scores {sorted(classes)}')
+
+    # ------------------------------------------------------------------ when to save
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if not getattr(runner.train_loop, 'announces_iterations', False):
+            super().after_train_iter(runner, batch_idx, data_batch, outputs)
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        if not hasattr(self, 'file_backend'):
+            return  # a validation without training: nothing is saved
+        missing = [key for key in self.save_best or () if metrics and key not in metrics]
+        if missing:
+            raise ValueError(f'save_best={missing} is not among the metrics {sorted(metrics)[:20]}')
+        super().after_val_epoch(runner, metrics)
+
+    def after_iteration(self, runner) -> None:
+        """Called by the loop when step and validation of an iteration are done (``runner.iter`` counts it already)."""
+        done, stop = runner.iter, self._stops(runner.iter - 1)
+        if self._due(runner, done) or stop or self._first_best_is_alone():
+            if stop and not self._due(runner, done):
+                runner.logger.info(f'asked to stop ({noted() or "another process was signaled"})')
+            runner.logger.info(f'Saving checkpoint at {done} iterations')
+            self._save_checkpoint_with_step(runner, done, meta=dict(epoch=runner.epoch, iter=done))
+        if stop and done < runner.max_iters:
+            runner.train_loop.stop_training = True
+            runner.stopped_by = noted() or 'a signal to another process'
+
+    def will_save(self, runner) -> bool:
+        """Whether the iteration that is about to end writes a checkpoint."""
+        return self._due(runner, runner.iter + 1) or self._stops(runner.iter)
+
+    def _stops(self, iteration: int) -> bool:
+        return self._agreed_stop is not None and self._agreed_stop(iteration)
+
+    def _due(self, runner, done: int) -> bool:
+        due = self.interval > 0 and done >= self.save_begin and (done - self.save_begin) % self.interval == 0
+        return due or (self.save_last and done >= runner.max_iters)
+
+    # ------------------------------------------------------------------ how to save
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Last of all hooks (``VERY_LOW``): what they added becomes plain values, what is frozen may go."""
+        if self.save == 'trained':
+            leave_frozen_out(method_of(runner), checkpoint['state_dict'])
+        to_plain(checkpoint)
+
+    def _save_checkpoint_with_step(self, runner, step, meta) -> None:
+        """Write the new checkpoint beside the old ones, put it in place in one move, then drop the oldest.
+
+        mmengine deletes first and writes in place: a kill in between leaves nothing to resume from.
+        """
+        outdated = []
+        if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
+            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                outdated.append(self.keep_ckpt_ids.popleft())
+            self.keep_ckpt_ids.append(step)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', name)
+        self._write(runner, name, save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler,
+                    meta=meta, by_epoch=self.by_epoch, **self.args)
+        if not is_main_process():
+            return
+        write_pointer(runner.work_dir, self.last_ckpt)
+        for old in outdated:
+            self._remove(self.filename_tmpl.format(old))
+        self._forget_outdated_best()
+
+    def _write(self, runner, name: str, **options: Any) -> None:
+        """One file, whole or not at all.
+
+        Raises:
+            OSError: It cannot be written; the message says what is still there.
+            BlockingIOError: Another run has taken the work dir.
+        """
+        options.update(file_client_args=self.file_client_args, backend_args=self.backend_args)
+        if not is_main_process() or not isinstance(self.file_backend, LocalBackend):
+            runner.save_checkpoint(self.out_dir, name, **options)
+            return
+        lock = held(runner.work_dir)
+        if lock is not None:
+            lock.check()
+        os.makedirs(self.out_dir, exist_ok=True)
+        with written_whole(osp.join(self.out_dir, name)) as part:
+            runner.save_checkpoint(str(part.parent), part.name, **options)
+
+    def _remove(self, name: str) -> None:
+        path = self.file_backend.join_path(self.out_dir, name)
+        if self.file_backend.isfile(path):
+            self.file_backend.remove(path)
+
+
+def scored_classes(evaluators, domain: str) -> set:
+    """Names of the classes a domain is scored on; empty where its metrics do not say."""
+    if domain == 'mean':
+        return set()
+    names = set()
+    for metric in evaluators[domain].metrics:
+        scored = getattr(metric, 'scored_names', None)
+        if scored is None:
+            return set()
+        subset = metric.subset()
+        names.update(scored if subset is None else [scored[i] for i in subset])
+    return names
