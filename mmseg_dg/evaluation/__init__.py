@@ -5,12 +5,15 @@ from .confusion import Scores, confusion_matrix, map_classes, named_scores, scor
 from .confusion_metric import ConfusionMatrixMetric
 from .denoising_metric import DenoisingMetric
 from .domain_evaluators import DomainEvaluators, build_domain_evaluators
+from .label_free import ImageStatistics, image_statistics, label_free_scores, neighborhood_density
+from .label_free_metric import LabelFreeMetric
 from .log_processor import DomainLogProcessor
 from .report import DomainReport, EvaluationReport, markdown_table, write_report
 
 __all__ = [
     'ClassBiasMetric', 'ConfusionMatrixMetric', 'DenoisingMetric', 'DomainEvaluators', 'DomainLogProcessor',
-    'DomainReport', 'EvaluationReport', 'LEFT_OUT', 'Scores', 'bias_scores', 'build_domain_evaluators',
-    'confusion_matrix', 'frequency_groups', 'map_classes', 'markdown_table', 'named_scores', 'resolve_label_map',
-    'resolve_subset', 'scores', 'write_report'
+    'DomainReport', 'EvaluationReport', 'ImageStatistics', 'LEFT_OUT', 'LabelFreeMetric', 'Scores',
+    'bias_scores', 'build_domain_evaluators', 'confusion_matrix', 'frequency_groups', 'image_statistics',
+    'label_free_scores', 'map_classes', 'markdown_table', 'named_scores', 'neighborhood_density',
+    'resolve_label_map', 'resolve_subset', 'scores', 'write_report'
 ]
