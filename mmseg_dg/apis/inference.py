@@ -18,7 +18,7 @@ from mmseg_dg.utils.run_names import name_run
 from mmseg_dg.utils.shipped_weights import PREFIX
 
 from .inputs import Input, list_inputs
-from .prediction import PredictionPipeline, dataset_meta, predict_batch
+from .prediction import Observer, PredictionPipeline, dataset_meta, predict_batch
 
 ConfigLike = Union[str, Path, Config]
 
@@ -136,8 +136,8 @@ def predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence: bool
     return results[0] if single else results
 
 
-def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1,
-                 confidence: bool = False) -> Iterator[tuple[Input, Any]]:
+def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence: bool = False,
+                 observe: Optional[Observer] = None) -> Iterator[tuple[Input, Any]]:
     """As :func:`predict`, one image after the other: for more images than fit into memory.
 
     Args:
@@ -145,6 +145,7 @@ def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1,
         inputs: As :func:`predict`, or the list of :func:`~mmseg_dg.apis.inputs.list_inputs`.
         batch_size: As :func:`predict`.
         confidence: As :func:`predict`.
+        observe: Called with the images, the batch made of them and the network's samples, before they are yielded.
 
     Yields:
         The image (its ``name`` and path ``below`` the given folder) and its prediction.
@@ -161,7 +162,7 @@ def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1,
     try:
         for start in range(0, len(items), batch_size):
             group = items[start:start + batch_size]
-            yield from zip(group, predict_batch(model, group, pipeline, confidence))
+            yield from zip(group, predict_batch(model, group, pipeline, confidence, observe))
     finally:
         model.train(training)
 

@@ -26,6 +26,8 @@ from torch import Tensor
 
 from mmseg_dg.ops.precision import at_least_float32
 
+#: All scores, in the order of reports.
+SCORES = ('info_max', 'flip_agreement', 'class_balance', 'density', 'teacher_agreement', 'confident', 'entropy')
 #: Temperature of soft neighborhood density in its paper.
 TEMPERATURE = 0.05
 #: Elements of a class map that are worked on at once; bounds the memory for large images.

@@ -18,14 +18,13 @@ from mmseg_dg.registry import DATASETS, METRICS
 from .class_maps import class_id
 from .label_free import (
     LESS_IS_BETTER,
+    SCORES,
     TEMPERATURE,
     ImageStatistics,
     image_statistics,
     label_free_scores,
 )
 
-#: All scores, in the order of reports.
-SCORES = ('info_max', 'flip_agreement', 'class_balance', 'density', 'teacher_agreement', 'confident', 'entropy')
 #: What makes up ``label_free`` where nothing else is said, as far as the evaluation has it.
 COMBINED = ('info_max', 'flip_agreement', 'class_balance')
 Prior = Union[str, Sequence[float], Mapping[Union[str, int], float]]

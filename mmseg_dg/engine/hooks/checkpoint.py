@@ -9,8 +9,7 @@ from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop
 
-from mmseg_dg.evaluation.label_free import LESS_IS_BETTER
-from mmseg_dg.evaluation.label_free_metric import SCORES
+from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.atomic_files import remove_parts, written_whole
 from mmseg_dg.utils.plain_values import to_plain

@@ -127,7 +127,8 @@ class _MultiDomainLoop(BaseLoop):
             folder = getattr(metric, 'output_dir', None)
             if folder and len(self.dataloader.names) > 1 and os.path.basename(os.path.normpath(folder)) != name:
                 metric.output_dir = os.path.join(folder, name)
-            if folder and (predicted or 0) > 256 and not isinstance(metric, ConfusionMatrixMetric):
+            if folder and (predicted or 0) > 256 and not isinstance(metric, ConfusionMatrixMetric) and getattr(
+                    metric, 'saves_ids', True):
                 raise ValueError(f'{type(metric).__name__} of {self.what} "{name}" saves ids in 8 bits, but the '
                                  f'network predicts {predicted} classes, so that 256 would become 0: use '
                                  'ConfusionMatrixMetric, which saves 16 bits then')
@@ -322,7 +323,8 @@ def check_labels(what: str, name: str, dataset: Any, metrics: list) -> None:
         ValueError: A metric of the domain needs masks and its dataset says that it has none.
     """
     needing = [type(metric).__name__ for metric in metrics
-               if isinstance(metric, ConfusionMatrixMetric) and not metric.format_only]
+               if getattr(metric, 'needs_labels', isinstance(metric, ConfusionMatrixMetric))
+               and not getattr(metric, 'format_only', False)]
     if needing and any(has_no_masks(leaf) for leaf in leaves(dataset)):
         raise ValueError(f'{needing[0]} of {what} "{name}" scores against labels, but its dataset has none: give it '
                          f"seg_map_path and LoadAnnotations, or evaluate the domain with dict(type='LabelFreeMetric')")
