@@ -3,6 +3,7 @@ from .acdc import ACDCDataset
 from .base import TrainIdDataset
 from .class_statistics import ClassStatistics, class_statistics, from_official_json
 from .coco81 import COCO81Dataset
+from .corruptions import Corrupt, corrupt, corrupted, corrupted_evaluators
 from .folder import FolderDataset
 from .gta import GTADataset
 from .mapillary import MapillaryTrainIdDataset
@@ -14,9 +15,9 @@ from .transforms import LoadAnnotations, LoadSynthiaAnnotations, PackStreamInput
 from .unlabeled import UnlabeledImageDataset
 
 __all__ = [
-    'ACDCDataset', 'COCO81Dataset', 'ClassStatistics', 'ClassUniformSampler', 'FolderDataset', 'GTADataset',
+    'ACDCDataset', 'COCO81Dataset', 'ClassStatistics', 'ClassUniformSampler', 'Corrupt', 'FolderDataset', 'GTADataset',
     'LoadAnnotations', 'LoadSynthiaAnnotations', 'MapillaryTrainIdDataset', 'PackStreamInputs', 'PseudoLabelMargins',
     'RareClassCrop', 'RareClassSampler', 'SampleRequest', 'SeededDataset', 'StatefulInfiniteSampler',
     'SynthCityDataset', 'SynthiaDataset', 'TrainIdDataset', 'UnlabeledImageDataset', 'class_statistics',
-    'from_official_json'
+    'corrupt', 'corrupted', 'corrupted_evaluators', 'from_official_json'
 ]
