@@ -116,12 +116,13 @@ class LabelFreeMetric(BaseMetric):
         return tuple(dict.fromkeys(names))
 
     # ------------------------------------------------------------------ what the run gives
-    def use_run(self, runner: Any, step: Callable[[dict], Sequence]) -> None:
+    def use_run(self, runner: Any, step: Callable[[dict], Sequence], domain: str = '') -> None:
         """Take the run's network and its source; the evaluation loops call it before the first image.
 
         Args:
             runner: Its method and, for ``prior`` of a stream, its configuration.
             step: Predicts a batch as the evaluation does.
+            domain: Not used.
 
         Raises:
             ValueError: Test-time augmentation with ``flip`` or ``teacher``, a network or stream that does not exist.

@@ -128,13 +128,18 @@ class Study:
                 print_log(f'{label}: finished earlier, skipped', logger='current')
                 continue
             print_log(f'{label}: {" ".join(self.command(run))}', logger='current')
-            if not self._train(run):
+            if not self.train(run):
                 failed.append(run)
             self.write_tables()
         self.write_tables()
         return failed
 
-    def _train(self, run: Run) -> bool:
+    def train(self, run: Run) -> bool:
+        """Train or resume one run; True if it ended well and was evaluated, which its folder then says.
+
+        Raises:
+            SystemExit: It was asked to stop.
+        """
         run.folder.mkdir(parents=True, exist_ok=True)
         record = run.record(self.fingerprint)
         write_text(run.folder / SETTINGS, json.dumps(record, indent=1))

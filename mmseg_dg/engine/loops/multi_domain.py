@@ -120,8 +120,8 @@ class _MultiDomainLoop(BaseLoop):
         classes, predicted = (meta or {}).get('classes'), predicted_classes(self.runner.model)
         check_labels(self.what, name, dataset, evaluator.metrics)
         for metric in evaluator.metrics:
-            if hasattr(metric, 'use_run'):  # label-free scores predict again
-                metric.use_run(self.runner, self._predict)
+            if hasattr(metric, 'use_run'):  # label-free scores predict again; counts by drive know where to lie
+                metric.use_run(self.runner, self._predict, name)
             if getattr(metric, 'output_dir', None) and hasattr(metric, 'image_names'):
                 metric.image_names = output_names(self.dataloader[name].dataset)
             folder = getattr(metric, 'output_dir', None)
