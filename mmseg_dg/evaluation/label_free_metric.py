@@ -13,7 +13,8 @@ from mmengine.model import BaseTTAModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from mmseg_dg.registry import DATASETS, METRICS
+from mmseg_dg.registry import METRICS
+from mmseg_dg.utils.method import method_of
 
 from .class_maps import class_id
 from .label_free import (
@@ -117,20 +118,17 @@ class LabelFreeMetric(BaseMetric):
 
     # ------------------------------------------------------------------ what the run gives
     def use_run(self, runner: Any, step: Callable[[dict], Sequence], domain: str = '') -> None:
-        """Take the run's network and its source; the evaluation loops call it before the first image.
+        """Take the run's network; the evaluation loops call it before the first image.
 
         Args:
-            runner: Its method and, for ``prior`` of a stream, its configuration.
+            runner: Whose method is evaluated.
             step: Predicts a batch as the evaluation does.
             domain: Not used.
 
         Raises:
-            ValueError: Test-time augmentation with ``flip`` or ``teacher``, a network or stream that does not exist.
+            ValueError: Test-time augmentation with ``flip`` or ``teacher``, or a network that does not exist.
         """
-        from mmseg_dg.utils.method import method_of
         self.use_model(method_of(runner), step)
-        if isinstance(self.prior_of, str):
-            self._prior = self._counted(runner)
 
     def use_model(self, model: Any, step: Callable[[dict], Sequence]) -> None:
         """As :meth:`use_run` without a run; a prior of a training stream is then not available."""
@@ -156,13 +154,9 @@ class LabelFreeMetric(BaseMetric):
         other = pair.get(model.evaluate, '')
         return other if other in names else ''
 
-    def _counted(self, runner: Any) -> np.ndarray:
-        from mmseg_dg.datasets.class_statistics import class_statistics
-        loaders = runner.cfg.get('train_dataloader') or {}
-        if not isinstance(loaders.get(self.prior_of), dict) or 'dataset' not in loaders[self.prior_of]:
-            raise ValueError(f'LabelFreeMetric: prior={self.prior_of!r} is no training stream of this config, which '
-                             f'has {list(loaders)}; name a labelled one, or give the shares themselves')
-        return class_statistics(DATASETS.build(loaders[self.prior_of]['dataset'])).totals.astype(np.float64)
+    def set_prior(self, shares: np.ndarray) -> None:
+        """Class shares (or pixel counts) of the stream that ``prior`` names, (C,); the evaluation loops count them."""
+        self._prior = np.asarray(shares, np.float64)
 
     def _shares(self, classes: int) -> Optional[np.ndarray]:
         """The prior (C,) as non-negative numbers."""

@@ -7,10 +7,10 @@ from mmengine.config import Config, ConfigDict
 
 from mmseg_dg.apis import load_model
 from mmseg_dg.apis.label_free import add_label_free, images_only
+from mmseg_dg.apis.launch import save_predictions
 from mmseg_dg.apis.predict_files import predict_files
+from mmseg_dg.apis.study import ranking
 from mmseg_dg.evaluation import LabelFreeMetric
-from mmseg_dg.utils.launch import save_predictions
-from mmseg_dg.utils.study import ranking
 
 
 @pytest.mark.ci

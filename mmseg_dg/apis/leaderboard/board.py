@@ -10,8 +10,8 @@ from typing import Optional
 
 from mmengine.logging import print_log
 
+from mmseg_dg.apis.study import FINISHED, Run, Study, check_folder, read_record
 from mmseg_dg.utils.atomic_files import write_text
-from mmseg_dg.utils.study import FINISHED, Run, Study, check_folder, read_record
 
 from .page import write_pages
 from .rows import COST, make_row, read_rows, write_row

@@ -9,11 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Optional
 
-import mmseg_dg
+from mmseg_dg.apis.study import read_evaluation, read_record
 from mmseg_dg.evaluation.bias import GROUPS
 from mmseg_dg.evaluation.drives import Drives, read_drives
 from mmseg_dg.utils.atomic_files import write_text
-from mmseg_dg.utils.study import read_evaluation, read_record
 from mmseg_dg.version import __version__
 
 from .judgement import best, last_three, rise
@@ -131,7 +130,7 @@ def versions() -> dict[str, str]:
 @functools.cache
 def commit() -> str:
     """Commit of the sources, ``+`` behind it where files were changed since; empty for an installed package."""
-    root = Path(mmseg_dg.__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[3]
     if not (root / '.git').exists():
         return ''
     head, changed = (_git(root, *words) for words in (('rev-parse', 'HEAD'), ('status', '--porcelain', '-uno')))

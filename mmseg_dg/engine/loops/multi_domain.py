@@ -34,6 +34,7 @@ from mmseg_dg.registry import LOOPS
 from mmseg_dg.utils.run_names import make_current
 from mmseg_dg.utils.seeding import derive_seed
 
+from .class_counts import class_counts
 from .named_loaders import NamedLoaders
 
 Loaders = Union[dict[str, Any], DataLoader, NamedLoaders]
@@ -122,6 +123,8 @@ class _MultiDomainLoop(BaseLoop):
         for metric in evaluator.metrics:
             if hasattr(metric, 'use_run'):  # label-free scores predict again; counts by drive know where to lie
                 metric.use_run(self.runner, self._predict, name)
+            if isinstance(getattr(metric, 'prior_of', None), str):
+                metric.set_prior(class_counts(self.runner.cfg, metric.prior_of))
             if getattr(metric, 'output_dir', None) and hasattr(metric, 'image_names'):
                 metric.image_names = output_names(self.dataloader[name].dataset)
             folder = getattr(metric, 'output_dir', None)
