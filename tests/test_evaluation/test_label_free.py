@@ -14,7 +14,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from mmseg_dg.engine.hooks.checkpoint import DomainCheckpointHook, check_scores
+from mmseg_dg.engine.hooks.domain_checkpoint import DomainCheckpointHook, check_scores
 from mmseg_dg.engine.loops.multi_domain import mean_over_domains
 from mmseg_dg.evaluation import (
     DomainEvaluators,

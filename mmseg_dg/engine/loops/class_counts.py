@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from mmseg_dg.datasets.class_statistics import class_statistics
+from mmseg_dg.datasets.statistics.class_statistics import class_statistics
 from mmseg_dg.registry import DATASETS
 
 
