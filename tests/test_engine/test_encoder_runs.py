@@ -93,3 +93,10 @@ def test_five_channels_from_file_to_score(tiny_config, run_config, tiny_data, tm
     cfg.model.data_preprocessor.update(mean=[100.] * 5, std=[60.] * 5, bgr_to_rgb=False)
     runner = run_config(cfg)
     assert runner.iter == 4 and runner.model.student.backbone.layers[0][0].projection.weight.shape[1] == 5
+
+
+def test_sizes_that_patches_do_not_divide_are_refused_before_training(tiny_config, run_config):
+    cfg = on_tokens(tiny_config(), patch_size=14, resize=None)
+    with pytest.raises(ValueError, match='(?s)stream "source": PlainViT: an image of 64x64 .*patches of 14 pixels.*'
+                       'validation domain "target": PlainViT: an image of 96x80'):
+        run_config(cfg)
