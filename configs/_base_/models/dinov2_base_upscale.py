@@ -10,7 +10,7 @@ model = dict(
         pad_val=0,
         seg_pad_val=255),
     network=dict(
-        type='EncoderDecoder',
+        type='SlidingEncoderDecoder',
         backbone=dict(
             type='PlainViT',
             arch='base',
@@ -24,6 +24,8 @@ model = dict(
             in_channels=768,
             num_classes=19,
             align_corners=False,
-            loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
+            # the source's cross-entropy is a mean over labelled pixels (docs/behavior/mic.md#choices-here)
+            loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True)),
         train_cfg=dict(),
-        test_cfg=dict(mode='whole')))
+        # docs/behavior/mic.md#vfm-uda-step
+        test_cfg=dict(mode='slide', crop_size=(1024, 1024), stride=(512, 512), window_sum='softmax')))

@@ -20,6 +20,7 @@ model = dict(
             patch_resample='bicubic',  # as in Rein and SoMA
             out_indices=[7, 11, 15, 23],
             final_norm=False,
+            resize='multiple',  # windows that a small image cuts short
             with_cp=True,
             trainable='all',
             init_cfg=dict(type='Pretrained', checkpoint='pretrained/dinov2_large.pth')),
@@ -37,4 +38,5 @@ model = dict(
             align_corners=False,
             loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
         train_cfg=dict(),
-        test_cfg=dict(mode='whole')))
+        # docs/behavior/mic.md#domain-generalization
+        test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341))))

@@ -4,5 +4,6 @@ model = dict(
     network=dict(
         backbone=dict(
             arch='large',
+            with_cp=True,  # changes memory and time alone
             init_cfg=dict(checkpoint='pretrained/dinov2_large.pth')),
         decode_head=dict(in_channels=1024)))

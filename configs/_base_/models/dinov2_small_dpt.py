@@ -24,6 +24,6 @@ model = dict(
             in_channels=[384, 384, 384, 384],
             num_classes=21,
             align_corners=True,
-            loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
+            loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True)),
         train_cfg=dict(),
         test_cfg=dict(mode='whole')))

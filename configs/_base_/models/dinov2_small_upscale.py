@@ -5,4 +5,5 @@ model = dict(
         backbone=dict(
             arch='small',
             init_cfg=dict(checkpoint='pretrained/dinov2_small.pth')),
-        decode_head=dict(in_channels=384)))
+        decode_head=dict(in_channels=384),
+        test_cfg=dict(crop_size=(512, 512), stride=(256, 256))))  # at half resolution: 560 pixels, 40 x 40 tokens
