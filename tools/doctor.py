@@ -17,6 +17,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
 import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
+from mmseg_dg.console import Progress
 from mmseg_dg.datasets.doctor import KINDS, examine, write_fixed_lists
 from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.utils.launch import ConfigOptions
@@ -42,14 +43,16 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def progress_bar(what: str, done: int, total: int) -> None:
-    """One line on stderr, drawn again about a hundred times per stream; in a log file only when it is full."""
-    terminal = sys.stderr.isatty()
-    if done == total or terminal and done % max(1, total // 100) == 0:
-        filled = 30 * done // total
-        sys.stderr.write('\r' * terminal + f'{what:<28.28} [{"#" * filled}{" " * (30 - filled)}] {done}/{total}')
-        sys.stderr.write('\n' if done == total else '')
-        sys.stderr.flush()
+class Bars:
+    """``progress(what, done, total)`` of :func:`examine` on stderr: how far each stream is, and the time left."""
+
+    def __init__(self) -> None:
+        self.bars: dict[str, Progress] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what not in self.bars:
+            self.bars[what] = Progress(what, total)
+        self.bars[what].update(done - self.bars[what].done)
 
 
 def option(key: str, value: str) -> str:
@@ -75,7 +78,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # mmengine logs to stdout, which is for the result
             report = examine(load(args), args.stream, args.quick, args.num_workers, args.ignore,
-                             None if args.json else progress_bar)
+                             None if args.json else Bars())
     except ValueError as error:
         print(f'{args.config}: {error}', file=sys.stderr)
         return 2

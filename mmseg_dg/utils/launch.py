@@ -175,6 +175,18 @@ def checkpoint_folder(cfg: Config) -> str:
     return cfg.work_dir if out_dir is None else os.path.join(out_dir, Path(cfg.work_dir).name)
 
 
+def check_weights(cfg: Config) -> None:
+    """Refuse a training whose files of weights are not there, before its model is built.
+
+    Raises:
+        FileNotFoundError: The files, each with what to do about it.
+    """
+    from mmseg_dg.utils.weights import missing_weights
+    found = list(dict.fromkeys(str(error) for _, error in missing_weights(cfg)))
+    if found:
+        raise FileNotFoundError('\n'.join(found))
+
+
 def claim_work_dir(cfg: Config) -> None:
     """Lock the work dir and refuse to mix runs, before anything is written there; in process 0.
 

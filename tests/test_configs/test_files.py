@@ -82,7 +82,7 @@ def streams_fit_the_method(name):
     else:
         assert cfg.model.type == 'Supervised' and streams == [cfg.model.pop('stream', 'source')]
         assert 'runner_type' not in cfg
-        assert {h.type for h in cfg.get('custom_hooks', [])} <= {'ClassBiasPicturesHook'}
+        assert {h.type for h in cfg.get('custom_hooks', [])} <= {'ClassBiasPicturesHook', 'TrainingPicturesHook'}
         cfg.model.pop('init_cfg', None)  # a denoised decoder
         assert set(cfg.model) - {'alignment'} == {'type', 'data_preprocessor', 'network'}
 

@@ -20,6 +20,7 @@ from mmengine.runner.checkpoint import _load_checkpoint
 from mmengine.utils import import_modules_from_strings
 
 import mmseg_dg  # noqa: F401  prepares the library stack before mmseg is imported
+from mmseg_dg.datasets.crop_setting import training_loaders
 from mmseg_dg.engine.loops.multi_stream import stream_seed
 from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.registry import DATA_SAMPLERS, DATASETS, MODELS
@@ -104,7 +105,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if cfg.get('custom_imports'):
         import_modules_from_strings(**cfg['custom_imports'])
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
-    loaders = cfg.get('train_dataloader') or {}
+    loaders = training_loaders(cfg)
     loaders = {'train': loaders} if 'dataset' in loaders else loaders
     names = args.streams or list(loaders)
     unknown = [name for name in names if name not in loaders]

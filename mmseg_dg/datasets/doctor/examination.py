@@ -14,6 +14,7 @@ from mmseg_dg.utils.seeding import derive_seed, local_seed
 from ..checks import check_leaf
 from ..crops import crop_size
 from ..label_tables import IGNORE
+from ..padding import MOST_PADDING, padding_of
 from . import relations
 from .faults import KINDS
 from .files import Reading, Record, check_sample
@@ -50,7 +51,7 @@ def examine(cfg: Any, streams: Optional[Sequence[str]] = None, quick: bool = Fal
         totals = _examine_files(listing, quick, run)
         summaries.append(StreamSummary.of(listing, expected, totals))
     relations.check_duplicates(relations.same_content(listings, partial(run, what='comparing files')))
-    findings = list(relations.check_class_lists(listings, cfg))
+    findings = [*relations.check_class_lists(listings, cfg), *relations.check_weights(cfg)]
     model = _LazyModel(cfg)
     for listing in listings:
         _try_pipeline(listing, model)
@@ -122,6 +123,9 @@ def _try_pipeline(listing: Listing, model: '_LazyModel') -> None:
     except Exception as error:
         listing.add('refused', listing.entry.key, f'{type(error).__name__}: {error}')
         return
+    found = padding_of(dataset) if listing.entry.trains else None
+    if found is not None and found.share > MOST_PADDING:
+        listing.add('padding', listing.entry.key, found.text)
     if isinstance(sample, dict) and hasattr(sample.get('inputs'), 'shape'):
         _try_small(listing, dataset, sample, path, model)
 

@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 from mmseg_dg.registry import TRANSFORMS
 
+from ..crop_setting import training_loaders
+
 
 class Entry(NamedTuple):
     """One dataset of a config that is no wrapper.
@@ -31,7 +33,7 @@ def entries(cfg: Any) -> list[Entry]:
     """
     found = []
     for loader_key, role in (('train_dataloader', 'train'), ('val_dataloader', 'val'), ('test_dataloader', 'test')):
-        loaders = cfg.get(loader_key) or {}
+        loaders = training_loaders(cfg) if role == 'train' else cfg.get(loader_key) or {}
         if role == 'test' and loaders == cfg.get('val_dataloader'):
             continue
         if 'dataset' in loaders:

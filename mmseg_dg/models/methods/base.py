@@ -13,7 +13,7 @@ from mmseg_dg.engine.preflight.losses import check_losses, check_network_config
 from mmseg_dg.models.backbones.style_hallucination import StyleHallucination
 from mmseg_dg.models.teacher import EMATeacher
 from mmseg_dg.registry import MODELS, WEIGHT_INITIALIZERS
-from mmseg_dg.utils.weights import check_pretrained, encoder_start
+from mmseg_dg.utils.weights import check_pretrained, encoder_start, passing_over_surplus
 
 from .checkpoints import accept_checkpoint
 
@@ -183,8 +183,9 @@ class BaseMethod(BaseModel):
         Raises:
             FileNotFoundError: A pretrained file named in the config is not there.
         """
-        check_pretrained(self.student)  # also logs the share of tensors each file fills
-        self.student.init_weights()
+        shares = check_pretrained(self.student)  # also logs the share of tensors each file fills
+        with passing_over_surplus(self.student, shares):
+            self.student.init_weights()
         own = self.init_cfg or []
         for config in own if isinstance(own, (list, tuple)) else [own]:
             WEIGHT_INITIALIZERS.build(config)(self)
