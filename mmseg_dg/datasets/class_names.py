@@ -1,9 +1,24 @@
-"""Class names, and colors where they are given, from a text file."""
+"""Class names from a text file, and colors for them."""
+import colorsys
 import re
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
 
 from .image_lists import read_lines
+
+#: Colors that stay apart for readers who do not tell red from green (Okabe and Ito, "Color Universal Design").
+_FIRST = ((0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0),
+          (204, 121, 167))
+
+
+def distinct_colors(count: int) -> list[list[int]]:
+    """Red, green, blue (0..255) for ``count`` classes, the same each time: eight that everyone can tell apart, then
+    hues that turn by the golden angle."""
+    colors = [list(color) for color in _FIRST[:count]]
+    for i in range(len(_FIRST), count):
+        hue, value = (i * 137.508) % 360 / 360, (0.95, 0.7, 0.45)[i % 3]
+        colors.append([round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.75, value)])
+    return colors
 
 
 class ClassList(NamedTuple):
@@ -33,7 +48,8 @@ def read_classes(path: Union[str, Path]) -> ClassList:
     """
     path = str(path)
     if not Path(path).is_file():
-        raise FileNotFoundError(f'no file of class names at {path!r} (in {Path.cwd()}): write one name per line')
+        raise FileNotFoundError(f'classes={path!r} is no file of class names (in {Path.cwd()}): write one name per '
+                                "line into it, or give a list of names such as ['background', 'crack']")
     names, colors = [], []
     for number, line in enumerate(read_lines(path, 'classes'), 1):
         if not line or line.startswith('#'):

@@ -91,7 +91,8 @@ def test_page(tmp_path, monkeypatch):
         plant(tmp_path / 'data/orchard', part, 6, (0, 1, 2), masks, seed=seed)
     cfg = page_config(tmp_path)
     assert cfg.train_dataloader.target.dataset.data_prefix == dict(img_path='field/images')
-    assert [f.kind for f in examine(cfg).findings] == ['weights'], 'MiT-B5 has to be prepared'
+    # MiT-B5 has to be prepared, and the pictures are small
+    assert {f.kind for f in examine(cfg).findings} == {'weights', 'padding'}
     cfg = shrink(cfg, tmp_path)
     cfg.dump(tmp_path / 'small.py')
     browse = tool(ROOT / 'tools/analysis_tools/browse_streams.py')
@@ -114,6 +115,30 @@ def test_supervised_with_many_classes(tmp_path):
             loader.dataset.update(classes=[f'kind {i}' for i in range(30)], palette=None,
                                   data_prefix=dict(img_path=f'{part}/images', seg_map_path=f'{part}/masks'))
     assert 'val/own/IoU.kind 29' in scores(train(cfg))
+
+
+@pytest.mark.ci
+def test_training_without_masks_for_validation(tmp_path, monkeypatch):
+    """The child config of the page, below its first one."""
+    monkeypatch.chdir(tmp_path)
+    plant(tmp_path / 'data/plants', '', 4, (0, 1, 4))
+    plant(tmp_path / 'data/plants/field', '', 3, (0, 1, 4), masks=False, seed=1)
+    (tmp_path / 'data/plants/field/images').rename(tmp_path / 'data/plants/field/photos')
+    whole = re.search(r"```python\n(_base_ = 'mmseg_dg::custom/custom_semi_small.*?)```", PAGE, flags=re.S).group(1)
+    whole = whole.replace('mmseg_dg::', f'{ROOT}/configs/').replace("ann_file='splits/train_val/train.txt', ", '')
+    (tmp_path / 'plants.py').write_text(whole, encoding='utf-8')
+    without = re.search(r"```python\n(_base_ = './plants.py'\nval_dataloader = None.*?)```", PAGE, flags=re.S).group(1)
+    (tmp_path / 'without.py').write_text(without, encoding='utf-8')
+    cfg = Config.fromfile(tmp_path / 'without.py')
+    assert cfg.default_hooks.checkpoint.save_best is None
+    cfg.val_dataloader = cfg.test_dataloader = {}
+    cfg = shrink(cfg, tmp_path)
+    cfg.val_dataloader = cfg.test_dataloader = None
+    cfg.update(load_from=None, overwrite=True)
+    cfg.train_cfg.new_classifier = False
+    runner = train(cfg)
+    assert runner.iter == 2 and not scores(runner) and (tmp_path / 'work/iter_2.pth').is_file()
+    assert (tmp_path / 'work/losses.png').is_file()
 
 
 @pytest.mark.ci

@@ -111,6 +111,12 @@ def unlabelled_streams_open_no_labels(name):
 
 
 @check
+def every_work_dir_gets_charts_and_a_report(name):
+    hook = load(name).default_hooks.report
+    assert hook.type == 'ReportMaterialHook' and hook.get('charts', True)
+
+
+@check
 def data_of_test_and_validation_agree(name):
     """``test_dataloader = val_dataloader`` is bound in a base: a child that changes one only tests on old data."""
     cfg = load(name)
@@ -158,7 +164,7 @@ def test_every_check(name):
 
 
 def test_all_checks_are_made_and_a_failing_one_is_told():
-    assert len(CHECKS) == 8
+    assert len(CHECKS) == 9
 
     @check
     def broken(name):

@@ -1,7 +1,7 @@
 """Class names from a text file."""
 import pytest
 
-from mmseg_dg.datasets.class_names import read_classes
+from mmseg_dg.datasets.class_names import distinct_colors, read_classes
 from mmseg_dg.registry import DATASETS
 
 
@@ -24,7 +24,7 @@ def test_names_and_colors(tmp_path):
 def test_mistakes(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         read_classes(write(tmp_path, text))
-    with pytest.raises(FileNotFoundError, match='no file of class names'):
+    with pytest.raises(FileNotFoundError, match='is no file of class names'):
         read_classes(tmp_path / 'none.txt')
 
 
@@ -34,3 +34,12 @@ def test_a_dataset_reads_the_file(tmp_path):
     meta = DATASETS.build(config).metainfo
     assert meta['classes'] == ('background', 'leaf') and meta['palette'] == [[1, 2, 3], [4, 5, 6]]
     assert DATASETS.build(dict(config, palette=[[9, 9, 9], [8, 8, 8]])).metainfo['palette'][0] == [9, 9, 9]
+
+
+def test_colors_are_distinct():
+    colors = distinct_colors(40)
+    assert len({tuple(color) for color in colors}) == 40 and colors[:5] == distinct_colors(5)
+    near = min(max(abs(a - b) for a, b in zip(x, y)) for i, x in enumerate(colors) for y in colors[:i])
+    assert near >= 8 and all(0 <= part <= 255 for color in colors for part in color)
+    meta = DATASETS.build(dict(type='FolderDataset', classes=['a', 'b'], lazy_init=True)).metainfo
+    assert meta['palette'] == distinct_colors(2)
