@@ -8,7 +8,7 @@ from .version import __version__
 
 compat.setup()  # before anything imports mmseg.utils or mmcv.ops
 
-from .utils.shipped_weights import register_shipped_weights  # noqa: E402  torch and mmengine are prepared now
+from .weights.shipped import register_shipped_weights  # noqa: E402  torch and mmengine are prepared now
 
 register_shipped_weights()
 

@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 from typing import Callable, NamedTuple, Optional
 
-from .console import keep_tables_in_the_file
+from .utils.console import keep_tables_in_the_file
 
 MMCV_INSTALL = ('pip uninstall -y mmcv-lite && pip install "setuptools<82" wheel ninja psutil '
                 '&& pip install --no-build-isolation "mmcv==2.1.0"')

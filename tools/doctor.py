@@ -17,10 +17,11 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
 import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
-from mmseg_dg.console import Progress
-from mmseg_dg.datasets.doctor import KINDS, examine, write_fixed_lists
-from mmseg_dg.utils.entry import run_tool
-from mmseg_dg.utils.launch import ConfigOptions
+from mmseg_dg.apis.entry import run_tool
+from mmseg_dg.apis.launch import ConfigOptions
+from mmseg_dg.datasets.doctor import KINDS, Finding, examine, write_fixed_lists
+from mmseg_dg.utils.console import Progress
+from mmseg_dg.weights.files import missing_weights
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -77,8 +78,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parse_args(argv)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # mmengine logs to stdout, which is for the result
-            report = examine(load(args), args.stream, args.quick, args.num_workers, args.ignore,
-                             None if args.json else Bars())
+            cfg = load(args)
+            weights = [Finding('weights', '', key, str(error)) for key, error in missing_weights(cfg)]
+            report = examine(cfg, args.stream, args.quick, args.num_workers, args.ignore,
+                             None if args.json else Bars(), besides=weights)
     except ValueError as error:
         print(f'{args.config}: {error}', file=sys.stderr)
         return 2

@@ -9,9 +9,12 @@ from torch import nn
 
 from mmseg_dg.datasets.checks import build_checked
 from mmseg_dg.models.norm_statistics import estimate_statistics
+from mmseg_dg.utils.console import Progress
+from mmseg_dg.utils.loaders import loaders_by_name
 from mmseg_dg.utils.seeding import derive_seed
 
-from .inference import ConfigLike, _config, load_model
+from .inference import load_model
+from .launch import ConfigLike, read_config
 
 
 def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, Path], stream: str = 'target',
@@ -37,7 +40,7 @@ def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, P
     Raises:
         ValueError: Unknown stream, bad numbers, images of different sizes within a batch, or no BatchNorm layers.
     """
-    cfg = _config(config)
+    cfg = read_config(config)
     if stream not in cfg.train_dataloader:
         raise ValueError(f'stream={stream!r} is none of {sorted(cfg.train_dataloader)} of {cfg.filename}')
     if images < 1 or batch_size < 1:
@@ -58,6 +61,7 @@ def _batches(model: nn.Module, cfg: Any, stream: str, images: int, batch_size: i
     pipeline = Compose([dict(type='LoadImageFromFile'), *_test_transforms(cfg)])
     number = len(dataset)
     chosen = np.random.RandomState(derive_seed(seed, 'statistics') % 2**32).permutation(number)[:images]
+    progress = Progress('re-estimating statistics', len(chosen))
     for start in range(0, len(chosen), batch_size):
         samples = [pipeline(dict(img_path=dataset.get_data_info(int(i))['img_path']))
                    for i in chosen[start:start + batch_size]]
@@ -68,11 +72,11 @@ def _batches(model: nn.Module, cfg: Any, stream: str, images: int, batch_size: i
         data = dict(inputs=[sample['inputs'] for sample in samples],
                     data_samples=[sample['data_samples'] for sample in samples])
         yield model.data_preprocessor(data, False)['inputs']
+        progress.update(len(samples))
 
 
 def _test_transforms(cfg: Any) -> list:
     """The first test domain's transforms without those that load an image or a label."""
-    loader = cfg.test_dataloader
-    loader = loader if 'dataset' in loader else next(iter(loader.values()))
+    loader = next(iter(loaders_by_name(cfg.test_dataloader).values()))
     return [t for t in loader['dataset']['pipeline'] if 'Annotations' not in t['type']
             and not t['type'].startswith('LoadImage')]

@@ -64,7 +64,7 @@ def recipe_config(name, root):
 
 
 def train(cfg):
-    from mmseg_dg.utils.launch import build_runner
+    from mmseg_dg.apis.launch import build_runner
     runner = build_runner(cfg)
     runner.train()
     return runner
@@ -91,8 +91,7 @@ def test_page(tmp_path, monkeypatch):
         plant(tmp_path / 'data/orchard', part, 6, (0, 1, 2), masks, seed=seed)
     cfg = page_config(tmp_path)
     assert cfg.train_dataloader.target.dataset.data_prefix == dict(img_path='field/images')
-    # MiT-B5 has to be prepared, and the pictures are small
-    assert {f.kind for f in examine(cfg).findings} == {'weights', 'padding'}
+    assert {f.kind for f in examine(cfg).findings} == {'padding'}, 'the drawn pictures are small'
     cfg = shrink(cfg, tmp_path)
     cfg.dump(tmp_path / 'small.py')
     browse = tool(ROOT / 'tools/analysis_tools/browse_streams.py')

@@ -31,8 +31,8 @@ def test_five_lines_give_what_the_config_does(tmp_path, monkeypatch, capsys):
     assert 'road' in capsys.readouterr().out
 
     from mmseg_dg.registry import MODELS
-    from mmseg_dg.utils.shipped_weights import shipped_file
-    from mmseg_dg.utils.weights import read_state_dict, without_pretrained
+    from mmseg_dg.weights.files import read_state_dict, without_pretrained
+    from mmseg_dg.weights.shipped import shipped_file
     cfg = Config.fromfile(ROOT / config)
     method = MODELS.build(without_pretrained(cfg.model))
     state = {key: value.float() for key, value in read_state_dict(str(shipped_file(weights))).items()}

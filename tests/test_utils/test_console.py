@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from mmengine.logging import MMLogger
 
-from mmseg_dg.console import LONG_TABLES, Progress, duration
-from mmseg_dg.utils.entry import run_tool
+from mmseg_dg.apis.entry import run_tool
+from mmseg_dg.utils.console import LONG_TABLES, Progress, duration
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -78,13 +78,6 @@ def check_class_lists(listings: Sequence[Listing], cfg: Any) -> Iterator[Finding
                               f'{value}, but the data has {len(known[0].classes)} classes')
 
 
-def check_weights(cfg: Any) -> Iterator[Finding]:
-    """Every file of weights that a training of the config would load and not find."""
-    from mmseg_dg.utils.weights import missing_weights
-    for key, error in missing_weights(cfg):
-        yield Finding('weights', '', key, str(error))
-
-
 def _difference(first: Listing, other: Listing) -> str:
     ours, theirs = first.classes, other.classes
     extra, missing = sorted(set(theirs) - set(ours)), sorted(set(ours) - set(theirs))

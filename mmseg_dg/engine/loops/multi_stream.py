@@ -12,7 +12,6 @@ from mmengine.runner import BaseLoop
 from mmseg_dg.datasets.bad_samples import summary
 from mmseg_dg.datasets.crop_setting import CropSize, with_crop_size
 from mmseg_dg.engine.optim.report import log_schedule
-from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.engine.preflight import (
     Problems,
     check_batch_norm,
@@ -32,6 +31,7 @@ from mmseg_dg.engine.preflight import (
     config_problems,
     warn_padding,
 )
+from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import LOOPS
 from mmseg_dg.utils.method import method_of
 from mmseg_dg.utils.run_names import make_current
