@@ -7,7 +7,7 @@ Resources: 1 CPU core, batch 4, crop 128, 300 iterations; about a minute, images
 Score: README.md in this folder. Status: run by the tests.
 """
 _base_ = [
-    '../_base_/models/mobilenetv2_unet_city.py', '../_base_/datasets/semi_synthcity_camera.py',
+    '../_base_/models/mobilenetv2_unet_city.py', '../_base_/datasets/few_labels_synthcity_camera.py',
     '../_base_/schedules/adam_cosine_20k.py', '../_base_/default_runtime.py'
 ]
 _base_.train_dataloader.pop('unlabeled')

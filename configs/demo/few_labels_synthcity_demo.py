@@ -8,7 +8,7 @@ Resources: 1 CPU core, batch 8, crop 128, 150 iterations; about a minute, images
 Score: README.md in this folder. Status: run by the tests.
 """
 _base_ = [
-    '../_base_/models/mobilenetv2_city.py', '../_base_/datasets/semi_synthcity_camera.py',
+    '../_base_/models/mobilenetv2_city.py', '../_base_/datasets/few_labels_synthcity_camera.py',
     '../_base_/schedules/adamw_150.py', '../_base_/default_runtime.py'
 ]
 _base_.train_dataloader.pop('unlabeled')
