@@ -24,6 +24,8 @@ PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = f'{PREFIX}city_day_mobilenetv2'
 DOMAINS = ('camera', 'night')
 MEAN = 'mean'
+PIXELS = 'pixels'  # of the first domain, how many are right
+COLUMNS = (*DOMAINS, MEAN, PIXELS)
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,12 @@ def run_arm(arm: Arm, folder: Path, seed: int = 0, options: Sequence[str] = ()) 
     return time.time() - begin
 
 
-def scores(folder: Path) -> dict[str, float]:
-    """mIoU in percent by domain of the newest evaluation in a work dir.
+def scores(folder: Path, column: str = 'mIoU') -> dict[str, float]:
+    """A score in percent by domain, of the newest evaluation in a work dir.
+
+    Args:
+        folder: A work dir.
+        column: Of the evaluation's table: ``mIoU``, or ``aAcc``, the share of pixels that are right.
 
     Raises:
         FileNotFoundError: No evaluation there.
@@ -167,7 +173,7 @@ def scores(folder: Path) -> dict[str, float]:
         raise FileNotFoundError(f'no evaluation in {folder}')
     with open(files[-1], encoding='utf-8', newline='') as file:
         rows = list(csv.DictReader(file))
-    return {row['domain']: float(row['mIoU']) for row in rows if row.get('mIoU')}
+    return {row['domain']: float(row[column]) for row in rows if row.get(column)}
 
 
 def _age(path: Path) -> tuple:
@@ -237,9 +243,11 @@ def run(method: str = 'daformer', folder: str = 'work_dirs/demo', seed: int = 0,
 
 def finish(demo: Demo, folder: Path, seed: int, seconds: dict[str, float], total: float) -> Path:
     """Table on the terminal, ``summary.json`` and the page; see :func:`run`."""
-    found = {arm.name: scores(folder / arm.name) for arm in demo.arms}
+    found = {arm.name: {**scores(folder / arm.name), PIXELS: scores(folder / arm.name, 'aAcc')[DOMAINS[0]]}
+             for arm in demo.arms}
     record = dict(seed=seed, seconds=total, note=demo.note, arms=[
-        dict(name=arm.name, title=arm.title, role=arm.role, seconds=seconds[arm.name], mIoU=found[arm.name])
+        dict(name=arm.name, title=arm.title, role=arm.role, seconds=seconds[arm.name],
+             mIoU={name: found[arm.name][name] for name in (*DOMAINS, MEAN)}, pixel_accuracy=found[arm.name][PIXELS])
         for arm in demo.arms])
     (folder / 'summary.json').write_text(json.dumps(record, indent=1), encoding='utf-8')
     _say('')
@@ -253,16 +261,19 @@ def finish(demo: Demo, folder: Path, seed: int, seconds: dict[str, float], total
 
 
 def table(demo: Demo, found: dict[str, dict[str, float]]) -> list[str]:
-    """The lines of the table: mIoU by domain and their mean, and what the method gains over its better control."""
-    width = max(len(arm.title) for arm in demo.arms)
-    columns = (*DOMAINS, MEAN)
-    lines = [f'{"mIoU (%)":<{width}}' + ''.join(f'{name:>9}' for name in columns)]
+    """The lines of the table: mIoU by domain, their mean, and right pixels of the camera's images, in percent.
+
+    The last line is what the method gains over the better control of each column.
+    """
+    head = 'mIoU; right pixels of the camera (%)'
+    width = max(len(text) for text in (head, *(arm.title for arm in demo.arms)))
+    lines = [f'{head:<{width}}' + ''.join(f'{name:>9}' for name in COLUMNS)]
     for arm in demo.arms:
-        values = (found[arm.name].get(name, float('nan')) for name in columns)
+        values = (found[arm.name].get(name, float('nan')) for name in COLUMNS)
         lines.append(f'{arm.title:<{width}}' + ''.join(f'{value:9.1f}' for value in values))
     for arm in demo.arms:
         if arm.role == 'method':
-            gains = (gain(demo, found, arm.name, name) for name in columns)
+            gains = (gain(demo, found, arm.name, name) for name in COLUMNS)
             lines.append(f'{"gain over the better control":<{width}}' + ''.join(f'{value:+9.1f}' for value in gains))
     return lines
 
@@ -272,9 +283,9 @@ def gain(demo: Demo, found: dict[str, dict[str, float]], method: str, column: st
 
     Args:
         demo: Its arms.
-        found: mIoU by arm and domain (or ``mean``).
+        found: Scores by arm and column.
         method: Name of the arm.
-        column: A domain, or ``mean``; the better control of each column is its own.
+        column: One of :data:`COLUMNS`; the better control of each column is its own.
     """
     return found[method][column] - max(found[arm.name][column] for arm in demo.arms if arm.role == 'control')
 
