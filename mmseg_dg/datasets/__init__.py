@@ -2,6 +2,7 @@
 from .acdc import ACDCDataset
 from .base import TrainIdDataset
 from .coco81 import COCO81Dataset
+from .corruptions import Corrupt, corrupt, corrupted, corrupted_evaluators
 from .folder import FolderDataset
 from .gta import GTADataset
 from .mapillary import MapillaryTrainIdDataset
@@ -15,9 +16,9 @@ from .unlabeled import UnlabeledImageDataset
 from .urbansyn import UrbanSynDataset
 
 __all__ = [
-    'ACDCDataset', 'COCO81Dataset', 'ClassStatistics', 'ClassUniformSampler', 'FolderDataset', 'GTADataset',
+    'ACDCDataset', 'COCO81Dataset', 'ClassStatistics', 'ClassUniformSampler', 'Corrupt', 'FolderDataset', 'GTADataset',
     'LoadAnnotations', 'LoadSynthiaAnnotations', 'MapillaryTrainIdDataset', 'PackStreamInputs', 'PseudoLabelMargins',
     'RareClassCrop', 'RareClassSampler', 'SampleRequest', 'SeededDataset', 'StatefulInfiniteSampler',
     'SynthCityDataset', 'SynthiaDataset', 'TrainIdDataset', 'UnlabeledImageDataset', 'UrbanSynDataset',
-    'class_statistics', 'from_official_json'
+    'class_statistics', 'corrupt', 'corrupted', 'corrupted_evaluators', 'from_official_json'
 ]

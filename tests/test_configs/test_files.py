@@ -58,7 +58,7 @@ def docstring_says_what_it_is(name, cfg):
     assert re.search(r'Status', text), 'an honest status is missing'
     assert re.search(r'[Rr]esources', text) and re.search(r'[Bb]atch', text)
     assert re.search(r'[Ss]core', text)
-    if folder not in ('demo', 'bench'):
+    if folder not in ('demo', 'bench', 'suites'):
         assert "Paper's score:" in text and 'seeds' in text, 'a paper config labels numbers as the paper\'s'
         assert re.search(r'Paper: |No row of the', text)
 
@@ -102,7 +102,7 @@ def streams_fit_the_method(name, cfg):
     else:
         assert cfg.model.type == 'Supervised' and streams == [cfg.model.get('stream', 'source')]
         assert 'runner_type' not in cfg
-        assert {h.type for h in cfg.get('custom_hooks', [])} <= {'ClassBiasPicturesHook'}
+        assert {h.type for h in cfg.get('custom_hooks', [])} <= {'ClassBiasPicturesHook', 'TrainingPicturesHook'}
         extra = {'alignment', 'stream', 'init_cfg'}  # a denoised decoder
         assert set(cfg.model) - extra == {'type', 'data_preprocessor', 'network'}
 
@@ -126,6 +126,12 @@ def unlabelled_streams_open_no_labels(name, cfg):
         for step in dataset.pipeline:
             assert 'Annotations' not in step.type
             assert 'cat_max_ratio' not in step, 'the crop would look at labels of the target'
+
+
+@check
+def every_work_dir_gets_charts_and_a_report(name, cfg):
+    hook = cfg.default_hooks.report
+    assert hook.type == 'ReportMaterialHook' and hook.get('charts', True)
 
 
 @check
@@ -195,7 +201,7 @@ def test_every_check_of_a_table_of_rows(folder):
 
 
 def test_all_checks_are_made_and_a_failing_one_is_told():
-    assert (len(CHECKS), len(FILE_CHECKS)) == (12, 2)
+    assert (len(CHECKS), len(FILE_CHECKS)) == (13, 2)
 
     def broken(name, cfg):
         raise AssertionError('it is broken')

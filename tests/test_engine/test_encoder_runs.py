@@ -85,11 +85,26 @@ def test_five_channels_from_file_to_score(tiny_config, run_config, tiny_data, tm
             bands = np.concatenate([rgb, rgb[..., :1], 4000 - rgb[..., 1:2].clip(0, 4000)], axis=2)
             tifffile.imwrite(tmp_path / domain / 'img' / f'{path.stem}.tif', bands, photometric='minisblack',
                              planarconfig='contig')
-    loaders = (cfg.train_dataloader.source, cfg.train_dataloader.target, cfg.val_dataloader.target)
-    for loader, domain in zip(loaders, ('source', 'target', 'target')):
+    loaders = (cfg.train_dataloader.source, cfg.train_dataloader.target, cfg.val_dataloader.target,
+               cfg.test_dataloader.target)
+    for loader, domain in zip(loaders, ('source', 'target', 'target', 'target')):
         loader.dataset.update(data_root=str(tmp_path / domain), img_suffix='.tif')
         loader.dataset.pipeline[0] = dict(type='LoadImageStack', channels=5, bit_depth=12)
     cfg.model.network.backbone.in_channels = 5
     cfg.model.data_preprocessor.update(mean=[100.] * 5, std=[60.] * 5, bgr_to_rgb=False)
     runner = run_config(cfg)
     assert runner.iter == 4 and runner.model.student.backbone.layers[0][0].projection.weight.shape[1] == 5
+    from mmseg_dg.apis import load_model, predict
+    model = load_model(cfg, str(tmp_path / 'run' / 'iter_4.pth'))
+    path = tmp_path / 'target' / 'img' / '03.tif'
+    ids = predict(model, str(path))
+    assert ids.shape == (80, 96) and np.array_equal(predict(model, tifffile.imread(path)), ids)
+    with pytest.raises(ValueError, match=r'array uint8 \(80, 96, 3\): 3 channels, but LoadImageStack has channels=5'):
+        predict(model, np.zeros((80, 96, 3), np.uint8))
+
+
+def test_sizes_that_patches_do_not_divide_are_refused_before_training(tiny_config, run_config):
+    cfg = on_tokens(tiny_config(), patch_size=14, resize=None)
+    with pytest.raises(ValueError, match='(?s)stream "source": PlainViT: an image of 64x64 .*patches of 14 pixels.*'
+                       'validation domain "target": PlainViT: an image of 96x80'):
+        run_config(cfg)

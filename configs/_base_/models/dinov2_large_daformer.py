@@ -1,6 +1,7 @@
 """DINOv2-L under DAFormer's decoder: one token map at strides 4 to 32, patches resampled to 16 pixels.
 
-Rein and SoMA have this pyramid under Mask2Former (docs/behavior/foundation_encoders.md#heads); with this decoder it is ours.
+Rein and SoMA have this pyramid under Mask2Former (docs/behavior/foundation_encoders.md#heads); with this decoder
+it is ours.
 """
 model = dict(
     type='Supervised',

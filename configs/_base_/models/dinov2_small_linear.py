@@ -1,5 +1,6 @@
-"""Linear probe: one linear layer on the last tokens of DINOv2-S, patches resampled to 16 pixels for crops of 512 and 1024
-(docs/behavior/foundation_encoders.md#heads). ``backbone.trainable='none'`` freezes the encoder."""
+"""Linear probe: one linear layer on the last tokens of DINOv2-S (docs/behavior/foundation_encoders.md#heads).
+
+Patches are resampled to 16 pixels for crops of 512 and 1024. ``backbone.trainable='none'`` freezes the encoder."""
 model = dict(
     type='Supervised',
     data_preprocessor=dict(

@@ -89,7 +89,19 @@ class LoadImageStack(LoadImageFromFile):
             problem = ''  # the decoder will say it
         if problem:
             raise ValueError(f'{path}: {problem}')
-        image = self._read(content, path)
+        return self._checked(self._read(content, path), path)
+
+    def from_array(self, image: Any, name: str) -> dict:
+        """What :meth:`transform` gives, for an array (H, W, C) with the channels and values of the
+        files."""
+        image = self._checked(np.atleast_3d(np.asarray(image)), name)
+        if self.to_float32:
+            image = image.astype(np.float32)
+        size = image.shape[:2]
+        return dict(img=image, img_path=None, img_shape=size, ori_shape=size)
+
+    def _checked(self, image: np.ndarray, path: str) -> np.ndarray:
+        """(H, W, C) in 0..255."""
         if image.shape[2] != self.channels:
             raise ValueError(
                 f'{path}: {image.shape[2]} channels, but LoadImageStack has '
