@@ -10,7 +10,8 @@ from .test_training import train
 NEW = sorted(name for name, path in LEAVES.items() if path.parent.name in ('mic', 'foundation', 'unimatch_v2'))
 
 #: Rows that change more than a number.
-ROWS = ['vfm_uda_dinov2_base_gta2cityscapes --row projected', 'vfm_uda_dinov2_small_gta2cityscapes --row frozen',
+ROWS = ['vfm_uda_dinov2_base_gta2cityscapes --row projected',
+        'vfm_uda_dinov2_base_gta2cityscapes --row urbansyn', 'vfm_uda_dinov2_small_gta2cityscapes --row frozen',
         'unimatch_v2_dinov2_base_cityscapes_1_8 --row unimatch',
         'unimatch_v2_dinov2_base_voc_classic_183 --row student',
         'mic_hrda_mitb5_gta2cityscapes --row both']
