@@ -40,6 +40,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--gpus', type=int, help='processes of each run; 0: CPU')
     parser.add_argument('--train-script', type=Path, default=Path(__file__).resolve().parent / 'train.py',
                         help='the program that trains (default: train.py beside this file)')
+    parser.add_argument('--rank-by', metavar='METRIC',
+                        help='order the settings by this metric, e.g. target/label_free (default: label_free)')
     parser.add_argument('--dry-run', action='store_true', help='only show the commands')
     parser.add_argument('--tables-only', action='store_true', help='only write the tables again')
     return parser.parse_args()
@@ -52,7 +54,7 @@ def main() -> int:
     study = Study(
         config=args.config, folder=args.work_dir or Path('work_dirs') / f'study_{name}', seeds=[0], rows=args.rows,
         subsets=args.subsets, grid=parse_grid(args.grid), options=args.cfg_options, train_script=args.train_script,
-        gpus=args.gpus)
+        gpus=args.gpus, rank_by=args.rank_by)
     own = (load_config(args.config, row, args.subset) if row or args.subset else study.cfg).get('study') or {}
     study.seeds = args.seeds or list(own.get('seeds', [0]))
     listed = list(own.get('subsets', []))

@@ -30,6 +30,7 @@ from mmseg_dg.utils.run_lock import hold
 from mmseg_dg.utils.run_names import name_run
 from mmseg_dg.utils.stop_signals import STOPPED
 from mmseg_dg.utils.work_dir import holds_checkpoints, refuse_to_mix
+from mmseg_dg.weights.files import missing_weights
 
 ConfigLike = Union[str, Path, Config]
 DISTRIBUTED_WRAPPER = 'MethodDistributedWrapper'
@@ -187,6 +188,17 @@ def checkpoint_folder(cfg: Config) -> str:
     """Where the run of a config keeps its checkpoints: the work dir, unless its hook has an ``out_dir``."""
     out_dir = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('out_dir')
     return cfg.work_dir if out_dir is None else os.path.join(out_dir, Path(cfg.work_dir).name)
+
+
+def check_weights(cfg: Config) -> None:
+    """Refuse a training whose files of weights are not there, before its model is built.
+
+    Raises:
+        FileNotFoundError: The files, each with what to do about it.
+    """
+    found = list(dict.fromkeys(str(error) for _, error in missing_weights(cfg)))
+    if found:
+        raise FileNotFoundError('\n'.join(found))
 
 
 def claim_work_dir(cfg: Config) -> None:
@@ -373,6 +385,10 @@ def enable_tta(cfg: Config) -> None:
     cfg.model = wrapper
 
 
+#: Metrics without ``output_dir``.
+_SAVE_NOTHING = {'LabelFreeMetric', 'CalibrationMetric'}
+
+
 def save_predictions(cfg: Config, folder: str) -> None:
     """``--out``: predicted label maps as PNG; the multi-domain loop makes one folder per domain in it.
 
@@ -385,8 +401,24 @@ def save_predictions(cfg: Config, folder: str) -> None:
             return sum(visit(item) for item in node)
         if node.get('type', 'Evaluator') == 'Evaluator':  # domains by name, or mmengine's wrapper around metrics
             return sum(visit(item) for key, item in node.items() if key != 'type')
+        if str(node.type).split('.')[-1] in _SAVE_NOTHING:
+            return 0
         node.output_dir = folder
         return 1
+
+    def with_saver(node):
+        """A domain without a metric that saves gets one that does nothing else."""
+        if isinstance(node, dict) and not {'type', 'metrics'} & set(node):
+            return ConfigDict({name: with_saver(item) for name, item in node.items()})
+        metrics = node if isinstance(node, (list, tuple)) else node['metrics'] if 'metrics' in node else [node]
+        metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+        names = {str(metric['type']).split('.')[-1] for metric in metrics}
+        if not names <= _SAVE_NOTHING:
+            return node
+        return [*metrics, ConfigDict(type='ConfusionMatrixMetric', format_only=True)]
+
+    if cfg.get('test_evaluator'):
+        cfg.test_evaluator = with_saver(cfg.test_evaluator)
 
     if not visit(cfg.get('test_evaluator') or {}):
         raise ValueError(f'--out: {cfg.filename} has no metric in test_evaluator that could save predictions')

@@ -65,6 +65,7 @@ class Study:
         options: ``key=value`` pairs that every run gets.
         train_script: The program that trains: ``SCRIPT CONFIG --work-dir D --resume --cfg-options ...``.
         gpus: None: as the machine has; 0: CPU; more than 1: as many processes.
+        rank_by: Metric that orders the settings in ``study.md``; None: ``label_free`` where the runs have it.
     """
 
     config: str
@@ -76,6 +77,7 @@ class Study:
     options: Sequence[str] = ()
     train_script: Path = Path('tools/train.py')
     gpus: Optional[int] = None
+    rank_by: Optional[str] = None
 
     def __post_init__(self) -> None:
         self.cfg = Config.fromfile(self.config)
@@ -145,13 +147,18 @@ class Study:
                 print_log(f'{label}: finished earlier, skipped', logger='current')
                 continue
             print_log(f'{label}: {" ".join(self.command(run))}', logger='current')
-            if not self._train(run):
+            if not self.train(run):
                 failed.append(run)
             self.write_tables()
         self.write_tables()
         return failed
 
-    def _train(self, run: Run) -> bool:
+    def train(self, run: Run) -> bool:
+        """Train or resume one run; True if it ended well and was evaluated, which its folder then says.
+
+        Raises:
+            SystemExit: It was asked to stop.
+        """
         run.folder.mkdir(parents=True, exist_ok=True)
         record = run.record(self.fingerprint_of(run))
         write_text(run.folder / SETTINGS, json.dumps(record, indent=1))
@@ -183,7 +190,8 @@ class Study:
             writer = csv.DictWriter(file, ['setting', 'metric', 'runs', 'mean', 'std', 'values'])
             writer.writeheader()
             writer.writerows(rows)
-        md_path.write_text(markdown(rows, Path(self.config).name, len(results), len(self.runs())), encoding='utf-8')
+        text = markdown(rows, Path(self.config).name, len(results), len(self.runs()))
+        md_path.write_text(text + ranking(rows, self.rank_by), encoding='utf-8')
         return csv_path, md_path
 
 
@@ -353,4 +361,34 @@ def markdown(rows: Sequence[dict], title: str, done: int, planned: int) -> str:
     lines += ['| setting | ' + ' | '.join(metrics) + ' |', '|---|' + '---|' * len(metrics)]
     for setting, values in cells.items():
         lines.append(f'| {setting} | ' + ' | '.join(values.get(metric, '-') for metric in metrics) + ' |')
+    return '\n'.join(lines) + '\n'
+
+
+def ranking(rows: Sequence[dict], metric: Optional[str] = None) -> str:
+    """The settings in the order of one metric, the best first, as a section of ``study.md``.
+
+    Args:
+        rows: Of :func:`summarize`.
+        metric: ``<domain>/<name>``. None: ``mean/label_free``, else the first ``<domain>/label_free``; nothing is
+            ranked where there is neither or a single setting.
+
+    Raises:
+        ValueError: No finished run has the metric.
+    """
+    from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES  # here: the table alone needs no networks
+    names = list(dict.fromkeys(row['metric'] for row in rows))
+    if metric is None:
+        free = sorted((name for name in names if name.split('/')[-1] == 'label_free'), key=lambda n: n[:5] != 'mean/')
+        if not free or len({row['setting'] for row in rows}) < 2:
+            return ''
+        metric = free[0]
+    if rows and metric not in names:
+        raise ValueError(f'--rank-by {metric}: no finished run has this metric; there are {names[:20]}')
+    ranked = [row for row in rows if row['metric'] == metric and row['mean'] != '']
+    ranked.sort(key=lambda row: row['mean'], reverse=metric.split('/')[-1] not in LESS_IS_BETTER)
+    lines = ['', f'## Ranked by {metric}', '', f'| | setting | {metric} | runs |', '|---|---|---|---|']
+    lines += [f'| {n} | {row["setting"]} | {row["mean"]:.2f} | {row["runs"]} |' for n, row in enumerate(ranked, 1)]
+    if metric.split('/')[-1] in ('label_free', *SCORES):
+        lines += ['', 'No label of the target was read for this order; docs/choosing_without_labels.md says what it '
+                  'is worth.']
     return '\n'.join(lines) + '\n'

@@ -30,10 +30,11 @@ def check(cfg: dict, registry_name: str, where: str) -> None:
 def check_loaders(loaders: dict, where: str) -> None:
     for name, loader in loaders.items():
         check(loader['sampler'], 'DATA_SAMPLERS', f'{where}.{name}.sampler')
-        import_mmpretrain(loader['dataset']['type'])
-        check(loader['dataset'], 'DATASETS', f'{where}.{name}.dataset')
-        for step in loader['dataset']['pipeline']:
-            check(step, 'TRANSFORMS', f'{where}.{name}.dataset.pipeline')
+        for dataset in loader['dataset'].get('datasets') or [loader['dataset']]:
+            import_mmpretrain(dataset['type'])
+            check(dataset, 'DATASETS', f'{where}.{name}.dataset')
+            for step in dataset['pipeline']:
+                check(step, 'TRANSFORMS', f'{where}.{name}.dataset.pipeline')
 
 
 def every_part_exists_and_takes_its_arguments(name, cfg):
@@ -60,7 +61,7 @@ def every_part_exists_and_takes_its_arguments(name, cfg):
         if isinstance(network.decode_head.get(part), dict):
             check(network.decode_head[part], 'MODELS', f'model.network.decode_head.{part}')
     if cfg.model.get('feature_distance'):
-        check(dict(cfg.model.feature_distance, type='FeatureDistance'), 'MODELS', 'model.feature_distance')
+        check(dict(dict(type='FeatureDistance'), **cfg.model.feature_distance), 'MODELS', 'model.feature_distance')
     if cfg.model.get('alignment'):
         check(cfg.model.alignment, 'MODELS', 'model.alignment')
     if cfg.model.get('style_augmentation'):

@@ -58,7 +58,7 @@ def docstring_says_what_it_is(name, cfg):
     assert re.search(r'Status', text), 'an honest status is missing'
     assert re.search(r'[Rr]esources', text) and re.search(r'[Bb]atch', text)
     assert re.search(r'[Ss]core', text)
-    if folder not in ('demo', 'bench'):
+    if folder not in ('demo', 'bench', 'suites'):
         assert "Paper's score:" in text and 'seeds' in text, 'a paper config labels numbers as the paper\'s'
         assert re.search(r'Paper: |No row of the', text)
 
@@ -77,18 +77,22 @@ def top_level_keys_belong_to_the_runner(name, cfg):
 def streams_fit_the_method(name, cfg):
     streams = list(cfg.train_dataloader)
     if cfg.model.type == 'DACS':
-        assert streams == [cfg.model.labeled_stream, cfg.model.unlabeled_stream]
+        few = cfg.model.get('target_labeled_stream')
+        assert streams == [cfg.model.labeled_stream, cfg.model.unlabeled_stream] + [few] * bool(few)
         assert cfg.runner_type == dict(source='UDARunner', labeled='SemiSupervisedRunner')[streams[0]]
         assert [h.type for h in cfg.custom_hooks].count('EMAUpdateHook') == 1
     elif cfg.model.type == 'DomainGeneralization':
         assert streams == ['source'] and list(cfg.val_dataloader) == ['cityscapes', 'bdd100k', 'mapillary']
         styles = cfg.model.network.backbone.get('style_hallucination') is not None
         assert [h.type for h in cfg.get('custom_hooks', [])] == ['StylePrototypeHook'] * styles
-    elif cfg.model.type in ('FixMatch', 'UniMatch', 'DiffMatch'):
-        assert streams == ['labeled', 'unlabeled'] + ['unlabeled_mix'] * (cfg.model.get('cutmix') is not None)
+    elif cfg.model.type in ('FixMatch', 'UniMatch', 'UniMatchV2', 'DiffMatch'):
+        mixed = cfg.model.get('cutmix') is not None and cfg.model.get('mix_stream', 'unlabeled_mix') is not None
+        assert streams == ['labeled', 'unlabeled'] + ['unlabeled_mix'] * mixed
         assert cfg.runner_type == 'SemiSupervisedRunner'
         hooks = [h.type for h in cfg.get('custom_hooks', [])]
-        assert hooks.count('EMAUpdateHook') == hooks.count('ClassPriorHook') == (cfg.model.type == 'DiffMatch')
+        assert hooks.count('ClassPriorHook') == (cfg.model.type == 'DiffMatch')
+        assert hooks.count('EMAUpdateHook') == (cfg.model.type == 'DiffMatch'
+                                                or cfg.model.pseudo_labels == 'teacher')
     elif cfg.model.type in ('DeFT', 'JointFinetuning'):
         assert streams == ['source'] and 'runner_type' not in cfg
         hooks = [h.type for h in cfg.get('custom_hooks', [])]
@@ -98,7 +102,7 @@ def streams_fit_the_method(name, cfg):
     else:
         assert cfg.model.type == 'Supervised' and streams == [cfg.model.get('stream', 'source')]
         assert 'runner_type' not in cfg
-        assert {h.type for h in cfg.get('custom_hooks', [])} <= {'ClassBiasPicturesHook'}
+        assert {h.type for h in cfg.get('custom_hooks', [])} <= {'ClassBiasPicturesHook', 'TrainingPicturesHook'}
         extra = {'alignment', 'stream', 'init_cfg'}  # a denoised decoder
         assert set(cfg.model) - extra == {'type', 'data_preprocessor', 'network'}
 
@@ -122,6 +126,12 @@ def unlabelled_streams_open_no_labels(name, cfg):
         for step in dataset.pipeline:
             assert 'Annotations' not in step.type
             assert 'cat_max_ratio' not in step, 'the crop would look at labels of the target'
+
+
+@check
+def every_work_dir_gets_charts_and_a_report(name, cfg):
+    hook = cfg.default_hooks.report
+    assert hook.type == 'ReportMaterialHook' and hook.get('charts', True)
 
 
 @check
@@ -191,7 +201,7 @@ def test_every_check_of_a_table_of_rows(folder):
 
 
 def test_all_checks_are_made_and_a_failing_one_is_told():
-    assert (len(CHECKS), len(FILE_CHECKS)) == (12, 2)
+    assert (len(CHECKS), len(FILE_CHECKS)) == (13, 2)
 
     def broken(name, cfg):
         raise AssertionError('it is broken')

@@ -62,6 +62,8 @@ def method_builds(name):
     cfg = load(name).model
     cfg.network = load('daformer_synthcity_demo').model.network  # a small one: the networks have their own test
     cfg.pop('detail_crop', None)  # wants a network of two scales
+    if cfg.get('masked'):
+        cfg.masked.mode = 'pixel'  # tokens want an encoder that has them
     method = build_on_meta(cfg)
     assert method.streams == tuple(load(name).train_dataloader)
     trainable = sum(p.numel() for p in method.parameters() if p.requires_grad)

@@ -44,7 +44,8 @@ def rest() -> list[str]:
 
 _SEMI = {'labeled.decode.', 'strong1.loss_ce'}
 #: Losses in the log, where they are not those of one labelled stream.
-LOSSES = {'FixMatch': _SEMI, 'UniMatch': _SEMI | {'strong2.loss_ce', 'feature.loss_ce'},
+LOSSES = {'FixMatch': _SEMI, 'UniMatchV2': _SEMI | {'strong2.loss_ce'},
+          'UniMatch': _SEMI | {'strong2.loss_ce', 'feature.loss_ce'},
           'DiffMatch': _SEMI | {'feature.loss_ce'}, 'DDeP': {'images.loss_'}}
 
 
@@ -58,10 +59,12 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv('MMSEG_DG_CACHE', str(tmp_path_factory.getbasetemp() / 'cache'))
 
 
-def train(name, tmp_path, data, scope=None):
+def train(name, tmp_path, data, scope=None, iters=2, pictures=True):
     """Run the shrunken config and return (runner, student's weights before training)."""
     from mmseg_dg.apis.launch import build_runner
-    values = Config._dict_to_config_dict(shrink(load(name), tmp_path, data)._cfg_dict, scope)
+    values = Config._dict_to_config_dict(shrink(load(name), tmp_path, data, iters)._cfg_dict, scope)
+    if not pictures:
+        values.custom_hooks = [hook for hook in values.get('custom_hooks', []) if 'Pictures' not in hook.type]
     cfg = Config(values, format_python_code=False)  # prettifying the dumped config takes most of the time
     run = '_'.join([*name.split(' --row '), tmp_path.name, str(len(MessageHub._instance_dict))])
     cfg.experiment_name = run  # mmengine keeps one runner per name
