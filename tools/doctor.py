@@ -17,15 +17,19 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
 import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
+from mmseg_dg.apis.config_rows import load_config
 from mmseg_dg.apis.entry import run_tool
-from mmseg_dg.apis.launch import ConfigOptions
-from mmseg_dg.datasets.doctor import KINDS, examine, write_fixed_lists
+from mmseg_dg.apis.launch import ConfigOptions, add_row_args
+from mmseg_dg.datasets.doctor import KINDS, Finding, examine, write_fixed_lists
+from mmseg_dg.utils.console import Progress
+from mmseg_dg.weights.files import missing_weights
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog='kinds of faults: ' + ', '.join(KINDS))
     parser.add_argument('config', help='config file')
+    add_row_args(parser)
     parser.add_argument('--stream', nargs='+', metavar='NAME',
                         help='only these, e.g. source, val/cityscapes, train (default: all)')
     depth = parser.add_mutually_exclusive_group()
@@ -42,14 +46,16 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def progress_bar(what: str, done: int, total: int) -> None:
-    """One line on stderr, drawn again about a hundred times per stream; in a log file only when it is full."""
-    terminal = sys.stderr.isatty()
-    if done == total or terminal and done % max(1, total // 100) == 0:
-        filled = 30 * done // total
-        sys.stderr.write('\r' * terminal + f'{what:<28.28} [{"#" * filled}{" " * (30 - filled)}] {done}/{total}')
-        sys.stderr.write('\n' if done == total else '')
-        sys.stderr.flush()
+class Bars:
+    """``progress(what, done, total)`` of :func:`examine` on stderr: how far each stream is, and the time left."""
+
+    def __init__(self) -> None:
+        self.bars: dict[str, Progress] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what not in self.bars:
+            self.bars[what] = Progress(what, total)
+        self.bars[what].update(done - self.bars[what].done)
 
 
 def option(key: str, value: str) -> str:
@@ -61,7 +67,7 @@ def option(key: str, value: str) -> str:
 
 def load(args: argparse.Namespace) -> Config:
     """The config, with the packages it needs imported."""
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config, args.row, args.subset)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     if cfg.get('custom_imports'):
@@ -74,8 +80,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parse_args(argv)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # mmengine logs to stdout, which is for the result
-            report = examine(load(args), args.stream, args.quick, args.num_workers, args.ignore,
-                             None if args.json else progress_bar)
+            cfg = load(args)
+            weights = [Finding('weights', '', key, str(error)) for key, error in missing_weights(cfg)]
+            report = examine(cfg, args.stream, args.quick, args.num_workers, args.ignore,
+                             None if args.json else Bars(), besides=weights)
     except ValueError as error:
         print(f'{args.config}: {error}', file=sys.stderr)
         return 2

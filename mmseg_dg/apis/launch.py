@@ -23,12 +23,14 @@ from mmengine.dist import barrier
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from mmseg_dg.apis import config_rows
 from mmseg_dg.registry import RUNNERS
 from mmseg_dg.utils.loaders import loaders_by_name
 from mmseg_dg.utils.run_lock import hold
 from mmseg_dg.utils.run_names import name_run
 from mmseg_dg.utils.stop_signals import STOPPED
 from mmseg_dg.utils.work_dir import holds_checkpoints, refuse_to_mix
+from mmseg_dg.weights.files import missing_weights
 
 ConfigLike = Union[str, Path, Config]
 DISTRIBUTED_WRAPPER = 'MethodDistributedWrapper'
@@ -58,7 +60,9 @@ class ConfigOptions(DictAction):
 
 def add_common_args(parser: argparse.ArgumentParser) -> None:
     """Options of both tools."""
-    parser.add_argument('--work-dir', help='where logs and checkpoints go (default: work_dirs/<name of the config>)')
+    parser.add_argument('--work-dir',
+                        help='where logs and checkpoints go (default: work_dirs/<config>[_<row>][_<subset>])')
+    add_row_args(parser)
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
                         help='override settings of the config, e.g. train_cfg.max_iters=100')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
@@ -67,6 +71,13 @@ def add_common_args(parser: argparse.ArgumentParser) -> None:
                         help='for "mim train": 0 means CPU; several processes need --launcher pytorch')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default=None, help='"cpu" hides the GPUs')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_row_args(parser: argparse.ArgumentParser) -> None:
+    """``--row`` and ``--subset``: which variant of the config is meant."""
+    parser.add_argument('--row', metavar='NAME', help='variant of the config, from the ablations.yml beside it '
+                                                      '(tools/rows.py CONFIG lists them)')
+    parser.add_argument('--subset', metavar='NAME', help='labeled subset: the lists in <data_root>/splits/NAME')
 
 
 def finish_args(args: argparse.Namespace, parser: argparse.ArgumentParser) -> argparse.Namespace:
@@ -114,8 +125,8 @@ def warn_unknown_options(cfg: Config, options: dict) -> list:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read ``args.config`` and apply ``--cfg-options``, ``--launcher`` and ``--work-dir``."""
-    cfg = Config.fromfile(args.config)
+    """Read ``args.config`` and apply ``--row``, ``--subset``, ``--cfg-options``, ``--launcher`` and ``--work-dir``."""
+    cfg = config_rows.load_config(args.config, getattr(args, 'row', None), getattr(args, 'subset', None))
     if args.cfg_options is not None:
         warn_unknown_options(cfg, args.cfg_options)
         cfg.merge_from_dict(args.cfg_options)
@@ -123,7 +134,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+        cfg.work_dir = str(Path('work_dirs') / config_rows.name_of(cfg))
     return cfg
 
 
@@ -177,6 +188,17 @@ def checkpoint_folder(cfg: Config) -> str:
     """Where the run of a config keeps its checkpoints: the work dir, unless its hook has an ``out_dir``."""
     out_dir = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('out_dir')
     return cfg.work_dir if out_dir is None else os.path.join(out_dir, Path(cfg.work_dir).name)
+
+
+def check_weights(cfg: Config) -> None:
+    """Refuse a training whose files of weights are not there, before its model is built.
+
+    Raises:
+        FileNotFoundError: The files, each with what to do about it.
+    """
+    found = list(dict.fromkeys(str(error) for _, error in missing_weights(cfg)))
+    if found:
+        raise FileNotFoundError('\n'.join(found))
 
 
 def claim_work_dir(cfg: Config) -> None:
@@ -419,8 +441,9 @@ def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
     """The runner a config describes; several in one process do not disturb each other.
 
     Args:
-        config: File (``mmseg_dg::daformer/...`` works inside configs) or :class:`mmengine.config.Config`.
-        work_dir: Where logs and checkpoints go; None keeps the config's, or ``work_dirs/<config name>``.
+        config: File, name of one of the package's configs, or :class:`mmengine.config.Config`; a row of a config is
+            ``mmseg_dg.apis.load_config(config, row=...)``.
+        work_dir: Where logs and checkpoints go; None keeps the config's, or ``work_dirs/<config>[_<row>][_<subset>]``.
         options: Dotted settings to override, as ``--cfg-options`` does, e.g. ``{'train_cfg.max_iters': 100}``.
     """
     cfg = read_config(config)
@@ -429,7 +452,7 @@ def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename or 'run').stem)
+        cfg.work_dir = str(Path('work_dirs') / config_rows.name_of(cfg))
     name_run(cfg)
     return RUNNERS.build(cfg) if cfg.get('runner_type') else Runner.from_cfg(cfg)
 
@@ -437,7 +460,7 @@ def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
 def read_config(config: ConfigLike) -> Config:
     """A config of one's own, from a file or from another config."""
     # a deep copy: the runner writes into parts of what it is given, the visualizer's folder for one
-    return copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
+    return copy.deepcopy(config) if isinstance(config, Config) else config_rows.load_config(config)
 
 
 def leave_together() -> None:

@@ -62,6 +62,8 @@ class PredictionPipeline:
         """``inputs`` uint8 (3, h, w) and ``data_samples`` of one image."""
         if item.is_file:
             results = self.loader(dict(img_path=item.value))
+        elif hasattr(self.loader, 'from_array'):  # stacks: any number of channels
+            results = self.loader.from_array(item.value, item.name)
         else:
             image = to_bgr(item, getattr(self.loader, 'bit_depth', None))
             if getattr(self.loader, 'to_float32', False):

@@ -13,11 +13,12 @@ from .synthcity_dataset import SynthCityDataset
 from .synthia import SynthiaDataset
 from .transforms import LoadAnnotations, LoadSynthiaAnnotations, PackStreamInputs, PseudoLabelMargins, RareClassCrop
 from .unlabeled import UnlabeledImageDataset
+from .urbansyn import UrbanSynDataset
 
 __all__ = [
     'ACDCDataset', 'COCO81Dataset', 'ClassStatistics', 'ClassUniformSampler', 'Corrupt', 'FolderDataset', 'GTADataset',
     'LoadAnnotations', 'LoadSynthiaAnnotations', 'MapillaryTrainIdDataset', 'PackStreamInputs', 'PseudoLabelMargins',
     'RareClassCrop', 'RareClassSampler', 'SampleRequest', 'SeededDataset', 'StatefulInfiniteSampler',
-    'SynthCityDataset', 'SynthiaDataset', 'TrainIdDataset', 'UnlabeledImageDataset', 'class_statistics',
-    'corrupt', 'corrupted', 'corrupted_evaluators', 'from_official_json'
+    'SynthCityDataset', 'SynthiaDataset', 'TrainIdDataset', 'UnlabeledImageDataset', 'UrbanSynDataset',
+    'class_statistics', 'corrupt', 'corrupted', 'corrupted_evaluators', 'from_official_json'
 ]

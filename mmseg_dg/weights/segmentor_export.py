@@ -18,6 +18,10 @@ from .files import without_pretrained
 
 #: Arguments of our preprocessor that mmseg's does not have.
 _OWN_PREPROCESSING = ('streams', )
+#: Arguments of encoders that matter in training only.
+_TRAINING = ('trainable', 'lora', 'extra_channels')
+#: Modules whose parts have stock twins of the same names: losses with a weight per pixel, encoders with options.
+_TWINS = ('mmseg_dg.models.losses.weighted', 'mmseg_dg.models.backbones.stock')
 
 
 class Export(NamedTuple):
@@ -74,6 +78,7 @@ def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
     refuse_nonfinite(content, str(checkpoint))
     name = network or getattr(method, 'evaluate', 'student')
     module = _fill(method, content.get('state_dict', content), name)
+    merge_adapters(module)
     inference, own_parts = inference_config(cfg)
     target.parent.mkdir(parents=True, exist_ok=True)
     state = {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
@@ -106,6 +111,14 @@ def _fill(method: nn.Module, state: Mapping, name: str) -> nn.Module:
     return networks[name]
 
 
+def merge_adapters(module: nn.Module) -> None:
+    """Put plain layers of the same function in the place of adapted ones (those that know their ``merged`` form)."""
+    for owner in list(module.modules()):
+        for name, child in list(owner.named_children()):
+            if hasattr(child, 'merged'):
+                setattr(owner, name, child.merged())
+
+
 def _dataset_meta(meta: Mapping) -> dict:
     known = meta.get('dataset_meta') or {}
     return {key: known[key] for key in ('classes', 'palette') if known.get(key)}
@@ -120,8 +133,13 @@ def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
     network = without_pretrained(_network(cfg.model))
     network = ConfigDict({key: value for key, value in network.items() if key != 'data_preprocessor'})
     preprocessor = {k: v for k, v in (cfg.model.get('data_preprocessor') or {}).items() if k not in _OWN_PREPROCESSING}
+    if network.get('backbone'):
+        network.backbone = {k: v for k, v in network.backbone.items() if k not in _TRAINING}
     network.data_preprocessor = dict(preprocessor, type='SegDataPreProcessor')
-    own_parts = tuple(sorted({kind for kind in _types(network) if _is_ours(kind, MODELS)}))
+    ours = {kind for kind in _types(network) if _is_ours(kind, MODELS)}
+    if network.get('backbone', {}).get('type') == 'MobileNetV2' and 'in_channels' in network.backbone:
+        ours.add('MobileNetV2')  # mmseg's reads three channels
+    own_parts = tuple(sorted(ours))
     foreign = ['mmpretrain.models'] if any(kind.startswith('mmpretrain.') for kind in _types(network)) else []
     result = dict(default_scope='mmseg_dg' if own_parts else 'mmseg', model=network, test_pipeline=_pipeline(cfg))
     imports = (['mmseg_dg'] if own_parts else []) + foreign
@@ -168,6 +186,6 @@ def _types(node: Any) -> Iterator[str]:
 def _is_ours(kind: str, registry: Any) -> bool:
     with DefaultScope.overwrite_default_scope('mmseg_dg'):
         found = registry.get(kind)
-    if found is None or found.__module__ == 'mmseg_dg.models.losses.weighted':
-        return False  # losses with a weight per pixel have stock twins of the same names
+    if found is None or found.__module__ in _TWINS:
+        return False
     return found.__module__.split('.')[0] == 'mmseg_dg'

@@ -1,14 +1,15 @@
 """Which images of which dataset the published labelled/unlabelled protocols choose from, and how many.
 
 Counts: docs/behavior/unimatch.md#unimatch-lists (VOC, Cityscapes, COCO; every one is the smallest integer not below
-the fraction); Pascal Context and ADE20K: fractions of docs/behavior/ddep.md#finetuning, rounded.
+the fraction); Pascal Context and ADE20K: fractions of docs/behavior/ddep.md#finetuning, rounded; ADE20K's ``1_k``:
+docs/behavior/unimatch_v2.md#lists.
 """
 import math
 import os
 import os.path as osp
 import re
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Union
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Source:
         name: Name on the command line.
         data_root: Usual place, for messages.
         images: Folder of images.
-        img_suffix: Ending of images.
+        img_suffix: Ending of images, or several.
         masks: Folder of masks.
         mask_suffix: Ending of masks.
         num_ids: Ids a mask may have are 0..num_ids - 1, and 255.
@@ -30,7 +31,7 @@ class Source:
     name: str
     data_root: str
     images: str
-    img_suffix: str
+    img_suffix: Union[str, tuple[str, ...]]
     masks: str
     mask_suffix: str
     num_ids: int
@@ -84,6 +85,11 @@ def _parts(total: int, *denominators: int) -> dict[str, Protocol]:
     return {f'1_{k}': Protocol(f'1_{k}', labeled=n, unlabeled=total - n) for k, n in counts.items()}
 
 
+def _whole_parts(total: int, *denominators: int) -> dict[str, Protocol]:
+    """``1_k``: floor(total / k) labelled images (ADE20K's lists of UniMatch V2)."""
+    return {f'1_{k}': Protocol(f'1_{k}', labeled=total // k, unlabeled=total - total // k) for k in denominators}
+
+
 def _percents(total: int, *shares: int) -> dict[str, Protocol]:
     """``percent_k``: k % labelled images, rounded."""
     counts = {k: math.floor(total * k / 100 + 0.5) for k in shares}
@@ -107,7 +113,7 @@ PROTOCOLS: dict[str, dict[str, Protocol]] = dict(
     voc=_voc(),
     cityscapes=_parts(2975, 30, 16, 8, 4, 2),
     coco=_parts(118287, 512, 256, 128, 64, 32),
-    ade20k=_percents(20210, 1, 5, 10, 20),
+    ade20k=_percents(20210, 1, 5, 10, 20) | _whole_parts(20210, 64, 32, 16, 8, 4, 2),
     pascal_context=_percents(4998, 1, 5, 10, 20),
 )
 
@@ -137,9 +143,13 @@ def missing_list_hint(path: str, dataset: str = '') -> str:
         dataset: Type of the dataset in the config.
     """
     parts = osp.normpath(path).split(os.sep)
-    if len(parts) < 3 or parts[-3] != 'splits' or parts[-1] not in ('labeled.txt', 'unlabeled.txt'):
+    if len(parts) < 3 or parts[-3] != 'splits' or parts[-1] not in (
+            'labeled.txt', 'unlabeled.txt', 'train.txt', 'val.txt'):
         return ''
     root, protocol = os.sep.join(parts[:-3]) or '.', parts[-2]
+    if parts[-1] in ('train.txt', 'val.txt'):
+        return (f". Draw it with 'python tools/make_split.py folder {root} --images IMAGES --masks MASKS --val 1/5 "
+                f"--name {protocol}'")
     name = DATASET_TYPES.get(dataset.split('.')[-1])
     seed = re.fullmatch(r'(.+)_seed(\d+)', protocol)
     more = '' if seed is None else f' --seed {seed.group(2)}'

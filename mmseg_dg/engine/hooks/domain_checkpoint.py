@@ -10,8 +10,10 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop
 
 from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES
+from mmseg_dg.methods.trained_part import SAVE, check_recordable, leave_frozen_out
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.atomic_files import remove_parts, written_whole
+from mmseg_dg.utils.method import method_of
 from mmseg_dg.utils.plain_values import to_plain
 from mmseg_dg.utils.run_lock import held, hold, release
 from mmseg_dg.utils.stop_signals import AgreedStop, noted, shield_workers, training_begins
@@ -24,7 +26,7 @@ from mmseg_dg.utils.work_dir import (
 )
 
 from .best_checkpoint import BestCheckpoints
-from .resuming import finish_weights_only, prepare_resume
+from .resuming import finish_weights_only, follow_new_schedule, prepare_resume
 
 #: What follows the domain in a metric's name.
 _METRICS = re.compile(r'^([^/]+/)?(mIoU|mAcc|aAcc|PSNR|PSNR_gain|(IoU|Acc)\..+|label_free|' +
@@ -49,16 +51,23 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         save_best: Metric(s), e.g. ``'cityscapes/mIoU'``, ``'mean/mIoU'``, ``'cityscapes/IoU.train'``; checked before
             training. ``'<domain>/label_free'`` and its parts need no labels. Greater is better, of ``entropy`` less.
         by_epoch: Must be False with ``MultiStreamTrainLoop``.
+        save: ``'whole'``, or ``'trained'``: what a frozen encoder (``trainable='none'`` or
+            ``'adapters'``) has from its weight file is left out, and the file's name and SHA-256 are
+            kept; whoever loads the checkpoint needs it.
         **kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
     """
 
     def __init__(self, interval: int = -1, by_epoch: bool = False,
-                 save_best: Union[str, list[str], None] = None, rule: Optional[str] = None, **kwargs) -> None:
+                 save_best: Union[str, list[str], None] = None, rule: Optional[str] = None, save: str = 'whole',
+                 **kwargs) -> None:
         if save_best is not None and rule is None:
             rules = ['less' if key.split('/')[-1] in LESS_IS_BETTER else 'greater'
                      for key in ([save_best] if isinstance(save_best, str) else save_best)]
             rule = rules[0] if len(set(rules)) == 1 else rules
         super().__init__(interval=interval, by_epoch=by_epoch, save_best=save_best, rule=rule, **kwargs)
+        if save not in SAVE:
+            raise ValueError(f'DomainCheckpointHook: save={save!r}: use one of {SAVE}')
+        self.save = save
         self._claimed: Any = None
         self._resumed = False
         self._agreed_stop: Optional[AgreedStop] = None
@@ -109,11 +118,15 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         if runner.cfg.get('overwrite') and not runner._resume:
             on_first_process(lambda: self._overwrite(runner))
         super().before_train(runner)
+        if self.save == 'trained':
+            check_recordable(method_of(runner))
         if self.save_best is not None:
             self._check_keys(runner)
             self._adopt_best(runner)
         if runner._resume and runner.cfg.get('resume_weights_only'):
             finish_weights_only(runner)
+        elif runner._resume:
+            follow_new_schedule(runner)
         self._agreed_stop = AgreedStop()
         for loop in (runner.train_loop, runner.val_loop):
             shield_workers(getattr(loop, 'dataloader', None))
@@ -185,7 +198,9 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
 
     # ------------------------------------------------------------------ how to save
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Last of all hooks (``VERY_LOW``): what they added becomes plain values."""
+        """Last of all hooks (``VERY_LOW``): what they added becomes plain values, what is frozen may go."""
+        if self.save == 'trained':
+            leave_frozen_out(method_of(runner), checkpoint['state_dict'])
         to_plain(checkpoint)
 
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
