@@ -148,6 +148,20 @@ def test_methods_times_encoders(make):
     assert suite.controls('large') == ('lower-large', 'upper-large')
 
 
+def test_an_arm_may_be_a_row_of_its_config(make, tmp_path):
+    (tmp_path / 'configs' / 'ablations.yml').write_text(
+        'two:\n  status: not run\n  paper: none\n  score: none\n  rows:\n'
+        '    strong: {what: a stronger one, overrides: {model.beta: 16.}}\n')
+    suite = make(arms=dict(ours=dict(row='strong', options=['model.alpha=1'])))
+    assert suite.arm('ours').cfg.model.beta == 16
+    mine = board(suite, tmp_path)
+    run, = [p for p in mine.plan() if p.arm.name == 'ours' and p.run.seed == 1]
+    assert run.run.folder == suite.arm('ours').work_dir(mine.folder, 1)
+    assert '--row' in run.study.command(run.run) and ' --row strong ' in mine._command(run.study, run.run)
+    with pytest.raises(ValueError, match='strog'):
+        make(arms=dict(ours=dict(row='strog')))
+
+
 # ---------------------------------------------------------------- running
 def test_cheapest_first_and_planned_hours(make, tmp_path, capfd):
     mine = board(make(), tmp_path)

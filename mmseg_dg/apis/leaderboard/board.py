@@ -63,6 +63,7 @@ class Leaderboard:
             arm.name: Study(str(arm.config),
                             self.folder / 'runs' / arm.name,
                             suite.seeds,
+                            rows=[arm.row] if arm.row else (),
                             options=arm.options,
                             train_script=Path(train_script),
                             gpus=gpus)
@@ -85,7 +86,7 @@ class Leaderboard:
             measured = sum(costs) / len(costs) if costs else arm.cpu_seconds
             seconds = measured or self.suite.seconds_per_image * (arm.budget - arm.images_before)
             for run in study.runs():
-                check_folder(run, study.fingerprint)
+                check_folder(run, study.fingerprint_of(run))
                 if not read_record(run.folder / FINISHED):
                     planned.append(Planned(arm, study, run, float(seconds), measured is not None))
         return sorted(planned, key=lambda p: (p.seconds, self.suite.seeds.index(p.run.seed)))
@@ -139,12 +140,13 @@ class Leaderboard:
         return failed
 
     def _note(self, arm: Arm, study: Study, run: Run) -> None:
-        row = make_row(arm, run.seed, run.folder, self._command(study, run), study.fingerprint,
-                       self.suite.score)
+        row = make_row(arm, run.seed, run.folder, self._command(study, run),
+                       study.fingerprint_of(run), self.suite.score)
         write_row(self.rows / f'{arm.name}_seed{run.seed}.json', row)
 
     def _command(self, study: Study, run: Run) -> str:
         """The command of a run as anybody can type it: no paths of this machine."""
+        variant = ['--row', run.settings['row']] if 'row' in run.settings else []
         device = ['--device', 'cpu'] if study.gpus == 0 else []
         config = Path(study.config)
         name = config.name
@@ -152,7 +154,8 @@ class Leaderboard:
             name = '/'.join(config.parts[config.parts.index('configs'):])
         return shlex.join([
             'python', 'tools/train.py', name, '--work-dir',
-            str(run.folder.relative_to(self.folder)), *device, '--cfg-options', *run.options
+            str(run.folder.relative_to(self.folder)), *variant, *device, '--cfg-options',
+            *run.options
         ])
 
     def write(self) -> tuple[Path, Path]:

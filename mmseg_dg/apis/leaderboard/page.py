@@ -162,8 +162,9 @@ def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
     drives = None
     if suite.score.split('/')[1:] == ['mIoU']:  # counts by drive are counts of the scored classes
         domains = scored_domains(arm, suite.score)
-        found = [[_of_domains(folder / 'runs' / name / f'seed{seed}', domains) for seed in seeds]
-                 for name in (arm.name, arm.control)]
+        control = suite.arm(arm.control)
+        found = [[_of_domains(each.work_dir(folder, seed), domains) for seed in seeds]
+                 for each in (arm, control)]
         if seeds and all(run is not None for arm_runs in found for run in arm_runs):
             drives = bootstrap_difference(*found)  # type: ignore[arg-type]
     scores = [{seed: of[seed]['last_three'] for seed in seeds} for of in (ours, theirs)]

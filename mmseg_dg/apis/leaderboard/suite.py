@@ -10,7 +10,9 @@ from typing import Optional
 import yaml
 from mmengine.config import Config, DictAction
 
+from mmseg_dg.apis.config_rows import load_config
 from mmseg_dg.apis.label_free import images_only
+from mmseg_dg.apis.study import folder_name
 
 #: Evaluations of a run: a score is the mean of the last three, and the last quarter must hold one
 #: to rise against.
@@ -21,8 +23,8 @@ TOLERANCE = 0.005
 _SUITE_KEYS = {'title', 'about', 'score', 'lower', 'upper', 'seeds', 'options', 'encoders', 'arms',
                'seconds_per_image', 'least_spread'}
 _ARM_KEYS = {
-    'config', 'method', 'control', 'options', 'images_before', 'why_images_before', 'cpu_seconds',
-    'encoders'
+    'config', 'row', 'method', 'control', 'options', 'images_before', 'why_images_before',
+    'cpu_seconds', 'encoders'
 }
 
 
@@ -39,7 +41,8 @@ class Arm:
         images_before: Images that were spent before this run (pretraining of its own) and count
             into its budget.
         cpu_seconds: Of one run, measured; None: estimated.
-        cfg: The config with its options.
+        row: Variant of the config, of the ``ablations.yml`` beside it; None: the config itself.
+        cfg: The config with its row and options.
     """
     name: str
     config: Path
@@ -49,7 +52,13 @@ class Arm:
     options: list[str]
     images_before: int = 0
     cpu_seconds: Optional[float] = None
+    row: Optional[str] = None
     cfg: Config = field(default_factory=Config)
+
+    def work_dir(self, folder: Path, seed: int) -> Path:
+        """Of one run, below a leaderboard's folder; as :class:`Study` names it."""
+        name = folder_name([*([self.row] if self.row else []), f'seed{seed}'])
+        return folder / 'runs' / self.name / name
 
     @property
     def steps(self) -> int:
@@ -153,12 +162,12 @@ def _arm(path: Path, key: str, entry: Mapping, encoder: str, setting: Mapping, d
     options = [
         *(data.get('options') or []), *(setting.get('options') or []), *(entry.get('options') or [])
     ]
-    cfg = Config.fromfile(config)
+    cfg = load_config(config, entry.get('row'))
     cfg.merge_from_dict(parse_options(options, where))
     control = entry.get('control')
     return Arm(arm_name(key, encoder, several), config, entry.get('method', key), encoder,
                None if control is None else arm_name(control, encoder, several), options,
-               int(entry.get('images_before', 0)), entry.get('cpu_seconds'), cfg)
+               int(entry.get('images_before', 0)), entry.get('cpu_seconds'), entry.get('row'), cfg)
 
 
 def parse_options(options: list, where: str) -> dict:
