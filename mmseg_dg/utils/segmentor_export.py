@@ -66,19 +66,36 @@ def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
     if target.suffix != '.pth' or target.resolve() == checkpoint.resolve():
         raise ValueError(f'{target}: name another file than the checkpoint, ending in .pth')
     cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config or _beside(checkpoint))
+    name, module, meta = load_network(cfg, checkpoint, network)
+    inference, own_parts = inference_config(cfg)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    state = {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
+    torch.save(dict(state_dict=state, meta=dict(dataset_meta=_dataset_meta(meta))), target)
+    inference.dump(target.with_suffix('.py'))
+    return Export(target, target.with_suffix('.py'), name, own_parts, len(state))
+
+
+def load_network(cfg: Config, checkpoint: Union[str, Path], network: Optional[str] = None) -> tuple[str, nn.Module,
+                                                                                                    dict]:
+    """One network of a method with the weights of a checkpoint.
+
+    Args:
+        cfg: Of the run; no pretrained file that it names is looked for.
+        checkpoint: As :func:`export_segmentor`, or ``mmseg_dg://NAME``.
+        network: As :func:`export_segmentor`.
+
+    Returns:
+        The network's name, the network, and the ``meta`` of the checkpoint.
+
+    Raises:
+        ValueError: An unknown network, numbers that are not finite, or a checkpoint that does not hold the network.
+    """
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
     method = MODELS.build(without_pretrained(cfg.model))
     content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
     refuse_nonfinite(content, str(checkpoint))
     name = network or getattr(method, 'evaluate', 'student')
-    module = _fill(method, content.get('state_dict', content), name)
-    inference, own_parts = inference_config(cfg)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    state = {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
-    meta = content.get('meta') or {}
-    torch.save(dict(state_dict=state, meta=dict(dataset_meta=_dataset_meta(meta))), target)
-    inference.dump(target.with_suffix('.py'))
-    return Export(target, target.with_suffix('.py'), name, own_parts, len(state))
+    return name, _fill(method, content.get('state_dict', content), name), content.get('meta') or {}
 
 
 def _beside(checkpoint: Path) -> Path:

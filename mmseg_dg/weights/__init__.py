@@ -1,0 +1,1 @@
+"""Files <-> tensors: what a trained network is written as, and read from."""

@@ -1,0 +1,103 @@
+"""One function per format: a network and its metadata into a file."""
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from .graph import InferenceGraph, without_size_warnings
+from .metadata import KEY
+
+#: Format -> ending of its file.
+ENDINGS = {'safetensors': '.safetensors', 'onnx': '.onnx', 'torch.export': '.pt2', 'mmseg': '.pth'}
+#: Formats that hold a graph, not only weights and a config.
+GRAPHS = ('onnx', 'torch.export')
+OPSET = 18
+_NEEDS = {'onnx': ('onnx', 'onnxscript')}
+
+
+def check_format(to: str) -> None:
+    """Refuse an unknown format, and one whose libraries are not installed.
+
+    Raises:
+        ValueError: Unknown format.
+        ImportError: A library is missing; the message has the command that installs it.
+    """
+    if to not in ENDINGS:
+        raise ValueError(f'--to {to}: formats are {", ".join(ENDINGS)}')
+    missing = [name for name in _NEEDS.get(to, ()) if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(f'--to {to} needs {" and ".join(missing)}: pip install "mmseg_dg[export]", or '
+                          f'pip install {" ".join(missing)} onnxruntime')
+
+
+def write_safetensors(module: nn.Module, metadata: Mapping, path: Path) -> None:
+    """Weights at full precision; the header says how to build the network that they fill."""
+    from safetensors.torch import save_file
+    save_file(_state(module), str(path), metadata={'format': 'pt', KEY: json.dumps(metadata)})
+
+
+def write_mmseg(module: nn.Module, metadata: Mapping, path: Path) -> None:
+    """Weights and, under the same name ending in ``.py``, the config for ``mmseg.apis.init_model``."""
+    known = {key: metadata[key] for key in ('classes', 'palette') if metadata[key]}
+    torch.save(dict(state_dict=_state(module), meta={'dataset_meta': known, KEY: dict(metadata)}), path)
+
+
+def write_mmseg_config(metadata: Mapping, path: Path) -> None:
+    """The config beside a file of :func:`write_mmseg`."""
+    Config(dict(metadata['config'])).dump(path)
+
+
+def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
+    """The graph for any batch, height and width.
+
+    Raises:
+        ValueError: A part takes a decision that hangs on the size of the image; the cause says where.
+    """
+    # odd sides: whatever a network pads is then padded here, and the written graph does it for every size
+    side = max(101, *(side + 27 - side % 2 for side in smallest(graph)))
+    with torch.no_grad(), without_size_warnings():
+        try:
+            return torch.export.export(graph, (graph.example(side, side + 46), ),
+                                       dynamic_shapes=graph.dynamic_shapes, strict=False)
+        except Exception as error:
+            raise ValueError(f'{type(graph.body).__name__}: the network cannot be written for images of every size '
+                             f'({type(error).__name__}: {str(error)[:400]})') from error
+
+
+def smallest(graph: InferenceGraph) -> tuple[int, int]:
+    """Least (height, width) that a written graph is for."""
+    return getattr(graph.body, 'smallest', (64, 64))
+
+
+def write_torch_export(program: torch.export.ExportedProgram, metadata: Mapping, path: Path) -> None:
+    """``torch.export.load(path).module()`` runs it; ``extra_files={'mmseg_dg.json': ''}`` reads the metadata."""
+    torch.export.save(program, str(path), extra_files={f'{KEY}.json': json.dumps(metadata)})
+
+
+def write_onnx(program: torch.export.ExportedProgram, metadata: Mapping, path: Path, output: str,
+               optimize: bool = True) -> None:
+    """An ONNX file of opset 18 with input ``images`` and output ``logits`` or ``classes``."""
+    free = ('batch', 'height', 'width')
+    result = torch.onnx.export(program, dynamo=True, verbose=False, input_names=['images'], output_names=[output],
+                               opset_version=OPSET, external_data=False, optimize=optimize)
+    shape = result.model.graph.inputs[0].shape
+    names = dict(zip([str(side) for side in shape if not isinstance(side, int)], free))
+    _rename(result.model, names)
+    result.model.metadata_props[KEY] = json.dumps(metadata)
+    result.save(str(path), external_data=False)
+
+
+def _rename(model: Any, names: Mapping[str, str]) -> None:
+    """Readable names for the free sizes of the inputs; sizes inside are derived by the runtime."""
+    for value in model.graph.inputs:
+        value.shape = type(value.shape)([names.get(str(side), side) if not isinstance(side, int) else side
+                                         for side in value.shape])
+
+
+def _state(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}
