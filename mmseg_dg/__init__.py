@@ -14,7 +14,7 @@ from .version import __version__
 cli.hide_gpus_if_asked()  # mmengine looks for a GPU once, when it is imported
 compat.setup()  # before anything imports mmseg.utils or mmcv.ops
 
-from .utils.shipped_weights import register_shipped_weights  # noqa: E402  torch and mmengine are prepared now
+from .weights.shipped import register_shipped_weights  # noqa: E402  torch and mmengine are prepared now
 
 register_shipped_weights()
 

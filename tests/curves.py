@@ -23,7 +23,7 @@ from test_configs.catalog import load
 from test_configs.shrink import shrink
 from torch import nn
 
-from mmseg_dg.engine.optim.stepper import StepContext
+from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import HOOKS, MODELS, PARAM_SCHEDULERS, WEIGHT_INITIALIZERS
 
 FOLDER = ASSETS / 'curves'

@@ -31,8 +31,7 @@ from typing import NamedTuple, Optional
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Folders whose modules are mutated, where they exist.
-ROOMS = ('mmseg_dg/methods', 'mmseg_dg/models/methods', 'mmseg_dg/models/losses', 'mmseg_dg/losses', 'mmseg_dg/ops',
-         'mmseg_dg/engine/hooks')
+ROOMS = ('mmseg_dg/methods', 'mmseg_dg/models/losses', 'mmseg_dg/ops', 'mmseg_dg/engine/hooks')
 #: Test files that take too long for this, or start processes of their own.
 LEFT_OUT = ('*/test_configs/test_training.py', '*/test_configs/test_schedules.py', '*/test_configs/test_models.py',
             '*/e2e/*', '*/test_packaging/*', '*/test_engine/test_distributed.py', '*/test_docs.py')

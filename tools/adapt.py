@@ -20,8 +20,8 @@ if re.search(r'--device[ =]cpu( |$)', ' '.join(sys.argv)):
     os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
 
 import mmseg_dg  # noqa: E402  prepares the library stack
+from mmseg_dg.apis.entry import run_tool  # noqa: E402
 from mmseg_dg.apis.own_data_args import add_images, classes_of, images_of, set_of, settings_of  # noqa: E402
-from mmseg_dg.utils.entry import run_tool  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

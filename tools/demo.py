@@ -10,7 +10,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')  # the networks are tiny: threads 
 
 import mmseg_dg  # noqa: E402,F401  prepares the library stack
 from mmseg_dg.apis.demo import DEMOS, run  # noqa: E402
-from mmseg_dg.utils.entry import run_tool  # noqa: E402
+from mmseg_dg.apis.entry import run_tool  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

@@ -17,9 +17,9 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
 import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
+from mmseg_dg.apis.entry import run_tool
+from mmseg_dg.apis.launch import ConfigOptions
 from mmseg_dg.datasets.doctor import KINDS, examine, write_fixed_lists
-from mmseg_dg.utils.entry import run_tool
-from mmseg_dg.utils.launch import ConfigOptions
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

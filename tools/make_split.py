@@ -17,9 +17,9 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.datasets.image_lists import read_list
-from mmseg_dg.datasets.split_protocols import PROTOCOLS, SOURCES, Protocol, Source, find_protocol, parse_fraction
-from mmseg_dg.datasets.splits import (
+from mmseg_dg.datasets.splits.drawing import (
     SEQUENCE,
     Split,
     check_masks,
@@ -30,7 +30,7 @@ from mmseg_dg.datasets.splits import (
     training_stems,
     write_split,
 )
-from mmseg_dg.utils.entry import run_tool
+from mmseg_dg.datasets.splits.protocols import PROTOCOLS, SOURCES, Protocol, Source, find_protocol, parse_fraction
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

@@ -19,9 +19,9 @@ if re.search(r'--device[ =]cpu( |$)', ' '.join(sys.argv)):
     os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
 
 import mmseg_dg  # noqa: E402,F401  prepares the library stack
+from mmseg_dg.apis.entry import run_tool  # noqa: E402
 from mmseg_dg.apis.inference import load_model  # noqa: E402
 from mmseg_dg.apis.predict_files import predict_files  # noqa: E402
-from mmseg_dg.utils.entry import run_tool  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 import mmseg_dg  # noqa: F401  prepares the library stack
-from mmseg_dg.utils.entry import USER_ERRORS, run_tool
-from mmseg_dg.utils.weight_conversion import Problem, prepare, table_rows
+from mmseg_dg.apis.entry import USER_ERRORS, run_tool
+from mmseg_dg.weights.files import Problem
+from mmseg_dg.weights.preparation import prepare, table_rows
 
 
 def parse_args() -> argparse.Namespace:

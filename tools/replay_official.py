@@ -18,6 +18,7 @@ import torch
 from mmengine.config import Config
 
 import mmseg_dg  # noqa: F401  first: prepares the library stack
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.apis.replay import Replay, load_record
 from mmseg_dg.apis.replay_comparison import (
     TOLERANCES,
@@ -27,7 +28,6 @@ from mmseg_dg.apis.replay_comparison import (
     judge,
     not_compared,
 )
-from mmseg_dg.utils.entry import run_tool
 
 
 def parse_args() -> argparse.Namespace:

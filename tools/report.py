@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 import mmseg_dg  # noqa: F401  prepares the library stack
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.apis.report import write_report_page
-from mmseg_dg.utils.entry import run_tool
 
 
 def parse_args() -> argparse.Namespace:

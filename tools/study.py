@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 import mmseg_dg  # noqa: F401  prepares the library stack
-from mmseg_dg.utils.entry import run_tool
-from mmseg_dg.utils.study import Study, parse_grid
+from mmseg_dg.apis.entry import run_tool
+from mmseg_dg.apis.study import Study, parse_grid
 
 
 def parse_args() -> argparse.Namespace:

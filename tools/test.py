@@ -12,8 +12,8 @@ if re.search(r'--(device[ =]cpu|gpus[ =]0)( |$)', ' '.join(sys.argv)):
     os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
 
 import mmseg_dg  # noqa: E402,F401  prepares the library stack before anything of it is imported
-from mmseg_dg.utils import launch  # noqa: E402
-from mmseg_dg.utils.entry import run_tool  # noqa: E402
+from mmseg_dg.apis import launch  # noqa: E402
+from mmseg_dg.apis.entry import run_tool  # noqa: E402
 from mmseg_dg.utils.work_dir import newest_loadable  # noqa: E402
 
 

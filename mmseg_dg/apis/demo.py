@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from mmseg_dg.utils.shipped_weights import PREFIX
+from mmseg_dg.weights.shipped import PREFIX
+
+from .report import write_report_page
 
 PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = f'{PREFIX}city_day_mobilenetv2'
@@ -168,7 +170,6 @@ def run(method: str = 'daformer', folder: str = 'work_dirs/demo', seed: int = 0,
 
 def finish(demo: Demo, folder: Path, seed: int, seconds: dict[str, float], total: float) -> Path:
     """Table on the terminal, ``summary.json`` and the page; see :func:`run`."""
-    from .report import write_report_page
     found = {arm.name: scores(folder / arm.name) for arm in demo.arms}
     record = dict(seed=seed, seconds=total, note=demo.note, arms=[
         dict(name=arm.name, title=arm.title, role=arm.role, seconds=seconds[arm.name], mIoU=found[arm.name])

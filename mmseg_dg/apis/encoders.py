@@ -2,7 +2,7 @@
 from pathlib import Path
 from typing import Any, Union
 
-from mmseg_dg.utils.weights import check_file, entry_of, weights_table
+from mmseg_dg.weights.files import check_file, entry_of, weights_table
 
 #: The encoder that ships with the package.
 SHIPPED = 'mobilenetv2'

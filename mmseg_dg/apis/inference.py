@@ -1,5 +1,4 @@
 """What a user calls from Python: build a run, train it, load a trained model, predict."""
-import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -7,40 +6,18 @@ from typing import Any, Optional, Union
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
 from mmseg_dg.engine.loops.multi_domain import predicted_classes
-from mmseg_dg.registry import MODELS, RUNNERS
+from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.finite_state import refuse_nonfinite
-from mmseg_dg.utils.run_names import name_run
-from mmseg_dg.utils.shipped_weights import PREFIX
+from mmseg_dg.weights.shipped import PREFIX
 
 from .inputs import Input, list_inputs
+from .launch import ConfigLike, build_runner, read_config
 from .prediction import PredictionPipeline, dataset_meta, predict_batch
-
-ConfigLike = Union[str, Path, Config]
-
-
-def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
-                 options: Optional[dict[str, Any]] = None) -> Runner:
-    """The runner a config describes; several in one process do not disturb each other.
-
-    Args:
-        config: File (``mmseg_dg::daformer/...`` works inside configs) or :class:`mmengine.config.Config`.
-        work_dir: Where logs and checkpoints go; None keeps the config's, or ``work_dirs/<config name>``.
-        options: Dotted settings to override, as ``--cfg-options`` does, e.g. ``{'train_cfg.max_iters': 100}``.
-    """
-    cfg = _config(config)
-    if options:
-        cfg.merge_from_dict(options)
-    if work_dir is not None:
-        cfg.work_dir = str(work_dir)
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename or 'run').stem)
-    name_run(cfg)
-    return RUNNERS.build(cfg) if cfg.get('runner_type') else Runner.from_cfg(cfg)
 
 
 def adapt(config: ConfigLike, work_dir: Optional[str] = None, options: Optional[dict[str, Any]] = None, *,
@@ -87,7 +64,7 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
         ValueError: The checkpoint holds no network of this method, or NaN or infinite numbers.
         RuntimeError: Its network is another one (names or shapes differ).
     """
-    cfg = _config(config)
+    cfg = read_config(config)
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
     model, meta = MODELS.build(cfg.model), None
     if checkpoint is not None:
@@ -168,11 +145,6 @@ def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1,
 
 def _are_listed(inputs: Any) -> bool:
     return isinstance(inputs, list) and bool(inputs) and all(isinstance(item, Input) for item in inputs)
-
-
-def _config(config: ConfigLike) -> Config:
-    # a deep copy: the runner writes into parts of what it is given, the visualizer's folder for one
-    return copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
 
 
 def _for_prediction(model: nn.Module, cfg: Config, meta: Optional[dict]) -> nn.Module:

@@ -8,8 +8,8 @@ from mmengine.config import Config
 from torch import nn
 
 from mmseg_dg.utils.checkpoint_reader import CheckpointError
-from mmseg_dg.utils.shipped_weights import PREFIX, card
 from mmseg_dg.utils.work_dir import best_of, lying_in
+from mmseg_dg.weights.shipped import PREFIX, card
 
 from .inference import load_model, predict
 from .predict_files import predict_files

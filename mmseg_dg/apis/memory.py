@@ -8,9 +8,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 
-from mmseg_dg.engine.optim.stepper import StepContext
+from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
-from mmseg_dg.utils.weights import without_pretrained
+from mmseg_dg.weights.files import without_pretrained
 
 #: Crops at which it is measured, batch 2: BatchNorm wants two images.
 PROBES = (96, 160)

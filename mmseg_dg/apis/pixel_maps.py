@@ -8,9 +8,10 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
-from mmseg_dg.models.methods.alignment import no_features
+from mmseg_dg.methods.alignment import no_features
 from mmseg_dg.models.segmentors.network import ClassifierTap, main_head, reference_features
 from mmseg_dg.registry import DATASETS
+from mmseg_dg.utils.loaders import loaders_by_name
 
 IGNORE = 255
 #: Smallest side of an image encoders take, in pixels.
@@ -44,8 +45,7 @@ def domain_dataset(cfg: Config, domain: Optional[str] = None):
     Raises:
         ValueError: The domain is not in the config, or several are and none was named.
     """
-    loaders = cfg.test_dataloader
-    loaders = {'test': loaders} if 'dataset' in loaders else {k: v for k, v in loaders.items() if v is not None}
+    loaders = loaders_by_name(cfg.test_dataloader, 'test')
     if domain is None and len(loaders) == 1:
         domain = next(iter(loaders))
     if domain not in loaders:

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mmseg_dg.datasets.doctor.streams import entries
-from mmseg_dg.registry import TRANSFORMS
+from mmseg_dg.registry import DATASETS, TRANSFORMS
 
 from .inputs import Input, to_bgr
 
@@ -153,7 +153,6 @@ def dataset_meta(cfg: Config, num_classes: Optional[int]) -> Optional[dict]:
     Returns:
         The dataset's meta information; None where no dataset of the config has it. No file is read.
     """
-    from mmseg_dg.registry import DATASETS
     for entry in entries(cfg):
         try:
             meta = DATASETS.build(dict(entry.config, pipeline=[], lazy_init=True)).metainfo

@@ -9,9 +9,11 @@ from torch import nn
 
 from mmseg_dg.datasets.checks import build_checked
 from mmseg_dg.models.norm_statistics import estimate_statistics
+from mmseg_dg.utils.loaders import loaders_by_name
 from mmseg_dg.utils.seeding import derive_seed
 
-from .inference import ConfigLike, _config, load_model
+from .inference import load_model
+from .launch import ConfigLike, read_config
 
 
 def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, Path], stream: str = 'target',
@@ -37,7 +39,7 @@ def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, P
     Raises:
         ValueError: Unknown stream, bad numbers, images of different sizes within a batch, or no BatchNorm layers.
     """
-    cfg = _config(config)
+    cfg = read_config(config)
     if stream not in cfg.train_dataloader:
         raise ValueError(f'stream={stream!r} is none of {sorted(cfg.train_dataloader)} of {cfg.filename}')
     if images < 1 or batch_size < 1:
@@ -72,7 +74,6 @@ def _batches(model: nn.Module, cfg: Any, stream: str, images: int, batch_size: i
 
 def _test_transforms(cfg: Any) -> list:
     """The first test domain's transforms without those that load an image or a label."""
-    loader = cfg.test_dataloader
-    loader = loader if 'dataset' in loader else next(iter(loader.values()))
+    loader = next(iter(loaders_by_name(cfg.test_dataloader).values()))
     return [t for t in loader['dataset']['pipeline'] if 'Annotations' not in t['type']
             and not t['type'].startswith('LoadImage')]

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_dg.engine.optim import MergedParamGroups
-from mmseg_dg.models.methods.base import stack_labels
-from mmseg_dg.models.methods.dacs import DACS, StepDraws
-from mmseg_dg.models.official_weights import from_official, official_gradients
+from mmseg_dg.methods.base import stack_labels
+from mmseg_dg.methods.dacs import DACS, StepDraws
 from mmseg_dg.models.segmentors.network import draw_crop_box
 from mmseg_dg.ops import JitterParams, cut_boxes, downscale_labels
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.checkpoint_reader import read_weights
+from mmseg_dg.weights.official_names import from_official, official_gradients
 
 from .replay_comparison import Deviation, compare_step  # noqa: F401  their old place
 

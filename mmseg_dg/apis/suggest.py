@@ -7,7 +7,7 @@ from typing import Any, Optional, Union
 
 from mmengine.config import Config
 
-from mmseg_dg.utils.weights import weights_table
+from mmseg_dg.weights.files import weights_table
 
 from . import own_data
 from .config_text import recipe_file

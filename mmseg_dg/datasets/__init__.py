@@ -1,13 +1,13 @@
 """What lies on disk, which sample comes next, and what happens to it."""
 from .acdc import ACDCDataset
 from .base import TrainIdDataset
-from .class_statistics import ClassStatistics, class_statistics, from_official_json
 from .coco81 import COCO81Dataset
 from .folder import FolderDataset
 from .gta import GTADataset
 from .mapillary import MapillaryTrainIdDataset
 from .samplers import ClassUniformSampler, RareClassSampler, SampleRequest, StatefulInfiniteSampler
 from .seeded import SeededDataset
+from .statistics.class_statistics import ClassStatistics, class_statistics, from_official_json
 from .synthcity_dataset import SynthCityDataset
 from .synthia import SynthiaDataset
 from .transforms import LoadAnnotations, LoadSynthiaAnnotations, PackStreamInputs, PseudoLabelMargins, RareClassCrop

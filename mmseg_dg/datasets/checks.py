@@ -15,13 +15,12 @@ from mmseg_dg.registry import DATASETS
 
 from .binary_masks import check_binary
 from .folder_scan import is_local, left_out_text, scan_folder
-from .split_protocols import missing_list_hint
+from .image_lists import read_lines, refuse_columns
+from .messages import missing_message
+from .splits.protocols import missing_list_hint
 from .wrappers import transforms_of
 
 _NAMED = 5
-
-#: Ends the messages about files, of which there may be more.
-DOCTOR = "'python tools/doctor.py CONFIG' examines every file and names all that are wrong"
 
 
 def loads_labels(pipeline: Any) -> bool:
@@ -70,13 +69,6 @@ def _ending(path: str) -> str:
     stem, extension = osp.splitext(osp.basename(path))
     words = re.search(r'(_[A-Za-z]+(8bit)?)+$', stem)
     return (words.group() if words else '') + extension
-
-
-def missing_message(owner: str, what: str, missing: list[str], total: int, hint: str) -> str:
-    """Names the first few of the missing files and their number."""
-    named = ', '.join(repr(path) for path in missing[:_NAMED])
-    rest = f' and {len(missing) - _NAMED} more' if len(missing) > _NAMED else ''
-    return f'{owner}: {len(missing)} of {total} {what} missing: {named}{rest}. {hint}. {DOCTOR}'
 
 
 def _below(paths: list[str], backend_args: Optional[dict]) -> set:
@@ -155,7 +147,6 @@ def _check_pairs(dataset: Any, owner: str) -> None:
 
 def _check_list(dataset: Any, images: list[str], owner: str) -> None:
     """The list of a stock dataset, which reads its lines as they are."""
-    from .image_lists import read_lines, refuse_columns
     folder, suffix = dataset.data_prefix.get('img_path') or '', str(getattr(dataset, 'img_suffix', ''))
     missing = missing_of(images, dataset.backend_args)
     if not missing or not osp.isfile(dataset.ann_file):

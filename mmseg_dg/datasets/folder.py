@@ -5,11 +5,12 @@ from typing import Any, Optional, Union
 
 from mmseg.datasets import BaseSegDataset
 
+from mmseg_dg.ops.labels import MOST_CLASSES, too_many_classes
 from mmseg_dg.registry import DATASETS
 
 from .checks import check_files, check_folder, check_not_empty, list_files, loads_labels, share_backend_args
 from .image_lists import IMAGE_SUFFIXES, listed, names_of, stem_of
-from .label_tables import IGNORE, MOST_CLASSES, too_many_classes
+from .label_tables import IGNORE
 
 _HINT = 'Correct data_root / data_prefix'
 

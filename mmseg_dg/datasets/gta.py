@@ -67,6 +67,7 @@ class GTADataset(TrainIdDataset):
     def _stems_in(self, folder: str) -> list[str]:
         if self.split is None:
             return super()._stems_in(folder)
+        # here, because the converters are of no use to a run that reads no split.mat
         from .conversion.gta import read_split
         stems = read_split(self.ann_file, self.backend_args)[self.split]
         check_files([osp.join(folder, stem + self.img_suffix) for stem in stems], [], type(self).__name__,

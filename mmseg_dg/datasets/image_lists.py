@@ -7,9 +7,9 @@ from typing import Optional, Union
 
 import mmengine.fileio as fileio
 
-from .checks import missing_message
 from .folder_scan import is_local
-from .split_protocols import missing_list_hint
+from .messages import missing_message
+from .splits.protocols import missing_list_hint
 
 #: Endings of images in folders whose dataset does not say which.
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.PNG', '.JPG', '.JPEG')

@@ -10,8 +10,6 @@ import cv2
 import numpy as np
 
 IGNORE = 255
-#: Most classes that masks of 8 bits can have: ids 0..254, and 255 for ignored pixels.
-MOST_CLASSES = 255
 
 # Cityscapes: columns id and trainId of its label list (cityscapesscripts, helpers/labels.py).
 CITYSCAPES_TO_TRAIN_ID: dict[int, int] = {
@@ -52,13 +50,6 @@ RAW_IDS: dict[str, frozenset[int]] = {
 def full_table(raw_to_train: Mapping[int, int]) -> dict[int, int]:
     """All 256 ids: the given ones as given, the others 255 (mmseg leaves ids that a map does not list unchanged)."""
     return {i: int(raw_to_train.get(i, IGNORE)) for i in range(256)}
-
-
-def too_many_classes(where: str, count: int) -> str:
-    """The message for ``count`` classes, with what is possible instead; ``where`` says who has them."""
-    return (f'{where}: {count} classes, but masks have 8 bits and {IGNORE} means "ignore", so at most {MOST_CLASSES} '
-            f'with the ids 0..{MOST_CLASSES - 1} are possible. Join rare classes (label_map of FolderDataset gives '
-            f'several ids one class), or leave some out (label_map={{ID: {IGNORE}}})')
 
 
 def lookup_table(label_map: Optional[Mapping[int, int]] = None, reduce_zero_label: bool = False) -> np.ndarray:

@@ -9,8 +9,9 @@ from mmseg_dg.registry import DATASETS
 from mmseg_dg.utils.seeding import local_seed
 
 from .bad_samples import BadSamples, blame, check_whole
-from .checks import DOCTOR, build_checked, check_leaf, loads_labels
+from .checks import build_checked, check_leaf, loads_labels
 from .label_tables import IGNORE
+from .messages import wrong_ids_message
 from .samplers.request import SampleRequest
 from .wrappers import leaves, locate
 
@@ -130,13 +131,3 @@ def _ids_outside(labels: torch.Tensor, num_classes: int, ignore_index: int) -> l
     found = labels[outside]
     found = found[found != ignore_index]
     return torch.unique(found).tolist() if found.numel() else []
-
-
-def wrong_ids_message(files: dict, num_classes: int, ignore_index: int, more: int = 0) -> str:
-    """One text for label ids outside the classes: ``files`` is {path: ids}, ``more`` counts files not named."""
-    named = '; '.join(f'{path}: {ids[:10]}' for path, ids in files.items())
-    rest = f' and {more} more files' if more else ''
-    return (f'label ids outside 0..{num_classes - 1} that are not ignore_index={ignore_index}: {named}{rest}. '
-            'Raw ids need converting to train ids (dataset option raw_ids=True where it exists), other numbers a map '
-            '(label_map of FolderDataset, {255: 1} for binary 0/255 masks), and a 0 that means "background, do not '
-            f'train" needs reduce_zero_label=True. {DOCTOR}')

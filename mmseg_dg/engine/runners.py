@@ -6,6 +6,8 @@ from torch import nn
 
 from mmseg_dg.registry import RUNNERS
 
+from . import distributed  # noqa: F401  registers the wrapper in mmengine's root registry
+
 
 class _StreamRunner(Runner):
     """Common part: named streams, our loops by default, one gradient synchronisation per step."""
@@ -31,7 +33,6 @@ class _StreamRunner(Runner):
 
     def wrap_model(self, model_wrapper_cfg: Optional[dict], model: nn.Module) -> nn.Module:
         """As mmengine's, with :class:`MethodDistributedWrapper` where mmengine would take torch's DDP."""
-        import mmseg_dg.engine.distributed  # noqa: F401  registers the wrapper in mmengine's root registry
         if model_wrapper_cfg is None and self.distributed:
             model_wrapper_cfg = dict(type='MethodDistributedWrapper')
         return super().wrap_model(model_wrapper_cfg, model)

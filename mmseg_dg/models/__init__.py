@@ -1,2 +1,2 @@
-"""Networks (backbones, necks, decode_heads, segmentors) and training methods."""
-from . import backbones, data_preprocessor, decode_heads, losses, methods, necks, segmentors, teacher  # noqa: F401
+"""Networks: image -> maps. Backbones, necks, decode heads, segmentors, losses."""
+from . import backbones, data_preprocessor, decode_heads, losses, necks, segmentors  # noqa: F401

@@ -3,17 +3,21 @@ import contextlib
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Union
 
-_PART = re.compile(r'^\..+\.[\w-]+\.\d+\.part$')
+#: Hidden name, host and process of a temporary file.
+_PART = re.compile(r'^\..+\.(?P<host>[\w-]+)\.(?P<process>\d+)\.part$')
 
 
 def part_name(path: Path) -> Path:
     """The temporary name of a file: hidden, with host and process, so that two processes never share one."""
-    host = re.sub(r'[^\w-]', '-', socket.gethostname())[:40] or 'host'
-    return path.with_name(f'.{path.name}.{host}.{os.getpid()}.part')
+    return path.with_name(f'.{path.name}.{_host()}.{os.getpid()}.part')
+
+
+def _host() -> str:
+    return re.sub(r'[^\w-]', '-', socket.gethostname())[:40] or 'host'
 
 
 def flush(path: Path) -> None:
@@ -29,8 +33,13 @@ def flush(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def written_whole(path: Union[str, Path]) -> Iterator[Path]:
+def written_whole(path: Union[str, Path], durable: bool = True) -> Iterator[Path]:
     """Gives a temporary path to write to; afterwards its content is at ``path``, or (after an error) nothing changed.
+
+    Args:
+        path: Of the file.
+        durable: Wait until it is on the disk: it survives a crash of the machine, not of the process only. False for
+            many files that can be made again.
 
     Raises:
         OSError: It cannot be written (disk full, quota, rights); the message names ``path``, and no temporary file
@@ -40,7 +49,8 @@ def written_whole(path: Union[str, Path]) -> Iterator[Path]:
     part = part_name(path)
     try:
         yield part
-        flush(part)
+        if durable:
+            flush(part)
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -49,7 +59,8 @@ def written_whole(path: Union[str, Path]) -> Iterator[Path]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    flush(path.parent)
+    if durable:
+        flush(path.parent)
 
 
 def write_text(path: Union[str, Path], text: str) -> None:
@@ -66,3 +77,28 @@ def remove_parts(folder: Union[str, Path]) -> list[str]:
             entry.unlink(missing_ok=True)
             gone.append(entry.name)
     return gone
+
+
+def remove_dead_parts(folders: Iterable[Union[str, Path]]) -> int:
+    """Remove temporary files that killed processes of this machine left in ``folders``; returns how many.
+
+    Those of living processes and of other machines stay, so it needs no lock.
+    """
+    removed = 0
+    for folder in sorted(set(map(Path, folders))):
+        for entry in list(folder.iterdir()) if folder.is_dir() else ():
+            part = _PART.match(entry.name)
+            if part and part['host'] == _host() and not _alive(int(part['process'])):
+                entry.unlink(missing_ok=True)
+                removed += 1
+    return removed
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's, or a system that cannot tell
+        pass
+    return True

@@ -22,6 +22,8 @@ from mmseg_dg.utils.plain_values import histories_from_plain
 #: What a checkpoint has that ``--resume`` can go on from.
 RESUME_PARTS = ('meta', 'state_dict', 'message_hub', 'optimizer', 'param_schedulers')
 _LOCK = threading.RLock()
+#: The bit of an archive's external attributes by which MS-DOS, and torch's reader, know folders.
+_FOLDER = 0x10
 
 
 class CheckpointError(ValueError):
@@ -145,6 +147,10 @@ def find_damage(file: Any) -> Optional[str]:
         return None
     try:
         with zipfile.ZipFile(file) as archive:
+            for record in archive.infolist():
+                # torch's reader takes a record marked as a folder for read and hands over memory nobody wrote
+                if record.is_dir() or record.external_attr & _FOLDER:
+                    return f'its record {record.filename} is marked as a folder'
             bad = archive.testzip()
     except Exception as error:  # noqa: BLE001  zipfile raises struct.error, NotImplementedError and more
         return f'its archive is cut off or overwritten ({_first_line(error)})'

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
+from mmseg_dg.utils.plain_arrays import make_history
+
 #: Keys of a log history in a file.
 HISTORY = frozenset(('values', 'counts', 'max_length'))
 _LEFT_OUT = object()
@@ -89,7 +91,6 @@ def histories_from_plain(checkpoint: Any) -> Any:
 
     Tensors on the meta device have no values: where a file is read so, to see what is in it, they stay.
     """
-    from mmseg_dg.utils.plain_arrays import make_history
     scalars = _nested(checkpoint, 'message_hub', 'log_scalars')
     for key, value in scalars.items() if isinstance(scalars, dict) else ():
         if isinstance(value, Mapping) and set(value) == HISTORY:

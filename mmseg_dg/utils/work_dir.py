@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 
 from mmseg_dg.utils.atomic_files import write_text
 from mmseg_dg.utils.checkpoint_reader import CheckpointError, check_complete, read_checkpoint
+from mmseg_dg.utils.listing import listed
 
 POINTER = 'last_checkpoint'
 _TEMPLATES = ('iter_{}.pth', 'epoch_{}.pth')
@@ -165,11 +166,10 @@ def refuse_to_mix(folder: Union[str, Path], template: Optional[str] = None) -> N
     """
     names = [item.path.name for item in lying_in(folder, template)] + [path.name for path in best_of(folder)]
     if names:
-        listed = ', '.join(names[:4]) + (f' and {len(names) - 4} more' if len(names) > 4 else '')
         raise FileExistsError(
-            f'{folder} holds the checkpoints of a run ({listed}). To go on with it: --resume (in Python resume=True). '
-            'To keep it and start another run: another --work-dir. To throw its checkpoints away and begin again: '
-            '--overwrite (in Python overwrite=True)')
+            f'{folder} holds the checkpoints of a run ({listed(names, 4)}). To go on with it: --resume (in Python '
+            'resume=True). To keep it and start another run: another --work-dir. To throw its checkpoints '
+            'away and begin again: --overwrite (in Python overwrite=True)')
 
 
 def remove_run(folder: Union[str, Path], template: Optional[str] = None) -> list[str]:

@@ -4,6 +4,8 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mmseg_dg.evaluation.bias import frequency_groups, sort_by_frequency
+
 _DPI = 100
 
 
@@ -23,7 +25,6 @@ def class_iou_chart(iou: Mapping[str, Sequence[float]], shares: Sequence[float],
     Raises:
         ValueError: No run, or lists of different lengths.
     """
-    from mmseg_dg.evaluation.bias import frequency_groups, sort_by_frequency
     if not iou or any(len(values) != len(classes) for values in (*iou.values(), shares)):
         raise ValueError(f'give at least one run and one number per class ({len(classes)}) for each')
     order, groups = sort_by_frequency(shares), frequency_groups(shares)

@@ -7,7 +7,7 @@ from typing import Optional
 import numpy as np
 from matplotlib.figure import Figure
 
-from .run_record import RunRecord, read_run
+from .run_record import RunRecord, read_confusion, read_run
 
 #: Colors that stay apart for readers who do not tell red from green (Okabe and Ito, "Color Universal Design").
 COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#999999')
@@ -142,7 +142,6 @@ def write_charts(folder: Path) -> list[Path]:
     Raises:
         FileNotFoundError: No run in the folder.
     """
-    from .run_pages import read_confusion
     record = read_run(folder)
     figures = {'losses.png': loss_chart([record]), 'scores.png': score_chart([record])}
     newest = record.newest

@@ -1,6 +1,5 @@
 """The report of one or several runs as one HTML file that needs nothing beside it."""
 import base64
-import csv
 import html
 import json
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ import cv2
 import numpy as np
 
 from .run_charts import class_chart, color_of, confusion_chart, loss_chart, score_chart, svg_of
-from .run_record import RunRecord, differing_settings
+from .run_record import RunRecord, differing_settings, read_confusion
 from .tiles import colorize, heat
 
 _STYLE = """
@@ -31,13 +30,6 @@ margin-right:.4em}
 pre{background:#23262c}th,td{border-color:#333}
 h2{border-color:#333}figcaption{color:#aaa}a{color:#7ab8ff}svg{background:#fff}}
 """
-
-
-def read_confusion(path: Path) -> tuple[list[str], np.ndarray]:
-    """Class names and pixel counts (C, >= C) of a ``confusion.csv``."""
-    with open(path, encoding='utf-8', newline='') as file:
-        rows = list(csv.reader(file))[1:]
-    return [row[0] for row in rows], np.array([[int(v) for v in row[1:]] for row in rows], np.int64)
 
 
 def page(records: Sequence[RunRecord], title: str, intro: str = '') -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+import numpy as np
 from mmengine.config import Config
 
 #: Columns of an evaluation's CSV that are no scores.
@@ -166,3 +167,10 @@ def differing_settings(configs: list[Optional[Config]]) -> dict[str, list[str]]:
     ignored = ('work_dir', 'visualizer.save_dir')
     return {key: [f.get(key, '-') for f in flat] for key in keys
             if len({f.get(key) for f in flat}) > 1 and key not in ignored}
+
+
+def read_confusion(path: Path) -> tuple[list[str], np.ndarray]:
+    """Class names and pixel counts (C, >= C) of a ``confusion.csv``."""
+    with open(path, encoding='utf-8', newline='') as file:
+        rows = list(csv.reader(file))[1:]
+    return [row[0] for row in rows], np.array([[int(v) for v in row[1:]] for row in rows], np.int64)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmseg_dg.ops import pseudo_label_weights
+
 from .tiles import Tile, colorize, compose, heat, image_to_rgb, mask_picture, scaled_size
 
 _OPACITY = 0.5
@@ -148,7 +150,6 @@ def mixed_state(method: Any, batch: Mapping[str, Mapping], draws: Any, trained: 
 
 
 def _unknown(method: Any, target: Mapping) -> tuple[Tensor, Tensor]:
-    from mmseg_dg.ops import pseudo_label_weights
     images = target['inputs']
     shape = (len(images), *images.shape[-2:])
     valid = None

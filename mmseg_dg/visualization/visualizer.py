@@ -9,7 +9,7 @@ from mmengine.visualization import LocalVisBackend, Visualizer
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
-from mmseg_dg.datasets.transforms.evaluation_frame import in_frame
+from mmseg_dg.ops.frame import in_frame
 from mmseg_dg.registry import VISUALIZERS
 
 

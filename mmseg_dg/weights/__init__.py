@@ -1,1 +1,4 @@
-"""Files <-> tensors: what a trained network is written as, and read from."""
+"""Files <-> tensors: the known files, their conversion and names, comparison of state dicts, export.
+
+Modules are imported by name; the package itself loads none.
+"""

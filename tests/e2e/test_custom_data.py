@@ -69,7 +69,7 @@ def recipe_config(name, root):
 
 
 def train(cfg):
-    from mmseg_dg.utils.launch import build_runner
+    from mmseg_dg.apis.launch import build_runner
     runner = build_runner(cfg)
     runner.train()
     return runner

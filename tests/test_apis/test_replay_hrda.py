@@ -9,9 +9,9 @@ from mmengine.registry import init_default_scope
 
 from mmseg_dg.apis.replay import Replay, compare_step, load_record, official_log_name, to_batch, to_draws
 from mmseg_dg.apis.replay_comparison import _largest
-from mmseg_dg.models.official_weights import official_gradients
 from mmseg_dg.ops import draw_crop_box
 from mmseg_dg.registry import MODELS
+from mmseg_dg.weights.official_names import official_gradients
 
 CONFIG = Path(__file__).parents[1] / 'replay_configs' / 'replay_hrda_mitb0.py'
 CROP, DETAIL = 128, 64

@@ -106,7 +106,7 @@ def test_only_the_newest_evaluation_keeps_pictures(runs):
 
 
 def test_confusion_matrix_counts_every_labeled_pixel(runs):
-    from mmseg_dg.visualization.run_pages import read_confusion
+    from mmseg_dg.visualization.run_record import read_confusion
     names, matrix = read_confusion(sorted(runs[0].glob('*/report/iter_4/target/confusion.csv'))[0])
     assert names == ['road', 'building', 'sky', 'car'] and matrix.sum() == 12 * 78 * 96  # two rows are not labeled
 

@@ -25,7 +25,8 @@ def shrink(cfg: Config, folder: Path, data: Path, iters: int = 2) -> Config:
         data: Folder of :func:`fake_data.write_all`.
         iters: Iterations to train; the last one is validated and saved.
     """
-    _shrink_network(cfg.model.network)
+    if not cfg.get('load_from'):  # a network that ships with its weights is small already
+        _shrink_network(cfg.model.network)
     write_denoiser(cfg, folder)
     if cfg.model.get('feature_distance'):
         _write_pretrained(cfg.model.network.backbone, folder / 'encoder.pth')

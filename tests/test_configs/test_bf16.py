@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_dg.utils.launch import build_runner, enable_amp
+from mmseg_dg.apis.launch import build_runner, enable_amp
 
 from .catalog import load
 from .fake_data import write_all

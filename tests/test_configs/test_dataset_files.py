@@ -33,12 +33,15 @@ def names(path, stems):
     path.write_text(''.join(f'{stem}\n' for stem in stems))
 
 
-def plant(root):
-    """The published layouts of the datasets that ``fake_data`` does not have."""
+def plant(root, count=COUNT, labeled=1):
+    """The published layouts of the datasets that ``fake_data`` does not have.
+
+    ``count`` images each; the first ``labeled`` of them are the labeled part of every split.
+    """
     from scipy.io import savemat
 
-    from mmseg_dg.datasets.split_protocols import PROTOCOLS
-    for i in range(COUNT):
+    from mmseg_dg.datasets.splits.protocols import PROTOCOLS
+    for i in range(count):
         image(root / f'bdd100k/images/10k/val/{i}.jpg', i)
         label(root / f'bdd100k/labels/sem_seg/masks/val/{i}.png')
         image(root / f'mapillary/validation/images/{i}.jpg', i)
@@ -60,11 +63,12 @@ def plant(root):
             image(root / f'{root_name}/train/n0{i}/{i}.jpg', i)
             image(root / f'{root_name}/val/n0{i}/{i}.jpg', i)
     for root_name in ('imagenet', 'imagenet21k'):
-        names(root / root_name / 'meta/train.txt', [f'n0{i}/{i}.jpg {i}' for i in range(COUNT)])
-    numbers = {key: np.array([[i]]) for i, key in enumerate(('trainIds', 'valIds', 'testIds'))}
+        names(root / root_name / 'meta/train.txt', [f'n0{i}/{i}.jpg {i}' for i in range(count)])
+    parts = np.split(np.arange(count)[:, None], [count - 2, count - 1])
+    numbers = dict(zip(('trainIds', 'valIds', 'testIds'), parts))
     savemat(root / 'gta/split.mat', numbers)
     names(root / 'gta/splits/unusable.txt', [])
-    for split, stems in (('train', '012'), ('val', '12')):
+    for split, stems in (('train', range(count)), ('val', range(1, count))):
         names(root / f'VOCdevkit/VOC2012/ImageSets/Segmentation/{split}.txt', stems)
         names(root / f'VOCdevkit/VOC2010/ImageSets/SegmentationContext/{split}.txt', stems)
     folders = dict(voc='VOCdevkit/VOC2012', coco='coco', cityscapes='cityscapes', pascal_context='VOCdevkit/VOC2010',
@@ -72,7 +76,7 @@ def plant(root):
     for dataset, folder in folders.items():
         stem = 'town/town_{}' if dataset == 'cityscapes' else '{}'
         for protocol in PROTOCOLS[dataset]:
-            for part, numbers in (('labeled', [0]), ('unlabeled', [1, 2])):
+            for part, numbers in (('labeled', range(labeled)), ('unlabeled', range(labeled, count))):
                 names(root / folder / 'splits' / protocol / f'{part}.txt', [stem.format(i) for i in numbers])
     return root
 

@@ -79,7 +79,7 @@ def test_a_grid_over_rates_reaches_training(network, tmp_path):
     """Rate and decay written for the optimizer are what both stages train with, for the method and its control."""
     from mmengine import DictAction
 
-    from mmseg_dg.utils.study import Study
+    from mmseg_dg.apis.study import Study
     grid = {'optim_wrapper.optimizer.lr': ['0.001', '0.02'], 'optim_wrapper.optimizer.weight_decay': ['0.001']}
     study = Study(str(LEAVES['deft_r50_gta']), tmp_path, seeds=[0], grid=grid)
     found = []

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_dg.datasets.split_protocols import PROTOCOLS
+from mmseg_dg.datasets.splits.protocols import PROTOCOLS
 from mmseg_dg.registry import MODELS, PARAM_SCHEDULERS
 
 from .catalog import LEAVES, build_on_meta, changed_keys, flat, load

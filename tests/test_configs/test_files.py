@@ -185,7 +185,7 @@ def test_dump_reads_back(name, tmp_path):
 
 def test_pretrained_files_are_in_the_table_of_weights():
     """So that ``prepare_weights`` can say what to fetch; the benchmark's own file comes with its data."""
-    from mmseg_dg.utils.weights import weights_table
+    from mmseg_dg.weights.files import weights_table
     known = {entry['file'] for entry in weights_table().values()}
     for name in NAMES:
         for key, value in walk(load(name).model):

@@ -157,7 +157,7 @@ def test_semi_supervised_streams(setting):
 
 def test_protocols_are_those_of_the_split_tool():
     """The paper: 1/30, 1/8 and 1/4 of 2975 images."""
-    from mmseg_dg.datasets.split_protocols import find_protocol
+    from mmseg_dg.datasets.splits.protocols import find_protocol
     for setting in SEMI:
         protocol = find_protocol('cityscapes', setting.removeprefix('cityscapes_'))
         share = Fraction(*map(int, setting.removeprefix('cityscapes_').split('_')))

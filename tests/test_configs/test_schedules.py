@@ -155,7 +155,7 @@ def _is_norm(model, key):
 @pytest.mark.claim('DAFormer')
 def test_recorded_groups(recorded):
     """Rate and decay of every parameter as mmcv's builder set them for MiT-B0 under a 64-channel head."""
-    from mmseg_dg.models.official_weights import from_official
+    from mmseg_dg.weights.official_names import from_official
     record = recorded('param_groups')
     table = record['param_table']['daformer']
     cfg = load('daformer_mitb5_gta2cityscapes').model

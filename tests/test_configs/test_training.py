@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 
-from mmseg_dg.models.methods import DACS
+from mmseg_dg.methods import DACS
 
 from .catalog import LEAVES, load
 from .fake_data import write_all
@@ -53,7 +53,7 @@ def _own_cache(tmp_path_factory, monkeypatch):
 
 def train(name, tmp_path, data, scope=None):
     """Run the shrunken config and return (runner, student's weights before training)."""
-    from mmseg_dg.utils.launch import build_runner
+    from mmseg_dg.apis.launch import build_runner
     values = Config._dict_to_config_dict(shrink(load(name), tmp_path, data)._cfg_dict, scope)
     cfg = Config(values, format_python_code=False)  # prettifying the dumped config takes most of the time
     cfg.experiment_name = f'{name}_{tmp_path.name}'  # mmengine keeps one runner per name

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmseg_dg.datasets import class_statistics, from_official_json, statistics_cache
+from mmseg_dg.datasets import class_statistics, from_official_json
+from mmseg_dg.datasets.statistics import cache as statistics_cache
 from mmseg_dg.registry import DATASETS
 
 from .trees import LOAD, city_tree, stripes, write_image, write_label, write_palette_label
 
 # the package's attribute of this name is the function
-module = sys.modules['mmseg_dg.datasets.class_statistics']
+module = sys.modules['mmseg_dg.datasets.statistics.class_statistics']
 
 
 @pytest.fixture
@@ -233,7 +234,7 @@ def test_the_guide_says_where_counts_are(cfg, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('root', ['data/gta', 'data/gta/', '/data/gta', './data/gta', 'data/../data/gta'])
 def test_relative_names_equal_those_of_the_standard_library(root):
-    from mmseg_dg.datasets.statistics_cache import _relative
+    from mmseg_dg.datasets.statistics.cache import _relative
     for name in ('labels/1.png', './labels/1.png', 'a/../labels/1.png', 'labels//1.png', 'a.b/c.d.png', 'odd./1.png'):
         path = os.path.join(root, name)
         assert _relative(path, root, os.path.join(root, '')) == os.path.relpath(path, root)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mmseg_dg.datasets import ClassUniformSampler, SampleRequest, SeededDataset
-from mmseg_dg.datasets.class_centroids import class_centroids, tile_centroids
+from mmseg_dg.datasets.statistics.class_centroids import class_centroids, tile_centroids
 from mmseg_dg.registry import TRANSFORMS
 
 CLASSES = ('road', 'building', 'sky', 'car')

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mmseg_dg.datasets.class_statistics import from_official_json
-from mmseg_dg.datasets.statistics_cache import CacheEntry
+from mmseg_dg.datasets.statistics.cache import CacheEntry
+from mmseg_dg.datasets.statistics.class_statistics import from_official_json
 
 GOOD = np.array([[5, 0], [3, 4]], np.int32)
 

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from mmseg_dg.datasets.transforms.evaluation_frame import center_crop_pad, in_frame
+from mmseg_dg.ops.frame import center_crop_pad, in_frame
 from mmseg_dg.registry import TRANSFORMS
 
 

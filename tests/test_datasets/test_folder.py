@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmseg_dg.datasets.checks import DOCTOR
+from mmseg_dg.datasets.messages import DOCTOR
 from mmseg_dg.registry import DATASETS
 
 from .trees import LOAD, stripes, write_image, write_label

@@ -101,7 +101,7 @@ def nones(node, path=''):
 
 def test_bases_and_recipes_hold_no_none():
     """mmengine merges no dict into None: such keys are left out, the default of the argument says the same."""
-    from mmseg_dg.utils.weights import PACKAGE
+    from mmseg_dg.weights.files import PACKAGE
     configs = PACKAGE.parent / 'configs'
     files = [p for room in ('_base_', 'custom', 'demo') for p in sorted((configs / room).rglob('*.py'))]
     assert len(files) > 100

@@ -6,22 +6,22 @@ import cv2
 import numpy as np
 import pytest
 
-from mmseg_dg.datasets import split_protocols
-from mmseg_dg.datasets.split_protocols import (
-    PROTOCOLS,
-    SOURCES,
-    Source,
-    find_protocol,
-    missing_list_hint,
-    parse_fraction,
-)
-from mmseg_dg.datasets.splits import (
+from mmseg_dg.datasets.splits import protocols as split_protocols
+from mmseg_dg.datasets.splits.drawing import (
     Split,
     check_split,
     draw_blocks,
     draw_split,
     group_by_sequence,
     import_list,
+)
+from mmseg_dg.datasets.splits.protocols import (
+    PROTOCOLS,
+    SOURCES,
+    Source,
+    find_protocol,
+    missing_list_hint,
+    parse_fraction,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -241,7 +241,7 @@ def test_lists_of_the_benchmark_are_what_the_tool_draws(shared):
 def test_a_study_finds_the_lists_beside_those_of_its_config():
     from mmengine.config import Config
 
-    from mmseg_dg.utils.study import subset_options
+    from mmseg_dg.apis.study import subset_options
     streams = {name: dict(dataset=dict(ann_file=f'/c/splits_x/1_8_seed0/{part}.txt')) for name, part in (
         ('labeled', 'labeled'), ('unlabeled', 'unlabeled'), ('unlabeled_mix', 'unlabeled'))}
     options = subset_options(Config(dict(train_dataloader=streams)), '1_8_seed2')

@@ -15,7 +15,7 @@ def main(config_file: str, batch_file: str, out: str) -> None:
 
     from mmseg_dg.engine.distributed import MethodDistributedWrapper
     from mmseg_dg.engine.optim import MergedParamGroups
-    from mmseg_dg.models.methods import StepDraws
+    from mmseg_dg.methods import StepDraws
     from mmseg_dg.registry import MODELS
     init_default_scope('mmseg_dg')
     rank, world = dist.get_rank(), dist.get_world_size()

@@ -11,9 +11,9 @@ import torch
 
 from mmseg_dg.datasets import SampleRequest, SeededDataset, bad_samples
 from mmseg_dg.datasets.bad_samples import BadSampleError
-from mmseg_dg.datasets.class_statistics import class_statistics
+from mmseg_dg.datasets.statistics.class_statistics import class_statistics
 
-STATISTICS = importlib.import_module('mmseg_dg.datasets.class_statistics')  # the package shows the function
+STATISTICS = importlib.import_module('mmseg_dg.datasets.statistics.class_statistics')  # the package shows the function
 CLASSES = ('road', 'building', 'sky', 'car')
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
 

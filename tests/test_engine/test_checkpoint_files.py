@@ -9,7 +9,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmseg_dg.engine.hooks.checkpoint import DomainCheckpointHook
+from mmseg_dg.engine.hooks.domain_checkpoint import DomainCheckpointHook
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils import run_lock, stop_signals
 from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_checkpoint

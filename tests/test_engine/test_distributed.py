@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import mmseg_dg  # noqa: F401
-from mmseg_dg.models.methods import StepDraws
+from mmseg_dg.methods import StepDraws
 from mmseg_dg.ops import draw_jitter_params
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.buckets import buckets

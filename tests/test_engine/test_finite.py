@@ -9,9 +9,9 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmseg_dg.engine.optim.finite import FiniteWatch, NonFiniteError, finite_flag
-from mmseg_dg.engine.optim.stepper import Pass, StepContext, run_step
-from mmseg_dg.models.teacher import EMATeacher
+from mmseg_dg.methods.finite import FiniteWatch, NonFiniteError, finite_flag
+from mmseg_dg.methods.step import Pass, StepContext, run_step
+from mmseg_dg.methods.teacher import EMATeacher
 from mmseg_dg.utils.checkpoint_reader import read_checkpoint
 
 from .test_resume import _stopping_after, assert_identical, state_of

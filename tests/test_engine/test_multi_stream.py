@@ -6,7 +6,7 @@ from mmengine.optim import OptimWrapper
 
 from mmseg_dg.engine.loops.multi_stream import stream_seed
 from mmseg_dg.engine.optim import merge_param_groups, warmup_poly_factor
-from mmseg_dg.engine.optim.stepper import Pass, StepContext, run_step
+from mmseg_dg.methods.step import Pass, StepContext, run_step
 
 
 def test_epochs_of_a_stream(tiny_config, run_config):

@@ -64,7 +64,7 @@ def test_another_network_is_still_refused(tiny_config):
 def test_hrda_and_denoiser_leave_what_follows_from_the_classes():
     from test_models.diffusion_networks import network_config
 
-    from mmseg_dg.models.methods.checkpoints import _classifier_keys
+    from mmseg_dg.methods.checkpoints import _classifier_keys
     names = set(_classifier_keys(MODELS.build(network_config())))
     assert {'denoiser.conv_seg.weight', 'decode_head.conv_seg.bias', 'denoiser.code.table'} <= names
 

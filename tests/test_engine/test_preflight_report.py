@@ -13,7 +13,7 @@ from mmseg_dg.engine.preflight.margins import margin_problems
 from mmseg_dg.engine.preflight.paste import as_python, keys_written
 from mmseg_dg.engine.preflight.schedules import length_problems, optimizer_problems, schedule_problems
 from mmseg_dg.registry import HOOKS, MODELS
-from mmseg_dg.utils.weights import encoder_start
+from mmseg_dg.weights.files import encoder_start
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 NAIVE = """_base_ = {base!r}
@@ -242,7 +242,7 @@ def test_a_method_alone_has_no_margins(name):
 
 def test_rows_without_pseudo_labels_are_said(tiny_config, monkeypatch):
     said = []
-    monkeypatch.setattr('mmseg_dg.models.methods.dacs.print_log',
+    monkeypatch.setattr('mmseg_dg.methods.dacs.print_log',
                         lambda text, logger, level: said.append((text, level)))
     model = tiny_config(ignore_top=15, ignore_bottom=120).model
     method = MODELS.build(model)

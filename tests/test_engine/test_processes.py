@@ -14,7 +14,7 @@ from test_configs.fake_data import write_all
 from test_configs.shrink import shrink
 from test_configs.test_dataset_files import plant
 
-from mmseg_dg.utils.launch import use_plain_batch_norm
+from mmseg_dg.apis.launch import use_plain_batch_norm
 
 from .test_distributed import free_port
 
@@ -25,7 +25,8 @@ METHODS = ['daformer_mitb5_gta2cityscapes', 'hrda_mitb5_gta2cityscapes', 'deft_r
 
 @pytest.fixture(scope='session')
 def data(tmp_path_factory):
-    return plant(write_all(tmp_path_factory.mktemp('process_data'), count=4))  # a batch of two for two processes
+    # every stream, the labeled parts too, has a batch of two for two processes
+    return plant(write_all(tmp_path_factory.mktemp('process_data'), count=8), count=8, labeled=4)
 
 
 def config_file(name, tmp_path, data):
@@ -110,7 +111,7 @@ def test_one_process_with_nan_stops_or_skips_both(action, tiny_config, tmp_path)
 
 def test_sync_batch_norm_becomes_plain_with_a_warning(monkeypatch):
     said = []
-    monkeypatch.setattr('mmseg_dg.utils.launch.print_log', lambda text, **kwargs: said.append(text))
+    monkeypatch.setattr('mmseg_dg.apis.launch.print_log', lambda text, **kwargs: said.append(text))
     cfg = Config(dict(sync_bn='torch', model=dict(type='DeFT', network=dict(
         backbone=dict(norm_cfg=dict(type='BN')), decode_head=[dict(norm_cfg=dict(type='SyncBN', eps=1e-3))]))))
     use_plain_batch_norm(cfg)

@@ -4,7 +4,7 @@ import copy
 import pytest
 import torch
 
-from mmseg_dg.engine.optim.stepper import StepContext
+from mmseg_dg.methods.step import StepContext
 from mmseg_dg.utils.checkpoint_reader import read_checkpoint
 
 

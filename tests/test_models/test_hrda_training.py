@@ -201,7 +201,7 @@ def test_self_training_takes_the_network_as_it_is(tiny_config, run_config, tmp_p
 
 def test_distance_on_all_scales_adds_the_detail_crop(tiny_config):
     """The mean over context cells plus the mean over the cells of the detail crop, with its own labels."""
-    from mmseg_dg.engine.optim.stepper import StepState
+    from mmseg_dg.methods.step import StepState
     from mmseg_dg.registry import MODELS
     values = {}
     for scale in ('last', 'all'):

@@ -10,8 +10,9 @@ import torch
 
 from mmseg_dg.models.backbones import HybridViT
 from mmseg_dg.models.backbones.hybrid_vit import StandardizedConv2d
-from mmseg_dg.utils.vit_hybrid_conversion import convert_file, convert_hybrid_vit
-from mmseg_dg.utils.weight_conversion import Problem, prepare
+from mmseg_dg.weights.files import Problem
+from mmseg_dg.weights.hybrid_vit import convert_file, convert_hybrid_vit
+from mmseg_dg.weights.preparation import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = dict(stem_channels=32, stages=(2, 1, 2), embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=40,

@@ -9,7 +9,7 @@ from mmseg.structures import SegDataSample
 
 from mmseg_dg.models.decode_heads.deformable_attention import DeformableSelfAttention, deformable_sampling
 from mmseg_dg.models.decode_heads.mask_denoiser import LabelCode, MaskDenoiserHead, TimeEmbedding, sine_positions
-from mmseg_dg.models.segmentors.diffusion import DenoisedLabels, NoiseDraws
+from mmseg_dg.models.segmentors.mask_diffusion import DenoisedLabels, NoiseDraws
 from mmseg_dg.ops.diffusion import ddim_step, noise_maps, noised_code
 from mmseg_dg.registry import MODELS
 

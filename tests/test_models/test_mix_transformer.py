@@ -8,8 +8,8 @@ from recorded import load_small
 from torch import nn
 
 from mmseg_dg.models.backbones.mix_transformer import DropPath, MixTransformer, PackedAttention
-from mmseg_dg.models.official_weights import from_official_backbone, official_gradients
 from mmseg_dg.registry import MODELS
+from mmseg_dg.weights.official_names import from_official_backbone, official_gradients
 
 
 def small(**kwargs) -> MixTransformer:

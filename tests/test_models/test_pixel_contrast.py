@@ -6,13 +6,12 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_methods.test_alignment_methods import hrda_network, step
+from test_methods.test_dacs import batch_of
 
 from mmseg_dg.models.losses import AlignmentImages, DecoderFacts, PixelContrast
 from mmseg_dg.ops import PixelView, pair_contrast
 from mmseg_dg.registry import MODELS
-
-from .test_alignment_methods import hrda_network, step
-from .test_dacs import batch_of
 
 TERM = dict(type='PixelContrast', resolution=9, block_size=40, weight_channels=4)
 

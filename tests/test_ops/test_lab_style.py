@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from mmseg_dg.models.style_augmentation import LABStyle
+from mmseg_dg.methods.lab_style import LABStyle
 from mmseg_dg.ops import LABStyleDraws, draw_lab_style, lab_style, rgb_to_unit_lab, unit_lab_to_rgb
 
 

@@ -105,7 +105,7 @@ def project(tmp_path_factory) -> Path:
         'train_cfg = dict(max_iters=2, val_interval=2)\n'
         "param_scheduler = [dict(type='WarmupPolyLR', warmup_iters=1)]\n"
         'default_hooks = dict(checkpoint=dict(interval=2))\n'
-        '_few = dict(dataset=dict(num_images=4), num_workers=0, persistent_workers=False)\n'
+        '_few = dict(dataset=dict(num_images=8), num_workers=0, persistent_workers=False)\n'  # two batches of 4
         'train_dataloader = dict(source=_few, target=_few)\n'
         'val_dataloader = dict(camera=_few, night=_few)\n'
         'test_dataloader = dict(camera=_few, night=_few)\n')

@@ -74,7 +74,7 @@ def test_a_core_says_what_to_install(monkeypatch):
 
     from mmengine.utils import import_modules_from_strings
 
-    from mmseg_dg.utils.entry import message_of
+    from mmseg_dg.apis.entry import message_of
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name, *a: None if name == 'mmpretrain' else find(name, *a))
     monkeypatch.delitem(sys.modules, 'mmseg_dg.mmpretrain', raising=False)

@@ -184,6 +184,16 @@ def test_every_flipped_byte_is_found_or_harmless(tmp_path):
     assert found > 50
 
 
+def test_records_marked_as_folders_are_refused(tmp_path):
+    path = saved(tmp_path / 'a.pth', dict(state_dict={'w': torch.arange(40.)}))
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b'PK\x01\x02', 0, data.rindex(b'data/0'))  # of the archive's directory
+    data[entry + 38] |= 0x10  # external attributes: torch's reader then hands over memory nobody wrote
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=f'{path}: damaged, its record .*data/0 is marked as a folder'):
+        read_checkpoint(path)
+
+
 @pytest.mark.parametrize('share', [0., 0.01, 0.5, 0.9, 0.99])
 def test_truncated_files_are_named(tmp_path, share):
     path = saved(tmp_path / 'x.pth', older_checkpoint())
@@ -227,7 +237,8 @@ def test_a_checkpoint_without_its_iteration():
 
 
 def test_a_bad_file_in_the_folder_does_not_end_the_list_of_weights(tmp_path):
-    from mmseg_dg.utils.weight_conversion import Problem, prepare, table_rows
+    from mmseg_dg.weights.files import Problem
+    from mmseg_dg.weights.preparation import prepare, table_rows
     (tmp_path / 'mit_b0.pth').write_bytes(b'\x80\x02' * 50)
     saved(tmp_path / 'mit_b1.pth', {'x': Call(os.system, 'true')})
     rows = {name: (state, what) for name, state, what in table_rows(tmp_path)}

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_dg.datasets.class_statistics import class_statistics
+from mmseg_dg.datasets.statistics.class_statistics import class_statistics
 from mmseg_dg.datasets.synthcity.cache import city_folder, missing_pictures, write_city
 from mmseg_dg.registry import DATASETS, MODELS
-from mmseg_dg.utils import weight_conversion, weights
+from mmseg_dg.weights import files as weights
+from mmseg_dg.weights import preparation as weight_conversion
 
 pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='needs fork')
 COUNT = 4

@@ -8,7 +8,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_dg.utils import launch, stop_signals
+from mmseg_dg.apis import launch
+from mmseg_dg.utils import stop_signals
 
 
 @pytest.fixture(autouse=True)

@@ -35,12 +35,12 @@ import mmseg_dg  # noqa: F401  prepares the library stack before anything of it 
 # isort: split
 from mmseg.structures import SegDataSample
 
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.engine.optim import MergedParamGroups
-from mmseg_dg.engine.optim.stepper import StepContext
+from mmseg_dg.methods.step import StepContext
 from mmseg_dg.models.losses import AlignmentImages
 from mmseg_dg.models.segmentors import draw_crop_box, segmentation_losses
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.utils.seeding import StepGenerator
 
 MIB = 2**20

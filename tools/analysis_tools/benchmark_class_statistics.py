@@ -21,10 +21,10 @@ import numpy as np
 from mmengine.registry import init_default_scope
 
 import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.datasets import GTADataset, RareClassSampler, class_statistics
-from mmseg_dg.datasets.class_statistics import count_labels
-from mmseg_dg.datasets.statistics_cache import CacheEntry
-from mmseg_dg.utils.entry import run_tool
+from mmseg_dg.datasets.statistics.cache import CacheEntry
+from mmseg_dg.datasets.statistics.class_statistics import count_labels
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
 _PER_FOLDER = 1000

@@ -23,10 +23,10 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.datasets import RareClassSampler, SampleRequest, SeededDataset, SynthCityDataset
 from mmseg_dg.datasets.label_tables import GTA_TO_TRAIN_ID
 from mmseg_dg.registry import TRANSFORMS
-from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.utils.seeding import local_seed
 
 MIN_CROP_PIXELS, ATTEMPTS = 1500, 11

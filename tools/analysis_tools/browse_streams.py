@@ -20,14 +20,15 @@ from mmengine.runner.checkpoint import _load_checkpoint
 from mmengine.utils import import_modules_from_strings
 
 import mmseg_dg  # noqa: F401  prepares the library stack before mmseg is imported
+from mmseg_dg.apis.entry import run_tool
+from mmseg_dg.apis.launch import ConfigOptions
 from mmseg_dg.engine.loops.multi_stream import stream_seed
-from mmseg_dg.engine.optim.stepper import StepContext
+from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import DATA_SAMPLERS, DATASETS, MODELS
-from mmseg_dg.utils.entry import run_tool
-from mmseg_dg.utils.launch import ConfigOptions
+from mmseg_dg.utils.loaders import loaders_by_name
 from mmseg_dg.utils.seeding import StepGenerator
-from mmseg_dg.utils.weights import without_pretrained
 from mmseg_dg.visualization import legend, mixed_grid, mixed_state, save_picture, stream_grid, strong_grid
+from mmseg_dg.weights.files import without_pretrained
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -85,7 +86,6 @@ def build_method(cfg: Config, checkpoint: Optional[str]) -> Any:
     return method.train()
 
 
-
 def mixed_picture(method: Any, batch: dict[str, list[dict]], palette: Any, context: StepContext, trained: bool,
                   tile: int):
     """What the method makes of one iteration's batch."""
@@ -104,8 +104,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if cfg.get('custom_imports'):
         import_modules_from_strings(**cfg['custom_imports'])
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
-    loaders = cfg.get('train_dataloader') or {}
-    loaders = {'train': loaders} if 'dataset' in loaders else loaders
+    loaders = loaders_by_name(cfg.get('train_dataloader'), 'train')
     names = args.streams or list(loaders)
     unknown = [name for name in names if name not in loaders]
     if unknown or not names:

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.evaluation.bias import domain_bias
-from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.visualization import save_picture
 from mmseg_dg.visualization.bias_pictures import class_iou_chart
 

@@ -10,10 +10,11 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.datasets import ClassStatistics, SeededDataset, class_statistics
 from mmseg_dg.datasets.checks import loads_labels
 from mmseg_dg.datasets.wrappers import leaves
-from mmseg_dg.utils.entry import run_tool
+from mmseg_dg.utils.loaders import loaders_by_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,9 +31,7 @@ def parse_args() -> argparse.Namespace:
 
 def streams_of(cfg: Config) -> dict:
     """{name: dataset config}; a config with one plain dataloader has the stream 'train'."""
-    loaders = cfg.get('train_dataloader') or {}
-    if 'dataset' in loaders:
-        return {'train': loaders['dataset']}
+    loaders = loaders_by_name(cfg.get('train_dataloader'), 'train')
     return {name: loader['dataset'] for name, loader in loaders.items() if isinstance(loader, dict)}
 
 

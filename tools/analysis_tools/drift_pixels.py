@@ -19,9 +19,9 @@ from mmengine.config import Config
 
 import mmseg_dg  # noqa: F401  prepares the library stack before mmseg is imported
 from mmseg_dg.apis import load_model
+from mmseg_dg.apis.entry import run_tool
+from mmseg_dg.apis.launch import ConfigOptions
 from mmseg_dg.apis.pixel_maps import domain_dataset, pixel_maps, spread_indices
-from mmseg_dg.utils.entry import run_tool
-from mmseg_dg.utils.launch import ConfigOptions
 from mmseg_dg.visualization import Tile, colorize, compose, save_picture
 from mmseg_dg.visualization.drift_pictures import DriftCount, drift_tiles
 from mmseg_dg.visualization.tiles import scaled_size

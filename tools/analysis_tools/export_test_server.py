@@ -20,9 +20,9 @@ import shutil  # noqa: E402
 from mmengine.dist import barrier, is_main_process  # noqa: E402
 
 import mmseg_dg  # noqa: E402,F401  prepares the library stack before anything of it is imported
-from mmseg_dg.evaluation.test_server import SERVERS, pack, prepare  # noqa: E402
-from mmseg_dg.utils import launch  # noqa: E402
-from mmseg_dg.utils.entry import run_tool  # noqa: E402
+from mmseg_dg.apis import launch  # noqa: E402
+from mmseg_dg.apis.entry import run_tool  # noqa: E402
+from mmseg_dg.apis.test_server import SERVERS, pack, prepare  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

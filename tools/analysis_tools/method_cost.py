@@ -33,12 +33,12 @@ import mmseg_dg  # noqa: F401  prepares the library stack before anything of it 
 # isort: split
 from mmseg.structures import SegDataSample
 
+from mmseg_dg.apis.entry import DEBUG, run_tool
 from mmseg_dg.engine.hooks import EMAUpdateHook
-from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.engine.preflight import CROPS
+from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
-from mmseg_dg.utils.entry import DEBUG, run_tool
-from mmseg_dg.utils.weights import without_pretrained
+from mmseg_dg.weights.files import without_pretrained
 
 MIB = 2**20
 

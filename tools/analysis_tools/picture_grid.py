@@ -21,8 +21,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import _load_checkpoint
 
 import mmseg_dg  # noqa: F401  prepares the library stack before mmseg is imported
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.registry import DATASETS, MODELS
-from mmseg_dg.utils.entry import run_tool
 from mmseg_dg.visualization import prediction_grid, save_picture
 
 

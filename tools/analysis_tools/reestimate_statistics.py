@@ -12,8 +12,8 @@ import argparse
 import sys
 
 import mmseg_dg  # noqa: F401  prepares the library stack
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.apis.reestimate import reestimate_statistics
-from mmseg_dg.utils.entry import run_tool
 
 
 def parse_args() -> argparse.Namespace:

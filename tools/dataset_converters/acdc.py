@@ -6,9 +6,9 @@ Reads the published folders gt/CONDITION/SPLIT/SEQUENCE; they need not be flatte
 trainIds with the ids.
 """
 
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.datasets.conversion import ACDC
 from mmseg_dg.datasets.conversion.cli import run_recipe
-from mmseg_dg.utils.entry import run_tool
 
 if __name__ == '__main__':
     run_tool(lambda: run_recipe(ACDC, __doc__))

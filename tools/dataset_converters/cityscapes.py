@@ -5,9 +5,9 @@
 The same files as csCreateTrainIdLabelImgs of cityscapesscripts makes from the polygons. A killed run continues.
 """
 
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.datasets.conversion import CITYSCAPES
 from mmseg_dg.datasets.conversion.cli import run_recipe
-from mmseg_dg.utils.entry import run_tool
 
 if __name__ == '__main__':
     run_tool(lambda: run_recipe(CITYSCAPES, __doc__))

@@ -7,11 +7,11 @@ the smaller one is seen; crowds become 255 (--crowd class: their class). A kille
 """
 import os.path as osp
 
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.datasets.coco81 import COCO81Dataset
 from mmseg_dg.datasets.conversion import convert
 from mmseg_dg.datasets.conversion.cli import expect, make_parser, options_of
 from mmseg_dg.datasets.conversion.coco import CROWDS, SIZES, coco_jobs, read_instances
-from mmseg_dg.utils.entry import run_tool
 
 
 def main() -> int:

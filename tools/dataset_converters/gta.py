@@ -7,10 +7,10 @@ from their image) and, where split.mat is there, splits/official/{train,val,test
 """
 import os.path as osp
 
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.datasets.conversion import GTA
 from mmseg_dg.datasets.conversion.cli import expect, run_recipe, write_lists
 from mmseg_dg.datasets.conversion.gta import SPLIT_SIZES, read_split, split_lists
-from mmseg_dg.utils.entry import run_tool
 
 
 def add_options(parser) -> None:

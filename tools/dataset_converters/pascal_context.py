@@ -8,6 +8,7 @@ those of mmseg's PascalContextDataset (60 classes) and PascalContextDataset59. W
 """
 import os.path as osp
 
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.datasets.conversion import convert
 from mmseg_dg.datasets.conversion.cli import expect, make_parser, options_of, write_lists
 from mmseg_dg.datasets.conversion.voc import (
@@ -19,7 +20,6 @@ from mmseg_dg.datasets.conversion.voc import (
     context_table,
 )
 from mmseg_dg.datasets.image_lists import read_list
-from mmseg_dg.utils.entry import run_tool
 
 
 def main() -> int:

@@ -9,11 +9,11 @@ are drawn with --split-seed and written to splits/random/{train,val}.txt. A kill
 import os.path as osp
 import sys
 
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.datasets.checks import check_folder, list_files
 from mmseg_dg.datasets.conversion import SYNTHIA
 from mmseg_dg.datasets.conversion.cli import expect, make_parser, run_recipe, write_lists
-from mmseg_dg.datasets.splits import draw_split
-from mmseg_dg.utils.entry import run_tool
+from mmseg_dg.datasets.splits.drawing import draw_split
 
 TRAIN, VAL = 6580, 2820  # 0.7 and 0.3 of 9400
 

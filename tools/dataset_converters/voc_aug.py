@@ -7,10 +7,10 @@ Images that VOC labels keep VOC's label, the others take SBD's (.mat). Writes Im
 """
 import os.path as osp
 
+from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.datasets.conversion import convert
 from mmseg_dg.datasets.conversion.cli import expect, make_parser, options_of, write_lists
 from mmseg_dg.datasets.conversion.voc import VOC_CLASSES, VOC_LISTS, VOC_SIZES, VOCLabels, voc_aug_jobs
-from mmseg_dg.utils.entry import run_tool
 
 
 def main() -> int:

@@ -74,9 +74,10 @@ def hostile_files(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
     """Pickles that call or choose memory, through every reader of the package."""
     from mmengine.runner import CheckpointLoader
 
-    from mmseg_dg.utils.checkpoint_conversion import read_tensors
     from mmseg_dg.utils.checkpoint_reader import read_checkpoint, read_weights
-    from mmseg_dg.utils.weight_conversion import Problem, prepare
+    from mmseg_dg.weights.files import Problem
+    from mmseg_dg.weights.official_checkpoints import read_tensors
+    from mmseg_dg.weights.preparation import prepare
     path, trace = rig.folder / 'hostile.pth', rig.folder / 'ran'
 
     def converter() -> None:
@@ -221,7 +222,7 @@ def damaged_mat(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
 
 def damaged_caches(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
     """Mangled, negative and NaN tables and deep JSON: counted again, or read as they were."""
-    from mmseg_dg.datasets.statistics_cache import CacheEntry
+    from mmseg_dg.datasets.statistics.cache import CacheEntry
     base, good, seed = str(rig.folder / 'statistics'), np.array([[5, 0], [3, 4]], np.int32), rng.random()
     entry = CacheEntry((base, ), base, 'same', (2, 2), 'attack')
 

@@ -24,7 +24,8 @@ read = [dict(type='LoadImageFromFile')]
 tail = [dict(type='RandomCrop', crop_size=(64, 64)), dict(type='RandomFlip', prob=0.5), dict(type='PackStreamInputs')]
 labelled = dict(dataset=dict(pipeline=read + [dict(type='LoadAnnotations')] + tail, data_prefix=dict(
     img_path='images', seg_map_path='masks'), **mine), **few)
-unlabelled = dict(dataset=dict(pipeline=read + {margins} + tail, data_prefix=dict(img_path='images'), **mine), **few)
+unlabelled = dict(dataset=dict(pipeline=read + {margins} + tail, data_prefix=dict(img_path='unlabeled'), **mine),
+                  **few)
 train_dataloader = dict({streams})
 val_dataloader = dict(own=dict(num_workers=0, persistent_workers=False, dataset=dict(
     data_prefix=dict(img_path='images', seg_map_path='masks'), indices=1, **mine)))
@@ -47,13 +48,14 @@ class Rig:
     def __init__(self, folder: Path) -> None:
         self.folder, self._count, self._whole = folder, 0, {}
         rng = np.random.default_rng(0)
-        for kind in ('images', 'masks'):
+        for kind in ('images', 'masks', 'unlabeled'):
             (folder / 'data' / kind).mkdir(parents=True)
-        for i in range(4):
+        for i in range(8):
             label = np.kron(rng.integers(0, 2, (6, 6)), np.ones((16, 16), int)).astype(np.uint8)
             image = (label[..., None] * 120 + rng.integers(0, 60, (96, 96, 3))).astype(np.uint8)
-            cv2.imwrite(str(folder / f'data/images/{i}.png'), image)
-            cv2.imwrite(str(folder / f'data/masks/{i}.png'), label)
+            cv2.imwrite(str(folder / f'data/{"images" if i < 4 else "unlabeled"}/{i}.png'), image)
+            if i < 4:  # the others are the unlabeled stream: a run refuses images that are in both
+                cv2.imwrite(str(folder / f'data/masks/{i}.png'), label)
         from mmengine.config import config
         config.FormatCode = lambda text, **_: (text, True)  # mmengine formats the config five times a run
         torch.set_num_threads(1)
@@ -61,9 +63,30 @@ class Rig:
     def config(self, recipe: str = 'supervised', workers: int = 0, iters: int = ITERS, more: str = '',
                name: str = '') -> Path:
         path = self.folder / f'{name or recipe}_{workers}_{iters}.py'
-        margins = "[dict(type='PseudoLabelMargins')]" if recipe == 'uda' else '[]'
+        margins = "[dict(type='PseudoLabelMargins')]" if recipe in ('uda', 'semi') else '[]'
         path.write_text(CONFIG.format(recipe=recipe, root=str(self.folder / 'data'), workers=workers, iters=iters,
                                       streams=STREAMS[recipe], margins=margins) + more, encoding='utf-8')
+        return path
+
+    def shrunken(self, name: str) -> Path:
+        """A config of the package on generated files, so small that it trains in seconds (tests/test_configs)."""
+        sys.path[:0] = [str(TOOLS.parent / 'tests')]
+        from mmengine.config import Config
+        from test_configs.catalog import load
+        from test_configs.fake_data import write_all
+        from test_configs.shrink import shrink
+        from test_configs.test_dataset_files import plant
+        data = self.folder / 'shrunken_data'
+        if not data.is_dir():
+            plant(write_all(data, count=4))
+        cfg = shrink(load(name), self.folder / name, data, iters=ITERS)
+        cfg.custom_hooks = [h for h in cfg.get('custom_hooks', []) if 'Pictures' not in h.type]
+        cfg.train_cfg.val_interval = 2
+        domain = next(iter(cfg.val_dataloader))
+        cfg.default_hooks.checkpoint.update(interval=2, max_keep_ckpts=2, save_best=f'{domain}/mIoU')
+        cfg.pop('work_dir')
+        path = self.folder / f'{name}.py'
+        Config(cfg._cfg_dict, format_python_code=False).dump(path)
         return path
 
     def work_dir(self) -> Path:
@@ -74,6 +97,7 @@ class Rig:
         """Fork a process that runs tools/train.py with these words."""
         self._count += 1
         out = self.folder / f'out{self._count}.txt'
+        out.touch()  # read before the fork has opened it
         process = os.fork()
         if process:
             return Run(process, out)

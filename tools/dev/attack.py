@@ -37,7 +37,7 @@ ROWS = {
     'moved and copied folders': (attack_runs.moved_folders, 4, 8),
     'two runs in one folder': (attack_runs.two_runs, 2, 6),
     'full disks': (attack_runs.full_disks, 3, 12),
-    'resumes of other methods': (attack_runs.other_methods, 3, 9),
+    'resumes of other methods': (attack_runs.other_methods, 5, 15),
     'loss that is not finite': (attack_runs.not_finite, 1, 8),
     'hostile files': (attack_files.hostile_files, 60, 600),
     'hostile addresses': (attack_files.hostile_addresses, 5, 5),

@@ -19,7 +19,7 @@ importlib.import_module('mmseg_dg')  # prepares the library stack before anythin
 from curves import CURVES, FIRST, FOLDER, LAST, curve, deviation, from_text, to_text  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 
-from mmseg_dg.utils.entry import run_tool  # noqa: E402
+from mmseg_dg.apis.entry import run_tool  # noqa: E402
 
 
 def check(name: str, values: list) -> bool:

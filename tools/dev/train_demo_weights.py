@@ -12,9 +12,9 @@ from pathlib import Path
 
 import mmseg_dg  # noqa: F401  prepares the library stack
 from mmseg_dg.apis.demo import scores
-from mmseg_dg.utils.entry import run_tool
-from mmseg_dg.utils.shipped_weights import ASSETS, write_safetensors
-from mmseg_dg.utils.weights import read_state_dict, sha256_of
+from mmseg_dg.apis.entry import run_tool
+from mmseg_dg.weights.files import read_state_dict, sha256_of
+from mmseg_dg.weights.shipped import ASSETS, write_safetensors
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = 'city_day_mobilenetv2'

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 import mmseg_dg  # noqa: F401  prepares the library stack
-from mmseg_dg.utils.entry import run_tool
-from mmseg_dg.utils.segmentor_export import export_segmentor
+from mmseg_dg.apis.entry import run_tool
+from mmseg_dg.weights.segmentor_export import export_segmentor
 
 
 def parse_args() -> argparse.Namespace:

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 import mmseg_dg  # noqa: F401  prepares the library stack
-from mmseg_dg.utils.entry import run_tool
-from mmseg_dg.utils.vit_hybrid_conversion import Problem, convert_file
+from mmseg_dg.apis.entry import run_tool
+from mmseg_dg.weights.hybrid_vit import Problem, convert_file
 
 
 def parse_args() -> argparse.Namespace:

@@ -9,6 +9,7 @@ from typing import Any, Union
 import cv2
 import numpy as np
 
+from ..checks import check_folder, check_not_empty, list_files
 from ..coco81 import COCO81Dataset
 from ..label_tables import IGNORE
 from .engine import Job
@@ -165,7 +166,6 @@ def coco_jobs(labels: COCOLabels, annotations: str, images: str, out: str) -> tu
 
 
 def _stems(folder: str) -> set[Any]:
-    from ..checks import check_folder, check_not_empty, list_files
     check_folder(folder, 'image', 'COCO', 'Give the folder that has train2017 and annotations')
     names = list_files(folder, '.jpg')
     check_not_empty(names, folder, '.jpg', 'image', 'COCO')

@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 from mmengine.utils import ProgressBar
 
+from mmseg_dg.utils.atomic_files import remove_dead_parts
+
 from ..image_size import image_size
 from ..label_tables import IGNORE, count_ids, ids_outside
 from ..parallel import chunks, run_ranges
-from .files import clear_leftovers, write_label
+from .files import write_label
 
 _CHUNK = 8
 _NAMED = 5
@@ -112,7 +114,7 @@ def convert(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int, num_w
             twice = next(v for v in values if values.count(v) > 1)
             raise ValueError(f'two labels have the same {what} {twice!r}; the folders overlap')
     started, report = time.time(), Report()
-    clear_leftovers(osp.dirname(job.target) for job in jobs)
+    remove_dead_parts(osp.dirname(job.target) for job in jobs)
     work = partial(_convert_range, jobs, make_label, num_classes, overwrite, verify)
     workers = os.cpu_count() or 1 if num_workers is None else num_workers
     ranges = chunks(len(jobs), _CHUNK)

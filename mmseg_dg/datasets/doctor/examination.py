@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mmseg_dg.registry import DATASETS
+from mmseg_dg.registry import DATASETS, MODELS
 from mmseg_dg.utils.probe import SMALL_SIDE, unreadable
 from mmseg_dg.utils.seeding import derive_seed, local_seed
 
@@ -155,7 +155,6 @@ class _LazyModel:
 
     def get(self) -> Any:
         if self._model is None:
-            from mmseg_dg.registry import MODELS
             with local_seed(0):
                 self._model = MODELS.build(self.config)
         return self._model

@@ -3,6 +3,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from mmseg_dg.registry import TRANSFORMS
+from mmseg_dg.utils.loaders import loaders_by_name
+
+from ..transforms import LoadImageFromFile
 
 
 class Entry(NamedTuple):
@@ -34,13 +37,11 @@ def entries(cfg: Any) -> list[Entry]:
         loaders = cfg.get(loader_key) or {}
         if role == 'test' and loaders == cfg.get('val_dataloader'):
             continue
-        if 'dataset' in loaders:
-            found += [Entry(role, key, leaf) for key, leaf in _leaves(loaders['dataset'], f'{loader_key}.dataset')]
-            continue
-        for name, loader in loaders.items():
+        for name, loader in loaders_by_name(loaders).items():
             if isinstance(loader, dict) and isinstance(loader.get('dataset'), dict):
-                where = f'{loader_key}.{name}.dataset'
-                found += [Entry(f'{role}/{name}', key, leaf) for key, leaf in _leaves(loader['dataset'], where)]
+                where = f'{loader_key}.{name}.dataset' if name else f'{loader_key}.dataset'
+                stream = f'{role}/{name}' if name else role
+                found += [Entry(stream, key, leaf) for key, leaf in _leaves(loader['dataset'], where)]
     return found
 
 
@@ -71,7 +72,6 @@ def image_loader(config: dict) -> Any:
     """
     from mmcv.transforms import LoadImageFromFile as Stock
 
-    from ..transforms import LoadImageFromFile
     for step in _steps(config.get('pipeline') or ()):
         cls = TRANSFORMS.get(step['type']) if isinstance(step['type'], str) else step['type']
         if cls is LoadImageFromFile:

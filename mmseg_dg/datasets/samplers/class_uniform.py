@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmseg_dg.registry import DATA_SAMPLERS
 from mmseg_dg.utils.seeding import derive_seed
 
-from ..class_centroids import COLUMNS, class_centroids
+from ..statistics.class_centroids import COLUMNS, class_centroids
 from .infinite import StatelessSampler
 from .request import SampleRequest
 

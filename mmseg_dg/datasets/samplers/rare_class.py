@@ -6,10 +6,11 @@ from typing import Optional, Union
 import numpy as np
 from mmengine.logging import print_log
 
+from mmseg_dg.ops import rare_class_probabilities
 from mmseg_dg.registry import DATA_SAMPLERS
 from mmseg_dg.utils.seeding import derive_seed
 
-from ..class_statistics import ClassStatistics, class_statistics, from_official_json
+from ..statistics.class_statistics import ClassStatistics, class_statistics, from_official_json
 from .infinite import StatelessSampler
 from .request import SampleRequest
 
@@ -59,7 +60,6 @@ class RareClassSampler(StatelessSampler):
         self._prepare(statistics)
 
     def _prepare(self, statistics: ClassStatistics) -> None:
-        from mmseg_dg.ops import rare_class_probabilities
         classes, probabilities = rare_class_probabilities(np.asarray(statistics.totals), self.temperature)
         classes = np.asarray(classes, dtype=np.int64)
         images = images_with_class(statistics.pixel_counts, classes, self.min_pixels)

@@ -19,12 +19,13 @@ import cv2
 from mmengine.logging import print_log
 from mmengine.utils import ProgressBar
 
+from mmseg_dg.utils.atomic_files import written_whole
+
 from .renderer import VERSION, check_request, render
 
 IMAGES, LABELS = 'img', 'label'
 IMAGE_SUFFIX, LABEL_SUFFIX = '.jpg', '.png'
 _JPEG_QUALITY = 90
-_TEMPORARY = '.writing-'
 _STALE = 3600  # seconds after which a temporary file is certainly abandoned
 _QUIET = 10  # seconds between lines of progress in a log
 _WORTH_A_POOL = 8  # fewer pictures are rendered faster than processes start
@@ -186,7 +187,7 @@ def _only_writer(folder: Path) -> Iterator[int]:
 
 def _remove_abandoned(folder: Path) -> None:
     for part in (IMAGES, LABELS):
-        for path in (folder / part).glob(f'{_TEMPORARY}*'):
+        for path in (folder / part).glob('.*.part'):
             try:
                 if time.time() - path.stat().st_mtime > _STALE:
                     path.unlink()
@@ -203,10 +204,5 @@ def _write_picture(folder: Path, seed: int, domain: str, size: tuple[int, int], 
 def _write(path: Path, pixels, options: list[int]) -> None:
     """Write an image file that is complete from the moment it has its name."""
     data = cv2.imencode(path.suffix, pixels, options)[1]
-    temporary = path.with_name(f'{_TEMPORARY}{os.getpid()}-{threading.get_ident()}-{path.name}')
-    try:
-        temporary.write_bytes(data.tobytes())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with written_whole(path, durable=False) as part:
+        part.write_bytes(data.tobytes())

@@ -1,12 +1,12 @@
 """What happens to one sample."""
 from .centroid_crop import CentroidCrop
-from .cropping import ArrayBox, RareClassCrop
 from .evaluation_frame import CenterCropPad, ResizeToHeight
 from .formatting import PackStreamInputs, PseudoLabelMargins
-from .images import LoadImageFromFile
+from .load_image import LoadImageFromFile
 from .loading import LoadAnnotations, LoadSynthiaAnnotations
 from .photometric import ColorJitter, RandomGaussianBlur
-from .rescaling import RandomRescale
+from .random_rescale import RandomRescale
+from .rare_class_crop import ArrayBox, RareClassCrop
 
 __all__ = [
     'ArrayBox', 'CenterCropPad', 'CentroidCrop', 'ColorJitter', 'LoadAnnotations', 'LoadImageFromFile',

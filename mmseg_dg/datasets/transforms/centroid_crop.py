@@ -5,10 +5,11 @@ from typing import Optional, Union
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmseg_dg.ops.frame import pad_centered
 from mmseg_dg.registry import TRANSFORMS
 
-from .cropping import ArrayBox
-from .evaluation_frame import checked_pad_values, pad_centered
+from .evaluation_frame import checked_pad_values
+from .rare_class_crop import ArrayBox
 
 
 @TRANSFORMS.register_module()

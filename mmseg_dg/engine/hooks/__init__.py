@@ -1,8 +1,8 @@
 """Side effects around the training step."""
-from .checkpoint import DomainCheckpointHook
 from .class_bias import ClassBiasPicturesHook, PseudoLabelStatisticsHook
 from .class_prior import ClassPriorHook
 from .decoder_warmup import DecoderWarmupHook
+from .domain_checkpoint import DomainCheckpointHook
 from .ema_update import EMAUpdateHook
 from .finite_state import FiniteStateHook
 from .reestimate_statistics import ReestimateStatisticsHook

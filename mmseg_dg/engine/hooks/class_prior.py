@@ -5,6 +5,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
+from mmseg_dg.datasets.statistics.class_statistics import class_statistics
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
 
@@ -19,7 +20,7 @@ class ClassPriorHook(Hook):
 
     Args:
         stream: Labelled stream; None: the method's first.
-        cache_dir: See :func:`mmseg_dg.datasets.class_statistics.class_statistics`.
+        cache_dir: See :func:`mmseg_dg.datasets.statistics.class_statistics.class_statistics`.
 
     Raises:
         ValueError: The model has no use for them, or the stream does not exist.
@@ -43,8 +44,6 @@ class ClassPriorHook(Hook):
 
     def before_train(self, runner) -> None:
         """Count, unless a resumed checkpoint brought the counts."""
-        # imported here: datasets import the engine's checks
-        from mmseg_dg.datasets.class_statistics import class_statistics
         method = method_of(runner)
         fresh = [module for module in self._takers(method) if runner.iter == 0 or not int(module.ready)]
         if not fresh:

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from torch import nn
 
-from mmseg_dg.engine.optim.components import encoder_modules
+from mmseg_dg.engine.optim.component_param_groups import encoder_modules
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
 

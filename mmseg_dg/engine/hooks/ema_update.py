@@ -4,7 +4,7 @@ from typing import Union
 
 from mmengine.hooks import Hook
 
-from mmseg_dg.models.teacher import BUFFER_POLICIES
+from mmseg_dg.methods.teacher import BUFFER_POLICIES
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
 
@@ -23,8 +23,8 @@ class EMAUpdateHook(Hook):
             ``dict(encoder=0.9999, decoder=0.999)`` for DeFT.
         when: ``'before_step'`` or ``'after_step'``.
         ramp: Use ``min(1 - 1/(t + 1), beta)``.
-        buffers: BatchNorm policy, see :class:`mmseg_dg.models.teacher.EMATeacher`; or one per average, by name.
-        debias: Divide the bias towards the initial weights out, see :class:`mmseg_dg.models.teacher.EMATeacher`.
+        buffers: BatchNorm policy, see :class:`mmseg_dg.methods.teacher.EMATeacher`; or one per average, by name.
+        debias: Divide the bias towards the initial weights out, see :class:`mmseg_dg.methods.teacher.EMATeacher`.
 
     Raises:
         ValueError: Bad arguments, a method without a teacher, or names it does not have.

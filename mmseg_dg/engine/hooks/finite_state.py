@@ -4,7 +4,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import find_latest_checkpoint
 
-from mmseg_dg.engine.optim.finite import NonFiniteError
+from mmseg_dg.methods.finite import NonFiniteError
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.finite_state import PARTS, nonfinite_summary, refuse_nonfinite
 

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mmseg_dg.datasets.samplers import SampleRequest
 from mmseg_dg.models.segmentors.network import style_images
 from mmseg_dg.ops import channel_statistics, farthest_points
 from mmseg_dg.registry import HOOKS
@@ -107,8 +108,6 @@ class StylePrototypeHook(Hook):
 
 def pass_over(loader: DataLoader, indices: list[int], seed: int, batch_size: Optional[int]) -> Iterator[dict]:
     """The images of a training loader in the given order, with its augmentation, by workers of its number."""
-    # imported here: datasets import the engine's checks
-    from mmseg_dg.datasets.samplers import SampleRequest
     requests = [SampleRequest(i, derive_seed(seed, 'sample', i)) for i in indices]
     if not requests:
         return iter(())

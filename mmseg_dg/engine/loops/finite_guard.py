@@ -8,7 +8,7 @@ from mmengine.hooks import LoggerHook
 from mmengine.logging import print_log
 
 from mmseg_dg.engine.hooks.finite_state import install_finite_state
-from mmseg_dg.engine.optim.finite import FiniteWatch, NonFiniteError, StepCheck
+from mmseg_dg.methods.finite import FiniteWatch, NonFiniteError, StepCheck
 from mmseg_dg.utils.finite_state import nonfinite_summary
 from mmseg_dg.utils.method import method_of
 

@@ -11,7 +11,6 @@ from mmengine.runner import BaseLoop
 
 from mmseg_dg.datasets.bad_samples import summary
 from mmseg_dg.engine.optim.report import log_schedule
-from mmseg_dg.engine.optim.stepper import StepContext
 from mmseg_dg.engine.preflight import (
     Problems,
     check_batch_norm,
@@ -30,6 +29,7 @@ from mmseg_dg.engine.preflight import (
     check_unlabeled,
     config_problems,
 )
+from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import LOOPS
 from mmseg_dg.utils.method import method_of
 from mmseg_dg.utils.run_names import make_current

@@ -1,11 +1,11 @@
 """Optimizer construction, schedules, mixed precision, multi-pass stepping."""
-from .components import ComponentParamGroups, encoder_modules
-from .constructor import MergedParamGroups, merge_param_groups
-from .cosine import WarmupCosineLR, cosine_factor
+from .bf16 import BF16OptimWrapper
+from .component_param_groups import ComponentParamGroups, encoder_modules
+from .merged_param_groups import MergedParamGroups, merge_param_groups
 from .report import log_schedule, schedule_lines
-from .schedulers import WarmupPolyLR, warmup_poly_factor
-from .two_stage import TwoStagePolyLR
-from .wrappers import BF16OptimWrapper
+from .two_stage_poly import TwoStagePolyLR
+from .warmup_cosine import WarmupCosineLR, cosine_factor
+from .warmup_poly import WarmupPolyLR, warmup_poly_factor
 
 __all__ = [
     'BF16OptimWrapper', 'ComponentParamGroups', 'MergedParamGroups', 'TwoStagePolyLR', 'WarmupCosineLR',

@@ -8,6 +8,8 @@ from mmengine.dist import get_world_size
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_dg.models.segmentors.network import draw_crop_box, segmentation_losses
+
 from .samples import load_sample
 
 
@@ -90,7 +92,6 @@ class _Losses(nn.Module):
         self.network = network
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        from mmseg_dg.models.segmentors.network import draw_crop_box, segmentation_losses
         box = draw_crop_box(self.network, tuple(images.shape[-2:]), np.random.RandomState(0))
         segmentation_losses(self.network, images, labels, crop_box=box)
 

@@ -4,7 +4,11 @@ from typing import Any, Optional
 
 import numpy as np
 
-from .losses import heads_of, losses_of, names
+from mmseg_dg.datasets.wrappers import leaves, transforms_of
+from mmseg_dg.methods.loss_checks import heads_of, losses_of
+from mmseg_dg.ops.labels import MOST_CLASSES, too_many_classes
+from mmseg_dg.utils.listing import listed
+
 from .samples import CROPS
 
 _SAMPLES = 8
@@ -20,7 +24,6 @@ def check_num_classes(method: Any, loaders: Any) -> None:
     Raises:
         ValueError: A head with another number of classes, or a feature distance of classes that do not exist.
     """
-    from mmseg_dg.datasets.label_tables import MOST_CLASSES, too_many_classes
     classes = loaders.dataset.metainfo.get('classes')
     if not classes or not method.labeled_streams:
         return
@@ -34,14 +37,14 @@ def check_num_classes(method: Any, loaders: Any) -> None:
                         if getattr(loss, 'class_weight', None) is not None]
     if wrong:
         also = f', with as many values of {" and ".join(weights)}' if weights else ''
-        raise ValueError(f'{" and ".join(wrong)}, but the training data has {len(classes)} classes ({names(classes)}):'
-                         f' set num_classes={len(classes)} in each of these heads{also}, or correct the classes of '
-                         'the datasets')
+        raise ValueError(f'{" and ".join(wrong)}, but the training data has {len(classes)} classes '
+                         f'({listed(classes)}): set num_classes={len(classes)} in each of these heads{also}, or '
+                         'correct the classes of the datasets')
     distance = getattr(method, 'feature_distance', None)
     outside = [c for c in getattr(distance, 'classes', None) or () if not 0 <= c < len(classes)]
     if outside:
         raise ValueError(f'model.feature_distance.classes has {outside}, but the training data has the {len(classes)} '
-                         f'classes 0..{len(classes) - 1} ({names(classes)}): the default are the thing classes of '
+                         f'classes 0..{len(classes) - 1} ({listed(classes)}): the default are the thing classes of '
                          'Cityscapes. Give the ids of yours, or leave feature_distance out')
 
 
@@ -67,7 +70,7 @@ def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = No
     by_value: dict[Any, list[str]] = {}
     for where, value in found:
         by_value.setdefault(value, []).append(where)
-    text = '; '.join(f'{value}: {names(list(dict.fromkeys(places)), 12)}' for value, places in by_value.items())
+    text = '; '.join(f'{value}: {listed(dict.fromkeys(places), 12)}' for value, places in by_value.items())
     classes = loaders.dataset.metainfo.get('classes') or ()
     named = [v for v in by_value if isinstance(v, int) and 0 <= v < len(classes)]
     seen, files = _in_masks(method, loaders, [v for v in by_value if v not in named])
@@ -111,7 +114,6 @@ def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _of_streams(method: Any, loaders: Any) -> Iterator[tuple[str, Any]]:
-    from mmseg_dg.datasets.wrappers import leaves, transforms_of
     for name in method.labeled_streams:
         for leaf in leaves(loaders[name].dataset):
             path = f'train_dataloader.{name}.dataset'
@@ -150,7 +152,6 @@ def _of_transform(transform: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _of_metrics(validation: Optional[Any]) -> Iterator[tuple[str, Any]]:
-    from mmseg_dg.datasets.wrappers import leaves
     evaluators, domains = getattr(validation, 'evaluator', None), getattr(validation, 'dataloader', None)
     if not hasattr(evaluators, 'items') or not hasattr(domains, 'items'):
         return
@@ -170,7 +171,6 @@ def _in_masks(method: Any, loaders: Any, values: list) -> tuple[list, dict]:
     """Which of the values occur in a few masks as they are loaded, and a file of each."""
     from mmcv.transforms import LoadAnnotations
 
-    from mmseg_dg.datasets.wrappers import leaves, transforms_of
     files: dict[Any, str] = {}
     for name in method.labeled_streams:
         for leaf in leaves(loaders[name].dataset):

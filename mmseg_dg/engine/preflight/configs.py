@@ -5,6 +5,9 @@ from typing import Any
 
 from mmengine.fileio import get_file_backend
 
+from mmseg_dg.datasets.splits.protocols import missing_list_hint
+from mmseg_dg.registry import DATA_SAMPLERS, DATASETS
+
 from .arguments import argument_problems
 
 
@@ -40,7 +43,6 @@ def loader_argument_problems(key: str, config: Mapping) -> Iterator[ValueError]:
         key: Of the dataloader in the config.
         config: Dataloader config.
     """
-    from mmseg_dg.registry import DATA_SAMPLERS, DATASETS
     dataset = config.get('dataset') or {}
     if not {'dataset', 'datasets'} & set(dataset):  # parts of wrappers have no key of their own
         yield from argument_problems(f'{key}.dataset', dataset, DATASETS)
@@ -91,7 +93,6 @@ def _missing_paths(what: str, where: str, config: dict) -> Iterator[FileNotFound
                                     f'check {where}.dataset.data_prefix.{key}')
     annotations = config.get('ann_file')
     if annotations and not osp.isfile(osp.join(root, annotations)):
-        from mmseg_dg.datasets.split_protocols import missing_list_hint
         hint = missing_list_hint(osp.join(root, annotations), str(config.get('type', '')))
         yield FileNotFoundError(f'{what}: list {osp.join(root, annotations)!r} does not exist{hint}')
 

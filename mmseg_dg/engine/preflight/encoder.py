@@ -5,7 +5,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from mmseg_dg.utils.weights import RANDOM, check_file, requested_files
+from mmseg_dg.weights.files import RANDOM, check_file, requested_files
 
 _HOW = ("model.network.backbone.init_cfg=dict(type='Pretrained', checkpoint='pretrained/...'); random weights on "
         'purpose: init_cfg=None')

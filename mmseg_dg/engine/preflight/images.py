@@ -10,6 +10,12 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mmseg_dg.datasets.crops import crop_size
+from mmseg_dg.datasets.folder_scan import is_local
+from mmseg_dg.datasets.image_header import read_header
+from mmseg_dg.datasets.messages import DOCTOR
+from mmseg_dg.datasets.transforms import LoadImageFromFile
+from mmseg_dg.datasets.usage import usage_of
+from mmseg_dg.datasets.wrappers import flatten, leaves, transforms_of
 from mmseg_dg.utils.probe import SMALL_SIDE, unreadable
 from mmseg_dg.utils.seeding import local_seed
 
@@ -42,8 +48,6 @@ def log_usage(what: str, dataset: Any) -> None:
         what: ``stream "source"`` or ``validation domain "own"``.
         dataset: Any; wrappers are looked through.
     """
-    from mmseg_dg.datasets.usage import usage_of
-    from mmseg_dg.datasets.wrappers import leaves
     if not is_main_process():
         return
     for leaf in leaves(dataset):
@@ -86,9 +90,6 @@ def check_headers(what: str, dataset: Any, seconds: float = _SECONDS) -> list[Im
 
 def _targets(dataset: Any) -> Iterator[tuple[int, str, Any]]:
     """(number, path, loading step) of each image that can be looked at."""
-    from mmseg_dg.datasets.folder_scan import is_local
-    from mmseg_dg.datasets.transforms import LoadImageFromFile
-    from mmseg_dg.datasets.wrappers import flatten, transforms_of
     parts, which, local = flatten(dataset)
     steps = [next((s for s in transforms_of(getattr(part, 'pipeline', ())) if isinstance(s, LoadImageFromFile)), None)
              for part in parts]
@@ -104,7 +105,6 @@ def _targets(dataset: Any) -> Iterator[tuple[int, str, Any]]:
 
 
 def _read(target: tuple[int, str, Any]) -> ImageFile:
-    from mmseg_dg.datasets.image_header import read_header
     index, path, step = target
     try:
         header = read_header(path)
@@ -118,7 +118,6 @@ def _raise_problems(what: str, found: Sequence[ImageFile]) -> None:
     bad = [file for file in found if file.problem]
     if not bad:
         return
-    from mmseg_dg.datasets.checks import DOCTOR
     kinds: dict[str, list[ImageFile]] = {}
     for file in sorted(bad):
         kinds.setdefault(file.problem, []).append(file)

@@ -2,6 +2,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Union
 
+from mmseg_dg.registry import DATASETS
+
 from .configs import leaf_configs
 from .problems import with_fix
 
@@ -37,7 +39,6 @@ def _belongs(kind: str, owners: Union[str, Sequence[str], None]) -> bool:
     """Whether the dataset class is one of ``owners`` or derived from one."""
     if owners is None:
         return True
-    from mmseg_dg.registry import DATASETS
     cls = DATASETS.get(kind)
     names = {base.__name__ for base in cls.__mro__} if cls is not None else {kind}
     return bool(names.intersection([owners] if isinstance(owners, str) else owners))

@@ -5,6 +5,10 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 
+from mmseg_dg.datasets.statistics.class_statistics import warn_ignored
+from mmseg_dg.datasets.wrappers import locate, transforms_of
+from mmseg_dg.utils.listing import listed
+
 #: Images of a floating point format that are looked at per stream, spread evenly; 8-bit ones cannot hold NaN.
 FLOAT_IMAGES = 256
 _NAMED = 5
@@ -28,8 +32,7 @@ def check_float_images(loaders: Any, count: int) -> None:
         bad = [path for image, path in _spread(loader.dataset, FLOAT_IMAGES)
                if _kind(image) == 'f' and not np.isfinite(image).all()]
         if bad:
-            more = f' and {len(bad) - _NAMED} more' if len(bad) > _NAMED else ''
-            raise ValueError(f'stream "{name}": {", ".join(bad[:_NAMED])}{more} hold NaN or infinite pixels, which '
+            raise ValueError(f'stream "{name}": {listed(bad, _NAMED)} hold NaN or infinite pixels, which '
                              'would make every weight NaN: replace them (numpy.nan_to_num), or leave the images out '
                              'with a list (ann_file)')
 
@@ -42,7 +45,6 @@ def check_ignored_labels(method: Any, loaders: Any, count: int) -> None:
         loaders: The streams.
         count: Labels per stream that are read.
     """
-    from mmseg_dg.datasets.class_statistics import warn_ignored
     if getattr(method, 'reads_all_labels', False):
         return  # counting them has said so
     for name in method.labeled_streams:
@@ -61,7 +63,6 @@ def _kind(image: Any) -> str:
 
 def _places(dataset: Any, count: int) -> Iterator[tuple[Any, dict]]:
     """(innermost dataset, info) of samples spread evenly."""
-    from mmseg_dg.datasets.wrappers import locate
     for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):
         leaf, local = locate(dataset, int(index))
         if hasattr(leaf, 'get_data_info') and hasattr(getattr(leaf, 'pipeline', None), 'transforms'):
@@ -79,7 +80,6 @@ def _spread(dataset: Any, count: int) -> Iterator[tuple[Any, str]]:
 
 def _labels(dataset: Any, count: int) -> Iterator[tuple[np.ndarray, int, str]]:
     """(label, number of classes, path) of samples spread evenly, as their dataset's loader reads them."""
-    from mmseg_dg.datasets.wrappers import transforms_of
     for leaf, info in _places(dataset, count):
         loader = next((t for t in transforms_of(leaf.pipeline) if isinstance(t, BaseLoadAnnotations)), None)
         classes = (getattr(leaf, 'metainfo', None) or {}).get('classes')

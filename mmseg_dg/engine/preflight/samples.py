@@ -5,6 +5,9 @@ import numpy as np
 import torch
 
 from mmseg_dg.datasets.crops import CROPS, crop_size
+from mmseg_dg.datasets.messages import DOCTOR
+from mmseg_dg.datasets.samplers import SampleRequest
+from mmseg_dg.datasets.statistics.class_statistics import class_statistics
 from mmseg_dg.utils.seeding import derive_seed
 
 __all__ = ['CROPS', 'check_labels', 'check_samples']
@@ -51,7 +54,6 @@ def check_labels(method: Any, loaders: Any) -> None:
     Raises:
         ValueError: Ids that are neither classes nor ignored, sizes that differ from the image's; files are named.
     """
-    from mmseg_dg.datasets.class_statistics import class_statistics
     if not getattr(method, 'reads_all_labels', False):
         return
     for name in method.labeled_streams:
@@ -83,10 +85,8 @@ def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> No
 
 def load_sample(stream: str, dataset: Any, index: int) -> dict:
     """Sample ``index`` of a stream, as a seeded request of its own; errors name the stream."""
-    from mmseg_dg.datasets.samplers import SampleRequest
     try:
         return dataset[SampleRequest(index, derive_seed('preflight', stream, index))]
     except (ValueError, FileNotFoundError) as error:
-        from mmseg_dg.datasets.checks import DOCTOR
         more = '' if DOCTOR in str(error) else f'. {DOCTOR}'
         raise type(error)(f'stream "{stream}": {error}{more}') from error

@@ -2,6 +2,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
+from mmseg_dg.registry import OPTIMIZERS, PARAM_SCHEDULERS
+
 from .arguments import argument_problems
 from .paste import keys_written
 from .problems import with_fix
@@ -13,7 +15,6 @@ def optimizer_problems(config: Optional[Mapping]) -> Iterator[ValueError]:
     Args:
         config: ``optim_wrapper`` of the config.
     """
-    from mmseg_dg.registry import OPTIMIZERS
     config = config if isinstance(config, Mapping) else {}
     optimizer = config.get('optimizer')
     if config.get('accumulative_counts', 1) > 1:
@@ -33,7 +34,6 @@ def schedule_problems(schedulers: Any, max_iters: int, hooks: Sequence[str] = ()
         max_iters: Length of the run, 0 where it is not known yet.
         hooks: Names of the run's hooks, missing ones included.
     """
-    from mmseg_dg.registry import PARAM_SCHEDULERS
     configs = [schedulers] if isinstance(schedulers, Mapping) else list(schedulers or ())
     configs = [config for config in configs if isinstance(config, Mapping) and isinstance(config.get('type'), str)]
     classes = [PARAM_SCHEDULERS.get(config['type']) for config in configs]

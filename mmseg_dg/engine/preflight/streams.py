@@ -6,6 +6,8 @@ from typing import Any, Optional
 
 from mmengine.dist import get_world_size
 
+from mmseg_dg.datasets.wrappers import flatten
+
 from .paste import keys_written
 from .problems import with_fix
 
@@ -79,7 +81,6 @@ def check_unlabeled(method: Any, loaders: Any) -> None:
 
 def image_paths(dataset: Any) -> set[str]:
     """Absolute image paths of a dataset's samples, as far as the datasets it is made of say them."""
-    from mmseg_dg.datasets.wrappers import flatten
     parts, which, local = flatten(dataset)
     found = (parts[part].get_data_info(int(i)).get('img_path') for part, i in zip(which, local)
              if hasattr(parts[part], 'get_data_info'))

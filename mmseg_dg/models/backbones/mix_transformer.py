@@ -1,7 +1,7 @@
 """Mix Transformer (MiT), the encoder of SegFormer, DAFormer and HRDA, with the papers' numbers.
 
 Written from the description of the network; parameter names are those of mmseg's ``MixVisionTransformer``, so its
-checkpoints load as they are and the original ones after :mod:`mmseg_dg.models.official_weights`.  Unlike mmseg's
+checkpoints load as they are and the original ones after :mod:`mmseg_dg.weights.official_names`.  Unlike mmseg's
 class: LayerNorm eps is 1e-5 in the patch embeddings and behind the spatial reduction (1e-6 elsewhere), drop path is
 0.1 unless asked otherwise, q/k/v get the same scratch initialisation as every other linear layer, and attention never
 materialises its weights.
@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmseg_dg.registry import MODELS
+from mmseg_dg.weights.official_names import from_official_backbone
 
-from ..official_weights import from_official_backbone
 from .style_hallucination import StyleHallucination
 
 # stage widths are embed_dims * heads: 32/64/160/256 for b0, 64/128/320/512 for the others

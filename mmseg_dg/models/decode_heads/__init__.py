@@ -2,10 +2,10 @@
 from .base import FusedFeatureHead
 from .daformer_head import DAFormerHead
 from .deeplab_v2_head import DeepLabV2Head
-from .deeplab_v3plus_paper_head import DeFTDeepLabV3PlusHead
+from .deft_deeplab_v3plus_head import DeFTDeepLabV3PlusHead
 from .hrda_head import HRDAHead
 from .mask_denoiser import LabelCode, MaskDenoiserHead
-from .segformer_head import SegFormerPaperHead
+from .segformer_paper_head import SegFormerPaperHead
 from .transunet_head import TransUNetHead
 from .unet_head import UNetHead
 

@@ -3,9 +3,10 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Optional
 
-import torch.nn.functional as F
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor
+
+from mmseg_dg.ops.resize import resize
 
 
 class FusedFeatureHead(BaseDecodeHead):
@@ -44,6 +45,4 @@ class FusedFeatureHead(BaseDecodeHead):
 
 def resize_to(x: Tensor, like: Tensor, align_corners: bool = False) -> Tensor:
     """Bilinear resize (no antialiasing) to the height and width of ``like``; ``x`` itself where they are equal."""
-    if x.shape[2:] == like.shape[2:]:
-        return x
-    return F.interpolate(x, like.shape[2:], mode='bilinear', align_corners=align_corners)
+    return resize(x, like.shape[2:], align_corners)

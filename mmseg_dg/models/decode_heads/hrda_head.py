@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmseg_dg.ops import CropBox, shrink_box
+from mmseg_dg.ops.resize import resize
 from mmseg_dg.registry import MODELS
 
 #: Fixed attention by the name of the map that remains (docs/behavior/daformer_hrda.md#scale-attention-and-fusion).
@@ -199,9 +200,7 @@ class HRDAHead(BaseModule):
     def enlarge(self, x: Tensor) -> Tensor:
         """A map of the context scale at the size of the detail scale."""
         size = tuple(round(side / self.context_scale) for side in x.shape[-2:])
-        if tuple(x.shape[-2:]) == size:
-            return x
-        return F.interpolate(x, size=size, mode='bilinear', align_corners=self.align_corners)
+        return resize(x, size, self.align_corners)
 
     # ------------------------------------------------------------------ both scales at once
     def decode(self, inputs: Sequence[Sequence[Tensor]], crop_box: Optional[CropBox] = None) -> ScaleLogits:

@@ -3,11 +3,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 import torch
-import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 
 from mmseg_dg.ops.pixel_alignment import PixelView, boxes_per_image, check_alignable, cut_boxes, nearest
+from mmseg_dg.ops.resize import resize
 
 
 class AlignmentImages(NamedTuple):
@@ -105,9 +105,7 @@ def labels_on(view: PixelView, maps: Tensor, size: Sequence[int]) -> Tensor:
 
 def resized(maps: Tensor, side: Optional[int]) -> Tensor:
     """Maps (B, C, h, w) as squares of ``side`` cells (bilinear, corners aligned, as CLUDA does); None leaves them."""
-    if side is None:
-        return maps
-    return F.interpolate(maps, (side, side), mode='bilinear', align_corners=True)
+    return maps if side is None else resize(maps, (side, side), align_corners=True)
 
 
 def without_detail(entry: AlignmentImages, ignore_index: int) -> AlignmentImages:

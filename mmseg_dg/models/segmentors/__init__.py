@@ -1,6 +1,6 @@
 """Networks: image -> logits."""
-from .diffusion import DenoisedLabels, MaskDiffusionEncoderDecoder, NoiseDraws
 from .hrda import HRDAEncoderDecoder
+from .mask_diffusion import DenoisedLabels, MaskDiffusionEncoderDecoder, NoiseDraws
 from .network import (
     ClassifierTap,
     NetworkLosses,

@@ -23,6 +23,7 @@ from mmseg_dg.ops import (
     sliding_boxes,
 )
 from mmseg_dg.ops.pixel_alignment import boxes_per_image
+from mmseg_dg.ops.resize import resize
 from mmseg_dg.registry import MODELS
 
 from .network import ClassifierTap, CropChoice, NetworkLosses, head_losses
@@ -124,13 +125,13 @@ class HRDAEncoderDecoder(EncoderDecoder):
     # ------------------------------------------------------------------ images of both scales, and their features
     def _context_image(self, images: Tensor) -> Tensor:
         size = tuple(round(side * self.scales[1]) for side in images.shape[-2:])
-        return images if size == tuple(images.shape[-2:]) else _resize(images, size)
+        return resize(images, size)
 
     def _detail_image(self, images: Tensor) -> Tensor:
         if not self.blur_hr_crop:
             return images
         size = tuple(images.shape[-2:])
-        return _resize(_resize(images, (size[0] // 2, size[1] // 2)), size)
+        return resize(resize(images, (size[0] // 2, size[1] // 2)), size)
 
     def _encode(self, images: Tensor, encoder: Optional[nn.Module] = None):
         maps = (self.backbone if encoder is None else encoder)(images)
@@ -292,7 +293,7 @@ class HRDAEncoderDecoder(EncoderDecoder):
         size = tuple(images.shape[-2:])
         total, count = None, images.new_zeros(1, 1, *size)
         for box, fused in self._fused_windows(images, sliding_boxes(size, crop, stride), self._chunk, self._output):
-            logits = _resize(fused, (box[1] - box[0], box[3] - box[2]))
+            logits = resize(fused, (box[1] - box[0], box[3] - box[2]))
             if total is None:
                 dtype = torch.promote_types(logits.dtype, torch.float32)
                 total = logits.new_zeros(len(images), logits.shape[1], *size, dtype=dtype)
@@ -334,7 +335,7 @@ class HRDAEncoderDecoder(EncoderDecoder):
         return F.pad(images, (0, missing[1], 0, missing[0])) if any(missing) else images
 
     def _to_image(self, logits: Tensor, padded: Tensor, images: Tensor) -> Tensor:
-        logits = _resize(logits, tuple(padded.shape[-2:]))
+        logits = resize(logits, tuple(padded.shape[-2:]))
         return cut_box(logits, (0, images.shape[-2], 0, images.shape[-1]))
 
     def _decode_details(self, crops: list[Tensor], chunk: Optional[int]) -> list[Tensor]:
@@ -389,10 +390,6 @@ class HRDAEncoderDecoder(EncoderDecoder):
 
 def _whole(images: Tensor) -> CropBox:
     return 0, images.shape[-2], 0, images.shape[-1]
-
-
-def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
 
 
 def _size_divisor(stride: int, context_scale: float) -> int:

@@ -3,8 +3,8 @@ import re
 from pathlib import Path
 from typing import Any, Optional
 
-from mmseg_dg.utils.shipped_weights import PREFIX, card
-from mmseg_dg.utils.weights import entry_of, requested_files
+from mmseg_dg.weights.files import entry_of, requested_files
+from mmseg_dg.weights.shipped import PREFIX, card
 
 #: Beginning of a name in ``configs/_base_/weights.py`` -> license of the files that its ``source`` names.
 LICENSES = (

@@ -1,7 +1,6 @@
 """What an exported file says about itself: one JSON text, the same in every format."""
 import csv
 import hashlib
-import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +10,9 @@ from mmengine.config import Config
 from torch import nn
 
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils.segmentor_export import inference_config
-from mmseg_dg.utils.shipped_weights import PREFIX, card, shipped_file
 from mmseg_dg.version import __version__
+from mmseg_dg.weights.segmentor_export import inference_config
+from mmseg_dg.weights.shipped import PREFIX, card, shipped_file
 
 from .licenses import encoder_license
 

@@ -256,7 +256,7 @@ convert(find_jobs(GTA, GTA.parts[0], sys.argv[1])[0], GTA.labels, 19, num_worker
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()[-2000:]
     made = sorted(p.name for p in (tmp_path / 'labels').iterdir() if p.name[5:6] == '_')
     assert made == [f'{i:05d}_labelTrainIds.png' for i in (1, 2, 3)]
-    leftovers = list((tmp_path / 'labels').glob('.*.tmp'))
+    leftovers = list((tmp_path / 'labels').glob('.*.part'))
     assert len(leftovers) == 1 and leftovers[0].stat().st_size == 20
     report = convert(find_jobs(GTA, GTA.parts[0], str(tmp_path))[0], GTA.labels, 19, num_workers=1, verify=True)
     assert len(report.kept) == 3 and len(report.written) == 3 and not report.failed

@@ -1,0 +1,76 @@
+"""The end of every command line tool: a user's mistake is one message, not a traceback."""
+import os
+import pickle
+import sys
+import zipfile
+from types import TracebackType
+from typing import Callable, Optional
+
+#: What a mistake in a command, a config or a file raises; anything else is a fault of the program and shows where.
+USER_ERRORS = (ValueError, TypeError, KeyError, OSError, ImportError, SyntaxError, zipfile.BadZipFile, EOFError,
+               pickle.UnpicklingError)
+DEBUG = '--debug'
+#: Functions in which training has begun: what goes wrong there was not found before, so its place matters.
+_RUNNING = ('run_iter', )
+
+
+def run_tool(main: Callable[[], Optional[int]]) -> None:
+    """Run ``main`` and leave the process with its exit status.
+
+    An error that a user can mend ends with status 1 and one message, ``train.py: error: ...``; ``--debug`` anywhere on
+    the command line shows the traceback as well. Ctrl-C ends with 130 and without a word more.
+
+    Args:
+        main: Reads ``sys.argv`` (``--debug`` is taken out of it) and returns an exit status or None.
+    """
+    debug = DEBUG in sys.argv[1:]
+    if debug:
+        sys.argv = [sys.argv[0], *(word for word in sys.argv[1:] if word != DEBUG)]
+    try:
+        status = main()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if debug or not is_user_error(error):
+            raise
+        sys.stdout.flush()
+        sys.stderr.write(f'{message_of(error)}\n')
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def is_user_error(error: BaseException) -> bool:
+    """Whether a message is enough: one of :data:`USER_ERRORS` before training, or weights that do not fit."""
+    if _passes(error.__traceback__, _RUNNING):
+        return False
+    return isinstance(error, USER_ERRORS) or 'Error(s) in loading state_dict' in str(error)
+
+
+def message_of(error: BaseException) -> str:
+    """``doctor.py: error: ...``; the last line is the message's own last line."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if isinstance(error, SyntaxError) and error.filename:
+        text = f'{error.filename}, line {error.lineno}: {error.msg}'
+    if isinstance(error, ImportError):  # mmengine hides it twice over; the first one says what to install
+        text = str(_first_import_error(error))
+    kind = '' if isinstance(error, (ValueError, OSError, SyntaxError)) and text else f'{type(error).__name__}: '
+    return f'{os.path.basename(sys.argv[0])}: error ({DEBUG} shows where): {kind}{text.strip()}'
+
+
+def _first_import_error(error: ImportError) -> ImportError:
+    """Of a chain of import errors, each raised while the one before was handled, the one it began with."""
+    while isinstance(error.__cause__ or error.__context__, ImportError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _passes(trace: Optional[TracebackType], names: tuple[str, ...]) -> bool:
+    while trace is not None:
+        if trace.tb_frame.f_code.co_name in names:
+            return True
+        trace = trace.tb_next
+    return False

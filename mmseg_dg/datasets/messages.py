@@ -1,0 +1,23 @@
+"""What several checks of data say."""
+from mmseg_dg.utils.listing import listed
+
+_NAMED = 5
+
+#: Ends the messages about files, of which there may be more.
+DOCTOR = "'python tools/doctor.py CONFIG' examines every file and names all that are wrong"
+
+
+def missing_message(owner: str, what: str, missing: list[str], total: int, hint: str) -> str:
+    """Names the first few of the missing files and their number."""
+    named = listed(map(repr, missing), _NAMED)
+    return f'{owner}: {len(missing)} of {total} {what} missing: {named}. {hint}. {DOCTOR}'
+
+
+def wrong_ids_message(files: dict, num_classes: int, ignore_index: int, more: int = 0) -> str:
+    """One text for label ids outside the classes: ``files`` is {path: ids}, ``more`` counts files not named."""
+    named = '; '.join(f'{path}: {ids[:10]}' for path, ids in files.items())
+    rest = f' and {more} more files' if more else ''
+    return (f'label ids outside 0..{num_classes - 1} that are not ignore_index={ignore_index}: {named}{rest}. '
+            'Raw ids need converting to train ids (dataset option raw_ids=True where it exists), other numbers a map '
+            '(label_map of FolderDataset, {255: 1} for binary 0/255 masks), and a 0 that means "background, do not '
+            f'train" needs reduce_zero_label=True. {DOCTOR}')

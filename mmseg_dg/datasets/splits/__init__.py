@@ -1,0 +1,1 @@
+"""Lists of images: the published protocols and how new ones are drawn."""

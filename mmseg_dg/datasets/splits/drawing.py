@@ -1,0 +1,289 @@
+"""Which training images are labelled and which are not: drawing, importing, checking and writing the two lists.
+
+The lists live in ``<data_root>/splits/<protocol>/{labeled,unlabeled}.txt``, one image stem per line (the path below
+the image folder without its ending), which is mmseg's own format. ``tools/make_split.py`` is the command line.
+"""
+import os.path as osp
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Optional
+
+import numpy as np
+from PIL import Image
+
+from ..checks import check_files, check_folder, check_not_empty, list_files
+from ..conversion.files import write_list
+from ..image_lists import read_list
+from ..label_tables import IGNORE, count_ids, ids_outside
+from .protocols import Protocol, Source
+
+#: Everything before the trailing frame number: ``0006R0`` of ``0006R0_f00930``.
+SEQUENCE = r'^(.*?)[_\-]?[a-zA-Z]?\d+$'
+_OWNER = 'make_split'
+
+
+@dataclass
+class Split:
+    """A division of training images into labelled and unlabelled ones.
+
+    Attributes:
+        labeled: Stems of images whose masks are used.
+        unlabeled: Stems of the others.
+        unused: Stems in neither: the gap around labelled blocks of a video.
+    """
+    labeled: list[str]
+    unlabeled: list[str]
+    unused: list[str] = field(default_factory=list)
+
+
+# ---------------------------------------------------------------- drawing
+def draw_split(stems: Sequence[str], count: int, seed: int = 0, choose_from: Optional[Sequence[str]] = None,
+               prefer: Sequence[str] = ()) -> Split:
+    """Draw labelled images uniformly, without replacement.
+
+    The same seed gives nested subsets: the images of 1/16 are among those of 1/8.
+
+    Args:
+        stems: All training images.
+        count: Number of labelled ones.
+        seed: Of the draw.
+        choose_from: Images among which they are drawn; None: all.
+        prefer: Images that are drawn before any other.
+
+    Raises:
+        ValueError: More labelled images wanted than there are, or images to choose from that are no training images.
+    """
+    stems = sorted(stems)
+    pool = sorted(stems if choose_from is None else choose_from)
+    unknown = sorted(set(pool).union(prefer) - set(stems))
+    if unknown:
+        raise ValueError(f'{len(unknown)} images to choose from are not among the training images, for example '
+                         f'{unknown[:3]}: the lists belong to different data')
+    if not 0 < count <= len(pool):
+        raise ValueError(f'{count} labelled images wanted, {len(pool)} to choose from: use another protocol or '
+                         'fraction')
+    order = np.random.RandomState(seed).permutation(len(pool))
+    drawn = [pool[i] for i in order]
+    first = set(prefer)
+    drawn = [s for s in drawn if s in first] + [s for s in drawn if s not in first]
+    chosen = set(drawn[:count])
+    return Split([s for s in stems if s in chosen], [s for s in stems if s not in chosen])
+
+
+def draw_blocks(stems: Sequence[str], count: int, seed: int = 0, blocks: Optional[int] = None, gap: int = 2,
+                sequence: str = SEQUENCE) -> Split:
+    """Draw contiguous blocks of video frames, spread over the sequences; frames next to a block are used by neither.
+
+    Neighbouring frames show the same scene: drawn singly, every unlabelled frame would have a labelled twin. A
+    sequence gets blocks in proportion to its length (each at least one, where there are enough blocks), is divided
+    into as many equal parts, and the seed moves each block inside its part.
+
+    Args:
+        stems: All frames; their sorted order is the order of time within a sequence.
+        count: Number of labelled frames.
+        seed: Of the positions.
+        blocks: Number of blocks; None: one per ten frames and at least one per sequence.
+        gap: Unused frames on either side of a block.
+        sequence: Regular expression whose group 1 names the sequence of a stem.
+
+    Raises:
+        ValueError: Blocks that do not fit, or stems the expression does not match.
+    """
+    sequences = group_by_sequence(stems, sequence)
+    if blocks is None:
+        blocks = max(len(sequences), round(count / 10))
+    if not 0 < blocks <= count or gap < 0:
+        raise ValueError(f'{blocks} blocks of {count} labelled frames with gap {gap}: there must be at least one '
+                         'block, a frame for each, and no negative gap')
+    lengths = [count // blocks + (i < count % blocks) for i in range(blocks)]
+    shares = _apportion([len(frames) for frames in sequences.values()], blocks)
+    rng = np.random.RandomState(seed)
+    # which sequence gets the longer blocks must not depend on the seed: it moves blocks, it does not resize them
+    labeled, unused, taken = set(), set(), 0
+    for (name, frames), share in zip(sequences.items(), shares):
+        edges = np.linspace(0, len(frames), share + 1).astype(int) if share else []
+        for start, stop in zip(edges[:-1], edges[1:]):
+            length = lengths[taken]
+            taken += 1
+            room = stop - start - length - 2 * gap
+            if room < 0:
+                raise ValueError(f'sequence {name!r} ({len(frames)} frames) cannot hold {share} blocks of {length} '
+                                 f'frames with {gap} unused ones on either side: use fewer blocks or a smaller gap')
+            at = start + gap + int(rng.randint(0, room + 1))
+            labeled.update(frames[at:at + length])
+            unused.update(frames[at - gap:at] + frames[at + length:at + length + gap])
+    stems = sorted(stems)
+    return Split([s for s in stems if s in labeled], [s for s in stems if s not in labeled and s not in unused],
+                 [s for s in stems if s in unused])
+
+
+def group_by_sequence(stems: Sequence[str], sequence: str = SEQUENCE) -> dict[str, list[str]]:
+    """Frames by the name of their sequence, both sorted.
+
+    Raises:
+        ValueError: A stem the regular expression does not match.
+    """
+    pattern = re.compile(sequence)
+    found: dict[str, list[str]] = {}
+    for stem in sorted(stems):
+        match = pattern.match(stem)
+        if match is None or not match.groups():
+            raise ValueError(f'{stem!r} does not show its sequence by {sequence!r}: give --sequence a regular '
+                             'expression whose first group is the name of the sequence')
+        found.setdefault(match.group(1), []).append(stem)
+    return found
+
+
+def _apportion(sizes: Sequence[int], total: int) -> list[int]:
+    """``total`` in proportion to ``sizes``, each at least 1 where possible (largest remainders)."""
+    least = 1 if total >= len(sizes) else 0
+    exact = np.asarray(sizes, float) / sum(sizes) * total
+    shares = np.maximum(np.floor(exact), least).astype(int)
+    while shares.sum() > total:
+        shares[np.argmax(np.where(shares > least, shares - exact, -np.inf))] -= 1
+    while shares.sum() < total:
+        shares[np.argmax(exact - shares)] += 1
+    return shares.tolist()
+
+
+# ---------------------------------------------------------------- reading
+def training_stems(root: str, source: Source) -> list[str]:
+    """Stems of all training images: the dataset's list, or what lies in its folder.
+
+    Raises:
+        FileNotFoundError: The folder, the list, or listed images are missing.
+    """
+    folder = osp.join(root, source.images)
+    check_folder(folder, 'image', _OWNER, 'Give the folder of the dataset as it is described in the docs')
+    if source.list_file:
+        path = osp.join(root, source.list_file)
+        if source.list_from and not osp.isfile(path):
+            raise FileNotFoundError(f'{_OWNER}: no list {path!r} of the training images: {source.list_from} writes it')
+        stems = read_list(path, _OWNER)
+        check_files([osp.join(folder, stem + source.img_suffix) for stem in stems], [], _OWNER)
+        return stems
+    files = list_files(folder, source.img_suffix)
+    check_not_empty(files, folder, source.img_suffix, 'image', _OWNER)
+    return [name[:-len(source.img_suffix)] for name in files]
+
+
+def import_list(path: str, source: Source) -> list[str]:
+    """Stems of a published list: one column of stems, or UniMatch's ``image_path mask_path``.
+
+    Paths may be relative to ``data_root`` (``JPEGImages/a.jpg``), to the image folder, or bare names; the mask column
+    is not needed, because masks are found by name.
+
+    Raises:
+        FileNotFoundError: No such list.
+        ValueError: An empty list, or images named twice.
+    """
+    stems = []
+    for line in read_list(path, _OWNER):
+        name = line.split()[0].replace('\\', '/')
+        prefix = source.images.rstrip('/') + '/'
+        name = name[len(prefix):] if name.startswith(prefix) else name
+        stems.append(name[:-len(source.img_suffix)] if name.endswith(source.img_suffix) else name)
+    twice = [stem for stem, count in Counter(stems).items() if count > 1]
+    if twice:
+        raise ValueError(f'{_OWNER}: {path} names images twice: {twice[:5]}')
+    return stems
+
+
+def import_split(folder: str, source: Source, stems: Sequence[str]) -> Split:
+    """The split of ``folder/labeled.txt`` and ``folder/unlabeled.txt``; without the second file: all other images."""
+    labeled = import_list(osp.join(folder, 'labeled.txt'), source)
+    path = osp.join(folder, 'unlabeled.txt')
+    chosen = set(labeled)
+    return Split(labeled, import_list(path, source) if osp.isfile(path) else [s for s in stems if s not in chosen])
+
+
+# ---------------------------------------------------------------- checking
+def check_split(split: Split, stems: Sequence[str], protocol: Optional[Protocol] = None) -> None:
+    """Disjoint, complete, nothing unknown, and of the published sizes.
+
+    Args:
+        split: Any split.
+        stems: All training images.
+        protocol: Its published counts, if it has any.
+
+    Raises:
+        ValueError: What is wrong, with the images or numbers.
+    """
+    parts = dict(labeled=split.labeled, unlabeled=split.unlabeled, unused=split.unused)
+    for a, b in (('labeled', 'unlabeled'), ('labeled', 'unused'), ('unlabeled', 'unused')):
+        both = sorted(set(parts[a]) & set(parts[b]))
+        if both:
+            raise ValueError(f'{len(both)} images are in the {a} and in the {b} list, for example {both[:5]}: an '
+                             'image belongs to one of them')
+    known, listed = set(stems), set().union(*parts.values())
+    if listed - known:
+        raise ValueError(f'{len(listed - known)} listed images are not among the training images, for example '
+                         f'{sorted(listed - known)[:5]}: the list is of another dataset, or data are missing')
+    if known - listed:
+        raise ValueError(f'{len(known - listed)} training images are in no list, for example '
+                         f'{sorted(known - listed)[:5]}: the two lists together must be the training set')
+    for name in ('labeled', 'unlabeled'):
+        expected = None if protocol is None else getattr(protocol, name)
+        if expected is not None and expected != len(parts[name]):
+            raise ValueError(f'the {name} list of {protocol.name} has {len(parts[name])} images, the published one '
+                             f'{expected}: the data are incomplete, or the list is of another protocol')
+
+
+def check_masks(root: str, source: Source, stems: Sequence[str], masks: Optional[str] = None) -> np.ndarray:
+    """Every labelled image has a mask with the ids of the classes.
+
+    Args:
+        root: Folder of the dataset.
+        source: Where its masks are.
+        stems: Labelled images.
+        masks: Folder of the masks, where it is not the dataset's.
+
+    Returns:
+        int64 (num_ids,): pixels per id.
+
+    Raises:
+        FileNotFoundError: Missing masks.
+        ValueError: An id outside the classes; names the file and the id.
+    """
+    folder = osp.join(root, masks or source.masks)
+    check_folder(folder, 'mask', _OWNER, 'Convert the labels first (tools/dataset_converters), or correct --masks')
+    paths = [osp.join(folder, stem + source.mask_suffix) for stem in stems]
+    check_files([], paths, _OWNER)
+    total = np.zeros(256, np.int64)
+    for path in paths:
+        with Image.open(path) as picture:
+            label = np.asarray(picture)
+        if label.ndim != 2:
+            raise ValueError(f'{path}: a mask has one id per pixel, this one has the shape {label.shape}')
+        if label.size and not 0 <= label.min() <= label.max() <= 255:
+            raise ValueError(f'{path}: ids {label.min()}..{label.max()} do not fit 8 bits: convert the labels first')
+        counts = count_ids(label.astype(np.uint8))
+        bad = ids_outside(counts, source.num_ids)
+        if bad:
+            raise ValueError(f'{path}: ids {bad[:10]} are neither classes (0..{source.num_ids - 1}) nor {IGNORE}: '
+                             'convert the labels, or give the right number of classes')
+        total += counts
+    return total[:source.num_ids]
+
+
+# ---------------------------------------------------------------- writing
+def write_split(folder: str, split: Split, overwrite: bool = False) -> list[str]:
+    """Write ``labeled.txt``, ``unlabeled.txt`` and, where frames are left out, ``unused.txt``.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        FileExistsError: A different list is there and ``overwrite`` is False: a run may be using it.
+    """
+    parts = dict(labeled=split.labeled, unlabeled=split.unlabeled, unused=split.unused)
+    paths = {osp.join(folder, f'{name}.txt'): stems for name, stems in parts.items() if stems or name != 'unused'}
+    for path, stems in paths.items():
+        if not overwrite and osp.isfile(path) and read_list(path, _OWNER, allow_empty=True) != list(stems):
+            raise FileExistsError(f'{path} holds another list: pass --overwrite to replace it, or --out another '
+                                  'folder')
+    for path, stems in paths.items():
+        write_list(path, stems)
+    return list(paths)

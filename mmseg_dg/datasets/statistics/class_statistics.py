@@ -1,0 +1,282 @@
+"""How many pixels of each class each image has: counted once per dataset, kept in a cache, read memory-mapped.
+
+Rare class sampling needs it; it doubles as a check of every label file before training.
+"""
+import functools
+import json
+import logging
+import os
+import os.path as osp
+import time
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import numpy as np
+from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
+from mmengine.logging import print_log
+
+from ..folder_scan import is_local
+from ..image_size import image_size
+from ..label_tables import IGNORE, count_ids, ids_outside
+from ..messages import DOCTOR, wrong_ids_message
+from ..parallel import chunks, run_ranges
+from ..wrappers import flatten, transforms_of
+from .cache import CacheEntry
+
+_SERIAL_BELOW = 64
+_CHUNK = 32
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class ClassStatistics:
+    """Pixel counts of a dataset.
+
+    Attributes:
+        pixel_counts: (num_images, num_classes) integers, row i for sample i; int32 memory-mapped from the cache.
+        totals: int64 (num_classes,), pixels of each class in the whole dataset.
+        fingerprint: Changes when the label files, their sizes or the id mapping change.
+        class_names: In the order of the columns; may be empty.
+    """
+    pixel_counts: np.ndarray
+    totals: np.ndarray
+    fingerprint: str
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> int:
+        """Number of images."""
+        return len(self.pixel_counts)
+
+    def images_per_class(self, min_pixels: int = 0) -> np.ndarray:
+        """int64 (num_classes,): images with more than ``min_pixels`` pixels of the class."""
+        return (np.asarray(self.pixel_counts) > min_pixels).sum(axis=0, dtype=np.int64)
+
+
+def class_statistics(dataset: Any, cache_dir: Optional[str] = None, num_workers: Optional[int] = None,
+                     rebuild: bool = False) -> ClassStatistics:
+    """Count the classes of any labelled dataset, or read the counts from the cache.
+
+    Labels are read by the dataset's own ``LoadAnnotations`` (found in its pipeline), so ``label_map``,
+    ``reduce_zero_label`` and special loaders apply; transforms after it do not.  With several processes, rank 0 counts
+    and the others read.
+
+    The cache is ``<data_root>/class_statistics`` if it has the file, else ``$MMSEG_DG_CACHE`` or
+    ``~/.cache/mmseg_dg``; counts are written to the latter unless ``cache_dir`` is given. A cache whose label files
+    changed (names or sizes; names only where files are not on a local disk) is counted again, with a line in the log.
+
+    Args:
+        dataset: A ``BaseSegDataset`` or wrappers around some (concatenation, repetition, ``SeededDataset``).
+        cache_dir: Folder for the cache, or ``'beside'`` for ``<data_root>/class_statistics``.
+        num_workers: Processes; None: all cores.  Small datasets are counted in this process.
+        rebuild: Count even if the cache is good.
+
+    Returns:
+        ClassStatistics: One row per sample of ``dataset``.
+
+    Raises:
+        ValueError: The pipeline loads no labels, label ids are neither classes nor ``ignore_index``, or labels differ
+            in size from their images (up to five files are named); parts of a concatenation differ in their classes.
+    """
+    parts, which, local = flatten(dataset)
+    found = [_of_one(part, cache_dir, num_workers, rebuild) for part in parts]
+    if len(parts) == 1 and np.array_equal(local, np.arange(len(parts[0]))):
+        return found[0]
+    if len({entry.class_names for entry in found}) > 1:
+        raise ValueError('class_statistics: the datasets that are joined have different classes: ' +
+                         '; '.join(f'{type(p).__name__} {len(e.class_names)}' for p, e in zip(parts, found)))
+    starts = np.cumsum([0] + [len(part) for part in parts[:-1]])
+    counts = np.concatenate([np.asarray(entry.pixel_counts) for entry in found])[starts[which] + local]
+    return ClassStatistics(counts, counts.sum(axis=0, dtype=np.int64), '+'.join(e.fingerprint for e in found),
+                           found[0].class_names)
+
+
+def _of_one(dataset: Any, cache_dir: Optional[str], num_workers: Optional[int], rebuild: bool) -> ClassStatistics:
+    loader = _label_loader(dataset)
+    names = tuple(dataset.metainfo.get('classes') or ())
+    if not names:
+        raise ValueError(f'class_statistics: {type(dataset).__name__} has no classes in its metainfo')
+    entry = CacheEntry.of(dataset, loader, names, cache_dir)
+    counts = entry.read_or_make(lambda: _count_and_keep(dataset, loader, len(names), num_workers, entry), rebuild)
+    empty = np.flatnonzero(~np.asarray(counts).any(axis=1))
+    if len(empty):
+        warn_ignored([dataset.get_data_info(int(i))['seg_map_path'] for i in empty[:_NAMED]], len(empty), len(counts))
+    return ClassStatistics(counts, counts.sum(axis=0, dtype=np.int64), entry.fingerprint, names)
+
+
+def warn_ignored(files: list[str], count: int, total: int) -> None:
+    """Say that labels have no pixel of any class: nothing is learned from them.
+
+    Args:
+        files: Some of them.
+        count: How many there are.
+        total: Among how many.
+    """
+    print_log(f'{count} of {total} labels ({100 * count / total:.1f} %) have no pixel of any class, all are ignored: '
+              f'{", ".join(files)}{", ..." if count > len(files) else ""}. Nothing is learned from them: check '
+              'the ids (label_map, reduce_zero_label), or leave them out with a list (ann_file)', logger='current',
+              level=logging.WARNING)
+
+
+def _count_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, num_workers: Optional[int],
+                    entry: CacheEntry) -> np.ndarray:
+    started = time.time()
+    print_log(f'class statistics: counting {len(dataset)} labels of {type(dataset).__name__}', logger='current')
+    counts = count_labels(dataset, loader, num_classes, num_workers)
+    try:
+        path = entry.write(counts)
+    except OSError as error:
+        print_log(f'class statistics: cannot keep them ({error}); set MMSEG_DG_CACHE to a folder you may write to',
+                  logger='current', level=logging.WARNING)
+        return counts
+    print_log(f'class statistics: done in {time.time() - started:.1f} s, kept in {path}', logger='current')
+    kept = entry.read()
+    return counts if kept is None else kept
+
+
+def _label_loader(dataset: Any) -> BaseLoadAnnotations:
+    for step in transforms_of(getattr(dataset, 'pipeline', ())):
+        if isinstance(step, BaseLoadAnnotations):
+            return step
+    raise ValueError(f'class_statistics: the pipeline of {type(dataset).__name__} has no LoadAnnotations, so it has '
+                     'no labels to count; rare class sampling works on labelled streams only')
+
+
+def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
+                 num_workers: Optional[int] = None) -> np.ndarray:
+    """Count without any cache.
+
+    Args:
+        dataset: Not a wrapper.
+        loader: Its label loading transform.
+        num_classes: Columns.
+        num_workers: Processes; None: all cores.
+
+    Returns:
+        np.ndarray: int32 (num_images, num_classes).
+
+    Raises:
+        ValueError: Ids outside the classes, or labels and (local) images of different size.
+    """
+    size = len(dataset)
+    workers = num_workers if num_workers is not None else os.cpu_count() or 1
+    ranges = chunks(size, _CHUNK)
+    counts = np.zeros((size, num_classes), np.int32)
+    wrong: dict[str, list[int]] = {}
+    more, differing = 0, []
+    count = functools.partial(_count_range, dataset, loader, num_classes)
+    results = run_ranges(count, ranges, workers if size >= _SERIAL_BELOW else 1)
+    for (start, stop), (rows, problems, sizes) in zip(ranges, results):
+        counts[start:stop] = rows
+        differing += sizes
+        for path, ids in problems.items():
+            if len(wrong) < _NAMED:
+                wrong[path] = ids
+            else:
+                more += 1
+    if wrong:
+        raise ValueError(wrong_ids_message(wrong, num_classes, getattr(dataset, 'ignore_index', IGNORE), more))
+    if differing:
+        raise ValueError(f'{len(differing)} labels differ in size from their image: {"; ".join(differing[:_NAMED])}. '
+                         'Leave them out with a list (ann_file; GTA5: tools/dataset_converters/gta.py writes the list '
+                         f'of its unusable labels, which GTADataset leaves out). {DOCTOR}')
+    return counts
+
+
+def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, bounds: tuple[int, int]):
+    rows = np.zeros((bounds[1] - bounds[0], num_classes), np.int32)
+    problems: dict[str, list[int]] = {}
+    sizes: list[str] = []
+    ignore = getattr(dataset, 'ignore_index', IGNORE)
+    for row, index in enumerate(range(*bounds)):
+        info = dataset.get_data_info(index)
+        label = loader.transform(info)['gt_seg_map']
+        all_counts = count_ids(label)
+        rows[row] = all_counts[:num_classes]
+        outside = ids_outside(all_counts, num_classes, ignore)
+        if outside:
+            problems[info['seg_map_path']] = outside
+        sizes += _size_difference(info, label.shape, getattr(dataset, 'backend_args', None))
+    return rows, problems, sizes
+
+
+def _size_difference(info: dict, shape: tuple[int, int], backend_args: Optional[dict]) -> list[str]:
+    """A sentence when the image's size, which its first bytes tell, is not that of the label; else nothing."""
+    path = info.get('img_path')
+    if not path or not is_local(path, backend_args):
+        return []
+    try:
+        size = image_size(path)
+    except OSError:  # not a matter of labels; loading it says what is wrong
+        return []
+    return [] if size == shape else [f'{info["seg_map_path"]} {shape[1]}x{shape[0]}, image {size[1]}x{size[0]}']
+
+
+def from_official_json(path: str, dataset: Any) -> ClassStatistics:
+    """Read the statistics files of the official DAFormer/HRDA converters.
+
+    Files are matched by base name, as the official code does, so the folder names inside the file do not matter.
+
+    Args:
+        path: ``sample_class_stats.json`` (a list of ``{"file": path, "<class>": pixels, ...}``),
+            ``sample_class_stats_dict.json`` (``{path: {"<class>": pixels}}``) or ``samples_with_class.json``
+            (``{"<class>": [[path, pixels], ...]}``).
+        dataset: The dataset (or wrapper) it describes; rows follow its order.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not such a file, a label of the dataset is not in it, two of its files share a base name,
+            or it names a class the dataset does not have.
+    """
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'no statistics file {path!r}; leave class_statistics unset to count the labels')
+    try:
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+    except (ValueError, RecursionError) as error:  # ValueError: damaged JSON, or no text at all
+        raise ValueError(f'{path}: not a readable JSON file ({type(error).__name__}); fetch it again, or leave '
+                         'class_statistics unset to count the labels') from error
+    per_file = _official_counts(content, path)
+    negative = next((name for name, counts in per_file.items() if min(counts.values(), default=0) < 0), None)
+    if negative is not None:
+        raise ValueError(f'{path}: {negative} has a negative number of pixels; the file is damaged')
+    parts, which, local = flatten(dataset)
+    names = tuple(parts[0].metainfo['classes'])
+    counts = np.zeros((len(which), len(names)), np.int32)
+    missing = []
+    for row, (part, index) in enumerate(zip(which, local)):
+        base = osp.basename(parts[part].get_data_info(int(index))['seg_map_path'])
+        if base not in per_file:
+            missing.append(base)
+            continue
+        for class_id, pixels in per_file[base].items():
+            if not 0 <= class_id < len(names):
+                raise ValueError(f'{path}: class {class_id} of {base} is not in 0..{len(names) - 1}')
+            counts[row, class_id] = pixels
+    if missing:
+        raise ValueError(f'{path}: {len(missing)} of {len(which)} labels are not in it, for example '
+                         f'{missing[:_NAMED]}; it was made for other data')
+    return ClassStatistics(counts, counts.sum(axis=0, dtype=np.int64), f'official:{osp.basename(path)}', names)
+
+
+def _official_counts(content: Any, path: str) -> dict[str, dict[int, int]]:
+    """{base name: {class: pixels}} from any of the three layouts."""
+    rows: list[tuple[str, dict[int, int]]] = []
+    try:
+        if isinstance(content, list):
+            rows = [(e['file'], {int(k): int(v) for k, v in e.items() if k != 'file'}) for e in content]
+        elif content and all(isinstance(v, dict) for v in content.values()):
+            rows = [(name, {int(k): int(v) for k, v in e.items()}) for name, e in content.items()]
+        else:
+            merged: dict[str, dict[int, int]] = {}
+            for class_id, files in content.items():
+                for name, pixels in files:
+                    merged.setdefault(name, {})[int(class_id)] = int(pixels)
+            rows = list(merged.items())
+        found = {osp.basename(name): counts for name, counts in rows}
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f'{path}: not a class statistics file of the official converters') from error
+    if len(found) < len(rows):
+        raise ValueError(f'{path}: several of its files share a base name, so it cannot be matched; leave '
+                         'class_statistics unset to count the labels')
+    return found

@@ -1,0 +1,24 @@
+"""Training methods: a network and the passes of one training step.
+
+The names of :mod:`mmseg_dg.methods.registered` can be imported from here; it is loaded when the first of them is asked
+for. So a module that is part of every method (``step``, ``teacher``) costs no network and no other method.
+"""
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .registered import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    """A method by its name.
+
+    Raises:
+        AttributeError: There is none of this name.
+    """
+    if not name.startswith('__'):
+        # not "from . import registered": that would ask this function for it
+        registered = importlib.import_module(f'{__name__}.registered')
+        if name in registered.__all__:
+            return getattr(registered, name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

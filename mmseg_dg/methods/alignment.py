@@ -1,0 +1,254 @@
+"""How a training method takes an alignment term (PiXL, CLUDA) into its passes."""
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Callable, NamedTuple, Optional
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from mmseg_dg.models.losses.alignment import AlignmentImages, DecoderFacts
+from mmseg_dg.models.segmentors.network import NetworkLosses, main_head
+from mmseg_dg.ops import CropBox, entropy_guided_boxes
+from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.seeding import StepGenerator, kept_random_state
+
+from .step import StepState
+
+#: Why a method has no ``alignment``, for :func:`mmseg_dg.utils.arguments.refuses`; which methods do: docs/pixl.md.
+NO_ALIGNMENT = 'a term between pixels (PiXL, CLUDA) is taken by DACS, Supervised, FixMatch and UniMatch. '
+#: Terms are built by name or by the config of any registered module with this interface.
+DEFAULT = 'PixelAlignment'
+
+
+class AlignmentMixin:
+    """For methods with a ``student``: one more loss between the pixels of one pass, or of two.
+
+    In ``__init__``, after the base class's: ``self.build_alignment(alignment)``. In ``draw_step``, last:
+    ``self.draw_alignment(rng)``. In the passes: ``self.align(...)`` after the forward pass; the first of two passes
+    returns ``self.hold_losses(state, values)`` and the second adds ``self.held_losses(state)``.
+
+    With ``pair='joint'`` the first pass's graph must wait for the second, so its losses wait too: one backward goes
+    through both graphs, where a backward of its own and a retained graph would go through the first one twice.
+    With ``pair='recompute'`` nothing waits: the first pass is told by ``ahead`` how to see the second one's images.
+    """
+
+    alignment: Optional[nn.Module]
+
+    def build_alignment(self, config: Optional[dict]) -> None:
+        """Build the term; what it trains lies in the method, so that an exported network does not contain it.
+
+        Args:
+            config: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, or None for none.
+
+        Raises:
+            ValueError: The network's head does not show the features of its pixels.
+        """
+        self.alignment = None
+        if config is None:
+            return
+        facts = decoder_facts(self.student)
+        self.alignment = MODELS.build(dict(dict(type=DEFAULT), **config), default_args=dict(decoder=facts))
+
+    def init_weights(self) -> None:
+        """Initialise the method, and the term's own head where it has one."""
+        super().init_weights()
+        for part in self.alignment.children() if self.alignment is not None else ():
+            if hasattr(part, 'init_weights'):
+                part.init_weights()
+
+    def draw_alignment(self, rng: StepGenerator) -> Optional[int]:
+        """The seed a term wants for this step, else None (and nothing is drawn)."""
+        if self.alignment is None or not self.alignment.needs_seed:
+            return None
+        return int(rng.numpy.randint(0, 2**31 - 1))
+
+    def alignment_starts(self, state: StepState) -> bool:
+        """Whether this step has the term."""
+        return self.alignment is not None and _iteration(state)[0] >= self.alignment.start
+
+    def alignment_holds_graph(self, state: StepState) -> bool:
+        """Whether the first pass's graph is needed by the second (``pair='joint'``)."""
+        return self.alignment_starts(state) and self.alignment.pair == 'joint'
+
+    def alignment_looks_ahead(self, state: StepState) -> bool:
+        """Whether the first pass needs the images of the second (``pair='recompute'``)."""
+        return self.alignment_starts(state) and self.alignment.pair == 'recompute'
+
+    def hold_losses(self, state: StepState, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The first pass's values, without its losses if these wait for the second pass."""
+        if 'alignment_images' not in state:
+            return values
+        state['alignment_losses'] = {k: v for k, v in values.items() if 'loss' in k}
+        return {k: v for k, v in values.items() if 'loss' not in k}
+
+    def held_losses(self, state: StepState) -> dict[str, Tensor]:
+        """The losses of the first pass, under their names there, if they waited; the second pass returns them."""
+        return state.pop('alignment_losses', {})
+
+    def align(self, state: StepState, result: NetworkLosses, labels: Tensor, weight: Optional[Tensor] = None,
+              more: bool = False, seed: Optional[int] = None,
+              ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> dict[str, Tensor]:
+        """The term's values for one pass, without the pass's prefix; empty where the term waits or has not begun.
+
+        Methods whose passes hold several sets of images call :meth:`align_images`.
+
+        Args:
+            state: Of the step; holds what the next pass needs.
+            result: Of :func:`mmseg_dg.models.segmentors.network.segmentation_losses` on the pass's images.
+            labels: (B, H, W) int64, 255 ignored.
+            weight: (B, H, W) factor per pixel, or None.
+            more: A second pass follows whose image i is the partner of image i here.
+            seed: Of :meth:`draw_alignment`.
+            ahead: With ``more``: passes the images of the second pass through the student as that pass will, and gives
+                what the term sees of them. Called without gradients; BatchNorm and random state are put back.
+
+        Raises:
+            ValueError: The network gave no features.
+        """
+        if not self.alignment_starts(state):
+            return {}
+        images = AlignmentImages(result.views, labels, weight, result.features[0])
+        return self.align_images(state, [images], more, seed, ahead)
+
+    def align_images(self, state: StepState, images: Sequence[AlignmentImages], more: bool = False,
+                     seed: Optional[int] = None,
+                     ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> dict[str, Tensor]:
+        """As :meth:`align`, for several sets of images whose image i are partners (strong views of one image).
+
+        Raises:
+            ValueError: The network gave no features.
+        """
+        if not self.alignment_starts(state):
+            return {}
+        images = [*state.pop('alignment_images', ()), *self._with_views(images)]
+        if more and self.alignment.pair == 'joint':
+            state['alignment_images'] = images
+            return {}
+        iteration, total = _iteration(state)
+        options = dict(memory=state.pop('alignment_memory', None), more=more, seed=seed,
+                       reduce_count=self.mean_over_processes())
+        if more and self.alignment.pair == 'recompute':
+            with without_traces(self.student, self.alignment):
+                options['ahead'] = self.alignment.look_ahead(self._with_views(ahead()), iteration, total, seed,
+                                                             len(images))
+        answer = self.alignment(images, iteration, total, **options)
+        if more and answer.memory is not None:
+            state['alignment_memory'] = answer.memory
+        log = {} if more else {f'alignment_{k}': v for k, v in (answer.log or {}).items()}
+        return {self.alignment.loss_name: answer.loss, **log}
+
+    def _with_views(self, images: Sequence[AlignmentImages]) -> Sequence[AlignmentImages]:
+        if not all(entry.views for entry in images):
+            raise ValueError(no_features(self.student))
+        return images
+
+    def mean_over_processes(self) -> Optional[Callable[[Tensor], Tensor]]:
+        """The mean of a count over processes, where a method shares its statistics; None keeps the own count."""
+        return None
+
+    def log_alignment(self) -> None:
+        """One line for the log before training."""
+        if self.alignment is not None:
+            term = self.alignment
+            print_log(f'alignment: {type(term).__name__}, weight {term.weight}, pair {term.pair!r}, from iteration '
+                      f'{term.start}, {sum(p.numel() for p in term.parameters())} parameters of its own',
+                      logger='current')
+
+
+@contextmanager
+def without_traces(*modules: nn.Module) -> Iterator[None]:
+    """A forward pass that leaves nothing behind: no graph, and buffers and random state are as before.
+
+    Args:
+        modules: Whose buffers (BatchNorm's running statistics) are put back.
+    """
+    buffers = [b for module in modules for b in module.buffers()]
+    before = [b.clone() for b in buffers]
+    device = next((p.device for module in modules for p in module.parameters()), torch.device('cpu'))
+    with torch.no_grad(), kept_random_state(device):
+        try:
+            yield
+        finally:
+            for buffer, old in zip(buffers, before):
+                buffer.data.copy_(old)  # .data: a graph that is alive may have kept the buffer, whose values return
+
+
+class EntropyCrop(NamedTuple):
+    """Detail crops of mixed images where the context prediction is most uncertain
+    (docs/behavior/pixl.md#cludas-contrastive-term, item 8).
+
+    Attributes:
+        size: (height, width) of the crop in pixels.
+        start: First iteration that uses it.
+        stride: Distance of neighbouring windows in pixels.
+    """
+    size: tuple[int, int]
+    start: int = 12001
+    stride: int = 256
+
+    @classmethod
+    def of(cls, network: nn.Module, config: dict) -> 'EntropyCrop':
+        """From ``dict(type='entropy', start=..., stride=...)``.
+
+        Raises:
+            ValueError: An unknown type or argument, a network without a detail crop, or a stride it cannot take.
+        """
+        config = dict(config)
+        kind = config.pop('type', None)
+        unknown = sorted(set(config) - {'start', 'stride'})
+        if kind != 'entropy' or unknown:
+            raise ValueError(f"detail_crop is dict(type='entropy', start=12001, stride=256) or None, got type={kind!r}"
+                             + (f' and {unknown}' if unknown else ''))
+        size = getattr(network, 'hr_crop_size', None)
+        if size is None:
+            raise ValueError(f'detail_crop is for networks with a detail crop (HRDAEncoderDecoder), not '
+                             f'{type(network).__name__}')
+        crop = cls(tuple(size), **config)
+        divisor = network.crop_coord_divisible
+        if crop.start < 0 or crop.stride < 1 or crop.stride % divisor or crop.stride > min(size):
+            raise ValueError(f'detail_crop: start={crop.start} is an iteration, and stride={crop.stride} a multiple '
+                             f'of crop_coord_divisible={divisor} up to the crop {tuple(size)}')
+        return crop
+
+    def starts(self, state: StepState) -> bool:
+        """Whether this step uses it."""
+        return _iteration(state)[0] >= self.start
+
+    def boxes(self, image_size: tuple[int, int], logits: Tensor) -> list[CropBox]:
+        """One box per image of (H, W) pixels, of the context logits (B, C, h, w)."""
+        return entropy_guided_boxes(logits, image_size, self.size, self.stride)
+
+
+def decoder_facts(network: nn.Module) -> DecoderFacts:
+    """Channels and resolutions of a network's decoder.
+
+    Raises:
+        ValueError: Its head shows no features.
+    """
+    head = main_head(network)
+    classifier = getattr(head, 'conv_seg', None)
+    if not hasattr(head, 'cls_seg') or (classifier is None and not hasattr(head, 'fused_features')):
+        raise ValueError(no_features(network))
+    channels = head.channels if classifier is None else classifier.in_channels
+    index = head.in_index if isinstance(head.in_index, (list, tuple)) else [head.in_index]
+    widths = head.in_channels
+    if not isinstance(widths, (list, tuple)):
+        widths = [widths]
+    if len(widths) != len(index):  # "resize_concat" heads keep the sum only
+        widths, index = (), ()
+    resolutions = 1 if head is network.decode_head else 2
+    return DecoderFacts(channels, tuple(widths), tuple(index), resolutions)
+
+
+def no_features(network: nn.Module) -> str:
+    """The message about a network whose pixels have no features."""
+    head = main_head(network) if hasattr(network, 'decode_head') else network
+    return (f'{type(head).__name__} shows no feature per pixel: an alignment term needs a decode head that ends in '
+            'cls_seg(features (B, D, h, w)), as DAFormerHead, DepthwiseSeparableASPPHead and most heads of '
+            'MMSegmentation do. Use such a head, or alignment=None')
+
+
+def _iteration(state: StepState) -> tuple[int, Optional[int]]:
+    context = getattr(state, 'context', None)
+    return (0, None) if context is None else (context.iteration, context.total)

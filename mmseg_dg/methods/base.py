@@ -1,0 +1,224 @@
+"""What every training method shares: streams in, passes out, one network to judge."""
+from collections.abc import Sequence
+from typing import Any, Optional, Union
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmseg_dg.models.backbones.style_hallucination import StyleHallucination
+from mmseg_dg.registry import MODELS, WEIGHT_INITIALIZERS
+from mmseg_dg.weights.files import check_pretrained, encoder_start
+
+from .checkpoints import accept_checkpoint
+from .loss_checks import check_losses, check_network_config
+from .step import Pass, StepRecord, StepState, run_step
+from .teacher import EMATeacher
+
+
+class BaseMethod(BaseModel):
+    """A network (or several) and the passes of one training step.
+
+    Subclasses define :meth:`passes`, and :meth:`draw_step` if a step takes random decisions. Nothing in them calls
+    ``backward``: the stepper does, pass by pass.
+
+    Args:
+        network: Config of the segmentor that is trained (``EncoderDecoder``, ``HRDAEncoderDecoder``, ...).
+        data_preprocessor: Config, usually of ``MultiStreamDataPreprocessor``.
+        evaluate: Name of the network that validation, test and inference use.
+        norm_eval: Keep every BatchNorm layer on its running statistics during training.
+        init_cfg: mmengine's, or ``dict(type='PretrainedDenoiser', ...)``; applied after the student's own.
+
+    Raises:
+        ValueError: Heads that cannot be trained here (one output channel, one class), class weights of a wrong length,
+            or a loss that does not heed the weight of pixels (see ``weighs_pixels``).
+
+    Attributes:
+        student: The network that receives gradients.
+        step_skipped: uint8 buffer, 1 if the last optimizer step was skipped: by a loss scaler, or because it was not
+            finite (kept in checkpoints, because a teacher that updates before the step needs it after a resume).
+    """
+
+    #: Names of the streams a step reads; the first one defines the batch size of a run.
+    streams: tuple[str, ...] = ()
+    #: Those of them whose samples must carry labels.
+    labeled_streams: tuple[str, ...] = ()
+    #: Whether every label is read before iteration 0 (few labels are read fast; a wrong one may turn up hours later).
+    reads_all_labels: bool = False
+    #: Names of hooks without which the method does not train as it should.
+    required_hooks: tuple[str, ...] = ()
+    #: Arguments of hooks as the paper has them, for the lines a config is advised to have.
+    hook_settings: dict[str, dict] = {}
+    #: Why the encoder must not start from random weights by oversight; empty where it may.
+    needs_pretrained_encoder: str = ''
+    #: Whether ``EMAUpdateHook`` moves the averages now (DeFT's wait while its decoder is warmed up).
+    averages_follow: bool = True
+    #: Whether the method gives losses a weight per pixel; every loss is then probed with weights when it is built.
+    weighs_pixels: bool = True
+    #: Whether the losses of the network's heads are used at all.
+    trains_heads: bool = True
+    #: Whether the method knows what to do with an encoder that appends stylised copies of a batch.
+    trains_styles: bool = False
+
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, evaluate: str = 'student',
+                 norm_eval: bool = False, init_cfg: Optional[dict] = None) -> None:
+        super().__init__(data_preprocessor=data_preprocessor or dict(type='MultiStreamDataPreprocessor'),
+                         init_cfg=init_cfg)
+        self.encoder_start = encoder_start(network)
+        if self.trains_heads:
+            check_network_config(network)
+        self.student: nn.Module = MODELS.build(network)
+        if self.trains_heads:
+            check_losses(self.student, self.weighs_pixels, type(self).__name__)
+        self.evaluate = evaluate
+        self.norm_eval = norm_eval
+        self.new_classifier = False  # set by the loop: the next checkpoint is loaded without its classifier
+        self.keep_step_record = False
+        self.step_record: Optional[StepRecord] = None
+        self.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
+        self.register_load_state_dict_pre_hook(accept_checkpoint)
+
+    # ------------------------------------------------------------------ to be defined by subclasses
+    @classmethod
+    def network_config(cls, model: dict) -> dict:
+        """The network a method's config builds: what an exported segmentor is built from.
+
+        Args:
+            model: The method's config, its ``network`` with what other arguments add to it (none, unless overridden).
+        """
+        return model['network']
+
+    def draw_step(self, batch: dict[str, dict], generator: Any) -> Any:
+        """Every random decision of a step, as a plain object; None for a method without any.
+
+        Args:
+            batch: Preprocessed streams.
+            generator: :class:`mmseg_dg.utils.seeding.StepGenerator` (a ``torch.Generator`` or a seed will do).
+        """
+        return None
+
+    def passes(self, batch: dict[str, dict], draws: Any, state: Optional[StepState] = None) -> list[Pass]:
+        """The passes of one step, in order.
+
+        Args:
+            batch: ``{stream: {'inputs': (B, 3, H, W), 'data_samples': [...]}}``.
+            draws: Result of :meth:`draw_step`.
+            state: Where passes leave what later ones need; None makes a new one.
+        """
+        raise NotImplementedError(f'{type(self).__name__} must define passes()')
+
+    def ema_pairs(self) -> dict[str, tuple[nn.Module, EMATeacher]]:
+        """Name -> (source module, its average): what ``EMAUpdateHook`` updates. Empty without a teacher."""
+        return {}
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Networks that may be evaluated, by name."""
+        return {'student': self.student}
+
+    def forward_sizes(self, batch_sizes: dict[str, int]) -> dict[str, tuple[str, int]]:
+        """How many images pass the network together, for checks of BatchNorm.
+
+        Args:
+            batch_sizes: Images of each stream per step and process.
+
+        Returns:
+            ``{text for a message: (one of the streams, images)}``; each stream alone, doubled by a style augmentation.
+        """
+        copies = 2 if getattr(self, 'style', None) is not None else 1
+        return {f'stream "{name}" (batch_size={batch_sizes[name]})': (name, copies * batch_sizes[name])
+                for name in self.streams}
+
+    # ------------------------------------------------------------------ one step
+    def train_step(self, data: Union[dict, Sequence[dict]], optim_wrapper, draws: Any = None,
+                   **kwargs) -> dict[str, Tensor]:
+        """One optimizer step; see :func:`mmseg_dg.methods.step.run_step` for the arguments."""
+        return run_step(self, data, optim_wrapper, draws=draws, **kwargs)
+
+    def note_step(self, skipped: Union[bool, Tensor]) -> None:
+        """Remember whether the optimizer really stepped; a 0-d tensor is taken without waiting for its device."""
+        if isinstance(skipped, Tensor):
+            self.step_skipped.copy_(skipped)
+        else:
+            self.step_skipped.fill_(int(skipped))
+
+    # ------------------------------------------------------------------ evaluation
+    @property
+    def evaluated_network(self) -> nn.Module:
+        """The network behind ``val_step``, ``test_step`` and inference."""
+        networks = self.networks()
+        if self.evaluate not in networks:
+            raise ValueError(f'evaluate={self.evaluate!r} is not a network of {type(self).__name__}: use one of '
+                             f'{sorted(networks)}')
+        return networks[self.evaluate]
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the evaluated network's logits (mmseg's test-time augmentation reads it)."""
+        return self.evaluated_network.out_channels
+
+    def forward(self, inputs: Tensor, data_samples: Optional[list] = None, mode: str = 'tensor'):
+        """mmengine's interface for evaluation: ``predict`` and ``tensor``; to train, call :meth:`train_step`."""
+        if mode == 'loss':
+            raise ValueError(f'{type(self).__name__} trains in passes: call train_step (under torch DDP use '
+                             "model_wrapper_cfg=dict(type='MethodDistributedWrapper'))")
+        return self.evaluated_network(inputs, data_samples, mode=mode)
+
+    # ------------------------------------------------------------------ modes and weights
+    def train(self, mode: bool = True) -> 'BaseMethod':
+        """Training mode; with ``norm_eval`` BatchNorm stays on its running statistics."""
+        super().train(mode)
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+            for _, average in self.ema_pairs().values():
+                average.forget_statistics_hooks()
+        return self
+
+    def init_weights(self) -> None:
+        """Initialise the student, report how much of its backbone was loaded, and bring the copies in line.
+
+        Raises:
+            FileNotFoundError: A pretrained file named in the config is not there.
+        """
+        check_pretrained(self.student)  # also logs the share of tensors each file fills
+        self.student.init_weights()
+        own = self.init_cfg or []
+        for config in own if isinstance(own, (list, tuple)) else [own]:
+            WEIGHT_INITIALIZERS.build(config)(self)
+        self.sync_copies()
+
+    def sync_copies(self) -> None:
+        """Make teachers and frozen copies equal to the freshly initialised student."""
+        for source, average in self.ema_pairs().values():
+            average.copy_from(source)
+
+    def before_training(self) -> None:
+        """Last checks, after weights are loaded and before iteration 0."""
+        if not self.trains_styles and any(isinstance(m, StyleHallucination) for m in self.student.modules()):
+            raise ValueError(f'{type(self).__name__} cannot train an encoder that hallucinates styles: set '
+                             'model.type=DomainGeneralization, or network.backbone.style_hallucination=None')
+        self.evaluated_network  # noqa: B018  raises on a wrong name before hours of training
+        print_log(f'{type(self).__name__}: streams {self.streams}, evaluates the {self.evaluate}', logger='current')
+
+
+def stack_labels(data_samples: Sequence, stream: str) -> Tensor:
+    """Labels of a batch, (B, H, W) int64.
+
+    Raises:
+        ValueError: A sample of this stream has no label.
+    """
+    labels = []
+    for sample in data_samples:
+        if 'gt_sem_seg' not in sample:
+            raise ValueError(f'stream "{stream}" needs labels, but {sample.metainfo.get("img_path", "a sample")} has '
+                             'none: add LoadAnnotations to its pipeline and check seg_map_path of its data_prefix')
+        labels.append(sample.gt_sem_seg.data)
+    return torch.stack(labels).squeeze(1).long()
+
+
+def with_prefix(prefix: str, values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Log names of a pass: ``source.decode.loss_ce`` and so on."""
+    return {f'{prefix}.{k}': v for k, v in values.items()}

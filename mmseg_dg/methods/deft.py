@@ -1,0 +1,336 @@
+"""DeFT: decoupled finetuning of encoder and decoder, each against a slowly moving partner."""
+from collections.abc import Mapping
+from copy import copy, deepcopy
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from mmseg_dg.models.segmentors.network import draw_crop_box, segmentation_losses
+from mmseg_dg.ops.lab_style import LABStyleDraws
+from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.arguments import refuses
+from mmseg_dg.utils.seeding import StepGenerator
+
+from .alignment import NO_ALIGNMENT
+from .base import BaseMethod, stack_labels, with_prefix
+from .lab_style import LABStyle
+from .step import Pass, StepState
+from .supervised import Supervised, SupervisedDraws
+from .teacher import EMATeacher
+
+#: Evaluated pair -> (whose encoder, whose decoder).
+PAIRS = {
+    'retentive': ('retentive', 'retentive'),
+    'adaptive': ('adaptive', 'adaptive'),
+    'encoder_adaptive': ('adaptive', 'retentive'),
+    'decoder_adaptive': ('retentive', 'adaptive'),
+}
+_ENCODER = ('backbone', 'neck')
+
+
+@dataclass
+class StyledDraws(SupervisedDraws):
+    """Random decisions of a step whose batch may be doubled by restyled copies.
+
+    Attributes:
+        style: Decisions of the style augmentation, None without one.
+    """
+    style: Optional[LABStyleDraws] = None
+
+
+@MODELS.register_module()
+@refuses(alignment=NO_ALIGNMENT + 'Encoder and decoder of DeFT learn against different partners: the pixels of a pass '
+         'have no feature that both learn from. Leave it out, or align the joint baseline, model.type=Supervised')
+class DeFT(BaseMethod):
+    """Domain generalization by decoupled finetuning.
+
+    Adaptive encoder E_a and decoder D_a (the ``student``) are trained; retentive ones, E_r (``encoder``) and D_r
+    (``decoder``), are their exponential moving averages, kept near the initialization by a large beta.
+
+    Stage 1, decoder warm-up: D_a learns on the features of E_r, which still is the pretrained encoder. Then
+    :meth:`hand_over` copies D_a to D_r. Stage 2: E_a learns against D_r (the gradient flows through D_r, which is not
+    trained), D_a learns on the features of E_r, and after every optimizer step the retentive components follow.
+    The two losses reach disjoint parameters. Tested and exported is the pair (E_r, D_r): one ordinary network.
+    Source: DeFT (Pahk et al., ICLR 2025); docs/behavior/deft.md#two-stages.
+
+    Which stage it is lies in the buffer ``stage``; ``DecoderWarmupHook`` ends the first one, ``EMAUpdateHook`` (after
+    the step, no ramp) moves the averages in the second. Its ``buffers`` chooses what E_r and D_r do with BatchNorm:
+    ``'batch'`` is the released code's (batch statistics while training, running statistics of each component's own
+    batches; those of D_r then come from features of E_a). Retentive components run without dropout and drop path.
+
+    Args:
+        network: Config of a segmentor with ``backbone`` (and perhaps ``neck``) and ``decode_head``.
+        data_preprocessor: Config of the preprocessor.
+        stream: Name of the labelled stream.
+        warmup_iters: Length of stage 1 (paper: 8000 on GTA, 2000 on Cityscapes); 0: none. ``DecoderWarmupHook`` may
+            set another.
+        style_augmentation: ``dict(type='LABStyle', ...)`` doubles every batch by restyled copies (the released
+            scripts); None: not.
+        distance: Distance regularization, ``dict(weight_encoder=1e-3, weight_decoder=1e-3, form='squared')``: the
+            weight times the distance of E_a to the pretrained encoder, and of D_a to the warmed-up decoder, in stage
+            2. ``form``: see :func:`parameter_distance`; which one the paper has is not known. None: off.
+        evaluate: ``'retentive'`` (E_r, D_r), ``'adaptive'`` (E_a, D_a), ``'encoder_adaptive'`` (E_a, D_r) or
+            ``'decoder_adaptive'`` (E_r, D_a). Before the hand-over, D_r has learned nothing: D_a stands in for it.
+        norm_eval: BatchNorm on running statistics during training.
+        init_cfg: mmengine's.
+
+    Raises:
+        ValueError: A network without encoder or decoder or with auxiliary heads, negative numbers, unknown options.
+    """
+
+    required_hooks = ('DecoderWarmupHook', )
+    hook_settings = {'EMAUpdateHook': dict(beta=0.9999, when='after_step')}
+    needs_pretrained_encoder = 'its pathways hold the network near the pretrained encoder'
+    #: Log names that end with the decoder warm-up.
+    warmup_logs = ('warmup.', )
+    weighs_pixels = False
+
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
+                 warmup_iters: int = 8000, style_augmentation: Optional[dict] = None, distance: Optional[dict] = None,
+                 evaluate: str = 'retentive', norm_eval: bool = False, init_cfg: Optional[dict] = None) -> None:
+        _check_network(network)
+        super().__init__(network, data_preprocessor, evaluate=evaluate, norm_eval=norm_eval, init_cfg=init_cfg)
+        if getattr(self.student, 'decode_head', None) is None:
+            raise ValueError(f'{type(self.student).__name__} has no decode_head: DeFT trains encoder '
+                             'and decoder apart')
+        if warmup_iters < 0:
+            raise ValueError(f'warmup_iters={warmup_iters} must not be negative (0: no decoder warm-up)')
+        self.source_stream = stream
+        self.streams = self.labeled_streams = (stream, )
+        self.warmup_iters = warmup_iters
+        self.style: Optional[LABStyle] = MODELS.build(style_augmentation) if style_augmentation else None
+        self.encoder = EMATeacher(self._adaptive_encoder(), beta=0.9999, ramp=False)
+        self.decoder = EMATeacher(self._adaptive_decoder(), beta=0.9999, ramp=False)
+        self.distance = _checked_distance(distance)
+        self.encoder_init: Optional[nn.Module] = None
+        self.decoder_init: Optional[nn.Module] = None
+        if self.distance is not None:
+            self.encoder_init = deepcopy(self.student.backbone).requires_grad_(False)
+            self.decoder_init = deepcopy(self.student.decode_head).requires_grad_(False)
+        self.register_buffer('stage', torch.tensor(2 if warmup_iters == 0 else 1))
+
+    # ------------------------------------------------------------------ components
+    def _adaptive_encoder(self) -> nn.ModuleDict:
+        parts = {name: getattr(self.student, name, None) for name in _ENCODER}
+        return nn.ModuleDict({name: part for name, part in parts.items() if part is not None})
+
+    def _adaptive_decoder(self) -> nn.ModuleDict:
+        return nn.ModuleDict(dict(decode_head=self.student.decode_head))
+
+    def ema_pairs(self) -> dict[str, tuple[nn.Module, EMATeacher]]:
+        """``encoder`` (E_a, E_r) and ``decoder`` (D_a, D_r)."""
+        return {'encoder': (self._adaptive_encoder(), self.encoder),
+                'decoder': (self._adaptive_decoder(), self.decoder)}
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The four pairs as segmentors that share the weights of the method."""
+        return {name: self.pair(*kinds) for name, kinds in PAIRS.items()}
+
+    def pair(self, encoder: str, decoder: str) -> nn.Module:
+        """A segmentor of two components, each ``'adaptive'`` or ``'retentive'``."""
+        parts = dict(self.encoder.module.items()) if encoder == 'retentive' else {}
+        if decoder == 'retentive' and self.handed_over:
+            parts.update(self.decoder.module.items())
+        return with_parts(self.student, parts)
+
+    # ------------------------------------------------------------------ stages
+    @property
+    def handed_over(self) -> bool:
+        """Whether the decoder warm-up is over."""
+        return int(self.stage) == 2
+
+    @property
+    def averages_follow(self) -> bool:
+        """Whether ``EMAUpdateHook`` moves the retentive components now."""
+        return self.handed_over
+
+    def begin_warmup(self, length: int, iteration: int) -> None:
+        """Told by ``DecoderWarmupHook`` before the first iteration of a run or of its continuation.
+
+        Args:
+            length: Iterations of the warm-up.
+            iteration: The first iteration of this process.
+
+        Raises:
+            ValueError: A new run with a warm-up starts from weights that are beyond it, or a resumed run is beyond the
+                hand-over although the warm-up should still last.
+        """
+        self.warmup_iters = length
+        if iteration:
+            if iteration < length and self.handed_over:
+                raise ValueError(f'the checkpoint of iteration {iteration} is beyond the hand-over, but the decoder '
+                                 f'warm-up should last {length} iterations: resume with the length it was begun with')
+            return
+        learned = int(self.encoder.steps) or int(self.decoder.steps)
+        if not length:
+            if self.decoder_init is not None and not learned:  # weights of load_from: no hand-over will do it
+                self.decoder_init.load_state_dict(self.student.decode_head.state_dict())
+            return
+        if learned:
+            raise ValueError(f'load_from gives weights of a DeFT run that is beyond its decoder warm-up, but this run '
+                             f'starts with one of {length} iterations: set warmup_iters=0 to go on finetuning, or '
+                             'load the exported segmentor')
+        self.stage.fill_(1)
+
+    @torch.no_grad()
+    def hand_over(self) -> None:
+        """End the decoder warm-up: D_a becomes D_r (BatchNorm buffers included) and the reference of the distance."""
+        self.decoder.copy_from(self._adaptive_decoder())
+        if self.decoder_init is not None:
+            self.decoder_init.load_state_dict(self.student.decode_head.state_dict())
+        for average in (self.encoder, self.decoder):
+            average.steps.zero_()
+        self.stage.fill_(2)
+
+    # ------------------------------------------------------------------ passes
+    def draw_step(self, batch: dict[str, dict], generator: Any) -> StyledDraws:
+        return styled_draws(self, batch, generator)
+
+    def passes(self, batch: dict[str, dict], draws: StyledDraws, state: Optional[StepState] = None) -> list[Pass]:
+        stream = styled(self, batch[self.source_stream], draws)
+        images, labels = stream['inputs'], stack_labels(stream['data_samples'], self.source_stream)
+        box = draws.crop_box_source
+
+        def losses(prefix: str, network: nn.Module) -> dict[str, Tensor]:
+            return with_prefix(prefix, segmentation_losses(network, images, labels, crop_box=box).losses)
+
+        into_encoder, into_decoder = self.pair('adaptive', 'retentive'), self.pair('retentive', 'adaptive')
+
+        # no parameter of a retentive component requires gradients, so nothing is kept of E_r's forward pass
+        if not self.handed_over:
+            return [Pass('warmup', lambda: losses('warmup', into_decoder))]
+
+        def encoder_path() -> dict[str, Tensor]:
+            return dict(losses('encoder', into_encoder),
+                        **self._distance('encoder', self.student.backbone, self.encoder_init))
+
+        def decoder_path() -> dict[str, Tensor]:
+            return dict(losses('decoder', into_decoder),
+                        **self._distance('decoder', self.student.decode_head, self.decoder_init))
+
+        return [Pass('encoder', encoder_path), Pass('decoder', decoder_path)]
+
+    def _distance(self, name: str, module: nn.Module, reference: Optional[nn.Module]) -> dict[str, Tensor]:
+        weight = self.distance[name] if self.distance else 0.
+        if not weight:
+            return {}
+        return {f'{name}.loss_distance': weight * parameter_distance(module, reference, self.distance['form'])}
+
+    # ------------------------------------------------------------------ modes and weights
+    def sync_copies(self) -> None:
+        super().sync_copies()
+        if self.distance is not None:
+            self.encoder_init.load_state_dict(self.student.backbone.state_dict())
+            self.decoder_init.load_state_dict(self.student.decode_head.state_dict())
+
+    def before_training(self) -> None:
+        super().before_training()
+        if self.style is not None:
+            self.style.check(self.data_preprocessor, self.source_stream)
+        print_log(f'DeFT: style augmentation {"on" if self.style else "off"}, distance regularization '
+                  f'{self.distance or "off"}', logger='current')
+
+
+@MODELS.register_module()
+@refuses(alignment=NO_ALIGNMENT + 'Use model.type=Supervised, which is this method without the style augmentation')
+class JointFinetuning(Supervised):
+    """The baseline of DeFT: encoder and decoder trained together, with the same style augmentation.
+
+    Args:
+        network, data_preprocessor, stream, evaluate, norm_eval, init_cfg: As of :class:`Supervised`.
+        style_augmentation: As of :class:`DeFT`.
+    """
+
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
+                 style_augmentation: Optional[dict] = None, evaluate: str = 'student', norm_eval: bool = False,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(network, data_preprocessor, stream=stream, evaluate=evaluate, norm_eval=norm_eval,
+                         init_cfg=init_cfg)
+        self.style: Optional[LABStyle] = MODELS.build(style_augmentation) if style_augmentation else None
+
+    def draw_step(self, batch: dict[str, dict], generator: Any) -> StyledDraws:
+        return styled_draws(self, batch, generator)
+
+    def passes(self, batch: dict[str, dict], draws: StyledDraws, state: Optional[StepState] = None) -> list[Pass]:
+        stream = styled(self, batch[self.source_stream], draws)
+        return super().passes({**batch, self.source_stream: stream}, draws, state)
+
+    def before_training(self) -> None:
+        super().before_training()
+        if self.style is not None:
+            self.style.check(self.data_preprocessor, self.source_stream)
+
+
+def styled_draws(method, batch: dict[str, dict], generator: Any) -> StyledDraws:
+    """Draws of a step of a method with one labelled stream and perhaps a style augmentation."""
+    rng = StepGenerator.of(generator)
+    images = batch[method.source_stream]['inputs']
+    box = draw_crop_box(method.student, images.shape[-2:], rng.numpy)
+    style = method.style.draw(len(images), rng.torch) if method.style else None
+    return StyledDraws(crop_box_source=box, style=style)
+
+
+def styled(method, batch: dict[str, Any], draws: StyledDraws) -> dict[str, Any]:
+    """The batch of the labelled stream, doubled where the method has a style augmentation."""
+    if method.style is None:
+        return batch
+    return method.style.double(batch, draws.style, method.data_preprocessor, method.source_stream)
+
+
+def with_parts(network: nn.Module, parts: dict[str, nn.Module]) -> nn.Module:
+    """A network with some submodules exchanged; all weights stay shared, ``network`` itself is not changed."""
+    view = copy(network)
+    view._modules = {**network._modules, **parts}
+    return view
+
+
+#: Forms of the distance of two sets of parameters, from the differences of each.
+_DISTANCES = {
+    'squared': lambda terms: 0.5 * torch.stack([d.square().sum() for d in terms]).sum(),
+    'l2': lambda terms: torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(d) for d in terms])),
+    'l1': lambda terms: torch.stack([d.abs().sum() for d in terms]).sum(),
+}
+
+
+def parameter_distance(module: nn.Module, reference: nn.Module, form: str = 'squared') -> Tensor:
+    """Distance of all trainable parameters to those of a module of the same structure.
+
+    Args:
+        module: Has the trainable parameters.
+        reference: Has parameters of the same names and shapes.
+        form: ``'squared'``, half the sum of squared differences (L2-SP); ``'l2'``, its unsquared form, the root of the
+            sum of squares; ``'l1'``, the sum of absolute differences.
+
+    Returns:
+        0-d; 0 with a gradient of 0 where nothing differs.
+    """
+    theirs = dict(reference.named_parameters())
+    return _DISTANCES[form]([p - theirs[name] for name, p in module.named_parameters() if p.requires_grad])
+
+
+def _checked_distance(distance: Optional[Mapping]) -> Optional[dict[str, Any]]:
+    if distance is None:
+        return None
+    unknown = sorted(set(distance) - {'weight_encoder', 'weight_decoder', 'form'})
+    weights = {name: float(distance.get(f'weight_{name}', 0.)) for name in ('encoder', 'decoder')}
+    if unknown or min(weights.values()) < 0:
+        raise ValueError('distance takes weight_encoder and weight_decoder, neither negative, and form, got '
+                         f'{dict(distance)}')
+    form = distance.get('form', 'squared')
+    if form not in _DISTANCES:
+        raise ValueError(f'distance.form is one of {list(_DISTANCES)}, got {form!r}')
+    return dict(weights, form=form) if any(weights.values()) else None
+
+
+def _check_network(network: Mapping) -> None:
+    kind = network.get('type')
+    for part in ('backbone', 'decode_head'):
+        if not network.get(part):
+            raise ValueError(f'DeFT trains encoder and decoder apart, but network.type={kind!r} is configured without '
+                             f'{part}: use a segmentor with backbone and decode_head, e.g. EncoderDecoder')
+    if network.get('auxiliary_head'):
+        raise ValueError('DeFT has no auxiliary heads (they would tie the encoder to a third decoder): set '
+                         'network.auxiliary_head=None')

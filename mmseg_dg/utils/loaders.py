@@ -1,0 +1,16 @@
+"""Dataloader configs: one, or several by name."""
+from collections.abc import Mapping
+from typing import Any, Optional
+
+
+def loaders_by_name(loaders: Optional[Mapping[str, Any]], alone: str = '') -> dict[str, Any]:
+    """``{name: dataloader config}`` of ``train_dataloader``, ``val_dataloader`` or ``test_dataloader``.
+
+    Args:
+        loaders: One dataloader config, a dict of them in which None switches one off, or None.
+        alone: The name of a single one.
+    """
+    loaders = loaders or {}
+    if 'dataset' in loaders:
+        return {alone: loaders}
+    return {name: loader for name, loader in loaders.items() if loader is not None}

@@ -1,0 +1,90 @@
+"""A network beside a state dict: which tensors fit, without loading any."""
+from collections.abc import Mapping
+from typing import Callable, NamedTuple
+
+import torch
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+from mmseg_dg.registry import MODELS
+
+
+class LoadedShare(NamedTuple):
+    """How much of a module a checkpoint fills: tensors with the same name and shape."""
+
+    matched: int
+    total: int
+    missing: list
+    unexpected: list
+
+    @property
+    def share(self) -> float:
+        """In [0, 1]; 1 for a module without tensors."""
+        return self.matched / self.total if self.total else 1.
+
+
+def build_on_meta(config: Mapping) -> nn.Module:
+    """A network (or part of one) to compare with: names and shapes, no memory for weights.
+
+    Args:
+        config: It must name no weight file, see :func:`mmseg_dg.weights.files.without_pretrained`.
+    """
+    init_default_scope('mmseg_dg')
+    with torch.device('meta'):
+        return MODELS.build(config)
+
+
+class Difference(NamedTuple):
+    """How the tensors of a file differ from those of a module.
+
+    Attributes:
+        missing: Names the file lacks, in the module's order.
+        unexpected: Names the module lacks, in the file's order.
+        shapes: ``(name, shape in the file, shape in the module)`` of tensors both have, where the shapes differ.
+    """
+    missing: list[str]
+    unexpected: list[str]
+    shapes: list[tuple[str, tuple[int, ...], tuple[int, ...]]]
+
+    def shape_lines(self) -> list[str]:
+        """``weight (2, 3) instead of (2, 4)``, the file's shape first."""
+        return [f'{name} {theirs} instead of {ours}' for name, theirs, ours in self.shapes]
+
+
+def _nothing(name: str) -> bool:
+    return False
+
+
+def difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor],
+               may_lack: Callable[[str], bool] = _nothing,
+               may_exceed: Callable[[str], bool] = _nothing) -> Difference:
+    """Names and shapes of two state dicts.
+
+    Args:
+        ours: Of the module.
+        theirs: Of the file, under the same names.
+        may_lack: Whether a name may be missing in the file.
+        may_exceed: Whether a name may be missing in the module.
+    """
+    return Difference(
+        [name for name in ours if name not in theirs and not may_lack(name)],
+        [name for name in theirs if name not in ours and not may_exceed(name)],
+        [(name, tuple(theirs[name].shape), tuple(value.shape)) for name, value in ours.items()
+         if name in theirs and theirs[name].shape != value.shape])
+
+
+def compare(module: nn.Module, state: Mapping[str, Tensor]) -> LoadedShare:
+    """How much of a module a state dict fills, without loading.
+
+    ``num_batches_tracked`` of BatchNorm is left out: older files lack it and nothing here reads it. So are prototypes
+    of styles that the file lacks: they are computed when training begins.
+    """
+    ours = {k: v for k, v in module.state_dict().items() if not _is_counter(k)
+            and (k in state or 'style_hallucination.proto_' not in k)}
+    found = difference(ours, state, may_exceed=_is_counter)
+    missing = sorted([*found.missing, *(name for name, *_ in found.shapes)])
+    return LoadedShare(len(ours) - len(missing), len(ours), missing, sorted(found.unexpected))
+
+
+def _is_counter(name: str) -> bool:
+    return name.endswith('num_batches_tracked')

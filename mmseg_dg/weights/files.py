@@ -1,0 +1,244 @@
+"""Pretrained weights are local files: which are known, whether they are there, and how much of them was loaded.
+
+The table of known files is ``configs/_base_/weights.py``. A run never downloads: a missing file, or one that does not
+fit, stops it before the first iteration with the command that prepares it.
+"""
+import hashlib
+import os
+import runpy
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from mmseg_dg.utils.atomic_files import written_whole
+from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_checkpoint, read_weights
+from mmseg_dg.utils.finite_state import refuse_nonfinite
+
+from .comparison import LoadedShare, compare
+from .shipped import PREFIX, shipped_file
+
+PACKAGE = Path(__file__).resolve().parent.parent
+COMMAND = 'mim run mmseg_dg prepare_weights {name}    (in the repository: python tools/prepare_weights.py {name})'
+RANDOM = 'To start from random weights, say so in the config: init_cfg=None'
+
+
+class Problem(Exception):
+    """A file cannot be used; the message says why and what to do."""
+
+
+def weights_table() -> dict:
+    """The entries of ``configs/_base_/weights.py``, by name, from the repository or from the installed package.
+
+    Raises:
+        FileNotFoundError: The file is in neither place.
+    """
+    places = [root / 'configs' / '_base_' / 'weights.py' for root in (PACKAGE / '.mim', PACKAGE.parent)]
+    for place in places:
+        if place.is_file():
+            return runpy.run_path(str(place))['weights']
+    raise FileNotFoundError(f'the table of pretrained weights is missing: looked for {" and ".join(map(str, places))}')
+
+
+def entry_of(path: Union[str, Path]) -> Optional[str]:
+    """Name of the table entry whose ``file`` is called like ``path``; None for a file of the user's own."""
+    return next((name for name, entry in weights_table().items() if Path(entry['file']).name == Path(path).name), None)
+
+
+def _how_to_get(path: str) -> str:
+    name = entry_of(path)
+    if name is None:
+        return 'Put the file there, or correct the path in the config'
+    return f'Fetch it once and prepare it:\n    {COMMAND.format(name=name)}'
+
+
+def check_file(path: str, where: str = 'a config') -> None:
+    """Refuse a URL and a file that is not there.
+
+    Args:
+        path: As written in a config; relative paths count from the current folder.
+        where: Named in the message.
+
+    Raises:
+        ValueError: ``path`` is a URL.
+        FileNotFoundError: There is no such file. The message has the command that prepares it.
+    """
+    if path.startswith(PREFIX):
+        shipped_file(path)
+        return
+    if '://' in path:
+        raise ValueError(f'{where} asks for weights from {path}. Weights are local files here: fetch it yourself and '
+                         f'give the path (pretrained/...). Known files: {", ".join(weights_table())}')
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{where} needs pretrained weights that are not there: {path} (in {os.getcwd()}). '
+                                f'{_how_to_get(path)}\n{RANDOM}')
+
+
+def requested_files(node, key: str = 'model') -> Iterator[tuple[str, str]]:
+    """``(dotted key, path)`` of all pretrained weights that a model config asks for."""
+    if isinstance(node, Mapping):
+        if node.get('type') in ('Pretrained', 'PretrainedDenoiser') and isinstance(node.get('checkpoint'), str):
+            yield key, node['checkpoint']
+        if isinstance(node.get('pretrained'), str):  # the older spelling, still an argument of mmseg's parts
+            yield f'{key}.pretrained', node['pretrained']
+        for name, value in node.items():
+            yield from requested_files(value, f'{key}.{name}')
+    elif isinstance(node, (list, tuple)):
+        for index, value in enumerate(node):
+            yield from requested_files(value, f'{key}.{index}')
+
+
+def encoder_start(network: Any) -> str:
+    """What a network's config says about the weights its encoder starts from.
+
+    Args:
+        network: Config of a segmentor with ``backbone``.
+
+    Returns:
+        ``'given'``: an ``init_cfg`` (or ``pretrained``) somewhere in the encoder's config, or one of the whole
+        network; ``'none'``: ``init_cfg=None``, random weights on purpose; ``'absent'``: nothing is said. MMEngine
+        treats the last two alike.
+    """
+    if not isinstance(network, Mapping) or not isinstance(network.get('backbone'), Mapping):
+        return 'given'  # built by hand
+    found = list(_init_values(network['backbone']))
+    if network.get('pretrained') or network.get('init_cfg') or any(found):
+        return 'given'
+    return 'none' if found else 'absent'
+
+
+def _init_values(node: Any) -> Iterator[Any]:
+    """Every ``init_cfg`` and ``pretrained`` of a part, at any depth."""
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        if key == 'init_cfg' or (key == 'pretrained' and isinstance(value, str)):
+            yield value
+        else:
+            yield from _init_values(value)
+
+
+def _init_dicts(module: nn.Module) -> list:
+    found = getattr(module, 'init_cfg', None) or []
+    found = found if isinstance(found, (list, tuple)) else [found]
+    return [item for item in found if isinstance(item, Mapping) and item.get('type') == 'Pretrained']
+
+
+def check_pretrained(model: Union[Mapping, Config, nn.Module], minimum_share: float = 0.9) -> dict:
+    """Check every ``init_cfg=dict(type='Pretrained', checkpoint=...)`` of a model before it is initialised.
+
+    Args:
+        model: A model config (or whole config): the files must exist. A module: they must also fill at least
+            ``minimum_share`` of the tensors of the part that asks for them, and the share is logged.
+        minimum_share: In [0, 1].
+
+    Returns:
+        For a module ``{name of the part: LoadedShare}``, for a config ``{dotted key: path}``.
+
+    Raises:
+        ValueError: A URL, or a file that does not fit.
+        FileNotFoundError: A file is missing.
+    """
+    if not isinstance(model, nn.Module):
+        model = model._cfg_dict if isinstance(model, Config) else model
+        requests = dict(requested_files(model))
+        for key, path in requests.items():
+            check_file(path, key)
+        return requests
+    shares = {}
+    for name, module in model.named_modules():
+        for init in _init_dicts(module):
+            label = name or type(module).__name__
+            check_file(init['checkpoint'], label)
+            shares[label] = share = loaded_share(module, init['checkpoint'], init.get('prefix'), name=label)
+            if share.share < minimum_share:
+                raise ValueError(
+                    f'{init["checkpoint"]} does not fit {label} ({type(module).__name__}): only {share.matched} of '
+                    f'{share.total} tensors have a counterpart.\n  missing: {_some(share.missing)}\n  in the file but '
+                    f'not in the model: {_some(share.unexpected)}\n{_how_to_get(init["checkpoint"])}')
+    return shares
+
+
+def _some(names: list, count: int = 5) -> str:
+    return ', '.join(names[:count]) + (f', ... ({len(names)} in all)' if len(names) > count else '') or 'none'
+
+
+def read_state_dict(path: Union[str, Path], prefix: Optional[str] = None, foreign: bool = False) -> dict[str, Tensor]:
+    """The tensors of a checkpoint file: a plain state dict, or one under ``state_dict``, ``model`` or ``module``.
+
+    Args:
+        path: A file that ``torch.load(weights_only=True)`` reads, ``.safetensors``, or ``mmseg_dg://NAME``.
+        prefix: Keep only keys that start so, without it (``'backbone.'``; a final dot is added).
+        foreign: Read no more than torch itself admits; otherwise also checkpoints of earlier runs with their logs.
+
+    Raises:
+        CheckpointError: The file is damaged, holds no dict, or needs more than tensors and plain values.
+    """
+    place = shipped_file(str(path)) if str(path).startswith(PREFIX) else path
+    checkpoint = (read_weights if foreign else read_checkpoint)(place)
+    if not isinstance(checkpoint, Mapping):
+        raise CheckpointError(f'{path} holds {type(checkpoint).__name__}, not named tensors')
+    for key in ('state_dict', 'model', 'module'):
+        if isinstance(checkpoint.get(key), Mapping):
+            checkpoint = checkpoint[key]
+    state = {k: v for k, v in checkpoint.items() if isinstance(v, Tensor)}
+    if state and all(k.startswith('module.') for k in state):
+        state = {k[len('module.'):]: v for k, v in state.items()}
+    if prefix:
+        prefix = prefix if prefix.endswith('.') else f'{prefix}.'
+        state = {k[len(prefix):]: v for k, v in state.items() if k.startswith(prefix)}
+    return state
+
+
+def loaded_share(module: nn.Module, checkpoint_path: Union[str, Path], prefix: Optional[str] = None,
+                 name: Optional[str] = None) -> LoadedShare:
+    """How much of ``module`` a checkpoint file fills; the answer is also logged.
+
+    Args:
+        module: Anything with a state dict.
+        checkpoint_path: See :func:`read_state_dict`.
+        prefix: Keys of the file that belong to the module start so.
+        name: What the log calls the module.
+    """
+    state = read_state_dict(checkpoint_path, prefix)
+    refuse_nonfinite(state, str(checkpoint_path))
+    share = compare(module, state)
+    rest = f'; missing: {_some(share.missing)}' if share.missing else ''
+    rest += f'; not used: {_some(share.unexpected)}' if share.unexpected else ''
+    print_log(f'{name or type(module).__name__}: {share.matched} of {share.total} tensors ({100 * share.share:.1f} %) '
+              f'from {checkpoint_path}{rest}', logger='current')
+    return share
+
+
+def sha256_of(path: Union[str, Path]) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as f:
+        for block in iter(lambda: f.read(2**20), b''):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def save_atomically(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write a state dict so that an interrupted run leaves no half file under the final name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as partial, open(partial, 'wb') as file:
+        torch.save({k: v.clone() for k, v in state.items()}, file)  # clone: no storage shared with a larger tensor
+
+
+def without_pretrained(node: Any) -> Any:
+    """A model config (or part of one) that names no weight file: for networks another file fills, or none.
+
+    ``pretrained`` and every ``init_cfg`` of a ``Pretrained...`` kind are left out; other initialisations stay.
+    """
+    if isinstance(node, Mapping):
+        return type(node)({key: without_pretrained(value) for key, value in node.items()
+                           if key != 'pretrained' and not (key == 'init_cfg' and _names_a_file(value))})
+    return type(node)(without_pretrained(value) for value in node) if isinstance(node, (list, tuple)) else node
+
+
+def _names_a_file(init_cfg: Any) -> bool:
+    configs = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
+    return any(isinstance(c, Mapping) and str(c.get('type')).startswith('Pretrained') for c in configs)

@@ -1,0 +1,223 @@
+"""Public weights of the hybrid R50+ViT-B/16 encoder -> names of :class:`mmseg_dg.models.backbones.HybridViT`.
+
+Two layouts are known: the authors' ``R50+ViT-B_16.npz`` (NHWC arrays, query, key and value apart) and timm's
+``vit_base_r50_s16_224`` (PyTorch tensors). Nothing is guessed: a name that is in neither layout stops the conversion.
+"""
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, Union
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .comparison import build_on_meta, compare
+from .files import Problem, save_atomically
+from .official_checkpoints import read_tensors
+
+#: Classifier of the pretraining, which an encoder does not need.
+_DROPPED = re.compile(r'^(head|pre_logits|fc_norm)[./]')
+_NPZ_UNIT = re.compile(r'^block(\d+)/unit(\d+)/(conv|gn)(\d|_proj)/(kernel|scale|bias)$')
+_NPZ_LAYER = re.compile(r'^Transformer/encoderblock_(\d+)/(.+)$')
+_NPZ_PLAIN = {
+    'conv_root/kernel': 'stem.conv.weight',
+    'gn_root/scale': 'stem.norm.weight',
+    'gn_root/bias': 'stem.norm.bias',
+    'embedding/kernel': 'patch_embed.weight',
+    'embedding/bias': 'patch_embed.bias',
+    'cls': 'cls_token',
+    'Transformer/posembed_input/pos_embedding': 'pos_embed',
+    'Transformer/encoder_norm/scale': 'norm.weight',
+    'Transformer/encoder_norm/bias': 'norm.bias',
+}
+_NPZ_IN_LAYER = {
+    'LayerNorm_0/scale': 'norm1.weight', 'LayerNorm_0/bias': 'norm1.bias',
+    'LayerNorm_2/scale': 'norm2.weight', 'LayerNorm_2/bias': 'norm2.bias',
+    'MlpBlock_3/Dense_0/kernel': 'fc1.weight', 'MlpBlock_3/Dense_0/bias': 'fc1.bias',
+    'MlpBlock_3/Dense_1/kernel': 'fc2.weight', 'MlpBlock_3/Dense_1/bias': 'fc2.bias',
+}
+_ATTENTION = 'MultiHeadDotProductAttention_1/'
+_TIMM = [
+    (r'^patch_embed\.backbone\.stem\.', 'stem.'),
+    (r'^patch_embed\.backbone\.stages\.(\d+)\.blocks\.(\d+)\.downsample\.', r'stages.\1.\2.projection.'),
+    (r'^patch_embed\.backbone\.stages\.(\d+)\.blocks\.(\d+)\.', r'stages.\1.\2.'),
+    (r'^patch_embed\.proj\.', 'patch_embed.'),
+    (r'^blocks\.(\d+)\.attn\.', r'layers.\1.'),
+    (r'^blocks\.(\d+)\.mlp\.', r'layers.\1.'),
+    (r'^blocks\.(\d+)\.', r'layers.\1.'),
+    (r'^(cls_token|pos_embed)$', r'\1'),
+    (r'^norm\.', 'norm.'),
+]
+
+
+class Converted(NamedTuple):
+    """An encoder in our names.
+
+    Attributes:
+        state: Name -> float32 tensor.
+        dropped: Names of the file that an encoder does not need.
+        layout: ``npz`` or ``timm``.
+        settings: Arguments of ``HybridViT`` that the file asks for, where they differ from the defaults.
+    """
+    state: dict[str, Tensor]
+    dropped: list[str]
+    layout: str
+    settings: dict
+
+
+def convert_hybrid_vit(path: Union[str, Path]) -> Converted:
+    """Read a public file of the hybrid encoder and rename its tensors; sizes are found in the file.
+
+    Raises:
+        Problem: No such file, names of neither layout, or tensors missing or surplus for a HybridViT of these sizes.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise Problem(f'there is no file {path}')
+    arrays, layout = _read(path)
+    dropped = sorted(k for k in arrays if _DROPPED.match(k))
+    rest = {k: v for k, v in arrays.items() if k not in dropped}
+    state = _from_npz(rest, path) if layout == 'npz' else _from_timm(rest, path)
+    sizes = _sizes(state, arrays, path)
+    _check_complete(state, sizes, path)
+    return Converted(state, dropped, layout, _not_default(sizes))
+
+
+def convert_file(source: Path, target: Path) -> list[str]:
+    """Convert ``source`` and write ``target``; the lines of the report.
+
+    Raises:
+        Problem: As :func:`convert_hybrid_vit`, or both paths are the same file.
+    """
+    if target.is_dir():
+        raise Problem(f'{target} is a folder: name the file to write')
+    if target.exists() and target.resolve() == source.resolve():
+        raise Problem(f'{target} is the source: name another file to write')
+    result = convert_hybrid_vit(source)
+    save_atomically(result.state, target)
+    numbers = sum(v.numel() for v in result.state.values())
+    lines = [f'{source}: layout {result.layout}',
+             f'converted {len(result.state)} tensors ({numbers / 1e6:.2f} M numbers), every tensor of the encoder is '
+             'filled', f'dropped {", ".join(result.dropped) or "nothing"}']
+    if result.settings:
+        lines.append(f'the encoder of this file is HybridViT with {result.settings}')
+    if result.layout == 'timm':
+        lines.append("timm computes an exact GELU: gelu='none' reproduces its outputs, 'tanh' those of the authors")
+    return [*lines, f'written to {target}']
+
+
+def _read(path: Path) -> tuple[dict, str]:
+    """Arrays or tensors by name, and the layout their names are of."""
+    if path.suffix == '.npz':
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {k: torch.from_numpy(np.asarray(file[k], np.float32)) for k in file.files}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise Problem(f'{path} cannot be read as arrays: {error}') from error
+    else:
+        arrays = read_tensors(path)
+    if 'conv_root/kernel' in arrays:
+        return arrays, 'npz'
+    if 'patch_embed.backbone.stem.conv.weight' in arrays:
+        return arrays, 'timm'
+    raise Problem(f'{path} is of no known layout: expected conv_root/kernel (R50+ViT-B_16.npz) or '
+                  f'patch_embed.backbone.stem.conv.weight (timm vit_base_r50_s16_224), found {sorted(arrays)[:5]}')
+
+
+def _from_npz(arrays: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    state, attention, unknown = {}, {}, []
+    for name, value in arrays.items():
+        layer = _NPZ_LAYER.match(name)
+        if name in _NPZ_PLAIN:
+            state[_NPZ_PLAIN[name]] = _to_torch(name, value)
+        elif _NPZ_UNIT.match(name):
+            stage, unit, kind, number, what = _NPZ_UNIT.match(name).groups()
+            part = dict(conv='conv', gn='norm')[kind]
+            part = f'projection.{part}' if number == '_proj' else f'{part}{number}'
+            ours = f'stages.{int(stage) - 1}.{int(unit) - 1}.{part}.{"bias" if what == "bias" else "weight"}'
+            state[ours] = _to_torch(name, value)
+        elif layer and layer[2] in _NPZ_IN_LAYER:
+            state[f'layers.{layer[1]}.{_NPZ_IN_LAYER[layer[2]]}'] = _to_torch(name, value)
+        elif layer and layer[2].startswith(_ATTENTION):
+            attention.setdefault(layer[1], {})[layer[2][len(_ATTENTION):]] = value
+        else:
+            unknown.append(name)
+    _refuse(unknown, path)
+    for number, parts in attention.items():
+        state.update({f'layers.{number}.{k}': v for k, v in _packed_attention(parts, number, path).items()})
+    return state
+
+
+def _to_torch(name: str, value: Tensor) -> Tensor:
+    """Kernels HWIO -> OIHW and (in, out) -> (out, in); scales and biases flat, except embeddings."""
+    if name.endswith('/kernel'):
+        return (value.permute(3, 2, 0, 1) if value.dim() == 4 else value.t()).contiguous()
+    return value if name == 'cls' or name.endswith('pos_embedding') else value.flatten()
+
+
+def _packed_attention(parts: Mapping[str, Tensor], number: str, path: Path) -> dict[str, Tensor]:
+    """Query, key, value (C, heads, C / heads) -> one matrix; output (heads, C / heads, C) -> (C, C)."""
+    wanted = [f'{a}/{b}' for a in ('query', 'key', 'value', 'out') for b in ('kernel', 'bias')]
+    if sorted(parts) != sorted(wanted):
+        raise Problem(f'{path}: attention of layer {number} has {sorted(parts)}, expected {sorted(wanted)}')
+    qkv = [parts[f'{a}/kernel'].flatten(1).t() for a in ('query', 'key', 'value')]
+    bias = [parts[f'{a}/bias'].flatten() for a in ('query', 'key', 'value')]
+    return {'qkv.weight': torch.cat(qkv), 'qkv.bias': torch.cat(bias),
+            'proj.weight': parts['out/kernel'].flatten(0, 1).t().contiguous(),
+            'proj.bias': parts['out/bias'].flatten()}
+
+
+def _from_timm(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    state, unknown = {}, []
+    for name, value in tensors.items():
+        rule = next(((p, r) for p, r in _TIMM if re.match(p, name)), None)
+        if rule is None:
+            unknown.append(name)
+        else:
+            state[re.sub(rule[0], rule[1], name)] = value.float()
+    _refuse(unknown, path)
+    return state
+
+
+def _refuse(unknown: list, path: Path) -> None:
+    if unknown:
+        raise Problem(f'{path}: {len(unknown)} names are of no known layout, e.g. {unknown[:5]}')
+
+
+def _sizes(state: Mapping[str, Tensor], arrays: Mapping[str, Tensor], path: Path) -> dict:
+    """Arguments of HybridViT, read off the tensors."""
+    try:
+        units = [int(m[1]) for m in (re.match(r'stages\.(\d+)\.\d+\.conv1', k) for k in state) if m]
+        dims = state['patch_embed.weight'].shape[0]
+        query = next((v for k, v in arrays.items() if k.endswith('query/kernel')), None)
+        tokens = state['pos_embed'].shape[1] - ('cls_token' in state)
+        return dict(
+            stem_channels=state['stem.conv.weight'].shape[0],
+            stages=[units.count(i) for i in range(max(units) + 1)],
+            embed_dims=dims,
+            num_layers=sum(bool(re.match(r'layers\.\d+\.qkv\.weight', k)) for k in state),
+            num_heads=query.shape[1] if query is not None else dims // 64,
+            feedforward_channels=state['layers.0.fc1.weight'].shape[0],
+            pos_grid=(round(tokens**0.5), ) * 2,
+            cls_token='cls_token' in state)
+    except (KeyError, ValueError) as error:
+        raise Problem(f'{path} lacks a part of the encoder: {error}') from error
+
+
+def _check_complete(state: Mapping[str, Tensor], sizes: dict, path: Path) -> None:
+    try:
+        reference = build_on_meta(dict(type='HybridViT', **sizes))
+    except ValueError as error:
+        raise Problem(f'{path}: {error}') from error
+    share = compare(reference, state)
+    if share.missing or share.unexpected:
+        raise Problem(f'{path} does not fill the encoder: missing or of another shape ({len(share.missing)}) '
+                      f'{share.missing[:5]}, surplus ({len(share.unexpected)}) {share.unexpected[:5]}')
+
+
+def _not_default(sizes: dict) -> dict:
+    default = dict(stem_channels=64, stages=[3, 4, 9], embed_dims=768, num_layers=12, num_heads=12,
+                   feedforward_channels=3072, pos_grid=(14, 14), cls_token=True)
+    return {k: v for k, v in sizes.items() if v != default[k]}

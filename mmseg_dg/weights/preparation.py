@@ -1,0 +1,231 @@
+"""Checks fetched weight files and converts them to the layout that configs expect, for tools/prepare_weights.py."""
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Optional
+
+import torch
+from torch import nn
+
+from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_weights
+from mmseg_dg.utils.finite_state import nonfinite_summary, refuse_nonfinite
+
+from .comparison import build_on_meta, compare
+from .files import Problem, read_state_dict, save_atomically, sha256_of, weights_table
+from .hybrid_vit import convert_hybrid_vit
+from .official_names import from_official_backbone
+
+
+def find_source(entry: dict, folder: Path) -> Optional[Path]:
+    """The file to convert: the final name itself, or one of the entry's ``candidates``; None when nothing is there."""
+    target = folder / Path(entry['file']).name
+    if target.is_file():
+        return target
+    found = sorted(path for pattern in entry['candidates'] for path in folder.glob(pattern))
+    return found[0] if found else None
+
+
+def checksum_note(path: Path, known: Optional[list]) -> tuple[str, bool]:
+    """``(text, refuse)``: the file's SHA-256 against the known beginnings, else against the one in its name."""
+    digest = sha256_of(path)
+    short = digest[:8]
+    if known and any(digest.startswith(beginning) for beginning in known):
+        return f'SHA-256 {short}... is the known one', False
+    if known:
+        return f'SHA-256 begins with {short}, known are {" and ".join(known)}: another release, or damaged', True
+    named = re.search(r'-([0-9a-f]{8})\.\w+$', path.name)
+    if named and named.group(1) != short:
+        return f'SHA-256 begins with {short}, the file name says {named.group(1)}: renamed, or damaged', False
+    return f'SHA-256 {short}...' + (' as in the file name' if named else ' (no reference known)'), False
+
+
+def to_our_layout(state: dict, reference: nn.Module) -> dict:
+    """Rename and drop until the keys are those of ``reference``.
+
+    Args:
+        state: Keys of the encoder alone or below ``backbone.``; official or mmseg names of Mix Transformers.
+
+    Raises:
+        Problem: Tensors of the encoder are missing or have another shape.
+    """
+    if any(key.startswith('backbone.') for key in state):
+        state = {key[len('backbone.'):]: value for key, value in state.items() if key.startswith('backbone.')}
+    try:
+        state = from_official_backbone(state)
+    except ValueError as error:
+        raise Problem(str(error)) from error
+    if hasattr(reference, 'stem') and not any(key.startswith('stem.') for key in state):
+        state = deep_stem_names(state)
+    share = compare(reference, state)
+    if share.missing:
+        listed = ', '.join(share.missing[:5])
+        raise Problem(f'{len(share.missing)} of {share.total} tensors of the encoder are missing or have another '
+                      f'shape ({listed}, ...); the file has keys such as {", ".join(list(state)[:3])}')
+    return {key: state[key] for key in reference.state_dict() if key in state}
+
+
+def deep_stem_names(state: dict) -> dict:
+    """Rename the first three convolutions of a deep-stem ResNet to those of mmseg's ``ResNetV1c`` (``stem.0`` ...).
+
+    Two spellings are known: ``conv1, bn1, conv2, bn2, conv3, bn3``, and ``conv1.0, conv1.1, conv1.3, conv1.4, conv1.6,
+    bn1``. Anything else comes back as it is.
+    """
+    if 'conv1.0.weight' in state:
+        names = {**{f'conv1.{i}.': f'stem.{i}.' for i in (0, 1, 3, 4, 6)}, 'bn1.': 'stem.7.'}
+    elif 'conv3.weight' in state:
+        names = {'conv1.': 'stem.0.', 'bn1.': 'stem.1.', 'conv2.': 'stem.3.', 'bn2.': 'stem.4.', 'conv3.': 'stem.6.',
+                 'bn3.': 'stem.7.'}
+    else:
+        return dict(state)
+
+    def renamed(key: str) -> str:
+        old = next((old for old in names if key.startswith(old)), None)
+        return key if old is None else names[old] + key[len(old):]
+
+    return {renamed(key): value for key, value in state.items()}
+
+
+def _converted(source: Path, entry: dict) -> dict:
+    if entry['layout'] != 'vit_hybrid':
+        try:
+            state = read_state_dict(source, foreign=True)
+            refuse_nonfinite(state, str(source))
+        except (CheckpointError, ValueError) as error:
+            raise Problem(str(error)) from error
+        return to_our_layout(state, build_on_meta(dict(entry['backbone'], init_cfg=None)))
+    result = convert_hybrid_vit(source)
+    if result.settings:
+        raise Problem(f'{source} is another size of this encoder: HybridViT with {result.settings}')
+    return result.state
+
+
+def is_ready(path: Path, entry: dict) -> bool:
+    """Whether a file already is what configs expect: a plain state dict that fills the encoder, nothing else in it.
+
+    Raises:
+        CheckpointError: It cannot be read.
+    """
+    if entry['backbone'] is None:
+        return path.is_file()
+    state = read_weights(path)
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        return False
+    share = compare(build_on_meta(dict(entry['backbone'], init_cfg=None)), state)
+    return not share.missing and not share.unexpected and not nonfinite_summary(state)
+
+
+def prepare(name: str, folder: Path, source: Optional[Path] = None, accept_checksum: bool = False) -> list[str]:
+    """Check and convert one file of the table into ``folder``.
+
+    Several processes may prepare one file at once: one does it, the others wait and find it ready. What was fetched
+    is never overwritten.
+
+    Args:
+        name: A name of the table.
+        folder: Where prepared files lie, ``pretrained`` by default in the tool.
+        source: The fetched file; by default looked for in ``folder``.
+        accept_checksum: Use a file whose SHA-256 is not one of the known ones.
+
+    Returns:
+        What was done, line by line.
+
+    Raises:
+        Problem: Unknown name, no file, wrong checksum, or a file that does not fit.
+    """
+    table = weights_table()
+    if name not in table:
+        raise Problem(f'there is no {name}; known are {", ".join(table)}')
+    if folder.is_dir():
+        with only_one(folder):
+            return _prepare(table[name], folder, source, accept_checksum)
+    return _prepare(table[name], folder, source, accept_checksum)
+
+
+def _prepare(entry: dict, folder: Path, source: Optional[Path], accept_checksum: bool) -> list[str]:
+    target = folder / Path(entry['file']).name
+    if source is None:
+        source = find_source(entry, folder)
+    if source is None or not source.is_file():
+        looked = source or f'{target} ({" or ".join([target.name, *entry["candidates"]])})'
+        raise Problem(f'no file at {looked}. Fetch it: {entry["source"]}')
+    try:
+        if source == target and is_ready(target, entry):
+            return [f'{target} is ready']
+    except CheckpointError as error:
+        raise Problem(str(error)) from error
+    note, refuse = checksum_note(source, entry['sha256'])
+    if refuse and not accept_checksum:
+        raise Problem(f'{source}: {note}. Use it all the same with --accept-checksum')
+    if entry['backbone'] is None:
+        raise Problem(f'{source} needs no conversion: put it at {target}')
+    state = _converted(source, entry)
+    lines = [f'{source}: {note}']
+    if target.is_file() and not is_ready(target, entry):  # what a user fetched; its name is never without a file
+        lines.append(f'kept as {keep_original(target)}')
+    save_atomically(state, target)
+    return [*lines, f'{target} is ready: {len(state)} tensors']
+
+
+def keep_original(path: Path) -> Path:
+    """Give a file a second name (``NAME_fetched.pth``, or the first ``NAME_fetched_2.pth``, ... that is free).
+
+    Returns:
+        The second name.
+    """
+    number = 1
+    while True:
+        tail = '_fetched' if number == 1 else f'_fetched_{number}'
+        kept = path.with_name(f'{path.stem}{tail}{path.suffix}')
+        try:
+            with open(kept, 'xb') as file, open(path, 'rb') as original:
+                shutil.copyfileobj(original, file)
+            return kept
+        except FileExistsError:
+            number += 1
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Inside, no other process of this machine is inside for the same folder; nothing is left in it."""
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+def table_rows(folder: Path) -> list[tuple[str, str, str]]:
+    """``(name, state, what to do)`` of every known file."""
+    rows = []
+    for name, entry in weights_table().items():
+        target = folder / Path(entry['file']).name
+        source = find_source(entry, folder)
+        if source is None:
+            rows.append((name, 'missing', f'fetch {entry["source"]}'))
+        else:
+            rows.append((name, *_state_of(name, entry, source, target)))
+    return rows
+
+
+def _state_of(name: str, entry: dict, source: Path, target: Path) -> tuple[str, str]:
+    """``(state, what to do)`` of a file that is there; a bad one does not end the list."""
+    try:
+        if source == target and is_ready(target, entry):
+            return 'ready', str(target)
+        if source != target and entry['layout'] != 'vit_hybrid':
+            read_state_dict(source, foreign=True)
+    except (CheckpointError, OSError) as error:
+        return 'unusable', str(error).splitlines()[0]
+    return 'to convert', f'prepare_weights {name}   (from {source})'

@@ -1,0 +1,190 @@
+"""One network of a trained method as a plain segmentor: state dict and inference config."""
+import copy
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Optional, Union
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+from mmseg_dg.registry import MODELS, TRANSFORMS
+from mmseg_dg.utils.finite_state import refuse_nonfinite
+from mmseg_dg.utils.loaders import loaders_by_name
+
+from .files import without_pretrained
+
+#: Arguments of our preprocessor that mmseg's does not have.
+_OWN_PREPROCESSING = ('streams', )
+
+
+class Export(NamedTuple):
+    """What was written.
+
+    Attributes:
+        checkpoint: Path of the weights.
+        config: Path of the inference config.
+        network: Name of the exported network.
+        own_parts: Types of this package (empty: stock MMSegmentation loads it).
+        tensors: Number of tensors.
+    """
+    checkpoint: Path
+    config: Path
+    network: str
+    own_parts: tuple[str, ...]
+    tensors: int
+
+    @property
+    def lines(self) -> list[str]:
+        """For people."""
+        text = [f'{self.checkpoint}: {self.tensors} tensors of the network "{self.network}"', f'{self.config}: its '
+                'config for mmseg.apis.init_model and inference_model']
+        if self.own_parts:
+            return [*text, f'needs this package, because of {", ".join(self.own_parts)}: its config sets '
+                    "custom_imports=dict(imports=['mmseg_dg'])"]
+        return [*text, 'every part is stock: it loads in MMSegmentation without this package']
+
+
+def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
+                     config: Union[Config, str, Path, None] = None, network: Optional[str] = None) -> Export:
+    """Write ``target`` (weights) and the file of the same name ending in ``.py`` (inference config).
+
+    Args:
+        checkpoint: Written by a run of this package; or a plain segmentor, which gets a config.
+        target: File to write, ending in ``.pth``.
+        config: That of the run; None: the only config file beside the checkpoint (mmengine puts it there).
+        network: Which of the method's networks (``student``, ``teacher``, ``retentive``, ...); None: the one that it
+            evaluates.
+
+    Raises:
+        FileNotFoundError: No such checkpoint, or no config beside it.
+        ValueError: An unknown network, a target of another ending, or a checkpoint that does not hold the network.
+    """
+    checkpoint, target = Path(checkpoint), Path(target)
+    if not checkpoint.is_file():
+        raise FileNotFoundError(f'no checkpoint at {checkpoint}')
+    if target.suffix != '.pth' or target.resolve() == checkpoint.resolve():
+        raise ValueError(f'{target}: name another file than the checkpoint, ending in .pth')
+    cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config or _beside(checkpoint))
+    name, module, meta = load_network(cfg, checkpoint, network)
+    inference, own_parts = inference_config(cfg)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    state = {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
+    torch.save(dict(state_dict=state, meta=dict(dataset_meta=_dataset_meta(meta))), target)
+    inference.dump(target.with_suffix('.py'))
+    return Export(target, target.with_suffix('.py'), name, own_parts, len(state))
+
+
+def load_network(cfg: Config, checkpoint: Union[str, Path], network: Optional[str] = None) -> tuple[str, nn.Module,
+                                                                                                    dict]:
+    """One network of a method with the weights of a checkpoint.
+
+    Args:
+        cfg: Of the run; no pretrained file that it names is looked for.
+        checkpoint: As :func:`export_segmentor`, or ``mmseg_dg://NAME``.
+        network: As :func:`export_segmentor`.
+
+    Returns:
+        The network's name, the network, and the ``meta`` of the checkpoint.
+
+    Raises:
+        ValueError: An unknown network, numbers that are not finite, or a checkpoint that does not hold the network.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
+    method = MODELS.build(without_pretrained(cfg.model))
+    content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
+    refuse_nonfinite(content, str(checkpoint))
+    name = network or getattr(method, 'evaluate', 'student')
+    return name, _fill(method, content.get('state_dict', content), name), content.get('meta') or {}
+
+
+def _beside(checkpoint: Path) -> Path:
+    found = sorted(checkpoint.parent.glob('*.py'))
+    if len(found) != 1:
+        raise FileNotFoundError(f'{checkpoint.parent} has {len(found)} config files, from which the network could be '
+                                'known: give --config, that of the run')
+    return found[0]
+
+
+def _fill(method: nn.Module, state: Mapping, name: str) -> nn.Module:
+    """Load the method and return one of its networks."""
+    before = {key: id(value) for key, value in method.state_dict(keep_vars=True).items()}
+    missing = set(method.load_state_dict(dict(state), strict=False).missing_keys)
+    networks = method.networks() if hasattr(method, 'networks') else {'student': method}
+    if name not in networks:
+        raise ValueError(f'{type(method).__name__} has no network {name!r}: use one of {sorted(networks)}')
+    wanted = {id(value) for value in networks[name].state_dict(keep_vars=True).values()}
+    lacking = sorted(k for k in missing if before[k] in wanted and not k.endswith('num_batches_tracked'))
+    if lacking:
+        raise ValueError(f'the checkpoint lacks {len(lacking)} tensors of the network {name!r}, e.g. {lacking[:3]}: '
+                         'give the config it was trained with')
+    return networks[name]
+
+
+def _dataset_meta(meta: Mapping) -> dict:
+    known = meta.get('dataset_meta') or {}
+    return {key: known[key] for key in ('classes', 'palette') if known.get(key)}
+
+
+def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
+    """Config of a run -> (config of its network alone, types in it that stock MMSegmentation lacks).
+
+    The pipeline is that of the first test domain whose steps are all stock, without those that read labels; plain
+    loading if there is none.
+    """
+    network = without_pretrained(_network(cfg.model))
+    network = ConfigDict({key: value for key, value in network.items() if key != 'data_preprocessor'})
+    preprocessor = {k: v for k, v in (cfg.model.get('data_preprocessor') or {}).items() if k not in _OWN_PREPROCESSING}
+    network.data_preprocessor = dict(preprocessor, type='SegDataPreProcessor')
+    own_parts = tuple(sorted({kind for kind in _types(network) if _is_ours(kind, MODELS)}))
+    foreign = ['mmpretrain.models'] if any(kind.startswith('mmpretrain.') for kind in _types(network)) else []
+    result = dict(default_scope='mmseg_dg' if own_parts else 'mmseg', model=network, test_pipeline=_pipeline(cfg))
+    imports = (['mmseg_dg'] if own_parts else []) + foreign
+    if imports:
+        result['custom_imports'] = dict(imports=imports, allow_failed_imports=False)
+    return Config(result), own_parts
+
+
+def _network(model: ConfigDict) -> ConfigDict:
+    """Config of the network in a method's config; a plain segmentor is its own."""
+    if 'network' not in model:
+        return model
+    return ConfigDict(MODELS.get(model.type).network_config(model))
+
+
+def _pipeline(cfg: Config) -> list:
+    for loader in loaders_by_name(cfg.get('test_dataloader')).values():
+        steps = [step for step in loader['dataset'].get('pipeline', ()) if 'Annotations' not in step['type']]
+        if steps and not any(_needs_us(step) for step in steps):
+            return [{key: value for key, value in step.items() if key not in ('bit_depth', 'max_pixels')}
+                    for step in steps]
+    return [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
+
+
+def _needs_us(step: Mapping) -> bool:
+    """Whether a transform is of this package alone; 8-bit files are loaded by its stock twin in the same way."""
+    if step['type'] == 'LoadImageFromFile':
+        return step.get('bit_depth') is not None
+    return _is_ours(step['type'], TRANSFORMS)
+
+
+def _types(node: Any) -> Iterator[str]:
+    """Every registered name below a model config."""
+    if isinstance(node, Mapping):
+        if isinstance(node.get('type'), str):
+            yield node['type']
+        for value in node.values():
+            yield from _types(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _types(value)
+
+
+def _is_ours(kind: str, registry: Any) -> bool:
+    with DefaultScope.overwrite_default_scope('mmseg_dg'):
+        found = registry.get(kind)
+    if found is None or found.__module__ == 'mmseg_dg.models.losses.weighted':
+        return False  # losses with a weight per pixel have stock twins of the same names
+    return found.__module__.split('.')[0] == 'mmseg_dg'
