@@ -138,7 +138,7 @@ def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
     network = ConfigDict({key: value for key, value in network.items() if key != 'data_preprocessor'})
     preprocessor = {k: v for k, v in (cfg.model.get('data_preprocessor') or {}).items() if k not in _OWN_PREPROCESSING}
     network.data_preprocessor = dict(preprocessor, type='SegDataPreProcessor')
-    own_parts = tuple(sorted({kind for kind in _types(network) if _is_ours(kind, MODELS)}))
+    own_parts = tuple(sorted({kind for kind in _types(network) if is_ours(kind, MODELS)}))
     foreign = ['mmpretrain.models'] if any(kind.startswith('mmpretrain.') for kind in _types(network)) else []
     result = dict(default_scope='mmseg_dg' if own_parts else 'mmseg', model=network, test_pipeline=_pipeline(cfg))
     imports = (['mmseg_dg'] if own_parts else []) + foreign
@@ -167,7 +167,7 @@ def _needs_us(step: Mapping) -> bool:
     """Whether a transform is of this package alone; 8-bit files are loaded by its stock twin in the same way."""
     if step['type'] == 'LoadImageFromFile':
         return step.get('bit_depth') is not None
-    return _is_ours(step['type'], TRANSFORMS)
+    return is_ours(step['type'], TRANSFORMS)
 
 
 def _types(node: Any) -> Iterator[str]:
@@ -182,7 +182,8 @@ def _types(node: Any) -> Iterator[str]:
             yield from _types(value)
 
 
-def _is_ours(kind: str, registry: Any) -> bool:
+def is_ours(kind: str, registry: Any) -> bool:
+    """Whether a registered name is a part of this package, which stock MMSegmentation lacks."""
     with DefaultScope.overwrite_default_scope('mmseg_dg'):
         found = registry.get(kind)
     if found is None or found.__module__ == 'mmseg_dg.models.losses.weighted':

@@ -9,6 +9,9 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
+from mmseg_dg.registry import MODELS, TRANSFORMS
+from mmseg_dg.weights.segmentor_export import is_ours
+
 from .graph import InferenceGraph, without_size_warnings
 from .metadata import KEY
 
@@ -48,8 +51,38 @@ def write_mmseg(module: nn.Module, metadata: Mapping, path: Path) -> None:
 
 
 def write_mmseg_config(metadata: Mapping, path: Path) -> None:
-    """The config beside a file of :func:`write_mmseg`."""
-    Config(dict(metadata['config'])).dump(path)
+    """The config beside a file of :func:`write_mmseg`.
+
+    Parts of this package are named ``mmseg_dg.NAME``, so that MMSegmentation's tools find them from their own scope.
+    """
+    config = dict(metadata['config'], default_scope='mmseg')
+    config.update(model=_with_scopes(config['model'], MODELS),
+                  test_pipeline=[_step(step) for step in config['test_pipeline']])
+    if any('mmseg_dg.' in json.dumps(config[key]) for key in ('model', 'test_pipeline')):
+        config['custom_imports'] = dict(imports=['mmseg_dg', *(
+            name for name in (config.get('custom_imports') or {}).get('imports', ()) if name != 'mmseg_dg')],
+                                        allow_failed_imports=False)
+    # MMSegInferencer looks for the pipeline of a loader, and for a visualizer
+    config['test_dataloader'] = dict(dataset=dict(type='BaseSegDataset', pipeline=config['test_pipeline']))
+    config['visualizer'] = dict(type='SegLocalVisualizer', name='visualizer')
+    Config(config).dump(path)
+
+
+def _step(step: Mapping) -> dict:
+    """A step of the pipeline; 8-bit files are loaded by the stock step of the same name in the same way."""
+    if step['type'] == 'LoadImageFromFile' and step.get('bit_depth') is None:
+        return {key: value for key, value in step.items() if key not in ('bit_depth', 'max_pixels')}
+    return _with_scopes(step, TRANSFORMS)
+
+
+def _with_scopes(node: Any, registry: Any) -> Any:
+    if isinstance(node, Mapping):
+        found = {key: _with_scopes(value, registry) for key, value in node.items()}
+        kind = found.get('type')
+        if isinstance(kind, str) and '.' not in kind and is_ours(kind, registry):
+            found['type'] = f'mmseg_dg.{kind}'
+        return found
+    return [_with_scopes(value, registry) for value in node] if isinstance(node, (list, tuple)) else node
 
 
 def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
