@@ -19,7 +19,7 @@ os.environ.setdefault('CUDA_VISIBLE_DEVICES', '-1')  # mmengine looks for a GPU 
 import mmseg_dg  # noqa: E402,F401  prepares the library stack
 from mmseg_dg.apis.entry import run_tool  # noqa: E402
 from mmseg_dg.apis.export import export_network  # noqa: E402
-from mmseg_dg.weights.export.writers import ENDINGS  # noqa: E402
+from mmseg_dg.apis.export.writers import ENDINGS  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

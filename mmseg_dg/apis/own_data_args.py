@@ -2,7 +2,7 @@
 import argparse
 from typing import Any, Callable
 
-import mmseg_dg
+from . import own_data
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:
@@ -37,11 +37,11 @@ def images_of(args: argparse.Namespace) -> tuple[Callable[..., Any], dict[str, d
     """
     given = {name for name in ('source', 'target', 'labeled', 'unlabeled', 'data') if getattr(args, name)}
     if given == {'source', 'target'}:
-        return mmseg_dg.adapt, dict(source=set_of(args.source), target=dict(images=args.target))
+        return own_data.adapt, dict(source=set_of(args.source), target=dict(images=args.target))
     if given == {'labeled', 'unlabeled'}:
-        return mmseg_dg.semi, dict(labeled=set_of(args.labeled), unlabeled=dict(images=args.unlabeled))
+        return own_data.semi, dict(labeled=set_of(args.labeled), unlabeled=dict(images=args.unlabeled))
     if given == {'data'}:
-        return mmseg_dg.train, dict(data=set_of(args.data))
+        return own_data.train, dict(data=set_of(args.data))
     raise ValueError('give --source and --target, or --labeled and --unlabeled, or --data; got '
                      f'{", ".join("--" + name for name in sorted(given)) or "none of them"}')
 

@@ -60,7 +60,7 @@ def test_inferencer_of_mmseg_in_its_own_scope(exported, photo, expected, tmp_pat
 
 
 def test_operations_and_parameters(exported):
-    """get_flops.py of mmseg 1.2.2 stops with mmengine 0.10 for every model; the function behind it is called directly."""
+    """get_flops.py of mmseg 1.2.2 stops with mmengine 0.10 for every model; what is behind it is called directly."""
     import torch
     from mmengine.analysis import get_model_complexity_info
     from mmseg.apis import init_model

@@ -14,11 +14,10 @@ from test_configs.catalog import load
 from test_configs.shrink import _shrink_network
 
 from mmseg_dg.apis import load_model, predict
-from mmseg_dg.apis.export import export_network
+from mmseg_dg.apis.export import check, export_network, licenses, metadata, writers
+from mmseg_dg.apis.export.graph import AdaptivePool, InferenceGraph, merge_adapters
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.work_dir import lying_in
-from mmseg_dg.weights.export import check, licenses, metadata, writers
-from mmseg_dg.weights.export.graph import AdaptivePool, InferenceGraph, merge_adapters
 
 ROOT = Path(__file__).resolve().parents[2]
 CITY = ROOT / 'configs/demo/daformer_synthcity_demo.py'

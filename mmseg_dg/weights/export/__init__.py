@@ -1,1 +1,0 @@
-"""Exported networks: the plain function of an image, its metadata, and the formats it is written in."""
