@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from test_configs.catalog import load
 from test_configs.shrink import _shrink_network
 
@@ -147,7 +148,8 @@ def test_teacher_and_score_of_a_run(tmp_path, tiny_config):
     assert f',{done.metadata["score"]["target/mIoU"]},' in table.read_text()
     assert done.metadata['encoder']['license'] == licenses.NONE
     from mmseg.apis import init_model
-    model = init_model(str(done.path.with_suffix('.py')), str(done.path), device='cpu')
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = init_model(str(done.path.with_suffix('.py')), str(done.path), device='cpu')
     assert torch.equal(model.decode_head.conv_seg.weight, weight)
 
 
