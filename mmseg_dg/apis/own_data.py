@@ -172,7 +172,10 @@ def run(task: Task, out: Path, *, encoder: Union[str, Folder, None] = None, iter
     _refuse_run(out, resume, overwrite)
     path = out / CONFIG
     base = task.recipe.small if is_shipped(encoder) else task.recipe.large
-    write_config(path, _about(task, path), recipe(base), nested({**settings, **(options or {})}), reasons)
+    ours = {**settings, **(options or {})}
+    if task.val is None:  # what suggest says of the images that are scored
+        ours = {key: value for key, value in ours.items() if not key.endswith('_dataloader.own.dataset.pipeline')}
+    write_config(path, _about(task, path), recipe(base), nested(ours), reasons)
     if not start:
         return None
     from .inference import adapt as train_config
