@@ -103,8 +103,13 @@ def test_adapters_are_merged_once_and_outermost_first():
         def merge_adapters(self):
             calls.append(self.name)
 
-    assert merge_adapters(Part('net', Adapted('a', Adapted('inside')), Part('b', Adapted('c')))) == 2
-    assert calls == ['a', 'c']
+    class Layer(torch.nn.Linear):
+        def merged(self):
+            return torch.nn.Identity()
+
+    network = Part('net', Adapted('a', Adapted('inside')), Part('b', Adapted('c'), Layer(2, 2)))
+    assert merge_adapters(network) == 3 and calls == ['a', 'c']
+    assert isinstance(network.parts[1].parts[1], torch.nn.Identity)
 
 
 def test_safetensors_says_what_it_is(tmp_path):

@@ -92,6 +92,6 @@ def test_suggested_config_trains_within_the_predicted_memory(tmp_path):
     assert found.memory is not None and 'predicted' in str(found)
     used = peak(lambda: mmseg_dg.adapt(source, target, CLASSES, tmp_path / 'run', **found.settings,
                                        options=found.options, reasons=found.reasons), 'cpu')
-    text = (tmp_path / 'run/config.py').read_text()
-    assert '# ' in text and 'GiB predicted' in ' '.join(text.split())
+    text = (tmp_path / 'run/config.py').read_text().replace('# ', '')  # a reason may go over two lines
+    assert 'GiB predicted of' in ' '.join(text.split())
     assert found.memory / 2 < used <= 1.25 * found.memory

@@ -156,11 +156,25 @@ def without_training_parts(network: nn.Module) -> nn.Module:
 
 
 def merge_adapters(network: nn.Module) -> int:
-    """Call ``merge_adapters()`` of every module that has one, outermost only; returns how many there were."""
+    """Merge adapters into the layers they change; the network is changed in place.
+
+    A module that has ``merge_adapters()`` does it itself (the outermost only); one that has ``merged()`` is replaced
+    by what that gives, a plain layer of the same function.
+
+    Returns:
+        How many there were.
+    """
     if callable(getattr(network, 'merge_adapters', None)):
         network.merge_adapters()
         return 1
-    return sum(merge_adapters(child) for child in list(network.children()))
+    count = 0
+    for name, child in list(network.named_children()):
+        if callable(getattr(child, 'merged', None)):
+            setattr(network, name, child.merged())
+            count += 1
+        else:
+            count += merge_adapters(child)
+    return count
 
 
 def _pair(size: Any) -> tuple[int, int]:
