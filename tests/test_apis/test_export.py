@@ -14,6 +14,7 @@ from mmengine.registry import DefaultScope
 from test_configs.catalog import load
 from test_configs.shrink import _shrink_network
 
+import mmseg_dg
 from mmseg_dg.apis import load_model, predict
 from mmseg_dg.apis.export import check, export_network, licenses, metadata, writers
 from mmseg_dg.apis.export.graph import AdaptivePool, InferenceGraph, merge_adapters
@@ -127,6 +128,35 @@ def test_safetensors_says_what_it_is(tmp_path):
     assert known['checkpoint']['file'] == SHIPPED and len(known['checkpoint']['sha256']) == 64
     assert {key.split('.')[0] for key in keys} == {'backbone', 'decode_head'}, 'no teacher, no second head'
     assert 'init_cfg' not in json.dumps(known['config']['model']['backbone'])
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    again = mmseg_dg.load(done.path, 'cpu')
+    assert again.classes[:2] == ('road', 'sidewalk') and repr(again).startswith('Segmenter(19 classes, ')
+    shipped = mmseg_dg.load(SHIPPED, 'cpu')
+    np.testing.assert_array_equal(again.predict(image), shipped.predict(image))
+    written = again.predict_files(_saved(image, tmp_path), tmp_path / 'out')
+    assert (written / 'labels/photo.png').is_file() and (written / 'overlays/photo.jpg').is_file()
+
+
+def _saved(image, folder):
+    cv2.imwrite(str(folder / 'photo.png'), image)
+    return folder / 'photo.png'
+
+
+def test_what_load_cannot_read_is_named(tmp_path):
+    from safetensors.torch import save_file
+    save_file(dict(a=torch.zeros(1)), str(tmp_path / 'bare.safetensors'))
+    (tmp_path / 'net.onnx').write_bytes(b'x')
+    (tmp_path / 'alone.pth').write_bytes(b'x')
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'broken.safetensors').write_bytes(b'xx')
+    for name, error, text in (('bare.safetensors', ValueError, 'says nothing of its network'),
+                              ('broken.safetensors', ValueError, 'damaged, or no file of safetensors'),
+                              ('net.onnx', ValueError, 'a graph runs without this package'),
+                              ('alone.pth', FileNotFoundError, '0 config files'),
+                              ('empty', FileNotFoundError, 'holds no checkpoint'),
+                              ('nowhere', FileNotFoundError, 'there is no file or folder')):
+        with pytest.raises(error, match=text):
+            mmseg_dg.load(tmp_path / name)
 
 
 def test_teacher_and_score_of_a_run(tmp_path, tiny_config):
