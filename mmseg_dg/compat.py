@@ -14,6 +14,8 @@ import warnings
 from pathlib import Path
 from typing import Callable, NamedTuple, Optional
 
+from .utils.console import keep_tables_in_the_file
+
 MMCV_INSTALL = ('pip uninstall -y mmcv-lite && pip install "setuptools<82" wheel ninja psutil '
                 '&& pip install --no-build-isolation "mmcv==2.1.0"')
 
@@ -137,6 +139,13 @@ def check_versions(lookup: Callable[[Supported, str], Optional[str]] = installed
 def silence_pkg_resources() -> None:
     """mmengine imports pkg_resources in every run and worker; its warning tells a user nothing that he can act on."""
     warnings.filterwarnings('ignore', message='pkg_resources is deprecated')
+
+
+def silence_library_notices() -> None:
+    """Notices of mmseg to users of an earlier release, which come with every run and ask for nothing."""
+    for text in ('``build_loss`` would be deprecated soon', 'Default ``avg_non_ignore`` is False',
+                 'The draw is False, it means that the hook for visualization'):
+        warnings.filterwarnings('ignore', message=text)
 
 
 def silence_binary_advice() -> None:
@@ -422,11 +431,13 @@ def setup() -> None:
     check_versions()
     silence_pkg_resources()
     silence_binary_advice()
+    silence_library_notices()
     check_opencv()
     restore_find_loader()
     ensure_mmcv_ops()
     read_checkpoints_safely()
     find_checkpoints_by_looking()
+    keep_tables_in_the_file()
     describe_torchvision_ops()
     register_mim_scope()
     merge_dicts_over_none()

@@ -19,7 +19,9 @@ from mmengine.utils import import_modules_from_strings
 import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.apis.launch import ConfigOptions
-from mmseg_dg.datasets.doctor import KINDS, examine, write_fixed_lists
+from mmseg_dg.datasets.doctor import KINDS, Finding, examine, write_fixed_lists
+from mmseg_dg.utils.console import Progress
+from mmseg_dg.weights.files import missing_weights
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -42,14 +44,16 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def progress_bar(what: str, done: int, total: int) -> None:
-    """One line on stderr, drawn again about a hundred times per stream; in a log file only when it is full."""
-    terminal = sys.stderr.isatty()
-    if done == total or terminal and done % max(1, total // 100) == 0:
-        filled = 30 * done // total
-        sys.stderr.write('\r' * terminal + f'{what:<28.28} [{"#" * filled}{" " * (30 - filled)}] {done}/{total}')
-        sys.stderr.write('\n' if done == total else '')
-        sys.stderr.flush()
+class Bars:
+    """``progress(what, done, total)`` of :func:`examine` on stderr: how far each stream is, and the time left."""
+
+    def __init__(self) -> None:
+        self.bars: dict[str, Progress] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what not in self.bars:
+            self.bars[what] = Progress(what, total)
+        self.bars[what].update(done - self.bars[what].done)
 
 
 def option(key: str, value: str) -> str:
@@ -74,8 +78,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parse_args(argv)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # mmengine logs to stdout, which is for the result
-            report = examine(load(args), args.stream, args.quick, args.num_workers, args.ignore,
-                             None if args.json else progress_bar)
+            cfg = load(args)
+            weights = [Finding('weights', '', key, str(error)) for key, error in missing_weights(cfg)]
+            report = examine(cfg, args.stream, args.quick, args.num_workers, args.ignore,
+                             None if args.json else Bars(), besides=weights)
     except ValueError as error:
         print(f'{args.config}: {error}', file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@
     python tools/make_split.py voc data/VOCdevkit/VOC2012 --protocol classic_1_8 --import-from UniMatch/pascal/183
     python tools/make_split.py folder my_data --images img --masks mask --classes 7 --fraction 1/8
     python tools/make_split.py folder my_video --images img --masks mask --classes 7 --fraction 1/30 --mode blocks
+    python tools/make_split.py folder my_data --images img --masks mask --val 1/5   # train.txt, val.txt
 
 The drawn lists are ours: the same seed gives the same lists, but not those a paper used. Published lists (one stem per
 line, or UniMatch's two columns) are imported with --import-from. Counts, disjointness, completeness, masks and their
@@ -15,10 +16,10 @@ import math
 import os.path as osp
 import sys
 from collections.abc import Sequence
-from typing import Optional
+from typing import Optional, Union
 
 from mmseg_dg.apis.entry import run_tool
-from mmseg_dg.datasets.image_lists import read_list
+from mmseg_dg.datasets.image_lists import IMAGE_SUFFIXES, read_list
 from mmseg_dg.datasets.splits.drawing import (
     SEQUENCE,
     Split,
@@ -40,6 +41,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--show', action='store_true', help='print the protocols of the dataset and their counts')
     parser.add_argument('--protocol', nargs='+', default=[], help="published protocols, or 'all'")
     parser.add_argument('--fraction', type=parse_fraction, help='labelled share: 1/8, 0.125 or 5%%; rounded up')
+    parser.add_argument('--val', type=parse_count, metavar='N', help="hold images with masks out for validation: 10, "
+                        "1/5 or 20%%; writes train.txt and val.txt (dataset 'folder')")
     parser.add_argument('--name', help='folder below splits for --fraction (default: 1_8 for 1/8, ...)')
     parser.add_argument('--seed', type=int, default=0, help='of the draw; not 0: the name ends in _seedN')
     parser.add_argument('--import-from', metavar='FOLDER', help='take the lists labeled.txt, unlabeled.txt from here')
@@ -55,7 +58,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     own = parser.add_argument_group("dataset 'folder'")
     own.add_argument('--images', default='images', help='image folder below data_root')
     own.add_argument('--masks', default='masks', help='mask folder below data_root')
-    own.add_argument('--img-suffix', default='.jpg')
+    own.add_argument('--img-suffix', help='default: PNG and JPEG')
     own.add_argument('--mask-suffix', default='.png')
     own.add_argument('--classes', type=int, default=255, help='number of ids a mask may have besides 255')
     return parser.parse_args(argv)
@@ -65,7 +68,8 @@ def source_of(args: argparse.Namespace) -> Source:
     """Where the data lie."""
     if args.dataset != 'folder':
         return SOURCES[args.dataset]
-    return Source('folder', args.data_root, args.images, args.img_suffix, args.masks, args.mask_suffix, args.classes)
+    return Source('folder', args.data_root, args.images, args.img_suffix or IMAGE_SUFFIXES, args.masks,
+                  args.mask_suffix, args.classes)
 
 
 def protocols_of(args: argparse.Namespace) -> list[Protocol]:
@@ -114,6 +118,43 @@ def make(args: argparse.Namespace, source: Source, protocol: Protocol, stems: Se
     return split
 
 
+def parse_count(text: str) -> Union[int, float]:
+    """``'10'`` images, or a share as :func:`parse_fraction` reads it."""
+    return int(text) if text.strip().isdigit() else parse_fraction(text)
+
+
+def hold_out(args: argparse.Namespace, source: Source, stems: Sequence[str]) -> Split:
+    """Images for training and, drawn at random or in blocks, for validation; all have masks.
+
+    Raises:
+        ValueError: Nothing would be left on one side, or options of another division.
+    """
+    if args.dataset != 'folder' or args.protocol or args.fraction is not None or args.import_from:
+        raise ValueError("--val divides your own images (dataset 'folder') and goes without --protocol, --fraction "
+                         'and --import-from')
+    count = args.val if isinstance(args.val, int) else math.ceil(len(stems) * args.val - 1e-9)
+    if not 0 < count < len(stems):
+        raise ValueError(f'--val {count}: of {len(stems)} images at least one must be left on each side')
+    if args.mode == 'blocks':
+        drawn = draw_blocks(stems, count, args.seed, args.blocks, args.gap, args.sequence)
+    else:
+        drawn = draw_split(stems, count, args.seed)
+    split = Split(drawn.unlabeled, drawn.labeled, drawn.unused)
+    check_split(split, stems)
+    if not args.no_masks:
+        check_masks(args.data_root, source, [*split.labeled, *split.unlabeled])
+    return split
+
+
+def write_held_out(args: argparse.Namespace, source: Source, home: str) -> None:
+    """Draw, write, say what was written."""
+    split = hold_out(args, source, training_stems(args.data_root, source))
+    folder = osp.join(home, (args.name or 'train_val') + (f'_seed{args.seed}' if args.seed else ''))
+    paths = write_split(folder, split, args.overwrite, ('train', 'val'))
+    unused = f', {len(split.unused)} unused' if split.unused else ''
+    print(f'{len(split.labeled)} for training, {len(split.unlabeled)} for validation{unused}: {", ".join(paths)}')
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parse_args(argv)
     if args.show:
@@ -123,6 +164,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         if args.data_root is None:
             raise ValueError('give the folder of the dataset')
+        if args.val is not None:
+            write_held_out(args, source_of(args), args.out or osp.join(args.data_root, 'splits'))
+            return 0
         source, protocols = source_of(args), protocols_of(args)
         stems = training_stems(args.data_root, source)
         if source.total is not None and source.total != len(stems) and not args.allow_incomplete:

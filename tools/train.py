@@ -37,6 +37,7 @@ def main() -> int:
         launch.enable_amp(cfg)
     if args.auto_scale_lr:
         launch.enable_lr_scaling(cfg)
+    launch.check_weights(cfg)
     stop_signals.listen()
     try:
         launch.claim_work_dir(cfg)

@@ -16,6 +16,10 @@ palette = [[0, 0, 0], [220, 20, 60]]  # red, green, blue per class, for pictures
 label_map = {}  # {255: 1} for binary masks of 0 and 255; 255 means "ignore" otherwise
 train_images, train_masks = 'images/train', 'masks/train'
 val_images, val_masks = 'images/val', 'masks/val'
+# height and width of the crops of all streams; a step of warm-up for every 27 of training, however long that is
+train_cfg = dict(crop_size=(512, 512))
+param_scheduler = [dict(type='WarmupPolyLR', power=1.0, warmup_share=0.0375, warmup_ratio=1e-6, min_lr=0.)]
+default_hooks = dict(checkpoint=dict(save_best='mean/mIoU'))  # beside the newest checkpoint the best one is kept
 # ------------------------------------------------------------------ what follows from it
 model = dict(network=dict(decode_head=dict(num_classes=len(classes))))
 train_dataloader = dict(
@@ -35,8 +39,8 @@ train_dataloader = dict(
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
                 dict(type='RandomRescale', ratio_range=(0.5, 2.0)),
-                dict(type='Pad', size=(512, 512), pad_val=dict(img=0, seg=255)),  # images smaller than the crop
-                dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
+                dict(type='Pad', pad_val=dict(img=0, seg=255)),  # images smaller than the crop
+                dict(type='RandomCrop', cat_max_ratio=0.75),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PhotoMetricDistortion'),
                 dict(type='PackStreamInputs'),

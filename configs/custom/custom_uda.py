@@ -17,6 +17,10 @@ label_map = {}  # {255: 1} for binary masks of 0 and 255; 255 means "ignore" oth
 source_images, source_masks = 'source/images', 'source/masks'
 target_images = 'target/images'  # no labels needed
 val_images, val_masks = 'val/images', 'val/masks'  # a few labelled images of the target domain
+# height and width of the crops of all streams; a step of warm-up for every 27 of training, however long that is
+train_cfg = dict(crop_size=(512, 512))
+param_scheduler = [dict(type='WarmupPolyLR', power=1.0, warmup_share=0.0375, warmup_ratio=1e-6, min_lr=0.)]
+default_hooks = dict(checkpoint=dict(save_best='mean/mIoU'))  # beside the newest checkpoint the best one is kept
 # ------------------------------------------------------------------ what follows from it
 model = _base_.pop('method')
 model.pop('feature_distance')  # its thing classes are those of Cityscapes; dict(classes=[...]) of yours may help
@@ -40,8 +44,8 @@ train_dataloader = dict(
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
                 dict(type='RandomRescale', ratio_range=(0.5, 2.0)),
-                dict(type='Pad', size=(512, 512), pad_val=dict(img=0, seg=255)),  # images smaller than the crop
-                dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
+                dict(type='Pad', pad_val=dict(img=0, seg=255)),  # images smaller than the crop
+                dict(type='RandomCrop', cat_max_ratio=0.75),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackStreamInputs'),
             ])),
@@ -60,8 +64,8 @@ train_dataloader = dict(
                 dict(type='LoadImageFromFile'),
                 dict(type='PseudoLabelMargins'),  # marks what is not padding
                 dict(type='RandomRescale', ratio_range=(0.5, 2.0)),
-                dict(type='Pad', size=(512, 512), pad_val=dict(img=0, seg=0)),
-                dict(type='RandomCrop', crop_size=(512, 512)),
+                dict(type='Pad', pad_val=dict(img=0, seg=0)),
+                dict(type='RandomCrop'),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackStreamInputs'),
             ])))

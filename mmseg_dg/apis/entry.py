@@ -1,10 +1,15 @@
 """The end of every command line tool: a user's mistake is one message, not a traceback."""
+import atexit
 import os
 import pickle
+import signal
 import sys
 import zipfile
+from pathlib import Path
 from types import TracebackType
 from typing import Callable, Optional
+
+from mmseg_dg.utils.console import write_traceback
 
 #: What a mistake in a command, a config or a file raises; anything else is a fault of the program and shows where.
 USER_ERRORS = (ValueError, TypeError, KeyError, OSError, ImportError, SyntaxError, zipfile.BadZipFile, EOFError,
@@ -17,12 +22,15 @@ _RUNNING = ('run_iter', )
 def run_tool(main: Callable[[], Optional[int]]) -> None:
     """Run ``main`` and leave the process with its exit status.
 
-    An error that a user can mend ends with status 1 and one message, ``train.py: error: ...``; ``--debug`` anywhere on
-    the command line shows the traceback as well. Ctrl-C ends with 130 and without a word more.
+    An error that a user can mend ends with status 1 and one message, ``train.py: error: ...``; the log file, if the
+    run has one by then, gets the traceback, and ``--debug`` anywhere on the command line shows it. Ctrl-C ends with
+    130 and without a word more.
 
     Args:
         main: Reads ``sys.argv`` (``--debug`` is taken out of it) and returns an exit status or None.
     """
+    failed: list[bool] = []
+    atexit.register(lambda: spare_the_caller() if failed else None)  # first come, last called: after locks are freed
     debug = DEBUG in sys.argv[1:]
     if debug:
         sys.argv = [sys.argv[0], *(word for word in sys.argv[1:] if word != DEBUG)]
@@ -37,8 +45,10 @@ def run_tool(main: Callable[[], Optional[int]]) -> None:
     except Exception as error:
         if debug or not is_user_error(error):
             raise
+        write_traceback(error)
         sys.stdout.flush()
         sys.stderr.write(f'{message_of(error)}\n')
+        failed.append(True)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 
@@ -59,6 +69,21 @@ def message_of(error: BaseException) -> str:
         text = str(_first_import_error(error))
     kind = '' if isinstance(error, (ValueError, OSError, SyntaxError)) and text else f'{type(error).__name__}: '
     return f'{os.path.basename(sys.argv[0])}: error ({DEBUG} shows where): {kind}{text.strip()}'
+
+
+def spare_the_caller() -> None:
+    """End a waiting ``mim train`` (``test``, ``run``) as Ctrl-C would: it says "Aborted!" and leaves with status 1.
+
+    Otherwise mim (0.3.9, ``mim/commands/train.py``: ``subprocess.check_call``) would print a traceback of its own
+    below the message. A launcher between mim and this process is left alone.
+    """
+    try:
+        words = Path(f'/proc/{os.getppid()}/cmdline').read_bytes().decode(errors='replace').split('\0')
+    except OSError:  # not Linux
+        return
+    place = next((i for i, word in enumerate(words[:3]) if os.path.basename(word) == 'mim'), None)
+    if place is not None and words[place + 1:place + 2] and words[place + 1] in ('train', 'test', 'run'):
+        os.kill(os.getppid(), signal.SIGINT)
 
 
 def _first_import_error(error: ImportError) -> ImportError:

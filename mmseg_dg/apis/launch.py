@@ -29,6 +29,7 @@ from mmseg_dg.utils.run_lock import hold
 from mmseg_dg.utils.run_names import name_run
 from mmseg_dg.utils.stop_signals import STOPPED
 from mmseg_dg.utils.work_dir import holds_checkpoints, refuse_to_mix
+from mmseg_dg.weights.files import missing_weights
 
 ConfigLike = Union[str, Path, Config]
 DISTRIBUTED_WRAPPER = 'MethodDistributedWrapper'
@@ -177,6 +178,17 @@ def checkpoint_folder(cfg: Config) -> str:
     """Where the run of a config keeps its checkpoints: the work dir, unless its hook has an ``out_dir``."""
     out_dir = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('out_dir')
     return cfg.work_dir if out_dir is None else os.path.join(out_dir, Path(cfg.work_dir).name)
+
+
+def check_weights(cfg: Config) -> None:
+    """Refuse a training whose files of weights are not there, before its model is built.
+
+    Raises:
+        FileNotFoundError: The files, each with what to do about it.
+    """
+    found = list(dict.fromkeys(str(error) for _, error in missing_weights(cfg)))
+    if found:
+        raise FileNotFoundError('\n'.join(found))
 
 
 def claim_work_dir(cfg: Config) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from mmseg_dg.datasets.checks import build_checked
 from mmseg_dg.models.norm_statistics import estimate_statistics
+from mmseg_dg.utils.console import Progress
 from mmseg_dg.utils.loaders import loaders_by_name
 from mmseg_dg.utils.seeding import derive_seed
 
@@ -60,6 +61,7 @@ def _batches(model: nn.Module, cfg: Any, stream: str, images: int, batch_size: i
     pipeline = Compose([dict(type='LoadImageFromFile'), *_test_transforms(cfg)])
     number = len(dataset)
     chosen = np.random.RandomState(derive_seed(seed, 'statistics') % 2**32).permutation(number)[:images]
+    progress = Progress('re-estimating statistics', len(chosen))
     for start in range(0, len(chosen), batch_size):
         samples = [pipeline(dict(img_path=dataset.get_data_info(int(i))['img_path']))
                    for i in chosen[start:start + batch_size]]
@@ -70,6 +72,7 @@ def _batches(model: nn.Module, cfg: Any, stream: str, images: int, batch_size: i
         data = dict(inputs=[sample['inputs'] for sample in samples],
                     data_samples=[sample['data_samples'] for sample in samples])
         yield model.data_preprocessor(data, False)['inputs']
+        progress.update(len(samples))
 
 
 def _test_transforms(cfg: Any) -> list:

@@ -9,6 +9,7 @@ from mmseg_dg.ops.labels import MOST_CLASSES, too_many_classes
 from mmseg_dg.registry import DATASETS
 
 from .checks import check_files, check_folder, check_not_empty, list_files, loads_labels, share_backend_args
+from .class_names import distinct_colors, read_classes
 from .image_lists import IMAGE_SUFFIXES, listed, names_of, stem_of
 from .label_tables import IGNORE
 
@@ -24,8 +25,10 @@ class FolderDataset(BaseSegDataset):
     images: leave ``seg_map_path`` and ``LoadAnnotations`` out.
 
     Args:
-        classes: Class names, in the order of the ids; 2 to 255 where masks are loaded.
-        palette: RGB colour per class, for pictures; None: mmseg's fixed random colours, equal for all streams.
+        classes: Class names, in the order of the ids; 2 to 255 where masks are loaded. Or the path of a text file
+            with one name per line (:func:`~mmseg_dg.datasets.class_names.read_classes`).
+        palette: RGB colour per class, for pictures; None: those of the text file, or distinct ones
+            (:func:`~mmseg_dg.datasets.class_names.distinct_colors`), equal for all streams.
         label_map: What ids in the files mean, ``{id: class number or 255}``; ids not named keep their meaning.  Binary
             0/255 masks: ``{255: 1}`` with two classes.  Keys may be text (``'255'``); an empty dict maps nothing.
         img_suffix: Ending of image files, or several; default: PNG and JPEG.
@@ -43,23 +46,26 @@ class FolderDataset(BaseSegDataset):
     checks_itself = True
 
     def __init__(self,
-                 classes: Sequence[str],
+                 classes: Union[str, Sequence[str]],
                  palette: Optional[Sequence[Sequence[int]]] = None,
                  label_map: Optional[Mapping[Union[int, str], int]] = None,
                  img_suffix: Union[str, Sequence[str]] = IMAGE_SUFFIXES,
                  seg_map_suffix: str = '.png',
                  **kwargs: Any) -> None:
-        if isinstance(classes, str) or not classes:
-            raise ValueError(f"FolderDataset: classes is a list of names such as ['background', 'crack'], got "
-                             f'{classes!r}')
+        if isinstance(classes, str) and classes:
+            classes, colors = read_classes(classes)
+            palette = colors if palette is None else palette
+        if not classes:
+            raise ValueError("FolderDataset: classes is a list of names such as ['background', 'crack'], or a text "
+                             f'file with one name per line, got {classes!r}')
         if len(classes) > MOST_CLASSES:
             raise ValueError(too_many_classes('FolderDataset', len(classes)))
         metainfo: dict[str, Any] = dict(classes=tuple(classes))
-        if palette is not None:
-            if len(palette) != len(classes):
-                raise ValueError(f'FolderDataset: {len(classes)} classes but {len(palette)} colours in palette; give '
-                                 'one (red, green, blue) per class, or leave palette out')
-            metainfo['palette'] = [list(colour) for colour in palette]
+        palette = distinct_colors(len(classes)) if palette is None else palette
+        if len(palette) != len(classes):
+            raise ValueError(f'FolderDataset: {len(classes)} classes but {len(palette)} colours in palette; give '
+                             'one (red, green, blue) per class, or leave palette out')
+        metainfo['palette'] = [list(colour) for colour in palette]
         self.id_map = _checked_map(label_map, len(classes))  # mmseg's own label_map selects among known classes
         suffixes = img_suffix if isinstance(img_suffix, str) else tuple(img_suffix)
         super().__init__(metainfo=metainfo, img_suffix=suffixes, seg_map_suffix=seg_map_suffix, **kwargs)

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_dg.models.backbones.style_hallucination import StyleHallucination
 from mmseg_dg.registry import MODELS, WEIGHT_INITIALIZERS
-from mmseg_dg.weights.files import check_pretrained, encoder_start
+from mmseg_dg.weights.files import check_pretrained, encoder_start, passing_over_surplus
 
 from .checkpoints import accept_checkpoint
 from .loss_checks import check_losses, check_network_config
@@ -183,8 +183,9 @@ class BaseMethod(BaseModel):
         Raises:
             FileNotFoundError: A pretrained file named in the config is not there.
         """
-        check_pretrained(self.student)  # also logs the share of tensors each file fills
-        self.student.init_weights()
+        shares = check_pretrained(self.student)  # also logs the share of tensors each file fills
+        with passing_over_surplus(self.student, shares):
+            self.student.init_weights()
         own = self.init_cfg or []
         for config in own if isinstance(own, (list, tuple)) else [own]:
             WEIGHT_INITIALIZERS.build(config)(self)

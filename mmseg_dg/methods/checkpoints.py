@@ -48,10 +48,23 @@ def accept_checkpoint(method: nn.Module, state_dict: dict[str, Tensor], prefix: 
             state_dict.update({f'{copy}.{key}': value for copy in copies
                                if copy == 'student' or f'{copy}.{key}' in ours})
         print_log(f'plain segmentor checkpoint: loaded into {", ".join(copies)}', logger='current')
+        if not getattr(method, 'new_classifier', False):
+            _check_student(method, {k[len('student.'):]: v for k, v in state_dict.items() if k.startswith('student.')})
+            keep_the_rest(method, state_dict)
+            return
     if getattr(method, 'new_classifier', False):
         leave_classifier(method, state_dict)
+        keep_the_rest(method, state_dict)
         return
     _check_student(method, {k[len('student.'):]: v for k, v in state_dict.items() if k.startswith('student.')})
+
+
+def keep_the_rest(method: nn.Module, state_dict: dict[str, Tensor]) -> None:
+    """Complete a checkpoint that has been judged with the method's present values of all it lacks.
+
+    What is left out was said above; mmengine would add that "the model and loaded state dict do not match exactly".
+    """
+    state_dict.update({key: value for key, value in method.state_dict().items() if key not in state_dict})
 
 
 def _check_student(method: nn.Module, theirs: dict[str, Tensor]) -> None:

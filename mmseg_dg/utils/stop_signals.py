@@ -107,6 +107,9 @@ def release_workers(patience: float = 5.) -> None:
     ``patience`` seconds.
     """
     deadline = time.monotonic() + patience
+    if hasattr(signal, 'SIGCHLD') and threading.current_thread() is threading.main_thread():
+        # torch's own handler takes a worker that ends by a signal for a fault, and raises
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     children = [child for child in multiprocessing.active_children() if child.daemon]
     while children:
         for child in children:

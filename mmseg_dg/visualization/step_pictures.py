@@ -56,7 +56,10 @@ def step_tiles(record: Any, mean: Sequence[float], std: Sequence[float], palette
         return None if data is None else Tile(caption, colorize(data, palette), nearest=True)
 
     def mask(caption: str, data: Optional[Tensor]) -> Optional[Tile]:
-        return None if data is None else Tile(caption, mask_picture(data), nearest=True)
+        if data is None:
+            return None
+        share = float((data > 0).float().mean())  # a mask that holds everywhere is a white picture
+        return Tile(f'{caption} {100 * share:.0f}%', mask_picture(data), nearest=True)
 
     def weight(caption: str, data: Optional[Tensor]) -> Optional[Tile]:
         return None if data is None else Tile(caption, heat(data), nearest=True)

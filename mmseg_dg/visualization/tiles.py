@@ -15,6 +15,7 @@ from torch import Tensor
 IGNORED_COLOR = (0, 0, 0)
 _CAPTION_HEIGHT = 18
 _GAP = 4
+_FRAME = (140, 140, 140)
 
 
 class Tile(NamedTuple):
@@ -72,7 +73,7 @@ def mask_picture(mask) -> np.ndarray:
 
 
 def compose(rows: Sequence[Sequence[Optional[Tile]]], tile_size: Optional[tuple[int, int]] = None) -> np.ndarray:
-    """Arrange tiles in rows under their captions.
+    """Arrange tiles in rows under their captions, each in a thin gray frame.
 
     Args:
         rows: Rows of tiles. None leaves a place empty.
@@ -96,7 +97,9 @@ def compose(rows: Sequence[Sequence[Optional[Tile]]], tile_size: Optional[tuple[
             if tile is not None:
                 y, x = _GAP + i * step_y, _GAP + j * step_x
                 canvas[y:y + _CAPTION_HEIGHT, x:x + width] = _caption(tile.caption, width)
-                canvas[y + _CAPTION_HEIGHT:y + _CAPTION_HEIGHT + height, x:x + width] = _fit(tile, height, width)
+                top = y + _CAPTION_HEIGHT
+                canvas[top - 1:top + height + 1, x - 1:x + width + 1] = _FRAME  # a white picture ends somewhere
+                canvas[top:top + height, x:x + width] = _fit(tile, height, width)
     return canvas
 
 

@@ -6,7 +6,8 @@ fit, stops it before the first iteration with the command that prepares it.
 import hashlib
 import os
 import runpy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -120,6 +121,23 @@ def _init_values(node: Any) -> Iterator[Any]:
             yield from _init_values(value)
 
 
+def missing_weights(cfg: Mapping) -> Iterator[tuple[str, Exception]]:
+    """``(dotted key, error)`` of every file of weights a training of a config would load, and that is not there.
+
+    Pretrained files of the model, and ``load_from`` where it is a local file or names weights of the package.
+    """
+    requests = list(requested_files(cfg.get('model') or {}))
+    start = cfg.get('load_from')
+    if isinstance(start, str) and (start.startswith(PREFIX) or '://' not in start) and not cfg.get('resume'):
+        requests.append(('load_from', start))
+    for key, path in requests:
+        try:
+            check_file(path, key)
+        except (FileNotFoundError, ValueError) as error:
+            plain = key == 'load_from' and not path.startswith(PREFIX)
+            yield key, FileNotFoundError(f'load_from={path!r} is not there (in {os.getcwd()})') if plain else error
+
+
 def _init_dicts(module: nn.Module) -> list:
     found = getattr(module, 'init_cfg', None) or []
     found = found if isinstance(found, (list, tuple)) else [found]
@@ -159,6 +177,35 @@ def check_pretrained(model: Union[Mapping, Config, nn.Module], minimum_share: fl
                     f'{share.total} tensors have a counterpart.\n  missing: {_some(share.missing)}\n  in the file but '
                     f'not in the model: {_some(share.unexpected)}\n{_how_to_get(init["checkpoint"])}')
     return shares
+
+
+@contextmanager
+def passing_over_surplus(module: nn.Module, shares: Mapping[str, LoadedShare]) -> Iterator[None]:
+    """Inside, parts load their pretrained files without the tensors they have no place for.
+
+    :func:`check_pretrained` has said which these are (the classifier of an ImageNet network); mmengine would say of
+    the same file that it "does not match exactly".
+
+    Args:
+        module: As given to :func:`check_pretrained`.
+        shares: What that returned.
+    """
+    parts = dict(module.named_modules())
+    parts[type(module).__name__] = module
+
+    def leave_out(names: list) -> Callable:
+        def hook(state_dict: dict, prefix: str, *_: Any) -> None:
+            for name in names:
+                state_dict.pop(prefix + name, None)
+        return hook
+
+    handles = [parts[label]._register_load_state_dict_pre_hook(leave_out(share.unexpected))
+               for label, share in shares.items() if label in parts]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _some(names: list, count: int = 5) -> str:

@@ -71,7 +71,7 @@ def register_shipped_weights() -> None:
     """Let mmengine's loader read ``mmseg_dg://NAME``; called by ``import mmseg_dg``."""
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    def load(filename: str, map_location: Any = None) -> dict:
+    def load_from_package(filename: str, map_location: Any = None) -> dict:
         return dict(state_dict=read_weights(shipped_file(filename), map_location), meta=dict())
 
-    CheckpointLoader.register_scheme(prefixes=PREFIX, loader=load, force=True)
+    CheckpointLoader.register_scheme(prefixes=PREFIX, loader=load_from_package, force=True)

@@ -30,18 +30,13 @@ def plant(root, part, count, ids, masks=True, size=(80, 96), seed=0):
 
 
 def shrink(cfg, folder):
-    """A network and a run that take seconds; nothing of the data but crop sizes."""
+    """A network and a run that take seconds; of the data only the crop size changes."""
     cfg.model.network.backbone = dict(
         type='MixTransformer', arch='b0', embed_dims=8, num_layers=[1] * 4, init_cfg=None)
     cfg.model.network.decode_head.update(in_channels=[8, 16, 40, 64], channels=8, embed_channels=8)
     for loader in [*cfg.train_dataloader.values(), *cfg.val_dataloader.values(), *cfg.test_dataloader.values()]:
         loader.update(num_workers=0, persistent_workers=False)
-        for step in loader.dataset.pipeline:
-            for key in ('crop_size', 'size'):
-                if key in step:
-                    step[key] = (64, 64)
-    cfg.train_cfg.update(max_iters=2, val_interval=2)
-    cfg.param_scheduler[0].warmup_iters = 1
+    cfg.train_cfg.update(max_iters=2, val_interval=2, crop_size=64)
     cfg.default_hooks.checkpoint.interval = 2
     cfg.default_hooks.logger.interval = 1
     for hook in cfg.get('custom_hooks', []):
@@ -54,7 +49,7 @@ def shrink(cfg, folder):
 
 def page_config(folder, recipe='custom_uda'):
     """The config file printed on the page, on top of this clone's recipe."""
-    text = re.search(r"```python\n(_base_ = 'mmseg_dg::custom.*?)```", PAGE, flags=re.S).group(1)
+    text = re.search(r"```python\n(_base_ = 'mmseg_dg::custom/custom_uda.py'.*?)```", PAGE, flags=re.S).group(1)
     text = text.replace('mmseg_dg::custom/custom_uda.py', str(ROOT / f'configs/custom/{recipe}.py'))
     (folder / 'plants.py').write_text(text, encoding='utf-8')
     return Config.fromfile(folder / 'plants.py')
@@ -89,14 +84,14 @@ def tool(path):
 
 @pytest.mark.ci
 def test_page(tmp_path, monkeypatch):
-    """Three classes, adaptation, with the commands of the page in its order."""
+    """Three classes, adaptation: the page's config file."""
     from mmseg_dg.datasets.doctor import examine
     monkeypatch.chdir(tmp_path)
     for seed, (part, masks) in enumerate((('lab', True), ('field', False), ('field_val', True))):
-        plant(tmp_path / 'data/plants', part, 6, (0, 1, 2), masks, seed=seed)
+        plant(tmp_path / 'data/orchard', part, 6, (0, 1, 2), masks, seed=seed)
     cfg = page_config(tmp_path)
     assert cfg.train_dataloader.target.dataset.data_prefix == dict(img_path='field/images')
-    assert examine(cfg).findings == []
+    assert {f.kind for f in examine(cfg).findings} == {'padding'}, 'the drawn pictures are small'
     cfg = shrink(cfg, tmp_path)
     cfg.dump(tmp_path / 'small.py')
     browse = tool(ROOT / 'tools/analysis_tools/browse_streams.py')
@@ -119,6 +114,30 @@ def test_supervised_with_many_classes(tmp_path):
             loader.dataset.update(classes=[f'kind {i}' for i in range(30)], palette=None,
                                   data_prefix=dict(img_path=f'{part}/images', seg_map_path=f'{part}/masks'))
     assert 'val/own/IoU.kind 29' in scores(train(cfg))
+
+
+@pytest.mark.ci
+def test_training_without_masks_for_validation(tmp_path, monkeypatch):
+    """The child config of the page, below its first one."""
+    monkeypatch.chdir(tmp_path)
+    plant(tmp_path / 'data/plants', '', 4, (0, 1, 4))
+    plant(tmp_path / 'data/plants/field', '', 3, (0, 1, 4), masks=False, seed=1)
+    (tmp_path / 'data/plants/field/images').rename(tmp_path / 'data/plants/field/photos')
+    whole = re.search(r"```python\n(_base_ = 'mmseg_dg::custom/custom_semi_small.*?)```", PAGE, flags=re.S).group(1)
+    whole = whole.replace('mmseg_dg::', f'{ROOT}/configs/').replace("ann_file='splits/train_val/train.txt', ", '')
+    (tmp_path / 'plants.py').write_text(whole, encoding='utf-8')
+    without = re.search(r"```python\n(_base_ = './plants.py'\nval_dataloader = None.*?)```", PAGE, flags=re.S).group(1)
+    (tmp_path / 'without.py').write_text(without, encoding='utf-8')
+    cfg = Config.fromfile(tmp_path / 'without.py')
+    assert cfg.default_hooks.checkpoint.save_best is None
+    cfg.val_dataloader = cfg.test_dataloader = {}
+    cfg = shrink(cfg, tmp_path)
+    cfg.val_dataloader = cfg.test_dataloader = None
+    cfg.update(load_from=None, overwrite=True)
+    cfg.train_cfg.new_classifier = False
+    runner = train(cfg)
+    assert runner.iter == 2 and not scores(runner) and (tmp_path / 'work/iter_2.pth').is_file()
+    assert (tmp_path / 'work/losses.png').is_file()
 
 
 @pytest.mark.ci

@@ -24,18 +24,25 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.numbers, self.pictures, self.sections, self.links = [], [], [], []
+        self.numbers, self.pictures, self.sections, self.links, self.texts = [], [], [], [], []
+        self.expects_text = False
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         found = dict(attrs)
         if 'data-value' in found:
             self.numbers.append((found['data-domain'], found['data-metric'], float(found['data-value'])))
+            self.expects_text = True
         if tag == 'img':
             self.pictures.append(found['src'])
         if tag == 'section':
             self.sections.append(found['id'])
         self.links += [found[key] for key in ('href', 'src') if key in found]
+
+    def handle_data(self, data):
+        if self.expects_text:  # what a reader sees of a number
+            self.texts.append(data)
+            self.expects_text = False
 
 
 @pytest.fixture(scope='module')
@@ -70,7 +77,10 @@ def test_every_number_is_that_of_the_csv(runs, tmp_path):
     scored = [n for n in page.numbers if n[1] == 'mIoU']
     assert sorted(scored) == sorted(expected)
     classes = [n for n in page.numbers if n[1].startswith('IoU.')]
-    assert classes and all(any(float(t[d][m]) == v for t in tables if t[d].get(m)) for d, m, v in classes)
+    assert sorted(classes) == sorted((d, key, float(value)) for table in tables for d, row in table.items()
+                                     for key, value in row.items() if key.startswith('IoU.') and value)
+    assert len(scored) + len(classes) == len(page.numbers)
+    assert page.texts == [f'{value:.2f}' if metric == 'mIoU' else f'{value:.1f}' for _, metric, value in page.numbers]
 
 
 def test_every_section_and_picture_is_there_and_nothing_is_fetched(runs, tmp_path):
@@ -80,6 +90,8 @@ def test_every_section_and_picture_is_there_and_nothing_is_fetched(runs, tmp_pat
     assert all(link.startswith(('#', 'data:')) for link in page.links)
     assert len(page.pictures) >= 2 * 4 + 1  # per shown image: image, label, two predictions; one training step
     assert all(decoded(source).shape[0] > 30 for source in page.pictures)
+    assert all(len(np.unique(decoded(source).reshape(-1, 3), axis=0)) > 1 for source in page.pictures[:2]), (
+        'the first image and its label')
     photos = [s for s in page.pictures if s.startswith('data:image/jpeg')]
     assert photos and all(np.ptp(decoded(source)) > 30 for source in photos)
     assert 'model.type' in text  # a setting that differs
@@ -126,11 +138,14 @@ def test_settings_that_differ(runs):
     assert found['model.type'] == ["'Supervised'", "'DACS'"] and 'work_dir' not in found
 
 
+BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+
+
 @pytest.mark.ci
-@pytest.mark.skipif(shutil.which('chromium') is None, reason='Chromium is not installed')
+@pytest.mark.skipif(BROWSER is None, reason='skipped: neither Chromium nor Chrome is installed')
 def test_a_browser_shows_every_section_without_an_error(runs, tmp_path):
     path = write_report_page(runs, tmp_path / 'report.html')
-    done = subprocess.run(['chromium', '--headless', '--no-sandbox', '--disable-gpu', '--enable-logging=stderr',
+    done = subprocess.run([BROWSER, '--headless', '--no-sandbox', '--disable-gpu', '--enable-logging=stderr',
                            '--virtual-time-budget=4000', '--dump-dom', path.as_uri()], capture_output=True,
                           text=True, timeout=120)
     assert done.returncode == 0

@@ -36,6 +36,8 @@ def shrink(cfg: Config, folder: Path, data: Path, iters: int = 2) -> Config:
             _shrink_sampler(loader.sampler)
             _shrink_dataset(loader.dataset, data)
     cfg.train_cfg.update(max_iters=iters, val_interval=iters)
+    if cfg.train_cfg.get('crop_size'):
+        cfg.train_cfg.crop_size = CROP
     for key in ('max_epochs', 'epoch_stream', 'val_begin'):
         cfg.train_cfg.pop(key, None)
     for scheduler in cfg.param_scheduler:
@@ -84,7 +86,7 @@ def _shrink_dataset(dataset: ConfigDict, data: Path) -> None:
             step.crop_size = CROP
         if 'height' in step:
             step.height = CROP[0]
-        if step.type in ('CenterCropPad', 'Pad'):
+        if step.type in ('CenterCropPad', 'Pad') and 'size' in step:
             step.size = CROP
         if 'min_crop_pixels' in step:
             step.min_crop_pixels = 20

@@ -82,7 +82,7 @@ def streams_fit_the_method(name):
     else:
         assert cfg.model.type == 'Supervised' and streams == [cfg.model.pop('stream', 'source')]
         assert 'runner_type' not in cfg
-        assert {h.type for h in cfg.get('custom_hooks', [])} <= {'ClassBiasPicturesHook'}
+        assert {h.type for h in cfg.get('custom_hooks', [])} <= {'ClassBiasPicturesHook', 'TrainingPicturesHook'}
         cfg.model.pop('init_cfg', None)  # a denoised decoder
         assert set(cfg.model) - {'alignment'} == {'type', 'data_preprocessor', 'network'}
 
@@ -108,6 +108,12 @@ def unlabelled_streams_open_no_labels(name):
         for step in dataset.pipeline:
             assert 'Annotations' not in step.type
             assert 'cat_max_ratio' not in step, 'the crop would look at labels of the target'
+
+
+@check
+def every_work_dir_gets_charts_and_a_report(name):
+    hook = load(name).default_hooks.report
+    assert hook.type == 'ReportMaterialHook' and hook.get('charts', True)
 
 
 @check
@@ -158,7 +164,7 @@ def test_every_check(name):
 
 
 def test_all_checks_are_made_and_a_failing_one_is_told():
-    assert len(CHECKS) == 8
+    assert len(CHECKS) == 9
 
     @check
     def broken(name):

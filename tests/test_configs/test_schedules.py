@@ -51,7 +51,9 @@ def expected_schedule(name):
     cfg = load(name)
     if name.endswith('_nowarmup'):
         return 0, (0.0 if name.startswith('daformer_mitb5') else 1e-4)
-    warmup = {'daformer': 1500, 'hrda': 1500, 'pixl': 1500, 'custom': 1500, 'bench': 75,
+    if name.startswith('custom_'):  # a share of the run
+        return (50 if name.endswith('_small') else 1500), cfg.param_scheduler[0].min_lr
+    warmup = {'daformer': 1500, 'hrda': 1500, 'pixl': 1500, 'bench': 75,
               'demo': 75 if name.startswith('supervised_day') else 11}[LEAVES[name].parent.name]
     return warmup, cfg.param_scheduler[0].min_lr
 

@@ -185,6 +185,25 @@ def test_command_on_own_data(tool, folder, capsys):
     assert tool.main(own(folder, '--fraction', '1/4', '--name', '1_8', '--overwrite')) == 0
 
 
+def test_command_takes_jpeg_and_png_and_holds_images_out(tool, folder, capsys):
+    image = folder / 'img/drive_0003.png'
+    cv2.imwrite(str(image.with_suffix('.jpg')), cv2.imread(str(image)))
+    command = ['folder', str(folder), '--images', 'img', '--masks', 'mask', '--classes', '3']
+    assert tool.main([*command, '--val', '1/4']) == 1
+    assert "differ in their ending alone (['drive_0003']" in capsys.readouterr().err
+    image.unlink()
+    assert tool.main([*command, '--val', '1/4']) == 0
+    assert '18 for training, 6 for validation' in capsys.readouterr().out
+    parts = [(folder / f'splits/train_val/{name}.txt').read_text().split() for name in ('train', 'val')]
+    assert sorted(parts[0] + parts[1]) == [f'drive_{i:04d}' for i in range(24)] and len(parts[1]) == 6
+    assert tool.main([*command, '--val', '5', '--mode', 'blocks', '--blocks', '1', '--name', 'video']) == 0
+    parts = [(folder / f'splits/video/{name}.txt').read_text().split() for name in ('train', 'val', 'unused')]
+    numbers = [int(stem[-4:]) for stem in parts[1]]
+    assert numbers == list(range(numbers[0], numbers[0] + 5)) and len(parts[2]) == 4
+    assert tool.main([*command, '--val', '24']) == 1 and 'at least one' in capsys.readouterr().err
+    assert tool.main([*command, '--val', '3', '--fraction', '1/8']) == 1
+
+
 def test_command_names_missing_masks_and_wrong_ids(tool, folder, capsys):
     (folder / 'mask/drive_0005.png').unlink()
     assert tool.main(own(folder, '--fraction', '23/24')) == 1

@@ -29,7 +29,7 @@ def build(tiny_config, kind, count, seed=0, **model):
                                                                    warmup_iters=0)),
 ])
 @pytest.mark.parametrize('count', [5, 3, 4])
-def test_all_but_the_classifier_is_loaded(tiny_config, kind, copies, model, count):
+def test_all_but_the_classifier_is_loaded(tiny_config, kind, copies, model, count, capsys):
     old, new = (build(tiny_config, kind, n, seed, **model) for n, seed in ((4, 0), (count, 1)))
     for buffer in (b for name, b in old.named_buffers() if name.endswith('steps')):
         buffer.fill_(7)
@@ -48,6 +48,7 @@ def test_all_but_the_classifier_is_loaded(tiny_config, kind, copies, model, coun
     load_state_dict(new, plain)  # a plain segmentor as well
     key = 'decode_head.conv_seg.weight'
     torch.testing.assert_close(new.state_dict()[f'student.{key}'], fresh[f'student.{key}'])
+    assert 'do not match exactly' not in capsys.readouterr().out, 'what was left out has been said by name'
 
 
 def test_another_network_is_still_refused(tiny_config):

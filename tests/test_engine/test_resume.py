@@ -51,6 +51,29 @@ def test_resumed_run_is_bit_identical(tiny_config, run_config, tmp_path, workers
     assert_identical(a, b)
 
 
+@pytest.mark.ci
+def test_a_prolonged_run_follows_the_new_schedule_from_its_first_iteration(tiny_config, run_config, tmp_path):
+    """The checkpoint of a finished run has rate 0; so had the first iteration after it."""
+    run_config(tiny_config('Supervised', work_dir='run', max_iters=2))
+    longer = tiny_config('Supervised', work_dir='run', max_iters=4)
+    longer.resume = True
+    seen = []
+    from mmengine.hooks import Hook
+
+    from mmseg_dg.registry import HOOKS
+
+    @HOOKS.register_module(force=True)
+    class NoteRates(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            seen.append([group['lr'] for group in runner.optim_wrapper.param_groups])
+
+    longer.custom_hooks.append(dict(type='NoteRates'))
+    runner = run_config(longer)
+    schedule = runner.param_schedulers[0]
+    assert seen == [[schedule.value_at(base, t) for base in schedule.base_values] for t in (2, 3)]
+    assert seen[0][0] == pytest.approx(1e-3 * 0.5) or seen[0][0] == pytest.approx(1e-2 * 0.5)
+
+
 def _stopping_after(cfg, iterations):
     """The same run (same schedule length) that stops early."""
     cfg.custom_hooks.append(dict(type='StopAfter', iterations=iterations))

@@ -37,14 +37,15 @@ def dacs_record():
 def test_two_rows_of_five():
     rows = step_tiles(dacs_record(), **NO_NORM, palette=PALETTE, index=1)
     assert [[tile.caption for tile in row] for row in rows] == [
-        ['source image', 'source label', 'mixed image', 'pseudo weight 0.25', 'distance mask'],
-        ['target image', 'pseudo-label', 'mix mask', 'mixed label', 'valid mask']]
+        ['source image', 'source label', 'mixed image', 'pseudo weight 0.25', 'distance mask 0%'],
+        ['target image', 'pseudo-label', 'mix mask 100%', 'mixed label', 'valid mask 100%']]
     shown = {tile.caption: tile.picture[0, 0].tolist() for row in rows for tile in row}
     assert shown['source image'] == [100] * 3 and shown['target image'] == [200] * 3
     assert shown['source label'] == PALETTE[1]  # image 1 of the batch
     assert shown['mixed image'] == [77] * 3
     assert shown['pseudo-label'] == PALETTE[2] and shown['mixed label'] == PALETTE[1]
-    assert shown['mix mask'] == shown['valid mask'] == [255] * 3 and shown['distance mask'] == [0] * 3
+    assert shown['mix mask 100%'] == shown['valid mask 100%'] == [255] * 3
+    assert shown['distance mask 0%'] == [0] * 3
     grid = step_grid(dacs_record(), **NO_NORM, palette=PALETTE, index=0)
     assert grid.dtype == np.uint8 and grid.shape == (2 * (20 + 22) + 4, 5 * (30 + 4) + 4, 3)
     assert step_grid(dacs_record(), **NO_NORM, palette=PALETTE, tile=15).shape == (2 * (10 + 22) + 4, 5 * 19 + 4, 3)
@@ -60,7 +61,7 @@ def test_semi_supervised_stream_names_and_missing_keys():
     record = dict(batch=dict(labeled=stream(1, True), unlabeled=stream(2, False)), state={})
     rows = step_tiles(record, **NO_NORM, palette=PALETTE)
     assert [tile.caption for tile in rows[0]] == ['labeled image', 'labeled label']
-    assert [tile.caption for tile in rows[1]] == ['unlabeled image', 'valid mask']
+    assert [tile.caption for tile in rows[1]] == ['unlabeled image', 'valid mask 100%']
     with pytest.raises(ValueError, match='no image 7'):
         step_tiles(record, **NO_NORM, palette=PALETTE, index=7)
 

@@ -51,6 +51,7 @@ def test_compose_places_tiles_and_leaves_gaps():
     assert (picture[4 + 18:4 + 18 + 8, 20:32] == 255).all()
     assert (picture[34 + 18:34 + 18 + 8, 20:32] == [0, 255, 0]).all()
     assert (picture[34 + 18:34 + 18 + 8, 4:16] == 0).all()  # enlarged to the tile size
+    assert (picture[4 + 18 - 1, 3:17] == 140).all() and (picture[4 + 18 + 8, 3:17] == 140).all(), 'a frame'
     with pytest.raises(ValueError, match='no tile'):
         compose([[None]])
 

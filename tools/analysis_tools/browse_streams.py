@@ -22,6 +22,7 @@ from mmengine.utils import import_modules_from_strings
 import mmseg_dg  # noqa: F401  prepares the library stack before mmseg is imported
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.apis.launch import ConfigOptions
+from mmseg_dg.datasets.crop_setting import training_loaders
 from mmseg_dg.engine.loops.multi_stream import stream_seed
 from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import DATA_SAMPLERS, DATASETS, MODELS
@@ -104,7 +105,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if cfg.get('custom_imports'):
         import_modules_from_strings(**cfg['custom_imports'])
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
-    loaders = loaders_by_name(cfg.get('train_dataloader'), 'train')
+    loaders = loaders_by_name(training_loaders(cfg), 'train')
     names = args.streams or list(loaders)
     unknown = [name for name in names if name not in loaders]
     if unknown or not names:

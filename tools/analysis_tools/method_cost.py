@@ -34,6 +34,7 @@ import mmseg_dg  # noqa: F401  prepares the library stack before anything of it 
 from mmseg.structures import SegDataSample
 
 from mmseg_dg.apis.entry import DEBUG, run_tool
+from mmseg_dg.datasets.crop_setting import training_loaders
 from mmseg_dg.engine.hooks import EMAUpdateHook
 from mmseg_dg.engine.preflight import CROPS
 from mmseg_dg.methods.step import StepContext
@@ -104,7 +105,7 @@ class Trainer:
 
 def crop_size(cfg: Config, stream: str) -> tuple[int, int]:
     """(height, width) of the last crop in a stream's pipeline."""
-    dataset = cfg.train_dataloader[stream].dataset
+    dataset = training_loaders(cfg)[stream].dataset
     while 'pipeline' not in dataset and 'dataset' in dataset:
         dataset = dataset.dataset
     for step in reversed(dataset.get('pipeline', [])):

@@ -14,8 +14,9 @@ from mmseg_dg.utils.seeding import derive_seed, local_seed
 from ..checks import check_leaf
 from ..crops import crop_size
 from ..label_tables import IGNORE
+from ..padding import MOST_PADDING, padding_of
 from . import relations
-from .faults import KINDS
+from .faults import KINDS, Finding
 from .files import Reading, Record, check_sample
 from .listing import Listing, list_entry
 from .report import Report, StreamSummary
@@ -27,7 +28,8 @@ _QUICK_LABELS = 200
 
 
 def examine(cfg: Any, streams: Optional[Sequence[str]] = None, quick: bool = False, num_workers: Optional[int] = None,
-            ignore: Sequence[str] = (), progress: Optional[Callable[[str, int, int], None]] = None) -> Report:
+            ignore: Sequence[str] = (), progress: Optional[Callable[[str, int, int], None]] = None,
+            besides: Sequence[Finding] = ()) -> Report:
     """Examine the data of a config.
 
     Args:
@@ -37,6 +39,7 @@ def examine(cfg: Any, streams: Optional[Sequence[str]] = None, quick: bool = Fal
         num_workers: Processes; None: all cores this process may use.
         ignore: Kinds of faults (keys of :data:`KINDS`) that are left out of the report.
         progress: ``progress(what, done, total)`` is called as samples are done.
+        besides: Findings about the config that are no matter of its data (weights), for the same report.
 
     Raises:
         ValueError: A stream or kind that does not exist, or a config without any dataset.
@@ -50,7 +53,7 @@ def examine(cfg: Any, streams: Optional[Sequence[str]] = None, quick: bool = Fal
         totals = _examine_files(listing, quick, run)
         summaries.append(StreamSummary.of(listing, expected, totals))
     relations.check_duplicates(relations.same_content(listings, partial(run, what='comparing files')))
-    findings = list(relations.check_class_lists(listings, cfg))
+    findings = [*relations.check_class_lists(listings, cfg), *besides]
     model = _LazyModel(cfg)
     for listing in listings:
         _try_pipeline(listing, model)
@@ -122,6 +125,9 @@ def _try_pipeline(listing: Listing, model: '_LazyModel') -> None:
     except Exception as error:
         listing.add('refused', listing.entry.key, f'{type(error).__name__}: {error}')
         return
+    found = padding_of(dataset) if listing.entry.trains else None
+    if found is not None and found.share > MOST_PADDING:
+        listing.add('padding', listing.entry.key, found.text)
     if isinstance(sample, dict) and hasattr(sample.get('inputs'), 'shape'):
         _try_small(listing, dataset, sample, path, model)
 

@@ -53,6 +53,8 @@ KINDS: dict[str, Kind] = {
                                         'leave it out of the unlabelled stream', True),
     'class_lists': Kind('error', 'streams with different classes', 'give all datasets the same classes and palette'),
     'head_classes': Kind('error', 'network has another number of classes', 'set num_classes of every decode head'),
+    'weights': Kind('error', 'pretrained weights that a training would not find', 'do what the message says; '
+                    'to start from random weights on purpose: init_cfg=None'),
     'count': Kind('error', 'not the known number of images', 'complete the download; or use a list on purpose'),
     'no_known_class': Kind('warning', 'label is ignored altogether', 'leave the image out', True),
     'empty_class': Kind('warning', 'class without a pixel', 'check the ids; fine if the data has none'),
@@ -62,6 +64,8 @@ KINDS: dict[str, Kind] = {
                          '.ipynb_checkpoints); rename what is meant'),
     'broken_link': Kind('warning', 'link that leads nowhere', 'mend or delete it'),
     'folder_like_image': Kind('warning', 'folder named like an image', 'rename it; what is in it is not used'),
+    'padding': Kind('warning', 'padding fills more than a third of the crops', 'set train_cfg.crop_size to what the '
+                    'message says, or give larger images'),
     'alpha_image': Kind('warning', 'alpha channel is not used', 'transparent pixels show the colour they are saved '
                         'with; save the image without alpha as it is meant'),
     'few_bits': Kind('warning', 'values use fewer bits than bit_depth', 'correct bit_depth of LoadImageFromFile'),

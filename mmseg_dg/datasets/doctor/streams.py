@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from mmseg_dg.registry import TRANSFORMS
 from mmseg_dg.utils.loaders import loaders_by_name
 
+from ..crop_setting import training_loaders
 from ..transforms import LoadImageFromFile
 
 
@@ -34,7 +35,7 @@ def entries(cfg: Any) -> list[Entry]:
     """
     found = []
     for loader_key, role in (('train_dataloader', 'train'), ('val_dataloader', 'val'), ('test_dataloader', 'test')):
-        loaders = cfg.get(loader_key) or {}
+        loaders = training_loaders(cfg) if role == 'train' else cfg.get(loader_key) or {}
         if role == 'test' and loaders == cfg.get('val_dataloader'):
             continue
         for name, loader in loaders_by_name(loaders).items():

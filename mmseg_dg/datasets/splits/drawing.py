@@ -13,9 +13,11 @@ from typing import Optional
 import numpy as np
 from PIL import Image
 
+from mmseg_dg.utils.console import Progress
+
 from ..checks import check_files, check_folder, check_not_empty, list_files
 from ..conversion.files import write_list
-from ..image_lists import read_list
+from ..image_lists import read_list, stem_of
 from ..label_tables import IGNORE, count_ids, ids_outside
 from .protocols import Protocol, Source
 
@@ -166,7 +168,12 @@ def training_stems(root: str, source: Source) -> list[str]:
         return stems
     files = list_files(folder, source.img_suffix)
     check_not_empty(files, folder, source.img_suffix, 'image', _OWNER)
-    return [name[:-len(source.img_suffix)] for name in files]
+    stems = [stem_of(name, source.img_suffix) for name in files]
+    twice = [stem for stem, count in Counter(stems).items() if count > 1]
+    if twice:
+        raise ValueError(f'{_OWNER}: {folder} has images that differ in their ending alone ({twice[:5]}), so a mask '
+                         'would belong to both: rename one of each, or give one ending (--img-suffix)')
+    return stems
 
 
 def import_list(path: str, source: Source) -> list[str]:
@@ -184,7 +191,7 @@ def import_list(path: str, source: Source) -> list[str]:
         name = line.split()[0].replace('\\', '/')
         prefix = source.images.rstrip('/') + '/'
         name = name[len(prefix):] if name.startswith(prefix) else name
-        stems.append(name[:-len(source.img_suffix)] if name.endswith(source.img_suffix) else name)
+        stems.append(stem_of(name, source.img_suffix))
     twice = [stem for stem, count in Counter(stems).items() if count > 1]
     if twice:
         raise ValueError(f'{_OWNER}: {path} names images twice: {twice[:5]}')
@@ -252,7 +259,9 @@ def check_masks(root: str, source: Source, stems: Sequence[str], masks: Optional
     paths = [osp.join(folder, stem + source.mask_suffix) for stem in stems]
     check_files([], paths, _OWNER)
     total = np.zeros(256, np.int64)
+    progress = Progress('reading masks', len(paths))
     for path in paths:
+        progress.update()
         with Image.open(path) as picture:
             label = np.asarray(picture)
         if label.ndim != 2:
@@ -269,8 +278,15 @@ def check_masks(root: str, source: Source, stems: Sequence[str], masks: Optional
 
 
 # ---------------------------------------------------------------- writing
-def write_split(folder: str, split: Split, overwrite: bool = False) -> list[str]:
+def write_split(folder: str, split: Split, overwrite: bool = False,
+                names: tuple[str, str] = ('labeled', 'unlabeled')) -> list[str]:
     """Write ``labeled.txt``, ``unlabeled.txt`` and, where frames are left out, ``unused.txt``.
+
+    Args:
+        folder: Where; made if missing.
+        split: What.
+        overwrite: Replace lists that differ.
+        names: Of the two lists, ``('train', 'val')`` for images that are held out.
 
     Returns:
         The paths written.
@@ -278,7 +294,7 @@ def write_split(folder: str, split: Split, overwrite: bool = False) -> list[str]
     Raises:
         FileExistsError: A different list is there and ``overwrite`` is False: a run may be using it.
     """
-    parts = dict(labeled=split.labeled, unlabeled=split.unlabeled, unused=split.unused)
+    parts = {names[0]: split.labeled, names[1]: split.unlabeled, 'unused': split.unused}
     paths = {osp.join(folder, f'{name}.txt'): stems for name, stems in parts.items() if stems or name != 'unused'}
     for path, stems in paths.items():
         if not overwrite and osp.isfile(path) and read_list(path, _OWNER, allow_empty=True) != list(stems):

@@ -8,7 +8,7 @@ import os
 import os.path as osp
 import re
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Union
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Source:
         name: Name on the command line.
         data_root: Usual place, for messages.
         images: Folder of images.
-        img_suffix: Ending of images.
+        img_suffix: Ending of images, or several.
         masks: Folder of masks.
         mask_suffix: Ending of masks.
         num_ids: Ids a mask may have are 0..num_ids - 1, and 255.
@@ -30,7 +30,7 @@ class Source:
     name: str
     data_root: str
     images: str
-    img_suffix: str
+    img_suffix: Union[str, tuple[str, ...]]
     masks: str
     mask_suffix: str
     num_ids: int
@@ -137,9 +137,13 @@ def missing_list_hint(path: str, dataset: str = '') -> str:
         dataset: Type of the dataset in the config.
     """
     parts = osp.normpath(path).split(os.sep)
-    if len(parts) < 3 or parts[-3] != 'splits' or parts[-1] not in ('labeled.txt', 'unlabeled.txt'):
+    if len(parts) < 3 or parts[-3] != 'splits' or parts[-1] not in (
+            'labeled.txt', 'unlabeled.txt', 'train.txt', 'val.txt'):
         return ''
     root, protocol = os.sep.join(parts[:-3]) or '.', parts[-2]
+    if parts[-1] in ('train.txt', 'val.txt'):
+        return (f". Draw it with 'python tools/make_split.py folder {root} --images IMAGES --masks MASKS --val 1/5 "
+                f"--name {protocol}'")
     name = DATASET_TYPES.get(dataset.split('.')[-1])
     seed = re.fullmatch(r'(.+)_seed(\d+)', protocol)
     more = '' if seed is None else f' --seed {seed.group(2)}'

@@ -16,6 +16,8 @@ import numpy as np
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmengine.logging import print_log
 
+from mmseg_dg.utils.console import Progress
+
 from ..parallel import chunks, run_ranges
 from ..wrappers import flatten
 from .cache import CacheEntry
@@ -103,7 +105,10 @@ def _find_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, 
     ranges = chunks(len(dataset), _CHUNK)
     workers = num_workers if num_workers is not None else os.cpu_count() or 1
     find = functools.partial(_find_range, dataset, loader, num_classes, cut)
-    found = list(run_ranges(find, ranges, workers if len(dataset) >= _SERIAL_BELOW else 1))
+    progress, found = Progress('finding centroids', len(dataset)), []
+    for (start, stop), rows in zip(ranges, run_ranges(find, ranges, workers if len(dataset) >= _SERIAL_BELOW else 1)):
+        found.append(rows)
+        progress.update(stop - start)
     table = np.concatenate(found) if found else np.zeros((0, len(COLUMNS)), np.int32)
     try:
         path = entry.write(table)

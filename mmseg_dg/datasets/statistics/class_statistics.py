@@ -15,6 +15,8 @@ import numpy as np
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmengine.logging import print_log
 
+from mmseg_dg.utils.console import Progress
+
 from ..folder_scan import is_local
 from ..image_size import image_size
 from ..label_tables import IGNORE, count_ids, ids_outside
@@ -166,7 +168,9 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
     more, differing = 0, []
     count = functools.partial(_count_range, dataset, loader, num_classes)
     results = run_ranges(count, ranges, workers if size >= _SERIAL_BELOW else 1)
+    progress = Progress('counting labels', size)
     for (start, stop), (rows, problems, sizes) in zip(ranges, results):
+        progress.update(stop - start)
         counts[start:stop] = rows
         differing += sizes
         for path, ids in problems.items():

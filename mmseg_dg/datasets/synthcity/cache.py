@@ -17,9 +17,9 @@ from typing import Optional
 
 import cv2
 from mmengine.logging import print_log
-from mmengine.utils import ProgressBar
 
 from mmseg_dg.utils.atomic_files import written_whole
+from mmseg_dg.utils.console import Progress
 
 from .renderer import VERSION, check_request, render
 
@@ -100,7 +100,7 @@ def _write_missing(write, missing: list[int], num_workers: Optional[int], folder
     workers = min(num_workers or _processors(), len(missing))
     print_log(f'rendering {len(missing)} pictures of the synthetic city into {folder} with {workers} '
               f'process{"es" if workers > 1 else ""}', logger='current')
-    progress = _Progress(len(missing))
+    progress, begin = Progress('rendering pictures', len(missing), _QUIET), time.time()
     if workers == 1 or len(missing) < _WORTH_A_POOL or current_process().daemon:  # daemons may not have children
         for index in missing:
             write(index)
@@ -113,29 +113,7 @@ def _write_missing(write, missing: list[int], num_workers: Optional[int], folder
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-    progress.finish()
-
-
-class _Progress:
-    """A bar on a terminal, now and then a line in a log."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done, self.begin = total, 0, time.time()
-        self.spoken = self.begin
-        self.bar = ProgressBar(total, file=sys.stderr) if sys.stderr.isatty() else None
-
-    def update(self) -> None:
-        self.done += 1
-        if self.bar is not None:
-            self.bar.update()
-        elif time.time() - self.spoken > _QUIET:
-            self.spoken = time.time()
-            print_log(f'{self.done} of {self.total} pictures rendered', logger='current')
-
-    def finish(self) -> None:
-        if self.bar is not None:
-            sys.stderr.write('\n')
-        print_log(f'{self.total} pictures rendered in {time.time() - self.begin:.1f} s', logger='current')
+    print_log(f'{len(missing)} pictures rendered in {time.time() - begin:.1f} s', logger='current')
 
 
 def _processors() -> int:

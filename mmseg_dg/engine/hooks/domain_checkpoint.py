@@ -23,7 +23,7 @@ from mmseg_dg.utils.work_dir import (
 )
 
 from .best_checkpoint import BestCheckpoints
-from .resuming import finish_weights_only, prepare_resume
+from .resuming import finish_weights_only, follow_new_schedule, prepare_resume
 
 #: What follows the domain in a metric's name.
 _METRICS = re.compile(r'^([^/]+/)?(mIoU|mAcc|aAcc|PSNR|PSNR_gain|(IoU|Acc)\..+)$')
@@ -109,6 +109,8 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             self._adopt_best(runner)
         if runner._resume and runner.cfg.get('resume_weights_only'):
             finish_weights_only(runner)
+        elif runner._resume:
+            follow_new_schedule(runner)
         self._agreed_stop = AgreedStop()
         for loop in (runner.train_loop, runner.val_loop):
             shield_workers(getattr(loop, 'dataloader', None))

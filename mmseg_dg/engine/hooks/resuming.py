@@ -36,6 +36,18 @@ def prepare_resume(runner: Any, checkpoint: dict, weights_only: bool) -> None:
         checkpoint['meta']['dataset_meta'] = ours  # mmengine compares pickles: equal, though the file has plain values
 
 
+def follow_new_schedule(runner: Any) -> None:
+    """Let the first iteration after a resume have the rate that this run's config gives it.
+
+    The optimizer comes back with the rate of the checkpoint, which is 0 at the end of a finished run. A schedule that
+    is a closed form of its step (``value_at``) says what it is now: the same number where the length is the same.
+    """
+    groups = runner.param_schedulers
+    for scheduler in (s for group in groups.values() for s in group) if isinstance(groups, dict) else groups or ():
+        if hasattr(scheduler, 'write'):
+            scheduler.write()
+
+
 def finish_weights_only(runner: Any) -> None:
     """Move the schedules of a new optimizer to the iteration that the weights are of.
 

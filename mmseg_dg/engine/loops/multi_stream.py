@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmengine.runner import BaseLoop
 
 from mmseg_dg.datasets.bad_samples import summary
+from mmseg_dg.datasets.crop_setting import CropSize, with_crop_size
 from mmseg_dg.engine.optim.report import log_schedule
 from mmseg_dg.engine.preflight import (
     Problems,
@@ -28,6 +29,7 @@ from mmseg_dg.engine.preflight import (
     check_streams,
     check_unlabeled,
     config_problems,
+    warn_padding,
 )
 from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import LOOPS
@@ -69,6 +71,8 @@ class MultiStreamTrainLoop(BaseLoop):
         new_classifier: ``load_from`` is a checkpoint with other classes: load all but the classifiers (of the student,
             the teacher and frozen copies), which start from their initialisation, and say in the log what was left
             out. A resumed run loads everything.
+        crop_size: (height, width), or one number: the size of every fixed-size crop in the pipelines of all streams,
+            and of every ``Pad`` before one, in place of what they have. None leaves the pipelines as they are.
 
     Raises:
         ValueError: Contradictory lengths, a stream without a dataset, streams the method does not know, bad samples.
@@ -81,7 +85,8 @@ class MultiStreamTrainLoop(BaseLoop):
                  max_epochs: Optional[int] = None, epoch_stream: Optional[str] = None, val_interval: int = 1000,
                  val_begin: int = 1, accumulate: int = 1, preflight_samples: int = 8,
                  on_nonfinite: str = 'stop', max_nonfinite_in_a_row: int = 10, on_bad_sample: str = 'stop',
-                 new_classifier: bool = False) -> None:
+                 new_classifier: bool = False, crop_size: CropSize = None) -> None:
+        dataloader = with_crop_size(dataloader, crop_size)
         check_config(runner, dataloader, preflight_samples,
                      dict(max_iters=max_iters, max_epochs=max_epochs, accumulate=accumulate))
         make_current(runner)  # schedules look for their run's length in "the current" message hub
@@ -179,6 +184,7 @@ class MultiStreamTrainLoop(BaseLoop):
             if self.preflight_samples > 0:
                 check_images(problems, self.runner, method, self.dataloader)
                 if problems.check(check_samples, method, self.dataloader, self.preflight_samples):
+                    warn_padding(self.dataloader)
                     problems.check(check_labels, method, self.dataloader)
                     problems.check(check_float_images, self.dataloader, self.preflight_samples)
                     problems.check(check_ignored_labels, method, self.dataloader, self.preflight_samples)

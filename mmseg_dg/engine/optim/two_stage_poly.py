@@ -141,6 +141,10 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
             group['weight_decay'] = self.weight_decay_at(decay, iteration, component)
         self._last_value = rates
 
+    def write(self) -> None:
+        """Write rate and decay of the present position; after a resume the groups have those of the earlier run."""
+        self._write(self.last_step)
+
     def step(self) -> None:
         """Move to the next iteration and write rate and decay of every group."""
         super().step()

@@ -30,16 +30,17 @@ class WarmupCosineLR(WarmupPolyLR):
         last_step: Iteration before the first; only mmengine's resume sets it.
         verbose: Print every change of the rate.
         end: Not used (mmengine passes its own idea of the end to every scheduler it builds).
+        warmup_share: Instead of ``warmup_iters``: the part of the schedule that is warm-up, 0 to 1.
 
     Raises:
-        ValueError: ``total`` is unknown or not positive, or the warm-up is longer than the schedule.
+        ValueError: ``total`` is unknown or not positive, the warm-up is longer than the schedule or given twice.
     """
 
     def __init__(self, optimizer, warmup_iters: int = 0, warmup_ratio: float = 1e-6, min_lr: float = 0.0,
                  total: Optional[int] = None, last_step: int = -1, verbose: bool = False,
-                 end: Optional[int] = None) -> None:
+                 end: Optional[int] = None, warmup_share: Optional[float] = None) -> None:
         super().__init__(optimizer, warmup_iters=warmup_iters, warmup_ratio=warmup_ratio, min_lr=min_lr, total=total,
-                         last_step=last_step, verbose=verbose, end=end)
+                         last_step=last_step, verbose=verbose, end=end, warmup_share=warmup_share)
 
     def value_at(self, base: float, iteration: int) -> float:
         """The rate of a group with base rate ``base`` at ``iteration`` (0-based)."""

@@ -52,19 +52,26 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
         last_step: Iteration before the first; only mmengine's resume sets it.
         verbose: Print every change of the rate.
         end: Not used (mmengine passes its own idea of the end to every scheduler it builds).
+        warmup_share: Instead of ``warmup_iters``: the part of the schedule that is warm-up, 0 to 1, rounded to whole
+            iterations; a run of any length keeps its shape.
 
     Raises:
-        ValueError: ``total`` is unknown or not positive, or the warm-up is longer than the schedule.
+        ValueError: ``total`` is unknown or not positive, the warm-up is longer than the schedule or given twice.
     """
 
     def __init__(self, optimizer, power: float = 1.0, warmup_iters: int = 0, warmup_ratio: float = 1e-6,
                  min_lr: float = 0.0, total: Optional[int] = None, last_step: int = -1, verbose: bool = False,
-                 end: Optional[int] = None) -> None:
+                 end: Optional[int] = None, warmup_share: Optional[float] = None) -> None:
         if total is None:
             total = MessageHub.get_current_instance().runtime_info.get('max_iters')
         if total is None or total <= 0:
             raise ValueError(f'{type(self).__name__} needs the length of the schedule, got total={total}: set it, or '
                              'train with MultiStreamTrainLoop, which publishes max_iters')
+        if warmup_share is not None:
+            if warmup_iters or not 0 <= warmup_share <= 1:
+                raise ValueError(f'warmup_share={warmup_share} is a part of the run between 0 and 1, and goes without '
+                                 f'warmup_iters={warmup_iters} (set that to 0)')
+            warmup_iters = round(warmup_share * total)
         if warmup_iters > total:
             raise ValueError(f'warmup_iters={warmup_iters} is longer than the schedule of {total} iterations: '
                              'lower it')
@@ -95,3 +102,9 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
 
     def _get_value(self) -> list[float]:
         return [self.value_at(base, self.last_step) for base in self.base_values]
+
+    def write(self) -> None:
+        """Write the rate of the present position; after a resume the groups have that of the earlier schedule."""
+        self._last_value = self._get_value()
+        for group, rate in zip(self.optimizer.param_groups, self._last_value):
+            group['lr'] = rate

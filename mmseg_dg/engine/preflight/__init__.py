@@ -4,6 +4,7 @@ from .classes import check_ignore_index, check_num_classes
 from .configs import check_stream_config
 from .engine import check_engine, check_method, check_optimizer
 from .images import check_images
+from .padding import warn_padding
 from .paste import lines_to_paste
 from .pixels import check_float_images, check_ignored_labels
 from .problems import Problems, with_fix
@@ -15,5 +16,5 @@ __all__ = [
     'CROPS', 'Problems', 'check_batch_norm', 'check_engine', 'check_float_images', 'check_ignore_index',
     'check_ignored_labels', 'check_images', 'check_labels', 'check_method', 'check_num_classes', 'check_optimizer',
     'check_samples', 'check_stream_config', 'check_streams', 'check_unlabeled', 'config_problems', 'image_paths',
-    'lines_to_paste', 'with_fix'
+    'lines_to_paste', 'warn_padding', 'with_fix'
 ]

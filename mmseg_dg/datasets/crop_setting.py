@@ -1,0 +1,82 @@
+"""One crop size for all streams of a training: ``train_cfg.crop_size``."""
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Optional, Union
+
+from .crops import CROPS
+
+CropSize = Union[int, Sequence[int], None]
+
+
+def checked_size(value: CropSize) -> Optional[tuple[int, int]]:
+    """(height, width) of a setting; a number is both, None stays None.
+
+    Raises:
+        ValueError: Anything but one or two positive whole numbers.
+    """
+    if value is None:
+        return None
+    pair = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, (list, tuple)) else ()
+    if len(pair) != 2 or not all(type(side) is int and side > 0 for side in pair):
+        raise ValueError(f'train_cfg.crop_size={value!r}: give one number of pixels, or (height, width)')
+    return pair
+
+
+def with_crop_size(loaders: Any, size: CropSize) -> Any:
+    """Dataloader configs whose every fixed-size crop, and every ``Pad`` to a fixed size, has this size.
+
+    Args:
+        loaders: ``train_dataloader`` of a config: streams by name, or one loader.
+        size: See :func:`checked_size`; None: ``loaders`` as they are.
+
+    Returns:
+        A copy; ``loaders`` itself is not changed.
+
+    Raises:
+        ValueError: ``size`` is no size.
+    """
+    size = checked_size(size)
+    if size is None or not isinstance(loaders, Mapping):
+        return loaders
+    loaders = copy.deepcopy(loaders)
+    for step in _steps(loaders):
+        kind = step['type'] if isinstance(step['type'], str) else step['type'].__name__
+        kind = kind.rpartition('.')[2]
+        if kind in CROPS:
+            step['crop_size'] = size
+        elif kind == 'Pad' and not {'size_divisor', 'pad_to_square'} & set(step):
+            step['size'] = size[::-1]  # mmcv: (width, height)
+    return loaders
+
+
+def crop_size_of(cfg: Mapping) -> CropSize:
+    """The setting of a config; None without one."""
+    return (cfg.get('train_cfg') or {}).get('crop_size')
+
+
+def training_loaders(cfg: Mapping) -> Any:
+    """``train_dataloader`` of a config with its ``train_cfg.crop_size`` written into the pipelines."""
+    return with_crop_size(cfg.get('train_dataloader') or {}, crop_size_of(cfg))
+
+
+def _steps(node: Any) -> Iterator[dict]:
+    """Every transform of every pipeline below a config, those inside others included."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key in ('pipeline', 'transforms'):
+                yield from _transforms(value)
+            else:
+                yield from _steps(value)
+    elif isinstance(node, (list, tuple)):
+        for item in node:
+            yield from _steps(item)
+
+
+def _transforms(node: Any) -> Iterator[dict]:
+    if isinstance(node, (list, tuple)):
+        for item in node:
+            yield from _transforms(item)
+    elif isinstance(node, Mapping):
+        if 'type' in node:
+            yield node
+        yield from _transforms(node.get('transforms') or ())

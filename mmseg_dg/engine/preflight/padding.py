@@ -1,0 +1,20 @@
+"""A warning where most of what a network would see is padding."""
+import logging
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+
+from mmseg_dg.datasets.padding import MOST_PADDING, padding_of
+
+
+def warn_padding(loaders: Any) -> None:
+    """Say in the log of which streams padding fills more than a third of the crops, and which crop would not.
+
+    Args:
+        loaders: ``{stream: loader}``.
+    """
+    for name, loader in loaders.items() if is_main_process() else ():
+        found = padding_of(loader.dataset)
+        if found is not None and found.share > MOST_PADDING:
+            print_log(f'stream "{name}": {found.text}', logger='current', level=logging.WARNING)

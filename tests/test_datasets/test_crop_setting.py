@@ -1,0 +1,67 @@
+"""One crop size for all streams, and the warning where padding fills the crops."""
+import logging
+
+import cv2
+import numpy as np
+import pytest
+
+from mmseg_dg.datasets.crop_setting import training_loaders, with_crop_size
+from mmseg_dg.datasets.padding import padding_of
+
+
+def loaders():
+    steps = [dict(type='LoadImageFromFile'), dict(type='Pad', pad_val=0), dict(type='Pad', size_divisor=32),
+             dict(type='RandomApply', transforms=[dict(type='RandomCrop')]),
+             dict(type='RareClassCrop', crop_size=(9, 9))]
+    return dict(source=dict(dataset=dict(type='RepeatDataset', dataset=dict(pipeline=steps))),
+                target=dict(dataset=dict(pipeline=[dict(type='RandomCrop')])))
+
+
+def test_every_crop_and_pad_gets_the_size_and_the_config_stays():
+    given = loaders()
+    found = with_crop_size(given, (48, 64))
+    steps = found['source']['dataset']['dataset']['pipeline']
+    assert steps[1]['size'] == (64, 48), 'mmcv pads to (width, height)'
+    assert 'size' not in steps[2] and steps[3]['transforms'][0]['crop_size'] == (48, 64)
+    assert steps[4]['crop_size'] == (48, 64) and found['target']['dataset']['pipeline'][0]['crop_size'] == (48, 64)
+    assert given == loaders()
+    assert with_crop_size(given, None) is given
+    assert training_loaders(dict(train_dataloader=given, train_cfg=dict(crop_size=8)))['target']['dataset'][
+        'pipeline'][0]['crop_size'] == (8, 8)
+    for wrong in ((48, ), 0, (4, 2.5), 'x', True):
+        with pytest.raises(ValueError, match='train_cfg.crop_size'):
+            with_crop_size(given, wrong)
+
+
+def folder_dataset(root, crop, size=(40, 60)):
+    from mmseg_dg.registry import DATASETS
+    (root / 'img').mkdir(exist_ok=True)
+    for i in range(3):
+        cv2.imwrite(str(root / 'img' / f'{i}.png'), np.full((*size, 3), 90, np.uint8))
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='Pad', pad_val=0), dict(type='RandomCrop'),
+                dict(type='PackStreamInputs')]
+    config = with_crop_size(dict(dataset=dict(type='FolderDataset', classes=['a', 'b'], data_root=str(root),
+                                              data_prefix=dict(img_path='img'), pipeline=pipeline)), crop)
+    return DATASETS.build(config['dataset'])
+
+
+def test_padding_is_measured(tmp_path):
+    found = padding_of(folder_dataset(tmp_path, (80, 120)))
+    assert found.share == pytest.approx(0.75) and found.image == (40, 60) and found.better == (32, 32)
+    assert 'padding fills 75 % of the crops' in found.text and 'train_cfg.crop_size=(32, 32)' in found.text
+    assert padding_of(folder_dataset(tmp_path, (32, 32))).share == 0
+    # 40 rows of a crop of 64, all of 32 columns
+    assert padding_of(folder_dataset(tmp_path, (64, 32))).share == pytest.approx(1 - 40 / 64)
+
+
+def test_the_log_warns_of_padding(tmp_path, monkeypatch):
+    from mmseg_dg.engine.preflight import padding
+    said = []
+    monkeypatch.setattr(padding, 'print_log', lambda text, logger=None, level=0: said.append((level, text)))
+
+    class Loader:
+        def __init__(self, crop):
+            self.dataset = folder_dataset(tmp_path, crop)
+
+    padding.warn_padding(dict(source=Loader((80, 120)), target=Loader((32, 32))))
+    assert [level for level, _ in said] == [logging.WARNING] and said[0][1].startswith('stream "source": padding')
