@@ -61,3 +61,40 @@ def test_help_of_every_verb_has_an_example(verb, monkeypatch, capsys):
     assert left.value.code == 0
     assert text.startswith(f'example: mmseg-dg {verb} {cli.VERBS[verb].example}\n')
     assert f'usage: mmseg-dg {verb} ' in text
+
+
+@pytest.mark.parametrize('words, streams, text', [
+    (['--source', 'day/images', 'day/masks', '--target', 'night/images'], {'source', 'target'}, ''),
+    (['--labeled', 'day/images', 'day/masks', '--unlabeled', 'night/images'], {'labeled', 'unlabeled'}, ''),
+    (['--data', 'day/images', 'day/masks', '--binary', '--suggest'], {'source'}, 'encoder: mobilenetv2: '),
+])
+def test_adapt_writes_the_config_of_what_is_given(tmp_path, monkeypatch, capsys, words, streams, text):
+    from mmengine.config import Config
+
+    from test_apis.test_own_data import plant
+    for name in ('day', 'night'):
+        plant(tmp_path / name, 2, ids=(0, 255) if '--binary' in words else (0, 1))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['x'])
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    monkeypatch.setattr('mmseg_dg.apis.suggest.measure', lambda *args: None)  # its own test runs it
+    with pytest.raises(SystemExit) as left:
+        cli.main(['adapt', *words, '--classes', 'floor', 'crack', '--out', 'run', '--iterations', '30',
+                  '--config-only'])
+    assert left.value.code == 0
+    assert capsys.readouterr().out.startswith(text)
+    cfg = Config.fromfile(tmp_path / 'run/config.py')
+    assert set(cfg.train_dataloader) == streams and cfg.train_cfg.max_iters == 30
+    dataset = next(iter(cfg.train_dataloader.values())).dataset
+    assert dataset.classes == ['floor', 'crack'] and dataset.data_prefix.img_path == str(tmp_path / 'day/images')
+    assert dataset.label_map == ({255: 1} if '--binary' in words else {})
+    assert cfg.val_dataloader is None and cfg.model.network.decode_head.num_classes == 2
+
+
+def test_adapt_says_what_belongs_together(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['x'])
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    with pytest.raises(SystemExit) as left:
+        cli.main(['adapt', '--target', 'x', '--classes', 'a', 'b', '--out', 'run'])
+    assert left.value.code == 1
+    assert 'mmseg-dg adapt: error' in (text := capsys.readouterr().err) and 'got --target' in text

@@ -1,6 +1,7 @@
 """Exported networks: equal to the network itself, with what they say about themselves, in every format."""
 import copy
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,14 @@ FAMILIES = {
     'daformer_isa_mitb5_gta2cityscapes': 'padding that hangs on the size',
     'bench_semi_diffmatch_mobilenetv2': 'mask diffusion: its plain form',
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_trace_records():
+    """torch's tracer logs every symbol, and pytest keeps every record."""
+    logging.disable(logging.DEBUG)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 def filled(name):
