@@ -6,7 +6,7 @@ import pytest
 import mmseg_dg
 from mmseg_dg.apis.fingerprint import GIB, fingerprint
 from mmseg_dg.apis.memory import peak
-from test_apis.test_own_data import CLASSES, plant
+from test_apis.test_own_data import plant
 
 MANY = ['floor', 'wall', 'crack', 'leaf']
 
@@ -82,18 +82,35 @@ def test_what_is_given_is_kept_and_the_rest_follows(tmp_path):
         mmseg_dg.suggest(target=dict(images=given['images']), classes=MANY)
 
 
+def trained_peak(tmp_path, found, function, **images):
+    """Bytes that the suggested config holds in four iterations, and its text."""
+    here = {f'train_dataloader.{name}.{key}': value for name in images if name in ('source', 'target')
+            for key, value in (('num_workers', 0), ('persistent_workers', False))}  # no forks under the profiler
+    if 'data' in images:
+        here = {'train_dataloader.source.num_workers': 0, 'train_dataloader.source.persistent_workers': False}
+    used = peak(lambda: function(**images, classes=MANY, out=tmp_path / 'run', **found.settings,
+                                 options={**found.options, **here}, reasons=found.reasons), 'cpu')
+    text = (tmp_path / 'run/config.py').read_text().replace('# ', '')  # a reason may go over two lines
+    return used, ' '.join(text.split())
+
+
 @pytest.mark.ci
-def test_suggested_config_trains_within_the_predicted_memory(tmp_path):
-    """Four iterations of what is suggested, planned for little memory."""
+@pytest.mark.parametrize('kind, size, count, rare', [
+    ('tiny', (32, 48), 5, None), ('one huge', (4200, 4000), 1, None), ('imbalance', (256, 256), 4, 12)])
+def test_suggested_config_trains_within_the_predicted_memory(tmp_path, kind, size, count, rare):
+    given = look(tmp_path, size, count, rare)
+    found = mmseg_dg.suggest(data=given, classes=MANY, iterations=4, free=int(0.3 * GIB))
+    used, text = trained_peak(tmp_path, found, mmseg_dg.train, data=given)
+    assert 'GiB predicted of' in text and ('RareClassSampler' in text) == bool(rare)
+    assert found.memory / 2 < used <= 1.25 * found.memory, kind
+
+
+@pytest.mark.ci
+def test_suggested_adaptation_trains_within_the_predicted_memory(tmp_path):
+    """Street frames of two domains, planned for little memory."""
     source = plant(tmp_path / 'day', 4, (160, 224))
     target = dict(images=plant(tmp_path / 'night', 4, (160, 224), seed=1)['images'])
-    free = int(0.25 * GIB)
-    found = mmseg_dg.suggest(source=source, target=target, classes=CLASSES, free=free, iterations=4)
-    assert found.memory is not None and 'predicted' in str(found)
-    here = {f'train_dataloader.{name}.{key}': value for name in ('source', 'target')
-            for key, value in (('num_workers', 0), ('persistent_workers', False))}  # no forks under the profiler
-    used = peak(lambda: mmseg_dg.adapt(source, target, CLASSES, tmp_path / 'run', **found.settings,
-                                       options={**found.options, **here}, reasons=found.reasons), 'cpu')
-    text = (tmp_path / 'run/config.py').read_text().replace('# ', '')  # a reason may go over two lines
-    assert 'GiB predicted of' in ' '.join(text.split())
+    found = mmseg_dg.suggest(source=source, target=target, classes=MANY, free=int(0.25 * GIB), iterations=4)
+    used, text = trained_peak(tmp_path, found, mmseg_dg.adapt, source=source, target=target)
+    assert found.settings['crop_size'] == (160, 224) and 'GiB predicted of' in text
     assert found.memory / 2 < used <= 1.25 * found.memory
