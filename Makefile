@@ -2,7 +2,7 @@
 # make test      the test suite
 # make test-ci   the second lane: tests marked ci (browser, processes, export, documentation, attacks; at most 20 minutes)
 # make test-all  every test, also those marked slow: a short training of every config
-# make lint      ruff, and that imports run one way
+# make lint      ruff, that imports run one way, that the tables of configs/*/README.md and metafile.yml are up to date
 # make clean     remove the environment and build products
 #
 # The first call makes a virtual environment in .venv with everything pinned (requirements/pinned.txt); later calls
@@ -63,6 +63,7 @@ attack: $(STAMP)
 lint: $(STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) tools/dev/check_imports.py
+	$(RUN) tools/dev/config_docs.py --check
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info mmseg_dg/.mim .pytest_cache .ruff_cache .hypothesis

@@ -107,6 +107,7 @@ setup(
     python_requires='>=3.9',
     install_requires=read_requirements('runtime.txt'),
     extras_require={
+        'encoders': read_requirements('encoders.txt'),
         'mim': read_requirements('mim.txt'),
         'mmpretrain': read_requirements('mmpretrain.txt'),
         'tests': read_requirements('tests.txt'),

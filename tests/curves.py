@@ -46,10 +46,15 @@ CURVES = {
     'dg_shade_hrda_mit': 'hrda_dg_shade_mitb5_gta',
     'deft_mit': 'deft_daformer_mitb5_gta',
     'deft_resnet': 'deft_r50_gta',
-    'deft_released_resnet': 'deft_r50_gta_released_acc',
+    'deft_released_resnet': 'deft_r50_gta_released --row acc',
     'pixl_uda_mit': 'pixl_hrda_mitb5_gta2cityscapes',
     'pixl_semi_resnet': 'pixl_hrda_deeplabv3plus_r101_cityscapes_1_8',
     'pixl_full_mit': 'pixl_hrda_mitb5_cityscapes_full',
+    'mic_mit': 'mic_daformer_mitb5_gta2cityscapes',
+    'mic_hrda_mit': 'mic_hrda_mitb5_gta2cityscapes',
+    'vfm_uda_vit': 'vfm_uda_dinov2_base_gta2cityscapes',
+    'vfm_uda_projected_vit': 'vfm_uda_dinov2_base_gta2cityscapes',
+    'ssda_vit': 'ssda_dinov2_base_gta2cityscapes_1_16',
     'cluda_mit': 'cluda_hrda_mitb5_gta2cityscapes',
     'ddep_pretrain_mit': 'ddep_daformer_mitb5_imagenet1k',
     'ddep_pretrain_resnet': 'ddep_transunet_1x_imagenet21k',
@@ -57,7 +62,19 @@ CURVES = {
     'ddep_finetune_resnet': 'ddep_unet_r50_cityscapes_1_30',
     'fixmatch_resnet': 'fixmatch_r50_voc_classic_183',
     'unimatch_resnet': 'unimatch_r50_voc_classic_183',
+    'unimatch_v2_vit': 'unimatch_v2_dinov2_base_voc_classic_183',
     'diffmatch_resnet': 'diffmatch_r50_voc_classic_183',
+}
+_ENCODER = dict(type='PlainViT', arch=dict(embed_dims=8, num_layers=2, num_heads=2), out_indices=(1, ))
+#: Curve -> what it changes in ``model``. No teacher of 20 iterations is sure, and weight 0 teaches nothing.
+OVERRIDES = {
+    'mic_mit': dict(pseudo_threshold=0.3),
+    'mic_hrda_mit': dict(pseudo_threshold=0.3),
+    'vfm_uda_vit': dict(pseudo_threshold=0.3),
+    'vfm_uda_projected_vit': dict(pseudo_threshold=0.3, feature_distance=dict(
+        type='ProjectedFeatureDistance', encoder=_ENCODER, in_channels=16, out_channels=8, size=56)),
+    'ssda_vit': dict(pseudo_threshold=0.3),
+    'unimatch_v2_vit': dict(threshold=0.2),
 }
 
 
@@ -119,6 +136,7 @@ class Run:
         for part in [model, *self.cfg.get('custom_hooks', [])]:
             if part.get('warmup_iters'):
                 part.warmup_iters = WARMUP
+        model.update(OVERRIDES.get(name, {}))
         self.method = MODELS.build(model)
         fill(self.method)
         self._start_file(folder)

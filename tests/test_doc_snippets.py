@@ -9,7 +9,8 @@ from mmengine.config import Config
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md')), *sorted((ROOT / 'configs').rglob('*.md'))]
 #: What a fragment is a child of, where the page names no config of its own before it.
-BASES = {'semi_supervised.md': 'diffmatch/fixmatch_r50_voc_classic_183.py', 'custom_data.md': 'custom/custom_uda.py',
+BASES = {'choosing_without_labels.md': 'diffmatch/fixmatch_r50_voc_classic_183.py',
+         'semi_supervised.md': 'diffmatch/fixmatch_r50_voc_classic_183.py', 'custom_data.md': 'custom/custom_uda.py',
          'deft.md': 'deft/deft_r50_gta.py', 'diffmatch.md': 'diffmatch/diffmatch_r50_voc_classic_183.py'}
 DEFAULT = 'daformer/daformer_mitb5_gta2cityscapes.py'
 KEYS = ('model', 'train_cfg', 'val_cfg', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'optim_wrapper',

@@ -17,8 +17,9 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
 import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
+from mmseg_dg.apis.config_rows import load_config
 from mmseg_dg.apis.entry import run_tool
-from mmseg_dg.apis.launch import ConfigOptions
+from mmseg_dg.apis.launch import ConfigOptions, add_row_args
 from mmseg_dg.datasets.doctor import KINDS, Finding, examine, write_fixed_lists
 from mmseg_dg.utils.console import Progress
 from mmseg_dg.weights.files import missing_weights
@@ -28,6 +29,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog='kinds of faults: ' + ', '.join(KINDS))
     parser.add_argument('config', help='config file')
+    add_row_args(parser)
     parser.add_argument('--stream', nargs='+', metavar='NAME',
                         help='only these, e.g. source, val/cityscapes, train (default: all)')
     depth = parser.add_mutually_exclusive_group()
@@ -65,7 +67,7 @@ def option(key: str, value: str) -> str:
 
 def load(args: argparse.Namespace) -> Config:
     """The config, with the packages it needs imported."""
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config, args.row, args.subset)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     if cfg.get('custom_imports'):

@@ -32,6 +32,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the results')
     parser.add_argument('--overlay', action='store_true', help='also write the images painted with their classes')
     parser.add_argument('--confidence', action='store_true', help='also write the probability of the predicted class')
+    parser.add_argument('--label-free', action='store_true',
+                        help='also write label_free.csv: scores of the predictions that need no labels')
     parser.add_argument('--batch-size', type=int, default=1, metavar='N', help='images at once (default: 1)')
     parser.add_argument('--device', metavar='NAME', help='cpu, cuda, cuda:1, ... (default: a GPU if there is one)')
     return parser.parse_args()
@@ -40,8 +42,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     model = load_model(args.config, args.checkpoint, args.device)
-    written = predict_files(model, args.input, args.out, args.overlay, args.confidence, args.batch_size)
+    written = predict_files(model, args.input, args.out, args.overlay, args.confidence, args.batch_size,
+                            args.label_free)
     sys.stdout.write(f'{written.images} images: {written.folder}\n')
+    if written.label_free:
+        sys.stdout.write(f'label-free scores: {written.label_free}\n')
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Run a config several times (seeds, labelled subsets, a grid of settings) and write mean and spread.
+"""Run a config several times (seeds, rows, labelled subsets, a grid of settings) and write mean and spread.
 
 Start the same command again after an interruption: finished runs are skipped, the interrupted one is resumed.
 
@@ -7,6 +7,8 @@ Examples::
     python tools/study.py CONFIG --seeds 0 1 2
     python tools/study.py CONFIG --seeds 0 1 2 --grid model.pseudo_threshold=0.9,0.968 --work-dir work_dirs/threshold
     python tools/study.py CONFIG --seeds 0 --subsets 1_8 1_30
+    python tools/study.py CONFIG --seeds 0 1 2 --rows nowarmup norcs
+    python tools/study.py CONFIG --subset 1_8      # as often as the paper ran this subset
 """
 import argparse
 import shlex
@@ -14,6 +16,7 @@ import sys
 from pathlib import Path
 
 import mmseg_dg  # noqa: F401  prepares the library stack
+from mmseg_dg.apis.config_rows import load_config, run_name
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.apis.study import Study, parse_grid
 
@@ -23,15 +26,22 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--seeds', type=int, nargs='+',
                         help='one run for each (default: study["seeds"] of the config, else 0)')
+    parser.add_argument('--rows', '--row', nargs='+', default=[], metavar='NAME',
+                        help='variants of the config (tools/rows.py CONFIG lists them); one run for each')
+    parser.add_argument('--subset', metavar='NAME',
+                        help='one labelled subset, as often as the study["subsets"] that belong to it say')
     parser.add_argument('--subsets', nargs='+', default=[], metavar='NAME',
                         help='labelled subsets: folders below <data_root>/splits (default: study["subsets"])')
     parser.add_argument('--grid', nargs='+', default=[], metavar='KEY=V1,V2',
                         help='all combinations are run (default: study["grid"], KEY to a list of values)')
-    parser.add_argument('--work-dir', type=Path, help='folder of the study (default: work_dirs/study_<config>)')
+    parser.add_argument('--work-dir', type=Path,
+                        help='folder of the study (default: work_dirs/study_<config>[_<row>][_<subset>])')
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='overrides for every run')
     parser.add_argument('--gpus', type=int, help='processes of each run; 0: CPU')
     parser.add_argument('--train-script', type=Path, default=Path(__file__).resolve().parent / 'train.py',
                         help='the program that trains (default: train.py beside this file)')
+    parser.add_argument('--rank-by', metavar='METRIC',
+                        help='order the settings by this metric, e.g. target/label_free (default: label_free)')
     parser.add_argument('--dry-run', action='store_true', help='only show the commands')
     parser.add_argument('--tables-only', action='store_true', help='only write the tables again')
     return parser.parse_args()
@@ -39,13 +49,16 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
+    row = args.rows[0] if len(args.rows) == 1 else None
+    name = run_name(args.config, row, args.subset)
     study = Study(
-        config=args.config, folder=args.work_dir or Path('work_dirs') / f'study_{Path(args.config).stem}', seeds=[0],
+        config=args.config, folder=args.work_dir or Path('work_dirs') / f'study_{name}', seeds=[0], rows=args.rows,
         subsets=args.subsets, grid=parse_grid(args.grid), options=args.cfg_options, train_script=args.train_script,
-        gpus=args.gpus)
-    own = study.cfg.get('study') or {}
+        gpus=args.gpus, rank_by=args.rank_by)
+    own = (load_config(args.config, row, args.subset) if row or args.subset else study.cfg).get('study') or {}
     study.seeds = args.seeds or list(own.get('seeds', [0]))
-    study.subsets = args.subsets or list(own.get('subsets', []))
+    listed = list(own.get('subsets', []))
+    study.subsets = args.subsets or (listed if args.subset in (None, *listed) else [args.subset])
     study.grid = study.grid or {key: [str(value) for value in values] for key, values in own.get('grid', {}).items()}
     if args.dry_run:
         for run in study.runs():

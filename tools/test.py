@@ -14,6 +14,7 @@ if re.search(r'--(device[ =]cpu|gpus[ =]0)( |$)', ' '.join(sys.argv)):
 import mmseg_dg  # noqa: E402,F401  prepares the library stack before anything of it is imported
 from mmseg_dg.apis import launch  # noqa: E402
 from mmseg_dg.apis.entry import run_tool  # noqa: E402
+from mmseg_dg.apis.label_free import add_label_free  # noqa: E402
 from mmseg_dg.utils.work_dir import newest_loadable  # noqa: E402
 
 
@@ -23,6 +24,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file, or a work dir: the newest readable one in it')
     parser.add_argument('--out', metavar='DIR', help='save predicted label maps (PNG), one folder per domain')
     parser.add_argument('--show-dir', metavar='DIR', help='save images painted with the predictions')
+    parser.add_argument('--label-free', action='store_true',
+                        help='also score predictions without labels; domains without masks get these scores alone')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation as in tta_pipeline of the config')
     launch.add_common_args(parser)
     args = launch.finish_args(parser.parse_args(), parser)
@@ -40,6 +43,8 @@ def main() -> None:
     args = parse_args()
     cfg = launch.load_config(args)
     cfg.resume, cfg.load_from = False, args.checkpoint
+    if args.label_free:
+        add_label_free(cfg)
     if args.out:
         launch.save_predictions(cfg, args.out)
     if args.show_dir:

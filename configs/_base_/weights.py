@@ -9,14 +9,17 @@
 * ``layout``: how the keys of the fetched file are named: ``mit`` (official Mix Transformer, or mmseg's conversion of
   it), ``resnet`` (torchvision), ``resnet_v1c`` (stem of three convolutions, as in mmseg), ``resnet_deepstem``
   (likewise, named ``conv1`` to ``conv3`` or ``conv1.0`` to ``conv1.6``), ``resnest`` (mmseg),
-  ``mobilenet_v2`` (mmseg), ``vit_hybrid`` (the authors' npz file or timm's), ``mmpretrain`` (kept
-  as it is, keys below ``backbone.``);
-* ``sha256``: how the SHA-256 of a fetched file may begin, where that is known for sure (torchvision names files so);
+  ``mobilenet_v2`` (mmseg), ``vit_hybrid`` (the authors' npz file or timm's), ``dinov2`` (the authors' names; timm's
+  and mmpretrain's are renamed), ``tinyvit`` (the original names, alone or below ``image_encoder.`` as in MobileSAM;
+  mmpretrain's are renamed), ``mmpretrain`` (kept as it is, keys below ``backbone.``);
+* ``sha256``: how the SHA-256 of a fetched file may begin, where that is known (torchvision names files so; for others
+  several public lists of checksums agree);
 * ``backbone``: the encoder whose tensors the file must fill.
 """
 _segformer = 'OpenMMLab: https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/'
 _torchvision = 'torchvision: https://download.pytorch.org/models/'
 _openmmlab = 'OpenMMLab: https://download.openmmlab.com/pretrain/third_party/'
+_dinov2 = 'DINOv2 authors (code and weights Apache-2.0): https://dl.fbaipublicfiles.com/dinov2/'
 
 weights = dict(
     mit_b0=dict(
@@ -91,6 +94,42 @@ weights = dict(
         source='Vision Transformer authors: imagenet21k/R50+ViT-B_16.npz of https://github.com/google-research/'
         'vision_transformer; or the state dict of timm vit_base_r50_s16_224',
         candidates=['R50+ViT-B_16*.npz', 'vit_base_r50_s16_224*.pth'], backbone=dict(type='HybridViT')),
+    dinov2_small=dict(
+        file='pretrained/dinov2_small.pth', layout='dinov2', sha256=['b938bf1b'],
+        source=_dinov2 + 'dinov2_vits14/dinov2_vits14_pretrain.pth',
+        candidates=['dinov2_vits14_pretrain*.pth'], backbone=dict(type='PlainViT', arch='small')),
+    dinov2_base=dict(
+        file='pretrained/dinov2_base.pth', layout='dinov2', sha256=['0b8b82f8'],
+        source=_dinov2 + 'dinov2_vitb14/dinov2_vitb14_pretrain.pth',
+        candidates=['dinov2_vitb14_pretrain*.pth'], backbone=dict(type='PlainViT', arch='base')),
+    dinov2_large=dict(
+        file='pretrained/dinov2_large.pth', layout='dinov2', sha256=['d5383ea8'],
+        source=_dinov2 + 'dinov2_vitl14/dinov2_vitl14_pretrain.pth',
+        candidates=['dinov2_vitl14_pretrain*.pth'], backbone=dict(type='PlainViT', arch='large')),
+    dinov2_giant=dict(
+        file='pretrained/dinov2_giant.pth', layout='dinov2', sha256=['baf8467e'],
+        source=_dinov2 + 'dinov2_vitg14/dinov2_vitg14_pretrain.pth',
+        candidates=['dinov2_vitg14_pretrain*.pth'], backbone=dict(type='PlainViT', arch='giant')),
+    dinov2_small_reg=dict(
+        file='pretrained/dinov2_small_reg.pth', layout='dinov2', sha256=None,
+        source=_dinov2 + 'dinov2_vits14/dinov2_vits14_reg4_pretrain.pth',
+        candidates=['dinov2_vits14_reg4_pretrain*.pth'], backbone=dict(type='PlainViT', arch='small', registers=4)),
+    dinov2_base_reg=dict(
+        file='pretrained/dinov2_base_reg.pth', layout='dinov2', sha256=None,
+        source=_dinov2 + 'dinov2_vitb14/dinov2_vitb14_reg4_pretrain.pth',
+        candidates=['dinov2_vitb14_reg4_pretrain*.pth'], backbone=dict(type='PlainViT', arch='base', registers=4)),
+    dinov2_large_reg=dict(
+        file='pretrained/dinov2_large_reg.pth', layout='dinov2', sha256=None,
+        source=_dinov2 + 'dinov2_vitl14/dinov2_vitl14_reg4_pretrain.pth',
+        candidates=['dinov2_vitl14_reg4_pretrain*.pth'], backbone=dict(type='PlainViT', arch='large', registers=4)),
+    dinov2_giant_reg=dict(
+        file='pretrained/dinov2_giant_reg.pth', layout='dinov2', sha256=None,
+        source=_dinov2 + 'dinov2_vitg14/dinov2_vitg14_reg4_pretrain.pth',
+        candidates=['dinov2_vitg14_reg4_pretrain*.pth'], backbone=dict(type='PlainViT', arch='giant', registers=4)),
+    tinyvit_5m_sam=dict(
+        file='pretrained/tinyvit_5m_sam.pth', layout='tinyvit', sha256=['6dbb9052'],
+        source='MobileSAM authors (Apache-2.0): https://github.com/ChaoningZhang/MobileSAM, weights/mobile_sam.pt',
+        candidates=['mobile_sam*.pt'], backbone=dict(type='TinyViT', arch='5m', last_stride=1)),
     vit_b16=dict(
         file='pretrained/vit_b16.pth', layout='mmpretrain', sha256=['98e8652b'],
         source='OpenMMLab: https://download.openmmlab.com/mmclassification/v0/vit/finetune/'

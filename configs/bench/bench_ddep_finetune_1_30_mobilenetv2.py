@@ -1,7 +1,7 @@
 """Small real benchmark, finetuning from a denoised decoder with 1/30 of the labels: 11 video frames by day.
 
 No paper row. Encoder and decoder of bench_ddep_pretrain_mobilenetv2.py under a fresh segmentation head, 11 classes.
-Control: bench_ddep_random_1_30_mobilenetv2.py. Other subsets: tools/study.py CONFIG --subsets 1_30_seed0 1_30_seed1.
+Control: --row random_decoder. Others: --subset 1_8_seed0; tools/study.py CONFIG --subsets 1_30_seed0 1_30_seed1.
 Command: mim train mmseg_dg bench_ddep_finetune_1_30_mobilenetv2.py (data and weights under MMSEG_DG_SHARED; after the
     pretraining, in the same folder).
 Resources: 1 CPU or GPU x batch 2, crop 256, 2000 iterations; on 1 CPU core about 0.3 s each.

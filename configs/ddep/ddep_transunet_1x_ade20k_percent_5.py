@@ -7,8 +7,9 @@ Paper's resources: TPU-v4; not said for finetuning; batch 16 images, crop 512, 2
 Paper's score: not in our sources (no table of the paper could be recovered).
 Status here: not yet run at full scale.
 """
-_base_ = './ddep_transunet_1x_ade20k_percent_1.py'
+_base_ = './ddep_transunet_1x_ade20k_full.py'
 train_dataloader = dict(labeled=dict(dataset=dict(ann_file='splits/percent_5/labeled.txt')))  # 1011 images
+train_cfg = dict(max_iters=20000, val_interval=2000)  # few labels
 study = dict(  # paper: 10 runs with different subsets (tools/make_split.py --seed)
     seeds=[0],
     subsets=[

@@ -2,7 +2,7 @@
 
 Paper: DeFT (Pahk et al., ICLR 2025), trained on Cityscapes.
 The paper's batch of 4 is read as per GPU: only totals of 16 (GTA) and 8 (Cityscapes) make its warm-up lengths the
-released scripts' 10 and 5 epochs. On one GPU: deft_r50_cityscapes_acc.py.
+released scripts' 10 and 5 epochs. On one GPU: deft_r50_cityscapes.py --row acc.
 Command: mim train mmseg_dg deft_r50_cityscapes.py
 Resources: 2 GPUs x batch 4 images = 8, 2000 + 40 000 iterations; hardware not stated; seeds 0, 1, 2.
 Paper's score: its tables are not in our sources.

@@ -3,16 +3,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .config_rows import load_config
     from .inference import adapt, iter_predict, load_model, predict
     from .inputs import Input, list_inputs
     from .launch import build_runner
     from .prediction import Prediction
 
-__all__ = ['Input', 'Prediction', 'adapt', 'build_runner', 'iter_predict', 'list_inputs', 'load_model', 'predict']
+__all__ = ['Input', 'Prediction', 'adapt', 'build_runner', 'iter_predict', 'list_inputs', 'load_config', 'load_model',
+           'predict']
 
 _MODULES = {
     'Input': 'inputs', 'Prediction': 'prediction', 'adapt': 'inference', 'build_runner': 'launch',
-    'iter_predict': 'inference', 'list_inputs': 'inputs', 'load_model': 'inference', 'predict': 'inference'
+    'iter_predict': 'inference', 'list_inputs': 'inputs', 'load_config': 'config_rows', 'load_model': 'inference',
+    'predict': 'inference'
 }
 
 

@@ -17,7 +17,7 @@ from mmseg_dg.weights.shipped import PREFIX
 
 from .inputs import Input, list_inputs
 from .launch import ConfigLike, build_runner, read_config
-from .prediction import PredictionPipeline, dataset_meta, predict_batch
+from .prediction import Observer, PredictionPipeline, dataset_meta, predict_batch
 
 
 def adapt(config: ConfigLike, work_dir: Optional[str] = None, options: Optional[dict[str, Any]] = None, *,
@@ -113,8 +113,8 @@ def predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence: bool
     return results[0] if single else results
 
 
-def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1,
-                 confidence: bool = False) -> Iterator[tuple[Input, Any]]:
+def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence: bool = False,
+                 observe: Optional[Observer] = None) -> Iterator[tuple[Input, Any]]:
     """As :func:`predict`, one image after the other: for more images than fit into memory.
 
     Args:
@@ -122,6 +122,7 @@ def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1,
         inputs: As :func:`predict`, or the list of :func:`~mmseg_dg.apis.inputs.list_inputs`.
         batch_size: As :func:`predict`.
         confidence: As :func:`predict`.
+        observe: Called with the images, the batch made of them and the network's samples, before they are yielded.
 
     Yields:
         The image (its ``name`` and path ``below`` the given folder) and its prediction.
@@ -138,7 +139,7 @@ def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1,
     try:
         for start in range(0, len(items), batch_size):
             group = items[start:start + batch_size]
-            yield from zip(group, predict_batch(model, group, pipeline, confidence))
+            yield from zip(group, predict_batch(model, group, pipeline, confidence, observe))
     finally:
         model.train(training)
 

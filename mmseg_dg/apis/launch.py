@@ -23,6 +23,7 @@ from mmengine.dist import barrier
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from mmseg_dg.apis import config_rows
 from mmseg_dg.registry import RUNNERS
 from mmseg_dg.utils.loaders import loaders_by_name
 from mmseg_dg.utils.run_lock import hold
@@ -59,7 +60,9 @@ class ConfigOptions(DictAction):
 
 def add_common_args(parser: argparse.ArgumentParser) -> None:
     """Options of both tools."""
-    parser.add_argument('--work-dir', help='where logs and checkpoints go (default: work_dirs/<name of the config>)')
+    parser.add_argument('--work-dir',
+                        help='where logs and checkpoints go (default: work_dirs/<config>[_<row>][_<subset>])')
+    add_row_args(parser)
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
                         help='override settings of the config, e.g. train_cfg.max_iters=100')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
@@ -68,6 +71,13 @@ def add_common_args(parser: argparse.ArgumentParser) -> None:
                         help='for "mim train": 0 means CPU; several processes need --launcher pytorch')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default=None, help='"cpu" hides the GPUs')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_row_args(parser: argparse.ArgumentParser) -> None:
+    """``--row`` and ``--subset``: which variant of the config is meant."""
+    parser.add_argument('--row', metavar='NAME', help='variant of the config, from the ablations.yml beside it '
+                                                      '(tools/rows.py CONFIG lists them)')
+    parser.add_argument('--subset', metavar='NAME', help='labeled subset: the lists in <data_root>/splits/NAME')
 
 
 def finish_args(args: argparse.Namespace, parser: argparse.ArgumentParser) -> argparse.Namespace:
@@ -115,8 +125,8 @@ def warn_unknown_options(cfg: Config, options: dict) -> list:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read ``args.config`` and apply ``--cfg-options``, ``--launcher`` and ``--work-dir``."""
-    cfg = Config.fromfile(args.config)
+    """Read ``args.config`` and apply ``--row``, ``--subset``, ``--cfg-options``, ``--launcher`` and ``--work-dir``."""
+    cfg = config_rows.load_config(args.config, getattr(args, 'row', None), getattr(args, 'subset', None))
     if args.cfg_options is not None:
         warn_unknown_options(cfg, args.cfg_options)
         cfg.merge_from_dict(args.cfg_options)
@@ -124,7 +134,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+        cfg.work_dir = str(Path('work_dirs') / config_rows.name_of(cfg))
     return cfg
 
 
@@ -375,6 +385,10 @@ def enable_tta(cfg: Config) -> None:
     cfg.model = wrapper
 
 
+#: Metrics without ``output_dir``.
+_SAVE_NOTHING = {'LabelFreeMetric', 'CalibrationMetric'}
+
+
 def save_predictions(cfg: Config, folder: str) -> None:
     """``--out``: predicted label maps as PNG; the multi-domain loop makes one folder per domain in it.
 
@@ -387,8 +401,24 @@ def save_predictions(cfg: Config, folder: str) -> None:
             return sum(visit(item) for item in node)
         if node.get('type', 'Evaluator') == 'Evaluator':  # domains by name, or mmengine's wrapper around metrics
             return sum(visit(item) for key, item in node.items() if key != 'type')
+        if str(node.type).split('.')[-1] in _SAVE_NOTHING:
+            return 0
         node.output_dir = folder
         return 1
+
+    def with_saver(node):
+        """A domain without a metric that saves gets one that does nothing else."""
+        if isinstance(node, dict) and not {'type', 'metrics'} & set(node):
+            return ConfigDict({name: with_saver(item) for name, item in node.items()})
+        metrics = node if isinstance(node, (list, tuple)) else node['metrics'] if 'metrics' in node else [node]
+        metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+        names = {str(metric['type']).split('.')[-1] for metric in metrics}
+        if not names <= _SAVE_NOTHING:
+            return node
+        return [*metrics, ConfigDict(type='ConfusionMatrixMetric', format_only=True)]
+
+    if cfg.get('test_evaluator'):
+        cfg.test_evaluator = with_saver(cfg.test_evaluator)
 
     if not visit(cfg.get('test_evaluator') or {}):
         raise ValueError(f'--out: {cfg.filename} has no metric in test_evaluator that could save predictions')
@@ -411,8 +441,9 @@ def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
     """The runner a config describes; several in one process do not disturb each other.
 
     Args:
-        config: File (``mmseg_dg::daformer/...`` works inside configs) or :class:`mmengine.config.Config`.
-        work_dir: Where logs and checkpoints go; None keeps the config's, or ``work_dirs/<config name>``.
+        config: File, name of one of the package's configs, or :class:`mmengine.config.Config`; a row of a config is
+            ``mmseg_dg.apis.load_config(config, row=...)``.
+        work_dir: Where logs and checkpoints go; None keeps the config's, or ``work_dirs/<config>[_<row>][_<subset>]``.
         options: Dotted settings to override, as ``--cfg-options`` does, e.g. ``{'train_cfg.max_iters': 100}``.
     """
     cfg = read_config(config)
@@ -421,7 +452,7 @@ def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename or 'run').stem)
+        cfg.work_dir = str(Path('work_dirs') / config_rows.name_of(cfg))
     name_run(cfg)
     return RUNNERS.build(cfg) if cfg.get('runner_type') else Runner.from_cfg(cfg)
 
@@ -429,7 +460,7 @@ def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
 def read_config(config: ConfigLike) -> Config:
     """A config of one's own, from a file or from another config."""
     # a deep copy: the runner writes into parts of what it is given, the visualizer's folder for one
-    return copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
+    return copy.deepcopy(config) if isinstance(config, Config) else config_rows.load_config(config)
 
 
 def leave_together() -> None:

@@ -18,6 +18,7 @@ from mmseg_dg.visualization.tiles import colorize, heat, save_picture
 
 from .inference import iter_predict
 from .inputs import Input, list_inputs
+from .label_free import LabelFreeTable
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v')
 LIST_SUFFIXES = ('.txt', '.lst')
@@ -34,20 +35,23 @@ class Written:
         images: Number of images or frames.
         files: Their paths below ``folder``, without ending.
         shares: CSV file of class shares.
+        label_free: CSV file of label-free scores; None where they were not asked for.
     """
     folder: Path
     shares: Path
+    label_free: Optional[Path] = None
     images: int = 0
     files: list[str] = field(default_factory=list)
 
 
 def predict_files(model: nn.Module, source: Union[str, Path], out: Union[str, Path], overlay: bool = False,
-                  confidence: bool = False, batch_size: int = 1) -> Written:
+                  confidence: bool = False, batch_size: int = 1, label_free: bool = False) -> Written:
     """Predict and write, one image after the other.
 
     In ``out``: ``labels/NAME.png`` (class ids; 8 bit, 16 where there are more than 256 classes), with ``overlay``
     ``overlays/NAME.jpg`` (the image under the colors of the classes, with a legend of those that occur), with
-    ``confidence`` ``confidence/NAME.png`` (probability of the predicted class, 0..255), and ``class_shares.csv``.
+    ``confidence`` ``confidence/NAME.png`` (probability of the predicted class, 0..255), and ``class_shares.csv``; with
+    ``label_free`` ``label_free.csv``, scores that need no labels, of each image and of all.
     NAME is the path of the image below the given folder, so that equal file names do not meet; frames of a video are
     ``VIDEO/000000`` and so on.
 
@@ -56,7 +60,7 @@ def predict_files(model: nn.Module, source: Union[str, Path], out: Union[str, Pa
         source: An image, a folder, a pattern (``'photos/**/*.jpg'``), a text file with one path per line (relative
             ones count from the file's folder), or a video.
         out: Folder; made where it is missing, files of equal names in it are replaced.
-        overlay, confidence: See above.
+        overlay, confidence, label_free: See above.
         batch_size: Images of one size that go through the network together.
 
     Raises:
@@ -71,12 +75,14 @@ def predict_files(model: nn.Module, source: Union[str, Path], out: Union[str, Pa
     out.mkdir(parents=True, exist_ok=True)
     source = str(source)
     writer = _Writer(model, out, overlay, confidence)
+    if label_free:
+        writer.table = LabelFreeTable(model)
     if source.lower().endswith(VIDEO_SUFFIXES) and Path(source).is_file():
         _predict_video(model, source, writer, batch_size)
     else:
         items = listed(source) if source.lower().endswith(LIST_SUFFIXES) else list_inputs(source)[0]
         writer.begin(len(items), output_stems(items))
-        for item, result in iter_predict(model, items, batch_size, confidence):
+        for item, result in iter_predict(model, items, batch_size, confidence, writer.table):
             writer.write(item, result)
     return writer.finish()
 
@@ -123,6 +129,7 @@ class _Writer:
         self.rows: list[list] = []
         self.stems: Iterator[str] = iter(())
         self.total: Optional[int] = None
+        self.table: Optional[LabelFreeTable] = None
 
     def begin(self, total: Optional[int], stems: Sequence[str]) -> None:
         self.total, self.stems, self.start = total, iter(stems), time.time()
@@ -158,6 +165,8 @@ class _Writer:
             writer = csv.writer(file)
             writer.writerow(['image', *self.names])
             writer.writerows(self.rows)
+        if self.table is not None:
+            self.written.label_free = self.table.write(self.out / 'label_free.csv')
         return self.written
 
 
@@ -214,7 +223,7 @@ def _predict_video(model: nn.Module, path: str, writer: _Writer, batch_size: int
     try:
         for frames in _groups(video, batch_size):
             items = [Input(f'{path}, frame {done + k}', frame) for k, frame in enumerate(frames)]
-            for item, result in iter_predict(model, items, batch_size, writer.confidence):
+            for item, result in iter_predict(model, items, batch_size, writer.confidence, writer.table):
                 writer.write(item, result, f'{stem}/{done:06d}')
                 done += 1
     finally:

@@ -1,6 +1,6 @@
 """How images reach a trained network: the steps of its config, single images, batches, results."""
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from .inputs import Input, to_bgr
 _FIXED_STEPS = ('Resize', 'ResizeToHeight', 'Normalize')
 #: Steps after which a score is taken in a frame that is not the image's own.
 _FRAMES = ('CenterCropPad', )
+#: Sees images, the batch that was made of them, and what the network gave.
+Observer = Callable[[Sequence[Input], dict, Sequence], None]
 
 
 class Prediction(NamedTuple):
@@ -60,6 +62,8 @@ class PredictionPipeline:
         """``inputs`` uint8 (3, h, w) and ``data_samples`` of one image."""
         if item.is_file:
             results = self.loader(dict(img_path=item.value))
+        elif hasattr(self.loader, 'from_array'):  # stacks: any number of channels
+            results = self.loader.from_array(item.value, item.name)
         else:
             image = to_bgr(item, getattr(self.loader, 'bit_depth', None))
             if getattr(self.loader, 'to_float32', False):
@@ -101,9 +105,13 @@ def _is_left_out(step: Any) -> bool:
 
 
 @torch.no_grad()
-def predict_batch(model: nn.Module, items: Sequence[Input], pipeline: PredictionPipeline,
-                  confidence: bool) -> Iterator[Union[np.ndarray, Prediction]]:
-    """Results of some images, in order; those that the pipeline gives one size go through the network together."""
+def predict_batch(model: nn.Module, items: Sequence[Input], pipeline: PredictionPipeline, confidence: bool,
+                  observe: Optional[Observer] = None) -> Iterator[Union[np.ndarray, Prediction]]:
+    """Results of some images, in order; those that the pipeline gives one size go through the network together.
+
+    Args:
+        observe: Called with the images, the batch and the network's samples of each group of equal size.
+    """
     samples = [pipeline(item) for item in items]
     by_size: dict[tuple, list[int]] = {}
     for index, sample in enumerate(samples):
@@ -120,6 +128,8 @@ def predict_batch(model: nn.Module, items: Sequence[Input], pipeline: Prediction
             raise ValueError(f'{items[indices[0]].name}: the network cannot read an image of {size[2]}x{size[1]} '
                              f'(width x height, {samples[indices[0]]["inputs"].dtype} {tuple(size)}): {error}'
                              ) from error
+        if observe is not None:
+            observe([items[i] for i in indices], batch, outputs)
         for index, output in zip(indices, outputs):
             results[index] = _result(output, getattr(model, 'evaluated_network', model), confidence)
     yield from results

@@ -8,7 +8,6 @@ import hashlib
 import itertools
 import json
 import math
-import os.path as osp
 import re
 import socket
 import statistics
@@ -22,6 +21,7 @@ from typing import Optional
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from mmseg_dg.apis.config_rows import find_row, load_config, run_name, subset_lists
 from mmseg_dg.utils.atomic_files import write_text
 from mmseg_dg.utils.stop_signals import STOPPED
 
@@ -35,7 +35,8 @@ class Run:
 
     Attributes:
         seed: ``randomness.seed``.
-        settings: What tells it from the other runs, besides the seed: ``{'subset': '1_8', 'model.x': '0.9'}``.
+        settings: What tells it from the other runs, besides the seed:
+            ``{'row': 'nowarmup', 'subset': '1_8', 'model.x': '0.9'}``.
         options: ``key=value`` pairs for ``--cfg-options``.
         folder: Its work dir.
     """
@@ -58,48 +59,68 @@ class Study:
         config: Config file.
         folder: Folder of the whole study.
         seeds: At least one.
+        rows: Variants of the config by name; None is the config itself.
         subsets: Names of labelled subsets, folders below ``<data_root>/splits``.
         grid: ``{dotted key: [values as text]}``.
         options: ``key=value`` pairs that every run gets.
         train_script: The program that trains: ``SCRIPT CONFIG --work-dir D --resume --cfg-options ...``.
         gpus: None: as the machine has; 0: CPU; more than 1: as many processes.
+        rank_by: Metric that orders the settings in ``study.md``; None: ``label_free`` where the runs have it.
     """
 
     config: str
     folder: Path
     seeds: Sequence[int]
+    rows: Sequence[Optional[str]] = ()
     subsets: Sequence[str] = ()
     grid: dict = field(default_factory=dict)
     options: Sequence[str] = ()
     train_script: Path = Path('tools/train.py')
     gpus: Optional[int] = None
+    rank_by: Optional[str] = None
 
     def __post_init__(self) -> None:
         self.cfg = Config.fromfile(self.config)
         text = self.cfg.pretty_text
         self.fingerprint = f'{Path(self.config).name} {hashlib.sha256(text.encode()).hexdigest()[:12]}'
+        self._fingerprints: dict = {(None, None): self.fingerprint}
 
     def runs(self) -> list[Run]:
-        """All combinations, seeds innermost."""
+        """All combinations, seeds innermost.
+
+        Raises:
+            ValueError: The config has no such row, or no stream ``labeled`` to choose subsets of.
+        """
         names = short_names(self.grid)
         runs = []
-        for subset in self.subsets or (None,):
+        for row, subset in itertools.product(self.rows or (None,), self.subsets or (None,)):
+            find_row(self.config, row)
+            if subset is not None:
+                subset_lists(self.cfg, subset)
+            variant = {key: value for key, value in (('row', row), ('subset', subset)) if value}
             for values in itertools.product(*self.grid.values()):
-                settings = {} if subset is None else {'subset': subset}
-                options = [] if subset is None else subset_options(self.cfg, subset)
-                settings.update(zip(self.grid, values))
-                options += [f'{key}={value}' for key, value in zip(self.grid, values)]
-                parts = [] if subset is None else [subset]
-                parts += [f'{names[key]}={value}' for key, value in zip(self.grid, values)]
+                options = [f'{key}={value}' for key, value in zip(self.grid, values)]
+                parts = [*variant.values(), *(f'{names[key]}={value}' for key, value in zip(self.grid, values))]
                 for seed in self.seeds:
                     folder = self.folder / folder_name([*parts, f'seed{seed}'])
                     every = [*self.options, *options, f'randomness.seed={seed}']
-                    runs.append(Run(seed, settings, every, folder))
+                    runs.append(Run(seed, {**variant, **dict(zip(self.grid, values))}, every, folder))
         return runs
+
+    def fingerprint_of(self, run: Run) -> str:
+        """Name and hash of the config a run trains, its row and subset resolved."""
+        variant = run.settings.get('row'), run.settings.get('subset')
+        if variant not in self._fingerprints:
+            text = repr(load_config(self.config, *variant)._cfg_dict.to_dict())
+            name = f'{run_name(self.config, *variant)} {hashlib.sha256(text.encode()).hexdigest()[:12]}'
+            self._fingerprints[variant] = name
+        return self._fingerprints[variant]
 
     def command(self, run: Run) -> list[str]:
         """The command line that trains or resumes one run."""
         tail = [str(self.train_script), self.config, '--work-dir', str(run.folder), '--resume']
+        for key in ('row', 'subset'):
+            tail += [f'--{key}', run.settings[key]] if key in run.settings else []
         if self.gpus == 0:
             tail += ['--device', 'cpu']
         tail += ['--cfg-options', *run.options]
@@ -119,22 +140,27 @@ class Study:
         """
         runs, failed = self.runs(), []
         for run in runs:
-            check_folder(run, self.fingerprint)
+            check_folder(run, self.fingerprint_of(run))
         for number, run in enumerate(runs, 1):
             label = f'run {number} of {len(runs)}, {run.folder.name}'
             if read_record(run.folder / FINISHED):
                 print_log(f'{label}: finished earlier, skipped', logger='current')
                 continue
             print_log(f'{label}: {" ".join(self.command(run))}', logger='current')
-            if not self._train(run):
+            if not self.train(run):
                 failed.append(run)
             self.write_tables()
         self.write_tables()
         return failed
 
-    def _train(self, run: Run) -> bool:
+    def train(self, run: Run) -> bool:
+        """Train or resume one run; True if it ended well and was evaluated, which its folder then says.
+
+        Raises:
+            SystemExit: It was asked to stop.
+        """
         run.folder.mkdir(parents=True, exist_ok=True)
-        record = run.record(self.fingerprint)
+        record = run.record(self.fingerprint_of(run))
         write_text(run.folder / SETTINGS, json.dumps(record, indent=1))
         code = subprocess.call(self.command(run))
         if code == STOPPED:  # asked to stop: so is the study, which goes on when it is started again
@@ -164,7 +190,8 @@ class Study:
             writer = csv.DictWriter(file, ['setting', 'metric', 'runs', 'mean', 'std', 'values'])
             writer.writeheader()
             writer.writerows(rows)
-        md_path.write_text(markdown(rows, Path(self.config).name, len(results), len(self.runs())), encoding='utf-8')
+        text = markdown(rows, Path(self.config).name, len(results), len(self.runs()))
+        md_path.write_text(text + ranking(rows, self.rank_by), encoding='utf-8')
         return csv_path, md_path
 
 
@@ -220,30 +247,6 @@ def folder_name(parts: Sequence[str], limit: int = 120) -> str:
     if name != full or len(name) > limit:
         name = f'{name[:limit]}_{hashlib.sha256(full.encode()).hexdigest()[:8]}'
     return name
-
-
-def subset_options(cfg: Config, subset: str) -> list[str]:
-    """Overrides that choose a labelled subset: the lists ``splits/<subset>/{labeled,unlabeled}.txt``.
-
-    They lie beside the lists the config names. Streams other than ``labeled`` are unlabelled.
-
-    Raises:
-        ValueError: The config has no stream ``labeled``.
-    """
-    loaders = cfg.get('train_dataloader') or {}
-    if 'labeled' not in loaders:
-        raise ValueError(f'--subsets needs a training stream "labeled"; {cfg.filename} has {", ".join(loaders)}')
-    options = []
-    for stream in loaders:
-        if loaders[stream] is None:
-            continue
-        key, dataset = f'train_dataloader.{stream}.dataset', loaders[stream].dataset
-        while 'dataset' in dataset:
-            key, dataset = f'{key}.dataset', dataset.dataset
-        # where the lists of the config are: splits/<name>/labeled.txt below data_root, or anywhere else
-        home = osp.dirname(osp.dirname(dataset.get('ann_file') or '')) or 'splits'
-        options.append(f'{key}.ann_file={home}/{subset}/{"labeled" if stream == "labeled" else "unlabeled"}.txt')
-    return options
 
 
 def read_record(path: Path, needs: str = 'metrics') -> dict:
@@ -358,4 +361,34 @@ def markdown(rows: Sequence[dict], title: str, done: int, planned: int) -> str:
     lines += ['| setting | ' + ' | '.join(metrics) + ' |', '|---|' + '---|' * len(metrics)]
     for setting, values in cells.items():
         lines.append(f'| {setting} | ' + ' | '.join(values.get(metric, '-') for metric in metrics) + ' |')
+    return '\n'.join(lines) + '\n'
+
+
+def ranking(rows: Sequence[dict], metric: Optional[str] = None) -> str:
+    """The settings in the order of one metric, the best first, as a section of ``study.md``.
+
+    Args:
+        rows: Of :func:`summarize`.
+        metric: ``<domain>/<name>``. None: ``mean/label_free``, else the first ``<domain>/label_free``; nothing is
+            ranked where there is neither or a single setting.
+
+    Raises:
+        ValueError: No finished run has the metric.
+    """
+    from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES  # here: the table alone needs no networks
+    names = list(dict.fromkeys(row['metric'] for row in rows))
+    if metric is None:
+        free = sorted((name for name in names if name.split('/')[-1] == 'label_free'), key=lambda n: n[:5] != 'mean/')
+        if not free or len({row['setting'] for row in rows}) < 2:
+            return ''
+        metric = free[0]
+    if rows and metric not in names:
+        raise ValueError(f'--rank-by {metric}: no finished run has this metric; there are {names[:20]}')
+    ranked = [row for row in rows if row['metric'] == metric and row['mean'] != '']
+    ranked.sort(key=lambda row: row['mean'], reverse=metric.split('/')[-1] not in LESS_IS_BETTER)
+    lines = ['', f'## Ranked by {metric}', '', f'| | setting | {metric} | runs |', '|---|---|---|---|']
+    lines += [f'| {n} | {row["setting"]} | {row["mean"]:.2f} | {row["runs"]} |' for n, row in enumerate(ranked, 1)]
+    if metric.split('/')[-1] in ('label_free', *SCORES):
+        lines += ['', 'No label of the target was read for this order; docs/choosing_without_labels.md says what it '
+                  'is worth.']
     return '\n'.join(lines) + '\n'

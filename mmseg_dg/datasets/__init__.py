@@ -2,6 +2,7 @@
 from .acdc import ACDCDataset
 from .base import TrainIdDataset
 from .coco81 import COCO81Dataset
+from .corruptions import Corrupt, corrupt, corrupted, corrupted_evaluators
 from .folder import FolderDataset
 from .gta import GTADataset
 from .mapillary import MapillaryTrainIdDataset
@@ -12,11 +13,12 @@ from .synthcity_dataset import SynthCityDataset
 from .synthia import SynthiaDataset
 from .transforms import LoadAnnotations, LoadSynthiaAnnotations, PackStreamInputs, PseudoLabelMargins, RareClassCrop
 from .unlabeled import UnlabeledImageDataset
+from .urbansyn import UrbanSynDataset
 
 __all__ = [
-    'ACDCDataset', 'COCO81Dataset', 'ClassStatistics', 'ClassUniformSampler', 'FolderDataset', 'GTADataset',
+    'ACDCDataset', 'COCO81Dataset', 'ClassStatistics', 'ClassUniformSampler', 'Corrupt', 'FolderDataset', 'GTADataset',
     'LoadAnnotations', 'LoadSynthiaAnnotations', 'MapillaryTrainIdDataset', 'PackStreamInputs', 'PseudoLabelMargins',
     'RareClassCrop', 'RareClassSampler', 'SampleRequest', 'SeededDataset', 'StatefulInfiniteSampler',
-    'SynthCityDataset', 'SynthiaDataset', 'TrainIdDataset', 'UnlabeledImageDataset', 'class_statistics',
-    'from_official_json'
+    'SynthCityDataset', 'SynthiaDataset', 'TrainIdDataset', 'UnlabeledImageDataset', 'UrbanSynDataset',
+    'class_statistics', 'corrupt', 'corrupted', 'corrupted_evaluators', 'from_official_json'
 ]

@@ -93,12 +93,16 @@ class TrainIdDataset(BaseSegDataset):
         for stem in stems:
             info = dict(img_path=osp.join(images, stem + self.img_suffix))
             if labels is not None:
-                info['seg_map_path'] = osp.join(labels, stem + self.seg_map_suffix)
+                info['seg_map_path'] = osp.join(labels, self.label_stem(stem) + self.seg_map_suffix)
             info.update(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label, seg_fields=[])
             infos.append(info)
         if loads_labels(self.pipeline):
             self._check_labels([info.get('seg_map_path') for info in infos])
         return infos
+
+    def label_stem(self, stem: str) -> str:
+        """The label file of an image, relative to the label folder and without suffix: that of the image."""
+        return stem
 
     def _find_stems(self) -> list[str]:
         """Image paths without suffix, relative to ``data_prefix['img_path']`` (which a subclass may move here)."""

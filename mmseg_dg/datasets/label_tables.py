@@ -27,6 +27,10 @@ SYNTHIA_TO_TRAIN_ID: dict[int, int] = {
     20: 16, 12: 17, 11: 18
 }  # yapf: disable
 
+# UrbanSyn publishes train ids, and 19 for everything else (datasets/utils/mappings.py of
+# tue-mps/vfm-uda-plusplus@3af62c6; tools/convert_datasets/urbansyn.py of ysj9909/SoMA@2bf0124).
+URBANSYN_TO_TRAIN_ID: dict[int, int] = {i: i for i in range(19)}
+
 # Mapillary Vistas 1.2: position in its class list of 66 -> train id, the merge the HRDA domain-generalization code
 # uses (three road-like classes -> road, two kinds of poles, three kinds of riders, ...).
 MAPILLARY_TO_TRAIN_ID: dict[int, int] = {

@@ -9,6 +9,7 @@ from mmseg.utils import get_classes, get_palette
 from mmseg_dg.registry import DATASETS
 
 from .checks import check_folder, check_not_empty, list_files, loads_labels, share_backend_args
+from .folder import FolderDataset
 from .image_lists import IMAGE_SUFFIXES, listed, names_of
 
 
@@ -72,3 +73,9 @@ class UnlabeledImageDataset(BaseSegDataset):
     def _listed(self, files: list[str]) -> list[str]:
         """The files named by ``ann_file``, in its order."""
         return listed(self._by_name(files), self.ann_file, self.img_suffix, type(self).__name__, self.backend_args)
+
+
+def has_no_masks(dataset: Any) -> bool:
+    """Whether a dataset (no wrapper) says by its kind and folders that it has images only."""
+    return isinstance(dataset, UnlabeledImageDataset) or (
+        isinstance(dataset, FolderDataset) and not (dataset.data_prefix or {}).get('seg_map_path'))

@@ -59,8 +59,9 @@ def _with_type(cfg: Any, default: str) -> Any:
 
 @RUNNERS.register_module()
 class UDARunner(_StreamRunner):
-    """Adaptation: streams ``source`` (labelled) and ``target`` (unlabelled)."""
+    """Adaptation: ``source`` (labelled) and ``target`` (unlabelled); ``target_labeled`` with a few target labels."""
     streams = ('source', 'target')
+    optional_streams = ('target_labeled', )
 
 
 @RUNNERS.register_module()

@@ -223,3 +223,8 @@ def stack_labels(data_samples: Sequence, stream: str) -> Tensor:
 def with_prefix(prefix: str, values: dict[str, Tensor]) -> dict[str, Tensor]:
     """Log names of a pass: ``source.decode.loss_ce`` and so on."""
     return {f'{prefix}.{k}': v for k, v in values.items()}
+
+
+def weighted(losses: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
+    """Losses times ``weight``; entries that are no losses (accuracies) as they are."""
+    return {k: v * weight if 'loss' in k else v for k, v in losses.items()}

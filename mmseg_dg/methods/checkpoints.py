@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from mmseg_dg.weights.comparison import difference
 
 from .loss_checks import heads_of
+from .trained_part import find_frozen
 
 #: Parts of a run, not of a network: a run with new classes begins without them.
 COUNTERS = ('steps', 'stage', 'step_skipped')
@@ -31,6 +32,7 @@ def accept_checkpoint(method: nn.Module, state_dict: dict[str, Tensor], prefix: 
     """
     if prefix or not state_dict:
         return
+    find_frozen(method, state_dict)
     if not any(key.startswith('student.') for key in state_dict):
         parts = {key.split('.')[0] for key in method.student.state_dict()}
         plain = [key for key in state_dict if key.split('.')[0] in parts]

@@ -39,7 +39,8 @@ from mmseg_dg.utils.options import refuses
 from mmseg_dg.utils.seeding import StepGenerator
 
 from .alignment import EntropyCrop
-from .base import stack_labels, with_prefix
+from .base import stack_labels, weighted, with_prefix
+from .masked_pass import MaskedDraws, MaskedPass
 from .step import Pass, StepState
 from .supervised import Supervised
 from .teacher import EMATeacher
@@ -64,6 +65,8 @@ class StepDraws:
         crop_box_mix: Detail crop of the mixed pass: one drawn for all images, or a list of one per image, which is
             what an entropy-guided step writes here.
         alignment_seed: For an alignment term with random decisions, else None.
+        masked: Of the masked pass, or None without it; drawn after all the above.
+        crop_box_target_labeled: Detail crop of the pass over labelled target images, multi-resolution networks only.
     """
     jitter: bool = False
     blur: bool = False
@@ -73,6 +76,8 @@ class StepDraws:
     crop_box_source: Optional[CropBox] = None
     crop_box_mix: Union[CropBox, list[CropBox], None] = None
     alignment_seed: Optional[int] = None
+    masked: Optional[MaskedDraws] = None
+    crop_box_target_labeled: Optional[CropBox] = None
 
 
 @MODELS.register_module()
@@ -101,7 +106,7 @@ class DACS(Supervised):
         color_jitter_strength: Range of the jitter factors; 0 switches jitter off.
         jitter_probability: Probability of jittering the images of a step (0.8: the official code's value of 0.2 is
             the probability of not doing it).
-        feature_distance: Arguments of :class:`FeatureDistance`, or None.
+        feature_distance: See :class:`Supervised`; ``ProjectedFeatureDistance`` is taken on target images too.
         shared_backward: See :class:`Supervised`.
         sync_statistics: Share pseudo-label weight, class set and masked means between processes.
         norm_eval: BatchNorm of student and teacher on running statistics during training.
@@ -111,6 +116,14 @@ class DACS(Supervised):
         detail_crop: ``dict(type='entropy', start=12001, stride=256)`` puts the detail crop of each mixed image, from
             iteration ``start`` on, where the context prediction is most uncertain, among windows ``stride`` pixels
             apart (CLUDA); None keeps random crops. Multi-resolution networks only.
+        masked: Arguments of :class:`MaskedPass` (``dict(ratio=0.7, block_size=64, images='target', augment=True,
+            weight=1.0, mode='pixel')``): one more pass, which predicts the teacher's labels of whole images from
+            masked ones (MIC, docs/behavior/mic.md). None switches it off.
+        pseudo_label_tta: ``('flip',)`` averages the teacher's probabilities over each target image and its mirror
+            image (VFM-UDA, docs/behavior/mic.md#vfm-uda-step); empty for none.
+        target_labeled_stream: A third stream, of the few target images that have labels (``'target_labeled'``): one
+            more supervised pass, without feature distance (docs/daformer.md, "Few target labels"). None for none.
+        target_labeled_weight: Factor of that pass's losses.
         init_cfg: mmengine's.
 
     Raises:
@@ -127,13 +140,21 @@ class DACS(Supervised):
                  color_jitter_strength: float = 0.2, jitter_probability: float = 0.8,
                  feature_distance: Optional[dict] = None, shared_backward: bool = True, sync_statistics: bool = False,
                  norm_eval: bool = False, evaluate: str = 'student', alignment: Optional[dict] = None,
-                 detail_crop: Optional[dict] = None, init_cfg: Optional[dict] = None) -> None:
+                 detail_crop: Optional[dict] = None, masked: Optional[dict] = None,
+                 pseudo_label_tta: Sequence[str] = (), target_labeled_stream: Optional[str] = None,
+                 target_labeled_weight: float = 1.0, init_cfg: Optional[dict] = None) -> None:
         super().__init__(network, data_preprocessor, stream=labeled_stream, feature_distance=feature_distance,
                          shared_backward=shared_backward, sync_statistics=sync_statistics, norm_eval=norm_eval,
                          evaluate=evaluate, alignment=alignment, init_cfg=init_cfg)
         _check_arguments(pseudo_threshold, ignore_top, ignore_bottom, use_valid_mask, jitter_probability)
         self.target_stream = unlabeled_stream
-        self.streams = (labeled_stream, unlabeled_stream)
+        self.target_labeled_stream, self.target_labeled_weight = target_labeled_stream, target_labeled_weight
+        few = () if target_labeled_stream is None else (target_labeled_stream, )
+        self.streams = (labeled_stream, unlabeled_stream, *few)
+        self.labeled_streams = (labeled_stream, *few)
+        if target_labeled_weight <= 0:
+            raise ValueError(f'target_labeled_weight must be positive, got {target_labeled_weight}: '
+                             'target_labeled_stream=None switches the pass off')
         self.pseudo_threshold = pseudo_threshold
         self.ignore_top, self.ignore_bottom = ignore_top, ignore_bottom
         self.margins_of = margins_of
@@ -143,6 +164,8 @@ class DACS(Supervised):
         self.color_jitter_strength = color_jitter_strength
         self.jitter_probability = jitter_probability
         self.detail_crop = None if detail_crop is None else EntropyCrop.of(self.student, detail_crop)
+        self.masked = None if masked is None else MaskedPass.of(self.student, masked)
+        self.pseudo_label_tta = _checked_tta(pseudo_label_tta)
         self.teacher = EMATeacher(self.student)
 
     def ema_pairs(self) -> dict[str, tuple[nn.Module, EMATeacher]]:
@@ -175,6 +198,13 @@ class DACS(Supervised):
         if draws.blur:
             draws.sigma = [float(rng.numpy.uniform(*BLUR_SIGMA)) for _ in range(count)]
         draws.alignment_seed = self.draw_alignment(rng)
+        if self.masked is not None:  # last: steps with and without the pass share all other draws
+            draws.masked = self.masked.draw(self.student, self.masked.count(count), size, rng,
+                                            (self.jitter_probability, self.color_jitter_strength),
+                                            BLUR_SIGMA if self.blur else None)
+        if self.target_labeled_stream is not None:
+            few = batch[self.target_labeled_stream]['inputs']
+            draws.crop_box_target_labeled = draw_crop_box(self.student, tuple(few.shape[-2:]), rng.numpy)
         return draws
 
     def _classes_of_all_processes(self, labels: Tensor) -> Optional[Tensor]:
@@ -194,7 +224,15 @@ class DACS(Supervised):
         labels = [Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state))]
         # a source pass that looks ahead at the mixed images needs their labels first
         first = labels + source if self.alignment_looks_ahead(state) else source + labels
-        return [*first, Pass('mix', lambda: self._mix_pass(batch, draws, state))]
+        passes = [*first, Pass('mix', lambda: self._mix_pass(batch, draws, state))]
+        if self.masked is not None:
+            self.masked.check_draws(draws.masked, self.masked.count(len(batch[self.target_stream]['inputs'])))
+            passes.append(Pass('masked', lambda: self._masked_pass(batch, draws.masked, state)))
+        if self.takes_projected_distance('target'):
+            passes.append(Pass('feature_distance', lambda: self._target_distance_pass(batch)))
+        if self.target_labeled_stream is not None:
+            passes.append(Pass(self.target_labeled_stream, lambda: self._target_labeled_pass(batch, draws)))
+        return passes
 
     def _check_batch(self, batch: dict[str, dict]) -> None:
         source, target = batch[self.source_stream]['inputs'], batch[self.target_stream]['inputs']
@@ -211,7 +249,7 @@ class DACS(Supervised):
     def _pseudo_label_pass(self, batch: dict[str, dict], state: StepState) -> dict[str, Tensor]:
         """Teacher labels of the target images, and one weight for the batch: its share of confident pixels."""
         target = batch[self.target_stream]
-        logits = predict_logits(self.teacher.module, target['inputs']).float()
+        logits = self._teacher_logits(target['inputs'])
         labels, confident, total = confident_pseudo_labels(logits, self.pseudo_threshold)
         if self.sync_statistics and get_world_size() > 1:
             counts = torch.stack([confident.double(), confident.new_tensor(total).double()])
@@ -225,6 +263,14 @@ class DACS(Supervised):
         state['pseudo_label'] = labels
         state['pseudo_weight'] = weight.to(labels.device, logits.dtype)
         return {f'{self.target_stream}.pseudo_label_share': confident / total}
+
+    def _teacher_logits(self, images: Tensor) -> Tensor:
+        """The teacher's logits (B, C, H, W), or the logarithm of its probabilities' average over mirrored images."""
+        logits = predict_logits(self.teacher.module, images).float()
+        if 'flip' not in self.pseudo_label_tta:
+            return logits
+        mirrored = predict_logits(self.teacher.module, images.flip(-1)).float().flip(-1)
+        return ((logits.softmax(1) + mirrored.softmax(1)) / 2).log()  # whose softmax is the average itself
 
     def _report_rows(self, height: int, valid: Optional[Tensor]) -> None:
         """Say once how many rows of the crops have no pseudo-labels; a large share is a mistake more often than not.
@@ -303,7 +349,32 @@ class DACS(Supervised):
         mixed_weight = mix(masks, torch.ones_like(pseudo_weight), pseudo_weight)
         return images, mixed_label, mixed_weight, masks
 
-    def _augment(self, image: Tensor, draws: StepDraws, index: int) -> Tensor:
+    def _masked_pass(self, batch: dict[str, dict], draws: MaskedDraws, state: StepState) -> dict[str, Tensor]:
+        """Loss of masked images against labels and weights as they were before the mix, margins included."""
+        source, target = batch[self.source_stream], batch[self.target_stream]
+        weight = state['pseudo_weight']
+        images = self.masked.select(source['inputs'], target['inputs'])
+        labels = self.masked.select(stack_labels(source['data_samples'], self.source_stream), state['pseudo_label'])
+        weight = self.masked.select(torch.ones_like(weight), weight)
+        images = torch.stack([self._augment(image, draws, i) for i, image in enumerate(images)])
+        state['masked_image'] = images = self.masked.cover(images, draws)
+        with self.masked.tokens(self.student, draws):
+            result = segmentation_losses(self.student, images, labels, weight=weight, crop_box=draws.crop_box)
+        return with_prefix('masked', weighted(result.losses, self.masked.weight))
+
+    def _target_distance_pass(self, batch: dict[str, dict]) -> dict[str, Tensor]:
+        """Distance of the student's features of target images to the frozen encoder's (VFM-UDA++)."""
+        images = batch[self.target_stream]['inputs']
+        return self.projected_loss(self.target_stream, self.student.extract_feat(images), images)
+
+    def _target_labeled_pass(self, batch: dict[str, dict], draws: StepDraws) -> dict[str, Tensor]:
+        """Supervised loss on the target images that have labels."""
+        stream = batch[self.target_labeled_stream]
+        labels = stack_labels(stream['data_samples'], self.target_labeled_stream)
+        result = segmentation_losses(self.student, stream['inputs'], labels, crop_box=draws.crop_box_target_labeled)
+        return with_prefix(self.target_labeled_stream, weighted(result.losses, self.target_labeled_weight))
+
+    def _augment(self, image: Tensor, draws: Union[StepDraws, MaskedDraws], index: int) -> Tensor:
         """Colour jitter in [0, 1], then blur of the normalised image; (3, H, W)."""
         if draws.jitter:
             mean, std = self.data_preprocessor.mean, self.data_preprocessor.std
@@ -311,6 +382,14 @@ class DACS(Supervised):
         if draws.blur:
             image = gaussian_blur(image.unsqueeze(0), draws.sigma[index]).squeeze(0)
         return image
+
+
+def _checked_tta(names: Sequence[str]) -> tuple[str, ...]:
+    """Raise ValueError for a transformation that pseudo-labels are not averaged over."""
+    names = (names, ) if isinstance(names, str) else tuple(names)
+    if set(names) - {'flip'}:
+        raise ValueError(f"pseudo_label_tta={names}: ('flip', ) or () for none")
+    return names
 
 
 def _check_arguments(threshold: float, top: int, bottom: int, use_mask: bool, jitter: float) -> None:

@@ -22,8 +22,8 @@ from mmseg_dg.utils.arguments import refuses
 from mmseg_dg.utils.seeding import StepGenerator
 
 from .alignment import NO_ALIGNMENT
-from .base import stack_labels, with_prefix
-from .semi_supervised import SemiDraws, SemiSupervised, evaluation_mode, weighted
+from .base import stack_labels, weighted, with_prefix
+from .semi_supervised import SemiDraws, SemiSupervised, evaluation_mode
 from .step import Pass, StepState
 from .unimatch import decoder_levels, drop_channels
 

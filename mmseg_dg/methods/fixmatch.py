@@ -12,8 +12,8 @@ from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator
 
 from .alignment import DEFAULT, AlignmentMixin
-from .base import stack_labels, with_prefix
-from .semi_supervised import SemiDraws, SemiSupervised, weighted
+from .base import stack_labels, weighted, with_prefix
+from .semi_supervised import SemiDraws, SemiSupervised
 from .step import Pass, StepState
 
 #: CutMix with UniMatch's boxes, the defaults of :func:`mmseg_dg.ops.draw_cutmix_box`.
@@ -43,7 +43,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
     """
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'labeled',
-                 unlabeled_stream: str = 'unlabeled', mix_stream: str = 'unlabeled_mix',
+                 unlabeled_stream: str = 'unlabeled', mix_stream: Optional[str] = 'unlabeled_mix',
                  labeled_weight: float = 0.5, view_weights: Sequence[float] = (0.5, ),
                  cutmix: Optional[dict] = CUTMIX, strong_view: Optional[dict] = None, threshold: float = 0.95,
                  pseudo_labels: str = 'student', evaluate: str = 'student',
@@ -76,7 +76,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         state = StepState() if state is None else state
         self.check_step(batch)
         passes = [Pass('labeled', lambda: self._labeled_pass(batch, draws, state))]
-        if self.pastes(draws):
+        if self.reads_mix_stream and self.pastes(draws):
             passes.insert(0, Pass('mix_pseudo_labels', lambda: self._mix_pseudo_labels(batch, state)))
         if self.num_views:
             passes.append(Pass('strong', lambda: self._strong_pass(batch, draws, state)))
@@ -131,7 +131,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         """All strong views through the student in one forward, each against its (pasted) pseudo-labels."""
         views, targets = self._views_and_targets(batch, draws, state)
         images = torch.cat(views)
-        features = self.student.extract_feat(images)
+        features = self.perturbed(self.student.extract_feat(images), draws)
         with ClassifierTap(self.student.decode_head) as tap:
             logits, _ = self.forward_features(features)
         logits = self.full_size(logits, images)
@@ -144,6 +144,10 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         aligned = self.align_images(state, self._strong_pixels(tap.seen, targets, features), seed=draws.alignment_seed)
         return dict(values, **with_prefix('strong', aligned), **self.held_losses(state))
 
+    def perturbed(self, features: Sequence[Tensor], draws: SemiDraws) -> Sequence[Tensor]:
+        """What the decoder gets of the strong views' maps (views one after the other); here the maps themselves."""
+        return features
+
     def _views_and_targets(self, batch: dict[str, dict], draws: SemiDraws,
                            state: StepState) -> tuple[list[Tensor], list[PseudoLabels]]:
         """The strong views and their (pasted) pseudo-labels; views that an alignment term saw ahead are taken over."""
@@ -154,7 +158,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         """What an alignment term will see of the strong views, for a labelled pass that looks ahead."""
         views, targets = self._views_and_targets(batch, draws, state)
         state['strong_views'] = views
-        features = self.student.extract_feat(torch.cat(views))
+        features = self.perturbed(self.student.extract_feat(torch.cat(views)), draws)
         with ClassifierTap(self.student.decode_head) as tap:
             self.forward_features(features)
         return self._strong_pixels(tap.seen, targets, features)

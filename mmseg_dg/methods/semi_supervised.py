@@ -18,6 +18,7 @@ from mmseg_dg.models.segmentors.network import (
     predict_logits,
 )
 from mmseg_dg.ops import (
+    ComplementaryMasks,
     CropBox,
     PseudoLabels,
     StrongView,
@@ -45,14 +46,16 @@ class SemiDraws:
 
     Attributes:
         views: ``[k][i]``: strong view k of unlabelled image i.
-        mix_views: ``[k][i]``: strong view k of image i of the mix stream; empty without CutMix.
+        mix_views: ``[k][i]``: strong view k of image i of the mix stream; empty without such a stream.
         boxes: ``[k][i]``: box (y1, y2, x1, x2) that is pasted into view k of image i, or None; empty without CutMix.
         alignment_seed: For an alignment term with random decisions, else None.
+        dropout: Channels that the two strong views of an image lose (UniMatch V2), else None; drawn last.
     """
     views: list[list[StrongView]] = field(default_factory=list)
     mix_views: list[list[StrongView]] = field(default_factory=list)
     boxes: list[list[Optional[CropBox]]] = field(default_factory=list)
     alignment_seed: Optional[int] = None
+    dropout: Optional[ComplementaryMasks] = None
 
 
 @contextmanager
@@ -73,14 +76,16 @@ class SemiSupervised(BaseMethod):
 
     The loaders deliver weak views. Strong views are made here, on the device, from drawn parameters; several strong
     views of one image are independent draws. With CutMix a further stream of unlabelled images is read, whose strong
-    view k is pasted into strong view k, labels, confidence and padding with it.
+    view k is pasted into strong view k, labels, confidence and padding with it; or, without such a stream, image i
+    takes its box from image B - 1 - i of the batch itself (UniMatch V2), its own strong view k.
 
     Args:
         network: Config of the segmentor that is trained.
         data_preprocessor: Config of the preprocessor; its mean and std undo and redo the normalisation.
         labeled_stream: Name of the stream with labels.
         unlabeled_stream: Name of the stream without. Its samples carry ``valid_pseudo_mask`` (``PseudoLabelMargins``).
-        mix_stream: Name of the second pass over the unlabelled images, which CutMix pastes; read only with it.
+        mix_stream: Name of the second pass over the unlabelled images, which CutMix pastes; read only with it. None
+            pastes the batch in reversed order: no second stream, and no pseudo-labels of it to make.
         num_views: Strong views per image.
         cutmix: Arguments of :func:`mmseg_dg.ops.draw_cutmix_box` (``dict()``: UniMatch's), or None for none.
         strong_view: Arguments of :func:`mmseg_dg.ops.draw_strong_view`; None: UniMatch's.
@@ -99,7 +104,7 @@ class SemiSupervised(BaseMethod):
     weighs_pixels = False  # heads see labelled images; pseudo-labels have a cross-entropy of their own
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'labeled',
-                 unlabeled_stream: str = 'unlabeled', mix_stream: str = 'unlabeled_mix', num_views: int = 2,
+                 unlabeled_stream: str = 'unlabeled', mix_stream: Optional[str] = 'unlabeled_mix', num_views: int = 2,
                  cutmix: Optional[dict] = None, strong_view: Optional[dict] = None, threshold: float = 0.95,
                  pseudo_labels: str = 'student', evaluate: str = 'student', norm_eval: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
@@ -113,12 +118,17 @@ class SemiSupervised(BaseMethod):
         self.labeled_stream, self.unlabeled_stream, self.mix_stream = labeled_stream, unlabeled_stream, mix_stream
         self.cutmix = None if cutmix is None else _checked(cutmix, check_cutmix, 'cutmix')
         self.strong_view = _checked(strong_view or {}, check_strong_view, 'strong_view')
-        self.streams = (labeled_stream, unlabeled_stream) + ((mix_stream, ) if self.cutmix is not None else ())
+        self.streams = (labeled_stream, unlabeled_stream) + ((mix_stream, ) if self.reads_mix_stream else ())
         self.labeled_streams = (labeled_stream, )
         self.num_views, self.threshold, self.pseudo_labels = num_views, threshold, pseudo_labels
         self.teacher: Optional[EMATeacher] = None
         if pseudo_labels == 'teacher':
             self.teacher = EMATeacher(self.student, beta=0.999, ramp=True, buffers='average')
+
+    @property
+    def reads_mix_stream(self) -> bool:
+        """Whether CutMix pastes images of a stream of its own."""
+        return self.cutmix is not None and self.mix_stream is not None
 
     # ------------------------------------------------------------------ networks
     def ema_pairs(self) -> dict[str, tuple[nn.Module, EMATeacher]]:
@@ -152,8 +162,9 @@ class SemiSupervised(BaseMethod):
             return [[draw_strong_view(rng, **self.strong_view) for _ in range(count)] for _ in range(self.num_views)]
 
         draws = SemiDraws(views=views())
-        if self.cutmix is not None:
+        if self.reads_mix_stream:
             draws.mix_views = views()
+        if self.cutmix is not None:
             draws.boxes = [[draw_cutmix_box(size, rng, **self.cutmix) for _ in range(count)]
                            for _ in range(self.num_views)]
         return draws
@@ -170,7 +181,7 @@ class SemiSupervised(BaseMethod):
         if labeled[1:] != unlabeled[1:]:
             raise ValueError(f'labelled and unlabelled images pass the network together, but their crops are '
                              f'{labeled[2:]} and {unlabeled[2:]}: use one crop size for all streams')
-        if self.cutmix is not None and shapes[self.mix_stream] != unlabeled:
+        if self.reads_mix_stream and shapes[self.mix_stream] != unlabeled:
             raise ValueError(f'CutMix pastes image i of "{self.mix_stream}" into image i of '
                              f'"{self.unlabeled_stream}", but their batches are {shapes[self.mix_stream]} and '
                              f'{unlabeled}: give both streams the same dataset and batch_size')
@@ -205,8 +216,12 @@ class SemiSupervised(BaseMethod):
             images = self.strong_images(batch[self.unlabeled_stream]['inputs'], draws.views[k])
             boxes = draws.boxes[k] if self.cutmix is not None else ()
             if any(box is not None for box in boxes):
-                views = [StrongView() if box is None else view for box, view in zip(boxes, draws.mix_views[k])]
-                images = paste_boxes(images, self.strong_images(batch[self.mix_stream]['inputs'], views), boxes)
+                if self.reads_mix_stream:
+                    views = [StrongView() if box is None else view for box, view in zip(boxes, draws.mix_views[k])]
+                    others = self.strong_images(batch[self.mix_stream]['inputs'], views)
+                else:
+                    others = images.flip(0)
+                images = paste_boxes(images, others, boxes)
             result.append(images)
         return result
 
@@ -214,6 +229,7 @@ class SemiSupervised(BaseMethod):
         """Pseudo-labels of each strong view: labels, confidence and padding are pasted like the images."""
         if not self.pastes(draws):
             return [own] * self.num_views
+        mix = mix if self.reads_mix_stream else PseudoLabels(*(x.flip(0) for x in own))
         return [PseudoLabels(*(paste_boxes(a, b, boxes) for a, b in zip(own, mix))) for boxes in draws.boxes]
 
     def pastes(self, draws: SemiDraws) -> bool:
@@ -253,11 +269,6 @@ class SemiSupervised(BaseMethod):
     def forward_features(self, features: Sequence[Tensor]) -> tuple[Any, Optional[Tensor]]:
         """Logits of the student's head and, where it gives them, the features before its classifier."""
         return decode(self.student.decode_head, features)
-
-
-def weighted(losses: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
-    """Losses times ``weight``; entries that are no losses (accuracies) as they are."""
-    return {k: v * weight if 'loss' in k else v for k, v in losses.items()}
 
 
 def _checked(arguments: dict, check: Any, name: str) -> dict:

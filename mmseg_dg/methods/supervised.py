@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmseg_dg.models.losses.alignment import AlignmentImages
 from mmseg_dg.models.losses.feature_distance import DistanceRegion, FeatureDistance
+from mmseg_dg.models.losses.projected_distance import ProjectedFeatureDistance
 from mmseg_dg.models.segmentors.network import (
     NetworkLosses,
     distance_maps,
@@ -21,10 +22,14 @@ from mmseg_dg.models.segmentors.network import (
 from mmseg_dg.ops import CropBox
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator
+from mmseg_dg.weights.files import check_pretrained
 
 from .alignment import AlignmentMixin
 from .base import BaseMethod, stack_labels, with_prefix
 from .step import Pass, StepState
+
+#: The feature distance that has an encoder of its own instead of a copy of the student's.
+PROJECTED = 'ProjectedFeatureDistance'
 
 
 @dataclass
@@ -47,7 +52,8 @@ class Supervised(AlignmentMixin, BaseMethod):
         network: Config of the segmentor.
         data_preprocessor: Config of the preprocessor.
         stream: Name of the labelled stream; losses are logged under it (``source.decode.loss_ce``).
-        feature_distance: Arguments of :class:`FeatureDistance`, or None.
+        feature_distance: Arguments of :class:`FeatureDistance`, or of another one by its type
+            (``dict(type='ProjectedFeatureDistance', encoder=..., ...)``), or None.
         shared_backward: Back-propagate segmentation loss and feature distance together (same gradients, one encoder
             backward less); False does it one after the other through the retained graph, as the official code does.
         sync_statistics: Share counts behind masked means between processes (decision: per process by default).
@@ -72,7 +78,10 @@ class Supervised(AlignmentMixin, BaseMethod):
         self.sync_statistics = sync_statistics
         self.feature_distance: Optional[FeatureDistance] = None
         self.imnet: Optional[nn.Module] = None
-        if feature_distance is not None:
+        self.projected_distance: Optional[ProjectedFeatureDistance] = None
+        if feature_distance is not None and feature_distance.get('type') == PROJECTED:
+            self.projected_distance = MODELS.build(feature_distance)
+        elif feature_distance is not None:
             num_classes = getattr(self.student, 'num_classes', 19)
             self.feature_distance = MODELS.build(dict(dict(type='FeatureDistance', num_classes=num_classes),
                                                       **feature_distance))
@@ -111,6 +120,8 @@ class Supervised(AlignmentMixin, BaseMethod):
                 values.update(self.distance_loss(result.features, images, labels, box, state))
             elif self.feature_distance is not None:
                 state['source_features'] = result.features
+            elif self.takes_projected_distance('source'):
+                values.update(self.projected_loss(self.source_stream, result.features[0], images))
             return self.hold_losses(state, values)
 
         def distance() -> dict[str, Tensor]:
@@ -139,6 +150,14 @@ class Supervised(AlignmentMixin, BaseMethod):
             state['distance_mask'] = mask
         return {f'{self.source_stream}.loss_feature_distance': value}
 
+    def takes_projected_distance(self, images: str) -> bool:
+        """Whether there is a distance in a learned projection on ``'source'`` or ``'target'`` images."""
+        return self.projected_distance is not None and images in self.projected_distance.images
+
+    def projected_loss(self, stream: str, features: Sequence[Tensor], images: Tensor) -> dict[str, Tensor]:
+        """Distance of the student's last map to the frozen encoder's, under the log name of a feature distance."""
+        return {f'{stream}.loss_feature_distance': self.projected_distance(features[-1], images)}
+
     def distance_region(self, features: Tensor, reference: Tensor, labels: Tensor) -> DistanceRegion:
         """One scale of the feature distance; subclasses whose student sees images several times repeat the rest."""
         return DistanceRegion(features, reference, labels)
@@ -162,6 +181,12 @@ class Supervised(AlignmentMixin, BaseMethod):
             nn.Module.eval(self.imnet)
         return self
 
+    def init_weights(self) -> None:
+        super().init_weights()
+        if self.projected_distance is not None:
+            check_pretrained(self.projected_distance)
+            self.projected_distance.init_weights()
+
     def sync_copies(self) -> None:
         super().sync_copies()
         if self.imnet is not None:
@@ -170,6 +195,10 @@ class Supervised(AlignmentMixin, BaseMethod):
     def before_training(self) -> None:
         super().before_training()
         self.log_alignment()
+        if self.projected_distance is not None and not _is_pretrained(self.projected_distance.encoder):
+            raise ValueError('feature_distance compares with a pretrained encoder, but its encoder '
+                             f'{type(self.projected_distance.encoder).__name__} starts from random weights: give it '
+                             "init_cfg=dict(type='Pretrained', checkpoint='pretrained/...')")
         if self.imnet is None:
             return
         if not _is_pretrained(self.student.backbone):

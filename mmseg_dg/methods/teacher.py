@@ -10,6 +10,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from mmseg_dg.ops.precision import at_least_float32
 from mmseg_dg.utils.buckets import buckets, flat, scatter
+from mmseg_dg.utils.frozen import frozen_names
 
 #: How a teacher's BatchNorm layers normalise, and where their running statistics come from.
 BUFFER_POLICIES = ('batch', 'own', 'copy', 'average')
@@ -91,11 +92,12 @@ class EMATeacher(BaseAveragedModel):
         else:
             beta = self._beta_on_device()
         source = dict(model.named_parameters())
-        pairs = [(p, source[name]) for name, p in self.module.named_parameters()]
+        frozen = frozen_names(model)  # an average of equal values would drift by rounding
+        pairs = [(p, source[name]) for name, p in self.module.named_parameters() if name not in frozen]
         self._blend([a for a, _ in pairs], [b.detach() for _, b in pairs], beta, skip)
         if self.buffer_policy in ('copy', 'average'):
             buffers = dict(model.named_buffers())
-            averaged = [(b, buffers[name]) for name, b in self.module.named_buffers()]
+            averaged = [(b, buffers[name]) for name, b in self.module.named_buffers() if name not in frozen]
             floats = [x for x in averaged if x[0].is_floating_point()] if self.buffer_policy == 'average' else []
             self._blend([a for a, _ in floats], [b for _, b in floats], beta, skip)
             done = {id(a) for a, _ in floats}

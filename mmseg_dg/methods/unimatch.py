@@ -34,7 +34,7 @@ class UniMatch(FixMatch):
     """
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'labeled',
-                 unlabeled_stream: str = 'unlabeled', mix_stream: str = 'unlabeled_mix',
+                 unlabeled_stream: str = 'unlabeled', mix_stream: Optional[str] = 'unlabeled_mix',
                  labeled_weight: float = 0.5, view_weights: Sequence[float] = (0.125, 0.125),
                  feature_weight: float = 0.25, feature_dropout: float = 0.5,
                  cutmix: Optional[dict] = CUTMIX, strong_view: Optional[dict] = None, threshold: float = 0.95,

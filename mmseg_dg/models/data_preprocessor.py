@@ -42,10 +42,12 @@ class MultiStreamDataPreprocessor(SegDataPreProcessor):
             The same nesting with ``inputs`` float32 (B, 3, H, W), normalised RGB.
         """
         if 'inputs' in data:
+            check_channels('the images', self, data['inputs'])
             return super().forward(data, training)
         return {name: self._one_stream(name, batch, training) for name, batch in data.items()}
 
     def _one_stream(self, name: str, batch: dict, training: bool) -> dict[str, Any]:
+        check_channels(f'stream "{name}"', self.streams.get(name, self), batch['inputs'])
         forward = self.streams[name] if name in self.streams else super().forward
         batch = forward(batch, training)
         for sample in batch['data_samples'] or ():
@@ -55,6 +57,29 @@ class MultiStreamDataPreprocessor(SegDataPreProcessor):
                 if height or width:
                     sample.set_data(dict(valid_pseudo_mask=PixelData(data=F.pad(mask, (0, width, 0, height)))))
         return batch
+
+
+def check_channels(what: str, preprocessor: SegDataPreProcessor, inputs: Any) -> None:
+    """Refuse images that do not have the channels the normalization is for.
+
+    Args:
+        what: Named in the message.
+        preprocessor: mmseg's, with its mean.
+        inputs: One tensor (B, C, H, W), or a list of (C, H, W).
+
+    Raises:
+        ValueError: Another number of channels than means, or an order of three channels for more of them.
+    """
+    if len(inputs) == 0 or not hasattr(inputs[0], 'shape'):
+        return
+    count, mean = inputs[0].shape[0], getattr(preprocessor, 'mean', None)
+    if mean is not None and mean.numel() not in (1, count):
+        raise ValueError(f'{what} have {count} channels, but data_preprocessor.mean has {mean.numel()} values: give '
+                         'one mean and std per channel, in the order of the file (tools/analysis_tools/'
+                         'channel_statistics.py computes them), and in_channels of the encoder')
+    if preprocessor.channel_conversion and count > 3:
+        raise ValueError(f'{what} have {count} channels: bgr_to_rgb (rgb_to_bgr) of the data_preprocessor swaps three '
+                         'and would do nothing here; set it to False, stacks keep the order of the file')
 
 
 def check_one_normalisation(preprocessor: nn.Module, why: str) -> None:

@@ -5,15 +5,14 @@ import torch
 from torch import Tensor
 
 
-def draw_block_mask(batch_size: int,
-                    image_size: tuple[int, int],
-                    block_size: int,
-                    ratio: float,
-                    generator: Optional[torch.Generator] = None) -> Tensor:
+def draw_kept_blocks(batch_size: int,
+                     image_size: tuple[int, int],
+                     block_size: int,
+                     ratio: float,
+                     generator: Optional[torch.Generator] = None) -> Tensor:
     """One Bernoulli draw per block: a block is kept where a uniform number exceeds ``ratio``.
 
-    Source: MIC (docs/behavior/daformer_hrda.md#mic: 70 % masked in blocks of 64 pixels; checked against its recorded
-    draw).
+    Source: MIC (docs/behavior/mic.md#mask: 70 % masked in blocks of 64 pixels; checked against its recorded draw).
 
     Args:
         batch_size: Number of images; each has its own mask.
@@ -23,8 +22,7 @@ def draw_block_mask(batch_size: int,
         generator: Where the uniform numbers come from.
 
     Returns:
-        float32 (B, 1, H, W), 1 = visible, 0 = masked; multiplied by a normalised image, masked pixels get the mean
-        colour.
+        bool (B, 1, round(H / block_size), round(W / block_size)), True = visible.
 
     Raises:
         ValueError: A block that does not fit the image, or a ratio out of range.
@@ -36,5 +34,33 @@ def draw_block_mask(batch_size: int,
         raise ValueError(f'ratio must lie in [0, 1], got {ratio}')
     grid = (round(height / block_size), round(width / block_size))
     device = generator.device if generator is not None else None
-    kept = (torch.rand(batch_size, 1, *grid, generator=generator, device=device) > ratio).float()
-    return torch.nn.functional.interpolate(kept, size=(height, width), mode='nearest')
+    return torch.rand(batch_size, 1, *grid, generator=generator, device=device) > ratio
+
+
+def enlarge_blocks(kept: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Blocks as a mask of pixels, each pixel that of its block (nearest neighbor).
+
+    Args:
+        kept: bool (B, 1, h, w), True = visible.
+        image_size: (H, W) in pixels.
+
+    Returns:
+        float32 (B, 1, H, W), 1 = visible, 0 = masked; multiplied by a normalised image, masked pixels get the mean
+        colour.
+
+    Raises:
+        ValueError: Not such a mask.
+    """
+    if kept.dim() != 4 or kept.shape[1] != 1 or kept.dtype != torch.bool:
+        raise ValueError(f'kept blocks must be bool (B, 1, h, w), got {tuple(kept.shape)} {kept.dtype}')
+    return torch.nn.functional.interpolate(kept.float(), size=tuple(image_size), mode='nearest')
+
+
+def draw_block_mask(batch_size: int,
+                    image_size: tuple[int, int],
+                    block_size: int,
+                    ratio: float,
+                    generator: Optional[torch.Generator] = None) -> Tensor:
+    """:func:`draw_kept_blocks`, enlarged to the image: float32 (B, 1, H, W), 1 = visible, 0 = masked."""
+    kept = draw_kept_blocks(batch_size, image_size, block_size, ratio, generator)
+    return enlarge_blocks(kept, image_size)

@@ -72,7 +72,8 @@ def color_jitter(image: Tensor, params: JitterParams) -> Tensor:
     by the clamping steps only. Half precision is computed in float32 and cast back.
 
     Args:
-        image: Floating point (3, H, W) or (..., 3, H, W), RGB in [0, 1].
+        image: Floating point (3, H, W) or (..., 3, H, W), RGB in [0, 1]; channels after the third are
+            left as they are.
         params: What to apply, the same for all images of a batch.
 
     Returns:
@@ -81,9 +82,12 @@ def color_jitter(image: Tensor, params: JitterParams) -> Tensor:
     Raises:
         ValueError: Wrong shape or dtype, or ``params.order`` is not a permutation of 0..3.
     """
-    _check_image(image)
+    _check_image(image, at_least=True)
     if sorted(params.order) != [0, 1, 2, 3]:
         raise ValueError(f'order must be a permutation of (0, 1, 2, 3), got {params.order}')
+    if image.shape[-3] > 3:
+        colors, others = image.split((3, image.shape[-3] - 3), dim=-3)
+        return torch.cat([color_jitter(colors, params), others], dim=-3)
     out = at_least_float32(image)
     steps = ((_shift_brightness, params.brightness), (_scale_contrast, params.contrast),
              (_scale_saturation, params.saturation), (_shift_hue, params.hue))
@@ -165,17 +169,17 @@ def denormalize(image: Tensor, mean: ChannelValues, std: ChannelValues) -> Tenso
     """Turn a normalised image into one in [0, 1]: ``(image * std + mean) / 255``, without clamping.
 
     Args:
-        image: Floating point (..., 3, H, W).
-        mean: 3 values in units of 0..255, in the channel order of the image.
-        std: 3 values in units of 0..255.
+        image: Floating point (..., C, H, W), at least 3 channels.
+        mean: C values in units of 0..255, in the channel order of the image.
+        std: C values in units of 0..255.
 
     Returns:
         Same shape and dtype.
 
     Raises:
-        ValueError: Wrong shape or dtype, or mean or std are not 3 values.
+        ValueError: Wrong shape or dtype, or mean or std are not C values.
     """
-    _check_image(image)
+    _check_image(image, at_least=True)
     return (image * _per_channel(std, 'std', image) + _per_channel(mean, 'mean', image)) / 255
 
 
@@ -183,22 +187,22 @@ def normalize(image: Tensor, mean: ChannelValues, std: ChannelValues) -> Tensor:
     """Inverse of :func:`denormalize`: ``(image * 255 - mean) / std``.
 
     Args:
-        image: Floating point (..., 3, H, W) in [0, 1].
-        mean: 3 values in units of 0..255, in the channel order of the image.
-        std: 3 values in units of 0..255, none of them 0.
+        image: Floating point (..., C, H, W) in [0, 1], at least 3 channels.
+        mean: C values in units of 0..255, in the channel order of the image.
+        std: C values in units of 0..255, none of them 0.
 
     Returns:
         Same shape and dtype.
 
     Raises:
-        ValueError: Wrong shape or dtype, or mean or std are not 3 values.
+        ValueError: Wrong shape or dtype, or mean or std are not C values.
     """
-    _check_image(image)
+    _check_image(image, at_least=True)
     return (image * 255 - _per_channel(mean, 'mean', image)) / _per_channel(std, 'std', image)
 
 
-def _check_image(image: Tensor) -> None:
-    if image.dim() < 3 or image.shape[-3] != 3:
+def _check_image(image: Tensor, at_least: bool = False) -> None:
+    if image.dim() < 3 or image.shape[-3] < 3 or (image.shape[-3] > 3 and not at_least):
         raise ValueError(f'image must be (..., 3, H, W), got {tuple(image.shape)}')
     if not image.is_floating_point():
         raise ValueError(f'image must be floating point, got {image.dtype}')
@@ -206,6 +210,6 @@ def _check_image(image: Tensor) -> None:
 
 def _per_channel(values: ChannelValues, name: str, image: Tensor) -> Tensor:
     tensor = torch.as_tensor(values, dtype=image.dtype, device=image.device).flatten()
-    if tensor.numel() != 3:
-        raise ValueError(f'{name} must hold 3 values, got {tensor.numel()}')
-    return tensor.view(3, 1, 1)
+    if tensor.numel() != image.shape[-3]:
+        raise ValueError(f'{name} must hold {image.shape[-3]} values, got {tensor.numel()}')
+    return tensor.view(-1, 1, 1)

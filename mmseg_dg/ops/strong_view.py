@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from .blur import gaussian_blur
@@ -98,22 +99,24 @@ def apply_strong_view(image: Tensor, view: StrongView) -> Tensor:
     """Apply one strong view: jitter, then grayscale, then blur.
 
     Args:
-        image: Floating point (3, H, W), RGB in [0, 1].
+        image: Floating point (C, H, W), RGB in [0, 1] first; further channels are blurred alone.
         view: Drawn parameters.
 
     Returns:
-        (3, H, W) of the same dtype, in [0, 1]; the input is not modified.
+        (C, H, W) of the same dtype, in [0, 1]; the input is not modified.
 
     Raises:
         ValueError: Wrong shape or dtype, or an order that is no permutation.
     """
-    if image.dim() != 3 or image.shape[0] != 3 or not image.is_floating_point():
+    if image.dim() != 3 or image.shape[0] < 3 or not image.is_floating_point():
         raise ValueError(f'image must be floating point (3, H, W), got {tuple(image.shape)} {image.dtype}')
+    colors, others = (image, image[3:]) if len(image) == 3 else (image[:3], image[3:])
     if view.jitter is not None:
-        image = _jitter(image, view.jitter)
+        colors = _jitter(colors, view.jitter)
     if view.grayscale:
         from kornia.color import rgb_to_grayscale
-        image = rgb_to_grayscale(image).expand_as(image)
+        colors = rgb_to_grayscale(colors).expand_as(colors)
+    image = torch.cat([colors, others]) if len(others) else colors
     if view.sigma is not None:
         image = gaussian_blur(image.unsqueeze(0), view.sigma, _blur_kernel(view.sigma, image.shape[-2:])).squeeze(0)
     return image

@@ -15,14 +15,14 @@ def step_grid(record: Any, mean: Sequence[float], std: Sequence[float], palette:
     """Draw image ``index`` of a recorded training step.
 
     First row: source image, source label, mixed image, pseudo-label weight, feature distance mask. Second row: target
-    image, pseudo-label, mix mask, mixed label, valid mask. What the record lacks is left out; a method without target
-    stream (supervised training) gives one row.
+    image, pseudo-label, mix mask, mixed label, valid mask, masked image. What the record lacks is left out; a method
+    without target stream (supervised training) gives one row.
 
     Args:
         record: Has ``batch`` (``{stream: dict(inputs (B, 3, H, W) normalised RGB, data_samples)}``) and ``state``
             (mapping with any of ``pseudo_label`` (B, H, W), ``pseudo_weight`` (B, H, W) in [0, 1], ``mixed_image``
-            (B, 3, H, W), ``noisy_image`` and ``denoised_image`` (B, 3, H, W), ``mixed_label``, ``mixed_weight``,
-            ``mix_mask``, ``distance_mask`` (B, h, w) and ``valid_mask``).
+            (B, 3, H, W), ``noisy_image``, ``denoised_image`` and ``masked_image`` (likewise), ``mixed_label``,
+            ``mixed_weight``, ``mix_mask``, ``distance_mask`` (B, h, w) and ``valid_mask``).
         mean: Of the normalisation, 0..255 scale, RGB.
         std: Of the normalisation, 0..255 scale, RGB.
         palette: RGB colour per class.
@@ -74,7 +74,8 @@ def step_tiles(record: Any, mean: Sequence[float], std: Sequence[float], palette
         image(f'{unlabeled} image', target.get('image')), image('noisy image', pick('noisy_image')),
         image('denoised image', pick('denoised_image')), label('pseudo-label', pick('pseudo_label')),
         mask('mix mask', pick('mix_mask')), label('mixed label', pick('mixed_label')),
-        mask('valid mask', target.get('valid') if valid is None else valid)
+        mask('valid mask', target.get('valid') if valid is None else valid),
+        image('masked image', pick('masked_image'))
     ]]
     kept = [[tile for tile in row if tile is not None] for row in rows]
     kept = [row for row in kept if row]

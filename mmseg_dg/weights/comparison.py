@@ -77,10 +77,10 @@ def compare(module: nn.Module, state: Mapping[str, Tensor]) -> LoadedShare:
     """How much of a module a state dict fills, without loading.
 
     ``num_batches_tracked`` of BatchNorm is left out: older files lack it and nothing here reads it. So are prototypes
-    of styles that the file lacks: they are computed when training begins.
+    of styles and adapters that the file lacks: they are computed when training begins.
     """
     ours = {k: v for k, v in module.state_dict().items() if not _is_counter(k)
-            and (k in state or 'style_hallucination.proto_' not in k)}
+            and (k in state or not any(mark in k for mark in ('style_hallucination.proto_', '.lora_')))}
     found = difference(ours, state, may_exceed=_is_counter)
     missing = sorted([*found.missing, *(name for name, *_ in found.shapes)])
     return LoadedShare(len(ours) - len(missing), len(ours), missing, sorted(found.unexpected))

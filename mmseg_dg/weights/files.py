@@ -251,6 +251,11 @@ def loaded_share(module: nn.Module, checkpoint_path: Union[str, Path], prefix: O
     """
     state = read_state_dict(checkpoint_path, prefix)
     refuse_nonfinite(state, str(checkpoint_path))
+    if hasattr(module, 'adapted_state'):  # other numbers of channels, other patches
+        try:
+            state = module.adapted_state(state)
+        except ValueError as error:
+            raise ValueError(f'{checkpoint_path} does not fit {name or type(module).__name__}: {error}') from error
     share = compare(module, state)
     rest = f'; missing: {_some(share.missing)}' if share.missing else ''
     rest += f'; not used: {_some(share.unexpected)}' if share.unexpected else ''

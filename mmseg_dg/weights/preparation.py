@@ -17,6 +17,10 @@ from .comparison import build_on_meta, compare
 from .files import Problem, read_state_dict, save_atomically, sha256_of, weights_table
 from .hybrid_vit import convert_hybrid_vit
 from .official_names import from_official_backbone
+from .vit_names import to_dinov2, to_tinyvit
+
+#: Renaming of a fetched file, by layout; the others are told from their keys.
+_RENAMING = {'dinov2': to_dinov2, 'tinyvit': to_tinyvit}
 
 
 def find_source(entry: dict, folder: Path) -> Optional[Path]:
@@ -93,6 +97,7 @@ def _converted(source: Path, entry: dict) -> dict:
         try:
             state = read_state_dict(source, foreign=True)
             refuse_nonfinite(state, str(source))
+            state = _RENAMING.get(entry['layout'], dict)(state)
         except (CheckpointError, ValueError) as error:
             raise Problem(str(error)) from error
         return to_our_layout(state, build_on_meta(dict(entry['backbone'], init_cfg=None)))

@@ -18,6 +18,10 @@ from .files import without_pretrained
 
 #: Arguments of our preprocessor that mmseg's does not have.
 _OWN_PREPROCESSING = ('streams', )
+#: Arguments of encoders that matter in training only.
+_TRAINING = ('trainable', 'lora', 'extra_channels')
+#: Modules whose parts have stock twins of the same names: losses with a weight per pixel, encoders with options.
+_TWINS = ('mmseg_dg.models.losses.weighted', 'mmseg_dg.models.backbones.stock')
 
 
 class Export(NamedTuple):
@@ -79,7 +83,7 @@ def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
 
 def load_network(cfg: Config, checkpoint: Union[str, Path], network: Optional[str] = None) -> tuple[str, nn.Module,
                                                                                                     dict]:
-    """One network of a method with the weights of a checkpoint.
+    """One network of a method with the weights of a checkpoint, its adapters merged.
 
     Args:
         cfg: Of the run; no pretrained file that it names is looked for.
@@ -97,7 +101,9 @@ def load_network(cfg: Config, checkpoint: Union[str, Path], network: Optional[st
     content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
     refuse_nonfinite(content, str(checkpoint))
     name = network or getattr(method, 'evaluate', 'student')
-    return name, _fill(method, content.get('state_dict', content), name), content.get('meta') or {}
+    module = _fill(method, content.get('state_dict', content), name)
+    merge_adapters(module)
+    return name, module, content.get('meta') or {}
 
 
 def _beside(checkpoint: Path) -> Path:
@@ -123,6 +129,28 @@ def _fill(method: nn.Module, state: Mapping, name: str) -> nn.Module:
     return networks[name]
 
 
+def merge_adapters(network: nn.Module) -> int:
+    """Merge adapters into the layers they change; the network is changed in place.
+
+    A module that has ``merge_adapters()`` does it itself (the outermost only); one that has ``merged()`` is replaced
+    by what that gives, a plain layer of the same function.
+
+    Returns:
+        How many there were.
+    """
+    if callable(getattr(network, 'merge_adapters', None)):
+        network.merge_adapters()
+        return 1
+    count = 0
+    for name, child in list(network.named_children()):
+        if callable(getattr(child, 'merged', None)):
+            setattr(network, name, child.merged())
+            count += 1
+        else:
+            count += merge_adapters(child)
+    return count
+
+
 def _dataset_meta(meta: Mapping) -> dict:
     known = meta.get('dataset_meta') or {}
     return {key: known[key] for key in ('classes', 'palette') if known.get(key)}
@@ -137,8 +165,13 @@ def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
     network = without_pretrained(_network(cfg.model))
     network = ConfigDict({key: value for key, value in network.items() if key != 'data_preprocessor'})
     preprocessor = {k: v for k, v in (cfg.model.get('data_preprocessor') or {}).items() if k not in _OWN_PREPROCESSING}
+    if network.get('backbone'):
+        network.backbone = {k: v for k, v in network.backbone.items() if k not in _TRAINING}
     network.data_preprocessor = dict(preprocessor, type='SegDataPreProcessor')
-    own_parts = tuple(sorted({kind for kind in _types(network) if is_ours(kind, MODELS)}))
+    ours = {kind for kind in _types(network) if is_ours(kind, MODELS)}
+    if network.get('backbone', {}).get('type') == 'MobileNetV2' and 'in_channels' in network.backbone:
+        ours.add('MobileNetV2')  # mmseg's reads three channels
+    own_parts = tuple(sorted(ours))
     foreign = ['mmpretrain.models'] if any(kind.startswith('mmpretrain.') for kind in _types(network)) else []
     result = dict(default_scope='mmseg_dg' if own_parts else 'mmseg', model=network, test_pipeline=_pipeline(cfg))
     imports = (['mmseg_dg'] if own_parts else []) + foreign
@@ -186,6 +219,6 @@ def is_ours(kind: str, registry: Any) -> bool:
     """Whether a registered name is a part of this package, which stock MMSegmentation lacks."""
     with DefaultScope.overwrite_default_scope('mmseg_dg'):
         found = registry.get(kind)
-    if found is None or found.__module__ == 'mmseg_dg.models.losses.weighted':
-        return False  # losses with a weight per pixel have stock twins of the same names
+    if found is None or found.__module__ in _TWINS:
+        return False
     return found.__module__.split('.')[0] == 'mmseg_dg'

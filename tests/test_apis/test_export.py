@@ -18,9 +18,10 @@ from test_configs.shrink import _shrink_network
 import mmseg_dg
 from mmseg_dg.apis import load_model, predict
 from mmseg_dg.apis.export import check, export_network, licenses, metadata, writers
-from mmseg_dg.apis.export.graph import AdaptivePool, InferenceGraph, merge_adapters
+from mmseg_dg.apis.export.graph import AdaptivePool, InferenceGraph
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.work_dir import lying_in
+from mmseg_dg.weights.segmentor_export import merge_adapters
 
 ROOT = Path(__file__).resolve().parents[2]
 CITY = ROOT / 'configs/demo/daformer_synthcity_demo.py'

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmseg_dg.apis import study as module
+from mmseg_dg.apis.config_rows import subset_lists
 from mmseg_dg.apis.study import Run, Study, final_metrics, parse_grid, short_names, split_values, summarize
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,9 +136,10 @@ def test_subsets_choose_the_lists_of_the_innermost_datasets(tmp_path):
                       " unlabeled=dict(dataset=dict(type='A')))\n")
     study = Study(config=str(config), folder=tmp_path, seeds=[0], subsets=['1_8', '1_30'])
     assert [run.folder.name for run in study.runs()] == ['1_8_seed0', '1_30_seed0']
-    assert study.runs()[0].options == [
-        'train_dataloader.labeled.dataset.dataset.ann_file=splits/1_8/labeled.txt',
-        'train_dataloader.unlabeled.dataset.ann_file=splits/1_8/unlabeled.txt', 'randomness.seed=0']
+    command = study.command(study.runs()[0])
+    assert command[command.index('--subset') + 1] == '1_8' and command[-1] == 'randomness.seed=0'
+    lists = [f'train_dataloader.{key}.ann_file' for key in ('labeled.dataset.dataset', 'unlabeled.dataset')]
+    assert subset_lists(study.cfg, '1_8') == dict(zip(lists, ('splits/1_8/labeled.txt', 'splits/1_8/unlabeled.txt')))
     assert study.runs()[0].settings == {'subset': '1_8'}
 
 
@@ -195,7 +197,7 @@ def test_tool_takes_subsets_and_grid_from_the_config(tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 4
-    assert 'ann_file=splits/1_30_seed1/labeled.txt' in lines[-1] and 'optimizer.lr=0.0003' in lines[-1]
+    assert '--subset 1_30_seed1' in lines[-1] and 'optimizer.lr=0.0003' in lines[-1]
 
 
 def test_tool_takes_seeds_from_the_config(make, tmp_path):

@@ -1,15 +1,20 @@
-"""The configs of the package, loaded once, and small tools to look into them."""
+"""The configs of the package, loaded once, and small tools to look into them.
+
+A setting is what follows ``train.py``: ``NAME``, ``NAME --row ROW``, ``NAME --row ROW --subset SUBSET``.
+"""
 import ast
 import copy
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 from unittest.mock import patch
 
 import pytest
 import torch
 from mmengine.config import Config, ConfigDict
+
+from mmseg_dg.apis.config_rows import ORIGIN, Row, apply_row, find_row, read_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'
@@ -21,6 +26,42 @@ def leaf_files() -> list[Path]:
 
 
 LEAVES = {p.stem: p for p in leaf_files()}
+#: Folder -> its table of rows.
+TABLES = {p.parent.name: p for p in sorted(CONFIGS.glob('*/ablations.yml'))}
+#: Setting -> row, of every row of every table.
+ROWS = {f'{config} --row {name}': row for table in TABLES.values() for config, rows in read_rows(table).items()
+        for name, row in rows.items() if name}
+
+
+def parts_of(setting: str) -> tuple[str, Optional[str], Optional[str]]:
+    """``(config, row, subset)`` of a setting."""
+    config, *options = setting.split()
+    given = dict(zip(options[::2], options[1::2]))
+    assert set(given) <= {'--row', '--subset'} and len(options) == 2 * len(given), setting
+    return config, given.get('--row'), given.get('--subset')
+
+
+def with_options(config: str, row: Optional[str] = None, subset: Optional[str] = None) -> str:
+    """The setting of a config, row and subset."""
+    return config + (f' --row {row}' if row else '') + (f' --subset {subset}' if subset else '')
+
+
+def folder_of(setting: str) -> str:
+    return LEAVES[parts_of(setting)[0]].parent.name
+
+
+def settings(*folders: str, subsets: bool = False) -> list[str]:
+    """Every config and every row of the folders (none given: of all); the subsets the tables name as well."""
+    found = [name for name in (*LEAVES, *ROWS) if not folders or folder_of(name) in folders]
+    if subsets:
+        found += [f'{name} --subset {subset}' for name in found for subset in row_of(name).subsets]
+    return sorted(found)
+
+
+def row_of(setting: str) -> Row:
+    """What the table says about a setting; subsets of the config belong to each of its rows."""
+    config, name, _ = parts_of(setting)
+    return find_row(LEAVES[config], name)
 
 
 _file2dict = Config._file2dict
@@ -32,15 +73,24 @@ def _parse(*args: Any, **kwargs: Any) -> tuple:
 
 
 @cache
-def _read(name: str) -> Config:
-    """As ``Config.fromfile``, parsing every shared base once: hundreds of configs inherit from a few dozen files."""
+def read(setting: str) -> Config:
+    """A setting's config, read once and shared: not to be changed.
+
+    As ``load_config``, parsing every shared base once: a hundred configs inherit from a few dozen files.
+    """
+    name, row, subset = parts_of(setting)
     with patch.object(Config, '_file2dict', lambda *args, **kwargs: copy.deepcopy(_parse(*args, **kwargs))):
-        return Config.fromfile(LEAVES[name], import_custom_modules=False)  # mmpretrain's parts are optional
+        if row is None and subset is None:
+            return Config.fromfile(LEAVES[name], import_custom_modules=False)  # mmpretrain's parts are optional
+        cfg = copy.deepcopy(read(name))
+        apply_row(cfg, LEAVES[name], row, subset)
+    cfg.pop(ORIGIN)
+    return cfg
 
 
-def load(name: str) -> Config:
-    """A config by the name of its file, as a copy that may be changed."""
-    return copy.deepcopy(_read(name))
+def load(setting: str) -> Config:
+    """The config of a setting, as a copy that may be changed."""
+    return copy.deepcopy(read(setting))
 
 
 def docstring(name: str) -> str:
@@ -64,7 +114,7 @@ def flat(cfg: Any) -> dict[str, Any]:
 
 def changed_keys(a: str, b: str) -> set:
     """Dotted keys in which two configs differ."""
-    x, y = flat(load(a)), flat(load(b))
+    x, y = flat(read(a)), flat(read(b))
     return {k for k in set(x) | set(y) if k not in x or k not in y or x[k] != y[k]}
 
 

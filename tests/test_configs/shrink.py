@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from .catalog import without_weights
-from .shrink_parts import shrink_heads, shrink_hybrid_vit, write_denoiser
+from .shrink_parts import shrink_heads, shrink_hybrid_vit, shrink_plain_vit, write_denoiser
 
 CROP = (64, 64)
 DETAIL = (32, 32)
@@ -28,7 +28,12 @@ def shrink(cfg: Config, folder: Path, data: Path, iters: int = 2) -> Config:
     if not cfg.get('load_from'):  # a network that ships with its weights is small already
         _shrink_network(cfg.model.network)
     write_denoiser(cfg, folder)
-    if cfg.model.get('feature_distance'):
+    distance = cfg.model.get('feature_distance')
+    if distance and distance.get('type') == 'ProjectedFeatureDistance':
+        shrink_plain_vit(distance.encoder)
+        distance.update(in_channels=16, out_channels=16, size=56)
+        _write_pretrained(distance.encoder, folder / 'frozen_encoder.pth')
+    elif distance:
         _write_pretrained(cfg.model.network.backbone, folder / 'encoder.pth')
     for loaders in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         for loader in loaders.values():
@@ -53,6 +58,8 @@ def shrink(cfg: Config, folder: Path, data: Path, iters: int = 2) -> Config:
         cfg.model.update(ignore_top=cfg.model.ignore_top // 8, ignore_bottom=cfg.model.ignore_bottom // 8)
     if cfg.model.get('alignment'):
         _shrink_alignment(cfg.model.alignment)
+    if cfg.model.get('masked', {}).get('block_size'):
+        cfg.model.masked.block_size = 16
     if cfg.model.get('detail_crop'):
         cfg.model.detail_crop.update(start=iters // 2, stride=8)
     cfg.default_hooks.logger.interval = 1
@@ -114,6 +121,8 @@ def _shrink_network(network: ConfigDict) -> None:
     if backbone.type == 'MixTransformer':
         channels = MIT if backbone.arch != 'b0' else MIT_B0
         backbone.update(arch='b0', embed_dims=8, num_layers=[1, 1, 1, 1])
+    elif backbone.type == 'PlainViT':
+        channels = shrink_plain_vit(backbone)
     elif backbone.type == 'mmpretrain.VisionTransformer':
         channels = {768: 16}
         backbone.update(arch=dict(embed_dims=16, num_layers=4, num_heads=2, feedforward_channels=32), img_size=64,
@@ -156,7 +165,7 @@ def _mapped(value: Any, channels: dict) -> Any:
 def _write_pretrained(backbone: ConfigDict, path: Path) -> None:
     """The feature distance wants a pretrained encoder: save a random one."""
     from mmseg_dg.registry import MODELS
-    module = MODELS.build(dict(backbone))
+    module = MODELS.build(without_weights(backbone))
     module.init_weights()
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(module.state_dict(), path)
@@ -171,6 +180,8 @@ def family(cfg: Config) -> tuple[str, ...]:
     alignment = cfg.model.get('alignment')
     method += f' + {alignment.type}' + ' projected' * bool(alignment.get('projection')) if alignment else ''
     method += ' + CutMix' * (cfg.model.get('cutmix') is not None)
+    method += f' + masked {cfg.model.masked.images} {cfg.model.masked.mode}' if cfg.model.get('masked') else ''
+    method += ' + few' * bool(cfg.model.get('target_labeled_stream'))
     method += ' + denoised decoder' * bool(cfg.model.get('init_cfg'))
     method += ' + adjusted ' + cfg.model.adjustment.where if cfg.model.get('adjustment') else ''
     method += ' trained' * bool(cfg.model.get('train_encoder')) + f' {cfg.model.get("target", "")}'
@@ -183,4 +194,4 @@ def family(cfg: Config) -> tuple[str, ...]:
         decoder += 'fixed ' if network.decode_head.get('fixed_attention') is not None else ''
         decoder += 'all ' if cfg.model.get('feature_distance') and cfg.model.feature_distance.scale == 'all' else ''
     decoder += f'{head.type}/{head.fusion.type}' if 'fusion' in head else head.type
-    return method, network.backbone.type, network.get('neck', {}).get('type', ''), decoder
+    return method, network.backbone.type, (network.get('neck') or {}).get('type', ''), decoder

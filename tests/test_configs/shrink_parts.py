@@ -15,9 +15,20 @@ def shrink_hybrid_vit(backbone: ConfigDict) -> dict:
     return HYBRID
 
 
+def shrink_plain_vit(backbone: ConfigDict) -> dict:
+    """Four narrow blocks: their maps, or the last one's."""
+    single = len(backbone.get('out_indices') or range(4)) == 1
+    backbone.update(arch=dict(embed_dims=16, num_layers=4, num_heads=2), out_indices=(3, ) if single else (0, 1, 2, 3))
+    if backbone.get('lora'):
+        backbone.lora.update(rank=4, alpha=4, first_block=1)
+    return {384: 16, 768: 16, 1024: 16}
+
+
 def shrink_heads(network: ConfigDict) -> None:
     """Narrow decoders whose width is a list, and mask denoisers."""
     head = network.decode_head
+    if head.type == 'DPTHead':
+        head.update(channels=8, level_channels=(8, 8, 8, 8))
     if 'widths' in head:
         head.widths = [16] + [8] * (len(head.widths) - 1)
     if 'denoiser' in network:

@@ -6,7 +6,7 @@ import pytest
 from mmseg_dg import registry
 from mmseg_dg.engine.preflight.arguments import accepted_arguments
 
-from .catalog import LEAVES, import_mmpretrain, load
+from .catalog import import_mmpretrain
 
 #: Arguments mmengine or mmseg pass or read themselves.
 IMPLICIT = {'type', '_scope_', 'priority'}
@@ -30,15 +30,14 @@ def check(cfg: dict, registry_name: str, where: str) -> None:
 def check_loaders(loaders: dict, where: str) -> None:
     for name, loader in loaders.items():
         check(loader['sampler'], 'DATA_SAMPLERS', f'{where}.{name}.sampler')
-        import_mmpretrain(loader['dataset']['type'])
-        check(loader['dataset'], 'DATASETS', f'{where}.{name}.dataset')
-        for step in loader['dataset']['pipeline']:
-            check(step, 'TRANSFORMS', f'{where}.{name}.dataset.pipeline')
+        for dataset in loader['dataset'].get('datasets') or [loader['dataset']]:
+            import_mmpretrain(dataset['type'])
+            check(dataset, 'DATASETS', f'{where}.{name}.dataset')
+            for step in dataset['pipeline']:
+                check(step, 'TRANSFORMS', f'{where}.{name}.dataset.pipeline')
 
 
-@pytest.mark.parametrize('name', sorted(LEAVES))
-def test_every_part_exists_and_takes_its_arguments(name):
-    cfg = load(name)
+def every_part_exists_and_takes_its_arguments(name, cfg):
     check_loaders(cfg.train_dataloader, 'train_dataloader')
     check_loaders(cfg.val_dataloader, 'val_dataloader')
     by_domain = {} if 'type' in cfg.val_evaluator else cfg.val_evaluator
@@ -62,7 +61,7 @@ def test_every_part_exists_and_takes_its_arguments(name):
         if isinstance(network.decode_head.get(part), dict):
             check(network.decode_head[part], 'MODELS', f'model.network.decode_head.{part}')
     if cfg.model.get('feature_distance'):
-        check(dict(cfg.model.feature_distance, type='FeatureDistance'), 'MODELS', 'model.feature_distance')
+        check(dict(dict(type='FeatureDistance'), **cfg.model.feature_distance), 'MODELS', 'model.feature_distance')
     if cfg.model.get('alignment'):
         check(cfg.model.alignment, 'MODELS', 'model.alignment')
     if cfg.model.get('style_augmentation'):

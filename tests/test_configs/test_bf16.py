@@ -14,12 +14,12 @@ from .test_dataset_files import plant
 
 METHODS = [
     'daformer_mitb5_gta2cityscapes', 'hrda_mitb5_gta2cityscapes', 'hrda_dg_shade_mitb5_gta',
-    'pixl_hrda_mitb5_gta2cityscapes', 'deft_r50_gta_released_acc', 'fixmatch_r50_voc_classic_183',
+    'pixl_hrda_mitb5_gta2cityscapes', 'deft_r50_gta_released --row acc', 'fixmatch_r50_voc_classic_183',
     'unimatch_r50_cityscapes_1_8', 'diffmatch_r50_voc_classic_183', 'ddep_transunet_1x_folder'
 ]
 
 #: Those whose first loss is held against that in float32.
-COMPARED = ('daformer_mitb5_gta2cityscapes', 'deft_r50_gta_released_acc')
+COMPARED = ('daformer_mitb5_gta2cityscapes', 'deft_r50_gta_released --row acc')
 
 
 @pytest.fixture(scope='session')
@@ -44,7 +44,7 @@ def losses(name, folder, data, bf16):
         enable_amp(cfg)
         assert cfg.optim_wrapper.type == 'BF16OptimWrapper'
     cfg = Config(cfg._cfg_dict, format_python_code=False)
-    cfg.experiment_name = f'{name}_{folder.name}'
+    cfg.experiment_name = '_'.join([*name.split(' --row '), folder.name])
     runner = build_runner(cfg)
     runner.train()
     scalars = runner.message_hub.log_scalars

@@ -9,13 +9,14 @@ import torch
 from mmseg_dg.datasets.splits.protocols import PROTOCOLS
 from mmseg_dg.registry import PARAM_SCHEDULERS
 
-from .catalog import LEAVES, build_on_meta, changed_keys, load
+from .catalog import ROWS, build_on_meta, changed_keys, load, parts_of, settings, with_options
 from .test_schedules import build_optim_wrapper
 
-NAMES = sorted(n for n, p in LEAVES.items() if p.parent.name == 'ddep')
-PRETRAINING = [n for n in NAMES if load(n).model.type == 'DDeP']
-FINETUNING = [n for n in NAMES if n not in PRETRAINING]
-CONTROLS = [n for n in FINETUNING if n.startswith('random_decoder_')]
+NAMES = settings('ddep')
+_SHARES = r'(_full|_1_30|_percent_5)(_sweep)?$'
+FINETUNING = [n for n in NAMES if re.search(_SHARES, parts_of(n)[0])]
+PRETRAINING = [n for n in NAMES if n not in FINETUNING]
+CONTROLS = [n for n in FINETUNING if n.endswith('random_decoder')]
 #: The paper: how many runs at which share of the labels.
 RUNS = {'cityscapes': {'1_30': 10, '1_8': 6, '1_4': 4, 'full': 10},
         **{d: {'percent_1': 10, 'percent_5': 10, 'percent_10': 10, 'percent_20': 5, 'full': 10}
@@ -25,20 +26,31 @@ TABLE = [(d, w, p) for d, parts in RUNS.items() for w in WIDTHS[d] for p in part
 PRE = 'ddep_transunet_1x_imagenet21k'
 
 
-def denoised(name):
-    return 'ddep' + name[len('random_decoder'):]
+def denoised(control):
+    config, row, _ = parts_of(control)
+    return with_options(config, row.removesuffix('random_decoder').rstrip('_'))
 
 
-def test_every_row_of_the_paper_has_a_config():
-    assert {f'{kind}_transunet_{w}x_{d}_{p}' for d, w, p in TABLE for kind in ('ddep', 'random_decoder')} <= set(NAMES)
+def finetuning(data, width, part, control=False):
+    """The setting of one cell of the paper's table."""
+    home = dict(cityscapes='1_30').get(data, 'percent_5')
+    rows = ['classes60'] * data.endswith('60') + [f'{width}x'] * (width > 1) + ['random_decoder'] * control
+    config = f'ddep_transunet_1x_{data.removesuffix("60")}_{"full" if part == "full" else home}'
+    return with_options(config, '_'.join(rows), None if part in ('full', home) else part)
+
+
+def test_every_row_of_the_paper_has_a_setting():
+    wanted = {finetuning(d, w, p, control) for d, w, p in TABLE for control in (False, True)}
+    assert len(wanted) == 2 * len(TABLE) and wanted <= set(settings('ddep', subsets=True))
     assert {denoised(n) for n in CONTROLS} == set(FINETUNING) - set(CONTROLS), 'every finetuning has its control'
 
 
-@pytest.mark.parametrize('name', CONTROLS)
-def test_the_control_differs_in_one_line(name):
-    assert changed_keys(name, denoised(name)) == {'model.init_cfg', 'model.init_cfg.type', 'model.init_cfg.checkpoint'}
-    code = LEAVES[name].read_text(encoding='utf-8').split('"""\n')[-1]
-    assert code == f"_base_ = './{denoised(name)}.py'\nmodel = dict(init_cfg=None)\n"
+def test_the_controls_differ_in_one_line():
+    for name in CONTROLS:
+        keys = {'model.init_cfg', 'model.init_cfg.type', 'model.init_cfg.checkpoint'}
+        assert changed_keys(name, denoised(name)) == keys, name
+        row = ROWS[name]
+        assert row.overrides == {'model.init_cfg': None} or row.base_rows[-1] == 'random_decoder', name
 
 
 def cosine(base, t, total):
@@ -58,7 +70,7 @@ def check_cosine(name, base, total):
 def test_pretraining_recipe(name):
     """The paper: batch 512, 100 epochs, Adam, 224 x 224, 6e-5 for widths 1 and 3, 1e-4 for width 2."""
     cfg = load(name)
-    width = re.search('_(2|3)x_', name)
+    width = re.search(' (2|3)x', name)
     assert cfg.optim_wrapper.optimizer.type == 'Adam' and cfg.optim_wrapper.optimizer.weight_decay == 0
     assert cfg.optim_wrapper.optimizer.lr == (1e-4 if width and width.group(1) == '2' else 6e-5)
     accumulate = cfg.train_cfg.get('accumulate', 1)
@@ -89,8 +101,8 @@ def test_pretraining_schedule():
 
 
 @pytest.mark.parametrize('child, keys', [
-    *[(f'sigma{k}', {'model.noise.sigma'}) for k in ('005', '01', '04', '08')],
-    ('sigma02to03', {'model.noise.sigma', 'model.noise.sigma.0', 'model.noise.sigma.1'}),
+    *[(f'sigma{k}', {'model.noise.sigma'}) for k in (0.05, 0.1, 0.4, 0.8)],
+    ('sigma0.2to0.3', {'model.noise.sigma', 'model.noise.sigma.0', 'model.noise.sigma.1'}),
     ('simple', {'model.noise.form'}),
     ('image', {'model.target'}),
     ('unfrozen', {'model.train_encoder'}),
@@ -99,7 +111,7 @@ def test_pretraining_schedule():
     ('acc8', {'train_dataloader.images.batch_size', 'train_cfg.accumulate'}),
 ])
 def test_ablations_change_one_choice(child, keys):
-    assert changed_keys(PRE, f'{PRE}_{child}') == keys
+    assert changed_keys(PRE, f'{PRE} --row {child}') == keys
 
 
 def test_defaults_are_the_papers():
@@ -111,7 +123,7 @@ def test_defaults_are_the_papers():
 @pytest.mark.parametrize('data, width, part', TABLE)
 def test_finetuning_recipe(data, width, part):
     """The paper: Adam, cosine, crop and flip; steps and batch are ours."""
-    name = f'ddep_transunet_{width}x_{data}_{part}'
+    name = finetuning(data, width, part)
     cfg = load(name)
     total = 20_000 if part != 'full' else 80_000 if data == 'ade20k' else 40_000
     assert (cfg.train_cfg.max_iters, cfg.train_dataloader.labeled.batch_size) == (total, 16)
@@ -133,7 +145,7 @@ def test_finetuning_recipe(data, width, part):
 
 
 def test_finetuning_schedule():
-    for name, total in (('ddep_transunet_1x_cityscapes_1_30', 20_000), ('ddep_transunet_3x_ade20k_full', 80_000)):
+    for name, total in ((finetuning('cityscapes', 1, '1_30'), 20_000), (finetuning('ade20k', 3, 'full'), 80_000)):
         check_cosine(name, load(name).optim_wrapper.optimizer.lr, total)
     wrapper, model = build_optim_wrapper('ddep_transunet_1x_cityscapes_1_30')
     group, = wrapper.optimizer.param_groups
@@ -142,10 +154,11 @@ def test_finetuning_schedule():
 
 def test_other_recipes_change_one_choice():
     for base in ('ddep_transunet_1x_cityscapes_1_30', 'ddep_transunet_1x_pascal_context_percent_5'):
-        assert changed_keys(base, f'{base}_adamw') == {'optim_wrapper.optimizer.type'}
+        assert changed_keys(base, f'{base} --row adamw') == {'optim_wrapper.optimizer.type'}
         warmup = {f'param_scheduler.0.{key}' for key in ('warmup_iters', 'warmup_ratio')}
-        assert changed_keys(base, f'{base}_warmup') == warmup
-        kinds = [[s.type for s in load(n).train_dataloader.labeled.dataset.pipeline] for n in (base, f'{base}_jitter')]
+        assert changed_keys(base, f'{base} --row warmup') == warmup
+        kinds = [[s.type for s in load(n).train_dataloader.labeled.dataset.pipeline]
+                 for n in (base, f'{base} --row jitter')]
         rest = list(kinds[1])
         rest.remove('RandomRescale')
         assert [k for k in rest if k != 'Pad'] == [k for k in kinds[0] if k != 'Pad'] and 'Pad' in rest
@@ -174,7 +187,7 @@ def test_evaluation():
     assert cfg.model.network.test_cfg == dict(mode='slide', crop_size=(1024, 1024), stride=(1024, 1024))
     assert [s.scale_factor for s in cfg.tta_pipeline[-1].transforms[0]] == [1.0]
     for data in ('pascal_context', 'ade20k', 'pascal_context60'):
-        cfg = load(f'ddep_transunet_1x_{data}_full')
+        cfg = load(finetuning(data, 1, 'full'))
         assert cfg.model.network.test_cfg == dict(mode='whole')
         assert [s.scale_factor for s in cfg.tta_pipeline[-1].transforms[0]] == [0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
         assert [s.prob for s in cfg.tta_pipeline[-1].transforms[1]] == [0., 1.]
@@ -185,7 +198,8 @@ def test_evaluation():
 def test_pretrained_decoders_fit_the_finetuned_network(width):
     """Names and shapes of a pretraining's decoder are those of the finetuning, classifier aside."""
     data = 'cityscapes' if width < 3 else 'ade20k'
-    ours = build_on_meta(load(f'ddep_transunet_{width}x_{data}_full').model).student.decode_head.state_dict()
-    theirs = build_on_meta(load(f'ddep_transunet_{width}x_imagenet21k').model).student.decode_head.state_dict()
+    ours = build_on_meta(load(finetuning(data, width, 'full')).model).student.decode_head.state_dict()
+    pretraining = load(with_options(PRE, f'{width}x' if width > 1 else None))
+    theirs = build_on_meta(pretraining.model).student.decode_head.state_dict()
     assert {k: v.shape for k, v in theirs.items()} == {k: v.shape for k, v in ours.items() if 'conv_seg' not in k}
     assert theirs['bottleneck.conv.weight'].shape[0] == 1024 * width

@@ -7,10 +7,9 @@ import pytest
 
 from mmseg_dg.registry import DATA_SAMPLERS, TRANSFORMS
 
-from .catalog import LEAVES, build_on_meta, changed_keys, flat, load
+from .catalog import LEAVES, build_on_meta, changed_keys, flat, load, parts_of, read, settings, with_options
 
-NAMES = sorted(n for n, p in LEAVES.items() if p.parent.name == 'deft')
-MAIN = [f'deft_{net}_{source}' for net in ('r50', 'r101') for source in ('gta', 'cityscapes')]
+NAMES = settings('deft')
 #: recipe -> iterations of warm-up, of both stages, after which the warm-up's rate would be 0; rate and weight decay of
 #: the warm-up, of decoupled finetuning (docs/behavior/deft.md#optimization). That the
 #: paper's warm-up decays over its own length is our reading.
@@ -20,8 +19,8 @@ STAGES = {
     'gta_released': (7740, 87740, 80000, 1e-2, 5e-3, 1e-2, 5e-4),
     'cityscapes_released': (1855, 81855, 80000, 1e-2, 1e-2, 2.5e-3, 1e-3),
 }
-RECIPES = {name: name.split('_', 2)[2].replace('_acc', '') for name in NAMES
-           if name.split('_')[0] == 'deft' and name.split('_', 2)[2].replace('_acc', '') in STAGES}
+RECIPES = {with_options(f'deft_r50_{recipe}', row): recipe for recipe in STAGES
+           for row in (None, 'acc', 'r101', 'r101_acc')}
 
 
 def specified(recipe, t):
@@ -120,7 +119,7 @@ def test_stages_of_every_main_config(name):
     assert cfg.train_dataloader.source.batch_size == 4
     gpus = {'gta': 4, 'cityscapes': 2}[recipe.split('_')[0]]
     assert cfg.auto_scale_lr.base_batch_size == 4 * gpus
-    assert cfg.train_cfg.get('accumulate', 1) == (gpus if name.endswith('_acc') else 1)
+    assert cfg.train_cfg.get('accumulate', 1) == (gpus if name.endswith('acc') else 1)
 
 
 def test_transformers_restart_their_rates():
@@ -140,7 +139,7 @@ HOOK = 'custom_hooks.1.'
 SAMPLER = {f'train_dataloader.source.sampler.{k}' for k in ('type', 'shuffle', 'fraction', 'tile')}
 STYLE = {'model.style_augmentation.' + k for k in ('type', 'mean.0', 'mean.1', 'std.0', 'std.1', 'noise')}
 ABLATIONS = {
-    'beta0': {HOOK + 'beta'}, 'beta0999': {HOOK + 'beta'}, 'beta099999': {HOOK + 'beta'}, 'beta1': {HOOK + 'beta'},
+    'beta0': {HOOK + 'beta'}, 'beta0.999': {HOOK + 'beta'}, 'beta0.99999': {HOOK + 'beta'}, 'beta1': {HOOK + 'beta'},
     'fixed_encoder': {HOOK + k for k in ('beta', 'beta.encoder', 'beta.decoder')},
     'fixed_decoder': {HOOK + k for k in ('beta', 'beta.encoder', 'beta.decoder')},
     'debias': {HOOK + 'debias'},
@@ -149,26 +148,26 @@ ABLATIONS = {
     'nowarmup': {'model.warmup_iters', 'train_cfg.max_iters'},
     'adaptive': {'model.evaluate'}, 'encoder_adaptive': {'model.evaluate'}, 'decoder_adaptive': {'model.evaluate'},
     'style': STYLE, 'classuniform': SAMPLER,
-    'distance00001': {'model.distance.weight_encoder', 'model.distance.weight_decoder'},
-    'distance0001': {'model.distance.weight_encoder', 'model.distance.weight_decoder'},
-    'distance001': {'model.distance.weight_encoder', 'model.distance.weight_decoder'},
+    'distance0.0001': {'model.distance.weight_encoder', 'model.distance.weight_decoder'},
+    'distance0.001': {'model.distance.weight_encoder', 'model.distance.weight_decoder'},
+    'distance0.01': {'model.distance.weight_encoder', 'model.distance.weight_decoder'},
     'acc': {'train_cfg.accumulate'},
 }
 
 
 @pytest.mark.parametrize('child', sorted(ABLATIONS))
 def test_one_part_is_changed(child):
-    assert changed_keys('deft_r50_gta', f'deft_r50_gta_{child}') == ABLATIONS[child]
+    assert changed_keys('deft_r50_gta', f'deft_r50_gta --row {child}') == ABLATIONS[child]
 
 
 def test_every_child_is_tested_here():
-    children = {n[len('deft_r50_gta_'):] for n in NAMES if n.startswith('deft_r50_gta_')}
-    assert children == set(ABLATIONS) | {'released', 'released_acc'}
+    children = {parts_of(n)[1] for n in NAMES if n.startswith('deft_r50_gta --row ')}
+    assert children == set(ABLATIONS) | {'r101', 'r101_acc'}
 
 
-@pytest.mark.parametrize('child, beta', [('beta0', 0.), ('beta0999', 0.999), ('beta099999', 0.99999), ('beta1', 1.)])
+@pytest.mark.parametrize('child, beta', [('beta0', 0.), ('beta0.999', 0.999), ('beta0.99999', 0.99999), ('beta1', 1.)])
 def test_betas(child, beta):
-    assert load(f'deft_r50_gta_{child}').custom_hooks[1].beta == beta
+    assert load(f'deft_r50_gta --row {child}').custom_hooks[1].beta == beta
 
 
 @pytest.mark.parametrize('source', ['gta', 'cityscapes'])
@@ -189,10 +188,15 @@ def test_released_recipe(source):
     assert load(f'deft_r50_{source}_released').test_dataloader.mapillary.dataset.pipeline[3].pad_val.seg == 0
 
 
-@pytest.mark.parametrize('name', [n for n in NAMES if '_released' in n])
-def test_released_selection_and_sampling(name):
+def test_released_selection_and_sampling():
     """Read in the published scripts: complete tiles, clamped crops, the source's best score once per epoch."""
-    cfg = load(name)
+    names = [n for n in NAMES if 'released' in n]
+    assert len(names) == 12
+    for name in names:
+        check_selection_and_sampling(name, read(name))
+
+
+def check_selection_and_sampling(name, cfg):
     source, images, total_batch, warmup = ('gta', 12388, 16, 10) if '_gta' in name else ('cityscapes', 2975, 8, 5)
     assert dict(cfg.train_dataloader.source.sampler) == dict(type='ClassUniformSampler', fraction=0.5, tile=1024,
                                                              tiles='complete')
@@ -209,7 +213,7 @@ def test_released_selection_and_sampling(name):
 
 def test_ours_has_names_too():
     """Without the suffix: every tile, and a uniform place (the defaults of the arguments)."""
-    cfg = load('deft_r50_gta_classuniform')
+    cfg = load('deft_r50_gta --row classuniform')
     assert 'tiles' not in cfg.train_dataloader.source.sampler
     sampler = DATA_SAMPLERS.get('ClassUniformSampler')
     assert inspect.signature(sampler).parameters['tiles'].default == 'all'
@@ -219,26 +223,31 @@ def test_ours_has_names_too():
 
 @pytest.mark.parametrize('name', [n for n in NAMES if n.startswith('joint_')])
 def test_controls_differ_in_the_method_only(name):
-    other = name.replace('joint', 'deft').replace('_40k', '').replace('_warmup', '')
-    ours, theirs = load(name), load(other)
+    config, row, _ = parts_of(name.replace('joint', 'deft'))
+    if row is not None and row.endswith('released'):  # a config of its own on DeFT's side
+        config, row = f'{config}_released', row.removesuffix('released').rstrip('_')
+    ours, theirs = read(name), read(with_options(config, None if row in ('40k', 'warmup') else row))
     for key in ('train_dataloader', 'val_dataloader', 'val_evaluator', 'val_cfg', 'auto_scale_lr', 'sync_bn'):
         assert ours[key] == theirs[key], key
     assert ours.model.network == theirs.model.network
     assert ours.model.get('style_augmentation') == theirs.model.get('style_augmentation')
-    assert ours.train_cfg.max_iters == (40000 if name.endswith('_40k') else theirs.train_cfg.max_iters)
+    assert ours.train_cfg.max_iters == (40000 if name.endswith(' 40k') else theirs.train_cfg.max_iters)
     assert ours.optim_wrapper == theirs.optim_wrapper, 'rate and decay of the second stage'
     assert 'finetune' not in theirs.param_scheduler[0], 'which has no factors'
     assert ours.param_scheduler[0].get('power') == 0.9
 
 
 # ---------------------------------------------------------------- where they are judged
-@pytest.mark.parametrize('name', NAMES)
-def test_domains(name):
-    cfg = load(name)
+def test_domains():
+    for name in NAMES:
+        check_domains(name, read(name))
+
+
+def check_domains(name, cfg):
     source = 'cityscapes' if '_cityscapes' in name else 'gta'
     domains = list(cfg.test_dataloader)
     assert set(domains) == {'cityscapes', 'bdd100k', 'mapillary', 'gta', 'synthia'} and domains[-1] == source
-    for loop in (cfg.test_cfg, ) if '_released' in name else (cfg.val_cfg, cfg.test_cfg):
+    for loop in (cfg.test_cfg, ) if 'released' in name else (cfg.val_cfg, cfg.test_cfg):
         roles = {domain: protocol.role for domain, protocol in loop.protocols.items()}
         assert roles == {domain: 'source' if domain == source else 'target' for domain in domains}
     assert cfg.default_hooks.checkpoint.save_best == f'{source}/mIoU', 'targets must not choose'
@@ -250,12 +259,12 @@ def test_domains(name):
     assert cfg.model.network.test_cfg.mode == 'whole'
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_ignored_pixels_leave_the_mean(name):
+def test_ignored_pixels_leave_the_mean():
     """docs/behavior/deft.md#step-7-loss: the mean over non-ignored pixels, no auxiliary head."""
-    network = load(name).model.network
-    assert network.decode_head.loss_decode.avg_non_ignore is True
-    assert 'auxiliary_head' not in network
+    for name in NAMES:
+        network = read(name).model.network
+        assert network.decode_head.loss_decode.avg_non_ignore is True, name
+        assert 'auxiliary_head' not in network, name
 
 
 def test_bench_keeps_the_share_of_the_initialization():
@@ -265,6 +274,6 @@ def test_bench_keeps_the_share_of_the_initialization():
     assert steps == 1700 and joint.train_cfg.max_iters == 2000
     assert deft.custom_hooks[1].beta**steps == pytest.approx(0.9999**40000, rel=1e-2)
     assert deft.model.network == joint.model.network and deft.train_dataloader == joint.train_dataloader
-    assert changed_keys('bench_deft_mobilenetv2', 'bench_deft_beta09999_mobilenetv2') == {HOOK + 'beta'}
+    assert changed_keys('bench_deft_mobilenetv2', 'bench_deft_mobilenetv2 --row beta0.9999') == {HOOK + 'beta'}
     targets = [d for d, p in deft.val_cfg.protocols.items() if p.role == 'target']
     assert targets == ['camvid_day', 'camvid_dusk', 'synthcity_night', 'synthcity_fog', 'synthcity_rain']

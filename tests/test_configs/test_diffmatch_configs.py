@@ -8,11 +8,12 @@ import torch
 from mmseg_dg.datasets.splits.protocols import PROTOCOLS
 from mmseg_dg.registry import MODELS, PARAM_SCHEDULERS
 
-from .catalog import LEAVES, build_on_meta, changed_keys, flat, load
+from .catalog import build_on_meta, changed_keys, flat, load, parts_of, read, row_of, settings, with_options
 from .test_schedules import build_optim_wrapper
 
 METHODS = ('supervised_only', 'fixmatch', 'unimatch', 'diffmatch')
-NAMES = sorted(n for n, p in LEAVES.items() if p.parent.name == 'diffmatch')
+NAMES = settings('diffmatch')
+HOME = dict(voc='voc_classic_183', cityscapes='cityscapes_1_8', coco='coco_1_128')
 #: docs/behavior/unimatch.md#unimatch-settings and docs/behavior/diffmatch.md#data-and-training: epochs, crop,
 #: encoder's rate, factor outside it, threshold.
 RECIPE = dict(voc=(80, 513, 0.001, 10, 0.95), cityscapes=(240, 801, 0.005, 1, 0.), coco=(30, 513, 0.004, 10, 0.95))
@@ -30,20 +31,39 @@ GRID = [(method, net, data, part) for method in METHODS for net in ('r50', 'r101
 FULL = 'diffmatch_r50_voc_classic_183'
 
 
+def cell(method, net, data, part, row=None):
+    """The setting of one cell of the tables: a config, a row for network, list family and ``row``, a subset."""
+    dataset, folder = PARTS[data, part]
+    rows = ['r101'] * (net == 'r101') + ['blender'] * data.startswith('voc_blender') + [row] * (row is not None)
+    default = 'blender_1_8' if 'blender' in rows else dict(voc='classic_1_8', cityscapes='1_8', coco='1_128')[dataset]
+    config = f'{method}_r50_{HOME[dataset]}'
+    return with_options(config, '_'.join(rows), None if folder == default else folder)
+
+
 def iterations_of_an_epoch(data, part):
     dataset, folder = PARTS[data, part]
     return PROTOCOLS[dataset][folder].unlabeled // 8
 
 
-def test_every_cell_of_the_tables_has_a_config():
-    assert {'_'.join(cell) for cell in GRID} <= set(NAMES)
+def test_every_cell_of_the_tables_has_a_score():
+    """Of the paper's, or that our sources have none: the table lists the subset."""
     assert len(GRID) == 4 * 2 * 21
+    for key in GRID:
+        setting = cell(*key)
+        config, row, subset = parts_of(setting)
+        assert with_options(config, row) in NAMES
+        assert subset is None or row_of(setting).subsets[subset].score, setting
 
 
-@pytest.mark.parametrize('cell', GRID, ids='_'.join)
-def test_partition(cell):
-    method, net, data, part = cell
-    cfg, (dataset, folder) = load('_'.join(cell)), PARTS[data, part]
+@pytest.mark.parametrize('method', METHODS)
+def test_partitions(method):
+    for key in GRID:
+        if key[0] == method:
+            check_partition(*key)
+
+
+def check_partition(method, net, data, part):
+    cfg, (dataset, folder) = read(cell(method, net, data, part)), PARTS[data, part]
     lists = {name: loader.dataset.ann_file for name, loader in cfg.train_dataloader.items()}
     expected = {'labeled': 'labeled', 'unlabeled': 'unlabeled', 'unlabeled_mix': 'unlabeled'}
     assert lists == {name: f'splits/{folder}/{expected[name]}.txt' for name in lists}
@@ -68,21 +88,24 @@ def test_lengths_of_the_epochs(data, part, iterations, total):
     epoch."""
     dataset = PARTS[data, part][0]
     assert iterations_of_an_epoch(data, part) == iterations
-    assert RECIPE[dataset][0] * iterations == total == load(f'supervised_only_r50_{data}_{part}').train_cfg.max_iters
+    control = read(cell('supervised_only', 'r50', data, part))
+    assert RECIPE[dataset][0] * iterations == total == control.train_cfg.max_iters
 
 
-@pytest.mark.parametrize('name', [n for n in NAMES if n.endswith(('_r50_cityscapes_1_16', '_r50_voc_classic_92'))])
-def test_a_partition_changes_the_lists_only(name):
-    anchor = re.sub('1_16$', '1_8', name) if 'cityscapes' in name else re.sub('92$', '183', name)
-    length = {'train_cfg.max_iters', 'train_cfg.val_interval'} if name.startswith('supervised_only') else set()
-    streams = load(name).train_dataloader
-    assert changed_keys(name, anchor) == length | {f'train_dataloader.{s}.dataset.ann_file' for s in streams}
+@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize('data, part, anchor', [('cityscapes', '1_16', '1_8'), ('voc_classic', '92', '183')])
+def test_a_partition_changes_the_lists_only(method, data, part, anchor):
+    name = cell(method, 'r50', data, part)
+    length = {'train_cfg.max_iters', 'train_cfg.val_interval'} if method == 'supervised_only' else set()
+    streams = read(name).train_dataloader
+    lists = {f'train_dataloader.{s}.dataset.ann_file' for s in streams}
+    assert changed_keys(name, cell(method, 'r50', data, anchor)) == length | lists
 
 
 @pytest.mark.parametrize('method', METHODS)
 def test_the_encoder_is_one_line(method):
-    for part in ('voc_classic_92', 'cityscapes_1_30', 'coco_1_32'):
-        assert changed_keys(f'{method}_r50_{part}', f'{method}_r101_{part}') == {
+    for part in (('voc_classic', '92'), ('cityscapes', '1_30'), ('coco', '1_32')):
+        assert changed_keys(cell(method, 'r50', *part), cell(method, 'r101', *part)) == {
             'model.network.backbone.depth', 'model.network.backbone.init_cfg.checkpoint'}
 
 
@@ -134,7 +157,7 @@ def test_evaluation():
 @pytest.mark.parametrize('method', ['unimatch', 'diffmatch'])
 def test_rates(method, data, part):
     """lr(it) = base (1 - it/total)^0.9, without warm-up; everything outside the encoder times the factor."""
-    name = f'{method}_r50_{data}_{part}'
+    name = cell(method, 'r50', data, part)
     epochs, _, rate, factor, _ = RECIPE[PARTS[data, part][0]]
     total = epochs * iterations_of_an_epoch(data, part)
     wrapper, model = build_optim_wrapper(name)
@@ -160,7 +183,7 @@ def test_rates(method, data, part):
 def test_network_sizes(net, millions):
     """docs/behavior/unimatch.md#unimatch-network, with 21 classes; output stride 16, layer4 dilated after its first
     block."""
-    network = build_on_meta(load(f'unimatch_{net}_voc_classic_183').model.network)
+    network = build_on_meta(load(cell('unimatch', net, 'voc_classic', '183')).model.network)
     assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)
     assert [m.out_channels for m in network.backbone.stem if hasattr(m, 'out_channels')] == [64, 64, 128]
     assert [m.conv2.dilation[0] for m in network.backbone.layer4] == [1, 2, 2]
@@ -169,10 +192,10 @@ def test_network_sizes(net, millions):
 
 def test_heads_start_as_pytorch_makes_them():
     """UniMatch initialises nothing: uniform with standard deviation 1 / sqrt(3 fan-in), 0.0110 and 0.0361 here."""
-    heads = [load(name).model.network.decode_head for name in NAMES]
+    heads = [read(name).model.network.decode_head for name in NAMES]
     assert all(head.get('init_cfg', 'default') is None for head in heads)
     torch.manual_seed(0)
-    head = MODELS.build(heads[0])
+    head = MODELS.build(load(NAMES[0]).model.network.decode_head)
     before = {k: v.clone() for k, v in head.state_dict().items()}
     head.init_weights()
     assert all(torch.equal(v, before[k]) for k, v in head.state_dict().items())
@@ -186,16 +209,16 @@ def test_weights_of_the_methods():
     """UniMatch: (L_x + 0.25 L_s1 + 0.25 L_s2 + 0.5 L_fp)/2; FixMatch: (L_x + L_s)/2."""
     two = ([0.25, 0.25], 0.5)
     for name, (views, feature) in dict(fixmatch=([1.], None), unimatch=two, diffmatch=two).items():
-        model = load(f'{name}_r101_voc_classic_92').model
+        model = load(cell(name, 'r101', 'voc_classic', '92')).model
         assert model.labeled_weight == 0.5
         assert [2 * w for w in model.view_weights] == views
         assert model.get('feature_weight') == (None if feature is None else feature / 2)
     for name in NAMES:
-        model = load(name).model
+        model = read(name).model
         if name.startswith(('fixmatch', 'unimatch')):
-            assert (model.get('cutmix') is None) == name.endswith('_nocutmix')
+            assert (model.get('cutmix') is None) == name.endswith(' nocutmix')
         elif name.startswith('diffmatch'):
-            assert (model.get('cutmix') is None) == (not name.endswith('_cutmix'))
+            assert (model.get('cutmix') is None) == (not name.endswith(' cutmix'))
 
 
 def test_every_diffmatch_has_the_numbers_of_the_card():
@@ -203,21 +226,21 @@ def test_every_diffmatch_has_the_numbers_of_the_card():
     for name in NAMES:
         if not name.startswith('diffmatch'):
             continue
-        network = load(name).model.network
+        network = read(name).model.network
         found = (network.denoiser.num_layers, network.denoiser.bit_scale, network.sampling_steps)
-        changed = re.search(r'_(layers\d|b001|steps\d)$', name)
+        changed = re.search(r' (layers\d|b0\.01|steps\d)$', name)
         assert (found == (4, 0.1, 3)) == (changed is None), name
 
 
 DENOISER, ADJUSTMENT = 'model.network.denoiser.', 'model.adjustment.'
 _UNLABELED = 'train_dataloader.unlabeled.'
-_MIX = {k.replace('unlabeled', 'unlabeled_mix', 1) for k in flat(load(FULL)) if k.startswith(_UNLABELED)}
+_MIX = {k.replace('unlabeled', 'unlabeled_mix', 1) for k in flat(read(FULL)) if k.startswith(_UNLABELED)}
 
 
 @pytest.mark.parametrize('child, keys', [
     *[(f'steps{k}', {'model.network.sampling_steps'}) for k in (1, 2, 5)],
     ('td0', {'model.network.time_difference'}),
-    ('b001', {DENOISER + 'bit_scale'}),
+    ('b0.01', {DENOISER + 'bit_scale'}),
     *[(f'layers{k}', {DENOISER + 'num_layers'}) for k in (2, 6)],
     ('conv', {DENOISER + k for k in ('layer', 'norm_cfg.type', 'norm_cfg.requires_grad')}),
     ('onehot', {DENOISER + 'code'}),
@@ -229,7 +252,7 @@ _MIX = {k.replace('unlabeled', 'unlabeled_mix', 1) for k in flat(load(FULL)) if 
     ('noadjustment', {ADJUSTMENT + 'where'}),
     ('adjust_sampling', {ADJUSTMENT + 'where'}),
     ('adjust_w1', {ADJUSTMENT + 'weighting'}),
-    *[(f'adjust_tau{k}', {ADJUSTMENT + 'tau'}) for k in ('025', '05')],
+    *[(f'adjust_tau{k}', {ADJUSTMENT + 'tau'}) for k in ('0.25', '0.5')],
     ('adjust_ema', {ADJUSTMENT + 'prior'}),
     ('cutmix', _MIX | {'model.cutmix.probability'}),
     ('onestream', {'model.view_weights.0', 'model.view_weights.1'}),
@@ -240,18 +263,21 @@ _MIX = {k.replace('unlabeled', 'unlabeled_mix', 1) for k in flat(load(FULL)) if 
     ('evalteacher', {'model.evaluate'}),
 ])
 def test_ablations_change_one_choice(child, keys):
-    assert changed_keys(FULL, f'{FULL}_{child}') == keys
+    assert changed_keys(FULL, f'{FULL} --row {child}') == keys
 
 
 @pytest.mark.parametrize('method', ['fixmatch', 'unimatch'])
 def test_cutmix_can_be_switched_off(method):
     name = f'{method}_r50_voc_classic_183'
-    assert changed_keys(name, f'{name}_nocutmix') == _MIX | {'model.cutmix'}
+    assert changed_keys(name, f'{name} --row nocutmix') == _MIX | {'model.cutmix'}
 
 
-@pytest.mark.parametrize('name', [n for n in NAMES if n.endswith('_crop321')])
-def test_crop_321_changes_sizes_only(name):
-    changed = changed_keys(name, name[:-len('_crop321')])
+@pytest.mark.parametrize('net', ['r50', 'r101'])
+@pytest.mark.parametrize('data', ['voc_classic', 'voc_blender'])
+def test_crop_321_changes_sizes_only(net, data):
+    part = '183' if data == 'voc_classic' else '1_8'
+    name = cell('unimatch', net, data, part, 'crop321')
+    changed = changed_keys(name, cell('unimatch', net, data, part))
     assert changed and all(re.search(r'\.(crop_size|size)\.[01]$', k) for k in changed)
     for loader in load(name).train_dataloader.values():
         steps = {s.type: s for s in loader.dataset.pipeline}

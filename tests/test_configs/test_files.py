@@ -1,4 +1,8 @@
-"""What holds for every config file: it parses, says what it is, and leaves nothing behind."""
+"""What holds for every config and every row: it parses, says what it is, and leaves nothing behind.
+
+One item per config runs all checks, one per table of rows those that are not about a file: thousands of items would
+take longer than what they check.
+"""
 import inspect
 import os
 import re
@@ -9,23 +13,34 @@ import yaml
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from .catalog import CONFIGS, LEAVES, ROOT, docstring, load, resolve, walk
+from .catalog import CONFIGS, LEAVES, ROOT, ROWS, TABLES, docstring, folder_of, load, read, resolve, settings, walk
+from .test_arguments import every_part_exists_and_takes_its_arguments
+from .test_facts import facts_hold
+from .test_hrda_configs import crops_fit_one_another
+from .test_resizing import resizes_as_the_published_code
+from .test_schedules import schedule_is_that_of_the_method
+from .test_studies import seeds_are_those_of_the_docstring
 
 KNOWN_KEYS = (set(inspect.signature(Runner.__init__).parameters) |
               {'runner_type', 'custom_imports', 'model_wrapper_cfg', 'tta_pipeline', 'tta_model', 'study', 'sync_bn'})
 NAMES = sorted(LEAVES)
-CHECKS = []  # of every config
+#: Of every config, of every row: they get a setting and its config, which they do not change.
+CHECKS = [every_part_exists_and_takes_its_arguments, facts_hold, crops_fit_one_another, resizes_as_the_published_code,
+          schedule_is_that_of_the_method]
+#: Of every config: about its file.
+FILE_CHECKS = [seeds_are_those_of_the_docstring]
 
 
 def check(function):
-    """One item per config runs all checks: thousands of items would take longer than what they check."""
     CHECKS.append(function)
     return function
 
 
 def test_there_are_configs_of_every_folder():
-    folders = {p.parent.name for p in LEAVES.values()}
-    assert {'daformer', 'hrda', 'demo', 'bench'} <= folders
+    counts = Counter(p.parent.name for p in LEAVES.values())
+    assert {'daformer', 'hrda', 'deft', 'pixl', 'ddep', 'demo', 'custom', 'bench'} <= set(counts)
+    assert counts['diffmatch'] >= 12 and all(counts[f] >= 6 for f in ('daformer', 'hrda', 'deft', 'pixl', 'ddep'))
+    assert len(LEAVES) <= 150, 'a config is something a person runs; variants are rows of ablations.yml'
 
 
 def test_basenames_are_unique_in_the_package():
@@ -36,43 +51,48 @@ def test_basenames_are_unique_in_the_package():
     assert not twice
 
 
-@check
-def docstring_says_what_it_is(name):
+def docstring_says_what_it_is(name, cfg):
     text = docstring(name)
     folder = LEAVES[name].parent.name
     assert f'mim train mmseg_dg {name}.py' in text
     assert re.search(r'Status', text), 'an honest status is missing'
     assert re.search(r'[Rr]esources', text) and re.search(r'[Bb]atch', text)
     assert re.search(r'[Ss]core', text)
-    if folder not in ('demo', 'bench'):
+    if folder not in ('demo', 'bench', 'suites'):
         assert "Paper's score:" in text and 'seeds' in text, 'a paper config labels numbers as the paper\'s'
         assert re.search(r'Paper: |No row of the', text)
 
 
+FILE_CHECKS.append(docstring_says_what_it_is)
+
+
 @check
-def top_level_keys_belong_to_the_runner(name):
+def top_level_keys_belong_to_the_runner(name, cfg):
     """A key nobody reads is a typing error or a left-over of a base file."""
-    unknown = set(load(name)._cfg_dict) - KNOWN_KEYS
+    unknown = set(cfg._cfg_dict) - KNOWN_KEYS
     assert not unknown
 
 
 @check
-def streams_fit_the_method(name):
-    cfg = load(name)
+def streams_fit_the_method(name, cfg):
     streams = list(cfg.train_dataloader)
     if cfg.model.type == 'DACS':
-        assert streams == [cfg.model.labeled_stream, cfg.model.unlabeled_stream]
+        few = cfg.model.get('target_labeled_stream')
+        assert streams == [cfg.model.labeled_stream, cfg.model.unlabeled_stream] + [few] * bool(few)
         assert cfg.runner_type == dict(source='UDARunner', labeled='SemiSupervisedRunner')[streams[0]]
         assert [h.type for h in cfg.custom_hooks].count('EMAUpdateHook') == 1
     elif cfg.model.type == 'DomainGeneralization':
         assert streams == ['source'] and list(cfg.val_dataloader) == ['cityscapes', 'bdd100k', 'mapillary']
         styles = cfg.model.network.backbone.get('style_hallucination') is not None
         assert [h.type for h in cfg.get('custom_hooks', [])] == ['StylePrototypeHook'] * styles
-    elif cfg.model.type in ('FixMatch', 'UniMatch', 'DiffMatch'):
-        assert streams == ['labeled', 'unlabeled'] + ['unlabeled_mix'] * (cfg.model.get('cutmix') is not None)
+    elif cfg.model.type in ('FixMatch', 'UniMatch', 'UniMatchV2', 'DiffMatch'):
+        mixed = cfg.model.get('cutmix') is not None and cfg.model.get('mix_stream', 'unlabeled_mix') is not None
+        assert streams == ['labeled', 'unlabeled'] + ['unlabeled_mix'] * mixed
         assert cfg.runner_type == 'SemiSupervisedRunner'
         hooks = [h.type for h in cfg.get('custom_hooks', [])]
-        assert hooks.count('EMAUpdateHook') == hooks.count('ClassPriorHook') == (cfg.model.type == 'DiffMatch')
+        assert hooks.count('ClassPriorHook') == (cfg.model.type == 'DiffMatch')
+        assert hooks.count('EMAUpdateHook') == (cfg.model.type == 'DiffMatch'
+                                                or cfg.model.pseudo_labels == 'teacher')
     elif cfg.model.type in ('DeFT', 'JointFinetuning'):
         assert streams == ['source'] and 'runner_type' not in cfg
         hooks = [h.type for h in cfg.get('custom_hooks', [])]
@@ -80,27 +100,25 @@ def streams_fit_the_method(name):
     elif cfg.model.type == 'DDeP':
         assert streams == [cfg.model.stream] and 'runner_type' not in cfg
     else:
-        assert cfg.model.type == 'Supervised' and streams == [cfg.model.pop('stream', 'source')]
+        assert cfg.model.type == 'Supervised' and streams == [cfg.model.get('stream', 'source')]
         assert 'runner_type' not in cfg
         assert {h.type for h in cfg.get('custom_hooks', [])} <= {'ClassBiasPicturesHook', 'TrainingPicturesHook'}
-        cfg.model.pop('init_cfg', None)  # a denoised decoder
-        assert set(cfg.model) - {'alignment'} == {'type', 'data_preprocessor', 'network'}
+        extra = {'alignment', 'stream', 'init_cfg'}  # a denoised decoder
+        assert set(cfg.model) - extra == {'type', 'data_preprocessor', 'network'}
 
 
 @check
-def base_batch_size(name):
-    cfg = load(name)
+def base_batch_size(name, cfg):
     first = next(iter(cfg.train_dataloader.values()))
     total = first.batch_size * cfg.train_cfg.get('accumulate', 1)
-    if LEAVES[name].parent.name == 'deft':  # rates for the total batch of 4 or 2 GPUs
+    if folder_of(name) == 'deft':  # rates for the total batch of 4 or 2 GPUs
         total = 16 if '_gta' in name else 8
     assert cfg.auto_scale_lr.base_batch_size == total
     assert not cfg.auto_scale_lr.enable
 
 
 @check
-def unlabelled_streams_open_no_labels(name):
-    cfg = load(name)
+def unlabelled_streams_open_no_labels(name, cfg):
     unlabelled = {cfg.model.get('unlabeled_stream', 'unlabeled'), 'unlabeled_mix', 'images'}
     for stream in unlabelled & set(cfg.train_dataloader):
         dataset = cfg.train_dataloader[stream].dataset
@@ -111,16 +129,15 @@ def unlabelled_streams_open_no_labels(name):
 
 
 @check
-def every_work_dir_gets_charts_and_a_report(name):
-    hook = load(name).default_hooks.report
+def every_work_dir_gets_charts_and_a_report(name, cfg):
+    hook = cfg.default_hooks.report
     assert hook.type == 'ReportMaterialHook' and hook.get('charts', True)
 
 
 @check
-def data_of_test_and_validation_agree(name):
+def data_of_test_and_validation_agree(name, cfg):
     """``test_dataloader = val_dataloader`` is bound in a base: a child that changes one only tests on old data."""
-    cfg = load(name)
-    if '_released' in name:  # the source alone while training
+    if 'released' in name:  # the source alone while training
         domain, = cfg.val_dataloader
         assert cfg.test_dataloader[domain] == cfg.val_dataloader[domain]
         assert dict(cfg.val_evaluator) == {domain: cfg.test_evaluator[domain]}
@@ -130,10 +147,10 @@ def data_of_test_and_validation_agree(name):
 
 
 @check
-def labels_of_validation_are_loaded_at_full_size(name):
-    if load(name).model.type == 'DDeP':
+def labels_of_validation_are_loaded_at_full_size(name, cfg):
+    if cfg.model.type == 'DDeP':
         return  # it is judged by how it denoises
-    for domain in load(name).val_dataloader.values():
+    for domain in cfg.val_dataloader.values():
         kinds = [step.type for step in domain.dataset.pipeline]
         load_labels, = [kind for kind in kinds if kind in ('LoadAnnotations', 'LoadSynthiaAnnotations')]
         after = kinds[kinds.index(load_labels):]
@@ -142,9 +159,9 @@ def labels_of_validation_are_loaded_at_full_size(name):
 
 
 @check
-def no_url_and_no_absolute_path(name):
+def no_url_and_no_absolute_path(name, cfg):
     given = os.environ.get('MMSEG_DG_SHARED', '\0')  # the one path a user may give, also as an absolute one
-    for key, value in walk(load(name)._cfg_dict):
+    for key, value in walk(cfg._cfg_dict):
         # lists that come with the configs are named by {{ fileDirname }}
         # mmseg_dg://NAME are weights inside the package
         if isinstance(value, str) and not value.startswith((given, str(CONFIGS), 'mmseg_dg://')):
@@ -152,35 +169,60 @@ def no_url_and_no_absolute_path(name):
             assert not value.startswith('/'), f'{key}={value}'
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_every_check(name):
-    failures = []
-    for function in CHECKS:
+def failures_of(name, checks):
+    """Check -> what it says, of the checks a setting does not pass."""
+    found, cfg = {}, read(name)
+    for function in checks:
         try:
-            function(name)
+            function(name, cfg)
+        except pytest.skip.Exception:
+            continue
         except Exception as error:
-            failures.append(f'{function.__name__}: {type(error).__name__}: {error}')
-    assert not failures, f'{name}.py\n' + '\n'.join(failures)
+            found[function.__name__] = f'{type(error).__name__}: {error}'
+    return found
+
+
+def report(failures):
+    return '\n'.join(f'{name}: {check}: {text}' for name, found in failures.items() for check, text in found.items())
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_check_of_a_config(name):
+    failures = failures_of(name, CHECKS + FILE_CHECKS)
+    assert not failures, report({name: failures})
+
+
+@pytest.mark.parametrize('folder', sorted(TABLES))
+def test_every_check_of_a_table_of_rows(folder):
+    names = [name for name in settings(folder, subsets=True) if name not in LEAVES]
+    assert names
+    failures = {name: found for name in names if (found := failures_of(name, CHECKS))}
+    assert not failures, report(failures)
 
 
 def test_all_checks_are_made_and_a_failing_one_is_told():
-    assert len(CHECKS) == 9
+    assert (len(CHECKS), len(FILE_CHECKS)) == (13, 2)
 
-    @check
-    def broken(name):
+    def broken(name, cfg):
         raise AssertionError('it is broken')
 
-    try:
-        with pytest.raises(AssertionError, match=r'daformer_synthcity_demo.py\s+broken: AssertionError: it is broken'):
-            test_every_check('daformer_synthcity_demo')
-    finally:
-        CHECKS.remove(broken)
+    assert 'demo: broken: AssertionError: it is broken' in report(
+        {'demo': failures_of('daformer_synthcity_demo', [broken])})
+
+
+def test_rows_say_what_they_are():
+    """The paper's row and score, our status (the reader demands them), and numbers as people write them."""
+    assert len(ROWS) > 300
+    for name, row in ROWS.items():
+        assert not re.search(r'(?<![\d.])0\d', row.name), f'{name}: write 0.1, not 01'
+        assert 'mIoU' not in row.status or 'docs/' in row.status, f'{name}: a number of ours needs its page'
 
 
 @pytest.mark.parametrize('name', [
-    'daformer_mitb5_gta2cityscapes', 'daformer_mitb5_gta2cityscapes_rcs_tinf', 'daformer_mitb5_gta2cityscapes_fd_all',
-    'dacs_segformer_mitb5_gta2cityscapes_rcs_tinf', 'daformer_synthcity_demo', 'bench_daformer_mobilenetv2',
-    'bench_hrda_mobilenetv2', 'hrda_mitb5_gta2cityscapes_context512'
+    'daformer_mitb5_gta2cityscapes', 'daformer_mitb5_gta2cityscapes --row rcs_tinf',
+    'daformer_mitb5_gta2cityscapes --row fd_all', 'dacs_segformer_mitb5_gta2cityscapes --row rcs_tinf',
+    'daformer_synthcity_demo', 'bench_daformer_mobilenetv2',
+    'bench_hrda_mobilenetv2', 'hrda_mitb5_gta2cityscapes --row context512'
 ])
 def test_dump_reads_back(name, tmp_path):
     """mmengine writes the merged config beside the checkpoint, and testing reads it from there."""
@@ -193,21 +235,19 @@ def test_pretrained_files_are_in_the_table_of_weights():
     """So that ``prepare_weights`` can say what to fetch; the benchmark's own file comes with its data."""
     from mmseg_dg.weights.files import weights_table
     known = {entry['file'] for entry in weights_table().values()}
-    for name in NAMES:
-        for key, value in walk(load(name).model):
+    for name in settings():
+        for key, value in walk(read(name).model):
             if key.endswith('network.backbone.init_cfg.checkpoint') and not (
-                    LEAVES[name].parent.name == 'bench' or name == 'supervised_day_synthcity_demo'):
+                    folder_of(name) == 'bench' or name == 'supervised_day_synthcity_demo'):
                 assert value in known or value.startswith('mmseg_dg://'), f'{name}: {key}={value}'
 
 
-@pytest.mark.parametrize('folder', ['daformer', 'hrda', 'pixl', 'diffmatch', 'ddep', 'deft'])
-def test_metafile_and_readme_list_every_config(folder):
+@pytest.mark.parametrize('folder', sorted({p.parent.name for p in LEAVES.values()}))
+def test_metafile_lists_every_config(folder):
+    """That README and metafile are those of docstrings and rows, test_config_docs.py checks."""
     meta = yaml.safe_load((CONFIGS / folder / 'metafile.yml').read_text(encoding='utf-8'))
-    readme = (CONFIGS / folder / 'README.md').read_text(encoding='utf-8')
-    names = {n for n, p in LEAVES.items() if p.parent.name == folder}
-    assert {m['Name'] for m in meta['Models']} == names
+    assert {m['Name'] for m in meta['Models']} == {n for n, p in LEAVES.items() if p.parent.name == folder}
     assert f'configs/{folder}/metafile.yml' in (ROOT / 'model-index.yml').read_text(encoding='utf-8')
-    assert not [n for n in names if f'{n}.py' not in readme]
     collections = {c['Name']: c for c in meta['Collections']}
     for collection in collections.values():
         assert isinstance(collection['Paper'], str), 'mim prints a dict as it is'
@@ -216,11 +256,7 @@ def test_metafile_and_readme_list_every_config(folder):
         assert model['In Collection'] in collections
         assert (ROOT / model['Config']) == LEAVES[model['Name']]
         assert 'Weights' not in model, 'no weights have been published'
-
-
-def test_other_folders_have_a_readme():
-    for folder in {p.parent for p in LEAVES.values()}:
-        assert (folder / 'README.md').is_file()
+        assert model['Metadata']['Training Data']
 
 
 def test_resolve_names_the_missing_part():

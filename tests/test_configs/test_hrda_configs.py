@@ -1,7 +1,7 @@
 """HRDA's configs: each setting differs in data only, each ablation in the ablated part only."""
 import pytest
 
-from .catalog import LEAVES, changed_keys, load, walk
+from .catalog import changed_keys, folder_of, load, read, settings, walk
 
 FULL = 'hrda_mitb5_gta2cityscapes'
 HEAD, NETWORK = 'model.network.decode_head.', 'model.network.'
@@ -19,22 +19,22 @@ def box(prefix):
     ('fixedatt', {HEAD + 'fixed_attention'}),
     ('nooverlap', {NETWORK + 'hr_slide_overlapping'}),
     ('singleatt', {HEAD + 'attention_classwise'}),
-    *[(f'lambda0{i}', {HEAD + 'hr_loss_weight'}) for i in range(2, 8)],
+    *[(f'lambda0.{i}', {HEAD + 'hr_loss_weight'}) for i in range(2, 8)],
     ('detail256', box(NETWORK + 'hr_crop_size')),
     ('detail384', box(NETWORK + 'hr_crop_size')),
     ('samescale', {NETWORK + 'scales.1'}),
     ('blurhr', {NETWORK + 'blur_hr_crop'}),
 ])
 def test_one_part_of_the_full_method(child, keys):
-    assert changed_keys(FULL, f'{FULL}_{child}') == keys
+    assert changed_keys(FULL, f'{FULL} --row {child}') == keys
 
 
 @pytest.mark.parametrize('crop', [512, 768])
 def test_context_crop(crop):
-    cfg, full = load(f'{FULL}_context{crop}'), load(FULL)
+    cfg, full = load(f'{FULL} --row context{crop}'), load(FULL)
     outer = box(NETWORK + 'test_cfg.crop_size') | box(NETWORK + 'test_cfg.stride')
     equal = {HEAD + 'lr_loss_weight', 'model.feature_distance.scale'} if crop == 512 else set()
-    changed = {k for k in changed_keys(FULL, f'{FULL}_context{crop}') if not k.startswith('train_dataloader.')}
+    changed = {k for k in changed_keys(FULL, f'{FULL} --row context{crop}') if not k.startswith('train_dataloader.')}
     assert changed == outer | equal
     for stream in ('source', 'target'):
         steps = cfg.train_dataloader[stream].dataset.pipeline
@@ -43,9 +43,10 @@ def test_context_crop(crop):
 
 
 def test_children_of_the_context_crops():
-    assert changed_keys(f'{FULL}_context768', f'{FULL}_context768_detail384') == box(NETWORK + 'hr_crop_size')
-    for scale in ('025', '075'):
-        assert changed_keys(f'{FULL}_context512', f'{FULL}_context512_scale{scale}') == {NETWORK + 'scales.1'}
+    row = f'{FULL} --row context'
+    assert changed_keys(f'{row}768', f'{row}768_detail384') == box(NETWORK + 'hr_crop_size')
+    for scale in (0.25, 0.75):
+        assert changed_keys(f'{row}512', f'{row}512_scale{scale}') == {NETWORK + 'scales.1'}
 
 
 @pytest.mark.parametrize('setting, margins', [('synthia2cityscapes', True), ('cityscapes2acdc', False),
@@ -60,10 +61,10 @@ def test_settings_differ_in_data_and_margins(setting, margins):
     assert cfg.val_evaluator.get('classes_subset') == ('synthia16' if setting.startswith('synthia') else None)
 
 
-@pytest.mark.parametrize('name', sorted(n for n in LEAVES if LEAVES[n].parent.name == 'hrda'))
-def test_crops_fit_one_another(name):
+def crops_fit_one_another(name, cfg):
     """Both streams end with the outer crop of inference, which the network's scales and detail crop divide."""
-    cfg = load(name)
+    if folder_of(name) != 'hrda':
+        return
     network = cfg.model.network
     outer = tuple(network.test_cfg.crop_size)
     for stream in cfg.train_dataloader:
@@ -77,8 +78,8 @@ def test_crops_fit_one_another(name):
 
 
 def test_mask_and_margins_come_together():
-    for name in LEAVES:
-        cfg = load(name)
+    for name in settings():
+        cfg = read(name)
         if cfg.model.get('use_valid_mask'):
             kinds = [s.type for s in cfg.train_dataloader[cfg.model.unlabeled_stream].dataset.pipeline]
             assert kinds[:2] == ['LoadImageFromFile', 'PseudoLabelMargins'], f'{name}: bands of the original image'

@@ -4,15 +4,24 @@ from fractions import Fraction
 
 import pytest
 
-from .catalog import LEAVES, changed_keys, docstring, flat, load
+from .catalog import LEAVES, ROWS, changed_keys, docstring, flat, load, parts_of, read, row_of, settings, with_options
 from .test_schedules import build_optim_wrapper, build_scheduler
 
-NAMES = sorted(n for n, p in LEAVES.items() if p.parent.name == 'pixl')
+NAMES = settings('pixl')
 NETS = {'mitb5': 'MixTransformer', 'deeplabv3plus_r101': 'ResNetV1c'}
 UDA = ('gta2cityscapes', 'synthia2cityscapes')
 SEMI = ('cityscapes_1_30', 'cityscapes_1_8', 'cityscapes_1_4')
 SETTINGS = (*UDA, *SEMI, 'cityscapes_full')
-MAIN = [f'pixl_hrda_{net}_{setting}' for net in NETS for setting in SETTINGS]
+
+
+def main(net, setting):
+    """The setting of one cell: partitions are subsets of the config with 1/8 of the labels."""
+    if setting in ('cityscapes_1_30', 'cityscapes_1_4'):
+        return with_options(f'pixl_hrda_{net}_cityscapes_1_8', None, setting.removeprefix('cityscapes_'))
+    return f'pixl_hrda_{net}_{setting}'
+
+
+MAIN = [main(net, setting) for net in NETS for setting in SETTINGS]
 FULL = 'pixl_hrda_mitb5_gta2cityscapes'
 TERM = 'model.alignment.'
 CROP = dict(type='entropy', start=12001, stride=256)
@@ -45,12 +54,12 @@ def test_recipe_of_the_card(name):
     assert cfg.model.network.type == 'HRDAEncoderDecoder'
     assert list(cfg.model.alignment.eta) == [0.2, 0.001]
     assert cfg.model.alignment.pair == 'recompute', 'one graph of HRDA at a time'
-    assert 'V100 32 GB' in docstring(name)
+    assert 'V100 32 GB' in docstring(parts_of(name)[0])
 
 
 @pytest.mark.parametrize('net', NETS)
 def test_networks(net):
-    networks = [load(f'pixl_hrda_{net}_{setting}').model.network for setting in SETTINGS]
+    networks = [load(main(net, setting)).model.network for setting in SETTINGS]
     assert all(network == networks[0] for network in networks), 'one network in all settings'
     assert networks[0].backbone.type == NETS[net]
     head = networks[0].decode_head['head']
@@ -65,7 +74,7 @@ def test_settings_differ_in_data_and_method(net):
     assert all(k.startswith(DATA) for k in changed_keys(base, f'pixl_hrda_{net}_{UDA[1]}'))
     streams = {'runner_type', 'model.labeled_stream', 'model.unlabeled_stream'}
     for setting in SEMI:
-        changed = {k for k in changed_keys(base, f'pixl_hrda_{net}_{setting}') if not k.startswith(DATA)}
+        changed = {k for k in changed_keys(base, main(net, setting)) if not k.startswith(DATA)}
         assert {k for k in changed if not k.startswith('model.feature_distance.')} == streams
     full = load(f'pixl_hrda_{net}_cityscapes_full')
     assert set(full.model) == {'type', 'data_preprocessor', 'network', 'alignment'}, 'no teacher, no feature distance'
@@ -76,14 +85,17 @@ def test_settings_differ_in_data_and_method(net):
 def test_first_part_of_adaptation_is_hrda(net):
     """Term and length of the training are all that PiXL adds to HRDA."""
     hrda = 'hrda_mitb5_gta2cityscapes' if net == 'mitb5' else 'hrda_deeplabv3plus_r101_gta2cityscapes'
-    assert changed_keys(hrda, f'pixl_hrda_{net}_gta2cityscapes_noalign') == {'train_cfg.max_iters', 'model.alignment'}
+    control = f'pixl_hrda_{net}_gta2cityscapes --row noalign'
+    assert changed_keys(hrda, control) == {'train_cfg.max_iters', 'model.alignment'}
 
 
 # ---------------------------------------------------------------- controls and ablations
 @pytest.mark.parametrize('name', MAIN)
 def test_control_differs_in_one_line(name):
-    control = f'{name}_noalign'
-    assert own_lines(control) == [f"_base_ = './{name}.py'", 'model = dict(alignment=None)']
+    config, _, subset = parts_of(name)
+    control = with_options(config, 'noalign', subset)
+    row = row_of(control)
+    assert row.overrides == {'model.alignment': None} and not (row.parts or row.drop or row.base_rows)
     assert load(control).model.alignment is None
     changed = changed_keys(name, control)
     assert 'model.alignment' in changed and all(k == 'model.alignment' or k.startswith(TERM) for k in changed)
@@ -91,12 +103,12 @@ def test_control_differs_in_one_line(name):
 
 ABLATIONS = {
     'random': {'partition'}, 'all': {'partition'}, 'jointfraction': {'eta_meaning'}, 'threshold': {'eta_meaning'},
-    'eta02': {'eta.1'}, 'eta0001': {'eta.0'},
+    'eta0.2': {'eta.1'}, 'eta0.001': {'eta.0'},
     'step': {'prototypes'}, 'batch': {'prototypes'}, 'image': {'prototypes'}, 'streaming': {'pair'}, 'joint': {'pair'},
     'min5': {'min_pixels'}, 'agreement': {'agreement'},
     'preferhr': {'selection'}, 'lr': {'selection'}, 'hr': {'selection'}, 'mean': {'selection'},
     'dropcovered': {'drop_covered'},
-    'tau007': {'temperature'}, 'tau05': {'temperature'}, 'tau1': {'temperature'}, 'weight1': {'weight'},
+    'tau0.07': {'temperature'}, 'tau0.5': {'temperature'}, 'tau1': {'temperature'}, 'weight1': {'weight'},
     'projection': {'projection.channels'}, 'res65': {'resolution'}, 'start1500': {'start'},
     'start5000': {'start'},
 }
@@ -104,15 +116,15 @@ ABLATIONS = {
 
 @pytest.mark.parametrize('suffix', ABLATIONS)
 def test_ablation_differs_in_one_argument(suffix):
-    name = f'{FULL}_{suffix}'
-    assert own_lines(name)[0] == f"_base_ = './{FULL}.py'" and len(statements(name)) == 1
+    name = f'{FULL} --row {suffix}'
+    assert len(ROWS[name].overrides) == 1 and not (ROWS[name].parts or ROWS[name].drop or ROWS[name].base_rows)
     assert {k.removeprefix(TERM) for k in changed_keys(FULL, name)} == ABLATIONS[suffix]
 
 
 def test_every_choice_of_the_specification_has_a_config():
     from mmseg_dg.models.losses.pixel_alignment import GROUPINGS, PAIRS, PARTITIONS
     from mmseg_dg.ops.pixel_alignment import SELECTIONS
-    terms = [load(n).model.alignment for n in NAMES if n.startswith(FULL)]
+    terms = [read(n).model.alignment for n in NAMES if n.startswith(FULL)]
     terms = [term for term in terms if term is not None and term.type == 'PixelAlignment']
     for key, choices in (('partition', PARTITIONS), ('prototypes', GROUPINGS), ('selection', SELECTIONS),
                          ('pair', PAIRS)):
@@ -121,30 +133,31 @@ def test_every_choice_of_the_specification_has_a_config():
 
 
 def test_ablations_around_the_term():
-    assert load(f'{FULL}_entropycrop').model.detail_crop == CROP
-    assert changed_keys(FULL, f'{FULL}_entropycrop') == {f'model.detail_crop.{k}' for k in CROP}
-    assert changed_keys(FULL, f'{FULL}_contrast') >= {TERM + 'type'}
-    assert all(k.startswith(TERM) for k in changed_keys(FULL, f'{FULL}_contrast'))
+    assert load(f'{FULL} --row entropycrop').model.detail_crop == CROP
+    assert changed_keys(FULL, f'{FULL} --row entropycrop') == {f'model.detail_crop.{k}' for k in CROP}
+    assert changed_keys(FULL, f'{FULL} --row contrast') >= {TERM + 'type'}
+    assert all(k.startswith(TERM) for k in changed_keys(FULL, f'{FULL} --row contrast'))
     semi = 'pixl_hrda_deeplabv3plus_r101_cityscapes_1_8'
-    assert changed_keys(semi, f'{semi}_nomargins') == {'model.use_valid_mask'}
+    assert changed_keys(semi, f'{semi} --row nomargins') == {'model.use_valid_mask'}
     for name, stream in ((semi, 'labeled'), ('pixl_hrda_deeplabv3plus_r101_cityscapes_full', 'source')):
-        assert {k.rpartition('.')[0] for k in changed_keys(name, f'{name}_norcs')} == {
+        assert {k.rpartition('.')[0] for k in changed_keys(name, f'{name} --row norcs')} == {
             f'train_dataloader.{stream}.sampler'}
 
 
-def test_all_files_are_of_a_known_kind():
-    known = {*MAIN, *(f'{n}_noalign' for n in MAIN), *(f'{FULL}_{s}' for s in ABLATIONS)}
+def test_all_settings_are_of_a_known_kind():
+    configs = {parts_of(name)[0] for name in MAIN}
+    known = {*configs, *(f'{n} --row noalign' for n in configs), *(f'{FULL} --row {s}' for s in ABLATIONS)}
     rest = {n for n in NAMES if n not in known and not n.startswith('cluda_')}
-    assert rest == {f'{FULL}_contrast', f'{FULL}_entropycrop',
-                    *(f'pixl_hrda_deeplabv3plus_r101_cityscapes_{s}' for s in ('1_8_nomargins', '1_8_norcs',
-                                                                              'full_norcs'))}
+    semi, full = (f'pixl_hrda_deeplabv3plus_r101_cityscapes_{s}' for s in ('1_8', 'full'))
+    assert rest == {f'{FULL} --row contrast', f'{FULL} --row entropycrop', f'{semi} --row nomargins',
+                    f'{semi} --row norcs', f'{full} --row norcs'}
 
 
 # ---------------------------------------------------------------- data
 @pytest.mark.parametrize('setting', SEMI)
 def test_semi_supervised_streams(setting):
     for net in NETS:
-        cfg = load(f'pixl_hrda_{net}_{setting}')
+        cfg = load(main(net, setting))
         labelled, unlabelled = (cfg.train_dataloader[s].dataset for s in ('labeled', 'unlabeled'))
         protocol = setting.removeprefix('cityscapes_')
         assert (labelled.ann_file, unlabelled.ann_file) == tuple(
@@ -172,24 +185,18 @@ def test_schedule_over_60k_iterations(t, lr):
     assert build_scheduler(FULL, optimizer).value_at(6e-5, t) == pytest.approx(lr, rel=1e-6)
 
 
-@pytest.mark.parametrize('name', [FULL, f'{FULL}_projection', 'cluda_hrda_mitb5_gta2cityscapes',
+@pytest.mark.parametrize('name', [FULL, f'{FULL} --row projection', 'cluda_hrda_mitb5_gta2cityscapes',
                                   'pixl_hrda_deeplabv3plus_r101_cityscapes_1_8'])
 def test_parts_of_the_term_learn_at_the_rate_of_decoders(name):
     wrapper, model = build_optim_wrapper(name)
     names = {id(p): n for n, p in model.named_parameters()}
     rates = {names[id(p)]: group['lr'] for group in wrapper.optimizer.param_groups for p in group['params']}
     own = {n: lr for n, lr in rates.items() if n.startswith('alignment.')}
-    assert bool(own) == (name in (f'{FULL}_projection', 'cluda_hrda_mitb5_gta2cityscapes'))
+    assert bool(own) == (name in (f'{FULL} --row projection', 'cluda_hrda_mitb5_gta2cityscapes'))
     assert all(lr == pytest.approx(6e-4) for lr in own.values())
     assert all('student' in n for n in rates if n not in own), 'neither teacher nor ImageNet copy is trained'
     for key, lr in rates.items():
         assert lr == pytest.approx(6e-4 if 'head' in key else 6e-5), key
-
-
-@pytest.mark.parametrize('name', NAMES)
-def test_seeds_are_those_of_the_docstring(name):
-    named = re.search(r'seeds ([\d, ]+)\.', docstring(name)).group(1)
-    assert list(load(name).study.seeds) == [int(x) for x in named.split(',')]
 
 
 # ---------------------------------------------------------------- CLUDA

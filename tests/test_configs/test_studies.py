@@ -1,18 +1,30 @@
 """Paper configs carry the paper's run counts (``tools/study.py`` reads them)."""
-import ast
 import re
-from pathlib import Path
 
 import pytest
 
-from .catalog import load
-
-ROOT = Path(__file__).resolve().parents[2]
-LEAVES = sorted(p for folder in ('daformer', 'hrda') for p in (ROOT / 'configs' / folder).glob('*.py'))
+from .catalog import ROWS, docstring, folder_of, parts_of, read, settings
 
 
-@pytest.mark.parametrize('path', LEAVES, ids=lambda p: p.stem)
-def test_seeds_are_those_of_the_docstring(path):
-    text = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8')))
-    named = [int(x) for x in re.findall(r'\d+', re.search(r'seeds? ([\d,\s]+)\.', text).group(1))]
-    assert load(path.stem).study.seeds == named
+def text_of(setting: str) -> str:
+    """What says the seeds: the row, or the docstring of its config."""
+    resources = ROWS[setting].resources if setting in ROWS else ''
+    return resources or docstring(parts_of(setting)[0])
+
+
+def seeds_are_those_of_the_docstring(name, cfg):
+    if folder_of(name) not in ('daformer', 'hrda', 'pixl', 'deft'):
+        return
+    named = [int(x) for x in re.findall(r'\d+', re.search(r'seeds? ([\d,\s]+)', text_of(name)).group(1))]
+    assert list(cfg.study.seeds) == named
+
+
+@pytest.mark.parametrize('folder', ['daformer', 'hrda', 'pixl', 'deft'])
+def test_seeds_of_rows(folder):
+    wrong = []
+    for name in settings(folder):
+        try:
+            seeds_are_those_of_the_docstring(name, read(name))
+        except AssertionError:
+            wrong.append(name)
+    assert not wrong

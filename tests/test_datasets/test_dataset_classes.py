@@ -67,6 +67,17 @@ def test_synthia(tmp_path):
         build('SynthiaDataset', tmp_path, raw_ids=True, pipeline=load, seg_map_suffix='_labelTrainIds.png')[0]
 
 
+@pytest.mark.parametrize('image, label', [('rgb_0007', 'ss_0007'), ('0007', '0007')])
+def test_urbansyn(tmp_path, image, label):
+    write_image(tmp_path / f'rgb/{image}.png')
+    write_label(tmp_path / f'ss/{label}.png', stripes([0, 13, 18, 19, 255, 11]))
+    dataset = build('UrbanSynDataset', tmp_path, pipeline=LOAD)
+    np.testing.assert_array_equal(dataset[0]['gt_seg_map'], stripes([0, 13, 18, 255, 255, 11]))
+    (tmp_path / f'ss/{label}.png').unlink()
+    with pytest.raises(FileNotFoundError, match='UrbanSynDataset'):
+        build('UrbanSynDataset', tmp_path, pipeline=LOAD)
+
+
 def test_mapillary(tmp_path):
     write_image(tmp_path / 'validation/images/aBc-1.jpg')
     write_palette_label(tmp_path / 'validation/labels/aBc-1.png', stripes([13, 24, 45, 61, 65, 0]))

@@ -43,7 +43,8 @@ def tool():
                     '1_2': (1488, 1487)}),
     ('coco', {'1_512': (232, 118055), '1_256': (463, 117824), '1_128': (925, 117362), '1_64': (1849, 116438),
               '1_32': (3697, 114590)}),
-    ('ade20k', {'percent_1': (202, 20008), 'percent_20': (4042, 16168)}),
+    ('ade20k', {'percent_1': (202, 20008), 'percent_20': (4042, 16168), '1_64': (315, 19895), '1_32': (631, 19579),
+                '1_16': (1263, 18947), '1_8': (2526, 17684)}),
     ('pascal_context', {'percent_1': (50, 4948), 'percent_5': (250, 4748)})])
 def test_published_counts(source, counts):
     """docs/behavior/unimatch.md#unimatch-lists; fractions of docs/behavior/ddep.md#finetuning."""

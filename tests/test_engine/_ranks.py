@@ -15,7 +15,7 @@ def main(config_file: str, batch_file: str, out: str) -> None:
 
     from mmseg_dg.engine.distributed import MethodDistributedWrapper
     from mmseg_dg.engine.optim import MergedParamGroups
-    from mmseg_dg.methods import StepDraws
+    from mmseg_dg.methods import MaskedDraws, StepDraws
     from mmseg_dg.registry import MODELS
     init_default_scope('mmseg_dg')
     rank, world = dist.get_rank(), dist.get_world_size()
@@ -38,6 +38,8 @@ def main(config_file: str, batch_file: str, out: str) -> None:
         draws = step['draws']
         mine = StepDraws(jitter=draws.jitter, blur=draws.blur, jitter_params=draws.jitter_params[share],
                          sigma=draws.sigma[share], mix_classes=draws.mix_classes[share])
+        if draws.masked is not None:
+            mine.masked = MaskedDraws(kept=draws.masked.kept[share])
         values = wrapper.train_step(batch, optim, draws=mine, preprocess=False)
         results.append({k: float(v) for k, v in values.items()})
     torch.save(dict(state_dict=method.state_dict(), values=results, synchronizations=wrapper.synchronizations),

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import mmseg_dg  # noqa: F401
-from mmseg_dg.methods import StepDraws
-from mmseg_dg.ops import draw_jitter_params
+from mmseg_dg.methods import MaskedDraws, StepDraws
+from mmseg_dg.ops import draw_jitter_params, draw_kept_blocks
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.buckets import buckets
 from mmseg_dg.utils.checkpoint_reader import read_checkpoint
@@ -47,18 +47,22 @@ def make_steps(count, size=64):
         labels = labels.repeat_interleave(16, 2).repeat_interleave(16, 3)
         labels[0][labels[0] == 3] = 255  # class 3, one of the distance classes, is in image 1 only
         draws = StepDraws(jitter=True, blur=True, jitter_params=[draw_jitter_params(generator) for _ in range(2)],
-                          sigma=[0.4, 0.9], mix_classes=[torch.tensor([0, 3]), torch.tensor([1])])
+                          sigma=[0.4, 0.9], mix_classes=[torch.tensor([0, 3]), torch.tensor([1])],
+                          masked=MaskedDraws(kept=draw_kept_blocks(2, (size, size), 16, 0.5, generator)))
         steps.append(dict(
             batch=dict(source=dict(inputs=images,
                                    data_samples=[SegDataSample(gt_sem_seg=PixelData(data=x)) for x in labels]),
-                       target=dict(inputs=target, data_samples=[SegDataSample(), SegDataSample()])),
+                       target=dict(inputs=target, data_samples=[SegDataSample(), SegDataSample()]),
+                       target_labeled=dict(inputs=target + 1, data_samples=[
+                           SegDataSample(gt_sem_seg=PixelData(data=x)) for x in labels.flip(0)])),
             draws=draws))
     return steps
 
 
 @pytest.fixture
 def two_and_one(tiny_config, tmp_path):
-    cfg = tiny_config(norm_eval=True, sync_statistics=True, pseudo_threshold=0.3,
+    cfg = tiny_config(norm_eval=True, sync_statistics=True, pseudo_threshold=0.3, pseudo_label_tta=('flip', ),
+                      masked=dict(block_size=16, augment=False), target_labeled_stream='target_labeled',
                       feature_distance=dict(weight=0.5, classes=[1, 3], min_ratio=0.5),
                       alignment=dict(type='PixelAlignment', partition='all'))  # no order of entropies to upset
     cfg.model.network.backbone.drop_path_rate = 0.0
@@ -88,7 +92,7 @@ def test_two_processes_equal_one_with_the_joined_batch(two_and_one):
     assert first['synchronizations'] == second['synchronizations'] == 2, 'once per step'
     for step, whole in enumerate(one['values']):
         for key in ('source.decode.loss_ce', 'mix.decode.loss_ce', 'source.loss_feature_distance',
-                    'mix.loss_pixel_alignment'):
+                    'mix.loss_pixel_alignment', 'masked.decode.loss_ce', 'target_labeled.decode.loss_ce'):
             mean = (first['values'][step][key] + second['values'][step][key]) / 2
             assert mean == pytest.approx(whole[key], rel=1e-4), key
     # the pseudo-label weight is shared, not per process

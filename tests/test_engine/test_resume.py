@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mmseg_dg.methods.step import StepContext
+from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.checkpoint_reader import read_checkpoint
 
 
@@ -165,3 +166,32 @@ def test_resume_of_other_settings(tiny_config, run_config, tmp_path, variant):
     cfg.resume = True
     run_config(cfg)
     assert_identical(state_of(tmp_path / 'whole' / 'iter_4.pth'), state_of(tmp_path / 'part' / 'iter_4.pth'))
+
+
+@pytest.mark.ci
+def test_resume_with_every_pass_of_self_training(tiny_config, run_config, tmp_path):
+    """Masked pass, mirrored pseudo-labels, few target labels, and a distance in a projection that is learned."""
+    encoder = dict(type='MixTransformer', arch='b0', embed_dims=8, num_layers=[1] * 4, num_heads=[1] * 4)
+    torch.save(MODELS.build(encoder).state_dict(), tmp_path / 'encoder.pth')
+    encoder['init_cfg'] = dict(type='Pretrained', checkpoint=str(tmp_path / 'encoder.pth'))
+
+    def config(work_dir):
+        cfg = tiny_config(work_dir=work_dir, max_iters=4, val_interval=2, masked=dict(block_size=16),
+                          pseudo_label_tta=('flip', ), target_labeled_stream='target_labeled', pseudo_threshold=0.,
+                          feature_distance=dict(type='ProjectedFeatureDistance', encoder=encoder, in_channels=8,
+                                                out_channels=8, size=32))
+        # there are two folders: the labelled streams share one, the unlabelled stream has the other
+        cfg.train_dataloader['target_labeled'] = copy.deepcopy(cfg.train_dataloader.source)
+        cfg.runner_type = 'UDARunner'
+        return cfg
+
+    whole = run_config(config('whole'))
+    run_config(_stopping_after(config('part'), 2))
+    cfg = config('part')
+    cfg.resume = True
+    run_config(cfg)
+    a, b = state_of(tmp_path / 'whole' / 'iter_4.pth'), state_of(tmp_path / 'part' / 'iter_4.pth')
+    assert_identical(a, b)
+    assert any('projected_distance.projection' in key for key in a)
+    names = {k.split('/')[1].split('.')[0] for k in whole.message_hub.log_scalars if '.loss' in k or '.decode' in k}
+    assert {'source', 'mix', 'masked', 'target', 'target_labeled'} <= names

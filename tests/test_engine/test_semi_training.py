@@ -112,6 +112,25 @@ def test_resumed_diffmatch_is_bit_identical(semi_config, run_config, tmp_path):
 
 
 @pytest.mark.ci
+def test_resumed_unimatch_v2_is_bit_identical(semi_config, run_config, tmp_path):
+    """Average, CutMix of the reversed batch and dropped channels, in bfloat16."""
+
+    def config(work_dir):
+        cfg = semi_config(type='UniMatchV2', threshold=0., mix=False, hooks=[dict(TEACHER[0], beta=0.996)])
+        cfg.work_dir, cfg.optim_wrapper.type = str(tmp_path / work_dir), 'BF16OptimWrapper'
+        return cfg
+
+    whole = run_config(config('whole'))
+    run_config(_stopping_after(config('part'), 2))
+    cfg = config('part')
+    cfg.resume = True
+    run_config(cfg)
+    assert_identical(state_of(tmp_path / 'whole' / 'iter_4.pth'), state_of(tmp_path / 'part' / 'iter_4.pth'))
+    assert {'train/labeled.decode.loss_ce', 'train/strong1.loss_ce', 'train/strong2.loss_ce'} <= set(
+        whole.message_hub.log_scalars)
+
+
+@pytest.mark.ci
 @pytest.mark.parametrize('method', ['FixMatch', 'UniMatch', 'DiffMatch'])
 def test_logs_resume(semi_config, run_config, tmp_path, method):
     """A checkpoint in the middle of a window of pseudo-label counts: every log entry is that of the whole run."""

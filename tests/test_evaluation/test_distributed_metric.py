@@ -1,4 +1,4 @@
-"""Two real processes (gloo) score a dataset whose size they do not divide."""
+"""Two real processes (gloo) score a dataset whose size they do not divide, with labels and without."""
 import numpy as np
 import pytest
 import torch
@@ -10,15 +10,19 @@ def score_my_share():
     """Score this process's share of five images."""
     from mmengine.dataset import DefaultSampler
 
-    from mmseg_dg.evaluation import ConfusionMatrixMetric
+    from mmseg_dg.evaluation import ConfusionMatrixMetric, LabelFreeMetric
     rng = np.random.RandomState(0)
     pairs = [(rng.randint(0, 3, (6, 6)), rng.randint(0, 3, (6, 6))) for _ in range(5)]
     metric = ConfusionMatrixMetric()
+    free = LabelFreeMetric(flip=False)
     metric.dataset_meta = dict(classes=('a', 'b', 'c'))
     for index in DefaultSampler(pairs, shuffle=False):
         prediction, label = (dict(data=torch.from_numpy(x)[None]) for x in pairs[index])
         metric.process(None, [dict(pred_sem_seg=prediction, gt_sem_seg=label, img_path=f'{index}.png')])
-    return dict(result=metric.evaluate(len(pairs)), confusion=torch.from_numpy(metric.confusion))
+        logits = torch.randn(3, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(index))
+        free.process(None, [dict(seg_logits=dict(data=logits), img_path=f'{index}.png')])
+    return dict(result=metric.evaluate(len(pairs)), confusion=torch.from_numpy(metric.confusion),
+                free=free.evaluate(len(pairs)))
 
 
 def worker(rank, world, folder):
@@ -37,3 +41,4 @@ def test_two_processes_equal_one(tmp_path):
         mine = torch.load(tmp_path / f'{rank}.pt')
         assert torch.equal(mine['confusion'], alone['confusion']) and int(alone['confusion'].sum()) == 5 * 36
         assert mine['result'] == alone['result']
+        assert mine['free'] == pytest.approx(alone['free'], rel=1e-12)

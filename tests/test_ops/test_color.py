@@ -196,8 +196,8 @@ def test_wrong_arguments():
     image = torch.rand(3, 4, 4)
     with pytest.raises(ValueError, match=r'0\.6'):
         draw_jitter_params(torch.Generator(), 0.6)
-    with pytest.raises(ValueError, match=r'\(4, 4, 4\)'):
-        color_jitter(torch.rand(4, 4, 4), IDENTITY)
+    with pytest.raises(ValueError, match=r'\(2, 4, 4\)'):
+        color_jitter(torch.rand(2, 4, 4), IDENTITY)
     with pytest.raises(ValueError, match='uint8'):
         color_jitter((image * 255).to(torch.uint8), IDENTITY)
     with pytest.raises(ValueError, match=r'\(0, 1, 2, 2\)'):

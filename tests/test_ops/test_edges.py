@@ -200,9 +200,11 @@ def test_every_public_function_is_looked_at():
     """A new function must be added here, or to those without floating point maps."""
     source = inspect.getsource(inspect.getmodule(test_every_public_function_is_looked_at))
     elsewhere = {  # draws and geometry: no maps of numbers; their own tests have their edges
-        'CropBox', 'LABStyleDraws', 'PixelView', 'PseudoLabels', 'blur_kernel_size', 'check_cutmix', 'check_fraction',
+        'ComplementaryMasks', 'CropBox', 'LABStyleDraws', 'PixelView', 'PseudoLabels', 'blur_kernel_size',
+        'check_cutmix', 'check_fraction', 'draw_complementary_masks', 'drop_complementary_channels',
         'check_ignore_index', 'check_strong_view', 'class_membership', 'cut_box', 'cut_boxes', 'draw_block_mask',
-        'draw_crop_box', 'draw_cutmix_box', 'draw_jitter_params', 'draw_strong_view', 'farthest_points',
+        'draw_crop_box', 'draw_cutmix_box', 'draw_jitter_params', 'draw_kept_blocks', 'draw_strong_view',
+        'enlarge_blocks', 'farthest_points',
         'linear_schedule', 'mix', 'paste_boxes', 'pseudo_label_weights', 'psnr', 'rare_class_probabilities',
         'seeded_noise', 'shift_box', 'shrink_box', 'sliding_boxes', 'at_least_float32', 'rgb_to_unit_lab',
         'unit_lab_to_rgb'}

@@ -70,6 +70,9 @@ class Rig:
 
     def shrunken(self, name: str) -> Path:
         """A config of the package on generated files, so small that it trains in seconds (tests/test_configs)."""
+        path = self.folder / f'{name}.py'
+        if path.exists():  # made once: its random "pretrained" weights would be others the next time
+            return path
         sys.path[:0] = [str(TOOLS.parent / 'tests')]
         from mmengine.config import Config
         from test_configs.catalog import load
@@ -85,7 +88,6 @@ class Rig:
         domain = next(iter(cfg.val_dataloader))
         cfg.default_hooks.checkpoint.update(interval=2, max_keep_ckpts=2, save_best=f'{domain}/mIoU')
         cfg.pop('work_dir')
-        path = self.folder / f'{name}.py'
         Config(cfg._cfg_dict, format_python_code=False).dump(path)
         return path
 

@@ -8,12 +8,12 @@ from torch import nn
 
 from mmseg_dg.engine.loops.multi_domain import predicted_classes
 from mmseg_dg.registry import MODELS
-from mmseg_dg.weights.segmentor_export import load_network
+from mmseg_dg.weights.segmentor_export import load_network, merge_adapters
 from mmseg_dg.weights.shipped import PREFIX
 
 from ..prediction import dataset_meta, prediction_steps
 from . import check, metadata, writers
-from .graph import InferenceGraph, merge_adapters, without_training_parts
+from .graph import InferenceGraph, without_training_parts
 
 
 class Exported(NamedTuple):

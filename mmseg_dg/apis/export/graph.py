@@ -13,6 +13,7 @@ from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 
 from mmseg_dg.models.segmentors import HRDAEncoderDecoder, MaskDiffusionEncoderDecoder, predict_logits
+from mmseg_dg.weights.segmentor_export import merge_adapters
 
 from .hrda import HRDAGraph
 
@@ -153,28 +154,6 @@ def without_training_parts(network: nn.Module) -> nn.Module:
             if isinstance(child, nn.AdaptiveAvgPool2d) and _pair(child.output_size) != (1, 1):
                 setattr(module, name, AdaptivePool(_pair(child.output_size)))
     return revert_sync_batchnorm(network).eval().requires_grad_(False)
-
-
-def merge_adapters(network: nn.Module) -> int:
-    """Merge adapters into the layers they change; the network is changed in place.
-
-    A module that has ``merge_adapters()`` does it itself (the outermost only); one that has ``merged()`` is replaced
-    by what that gives, a plain layer of the same function.
-
-    Returns:
-        How many there were.
-    """
-    if callable(getattr(network, 'merge_adapters', None)):
-        network.merge_adapters()
-        return 1
-    count = 0
-    for name, child in list(network.named_children()):
-        if callable(getattr(child, 'merged', None)):
-            setattr(network, name, child.merged())
-            count += 1
-        else:
-            count += merge_adapters(child)
-    return count
 
 
 def _pair(size: Any) -> tuple[int, int]:

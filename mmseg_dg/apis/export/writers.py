@@ -79,7 +79,8 @@ def _with_scopes(node: Any, registry: Any) -> Any:
     if isinstance(node, Mapping):
         found = {key: _with_scopes(value, registry) for key, value in node.items()}
         kind = found.get('type')
-        if isinstance(kind, str) and '.' not in kind and is_ours(kind, registry):
+        wide = kind == 'MobileNetV2' and 'in_channels' in found  # mmseg's reads three channels
+        if isinstance(kind, str) and '.' not in kind and (wide or is_ours(kind, registry)):
             found['type'] = f'mmseg_dg.{kind}'
         return found
     return [_with_scopes(value, registry) for value in node] if isinstance(node, (list, tuple)) else node

@@ -166,6 +166,8 @@ def _largest(content: bytes, reading: Reading, state: bool = True) -> Optional[i
     image = reading.image_loader.decode_deep(content)
     if image is None:
         raise _Bad('unreadable_image', 'cut off or damaged')
+    if image.dtype.kind == 'f':  # stacks of numbers with a point have a range, not a depth
+        return None
     largest = int(image.max(initial=0))
     if state and largest >= 2**reading.image_loader.bit_depth:
         raise _Bad('deep_image', f'the value {largest} needs {largest.bit_length()} bits, bit_depth='

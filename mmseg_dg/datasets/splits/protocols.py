@@ -1,7 +1,8 @@
 """Which images of which dataset the published labelled/unlabelled protocols choose from, and how many.
 
 Counts: docs/behavior/unimatch.md#unimatch-lists (VOC, Cityscapes, COCO; every one is the smallest integer not below
-the fraction); Pascal Context and ADE20K: fractions of docs/behavior/ddep.md#finetuning, rounded.
+the fraction); Pascal Context and ADE20K: fractions of docs/behavior/ddep.md#finetuning, rounded; ADE20K's ``1_k``:
+docs/behavior/unimatch_v2.md#lists.
 """
 import math
 import os
@@ -84,6 +85,11 @@ def _parts(total: int, *denominators: int) -> dict[str, Protocol]:
     return {f'1_{k}': Protocol(f'1_{k}', labeled=n, unlabeled=total - n) for k, n in counts.items()}
 
 
+def _whole_parts(total: int, *denominators: int) -> dict[str, Protocol]:
+    """``1_k``: floor(total / k) labelled images (ADE20K's lists of UniMatch V2)."""
+    return {f'1_{k}': Protocol(f'1_{k}', labeled=total // k, unlabeled=total - total // k) for k in denominators}
+
+
 def _percents(total: int, *shares: int) -> dict[str, Protocol]:
     """``percent_k``: k % labelled images, rounded."""
     counts = {k: math.floor(total * k / 100 + 0.5) for k in shares}
@@ -107,7 +113,7 @@ PROTOCOLS: dict[str, dict[str, Protocol]] = dict(
     voc=_voc(),
     cityscapes=_parts(2975, 30, 16, 8, 4, 2),
     coco=_parts(118287, 512, 256, 128, 64, 32),
-    ade20k=_percents(20210, 1, 5, 10, 20),
+    ade20k=_percents(20210, 1, 5, 10, 20) | _whole_parts(20210, 64, 32, 16, 8, 4, 2),
     pascal_context=_percents(4998, 1, 5, 10, 20),
 )
 

@@ -35,9 +35,9 @@ class ColorJitter(BaseTransform):
     """Change brightness, contrast, saturation and hue by random amounts in random order, some of the time.
 
     The amounts mean what they mean in torchvision's ``ColorJitter`` on PIL images: the first three factors are
-    uniform in [max(0, 1 - a), 1 + a], the hue shift in [-hue, hue].  Reads and replaces ``img`` uint8 (H, W, 3) BGR;
-    draws from numpy's global generator.  DeFT: (0.4, 0.4, 0.4, 0.1) with probability 0.5
-    (docs/behavior/deft.md#data-pipeline).
+    uniform in [max(0, 1 - a), 1 + a], the hue shift in [-hue, hue].  Reads and replaces ``img`` uint8 (H, W, 3) BGR
+    (of more channels, the first three are red, green and blue, and only they change); draws from numpy's global
+    generator.  DeFT: (0.4, 0.4, 0.4, 0.1) with probability 0.5 (docs/behavior/deft.md#data-pipeline).
 
     Args:
         brightness: Amount a >= 0; likewise contrast and saturation.
@@ -109,7 +109,10 @@ class RandomGaussianBlur(BaseTransform):
 
 
 def jitter(image: np.ndarray, parameters: JitterParameters) -> np.ndarray:
-    """Apply drawn parameters to ``image`` uint8 (H, W, 3) BGR."""
+    """Apply drawn parameters to ``image`` uint8 (H, W, 3) BGR, or to the first three (RGB) of more channels."""
+    if image.shape[2] > 3:
+        colors = jitter(image[..., 2::-1], parameters)
+        return np.concatenate([colors[..., ::-1], image[..., 3:]], axis=2)
     picture = Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
     for name in parameters.order:
         value = getattr(parameters, name)
@@ -131,6 +134,6 @@ def _shift_hue(picture: Image.Image, shift: float) -> Image.Image:
 
 
 def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """``image`` uint8 (H, W, 3) under a Gaussian cut off at four standard deviations, edges repeated."""
+    """``image`` uint8 (H, W, C) under a Gaussian cut off at four standard deviations, edges repeated."""
     side = 2 * math.ceil(4 * sigma) + 1
     return cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REPLICATE)

@@ -9,8 +9,11 @@ from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop
 
+from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES
+from mmseg_dg.methods.trained_part import SAVE, check_recordable, leave_frozen_out
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.atomic_files import remove_parts, written_whole
+from mmseg_dg.utils.method import method_of
 from mmseg_dg.utils.plain_values import to_plain
 from mmseg_dg.utils.run_lock import held, hold, release
 from mmseg_dg.utils.stop_signals import AgreedStop, noted, shield_workers, training_begins
@@ -26,7 +29,9 @@ from .best_checkpoint import BestCheckpoints
 from .resuming import finish_weights_only, follow_new_schedule, prepare_resume
 
 #: What follows the domain in a metric's name.
-_METRICS = re.compile(r'^([^/]+/)?(mIoU|mAcc|aAcc|PSNR|PSNR_gain|(IoU|Acc)\..+)$')
+_METRICS = re.compile(r'^([^/]+/)?(mIoU|mAcc|aAcc|PSNR|PSNR_gain|(IoU|Acc)\..+|label_free|' +
+                      '|'.join(SCORES) + ')$')
+_MEANS = ('mIoU', 'label_free')
 
 
 @HOOKS.register_module()
@@ -44,16 +49,25 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
     Args:
         interval: Iterations between checkpoints.
         save_best: Metric(s), e.g. ``'cityscapes/mIoU'``, ``'mean/mIoU'``, ``'cityscapes/IoU.train'``; checked before
-            training. Greater is better.
+            training. ``'<domain>/label_free'`` and its parts need no labels. Greater is better, of ``entropy`` less.
         by_epoch: Must be False with ``MultiStreamTrainLoop``.
+        save: ``'whole'``, or ``'trained'``: what a frozen encoder (``trainable='none'`` or
+            ``'adapters'``) has from its weight file is left out, and the file's name and SHA-256 are
+            kept; whoever loads the checkpoint needs it.
         **kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
     """
 
     def __init__(self, interval: int = -1, by_epoch: bool = False,
-                 save_best: Union[str, list[str], None] = None, rule: Optional[str] = None, **kwargs) -> None:
+                 save_best: Union[str, list[str], None] = None, rule: Optional[str] = None, save: str = 'whole',
+                 **kwargs) -> None:
         if save_best is not None and rule is None:
-            rule = 'greater'
+            rules = ['less' if key.split('/')[-1] in LESS_IS_BETTER else 'greater'
+                     for key in ([save_best] if isinstance(save_best, str) else save_best)]
+            rule = rules[0] if len(set(rules)) == 1 else rules
         super().__init__(interval=interval, by_epoch=by_epoch, save_best=save_best, rule=rule, **kwargs)
+        if save not in SAVE:
+            raise ValueError(f'DomainCheckpointHook: save={save!r}: use one of {SAVE}')
+        self.save = save
         self._claimed: Any = None
         self._resumed = False
         self._agreed_stop: Optional[AgreedStop] = None
@@ -104,6 +118,8 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         if runner.cfg.get('overwrite') and not runner._resume:
             on_first_process(lambda: self._overwrite(runner))
         super().before_train(runner)
+        if self.save == 'trained':
+            check_recordable(method_of(runner))
         if self.save_best is not None:
             self._check_keys(runner)
             self._adopt_best(runner)
@@ -134,9 +150,11 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             return
         for key in self.save_best:
             domain, _, metric = key.partition('/')
-            if domain not in (*names, 'mean') or not _METRICS.match(metric) or (domain == 'mean' and metric != 'mIoU'):
+            known = domain in (*names, 'mean') and _METRICS.match(metric)
+            if not known or (domain == 'mean' and metric not in _MEANS):
                 raise ValueError(f'save_best={key!r} is not a metric of this run: use <domain>/mIoU, <domain>/aAcc, '
-                                 f'<domain>/IoU.<class> with a domain of {names}, or mean/mIoU')
+                                 f'<domain>/IoU.<class>, <domain>/label_free with a domain of {names}, or mean/mIoU')
+            check_scores(runner.val_loop.evaluator, key)
             classes = scored_classes(runner.val_loop.evaluator, domain)
             scored = metric.partition('.')[2]
             if scored and classes and scored not in classes:
@@ -180,7 +198,9 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
 
     # ------------------------------------------------------------------ how to save
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Last of all hooks (``VERY_LOW``): what they added becomes plain values."""
+        """Last of all hooks (``VERY_LOW``): what they added becomes plain values, what is frozen may go."""
+        if self.save == 'trained':
+            leave_frozen_out(method_of(runner), checkpoint['state_dict'])
         to_plain(checkpoint)
 
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
@@ -228,6 +248,25 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         path = self.file_backend.join_path(self.out_dir, name)
         if self.file_backend.isfile(path):
             self.file_backend.remove(path)
+
+
+def check_scores(evaluators, key: str) -> None:
+    """A domain without labels has no mIoU, and one without :class:`LabelFreeMetric` no label-free score.
+
+    Raises:
+        ValueError: ``key`` (``<domain>/<metric>``) is none of the scores that the domain's metrics name.
+    """
+    domain, _, name = key.partition('/')
+    metrics = evaluators.metrics if domain == 'mean' else evaluators[domain].metrics
+    free = [metric for metric in metrics if hasattr(metric, 'score_names')]
+    known = [f'{metric.prefix}/{score}' if metric.prefix else score for metric in free for score in metric.score_names]
+    if name.split('/')[-1] in ('label_free', *SCORES):
+        if name not in known:
+            hint = f'{domain} scores {known}' if known else f"give {domain} a dict(type='LabelFreeMetric')"
+            raise ValueError(f'save_best={key!r} is not a metric of this run: {hint}')
+    elif metrics and len(free) == len(metrics):
+        raise ValueError(f'save_best={key!r} needs labels, and {domain} is evaluated without: choose one of '
+                         f'{[f"{domain}/{score}" for score in known]}')
 
 
 def scored_classes(evaluators, domain: str) -> set:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from mmseg_dg.datasets.binary_masks import check_binary
 from mmseg_dg.datasets.output_names import output_names
+from mmseg_dg.datasets.unlabeled import has_no_masks
 from mmseg_dg.datasets.wrappers import leaves
 from mmseg_dg.engine.hooks.finite_state import install_finite_state
 from mmseg_dg.evaluation.confusion_metric import ConfusionMatrixMetric
@@ -33,6 +34,7 @@ from mmseg_dg.registry import LOOPS
 from mmseg_dg.utils.run_names import make_current
 from mmseg_dg.utils.seeding import derive_seed
 
+from .class_counts import class_counts
 from .named_loaders import NamedLoaders
 
 Loaders = Union[dict[str, Any], DataLoader, NamedLoaders]
@@ -117,13 +119,19 @@ class _MultiDomainLoop(BaseLoop):
         except ValueError as error:
             raise ValueError(f'evaluator of {self.what} "{name}": {error}') from error
         classes, predicted = (meta or {}).get('classes'), predicted_classes(self.runner.model)
+        check_labels(self.what, name, dataset, evaluator.metrics)
         for metric in evaluator.metrics:
+            if hasattr(metric, 'use_run'):  # label-free scores predict again; counts by drive know where to lie
+                metric.use_run(self.runner, self._predict, name)
+            if isinstance(getattr(metric, 'prior_of', None), str):
+                metric.set_prior(class_counts(self.runner.cfg, metric.prior_of))
             if getattr(metric, 'output_dir', None) and hasattr(metric, 'image_names'):
                 metric.image_names = output_names(self.dataloader[name].dataset)
             folder = getattr(metric, 'output_dir', None)
             if folder and len(self.dataloader.names) > 1 and os.path.basename(os.path.normpath(folder)) != name:
                 metric.output_dir = os.path.join(folder, name)
-            if folder and (predicted or 0) > 256 and not isinstance(metric, ConfusionMatrixMetric):
+            if folder and (predicted or 0) > 256 and not isinstance(metric, ConfusionMatrixMetric) and getattr(
+                    metric, 'saves_ids', True):
                 raise ValueError(f'{type(metric).__name__} of {self.what} "{name}" saves ids in 8 bits, but the '
                                  f'network predicts {predicted} classes, so that 256 would become 0: use '
                                  'ConfusionMatrixMetric, which saves 16 bits then')
@@ -204,11 +212,14 @@ class _MultiDomainLoop(BaseLoop):
             evaluator: Of the domain.
         """
         self._call('before_{}_iter', batch_idx=index, data_batch=batch)
-        step = self.runner.model.val_step if self.mode == 'val' else self.runner.model.test_step
-        with autocast(enabled=self.fp16 or self.bf16, dtype=torch.bfloat16 if self.bf16 else None):
-            outputs = step(batch)
+        outputs = self._predict(batch)
         evaluator.process(data_samples=outputs, data_batch=batch)
         self._call('after_{}_iter', batch_idx=index, data_batch=batch, outputs=outputs)
+
+    def _predict(self, batch: Any) -> Any:
+        step = self.runner.model.val_step if self.mode == 'val' else self.runner.model.test_step
+        with autocast(enabled=self.fp16 or self.bf16, dtype=torch.bfloat16 if self.bf16 else None):
+            return step(batch)
 
     def _call(self, pattern: str, **kwargs) -> None:
         self.runner.call_hook(pattern.format(self.mode), **kwargs)
@@ -283,18 +294,43 @@ def iteration_of(runner: Any) -> int:
 
 
 def mean_over_domains(by_domain: dict[str, dict[str, float]], left_out: Collection[str] = ()) -> dict[str, float]:
-    """``mean/<key>`` for each mIoU that every scored domain has; a domain that is only predicted does not count.
+    """``mean/<key>`` for each mIoU that every scored domain has, and for ``label_free`` likewise.
+
+    A domain that is only predicted does not count, and one without labels not for mIoU.
 
     Args:
         by_domain: Scores by domain.
         left_out: Domains that do not enter the mean (sources), unless there are no others.
     """
-    scored = {name: scores for name, scores in by_domain.items() if scores}
-    counted = [scores for name, scores in scored.items() if name not in left_out] or list(scored.values())
-    if not counted:
-        return {}
-    keys = [key for key in counted[0] if key.split('/')[-1] == 'mIoU' and all(key in scores for scores in counted)]
-    return {f'mean/{key}': sum(scores[key] for scores in counted) / len(counted) for key in keys}
+    means = {}
+    for wanted in ('mIoU', 'label_free'):
+        scored = {name: scores for name, scores in by_domain.items()
+                  if scores and (wanted != 'label_free' or wanted in scores)
+                  and not (wanted == 'mIoU' and is_label_free(scores))}
+        counted = [scores for name, scores in scored.items() if name not in left_out] or list(scored.values())
+        keys = [key for key in counted[0] if key.split('/')[-1] == wanted
+                and all(key in scores for scores in counted)] if counted else []
+        means.update({f'mean/{key}': sum(scores[key] for scores in counted) / len(counted) for key in keys})
+    return means
+
+
+def is_label_free(scores: dict[str, float]) -> bool:
+    """Whether the scores of a domain come from predictions alone."""
+    return 'label_free' in scores and not any(key.split('/')[-1] == 'mIoU' for key in scores)
+
+
+def check_labels(what: str, name: str, dataset: Any, metrics: list) -> None:
+    """Scores against labels need labels.
+
+    Raises:
+        ValueError: A metric of the domain needs masks and its dataset says that it has none.
+    """
+    needing = [type(metric).__name__ for metric in metrics
+               if getattr(metric, 'needs_labels', isinstance(metric, ConfusionMatrixMetric))
+               and not getattr(metric, 'format_only', False)]
+    if needing and any(has_no_masks(leaf) for leaf in leaves(dataset)):
+        raise ValueError(f'{needing[0]} of {what} "{name}" scores against labels, but its dataset has none: give it '
+                         f"seg_map_path and LoadAnnotations, or evaluate the domain with dict(type='LabelFreeMetric')")
 
 
 def predicted_classes(model: torch.nn.Module) -> Optional[int]:

@@ -35,7 +35,7 @@ def check_batch_norm(method: Any, loaders: Any) -> None:
         return
     method.train()  # as the loop does: norm_eval and frozen stages are in effect
     for text, name in alone.items():
-        size = tuple(load_sample(name, loaders[name].dataset, 0)['inputs'].shape[-2:])
+        size = tuple(load_sample(name, loaders[name].dataset, 0)['inputs'].shape)  # (C, H, W)
         if not _try_shapes(method.student, size, text):
             _watch(method, ' or '.join(alone))
             return
@@ -96,13 +96,13 @@ class _Losses(nn.Module):
         segmentation_losses(self.network, images, labels, crop_box=box)
 
 
-def _try_shapes(network: nn.Module, size: tuple[int, int], text: str) -> bool:
+def _try_shapes(network: nn.Module, size: tuple[int, int, int], text: str) -> bool:
     """Forward one image on the meta device, where tensors have shapes only; False where that is not possible."""
     shell = _Losses(network)
     state = {name: torch.empty_like(tensor, device='meta', requires_grad=False)
              for name, tensor in [*shell.named_parameters(), *shell.named_buffers()]}
-    images = torch.empty(1, 3, *size, device='meta')
-    labels = torch.zeros(1, *size, device='meta', dtype=torch.long)
+    images = torch.empty(1, *size, device='meta')
+    labels = torch.zeros(1, *size[1:], device='meta', dtype=torch.long)
     layers = _layers(network)
     trained = {name for name, module in layers.items() if module.training}
     seen: set[str] = set()

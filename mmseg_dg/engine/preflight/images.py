@@ -187,6 +187,39 @@ def check_smallest(what: str, model: nn.Module, dataset: Any, files: Sequence[Im
                          'or enlarge them in the pipeline (Resize, Pad)')
 
 
+def check_patches(what: str, method: nn.Module, dataset: Any, trains: bool) -> None:
+    """Sizes that an encoder of patches refuses, before iteration 0 (and not at the first validation).
+
+    Args:
+        what: As for :func:`log_usage`.
+        method: The method; looked at are plain networks whose encoder knows ``token_grid``.
+        dataset: Of the stream or domain; without a crop, its first image is loaded.
+        trains: A stream; else a domain, whose windows are those of ``test_cfg``.
+
+    Raises:
+        ValueError: The crop, window or first image cannot be cut into patches.
+    """
+    network = getattr(method, 'student', method)
+    grid = getattr(getattr(network, 'backbone', None), 'token_grid', None)
+    if grid is None or hasattr(network, 'segmentation_losses'):  # several resolutions
+        return
+    test_cfg = getattr(network, 'test_cfg', None) or {}
+    if trains:
+        size = crop_size(dataset)
+    else:
+        size = test_cfg.get('crop_size') if test_cfg.get('mode') == 'slide' else None
+    if size is None:
+        with local_seed(0):
+            sample = dataset[0]
+        if not isinstance(sample, dict) or not hasattr(sample.get('inputs'), 'shape'):
+            return
+        size = sample['inputs'].shape[-2:]
+    try:
+        grid(*size)
+    except ValueError as error:
+        raise ValueError(f'{what}: {error}') from error
+
+
 def check_images(problems: Problems, runner: Any, method: nn.Module, streams: Any) -> None:
     """Log the use of every stream and validation domain, and check headers and smallest images.
 
@@ -210,3 +243,4 @@ def check_images(problems: Problems, runner: Any, method: nn.Module, streams: An
 
 def _check_one(what: str, method: nn.Module, dataset: Any, trains: bool) -> None:
     check_smallest(what, method, dataset, check_headers(what, dataset), trains)
+    check_patches(what, method, dataset, trains)

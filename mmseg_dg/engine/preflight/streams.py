@@ -43,7 +43,7 @@ def stream_name_problems(method: Any, names: Sequence[str], filename: Optional[s
 def _renaming(method: Any, missing: list[str], unknown: list[str], filename: Optional[str]) -> dict[str, Any]:
     """Settings that tell the method the names of the config, where it is clear which is which."""
     arguments = [name for name in inspect.signature(type(method).__init__).parameters
-                 if name in ('stream', 'labeled_stream', 'unlabeled_stream', 'mix_stream')]
+                 if name in ('stream', 'labeled_stream', 'unlabeled_stream', 'mix_stream', 'target_labeled_stream')]
     fix: dict[str, Any] = {}
     if not missing and len(unknown) == len(method.streams) == 1:  # the base's stream was kept beside the user's
         written = keys_written(filename, 'train_dataloader')

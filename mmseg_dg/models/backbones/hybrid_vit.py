@@ -1,5 +1,5 @@
 """ResNet-50 under a Vision Transformer, as in the public ``R50+ViT-B_16`` checkpoints."""
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Optional
 
 import torch
@@ -9,6 +9,8 @@ from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 
 from mmseg_dg.registry import MODELS
+
+from .encoder_options import EncoderOptions
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -124,7 +126,7 @@ def _leave_class_token_out(module: nn.Module, state_dict: dict[str, Tensor], pre
 
 
 @MODELS.register_module()
-class HybridViT(BaseModule):
+class HybridViT(EncoderOptions, BaseModule):
     """Hybrid encoder of TransUNet and DDeP: three stages of a ResNet-50, then ViT-B/16 on their 1/16 map.
 
     Weight-standardised convolutions, GroupNorm(32), stages of 3, 4 and 9 units, then a 1x1 patch embedding and 12
@@ -144,11 +146,14 @@ class HybridViT(BaseModule):
         drop_rate: Dropout of the Transformer in training mode.
         attn_drop_rate: Dropout of its attention weights.
         gelu: ``tanh`` as in the released code, or ``none`` (exact) as in PyTorch ports.
+        trainable, lora, extra_channels: See :class:`EncoderOptions`.
         init_cfg: mmengine's.
 
     Raises:
         ValueError: Widths that GroupNorm or the heads do not divide, or an unknown ``gelu``.
     """
+
+    input_layer = 'stem.conv'
 
     def __init__(self,
                  in_channels: int = 3,
@@ -163,6 +168,9 @@ class HybridViT(BaseModule):
                  drop_rate: float = 0.1,
                  attn_drop_rate: float = 0.,
                  gelu: str = 'tanh',
+                 trainable: str = 'all',
+                 lora: Optional[Mapping] = None,
+                 extra_channels: str = 'zeros',
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg=init_cfg)
         if stem_channels % 32 or embed_dims % num_heads:
@@ -193,6 +201,7 @@ class HybridViT(BaseModule):
         self.drop_rate = drop_rate
         if not cls_token:
             self.register_load_state_dict_pre_hook(_leave_class_token_out)
+        self.set_options(trainable, lora, extra_channels)
 
     def init_weights(self) -> None:
         """Random weights as in the released code (zero scale of each unit's last norm), then ``init_cfg``."""

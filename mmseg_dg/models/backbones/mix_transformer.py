@@ -8,7 +8,7 @@ materialises its weights.
 """
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Optional, Union
 
@@ -24,6 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from mmseg_dg.registry import MODELS
 from mmseg_dg.weights.official_names import from_official_backbone
 
+from .encoder_options import EncoderOptions
 from .style_hallucination import StyleHallucination
 
 # stage widths are embed_dims * heads: 32/64/160/256 for b0, 64/128/320/512 for the others
@@ -171,7 +172,7 @@ def _to_tokens(x: Tensor) -> Tensor:
 
 
 @MODELS.register_module()
-class MixTransformer(BaseModule):
+class MixTransformer(EncoderOptions, BaseModule):
     """Hierarchical transformer encoder of SegFormer (Xie et al., 2021), as DAFormer and HRDA use it.
 
     Checked against the outputs, gradients and parameter shapes recorded from the official code.
@@ -196,6 +197,8 @@ class MixTransformer(BaseModule):
         style_hallucination: Arguments of :class:`StyleHallucination`, which in training appends stylised copies to
             the output of stage 1, so that all outputs have twice the batch; None: not. Train such an encoder with
             the method ``DomainGeneralization``.
+        trainable, lora, extra_channels: See :class:`EncoderOptions`; adapters are refused (no linear projections of
+            the queries).
         init_cfg: None for the paper's random initialisation (truncated normal 0.02 for linear layers; normal with std
             sqrt(2 / fan_out) for convolutions). ``dict(type='Pretrained', checkpoint=FILE)`` loads a backbone in
             mmseg's or the original key layout and fails if a tensor is missing or left over.
@@ -204,6 +207,8 @@ class MixTransformer(BaseModule):
         ValueError: Unknown ``arch``, missing or inconsistent dimensions, or a checkpoint that does not fit.
         FileNotFoundError: ``init_cfg`` names a local file that does not exist (on ``init_weights()``).
     """
+
+    input_layer = 'layers.0.0.projection'
 
     def __init__(self,
                  arch: Optional[str] = 'b5',
@@ -222,6 +227,9 @@ class MixTransformer(BaseModule):
                  drop_path_rate: float = 0.1,
                  with_cp: bool = False,
                  style_hallucination: Optional[dict] = None,
+                 trainable: str = 'all',
+                 lora: Optional[Mapping] = None,
+                 extra_channels: str = 'zeros',
                  init_cfg: Union[dict, list[dict], None] = None) -> None:
         super().__init__(init_cfg)
         dims, num_layers, num_heads = _dimensions(arch, embed_dims, num_layers, num_heads)
@@ -248,6 +256,7 @@ class MixTransformer(BaseModule):
         self.style_hallucination: Optional[StyleHallucination] = None
         if style_hallucination is not None:
             self.style_hallucination = StyleHallucination(dims[0], **style_hallucination)
+        self.set_options(trainable, lora, extra_channels)
 
     def init_weights(self) -> None:
         """Fill the parameters as ``init_cfg`` says (see the class)."""

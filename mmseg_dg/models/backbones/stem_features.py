@@ -1,8 +1,9 @@
 """Encoders that also give the features of their stem, at stride 2: what a U-Net decoder needs for fine detail."""
-from mmseg.models.backbones import MobileNetV2, ResNet
 from torch import Tensor
 
 from mmseg_dg.registry import MODELS
+
+from .stock import MobileNetV2, ResNet
 
 
 @MODELS.register_module()

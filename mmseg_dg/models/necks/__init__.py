@@ -1,4 +1,5 @@
 """Modules between encoder and decoder."""
 from .feature_upsample import FeatureUpsampleNeck
+from .token_pyramid import TokenPyramidNeck
 
-__all__ = ['FeatureUpsampleNeck']
+__all__ = ['FeatureUpsampleNeck', 'TokenPyramidNeck']

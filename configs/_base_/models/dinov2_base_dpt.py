@@ -1,0 +1,8 @@
+"""UniMatch V2's network on DINOv2-B: dinov2_small_dpt.py with a larger encoder."""
+_base_ = './dinov2_small_dpt.py'
+model = dict(
+    network=dict(
+        backbone=dict(
+            arch='base',
+            init_cfg=dict(checkpoint='pretrained/dinov2_base.pth')),
+        decode_head=dict(in_channels=[768, 768, 768, 768])))

@@ -1,0 +1,25 @@
+"""Labelled images alone on COCO, 1/128 with labels, DINOv2-B.
+
+Paper: UniMatch V2 (Yang et al., TPAMI 2025), rows without unlabelled images.
+Command: mim train mmseg_dg supervised_only_dinov2_base_coco_1_128.py
+Paper's resources: batch 32 labelled images, crop 518,
+    20 epochs of 937 iterations (18 740); seeds 0, 1, 2 (ours).
+Paper's score: 52.1 mIoU on COCO val (the best of all epochs on val;
+    docs/behavior/unimatch_v2.md#scores).
+Status here: not yet run at full scale.
+"""
+_base_ = [
+    '../_base_/models/dinov2_base_dpt.py', '../_base_/datasets/semi_coco81_518.py',
+    '../_base_/schedules/adamw_coco_20e.py',
+    '../_base_/default_runtime.py'
+]
+_base_.train_dataloader.pop('unlabeled')
+# twice the batch, fewer steps (docs/behavior/unimatch_v2.md#baselines)
+train_dataloader = dict(labeled=dict(batch_size=32))
+train_cfg = dict(_delete_=True, type='MultiStreamTrainLoop', max_iters=18740, val_interval=937)
+auto_scale_lr = dict(base_batch_size=32)
+model = dict(stream='labeled', network=dict(decode_head=dict(num_classes=81)))
+custom_hooks = [dict(type='ClassBiasPicturesHook')]
+val_evaluator = dict(type='ClassBiasMetric')  # head, middle and tail thirds as well
+test_evaluator = val_evaluator
+default_hooks = dict(checkpoint=dict(save_best='coco/mIoU'))  # as the authors; the last is kept too

@@ -1,0 +1,368 @@
+"""Rows: variants of a config that are not files of their own, and labeled subsets with settings of their own.
+
+Beside the configs of a folder lies ``ablations.yml``::
+
+    daformer_mitb5_gta2cityscapes:      # a config of this folder
+      paper: no row of the paper        # holds for every row below that says nothing else; so do score and status
+      status: not yet run at full scale
+      rows:
+        nowarmup:
+          what: without learning-rate warm-up
+          score: none
+          overrides: {param_scheduler.0.warmup_iters: 0}
+      subsets:
+        1_8: {score: 73.5}
+
+A row is resolved in this order: the config; the rows named by ``with``; ``parts`` (the value at a dotted key, taken
+whole from another base: a file below ``_base_``, or another config of the folder); ``drop`` (dotted keys);
+``overrides`` (dotted keys, as ``--cfg-options`` merges them: dicts are merged, ``_delete_: true`` replaces one, list
+positions are numbers). A subset then sets the streams' lists, and the overrides it has in the config's or the row's
+``subsets``.
+
+Only yaml is imported here until a config is resolved.
+"""
+import difflib
+import os.path as osp
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+import yaml
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+ROWS_FILE = 'ablations.yml'
+#: Key of a resolved config that says where it comes from; nothing reads it back.
+ORIGIN = 'config_row'
+_PACKAGE = Path(__file__).resolve().parent.parent
+_TEXTS = ('what', 'paper', 'score', 'status', 'resources', 'note')
+_FIELDS = {*_TEXTS, 'with', 'parts', 'drop', 'overrides', 'subsets'}
+_SUBSET_FIELDS = {'score', 'note', 'overrides'}
+_CONFIG_FIELDS = {'paper', 'score', 'status', 'rows', 'subsets'}
+
+
+@dataclass(frozen=True)
+class Subset:
+    """What ``ablations.yml`` says about one labeled subset: the paper's score, and settings besides the lists."""
+    name: str
+    score: str = ''
+    note: str = ''
+    overrides: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant of a config.
+
+    Attributes:
+        name: What ``--row`` takes; '' for the config itself.
+        config: Stem of the config's file.
+        what: The difference, in words.
+        paper: Row of the paper, or that there is none.
+        score: The paper's score, or that there is none; never one of ours.
+        status: What has been run here.
+        resources: Those of the paper; '' where they are the config's.
+        note: Remarks.
+        base_rows: Rows of the same config that come first.
+        parts: Dotted key -> file, below ``_base_`` or beside the config, without ``.py``.
+        drop: Dotted keys that are removed.
+        overrides: Dotted key -> value.
+        subsets: Labeled subsets by name.
+    """
+    name: str
+    config: str
+    what: str = ''
+    paper: str = ''
+    score: str = ''
+    status: str = ''
+    resources: str = ''
+    note: str = ''
+    base_rows: tuple = ()
+    parts: dict = field(default_factory=dict)
+    drop: tuple = ()
+    overrides: dict = field(default_factory=dict)
+    subsets: dict = field(default_factory=dict)
+
+
+class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
+    """YAML with ``!tuple [1, 2]``; a key that stands twice is an error."""
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict:
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+    if twice:
+        raise ValueError(f'line {node.start_mark.line + 1}: {", ".join(twice)} stands twice')
+    return {key: loader.construct_object(value, deep=True) for key, (_, value) in zip(keys, node.value)}
+
+
+def _resolvers() -> dict:
+    """YAML 1.2's plain values: 1e-5 is a number, ``1_30`` (a subset), ``no`` and ``on`` are text."""
+    kinds = {
+        'null': (r'~|null|', ['~', 'n', '']),
+        'bool': (r'true|false', list('tf')),
+        'int': (r'[-+]?\d+', list('-+0123456789')),
+        'float': (r'[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?', list('-+.0123456789')),
+    }
+    found: dict = {}
+    for kind, (pattern, firsts) in kinds.items():
+        for first in firsts:
+            found.setdefault(first, []).append((f'tag:yaml.org,2002:{kind}', re.compile(f'^(?:{pattern})$')))
+    return found
+
+
+_Loader.yaml_implicit_resolvers = _resolvers()
+_Loader.add_constructor('tag:yaml.org,2002:map', _mapping)
+_Loader.add_constructor('!tuple', lambda loader, node: tuple(loader.construct_sequence(node, deep=True)))
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """``Did you mean "x"?`` with the most similar of the known names; '' without any."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)
+    return f' Did you mean "{found[0]}"?' if found else ''
+
+
+def package_configs() -> dict[str, Path]:
+    """Name -> file of every config of the package, from the installed package or the repository."""
+    homes = [home for home in (_PACKAGE / '.mim' / 'configs', _PACKAGE.parent / 'configs') if home.is_dir()]
+    return {path.stem: path for home in homes[:1] for path in sorted(home.glob('*/*.py'))
+            if path.parent.name != '_base_'}
+
+
+def find_config(name: Union[str, Path]) -> Path:
+    """The file of a config: a path, or the name of one of the package's (``.py`` may be left out).
+
+    Raises:
+        FileNotFoundError: Neither; the message names the closest one.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    own = package_configs()
+    stem = Path(name).name.removesuffix('.py')
+    if Path(name).parent == Path() and stem in own:
+        return own[stem]
+    raise FileNotFoundError(f'there is no config {name}.{closest(stem, own)}')
+
+
+def read_rows(path: Union[str, Path]) -> dict[str, dict[str, Row]]:
+    """Config -> name -> row, of one ``ablations.yml``; the config itself, with its subsets, is the row ``''``.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: The file is not of the form above; the message names file, config, row and field.
+    """
+    path = Path(path)
+    status = path.stat()
+    return dict(_read_rows(path, (status.st_mtime_ns, status.st_size)))
+
+
+@lru_cache(maxsize=64)
+def _read_rows(path: Path, version: tuple) -> dict[str, dict[str, Row]]:
+    try:
+        table = yaml.load(path.read_text(encoding='utf-8'), _Loader) or {}
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(f'{path}: {error}') from None
+    return {stem: _rows_of_config(f'{path}: {stem}', stem, entry or {}) for stem, entry in table.items()
+            if not stem.startswith('.')}  # a key with a dot holds anchors
+
+
+def _rows_of_config(where: str, stem: str, entry: dict) -> dict[str, Row]:
+    _check_fields(where, entry, _CONFIG_FIELDS)
+    common = {key: str(entry[key]) for key in ('paper', 'score', 'status') if key in entry}
+    rows = {'': Row('', stem, subsets=_subsets(where, entry.get('subsets') or {}), **common)}
+    for name, fields in (entry.get('rows') or {}).items():
+        name, here = str(name), f'{where}: row {name}'
+        _check_fields(here, fields, _FIELDS)
+        texts = {**common, **{key: str(fields[key]) for key in _TEXTS if key in fields}}
+        lacking = [key for key in ('what', 'paper', 'score', 'status') if not texts.get(key)]
+        if lacking:
+            raise ValueError(f'{here} does not say: {", ".join(lacking)}')
+        rows[name] = Row(name, stem, base_rows=tuple(map(str, _as_list(fields.get('with')))),
+                         parts=fields.get('parts') or {}, drop=tuple(_as_list(fields.get('drop'))),
+                         overrides=fields.get('overrides') or {},
+                         subsets=_subsets(here, fields.get('subsets') or {}), **texts)
+        for base in rows[name].base_rows:
+            if base not in rows or not base:
+                raise ValueError(f'{here}: with names {base!r}, which is no row above it.{closest(base, rows)}')
+    return rows
+
+
+def _as_list(value: Any) -> list:
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _check_fields(where: str, fields: Any, known: set) -> None:
+    if not isinstance(fields, dict):
+        raise ValueError(f'{where}: expected fields and values, got {fields!r}')
+    for key in fields:
+        if key not in known:
+            raise ValueError(f'{where}: there is no field {key!r}.{closest(str(key), sorted(known))}')
+
+
+def _subsets(where: str, entries: dict) -> dict[str, Subset]:
+    found = {}
+    for name, value in entries.items():
+        value = value if isinstance(value, dict) else dict(score=value)
+        _check_fields(f'{where}: subset {name}', value, _SUBSET_FIELDS)
+        texts = {key: str(value[key]) for key in ('score', 'note') if value.get(key) is not None}
+        found[str(name)] = Subset(str(name), overrides=value.get('overrides') or {}, **texts)
+    return found
+
+
+def rows_of(config: Union[str, Path]) -> dict[str, Row]:
+    """The rows of a config by name, from the ``ablations.yml`` beside it; ``''`` is the config itself.
+
+    A config without that file, or that it does not name, has the row ``''`` only.
+    """
+    path = Path(config)
+    table = path.parent / ROWS_FILE
+    rows = read_rows(table).get(path.stem) if table.is_file() else None
+    return rows or {'': Row('', path.stem)}
+
+
+def find_row(config: Union[str, Path], name: Optional[str]) -> Row:
+    """One row of a config; None and '' are the config itself.
+
+    Raises:
+        ValueError: The config has no such row; the message names the file and the closest one.
+    """
+    rows = rows_of(config)
+    if (name or '') in rows:
+        return rows[name or '']
+    known = [row for row in rows if row]
+    if not known:
+        raise ValueError(f'--row {name}: {Path(config).parent / ROWS_FILE} has no rows of {Path(config).stem}')
+    raise ValueError(f'--row {name}: {Path(config).parent / ROWS_FILE} has no such row of {Path(config).stem}.'
+                     f'{closest(str(name), known)} All: {", ".join(known)}')
+
+
+def run_name(config: Union[str, Path], row: Optional[str] = None, subset: Optional[str] = None) -> str:
+    """``<config>_<row>_<subset>``: the default work dir is called so."""
+    return '_'.join([Path(config).stem, *(part for part in (row, subset) if part)])
+
+
+def name_of(cfg: 'Config') -> str:
+    """As :func:`run_name`, of a config that was read; ``run`` where it has no file."""
+    origin = cfg.get(ORIGIN) or {}
+    return run_name(cfg.filename or 'run', origin.get('row'), origin.get('subset'))
+
+
+def load_config(config: Union[str, Path], row: Optional[str] = None, subset: Optional[str] = None) -> 'Config':
+    """A config, with a row and a labeled subset applied; as complete as a file's, and dumped like one.
+
+    Args:
+        config: File, or name of one of the package's configs.
+        row: Name in the ``ablations.yml`` beside the file.
+        subset: Name of a folder of lists, ``<data_root>/splits/<subset>``.
+
+    Raises:
+        FileNotFoundError: No such config.
+        ValueError: No such row; no stream ``labeled``; a key of the row that does not exist.
+    """
+    from mmengine.config import Config
+    path = find_config(config)
+    cfg = Config.fromfile(str(path))
+    if row or subset:
+        apply_row(cfg, path, row, subset)
+    return cfg
+
+
+def apply_row(cfg: 'Config', path: Union[str, Path], row: Optional[str] = None, subset: Optional[str] = None) -> None:
+    """Turn a config as read from its file into a row of it, in place; arguments as :func:`load_config`."""
+    path, found = Path(path), find_row(path, row)
+    _apply(cfg, path, found, rows_of(path))
+    if subset:
+        cfg.merge_from_dict(subset_lists(cfg, subset))
+        for listed in (rows_of(path)[''].subsets, found.subsets if found.name else {}):
+            entry = listed.get(subset) or listed.get(subset.rpartition('_seed')[0])  # other draws of the same size
+            if entry:
+                _merge(cfg, entry.overrides, f'{path.parent / ROWS_FILE}: {path.stem}, subset {subset}')
+    if row or subset:
+        cfg[ORIGIN] = {key: value for key, value in dict(config=path.stem, row=row, subset=subset).items() if value}
+
+
+def _apply(cfg: 'Config', path: Path, row: Row, rows: dict[str, Row]) -> None:
+    where = f'{path.parent / ROWS_FILE}: {path.stem}, row {row.name}'
+    for base in row.base_rows:
+        _apply(cfg, path, rows[base], rows)
+    for key, file in row.parts.items():
+        _set(cfg, key, _part(path, key, file, where), where)
+    for key in row.drop:
+        parent, last = _parent(cfg, key, where)
+        if last not in parent:
+            raise ValueError(f'{where}: drop names {key}, which the config does not have.'
+                             f'{closest(str(last), map(str, parent))}')
+        del parent[last]
+    _merge(cfg, row.overrides, where)
+
+
+def _part(path: Path, key: str, file: str, where: str) -> Any:
+    """The value at ``key`` in a base, or in another config of the folder; ``file:key2`` takes it from another key."""
+    from mmengine.config import Config
+    name, _, other = file.partition(':')
+    places = [path.parent.parent / '_base_' / f'{name}.py', path.parent / f'{name}.py']
+    place = next((p for p in places if p.is_file()), None)
+    if place is None:
+        raise ValueError(f'{where}: parts names {file} for {key}: neither {places[0]} nor {places[1]} exists')
+    parent, last = _parent(Config.fromfile(str(place)), other or key, f'{where}, {place}')
+    if last not in parent:
+        raise ValueError(f'{where}: {place} has no {other or key}.{closest(str(last), map(str, parent))}')
+    return parent[last]
+
+
+def _parent(cfg: 'Config', dotted: str, where: str) -> tuple[Any, Any]:
+    """The dict or list that holds the last part of a dotted key, and that part."""
+    *parts, last = dotted.split('.')
+    node: Any = cfg._cfg_dict
+    for part in parts:
+        if isinstance(node, (list, tuple)) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        elif isinstance(node, dict) and part in node:
+            node = node[part]
+        else:
+            known = map(str, node) if isinstance(node, dict) else ()
+            raise ValueError(f'{where}: {dotted}: there is no {part!r}.{closest(part, known)}')
+    return node, int(last) if isinstance(node, list) and last.isdigit() else last
+
+
+def _set(cfg: 'Config', key: str, value: Any, where: str) -> None:
+    parent, last = _parent(cfg, key, where)
+    parent[last] = value
+
+
+def _merge(cfg: 'Config', overrides: dict, where: str) -> None:
+    from mmengine.config import ConfigDict
+    try:
+        cfg.merge_from_dict(ConfigDict(overrides).to_dict())
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'{where}: {error.args[0] if error.args else error}') from None
+
+
+def subset_lists(cfg: 'Config', subset: str) -> dict[str, str]:
+    """Overrides that choose a labeled subset: the lists ``splits/<subset>/{labeled,unlabeled}.txt``.
+
+    They lie beside the lists the config names. Streams other than ``labeled`` are unlabeled.
+
+    Raises:
+        ValueError: The config has no stream ``labeled``.
+    """
+    loaders = cfg.get('train_dataloader') or {}
+    if 'labeled' not in loaders:
+        raise ValueError(f'--subset needs a training stream "labeled"; {cfg.filename} has {", ".join(loaders)}')
+    options = {}
+    for stream in loaders:
+        if loaders[stream] is None:
+            continue
+        key, dataset = f'train_dataloader.{stream}.dataset', loaders[stream].dataset
+        while 'dataset' in dataset:
+            key, dataset = f'{key}.dataset', dataset.dataset
+        # where the lists of the config are: splits/<name>/labeled.txt below data_root, or anywhere else
+        home = osp.dirname(osp.dirname(dataset.get('ann_file') or '')) or 'splits'
+        options[f'{key}.ann_file'] = f'{home}/{subset}/{"labeled" if stream == "labeled" else "unlabeled"}.txt'
+    return options

@@ -1,0 +1,96 @@
+"""Label-free scores of what is predicted: in a table beside predictions, and in a test of domains without masks."""
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from torch import nn
+
+from mmseg_dg.evaluation.label_free_metric import LabelFreeMetric
+from mmseg_dg.utils.atomic_files import written_whole
+
+from .inputs import Input
+
+METRIC = ConfigDict(type='LabelFreeMetric')
+
+
+class LabelFreeTable:
+    """Collects scores while images are predicted: the ``observe`` of :func:`mmseg_dg.apis.inference.iter_predict`.
+
+    Args:
+        model: Of :func:`mmseg_dg.apis.load_model`.
+        **kwargs: Of :class:`LabelFreeMetric`.
+    """
+
+    def __init__(self, model: nn.Module, **kwargs: Any) -> None:
+        self.metric = LabelFreeMetric(**kwargs)
+        self.metric.dataset_meta = getattr(model, 'dataset_meta', None)
+        self.metric.use_model(model, model.test_step)
+        self.images = 0
+
+    def __call__(self, items: Sequence[Input], batch: dict, outputs: Sequence) -> None:
+        """Add images, their batch and the network's samples of them."""
+        samples = [dict(output.to_dict(), img_path=item.name) for item, output in zip(items, outputs)]
+        self.metric.process(batch, samples)
+        self.images += len(items)
+
+    def write(self, path: Path) -> Path:
+        """A row per image, and ``all`` for all pixels together.
+
+        Raises:
+            ValueError: No image was predicted.
+        """
+        rows = [dict(image=row['img_path'], **{k: v for k, v in row.items() if k != 'img_path'})
+                for row in self.metric.image_scores]
+        everything = dict(image='all', **self.metric.evaluate(self.images))
+        with written_whole(path) as part, open(part, 'w', newline='', encoding='utf-8') as file:
+            writer = csv.DictWriter(file, list(everything), restval='')
+            writer.writeheader()
+            writer.writerows([*rows, everything])
+        return path
+
+
+def add_label_free(cfg: Config) -> None:
+    """Let a test score without labels too; a domain whose dataset has images only gets no other score.
+
+    A domain that has the metric keeps it as it is.
+
+    Args:
+        cfg: Config with ``test_dataloader`` and perhaps ``test_evaluator``; changed in place.
+
+    Raises:
+        ValueError: The config has no test domain.
+    """
+    loaders = cfg.get('test_dataloader')
+    if not loaders:
+        raise ValueError(f'--label-free: {cfg.filename} has no test_dataloader')
+    single = 'dataset' in loaders
+    loaders = dict(test=loaders) if single else {k: v for k, v in loaders.items() if v is not None}
+    given = cfg.get('test_evaluator') or []
+    by_domain = isinstance(given, dict) and not {'type', 'metrics'} & set(given)
+    evaluators = {}
+    for name, loader in loaders.items():
+        metrics = given.get(name) or [] if by_domain else given
+        metrics = metrics['metrics'] if isinstance(metrics, dict) and 'metrics' in metrics else metrics
+        metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+        if images_only(loader['dataset']):
+            metrics = [metric for metric in metrics if _kind(metric) == METRIC.type]
+        has = any(_kind(metric) == METRIC.type for metric in metrics)
+        evaluators[name] = metrics if has else [*metrics, METRIC.copy()]
+    # assigned as a whole: merging would keep the other form
+    cfg.test_evaluator = evaluators['test'] if single else ConfigDict(evaluators)
+
+
+def images_only(dataset: dict) -> bool:
+    """Whether a dataset's config (perhaps a wrapper around others) says that it has no masks."""
+    inner = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
+    if inner:
+        return any(images_only(part) for part in inner)
+    without = not (dataset.get('data_prefix') or {}).get('seg_map_path')
+    return _kind(dataset) == 'UnlabeledImageDataset' or _kind(dataset) == 'FolderDataset' and without
+
+
+def _kind(config: dict) -> str:
+    kind = config['type']
+    return kind.split('.')[-1] if isinstance(kind, str) else kind.__name__

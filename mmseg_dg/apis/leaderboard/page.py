@@ -1,0 +1,212 @@
+"""The page: one table of arms, one of classes, in Markdown and HTML, from the rows alone."""
+import html
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Optional
+
+from mmseg_dg.evaluation.bias import GROUPS
+from mmseg_dg.evaluation.drives import bootstrap_difference
+from mmseg_dg.utils.atomic_files import write_text
+
+from .judgement import RISE, Gain, mean_and_spread, paired_gain
+from .rows import drives_of, scored_domains
+from .suite import Arm, Suite
+
+Rows = Mapping[str, Mapping[int, dict]]
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1180px;padding:1rem;color:#1a1a1a}
+table{border-collapse:collapse;margin:.6rem 0;display:block;overflow-x:auto}
+th,td{padding:.25rem .7rem;text-align:right;
+border-bottom:1px solid #ddd;white-space:nowrap}th:first-child,td:first-child{text-align:left}
+@media (prefers-color-scheme:dark){body{background:#16181c;color:#e6e6e6}th,td{border-color:#333}a{color:#7ab8ff}}"""
+
+
+class Block:
+    """A paragraph or a table of the page.
+
+    Args:
+        text: A paragraph or, with ``level``, a heading.
+        level: Of a heading; 0: a paragraph.
+        table: Header and rows instead.
+    """
+
+    def __init__(self, text: str = '', level: int = 0, table: Sequence[Sequence[str]] = ()) -> None:
+        self.text, self.level, self.table = text, level, table
+
+    def markdown(self) -> str:
+        """As Markdown."""
+        if not self.table:
+            return '#' * self.level + ' ' * bool(self.level) + self.text
+        header, *rows = self.table
+        lines = [header, ['---'] + ['---:'] * (len(header) - 1), *rows]
+        return '\n'.join('| ' + ' | '.join(str(cell) for cell in line) + ' |' for line in lines)
+
+    def html(self) -> str:
+        """As HTML; everything is text."""
+        if not self.table:
+            tag = f'h{self.level}' if self.level else 'p'
+            return f'<{tag}>{html.escape(self.text)}</{tag}>'
+        header, *rows = self.table
+        lines = [('th', header), *(('td', row) for row in rows)]
+        cells = [''.join(f'<{tag}>{html.escape(str(cell))}</{tag}>' for cell in row) for tag, row in lines]
+        return f'<table>{"".join(f"<tr>{line}</tr>" for line in cells)}</table>'
+
+
+def write_pages(suite: Suite, folder: Path, rows: Rows) -> tuple[Path, Path]:
+    """Write ``leaderboard.md``, ``leaderboard.html`` and ``costs.md``.
+
+    Args:
+        suite: What is compared.
+        folder: Of the leaderboard; counts by drive are read from its runs.
+        rows: Those there are.
+
+    Returns:
+        The first two files.
+    """
+    blocks = page_blocks(suite, folder, rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    markdown, page = folder / 'leaderboard.md', folder / 'leaderboard.html'
+    write_text(markdown, '\n\n'.join(block.markdown() for block in blocks) + '\n')
+    write_text(page, '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+               f'content="width=device-width"><title>{html.escape(suite.title)}</title><style>{_STYLE}</style></head>'
+               f'<body>{"".join(block.html() for block in blocks)}</body></html>\n')
+    write_text(folder / 'costs.md', '\n\n'.join(block.markdown() for block in cost_blocks(suite, rows)) + '\n')
+    return markdown, page
+
+
+def page_blocks(suite: Suite, folder: Path, rows: Rows) -> list[Block]:
+    """The page; the same rows give the same text."""
+    done, total = sum(len(of) for of in rows.values()), len(suite.arms) * len(suite.seeds)
+    blocks = [Block(suite.title, 1)] + ([Block(suite.about)] if suite.about else [])
+    first = suite.arms[0]
+    blocks.append(Block(
+        f'{done} of {total} runs are finished. Ranked by {suite.score}, the mean of the last three evaluations, in '
+        f'percent. Every arm reads {first.budget} images (optimizer steps x images of all streams, pretraining of its '
+        'own included) and is the last checkpoint; no label of a target chose anything but the column "best on '
+        'validation", which is there to show what choosing by labels would have claimed.'))
+    refused = unpublished(suite, rows)
+    if refused:
+        return [*blocks, Block(refused)]
+    arms = sorted((arm for arm in suite.arms if rows.get(arm.name)), key=lambda arm: -_score(rows[arm.name])[0])
+    if arms:
+        blocks += [Block('Arms', 2), Block(table=arm_table(suite, folder, rows, arms)), Block(_LEGEND)]
+        blocks += [Block('Domains and classes', 2), Block(table=detail_table(suite, rows, arms))]
+        blocks += [Block('Made with', 2), Block(_made_with(rows))]
+    return blocks
+
+
+_LEGEND = ('Gain: mean difference to the control by seed with its 95 % interval (Student); drives: 95 % interval over '
+           'resampled drives. It is called a gain or a loss where every interval leaves out 0, else level; one seed '
+           f'says nothing. "rises": more than {RISE:g} point in the last quarter of the training on average, so that '
+           'more steps would change the row.')
+
+
+def unpublished(suite: Suite, rows: Rows) -> str:
+    """Why there is no ranking, or nothing."""
+    for encoder in dict.fromkeys(arm.encoder for arm in suite.arms):
+        lower, upper = suite.controls(encoder)
+        missing = [name for name in (lower, upper) if not rows.get(name)]
+        if missing:
+            return f'Not published yet: there is no run of the control {" and ".join(missing)}.'
+        gap = _score(rows[upper])[0] - _score(rows[lower])[0]
+        if not gap >= suite.least_spread:
+            return (f'Not published: the upper control {upper} is {gap:.2f} points above the lower control {lower}, '
+                    f'and {suite.least_spread:g} are needed for differences between methods to mean anything.')
+    return ''
+
+
+def arm_table(suite: Suite, folder: Path, rows: Rows, arms: Sequence[Arm]) -> list[list[str]]:
+    """Header and one line per arm."""
+    lines = [['arm', 'encoder', 'score', 'by seed', 'control', 'gain', 'drives', 'verdict', 'rises',
+              'best on validation']]
+    for arm in arms:
+        own = rows[arm.name]
+        mean, spread = _score(own)
+        gain = gain_of(suite, folder, rows, arm)
+        rises = _mean([row['rise_in_last_quarter'] for row in own.values()])
+        highest = _mean([row['best_on_validation'] for row in own.values()])
+        lines.append([
+            arm.method, arm.encoder or '-', _number(mean) + (f' ± {spread:.2f}' if spread is not None else ''),
+            ', '.join(f'{seed}: {own[seed]["last_three"]:.2f}' for seed in sorted(own)),
+            next((other.method for other in suite.arms if other.name == arm.control), '-'),
+            *_gain_cells(gain), f'rises {rises:+.2f}' if rises > RISE else '', _number(highest)])
+    return lines
+
+
+def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
+    """An arm against its control, over the seeds both have; None without."""
+    if arm.control is None or not rows.get(arm.control):
+        return None
+    ours, theirs = rows[arm.name], rows[arm.control]
+    seeds = [seed for seed in sorted(ours) if seed in theirs]
+    drives = None
+    if suite.score.split('/')[1:] == ['mIoU']:  # counts by drive are counts of the scored classes
+        domains = scored_domains(arm, suite.score)
+        found = [[_of_domains(folder / 'runs' / name / f'seed{seed}', domains) for seed in seeds]
+                 for name in (arm.name, arm.control)]
+        if seeds and all(run is not None for arm_runs in found for run in arm_runs):
+            drives = bootstrap_difference(*found)  # type: ignore[arg-type]
+    return paired_gain({s: ours[s]['last_three'] for s in seeds}, {s: theirs[s]['last_three'] for s in seeds}, drives)
+
+
+def _of_domains(folder: Path, domains: Sequence[str]) -> Optional[dict]:
+    found = drives_of(folder)
+    return {domain: found[domain] for domain in domains} if all(domain in found for domain in domains) else None
+
+
+def _gain_cells(gain: Optional[Gain]) -> list[str]:
+    if gain is None:
+        return ['-', '-', '-']
+    half = '' if gain.half is None else f' ± {gain.half:.2f}'
+    drives = '-' if gain.drives is None else f'{gain.drives[0]:+.2f} to {gain.drives[1]:+.2f}'
+    return [f'{gain.mean:+.2f}{half} ({gain.pairs})', drives, gain.verdict]
+
+
+def detail_table(suite: Suite, rows: Rows, arms: Sequence[Arm]) -> list[list[str]]:
+    """Domains, thirds of the classes and classes; a column per arm, means over seeds of the last three evaluations."""
+    keys = list(dict.fromkeys(key for arm in arms for row in rows[arm.name].values() for key in row['metrics']))
+    groups = [f'mIoU.{group}' for group in GROUPS]
+    kept = [key for key in keys if key.endswith('/mIoU') or key.split('/', 1)[-1] in groups
+            or key.split('/')[-1].startswith('IoU.') or key.endswith('/label_free')]
+    lines = [['%', *(f'{arm.method}{f" ({arm.encoder})" if arm.encoder else ""}' for arm in arms)]]
+    for key in kept:
+        lines.append([key, *(_number(_mean([row['metrics'].get(key) for row in rows[arm.name].values()]))
+                             for arm in arms)])
+    return lines
+
+
+def cost_blocks(suite: Suite, rows: Rows) -> list[Block]:
+    """What the runs have cost; changes with every run, and so has a file of its own."""
+    table = [['arm', 'seed', 'CPU-seconds', 'complete']]
+    for arm in suite.arms:
+        for seed, row in sorted(rows.get(arm.name, {}).items()):
+            seconds = row['cpu_seconds']
+            table.append([arm.name, str(seed), '-' if seconds is None else f'{seconds:.0f}',
+                          'yes' if row['cpu_seconds_complete'] else 'no: a killed attempt is missing'])
+    return [Block(f'What {suite.title} has cost', 1), Block(table=table)]
+
+
+def _made_with(rows: Rows) -> str:
+    """Commits and versions of all rows; several where they differ."""
+    every = [row for of in rows.values() for row in of.values()]
+    commits = sorted({row['commit'] or 'an installed package' for row in every})
+    found: dict[str, set] = {}
+    for row in every:
+        for name, version in row['versions'].items():
+            found.setdefault(name, set()).add(version)
+    text = ', '.join(f'{name} {" and ".join(sorted(of))}' for name, of in sorted(found.items()))
+    return (f'Commit {", ".join(commits)}; {text}. Every row, with its command, is in rows/.'
+            + (' The rows are of different commits.' if len(commits) > 1 else ''))
+
+
+def _score(rows: Mapping[int, dict]) -> tuple[float, Optional[float]]:
+    return mean_and_spread([rows[seed]['last_three'] for seed in sorted(rows)])
+
+
+def _mean(values: Sequence[Optional[float]]) -> float:
+    kept = [value for value in values if value is not None]
+    return sum(kept) / len(kept) if kept else math.nan
+
+
+def _number(value: float) -> str:
+    return '-' if math.isnan(value) else f'{value:.2f}'

@@ -1,0 +1,187 @@
+"""Damaged copies of any validation set: six kinds, three strengths, the same at every reading.
+
+In the spirit of Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
+Perturbations", ICLR 2019, and of Kamann and Rother, CVPR 2020, for segmentation. Kinds, parameters and code are this
+package's own, sizes follow the image's height, and scores do not compare with theirs.
+"""
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, Optional
+from zlib import crc32
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmseg_dg.registry import TRANSFORMS
+
+STRENGTHS = (1, 2, 3)
+_REFERENCE = 256  # pixels of height that the lengths below are given for
+
+
+def _noise(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
+    """Sensor noise, of the same strength in all channels: standard deviation 10, 20, 40 of 255."""
+    return image + rng.normal(0, (10, 20, 40)[strength - 1], image.shape)
+
+
+def _blur(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
+    """Out of focus: the mean over a disc of radius 2, 3.5, 6 pixels at 256 rows."""
+    radius = (2, 3.5, 6)[strength - 1] * image.shape[0] / _REFERENCE
+    reach = int(np.ceil(radius))
+    y, x = np.mgrid[-reach:reach + 1, -reach:reach + 1]
+    disc = np.clip(radius + 0.5 - np.hypot(x, y), 0, 1)  # its edge is half a pixel soft
+    return cv2.filter2D(image, -1, disc / disc.sum(), borderType=cv2.BORDER_REFLECT_101)
+
+
+def _jpeg(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
+    """Compressed at quality 25, 12, 6."""
+    _, content = cv2.imencode('.jpg', np.rint(image).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY,
+                                                                       (25, 12, 6)[strength - 1]])
+    return cv2.imdecode(content, cv2.IMREAD_COLOR).astype(np.float64)
+
+
+def _fog(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
+    """A veil of light grey, uneven by clouds of random shape, 35, 55, 75 % on average."""
+    height, width = image.shape[:2]
+    clouds = sum(cv2.resize(rng.random((2 ** k + 1, 2 ** (k + 1) + 1)), (width, height),
+                            interpolation=cv2.INTER_CUBIC) / 2 ** k for k in range(1, 5))
+    clouds = (clouds - clouds.mean()) / max(float(np.abs(clouds - clouds.mean()).max()), 1e-9)
+    veil = np.clip((.35, .55, .75)[strength - 1] + 0.2 * clouds, 0, 1)[..., None]  # (H, W, 1)
+    return image * (1 - veil) + 225 * veil
+
+
+def _dark(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
+    """Too little light: 1/2, 1/4, 1/8 of it, and the noise of the photons that are left."""
+    light = (1 / 2, 1 / 4, 1 / 8)[strength - 1]
+    photons = 4.0  # per grey level
+    return rng.poisson(image * light * photons) / photons
+
+
+def _contrast(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
+    """Differences from the mean color of the image reduced to 50, 30, 15 %."""
+    mean = image.mean((0, 1), keepdims=True)
+    return mean + (image - mean) * (.5, .3, .15)[strength - 1]
+
+
+KINDS: dict[str, Callable[[np.ndarray, int, np.random.Generator], np.ndarray]] = dict(
+    noise=_noise, blur=_blur, jpeg=_jpeg, fog=_fog, dark=_dark, contrast=_contrast)
+
+
+def corrupt(image: np.ndarray, kind: str, strength: int, seed: int = 0) -> np.ndarray:
+    """A damaged copy of an image; the same for the same image, kind, strength and seed, whatever was drawn before.
+
+    Args:
+        image: uint8 (H, W, 3), in BGR or RGB order.
+        kind: One of :data:`KINDS`.
+        strength: 1, 2 or 3.
+        seed: At least 0.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        ValueError: Unknown kind or strength, or another kind of image.
+    """
+    _check(kind, strength, seed)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f'corrupt takes images uint8 (H, W, 3), got {image.dtype} {image.shape}')
+    # by content, not by path: a copy of the data in another folder gives the same numbers
+    content = crc32(np.ascontiguousarray(image).tobytes())
+    rng = np.random.default_rng([seed, content, list(KINDS).index(kind), strength])
+    return np.rint(KINDS[kind](image.astype(np.float64), strength, rng)).clip(0, 255).astype(np.uint8)
+
+
+def _check(kind: str, strength: int, seed: int) -> None:
+    if kind not in KINDS:
+        raise ValueError(f'unknown corruption {kind!r}: use one of {list(KINDS)}')
+    if strength not in STRENGTHS or seed < 0:
+        raise ValueError(f'a corruption has a strength of {STRENGTHS} and a seed of at least 0, got {strength!r} and '
+                         f'{seed!r}')
+
+
+@TRANSFORMS.register_module()
+class Corrupt(BaseTransform):
+    """Damage ``img`` (uint8 (H, W, 3)) as :func:`corrupt` does; labels stay. Stands right after loading.
+
+    Args:
+        kind, strength, seed: See :func:`corrupt`.
+    """
+
+    def __init__(self, kind: str, strength: int, seed: int = 0) -> None:
+        _check(kind, strength, seed)
+        self.kind, self.strength, self.seed = kind, strength, seed
+
+    def transform(self, results: dict) -> dict:
+        results['img'] = corrupt(results['img'], self.kind, self.strength, self.seed)
+        return results
+
+    def __repr__(self) -> str:
+        return f'Corrupt(kind={self.kind!r}, strength={self.strength}, seed={self.seed})'
+
+
+def corrupted(domains: Mapping[str, Any], kinds: Optional[Sequence[str]] = None,
+              strengths: Sequence[int] = STRENGTHS, seed: int = 0, keep_clean: bool = True) -> dict[str, dict]:
+    """Validation domains ``<domain>_<kind><strength>`` of given ones, for a config (docs/data.md has an example).
+
+    Args:
+        domains: ``{name: dataloader config}``, as ``val_dataloader``; a domain that is None is left out.
+        kinds: Of :data:`KINDS`; None: all.
+        strengths: Of 1, 2, 3.
+        seed: Of the damage.
+        keep_clean: Also return the domains as they are, first.
+
+    Returns:
+        New dataloader configs that read in the main process: 18 domains would otherwise be 18 worker processes.
+
+    Raises:
+        ValueError: Unknown kind or strength, or a domain without a pipeline that loads images.
+    """
+    made = {name: copy.deepcopy(dict(loader)) for name, loader in domains.items()
+            if loader is not None} if keep_clean else {}
+    for name, loader in domains.items():
+        for kind in (KINDS if kinds is None else kinds) if loader is not None else ():
+            for strength in strengths:
+                _check(kind, strength, seed)
+                new = copy.deepcopy(dict(loader))
+                _insert(new['dataset'], dict(type='Corrupt', kind=kind, strength=strength, seed=seed), name)
+                new.update(num_workers=0, persistent_workers=False)
+                for key in ('prefetch_factor', 'multiprocessing_context', 'timeout'):
+                    new.pop(key, None)
+                made[f'{name}_{kind}{strength}'] = new
+    return made
+
+
+def corrupted_evaluators(evaluators: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Evaluators for the domains of :func:`corrupted` where each domain has its own.
+
+    Args:
+        evaluators: ``{domain: metric config or list}``.
+        names: Keys of the result of :func:`corrupted`.
+
+    Returns:
+        The evaluator of the domain that a name begins with (the longest such one).
+
+    Raises:
+        ValueError: A name that belongs to no domain.
+    """
+    found = {}
+    for name in names:
+        own = [domain for domain in evaluators if name == domain or name.startswith(f'{domain}_')]
+        if not own:
+            raise ValueError(f'{name!r} is no corrupted domain of {list(evaluators)}')
+        found[name] = copy.deepcopy(evaluators[max(own, key=len)])
+    return found
+
+
+def _insert(dataset: Any, step: dict, name: str) -> None:
+    """Put the step behind the one that loads images, in place."""
+    parts = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
+    for part in parts:
+        _insert(part, step, name)
+    if parts:
+        return
+    pipeline = list(dataset.get('pipeline') or ())
+    loads = [i for i, each in enumerate(pipeline) if 'LoadImage' in str(each['type'])]
+    if not loads:
+        raise ValueError(f'corrupted: domain "{name}" has no pipeline with a step that loads images')
+    dataset['pipeline'] = [*pipeline[:loads[0] + 1], step, *pipeline[loads[0] + 1:]]

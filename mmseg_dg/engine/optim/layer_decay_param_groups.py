@@ -1,0 +1,72 @@
+"""Learning rates that fall from an encoder's last layer to its first."""
+from typing import Optional, Union
+
+from mmengine.logging import print_log
+from torch import nn
+
+from mmseg_dg.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+from .merged_param_groups import MergedParamGroups
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class LayerDecayParamGroups(MergedParamGroups):
+    """:class:`MergedParamGroups` with one rate for the decoder and a layer-wise decayed one for the
+    encoder.
+
+    A parameter of the encoder (``backbone``) has the rate ``lr * encoder_mult * decay ** depth``;
+    its depth is what ``backbone.layer_depth(name)`` says: ``N - 1 - i`` in block i of N, N in the
+    stem (patches, positions, tokens, final norm). Everything else (neck, heads) has ``lr``.
+    mmengine's other options multiply besides, and groups of equal options are merged. Published
+    values: docs/behavior/foundation_encoders.md#rates.
+
+    Options, in ``paramwise_cfg``:
+        decay: In (0, 1]; 1: one rate for the whole encoder, which then needs no ``layer_depth``.
+        encoder_mult: Positive.
+
+    Raises:
+        ValueError: Values out of range, a model without ``backbone``, or ``decay < 1`` for an
+            encoder that does not say how deep its parameters lie.
+    """
+
+    def add_params(self,
+                   params: list[dict],
+                   module: nn.Module,
+                   prefix: str = '',
+                   is_dcn_module: Optional[Union[int, float]] = None) -> None:
+        super().add_params(params, module, prefix, is_dcn_module)
+        if prefix:
+            return
+        factors = self._factors(module)
+        base = self.optimizer_cfg.get('lr')
+        for group in params:  # one parameter each
+            factor = factors.get(id(group['params'][0]))
+            if factor is not None:
+                group['lr'] = group.get('lr', base) * factor
+
+    def _factors(self, model: nn.Module) -> dict[int, float]:
+        """Factor of every parameter of the encoder, by the parameter's id."""
+        options = self.paramwise_cfg or {}
+        decay, mult = options.get('decay', 1.), options.get('encoder_mult', 1.)
+        if not 0 < decay <= 1 or mult <= 0:
+            raise ValueError(
+                f'LayerDecayParamGroups: decay={decay} must lie in (0, 1], encoder_mult={mult} be '
+                'positive')
+        if self.optimizer_cfg.get('lr') is None:
+            raise ValueError('LayerDecayParamGroups: the optimizer needs lr')
+        encoder = getattr(getattr(model, 'student', model), 'backbone', None)
+        if encoder is None:
+            raise ValueError(f'LayerDecayParamGroups: {type(model).__name__} has no backbone')
+        if decay < 1 and not hasattr(encoder, 'layer_depth'):
+            raise ValueError(
+                f'LayerDecayParamGroups: {type(encoder).__name__} has no layer_depth, which says '
+                'how deep a parameter lies (PlainViT, TinyViT and TimmEncoder have): set decay=1.')
+        depths = {
+            name: encoder.layer_depth(name) if decay < 1 else 0
+            for name, _ in encoder.named_parameters()
+        }
+        print_log(
+            f'encoder rates: {mult:g} of the base rate, times {decay:g} for each of up to '
+            f'{max(depths.values(), default=0)} layers',
+            logger='current')
+        return {id(p): mult * decay**depths[name] for name, p in encoder.named_parameters()}

@@ -1,0 +1,148 @@
+"""Counts by drive, so that a score's uncertainty can be told from how few recordings it rests on.
+
+Frames of one drive show the same street: resampling frames would count each street many times. Whole drives are
+resampled instead (cluster bootstrap; Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 8).
+"""
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Optional
+
+import numpy as np
+from mmengine.dist import all_gather_object, get_dist_info, is_main_process
+
+from mmseg_dg.registry import METRICS
+from mmseg_dg.utils.atomic_files import written_whole
+
+from .bias import ClassBiasMetric
+from .confusion import map_classes, scores
+
+
+class Drives(NamedTuple):
+    """Confusion matrices of one evaluation of one domain.
+
+    Attributes:
+        names: (D,) of the drives, sorted.
+        matrices: int64 (D, K, K + 1).
+        subset: Ids of the scored classes; None: all.
+    """
+    names: tuple[str, ...]
+    matrices: np.ndarray
+    subset: Optional[tuple[int, ...]] = None
+
+
+@METRICS.register_module()
+class DriveMetric(ClassBiasMetric):
+    """:class:`ClassBiasMetric` that also leaves the confusion matrix of every drive beside the evaluation's table.
+
+    Written: ``drives_<domain>_iter_<N>.npz`` in the run's log folder. Its matrices add up to ``confusion``.
+
+    Args:
+        drive: Regular expression on the image's path (with ``/``); what its first group matches names the drive.
+            None: every image, by its file name, is a drive of its own.
+        kwargs: Of :class:`ClassBiasMetric`.
+
+    Raises:
+        ValueError: The expression is invalid or has no group, or an image it does not match.
+    """
+
+    def __init__(self, drive: Optional[str] = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        try:
+            self.drive = None if drive is None else re.compile(drive)
+        except re.error as error:
+            raise ValueError(f'drive={drive!r} is no regular expression: {error}') from error
+        if self.drive is not None and not self.drive.groups:
+            raise ValueError(f'drive={drive!r} needs a group (...): what it matches names the drive')
+        self.drives: Optional[Drives] = None
+        self._runner: Any = None
+        self._domain = ''
+        self._parts: list[tuple[str, np.ndarray]] = []
+
+    def use_run(self, runner: Any, step: Any, domain: str) -> None:
+        """Where the counts go; the evaluation loops call it."""
+        self._runner, self._domain = runner, domain
+
+    def _score_image(self, sample: dict, matrix: np.ndarray, rows: list[int], columns: list[int]) -> None:
+        super()._score_image(sample, matrix, rows, columns)
+        if self._count == 1:
+            self._parts = []
+        path = str(sample.get('img_path') or '').replace(os.sep, '/')
+        found = self.drive.search(path) if self.drive else None
+        if self.drive and not found:
+            raise ValueError(f'{path}: drive={self.drive.pattern!r} does not match, so it belongs to no drive')
+        self._parts.append((found.group(1) if found else path.rsplit('/', 1)[-1],
+                            map_classes(matrix, rows, columns, len(self.scored_names))))
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """As the base class, and write the counts."""
+        rank, world_size = get_dist_info()
+        own = self._parts[:max(0, -(-(size - rank) // world_size))]  # a repeated last image is left out
+        self._parts = []
+        found = super().evaluate(size)
+        parts = [part for gathered in all_gather_object(own) for part in gathered]
+        if parts:
+            names = sorted({name for name, _ in parts})
+            matrices = np.stack([sum(m for name, m in parts if name == each) for each in names])
+            self.drives = Drives(tuple(names), matrices, self.subset())
+            if self._runner is not None and is_main_process():
+                self._write(self.drives)
+        return found
+
+    def _write(self, drives: Drives) -> None:
+        loop = getattr(self._runner, '_train_loop', None)
+        path = os.path.join(self._runner.log_dir, f'drives_{self._domain}_iter_{getattr(loop, "iter", 0)}.npz')
+        os.makedirs(self._runner.log_dir, exist_ok=True)
+        with written_whole(path) as part, open(part, 'wb') as file:
+            np.savez_compressed(file, names=np.array(drives.names), matrices=drives.matrices,
+                                subset=np.array([-1] if drives.subset is None else drives.subset))
+
+
+def read_drives(path: Any) -> Drives:
+    """A file of :class:`DriveMetric`."""
+    with np.load(path, allow_pickle=False) as file:
+        subset = tuple(int(i) for i in file['subset'])
+        return Drives(tuple(str(name) for name in file['names']), file['matrices'],
+                      None if subset == (-1, ) else subset)
+
+
+def bootstrap_difference(ours: Sequence[Mapping[str, Sequence[Drives]]],
+                         theirs: Sequence[Mapping[str, Sequence[Drives]]], samples: int = 1000,
+                         seed: int = 0) -> Optional[tuple[float, float]]:
+    """95 % interval of the difference of two arms' mIoU over resampled drives.
+
+    Each sample draws drives of every domain with replacement, the same ones for both arms, all seeds and evaluations,
+    and takes the mean over seeds of the difference of scores; a score is the mean over evaluations and domains.
+
+    Args:
+        ours: Per seed ``{domain: [its last evaluations]}``.
+        theirs: The control's, of the same seeds.
+        samples: Number of samples.
+        seed: Of the draws.
+
+    Returns:
+        2.5 and 97.5 percentiles in points of mIoU; None where a domain has a single drive or arms differ in drives.
+    """
+    domains = list(ours[0]) if ours else []
+    everything = [run for arm in (ours, theirs) for run in arm]
+    if not domains or len(ours) != len(theirs) or any(list(run) != domains or not all(run.values())
+                                                      for run in everything):
+        return None
+    rng, total = np.random.default_rng(seed), np.zeros(samples)
+    for domain in domains:
+        names = ours[0][domain][0].names
+        if len(names) < 2 or any(each.names != names for run in everything for each in run[domain]):
+            return None
+        draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=samples)  # (samples, D)
+        for sign, arm in ((1, ours), (-1, theirs)):
+            for run in arm:
+                for each in run[domain]:
+                    weight = sign / (len(arm) * len(run[domain]) * len(domains))
+                    total += weight * _resampled(each, draws)
+    return float(np.percentile(total, 2.5)), float(np.percentile(total, 97.5))
+
+
+def _resampled(drives: Drives, draws: np.ndarray) -> np.ndarray:
+    """mIoU of each sample (S,) from how often each drive was drawn (S, D)."""
+    sums = np.tensordot(draws, drives.matrices, 1)  # (S, K, K + 1)
+    return np.array([scores(one, drives.subset).miou for one in sums])

@@ -1,0 +1,171 @@
+"""The masked pass of self-training: the student predicts labels of whole images from images with holes (MIC)."""
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Optional
+
+import torch
+from torch import Tensor, nn
+
+from mmseg_dg.models.segmentors.network import draw_crop_box
+from mmseg_dg.ops import CropBox, JitterParams, draw_jitter_params, draw_kept_blocks, enlarge_blocks
+from mmseg_dg.utils.options import check_options
+from mmseg_dg.utils.seeding import StepGenerator
+
+#: Which images may be masked: those of the target, or half of them and half of the source.
+IMAGES = ('target', 'both')
+#: What is masked: pixels of the image, or tokens of a plain vision transformer.
+MODES = ('pixel', 'token')
+
+
+@dataclass
+class MaskedDraws:
+    """Random decisions of the masked pass; the names are those of the mixed pass in ``StepDraws``.
+
+    Attributes:
+        jitter: Colour jitter on (one decision for all images).
+        blur: Gaussian blur on (likewise).
+        jitter_params: Per image; factors of its own, one order for all. Empty when off.
+        sigma: Per image, blur standard deviation in pixels, one value for all. Empty when off.
+        kept: Visible blocks (``mode='pixel'``) or tokens, bool (B, 1, h, w).
+        crop_box: Detail crop (y1, y2, x1, x2) of a multi-resolution network, else None.
+    """
+    jitter: bool = False
+    blur: bool = False
+    jitter_params: list[JitterParams] = field(default_factory=list)
+    sigma: list[float] = field(default_factory=list)
+    kept: Optional[Tensor] = None
+    crop_box: Optional[CropBox] = None
+
+
+class MaskedPass(NamedTuple):
+    """Settings of the masked pass, the argument ``masked`` of ``DACS`` (docs/behavior/mic.md).
+
+    Attributes:
+        ratio: Share of blocks (tokens) that is masked, in [0, 1].
+        block_size: Side of a block in pixels of the training crop (64 at 1024, 32 at 512).
+        images: ``'target'``, or ``'both'``: the first half of the source and the first half of the target images (of a
+            batch of two, one each).
+        augment: Colour jitter and blur before masking, drawn anew.
+        weight: Factor of the pass's losses.
+        mode: ``'pixel'`` covers blocks of the image with the mean colour; ``'token'`` hands a mask to an encoder
+            that has mask tokens (``PlainViT``).
+    """
+    ratio: float = 0.7
+    block_size: int = 64
+    images: str = 'target'
+    augment: bool = True
+    weight: float = 1.0
+    mode: str = 'pixel'
+
+    @classmethod
+    def of(cls, network: nn.Module, config: dict) -> 'MaskedPass':
+        """From the config of a method.
+
+        Args:
+            network: The student.
+            config: Arguments of this class.
+
+        Raises:
+            ValueError: An unknown argument, a value without meaning, or mask tokens of an encoder without.
+        """
+        check_options(cls, config, 'masked')
+        masked = cls(**config)
+        if not 0 <= masked.ratio <= 1:
+            raise ValueError(f'masked.ratio is the share of blocks that is covered, in [0, 1], got {masked.ratio}')
+        if masked.block_size < 1:
+            raise ValueError(f'masked.block_size counts pixels, got {masked.block_size}')
+        for name, value, known in (('images', masked.images, IMAGES), ('mode', masked.mode, MODES)):
+            if value not in known:
+                raise ValueError(f'masked.{name} must be one of {known}, got {value!r}')
+        if masked.weight <= 0:
+            raise ValueError(f'masked.weight must be positive, got {masked.weight}: masked=None switches the pass off')
+        if masked.mode == 'token' and not hasattr(network.backbone, 'token_grid'):
+            raise ValueError(f"masked.mode='token' needs an encoder with mask tokens (PlainViT), not "
+                             f"{type(network.backbone).__name__}: use mode='pixel'")
+        if masked.mode == 'token' and hasattr(network, 'draw_crop_box'):
+            raise ValueError("masked.mode='token' masks the tokens of one image, but "
+                             f"{type(network).__name__} encodes context and detail: use mode='pixel'")
+        return masked
+
+    def draw(self, network: nn.Module, count: int, size: tuple[int, int], rng: StepGenerator,
+             jitter: tuple[float, float], blur: Optional[tuple[float, float]]) -> MaskedDraws:
+        """Every random decision of the pass.
+
+        Args:
+            network: The student.
+            count: Images of the pass.
+            size: (H, W) of the training crop.
+            rng: Of the step; asked last, so that the step's other draws are those of a step without the pass.
+            jitter: Probability and strength of the colour jitter.
+            blur: Range of the blur's standard deviation, or None for no blur.
+
+        Raises:
+            ValueError: A block larger than the crop.
+        """
+        draws = MaskedDraws()
+        if self.augment:
+            probability, strength = jitter
+            draws.jitter = bool(rng.numpy.uniform() > 1 - probability) and strength > 0
+            draws.blur = bool(rng.numpy.uniform() > 0.5) and blur is not None
+        if draws.jitter:
+            params = [draw_jitter_params(rng.torch, strength) for _ in range(count)]
+            draws.jitter_params = [p._replace(order=params[0].order) for p in params]
+        if draws.blur:
+            draws.sigma = [float(rng.numpy.uniform(*blur))] * count
+        if self.mode == 'token':
+            grid = network.backbone.token_grid(*size)
+            draws.kept = draw_kept_blocks(count, grid, 1, self.ratio, rng.torch)
+        else:
+            draws.kept = draw_kept_blocks(count, size, self.block_size, self.ratio, rng.torch)
+        draws.crop_box = draw_crop_box(network, size, rng.numpy)
+        return draws
+
+    def count(self, batch_size: int) -> int:
+        """Images of the pass, of a batch of ``batch_size`` per stream.
+
+        Raises:
+            ValueError: Half of the batch is no image.
+        """
+        if self.images == 'both' and batch_size < 2:
+            raise ValueError("masked.images='both' takes the first half of the source and of the target images, but "
+                             f"batch_size={batch_size}: use 2 or more, or images='target'")
+        return batch_size if self.images == 'target' else 2 * (batch_size // 2)
+
+    def select(self, source: Tensor, target: Tensor) -> Tensor:
+        """The entries of two batches (B, ...) that the pass takes: source first, then target."""
+        if self.images == 'target':
+            return target
+        half = len(target) // 2
+        return torch.cat([source[:half], target[:half]])
+
+    def cover(self, images: Tensor, draws: MaskedDraws) -> Tensor:
+        """Images (B, 3, H, W), normalised, with masked blocks at the mean colour; as they are with mask tokens."""
+        if self.mode == 'token':
+            return images
+        mask = enlarge_blocks(draws.kept.to(images.device), tuple(images.shape[-2:]))
+        return images * mask.to(images.dtype)
+
+    @contextmanager
+    def tokens(self, network: nn.Module, draws: MaskedDraws) -> Iterator[None]:
+        """Inside, with ``mode='token'``, the network's encoder gets the mask as its argument ``mask``, bool (B, h, w),
+        True where a token is masked."""
+        if self.mode != 'token':
+            yield
+            return
+        device = next(network.parameters()).device
+        mask = ~draws.kept.to(device).squeeze(1)
+        handle = network.backbone.register_forward_pre_hook(
+            lambda module, args, kwargs: (args, dict(kwargs, mask=mask)), with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def check_draws(self, draws: Any, count: int) -> None:
+        """Raise ValueError where recorded draws lack the pass."""
+        if draws is None:
+            raise ValueError('masked is on, but the draws of this step have no masked pass: take them from draw_step '
+                             'of this method, or set masked=None to replay a record without it')
+        if len(draws.kept) != count:
+            raise ValueError(f'draws.masked is of {len(draws.kept)} images, but the pass has {count}')

@@ -1,0 +1,155 @@
+"""Checkpoints of the trained part: what a frozen encoder has from its weight file is left out, and
+found again."""
+import json
+import os
+from collections.abc import Iterator, MutableMapping
+from functools import lru_cache
+from typing import Any, Optional
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from mmseg_dg.utils.checkpoint_reader import CheckpointError
+from mmseg_dg.utils.frozen import encoders_in
+from mmseg_dg.weights.files import sha256_of
+
+#: Entry of a state dict that says which file the left-out tensors are in: bytes of JSON, uint8.
+RECORD = 'frozen_file'
+SAVE = ('whole', 'trained')
+
+
+def check_recordable(method: nn.Module) -> None:
+    """Refuse ``save='trained'`` where it cannot work, before iteration 0.
+
+    Raises:
+        ValueError: No encoder is frozen, or a frozen one has no weight file to come back from.
+    """
+    frozen = list(_frozen_encoders(method))
+    if not frozen:
+        raise ValueError(
+            "save='trained' leaves a frozen encoder out of checkpoints, but no encoder is frozen: "
+            "set trainable='none' or 'adapters' of the encoder, or save='whole'")
+    for path, encoder in frozen:
+        if _file_of(encoder) is None:
+            raise ValueError(
+                f"save='trained': the frozen encoder {path} ({type(encoder).__name__}) started "
+                "from no weight file and could never be read again: set its "
+                "init_cfg=dict(type='Pretrained', checkpoint=...), or save='whole'")
+
+
+def leave_frozen_out(method: nn.Module, state: MutableMapping[str, Tensor]) -> int:
+    """Take the tensors of frozen encoders out of a method's state dict, of the student and of its
+    averages.
+
+    Args:
+        method: The method; the weight file of a frozen encoder is that of its ``init_cfg``.
+        state: Changed in place; a record of the file (path, prefix, SHA-256) is added per encoder.
+
+    Returns:
+        How many tensors were left out.
+    """
+    count = 0
+    for path, encoder in _frozen_encoders(method):
+        file, prefix = _file_of(encoder)
+        for name in encoder.frozen_names():
+            kept = state.get(f'student.{path}.{name}')
+            for copy in _copies(method):
+                key = f'{copy}.{path}.{name}'
+                if key in state and kept is not None and torch.equal(state[key], kept):
+                    del state[key]
+                    count += 1
+        record = dict(file=file, prefix=prefix, sha256=_hash(file, os.path.getmtime(file)))
+        state[f'student.{path}.{RECORD}'] = torch.tensor(list(json.dumps(record).encode()),
+                                                         dtype=torch.uint8)
+    return count
+
+
+def find_frozen(method: nn.Module, state: MutableMapping[str, Tensor]) -> None:
+    """Bring back what :func:`leave_frozen_out` has left out; other state dicts stay as they are.
+
+    Args:
+        method: The method that loads; its encoders are read from their files on the way.
+        state: Changed in place.
+
+    Raises:
+        CheckpointError: The file is not there, or is another one; the message has its name and
+            SHA-256.
+    """
+    for key in [key for key in state if key.endswith(f'.{RECORD}')]:
+        record = json.loads(bytes(state.pop(key).tolist()))
+        path = key[len('student.'):-len(RECORD) - 1]
+        encoder = encoders_in(method.student).get(path)
+        if encoder is None or encoder.trainable == 'all':
+            raise CheckpointError(
+                f'this checkpoint was written with a frozen encoder {path}, which the config has '
+                'not: give the config it was trained with')
+        file = _find(path, record, _file_of(encoder))
+        _read(encoder, file, record['prefix'])
+        own, ours = encoder.state_dict(), set(method.state_dict())
+        for copy in _copies(method):
+            for name in encoder.frozen_names():
+                whole = f'{copy}.{path}.{name}'
+                if whole in ours and whole not in state:
+                    state[whole] = own[name]
+        print_log(
+            f'the frozen part of {path} comes from {file} (SHA-256 {record["sha256"][:8]}...)',
+            logger='current')
+
+
+def _find(path: str, record: dict, configured: Optional[tuple]) -> str:
+    """The recorded file, at the config's place or at the recorded one."""
+    wanted = record['sha256']
+    places = dict.fromkeys([configured[0]] if configured else [])
+    places[record['file']] = None
+    wrong = []
+    for place in places:
+        if os.path.isfile(place):
+            digest = sha256_of(place)
+            if digest == wanted:
+                return place
+            wrong.append(f'{place} has {digest}')
+    found = f', which is not there (in {os.getcwd()})'
+    if wrong:
+        found = f'; {" and ".join(wrong)}, another file'
+    raise CheckpointError(
+        f'this checkpoint holds the trained part only; the frozen part of {path} is in '
+        f'{record["file"]} with SHA-256 {wanted}{found}. Put that file there, or give its path as '
+        "checkpoint of the encoder's init_cfg")
+
+
+def _read(encoder: Any, file: str, prefix: Optional[str]) -> None:
+    """As the encoder reads its file when a run begins; no random number is used up."""
+    given = encoder.init_cfg
+    with torch.random.fork_rng(devices=[]):
+        encoder.init_cfg = dict(type='Pretrained',
+                                checkpoint=file,
+                                **(dict(prefix=prefix) if prefix else {}))
+        encoder._is_init = False
+        try:
+            encoder.init_weights()
+        finally:
+            encoder.init_cfg = given
+
+
+def _frozen_encoders(method: nn.Module) -> Iterator[tuple[str, Any]]:
+    return ((path, encoder) for path, encoder in encoders_in(method.student).items()
+            if encoder.trainable != 'all')
+
+
+def _copies(method: Any) -> list[str]:
+    """Where a method's state dict has the network: the student and its averages."""
+    return ['student', *(f'{name}.module' for name in method.ema_pairs())]
+
+
+def _file_of(encoder: nn.Module) -> Optional[tuple[str, Optional[str]]]:
+    init = getattr(encoder, 'init_cfg', None)
+    if isinstance(init, dict) and init.get('type') == 'Pretrained' and isinstance(
+            init.get('checkpoint'), str):
+        return init['checkpoint'], init.get('prefix')
+    return None
+
+
+@lru_cache(maxsize=8)
+def _hash(file: str, _changed: float) -> str:
+    return sha256_of(file)

@@ -1,0 +1,39 @@
+"""First convolutions for images of more than three channels, from files made for three."""
+import torch
+from torch import Tensor
+
+EXTRA_CHANNELS = ('zeros', 'mean')
+
+
+def adapt_input_filters(weight: Tensor, channels: int, how: str = 'zeros') -> Tensor:
+    """Filters for ``channels`` channels from filters for fewer.
+
+    * ``'zeros'``: the filters of the further channels start at zero. The network starts as the
+      pretrained function of the first channels, and learns what the others are good for.
+    * ``'mean'``: each further filter is the mean of the given ones, and all are scaled by ``given /
+      channels``, which keeps the size of the response where the channels look alike.
+
+    Args:
+        weight: (out, given, k, k), of a file: red, green and blue.
+        channels: Of the network; the first ``given`` of them are those of the file.
+        how: One of ``EXTRA_CHANNELS``.
+
+    Returns:
+        (out, channels, k, k), same type.
+
+    Raises:
+        ValueError: Fewer channels than the filters have, or an unknown ``how``. (Ours; no paper
+            states a rule.)
+    """
+    given = weight.shape[1]
+    if channels < given:
+        raise ValueError(
+            f'in_channels={channels}, but the filters of the file read {given}: give the images '
+            f'{given} channels (grey ones are repeated by LoadImageFromFile)')
+    if how not in EXTRA_CHANNELS:
+        raise ValueError(f'extra_channels={how!r}: use one of {EXTRA_CHANNELS}')
+    if how == 'zeros':
+        further = weight.new_zeros(weight.shape[0], channels - given, *weight.shape[2:])
+        return torch.cat([weight, further], dim=1)
+    further = weight.mean(1, keepdim=True).expand(-1, channels - given, -1, -1)
+    return torch.cat([weight, further], dim=1) * (given / channels)

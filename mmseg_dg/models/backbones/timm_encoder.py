@@ -1,0 +1,146 @@
+"""Vision Transformers of timm (EVA-02, DINOv3, and others) as encoders of maps."""
+import importlib.util
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmseg_dg.registry import MODELS
+
+from .encoder_options import EncoderOptions
+from .plain_vit import _indices, quarters
+from .token_sizes import check_resize, fit_size
+
+DINOV3 = (
+    "weights of DINOv3 are under Meta's DINOv3 License, which is not an open-source license, "
+    "forbids some uses and puts terms on what is made with them: read it before you use or publish "
+    "anything")
+
+
+@MODELS.register_module()
+class TimmEncoder(EncoderOptions, BaseModule):
+    """Any Vision Transformer of timm that gives intermediate maps; timm is an optional dependency.
+
+    Nothing is downloaded: weights are a local file in timm's own names (``init_cfg``). DINOv3
+    (``vit_small_patch16_dinov3``, ...) needs timm 1.0.20 and weights whose license forbids some
+    uses; no config of this package uses them.
+
+    Args:
+        name: timm's model, e.g. ``eva02_large_patch14_448``.
+        out_indices: Blocks whose maps are given, from 0, negative ones from the end; None: the last
+            block of each quarter.
+        final_norm: Apply the model's final norm to each map.
+        resize, scale_factor: As in :class:`PlainViT`.
+        in_channels: Channels of the image.
+        with_cp: Activation checkpointing.
+        timm_args: Further arguments of ``timm.create_model`` (``img_size``, ``patch_size``,
+            ``drop_path_rate``).
+        trainable, lora, extra_channels: See :class:`EncoderOptions`.
+        init_cfg: None: timm's random start; ``dict(type='Pretrained', checkpoint=FILE)``: every
+            tensor or an error.
+
+    Raises:
+        ImportError: timm is not installed, or older than the model.
+        ValueError: A model without patches or intermediate maps, or unknown values.
+    """
+
+    input_layer = 'model.patch_embed.proj'
+
+    def __init__(self,
+                 name: str,
+                 out_indices: Optional[Sequence[int]] = None,
+                 final_norm: bool = True,
+                 resize: Optional[str] = None,
+                 scale_factor: float = 1.1,
+                 in_channels: int = 3,
+                 with_cp: bool = False,
+                 timm_args: Optional[Mapping] = None,
+                 trainable: str = 'all',
+                 lora: Optional[Mapping] = None,
+                 extra_channels: str = 'zeros',
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        check_resize(resize, scale_factor, 'TimmEncoder')
+        self.model = _create(name, in_channels, dict(timm_args or {}))
+        count = len(self.model.blocks)
+        self.out_indices = _indices(quarters(count) if out_indices is None else out_indices, count)
+        self.final_norm, self.resize, self.scale_factor = final_norm, resize, scale_factor
+        patch = self.model.patch_embed.patch_size
+        self.patch_size = patch if isinstance(patch, int) else patch[0]
+        self.embed_dims = self.model.embed_dim
+        self.out_channels = (self.embed_dims, ) * len(self.out_indices)
+        self.strides = (self.patch_size, ) * len(self.out_indices)
+        if with_cp:
+            self.model.set_grad_checkpointing(True)
+        for module in self.model.modules():
+            if hasattr(module,
+                       'qkv_bias_separate'):  # else EVA's attention reads the weight past the layer
+                module.qkv_bias_separate = True
+        self.set_options(trainable, lora, extra_channels)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Images (B, in_channels, H, W) -> one map (B, D, h, w) per entry of ``out_indices``."""
+        x = fit_size(x, self.patch_size, self.resize, self.scale_factor, 'TimmEncoder')
+        order = sorted(set(self.out_indices))
+        maps = self.model.forward_intermediates(x,
+                                                indices=order,
+                                                norm=self.final_norm,
+                                                stop_early=True,
+                                                output_fmt='NCHW',
+                                                intermediates_only=True)
+        return tuple(maps[order.index(i)] for i in self.out_indices)
+
+    def init_weights(self) -> None:
+        """Fill the parameters as ``init_cfg`` says (see the class)."""
+        if isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
+            self.load_file(self.init_cfg['checkpoint'],
+                           self.init_cfg.get('prefix'),
+                           optional=('head.', 'model.head.', 'model.fc_norm.', 'model.mask_token'))
+        elif self.init_cfg is not None:
+            super().init_weights()
+        self.start_adapters()
+        self._is_init = True
+
+    def adapted_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors under timm's names, for this number of channels."""
+        if not any(key.startswith('model.') for key in state):
+            state = {f'model.{key}': value for key, value in state.items()}
+        return super().adapted_state(state)
+
+    def layer_depth(self, name: str) -> int:
+        """As :meth:`PlainViT.layer_depth`."""
+        count = len(self.model.blocks)
+        return count - 1 - int(name.split('.')[2]) if name.startswith('model.blocks.') else count
+
+
+def _create(name: str, in_channels: int, options: dict) -> Any:
+    if importlib.util.find_spec('timm') is None:
+        raise ImportError(f'TimmEncoder(name={name!r}) needs timm: pip install "timm>=1.0.20"')
+    import timm
+    if not timm.is_model(name):
+        near = timm.list_models(f'*{name.split("_")[0]}*')[:6]
+        raise ValueError(
+            f'TimmEncoder: timm {timm.__version__} has no model {name!r}; similar: '
+            f'{", ".join(near)}'
+        )
+    if 'dinov3' in name:
+        print_log(f'TimmEncoder: {DINOV3}', logger='current', level=logging.WARNING)
+    try:
+        model = timm.create_model(name,
+                                  pretrained=False,
+                                  num_classes=0,
+                                  in_chans=in_channels,
+                                  **{
+                                      'dynamic_img_size': True,
+                                      **options
+                                  })
+    except TypeError as error:
+        raise ValueError(
+            f'TimmEncoder: {name} cannot be built for images of any size: {error}') from error
+    if not all(hasattr(model, part) for part in ('blocks', 'patch_embed', 'forward_intermediates')):
+        raise ValueError(
+            f'TimmEncoder: {name} is no plain Vision Transformer with intermediate maps')
+    return model

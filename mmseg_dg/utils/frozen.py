@@ -1,0 +1,20 @@
+"""What the encoders below a module never change in training, by name. Nothing of the encoders is
+imported."""
+from typing import Any
+
+from torch import nn
+
+
+def encoders_in(module: nn.Module) -> dict[str, Any]:
+    """Modules at or below ``module`` that know what of them is trained (``EncoderOptions``), by
+    their path."""
+    return {name: part for name, part in module.named_modules() if hasattr(part, 'frozen_names')}
+
+
+def frozen_names(module: nn.Module) -> set[str]:
+    """Names of a module's state dict that its encoders keep as they are."""
+    return {
+        f'{path}.{name}' if path else name
+        for path, encoder in encoders_in(module).items()
+        for name in encoder.frozen_names()
+    }

@@ -1,0 +1,371 @@
+"""Leaderboards: fair suites, judgement by hand numbers, pages; a stand-in trainer takes milliseconds."""
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from mmseg_dg.apis.leaderboard import Leaderboard, read_suite
+from mmseg_dg.apis.leaderboard.board import measured_cost
+from mmseg_dg.apis.leaderboard.judgement import best, half_interval, last_three, paired_gain, rise
+from mmseg_dg.apis.leaderboard.rows import drives_of, read_rows
+from mmseg_dg.evaluation.drives import DriveMetric, Drives, bootstrap_difference
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = '''
+train_cfg = dict(max_iters=40, val_interval=10)
+train_dataloader = dict(source=dict(batch_size=4, dataset=dict(type='A')), {more})
+val_dataloader = dict(target=dict(dataset=dict(type='FolderDataset', data_prefix=dict({prefix}))))
+val_cfg = dict(protocols=dict(target=dict(role='target')))
+model = dict(beta=0.)
+randomness = dict(seed=0)
+'''
+WIDE = ['train_dataloader.source.batch_size=8']  # as many images as two streams of four
+TRAINER = '''
+import argparse, pathlib, sys
+import numpy as np
+parser = argparse.ArgumentParser()
+parser.add_argument('config'); parser.add_argument('--work-dir', type=pathlib.Path)
+parser.add_argument('--resume', action='store_true'); parser.add_argument('--cfg-options', nargs='+')
+parser.add_argument('--device')
+args = parser.parse_args()
+options = dict(pair.split('=', 1) for pair in args.cfg_options)
+seed, beta = int(options['randomness.seed']), float(options.get('model.beta', 0))
+with open(args.work_dir.parent.parent / 'calls.txt', 'a') as file:
+    file.write(f'{args.work_dir.parent.name} {seed}' + chr(10))
+if options.get('model.fails') == str(seed):
+    sys.exit(3)
+for stamp, iterations in (('a', (10, 20)), ('b', (30, 40))):  # as if it had been interrupted in between
+    folder = args.work_dir / stamp
+    folder.mkdir(exist_ok=True)
+    for n in iterations:
+        score = 40 + seed + beta * n / 40
+        (folder / f'evaluation_iter_{n}.csv').write_text(
+            'domain,images,selects_checkpoint,note,mIoU,mIoU.head,mIoU.tail,IoU.road' + chr(10)
+            + f'target,3,no,,{score},60,20,{score}' + chr(10) + f'mean,3,,,{score},,,' + chr(10))
+        matrices = np.array([[[50 + int(beta), 50 - int(beta), 0], [40, 60, 0]]] * 3) + np.arange(3)[:, None, None]
+        np.savez(folder / f'drives_target_iter_{n}.npz', names=np.array(['a', 'b', 'c']), matrices=matrices,
+                 subset=np.array([-1]))
+'''
+
+
+@pytest.fixture
+def make(tmp_path):
+    """``make(arms=..., ...)`` writes a suite with two configs and the stand-in trainer, and reads it."""
+    (tmp_path / 'configs').mkdir()
+    (tmp_path / 'trainer.py').write_text(TRAINER)
+    target = "target=dict(batch_size=4, dataset=dict(type='A'))"
+    masks = "img_path='a', seg_map_path='b'"
+    (tmp_path / 'configs' / 'one.py').write_text(CONFIG.format(more='', prefix=masks))
+    (tmp_path / 'configs' / 'two.py').write_text(CONFIG.format(more=target, prefix=masks))
+    (tmp_path / 'configs' / 'bare.py').write_text(CONFIG.format(more='', prefix="img_path='a'"))
+
+    def build(**changes):
+        arms = dict(
+            lower=dict(config='configs/one.py', options=WIDE, cpu_seconds=7200),
+            upper=dict(config='configs/one.py', control='lower',
+                       options=[*WIDE, 'model.beta=20'], cpu_seconds=3600),
+            ours=dict(config='configs/two.py', control='lower', options=['model.beta=8']))
+        data = dict(title='Tiny', score='target/mIoU', lower='lower', upper='upper', seeds=[0, 1],
+                    seconds_per_image=0.01, arms=arms)
+        for name, change in changes.pop('arms', {}).items():
+            arms[name] = {k: v for k, v in {**arms.get(name, {}), **change}.items() if v is not None}
+        data.update(changes)
+        path = tmp_path / 'tiny.yml'
+        path.write_text(yaml.safe_dump(data, sort_keys=False))
+        return read_suite(path)
+
+    return build
+
+
+def board(suite, tmp_path, name='out'):
+    return Leaderboard(suite, tmp_path / name, tmp_path / 'trainer.py', gpus=0)
+
+
+def calls(tmp_path, name='out'):
+    return (tmp_path / name / 'runs' / 'calls.txt').read_text().splitlines()
+
+
+# ---------------------------------------------------------------- what is refused
+def test_budgets_count_the_images_of_all_streams(make):
+    suite = make()
+    assert [(arm.name, arm.steps, arm.images_per_step, arm.budget) for arm in suite.arms] == [
+        ('lower', 40, 8, 320), ('upper', 40, 8, 320), ('ours', 40, 8, 320)]
+    with pytest.raises(ValueError, match='unequal budgets.*\n.*lower: 40 steps x 8.*\n.*\n.*ours: 80 steps x 8'):
+        make(arms=dict(ours=dict(options=['train_cfg.max_iters=80'])))
+    with pytest.raises(ValueError, match='40 steps x 8 images \\+ 160 before = 480'):
+        make(arms=dict(ours=dict(images_before=160, why_images_before='its decoder was pretrained')))
+    paid = make(arms=dict(ours=dict(images_before=160, why_images_before='pretraining', options=[
+        'train_cfg.max_iters=20', 'train_cfg.val_interval=5'])))
+    assert paid.arm('ours').budget == 320
+    assert make(arms=dict(ours=dict(options=['train_cfg.accumulate=2', 'train_cfg.max_iters=20',
+                                             'train_cfg.val_interval=5']))).arm('ours').images_per_step == 16
+
+
+@pytest.mark.parametrize('changes, error, words', [
+    (dict(arms=dict(ours=dict(config='configs/tow.py'))), FileNotFoundError, "arm 'ours'.*did you mean .*two.py"),
+    (dict(arms=dict(ours=dict(config='configs/bare.py', options=WIDE))), ValueError,
+     "score 'target/mIoU' needs labels, but the domain 'target' has none"),
+    (dict(score='mean/mIoU', arms={name: dict(config='configs/bare.py', options=WIDE)
+                                   for name in ('lower', 'upper', 'ours')}), ValueError, 'none of the domains'),
+    (dict(arms=dict(ours=dict(control=None))), ValueError, "arm 'ours' has no control"),
+    (dict(arms=dict(ours=dict(control='theirs'))), ValueError, 'is no other arm'),
+    (dict(upper='oracle'), ValueError, "control 'oracle' is no arm"),
+    (dict(score='city/mIoU'), ValueError, 'of no validation domain'),
+    (dict(seeds=[0, 0]), ValueError, 'different numbers'),
+    (dict(arms=dict(ours=dict(options=['train_cfg.val_interval=20']))), ValueError, 'evaluates 2 times'),
+    (dict(arms=dict(ours=dict(options=['beta']))), ValueError, 'KEY=VALUE'),
+    (dict(arms=dict(ours=dict(confg='x'))), ValueError, "unknown keys \\['confg'\\]"),
+    (dict(arms=dict(ours=dict(images_before=5))), ValueError, 'why_images_before'),
+    (dict(seedz=[1]), ValueError, 'seedz')])
+def test_what_is_refused_before_anything_runs(make, changes, error, words):
+    with pytest.raises(error, match=words):
+        make(**changes)
+
+
+def test_a_missing_suite_and_one_that_is_no_mapping(tmp_path):
+    with pytest.raises(FileNotFoundError, match='no suite'):
+        read_suite(tmp_path / 'none.yml')
+    (tmp_path / 'bad.yml').write_text('- 1')
+    with pytest.raises(ValueError, match='YAML mapping'):
+        read_suite(tmp_path / 'bad.yml')
+
+
+def test_methods_times_encoders(make):
+    suite = make(encoders=dict(small=None, large=dict(options=['model.depth=9'])),
+                 arms=dict(ours=dict(encoders=['small'])))
+    assert [arm.name for arm in suite.arms] == [
+        'lower-small', 'lower-large', 'upper-small', 'upper-large', 'ours-small']
+    assert suite.arm('upper-large').control == 'lower-large' and suite.arm('upper-large').cfg.model.depth == 9
+    assert suite.controls('large') == ('lower-large', 'upper-large')
+
+
+# ---------------------------------------------------------------- running
+def test_cheapest_first_and_planned_hours(make, tmp_path, capfd):
+    mine = board(make(), tmp_path)
+    assert 'ours: 2 runs of 0.001 CPU-hours (estimated from its images)' in mine.plan_text()
+    assert 'planned: 6.00 CPU-hours' in mine.plan_text()
+    assert 'upper: 2 runs of 1.000 CPU-hours (measured)' in mine.plan_text()
+    assert mine.execute() == []
+    assert calls(tmp_path) == ['ours 0', 'ours 1', 'upper 0', 'upper 1', 'lower 0', 'lower 1']
+    assert 'planned: 6.00 CPU-hours' in capfd.readouterr().out
+    assert mine.plan() == [] and mine.execute() == [] and len(calls(tmp_path)) == 6
+
+
+def test_rows_and_page(make, tmp_path):
+    mine = board(make(), tmp_path)
+    mine.execute()
+    row = json.loads((mine.rows / 'ours_seed1.json').read_text())
+    assert row['last_three'] == pytest.approx(41 + 8 * (20 + 30 + 40) / 120) and row['last'] == 49
+    assert (row['best_on_validation'], row['best_iteration']) == (49, 40) and row['rise_in_last_quarter'] == 2
+    assert row['groups'] == dict(head=60, middle=None, tail=20) and row['metrics']['target/IoU.road'] > 40
+    assert row['budget'] == dict(steps=40, images_per_step=8, images_before=0, images=320)
+    assert row['command'].startswith('python tools/train.py configs/two.py --work-dir runs/ours/seed1 --device cpu')
+    assert row['cpu_seconds'] > 0 and row['cpu_seconds_complete'] and row['versions']['torch']
+    text = (mine.folder / 'leaderboard.md').read_text()
+    lines = [line for line in text.splitlines() if line.startswith('| ')]
+    assert [line.split(' | ')[0] for line in lines[:5]] == ['| arm', '| ---', '| upper', '| ours', '| lower']
+    ours = lines[3].split(' | ')
+    assert ours[2] == '46.50 ± 0.71' and ours[5] == '+6.00 ± 0.00 (2)' and ours[7] == 'gain'
+    assert ours[8] == 'rises +2.00' and ours[9].startswith('48.50') and lines[4].split(' | ')[8] == ''
+    page = (mine.folder / 'leaderboard.html').read_text()
+    assert '<td>46.50 ± 0.71</td>' in page and 'http' not in page.replace('https://', '')
+    assert '| ours | 1 |' in (mine.folder / 'costs.md').read_text()
+
+
+@pytest.mark.ci
+def test_an_interrupted_suite_gives_the_same_page(make, tmp_path):
+    whole = board(make(), tmp_path, 'whole')
+    whole.execute()
+    broken = board(make(arms=dict(ours=dict(options=['model.beta=8', 'model.fails=1']))), tmp_path, 'broken')
+    assert [run.seed for run in broken.execute()] == [1]
+    assert '5 of 6 runs are finished' in (broken.folder / 'leaderboard.md').read_text()
+    mended = board(make(), tmp_path, 'mended')
+    mended.plan()[0].study.train(mended.plan()[0].run)  # one run, and then the power is gone: it has no row
+    assert mended.execute() == []
+    for name in ('leaderboard.md', 'leaderboard.html'):
+        assert (mended.folder / name).read_text() == (whole.folder / name).read_text()
+    assert len(calls(tmp_path, 'mended')) == 6
+    (mended.rows / 'ours_seed0.json').write_text('{')  # a damaged row is made again
+    mended.write()
+    assert len(read_rows(mended.rows)['ours']) == 2
+
+
+def test_close_controls_are_not_published(make, tmp_path):
+    suite = make(arms=dict(upper=dict(options=[*WIDE, 'model.beta=4'])))
+    mine = board(suite, tmp_path)
+    mine.execute()
+    text = (mine.folder / 'leaderboard.md').read_text()
+    assert 'Not published: the upper control upper is 3.00 points above the lower' in text and '| ours' not in text
+    assert len(list(mine.rows.iterdir())) == 6
+
+
+def test_no_ranking_without_both_controls(make, tmp_path):
+    mine = board(make(), tmp_path)
+    for planned in mine.plan()[:2]:
+        planned.study.train(planned.run)
+    mine.write()
+    assert 'there is no run of the control lower and upper' in (mine.folder / 'leaderboard.md').read_text()
+
+
+def test_a_killed_attempt_is_known_to_be_missing_from_the_cost(tmp_path):
+    cost = tmp_path / 'run' / 'cpu_seconds.json'
+    with measured_cost(cost):
+        subprocess.run([sys.executable, '-c', 'sum(range(3_000_000))'], check=True)
+    first = json.loads(cost.read_text())
+    assert first['seconds'] > 0 and first['started'] == first['measured'] == 1
+    measured_cost(cost).__enter__()  # and the process is gone
+    with measured_cost(cost):
+        pass
+    record = json.loads(cost.read_text())
+    assert record['started'] == 3 and record['measured'] == 2 and record['seconds'] >= first['seconds']
+
+
+# ---------------------------------------------------------------- judgement
+def curve(*scores):
+    return {10 * (n + 1): {'t/mIoU': score} for n, score in enumerate(scores)}
+
+
+def test_scores_of_a_run_by_hand():
+    assert last_three(curve(1, 2, 6, 10), 't/mIoU') == 6 and last_three(curve(4, math.nan, 6), 't/mIoU') == 5
+    assert math.isnan(last_three(curve(), 't/mIoU')) and math.isnan(last_three(curve(1), 'x'))
+    assert best(curve(1, 9, 9, 2), 't/mIoU') == (9, 20)
+    assert rise(curve(1, 2, 6, 8.5), 't/mIoU', 40) == 2.5  # against iteration 30
+    assert math.isnan(rise(curve(1), 't/mIoU', 10))
+
+
+def test_paired_gains_by_hand():
+    gain = paired_gain({0: 50, 1: 52, 2: 54}, {0: 48, 1: 49, 2: 50})  # differences 2, 3, 4
+    assert gain.mean == 3 and gain.pairs == 3 and gain.half == pytest.approx(4.303 / math.sqrt(3))
+    assert gain.verdict == 'gain'
+    assert paired_gain({0: 50, 1: 52, 2: 54}, {0: 48, 1: 49, 2: 50}, (-0.1, 5)).verdict == 'level'
+    assert paired_gain({0: 48, 1: 49, 2: 50}, {0: 50, 1: 52, 2: 54}, (-5, -1)).verdict == 'loss'
+    assert paired_gain({0: 50, 1: 40}, {0: 48, 1: 41}).verdict == 'level'
+    assert paired_gain({0: 50}, {0: 30}).verdict == 'one seed'
+    assert paired_gain({0: 50}, {1: 30}) is None
+    assert half_interval([1.]) is None and half_interval(list(range(40))) == pytest.approx(
+        1.96 * np.std(range(40), ddof=1) / math.sqrt(40))
+
+
+def drives(*hits):
+    """Each drive has 100 pixels of each of two classes, ``hits`` of them right."""
+    return Drives(tuple(f'd{i}' for i in range(len(hits))),
+                  np.array([[[h, 100 - h, 0], [100 - h, h, 0]] for h in hits]))
+
+
+def test_bootstrap_over_drives():
+    # every drive gains alike: 60 of 100 right is IoU 60 / 140, 80 is 80 / 120; no sample differs
+    low, high = bootstrap_difference([{'t': [drives(80, 80, 80)]}], [{'t': [drives(60, 60, 60)]}])
+    assert low == pytest.approx(high) == pytest.approx(100 * (80 / 120 - 60 / 140))
+    # all of the gain is in one of four drives: some samples do not have it
+    ours, theirs = [{'t': [drives(90, 60, 60, 60)]}], [{'t': [drives(60, 60, 60, 60)]}]
+    low, high = bootstrap_difference(ours, theirs)
+    assert low == 0 < high and bootstrap_difference(ours, theirs) == (low, high)  # seeded
+    assert bootstrap_difference([{'t': [drives(80)]}], [{'t': [drives(60)]}]) is None  # one drive
+    assert bootstrap_difference(ours, [{'t': [drives(60, 60)]}]) is None and bootstrap_difference([], []) is None
+
+
+def test_counts_by_drive(tmp_path):
+    import torch
+    runner = type('R', (), dict(log_dir=str(tmp_path / 'run' / 'stamp')))()
+
+    def sample(path, prediction, label):
+        return dict(pred_sem_seg=dict(data=torch.tensor([[prediction]])), img_path=path,
+                    gt_sem_seg=dict(data=torch.tensor([[label]])))
+
+    metric = DriveMetric(drive=r'/(\w+?)_\d+')
+    metric.dataset_meta = dict(classes=('a', 'b', 'c'))
+    metric.use_run(runner, None, 'city')
+    metric.process(None, [sample('x/s1_1.png', [0, 1], [0, 0]), sample('x/s2_1.png', [2, 2], [2, 1])])
+    metric.process(None, [sample('x/s1_2.png', [1, 0], [1, 0])])
+    found = metric.evaluate(3)
+    assert found['aAcc'] == pytest.approx(100 * 4 / 6) and 'mIoU.tail' in found
+    assert metric.drives.names == ('s1', 's2')
+    assert metric.drives.matrices.sum(0).tolist() == metric.confusion.tolist()
+    assert metric.drives.matrices[0].diagonal().tolist() == [2, 1, 0]
+    stored = drives_of(tmp_path / 'run')
+    assert list(stored) == ['city'] and np.array_equal(stored['city'][0].matrices, metric.drives.matrices)
+    with pytest.raises(ValueError, match='does not match'):
+        metric.process(None, [sample('x/none.png', [0], [0])])
+    for wrong in ('(', 'abc'):
+        with pytest.raises(ValueError, match='drive='):
+            DriveMetric(drive=wrong)
+    every = DriveMetric()
+    every.dataset_meta = metric.dataset_meta
+    every.process(None, [sample('x/s1_1.png', [0], [0]), sample('x/s1_2.png', [0], [0])])
+    every.evaluate(2)
+    assert every.drives.names == ('s1_1.png', 's1_2.png')
+
+
+# ---------------------------------------------------------------- suites of the package
+@pytest.mark.parametrize('name, budget', [('city_uda', 4800), ('city_dg', 8000), ('city_semi', 6000)])
+def test_suites_that_ship_are_fair(name, budget):
+    suite = read_suite(ROOT / 'configs' / 'suites' / f'{name}.yml')
+    assert {arm.budget for arm in suite.arms} == {budget} and len(suite.seeds) == 3
+    for arm in suite.arms:
+        assert arm.cfg.val_evaluator.type == 'DriveMetric' and arm.steps // arm.cfg.train_cfg.val_interval == 10
+        assert '../shared' not in str(arm.cfg.train_dataloader) + str(arm.cfg.val_dataloader)
+        weights = arm.cfg.get('load_from') or arm.cfg.model.network.backbone.init_cfg.checkpoint
+        assert weights == 'mmseg_dg://city_day_mobilenetv2'
+
+
+# ---------------------------------------------------------------- real trainings
+@pytest.mark.ci
+def test_a_killed_training_continued_gives_the_same_page(tiny_config, tmp_path, monkeypatch):
+    """``tools/leaderboard.py`` and all its processes are killed in the middle of a real training, and started again.
+
+    The lower control is a stand-in: it costs no import of the libraries.
+    """
+    from yapf.yapflib.yapf_api import FormatCode
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    # configs are formatted as in the tool, so that their fingerprints are equal (conftest.py leaves them as they are)
+    monkeypatch.setattr('mmengine.config.config.FormatCode', FormatCode)
+    (tmp_path / 'configs').mkdir()
+    (tmp_path / 'trainer.py').write_text(
+        "import os, sys\nif 'upper.py' in sys.argv[1]:\n"
+        f"    os.execv(sys.executable, [sys.executable, {str(ROOT / 'tools' / 'train.py')!r}, *sys.argv[1:]])\n"
+        + TRAINER)
+    lower = CONFIG.format(more='', prefix="img_path='a', seg_map_path='b'")
+    lower = lower.replace('max_iters=40, val_interval=10', 'max_iters=4, val_interval=1')
+    (tmp_path / 'configs' / 'lower.py').write_text(lower)
+    cfg = tiny_config('DACS', max_iters=4, val_interval=1)
+    cfg.val_evaluator, cfg.default_hooks.checkpoint.interval = dict(type='DriveMetric'), 1
+    cfg.pop('work_dir')
+    cfg.dump(tmp_path / 'configs' / 'upper.py')
+    arms = dict(lower=dict(config='configs/lower.py'),
+                upper=dict(config='configs/upper.py', control='lower', cpu_seconds=1e6))
+    (tmp_path / 'tiny.yml').write_text(yaml.safe_dump(dict(
+        title='Tiny', score='target/mIoU', lower='lower', upper='upper', seeds=[0], least_spread=-100, arms=arms)))
+    suite = read_suite(tmp_path / 'tiny.yml')
+    assert board(suite, tmp_path, 'whole').execute() == []
+
+    run = tmp_path / 'killed' / 'runs' / 'upper' / 'seed0'
+    command = [sys.executable, ROOT / 'tools' / 'leaderboard.py', tmp_path / 'tiny.yml', '--out', tmp_path / 'killed',
+               '--train-script', tmp_path / 'trainer.py']
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 400
+    while not (run / 'iter_2.pth').exists():
+        assert process.poll() is None and time.monotonic() < until, 'it ended before it could be killed'
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (run / 'finished.json').exists() and not (run / 'iter_4.pth').exists()
+
+    assert board(suite, tmp_path, 'killed').execute() == []
+    assert len([path for path in run.iterdir() if path.is_dir()]) == 2 and (run / 'iter_4.pth').exists()
+    for name in ('leaderboard.md', 'leaderboard.html'):
+        assert (tmp_path / 'killed' / name).read_text() == (tmp_path / 'whole' / name).read_text()
+    row, whole = (json.loads((tmp_path / name / 'rows' / 'upper_seed0.json').read_text())
+                  for name in ('killed', 'whole'))
+    assert row['curve'] == whole['curve'] and sorted(row['curve']) == ['1', '2', '3', '4']
+    assert row['metrics'] == whole['metrics'] and row['command'] == whole['command']
+    assert not row['cpu_seconds_complete'] and whole['cpu_seconds_complete']
+    counts = drives_of(run)['target']
+    assert len(counts) == 3 and len(counts[0].names) > 1

@@ -1,0 +1,119 @@
+"""Checkpoints of the trained part: what is left out, where it comes back from, and what is said when it cannot."""
+import copy
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmseg_dg.methods.trained_part import check_recordable, find_frozen, leave_frozen_out
+from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.checkpoint_reader import CheckpointError
+from mmseg_dg.weights.segmentor_export import export_segmentor
+
+LORA = dict(trainable='adapters', lora=dict(rank=2, start='minor'))
+
+
+def config(file, **backbone):
+    network = dict(
+        type='EncoderDecoder',
+        backbone=dict(type='PlainViT', arch=dict(embed_dims=8, num_layers=2, num_heads=2), pos_grid=2,
+                      out_indices=[-1], init_cfg=dict(type='Pretrained', checkpoint=str(file)), **backbone),
+        decode_head=dict(type='TokenLinearHead', in_channels=8, num_classes=3,
+                         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False)),
+        train_cfg=dict(), test_cfg=dict(mode='whole'))
+    return dict(type='DACS', network=network)
+
+
+@pytest.fixture
+def file(tmp_path):
+    init_default_scope('mmseg_dg')
+    torch.manual_seed(0)
+    encoder = MODELS.build(dict(config('x')['network']['backbone'], init_cfg=None))
+    encoder.init_weights()
+    torch.save(encoder.state_dict(), tmp_path / 'encoder.pth')
+    return tmp_path / 'encoder.pth'
+
+
+def trained(file, **backbone):
+    """A method whose trained part has moved, and its teacher's with other values."""
+    torch.manual_seed(1)
+    method = MODELS.build(config(file, **backbone))
+    method.init_weights()
+    with torch.no_grad():
+        for parameter in method.student.parameters():
+            parameter += parameter.requires_grad * torch.randn_like(parameter)
+        for _, average in method.ema_pairs().values():
+            average.update_parameters(method.student)
+            average.module.decode_head.conv_seg.weight += 1
+    return method
+
+
+@pytest.mark.parametrize('backbone', [dict(trainable='none'), LORA])
+def test_what_is_frozen_is_left_out_and_comes_back(file, backbone):
+    method = trained(file, **backbone)
+    whole = copy.deepcopy(dict(method.state_dict()))
+    state = dict(method.state_dict())
+    count = leave_frozen_out(method, state)
+    frozen = method.student.backbone.frozen_names()
+    assert count == 2 * len(frozen) and not any(f'student.backbone.{name}' in state for name in frozen)
+    assert not any(f'teacher.module.backbone.{name}' in state for name in frozen)
+    assert 'student.decode_head.conv_seg.weight' in state
+    torch.manual_seed(2)
+    other = MODELS.build(config(file, **backbone))  # as for a test or a resume: weights not initialized
+    numbers = torch.get_rng_state()
+    other.load_state_dict(state)
+    assert torch.equal(torch.get_rng_state(), numbers), 'a resumed run draws as if nothing had been read'
+    assert other.state_dict().keys() == whole.keys()
+    assert all(torch.equal(value, whole[key]) for key, value in other.state_dict().items())
+    other.load_state_dict(whole)  # and whole checkpoints load as ever
+
+
+def test_the_file_is_named_when_it_is_not_there_or_another(file, tmp_path, monkeypatch):
+    method = trained(file, trainable='none')
+    state = dict(method.state_dict())
+    leave_frozen_out(method, state)
+    content = file.read_bytes()
+    other = torch.load(file)
+    other['norm.bias'] += 1
+    torch.save(other, file)
+    with pytest.raises(CheckpointError, match='frozen part of backbone is in .*encoder.pth with SHA-256 '
+                       '[0-9a-f]{64}; .*encoder.pth has [0-9a-f]{64}, another file. Put that file there'):
+        MODELS.build(config(file, trainable='none')).load_state_dict(dict(state))
+    file.unlink()
+    with pytest.raises(CheckpointError, match='which is not there'):
+        MODELS.build(config(file, trainable='none')).load_state_dict(dict(state))
+    (tmp_path / 'elsewhere.pth').write_bytes(content)  # the config's place counts first
+    moved = MODELS.build(config(tmp_path / 'elsewhere.pth', trainable='none'))
+    moved.load_state_dict(dict(state))
+    assert torch.equal(moved.student.backbone.norm.bias, method.student.backbone.norm.bias)
+    with pytest.raises(CheckpointError, match='frozen encoder backbone, which the config has not'):
+        MODELS.build(config(tmp_path / 'elsewhere.pth')).load_state_dict(dict(state))
+
+
+def test_refused_before_training(file):
+    with pytest.raises(ValueError, match="no encoder is frozen: set trainable='none'"):
+        check_recordable(MODELS.build(config(file)))
+    cfg = config(file, trainable='none')
+    cfg['network']['backbone']['init_cfg'] = None
+    with pytest.raises(ValueError, match="frozen encoder backbone \\(PlainViT\\) started from no weight file"):
+        check_recordable(MODELS.build(cfg))
+    state = {'student.x': torch.zeros(1)}
+    find_frozen(MODELS.build(config(file)), state)
+    assert list(state) == ['student.x']
+
+
+def test_exported_from_the_trained_part_with_merged_adapters(file, tmp_path):
+    method = trained(file, **LORA).eval()
+    state = dict(method.state_dict())
+    leave_frozen_out(method, state)
+    torch.save(dict(state_dict=state, meta={}), tmp_path / 'iter_1.pth')
+    cfg = Config(dict(default_scope='mmseg_dg', model=config(file, **LORA)))
+    export = export_segmentor(tmp_path / 'iter_1.pth', tmp_path / 'out.pth', cfg, network='student')
+    written = Config.fromfile(export.config)
+    assert not {'trainable', 'lora', 'init_cfg'} & set(written.model.backbone) and 'PlainViT' in export.own_parts
+    plain = MODELS.build({k: v for k, v in written.model.items() if k != 'data_preprocessor'}).eval()
+    plain.load_state_dict(torch.load(export.checkpoint)['state_dict'])
+    x = torch.randn(1, 3, 28, 42)
+    expected = method.student.decode_head(method.student.extract_feat(x))
+    assert torch.allclose(plain.decode_head(plain.extract_feat(x)), expected, atol=1e-5)
