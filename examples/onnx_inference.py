@@ -71,6 +71,10 @@ class Segmenter:
         if image.shape[0] < low[0] or image.shape[1] < low[1]:
             raise SystemExit(f'an image of {image.shape[0]}x{image.shape[1]} pixels (height x width): this file is '
                              f'for {low[0]}x{low[1]} and more')
+        step = self.about['multiple_of']
+        if image.shape[0] % step or image.shape[1] % step:
+            raise SystemExit(f'an image of {image.shape[0]}x{image.shape[1]} pixels (height x width): this file is '
+                             f'for multiples of {step}')
         return self.session.run(None, {'images': self._input(image)})[0][0]
 
     def _input(self, image: np.ndarray) -> np.ndarray:

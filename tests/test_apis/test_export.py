@@ -34,9 +34,11 @@ FAMILIES = {
     'dacs_deeplabv2_r101_gta2cityscapes': 'ResNet, DeepLabV2 head',
     'deft_r50_gta': 'ResNet, DeepLabV3+ of DeFT',
     'ddep_transunet_1x_cityscapes_1_30': 'hybrid ViT, TransUNet head',
-    'bench_ddep_finetune_1_8_mobilenetv2': 'MobileNetV2, U-Net head',
-    'daformer_upernet_mitb5_gta2cityscapes': 'pyramid pooling: adaptive pooling of any size',
-    'daformer_isa_mitb5_gta2cityscapes': 'padding that hangs on the size',
+    'bench_ddep_finetune_1_30_mobilenetv2': 'MobileNetV2, U-Net head',
+    'daformer_mitb5_gta2cityscapes --row upernet': 'pyramid pooling: adaptive pooling of any size',
+    'daformer_mitb5_gta2cityscapes --row isa': 'padding that hangs on the size',
+    'dg_lora_dinov2_large_gta': 'plain ViT with adapters, merged',
+    'unimatch_v2_dinov2_base_cityscapes_1_8': 'plain ViT, DPT head',
     'bench_semi_diffmatch_mobilenetv2': 'mask diffusion: its plain form',
 }
 
@@ -83,6 +85,17 @@ def test_adaptive_pooling_of_any_size():
     for size, cells in (((13, 20), (3, 3)), ((7, 5), (6, 2)), ((4, 9), (6, 6))):
         x = torch.randn(2, 3, *size, dtype=torch.float64)
         torch.testing.assert_close(AdaptivePool(cells)(x), torch.nn.functional.adaptive_avg_pool2d(x, cells))
+
+
+@pytest.mark.parametrize('offset, antialias', [(0.1, False), (0., True), (0., False)])
+def test_positions_of_any_grid(offset, antialias):
+    from mmseg_dg.models.backbones.token_sizes import _positions_of_a_free_grid, interpolate_positions
+    stored = torch.randn(1, 16, 6)
+    for grid in ((5, 7), (4, 9), (12, 2), (4, 4)):
+        expected = interpolate_positions(stored, grid, offset, antialias)
+        found = _positions_of_a_free_grid(stored, 4, grid, offset, antialias)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+        assert grid != (4, 4) or torch.equal(found, stored)
 
 
 def test_what_cannot_be_written_is_refused_with_its_reason():

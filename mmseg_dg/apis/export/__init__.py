@@ -102,7 +102,8 @@ def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict,
     described.update(
         input='images uint8 (B, H, W, 3), BGR' if normalize else 'images float32 (B, 3, H, W), normalized',
         output='classes uint8 (B, H, W)' if argmax else 'logits float32 (B, K, H, W)',
-        smallest=list(writers.smallest(graph)), form='plain classifier' if plain else 'whole image')
+        smallest=list(writers.smallest(graph)), multiple_of=writers.multiple_of(graph),
+        form='plain classifier' if plain else 'whole image')
     program = writers.traced(graph)
     if to == 'onnx':
         output = 'classes' if argmax else 'logits'

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .graph import InferenceGraph, PlainDiffusion
-from .writers import smallest
+from .writers import multiple_of, smallest
 
 #: Largest difference of a logit, relative to the largest logit (at least 1), and least share of equal classes.
 TOLERANCE, AGREEMENT = 1e-4, 0.9999
@@ -43,7 +43,9 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph, network: nn.
     """
     low, wide = (max(side, 64) for side in smallest(graph))
     differences, equal, count = [], 0, 0
-    sizes = ((low + 9, wide + 35), (low + 32, wide), (low + 2, wide + 12))
+    step = multiple_of(graph)
+    sizes = [tuple(-(-side // step) * step for side in size)
+             for size in ((low + 9, wide + 35), (low + 32, wide), (low + 2, wide + 12))]
     for images in (graph.example(*sizes[0]), graph.example(*sizes[1])[:1], graph.example(*sizes[2])):
         expected = reference_logits(network, normalized(graph, images))
         found = run(images)

@@ -1,6 +1,7 @@
 """One function per format: a network and its metadata into a file."""
 import importlib.util
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -93,10 +94,12 @@ def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
         ValueError: A part takes a decision that hangs on the size of the image; the cause says where.
     """
     # odd sides: whatever a network pads is then padded here, and the written graph does it for every size
+    step = multiple_of(graph)
     side = max(101, *(side + 27 - side % 2 for side in smallest(graph)))
+    sides = (side, side + 46) if step == 1 else ((side // step + 1) * step, (side // step + 4) * step)
     with torch.no_grad(), without_size_warnings():
         try:
-            return torch.export.export(graph, (graph.example(side, side + 46), ),
+            return torch.export.export(graph, (graph.example(*sides), ),
                                        dynamic_shapes=graph.dynamic_shapes, strict=False)
         except Exception as error:
             raise ValueError(f'{type(graph.body).__name__}: the network cannot be written for images of every size '
@@ -106,6 +109,12 @@ def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
 def smallest(graph: InferenceGraph) -> tuple[int, int]:
     """Least (height, width) that a written graph is for."""
     return getattr(graph.body, 'smallest', (64, 64))
+
+
+def multiple_of(graph: InferenceGraph) -> int:
+    """What both sides of an image must be multiples of: the patch of an encoder that does not resize, else 1."""
+    encoders = [module for module in graph.modules() if isinstance(getattr(module, 'patch_size', None), int)]
+    return math.lcm(*(encoder.patch_size for encoder in encoders if getattr(encoder, 'resize', '') is None))
 
 
 def write_torch_export(program: torch.export.ExportedProgram, metadata: Mapping, path: Path) -> None:
