@@ -160,6 +160,22 @@ def test_safetensors_says_what_it_is(tmp_path):
     assert (written / 'labels/photo.png').is_file() and (written / 'overlays/photo.jpg').is_file()
 
 
+def test_adapters_are_gone_from_the_written_weights(tmp_path):
+    cfg = load('dg_lora_dinov2_large_gta')
+    network = filled('dg_lora_dinov2_large_gta')  # every tensor random: the adapters do something
+    model = cfg.model.network
+    _shrink_network(model)
+    cfg.model = dict(type='Supervised', network=model, data_preprocessor=cfg.model.data_preprocessor)
+    torch.save({f'student.{key}': value for key, value in network.state_dict().items()}, tmp_path / 'run.pth')
+    done = export_network(cfg, tmp_path / 'run.pth', 'safetensors', tmp_path / 'out')
+    again = mmseg_dg.load(done.path, 'cpu').model
+    assert any('lora' in key for key in network.state_dict())
+    assert not any('lora' in key for key in again.state_dict())
+    images = torch.randn(1, 3, 128, 128)
+    with torch.no_grad():
+        torch.testing.assert_close(again(images), network(images), rtol=1e-4, atol=1e-4)
+
+
 def _saved(image, folder):
     cv2.imwrite(str(folder / 'photo.png'), image)
     return folder / 'photo.png'

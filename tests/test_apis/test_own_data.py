@@ -145,17 +145,33 @@ def test_the_written_config_runs_again_to_the_same_numbers(sets, tmp_path):
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize('task', ['train', 'semi', 'few target labels', 'source_only'])
+@pytest.mark.parametrize('task', ['train', 'semi', 'few target labels', 'source_only', 'mic'])
 def test_siblings_write_configs_that_train(sets, tmp_path, task):
     common = dict(classes=CLASSES, out=tmp_path / 'run', iterations=1, batch_size=2, crop_size=64)
     if task == 'train':
         done = mmseg_dg.train(sets['source'], **common)
     elif task == 'semi':
         done = mmseg_dg.semi(sets['few'], sets['target'], **common)
-    elif task == 'source_only':
-        done = mmseg_dg.adapt(sets['source'], sets['target'], method='source_only', **common)
+    elif task in ('source_only', 'mic'):
+        done = mmseg_dg.adapt(sets['source'], sets['target'], method=task, **common)
+        assert (getattr(done.model, 'masked', None) is not None) == (task == 'mic')
     else:
         done = mmseg_dg.adapt(sets['source'], sets['target'], target_labeled=sets['few'], **common)
         assert done.model.streams == ('source', 'target', 'target_labeled')
     assert done.predict(sets['val']['images'] / '0.png').shape == (96, 128), 'without val as well'
     assert not list((tmp_path / 'run/run').glob('*/evaluation*')), 'nothing was scored'
+
+
+@pytest.mark.ci
+def test_early_stopping_ends_the_run(tiny_config, run_config):
+    """The hook that ``early_stopping`` writes, with a step no score makes."""
+    cfg = tiny_config('Supervised', max_iters=8, val_interval=1)
+    cfg.custom_hooks = [dict(type='EarlyStoppingHook', monitor='mean/mIoU', rule='greater', patience=2, min_delta=100)]
+    assert run_config(cfg).iter == 3, 'one validation to compare with, two without a better score'
+
+
+def test_early_stopping_keeps_the_hooks_of_the_recipe(sets, tmp_path):
+    mmseg_dg.adapt(sets['source'], sets['target'], CLASSES, tmp_path, val=sets['val'], early_stopping=4, start=False)
+    hooks = Config.fromfile(tmp_path / 'config.py').custom_hooks
+    assert [hook.type for hook in hooks] == ['EMAUpdateHook', 'TrainingPicturesHook', 'EarlyStoppingHook']
+    assert hooks[-1].patience == 4
