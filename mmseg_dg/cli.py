@@ -1,4 +1,5 @@
-"""``mmseg-dg VERB ...``: one command for what a person does most; each verb is a file of ``tools/``.
+"""``mmseg-dg VERB ...``: one command for what a person does most; each verb is a file of
+``tools/``.
 
 The tool runs in this process as ``python tools/FILE`` does.
 """
@@ -27,22 +28,32 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    'adapt': Verb('adapt.py', 'train on your own images, without a config',
-                  '--source day/images day/masks --target night/images --classes road car --out runs/night'),
-    'train': Verb('train.py', 'train a config', 'daformer_synthcity_demo.py --work-dir work_dirs/first'),
-    'test': Verb('test.py', 'score a checkpoint on every test domain', 'my.py work_dirs/first/iter_150.pth'),
+    'adapt': Verb(
+        'adapt.py', 'train on your own images, without a config',
+        '--source day/images day/masks --target night/images --classes road car --out runs/night'),
+    'train': Verb('train.py', 'train a config',
+                  'daformer_synthcity_demo.py --work-dir work_dirs/first'),
+    'test': Verb('test.py', 'score a checkpoint on every test domain',
+                 'my.py work_dirs/first/iter_150.pth'),
     'predict': Verb('predict.py', 'segment images, a folder or a video',
                     'my.py work_dirs/first/iter_150.pth photos --out out --overlay'),
-    'suggest': Verb('suggest.py', 'settings that fit your images and this machine, with their reasons',
+    'suggest': Verb('suggest.py',
+                    'settings that fit your images and this machine, with their reasons',
                     '--source images masks --classes background crack'),
-    'report': Verb('report.py', 'a page about one run, or comparing several', 'work_dirs/first work_dirs/second'),
-    'export': Verb('export.py', 'write a network as safetensors, ONNX, torch.export or for MMSegmentation',
+    'report': Verb('report.py', 'a page about one run, or comparing several',
+                   'work_dirs/first work_dirs/second'),
+    'export': Verb('export.py',
+                   'write a network as safetensors, ONNX, torch.export or for MMSegmentation',
                    'my.py work_dirs/first/iter_150.pth --to onnx --out exported'),
     'doctor': Verb('doctor.py', "examine a config's data before training", 'my.py'),
-    'statistics': Verb('analysis_tools/class_statistics.py', 'count the classes of the training data', 'my.py'),
-    'study': Verb('study.py', 'several seeds or settings, with mean and spread', 'my.py --seeds 0 1 2'),
-    'browse': Verb('analysis_tools/browse_streams.py', 'look at what the network will see', 'my.py --out look'),
-    'prepare-weights': Verb('prepare_weights.py', 'which pretrained encoders are there; check and convert them',
+    'statistics': Verb('analysis_tools/class_statistics.py',
+                       'count the classes of the training data', 'my.py'),
+    'study': Verb('study.py', 'several seeds or settings, with mean and spread',
+                  'my.py --seeds 0 1 2'),
+    'browse': Verb('analysis_tools/browse_streams.py', 'look at what the network will see',
+                   'my.py --out look'),
+    'prepare-weights': Verb('prepare_weights.py',
+                            'which pretrained encoders are there; check and convert them',
                             'mit_b5 --source ~/mit_b5.pth'),
 }
 
@@ -52,9 +63,12 @@ def usage() -> str:
     width = max(map(len, VERBS))
     lines = [f'usage: {COMMAND} VERB ...    ({COMMAND} VERB -h: its options and an example)', '']
     lines += [f'  {name:<{width}}  {verb.does}' for name, verb in VERBS.items()]
-    lines += ['', f'example: {COMMAND} train {VERBS["train"].example}',
-              '', f'every verb is a file of tools/: `mim run mmseg_dg NAME` runs the same one (statistics is '
-              f'class_statistics, browse is browse_streams, prepare-weights is prepare_weights); {COMMAND} --version']
+    lines += [
+        '', f'example: {COMMAND} train {VERBS["train"].example}', '',
+        f'every verb is a file of tools/: `mim run mmseg_dg NAME` runs the same one (statistics is '
+        'class_statistics, browse is browse_streams, prepare-weights is prepare_weights); '
+        f'{COMMAND} --version'
+    ]
     return '\n'.join(lines) + '\n'
 
 
@@ -68,18 +82,22 @@ def tool_file(tool: str) -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise FileNotFoundError(f'the installation lacks tools/{tool}: looked for {" and ".join(map(str, places))}; '
-                            'install the package again')
+    raise FileNotFoundError(
+        f'the installation lacks tools/{tool}: looked for {" and ".join(map(str, places))}; '
+        'install the package again')
 
 
 def hide_gpus_if_asked() -> None:
-    """Hide the GPUs where ``mmseg-dg ... --device cpu`` asks for it; a tool that is run as a file does so itself."""
-    if Path(sys.argv[0]).name == COMMAND and re.search(r'--(device[ =]cpu|gpus[ =]0)( |$)', ' '.join(sys.argv)):
+    """Hide the GPUs where ``mmseg-dg ... --device cpu`` asks for it; a tool that is run as a
+    file does so itself."""
+    if Path(sys.argv[0]).name == COMMAND and re.search(r'--(device[ =]cpu|gpus[ =]0)( |$)',
+                                                       ' '.join(sys.argv)):
         os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
 
 
 def run_file(path: Path, name: str, words: Sequence[str]) -> None:
-    """Run a tool as ``python path words`` does, under the name that its messages and help are to show."""
+    """Run a tool as ``python path words`` does, under the name that its messages and help are to
+    show."""
     sys.argv = [name, *words]
     sys.path.insert(0, str(path.parent))  # where Python would look for modules beside a script
     scope = {'__name__': '__main__', '__file__': str(path), '__builtins__': __builtins__}

@@ -1,4 +1,5 @@
-"""A config file that a program writes and a person reads: it inherits from a recipe and says why it differs."""
+"""A config file that a program writes and a person reads: it inherits from a recipe and says why
+it differs."""
 import keyword
 import os
 import textwrap
@@ -17,8 +18,8 @@ def recipe(name: str) -> str:
     """What ``_base_`` must be for a config of the package, e.g. ``custom/custom_uda.py``.
 
     Returns:
-        ``mmseg_dg::NAME`` where the package is installed, which another machine understands too; in a clone that is
-        not installed the file's path.
+        ``mmseg_dg::NAME`` where the package is installed, which another machine understands too; in
+        a clone that is not installed the file's path.
 
     Raises:
         FileNotFoundError: The package has no such config.
@@ -32,7 +33,8 @@ def recipe_file(name: str) -> Path:
     places = [root / 'configs' / name for root in (PACKAGE / '.mim', PACKAGE.parent)]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        raise FileNotFoundError(f'the installation lacks configs/{name}: looked for {" and ".join(map(str, places))}')
+        raise FileNotFoundError(
+            f'the installation lacks configs/{name}: looked for {" and ".join(map(str, places))}')
     return found
 
 
@@ -83,8 +85,8 @@ def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _assignment(key: str, value: Any, dotted: str, reasons: Mapping[str, str], left: set, depth: int,
-                end: str) -> list[str]:
+def _assignment(key: str, value: Any, dotted: str, reasons: Mapping[str, str], left: set,
+                depth: int, end: str) -> list[str]:
     """Lines of ``key = value`` (``key=value,`` inside a dict), the reason over them."""
     pad, lines = '    ' * depth, []
     if dotted in reasons:
@@ -111,7 +113,8 @@ def _spreads(value: Any) -> bool:
 
 
 def _is_steps(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and bool(value) and all(_spreads(item) for item in value)
+    return isinstance(value,
+                      (list, tuple)) and bool(value) and all(_spreads(item) for item in value)
 
 
 def _is_name(key: Any) -> bool:

@@ -1,4 +1,5 @@
-"""What a set of images looks like, from headers and a sample of masks: sizes, classes, imbalance."""
+"""What a set of images looks like, from headers and a sample of masks: sizes, classes,
+imbalance."""
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,8 @@ class Fingerprint(NamedTuple):
         height, width: Medians, in pixels.
         smallest: Least (height, width), each by itself.
         largest: Most pixels of one image.
-        shares: Class -> share of the labeled pixels of the masks that were read, 0..1; {} without masks.
+        shares: Class -> share of the labeled pixels of the masks that were read, 0..1; {} without
+            masks.
         pixels: Class -> median number of its pixels in the masks that show it.
         masks: Masks that were read.
     """
@@ -46,7 +48,8 @@ class Fingerprint(NamedTuple):
         return min(self.height, self.width)
 
 
-def fingerprint(given: Mapping, classes: int, label_map: Optional[Mapping[int, int]] = None) -> Fingerprint:
+def fingerprint(given: Mapping, classes: int,
+                label_map: Optional[Mapping[int, int]] = None) -> Fingerprint:
     """Look at a set.
 
     Args:
@@ -60,24 +63,34 @@ def fingerprint(given: Mapping, classes: int, label_map: Optional[Mapping[int, i
     folder = str(given['images'])
     names = scan_folder(folder, PICTURE_SUFFIXES).files
     if not names:
-        raise FileNotFoundError(f'no images in {folder}: they end with {", ".join(PICTURE_SUFFIXES[::2])}')
+        raise FileNotFoundError(
+            f'no images in {folder}: they end with {", ".join(PICTURE_SUFFIXES[::2])}')
     headers = [read_header(os.path.join(folder, name)) for name in spread(names, HEADERS)]
     sizes = np.array([(header.height, header.width) for header in headers])
-    counts = _masks(Path(given['masks']), names, classes, label_map or {}) if given.get('masks') else np.zeros((0, 1))
+    counts = _masks(Path(given['masks']), names, classes, label_map
+                    or {}) if given.get('masks') else np.zeros((0, 1))
     total = counts.sum()
     shares = {c: float(counts[:, c].sum() / total) for c in range(classes)} if total else {}
-    pixels = {c: float(np.median(counts[counts[:, c] > 0, c])) for c, share in shares.items() if share}
-    return Fingerprint(len(names), int(np.median(sizes[:, 0])), int(np.median(sizes[:, 1])),
-                       (int(sizes[:, 0].min()), int(sizes[:, 1].min())), int(sizes.prod(1).max()), shares, pixels,
-                       len(counts))
+    pixels = {
+        c: float(np.median(counts[counts[:, c] > 0, c]))
+        for c, share in shares.items() if share
+    }
+    return Fingerprint(len(names), int(np.median(sizes[:, 0])), int(
+        np.median(sizes[:, 1])), (int(sizes[:, 0].min()), int(sizes[:, 1].min())),
+                       int(sizes.prod(1).max()), shares, pixels, len(counts))
 
 
 def spread(names: Sequence[str], most: int) -> list[str]:
     """At most ``most`` of them, evenly."""
-    return [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(most, len(names))).astype(int))]
+    return [
+        names[i]
+        for i in np.unique(np.linspace(0,
+                                       len(names) - 1, min(most, len(names))).astype(int))
+    ]
 
 
-def _masks(folder: Path, names: Sequence[str], classes: int, label_map: Mapping[int, int]) -> np.ndarray:
+def _masks(folder: Path, names: Sequence[str], classes: int, label_map: Mapping[int,
+                                                                                int]) -> np.ndarray:
     """Pixels of each class, (masks, classes), of a sample of those that are there."""
     rows = []
     for name in spread(names, MASKS):
@@ -95,7 +108,8 @@ def _masks(folder: Path, names: Sequence[str], classes: int, label_map: Mapping[
 
 
 def free_memory() -> tuple[str, Optional[int]]:
-    """Where training would run (``cuda`` or ``cpu``), and bytes that are free there (None: not known)."""
+    """Where training would run (``cuda`` or ``cpu``), and bytes that are free there (None: not
+    known)."""
     if torch.cuda.is_available():
         return 'cuda', int(torch.cuda.mem_get_info()[0])
     try:

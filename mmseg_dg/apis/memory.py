@@ -1,4 +1,5 @@
-"""How much memory a training step takes: two small ones are run and extended to the size that is meant."""
+"""How much memory a training step takes: two small ones are run and extended to the size that is
+meant."""
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -32,7 +33,8 @@ class MemoryUse(NamedTuple):
 
 
 def measure(cfg: Config, device: str) -> MemoryUse:
-    """Run two iterations at two sizes, with random images and the method, network and optimizer of a config.
+    """Run two iterations at two sizes, with random images and the method, network and optimizer of
+    a config.
 
     Args:
         cfg: Of the run; pretrained files are not read, which does not change the memory.
@@ -48,20 +50,25 @@ def measure(cfg: Config, device: str) -> MemoryUse:
 
 
 def peak(run: Callable[[], Any], device: str) -> int:
-    """Most bytes that PyTorch's allocator held while ``run`` ran; scratch memory of libraries is not in it."""
+    """Most bytes that PyTorch's allocator held while ``run`` ran; scratch memory of libraries is
+    not in it."""
     if device == 'cuda':
         torch.cuda.reset_peak_memory_stats()
         run()
         return torch.cuda.max_memory_allocated()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU],
+                                profile_memory=True) as profile:
         run()
     return peak_of(profile)
 
 
 def peak_of(profile: torch.profiler.profile) -> int:
-    """Largest running sum of the allocations (+) and releases (-) on the CPU that a profile recorded, in bytes."""
-    events = [(event.start_ns(), event.nbytes()) for event in profile.profiler.kineto_results.events()
-              if event.name() == '[memory]' and event.device_type() == torch.autograd.DeviceType.CPU]
+    """Largest running sum of the allocations (+) and releases (-) on the CPU that a profile
+    recorded, in bytes."""
+    events = [(event.start_ns(), event.nbytes())
+              for event in profile.profiler.kineto_results.events()
+              if event.name() == '[memory]' and event.device_type() == torch.autograd.DeviceType.CPU
+              ]
     held = most = 0
     for _, size in sorted(events, key=lambda event: event[0]):
         held += size
@@ -76,8 +83,11 @@ def _iterate(cfg: Config, device: str, size: int) -> None:
     build = dict(type=wrapper.pop('constructor', 'DefaultOptimWrapperConstructor'),
                  paramwise_cfg=wrapper.pop('paramwise_cfg', None), optim_wrapper_cfg=wrapper)
     optim = OPTIM_WRAPPER_CONSTRUCTORS.build(build)(model)
-    averages = [HOOKS.build({k: v for k, v in hook.items() if k != 'priority'})
-                for hook in cfg.get('custom_hooks') or () if hook['type'] == 'EMAUpdateHook']
+    averages = [
+        HOOKS.build({k: v
+                     for k, v in hook.items() if k != 'priority'})
+        for hook in cfg.get('custom_hooks') or () if hook['type'] == 'EMAUpdateHook'
+    ]
     runner = SimpleNamespace(model=model, iter=0)
     for hook in averages:
         hook.before_train(runner)
@@ -98,8 +108,10 @@ def _batch(model: Any, size: int) -> dict[str, dict]:
     for stream in model.streams:
         images, samples = [], []
         for _ in range(2):
-            images.append(torch.randint(0, 256, (3, size, size), generator=generator, dtype=torch.uint8))
-            blocks = torch.randint(0, model.student.num_classes, (1, size // 16, size // 16), generator=generator)
+            images.append(
+                torch.randint(0, 256, (3, size, size), generator=generator, dtype=torch.uint8))
+            blocks = torch.randint(0, model.student.num_classes, (1, size // 16, size // 16),
+                                   generator=generator)
             label = blocks.repeat_interleave(16, 1).repeat_interleave(16, 2)
             sample = SegDataSample(metainfo=dict(img_shape=(size, size), ori_shape=(size, size)))
             if stream in model.labeled_streams:

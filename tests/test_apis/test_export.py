@@ -198,6 +198,7 @@ def test_what_load_cannot_read_is_named(tmp_path):
             mmseg_dg.load(tmp_path / name)
 
 
+@pytest.mark.ci
 def test_teacher_and_score_of_a_run(tmp_path, tiny_config):
     from mmseg_dg.apis import adapt
     cfg = tiny_config('DACS')

@@ -16,6 +16,7 @@ from mmseg_dg.apis.export import export_network
 ROOT = Path(__file__).resolve().parents[2]
 CITY = ROOT / 'configs/demo/daformer_synthcity_demo.py'
 SHIPPED = 'mmseg_dg://city_day_mobilenetv2'
+pytestmark = pytest.mark.ci
 TOOLS = Path(mmseg.__file__).parent / '.mim/tools/analysis_tools'
 
 
@@ -82,7 +83,6 @@ def test_analyze_logs_reads_our_log(tmp_path, monkeypatch):
     assert found[1]['loss'] == [2.5] and found[2]['loss'] == [2.0] and found[2]['camera/mIoU'] == [30.0]
 
 
-@pytest.mark.ci
 def test_tensorboard_beside_the_log_file(tiny_config, run_config):
     pytest.importorskip('tensorboard')
     cfg = tiny_config('Supervised', max_iters=2)
@@ -92,7 +92,6 @@ def test_tensorboard_beside_the_log_file(tiny_config, run_config):
     assert list(Path(cfg.work_dir).rglob('events.out.tfevents*'))
 
 
-@pytest.mark.ci
 def test_test_time_augmentation_of_mmseg(tiny_config, run_config):
     """``tta_pipeline`` and ``--tta`` as in MMSegmentation's configs."""
     from mmengine.config import Config

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from .graph import InferenceGraph, PlainDiffusion
 from .writers import multiple_of, smallest
 
-#: Largest difference of a logit, relative to the largest logit (at least 1), and least share of equal classes.
+#: Largest difference of a logit, relative to the largest logit (at least 1), and least share of
+#: equal classes.
 TOLERANCE, AGREEMENT = 1e-4, 0.9999
 
 
@@ -18,7 +19,8 @@ class Agreement(NamedTuple):
     """A written file beside the network, on random images of three sizes.
 
     Attributes:
-        difference: Largest difference of a logit over the largest logit (at least 1); None where a file gives classes.
+        difference: Largest difference of a logit over the largest logit (at least 1); None where a
+            file gives classes.
         equal: Share of pixels with the same class, 0..1.
     """
     difference: Optional[float]
@@ -29,11 +31,14 @@ class Agreement(NamedTuple):
         return self.equal >= AGREEMENT and (self.difference is None or self.difference <= TOLERANCE)
 
     def __str__(self) -> str:
-        logits = '' if self.difference is None else f'logits differ by at most {self.difference:.1e}, '
+        logits = ''
+        if self.difference is not None:
+            logits = f'logits differ by at most {self.difference:.1e}, '
         return f'{logits}{self.equal:.2%} of the pixels have the same class'
 
 
-def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph, network: nn.Module) -> Agreement:
+def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
+            network: nn.Module) -> Agreement:
     """Compare a written file with the network it was made from.
 
     Args:
@@ -44,9 +49,12 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph, network: nn.
     low, wide = (max(side, 64) for side in smallest(graph))
     differences, equal, count = [], 0, 0
     step = multiple_of(graph)
-    sizes = [tuple(-(-side // step) * step for side in size)
-             for size in ((low + 9, wide + 35), (low + 32, wide), (low + 2, wide + 12))]
-    for images in (graph.example(*sizes[0]), graph.example(*sizes[1])[:1], graph.example(*sizes[2])):
+    sizes = [
+        tuple(-(-side // step) * step for side in size)
+        for size in ((low + 9, wide + 35), (low + 32, wide), (low + 2, wide + 12))
+    ]
+    for images in (graph.example(*sizes[0]), graph.example(*sizes[1])[:1],
+                   graph.example(*sizes[2])):
         expected = reference_logits(network, normalized(graph, images))
         found = run(images)
         if not graph.argmax:

@@ -1,6 +1,8 @@
-"""HRDA's prediction of a whole image, its detail windows laid out by arithmetic on the size instead of loops.
+"""HRDA's prediction of a whole image, its detail windows laid out by arithmetic on the size instead
+of loops.
 
-Source of what is computed: :class:`mmseg_dg.models.segmentors.HRDAEncoderDecoder`; docs/behavior/daformer_hrda.md.
+Source of what is computed: :class:`mmseg_dg.models.segmentors.HRDAEncoderDecoder`;
+    docs/behavior/daformer_hrda.md.
 """
 from fractions import Fraction
 
@@ -14,13 +16,13 @@ from mmseg_dg.models.segmentors import HRDAEncoderDecoder
 class HRDAGraph(nn.Module):
     """Logits of whole images, those of ``HRDAEncoderDecoder.encode_decode``.
 
-    Images at least as large as a detail window in both directions; smaller ones get windows of their own size in the
-    network itself, which a file for other runtimes does not.
+    Images at least as large as a detail window in both directions; smaller ones get windows of
+    their own size in the network itself, which a file for other runtimes does not.
 
     Args:
-        network: Trained network; ``test_cfg.output`` says what it gives (fusion, context or detail).
+        network: Trained network; ``test_cfg.output`` says what it gives (fusion, context or
+            detail).
     """
-
     def __init__(self, network: HRDAEncoderDecoder) -> None:
         super().__init__()
         self.network = network
@@ -37,7 +39,8 @@ class HRDAGraph(nn.Module):
         height, width = images.shape[-2:]
         divisor, net = self.network.size_divisor, self.network
         full = tuple((side + divisor - 1) // divisor * divisor for side in (height, width))
-        # padded by a fixed number and cut, so that nothing hangs on whether there is anything to pad
+        # padded by a fixed number and cut, so that nothing hangs on whether there is anything to
+        # pad
         padded = F.pad(images, (0, divisor - 1, 0, divisor - 1))[..., :full[0], :full[1]]
         output = net.test_cfg.get('output', 'fused')
         fused = None
@@ -46,7 +49,8 @@ class HRDAGraph(nn.Module):
             fused = logits = net.decode_head.logits(context)
         if output == 'fused':
             attention = net.decode_head.attention(context, logits)
-            fused = self._enlarge(attention) * self._details(padded) + self._enlarge((1 - attention) * logits)
+            fused = self._enlarge(attention) * self._details(padded) + self._enlarge(
+                (1 - attention) * logits)
         elif output == 'LR':
             fused = self._enlarge(fused)
         else:
@@ -64,7 +68,8 @@ class HRDAGraph(nn.Module):
         if self.scale == 1:
             return x
         size = tuple(side * self.scale.denominator // self.scale.numerator for side in x.shape[-2:])
-        return F.interpolate(x, size=size, mode='bilinear', align_corners=self.network.decode_head.align_corners)
+        return F.interpolate(x, size=size, mode='bilinear',
+                             align_corners=self.network.decode_head.align_corners)
 
     def _details(self, padded: Tensor) -> Tensor:
         """Detail logits (B, K, H / stride, W / stride), averaged over overlapping windows."""
@@ -82,7 +87,8 @@ class HRDAGraph(nn.Module):
         logits = net.decode_head.logits(net._encode(crops.reshape(-1, images.shape[1], tall, wide)))
         tall, wide = tall // stride, wide // stride
         # (B * ny * nx, K, h, w) -> (B, K, ny * h, nx * w)
-        logits = logits.reshape(batch, tops.shape[0], lefts.shape[0], -1, tall, wide).permute(0, 3, 1, 4, 2, 5)
+        logits = logits.reshape(batch, tops.shape[0], lefts.shape[0], -1, tall, wide).permute(
+            0, 3, 1, 4, 2, 5)
         logits = logits.flatten(4, 5).flatten(2, 3)
         down = placement(span(tops // stride, tall), images.shape[2] // stride, logits)
         right = placement(span(lefts // stride, wide), images.shape[3] // stride, logits)
@@ -90,7 +96,8 @@ class HRDAGraph(nn.Module):
 
 
 def starts(length: int, crop: int, step: int, like: Tensor) -> Tensor:
-    """First pixels of the windows along one axis, the last moved back to end at the border: int64 (n,)."""
+    """First pixels of the windows along one axis, the last moved back to end at the border:
+    int64 (n,)."""
     count = (length - crop + step - 1) // step + 1
     return (torch.arange(count, device=like.device) * step).clamp(max=length - crop)
 

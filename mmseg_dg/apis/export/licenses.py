@@ -1,4 +1,5 @@
-"""Under which terms pretrained encoders are given away: a trained network inherits them from where it started."""
+"""Under which terms pretrained encoders are given away: a trained network inherits them from
+where it started."""
 import re
 from pathlib import Path
 from typing import Any, Optional
@@ -6,9 +7,13 @@ from typing import Any, Optional
 from mmseg_dg.weights.files import entry_of, requested_files
 from mmseg_dg.weights.shipped import PREFIX, card
 
-#: Beginning of a name in ``configs/_base_/weights.py`` -> license of the files that its ``source`` names.
+#: Beginning of a name in ``configs/_base_/weights.py`` -> license of the files that its ``source``
+#: names.
 LICENSES = (
-    ('mit_b', 'NVIDIA Source Code License for SegFormer: research and evaluation only, not for commercial use'),
+    ('mit_b',
+     'NVIDIA Source Code License for SegFormer: research and evaluation only, not for commercial '
+     'use'
+     ),
     ('resnet50_deepstem', 'unknown: the files come without a license of their own (code: MIT)'),
     ('resnet101_deepstem', 'unknown: the files come without a license of their own (code: MIT)'),
     ('resnest', 'Apache-2.0'),
@@ -20,12 +25,14 @@ LICENSES = (
     ('vit_b16', 'Apache-2.0'),
 )
 NONE = 'none: trained from random weights'
-UNKNOWN = 'unknown: {file} is no file that this package knows; its license is that of where it came from'
+UNKNOWN = ('unknown: {file} is no file that this package knows; its license is that of where it '
+           'came from')
 NOTE = 'as its publishers state it; the images it was trained on (ImageNet) have terms of their own'
 
 
 def encoder_license(cfg: Any) -> dict[str, str]:
-    """``dict(file=..., license=..., note=...)`` of the weights that the encoder of a config starts from.
+    """``dict(file=..., license=..., note=...)`` of the weights that the encoder of a config starts
+    from.
 
     Args:
         cfg: Config of a run; its ``load_from`` counts where it names weights of this package.
@@ -36,8 +43,10 @@ def encoder_license(cfg: Any) -> dict[str, str]:
         return dict(file='', license=NONE, note='')
     if file.startswith(PREFIX):
         known = card(file)
-        return dict(file=file, license=known['encoder_license'], note=known.get('encoder_origin', ''))
-    return dict(file=Path(file).name, license=license_of(file) or UNKNOWN.format(file=Path(file).name), note=NOTE)
+        return dict(file=file, license=known['encoder_license'], note=known.get(
+            'encoder_origin', ''))
+    return dict(file=Path(file).name, license=license_of(file)
+                or UNKNOWN.format(file=Path(file).name), note=NOTE)
 
 
 def license_of(file: str) -> Optional[str]:
@@ -53,5 +62,8 @@ def _by_shape(name: str) -> Optional[str]:
 
 
 def _encoder_file(model: Any) -> Optional[str]:
-    files = [path for key, path in requested_files(model) if 'backbone' in key or key.endswith('.pretrained')]
+    files = [
+        path for key, path in requested_files(model)
+        if 'backbone' in key or key.endswith('.pretrained')
+    ]
     return files[0] if files else None

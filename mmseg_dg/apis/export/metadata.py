@@ -23,8 +23,9 @@ FORMAT = 1
 _TRAINING_ONLY = ('auxiliary_head', 'train_cfg', 'init_cfg', 'pretrained')
 
 
-def describe(cfg: Config, checkpoint: Union[str, Path], network: str, module: nn.Module, meta: Mapping,
-             classes: Optional[Mapping], pipeline: list, score: Optional[Mapping] = None) -> dict[str, Any]:
+def describe(cfg: Config, checkpoint: Union[str, Path], network: str, module: nn.Module,
+             meta: Mapping, classes: Optional[Mapping], pipeline: list,
+             score: Optional[Mapping] = None) -> dict[str, Any]:
     """The metadata of one exported network.
 
     Args:
@@ -42,16 +43,23 @@ def describe(cfg: Config, checkpoint: Union[str, Path], network: str, module: nn
     """
     preprocessor = dict(cfg.model.get('data_preprocessor') or {})
     norm = {key: preprocessor.get(key) for key in ('mean', 'std')}
-    return plain(dict(
-        format=FORMAT, name=Path(cfg.filename or 'network').stem, network=network, segmentor=type(module).__name__,
-        classes=list((classes or {}).get('classes') or []), palette=list((classes or {}).get('palette') or []),
-        preprocessing=dict(
-            **norm, scale=255, channel_order='RGB' if preprocessor.get('bgr_to_rgb') else 'BGR', steps=pipeline),
-        test=dict(cfg.model.get('network', cfg.model).get('test_cfg') or dict(mode='whole')),
-        config=inference_settings(cfg, pipeline), score=dict(score or recorded_score(checkpoint, meta)),
-        checkpoint=dict(file=str(checkpoint) if str(checkpoint).startswith(PREFIX) else Path(checkpoint).name,
-                        sha256=sha256(_local(checkpoint)), iteration=meta.get('iter')),
-        written_by=dict(package=f'mmseg_dg {__version__}', commit=commit()), encoder=encoder_license(cfg)))
+    return plain(
+        dict(
+            format=FORMAT, name=Path(cfg.filename or 'network').stem, network=network,
+            segmentor=type(module).__name__, classes=list(
+                (classes or {}).get('classes') or []), palette=list((classes or {}).get('palette')
+                                                                    or []),
+            preprocessing=dict(**norm, scale=255,
+                               channel_order='RGB' if preprocessor.get('bgr_to_rgb') else 'BGR',
+                               steps=pipeline), test=dict(
+                                   cfg.model.get('network', cfg.model).get('test_cfg')
+                                   or dict(mode='whole')), config=inference_settings(cfg, pipeline),
+            score=dict(score or recorded_score(checkpoint, meta)), checkpoint=dict(
+                file=str(checkpoint)
+                if str(checkpoint).startswith(PREFIX) else Path(checkpoint).name, sha256=sha256(
+                    _local(checkpoint)), iteration=meta.get('iter')), written_by=dict(
+                        package=f'mmseg_dg {__version__}',
+                        commit=commit()), encoder=encoder_license(cfg)))
 
 
 def inference_settings(cfg: Config, pipeline: list) -> dict[str, Any]:
@@ -66,16 +74,24 @@ def inference_settings(cfg: Config, pipeline: list) -> dict[str, Any]:
 
 
 def recorded_score(checkpoint: Union[str, Path], meta: Mapping) -> dict[str, Any]:
-    """mIoU in percent that the run measured at a checkpoint's iteration, from its ``evaluation_iter_N.csv``:
-    ``{'camera/mIoU': 32.4, 'mean/mIoU': 32.4}``; {} where nothing is known."""
+    """mIoU in percent that the run measured at a checkpoint's iteration, from its
+    ``evaluation_iter_N.csv``: ``{'camera/mIoU': 32.4, 'mean/mIoU': 32.4}``; {} where nothing is
+    known."""
     if str(checkpoint).startswith(PREFIX):
         known = card(str(checkpoint))
-        return {f'{name}/mIoU': value for name, value in known.get('score_mIoU_percent', {}).items()}
+        return {
+            f'{name}/mIoU': value
+            for name, value in known.get('score_mIoU_percent', {}).items()
+        }
     tables = sorted(Path(checkpoint).parent.glob(f'*/evaluation_iter_{meta.get("iter")}.csv'))
     if not tables:
         return {}
-    with open(tables[-1], encoding='utf-8', newline='') as file:  # the newest: a resumed run judges again
-        return {f'{row["domain"]}/mIoU': float(row['mIoU']) for row in csv.DictReader(file) if row.get('mIoU')}
+    with open(tables[-1], encoding='utf-8',
+              newline='') as file:  # the newest: a resumed run judges again
+        return {
+            f'{row["domain"]}/mIoU': float(row['mIoU'])
+            for row in csv.DictReader(file) if row.get('mIoU')
+        }
 
 
 def sha256(path: Path) -> str:
@@ -108,7 +124,8 @@ def plain(node: Any) -> Any:
         return [plain(value) for value in node]
     if node is None or isinstance(node, (bool, int, float, str)):
         return node
-    raise ValueError(f'an exported file keeps its config as text, but it has {node!r} ({type(node).__name__})')
+    raise ValueError(
+        f'an exported file keeps its config as text, but it has {node!r} ({type(node).__name__})')
 
 
 def _local(checkpoint: Union[str, Path]) -> Path:
