@@ -11,6 +11,7 @@ from PIL import Image
 
 from mmseg_dg.datasets.folder_scan import PICTURE_SUFFIXES, scan_folder
 from mmseg_dg.datasets.image_header import read_header
+from mmseg_dg.datasets.image_lists import listed, names_of
 
 #: Headers and masks that are read of one set, spread evenly.
 HEADERS, MASKS = 400, 60
@@ -62,6 +63,8 @@ def fingerprint(given: Mapping, classes: int,
     """
     folder = str(given['images'])
     names = scan_folder(folder, PICTURE_SUFFIXES).files
+    if given.get('list'):
+        names = listed(names_of(names, PICTURE_SUFFIXES), given['list'], PICTURE_SUFFIXES, 'suggest')
     if not names:
         raise FileNotFoundError(
             f'no images in {folder}: they end with {", ".join(PICTURE_SUFFIXES[::2])}')

@@ -31,6 +31,8 @@ def test_fingerprint_counts_ids_not_colors(tmp_path):
     assert (found.count, found.height, found.width, found.masks) == (3, 64, 96, 3)
     assert found.shares == {0: pytest.approx((32 * 96 - 64) / 6144), 1: 0.5, 2: pytest.approx(64 / 6144), 3: 0.}
     assert found.pixels[2] == 64
+    (tmp_path / 'names.txt').write_text('1\n')
+    assert fingerprint(dict(given, list=str(tmp_path / 'names.txt')), 4).count == 1
     assert fingerprint(given, 2, {1: 255, 2: 1}).shares[1] == pytest.approx(64 / 3072)
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from mmseg_dg.engine.loops.multi_domain import predicted_classes
 from mmseg_dg.registry import MODELS
-from mmseg_dg.weights.segmentor_export import load_network, merge_adapters
+from mmseg_dg.weights.segmentor_export import load_network
 from mmseg_dg.weights.shipped import PREFIX
 
 from ..prediction import dataset_meta, prediction_steps
@@ -85,7 +85,6 @@ def export_network(config: Union[str, Path,
 
 
 def _weights(to: str, stem: Path, module: nn.Module, described: dict) -> Exported:
-    merge_adapters(module)
     without_training_parts(module)
     _check_config(module, described)
     write = writers.write_safetensors if to == 'safetensors' else writers.write_mmseg
@@ -104,7 +103,6 @@ def _weights(to: str, stem: Path, module: nn.Module, described: dict) -> Exporte
 
 def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict, normalize: bool,
            argmax: bool, plain: bool, compare: bool) -> Exported:
-    merge_adapters(module)
     before = copy.deepcopy(module).eval() if compare else None
     norm = described['preprocessing'] if normalize else {}
     if normalize and not norm.get('mean'):
