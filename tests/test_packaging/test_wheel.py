@@ -111,3 +111,10 @@ def test_editable_install_serves_the_tools_mim_and_inheritance(editable, source,
     text = editable.run(project, '-c', code)
     assert f'{source / "mmseg_dg" / "__init__.py"} DACS 2' in text
     assert (source / 'mmseg_dg' / '.mim' / 'configs').is_symlink()
+
+
+def test_console_script_runs_the_tools_of_the_wheel(installed, project):
+    script = str(installed.python.parent / 'mmseg-dg')
+    assert 'mit_b5         missing' in installed.run(project, script, 'prepare-weights')
+    text = installed.run(project, script, 'fly', code=2)
+    assert "no verb 'fly'" in text
