@@ -112,6 +112,8 @@ setup(
         'mmpretrain': read_requirements('mmpretrain.txt'),
         'tests': read_requirements('tests.txt'),
         'lint': read_requirements('lint.txt'),
+        'export': read_requirements('export.txt'),
     },
+    entry_points={'console_scripts': [f'mmseg-dg = {PACKAGE}.cli:main']},
     cmdclass={'build_py': BuildPy, 'editable_wheel': EditableWheel},
     zip_safe=False)

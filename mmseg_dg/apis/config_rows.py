@@ -347,22 +347,24 @@ def _merge(cfg: 'Config', overrides: dict, where: str) -> None:
 def subset_lists(cfg: 'Config', subset: str) -> dict[str, str]:
     """Overrides that choose a labeled subset: the lists ``splits/<subset>/{labeled,unlabeled}.txt``.
 
-    They lie beside the lists the config names. Streams other than ``labeled`` are unlabeled.
+    They lie beside the lists the config names. Streams other than ``labeled`` are unlabeled; beside a stream
+    ``target_labeled`` (adaptation with a few target labels) the stream ``source`` keeps all its labels.
 
     Raises:
-        ValueError: The config has no stream ``labeled``.
+        ValueError: The config has neither a stream ``labeled`` nor ``target_labeled``.
     """
     loaders = cfg.get('train_dataloader') or {}
-    if 'labeled' not in loaders:
+    labeled = next((stream for stream in ('labeled', 'target_labeled') if stream in loaders), None)
+    if labeled is None:
         raise ValueError(f'--subset needs a training stream "labeled"; {cfg.filename} has {", ".join(loaders)}')
     options = {}
     for stream in loaders:
-        if loaders[stream] is None:
+        if loaders[stream] is None or labeled == 'target_labeled' and stream == 'source':
             continue
         key, dataset = f'train_dataloader.{stream}.dataset', loaders[stream].dataset
         while 'dataset' in dataset:
             key, dataset = f'{key}.dataset', dataset.dataset
         # where the lists of the config are: splits/<name>/labeled.txt below data_root, or anywhere else
         home = osp.dirname(osp.dirname(dataset.get('ann_file') or '')) or 'splits'
-        options[f'{key}.ann_file'] = f'{home}/{subset}/{"labeled" if stream == "labeled" else "unlabeled"}.txt'
+        options[f'{key}.ann_file'] = f'{home}/{subset}/{"labeled" if stream == labeled else "unlabeled"}.txt'
     return options

@@ -6,8 +6,9 @@ from typing import NamedTuple, Optional, Union
 
 from .image_lists import read_lines
 
-#: Colors that stay apart for readers who do not tell red from green (Okabe and Ito, "Color Universal Design").
-_FIRST = ((0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0),
+#: Colors that stay apart for readers who do not tell red from green (Okabe and Ito, "Color Universal Design"), with
+#: gray first: black is what has no label.
+_FIRST = ((150, 150, 150), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0),
           (204, 121, 167))
 
 

@@ -1,4 +1,4 @@
-"""One crop size for all streams of a training: ``train_cfg.crop_size``."""
+"""One crop size for all streams of a training, where their pipelines state none: ``train_cfg.crop_size``."""
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional, Union
@@ -23,7 +23,7 @@ def checked_size(value: CropSize) -> Optional[tuple[int, int]]:
 
 
 def with_crop_size(loaders: Any, size: CropSize) -> Any:
-    """Dataloader configs whose every fixed-size crop, and every ``Pad`` to a fixed size, has this size.
+    """Dataloader configs whose fixed-size crops, and ``Pad`` to a fixed size, have this size where they state none.
 
     Args:
         loaders: ``train_dataloader`` of a config: streams by name, or one loader.
@@ -43,8 +43,8 @@ def with_crop_size(loaders: Any, size: CropSize) -> Any:
         kind = step['type'] if isinstance(step['type'], str) else step['type'].__name__
         kind = kind.rpartition('.')[2]
         if kind in CROPS:
-            step['crop_size'] = size
-        elif kind == 'Pad' and not {'size_divisor', 'pad_to_square'} & set(step):
+            step.setdefault('crop_size', size)  # a pipeline that states a size keeps it
+        elif kind == 'Pad' and not {'size', 'size_divisor', 'pad_to_square'} & set(step):
             step['size'] = size[::-1]  # mmcv: (width, height)
     return loaders
 
@@ -55,7 +55,7 @@ def crop_size_of(cfg: Mapping) -> CropSize:
 
 
 def training_loaders(cfg: Mapping) -> Any:
-    """``train_dataloader`` of a config with its ``train_cfg.crop_size`` written into the pipelines."""
+    """``train_dataloader`` of a config with its ``train_cfg.crop_size`` written into pipelines without one."""
     return with_crop_size(cfg.get('train_dataloader') or {}, crop_size_of(cfg))
 
 

@@ -86,7 +86,7 @@ class DiffMatch(SemiSupervised):
     fixed_ignore_index = 255
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'labeled',
-                 unlabeled_stream: str = 'unlabeled', mix_stream: str = 'unlabeled_mix',
+                 unlabeled_stream: str = 'unlabeled', mix_stream: Optional[str] = 'unlabeled_mix',
                  labeled_weight: float = 0.5, view_weights: Sequence[float] = (0.125, 0.125),
                  feature_weight: float = 0.25, feature_dropout: float = 0.5, cutmix: Optional[dict] = None,
                  strong_view: Optional[dict] = None, threshold: float = 0.95, teacher_steps: int = 3,
@@ -128,7 +128,7 @@ class DiffMatch(SemiSupervised):
         draws.strong = [self.student.draw_noise(count, rng.torch) for _ in range(self.num_views)]
         draws.feature = self.student.draw_noise(count, rng.torch)
         draws.teacher_seeds = self.student.draw_noise(count, rng.torch).seeds
-        if self.cutmix is not None:
+        if self.reads_mix_stream:
             draws.mix_teacher_seeds = self.student.draw_noise(count, rng.torch).seeds
         return draws
 
@@ -148,7 +148,7 @@ class DiffMatch(SemiSupervised):
     def _pseudo_label_pass(self, batch: dict[str, dict], draws: DiffMatchDraws, state: StepState) -> dict[str, Tensor]:
         """The teacher samples pseudo-labels of the weak views, and of the images that CutMix pastes."""
         own = self._sampled_labels(batch, self.unlabeled_stream, draws.teacher_seeds)
-        if self.pastes(draws):
+        if self.reads_mix_stream and self.pastes(draws):
             state['mix_pseudo'] = self._sampled_labels(batch, self.mix_stream, draws.mix_teacher_seeds)
         mask = own.mask(self.threshold)
         state.update(own_pseudo=own, pseudo_label=own.label, pseudo_weight=mask.float())

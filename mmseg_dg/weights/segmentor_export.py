@@ -72,6 +72,30 @@ def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
     if target.suffix != '.pth' or target.resolve() == checkpoint.resolve():
         raise ValueError(f'{target}: name another file than the checkpoint, ending in .pth')
     cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config or _beside(checkpoint))
+    name, module, meta = load_network(cfg, checkpoint, network)
+    inference, own_parts = inference_config(cfg)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    state = {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
+    torch.save(dict(state_dict=state, meta=dict(dataset_meta=_dataset_meta(meta))), target)
+    inference.dump(target.with_suffix('.py'))
+    return Export(target, target.with_suffix('.py'), name, own_parts, len(state))
+
+
+def load_network(cfg: Config, checkpoint: Union[str, Path], network: Optional[str] = None) -> tuple[str, nn.Module,
+                                                                                                    dict]:
+    """One network of a method with the weights of a checkpoint, its adapters merged.
+
+    Args:
+        cfg: Of the run; no pretrained file that it names is looked for.
+        checkpoint: As :func:`export_segmentor`, or ``mmseg_dg://NAME``.
+        network: As :func:`export_segmentor`.
+
+    Returns:
+        The network's name, the network, and the ``meta`` of the checkpoint.
+
+    Raises:
+        ValueError: An unknown network, numbers that are not finite, or a checkpoint that does not hold the network.
+    """
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
     method = MODELS.build(without_pretrained(cfg.model))
     content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
@@ -79,13 +103,7 @@ def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
     name = network or getattr(method, 'evaluate', 'student')
     module = _fill(method, content.get('state_dict', content), name)
     merge_adapters(module)
-    inference, own_parts = inference_config(cfg)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    state = {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
-    meta = content.get('meta') or {}
-    torch.save(dict(state_dict=state, meta=dict(dataset_meta=_dataset_meta(meta))), target)
-    inference.dump(target.with_suffix('.py'))
-    return Export(target, target.with_suffix('.py'), name, own_parts, len(state))
+    return name, module, content.get('meta') or {}
 
 
 def _beside(checkpoint: Path) -> Path:
@@ -111,12 +129,26 @@ def _fill(method: nn.Module, state: Mapping, name: str) -> nn.Module:
     return networks[name]
 
 
-def merge_adapters(module: nn.Module) -> None:
-    """Put plain layers of the same function in the place of adapted ones (those that know their ``merged`` form)."""
-    for owner in list(module.modules()):
-        for name, child in list(owner.named_children()):
-            if hasattr(child, 'merged'):
-                setattr(owner, name, child.merged())
+def merge_adapters(network: nn.Module) -> int:
+    """Merge adapters into the layers they change; the network is changed in place.
+
+    A module that has ``merge_adapters()`` does it itself (the outermost only); one that has ``merged()`` is replaced
+    by what that gives, a plain layer of the same function.
+
+    Returns:
+        How many there were.
+    """
+    if callable(getattr(network, 'merge_adapters', None)):
+        network.merge_adapters()
+        return 1
+    count = 0
+    for name, child in list(network.named_children()):
+        if callable(getattr(child, 'merged', None)):
+            setattr(network, name, child.merged())
+            count += 1
+        else:
+            count += merge_adapters(child)
+    return count
 
 
 def _dataset_meta(meta: Mapping) -> dict:
@@ -136,7 +168,7 @@ def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
     if network.get('backbone'):
         network.backbone = {k: v for k, v in network.backbone.items() if k not in _TRAINING}
     network.data_preprocessor = dict(preprocessor, type='SegDataPreProcessor')
-    ours = {kind for kind in _types(network) if _is_ours(kind, MODELS)}
+    ours = {kind for kind in _types(network) if is_ours(kind, MODELS)}
     if network.get('backbone', {}).get('type') == 'MobileNetV2' and 'in_channels' in network.backbone:
         ours.add('MobileNetV2')  # mmseg's reads three channels
     own_parts = tuple(sorted(ours))
@@ -168,7 +200,7 @@ def _needs_us(step: Mapping) -> bool:
     """Whether a transform is of this package alone; 8-bit files are loaded by its stock twin in the same way."""
     if step['type'] == 'LoadImageFromFile':
         return step.get('bit_depth') is not None
-    return _is_ours(step['type'], TRANSFORMS)
+    return is_ours(step['type'], TRANSFORMS)
 
 
 def _types(node: Any) -> Iterator[str]:
@@ -183,7 +215,8 @@ def _types(node: Any) -> Iterator[str]:
             yield from _types(value)
 
 
-def _is_ours(kind: str, registry: Any) -> bool:
+def is_ours(kind: str, registry: Any) -> bool:
+    """Whether a registered name is a part of this package, which stock MMSegmentation lacks."""
     with DefaultScope.overwrite_default_scope('mmseg_dg'):
         found = registry.get(kind)
     if found is None or found.__module__ in _TWINS:

@@ -17,7 +17,8 @@ SERVER = ['--server', 'acdc', '--out', 'x.zip']
 MISTAKES = dict(
     train=['no.py'], test=['no.py', 'no.pth'], doctor=['no.py'], study=['no.py', '--seeds', '0'],
     make_split=['folder', 'nowhere', '--fraction', '1/2'], prepare_weights=['nobody'],
-    replay_official=['no.pt', 'no.py'], class_statistics=['no.py'], browse_streams=['no.py', '--out', 'look'],
+    replay_official=['no.pt', 'no.py'], class_statistics=['no.py'], channel_statistics=['no.py'],
+    browse_streams=['no.py', '--out', 'look'],
     class_bias=['a=no.csv', '--domain', 'd', '--out', 'o.png'],
     export_test_server=['--predictions', 'nowhere', *SERVER],
     picture_grid=['o.png', '--config', 'no.py', '--checkpoints', 'a=no.pth'],

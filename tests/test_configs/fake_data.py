@@ -67,6 +67,8 @@ def write_all(root: Path, count: int = 3, size: tuple[int, int] = (96, 160)) -> 
         palette.putpalette(list(range(256)) * 3)
         _write(root / f'gta/labels/{i:05d}.png', palette)
         _write(root / f'synthia/RGB/{i:07d}.png', image)
+        _write(root / f'urbansyn/rgb/rgb_{i:04d}.png', image)
+        _write(root / f'urbansyn/ss/ss_{i:04d}.png', np.where(label == 255, 19, label).astype(np.uint8))
         raw = np.zeros((*size, 3), np.uint16)
         raw[..., 2] = synthia[label]
         _write(root / f'synthia/GT/LABELS/{i:07d}.png', raw)

@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from .catalog import LEAVES, build_on_meta, changed_keys, load
+from .catalog import LEAVES, build_on_meta, changed_keys, load, read
 from .fake_data import write_all
 from .test_dataset_files import plant
 from .test_training import train
@@ -10,7 +10,8 @@ from .test_training import train
 NEW = sorted(name for name, path in LEAVES.items() if path.parent.name in ('mic', 'foundation', 'unimatch_v2'))
 
 #: Rows that change more than a number.
-ROWS = ['vfm_uda_dinov2_base_gta2cityscapes --row projected', 'vfm_uda_dinov2_small_gta2cityscapes --row frozen',
+ROWS = ['vfm_uda_dinov2_base_gta2cityscapes --row projected',
+        'vfm_uda_dinov2_base_gta2cityscapes --row urbansyn', 'vfm_uda_dinov2_small_gta2cityscapes --row frozen',
         'unimatch_v2_dinov2_base_cityscapes_1_8 --row unimatch',
         'unimatch_v2_dinov2_base_voc_classic_183 --row student',
         'mic_hrda_mitb5_gta2cityscapes --row both']
@@ -83,6 +84,9 @@ def test_few_target_labels_add_a_stream_and_share_no_image():
         'model.target_labeled_stream', 'model.target_labeled_weight', 'train_dataloader.target.dataset.ann_file'}
     lists = [load(name).train_dataloader[s].dataset.ann_file for s in ('target', 'target_labeled')]
     assert lists == ['splits/1_16/unlabeled.txt', 'splits/1_16/labeled.txt']
+    streams = read(f'{name} --subset 1_8').train_dataloader
+    assert [streams[s].dataset.get('ann_file') for s in ('source', 'target', 'target_labeled')] == [
+        None, 'splits/1_8/unlabeled.txt', 'splits/1_8/labeled.txt']
 
 
 def test_generalization_trains_what_its_name_says():

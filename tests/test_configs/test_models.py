@@ -69,8 +69,10 @@ def method_builds(name):
     trainable = sum(p.numel() for p in method.parameters() if p.requires_grad)
     term = getattr(method, 'alignment', None)  # its own parts, if it has any, are trained too
     own = 0 if term is None else count(term)
+    projected = getattr(method, 'projected_distance', None)
+    own += 0 if projected is None else count(projected.projection)
     assert trainable == count(method.student) + own, 'teacher and ImageNet copy must not be trained'
-    assert (getattr(method, 'imnet', None) is None) == (cfg.get('feature_distance') is None)
+    assert (getattr(method, 'imnet', None) is None) == (cfg.get('feature_distance') is None or projected is not None)
 
 
 @pytest.mark.parametrize('name, params', [

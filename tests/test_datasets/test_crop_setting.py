@@ -17,13 +17,14 @@ def loaders():
                 target=dict(dataset=dict(pipeline=[dict(type='RandomCrop')])))
 
 
-def test_every_crop_and_pad_gets_the_size_and_the_config_stays():
+def test_crops_and_pads_without_a_size_get_it_and_the_config_stays():
     given = loaders()
     found = with_crop_size(given, (48, 64))
     steps = found['source']['dataset']['dataset']['pipeline']
     assert steps[1]['size'] == (64, 48), 'mmcv pads to (width, height)'
     assert 'size' not in steps[2] and steps[3]['transforms'][0]['crop_size'] == (48, 64)
-    assert steps[4]['crop_size'] == (48, 64) and found['target']['dataset']['pipeline'][0]['crop_size'] == (48, 64)
+    assert found['target']['dataset']['pipeline'][0]['crop_size'] == (48, 64)
+    assert steps[4]['crop_size'] == (9, 9), 'a pipeline that states a size keeps it'
     assert given == loaders()
     assert with_crop_size(given, None) is given
     assert training_loaders(dict(train_dataloader=given, train_cfg=dict(crop_size=8)))['target']['dataset'][

@@ -63,3 +63,19 @@ def test_resumes_at_the_same_rate():
     resumed.step()
     scheduler.step()
     assert [g['lr'] for g in second.param_groups] == [g['lr'] for g in first.param_groups]
+
+
+@pytest.mark.parametrize('kind', ['WarmupPolyLR', 'WarmupCosineLR'])
+def test_a_share_of_the_run_is_the_same_warmup(kind):
+    from mmseg_dg.registry import PARAM_SCHEDULERS
+
+    def build(total, **given):
+        return PARAM_SCHEDULERS.build(dict(type=kind, optimizer=optimizer(), total=total, **given))
+
+    for total, iterations in ((40000, 1500), (1000, 38), (10, 0)):  # 0.375 of an iteration is none
+        ours, theirs = build(total, warmup_share=0.0375), build(total, warmup_iters=iterations)
+        assert ours.warmup_iters == iterations
+        assert [ours.value_at(1., t) for t in range(60)] == [theirs.value_at(1., t) for t in range(60)]
+    for wrong in (dict(warmup_share=0.1, warmup_iters=5), dict(warmup_share=1.5), dict(warmup_share=-0.1)):
+        with pytest.raises(ValueError, match='warmup_share'):
+            build(100, **wrong)

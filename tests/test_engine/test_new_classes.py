@@ -134,7 +134,7 @@ def test_trying_shapes_changes_nothing(tiny_config):
     cfg = tiny_config('DACS')
     method = MODELS.build(cfg.model).train()
     before, random = {k: v.clone() for k, v in method.state_dict().items()}, torch.random.get_rng_state()
-    assert _try_shapes(method.student, (64, 64), 'stream')
+    assert _try_shapes(method.student, (3, 64, 64), 'stream')
     assert torch.equal(random, torch.random.get_rng_state())
     for key, value in method.state_dict().items():
         assert value.device.type == 'cpu'

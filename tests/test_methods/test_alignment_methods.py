@@ -217,7 +217,7 @@ def semi_batch(count=2):
 
 
 @pytest.mark.parametrize('pair', ['joint', 'streaming'])
-@pytest.mark.parametrize('method, views', [('FixMatch', 1), ('UniMatch', 2)])
+@pytest.mark.parametrize('method, views', [('FixMatch', 1), ('UniMatch', 2), ('UniMatchV2', 2)])
 def test_fixmatch_and_unimatch_take_the_same_term(make, method, views, pair):
     """Labelled image i and the strong views of unlabelled image i; padding has no drift pixels."""
     model = make(method, alignment=dict(ALIGN, pair=pair), cutmix=None, threshold=0.)
@@ -250,6 +250,7 @@ RECOMPUTE = {
         type='entropy', start=0, stride=16))),
     'fixmatch': ('FixMatch', dict(), dict(threshold=0.27)),
     'unimatch': ('UniMatch', dict(), dict(threshold=0.27, pseudo_labels='teacher')),
+    'unimatch_v2': ('UniMatchV2', dict(), dict(threshold=0.27)),
 }
 
 

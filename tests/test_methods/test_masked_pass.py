@@ -252,6 +252,7 @@ def test_defaults_are_those_of_the_paper(make):
     assert MaskedPass.of(make().student, {}) == (0.7, 64, 'target', True, 1.0, 'pixel')
 
 
+@pytest.mark.ci
 def test_the_loss_of_masked_images_falls(make):
     """Sanity: the pass alone teaches the student what its teacher says of whole images."""
     method, batch = make(steady=True, masked=dict(SMALL, augment=False), pseudo_threshold=0.), batch_of()
@@ -261,8 +262,6 @@ def test_the_loss_of_masked_images_falls(make):
     losses = []
     for iteration in range(12):
         method.train()
-        passes = [p for p in method.passes(batch, method.draw_step(batch, 0))]
-        assert passes[-1].name == 'masked'
         values = method.train_step(batch, wrapper, draws=method.draw_step(batch, 0), preprocess=False,
                                    context=StepContext(0, 0, iteration))
         losses.append(float(values['masked.decode.loss_ce']))

@@ -65,6 +65,7 @@ def test_projection_and_student_learn_and_the_encoder_does_not(make):
     assert not any(p is q for p in method.projected_distance.parameters() for q in method.student.parameters())
 
 
+@pytest.mark.ci
 def test_the_distance_falls(make):
     method, batch = make(feature_distance=dict(DISTANCE, weight=1.)), batch_of()
     wrapper, values = optimizer(method, optimizer=dict(type='AdamW', lr=3e-3)), []

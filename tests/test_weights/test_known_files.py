@@ -219,3 +219,22 @@ def test_development_weights_convert(shared, tmp_path):
     weight_conversion.prepare('mobilenet_v2', tmp_path, source)
     net = MODELS.build(dict(type='MobileNetV2', init_cfg=None))
     assert weights.loaded_share(net, tmp_path / 'mobilenet_v2.pth').share == 1
+
+
+def test_surplus_that_was_named_is_not_called_a_mismatch(tmp_path, logged, monkeypatch):
+    """The classifier of an ImageNet network: mmengine says of it that the two "do not match exactly"."""
+    monkeypatch.setattr('mmengine.runner.checkpoint.print_log', lambda text, **kwargs: logged.append(str(text)))
+    config = dict(type='MobileNetV2', widen_factor=0.25)
+    state = dict(MODELS.build(config).state_dict(), **{'head.fc.weight': torch.zeros(3, 4)})
+    torch.save(state, tmp_path / 'imagenet.pth')
+    encoder = MODELS.build(dict(config, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'imagenet.pth'))))
+    shares = weights.check_pretrained(encoder)
+    with weights.passing_over_surplus(encoder, shares):
+        encoder.init_weights()
+    said = '\n'.join(map(str, logged))
+    assert 'not used: head.fc.weight' in said and 'do not match exactly' not in said
+    assert not encoder._load_state_dict_pre_hooks, 'only while the file is read'
+    torch.testing.assert_close(encoder.state_dict()['conv1.conv.weight'], state['conv1.conv.weight'])
+    encoder._is_init = False
+    encoder.init_weights()
+    assert 'do not match exactly' in '\n'.join(map(str, logged)), 'without it mmengine does say so'

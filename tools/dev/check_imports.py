@@ -31,7 +31,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     'engine': ('methods', 'models', 'ops', 'registry', 'utils', *_BESIDE),
     'apis': ('compat', 'engine', 'methods', 'models', 'ops', 'registry', 'utils', 'version', *_BESIDE),
     'mmpretrain': ('compat', ),
-    PACKAGE: ('apis', 'compat', 'version', 'weights'),
+    'cli': ('version', ),  # it runs the files of tools/
+    PACKAGE: ('apis', 'cli', 'compat', 'version', 'weights'),
 }
 
 

@@ -71,8 +71,8 @@ class MultiStreamTrainLoop(BaseLoop):
         new_classifier: ``load_from`` is a checkpoint with other classes: load all but the classifiers (of the student,
             the teacher and frozen copies), which start from their initialisation, and say in the log what was left
             out. A resumed run loads everything.
-        crop_size: (height, width), or one number: the size of every fixed-size crop in the pipelines of all streams,
-            and of every ``Pad`` before one, in place of what they have. None leaves the pipelines as they are.
+        crop_size: (height, width), or one number: the size of the fixed-size crops in the pipelines of all streams,
+            and of ``Pad`` before them, where they state none.
 
     Raises:
         ValueError: Contradictory lengths, a stream without a dataset, streams the method does not know, bad samples.

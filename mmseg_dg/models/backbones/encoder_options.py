@@ -42,6 +42,7 @@ class EncoderOptions(nn.Module):
     #: Whether q, k and v lie in equal thirds of a layer ``qkv``.
     packed_qkv: bool = True
     _extra_channels: str = 'zeros'
+    _trained: frozenset = frozenset()
 
     def set_options(self,
                     trainable: str = 'all',
@@ -80,6 +81,8 @@ class EncoderOptions(nn.Module):
                 for parameter in (layer.lora_a, layer.lora_b, layer.bias):
                     if parameter is not None:
                         parameter.requires_grad_(True)
+        # settled now: a decoder warm-up takes gradients away for a while
+        self._trained = frozenset(n for n, p in self.named_parameters() if p.requires_grad)
         self.train(self.training)
 
     # ------------------------------------------------------------------ running
@@ -114,12 +117,8 @@ class EncoderOptions(nn.Module):
         """Names of this encoder's state dict that training never changes."""
         if self.trainable == 'all':
             return set()
-        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
-        return {
-            name
-            for name in self.state_dict()
-            if name not in trained and MARK not in name and 'style_hallucination.' not in name
-        }
+        return {name for name in self.state_dict() if name not in self._trained
+                and MARK not in name and 'style_hallucination.' not in name}
 
     def adapted_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors of a weight file as this network takes them: filters for its number of

@@ -15,14 +15,21 @@ from .encoder_options import EncoderOptions
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Zeros before and after ``size`` pixels so that ``ceil(size / stride)`` remain (TensorFlow's SAME)."""
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    # no division of a negative size: ONNX rounds that towards zero, Python down
+    total = ((size + stride - 1) // stride - 1) * stride + kernel - size
+    if kernel < stride:  # else it is never negative; a size that is free in an exported graph cannot be compared
+        total = max(total, 0) if kernel > 1 else 0
     return total // 2, total - total // 2
 
 
 def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.) -> Tensor:
     """Pad height and width as SAME padding does: the odd zero goes to the right and below."""
     (top, bottom), (left, right) = (same_padding(size, kernel, stride) for size in x.shape[-2:])
-    return F.pad(x, (left, right, top, bottom), value=value) if top or bottom or left or right else x
+    if not torch.compiler.is_compiling() and not (top or bottom or left or right):
+        return x  # an exported graph pads for every size, by nothing where nothing is missing
+    if kernel == 1:
+        return x
+    return F.pad(x, (left, right, top, bottom), value=value)
 
 
 class StandardizedConv2d(nn.Conv2d):
@@ -240,7 +247,7 @@ class HybridViT(EncoderOptions, BaseModule):
         grid = (x.shape[2], x.shape[3])
         x = x.flatten(2).transpose(1, 2)
         if self.cls_token is not None:
-            x = torch.cat([self.cls_token.expand(len(x), -1, -1).to(x.dtype), x], dim=1)
+            x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1).to(x.dtype), x], dim=1)
         x = F.dropout(x + self.position_embedding(grid).to(x.dtype), self.drop_rate, self.training)
         for layer in self.layers:
             x = layer(x)

@@ -260,9 +260,9 @@ class PlainViT(EncoderOptions, BaseModule):
                 mask.flatten(1)[..., None], self.mask_token.to(tokens.dtype), tokens)
         patches = interpolate_positions(self.pos_embed[:, 1:], grid, self.pos_offset,
                                         self.pos_antialias)
-        first = [(self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1)]
+        first = [(self.cls_token + self.pos_embed[:, :1]).expand(x.shape[0], -1, -1)]
         if self.register_tokens is not None:  # they have no position
-            first.append(self.register_tokens.expand(len(x), -1, -1))
+            first.append(self.register_tokens.expand(x.shape[0], -1, -1))
         return torch.cat([*first, tokens + patches], dim=1)
 
     # ------------------------------------------------------------------ weights and rates

@@ -142,7 +142,7 @@ class WindowBlock(nn.Module):
     def _attend(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
         side = self.window
-        rows, columns = -(-h // side), -(-w // side)
+        rows, columns = (h + side - 1) // side, (w + side - 1) // side
         x = F.pad(x, (0, columns * side - w, 0, rows * side - h))
         # (B, C, rows * side, columns * side) -> (B * rows * columns, side ** 2, C)
         windows = x.view(b, c, rows, side, columns, side).permute(0, 2, 4, 3, 5,

@@ -2,7 +2,8 @@
 size."""
 import math
 from collections.abc import Sequence
-from typing import Optional
+from fractions import Fraction
+from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +43,8 @@ def target_size(size: Sequence[int], patch: int, resize: Optional[str], factor: 
 
     Source: docs/behavior/foundation_encoders.md#sizes.
     """
+    if any(isinstance(side, torch.SymInt) for side in size):
+        return _free_size(size, patch, resize, factor)
     height, width = (int(side) for side in size)
     if resize == 'multiple':
         return tuple(max(int(side / patch + 0.5), 1) * patch for side in (height, width))
@@ -62,6 +65,20 @@ def target_size(size: Sequence[int], patch: int, resize: Optional[str], factor: 
     return height, width
 
 
+def _free_size(size: Sequence[Any], patch: int, resize: Optional[str],
+               factor: float) -> tuple[Any, ...]:
+    """:func:`target_size` of an exported graph, whose sizes are free: whole numbers, no comparison.
+
+    Without a policy, sides are taken to be multiples of the patch; the graph fails on others.
+    """
+    if resize == 'multiple':  # floor(side / patch + 1/2)
+        return tuple((2 * side + patch) // (2 * patch) * patch for side in size)
+    if resize == 'scale':
+        exact = Fraction(factor).limit_denominator(1000)
+        return tuple(side * exact.numerator // (exact.denominator * patch) * patch for side in size)
+    return tuple(size)
+
+
 def fit_size(images: Tensor, patch: int, resize: Optional[str], factor: float,
              owner: str) -> Tensor:
     """Bring images (B, C, H, W) to :func:`target_size`, bilinearly without antialiasing.
@@ -70,7 +87,10 @@ def fit_size(images: Tensor, patch: int, resize: Optional[str], factor: float,
     the published codes.
     """
     size = target_size(images.shape[-2:], patch, resize, factor, owner)
-    if size == tuple(images.shape[-2:]):
+    if torch.compiler.is_compiling():  # an exported graph compares no sizes
+        if resize is None:
+            return images
+    elif size == tuple(images.shape[-2:]):
         return images
     return F.interpolate(images, size, mode='bilinear', align_corners=resize == 'multiple')
 
@@ -95,12 +115,57 @@ def interpolate_positions(positions: Tensor,
     """
     count, dims = positions.shape[1:]
     side = math.isqrt(count)
+    if torch.compiler.is_compiling():
+        return _positions_of_a_free_grid(positions, side, grid, offset, antialias)
     if grid == (side, side):
         return positions
     maps = positions.float().reshape(1, side, side, dims).permute(0, 3, 1, 2)  # (1, D, N, N)
     how = dict(scale_factor=tuple((n + offset) / side for n in grid)) if offset else dict(size=grid)
     maps = F.interpolate(maps, mode='bicubic', antialias=antialias, **how)
     return maps.permute(0, 2, 3, 1).reshape(1, grid[0] * grid[1], dims).to(positions.dtype)
+
+
+def _positions_of_a_free_grid(positions: Tensor, side: int, grid: tuple[Any, Any], offset: float,
+                              antialias: bool) -> Tensor:
+    """:func:`interpolate_positions` as two matrix products, which an exported graph can hold for
+    every grid."""
+    maps = positions.float().reshape(side, side, -1).permute(2, 0, 1)  # (D, N, N)
+    one = torch.ones_like(maps[0, 0, :1])
+    stored = ((one * grid[0] == side) & (one * grid[1] == side))[:, None]  # (1, 1)
+    rows, columns = (torch.where(stored, _unit(n, side, maps), _bicubic(side, n, offset, antialias, maps))
+                     for n in grid)
+    maps = rows @ maps @ columns.transpose(0, 1)  # (D, h, w)
+    return maps.permute(1, 2, 0).flatten(0, 1)[None].to(positions.dtype)
+
+
+def _unit(count: Any, side: int, like: Tensor) -> Tensor:
+    """(count, side) matrix with ones where row and column are equal."""
+    rows, columns = (torch.arange(n, device=like.device) for n in (count, side))
+    return (rows[:, None] == columns[None]).to(like.dtype)
+
+
+def _bicubic(side: int, count: Any, offset: float, antialias: bool, like: Tensor) -> Tensor:
+    """(count, side) matrix that resamples ``side`` values to ``count`` as PyTorch does."""
+    step = side / ((torch.ones_like(like[0, 0, :1]) * count) + offset)  # (1, ): cells per sample
+    center = (torch.arange(count, device=like.device)[:, None] + 0.5) * step
+    place = torch.arange(side, device=like.device)[None]
+    if antialias:  # a wider kernel where samples are fewer than values, normalized
+        weight = _cubic((place + 0.5 - center) / step.clamp(min=1), -0.5)
+        return weight / weight.sum(dim=1, keepdim=True)
+    first = (center - 0.5).floor()
+    result = torch.zeros_like(center) * place
+    for tap in range(-1, 3):  # values beyond the border are those at it
+        weight = _cubic(center - 0.5 - first - tap, -0.75)
+        result = result + weight * ((first + tap).clamp(0, side - 1) == place)
+    return result
+
+
+def _cubic(x: Tensor, a: float) -> Tensor:
+    """Keys' cubic convolution kernel; PyTorch's a is -0.75, with antialiasing -0.5."""
+    x = x.abs()
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+    return torch.where(x <= 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
 
 
 def resample_kernel(weight: Tensor, patch: int, how: str) -> Tensor:

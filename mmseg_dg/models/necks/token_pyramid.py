@@ -1,7 +1,9 @@
 """A pyramid for decoders made for convolutional encoders, from the maps of a plain Vision
 Transformer."""
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -44,5 +46,16 @@ class TokenPyramidNeck(nn.Module):
     def _resized(x: Tensor, scale: float) -> Tensor:
         if scale == 1:
             return x
-        size = tuple(max(round(scale * side), 1) for side in x.shape[-2:])
+        size = tuple(_scaled(side, scale) for side in x.shape[-2:])
         return F.interpolate(x, size, mode='bilinear', align_corners=False)
+
+
+def _scaled(side: Any, scale: float) -> Any:
+    """``round(scale * side)``, at least 1; of a size that is free in an exported graph by whole numbers."""
+    if not isinstance(side, torch.SymInt):
+        return max(round(scale * side), 1)
+    if scale.is_integer():
+        return int(scale) * side
+    if scale == 0.5:
+        return (side + side // 2 % 2) // 2  # halves to even, as round()
+    raise ValueError(f'TokenPyramidNeck: scale {scale} of a free size: use whole numbers and 0.5')

@@ -1,0 +1,178 @@
+"""A trained network as a file for elsewhere: safetensors, ONNX, torch.export, MMSegmentation."""
+import copy
+from pathlib import Path
+from typing import Any, NamedTuple, Optional, Union
+
+from mmengine.config import Config
+from torch import nn
+
+from mmseg_dg.engine.loops.multi_domain import predicted_classes
+from mmseg_dg.registry import MODELS
+from mmseg_dg.weights.segmentor_export import load_network
+from mmseg_dg.weights.shipped import PREFIX
+
+from ..prediction import dataset_meta, prediction_steps
+from . import check, metadata, writers
+from .graph import InferenceGraph, without_training_parts
+
+
+class Exported(NamedTuple):
+    """What was written.
+
+    Attributes:
+        path: The file; with ``mmseg`` the weights, whose config lies beside them.
+        metadata: What it says about itself.
+        agreement: How it compares with the network; None where it was not run.
+        notes: For people.
+    """
+    path: Path
+    metadata: dict[str, Any]
+    agreement: Optional[check.Agreement]
+    notes: tuple[str, ...]
+
+
+def export_network(config: Union[str, Path,
+                                 Config], checkpoint: Union[str,
+                                                            Path], to: str, out: Union[str,
+                                                                                       Path] = '.',
+                   *, name: Optional[str] = None, network: Optional[str] = None,
+                   normalize: bool = False, argmax: bool = False, plain: bool = False,
+                   compare: bool = True, score: Optional[dict[str, float]] = None) -> Exported:
+    """Write one network of a trained method, without what only training needs, its adapters merged.
+
+    Args:
+        config: Of the run.
+        checkpoint: Written by the run, a plain segmentor, or ``mmseg_dg://NAME``.
+        to: ``safetensors`` or ``mmseg`` (weights and config), ``onnx`` or ``torch.export`` (a graph
+            of any size and batch).
+        out: Folder.
+        name: The file is called ``NAME-<first 8 digits of its SHA-256>``; None: the config's name
+            and the network's.
+        network: ``student``, ``teacher``, ...; None: the one that the config evaluates.
+        normalize: Of a graph: it reads uint8 (B, H, W, 3) in BGR order, as OpenCV does, and
+            normalizes itself.
+        argmax: Of a graph: it gives class ids, uint8 (B, H, W), instead of logits, float32 (B, K,
+            H, W).
+        plain: Of a graph of a mask diffusion network, which samples: write its plain classifier.
+        compare: Run the written graph beside the network and refuse it where they differ.
+        score: What was measured, by name; None: what the logs beside the checkpoint say of its
+            iteration.
+
+    Raises:
+        FileNotFoundError: No such checkpoint.
+        ImportError: A library of the format is missing.
+        ValueError: An option that does not fit, a network that cannot be written as a graph (the
+            message has the reason), or one that the written file does not equal.
+    """
+    writers.check_format(to)
+    if to not in writers.GRAPHS and (normalize or argmax or plain):
+        raise ValueError(
+            f'--to {to} holds weights and a config: normalize, argmax and plain are for '
+            f'{" and ".join(writers.GRAPHS)}')
+    if not str(checkpoint).startswith(PREFIX) and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'no checkpoint at {checkpoint}')
+    cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
+    chosen, module, meta = load_network(cfg, checkpoint, network)
+    classes = meta.get('dataset_meta') or {}
+    classes = classes if classes.get('classes') else dataset_meta(cfg, predicted_classes(module))
+    described = metadata.describe(cfg, checkpoint, chosen, module, meta, classes,
+                                  prediction_steps(cfg), score)
+    stem = Path(out) / (name or f'{described["name"]}_{chosen}')
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    if to in writers.GRAPHS:
+        return _graph(to, stem, cfg, module, described, normalize, argmax, plain, compare)
+    return _weights(to, stem, module, described)
+
+
+def _weights(to: str, stem: Path, module: nn.Module, described: dict) -> Exported:
+    without_training_parts(module)
+    _check_config(module, described)
+    write = writers.write_safetensors if to == 'safetensors' else writers.write_mmseg
+    path = _with_hash(stem, to, lambda part: write(module, described, part))
+    if to == 'safetensors':
+        return Exported(path, described, None, (f'mmseg_dg.load({str(path)!r}) reads it', ))
+    writers.write_mmseg_config(described, path.with_suffix('.py'))
+    foreign = described['config'].get('custom_imports')
+    needs = 'it loads in MMSegmentation without this package'
+    if foreign:
+        needs = 'its config imports mmseg_dg'
+    return Exported(path, described, None,
+                    (f'{path.with_suffix(".py")}: its config for mmseg.apis.init_model; '
+                     f'{needs}', ))
+
+
+def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict, normalize: bool,
+           argmax: bool, plain: bool, compare: bool) -> Exported:
+    before = copy.deepcopy(module).eval() if compare else None
+    norm = described['preprocessing'] if normalize else {}
+    if normalize and not norm.get('mean'):
+        raise ValueError(
+            'normalize needs data_preprocessor.mean and std in the config, which has none: leave '
+            'it out'
+        )
+    to_rgb = norm.get('channel_order') != 'BGR'
+    graph = InferenceGraph(module, norm.get('mean'), norm.get('std'), to_rgb, argmax, plain)
+    described.update(
+        input='images uint8 (B, H, W, 3), BGR'
+        if normalize else 'images float32 (B, 3, H, W), normalized',
+        output='classes uint8 (B, H, W)' if argmax else 'logits float32 (B, K, H, W)',
+        smallest=list(writers.smallest(graph)), multiple_of=writers.multiple_of(graph),
+        form='plain classifier' if plain else 'whole image')
+    program = writers.traced(graph)
+    if to == 'onnx':
+        output = 'classes' if argmax else 'logits'
+        path = _with_hash(stem, to,
+                          lambda part: writers.write_onnx(program, described, part, output))
+    else:
+        path = _with_hash(stem, to,
+                          lambda part: writers.write_torch_export(program, described, part))
+    notes = ['the plain classifier, not the sampler: measure it before you rely on it'
+             ] if plain else []
+    agreement = _compared(to, path, graph, before, notes) if compare else None
+    if (described['test'] or {}).get('mode') == 'slide':
+        notes.append(
+            'the network is tested in sliding windows; the file predicts one window, metadata '
+            '"test" has '
+            'their size')
+    return Exported(path, described, agreement, tuple(notes))
+
+
+def _compared(to: str, path: Path, graph: InferenceGraph, before: nn.Module,
+              notes: list[str]) -> Optional[check.Agreement]:
+    run = check.run_onnx(path) if to == 'onnx' else check.run_torch_export(path)
+    if run is None:
+        notes.append('not compared with the network: pip install onnxruntime')
+        return None
+    found = check.compare(run, graph, before)
+    if not found.holds:
+        path.unlink()
+        raise ValueError(
+            f'the written file is not the network ({found}): it was removed. Please report the '
+            'config'
+        )
+    return found
+
+
+def _check_config(module: nn.Module, described: dict) -> None:
+    """The network that the written config describes has the tensors that are written."""
+    built = MODELS.build(described['config']['model'])
+    wanted = {key: tuple(value.shape) for key, value in built.state_dict().items()}
+    ours = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    odd = sorted(key for key in wanted.keys() | ours.keys() if wanted.get(key) != ours.get(key))
+    if odd:
+        raise ValueError(
+            f'the network without its training parts is not the one its config describes: '
+            f'{len(odd)} tensors differ, e.g. {odd[:4]}')
+
+
+def _with_hash(stem: Path, to: str, write: Any) -> Path:
+    """Write beside the place and move to ``<stem>-<hash><ending>``."""
+    ending = writers.ENDINGS[to]
+    part = stem.with_name(f'.{stem.name}.part{ending}')  # torch.export asks for its ending
+    try:
+        write(part)
+        target = stem.with_name(f'{stem.name}-{metadata.sha256(part)[:8]}{ending}')
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return target

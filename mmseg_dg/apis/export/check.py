@@ -1,0 +1,98 @@
+"""Whether a written file computes what the network does."""
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+import torch
+from torch import Tensor, nn
+
+from .graph import InferenceGraph, PlainDiffusion
+from .writers import multiple_of, smallest
+
+#: Largest difference of a logit, relative to the largest logit (at least 1), and least share of
+#: equal classes.
+TOLERANCE, AGREEMENT = 1e-4, 0.9999
+
+
+class Agreement(NamedTuple):
+    """A written file beside the network, on random images of three sizes.
+
+    Attributes:
+        difference: Largest difference of a logit over the largest logit (at least 1); None where a
+            file gives classes.
+        equal: Share of pixels with the same class, 0..1.
+    """
+    difference: Optional[float]
+    equal: float
+
+    @property
+    def holds(self) -> bool:
+        return self.equal >= AGREEMENT and (self.difference is None or self.difference <= TOLERANCE)
+
+    def __str__(self) -> str:
+        logits = ''
+        if self.difference is not None:
+            logits = f'logits differ by at most {self.difference:.1e}, '
+        return f'{logits}{self.equal:.2%} of the pixels have the same class'
+
+
+def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
+            network: nn.Module) -> Agreement:
+    """Compare a written file with the network it was made from.
+
+    Args:
+        run: The file, as a function of ``graph.example(...)``.
+        graph: What was written.
+        network: A copy of the network from before.
+    """
+    low, wide = (max(side, 64) for side in smallest(graph))
+    differences, equal, count = [], 0, 0
+    step = multiple_of(graph)
+    sizes = [
+        tuple(-(-side // step) * step for side in size)
+        for size in ((low + 9, wide + 35), (low + 32, wide), (low + 2, wide + 12))
+    ]
+    for images in (graph.example(*sizes[0]), graph.example(*sizes[1])[:1],
+                   graph.example(*sizes[2])):
+        expected = reference_logits(network, normalized(graph, images))
+        found = run(images)
+        if not graph.argmax:
+            scale = max(1., float(expected.abs().max()))
+            differences.append(float((found - expected).abs().max()) / scale)
+            found = found.argmax(dim=1)
+        same = found.long() == expected.argmax(dim=1)
+        equal, count = equal + int(same.sum()), count + same.numel()
+    return Agreement(max(differences) if differences else None, equal / count)
+
+
+@torch.no_grad()
+def reference_logits(network: nn.Module, images: Tensor) -> Tensor:
+    """What the network itself predicts for whole images, (B, 3, H, W) -> (B, K, H, W)."""
+    if hasattr(network, 'plain_logits'):
+        return PlainDiffusion(network)(images)
+    size = tuple(images.shape[-2:])
+    return network.encode_decode(images, [dict(img_shape=size, ori_shape=size)] * len(images))
+
+
+def normalized(graph: InferenceGraph, images: Tensor) -> Tensor:
+    """What the network reads, from what the graph reads."""
+    if not graph.normalizes:
+        return images
+    images = images.permute(0, 3, 1, 2).float()
+    return ((images.flip(1) if graph.bgr_to_rgb else images) - graph.mean) / graph.std
+
+
+def run_onnx(path: Path) -> Optional[Callable[[Tensor], Tensor]]:
+    """An ONNX file on the CPU by onnxruntime; None where that is not installed."""
+    if importlib.util.find_spec('onnxruntime') is None:
+        return None
+    import onnxruntime
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    return lambda images: torch.from_numpy(session.run(None, {'images': images.numpy()})[0])
+
+
+def run_torch_export(path: Path) -> Callable[[Tensor], Tensor]:
+    """A file of ``torch.export``."""
+    module = torch.export.load(str(path)).module()
+    return lambda images: module(images)

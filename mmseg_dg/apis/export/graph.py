@@ -1,0 +1,211 @@
+"""A network as a plain function of an image, of any size and batch: what ONNX and ``torch.export``
+write down.
+
+Training parts are left behind, Python's decisions that hang on a size are replaced by arithmetic on
+it, and the values stay those of the network's own prediction of whole images.
+"""
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Optional
+
+import torch
+from mmengine.model import revert_sync_batchnorm
+from torch import Tensor, nn
+
+from mmseg_dg.models.segmentors import (
+    HRDAEncoderDecoder,
+    MaskDiffusionEncoderDecoder,
+    predict_logits,
+)
+from mmseg_dg.weights.segmentor_export import merge_adapters
+
+from .hrda import HRDAGraph
+
+SAMPLER = (
+    '{kind} samples its label map from noise that is drawn by each image\'s file name, step after '
+    'step: no '
+    'file for another runtime can hold that. Its one-step form, the plain classifier on the image '
+    'feature, can '
+    'be written: --plain (plain=True). It is another predictor, measure it; or write --to '
+    'safetensors or '
+    'mmseg, which hold the whole network')
+UNTRAINED = (
+    '{kind} has no plain form: plain_weight=0 left its plain classifier untrained. Write --to '
+    'safetensors or '
+    'mmseg, which hold the whole network')
+
+
+class AdaptivePool(nn.Module):
+    """``AdaptiveAvgPool2d`` as two matrix products, which ONNX can write for images of any size.
+
+    Cell i of k covers the rows from ``floor(i * H / k)`` to ``ceil((i + 1) * H / k)``, as in
+    PyTorch.
+
+    Args:
+        output_size: (k_rows, k_columns).
+    """
+    def __init__(self, output_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.output_size = output_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, k_rows, k_columns)"""
+        rows, columns = (averages(x.shape[dim + 2], cells, x)
+                         for dim, cells in enumerate(self.output_size))
+        return rows @ x @ columns.transpose(0, 1)
+
+
+def averages(length: int, cells: int, like: Tensor) -> Tensor:
+    """(cells, length) matrix whose row i averages the positions of cell i."""
+    place = torch.arange(length, device=like.device)[None]
+    cell = torch.arange(cells, device=like.device)[:, None]
+    first = cell * length // cells
+    end = ((cell + 1) * length + cells - 1) // cells
+    inside = ((place >= first) & (place < end)).to(like.dtype)
+    return inside / inside.sum(dim=1, keepdim=True)
+
+
+class PlainDiffusion(nn.Module):
+    """The plain classifier of a mask diffusion network: (B, 3, H, W) -> logits (B, K, H, W)."""
+    def __init__(self, network: MaskDiffusionEncoderDecoder) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        feature = self.network.image_feature(self.network.extract_feat(images))
+        return self.network.to_size(self.network.plain_logits(feature), images.shape[-2:])
+
+
+class PlainNetwork(nn.Module):
+    """Encoder and decode head: (B, 3, H, W) -> logits (B, K, H, W)."""
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return predict_logits(self.network, images)
+
+
+class InferenceGraph(nn.Module):
+    """What is written: network, and where asked the normalization before and the argmax after it.
+
+    Args:
+        network: A segmentor; changed in place (:func:`without_training_parts`).
+        mean, std: Of each channel as the network reads them, 0..255. Given, the input is an image
+            as OpenCV reads it: uint8 (B, H, W, 3), BGR. None: float32 (B, 3, H, W), normalized by
+            the caller.
+        bgr_to_rgb: Whether the network reads RGB.
+        argmax: Give class ids uint8 (B, H, W) instead of logits float32 (B, K, H, W).
+        plain: Write the plain form of a mask diffusion network.
+
+    Raises:
+        ValueError: A mask diffusion network without ``plain``, or one without a trained plain
+            classifier; argmax of more than 256 classes or of a single channel.
+    """
+    def __init__(self, network: nn.Module, mean: Optional[Sequence[float]] = None,
+                 std: Optional[Sequence[float]] = None, bgr_to_rgb: bool = True,
+                 argmax: bool = False, plain: bool = False) -> None:
+        super().__init__()
+        if argmax and not 2 <= network.out_channels <= 256:
+            raise ValueError(
+                f'argmax gives class ids of 8 bits: the network has {network.out_channels} '
+                'channels of '
+                'logits; leave argmax out')
+        self.body = whole_image_form(without_training_parts(network), plain)
+        self.normalizes, self.bgr_to_rgb, self.argmax = mean is not None, bgr_to_rgb, argmax
+        if mean is not None:
+            self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
+            self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the class."""
+        if self.normalizes:
+            if self.bgr_to_rgb:
+                images = images.flip(-1)
+            images = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        logits = self.body(images)
+        return logits.argmax(dim=1).to(torch.uint8) if self.argmax else logits
+
+    def example(self, height: int = 96, width: int = 136) -> Tensor:
+        """Two random images of the kind that :meth:`forward` takes, equal in every call."""
+        generator = torch.Generator().manual_seed(0)
+        if self.normalizes:
+            return torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8,
+                                 generator=generator)
+        return torch.randn(2, 3, height, width, generator=generator)
+
+    @property
+    def dynamic_shapes(self) -> tuple[dict[int, Any]]:
+        """Which dimensions of the input are free."""
+        free = torch.export.Dim.DYNAMIC
+        return ({0: free, 1: free, 2: free} if self.normalizes else {0: free, 2: free, 3: free}, )
+
+
+def whole_image_form(network: nn.Module, plain: bool) -> nn.Module:
+    """The module that predicts whole images as the network does; see :class:`InferenceGraph` for
+    what is refused."""
+    kind = type(network).__name__
+    if isinstance(network, MaskDiffusionEncoderDecoder):
+        if not network.plain_weight and not network.residual:
+            raise ValueError(UNTRAINED.format(kind=kind))
+        if not plain:
+            raise ValueError(SAMPLER.format(kind=kind))
+        return PlainDiffusion(network)
+    if plain:
+        raise ValueError(
+            f'plain=True is for networks that sample; {kind} predicts in one step as it is: leave '
+            'it out'
+        )
+    return HRDAGraph(network) if isinstance(network, HRDAEncoderDecoder) else PlainNetwork(network)
+
+
+def without_training_parts(network: nn.Module) -> nn.Module:
+    """Merge adapters, drop auxiliary heads, and replace what cannot be written; the network is
+    changed in place."""
+    merge_adapters(network)
+    if getattr(network, 'auxiliary_head', None) is not None:
+        network.auxiliary_head = None
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.AdaptiveAvgPool2d) and _pair(child.output_size) != (1, 1):
+                setattr(module, name, AdaptivePool(_pair(child.output_size)))
+    return revert_sync_batchnorm(network).eval().requires_grad_(False)
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    return tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+
+
+@contextmanager
+def without_size_warnings() -> Iterator[None]:
+    """Inside, mmseg's ``resize`` does not compare sizes to warn of them, which would fix them
+    for good."""
+    import sys
+
+    from mmseg.models.utils import resize
+    quiet = partial(resize, warning=False)
+    found = [
+        module for name, module in list(sys.modules.items())
+        if name.startswith('mmseg.models.') and getattr(module, 'resize', None) is resize
+    ]
+    try:
+        for module in found:
+            module.resize = _QuietResize(quiet)
+        yield
+    finally:
+        for module in found:
+            module.resize = resize
+
+
+class _QuietResize:
+    """``resize`` whose own ``warning`` argument is overruled."""
+    def __init__(self, quiet: Any) -> None:
+        self.quiet = quiet
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        # (input, size, scale_factor, mode, align_corners, warning)
+        return self.quiet(*args[:5],
+                          **{key: value
+                             for key, value in kwargs.items() if key != 'warning'})

@@ -1,0 +1,173 @@
+"""One function per format: a network and its metadata into a file."""
+import importlib.util
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from mmseg_dg.registry import MODELS, TRANSFORMS
+from mmseg_dg.weights.segmentor_export import is_ours
+
+from .graph import InferenceGraph, without_size_warnings
+from .metadata import KEY
+
+#: Format -> ending of its file.
+ENDINGS = {'safetensors': '.safetensors', 'onnx': '.onnx', 'torch.export': '.pt2', 'mmseg': '.pth'}
+#: Formats that hold a graph, not only weights and a config.
+GRAPHS = ('onnx', 'torch.export')
+OPSET = 18
+_NEEDS = {'onnx': ('onnx', 'onnxscript')}
+
+
+def check_format(to: str) -> None:
+    """Refuse an unknown format, and one whose libraries are not installed.
+
+    Raises:
+        ValueError: Unknown format.
+        ImportError: A library is missing; the message has the command that installs it.
+    """
+    if to not in ENDINGS:
+        raise ValueError(f'--to {to}: formats are {", ".join(ENDINGS)}')
+    missing = [name for name in _NEEDS.get(to, ()) if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f'--to {to} needs {" and ".join(missing)}: pip install "mmseg_dg[export]", or '
+            f'pip install {" ".join(missing)} onnxruntime')
+
+
+def write_safetensors(module: nn.Module, metadata: Mapping, path: Path) -> None:
+    """Weights at full precision; the header says how to build the network that they fill."""
+    from safetensors.torch import save_file
+    save_file(_state(module), str(path), metadata={'format': 'pt', KEY: json.dumps(metadata)})
+
+
+def write_mmseg(module: nn.Module, metadata: Mapping, path: Path) -> None:
+    """Weights and, under the same name ending in ``.py``, the config for
+    ``mmseg.apis.init_model``."""
+    known = {key: metadata[key] for key in ('classes', 'palette') if metadata[key]}
+    torch.save(dict(state_dict=_state(module), meta={'dataset_meta': known, KEY: dict(metadata)}),
+               path)
+
+
+def write_mmseg_config(metadata: Mapping, path: Path) -> None:
+    """The config beside a file of :func:`write_mmseg`.
+
+    Parts of this package are named ``mmseg_dg.NAME``, so that MMSegmentation's tools find them from
+    their own scope.
+    """
+    config = dict(metadata['config'], default_scope='mmseg')
+    config.update(model=_with_scopes(config['model'], MODELS),
+                  test_pipeline=[_step(step) for step in config['test_pipeline']])
+    if any('mmseg_dg.' in json.dumps(config[key]) for key in ('model', 'test_pipeline')):
+        config['custom_imports'] = dict(
+            imports=[
+                'mmseg_dg', *(name
+                              for name in (config.get('custom_imports') or {}).get('imports', ())
+                              if name != 'mmseg_dg')
+            ], allow_failed_imports=False)
+    # MMSegInferencer looks for the pipeline of a loader, and for a visualizer
+    config['test_dataloader'] = dict(
+        dataset=dict(type='BaseSegDataset', pipeline=config['test_pipeline']))
+    config['visualizer'] = dict(type='SegLocalVisualizer', name='visualizer')
+    Config(config).dump(path)
+
+
+def _step(step: Mapping) -> dict:
+    """A step of the pipeline; 8-bit files are loaded by the stock step of the same name in the
+    same way."""
+    if step['type'] == 'LoadImageFromFile' and step.get('bit_depth') is None:
+        return {key: value for key, value in step.items() if key not in ('bit_depth', 'max_pixels')}
+    return _with_scopes(step, TRANSFORMS)
+
+
+def _with_scopes(node: Any, registry: Any) -> Any:
+    if isinstance(node, Mapping):
+        found = {key: _with_scopes(value, registry) for key, value in node.items()}
+        kind = found.get('type')
+        wide = kind == 'MobileNetV2' and 'in_channels' in found  # mmseg's reads three channels
+        if isinstance(kind, str) and '.' not in kind and (wide or is_ours(kind, registry)):
+            found['type'] = f'mmseg_dg.{kind}'
+        return found
+    return [_with_scopes(value, registry) for value in node] if isinstance(node,
+                                                                           (list, tuple)) else node
+
+
+def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
+    """The graph for any batch, height and width.
+
+    Raises:
+        ValueError: A part takes a decision that hangs on the size of the image; the cause says
+            where.
+    """
+    # odd sides: whatever a network pads is then padded here, and the written graph does it for
+    # every size
+    step = multiple_of(graph)
+    side = max(101, *(side + 27 - side % 2 for side in smallest(graph)))
+    sides = (side, side + 46) if step == 1 else ((side // step + 1) * step,
+                                                 (side // step + 4) * step)
+    with torch.no_grad(), without_size_warnings():
+        try:
+            return torch.export.export(graph, (graph.example(*sides), ),
+                                       dynamic_shapes=graph.dynamic_shapes, strict=False)
+        except Exception as error:
+            raise ValueError(
+                f'{type(graph.body).__name__}: the network cannot be written for images of every '
+                'size '
+                f'({type(error).__name__}: {str(error)[:400]})') from error
+
+
+def smallest(graph: InferenceGraph) -> tuple[int, int]:
+    """Least (height, width) that a written graph is for."""
+    return getattr(graph.body, 'smallest', (64, 64))
+
+
+def multiple_of(graph: InferenceGraph) -> int:
+    """What both sides of an image must be multiples of: the patch of an encoder that does not
+    resize, else 1."""
+    encoders = [
+        module for module in graph.modules() if isinstance(getattr(module, 'patch_size', None), int)
+    ]
+    return math.lcm(*(encoder.patch_size for encoder in encoders
+                      if getattr(encoder, 'resize', '') is None))
+
+
+def write_torch_export(program: torch.export.ExportedProgram, metadata: Mapping,
+                       path: Path) -> None:
+    """``torch.export.load(path).module()`` runs it; ``extra_files={'mmseg_dg.json': ''}`` reads
+    the metadata."""
+    torch.export.save(program, str(path), extra_files={f'{KEY}.json': json.dumps(metadata)})
+
+
+def write_onnx(program: torch.export.ExportedProgram, metadata: Mapping, path: Path, output: str,
+               optimize: bool = True) -> None:
+    """An ONNX file of opset 18 with input ``images`` and output ``logits`` or ``classes``."""
+    free = ('batch', 'height', 'width')
+    result = torch.onnx.export(program, dynamo=True, verbose=False, input_names=['images'],
+                               output_names=[output], opset_version=OPSET, external_data=False,
+                               optimize=optimize)
+    shape = result.model.graph.inputs[0].shape
+    names = dict(zip([str(side) for side in shape if not isinstance(side, int)], free))
+    _rename(result.model, names)
+    result.model.metadata_props[KEY] = json.dumps(metadata)
+    result.save(str(path), external_data=False)
+
+
+def _rename(model: Any, names: Mapping[str, str]) -> None:
+    """Readable names for the free sizes of the inputs; sizes inside are derived by the runtime."""
+    for value in model.graph.inputs:
+        value.shape = type(value.shape)([
+            names.get(str(side), side) if not isinstance(side, int) else side
+            for side in value.shape
+        ])
+
+
+def _state(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {
+        key: value.detach().cpu().contiguous().clone()
+        for key, value in module.state_dict().items()
+    }

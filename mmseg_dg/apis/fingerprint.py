@@ -1,0 +1,123 @@
+"""What a set of images looks like, from headers and a sample of masks: sizes, classes,
+imbalance."""
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+import numpy as np
+import torch
+from PIL import Image
+
+from mmseg_dg.datasets.folder_scan import PICTURE_SUFFIXES, scan_folder
+from mmseg_dg.datasets.image_header import read_header
+from mmseg_dg.datasets.image_lists import listed, names_of
+
+#: Headers and masks that are read of one set, spread evenly.
+HEADERS, MASKS = 400, 60
+GIB = 2**30
+
+
+class Fingerprint(NamedTuple):
+    """One set of images.
+
+    Attributes:
+        count: Number of images.
+        height, width: Medians, in pixels.
+        smallest: Least (height, width), each by itself.
+        largest: Most pixels of one image.
+        shares: Class -> share of the labeled pixels of the masks that were read, 0..1; {} without
+            masks.
+        pixels: Class -> median number of its pixels in the masks that show it.
+        masks: Masks that were read.
+    """
+    count: int
+    height: int
+    width: int
+    smallest: tuple[int, int]
+    largest: int
+    shares: dict[int, float]
+    pixels: dict[int, float]
+    masks: int
+
+    @property
+    def longer(self) -> int:
+        return max(self.height, self.width)
+
+    @property
+    def shorter(self) -> int:
+        return min(self.height, self.width)
+
+
+def fingerprint(given: Mapping, classes: int,
+                label_map: Optional[Mapping[int, int]] = None) -> Fingerprint:
+    """Look at a set.
+
+    Args:
+        given: ``dict(images=FOLDER, masks=FOLDER or absent)``.
+        classes: How many there are; ids beyond them and 255 are not counted.
+        label_map: What ids in the files mean.
+
+    Raises:
+        FileNotFoundError: A folder without images.
+    """
+    folder = str(given['images'])
+    names = scan_folder(folder, PICTURE_SUFFIXES).files
+    if given.get('list'):
+        names = listed(names_of(names, PICTURE_SUFFIXES), given['list'], PICTURE_SUFFIXES, 'suggest')
+    if not names:
+        raise FileNotFoundError(
+            f'no images in {folder}: they end with {", ".join(PICTURE_SUFFIXES[::2])}')
+    headers = [read_header(os.path.join(folder, name)) for name in spread(names, HEADERS)]
+    sizes = np.array([(header.height, header.width) for header in headers])
+    counts = _masks(Path(given['masks']), names, classes, label_map
+                    or {}) if given.get('masks') else np.zeros((0, 1))
+    total = counts.sum()
+    shares = {c: float(counts[:, c].sum() / total) for c in range(classes)} if total else {}
+    pixels = {
+        c: float(np.median(counts[counts[:, c] > 0, c]))
+        for c, share in shares.items() if share
+    }
+    return Fingerprint(len(names), int(np.median(sizes[:, 0])), int(
+        np.median(sizes[:, 1])), (int(sizes[:, 0].min()), int(sizes[:, 1].min())),
+                       int(sizes.prod(1).max()), shares, pixels, len(counts))
+
+
+def spread(names: Sequence[str], most: int) -> list[str]:
+    """At most ``most`` of them, evenly."""
+    return [
+        names[i]
+        for i in np.unique(np.linspace(0,
+                                       len(names) - 1, min(most, len(names))).astype(int))
+    ]
+
+
+def _masks(folder: Path, names: Sequence[str], classes: int, label_map: Mapping[int,
+                                                                                int]) -> np.ndarray:
+    """Pixels of each class, (masks, classes), of a sample of those that are there."""
+    rows = []
+    for name in spread(names, MASKS):
+        path = (folder / name).with_suffix('.png')
+        if not path.is_file():
+            continue
+        with Image.open(path) as image:  # indices of a palette, not its colors
+            ids = np.bincount(np.asarray(image).reshape(-1).astype(np.int64), minlength=256)
+        moved = ids.copy()
+        for old, new in label_map.items():
+            moved[int(old)] -= ids[int(old)]
+            moved[int(new)] += ids[int(old)]
+        rows.append(moved[:classes])
+    return np.array(rows) if rows else np.zeros((0, classes))
+
+
+def free_memory() -> tuple[str, Optional[int]]:
+    """Where training would run (``cuda`` or ``cpu``), and bytes that are free there (None: not
+    known)."""
+    if torch.cuda.is_available():
+        return 'cuda', int(torch.cuda.mem_get_info()[0])
+    try:
+        lines = Path('/proc/meminfo').read_text(encoding='ascii').splitlines()
+    except OSError:
+        return 'cpu', None
+    known = dict(line.split(':', 1) for line in lines if ':' in line)
+    return 'cpu', int(known['MemAvailable'].split()[0]) * 1024 if 'MemAvailable' in known else None

@@ -1,0 +1,156 @@
+"""``mmseg_dg.load``: whatever a training or an export left, ready to segment images."""
+import json
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from mmseg_dg.utils.checkpoint_reader import CheckpointError
+from mmseg_dg.utils.work_dir import best_of, lying_in
+from mmseg_dg.weights.shipped import PREFIX, card
+
+from .inference import load_model, predict
+from .predict_files import predict_files
+
+#: The config that training without a config writes, and the work dir beside it.
+CONFIG, RUN = 'config.py', 'run'
+
+
+class Segmenter:
+    """A trained network with its images' way into it.
+
+    Args:
+        model: As :func:`~mmseg_dg.apis.inference.load_model` gives it.
+        file: The weights it has, for people.
+
+    Attributes:
+        model: The network, or its training method, in evaluation mode.
+        classes: Names of the classes, in the order of their ids; () where nothing knows them.
+        palette: (red, green, blue) of each class, or None.
+        file: See above.
+    """
+    def __init__(self, model: nn.Module, file: Union[str, Path]) -> None:
+        self.model, self.file = model, Path(file) if not str(file).startswith(PREFIX) else file
+        meta = getattr(model, 'dataset_meta', None) or {}
+        self.classes: tuple[str, ...] = tuple(meta.get('classes') or ())
+        self.palette: Optional[list] = meta.get('palette')
+
+    def predict(self, inputs: Any, batch_size: int = 1, confidence: bool = False) -> Any:
+        """Class ids int64 (H, W) of an image, a list for several; see
+        :func:`mmseg_dg.apis.predict`."""
+        return predict(self.model, inputs, batch_size, confidence)
+
+    def predict_files(self, inputs: Any, out: Union[str, Path], overlay: bool = True,
+                      confidence: bool = False, batch_size: int = 1) -> Path:
+        """Write label maps, class shares and overlays of images, a folder or a video; returns
+        the folder."""
+        return predict_files(self.model, str(inputs), str(out), overlay, confidence,
+                             batch_size).folder
+
+    def __repr__(self) -> str:
+        return f'Segmenter({len(self.classes)} classes, {self.file})'
+
+
+def load(source: Union[str, Path], device: Union[str, torch.device, None] = None) -> Segmenter:
+    """A trained network from what a training or an export left.
+
+    Args:
+        source: A folder that training wrote: the best checkpoint if one was kept, else the newest.
+            A checkpoint, with its config beside it. A file of ``tools/export.py``
+            (``.safetensors``, ``.pth``). ``mmseg_dg://NAME``.
+        device: None takes a GPU if there is one.
+
+    Raises:
+        FileNotFoundError: Nothing there, no checkpoint in the folder, or no config beside the
+            checkpoint.
+        ValueError: A file of another kind; graphs (``.onnx``, ``.pt2``) are run without this
+            package.
+    """
+    text = str(source)
+    if text.startswith(PREFIX):
+        return Segmenter(load_model(_config_of_shipped(text), text, device), text)
+    path = Path(source)
+    if path.is_dir():
+        config, checkpoint = run_files(path)
+        return Segmenter(load_model(str(config), str(checkpoint), device), checkpoint)
+    if not path.is_file():
+        raise FileNotFoundError(f'there is no file or folder {path}')
+    if path.suffix == '.safetensors':
+        return _load_safetensors(path, device)
+    if path.suffix in ('.onnx', '.pt2'):
+        raise ValueError(
+            f'{path}: a graph runs without this package: examples/onnx_inference.py for .onnx, '
+            'torch.export.load(FILE).module() for .pt2. To predict here, export --to safetensors')
+    return Segmenter(load_model(str(_config_beside(path)), str(path), device), path)
+
+
+def run_files(folder: Path) -> tuple[Path, Path]:
+    """Config and checkpoint of a folder that training wrote.
+
+    Raises:
+        FileNotFoundError: It has none, or several configs.
+    """
+    work_dir = folder / RUN if (folder / CONFIG).is_file() else folder
+    best, regular = best_of(work_dir), lying_in(work_dir)
+    if not best and not regular:
+        raise FileNotFoundError(f'{work_dir} holds no checkpoint: has a training finished there?')
+    if len(best) > 1:
+        raise FileNotFoundError(
+            f'{work_dir} holds {len(best)} best checkpoints: name the one that you want, of '
+            f'{", ".join(path.name for path in best)}')
+    checkpoint = best[0] if best else regular[0].path
+    return _config_beside(checkpoint), checkpoint
+
+
+def _config_beside(checkpoint: Path) -> Path:
+    """The config of a checkpoint: of the same name, the one of its folder, or the one that
+    training wrote above."""
+    twin = checkpoint.with_suffix('.py')
+    above = checkpoint.parent.parent / CONFIG
+    if twin.is_file():
+        return twin
+    if checkpoint.parent.name == RUN and above.is_file():
+        return above
+    found = sorted(checkpoint.parent.glob('*.py'))
+    if len(found) != 1:
+        raise FileNotFoundError(
+            f'{checkpoint.parent} has {len(found)} config files, so that the network of '
+            f'{checkpoint.name} is not known: use mmseg_dg.apis.load_model(CONFIG, CHECKPOINT)')
+    return found[0]
+
+
+def _load_safetensors(path: Path, device: Any) -> Segmenter:
+    from safetensors import SafetensorError, safe_open
+    try:
+        with safe_open(str(path), 'pt') as file:
+            header = file.metadata() or {}
+    except SafetensorError as error:
+        raise CheckpointError(f'{path}: damaged, or no file of safetensors ({error})') from error
+    if 'mmseg_dg' not in header:
+        raise ValueError(
+            f'{path} says nothing of its network: only files of tools/export.py do; give a config '
+            'to '
+            'mmseg_dg.apis.load_model(CONFIG, FILE)')
+    known = json.loads(header['mmseg_dg'])
+    settings = known['config']
+    imports = (settings.pop('custom_imports', None) or {}).get('imports', [])
+    if 'mmpretrain.models' in imports:  # nothing else that a file names is imported
+        import mmpretrain.models  # noqa: F401
+    cfg = Config(
+        dict(
+            settings, test_dataloader=dict(
+                dataset=dict(type='BaseSegDataset', pipeline=settings['test_pipeline']))))
+    model = load_model(cfg, str(path), device)
+    model.dataset_meta = dict(classes=tuple(known['classes']),
+                              palette=known['palette']) if known['classes'] else None
+    return Segmenter(model, path)
+
+
+def _config_of_shipped(address: str) -> str:
+    """The config that shipped weights were trained with, in the installed package or in a clone."""
+    name = card(address)['config']
+    package = Path(__file__).resolve().parents[1]
+    places = [package / '.mim' / name, package.parent / name]
+    return str(next((place for place in places if place.is_file()), places[0]))

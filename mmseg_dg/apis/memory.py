@@ -1,0 +1,123 @@
+"""How much memory a training step takes: two small ones are run and extended to the size that is
+meant."""
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+
+from mmseg_dg.methods.step import StepContext
+from mmseg_dg.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mmseg_dg.weights.files import without_pretrained
+
+#: Crops at which it is measured, batch 2: BatchNorm wants two images.
+PROBES = (96, 160)
+
+
+class MemoryUse(NamedTuple):
+    """Peak of what PyTorch's allocator holds, as a function of the pixels of one stream per step.
+
+    Attributes:
+        base: Bytes of weights, optimizer, gradients, averages.
+        per_pixel: Bytes per pixel of all images that one stream brings in a step.
+    """
+    base: float
+    per_pixel: float
+
+    def bytes(self, crop: tuple[int, int], batch_size: int) -> float:
+        """Of a step with crops of (height, width)."""
+        return self.base + self.per_pixel * crop[0] * crop[1] * batch_size
+
+
+def measure(cfg: Config, device: str) -> MemoryUse:
+    """Run two iterations at two sizes, with random images and the method, network and optimizer of
+    a config.
+
+    Args:
+        cfg: Of the run; pretrained files are not read, which does not change the memory.
+        device: ``cpu`` or ``cuda``.
+    """
+    state = torch.get_rng_state()
+    try:
+        low, high = (peak(lambda size=size: _iterate(cfg, device, size), device) for size in PROBES)
+    finally:
+        torch.set_rng_state(state)
+    slope = (high - low) / (2 * (PROBES[1]**2 - PROBES[0]**2))
+    return MemoryUse(max(low - slope * 2 * PROBES[0]**2, 0.), slope)
+
+
+def peak(run: Callable[[], Any], device: str) -> int:
+    """Most bytes that PyTorch's allocator held while ``run`` ran; scratch memory of libraries is
+    not in it."""
+    if device == 'cuda':
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        return torch.cuda.max_memory_allocated()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU],
+                                profile_memory=True) as profile:
+        run()
+    return peak_of(profile)
+
+
+def peak_of(profile: torch.profiler.profile) -> int:
+    """Largest running sum of the allocations (+) and releases (-) on the CPU that a profile
+    recorded, in bytes."""
+    events = [(event.start_ns(), event.nbytes())
+              for event in profile.profiler.kineto_results.events()
+              if event.name() == '[memory]' and event.device_type() == torch.autograd.DeviceType.CPU
+              ]
+    held = most = 0
+    for _, size in sorted(events, key=lambda event: event[0]):
+        held += size
+        most = max(most, held)
+    return most
+
+
+def _iterate(cfg: Config, device: str, size: int) -> None:
+    init_default_scope('mmseg_dg')
+    model = MODELS.build(without_pretrained(cfg.model)).to(device)
+    wrapper = dict(cfg.optim_wrapper)
+    build = dict(type=wrapper.pop('constructor', 'DefaultOptimWrapperConstructor'),
+                 paramwise_cfg=wrapper.pop('paramwise_cfg', None), optim_wrapper_cfg=wrapper)
+    optim = OPTIM_WRAPPER_CONSTRUCTORS.build(build)(model)
+    averages = [
+        HOOKS.build({k: v
+                     for k, v in hook.items() if k != 'priority'})
+        for hook in cfg.get('custom_hooks') or () if hook['type'] == 'EMAUpdateHook'
+    ]
+    runner = SimpleNamespace(model=model, iter=0)
+    for hook in averages:
+        hook.before_train(runner)
+    data = _batch(model, size)
+    for runner.iter in range(2):
+        model.train()
+        for hook in averages:
+            hook.before_train_iter(runner, runner.iter)
+        model.train_step(data, optim, context=StepContext(0, iteration=runner.iter, total=10**6))
+        for hook in averages:
+            hook.after_train_iter(runner, runner.iter)
+
+
+def _batch(model: Any, size: int) -> dict[str, dict]:
+    """Two random images per stream, (3, size, size) uint8, with labels in blocks."""
+    from mmseg.structures import SegDataSample
+    generator, batch = torch.Generator().manual_seed(0), {}
+    for stream in model.streams:
+        images, samples = [], []
+        for _ in range(2):
+            images.append(
+                torch.randint(0, 256, (3, size, size), generator=generator, dtype=torch.uint8))
+            blocks = torch.randint(0, model.student.num_classes, (1, size // 16, size // 16),
+                                   generator=generator)
+            label = blocks.repeat_interleave(16, 1).repeat_interleave(16, 2)
+            sample = SegDataSample(metainfo=dict(img_shape=(size, size), ori_shape=(size, size)))
+            if stream in model.labeled_streams:
+                sample.gt_sem_seg = PixelData(data=label)
+            else:
+                sample.set_data(dict(valid_pseudo_mask=PixelData(data=torch.ones(1, size, size))))
+            samples.append(sample)
+        batch[stream] = dict(inputs=images, data_samples=samples)
+    return batch

@@ -1,0 +1,339 @@
+"""``mmseg_dg.suggest``: settings that fit one's images and this machine, each with its reason."""
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from mmengine.config import Config
+
+from mmseg_dg.weights.files import weights_table
+
+from . import own_data
+from .config_text import recipe_file
+from .encoders import SHIPPED, is_shipped
+from .fingerprint import GIB, Fingerprint, fingerprint, free_memory
+from .memory import MemoryUse, measure
+
+#: Share of the free memory that a training is planned for.
+SHARE = 0.7
+#: Bytes of GPU memory from which the large recipe is suggested: 16 GiB, batch 2 + 2 at crop 512 of
+#: a MiT-B5.
+LARGE_GPU = 16 * GIB
+#: Share of the labeled pixels below which a class is asked for by rare class sampling.
+RARE = 0.01
+#: Pixels of the wanted class that DAFormer asks an image for: 3000 of 1914 x 1052.
+MIN_PIXELS_SHARE = 3000 / (1914 * 1052)
+_HUGE = 16_000_000
+
+
+@dataclass
+class Suggestion:
+    """Settings and why.
+
+    Attributes:
+        settings: Arguments of :func:`mmseg_dg.adapt` and its siblings.
+        options: Dotted settings of the config beside them.
+        reasons: Dotted key of the config -> why.
+        lines: For people, ``name: value: reason``.
+        memory: Predicted peak in bytes of what PyTorch holds; None where it was not measured.
+        windows: Whether images are predicted in sliding windows.
+    """
+    settings: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    memory: Optional[float] = None
+    windows: bool = False
+
+    def note(self, name: str, value: Any, reason: str, *keys: str) -> None:
+        """Remember one decision; ``keys`` are the lines of the config that it explains."""
+        self.lines.append(f'{name}: {value}: {reason}')
+        self.reasons.update({key: reason for key in keys})
+
+    def __str__(self) -> str:
+        return '\n'.join(self.lines)
+
+
+def suggest(source: Optional[Mapping] = None, target: Optional[Mapping] = None, *,
+            data: Optional[Mapping] = None, labeled: Optional[Mapping] = None,
+            unlabeled: Optional[Mapping] = None, target_labeled: Optional[Mapping] = None,
+            classes: Union[Sequence[str], str, Path] = (), method: Optional[str] = None,
+            label_map: Optional[Mapping] = None, free: Optional[int] = None, probe: bool = True,
+            **fixed: Any) -> Suggestion:
+    """Look at one's images and at this machine.
+
+    Args:
+        source, target, target_labeled: As :func:`mmseg_dg.adapt`; or ``data`` as
+            :func:`mmseg_dg.train`; or ``labeled`` and ``unlabeled`` as :func:`mmseg_dg.semi`.
+        classes, method, label_map: As there.
+        free: Bytes to plan for; None: what is free now.
+        probe: Run two small training steps, to predict the memory; False plans batches without.
+        **fixed: Settings of yours (``crop_size``, ``batch_size``, ``iterations``, ``encoder``):
+            they are kept, and the rest follows from them; others of :func:`mmseg_dg.adapt` are left
+            alone.
+
+    Returns:
+        The settings; ``mmseg_dg.adapt(..., **suggestion.settings, options=suggestion.options,
+        reasons=suggestion.reasons)`` trains with them, and its config has the reasons as comments.
+
+    Raises:
+        ValueError: No set of images that belongs together, or bad arguments; FileNotFoundError: no
+            images.
+    """
+    known, sets = _sets(source, target, data, labeled, unlabeled)
+    chosen = own_data._chosen(known, method or next(iter(known)))
+    if 'source' not in sets and chosen.streams == ('source', ):  # the control of few labels
+        sets['source'] = sets['labeled']
+    sets = {stream: sets[stream] for stream in chosen.streams}
+    names, _ = own_data._classes(classes, None)
+    looks = {name: fingerprint(given, len(names), label_map) for name, given in sets.items()}
+    device, found = free_memory()
+    free = found if free is None else free
+    result = Suggestion()
+    for name, look in looks.items():
+        result.lines.append(_described(name, look))
+    encoder = _encoder(result, device, free, fixed.get('encoder'))
+    cfg = _recipe(chosen, encoder, len(names))
+    longer = _rescaling(result, cfg, looks, encoder)
+    crop = _crop(result, cfg, looks, longer, fixed.get('crop_size'), encoder)
+    _batch(result, cfg, crop, device, free, fixed.get('batch_size'), probe)
+    _iterations(result, cfg, looks, longer, crop, fixed.get('iterations'))
+    wanted = _rare_classes(result, looks, longer, crop, names)
+    _pipelines(result, cfg, longer, wanted)
+    return result
+
+
+def _sets(source: Any, target: Any, data: Any, labeled: Any,
+          unlabeled: Any) -> tuple[Mapping[str, own_data.Recipe], dict[str, Mapping]]:
+    """The methods that may be used on what is given, and its folders by stream."""
+    given = {
+        name
+        for name, value in dict(source=source, target=target, data=data, labeled=labeled,
+                                unlabeled=unlabeled).items() if value is not None
+    }
+    if given == {'source', 'target'}:
+        return own_data.ADAPT, dict(source=own_data._images('source', source, True),
+                                    target=own_data._images('target', target, False))
+    if given == {'labeled', 'unlabeled'}:
+        return own_data.SEMI, dict(labeled=own_data._images('labeled', labeled, True),
+                                   unlabeled=own_data._images('unlabeled', unlabeled, False))
+    if given in ({'data'}, {'source'}):
+        return own_data.TRAIN, dict(source=own_data._images('data', data or source, True))
+    raise ValueError('give source and target, or labeled and unlabeled, or data; got '
+                     f'{", ".join(sorted(given)) or "none of them"}')
+
+
+def _described(name: str, look: Fingerprint) -> str:
+    classes = ''
+    if look.shares:
+        rare = sorted((share, c) for c, share in look.shares.items() if share)
+        classes = (
+            f'; {len(rare)} of {len(look.shares)} classes in {look.masks} masks, the rarest with '
+            f'{rare[0][0]:.2%} of the pixels' if rare else '; no pixel of any class')
+    size = f'{look.width}x{look.height} (width x height)'
+    return f'{name}: {look.count} images, median {size}{classes}'
+
+
+def _recipe(chosen: own_data.Recipe, encoder: str, classes: int) -> Config:
+    cfg = Config.fromfile(recipe_file(chosen.small if is_shipped(encoder) else chosen.large))
+    cfg.merge_from_dict(dict(chosen.settings))
+    cfg.model.network.decode_head.num_classes = classes
+    return cfg
+
+
+def _encoder(result: Suggestion, device: str, free: Optional[int], fixed: Optional[str]) -> str:
+    if fixed is not None:
+        result.note('encoder', fixed, 'as you asked')
+        result.settings['encoder'] = fixed
+        return str(fixed)
+    file = Path(weights_table()['mit_b5']['file'])
+    if device == 'cuda' and (free or 0) >= LARGE_GPU and file.is_file():
+        result.settings['encoder'] = 'mit_b5'
+        result.note(
+            'encoder', 'mit_b5',
+            f'the GPU has {free / GIB:.0f} GiB free and {file} is there: the encoder of '
+            "the papers' results", 'model.network.backbone.arch')
+        return 'mit_b5'
+    why = 'there is no GPU' if device == 'cpu' else (
+        f'the GPU has {(free or 0) / GIB:.0f} GiB free, a MiT-B5 wants {LARGE_GPU / GIB:.0f}' if
+        (free or 0) < LARGE_GPU else f'{file} is not there (mmseg-dg prepare-weights mit_b5)')
+    result.note('encoder', SHIPPED, f'{why}; this one ships with the package')
+    return SHIPPED
+
+
+def _rescaling(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint],
+               encoder: str) -> Optional[int]:
+    """The longer side after Resize; None: images stay as they are."""
+    longer, shorter = (max(getattr(look, side) for look in looks.values())
+                       for side in ('longer', 'shorter'))
+    normal = 512 if is_shipped(encoder) else 1024
+    if max(look.largest for look in looks.values()) > _HUGE:
+        result.windows = True
+        result.note(
+            'rescaling', 'none',
+            f'an image of {longer} pixels a side would lose its detail at {normal}; '
+            'crops are taken from it as it is, and it is predicted in windows')
+        return None
+    if longer <= normal and shorter >= 64:
+        result.note('rescaling', 'none',
+                    f'images of {longer} pixels a side are no larger than {normal}')
+        return None
+    if shorter < 64:
+        enlarged = math.ceil(longer * 64 / shorter / 32) * 32
+        result.note(
+            'rescaling', enlarged,
+            f'the shorter side has {shorter} pixels, and the deepest map of the '
+            'encoder needs 64 to tell two cells apart')
+        return enlarged
+    result.note(
+        'rescaling', normal,
+        f'the longer side of {longer} pixels is halved until it is near {normal}, where '
+        'objects have the size that the encoder was trained with' if longer > 2 * normal else
+        f'the longer side of {longer} pixels is brought to {normal}, the scale of the recipe')
+    return normal
+
+
+def _scale(look: Fingerprint, longer: Optional[int]) -> float:
+    return 1. if longer is None else longer / look.longer
+
+
+def _crop(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint], longer: Optional[int],
+          fixed: Any, encoder: str) -> tuple[int, int]:
+    if fixed is not None:
+        crop = own_data._pair(fixed)
+        result.note('crop', f'{crop[1]}x{crop[0]}', 'as you asked', 'train_cfg.crop_size')
+    else:
+        normal = 256 if is_shipped(encoder) else 512
+        sides = [
+            min(round(getattr(look, side) * _scale(look, longer)) for look in looks.values())
+            for side in ('height', 'width')
+        ]
+        crop = tuple(max(64, min(normal, side // 32 * 32)) for side in sides)
+        why = f"the recipe's {normal}" if crop == (normal, normal) else (
+            f'images are {sides[1]}x{sides[0]} after rescaling; the largest multiple of 32 in '
+            f'them, at most {normal}'
+        )
+        result.note('crop', f'{crop[1]}x{crop[0]}', why, 'train_cfg.crop_size')
+    result.settings['crop_size'] = crop
+    return crop
+
+
+def _batch(result: Suggestion, cfg: Config, crop: tuple[int, int], device: str, free: Optional[int],
+           fixed: Any, probe: bool) -> None:
+    streams = list(cfg.train_dataloader)
+    normal = cfg.train_dataloader[streams[0]].batch_size
+    use: Optional[MemoryUse] = measure(cfg, device) if probe else None
+    budget = None if free is None or use is None else SHARE * free
+    batch = int(fixed or normal)
+    while fixed is None and budget is not None and batch > 2 and use.bytes(crop, batch) > budget:
+        batch -= 1
+    accumulate = math.ceil(normal / batch)
+    memory = '' if use is None else f', {use.bytes(crop, batch) / GIB:.2f} GiB predicted'
+    room = '' if free is None else f' of {free / GIB:.1f} GiB free'
+    why = 'as you asked' if fixed else "the recipe's" if batch == normal else 'what fits'
+    if budget is not None and use.bytes(crop, batch) > budget:
+        why += f'; MORE THAN {SHARE:.0%} of the free memory, make the crop smaller'
+    result.memory = None if use is None else use.bytes(crop, batch)
+    first = f'train_dataloader.{streams[0]}.batch_size'
+    result.settings['batch_size'] = batch
+    result.note('batch', f'{batch} for each of {len(streams)} streams', f'{why}{memory}{room}',
+                first)
+    if accumulate > 1:
+        result.options['train_cfg.accumulate'] = accumulate
+        result.note('accumulation', accumulate,
+                    f'{accumulate} x {batch} images are the {normal} of the recipe',
+                    'train_cfg.accumulate')
+    rate, ours = cfg.optim_wrapper.optimizer.lr, batch * accumulate
+    factor = math.sqrt(ours / normal)
+    result.options['optim_wrapper.optimizer.lr'] = rate if factor == 1 else float(
+        f'{rate * factor:.2g}')
+    result.note(
+        'rate', result.options['optim_wrapper.optimizer.lr'],
+        f"the recipe's {rate:g} for {normal} images" +
+        ('' if factor == 1 else f', times the root of {ours}/{normal} (AdamW)'),
+        'optim_wrapper.optimizer.lr')
+
+
+def _iterations(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint],
+                longer: Optional[int], crop: tuple[int, int], fixed: Optional[int]) -> None:
+    first = next(iter(looks.values()))
+    most = cfg.train_cfg.max_iters
+    per_image = max(
+        1, round(first.height * first.width * _scale(first, longer)**2 / (crop[0] * crop[1])))
+    ours = result.settings['batch_size'] * result.options.get('train_cfg.accumulate', 1)
+    wanted = math.ceil(100 * first.count * per_image / ours / 50) * 50
+    iterations = fixed or max(200, min(most, wanted))
+    why = 'as you asked' if fixed else (
+        f'{first.count} labeled images of {per_image} crops each, seen 100 times by {ours} per '
+        f'iteration, are {wanted}'
+        + (f'; at least 200, at most the {most} of the recipe' if iterations != wanted else ''))
+    result.settings['iterations'] = iterations
+    result.note('iterations', iterations, why, 'train_cfg.max_iters')
+
+
+def _rare_classes(result: Suggestion, looks: Mapping[str, Fingerprint], longer: Optional[int],
+                  crop: tuple[int, int], names: Sequence[str]) -> Optional[int]:
+    """Decide on rare class sampling; returns the pixels of the wanted class that a crop should
+    have, if it is on."""
+    stream, look = next(iter(looks.items()))
+    rare = {c: share for c, share in look.shares.items() if 0 < share < RARE}
+    if not rare:
+        result.note('rare classes', 'drawn as they come',
+                    f'no class has less than {RARE:.0%} of the labeled pixels')
+        return None
+    usual = MIN_PIXELS_SHARE * look.height * look.width
+    least = max(1, int(min(usual, min(look.pixels[c] for c in rare) / 2)))
+    listed = ', '.join(f'{names[c]} {share:.2%}'
+                       for c, share in sorted(rare.items(), key=lambda item: item[1])[:4])
+    where = f'train_dataloader.{stream}.sampler'
+    result.options[where] = dict(_delete_=True, type='RareClassSampler', min_pixels=least,
+                                 temperature=0.1)
+    result.note(
+        'min_pixels', least,
+        f'{len(rare)} classes have less than {RARE:.0%} of the pixels ({listed}): images '
+        f'are drawn by class, from those with {least} pixels of it, the smaller of '
+        f'{MIN_PIXELS_SHARE:.2%} of an image and half of what such images show',
+        f'{where}.min_pixels')
+    inside = least * _scale(look, longer)**2 / 2
+    return max(1, min(int(inside), crop[0] * crop[1] // 50))
+
+
+def _pipelines(result: Suggestion, cfg: Config, longer: Optional[int],
+               wanted: Optional[int]) -> None:
+    """The pipelines as they become: rescaled as decided, the labeled one with crops of the
+    wanted class."""
+    crop = result.settings['crop_size']
+    for number, (name, loader) in enumerate(cfg.train_dataloader.items()):
+        steps = _with_rescaling([dict(step) for step in loader.dataset.pipeline], longer)
+        if wanted is not None and number == 0:
+            steps = [
+                dict(type='RareClassCrop',
+                     crop_size=crop, min_crop_pixels=wanted, cat_max_ratio=step.get(
+                         'cat_max_ratio', 0.75)) if step['type'] == 'RandomCrop' else step
+                for step in steps
+            ]
+        result.options[f'train_dataloader.{name}.dataset.pipeline'] = steps
+    for role in ('val', 'test'):
+        steps = [dict(step) for step in cfg[f'{role}_dataloader'].own.dataset.pipeline]
+        result.options[f'{role}_dataloader.own.dataset.pipeline'] = _with_rescaling(steps, longer)
+    if result.windows:
+        stride = tuple(side * 3 // 4 for side in crop)
+        result.options['model.network.test_cfg'] = dict(_delete_=True, mode='slide', crop_size=crop,
+                                                        stride=stride)
+
+
+def _with_rescaling(steps: list[dict], longer: Optional[int]) -> list[dict]:
+    rest = [step for step in steps if step['type'] != 'Resize']
+    if longer is None:
+        return rest
+    at = 1 + max(i for i, step in enumerate(rest) if step['type'].startswith('LoadImage'))
+    loads_after = [
+        i for i, step in enumerate(rest)
+        if step['type'] in ('LoadAnnotations', 'PseudoLabelMargins')
+    ]
+    trains = any(step['type'] == 'PackStreamInputs' for step in rest)
+    # labels are rescaled with their image; where scores are taken they stay as they are
+    if trains and loads_after:
+        at = 1 + max(loads_after)
+    return [*rest[:at], dict(type='Resize', scale=(longer, longer), keep_ratio=True), *rest[at:]]
