@@ -69,7 +69,8 @@ RARELY = ('deft_r50_gta', 'daformer_mitb5_gta2cityscapes --row isa', 'unimatch_v
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize('name', [pytest.param(name, marks=[pytest.mark.slow] * (name in RARELY)) for name in FAMILIES])
+@pytest.mark.parametrize('name', [
+    pytest.param(name, marks=[pytest.mark.slow] * (name in RARELY)) for name in FAMILIES])
 def test_every_network_equals_its_onnx_file(tmp_path, name):
     pytest.importorskip('onnxruntime')
     network = filled(name)
