@@ -20,6 +20,7 @@ def parse_args() -> argparse.Namespace:
                         help='folder of the results (default: work_dirs/demo); a new numbered one if it is there')
     parser.add_argument('--seed', type=int, default=0, help='of every arm (default: 0)')
     parser.add_argument('--jobs', type=int, default=None, help='arms at once (default: processors, at most 2)')
+    parser.add_argument('--arms', nargs='+', default=None, metavar='NAME', help='some arms only (default: all)')
     parser.add_argument('--options', nargs='+', default=[], metavar='KEY=VALUE',
                         help='settings for every arm, e.g. train_cfg.max_iters=50')
     return parser.parse_args()
@@ -27,7 +28,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    run(args.method, args.out, args.seed, args.jobs, args.options)
+    run(args.method, args.out, args.seed, args.jobs, args.options, args.arms)
 
 
 if __name__ == '__main__':

@@ -6,7 +6,7 @@ Resources: 1 CPU core, batch 4, crop 128, 1500 iterations on 800 images; about t
 Score: mmseg_dg/assets/city_day_mobilenetv2.json has what was measured. Status: run once, for the shipped file.
 """
 _base_ = [
-    '../_base_/models/mobilenetv2_small.py', '../_base_/datasets/source_only_synthcity_day_to_camera.py',
+    '../_base_/models/mobilenetv2_fixed_norm.py', '../_base_/datasets/source_only_synthcity_day_to_camera.py',
     '../_base_/schedules/adamw_2k.py', '../_base_/default_runtime.py'
 ]
 train_dataloader = dict(

@@ -10,9 +10,9 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
@@ -24,6 +24,8 @@ PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = f'{PREFIX}city_day_mobilenetv2'
 DOMAINS = ('camera', 'night')
 MEAN = 'mean'
+PIXELS = 'pixels'  # of the first domain, how many are right
+COLUMNS = (*DOMAINS, MEAN, PIXELS)
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,15 @@ class Arm:
         config: File name in ``configs/demo``.
         kind: ``train``; ``test``: the shipped weights as they are; ``statistics``: the shipped weights with BatchNorm
             statistics of the target's images.
-        role: ``control`` (no target labels), ``method``, or ``bound`` (what target labels reach).
+        role: ``control`` (what the method is compared with), ``method``, or ``bound`` (what target labels reach).
+        pretraining: File name of a training that comes first and whose decoder this one begins with.
     """
     name: str
     title: str
     config: str
     kind: str = 'train'
     role: str = 'control'
+    pretraining: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,51 @@ class Demo:
 
 
 _DAFORMER = 'daformer_synthcity_demo.py'
+_NIGHT = 'Night is never adapted to: it shows what an adaptation costs elsewhere.'
+_BEFORE = Arm('before', 'before: trained by day', _DAFORMER, kind='test')
+
+
+def _few_labels(name: str, title: str) -> Demo:
+    """A semi-supervised method beside the same images with labels alone."""
+    return Demo((
+        _BEFORE,
+        Arm('few_labels', 'ten labeled images alone', 'few_labels_synthcity_demo.py'),
+        Arm(name, f'{title}: ten labeled, 190 unlabeled images', f'{name}_synthcity_demo.py', role='method'),
+    ), 'All images are the camera\'s; ten of them have labels. ' + _NIGHT)
+
+
 DEMOS = dict(
     daformer=Demo((
-        Arm('before', 'before: trained by day', _DAFORMER, kind='test'),
+        _BEFORE,
         Arm('source_only', 'day labels only, prolonged', 'source_only_synthcity_demo.py'),
         Arm('statistics', 'before, BatchNorm statistics of the camera', _DAFORMER, kind='statistics'),
         Arm('daformer', 'adapted to the camera (DAFormer)', _DAFORMER, role='method'),
         Arm('target_only', 'trained with labels of the camera', 'target_only_synthcity_demo.py', role='bound'),
-    ), 'The camera is the target: its images are seen without labels. Night is never adapted to: it shows what an '
-       'adaptation costs elsewhere.'),
+    ), 'The camera is the target: its images are seen without labels. ' + _NIGHT),
+    hrda=Demo((
+        Arm('source_only', 'its network, day labels only', 'source_only_hrda_synthcity_demo.py'),
+        Arm('daformer', 'DAFormer at half resolution', 'daformer_half_synthcity_demo.py'),
+        Arm('hrda', 'adapted to the camera (HRDA)', 'hrda_synthcity_demo.py', role='method'),
+    ), 'Images of twice the size. The camera is the target: its images are seen without labels. ' + _NIGHT),
+    pixl=Demo((
+        _BEFORE,
+        Arm('daformer', 'adapted by DAFormer alone', _DAFORMER),
+        Arm('pixl', 'adapted with PiXL\'s alignment', 'pixl_synthcity_demo.py', role='method'),
+    ), 'The control is the same self-training without the alignment term. ' + _NIGHT),
+    deft=Demo((
+        _BEFORE,
+        Arm('joint', 'encoder and decoder finetuned together', 'joint_synthcity_demo.py'),
+        Arm('deft', 'finetuned apart (DeFT)', 'deft_synthcity_demo.py', role='method'),
+    ), 'Trained by day alone: camera and night are both unseen, their mean counts.'),
+    ddep=Demo((
+        Arm('random', 'ten labeled images, random decoder', 'ddep_random_synthcity_demo.py'),
+        Arm('ddep', 'ten labeled images, denoised decoder (DDeP)', 'ddep_finetune_synthcity_demo.py', role='method',
+            pretraining='ddep_pretrain_synthcity_demo.py'),
+    ), 'The decoder learns to denoise 200 images of the camera without labels first; the control trains as long with '
+       'labels instead. ' + _NIGHT),
+    fixmatch=_few_labels('fixmatch', 'FixMatch'),
+    unimatch=_few_labels('unimatch', 'UniMatch'),
+    diffmatch=_few_labels('diffmatch', 'DiffMatch'),
 )
 
 
@@ -74,19 +114,26 @@ def new_folder(wanted: Path) -> Path:
     return folder
 
 
-def commands(arm: Arm, folder: Path, seed: int = 0, options: Sequence[str] = ()) -> list[list[str]]:
-    """The command lines of one arm, to be run one after the other."""
+def commands(arm: Arm, folder: Path, seed: int = 0, options: Sequence[str] = ()) -> Iterator[list[str]]:
+    """The command lines of one arm, to be run one after the other: a later one reads what an earlier one wrote."""
     root = PACKAGE / '.mim' if (PACKAGE / '.mim' / 'tools').is_dir() else PACKAGE.parent
-    config, tools, work = str(root / 'configs' / 'demo' / arm.config), root / 'tools', folder / arm.name
-    settings = ['--cfg-options', f'randomness.seed={seed}', *options]
+    configs, tools, work = root / 'configs' / 'demo', root / 'tools', folder / arm.name
+    config, settings = str(configs / arm.config), ['--cfg-options', f'randomness.seed={seed}', *options]
     if arm.kind == 'train':
-        return [[str(tools / 'train.py'), config, '--work-dir', str(work), *settings]]
-    checkpoint, first = SHIPPED, []
+        train = [str(tools / 'train.py'), config, '--work-dir', str(work), *settings]
+        if arm.pretraining is not None:
+            earlier = folder / f'{arm.name}_pretraining'
+            yield [str(tools / 'train.py'), str(configs / arm.pretraining), '--work-dir', str(earlier), *settings]
+            last = earlier / (earlier / 'last_checkpoint').read_text(encoding='utf-8').strip()
+            train.append(f'model.init_cfg.checkpoint={last}')
+        yield train
+        return
+    checkpoint = SHIPPED
     if arm.kind == 'statistics':
         checkpoint = str(work / 'statistics.pth')
-        first = [[str(tools / 'analysis_tools' / 'reestimate_statistics.py'), config, SHIPPED, checkpoint,
-                  '--seed', str(seed)]]
-    return [*first, [str(tools / 'test.py'), config, checkpoint, '--work-dir', str(work), *settings]]
+        yield [str(tools / 'analysis_tools' / 'reestimate_statistics.py'), config, SHIPPED, checkpoint, '--seed',
+               str(seed)]
+    yield [str(tools / 'test.py'), config, checkpoint, '--work-dir', str(work), *settings]
 
 
 def run_arm(arm: Arm, folder: Path, seed: int = 0, options: Sequence[str] = ()) -> float:
@@ -111,8 +158,12 @@ def run_arm(arm: Arm, folder: Path, seed: int = 0, options: Sequence[str] = ()) 
     return time.time() - begin
 
 
-def scores(folder: Path) -> dict[str, float]:
-    """mIoU in percent by domain of the newest evaluation in a work dir.
+def scores(folder: Path, column: str = 'mIoU') -> dict[str, float]:
+    """A score in percent by domain, of the newest evaluation in a work dir.
+
+    Args:
+        folder: A work dir.
+        column: Of the evaluation's table: ``mIoU``, or ``aAcc``, the share of pixels that are right.
 
     Raises:
         FileNotFoundError: No evaluation there.
@@ -122,7 +173,7 @@ def scores(folder: Path) -> dict[str, float]:
         raise FileNotFoundError(f'no evaluation in {folder}')
     with open(files[-1], encoding='utf-8', newline='') as file:
         rows = list(csv.DictReader(file))
-    return {row['domain']: float(row['mIoU']) for row in rows if row.get('mIoU')}
+    return {row['domain']: float(row[column]) for row in rows if row.get(column)}
 
 
 def _age(path: Path) -> tuple:
@@ -131,8 +182,31 @@ def _age(path: Path) -> tuple:
     return path.parent.name, int(number.group(1)) if number else sys.maxsize
 
 
+def chosen(method: str, arms: Optional[Sequence[str]] = None) -> Demo:
+    """A demo, or some of its arms.
+
+    Args:
+        method: One of :data:`DEMOS`.
+        arms: Names of arms, the method's among them; None: all.
+
+    Raises:
+        ValueError: Unknown method or arm, or no control or no method among them.
+    """
+    if method not in DEMOS:
+        raise ValueError(f'METHOD={method!r}: the demo knows {", ".join(DEMOS)}')
+    demo = DEMOS[method]
+    names = [arm.name for arm in demo.arms]
+    unknown = sorted(set(arms or ()) - set(names))
+    if unknown:
+        raise ValueError(f'arms {unknown} are none of {names} of METHOD={method}')
+    demo = replace(demo, arms=tuple(arm for arm in demo.arms if not arms or arm.name in arms))
+    if not {'control', 'method'} <= {arm.role for arm in demo.arms}:
+        raise ValueError(f'arms={list(arms or ())}: a demo compares a method with a control, take both of {names}')
+    return demo
+
+
 def run(method: str = 'daformer', folder: str = 'work_dirs/demo', seed: int = 0, jobs: Optional[int] = None,
-        options: Sequence[str] = ()) -> Path:
+        options: Sequence[str] = (), arms: Optional[Sequence[str]] = None) -> Path:
     """Run every arm of a demo, print its table and write ``index.html`` and ``summary.json``.
 
     Args:
@@ -141,17 +215,16 @@ def run(method: str = 'daformer', folder: str = 'work_dirs/demo', seed: int = 0,
         seed: Of every arm.
         jobs: Arms at once, one thread each; None: as many as there are processors, at most two.
         options: ``KEY=VALUE`` settings for every arm.
+        arms: Names of some arms, see :func:`chosen`; None: all.
 
     Returns:
         The page.
 
     Raises:
-        ValueError: Unknown method.
+        ValueError: See :func:`chosen`.
         ChildProcessError: An arm failed.
     """
-    if method not in DEMOS:
-        raise ValueError(f'METHOD={method!r}: the demo knows {", ".join(DEMOS)}')
-    demo, begin = DEMOS[method], time.time()
+    demo, begin = chosen(method, arms), time.time()
     place = new_folder(Path(folder))
     place.mkdir(parents=True)
     jobs = jobs or min(2, _processors())
@@ -170,9 +243,11 @@ def run(method: str = 'daformer', folder: str = 'work_dirs/demo', seed: int = 0,
 
 def finish(demo: Demo, folder: Path, seed: int, seconds: dict[str, float], total: float) -> Path:
     """Table on the terminal, ``summary.json`` and the page; see :func:`run`."""
-    found = {arm.name: scores(folder / arm.name) for arm in demo.arms}
+    found = {arm.name: {**scores(folder / arm.name), PIXELS: scores(folder / arm.name, 'aAcc')[DOMAINS[0]]}
+             for arm in demo.arms}
     record = dict(seed=seed, seconds=total, note=demo.note, arms=[
-        dict(name=arm.name, title=arm.title, role=arm.role, seconds=seconds[arm.name], mIoU=found[arm.name])
+        dict(name=arm.name, title=arm.title, role=arm.role, seconds=seconds[arm.name],
+             mIoU={name: found[arm.name][name] for name in (*DOMAINS, MEAN)}, pixel_accuracy=found[arm.name][PIXELS])
         for arm in demo.arms])
     (folder / 'summary.json').write_text(json.dumps(record, indent=1), encoding='utf-8')
     _say('')
@@ -186,16 +261,19 @@ def finish(demo: Demo, folder: Path, seed: int, seconds: dict[str, float], total
 
 
 def table(demo: Demo, found: dict[str, dict[str, float]]) -> list[str]:
-    """The lines of the table: mIoU by domain and their mean, and what the method gains over its better control."""
-    width = max(len(arm.title) for arm in demo.arms)
-    columns = (*DOMAINS, MEAN)
-    lines = [f'{"mIoU (%)":<{width}}' + ''.join(f'{name:>9}' for name in columns)]
+    """The lines of the table: mIoU by domain, their mean, and right pixels of the camera's images, in percent.
+
+    The last line is what the method gains over the better control of each column.
+    """
+    head = 'mIoU; right pixels of the camera (%)'
+    width = max(len(text) for text in (head, *(arm.title for arm in demo.arms)))
+    lines = [f'{head:<{width}}' + ''.join(f'{name:>9}' for name in COLUMNS)]
     for arm in demo.arms:
-        values = (found[arm.name].get(name, float('nan')) for name in columns)
+        values = (found[arm.name].get(name, float('nan')) for name in COLUMNS)
         lines.append(f'{arm.title:<{width}}' + ''.join(f'{value:9.1f}' for value in values))
     for arm in demo.arms:
         if arm.role == 'method':
-            gains = (gain(demo, found, arm.name, name) for name in columns)
+            gains = (gain(demo, found, arm.name, name) for name in COLUMNS)
             lines.append(f'{"gain over the better control":<{width}}' + ''.join(f'{value:+9.1f}' for value in gains))
     return lines
 
@@ -205,9 +283,9 @@ def gain(demo: Demo, found: dict[str, dict[str, float]], method: str, column: st
 
     Args:
         demo: Its arms.
-        found: mIoU by arm and domain (or ``mean``).
+        found: Scores by arm and column.
         method: Name of the arm.
-        column: A domain, or ``mean``; the better control of each column is its own.
+        column: One of :data:`COLUMNS`; the better control of each column is its own.
     """
     return found[method][column] - max(found[arm.name][column] for arm in demo.arms if arm.role == 'control')
 

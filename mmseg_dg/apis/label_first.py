@@ -1,4 +1,5 @@
-"""A list of images and regions to label first, made from a trained network and a folder without masks."""
+"""A list of images and regions to label first, made from a trained network and a folder without
+masks."""
 import csv
 import json
 from collections.abc import Sequence
@@ -17,7 +18,9 @@ from .inference import iter_predict
 from .inputs import Input, list_inputs
 from .predict_files import LIST_SUFFIXES, listed
 
-REGION_HEADER = ['rank', 'image', 'x1', 'y1', 'x2', 'y2', 'score', 'uncertainty', 'impurity', 'classes']
+REGION_HEADER = [
+    'rank', 'image', 'x1', 'y1', 'x2', 'y2', 'score', 'uncertainty', 'impurity', 'classes'
+]
 
 
 @dataclass
@@ -38,7 +41,8 @@ class Ranked:
 
 def rank_images(model: nn.Module, source: Union[str, Path], region_size: int = 128,
                 batch_size: int = 1) -> list[Ranked]:
-    """Images in the order in which labels are worth most, by :func:`mmseg_dg.ops.label_first.score_regions`.
+    """Images in the order in which labels are worth most, by
+    :func:`mmseg_dg.ops.label_first.score_regions`.
 
     Args:
         model: Of :func:`mmseg_dg.apis.load_model`.
@@ -54,7 +58,8 @@ def rank_images(model: nn.Module, source: Union[str, Path], region_size: int = 1
         ValueError: A network that gives classes without logits, or a region size below 1.
     """
     if region_size < 1:
-        raise ValueError(f'region_size is the side of a region in pixels, at least 1, got {region_size}')
+        raise ValueError(
+            f'region_size is the side of a region in pixels, at least 1, got {region_size}')
     source = str(source)
     items = listed(source) if source.lower().endswith(LIST_SUFFIXES) else list_inputs(source)[0]
     found: list[Ranked] = []
@@ -62,8 +67,9 @@ def rank_images(model: nn.Module, source: Union[str, Path], region_size: int = 1
     def observe(group: Sequence[Input], batch: dict, outputs: Sequence[Any]) -> None:
         for item, output in zip(group, outputs):
             if 'seg_logits' not in output:
-                raise ValueError(f'{item.name}: the network gives classes without logits, so nothing says how sure it '
-                                 'is')
+                raise ValueError(
+                    f'{item.name}: the network gives classes without logits, so nothing says how '
+                    'sure it is')
             regions = score_regions(two_channels(output.seg_logits.data), region_size)
             score = sum(region.score for region in regions) / len(regions)
             found.append(Ranked(item.name, item.below or Path(item.name).name, score,
@@ -74,14 +80,19 @@ def rank_images(model: nn.Module, source: Union[str, Path], region_size: int = 1
     return sorted(found, key=lambda image: (-image.score, image.below))
 
 
-def write_lists(ranked: Sequence[Ranked], out: Union[str, Path], classes: Sequence[str], images: int, regions: int,
-                per_image: int = 4, origin: Union[dict, None] = None) -> list[Path]:
+def write_lists(ranked: Sequence[Ranked],
+                out: Union[str, Path],
+                classes: Sequence[str],
+                images: int,
+                regions: int,
+                per_image: int = 4,
+                origin: Union[dict, None] = None) -> list[Path]:
     """Write what to label, for people and for a dataset.
 
-    ``images.csv`` (every image with rank and score), ``regions.csv`` (the ``regions`` highest, at most ``per_image``
-    of one image; x2 and y2 excluded), ``label_first.json`` (both for the chosen, and where they come from),
-    ``labeled.txt`` and ``unlabeled.txt`` (the chosen images and the others, one name per line below the folder: the
-    ``ann_file`` of two streams).
+    ``images.csv`` (every image with rank and score), ``regions.csv`` (the ``regions`` highest, at
+    most ``per_image`` of one image; x2 and y2 excluded), ``label_first.json`` (both for the chosen,
+    and where they come from), ``labeled.txt`` and ``unlabeled.txt`` (the chosen images and the
+    others, one name per line below the folder: the ``ann_file`` of two streams).
 
     Args:
         ranked: Of :func:`rank_images`.
@@ -99,24 +110,41 @@ def write_lists(ranked: Sequence[Ranked], out: Union[str, Path], classes: Sequen
         ValueError: More images than there are, or numbers below 0.
     """
     if not 0 <= images <= len(ranked) or regions < 0 or per_image < 1:
-        raise ValueError(f'{images} images cannot be chosen of {len(ranked)} (regions {regions}, at most {per_image} '
-                         'of an image): give a number from 0 to the number of images, and at least 0 regions')
+        raise ValueError(
+            f'{images} images cannot be chosen of {len(ranked)} (regions {regions}, at most '
+            f'{per_image} of an image): give a number from 0 to the number of images, and at '
+            'least 0 regions')
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     named = [(image, region) for image in ranked for region in image.regions[:per_image]]
     named.sort(key=lambda pair: -pair[1].score)  # stable: of equal ones the better image first
-    rows = [_row(rank, image, region, classes) for rank, (image, region) in enumerate(named[:regions], 1)]
+    rows = [
+        _row(rank, image, region, classes)
+        for rank, (image, region) in enumerate(named[:regions], 1)
+    ]
     _table(out / 'images.csv', ['rank', 'image', 'score'],
            [[rank, image.below, image.score] for rank, image in enumerate(ranked, 1)])
     _table(out / 'regions.csv', REGION_HEADER, rows)
     write_text(out / 'labeled.txt', ''.join(f'{image.below}\n' for image in ranked[:images]))
     write_text(out / 'unlabeled.txt', ''.join(f'{image.below}\n' for image in ranked[images:]))
-    write_text(out / 'label_first.json', json.dumps(dict(
-        made_by=f'mmseg_dg {__version__}', **(origin or {}),
-        score='mean entropy of the pixels x entropy of the predicted classes, both divided by log(classes)',
-        images=[dict(rank=n, image=image.below, score=image.score) for n, image in enumerate(ranked[:images], 1)],
-        regions=[dict(zip(REGION_HEADER, row)) for row in rows]), indent=1))
-    return [out / name for name in ('images.csv', 'regions.csv', 'label_first.json', 'labeled.txt', 'unlabeled.txt')]
+    write_text(
+        out / 'label_first.json',
+        json.dumps(dict(
+            made_by=f'mmseg_dg {__version__}',
+            **(origin or {}),
+            score=
+            'mean entropy of the pixels x entropy of the predicted classes, both divided by '
+            'log(classes)',
+            images=[
+                dict(rank=n, image=image.below, score=image.score)
+                for n, image in enumerate(ranked[:images], 1)
+            ],
+            regions=[dict(zip(REGION_HEADER, row)) for row in rows]),
+                   indent=1))
+    return [
+        out / name for name in ('images.csv', 'regions.csv', 'label_first.json', 'labeled.txt',
+                                'unlabeled.txt')
+    ]
 
 
 def _row(rank: int, image: Ranked, region: Region, classes: Sequence[str]) -> list:

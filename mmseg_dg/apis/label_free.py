@@ -1,4 +1,5 @@
-"""Label-free scores of what is predicted: in a table beside predictions, and in a test of domains without masks."""
+"""Label-free scores of what is predicted: in a table beside predictions, and in a test of domains
+without masks."""
 import csv
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ METRIC = ConfigDict(type='LabelFreeMetric')
 
 
 class LabelFreeTable:
-    """Collects scores while images are predicted: the ``observe`` of :func:`mmseg_dg.apis.inference.iter_predict`.
+    """Collects scores while images are predicted: the ``observe`` of
+    :func:`mmseg_dg.apis.inference.iter_predict`.
 
     Args:
         model: Of :func:`mmseg_dg.apis.load_model`.
@@ -31,7 +33,9 @@ class LabelFreeTable:
 
     def __call__(self, items: Sequence[Input], batch: dict, outputs: Sequence) -> None:
         """Add images, their batch and the network's samples of them."""
-        samples = [dict(output.to_dict(), img_path=item.name) for item, output in zip(items, outputs)]
+        samples = [
+            dict(output.to_dict(), img_path=item.name) for item, output in zip(items, outputs)
+        ]
         self.metric.process(batch, samples)
         self.images += len(items)
 
@@ -52,7 +56,8 @@ class LabelFreeTable:
 
 
 def add_label_free(cfg: Config) -> None:
-    """Let a test score without labels too; a domain whose dataset has images only gets no other score.
+    """Let a test score without labels too; a domain whose dataset has images only gets no other
+    score.
 
     A domain that has the metric keeps it as it is.
 
@@ -72,7 +77,8 @@ def add_label_free(cfg: Config) -> None:
     evaluators = {}
     for name, loader in loaders.items():
         metrics = given.get(name) or [] if by_domain else given
-        metrics = metrics['metrics'] if isinstance(metrics, dict) and 'metrics' in metrics else metrics
+        if isinstance(metrics, dict) and 'metrics' in metrics:
+            metrics = metrics['metrics']
         metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
         if images_only(loader['dataset']):
             metrics = [metric for metric in metrics if _kind(metric) == METRIC.type]
@@ -87,8 +93,9 @@ def images_only(dataset: dict) -> bool:
     inner = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
     if inner:
         return any(images_only(part) for part in inner)
-    without = not (dataset.get('data_prefix') or {}).get('seg_map_path')
-    return _kind(dataset) == 'UnlabeledImageDataset' or _kind(dataset) == 'FolderDataset' and without
+    if _kind(dataset) == 'FolderDataset':
+        return not (dataset.get('data_prefix') or {}).get('seg_map_path')
+    return _kind(dataset) == 'UnlabeledImageDataset'
 
 
 def _kind(config: dict) -> str:

@@ -1,8 +1,9 @@
 """Damaged copies of any validation set: six kinds, three strengths, the same at every reading.
 
-In the spirit of Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
-Perturbations", ICLR 2019, and of Kamann and Rother, CVPR 2020, for segmentation. Kinds, parameters and code are this
-package's own, sizes follow the image's height, and scores do not compare with theirs.
+In the spirit of Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common
+Corruptions and Perturbations", ICLR 2019, and of Kamann and Rother, CVPR 2020, for segmentation.
+Kinds, parameters and code are this package's own, sizes follow the image's height, and scores do
+not compare with theirs.
 """
 import copy
 from collections.abc import Mapping, Sequence
@@ -68,7 +69,8 @@ KINDS: dict[str, Callable[[np.ndarray, int, np.random.Generator], np.ndarray]] =
 
 
 def corrupt(image: np.ndarray, kind: str, strength: int, seed: int = 0) -> np.ndarray:
-    """A damaged copy of an image; the same for the same image, kind, strength and seed, whatever was drawn before.
+    """A damaged copy of an image; the same for the same image, kind, strength and seed, whatever
+    was drawn before.
 
     Args:
         image: uint8 (H, W, 3), in BGR or RGB order.
@@ -88,20 +90,23 @@ def corrupt(image: np.ndarray, kind: str, strength: int, seed: int = 0) -> np.nd
     # by content, not by path: a copy of the data in another folder gives the same numbers
     content = crc32(np.ascontiguousarray(image).tobytes())
     rng = np.random.default_rng([seed, content, list(KINDS).index(kind), strength])
-    return np.rint(KINDS[kind](image.astype(np.float64), strength, rng)).clip(0, 255).astype(np.uint8)
+    damaged = KINDS[kind](image.astype(np.float64), strength, rng)
+    return np.rint(damaged).clip(0, 255).astype(np.uint8)
 
 
 def _check(kind: str, strength: int, seed: int) -> None:
     if kind not in KINDS:
         raise ValueError(f'unknown corruption {kind!r}: use one of {list(KINDS)}')
     if strength not in STRENGTHS or seed < 0:
-        raise ValueError(f'a corruption has a strength of {STRENGTHS} and a seed of at least 0, got {strength!r} and '
-                         f'{seed!r}')
+        raise ValueError(
+            f'a corruption has a strength of {STRENGTHS} and a seed of at least 0, got '
+            f'{strength!r} and {seed!r}')
 
 
 @TRANSFORMS.register_module()
 class Corrupt(BaseTransform):
-    """Damage ``img`` (uint8 (H, W, 3)) as :func:`corrupt` does; labels stay. Stands right after loading.
+    """Damage ``img`` (uint8 (H, W, 3)) as :func:`corrupt` does; labels stay. Stands right after
+    loading.
 
     Args:
         kind, strength, seed: See :func:`corrupt`.
@@ -119,19 +124,25 @@ class Corrupt(BaseTransform):
         return f'Corrupt(kind={self.kind!r}, strength={self.strength}, seed={self.seed})'
 
 
-def corrupted(domains: Mapping[str, Any], kinds: Optional[Sequence[str]] = None,
-              strengths: Sequence[int] = STRENGTHS, seed: int = 0, keep_clean: bool = True) -> dict[str, dict]:
-    """Validation domains ``<domain>_<kind><strength>`` of given ones, for a config (docs/data.md has an example).
+def corrupted(domains: Mapping[str, Any],
+              kinds: Optional[Sequence[str]] = None,
+              strengths: Sequence[int] = STRENGTHS,
+              seed: int = 0,
+              keep_clean: bool = True) -> dict[str, dict]:
+    """Validation domains ``<domain>_<kind><strength>`` of given ones, for a config (docs/data.md
+    has an example).
 
     Args:
-        domains: ``{name: dataloader config}``, as ``val_dataloader``; a domain that is None is left out.
+        domains: ``{name: dataloader config}``, as ``val_dataloader``; a domain that is None is left
+            out.
         kinds: Of :data:`KINDS`; None: all.
         strengths: Of 1, 2, 3.
         seed: Of the damage.
         keep_clean: Also return the domains as they are, first.
 
     Returns:
-        New dataloader configs that read in the main process: 18 domains would otherwise be 18 worker processes.
+        New dataloader configs that read in the main process: 18 domains would otherwise be 18
+            worker processes.
 
     Raises:
         ValueError: Unknown kind or strength, or a domain without a pipeline that loads images.
@@ -143,7 +154,8 @@ def corrupted(domains: Mapping[str, Any], kinds: Optional[Sequence[str]] = None,
             for strength in strengths:
                 _check(kind, strength, seed)
                 new = copy.deepcopy(dict(loader))
-                _insert(new['dataset'], dict(type='Corrupt', kind=kind, strength=strength, seed=seed), name)
+                step = dict(type='Corrupt', kind=kind, strength=strength, seed=seed)
+                _insert(new['dataset'], step, name)
                 new.update(num_workers=0, persistent_workers=False)
                 for key in ('prefetch_factor', 'multiprocessing_context', 'timeout'):
                     new.pop(key, None)
@@ -183,5 +195,6 @@ def _insert(dataset: Any, step: dict, name: str) -> None:
     pipeline = list(dataset.get('pipeline') or ())
     loads = [i for i, each in enumerate(pipeline) if 'LoadImage' in str(each['type'])]
     if not loads:
-        raise ValueError(f'corrupted: domain "{name}" has no pipeline with a step that loads images')
+        raise ValueError(
+            f'corrupted: domain "{name}" has no pipeline with a step that loads images')
     dataset['pipeline'] = [*pipeline[:loads[0] + 1], step, *pipeline[loads[0] + 1:]]

@@ -1,9 +1,11 @@
-"""Whether a network's confidence can be trusted: calibration error, and errors left when unsure pixels are set aside.
+"""Whether a network's confidence can be trusted: calibration error, and errors left when unsure
+pixels are set aside.
 
-Pure functions on histograms over confidence, so that a domain of any size needs the memory of one image. Sources:
-expected calibration error with equal bins: Naeini et al., AAAI 2015; Guo et al., "On Calibration of Modern Neural
-Networks", ICML 2017. Risk and coverage: Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks",
-NeurIPS 2017; the area under the curve: Geifman, Uziel and El-Yaniv, ICLR 2019.
+Pure functions on histograms over confidence, so that a domain of any size needs the memory of one
+image. Sources: expected calibration error with equal bins: Naeini et al., AAAI 2015; Guo et al.,
+"On Calibration of Modern Neural Networks", ICML 2017. Risk and coverage: Geifman and El-Yaniv,
+"Selective Classification for Deep Neural Networks", NeurIPS 2017; the area under the curve:
+Geifman, Uziel and El-Yaniv, ICLR 2019.
 """
 import math
 from collections.abc import Sequence
@@ -15,7 +17,8 @@ from torch import Tensor
 
 
 class Histogram(NamedTuple):
-    """Pixels by confidence; bin i of n holds confidences in (i / n, (i + 1) / n], the first one 0 as well.
+    """Pixels by confidence; bin i of n holds confidences in (i / n, (i + 1) / n], the first one 0
+    as well.
 
     Attributes:
         count: (n,) pixels.
@@ -44,9 +47,12 @@ def confidence_histogram(confidence: Tensor, correct: Tensor, bins: int) -> Hist
     Raises:
         ValueError: Shapes or dtypes that do not fit, or a confidence outside [0, 1] or NaN.
     """
-    if confidence.shape != correct.shape or correct.dtype != torch.bool or not confidence.is_floating_point():
-        raise ValueError(f'confidence (floating point) and correct (bool) of one shape are needed, got '
-                         f'{tuple(confidence.shape)} {confidence.dtype} and {tuple(correct.shape)} {correct.dtype}')
+    fits = confidence.is_floating_point() and correct.dtype == torch.bool
+    if not fits or confidence.shape != correct.shape:
+        raise ValueError(
+            'confidence (floating point) and correct (bool) of one shape are needed, got '
+            f'{tuple(confidence.shape)} {confidence.dtype} and {tuple(correct.shape)} '
+            f'{correct.dtype}')
     values, right = confidence.flatten().double(), correct.flatten().double()
     if not bool(((values >= 0) & (values <= 1 + 1e-6)).all()):
         raise ValueError('confidences must lie in [0, 1]')
@@ -57,7 +63,8 @@ def confidence_histogram(confidence: Tensor, correct: Tensor, bins: int) -> Hist
 
 
 def calibration_error(histogram: Histogram, bins: int = 15) -> float:
-    """Expected calibration error: mean over pixels of |accuracy - mean confidence| of their bin, in percent.
+    """Expected calibration error: mean over pixels of |accuracy - mean confidence| of their bin, in
+    percent.
 
     Args:
         histogram: Of a multiple of ``bins`` bins.
@@ -71,13 +78,15 @@ def calibration_error(histogram: Histogram, bins: int = 15) -> float:
     """
     if len(histogram.count) % bins:
         raise ValueError(f'{len(histogram.count)} bins cannot be joined to {bins}')
-    correct, confidence = (part.reshape(bins, -1).sum(1) for part in (histogram.correct, histogram.confidence))
+    correct, confidence = (part.reshape(bins, -1).sum(1)
+                           for part in (histogram.correct, histogram.confidence))
     total = histogram.count.sum()
     return 100 * float(np.abs(correct - confidence).sum() / total) if total else math.nan
 
 
 class RiskCoverage(NamedTuple):
-    """Errors among the most confident pixels; entries from the highest confidence down, empty bins left out.
+    """Errors among the most confident pixels; entries from the highest confidence down, empty bins
+    left out.
 
     Attributes:
         threshold: Lower edge of the confidences that are kept.
@@ -91,7 +100,8 @@ class RiskCoverage(NamedTuple):
     area: float
 
     def risk_at(self, coverage: float) -> float:
-        """Error rate in percent among the most confident ``coverage`` of pixels, between bins on a line."""
+        """Error rate in percent among the most confident ``coverage`` of pixels, between bins on a
+        line."""
         if not len(self.coverage):
             return math.nan
         wrong = np.interp(coverage, np.r_[0, self.coverage], np.r_[0, self.risk * self.coverage])
@@ -99,7 +109,8 @@ class RiskCoverage(NamedTuple):
 
 
 def risk_coverage(histogram: Histogram) -> RiskCoverage:
-    """The curve of a histogram; pixels of one bin count as equally confident, their errors as evenly spread."""
+    """The curve of a histogram; pixels of one bin count as equally confident, their errors as
+    evenly spread."""
     bins = len(histogram.count)
     kept = np.flatnonzero(histogram.count)[::-1]
     count = histogram.count[kept]
@@ -110,14 +121,17 @@ def risk_coverage(histogram: Histogram) -> RiskCoverage:
     after, errors = np.cumsum(count), np.cumsum(wrong)
     before, earlier = after - count, errors - wrong
     # the mean over pixels j = 1..k of a bin of (W + w j / k) / (N + j), summed in closed form
-    harmonic = torch.digamma(torch.from_numpy(after + 1)) - torch.digamma(torch.from_numpy(before + 1))
-    area = (wrong + (earlier - wrong * before / count) * harmonic.numpy()).sum() / total
+    ends, starts = (torch.digamma(torch.from_numpy(n + 1)).numpy() for n in (after, before))
+    area = (wrong + (earlier - wrong * before / count) * (ends - starts)).sum() / total
     return RiskCoverage(kept / bins, after / total, errors / after, 100 * float(area))
 
 
-def calibration_scores(histogram: Histogram, bins: int = 15, coverages: Sequence[float] = (0.9, 0.5),
+def calibration_scores(histogram: Histogram,
+                       bins: int = 15,
+                       coverages: Sequence[float] = (0.9, 0.5),
                        curve: Optional[RiskCoverage] = None) -> dict[str, float]:
-    """``ECE``, ``confidence`` (mean), ``accuracy``, ``AURC`` and ``risk.<percent>``, all in percent."""
+    """``ECE``, ``confidence`` (mean), ``accuracy``, ``AURC`` and ``risk.<percent>``, all in
+    percent."""
     total = histogram.count.sum()
     curve = risk_coverage(histogram) if curve is None else curve
     return dict(ECE=calibration_error(histogram, bins),

@@ -14,7 +14,13 @@ from torch import Tensor
 from mmseg_dg.ops.precision import at_least_float32
 from mmseg_dg.registry import METRICS
 
-from .calibration import Histogram, RiskCoverage, calibration_scores, confidence_histogram, risk_coverage
+from .calibration import (
+    Histogram,
+    RiskCoverage,
+    calibration_scores,
+    confidence_histogram,
+    risk_coverage,
+)
 from .class_maps import LabelMap, resolve_label_map
 from .label_free_metric import two_channels
 
@@ -23,19 +29,20 @@ from .label_free_metric import two_channels
 class CalibrationMetric(BaseMetric):
     """How far the probability of the predicted class can be trusted, on a domain with labels.
 
-    In percent: ``ECE`` (15 equal bins), ``confidence`` and ``accuracy`` (their means over pixels; the sign of their
-    difference says whether the network is too sure), ``AURC`` and ``risk.90``, ``risk.50`` (errors among the 90 and
-    50 % of pixels the network is most sure of). :mod:`mmseg_dg.evaluation.calibration` has the definitions.
+    In percent: ``ECE`` (15 equal bins), ``confidence`` and ``accuracy`` (their means over pixels;
+    the sign of their difference says whether the network is too sure), ``AURC`` and ``risk.90``,
+    ``risk.50`` (errors among the 90 and 50 % of pixels the network is most sure of).
+    :mod:`mmseg_dg.evaluation.calibration` has the definitions.
 
     Args:
         bins: Of the calibration error.
         fine: Each of them is divided into so many for risk and coverage.
-        label_map: As :class:`ConfusionMatrixMetric`: scored id per class; a prediction is right where the scored ids
-            are equal. The confidence stays that of the predicted class.
+        label_map: As :class:`ConfusionMatrixMetric`: scored id per class; a prediction is right
+            where the scored ids are equal. The confidence stays that of the predicted class.
         ignore_index: Label id of pixels that do not count.
         output_dir: Folder for ``confidence/NAME.png`` (probability of the predicted class, 0..255),
-            ``reliability.csv`` and ``risk_coverage.csv``; a folder per domain in it where there are several. None:
-            nothing is written.
+            ``reliability.csv`` and ``risk_coverage.csv``; a folder per domain in it where there are
+            several. None: nothing is written.
         coverages: Shares of pixels whose risk is reported, in (0, 1].
         prefix: Put before every key.
         collect_device: Kept for mmengine's interface.
@@ -47,15 +54,24 @@ class CalibrationMetric(BaseMetric):
     needs_labels = True
     saves_ids = False  # of what it writes into ``output_dir``
 
-    def __init__(self, bins: int = 15, fine: int = 64, label_map: Optional[LabelMap] = None, ignore_index: int = 255,
-                 output_dir: Optional[str] = None, coverages: Sequence[float] = (0.9, 0.5),
-                 prefix: Optional[str] = None, collect_device: str = 'cpu') -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix or 'unset')  # None makes mmengine warn
+    def __init__(self,
+                 bins: int = 15,
+                 fine: int = 64,
+                 label_map: Optional[LabelMap] = None,
+                 ignore_index: int = 255,
+                 output_dir: Optional[str] = None,
+                 coverages: Sequence[float] = (0.9, 0.5),
+                 prefix: Optional[str] = None,
+                 collect_device: str = 'cpu') -> None:
+        # None makes mmengine warn
+        super().__init__(collect_device=collect_device, prefix=prefix or 'unset')
         self.prefix = prefix
         if bins < 1 or fine < 1 or not all(0 < c <= 1 for c in coverages):
-            raise ValueError(f'CalibrationMetric: bins and fine of at least 1 and coverages in (0, 1] are needed, got '
-                             f'{bins}, {fine}, {list(coverages)}')
-        self.bins, self.fine, self.label_map, self.ignore_index = bins, fine, label_map, ignore_index
+            raise ValueError(
+                'CalibrationMetric: bins and fine of at least 1 and coverages in (0, 1] are '
+                f'needed, got {bins}, {fine}, {list(coverages)}')
+        self.bins, self.fine = bins, fine
+        self.label_map, self.ignore_index = label_map, ignore_index
         self.output_dir, self.coverages = output_dir, tuple(coverages)
         self.image_names: dict[str, str] = {}
         self.histogram: Optional[Histogram] = None
@@ -72,37 +88,45 @@ class CalibrationMetric(BaseMetric):
 
         Args:
             data_batch: Not used.
-            data_samples: Dicts with ``seg_logits.data`` (C, H, W), ``gt_sem_seg.data`` (1, H, W) and ``img_path``.
+            data_samples: Dicts with ``seg_logits.data`` (C, H, W), ``gt_sem_seg.data`` (1, H, W)
+                and ``img_path``.
 
         Raises:
-            ValueError: A sample without logits or labels, or of differing sizes; the message names the file.
+            ValueError: A sample without logits or labels, or of differing sizes; the message names
+                the file.
         """
         for sample in data_samples:
             path = str(sample.get('img_path') or 'a sample without img_path')
             missing = [key for key in ('seg_logits', 'gt_sem_seg') if key not in sample]
             if missing:
-                raise ValueError(f'{path} has no {" and no ".join(missing)}: CalibrationMetric needs logits and '
-                                 "labels; dict(type='LabelFreeMetric') needs no labels")
+                raise ValueError(
+                    f'{path} has no {" and no ".join(missing)}: CalibrationMetric needs logits and '
+                    "labels; dict(type='LabelFreeMetric') needs no labels")
             logits, label = _data(sample['seg_logits']), _data(sample['gt_sem_seg'])[0]
             p = at_least_float32(two_channels(logits)).softmax(0)
             confidence, ids = p.max(0)  # (H, W) each
             if label.shape != ids.shape:
-                raise ValueError(f'{path}: the prediction is {tuple(ids.shape)}, the label {tuple(label.shape)}')
+                raise ValueError(
+                    f'{path}: the prediction is {tuple(ids.shape)}, the label {tuple(label.shape)}')
             valid, correct = self._compare(ids, label.to(ids.device).long(), len(p), path)
-            self._last = confidence_histogram(confidence[valid], correct[valid], self.bins * self.fine)
+            self._last = confidence_histogram(confidence[valid], correct[valid],
+                                              self.bins * self.fine)
             self._sum, self._count = self._sum + self._last, self._count + 1
             if self.output_dir is not None:
                 self._save(confidence, path)
 
-    def _compare(self, ids: Tensor, label: Tensor, classes: int, path: str) -> tuple[Tensor, Tensor]:
+    def _compare(self, ids: Tensor, label: Tensor, classes: int,
+                 path: str) -> tuple[Tensor, Tensor]:
         """Pixels that count and pixels that are right, bool (H, W) each."""
         valid = label != self.ignore_index
         if bool((valid & ((label < 0) | (label >= classes))).any()):
-            raise ValueError(f'{path}: label ids outside 0..{classes - 1} that are not {self.ignore_index}')
+            raise ValueError(
+                f'{path}: label ids outside 0..{classes - 1} that are not {self.ignore_index}')
         if self.label_map is None:
             return valid, ids == label
         names = (self.dataset_meta or {}).get('classes') or [str(i) for i in range(classes)]
-        table = torch.as_tensor(resolve_label_map(self.label_map, names, self.ignore_index, self.ignore_index),
+        table = torch.as_tensor(resolve_label_map(self.label_map, names, self.ignore_index,
+                                                  self.ignore_index),
                                 device=ids.device)
         truth = table[label.clamp(max=classes - 1)]
         return valid & (truth != self.ignore_index), table[ids] == truth
@@ -125,9 +149,12 @@ class CalibrationMetric(BaseMetric):
         rank, world_size = get_dist_info()
         surplus = self._count - max(0, -(-(size - rank) // world_size))
         if surplus > 1:
-            raise ValueError(f'process {rank} of {world_size} judged {self._count} images of a dataset of {size}: '
-                             "evaluate with sampler=dict(type='DefaultSampler', shuffle=False)")
-        total = torch.from_numpy(np.stack(self._sum - self._last if surplus == 1 else self._sum))  # (3, bins)
+            raise ValueError(
+                f'process {rank} of {world_size} judged {self._count} images of a dataset of '
+                f'{size}: '
+                "evaluate with sampler=dict(type='DefaultSampler', shuffle=False)")
+        own = self._sum - self._last if surplus == 1 else self._sum
+        total = torch.from_numpy(np.stack(own))  # (3, bins)
         all_reduce(total)
         self._reset()
         self.histogram = Histogram(*total.numpy())
@@ -149,7 +176,8 @@ class CalibrationMetric(BaseMetric):
                 for i, (n, c, s) in enumerate(zip(count, correct, confidence))]
         _table(os.path.join(str(self.output_dir), 'reliability.csv'),
                ['above', 'up_to', 'pixels', 'accuracy', 'confidence'], rows)
-        _table(os.path.join(str(self.output_dir), 'risk_coverage.csv'), ['confidence_above', 'coverage', 'risk'],
+        _table(os.path.join(str(self.output_dir), 'risk_coverage.csv'),
+               ['confidence_above', 'coverage', 'risk'],
                list(zip(self.curve.threshold, self.curve.coverage, self.curve.risk)))
 
 

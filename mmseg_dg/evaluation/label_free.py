@@ -1,21 +1,25 @@
 """What predictions alone say about a network on images without labels; pure functions.
 
-Nothing here knows the truth: a network that is wrong with confidence scores well on most of these numbers, which is
-why they are several, and why docs/choosing_without_labels.md asks for a measured regret before one is relied on.
-Sources, by score:
+Nothing here knows the truth: a network that is wrong with confidence scores well on most of these
+numbers, which is why they are several, and why docs/choosing_without_labels.md asks for a measured
+regret before one is relied on. Sources, by score:
 
-- entropy: Grandvalet and Bengio, "Semi-supervised Learning by Entropy Minimization", NeurIPS 2004; to choose settings
-  of domain adaptation: Morerio, Cavazza and Murino, "Minimal-Entropy Correlation Alignment", ICLR 2018.
-- information maximization: Krause, Perona and Gomes, "Discriminative Clustering by Regularized Information
-  Maximization", NeurIPS 2010; as a validator: Musgrave, Belongie and Lim, arXiv:2208.07360.
+- entropy: Grandvalet and Bengio, "Semi-supervised Learning by Entropy Minimization", NeurIPS 2004;
+  to choose settings of domain adaptation: Morerio, Cavazza and Murino, "Minimal-Entropy Correlation
+  Alignment", ICLR 2018.
+- information maximization: Krause, Perona and Gomes, "Discriminative Clustering by Regularized
+  Information Maximization", NeurIPS 2010; as a validator: Musgrave, Belongie and Lim,
+  arXiv:2208.07360.
 - soft neighborhood density: Saito et al., "Tune it the Right Way", ICCV 2021, arXiv:2108.10860.
-- flip agreement: Deng, Gould and Zheng, "On the Strong Correlation Between Model Invariance and Generalization",
-  NeurIPS 2022 (effective invariance; here without its confidence factor).
-- student-teacher agreement: Jiang et al., "Assessing Generalization of SGD via Disagreement", ICLR 2022 (between two
-  trainings there, between a network and its average here).
-- confident share: the weight of self-training in DACS and DAFormer (docs/behavior/daformer_hrda.md); as an estimate
-  of accuracy: Garg et al., "Leveraging Unlabeled Data to Predict Out-of-Distribution Performance", ICLR 2022.
-- class balance: class-ratio priors of ADVENT (Vu et al., CVPR 2019); the divergence (Jensen-Shannon) is ours.
+- flip agreement: Deng, Gould and Zheng, "On the Strong Correlation Between Model Invariance and
+  Generalization", NeurIPS 2022 (effective invariance; here without its confidence factor).
+- student-teacher agreement: Jiang et al., "Assessing Generalization of SGD via Disagreement",
+  ICLR 2022 (between two trainings there, between a network and its average here).
+- confident share: the weight of self-training in DACS and DAFormer
+  (docs/behavior/daformer_hrda.md); as an estimate of accuracy: Garg et al., "Leveraging Unlabeled
+  Data to Predict Out-of-Distribution Performance", ICLR 2022.
+- class balance: class-ratio priors of ADVENT (Vu et al., CVPR 2019); the divergence
+  (Jensen-Shannon) is ours.
 """
 import math
 from typing import NamedTuple, Optional
@@ -27,7 +31,8 @@ from torch import Tensor
 from mmseg_dg.ops.precision import at_least_float32
 
 #: All scores, in the order of reports.
-SCORES = ('info_max', 'flip_agreement', 'class_balance', 'density', 'teacher_agreement', 'confident', 'entropy')
+SCORES = ('info_max', 'flip_agreement', 'class_balance', 'density', 'teacher_agreement',
+          'confident', 'entropy')
 #: Temperature of soft neighborhood density in its paper.
 TEMPERATURE = 0.05
 #: Elements of a class map that are worked on at once; bounds the memory for large images.
@@ -46,7 +51,8 @@ class ImageStatistics(NamedTuple):
         confident: Pixels whose highest probability reaches the threshold.
         density: Sum over images of their normalized soft neighborhood density in [0, 1].
         density_images: Images that have one (of three sampled pixels or more).
-        flip_pixels, flip_same: Pixels compared with the mirrored prediction, and those of equal class.
+        flip_pixels, flip_same: Pixels compared with the mirrored prediction, and those of equal
+            class.
         other_pixels, other_same: The same for the other network.
         probability: (C,) sum of the class probabilities over pixels.
         predicted: (C,) pixels by predicted class.
@@ -65,7 +71,8 @@ class ImageStatistics(NamedTuple):
     predicted: np.ndarray
 
     def vector(self) -> np.ndarray:
-        """All numbers in one float64 array (10 + 2 C,), which can be added over images and processes."""
+        """All numbers in one float64 array (10 + 2 C,), which can be added over images and
+        processes."""
         return np.concatenate([np.asarray(self[:10], np.float64), self.probability, self.predicted])
 
     @classmethod
@@ -76,38 +83,50 @@ class ImageStatistics(NamedTuple):
 
 
 @torch.no_grad()
-def image_statistics(logits: Tensor, mirrored: Optional[Tensor] = None, other: Optional[Tensor] = None,
-                     threshold: float = 0.968, density_pixels: int = 256,
+def image_statistics(logits: Tensor,
+                     mirrored: Optional[Tensor] = None,
+                     other: Optional[Tensor] = None,
+                     threshold: float = 0.968,
+                     density_pixels: int = 256,
                      temperature: float = TEMPERATURE) -> ImageStatistics:
     """Sums of one image.
 
     Args:
         logits: Floating point (C, H, W), C >= 2, before the softmax.
-        mirrored: int64 (H, W), classes predicted for the mirrored image, mirrored back; None: not compared.
+        mirrored: int64 (H, W), classes predicted for the mirrored image, mirrored back; None: not
+            compared.
         other: int64 (H, W), classes of another network for the same image; None: not compared.
         threshold: Lowest probability that counts as confident (``>=``), in [0, 1].
-        density_pixels: At most so many pixels, on a regular grid, take part in the neighborhood density; 0: none.
+        density_pixels: At most so many pixels, on a regular grid, take part in the neighborhood
+            density; 0: none.
         temperature: Of the neighborhood density.
 
     Returns:
-        :class:`ImageStatistics` of one image; sums in float64, probabilities in float32 (float64 for float64 logits).
+        :class:`ImageStatistics` of one image; sums in float64, probabilities in float32 (float64
+        for float64 logits).
 
     Raises:
-        ValueError: Wrong shape or dtype, a single class, numbers that are not finite, or maps of another size.
+        ValueError: Wrong shape or dtype, a single class, numbers that are not finite, or maps of
+            another size.
     """
     if logits.dim() != 3 or not logits.is_floating_point() or logits.shape[0] < 2:
-        raise ValueError(f'logits must be floating point (C, H, W) of at least two classes, got {tuple(logits.shape)} '
-                         f'{logits.dtype}')
+        raise ValueError(
+            'logits must be floating point (C, H, W) of at least two classes, got '
+            f'{tuple(logits.shape)} {logits.dtype}')
     classes, height, width = logits.shape
     for name, ids in (('mirrored', mirrored), ('other', other)):
         if ids is not None and tuple(ids.shape) != (height, width):
-            raise ValueError(f'{name} must be class ids ({height}, {width}) as the logits, got {tuple(ids.shape)}')
-    entropy, confident, probability = 0., 0., torch.zeros(classes, dtype=torch.float64, device=logits.device)
+            raise ValueError(
+                f'{name} must be class ids ({height}, {width}) as the logits, got '
+                f'{tuple(ids.shape)}')
+    entropy, confident = 0., 0.
+    probability = torch.zeros(classes, dtype=torch.float64, device=logits.device)
     rows = max(1, _BLOCK // max(1, classes * width))
     for start in range(0, height, rows):
         log_p = at_least_float32(logits[:, start:start + rows]).log_softmax(0)  # (C, r, W)
         if not torch.isfinite(log_p.amax(0)).all():
-            raise ValueError('the logits are not finite (NaN or infinite), so that there are no probabilities')
+            raise ValueError(
+                'the logits are not finite (NaN or infinite), so that there are no probabilities')
         p = log_p.exp()
         # p = 0 with log p = -inf counts as 0, its limit
         terms = log_p.clamp_(min=torch.finfo(log_p.dtype).min) * p
@@ -115,7 +134,9 @@ def image_statistics(logits: Tensor, mirrored: Optional[Tensor] = None, other: O
         confident += float((p.amax(0) >= threshold).sum())
         probability += p.sum((1, 2), dtype=torch.float64)
     ids = logits.argmax(0)
-    density = neighborhood_density(grid_probabilities(logits, density_pixels), temperature) if density_pixels else None
+    density = None
+    if density_pixels:
+        density = neighborhood_density(grid_probabilities(logits, density_pixels), temperature)
     return ImageStatistics(
         1, height * width, entropy, confident, density or 0., float(density is not None),
         *_agreement(ids, mirrored), *_agreement(ids, other), probability.cpu().numpy(),
@@ -123,7 +144,9 @@ def image_statistics(logits: Tensor, mirrored: Optional[Tensor] = None, other: O
 
 
 def _agreement(ids: Tensor, other: Optional[Tensor]) -> tuple[float, float]:
-    return (0., 0.) if other is None else (float(ids.numel()), float((ids == other.to(ids.device)).sum()))
+    if other is None:
+        return 0., 0.
+    return float(ids.numel()), float((ids == other.to(ids.device)).sum())
 
 
 def grid_probabilities(logits: Tensor, count: int) -> Tensor:
@@ -137,19 +160,24 @@ def grid_probabilities(logits: Tensor, count: int) -> Tensor:
         (n, C), n <= count, row by row; all pixels of a map that has no more.
     """
     height, width = logits.shape[1:]
-    rows = max(1, min(height, int(math.sqrt(count * height / width)))) if height * width > count else height
+    rows = height
+    if height * width > count:
+        rows = max(1, min(height, int(math.sqrt(count * height / width))))
     columns = max(1, min(width, count // rows))
     y, x = ((torch.arange(n, device=logits.device) * 2 + 1) * size // (2 * n)
             for n, size in ((rows, height), (columns, width)))  # centers of equal parts
-    return at_least_float32(logits[:, y][:, :, x]).flatten(1).t().softmax(1)  # (C, r, c) -> (r c, C)
+    chosen = at_least_float32(logits[:, y][:, :, x])  # (C, r, c)
+    return chosen.flatten(1).t().softmax(1)  # (r c, C)
 
 
-def neighborhood_density(probabilities: Tensor, temperature: float = TEMPERATURE) -> Optional[float]:
+def neighborhood_density(probabilities: Tensor,
+                         temperature: float = TEMPERATURE) -> Optional[float]:
     """Mean entropy of the soft neighborhoods of pixels, as a share of the highest possible.
 
-    Each pixel's neighborhood is the softmax over all *other* pixels of the cosine similarity of class probabilities
-    divided by the temperature (arXiv:2108.10860, equations 1 to 3). The paper takes the samples of the whole target
-    set; here pixels of one image are compared, and images averaged.
+    Each pixel's neighborhood is the softmax over all *other* pixels of the cosine similarity of
+    class probabilities divided by the temperature (arXiv:2108.10860, equations 1 to 3). The paper
+    takes the samples of the whole target set; here pixels of one image are compared, and images
+    averaged.
 
     Args:
         probabilities: Floating point (n, C), n pixels.
@@ -169,17 +197,20 @@ def neighborhood_density(probabilities: Tensor, temperature: float = TEMPERATURE
     return float(entropy.double().mean()) / math.log(n - 1)
 
 
-def label_free_scores(sums: ImageStatistics, prior: Optional[np.ndarray] = None) -> dict[str, float]:
+def label_free_scores(sums: ImageStatistics,
+                      prior: Optional[np.ndarray] = None) -> dict[str, float]:
     """Scores of the sums over a domain, in percent, unrounded.
 
     Args:
         sums: Of all images.
-        prior: (C,) class shares the domain is expected to have (the source's); None: no class balance.
+        prior: (C,) class shares the domain is expected to have (the source's); None: no class
+            balance.
 
     Returns:
-        ``entropy`` (0: sure, 100: uniform; less is better), ``info_max`` (entropy of the mean prediction less the
-        mean entropy), ``density``, ``confident``, ``flip_agreement``, ``teacher_agreement``, ``class_balance`` (100:
-        the mean prediction has the prior's shares). Scores without material are left out; nan without pixels.
+        ``entropy`` (0: sure, 100: uniform; less is better), ``info_max`` (entropy of the mean
+        prediction less the mean entropy), ``density``, ``confident``, ``flip_agreement``,
+        ``teacher_agreement``, ``class_balance`` (100: the mean prediction has the prior's shares).
+        Scores without material are left out; nan without pixels.
     """
     log_classes = math.log(len(sums.probability))
     mean = sums.probability / max(sums.pixels, 1.)
@@ -208,5 +239,6 @@ def entropy_of(p: np.ndarray) -> float:
 
 
 def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
-    """Jensen-Shannon divergence of two distributions (C,) in bits: 0 for equal ones, 1 for disjoint ones."""
+    """Jensen-Shannon divergence of two distributions (C,) in bits: 0 for equal ones, 1 for disjoint
+    ones."""
     return (entropy_of((p + q) / 2) - (entropy_of(p) + entropy_of(q)) / 2) / math.log(2)

@@ -33,26 +33,30 @@ Prior = Union[str, Sequence[float], Mapping[Union[str, int], float]]
 
 @METRICS.register_module()
 class LabelFreeMetric(BaseMetric):
-    """Scores of a domain's predictions without a label: :mod:`mmseg_dg.evaluation.label_free` says which and whence.
+    """Scores of a domain's predictions without a label: :mod:`mmseg_dg.evaluation.label_free` says
+    which and whence.
 
-    Works as the evaluator of a domain whose dataset has no masks, and beside :class:`ConfusionMatrixMetric` of one
-    that has. In percent: ``label_free`` (the mean of ``combine``; greater is better), then what it is made of and the
-    other scores. Choose the best checkpoint by it: ``save_best='<domain>/label_free'``.
+    Works as the evaluator of a domain whose dataset has no masks, and beside
+    :class:`ConfusionMatrixMetric` of one that has. In percent: ``label_free`` (the mean of
+    ``combine``; greater is better), then what it is made of and the other scores. Choose the best
+    checkpoint by it: ``save_best='<domain>/label_free'``.
 
-    A domain of N images needs N forward passes more for ``flip``, and N more for ``teacher``. Memory does not grow
-    with the dataset. Repeated images of ``DefaultSampler`` are subtracted as in :class:`ConfusionMatrixMetric`.
+    A domain of N images needs N forward passes more for ``flip``, and N more for ``teacher``.
+    Memory does not grow with the dataset. Repeated images of ``DefaultSampler`` are subtracted as
+    in :class:`ConfusionMatrixMetric`.
 
     Args:
-        prior: Class shares of the source: a list in the order of the classes, a dict by class name, or the name of a
-            labelled training stream of the run (``'source'``), whose label files are then counted (and kept in the
-            cache of class statistics). None: no ``class_balance``.
-        combine: Scores whose mean is ``label_free``; None: information maximization, flip agreement and class balance
-            as far as ``flip`` and ``prior`` allow. ``entropy`` enters as 100 - entropy. Compare only numbers of one
-            choice.
+        prior: Class shares of the source: a list in the order of the classes, a dict by class name,
+            or the name of a labelled training stream of the run (``'source'``), whose label files
+            are then counted (and kept in the cache of class statistics). None: no
+            ``class_balance``.
+        combine: Scores whose mean is ``label_free``; None: information maximization, flip agreement
+            and class balance as far as ``flip`` and ``prior`` allow. ``entropy`` enters as 100 -
+            entropy. Compare only numbers of one choice.
         flip: Predict each image mirrored as well.
-        teacher: Compare with another network of the method: True takes the teacher where the student is evaluated and
-            the student where the teacher is, and nothing where a method has no such pair; a name
-            (``'adaptive'`` of DeFT) must exist.
+        teacher: Compare with another network of the method: True takes the teacher where the
+            student is evaluated and the student where the teacher is, and nothing where a method
+            has no such pair; a name (``'adaptive'`` of DeFT) must exist.
         threshold: Lowest probability that counts as confident.
         density_pixels: Pixels per image of the neighborhood density; 0: none.
         temperature: Of the neighborhood density.
@@ -60,21 +64,31 @@ class LabelFreeMetric(BaseMetric):
         collect_device: Kept for mmengine's interface.
 
     Raises:
-        ValueError: Unknown or unavailable scores in ``combine``, a number out of range, a prior that does not fit.
+        ValueError: Unknown or unavailable scores in ``combine``, a number out of range, a prior
+            that does not fit.
 
     Attributes:
-        image_scores: One dict per image this process judged, ``img_path`` and the image's own scores, until the next
-            evaluation begins.
+        image_scores: One dict per image this process judged, ``img_path`` and the image's own
+            scores, until the next evaluation begins.
     """
 
-    def __init__(self, prior: Optional[Prior] = None, combine: Optional[Sequence[str]] = None, flip: bool = True,
-                 teacher: Union[bool, str] = True, threshold: float = 0.968, density_pixels: int = 256,
-                 temperature: float = TEMPERATURE, prefix: Optional[str] = None, collect_device: str = 'cpu') -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix or 'unset')  # None makes mmengine warn
+    def __init__(self,
+                 prior: Optional[Prior] = None,
+                 combine: Optional[Sequence[str]] = None,
+                 flip: bool = True,
+                 teacher: Union[bool, str] = True,
+                 threshold: float = 0.968,
+                 density_pixels: int = 256,
+                 temperature: float = TEMPERATURE,
+                 prefix: Optional[str] = None,
+                 collect_device: str = 'cpu') -> None:
+        # None makes mmengine warn
+        super().__init__(collect_device=collect_device, prefix=prefix or 'unset')
         self.prefix = prefix
         if not 0 <= threshold <= 1 or not temperature > 0 or density_pixels < 0:
-            raise ValueError(f'LabelFreeMetric: threshold in [0, 1], temperature > 0 and density_pixels >= 0 are '
-                             f'needed, got {threshold}, {temperature}, {density_pixels}')
+            raise ValueError(
+                'LabelFreeMetric: threshold in [0, 1], temperature > 0 and density_pixels >= 0 '
+                f'are needed, got {threshold}, {temperature}, {density_pixels}')
         self.flip, self.teacher, self.threshold = flip, teacher, threshold
         self.density_pixels, self.temperature = density_pixels, temperature
         self.prior_of = prior
@@ -87,16 +101,18 @@ class LabelFreeMetric(BaseMetric):
         self._reset()
 
     def _checked(self, combine: Optional[Sequence[str]]) -> tuple[str, ...]:
-        off = {name for name, on in (('flip_agreement', self.flip), ('teacher_agreement', self.teacher),
-                                     ('class_balance', self.prior_of is not None), ('density', self.density_pixels))
-               if not on}
+        asked = dict(flip_agreement=self.flip, teacher_agreement=self.teacher,
+                     class_balance=self.prior_of is not None, density=self.density_pixels)
+        off = {name for name, on in asked.items() if not on}
         if combine is None:
             return tuple(name for name in COMBINED if name not in off)
         wrong = [name for name in combine if name not in SCORES or name in off]
         if wrong or not combine:
-            raise ValueError(f'LabelFreeMetric: combine={list(combine)} needs scores that are computed; {wrong} are '
-                             f'not. There are {[name for name in SCORES if name not in off]}; flip_agreement needs '
-                             'flip=True, teacher_agreement teacher, class_balance prior, density density_pixels')
+            raise ValueError(
+                f'LabelFreeMetric: combine={list(combine)} needs scores that are computed; '
+                f'{wrong} are not. There are {[name for name in SCORES if name not in off]}; '
+                'flip_agreement needs flip=True, teacher_agreement teacher, class_balance prior, '
+                'density density_pixels')
         return tuple(combine)
 
     def _reset(self) -> None:
@@ -113,7 +129,8 @@ class LabelFreeMetric(BaseMetric):
     def score_names(self) -> tuple[str, ...]:
         """Keys an evaluation can have, without prefix; what ``save_best`` may name."""
         names = ('label_free', *self._checked(None), *self.combine, 'confident', 'entropy',
-                 *(['density'] if self.density_pixels else []), *(['teacher_agreement'] if self._other else []))
+                 *(['density'] if self.density_pixels else []),
+                 *(['teacher_agreement'] if self._other else []))
         return tuple(dict.fromkeys(names))
 
     # ------------------------------------------------------------------ what the run gives
@@ -126,20 +143,23 @@ class LabelFreeMetric(BaseMetric):
             domain: Not used.
 
         Raises:
-            ValueError: Test-time augmentation with ``flip`` or ``teacher``, or a network that does not exist.
+            ValueError: Test-time augmentation with ``flip`` or ``teacher``, or a network that does
+                not exist.
         """
         self.use_model(method_of(runner), step)
 
     def use_model(self, model: Any, step: Callable[[dict], Sequence]) -> None:
         """As :meth:`use_run` without a run; a prior of a training stream is then not available."""
         if isinstance(model, BaseTTAModel) and (self.flip or self.teacher):
-            raise ValueError('LabelFreeMetric: test-time augmentation mirrors the images itself: set flip=False and '
-                             'teacher=False, or test without it')
+            raise ValueError(
+                'LabelFreeMetric: test-time augmentation mirrors the images itself: set '
+                'flip=False and teacher=False, or test without it')
         self._step, self._method = step, model
         self._other = self._other_network(model)
         if 'teacher_agreement' in self.combine and not self._other:
-            raise ValueError(f'LabelFreeMetric: combine names teacher_agreement, but {type(model).__name__} has no '
-                             'teacher and student: choose other scores')
+            raise ValueError(
+                f'LabelFreeMetric: combine names teacher_agreement, but {type(model).__name__} '
+                'has no teacher and student: choose other scores')
 
     def _other_network(self, model: Any) -> str:
         if not self.teacher or not hasattr(model, 'networks'):
@@ -155,25 +175,31 @@ class LabelFreeMetric(BaseMetric):
         return other if other in names else ''
 
     def set_prior(self, shares: np.ndarray) -> None:
-        """Class shares (or pixel counts) of the stream that ``prior`` names, (C,); the evaluation loops count them."""
+        """Class shares (or pixel counts) of the stream that ``prior`` names, (C,); the evaluation
+        loops count them."""
         self._prior = np.asarray(shares, np.float64)
 
     def _shares(self, classes: int) -> Optional[np.ndarray]:
         """The prior (C,) as non-negative numbers."""
         if self._prior is None and self.prior_of is not None:
             if isinstance(self.prior_of, str):
-                raise ValueError(f'LabelFreeMetric: prior={self.prior_of!r} names a training stream, but there is no '
-                                 'run: give the shares themselves')
+                raise ValueError(
+                    f'LabelFreeMetric: prior={self.prior_of!r} names a training stream, but there '
+                    'is no run: give the shares themselves')
             if isinstance(self.prior_of, Mapping):
                 names = (self.dataset_meta or {}).get('classes') or ()
-                given = {class_id(key, names, 'prior'): float(v) for key, v in self.prior_of.items()}
+                given = {
+                    class_id(key, names, 'prior'): float(v)
+                    for key, v in self.prior_of.items()
+                }
                 self._prior = np.array([given.get(i, 0.) for i in range(classes)])
             else:
                 self._prior = np.asarray(self.prior_of, np.float64)
-        if self._prior is not None and (self._prior.shape != (classes, ) or not self._prior.sum() > 0
-                                        or self._prior.min() < 0):
-            raise ValueError(f'LabelFreeMetric: prior needs one number >= 0 for each of the {classes} predicted '
-                             f'classes and a positive sum, got {self._prior.tolist()}')
+        if self._prior is not None and (self._prior.shape != (classes, )
+                                        or not self._prior.sum() > 0 or self._prior.min() < 0):
+            raise ValueError(
+                f'LabelFreeMetric: prior needs one number >= 0 for each of the {classes} '
+                f'predicted classes and a positive sum, got {self._prior.tolist()}')
         return self._prior
 
     # ------------------------------------------------------------------ images
@@ -181,8 +207,8 @@ class LabelFreeMetric(BaseMetric):
         """Add up a batch.
 
         Args:
-            data_batch: What was predicted: ``inputs`` (B images (3, h, w)) and ``data_samples``; used by ``flip`` and
-                ``teacher``.
+            data_batch: What was predicted: ``inputs`` (B images (3, h, w)) and ``data_samples``;
+                used by ``flip`` and ``teacher``.
             data_samples: Dicts with ``seg_logits.data`` (C, H, W) and ``img_path``.
 
         Raises:
@@ -195,26 +221,31 @@ class LabelFreeMetric(BaseMetric):
             path = str(sample.get('img_path') or 'a sample without img_path')
             logits = _map(sample, 'seg_logits')
             if logits is None:
-                raise ValueError(f'{path}: the network gives classes without logits, so that LabelFreeMetric has no '
-                                 'probabilities')
+                raise ValueError(
+                    f'{path}: the network gives classes without logits, so that LabelFreeMetric '
+                    'has no probabilities')
             try:
-                found = image_statistics(two_channels(logits), mirrored[index], others[index], self.threshold,
-                                         self.density_pixels, self.temperature)
+                found = image_statistics(two_channels(logits), mirrored[index], others[index],
+                                         self.threshold, self.density_pixels, self.temperature)
             except ValueError as error:
                 raise ValueError(f'{path}: {error}') from error
             self._count += 1
             self._last = found.vector()
             self._sum = self._last.copy() if self._sum is None else self._sum + self._last
-            self.image_scores.append(dict(img_path=str(sample.get('img_path') or ''), **self._scores(found)))
+            self.image_scores.append(
+                dict(img_path=str(sample.get('img_path') or ''), **self._scores(found)))
 
     def _predict_again(self, batch: Any, size: int) -> tuple[list, list]:
-        """Class ids (H, W) of the mirrored images, mirrored back, and of the other network; None where not asked."""
+        """Class ids (H, W) of the mirrored images, mirrored back, and of the other network; None
+        where not asked."""
         nothing: list[Optional[Tensor]] = [None] * size
         if not (self.flip or self._other):
             return nothing, nothing
         if self._step is None:
-            raise ValueError('LabelFreeMetric: flip and teacher predict again, but nothing gave it a network: use it '
-                             'in MultiDomainValLoop or MultiDomainTestLoop, or set flip=False and teacher=False')
+            raise ValueError(
+                'LabelFreeMetric: flip and teacher predict again, but nothing gave it a network: '
+                'use it in MultiDomainValLoop or MultiDomainTestLoop, or set flip=False and '
+                'teacher=False')
         mirrored, others = nothing, nothing
         if self.flip:
             # (C, H, W) and (H, W) alike: width comes last
@@ -236,14 +267,19 @@ class LabelFreeMetric(BaseMetric):
             size: Number of images of the dataset, without the sampler's padding.
 
         Raises:
-            ValueError: A process judged more images than padding explains, or processes without an image.
+            ValueError: A process judged more images than padding explains, or processes without an
+                image.
         """
         rank, world_size = get_dist_info()
-        share = max(0, -(-(size - rank) // world_size))  # this rank's images: numbers rank, rank + world_size, ...
+        share = max(0, -(-(size - rank) //
+                         world_size))  # this rank's images: numbers rank, rank + world_size, ...
         surplus = self._count - share
         if surplus > 1:
-            raise ValueError(f'process {rank} of {world_size} judged {self._count} images, its share of a dataset of '
-                             f"{size} is {share}: evaluate with sampler=dict(type='DefaultSampler', shuffle=False)")
+            raise ValueError(
+                f'process {rank} of {world_size} judged {self._count} images, its share of a '
+                'dataset of '
+                f"{size} is {share}: evaluate with sampler=dict(type='DefaultSampler', "
+                "shuffle=False)")
         if self._sum is None:
             raise ValueError(f'process {rank} of {world_size} judged no image')
         total = torch.from_numpy(self._sum - (self._last if surplus == 1 else 0))
@@ -251,8 +287,11 @@ class LabelFreeMetric(BaseMetric):
         self._reset()
         sums = ImageStatistics.from_vector(total.numpy())
         if sums.images < size:
-            print_log(f'only {sums.images:.0f} of {size} images were evaluated: does the dataloader drop its last '
-                      'batch?', logger='current', level=logging.WARNING)
+            print_log(
+                f'only {sums.images:.0f} of {size} images were evaluated: does the dataloader '
+                'drop its last batch?',
+                logger='current',
+                level=logging.WARNING)
         found = self._scores(sums)
         return {f'{self.prefix}/{k}': v for k, v in found.items()} if self.prefix else found
 
@@ -262,7 +301,9 @@ class LabelFreeMetric(BaseMetric):
 
     def _scores(self, sums: ImageStatistics) -> dict[str, float]:
         found = label_free_scores(sums, self._shares(len(sums.probability)))
-        parts = [100 - found[name] if name in LESS_IS_BETTER else found[name] for name in self.combine]
+        parts = [
+            100 - found[name] if name in LESS_IS_BETTER else found[name] for name in self.combine
+        ]
         ordered = {name: found[name] for name in SCORES if name in found}
         return dict(label_free=sum(parts) / len(parts), **ordered)
 
@@ -278,7 +319,8 @@ def evaluating(method: Any, name: str):
 
 
 def two_channels(logits: Tensor) -> Tensor:
-    """Logits (C, H, W) as they are; of one channel, where mmseg has applied the sigmoid, logits of two classes."""
+    """Logits (C, H, W) as they are; of one channel, where mmseg has applied the sigmoid, logits of
+    two classes."""
     if logits.shape[0] != 1:
         return logits
     p = logits.clamp(torch.finfo(logits.dtype).tiny, 1 - torch.finfo(logits.dtype).eps)
@@ -293,10 +335,12 @@ def _map(sample: Any, key: str) -> Optional[Tensor]:
 
 
 def _fresh(batch: dict, mirror: bool = False) -> dict:
-    """The batch with samples of its own (a prediction is written into them), mirrored left to right if asked."""
+    """The batch with samples of its own (a prediction is written into them), mirrored left to right
+    if asked."""
     inputs = batch['inputs']
     if mirror:
-        inputs = inputs.flip(-1) if isinstance(inputs, Tensor) else [image.flip(-1) for image in inputs]
+        inputs = inputs.flip(-1) if isinstance(inputs,
+                                               Tensor) else [image.flip(-1) for image in inputs]
     samples = [type(s)(metainfo=dict(s.metainfo)) if isinstance(s, BaseDataElement) else s
                for s in batch['data_samples']]
     return dict(batch, inputs=inputs, data_samples=samples)

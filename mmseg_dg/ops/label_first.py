@@ -1,9 +1,10 @@
 """Which regions of an image are worth a person's time: where the prediction is unsure and mixed.
 
-Source: RIPU, Xie et al., "Towards Fewer Annotations: Active Learning via Region Impurity and Prediction Uncertainty",
-CVPR 2022: the product of the entropy of the classes that are predicted in a region and the mean entropy of its
-pixels. The paper takes a region around every pixel; here regions are rectangles that cover the image once, which a
-person can be handed.
+Source: RIPU, Xie et al., "Towards Fewer Annotations: Active Learning via Region Impurity and
+Prediction Uncertainty",
+CVPR 2022: the product of the entropy of the classes that are predicted in a region and the mean
+entropy of its pixels. The paper takes a region around every pixel; here regions are rectangles that
+cover the image once, which a person can be handed.
 """
 import math
 from typing import NamedTuple
@@ -38,14 +39,16 @@ def score_regions(logits: Tensor, size: int) -> list[Region]:
 
     Args:
         logits: Floating point (C, H, W), C >= 2.
-        size: Side of a region in pixels; cut to the image where that is smaller. The last regions of rows and columns
-            are moved back to the border and overlap their neighbors.
+        size: Side of a region in pixels; cut to the image where that is smaller. The last regions
+            of rows and columns are moved back to the border and overlap their neighbors.
 
     Raises:
         ValueError: ``size`` below 1, or logits of another shape.
     """
     if size < 1 or logits.dim() != 3:
-        raise ValueError(f'logits (C, H, W) and a size of at least 1 are needed, got {tuple(logits.shape)}, {size}')
+        raise ValueError(
+            f'logits (C, H, W) and a size of at least 1 are needed, got {tuple(logits.shape)}, '
+            f'{size}')
     classes, height, width = logits.shape
     entropy = pixel_entropy(logits[None], normalized=True)[0].double()  # (H, W)
     ids = logits.argmax(0)
@@ -57,6 +60,7 @@ def score_regions(logits: Tensor, size: int) -> list[Region]:
         shares = counts[counts > 0] / counts.sum()
         impurity = float(-(shares * shares.log()).sum()) / math.log(classes) + 0.  # no -0.0
         uncertainty = float(entropy[y1:y2, x1:x2].mean())
-        order = sorted((i for i in range(classes) if counts[i] > 0), key=lambda i, n=counts: (-float(n[i]), i))
+        order = sorted((i for i in range(classes) if counts[i] > 0),
+                       key=lambda i, n=counts: (-float(n[i]), i))
         regions.append(Region(box, impurity * uncertainty, uncertainty, impurity, tuple(order)))
     return regions

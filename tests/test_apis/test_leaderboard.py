@@ -16,7 +16,8 @@ from mmseg_dg.apis.leaderboard import Leaderboard, read_suite
 from mmseg_dg.apis.leaderboard.board import measured_cost
 from mmseg_dg.apis.leaderboard.judgement import best, half_interval, last_three, paired_gain, rise
 from mmseg_dg.apis.leaderboard.rows import drives_of, read_rows
-from mmseg_dg.evaluation.drives import DriveMetric, Drives, bootstrap_difference
+from mmseg_dg.evaluation.confusion import scores
+from mmseg_dg.evaluation.drives import DriveMetric, Drives, _resampled, bootstrap_difference
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = '''
@@ -147,6 +148,20 @@ def test_methods_times_encoders(make):
     assert suite.controls('large') == ('lower-large', 'upper-large')
 
 
+def test_an_arm_may_be_a_row_of_its_config(make, tmp_path):
+    (tmp_path / 'configs' / 'ablations.yml').write_text(
+        'two:\n  status: not run\n  paper: none\n  score: none\n  rows:\n'
+        '    strong: {what: a stronger one, overrides: {model.beta: 16.}}\n')
+    suite = make(arms=dict(ours=dict(row='strong', options=['model.alpha=1'])))
+    assert suite.arm('ours').cfg.model.beta == 16
+    mine = board(suite, tmp_path)
+    run, = [p for p in mine.plan() if p.arm.name == 'ours' and p.run.seed == 1]
+    assert run.run.folder == suite.arm('ours').work_dir(mine.folder, 1)
+    assert '--row' in run.study.command(run.run) and ' --row strong ' in mine._command(run.study, run.run)
+    with pytest.raises(ValueError, match='strog'):
+        make(arms=dict(ours=dict(row='strog')))
+
+
 # ---------------------------------------------------------------- running
 def test_cheapest_first_and_planned_hours(make, tmp_path, capfd):
     mine = board(make(), tmp_path)
@@ -270,6 +285,17 @@ def test_bootstrap_over_drives():
     assert low == 0 < high and bootstrap_difference(ours, theirs) == (low, high)  # seeded
     assert bootstrap_difference([{'t': [drives(80)]}], [{'t': [drives(60)]}]) is None  # one drive
     assert bootstrap_difference(ours, [{'t': [drives(60, 60)]}]) is None and bootstrap_difference([], []) is None
+
+
+@pytest.mark.parametrize('subset', [None, (0, 2)])
+def test_resampled_scores_are_those_of_the_metric(subset):
+    rng = np.random.RandomState(0)
+    matrices = rng.randint(0, 9, (4, 3, 4))
+    matrices[:, 2], matrices[:, :, 2] = 0, 0  # a class that is nowhere
+    draws = rng.randint(0, 3, (5, 4))
+    expected = [scores(sum(n * m for n, m in zip(draw, matrices)), subset).miou for draw in draws]
+    found = _resampled(Drives(tuple('abcd'), matrices, subset), draws)
+    assert found == pytest.approx(expected)
 
 
 def test_counts_by_drive(tmp_path):

@@ -47,9 +47,9 @@ def test_what_is_in_no_table_is_named(copy):
     (copy / 'configs' / 'demo' / 'ablations.yml').write_text(
         'daformer_synthcity_demo:\n  rows:\n'
         '    more: {what: more, paper: none, score: 70.1 mIoU on X val, status: not run}\n')
+    page = copy / 'configs' / 'demo' / 'README.md'
     done = run(copy, '--check')
     assert done.returncode == 1 and 'no table has daformer_synthcity_demo --row more' in done.stderr
-    page = copy / 'configs' / 'demo' / 'README.md'
     page.write_text(page.read_text().replace('<!-- table: ', '<!-- table: daformer_* --row *; ', 1))
     assert run(copy).returncode == 0
     assert '(daformer_synthcity_demo.py) `--row more` | more | 70.1 |' in page.read_text()

@@ -122,13 +122,6 @@ def test_roads_are_below_the_sky(pictures):
         assert blue[0] > blue[2]  # a blue sky, BGR
 
 
-def _grain_of_road(pictures):
-    """Mean distance from the local median, away from the road's borders."""
-    inside = [cv2.erode((label == 0).astype(np.uint8), np.ones((5, 5))) > 0 for _, label in pictures]
-    return np.mean([np.abs(image.astype(int) - cv2.medianBlur(image, 3))[part].mean()
-                    for (image, _), part in zip(pictures, inside)])
-
-
 def test_domains_look_different(pictures):
     images = {domain: [image for image, _ in pair] for domain, pair in pictures.items()}
     brightness = {domain: np.mean(each) for domain, each in images.items()}
@@ -137,10 +130,14 @@ def test_domains_look_different(pictures):
     assert brightness['night'] < 0.6 * brightness['day']
     assert brightness['dusk'] < 0.85 * brightness['day']
     assert contrast['fog'] < 0.7 * contrast['overcast']  # of buildings
-    assert _grain_of_road(pictures['camera']) > 1.4 * _grain_of_road(pictures['day'])
-    saturation = {d: np.mean([cv2.cvtColor(i, cv2.COLOR_BGR2HSV)[..., 1].mean() for i in images[d]])
-                  for d in ('day', 'camera')}
-    assert saturation['camera'] < 0.8 * saturation['day']
+
+
+def test_the_camera_differs_from_picture_to_picture_and_not_on_average():
+    """Its mean brightness is that of the day: one gain and offset for all pictures would not make up for it."""
+    day, camera = (np.array([render(5, k, domain, SMALL)[0].mean((1, 2)) for k in range(12)])  # (12, rows)
+                   for domain in ('day', 'camera'))
+    assert abs(camera.mean() - day.mean()) < 0.15 * day.mean()
+    assert camera.mean(1).std() > 1.3 * day.mean(1).std()
 
 
 @pytest.mark.parametrize('arguments, message', [

@@ -100,6 +100,8 @@ def project(tmp_path_factory) -> Path:
     """A user's folder with one small config that inherits from the package."""
     folder = tmp_path_factory.mktemp('user') / 'project'
     folder.mkdir()
+    row = '{what: chatty, paper: none, score: none, status: not run, overrides: {default_hooks.logger.interval: 1}}'
+    (folder / 'ablations.yml').write_text(f'my:\n  rows:\n    chatty: {row}\n')
     (folder / 'my.py').write_text(
         "_base_ = 'mmseg_dg::demo/daformer_synthcity_demo.py'\n"
         'train_cfg = dict(max_iters=2, val_interval=2)\n'

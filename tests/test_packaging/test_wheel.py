@@ -50,24 +50,29 @@ def test_metadata_of_the_wheel(wheel):
 
 
 def test_train_test_and_search_through_mim_from_an_empty_folder(installed, project):
-    assert 'daformer_mitb5_gta2cityscapes' in installed.run(project, '-m', 'mim', 'search', 'mmseg_dg')
+    found = installed.run(project, '-m', 'mim', 'search', 'mmseg_dg')
+    assert all(name in found for name in ('daformer_mitb5_gta2cityscapes', 'daformer_synthcity_demo', 'custom_uda',
+                                          'bench_daformer_mobilenetv2'))
     assert f'mmseg-dg        {__version__}' in installed.run(project, '-m', 'mim', 'list')  # as setuptools spells it
 
-    text = installed.run(project, '-m', 'mim', 'train', 'mmseg_dg', 'my.py', '--gpus', '0', '--work-dir', 'run')
-    assert '/.mim/tools/train.py my.py --launcher none --work-dir run --device cpu' in text
+    text = installed.run(project, '-m', 'mim', 'train', 'mmseg_dg', 'my.py', '--gpus', '0', '--row', 'chatty',
+                         '--work-dir', 'run')
+    assert '/.mim/tools/train.py my.py --launcher none --row chatty --work-dir run --device cpu' in text
+    dumped = (project / 'run' / 'my.py').read_text()
+    assert "config_row = dict(config='my', row='chatty')" in dumped and '_base_' not in dumped
     assert not [name for name in ('mmseg_dg', 'tools', 'configs') if f'{ROOT / name}/' in text]  # not the repository
     checkpoint = project / 'run' / 'iter_2.pth'
     assert checkpoint.is_file() and list((project / 'run').glob('*/evaluation_iter_2.csv'))
 
-    text = installed.run(project, '-m', 'mim', 'test', 'mmseg_dg', 'my.py', '--checkpoint', str(checkpoint),
+    text = installed.run(project, '-m', 'mim', 'test', 'mmseg_dg', 'run/my.py', '--checkpoint', str(checkpoint),
                          '--work-dir', 'tested', '--out', 'predictions', '--show-dir', 'shown')
     assert 'camera/mIoU' in text
     trained, = (project / 'run').glob('*/evaluation_iter_2.csv')
     tested, = (project / 'tested').glob('*/evaluation_test.csv')
     assert scores(tested) == scores(trained)
     assert sorted(path.name for path in (project / 'predictions').iterdir()) == ['camera', 'night']
-    assert len(list((project / 'predictions').glob('*/*.png'))) == 8
-    assert len(list((project / 'shown').rglob('*.png'))) == 8
+    assert len(list((project / 'predictions').glob('*/*.png'))) == 16
+    assert len(list((project / 'shown').rglob('*.png'))) == 16
 
 
 def scores(path):
@@ -91,8 +96,11 @@ def test_configs_are_found_by_name(installed, project):
 def test_run_finds_the_tools_and_the_weights_table(installed, project):
     text = installed.run(project, '-m', 'mim', 'run', 'mmseg_dg', 'prepare_weights')
     assert 'mit_b5         missing' in text and 'resnet101' in text
-    text = installed.run(project, '-m', 'mim', 'run', 'mmseg_dg', 'study', 'my.py', '--seeds', '1', '--dry-run')
-    assert 'randomness.seed=1' in text and '.mim/tools/train.py' in text
+    text = installed.run(project, '-m', 'mim', 'run', 'mmseg_dg', 'rows', 'daformer_mitb5_gta2cityscapes')
+    assert 'nowarmup' in text and '.mim/configs/daformer/daformer_mitb5_gta2cityscapes.py' in text
+    text = installed.run(project, '-m', 'mim', 'run', 'mmseg_dg', 'study', 'my.py', '--seeds', '1', '--row', 'chatty',
+                         '--dry-run')
+    assert 'randomness.seed=1' in text and '--row chatty' in text and '.mim/tools/train.py' in text
 
 
 def test_editable_install_serves_the_tools_mim_and_inheritance(editable, source, project):

@@ -1,4 +1,5 @@
-"""Methods side by side on one benchmark: equal budgets, controls, several seeds, and what may be said of them."""
+"""Methods side by side on one benchmark: equal budgets, controls, several seeds, and what may be
+said of them."""
 from .board import Leaderboard
 from .suite import Arm, Suite, read_suite
 

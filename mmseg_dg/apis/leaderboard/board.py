@@ -29,7 +29,8 @@ class Planned:
         study: The study of the arm, with all its seeds.
         run: One of them.
         seconds: CPU-seconds it is expected to take.
-        measured: Whether that is from a finished run or the suite's file, not from its number of images.
+        measured: Whether that is from a finished run or the suite's file, not from its number of
+            images.
     """
     arm: Arm
     study: Study
@@ -41,9 +42,9 @@ class Planned:
 class Leaderboard:
     """A suite and the folder its runs, rows and pages lie in.
 
-    ``runs/<arm>/seed<N>`` are work dirs, ``rows/<arm>_seed<N>.json`` what is known of a finished run;
-    ``leaderboard.md`` and ``leaderboard.html`` hold nothing that depends on when or how often a run was interrupted,
-    ``costs.md`` does.
+    ``runs/<arm>/seed<N>`` are work dirs, ``rows/<arm>_seed<N>.json`` what is known of a finished
+    run; ``leaderboard.md`` and ``leaderboard.html`` hold nothing that depends on when or how often
+    a run was interrupted, ``costs.md`` does.
 
     Args:
         suite: What is compared.
@@ -52,15 +53,27 @@ class Leaderboard:
         gpus: As :class:`Study`; 0: CPU.
     """
 
-    def __init__(self, suite: Suite, folder: Path, train_script: Path, gpus: Optional[int] = None) -> None:
+    def __init__(self,
+                 suite: Suite,
+                 folder: Path,
+                 train_script: Path,
+                 gpus: Optional[int] = None) -> None:
         self.suite, self.folder = suite, Path(folder)
-        self.studies = {arm.name: Study(str(arm.config), self.folder / 'runs' / arm.name, suite.seeds,
-                                        options=arm.options, train_script=Path(train_script), gpus=gpus)
-                        for arm in suite.arms}
+        self.studies = {
+            arm.name: Study(str(arm.config),
+                            self.folder / 'runs' / arm.name,
+                            suite.seeds,
+                            rows=[arm.row] if arm.row else (),
+                            options=arm.options,
+                            train_script=Path(train_script),
+                            gpus=gpus)
+            for arm in suite.arms
+        }
 
     # ------------------------------------------------------------------ plan
     def plan(self) -> list[Planned]:
-        """Runs that are not finished, cheapest first; equally cheap ones by seed, then in the suite's order.
+        """Runs that are not finished, cheapest first; equally cheap ones by seed, then in the
+        suite's order.
 
         Raises:
             ValueError: A folder holds a run with other settings.
@@ -73,7 +86,7 @@ class Leaderboard:
             measured = sum(costs) / len(costs) if costs else arm.cpu_seconds
             seconds = measured or self.suite.seconds_per_image * (arm.budget - arm.images_before)
             for run in study.runs():
-                check_folder(run, study.fingerprint)
+                check_folder(run, study.fingerprint_of(run))
                 if not read_record(run.folder / FINISHED):
                     planned.append(Planned(arm, study, run, float(seconds), measured is not None))
         return sorted(planned, key=lambda p: (p.seconds, self.suite.seeds.index(p.run.seed)))
@@ -87,12 +100,15 @@ class Leaderboard:
         """What is left to do and what it is expected to cost, for people."""
         planned = self.plan()
         total = len(self.suite.arms) * len(self.suite.seeds)
-        lines = [f'{self.suite.title}: {total - len(planned)} of {total} runs are finished; each arm reads '
-                 f'{self.suite.arms[0].budget} images']
+        lines = [
+            f'{self.suite.title}: {total - len(planned)} of {total} runs are finished; each arm '
+            f'reads {self.suite.arms[0].budget} images'
+        ]
         for name in dict.fromkeys(p.arm.name for p in planned):
             own = [p for p in planned if p.arm.name == name]
             how = 'measured' if own[0].measured else 'estimated from its images'
-            lines.append(f'  {name}: {len(own)} runs of {own[0].seconds / _HOUR:.3f} CPU-hours ({how})')
+            lines.append(
+                f'  {name}: {len(own)} runs of {own[0].seconds / _HOUR:.3f} CPU-hours ({how})')
         lines.append(f'planned: {sum(p.seconds for p in planned) / _HOUR:.2f} CPU-hours')
         return '\n'.join(lines)
 
@@ -111,7 +127,9 @@ class Leaderboard:
         self.write()  # rows of runs that ended while nobody looked
         failed = []
         for number, planned in enumerate(planned_runs := self.plan(), 1):
-            print_log(f'{planned.arm.name} seed {planned.run.seed}, {number} of {len(planned_runs)}', logger='current')
+            print_log(
+                f'{planned.arm.name} seed {planned.run.seed}, {number} of {len(planned_runs)}',
+                logger='current')
             with measured_cost(planned.run.folder / COST):
                 good = planned.study.train(planned.run)
             if good:
@@ -122,16 +140,23 @@ class Leaderboard:
         return failed
 
     def _note(self, arm: Arm, study: Study, run: Run) -> None:
-        row = make_row(arm, run.seed, run.folder, self._command(study, run), study.fingerprint, self.suite.score)
+        row = make_row(arm, run.seed, run.folder, self._command(study, run),
+                       study.fingerprint_of(run), self.suite.score)
         write_row(self.rows / f'{arm.name}_seed{run.seed}.json', row)
 
     def _command(self, study: Study, run: Run) -> str:
         """The command of a run as anybody can type it: no paths of this machine."""
+        variant = ['--row', run.settings['row']] if 'row' in run.settings else []
         device = ['--device', 'cpu'] if study.gpus == 0 else []
         config = Path(study.config)
-        name = '/'.join(config.parts[config.parts.index('configs'):]) if 'configs' in config.parts else config.name
-        return shlex.join(['python', 'tools/train.py', name, '--work-dir', str(run.folder.relative_to(self.folder)),
-                           *device, '--cfg-options', *run.options])
+        name = config.name
+        if 'configs' in config.parts:
+            name = '/'.join(config.parts[config.parts.index('configs'):])
+        return shlex.join([
+            'python', 'tools/train.py', name, '--work-dir',
+            str(run.folder.relative_to(self.folder)), *variant, *device, '--cfg-options',
+            *run.options
+        ])
 
     def write(self) -> tuple[Path, Path]:
         """Rows of finished runs that have none, and the pages.
@@ -151,8 +176,8 @@ class Leaderboard:
 class measured_cost:
     """Adds the CPU-seconds of the processes started (and ended) inside to a file.
 
-    An attempt that is killed together with this process leaves ``started`` above ``measured``: the sum is then known
-    to be too small, and says so.
+    An attempt that is killed together with this process leaves ``started`` above ``measured``: the
+    sum is then known to be too small, and says so.
     """
 
     def __init__(self, path: Path) -> None:
@@ -160,8 +185,10 @@ class measured_cost:
 
     def __enter__(self) -> None:
         earlier = read_record(self.path, needs='seconds')
-        self.record = dict(seconds=earlier.get('seconds', 0.), started=earlier.get('started', 0) + 1,
-                           measured=earlier.get('measured', 0), wall_seconds=earlier.get('wall_seconds', 0.))
+        self.record = dict(seconds=earlier.get('seconds', 0.),
+                           started=earlier.get('started', 0) + 1,
+                           measured=earlier.get('measured', 0),
+                           wall_seconds=earlier.get('wall_seconds', 0.))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, json.dumps(self.record))
         self.before, self.began = _children(), time.monotonic()

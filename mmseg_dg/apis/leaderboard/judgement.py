@@ -1,12 +1,15 @@
-"""What may be said of an arm: its score, whether it still rises, and whether it gains on its control."""
+"""What may be said of an arm: its score, whether it still rises, and whether it gains on its
+control."""
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Optional
 
-#: 97.5 % points of Student's t by degrees of freedom, 1 to 30 (any table of the distribution); 1.96 beyond.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
-      2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042)
+#: 97.5 % points of Student's t by degrees of freedom, 1 to 30 (any table of the distribution); 1.96
+#: beyond.
+_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
+      2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
+      2.052, 2.048, 2.045, 2.042)
 #: Points in the last quarter of a training above which an arm counts as unfinished.
 RISE = 1.0
 Evaluations = Mapping[int, Mapping[str, float]]
@@ -20,8 +23,8 @@ class Gain(NamedTuple):
         half: Half of the 95 % interval over seeds (Student's t); None for fewer than two pairs.
         pairs: Number of seeds both have.
         drives: 95 % interval over resampled drives; None where there is none.
-        verdict: ``'gain'`` or ``'loss'`` where every interval there is leaves out 0, ``'level'`` where one holds it,
-            ``'one seed'`` where nothing can be said.
+        verdict: ``'gain'`` or ``'loss'`` where every interval there is leaves out 0, ``'level'``
+            where one holds it, ``'one seed'`` where nothing can be said.
     """
     mean: float
     half: Optional[float]
@@ -31,20 +34,24 @@ class Gain(NamedTuple):
 
 
 def last_three(evaluations: Evaluations, key: str) -> float:
-    """Mean of a metric over the last three evaluations; nan where none has it. Values that are nan do not count."""
+    """Mean of a metric over the last three evaluations; nan where none has it. Values that are nan
+    do not count."""
     values = [evaluations[n][key] for n in sorted(evaluations)[-3:] if key in evaluations[n]]
     kept = [value for value in values if not math.isnan(value)]
     return statistics.fmean(kept) if kept else math.nan
 
 
 def best(evaluations: Evaluations, key: str) -> tuple[float, int]:
-    """The highest value of a metric and its iteration: what choosing on validation labels would have reported."""
-    found = [(values[key], n) for n, values in evaluations.items() if not math.isnan(values.get(key, math.nan))]
+    """The highest value of a metric and its iteration: what choosing on validation labels would
+    have reported."""
+    found = [(values[key], n) for n, values in evaluations.items()
+             if not math.isnan(values.get(key, math.nan))]
     return max(found, key=lambda pair: (pair[0], -pair[1])) if found else (math.nan, 0)
 
 
 def rise(evaluations: Evaluations, key: str, steps: int) -> float:
-    """Points between the last evaluation and the last one within three quarters of the training; nan without one."""
+    """Points between the last evaluation and the last one within three quarters of the training;
+    nan without one."""
     early = [n for n in evaluations if n <= 0.75 * steps and key in evaluations[n]]
     if not early or not evaluations:
         return math.nan

@@ -14,11 +14,13 @@ from .rows import drives_of, scored_domains
 from .suite import Arm, Suite
 
 Rows = Mapping[str, Mapping[int, dict]]
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1180px;padding:1rem;color:#1a1a1a}
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1180px;padding:1rem;
+color:#1a1a1a}
 table{border-collapse:collapse;margin:.6rem 0;display:block;overflow-x:auto}
 th,td{padding:.25rem .7rem;text-align:right;
 border-bottom:1px solid #ddd;white-space:nowrap}th:first-child,td:first-child{text-align:left}
-@media (prefers-color-scheme:dark){body{background:#16181c;color:#e6e6e6}th,td{border-color:#333}a{color:#7ab8ff}}"""
+@media (prefers-color-scheme:dark){body{background:#16181c;color:#e6e6e6}th,td{border-color:#333}
+a{color:#7ab8ff}}"""
 
 
 class Block:
@@ -48,7 +50,10 @@ class Block:
             return f'<{tag}>{html.escape(self.text)}</{tag}>'
         header, *rows = self.table
         lines = [('th', header), *(('td', row) for row in rows)]
-        cells = [''.join(f'<{tag}>{html.escape(str(cell))}</{tag}>' for cell in row) for tag, row in lines]
+        cells = [
+            ''.join(f'<{tag}>{html.escape(str(cell))}</{tag}>' for cell in row)
+            for tag, row in lines
+        ]
         return f'<table>{"".join(f"<tr>{line}</tr>" for line in cells)}</table>'
 
 
@@ -67,10 +72,13 @@ def write_pages(suite: Suite, folder: Path, rows: Rows) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     markdown, page = folder / 'leaderboard.md', folder / 'leaderboard.html'
     write_text(markdown, '\n\n'.join(block.markdown() for block in blocks) + '\n')
-    write_text(page, '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-               f'content="width=device-width"><title>{html.escape(suite.title)}</title><style>{_STYLE}</style></head>'
-               f'<body>{"".join(block.html() for block in blocks)}</body></html>\n')
-    write_text(folder / 'costs.md', '\n\n'.join(block.markdown() for block in cost_blocks(suite, rows)) + '\n')
+    write_text(
+        page, '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width"><title>{html.escape(suite.title)}</title>'
+        f'<style>{_STYLE}</style></head>'
+        f'<body>{"".join(block.html() for block in blocks)}</body></html>\n')
+    write_text(folder / 'costs.md',
+               '\n\n'.join(block.markdown() for block in cost_blocks(suite, rows)) + '\n')
     return markdown, page
 
 
@@ -79,26 +87,34 @@ def page_blocks(suite: Suite, folder: Path, rows: Rows) -> list[Block]:
     done, total = sum(len(of) for of in rows.values()), len(suite.arms) * len(suite.seeds)
     blocks = [Block(suite.title, 1)] + ([Block(suite.about)] if suite.about else [])
     first = suite.arms[0]
-    blocks.append(Block(
-        f'{done} of {total} runs are finished. Ranked by {suite.score}, the mean of the last three evaluations, in '
-        f'percent. Every arm reads {first.budget} images (optimizer steps x images of all streams, pretraining of its '
-        'own included) and is the last checkpoint; no label of a target chose anything but the column "best on '
-        'validation", which is there to show what choosing by labels would have claimed.'))
+    blocks.append(
+        Block(
+            f'{done} of {total} runs are finished. Ranked by {suite.score}, the mean of the last '
+            f'three evaluations, in percent. Every arm reads {first.budget} images (optimizer '
+            'steps x images of all streams, pretraining of its own included). No checkpoint is '
+            'chosen; the column "best on validation" shows what choosing by labels of the target '
+            'would have claimed.'))
     refused = unpublished(suite, rows)
     if refused:
         return [*blocks, Block(refused)]
-    arms = sorted((arm for arm in suite.arms if rows.get(arm.name)), key=lambda arm: -_score(rows[arm.name])[0])
+    arms = sorted((arm for arm in suite.arms if rows.get(arm.name)),
+                  key=lambda arm: -_score(rows[arm.name])[0])
     if arms:
-        blocks += [Block('Arms', 2), Block(table=arm_table(suite, folder, rows, arms)), Block(_LEGEND)]
+        blocks += [
+            Block('Arms', 2),
+            Block(table=arm_table(suite, folder, rows, arms)),
+            Block(_LEGEND)
+        ]
         blocks += [Block('Domains and classes', 2), Block(table=detail_table(suite, rows, arms))]
         blocks += [Block('Made with', 2), Block(_made_with(rows))]
     return blocks
 
 
-_LEGEND = ('Gain: mean difference to the control by seed with its 95 % interval (Student); drives: 95 % interval over '
-           'resampled drives. It is called a gain or a loss where every interval leaves out 0, else level; one seed '
-           f'says nothing. "rises": more than {RISE:g} point in the last quarter of the training on average, so that '
-           'more steps would change the row.')
+_LEGEND = (
+    'Gain: mean difference to the control by seed with its 95 % interval (Student); drives: 95 % '
+    'interval over resampled drives. It is called a gain or a loss where every interval leaves '
+    f'out 0, else level; one seed says nothing. "rises": more than {RISE:g} point in the last '
+    'quarter of the training on average, so that more steps would change the row.')
 
 
 def unpublished(suite: Suite, rows: Rows) -> str:
@@ -110,8 +126,10 @@ def unpublished(suite: Suite, rows: Rows) -> str:
             return f'Not published yet: there is no run of the control {" and ".join(missing)}.'
         gap = _score(rows[upper])[0] - _score(rows[lower])[0]
         if not gap >= suite.least_spread:
-            return (f'Not published: the upper control {upper} is {gap:.2f} points above the lower control {lower}, '
-                    f'and {suite.least_spread:g} are needed for differences between methods to mean anything.')
+            return (
+                f'Not published: the upper control {upper} is {gap:.2f} points above the lower '
+                f'control {lower}, and {suite.least_spread:g} are needed for differences between '
+                'methods to mean anything.')
     return ''
 
 
@@ -126,10 +144,12 @@ def arm_table(suite: Suite, folder: Path, rows: Rows, arms: Sequence[Arm]) -> li
         rises = _mean([row['rise_in_last_quarter'] for row in own.values()])
         highest = _mean([row['best_on_validation'] for row in own.values()])
         lines.append([
-            arm.method, arm.encoder or '-', _number(mean) + (f' ± {spread:.2f}' if spread is not None else ''),
+            arm.method, arm.encoder or '-',
+            _number(mean) + (f' ± {spread:.2f}' if spread is not None else ''),
             ', '.join(f'{seed}: {own[seed]["last_three"]:.2f}' for seed in sorted(own)),
             next((other.method for other in suite.arms if other.name == arm.control), '-'),
-            *_gain_cells(gain), f'rises {rises:+.2f}' if rises > RISE else '', _number(highest)])
+            *_gain_cells(gain), f'rises {rises:+.2f}' if rises > RISE else '', _number(highest)
+        ])
     return lines
 
 
@@ -142,16 +162,20 @@ def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
     drives = None
     if suite.score.split('/')[1:] == ['mIoU']:  # counts by drive are counts of the scored classes
         domains = scored_domains(arm, suite.score)
-        found = [[_of_domains(folder / 'runs' / name / f'seed{seed}', domains) for seed in seeds]
-                 for name in (arm.name, arm.control)]
+        control = suite.arm(arm.control)
+        found = [[_of_domains(each.work_dir(folder, seed), domains) for seed in seeds]
+                 for each in (arm, control)]
         if seeds and all(run is not None for arm_runs in found for run in arm_runs):
             drives = bootstrap_difference(*found)  # type: ignore[arg-type]
-    return paired_gain({s: ours[s]['last_three'] for s in seeds}, {s: theirs[s]['last_three'] for s in seeds}, drives)
+    scores = [{seed: of[seed]['last_three'] for seed in seeds} for of in (ours, theirs)]
+    return paired_gain(*scores, drives)
 
 
 def _of_domains(folder: Path, domains: Sequence[str]) -> Optional[dict]:
     found = drives_of(folder)
-    return {domain: found[domain] for domain in domains} if all(domain in found for domain in domains) else None
+    if any(domain not in found for domain in domains):
+        return None
+    return {domain: found[domain] for domain in domains}
 
 
 def _gain_cells(gain: Optional[Gain]) -> list[str]:
@@ -163,15 +187,20 @@ def _gain_cells(gain: Optional[Gain]) -> list[str]:
 
 
 def detail_table(suite: Suite, rows: Rows, arms: Sequence[Arm]) -> list[list[str]]:
-    """Domains, thirds of the classes and classes; a column per arm, means over seeds of the last three evaluations."""
-    keys = list(dict.fromkeys(key for arm in arms for row in rows[arm.name].values() for key in row['metrics']))
+    """Domains, thirds of the classes and classes; a column per arm, means over seeds of the last
+    three evaluations."""
+    keys = list(
+        dict.fromkeys(key for arm in arms for row in rows[arm.name].values()
+                      for key in row['metrics']))
     groups = [f'mIoU.{group}' for group in GROUPS]
     kept = [key for key in keys if key.endswith('/mIoU') or key.split('/', 1)[-1] in groups
             or key.split('/')[-1].startswith('IoU.') or key.endswith('/label_free')]
     lines = [['%', *(f'{arm.method}{f" ({arm.encoder})" if arm.encoder else ""}' for arm in arms)]]
     for key in kept:
-        lines.append([key, *(_number(_mean([row['metrics'].get(key) for row in rows[arm.name].values()]))
-                             for arm in arms)])
+        lines.append([
+            key, *(_number(_mean([row['metrics'].get(key) for row in rows[arm.name].values()]))
+                   for arm in arms)
+        ])
     return lines
 
 
@@ -181,8 +210,11 @@ def cost_blocks(suite: Suite, rows: Rows) -> list[Block]:
     for arm in suite.arms:
         for seed, row in sorted(rows.get(arm.name, {}).items()):
             seconds = row['cpu_seconds']
-            table.append([arm.name, str(seed), '-' if seconds is None else f'{seconds:.0f}',
-                          'yes' if row['cpu_seconds_complete'] else 'no: a killed attempt is missing'])
+            table.append([
+                arm.name,
+                str(seed), '-' if seconds is None else f'{seconds:.0f}',
+                'yes' if row['cpu_seconds_complete'] else 'no: a killed attempt is missing'
+            ])
     return [Block(f'What {suite.title} has cost', 1), Block(table=table)]
 
 

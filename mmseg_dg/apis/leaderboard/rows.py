@@ -23,20 +23,26 @@ _LIBRARIES = ('torch', 'numpy', 'mmengine', 'mmcv-lite', 'mmsegmentation')
 
 
 def evaluations_of(folder: Path) -> dict[int, dict[str, float]]:
-    """``{iteration: {'<domain>/<metric>': number}}`` of a run, resumed parts included; of equal ones the newest."""
-    files = [(int(match.group(1)), path.stat().st_mtime, path) for path in folder.glob('*/evaluation_iter_*.csv')
+    """``{iteration: {'<domain>/<metric>': number}}`` of a run, resumed parts included; of equal
+    ones the newest."""
+    files = [(int(match.group(1)), path.stat().st_mtime, path)
+             for path in folder.glob('*/evaluation_iter_*.csv')
              if (match := re.fullmatch(r'evaluation_iter_(\d+)', path.stem))]
     return {n: read_evaluation(path) for n, _, path in sorted(files)}
 
 
 def drives_of(folder: Path) -> dict[str, list[Drives]]:
-    """``{domain: counts of its last three evaluations}`` of a run; empty where its evaluator leaves none."""
+    """``{domain: counts of its last three evaluations}`` of a run; empty where its evaluator leaves
+    none."""
     found: dict[str, dict[int, Path]] = {}
     for path in sorted(folder.glob('*/drives_*_iter_*.npz'), key=lambda p: p.stat().st_mtime):
         match = re.fullmatch(r'drives_(.+)_iter_(\d+)', path.stem)
         if match:
             found.setdefault(match.group(1), {})[int(match.group(2))] = path
-    return {domain: [read_drives(paths[n]) for n in sorted(paths)[-3:]] for domain, paths in sorted(found.items())}
+    return {
+        domain: [read_drives(paths[n]) for n in sorted(paths)[-3:]]
+        for domain, paths in sorted(found.items())
+    }
 
 
 def scored_domains(arm: Arm, score: str) -> list[str]:
@@ -66,24 +72,43 @@ def make_row(arm: Arm, seed: int, folder: Path, command: str, fingerprint: str, 
     evaluations = evaluations_of(folder)
     value = last_three(evaluations, score)
     if not evaluations or math.isnan(value):
-        raise ValueError(f'{folder}: no evaluation has {score!r}; the last one has '
-                         f'{sorted(evaluations[max(evaluations)])[:12] if evaluations else "nothing"}')
+        raise ValueError(
+            f'{folder}: no evaluation has {score!r}; the last one has '
+            f'{sorted(evaluations[max(evaluations)])[:12] if evaluations else "nothing"}')
     highest, at = best(evaluations, score)
     keys = [key for key in evaluations[max(evaluations)] if not key.endswith('images')]
     means = {key: _plain(last_three(evaluations, key)) for key in keys}
     cost = read_record(folder / COST, needs='seconds')
-    return dict(
-        arm=arm.name, method=arm.method, encoder=arm.encoder, control=arm.control, seed=seed,
-        config=_below_configs(arm.config), options=arm.options, fingerprint=fingerprint, command=command,
-        commit=commit(), versions=versions(),
-        budget=dict(steps=arm.steps, images_per_step=arm.images_per_step, images_before=arm.images_before,
-                    images=arm.budget),
-        score=score, last_three=value, last=_plain(evaluations[max(evaluations)].get(score, math.nan)),
-        best_on_validation=highest, best_iteration=at,
-        rise_in_last_quarter=_plain(rise(evaluations, score, arm.steps)),
-        metrics=means, groups={group: means.get(f'{_first(score)}/mIoU.{group}') for group in GROUPS},
-        curve={str(n): _plain(values.get(score, math.nan)) for n, values in sorted(evaluations.items())},
-        cpu_seconds=cost.get('seconds'), cpu_seconds_complete=bool(cost) and cost['started'] == cost['measured'])
+    return dict(arm=arm.name,
+                method=arm.method,
+                encoder=arm.encoder,
+                control=arm.control,
+                seed=seed,
+                config=_below_configs(arm.config), row=arm.row,
+                options=arm.options,
+                fingerprint=fingerprint,
+                command=command,
+                commit=commit(),
+                versions=versions(),
+                budget=dict(steps=arm.steps,
+                            images_per_step=arm.images_per_step,
+                            images_before=arm.images_before,
+                            images=arm.budget),
+                score=score,
+                last_three=value,
+                last=_plain(evaluations[max(evaluations)].get(score, math.nan)),
+                best_on_validation=highest,
+                best_iteration=at,
+                rise_in_last_quarter=_plain(rise(evaluations, score, arm.steps)),
+                metrics=means,
+                groups={group: means.get(f'{_first(score)}/mIoU.{group}')
+                        for group in GROUPS},
+                curve={
+                    str(n): _plain(values.get(score, math.nan))
+                    for n, values in sorted(evaluations.items())
+                },
+                cpu_seconds=cost.get('seconds'),
+                cpu_seconds_complete=bool(cost) and cost['started'] == cost['measured'])
 
 
 def _first(score: str) -> str:
@@ -106,7 +131,8 @@ def write_row(path: Path, row: dict) -> None:
 
 
 def read_rows(folder: Path) -> dict[str, dict[int, dict]]:
-    """``{arm: {seed: row}}`` of the files below ``folder``; damaged ones are left out and logged."""
+    """``{arm: {seed: row}}`` of the files below ``folder``; damaged ones are left out and
+    logged."""
     found: dict[str, dict[int, dict]] = {}
     for path in sorted(folder.glob('*.json')):
         row = read_record(path, needs='last_three')
@@ -129,17 +155,22 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def commit() -> str:
-    """Commit of the sources, ``+`` behind it where files were changed since; empty for an installed package."""
+    """Commit of the sources, ``+`` behind it where files were changed since; empty for an installed
+    package."""
     root = Path(__file__).resolve().parents[3]
     if not (root / '.git').exists():
         return ''
-    head, changed = (_git(root, *words) for words in (('rev-parse', 'HEAD'), ('status', '--porcelain', '-uno')))
+    head, changed = (_git(root, *words)
+                     for words in (('rev-parse', 'HEAD'), ('status', '--porcelain', '-uno')))
     return f'{head[:12]}{"+" if changed else ""}' if head else ''
 
 
 def _git(root: Path, *words: str) -> str:
     try:
-        done: Any = subprocess.run(['git', '-C', str(root), *words], capture_output=True, text=True, timeout=20)
+        done: Any = subprocess.run(['git', '-C', str(root), *words],
+                                   capture_output=True,
+                                   text=True,
+                                   timeout=20)
     except (OSError, subprocess.SubprocessError):
         return ''
     return done.stdout.strip() if done.returncode == 0 else ''

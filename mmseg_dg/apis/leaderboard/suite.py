@@ -1,4 +1,5 @@
-"""A suite: the arms that are compared, read from a YAML file and refused where the comparison would not be fair."""
+"""A suite: the arms that are compared, read from a YAML file and refused where the comparison would
+not be fair."""
 import argparse
 import difflib
 from collections.abc import Mapping
@@ -9,15 +10,22 @@ from typing import Optional
 import yaml
 from mmengine.config import Config, DictAction
 
+from mmseg_dg.apis.config_rows import load_config
 from mmseg_dg.apis.label_free import images_only
+from mmseg_dg.apis.study import folder_name
 
-#: Evaluations of a run: a score is the mean of the last three, and the last quarter must hold one to rise against.
+#: Evaluations of a run: a score is the mean of the last three, and the last quarter must hold one
+#: to rise against.
 EVALUATIONS = 4
-#: Largest difference of two budgets that counts as none, as a share: batches do not divide every number of images.
+#: Largest difference of two budgets that counts as none, as a share: batches do not divide every
+#: number of images.
 TOLERANCE = 0.005
 _SUITE_KEYS = {'title', 'about', 'score', 'lower', 'upper', 'seeds', 'options', 'encoders', 'arms',
                'seconds_per_image', 'least_spread'}
-_ARM_KEYS = {'config', 'method', 'control', 'options', 'images_before', 'why_images_before', 'cpu_seconds', 'encoders'}
+_ARM_KEYS = {
+    'config', 'row', 'method', 'control', 'options', 'images_before', 'why_images_before',
+    'cpu_seconds', 'encoders'
+}
 
 
 @dataclass
@@ -30,9 +38,11 @@ class Arm:
         method, encoder: Words for the table.
         control: Name of the arm its gain is measured against; None for a lower control.
         options: ``KEY=VALUE`` for the training.
-        images_before: Images that were spent before this run (pretraining of its own) and count into its budget.
+        images_before: Images that were spent before this run (pretraining of its own) and count
+            into its budget.
         cpu_seconds: Of one run, measured; None: estimated.
-        cfg: The config with its options.
+        row: Variant of the config, of the ``ablations.yml`` beside it; None: the config itself.
+        cfg: The config with its row and options.
     """
     name: str
     config: Path
@@ -42,7 +52,13 @@ class Arm:
     options: list[str]
     images_before: int = 0
     cpu_seconds: Optional[float] = None
+    row: Optional[str] = None
     cfg: Config = field(default_factory=Config)
+
+    def work_dir(self, folder: Path, seed: int) -> Path:
+        """Of one run, below a leaderboard's folder; as :class:`Study` names it."""
+        name = folder_name([*([self.row] if self.row else []), f'seed{seed}'])
+        return folder / 'runs' / self.name / name
 
     @property
     def steps(self) -> int:
@@ -53,7 +69,8 @@ class Arm:
     def images_per_step(self) -> int:
         """Images of all streams in one step."""
         loaders = {k: v for k, v in self.cfg.train_dataloader.items() if v is not None}
-        return sum(int(v['batch_size']) for v in loaders.values()) * int(self.cfg.train_cfg.get('accumulate', 1))
+        return sum(int(v['batch_size'])
+                   for v in loaders.values()) * int(self.cfg.train_cfg.get('accumulate', 1))
 
     @property
     def budget(self) -> int:
@@ -93,7 +110,8 @@ class Suite:
     def controls(self, encoder: str) -> tuple[str, str]:
         """Names of the lower and upper control with an encoder."""
         several = len({arm.encoder for arm in self.arms}) > 1
-        return tuple(arm_name(key, encoder, several) for key in (self.lower, self.upper))  # type: ignore[return-value]
+        return tuple(arm_name(key, encoder, several)
+                     for key in (self.lower, self.upper))  # type: ignore[return-value]
 
 
 def arm_name(key: str, encoder: str, several: bool) -> str:
@@ -106,8 +124,8 @@ def read_suite(path: Path) -> Suite:
 
     Raises:
         FileNotFoundError: No such file, or an arm's config that is not there.
-        ValueError: Unknown or missing keys, an unknown control, budgets that differ, too few evaluations, or a score
-            that needs labels of a domain without.
+        ValueError: Unknown or missing keys, an unknown control, budgets that differ, too few
+            evaluations, or a score that needs labels of a domain without.
     """
     path = Path(path)
     if not path.is_file():
@@ -121,30 +139,35 @@ def read_suite(path: Path) -> Suite:
     arms = [_arm(path, key, entry, encoder, setting or {}, data, several)
             for key, entry in data['arms'].items() for encoder, setting in encoders.items()
             if encoder in (entry.get('encoders') or encoders)]
-    suite = Suite(path.stem, str(data['title']), str(data.get('about', '')), str(data['score']), str(data['lower']),
-                  str(data['upper']), [int(seed) for seed in data.get('seeds', [0])], arms,
+    suite = Suite(path.stem, str(data['title']), str(data.get('about', '')), str(data['score']),
+                  str(data['lower']), str(data['upper']),
+                  [int(seed) for seed in data.get('seeds', [0])], arms,
                   float(data.get('seconds_per_image', 0.1)), float(data.get('least_spread', 5.)))
     _check(suite, path, data['arms'])
     return suite
 
 
-def _arm(path: Path, key: str, entry: Mapping, encoder: str, setting: Mapping, data: Mapping, several: bool) -> Arm:
+def _arm(path: Path, key: str, entry: Mapping, encoder: str, setting: Mapping, data: Mapping,
+         several: bool) -> Arm:
     where = f'{path}: arm {key!r}'
     if not isinstance(entry, Mapping):
         raise ValueError(f'{where} is {entry!r}; it needs config: FILE')
     _check_keys(entry, _ARM_KEYS, {'config'}, where)
     if entry.get('images_before') and not entry.get('why_images_before'):
-        raise ValueError(f'{where}: images_before needs why_images_before, a sentence for the reader')
+        raise ValueError(
+            f'{where}: images_before needs why_images_before, a sentence for the reader')
     config = (path.parent / entry['config']).resolve()
     if not config.is_file():
         raise FileNotFoundError(f'{where}: there is no config {config}{_similar(config)}')
-    options = [*(data.get('options') or []), *(setting.get('options') or []), *(entry.get('options') or [])]
-    cfg = Config.fromfile(config)
+    options = [
+        *(data.get('options') or []), *(setting.get('options') or []), *(entry.get('options') or [])
+    ]
+    cfg = load_config(config, entry.get('row'))
     cfg.merge_from_dict(parse_options(options, where))
     control = entry.get('control')
     return Arm(arm_name(key, encoder, several), config, entry.get('method', key), encoder,
                None if control is None else arm_name(control, encoder, several), options,
-               int(entry.get('images_before', 0)), entry.get('cpu_seconds'), cfg)
+               int(entry.get('images_before', 0)), entry.get('cpu_seconds'), entry.get('row'), cfg)
 
 
 def parse_options(options: list, where: str) -> dict:
@@ -186,7 +209,8 @@ def _check(suite: Suite, path: Path, methods: Mapping) -> None:
     for arm in suite.arms:
         where = f'{path}: arm {arm.name!r}'
         if arm.control is None and arm.name not in suite.controls(arm.encoder):
-            raise ValueError(f'{where} has no control; every method is judged beside one (control: ARM)')
+            raise ValueError(
+                f'{where} has no control; every method is judged beside one (control: ARM)')
         if arm.control is not None and (arm.control not in names or arm.control == arm.name):
             raise ValueError(f'{where}: control {arm.control!r} is no other arm of {names}')
         check_arm(arm, suite.score, where)
@@ -201,24 +225,35 @@ def check_arm(arm: Arm, score: str, where: str) -> None:
     """
     train, loaders = arm.cfg.get('train_cfg') or {}, arm.cfg.get('val_dataloader') or {}
     if not train.get('max_iters') or not arm.cfg.get('train_dataloader'):
-        raise ValueError(f'{where}: {arm.config.name} says no train_cfg.max_iters, so that its budget is not known')
+        raise ValueError(
+            f'{where}: {arm.config.name} says no train_cfg.max_iters, so that its budget is not '
+            'known')
     if 'dataset' in arm.cfg.train_dataloader:
-        raise ValueError(f'{where}: {arm.config.name} has one unnamed training stream; name it (source=dict(...))')
+        raise ValueError(
+            f'{where}: {arm.config.name} has one unnamed training stream; name it '
+            '(source=dict(...))')
     interval = int(train.get('val_interval') or 0)
     if not interval or arm.steps // interval < EVALUATIONS:
-        raise ValueError(f'{where} evaluates {arm.steps // interval if interval else 0} times in {arm.steps} '
-                         f'iterations; a score is the mean of the last three, and {EVALUATIONS} are needed: set '
-                         f'options: [train_cfg.val_interval={max(1, arm.steps // 10)}]')
+        raise ValueError(
+            f'{where} evaluates {arm.steps // interval if interval else 0} times in {arm.steps} '
+            f'iterations; a score is the mean of the last three, and {EVALUATIONS} are needed: '
+            f'set options: [train_cfg.val_interval={max(1, arm.steps // 10)}]')
     domain = score.partition('/')[0]
-    named = {k: v for k, v in loaders.items() if v is not None} if 'dataset' not in loaders else {'val': loaders}
+    named = dict(val=loaders) if 'dataset' in loaders else {
+        name: loader for name, loader in loaders.items() if loader is not None}
     if domain not in (*named, 'mean'):
-        raise ValueError(f'{where}: score {score!r} is of no validation domain; there are {list(named)}, and mean')
+        raise ValueError(
+            f'{where}: score {score!r} is of no validation domain; there are {list(named)}, and '
+            'mean')
     for name in named if domain == 'mean' else [domain]:
         if domain != 'mean' and images_only(named[name]['dataset']) and 'label_free' not in score:
-            raise ValueError(f'{where}: score {score!r} needs labels, but the domain {name!r} has none; score it by '
-                             f'{name}/label_free, or give it masks')
-    if domain == 'mean' and all(images_only(v['dataset']) for v in named.values()) and 'label_free' not in score:
-        raise ValueError(f'{where}: score {score!r} needs labels, but none of the domains {list(named)} has any')
+            raise ValueError(
+                f'{where}: score {score!r} needs labels, but the domain {name!r} has none; score '
+                f'it by {name}/label_free, or give it masks')
+    if domain == 'mean' and all(images_only(v['dataset'])
+                                for v in named.values()) and 'label_free' not in score:
+        raise ValueError(
+            f'{where}: score {score!r} needs labels, but none of the domains {list(named)} has any')
 
 
 def check_budgets(arms: list[Arm], where: str) -> None:
@@ -231,7 +266,11 @@ def check_budgets(arms: list[Arm], where: str) -> None:
         group = [arm for arm in arms if arm.encoder == encoder]
         low, high = min(a.budget for a in group), max(a.budget for a in group)
         if high - low > TOLERANCE * high:
-            rows = '\n'.join(f'  {a.name}: {a.steps} steps x {a.images_per_step} images + {a.images_before} before = '
-                             f'{a.budget}' for a in group)
-            raise ValueError(f'{where}: the arms have unequal budgets (optimizer steps x images of all streams):\n'
-                             f'{rows}\nchange train_cfg.max_iters or batch sizes by options')
+            rows = '\n'.join(
+                f'  {a.name}: {a.steps} steps x {a.images_per_step} images + {a.images_before} '
+                'before = '
+                f'{a.budget}' for a in group)
+            raise ValueError(
+                f'{where}: the arms have unequal budgets (optimizer steps x images of all '
+                'streams):\n'
+                f'{rows}\nchange train_cfg.max_iters or batch sizes by options')

@@ -53,9 +53,10 @@ KINDS: dict[str, Kind] = {
                                         'leave it out of the unlabelled stream', True),
     'class_lists': Kind('error', 'streams with different classes', 'give all datasets the same classes and palette'),
     'head_classes': Kind('error', 'network has another number of classes', 'set num_classes of every decode head'),
-    'weights': Kind('error', 'pretrained weights that a training would not find', 'do what the message says; '
-                    'to start from random weights on purpose: init_cfg=None'),
     'count': Kind('error', 'not the known number of images', 'complete the download; or use a list on purpose'),
+    # the data may be examined before, or on another machine than, the training: that one stops without them
+    'weights': Kind('warning', 'pretrained weights without which a training stops at its start', 'do what the '
+                    'message says; to start from random weights on purpose: init_cfg=None'),
     'no_known_class': Kind('warning', 'label is ignored altogether', 'leave the image out', True),
     'empty_class': Kind('warning', 'class without a pixel', 'check the ids; fine if the data has none'),
     'duplicate_image': Kind('warning', 'same image twice in one stream', 'leave one out', True),

@@ -1,7 +1,8 @@
 """Domains: how light, weather and lens make the same kind of street look.
 
 ``mixed`` draws one of day, overcast and dusk per picture.  ``camera`` is a photograph: rough surfaces, hazy light and
-a cheap sensor (``lens.py``); it differs from the clean domains in its statistics, not in what stands in the street.
+a cheap camera (``lens.py``); it differs from the clean domains in its statistics, which change from picture to picture
+and within one, not in what stands in the street.
 """
 from typing import NamedTuple
 

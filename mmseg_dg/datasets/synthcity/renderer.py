@@ -16,7 +16,7 @@ from .stage import Stage
 from .street import plan_street
 from .textures import add_grain, add_textures
 
-VERSION = 1  # raise it with every change that alters a picture: it names the cache folder
+VERSION = 2  # raise it with every change that alters a picture: it names the cache folder
 SMALLEST, MULTIPLE = 64, 32  # pixels
 
 

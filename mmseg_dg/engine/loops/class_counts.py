@@ -8,7 +8,8 @@ from mmseg_dg.registry import DATASETS
 
 
 def class_counts(cfg: Any, stream: str) -> np.ndarray:
-    """Pixels of each class in the labels of a training stream, from the cache where they were counted before.
+    """Pixels of each class in the labels of a training stream, from the cache where they were
+    counted before.
 
     Args:
         cfg: Config of the run.
@@ -22,6 +23,7 @@ def class_counts(cfg: Any, stream: str) -> np.ndarray:
     """
     loaders = cfg.get('train_dataloader') or {}
     if not isinstance(loaders.get(stream), dict) or 'dataset' not in loaders[stream]:
-        raise ValueError(f'LabelFreeMetric: prior={stream!r} is no training stream of this config, which has '
-                         f'{list(loaders)}; name a labelled one, or give the shares themselves')
+        raise ValueError(
+            f'LabelFreeMetric: prior={stream!r} is no training stream of this config, which has '
+            f'{list(loaders)}; name a labelled one, or give the shares themselves')
     return class_statistics(DATASETS.build(loaders[stream]['dataset'])).totals

@@ -1,0 +1,188 @@
+"""How well label-free scores choose: rank correlation with the true mIoU, and regret, over finished
+runs.
+
+Regret is what choosing costs against choosing by labels, in points of mIoU: the highest mIoU of a
+run, less that of the evaluation that was chosen. Taking the last evaluation is the rule to beat.
+"""
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median
+
+import numpy as np
+
+from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES
+
+from .leaderboard.rows import evaluations_of
+
+#: What a score must reach before it may choose checkpoints by default.
+MEDIAN_REGRET, CORRELATION = 1.5, 0.6
+
+
+@dataclass
+class Curve:
+    """One run.
+
+    Attributes:
+        name: Of its folder.
+        iterations: Of its evaluations, ascending.
+        miou: True scores in percent, (n,).
+        scores: Label-free scores by name, (n,) each.
+    """
+    name: str
+    iterations: list[int]
+    miou: list[float]
+    scores: dict[str, list[float]]
+
+
+@dataclass
+class Judged:
+    """One label-free score over all runs.
+
+    Attributes:
+        score: Its name; ``'last'`` for taking the last evaluation.
+        spearman: Rank correlation with the mIoU over all evaluations of all runs; nan for
+            ``'last'``.
+        within: Mean over runs of the correlation inside a run.
+        regrets: Points lost in each run.
+        across: Points lost when one evaluation of all runs is chosen, as among settings; nan for
+            ``'last'``.
+    """
+    score: str
+    spearman: float
+    within: float
+    regrets: list[float]
+    across: float
+
+    @property
+    def median_regret(self) -> float:
+        """Of the runs."""
+        return median(self.regrets)
+
+
+def ranks(values: Sequence[float]) -> np.ndarray:
+    """Ranks from 1; equal values share the mean of theirs."""
+    array = np.asarray(values, np.float64)
+    less = (array[None] < array[:, None]).sum(1)
+    equal = (array[None] == array[:, None]).sum(1)
+    return less + (equal + 1) / 2
+
+
+def spearman(a: Sequence[float], b: Sequence[float]) -> float:
+    """Rank correlation; nan for fewer than two values or where one side is constant.
+
+    Raises:
+        ValueError: Different lengths.
+    """
+    if len(a) != len(b):
+        raise ValueError(f'spearman compares lists of one length, got {len(a)} and {len(b)}')
+    x, y = ranks(a), ranks(b)
+    if len(x) < 2 or x.std() == 0 or y.std() == 0:
+        return math.nan
+    return float(((x - x.mean()) * (y - y.mean())).mean() / (x.std() * y.std()))
+
+
+def read_curves(folders: Sequence[Path], choose_on: str, report_on: str) -> list[Curve]:
+    """Runs with both kinds of scores in their evaluations.
+
+    Args:
+        folders: Work dirs of trainings.
+        choose_on: Domain whose label-free scores choose.
+        report_on: Domain whose mIoU counts.
+
+    Raises:
+        ValueError: A run without evaluations of both.
+    """
+    curves = []
+    for folder in folders:
+        evaluations = evaluations_of(Path(folder))
+        kept = {n: values for n, values in sorted(evaluations.items())
+                if f'{report_on}/mIoU' in values and f'{choose_on}/label_free' in values}
+        if not kept:
+            raise ValueError(
+                f'{folder}: no evaluation has {report_on}/mIoU and {choose_on}/label_free; give '
+                'these '
+                "domains [dict(type='ConfusionMatrixMetric'), dict(type='LabelFreeMetric')]")
+        names = [
+            name for name in ('label_free', *SCORES)
+            if all(f'{choose_on}/{name}' in v for v in kept.values())
+        ]
+        curves.append(
+            Curve(
+                Path(folder).name, list(kept), [v[f'{report_on}/mIoU'] for v in kept.values()],
+                {name: [v[f'{choose_on}/{name}'] for v in kept.values()]
+                 for name in names}))
+    return curves
+
+
+def judge(curves: Sequence[Curve]) -> list[Judged]:
+    """Every label-free score that all runs have, and ``'last'``, the lowest median regret first.
+
+    Raises:
+        ValueError: No run.
+    """
+    if not curves:
+        raise ValueError('there is no run to judge by')
+    names = [name for name in curves[0].scores if all(name in curve.scores for curve in curves)]
+    found = [
+        Judged('last', math.nan, math.nan, [max(c.miou) - c.miou[-1] for c in curves], math.nan)
+    ]
+    for name in names:
+        sign = -1 if name in LESS_IS_BETTER else 1
+        values = [[sign * v for v in curve.scores[name]] for curve in curves]
+        picked = [curve.miou[_highest(own)] for curve, own in zip(curves, values)]
+        every = [(v, m) for curve, own in zip(curves, values) for v, m in zip(own, curve.miou)]
+        inside = [
+            c for c in (spearman(own, curve.miou) for curve, own in zip(curves, values))
+            if not math.isnan(c)
+        ]
+        found.append(
+            Judged(name, spearman([v for v, _ in every], [m for _, m in every]),
+                   fmean(inside) if inside else math.nan,
+                   [max(curve.miou) - miou for curve, miou in zip(curves, picked)],
+                   max(m for _, m in every) - max(every, key=lambda pair: pair[0])[1]))
+    return sorted(found, key=lambda one: (one.median_regret, one.score != 'last'))
+
+
+def _highest(values: Sequence[float]) -> int:
+    """Index of the highest value; the last of equal ones, as more training is not worse."""
+    return max(range(len(values)), key=lambda i: (values[i], i))
+
+
+def may_choose(one: Judged, last: Judged) -> bool:
+    """Whether a score is good enough to choose by default (docs/choosing_without_labels.md)."""
+    return (one.score != 'last' and one.median_regret <= MEDIAN_REGRET
+            and one.median_regret < last.median_regret and one.spearman >= CORRELATION)
+
+
+def choice_table(judged: Sequence[Judged], runs: int) -> str:
+    """Markdown."""
+    last = next(one for one in judged if one.score == 'last')
+    lines = [
+        f'{runs} runs; regret in points of mIoU against choosing by labels.', '',
+        '| score | Spearman, all | Spearman, within runs | median regret | largest | regret '
+        'among all runs | '
+        'may choose |', '|---|---:|---:|---:|---:|---:|---|'
+    ]
+    for one in judged:
+        verdict = '-' if one is last else 'yes' if may_choose(one, last) else 'no'
+        lines.append(
+            f'| {one.score} | {_number(one.spearman)} | {_number(one.within)} | '
+            f'{one.median_regret:.2f} | {max(one.regrets):.2f} | {_number(one.across)} | '
+            f'{verdict} |')
+    good = [one.score for one in judged if may_choose(one, last)]
+    lines += ['', f'May choose: {", ".join(good)}.' if good else
+              'None may choose: take the last checkpoint.']
+    return '\n'.join(lines) + '\n'
+
+
+def by_run(curves: Sequence[Curve], judged: Sequence[Judged]) -> list[Mapping[str, object]]:
+    """A row per run: its regret by each score."""
+    return [dict(run=curve.name, best=max(curve.miou),
+                 **{one.score: one.regrets[i] for one in judged})
+            for i, curve in enumerate(curves)]
+
+
+def _number(value: float) -> str:
+    return '-' if math.isnan(value) else f'{value:.2f}'
