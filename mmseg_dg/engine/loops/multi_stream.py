@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmengine.runner import BaseLoop
 
 from mmseg_dg.datasets.bad_samples import summary
+from mmseg_dg.engine.cached_features import CachedFeatures, streams_of
 from mmseg_dg.engine.optim.report import log_schedule
 from mmseg_dg.engine.preflight import (
     Problems,
@@ -69,6 +70,8 @@ class MultiStreamTrainLoop(BaseLoop):
         new_classifier: ``load_from`` is a checkpoint with other classes: load all but the classifiers (of the student,
             the teacher and frozen copies), which start from their initialisation, and say in the log what was left
             out. A resumed run loads everything.
+        cached_features: Arguments of :class:`mmseg_dg.engine.cached_features.CachedFeatures` (``dict(views=8)``): the
+            maps of a frozen encoder are computed once and kept on disk, and the run trains on them. None: pictures.
 
     Raises:
         ValueError: Contradictory lengths, a stream without a dataset, streams the method does not know, bad samples.
@@ -81,10 +84,12 @@ class MultiStreamTrainLoop(BaseLoop):
                  max_epochs: Optional[int] = None, epoch_stream: Optional[str] = None, val_interval: int = 1000,
                  val_begin: int = 1, accumulate: int = 1, preflight_samples: int = 8,
                  on_nonfinite: str = 'stop', max_nonfinite_in_a_row: int = 10, on_bad_sample: str = 'stop',
-                 new_classifier: bool = False) -> None:
+                 new_classifier: bool = False, cached_features: Optional[dict] = None) -> None:
         check_config(runner, dataloader, preflight_samples,
                      dict(max_iters=max_iters, max_epochs=max_epochs, accumulate=accumulate))
+        self.cached_features = CachedFeatures.of(cached_features, method_of(runner))
         make_current(runner)  # schedules look for their run's length in "the current" message hub
+        self._stream_configs = named_streams(dataloader)
         loaders = NamedLoaders(build_streams(runner, dataloader, on_bad_sample), what='stream')
         super().__init__(runner, loaders)
         self.finite = FiniteGuard(self, on_nonfinite, max_nonfinite_in_a_row)
@@ -186,6 +191,9 @@ class MultiStreamTrainLoop(BaseLoop):
         problems.check(check_engine, self.runner, method)
         problems.raise_all()
         method.before_training()
+        if self.cached_features is not None:
+            streams = streams_of(self.dataloader, self._stream_configs)
+            self.cached_features.prepare(method, streams, self.runner.cfg.model.network)
         self.finite.prepare()
         return method
 
