@@ -1,4 +1,5 @@
 """Maps of a frozen encoder on disk: a fixed number of drawn views of every image, memory-mapped."""
+
 import json
 import shutil
 import time
@@ -19,16 +20,17 @@ from mmseg_dg.utils.seeding import derive_seed
 from .samplers.request import SampleRequest
 
 INDEX, PROGRESS, BUILDING, SUMS = 'features.json', 'progress.json', 'building', 'checksums'
-_SAVE_EVERY = 20.  # seconds of work an interrupted build may lose
+_SAVE_EVERY = 20.0  # seconds of work an interrupted build may lose
 
 
 class FeatureCacheError(ValueError):
-    """Cached features cannot be used: damaged, or of something else; the message names folder, value and way out."""
+    """Cached features cannot be used: damaged, or of something else; the message names folder,
+    value and way out."""
 
 
 def read_index(folder: Union[str, Path]) -> Optional[dict]:
-    """What a folder holds (``recipe``, ``arrays``, ``images``, ``views``, ``size``, ``levels``, ``variants``), or None
-    where nothing is complete yet.
+    """What a folder holds (``recipe``, ``arrays``, ``images``, ``views``, ``size``, ``levels``,
+    ``variants``), or None where nothing is complete yet.
 
     Raises:
         FeatureCacheError: The file that says it cannot be read.
@@ -40,20 +42,31 @@ def read_index(folder: Union[str, Path]) -> Optional[dict]:
         index = json.loads(path.read_text(encoding='utf-8'))
         index['recipe'], index['arrays'], index['images']
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FeatureCacheError(f'the cached features in {folder} are damaged: {path.name} cannot be read ({error}). '
-                                'Delete the folder; it is built again') from error
+        raise FeatureCacheError(
+            f'the cached features in {folder} are damaged: {path.name} cannot be read ({error}). '
+            'Delete the folder; it is built again'
+        ) from error
     return index
 
 
 def differences(theirs: Mapping, ours: Mapping) -> list[str]:
     """One text per entry (dotted key) in which two recipes differ, both values in it."""
     there, here = dict(_flat(theirs)), dict(_flat(ours))
-    return [f'{key} is {_short(there.get(key))} there and {_short(here.get(key))} in this run'
-            for key in sorted({*there, *here}) if there.get(key) != here.get(key)]
+    return [
+        f'{key} is {_short(there.get(key))} there and {_short(here.get(key))} in this run'
+        for key in sorted({*there, *here})
+        if there.get(key) != here.get(key)
+    ]
 
 
 def _flat(node: Any, key: str = '') -> Iterator[tuple[str, Any]]:
-    items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+    items = (
+        node.items()
+        if isinstance(node, Mapping)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
     for name, value in items:
         yield from _flat(value, f'{key}.{name}' if key else str(name))
     if not isinstance(node, (Mapping, list)) or not node:
@@ -73,7 +86,8 @@ class StoredViews:
         recipe: What the features must have been made of and with (plain JSON values).
 
     Raises:
-        FeatureCacheError: They were made of something else, or a file is missing or of another size; when a view is
+        FeatureCacheError: They were made of something else, or a file is missing or of another
+            size; when a view is
             read: its bytes are not those that were written.
     """
 
@@ -85,15 +99,20 @@ class StoredViews:
         different = differences(index['recipe'], recipe)
         if different:
             raise FeatureCacheError(
-                f'{folder} holds cached features of another encoder, pipeline or setting: {"; ".join(different)}. Give '
-                'another cached_features.folder (None finds one by itself for every recipe), or delete this one')
+                f'{folder} holds cached features of another encoder, pipeline or setting: '
+                f'{"; ".join(different)}. Give '
+                'another cached_features.folder (None finds one by itself for every recipe), or '
+                'delete this one'
+            )
         self.index, self.views, self.size = index, index['views'], tuple(index['size'])
         for name, (dtype, shape) in index['arrays'].items():
             path, wanted = self._path(name), int(np.prod(shape)) * np.dtype(dtype).itemsize
             has = path.stat().st_size if path.is_file() else -1
             if has < wanted:  # the rest is the header
-                raise FeatureCacheError(f'the cached features in {folder} are damaged: {path.name} has {max(has, 0)} '
-                                        f'bytes instead of {wanted} and more. Delete the folder; it is built again')
+                raise FeatureCacheError(
+                    f'the cached features in {folder} are damaged: {path.name} has {max(has, 0)} '
+                    f'bytes instead of {wanted} and more. Delete the folder; it is built again'
+                )
         self._open: dict[str, np.ndarray] = {}
 
     def __getstate__(self) -> dict:
@@ -107,8 +126,10 @@ class StoredViews:
             try:
                 self._open[name] = np.load(self._path(name), mmap_mode='r')
             except (OSError, ValueError) as error:
-                raise FeatureCacheError(f'the cached features in {self.folder} are damaged: {name}.npy cannot be read '
-                                        f'({error}). Delete the folder; it is built again') from error
+                raise FeatureCacheError(
+                    f'the cached features in {self.folder} are damaged: {name}.npy cannot be read '
+                    f'({error}). Delete the folder; it is built again'
+                ) from error
         return self._open[name]
 
     def row(self, name: str, row: int) -> np.ndarray:
@@ -119,47 +140,65 @@ class StoredViews:
             image, view = divmod(row, self.views)
             raise FeatureCacheError(
                 f'the cached features in {self.folder} are damaged: view {view} of image {image} '
-                f'({self.index["images"][image]}) in {name}.npy is not what was written. Delete the folder; it is '
-                'built again')
+                f'({self.index["images"][image]}) in {name}.npy is not what was written. Delete '
+                'the folder; it is '
+                'built again'
+            )
         return value
 
     def view_of(self, request: SampleRequest) -> int:
-        """Which view a request gets: one of those that show the wanted class well, chosen by its seed.
+        """Which view a request gets: one of those that show the wanted class well, chosen by its
+        seed.
 
-        A view shows a class well with at least half of the pixels of the image's view that has most of it; if none has
-        any, or no class is wanted, every view is chosen from.
+        A view shows a class well with at least half of the pixels of the image's view that has most
+        of it; if none has any, or no class is wanted, every view is chosen from.
         """
         choice = np.arange(self.views)
         if request.wanted_class is not None and 'counts' in self.index['arrays']:
-            rows = self._array('counts')[request.index * self.views:(request.index + 1) * self.views]
+            rows = self._array('counts')[
+                request.index * self.views : (request.index + 1) * self.views
+            ]
             pixels = rows[:, request.wanted_class]
             if pixels.max() > 0:
                 choice = np.flatnonzero(2 * pixels >= pixels.max())
         return int(choice[derive_seed(request.seed, 'cached view') % len(choice)])
 
     def sample(self, request: SampleRequest) -> dict:
-        """``inputs`` :class:`EncodedImages` of one image and ``data_samples`` with what the view's labels were."""
+        """``inputs`` :class:`EncodedImages` of one image and ``data_samples`` with what the view's
+        labels were."""
         view = self.view_of(request)
         row = request.index * self.views + view
         levels = self.index['levels']
 
         def maps(prefix: str) -> EncodedImages:
-            return EncodedImages([torch.from_numpy(self.row(f'{prefix}map{i}', row))[None] for i in range(levels)],
-                                 self.size)
+            return EncodedImages(
+                [torch.from_numpy(self.row(f'{prefix}map{i}', row))[None] for i in range(levels)],
+                self.size,
+            )
 
         images = maps('')
         images.variants = {name: maps(f'{name}.') for name in self.index['variants']}
-        sample = SegDataSample(metainfo=dict(img_path=self.index['images'][request.index], img_shape=self.size,
-                                             cached_view=view))
-        for name, key in (('label', 'gt_sem_seg'), ('valid', 'valid_pseudo_mask'), ('mixed.label', 'mixed_label')):
+        sample = SegDataSample(
+            metainfo=dict(
+                img_path=self.index['images'][request.index], img_shape=self.size, cached_view=view
+            )
+        )
+        for name, key in (
+            ('label', 'gt_sem_seg'),
+            ('valid', 'valid_pseudo_mask'),
+            ('mixed.label', 'mixed_label'),
+        ):
             if name in self.index['arrays']:
                 value = torch.from_numpy(self.row(name, row))[None]  # (1, H, W)
-                sample.set_data({key: PixelData(data=value.long() if key == 'gt_sem_seg' else value)})
+                sample.set_data(
+                    {key: PixelData(data=value.long() if key == 'gt_sem_seg' else value)}
+                )
         return dict(inputs=images, data_samples=sample)
 
 
 class ViewWriter:
-    """Writes the views of one stream, in order; what an interrupted build has written is gone on with.
+    """Writes the views of one stream, in order; what an interrupted build has written is gone on
+    with.
 
     The files lie in a folder of their own until all are complete. Hold the folder's lock meanwhile.
 
@@ -173,8 +212,13 @@ class ViewWriter:
         done: Views that are written already.
     """
 
-    def __init__(self, folder: Union[str, Path], recipe: Mapping, arrays: Mapping[str, tuple[str, Sequence[int]]],
-                 facts: Mapping) -> None:
+    def __init__(
+        self,
+        folder: Union[str, Path],
+        recipe: Mapping,
+        arrays: Mapping[str, tuple[str, Sequence[int]]],
+        facts: Mapping,
+    ) -> None:
         self.folder, self.part = Path(folder), Path(folder) / BUILDING
         rows = next(iter(arrays.values()))[1][0]
         every = {**arrays, SUMS: ('uint32', (len(arrays), rows))}
@@ -184,8 +228,10 @@ class ViewWriter:
         if not self.done:
             shutil.rmtree(self.part, ignore_errors=True)
             self.part.mkdir(parents=True)
-        self.arrays = {name: self._map(name, dtype, tuple(shape))
-                       for name, (dtype, shape) in self.index['arrays'].items()}
+        self.arrays = {
+            name: self._map(name, dtype, tuple(shape))
+            for name, (dtype, shape) in self.index['arrays'].items()
+        }
         self._saved = time.monotonic()
 
     def _map(self, name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,4 +1,5 @@
 """What ``tools/doctor.py`` says about cached features."""
+
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,23 +13,25 @@ from .cached_features import CachedFeatures, Stream
 
 
 def feature_lines(cfg: Any) -> list[str]:
-    """Folder, fingerprint and size of a config's cached features, one line per stream; nothing is written.
+    """Folder, fingerprint and size of a config's cached features, one line per stream; nothing is
+    written.
 
-    The network is built and its weights are read, because the fingerprint holds them; for features that are still to
-    be built, one batch is encoded.
+    The network is built and its weights are read, because the fingerprint holds them; for features
+    that are still to be built, one batch is encoded.
 
     Args:
         cfg: ``Config`` or dict.
 
     Returns:
-        Empty without ``train_cfg.cached_features``. Lines with ``ERROR`` name what training would stop at.
+        Empty without ``train_cfg.cached_features``. Lines with ``ERROR`` name what training would
+        stop at.
     """
     arguments = (cfg.get('train_cfg') or {}).get('cached_features')
     if arguments is None:
         return []
     try:
         return _lines(cfg, arguments)
-    except Exception as error:  # whatever building a network or reading its files raises: training would stop there
+    except Exception as error:  # whatever building the network raises: training stops there
         return [f'ERROR: {type(error).__name__}: {error}']
 
 
@@ -45,7 +48,9 @@ def _lines(cfg: Any, arguments: Mapping) -> list[str]:
     for name, config in cfg['train_dataloader'].items():
         if config is not None:
             dataset = SeededDataset(config['dataset'], name=name)
-            sampler = DATA_SAMPLERS.build(dict(config.get('sampler') or dict(type='StatefulInfiniteSampler'), seed=0),
-                                          default_args=dict(dataset=dataset))
+            sampler = DATA_SAMPLERS.build(
+                dict(config.get('sampler') or dict(type='StatefulInfiniteSampler'), seed=0),
+                default_args=dict(dataset=dataset),
+            )
             streams[name] = Stream(dataset, config.get('batch_size', 1), config, sampler)
     return settings.describe(method, streams, model['network'])

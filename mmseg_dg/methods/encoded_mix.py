@@ -1,4 +1,5 @@
 """The class mix of cached features."""
+
 from collections.abc import Sequence
 
 import torch
@@ -6,20 +7,29 @@ from torch import Tensor
 
 from mmseg_dg.ops import EncodedImages, class_mask, mix, mix_encoded
 
-#: In the label of a mixed image that was encoded before training: the pixel is the target's, the teacher labels it.
+#: In the label of a mixed image that was encoded before training: the pixel is the target's,
+#: the teacher labels it.
 FROM_TARGET = 254
 
 
-def mix_encoded_batch(source: dict, target: dict, labels: Tensor, mix_classes: Sequence[Tensor], pseudo_label: Tensor,
-                      pseudo_weight: Tensor) -> tuple[EncodedImages, Tensor, Tensor, Tensor]:
-    """Mixed pictures that were encoded before training, or maps of source and target mixed cell by cell.
+def mix_encoded_batch(
+    source: dict,
+    target: dict,
+    labels: Tensor,
+    mix_classes: Sequence[Tensor],
+    pseudo_label: Tensor,
+    pseudo_weight: Tensor,
+) -> tuple[EncodedImages, Tensor, Tensor, Tensor]:
+    """Mixed pictures that were encoded before training, or maps of source and target mixed cell by
+    cell.
 
-    A picture encoded before was mixed with a source image of its own, whose labels it brings along; the drawn classes
-    then do not matter.
+    A picture encoded before was mixed with a source image of its own, whose labels it brings along;
+    the drawn classes then do not matter.
 
     Args:
         source: Preprocessed stream with ``inputs``, encoded.
-        target: Likewise; its samples have ``mixed_label`` uint8 (1, H, W) if ``inputs`` has the variant ``'mixed'``.
+        target: Likewise; its samples have ``mixed_label`` uint8 (1, H, W) if ``inputs`` has the
+            variant ``'mixed'``.
         labels: Of the source, int64 (B, H, W).
         mix_classes: Per image int64 (k,).
         pseudo_label: int64 (B, H, W).

@@ -1,4 +1,6 @@
-"""What of a method's images can be encoded before training: its views, strong, mixed and masked ones."""
+"""What of a method's images can be encoded before training: its views, strong, mixed and masked
+ones."""
+
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple, Optional
@@ -29,9 +31,11 @@ class Variant(NamedTuple):
 
     Attributes:
         images: Normalised (B, 3, H, W).
-        labels: uint8 (B, H, W) that go with it (``FROM_TARGET`` where the teacher's count), or None.
+        labels: uint8 (B, H, W) that go with it (``FROM_TARGET`` where the teacher's count), or
+            None.
         encoding: The encoder is called inside this context (a mask of its tokens).
     """
+
     images: Tensor
     labels: Optional[Tensor]
     encoding: Callable[[], AbstractContextManager]
@@ -49,38 +53,60 @@ def check_encoded(method: Any, mix: str) -> None:
     """
     kind, what = type(method).__name__, 'train_cfg.cached_features'
     if type(method) not in METHODS:
-        raise ValueError(f'{what}: {kind} needs pixels in every step; methods that train on cached features are '
-                         f'{", ".join(m.__name__ for m in METHODS)}')
+        raise ValueError(
+            f'{what}: {kind} needs pixels in every step; methods that train on cached features are '
+            f'{", ".join(m.__name__ for m in METHODS)}'
+        )
     network = method.student
     if hasattr(network, 'segmentation_losses'):
-        raise ValueError(f'{what}: {type(network).__name__} encodes drawn crops at several resolutions, which cannot '
-                         'be kept: use EncoderDecoder')
+        raise ValueError(
+            f'{what}: {type(network).__name__} encodes drawn crops at several resolutions, which '
+            'cannot '
+            'be kept: use EncoderDecoder'
+        )
     trainable = getattr(network.backbone, 'trainable', 'all')
     if trainable != 'none':
-        raise ValueError(f'{what} keeps the maps of an encoder that never changes, but model.network.backbone '
-                         f"({type(network.backbone).__name__}) has trainable={trainable!r}: set trainable='none', or "
-                         'remove cached_features')
+        raise ValueError(
+            f'{what} keeps the maps of an encoder that never changes, but model.network.backbone '
+            f'({type(network.backbone).__name__}) has trainable={trainable!r}: set '
+            "trainable='none', or "
+            'remove cached_features'
+        )
     if not isinstance(method.data_preprocessor, MultiStreamDataPreprocessor):
-        raise ValueError(f'{what} needs data_preprocessor.type=MultiStreamDataPreprocessor, not '
-                         f'{type(method.data_preprocessor).__name__}')
+        raise ValueError(
+            f'{what} needs data_preprocessor.type=MultiStreamDataPreprocessor, not '
+            f'{type(method.data_preprocessor).__name__}'
+        )
     if mix not in MIXES:
         raise ValueError(f'{what}.mix={mix!r}: use one of {MIXES}')
     if isinstance(method, Supervised) and (method.feature_distance or method.projected_distance):
-        raise ValueError(f'{what}: a frozen encoder keeps its features by itself: set model.feature_distance=None')
+        raise ValueError(
+            f'{what}: a frozen encoder keeps its features by itself: set '
+            'model.feature_distance=None'
+        )
     if isinstance(method, DACS):
         _check_self_training(method, what)
     elif isinstance(method, SemiSupervised) and mix == 'images' and method.cutmix is not None:
-        raise ValueError(f"{what}.mix='images': {kind} draws boxes and partners of CutMix in every step, so that the "
-                         "pasted pictures cannot be encoded before: use mix='maps', or model.cutmix=None")
+        raise ValueError(
+            f"{what}.mix='images': {kind} draws boxes and partners of CutMix in every step, so "
+            'that the '
+            "pasted pictures cannot be encoded before: use mix='maps', or model.cutmix=None"
+        )
 
 
 def _check_self_training(method: DACS, what: str) -> None:
     if method.pseudo_label_tta:
-        raise ValueError(f'{what}: model.pseudo_label_tta={method.pseudo_label_tta} needs the maps of mirrored images, '
-                         'which are not kept: set it to ()')
+        raise ValueError(
+            f'{what}: model.pseudo_label_tta={method.pseudo_label_tta} needs the maps of mirrored '
+            'images, '
+            'which are not kept: set it to ()'
+        )
     if method.masked is not None and method.masked.images == 'both':
-        raise ValueError(f"{what}: model.masked.images='both' masks source images as well, which are not kept: use "
-                         "images='target'")
+        raise ValueError(
+            f"{what}: model.masked.images='both' masks source images as well, which are not kept: "
+            'use '
+            "images='target'"
+        )
 
 
 def variant_names(method: Any, stream: str, mix: str) -> tuple[str, ...]:
@@ -92,17 +118,29 @@ def variant_names(method: Any, stream: str, mix: str) -> tuple[str, ...]:
         mix: One of ``MIXES``.
     """
     if isinstance(method, DACS) and stream == method.target_stream:
-        return (*(('mixed', ) if mix == 'images' else ()), *(('masked', ) if method.masked is not None else ()))
-    if isinstance(method, SemiSupervised) and stream in (method.unlabeled_stream, method.mix_stream):
+        return (
+            *(('mixed',) if mix == 'images' else ()),
+            *(('masked',) if method.masked is not None else ()),
+        )
+    if isinstance(method, SemiSupervised) and stream in (
+        method.unlabeled_stream,
+        method.mix_stream,
+    ):
         return tuple(f'strong{k + 1}' for k in range(method.num_views))
     return ()
 
 
 def variant_settings(method: Any, names: Sequence[str]) -> dict[str, Any]:
-    """What the pictures of variants depend on besides the images: part of their fingerprint, plain values."""
+    """What the pictures of variants depend on besides the images: part of their fingerprint, plain
+    values."""
     settings: dict[str, Any] = {}
     if 'mixed' in names or 'masked' in names:
-        settings['augmentation'] = (method.blur, BLUR_SIGMA, method.color_jitter_strength, method.jitter_probability)
+        settings['augmentation'] = (
+            method.blur,
+            BLUR_SIGMA,
+            method.color_jitter_strength,
+            method.jitter_probability,
+        )
     if 'masked' in names:
         settings['masked'] = method.masked._asdict()
     if any(name.startswith('strong') for name in names):
@@ -118,7 +156,8 @@ def make_variant(method: Any, name: str, stream: str, batch: dict[str, dict], se
         method: One that :func:`check_encoded` lets pass.
         name: One of :func:`variant_names`.
         stream: Whose views they are.
-        batch: Preprocessed streams: ``stream``, and for ``'mixed'`` the labelled one with as many images.
+        batch: Preprocessed streams: ``stream``, and for ``'mixed'`` the labelled one with as many
+            images.
         seed: All random decisions follow from it.
     """
     images = batch[stream]['inputs']
@@ -130,9 +169,14 @@ def make_variant(method: Any, name: str, stream: str, batch: dict[str, dict], se
         mixed, labels, _, _ = method.mix_batch(batch, draws, labels, labels.float())
         return Variant(mixed, labels.byte(), nullcontext)
     if name == 'masked':
-        draws = method.masked.draw(method.student, len(images), tuple(images.shape[-2:]), rng,
-                                   (method.jitter_probability, method.color_jitter_strength),
-                                   BLUR_SIGMA if method.blur else None)
+        draws = method.masked.draw(
+            method.student,
+            len(images),
+            tuple(images.shape[-2:]),
+            rng,
+            (method.jitter_probability, method.color_jitter_strength),
+            BLUR_SIGMA if method.blur else None,
+        )
         masked = method.masked_images(images, draws)
         return Variant(masked, None, lambda: method.masked.tokens(method.student, draws))
     views = [draw_strong_view(rng.numpy, **method.strong_view) for _ in images]
@@ -141,7 +185,8 @@ def make_variant(method: Any, name: str, stream: str, batch: dict[str, dict], se
 
 @contextmanager
 def _drawn_alone(method: DACS) -> Iterator[None]:
-    """One process makes the views: it must not wait for counts of others, and draws for no further stream."""
+    """One process makes the views: it must not wait for counts of others, and draws for no further
+    stream."""
     before = method.sync_statistics, method.target_labeled_stream, method.masked
     method.sync_statistics, method.target_labeled_stream, method.masked = False, None, None
     try:

@@ -1,4 +1,5 @@
 """The share of correct pixels that heads log in training."""
+
 import torch
 from torch import Tensor
 
@@ -6,8 +7,9 @@ from torch import Tensor
 def pixel_accuracy(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
     """Percent of the labelled pixels whose largest logit is that of their class.
 
-    The number is that of ``mmseg.models.losses.accuracy`` (MMSegmentation 1.2.2); that one sorts with ``topk``, which on
-    a CPU takes as long as the loss and its gradients, and waits for the device to count pixels.
+    The number is that of ``mmseg.models.losses.accuracy`` (MMSegmentation 1.2.2); that one sorts
+    with ``topk``, which on a CPU takes as long as the loss and its gradients, and waits for the
+    device to count pixels.
 
     Args:
         logits: (B, C, H, W), floating point.

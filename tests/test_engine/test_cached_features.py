@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper
 
@@ -23,6 +24,7 @@ from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator, derive_seed
 
+from .test_processes import run
 from .test_resume import _stopping_after, assert_identical, state_of
 from .test_semi_training import TEACHER, semi_config  # noqa: F401  a fixture
 
@@ -97,7 +99,7 @@ def test_a_cached_supervised_step_is_the_uncached_one(tiny_config):
 
 
 def test_mixed_pictures_that_were_encoded_before_are_exact(tiny_config):
-    """Loss of the mixed pass of ``mix='images'`` against pictures mixed here, by the drawn partner, mask and jitter."""
+    """Maps, labels and weights of ``mix='images'`` are those of pictures mixed here as drawn."""
     bench = Bench(tiny_config())
     bench.prepare(precision='float32', mix='images')
     method, (source, target) = bench.method, (bench.streams[n] for n in ('source', 'target'))
@@ -126,7 +128,8 @@ def test_mixed_pictures_that_were_encoded_before_are_exact(tiny_config):
                        method.student.backbone(images)[3])
 
 
-@pytest.mark.parametrize('arguments', [pytest.param(dict(mix='maps'), marks=pytest.mark.ci), dict(mix='images')])
+@pytest.mark.ci
+@pytest.mark.parametrize('arguments', [dict(mix='maps'), dict(mix='images')])
 def test_self_training_runs_on_cached_features_and_resumes(tiny_config, run_config, tmp_path, arguments):
     """Masked pass included; the resumed run finds the features and ends bit-identical."""
 
@@ -181,7 +184,8 @@ def test_features_of_something_else_are_refused_with_both_values(tiny_config, tm
         Bench(tiny_config(method='Supervised')).prepare(folder=folder, views=3)
     bench = Bench(tiny_config(method='Supervised'))
     bench.prepare(folder=folder)  # the same again
-    bench.prepare(views=3)  # without a folder each recipe has its own
+    places = [CachedFeatures(views=n).places(bench.method, bench.streams, bench.cfg.model.network) for n in (2, 3)]
+    assert places[0]['source'][0] != places[1]['source'][0], 'without a folder each recipe has its own'
 
 
 def test_damaged_features_are_named(tiny_config, tmp_path):
@@ -252,6 +256,20 @@ def test_of_two_processes_one_builds_and_the_other_waits(tiny_config, tmp_path, 
     child.join(60)
     assert child.exitcode == 0 and len(builders.read_text().split()) == 1
     assert len(bench.batch()['source']['inputs']) == 2
+
+
+@pytest.mark.ci
+def test_two_started_processes_train_on_one_cache(tiny_config, tmp_path):
+    cfg = tiny_config(val_interval=4)
+    cfg.model.network.backbone.trainable = 'none'
+    cfg.train_cfg.cached_features = dict(views=2, mix='images')
+    cfg.log_level = 'INFO'
+    path = tmp_path / 'cached.py'
+    Config(cfg._cfg_dict, format_python_code=False).dump(path)
+    code, out = run(['bash', TOOL.parent / 'dist_train.sh', path, '2'], tmp_path)
+    assert code == 0, out[-3000:]
+    assert out.count('views encoded in') == 2 and out.count('MB per image') == 2  # source and target, process 0
+    assert (tmp_path / 'run' / 'iter_4.pth').is_file()
 
 
 def test_a_full_disk_is_found_before_anything_is_written(tiny_config, tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """CPU-seconds per iteration on cached features against the same frozen encoder without them.
 
-    python tools/analysis_tools/cached_features_cost.py CONFIG [--iters 12] [--skip 3] [--json out.json]
-        [--cfg-options key=value ...]
+    python tools/analysis_tools/cached_features_cost.py CONFIG [--iters 12] [--skip 3] [--json
+        out.json] [--cfg-options key=value ...]
 
 CONFIG has ``train_cfg.cached_features``; it is trained as it is and with ``cached_features=None``,
 one after the other in this process, without worker processes, validation and pictures. An iteration
@@ -9,6 +9,7 @@ is everything from one step's end to the next: loading, preprocessing, all passe
 averages. The CPU time of the process is counted, so that other load on the machine does not enter;
 the median after ``--skip`` iterations is reported, and what building the features took, per view.
 """
+
 import argparse
 import copy
 import json
@@ -61,8 +62,14 @@ def measure(config: Config, cached: bool, iterations: int, skip: int, work_dir: 
     cfg.train_cfg.update(max_iters=iterations, val_interval=iterations, preflight_samples=0)
     if not cached:
         cfg.train_cfg.cached_features = None
-    for key in ('val_dataloader', 'val_cfg', 'val_evaluator', 'test_dataloader', 'test_cfg',
-                'test_evaluator'):
+    for key in (
+        'val_dataloader',
+        'val_cfg',
+        'val_evaluator',
+        'test_dataloader',
+        'test_cfg',
+        'test_evaluator',
+    ):
         cfg[key] = None
     for loader in cfg.train_dataloader.values():
         loader.update(num_workers=0, persistent_workers=False)
@@ -78,20 +85,28 @@ def measure(config: Config, cached: bool, iterations: int, skip: int, work_dir: 
     runner.train()
     marks = next(h for h in runner.hooks if isinstance(h, CPUClockHook)).marks
     steps = [b - a for a, b in zip(marks, marks[1:])][skip:]
-    views = sum(len(loader.dataset) * (loader.dataset.stored.views if loader.dataset.stored else 0)
-                for _, loader in runner.train_dataloader.items())
+    views = sum(
+        len(loader.dataset) * (loader.dataset.stored.views if loader.dataset.stored else 0)
+        for _, loader in runner.train_dataloader.items()
+    )
     return dict(seconds=statistics.median(steps), prepare=marks[0] - begin, views=views)
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', help='config file with train_cfg.cached_features')
     parser.add_argument('--iters', type=int, default=12, help='iterations of each run')
     parser.add_argument('--skip', type=int, default=3, help='first iterations that are not counted')
     parser.add_argument('--json', help='write the numbers to this file')
-    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
-                        help='override settings of the config')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=ConfigOptions,
+        metavar='KEY=VALUE',
+        help='override settings of the config',
+    )
     return parser.parse_args(argv)
 
 
@@ -109,8 +124,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             found[name] = measure(cfg, name == 'cached', args.iters, args.skip, Path(folder, name))
     ratio = found['cached']['seconds'] / found['uncached']['seconds']
     for name, values in found.items():
-        print(f'{name:>8}: {values["seconds"]:.4f} CPU-s per iteration, '
-              f'{values["prepare"]:.2f} CPU-s before the first ({values["views"]} views)')
+        print(
+            f'{name:>8}: {values["seconds"]:.4f} CPU-s per iteration, '
+            f'{values["prepare"]:.2f} CPU-s before the first ({values["views"]} views)'
+        )
     print(f'cached / uncached = {ratio:.3f}')
     if args.json:
         Path(args.json).write_text(json.dumps(dict(found, ratio=ratio), indent=1), encoding='utf-8')
