@@ -14,7 +14,7 @@ _base_ = [
 ]
 model = _base_.pop('method')
 model.update(network=dict(
-    backbone=dict(trainable='none'),
+    backbone=dict(trainable='none', out_indices=(3, )),  # only what the head reads is kept
     decode_head=dict(  # one linear layer on the last map, stride 16: the head is most of what is left to pay
         _delete_=True, type='TokenLinearHead', in_channels=320, num_classes=19,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0))))

@@ -11,7 +11,7 @@ _base_ = [
     '../_base_/schedules/adamw_2k.py', '../_base_/default_runtime.py'
 ]
 model = dict(network=dict(
-    backbone=dict(trainable='none'),
+    backbone=dict(trainable='none', out_indices=(3, )),  # only what the head reads is kept
     decode_head=dict(
         _delete_=True, type='TokenLinearHead', in_channels=320, num_classes=19,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0))))
