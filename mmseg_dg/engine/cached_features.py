@@ -304,16 +304,20 @@ def _normalisation(preprocessor: Any) -> dict:
 
 
 def _pictures(stream: Stream) -> dict:
-    """Of which files with which pipeline; a file counts with its name and size."""
+    """Of which files with which pipeline; a file counts with name, size and time of change.
+
+    The time, because uncompressed images of two folders can share names and sizes.
+    """
     digest, labels = hashlib.sha256(), 0
     for index in range(len(stream.dataset)):
         leaf, local = locate(stream.dataset, index)
         info = leaf.get_data_info(local) if hasattr(leaf, 'get_data_info') else {}
         for key in ('img_path', 'seg_map_path'):
             path = Path(info.get(key) or '')
-            size = path.stat().st_size if info.get(key) and path.is_file() else -1
-            digest.update(f'{key} {path.name} {size}\n'.encode())
-            labels += key == 'seg_map_path' and size >= 0
+            there = bool(info.get(key)) and path.is_file()
+            state = (path.stat().st_size, path.stat().st_mtime_ns) if there else None
+            digest.update(f'{key} {path.name} {state}\n'.encode())
+            labels += key == 'seg_map_path' and there
     return dict(
         images=f'{len(stream.dataset)} images, {labels} labels ({digest.hexdigest()[:16]})',
         pipeline=_plain(stream.config['dataset']),

@@ -33,8 +33,8 @@ __all__ = [
     'draw_crop_box', 'draw_cutmix_box', 'draw_jitter_params', 'draw_kept_blocks', 'draw_lab_style', 'draw_mix_classes',
     'draw_strong_view', 'drop_complementary_channels', 'enlarge_blocks', 'entropy_guided_boxes', 'farthest_points',
     'feature_distance', 'gaussian_blur', 'highest_pixels', 'hsv_to_rgb', 'lab_style', 'linear_schedule', 'mix',
-    'mix_encoded', 'noise_gamma', 'normalize', 'pair_contrast', 'paste_boxes', 'paste_encoded', 'pixel_accuracy', 'pixel_entropy',
-    'pseudo_label_weights', 'pseudo_labels', 'pseudo_labels_from', 'psnr', 'rare_class_probabilities', 'restyle',
-    'rgb_to_hsv', 'rgb_to_unit_lab', 'seeded_noise', 'shift_box', 'shrink_box', 'sliding_boxes', 'style_consistency',
-    'unit_lab_to_rgb'
+    'mix_encoded', 'noise_gamma', 'normalize', 'pair_contrast', 'paste_boxes', 'paste_encoded', 'pixel_accuracy',
+    'pixel_entropy', 'pseudo_label_weights', 'pseudo_labels', 'pseudo_labels_from', 'psnr', 'rare_class_probabilities',
+    'restyle', 'rgb_to_hsv', 'rgb_to_unit_lab', 'seeded_noise', 'shift_box', 'shrink_box', 'sliding_boxes',
+    'style_consistency', 'unit_lab_to_rgb'
 ]

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import multiprocessing
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -134,7 +135,8 @@ def test_self_training_runs_on_cached_features_and_resumes(tiny_config, run_conf
     """Masked pass included; the resumed run finds the features and ends bit-identical."""
 
     def config(work_dir):
-        cfg = tiny_config(work_dir=work_dir, masked=dict(block_size=16))
+        workers = int(work_dir == 'whole' and arguments['mix'] == 'images')
+        cfg = tiny_config(work_dir=work_dir, num_workers=workers, masked=dict(block_size=16))
         cfg.model.network.backbone.trainable = 'none'
         cfg.train_cfg.cached_features = dict(views=2, **arguments)
         cfg.custom_hooks.append(dict(type='TrainingPicturesHook', interval=1))
@@ -169,6 +171,38 @@ def test_semi_supervised_methods_run_on_cached_features(semi_config, run_config,
     assert stored['unlabeled'].index['variants'] == [f'strong{k + 1}' for k in range(views)]
     if 'unlabeled_mix' in stored:  # the same images and pipeline: encoded once
         assert stored['unlabeled_mix'].folder == stored['unlabeled'].folder
+
+
+def test_masked_tokens_few_labels_and_an_alignment_term_on_cached_features(tiny_config):
+    cfg = tiny_config(masked=dict(mode='token'), target_labeled_stream='few', alignment=dict(type='PixelAlignment'))
+    cfg.train_dataloader.few = copy.deepcopy(cfg.train_dataloader.source)
+    cfg.model.network.backbone = dict(
+        type='PlainViT', arch=dict(embed_dims=8, num_layers=2, num_heads=2), patch_size=16, pos_grid=4,
+        out_indices=(1, ), init_cfg=None)
+    cfg.model.network.decode_head = dict(type='TokenLinearHead', in_channels=8, num_classes=4,
+                                         loss_decode=dict(type='CrossEntropyLoss'))
+    bench = Bench(cfg)
+    bench.prepare(precision='float32')
+    assert bench.folder('few') == bench.folder('source') != bench.folder('target')
+    stored = bench.streams['target'].dataset.stored
+    assert stored.row('map0', 3).shape == (8, 4, 4)
+    assert not np.allclose(stored.row('map0', 3), stored.row('masked.map0', 3)), 'no token was masked'
+    values, grads, _ = step(bench.method, bench.batch())
+    assert {'masked.decode.loss_ce', 'few.decode.loss_ce', 'mix.decode.loss_ce'} <= set(values)
+    assert all(torch.isfinite(v).all() for v in values.values()) and any('align' in k for k in values), list(values)
+    assert all('backbone' not in name for name in grads)
+
+
+def test_a_changed_image_of_the_same_size_is_another_one(tiny_config, tmp_path):
+    cfg = tiny_config(method='Supervised')
+    shutil.copytree(cfg.train_dataloader.source.dataset.data_root, tmp_path / 'copy')
+    cfg.train_dataloader.source.dataset.data_root = str(tmp_path / 'copy')
+    bench = Bench(cfg)
+    network = cfg.model.network
+    before = CachedFeatures().places(bench.method, bench.streams, network)['source'][0]
+    assert CachedFeatures().places(bench.method, bench.streams, network)['source'][0] == before
+    (tmp_path / 'copy' / 'img' / '03.png').touch()
+    assert CachedFeatures().places(bench.method, bench.streams, network)['source'][0] != before
 
 
 def test_features_of_something_else_are_refused_with_both_values(tiny_config, tmp_path):
