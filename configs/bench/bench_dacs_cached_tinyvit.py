@@ -1,6 +1,6 @@
 """Cheap mode: self-training of a linear head on cached maps of a frozen TinyViT (SAM), city by day -> camera.
 
-No paper row. Eight drawn views of each of 200 + 200 images are encoded once (2.1 MB per image,
+No paper row. Eight drawn views of each of 200 + 200 images are encoded once (0.4 MB per image,
 docs/cached_features.md); the class mix mixes maps. mix='images' encodes mixed pictures instead.
 Command: mim train mmseg_dg bench_dacs_cached_tinyvit.py (weights under MMSEG_DG_SHARED).
 Control: bench_source_only_cached_tinyvit.py. Uncached: --cfg-options train_cfg.cached_features=None.

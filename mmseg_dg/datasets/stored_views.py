@@ -87,8 +87,7 @@ class StoredViews:
 
     Raises:
         FeatureCacheError: They were made of something else, or a file is missing or of another
-            size; when a view is
-            read: its bytes are not those that were written.
+            size; when a view is read: its bytes are not those that were written.
     """
 
     def __init__(self, folder: Union[str, Path], recipe: Mapping) -> None:

@@ -139,10 +139,8 @@ class CachedFeatures:
             name: self._ready(method, streams, name, folder, recipe)
             for name, (folder, recipe) in self.places(method, streams, network).items()
         }
-        for (
-            name,
-            stored,
-        ) in ready.items():  # only now: mixed pictures are made of both streams' pictures
+        # only now, because mixed pictures are made of both streams' pictures
+        for name, stored in ready.items():
             streams[name].dataset.stored = stored
 
     def places(
@@ -195,8 +193,7 @@ class CachedFeatures:
                 stored = StoredViews(folder, recipe)
                 print_log(
                     f'stream "{name}": cached features of {len(stored.index["images"])} images x '
-                    f'{stored.views} '
-                    f'views in {folder} (fingerprint {fingerprint(recipe)})',
+                    f'{stored.views} views in {folder} (fingerprint {fingerprint(recipe)})',
                     logger='current',
                 )
                 return stored
