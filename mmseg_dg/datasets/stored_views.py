@@ -99,9 +99,8 @@ class StoredViews:
         if different:
             raise FeatureCacheError(
                 f'{folder} holds cached features of another encoder, pipeline or setting: '
-                f'{"; ".join(different)}. Give '
-                'another cached_features.folder (None finds one by itself for every recipe), or '
-                'delete this one'
+                f'{"; ".join(different)}. Give another cached_features.folder (None finds one by '
+                'itself for every recipe), or delete this one'
             )
         self.index, self.views, self.size = index, index['views'], tuple(index['size'])
         for name, (dtype, shape) in index['arrays'].items():
@@ -140,8 +139,7 @@ class StoredViews:
             raise FeatureCacheError(
                 f'the cached features in {self.folder} are damaged: view {view} of image {image} '
                 f'({self.index["images"][image]}) in {name}.npy is not what was written. Delete '
-                'the folder; it is '
-                'built again'
+                'the folder; it is built again'
             )
         return value
 

@@ -130,8 +130,8 @@ class CachedFeatures:
             if draw is not None and draw(0).wanted_point is not None:
                 raise ValueError(
                     f'train_cfg.cached_features: stream "{name}" uses '
-                    f'{type(stream.sampler).__name__}, which asks for crops around points, but the '
-                    'views are drawn before: use RareClassSampler or StatefulInfiniteSampler'
+                    f'{type(stream.sampler).__name__}, which asks for crops around points, but '
+                    'the views are drawn before: use RareClassSampler or StatefulInfiniteSampler'
                 )
         for stream in streams.values():
             stream.dataset.stored = None

@@ -52,9 +52,8 @@ class Plan(NamedTuple):
         """One line for people: per image, in all, and what is free."""
         return (
             f'{self.images} images x {self.views} views, {self.bytes / self.images / 1e6:.3f} MB '
-            'per image, '
-            f'{self.bytes / 1e6:.1f} MB in all, in {folder} ({free_bytes(folder) / 1e6:.0f} MB '
-            'free)'
+            f'per image, {self.bytes / 1e6:.1f} MB in all, in {folder} '
+            f'({free_bytes(folder) / 1e6:.0f} MB free)'
         )
 
 
@@ -114,11 +113,9 @@ class ViewEncoder:
             values, size = self._group(start)
             if size != plan.size:
                 raise ValueError(
-                    f'stream "{self.name}": view {start} is {size[1]}x{size[0]}, but the first one '
-                    'is '
-                    f'{plan.size[1]}x{plan.size[0]} (width x height): cached features need views '
-                    'of one '
-                    'size, add RandomCrop or Resize to the pipeline'
+                    f'stream "{self.name}": view {start} is {size[1]}x{size[0]}, but the first '
+                    f'one is {plan.size[1]}x{plan.size[0]} (width x height): cached features need '
+                    'views of one size, add RandomCrop or Resize to the pipeline'
                 )
             writer.write(slice(start, min(start + self.stream.batch_size, self.rows)), values)
             if time.monotonic() - spoken > _QUIET:
@@ -142,11 +139,9 @@ class ViewEncoder:
             raise OSError(
                 errno.ENOSPC,
                 f'stream "{self.name}": cached features of {plan.images} images x {plan.views} '
-                'views '
-                f'need {plan.bytes / 1e6:.1f} MB ({plan.bytes / plan.images / 1e6:.3f} MB per '
-                f'image), but {folder} has '
-                f'{free / 1e6:.1f} MB free. Lower train_cfg.cached_features.views, or set '
-                'cached_features.folder (or '
+                f'views need {plan.bytes / 1e6:.1f} MB ({plan.bytes / plan.images / 1e6:.3f} MB '
+                f'per image), but {folder} has {free / 1e6:.1f} MB free. Lower '
+                'train_cfg.cached_features.views, or set cached_features.folder (or '
                 'MMSEG_DG_CACHE) to a larger disk',
             )
 
@@ -220,8 +215,7 @@ class ViewEncoder:
                 largest = float(value.abs().max())
                 raise ValueError(
                     f'stream "{self.name}": map {level} of the encoder has values up to '
-                    f'{largest:.4g}, which '
-                    f'{self.settings.precision} does not hold: set '
+                    f'{largest:.4g}, which {self.settings.precision} does not hold: set '
                     "train_cfg.cached_features.precision='float32'"
                 )
             values[f'{prefix}map{level}'] = kept.cpu().numpy()

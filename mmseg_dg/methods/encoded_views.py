@@ -54,15 +54,14 @@ def check_encoded(method: Any, mix: str) -> None:
     kind, what = type(method).__name__, 'train_cfg.cached_features'
     if type(method) not in METHODS:
         raise ValueError(
-            f'{what}: {kind} needs pixels in every step; methods that train on cached features are '
-            f'{", ".join(m.__name__ for m in METHODS)}'
+            f'{what}: {kind} needs pixels in every step; methods that train on cached features '
+            f'are {", ".join(m.__name__ for m in METHODS)}'
         )
     network = method.student
     if hasattr(network, 'segmentation_losses'):
         raise ValueError(
             f'{what}: {type(network).__name__} encodes drawn crops at several resolutions, which '
-            'cannot '
-            'be kept: use EncoderDecoder'
+            'cannot be kept: use EncoderDecoder'
         )
     trainable = getattr(network.backbone, 'trainable', 'all')
     if trainable != 'none':
@@ -98,8 +97,7 @@ def _check_self_training(method: DACS, what: str) -> None:
     if method.pseudo_label_tta:
         raise ValueError(
             f'{what}: model.pseudo_label_tta={method.pseudo_label_tta} needs the maps of mirrored '
-            'images, '
-            'which are not kept: set it to ()'
+            'images, which are not kept: set it to ()'
         )
     if method.masked is not None and method.masked.images == 'both':
         raise ValueError(

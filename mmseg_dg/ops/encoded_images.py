@@ -40,7 +40,7 @@ class EncodedImages:
         counts = {len(x) for x in (*self.maps, *self.variants.values())}
         if not self.maps or len(counts) != 1:
             raise ValueError(
-                f'encoded images need maps of one number of images, got levels '
+                'encoded images need maps of one number of images, got levels '
                 f'{[tuple(x.shape) for x in self.maps]} and variants '
                 f'{ {name: len(x) for name, x in self.variants.items()} }'
             )
@@ -67,8 +67,7 @@ class EncodedImages:
         if dims != (0,):
             raise ValueError(
                 f'encoded images can be reversed along the batch only, not flipped along {dims}: '
-                'the '
-                'maps of a mirrored image are others'
+                'the maps of a mirrored image are others'
             )
         return self._each(lambda x: x.flip(0))
 
@@ -96,8 +95,7 @@ class EncodedImages:
         ):
             raise TypeError(
                 f'{getattr(function, "__name__", function)} needs pixels, but encoded images have '
-                'none '
-                'left (train_cfg.cached_features)'
+                'none left (train_cfg.cached_features)'
             )
         return cls.join(args[0])
 
@@ -151,8 +149,7 @@ def mix_encoded(
     if shapes[0] != shapes[1] or tuple(mask.shape) != (len(foreground), *foreground.size):
         raise ValueError(
             f'foreground {shapes[0]}, background {shapes[1]} and mask {tuple(mask.shape)} of '
-            'images '
-            f'{foreground.size} do not agree'
+            f'images {foreground.size} do not agree'
         )
     if mask.dtype != torch.bool:
         raise ValueError(f'mask must be bool, got {mask.dtype}')

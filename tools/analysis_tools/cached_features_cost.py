@@ -125,8 +125,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     ratio = found['cached']['seconds'] / found['uncached']['seconds']
     for name, values in found.items():
         print(
-            f'{name:>8}: {values["seconds"]:.4f} CPU-s per iteration, '
-            f'{values["prepare"]:.2f} CPU-s before the first ({values["views"]} views)'
+            f'{name:>8}: {values["seconds"]:.4f} CPU-s per iteration, {values["prepare"]:.2f} '
+            f'CPU-s before the first ({values["views"]} views)'
         )
     print(f'cached / uncached = {ratio:.3f}')
     if args.json:
