@@ -31,6 +31,7 @@ MISTAKES = dict(
     label_free_regret=['nowhere', '--domain', 'd'],
     export=['no.py', 'no.pth', '--to', 'safetensors'],
     adapt=['--source', 'nowhere', 'nowhere', '--target', 'nowhere', '--classes', 'a', 'b', '--out', 'o'],
+    cached_features_cost=['no.py'],
     suggest=['--source', 'nowhere', 'nowhere', '--target', 'nowhere', '--classes', 'a', 'b'],
     gta=['nowhere'], synthia=['nowhere'], cityscapes=['nowhere'], acdc=['nowhere'], mapillary=['nowhere'],
     coco81=['nowhere'], voc_aug=['nowhere', 'nowhere'], pascal_context=['nowhere', 'nowhere'],

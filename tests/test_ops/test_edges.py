@@ -200,7 +200,8 @@ def test_every_public_function_is_looked_at():
     """A new function must be added here, or to those without floating point maps."""
     source = inspect.getsource(inspect.getmodule(test_every_public_function_is_looked_at))
     elsewhere = {  # draws and geometry: no maps of numbers; their own tests have their edges
-        'ComplementaryMasks', 'CropBox', 'LABStyleDraws', 'PixelView', 'PseudoLabels', 'blur_kernel_size',
+        'ComplementaryMasks', 'CropBox', 'EncodedImages', 'LABStyleDraws', 'PixelView', 'PseudoLabels',
+        'blur_kernel_size', 'mix_encoded', 'paste_encoded', 'pixel_accuracy',
         'check_cutmix', 'check_fraction', 'draw_complementary_masks', 'drop_complementary_channels',
         'check_ignore_index', 'check_strong_view', 'class_membership', 'cut_box', 'cut_boxes', 'draw_block_mask',
         'draw_crop_box', 'draw_cutmix_box', 'draw_jitter_params', 'draw_kept_blocks', 'draw_strong_view',
