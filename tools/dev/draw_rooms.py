@@ -16,20 +16,21 @@ from check_imports import ALLOWED, PACKAGE, ROOT
 OUT = ROOT / 'docs' / 'images' / 'rooms.svg'
 #: Width and height of a box, and the space between boxes beside and above each other, in pixels.
 BOX, SPACE = (104, 30), (22, 50)
-#: Rooms that are no part of the arrows' story: leaves that nearly every room imports.
+#: Named in a line below the drawing: leaves that nearly every room imports, and single files at its edge.
 LEAVES = ('utils', 'registry', 'version')
+BESIDE = ('compat', 'mmpretrain', 'cli')
 
 Table = Mapping[str, Sequence[str]]
 
 
 def direct(allowed: Table) -> dict[str, list[str]]:
-    """Room -> rooms it may import and does not reach through another; ``LEAVES`` left out."""
+    """Room -> rooms it may import and does not reach through another; of those that are drawn."""
     def reached(room: str) -> set[str]:
         found = set(allowed[room])
         return found.union(*(reached(other) for other in found)) if found else found
 
-    rooms = {room: [other for other in allowed[room] if other not in LEAVES]
-             for room in allowed if room not in LEAVES}
+    drawn = [room for room in allowed if room not in LEAVES + BESIDE]
+    rooms = {room: [other for other in allowed[room] if other in drawn] for room in drawn}
     return {room: [one for one in others
                    if not any(one in reached(other) for other in others if other != one)]
             for room, others in rooms.items()}
@@ -83,7 +84,7 @@ def drawing(allowed: Table = ALLOWED) -> str:
                      f'height="{BOX[1]}" rx="5" fill="#eef2f7" stroke="#556"/>'
                      f'<text x="{x:g}" y="{y + 4:g}" text-anchor="middle">{escape(name)}</text>')
     parts.append(f'<text x="10" y="{height - 10}" fill="#556">'
-                 f'below all of them: {", ".join(LEAVES)}</text></svg>')
+                 f'below all: {", ".join(LEAVES)}; beside them: {", ".join(BESIDE)}</text></svg>')
     return '\n'.join(parts) + '\n'
 
 
