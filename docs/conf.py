@@ -43,7 +43,9 @@ html_copy_source = False
 
 
 # ---- links out of docs/: on a code host they lead to the file; here to its page, or they hand the file out
-_PAGES = {'README.md': 'overview.md', 'CHANGELOG.md': 'changelog.md'}
+_PAGES = {'README.md': 'overview.md', 'CHANGELOG.md': 'changelog.md',
+          **{f'configs/{file.parent.name}/README.md': f'configs/{file.parent.name}.md'
+             for file in (ROOT / 'configs').glob('*/README.md')}}
 _LINK = re.compile(r'(?P<image>!?)\[(?P<text>[^\]\[]*)\]\((?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?\)')
 _INCLUDE = re.compile(r'^```\{include\} (\S+)\n(?::start-line: (\d+)\n)?```$', flags=re.M)
 

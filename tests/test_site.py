@@ -70,6 +70,13 @@ def test_site_shows_every_page_once():
     assert len(shown) == len(set(shown)) and set(shown) == pages - {'index'}
 
 
+def test_site_shows_every_table_of_configs():
+    for file in sorted((ROOT / 'configs').glob('*/README.md')):
+        page = DOCS / 'configs' / f'{file.parent.name}.md'
+        assert page.is_file(), f'docs/configs has no page that includes {file.relative_to(ROOT)}: copy its neighbor'
+        assert f'```{{include}} ../../{file.relative_to(ROOT).as_posix()}\n' in page.read_text(encoding='utf-8')
+
+
 @pytest.mark.parametrize('name', SYSTEMS)
 def test_page_opens_with_when_command_and_figures(name):
     text = (DOCS / f'{name}.md').read_text(encoding='utf-8')
