@@ -1,7 +1,8 @@
 """Examine the data of a config before training: ``python tools/doctor.py CONFIG``.
 
 Checks paths, pairs, sizes, label ids, damaged files, images shared between streams, classes and known sizes of public
-datasets. Prints one table and the offenders; the exit status is 1 if there are errors.
+datasets. Prints one table and the offenders; the exit status is 1 if there are errors. Of cached features
+(train_cfg.cached_features) it says where they are, or what disk they will take.
 """
 import argparse
 import contextlib
@@ -21,6 +22,7 @@ from mmseg_dg.apis.config_rows import load_config
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.apis.launch import ConfigOptions, add_row_args
 from mmseg_dg.datasets.doctor import KINDS, Finding, examine, write_fixed_lists
+from mmseg_dg.engine.feature_doctor import feature_lines
 from mmseg_dg.utils.console import Progress
 from mmseg_dg.weights.files import missing_weights
 
@@ -84,6 +86,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             weights = [Finding('weights', '', key, str(error)) for key, error in missing_weights(cfg)]
             report = examine(cfg, args.stream, args.quick, args.num_workers, args.ignore,
                              None if args.json else Bars(), besides=weights)
+            features = feature_lines(cfg)
     except ValueError as error:
         print(f'{args.config}: {error}', file=sys.stderr)
         return 2
@@ -93,9 +96,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except (ValueError, OSError) as error:
         refusal = f'{args.config}: --fix-list: {error}'
     if args.json:
-        print(json.dumps(dict(report.as_dict(), lists=lists), indent=1))
+        print(json.dumps(dict(report.as_dict(), lists=lists, cached_features=features), indent=1))
     else:
         print(report.text(None if args.all else 8))
+        for line in features:
+            print(f'cached features: {line}')
         if lists:
             print('cleaned lists: --cfg-options ' + ' '.join(option(*item) for item in lists.items()))
         elif args.fix_list and not refusal:
@@ -103,7 +108,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if refusal:
         print(refusal, file=sys.stderr)
         return 2
-    return 1 if report.errors or args.strict and report.warnings else 0
+    broken = any('ERROR' in line for line in features)
+    return 1 if report.errors or broken or args.strict and report.warnings else 0
 
 
 if __name__ == '__main__':

@@ -8,12 +8,16 @@ Score: README.md in this folder. Status: run by the tests.
 """
 _base_ = [
     '../_base_/models/mobilenetv2_city.py', '../_base_/methods/diffmatch.py',
-    '../_base_/datasets/few_labels_synthcity_camera.py', '../_base_/schedules/adamw_150.py', '../_base_/default_runtime.py'
+    '../_base_/datasets/few_labels_synthcity_camera.py', '../_base_/schedules/adamw_150.py',
+    '../_base_/default_runtime.py'
 ]
 model = _base_.pop('method')
 model.update(
     network=dict(
         type='MaskDiffusionEncoderDecoder',
+        # load_from would miss the denoiser's weights
+        decode_head=dict(
+            init_cfg=dict(type='Pretrained', checkpoint='mmseg_dg://city_day_mobilenetv2', prefix='decode_head.')),
         plain_weight=0.4,
         residual=True,  # a run of 150 iterations has to begin with the classifier that is there
         sampling_steps=3,
@@ -37,5 +41,4 @@ custom_hooks = [
     dict(type='PseudoLabelStatisticsHook', interval=10, window=50),
     dict(type='TrainingPicturesHook', interval=75),
 ]
-load_from = 'mmseg_dg://city_day_mobilenetv2'
 default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=150))

@@ -8,7 +8,8 @@ Score: README.md in this folder. Status: run by the tests.
 """
 _base_ = [
     '../_base_/models/mobilenetv2_city.py', '../_base_/methods/fixmatch.py',
-    '../_base_/datasets/few_labels_synthcity_camera.py', '../_base_/schedules/adamw_150.py', '../_base_/default_runtime.py'
+    '../_base_/datasets/few_labels_synthcity_camera.py', '../_base_/schedules/adamw_150.py',
+    '../_base_/default_runtime.py'
 ]
 model = _base_.pop('method')
 train_dataloader = dict(unlabeled_mix=_base_.train_dataloader.unlabeled)  # what CutMix pastes, drawn by itself

@@ -16,7 +16,7 @@ from mmseg_dg.version import __version__
 
 from .config_text import nested, recipe, recipe_file, write_config
 from .encoders import encoder_settings, is_shipped
-from .loading import CONFIG, RUN, Segmenter
+from .loading import CONFIG, RUN, Segmenter, load
 
 Folder = Union[str, Path]
 #: What describes one set of images.
@@ -191,9 +191,8 @@ def run(task: Task, out: Path, *, encoder: Union[str, Folder,
     if not start:
         return None
     from .inference import adapt as train_config
-    model = train_config(str(path), str(out / RUN), resume=resume, overwrite=overwrite)
-    from .loading import run_files
-    return Segmenter(model, run_files(out)[1])
+    train_config(str(path), str(out / RUN), resume=resume, overwrite=overwrite)
+    return load(out)  # the best checkpoint where scores were taken, not the last weights
 
 
 def _begin(verb: str, chosen: Recipe, given: dict, classes: Any, out: Folder, few: Optional[dict],

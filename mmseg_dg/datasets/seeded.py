@@ -13,6 +13,7 @@ from .checks import build_checked, check_leaf, loads_labels
 from .label_tables import IGNORE
 from .messages import wrong_ids_message
 from .samplers.request import SampleRequest
+from .stored_views import StoredViews
 from .wrappers import leaves, locate
 
 
@@ -36,6 +37,9 @@ class SeededDataset(Dataset):
         name: Of the stream, for messages.
         work_dir: Where ``bad_samples.csv`` lists what was left out; None: nowhere.
 
+    Attributes:
+        stored: Encoded views that take the place of the pipeline (``train_cfg.cached_features``), or None.
+
     Raises:
         FileNotFoundError: A folder or file is missing (message names it and the fix).
         ValueError: The dataset is empty; on access: label ids outside the classes.
@@ -48,6 +52,7 @@ class SeededDataset(Dataset):
         self.bad_samples = BadSamples(on_bad_sample, name, work_dir)
         self.dataset = build_checked(dataset) if isinstance(dataset, dict) else dataset
         self.check_labels = check_labels
+        self.stored: Optional[StoredViews] = None
         for leaf in leaves(self.dataset):
             check_leaf(leaf)
 
@@ -67,6 +72,8 @@ class SeededDataset(Dataset):
     def __getitem__(self, request: Union[int, SampleRequest]) -> Any:
         if not isinstance(request, SampleRequest):
             return self._checked(self.dataset[request], int(request))
+        if self.stored is not None:
+            return self.stored.sample(request)
         return self.bad_samples.load(self._sample, request, len(self))
 
     def _sample(self, request: SampleRequest) -> Any:

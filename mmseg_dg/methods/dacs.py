@@ -21,6 +21,7 @@ from mmseg_dg.models.segmentors.network import (
 )
 from mmseg_dg.ops import (
     CropBox,
+    EncodedImages,
     JitterParams,
     class_mask,
     color_jitter,
@@ -40,6 +41,7 @@ from mmseg_dg.utils.seeding import StepGenerator
 
 from .alignment import EntropyCrop
 from .base import stack_labels, weighted, with_prefix
+from .encoded_mix import mix_encoded_batch
 from .masked_pass import MaskedDraws, MaskedPass
 from .step import Pass, StepState
 from .supervised import Supervised
@@ -342,6 +344,9 @@ class DACS(Supervised):
         """
         source = batch[self.source_stream]
         labels = stack_labels(source['data_samples'], self.source_stream)
+        if isinstance(source['inputs'], EncodedImages):
+            return mix_encoded_batch(source, batch[self.target_stream], labels, draws.mix_classes, pseudo_label,
+                                     pseudo_weight)
         masks = torch.stack([class_mask(label, c.to(label.device)) for label, c in zip(labels, draws.mix_classes)])
         images = mix(masks.unsqueeze(1), source['inputs'], batch[self.target_stream]['inputs'])
         images = torch.stack([self._augment(image, draws, i) for i, image in enumerate(images)])
@@ -353,14 +358,20 @@ class DACS(Supervised):
         """Loss of masked images against labels and weights as they were before the mix, margins included."""
         source, target = batch[self.source_stream], batch[self.target_stream]
         weight = state['pseudo_weight']
-        images = self.masked.select(source['inputs'], target['inputs'])
+        images = self.masked_images(self.masked.select(source['inputs'], target['inputs']), draws)
         labels = self.masked.select(stack_labels(source['data_samples'], self.source_stream), state['pseudo_label'])
         weight = self.masked.select(torch.ones_like(weight), weight)
-        images = torch.stack([self._augment(image, draws, i) for i, image in enumerate(images)])
-        state['masked_image'] = images = self.masked.cover(images, draws)
+        state['masked_image'] = images
         with self.masked.tokens(self.student, draws):
             result = segmentation_losses(self.student, images, labels, weight=weight, crop_box=draws.crop_box)
         return with_prefix('masked', weighted(result.losses, self.masked.weight))
+
+    def masked_images(self, images: Union[Tensor, EncodedImages], draws: MaskedDraws) -> Union[Tensor, EncodedImages]:
+        """Normalised images (B, 3, H, W) with jitter, blur and masked blocks as drawn; of cached features those that
+        were masked before they were encoded."""
+        if isinstance(images, EncodedImages):
+            return images.variants['masked']
+        return self.masked.cover(torch.stack([self._augment(x, draws, i) for i, x in enumerate(images)]), draws)
 
     def _target_distance_pass(self, batch: dict[str, dict]) -> dict[str, Tensor]:
         """Distance of the student's features of target images to the frozen encoder's (VFM-UDA++)."""

@@ -20,6 +20,7 @@ from mmseg_dg.models.segmentors.network import (
 from mmseg_dg.ops import (
     ComplementaryMasks,
     CropBox,
+    EncodedImages,
     PseudoLabels,
     StrongView,
     apply_strong_view,
@@ -31,6 +32,7 @@ from mmseg_dg.ops import (
     draw_strong_view,
     normalize,
     paste_boxes,
+    paste_encoded,
     pseudo_labels_from,
 )
 from mmseg_dg.utils.options import check_options
@@ -213,17 +215,24 @@ class SemiSupervised(BaseMethod):
         """Strong views of the unlabelled images after CutMix, one normalised (B, 3, H, W) per view."""
         result = []
         for k in range(self.num_views):
-            images = self.strong_images(batch[self.unlabeled_stream]['inputs'], draws.views[k])
+            images = self._strong_view(batch[self.unlabeled_stream]['inputs'], k, draws.views[k])
             boxes = draws.boxes[k] if self.cutmix is not None else ()
             if any(box is not None for box in boxes):
                 if self.reads_mix_stream:
                     views = [StrongView() if box is None else view for box, view in zip(boxes, draws.mix_views[k])]
-                    others = self.strong_images(batch[self.mix_stream]['inputs'], views)
+                    others = self._strong_view(batch[self.mix_stream]['inputs'], k, views)
                 else:
                     others = images.flip(0)
-                images = paste_boxes(images, others, boxes)
+                paste = paste_encoded if isinstance(images, EncodedImages) else paste_boxes
+                images = paste(images, others, boxes)
             result.append(images)
         return result
+
+    def _strong_view(self, images: Any, number: int, views: Sequence[StrongView]) -> Any:
+        """Strong view ``number`` as drawn; of cached features the one that was drawn before they were encoded."""
+        if isinstance(images, EncodedImages):
+            return images.variants[f'strong{number + 1}']
+        return self.strong_images(images, views)
 
     def pasted_labels(self, own: PseudoLabels, mix: Optional[PseudoLabels], draws: SemiDraws) -> list[PseudoLabels]:
         """Pseudo-labels of each strong view: labels, confidence and padding are pasted like the images."""

@@ -7,6 +7,7 @@ from mmengine.structures import PixelData
 from mmseg.models import SegDataPreProcessor
 from torch import Tensor, nn
 
+from mmseg_dg.ops import EncodedImages
 from mmseg_dg.registry import MODELS
 
 
@@ -47,6 +48,9 @@ class MultiStreamDataPreprocessor(SegDataPreProcessor):
         return {name: self._one_stream(name, batch, training) for name, batch in data.items()}
 
     def _one_stream(self, name: str, batch: dict, training: bool) -> dict[str, Any]:
+        if isinstance(batch['inputs'][0], EncodedImages):  # was normalised and padded before it was encoded
+            return dict(inputs=EncodedImages.join(batch['inputs']).to(self.device, torch.float32),
+                        data_samples=self.cast_data(batch['data_samples']))
         check_channels(f'stream "{name}"', self.streams.get(name, self), batch['inputs'])
         forward = self.streams[name] if name in self.streams else super().forward
         batch = forward(batch, training)

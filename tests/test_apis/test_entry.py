@@ -26,7 +26,12 @@ MISTAKES = dict(
     embedding_plot=['no.py', 'a.pth', 'b.pth', 'o.png', '--domain', 'd'], alignment_memory=['no.py'],
     export_segmentor=['no.pth', 'o.pth'], hrda2mmseg_dg=['no.pth', 'o.pth'], vit_hybrid2mmseg_dg=['no.npz', 'o.pth'],
     report=['nowhere'], predict=['no.py', 'no.pth', 'nowhere', '--out', 'o'], demo=None,
-    reestimate_statistics=['no.py', 'no.pth', 'o.pth'],
+    reestimate_statistics=['no.py', 'no.pth', 'o.pth'], rows=['no.py'], leaderboard=['no.yml'],
+    label_first=['no.py', 'no.pth', 'nowhere', '--out', 'o'],
+    label_free_regret=['nowhere', '--domain', 'd'],
+    export=['no.py', 'no.pth', '--to', 'safetensors'],
+    adapt=['--source', 'nowhere', 'nowhere', '--target', 'nowhere', '--classes', 'a', 'b', '--out', 'o'],
+    suggest=['--source', 'nowhere', 'nowhere', '--target', 'nowhere', '--classes', 'a', 'b'],
     gta=['nowhere'], synthia=['nowhere'], cityscapes=['nowhere'], acdc=['nowhere'], mapillary=['nowhere'],
     coco81=['nowhere'], voc_aug=['nowhere', 'nowhere'], pascal_context=['nowhere', 'nowhere'],
     benchmark_pipeline=None, benchmark_class_statistics=None)  # they make their own data

@@ -22,6 +22,7 @@ from mmseg_dg.apis.export.graph import AdaptivePool, InferenceGraph
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.work_dir import lying_in
 from mmseg_dg.weights.segmentor_export import merge_adapters
+from mmseg_dg.weights.shipped import card
 
 ROOT = Path(__file__).resolve().parents[2]
 CITY = ROOT / 'configs/demo/daformer_synthcity_demo.py'
@@ -64,8 +65,13 @@ def filled(name):
     return network
 
 
+#: Left to ``make test-all``: their parts are in other families too.
+RARELY = ('deft_r50_gta', 'daformer_mitb5_gta2cityscapes --row isa', 'unimatch_v2_dinov2_base_cityscapes_1_8')
+
+
 @pytest.mark.ci
-@pytest.mark.parametrize('name', FAMILIES)
+@pytest.mark.parametrize('name', [
+    pytest.param(name, marks=[pytest.mark.slow] * (name in RARELY)) for name in FAMILIES])
 def test_every_network_equals_its_onnx_file(tmp_path, name):
     pytest.importorskip('onnxruntime')
     network = filled(name)
@@ -147,7 +153,8 @@ def test_safetensors_says_what_it_is(tmp_path):
     assert known['classes'][:2] == ['road', 'sidewalk'] and len(known['palette']) == 19
     assert known['preprocessing']['mean'] == [123.675, 116.28, 103.53]
     assert known['preprocessing']['channel_order'] == 'RGB'
-    assert known['score']['camera/mIoU'] == 22.69 and known['encoder']['license'] == 'MIT'
+    assert known['score']['camera/mIoU'] == card(SHIPPED)['score_mIoU_percent']['camera']
+    assert known['encoder']['license'] == 'MIT'
     assert known['checkpoint']['file'] == SHIPPED and len(known['checkpoint']['sha256']) == 64
     assert {key.split('.')[0] for key in keys} == {'backbone', 'decode_head'}, 'no teacher, no second head'
     assert 'init_cfg' not in json.dumps(known['config']['model']['backbone'])

@@ -142,7 +142,7 @@ def _shrink_network(network: ConfigDict) -> None:
         head.attention_channels = 16
         _replace_channels(head['head'], channels)
         # a detail crop as large as the context crop stays so
-        network.hr_crop_size = CROP if network.hr_crop_size == network.test_cfg.crop_size else DETAIL
+        network.hr_crop_size = CROP if network.hr_crop_size == network.test_cfg.get('crop_size') else DETAIL
     if network.test_cfg.mode == 'slide':
         network.test_cfg.update(crop_size=CROP, stride=DETAIL)
 

@@ -114,7 +114,40 @@ def test_a_kill_between_best_and_regular_checkpoint_loses_no_best(small, run_con
     run_config(cfg)
     hub = read_checkpoint(tmp_path / 'run' / 'iter_6.pth')['message_hub']['runtime_info']
     assert (hub['best_score'], hub['best_ckpt'], hub['last_ckpt']) == (20, 'best_target_mIoU_iter_2.pth', 'iter_6.pth')
-    assert (tmp_path / 'run' / hub['best_ckpt']).exists()
+    assert [name for name in names(tmp_path / 'run') if name.startswith('best')] == [hub['best_ckpt']], (
+        'the one of iteration 4, which was trained again, is no longer named by anything')
+
+
+@pytest.mark.ci
+def test_a_kill_before_the_first_best_loses_nothing(small, run_config, tmp_path, monkeypatch):
+    """The regular checkpoint comes first: a run can go on from it, and its weights are those of the best."""
+    with monkeypatch.context() as patch:
+        patch.setattr(DomainCheckpointHook, '_write_waiting_best', lambda self, runner: kill())
+        with pytest.raises(KeyboardInterrupt):
+            run_config(small(scores=[10]))
+    assert names(tmp_path / 'run') == ['iter_1.pth', 'last_checkpoint']
+    cfg = small(scores=[9, 8, 7, 6, 5])
+    cfg.resume = True
+    run_config(cfg)
+    best = read_checkpoint(tmp_path / 'run' / 'best_target_mIoU_iter_1.pth')
+    first = read_checkpoint(tmp_path / 'run' / 'iter_1.pth')
+    assert best['meta']['iter'] == 1 and 'optimizer' not in best
+    assert all(torch.equal(best['state_dict'][key], value) for key, value in first['state_dict'].items())
+
+
+@pytest.mark.ci
+def test_a_kill_before_the_old_best_is_removed(small, run_config, tmp_path, monkeypatch):
+    forget = DomainCheckpointHook._forget_outdated_best
+    with monkeypatch.context() as patch:
+        patch.setattr(DomainCheckpointHook, '_forget_outdated_best',
+                      lambda self: kill() if self.last_ckpt.endswith('iter_6.pth') else forget(self))
+        with pytest.raises(KeyboardInterrupt):
+            run_config(small(scores=[10, 20, 5, 30, 1, 1]))
+    assert {'best_target_mIoU_iter_2.pth', 'best_target_mIoU_iter_4.pth'} <= set(names(tmp_path / 'run'))
+    cfg = small()
+    cfg.resume = True
+    run_config(cfg)
+    assert [name for name in names(tmp_path / 'run') if name.startswith('best')] == ['best_target_mIoU_iter_4.pth']
 
 
 def test_a_first_best_has_a_regular_checkpoint_beside_it(small, run_config, tmp_path):

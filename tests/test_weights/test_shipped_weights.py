@@ -1,4 +1,6 @@
 """Weights inside the package: file and card agree, errors name what is there."""
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.runner import CheckpointLoader
@@ -33,6 +35,18 @@ def test_it_loads_through_mmengine():
     state = CheckpointLoader.load_checkpoint('mmseg_dg://city_day_mobilenetv2', map_location='cpu')['state_dict']
     assert state['backbone.conv1.conv.weight'].shape == (32, 3, 3, 3)
     assert state['decode_head.conv_seg.weight'].shape[0] == 19
+
+
+def test_it_is_the_network_of_the_demo():
+    from mmengine.config import Config
+
+    from mmseg_dg.registry import MODELS
+    root = Path(__file__).resolve().parents[2]
+    network = MODELS.build(Config.fromfile(root / 'configs/demo/daformer_synthcity_demo.py').model.network)
+    stored = load_file(shipped_file('mmseg_dg://city_day_mobilenetv2'))
+    assert {k: v.shape for k, v in stored.items()} == {k: v.shape for k, v in network.state_dict().items()}
+    network.train()
+    assert not any(m.training for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d))
 
 
 def test_an_encoder_takes_its_part_of_the_file():

@@ -69,8 +69,9 @@ class Rig:
         return path
 
     def shrunken(self, name: str) -> Path:
-        """A config of the package on generated files, so small that it trains in seconds (tests/test_configs)."""
-        path = self.folder / f'{name}.py'
+        """A config of the package (``NAME`` or ``NAME --row ROW``) on generated files, made to train in seconds."""
+        stem = name.replace(' --row ', '_')
+        path = self.folder / f'{stem}.py'
         if path.exists():  # made once: its random "pretrained" weights would be others the next time
             return path
         sys.path[:0] = [str(TOOLS.parent / 'tests')]
@@ -82,7 +83,7 @@ class Rig:
         data = self.folder / 'shrunken_data'
         if not data.is_dir():
             plant(write_all(data, count=4))
-        cfg = shrink(load(name), self.folder / name, data, iters=ITERS)
+        cfg = shrink(load(name), self.folder / stem, data, iters=ITERS)
         cfg.custom_hooks = [h for h in cfg.get('custom_hooks', []) if 'Pictures' not in h.type]
         cfg.train_cfg.val_interval = 2
         domain = next(iter(cfg.val_dataloader))

@@ -262,7 +262,8 @@ def full_disks(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
 def other_methods(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
     """Signaled and resumed runs of other methods: the ones that keep state beside weights and optimizer come first."""
     kinds = [  # pixel contrast's queue; statistics estimated again before each test; a class prior that is averaged
-        'cluda_hrda_mitb5_gta2cityscapes', 'deft_r50_gta_bn_reestimate', 'diffmatch_r50_voc_classic_183_adjust_ema',
+        'cluda_hrda_mitb5_gta2cityscapes', 'deft_r50_gta --row bn_reestimate',
+        'diffmatch_r50_voc_classic_183 --row adjust_ema',
         'uda', 'semi']
     for trial in range(trials):
         name = kinds[trial % len(kinds)]

@@ -45,7 +45,9 @@ def main() -> int:
     write_safetensors(state, args.out)
     commit = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     card = dict(
-        name=NAME, network='MobileNetV2 encoder, DAFormer head of 64 channels, 19 Cityscapes classes',
+        name=NAME,
+        network='MobileNetV2 encoder (BatchNorm keeps the statistics of ImageNet), DAFormer head of 64 channels '
+        'with GroupNorm, 19 Cityscapes classes',
         trained_on="the package's own synthetic city by day (SynthCityDataset, 256x128, seed 0, pictures 0 to 799)",
         encoder_origin=args.origin, encoder_license='MIT', license='Apache-2.0',
         config=CONFIG, command='python tools/dev/train_demo_weights.py --imagenet FILE --seed ' + str(args.seed),

@@ -1,9 +1,12 @@
 """The part of the checkpoint hook that keeps the best checkpoint."""
+import os
 import os.path as osp
+import re
 import shutil
 from typing import Any, Optional
 
 from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend
 
 from mmseg_dg.utils.atomic_files import written_whole
 from mmseg_dg.utils.work_dir import on_first_process
@@ -14,7 +17,9 @@ class BestCheckpoints:
 
     A new best checkpoint is whole and in place before the one it replaces goes; and that one goes only when a regular
     checkpoint on the disk names the new one: a run that goes on from an older regular checkpoint finds the best one
-    which that names. Names are relative to the folder of the checkpoints; nothing outside of it is ever removed.
+    which that names. The very first best checkpoint follows the first regular one, so that a kill between them leaves
+    something to go on from; a resume writes it again from there. Names are relative to the folder of the checkpoints;
+    nothing outside of it is ever removed.
     """
 
     def _hub_keys(self, indicator: str) -> tuple[str, str]:
@@ -49,6 +54,10 @@ class BestCheckpoints:
             info = runner.message_hub.runtime_info
             recorded = info.get(path_key)
             name = str(recorded).replace('\\', '/').rpartition('/')[2] if recorded else None
+            self._set_best(runner, indicator, name)
+            if name and name == self._best_name(runner, indicator) and not on_first_process(
+                    lambda name=name: self._is_here(runner, name)):
+                self._write_best(runner, name)  # killed before it was written: it is what the run goes on from
             if name and not on_first_process(lambda name=name: self._is_here(runner, name)):
                 runner.logger.warning(
                     f'the best checkpoint {name} ({indicator} {info.get(score_key)}) is not in {self.out_dir} any '
@@ -60,6 +69,27 @@ class BestCheckpoints:
             self._set_best(runner, indicator, name)
             if name:
                 self._saved_best[indicator] = name
+                on_first_process(lambda i=indicator, n=name: self._forget_left_over(runner, i, n))
+
+    def _forget_left_over(self, runner: Any, indicator: str, name: str) -> None:
+        """After a kill between a checkpoint and the removal of what it replaces: best checkpoints nobody names.
+
+        Earlier ones than ``name`` go at once, as the checkpoint that the run goes on from names their successor; later
+        ones, of iterations that are trained again, when a regular checkpoint is written. Both only where the run goes
+        on from a checkpoint of this folder.
+        """
+        if not runner._resume or not isinstance(self.file_backend, LocalBackend) or not osp.exists(
+                runner._load_from or '') or not osp.samefile(osp.dirname(runner._load_from) or '.', self.out_dir):
+            return
+        form = re.compile(re.escape(self._best_name(runner, indicator, 'N')).removesuffix(r'N\.pth') + r'(\d+)\.pth')
+        kept = form.fullmatch(name)
+        for other in sorted(os.listdir(self.out_dir)):
+            found = form.fullmatch(other)
+            if found and other != name:
+                if kept and int(found.group(1)) < int(kept.group(1)):
+                    self._remove(other)
+                else:
+                    self._outdated_best.append(other)
 
     def _is_here(self, runner: Any, name: str) -> bool:
         target = self.file_backend.join_path(self.out_dir, name)
@@ -73,10 +103,27 @@ class BestCheckpoints:
         runner.logger.info(f'copied the best checkpoint {source} to {target}')
         return True
 
-    def _first_best_is_alone(self) -> bool:
-        """A best checkpoint is there and no regular one to go on from: then one is written, due or not."""
-        return self.interval > 0 and self.last_ckpt is None and not self._resumed and bool(
+    def _first_best_waits(self) -> bool:
+        """There is a best score and no regular checkpoint to go on from: then one is written first, due or not."""
+        return self._no_regular_yet() and bool(
             self.save_best and any(self._best(indicator) for indicator in self.key_indicators))
+
+    def _no_regular_yet(self) -> bool:
+        return self.interval > 0 and self.last_ckpt is None and not self._resumed
+
+    def _best_name(self, runner: Any, indicator: str, step: Any = None) -> str:
+        step = (runner.epoch if self.by_epoch else runner.iter) if step is None else step
+        return f'best_{indicator}_{self.filename_tmpl.format(step)}'.replace('/', '_')
+
+    def _write_best(self, runner: Any, name: str) -> None:
+        self._write(runner, name, save_optimizer=False, save_param_scheduler=False,
+                    meta=dict(epoch=runner.epoch, iter=runner.iter), by_epoch=False)
+        runner.logger.info(f'best checkpoint saved: {name}')
+
+    def _write_waiting_best(self, runner: Any) -> None:
+        for name in self._waiting_best:
+            self._write_best(runner, name)
+        self._waiting_best = []
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
         """Replaces mmengine's, which removes the old file first and writes the new one in place."""
@@ -84,20 +131,21 @@ class BestCheckpoints:
             return
         if 'auto' in self.key_indicators:
             self._init_rule(self.rules, [next(iter(metrics))])
-        step = runner.epoch if self.by_epoch else runner.iter
+        waits = self._no_regular_yet() and getattr(runner.train_loop, 'announces_iterations', False)
         for indicator, rule in zip(self.key_indicators, self.rules):
             score, before = metrics[indicator], self._best(indicator)
             score_key, _ = self._hub_keys(indicator)
             best = runner.message_hub.get_info(score_key, self.init_value_map[rule])
             if score is None or not self.is_better_than[indicator](score, best):
                 continue
-            name = f'best_{indicator}_{self.filename_tmpl.format(step)}'.replace('/', '_')
+            name = self._best_name(runner, indicator)
             runner.message_hub.update_info(score_key, score)
             self._set_best(runner, indicator, name)
-            self._write(runner, name, save_optimizer=False, save_param_scheduler=False,
-                        meta=dict(epoch=runner.epoch, iter=runner.iter), by_epoch=False)
-            runner.logger.info(f'The best checkpoint with {score:0.4f} {indicator} at {step} '
-                               f'{"epoch" if self.by_epoch else "iter"} is saved to {name}.')
+            runner.logger.info(f'{indicator} {score:0.4f} is the best so far')
+            if waits:
+                self._waiting_best.append(name)
+            else:
+                self._write_best(runner, name)
             if before and before != name:
                 if before in self._saved_best.values():
                     self._outdated_best.append(before)

@@ -69,6 +69,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             raise ValueError(f'DomainCheckpointHook: save={save!r}: use one of {SAVE}')
         self.save = save
         self._claimed: Any = None
+        self._waiting_best: list[str] = []
         self._resumed = False
         self._agreed_stop: Optional[AgreedStop] = None
 
@@ -176,11 +177,12 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
     def after_iteration(self, runner) -> None:
         """Called by the loop when step and validation of an iteration are done (``runner.iter`` counts it already)."""
         done, stop = runner.iter, self._stops(runner.iter - 1)
-        if self._due(runner, done) or stop or self._first_best_is_alone():
+        if self._due(runner, done) or stop or self._first_best_waits():
             if stop and not self._due(runner, done):
                 runner.logger.info(f'asked to stop ({noted() or "another process was signaled"})')
             runner.logger.info(f'Saving checkpoint at {done} iterations')
             self._save_checkpoint_with_step(runner, done, meta=dict(epoch=runner.epoch, iter=done))
+            self._write_waiting_best(runner)
         if stop and done < runner.max_iters:
             runner.train_loop.stop_training = True
             runner.stopped_by = noted() or 'a signal to another process'

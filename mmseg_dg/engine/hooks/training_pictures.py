@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from torch import nn
 
+from mmseg_dg.ops import EncodedImages
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
 from mmseg_dg.visualization.step_pictures import step_grid
@@ -55,6 +56,10 @@ class TrainingPicturesHook(Hook):
         method = method_of(runner)
         record, method.keep_step_record = getattr(method, 'step_record', None), False
         method.step_record = None
+        if record is not None and _without_pixels(record):
+            self._warn('cached features have no pixels to draw (train_cfg.cached_features): no pictures in this run')
+            self.interval = 0
+            return
         if record is None:
             self._warn(f'{type(method).__name__} kept no record of iteration {runner.iter + 1}')
             return
@@ -77,6 +82,11 @@ class TrainingPicturesHook(Hook):
     @staticmethod
     def _warn(text: str) -> None:
         print_log(f'TrainingPicturesHook: {text}', logger='current', level=logging.WARNING)
+
+
+def _without_pixels(record: Any) -> bool:
+    batch = record.batch if not isinstance(record, dict) else record['batch']
+    return any(isinstance(part.get('inputs'), EncodedImages) for part in batch.values() if isinstance(part, dict))
 
 
 def _normalisation(method: nn.Module):

@@ -11,6 +11,7 @@ from mmengine.runner import BaseLoop
 
 from mmseg_dg.datasets.bad_samples import summary
 from mmseg_dg.datasets.crop_setting import CropSize, with_crop_size
+from mmseg_dg.engine.cached_features import CachedFeatures, streams_of
 from mmseg_dg.engine.optim.report import log_schedule
 from mmseg_dg.engine.preflight import (
     Problems,
@@ -73,6 +74,8 @@ class MultiStreamTrainLoop(BaseLoop):
             out. A resumed run loads everything.
         crop_size: (height, width), or one number: the size of the fixed-size crops in the pipelines of all streams,
             and of ``Pad`` before them, where they state none.
+        cached_features: Arguments of :class:`mmseg_dg.engine.cached_features.CachedFeatures` (``dict(views=8)``): the
+            maps of a frozen encoder are computed once and kept on disk, and the run trains on them. None: pictures.
 
     Raises:
         ValueError: Contradictory lengths, a stream without a dataset, streams the method does not know, bad samples.
@@ -85,11 +88,14 @@ class MultiStreamTrainLoop(BaseLoop):
                  max_epochs: Optional[int] = None, epoch_stream: Optional[str] = None, val_interval: int = 1000,
                  val_begin: int = 1, accumulate: int = 1, preflight_samples: int = 8,
                  on_nonfinite: str = 'stop', max_nonfinite_in_a_row: int = 10, on_bad_sample: str = 'stop',
-                 new_classifier: bool = False, crop_size: CropSize = None) -> None:
+                 new_classifier: bool = False, crop_size: CropSize = None,
+                 cached_features: Optional[dict] = None) -> None:
         dataloader = with_crop_size(dataloader, crop_size)
         check_config(runner, dataloader, preflight_samples,
                      dict(max_iters=max_iters, max_epochs=max_epochs, accumulate=accumulate))
+        self.cached_features = CachedFeatures.of(cached_features, method_of(runner))
         make_current(runner)  # schedules look for their run's length in "the current" message hub
+        self._stream_configs = named_streams(dataloader)
         loaders = NamedLoaders(build_streams(runner, dataloader, on_bad_sample), what='stream')
         super().__init__(runner, loaders)
         self.finite = FiniteGuard(self, on_nonfinite, max_nonfinite_in_a_row)
@@ -192,6 +198,9 @@ class MultiStreamTrainLoop(BaseLoop):
         problems.check(check_engine, self.runner, method)
         problems.raise_all()
         method.before_training()
+        if self.cached_features is not None:
+            streams = streams_of(self.dataloader, self._stream_configs)
+            self.cached_features.prepare(method, streams, self.runner.cfg.model.network)
         self.finite.prepare()
         return method
 

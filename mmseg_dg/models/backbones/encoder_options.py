@@ -10,6 +10,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_dg.ops import EncodedImages
 from mmseg_dg.weights.comparison import difference
 
 from .adapters import MARK, adapters_of, add_adapters
@@ -87,6 +88,11 @@ class EncoderOptions(nn.Module):
 
     # ------------------------------------------------------------------ running
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], EncodedImages):  # maps that this encoder, frozen, gave before
+            if self.trainable != 'none':
+                raise ValueError(f"{type(self).__name__}: trainable={self.trainable!r} got maps that a frozen encoder "
+                                 "gave: cached features need trainable='none'")
+            return args[0].maps
         if self.trainable != 'none':
             return super().__call__(*args, **kwargs)
         with torch.no_grad():

@@ -225,6 +225,7 @@ class HRDAHead(BaseModule):
 
 def _attention_config(head: dict, channels: int) -> dict:
     config = deepcopy(dict(head))
+    config.pop('init_cfg', None)  # weights of a decoder are none of an attention
     if str(config['type']).split('.')[-1] == 'DAFormerHead':
         config.update(channels=channels, embed_channels=channels, fusion=dict(type='conv1x1'))
     return config

@@ -8,10 +8,9 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 
 import torch
 import torch.nn.functional as F
-from mmseg.models.losses import accuracy
 from torch import Tensor, nn
 
-from mmseg_dg.ops import CropBox, PixelView, at_least_float32
+from mmseg_dg.ops import CropBox, PixelView, at_least_float32, pixel_accuracy
 
 #: What a multi-resolution network takes as its detail crop: one box for all images, one for each, or a function that
 #: chooses one for each from the logits (B, C, h, w) of the whole images.
@@ -179,7 +178,7 @@ def head_losses(head: nn.Module, logits: Union[Tensor, Sequence[Tensor]], labels
         value = module(logits, labels, weight=weight, ignore_index=head.ignore_index)
         losses[module.loss_name] = losses[module.loss_name] + value if module.loss_name in losses else value
     with torch.no_grad():
-        losses['acc_seg'] = accuracy(logits.detach(), labels, ignore_index=head.ignore_index)
+        losses['acc_seg'] = pixel_accuracy(logits.detach(), labels, head.ignore_index)
     return losses
 
 

@@ -1,0 +1,273 @@
+"""Maps of a frozen encoder on disk: a fixed number of drawn views of every image, memory-mapped."""
+
+import json
+import shutil
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from mmseg_dg.ops import EncodedImages
+from mmseg_dg.utils.atomic_files import write_text
+from mmseg_dg.utils.seeding import derive_seed
+
+from .samplers.request import SampleRequest
+
+INDEX, PROGRESS, BUILDING, SUMS = 'features.json', 'progress.json', 'building', 'checksums'
+_SAVE_EVERY = 20.0  # seconds of work an interrupted build may lose
+
+
+class FeatureCacheError(ValueError):
+    """Cached features cannot be used: damaged, or of something else; the message names folder,
+    value and way out."""
+
+
+def read_index(folder: Union[str, Path]) -> Optional[dict]:
+    """What a folder holds (``recipe``, ``arrays``, ``images``, ``views``, ``size``, ``levels``,
+    ``variants``), or None where nothing is complete yet.
+
+    Raises:
+        FeatureCacheError: The file that says it cannot be read.
+    """
+    path = Path(folder) / INDEX
+    if not path.is_file():
+        return None
+    try:
+        index = json.loads(path.read_text(encoding='utf-8'))
+        index['recipe'], index['arrays'], index['images']
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FeatureCacheError(
+            f'the cached features in {folder} are damaged: {path.name} cannot be read ({error}). '
+            'Delete the folder; it is built again'
+        ) from error
+    return index
+
+
+def differences(theirs: Mapping, ours: Mapping) -> list[str]:
+    """One text per entry (dotted key) in which two recipes differ, both values in it."""
+    there, here = dict(_flat(theirs)), dict(_flat(ours))
+    return [
+        f'{key} is {_short(there.get(key))} there and {_short(here.get(key))} in this run'
+        for key in sorted({*there, *here})
+        if there.get(key) != here.get(key)
+    ]
+
+
+def _flat(node: Any, key: str = '') -> Iterator[tuple[str, Any]]:
+    items = (
+        node.items()
+        if isinstance(node, Mapping)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
+    for name, value in items:
+        yield from _flat(value, f'{key}.{name}' if key else str(name))
+    if not isinstance(node, (Mapping, list)) or not node:
+        yield key, node
+
+
+def _short(value: Any, length: int = 160) -> str:
+    text = str(value)
+    return text if len(text) <= length else f'{text[:length]}...'
+
+
+class StoredViews:
+    """Reads what :class:`ViewWriter` has written; a sample is a function of its request alone.
+
+    Args:
+        folder: Of one stream.
+        recipe: What the features must have been made of and with (plain JSON values).
+
+    Raises:
+        FeatureCacheError: They were made of something else, or a file is missing or of another
+            size; when a view is read: its bytes are not those that were written.
+    """
+
+    def __init__(self, folder: Union[str, Path], recipe: Mapping) -> None:
+        self.folder = Path(folder)
+        index = read_index(folder)
+        if index is None:
+            raise FeatureCacheError(f'there are no complete cached features in {folder}')
+        different = differences(index['recipe'], recipe)
+        if different:
+            raise FeatureCacheError(
+                f'{folder} holds cached features of another encoder, pipeline or setting: '
+                f'{"; ".join(different)}. Give another cached_features.folder (None finds one by '
+                'itself for every recipe), or delete this one'
+            )
+        self.index, self.views, self.size = index, index['views'], tuple(index['size'])
+        for name, (dtype, shape) in index['arrays'].items():
+            path, wanted = self._path(name), int(np.prod(shape)) * np.dtype(dtype).itemsize
+            has = path.stat().st_size if path.is_file() else -1
+            if has < wanted:  # the rest is the header
+                raise FeatureCacheError(
+                    f'the cached features in {folder} are damaged: {path.name} has {max(has, 0)} '
+                    f'bytes instead of {wanted} and more. Delete the folder; it is built again'
+                )
+        self._open: dict[str, np.ndarray] = {}
+
+    def __getstate__(self) -> dict:
+        return dict(self.__dict__, _open={})  # a worker maps the files itself
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f'{name}.npy'
+
+    def _array(self, name: str) -> np.ndarray:
+        if name not in self._open:
+            try:
+                self._open[name] = np.load(self._path(name), mmap_mode='r')
+            except (OSError, ValueError) as error:
+                raise FeatureCacheError(
+                    f'the cached features in {self.folder} are damaged: {name}.npy cannot be read '
+                    f'({error}). Delete the folder; it is built again'
+                ) from error
+        return self._open[name]
+
+    def row(self, name: str, row: int) -> np.ndarray:
+        """A copy of one view's part of an array, after its checksum was compared."""
+        value = np.array(self._array(name)[row])
+        wanted = int(self._array(SUMS)[list(self.index['arrays']).index(name), row])
+        if zlib.crc32(value.tobytes()) != wanted:
+            image, view = divmod(row, self.views)
+            raise FeatureCacheError(
+                f'the cached features in {self.folder} are damaged: view {view} of image {image} '
+                f'({self.index["images"][image]}) in {name}.npy is not what was written. Delete '
+                'the folder; it is built again'
+            )
+        return value
+
+    def view_of(self, request: SampleRequest) -> int:
+        """Which view a request gets: one of those that show the wanted class well, chosen by its
+        seed.
+
+        A view shows a class well with at least half of the pixels of the image's view that has most
+        of it; if none has any, or no class is wanted, every view is chosen from.
+        """
+        choice = np.arange(self.views)
+        if request.wanted_class is not None and 'counts' in self.index['arrays']:
+            rows = self._array('counts')[
+                request.index * self.views : (request.index + 1) * self.views
+            ]
+            pixels = rows[:, request.wanted_class]
+            if pixels.max() > 0:
+                choice = np.flatnonzero(2 * pixels >= pixels.max())
+        return int(choice[derive_seed(request.seed, 'cached view') % len(choice)])
+
+    def sample(self, request: SampleRequest) -> dict:
+        """``inputs`` :class:`EncodedImages` of one image and ``data_samples`` with what the view's
+        labels were."""
+        view = self.view_of(request)
+        row = request.index * self.views + view
+        levels = self.index['levels']
+
+        def maps(prefix: str) -> EncodedImages:
+            return EncodedImages(
+                [torch.from_numpy(self.row(f'{prefix}map{i}', row))[None] for i in range(levels)],
+                self.size,
+            )
+
+        images = maps('')
+        images.variants = {name: maps(f'{name}.') for name in self.index['variants']}
+        sample = SegDataSample(
+            metainfo=dict(
+                img_path=self.index['images'][request.index], img_shape=self.size, cached_view=view
+            )
+        )
+        for name, key in (
+            ('label', 'gt_sem_seg'),
+            ('valid', 'valid_pseudo_mask'),
+            ('mixed.label', 'mixed_label'),
+        ):
+            if name in self.index['arrays']:
+                value = torch.from_numpy(self.row(name, row))[None]  # (1, H, W)
+                sample.set_data(
+                    {key: PixelData(data=value.long() if key == 'gt_sem_seg' else value)}
+                )
+        return dict(inputs=images, data_samples=sample)
+
+
+class ViewWriter:
+    """Writes the views of one stream, in order; what an interrupted build has written is gone on
+    with.
+
+    The files lie in a folder of their own until all are complete. Hold the folder's lock meanwhile.
+
+    Args:
+        folder: Of the stream.
+        recipe: See :class:`StoredViews`.
+        arrays: ``{name: (dtype, shape)}``, the first axis being the views of all images.
+        facts: What :func:`read_index` gives besides.
+
+    Attributes:
+        done: Views that are written already.
+    """
+
+    def __init__(
+        self,
+        folder: Union[str, Path],
+        recipe: Mapping,
+        arrays: Mapping[str, tuple[str, Sequence[int]]],
+        facts: Mapping,
+    ) -> None:
+        self.folder, self.part = Path(folder), Path(folder) / BUILDING
+        rows = next(iter(arrays.values()))[1][0]
+        every = {**arrays, SUMS: ('uint32', (len(arrays), rows))}
+        # as it will be read again: tuples become lists
+        self.index = json.loads(json.dumps(dict(facts, recipe=dict(recipe), arrays=every)))
+        self.done = self._done()
+        if not self.done:
+            shutil.rmtree(self.part, ignore_errors=True)
+            self.part.mkdir(parents=True)
+        self.arrays = {
+            name: self._map(name, dtype, tuple(shape))
+            for name, (dtype, shape) in self.index['arrays'].items()
+        }
+        self._saved = time.monotonic()
+
+    def _map(self, name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+        path = self.part / f'{name}.npy'
+        if self.done:
+            return np.lib.format.open_memmap(path, mode='r+')
+        return np.lib.format.open_memmap(path, mode='w+', dtype=dtype, shape=shape)
+
+    def _done(self) -> int:
+        try:
+            progress = json.loads((self.part / PROGRESS).read_text(encoding='utf-8'))
+            complete = all((self.part / f'{name}.npy').is_file() for name in self.index['arrays'])
+            return int(progress['done']) if progress['index'] == self.index and complete else 0
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+
+    def write(self, rows: slice, values: Mapping[str, np.ndarray]) -> None:
+        """The next views; ``values`` has an array per name, without checksums."""
+        names = list(self.index['arrays'])
+        for name, value in values.items():
+            value = np.ascontiguousarray(value, dtype=self.arrays[name].dtype)
+            self.arrays[name][rows] = value
+            self.arrays[SUMS][names.index(name), rows] = [zlib.crc32(x.tobytes()) for x in value]
+        self.done = rows.stop
+        if time.monotonic() - self._saved > _SAVE_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Bring what is written to the disk, so that a later build goes on from here."""
+        for array in self.arrays.values():
+            array.flush()
+        write_text(self.part / PROGRESS, json.dumps(dict(done=self.done, index=self.index)))
+        self._saved = time.monotonic()
+
+    def finish(self) -> None:
+        """Everything is written: move the files to their place; the index comes last."""
+        self.save()
+        self.arrays.clear()
+        for name in self.index['arrays']:
+            (self.part / f'{name}.npy').replace(self.folder / f'{name}.npy')
+        write_text(self.folder / INDEX, json.dumps(self.index, indent=1))
+        shutil.rmtree(self.part, ignore_errors=True)

@@ -1,0 +1,328 @@
+"""Training a head on a frozen encoder's maps, which are computed once:
+``train_cfg.cached_features``."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+import torch
+from mmengine.logging import print_log
+from torch import nn
+
+from mmseg_dg.datasets.seeded import SeededDataset
+from mmseg_dg.datasets.statistics.cache import user_cache
+from mmseg_dg.datasets.stored_views import StoredViews, differences, read_index
+from mmseg_dg.datasets.wrappers import locate
+from mmseg_dg.methods.encoded_views import check_encoded, variant_names, variant_settings
+from mmseg_dg.utils.options import check_options
+from mmseg_dg.utils.run_lock import RunLock
+
+from .view_encoder import ViewEncoder
+
+_FORMAT = 1
+PRECISIONS = ('float16', 'float32')
+#: Settings of datasets that say where files are, not what becomes of them.
+_PLACES = (
+    'data_root',
+    'data_prefix',
+    'ann_file',
+    'backend_args',
+    'num_workers',
+    'lazy_init',
+    'persistent_workers',
+)
+#: Settings of encoders that change nothing of what a frozen one gives.
+_INERT = ('init_cfg', 'pretrained', 'with_cp', 'drop_path_rate', 'drop_rate', 'trainable')
+_POLL = 1.0  # seconds between looks at what another process builds
+
+
+class Stream(NamedTuple):
+    """One stream whose images are encoded.
+
+    Attributes:
+        dataset: Loads pictures.
+        batch_size: Of the stream, also for encoding.
+        config: Its dataloader config.
+        sampler: Draws of the labelled stream give the partners of mixed pictures; None where
+            nothing is built.
+    """
+
+    dataset: SeededDataset
+    batch_size: int
+    config: Mapping
+    sampler: Any = None
+
+
+@dataclass(frozen=True)
+class CachedFeatures:
+    """The cheap mode: a frozen encoder sees a fixed number of views of each image once, methods
+    train on its maps.
+
+    ``train_cfg = dict(cached_features=dict(views=8))`` is all a config needs beside
+    ``trainable='none'`` of the encoder. What is exact and what is not: docs/cached_features.md.
+
+    Args:
+        views: Drawn views of each image (crop, flip and whatever the stream's pipeline does).
+        folder: Where the streams' features go, each in a folder of its name; another recipe there
+            is an error. None: below ``$MMSEG_DG_CACHE`` or ``~/.cache/mmseg_dg``, in a folder per
+            fingerprint.
+        mix: ``'maps'``: class mix and CutMix mix maps cell by cell, drawn anew in every step; not
+            what the encoder gives of a mixed picture. ``'images'``: each target view is mixed once,
+            before encoding (DACS), exactly.
+        seed: Of the views. Not the run's, so that runs with other seeds share the features.
+        precision: ``'float16'`` or ``'float32'``, of the maps on disk; steps compute in float32.
+
+    Raises:
+        ValueError: Arguments without meaning.
+    """
+
+    views: int = 8
+    folder: Optional[str] = None
+    mix: str = 'maps'
+    seed: int = 0
+    precision: str = 'float16'
+
+    def __post_init__(self) -> None:
+        if self.views < 1:
+            raise ValueError(
+                f'train_cfg.cached_features.views={self.views}: give 1 or more views per image'
+            )
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f'train_cfg.cached_features.precision={self.precision!r}: use one of {PRECISIONS}'
+            )
+
+    @classmethod
+    def of(cls, arguments: Optional[Mapping], method: Any) -> Optional['CachedFeatures']:
+        """From ``train_cfg.cached_features``, before any data is read; None where it is not set.
+
+        Raises:
+            ValueError: Arguments, or a method, that cannot be
+                (:func:`mmseg_dg.methods.encoded_views.check_encoded`).
+        """
+        if arguments is None:
+            return None
+        check_options(cls, arguments, 'train_cfg.cached_features')
+        settings = cls(**arguments)
+        check_encoded(method, settings.mix)
+        return settings
+
+    # ------------------------------------------------------------------ before the first iteration
+    def prepare(self, method: Any, streams: Mapping[str, Stream], network: Mapping) -> None:
+        """Find or build the features of every stream and let its dataset give them.
+
+        Args:
+            method: With its weights loaded.
+            streams: All streams of the run.
+            network: Config of the method's network.
+
+        Raises:
+            FeatureCacheError: Features of something else in ``folder``, or damaged ones.
+            OSError: Too little space.
+        """
+        for name, stream in streams.items():
+            draw = getattr(stream.sampler, 'request', None)
+            if draw is not None and draw(0).wanted_point is not None:
+                raise ValueError(
+                    f'train_cfg.cached_features: stream "{name}" uses '
+                    f'{type(stream.sampler).__name__}, which asks for crops around points, but '
+                    'the views are drawn before: use RareClassSampler or StatefulInfiniteSampler'
+                )
+        for stream in streams.values():
+            stream.dataset.stored = None
+        ready = {
+            name: self._ready(method, streams, name, folder, recipe)
+            for name, (folder, recipe) in self.places(method, streams, network).items()
+        }
+        # only now, because mixed pictures are made of both streams' pictures
+        for name, stored in ready.items():
+            streams[name].dataset.stored = stored
+
+    def places(
+        self, method: Any, streams: Mapping[str, Stream], network: Mapping
+    ) -> dict[str, tuple[Path, dict]]:
+        """Folder and recipe of each stream; streams of one recipe share a folder."""
+        encoder = encoder_recipe(method, network)
+        recipes = {name: self._recipe(method, name, streams, encoder) for name in streams}
+        places: dict[str, tuple[Path, dict]] = {}
+        for name, recipe in recipes.items():
+            same = next((folder for folder, other in places.values() if other == recipe), None)
+            root = (
+                Path(user_cache(), 'features', fingerprint(recipe))
+                if self.folder is None
+                else Path(self.folder).expanduser() / name
+            )
+            places[name] = (same or root, recipe)
+        return places
+
+    def _recipe(
+        self, method: Any, name: str, streams: Mapping[str, Stream], encoder: Mapping
+    ) -> dict:
+        """Everything that a stream's features depend on, as plain JSON values."""
+        variants = variant_names(method, name, self.mix)
+        recipe = dict(
+            encoder,
+            format=_FORMAT,
+            **_pictures(streams[name]),
+            views=self.views,
+            view_seed=self.seed,
+            precision=self.precision,
+            variants=variants,
+        )
+        if variants:
+            recipe.update(variant_settings(method, variants), group=streams[name].batch_size)
+        if 'mixed' in variants:
+            source = streams[method.source_stream]
+            recipe['mixed_with'] = dict(
+                _pictures(source), sampler=_plain(source.config.get('sampler'))
+            )
+        return json.loads(json.dumps(recipe, default=str))
+
+    def _ready(
+        self, method: Any, streams: Mapping[str, Stream], name: str, folder: Path, recipe: dict
+    ) -> StoredViews:
+        """The features of one stream, which this process builds or another one while this waits."""
+        told = False
+        while True:
+            if read_index(folder) is not None:
+                stored = StoredViews(folder, recipe)
+                print_log(
+                    f'stream "{name}": cached features of {len(stored.index["images"])} images x '
+                    f'{stored.views} views in {folder} (fingerprint {fingerprint(recipe)})',
+                    logger='current',
+                )
+                return stored
+            if not told and int(os.environ.get('LOCAL_RANK', 0)):
+                time.sleep(_POLL)  # the first process of a machine builds: its log is read
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = RunLock(folder)
+            try:
+                lock.acquire()
+            except BlockingIOError:
+                if not told:
+                    print_log(
+                        f'stream "{name}": waiting for another process that encodes into {folder}',
+                        logger='current',
+                    )
+                told = True
+                time.sleep(_POLL)
+                continue
+            try:
+                if read_index(folder) is None:
+                    ViewEncoder(self, method, streams, name).build(folder, recipe)
+            finally:
+                lock.release()
+
+    # ------------------------------------------------------------------ for the doctor
+    def describe(self, method: Any, streams: Mapping[str, Stream], network: Mapping) -> list[str]:
+        """One line per stream: complete, still to be built (with its size), or of something else;
+        nothing is written."""
+        lines = []
+        for name, (folder, recipe) in self.places(method, streams, network).items():
+            index = read_index(folder)
+            if index is None:
+                lines.append(
+                    f'{name}: to be built; '
+                    f'{ViewEncoder(self, method, streams, name).plan().text(folder)}'
+                )
+            elif differences(index['recipe'], recipe):
+                lines.append(
+                    f'{name}: ERROR: {folder} holds other features: '
+                    f'{"; ".join(differences(index["recipe"], recipe))}'
+                )
+            else:
+                StoredViews(folder, recipe)  # sizes of files
+                size = sum(path.stat().st_size for path in folder.glob('*.npy'))
+                lines.append(
+                    f'{name}: complete in {folder}, {size / 1e6:.1f} MB, fingerprint '
+                    f'{fingerprint(recipe)}'
+                )
+        return lines
+
+
+def streams_of(loaders: Any, configs: Mapping[str, Mapping]) -> dict[str, Stream]:
+    """The streams of built loaders (``items()`` of names and loaders) with their configs."""
+    return {
+        name: Stream(loader.dataset, loader.batch_size, configs[name], loader.sampler)
+        for name, loader in loaders.items()
+    }
+
+
+def encoder_recipe(method: Any, network: Mapping) -> dict:
+    """Of what the maps are made: the encoder's kind, settings and tensors, and the normalisation of
+    its images."""
+    backbone, preprocessor = method.student.backbone, method.data_preprocessor
+    settings = {key: value for key, value in network['backbone'].items() if key not in _INERT}
+    normal = {
+        name: _normalisation(p)
+        for name, p in [('all', preprocessor), *preprocessor.streams.items()]
+    }
+    return dict(encoder=_plain(settings), weights=state_digest(backbone), normalization=normal)
+
+
+def state_digest(module: nn.Module) -> str:
+    """First half of the SHA-256 of a module's state dict, names, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(f'{name} {tuple(value.shape)} {value.dtype}\n'.encode())
+        digest.update(
+            value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        )
+    return digest.hexdigest()[:32]
+
+
+def fingerprint(recipe: Mapping) -> str:
+    """20 hexadecimal digits that stand for a recipe."""
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _normalisation(preprocessor: Any) -> dict:
+    values = {
+        key: getattr(preprocessor, key, None)
+        for key in (
+            'mean',
+            'std',
+            'channel_conversion',
+            'size',
+            'size_divisor',
+            'pad_val',
+            'seg_pad_val',
+        )
+    }
+    return {
+        key: value.flatten().tolist() if isinstance(value, torch.Tensor) else value
+        for key, value in values.items()
+    }
+
+
+def _pictures(stream: Stream) -> dict:
+    """Of which files with which pipeline; a file counts with name, size and time of change.
+
+    The time, because uncompressed images of two folders can share names and sizes.
+    """
+    digest, labels = hashlib.sha256(), 0
+    for index in range(len(stream.dataset)):
+        leaf, local = locate(stream.dataset, index)
+        info = leaf.get_data_info(local) if hasattr(leaf, 'get_data_info') else {}
+        for key in ('img_path', 'seg_map_path'):
+            path = Path(info.get(key) or '')
+            there = bool(info.get(key)) and path.is_file()
+            state = (path.stat().st_size, path.stat().st_mtime_ns) if there else None
+            digest.update(f'{key} {path.name} {state}\n'.encode())
+            labels += key == 'seg_map_path' and there
+    return dict(
+        images=f'{len(stream.dataset)} images, {labels} labels ({digest.hexdigest()[:16]})',
+        pipeline=_plain(stream.config['dataset']),
+    )
+
+
+def _plain(node: Any) -> Any:
+    """A config without places of files, as dicts, lists and plain values."""
+    if isinstance(node, Mapping):
+        return {key: _plain(value) for key, value in node.items() if key not in _PLACES}
+    return [_plain(value) for value in node] if isinstance(node, (list, tuple)) else node
