@@ -3,7 +3,7 @@
 # make test-ci   the second lane: tests marked ci (browser, processes, export, documentation, attacks; at most 20 minutes)
 # make test-all  every test, also those marked slow: a short training of every config
 # make lint      ruff, that imports run one way, that the tables of configs/*/README.md and metafile.yml are up to date
-# make docs     the documentation site in build/docs, with warnings as errors
+# make docs      the documentation site in build/docs, with warnings as errors
 # make clean     remove the environment and build products
 #
 # The first call makes a virtual environment in .venv with everything pinned (requirements/pinned.txt); later calls
