@@ -2,7 +2,7 @@
 
 No paper row. Command: make demo METHOD=hrda, or mim train mmseg_dg daformer_half_synthcity_demo.py; nothing has to be
 fetched. The images of hrda_synthcity_demo.py (512x256), halved; predictions are scored at their full size.
-Resources: 1 CPU core, batch 2 + 2, crop 128, 150 iterations; two minutes, images included.
+Resources: 1 CPU core, batch 2 + 2, crop 128, 150 iterations; not timed.
 Score: README.md in this folder. Status: run by the tests.
 """
 _base_ = './daformer_synthcity_demo.py'

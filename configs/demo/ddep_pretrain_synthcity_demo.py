@@ -2,7 +2,7 @@
 
 No paper row. Command: make demo METHOD=ddep, or mim train mmseg_dg ddep_pretrain_synthcity_demo.py; nothing has to be
 fetched. 200 images without labels; the encoder is frozen. ddep_finetune_synthcity_demo.py goes on from it.
-Resources: 1 CPU core, batch 4, crop 128, 150 iterations; about a minute, images included.
+Resources: 1 CPU core, batch 4, crop 128, 150 iterations; not timed.
 Score: README.md in this folder. Status: run by the tests.
 """
 _base_ = [

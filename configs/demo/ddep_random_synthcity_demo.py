@@ -3,7 +3,7 @@
 No paper row. Command: make demo METHOD=ddep, or mim train mmseg_dg ddep_random_synthcity_demo.py; nothing has to be
 fetched. It trains for as many iterations as ddep_pretrain_synthcity_demo.py and ddep_finetune_synthcity_demo.py take
 together, of as many images.
-Resources: 1 CPU core, batch 4, crop 128, 300 iterations; about a minute, images included.
+Resources: 1 CPU core, batch 4, crop 128, 300 iterations; not timed.
 Score: README.md in this folder. Status: run by the tests.
 """
 _base_ = [

@@ -3,7 +3,7 @@
 No paper row. Command: make demo METHOD=diffmatch, or mim train mmseg_dg diffmatch_synthcity_demo.py; nothing has to be
 fetched. It starts from the network that ships with the package, which was trained by day, with a fresh mask denoiser
 that adds to the plain classifier. Control: few_labels_synthcity_demo.py.
-Resources: 1 CPU core, batch 4 + 4, crop 128, 150 iterations; three minutes, images included.
+Resources: 1 CPU core, batch 4 + 4, crop 128, 150 iterations; not timed.
 Score: README.md in this folder. Status: run by the tests.
 """
 _base_ = [

@@ -4,7 +4,7 @@ No paper row. Command: make demo METHOD=hrda, or mim train mmseg_dg hrda_synthci
 Encoder and decoder of both scales start from the network that ships with the package, the scale attention from random
 weights. The context at half resolution is what that network was trained on. Controls:
 source_only_hrda_synthcity_demo.py, and daformer_half_synthcity_demo.py, which sees the context alone.
-Resources: 1 CPU core, batch 2 + 2, crop 256 with details of 128, 150 iterations; four minutes, images included.
+Resources: 1 CPU core, batch 2 + 2, crop 256 with details of 128, 150 iterations; not timed.
 Score: README.md in this folder. Status: run by the tests.
 """
 _base_ = [

@@ -2,7 +2,7 @@
 
 No paper row. Command: make demo METHOD=hrda, or mim train mmseg_dg source_only_hrda_synthcity_demo.py; nothing has to
 be fetched. Network, initial weights, images by day and number of iterations are those of hrda_synthcity_demo.py.
-Resources: 1 CPU core, batch 2, crop 256 with details of 128, 150 iterations; two minutes, images included.
+Resources: 1 CPU core, batch 2, crop 256 with details of 128, 150 iterations; not timed.
 Score: README.md in this folder. Status: run by the tests.
 """
 _base_ = './hrda_synthcity_demo.py'

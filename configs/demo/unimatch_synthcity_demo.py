@@ -3,7 +3,7 @@
 No paper row. Command: make demo METHOD=unimatch, or mim train mmseg_dg unimatch_synthcity_demo.py; nothing has to be
 fetched. It starts from the network that ships with the package, which was trained by day. Control:
 few_labels_synthcity_demo.py.
-Resources: 1 CPU core, batch 4 + 4, crop 128, 150 iterations; three minutes, images included.
+Resources: 1 CPU core, batch 4 + 4, crop 128, 150 iterations; not timed.
 Score: README.md in this folder. Status: run by the tests.
 """
 _base_ = [

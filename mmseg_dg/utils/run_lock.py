@@ -133,7 +133,8 @@ class RunLock:
                 f'another run works in {self.path.parent}: process {owner.get("process", "?")} on host '
                 f'{owner.get("host", "?")}, since {owner.get("since", "?")}. Wait for it, stop it, or give another '
                 f'--work-dir. (If you are sure that it is gone, delete {self.path})')
-        aside = self.path.with_name(f'{self.path.name}.{socket.gethostname()}.{os.getpid()}.stale')
+        # a temporary file's name: what a kill leaves here, the next run removes
+        aside = self.path.with_name(f'{self.path.name}.stale.{socket.gethostname()}.{os.getpid()}.part')
         with contextlib.suppress(FileNotFoundError):
             os.replace(self.path, aside)
             if _read(str(aside)) != text:  # somebody else was faster, and this is his lock: give it back

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from mmseg_dg.utils import run_lock
+from mmseg_dg.utils.atomic_files import remove_parts
 from mmseg_dg.utils.run_lock import LOCK, RunLock, describe_this_process
 
 
@@ -52,6 +53,24 @@ def test_locks_of_processes_that_are_gone_are_taken(tmp_path, changes):
     lock = RunLock(tmp_path)
     lock.acquire()
     assert json.loads((tmp_path / LOCK).read_text())['process'] == os.getpid()
+    lock.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kill_while_a_lock_is_taken_leaves_what_the_next_run_removes(tmp_path, monkeypatch):
+    written(tmp_path, process=2**22 + 1, process_started='7')
+
+    def kill(*args, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_lock, 'print_log', kill)  # the old lock is moved aside and not yet removed
+        with pytest.raises(KeyboardInterrupt):
+            RunLock(tmp_path).acquire()
+    assert len(list(tmp_path.iterdir())) == 1
+    lock = RunLock(tmp_path)
+    lock.acquire()
+    remove_parts(tmp_path)
     lock.release()
     assert list(tmp_path.iterdir()) == []
 
