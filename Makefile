@@ -3,6 +3,7 @@
 # make test-ci   the second lane: tests marked ci (browser, processes, export, documentation, attacks; at most 20 minutes)
 # make test-all  every test, also those marked slow: a short training of every config
 # make lint      ruff, that imports run one way, that the tables of configs/*/README.md and metafile.yml are up to date
+# make docs      the documentation site in build/docs, with warnings as errors
 # make clean     remove the environment and build products
 #
 # The first call makes a virtual environment in .venv with everything pinned (requirements/pinned.txt); later calls
@@ -29,7 +30,7 @@ INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: demo test test-ci test-all attack lint clean
+.PHONY: demo test test-ci test-all attack lint docs clean
 .DEFAULT_GOAL := test
 
 $(STAMP): $(PINS) setup.py pyproject.toml mmseg_dg/version.py
@@ -64,6 +65,12 @@ lint: $(STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) tools/dev/check_imports.py
 	$(RUN) tools/dev/config_docs.py --check
+
+# Sphinx is not among the pins: it and what it needs are installed when the site is built for the first time
+docs: $(STAMP)
+	@$(RUN) -c 'import furo, myst_parser, sphinx' 2> /dev/null || $(RUN) -m pip install -q -c $(PINS) -r requirements/docs.txt
+	OMP_NUM_THREADS=1 $(RUN) -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs
+	@echo 'build/docs/index.html'
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info mmseg_dg/.mim .pytest_cache .ruff_cache .hypothesis

@@ -157,8 +157,8 @@ def run(task: Task, out: Path, *, encoder: Union[str, Folder,
         task: What to train on.
         out: Folder.
         encoder: None or ``'mobilenetv2'``: the network that ships with the package. ``'mit_b0'`` to
-            ``'mit_b5'``, or
-            the path of such a file: a Mix Transformer under the recipe for large GPUs.
+            ``'mit_b5'``, or the path of such a file: a Mix Transformer under the recipe for large
+            GPUs.
         iterations: Length; None: the recipe's. It is validated and saved five times.
         batch_size: Images of each stream per iteration; None: the recipe's.
         crop_size: Of the training crops, (height, width) or one number; None: the recipe's.
@@ -171,10 +171,9 @@ def run(task: Task, out: Path, *, encoder: Union[str, Folder,
         overwrite: Begin again.
         start: False writes the config only and returns None.
 
-    Also taken, and part of ``task``: ``val`` (labeled images to score on, ``dict(images=...,
-        masks=...)``; without
-    it nothing is scored while training), ``palette`` ((red, green, blue) of each class),
-    ``label_map`` (``{255: 1}`` for binary masks of 0 and 255).
+    Also taken, and part of ``task``: ``val`` (labeled images to score on,
+    ``dict(images=..., masks=...)``; without it nothing is scored while training), ``palette``
+    ((red, green, blue) of each class), ``label_map`` (``{255: 1}`` for binary masks of 0 and 255).
     """
     settings = _settings(task, encoder, iterations, batch_size, crop_size, seed)
     if early_stopping is not None:

@@ -63,8 +63,8 @@ def confidence_histogram(confidence: Tensor, correct: Tensor, bins: int) -> Hist
 
 
 def calibration_error(histogram: Histogram, bins: int = 15) -> float:
-    """Expected calibration error: mean over pixels of |accuracy - mean confidence| of their bin, in
-    percent.
+    """Expected calibration error in percent: mean over pixels of ``|accuracy - mean confidence|``
+    of their bin.
 
     Args:
         histogram: Of a multiple of ``bins`` bins.

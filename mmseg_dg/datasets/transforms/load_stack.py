@@ -19,11 +19,10 @@ _TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 class LoadImageStack(LoadImageFromFile):
     """Reads images of a stated number of channels, in the order of the file.
 
-    TIFF: channels beside each other, in planes, or as pages, any count (read with tifffile: ``pip
-        install
-    tifffile``); PNG and others of one to four channels. Values: 8 bits as they are; 16 bits by
-    ``bit_depth``; numbers with a point by ``value_range``; both scaled to 0..255, rounded to 8 bits
-    unless ``to_float32=True`` keeps them.
+    TIFF: channels beside each other, in planes, or as pages, any count (read with tifffile:
+    ``pip install tifffile``); PNG and others of one to four channels. Values: 8 bits as they are;
+    16 bits by ``bit_depth``; numbers with a point by ``value_range``; both scaled to 0..255,
+    rounded to 8 bits unless ``to_float32=True`` keeps them.
 
     The network needs ``in_channels``, the preprocessor one mean and standard deviation per channel
     and ``bgr_to_rgb=False``. ``ColorJitter`` and the jitters of the methods change the first three

@@ -16,9 +16,8 @@ class TokenLinearHead(FusedFeatureHead):
     """One linear layer on the last map: the head of a linear probe.
 
     Source: docs/behavior/foundation_encoders.md#heads ("How to Benchmark Vision Foundation Models
-        for Semantic
-    Segmentation?", Kerssies et al., 2024). Logits have the size of the map; they are resized to the
-    labels' size without aligned corners.
+    for Semantic Segmentation?", Kerssies et al., 2024). Logits have the size of the map; they are
+    resized to the labels' size without aligned corners.
 
     Args:
         in_channels: Channels of the map.
