@@ -21,7 +21,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmseg_dg.ops.convolution import FastConv2d, cpu_layout
+from mmseg_dg.ops.convolution import FastConv2d
 from mmseg_dg.registry import MODELS
 from mmseg_dg.weights.official_names import from_official_backbone
 
@@ -316,7 +316,8 @@ class MixTransformer(EncoderOptions, BaseModule):
         x, hw = embed(x)
         for block in blocks:
             x = block(x, hw)
-        return cpu_layout(_to_map(norm(x), hw))
+        # Contiguous, as in the official code; stock decoders are slow on other layouts (dilated depthwise convolutions).
+        return _to_map(norm(x), hw).contiguous()
 
 
 def drop_path_rates(last: float, count: int) -> list[float]:
