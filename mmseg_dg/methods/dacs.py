@@ -126,8 +126,8 @@ class DACS(Supervised):
             more supervised pass, without feature distance (docs/daformer.md, "Few target labels"). None for none.
         target_labeled_weight: Factor of that pass's losses.
         teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the networks that learn nothing (teacher, ImageNet
-            copy); their softmax,
-            entropies, losses and distances stay in float32. None: the precision of the other passes.
+            copy); their softmax, entropies, losses and distances stay in float32. None: the precision of the other
+            passes.
         init_cfg: mmengine's.
 
     Raises:

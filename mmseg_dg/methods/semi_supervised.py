@@ -94,9 +94,8 @@ class SemiSupervised(BaseMethod):
         pseudo_labels: ``'student'`` or ``'teacher'``, an exponential moving average (needs ``EMAUpdateHook``).
         evaluate: ``'student'`` or ``'teacher'``.
         norm_eval: BatchNorm on running statistics during training.
-        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the networks that learn nothing (that
-            makes pseudo-labels in evaluation mode); their softmax,
-            entropies, losses and distances stay in float32. None: the precision of the other passes.
+        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the network that makes pseudo-labels in evaluation mode;
+            softmax, thresholds and losses stay in float32. None: the precision of the other passes.
         init_cfg: mmengine's.
 
     Raises:

@@ -62,8 +62,9 @@ class Supervised(AlignmentMixin, BaseMethod):
         norm_eval: BatchNorm on running statistics during training.
         alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels of the batch's
             images, or None.
-        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the networks that learn nothing (the ImageNet copy of the feature distance); their softmax,
-            entropies, losses and distances stay in float32. None: the precision of the other passes.
+        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the networks that learn nothing (the ImageNet copy of
+            the feature distance); their softmax, entropies, losses and distances stay in float32. None: the precision
+            of the other passes.
         init_cfg: mmengine's.
     """
 
@@ -144,7 +145,8 @@ class Supervised(AlignmentMixin, BaseMethod):
                       state: StepState) -> dict[str, Tensor]:
         """Feature distance of the source pass, under the log name of the official code's term."""
         scale = self.feature_distance.scale
-        with torch.no_grad(), lower_precision(self.teacher_precision, images.device):  # without a box, only the context scale is encoded
+        with torch.no_grad(), lower_precision(self.teacher_precision, images.device):
+            # without a box, only the context scale is encoded
             reference = reference_features(self.student, self.imnet, images, crop_box=box if scale == 'all' else None)
         ours = distance_maps(self.student, features, labels, scale, crop_box=box)
         theirs = distance_maps(self.student, reference, labels, scale, crop_box=box)

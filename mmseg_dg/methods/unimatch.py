@@ -44,7 +44,8 @@ class UniMatch(FixMatch):
         super().__init__(network, data_preprocessor, labeled_stream=labeled_stream, unlabeled_stream=unlabeled_stream,
                          mix_stream=mix_stream, labeled_weight=labeled_weight, view_weights=view_weights,
                          cutmix=cutmix, strong_view=strong_view, threshold=threshold, pseudo_labels=pseudo_labels,
-                         evaluate=evaluate, norm_eval=norm_eval, alignment=alignment, teacher_precision=teacher_precision, init_cfg=init_cfg)
+                         evaluate=evaluate, norm_eval=norm_eval, alignment=alignment,
+                         teacher_precision=teacher_precision, init_cfg=init_cfg)
         if not 0 <= feature_dropout < 1:
             raise ValueError(f'feature_dropout is a probability below 1, got {feature_dropout}')
         self.feature_weight, self.feature_dropout = feature_weight, feature_dropout

@@ -55,7 +55,8 @@ class UniMatchV2(FixMatch):
         super().__init__(network, data_preprocessor, labeled_stream=labeled_stream, unlabeled_stream=unlabeled_stream,
                          mix_stream=mix_stream, labeled_weight=labeled_weight, view_weights=view_weights,
                          cutmix=cutmix, strong_view=strong_view, threshold=threshold, pseudo_labels=pseudo_labels,
-                         evaluate=evaluate, norm_eval=norm_eval, alignment=alignment, teacher_precision=teacher_precision, init_cfg=init_cfg)
+                         evaluate=evaluate, norm_eval=norm_eval, alignment=alignment,
+                         teacher_precision=teacher_precision, init_cfg=init_cfg)
         if not 0 <= complementary_dropout <= 1:
             raise ValueError(f'complementary_dropout is a share of the images, in [0, 1], got {complementary_dropout}')
         if complementary_dropout and len(self.view_weights) != 2:

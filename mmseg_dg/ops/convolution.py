@@ -147,7 +147,7 @@ class FastConv2d(nn.Conv2d):
 
 
 def use_fast_convolutions(module: nn.Module) -> nn.Module:
-    """Make every plain ``nn.Conv2d`` at or below ``module`` a :class:`FastConv2d`, parameters untouched; returns it."""
+    """Make each plain ``nn.Conv2d`` at or below ``module`` a :class:`FastConv2d`, parameters untouched; returns it."""
     for part in module.modules():
         if type(part) is nn.Conv2d:
             part.__class__ = FastConv2d

@@ -33,7 +33,8 @@ def test_a_config_costs_what_itself_costs(tiny_config, tmp_path):
     for side, steps in zip(result['sides'], result['steps']):
         for step in steps:
             for kind in (0, 1):
-                assert sum(part[kind] for part in step['parts'].values()) == pytest.approx(step['step'][kind], rel=0.05)
+                total = sum(part[kind] for part in step['parts'].values())
+                assert total == pytest.approx(step['step'][kind], rel=0.05)
         assert {'data', 'source forward', 'source backward', 'mix forward', 'mix backward', 'teacher', 'mixing',
                 'optimizer', 'EMA', 'other'} <= set(side['parts'])
         assert len(side['operators']) == 10 and side['memory'] > 0 and side['flops'] > 0

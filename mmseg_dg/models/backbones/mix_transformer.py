@@ -316,7 +316,7 @@ class MixTransformer(EncoderOptions, BaseModule):
         x, hw = embed(x)
         for block in blocks:
             x = block(x, hw)
-        # Contiguous, as in the official code; stock decoders are slow on other layouts (dilated depthwise convolutions).
+        # Contiguous, as in the official code; stock decoders are slow on other layouts (dilated depthwise).
         return _to_map(norm(x), hw).contiguous()
 
 
