@@ -11,7 +11,8 @@ from mmseg_dg.apis.entry import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Those of users; tools/dev are ours.
-TOOLS = {path.stem: path for path in (ROOT / 'tools').rglob('*.py') if path.parent.name != 'dev' and not path.name.startswith('_')}
+TOOLS = {path.stem: path for path in (ROOT / 'tools').rglob('*.py')
+         if path.parent.name != 'dev' and not path.name.startswith('_')}
 SERVER = ['--server', 'acdc', '--out', 'x.zip']
 #: A mistake for each tool: files and folders that are not there.
 MISTAKES = dict(
