@@ -35,6 +35,7 @@ from mmseg_dg.ops import (
     pseudo_label_weights,
 )
 from mmseg_dg.ops.pixel_alignment import boxes_per_image
+from mmseg_dg.ops.precision import lower_precision
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.options import refuses
 from mmseg_dg.utils.seeding import StepGenerator
@@ -126,6 +127,9 @@ class DACS(Supervised):
         target_labeled_stream: A third stream, of the few target images that have labels (``'target_labeled'``): one
             more supervised pass, without feature distance (docs/daformer.md, "Few target labels"). None for none.
         target_labeled_weight: Factor of that pass's losses.
+        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the networks that learn nothing (teacher, ImageNet
+            copy); their softmax, entropies, losses and distances stay in float32. None: the precision of the other
+            passes.
         init_cfg: mmengine's.
 
     Raises:
@@ -144,10 +148,12 @@ class DACS(Supervised):
                  norm_eval: bool = False, evaluate: str = 'student', alignment: Optional[dict] = None,
                  detail_crop: Optional[dict] = None, masked: Optional[dict] = None,
                  pseudo_label_tta: Sequence[str] = (), target_labeled_stream: Optional[str] = None,
-                 target_labeled_weight: float = 1.0, init_cfg: Optional[dict] = None) -> None:
+                 target_labeled_weight: float = 1.0, teacher_precision: Optional[str] = None,
+                 init_cfg: Optional[dict] = None) -> None:
         super().__init__(network, data_preprocessor, stream=labeled_stream, feature_distance=feature_distance,
                          shared_backward=shared_backward, sync_statistics=sync_statistics, norm_eval=norm_eval,
-                         evaluate=evaluate, alignment=alignment, init_cfg=init_cfg)
+                         evaluate=evaluate, alignment=alignment, teacher_precision=teacher_precision,
+                         init_cfg=init_cfg)
         _check_arguments(pseudo_threshold, ignore_top, ignore_bottom, use_valid_mask, jitter_probability)
         self.target_stream = unlabeled_stream
         self.target_labeled_stream, self.target_labeled_weight = target_labeled_stream, target_labeled_weight
@@ -268,11 +274,15 @@ class DACS(Supervised):
 
     def _teacher_logits(self, images: Tensor) -> Tensor:
         """The teacher's logits (B, C, H, W), or the logarithm of its probabilities' average over mirrored images."""
-        logits = predict_logits(self.teacher.module, images).float()
+        logits = self._teacher_pass(images)
         if 'flip' not in self.pseudo_label_tta:
             return logits
-        mirrored = predict_logits(self.teacher.module, images.flip(-1)).float().flip(-1)
+        mirrored = self._teacher_pass(images.flip(-1)).flip(-1)
         return ((logits.softmax(1) + mirrored.softmax(1)) / 2).log()  # whose softmax is the average itself
+
+    def _teacher_pass(self, images: Tensor) -> Tensor:
+        with lower_precision(self.teacher_precision, images.device):
+            return predict_logits(self.teacher.module, images).float()
 
     def _report_rows(self, height: int, valid: Optional[Tensor]) -> None:
         """Say once how many rows of the crops have no pseudo-labels; a large share is a mistake more often than not.

@@ -2,7 +2,7 @@
 from collections.abc import Mapping
 from copy import copy, deepcopy
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import torch
 from mmengine.logging import print_log
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmseg_dg.models.segmentors.network import draw_crop_box, segmentation_losses
 from mmseg_dg.ops.lab_style import LABStyleDraws
+from mmseg_dg.ops.precision import check_precision, module_in_lower_precision
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.arguments import refuses
 from mmseg_dg.utils.seeding import StepGenerator
@@ -75,6 +76,8 @@ class DeFT(BaseMethod):
         evaluate: ``'retentive'`` (E_r, D_r), ``'adaptive'`` (E_a, D_a), ``'encoder_adaptive'`` (E_a, D_r) or
             ``'decoder_adaptive'`` (E_r, D_a). Before the hand-over, D_r has learned nothing: D_a stands in for it.
         norm_eval: BatchNorm on running statistics during training.
+        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts E_r where D_a learns on its features: no gradient flows
+            there. None: the precision of the other passes.
         init_cfg: mmengine's.
 
     Raises:
@@ -90,7 +93,8 @@ class DeFT(BaseMethod):
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
                  warmup_iters: int = 8000, style_augmentation: Optional[dict] = None, distance: Optional[dict] = None,
-                 evaluate: str = 'retentive', norm_eval: bool = False, init_cfg: Optional[dict] = None) -> None:
+                 evaluate: str = 'retentive', norm_eval: bool = False,
+                 teacher_precision: Optional[str] = None, init_cfg: Optional[dict] = None) -> None:
         _check_network(network)
         super().__init__(network, data_preprocessor, evaluate=evaluate, norm_eval=norm_eval, init_cfg=init_cfg)
         if getattr(self.student, 'decode_head', None) is None:
@@ -101,6 +105,7 @@ class DeFT(BaseMethod):
         self.source_stream = stream
         self.streams = self.labeled_streams = (stream, )
         self.warmup_iters = warmup_iters
+        self.teacher_precision = check_precision('teacher_precision', teacher_precision)
         self.style: Optional[LABStyle] = MODELS.build(style_augmentation) if style_augmentation else None
         self.encoder = EMATeacher(self._adaptive_encoder(), beta=0.9999, ramp=False)
         self.decoder = EMATeacher(self._adaptive_decoder(), beta=0.9999, ramp=False)
@@ -110,6 +115,7 @@ class DeFT(BaseMethod):
         if self.distance is not None:
             self.encoder_init = deepcopy(self.student.backbone).requires_grad_(False)
             self.decoder_init = deepcopy(self.student.decode_head).requires_grad_(False)
+        self._stage_read: tuple = (None, 0)
         self.register_buffer('stage', torch.tensor(2 if warmup_iters == 0 else 1))
 
     # ------------------------------------------------------------------ components
@@ -140,7 +146,11 @@ class DeFT(BaseMethod):
     @property
     def handed_over(self) -> bool:
         """Whether the decoder warm-up is over."""
-        return int(self.stage) == 2
+        # on a GPU the host waits for the buffer only after something wrote it (hand-over, a loaded checkpoint)
+        written = self.stage.data_ptr(), self.stage._version
+        if self._stage_read[0] != written:
+            self._stage_read = written, int(self.stage)
+        return self._stage_read[1] == 2
 
     @property
     def averages_follow(self) -> bool:
@@ -201,17 +211,22 @@ class DeFT(BaseMethod):
 
         # no parameter of a retentive component requires gradients, so nothing is kept of E_r's forward pass
         if not self.handed_over:
-            return [Pass('warmup', lambda: losses('warmup', into_decoder))]
+            return [Pass('warmup', lambda: self._on_retentive(lambda: losses('warmup', into_decoder)))]
 
         def encoder_path() -> dict[str, Tensor]:
             return dict(losses('encoder', into_encoder),
                         **self._distance('encoder', self.student.backbone, self.encoder_init))
 
         def decoder_path() -> dict[str, Tensor]:
-            return dict(losses('decoder', into_decoder),
+            return dict(self._on_retentive(lambda: losses('decoder', into_decoder)),
                         **self._distance('decoder', self.student.decode_head, self.decoder_init))
 
         return [Pass('encoder', encoder_path), Pass('decoder', decoder_path)]
+
+    def _on_retentive(self, losses: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Losses of a pass through E_r, whose encoder runs in ``teacher_precision``."""
+        with module_in_lower_precision(self.encoder.module['backbone'], self.teacher_precision):
+            return losses()
 
     def _distance(self, name: str, module: nn.Module, reference: Optional[nn.Module]) -> dict[str, Tensor]:
         weight = self.distance[name] if self.distance else 0.

@@ -17,6 +17,7 @@ from torch import Tensor
 from mmseg_dg.models.segmentors.mask_diffusion import DenoisedLabels, NoiseDraws
 from mmseg_dg.ops import PseudoLabels, confident_cross_entropy, pseudo_labels_from
 from mmseg_dg.ops.diffusion import check_steps
+from mmseg_dg.ops.precision import lower_precision
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.arguments import refuses
 from mmseg_dg.utils.seeding import StepGenerator
@@ -91,6 +92,7 @@ class DiffMatch(SemiSupervised):
                  feature_weight: float = 0.25, feature_dropout: float = 0.5, cutmix: Optional[dict] = None,
                  strong_view: Optional[dict] = None, threshold: float = 0.95, teacher_steps: int = 3,
                  adjustment: Optional[dict] = None, evaluate: str = 'student', norm_eval: bool = False,
+                 teacher_precision: Optional[str] = None,
                  init_cfg: Optional[dict] = None) -> None:
         check_steps(teacher_steps, 'teacher_steps')
         if not 0 <= feature_dropout < 1:
@@ -99,7 +101,7 @@ class DiffMatch(SemiSupervised):
         super().__init__(network, data_preprocessor, labeled_stream=labeled_stream, unlabeled_stream=unlabeled_stream,
                          mix_stream=mix_stream, num_views=len(view_weights), cutmix=cutmix, strong_view=strong_view,
                          threshold=threshold, pseudo_labels='teacher', evaluate=evaluate, norm_eval=norm_eval,
-                         init_cfg=init_cfg)
+                         teacher_precision=teacher_precision, init_cfg=init_cfg)
         if not hasattr(self.student, 'denoise'):
             raise ValueError(f'DiffMatch trains a MaskDiffusionEncoderDecoder, got {type(self.student).__name__}')
         self.labeled_weight, self.view_weights = labeled_weight, tuple(view_weights)
@@ -158,8 +160,9 @@ class DiffMatch(SemiSupervised):
 
     def _sampled_labels(self, batch: dict[str, dict], stream: str, seeds: Sequence[int]) -> PseudoLabels:
         network = self.teacher.module
-        with evaluation_mode(network):
-            logits = network.predict_logits(batch[stream]['inputs'], seeds, self.teacher_steps, noise_on_cpu=False)
+        images = batch[stream]['inputs']
+        with evaluation_mode(network), lower_precision(self.teacher_precision, images.device):
+            logits = network.predict_logits(images, seeds, self.teacher_steps, noise_on_cpu=False)
         return pseudo_labels_from(logits, self.valid_mask(batch, stream))
 
     def _observe_classes(self, labels: Tensor) -> None:

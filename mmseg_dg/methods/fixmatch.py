@@ -47,11 +47,12 @@ class FixMatch(AlignmentMixin, SemiSupervised):
                  labeled_weight: float = 0.5, view_weights: Sequence[float] = (0.5, ),
                  cutmix: Optional[dict] = CUTMIX, strong_view: Optional[dict] = None, threshold: float = 0.95,
                  pseudo_labels: str = 'student', evaluate: str = 'student',
-                 norm_eval: bool = False, alignment: Optional[dict] = None, init_cfg: Optional[dict] = None) -> None:
+                 norm_eval: bool = False, alignment: Optional[dict] = None, teacher_precision: Optional[str] = None,
+                 init_cfg: Optional[dict] = None) -> None:
         super().__init__(network, data_preprocessor, labeled_stream=labeled_stream, unlabeled_stream=unlabeled_stream,
                          mix_stream=mix_stream, num_views=len(view_weights), cutmix=cutmix, strong_view=strong_view,
                          threshold=threshold, pseudo_labels=pseudo_labels, evaluate=evaluate, norm_eval=norm_eval,
-                         init_cfg=init_cfg)
+                         teacher_precision=teacher_precision, init_cfg=init_cfg)
         self.labeled_weight, self.view_weights = labeled_weight, tuple(view_weights)
         if hasattr(self.student, 'segmentation_losses') or not hasattr(self.student, 'decode_head'):
             raise ValueError(f'{type(self).__name__} trains an encoder with one decode head, not '

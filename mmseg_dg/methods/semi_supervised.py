@@ -35,6 +35,7 @@ from mmseg_dg.ops import (
     paste_encoded,
     pseudo_labels_from,
 )
+from mmseg_dg.ops.precision import check_precision, lower_precision
 from mmseg_dg.utils.options import check_options
 from mmseg_dg.utils.seeding import StepGenerator
 
@@ -95,6 +96,8 @@ class SemiSupervised(BaseMethod):
         pseudo_labels: ``'student'`` or ``'teacher'``, an exponential moving average (needs ``EMAUpdateHook``).
         evaluate: ``'student'`` or ``'teacher'``.
         norm_eval: BatchNorm on running statistics during training.
+        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the network that makes pseudo-labels in evaluation mode;
+            softmax, thresholds and losses stay in float32. None: the precision of the other passes.
         init_cfg: mmengine's.
 
     Raises:
@@ -109,7 +112,7 @@ class SemiSupervised(BaseMethod):
                  unlabeled_stream: str = 'unlabeled', mix_stream: Optional[str] = 'unlabeled_mix', num_views: int = 2,
                  cutmix: Optional[dict] = None, strong_view: Optional[dict] = None, threshold: float = 0.95,
                  pseudo_labels: str = 'student', evaluate: str = 'student', norm_eval: bool = False,
-                 init_cfg: Optional[dict] = None) -> None:
+                 teacher_precision: Optional[str] = None, init_cfg: Optional[dict] = None) -> None:
         super().__init__(network, data_preprocessor, evaluate=evaluate, norm_eval=norm_eval, init_cfg=init_cfg)
         if not 0 <= threshold <= 1:
             raise ValueError(f'threshold is a probability, got {threshold}')
@@ -122,6 +125,7 @@ class SemiSupervised(BaseMethod):
         self.strong_view = _checked(strong_view or {}, check_strong_view, 'strong_view')
         self.streams = (labeled_stream, unlabeled_stream) + ((mix_stream, ) if self.reads_mix_stream else ())
         self.labeled_streams = (labeled_stream, )
+        self.teacher_precision = check_precision('teacher_precision', teacher_precision)
         self.num_views, self.threshold, self.pseudo_labels = num_views, threshold, pseudo_labels
         self.teacher: Optional[EMATeacher] = None
         if pseudo_labels == 'teacher':
@@ -250,8 +254,9 @@ class SemiSupervised(BaseMethod):
     def evaluated_pseudo_labels(self, batch: dict[str, dict], stream: str) -> PseudoLabels:
         """Pseudo-labels of a stream's weak views in evaluation mode: the teacher's, or the student's without one."""
         network = self.student if self.teacher is None else self.teacher.module
-        with evaluation_mode(network):
-            logits = predict_logits(network, batch[stream]['inputs'])
+        images = batch[stream]['inputs']
+        with evaluation_mode(network), lower_precision(self.teacher_precision, images.device):
+            logits = predict_logits(network, images)
         return pseudo_labels_from(logits, self.valid_mask(batch, stream))
 
     def full_size(self, logits: Any, images: Tensor) -> Tensor:

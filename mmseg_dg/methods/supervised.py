@@ -20,6 +20,7 @@ from mmseg_dg.models.segmentors.network import (
     segmentation_losses,
 )
 from mmseg_dg.ops import CropBox
+from mmseg_dg.ops.precision import check_precision, lower_precision
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator
 from mmseg_dg.weights.files import check_pretrained
@@ -61,6 +62,9 @@ class Supervised(AlignmentMixin, BaseMethod):
         norm_eval: BatchNorm on running statistics during training.
         alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels of the batch's
             images, or None.
+        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the networks that learn nothing (the ImageNet copy of
+            the feature distance); their softmax, entropies, losses and distances stay in float32. None: the precision
+            of the other passes.
         init_cfg: mmengine's.
     """
 
@@ -69,13 +73,14 @@ class Supervised(AlignmentMixin, BaseMethod):
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
                  feature_distance: Optional[dict] = None, shared_backward: bool = True, sync_statistics: bool = False,
                  evaluate: str = 'student', norm_eval: bool = False, alignment: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+                 teacher_precision: Optional[str] = None, init_cfg: Optional[dict] = None) -> None:
         super().__init__(network, data_preprocessor, evaluate=evaluate, norm_eval=norm_eval, init_cfg=init_cfg)
         self.build_alignment(alignment)
         self.source_stream = stream
         self.streams = self.labeled_streams = (stream, )
         self.shared_backward = shared_backward
         self.sync_statistics = sync_statistics
+        self.teacher_precision = check_precision('teacher_precision', teacher_precision)
         self.feature_distance: Optional[FeatureDistance] = None
         self.imnet: Optional[nn.Module] = None
         self.projected_distance: Optional[ProjectedFeatureDistance] = None
@@ -140,7 +145,8 @@ class Supervised(AlignmentMixin, BaseMethod):
                       state: StepState) -> dict[str, Tensor]:
         """Feature distance of the source pass, under the log name of the official code's term."""
         scale = self.feature_distance.scale
-        with torch.no_grad():  # without a box, only the context scale is encoded
+        with torch.no_grad(), lower_precision(self.teacher_precision, images.device):
+            # without a box, only the context scale is encoded
             reference = reference_features(self.student, self.imnet, images, crop_box=box if scale == 'all' else None)
         ours = distance_maps(self.student, features, labels, scale, crop_box=box)
         theirs = distance_maps(self.student, reference, labels, scale, crop_box=box)

@@ -39,11 +39,13 @@ class UniMatch(FixMatch):
                  feature_weight: float = 0.25, feature_dropout: float = 0.5,
                  cutmix: Optional[dict] = CUTMIX, strong_view: Optional[dict] = None, threshold: float = 0.95,
                  pseudo_labels: str = 'student', evaluate: str = 'student',
-                 norm_eval: bool = False, alignment: Optional[dict] = None, init_cfg: Optional[dict] = None) -> None:
+                 norm_eval: bool = False, alignment: Optional[dict] = None, teacher_precision: Optional[str] = None,
+                 init_cfg: Optional[dict] = None) -> None:
         super().__init__(network, data_preprocessor, labeled_stream=labeled_stream, unlabeled_stream=unlabeled_stream,
                          mix_stream=mix_stream, labeled_weight=labeled_weight, view_weights=view_weights,
                          cutmix=cutmix, strong_view=strong_view, threshold=threshold, pseudo_labels=pseudo_labels,
-                         evaluate=evaluate, norm_eval=norm_eval, alignment=alignment, init_cfg=init_cfg)
+                         evaluate=evaluate, norm_eval=norm_eval, alignment=alignment,
+                         teacher_precision=teacher_precision, init_cfg=init_cfg)
         if not 0 <= feature_dropout < 1:
             raise ValueError(f'feature_dropout is a probability below 1, got {feature_dropout}')
         self.feature_weight, self.feature_dropout = feature_weight, feature_dropout

@@ -50,11 +50,13 @@ class UniMatchV2(FixMatch):
                  complementary_dropout: float = 0.5,
                  cutmix: Optional[dict] = CUTMIX, strong_view: Optional[dict] = None, threshold: float = 0.95,
                  pseudo_labels: str = 'teacher', evaluate: str = 'teacher',
-                 norm_eval: bool = False, alignment: Optional[dict] = None, init_cfg: Optional[dict] = None) -> None:
+                 norm_eval: bool = False, alignment: Optional[dict] = None, teacher_precision: Optional[str] = None,
+                 init_cfg: Optional[dict] = None) -> None:
         super().__init__(network, data_preprocessor, labeled_stream=labeled_stream, unlabeled_stream=unlabeled_stream,
                          mix_stream=mix_stream, labeled_weight=labeled_weight, view_weights=view_weights,
                          cutmix=cutmix, strong_view=strong_view, threshold=threshold, pseudo_labels=pseudo_labels,
-                         evaluate=evaluate, norm_eval=norm_eval, alignment=alignment, init_cfg=init_cfg)
+                         evaluate=evaluate, norm_eval=norm_eval, alignment=alignment,
+                         teacher_precision=teacher_precision, init_cfg=init_cfg)
         if not 0 <= complementary_dropout <= 1:
             raise ValueError(f'complementary_dropout is a share of the images, in [0, 1], got {complementary_dropout}')
         if complementary_dropout and len(self.view_weights) != 2:

@@ -50,14 +50,18 @@ def downscale_labels(labels: Tensor,
     cells = labels[:, :rows * factor, :columns * factor].long()
     ignored = cells == ignore_index
     unknown = ~ignored & ((cells < 0) | (cells >= num_classes))
-    if unknown.any():
+    if unknown.device.type != 'cpu':  # an error of the device, which the host need not wait for
+        torch._assert_async(~unknown.any(), f'labels must be 0..{num_classes - 1} or {ignore_index}')
+    elif unknown.any():
         raise ValueError(f'labels must be 0..{num_classes - 1} or {ignore_index}, got '
                          f'{cells[unknown].unique().tolist()} in labels {tuple(labels.shape)}')
     cells = cells.masked_fill(ignored, num_classes)
     bins = num_classes + 1
     cell_index = torch.arange(batch * rows * columns, device=labels.device).view(batch, rows, 1, columns, 1)
     index = cell_index * bins + cells.view(batch, rows, factor, columns, factor)
-    counts = torch.bincount(index.flatten(), minlength=batch * rows * columns * bins)
+    index = index.flatten()
+    # not bincount, which reads the largest index back from a GPU
+    counts = index.new_zeros(batch * rows * columns * bins).scatter_add_(0, index, torch.ones_like(index))
     counts = counts.view(batch, rows, columns, bins)
     winner = counts.argmax(-1)  # the first maximum
     share = counts.amax(-1).float() / factor**2

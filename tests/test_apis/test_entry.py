@@ -11,7 +11,8 @@ from mmseg_dg.apis.entry import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Those of users; tools/dev are ours.
-TOOLS = {path.stem: path for path in (ROOT / 'tools').rglob('*.py') if path.parent.name != 'dev'}
+TOOLS = {path.stem: path for path in (ROOT / 'tools').rglob('*.py')
+         if path.parent.name != 'dev' and not path.name.startswith('_')}
 SERVER = ['--server', 'acdc', '--out', 'x.zip']
 #: A mistake for each tool: files and folders that are not there.
 MISTAKES = dict(
@@ -23,6 +24,7 @@ MISTAKES = dict(
     export_test_server=['--predictions', 'nowhere', *SERVER],
     picture_grid=['o.png', '--config', 'no.py', '--checkpoints', 'a=no.pth'],
     drift_pixels=['no.py', 'no.pth', 'o.png', '--domain', 'd'], method_cost=['no.py', 'no.py'],
+    benchmark=['no.py'],
     embedding_plot=['no.py', 'a.pth', 'b.pth', 'o.png', '--domain', 'd'], alignment_memory=['no.py'],
     export_segmentor=['no.pth', 'o.pth'], hrda2mmseg_dg=['no.pth', 'o.pth'], vit_hybrid2mmseg_dg=['no.npz', 'o.pth'],
     report=['nowhere'], predict=['no.py', 'no.pth', 'nowhere', '--out', 'o'], demo=None,

@@ -2,14 +2,13 @@
 from collections.abc import Sequence
 from typing import Optional
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_dg.ops.convolution import cpu_layout, pointwise_conv, use_fast_convolutions
 from mmseg_dg.registry import MODELS
 
-from .base import FusedFeatureHead, resize_to
-from .fusion import ASPPFusion, build_fusion
+from .base import FusedFeatureHead
+from .fusion import ASPPFusion, build_fusion, fuse_levels
 
 
 class LinearEmbedding(nn.Module):
@@ -21,7 +20,7 @@ class LinearEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # as a 1x1 convolution it needs no copy into another layout; the parameter keeps its checkpoint shape
-        return F.conv2d(x, self.proj.weight[:, :, None, None], self.proj.bias)
+        return pointwise_conv(x, self.proj.weight[:, :, None, None], self.proj.bias)
 
 
 _BN = dict(type='BN')
@@ -85,8 +84,10 @@ class DAFormerHead(FusedFeatureHead):
                 nn.Conv2d(in_channels[-1], embed_channels, 1),
                 ASPPFusion(embed_channels, embed_channels, dilations, True, norm_cfg, self.act_cfg))
         self.fuse_layer = build_fusion(fusion, embed_channels * len(in_index), channels, norm_cfg, self.act_cfg)
+        use_fast_convolutions(self)
 
     def fused_features(self, inputs: Sequence[Tensor]) -> Tensor:
         """(B, channels, H, W) features before dropout and classifier, at the size of the first level used."""
-        levels = [embed(x) for embed, x in zip(self.embed_layers.values(), self._transform_inputs(inputs))]
-        return self.fuse_layer(torch.cat([resize_to(x, levels[0], self.align_corners) for x in levels], dim=1))
+        maps = [cpu_layout(x) for x in self._transform_inputs(inputs)]
+        levels = [embed(x) for embed, x in zip(self.embed_layers.values(), maps)]
+        return fuse_levels(self.fuse_layer, levels, self.align_corners)

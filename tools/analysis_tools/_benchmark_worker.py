@@ -1,0 +1,208 @@
+"""One side of a benchmark, in a process of its own: it obeys one JSON command per line and answers with one.
+
+``benchmark.py`` starts it with the package of the checkout that is measured on its path; the training step is that of
+the checkout's own ``method_cost.py``, so that commits can be compared whose package is laid out differently.
+"""
+import argparse
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from _stopwatch import Stopwatch, watch_method  # noqa: E402
+
+TOP = 10
+
+
+def load(path: Path) -> Any:
+    """A module from a file."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Side:
+    """A config that trains on random images, under a stopwatch.
+
+    Args:
+        args: See :func:`parse_args`.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        checkout = Path(args.checkout)
+        self.cost = load(checkout / 'tools/analysis_tools/method_cost.py')
+        import mmseg_dg
+        if not Path(mmseg_dg.__file__).resolve().is_relative_to(checkout.resolve()):
+            raise ValueError(f'mmseg_dg was imported from {mmseg_dg.__file__}, not from {checkout}')
+        self.folder = tempfile.TemporaryDirectory()
+        self.config = self._merged(args.config, args.options)
+        self.options = (tuple(args.size) if args.size else None, args.batch_size, args.device, 'finetune')
+        self.trainer = self.cost.Trainer(self.config, *self.options)
+        self.watch = Stopwatch(self.trainer.synchronize)
+        self.watched = False
+
+    def _merged(self, config: str, options: dict) -> str:
+        """The config with the options in it, as a file that ``Trainer`` can read."""
+        from mmengine.config import Config
+        cfg = Config.fromfile(config)
+        cfg.merge_from_dict(options)
+        path = os.path.join(self.folder.name, Path(config).name)
+        cfg.dump(path)
+        return path
+
+    # ------------------------------------------------------------------ commands
+    def info(self) -> dict[str, Any]:
+        trainer = self.trainer
+        return dict(name=trainer.name, size=list(trainer.size), batch_size=trainer.batch_size,
+                    threads=torch.get_num_threads(), device=self.args.device, torch=torch.__version__,
+                    precision=str(torch.bfloat16 if 'BF16' in type(trainer.optim).__name__ else torch.float32))
+
+    def step(self) -> dict[str, Any]:
+        """Parts of one step: ``{part: [seconds, CPU seconds]}``."""
+        trainer, watch = self.trainer, self.watch
+        if not self.watched:
+            watch_method(watch, trainer.model, trainer.optim, trainer.hooks)
+            self.watched = True
+        start = time.perf_counter(), time.process_time()
+        watch.begin()
+        trainer.iterate()
+        parts = watch.end()
+        return dict(parts=parts, step=[time.perf_counter() - start[0], time.process_time() - start[1]])
+
+    @torch.no_grad()
+    def inference(self) -> list[float]:
+        """Seconds and CPU seconds of the evaluated network's logits for one image of the crop's size."""
+        model, size = self.trainer.model, self.trainer.size
+        model.eval()
+        network = model.evaluated_network
+        image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(self.args.device)
+        meta = [dict(ori_shape=size, img_shape=size, pad_shape=size, img_path='0.png')]
+        self.trainer.synchronize()
+        start = time.perf_counter(), time.process_time()
+        network.inference(image, meta)
+        self.trainer.synchronize()
+        return [time.perf_counter() - start[0], time.process_time() - start[1]]
+
+    def memory(self) -> int:
+        """Peak bytes of three steps, weights included."""
+        return self.cost.peak_memory(self.config, *self.options)
+
+    def operators(self) -> list[dict[str, Any]]:
+        """The dearest operators of one step by the shapes of their arguments."""
+        activities = [torch.profiler.ProfilerActivity.CPU]
+        cuda = torch.device(self.args.device).type == 'cuda'
+        activities += [torch.profiler.ProfilerActivity.CUDA] if cuda else []
+        with torch.profiler.profile(activities=activities, record_shapes=True) as profile:
+            self.trainer.iterate()
+        key = 'self_device_time_total' if cuda else 'self_cpu_time_total'
+        events = profile.key_averages(group_by_input_shape=True)
+        total = sum(getattr(e, key) for e in events) or 1
+        rows = sorted(events, key=lambda e: -getattr(e, key))[:TOP]
+        return [dict(operator=e.key, shapes=str([s for s in e.input_shapes if s]), calls=e.count,
+                     ms=getattr(e, key) / 1e3, share=getattr(e, key) / total) for e in rows]
+
+    def flops(self) -> float:
+        """Floating point operations of one step's matrix products, convolutions and attentions."""
+        from torch.utils.flop_counter import FlopCounterMode
+        with FlopCounterMode(display=False, custom_mapping=CORRECTED) as counter:
+            self.trainer.iterate()
+        return float(counter.get_total_flops())
+
+    def peak(self) -> dict[str, float]:
+        """FLOP/s this process reaches in a matrix product and in a 3x3 convolution, in the step's precision."""
+        half = 'BF16' in type(self.trainer.optim).__name__
+        device, dtype = self.args.device, torch.bfloat16 if half else torch.float32
+        a = torch.randn(1024, 1024, device=device, dtype=dtype)
+        x = torch.randn(1, 256, 64, 64, device=device, dtype=dtype)
+        w = torch.randn(256, 256, 3, 3, device=device, dtype=dtype)
+        work = dict(matmul=(lambda: a @ a, 2 * 1024**3),
+                    convolution=(lambda: torch.conv2d(x, w, padding=1), 2 * 9 * 256**2 * 64**2))
+        found = {}
+        with torch.no_grad():
+            for name, (fn, flops) in work.items():
+                fn()
+                seconds = []
+                for _ in range(7):
+                    self.trainer.synchronize()
+                    start = time.perf_counter() if device != 'cpu' else time.process_time()
+                    fn()
+                    self.trainer.synchronize()
+                    seconds.append((time.perf_counter() if device != 'cpu' else time.process_time()) - start)
+                found[name] = flops / min(seconds)
+        return found
+
+
+def _convolution_backward(grad, x, weight, _bias, _stride, _padding, _dilation, transposed, _out_padding, _groups,
+                          mask, out_shape=None, **_) -> int:
+    """Each gradient costs what the forward pass does; torch's own formula counts groups as if they were dense."""
+    spatial = x if transposed else grad
+    forward = 2 * spatial[0] * _product(spatial[2:]) * _product(weight)
+    return forward * (bool(mask[0]) + bool(mask[1]))
+
+
+def _attention(query, key, value, *_, **__) -> int:
+    """Two products, query with key and weights with value: (B, heads, N, d) and (B, heads, M, d)."""
+    batch, heads, length, dims = query
+    return 2 * batch * heads * length * key[2] * (dims + value[3])
+
+
+def _attention_backward(_grad, query, key, value, *_, **__) -> int:
+    """Five products: the weights again, and gradients of query, key, value and weights."""
+    batch, heads, length, dims = query
+    return 2 * batch * heads * length * key[2] * (3 * dims + 2 * value[3])
+
+
+def _product(shape) -> int:
+    total = 1
+    for side in shape:
+        total *= side
+    return total
+
+
+CORRECTED = {torch.ops.aten.convolution_backward: _convolution_backward}
+for _name, _formula in (('_scaled_dot_product_flash_attention_for_cpu', _attention),
+                        ('_scaled_dot_product_flash_attention_for_cpu_backward', _attention_backward)):
+    if hasattr(torch.ops.aten, _name):
+        CORRECTED[getattr(torch.ops.aten, _name)] = _formula
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument('settings', help='JSON: checkout, config, options, size, batch_size, device, threads')
+    return argparse.Namespace(**json.loads(parser.parse_args().settings))
+
+
+def commands(side: Side) -> Iterator[Any]:
+    for line in sys.stdin:
+        yield getattr(side, line.strip())()
+
+
+def main() -> None:
+    args = parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    answers = sys.stdout
+    with redirect_stdout(sys.stderr):
+        try:
+            side = Side(args)
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            print(json.dumps(dict(error=str(error))), file=answers, flush=True)
+            return
+        print(json.dumps(side.info()), file=answers, flush=True)
+        for answer in commands(side):
+            print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == '__main__':
+    main()
