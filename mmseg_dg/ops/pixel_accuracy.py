@@ -1,10 +1,12 @@
 """The share of correct pixels that heads log in training."""
 
+from typing import Optional
+
 import torch
 from torch import Tensor
 
 
-def pixel_accuracy(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
+def pixel_accuracy(logits: Tensor, labels: Tensor, ignore_index: Optional[int]) -> Tensor:
     """Percent of the labelled pixels whose largest logit is that of their class.
 
     The number is that of ``mmseg.models.losses.accuracy`` (MMSegmentation 1.2.2); that one sorts
@@ -14,13 +16,13 @@ def pixel_accuracy(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
     Args:
         logits: (B, C, H, W), floating point.
         labels: (B, H, W) int64.
-        ignore_index: Label that is not counted.
+        ignore_index: Label that is not counted; None: all count.
 
     Returns:
         float32 (1,); 100 where no pixel is labelled.
     """
     eps = torch.finfo(torch.float32).eps
-    counted = labels != ignore_index
+    counted = torch.ones_like(labels, dtype=torch.bool) if ignore_index is None else labels != ignore_index
     correct = (logits.max(dim=1).indices == labels) & counted
     share = 100.0 / (counted.sum().double() + eps)
     return (correct.sum().float() + eps).reshape(1) * share.float()

@@ -182,23 +182,6 @@ def head_losses(head: nn.Module, logits: Union[Tensor, Sequence[Tensor]], labels
     return losses
 
 
-def pixel_accuracy(logits: Tensor, labels: Tensor, ignore_index: Optional[int]) -> Tensor:
-    """Share of pixels with the right class in percent, as mmseg's ``accuracy``, without selecting pixels: the host of
-    a GPU need not wait to hear how many there are.
-
-    Args:
-        logits: (B, C, H, W).
-        labels: (B, H, W) int64.
-        ignore_index: Label of pixels that do not count; None: all count.
-
-    Returns:
-        (1,) float32, on the device; 0 where no pixel counts.
-    """
-    counted = torch.ones_like(labels, dtype=torch.bool) if ignore_index is None else labels != ignore_index
-    right = ((logits.argmax(1) == labels) & counted).sum()
-    return (100 * right.double() / counted.sum().clamp(min=1)).float().reshape(1)
-
-
 def style_images(network: nn.Module, images: Tensor) -> Tensor:
     """The images whose styles stand for a batch (B, 3, H, W): itself, or its context scale."""
     own = getattr(network, 'style_images', None)
