@@ -116,6 +116,13 @@ def test_errors_name_file_row_and_the_closest_name(config, folder):
     (folder / 'other.py').write_text(CONFIG)
     with pytest.raises(ValueError, match='has no rows of other'):
         load_config(folder / 'other.py', 'wide')
+    (folder / 'mine').mkdir()
+    (folder / 'mine/own.py').write_text(CONFIG)
+    with pytest.raises(ValueError, match='ablations.yml is not there, so the config has no rows; leave --row out'):
+        load_config(folder / 'mine/own.py', 'wide')
+    with pytest.raises(FileNotFoundError) as caught:  # nothing is called like that: no guess
+        find_config('qqqq.py')
+    assert 'Did you mean' not in str(caught.value)
     (folder / 'plain.py').write_text('train_dataloader = dict(source=dict(dataset=dict()))\n')
     with pytest.raises(ValueError, match='stream "labeled".*plain.py has source'):
         load_config(folder / 'plain.py', None, '1_8')
