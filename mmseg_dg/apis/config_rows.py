@@ -202,7 +202,8 @@ def _check_fields(where: str, fields: Any, known: set) -> None:
         raise ValueError(f'{where}: expected fields and values, got {fields!r}')
     for key in fields:
         if key not in known:
-            raise ValueError(f'{where}: there is no field {key!r}.{closest(str(key), sorted(known))}')
+            raise ValueError(f'{where}: there is no field {key!r}.{closest(str(key), sorted(known))} '
+                             f'Fields: {", ".join(sorted(known))}')
 
 
 def _subsets(where: str, entries: dict) -> dict[str, Subset]:
