@@ -129,7 +129,8 @@ def test_errors_name_file_row_and_the_closest_name(config, folder):
 
 
 @pytest.mark.parametrize('entry, message', [
-    ('{what: a, overides: {a: 1}}', r'some: row bad: there is no field .overides.. Did you mean "overrides". Fields: .*what'),
+    ('{what: a, overides: {a: 1}}',
+     r'some: row bad: there is no field .overides.. Did you mean "overrides". Fields: .*what'),
     ('{overrides: {a: 1}}', 'some: row bad does not say: what'),
     ('{what: a, with: [wid]}', 'with names .wid., which is no row above it. Did you mean "wide"'),
     ('{what: a, drop: [model.sizes]}', 'some, row bad: drop names model.sizes.* Did you mean "size"'),
