@@ -114,6 +114,8 @@ def main() -> None:
     parser.add_argument('images', nargs='+', help='image files')
     parser.add_argument('--out', default='out', help='folder of the results')
     args = parser.parse_args()
+    if not Path(args.file).is_file():
+        raise SystemExit(f'{args.file}: there is no such file; tools/export.py CONFIG CHECKPOINT --to onnx writes one')
     segment = Segmenter(args.file)
     palette = np.array(segment.about['palette'] or np.random.default_rng(0).integers(0, 256, (256, 3)), np.uint8)
     Path(args.out).mkdir(parents=True, exist_ok=True)

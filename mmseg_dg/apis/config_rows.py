@@ -122,7 +122,7 @@ _Loader.add_constructor('!tuple', lambda loader, node: tuple(loader.construct_se
 
 def closest(name: str, known: Iterable[str]) -> str:
     """``Did you mean "x"?`` with the most similar of the known names; '' without any."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f' Did you mean "{found[0]}"?' if found else ''
 
 
@@ -202,7 +202,8 @@ def _check_fields(where: str, fields: Any, known: set) -> None:
         raise ValueError(f'{where}: expected fields and values, got {fields!r}')
     for key in fields:
         if key not in known:
-            raise ValueError(f'{where}: there is no field {key!r}.{closest(str(key), sorted(known))}')
+            raise ValueError(f'{where}: there is no field {key!r}.{closest(str(key), sorted(known))} '
+                             f'Fields: {", ".join(sorted(known))}')
 
 
 def _subsets(where: str, entries: dict) -> dict[str, Subset]:
@@ -237,7 +238,9 @@ def find_row(config: Union[str, Path], name: Optional[str]) -> Row:
         return rows[name or '']
     known = [row for row in rows if row]
     if not known:
-        raise ValueError(f'--row {name}: {Path(config).parent / ROWS_FILE} has no rows of {Path(config).stem}')
+        where = Path(config).parent / ROWS_FILE
+        why = f'has no rows of {Path(config).stem}' if where.is_file() else 'is not there, so the config has no rows'
+        raise ValueError(f'--row {name}: {where} {why}; leave --row out (`mim run mmseg_dg rows` lists all rows)')
     raise ValueError(f'--row {name}: {Path(config).parent / ROWS_FILE} has no such row of {Path(config).stem}.'
                      f'{closest(str(name), known)} All: {", ".join(known)}')
 

@@ -16,7 +16,7 @@ from mmseg_dg.utils.finite_state import refuse_nonfinite
 from mmseg_dg.weights.shipped import PREFIX
 
 from .inputs import Input, list_inputs
-from .launch import ConfigLike, build_runner, read_config
+from .launch import ConfigLike, build_runner, config_of_run, read_config, set_resume
 from .prediction import Observer, PredictionPipeline, dataset_meta, predict_batch
 
 
@@ -39,8 +39,9 @@ def adapt(config: ConfigLike, work_dir: Optional[str] = None, options: Optional[
     """
     if resume and overwrite:
         raise ValueError('overwrite=True begins again and resume=True goes on: give one of them')
-    asked = {key: True for key, value in dict(resume=resume, overwrite=overwrite).items() if value}
-    runner = build_runner(config, work_dir, dict(options or {}, **asked))
+    cfg = config_of_run(config, work_dir, options)
+    set_resume(cfg, 'auto' if resume else None, overwrite=overwrite)  # from the work dir, not from load_from
+    runner = build_runner(cfg)
     runner.train()
     return _for_prediction(runner.model, runner.cfg, getattr(runner.train_loop.dataloader.dataset, 'metainfo', None))
 

@@ -446,6 +446,14 @@ def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
         work_dir: Where logs and checkpoints go; None keeps the config's, or ``work_dirs/<config>[_<row>][_<subset>]``.
         options: Dotted settings to override, as ``--cfg-options`` does, e.g. ``{'train_cfg.max_iters': 100}``.
     """
+    cfg = config_of_run(config, work_dir, options)
+    name_run(cfg)
+    return RUNNERS.build(cfg) if cfg.get('runner_type') else Runner.from_cfg(cfg)
+
+
+def config_of_run(config: ConfigLike, work_dir: Optional[str] = None,
+                  options: Optional[dict[str, Any]] = None) -> Config:
+    """The config that :func:`build_runner` builds, with its work dir; the arguments are the same."""
     cfg = read_config(config)
     if options:
         cfg.merge_from_dict(options)
@@ -453,8 +461,7 @@ def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / config_rows.name_of(cfg))
-    name_run(cfg)
-    return RUNNERS.build(cfg) if cfg.get('runner_type') else Runner.from_cfg(cfg)
+    return cfg
 
 
 def read_config(config: ConfigLike) -> Config:

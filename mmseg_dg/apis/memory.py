@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 
@@ -41,10 +42,14 @@ def measure(cfg: Config, device: str) -> MemoryUse:
         device: ``cpu`` or ``cuda``.
     """
     state = torch.get_rng_state()
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('WARNING')  # the probe's optimizer groups are nobody's
     try:
         low, high = (peak(lambda size=size: _iterate(cfg, device, size), device) for size in PROBES)
     finally:
         torch.set_rng_state(state)
+        logger.setLevel(level)
     slope = (high - low) / (2 * (PROBES[1]**2 - PROBES[0]**2))
     return MemoryUse(max(low - slope * 2 * PROBES[0]**2, 0.), slope)
 

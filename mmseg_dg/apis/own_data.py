@@ -371,8 +371,8 @@ def _refuse_run(out: Path, resume: bool, overwrite: bool) -> None:
         raise FileExistsError(f'out={out} is a file: name a folder')
     if holds_checkpoints(out / RUN) and not (resume or overwrite):
         raise FileExistsError(
-            f'{out / RUN} holds the checkpoints of a run: resume=True goes on with it, '
-            'overwrite=True begins again; or name another folder')
+            f'{out / RUN} holds the checkpoints of a run: resume=True (--resume) goes on with '
+            'it, overwrite=True (--overwrite) begins again; or name another folder')
 
 
 def _about(task: Task, path: Path) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmseg_dg.datasets.crop_setting import training_loaders
 from mmseg_dg.datasets.seeded import SeededDataset
 from mmseg_dg.registry import DATA_SAMPLERS, MODELS
 from mmseg_dg.utils.seeding import local_seed
@@ -45,7 +46,7 @@ def _lines(cfg: Any, arguments: Mapping) -> list[str]:
     with local_seed(0):
         method.init_weights()
     streams = {}
-    for name, config in cfg['train_dataloader'].items():
+    for name, config in training_loaders(cfg).items():
         if config is not None:
             dataset = SeededDataset(config['dataset'], name=name)
             sampler = DATA_SAMPLERS.build(

@@ -68,7 +68,8 @@ def read_run(folder: Path, title: Optional[str] = None) -> RunRecord:
     """Read a work dir.
 
     Args:
-        folder: A work dir of ``tools/train.py`` or ``tools/test.py``.
+        folder: A work dir of ``tools/train.py`` or ``tools/test.py``, or a folder of ``mmseg_dg.adapt``, which has
+            its work dir in ``run``.
         title: Name in the report; the folder's name by default.
 
     Raises:
@@ -77,7 +78,10 @@ def read_run(folder: Path, title: Optional[str] = None) -> RunRecord:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'no work dir at {folder}')
-    logs = sorted(path for path in folder.iterdir() if path.is_dir() and re.fullmatch(r'\d{8}_\d{6}.*', path.name))
+    logs = _log_folders(folder)
+    if not logs and (folder / 'run').is_dir():
+        title, folder = title or folder.name, folder / 'run'
+        logs = _log_folders(folder)
     if not logs:
         here = sorted(path.name for path in folder.iterdir())[:6]
         raise FileNotFoundError(f'{folder} holds no run: a work dir has folders named by date and time '
@@ -92,6 +96,11 @@ def read_run(folder: Path, title: Optional[str] = None) -> RunRecord:
                                   key=lambda p: (p.parent, _number(p.stem), p.stem))
     record.environment = _environment(logs[-1])
     return record
+
+
+def _log_folders(folder: Path) -> list[Path]:
+    """The folders named by date and time that each start of a run leaves in its work dir."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and re.fullmatch(r'\d{8}_\d{6}.*', path.name))
 
 
 def _number(stem: str) -> int:

@@ -116,13 +116,21 @@ def test_errors_name_file_row_and_the_closest_name(config, folder):
     (folder / 'other.py').write_text(CONFIG)
     with pytest.raises(ValueError, match='has no rows of other'):
         load_config(folder / 'other.py', 'wide')
+    (folder / 'mine').mkdir()
+    (folder / 'mine/own.py').write_text(CONFIG)
+    with pytest.raises(ValueError, match='ablations.yml is not there, so the config has no rows; leave --row out'):
+        load_config(folder / 'mine/own.py', 'wide')
+    with pytest.raises(FileNotFoundError) as caught:  # nothing is called like that: no guess
+        find_config('qqqq.py')
+    assert 'Did you mean' not in str(caught.value)
     (folder / 'plain.py').write_text('train_dataloader = dict(source=dict(dataset=dict()))\n')
     with pytest.raises(ValueError, match='stream "labeled".*plain.py has source'):
         load_config(folder / 'plain.py', None, '1_8')
 
 
 @pytest.mark.parametrize('entry, message', [
-    ('{what: a, overides: {a: 1}}', r'some: row bad: there is no field .overides.. Did you mean "overrides"'),
+    ('{what: a, overides: {a: 1}}',
+     r'some: row bad: there is no field .overides.. Did you mean "overrides". Fields: .*what'),
     ('{overrides: {a: 1}}', 'some: row bad does not say: what'),
     ('{what: a, with: [wid]}', 'with names .wid., which is no row above it. Did you mean "wide"'),
     ('{what: a, drop: [model.sizes]}', 'some, row bad: drop names model.sizes.* Did you mean "size"'),

@@ -2,6 +2,7 @@
 import copy
 import json
 import logging
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -273,6 +274,13 @@ def test_the_example_needs_onnxruntime_alone(tmp_path, street, options):
     expected = predict(load_model(CITY, SHIPPED, 'cpu'), street)
     assert found.shape == expected.shape and (found == expected).mean() >= 0.9999
     assert len(np.unique(found)) > 3 and (tmp_path / 'out/street_overlay.jpg').is_file()
+
+
+def test_the_example_names_a_file_that_is_not_there(monkeypatch):
+    pytest.importorskip('onnxruntime')
+    monkeypatch.setattr(sys, 'argv', ['onnx_inference.py', 'nothing.onnx', 'street.png'])
+    with pytest.raises(SystemExit, match='nothing.onnx: there is no such file; tools/export.py'):
+        runpy.run_path(str(ROOT / 'examples/onnx_inference.py'), run_name='__main__')
 
 
 @pytest.mark.ci

@@ -19,6 +19,25 @@ def test_adapt_load_and_predict(tiny_config, tiny_data, tmp_path):
     assert np.array_equal(first, again[0]) and np.array_equal(first, again[1])
 
 
+def test_resume_goes_on_from_the_work_dir_and_not_from_load_from(tiny_config, tmp_path, monkeypatch):
+    class Stop(Exception):
+        pass
+
+    def stop(cfg):
+        raise Stop(cfg.resume, cfg.load_from, cfg.work_dir)
+
+    monkeypatch.setattr('mmseg_dg.apis.inference.build_runner', stop)
+    cfg = tiny_config(work_dir='api')
+    cfg.load_from, folder = 'mmseg_dg://city_day_mobilenetv2', str(tmp_path / 'again')
+    for begun, expected in ((False, (False, cfg.load_from)), (True, (True, None))):
+        if begun:
+            (tmp_path / 'again').mkdir()
+            (tmp_path / 'again/iter_1.pth').write_bytes(b'x')
+        with pytest.raises(Stop) as caught:
+            adapt(cfg, folder, options={'resume': False}, resume=True)
+        assert caught.value.args == (*expected, folder)
+
+
 def test_missing_files_and_foreign_checkpoints(tiny_config, tmp_path):
     cfg = tiny_config()
     with pytest.raises(FileNotFoundError, match='no checkpoint'):

@@ -73,7 +73,7 @@ def test_bad_arguments_are_refused_before_anything_is_read(sets, tmp_path, monke
 def test_a_run_is_not_written_over(sets, tmp_path):
     (tmp_path / 'run').mkdir()
     (tmp_path / 'run/iter_5.pth').write_bytes(b'x')
-    with pytest.raises(FileExistsError, match='resume=True goes on with it, overwrite=True'):
+    with pytest.raises(FileExistsError, match=r'resume=True \(--resume\) goes on with it, overwrite=True'):
         mmseg_dg.train(sets['source'], CLASSES, tmp_path)
 
 

@@ -128,6 +128,8 @@ def test_folders_without_a_run_are_refused(tmp_path):
         read_run(tmp_path / 'nothing')
     with pytest.raises(FileNotFoundError, match='holds no run'):
         read_run(tmp_path)
+    (tmp_path / 'mine/run/20261130_101500/vis_data').mkdir(parents=True)  # as mmseg_dg.adapt leaves it
+    assert (read_run(tmp_path / 'mine').title, read_run(tmp_path / 'mine').folder.name) == ('mine', 'run')
     with pytest.raises(ValueError, match='2 titles|as many titles'):
         write_report_page([tmp_path], tmp_path / 'x.html', titles=['a', 'b'])
 

@@ -1,11 +1,14 @@
 """Settings from the images: each kind of data gets what fits it, with a reason, and trains within the memory."""
+import logging
+
 import cv2
 import numpy as np
 import pytest
+from mmengine.logging import MMLogger
 
 import mmseg_dg
 from mmseg_dg.apis.fingerprint import GIB, fingerprint
-from mmseg_dg.apis.memory import peak
+from mmseg_dg.apis.memory import measure, peak
 from test_apis.test_own_data import plant
 
 MANY = ['floor', 'wall', 'crack', 'leaf']
@@ -94,6 +97,15 @@ def trained_peak(tmp_path, found, function, **images):
                                  options={**found.options, **here}, reasons=found.reasons), 'cpu')
     text = (tmp_path / 'run/config.py').read_text().replace('# ', '')  # a reason may go over two lines
     return used, ' '.join(text.split())
+
+
+def test_the_memory_probe_logs_nothing(monkeypatch):
+    logger, spoken = MMLogger.get_current_instance(), []
+    monkeypatch.setattr('mmseg_dg.apis.memory.peak',
+                        lambda run, device: spoken.append(logger.isEnabledFor(logging.INFO)) or 8)
+    level = logger.level
+    assert measure(None, 'cpu').bytes((64, 64), 2) == 8
+    assert spoken == [False, False] and logger.level == level
 
 
 @pytest.mark.ci

@@ -1,5 +1,7 @@
 """One crop size for all streams, and the warning where padding fills the crops."""
 import logging
+import runpy
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -32,6 +34,29 @@ def test_crops_and_pads_without_a_size_get_it_and_the_config_stays():
     for wrong in ((48, ), 0, (4, 2.5), 'x', True):
         with pytest.raises(ValueError, match='train_cfg.crop_size'):
             with_crop_size(given, wrong)
+
+
+def test_whatever_builds_a_training_dataset_knows_the_setting(tmp_path, monkeypatch, capsys):
+    from mmseg_dg.engine.loops.class_counts import class_counts
+    monkeypatch.setenv('MMSEG_DG_CACHE', str(tmp_path / 'cache'))
+    for kind, array in (('img', np.full((40, 60, 3), 90, np.uint8)), ('seg', np.ones((40, 60), np.uint8))):
+        (tmp_path / kind).mkdir()
+        cv2.imwrite(str(tmp_path / kind / '0.png'), array)
+    steps = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='Pad', pad_val=0),
+             dict(type='RandomCrop'), dict(type='PackStreamInputs')]
+    dataset = dict(type='FolderDataset', classes=['a', 'b'], data_root=str(tmp_path), pipeline=steps,
+                   data_prefix=dict(img_path='img', seg_map_path='seg'))
+    cfg = dict(default_scope='mmseg_dg', train_cfg=dict(crop_size=32), train_dataloader=dict(source=dict(
+        dataset=dataset)))
+    assert class_counts(cfg, 'source').tolist() == [0, 2400]  # LabelFreeMetric(prior='source')
+    file = tmp_path / 'config.py'
+    file.write_text('\n'.join(f'{key} = {value!r}' for key, value in cfg.items()))
+    for tool, said in (('class_statistics', 'source: 1 images, 2400 labelled'), ('channel_statistics', 'mean=')):
+        path = Path(__file__).parents[2] / f'tools/analysis_tools/{tool}.py'
+        monkeypatch.setattr('sys.argv', [str(path), str(file)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(path), run_name='__main__')
+        assert not ended.value.code and said in capsys.readouterr().out
 
 
 def folder_dataset(root, crop, size=(40, 60)):

@@ -374,6 +374,10 @@ def test_the_doctor_knows_folder_fingerprint_and_disk(tiny_config, tmp_path, cap
     assert feature_lines(cfg)[0].startswith("ERROR: ValueError: train_cfg.cached_features keeps the maps")
     cfg.model.network.backbone.update(trainable='none')
     line, = feature_lines(cfg)
+    as_setting = copy.deepcopy(cfg)
+    crop = next(s for s in as_setting.train_dataloader.source.dataset.pipeline if s.type == 'RandomCrop')
+    as_setting.train_cfg.crop_size = crop.pop('crop_size')
+    assert feature_lines(as_setting) == [line]
     assert line.startswith('source: to be built; 12 images x 2 views, 0.0') and 'MB per image' in line
     assert not (tmp_path / 'f').exists()
     Bench(cfg, seed=0).prepare(folder=str(tmp_path / 'f'))

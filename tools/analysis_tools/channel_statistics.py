@@ -15,9 +15,11 @@ from mmengine.registry import init_default_scope
 
 import mmseg_dg  # noqa: F401  prepares the library stack
 from mmseg_dg.apis.entry import run_tool
+from mmseg_dg.datasets.crop_setting import training_loaders
 from mmseg_dg.datasets.statistics.channel_statistics import channel_statistics
 from mmseg_dg.datasets.wrappers import flatten
 from mmseg_dg.registry import DATASETS
+from mmseg_dg.utils.loaders import loaders_by_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,8 +35,7 @@ def main() -> int:
     args = parse_args()
     cfg = Config.fromfile(args.config)
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
-    loaders = cfg.train_dataloader
-    loaders = dict(train=loaders) if 'dataset' in loaders else loaders
+    loaders = loaders_by_name(training_loaders(cfg), 'train')
     name = args.stream or next(iter(loaders))
     if name not in loaders:
         raise ValueError(f'{args.config} has no stream {name!r}: use one of {", ".join(loaders)}')

@@ -13,6 +13,7 @@ from mmengine.utils import import_modules_from_strings
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.datasets import ClassStatistics, SeededDataset, class_statistics
 from mmseg_dg.datasets.checks import loads_labels
+from mmseg_dg.datasets.crop_setting import training_loaders
 from mmseg_dg.datasets.wrappers import leaves
 from mmseg_dg.utils.loaders import loaders_by_name
 
@@ -31,7 +32,7 @@ def parse_args() -> argparse.Namespace:
 
 def streams_of(cfg: Config) -> dict:
     """{name: dataset config}; a config with one plain dataloader has the stream 'train'."""
-    loaders = loaders_by_name(cfg.get('train_dataloader'), 'train')
+    loaders = loaders_by_name(training_loaders(cfg), 'train')
     return {name: loader['dataset'] for name, loader in loaders.items() if isinstance(loader, dict)}
 
 

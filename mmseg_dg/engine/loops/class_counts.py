@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 
+from mmseg_dg.datasets.crop_setting import training_loaders
 from mmseg_dg.datasets.statistics.class_statistics import class_statistics
 from mmseg_dg.registry import DATASETS
 
@@ -21,7 +22,7 @@ def class_counts(cfg: Any, stream: str) -> np.ndarray:
     Raises:
         ValueError: There is no such stream.
     """
-    loaders = cfg.get('train_dataloader') or {}
+    loaders = training_loaders(cfg)
     if not isinstance(loaders.get(stream), dict) or 'dataset' not in loaders[stream]:
         raise ValueError(
             f'LabelFreeMetric: prior={stream!r} is no training stream of this config, which has '
