@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmseg_dg.utils.checkpoint_reader import CheckpointError
 from mmseg_dg.utils.frozen import encoders_in
 from mmseg_dg.weights.files import sha256_of
+from mmseg_dg.weights.shipped import PREFIX, shipped_file
 
 #: Entry of a state dict that says which file the left-out tensors are in: bytes of JSON, uint8.
 RECORD = 'frozen_file'
@@ -59,7 +60,8 @@ def leave_frozen_out(method: nn.Module, state: MutableMapping[str, Tensor]) -> i
                 if key in state and kept is not None and torch.equal(state[key], kept):
                     del state[key]
                     count += 1
-        record = dict(file=file, prefix=prefix, sha256=_hash(file, os.path.getmtime(file)))
+        on_disk = _on_disk(file)
+        record = dict(file=file, prefix=prefix, sha256=_hash(on_disk, os.path.getmtime(on_disk)))
         state[f'student.{path}.{RECORD}'] = torch.tensor(list(json.dumps(record).encode()),
                                                          dtype=torch.uint8)
     return count
@@ -104,8 +106,8 @@ def _find(path: str, record: dict, configured: Optional[tuple]) -> str:
     places[record['file']] = None
     wrong = []
     for place in places:
-        if os.path.isfile(place):
-            digest = sha256_of(place)
+        if os.path.isfile(_on_disk(place)):
+            digest = sha256_of(_on_disk(place))
             if digest == wanted:
                 return place
             wrong.append(f'{place} has {digest}')
@@ -148,6 +150,11 @@ def _file_of(encoder: nn.Module) -> Optional[tuple[str, Optional[str]]]:
             init.get('checkpoint'), str):
         return init['checkpoint'], init.get('prefix')
     return None
+
+
+def _on_disk(file: str) -> str:
+    """The path of a weight file, which may be one of the package (``mmseg_dg://NAME``)."""
+    return str(shipped_file(file)) if file.startswith(PREFIX) else file
 
 
 @lru_cache(maxsize=8)

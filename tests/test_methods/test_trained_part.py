@@ -1,15 +1,18 @@
 """Checkpoints of the trained part: what is left out, where it comes back from, and what is said when it cannot."""
 import copy
+import json
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmseg_dg.methods.trained_part import check_recordable, find_frozen, leave_frozen_out
+from mmseg_dg.methods.trained_part import RECORD, _find, check_recordable, find_frozen, leave_frozen_out
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.checkpoint_reader import CheckpointError
+from mmseg_dg.weights.files import sha256_of
 from mmseg_dg.weights.segmentor_export import export_segmentor
+from mmseg_dg.weights.shipped import shipped_file
 
 LORA = dict(trainable='adapters', lora=dict(rank=2, start='minor'))
 
@@ -117,3 +120,14 @@ def test_exported_from_the_trained_part_with_merged_adapters(file, tmp_path):
     x = torch.randn(1, 3, 28, 42)
     expected = method.student.decode_head(method.student.extract_feat(x))
     assert torch.allclose(plain.decode_head(plain.extract_feat(x)), expected, atol=1e-5)
+
+
+def test_weights_of_the_package_are_recorded_and_found(file):
+    address = 'mmseg_dg://city_day_mobilenetv2'
+    method = trained(file, trainable='none')
+    method.student.backbone.init_cfg['checkpoint'] = address
+    state = dict(method.state_dict())
+    assert leave_frozen_out(method, state)
+    record, = [json.loads(bytes(value.tolist())) for key, value in state.items() if key.endswith(RECORD)]
+    assert record['file'] == address and record['sha256'] == sha256_of(shipped_file(address))
+    assert _find('backbone', record, (address, None)) == address
