@@ -1,5 +1,6 @@
 """How much memory a training step takes: two small ones are run and extended to the size that is
 meant."""
+import gc
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -57,6 +58,7 @@ def measure(cfg: Config, device: str) -> MemoryUse:
 def peak(run: Callable[[], Any], device: str) -> int:
     """Most bytes that PyTorch's allocator held while ``run`` ran; scratch memory of libraries is
     not in it."""
+    gc.collect()  # what is left of earlier work would be released meanwhile, and count as negative
     if device == 'cuda':
         torch.cuda.reset_peak_memory_stats()
         run()

@@ -1,5 +1,6 @@
 """Checkpoints of the trained part: what a frozen encoder has from its weight file is left out, and
 found again."""
+import copy
 import json
 import os
 from collections.abc import Iterator, MutableMapping
@@ -24,7 +25,8 @@ def check_recordable(method: nn.Module) -> None:
     """Refuse ``save='trained'`` where it cannot work, before iteration 0.
 
     Raises:
-        ValueError: No encoder is frozen, or a frozen one has no weight file to come back from.
+        ValueError: No encoder is frozen, a frozen one has no weight file to come back from, or holds
+            other values than its file (``load_from`` filled it): these would be lost.
     """
     frozen = list(_frozen_encoders(method))
     if not frozen:
@@ -37,6 +39,17 @@ def check_recordable(method: nn.Module) -> None:
                 f"save='trained': the frozen encoder {path} ({type(encoder).__name__}) started "
                 "from no weight file and could never be read again: set its "
                 "init_cfg=dict(type='Pretrained', checkpoint=...), or save='whole'")
+        file, prefix = _file_of(encoder)
+        fresh = copy.deepcopy(encoder)
+        _read(fresh, file, prefix)
+        now, then = encoder.state_dict(), fresh.state_dict()
+        others = [name for name in encoder.frozen_names() if not torch.equal(now[name], then[name])]
+        if others:
+            raise ValueError(
+                f"save='trained': {len(others)} frozen tensors of {path} ({others[0]}, ...) are not those "
+                f'of {file}, the file of its init_cfg: load_from has filled them, and a checkpoint '
+                "without them could not be read again. Use save='whole', or give the encoder's "
+                'init_cfg the file with these values')
 
 
 def leave_frozen_out(method: nn.Module, state: MutableMapping[str, Tensor]) -> int:
@@ -55,8 +68,8 @@ def leave_frozen_out(method: nn.Module, state: MutableMapping[str, Tensor]) -> i
         file, prefix = _file_of(encoder)
         for name in encoder.frozen_names():
             kept = state.get(f'student.{path}.{name}')
-            for copy in _copies(method):
-                key = f'{copy}.{path}.{name}'
+            for place in _copies(method):
+                key = f'{place}.{path}.{name}'
                 if key in state and kept is not None and torch.equal(state[key], kept):
                     del state[key]
                     count += 1
@@ -89,9 +102,9 @@ def find_frozen(method: nn.Module, state: MutableMapping[str, Tensor]) -> None:
         file = _find(path, record, _file_of(encoder))
         _read(encoder, file, record['prefix'])
         own, ours = encoder.state_dict(), set(method.state_dict())
-        for copy in _copies(method):
+        for place in _copies(method):
             for name in encoder.frozen_names():
-                whole = f'{copy}.{path}.{name}'
+                whole = f'{place}.{path}.{name}'
                 if whole in ours and whole not in state:
                     state[whole] = own[name]
         print_log(

@@ -33,7 +33,7 @@ def shrink(cfg, folder):
     """A network and a run that take seconds; of the data only the crop size changes."""
     cfg.model.network.backbone = dict(
         type='MixTransformer', arch='b0', embed_dims=8, num_layers=[1] * 4, init_cfg=None)
-    cfg.model.network.decode_head.update(in_channels=[8, 16, 40, 64], channels=8, embed_channels=8)
+    cfg.model.network.decode_head.update(in_channels=[8, 16, 40, 64], channels=16, embed_channels=16)
     for loader in [*cfg.train_dataloader.values(), *cfg.val_dataloader.values(), *cfg.test_dataloader.values()]:
         loader.update(num_workers=0, persistent_workers=False)
     cfg.train_cfg.update(max_iters=2, val_interval=2, crop_size=64)

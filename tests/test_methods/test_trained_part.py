@@ -101,6 +101,13 @@ def test_refused_before_training(file):
     cfg['network']['backbone']['init_cfg'] = None
     with pytest.raises(ValueError, match="frozen encoder backbone \\(PlainViT\\) started from no weight file"):
         check_recordable(MODELS.build(cfg))
+    method = trained(file, trainable='none')
+    check_recordable(method)
+    check_recordable(trained(file, **LORA))
+    with torch.no_grad():
+        method.student.backbone.norm.bias += 1  # as load_from may
+    with pytest.raises(ValueError, match=r"1 frozen tensors of backbone \(norm.bias, ...\) are not those of .*pth"):
+        check_recordable(method)
     state = {'student.x': torch.zeros(1)}
     find_frozen(MODELS.build(config(file)), state)
     assert list(state) == ['student.x']
