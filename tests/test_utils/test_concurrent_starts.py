@@ -69,7 +69,7 @@ def test_class_statistics(tiny_data, tmp_path, monkeypatch):
 
 @pytest.mark.ci
 def test_a_conversion_in_place_never_overwrites_its_original(tmp_path):
-    from test_weights import official
+    from test_weights.test_known_files import official
     torch.manual_seed(0)
     encoder = MODELS.build(dict(type='MixTransformer', arch='b0', init_cfg=None))
     path = tmp_path / 'mit_b0.pth'
