@@ -276,6 +276,20 @@ def ensure_mmcv_ops() -> bool:
     return False
 
 
+def admit_missing_ops() -> None:
+    """The forks' ``mmcv_full_available`` takes any spec of ``mmcv._ext`` for the ops, also that of the stub."""
+    from mmengine.utils import dl_utils
+    if getattr(sys.modules.get('mmcv._ext'), 'is_stub', False) and dl_utils.mmcv_full_available():
+        dl_utils.mmcv_full_available = dl_utils.misc.mmcv_full_available = lambda: False
+
+
+def name_channel_conversion() -> None:
+    """The forks' segmentation preprocessor says whether it swaps channels under mmengine's private name only."""
+    from mmengine.model import ImgDataPreprocessor
+    if uses_forks():
+        ImgDataPreprocessor.channel_conversion = property(lambda self: self._channel_conversion)
+
+
 def read_checkpoints_safely() -> None:
     """Every address mmengine can read a checkpoint from leads to :mod:`mmseg_dg.utils.checkpoint_reader`.
 
@@ -439,9 +453,15 @@ def ensure_torchvision() -> None:
 
 
 def register_mim_scope() -> None:
-    """Let configs elsewhere write ``_base_ = 'mmseg_dg::path/to/config.py'``."""
+    """Let configs elsewhere write ``_base_ = 'mmseg_dg::path/to/config.py'``.
+
+    And ``mmseg::...`` beside the maintained forks, whose mmengine still looks for a distribution ``mmsegmentation``.
+    """
     from mmengine.config.utils import MODULE2PACKAGE
     MODULE2PACKAGE.setdefault('mmseg_dg', 'mmseg_dg')
+    for fork in (part.fork for part in SUPPORTED if part.fork and part.module in MODULE2PACKAGE):
+        if installed_version(fork, fork.names[0]):
+            MODULE2PACKAGE[fork.module] = fork.names[0]
 
 
 def merge_dicts_over_none() -> None:
@@ -487,6 +507,8 @@ def setup() -> None:
     check_opencv()
     restore_find_loader()
     ensure_mmcv_ops()
+    admit_missing_ops()
+    name_channel_conversion()
     read_checkpoints_safely()
     find_checkpoints_by_looking()
     keep_tables_in_the_file()

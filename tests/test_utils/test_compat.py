@@ -144,6 +144,18 @@ def test_import_on_an_unsupported_stack_explains_itself(tmp_path):
     assert 'mmseg/__init__.py' not in done.stderr
 
 
+def test_import_beside_the_other_family_explains_itself(tmp_path):
+    """In a new process with the metadata of the other family's mmengine in front: refused before it is imported."""
+    name, version = ('mmengine', '0.10.7') if compat.uses_forks() else ('onedl-mmengine', '0.10.12')
+    fake = tmp_path / f'{name.replace("-", "_")}-{version}.dist-info'
+    fake.mkdir()
+    (fake / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n')
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
+    done = subprocess.run([sys.executable, '-c', 'import mmseg_dg'], env=env, capture_output=True, text=True)
+    assert done.returncode == 1 and f'{name} {version}' in done.stderr
+    assert 'both put their files into mmengine. Take one family' in done.stderr
+
+
 def test_missing_system_library_of_opencv_is_explained(monkeypatch):
     import builtins
     real = builtins.__import__
@@ -180,6 +192,13 @@ def test_stub_is_honest_about_itself():
 def test_configs_of_others_can_inherit_ours():
     from mmengine.config.utils import MODULE2PACKAGE
     assert MODULE2PACKAGE['mmseg_dg'] == 'mmseg_dg'
+
+
+def test_configs_inherit_from_mmseg_whichever_family_brought_it(tmp_path):
+    from mmengine.config import Config
+    path = tmp_path / 'child.py'
+    path.write_text("_base_ = 'mmseg::_base_/models/fcn_unet_s5-d16.py'\n")
+    assert Config.fromfile(path).model.backbone.type == 'UNet'
 
 
 def test_torchvision_missing_names_the_command(monkeypatch):
