@@ -2,9 +2,11 @@
 # make test      the test suite
 # make test-ci   the second lane: tests marked ci (browser, processes, export, documentation, attacks; at most 20 minutes)
 # make test-all  every test, also those marked slow: a short training of every config
+# make test-onedl   the test suite on the maintained forks (onedl-*), in .venv-onedl
+# make test-newest  the test suite on the newest releases of everything and the newest Python at hand, in .venv-newest
 # make lint      ruff, that imports run one way, that the tables of configs/*/README.md and metafile.yml are up to date
 # make docs      the documentation site in build/docs, with warnings as errors
-# make clean     remove the environment and build products
+# make clean     remove the environments and build products
 #
 # The first call makes a virtual environment in .venv with everything pinned (requirements/pinned.txt); later calls
 # reuse it. Variables: PYTHON (the pins were tested with 3.11), VENV, TORCH_INDEX (one more index to take torch from,
@@ -20,6 +22,11 @@ METHOD ?= daformer
 DEMO_DIR ?= work_dirs/demo
 DEMO_OPTIONS ?=
 PYTEST_OPTIONS ?=
+ONEDL_VENV ?= .venv-onedl
+NEWEST_VENV ?= .venv-newest
+# of the Pythons the stack runs on, the newest there is; pyenv need not have its own on PATH
+PYENV_PYTHONS = $(wildcard $(HOME)/.pyenv/versions/$(1).*/bin/python)
+NEWEST_PYTHON ?= $(firstword $(foreach v,3.13 3.12 3.11,$(call PYENV_PYTHONS,$(v)) $(shell command -v python$(v))) python3)
 
 PINS := requirements/pinned.txt
 STAMP := $(VENV)/.complete
@@ -30,7 +37,7 @@ INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: demo test test-ci test-all attack lint docs clean
+.PHONY: demo test test-ci test-all test-onedl test-newest attack lint docs clean
 .DEFAULT_GOAL := test
 
 $(STAMP): $(PINS) setup.py pyproject.toml mmseg_dg/version.py
@@ -57,6 +64,37 @@ test-ci: $(STAMP)
 test-all: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile $(PYTEST_OPTIONS)
 
+# docs/stacks.md: what was measured with these two
+test-onedl: $(ONEDL_VENV)/.complete
+	OMP_NUM_THREADS=1 $(ONEDL_VENV)/bin/python -m pytest -q -n $(JOBS) --dist loadfile -m 'not slow and not ci' \
+	    $(PYTEST_OPTIONS)
+
+test-newest: $(NEWEST_VENV)/.complete
+	OMP_NUM_THREADS=1 $(NEWEST_VENV)/bin/python -m pytest -q -n $(JOBS) --dist loadfile -m 'not slow and not ci' \
+	    $(PYTEST_OPTIONS)
+
+# the pins, but for the four packages that the forks replace
+$(ONEDL_VENV)/.complete: $(PINS) requirements/onedl.txt setup.py pyproject.toml mmseg_dg/version.py
+	$(PYTHON) -m venv --clear $(ONEDL_VENV)
+	grep -vE '^(mmcv-lite|mmengine|mmpretrain|mmsegmentation)==' $(PINS) > $(ONEDL_VENV)/pins.txt
+	$(ONEDL_VENV)/bin/pip install -q $(INDEX) -c $(ONEDL_VENV)/pins.txt torch setuptools wheel
+	$(ONEDL_VENV)/bin/pip install -q $(INDEX) --no-deps -r $(ONEDL_VENV)/pins.txt
+	$(ONEDL_VENV)/bin/pip install -q $(INDEX) --no-deps -r requirements/onedl.txt
+	$(ONEDL_VENV)/bin/pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+# nothing pinned: what pip gives a user today
+NEWEST_FILES := $(foreach name,runtime tests mim encoders export lint,-r requirements/$(name).txt)
+$(NEWEST_VENV)/.complete: setup.py pyproject.toml mmseg_dg/version.py $(wildcard requirements/*.txt)
+	$(NEWEST_PYTHON) -m venv --clear $(NEWEST_VENV)
+	$(NEWEST_VENV)/bin/python -m pip install -q --upgrade pip
+	$(NEWEST_VENV)/bin/python -m pip install -q $(INDEX) --upgrade torch torchvision $(NEWEST_FILES) wheel
+	# the same module without the system's X and GL libraries, which a bare container lacks
+	$(NEWEST_VENV)/bin/python -m pip uninstall -q -y opencv-python
+	$(NEWEST_VENV)/bin/python -m pip install -q --upgrade --force-reinstall --no-deps opencv-python-headless
+	$(NEWEST_VENV)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
 # 15 minutes: kills, full disks, hostile files; figures of the full attack are in docs/reliability.md
 attack: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) tools/dev/attack.py --quick
@@ -73,4 +111,4 @@ docs: $(STAMP)
 	@echo 'build/docs/index.html'
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info mmseg_dg/.mim .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ONEDL_VENV) $(NEWEST_VENV) build dist *.egg-info mmseg_dg/.mim .pytest_cache .ruff_cache .hypothesis

@@ -5,8 +5,11 @@ wheel gets copies of those folders; an editable install gets links, made in the 
 
 Neither torch nor pkg_resources is imported here: the package must build in an empty, isolated environment.
 """
+import base64
+import hashlib
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -15,6 +18,7 @@ from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE = 'mmseg_dg'
+TOP_LEVEL = f'{ROOT / PACKAGE}\n{PACKAGE}\n'  # of an editable install
 MIM_FILES = ('configs', 'tools', 'model-index.yml')
 
 
@@ -75,14 +79,45 @@ class EditableWheel(editable_wheel):
 
     ``mim`` and mmengine (for ``mmseg_dg::...`` configs) take ``<site-packages>/mmseg_dg`` for the package's folder
     and, where there is none, ``<site-packages>/<first line of top_level.txt>``. An absolute path there wins when
-    joined. The hook below is private to setuptools; without it an editable install still works with
-    ``PYTHONPATH=<repository>``.
+    joined.
+
+    The hook below is private to setuptools. Where setuptools does not call it, the finished wheel gets the same lines
+    (:func:`name_folder`). Should that find no wheel either, building says so: a plain ``pip install .`` uses nothing
+    private.
     """
 
     def _ensure_dist_info(self):
         super()._ensure_dist_info()
         path = Path(self.dist_info_dir) / 'top_level.txt'
-        path.write_text(f'{ROOT / PACKAGE}\n{PACKAGE}\n', encoding='utf-8')
+        path.write_text(TOP_LEVEL, encoding='utf-8')
+
+    def run(self):
+        super().run()
+        wheels = list(Path(self.dist_dir or 'dist').glob(f'{PACKAGE}-*editable*.whl'))
+        for wheel in wheels:
+            name_folder(wheel)
+        if not wheels:
+            self.warn('mim and mmengine will not find this editable install; use a plain one: pip install .')
+
+
+def name_folder(wheel: Path) -> None:
+    """Put :data:`TOP_LEVEL` into a built wheel and its RECORD; a wheel that has it stays as it is."""
+    with zipfile.ZipFile(wheel) as archive:
+        files = [(info, archive.read(info)) for info in archive.infolist()]
+    path = next(info.filename.split('/')[0] for info, _ in files if info.filename.endswith('.dist-info/RECORD'))
+    path, record = f'{path}/top_level.txt', f'{path}/RECORD'
+    data = TOP_LEVEL.encode()
+    if any(info.filename == path and content == data for info, content in files):
+        return
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip('=')
+    rows = next(content for info, content in files if info.filename == record).decode().splitlines()
+    rows = [row for row in rows if row.split(',')[0] != path] + [f'{path},sha256={digest},{len(data)}']
+    with zipfile.ZipFile(wheel, 'w', zipfile.ZIP_DEFLATED) as archive:
+        for info, content in files:
+            if info.filename not in (path, record):
+                archive.writestr(info, content)
+        archive.writestr(path, data)
+        archive.writestr(record, '\n'.join(rows) + '\n')
 
 
 setup(
@@ -104,7 +139,7 @@ setup(
     ],
     packages=find_packages(include=(PACKAGE, f'{PACKAGE}.*')),
     include_package_data=True,
-    python_requires='>=3.9',
+    python_requires='>=3.11',
     install_requires=read_requirements('runtime.txt'),
     extras_require={
         'encoders': read_requirements('encoders.txt'),

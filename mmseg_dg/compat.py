@@ -1,8 +1,8 @@
 """The only file that knows library versions and works around them.
 
-It lets mmseg 1.2.2 and mmengine 0.10.7 run on today's stack. Nothing here changes what a computation returns: each
-function refuses a stack that cannot work, makes an import or a look-up succeed that would otherwise fail, or settles
-what a checkpoint file may contain.
+It lets mmseg 1.2.2 and mmengine 0.10.7, and their maintained forks, run on today's stack. Nothing here changes what a
+computation returns: each function refuses a stack that cannot work, makes an import or a look-up succeed that would
+otherwise fail, or settles what a checkpoint file may contain.
 """
 import importlib.machinery
 import importlib.metadata
@@ -16,14 +16,16 @@ from typing import Callable, NamedTuple, Optional
 
 from .utils.console import keep_tables_in_the_file
 
-MMCV_INSTALL = ('pip uninstall -y mmcv-lite && pip install "setuptools<82" wheel ninja psutil '
-                '&& pip install --no-build-isolation "mmcv==2.1.0"')
+_BUILD_OPS = 'pip install "setuptools<82" wheel ninja psutil && pip install --no-build-isolation'
+MMCV_INSTALL = f'pip uninstall -y mmcv-lite && {_BUILD_OPS} "mmcv==2.1.0"'
+FORKED_MMCV_INSTALL = f'{_BUILD_OPS} --force-reinstall --no-deps "onedl-mmcv==2.3.6"'
 
 
 class Supported(NamedTuple):
     """What is known to work of one library: ``minimum <= version < below``; up to ``tested`` it was tried.
 
-    ``names`` are the distributions that can provide ``module``, the one to install first.
+    ``names`` are the distributions that can provide ``module``, the one to install first. ``fork`` is the maintained
+    fork of the same module, which puts its files where this one does; what is ``optional`` may be missing.
     """
 
     names: tuple
@@ -32,6 +34,8 @@ class Supported(NamedTuple):
     below: Optional[str] = None
     tested: Optional[str] = None
     why: str = ''
+    fork: Optional['Supported'] = None
+    optional: bool = False
 
     @property
     def requirement(self) -> str:
@@ -40,13 +44,19 @@ class Supported(NamedTuple):
         return f'"{self.names[0]}>={self.minimum}{upper}"'
 
 
-# ``tested``: the newest release with which a training, a test, a resume and two processes were run
+# ``tested``: the newest release with which a training, a test, a resume and two processes were run; of the forks, the
+# release with which the test suite was run (docs/stacks.md)
 SUPPORTED = (
     Supported(('torch',), 'torch', '2.6', tested='2.15', why='choose the CPU or CUDA build at https://pytorch.org'),
     Supported(('setuptools',), 'pkg_resources', '65', '82', why='mmengine needs pkg_resources, gone in setuptools 82'),
-    Supported(('mmengine',), 'mmengine', '0.10.7', '1.0', '0.10.7'),
-    Supported(('mmcv-lite', 'mmcv'), 'mmcv', '2.1.0', '2.2', '2.1.0', why='mmsegmentation 1.2.2 refuses mmcv 2.2'),
-    Supported(('mmsegmentation',), 'mmseg', '1.2.2', '1.3', '1.2.2'),
+    Supported(('mmengine',), 'mmengine', '0.10.7', '1.0', '0.10.7',
+              fork=Supported(('onedl-mmengine',), 'mmengine', '0.10.12', '0.11', '0.10.12')),
+    Supported(('mmcv-lite', 'mmcv'), 'mmcv', '2.1.0', '2.2', '2.1.0', why='mmsegmentation 1.2.2 refuses mmcv 2.2',
+              fork=Supported(('onedl-mmcv',), 'mmcv', '2.3.6', '2.4', '2.3.6')),
+    Supported(('mmsegmentation',), 'mmseg', '1.2.2', '1.3', '1.2.2',
+              fork=Supported(('onedl-mmsegmentation',), 'mmseg', '1.4.2', '1.5', '1.4.2')),
+    Supported(('mmpretrain',), 'mmpretrain', '1.2.0', '1.3', '1.2.0', optional=True,
+              fork=Supported(('onedl-mmpretrain',), 'mmpretrain', '1.3.6', '1.4', '1.3.6', optional=True)),
     Supported(('numpy',), 'numpy', '1.26', tested='2.5'),
     Supported(('opencv-python', 'opencv-python-headless', 'opencv-contrib-python', 'opencv-contrib-python-headless'),
               'cv2', '4.5', tested='5.0'),
@@ -54,7 +64,8 @@ SUPPORTED = (
     Supported(('ftfy',), 'ftfy', '6.0', why='mmsegmentation imports it and does not declare it'),
     Supported(('regex',), 'regex', '2020.1', why='mmsegmentation imports it and does not declare it'),
 )
-PYTHON_MINIMUM, PYTHON_TESTED = '3.9', '3.13'
+PYTHON_MINIMUM, PYTHON_TESTED = '3.11', '3.13'
+FORK_INSTALL = 'pip install -r requirements/onedl.txt'
 
 
 def _release(version: str) -> tuple:
@@ -83,7 +94,9 @@ def installed_version(part: Supported, name: str) -> Optional[str]:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         pass
-    if name == part.names[-1] and importlib.util.find_spec(part.module) is not None:
+    fork = part.fork and installed_version(part.fork, part.fork.names[0])
+    if name == part.names[-1] and not name.startswith('onedl-') and not fork \
+            and importlib.util.find_spec(part.module) is not None:
         return part.minimum
     return None
 
@@ -92,11 +105,48 @@ def _judge(part: Supported, found: dict) -> tuple:
     """``(problem or None, distributions out of range)`` for the versions ``found`` of one library."""
     bad = [name for name, version in found.items()
            if _older(version, part.minimum) or (part.below and not _older(version, part.below))]
-    if found and not bad:
+    if (found or part.optional) and not bad:
         return None, bad
     what = ' and '.join(f'{name} {found[name]} is installed' for name in bad) or f'{part.names[0]} is not installed'
     why = f' ({part.why})' if part.why else ''
     return f'{what}; needed: {part.requirement}{why}', bad
+
+
+def choose_family(lookup: Callable[[Supported, str], Optional[str]]) -> tuple:
+    """The originals of OpenMMLab, or their maintained forks where the forks are what is installed.
+
+    Returns:
+        ``(parts to check, problem or None)``. A problem: some of both are installed. An original and its fork put
+        different files in one folder, and each family needs its own.
+    """
+    installed = {name: version for part in SUPPORTED if part.fork for name in part.names + part.fork.names
+                 if (version := lookup(part if name in part.names else part.fork, name)) is not None}
+    forks = [name for name in installed if name.startswith('onedl-')]
+    if not forks:
+        return SUPPORTED, None
+    if len(forks) < len(installed):
+        laid_over = [part.module for part in SUPPORTED if part.fork and part.fork.names[0] in installed
+                     and any(name in installed for name in part.names)]
+        where = f'; both put their files into {", ".join(laid_over)}' if laid_over else ''
+        others = ' '.join(part.requirement for part in SUPPORTED if part.fork and not part.optional)
+        return (), ('packages of OpenMMLab and of their maintained forks are mixed: '
+                    + ', '.join(f'{name} {version}' for name, version in installed.items()) + where
+                    + f'. Take one family. Remove both:\n    pip uninstall -y {" ".join(installed)}\n'
+                    f'then install the originals:\n    pip install {others}\nor, in a clone of this package, the '
+                    f'forks:\n    {FORK_INSTALL}')
+    # the forks do without pkg_resources
+    return tuple(part.fork or part for part in SUPPORTED if part.module != 'pkg_resources'), None
+
+
+def uses_forks() -> bool:
+    """Whether mmengine is that of the maintained forks."""
+    part = next(part for part in SUPPORTED if part.module == 'mmengine')
+    return installed_version(part.fork, part.fork.names[0]) is not None
+
+
+def _untried(found: dict, tested: Optional[str]) -> list:
+    return [f'{name} {version} (tested up to {tested})' for name, version in found.items()
+            if _newer_than_tested(version, tested)]
 
 
 def check_versions(lookup: Callable[[Supported, str], Optional[str]] = installed_version,
@@ -108,23 +158,24 @@ def check_versions(lookup: Callable[[Supported, str], Optional[str]] = installed
         python: Version of Python; by default the running one.
 
     Raises:
-        ImportError: Something is missing, too old or too new. The message names each and gives one pip command.
+        ImportError: Something is missing, too old or too new, or OpenMMLab's packages and their forks are mixed. The
+            message names each and gives one pip command.
     """
     python = python or '.'.join(str(n) for n in sys.version_info[:3])
-    problems, remove, install, untried = [], [], [], []
+    problems, remove, install = [], [], []
     if _older(python, PYTHON_MINIMUM):
         problems.append(f'Python {python} is too old; needed: {PYTHON_MINIMUM} or newer, in a new environment')
-    if _newer_than_tested(python, PYTHON_TESTED):
-        untried.append(f'Python {python} (tested up to {PYTHON_TESTED})')
-    for part in SUPPORTED:
+    untried = _untried({'Python': python}, PYTHON_TESTED)
+    parts, mixed = choose_family(lookup)
+    problems += [mixed] if mixed else []
+    for part in parts:
         found = {name: version for name in part.names if (version := lookup(part, name)) is not None}
         problem, bad = _judge(part, found)
         if problem:
             problems.append(problem)
             remove += [name for name in bad if name != part.names[0]]
             install.append(part.requirement)
-        untried += [f'{name} {version} (tested up to {part.tested})' for name, version in found.items()
-                    if name not in bad and _newer_than_tested(version, part.tested)]
+        untried += _untried({name: version for name, version in found.items() if name not in bad}, part.tested)
     if problems:
         steps = [f'pip uninstall -y {" ".join(remove)}'] if remove else []
         steps += [f'pip install {" ".join(install)}'] if install else []
@@ -183,7 +234,8 @@ class MissingCompiledOp:
     def __call__(self, *args, **kwargs):
         raise NotImplementedError(
             f'the compiled mmcv op "{self.__name__}" is not there: the extension "mmcv._ext" is missing, as in every '
-            f'"mmcv-lite". Install the full package (built from source in a few minutes):\n    {MMCV_INSTALL}')
+            f'"mmcv-lite" and in an "onedl-mmcv" built without torch. Install the full package (built from source in '
+            f'a few minutes):\n    {FORKED_MMCV_INSTALL if uses_forks() else MMCV_INSTALL}')
 
     def __repr__(self) -> str:
         return f'<missing mmcv op {self.__name__}>'
@@ -222,6 +274,20 @@ def ensure_mmcv_ops() -> bool:
     stub.__spec__ = importlib.machinery.ModuleSpec(name, loader=None)
     sys.modules[name] = stub
     return False
+
+
+def admit_missing_ops() -> None:
+    """The forks' ``mmcv_full_available`` takes any spec of ``mmcv._ext`` for the ops, also that of the stub."""
+    from mmengine.utils import dl_utils
+    if getattr(sys.modules.get('mmcv._ext'), 'is_stub', False) and dl_utils.mmcv_full_available():
+        dl_utils.mmcv_full_available = dl_utils.misc.mmcv_full_available = lambda: False
+
+
+def name_channel_conversion() -> None:
+    """The forks' segmentation preprocessor says whether it swaps channels under mmengine's private name only."""
+    from mmengine.model import ImgDataPreprocessor
+    if uses_forks():
+        ImgDataPreprocessor.channel_conversion = property(lambda self: self._channel_conversion)
 
 
 def read_checkpoints_safely() -> None:
@@ -387,9 +453,15 @@ def ensure_torchvision() -> None:
 
 
 def register_mim_scope() -> None:
-    """Let configs elsewhere write ``_base_ = 'mmseg_dg::path/to/config.py'``."""
+    """Let configs elsewhere write ``_base_ = 'mmseg_dg::path/to/config.py'``.
+
+    And ``mmseg::...`` beside the maintained forks, whose mmengine still looks for a distribution ``mmsegmentation``.
+    """
     from mmengine.config.utils import MODULE2PACKAGE
     MODULE2PACKAGE.setdefault('mmseg_dg', 'mmseg_dg')
+    for fork in (part.fork for part in SUPPORTED if part.fork and part.module in MODULE2PACKAGE):
+        if installed_version(fork, fork.names[0]):
+            MODULE2PACKAGE[fork.module] = fork.names[0]
 
 
 def merge_dicts_over_none() -> None:
@@ -435,6 +507,8 @@ def setup() -> None:
     check_opencv()
     restore_find_loader()
     ensure_mmcv_ops()
+    admit_missing_ops()
+    name_channel_conversion()
     read_checkpoints_safely()
     find_checkpoints_by_looking()
     keep_tables_in_the_file()

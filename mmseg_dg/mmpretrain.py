@@ -14,10 +14,11 @@ Raises:
 """
 import importlib.util
 
-from mmseg_dg.compat import ensure_torchvision
+from mmseg_dg.compat import ensure_torchvision, uses_forks
 
 if importlib.util.find_spec('mmpretrain') is None:
-    raise ImportError('mmpretrain.* types need mmpretrain: pip install "mmpretrain>=1.2.0,<1.3.0" torchvision')
+    _need = 'onedl-mmpretrain>=1.3.6,<1.4' if uses_forks() else 'mmpretrain>=1.2.0,<1.3.0'
+    raise ImportError(f'mmpretrain.* types need mmpretrain: pip install "{_need}" torchvision')
 ensure_torchvision()
 
 import mmpretrain.datasets  # noqa: E402,F401

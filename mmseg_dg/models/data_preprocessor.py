@@ -11,8 +11,21 @@ from mmseg_dg.ops import EncodedImages
 from mmseg_dg.registry import MODELS
 
 
+class _AnyChannels(SegDataPreProcessor):
+    """mmseg's preprocessor for any number of channels; that of its maintained fork takes one or three means."""
+
+    def __init__(self, mean: Any = None, std: Any = None, **kwargs: Any) -> None:
+        if mean is None or std is None or {len(mean), len(std)} <= {1, 3}:
+            super().__init__(mean=mean, std=std, **kwargs)
+            return
+        super().__init__(**kwargs)
+        self._enable_normalize = True
+        self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), False)  # (C, 1, 1)
+        self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), False)
+
+
 @MODELS.register_module()
-class MultiStreamDataPreprocessor(SegDataPreProcessor):
+class MultiStreamDataPreprocessor(_AnyChannels):
     """mmseg's preprocessor, applied to each stream of ``{name: batch}``.
 
     Args:
@@ -29,7 +42,7 @@ class MultiStreamDataPreprocessor(SegDataPreProcessor):
         # values of (3, 1, 1) tensors as lists of floats, for those who must denormalise
         self.streams = {}
         for name, override in (streams or {}).items():
-            preprocessor = SegDataPreProcessor(**{**kwargs, **override})
+            preprocessor = _AnyChannels(**{**kwargs, **override})
             self.add_module(f'stream_{name}', preprocessor)
             self.streams[name] = preprocessor
 

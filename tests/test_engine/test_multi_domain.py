@@ -207,7 +207,8 @@ def test_pictures_of_two_domains_do_not_overwrite_each_other(tmp_path, two_domai
         default_hooks=dict(visualization=dict(type='SegVisualizationHook', draw=True, interval=1)))
     runner.test()
     names = sorted(p.name for p in (tmp_path / 'work').glob('*/vis_data/vis_image/*.png'))
-    assert len(names) == 5 and names[0] == 'day_test_000.png_0.png' and names[-1] == 'night_test_001.png_0.png'
+    assert len(names) == 5 and names[0].startswith('day_test_000.png_')  # a number follows, which differs by mmseg
+    assert names[-1].startswith('night_test_001.png_')
 
 
 def test_empty_domain(tmp_path, two_domains):

@@ -74,10 +74,30 @@ def test_a_core_says_what_to_install(monkeypatch):
 
     from mmengine.utils import import_modules_from_strings
 
+    from mmseg_dg import compat
     from mmseg_dg.apis.entry import message_of
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name, *a: None if name == 'mmpretrain' else find(name, *a))
     monkeypatch.delitem(sys.modules, 'mmseg_dg.mmpretrain', raising=False)
     with pytest.raises(ImportError) as caught:
         import_modules_from_strings(['mmseg_dg.mmpretrain'])
-    assert 'pip install "mmpretrain>=1.2.0,<1.3.0" torchvision' in message_of(caught.value)
+    need = 'onedl-mmpretrain>=1.3.6,<1.4' if compat.uses_forks() else 'mmpretrain>=1.2.0,<1.3.0'
+    assert f'pip install "{need}" torchvision' in message_of(caught.value)
+
+
+def test_the_file_of_the_forks_names_what_the_stack_check_takes():
+    """The range of each fork is one and the same there and here, and everything else of the core is in it."""
+    from mmseg_dg import compat
+    lines = (ROOT / 'requirements' / 'onedl.txt').read_text(encoding='utf-8').splitlines()
+    entries = [line for line in lines if not line.startswith('#')]
+    assert all(re.fullmatch(r'\S+ +# \S.*', line) for line in entries)  # one line of reason each
+    named = {line.split()[0] for line in entries}
+    forks = {part.fork.requirement.strip('"') for part in compat.SUPPORTED if part.fork}
+    assert forks == {line for line in named if line.startswith('onedl-')}
+    originals = {'mmengine', 'mmcv-lite', 'mmsegmentation', 'setuptools'}  # the forks do without pkg_resources
+    assert core() - originals <= {re.match(r'[A-Za-z0-9_.-]+', line).group() for line in named}
+
+
+def test_the_python_that_is_claimed_is_the_one_that_is_checked():
+    from mmseg_dg import compat
+    assert f"python_requires='>={compat.PYTHON_MINIMUM}'" in (ROOT / 'setup.py').read_text(encoding='utf-8')

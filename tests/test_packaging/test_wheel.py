@@ -118,3 +118,51 @@ def test_console_script_runs_the_tools_of_the_wheel(installed, project):
     assert 'mit_b5         missing' in installed.run(project, script, 'prepare-weights')
     text = installed.run(project, script, 'fly', code=2)
     assert "no verb 'fly'" in text
+
+
+class FakeCommand:
+    """What setup.py's editable install needs of setuptools; it never calls the private hook."""
+
+    def __init__(self, dist_dir):
+        self.dist_dir, self.told = str(dist_dir), []
+
+    def run(self):
+        pass
+
+    def warn(self, text):
+        self.told.append(text)
+
+
+@pytest.fixture
+def setup_script(monkeypatch):
+    """The names of setup.py, read without building anything."""
+    import runpy
+
+    import setuptools
+    monkeypatch.setattr(setuptools, 'setup', lambda **kwargs: None)
+    monkeypatch.setattr('setuptools.command.editable_wheel.editable_wheel', FakeCommand)
+    return runpy.run_path(str(ROOT / 'setup.py'))
+
+
+def test_an_editable_wheel_names_its_folder_without_the_private_hook(setup_script, tmp_path):
+    info = 'mmseg_dg-1.0.dist-info'
+    path = tmp_path / 'mmseg_dg-1.0-0.editable-py3-none-any.whl'
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('code.py', 'x = 1\n')
+        archive.writestr(f'{info}/top_level.txt', 'mmseg_dg\n')
+        archive.writestr(f'{info}/RECORD', f'code.py,,\n{info}/top_level.txt,sha256=old,9\n{info}/RECORD,,\n')
+    setup_script['EditableWheel'](tmp_path).run()
+    with zipfile.ZipFile(path) as archive:
+        assert sorted(archive.namelist()) == ['code.py', f'{info}/RECORD', f'{info}/top_level.txt']
+        assert archive.read(f'{info}/top_level.txt').decode().split() == [str(ROOT / 'mmseg_dg'), 'mmseg_dg']
+        record = archive.read(f'{info}/RECORD').decode()
+    assert 'sha256=old' not in record and record.count('top_level.txt,sha256=') == 1
+    before = path.read_bytes()
+    setup_script['EditableWheel'](tmp_path).run()
+    assert path.read_bytes() == before
+
+
+def test_an_editable_install_that_cannot_name_its_folder_says_what_helps(setup_script, tmp_path):
+    command = setup_script['EditableWheel'](tmp_path)
+    command.run()
+    assert 'pip install .' in command.told[0]

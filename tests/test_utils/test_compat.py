@@ -15,6 +15,8 @@ GOOD = {
     'mmsegmentation': '1.2.2', 'numpy': '2.4.6', 'opencv-python-headless': '5.0.0.93', 'ftfy': '6.3.1',
     'regex': '2026.11.15',
     'kornia': '0.9.0'}
+FORKS = {'onedl-mmengine': '0.10.12', 'onedl-mmcv': '2.3.6', 'onedl-mmsegmentation': '1.4.2'}
+ORIGINALS = ('mmengine', 'mmcv-lite', 'mmsegmentation')
 
 
 def stack(**changes):
@@ -51,9 +53,58 @@ def test_unsupported_stack_is_refused_with_the_command(changes, words):
         assert word in str(error.value)
 
 
-def test_old_python_is_refused():
-    with pytest.raises(ImportError, match='Python 3.8.10 is too old'):
-        compat.check_versions(stack(), python='3.8.10')
+def forked(**changes):
+    """Look-up of a healthy stack of the maintained forks; without setuptools, which they do not need."""
+    versions = {**{name: None for name in (*ORIGINALS, 'setuptools')}, **FORKS, **changes}
+    return stack(**versions)
+
+
+def test_forks_alone_are_accepted(recwarn):
+    compat.check_versions(forked(), python='3.11.7')
+    compat.check_versions(forked(**{'onedl-mmpretrain': '1.3.6'}), python='3.11.7')
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize('laid_over', [{'mmengine': '0.10.7'}, {'mmcv-lite': '2.1.0'}, {'mmpretrain': '1.2.0'},
+                                       {name: GOOD[name] for name in ORIGINALS}])
+def test_an_original_and_its_fork_in_one_environment_are_refused(laid_over):
+    with pytest.raises(ImportError) as error:
+        compat.check_versions(forked(**laid_over, **{'onedl-mmpretrain': '1.3.6'}), python='3.11.7')
+    message, modules = str(error.value), {'mmcv-lite': 'mmcv', 'mmsegmentation': 'mmseg'}
+    for name, version in laid_over.items():
+        assert f'{name} {version}' in message
+    together = ', '.join(modules.get(name, name) for name in laid_over)
+    assert f'both put their files into {together}. Take one family' in message
+    command = next(line for line in message.splitlines() if 'pip uninstall -y' in line)
+    assert {*laid_over, *FORKS, 'onedl-mmpretrain'} == set(command.split('-y ')[1].split())
+    assert 'pip install "mmengine>=0.10.7,<1.0"' in message and 'pip install -r requirements/onedl.txt' in message
+
+
+def test_families_are_not_mixed_module_by_module():
+    with pytest.raises(ImportError, match='mixed.*mmsegmentation 1.2.2. Take one family'):
+        compat.check_versions(forked(**{'onedl-mmsegmentation': None, 'mmsegmentation': '1.2.2'}), python='3.11.7')
+
+
+@pytest.mark.parametrize('changes, words', [
+    ({'onedl-mmengine': None}, ['onedl-mmengine is not installed', 'pip install "onedl-mmengine>=0.10.12,<0.11"']),
+    ({'onedl-mmcv': '2.3.0'}, ['onedl-mmcv 2.3.0 is installed', '"onedl-mmcv>=2.3.6,<2.4"']),
+    ({'onedl-mmsegmentation': '2.0.0'}, ['onedl-mmsegmentation 2.0.0 is installed']),
+    ({'onedl-mmpretrain': '1.3.0'}, ['onedl-mmpretrain 1.3.0 is installed'])])
+def test_forks_out_of_range_are_refused_with_the_command(changes, words):
+    with pytest.raises(ImportError) as error:
+        compat.check_versions(forked(**changes), python='3.11.7')
+    assert all(word in str(error.value) for word in words)
+
+
+def test_a_newer_fork_than_tested_warns():
+    with pytest.warns(UserWarning, match=r'onedl-mmcv 2.3.9 \(tested up to 2.3.6\)'):
+        compat.check_versions(forked(**{'onedl-mmcv': '2.3.9'}), python='3.11.7')
+
+
+@pytest.mark.parametrize('python', ['3.8.10', '3.10.13'])
+def test_old_python_is_refused(python):
+    with pytest.raises(ImportError, match=f'Python {python} is too old; needed: 3.11 or newer'):
+        compat.check_versions(stack(), python=python)
 
 
 def test_full_mmcv_beside_mmcv_lite_is_fine(recwarn):
@@ -79,16 +130,30 @@ def test_patch_release_of_a_tested_version_does_not_warn(recwarn):
 
 
 def test_import_on_an_unsupported_stack_explains_itself(tmp_path):
-    """In a new process with a fake mmsegmentation 0.30 in front: refused before mmseg is imported."""
-    fake = tmp_path / 'mmsegmentation-0.30.0.dist-info'
+    """In a new process with a fake, old mmsegmentation in front: refused before mmseg is imported."""
+    onedl = compat.uses_forks()
+    name, need = ('onedl-mmsegmentation', '>=1.4.2,<1.5') if onedl else ('mmsegmentation', '>=1.2.2,<1.3')
+    fake = tmp_path / f'{name.replace("-", "_")}-0.30.0.dist-info'
     fake.mkdir()
-    (fake / 'METADATA').write_text('Metadata-Version: 2.1\nName: mmsegmentation\nVersion: 0.30.0\n')
+    (fake / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: 0.30.0\n')
     env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
     done = subprocess.run([sys.executable, '-c', 'import mmseg_dg'], env=env, capture_output=True, text=True)
     assert done.returncode == 1
-    assert 'mmsegmentation 0.30.0 is installed' in done.stderr
-    assert 'pip install "mmsegmentation>=1.2.2,<1.3"' in done.stderr
+    assert f'{name} 0.30.0 is installed' in done.stderr
+    assert f'pip install "{name}{need}"' in done.stderr
     assert 'mmseg/__init__.py' not in done.stderr
+
+
+def test_import_beside_the_other_family_explains_itself(tmp_path):
+    """In a new process with the metadata of the other family's mmengine in front: refused before it is imported."""
+    name, version = ('mmengine', '0.10.7') if compat.uses_forks() else ('onedl-mmengine', '0.10.12')
+    fake = tmp_path / f'{name.replace("-", "_")}-{version}.dist-info'
+    fake.mkdir()
+    (fake / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n')
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
+    done = subprocess.run([sys.executable, '-c', 'import mmseg_dg'], env=env, capture_output=True, text=True)
+    assert done.returncode == 1 and f'{name} {version}' in done.stderr
+    assert 'both put their files into mmengine. Take one family' in done.stderr
 
 
 def test_missing_system_library_of_opencv_is_explained(monkeypatch):
@@ -111,7 +176,8 @@ def test_missing_op_names_itself_and_the_command():
     with pytest.raises(NotImplementedError) as error:
         roi_align(torch.zeros(1, 1, 4, 4), torch.zeros(1, 5), 2)
     assert 'roi_align_forward' in str(error.value)
-    assert 'pip install --no-build-isolation "mmcv==2.1.0"' in str(error.value)
+    command = compat.FORKED_MMCV_INSTALL if compat.uses_forks() else compat.MMCV_INSTALL
+    assert f'    {command}' in str(error.value) and '--no-build-isolation' in command
 
 
 @pytest.mark.skipif(compat.ensure_mmcv_ops(), reason='the compiled mmcv ops are installed: nothing is stubbed')
@@ -126,6 +192,13 @@ def test_stub_is_honest_about_itself():
 def test_configs_of_others_can_inherit_ours():
     from mmengine.config.utils import MODULE2PACKAGE
     assert MODULE2PACKAGE['mmseg_dg'] == 'mmseg_dg'
+
+
+def test_configs_inherit_from_mmseg_whichever_family_brought_it(tmp_path):
+    from mmengine.config import Config
+    path = tmp_path / 'child.py'
+    path.write_text("_base_ = 'mmseg::_base_/models/fcn_unet_s5-d16.py'\n")
+    assert Config.fromfile(path).model.backbone.type == 'UNet'
 
 
 def test_torchvision_missing_names_the_command(monkeypatch):

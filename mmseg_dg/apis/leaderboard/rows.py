@@ -19,7 +19,8 @@ from .judgement import best, last_three, rise
 from .suite import Arm
 
 COST = 'cpu_seconds.json'
-_LIBRARIES = ('torch', 'numpy', 'mmengine', 'mmcv-lite', 'mmsegmentation')
+_LIBRARIES = ('torch', 'numpy', 'mmengine', 'mmcv-lite', 'mmsegmentation',
+              'onedl-mmengine', 'onedl-mmcv', 'onedl-mmsegmentation')
 
 
 def evaluations_of(folder: Path) -> dict[int, dict[str, float]]:
