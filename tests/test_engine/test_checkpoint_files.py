@@ -156,6 +156,16 @@ def test_a_first_best_has_a_regular_checkpoint_beside_it(small, run_config, tmp_
     assert names(tmp_path / 'run') == ['best_target_mIoU_iter_1.pth', 'iter_1.pth', 'last_checkpoint']
 
 
+def test_without_validation_the_newest_are_kept_and_the_log_says_so(small, run_config, tmp_path):
+    """Recipes set save_best; their children may have nothing to validate on."""
+    cfg = small()
+    cfg.update(val_dataloader=None, val_cfg=None, val_evaluator=None)
+    run_config(cfg)
+    assert names(tmp_path / 'run') == ['iter_3.pth', 'iter_6.pth', 'last_checkpoint']
+    log, = (tmp_path / 'run').glob('*/*.log')
+    assert 'no validation (val_dataloader), so save_best=' in log.read_text()
+
+
 @pytest.mark.ci
 def test_a_lost_best_checkpoint_is_replaced_by_the_next(small, run_config, tmp_path):
     with pytest.raises(KeyboardInterrupt):

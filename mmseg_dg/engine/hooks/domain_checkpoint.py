@@ -118,6 +118,10 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
     def before_train(self, runner) -> None:
         if runner.cfg.get('overwrite') and not runner._resume:
             on_first_process(lambda: self._overwrite(runner))
+        if self.save_best is not None and runner.val_loop is None:
+            runner.logger.warning(f'there is no validation (val_dataloader), so save_best={self.save_best} has no '
+                                  'score to go by: only the newest checkpoints are kept')
+            self.save_best = None  # recipes set it; a child of one may have no labels to validate on
         super().before_train(runner)
         if self.save == 'trained':
             check_recordable(method_of(runner))
@@ -144,8 +148,6 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         Raises:
             ValueError: A key no evaluation of this run can produce.
         """
-        if runner.val_loop is None:
-            raise ValueError(f'save_best={self.save_best} needs val_dataloader, val_cfg and val_evaluator')
         names = tuple(getattr(runner.val_loop.dataloader, 'names', ()))
         if not names:
             return
