@@ -1,10 +1,11 @@
 """mmseg_dg: segmentation that survives a change of domain or a lack of labels.
 
-Importing the package prepares the library stack (``compat``) and makes ``custom_imports=dict(imports=['mmseg_dg'])``
+Importing the package prepares the library stack (``compat``) and makes
+``custom_imports=dict(imports=['mmseg_dg'])``
 enough: every part is registered lazily through the ``locations`` of :mod:`mmseg_dg.registry`.
 
-The names a person uses are loaded when they are asked for: ``mmseg_dg.adapt``, ``train``, ``semi``, ``suggest``,
-``load``.
+The names a person uses are loaded when they are asked for: ``mmseg_dg.adapt``, ``train``, ``semi``,
+``suggest``, ``load``.
 """
 from typing import Any
 
@@ -19,8 +20,10 @@ from .weights.shipped import register_shipped_weights  # noqa: E402  torch and m
 register_shipped_weights()
 
 #: Name -> module of this package that has it.
-_LAZY = {'adapt': 'apis.own_data', 'train': 'apis.own_data', 'semi': 'apis.own_data', 'load': 'apis.loading',
-         'suggest': 'apis.suggest'}
+_LAZY = {
+    'adapt': 'apis.own_data', 'train': 'apis.own_data', 'semi': 'apis.own_data',
+    'load': 'apis.loading', 'suggest': 'apis.suggest'
+}
 __all__ = ['__version__', *_LAZY]
 
 

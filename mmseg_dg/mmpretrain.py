@@ -3,11 +3,13 @@
 Name this module in the config and give mmpretrain's parts with their scope::
 
     custom_imports = dict(imports=['mmseg_dg', 'mmseg_dg.mmpretrain'], allow_failed_imports=False)
-    model = dict(network=dict(backbone=dict(type='mmpretrain.ConvNeXt', arch='tiny', out_indices=[0, 1, 2, 3],
-                                             init_cfg=dict(type='Pretrained', checkpoint='pretrained/...'))))
+    model = dict(network=dict(backbone=dict(type='mmpretrain.ConvNeXt', arch='tiny', out_indices=[0,
+                                             1, 2, 3], init_cfg=dict(type='Pretrained',
+                                             checkpoint='pretrained/...'))))
 
-Backbones, necks, datasets and transforms of mmpretrain can then be built. mmpretrain needs torchvision, also beside a
-CPU-only torch (see :func:`mmseg_dg.compat.ensure_torchvision`); nothing else in this package does.
+Backbones, necks, datasets and transforms of mmpretrain can then be built. mmpretrain needs
+torchvision, also beside a CPU-only torch (see :func:`mmseg_dg.compat.ensure_torchvision`); nothing
+else in this package does.
 
 Raises:
     ImportError: mmpretrain or torchvision is not installed; the message has the pip command.

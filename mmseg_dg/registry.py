@@ -1,11 +1,11 @@
 """Registries of mmseg_dg: children of mmseg's, grandchildren of mmengine's.
 
-With ``default_scope = 'mmseg_dg'`` a bare ``type='EncoderDecoder'`` is looked for here, then in mmseg, then in
-mmengine.  ``Registry.get`` imports the ``locations`` of the registry it is asked on, not those of its ancestors, so
-mmseg's packages are repeated in ours.
+With ``default_scope = 'mmseg_dg'`` a bare ``type='EncoderDecoder'`` is looked for here, then in
+mmseg, then in mmengine. ``Registry.get`` imports the ``locations`` of the registry it is asked on,
+not those of its ancestors, so mmseg's packages are repeated in ours.
 
-Keep this module light: mmengine swallows an ImportError raised while importing it and then silently builds from the
-wrong registry.
+Keep this module light: mmengine swallows an ImportError raised while importing it and then silently
+builds from the wrong registry.
 """
 from mmengine.registry import Registry
 from mmseg import registry as _mmseg

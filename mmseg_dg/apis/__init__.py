@@ -1,4 +1,6 @@
-"""What a user calls from Python; a name loads its module when it is asked for, so that no tool pays for another's."""
+"""What a user calls from Python; a name loads its module when it is asked for, so that no tool pays
+for another's.
+"""
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +11,15 @@ if TYPE_CHECKING:
     from .launch import build_runner
     from .prediction import Prediction
 
-__all__ = ['Input', 'Prediction', 'adapt', 'build_runner', 'iter_predict', 'list_inputs', 'load_config', 'load_model',
-           'predict']
+__all__ = [
+    'Input', 'Prediction', 'adapt', 'build_runner', 'iter_predict', 'list_inputs', 'load_config',
+    'load_model', 'predict'
+]
 
 _MODULES = {
     'Input': 'inputs', 'Prediction': 'prediction', 'adapt': 'inference', 'build_runner': 'launch',
-    'iter_predict': 'inference', 'list_inputs': 'inputs', 'load_config': 'config_rows', 'load_model': 'inference',
-    'predict': 'inference'
+    'iter_predict': 'inference', 'list_inputs': 'inputs', 'load_config': 'config_rows',
+    'load_model': 'inference', 'predict': 'inference'
 }
 
 

@@ -97,8 +97,11 @@ def read_curves(folders: Sequence[Path], choose_on: str, report_on: str) -> list
     curves = []
     for folder in folders:
         evaluations = evaluations_of(Path(folder))
-        kept = {n: values for n, values in sorted(evaluations.items())
-                if f'{report_on}/mIoU' in values and f'{choose_on}/label_free' in values}
+        kept = {
+            n: values
+            for n, values in sorted(evaluations.items())
+            if f'{report_on}/mIoU' in values and f'{choose_on}/label_free' in values
+        }
         if not kept:
             raise ValueError(
                 f'{folder}: no evaluation has {report_on}/mIoU and {choose_on}/label_free; give '
@@ -167,21 +170,24 @@ def choice_table(judged: Sequence[Judged], runs: int) -> str:
     ]
     for one in judged:
         verdict = '-' if one is last else 'yes' if may_choose(one, last) else 'no'
-        lines.append(
-            f'| {one.score} | {_number(one.spearman)} | {_number(one.within)} | '
-            f'{one.median_regret:.2f} | {max(one.regrets):.2f} | {_number(one.across)} | '
-            f'{verdict} |')
+        lines.append(f'| {one.score} | {_number(one.spearman)} | {_number(one.within)} | '
+                     f'{one.median_regret:.2f} | {max(one.regrets):.2f} | {_number(one.across)} | '
+                     f'{verdict} |')
     good = [one.score for one in judged if may_choose(one, last)]
-    lines += ['', f'May choose: {", ".join(good)}.' if good else
-              'None may choose: take the last checkpoint.']
+    lines += [
+        '',
+        f'May choose: {", ".join(good)}.' if good else 'None may choose: take the last checkpoint.'
+    ]
     return '\n'.join(lines) + '\n'
 
 
 def by_run(curves: Sequence[Curve], judged: Sequence[Judged]) -> list[Mapping[str, object]]:
     """A row per run: its regret by each score."""
-    return [dict(run=curve.name, best=max(curve.miou),
-                 **{one.score: one.regrets[i] for one in judged})
-            for i, curve in enumerate(curves)]
+    return [
+        dict(run=curve.name, best=max(curve.miou), **{one.score: one.regrets[i]
+                                                      for one in judged})
+        for i, curve in enumerate(curves)
+    ]
 
 
 def _number(value: float) -> str:

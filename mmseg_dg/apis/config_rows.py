@@ -1,9 +1,11 @@
-"""Rows: variants of a config that are not files of their own, and labeled subsets with settings of their own.
+"""Rows: variants of a config that are not files of their own, and labeled subsets with settings of
+their own.
 
 Beside the configs of a folder lies ``ablations.yml``::
 
     daformer_mitb5_gta2cityscapes:      # a config of this folder
-      paper: no row of the paper        # holds for every row below that says nothing else; so do score and status
+      paper: no row of the paper # holds for every row below that says nothing else; so do score and
+          status
       status: not yet run at full scale
       rows:
         nowarmup:
@@ -13,11 +15,11 @@ Beside the configs of a folder lies ``ablations.yml``::
       subsets:
         1_8: {score: 73.5}
 
-A row is resolved in this order: the config; the rows named by ``with``; ``parts`` (the value at a dotted key, taken
-whole from another base: a file below ``_base_``, or another config of the folder); ``drop`` (dotted keys);
-``overrides`` (dotted keys, as ``--cfg-options`` merges them: dicts are merged, ``_delete_: true`` replaces one, list
-positions are numbers). A subset then sets the streams' lists, and the overrides it has in the config's or the row's
-``subsets``.
+A row is resolved in this order: the config; the rows named by ``with``; ``parts`` (the value at a
+dotted key, taken whole from another base: a file below ``_base_``, or another config of the
+folder); ``drop`` (dotted keys); ``overrides`` (dotted keys, as ``--cfg-options`` merges them: dicts
+are merged, ``_delete_: true`` replaces one, list positions are numbers). A subset then sets the
+streams' lists, and the overrides it has in the config's or the row's ``subsets``.
 
 Only yaml is imported here until a config is resolved.
 """
@@ -47,7 +49,9 @@ _CONFIG_FIELDS = {'paper', 'score', 'status', 'rows', 'subsets'}
 
 @dataclass(frozen=True)
 class Subset:
-    """What ``ablations.yml`` says about one labeled subset: the paper's score, and settings besides the lists."""
+    """What ``ablations.yml`` says about one labeled subset: the paper's score, and settings besides
+    the lists.
+    """
     name: str
     score: str = ''
     note: str = ''
@@ -97,11 +101,15 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict:
     twice = sorted({str(key) for key in keys if keys.count(key) > 1})
     if twice:
         raise ValueError(f'line {node.start_mark.line + 1}: {", ".join(twice)} stands twice')
-    return {key: loader.construct_object(value, deep=True) for key, (_, value) in zip(keys, node.value)}
+    return {
+        key: loader.construct_object(value, deep=True)
+        for key, (_, value) in zip(keys, node.value)
+    }
 
 
 def _resolvers() -> dict:
-    """YAML 1.2's plain values: 1e-5 is a number, ``1_30`` (a subset), ``no`` and ``on`` are text."""
+    """YAML 1.2's plain values: 1e-5 is a number, ``1_30`` (a subset), ``no`` and ``on`` are text.
+    """
     kinds = {
         'null': (r'~|null|', ['~', 'n', '']),
         'bool': (r'true|false', list('tf')),
@@ -111,13 +119,15 @@ def _resolvers() -> dict:
     found: dict = {}
     for kind, (pattern, firsts) in kinds.items():
         for first in firsts:
-            found.setdefault(first, []).append((f'tag:yaml.org,2002:{kind}', re.compile(f'^(?:{pattern})$')))
+            found.setdefault(first, []).append(
+                (f'tag:yaml.org,2002:{kind}', re.compile(f'^(?:{pattern})$')))
     return found
 
 
 _Loader.yaml_implicit_resolvers = _resolvers()
 _Loader.add_constructor('tag:yaml.org,2002:map', _mapping)
-_Loader.add_constructor('!tuple', lambda loader, node: tuple(loader.construct_sequence(node, deep=True)))
+_Loader.add_constructor('!tuple',
+                        lambda loader, node: tuple(loader.construct_sequence(node, deep=True)))
 
 
 def closest(name: str, known: Iterable[str]) -> str:
@@ -128,9 +138,15 @@ def closest(name: str, known: Iterable[str]) -> str:
 
 def package_configs() -> dict[str, Path]:
     """Name -> file of every config of the package, from the installed package or the repository."""
-    homes = [home for home in (_PACKAGE / '.mim' / 'configs', _PACKAGE.parent / 'configs') if home.is_dir()]
-    return {path.stem: path for home in homes[:1] for path in sorted(home.glob('*/*.py'))
-            if path.parent.name != '_base_'}
+    homes = [
+        home for home in (_PACKAGE / '.mim' / 'configs', _PACKAGE.parent / 'configs')
+        if home.is_dir()
+    ]
+    return {
+        path.stem: path
+        for home in homes[:1]
+        for path in sorted(home.glob('*/*.py')) if path.parent.name != '_base_'
+    }
 
 
 def find_config(name: Union[str, Path]) -> Path:
@@ -149,13 +165,15 @@ def find_config(name: Union[str, Path]) -> Path:
 
 
 def read_rows(path: Union[str, Path]) -> dict[str, dict[str, Row]]:
-    """Config -> name -> row, of one ``ablations.yml``; the config itself, with its subsets, is the row ``''``.
+    """Config -> name -> row, of one ``ablations.yml``; the config itself, with its subsets, is the
+    row ``''``.
 
     Args:
         path: The file.
 
     Raises:
-        ValueError: The file is not of the form above; the message names file, config, row and field.
+        ValueError: The file is not of the form above; the message names file, config, row and
+            field.
     """
     path = Path(path)
     status = path.stat()
@@ -168,8 +186,10 @@ def _read_rows(path: Path, version: tuple) -> dict[str, dict[str, Row]]:
         table = yaml.load(path.read_text(encoding='utf-8'), _Loader) or {}
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f'{path}: {error}') from None
-    return {stem: _rows_of_config(f'{path}: {stem}', stem, entry or {}) for stem, entry in table.items()
-            if not stem.startswith('.')}  # a key with a dot holds anchors
+    return {
+        stem: _rows_of_config(f'{path}: {stem}', stem, entry or {})
+        for stem, entry in table.items() if not stem.startswith('.')
+    }  # a key with a dot holds anchors
 
 
 def _rows_of_config(where: str, stem: str, entry: dict) -> dict[str, Row]:
@@ -186,10 +206,12 @@ def _rows_of_config(where: str, stem: str, entry: dict) -> dict[str, Row]:
         rows[name] = Row(name, stem, base_rows=tuple(map(str, _as_list(fields.get('with')))),
                          parts=fields.get('parts') or {}, drop=tuple(_as_list(fields.get('drop'))),
                          overrides=fields.get('overrides') or {},
-                         subsets=_subsets(here, fields.get('subsets') or {}), **texts)
+                         subsets=_subsets(here,
+                                          fields.get('subsets') or {}), **texts)
         for base in rows[name].base_rows:
             if base not in rows or not base:
-                raise ValueError(f'{here}: with names {base!r}, which is no row above it.{closest(base, rows)}')
+                raise ValueError(f'{here}: with names {base!r}, which is no row above '
+                                 f'it.{closest(base, rows)}')
     return rows
 
 
@@ -202,8 +224,9 @@ def _check_fields(where: str, fields: Any, known: set) -> None:
         raise ValueError(f'{where}: expected fields and values, got {fields!r}')
     for key in fields:
         if key not in known:
-            raise ValueError(f'{where}: there is no field {key!r}.{closest(str(key), sorted(known))} '
-                             f'Fields: {", ".join(sorted(known))}')
+            raise ValueError(f'{where}: there is no field '
+                             f'{key!r}.{closest(str(key), sorted(known))} Fields: '
+                             f'{", ".join(sorted(known))}')
 
 
 def _subsets(where: str, entries: dict) -> dict[str, Subset]:
@@ -217,7 +240,8 @@ def _subsets(where: str, entries: dict) -> dict[str, Subset]:
 
 
 def rows_of(config: Union[str, Path]) -> dict[str, Row]:
-    """The rows of a config by name, from the ``ablations.yml`` beside it; ``''`` is the config itself.
+    """The rows of a config by name, from the ``ablations.yml`` beside it; ``''`` is the config
+    itself.
 
     A config without that file, or that it does not name, has the row ``''`` only.
     """
@@ -239,13 +263,16 @@ def find_row(config: Union[str, Path], name: Optional[str]) -> Row:
     known = [row for row in rows if row]
     if not known:
         where = Path(config).parent / ROWS_FILE
-        why = f'has no rows of {Path(config).stem}' if where.is_file() else 'is not there, so the config has no rows'
-        raise ValueError(f'--row {name}: {where} {why}; leave --row out (`mim run mmseg_dg rows` lists all rows)')
-    raise ValueError(f'--row {name}: {Path(config).parent / ROWS_FILE} has no such row of {Path(config).stem}.'
-                     f'{closest(str(name), known)} All: {", ".join(known)}')
+        why = f'has no rows of {Path(config).stem}' if where.is_file(
+        ) else 'is not there, so the config has no rows'
+        raise ValueError(f'--row {name}: {where} {why}; leave --row out (`mim run mmseg_dg rows` '
+                         'lists all rows)')
+    raise ValueError(f'--row {name}: {Path(config).parent / ROWS_FILE} has no such row of '
+                     f'{Path(config).stem}.{closest(str(name), known)} All: {", ".join(known)}')
 
 
-def run_name(config: Union[str, Path], row: Optional[str] = None, subset: Optional[str] = None) -> str:
+def run_name(config: Union[str, Path], row: Optional[str] = None,
+             subset: Optional[str] = None) -> str:
     """``<config>_<row>_<subset>``: the default work dir is called so."""
     return '_'.join([Path(config).stem, *(part for part in (row, subset) if part)])
 
@@ -256,8 +283,10 @@ def name_of(cfg: 'Config') -> str:
     return run_name(cfg.filename or 'run', origin.get('row'), origin.get('subset'))
 
 
-def load_config(config: Union[str, Path], row: Optional[str] = None, subset: Optional[str] = None) -> 'Config':
-    """A config, with a row and a labeled subset applied; as complete as a file's, and dumped like one.
+def load_config(config: Union[str, Path], row: Optional[str] = None,
+                subset: Optional[str] = None) -> 'Config':
+    """A config, with a row and a labeled subset applied; as complete as a file's, and dumped like
+    one.
 
     Args:
         config: File, or name of one of the package's configs.
@@ -276,18 +305,26 @@ def load_config(config: Union[str, Path], row: Optional[str] = None, subset: Opt
     return cfg
 
 
-def apply_row(cfg: 'Config', path: Union[str, Path], row: Optional[str] = None, subset: Optional[str] = None) -> None:
-    """Turn a config as read from its file into a row of it, in place; arguments as :func:`load_config`."""
+def apply_row(cfg: 'Config', path: Union[str, Path], row: Optional[str] = None,
+              subset: Optional[str] = None) -> None:
+    """Turn a config as read from its file into a row of it, in place; arguments as
+    :func:`load_config`.
+    """
     path, found = Path(path), find_row(path, row)
     _apply(cfg, path, found, rows_of(path))
     if subset:
         cfg.merge_from_dict(subset_lists(cfg, subset))
         for listed in (rows_of(path)[''].subsets, found.subsets if found.name else {}):
-            entry = listed.get(subset) or listed.get(subset.rpartition('_seed')[0])  # other draws of the same size
+            # other draws of the same size
+            entry = listed.get(subset) or listed.get(subset.rpartition('_seed')[0])
             if entry:
-                _merge(cfg, entry.overrides, f'{path.parent / ROWS_FILE}: {path.stem}, subset {subset}')
+                _merge(cfg, entry.overrides, f'{path.parent / ROWS_FILE}: {path.stem}, subset '
+                       f'{subset}')
     if row or subset:
-        cfg[ORIGIN] = {key: value for key, value in dict(config=path.stem, row=row, subset=subset).items() if value}
+        cfg[ORIGIN] = {
+            key: value
+            for key, value in dict(config=path.stem, row=row, subset=subset).items() if value
+        }
 
 
 def _apply(cfg: 'Config', path: Path, row: Row, rows: dict[str, Row]) -> None:
@@ -306,16 +343,20 @@ def _apply(cfg: 'Config', path: Path, row: Row, rows: dict[str, Row]) -> None:
 
 
 def _part(path: Path, key: str, file: str, where: str) -> Any:
-    """The value at ``key`` in a base, or in another config of the folder; ``file:key2`` takes it from another key."""
+    """The value at ``key`` in a base, or in another config of the folder; ``file:key2`` takes it
+    from another key.
+    """
     from mmengine.config import Config
     name, _, other = file.partition(':')
     places = [path.parent.parent / '_base_' / f'{name}.py', path.parent / f'{name}.py']
     place = next((p for p in places if p.is_file()), None)
     if place is None:
-        raise ValueError(f'{where}: parts names {file} for {key}: neither {places[0]} nor {places[1]} exists')
+        raise ValueError(f'{where}: parts names {file} for {key}: neither {places[0]} nor '
+                         f'{places[1]} exists')
     parent, last = _parent(Config.fromfile(str(place)), other or key, f'{where}, {place}')
     if last not in parent:
-        raise ValueError(f'{where}: {place} has no {other or key}.{closest(str(last), map(str, parent))}')
+        raise ValueError(f'{where}: {place} has no '
+                         f'{other or key}.{closest(str(last), map(str, parent))}')
     return parent[last]
 
 
@@ -348,10 +389,12 @@ def _merge(cfg: 'Config', overrides: dict, where: str) -> None:
 
 
 def subset_lists(cfg: 'Config', subset: str) -> dict[str, str]:
-    """Overrides that choose a labeled subset: the lists ``splits/<subset>/{labeled,unlabeled}.txt``.
+    """Overrides that choose a labeled subset: the lists
+    ``splits/<subset>/{labeled,unlabeled}.txt``.
 
-    They lie beside the lists the config names. Streams other than ``labeled`` are unlabeled; beside a stream
-    ``target_labeled`` (adaptation with a few target labels) the stream ``source`` keeps all its labels.
+    They lie beside the lists the config names. Streams other than ``labeled`` are unlabeled; beside
+    a stream ``target_labeled`` (adaptation with a few target labels) the stream ``source`` keeps
+    all its labels.
 
     Raises:
         ValueError: The config has neither a stream ``labeled`` nor ``target_labeled``.
@@ -359,7 +402,8 @@ def subset_lists(cfg: 'Config', subset: str) -> dict[str, str]:
     loaders = cfg.get('train_dataloader') or {}
     labeled = next((stream for stream in ('labeled', 'target_labeled') if stream in loaders), None)
     if labeled is None:
-        raise ValueError(f'--subset needs a training stream "labeled"; {cfg.filename} has {", ".join(loaders)}')
+        raise ValueError(f'--subset needs a training stream "labeled"; {cfg.filename} has '
+                         f'{", ".join(loaders)}')
     options = {}
     for stream in loaders:
         if loaders[stream] is None or labeled == 'target_labeled' and stream == 'source':
@@ -367,7 +411,9 @@ def subset_lists(cfg: 'Config', subset: str) -> dict[str, str]:
         key, dataset = f'train_dataloader.{stream}.dataset', loaders[stream].dataset
         while 'dataset' in dataset:
             key, dataset = f'{key}.dataset', dataset.dataset
-        # where the lists of the config are: splits/<name>/labeled.txt below data_root, or anywhere else
+        # where the lists of the config are: splits/<name>/labeled.txt below data_root, or anywhere
+        # else
         home = osp.dirname(osp.dirname(dataset.get('ann_file') or '')) or 'splits'
-        options[f'{key}.ann_file'] = f'{home}/{subset}/{"labeled" if stream == labeled else "unlabeled"}.txt'
+        options[
+            f'{key}.ann_file'] = f'{home}/{subset}/{"labeled" if stream == labeled else "unlabeled"}.txt'
     return options

@@ -1,7 +1,9 @@
-"""The demo: one method on the built-in city, beside its controls, with a table and a page at the end.
+"""The demo: one method on the built-in city, beside its controls, with a table and a page at the
+end.
 
-Every arm starts from the network that ships with the package (trained on the city by day) and trains for the same
-number of iterations. Each arm is a run of its own, by the same command a user would give.
+Every arm starts from the network that ships with the package (trained on the city by day) and
+trains for the same number of iterations. Each arm is a run of its own, by the same command a user
+would give.
 """
 import csv
 import json
@@ -36,10 +38,12 @@ class Arm:
         name: Its folder.
         title: What the table calls it.
         config: File name in ``configs/demo``.
-        kind: ``train``; ``test``: the shipped weights as they are; ``statistics``: the shipped weights with BatchNorm
-            statistics of the target's images.
-        role: ``control`` (what the method is compared with), ``method``, or ``bound`` (what target labels reach).
-        pretraining: File name of a training that comes first and whose decoder this one begins with.
+        kind: ``train``; ``test``: the shipped weights as they are; ``statistics``: the shipped
+            weights with BatchNorm statistics of the target's images.
+        role: ``control`` (what the method is compared with), ``method``, or ``bound`` (what target
+            labels reach).
+        pretraining: File name of a training that comes first and whose decoder this one begins
+            with.
     """
     name: str
     title: str
@@ -66,7 +70,8 @@ def _few_labels(name: str, title: str) -> Demo:
     return Demo((
         _BEFORE,
         Arm('few_labels', 'ten labeled images alone', 'few_labels_synthcity_demo.py'),
-        Arm(name, f'{title}: ten labeled, 190 unlabeled images', f'{name}_synthcity_demo.py', role='method'),
+        Arm(name, f'{title}: ten labeled, 190 unlabeled images', f'{name}_synthcity_demo.py',
+            role='method'),
     ), 'All images are the camera\'s; ten of them have labels. ' + _NIGHT)
 
 
@@ -74,15 +79,18 @@ DEMOS = dict(
     daformer=Demo((
         _BEFORE,
         Arm('source_only', 'day labels only, prolonged', 'source_only_synthcity_demo.py'),
-        Arm('statistics', 'before, BatchNorm statistics of the camera', _DAFORMER, kind='statistics'),
+        Arm('statistics', 'before, BatchNorm statistics of the camera', _DAFORMER,
+            kind='statistics'),
         Arm('daformer', 'adapted to the camera (DAFormer)', _DAFORMER, role='method'),
-        Arm('target_only', 'trained with labels of the camera', 'target_only_synthcity_demo.py', role='bound'),
+        Arm('target_only', 'trained with labels of the camera', 'target_only_synthcity_demo.py',
+            role='bound'),
     ), 'The camera is the target: its images are seen without labels. ' + _NIGHT),
     hrda=Demo((
         Arm('source_only', 'its network, day labels only', 'source_only_hrda_synthcity_demo.py'),
         Arm('daformer', 'DAFormer at half resolution', 'daformer_half_synthcity_demo.py'),
         Arm('hrda', 'adapted to the camera (HRDA)', 'hrda_synthcity_demo.py', role='method'),
-    ), 'Images of twice the size. The camera is the target: its images are seen without labels. ' + _NIGHT),
+    ), 'Images of twice the size. The camera is the target: its images are seen without '
+              'labels. ' + _NIGHT),
     pixl=Demo((
         _BEFORE,
         Arm('daformer', 'adapted by DAFormer alone', _DAFORMER),
@@ -95,10 +103,11 @@ DEMOS = dict(
     ), 'Trained by day alone: camera and night are both unseen, their mean counts.'),
     ddep=Demo((
         Arm('random', 'ten labeled images, random decoder', 'ddep_random_synthcity_demo.py'),
-        Arm('ddep', 'ten labeled images, denoised decoder (DDeP)', 'ddep_finetune_synthcity_demo.py', role='method',
+        Arm('ddep', 'ten labeled images, denoised decoder (DDeP)',
+            'ddep_finetune_synthcity_demo.py', role='method',
             pretraining='ddep_pretrain_synthcity_demo.py'),
-    ), 'The decoder learns to denoise 200 images of the camera without labels first; the control trains as long with '
-       'labels instead. ' + _NIGHT),
+    ), 'The decoder learns to denoise 200 images of the camera without labels first; the control '
+              'trains as long with labels instead. ' + _NIGHT),
     fixmatch=_few_labels('fixmatch', 'FixMatch'),
     unimatch=_few_labels('unimatch', 'UniMatch'),
     diffmatch=_few_labels('diffmatch', 'DiffMatch'),
@@ -106,7 +115,9 @@ DEMOS = dict(
 
 
 def new_folder(wanted: Path) -> Path:
-    """``wanted``, or the first of ``wanted_2``, ``wanted_3``, ... that is not there: earlier demos are kept."""
+    """``wanted``, or the first of ``wanted_2``, ``wanted_3``, ... that is not there: earlier demos
+    are kept.
+    """
     number, folder = 1, wanted
     while folder.exists():
         number += 1
@@ -114,16 +125,24 @@ def new_folder(wanted: Path) -> Path:
     return folder
 
 
-def commands(arm: Arm, folder: Path, seed: int = 0, options: Sequence[str] = ()) -> Iterator[list[str]]:
-    """The command lines of one arm, to be run one after the other: a later one reads what an earlier one wrote."""
+def commands(arm: Arm, folder: Path, seed: int = 0,
+             options: Sequence[str] = ()) -> Iterator[list[str]]:
+    """The command lines of one arm, to be run one after the other: a later one reads what an
+    earlier one wrote.
+    """
     root = PACKAGE / '.mim' if (PACKAGE / '.mim' / 'tools').is_dir() else PACKAGE.parent
     configs, tools, work = root / 'configs' / 'demo', root / 'tools', folder / arm.name
-    config, settings = str(configs / arm.config), ['--cfg-options', f'randomness.seed={seed}', *options]
+    config, settings = str(configs
+                           / arm.config), ['--cfg-options', f'randomness.seed={seed}', *options]
     if arm.kind == 'train':
         train = [str(tools / 'train.py'), config, '--work-dir', str(work), *settings]
         if arm.pretraining is not None:
             earlier = folder / f'{arm.name}_pretraining'
-            yield [str(tools / 'train.py'), str(configs / arm.pretraining), '--work-dir', str(earlier), *settings]
+            yield [
+                str(tools / 'train.py'),
+                str(configs / arm.pretraining), '--work-dir',
+                str(earlier), *settings
+            ]
             last = earlier / (earlier / 'last_checkpoint').read_text(encoding='utf-8').strip()
             train.append(f'model.init_cfg.checkpoint={last}')
         yield train
@@ -131,8 +150,11 @@ def commands(arm: Arm, folder: Path, seed: int = 0, options: Sequence[str] = ())
     checkpoint = SHIPPED
     if arm.kind == 'statistics':
         checkpoint = str(work / 'statistics.pth')
-        yield [str(tools / 'analysis_tools' / 'reestimate_statistics.py'), config, SHIPPED, checkpoint, '--seed',
-               str(seed)]
+        yield [
+            str(tools / 'analysis_tools' / 'reestimate_statistics.py'), config, SHIPPED, checkpoint,
+            '--seed',
+            str(seed)
+        ]
     yield [str(tools / 'test.py'), config, checkpoint, '--work-dir', str(work), *settings]
 
 
@@ -149,12 +171,13 @@ def run_arm(arm: Arm, folder: Path, seed: int = 0, options: Sequence[str] = ()) 
     environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get('OMP_NUM_THREADS', '1'))
     for command in commands(arm, folder, seed, options):
         with open(log, 'a', encoding='utf-8') as file:
-            code = subprocess.call([sys.executable, *command], stdout=file, stderr=subprocess.STDOUT, env=environment,
+            code = subprocess.call([sys.executable, *command], stdout=file,
+                                   stderr=subprocess.STDOUT, env=environment,
                                    stdin=subprocess.DEVNULL)
         if code != 0:
             last = '\n'.join(log.read_text(encoding='utf-8', errors='replace').splitlines()[-15:])
-            raise ChildProcessError(f'"{arm.title}" ended with status {code}: python {" ".join(command)}\n{last}\n'
-                                    f'({log})')
+            raise ChildProcessError(f'"{arm.title}" ended with status {code}: python '
+                                    f'{" ".join(command)}\n{last}\n({log})')
     return time.time() - begin
 
 
@@ -163,7 +186,8 @@ def scores(folder: Path, column: str = 'mIoU') -> dict[str, float]:
 
     Args:
         folder: A work dir.
-        column: Of the evaluation's table: ``mIoU``, or ``aAcc``, the share of pixels that are right.
+        column: Of the evaluation's table: ``mIoU``, or ``aAcc``, the share of pixels that are
+            right.
 
     Raises:
         FileNotFoundError: No evaluation there.
@@ -201,12 +225,14 @@ def chosen(method: str, arms: Optional[Sequence[str]] = None) -> Demo:
         raise ValueError(f'arms {unknown} are none of {names} of METHOD={method}')
     demo = replace(demo, arms=tuple(arm for arm in demo.arms if not arms or arm.name in arms))
     if not {'control', 'method'} <= {arm.role for arm in demo.arms}:
-        raise ValueError(f'arms={list(arms or ())}: a demo compares a method with a control, take both of {names}')
+        raise ValueError(f'arms={list(arms or ())}: a demo compares a method with a control, take '
+                         f'both of {names}')
     return demo
 
 
-def run(method: str = 'daformer', folder: str = 'work_dirs/demo', seed: int = 0, jobs: Optional[int] = None,
-        options: Sequence[str] = (), arms: Optional[Sequence[str]] = None) -> Path:
+def run(method: str = 'daformer', folder: str = 'work_dirs/demo', seed: int = 0,
+        jobs: Optional[int] = None, options: Sequence[str] = (),
+        arms: Optional[Sequence[str]] = None) -> Path:
     """Run every arm of a demo, print its table and write ``index.html`` and ``summary.json``.
 
     Args:
@@ -229,7 +255,8 @@ def run(method: str = 'daformer', folder: str = 'work_dirs/demo', seed: int = 0,
     place.mkdir(parents=True)
     jobs = jobs or min(2, _processors())
     _say(f'{len(demo.arms)} arms on the built-in city, {jobs} at a time, seed {seed}, into {place}')
-    # the long ones first; they share the rendered pictures, which the first one draws while the others wait
+    # the long ones first; they share the rendered pictures, which the first one draws while the
+    # others wait
     roles = ('method', 'bound', 'control')
     order = sorted(demo.arms, key=lambda arm: roles.index(arm.role) + 3 * (arm.kind != 'train'))
     seconds: dict[str, float] = {}
@@ -243,12 +270,18 @@ def run(method: str = 'daformer', folder: str = 'work_dirs/demo', seed: int = 0,
 
 def finish(demo: Demo, folder: Path, seed: int, seconds: dict[str, float], total: float) -> Path:
     """Table on the terminal, ``summary.json`` and the page; see :func:`run`."""
-    found = {arm.name: {**scores(folder / arm.name), PIXELS: scores(folder / arm.name, 'aAcc')[DOMAINS[0]]}
-             for arm in demo.arms}
-    record = dict(seed=seed, seconds=total, note=demo.note, arms=[
-        dict(name=arm.name, title=arm.title, role=arm.role, seconds=seconds[arm.name],
-             mIoU={name: found[arm.name][name] for name in (*DOMAINS, MEAN)}, pixel_accuracy=found[arm.name][PIXELS])
-        for arm in demo.arms])
+    found = {
+        arm.name:
+            {**scores(folder / arm.name), PIXELS: scores(folder / arm.name, 'aAcc')[DOMAINS[0]]}
+        for arm in demo.arms
+    }
+    record = dict(
+        seed=seed, seconds=total, note=demo.note, arms=[
+            dict(name=arm.name, title=arm.title, role=arm.role, seconds=seconds[arm.name],
+                 mIoU={name: found[arm.name][name]
+                       for name in (*DOMAINS, MEAN)}, pixel_accuracy=found[arm.name][PIXELS])
+            for arm in demo.arms
+        ])
     (folder / 'summary.json').write_text(json.dumps(record, indent=1), encoding='utf-8')
     _say('')
     for line in table(demo, found):
@@ -261,7 +294,8 @@ def finish(demo: Demo, folder: Path, seed: int, seconds: dict[str, float], total
 
 
 def table(demo: Demo, found: dict[str, dict[str, float]]) -> list[str]:
-    """The lines of the table: mIoU by domain, their mean, and right pixels of the camera's images, in percent.
+    """The lines of the table: mIoU by domain, their mean, and right pixels of the camera's images,
+    in percent.
 
     The last line is what the method gains over the better control of each column.
     """
@@ -274,7 +308,8 @@ def table(demo: Demo, found: dict[str, dict[str, float]]) -> list[str]:
     for arm in demo.arms:
         if arm.role == 'method':
             gains = (gain(demo, found, arm.name, name) for name in COLUMNS)
-            lines.append(f'{"gain over the better control":<{width}}' + ''.join(f'{value:+9.1f}' for value in gains))
+            lines.append(f'{"gain over the better control":<{width}}' + ''.join(f'{value:+9.1f}'
+                                                                                for value in gains))
     return lines
 
 
@@ -287,7 +322,8 @@ def gain(demo: Demo, found: dict[str, dict[str, float]], method: str, column: st
         method: Name of the arm.
         column: One of :data:`COLUMNS`; the better control of each column is its own.
     """
-    return found[method][column] - max(found[arm.name][column] for arm in demo.arms if arm.role == 'control')
+    return found[method][column] - max(found[arm.name][column]
+                                       for arm in demo.arms if arm.role == 'control')
 
 
 def _phrase(found: dict[str, float]) -> str:

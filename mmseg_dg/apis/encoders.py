@@ -34,9 +34,9 @@ def encoder_settings(encoder: Union[str, Path, None]) -> dict[str, Any]:
     check_file(file, f'encoder={text!r}')
     where = 'model.network.backbone.'
     return {
-        f'{where}arch': name[len('mit_'):], f'{where}init_cfg.checkpoint': str(
-            Path(file).absolute()), 'model.network.decode_head.in_channels': _MIT_CHANNELS.get(
-                name, _MIT_WIDE)
+        f'{where}arch': name[len('mit_'):],
+        f'{where}init_cfg.checkpoint': str(Path(file).absolute()),
+        'model.network.decode_head.in_channels': _MIT_CHANNELS.get(name, _MIT_WIDE)
     }
 
 

@@ -11,26 +11,30 @@ from typing import Callable, Optional
 
 from mmseg_dg.utils.console import write_traceback
 
-#: What a mistake in a command, a config or a file raises; anything else is a fault of the program and shows where.
-USER_ERRORS = (ValueError, TypeError, KeyError, OSError, ImportError, SyntaxError, zipfile.BadZipFile, EOFError,
-               pickle.UnpicklingError)
+#: What a mistake in a command, a config or a file raises; anything else is a fault of the program
+#: and shows where.
+USER_ERRORS = (ValueError, TypeError, KeyError, OSError, ImportError, SyntaxError,
+               zipfile.BadZipFile, EOFError, pickle.UnpicklingError)
 DEBUG = '--debug'
-#: Functions in which training has begun: what goes wrong there was not found before, so its place matters.
+#: Functions in which training has begun: what goes wrong there was not found before, so its place
+#: matters.
 _RUNNING = ('run_iter', )
 
 
 def run_tool(main: Callable[[], Optional[int]]) -> None:
     """Run ``main`` and leave the process with its exit status.
 
-    An error that a user can mend ends with status 1 and one message, ``train.py: error: ...``; the log file, if the
-    run has one by then, gets the traceback, and ``--debug`` anywhere on the command line shows it. Ctrl-C ends with
-    130 and without a word more.
+    An error that a user can mend ends with status 1 and one message, ``train.py: error: ...``; the
+    log file, if the run has one by then, gets the traceback, and ``--debug`` anywhere on the
+    command line shows it. Ctrl-C ends with 130 and without a word more.
 
     Args:
-        main: Reads ``sys.argv`` (``--debug`` is taken out of it) and returns an exit status or None.
+        main: Reads ``sys.argv`` (``--debug`` is taken out of it) and returns an exit status or
+            None.
     """
     failed: list[bool] = []
-    atexit.register(lambda: spare_the_caller() if failed else None)  # first come, last called: after locks are freed
+    # first come, last called: after locks are freed
+    atexit.register(lambda: spare_the_caller() if failed else None)
     debug = DEBUG in sys.argv[1:]
     if debug:
         sys.argv = [sys.argv[0], *(word for word in sys.argv[1:] if word != DEBUG)]
@@ -54,7 +58,9 @@ def run_tool(main: Callable[[], Optional[int]]) -> None:
 
 
 def is_user_error(error: BaseException) -> bool:
-    """Whether a message is enough: one of :data:`USER_ERRORS` before training, or weights that do not fit."""
+    """Whether a message is enough: one of :data:`USER_ERRORS` before training, or weights that do
+    not fit.
+    """
     if _passes(error.__traceback__, _RUNNING):
         return False
     return isinstance(error, USER_ERRORS) or 'Error(s) in loading state_dict' in str(error)
@@ -65,29 +71,36 @@ def message_of(error: BaseException) -> str:
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if isinstance(error, SyntaxError) and error.filename:
         text = f'{error.filename}, line {error.lineno}: {error.msg}'
-    if isinstance(error, ImportError):  # mmengine hides it twice over; the first one says what to install
+    # mmengine hides it twice over; the first one says what to install
+    if isinstance(error, ImportError):
         text = str(_first_import_error(error))
-    kind = '' if isinstance(error, (ValueError, OSError, SyntaxError)) and text else f'{type(error).__name__}: '
+    kind = '' if isinstance(error, (ValueError, OSError,
+                                    SyntaxError)) and text else f'{type(error).__name__}: '
     return f'{os.path.basename(sys.argv[0])}: error ({DEBUG} shows where): {kind}{text.strip()}'
 
 
 def spare_the_caller() -> None:
-    """End a waiting ``mim train`` (``test``, ``run``) as Ctrl-C would: it says "Aborted!" and leaves with status 1.
+    """End a waiting ``mim train`` (``test``, ``run``) as Ctrl-C would: it says "Aborted!" and
+    leaves with status 1.
 
-    Otherwise mim (0.3.9, ``mim/commands/train.py``: ``subprocess.check_call``) would print a traceback of its own
-    below the message. A launcher between mim and this process is left alone.
+    Otherwise mim (0.3.9, ``mim/commands/train.py``: ``subprocess.check_call``) would print a
+    traceback of its own below the message. A launcher between mim and this process is left alone.
     """
     try:
-        words = Path(f'/proc/{os.getppid()}/cmdline').read_bytes().decode(errors='replace').split('\0')
+        words = Path(f'/proc/{os.getppid()}/cmdline').read_bytes().decode(
+            errors='replace').split('\0')
     except OSError:  # not Linux
         return
     place = next((i for i, word in enumerate(words[:3]) if os.path.basename(word) == 'mim'), None)
-    if place is not None and words[place + 1:place + 2] and words[place + 1] in ('train', 'test', 'run'):
+    if place is not None and words[place + 1:place + 2] and words[place + 1] in ('train', 'test',
+                                                                                 'run'):
         os.kill(os.getppid(), signal.SIGINT)
 
 
 def _first_import_error(error: ImportError) -> ImportError:
-    """Of a chain of import errors, each raised while the one before was handled, the one it began with."""
+    """Of a chain of import errors, each raised while the one before was handled, the one it began
+    with.
+    """
     while isinstance(error.__cause__ or error.__context__, ImportError):
         error = error.__cause__ or error.__context__
     return error

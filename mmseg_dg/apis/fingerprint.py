@@ -64,7 +64,8 @@ def fingerprint(given: Mapping, classes: int,
     folder = str(given['images'])
     names = scan_folder(folder, PICTURE_SUFFIXES).files
     if given.get('list'):
-        names = listed(names_of(names, PICTURE_SUFFIXES), given['list'], PICTURE_SUFFIXES, 'suggest')
+        names = listed(names_of(names, PICTURE_SUFFIXES), given['list'], PICTURE_SUFFIXES,
+                       'suggest')
     if not names:
         raise FileNotFoundError(
             f'no images in {folder}: they end with {", ".join(PICTURE_SUFFIXES[::2])}')
@@ -78,8 +79,9 @@ def fingerprint(given: Mapping, classes: int,
         c: float(np.median(counts[counts[:, c] > 0, c]))
         for c, share in shares.items() if share
     }
-    return Fingerprint(len(names), int(np.median(sizes[:, 0])), int(
-        np.median(sizes[:, 1])), (int(sizes[:, 0].min()), int(sizes[:, 1].min())),
+    return Fingerprint(len(names), int(np.median(sizes[:, 0])),
+                       int(np.median(sizes[:,
+                                           1])), (int(sizes[:, 0].min()), int(sizes[:, 1].min())),
                        int(sizes.prod(1).max()), shares, pixels, len(counts))
 
 

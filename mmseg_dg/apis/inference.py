@@ -20,17 +20,20 @@ from .launch import ConfigLike, build_runner, config_of_run, read_config, set_re
 from .prediction import Observer, PredictionPipeline, dataset_meta, predict_batch
 
 
-def adapt(config: ConfigLike, work_dir: Optional[str] = None, options: Optional[dict[str, Any]] = None, *,
-          resume: bool = False, overwrite: bool = False) -> nn.Module:
+def adapt(config: ConfigLike, work_dir: Optional[str] = None, options: Optional[dict[str,
+                                                                                     Any]] = None,
+          *, resume: bool = False, overwrite: bool = False) -> nn.Module:
     """Train a config and return the trained method in evaluation mode.
 
-    A work dir that holds the checkpoints of a run is not written to unless one of the last two arguments says so.
+    A work dir that holds the checkpoints of a run is not written to unless one of the last two
+    arguments says so.
 
     Args:
         config: As :func:`build_runner`.
         work_dir: As :func:`build_runner`.
         options: As :func:`build_runner`.
-        resume: Go on from the newest readable checkpoint of the work dir; where there is none, begin.
+        resume: Go on from the newest readable checkpoint of the work dir; where there is none,
+            begin.
         overwrite: Remove the checkpoints that lie in the work dir, and begin again.
 
     Raises:
@@ -40,10 +43,12 @@ def adapt(config: ConfigLike, work_dir: Optional[str] = None, options: Optional[
     if resume and overwrite:
         raise ValueError('overwrite=True begins again and resume=True goes on: give one of them')
     cfg = config_of_run(config, work_dir, options)
-    set_resume(cfg, 'auto' if resume else None, overwrite=overwrite)  # from the work dir, not from load_from
+    # from the work dir, not from load_from
+    set_resume(cfg, 'auto' if resume else None, overwrite=overwrite)
     runner = build_runner(cfg)
     runner.train()
-    return _for_prediction(runner.model, runner.cfg, getattr(runner.train_loop.dataloader.dataset, 'metainfo', None))
+    return _for_prediction(runner.model, runner.cfg,
+                           getattr(runner.train_loop.dataloader.dataset, 'metainfo', None))
 
 
 def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
@@ -51,14 +56,17 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
     """A trained model ready for :func:`predict`.
 
     Args:
-        config: As :func:`build_runner`; its ``model`` is built without looking for pretrained weights.
-        checkpoint: File written by a run of this config, or a plain segmentor (backbone.*, decode_head.*), which fills
-            the network that predicts; ``mmseg_dg://NAME`` for weights of the package; None leaves random weights.
+        config: As :func:`build_runner`; its ``model`` is built without looking for pretrained
+            weights.
+        checkpoint: File written by a run of this config, or a plain segmentor (backbone.*,
+            decode_head.*), which fills the network that predicts; ``mmseg_dg://NAME`` for weights
+            of the package; None leaves random weights.
         device: None takes a GPU if there is one.
 
     Returns:
-        The model in evaluation mode, with its config in ``cfg`` and ``classes`` and ``palette`` of its classes in
-        ``dataset_meta`` (those saved in the checkpoint, else of the config's datasets; None where neither has them).
+        The model in evaluation mode, with its config in ``cfg`` and ``classes`` and ``palette`` of
+        its classes in ``dataset_meta`` (those saved in the checkpoint, else of the config's
+        datasets; None where neither has them).
 
     Raises:
         FileNotFoundError: No such checkpoint.
@@ -74,8 +82,9 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
         state = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
         refuse_nonfinite(state, str(checkpoint))
         plain = any(k.startswith('backbone.') for k in state.get('state_dict', state))
-        load_state_dict(getattr(model, 'evaluated_network', model) if plain else model, state.get('state_dict', state),
-                        strict=True)
+        load_state_dict(
+            getattr(model, 'evaluated_network', model) if plain else model,
+            state.get('state_dict', state), strict=True)
         meta = (state.get('meta') or {}).get('dataset_meta')
     model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     return _for_prediction(model, cfg, meta)
@@ -86,28 +95,30 @@ def predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence: bool
 
     Args:
         model: Result of :func:`load_model` or :func:`adapt`.
-        inputs: One image or several, of any sizes: paths, folders (their images at any depth, sorted), patterns
-            (``'photos/**/*.jpg'``, sorted), Pillow images, arrays. Arrays are uint8 (H, W, 3) in BGR order as OpenCV
-            reads them, or grey, uint16 or floating-point numbers in 0..1 by the rules of
-            :func:`mmseg_dg.apis.inputs.to_bgr`; files by those of
+        inputs: One image or several, of any sizes: paths, folders (their images at any depth,
+            sorted), patterns (``'photos/**/*.jpg'``, sorted), Pillow images, arrays. Arrays are
+            uint8 (H, W, 3) in BGR order as OpenCV reads them, or grey, uint16 or floating-point
+            numbers in 0..1 by the rules of :func:`mmseg_dg.apis.inputs.to_bgr`; files by those of
             :class:`mmseg_dg.datasets.transforms.LoadImageFromFile`.
         batch_size: Images that go through the network together, where they have one size.
         confidence: Also give the probability of the predicted class.
 
     Returns:
         Class ids, int64 (H, W) at the image's own size; with ``confidence`` a
-        :class:`~mmseg_dg.apis.prediction.Prediction` ``(ids, confidence)``. A list of them for a folder, a pattern or
-        several inputs, in the order of :func:`~mmseg_dg.apis.inputs.list_inputs`.
+        :class:`~mmseg_dg.apis.prediction.Prediction` ``(ids, confidence)``. A list of them for a
+        folder, a pattern or several inputs, in the order of
+        :func:`~mmseg_dg.apis.inputs.list_inputs`.
 
-        A config without a test domain takes its validation domain's pipeline, or else loading and fixed sizes of its
-        training pipeline (see :class:`~mmseg_dg.apis.prediction.PredictionPipeline`). A test pipeline that scores in
-        a frame (``CenterCropPad``) is used without it, so that the result has the image's size.
+        A config without a test domain takes its validation domain's pipeline, or else loading and
+        fixed sizes of its training pipeline (see
+        :class:`~mmseg_dg.apis.prediction.PredictionPipeline`). A test pipeline that scores in a
+        frame (``CenterCropPad``) is used without it, so that the result has the image's size.
 
     Raises:
         FileNotFoundError: No such image or folder, or nothing fits a pattern.
         TypeError: The model has no config, or an input is nothing of the above.
-        ValueError: ``batch_size`` below 1; an image that cannot be read, is empty, too small for the network, or of a
-            type or shape that is not taken. The message names it.
+        ValueError: ``batch_size`` below 1; an image that cannot be read, is empty, too small for
+            the network, or of a type or shape that is not taken. The message names it.
     """
     found, single = list_inputs(inputs)
     results = [result for _, result in iter_predict(model, found, batch_size, confidence)]
@@ -123,7 +134,8 @@ def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence:
         inputs: As :func:`predict`, or the list of :func:`~mmseg_dg.apis.inputs.list_inputs`.
         batch_size: As :func:`predict`.
         confidence: As :func:`predict`.
-        observe: Called with the images, the batch made of them and the network's samples, before they are yielded.
+        observe: Called with the images, the batch made of them and the network's samples, before
+            they are yielded.
 
     Yields:
         The image (its ``name`` and path ``below`` the given folder) and its prediction.
@@ -131,8 +143,8 @@ def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence:
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f'batch_size counts images, at least 1, got {batch_size!r}')
     if not hasattr(model, 'cfg') or not hasattr(model, 'test_step'):
-        raise TypeError(f'predict needs a model with its config, as load_model and adapt give it, not a bare '
-                        f'{type(model).__name__}')
+        raise TypeError('predict needs a model with its config, as load_model and adapt give it, '
+                        f'not a bare {type(model).__name__}')
     items = inputs if _are_listed(inputs) else list_inputs(inputs)[0]
     pipeline = PredictionPipeline(model.cfg)
     training = model.training
@@ -146,12 +158,14 @@ def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence:
 
 
 def _are_listed(inputs: Any) -> bool:
-    return isinstance(inputs, list) and bool(inputs) and all(isinstance(item, Input) for item in inputs)
+    return isinstance(inputs, list) and bool(inputs) and all(
+        isinstance(item, Input) for item in inputs)
 
 
 def _for_prediction(model: nn.Module, cfg: Config, meta: Optional[dict]) -> nn.Module:
     model = getattr(model, 'module', model)
     model.cfg = cfg
-    model.dataset_meta = dict(meta) if (meta or {}).get('classes') else dataset_meta(cfg, predicted_classes(model))
+    model.dataset_meta = dict(meta) if (meta or {}).get('classes') else dataset_meta(
+        cfg, predicted_classes(model))
     model.eval()
     return model

@@ -1,4 +1,6 @@
-"""What can be predicted: files, folders, patterns, Pillow images and arrays, and how each becomes an image."""
+"""What can be predicted: files, folders, patterns, Pillow images and arrays, and how each becomes
+an image.
+"""
 import glob
 import os
 from collections.abc import Iterable
@@ -19,9 +21,11 @@ class Input(NamedTuple):
     """One image to predict.
 
     Attributes:
-        name: Path of a file; ``'array uint8 (80, 96, 3)'`` and the like for others, with their number in a list.
+        name: Path of a file; ``'array uint8 (80, 96, 3)'`` and the like for others, with their
+            number in a list.
         value: Path, Pillow image or array.
-        below: Path relative to the folder that was given, the file's name for a single file; '' for arrays.
+        below: Path relative to the folder that was given, the file's name for a single file; '' for
+            arrays.
     """
     name: str
     value: Any
@@ -36,24 +40,29 @@ def list_inputs(inputs: Any) -> tuple[list[Input], bool]:
     """The single images that ``inputs`` means, in the order of their predictions.
 
     Args:
-        inputs: A path of a file, a folder (its images at any depth, sorted, what is hidden left out), a pattern
-            (``'photos/**/*.jpg'``, sorted), a Pillow image, an array, or several of all these.
+        inputs: A path of a file, a folder (its images at any depth, sorted, what is hidden left
+            out), a pattern (``'photos/**/*.jpg'``, sorted), a Pillow image, an array, or several of
+            all these.
 
     Returns:
         The images, and whether ``inputs`` is a single one (a file, a Pillow image or an array).
 
     Raises:
-        FileNotFoundError: No such file or folder, a folder without images, a pattern that fits none.
+        FileNotFoundError: No such file or folder, a folder without images, a pattern that fits
+            none.
         TypeError: Something else.
     """
     if _is_single(inputs):
         found = _expand(inputs, '')
         return found, not (isinstance(inputs, (str, os.PathLike)) and not Path(inputs).is_file()
                            and '://' not in str(inputs))
-    if isinstance(inputs, (dict, bytes)) or not isinstance(inputs, Iterable) or hasattr(inputs, 'detach'):
-        raise TypeError(f'cannot predict {type(inputs).__name__}: give paths, folders, patterns, Pillow images or '
-                        f'uint8 arrays (H, W, 3), one or a list')
-    return [item for number, part in enumerate(inputs) for item in _expand(part, f'input {number}: ')], False
+    if isinstance(inputs,
+                  (dict, bytes)) or not isinstance(inputs, Iterable) or hasattr(inputs, 'detach'):
+        raise TypeError(f'cannot predict {type(inputs).__name__}: give paths, folders, patterns, '
+                        'Pillow images or uint8 arrays (H, W, 3), one or a list')
+    return [
+        item for number, part in enumerate(inputs) for item in _expand(part, f'input {number}: ')
+    ], False
 
 
 def _is_single(value: Any) -> bool:
@@ -64,10 +73,14 @@ def _expand(value: Any, number: str) -> list[Input]:
     if isinstance(value, np.ndarray):
         return [Input(f'{number}array {value.dtype} {value.shape}', value)]
     if isinstance(value, Image.Image):
-        return [Input(f'{number}Pillow image {value.mode} {value.width}x{value.height} (width x height)', value)]
+        return [
+            Input(
+                f'{number}Pillow image {value.mode} {value.width}x{value.height} (width x '
+                'height)', value)
+        ]
     if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f'{number}cannot predict {type(value).__name__}: give a path, a folder, a pattern, a Pillow '
-                        'image or a uint8 array (H, W, 3)')
+        raise TypeError(f'{number}cannot predict {type(value).__name__}: give a path, a folder, a '
+                        'pattern, a Pillow image or a uint8 array (H, W, 3)')
     path = os.fspath(value)
     if os.path.isfile(path) or '://' in path:  # remote files are taken on trust
         return [Input(path, path, os.path.basename(path))]
@@ -82,7 +95,10 @@ def _of_folder(path: str) -> list[Input]:
     found = scan_folder(path, PICTURE_SUFFIXES)
     if not found.files:
         others = [name for names in found.left_out.values() for name in names]
-        raise FileNotFoundError(f'no images in {path}: ' + (f'it has {endings(others)}' if others else 'it is empty')
+        raise FileNotFoundError(f'no images in {path}: '
+                                + (f'it has {endings(others)}' if others else 'it '
+                                   'is '
+                                   'empty')
                                 + f'; images end with {", ".join(PICTURE_SUFFIXES[::2])}')
     return [Input(os.path.join(path, name), os.path.join(path, name), name) for name in found.files]
 
@@ -91,8 +107,9 @@ def _of_pattern(pattern: str) -> list[Input]:
     matched = [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
     found = [path for path in matched if path.endswith(PICTURE_SUFFIXES)]
     if not found:
-        raise FileNotFoundError(f'no image fits the pattern {pattern}' + (f'; it fits {endings(matched)}' if matched
-                                                                         else ''))
+        raise FileNotFoundError(f'no image fits the pattern {pattern}'
+                                + ('; it fits '
+                                   f'{endings(matched)}' if matched else ''))
     fixed = pattern[:next(i for i, sign in enumerate(pattern) if sign in '*?[')]
     root = os.path.dirname(fixed) or '.'
     return [Input(path, path, os.path.relpath(path, root)) for path in found]
@@ -103,17 +120,19 @@ def to_bgr(item: Input, bit_depth: Optional[int] = None) -> np.ndarray:
 
     Args:
         item: No file.
-        bit_depth: Bits that values of 16-bit images use, as the config's loading step says; None: not said.
+        bit_depth: Bits that values of 16-bit images use, as the config's loading step says; None:
+            not said.
 
     Returns:
         uint8 (H, W, 3), BGR.
 
         * uint8 (H, W, 3): as it is; uint8 (H, W) or (H, W, 1): grey, repeated;
         * floating-point numbers in 0..1: times 255, rounded;
-        * uint16: scaled by ``bit_depth``. Without it by 16 bits, ``value * 255 / 65535``, if a value of 16384 or more
-          shows that these are used; smaller ones may as well be of 12 or 14 bits, and are refused;
-        * Pillow images of any mode as :meth:`PIL.Image.Image.convert` turns them into RGB, alpha not used; those of 16
-          bits and of floating-point numbers as arrays are.
+        * uint16: scaled by ``bit_depth``. Without it by 16 bits, ``value * 255 / 65535``, if a
+          value of 16384 or more shows that these are used; smaller ones may as well be of 12 or 14
+          bits, and are refused;
+        * Pillow images of any mode as :meth:`PIL.Image.Image.convert` turns them into RGB, alpha
+          not used; those of 16 bits and of floating-point numbers as arrays are.
 
     Raises:
         ValueError: Any other type or shape, an empty array, values outside 0..1.
@@ -148,7 +167,8 @@ def _check_shape(name: str, array: np.ndarray) -> None:
     if array.size == 0:
         raise ValueError(f'{name}: an empty array; {_WANTED}')
     if array.ndim == 3 and array.shape[2] not in (1, 3):
-        more = 'channels come last' if array.shape[0] in (1, 3, 4) else 'three channels (or one) are taken'
+        more = 'channels come last' if array.shape[0] in (
+            1, 3, 4) else 'three channels (or one) are taken'
         if array.shape[2] == 4:
             more = 'the fourth channel may be alpha or anything else, give array[..., :3] to leave it out'
         raise ValueError(f'{name}: {more}; {_WANTED}')
@@ -160,15 +180,14 @@ def _as_uint8(name: str, array: np.ndarray, bit_depth: Optional[int]) -> np.ndar
     if array.dtype == np.uint16:
         largest = int(array.max())
         if bit_depth is None and largest < _SURE_16_BITS:
-            raise ValueError(f'{name}: its largest value {largest} needs {bits_used(largest)} bits only: set '
-                             f'bit_depth={bits_used(largest)} (or 16) of LoadImageFromFile, or {_WANTED}')
+            raise ValueError(f'{name}: its largest value {largest} needs {bits_used(largest)} bits '
+                             f'only: set bit_depth={bits_used(largest)} (or 16) of '
+                             f'LoadImageFromFile, or {_WANTED}')
         return to_uint8(array, bit_depth or 16, name)
     if np.issubdtype(array.dtype, np.floating):
         low, high = float(array.min()), float(array.max())
         if not (0 <= low and high <= 1):  # nan as well
-            raise ValueError(f'{name}: floating-point images have values in 0..1, these are {low:g}..{high:g}; '
-                             f'{_WANTED}')
+            raise ValueError(f'{name}: floating-point images have values in 0..1, these are '
+                             f'{low:g}..{high:g}; {_WANTED}')
         return np.rint(array * 255).astype(np.uint8)
     raise ValueError(f'{name}: the type {array.dtype} is not taken; {_WANTED}')
-
-

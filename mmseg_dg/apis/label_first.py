@@ -72,21 +72,18 @@ def rank_images(model: nn.Module, source: Union[str, Path], region_size: int = 1
                     'sure it is')
             regions = score_regions(two_channels(output.seg_logits.data), region_size)
             score = sum(region.score for region in regions) / len(regions)
-            found.append(Ranked(item.name, item.below or Path(item.name).name, score,
-                                sorted(regions, key=lambda r: (-r.score, r.box))))
+            found.append(
+                Ranked(item.name, item.below or Path(item.name).name, score,
+                       sorted(regions, key=lambda r: (-r.score, r.box))))
 
     for _ in iter_predict(model, items, batch_size, observe=observe):
         pass
     return sorted(found, key=lambda image: (-image.score, image.below))
 
 
-def write_lists(ranked: Sequence[Ranked],
-                out: Union[str, Path],
-                classes: Sequence[str],
-                images: int,
-                regions: int,
-                per_image: int = 4,
-                origin: Union[dict, None] = None) -> list[Path]:
+def write_lists(ranked: Sequence[Ranked], out: Union[str,
+                                                     Path], classes: Sequence[str], images: int,
+                regions: int, per_image: int = 4, origin: Union[dict, None] = None) -> list[Path]:
     """Write what to label, for people and for a dataset.
 
     ``images.csv`` (every image with rank and score), ``regions.csv`` (the ``regions`` highest, at
@@ -129,18 +126,14 @@ def write_lists(ranked: Sequence[Ranked],
     write_text(out / 'unlabeled.txt', ''.join(f'{image.below}\n' for image in ranked[images:]))
     write_text(
         out / 'label_first.json',
-        json.dumps(dict(
-            made_by=f'mmseg_dg {__version__}',
-            **(origin or {}),
-            score=
-            'mean entropy of the pixels x entropy of the predicted classes, both divided by '
-            'log(classes)',
-            images=[
-                dict(rank=n, image=image.below, score=image.score)
-                for n, image in enumerate(ranked[:images], 1)
-            ],
-            regions=[dict(zip(REGION_HEADER, row)) for row in rows]),
-                   indent=1))
+        json.dumps(
+            dict(
+                made_by=f'mmseg_dg {__version__}', **(origin or {}), score=
+                'mean entropy of the pixels x entropy of the predicted classes, both divided by '
+                'log(classes)', images=[
+                    dict(rank=n, image=image.below, score=image.score)
+                    for n, image in enumerate(ranked[:images], 1)
+                ], regions=[dict(zip(REGION_HEADER, row)) for row in rows]), indent=1))
     return [
         out / name for name in ('images.csv', 'regions.csv', 'label_first.json', 'labeled.txt',
                                 'unlabeled.txt')
@@ -149,8 +142,10 @@ def write_lists(ranked: Sequence[Ranked],
 
 def _row(rank: int, image: Ranked, region: Region, classes: Sequence[str]) -> list:
     y1, y2, x1, x2 = region.box
-    return [rank, image.below, x1, y1, x2, y2, region.score, region.uncertainty, region.impurity,
-            ' '.join(str(classes[i]).replace(' ', '_') for i in region.classes)]
+    return [
+        rank, image.below, x1, y1, x2, y2, region.score, region.uncertainty, region.impurity,
+        ' '.join(str(classes[i]).replace(' ', '_') for i in region.classes)
+    ]
 
 
 def _table(path: Path, header: list, rows: list) -> None:

@@ -24,7 +24,6 @@ class LabelFreeTable:
         model: Of :func:`mmseg_dg.apis.load_model`.
         **kwargs: Of :class:`LabelFreeMetric`.
     """
-
     def __init__(self, model: nn.Module, **kwargs: Any) -> None:
         self.metric = LabelFreeMetric(**kwargs)
         self.metric.dataset_meta = getattr(model, 'dataset_meta', None)
@@ -45,8 +44,11 @@ class LabelFreeTable:
         Raises:
             ValueError: No image was predicted.
         """
-        rows = [dict(image=row['img_path'], **{k: v for k, v in row.items() if k != 'img_path'})
-                for row in self.metric.image_scores]
+        rows = [
+            dict(image=row['img_path'], **{k: v
+                                           for k, v in row.items() if k != 'img_path'})
+            for row in self.metric.image_scores
+        ]
         everything = dict(image='all', **self.metric.evaluate(self.images))
         with written_whole(path) as part, open(part, 'w', newline='', encoding='utf-8') as file:
             writer = csv.DictWriter(file, list(everything), restval='')

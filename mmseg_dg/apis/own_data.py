@@ -136,8 +136,8 @@ def semi(labeled: Mapping, unlabeled: Mapping, classes: Union[Sequence[str], Fol
 
     Returns, Raises: As :func:`adapt`.
     """
-    given = dict(labeled=_images('labeled', labeled, True), unlabeled=_images(
-        'unlabeled', unlabeled, False))
+    given = dict(labeled=_images('labeled', labeled, True),
+                 unlabeled=_images('unlabeled', unlabeled, False))
     chosen = _chosen(SEMI, method)
     if chosen.streams == ('source', ):
         given['source'] = given['labeled']
@@ -305,8 +305,8 @@ def _settings(task: Task, encoder: Any, iterations: Optional[int], batch_size: O
 def _scoring(task: Task) -> dict[str, Any]:
     if task.val is not None:
         return {
-            **_dataset('val_dataloader.own.dataset', task, task.val), **_dataset(
-                'test_dataloader.own.dataset', task, task.val)
+            **_dataset('val_dataloader.own.dataset', task, task.val),
+            **_dataset('test_dataloader.own.dataset', task, task.val)
         }
     nothing = {
         f'{role}_{part}': None

@@ -1,4 +1,6 @@
-"""What a trained network knows of every pixel: decoder features, logits and labels of test images, map by map."""
+"""What a trained network knows of every pixel: decoder features, logits and labels of test images,
+map by map.
+"""
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -49,7 +51,8 @@ def domain_dataset(cfg: Config, domain: Optional[str] = None):
     if domain is None and len(loaders) == 1:
         domain = next(iter(loaders))
     if domain not in loaders:
-        raise ValueError(f'{domain!r} is not a test domain of {cfg.filename}: use one of {list(loaders)}')
+        raise ValueError(f'{domain!r} is not a test domain of {cfg.filename}: use one of '
+                         f'{list(loaders)}')
     return DATASETS.build(loaders[domain]['dataset']), domain
 
 
@@ -62,8 +65,8 @@ def spread_indices(length: int, count: int) -> list[int]:
 def pixel_maps(model: nn.Module, sample: dict) -> list[PixelMaps]:
     """Features, logits and labels of one test image.
 
-    The whole image goes through the network at once, without windows; HRDA gives two entries, the image at half
-    resolution (context) and at full resolution (detail), each with its own logits.
+    The whole image goes through the network at once, without windows; HRDA gives two entries, the
+    image at half resolution (context) and at full resolution (detail), each with its own logits.
 
     Args:
         model: Result of :func:`mmseg_dg.apis.load_model`.
@@ -85,15 +88,19 @@ def pixel_maps(model: nn.Module, sample: dict) -> list[PixelMaps]:
     if len(tap.seen) != len(pyramids):
         raise ValueError(no_features(network))
     names = ('', ) if len(pyramids) == 1 else ('context', 'detail')
-    return [PixelMaps(name, features[0].float(), logits[0].float(), _nearest(labels, logits),
-                      _nearest(inside, logits).bool()) for name, (features, logits) in zip(names, tap.seen)]
+    return [
+        PixelMaps(name, features[0].float(), logits[0].float(), _nearest(labels, logits),
+                  _nearest(inside, logits).bool())
+        for name, (features, logits) in zip(names, tap.seen)
+    ]
 
 
 def _grids(sample: dict, size: tuple[int, int], images: Tensor) -> tuple[Tensor, Tensor]:
     """Labels (int64) and inside (int64) at the size of the padded images."""
     info = sample['data_samples']
     labels = torch.full(size, IGNORE)
-    if 'gt_sem_seg' in info:  # loaded at the original size, perhaps larger than what the network sees
+    # loaded at the original size, perhaps larger than what the network sees
+    if 'gt_sem_seg' in info:
         labels = _nearest(info.gt_sem_seg.data.squeeze(0), labels)
     pad = (0, images.shape[-1] - size[1], 0, images.shape[-2] - size[0])
     labels, inside = F.pad(labels, pad, value=IGNORE), F.pad(torch.ones_like(labels), pad)

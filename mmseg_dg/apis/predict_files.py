@@ -1,4 +1,6 @@
-"""Predictions of files, folders, lists and videos, written to a folder with overlays and class shares."""
+"""Predictions of files, folders, lists and videos, written to a folder with overlays and class
+shares.
+"""
 import csv
 import os
 import time
@@ -44,21 +46,22 @@ class Written:
     files: list[str] = field(default_factory=list)
 
 
-def predict_files(model: nn.Module, source: Union[str, Path], out: Union[str, Path], overlay: bool = False,
-                  confidence: bool = False, batch_size: int = 1, label_free: bool = False) -> Written:
+def predict_files(model: nn.Module, source: Union[str, Path], out: Union[str, Path],
+                  overlay: bool = False, confidence: bool = False, batch_size: int = 1,
+                  label_free: bool = False) -> Written:
     """Predict and write, one image after the other.
 
-    In ``out``: ``labels/NAME.png`` (class ids; 8 bit, 16 where there are more than 256 classes), with ``overlay``
-    ``overlays/NAME.jpg`` (the image under the colors of the classes, with a legend of those that occur), with
-    ``confidence`` ``confidence/NAME.png`` (probability of the predicted class, 0..255), and ``class_shares.csv``; with
-    ``label_free`` ``label_free.csv``, scores that need no labels, of each image and of all.
-    NAME is the path of the image below the given folder, so that equal file names do not meet; frames of a video are
-    ``VIDEO/000000`` and so on.
+    In ``out``: ``labels/NAME.png`` (class ids; 8 bit, 16 where there are more than 256 classes),
+    with ``overlay`` ``overlays/NAME.jpg`` (the image under the colors of the classes, with a legend
+    of those that occur), with ``confidence`` ``confidence/NAME.png`` (probability of the predicted
+    class, 0..255), and ``class_shares.csv``; with ``label_free`` ``label_free.csv``, scores that
+    need no labels, of each image and of all. NAME is the path of the image below the given folder,
+    so that equal file names do not meet; frames of a video are ``VIDEO/000000`` and so on.
 
     Args:
         model: Of :func:`mmseg_dg.apis.inference.load_model`.
-        source: An image, a folder, a pattern (``'photos/**/*.jpg'``), a text file with one path per line (relative
-            ones count from the file's folder), or a video.
+        source: An image, a folder, a pattern (``'photos/**/*.jpg'``), a text file with one path per
+            line (relative ones count from the file's folder), or a video.
         out: Folder; made where it is missing, files of equal names in it are replaced.
         overlay, confidence, label_free: See above.
         batch_size: Images of one size that go through the network together.
@@ -88,7 +91,8 @@ def predict_files(model: nn.Module, source: Union[str, Path], out: Union[str, Pa
 
 
 def listed(path: Union[str, Path]) -> list[Input]:
-    """The images a text file names, one per line; blank lines and lines that begin with # are passed over.
+    """The images a text file names, one per line; blank lines and lines that begin with # are
+    passed over.
 
     Raises:
         FileNotFoundError: No such list, or images that are not there (the first few are named).
@@ -104,14 +108,16 @@ def listed(path: Union[str, Path]) -> list[Input]:
     files = [line if os.path.isabs(line) else str(path.parent / line) for line in lines]
     missing = [file for file in files if not os.path.isfile(file)]
     if missing:
-        raise FileNotFoundError(f'{path}: {len(missing)} of {len(files)} images are missing, e.g. {missing[:3]}; '
-                                f'relative paths count from {path.parent}')
+        raise FileNotFoundError(f'{path}: {len(missing)} of {len(files)} images are missing, e.g. '
+                                f'{missing[:3]}; relative paths count from {path.parent}')
     root = os.path.commonpath([os.path.dirname(os.path.abspath(file)) for file in files])
     return [Input(file, file, os.path.relpath(os.path.abspath(file), root)) for file in files]
 
 
 def output_stems(items: Sequence[Input]) -> list[str]:
-    """A name for each image's files: its path below the folder without ending; with it where two would be equal."""
+    """A name for each image's files: its path below the folder without ending; with it where two
+    would be equal.
+    """
     stems = [os.path.splitext(item.below or item.name)[0] for item in items]
     return [item.below if stems.count(stem) > 1 else stem for item, stem in zip(items, stems)] \
         if len(set(stems)) < len(stems) else stems
@@ -119,7 +125,6 @@ def output_stems(items: Sequence[Input]) -> list[str]:
 
 class _Writer:
     """Writes results, counts classes, says how far it is."""
-
     def __init__(self, model: nn.Module, out: Path, overlay: bool, confidence: bool) -> None:
         meta = model.dataset_meta
         self.names = list(meta['classes'])
@@ -139,15 +144,18 @@ class _Writer:
         """Write what belongs to one image."""
         stem = next(self.stems) if stem is None else stem
         ids = result.ids if self.confidence else result
-        _save_png(self.out / 'labels' / f'{stem}.png', ids.astype(np.uint8 if len(self.names) <= 256 else np.uint16))
+        _save_png(self.out / 'labels' / f'{stem}.png',
+                  ids.astype(np.uint8 if len(self.names) <= 256 else np.uint16))
         if self.confidence:
-            _save_png(self.out / 'confidence' / f'{stem}.png', np.rint(result.confidence * 255).astype(np.uint8))
+            _save_png(self.out / 'confidence' / f'{stem}.png',
+                      np.rint(result.confidence * 255).astype(np.uint8))
         if self.overlay:
             picture = painted(_rgb(item), ids, self.names, self.palette,
                               result.confidence if self.confidence else None)
             save_picture(picture, str(self.out / 'overlays' / f'{stem}.jpg'))
         shares = np.bincount(ids.ravel(), minlength=len(self.names)) / ids.size
-        self.rows.append([item.name if item.is_file else stem, *(round(float(s), 6) for s in shares)])
+        self.rows.append(
+            [item.name if item.is_file else stem, *(round(float(s), 6) for s in shares)])
         self.written.files.append(stem)
         self.written.images += 1
         self._speak()
@@ -161,7 +169,8 @@ class _Writer:
 
     def finish(self) -> Written:
         """Write the shares of all images."""
-        with written_whole(self.written.shares) as part, open(part, 'w', newline='', encoding='utf-8') as file:
+        with written_whole(self.written.shares) as part, open(part, 'w', newline='',
+                                                              encoding='utf-8') as file:
             writer = csv.writer(file)
             writer.writerow(['image', *self.names])
             writer.writerows(self.rows)
@@ -170,9 +179,11 @@ class _Writer:
         return self.written
 
 
-def painted(image: np.ndarray, ids: np.ndarray, names: Sequence[str], palette: Sequence[Sequence[int]],
-            confidence: Optional[np.ndarray] = None, opacity: float = 0.55) -> np.ndarray:
-    """The image under the colors of its classes, with a legend of those that occur; beside it the confidence.
+def painted(image: np.ndarray, ids: np.ndarray, names: Sequence[str],
+            palette: Sequence[Sequence[int]], confidence: Optional[np.ndarray] = None,
+            opacity: float = 0.55) -> np.ndarray:
+    """The image under the colors of its classes, with a legend of those that occur; beside it the
+    confidence.
 
     Args:
         image: uint8 (H, W, 3) RGB.
@@ -194,7 +205,8 @@ def painted(image: np.ndarray, ids: np.ndarray, names: Sequence[str], palette: S
     return np.concatenate([mixed, _legend(present, names, palette, mixed.shape[1])], axis=0)
 
 
-def _legend(present: Sequence[int], names: Sequence[str], palette: Sequence[Sequence[int]], width: int) -> np.ndarray:
+def _legend(present: Sequence[int], names: Sequence[str], palette: Sequence[Sequence[int]],
+            width: int) -> np.ndarray:
     """Rows of colored squares with names, white, as wide as the picture."""
     places, x, row = [], 6, 0
     for i in present:
@@ -208,22 +220,24 @@ def _legend(present: Sequence[int], names: Sequence[str], palette: Sequence[Sequ
         y = row * _LEGEND_ROW
         cv2.rectangle(strip, (x, y + 5), (x + 12, y + 17), tuple(int(c) for c in palette[i]), -1)
         cv2.rectangle(strip, (x, y + 5), (x + 12, y + 17), (90, 90, 90), 1)
-        cv2.putText(strip, str(names[i]), (x + 17, y + 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (30, 30, 30), 1,
-                    cv2.LINE_AA)
+        cv2.putText(strip, str(names[i]), (x + 17, y + 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42,
+                    (30, 30, 30), 1, cv2.LINE_AA)
     return strip
 
 
 def _predict_video(model: nn.Module, path: str, writer: _Writer, batch_size: int) -> None:
     video = cv2.VideoCapture(path)
     if not video.isOpened():
-        raise ValueError(f'{path}: OpenCV cannot open this video; convert it to .mp4 (H.264) or to a folder of frames')
+        raise ValueError(f'{path}: OpenCV cannot open this video; convert it to .mp4 (H.264) or to '
+                         'a folder of frames')
     count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
     writer.begin(count if count > 0 else None, ())
     stem, done = Path(path).stem, 0
     try:
         for frames in _groups(video, batch_size):
             items = [Input(f'{path}, frame {done + k}', frame) for k, frame in enumerate(frames)]
-            for item, result in iter_predict(model, items, batch_size, writer.confidence, writer.table):
+            for item, result in iter_predict(model, items, batch_size, writer.confidence,
+                                             writer.table):
                 writer.write(item, result, f'{stem}/{done:06d}')
                 done += 1
     finally:

@@ -26,8 +26,8 @@ class Prediction(NamedTuple):
 
     Attributes:
         ids: int64 (H, W), number of the class of each pixel.
-        confidence: float32 (H, W) in 0..1, probability of that class as the network sees it (softmax of its logits;
-            with one output channel the sigmoid's).
+        confidence: float32 (H, W) in 0..1, probability of that class as the network sees it
+            (softmax of its logits; with one output channel the sigmoid's).
     """
     ids: np.ndarray
     confidence: np.ndarray
@@ -36,10 +36,11 @@ class Prediction(NamedTuple):
 class PredictionPipeline:
     """The steps of a config that turn one image into what its network reads.
 
-    They are those of the first test domain, else of the first validation domain, without loading labels and without
-    :class:`CenterCropPad`, which scores in a frame instead of the image. A config with neither takes the training
-    pipeline of its ``target`` (else first) stream without augmentation: loading, fixed sizes (``Resize``), packing.
-    The normalization is the model's in each case.
+    They are those of the first test domain, else of the first validation domain, without loading
+    labels and without :class:`CenterCropPad`, which scores in a frame instead of the image. A
+    config with neither takes the training pipeline of its ``target`` (else first) stream without
+    augmentation: loading, fixed sizes (``Resize``), packing. The normalization is the model's in
+    each case.
 
     Args:
         cfg: The model's config.
@@ -47,12 +48,17 @@ class PredictionPipeline:
     Raises:
         ValueError: The config names no dataset with a pipeline.
     """
-
     def __init__(self, cfg: Config) -> None:
-        # the scope is named, so that another library's default scope in this process does not matter
-        steps = [TRANSFORMS.build(dict(dict(_scope_='mmseg_dg'), **step)) for step in prediction_steps(cfg)]
-        loads = [isinstance(step, MMCVLoadImageFromFile) or type(step).__name__.startswith('LoadImage')
-                 for step in steps]
+        # the scope is named, so that another library's default scope in this process does not
+        # matter
+        steps = [
+            TRANSFORMS.build(dict(dict(_scope_='mmseg_dg'), **step))
+            for step in prediction_steps(cfg)
+        ]
+        loads = [
+            isinstance(step, MMCVLoadImageFromFile) or type(step).__name__.startswith('LoadImage')
+            for step in steps
+        ]
         if not any(loads):
             raise ValueError('the test pipeline has no step that loads images (LoadImageFromFile)')
         self.loader = steps[loads.index(True)]
@@ -68,7 +74,8 @@ class PredictionPipeline:
             image = to_bgr(item, getattr(self.loader, 'bit_depth', None))
             if getattr(self.loader, 'to_float32', False):
                 image = image.astype(np.float32)
-            results = dict(img=image, img_path=None, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+            results = dict(img=image, img_path=None, img_shape=image.shape[:2],
+                           ori_shape=image.shape[:2])
         for step in self.steps:
             results = step(results)
             if results is None:
@@ -87,11 +94,14 @@ def prediction_steps(cfg: Config) -> list[dict]:
             return [dict(step) for step in chosen[0].config['pipeline'] if not _is_left_out(step)]
     train = [entry for entry in found if entry.trains]
     if not train:
-        raise ValueError('the config has no test_dataloader, val_dataloader or train_dataloader with a pipeline, so '
-                         'that it is not known how images are loaded: give it a test_dataloader')
+        raise ValueError('the config has no test_dataloader, val_dataloader or train_dataloader '
+                         'with a pipeline, so that it is not known how images are loaded: give it '
+                         'a test_dataloader')
     chosen = next((entry for entry in train if entry.stream == 'train/target'), train[0])
-    steps = [dict(step) for step in chosen.config['pipeline'] if isinstance(step, dict)
-             and (_kind(step).startswith('LoadImage') or _kind(step) in _FIXED_STEPS)]
+    steps = [
+        dict(step) for step in chosen.config['pipeline'] if isinstance(step, dict) and (
+            _kind(step).startswith('LoadImage') or _kind(step) in _FIXED_STEPS)
+    ]
     return [*steps, dict(type='PackSegInputs')]
 
 
@@ -105,12 +115,15 @@ def _is_left_out(step: Any) -> bool:
 
 
 @torch.no_grad()
-def predict_batch(model: nn.Module, items: Sequence[Input], pipeline: PredictionPipeline, confidence: bool,
+def predict_batch(model: nn.Module, items: Sequence[Input], pipeline: PredictionPipeline,
+                  confidence: bool,
                   observe: Optional[Observer] = None) -> Iterator[Union[np.ndarray, Prediction]]:
-    """Results of some images, in order; those that the pipeline gives one size go through the network together.
+    """Results of some images, in order; those that the pipeline gives one size go through the
+    network together.
 
     Args:
-        observe: Called with the images, the batch and the network's samples of each group of equal size.
+        observe: Called with the images, the batch and the network's samples of each group of equal
+            size.
     """
     samples = [pipeline(item) for item in items]
     by_size: dict[tuple, list[int]] = {}
@@ -125,9 +138,10 @@ def predict_batch(model: nn.Module, items: Sequence[Input], pipeline: Prediction
         except torch.cuda.OutOfMemoryError:
             raise
         except (RuntimeError, ValueError, AssertionError, IndexError, ZeroDivisionError) as error:
-            raise ValueError(f'{items[indices[0]].name}: the network cannot read an image of {size[2]}x{size[1]} '
-                             f'(width x height, {samples[indices[0]]["inputs"].dtype} {tuple(size)}): {error}'
-                             ) from error
+            raise ValueError(
+                f'{items[indices[0]].name}: the network cannot read an image of '
+                f'{size[2]}x{size[1]} (width x height, '
+                f'{samples[indices[0]]["inputs"].dtype} {tuple(size)}): {error}') from error
         if observe is not None:
             observe([items[i] for i in indices], batch, outputs)
         for index, output in zip(indices, outputs):
@@ -137,14 +151,14 @@ def predict_batch(model: nn.Module, items: Sequence[Input], pipeline: Prediction
 
 def _result(output: Any, network: nn.Module, confidence: bool) -> Union[np.ndarray, Prediction]:
     if 'pred_sem_seg' not in output:
-        raise ValueError(f'{type(network).__name__} predicts no classes: it is a method of pretraining; finetune it '
-                         'first')
+        raise ValueError(f'{type(network).__name__} predicts no classes: it is a method of '
+                         'pretraining; finetune it first')
     ids = output.pred_sem_seg.data.squeeze(0).long()
     if not confidence:
         return ids.cpu().numpy()
     if 'seg_logits' not in output:
-        raise ValueError(f'{type(network).__name__} gives classes without logits, so there is no confidence; call '
-                         'predict without it')
+        raise ValueError(f'{type(network).__name__} gives classes without logits, so there is no '
+                         'confidence; call predict without it')
     logits = output.seg_logits.data.float()  # (C, H, W)
     if len(logits) == 1:  # mmseg has applied the sigmoid
         sure = torch.where(ids > 0, logits[0], 1 - logits[0])
@@ -154,7 +168,8 @@ def _result(output: Any, network: nn.Module, confidence: bool) -> Union[np.ndarr
 
 
 def dataset_meta(cfg: Config, num_classes: Optional[int]) -> Optional[dict]:
-    """``dict(classes=..., palette=...)`` of the first dataset of a config that has as many classes as the network.
+    """``dict(classes=..., palette=...)`` of the first dataset of a config that has as many classes
+    as the network.
 
     Args:
         cfg: Config; its training streams come first, then validation and test domains.

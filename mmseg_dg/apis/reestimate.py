@@ -1,4 +1,6 @@
-"""BatchNorm statistics of a trained model estimated anew on images of another domain: a control without training."""
+"""BatchNorm statistics of a trained model estimated anew on images of another domain: a control
+without training.
+"""
 from pathlib import Path
 from typing import Any, Union
 
@@ -17,20 +19,25 @@ from .inference import load_model
 from .launch import ConfigLike, read_config
 
 
-def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, Path], stream: str = 'target',
-                          images: int = 200, batch_size: int = 8, seed: int = 0,
-                          device: Union[str, torch.device, None] = None) -> nn.Module:
-    """Load a checkpoint, estimate the BatchNorm statistics of the judged network on images, and save the result.
+def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, Path],
+                          stream: str = 'target', images: int = 200, batch_size: int = 8,
+                          seed: int = 0, device: Union[str, torch.device,
+                                                       None] = None) -> nn.Module:
+    """Load a checkpoint, estimate the BatchNorm statistics of the judged network on images, and
+    save the result.
 
-    The images are those of a training stream, whole and as the test pipeline prepares them; labels are not read.
+    The images are those of a training stream, whole and as the test pipeline prepares them; labels
+    are not read.
 
     Args:
         config: File or config; its ``train_dataloader[stream].dataset`` names the images.
         checkpoint: As :func:`mmseg_dg.apis.inference.load_model`.
-        out: The new checkpoint, a plain segmentor (``backbone.*``, ``decode_head.*``), written as one file.
+        out: The new checkpoint, a plain segmentor (``backbone.*``, ``decode_head.*``), written as
+            one file.
         stream: Name of a training stream.
         images: How many images at most, drawn by ``seed`` without replacement.
-        batch_size: Images at once; their statistics are what one batch normalizes with while they are collected.
+        batch_size: Images at once; their statistics are what one batch normalizes with while they
+            are collected.
         seed: Of the choice.
         device: None takes a GPU if there is one.
 
@@ -38,11 +45,13 @@ def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, P
         The method or segmentor with the new statistics.
 
     Raises:
-        ValueError: Unknown stream, bad numbers, images of different sizes within a batch, or no BatchNorm layers.
+        ValueError: Unknown stream, bad numbers, images of different sizes within a batch, or no
+            BatchNorm layers.
     """
     cfg = read_config(config)
     if stream not in cfg.train_dataloader:
-        raise ValueError(f'stream={stream!r} is none of {sorted(cfg.train_dataloader)} of {cfg.filename}')
+        raise ValueError(f'stream={stream!r} is none of {sorted(cfg.train_dataloader)} of '
+                         f'{cfg.filename}')
     if images < 1 or batch_size < 1:
         raise ValueError(f'images={images} and batch_size={batch_size} must be positive')
     model = load_model(cfg, checkpoint, device)
@@ -50,7 +59,8 @@ def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, P
     count = estimate_statistics(network, _batches(model, cfg, stream, images, batch_size, seed))
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(state_dict=network.state_dict(), meta=dict(statistics_of=stream, images=count)), out)
+    torch.save(dict(state_dict=network.state_dict(), meta=dict(statistics_of=stream, images=count)),
+               out)
     return model
 
 
@@ -60,15 +70,19 @@ def _batches(model: nn.Module, cfg: Any, stream: str, images: int, batch_size: i
     dataset.full_init()
     pipeline = Compose([dict(type='LoadImageFromFile'), *_test_transforms(cfg)])
     number = len(dataset)
-    chosen = np.random.RandomState(derive_seed(seed, 'statistics') % 2**32).permutation(number)[:images]
+    chosen = np.random.RandomState(derive_seed(seed, 'statistics')
+                                   % 2**32).permutation(number)[:images]
     progress = Progress('re-estimating statistics', len(chosen))
     for start in range(0, len(chosen), batch_size):
-        samples = [pipeline(dict(img_path=dataset.get_data_info(int(i))['img_path']))
-                   for i in chosen[start:start + batch_size]]
+        samples = [
+            pipeline(dict(img_path=dataset.get_data_info(int(i))['img_path']))
+            for i in chosen[start:start + batch_size]
+        ]
         sizes = {tuple(sample['inputs'].shape[-2:]) for sample in samples}
         if len(sizes) > 1:
-            raise ValueError(f'images of stream "{stream}" have different sizes, e.g. {sorted(sizes)[:2]} '
-                             '(height, width): use batch_size=1, or a Resize in the test pipeline')
+            raise ValueError(f'images of stream "{stream}" have different sizes, e.g. '
+                             f'{sorted(sizes)[:2]} (height, width): use batch_size=1, or a Resize '
+                             'in the test pipeline')
         data = dict(inputs=[sample['inputs'] for sample in samples],
                     data_samples=[sample['data_samples'] for sample in samples])
         yield model.data_preprocessor(data, False)['inputs']
@@ -78,5 +92,7 @@ def _batches(model: nn.Module, cfg: Any, stream: str, images: int, batch_size: i
 def _test_transforms(cfg: Any) -> list:
     """The first test domain's transforms without those that load an image or a label."""
     loader = next(iter(loaders_by_name(cfg.test_dataloader).values()))
-    return [t for t in loader['dataset']['pipeline'] if 'Annotations' not in t['type']
-            and not t['type'].startswith('LoadImage')]
+    return [
+        t for t in loader['dataset']['pipeline']
+        if 'Annotations' not in t['type'] and not t['type'].startswith('LoadImage')
+    ]

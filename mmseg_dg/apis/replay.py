@@ -1,7 +1,8 @@
-"""Replay a training step recorded from the official DAFormer/HRDA code and compare every number it left.
+"""Replay a training step recorded from the official DAFormer/HRDA code and compare every number it
+left.
 
-A record holds the batch, every random draw, and what the step computed; the start weights lie beside it. Replaying
-feeds the recorded draws to :meth:`DACS.train_step`, so that nothing is random.
+A record holds the batch, every random draw, and what the step computed; the start weights lie
+beside it. Replaying feeds the recorded draws to :meth:`DACS.train_step`, so that nothing is random.
 """
 import copy
 import os.path as osp
@@ -39,17 +40,20 @@ class ReplayedStep(NamedTuple):
         log_vars: Logged values.
         grad_norms_after: Per backward pass, L2 norm of the accumulated gradient of each parameter.
         gradients_after: Per backward pass, the accumulated gradients themselves.
-        state: Pseudo-labels, mixed images and so on (:class:`StepState`); beside them ``teacher_logits`` (of the
-            teacher's head, before they are enlarged), ``source_feature`` (last level of the source pass) and
-            ``distance_labels`` (classes of the feature distance's cells).
+        state: Pseudo-labels, mixed images and so on (:class:`StepState`); beside them
+            ``teacher_logits`` (of the teacher's head, before they are enlarged), ``source_feature``
+            (last level of the source pass) and ``distance_labels`` (classes of the feature
+            distance's cells).
         student: Parameters after the step.
         teacher: Teacher parameters used in the step.
         student_moved: Parameters after the step minus those at the start of the run.
         teacher_moved: Likewise of the teacher.
         student_buffers: BatchNorm buffers after the step.
         teacher_buffers: Likewise of the teacher.
-        official_accuracies: Logged accuracies in percent of all pixels, as mmseg 0.x counts (1.x: of labelled ones).
-        modes: Training modes of teacher and ImageNet encoder during the step, under the names of a record.
+        official_accuracies: Logged accuracies in percent of all pixels, as mmseg 0.x counts (1.x:
+            of labelled ones).
+        modes: Training modes of teacher and ImageNet encoder during the step, under the names of a
+            record.
     """
     log_vars: dict[str, float]
     grad_norms_after: list[dict[str, float]]
@@ -69,8 +73,8 @@ def load_record(path: str) -> tuple[dict, dict, dict]:
     """A record and its start weights.
 
     Args:
-        path: ``trainstep_<kind>_<variant>.pt``; ``trainstep_<kind>_init_student.pt`` and ``..._init_imnet.pt`` lie
-            beside it.
+        path: ``trainstep_<kind>_<variant>.pt``; ``trainstep_<kind>_init_student.pt`` and
+            ``..._init_imnet.pt`` lie beside it.
 
     Returns:
         (record, student start, ImageNet start), of tensors and plain values.
@@ -83,7 +87,8 @@ def load_record(path: str) -> tuple[dict, dict, dict]:
     paths = [path, *(osp.join(folder, f'{stem}_init_{part}.pt') for part in ('student', 'imnet'))]
     for item in paths:
         if not osp.isfile(item):
-            raise FileNotFoundError(f'{item} is missing: a record needs its start weights beside it')
+            raise FileNotFoundError(
+                f'{item} is missing: a record needs its start weights beside it')
     record, student, imnet = (read_weights(item) for item in paths)
     return record, student, imnet
 
@@ -92,17 +97,18 @@ class Replay:
     """Runs recorded steps, one after the other, on a method built from a config.
 
     Args:
-        config: Config with the ``model`` (DACS with the recorded network, drop path and dropout 0) and
-            ``optim_wrapper``.
+        config: Config with the ``model`` (DACS with the recorded network, drop path and dropout 0)
+            and ``optim_wrapper``.
         record: First element of :func:`load_record`.
         student_start: Second element.
         imnet_start: Third element.
         dtype: float32 as recorded, or float64 to see what rounding does.
-        shared_backward: One backward for source loss and feature distance; None keeps the config's choice.
+        shared_backward: One backward for source loss and feature distance; None keeps the config's
+            choice.
     """
-
     def __init__(self, config: Config, record: dict, student_start: dict, imnet_start: dict,
-                 dtype: torch.dtype = torch.float32, shared_backward: Optional[bool] = False) -> None:
+                 dtype: torch.dtype = torch.float32,
+                 shared_backward: Optional[bool] = False) -> None:
         init_default_scope('mmseg_dg')
         model = copy.deepcopy(dict(config.model))
         if shared_backward is not None:
@@ -114,8 +120,11 @@ class Replay:
         self.method.teacher.copy_from(self.method.student)
         self._load_buffers(student_start.get('ema_buffers_before_iter0', {}))
         if self.method.imnet is not None:
-            backbone = {k[len('backbone.'):]: v for k, v in from_official(imnet_start['state_dict']).items()
-                        if k.startswith('backbone.')}
+            backbone = {
+                k[len('backbone.'):]: v
+                for k, v in from_official(imnet_start['state_dict']).items()
+                if k.startswith('backbone.')
+            }
             self.method.imnet.load_state_dict(backbone, strict=True)
         self.method.to(dtype)
         self._start = _official(self.method.student.named_parameters())
@@ -144,15 +153,18 @@ class Replay:
         gradients: list[dict[str, Tensor]] = []
 
         def keep_gradients(name: str) -> None:
-            grads = {n: p.grad.detach().clone() for n, p in method.student.named_parameters() if p.grad is not None}
+            grads = {
+                n: p.grad.detach().clone()
+                for n, p in method.student.named_parameters() if p.grad is not None
+            }
             gradients.append(official_gradients(grads))
             norms.append({k: v.double().norm().item() for k, v in gradients[-1].items()})
 
         batch = to_batch(recorded['batch'], method, self.dtype)
         draws = to_draws(recorded, batch, method)
         with StepObserver(method) as seen:
-            values = method.train_step(batch, self.optim_wrapper, draws=draws, on_backward=keep_gradients,
-                                       preprocess=False)
+            values = method.train_step(batch, self.optim_wrapper, draws=draws,
+                                       on_backward=keep_gradients, preprocess=False)
         record, method.step_record = method.step_record, None
         state = dict(record.state, **seen.maps)
         cells = distance_labels(method, batch, seen.maps.get('source_feature'))
@@ -163,10 +175,12 @@ class Replay:
         teacher = _official(method.teacher.module.named_parameters())
         return ReplayedStep(
             log_vars=log_vars, grad_norms_after=norms, gradients_after=gradients, state=state,
-            student=student, teacher=teacher, student_moved=self._moved(student), teacher_moved=self._moved(teacher),
+            student=student, teacher=teacher, student_moved=self._moved(student),
+            teacher_moved=self._moved(teacher),
             student_buffers=_official(method.student.named_buffers()),
             teacher_buffers=_official(method.teacher.module.named_buffers()),
-            official_accuracies=official_accuracies(log_vars, method, batch, draws, state), modes=seen.modes)
+            official_accuracies=official_accuracies(log_vars, method, batch, draws,
+                                                    state), modes=seen.modes)
 
     def _moved(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return {k: v - self._start[k] for k, v in tensors.items()}
@@ -179,10 +193,10 @@ class StepObserver:
         method: The method whose step runs in the context.
 
     Attributes:
-        maps: ``teacher_logits`` (B, C, h, w) and ``source_feature`` (B, D, h, w), as far as they were seen.
+        maps: ``teacher_logits`` (B, C, h, w) and ``source_feature`` (B, D, h, w), as far as they
+            were seen.
         modes: See :attr:`ReplayedStep.modes`.
     """
-
     def __init__(self, method: DACS) -> None:
         self.method = method
         self.maps: dict[str, Tensor] = {}
@@ -192,7 +206,8 @@ class StepObserver:
         method, head = self.method, self.method.teacher.module.decode_head
         self._handles = [
             method.student.backbone.register_forward_hook(self._note_source),
-            method.teacher.module.backbone.register_forward_hook(self._note_modes)]
+            method.teacher.module.backbone.register_forward_hook(self._note_modes)
+        ]
         if method.imnet is not None:
             self._handles.append(method.imnet.register_forward_hook(self._note_reference))
         if hasattr(head, 'fuse'):  # of a multi-resolution head, the fusion is the prediction
@@ -225,28 +240,37 @@ class StepObserver:
         norms = [m.training for m in teacher.modules() if isinstance(m, _BatchNorm)]
         drops = [m for m in teacher.modules() if 'Drop' in type(m).__name__ and m.training]
         self.modes.update({
-            'teacher.bn_training': all(norms), 'teacher.n_bn': len(norms), 'teacher.any_dropout_training': bool(drops),
-            'teacher.requires_grad': any(p.requires_grad for p in teacher.parameters())})
+            'teacher.bn_training': all(norms), 'teacher.n_bn': len(norms),
+            'teacher.any_dropout_training': bool(drops),
+            'teacher.requires_grad': any(p.requires_grad for p in teacher.parameters())
+        })
 
     def _note_reference(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
         self.modes['imnet.training'] = module.training
 
 
-def distance_labels(method: DACS, batch: dict[str, dict], feature: Optional[Tensor]) -> Optional[Tensor]:
-    """Classes of the feature distance's cells on the source labels, (B, h, w); None without distance or cells."""
+def distance_labels(method: DACS, batch: dict[str, dict],
+                    feature: Optional[Tensor]) -> Optional[Tensor]:
+    """Classes of the feature distance's cells on the source labels, (B, h, w); None without
+    distance or cells.
+    """
     distance = method.feature_distance
     if distance is None or feature is None or distance.classes is None:
         return None
     labels = stack_labels(batch[method.source_stream]['data_samples'], method.source_stream)
-    return downscale_labels(labels, labels.shape[-1] // feature.shape[-1], distance.min_ratio, distance.num_classes,
-                            distance.ignore_index)
+    return downscale_labels(labels, labels.shape[-1] // feature.shape[-1], distance.min_ratio,
+                            distance.num_classes, distance.ignore_index)
 
 
-def official_accuracies(log_vars: dict[str, float], method: DACS, batch: dict[str, dict], draws: StepDraws,
-                        state: dict[str, Any]) -> dict[str, float]:
-    """Accuracies of a step in percent of all pixels; mmseg 1.x logs percents of the pixels that are not ignored."""
-    labels = {'': stack_labels(batch[method.source_stream]['data_samples'], method.source_stream),
-              'mix.': state['mixed_label']}
+def official_accuracies(log_vars: dict[str, float], method: DACS, batch: dict[str, dict],
+                        draws: StepDraws, state: dict[str, Any]) -> dict[str, float]:
+    """Accuracies of a step in percent of all pixels; mmseg 1.x logs percents of the pixels that are
+    not ignored.
+    """
+    labels = {
+        '': stack_labels(batch[method.source_stream]['data_samples'], method.source_stream),
+        'mix.': state['mixed_label']
+    }
     boxes = {'': draws.crop_box_source, 'mix.': draws.crop_box_mix}
     result = {}
     for name, value in log_vars.items():
@@ -258,38 +282,50 @@ def official_accuracies(log_vars: dict[str, float], method: DACS, batch: dict[st
 
 
 def fit_to_record(model: dict, record: dict, start: dict[str, Tensor]) -> None:
-    """Set in a DACS config what the record itself says: crop, margins, width of HRDA's attention; logs each change."""
+    """Set in a DACS config what the record itself says: crop, margins, width of HRDA's attention;
+    logs each change.
+    """
     settings = record['cfg']['uda']
-    found = {'use_valid_mask': any(k == 'valid_pseudo_mask' and v is not None
-                                   for k, v in record['steps'][0]['batch'].items())}
-    found.update({ours: settings[theirs] for ours, theirs in (
-        ('pseudo_threshold', 'pseudo_threshold'), ('ignore_top', 'pseudo_weight_ignore_top'),
-        ('ignore_bottom', 'pseudo_weight_ignore_bottom')) if theirs in settings})
+    found = {
+        'use_valid_mask': any(k == 'valid_pseudo_mask' and v is not None
+                              for k, v in record['steps'][0]['batch'].items())
+    }
+    found.update({
+        ours: settings[theirs]
+        for ours, theirs in (('pseudo_threshold', 'pseudo_threshold'), ('ignore_top',
+                                                                        'pseudo_weight_ignore_top'),
+                             ('ignore_bottom', 'pseudo_weight_ignore_bottom')) if theirs in settings
+    })
     _change(model, found)
     network = model['network']
     crop = record['cfg'].get('hr_crop_size')
     if crop is not None:
-        _change(network, dict(hr_crop_size=tuple(crop) if isinstance(crop, Sequence) else (crop, crop)))
+        _change(network,
+                dict(hr_crop_size=tuple(crop) if isinstance(crop, Sequence) else (crop, crop)))
     _fit_widths(network['decode_head'], start)
     classifier = start.get('decode_head.scale_attention.conv_seg.weight')
     if classifier is not None:
-        _change(network['decode_head'], dict(attention_classwise=len(classifier) > 1,
-                                             attention_channels=classifier.shape[1]))
+        _change(
+            network['decode_head'],
+            dict(attention_classwise=len(classifier) > 1, attention_channels=classifier.shape[1]))
 
 
 def _fit_widths(head: dict, start: dict[str, Tensor]) -> None:
-    """Widths of the decoder, that of HRDA's inner head included, from the recorded start weights."""
+    """Widths of the decoder, that of HRDA's inner head included, from the recorded start weights.
+    """
     prefix = 'decode_head.head.' if 'decode_head.head.conv_seg.weight' in start else 'decode_head.'
     if f'{prefix}embed_layers.0.proj.weight' in start:
-        _change(head['head'] if prefix.endswith('.head.') else head,
-                dict(channels=start[f'{prefix}conv_seg.weight'].shape[1],
-                     embed_channels=start[f'{prefix}embed_layers.0.proj.weight'].shape[0]))
+        _change(
+            head['head'] if prefix.endswith('.head.') else head,
+            dict(channels=start[f'{prefix}conv_seg.weight'].shape[1],
+                 embed_channels=start[f'{prefix}embed_layers.0.proj.weight'].shape[0]))
 
 
 def _change(config: dict, values: dict) -> None:
     for key, value in values.items():
         if key in config and config[key] != value:
-            print_log(f'replay: {key}={config[key]} of the config becomes {value}, as recorded', logger='current')
+            print_log(f'replay: {key}={config[key]} of the config becomes {value}, as '
+                      'recorded', logger='current')
         config[key] = value
 
 
@@ -298,13 +334,16 @@ def _official(named) -> dict[str, Tensor]:
 
 
 def official_log_name(name: str) -> str:
-    """``source.decode.loss_ce`` -> ``decode.loss_seg``, ``mix.decode.loss_ce`` -> ``mix.decode.loss_seg``, etc."""
+    """``source.decode.loss_ce`` -> ``decode.loss_seg``, ``mix.decode.loss_ce`` ->
+    ``mix.decode.loss_seg``, etc.
+    """
     if name == 'source.loss_feature_distance':
         return 'src.loss_imnet_feat_dist'
     return name.replace('source.', '', 1).replace('loss_ce', 'loss_seg')
 
 
-def to_batch(recorded: dict[str, Tensor], method: DACS, dtype: torch.dtype = torch.float32) -> dict[str, dict]:
+def to_batch(recorded: dict[str, Tensor], method: DACS,
+             dtype: torch.dtype = torch.float32) -> dict[str, dict]:
     """The recorded (normalised) images and labels as the streams of ``method``."""
     labels = recorded['gt_semantic_seg'].long()
     target_extra = recorded.get('valid_pseudo_mask')
@@ -330,8 +369,7 @@ def to_draws(recorded: dict, batch: dict[str, dict], method: DACS) -> StepDraws:
     classes = torch.unique(labels).long()
     jitter_off = scalars.get('color_jitter_p', 0.2)
     result = StepDraws(
-        jitter=bool(uniforms[0] > jitter_off),
-        blur=bool(uniforms[1] > 0.5),
+        jitter=bool(uniforms[0] > jitter_off), blur=bool(uniforms[1] > 0.5),
         mix_classes=[classes[d['value'].long()] for d in draws if d['kind'] == 'np.random.choice'],
         jitter_params=[_jitter(d) for d in draws if d['kind'] == 'kornia.ColorJitter'],
         sigma=[float(d['value']) for d in draws if d['kind'] == 'np.random.uniform'])
@@ -345,22 +383,24 @@ def to_draws(recorded: dict, batch: dict[str, dict], method: DACS) -> StepDraws:
 
 class _RecordedRandint:
     """Gives recorded ``np.random.randint`` values in order, in place of a generator."""
-
     def __init__(self, values: list[int]) -> None:
         self.values = values
 
     def randint(self, low: int, high: int) -> int:
         if not self.values or not low <= self.values[0] < high:
-            raise ValueError(f'the detail crop draws an integer in [{low}, {high}), the record goes on with '
-                             f'{self.values}: hr_crop_size of the config is not that of the record')
+            raise ValueError(f'the detail crop draws an integer in [{low}, {high}), the record '
+                             f'goes on with {self.values}: hr_crop_size of the config is not that '
+                             'of the record')
         return self.values.pop(0)
 
     def check_used(self) -> None:
         if self.values:
-            raise ValueError(f'recorded crop offsets {self.values} are left over: the network draws fewer')
+            raise ValueError(f'recorded crop offsets {self.values} are left over: the network '
+                             'draws fewer')
 
 
 def _jitter(draw: dict) -> JitterParams:
-    return JitterParams(brightness=float(draw['brightness_factor']), contrast=float(draw['contrast_factor']),
-                        hue=float(draw['hue_factor']), saturation=float(draw['saturation_factor']),
+    return JitterParams(brightness=float(draw['brightness_factor']),
+                        contrast=float(draw['contrast_factor']), hue=float(draw['hue_factor']),
+                        saturation=float(draw['saturation_factor']),
                         order=tuple(int(x) for x in draw['order']))

@@ -1,4 +1,6 @@
-"""Compare a replayed training step with its record: every quantity the record holds, each against a tolerance."""
+"""Compare a replayed training step with its record: every quantity the record holds, each against a
+tolerance.
+"""
 import fnmatch
 import math
 from collections.abc import Iterable, Sequence
@@ -9,9 +11,10 @@ from torch import Tensor
 if TYPE_CHECKING:
     from .replay import ReplayedStep
 
-#: Kind of quantity -> largest relative deviation that counts as equal, in the first step and in later ones. The input
-#: of a ReLU near zero may turn with rounding (full-size step: gradient norms to 1e-3, single gradients to 3e-3), and
-#: from the second step on Adam has divided by tiny gradients, so that rounding moves weights.
+#: Kind of quantity -> largest relative deviation that counts as equal, in the first step and in
+#: later ones. The input of a ReLU near zero may turn with rounding (full-size step: gradient norms
+#: to 1e-3, single gradients to 3e-3), and from the second step on Adam has divided by tiny
+#: gradients, so that rounding moves weights.
 TOLERANCES = {
     'losses': (1e-5, 1e-3),
     'accuracies': (1e-4, 1e-2),
@@ -42,8 +45,8 @@ class Deviation(NamedTuple):
 
     Attributes:
         quantity: Name of the quantity.
-        relative: Largest deviation over the largest recorded value; of labels, masks and modes the share that
-            differs. ``inf`` for what is missing or not a number.
+        relative: Largest deviation over the largest recorded value; of labels, masks and modes the
+            share that differs. ``inf`` for what is missing or not a number.
         where: Parameter, value or empty.
         kind: Key of :data:`TOLERANCES`.
         tolerance: What is allowed; None before :func:`judge`.
@@ -58,18 +61,21 @@ class Deviation(NamedTuple):
     def equal(self) -> bool:
         """Whether the deviation is within the tolerance."""
         if self.tolerance is None:
-            raise ValueError(f'{self.quantity}: no tolerance yet, give the deviations to judge() first')
+            raise ValueError(f'{self.quantity}: no tolerance yet, give the deviations to judge() '
+                             'first')
         return self.relative <= self.tolerance
 
 
-def judge(deviations: Iterable[Deviation], step: int, tolerances: Optional[dict[str, float]] = None,
-          skip: Sequence[str] = ()) -> list[Deviation]:
+def judge(
+    deviations: Iterable[Deviation], step: int, tolerances: Optional[dict[str, float]] = None,
+    skip: Sequence[str] = ()) -> list[Deviation]:
     """Add to each deviation what is allowed.
 
     Args:
         deviations: Of :func:`compare_step`.
         step: 0-based number of the step: later ones have looser defaults.
-        tolerances: Kind or quantity -> tolerance, in place of the defaults; a quantity's own goes first.
+        tolerances: Kind or quantity -> tolerance, in place of the defaults; a quantity's own goes
+            first.
         skip: Patterns of quantities to leave out.
 
     Raises:
@@ -78,35 +84,46 @@ def judge(deviations: Iterable[Deviation], step: int, tolerances: Optional[dict[
     deviations, tolerances = list(deviations), tolerances or {}
     unknown = set(tolerances) - set(TOLERANCES) - {d.quantity for d in deviations}
     if unknown:
-        raise ValueError(f'no such quantity: {sorted(unknown)}; tolerances are of {sorted(TOLERANCES)} or of one of '
+        raise ValueError(f'no such quantity: {sorted(unknown)}; tolerances are of '
+                         f'{sorted(TOLERANCES)} or of one of '
                          f'{sorted({d.quantity for d in deviations})}')
     result = []
     for d in deviations:
-        allowed = tolerances.get(d.quantity, tolerances.get(d.kind, TOLERANCES[d.kind][min(step, 1)]))
+        allowed = tolerances.get(d.quantity, tolerances.get(d.kind, TOLERANCES[d.kind][min(step,
+                                                                                           1)]))
         if not _matches(d.quantity, skip):
             result.append(d._replace(tolerance=allowed))
     return result
 
 
 def compare_step(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str] = ()) -> list[Deviation]:
-    """Compare a replayed step with its record: losses and accuracies, gradients, parameters, buffers, labels, images.
+    """Compare a replayed step with its record: losses and accuracies, gradients, parameters,
+    buffers, labels, images.
 
     Args:
         ours: Result of :meth:`Replay.step`.
         recorded: ``record['steps'][i]``.
-        skip: Official names of parameters (or patterns such as ``*.bias``) that are left out of every quantity, above
-            all those whose true gradient is zero (gradient and update are rounding noise).
+        skip: Official names of parameters (or patterns such as ``*.bias``) that are left out of
+            every quantity, above all those whose true gradient is zero (gradient and update are
+            rounding noise).
 
     Returns:
-        Largest relative deviation per quantity that the record holds. :func:`not_compared` names the rest.
+        Largest relative deviation per quantity that the record holds. :func:`not_compared` names
+        the rest.
     """
     losses = {k: v for k, v in recorded['log_vars'].items() if 'loss' in k}
-    accuracies = {k: v for k, v in recorded['log_vars'].items() if 'acc' in k and k in ours.official_accuracies}
+    accuracies = {
+        k: v
+        for k, v in recorded['log_vars'].items() if 'acc' in k and k in ours.official_accuracies
+    }
     result = [_largest('logged losses', ours.log_vars, losses, 'losses')]
     if accuracies:
-        result.append(_largest('logged accuracies', ours.official_accuracies, accuracies, 'accuracies', scale=100.))
+        result.append(
+            _largest('logged accuracies', ours.official_accuracies, accuracies, 'accuracies',
+                     scale=100.))
     result += _gradients(ours, recorded, skip) + _parameters(ours, recorded, skip)
-    for name, mine in (('student_buffers', ours.student_buffers), ('ema_buffers', ours.teacher_buffers)):
+    for name, mine in (('student_buffers', ours.student_buffers), ('ema_buffers',
+                                                                   ours.teacher_buffers)):
         if name in recorded:
             result.append(_largest_tensor(name, mine, recorded[name], 'buffers'))
     return result + _maps(ours, recorded) + _modes(ours, recorded)
@@ -114,15 +131,20 @@ def compare_step(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str] = ())
 
 def not_compared(ours: 'ReplayedStep', recorded: dict) -> list[str]:
     """Keys of a recorded step that :func:`compare_step` leaves alone, inputs excepted."""
-    known = {'log_vars', 'grad_norms_after', 'grad_samples_after', 'grad_sum_after_mix', 'student_buffers',
-             'ema_buffers', 'teacher_flags', 'imnet_training', *INPUTS, *_MOVED}
+    known = {
+        'log_vars', 'grad_norms_after', 'grad_samples_after', 'grad_sum_after_mix',
+        'student_buffers', 'ema_buffers', 'teacher_flags', 'imnet_training', *INPUTS, *_MOVED
+    }
     known |= {name for name, key, _ in _MAPS if key in ours.state}
     others = [k for k in recorded if k not in known]
-    logged = [k for k in recorded['log_vars'] if 'loss' not in k and k not in ours.official_accuracies]
+    logged = [
+        k for k in recorded['log_vars'] if 'loss' not in k and k not in ours.official_accuracies
+    ]
     return others + [f'log_vars[{k!r}]' for k in logged]
 
 
-def compare_float64(ours: 'ReplayedStep', check: dict, index: int, skip: Sequence[str] = ()) -> list[Deviation]:
+def compare_float64(ours: 'ReplayedStep', check: dict, index: int,
+                    skip: Sequence[str] = ()) -> list[Deviation]:
     """Compare a replay in double precision with the official step in double precision.
 
     Args:
@@ -138,8 +160,9 @@ def compare_float64(ours: 'ReplayedStep', check: dict, index: int, skip: Sequenc
         result.append(_largest('float64 losses', ours.log_vars, losses, 'float64 losses'))
     norms = check.get(f'grad_norms_fp64_iter{index}')
     if norms:
-        result.append(_largest('float64 gradient norms after the last backward', ours.grad_norms_after[-1], norms,
-                               'float64 gradient norms', skip))
+        result.append(
+            _largest('float64 gradient norms after the last backward', ours.grad_norms_after[-1],
+                     norms, 'float64 gradient norms', skip))
     return result
 
 
@@ -153,10 +176,15 @@ _MOVED = {
 }
 #: (name in a record, name in the step's state, kind) of whole maps.
 _MAPS = (
-    ('pseudo_label', 'pseudo_label', 'labels'), ('pseudo_weight', 'pseudo_weight', 'weights'),
-    ('mix_masks', 'mix_mask', 'masks'), ('mixed_img', 'mixed_image', 'images'), ('mixed_lbl', 'mixed_label', 'labels'),
-    ('mixed_weight', 'mixed_weight', 'weights'), ('ema_head_logits', 'teacher_logits', 'logits'),
-    ('fd_mask', 'distance_mask', 'masks'), ('fd_gt_rescaled', 'distance_labels', 'masks'),
+    ('pseudo_label', 'pseudo_label', 'labels'),
+    ('pseudo_weight', 'pseudo_weight', 'weights'),
+    ('mix_masks', 'mix_mask', 'masks'),
+    ('mixed_img', 'mixed_image', 'images'),
+    ('mixed_lbl', 'mixed_label', 'labels'),
+    ('mixed_weight', 'mixed_weight', 'weights'),
+    ('ema_head_logits', 'teacher_logits', 'logits'),
+    ('fd_mask', 'distance_mask', 'masks'),
+    ('fd_gt_rescaled', 'distance_labels', 'masks'),
     ('src_feat_last', 'source_feature', 'features'),
 )
 
@@ -165,16 +193,23 @@ def _gradients(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str]) -> lis
     result = []
     for i, norms in enumerate(recorded['grad_norms_after']):
         mine = ours.grad_norms_after[i] if i < len(ours.grad_norms_after) else {}
-        result.append(_largest(f'gradient norms after backward {i}', mine, norms, 'gradient norms', skip))
+        result.append(
+            _largest(f'gradient norms after backward {i}', mine, norms, 'gradient '
+                     'norms', skip))
     for i, samples in enumerate(recorded.get('grad_samples_after', ())):
         mine = ours.gradients_after[i] if i < len(ours.gradients_after) else {}
-        result.append(_largest_tensor(f'gradients after backward {i}', mine, samples, 'gradients', skip))
+        result.append(
+            _largest_tensor(f'gradients after backward {i}', mine, samples, 'gradients', skip))
     if 'grad_sum_after_mix' in recorded:
         # a sum of n numbers of mean square g^2 / n is compared with g sqrt(n): most sums cancel
-        scale = {k: float(v.double().norm()) * math.sqrt(v.numel()) for k, v in ours.gradients_after[-1].items()}
+        scale = {
+            k: float(v.double().norm()) * math.sqrt(v.numel())
+            for k, v in ours.gradients_after[-1].items()
+        }
         sums = {k: v.double().sum().item() for k, v in ours.gradients_after[-1].items()}
-        result.append(_largest('gradient sums after the last backward', sums, recorded['grad_sum_after_mix'],
-                               'gradient sums', skip, scale))
+        result.append(
+            _largest('gradient sums after the last backward', sums, recorded['grad_sum_after_mix'],
+                     'gradient sums', skip, scale))
     return result
 
 
@@ -194,22 +229,32 @@ def _maps(ours: 'ReplayedStep', recorded: dict) -> list[Deviation]:
             continue
         mine, theirs = ours.state[key].double(), recorded[name].double()
         if mine.numel() != theirs.numel():
-            result.append(Deviation(name, math.inf, f'{tuple(mine.shape)} instead of {tuple(theirs.shape)}', kind))
+            result.append(
+                Deviation(name, math.inf, f'{tuple(mine.shape)} instead of '
+                          f'{tuple(theirs.shape)}', kind))
         elif kind in ('labels', 'masks'):
-            result.append(Deviation(name, (mine != theirs.reshape(mine.shape)).double().mean().item(), '', kind))
+            result.append(
+                Deviation(name, (mine != theirs.reshape(mine.shape)).double().mean().item(), '',
+                          kind))
         else:
             result.append(_largest_tensor(name, {'': mine}, {'': theirs.reshape(mine.shape)}, kind))
     return result
 
 
 def _modes(ours: 'ReplayedStep', recorded: dict) -> list[Deviation]:
-    """Training and evaluation modes; whether the official teacher ran under ``no_grad`` does not count."""
-    wanted = {f'teacher.{k}': v for k, v in recorded.get('teacher_flags', {}).items() if k != 'grad_enabled'}
+    """Training and evaluation modes; whether the official teacher ran under ``no_grad`` does not
+    count.
+    """
+    wanted = {
+        f'teacher.{k}': v
+        for k, v in recorded.get('teacher_flags', {}).items() if k != 'grad_enabled'
+    }
     if recorded.get('imnet_training') is not None and 'imnet.training' in ours.modes:
         wanted['imnet.training'] = recorded['imnet_training']
     wrong = [k for k, v in wanted.items() if ours.modes.get(k) != v]
     share = len(wrong) / len(wanted) if wanted else 0.
-    return [Deviation('modes of teacher and reference', share, ', '.join(wrong), 'modes')] if wanted else []
+    return [Deviation('modes of teacher and reference', share, ', '.join(wrong), 'modes')
+            ] if wanted else []
 
 
 # ---------------------------------------------------------------------- largest deviation
@@ -217,9 +262,11 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, p) for p in patterns)
 
 
-def _largest(quantity: str, ours: dict[str, float], theirs: dict[str, float], kind: str, skip: Sequence[str] = (),
-             scale: Any = None) -> Deviation:
-    """Largest deviation of numbers, relative to the recorded one or to ``scale`` (a number, or one per name)."""
+def _largest(quantity: str, ours: dict[str, float], theirs: dict[str, float], kind: str,
+             skip: Sequence[str] = (), scale: Any = None) -> Deviation:
+    """Largest deviation of numbers, relative to the recorded one or to ``scale`` (a number, or one
+    per name).
+    """
     if not theirs:
         return Deviation(quantity, math.inf, 'nothing is recorded', kind)
     worst = Deviation(quantity, 0.0, '', kind)
@@ -231,16 +278,19 @@ def _largest(quantity: str, ours: dict[str, float], theirs: dict[str, float], ki
         if math.isnan(value):  # the official mean over no masked cell; ours is zero with a graph
             relative = 0.0 if ours[name] == 0 else math.inf
         else:
-            size = abs(value) if scale is None else scale[name] if isinstance(scale, dict) else scale
+            size = abs(value) if scale is None else scale[name] if isinstance(scale,
+                                                                              dict) else scale
             relative = abs(ours[name] - value) / max(size, 1e-12)
         if not relative <= worst.relative:  # also catches a NaN of ours
-            worst = worst._replace(relative=math.inf if math.isnan(relative) else relative, where=name)
+            worst = worst._replace(relative=math.inf if math.isnan(relative) else relative,
+                                   where=name)
     return worst
 
 
 def _largest_tensor(quantity: str, ours: dict[str, Tensor], theirs: dict[str, Tensor], kind: str,
                     skip: Sequence[str] = ()) -> Deviation:
-    """Largest element-wise deviation, relative to the largest recorded element of the same tensor."""
+    """Largest element-wise deviation, relative to the largest recorded element of the same tensor.
+    """
     if not theirs:
         return Deviation(quantity, math.inf, 'nothing is recorded', kind)
     worst = Deviation(quantity, 0.0, '', kind)
@@ -250,10 +300,11 @@ def _largest_tensor(quantity: str, ours: dict[str, Tensor], theirs: dict[str, Te
         if name not in ours:
             return Deviation(quantity, math.inf, f'{name} is missing', kind)
         if ours[name].shape != value.shape:
-            return Deviation(quantity, math.inf, f'{name}: {tuple(ours[name].shape)}, not {tuple(value.shape)}', kind)
+            return Deviation(quantity, math.inf, f'{name}: {tuple(ours[name].shape)}, not '
+                             f'{tuple(value.shape)}', kind)
         difference = (ours[name].double() - value.double()).abs().max()
         relative = (difference / value.double().abs().max().clamp(min=1e-12)).item()
         if not relative <= worst.relative:
-            worst = worst._replace(relative=math.inf if math.isnan(relative) else relative, where=name)
+            worst = worst._replace(relative=math.inf if math.isnan(relative) else relative,
+                                   where=name)
     return worst
-

@@ -8,7 +8,8 @@ from mmseg_dg.visualization.run_record import read_run
 
 
 def write_report_page(work_dirs: Sequence[Union[str, Path]], out: Union[str, Path],
-                      titles: Optional[Sequence[str]] = None, heading: Optional[str] = None, intro: str = '') -> Path:
+                      titles: Optional[Sequence[str]] = None, heading: Optional[str] = None,
+                      intro: str = '') -> Path:
     """Write a self-contained page about one run, or comparing several.
 
     Args:
@@ -33,13 +34,16 @@ def write_report_page(work_dirs: Sequence[Union[str, Path]], out: Union[str, Pat
     records = [read_run(Path(folder), name) for folder, name in zip(work_dirs, names)]
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page(records, heading or (names[0] if len(names) == 1 else 'Comparison of runs'), intro),
-                   encoding='utf-8')
+    out.write_text(
+        page(records, heading or (names[0] if len(names) == 1 else 'Comparison of '
+                                  'runs'), intro), encoding='utf-8')
     return out
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
     """Folder names, with the parent's where two are equal."""
     names = [folder.name for folder in folders]
-    return [f'{folder.resolve().parent.name}/{folder.name}' if names.count(folder.name) > 1 else folder.name
-            for folder in folders]
+    return [
+        f'{folder.resolve().parent.name}/{folder.name}'
+        if names.count(folder.name) > 1 else folder.name for folder in folders
+    ]

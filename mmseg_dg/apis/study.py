@@ -1,7 +1,8 @@
 """Several runs of one config: seeds, labelled subsets, a grid of settings; their mean and spread.
 
-A study is a folder with one sub-folder per run. A run that ended well has ``finished.json`` in it and is skipped when
-the study is started again; one that was interrupted is resumed from its newest checkpoint.
+A study is a folder with one sub-folder per run. A run that ended well has ``finished.json`` in it
+and is skipped when the study is started again; one that was interrupted is resumed from its newest
+checkpoint.
 """
 import csv
 import hashlib
@@ -63,9 +64,11 @@ class Study:
         subsets: Names of labelled subsets, folders below ``<data_root>/splits``.
         grid: ``{dotted key: [values as text]}``.
         options: ``key=value`` pairs that every run gets.
-        train_script: The program that trains: ``SCRIPT CONFIG --work-dir D --resume --cfg-options ...``.
+        train_script: The program that trains: ``SCRIPT CONFIG --work-dir D --resume --cfg-options
+            ...``.
         gpus: None: as the machine has; 0: CPU; more than 1: as many processes.
-        rank_by: Metric that orders the settings in ``study.md``; None: ``label_free`` where the runs have it.
+        rank_by: Metric that orders the settings in ``study.md``; None: ``label_free`` where the
+            runs have it.
     """
 
     config: str
@@ -93,18 +96,22 @@ class Study:
         """
         names = short_names(self.grid)
         runs = []
-        for row, subset in itertools.product(self.rows or (None,), self.subsets or (None,)):
+        for row, subset in itertools.product(self.rows or (None, ), self.subsets or (None, )):
             find_row(self.config, row)
             if subset is not None:
                 subset_lists(self.cfg, subset)
             variant = {key: value for key, value in (('row', row), ('subset', subset)) if value}
             for values in itertools.product(*self.grid.values()):
                 options = [f'{key}={value}' for key, value in zip(self.grid, values)]
-                parts = [*variant.values(), *(f'{names[key]}={value}' for key, value in zip(self.grid, values))]
+                parts = [
+                    *variant.values(),
+                    *(f'{names[key]}={value}' for key, value in zip(self.grid, values))
+                ]
                 for seed in self.seeds:
                     folder = self.folder / folder_name([*parts, f'seed{seed}'])
                     every = [*self.options, *options, f'randomness.seed={seed}']
-                    runs.append(Run(seed, {**variant, **dict(zip(self.grid, values))}, every, folder))
+                    runs.append(
+                        Run(seed, {**variant, **dict(zip(self.grid, values))}, every, folder))
         return runs
 
     def fingerprint_of(self, run: Run) -> str:
@@ -125,7 +132,10 @@ class Study:
             tail += ['--device', 'cpu']
         tail += ['--cfg-options', *run.options]
         if (self.gpus or 0) > 1:
-            start = ['-m', 'torch.distributed.run', f'--nproc_per_node={self.gpus}', f'--master_port={free_port()}']
+            start = [
+                '-m', 'torch.distributed.run', f'--nproc_per_node={self.gpus}',
+                f'--master_port={free_port()}'
+            ]
             return [sys.executable, *start, *tail, '--launcher', 'pytorch']
         return [sys.executable, *tail]
 
@@ -154,7 +164,8 @@ class Study:
         return failed
 
     def train(self, run: Run) -> bool:
-        """Train or resume one run; True if it ended well and was evaluated, which its folder then says.
+        """Train or resume one run; True if it ended well and was evaluated, which its folder then
+        says.
 
         Raises:
             SystemExit: It was asked to stop.
@@ -163,15 +174,18 @@ class Study:
         record = run.record(self.fingerprint_of(run))
         write_text(run.folder / SETTINGS, json.dumps(record, indent=1))
         code = subprocess.call(self.command(run))
-        if code == STOPPED:  # asked to stop: so is the study, which goes on when it is started again
-            print_log(f'{run.folder.name}: stopped by a signal; the same command goes on', logger='current')
+        # asked to stop: so is the study, which goes on when it is started again
+        if code == STOPPED:
+            print_log(f'{run.folder.name}: stopped by a signal; the same command goes '
+                      'on', logger='current')
             raise SystemExit(STOPPED)
         if code != 0:
             print_log(f'{run.folder.name}: the training ended with code {code}', logger='current')
             return False
         metrics = final_metrics(run.folder)
         if not metrics:
-            print_log(f'{run.folder.name}: the training ended without an evaluation', logger='current')
+            print_log(f'{run.folder.name}: the training ended without an evaluation',
+                      logger='current')
             return False
         write_text(run.folder / FINISHED, json.dumps(dict(record, metrics=metrics), indent=1))
         return True
@@ -196,7 +210,8 @@ class Study:
 
 
 def split_values(text: str) -> list[str]:
-    """``'a,[1,2],b'`` -> ``['a', '[1,2]', 'b']``: commas inside brackets or quotes do not separate."""
+    """``'a,[1,2],b'`` -> ``['a', '[1,2]', 'b']``: commas inside brackets or quotes do not separate.
+    """
     parts, depth, quote, start = [], 0, '', 0
     for index, char in enumerate(text):
         if quote:
@@ -236,7 +251,8 @@ def short_names(keys: Iterable[str]) -> dict:
     for key in keys:
         parts = key.split('.')
         tails = ['.'.join(parts[-n:]) for n in range(1, len(parts) + 1)]
-        names[key] = next(t for t in tails if t == key or sum(f'.{k}'.endswith(f'.{t}') for k in keys) == 1)
+        names[key] = next(t for t in tails
+                          if t == key or sum(f'.{k}'.endswith(f'.{t}') for k in keys) == 1)
     return names
 
 
@@ -250,7 +266,9 @@ def folder_name(parts: Sequence[str], limit: int = 120) -> str:
 
 
 def read_record(path: Path, needs: str = 'metrics') -> dict:
-    """A JSON file that a study wrote; empty where there is none, or a damaged one (which is logged)."""
+    """A JSON file that a study wrote; empty where there is none, or a damaged one (which is
+    logged).
+    """
     if not path.is_file():
         return {}
     try:
@@ -267,7 +285,8 @@ def check_folder(run: Run, config: str) -> None:
     """Refuse to mix runs with different settings in one folder.
 
     Raises:
-        ValueError: An earlier run in the folder had other settings, or the config has changed since.
+        ValueError: An earlier run in the folder had other settings, or the config has changed
+            since.
     """
     earlier, now = read_record(run.folder / SETTINGS, needs='seed'), run.record(config)
     if not earlier:
@@ -275,8 +294,8 @@ def check_folder(run: Run, config: str) -> None:
     changed = [key for key in now if earlier.get(key) != now[key]]
     if changed:
         listed = '; '.join(f'{key} was {earlier.get(key)}, is {now[key]}' for key in changed)
-        raise ValueError(f'{run.folder} holds a run with other settings ({listed}). Use another --work-dir, or delete '
-                         'that folder')
+        raise ValueError(f'{run.folder} holds a run with other settings ({listed}). Use another '
+                         '--work-dir, or delete that folder')
 
 
 def free_port() -> int:
@@ -287,26 +306,36 @@ def free_port() -> int:
 
 
 def final_metrics(folder: Path) -> dict:
-    """Metrics of a run's last evaluation, unrounded: ``{'cityscapes/mIoU': 61.2, ...}``; empty when there is none.
+    """Metrics of a run's last evaluation, unrounded: ``{'cityscapes/mIoU': 61.2, ...}``; empty when
+    there is none.
 
-    Reads ``<timestamp>/evaluation_iter_<N>.csv`` or, for loops that write none, ``<timestamp>/vis_data/scalars.json``.
+    Reads ``<timestamp>/evaluation_iter_<N>.csv`` or, for loops that write none,
+    ``<timestamp>/vis_data/scalars.json``.
     """
-    tables = [(int(match.group(1)), path.stat().st_mtime, path) for path in folder.glob('*/evaluation_iter_*.csv')
+    tables = [(int(match.group(1)), path.stat().st_mtime, path)
+              for path in folder.glob('*/evaluation_iter_*.csv')
               if (match := re.fullmatch(r'evaluation_iter_(\d+)', path.stem))]
     if tables:
         return read_evaluation(max(tables)[2])
-    lines = [line for path in sorted(folder.glob('*/vis_data/scalars.json'))
-             for line in path.read_text(encoding='utf-8').splitlines()]
+    lines = [
+        line for path in sorted(folder.glob('*/vis_data/scalars.json'))
+        for line in path.read_text(encoding='utf-8').splitlines()
+    ]
     for line in reversed(lines):
-        metrics = {key: value for key, value in json.loads(line).items()
-                   if key.split('/')[-1].startswith(('mIoU', 'IoU', 'aAcc'))}
+        metrics = {
+            key: value
+            for key, value in json.loads(line).items()
+            if key.split('/')[-1].startswith(('mIoU', 'IoU', 'aAcc'))
+        }
         if metrics:
             return metrics
     return {}
 
 
 def read_evaluation(path: Path) -> dict:
-    """``{'<domain>/<metric>': number}`` of an ``evaluation_iter_<N>.csv``; cells that are not numbers are left out."""
+    """``{'<domain>/<metric>': number}`` of an ``evaluation_iter_<N>.csv``; cells that are not
+    numbers are left out.
+    """
     metrics = {}
     with open(path, newline='', encoding='utf-8') as file:
         for row in csv.DictReader(file):
@@ -324,11 +353,12 @@ def summarize(results: Sequence[tuple]) -> list[dict]:
     """Mean and sample standard deviation over the seeds of each setting.
 
     Args:
-        results: ``(run, metrics)`` pairs. NaN (a class that occurs nowhere) does not count as a value.
+        results: ``(run, metrics)`` pairs. NaN (a class that occurs nowhere) does not count as a
+            value.
 
     Returns:
-        Rows with ``setting, metric, runs, mean, std, values``; ``std`` is empty for a single value. With several
-        labelled subsets there are also rows ``subset=all`` over all of them.
+        Rows with ``setting, metric, runs, mean, std, values``; ``std`` is empty for a single value.
+        With several labelled subsets there are also rows ``subset=all`` over all of them.
     """
     groups: dict = {}
     pooled = len({run.settings.get('subset') for run, _ in results}) > 1
@@ -336,15 +366,18 @@ def summarize(results: Sequence[tuple]) -> list[dict]:
         settings = [run.settings]
         if pooled and 'subset' in run.settings:
             settings.append(dict(run.settings, subset='all'))
-        for label in (', '.join(f'{key}={value}' for key, value in each.items()) or '-' for each in settings):
+        for label in (', '.join(f'{key}={value}' for key, value in each.items()) or '-'
+                      for each in settings):
             for name, value in metrics.items():
                 groups.setdefault((label, name), []).append(value)
     rows = []
     for (setting, name), values in groups.items():
         values = [value for value in values if not math.isnan(value)]
-        rows.append(dict(
-            setting=setting, metric=name, runs=len(values), mean=statistics.fmean(values) if values else '',
-            std=statistics.stdev(values) if len(values) > 1 else '', values=' '.join(map(str, values))))
+        rows.append(
+            dict(setting=setting, metric=name, runs=len(values),
+                 mean=statistics.fmean(values) if values else '',
+                 std=statistics.stdev(values) if len(values) > 1 else '',
+                 values=' '.join(map(str, values))))
     return rows
 
 
@@ -356,11 +389,16 @@ def markdown(rows: Sequence[dict], title: str, done: int, planned: int) -> str:
         spread = f' ± {row["std"]:.2f}' if row['std'] != '' else ''
         value = f'{row["mean"]:.2f}{spread} ({row["runs"]})' if row['mean'] != '' else '-'
         cells.setdefault(row['setting'], {})[row['metric']] = value
-    lines = [f'# {title}', '', f'{done} of {planned} runs finished. Mean ± sample standard deviation (number of runs) '
-             'of the last evaluation; every class is in study.csv.', '']
+    lines = [
+        f'# {title}', '', f'{done} of {planned} runs finished. Mean ± sample standard '
+        'deviation (number of runs) of the last evaluation; every class is '
+        'in study.csv.', ''
+    ]
     lines += ['| setting | ' + ' | '.join(metrics) + ' |', '|---|' + '---|' * len(metrics)]
     for setting, values in cells.items():
-        lines.append(f'| {setting} | ' + ' | '.join(values.get(metric, '-') for metric in metrics) + ' |')
+        lines.append(f'| {setting} | ' + ' | '.join(values.get(metric, '-')
+                                                    for metric in metrics) + ' '
+                     '|')
     return '\n'.join(lines) + '\n'
 
 
@@ -369,26 +407,36 @@ def ranking(rows: Sequence[dict], metric: Optional[str] = None) -> str:
 
     Args:
         rows: Of :func:`summarize`.
-        metric: ``<domain>/<name>``. None: ``mean/label_free``, else the first ``<domain>/label_free``; nothing is
-            ranked where there is neither or a single setting.
+        metric: ``<domain>/<name>``. None: ``mean/label_free``, else the first
+            ``<domain>/label_free``; nothing is ranked where there is neither or a single setting.
 
     Raises:
         ValueError: No finished run has the metric.
     """
-    from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES  # here: the table alone needs no networks
+    # here: the table alone needs no networks
+    from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES
     names = list(dict.fromkeys(row['metric'] for row in rows))
     if metric is None:
-        free = sorted((name for name in names if name.split('/')[-1] == 'label_free'), key=lambda n: n[:5] != 'mean/')
+        free = sorted((name for name in names if name.split('/')[-1] == 'label_free'),
+                      key=lambda n: n[:5] != 'mean/')
         if not free or len({row['setting'] for row in rows}) < 2:
             return ''
         metric = free[0]
     if rows and metric not in names:
-        raise ValueError(f'--rank-by {metric}: no finished run has this metric; there are {names[:20]}')
+        raise ValueError(f'--rank-by {metric}: no finished run has this metric; there are '
+                         f'{names[:20]}')
     ranked = [row for row in rows if row['metric'] == metric and row['mean'] != '']
     ranked.sort(key=lambda row: row['mean'], reverse=metric.split('/')[-1] not in LESS_IS_BETTER)
-    lines = ['', f'## Ranked by {metric}', '', f'| | setting | {metric} | runs |', '|---|---|---|---|']
-    lines += [f'| {n} | {row["setting"]} | {row["mean"]:.2f} | {row["runs"]} |' for n, row in enumerate(ranked, 1)]
+    lines = [
+        '', f'## Ranked by {metric}', '', f'| | setting | {metric} | runs |', '|---|---|---|---|'
+    ]
+    lines += [
+        f'| {n} | {row["setting"]} | {row["mean"]:.2f} | {row["runs"]} |'
+        for n, row in enumerate(ranked, 1)
+    ]
     if metric.split('/')[-1] in ('label_free', *SCORES):
-        lines += ['', 'No label of the target was read for this order; docs/choosing_without_labels.md says what it '
-                  'is worth.']
+        lines += [
+            '', 'No label of the target was read for this order; '
+            'docs/choosing_without_labels.md says what it is worth.'
+        ]
     return '\n'.join(lines) + '\n'

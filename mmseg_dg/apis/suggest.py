@@ -212,8 +212,7 @@ def _crop(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint], lon
         crop = tuple(max(64, min(normal, side // 32 * 32)) for side in sides)
         why = f"the recipe's {normal}" if crop == (normal, normal) else (
             f'images are {sides[1]}x{sides[0]} after rescaling; the largest multiple of 32 in '
-            f'them, at most {normal}'
-        )
+            f'them, at most {normal}')
         result.note('crop', f'{crop[1]}x{crop[0]}', why, 'train_cfg.crop_size')
     result.settings['crop_size'] = crop
     return crop
@@ -266,8 +265,8 @@ def _iterations(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint
     iterations = fixed or max(200, min(most, wanted))
     why = 'as you asked' if fixed else (
         f'{first.count} labeled images of {per_image} crops each, seen 100 times by {ours} per '
-        f'iteration, are {wanted}'
-        + (f'; at least 200, at most the {most} of the recipe' if iterations != wanted else ''))
+        f'iteration, are {wanted}' +
+        (f'; at least 200, at most the {most} of the recipe' if iterations != wanted else ''))
     result.settings['iterations'] = iterations
     result.note('iterations', iterations, why, 'train_cfg.max_iters')
 

@@ -1,7 +1,8 @@
-"""Predictions as the test servers of Cityscapes, ACDC and Dark Zurich take them: ids, names, sizes, one zip file.
+"""Predictions as the test servers of Cityscapes, ACDC and Dark Zurich take them: ids, names, sizes,
+one zip file.
 
-Ids and names as in the evaluation code of HRDA (docs/behavior/daformer_hrda.md#evaluation): label ids for
-Cityscapes, train ids for ACDC and Dark Zurich, each file named after its image.
+Ids and names as in the evaluation code of HRDA (docs/behavior/daformer_hrda.md#evaluation): label
+ids for Cityscapes, train ids for ACDC and Dark Zurich, each file named after its image.
 """
 import io
 import os
@@ -47,13 +48,17 @@ class TestServer:
 
 LABEL_IDS = tuple(sorted(CITYSCAPES_TO_TRAIN_ID, key=CITYSCAPES_TO_TRAIN_ID.__getitem__))
 TRAIN_IDS = tuple(range(19))
-SERVERS = {server.name: server for server in (
-    TestServer('cityscapes', 'CityscapesDataset', 'leftImg8bit/test', 1525, (1024, 2048), LABEL_IDS,
-               r'[a-z]+_\d{6}_\d{6}_leftImg8bit\.png'),
-    TestServer('acdc', 'ACDCDataset', 'rgb_anon/test', 2000, (1080, 1920), TRAIN_IDS, r'.+_frame_\d+_rgb_anon\.png'),
-    TestServer('dark_zurich', 'DarkZurichDataset', 'rgb_anon/test', 151, (1080, 1920), TRAIN_IDS,
-               r'.+_frame_\d+_rgb_anon\.png'),
-)}
+SERVERS = {
+    server.name: server
+    for server in (
+        TestServer('cityscapes', 'CityscapesDataset', 'leftImg8bit/test', 1525, (
+            1024, 2048), LABEL_IDS, r'[a-z]+_\d{6}_\d{6}_leftImg8bit\.png'),
+        TestServer('acdc', 'ACDCDataset', 'rgb_anon/test', 2000, (
+            1080, 1920), TRAIN_IDS, r'.+_frame_\d+_rgb_anon\.png'),
+        TestServer('dark_zurich', 'DarkZurichDataset', 'rgb_anon/test', 151, (
+            1080, 1920), TRAIN_IDS, r'.+_frame_\d+_rgb_anon\.png'),
+    )
+}
 
 
 def _without_labels(pipeline: list) -> list:
@@ -74,7 +79,8 @@ def _without_labels(pipeline: list) -> list:
 
 def prepare(cfg: Any, server: TestServer, folder: str, data_root: Optional[str] = None,
             domain: Optional[str] = None) -> None:
-    """Let a config predict the server's test images and save train ids below ``folder``; no label is read.
+    """Let a config predict the server's test images and save train ids below ``folder``; no label
+    is read.
 
     Loader and pipeline (scale) are those of one of the config's test domains.
 
@@ -83,36 +89,47 @@ def prepare(cfg: Any, server: TestServer, folder: str, data_root: Optional[str] 
         server: One of :data:`SERVERS`.
         folder: Where predictions go.
         data_root: Of the test images; None: the domain's own.
-        domain: Test domain to take the pipeline from; None: the one with the server's dataset, or the only one.
+        domain: Test domain to take the pipeline from; None: the one with the server's dataset, or
+            the only one.
 
     Raises:
         ValueError: No such domain, several or none that fit, or no data root.
     """
     loaders = loaders_by_name(cfg.get('test_dataloader'), 'test')
     if domain is None:
-        fitting = [name for name, loader in loaders.items() if loader['dataset'].get('type') == server.dataset]
+        fitting = [
+            name for name, loader in loaders.items()
+            if loader['dataset'].get('type') == server.dataset
+        ]
         fitting = fitting or list(loaders)
         if len(fitting) != 1:
-            raise ValueError(f'{server.name}: name the test domain whose pipeline is to be used (--domain): '
-                             f'the config has {sorted(loaders)}')
+            raise ValueError(f'{server.name}: name the test domain whose pipeline is to be used '
+                             f'(--domain): the config has {sorted(loaders)}')
         domain = fitting[0]
     if domain not in loaders:
-        raise ValueError(f'{server.name}: the config has no test domain {domain!r}, only {sorted(loaders)}')
+        raise ValueError(f'{server.name}: the config has no test domain {domain!r}, only '
+                         f'{sorted(loaders)}')
     template = loaders[domain]
     if 'pipeline' not in template['dataset']:
-        raise ValueError(f'{server.name}: test domain {domain!r} is no plain dataset with a pipeline; choose another '
-                         'one (--domain)')
-    own = template['dataset'].get('data_root') if template['dataset'].get('type') == server.dataset else None
+        raise ValueError(f'{server.name}: test domain {domain!r} is no plain dataset with a '
+                         'pipeline; choose another one (--domain)')
+    own = template['dataset'].get('data_root') if template['dataset'].get(
+        'type') == server.dataset else None
     if not (data_root or own):
         raise ValueError(f'{server.name}: give the folder of its data (--data-root)')
-    dataset = ConfigDict(type=server.dataset, data_root=data_root or own, data_prefix=dict(img_path=server.images),
+    dataset = ConfigDict(type=server.dataset, data_root=data_root or own,
+                         data_prefix=dict(img_path=server.images),
                          pipeline=_without_labels(template['dataset']['pipeline']))
     if template['dataset'].get('backend_args'):
         dataset.backend_args = template['dataset']['backend_args']
     # assigned as a whole: merging would keep the other domains
     cfg.test_dataloader = ConfigDict({server.name: ConfigDict(template, dataset=dataset)})
     cfg.test_evaluator = ConfigDict(
-        type='ConfusionMatrixMetric', output_dir=folder, format_only=True, name_depth=1)  # servers want bare names
+        # servers want bare names
+        type='ConfusionMatrixMetric',
+        output_dir=folder,
+        format_only=True,
+        name_depth=1)
     if cfg.get('tta_pipeline'):
         cfg.tta_pipeline = _without_labels(cfg.tta_pipeline)
 
@@ -132,9 +149,11 @@ def find_predictions(folder: str) -> dict[str, str]:
             if name.endswith('.png'):
                 path = osp.join(place, name)
                 if found.setdefault(name, path) != path:
-                    raise ValueError(f'{found[name]} and {path} have one name; give the folder of one domain')
+                    raise ValueError(f'{found[name]} and {path} have one name; give the folder of '
+                                     'one domain')
     if not found:
-        raise FileNotFoundError(f'{folder!r} has no *.png; save predictions with tools/test.py --out first')
+        raise FileNotFoundError(f'{folder!r} has no *.png; save predictions with tools/test.py '
+                                '--out first')
     return found
 
 
@@ -142,7 +161,8 @@ def pack(folder: str, server: TestServer, path: str, allow_incomplete: bool = Fa
     """Check predicted train ids and write the zip file the server takes, in one step.
 
     Args:
-        folder: Predictions, one PNG of train ids per test image, as ``tools/test.py --out`` saves them.
+        folder: Predictions, one PNG of train ids per test image, as ``tools/test.py --out`` saves
+            them.
         server: One of :data:`SERVERS`.
         path: Zip file to write.
         allow_incomplete: Accept another number of files than the server wants.
@@ -152,28 +172,31 @@ def pack(folder: str, server: TestServer, path: str, allow_incomplete: bool = Fa
 
     Raises:
         FileNotFoundError: No predictions.
-        ValueError: A name, size, id or the number of files is not what the server takes; nothing is written.
+        ValueError: A name, size, id or the number of files is not what the server takes; nothing is
+            written.
     """
     found = find_predictions(folder)
     if len(found) != server.count and not allow_incomplete:
-        raise ValueError(f'{server.name}: {folder} has {len(found)} predictions, the test set has {server.count} '
-                         'images')
+        raise ValueError(f'{server.name}: {folder} has {len(found)} predictions, the test set has '
+                         f'{server.count} images')
     strange = [name for name in found if not re.fullmatch(server.file_name, name)]
     if strange:
-        raise ValueError(f'{server.name}: {len(strange)} files are not named after test images, for example '
-                         f'{strange[:_NAMED]}; expected names like {server.file_name}')
+        raise ValueError(f'{server.name}: {len(strange)} files are not named after test images, '
+                         f'for example {strange[:_NAMED]}; expected names like {server.file_name}')
     table = np.asarray(server.ids, np.uint8)
     content = io.BytesIO()
     with zipfile.ZipFile(content, 'w', zipfile.ZIP_STORED) as archive:  # PNG is compressed already
         for name, source in sorted(found.items()):
             label = np.asarray(Image.open(source))
             if label.shape != server.size:
-                raise ValueError(f'{source}: has shape {label.shape}, {server.name} wants {server.size} (height, '
-                                 'width)')
+                raise ValueError(f'{source}: has shape {label.shape}, {server.name} wants '
+                                 f'{server.size} (height, width)')
             if label.max() >= len(table):
-                raise ValueError(f'{source}: has id {label.max()}; expected train ids 0..{len(table) - 1}')
+                raise ValueError(f'{source}: has id {label.max()}; expected train ids '
+                                 f'0..{len(table) - 1}')
             png = io.BytesIO()
             Image.fromarray(table[label]).save(png, format='png')
-            archive.writestr(zipfile.ZipInfo(name), png.getvalue())  # without a date: equal input, equal file
+            # without a date: equal input, equal file
+            archive.writestr(zipfile.ZipInfo(name), png.getvalue())
     write_bytes(path, content.getvalue())
     return len(found)

@@ -16,9 +16,11 @@ from .unlabeled import UnlabeledImageDataset
 from .urbansyn import UrbanSynDataset
 
 __all__ = [
-    'ACDCDataset', 'COCO81Dataset', 'ClassStatistics', 'ClassUniformSampler', 'Corrupt', 'FolderDataset', 'GTADataset',
-    'LoadAnnotations', 'LoadSynthiaAnnotations', 'MapillaryTrainIdDataset', 'PackStreamInputs', 'PseudoLabelMargins',
-    'RareClassCrop', 'RareClassSampler', 'SampleRequest', 'SeededDataset', 'StatefulInfiniteSampler',
-    'SynthCityDataset', 'SynthiaDataset', 'TrainIdDataset', 'UnlabeledImageDataset', 'UrbanSynDataset',
-    'class_statistics', 'corrupt', 'corrupted', 'corrupted_evaluators', 'from_official_json'
+    'ACDCDataset', 'COCO81Dataset', 'ClassStatistics', 'ClassUniformSampler', 'Corrupt',
+    'FolderDataset', 'GTADataset', 'LoadAnnotations', 'LoadSynthiaAnnotations',
+    'MapillaryTrainIdDataset', 'PackStreamInputs', 'PseudoLabelMargins', 'RareClassCrop',
+    'RareClassSampler', 'SampleRequest', 'SeededDataset', 'StatefulInfiniteSampler',
+    'SynthCityDataset', 'SynthiaDataset', 'TrainIdDataset', 'UnlabeledImageDataset',
+    'UrbanSynDataset', 'class_statistics', 'corrupt', 'corrupted', 'corrupted_evaluators',
+    'from_official_json'
 ]

@@ -18,17 +18,19 @@ class ACDCDataset(TrainIdDataset):
     Two layouts are read with the same config.  Flat: ``rgb_anon/train/*_rgb_anon.png`` and
     ``gt/train/*_gt_labelTrainIds.png``.  As published:
     ``rgb_anon/<condition>/train/<sequence>/*_rgb_anon.png`` and
-    ``gt/<condition>/train/<sequence>/*_gt_labelTrainIds.png``; taken when the flat folder does not exist.
+    ``gt/<condition>/train/<sequence>/*_gt_labelTrainIds.png``; taken when the flat folder does not
+    exist.
 
     Args:
-        conditions: Some of fog, night, rain, snow (published layout only); None: all that are there.
-        **kwargs: See :class:`TrainIdDataset`.  ``data_prefix`` names the flat folders
-            (``dict(img_path='rgb_anon/train', seg_map_path='gt/train')``, the default) in both layouts.
-            Lines of ``ann_file`` are stems relative to ``rgb_anon`` in the published layout
-            (``fog/train/GOPR0475/GOPR0475_frame_000041``).
+        conditions: Some of fog, night, rain, snow (published layout only); None: all that are
+        there. **kwargs: See :class:`TrainIdDataset`. ``data_prefix`` names the flat folders
+            (``dict(img_path='rgb_anon/train', seg_map_path='gt/train')``, the default) in both
+            layouts. Lines of ``ann_file`` are stems relative to ``rgb_anon`` in the published
+            layout (``fog/train/GOPR0475/GOPR0475_frame_000041``).
 
     Raises:
-        ValueError: An unknown condition, or ``conditions`` for the flat layout, whose names do not tell it.
+        ValueError: An unknown condition, or ``conditions`` for the flat layout, whose names do not
+            tell it.
     """
     IMG_SUFFIX = '_rgb_anon.png'
     SEG_MAP_SUFFIX = '_gt_labelTrainIds.png'
@@ -37,7 +39,8 @@ class ACDCDataset(TrainIdDataset):
     def __init__(self, conditions: Optional[Sequence[str]] = None, **kwargs: Any) -> None:
         unknown = set(conditions or ()) - set(CONDITIONS)
         if unknown:
-            raise ValueError(f'ACDCDataset: unknown conditions {sorted(unknown)}; choose from {CONDITIONS}')
+            raise ValueError(f'ACDCDataset: unknown conditions {sorted(unknown)}; choose from '
+                             f'{CONDITIONS}')
         self.conditions = tuple(conditions) if conditions else None
         super().__init__(**kwargs)
 
@@ -49,12 +52,13 @@ class ACDCDataset(TrainIdDataset):
         if there:
             self.data_prefix['img_path'] = root
             if 'seg_map_path' in self.data_prefix:
-                self.data_prefix['seg_map_path'] = osp.dirname(self.data_prefix['seg_map_path'].rstrip('/'))
+                self.data_prefix['seg_map_path'] = osp.dirname(
+                    self.data_prefix['seg_map_path'].rstrip('/'))
             return self._nested_stems(root, split, self.conditions or there)
         stems = super()._find_stems()
         if self.conditions:
-            raise ValueError(f'ACDCDataset: conditions={self.conditions} needs the published folders '
-                             f'{root}/<condition>/{split}; {flat!r} mixes the conditions')
+            raise ValueError(f'ACDCDataset: conditions={self.conditions} needs the published '
+                             f'folders {root}/<condition>/{split}; {flat!r} mixes the conditions')
         return stems
 
     def _nested_stems(self, root: str, split: str, conditions: Sequence[str]) -> list[str]:

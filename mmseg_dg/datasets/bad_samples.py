@@ -1,4 +1,6 @@
-"""Files that cannot be read during training: named at once and, where a run wants it, replaced by other samples."""
+"""Files that cannot be read during training: named at once and, where a run wants it, replaced by
+other samples.
+"""
 import csv
 import io
 import logging
@@ -38,19 +40,21 @@ class BadSampleError(ValueError):
         file: Which.
         reason: Why, in a few words.
     """
-
     def __init__(self, message: str, file: str = '', reason: str = '') -> None:
         super().__init__(message)
         self.file, self.reason = file, reason
 
     @classmethod
     def of(cls, file: str, reason: str, hint: str = '') -> 'BadSampleError':
-        return cls(f'{file}: {reason}. {hint or "Repair it, or leave it out with a list (ann_file)"}; '
-                   "train_cfg.on_bad_sample='skip' trains without it", file, reason)
+        return cls(
+            f'{file}: {reason}. {hint or "Repair it, or leave it out with a list (ann_file)"}; '
+            "train_cfg.on_bad_sample='skip' trains without it", file, reason)
 
 
-def check_whole(info: dict, with_label: bool, backend_args: Optional[dict] = None, hint: str = '') -> None:
-    """Refuse a sample whose files are missing, empty or end too early; costs one look at the end of each local file.
+def check_whole(info: dict, with_label: bool, backend_args: Optional[dict] = None,
+                hint: str = '') -> None:
+    """Refuse a sample whose files are missing, empty or end too early; costs one look at the end of
+    each local file.
 
     OpenCV fills what is missing of a cut-off picture with gray and says nothing.
 
@@ -65,7 +69,8 @@ def check_whole(info: dict, with_label: bool, backend_args: Optional[dict] = Non
         except FileNotFoundError:
             raise BadSampleError.of(path, 'the file is gone', hint) from None
         except OSError as error:
-            raise BadSampleError.of(path, f'the file cannot be read ({error.strerror})', hint) from error
+            raise BadSampleError.of(path, f'the file cannot be read ({error.strerror})',
+                                    hint) from error
         if size == 0:
             raise BadSampleError.of(path, 'the file is empty', hint)
         if not _has_end(path, size):
@@ -74,8 +79,11 @@ def check_whole(info: dict, with_label: bool, backend_args: Optional[dict] = Non
                 raise BadSampleError.of(path, damage, hint)
 
 
-def blame(info: dict, with_label: bool, error: Exception, backend_args: Optional[dict] = None, hint: str = '') -> None:
-    """After the pipeline failed: raise BadSampleError if a file of the sample is the cause; else do nothing."""
+def blame(info: dict, with_label: bool, error: Exception, backend_args: Optional[dict] = None,
+          hint: str = '') -> None:
+    """After the pipeline failed: raise BadSampleError if a file of the sample is the cause; else do
+    nothing.
+    """
     for path in _paths(info, with_label):
         damage = _damage(path, backend_args)
         if damage:
@@ -98,7 +106,9 @@ def _has_end(path: str, size: int) -> bool:
 
 
 def _damage(path: str, backend_args: Optional[dict]) -> str:
-    """What is wrong with a picture file, by decoding it; empty if nothing is, or if it is no known picture format."""
+    """What is wrong with a picture file, by decoding it; empty if nothing is, or if it is no known
+    picture format.
+    """
     try:
         content = fileio.get(path, backend_args=backend_args)
     except FileNotFoundError:
@@ -128,19 +138,20 @@ class BadSamples:
     """What a training dataset does about files that cannot be read.
 
     Args:
-        action: ``'stop'`` raises; ``'skip'`` takes another sample, chosen by the request alone, so that a resumed run
-            takes the same.
+        action: ``'stop'`` raises; ``'skip'`` takes another sample, chosen by the request alone, so
+            that a resumed run takes the same.
         stream: For the list and the log.
         folder: Where the list is written; None: nowhere.
 
     Raises:
         ValueError: Unknown action.
     """
-
-    def __init__(self, action: str = 'stop', stream: str = '', folder: Optional[str] = None) -> None:
+    def __init__(self, action: str = 'stop', stream: str = '',
+                 folder: Optional[str] = None) -> None:
         if action not in ACTIONS:
-            raise ValueError(f"on_bad_sample={action!r}: use 'stop' (an error that names the file) or 'skip' (another "
-                             'sample is taken, the file is listed in the work dir)')
+            raise ValueError(
+                f"on_bad_sample={action!r}: use 'stop' (an error that names the file) or 'skip' (another "
+                'sample is taken, the file is listed in the work dir)')
         self.action, self.stream, self.folder = action, stream, folder
 
     def load(self, load: Any, request: SampleRequest, size: int) -> Any:
@@ -163,15 +174,17 @@ class BadSamples:
                 self._note(error, sample, request)
             return sample
         if self.action == 'skip':
-            raise BadSampleError(f'{REPLACEMENTS} samples in place of a bad one are bad too: {error}') from error
+            raise BadSampleError(f'{REPLACEMENTS} samples in place of a bad one are bad too: '
+                                 f'{error}') from error
         raise error
 
     def _note(self, error: BadSampleError, sample: Any, request: SampleRequest) -> None:
         data = sample.get('data_samples') if isinstance(sample, dict) else None
         other = str(getattr(data, 'metainfo', {}).get('img_path', ''))
         where = '' if self.folder is None else f'; see {osp.join(self.folder, LIST)}'
-        print_log(f'stream "{self.stream}": {error.file} is left out ({error.reason}), {other} takes its place{where}',
-                  logger='current', level=logging.WARNING)
+        print_log(
+            f'stream "{self.stream}": {error.file} is left out ({error.reason}), {other} '
+            f'takes its place{where}', logger='current', level=logging.WARNING)
         if self.folder is None:
             return
         line = io.StringIO()
@@ -193,11 +206,14 @@ def load_patiently(load: Any, request: SampleRequest) -> Any:
 
 
 def replacement(request: SampleRequest, attempt: int, size: int) -> SampleRequest:
-    """The request itself (attempt 0), or the one that takes its place: a function of both, nothing else."""
+    """The request itself (attempt 0), or the one that takes its place: a function of both, nothing
+    else.
+    """
     if attempt == 0:
         return request
-    return SampleRequest(derive_seed(request.seed, 'replacement', attempt) % size,
-                         derive_seed(request.seed, 'replacement seed', attempt))
+    return SampleRequest(
+        derive_seed(request.seed, 'replacement', attempt) % size,
+        derive_seed(request.seed, 'replacement seed', attempt))
 
 
 def summary(folder: str) -> str:

@@ -23,24 +23,27 @@ from .wrappers import transforms_of
 class TrainIdDataset(BaseSegDataset):
     """19 Cityscapes classes, image and label folders of equal structure, clear errors.
 
-    A subclass sets the class attributes.  Images are found below the image folder at any depth, or named by
-    ``ann_file`` (one stem per line, relative to the image folder, without suffix).  Labels must exist only when the
-    pipeline loads them: an unlabelled stream drops ``LoadAnnotations`` and needs no label folder.
+    A subclass sets the class attributes. Images are found below the image folder at any depth, or
+    named by ``ann_file`` (one stem per line, relative to the image folder, without suffix). Labels
+    must exist only when the pipeline loads them: an unlabelled stream drops ``LoadAnnotations`` and
+    needs no label folder.
 
     Args:
-        raw_ids: Labels are the files as published; their ids are mapped while loading, no converted copies are needed.
-            False: converted ``*_labelTrainIds.png``.
+        raw_ids: Labels are the files as published; their ids are mapped while loading, no converted
+            copies are needed. False: converted ``*_labelTrainIds.png``.
         img_suffix: Ending of image files; None: the dataset's own.
         seg_map_suffix: Ending of label files; None: the dataset's own.
-        data_prefix: ``dict(img_path=..., seg_map_path=...)`` below ``data_root``; None: the dataset's own layout.
-        **kwargs: ``data_root``, ``ann_file``, ``pipeline``, ``indices``, ``metainfo``, ``backend_args``, ``test_mode``
-            and the rest of :class:`mmseg.datasets.BaseSegDataset` (it refuses unknown ones). ``backend_args`` also
-            reaches the loading transforms that have none of their own.
+        data_prefix: ``dict(img_path=..., seg_map_path=...)`` below ``data_root``; None: the
+        dataset's own layout. **kwargs: ``data_root``, ``ann_file``, ``pipeline``, ``indices``,
+        ``metainfo``, ``backend_args``, ``test_mode``
+            and the rest of :class:`mmseg.datasets.BaseSegDataset` (it refuses unknown ones).
+            ``backend_args`` also reaches the loading transforms that have none of their own.
 
     Raises:
-        FileNotFoundError: A folder is missing or has no such files (the message says what is there), or images have no
-            label (the first ones and their number are named).
-        ValueError: ``raw_ids`` for a dataset without an id table, an empty list, a wrong loader in the pipeline.
+        FileNotFoundError: A folder is missing or has no such files (the message says what is
+            there), or images have no label (the first ones and their number are named).
+        ValueError: ``raw_ids`` for a dataset without an id table, an empty list, a wrong loader in
+            the pipeline.
     """
     METAINFO = CityscapesDataset.METAINFO
     IMG_SUFFIX = '.png'
@@ -52,21 +55,18 @@ class TrainIdDataset(BaseSegDataset):
 
     checks_itself = True
 
-    def __init__(self,
-                 raw_ids: bool = False,
-                 img_suffix: Optional[str] = None,
-                 seg_map_suffix: Optional[str] = None,
-                 data_prefix: Optional[dict] = None,
+    def __init__(self, raw_ids: bool = False, img_suffix: Optional[str] = None,
+                 seg_map_suffix: Optional[str] = None, data_prefix: Optional[dict] = None,
                  **kwargs: Any) -> None:
         if raw_ids and self.RAW_TO_TRAIN_ID is None:
-            raise ValueError(f'{type(self).__name__} has no table of raw ids; use converted labels and raw_ids=False')
+            raise ValueError(f'{type(self).__name__} has no table of raw ids; use converted labels '
+                             'and raw_ids=False')
         self.raw_ids = raw_ids
         own_suffix = self.RAW_SEG_MAP_SUFFIX if raw_ids else self.SEG_MAP_SUFFIX
-        super().__init__(
-            img_suffix=self.IMG_SUFFIX if img_suffix is None else img_suffix,
-            seg_map_suffix=own_suffix if seg_map_suffix is None else seg_map_suffix,
-            data_prefix=dict(self.DATA_PREFIX) if data_prefix is None else data_prefix,
-            **kwargs)
+        super().__init__(img_suffix=self.IMG_SUFFIX if img_suffix is None else img_suffix,
+                         seg_map_suffix=own_suffix if seg_map_suffix is None else seg_map_suffix,
+                         data_prefix=dict(self.DATA_PREFIX) if data_prefix is None else data_prefix,
+                         **kwargs)
 
     def full_init(self) -> None:
         """List the files (once) and check them."""
@@ -82,11 +82,14 @@ class TrainIdDataset(BaseSegDataset):
         info = super().get_data_info(idx)
         info['raw_ids'] = self.raw_ids
         if self._raw_table is not None:
-            info['label_map'] = self._raw_table  # shared by all samples, so it is not kept with each
+            # shared by all samples, so it is not kept with each
+            info['label_map'] = self._raw_table
         return info
 
     def load_data_list(self) -> list[dict]:
-        """Pairs of image and label paths, sorted by image; ``data_prefix`` without ``seg_map_path``: images only."""
+        """Pairs of image and label paths, sorted by image; ``data_prefix`` without
+        ``seg_map_path``: images only.
+        """
         stems = self._find_stems()
         images, labels = self.data_prefix['img_path'], self.data_prefix.get('seg_map_path')
         infos = []
@@ -94,25 +97,33 @@ class TrainIdDataset(BaseSegDataset):
             info = dict(img_path=osp.join(images, stem + self.img_suffix))
             if labels is not None:
                 info['seg_map_path'] = osp.join(labels, self.label_stem(stem) + self.seg_map_suffix)
-            info.update(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label, seg_fields=[])
+            info.update(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label,
+                        seg_fields=[])
             infos.append(info)
         if loads_labels(self.pipeline):
             self._check_labels([info.get('seg_map_path') for info in infos])
         return infos
 
     def label_stem(self, stem: str) -> str:
-        """The label file of an image, relative to the label folder and without suffix: that of the image."""
+        """The label file of an image, relative to the label folder and without suffix: that of the
+        image.
+        """
         return stem
 
     def _find_stems(self) -> list[str]:
-        """Image paths without suffix, relative to ``data_prefix['img_path']`` (which a subclass may move here)."""
+        """Image paths without suffix, relative to ``data_prefix['img_path']`` (which a subclass may
+        move here).
+        """
         images = self.data_prefix['img_path']
         self._check_image_folder(images)
         return self._stems_in(images)
 
     def _check_image_folder(self, folder: str) -> None:
-        check_folder(folder, 'image', type(self).__name__, 'Correct data_root / data_prefix, or see the dataset page '
-                     'of the docs for how to prepare it', self.backend_args)
+        check_folder(
+            folder, 'image',
+            type(self).__name__, 'Correct data_root / data_prefix, or '
+            'see the dataset page of the docs for '
+            'how to prepare it', self.backend_args)
 
     def _stems_in(self, folder: str) -> list[str]:
         owner = type(self).__name__
@@ -120,7 +131,8 @@ class TrainIdDataset(BaseSegDataset):
             stems = read_list(self.ann_file, owner, self.backend_args)
             paths = [osp.join(folder, stem + self.img_suffix) for stem in stems]
             missing = missing_of(paths, self.backend_args)
-            refuse_columns(stems, [stem for stem, path in zip(stems, paths) if path in missing], self.ann_file, owner)
+            refuse_columns(stems, [stem for stem, path in zip(stems, paths) if path in missing],
+                           self.ann_file, owner)
             check_files(paths, [], owner, self.backend_args)
             return stems
         files = list_files(folder, self.img_suffix, self.backend_args)
@@ -130,10 +142,11 @@ class TrainIdDataset(BaseSegDataset):
     def _check_labels(self, labels: list[str]) -> None:
         owner, folder = type(self).__name__, self.data_prefix.get('seg_map_path')
         if folder is None:
-            raise ValueError(f"{owner}: the pipeline loads labels, but data_prefix has no 'seg_map_path'; add it, or "
-                             'remove LoadAnnotations from the pipeline')
-        hint = ('A stream without labels must not have LoadAnnotations in its pipeline; otherwise correct data_root / '
-                'data_prefix')
+            raise ValueError(
+                f"{owner}: the pipeline loads labels, but data_prefix has no 'seg_map_path'; add it, or "
+                'remove LoadAnnotations from the pipeline')
+        hint = ('A stream without labels must not have LoadAnnotations in its pipeline; otherwise '
+                'correct data_root / data_prefix')
         check_folder(folder, 'label', owner, hint, self.backend_args)
         if not self.ann_file:
             files = list_files(folder, self.seg_map_suffix, self.backend_args)
@@ -145,10 +158,16 @@ class TrainIdDataset(BaseSegDataset):
             return
         for step in transforms_of(self.pipeline):
             if isinstance(step, BaseLoadAnnotations) and not isinstance(step, self.RAW_LOADER):
-                raise ValueError(f'{type(self).__name__}(raw_ids=True) needs {self.RAW_LOADER.__name__} instead of '
-                                 f'{type(step).__name__} in its pipeline: the published labels are no plain 8-bit ids')
+                raise ValueError(f'{type(self).__name__}(raw_ids=True) needs '
+                                 f'{self.RAW_LOADER.__name__} instead of {type(step).__name__} in '
+                                 'its pipeline: the published labels are no plain 8-bit ids')
 
     def _compose_raw_table(self) -> dict[int, int]:
-        """Raw id -> class index, through the user's choice of classes (``metainfo``) if there is one."""
+        """Raw id -> class index, through the user's choice of classes (``metainfo``) if there is
+        one.
+        """
         chosen = self.label_map or {}
-        return {raw: chosen.get(train, train) for raw, train in full_table(self.RAW_TO_TRAIN_ID).items()}
+        return {
+            raw: chosen.get(train, train)
+            for raw, train in full_table(self.RAW_TO_TRAIN_ID).items()
+        }

@@ -1,5 +1,5 @@
-"""Masks of 0 and 255: what drawing programs save for "background" and "object", and what looks like one class plus
-ignored pixels here, so that training would learn nothing without any error.
+"""Masks of 0 and 255: what drawing programs save for "background" and "object", and what looks like
+one class plus ignored pixels here, so that training would learn nothing without any error.
 """
 from typing import Any, Optional
 
@@ -35,9 +35,10 @@ def binary_message(owner: str, classes: Any, what: str) -> str:
         what: What was looked at, for example ``8 of 200 masks (first: a.png)``.
     """
     second = f' ({classes[1]!r})' if len(classes) > 1 else ''
-    return (f'{owner}: binary 0/255 masks: the ids in {what} are 0 and 255 only, and 255 means "ignore", so class 1'
-            f'{second} would have no pixels. Set label_map={{255: 1}} of FolderDataset if 255 is class 1; '
-            'label_map={255: 255} says that it is to be ignored')
+    return (
+        f'{owner}: binary 0/255 masks: the ids in {what} are 0 and 255 only, and 255 means "ignore", so class 1'
+        f'{second} would have no pixels. Set label_map={{255: 1}} of FolderDataset if 255 is class 1; '
+        'label_map={255: 255} says that it is to be ignored')
 
 
 def one_class_message(owner: str, name: str, ids: list[int], what: str) -> str:
@@ -53,29 +54,35 @@ def one_class_message(owner: str, name: str, ids: list[int], what: str) -> str:
     if ids == [0, 1]:
         remedy = f'Name the background as well: {pair} (0 is the first class, 1 the second)'
     elif ids == [0, IGNORE]:
-        remedy = (f'Name the background as well: {pair}, and say that {IGNORE} is the second class: '
-                  f"label_map={{'{IGNORE}': 1}}")
+        remedy = (
+            f'Name the background as well: {pair}, and say that {IGNORE} is the second class: '
+            f"label_map={{'{IGNORE}': 1}}")
     else:
-        remedy = (f'Name the background as well: {pair}, and give every id of the masks its class: label_map='
-                  '{ID: 0 or 1, ...}')
-    return (f'{owner}: {name!r} is the only class, so it would be everywhere and nothing could be learned; the ids in '
-            f'{what} are {ids}. {remedy}. The decode head then has num_classes=2')
+        remedy = (
+            f'Name the background as well: {pair}, and give every id of the masks its class: label_map='
+            '{ID: 0 or 1, ...}')
+    return (f'{owner}: {name!r} is the only class, so it would be everywhere and nothing could be '
+            f'learned; the ids in {what} are {ids}. {remedy}. The decode head then has '
+            'num_classes=2')
 
 
 def check_binary(dataset: Any, samples: int = _SAMPLES) -> None:
-    """Refuse a labelled dataset of one class, or of two whose masks look binary; other datasets pass unread.
+    """Refuse a labelled dataset of one class, or of two whose masks look binary; other datasets
+    pass unread.
 
-    A ``label_map`` that names 255 says what is meant; one class is then refused by the network's config.
+    A ``label_map`` that names 255 says what is meant; one class is then refused by the network's
+    config.
 
     Args:
         dataset: Not a wrapper, initialised.
         samples: Masks that are read, spread evenly.
 
     Raises:
-        ValueError: One class; or every mask read has no ids but 0 and 255, and nothing says what 255 means.
+        ValueError: One class; or every mask read has no ids but 0 and 255, and nothing says what
+            255 means.
     """
-    loader = next((s for s in transforms_of(getattr(dataset, 'pipeline', ())) if isinstance(s, BaseLoadAnnotations)),
-                  None)
+    loader = next((s for s in transforms_of(getattr(dataset, 'pipeline', ()))
+                   if isinstance(s, BaseLoadAnnotations)), None)
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
     if loader is None or len(classes) > 2 or len(dataset) == 0:
         return
@@ -86,10 +93,14 @@ def check_binary(dataset: Any, samples: int = _SAMPLES) -> None:
         if maps_255(info.get('label_map')) or not info.get('seg_map_path'):
             return
         first = first or info['seg_map_path']
-        label = loader.transform(dict(info, label_map=None, reduce_zero_label=False, seg_fields=[]))['gt_seg_map']
+        label = loader.transform(dict(info, label_map=None, reduce_zero_label=False,
+                                      seg_fields=[]))['gt_seg_map']
         present += count_ids(label) if label.ndim == 2 else 0
     seen = f'{len(indices)} of {len(dataset)} masks (first: {first})'
     if len(classes) == 1:
-        raise ValueError(one_class_message(type(dataset).__name__, classes[0], np.flatnonzero(present).tolist(), seen))
+        raise ValueError(
+            one_class_message(
+                type(dataset).__name__, classes[0],
+                np.flatnonzero(present).tolist(), seen))
     if looks_binary(present):
         raise ValueError(binary_message(type(dataset).__name__, classes, seen))

@@ -1,4 +1,6 @@
-"""From images of any depth to the 8 bits a network here is fed with: one rule, stated, for files and for arrays."""
+"""From images of any depth to the 8 bits a network here is fed with: one rule, stated, for files
+and for arrays.
+"""
 from typing import Optional
 
 import numpy as np
@@ -15,13 +17,14 @@ def check_bit_depth(bit_depth: Optional[int], owner: str) -> Optional[int]:
     if bit_depth is None:
         return None
     if isinstance(bit_depth, bool) or bit_depth not in DEPTHS:
-        raise ValueError(f'{owner}: bit_depth is the number of bits the values use, 8 to 16 (12 for a camera of 12 '
-                         f'bits whose files have 16), got {bit_depth!r}')
+        raise ValueError(f'{owner}: bit_depth is the number of bits the values use, 8 to 16 (12 '
+                         f'for a camera of 12 bits whose files have 16), got {bit_depth!r}')
     return int(bit_depth)
 
 
 def to_uint8(image: np.ndarray, bit_depth: int, name: str) -> np.ndarray:
-    """Scale whole numbers of ``bit_depth`` bits linearly to 0..255: ``round(value * 255 / (2 ** bit_depth - 1))``.
+    """Scale whole numbers of ``bit_depth`` bits linearly to 0..255: ``round(value * 255 / (2 **
+    bit_depth - 1))``.
 
     Args:
         image: uint8 (returned as it is) or uint16, any shape, values 0..2 ** bit_depth - 1.
@@ -39,8 +42,8 @@ def to_uint8(image: np.ndarray, bit_depth: int, name: str) -> np.ndarray:
     top = 2**bit_depth - 1
     largest = int(image.max(initial=0))
     if largest > top:
-        raise ValueError(f'{name}: the value {largest} needs {largest.bit_length()} bits, but bit_depth={bit_depth} '
-                         f'says 0..{top}: correct bit_depth')
+        raise ValueError(f'{name}: the value {largest} needs {largest.bit_length()} bits, but '
+                         f'bit_depth={bit_depth} says 0..{top}: correct bit_depth')
     table = (np.arange(top + 1, dtype=np.int64) * 510 + top) // (2 * top)  # rounded, halves up
     return table.astype(np.uint8)[image]
 

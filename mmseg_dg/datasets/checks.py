@@ -1,6 +1,7 @@
 """Checks that turn a wrong folder or a missing label into a message, before the first iteration.
 
-They work on stock mmseg datasets too.  Files are found by listing folders once, not by asking for each file.
+They work on stock mmseg datasets too. Files are found by listing folders once, not by asking for
+each file.
 """
 import os
 import os.path as osp
@@ -29,7 +30,8 @@ def loads_labels(pipeline: Any) -> bool:
 
 
 def list_files(folder: str, suffix: Any, backend_args: Optional[dict] = None) -> list[str]:
-    """Paths below ``folder``, relative to it, that end with ``suffix`` (a string or a tuple), sorted.
+    """Paths below ``folder``, relative to it, that end with ``suffix`` (a string or a tuple),
+    sorted.
 
     Hidden files and folders, broken links and folders that are named like a file are left out:
     :func:`mmseg_dg.datasets.folder_scan.scan_folder` says which.
@@ -37,15 +39,17 @@ def list_files(folder: str, suffix: Any, backend_args: Optional[dict] = None) ->
     return scan_folder(folder, suffix, backend_args).files
 
 
-def check_folder(folder: str, what: str, owner: str, hint: str, backend_args: Optional[dict] = None) -> None:
+def check_folder(folder: str, what: str, owner: str, hint: str,
+                 backend_args: Optional[dict] = None) -> None:
     """Raise FileNotFoundError when ``folder`` is not there; remote folders are taken on trust."""
     if is_local(folder, backend_args) and not osp.isdir(folder):
         parent = folder
         while parent and not osp.isdir(parent):
             parent = osp.dirname(parent.rstrip('/'))
         has = sorted(os.listdir(parent or '.'))[:8]
-        raise FileNotFoundError(f'{owner}: no {what} folder {folder!r}; {parent or "the current folder"!r} is there '
-                                f'and has {has}. {hint}')
+        raise FileNotFoundError(
+            f'{owner}: no {what} folder {folder!r}; '
+            f'{parent or "the current folder"!r} is there and has {has}. {hint}')
 
 
 def check_not_empty(files: list[str], folder: str, suffix: Any, what: str, owner: str,
@@ -57,15 +61,17 @@ def check_not_empty(files: list[str], folder: str, suffix: Any, what: str, owner
     if not everything:
         others = left_out_text(scan_folder(folder, suffix, backend_args).left_out)
         found = f'has none, only {others}' if others else 'is empty'
-        raise FileNotFoundError(f'{owner}: the {what} folder {folder!r} {found}; put the data there or correct '
-                                'data_root / data_prefix')
+        raise FileNotFoundError(f'{owner}: the {what} folder {folder!r} {found}; put the data '
+                                'there or correct data_root / data_prefix')
     endings = [f'*{end} ({n})' for end, n in Counter(map(_ending, everything)).most_common(4)]
-    raise FileNotFoundError(f'{owner}: no {what} in {folder!r} ends with {suffix!r}; found {", ".join(endings)}. '
-                            f'Set {"img_suffix" if what == "image" else "seg_map_suffix"} to match')
+    raise FileNotFoundError(f'{owner}: no {what} in {folder!r} ends with {suffix!r}; found '
+                            f'{", ".join(endings)}. Set '
+                            f'{"img_suffix" if what == "image" else "seg_map_suffix"} to match')
 
 
 def _ending(path: str) -> str:
-    """The likely suffix of a file name: ``_leftImg8bit.png`` for ``aachen_000000_leftImg8bit.png``."""
+    """The likely suffix of a file name: ``_leftImg8bit.png`` for ``aachen_000000_leftImg8bit.png``.
+    """
     stem, extension = osp.splitext(osp.basename(path))
     words = re.search(r'(_[A-Za-z]+(8bit)?)+$', stem)
     return (words.group() if words else '') + extension
@@ -77,11 +83,14 @@ def _below(paths: list[str], backend_args: Optional[dict]) -> set:
     for folder in {osp.dirname(path) for path in paths}:
         if is_local(folder, backend_args):
             if osp.isdir(folder):
-                found.update(osp.join(folder, entry.name) for entry in os.scandir(folder)
-                             if not entry.is_symlink() or osp.exists(entry.path))  # a broken link is no file
+                found.update(
+                    osp.join(folder, entry.name) for entry in os.scandir(folder)
+                    # a broken link is no file
+                    if not entry.is_symlink() or osp.exists(entry.path))
         else:
-            found.update(osp.join(folder, name) for name in fileio.list_dir_or_file(
-                folder, list_dir=False, backend_args=backend_args))
+            found.update(
+                osp.join(folder, name) for name in fileio.list_dir_or_file(
+                    folder, list_dir=False, backend_args=backend_args))
     return found
 
 
@@ -90,7 +99,8 @@ def missing_of(paths: list[str], backend_args: Optional[dict] = None) -> set:
     return set(paths) - _below(paths, backend_args)
 
 
-def check_files(images: list[str], labels: list[str], owner: str, backend_args: Optional[dict] = None) -> None:
+def check_files(images: list[str], labels: list[str], owner: str,
+                backend_args: Optional[dict] = None) -> None:
     """Raise FileNotFoundError when listed images or labels do not exist.
 
     Args:
@@ -99,10 +109,16 @@ def check_files(images: list[str], labels: list[str], owner: str, backend_args: 
         owner: Name for the message.
         backend_args: mmengine's file backend options.
     """
-    for paths, what, hint in ((images, 'listed images are', 'Correct data_prefix, img_suffix or the list (ann_file)'),
-                              (labels, 'images have no label; labels', 'Convert or add the labels, correct '
-                               'seg_map_suffix, leave these images out with a list (ann_file), or drop '
-                               'LoadAnnotations from the pipeline of an unlabelled stream')):
+    for paths, what, hint in ((images, 'listed images are', 'Correct data_prefix, img_suffix or '
+                               'the list (ann_file)'), (labels, 'images have no label; labels',
+                                                        'Convert or add the '
+                                                        'labels, correct '
+                                                        'seg_map_suffix, leave '
+                                                        'these images out with a '
+                                                        'list (ann_file), or drop '
+                                                        'LoadAnnotations from the '
+                                                        'pipeline of an unlabelled '
+                                                        'stream')):
         if paths:
             there = _below(paths, backend_args)
             missing = [path for path in paths if path not in there]
@@ -111,10 +127,11 @@ def check_files(images: list[str], labels: list[str], owner: str, backend_args: 
 
 
 def check_leaf(dataset: Any) -> None:
-    """Check the files of one dataset that is not a wrapper and hand its ``backend_args`` to its loaders.
+    """Check the files of one dataset that is not a wrapper and hand its ``backend_args`` to its
+    loaders.
 
-    Datasets without ``data_prefix['img_path']`` (classification folders, generated data) are only checked for being
-    empty.
+    Datasets without ``data_prefix['img_path']`` (classification folders, generated data) are only
+    checked for being empty.
 
     Raises:
         FileNotFoundError: Missing files.
@@ -125,7 +142,8 @@ def check_leaf(dataset: Any) -> None:
         dataset.full_init()
     owner = type(dataset).__name__
     if len(dataset) == 0:
-        raise ValueError(f'{owner}: the dataset has no samples; check data_root, data_prefix and ann_file')
+        raise ValueError(f'{owner}: the dataset has no samples; check data_root, data_prefix and '
+                         'ann_file')
     _check_pairs(dataset, owner)
     check_binary(dataset)
 
@@ -147,15 +165,18 @@ def _check_pairs(dataset: Any, owner: str) -> None:
 
 def _check_list(dataset: Any, images: list[str], owner: str) -> None:
     """The list of a stock dataset, which reads its lines as they are."""
-    folder, suffix = dataset.data_prefix.get('img_path') or '', str(getattr(dataset, 'img_suffix', ''))
+    folder, suffix = dataset.data_prefix.get('img_path') or '', str(
+        getattr(dataset, 'img_suffix', ''))
     missing = missing_of(images, dataset.backend_args)
     if not missing or not osp.isfile(dataset.ann_file):
         return
     names = [path[len(folder):].lstrip('/').removesuffix(suffix) for path in images]
     if names[0] != read_lines(dataset.ann_file, owner)[0]:
-        raise ValueError(f'{owner}: the list {dataset.ann_file!r} begins with a byte order mark, which this dataset '
-                         'takes for a part of the first name: save it as UTF-8 without one (without BOM)')
-    refuse_columns(names, [name for name, path in zip(names, images) if path in missing], dataset.ann_file, owner)
+        raise ValueError(f'{owner}: the list {dataset.ann_file!r} begins with a byte order mark, '
+                         'which this dataset takes for a part of the first name: save it as UTF-8 '
+                         'without one (without BOM)')
+    refuse_columns(names, [name for name, path in zip(names, images) if path in missing],
+                   dataset.ann_file, owner)
 
 
 def _check_hidden(dataset: Any, infos: list[dict], owner: str) -> None:
@@ -163,17 +184,21 @@ def _check_hidden(dataset: Any, infos: list[dict], owner: str) -> None:
     folder = (getattr(dataset, 'data_prefix', None) or {}).get('img_path')
     if not folder or not is_local(folder, dataset.backend_args):
         return
-    hidden = [info['img_path'] for info in infos if 'img_path' in info and any(
-        part.startswith('.') and part not in ('.', '..')
-        for part in osp.relpath(info['img_path'], folder).split(os.sep))]
+    hidden = [
+        info['img_path'] for info in infos if 'img_path' in info and any(
+            part.startswith('.') and part not in ('.', '..')
+            for part in osp.relpath(info['img_path'], folder).split(os.sep))
+    ]
     if hidden:
-        raise ValueError(f'{owner}: {len(hidden)} of {len(infos)} images are in hidden folders, for example '
-                         f'{hidden[0]!r}: copies that a program keeps, most likely. Delete these folders, or name the '
-                         'images in a list (ann_file)')
+        raise ValueError(f'{owner}: {len(hidden)} of {len(infos)} images are in hidden folders, '
+                         f'for example {hidden[0]!r}: copies that a program keeps, most likely. '
+                         'Delete these folders, or name the images in a list (ann_file)')
 
 
 def share_backend_args(dataset: Any) -> None:
-    """Let the loading transforms of a dataset read through its ``backend_args`` unless they have their own."""
+    """Let the loading transforms of a dataset read through its ``backend_args`` unless they have
+    their own.
+    """
     backend_args = getattr(dataset, 'backend_args', None)
     if backend_args:
         for step in transforms_of(getattr(dataset, 'pipeline', ())):
@@ -206,13 +231,15 @@ def _explain(cfg: dict, error: Exception) -> None:
         return
     try:
         if ann_file and not osp.isfile(ann_file):
-            raise FileNotFoundError(f'{owner}: no list file {ann_file!r}; correct ann_file or write the list'
-                                    f'{missing_list_hint(ann_file, owner)}')
-        check_folder(folder, 'image', owner, 'Correct data_root / data_prefix, or see the dataset page of the docs '
-                     'for how to prepare it')
+            raise FileNotFoundError(f'{owner}: no list file {ann_file!r}; correct ann_file or '
+                                    f'write the list{missing_list_hint(ann_file, owner)}')
+        check_folder(
+            folder, 'image', owner, 'Correct data_root / data_prefix, or see the dataset '
+            'page of the docs for how to prepare it')
         if 'at least one array' in str(error):  # what mmengine says when it finds no samples
             if ann_file:
                 raise ValueError(f'{owner}: the list {ann_file!r} is empty')
-            check_not_empty([], folder, cfg.get('img_suffix', 'the suffix of this class'), 'image', owner)
+            check_not_empty([], folder, cfg.get('img_suffix', 'the suffix of this class'), 'image',
+                            owner)
     except (FileNotFoundError, ValueError) as explained:
         raise explained from error

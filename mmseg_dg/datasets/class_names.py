@@ -6,15 +6,15 @@ from typing import NamedTuple, Optional, Union
 
 from .image_lists import read_lines
 
-#: Colors that stay apart for readers who do not tell red from green (Okabe and Ito, "Color Universal Design"), with
-#: gray first: black is what has no label.
-_FIRST = ((150, 150, 150), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0),
-          (204, 121, 167))
+#: Colors that stay apart for readers who do not tell red from green (Okabe and Ito, "Color
+#: Universal Design"), with gray first: black is what has no label.
+_FIRST = ((150, 150, 150), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66),
+          (0, 114, 178), (213, 94, 0), (204, 121, 167))
 
 
 def distinct_colors(count: int) -> list[list[int]]:
-    """Red, green, blue (0..255) for ``count`` classes, the same each time: eight that everyone can tell apart, then
-    hues that turn by the golden angle."""
+    """Red, green, blue (0..255) for ``count`` classes, the same each time: eight that everyone can
+    tell apart, then hues that turn by the golden angle."""
     colors = [list(color) for color in _FIRST[:count]]
     for i in range(len(_FIRST), count):
         hue, value = (i * 137.508) % 360 / 360, (0.95, 0.7, 0.45)[i % 3]
@@ -36,9 +36,9 @@ class ClassList(NamedTuple):
 def read_classes(path: Union[str, Path]) -> ClassList:
     """Read one class per line, ``leaf`` or ``leaf 0 160 0``; the first line is id 0.
 
-    Blank lines and lines that begin with ``#`` are passed over. A config may write ``classes, palette =
-    read_classes('classes.txt')``, which also tells it their number; ``FolderDataset(classes='classes.txt')`` reads the
-    file itself.
+    Blank lines and lines that begin with ``#`` are passed over. A config may write ``classes,
+    palette = read_classes('classes.txt')``, which also tells it their number;
+    ``FolderDataset(classes='classes.txt')`` reads the file itself.
 
     Args:
         path: Text file in UTF-8 or UTF-16; a relative path counts from the current folder.
@@ -49,8 +49,9 @@ def read_classes(path: Union[str, Path]) -> ClassList:
     """
     path = str(path)
     if not Path(path).is_file():
-        raise FileNotFoundError(f'classes={path!r} is no file of class names (in {Path.cwd()}): write one name per '
-                                "line into it, or give a list of names such as ['background', 'crack']")
+        raise FileNotFoundError(
+            f'classes={path!r} is no file of class names (in {Path.cwd()}): write one name per '
+            "line into it, or give a list of names such as ['background', 'crack']")
     names, colors = [], []
     for number, line in enumerate(read_lines(path, 'classes'), 1):
         if not line or line.startswith('#'):
@@ -58,15 +59,17 @@ def read_classes(path: Union[str, Path]) -> ClassList:
         match = re.fullmatch(r'(.*?\S)[\s,;]+(\d+)[\s,;]+(\d+)[\s,;]+(\d+)', line)
         color = [int(part) for part in match.groups()[1:]] if match else None
         if color and max(color) > 255:
-            raise ValueError(f'{path}, line {number}: the color {color} is not red, green, blue of 0..255')
+            raise ValueError(f'{path}, line {number}: the color {color} is not red, green, blue of '
+                             '0..255')
         names.append(match.group(1) if match else line)
         colors.append(color)
     twice = sorted({name for name in names if names.count(name) > 1})
     if not names or twice:
-        raise ValueError(f'{path}: ' + (f'names classes twice: {twice}' if twice else 'names no class'))
+        raise ValueError(f'{path}: ' + (f'names classes twice: {twice}' if twice else 'names no '
+                                        'class'))
     given = [color for color in colors if color]
     if given and len(given) < len(names):
         bare = names[colors.index(None)]
-        raise ValueError(f'{path}: {bare!r} has no color, others have one: give each class three numbers (red, green, '
-                         'blue), or none')
+        raise ValueError(f'{path}: {bare!r} has no color, others have one: give each class three '
+                         'numbers (red, green, blue), or none')
     return ClassList(names, given or None)

@@ -36,16 +36,19 @@ def _blur(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndar
 
 def _jpeg(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
     """Compressed at quality 25, 12, 6."""
-    _, content = cv2.imencode('.jpg', np.rint(image).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY,
-                                                                       (25, 12, 6)[strength - 1]])
+    _, content = cv2.imencode('.jpg',
+                              np.rint(image).astype(np.uint8),
+                              [cv2.IMWRITE_JPEG_QUALITY, (25, 12, 6)[strength - 1]])
     return cv2.imdecode(content, cv2.IMREAD_COLOR).astype(np.float64)
 
 
 def _fog(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
     """A veil of light grey, uneven by clouds of random shape, 35, 55, 75 % on average."""
     height, width = image.shape[:2]
-    clouds = sum(cv2.resize(rng.random((2 ** k + 1, 2 ** (k + 1) + 1)), (width, height),
-                            interpolation=cv2.INTER_CUBIC) / 2 ** k for k in range(1, 5))
+    clouds = sum(
+        cv2.resize(rng.random((2**k + 1, 2**(k + 1)
+                               + 1)), (width, height), interpolation=cv2.INTER_CUBIC) / 2**k
+        for k in range(1, 5))
     clouds = (clouds - clouds.mean()) / max(float(np.abs(clouds - clouds.mean()).max()), 1e-9)
     veil = np.clip((.35, .55, .75)[strength - 1] + 0.2 * clouds, 0, 1)[..., None]  # (H, W, 1)
     return image * (1 - veil) + 225 * veil
@@ -64,8 +67,9 @@ def _contrast(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.
     return mean + (image - mean) * (.5, .3, .15)[strength - 1]
 
 
-KINDS: dict[str, Callable[[np.ndarray, int, np.random.Generator], np.ndarray]] = dict(
-    noise=_noise, blur=_blur, jpeg=_jpeg, fog=_fog, dark=_dark, contrast=_contrast)
+KINDS: dict[str, Callable[[np.ndarray, int, np.random.Generator],
+                          np.ndarray]] = dict(noise=_noise, blur=_blur, jpeg=_jpeg, fog=_fog,
+                                              dark=_dark, contrast=_contrast)
 
 
 def corrupt(image: np.ndarray, kind: str, strength: int, seed: int = 0) -> np.ndarray:
@@ -111,7 +115,6 @@ class Corrupt(BaseTransform):
     Args:
         kind, strength, seed: See :func:`corrupt`.
     """
-
     def __init__(self, kind: str, strength: int, seed: int = 0) -> None:
         _check(kind, strength, seed)
         self.kind, self.strength, self.seed = kind, strength, seed
@@ -124,10 +127,8 @@ class Corrupt(BaseTransform):
         return f'Corrupt(kind={self.kind!r}, strength={self.strength}, seed={self.seed})'
 
 
-def corrupted(domains: Mapping[str, Any],
-              kinds: Optional[Sequence[str]] = None,
-              strengths: Sequence[int] = STRENGTHS,
-              seed: int = 0,
+def corrupted(domains: Mapping[str, Any], kinds: Optional[Sequence[str]] = None,
+              strengths: Sequence[int] = STRENGTHS, seed: int = 0,
               keep_clean: bool = True) -> dict[str, dict]:
     """Validation domains ``<domain>_<kind><strength>`` of given ones, for a config (docs/data.md
     has an example).
@@ -147,8 +148,10 @@ def corrupted(domains: Mapping[str, Any],
     Raises:
         ValueError: Unknown kind or strength, or a domain without a pipeline that loads images.
     """
-    made = {name: copy.deepcopy(dict(loader)) for name, loader in domains.items()
-            if loader is not None} if keep_clean else {}
+    made = {
+        name: copy.deepcopy(dict(loader))
+        for name, loader in domains.items() if loader is not None
+    } if keep_clean else {}
     for name, loader in domains.items():
         for kind in (KINDS if kinds is None else kinds) if loader is not None else ():
             for strength in strengths:

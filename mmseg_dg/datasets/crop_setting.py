@@ -1,4 +1,6 @@
-"""One crop size for all streams of a training, where their pipelines state none: ``train_cfg.crop_size``."""
+"""One crop size for all streams of a training, where their pipelines state none:
+``train_cfg.crop_size``.
+"""
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional, Union
@@ -16,14 +18,18 @@ def checked_size(value: CropSize) -> Optional[tuple[int, int]]:
     """
     if value is None:
         return None
-    pair = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, (list, tuple)) else ()
+    pair = (value,
+            value) if isinstance(value, int) else tuple(value) if isinstance(value,
+                                                                             (list, tuple)) else ()
     if len(pair) != 2 or not all(type(side) is int and side > 0 for side in pair):
-        raise ValueError(f'train_cfg.crop_size={value!r}: give one number of pixels, or (height, width)')
+        raise ValueError(f'train_cfg.crop_size={value!r}: give one number of pixels, or (height, '
+                         'width)')
     return pair
 
 
 def with_crop_size(loaders: Any, size: CropSize) -> Any:
-    """Dataloader configs whose fixed-size crops, and ``Pad`` to a fixed size, have this size where they state none.
+    """Dataloader configs whose fixed-size crops, and ``Pad`` to a fixed size, have this size where
+    they state none.
 
     Args:
         loaders: ``train_dataloader`` of a config: streams by name, or one loader.
@@ -55,7 +61,9 @@ def crop_size_of(cfg: Mapping) -> CropSize:
 
 
 def training_loaders(cfg: Mapping) -> Any:
-    """``train_dataloader`` of a config with its ``train_cfg.crop_size`` written into pipelines without one."""
+    """``train_dataloader`` of a config with its ``train_cfg.crop_size`` written into pipelines
+    without one.
+    """
     return with_crop_size(cfg.get('train_dataloader') or {}, crop_size_of(cfg))
 
 

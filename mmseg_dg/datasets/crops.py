@@ -8,7 +8,9 @@ CROPS = ('RandomCrop', 'RareClassCrop', 'CenterCrop', 'CentroidCrop')
 
 
 def crop_size(dataset: Any) -> Optional[tuple[int, int]]:
-    """(H, W) of the last fixed-size crop in the pipeline, None if there is none or something resizes afterwards."""
+    """(H, W) of the last fixed-size crop in the pipeline, None if there is none or something
+    resizes afterwards.
+    """
     size = None
     for leaf in leaves(dataset):
         for transform in transforms_of(getattr(leaf, 'pipeline', None)):

@@ -20,55 +20,59 @@ _HINT = 'Correct data_root / data_prefix'
 class FolderDataset(BaseSegDataset):
     """Images below one folder, masks below another under the same names; any number of classes.
 
-    A mask has one channel with the number of the class of each pixel (0 for the first of ``classes``), 255 where a
-    pixel is to be ignored.  ``images/a/1.jpg`` belongs to ``masks/a/1.png``.  As an unlabelled stream it needs only
+    A mask has one channel with the number of the class of each pixel (0 for the first of
+    ``classes``), 255 where a pixel is to be ignored. ``images/a/1.jpg`` belongs to
+    ``masks/a/1.png``. As an unlabelled stream it needs only
     images: leave ``seg_map_path`` and ``LoadAnnotations`` out.
 
     Args:
-        classes: Class names, in the order of the ids; 2 to 255 where masks are loaded. Or the path of a text file
-            with one name per line (:func:`~mmseg_dg.datasets.class_names.read_classes`).
+        classes: Class names, in the order of the ids; 2 to 255 where masks are loaded. Or the path
+            of a text file with one name per line
+            (:func:`~mmseg_dg.datasets.class_names.read_classes`).
         palette: RGB colour per class, for pictures; None: those of the text file, or distinct ones
             (:func:`~mmseg_dg.datasets.class_names.distinct_colors`), equal for all streams.
-        label_map: What ids in the files mean, ``{id: class number or 255}``; ids not named keep their meaning.  Binary
-            0/255 masks: ``{255: 1}`` with two classes.  Keys may be text (``'255'``); an empty dict maps nothing.
+        label_map: What ids in the files mean, ``{id: class number or 255}``; ids not named keep
+            their meaning. Binary 0/255 masks: ``{255: 1}`` with two classes. Keys may be text
+            (``'255'``); an empty dict maps nothing.
         img_suffix: Ending of image files, or several; default: PNG and JPEG.
         seg_map_suffix: Ending of mask files, after the image's name without its ending.
-        **kwargs: ``data_root``, ``data_prefix=dict(img_path=..., seg_map_path=...)``, ``ann_file`` (one name per line
-            relative to the image folder, with or without the ending), ``pipeline``, ``indices``,
-            ``reduce_zero_label``, ``backend_args`` and the rest of :class:`mmseg.datasets.BaseSegDataset` (it refuses
-            unknown ones).
+        **kwargs: ``data_root``, ``data_prefix=dict(img_path=..., seg_map_path=...)``, ``ann_file``
+            (one name per line relative to the image folder, with or without the ending),
+            ``pipeline``, ``indices``, ``reduce_zero_label``, ``backend_args`` and the rest of
+            :class:`mmseg.datasets.BaseSegDataset` (it refuses unknown ones).
 
     Raises:
         FileNotFoundError: A folder is missing or has no such files; images without a mask.
-        ValueError: No classes or more than 255, a palette of another length, a ``label_map`` to something that is no
-            class, two images that share a mask.
+        ValueError: No classes or more than 255, a palette of another length, a ``label_map`` to
+            something that is no class, two images that share a mask.
     """
     checks_itself = True
 
-    def __init__(self,
-                 classes: Union[str, Sequence[str]],
+    def __init__(self, classes: Union[str, Sequence[str]],
                  palette: Optional[Sequence[Sequence[int]]] = None,
                  label_map: Optional[Mapping[Union[int, str], int]] = None,
                  img_suffix: Union[str, Sequence[str]] = IMAGE_SUFFIXES,
-                 seg_map_suffix: str = '.png',
-                 **kwargs: Any) -> None:
+                 seg_map_suffix: str = '.png', **kwargs: Any) -> None:
         if isinstance(classes, str) and classes:
             classes, colors = read_classes(classes)
             palette = colors if palette is None else palette
         if not classes:
-            raise ValueError("FolderDataset: classes is a list of names such as ['background', 'crack'], or a text "
-                             f'file with one name per line, got {classes!r}')
+            raise ValueError(
+                "FolderDataset: classes is a list of names such as ['background', 'crack'], or a text "
+                f'file with one name per line, got {classes!r}')
         if len(classes) > MOST_CLASSES:
             raise ValueError(too_many_classes('FolderDataset', len(classes)))
         metainfo: dict[str, Any] = dict(classes=tuple(classes))
         palette = distinct_colors(len(classes)) if palette is None else palette
         if len(palette) != len(classes):
-            raise ValueError(f'FolderDataset: {len(classes)} classes but {len(palette)} colours in palette; give '
-                             'one (red, green, blue) per class, or leave palette out')
+            raise ValueError(f'FolderDataset: {len(classes)} classes but {len(palette)} colours in '
+                             'palette; give one (red, green, blue) per class, or leave palette out')
         metainfo['palette'] = [list(colour) for colour in palette]
-        self.id_map = _checked_map(label_map, len(classes))  # mmseg's own label_map selects among known classes
+        # mmseg's own label_map selects among known classes
+        self.id_map = _checked_map(label_map, len(classes))
         suffixes = img_suffix if isinstance(img_suffix, str) else tuple(img_suffix)
-        super().__init__(metainfo=metainfo, img_suffix=suffixes, seg_map_suffix=seg_map_suffix, **kwargs)
+        super().__init__(metainfo=metainfo, img_suffix=suffixes, seg_map_suffix=seg_map_suffix,
+                         **kwargs)
 
     def full_init(self) -> None:
         """List the files (once)."""
@@ -77,7 +81,9 @@ class FolderDataset(BaseSegDataset):
             super().full_init()
 
     def load_data_list(self) -> list[dict]:
-        """Pairs of image and mask, sorted by image; only images when ``data_prefix`` has no ``seg_map_path``."""
+        """Pairs of image and mask, sorted by image; only images when ``data_prefix`` has no
+        ``seg_map_path``.
+        """
         folder, owner = self.data_prefix['img_path'], type(self).__name__
         check_folder(folder, 'image', owner, _HINT, self.backend_args)
         files = list_files(folder, self.img_suffix, self.backend_args)
@@ -90,7 +96,9 @@ class FolderDataset(BaseSegDataset):
             info = dict(img_path=osp.join(folder, name), label_map=self.id_map,
                         reduce_zero_label=self.reduce_zero_label, seg_fields=[])
             if masks is not None:
-                info['seg_map_path'] = osp.join(masks, stem_of(name, self.img_suffix) + self.seg_map_suffix)
+                info['seg_map_path'] = osp.join(
+                    masks,
+                    stem_of(name, self.img_suffix) + self.seg_map_suffix)
             infos.append(info)
         if loads_labels(self.pipeline):
             self._check_masks(infos, masks, owner)
@@ -102,12 +110,14 @@ class FolderDataset(BaseSegDataset):
 
     def _listed(self, files: list[str]) -> list[str]:
         """The files named by ``ann_file``, in its order."""
-        return listed(self._by_name(files), self.ann_file, self.img_suffix, type(self).__name__, self.backend_args)
+        return listed(self._by_name(files), self.ann_file, self.img_suffix,
+                      type(self).__name__, self.backend_args)
 
     def _check_masks(self, infos: list[dict], folder: Optional[str], owner: str) -> None:
         if folder is None:
-            raise ValueError(f"{owner}: the pipeline loads masks, but data_prefix has no 'seg_map_path'; add it, or "
-                             'remove LoadAnnotations from the pipeline of an unlabelled stream')
+            raise ValueError(
+                f"{owner}: the pipeline loads masks, but data_prefix has no 'seg_map_path'; add it, or "
+                'remove LoadAnnotations from the pipeline of an unlabelled stream')
         check_folder(folder, 'mask', owner, _HINT, self.backend_args)
         if not self.ann_file:
             files = list_files(folder, self.seg_map_suffix, self.backend_args)
@@ -119,8 +129,8 @@ class FolderDataset(BaseSegDataset):
             for info in infos:
                 other = seen.setdefault(info['seg_map_path'], info['img_path'])
                 if other != info['img_path']:
-                    raise ValueError(f'{owner}: {other} and {info["img_path"]} would share the mask '
-                                     f'{info["seg_map_path"]}; set img_suffix to one ending')
+                    raise ValueError(f'{owner}: {other} and {info["img_path"]} would share the '
+                                     f'mask {info["seg_map_path"]}; set img_suffix to one ending')
 
 
 def _checked_map(label_map: Optional[Mapping], num_classes: int) -> Optional[dict[int, int]]:
@@ -131,12 +141,14 @@ def _checked_map(label_map: Optional[Mapping], num_classes: int) -> Optional[dic
         try:
             old, new = int(key), int(value)
         except (TypeError, ValueError):
-            raise ValueError(f'FolderDataset: label_map={dict(label_map)} must map ids to ids, such as '
-                             '{255: 1}') from None
+            raise ValueError(
+                f'FolderDataset: label_map={dict(label_map)} must map ids to ids, such as '
+                '{255: 1}') from None
         if not 0 <= old <= 255 or not (0 <= new < num_classes or new == IGNORE):
-            one = ("; with one class nothing is told apart, name the background too: classes=['background', ...]"
-                   if num_classes == 1 else '')
-            raise ValueError(f'FolderDataset: label_map has {key}: {value}; ids are 0..255, and their meaning one of '
-                             f'the classes 0..{num_classes - 1} or {IGNORE} (ignore){one}')
+            one = ("; with one class nothing is told apart, name the background too: "
+                   "classes=['background', ...]" if num_classes == 1 else '')
+            raise ValueError(f'FolderDataset: label_map has {key}: {value}; ids are 0..255, and '
+                             f'their meaning one of the classes 0..{num_classes - 1} or {IGNORE} '
+                             f'(ignore){one}')
         result[old] = new
     return result

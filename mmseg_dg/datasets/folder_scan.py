@@ -1,4 +1,6 @@
-"""What lies in a folder of images: the files that are meant, and those that are not, with the reason."""
+"""What lies in a folder of images: the files that are meant, and those that are not, with the
+reason.
+"""
 import os
 import os.path as osp
 from collections import Counter
@@ -9,9 +11,8 @@ import mmengine.fileio as fileio
 from mmengine.fileio.backends import LocalBackend
 
 #: Endings of pictures, as far as anyone may want to train on them.
-PICTURE_SUFFIXES = tuple(
-    case for end in ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp', '.ppm', '.pgm', '.jp2')
-    for case in (end, end.upper()))
+PICTURE_SUFFIXES = tuple(case for end in ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp',
+                                          '.ppm', '.pgm', '.jp2') for case in (end, end.upper()))
 
 OTHER_ENDING = 'other ending'
 BROKEN_LINK = 'broken link'
@@ -27,7 +28,8 @@ class FolderScan(NamedTuple):
 
     Attributes:
         files: Paths that are meant, relative to the folder, sorted.
-        left_out: {reason: paths relative to the folder, sorted}; the reasons are the constants of this module.
+        left_out: {reason: paths relative to the folder, sorted}; the reasons are the constants of
+            this module.
     """
     files: list[str]
     left_out: dict[str, list[str]]
@@ -41,27 +43,30 @@ def is_local(path: str, backend_args: Optional[dict] = None) -> bool:
 def scan_folder(folder: str, suffix: Suffix, backend_args: Optional[dict] = None) -> FolderScan:
     """Files below a folder, at any depth, that end with ``suffix``, and what else is there.
 
-    Left out are files with another ending, links that lead nowhere, folders that are named like an image (with all
-    that is in them), and what is hidden (its name, or that of a folder it is in, begins with a dot: the copies of
-    ``.ipynb_checkpoints``, macOS' ``._name.png``).
+    Left out are files with another ending, links that lead nowhere, folders that are named like an
+    image (with all that is in them), and what is hidden (its name, or that of a folder it is in,
+    begins with a dot: the copies of ``.ipynb_checkpoints``, macOS' ``._name.png``).
 
     Args:
         folder: Where to look; links to folders are followed.
         suffix: An ending, or several; None: any.
-        backend_args: mmengine's file backend; in other places than a local file system only endings are told apart.
+        backend_args: mmengine's file backend; in other places than a local file system only endings
+            are told apart.
     """
     ends = None if suffix is None else (suffix, ) if isinstance(suffix, str) else tuple(suffix)
     files: list[str] = []
     left_out: dict[str, list[str]] = {}
     if not is_local(folder, backend_args):
-        for name in fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=backend_args):
+        for name in fileio.list_dir_or_file(folder, list_dir=False, recursive=True,
+                                            backend_args=backend_args):
             _place(name, ends, files, left_out)
     else:
         _walk(folder, '', ends, files, left_out, (osp.realpath(folder), ))
     return FolderScan(sorted(files), {reason: sorted(names) for reason, names in left_out.items()})
 
 
-def _place(name: str, ends: Optional[tuple], files: list[str], left_out: dict[str, list[str]]) -> None:
+def _place(name: str, ends: Optional[tuple], files: list[str], left_out: dict[str,
+                                                                              list[str]]) -> None:
     hidden = any(part.startswith('.') for part in name.split('/'))
     if ends is not None and not name.endswith(ends):
         if not hidden:
@@ -72,13 +77,14 @@ def _place(name: str, ends: Optional[tuple], files: list[str], left_out: dict[st
         files.append(name)
 
 
-def _walk(folder: str, below: str, ends: Optional[tuple], files: list[str], left_out: dict[str, list[str]],
-          above: tuple[str, ...]) -> None:
+def _walk(folder: str, below: str, ends: Optional[tuple], files: list[str],
+          left_out: dict[str, list[str]], above: tuple[str, ...]) -> None:
     with os.scandir(folder) as entries:
         for entry in entries:
             name = below + entry.name
             if entry.is_dir():
-                if ends is not None and entry.name.endswith(ends) and not entry.name.startswith('.'):
+                if ends is not None and entry.name.endswith(
+                        ends) and not entry.name.startswith('.'):
                     left_out.setdefault(NAMED_LIKE_IMAGE, []).append(name)
                     continue
                 place = osp.realpath(entry.path) if entry.is_symlink() else entry.path
@@ -93,12 +99,15 @@ def _walk(folder: str, below: str, ends: Optional[tuple], files: list[str], left
 def endings(names: Sequence[str]) -> str:
     """``5 *.tif, 1 *.png``: how many files have which ending, the most frequent first."""
     counts = Counter(osp.splitext(name)[1] or 'without an ending' for name in names)
-    return ', '.join(f'{count} {"*" * (end[:1] == ".")}{end}' for end, count in counts.most_common(5))
+    return ', '.join(f'{count} {"*" * (end[:1] == ".")}{end}'
+                     for end, count in counts.most_common(5))
 
 
 def left_out_text(left_out: dict[str, list[str]]) -> str:
     """``5 with another ending (5 *.tif), 1 broken link (a.png)``; '' for nothing."""
-    words = {BROKEN_LINK: 'broken link', NAMED_LIKE_IMAGE: 'folder named like an image', HIDDEN: 'hidden'}
+    words = {
+        BROKEN_LINK: 'broken link', NAMED_LIKE_IMAGE: 'folder named like an image', HIDDEN: 'hidden'
+    }
     parts = []
     for reason, names in left_out.items():
         if reason == OTHER_ENDING:

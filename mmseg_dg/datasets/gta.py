@@ -23,14 +23,16 @@ class GTADataset(TrainIdDataset):
     ``raw_ids=True`` the published palette files ``labels/00001.png``.
 
     A few published labels differ in size from their image; loading one is an error.
-    ``tools/dataset_converters/gta.py`` finds them and writes their names to ``splits/unusable.txt``, which is left out
-    from then on, and all others to ``splits/usable.txt``.
+    ``tools/dataset_converters/gta.py`` finds them and writes their names to
+    ``splits/unusable.txt``, which is left out from then on, and all others to
+    ``splits/usable.txt``.
 
     Args:
-        split: ``'train'``, ``'val'`` or ``'test'`` of the official split (12 403 / 6 382 / 6 181 images), read from
-            the published file that ``ann_file`` names (``'split.mat'``, below ``data_root``).
-        exclude: List file (below ``data_root``) of image stems to leave out; the default may be missing, another
-            name must be there; None: nothing is left out.
+        split: ``'train'``, ``'val'`` or ``'test'`` of the official split (12 403 / 6 382 / 6 181
+            images), read from the published file that ``ann_file`` names (``'split.mat'``, below
+            ``data_root``).
+        exclude: List file (below ``data_root``) of image stems to leave out; the default may be
+            missing, another name must be there; None: nothing is left out.
         **kwargs: See :class:`TrainIdDataset`.
 
     Attributes:
@@ -43,10 +45,12 @@ class GTADataset(TrainIdDataset):
     RAW_TO_TRAIN_ID = GTA_TO_TRAIN_ID
     DATA_PREFIX = dict(img_path='images', seg_map_path='labels')
 
-    def __init__(self, split: Optional[str] = None, exclude: Optional[str] = UNUSABLE, **kwargs: Any) -> None:
+    def __init__(self, split: Optional[str] = None, exclude: Optional[str] = UNUSABLE,
+                 **kwargs: Any) -> None:
         if (split is None) == str(kwargs.get('ann_file', '')).endswith('.mat'):
-            raise ValueError("GTADataset: split='train' (or 'val', 'test') and ann_file='split.mat' belong together; "
-                             f'got split={split!r}, ann_file={kwargs.get("ann_file", "")!r}')
+            raise ValueError(
+                "GTADataset: split='train' (or 'val', 'test') and ann_file='split.mat' belong together; "
+                f'got split={split!r}, ann_file={kwargs.get("ann_file", "")!r}')
         if split not in (None, 'train', 'val', 'test'):
             raise ValueError(f"GTADataset: split must be 'train', 'val' or 'test', got {split!r}")
         self.split, self.exclude, self.left_out = split, exclude, 0
@@ -55,13 +59,15 @@ class GTADataset(TrainIdDataset):
     def _find_stems(self) -> list[str]:
         stems = super()._find_stems()
         path = osp.join(self.data_root or '', self.exclude or '')
-        if not self.exclude or self.exclude == UNUSABLE and not fileio.exists(path, backend_args=self.backend_args):
+        if not self.exclude or self.exclude == UNUSABLE and not fileio.exists(
+                path, backend_args=self.backend_args):
             return stems
         left_out = set(read_list(path, type(self).__name__, self.backend_args, allow_empty=True))
         kept = [stem for stem in stems if stem not in left_out]
         self.left_out = len(stems) - len(kept)
         if self.left_out:
-            print_log(f'GTADataset: {self.left_out} images of {path} are left out', logger='current')
+            print_log(f'GTADataset: {self.left_out} images of {path} are left out',
+                      logger='current')
         return kept
 
     def _stems_in(self, folder: str) -> list[str]:
@@ -70,6 +76,6 @@ class GTADataset(TrainIdDataset):
         # here, because the converters are of no use to a run that reads no split.mat
         from .conversion.gta import read_split
         stems = read_split(self.ann_file, self.backend_args)[self.split]
-        check_files([osp.join(folder, stem + self.img_suffix) for stem in stems], [], type(self).__name__,
-                    self.backend_args)
+        check_files([osp.join(folder, stem + self.img_suffix) for stem in stems], [],
+                    type(self).__name__, self.backend_args)
         return stems

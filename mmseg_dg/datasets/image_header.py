@@ -1,7 +1,7 @@
 """What an image file says about itself before it is decoded: size, channels, bit depth.
 
-A few kilobytes of a file are read, whatever its size, so that thousands of files can be examined before a training and
-a picture that would fill the memory is refused before it does.
+A few kilobytes of a file are read, whatever its size, so that thousands of files can be examined
+before a training and a picture that would fill the memory is refused before it does.
 """
 import io
 import os
@@ -12,7 +12,8 @@ from typing import BinaryIO, NamedTuple, Optional, Union
 
 from PIL import Image, ImageFile
 
-#: Images of more pixels are refused unless an argument says otherwise: 10 000 x 10 000, 300 MB once decoded.
+#: Images of more pixels are refused unless an argument says otherwise: 10 000 x 10 000, 300 MB once
+#: decoded.
 MAX_PIXELS = 100_000_000
 
 _lock = threading.Lock()
@@ -21,10 +22,12 @@ _PNG = b'\x89PNG\r\n\x1a\n'
 # colour type: channels, alpha
 _PNG_CHANNELS = {0: (1, False), 2: (3, False), 3: (3, False), 4: (1, True), 6: (3, True)}
 _MODES = {  # Pillow's mode: colour channels, alpha, bits
-    '1': (1, False, 1), 'L': (1, False, 8), 'LA': (1, True, 8), 'La': (1, True, 8), 'P': (3, False, 8),
-    'PA': (3, True, 8), 'RGB': (3, False, 8), 'RGBX': (3, False, 8), 'RGBA': (3, True, 8), 'RGBa': (3, True, 8),
-    'CMYK': (4, False, 8), 'YCbCr': (3, False, 8), 'LAB': (3, False, 8), 'HSV': (3, False, 8), 'I': (1, False, 32),
-    'F': (1, False, 32), 'I;16': (1, False, 16), 'I;16B': (1, False, 16), 'I;16L': (1, False, 16)}
+    '1': (1, False, 1), 'L': (1, False, 8), 'LA': (1, True, 8), 'La': (1, True, 8),
+    'P': (3, False, 8), 'PA': (3, True, 8), 'RGB': (3, False, 8), 'RGBX': (3, False, 8),
+    'RGBA': (3, True, 8), 'RGBa': (3, True, 8), 'CMYK': (4, False, 8), 'YCbCr': (3, False, 8),
+    'LAB': (3, False, 8), 'HSV': (3, False, 8), 'I': (1, False, 32), 'F': (1, False, 32), 'I;16':
+        (1, False, 16), 'I;16B': (1, False, 16), 'I;16L': (1, False, 16)
+}
 
 
 class ImageHeader(NamedTuple):
@@ -34,8 +37,8 @@ class ImageHeader(NamedTuple):
         format: ``'PNG'``, ``'JPEG'``, ``'TIFF'`` and other names of Pillow.
         height: In pixels, as loaded: turned as the EXIF tag says.
         width: Likewise.
-        channels: Colour channels as loaded, without alpha: 1 for grey, 3 for colour (also palette and CMYK, which
-            loaders turn into colour), more where a file has more than colour.
+        channels: Colour channels as loaded, without alpha: 1 for grey, 3 for colour (also palette
+            and CMYK, which loaders turn into colour), more where a file has more than colour.
         alpha: Whether a transparency channel comes besides.
         bits: Bits per channel.
         floating: Whether the values are floating-point numbers.
@@ -60,8 +63,8 @@ class ImageHeader(NamedTuple):
         kind = 'floating-point numbers' if self.floating else f'{self.bits} bits'
         alpha = ' and alpha' if self.alpha else ''
         plural = 's' if self.channels != 1 else ''
-        return (f'{self.format} of {self.width}x{self.height} (width x height), {self.channels} channel{plural}'
-                f'{alpha} of {kind}')
+        return (f'{self.format} of {self.width}x{self.height} (width x height), {self.channels} '
+                f'channel{plural}{alpha} of {kind}')
 
 
 def read_header(source: Union[str, 'os.PathLike[str]', bytes]) -> ImageHeader:
@@ -93,7 +96,8 @@ def _read(file: BinaryIO, name: str) -> ImageHeader:
         else:
             header = _pillow(file)
     except (struct.error, KeyError, IndexError, SyntaxError, ValueError, OverflowError) as error:
-        raise OSError(f'{name}: no image format is recognised ({type(error).__name__}: {error})') from error
+        raise OSError(
+            f'{name}: no image format is recognised ({type(error).__name__}: {error})') from error
     except OSError as error:
         raise OSError(f'{name}: no image format is recognised ({type(error).__name__})') from error
     if header.height < 1 or header.width < 1 or header.channels < 1:
@@ -108,7 +112,9 @@ def _png(file: BinaryIO, start: bytes) -> ImageHeader:
 
 
 def open_unlimited(file: BinaryIO) -> ImageFile.ImageFile:
-    """``Image.open`` without Pillow's own limit of pixels, for callers that check :func:`size_problem` themselves."""
+    """``Image.open`` without Pillow's own limit of pixels, for callers that check
+    :func:`size_problem` themselves.
+    """
     with _lock:  # the limit is global
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -121,17 +127,19 @@ def _pillow(file: BinaryIO) -> ImageHeader:
     file.seek(0)
     image = open_unlimited(file)
     channels, alpha, bits = _MODES[image.mode]
-    orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ('JPEG', 'MPO', 'WEBP') else 1
+    orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ('JPEG', 'MPO',
+                                                                           'WEBP') else 1
     bits = getattr(image, 'bits', bits) if image.format in ('JPEG', 'MPO') else bits
-    header = ImageHeader(image.format, image.size[1], image.size[0], 3 if image.mode == 'CMYK' else channels, alpha,
-                         bits, image.mode == 'F')
+    header = ImageHeader(image.format, image.size[1], image.size[0],
+                         3 if image.mode == 'CMYK' else channels, alpha, bits, image.mode == 'F')
     return _turned(header, orientation)
 
 
 def _turned(header: ImageHeader, orientation: int) -> ImageHeader:
     if orientation not in range(1, 9):  # 0 and what is no orientation: readers ignore it
         orientation = 1
-    height, width = (header.width, header.height) if orientation > 4 else (header.height, header.width)
+    height, width = (header.width, header.height) if orientation > 4 else (header.height,
+                                                                           header.width)
     return header._replace(height=height, width=width, orientation=orientation)
 
 
@@ -144,10 +152,12 @@ def _pnm(file: BinaryIO) -> ImageHeader:
         if len(words) >= 4:
             break
     width, height, largest = (int(word) for word in words[1:4])
-    return ImageHeader('PPM', height, width, 3 if words[0] in (b'P3', b'P6') else 1, False, largest.bit_length())
+    return ImageHeader('PPM', height, width, 3 if words[0] in (b'P3', b'P6') else 1, False,
+                       largest.bit_length())
 
 
-# ---------------------------------------------------------------- TIFF: Pillow knows few of its kinds
+# ---------------------------------------------------------------- TIFF: Pillow knows few of its
+# kinds
 _SIZES = {1: ('B', 1), 3: ('H', 2), 4: ('I', 4), 16: ('Q', 8)}  # field type: struct code, bytes
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _SAMPLE_FORMAT = 256, 257, 258, 262, 277, 338, 339
 
@@ -158,9 +168,10 @@ def _tiff(file: BinaryIO, start: bytes) -> ImageHeader:
     extra = tags.get(_EXTRA, [])
     photometric = tags.get(_PHOTOMETRIC, [1])[0]
     alpha = any(kind in (1, 2) for kind in extra)  # associated, unassociated; 0 says nothing
-    channels = 3 if photometric == 3 or photometric == 5 and samples - len(extra) == 4 else samples - int(alpha)
-    header = ImageHeader('TIFF', tags[_HEIGHT][0], tags[_WIDTH][0], channels, alpha, max(tags.get(_BITS, [1])),
-                         3 in tags.get(_SAMPLE_FORMAT, []))
+    channels = 3 if photometric == 3 or photometric == 5 and samples - len(
+        extra) == 4 else samples - int(alpha)
+    header = ImageHeader('TIFF', tags[_HEIGHT][0], tags[_WIDTH][0], channels, alpha,
+                         max(tags.get(_BITS, [1])), 3 in tags.get(_SAMPLE_FORMAT, []))
     return _turned(header, tags.get(_ORIENTATION, [1])[0])
 
 
@@ -179,8 +190,10 @@ def _tiff_tags(file: BinaryIO, start: bytes) -> dict[int, list[int]]:
     tags = {}
     for at in range(0, count * step, step):
         tag, kind, length = struct.unpack_from(order + entry_code, table, at)
-        if kind not in _SIZES or not 0 < length <= 4096 or tag not in (
-                _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _SAMPLE_FORMAT, _ORIENTATION):
+        if kind not in _SIZES or not 0 < length <= 4096 or tag not in (_WIDTH, _HEIGHT, _BITS,
+                                                                       _PHOTOMETRIC, _SAMPLES,
+                                                                       _EXTRA, _SAMPLE_FORMAT,
+                                                                       _ORIENTATION):
             continue
         code, size = _SIZES[kind]
         content = table[at + step - room:at + step]
@@ -191,7 +204,8 @@ def _tiff_tags(file: BinaryIO, start: bytes) -> dict[int, list[int]]:
     return tags
 
 
-# ---------------------------------------------------------------- what can be said before an image is decoded
+# ---------------------------------------------------------------- what can be said before an image
+# is decoded
 def size_problem(header: ImageHeader, max_pixels: Optional[int] = MAX_PIXELS) -> str:
     """Why an image is too large, '' if it is not.
 
@@ -201,5 +215,6 @@ def size_problem(header: ImageHeader, max_pixels: Optional[int] = MAX_PIXELS) ->
     """
     if max_pixels is None or header.pixels <= max_pixels:
         return ''
-    return (f'{header.width}x{header.height} (width x height) are {header.pixels} pixels, more than max_pixels='
-            f'{max_pixels}; cut it into tiles, or raise max_pixels of LoadImageFromFile')
+    return (f'{header.width}x{header.height} (width x height) are {header.pixels} pixels, more '
+            f'than max_pixels={max_pixels}; cut it into tiles, or raise max_pixels of '
+            'LoadImageFromFile')

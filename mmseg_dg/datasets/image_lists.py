@@ -18,7 +18,8 @@ IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.PNG', '.JPG', '.JPEG')
 def read_lines(path: str, owner: str, backend_args: Optional[dict] = None) -> list[str]:
     """Lines of a text file without blanks at their ends, whatever editor wrote it.
 
-    A byte order mark (Windows editors) is not part of the first name; UTF-16 (PowerShell's ``>``) is read.
+    A byte order mark (Windows editors) is not part of the first name; UTF-16 (PowerShell's ``>``)
+    is read.
 
     Raises:
         ValueError: Not a text in UTF-8 or UTF-16.
@@ -28,13 +29,14 @@ def read_lines(path: str, owner: str, backend_args: Optional[dict] = None) -> li
     try:
         text = content.decode(coding)
     except UnicodeDecodeError as error:
-        raise ValueError(f'{owner}: the list {path!r} is no text in UTF-8 ({error}); save it as UTF-8, one image name '
-                         'per line') from error
+        raise ValueError(f'{owner}: the list {path!r} is no text in UTF-8 ({error}); save it as '
+                         'UTF-8, one image name per line') from error
     return [line.strip() for line in text.splitlines()]
 
 
 def refuse_columns(names: Sequence[str], missing: Sequence[str], path: str, owner: str) -> None:
-    """Say so when a list has two columns (image and label) where one is read; names may contain blanks.
+    """Say so when a list has two columns (image and label) where one is read; names may contain
+    blanks.
 
     Args:
         names: All names of the list.
@@ -48,27 +50,32 @@ def refuse_columns(names: Sequence[str], missing: Sequence[str], path: str, owne
     columns = [re.split(r'[\s,;]+', name) for name in missing]
     several = [parts for parts in columns if len(parts) > 1 and all(parts)]
     if missing and len(several) == len(missing) and len(several) * 2 > len(names):
-        raise ValueError(f'{owner}: the list {path!r} has {len(several[0])} columns ({missing[0]!r}), but one image '
-                         'name per line is read: keep the first column, the label has the name of its image below '
-                         "data_prefix['seg_map_path']. Split lists with two columns are imported by "
-                         'tools/make_split.py --import-from FOLDER')
+        raise ValueError(
+            f'{owner}: the list {path!r} has {len(several[0])} columns ({missing[0]!r}), but one image '
+            'name per line is read: keep the first column, the label has the name of its image below '
+            "data_prefix['seg_map_path']. Split lists with two columns are imported by "
+            'tools/make_split.py --import-from FOLDER')
 
 
-def read_list(path: str, owner: str, backend_args: Optional[dict] = None, allow_empty: bool = False) -> list[str]:
-    """Names in a split list: one image stem per line, relative to the image folder; empty lines are skipped.
+def read_list(path: str, owner: str, backend_args: Optional[dict] = None,
+              allow_empty: bool = False) -> list[str]:
+    """Names in a split list: one image stem per line, relative to the image folder; empty lines are
+    skipped.
 
     Raises:
         FileNotFoundError: No such file.
         ValueError: It has no names (unless ``allow_empty``), or some twice.
     """
     if is_local(path, backend_args) and not osp.isfile(path):
-        raise FileNotFoundError(f'{owner}: no list file {path!r}; correct ann_file or write the list (one image stem '
-                                f'per line){missing_list_hint(path, owner)}')
+        raise FileNotFoundError(f'{owner}: no list file {path!r}; correct ann_file or write the '
+                                f'list (one image stem per line){missing_list_hint(path, owner)}')
     names = [line for line in read_lines(path, owner, backend_args) if line]
     if not names and not allow_empty:
         raise ValueError(f'{owner}: the list {path!r} is empty')
     if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})[:5] if len(names) < 5000 else '(many)'
+        twice = sorted({name
+                        for name in names
+                        if names.count(name) > 1})[:5] if len(names) < 5000 else '(many)'
         raise ValueError(f'{owner}: the list {path!r} names images twice: {twice}')
     return names
 
@@ -102,10 +109,12 @@ def listed(known: Mapping[str, str], ann_file: str, suffix: Union[str, Sequence[
         ValueError: The list is empty, or names an image twice.
     """
     names = read_list(ann_file, owner, backend_args)
-    names = [name if name in known else name.replace('\\', '/') for name in names]  # lists written on Windows
+    # lists written on Windows
+    names = [name if name in known else name.replace('\\', '/') for name in names]
     missing = [name for name in names if name not in known]
     if missing:
         refuse_columns(names, missing, ann_file, owner)
-        raise FileNotFoundError(missing_message(owner, 'listed images are', missing, len(names),
-                                                f'Correct {ann_file!r} or img_suffix={suffix}'))
+        raise FileNotFoundError(
+            missing_message(owner, 'listed images are', missing, len(names),
+                            f'Correct {ann_file!r} or img_suffix={suffix}'))
     return [known[name] for name in names]

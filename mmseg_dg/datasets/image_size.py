@@ -8,7 +8,8 @@ _TAG_COMES_FIRST = ('JPEG', 'MPO')
 def image_size(path: str) -> tuple[int, int]:
     """Height and width of an image file as OpenCV and mmcv load it: turned as its EXIF tag says.
 
-    The tag is read from JPEG files only; in a PNG it may follow the picture, so that all of it would have to be read.
+    The tag is read from JPEG files only; in a PNG it may follow the picture, so that all of it
+    would have to be read.
 
     Args:
         path: Local file.

@@ -1,7 +1,8 @@
-"""Label ids as data: maps from raw ids to the 19 Cityscapes train ids, and fast work on uint8 label images.
+"""Label ids as data: maps from raw ids to the 19 Cityscapes train ids, and fast work on uint8 label
+images.
 
-Each map lists the scored ids only; every other raw id means "ignore" (255).  The order of the train ids is that of
-``CityscapesDataset.METAINFO['classes']`` (0 road ... 18 bicycle).
+Each map lists the scored ids only; every other raw id means "ignore" (255). The order of the train
+ids is that of ``CityscapesDataset.METAINFO['classes']`` (0 road ... 18 bicycle).
 """
 from collections.abc import Mapping
 from typing import Optional
@@ -20,8 +21,8 @@ CITYSCAPES_TO_TRAIN_ID: dict[int, int] = {
 # GTA5 ("Playing for Data", Richter et al. 2016) uses the ids of Cityscapes' own label list.
 GTA_TO_TRAIN_ID: dict[int, int] = dict(CITYSCAPES_TO_TRAIN_ID)
 
-# SYNTHIA-RAND-CITYSCAPES (Ros et al. 2016): ids of its README.  Terrain (16 -> 9), truck (18 -> 14) and train
-# (20 -> 16) have an id but never occur in the labels, hence the 16-class protocol.
+# SYNTHIA-RAND-CITYSCAPES (Ros et al. 2016): ids of its README. Terrain (16 -> 9), truck (18 -> 14)
+# and train (20 -> 16) have an id but never occur in the labels, hence the 16-class protocol.
 SYNTHIA_TO_TRAIN_ID: dict[int, int] = {
     3: 0, 4: 1, 2: 2, 21: 3, 5: 4, 7: 5, 15: 6, 9: 7, 6: 8, 16: 9, 1: 10, 10: 11, 17: 12, 8: 13, 18: 14, 19: 15,
     20: 16, 12: 17, 11: 18
@@ -31,8 +32,9 @@ SYNTHIA_TO_TRAIN_ID: dict[int, int] = {
 # tue-mps/vfm-uda-plusplus@3af62c6; tools/convert_datasets/urbansyn.py of ysj9909/SoMA@2bf0124).
 URBANSYN_TO_TRAIN_ID: dict[int, int] = {i: i for i in range(19)}
 
-# Mapillary Vistas 1.2: position in its class list of 66 -> train id, the merge the HRDA domain-generalization code
-# uses (three road-like classes -> road, two kinds of poles, three kinds of riders, ...).
+# Mapillary Vistas 1.2: position in its class list of 66 -> train id, the merge the HRDA
+# domain-generalization code uses (three road-like classes -> road, two kinds of poles, three kinds
+# of riders, ...).
 MAPILLARY_TO_TRAIN_ID: dict[int, int] = {
     13: 0, 24: 0, 41: 0, 2: 1, 15: 1, 17: 2, 6: 3, 3: 4, 45: 5, 47: 5, 48: 6, 50: 7, 30: 8, 29: 9, 27: 10, 19: 11,
     20: 12, 21: 12, 22: 12, 55: 13, 61: 14, 54: 15, 58: 16, 57: 17, 52: 18
@@ -40,8 +42,8 @@ MAPILLARY_TO_TRAIN_ID: dict[int, int] = {
 
 # Ids that may occur in label files as published; anything else is another kind of file.
 # Cityscapes: 0..33 of its label list, 255 for the license plate (-1). ACDC publishes the same ids.
-# GTA5: those of Cityscapes, the license plate being 34. SYNTHIA: its README. Mapillary 1.2: 66 classes of config.json.
-# VOC: background, 20 classes, 255 along borders.
+# GTA5: those of Cityscapes, the license plate being 34. SYNTHIA: its README. Mapillary 1.2: 66
+# classes of config.json. VOC: background, 20 classes, 255 along borders.
 RAW_IDS: dict[str, frozenset[int]] = {
     'cityscapes': frozenset([*range(34), IGNORE]),
     'gta': frozenset(range(35)),
@@ -52,11 +54,14 @@ RAW_IDS: dict[str, frozenset[int]] = {
 
 
 def full_table(raw_to_train: Mapping[int, int]) -> dict[int, int]:
-    """All 256 ids: the given ones as given, the others 255 (mmseg leaves ids that a map does not list unchanged)."""
+    """All 256 ids: the given ones as given, the others 255 (mmseg leaves ids that a map does not
+    list unchanged).
+    """
     return {i: int(raw_to_train.get(i, IGNORE)) for i in range(256)}
 
 
-def lookup_table(label_map: Optional[Mapping[int, int]] = None, reduce_zero_label: bool = False) -> np.ndarray:
+def lookup_table(label_map: Optional[Mapping[int, int]] = None,
+                 reduce_zero_label: bool = False) -> np.ndarray:
     """What mmseg's label loader does to ids, as one table.
 
     Args:
@@ -95,11 +100,14 @@ def count_ids(label: np.ndarray) -> np.ndarray:
     """
     if label.size == 0:
         return np.zeros(256, np.int64)
-    if label.dtype == np.uint8 and label.size < 2**24:  # OpenCV counts in float32: exact only below 2**24
+    # OpenCV counts in float32: exact only below 2**24
+    if label.dtype == np.uint8 and label.size < 2**24:
         return cv2.calcHist([label], [0], None, [256], [0, 256]).ravel().astype(np.int64)
     return np.bincount(label.ravel(), minlength=256)[:256]
 
 
 def ids_outside(counts: np.ndarray, num_classes: int, ignore_index: int = IGNORE) -> list[int]:
-    """Ids that occur but are neither a class nor ``ignore_index``; ``counts`` as :func:`count_ids` gives it."""
+    """Ids that occur but are neither a class nor ``ignore_index``; ``counts`` as :func:`count_ids`
+    gives it.
+    """
     return [int(i) for i in np.flatnonzero(counts) if i >= num_classes and i != ignore_index]

@@ -13,20 +13,26 @@ def output_names(dataset: Any) -> dict[str, str]:
         dataset: Any; wrappers are looked through.
 
     Returns:
-        {image path: relative path without ending}, for example ``{'data/val/a/1.jpg': 'a/1'}``. Images that differ in
-        the ending alone keep it (``a/1.png`` and ``a/1.jpg``). Images of several folders are named from the folder
-        that holds all of them. Datasets that do not say where their images are give an empty dict.
+        {image path: relative path without ending}, for example ``{'data/val/a/1.jpg': 'a/1'}``.
+        Images that differ in the ending alone keep it (``a/1.png`` and ``a/1.jpg``). Images of
+        several folders are named from the folder that holds all of them. Datasets that do not say
+        where their images are give an empty dict.
     """
     parts, which, local = flatten(dataset)
-    paths = [parts[part].get_data_info(int(i)).get('img_path') for part, i in zip(which, local)
-             if hasattr(parts[part], 'get_data_info')]
+    paths = [
+        parts[part].get_data_info(int(i)).get('img_path') for part, i in zip(which, local)
+        if hasattr(parts[part], 'get_data_info')
+    ]
     paths = list(dict.fromkeys(str(path) for path in paths if path))
     if not paths:
         return {}
     root = _root(dataset, paths)
     below = {path: _below(path, root) for path in paths}
     stems = Counter(osp.splitext(name)[0] for name in below.values())
-    return {path: name if stems[osp.splitext(name)[0]] > 1 else osp.splitext(name)[0] for path, name in below.items()}
+    return {
+        path: name if stems[osp.splitext(name)[0]] > 1 else osp.splitext(name)[0]
+        for path, name in below.items()
+    }
 
 
 def _root(dataset: Any, paths: list[str]) -> str:
@@ -35,8 +41,9 @@ def _root(dataset: Any, paths: list[str]) -> str:
         prefix = getattr(leaf, 'data_prefix', None)
         folder = prefix.get('img_path') if isinstance(prefix, dict) else None
         folders.append(osp.abspath(folder) if folder and '://' not in folder else '')
-    if not all(folders) or not all(osp.abspath(path).startswith(osp.join(folder, '')) for path in paths
-                                   for folder in folders[:1] if len(folders) == 1):
+    if not all(folders) or not all(
+            osp.abspath(path).startswith(osp.join(folder, '')) for path in paths
+            for folder in folders[:1] if len(folders) == 1):
         folders = [osp.dirname(osp.abspath(path)) for path in paths]
     return osp.commonpath(folders)
 

@@ -28,14 +28,17 @@ class Padding(NamedTuple):
     @property
     def better(self) -> tuple[int, int]:
         """A crop that the median image fills, in steps of 32 pixels."""
-        height, width = (max(_STEP, min(have, want) // _STEP * _STEP) for have, want in zip(self.image, self.crop))
+        height, width = (max(_STEP,
+                             min(have, want) // _STEP * _STEP)
+                         for have, want in zip(self.image, self.crop))
         return height, width
 
     @property
     def text(self) -> str:
         """One sentence with the remedy."""
-        return (f'padding fills {100 * self.share:.0f} % of the crops: they are {self.crop[1]}x{self.crop[0]}, most '
-                f'images no larger than {self.image[1]}x{self.image[0]} (width x height) when they are cut. Set '
+        return (f'padding fills {100 * self.share:.0f} % of the crops: they are '
+                f'{self.crop[1]}x{self.crop[0]}, most images no larger than '
+                f'{self.image[1]}x{self.image[0]} (width x height) when they are cut. Set '
                 f'train_cfg.crop_size={self.better} (height, width), or give larger images')
 
 
@@ -57,7 +60,8 @@ def padding_of(dataset: Any, draws: int = 16) -> Optional[Padding]:
     if 'Pad' not in kinds or len(leaf) == 0:
         return None
     pad = kinds.index('Pad')
-    crop = next((step.crop_size for step, kind in zip(steps[pad:], kinds[pad:]) if kind in CROPS), None)
+    crop = next((step.crop_size for step, kind in zip(steps[pad:], kinds[pad:]) if kind in CROPS),
+                None)
     if crop is None:
         return None
     crop = (crop, crop) if isinstance(crop, int) else tuple(crop)
@@ -82,6 +86,8 @@ def padding_of(dataset: Any, draws: int = 16) -> Optional[Padding]:
 
 
 def _covered(image: int, padded: int, crop: int) -> float:
-    """Mean share of a crop along one axis that shows the image, which lies at the beginning of the padded one."""
+    """Mean share of a crop along one axis that shows the image, which lies at the beginning of the
+    padded one.
+    """
     starts = np.arange(max(padded - crop, 0) + 1)
     return float(np.clip(image - starts, 0, crop).mean() / crop)

@@ -13,11 +13,12 @@ def chunks(size: int, length: int) -> list[Bounds]:
     return [(start, min(start + length, size)) for start in range(0, size, length)]
 
 
-def run_ranges(function: Callable[[Bounds], Any], ranges: list[Bounds], workers: int) -> Iterator[Any]:
+def run_ranges(function: Callable[[Bounds], Any], ranges: list[Bounds],
+               workers: int) -> Iterator[Any]:
     """``function(bounds)`` for each of ``ranges``, in order.
 
-    The function goes to each process once, so it may hold a dataset or a large table; a task is two numbers.  When the
-    caller stops early (an error, Ctrl-C), tasks that have not begun are dropped.
+    The function goes to each process once, so it may hold a dataset or a large table; a task is two
+    numbers. When the caller stops early (an error, Ctrl-C), tasks that have not begun are dropped.
 
     Args:
         function: Picklable.

@@ -21,24 +21,28 @@ from .wrappers import leaves, locate
 class SeededDataset(Dataset):
     """Wraps a training dataset; the only one that understands :class:`SampleRequest`.
 
-    For a request it seeds python's, numpy's and torch's generators, puts ``wanted_class`` and ``wanted_point`` into
-    the sample's info, runs the pipeline of the innermost dataset and restores the caller's generators.  A plain
-    integer works too and seeds nothing.  A pipeline that returns None is tried again with other images of the same
-    dataset, chosen from the seed.
+    For a request it seeds python's, numpy's and torch's generators, puts ``wanted_class`` and
+    ``wanted_point`` into the sample's info, runs the pipeline of the innermost dataset and restores
+    the caller's generators. A plain integer works too and seeds nothing. A pipeline that returns
+    None is tried again with other images of the same dataset, chosen from the seed.
 
-    Wrappers that build a sample of several images by themselves (mmseg's ``MultiImageMixDataset``) are seeded as a
-    whole; ``wanted_class`` does not reach their crops.
+    Wrappers that build a sample of several images by themselves (mmseg's ``MultiImageMixDataset``)
+    are seeded as a whole; ``wanted_class`` does not reach their crops.
 
     Args:
-        dataset: Config or instance: a ``BaseDataset`` of mmseg, mmpretrain or ours, or a wrapper around some.
-        check_labels: Refuse samples whose label has ids other than the classes and ``ignore_index``.
-        on_bad_sample: What follows a file that is gone, empty, cut off or damaged, after it was tried three times:
-            ``'stop'``, or ``'skip'``: another sample takes its place, chosen by the request alone.
+        dataset: Config or instance: a ``BaseDataset`` of mmseg, mmpretrain or ours, or a wrapper
+            around some.
+        check_labels: Refuse samples whose label has ids other than the classes and
+            ``ignore_index``.
+        on_bad_sample: What follows a file that is gone, empty, cut off or damaged, after it was
+            tried three times: ``'stop'``, or ``'skip'``: another sample takes its place, chosen by
+            the request alone.
         name: Of the stream, for messages.
         work_dir: Where ``bad_samples.csv`` lists what was left out; None: nowhere.
 
     Attributes:
-        stored: Encoded views that take the place of the pipeline (``train_cfg.cached_features``), or None.
+        stored: Encoded views that take the place of the pipeline (``train_cfg.cached_features``),
+            or None.
 
     Raises:
         FileNotFoundError: A folder or file is missing (message names it and the fix).
@@ -47,8 +51,9 @@ class SeededDataset(Dataset):
     """
     is_transparent = True
 
-    def __init__(self, dataset: Union[dict, Dataset], check_labels: bool = True, on_bad_sample: str = 'stop',
-                 name: str = '', work_dir: Optional[str] = None) -> None:
+    def __init__(self, dataset: Union[dict, Dataset], check_labels: bool = True,
+                 on_bad_sample: str = 'stop', name: str = '',
+                 work_dir: Optional[str] = None) -> None:
         self.bad_samples = BadSamples(on_bad_sample, name, work_dir)
         self.dataset = build_checked(dataset) if isinstance(dataset, dict) else dataset
         self.check_labels = check_labels
@@ -94,11 +99,13 @@ class SeededDataset(Dataset):
             if sample is not None:
                 return sample
             index = int(np.random.randint(len(leaf)))
-        raise ValueError(f'{type(leaf).__name__}: the pipeline returned None for {leaf.max_refetch + 1} images in a '
-                         f'row, the last one {info.get("img_path", index)}; check the images and the pipeline')
+        raise ValueError(f'{type(leaf).__name__}: the pipeline returned None for '
+                         f'{leaf.max_refetch + 1} images in a row, the last one '
+                         f'{info.get("img_path", index)}; check the images and the pipeline')
 
     def _checked(self, sample: Any, index: int) -> Any:
-        data_sample = sample.get('data_samples') if self.check_labels and isinstance(sample, dict) else None
+        data_sample = sample.get('data_samples') if self.check_labels and isinstance(sample,
+                                                                                     dict) else None
         if data_sample is None or 'gt_sem_seg' not in data_sample:
             return sample
         leaf, _ = locate(self.dataset, index)
@@ -108,7 +115,8 @@ class SeededDataset(Dataset):
             ignore = getattr(leaf, 'ignore_index', IGNORE)
             wrong = _ids_outside(labels, len(classes), ignore)
             if wrong:
-                path = data_sample.metainfo.get('seg_map_path') or data_sample.metainfo.get('img_path', f'#{index}')
+                path = data_sample.metainfo.get('seg_map_path') or data_sample.metainfo.get(
+                    'img_path', f'#{index}')
                 raise ValueError(wrong_ids_message({path: wrong}, len(classes), ignore))
         return sample
 
@@ -117,12 +125,15 @@ def _run_pipeline(leaf: Any, info: dict) -> Any:
     """A dataset's pipeline on one sample.
 
     Raises:
-        BadSampleError: One of its files cannot be read; another error of the pipeline comes through as it is.
+        BadSampleError: One of its files cannot be read; another error of the pipeline comes through
+            as it is.
     """
     backend_args = getattr(leaf, 'backend_args', None)
     labeled = not hasattr(leaf.pipeline, 'transforms') or loads_labels(leaf.pipeline)
-    hint = 'Delete it: it is rendered again at the next start' if getattr(leaf, 'checks_itself', False) else ''
-    files = {key: info.get(key) for key in ('img_path', 'seg_map_path')}  # transforms may change the info
+    hint = 'Delete it: it is rendered again at the next start' if getattr(
+        leaf, 'checks_itself', False) else ''
+    # transforms may change the info
+    files = {key: info.get(key) for key in ('img_path', 'seg_map_path')}
     check_whole(files, labeled, backend_args, hint)
     try:
         return leaf.pipeline(info)

@@ -44,8 +44,7 @@ def read_index(folder: Union[str, Path]) -> Optional[dict]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FeatureCacheError(
             f'the cached features in {folder} are damaged: {path.name} cannot be read ({error}). '
-            'Delete the folder; it is built again'
-        ) from error
+            'Delete the folder; it is built again') from error
     return index
 
 
@@ -54,19 +53,13 @@ def differences(theirs: Mapping, ours: Mapping) -> list[str]:
     there, here = dict(_flat(theirs)), dict(_flat(ours))
     return [
         f'{key} is {_short(there.get(key))} there and {_short(here.get(key))} in this run'
-        for key in sorted({*there, *here})
-        if there.get(key) != here.get(key)
+        for key in sorted({*there, *here}) if there.get(key) != here.get(key)
     ]
 
 
 def _flat(node: Any, key: str = '') -> Iterator[tuple[str, Any]]:
-    items = (
-        node.items()
-        if isinstance(node, Mapping)
-        else enumerate(node)
-        if isinstance(node, list)
-        else ()
-    )
+    items = (node.items()
+             if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ())
     for name, value in items:
         yield from _flat(value, f'{key}.{name}' if key else str(name))
     if not isinstance(node, (Mapping, list)) or not node:
@@ -89,7 +82,6 @@ class StoredViews:
         FeatureCacheError: They were made of something else, or a file is missing or of another
             size; when a view is read: its bytes are not those that were written.
     """
-
     def __init__(self, folder: Union[str, Path], recipe: Mapping) -> None:
         self.folder = Path(folder)
         index = read_index(folder)
@@ -100,8 +92,7 @@ class StoredViews:
             raise FeatureCacheError(
                 f'{folder} holds cached features of another encoder, pipeline or setting: '
                 f'{"; ".join(different)}. Give another cached_features.folder (None finds one by '
-                'itself for every recipe), or delete this one'
-            )
+                'itself for every recipe), or delete this one')
         self.index, self.views, self.size = index, index['views'], tuple(index['size'])
         for name, (dtype, shape) in index['arrays'].items():
             path, wanted = self._path(name), int(np.prod(shape)) * np.dtype(dtype).itemsize
@@ -109,8 +100,7 @@ class StoredViews:
             if has < wanted:  # the rest is the header
                 raise FeatureCacheError(
                     f'the cached features in {folder} are damaged: {path.name} has {max(has, 0)} '
-                    f'bytes instead of {wanted} and more. Delete the folder; it is built again'
-                )
+                    f'bytes instead of {wanted} and more. Delete the folder; it is built again')
         self._open: dict[str, np.ndarray] = {}
 
     def __getstate__(self) -> dict:
@@ -126,8 +116,7 @@ class StoredViews:
             except (OSError, ValueError) as error:
                 raise FeatureCacheError(
                     f'the cached features in {self.folder} are damaged: {name}.npy cannot be read '
-                    f'({error}). Delete the folder; it is built again'
-                ) from error
+                    f'({error}). Delete the folder; it is built again') from error
         return self._open[name]
 
     def row(self, name: str, row: int) -> np.ndarray:
@@ -139,8 +128,7 @@ class StoredViews:
             raise FeatureCacheError(
                 f'the cached features in {self.folder} are damaged: view {view} of image {image} '
                 f'({self.index["images"][image]}) in {name}.npy is not what was written. Delete '
-                'the folder; it is built again'
-            )
+                'the folder; it is built again')
         return value
 
     def view_of(self, request: SampleRequest) -> int:
@@ -152,9 +140,8 @@ class StoredViews:
         """
         choice = np.arange(self.views)
         if request.wanted_class is not None and 'counts' in self.index['arrays']:
-            rows = self._array('counts')[
-                request.index * self.views : (request.index + 1) * self.views
-            ]
+            rows = self._array('counts')[request.index * self.views:(request.index + 1)
+                                         * self.views]
             pixels = rows[:, request.wanted_class]
             if pixels.max() > 0:
                 choice = np.flatnonzero(2 * pixels >= pixels.max())
@@ -175,11 +162,8 @@ class StoredViews:
 
         images = maps('')
         images.variants = {name: maps(f'{name}.') for name in self.index['variants']}
-        sample = SegDataSample(
-            metainfo=dict(
-                img_path=self.index['images'][request.index], img_shape=self.size, cached_view=view
-            )
-        )
+        sample = SegDataSample(metainfo=dict(img_path=self.index['images'][request.index],
+                                             img_shape=self.size, cached_view=view))
         for name, key in (
             ('label', 'gt_sem_seg'),
             ('valid', 'valid_pseudo_mask'),
@@ -188,8 +172,7 @@ class StoredViews:
             if name in self.index['arrays']:
                 value = torch.from_numpy(self.row(name, row))[None]  # (1, H, W)
                 sample.set_data(
-                    {key: PixelData(data=value.long() if key == 'gt_sem_seg' else value)}
-                )
+                    {key: PixelData(data=value.long() if key == 'gt_sem_seg' else value)})
         return dict(inputs=images, data_samples=sample)
 
 
@@ -208,7 +191,6 @@ class ViewWriter:
     Attributes:
         done: Views that are written already.
     """
-
     def __init__(
         self,
         folder: Union[str, Path],

@@ -13,11 +13,12 @@ from .transforms.loading import LoadSynthiaAnnotations
 class SynthiaDataset(TrainIdDataset):
     """SYNTHIA-RAND-CITYSCAPES (Ros et al., CVPR 2016) with the 19 Cityscapes classes.
 
-    Terrain, truck and train have no pixels; results are reported over 16 or 13 classes, by the metric.
+    Terrain, truck and train have no pixels; results are reported over 16 or 13 classes, by the
+    metric.
 
-    Layout below ``data_root``: ``RGB/0000000.png`` and ``GT/LABELS/0000000_labelTrainIds.png``, or with
-    ``raw_ids=True`` the published 16-bit files ``GT/LABELS/0000000.png``, which need ``LoadSynthiaAnnotations`` in
-    the pipeline.  Arguments: :class:`TrainIdDataset`.
+    Layout below ``data_root``: ``RGB/0000000.png`` and ``GT/LABELS/0000000_labelTrainIds.png``, or
+    with ``raw_ids=True`` the published 16-bit files ``GT/LABELS/0000000.png``, which need
+    ``LoadSynthiaAnnotations`` in the pipeline. Arguments: :class:`TrainIdDataset`.
     """
     RAW_SEG_MAP_SUFFIX = '.png'
     RAW_TO_TRAIN_ID = SYNTHIA_TO_TRAIN_ID
@@ -25,8 +26,10 @@ class SynthiaDataset(TrainIdDataset):
     DATA_PREFIX = dict(img_path='RGB', seg_map_path='GT/LABELS')
 
     def _stems_in(self, folder: str) -> list[str]:
-        if self.ann_file and is_local(self.ann_file, self.backend_args) and not osp.isfile(self.ann_file):
-            raise FileNotFoundError(f'SynthiaDataset: no list file {self.ann_file!r}. The random split '
-                                    '(splits/random/{train,val}.txt) is written by:\n    '
-                                    f'python tools/dataset_converters/synthia.py {self.data_root} --lists-only')
+        if self.ann_file and is_local(self.ann_file,
+                                      self.backend_args) and not osp.isfile(self.ann_file):
+            raise FileNotFoundError(
+                f'SynthiaDataset: no list file {self.ann_file!r}. The random split '
+                '(splits/random/{train,val}.txt) is written by:\n    '
+                f'python tools/dataset_converters/synthia.py {self.data_root} --lists-only')
         return super()._stems_in(folder)

@@ -20,29 +20,30 @@ class UnlabeledImageDataset(BaseSegDataset):
     Streams must agree on classes and palette, so these are given although no label is read.
 
     Args:
-        like: Name of a dataset mmseg knows, for classes and palette: ``'cityscapes'``, ``'voc'``, ``'ade'``, ...
-            Or pass ``metainfo=dict(classes=..., palette=...)``.
+        like: Name of a dataset mmseg knows, for classes and palette: ``'cityscapes'``, ``'voc'``,
+            ``'ade'``, ... Or pass ``metainfo=dict(classes=..., palette=...)``.
         img_suffix: One ending or several; default: PNG and JPEG.
-        **kwargs: ``data_root``, ``data_prefix=dict(img_path=...)``, ``ann_file`` (one name per line, relative to the
-            folder, with or without the ending), ``pipeline``, ``indices``, ``backend_args`` and the rest of
-            :class:`mmseg.datasets.BaseSegDataset` (it refuses unknown ones).
+        **kwargs: ``data_root``, ``data_prefix=dict(img_path=...)``, ``ann_file`` (one name per
+            line, relative to the folder, with or without the ending), ``pipeline``, ``indices``,
+            ``backend_args`` and the rest of :class:`mmseg.datasets.BaseSegDataset` (it refuses
+            unknown ones).
 
     Raises:
-        FileNotFoundError: The folder is missing, has no such images, or listed images are not there.
+        FileNotFoundError: The folder is missing, has no such images, or listed images are not
+            there.
         ValueError: No classes given, or the pipeline loads labels.
     """
     checks_itself = True
 
-    def __init__(self,
-                 like: Optional[str] = None,
-                 metainfo: Optional[dict] = None,
-                 img_suffix: Union[str, Sequence[str]] = IMAGE_SUFFIXES,
-                 **kwargs: Any) -> None:
+    def __init__(self, like: Optional[str] = None, metainfo: Optional[dict] = None,
+                 img_suffix: Union[str, Sequence[str]] = IMAGE_SUFFIXES, **kwargs: Any) -> None:
         if like is not None:
-            metainfo = dict(dict(classes=tuple(get_classes(like)), palette=get_palette(like)), **(metainfo or {}))
+            metainfo = dict(dict(classes=tuple(get_classes(like)), palette=get_palette(like)),
+                            **(metainfo or {}))
         if not (metainfo or {}).get('classes'):
-            raise ValueError("UnlabeledImageDataset: pass like='cityscapes' (or another dataset mmseg knows) or "
-                             'metainfo=dict(classes=..., palette=...), the same as the labelled stream has')
+            raise ValueError(
+                "UnlabeledImageDataset: pass like='cityscapes' (or another dataset mmseg knows) or "
+                'metainfo=dict(classes=..., palette=...), the same as the labelled stream has')
         suffixes = img_suffix if isinstance(img_suffix, str) else tuple(img_suffix)
         super().__init__(metainfo=metainfo, img_suffix=suffixes, **kwargs)
 
@@ -51,8 +52,8 @@ class UnlabeledImageDataset(BaseSegDataset):
         if self._fully_initialized:
             return
         if loads_labels(self.pipeline):
-            raise ValueError('UnlabeledImageDataset: its pipeline has a LoadAnnotations step; remove it, or use a '
-                             'labelled dataset class')
+            raise ValueError('UnlabeledImageDataset: its pipeline has a LoadAnnotations step; '
+                             'remove it, or use a labelled dataset class')
         share_backend_args(self)
         super().full_init()
 
@@ -64,18 +65,28 @@ class UnlabeledImageDataset(BaseSegDataset):
         check_not_empty(files, folder, self.img_suffix, 'image', owner, self.backend_args)
         if self.ann_file:
             files = self._listed(files)
-        return [dict(img_path=osp.join(folder, name), reduce_zero_label=False, seg_fields=[]) for name in files]
+        return [
+            dict(img_path=osp.join(folder, name), reduce_zero_label=False, seg_fields=[])
+            for name in files
+        ]
 
     def _by_name(self, files: list[str]) -> dict[str, str]:
-        """{what a list may call it: file}: ``a_rgb.png`` is also ``a_rgb``, and ``a`` where that is without suffix."""
-        return {**{osp.splitext(name)[0]: name for name in files}, **names_of(files, self.img_suffix)}
+        """{what a list may call it: file}: ``a_rgb.png`` is also ``a_rgb``, and ``a`` where that is
+        without suffix.
+        """
+        return {
+            **{osp.splitext(name)[0]: name
+               for name in files}, **names_of(files, self.img_suffix)
+        }
 
     def _listed(self, files: list[str]) -> list[str]:
         """The files named by ``ann_file``, in its order."""
-        return listed(self._by_name(files), self.ann_file, self.img_suffix, type(self).__name__, self.backend_args)
+        return listed(self._by_name(files), self.ann_file, self.img_suffix,
+                      type(self).__name__, self.backend_args)
 
 
 def has_no_masks(dataset: Any) -> bool:
     """Whether a dataset (no wrapper) says by its kind and folders that it has images only."""
-    return isinstance(dataset, UnlabeledImageDataset) or (
-        isinstance(dataset, FolderDataset) and not (dataset.data_prefix or {}).get('seg_map_path'))
+    return isinstance(
+        dataset, UnlabeledImageDataset) or (isinstance(dataset, FolderDataset)
+                                            and not (dataset.data_prefix or {}).get('seg_map_path'))

@@ -11,9 +11,9 @@ from .label_tables import URBANSYN_TO_TRAIN_ID
 class UrbanSynDataset(TrainIdDataset):
     """UrbanSyn (Gomez et al., "All for One, and One for All", 2023).
 
-    Layout below ``data_root`` as published: ``rgb/rgb_0001.png`` and ``ss/ss_0001.png``; files of one name in both
-    folders (``0001.png``) are read too. The published ids are trainIds already, 19 being everything else
-    (docs/data.md, "Layout").
+    Layout below ``data_root`` as published: ``rgb/rgb_0001.png`` and ``ss/ss_0001.png``; files of
+    one name in both folders (``0001.png``) are read too. The published ids are trainIds already, 19
+    being everything else (docs/data.md, "Layout").
 
     Args:
         raw_ids: The published ids (19 becomes 255); False reads converted ``*_labelTrainIds.png``.

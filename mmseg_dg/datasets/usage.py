@@ -24,19 +24,26 @@ class Usage(NamedTuple):
 
     @property
     def text(self) -> str:
-        """``FolderDataset uses 1 image (1 *.png) of data/images; left out: 5 with another ending (5 *.tif)``."""
+        """``FolderDataset uses 1 image (1 *.png) of data/images; left out: 5 with another ending (5
+        *.tif)``.
+        """
         plural = '' if len(self.used) == 1 else 's'
         kinds = f' ({endings(self.used)})' if self.used else ''
         place = f' of {self.folder}' if self.folder else ''
         left_out = left_out_text(self.left_out)
-        return (f'{self.owner} uses {len(self.used)} image{plural}{kinds}{place}'
-                + (f'; left out: {left_out}' if left_out else ''))
+        return (f'{self.owner} uses {len(self.used)} image{plural}{kinds}{place}' +
+                (f'; left out: {left_out}' if left_out else ''))
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether something that looks like an image is left out for another reason than the user's own choice."""
-        others = [name for name in self.left_out.get(OTHER_ENDING, ()) if name.endswith(PICTURE_SUFFIXES)]
-        return bool(others) or any(reason not in (OTHER_ENDING, NOT_LISTED, NOT_CHOSEN) for reason in self.left_out)
+        """Whether something that looks like an image is left out for another reason than the user's
+        own choice.
+        """
+        others = [
+            name for name in self.left_out.get(OTHER_ENDING, ()) if name.endswith(PICTURE_SUFFIXES)
+        ]
+        return bool(others) or any(reason not in (OTHER_ENDING, NOT_LISTED, NOT_CHOSEN)
+                                   for reason in self.left_out)
 
 
 def usage_of(dataset: Any) -> Usage:
@@ -48,13 +55,18 @@ def usage_of(dataset: Any) -> Usage:
     owner, count = type(dataset).__name__, len(dataset)
     folder = getattr(dataset, 'data_prefix', None)
     folder = folder.get('img_path') if isinstance(folder, dict) else None
-    infos = [dataset.get_data_info(i) for i in range(count)] if hasattr(dataset, 'get_data_info') else []
+    infos = [dataset.get_data_info(i)
+             for i in range(count)] if hasattr(dataset, 'get_data_info') else []
     paths = [str(info['img_path']) for info in infos if info.get('img_path')]
     if len(paths) < count or not folder:
         return Usage(owner, '', paths or [''] * count, {})
-    used = [osp.relpath(path, folder) if is_local(path) else path[len(folder):].lstrip('/') for path in paths]
+    used = [
+        osp.relpath(path, folder) if is_local(path) else path[len(folder):].lstrip('/')
+        for path in paths
+    ]
     suffix = getattr(dataset, 'img_suffix', None)
-    if not is_local(folder, getattr(dataset, 'backend_args', None)) or not osp.isdir(folder) or not suffix:
+    if not is_local(folder, getattr(dataset, 'backend_args',
+                                    None)) or not osp.isdir(folder) or not suffix:
         return Usage(owner, folder, used, {})
     scan = scan_folder(folder, suffix)
     left_out = dict(scan.left_out)
@@ -62,5 +74,8 @@ def usage_of(dataset: Any) -> Usage:
     if rest:
         left_out[NOT_LISTED if getattr(dataset, 'ann_file', '') else NOT_CHOSEN] = rest
     taken = {osp.normpath(name) for name in used}
-    left_out = {reason: kept for reason, names in left_out.items() if (kept := [n for n in names if n not in taken])}
+    left_out = {
+        reason: kept
+        for reason, names in left_out.items() if (kept := [n for n in names if n not in taken])
+    }
     return Usage(owner, folder, used, left_out)

@@ -8,8 +8,9 @@ import numpy as np
 def locate(dataset: Any, index: int) -> tuple[Any, int]:
     """The innermost dataset and the index in it of sample ``index``.
 
-    Understands mmengine's ``ConcatDataset``, ``RepeatDataset`` and ``ClassBalancedDataset``, torch's ``Subset`` and
-    :class:`SeededDataset`.  Other wrappers are returned as they are: they are used as a whole.
+    Understands mmengine's ``ConcatDataset``, ``RepeatDataset`` and ``ClassBalancedDataset``,
+    torch's ``Subset`` and :class:`SeededDataset`. Other wrappers are returned as they are: they are
+    used as a whole.
     """
     while True:
         if hasattr(dataset, '_get_ori_dataset_idx'):
@@ -41,7 +42,8 @@ def flatten(dataset: Any) -> tuple[list[Any], np.ndarray, np.ndarray]:
     """Innermost datasets and, for each sample of ``dataset``, which of them has it and where.
 
     Returns:
-        tuple: List of datasets; int64 (N,) position in that list; int64 (N,) index inside that dataset.
+        tuple: List of datasets; int64 (N,) position in that list; int64 (N,) index inside that
+            dataset.
     """
     if hasattr(dataset, 'datasets'):
         parts, which, local = [], [], []
@@ -56,8 +58,10 @@ def flatten(dataset: Any) -> tuple[list[Any], np.ndarray, np.ndarray]:
         if hasattr(dataset, 'indices'):
             rows = np.asarray(dataset.indices, dtype=np.int64)
         elif hasattr(dataset, '_get_ori_dataset_idx'):
-            rows = np.fromiter((dataset._get_ori_dataset_idx(i) for i in range(len(dataset))), np.int64, len(dataset))
-        else:  # a wrapper that keeps the order, such as SeededDataset or mmseg's MultiImageMixDataset
+            rows = np.fromiter((dataset._get_ori_dataset_idx(i) for i in range(len(dataset))),
+                               np.int64, len(dataset))
+        # a wrapper that keeps the order, such as SeededDataset or mmseg's MultiImageMixDataset
+        else:
             return parts, which, local
         return parts, which[rows], local[rows]
     return [dataset], np.zeros(len(dataset), np.int64), np.arange(len(dataset), dtype=np.int64)

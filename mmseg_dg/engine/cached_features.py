@@ -90,12 +90,10 @@ class CachedFeatures:
     def __post_init__(self) -> None:
         if self.views < 1:
             raise ValueError(
-                f'train_cfg.cached_features.views={self.views}: give 1 or more views per image'
-            )
+                f'train_cfg.cached_features.views={self.views}: give 1 or more views per image')
         if self.precision not in PRECISIONS:
             raise ValueError(
-                f'train_cfg.cached_features.precision={self.precision!r}: use one of {PRECISIONS}'
-            )
+                f'train_cfg.cached_features.precision={self.precision!r}: use one of {PRECISIONS}')
 
     @classmethod
     def of(cls, arguments: Optional[Mapping], method: Any) -> Optional['CachedFeatures']:
@@ -131,8 +129,7 @@ class CachedFeatures:
                 raise ValueError(
                     f'train_cfg.cached_features: stream "{name}" uses '
                     f'{type(stream.sampler).__name__}, which asks for crops around points, but '
-                    'the views are drawn before: use RareClassSampler or StatefulInfiniteSampler'
-                )
+                    'the views are drawn before: use RareClassSampler or StatefulInfiniteSampler')
         for stream in streams.values():
             stream.dataset.stored = None
         ready = {
@@ -143,26 +140,21 @@ class CachedFeatures:
         for name, stored in ready.items():
             streams[name].dataset.stored = stored
 
-    def places(
-        self, method: Any, streams: Mapping[str, Stream], network: Mapping
-    ) -> dict[str, tuple[Path, dict]]:
+    def places(self, method: Any, streams: Mapping[str, Stream],
+               network: Mapping) -> dict[str, tuple[Path, dict]]:
         """Folder and recipe of each stream; streams of one recipe share a folder."""
         encoder = encoder_recipe(method, network)
         recipes = {name: self._recipe(method, name, streams, encoder) for name in streams}
         places: dict[str, tuple[Path, dict]] = {}
         for name, recipe in recipes.items():
             same = next((folder for folder, other in places.values() if other == recipe), None)
-            root = (
-                Path(user_cache(), 'features', fingerprint(recipe))
-                if self.folder is None
-                else Path(self.folder).expanduser() / name
-            )
+            root = (Path(user_cache(), 'features', fingerprint(recipe))
+                    if self.folder is None else Path(self.folder).expanduser() / name)
             places[name] = (same or root, recipe)
         return places
 
-    def _recipe(
-        self, method: Any, name: str, streams: Mapping[str, Stream], encoder: Mapping
-    ) -> dict:
+    def _recipe(self, method: Any, name: str, streams: Mapping[str, Stream],
+                encoder: Mapping) -> dict:
         """Everything that a stream's features depend on, as plain JSON values."""
         variants = variant_names(method, name, self.mix)
         recipe = dict(
@@ -178,14 +170,12 @@ class CachedFeatures:
             recipe.update(variant_settings(method, variants), group=streams[name].batch_size)
         if 'mixed' in variants:
             source = streams[method.source_stream]
-            recipe['mixed_with'] = dict(
-                _pictures(source), sampler=_plain(source.config.get('sampler'))
-            )
+            recipe['mixed_with'] = dict(_pictures(source),
+                                        sampler=_plain(source.config.get('sampler')))
         return json.loads(json.dumps(recipe, default=str))
 
-    def _ready(
-        self, method: Any, streams: Mapping[str, Stream], name: str, folder: Path, recipe: dict
-    ) -> StoredViews:
+    def _ready(self, method: Any, streams: Mapping[str, Stream], name: str, folder: Path,
+               recipe: dict) -> StoredViews:
         """The features of one stream, which this process builds or another one while this waits."""
         told = False
         while True:
@@ -226,22 +216,16 @@ class CachedFeatures:
         for name, (folder, recipe) in self.places(method, streams, network).items():
             index = read_index(folder)
             if index is None:
-                lines.append(
-                    f'{name}: to be built; '
-                    f'{ViewEncoder(self, method, streams, name).plan().text(folder)}'
-                )
+                lines.append(f'{name}: to be built; '
+                             f'{ViewEncoder(self, method, streams, name).plan().text(folder)}')
             elif differences(index['recipe'], recipe):
-                lines.append(
-                    f'{name}: ERROR: {folder} holds other features: '
-                    f'{"; ".join(differences(index["recipe"], recipe))}'
-                )
+                lines.append(f'{name}: ERROR: {folder} holds other features: '
+                             f'{"; ".join(differences(index["recipe"], recipe))}')
             else:
                 StoredViews(folder, recipe)  # sizes of files
                 size = sum(path.stat().st_size for path in folder.glob('*.npy'))
-                lines.append(
-                    f'{name}: complete in {folder}, {size / 1e6:.1f} MB, fingerprint '
-                    f'{fingerprint(recipe)}'
-                )
+                lines.append(f'{name}: complete in {folder}, {size / 1e6:.1f} MB, fingerprint '
+                             f'{fingerprint(recipe)}')
         return lines
 
 
@@ -270,9 +254,8 @@ def state_digest(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in module.state_dict().items():
         digest.update(f'{name} {tuple(value.shape)} {value.dtype}\n'.encode())
-        digest.update(
-            value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-        )
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(
+            torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:32]
 
 

@@ -14,9 +14,10 @@ from mmseg_dg.utils.buckets import BUCKET_BYTES, buckets, flat, scatter
 class MethodDistributedWrapper(nn.Module):
     """All passes run locally, then every gradient is averaged over the processes exactly once.
 
-    Torch's DDP expects one forward and one backward per step, registers only what is trainable when it wraps, and
-    MMEngine's version never calls a custom ``train_step``. Here the set of trainable parameters is read anew each
-    step, so freezing and unfreezing works at any time. Works with any backend (gloo, NCCL).
+    Torch's DDP expects one forward and one backward per step, registers only what is trainable when
+    it wraps, and MMEngine's version never calls a custom ``train_step``. Here the set of trainable
+    parameters is read anew each step, so freezing and unfreezing works at any time. Works with any
+    backend (gloo, NCCL).
 
     Args:
         module: The method.
@@ -25,7 +26,6 @@ class MethodDistributedWrapper(nn.Module):
     Attributes:
         synchronizations: Number of gradient synchronisations so far.
     """
-
     def __init__(self, module: nn.Module, bucket_bytes: int = BUCKET_BYTES) -> None:
         super().__init__()
         self.module = module
@@ -35,13 +35,16 @@ class MethodDistributedWrapper(nn.Module):
 
     # ------------------------------------------------------------------ mmengine's model interface
     def train_step(self, data, optim_wrapper, **kwargs):
-        """The method's step with gradient synchronisation before unscale, clip and optimizer step."""
+        """The method's step with gradient synchronisation before unscale, clip and optimizer step.
+        """
         if not hasattr(self.module, 'passes'):
-            raise TypeError(f'{type(self.module).__name__} is no method with passes: train it with model_wrapper_cfg='
-                            "dict(type='MMDistributedDataParallel')")
+            raise TypeError(
+                f'{type(self.module).__name__} is no method with passes: train it with model_wrapper_cfg='
+                "dict(type='MMDistributedDataParallel')")
         if not self._broadcast_done:
             self.broadcast_state()
-        return self.module.train_step(data, optim_wrapper, sync_gradients=self.sync_gradients, **kwargs)
+        return self.module.train_step(data, optim_wrapper, sync_gradients=self.sync_gradients,
+                                      **kwargs)
 
     def val_step(self, data):
         return self.module.val_step(data)
@@ -55,7 +58,9 @@ class MethodDistributedWrapper(nn.Module):
     # ------------------------------------------------------------------ communication
     @torch.no_grad()
     def broadcast_state(self) -> None:
-        """Give every process the parameters and buffers of process 0; done once, after weights are loaded."""
+        """Give every process the parameters and buffers of process 0; done once, after weights are
+        loaded.
+        """
         for tensor in [*self.module.parameters(), *self.module.buffers()]:
             broadcast(tensor.data)
         self._broadcast_done = True
@@ -64,8 +69,9 @@ class MethodDistributedWrapper(nn.Module):
     def sync_gradients(self) -> None:
         """Average the gradients of all trainable parameters.
 
-        A gradient missing here counts as zero if any other process has it (a class may be absent from one process's
-        batch), and stays missing if no process has it, so that optimizers skip the parameter everywhere alike.
+        A gradient missing here counts as zero if any other process has it (a class may be absent
+        from one process's batch), and stays missing if no process has it, so that optimizers skip
+        the parameter everywhere alike.
         """
         parameters = [p for p in self.module.parameters() if p.requires_grad]
         present = torch.tensor([p.grad is not None for p in parameters], dtype=torch.int32,
@@ -85,8 +91,8 @@ class MethodDistributedWrapper(nn.Module):
     def average_buffers(self) -> None:
         """Average the running statistics of BatchNorm, so that what is judged is what is saved.
 
-        Deviations from process 0 are averaged: statistics that are equal everywhere, as those of a frozen encoder,
-        stay bit-identical, which ``(x + x + x) / 3`` does not ensure.
+        Deviations from process 0 are averaged: statistics that are equal everywhere, as those of a
+        frozen encoder, stay bit-identical, which ``(x + x + x) / 3`` does not ensure.
         """
         statistics = []
         for module in self.module.modules():

@@ -17,34 +17,35 @@ class _StreamRunner(Runner):
     #: Streams it may have besides.
     optional_streams: tuple[str, ...] = ()
 
-    def __init__(self, model: Any, work_dir: str, train_dataloader: Any = None, train_cfg: Any = None,
-                 val_cfg: Any = None, test_cfg: Any = None, **kwargs: Any) -> None:
+    def __init__(self, model: Any, work_dir: str, train_dataloader: Any = None,
+                 train_cfg: Any = None, val_cfg: Any = None, test_cfg: Any = None,
+                 **kwargs: Any) -> None:
         train_cfg = _with_type(train_cfg, 'MultiStreamTrainLoop')
         if isinstance(train_dataloader, dict) and not _reports_all(train_cfg):
             self.check_streams(train_dataloader)
-        super().__init__(
-            model,
-            work_dir,
-            train_dataloader=train_dataloader,
-            train_cfg=train_cfg,
-            val_cfg=_with_type(val_cfg, 'MultiDomainValLoop'),
-            test_cfg=_with_type(test_cfg, 'MultiDomainTestLoop'),
-            **kwargs)
+        super().__init__(model, work_dir, train_dataloader=train_dataloader, train_cfg=train_cfg,
+                         val_cfg=_with_type(val_cfg, 'MultiDomainValLoop'),
+                         test_cfg=_with_type(test_cfg, 'MultiDomainTestLoop'), **kwargs)
 
     def wrap_model(self, model_wrapper_cfg: Optional[dict], model: nn.Module) -> nn.Module:
-        """As mmengine's, with :class:`MethodDistributedWrapper` where mmengine would take torch's DDP."""
+        """As mmengine's, with :class:`MethodDistributedWrapper` where mmengine would take torch's
+        DDP.
+        """
         if model_wrapper_cfg is None and self.distributed:
             model_wrapper_cfg = dict(type='MethodDistributedWrapper')
         return super().wrap_model(model_wrapper_cfg, model)
 
     def check_streams(self, dataloader: dict) -> None:
-        """Refuse other streams than this kind of run has; ``MultiStreamTrainLoop`` asks, for one report of all."""
+        """Refuse other streams than this kind of run has; ``MultiStreamTrainLoop`` asks, for one
+        report of all.
+        """
         names = tuple(k for k, v in dataloader.items() if v is not None)
         unknown = [n for n in names if n not in self.streams + self.optional_streams]
         missing = [n for n in self.streams if n not in names]
         if 'dataset' in dataloader or unknown or missing:
-            raise ValueError(f'{type(self).__name__} trains on the streams {self.streams}, but train_dataloader has '
-                             f'the keys {names}: missing {missing or "none"}, unknown {unknown or "none"}')
+            raise ValueError(f'{type(self).__name__} trains on the streams {self.streams}, but '
+                             f'train_dataloader has the keys {names}: missing {missing or "none"}, '
+                             f'unknown {unknown or "none"}')
 
 
 def _reports_all(train_cfg: Any) -> bool:
@@ -59,13 +60,17 @@ def _with_type(cfg: Any, default: str) -> Any:
 
 @RUNNERS.register_module()
 class UDARunner(_StreamRunner):
-    """Adaptation: ``source`` (labelled) and ``target`` (unlabelled); ``target_labeled`` with a few target labels."""
+    """Adaptation: ``source`` (labelled) and ``target`` (unlabelled); ``target_labeled`` with a few
+    target labels.
+    """
     streams = ('source', 'target')
     optional_streams = ('target_labeled', )
 
 
 @RUNNERS.register_module()
 class SemiSupervisedRunner(_StreamRunner):
-    """Semi-supervised training: streams ``labeled`` and ``unlabeled``; CutMix reads ``unlabeled_mix`` besides."""
+    """Semi-supervised training: streams ``labeled`` and ``unlabeled``; CutMix reads
+    ``unlabeled_mix`` besides.
+    """
     streams = ('labeled', 'unlabeled')
     optional_streams = ('unlabeled_mix', )

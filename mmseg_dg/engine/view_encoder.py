@@ -45,16 +45,14 @@ class Plan(NamedTuple):
     def bytes(self) -> int:
         """On disk, headers left out."""
         return sum(
-            int(np.prod(shape)) * np.dtype(dtype).itemsize for dtype, shape in self.arrays.values()
-        )
+            int(np.prod(shape)) * np.dtype(dtype).itemsize for dtype, shape in self.arrays.values())
 
     def text(self, folder: Path) -> str:
         """One line for people: per image, in all, and what is free."""
         return (
             f'{self.images} images x {self.views} views, {self.bytes / self.images / 1e6:.3f} MB '
             f'per image, {self.bytes / 1e6:.1f} MB in all, in {folder} '
-            f'({free_bytes(folder) / 1e6:.0f} MB free)'
-        )
+            f'({free_bytes(folder) / 1e6:.0f} MB free)')
 
 
 def free_bytes(folder: Path) -> int:
@@ -73,10 +71,8 @@ class ViewEncoder:
         streams: All streams of the run.
         name: Of the stream that is encoded.
     """
-
-    def __init__(
-        self, settings: 'CachedFeatures', method: Any, streams: Mapping[str, 'Stream'], name: str
-    ) -> None:
+    def __init__(self, settings: 'CachedFeatures', method: Any, streams: Mapping[str, 'Stream'],
+                 name: str) -> None:
         self.settings, self.method, self.streams, self.name = settings, method, streams, name
         self.stream = streams[name]
         self.rows = len(self.stream.dataset) * settings.views
@@ -86,7 +82,8 @@ class ViewEncoder:
         """Names, types and shapes of the arrays, from the first group."""
         first, size = self._group(0)
         arrays = {
-            name: (str(value.dtype), (self.rows, *value.shape[1:])) for name, value in first.items()
+            name: (str(value.dtype), (self.rows, *value.shape[1:]))
+            for name, value in first.items()
         }
         return Plan(arrays, size, len(self.stream.dataset), self.settings.views)
 
@@ -115,8 +112,7 @@ class ViewEncoder:
                 raise ValueError(
                     f'stream "{self.name}": view {start} is {size[1]}x{size[0]}, but the first '
                     f'one is {plan.size[1]}x{plan.size[0]} (width x height): cached features need '
-                    'views of one size, add RandomCrop or Resize to the pipeline'
-                )
+                    'views of one size, add RandomCrop or Resize to the pipeline')
             writer.write(slice(start, min(start + self.stream.batch_size, self.rows)), values)
             if time.monotonic() - spoken > _QUIET:
                 spoken = time.monotonic()
@@ -131,9 +127,8 @@ class ViewEncoder:
         )
 
     def _check_space(self, plan: Plan, folder: Path) -> None:
-        there = sum(
-            path.stat().st_blocks * 512 for path in folder.rglob('*.npy')
-        )  # of an interrupted build
+        there = sum(path.stat().st_blocks * 512
+                    for path in folder.rglob('*.npy'))  # of an interrupted build
         free = free_bytes(folder)
         if plan.bytes > free + there:
             raise OSError(
@@ -161,20 +156,18 @@ class ViewEncoder:
         if 'mixed' in self.variants:
             loaded[self.method.source_stream] = [self._partner(row) for row in rows]
         batch = self.method.data_preprocessor(
-            {key: pseudo_collate(value) for key, value in loaded.items()}, True
-        )
+            {key: pseudo_collate(value)
+             for key, value in loaded.items()}, True)
         images, samples = batch[self.name]['inputs'], batch[self.name]['data_samples']
         values = self._encoded('', images)
         if 'gt_sem_seg' in samples[0]:
             labels = stack_labels(samples, self.name).cpu().numpy()
             values['label'] = labels.astype(np.uint8)
-            values['counts'] = np.stack(
-                [np.bincount(x.ravel(), minlength=256) for x in labels]
-            ).astype(np.int32)
+            values['counts'] = np.stack([np.bincount(x.ravel(), minlength=256)
+                                         for x in labels]).astype(np.int32)
         if 'valid_pseudo_mask' in samples[0]:
-            values['valid'] = (
-                torch.stack([x.valid_pseudo_mask.data.squeeze(0) for x in samples]).cpu().numpy()
-            )
+            values['valid'] = (torch.stack([x.valid_pseudo_mask.data.squeeze(0)
+                                            for x in samples]).cpu().numpy())
         for name in self.variants:
             seed = derive_seed('cached variant', self.settings.seed, name, start)
             variant = make_variant(self.method, name, self.name, batch, seed)
@@ -186,9 +179,8 @@ class ViewEncoder:
 
     def _view(self, row: int) -> dict:
         index, view = divmod(row, self.settings.views)
-        return self.stream.dataset[
-            SampleRequest(index, derive_seed('cached view', self.settings.seed, index, view))
-        ]
+        return self.stream.dataset[SampleRequest(
+            index, derive_seed('cached view', self.settings.seed, index, view))]
 
     def _partner(self, row: int) -> dict:
         """The labelled image that is mixed into a view: drawn as the labelled stream draws, rare
@@ -216,7 +208,6 @@ class ViewEncoder:
                 raise ValueError(
                     f'stream "{self.name}": map {level} of the encoder has values up to '
                     f'{largest:.4g}, which {self.settings.precision} does not hold: set '
-                    "train_cfg.cached_features.precision='float32'"
-                )
+                    "train_cfg.cached_features.precision='float32'")
             values[f'{prefix}map{level}'] = kept.cpu().numpy()
         return values

@@ -14,10 +14,11 @@ from .log_processor import DomainLogProcessor
 from .report import DomainReport, EvaluationReport, markdown_table, write_report
 
 __all__ = [
-    'CalibrationMetric', 'ClassBiasMetric', 'ConfusionMatrixMetric', 'DenoisingMetric', 'DomainEvaluators',
-    'DomainLogProcessor', 'DomainReport', 'DriveMetric', 'Drives', 'EvaluationReport', 'ImageStatistics',
-    'LEFT_OUT', 'LabelFreeMetric', 'Scores', 'bias_scores', 'bootstrap_difference', 'build_domain_evaluators',
-    'calibration_error', 'confidence_histogram', 'confusion_matrix', 'frequency_groups', 'image_statistics',
-    'label_free_scores', 'map_classes', 'markdown_table', 'named_scores', 'neighborhood_density',
-    'resolve_label_map', 'resolve_subset', 'risk_coverage', 'scores', 'write_report'
+    'CalibrationMetric', 'ClassBiasMetric', 'ConfusionMatrixMetric', 'DenoisingMetric',
+    'DomainEvaluators', 'DomainLogProcessor', 'DomainReport', 'DriveMetric', 'Drives',
+    'EvaluationReport', 'ImageStatistics', 'LEFT_OUT', 'LabelFreeMetric', 'Scores', 'bias_scores',
+    'bootstrap_difference', 'build_domain_evaluators', 'calibration_error', 'confidence_histogram',
+    'confusion_matrix', 'frequency_groups', 'image_statistics', 'label_free_scores', 'map_classes',
+    'markdown_table', 'named_scores', 'neighborhood_density', 'resolve_label_map', 'resolve_subset',
+    'risk_coverage', 'scores', 'write_report'
 ]

@@ -1,8 +1,8 @@
 """Bias towards frequent classes: scores of head, middle and tail classes.
 
-What semi-supervised papers claim to improve with "unbiased" pseudo-labels is hidden in one mean: self-training moves
-pixels from rare to frequent classes. Classes are sorted by their number of pixels and cut into thirds
-(docs/behavior/diffmatch.md#measures-of-bias).
+What semi-supervised papers claim to improve with "unbiased" pseudo-labels is hidden in one mean:
+self-training moves pixels from rare to frequent classes. Classes are sorted by their number of
+pixels and cut into thirds (docs/behavior/diffmatch.md#measures-of-bias).
 """
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional, Union
@@ -21,7 +21,8 @@ GROUPS = ('head', 'middle', 'tail')
 Frequency = Union[Sequence[float], Mapping[Union[str, int], float]]
 
 
-def sort_by_frequency(frequency: Sequence[float], subset: Optional[Sequence[int]] = None) -> list[int]:
+def sort_by_frequency(frequency: Sequence[float],
+                      subset: Optional[Sequence[int]] = None) -> list[int]:
     """Class ids from most to least frequent; equal ones in the order of their ids.
 
     Args:
@@ -32,8 +33,10 @@ def sort_by_frequency(frequency: Sequence[float], subset: Optional[Sequence[int]
     return sorted(ids, key=lambda i: (-float(frequency[i]), i))
 
 
-def frequency_groups(frequency: Sequence[float], subset: Optional[Sequence[int]] = None) -> dict[str, list[int]]:
-    """Class ids of head, middle and tail: thirds of the sorted classes, earlier groups one larger where it must be.
+def frequency_groups(frequency: Sequence[float],
+                     subset: Optional[Sequence[int]] = None) -> dict[str, list[int]]:
+    """Class ids of head, middle and tail: thirds of the sorted classes, earlier groups one larger
+    where it must be.
 
     Args:
         frequency: Pixels (or shares) per class.
@@ -44,23 +47,27 @@ def frequency_groups(frequency: Sequence[float], subset: Optional[Sequence[int]]
     """
     order = sort_by_frequency(frequency, subset)
     if len(order) < len(GROUPS):
-        raise ValueError(f'head, middle and tail need at least {len(GROUPS)} scored classes, got {len(order)}')
+        raise ValueError(f'head, middle and tail need at least {len(GROUPS)} scored classes, got '
+                         f'{len(order)}')
     return {name: part.tolist() for name, part in zip(GROUPS, np.array_split(order, len(GROUPS)))}
 
 
-def bias_scores(confusion: np.ndarray, names: Sequence[str], frequency: Optional[Sequence[float]] = None,
+def bias_scores(confusion: np.ndarray, names: Sequence[str],
+                frequency: Optional[Sequence[float]] = None,
                 subset: Optional[Sequence[int]] = None) -> dict[str, float]:
     """Scores of the thirds and the shares they are sorted by.
 
     Args:
         confusion: int64 (C, >= C); rows are ground truth.
         names: C class names.
-        frequency: Pixels or shares per class by which they are sorted; None: the ground truth of ``confusion``.
+        frequency: Pixels or shares per class by which they are sorted; None: the ground truth of
+            ``confusion``.
         subset: Ids that are scored; None: all.
 
     Returns:
-        In percent: ``mIoU.<group>``, ``mAcc.<group>`` (mean recall; of all classes it is the metric's ``mAcc``), nan
-        where no class of the group occurs or, for IoU, is predicted, and ``Share.<class>``.
+        In percent: ``mIoU.<group>``, ``mAcc.<group>`` (mean recall; of all classes it is the
+        metric's ``mAcc``), nan where no class of the group occurs or, for IoU, is predicted, and
+        ``Share.<class>``.
     """
     own = confusion.sum(1)
     shares = np.asarray(own if frequency is None else frequency, np.float64)
@@ -79,7 +86,8 @@ def domain_bias(metrics: dict[str, float]) -> dict[str, tuple[list[str], list[fl
     """``{domain: (classes, shares, IoU)}`` of the domains whose metrics have ``Share.<class>``.
 
     Args:
-        metrics: ``{'<domain>/IoU.<class>': ..., '<domain>/Share.<class>': ...}``, as an evaluation returns them.
+        metrics: ``{'<domain>/IoU.<class>': ..., '<domain>/Share.<class>': ...}``, as an evaluation
+            returns them.
     """
     found: dict[str, tuple[list[str], list[float], list[float]]] = {}
     for key, value in metrics.items():
@@ -96,40 +104,47 @@ def domain_bias(metrics: dict[str, float]) -> dict[str, tuple[list[str], list[fl
 class ClassBiasMetric(ConfusionMatrixMetric):
     """:class:`ConfusionMatrixMetric` that also scores frequent, middling and rare classes.
 
-    Besides the base's keys it returns ``mIoU.head``, ``mIoU.middle``, ``mIoU.tail``, the same of ``mAcc`` (mean class
-    recall), and ``Share.<class>``, the share of pixels in percent by which the classes are sorted.
+    Besides the base's keys it returns ``mIoU.head``, ``mIoU.middle``, ``mIoU.tail``, the same of
+    ``mAcc`` (mean class recall), and ``Share.<class>``, the share of pixels in percent by which the
+    classes are sorted.
 
     Args:
-        frequency: Pixels or shares per class by which the classes are sorted: a list in the order of the scored
-            classes, or a dict by class name. None: the labels of the evaluated images. Give it when several domains
-            or runs are compared, so that their thirds hold the same classes.
+        frequency: Pixels or shares per class by which the classes are sorted: a list in the order
+            of the scored classes, or a dict by class name. None: the labels of the evaluated
+            images. Give it when several domains or runs are compared, so that their thirds hold the
+            same classes.
         kwargs: Of :class:`ConfusionMatrixMetric` (it refuses unknown ones).
 
     Raises:
         ValueError: Frequencies that do not fit the scored classes.
     """
-
     def __init__(self, frequency: Optional[Frequency] = None, **kwargs: Any) -> None:
         self.frequency = frequency
         super().__init__(**kwargs)
 
     def class_frequency(self) -> Optional[list[float]]:
-        """The given frequencies in the order of the scored classes; None where the labels decide."""
+        """The given frequencies in the order of the scored classes; None where the labels decide.
+        """
         if self.frequency is None:
             return None
         names = self.scored_names
         if isinstance(self.frequency, Mapping):
-            given = {class_id(key, names, 'frequency'): float(value) for key, value in self.frequency.items()}
+            given = {
+                class_id(key, names, 'frequency'): float(value)
+                for key, value in self.frequency.items()
+            }
         else:
             given = dict(enumerate(map(float, self.frequency)))
         missing = [name for i, name in enumerate(names) if i not in given]
         if missing or len(given) != len(names) or min(given.values()) < 0:
-            raise ValueError(f'frequency needs one number >= 0 for each of the {len(names)} scored classes '
-                             f'{list(names)}; got {len(given)}, missing {missing or "none"}')
+            raise ValueError(
+                f'frequency needs one number >= 0 for each of the {len(names)} scored '
+                f'classes {list(names)}; got {len(given)}, missing {missing or "none"}')
         return [given[i] for i in range(len(names))]
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Scores of the sum of confusion matrices, and those of the thirds."""
         named = super().compute_metrics(results)
-        named.update(bias_scores(sum(results), self.scored_names, self.class_frequency(), self.subset()))
+        named.update(
+            bias_scores(sum(results), self.scored_names, self.class_frequency(), self.subset()))
         return named

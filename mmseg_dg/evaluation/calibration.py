@@ -126,8 +126,7 @@ def risk_coverage(histogram: Histogram) -> RiskCoverage:
     return RiskCoverage(kept / bins, after / total, errors / after, 100 * float(area))
 
 
-def calibration_scores(histogram: Histogram,
-                       bins: int = 15,
+def calibration_scores(histogram: Histogram, bins: int = 15,
                        coverages: Sequence[float] = (0.9, 0.5),
                        curve: Optional[RiskCoverage] = None) -> dict[str, float]:
     """``ECE``, ``confidence`` (mean), ``accuracy``, ``AURC`` and ``risk.<percent>``, all in
@@ -137,4 +136,5 @@ def calibration_scores(histogram: Histogram,
     return dict(ECE=calibration_error(histogram, bins),
                 confidence=100 * float(histogram.confidence.sum() / total) if total else math.nan,
                 accuracy=100 * float(histogram.correct.sum() / total) if total else math.nan,
-                AURC=curve.area, **{f'risk.{round(100 * c)}': curve.risk_at(c) for c in coverages})
+                AURC=curve.area, **{f'risk.{round(100 * c)}': curve.risk_at(c)
+                                    for c in coverages})

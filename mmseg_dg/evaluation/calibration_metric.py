@@ -54,14 +54,9 @@ class CalibrationMetric(BaseMetric):
     needs_labels = True
     saves_ids = False  # of what it writes into ``output_dir``
 
-    def __init__(self,
-                 bins: int = 15,
-                 fine: int = 64,
-                 label_map: Optional[LabelMap] = None,
-                 ignore_index: int = 255,
-                 output_dir: Optional[str] = None,
-                 coverages: Sequence[float] = (0.9, 0.5),
-                 prefix: Optional[str] = None,
+    def __init__(self, bins: int = 15, fine: int = 64, label_map: Optional[LabelMap] = None,
+                 ignore_index: int = 255, output_dir: Optional[str] = None,
+                 coverages: Sequence[float] = (0.9, 0.5), prefix: Optional[str] = None,
                  collect_device: str = 'cpu') -> None:
         # None makes mmengine warn
         super().__init__(collect_device=collect_device, prefix=prefix or 'unset')
@@ -125,9 +120,9 @@ class CalibrationMetric(BaseMetric):
         if self.label_map is None:
             return valid, ids == label
         names = (self.dataset_meta or {}).get('classes') or [str(i) for i in range(classes)]
-        table = torch.as_tensor(resolve_label_map(self.label_map, names, self.ignore_index,
-                                                  self.ignore_index),
-                                device=ids.device)
+        table = torch.as_tensor(
+            resolve_label_map(self.label_map, names, self.ignore_index, self.ignore_index),
+            device=ids.device)
         truth = table[label.clamp(max=classes - 1)]
         return valid & (truth != self.ignore_index), table[ids] == truth
 
@@ -172,8 +167,10 @@ class CalibrationMetric(BaseMetric):
         """The diagram's and the curve's numbers; shares in 0..1."""
         os.makedirs(str(self.output_dir), exist_ok=True)
         count, correct, confidence = (part.reshape(self.bins, -1).sum(1) for part in self.histogram)
-        rows = [[i / self.bins, (i + 1) / self.bins, int(n), c / n if n else '', s / n if n else '']
-                for i, (n, c, s) in enumerate(zip(count, correct, confidence))]
+        rows = [[
+            i / self.bins, (i + 1) / self.bins,
+            int(n), c / n if n else '', s / n if n else ''
+        ] for i, (n, c, s) in enumerate(zip(count, correct, confidence))]
         _table(os.path.join(str(self.output_dir), 'reliability.csv'),
                ['above', 'up_to', 'pixels', 'accuracy', 'confidence'], rows)
         _table(os.path.join(str(self.output_dir), 'risk_coverage.csv'),

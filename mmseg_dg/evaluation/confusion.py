@@ -1,4 +1,5 @@
-"""Confusion matrices: counting one image, mapping classes, and the scores that follow from the counts.
+"""Confusion matrices: counting one image, mapping classes, and the scores that follow from the
+counts.
 
 Pure functions. Rows are ground truth, columns are predictions, entries are pixels.
 """
@@ -14,9 +15,10 @@ class Scores(NamedTuple):
     """Scores of one confusion matrix, in percent, unrounded.
 
     Attributes:
-        iou: (C,) float64; intersection over union of each class. nan where the class is in neither the ground truth
-            nor the predictions, or is not scored; 0 where it is only predicted.
-        acc: (C,) float64; recall of each class, nan where the class has no ground truth or is not scored.
+        iou: (C,) float64; intersection over union of each class. nan where the class is in neither
+            the ground truth nor the predictions, or is not scored; 0 where it is only predicted.
+        acc: (C,) float64; recall of each class, nan where the class has no ground truth or is not
+            scored.
         miou: nan-mean of ``iou``.
         macc: nan-mean of ``acc``.
         aacc: Share of correct pixels among those whose ground truth is a scored class.
@@ -28,8 +30,8 @@ class Scores(NamedTuple):
     aacc: float
 
 
-def confusion_matrix(prediction: Tensor, label: Tensor, num_classes: int, num_predicted: Optional[int] = None,
-                     ignore_index: int = 255) -> np.ndarray:
+def confusion_matrix(prediction: Tensor, label: Tensor, num_classes: int,
+                     num_predicted: Optional[int] = None, ignore_index: int = 255) -> np.ndarray:
     """Count the (ground truth, prediction) pairs of one image.
 
     Args:
@@ -47,16 +49,17 @@ def confusion_matrix(prediction: Tensor, label: Tensor, num_classes: int, num_pr
     """
     num_predicted = num_classes if num_predicted is None else num_predicted
     if prediction.shape != label.shape or prediction.dim() != 2:
-        raise ValueError(f'the prediction is {_size(prediction)} (height x width), the label is {_size(label)}: '
-                         'labels are scored at the size they have on disk, so load them after any Resize of the test '
-                         'pipeline')
+        raise ValueError(f'the prediction is {_size(prediction)} (height x width), the label is '
+                         f'{_size(label)}: labels are scored at the size they have on disk, so '
+                         'load them after any Resize of the test pipeline')
     table = _row_table(num_classes, num_predicted, ignore_index)
     _check_ids(prediction, num_predicted)
     if label.numel() and not 0 <= int(label.min()) <= int(label.max()) < len(table):
         raise ValueError(_bad_label_text(label, num_classes, ignore_index))
     size = (num_classes + 2) * num_predicted  # two more rows: ignored, and not allowed
     count = _count_numpy if prediction.device.type == 'cpu' else _count_torch
-    counts = count(prediction, label, table, size).reshape(num_classes + 2, num_predicted).astype(np.int64, copy=False)
+    counts = count(prediction, label, table,
+                   size).reshape(num_classes + 2, num_predicted).astype(np.int64, copy=False)
     if counts[-1].any():
         raise ValueError(_bad_label_text(label, num_classes, ignore_index))
     return counts[:num_classes]
@@ -68,9 +71,10 @@ def map_classes(confusion: np.ndarray, row_map: Sequence[int], column_map: Seque
 
     Args:
         confusion: int64 (R, P).
-        row_map: Scored id of each of the R ground truth classes; ids outside [0, num_scored) are not scored.
-        column_map: Scored id of each of the P predicted classes; predictions that map outside [0, num_scored) are
-            wrong wherever they are made.
+        row_map: Scored id of each of the R ground truth classes; ids outside [0, num_scored) are
+            not scored.
+        column_map: Scored id of each of the P predicted classes; predictions that map outside [0,
+            num_scored) are wrong wherever they are made.
         num_scored: Number of scored classes, K.
 
     Returns:
@@ -90,8 +94,9 @@ def scores(confusion: np.ndarray, subset: Optional[Sequence[int]] = None) -> Sco
 
     Args:
         confusion: int64 (C, P) with P >= C; columns from C on are predictions of no scored class.
-        subset: Class ids that are scored; all by default. Rows and columns of the other classes stay in the matrix: a
-            terrain pixel taken for vegetation is a false positive of vegetation also in the 16-class score of SYNTHIA
+        subset: Class ids that are scored; all by default. Rows and columns of the other classes
+            stay in the matrix: a terrain pixel taken for vegetation is a false positive of
+            vegetation also in the 16-class score of SYNTHIA
             (docs/behavior/daformer_hrda.md#evaluation: the mean over 16 of the 19 IoU values).
 
     Returns:
@@ -114,8 +119,11 @@ def nan_mean(values: Sequence[float]) -> float:
     return sum(kept) / len(kept) if kept else float('nan')
 
 
-def named_scores(result: Scores, names: Sequence[str], subset: Optional[Sequence[int]] = None) -> dict[str, float]:
-    """``{'mIoU', 'mAcc', 'aAcc', 'IoU.<class>' ..., 'Acc.<class>' ...}`` as python floats, scored classes only."""
+def named_scores(result: Scores, names: Sequence[str],
+                 subset: Optional[Sequence[int]] = None) -> dict[str, float]:
+    """``{'mIoU', 'mAcc', 'aAcc', 'IoU.<class>' ..., 'Acc.<class>' ...}`` as python floats, scored
+    classes only.
+    """
     ids = range(len(names)) if subset is None else subset
     named = {'mIoU': result.miou, 'mAcc': result.macc, 'aAcc': result.aacc}
     named.update({f'IoU.{names[i]}': float(result.iou[i]) for i in ids})
@@ -141,7 +149,9 @@ def _count_torch(prediction: Tensor, label: Tensor, table: np.ndarray, size: int
 
 
 def _row_table(num_classes: int, num_predicted: int, ignore_index: int) -> np.ndarray:
-    """Label id -> offset of its row in the flattened matrix; ignored and disallowed ids have a row of their own."""
+    """Label id -> offset of its row in the flattened matrix; ignored and disallowed ids have a row
+    of their own.
+    """
     table = np.full(max(256, num_classes, ignore_index + 1), num_classes + 1, np.int64)
     table[:num_classes] = np.arange(num_classes)
     if ignore_index >= 0:
@@ -154,15 +164,17 @@ def _check_ids(prediction: Tensor, num_predicted: int) -> None:
         return
     low, high = int(prediction.min()), int(prediction.max())
     if low < 0 or high >= num_predicted:
-        raise ValueError(f'predicted ids run from {low} to {high}, but there are {num_predicted} classes: the network '
-                         'and the dataset (or label_map) disagree on the number of classes')
+        raise ValueError(f'predicted ids run from {low} to {high}, but there are {num_predicted} '
+                         'classes: the network and the dataset (or label_map) disagree on the '
+                         'number of classes')
 
 
 def _bad_label_text(label: Tensor, num_classes: int, ignore_index: int) -> str:
     ids = [int(i) for i in torch.unique(label)]
     bad = [i for i in ids if i != ignore_index and not 0 <= i < num_classes]
-    return (f'label ids {bad[:10]} are neither in 0..{num_classes - 1} nor the ignored id {ignore_index}: convert the '
-            'labels to train ids, or give the dataset the right classes')
+    return (f'label ids {bad[:10]} are neither in 0..{num_classes - 1} nor the ignored id '
+            f'{ignore_index}: convert the labels to train ids, or give the dataset the right '
+            'classes')
 
 
 def _size(array: Tensor) -> str:

@@ -23,7 +23,8 @@ class ImageScore(NamedTuple):
 
     Attributes:
         path: Image file, '' where the sample does not say.
-        miou: Mean IoU over the scored classes that occur in the image's label or prediction; nan without any.
+        miou: Mean IoU over the scored classes that occur in the image's label or prediction; nan
+            without any.
         accuracy: Share of correct pixels; nan without labeled pixels.
     """
     path: str
@@ -35,55 +36,66 @@ class ImageScore(NamedTuple):
 class ConfusionMatrixMetric(BaseMetric):
     """mIoU, accuracy and per-class IoU of the whole dataset, in percent and unrounded.
 
-    ``evaluate`` returns python floats under ``mIoU``, ``mAcc``, ``aAcc``, ``IoU.<class>`` and ``Acc.<class>``. A class
-    in neither ground truth nor predictions has IoU nan and does not enter the mean; one that is only predicted has 0.
+    ``evaluate`` returns python floats under ``mIoU``, ``mAcc``, ``aAcc``, ``IoU.<class>`` and
+    ``Acc.<class>``. A class in neither ground truth nor predictions has IoU nan and does not enter
+    the mean; one that is only predicted has 0.
 
-    Memory does not grow with the dataset: a process holds the sum of its images and the matrix of its last image.
-    ``DefaultSampler`` repeats images so that every process gets equally many, at most one per process and always the
-    last; ``evaluate(size)`` knows from the dataset's size which processes hold a repeated one and subtracts it.
+    Memory does not grow with the dataset: a process holds the sum of its images and the matrix of
+    its last image. ``DefaultSampler`` repeats images so that every process gets equally many, at
+    most one per process and always the last; ``evaluate(size)`` knows from the dataset's size which
+    processes hold a repeated one and subtracts it.
 
     Args:
-        classes_subset: Score only these classes: names or ids, or ``'synthia16'`` / ``'synthia13'``. All predictions
-            stay in the matrix, only the means run over fewer classes.
-        label_map: Scored id of each class of the dataset: a list, or a dict from class name; ``ignore_index`` means
-            not scored. The argmax is taken over all classes of the network and then mapped.
+        classes_subset: Score only these classes: names or ids, or ``'synthia16'`` /
+            ``'synthia13'``. All predictions stay in the matrix, only the means run over fewer
+            classes.
+        label_map: Scored id of each class of the dataset: a list, or a dict from class name;
+            ``ignore_index`` means not scored. The argmax is taken over all classes of the network
+            and then mapped.
         scored_classes: Names of the scored classes; needed with ``label_map``.
-        map_labels: Map the labels as well. False when the labels on disk already are ids of ``scored_classes`` while
-            the network predicts ``len(label_map)`` classes.
+        map_labels: Map the labels as well. False when the labels on disk already are ids of
+            ``scored_classes`` while the network predicts ``len(label_map)`` classes.
         ignore_index: Label id of pixels that do not count.
-        output_dir: Folder to which predicted ids are saved as PNG, named after the image: in an evaluation loop of
-            this package by its path below the image folder. 8 bits, or 16 where an id is above 255.
-        output_ids: Id written for each predicted class, e.g. the official label ids a test server expects; the
-            network's own ids by default.
-        name_depth: Instead: how many trailing parts of the image path make the PNG's name; 2 keeps the folder (city,
-            sequence) where file names alone are not unique.
+        output_dir: Folder to which predicted ids are saved as PNG, named after the image: in an
+            evaluation loop of this package by its path below the image folder. 8 bits, or 16 where
+            an id is above 255.
+        output_ids: Id written for each predicted class, e.g. the official label ids a test server
+            expects; the network's own ids by default.
+        name_depth: Instead: how many trailing parts of the image path make the PNG's name; 2 keeps
+            the folder (city, sequence) where file names alone are not unique.
         format_only: Only save predictions; labels are not needed and no score is returned.
-        note: A sentence about the protocol for the written report, e.g. which data chose the checkpoint.
+        note: A sentence about the protocol for the written report, e.g. which data chose the
+            checkpoint.
         prefix: Put before every key, to tell two metrics of one domain apart (``'synthia13'``).
-        collect_device: Kept for mmengine's interface; the all-reduce runs on the process group's own device.
+        collect_device: Kept for mmengine's interface; the all-reduce runs on the process group's
+            own device.
 
     Attributes:
-        image_scores: One :class:`ImageScore` per image this process has judged in order; kept after ``evaluate``
-            until the next evaluation begins.
-        confusion: int64 (C, C + 1) of the last ``evaluate`` over scored classes, all processes; the last column counts
-            predictions of no scored class. For what else can be derived from it (groups of classes, say).
+        image_scores: One :class:`ImageScore` per image this process has judged in order; kept after
+            ``evaluate`` until the next evaluation begins.
+        confusion: int64 (C, C + 1) of the last ``evaluate`` over scored classes, all processes; the
+            last column counts predictions of no scored class. For what else can be derived from it
+            (groups of classes, say).
     """
-
-    def __init__(self, classes_subset: Optional[ClassSubset] = None, label_map: Optional[LabelMap] = None,
-                 scored_classes: Optional[Sequence[str]] = None, map_labels: bool = True, ignore_index: int = 255,
-                 output_dir: Optional[str] = None, output_ids: Optional[Sequence[int]] = None,
-                 name_depth: Optional[int] = None, format_only: bool = False, note: str = '',
-                 prefix: Optional[str] = None,
+    def __init__(self, classes_subset: Optional[ClassSubset] = None,
+                 label_map: Optional[LabelMap] = None,
+                 scored_classes: Optional[Sequence[str]] = None, map_labels: bool = True,
+                 ignore_index: int = 255, output_dir: Optional[str] = None,
+                 output_ids: Optional[Sequence[int]] = None, name_depth: Optional[int] = None,
+                 format_only: bool = False, note: str = '', prefix: Optional[str] = None,
                  collect_device: str = 'cpu') -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix or 'unset')  # None makes mmengine warn
+        # None makes mmengine warn
+        super().__init__(collect_device=collect_device, prefix=prefix or 'unset')
         self.prefix = prefix
         if (label_map is None) != (scored_classes is None):
-            raise ValueError('label_map and scored_classes belong together: give the scored id of each class and the '
-                             'names of the scored classes, or neither')
+            raise ValueError('label_map and scored_classes belong together: give the scored id of '
+                             'each class and the names of the scored classes, or neither')
         if format_only and output_dir is None:
-            raise ValueError('format_only=True saves predictions and scores nothing: it needs output_dir')
+            raise ValueError('format_only=True saves predictions and scores nothing: it needs '
+                             'output_dir')
         if output_ids is not None and not 0 <= min(output_ids) <= max(output_ids) <= 65535:
-            raise ValueError(f'output_ids run from {min(output_ids)} to {max(output_ids)}: a PNG holds ids 0..65535')
+            raise ValueError(f'output_ids run from {min(output_ids)} to {max(output_ids)}: a PNG '
+                             'holds ids 0..65535')
         self.classes_subset, self.label_map, self.map_labels = classes_subset, label_map, map_labels
         self.scored_classes = None if scored_classes is None else tuple(scored_classes)
         self.ignore_index, self.format_only, self.note = ignore_index, format_only, note
@@ -116,8 +128,8 @@ class ConfusionMatrixMetric(BaseMetric):
         """Names of the dataset's classes."""
         classes = (self._dataset_meta or {}).get('classes')
         if not classes:
-            raise ValueError('the dataset names no classes: give it metainfo=dict(classes=..., palette=...) so that '
-                             'its predictions can be scored')
+            raise ValueError('the dataset names no classes: give it metainfo=dict(classes=..., '
+                             'palette=...) so that its predictions can be scored')
         return tuple(classes)
 
     @property
@@ -143,22 +155,25 @@ class ConfusionMatrixMetric(BaseMetric):
             table = resolve_label_map(self.label_map, self.classes, scored, self.ignore_index)
             return table, table
         if len(self.classes) != scored:
-            raise ValueError(f'map_labels=False means that the labels are ids of scored_classes ({scored}), but the '
-                             f'dataset has {len(self.classes)} classes: {list(self.classes)}')
+            raise ValueError('map_labels=False means that the labels are ids of scored_classes '
+                             f'({scored}), but the dataset has {len(self.classes)} classes: '
+                             f'{list(self.classes)}')
         # the dataset does not know the names of the classes the network predicts
         predicted = [str(i) for i in range(len(self.label_map))]
-        return list(range(scored)), resolve_label_map(self.label_map, predicted, scored, self.ignore_index)
+        return list(range(scored)), resolve_label_map(self.label_map, predicted, scored,
+                                                      self.ignore_index)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the pixels of a batch, and save its predictions if asked to.
 
         Args:
             data_batch: Not used.
-            data_samples: Dicts with ``pred_sem_seg.data`` (1, H, W), ``gt_sem_seg.data`` (1, H, W) unless
-                ``format_only``, and ``img_path``.
+            data_samples: Dicts with ``pred_sem_seg.data`` (1, H, W), ``gt_sem_seg.data`` (1, H, W)
+                unless ``format_only``, and ``img_path``.
 
         Raises:
-            ValueError: Shapes or ids do not fit, or the label is missing; the message names the file.
+            ValueError: Shapes or ids do not fit, or the label is missing; the message names the
+                file.
         """
         for sample in data_samples:
             prediction = _plane(sample['pred_sem_seg'])
@@ -170,21 +185,24 @@ class ConfusionMatrixMetric(BaseMetric):
             if self.format_only:
                 continue
             if 'gt_sem_seg' not in sample:
-                raise ValueError(f'{_where(sample)} has no label to score against: load annotations in the test '
-                                 'pipeline, or set format_only=True and output_dir')
+                raise ValueError(f'{_where(sample)} has no label to score against: load '
+                                 'annotations in the test pipeline, or set format_only=True and '
+                                 'output_dir')
             rows, columns = self._maps()
             try:
-                matrix = confusion_matrix(prediction, _plane(sample['gt_sem_seg']), len(rows), len(columns),
-                                          self.ignore_index)
+                matrix = confusion_matrix(prediction, _plane(sample['gt_sem_seg']), len(rows),
+                                          len(columns), self.ignore_index)
             except ValueError as error:
                 raise ValueError(f'{_where(sample)}: {error}') from error
             self._sum = matrix.copy() if self._sum is None else self._sum + matrix
             self._last = matrix
             self._score_image(sample, matrix, rows, columns)
 
-    def _score_image(self, sample: dict, matrix: np.ndarray, rows: list[int], columns: list[int]) -> None:
+    def _score_image(self, sample: dict, matrix: np.ndarray, rows: list[int],
+                     columns: list[int]) -> None:
         found = scores(map_classes(matrix, rows, columns, len(self.scored_names)), self.subset())
-        self.image_scores.append(ImageScore(str(sample.get('img_path') or ''), found.miou, found.aacc))
+        self.image_scores.append(
+            ImageScore(str(sample.get('img_path') or ''), found.miou, found.aacc))
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Sum the matrices of all processes and score them; every process gets the same result.
@@ -196,24 +214,30 @@ class ConfusionMatrixMetric(BaseMetric):
             ValueError: A process scored more images than padding explains.
         """
         rows, columns = ([0], [0]) if self.format_only else self._maps()
-        total = np.zeros((len(rows), len(columns)), np.int64) if self._sum is None else self._sum.copy()
+        total = np.zeros(
+            (len(rows), len(columns)), np.int64) if self._sum is None else self._sum.copy()
         rank, world_size = get_dist_info()
-        share = max(0, -(-(size - rank) // world_size))  # this rank's images: numbers rank, rank + world_size, ...
+        # this rank's images: numbers rank, rank + world_size, ...
+        share = max(0, -(-(size - rank) // world_size))
         surplus = self._count - share
         if surplus > 1:
-            raise ValueError(f'process {rank} of {world_size} scored {self._count} images, its share of a dataset of '
-                             f"{size} is {share}: evaluate with sampler=dict(type='DefaultSampler', shuffle=False)")
+            raise ValueError(
+                f'process {rank} of {world_size} scored {self._count} images, its share of a dataset of '
+                f"{size} is {share}: evaluate with sampler=dict(type='DefaultSampler', shuffle=False)"
+            )
         if surplus == 1 and self._last is not None:
             total -= self._last
         flat = torch.from_numpy(np.append(total.ravel(), self._count - max(surplus, 0)))
         all_reduce(flat)
         self._reset()
         if int(flat[-1]) < size:
-            print_log(f'only {int(flat[-1])} of {size} images were evaluated: does the dataloader drop its last '
-                      'batch?', logger='current', level=logging.WARNING)
+            print_log(
+                f'only {int(flat[-1])} of {size} images were evaluated: does the dataloader '
+                'drop its last batch?', logger='current', level=logging.WARNING)
         if self.format_only:
             return {}
-        self.confusion = map_classes(flat[:-1].numpy().reshape(total.shape), rows, columns, len(self.scored_names))
+        self.confusion = map_classes(flat[:-1].numpy().reshape(total.shape), rows, columns,
+                                     len(self.scored_names))
         return self._with_prefix(self.compute_metrics([self.confusion]))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
@@ -222,7 +246,8 @@ class ConfusionMatrixMetric(BaseMetric):
         return named_scores(scores(sum(results), subset), self.scored_names, subset)
 
     def _with_prefix(self, metrics: dict[str, float]) -> dict[str, float]:
-        return {f'{self.prefix}/{key}': value for key, value in metrics.items()} if self.prefix else metrics
+        return {f'{self.prefix}/{key}': value
+                for key, value in metrics.items()} if self.prefix else metrics
 
     def _classes_to_save(self) -> int:
         """The largest id the network predicts, as far as the dataset says."""
@@ -230,17 +255,18 @@ class ConfusionMatrixMetric(BaseMetric):
 
     def _save(self, prediction: Tensor, img_path: Optional[str]) -> None:
         if not img_path:
-            raise ValueError('a sample has no img_path, from which the name of the saved prediction is made: add it '
-                             'to the meta_keys of the packing transform')
+            raise ValueError('a sample has no img_path, from which the name of the saved '
+                             'prediction is made: add it to the meta_keys of the packing transform')
         name = self._name(img_path) + '.png'
         if self._saved.setdefault(name, img_path) != img_path:
-            raise ValueError(f'{self._saved[name]} and {img_path} would both be saved as {name}: set name_depth='
-                             f'{(self.name_depth or 1) + 1} to keep their folders')
+            raise ValueError(f'{self._saved[name]} and {img_path} would both be saved as {name}: '
+                             f'set name_depth={(self.name_depth or 1) + 1} to keep their folders')
         ids = prediction.cpu().numpy()
         if self.output_ids is not None:
             ids = np.asarray(self.output_ids)[ids]
         # one depth for all files of a run: by the largest id there can be, not by the image's
-        largest = max(self.output_ids) if self.output_ids is not None else max(self._classes_to_save(), ids.max())
+        largest = max(self.output_ids) if self.output_ids is not None else max(
+            self._classes_to_save(), ids.max())
         ids = ids.astype(np.uint8 if largest <= 255 else np.uint16)
         path = os.path.join(self.output_dir, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -11,10 +11,12 @@ KEYS = ('PSNR', 'input_PSNR', 'noise_loss')
 
 @METRICS.register_module()
 class DenoisingMetric(BaseMetric):
-    """Health of denoising pretraining on held-out images: the mean over images of what ``DDeP`` attaches to each.
+    """Health of denoising pretraining on held-out images: the mean over images of what ``DDeP``
+    attaches to each.
 
-    Scores: ``PSNR`` of the denoised and ``input_PSNR`` of the noisy images in dB (peak to peak 2), ``PSNR_gain`` their
-    difference, ``noise_loss`` the training objective (1.0 for a network that predicts zero noise).
+    Scores: ``PSNR`` of the denoised and ``input_PSNR`` of the noisy images in dB (peak to peak 2),
+    ``PSNR_gain`` their difference, ``noise_loss`` the training objective (1.0 for a network that
+    predicts zero noise).
 
     Args:
         collect_device, prefix, collect_dir: Of :class:`mmengine.evaluator.BaseMetric`.
@@ -34,7 +36,8 @@ class DenoisingMetric(BaseMetric):
         """
         for sample in data_samples:
             if 'denoising' not in sample:
-                raise ValueError('DenoisingMetric scores the method DDeP only: predictions have no field "denoising"')
+                raise ValueError('DenoisingMetric scores the method DDeP only: predictions have '
+                                 'no field "denoising"')
             self.results.append({key: float(sample['denoising'][key]) for key in KEYS})
 
     def compute_metrics(self, results: list) -> dict[str, float]:

@@ -14,7 +14,6 @@ class DomainEvaluators:
     Args:
         evaluators: Domain name to evaluator.
     """
-
     def __init__(self, evaluators: dict[str, Evaluator]) -> None:
         self.evaluators = dict(evaluators)
 
@@ -39,8 +38,9 @@ def build_domain_evaluators(config: Any, domains: Sequence[str]) -> DomainEvalua
     """Build the evaluator of each domain.
 
     Args:
-        config: ``{domain: metric config or list of them}`` with exactly the names in ``domains``; or one metric config
-            (or list, or ``dict(metrics=...)``) of which each domain gets its own copy.
+        config: ``{domain: metric config or list of them}`` with exactly the names in ``domains``;
+            or one metric config (or list, or ``dict(metrics=...)``) of which each domain gets its
+            own copy.
         domains: Names of the domains.
 
     Raises:
@@ -52,19 +52,22 @@ def build_domain_evaluators(config: Any, domains: Sequence[str]) -> DomainEvalua
     if isinstance(config, Evaluator):
         if len(domains) > 1:
             raise TypeError('one built Evaluator cannot serve several domains '
-                            f'({", ".join(domains)}): give its config, or a dict with one evaluator per domain')
+                            f'({", ".join(domains)}): give its config, or a dict with one '
+                            'evaluator per domain')
         return DomainEvaluators({domains[0]: config})
     if not isinstance(config, (dict, list, tuple)):
-        raise TypeError(f'val_evaluator and test_evaluator are a dict or a list of metric configs, not {type(config)}')
+        raise TypeError('val_evaluator and test_evaluator are a dict or a list of metric configs, '
+                        f'not {type(config)}')
     if isinstance(config, dict) and not {'type', 'metrics'} & set(config):
         missing = [name for name in domains if name not in config]
         unknown = [name for name in config if name not in domains]
         if missing or unknown:
             raise ValueError(
-                f'the evaluator config names the domains {list(config)}, the dataloader config {list(domains)}' +
-                (f'; without evaluator: {missing}' if missing else '') +
-                (f'; without dataloader: {unknown}' if unknown else '') +
-                '. Give both the same names (a child config that replaces domains needs _delete_=True in both dicts)')
+                f'the evaluator config names the domains {list(config)}, the dataloader config '
+                f'{list(domains)}' + (f'; without evaluator: {missing}' if missing else '')
+                + (f'; without dataloader: {unknown}' if unknown else '')
+                + '. Give both the same names (a child config that replaces domains needs '
+                '_delete_=True in both dicts)')
         return DomainEvaluators({name: _build(config[name]) for name in domains})
     return DomainEvaluators({name: _build(config) for name in domains})
 

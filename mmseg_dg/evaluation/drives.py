@@ -49,7 +49,6 @@ class DriveMetric(ClassBiasMetric):
     Raises:
         ValueError: The expression is invalid or has no group, or an image it does not match.
     """
-
     def __init__(self, drive: Optional[str] = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         try:
@@ -136,8 +135,8 @@ def bootstrap_difference(ours: Sequence[Mapping[str, Sequence[Drives]]],
     """
     domains = list(ours[0]) if ours else []
     everything = [run for arm in (ours, theirs) for run in arm]
-    if not domains or len(ours) != len(theirs) or any(list(run) != domains or not all(run.values())
-                                                      for run in everything):
+    if not domains or len(ours) != len(theirs) or any(
+            list(run) != domains or not all(run.values()) for run in everything):
         return None
     rng, total = np.random.default_rng(seed), np.zeros(samples)
     for domain in domains:
@@ -155,7 +154,8 @@ def bootstrap_difference(ours: Sequence[Mapping[str, Sequence[Drives]]],
 
 
 def _resampled(drives: Drives, draws: np.ndarray) -> np.ndarray:
-    """mIoU of each sample (S,) from how often each drive was drawn (S, D): ``scores``, all at once."""
+    """mIoU of each sample (S,) from how often each drive was drawn (S, D): ``scores``, all at once.
+    """
     sums = np.tensordot(draws, drives.matrices, 1).astype(np.float64)  # (S, K, K + 1)
     classes = sums.shape[1]
     chosen = list(range(classes) if drives.subset is None else drives.subset)

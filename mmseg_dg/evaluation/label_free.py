@@ -83,10 +83,8 @@ class ImageStatistics(NamedTuple):
 
 
 @torch.no_grad()
-def image_statistics(logits: Tensor,
-                     mirrored: Optional[Tensor] = None,
-                     other: Optional[Tensor] = None,
-                     threshold: float = 0.968,
+def image_statistics(logits: Tensor, mirrored: Optional[Tensor] = None,
+                     other: Optional[Tensor] = None, threshold: float = 0.968,
                      density_pixels: int = 256,
                      temperature: float = TEMPERATURE) -> ImageStatistics:
     """Sums of one image.
@@ -110,15 +108,13 @@ def image_statistics(logits: Tensor,
             another size.
     """
     if logits.dim() != 3 or not logits.is_floating_point() or logits.shape[0] < 2:
-        raise ValueError(
-            'logits must be floating point (C, H, W) of at least two classes, got '
-            f'{tuple(logits.shape)} {logits.dtype}')
+        raise ValueError('logits must be floating point (C, H, W) of at least two classes, got '
+                         f'{tuple(logits.shape)} {logits.dtype}')
     classes, height, width = logits.shape
     for name, ids in (('mirrored', mirrored), ('other', other)):
         if ids is not None and tuple(ids.shape) != (height, width):
-            raise ValueError(
-                f'{name} must be class ids ({height}, {width}) as the logits, got '
-                f'{tuple(ids.shape)}')
+            raise ValueError(f'{name} must be class ids ({height}, {width}) as the logits, got '
+                             f'{tuple(ids.shape)}')
     entropy, confident = 0., 0.
     probability = torch.zeros(classes, dtype=torch.float64, device=logits.device)
     rows = max(1, _BLOCK // max(1, classes * width))
@@ -137,10 +133,11 @@ def image_statistics(logits: Tensor,
     density = None
     if density_pixels:
         density = neighborhood_density(grid_probabilities(logits, density_pixels), temperature)
-    return ImageStatistics(
-        1, height * width, entropy, confident, density or 0., float(density is not None),
-        *_agreement(ids, mirrored), *_agreement(ids, other), probability.cpu().numpy(),
-        torch.bincount(ids.flatten(), minlength=classes).double().cpu().numpy())
+    return ImageStatistics(1, height * width, entropy, confident, density or 0.,
+                           float(density is not None), *_agreement(ids, mirrored),
+                           *_agreement(ids, other),
+                           probability.cpu().numpy(),
+                           torch.bincount(ids.flatten(), minlength=classes).double().cpu().numpy())
 
 
 def _agreement(ids: Tensor, other: Optional[Tensor]) -> tuple[float, float]:

@@ -71,17 +71,10 @@ class LabelFreeMetric(BaseMetric):
         image_scores: One dict per image this process judged, ``img_path`` and the image's own
             scores, until the next evaluation begins.
     """
-
-    def __init__(self,
-                 prior: Optional[Prior] = None,
-                 combine: Optional[Sequence[str]] = None,
-                 flip: bool = True,
-                 teacher: Union[bool, str] = True,
-                 threshold: float = 0.968,
-                 density_pixels: int = 256,
-                 temperature: float = TEMPERATURE,
-                 prefix: Optional[str] = None,
-                 collect_device: str = 'cpu') -> None:
+    def __init__(self, prior: Optional[Prior] = None, combine: Optional[Sequence[str]] = None,
+                 flip: bool = True, teacher: Union[bool, str] = True, threshold: float = 0.968,
+                 density_pixels: int = 256, temperature: float = TEMPERATURE,
+                 prefix: Optional[str] = None, collect_device: str = 'cpu') -> None:
         # None makes mmengine warn
         super().__init__(collect_device=collect_device, prefix=prefix or 'unset')
         self.prefix = prefix
@@ -188,10 +181,7 @@ class LabelFreeMetric(BaseMetric):
                     'is no run: give the shares themselves')
             if isinstance(self.prior_of, Mapping):
                 names = (self.dataset_meta or {}).get('classes') or ()
-                given = {
-                    class_id(key, names, 'prior'): float(v)
-                    for key, v in self.prior_of.items()
-                }
+                given = {class_id(key, names, 'prior'): float(v) for key, v in self.prior_of.items()}
                 self._prior = np.array([given.get(i, 0.) for i in range(classes)])
             else:
                 self._prior = np.asarray(self.prior_of, np.float64)
@@ -271,8 +261,8 @@ class LabelFreeMetric(BaseMetric):
                 image.
         """
         rank, world_size = get_dist_info()
-        share = max(0, -(-(size - rank) //
-                         world_size))  # this rank's images: numbers rank, rank + world_size, ...
+        share = max(0, -(-(size - rank)
+                         // world_size))  # this rank's images: numbers rank, rank + world_size, ...
         surplus = self._count - share
         if surplus > 1:
             raise ValueError(
@@ -289,9 +279,7 @@ class LabelFreeMetric(BaseMetric):
         if sums.images < size:
             print_log(
                 f'only {sums.images:.0f} of {size} images were evaluated: does the dataloader '
-                'drop its last batch?',
-                logger='current',
-                level=logging.WARNING)
+                'drop its last batch?', logger='current', level=logging.WARNING)
         found = self._scores(sums)
         return {f'{self.prefix}/{k}': v for k, v in found.items()} if self.prefix else found
 
@@ -341,6 +329,8 @@ def _fresh(batch: dict, mirror: bool = False) -> dict:
     if mirror:
         inputs = inputs.flip(-1) if isinstance(inputs,
                                                Tensor) else [image.flip(-1) for image in inputs]
-    samples = [type(s)(metainfo=dict(s.metainfo)) if isinstance(s, BaseDataElement) else s
-               for s in batch['data_samples']]
+    samples = [
+        type(s)(metainfo=dict(s.metainfo)) if isinstance(s, BaseDataElement) else s
+        for s in batch['data_samples']
+    ]
     return dict(batch, inputs=inputs, data_samples=samples)

@@ -11,12 +11,12 @@ _PER_CLASS = re.compile(r'[^\s/]+(?:/[^\s/]+)*/(?:IoU|Acc|Share)\.[^:]+: \S+(?:\
 
 @LOG_PROCESSORS.register_module()
 class DomainLogProcessor(LogProcessor):
-    """mmengine's LogProcessor whose line after an evaluation leaves out the numbers of single classes.
+    """mmengine's LogProcessor whose line after an evaluation leaves out the numbers of single
+    classes.
 
-    They are in the table the loop prints, in its CSV file and in ``vis_data/scalars.json`` as before. Arguments are
-    those of :class:`mmengine.runner.LogProcessor`.
+    They are in the table the loop prints, in its CSV file and in ``vis_data/scalars.json`` as
+    before. Arguments are those of :class:`mmengine.runner.LogProcessor`.
     """
-
     def get_log_after_epoch(self, runner, batch_idx: int, mode: str,
                             with_non_scalar: bool = False) -> tuple[dict, str]:
         """As the base class; the returned dict is complete, only the text is shorter."""

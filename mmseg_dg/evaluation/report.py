@@ -1,4 +1,6 @@
-"""What a person reads of an evaluation over several domains: a table, a CSV file and a Markdown file."""
+"""What a person reads of an evaluation over several domains: a table, a CSV file and a Markdown
+file.
+"""
 import csv
 import os
 import re
@@ -19,7 +21,8 @@ class DomainReport:
         metrics: Key (without the domain) to number in percent.
         notes: Sentences about the protocol.
         selects: True when validation scores of this domain choose the best checkpoint.
-        role: ``'source'`` (validation data of a training domain, not in the mean), ``'target'`` or ``''``.
+        role: ``'source'`` (validation data of a training domain, not in the mean), ``'target'`` or
+            ``''``.
     """
     name: str
     images: int
@@ -40,7 +43,8 @@ class EvaluationReport:
         save_best: Keys by which the run chooses its best checkpoint; empty when it does not.
         source: What was evaluated (a checkpoint's file name), if known.
         choice: A sentence on how the checkpoint was chosen; empty: made of ``save_best``.
-        certain: False where the checkpoint's name does not tell how it was chosen, only the run's config.
+        certain: False where the checkpoint's name does not tell how it was chosen, only the run's
+            config.
     """
     title: str
     domains: list[DomainReport]
@@ -68,7 +72,8 @@ def selecting_keys(save_best, first_key: str) -> tuple[str, ...]:
     """The metrics that choose the best checkpoint.
 
     Args:
-        save_best: ``save_best`` of mmengine's CheckpointHook: None, a key, a list of keys, or ``'auto'``.
+        save_best: ``save_best`` of mmengine's CheckpointHook: None, a key, a list of keys, or
+            ``'auto'``.
         first_key: First metric of the evaluation, which is what ``'auto'`` means to mmengine.
     """
     keys = [save_best] if isinstance(save_best, str) else list(save_best or [])
@@ -79,28 +84,37 @@ def chosen_by(checkpoint: str, save_best: Sequence[str], domains: Sequence[str])
     """The metrics that choose the checkpoint this report is about.
 
     Args:
-        checkpoint: File name of the tested checkpoint, which mmengine calls ``best_<domain>_<metric>_iter_<N>.pth`` or
-            ``iter_<N>.pth``; empty during training.
+        checkpoint: File name of the tested checkpoint, which mmengine calls
+            ``best_<domain>_<metric>_iter_<N>.pth`` or ``iter_<N>.pth``; empty during training.
         save_best: The run's own keys.
         domains: Names of the domains.
     """
     if re.fullmatch(r'(iter|epoch)_\d+\.pth', checkpoint):
         return Choice((), 'No score chose this checkpoint: by its name it is a regular one.')
     if checkpoint.startswith('best_'):
-        keys = tuple(key for key in save_best if checkpoint.startswith(f'best_{key.replace("/", "_")}_'))
-        keys = keys or tuple(f'{name}/mIoU' for name in (*domains, 'mean') if checkpoint.startswith(f'best_{name}_'))
-        listed = ', '.join(f'`{key}`' for key in keys) or 'a score that is not among those of this evaluation'
+        keys = tuple(key for key in save_best
+                     if checkpoint.startswith(f'best_{key.replace("/", "_")}_'))
+        keys = keys or tuple(
+            f'{name}/mIoU' for name in (*domains, 'mean') if checkpoint.startswith(f'best_{name}_'))
+        listed = ', '.join(f'`{key}`'
+                           for key in keys) or 'a score that is not among those of this evaluation'
         return Choice(keys, f'This checkpoint was, by its name, chosen by: {listed}.')
     unknown = 'Its name does not tell how this checkpoint was chosen. By the config: ' if checkpoint else ''
     if not save_best:
-        return Choice((), f'{unknown}No score chooses a checkpoint (`save_best` is not set).', not unknown)
-    return Choice(tuple(save_best), f'{unknown}Best checkpoint (`save_best`) chosen by: ' +
-                  ', '.join(f'`{key}`' for key in save_best) + '.', not unknown)
+        return Choice((), f'{unknown}No score chooses a checkpoint (`save_best` is not '
+                      'set).', not unknown)
+    return Choice(
+        tuple(save_best), f'{unknown}Best checkpoint (`save_best`) chosen by: '
+        + ', '.join(f'`{key}`' for key in save_best) + '.', not unknown)
 
 
 def selects_checkpoint(domain: str, keys: Sequence[str], sources: Collection[str] = ()) -> bool:
-    """Whether a domain's validation scores enter one of the keys (``mean/...`` is made of all but the sources)."""
-    return any(key.split('/')[0] == domain or key.startswith('mean/') and domain not in sources for key in keys)
+    """Whether a domain's validation scores enter one of the keys (``mean/...`` is made of all but
+    the sources).
+    """
+    return any(
+        key.split('/')[0] == domain or key.startswith('mean/') and domain not in sources
+        for key in keys)
 
 
 def target_choice(report: EvaluationReport) -> str:
@@ -110,35 +124,51 @@ def target_choice(report: EvaluationReport) -> str:
         return ''
     guilty = [domain.name for domain in targets if domain.selects]
     if not report.certain:
-        return ("**By the config, target domains' validation data chooses the checkpoint: " + ', '.join(guilty) + '.**'
-                if guilty else "**By the config, no target domain's validation data chooses the checkpoint.**")
+        return ("**By the config, target domains' validation data chooses the checkpoint: "
+                + ', '.join(guilty) + '.**'
+                if guilty else "**By the config, no target domain's validation data chooses the "
+                "checkpoint.**")
     if guilty:
         return f"**Target domains' validation data chose the checkpoint: {', '.join(guilty)}.**"
     return "**No target domain's validation data chose the checkpoint.**"
 
 
 def markdown_table(report: EvaluationReport) -> str:
-    """Scores as a Markdown table that also reads well in a terminal: one row per class, one column per domain.
+    """Scores as a Markdown table that also reads well in a terminal: one row per class, one column
+    per domain.
 
-    Numbers are rounded to two decimals here and nowhere else; ``-`` is a class the domain does not score, ``nan`` one
-    that appears in neither its labels nor the predictions.
+    Numbers are rounded to two decimals here and nowhere else; ``-`` is a class the domain does not
+    score, ``nan`` one that appears in neither its labels nor the predictions.
     """
     with_mean = len(report.domains) > 1 and bool(report.means)
     counted = [domain for domain in report.domains if domain.role != 'source']
-    apart = [domain for domain in report.domains if domain.role == 'source']  # after the mean, which they are not in
+    # after the mean, which they are not in
+    apart = [domain for domain in report.domains if domain.role == 'source']
     mean = ['mean'] if with_mean else []
-    header = ['%', *(domain.name for domain in counted), *mean, *(f'{domain.name} (source)' for domain in apart)]
+    header = [
+        '%', *(domain.name for domain in counted), *mean,
+        *(f'{domain.name} (source)' for domain in apart)
+    ]
 
     def row(name: str, values: dict, average: str) -> list[str]:
         cells = [values[domain.name] for domain in counted]
-        return [name, *cells, *([average] if with_mean else []), *(values[domain.name] for domain in apart)]
+        return [
+            name, *cells, *([average] if with_mean else []),
+            *(values[domain.name] for domain in apart)
+        ]
 
-    rows = [row(re.sub(r'(^|/)IoU\.', r'\1', key), {d.name: _number(d.metrics.get(key)) for d in report.domains},
-                _number(report.means.get(f'mean/{key}'))) for key in _row_keys(report)]
+    rows = [
+        row(re.sub(r'(^|/)IoU\.', r'\1', key),
+            {d.name: _number(d.metrics.get(key))
+             for d in report.domains}, _number(report.means.get(f'mean/{key}')))
+        for key in _row_keys(report)
+    ]
     rows.append(row('images', {domain.name: str(domain.images) for domain in report.domains}, ''))
     widths = [max(len(cells[i]) for cells in [header, *rows]) for i in range(len(header))]
-    lines = [_line(header, widths), '|' + '|'.join('-' * (w + 1) + (':' if i else '-') for i, w in enumerate(widths)) +
-             '|']
+    lines = [
+        _line(header, widths),
+        '|' + '|'.join('-' * (w + 1) + (':' if i else '-') for i, w in enumerate(widths)) + '|'
+    ]
     return '\n'.join(lines + [_line(cells, widths) for cells in rows])
 
 
@@ -151,25 +181,34 @@ def markdown_text(report: EvaluationReport) -> str:
     choice = report.choice or chosen_by('', report.save_best, []).text
     parts += [' '.join(filter(None, [choice, target_choice(report)])), '']
     for domain in report.domains:
-        use = ('its validation data chooses the best checkpoint, so the score of that checkpoint on it is optimistic'
+        use = ('its validation data chooses the best checkpoint, so the score of that checkpoint '
+               'on it is optimistic'
                if domain.selects else 'its data does not choose the checkpoint')
         role = f', {domain.role}' if domain.role else ''
-        parts.append(f'- **{domain.name}** ({domain.images} images{role}): ' + '; '.join([use, *domain.notes]))
+        parts.append(f'- **{domain.name}** ({domain.images} images{role}): '
+                     + '; '.join([use, *domain.notes]))
     return '\n'.join(parts) + '\n'
 
 
 def csv_rows(report: EvaluationReport) -> list[list]:
-    """Header and one row per domain (and the mean); numbers unrounded, empty where a domain does not score a class."""
+    """Header and one row per domain (and the mean); numbers unrounded, empty where a domain does
+    not score a class.
+    """
     keys = _row_keys(report, everything=True)
     rows: list[list] = [['domain', 'images', 'role', 'selects_checkpoint', 'note', *keys]]
     for domain in report.domains:
         values = [domain.metrics.get(key, '') for key in keys]
-        rows.append([domain.name, domain.images, domain.role, 'yes' if domain.selects else 'no',
-                     '; '.join(domain.notes), *values])
+        rows.append([
+            domain.name, domain.images, domain.role, 'yes' if domain.selects else 'no',
+            '; '.join(domain.notes), *values
+        ])
     if report.means:
         counted = [d for d in report.domains if d.role != 'source'] or report.domains
-        rows.append(['mean', sum(d.images for d in counted), '', '', '',
-                     *[report.means.get(f'mean/{key}', '') for key in keys]])
+        rows.append([
+            'mean',
+            sum(d.images for d in counted), '', '', '',
+            *[report.means.get(f'mean/{key}', '') for key in keys]
+        ])
     return rows
 
 
@@ -194,18 +233,25 @@ def write_report(report: EvaluationReport, folder: str, stem: str) -> tuple[str,
 
 
 def _row_keys(report: EvaluationReport, everything: bool = False) -> list[str]:
-    """Metric keys of all domains, summary first, then in order of appearance; accuracies of classes only on demand."""
+    """Metric keys of all domains, summary first, then in order of appearance; accuracies of classes
+    only on demand.
+    """
     seen: dict[str, Optional[None]] = {}
     for domain in report.domains:
         seen.update(dict.fromkeys(domain.metrics))
     keys = [key for key in SUMMARY if key in seen] + [key for key in seen if key not in SUMMARY]
-    return [key for key in keys if everything or not key.split('/')[-1].startswith(('Acc.', 'Share.'))]
+    return [
+        key for key in keys if everything or not key.split('/')[-1].startswith(('Acc.', 'Share.'))
+    ]
 
 
 def _number(value: Optional[float]) -> str:
-    return '-' if value is None else f'{value:.2f}' if isinstance(value, (int, float)) else str(value)
+    return '-' if value is None else f'{value:.2f}' if isinstance(value,
+                                                                  (int, float)) else str(value)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(cells, widths))]
+    padded = [
+        cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(cells, widths))
+    ]
     return '| ' + ' | '.join(padded) + ' |'

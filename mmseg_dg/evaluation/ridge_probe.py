@@ -17,7 +17,6 @@ class RidgeProbe:
         num_classes: Of the labels.
         penalty: Added to the diagonal, in the unit of a pixel's squared feature.
     """
-
     def __init__(self, channels: int, num_classes: int, penalty: float = 1.) -> None:
         self.penalty = penalty
         self.grams = torch.zeros(num_classes, channels + 1, channels + 1, dtype=torch.float64)
@@ -64,6 +63,8 @@ def ridge_logits(features: Tensor, weights: Tensor) -> Tensor:
 
 
 def stacked_maps(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-    """Maps (1, C_i, h_i, w_i) of one image brought to one size bilinearly and stacked: (sum C_i, *size)."""
+    """Maps (1, C_i, h_i, w_i) of one image brought to one size bilinearly and stacked: (sum C_i,
+    *size).
+    """
     resized = [F.interpolate(x, size, mode='bilinear', align_corners=False) for x in maps]
     return torch.cat(resized, dim=1)[0]

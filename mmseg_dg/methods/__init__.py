@@ -1,7 +1,8 @@
 """Training methods: a network and the passes of one training step.
 
-The names of :mod:`mmseg_dg.methods.registered` can be imported from here; it is loaded when the first of them is asked
-for. So a module that is part of every method (``step``, ``teacher``) costs no network and no other method.
+The names of :mod:`mmseg_dg.methods.registered` can be imported from here; it is loaded when the
+first of them is asked for. So a module that is part of every method (``step``, ``teacher``) costs
+no network and no other method.
 """
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -15,9 +15,10 @@ from mmseg_dg.utils.seeding import StepGenerator, kept_random_state
 
 from .step import StepState
 
-#: Why a method has no ``alignment``, for :func:`mmseg_dg.utils.arguments.refuses`; which methods do: docs/pixl.md.
-NO_ALIGNMENT = ('a term between pixels (PiXL, CLUDA) is taken by DACS, Supervised, FixMatch, UniMatch and UniMatchV2'
-                '. ')
+#: Why a method has no ``alignment``, for :func:`mmseg_dg.utils.arguments.refuses`; which methods
+#: do: docs/pixl.md.
+NO_ALIGNMENT = ('a term between pixels (PiXL, CLUDA) is taken by DACS, Supervised, FixMatch, '
+                'UniMatch and UniMatchV2. ')
 #: Terms are built by name or by the config of any registered module with this interface.
 DEFAULT = 'PixelAlignment'
 
@@ -25,19 +26,22 @@ DEFAULT = 'PixelAlignment'
 class AlignmentMixin:
     """For methods with a ``student``: one more loss between the pixels of one pass, or of two.
 
-    In ``__init__``, after the base class's: ``self.build_alignment(alignment)``. In ``draw_step``, last:
-    ``self.draw_alignment(rng)``. In the passes: ``self.align(...)`` after the forward pass; the first of two passes
-    returns ``self.hold_losses(state, values)`` and the second adds ``self.held_losses(state)``.
+    In ``__init__``, after the base class's: ``self.build_alignment(alignment)``. In ``draw_step``,
+    last: ``self.draw_alignment(rng)``. In the passes: ``self.align(...)`` after the forward pass;
+    the first of two passes returns ``self.hold_losses(state, values)`` and the second adds
+    ``self.held_losses(state)``.
 
-    With ``pair='joint'`` the first pass's graph must wait for the second, so its losses wait too: one backward goes
-    through both graphs, where a backward of its own and a retained graph would go through the first one twice.
-    With ``pair='recompute'`` nothing waits: the first pass is told by ``ahead`` how to see the second one's images.
+    With ``pair='joint'`` the first pass's graph must wait for the second, so its losses wait too:
+    one backward goes through both graphs, where a backward of its own and a retained graph would go
+    through the first one twice. With ``pair='recompute'`` nothing waits: the first pass is told by
+    ``ahead`` how to see the second one's images.
     """
 
     alignment: Optional[nn.Module]
 
     def build_alignment(self, config: Optional[dict]) -> None:
-        """Build the term; what it trains lies in the method, so that an exported network does not contain it.
+        """Build the term; what it trains lies in the method, so that an exported network does not
+        contain it.
 
         Args:
             config: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, or None for none.
@@ -49,7 +53,8 @@ class AlignmentMixin:
         if config is None:
             return
         facts = decoder_facts(self.student)
-        self.alignment = MODELS.build(dict(dict(type=DEFAULT), **config), default_args=dict(decoder=facts))
+        self.alignment = MODELS.build(dict(dict(type=DEFAULT), **config),
+                                      default_args=dict(decoder=facts))
 
     def init_weights(self) -> None:
         """Initialise the method, and the term's own head where it has one."""
@@ -84,25 +89,30 @@ class AlignmentMixin:
         return {k: v for k, v in values.items() if 'loss' not in k}
 
     def held_losses(self, state: StepState) -> dict[str, Tensor]:
-        """The losses of the first pass, under their names there, if they waited; the second pass returns them."""
+        """The losses of the first pass, under their names there, if they waited; the second pass
+        returns them.
+        """
         return state.pop('alignment_losses', {})
 
-    def align(self, state: StepState, result: NetworkLosses, labels: Tensor, weight: Optional[Tensor] = None,
-              more: bool = False, seed: Optional[int] = None,
+    def align(self, state: StepState, result: NetworkLosses, labels: Tensor,
+              weight: Optional[Tensor] = None, more: bool = False, seed: Optional[int] = None,
               ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> dict[str, Tensor]:
-        """The term's values for one pass, without the pass's prefix; empty where the term waits or has not begun.
+        """The term's values for one pass, without the pass's prefix; empty where the term waits or
+        has not begun.
 
         Methods whose passes hold several sets of images call :meth:`align_images`.
 
         Args:
             state: Of the step; holds what the next pass needs.
-            result: Of :func:`mmseg_dg.models.segmentors.network.segmentation_losses` on the pass's images.
+            result: Of :func:`mmseg_dg.models.segmentors.network.segmentation_losses` on the pass's
+                images.
             labels: (B, H, W) int64, 255 ignored.
             weight: (B, H, W) factor per pixel, or None.
             more: A second pass follows whose image i is the partner of image i here.
             seed: Of :meth:`draw_alignment`.
-            ahead: With ``more``: passes the images of the second pass through the student as that pass will, and gives
-                what the term sees of them. Called without gradients; BatchNorm and random state are put back.
+            ahead: With ``more``: passes the images of the second pass through the student as that
+                pass will, and gives what the term sees of them. Called without gradients; BatchNorm
+                and random state are put back.
 
         Raises:
             ValueError: The network gave no features.
@@ -112,10 +122,12 @@ class AlignmentMixin:
         images = AlignmentImages(result.views, labels, weight, result.features[0])
         return self.align_images(state, [images], more, seed, ahead)
 
-    def align_images(self, state: StepState, images: Sequence[AlignmentImages], more: bool = False,
-                     seed: Optional[int] = None,
-                     ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> dict[str, Tensor]:
-        """As :meth:`align`, for several sets of images whose image i are partners (strong views of one image).
+    def align_images(
+            self, state: StepState, images: Sequence[AlignmentImages], more: bool = False,
+            seed: Optional[int] = None,
+            ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> dict[str, Tensor]:
+        """As :meth:`align`, for several sets of images whose image i are partners (strong views of
+        one image).
 
         Raises:
             ValueError: The network gave no features.
@@ -131,8 +143,8 @@ class AlignmentMixin:
                        reduce_count=self.mean_over_processes())
         if more and self.alignment.pair == 'recompute':
             with without_traces(self.student, self.alignment):
-                options['ahead'] = self.alignment.look_ahead(self._with_views(ahead()), iteration, total, seed,
-                                                             len(images))
+                options['ahead'] = self.alignment.look_ahead(self._with_views(ahead()), iteration,
+                                                             total, seed, len(images))
         answer = self.alignment(images, iteration, total, **options)
         if more and answer.memory is not None:
             state['alignment_memory'] = answer.memory
@@ -145,34 +157,41 @@ class AlignmentMixin:
         return images
 
     def mean_over_processes(self) -> Optional[Callable[[Tensor], Tensor]]:
-        """The mean of a count over processes, where a method shares its statistics; None keeps the own count."""
+        """The mean of a count over processes, where a method shares its statistics; None keeps the
+        own count.
+        """
         return None
 
     def log_alignment(self) -> None:
         """One line for the log before training."""
         if self.alignment is not None:
             term = self.alignment
-            print_log(f'alignment: {type(term).__name__}, weight {term.weight}, pair {term.pair!r}, from iteration '
-                      f'{term.start}, {sum(p.numel() for p in term.parameters())} parameters of its own',
-                      logger='current')
+            print_log(
+                f'alignment: {type(term).__name__}, weight {term.weight}, pair '
+                f'{term.pair!r}, from iteration {term.start}, '
+                f'{sum(p.numel() for p in term.parameters())} parameters of its own',
+                logger='current')
 
 
 @contextmanager
 def without_traces(*modules: nn.Module) -> Iterator[None]:
-    """A forward pass that leaves nothing behind: no graph, and buffers and random state are as before.
+    """A forward pass that leaves nothing behind: no graph, and buffers and random state are as
+    before.
 
     Args:
         modules: Whose buffers (BatchNorm's running statistics) are put back.
     """
     buffers = [b for module in modules for b in module.buffers()]
     before = [b.clone() for b in buffers]
-    device = next((p.device for module in modules for p in module.parameters()), torch.device('cpu'))
+    device = next((p.device for module in modules for p in module.parameters()),
+                  torch.device('cpu'))
     with torch.no_grad(), kept_random_state(device):
         try:
             yield
         finally:
             for buffer, old in zip(buffers, before):
-                buffer.data.copy_(old)  # .data: a graph that is alive may have kept the buffer, whose values return
+                # .data: a graph that is alive may have kept the buffer, whose values return
+                buffer.data.copy_(old)
 
 
 class EntropyCrop(NamedTuple):
@@ -193,23 +212,25 @@ class EntropyCrop(NamedTuple):
         """From ``dict(type='entropy', start=..., stride=...)``.
 
         Raises:
-            ValueError: An unknown type or argument, a network without a detail crop, or a stride it cannot take.
+            ValueError: An unknown type or argument, a network without a detail crop, or a stride it
+                cannot take.
         """
         config = dict(config)
         kind = config.pop('type', None)
         unknown = sorted(set(config) - {'start', 'stride'})
         if kind != 'entropy' or unknown:
-            raise ValueError(f"detail_crop is dict(type='entropy', start=12001, stride=256) or None, got type={kind!r}"
-                             + (f' and {unknown}' if unknown else ''))
+            raise ValueError("detail_crop is dict(type='entropy', start=12001, stride=256) or "
+                             f"None, got type={kind!r}" + (f' and {unknown}' if unknown else ''))
         size = getattr(network, 'hr_crop_size', None)
         if size is None:
-            raise ValueError(f'detail_crop is for networks with a detail crop (HRDAEncoderDecoder), not '
-                             f'{type(network).__name__}')
+            raise ValueError('detail_crop is for networks with a detail crop '
+                             f'(HRDAEncoderDecoder), not {type(network).__name__}')
         crop = cls(tuple(size), **config)
         divisor = network.crop_coord_divisible
         if crop.start < 0 or crop.stride < 1 or crop.stride % divisor or crop.stride > min(size):
-            raise ValueError(f'detail_crop: start={crop.start} is an iteration, and stride={crop.stride} a multiple '
-                             f'of crop_coord_divisible={divisor} up to the crop {tuple(size)}')
+            raise ValueError(f'detail_crop: start={crop.start} is an iteration, and '
+                             f'stride={crop.stride} a multiple of crop_coord_divisible={divisor} '
+                             f'up to the crop {tuple(size)}')
         return crop
 
     def starts(self, state: StepState) -> bool:
@@ -245,9 +266,10 @@ def decoder_facts(network: nn.Module) -> DecoderFacts:
 def no_features(network: nn.Module) -> str:
     """The message about a network whose pixels have no features."""
     head = main_head(network) if hasattr(network, 'decode_head') else network
-    return (f'{type(head).__name__} shows no feature per pixel: an alignment term needs a decode head that ends in '
-            'cls_seg(features (B, D, h, w)), as DAFormerHead, DepthwiseSeparableASPPHead and most heads of '
-            'MMSegmentation do. Use such a head, or alignment=None')
+    return (f'{type(head).__name__} shows no feature per pixel: an alignment term needs a decode '
+            'head that ends in cls_seg(features (B, D, h, w)), as DAFormerHead, '
+            'DepthwiseSeparableASPPHead and most heads of MMSegmentation do. Use such a head, or '
+            'alignment=None')
 
 
 def _iteration(state: StepState) -> tuple[int, Optional[int]]:

@@ -21,31 +21,36 @@ from .teacher import EMATeacher
 class BaseMethod(BaseModel):
     """A network (or several) and the passes of one training step.
 
-    Subclasses define :meth:`passes`, and :meth:`draw_step` if a step takes random decisions. Nothing in them calls
-    ``backward``: the stepper does, pass by pass.
+    Subclasses define :meth:`passes`, and :meth:`draw_step` if a step takes random decisions.
+    Nothing in them calls ``backward``: the stepper does, pass by pass.
 
     Args:
-        network: Config of the segmentor that is trained (``EncoderDecoder``, ``HRDAEncoderDecoder``, ...).
+        network: Config of the segmentor that is trained (``EncoderDecoder``,
+            ``HRDAEncoderDecoder``, ...).
         data_preprocessor: Config, usually of ``MultiStreamDataPreprocessor``.
         evaluate: Name of the network that validation, test and inference use.
         norm_eval: Keep every BatchNorm layer on its running statistics during training.
-        init_cfg: mmengine's, or ``dict(type='PretrainedDenoiser', ...)``; applied after the student's own.
+        init_cfg: mmengine's, or ``dict(type='PretrainedDenoiser', ...)``; applied after the
+            student's own.
 
     Raises:
-        ValueError: Heads that cannot be trained here (one output channel, one class), class weights of a wrong length,
-            or a loss that does not heed the weight of pixels (see ``weighs_pixels``).
+        ValueError: Heads that cannot be trained here (one output channel, one class), class weights
+            of a wrong length, or a loss that does not heed the weight of pixels (see
+            ``weighs_pixels``).
 
     Attributes:
         student: The network that receives gradients.
-        step_skipped: uint8 buffer, 1 if the last optimizer step was skipped: by a loss scaler, or because it was not
-            finite (kept in checkpoints, because a teacher that updates before the step needs it after a resume).
+        step_skipped: uint8 buffer, 1 if the last optimizer step was skipped: by a loss scaler, or
+            because it was not finite (kept in checkpoints, because a teacher that updates before
+            the step needs it after a resume).
     """
 
     #: Names of the streams a step reads; the first one defines the batch size of a run.
     streams: tuple[str, ...] = ()
     #: Those of them whose samples must carry labels.
     labeled_streams: tuple[str, ...] = ()
-    #: Whether every label is read before iteration 0 (few labels are read fast; a wrong one may turn up hours later).
+    #: Whether every label is read before iteration 0 (few labels are read fast; a wrong one may
+    #: turn up hours later).
     reads_all_labels: bool = False
     #: Names of hooks without which the method does not train as it should.
     required_hooks: tuple[str, ...] = ()
@@ -53,19 +58,23 @@ class BaseMethod(BaseModel):
     hook_settings: dict[str, dict] = {}
     #: Why the encoder must not start from random weights by oversight; empty where it may.
     needs_pretrained_encoder: str = ''
-    #: Whether ``EMAUpdateHook`` moves the averages now (DeFT's wait while its decoder is warmed up).
+    #: Whether ``EMAUpdateHook`` moves the averages now (DeFT's wait while its decoder is warmed
+    #: up).
     averages_follow: bool = True
-    #: Whether the method gives losses a weight per pixel; every loss is then probed with weights when it is built.
+    #: Whether the method gives losses a weight per pixel; every loss is then probed with weights
+    #: when it is built.
     weighs_pixels: bool = True
     #: Whether the losses of the network's heads are used at all.
     trains_heads: bool = True
     #: Whether the method knows what to do with an encoder that appends stylised copies of a batch.
     trains_styles: bool = False
 
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, evaluate: str = 'student',
-                 norm_eval: bool = False, init_cfg: Optional[dict] = None) -> None:
-        super().__init__(data_preprocessor=data_preprocessor or dict(type='MultiStreamDataPreprocessor'),
-                         init_cfg=init_cfg)
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
+                 evaluate: str = 'student', norm_eval: bool = False,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(
+            data_preprocessor=data_preprocessor or dict(type='MultiStreamDataPreprocessor'),
+            init_cfg=init_cfg)
         self.encoder_start = encoder_start(network)
         if self.trains_heads:
             check_network_config(network)
@@ -74,7 +83,8 @@ class BaseMethod(BaseModel):
             check_losses(self.student, self.weighs_pixels, type(self).__name__)
         self.evaluate = evaluate
         self.norm_eval = norm_eval
-        self.new_classifier = False  # set by the loop: the next checkpoint is loaded without its classifier
+        # set by the loop: the next checkpoint is loaded without its classifier
+        self.new_classifier = False
         self.keep_step_record = False
         self.step_record: Optional[StepRecord] = None
         self.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
@@ -86,7 +96,8 @@ class BaseMethod(BaseModel):
         """The network a method's config builds: what an exported segmentor is built from.
 
         Args:
-            model: The method's config, its ``network`` with what other arguments add to it (none, unless overridden).
+            model: The method's config, its ``network`` with what other arguments add to it (none,
+                unless overridden).
         """
         return model['network']
 
@@ -95,11 +106,13 @@ class BaseMethod(BaseModel):
 
         Args:
             batch: Preprocessed streams.
-            generator: :class:`mmseg_dg.utils.seeding.StepGenerator` (a ``torch.Generator`` or a seed will do).
+            generator: :class:`mmseg_dg.utils.seeding.StepGenerator` (a ``torch.Generator`` or a
+                seed will do).
         """
         return None
 
-    def passes(self, batch: dict[str, dict], draws: Any, state: Optional[StepState] = None) -> list[Pass]:
+    def passes(self, batch: dict[str, dict], draws: Any,
+               state: Optional[StepState] = None) -> list[Pass]:
         """The passes of one step, in order.
 
         Args:
@@ -110,7 +123,9 @@ class BaseMethod(BaseModel):
         raise NotImplementedError(f'{type(self).__name__} must define passes()')
 
     def ema_pairs(self) -> dict[str, tuple[nn.Module, EMATeacher]]:
-        """Name -> (source module, its average): what ``EMAUpdateHook`` updates. Empty without a teacher."""
+        """Name -> (source module, its average): what ``EMAUpdateHook`` updates. Empty without a
+        teacher.
+        """
         return {}
 
     def networks(self) -> dict[str, nn.Module]:
@@ -124,11 +139,14 @@ class BaseMethod(BaseModel):
             batch_sizes: Images of each stream per step and process.
 
         Returns:
-            ``{text for a message: (one of the streams, images)}``; each stream alone, doubled by a style augmentation.
+            ``{text for a message: (one of the streams, images)}``; each stream alone, doubled by a
+            style augmentation.
         """
         copies = 2 if getattr(self, 'style', None) is not None else 1
-        return {f'stream "{name}" (batch_size={batch_sizes[name]})': (name, copies * batch_sizes[name])
-                for name in self.streams}
+        return {
+            f'stream "{name}" (batch_size={batch_sizes[name]})': (name, copies * batch_sizes[name])
+            for name in self.streams
+        }
 
     # ------------------------------------------------------------------ one step
     def train_step(self, data: Union[dict, Sequence[dict]], optim_wrapper, draws: Any = None,
@@ -137,7 +155,9 @@ class BaseMethod(BaseModel):
         return run_step(self, data, optim_wrapper, draws=draws, **kwargs)
 
     def note_step(self, skipped: Union[bool, Tensor]) -> None:
-        """Remember whether the optimizer really stepped; a 0-d tensor is taken without waiting for its device."""
+        """Remember whether the optimizer really stepped; a 0-d tensor is taken without waiting for
+        its device.
+        """
         if isinstance(skipped, Tensor):
             self.step_skipped.copy_(skipped)
         else:
@@ -149,8 +169,8 @@ class BaseMethod(BaseModel):
         """The network behind ``val_step``, ``test_step`` and inference."""
         networks = self.networks()
         if self.evaluate not in networks:
-            raise ValueError(f'evaluate={self.evaluate!r} is not a network of {type(self).__name__}: use one of '
-                             f'{sorted(networks)}')
+            raise ValueError(f'evaluate={self.evaluate!r} is not a network of '
+                             f'{type(self).__name__}: use one of {sorted(networks)}')
         return networks[self.evaluate]
 
     @property
@@ -159,10 +179,13 @@ class BaseMethod(BaseModel):
         return self.evaluated_network.out_channels
 
     def forward(self, inputs: Tensor, data_samples: Optional[list] = None, mode: str = 'tensor'):
-        """mmengine's interface for evaluation: ``predict`` and ``tensor``; to train, call :meth:`train_step`."""
+        """mmengine's interface for evaluation: ``predict`` and ``tensor``; to train, call
+        :meth:`train_step`.
+        """
         if mode == 'loss':
-            raise ValueError(f'{type(self).__name__} trains in passes: call train_step (under torch DDP use '
-                             "model_wrapper_cfg=dict(type='MethodDistributedWrapper'))")
+            raise ValueError(
+                f'{type(self).__name__} trains in passes: call train_step (under torch DDP use '
+                "model_wrapper_cfg=dict(type='MethodDistributedWrapper'))")
         return self.evaluated_network(inputs, data_samples, mode=mode)
 
     # ------------------------------------------------------------------ modes and weights
@@ -178,7 +201,8 @@ class BaseMethod(BaseModel):
         return self
 
     def init_weights(self) -> None:
-        """Initialise the student, report how much of its backbone was loaded, and bring the copies in line.
+        """Initialise the student, report how much of its backbone was loaded, and bring the copies
+        in line.
 
         Raises:
             FileNotFoundError: A pretrained file named in the config is not there.
@@ -198,11 +222,14 @@ class BaseMethod(BaseModel):
 
     def before_training(self) -> None:
         """Last checks, after weights are loaded and before iteration 0."""
-        if not self.trains_styles and any(isinstance(m, StyleHallucination) for m in self.student.modules()):
-            raise ValueError(f'{type(self).__name__} cannot train an encoder that hallucinates styles: set '
-                             'model.type=DomainGeneralization, or network.backbone.style_hallucination=None')
+        if not self.trains_styles and any(
+                isinstance(m, StyleHallucination) for m in self.student.modules()):
+            raise ValueError(f'{type(self).__name__} cannot train an encoder that hallucinates '
+                             'styles: set model.type=DomainGeneralization, or '
+                             'network.backbone.style_hallucination=None')
         self.evaluated_network  # noqa: B018  raises on a wrong name before hours of training
-        print_log(f'{type(self).__name__}: streams {self.streams}, evaluates the {self.evaluate}', logger='current')
+        print_log(f'{type(self).__name__}: streams {self.streams}, evaluates the {self.evaluate}',
+                  logger='current')
 
 
 def stack_labels(data_samples: Sequence, stream: str) -> Tensor:
@@ -214,8 +241,10 @@ def stack_labels(data_samples: Sequence, stream: str) -> Tensor:
     labels = []
     for sample in data_samples:
         if 'gt_sem_seg' not in sample:
-            raise ValueError(f'stream "{stream}" needs labels, but {sample.metainfo.get("img_path", "a sample")} has '
-                             'none: add LoadAnnotations to its pipeline and check seg_map_path of its data_prefix')
+            raise ValueError(f'stream "{stream}" needs labels, but '
+                             f'{sample.metainfo.get("img_path", "a sample")} has none: add '
+                             'LoadAnnotations to its pipeline and check seg_map_path of its '
+                             'data_prefix')
         labels.append(sample.gt_sem_seg.data)
     return torch.stack(labels).squeeze(1).long()
 

@@ -1,4 +1,6 @@
-"""Which checkpoints a method takes, what it does with one of a plain segmentor, and how to leave a classifier out."""
+"""Which checkpoints a method takes, what it does with one of a plain segmentor, and how to leave a
+classifier out.
+"""
 from collections.abc import Iterator
 
 from mmengine.logging import print_log
@@ -12,14 +14,17 @@ from .trained_part import find_frozen
 #: Parts of a run, not of a network: a run with new classes begins without them.
 COUNTERS = ('steps', 'stage', 'step_skipped')
 #: Entries a file may lack or have in surplus.
-OPTIONAL = ('num_batches_tracked', 'style_hallucination.proto_mean', 'style_hallucination.proto_std')
+OPTIONAL = ('num_batches_tracked', 'style_hallucination.proto_mean',
+            'style_hallucination.proto_std')
 
 
 def accept_checkpoint(method: nn.Module, state_dict: dict[str, Tensor], prefix: str, *args) -> None:
-    """Pre-hook of ``load_state_dict``: take the method's own checkpoints and plain segmentors, refuse the rest.
+    """Pre-hook of ``load_state_dict``: take the method's own checkpoints and plain segmentors,
+    refuse the rest.
 
-    mmengine's runner loads without being strict: a foreign file would be "loaded", with a list of keys in the log, and
-    random weights would be trained on or judged. A plain segmentor fills the student and its averages.
+    mmengine's runner loads without being strict: a foreign file would be "loaded", with a list of
+    keys in the log, and random weights would be trained on or judged. A plain segmentor fills the
+    student and its averages.
 
     Args:
         method: The method that loads.
@@ -39,34 +44,46 @@ def accept_checkpoint(method: nn.Module, state_dict: dict[str, Tensor], prefix: 
         if not any(key.startswith('backbone.') for key in plain):
             raise ValueError(
                 f'this checkpoint fits no network of {type(method).__name__}: its keys begin with '
-                f'{sorted({key.split(".")[0] for key in state_dict})[:8]}, expected student.* or a plain segmentor '
-                '(backbone.*, decode_head.*). Official training checkpoints (model.*, ema_model.*) must be converted '
-                'first: tools/model_converters/hrda2mmseg_dg.py')
+                f'{sorted({key.split(".")[0] for key in state_dict})[:8]}, expected student.* or a '
+                'plain segmentor (backbone.*, decode_head.*). Official training checkpoints '
+                '(model.*, ema_model.*) must be converted first: '
+                'tools/model_converters/hrda2mmseg_dg.py')
         copies = ['student', *(f'{name}.module' for name in method.ema_pairs())]
         ours = method.state_dict()
         for key in plain:
             value = state_dict.pop(key)
-            # an average may be of a part only (DeFT); the student gets all, so that strange keys are reported below
-            state_dict.update({f'{copy}.{key}': value for copy in copies
-                               if copy == 'student' or f'{copy}.{key}' in ours})
+            # an average may be of a part only (DeFT); the student gets all, so that strange keys
+            # are reported below
+            state_dict.update({
+                f'{copy}.{key}': value
+                for copy in copies if copy == 'student' or f'{copy}.{key}' in ours
+            })
         print_log(f'plain segmentor checkpoint: loaded into {", ".join(copies)}', logger='current')
         if not getattr(method, 'new_classifier', False):
-            _check_student(method, {k[len('student.'):]: v for k, v in state_dict.items() if k.startswith('student.')})
+            _check_student(
+                method,
+                {k[len('student.'):]: v
+                 for k, v in state_dict.items() if k.startswith('student.')})
             keep_the_rest(method, state_dict)
             return
     if getattr(method, 'new_classifier', False):
         leave_classifier(method, state_dict)
         keep_the_rest(method, state_dict)
         return
-    _check_student(method, {k[len('student.'):]: v for k, v in state_dict.items() if k.startswith('student.')})
+    _check_student(
+        method, {k[len('student.'):]: v
+                 for k, v in state_dict.items() if k.startswith('student.')})
 
 
 def keep_the_rest(method: nn.Module, state_dict: dict[str, Tensor]) -> None:
     """Complete a checkpoint that has been judged with the method's present values of all it lacks.
 
-    What is left out was said above; mmengine would add that "the model and loaded state dict do not match exactly".
+    What is left out was said above; mmengine would add that "the model and loaded state dict do not
+    match exactly".
     """
-    state_dict.update({key: value for key, value in method.state_dict().items() if key not in state_dict})
+    state_dict.update(
+        {key: value
+         for key, value in method.state_dict().items() if key not in state_dict})
 
 
 def _check_student(method: nn.Module, theirs: dict[str, Tensor]) -> None:
@@ -79,7 +96,8 @@ def _check_student(method: nn.Module, theirs: dict[str, Tensor]) -> None:
             f'({len(unexpected)}) {unexpected[:8]}, missing ({len(missing)}) {missing[:8]}, other shapes '
             f'({len(shapes)}) {shapes[:8]}. Give the config it was trained with; to finetune it for other classes, '
             'set train_cfg.new_classifier=True, which loads all but the classifier; to start from its encoder only, '
-            "use network.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., prefix='student.backbone.')")
+            "use network.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., prefix='student.backbone.')"
+        )
 
 
 def _is_optional(name: str) -> bool:
@@ -87,11 +105,12 @@ def _is_optional(name: str) -> bool:
 
 
 def leave_classifier(method: nn.Module, state_dict: dict[str, Tensor]) -> None:
-    """Take from a checkpoint with other classes all but the classifiers, for student, teacher and frozen copies.
+    """Take from a checkpoint with other classes all but the classifiers, for student, teacher and
+    frozen copies.
 
-    Left out are the classifier of every head, the same class count or not, whatever else has a size that follows from
-    the number of classes (attention per class, label codes, class priors), and the counters of the run, so that a
-    teacher's average and a decoder warm-up begin anew.
+    Left out are the classifier of every head, the same class count or not, whatever else has a size
+    that follows from the number of classes (attention per class, label codes, class priors), and
+    the counters of the run, so that a teacher's average and a decoder warm-up begin anew.
 
     Args:
         method: The method that loads.
@@ -102,7 +121,8 @@ def leave_classifier(method: nn.Module, state_dict: dict[str, Tensor]) -> None:
     """
     ours = method.state_dict()
     classifiers = set(_classifier_keys(method.student))
-    sizes = {(theirs.shape[0], ours[key].shape[0]) for key, theirs in state_dict.items()
+    sizes = {(theirs.shape[0], ours[key].shape[0])
+             for key, theirs in state_dict.items()
              if _inner(key) in classifiers and key in ours and theirs.dim()}
     left: list[str] = []
     wrong: list[str] = []
@@ -115,29 +135,40 @@ def leave_classifier(method: nn.Module, state_dict: dict[str, Tensor]) -> None:
             wrong.append(f'{key} {theirs} instead of {mine}')
         elif counter or theirs != mine or _inner(key) in classifiers:
             del state_dict[key]
-            left += [] if counter else [f'{key} {theirs} -> {mine}' if theirs != mine else f'{key} {mine}']
-    found = difference({k: v for k, v in ours.items() if k.startswith('student.')},
-                       {k: v for k, v in state_dict.items() if k.startswith('student.')}, _is_optional, _is_optional)
+            left += [] if counter else [
+                f'{key} {theirs} -> {mine}' if theirs != mine else f'{key} '
+                f'{mine}'
+            ]
+    found = difference({k: v
+                        for k, v in ours.items() if k.startswith('student.')},
+                       {k: v
+                        for k, v in state_dict.items() if k.startswith('student.')}, _is_optional,
+                       _is_optional)
     lacking = [k for k in found.missing if not any(entry.startswith(f'{k} ') for entry in left)]
     surplus = found.unexpected
     if wrong or lacking or surplus:
         raise ValueError(
-            f'train_cfg.new_classifier=True loads a checkpoint of the same network ({type(method.student).__name__}) '
-            f'with other classes, but this one differs in more: other shapes ({len(wrong)}) {wrong[:8]}, missing '
-            f'({len(lacking)}) {sorted(lacking)[:8]}, unexpected ({len(surplus)}) {surplus[:8]}')
+            'train_cfg.new_classifier=True loads a checkpoint of the same network '
+            f'({type(method.student).__name__}) with other classes, but this one differs in more: '
+            f'other shapes ({len(wrong)}) {wrong[:8]}, missing ({len(lacking)}) '
+            f'{sorted(lacking)[:8]}, unexpected ({len(surplus)}) {surplus[:8]}')
     loaded = sum(key in ours for key in state_dict)
-    print_log(f'new_classifier: {loaded} tensors loaded; left as initialised ({len(left)}): {", ".join(left)}; the '
-              "run's counters begin at 0", logger='current')
+    print_log(
+        f'new_classifier: {loaded} tensors loaded; left as initialised ({len(left)}): {", ".join(left)}; the '
+        "run's counters begin at 0", logger='current')
 
 
 def _classifier_keys(network: nn.Module) -> Iterator[str]:
     """Names of the parameters of the classifiers, within a network."""
     for path, head in heads_of(network):
         prefix = path[len('model.network.'):]
-        # mmseg's name for it; DeepLabV2's branches give logits themselves, DANet has three classifiers
-        parts = [name for name, _ in head.named_children() if 'conv_seg' in name] or ['aspp_modules']
+        # mmseg's name for it; DeepLabV2's branches give logits themselves, DANet has three
+        # classifiers
+        parts = [name
+                 for name, _ in head.named_children() if 'conv_seg' in name] or ['aspp_modules']
         for name, _ in head.named_parameters():
-            if name.split('.')[0] in parts or name == 'code.table':  # the rows of a label code are classes
+            # the rows of a label code are classes
+            if name.split('.')[0] in parts or name == 'code.table':
                 yield f'{prefix}.{name}'
     for name, module in network.named_modules():  # HRDA's attention of each class
         if name.endswith('scale_attention') and getattr(module, 'num_classes', 1) > 1:
@@ -145,15 +176,20 @@ def _classifier_keys(network: nn.Module) -> Iterator[str]:
 
 
 def _inner(key: str) -> str:
-    """The name within a network of a method's tensor: without student., teacher.module., encoder.module., ..."""
+    """The name within a network of a method's tensor: without student., teacher.module.,
+    encoder.module., ...
+    """
     for prefix in ('student.', 'teacher.module.', 'decoder.module.', 'encoder.module.'):
         if key.startswith(prefix):
             return key[len(prefix):]
-    return key.replace('decoder_init.', 'decode_head.', 1) if key.startswith('decoder_init.') else key
+    return key.replace('decoder_init.', 'decode_head.',
+                       1) if key.startswith('decoder_init.') else key
 
 
 def _follows_classes(theirs: tuple, mine: tuple, sizes: set[tuple[int, int]]) -> bool:
-    """Whether two shapes differ as the numbers of classes do: by their difference, or in proportion."""
+    """Whether two shapes differ as the numbers of classes do: by their difference, or in
+    proportion.
+    """
     if len(theirs) != len(mine):
         return False
     return all(a == b or any(a - b == old - new or a * new == b * old for old, new in sizes)

@@ -48,9 +48,11 @@ from .step import Pass, StepState
 from .supervised import Supervised
 from .teacher import EMATeacher
 
-#: Share of rows without pseudo-labels above which a warning is due (Cityscapes: 26 % of the paper's crops).
+#: Share of rows without pseudo-labels above which a warning is due (Cityscapes: 26 % of the paper's
+#: crops).
 MANY_ROWS = 0.3
-#: Range of the blur's standard deviation in pixels (docs/behavior/daformer_hrda.md#class-mix-jitter-and-blur).
+#: Range of the blur's standard deviation in pixels
+#: (docs/behavior/daformer_hrda.md#class-mix-jitter-and-blur).
 BLUR_SIGMA = (0.15, 1.15)
 
 
@@ -64,12 +66,14 @@ class StepDraws:
         jitter_params: Per image, brightness, contrast, hue, saturation and order; empty when off.
         sigma: Per image, blur standard deviation in pixels; empty when off.
         mix_classes: Per image, the labels that are pasted (int64).
-        crop_box_source: Detail crop of the source pass, (y1, y2, x1, x2), multi-resolution networks only.
-        crop_box_mix: Detail crop of the mixed pass: one drawn for all images, or a list of one per image, which is
-            what an entropy-guided step writes here.
+        crop_box_source: Detail crop of the source pass, (y1, y2, x1, x2), multi-resolution networks
+            only.
+        crop_box_mix: Detail crop of the mixed pass: one drawn for all images, or a list of one per
+            image, which is what an entropy-guided step writes here.
         alignment_seed: For an alignment term with random decisions, else None.
         masked: Of the masked pass, or None without it; drawn after all the above.
-        crop_box_target_labeled: Detail crop of the pass over labelled target images, multi-resolution networks only.
+        crop_box_target_labeled: Detail crop of the pass over labelled target images,
+            multi-resolution networks only.
     """
     jitter: bool = False
     blur: bool = False
@@ -84,52 +88,61 @@ class StepDraws:
 
 
 @MODELS.register_module()
-@refuses(color_jitter_probability='it was the probability of NOT jittering. Set jitter_probability to 1 minus it',
-         mix='the class mix is all there is. Remove the argument')
+@refuses(
+    color_jitter_probability='it was the probability of NOT jittering. Set '
+    'jitter_probability to 1 minus it', mix='the class mix is all there is. Remove the argument')
 class DACS(Supervised):
     """Unsupervised domain adaptation by self-training on class-mixed images.
 
-    One step: supervised loss on source images (with the thing-class feature distance), pseudo-labels of the teacher on
-    target images, and a supervised loss on images mixed from both. Source: DACS; DAFormer (TPAMI version);
-    docs/behavior/daformer_hrda.md#self-training.
+    One step: supervised loss on source images (with the thing-class feature distance),
+    pseudo-labels of the teacher on target images, and a supervised loss on images mixed from both.
+    Source: DACS; DAFormer (TPAMI version); docs/behavior/daformer_hrda.md#self-training.
 
     Args:
         network: Config of the segmentor (student and teacher).
-        data_preprocessor: Config of the preprocessor; its mean and std undo and redo normalisation for colour jitter.
-        labeled_stream: Stream with labels (``source`` in adaptation, ``labeled`` in semi-supervised training).
+        data_preprocessor: Config of the preprocessor; its mean and std undo and redo normalisation
+            for colour jitter.
+        labeled_stream: Stream with labels (``source`` in adaptation, ``labeled`` in semi-supervised
+            training).
         unlabeled_stream: Stream without (``target``, ``unlabeled``).
-        pseudo_threshold: The batch's pseudo-label weight is the share of pixels whose top probability reaches it.
+        pseudo_threshold: The batch's pseudo-label weight is the share of pixels whose top
+            probability reaches it.
         ignore_top: Rows at the top of every crop whose pseudo-labels get weight 0 (DAFormer: 15).
         ignore_bottom: Rows at the bottom (DAFormer: 120).
-        margins_of: Class name(s) of the target datasets whose images have these margins (a bonnet, a rectification
-            border). Training refuses them on another target, which a child config would inherit in silence. None:
-            whatever the target.
-        use_valid_mask: Multiply weights by the sample's ``valid_pseudo_mask`` (HRDA); excludes ``ignore_top/bottom``.
+        margins_of: Class name(s) of the target datasets whose images have these margins (a bonnet,
+            a rectification border). Training refuses them on another target, which a child config
+            would inherit in silence. None: whatever the target.
+        use_valid_mask: Multiply weights by the sample's ``valid_pseudo_mask`` (HRDA); excludes
+            ``ignore_top/bottom``.
         blur: Gaussian blur of mixed images in half of the steps.
         color_jitter_strength: Range of the jitter factors; 0 switches jitter off.
-        jitter_probability: Probability of jittering the images of a step (0.8: the official code's value of 0.2 is
-            the probability of not doing it).
-        feature_distance: See :class:`Supervised`; ``ProjectedFeatureDistance`` is taken on target images too.
+        jitter_probability: Probability of jittering the images of a step (0.8: the official code's
+            value of 0.2 is the probability of not doing it).
+        feature_distance: See :class:`Supervised`; ``ProjectedFeatureDistance`` is taken on target
+            images too.
         shared_backward: See :class:`Supervised`.
         sync_statistics: Share pseudo-label weight, class set and masked means between processes.
         norm_eval: BatchNorm of student and teacher on running statistics during training.
         evaluate: ``'student'`` (as in the papers) or ``'teacher'``.
-        alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels of labelled and
-            mixed image of each slot, or None.
-        detail_crop: ``dict(type='entropy', start=12001, stride=256)`` puts the detail crop of each mixed image, from
-            iteration ``start`` on, where the context prediction is most uncertain, among windows ``stride`` pixels
-            apart (CLUDA); None keeps random crops. Multi-resolution networks only.
-        masked: Arguments of :class:`MaskedPass` (``dict(ratio=0.7, block_size=64, images='target', augment=True,
-            weight=1.0, mode='pixel')``): one more pass, which predicts the teacher's labels of whole images from
-            masked ones (MIC, docs/behavior/mic.md). None switches it off.
-        pseudo_label_tta: ``('flip',)`` averages the teacher's probabilities over each target image and its mirror
-            image (VFM-UDA, docs/behavior/mic.md#vfm-uda-step); empty for none.
-        target_labeled_stream: A third stream, of the few target images that have labels (``'target_labeled'``): one
-            more supervised pass, without feature distance (docs/daformer.md, "Few target labels"). None for none.
+        alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels
+            of labelled and mixed image of each slot, or None.
+        detail_crop: ``dict(type='entropy', start=12001, stride=256)`` puts the detail crop of each
+            mixed image, from iteration ``start`` on, where the context prediction is most
+            uncertain, among windows ``stride`` pixels apart (CLUDA); None keeps random crops.
+            Multi-resolution networks only.
+        masked: Arguments of :class:`MaskedPass` (``dict(ratio=0.7, block_size=64, images='target',
+            augment=True, weight=1.0, mode='pixel')``): one more pass, which predicts the teacher's
+            labels of whole images from masked ones (MIC, docs/behavior/mic.md). None switches it
+            off.
+        pseudo_label_tta: ``('flip',)`` averages the teacher's probabilities over each target image
+            and its mirror image (VFM-UDA, docs/behavior/mic.md#vfm-uda-step); empty for none.
+        target_labeled_stream: A third stream, of the few target images that have labels
+            (``'target_labeled'``): one more supervised pass, without feature distance
+            (docs/daformer.md, "Few target labels"). None for none.
         target_labeled_weight: Factor of that pass's losses.
-        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the networks that learn nothing (teacher, ImageNet
-            copy); their softmax, entropies, losses and distances stay in float32. None: the precision of the other
-            passes.
+        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the networks that learn nothing
+            (teacher, ImageNet copy); their softmax, entropies, losses and distances stay in
+            float32. None: the precision of the other passes.
         init_cfg: mmengine's.
 
     Raises:
@@ -139,30 +152,34 @@ class DACS(Supervised):
     hook_settings = {'EMAUpdateHook': dict(beta=0.999, when='before_step', ramp=True)}
     weighs_pixels = True
 
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'source',
-                 unlabeled_stream: str = 'target', pseudo_threshold: float = 0.968, ignore_top: int = 0,
-                 ignore_bottom: int = 0, margins_of: Union[str, Sequence[str], None] = None,
-                 use_valid_mask: bool = False, blur: bool = True,
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
+                 labeled_stream: str = 'source', unlabeled_stream: str = 'target',
+                 pseudo_threshold: float = 0.968, ignore_top: int = 0, ignore_bottom: int = 0,
+                 margins_of: Union[str, Sequence[str],
+                                   None] = None, use_valid_mask: bool = False, blur: bool = True,
                  color_jitter_strength: float = 0.2, jitter_probability: float = 0.8,
-                 feature_distance: Optional[dict] = None, shared_backward: bool = True, sync_statistics: bool = False,
-                 norm_eval: bool = False, evaluate: str = 'student', alignment: Optional[dict] = None,
-                 detail_crop: Optional[dict] = None, masked: Optional[dict] = None,
-                 pseudo_label_tta: Sequence[str] = (), target_labeled_stream: Optional[str] = None,
-                 target_labeled_weight: float = 1.0, teacher_precision: Optional[str] = None,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(network, data_preprocessor, stream=labeled_stream, feature_distance=feature_distance,
-                         shared_backward=shared_backward, sync_statistics=sync_statistics, norm_eval=norm_eval,
-                         evaluate=evaluate, alignment=alignment, teacher_precision=teacher_precision,
+                 feature_distance: Optional[dict] = None, shared_backward: bool = True,
+                 sync_statistics: bool = False, norm_eval: bool = False, evaluate: str = 'student',
+                 alignment: Optional[dict] = None, detail_crop: Optional[dict] = None,
+                 masked: Optional[dict] = None, pseudo_label_tta: Sequence[str] = (),
+                 target_labeled_stream: Optional[str] = None, target_labeled_weight: float = 1.0,
+                 teacher_precision: Optional[str] = None, init_cfg: Optional[dict] = None) -> None:
+        super().__init__(network, data_preprocessor, stream=labeled_stream,
+                         feature_distance=feature_distance, shared_backward=shared_backward,
+                         sync_statistics=sync_statistics, norm_eval=norm_eval, evaluate=evaluate,
+                         alignment=alignment, teacher_precision=teacher_precision,
                          init_cfg=init_cfg)
-        _check_arguments(pseudo_threshold, ignore_top, ignore_bottom, use_valid_mask, jitter_probability)
+        _check_arguments(pseudo_threshold, ignore_top, ignore_bottom, use_valid_mask,
+                         jitter_probability)
         self.target_stream = unlabeled_stream
         self.target_labeled_stream, self.target_labeled_weight = target_labeled_stream, target_labeled_weight
         few = () if target_labeled_stream is None else (target_labeled_stream, )
         self.streams = (labeled_stream, unlabeled_stream, *few)
         self.labeled_streams = (labeled_stream, *few)
         if target_labeled_weight <= 0:
-            raise ValueError(f'target_labeled_weight must be positive, got {target_labeled_weight}: '
-                             'target_labeled_stream=None switches the pass off')
+            raise ValueError('target_labeled_weight must be positive, got '
+                             f'{target_labeled_weight}: target_labeled_stream=None switches the '
+                             'pass off')
         self.pseudo_threshold = pseudo_threshold
         self.ignore_top, self.ignore_bottom = ignore_top, ignore_bottom
         self.margins_of = margins_of
@@ -171,7 +188,8 @@ class DACS(Supervised):
         self.blur = blur
         self.color_jitter_strength = color_jitter_strength
         self.jitter_probability = jitter_probability
-        self.detail_crop = None if detail_crop is None else EntropyCrop.of(self.student, detail_crop)
+        self.detail_crop = None if detail_crop is None else EntropyCrop.of(
+            self.student, detail_crop)
         self.masked = None if masked is None else MaskedPass.of(self.student, masked)
         self.pseudo_label_tta = _checked_tta(pseudo_label_tta)
         self.teacher = EMATeacher(self.student)
@@ -185,8 +203,8 @@ class DACS(Supervised):
     def before_training(self) -> None:
         super().before_training()
         if self.color_jitter_strength > 0 and not hasattr(self.data_preprocessor, 'mean'):
-            raise ValueError('colour jitter undoes the normalisation: give data_preprocessor its mean and std, or set '
-                             'color_jitter_strength=0')
+            raise ValueError('colour jitter undoes the normalisation: give data_preprocessor its '
+                             'mean and std, or set color_jitter_strength=0')
         check_one_normalisation(self.data_preprocessor, 'class mixing')
 
     # ------------------------------------------------------------------ draws
@@ -196,13 +214,16 @@ class DACS(Supervised):
         size, count = tuple(images.shape[-2:]), len(images)
         labels = stack_labels(batch[self.source_stream]['data_samples'], self.source_stream)
         draws = StepDraws(
-            jitter=bool(rng.numpy.uniform() > 1 - self.jitter_probability) and self.color_jitter_strength > 0,
-            blur=bool(rng.numpy.uniform() > 0.5) and self.blur,
-            mix_classes=draw_mix_classes(labels, rng.numpy, classes=self._classes_of_all_processes(labels)),
+            jitter=bool(rng.numpy.uniform() > 1 - self.jitter_probability)
+            and self.color_jitter_strength > 0, blur=bool(rng.numpy.uniform() > 0.5) and self.blur,
+            mix_classes=draw_mix_classes(labels, rng.numpy,
+                                         classes=self._classes_of_all_processes(labels)),
             crop_box_source=draw_crop_box(self.student, size, rng.numpy),
             crop_box_mix=draw_crop_box(self.student, size, rng.numpy))
         if draws.jitter:
-            draws.jitter_params = [draw_jitter_params(rng.torch, self.color_jitter_strength) for _ in range(count)]
+            draws.jitter_params = [
+                draw_jitter_params(rng.torch, self.color_jitter_strength) for _ in range(count)
+            ]
         if draws.blur:
             draws.sigma = [float(rng.numpy.uniform(*BLUR_SIGMA)) for _ in range(count)]
         draws.alignment_seed = self.draw_alignment(rng)
@@ -212,7 +233,8 @@ class DACS(Supervised):
                                             BLUR_SIGMA if self.blur else None)
         if self.target_labeled_stream is not None:
             few = batch[self.target_labeled_stream]['inputs']
-            draws.crop_box_target_labeled = draw_crop_box(self.student, tuple(few.shape[-2:]), rng.numpy)
+            draws.crop_box_target_labeled = draw_crop_box(self.student, tuple(few.shape[-2:]),
+                                                          rng.numpy)
         return draws
 
     def _classes_of_all_processes(self, labels: Tensor) -> Optional[Tensor]:
@@ -224,7 +246,8 @@ class DACS(Supervised):
         return present.nonzero().flatten()
 
     # ------------------------------------------------------------------ passes
-    def passes(self, batch: dict[str, dict], draws: StepDraws, state: Optional[StepState] = None) -> list[Pass]:
+    def passes(self, batch: dict[str, dict], draws: StepDraws,
+               state: Optional[StepState] = None) -> list[Pass]:
         state = StepState() if state is None else state
         self._check_batch(batch)
         source = self.source_passes(batch, draws, state, more=True,
@@ -234,28 +257,34 @@ class DACS(Supervised):
         first = labels + source if self.alignment_looks_ahead(state) else source + labels
         passes = [*first, Pass('mix', lambda: self._mix_pass(batch, draws, state))]
         if self.masked is not None:
-            self.masked.check_draws(draws.masked, self.masked.count(len(batch[self.target_stream]['inputs'])))
+            self.masked.check_draws(draws.masked,
+                                    self.masked.count(len(batch[self.target_stream]['inputs'])))
             passes.append(Pass('masked', lambda: self._masked_pass(batch, draws.masked, state)))
         if self.takes_projected_distance('target'):
             passes.append(Pass('feature_distance', lambda: self._target_distance_pass(batch)))
         if self.target_labeled_stream is not None:
-            passes.append(Pass(self.target_labeled_stream, lambda: self._target_labeled_pass(batch, draws)))
+            passes.append(
+                Pass(self.target_labeled_stream, lambda: self._target_labeled_pass(batch, draws)))
         return passes
 
     def _check_batch(self, batch: dict[str, dict]) -> None:
         source, target = batch[self.source_stream]['inputs'], batch[self.target_stream]['inputs']
         if source.shape != target.shape:
             raise ValueError(
-                f'class mixing pastes image i of "{self.source_stream}" onto image i of "{self.target_stream}", so '
-                f'both batches must have one shape, got {tuple(source.shape)} and {tuple(target.shape)}: use the same '
-                'batch_size and crop size')
+                f'class mixing pastes image i of "{self.source_stream}" onto image i of '
+                f'"{self.target_stream}", so both batches must have one shape, got '
+                f'{tuple(source.shape)} and {tuple(target.shape)}: use the same batch_size and '
+                'crop size')
         if self.ignore_top + self.ignore_bottom >= target.shape[-2]:
-            raise ValueError(f'ignore_top={self.ignore_top} and ignore_bottom={self.ignore_bottom} leave no row '
-                             f'of a crop of height {target.shape[-2]}: no pseudo-label would ever count')
+            raise ValueError(f'ignore_top={self.ignore_top} and ignore_bottom={self.ignore_bottom} '
+                             f'leave no row of a crop of height {target.shape[-2]}: no '
+                             'pseudo-label would ever count')
 
     @torch.no_grad()
     def _pseudo_label_pass(self, batch: dict[str, dict], state: StepState) -> dict[str, Tensor]:
-        """Teacher labels of the target images, and one weight for the batch: its share of confident pixels."""
+        """Teacher labels of the target images, and one weight for the batch: its share of confident
+        pixels.
+        """
         target = batch[self.target_stream]
         logits = self._teacher_logits(target['inputs'])
         labels, confident, total = confident_pseudo_labels(logits, self.pseudo_threshold)
@@ -267,29 +296,35 @@ class DACS(Supervised):
         if self.use_valid_mask:
             valid = torch.stack([self._valid_mask(x) for x in target['data_samples']])
         self._report_rows(labels.shape[-2], valid)
-        weight = pseudo_label_weights(labels.shape, confident, total, self.ignore_top, self.ignore_bottom, valid)
+        weight = pseudo_label_weights(labels.shape, confident, total, self.ignore_top,
+                                      self.ignore_bottom, valid)
         state['pseudo_label'] = labels
         state['pseudo_weight'] = weight.to(labels.device, logits.dtype)
         return {f'{self.target_stream}.pseudo_label_share': confident / total}
 
     def _teacher_logits(self, images: Tensor) -> Tensor:
-        """The teacher's logits (B, C, H, W), or the logarithm of its probabilities' average over mirrored images."""
+        """The teacher's logits (B, C, H, W), or the logarithm of its probabilities' average over
+        mirrored images.
+        """
         logits = self._teacher_pass(images)
         if 'flip' not in self.pseudo_label_tta:
             return logits
         mirrored = self._teacher_pass(images.flip(-1)).flip(-1)
-        return ((logits.softmax(1) + mirrored.softmax(1)) / 2).log()  # whose softmax is the average itself
+        # whose softmax is the average itself
+        return ((logits.softmax(1) + mirrored.softmax(1)) / 2).log()
 
     def _teacher_pass(self, images: Tensor) -> Tensor:
         with lower_precision(self.teacher_precision, images.device):
             return predict_logits(self.teacher.module, images).float()
 
     def _report_rows(self, height: int, valid: Optional[Tensor]) -> None:
-        """Say once how many rows of the crops have no pseudo-labels; a large share is a mistake more often than not.
+        """Say once how many rows of the crops have no pseudo-labels; a large share is a mistake
+        more often than not.
 
         Args:
             height: Of the crops.
-            valid: (B, H, W), 1 where pseudo-labels count; None: ``ignore_top`` and ``ignore_bottom`` say it.
+            valid: (B, H, W), 1 where pseudo-labels count; None: ``ignore_top`` and
+                ``ignore_bottom`` say it.
         """
         if self._rows_reported:
             return
@@ -302,17 +337,21 @@ class DACS(Supervised):
             reason = 'valid_pseudo_mask (margins and padding) of the first batch'
         advice = '' if share <= MANY_ROWS else ': the network learns nothing of the target there. If your images ' \
             'have no bonnet, set the margins to 0; if they have, measure them in rows of this crop'
-        print_log(f'stream "{self.target_stream}": {100 * share:.1f} % of the rows have no pseudo-labels ({reason})'
-                  f'{advice}', logger='current', level=logging.WARNING if share > MANY_ROWS else logging.INFO)
+        print_log(
+            f'stream "{self.target_stream}": {100 * share:.1f} % of the rows have no '
+            f'pseudo-labels ({reason}){advice}', logger='current',
+            level=logging.WARNING if share > MANY_ROWS else logging.INFO)
 
     def _valid_mask(self, sample) -> Tensor:
         if 'valid_pseudo_mask' not in sample:
-            raise ValueError(f'use_valid_mask=True, but {sample.metainfo.get("img_path", "a sample")} of stream '
-                             f'"{self.target_stream}" has no valid_pseudo_mask: add PseudoLabelMargins to its '
-                             'pipeline')
+            raise ValueError('use_valid_mask=True, but '
+                             f'{sample.metainfo.get("img_path", "a sample")} of stream '
+                             f'"{self.target_stream}" has no valid_pseudo_mask: add '
+                             'PseudoLabelMargins to its pipeline')
         return sample.valid_pseudo_mask.data.squeeze(0)
 
-    def _mix_pass(self, batch: dict[str, dict], draws: StepDraws, state: StepState) -> dict[str, Tensor]:
+    def _mix_pass(self, batch: dict[str, dict], draws: StepDraws,
+                  state: StepState) -> dict[str, Tensor]:
         """Supervised loss on the strongly augmented mix of source and target."""
         images, labels, weight = self._mixed(batch, draws, state)
         box = self._mixed_box(images, draws, state)
@@ -322,22 +361,29 @@ class DACS(Supervised):
         aligned = self.align(state, result, labels, weight, seed=draws.alignment_seed)
         return dict(with_prefix('mix', dict(result.losses, **aligned)), **self.held_losses(state))
 
-    def _mixed(self, batch: dict[str, dict], draws: StepDraws, state: StepState) -> tuple[Tensor, Tensor, Tensor]:
+    def _mixed(self, batch: dict[str, dict], draws: StepDraws,
+               state: StepState) -> tuple[Tensor, Tensor, Tensor]:
         """The step's mixed images, labels and weights, made once."""
         if 'mixed_image' not in state:
             names = ('mixed_image', 'mixed_label', 'mixed_weight', 'mix_mask')
-            state.update(zip(names, self.mix_batch(batch, draws, state['pseudo_label'], state['pseudo_weight'])))
+            state.update(
+                zip(names,
+                    self.mix_batch(batch, draws, state['pseudo_label'], state['pseudo_weight'])))
         return state['mixed_image'], state['mixed_label'], state['mixed_weight']
 
     def _mixed_box(self, images: Tensor, draws: StepDraws, state: StepState) -> CropChoice:
-        """The detail crop of the mixed images: drawn, recorded, or a function that finds it by their entropy."""
+        """The detail crop of the mixed images: drawn, recorded, or a function that finds it by
+        their entropy.
+        """
         box = draws.crop_box_mix
         if self.detail_crop is None or not self.detail_crop.starts(state) or isinstance(box, list):
             return box
         return partial(self.detail_crop.boxes, tuple(images.shape[-2:]))
 
-    def _mixed_pixels(self, batch: dict[str, dict], draws: StepDraws, state: StepState) -> list[AlignmentImages]:
-        """What an alignment term will see of the mixed images, for a source pass that looks ahead."""
+    def _mixed_pixels(self, batch: dict[str, dict], draws: StepDraws,
+                      state: StepState) -> list[AlignmentImages]:
+        """What an alignment term will see of the mixed images, for a source pass that looks ahead.
+        """
         images, labels, weight = self._mixed(batch, draws, state)
         box = self._mixed_box(images, draws, state)
         views = pixel_views(self.student, images, crop_box=box)
@@ -346,45 +392,56 @@ class DACS(Supervised):
         return [AlignmentImages(views, labels, weight)]
 
     @torch.no_grad()
-    def mix_batch(self, batch: dict[str, dict], draws: StepDraws, pseudo_label: Tensor, pseudo_weight: Tensor):
+    def mix_batch(self, batch: dict[str, dict], draws: StepDraws, pseudo_label: Tensor,
+                  pseudo_weight: Tensor):
         """Class mix, then jitter and blur of the images.
 
         Returns:
-            (images (B, 3, H, W), labels (B, H, W), weights (B, H, W), masks bool (B, H, W); True where source).
+            (images (B, 3, H, W), labels (B, H, W), weights (B, H, W), masks bool (B, H, W); True
+            where source).
         """
         source = batch[self.source_stream]
         labels = stack_labels(source['data_samples'], self.source_stream)
         if isinstance(source['inputs'], EncodedImages):
-            return mix_encoded_batch(source, batch[self.target_stream], labels, draws.mix_classes, pseudo_label,
-                                     pseudo_weight)
-        masks = torch.stack([class_mask(label, c.to(label.device)) for label, c in zip(labels, draws.mix_classes)])
+            return mix_encoded_batch(source, batch[self.target_stream], labels, draws.mix_classes,
+                                     pseudo_label, pseudo_weight)
+        masks = torch.stack(
+            [class_mask(label, c.to(label.device)) for label, c in zip(labels, draws.mix_classes)])
         images = mix(masks.unsqueeze(1), source['inputs'], batch[self.target_stream]['inputs'])
         images = torch.stack([self._augment(image, draws, i) for i, image in enumerate(images)])
         mixed_label = mix(masks, labels, pseudo_label)
         mixed_weight = mix(masks, torch.ones_like(pseudo_weight), pseudo_weight)
         return images, mixed_label, mixed_weight, masks
 
-    def _masked_pass(self, batch: dict[str, dict], draws: MaskedDraws, state: StepState) -> dict[str, Tensor]:
-        """Loss of masked images against labels and weights as they were before the mix, margins included."""
+    def _masked_pass(self, batch: dict[str, dict], draws: MaskedDraws,
+                     state: StepState) -> dict[str, Tensor]:
+        """Loss of masked images against labels and weights as they were before the mix, margins
+        included.
+        """
         source, target = batch[self.source_stream], batch[self.target_stream]
         weight = state['pseudo_weight']
         images = self.masked_images(self.masked.select(source['inputs'], target['inputs']), draws)
-        labels = self.masked.select(stack_labels(source['data_samples'], self.source_stream), state['pseudo_label'])
+        labels = self.masked.select(stack_labels(source['data_samples'], self.source_stream),
+                                    state['pseudo_label'])
         weight = self.masked.select(torch.ones_like(weight), weight)
         state['masked_image'] = images
         with self.masked.tokens(self.student, draws):
-            result = segmentation_losses(self.student, images, labels, weight=weight, crop_box=draws.crop_box)
+            result = segmentation_losses(self.student, images, labels, weight=weight,
+                                         crop_box=draws.crop_box)
         return with_prefix('masked', weighted(result.losses, self.masked.weight))
 
-    def masked_images(self, images: Union[Tensor, EncodedImages], draws: MaskedDraws) -> Union[Tensor, EncodedImages]:
-        """Normalised images (B, 3, H, W) with jitter, blur and masked blocks as drawn; of cached features those that
-        were masked before they were encoded."""
+    def masked_images(self, images: Union[Tensor, EncodedImages],
+                      draws: MaskedDraws) -> Union[Tensor, EncodedImages]:
+        """Normalised images (B, 3, H, W) with jitter, blur and masked blocks as drawn; of cached
+        features those that were masked before they were encoded."""
         if isinstance(images, EncodedImages):
             return images.variants['masked']
-        return self.masked.cover(torch.stack([self._augment(x, draws, i) for i, x in enumerate(images)]), draws)
+        return self.masked.cover(
+            torch.stack([self._augment(x, draws, i) for i, x in enumerate(images)]), draws)
 
     def _target_distance_pass(self, batch: dict[str, dict]) -> dict[str, Tensor]:
-        """Distance of the student's features of target images to the frozen encoder's (VFM-UDA++)."""
+        """Distance of the student's features of target images to the frozen encoder's (VFM-UDA++).
+        """
         images = batch[self.target_stream]['inputs']
         return self.projected_loss(self.target_stream, self.student.extract_feat(images), images)
 
@@ -392,14 +449,17 @@ class DACS(Supervised):
         """Supervised loss on the target images that have labels."""
         stream = batch[self.target_labeled_stream]
         labels = stack_labels(stream['data_samples'], self.target_labeled_stream)
-        result = segmentation_losses(self.student, stream['inputs'], labels, crop_box=draws.crop_box_target_labeled)
-        return with_prefix(self.target_labeled_stream, weighted(result.losses, self.target_labeled_weight))
+        result = segmentation_losses(self.student, stream['inputs'], labels,
+                                     crop_box=draws.crop_box_target_labeled)
+        return with_prefix(self.target_labeled_stream,
+                           weighted(result.losses, self.target_labeled_weight))
 
     def _augment(self, image: Tensor, draws: Union[StepDraws, MaskedDraws], index: int) -> Tensor:
         """Colour jitter in [0, 1], then blur of the normalised image; (3, H, W)."""
         if draws.jitter:
             mean, std = self.data_preprocessor.mean, self.data_preprocessor.std
-            image = normalize(color_jitter(denormalize(image, mean, std), draws.jitter_params[index]), mean, std)
+            image = normalize(
+                color_jitter(denormalize(image, mean, std), draws.jitter_params[index]), mean, std)
         if draws.blur:
             image = gaussian_blur(image.unsqueeze(0), draws.sigma[index]).squeeze(0)
         return image
@@ -413,13 +473,14 @@ def _checked_tta(names: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _check_arguments(threshold: float, top: int, bottom: int, use_mask: bool, jitter: float) -> None:
+def _check_arguments(threshold: float, top: int, bottom: int, use_mask: bool,
+                     jitter: float) -> None:
     if not 0 <= threshold <= 1:
         raise ValueError(f'pseudo_threshold is a probability, got {threshold}')
     if top < 0 or bottom < 0:
         raise ValueError(f'ignore_top and ignore_bottom count rows, got {top} and {bottom}')
     if use_mask and (top or bottom):
-        raise ValueError(f'use_valid_mask=True carries the margins with each sample: set ignore_top={top} and '
-                         f'ignore_bottom={bottom} to 0')
+        raise ValueError('use_valid_mask=True carries the margins with each sample: set '
+                         f'ignore_top={top} and ignore_bottom={bottom} to 0')
     if not 0 <= jitter <= 1:
         raise ValueError(f'jitter_probability is a probability, got {jitter}')

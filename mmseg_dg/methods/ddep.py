@@ -28,8 +28,9 @@ UNIT = 127.5
 TOLERANCE = 1e-3
 #: Largest stride of a pyramid: a decoder's features may reach that far beyond an image.
 COARSEST = 32
-SCALE_ADVICE = ('images are 0..255 before mean=[127.5, 127.5, 127.5] and std=[127.5, 127.5, 127.5] of '
-                "model.data_preprocessor; the encoder's own normalisation belongs in model.encoder_norm")
+SCALE_ADVICE = (
+    'images are 0..255 before mean=[127.5, 127.5, 127.5] and std=[127.5, 127.5, 127.5] of '
+    "model.data_preprocessor; the encoder's own normalisation belongs in model.encoder_norm")
 
 
 @dataclass
@@ -50,22 +51,25 @@ class NoiseHead(nn.Module):
     Args:
         channels: Of the features.
         kernel_size: Of the convolution, odd.
-        upsample: ``bilinear`` resizes the features to the image before the convolution. ``pixel_shuffle`` predicts
-            ``stride x stride`` pixels per feature instead, which a decoder that ends at stride 4 needs to predict
-            noise of single pixels (our extension, not in the paper); what reaches beyond an image whose size is no
-            multiple of the stride is cut off, because resizing would mix the noise of neighbours.
+        upsample: ``bilinear`` resizes the features to the image before the convolution.
+            ``pixel_shuffle`` predicts ``stride x stride`` pixels per feature instead, which a
+            decoder that ends at stride 4 needs to predict noise of single pixels (our extension,
+            not in the paper); what reaches beyond an image whose size is no multiple of the stride
+            is cut off, because resizing would mix the noise of neighbours.
         stride: Of the features, for ``pixel_shuffle``.
 
     Raises:
         ValueError: Unknown option; on the first image, a stride that is not the decoder's.
     """
-
-    def __init__(self, channels: int, kernel_size: int = 3, upsample: str = 'bilinear', stride: int = 1) -> None:
+    def __init__(self, channels: int, kernel_size: int = 3, upsample: str = 'bilinear',
+                 stride: int = 1) -> None:
         super().__init__()
         if upsample not in ('bilinear', 'pixel_shuffle'):
-            raise ValueError(f"noise_head.upsample is 'bilinear' or 'pixel_shuffle', got {upsample!r}")
+            raise ValueError("noise_head.upsample is 'bilinear' or 'pixel_shuffle', got "
+                             f"{upsample!r}")
         if kernel_size % 2 == 0 or stride < 1:
-            raise ValueError(f'noise_head: kernel_size={kernel_size} must be odd and stride={stride} at least 1')
+            raise ValueError(f'noise_head: kernel_size={kernel_size} must be odd and '
+                             f'stride={stride} at least 1')
         self.upsample = upsample
         self.stride = stride if upsample == 'pixel_shuffle' else 1
         self.conv = nn.Conv2d(channels, 3 * self.stride**2, kernel_size, padding=kernel_size // 2)
@@ -77,31 +81,37 @@ class NoiseHead(nn.Module):
         height, width = size
         surplus = [n * self.stride - wanted for n, wanted in zip(features.shape[-2:], size)]
         if not all(0 <= n < COARSEST for n in surplus):
-            raise ValueError(f'noise_head.stride={self.stride} is not the stride of the decoder, which gives '
-                             f'{tuple(features.shape[-2:])} features for an image of {(height, width)}')
+            raise ValueError(f'noise_head.stride={self.stride} is not the stride of the decoder, '
+                             f'which gives {tuple(features.shape[-2:])} features for an image of '
+                             f'{(height, width)}')
         return nn.functional.pixel_shuffle(self.conv(features), self.stride)[..., :height, :width]
 
 
 @MODELS.register_module()
-@refuses(alignment=NO_ALIGNMENT + 'Denoising has no classes: align the finetuning, model.type=Supervised')
+@refuses(alignment=NO_ALIGNMENT + 'Denoising has no classes: align the finetuning, '
+         'model.type=Supervised')
 class DDeP(BaseMethod):
-    """Decoder denoising pretraining (Brempong et al., TMLR 2022): a decoder learns to predict the noise of an image.
+    """Decoder denoising pretraining (Brempong et al., TMLR 2022): a decoder learns to predict the
+    noise of an image.
 
-    Noise is added to the image on the scale [-1, 1]; the noisy image is then mapped to the encoder's own
-    normalisation. The encoder is frozen, in evaluation mode and without gradients, so that its BatchNorm statistics
-    stay those of clean images; everything else of the network is trained, with a three-channel head in place of the
-    classifier. The loss is ``mean((predicted - noise)^2)``: 1.0 for a network that predicts zero. No label is read.
-    Validation gives denoised images and their PSNR (``DenoisingMetric``), on noise that is a function of the image's
-    name. Source: docs/behavior/ddep.md#objective.
+    Noise is added to the image on the scale [-1, 1]; the noisy image is then mapped to the
+    encoder's own normalisation. The encoder is frozen, in evaluation mode and without gradients, so
+    that its BatchNorm statistics stay those of clean images; everything else of the network is
+    trained, with a three-channel head in place of the classifier. The loss is ``mean((predicted -
+    noise)^2)``: 1.0 for a network that predicts zero. No label is read. Validation gives denoised
+    images and their PSNR (``DenoisingMetric``), on noise that is a function of the image's name.
+    Source: docs/behavior/ddep.md#objective.
 
     Args:
-        network: Config of an encoder-decoder; its classes do not matter, the classifier is taken off.
-        encoder_norm: ``dict(mean=[...], std=[...])`` of the images the encoder was trained on, RGB, scale 0..255; None
-            for an encoder that takes [-1, 1] (HybridViT).
+        network: Config of an encoder-decoder; its classes do not matter, the classifier is taken
+            off.
+        encoder_norm: ``dict(mean=[...], std=[...])`` of the images the encoder was trained on, RGB,
+            scale 0..255; None for an encoder that takes [-1, 1] (HybridViT).
         data_preprocessor: Must bring images to [-1, 1] (mean and std 127.5), as the default does.
         stream: Name of the stream of images.
-        noise: ``form``: ``scaled`` (x + sigma e) / sqrt(1 + sigma^2), or ``simple`` x + sigma e. ``sigma``: a number,
-            or (lowest, highest) to draw one uniformly for every image; 0 adds none, and there is nothing to learn.
+        noise: ``form``: ``scaled`` (x + sigma e) / sqrt(1 + sigma^2), or ``simple`` x + sigma e.
+            ``sigma``: a number, or (lowest, highest) to draw one uniformly for every image; 0 adds
+            none, and there is nothing to learn.
         target: Predict the ``noise`` or the clean ``image``.
         train_encoder: Train the encoder as well (DeP).
         noise_head: Arguments of :class:`NoiseHead`.
@@ -109,22 +119,17 @@ class DDeP(BaseMethod):
         init_cfg: mmengine's.
 
     Raises:
-        ValueError: Unknown option, sigma below 0, an ``encoder_norm`` on another scale, a network without encoder
-            or decoder, or with an auxiliary head; when training begins, another scale of images than [-1, 1].
+        ValueError: Unknown option, sigma below 0, an ``encoder_norm`` on another scale, a network
+            without encoder or decoder, or with an auxiliary head; when training begins, another
+            scale of images than [-1, 1].
     """
 
     trains_heads = False
 
-    def __init__(self,
-                 network: dict,
-                 encoder_norm: Optional[dict],
-                 data_preprocessor: Optional[dict] = None,
-                 stream: str = 'images',
-                 noise: Optional[dict] = None,
-                 target: str = 'noise',
-                 train_encoder: bool = False,
-                 noise_head: Optional[dict] = None,
-                 norm_eval: bool = False,
+    def __init__(self, network: dict, encoder_norm: Optional[dict],
+                 data_preprocessor: Optional[dict] = None, stream: str = 'images',
+                 noise: Optional[dict] = None, target: str = 'noise', train_encoder: bool = False,
+                 noise_head: Optional[dict] = None, norm_eval: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
         data_preprocessor = data_preprocessor or dict(
             type='MultiStreamDataPreprocessor', mean=[UNIT] * 3, std=[UNIT] * 3, bgr_to_rgb=True)
@@ -145,7 +150,9 @@ class DDeP(BaseMethod):
 
     # ------------------------------------------------------------------ training
     def train(self, mode: bool = True) -> 'DDeP':
-        """Training mode; a frozen encoder stays in evaluation mode, or its BatchNorm statistics would drift."""
+        """Training mode; a frozen encoder stays in evaluation mode, or its BatchNorm statistics
+        would drift.
+        """
         super().train(mode)
         if not self.train_encoder:
             self.student.backbone.eval()
@@ -156,7 +163,8 @@ class DDeP(BaseMethod):
         sigma = draw_sigma(*self.sigma, len(batch[self.streams[0]]['inputs']), generator)
         return DDePDraws(sigma, int(torch.randint(2**31, (), generator=generator)))
 
-    def passes(self, batch: dict[str, dict], draws: DDePDraws, state: Optional[StepState] = None) -> list[Pass]:
+    def passes(self, batch: dict[str, dict], draws: DDePDraws,
+               state: Optional[StepState] = None) -> list[Pass]:
         images = batch[self.streams[0]]['inputs']
         state = StepState() if state is None else state
 
@@ -173,19 +181,26 @@ class DDeP(BaseMethod):
             if self.keep_step_record:
                 state.update(noisy_image=start, denoised_image=denoised)
             stream = self.streams[0]
-            return {f'{stream}.loss_{self.target}': loss, **{f'{stream}.{k}': v.mean() for k, v in scores.items()}}
+            return {
+                f'{stream}.loss_{self.target}': loss,
+                **{f'{stream}.{k}': v.mean()
+                   for k, v in scores.items()}
+            }
 
         return [Pass('denoising', denoising)]
 
     # ------------------------------------------------------------------ the network
     def predict(self, noisy: Tensor) -> Tensor:
-        """What the network predicts (noise or image) for noisy images (B, 3, H, W), float32 of the same size."""
+        """What the network predicts (noise or image) for noisy images (B, 3, H, W), float32 of the
+        same size.
+        """
         inputs = ((noisy + 1) * UNIT - self.encoder_mean) / self.encoder_std
         with torch.set_grad_enabled(self.train_encoder and torch.is_grad_enabled()):
             features = self.student.backbone(inputs)
         if getattr(self.student, 'with_neck', False):
             features = self.student.neck(features)
-        return self.noise_head(decoder_features(self.student.decode_head, features), noisy.shape[-2:]).float()
+        return self.noise_head(decoder_features(self.student.decode_head, features),
+                               noisy.shape[-2:]).float()
 
     def restore(self, noisy: Tensor, prediction: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """The noisy image on the clean image's scale, and the denoised image; both (B, 3, H, W)."""
@@ -205,11 +220,13 @@ class DDeP(BaseMethod):
         return 3
 
     def forward(self, inputs: Tensor, data_samples: Optional[list] = None, mode: str = 'tensor'):
-        """``tensor``: prediction for noisy images. ``predict``: add noise to clean ones and denoise them.
+        """``tensor``: prediction for noisy images. ``predict``: add noise to clean ones and denoise
+        them.
 
         Returns:
-            (B, 3, H, W), or for ``predict`` data samples with ``noisy_image`` and ``denoised_image`` (PixelData) and
-            ``denoising``, a dict of the scores ``PSNR``, ``input_PSNR`` (dB) and ``noise_loss``.
+            (B, 3, H, W), or for ``predict`` data samples with ``noisy_image`` and
+            ``denoised_image`` (PixelData) and ``denoising``, a dict of the scores ``PSNR``,
+            ``input_PSNR`` (dB) and ``noise_loss``.
         """
         if mode == 'tensor':
             return self.predict(inputs)
@@ -222,9 +239,13 @@ class DDeP(BaseMethod):
         return data_samples
 
     def _denoise(self, image: Tensor, sample: SegDataSample, index: int) -> None:
-        """Attach noisy and denoised image and the scores to the sample of one clean image (1, 3, H, W)."""
+        """Attach noisy and denoised image and the scores to the sample of one clean image (1, 3, H,
+        W).
+        """
         name = osp.basename(str(sample.metainfo.get('img_path', index)))
-        draws = self.draw_step({self.streams[0]: dict(inputs=image)}, derive_seed('denoising validation', name))
+        draws = self.draw_step({self.streams[0]: dict(inputs=image)},
+                               derive_seed('denoising '
+                                           'validation', name))
         noise = seeded_noise(image, draws.noise_seed)
         noisy = add_noise(image, noise, draws.sigma, self.form)
         prediction = self.predict(noisy)
@@ -232,7 +253,8 @@ class DDeP(BaseMethod):
         wanted = noise if self.target == 'noise' else image
         scores = dict(PSNR=psnr(denoised, image), input_PSNR=psnr(start, image),
                       noise_loss=(prediction - wanted).square().mean())
-        sample.set_data(dict(noisy_image=PixelData(data=start[0]), denoised_image=PixelData(data=denoised[0])))
+        sample.set_data(
+            dict(noisy_image=PixelData(data=start[0]), denoised_image=PixelData(data=denoised[0])))
         sample.set_field({k: float(v.detach()) for k, v in scores.items()}, 'denoising')
 
     def before_training(self) -> None:
@@ -241,18 +263,21 @@ class DDeP(BaseMethod):
         low, high = self.sigma
         level = f'{low:g}' if low == high else f'uniform in [{low:g}, {high:g}]'
         trained = sum(p.numel() for p in self.parameters() if p.requires_grad)
-        print_log(f'DDeP: {self.form} noise, sigma {level}, predicts the {self.target}; encoder '
-                  f'{"trained (DeP)" if self.train_encoder else "frozen"}, {trained / 1e6:.2f} M parameters trained',
-                  logger='current')
+        print_log(
+            f'DDeP: {self.form} noise, sigma {level}, predicts the {self.target}; encoder '
+            f'{"trained (DeP)" if self.train_encoder else "frozen"}, {trained / 1e6:.2f} M '
+            'parameters trained', logger='current')
 
 
 def _encoder_scale(encoder_norm: Optional[dict]) -> tuple[list[float], list[float]]:
     """Mean and standard deviation on the scale 0..255; those of [-1, 1] for None."""
     if encoder_norm is None:
         return [UNIT] * 3, [UNIT] * 3
-    advice = ('give three values each of mean and std, RGB on the scale 0..255 (ImageNet: mean=[123.675, 116.28, '
-              '103.53], std=[58.395, 57.12, 57.375]), or None for an encoder that takes [-1, 1]')
-    if set(encoder_norm) != {'mean', 'std'} or any(len(values) != 3 for values in encoder_norm.values()):
+    advice = ('give three values each of mean and std, RGB on the scale 0..255 (ImageNet: '
+              'mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]), or None for an '
+              'encoder that takes [-1, 1]')
+    if set(encoder_norm) != {'mean', 'std'} or any(
+            len(values) != 3 for values in encoder_norm.values()):
         raise ValueError(f'encoder_norm={dict(encoder_norm)}: {advice}')
     mean, std = ([float(v) for v in encoder_norm[key]] for key in ('mean', 'std'))
     if min(std) <= 0 or max(std) <= 1:  # 1: those of images on [0, 1], a common slip
@@ -277,8 +302,9 @@ def _take_off_classifier(network: nn.Module) -> int:
     head = getattr(network, 'decode_head', None)
     classifier = getattr(head, 'conv_seg', None)
     if not hasattr(network, 'backbone') or not hasattr(classifier, 'in_channels'):
-        raise ValueError(f'DDeP pretrains an encoder-decoder whose decode_head ends in a classifier conv_seg; '
-                         f'{type(network).__name__} with {type(head).__name__} has none')
+        raise ValueError('DDeP pretrains an encoder-decoder whose decode_head ends in a '
+                         f'classifier conv_seg; {type(network).__name__} with '
+                         f'{type(head).__name__} has none')
     if getattr(network, 'auxiliary_head', None) is not None:
         raise ValueError('DDeP trains no auxiliary head: set network.auxiliary_head=None')
     channels = classifier.in_channels
@@ -297,15 +323,16 @@ def decoder_features(head: nn.Module, features: Sequence[Tensor]) -> Tensor:
     with ClassifierTap(head) as tap:  # mmseg's own heads: what they hand to dropout and classifier
         head(features)
     if len(tap.seen) != 1:
-        raise ValueError(f'{type(head).__name__} does not give the features before its classifier: give it a method '
-                         'fused_features(levels), as the heads of mmseg_dg have')
+        raise ValueError(f'{type(head).__name__} does not give the features before its classifier: '
+                         'give it a method fused_features(levels), as the heads of mmseg_dg have')
     return tap.seen[0][0]
 
 
 def check_scale(preprocessor: nn.Module, stream: str) -> None:
     """A preprocessor brings 0..255 to [-1, 1], in training (``stream``) and in validation.
 
-    Values within the range would not tell: images on [0, 1] are in it, with the noise twice too strong.
+    Values within the range would not tell: images on [0, 1] are in it, with the noise twice too
+    strong.
 
     Raises:
         ValueError: Another mean or std, or none.
@@ -313,9 +340,10 @@ def check_scale(preprocessor: nn.Module, stream: str) -> None:
     for part in {preprocessor, getattr(preprocessor, 'streams', {}).get(stream, preprocessor)}:
         found = {key: getattr(part, key, None) for key in ('mean', 'std')}
         if any(value is None or not bool((value == UNIT).all()) for value in found.values()):
-            values = ', '.join(f'{k}={None if v is None else v.flatten().tolist()}' for k, v in found.items())
-            raise ValueError(f'DDeP adds noise to images on the scale [-1, 1], but data_preprocessor has {values}: '
-                             f'{SCALE_ADVICE}')
+            values = ', '.join(f'{k}={None if v is None else v.flatten().tolist()}'
+                               for k, v in found.items())
+            raise ValueError('DDeP adds noise to images on the scale [-1, 1], but '
+                             f'data_preprocessor has {values}: {SCALE_ADVICE}')
 
 
 def check_range(images: Tensor) -> None:
@@ -325,6 +353,7 @@ def check_range(images: Tensor) -> None:
         ValueError: Values outside, with the range that was found.
     """
     low, high = (float(v) for v in torch.aminmax(images.detach()))
-    if low < -1 - TOLERANCE or high > 1 + TOLERANCE:  # NaN passes: it is no matter of scale, the step says which image
-        raise ValueError(f'DDeP adds noise to images on the scale [-1, 1], but these reach from {low:.3g} to '
-                         f'{high:.3g}: {SCALE_ADVICE}')
+    # NaN passes: it is no matter of scale, the step says which image
+    if low < -1 - TOLERANCE or high > 1 + TOLERANCE:
+        raise ValueError('DDeP adds noise to images on the scale [-1, 1], but these reach from '
+                         f'{low:.3g} to {high:.3g}: {SCALE_ADVICE}')

@@ -43,45 +43,54 @@ class StyledDraws(SupervisedDraws):
 
 
 @MODELS.register_module()
-@refuses(alignment=NO_ALIGNMENT + 'Encoder and decoder of DeFT learn against different partners: the pixels of a pass '
-         'have no feature that both learn from. Leave it out, or align the joint baseline, model.type=Supervised')
+@refuses(alignment=NO_ALIGNMENT + 'Encoder and decoder of DeFT learn against different partners: '
+         'the pixels of a pass have no feature that both learn from. '
+         'Leave it out, or align the joint baseline, '
+         'model.type=Supervised')
 class DeFT(BaseMethod):
     """Domain generalization by decoupled finetuning.
 
-    Adaptive encoder E_a and decoder D_a (the ``student``) are trained; retentive ones, E_r (``encoder``) and D_r
-    (``decoder``), are their exponential moving averages, kept near the initialization by a large beta.
+    Adaptive encoder E_a and decoder D_a (the ``student``) are trained; retentive ones, E_r
+    (``encoder``) and D_r (``decoder``), are their exponential moving averages, kept near the
+    initialization by a large beta.
 
-    Stage 1, decoder warm-up: D_a learns on the features of E_r, which still is the pretrained encoder. Then
-    :meth:`hand_over` copies D_a to D_r. Stage 2: E_a learns against D_r (the gradient flows through D_r, which is not
-    trained), D_a learns on the features of E_r, and after every optimizer step the retentive components follow.
-    The two losses reach disjoint parameters. Tested and exported is the pair (E_r, D_r): one ordinary network.
+    Stage 1, decoder warm-up: D_a learns on the features of E_r, which still is the pretrained
+    encoder. Then :meth:`hand_over` copies D_a to D_r. Stage 2: E_a learns against D_r (the gradient
+    flows through D_r, which is not trained), D_a learns on the features of E_r, and after every
+    optimizer step the retentive components follow. The two losses reach disjoint parameters. Tested
+    and exported is the pair (E_r, D_r): one ordinary network.
     Source: DeFT (Pahk et al., ICLR 2025); docs/behavior/deft.md#two-stages.
 
-    Which stage it is lies in the buffer ``stage``; ``DecoderWarmupHook`` ends the first one, ``EMAUpdateHook`` (after
-    the step, no ramp) moves the averages in the second. Its ``buffers`` chooses what E_r and D_r do with BatchNorm:
-    ``'batch'`` is the released code's (batch statistics while training, running statistics of each component's own
-    batches; those of D_r then come from features of E_a). Retentive components run without dropout and drop path.
+    Which stage it is lies in the buffer ``stage``; ``DecoderWarmupHook`` ends the first one,
+    ``EMAUpdateHook`` (after the step, no ramp) moves the averages in the second. Its ``buffers``
+    chooses what E_r and D_r do with BatchNorm: ``'batch'`` is the released code's (batch statistics
+    while training, running statistics of each component's own batches; those of D_r then come from
+    features of E_a). Retentive components run without dropout and drop path.
 
     Args:
         network: Config of a segmentor with ``backbone`` (and perhaps ``neck``) and ``decode_head``.
         data_preprocessor: Config of the preprocessor.
         stream: Name of the labelled stream.
-        warmup_iters: Length of stage 1 (paper: 8000 on GTA, 2000 on Cityscapes); 0: none. ``DecoderWarmupHook`` may
-            set another.
-        style_augmentation: ``dict(type='LABStyle', ...)`` doubles every batch by restyled copies (the released
-            scripts); None: not.
-        distance: Distance regularization, ``dict(weight_encoder=1e-3, weight_decoder=1e-3, form='squared')``: the
-            weight times the distance of E_a to the pretrained encoder, and of D_a to the warmed-up decoder, in stage
-            2. ``form``: see :func:`parameter_distance`; which one the paper has is not known. None: off.
-        evaluate: ``'retentive'`` (E_r, D_r), ``'adaptive'`` (E_a, D_a), ``'encoder_adaptive'`` (E_a, D_r) or
-            ``'decoder_adaptive'`` (E_r, D_a). Before the hand-over, D_r has learned nothing: D_a stands in for it.
+        warmup_iters: Length of stage 1 (paper: 8000 on GTA, 2000 on Cityscapes); 0: none.
+            ``DecoderWarmupHook`` may set another.
+        style_augmentation: ``dict(type='LABStyle', ...)`` doubles every batch by restyled copies
+            (the released scripts); None: not.
+        distance: Distance regularization, ``dict(weight_encoder=1e-3, weight_decoder=1e-3,
+            form='squared')``: the weight times the distance of E_a to the pretrained encoder, and
+            of D_a to the warmed-up decoder, in stage
+            2. ``form``: see :func:`parameter_distance`; which one the paper has is not known. None:
+               off.
+        evaluate: ``'retentive'`` (E_r, D_r), ``'adaptive'`` (E_a, D_a), ``'encoder_adaptive'``
+            (E_a, D_r) or ``'decoder_adaptive'`` (E_r, D_a). Before the hand-over, D_r has learned
+            nothing: D_a stands in for it.
         norm_eval: BatchNorm on running statistics during training.
-        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts E_r where D_a learns on its features: no gradient flows
-            there. None: the precision of the other passes.
+        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts E_r where D_a learns on its features:
+            no gradient flows there. None: the precision of the other passes.
         init_cfg: mmengine's.
 
     Raises:
-        ValueError: A network without encoder or decoder or with auxiliary heads, negative numbers, unknown options.
+        ValueError: A network without encoder or decoder or with auxiliary heads, negative numbers,
+            unknown options.
     """
 
     required_hooks = ('DecoderWarmupHook', )
@@ -91,22 +100,26 @@ class DeFT(BaseMethod):
     warmup_logs = ('warmup.', )
     weighs_pixels = False
 
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
-                 warmup_iters: int = 8000, style_augmentation: Optional[dict] = None, distance: Optional[dict] = None,
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
+                 stream: str = 'source', warmup_iters: int = 8000,
+                 style_augmentation: Optional[dict] = None, distance: Optional[dict] = None,
                  evaluate: str = 'retentive', norm_eval: bool = False,
                  teacher_precision: Optional[str] = None, init_cfg: Optional[dict] = None) -> None:
         _check_network(network)
-        super().__init__(network, data_preprocessor, evaluate=evaluate, norm_eval=norm_eval, init_cfg=init_cfg)
+        super().__init__(network, data_preprocessor, evaluate=evaluate, norm_eval=norm_eval,
+                         init_cfg=init_cfg)
         if getattr(self.student, 'decode_head', None) is None:
-            raise ValueError(f'{type(self.student).__name__} has no decode_head: DeFT trains encoder '
-                             'and decoder apart')
+            raise ValueError(f'{type(self.student).__name__} has no decode_head: DeFT trains '
+                             'encoder and decoder apart')
         if warmup_iters < 0:
-            raise ValueError(f'warmup_iters={warmup_iters} must not be negative (0: no decoder warm-up)')
+            raise ValueError(f'warmup_iters={warmup_iters} must not be negative (0: no decoder '
+                             'warm-up)')
         self.source_stream = stream
         self.streams = self.labeled_streams = (stream, )
         self.warmup_iters = warmup_iters
         self.teacher_precision = check_precision('teacher_precision', teacher_precision)
-        self.style: Optional[LABStyle] = MODELS.build(style_augmentation) if style_augmentation else None
+        self.style: Optional[LABStyle] = MODELS.build(
+            style_augmentation) if style_augmentation else None
         self.encoder = EMATeacher(self._adaptive_encoder(), beta=0.9999, ramp=False)
         self.decoder = EMATeacher(self._adaptive_decoder(), beta=0.9999, ramp=False)
         self.distance = _checked_distance(distance)
@@ -128,8 +141,10 @@ class DeFT(BaseMethod):
 
     def ema_pairs(self) -> dict[str, tuple[nn.Module, EMATeacher]]:
         """``encoder`` (E_a, E_r) and ``decoder`` (D_a, D_r)."""
-        return {'encoder': (self._adaptive_encoder(), self.encoder),
-                'decoder': (self._adaptive_decoder(), self.decoder)}
+        return {
+            'encoder': (self._adaptive_encoder(), self.encoder),
+            'decoder': (self._adaptive_decoder(), self.decoder)
+        }
 
     def networks(self) -> dict[str, nn.Module]:
         """The four pairs as segmentors that share the weights of the method."""
@@ -146,7 +161,8 @@ class DeFT(BaseMethod):
     @property
     def handed_over(self) -> bool:
         """Whether the decoder warm-up is over."""
-        # on a GPU the host waits for the buffer only after something wrote it (hand-over, a loaded checkpoint)
+        # on a GPU the host waits for the buffer only after something wrote it (hand-over, a loaded
+        # checkpoint)
         written = self.stage.data_ptr(), self.stage._version
         if self._stage_read[0] != written:
             self._stage_read = written, int(self.stage)
@@ -165,29 +181,33 @@ class DeFT(BaseMethod):
             iteration: The first iteration of this process.
 
         Raises:
-            ValueError: A new run with a warm-up starts from weights that are beyond it, or a resumed run is beyond the
-                hand-over although the warm-up should still last.
+            ValueError: A new run with a warm-up starts from weights that are beyond it, or a
+                resumed run is beyond the hand-over although the warm-up should still last.
         """
         self.warmup_iters = length
         if iteration:
             if iteration < length and self.handed_over:
-                raise ValueError(f'the checkpoint of iteration {iteration} is beyond the hand-over, but the decoder '
-                                 f'warm-up should last {length} iterations: resume with the length it was begun with')
+                raise ValueError(f'the checkpoint of iteration {iteration} is beyond the '
+                                 f'hand-over, but the decoder warm-up should last {length} '
+                                 'iterations: resume with the length it was begun with')
             return
         learned = int(self.encoder.steps) or int(self.decoder.steps)
         if not length:
-            if self.decoder_init is not None and not learned:  # weights of load_from: no hand-over will do it
+            # weights of load_from: no hand-over will do it
+            if self.decoder_init is not None and not learned:
                 self.decoder_init.load_state_dict(self.student.decode_head.state_dict())
             return
         if learned:
-            raise ValueError(f'load_from gives weights of a DeFT run that is beyond its decoder warm-up, but this run '
-                             f'starts with one of {length} iterations: set warmup_iters=0 to go on finetuning, or '
-                             'load the exported segmentor')
+            raise ValueError('load_from gives weights of a DeFT run that is beyond its decoder '
+                             f'warm-up, but this run starts with one of {length} iterations: set '
+                             'warmup_iters=0 to go on finetuning, or load the exported segmentor')
         self.stage.fill_(1)
 
     @torch.no_grad()
     def hand_over(self) -> None:
-        """End the decoder warm-up: D_a becomes D_r (BatchNorm buffers included) and the reference of the distance."""
+        """End the decoder warm-up: D_a becomes D_r (BatchNorm buffers included) and the reference
+        of the distance.
+        """
         self.decoder.copy_from(self._adaptive_decoder())
         if self.decoder_init is not None:
             self.decoder_init.load_state_dict(self.student.decode_head.state_dict())
@@ -199,19 +219,25 @@ class DeFT(BaseMethod):
     def draw_step(self, batch: dict[str, dict], generator: Any) -> StyledDraws:
         return styled_draws(self, batch, generator)
 
-    def passes(self, batch: dict[str, dict], draws: StyledDraws, state: Optional[StepState] = None) -> list[Pass]:
+    def passes(self, batch: dict[str, dict], draws: StyledDraws,
+               state: Optional[StepState] = None) -> list[Pass]:
         stream = styled(self, batch[self.source_stream], draws)
         images, labels = stream['inputs'], stack_labels(stream['data_samples'], self.source_stream)
         box = draws.crop_box_source
 
         def losses(prefix: str, network: nn.Module) -> dict[str, Tensor]:
-            return with_prefix(prefix, segmentation_losses(network, images, labels, crop_box=box).losses)
+            return with_prefix(prefix,
+                               segmentation_losses(network, images, labels, crop_box=box).losses)
 
-        into_encoder, into_decoder = self.pair('adaptive', 'retentive'), self.pair('retentive', 'adaptive')
+        into_encoder, into_decoder = self.pair('adaptive',
+                                               'retentive'), self.pair('retentive', 'adaptive')
 
-        # no parameter of a retentive component requires gradients, so nothing is kept of E_r's forward pass
+        # no parameter of a retentive component requires gradients, so nothing is kept of E_r's
+        # forward pass
         if not self.handed_over:
-            return [Pass('warmup', lambda: self._on_retentive(lambda: losses('warmup', into_decoder)))]
+            return [
+                Pass('warmup', lambda: self._on_retentive(lambda: losses('warmup', into_decoder)))
+            ]
 
         def encoder_path() -> dict[str, Tensor]:
             return dict(losses('encoder', into_encoder),
@@ -228,11 +254,15 @@ class DeFT(BaseMethod):
         with module_in_lower_precision(self.encoder.module['backbone'], self.teacher_precision):
             return losses()
 
-    def _distance(self, name: str, module: nn.Module, reference: Optional[nn.Module]) -> dict[str, Tensor]:
+    def _distance(self, name: str, module: nn.Module,
+                  reference: Optional[nn.Module]) -> dict[str, Tensor]:
         weight = self.distance[name] if self.distance else 0.
         if not weight:
             return {}
-        return {f'{name}.loss_distance': weight * parameter_distance(module, reference, self.distance['form'])}
+        return {
+            f'{name}.loss_distance': weight
+                                     * parameter_distance(module, reference, self.distance['form'])
+        }
 
     # ------------------------------------------------------------------ modes and weights
     def sync_copies(self) -> None:
@@ -245,31 +275,36 @@ class DeFT(BaseMethod):
         super().before_training()
         if self.style is not None:
             self.style.check(self.data_preprocessor, self.source_stream)
-        print_log(f'DeFT: style augmentation {"on" if self.style else "off"}, distance regularization '
-                  f'{self.distance or "off"}', logger='current')
+        print_log(
+            f'DeFT: style augmentation {"on" if self.style else "off"}, distance '
+            f'regularization {self.distance or "off"}', logger='current')
 
 
 @MODELS.register_module()
-@refuses(alignment=NO_ALIGNMENT + 'Use model.type=Supervised, which is this method without the style augmentation')
+@refuses(alignment=NO_ALIGNMENT + 'Use model.type=Supervised, which is this method without the '
+         'style augmentation')
 class JointFinetuning(Supervised):
     """The baseline of DeFT: encoder and decoder trained together, with the same style augmentation.
 
     Args:
-        network, data_preprocessor, stream, evaluate, norm_eval, init_cfg: As of :class:`Supervised`.
+        network, data_preprocessor, stream, evaluate, norm_eval, init_cfg: As of
+            :class:`Supervised`.
         style_augmentation: As of :class:`DeFT`.
     """
-
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
-                 style_augmentation: Optional[dict] = None, evaluate: str = 'student', norm_eval: bool = False,
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
+                 stream: str = 'source', style_augmentation: Optional[dict] = None,
+                 evaluate: str = 'student', norm_eval: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
-        super().__init__(network, data_preprocessor, stream=stream, evaluate=evaluate, norm_eval=norm_eval,
-                         init_cfg=init_cfg)
-        self.style: Optional[LABStyle] = MODELS.build(style_augmentation) if style_augmentation else None
+        super().__init__(network, data_preprocessor, stream=stream, evaluate=evaluate,
+                         norm_eval=norm_eval, init_cfg=init_cfg)
+        self.style: Optional[LABStyle] = MODELS.build(
+            style_augmentation) if style_augmentation else None
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> StyledDraws:
         return styled_draws(self, batch, generator)
 
-    def passes(self, batch: dict[str, dict], draws: StyledDraws, state: Optional[StepState] = None) -> list[Pass]:
+    def passes(self, batch: dict[str, dict], draws: StyledDraws,
+               state: Optional[StepState] = None) -> list[Pass]:
         stream = styled(self, batch[self.source_stream], draws)
         return super().passes({**batch, self.source_stream: stream}, draws, state)
 
@@ -296,7 +331,9 @@ def styled(method, batch: dict[str, Any], draws: StyledDraws) -> dict[str, Any]:
 
 
 def with_parts(network: nn.Module, parts: dict[str, nn.Module]) -> nn.Module:
-    """A network with some submodules exchanged; all weights stay shared, ``network`` itself is not changed."""
+    """A network with some submodules exchanged; all weights stay shared, ``network`` itself is not
+    changed.
+    """
     view = copy(network)
     view._modules = {**network._modules, **parts}
     return view
@@ -305,7 +342,8 @@ def with_parts(network: nn.Module, parts: dict[str, nn.Module]) -> nn.Module:
 #: Forms of the distance of two sets of parameters, from the differences of each.
 _DISTANCES = {
     'squared': lambda terms: 0.5 * torch.stack([d.square().sum() for d in terms]).sum(),
-    'l2': lambda terms: torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(d) for d in terms])),
+    'l2': lambda terms: torch.linalg.vector_norm(
+        torch.stack([torch.linalg.vector_norm(d) for d in terms])),
     'l1': lambda terms: torch.stack([d.abs().sum() for d in terms]).sum(),
 }
 
@@ -316,14 +354,15 @@ def parameter_distance(module: nn.Module, reference: nn.Module, form: str = 'squ
     Args:
         module: Has the trainable parameters.
         reference: Has parameters of the same names and shapes.
-        form: ``'squared'``, half the sum of squared differences (L2-SP); ``'l2'``, its unsquared form, the root of the
-            sum of squares; ``'l1'``, the sum of absolute differences.
+        form: ``'squared'``, half the sum of squared differences (L2-SP); ``'l2'``, its unsquared
+            form, the root of the sum of squares; ``'l1'``, the sum of absolute differences.
 
     Returns:
         0-d; 0 with a gradient of 0 where nothing differs.
     """
     theirs = dict(reference.named_parameters())
-    return _DISTANCES[form]([p - theirs[name] for name, p in module.named_parameters() if p.requires_grad])
+    return _DISTANCES[form](
+        [p - theirs[name] for name, p in module.named_parameters() if p.requires_grad])
 
 
 def _checked_distance(distance: Optional[Mapping]) -> Optional[dict[str, Any]]:
@@ -332,8 +371,8 @@ def _checked_distance(distance: Optional[Mapping]) -> Optional[dict[str, Any]]:
     unknown = sorted(set(distance) - {'weight_encoder', 'weight_decoder', 'form'})
     weights = {name: float(distance.get(f'weight_{name}', 0.)) for name in ('encoder', 'decoder')}
     if unknown or min(weights.values()) < 0:
-        raise ValueError('distance takes weight_encoder and weight_decoder, neither negative, and form, got '
-                         f'{dict(distance)}')
+        raise ValueError('distance takes weight_encoder and weight_decoder, neither negative, and '
+                         f'form, got {dict(distance)}')
     form = distance.get('form', 'squared')
     if form not in _DISTANCES:
         raise ValueError(f'distance.form is one of {list(_DISTANCES)}, got {form!r}')
@@ -344,8 +383,9 @@ def _check_network(network: Mapping) -> None:
     kind = network.get('type')
     for part in ('backbone', 'decode_head'):
         if not network.get(part):
-            raise ValueError(f'DeFT trains encoder and decoder apart, but network.type={kind!r} is configured without '
-                             f'{part}: use a segmentor with backbone and decode_head, e.g. EncoderDecoder')
+            raise ValueError(f'DeFT trains encoder and decoder apart, but network.type={kind!r} is '
+                             f'configured without {part}: use a segmentor with backbone and '
+                             'decode_head, e.g. EncoderDecoder')
     if network.get('auxiliary_head'):
-        raise ValueError('DeFT has no auxiliary heads (they would tie the encoder to a third decoder): set '
-                         'network.auxiliary_head=None')
+        raise ValueError('DeFT has no auxiliary heads (they would tie the encoder to a third '
+                         'decoder): set network.auxiliary_head=None')

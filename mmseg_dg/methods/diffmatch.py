@@ -1,10 +1,13 @@
-"""DiffMatch: semi-supervised segmentation as mask diffusion, with a teacher that samples the pseudo-labels.
+"""DiffMatch: semi-supervised segmentation as mask diffusion, with a teacher that samples the
+pseudo-labels.
 
-Source: Sun et al., "Towards Unbiased Learning in Semi-Supervised Semantic Segmentation", ICLR 2025. Its code is not
-public. CONFIRMED: diffusion over the label map conditioned on the image, teacher and student, mask denoiser (L = 4,
-b = 0.1), three sampling steps, a debiased adjustment with a factor t, strong views without CutMix, feature dropout.
-RECONSTRUCTED (docs/behavior/diffmatch.md#confirmed-inferred-unconfirmed), every one an argument: label code, schedule,
-inside of the denoiser, sampler, how pseudo-labels are made and learned from, loss weights, the form of the adjustment.
+Source: Sun et al., "Towards Unbiased Learning in Semi-Supervised Semantic Segmentation", ICLR 2025.
+Its code is not public. CONFIRMED: diffusion over the label map conditioned on the image, teacher
+and student, mask denoiser (L = 4, b = 0.1), three sampling steps, a debiased adjustment with a
+factor t, strong views without CutMix, feature dropout. RECONSTRUCTED
+(docs/behavior/diffmatch.md#confirmed-inferred-unconfirmed), every one an argument: label code,
+schedule, inside of the denoiser, sampler, how pseudo-labels are made and learned from, loss
+weights, the form of the adjustment.
 """
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,7 +42,8 @@ class DiffMatchDraws(SemiDraws):
         labeled: Times and noise of the labelled images.
         strong: Of each strong view of the unlabelled images.
         feature: Of the weak views with dropped channels.
-        teacher_seeds: Noise from which the teacher samples pseudo-labels, one seed per unlabelled image.
+        teacher_seeds: Noise from which the teacher samples pseudo-labels, one seed per unlabelled
+            image.
         mix_teacher_seeds: Likewise of the mix stream; empty without CutMix.
     """
     labeled: NoiseDraws = _NO_NOISE
@@ -50,24 +54,29 @@ class DiffMatchDraws(SemiDraws):
 
 
 @MODELS.register_module()
-@refuses(alignment=NO_ALIGNMENT + 'The feature behind the logits of a mask denoiser changes with the noise',
-         denoiser_optimizer='one optimizer steps the whole method; the denoiser gets rates and decays of its own by '
-         'optim_wrapper.paramwise_cfg.custom_keys.denoiser (docs/diffmatch.md, "Not built")')
+@refuses(
+    alignment=NO_ALIGNMENT + 'The feature behind the logits of a mask denoiser changes with '
+    'the noise',
+    denoiser_optimizer='one optimizer steps the whole method; the denoiser gets rates and '
+    'decays of its own by '
+    'optim_wrapper.paramwise_cfg.custom_keys.denoiser (docs/diffmatch.md, '
+    '"Not built")')
 class DiffMatch(SemiSupervised):
     """``loss = (L_x + 0.5 mean(L_strong) + 0.5 L_fd) / 2`` with mask-diffusion losses.
 
-    One step: (1) the teacher, in evaluation mode, samples pseudo-labels of the weak views; (2) one training forward of
-    [labelled; weak with dropped channels]: L_x, where ground truth is noised, and L_fd, where the pseudo-labels are;
-    (3) one training forward of all strong views: the pseudo-labels are noised with times of their own and denoised
-    given the strongly augmented image. Cross-entropy counts confident pixels and is divided by all that are not
-    padding. Each stream has the plain classifier's loss beside the denoiser's.
+    One step: (1) the teacher, in evaluation mode, samples pseudo-labels of the weak views; (2) one
+    training forward of [labelled; weak with dropped channels]: L_x, where ground truth is noised,
+    and L_fd, where the pseudo-labels are; (3) one training forward of all strong views: the
+    pseudo-labels are noised with times of their own and denoised given the strongly augmented
+    image. Cross-entropy counts confident pixels and is divided by all that are not padding. Each
+    stream has the plain classifier's loss beside the denoiser's.
 
     Args:
-        network: Config of a ``MaskDiffusionEncoderDecoder``. Label code, scale, schedule, layers, sampler, time range
-            and the weight of the plain classifier are its arguments; OHEM on labelled pixels is
-            ``denoiser.loss_decode=dict(type='OHEMCrossEntropyLoss')``.
-        data_preprocessor, labeled_stream, unlabeled_stream, mix_stream, strong_view, evaluate, norm_eval, init_cfg: As
-            in :class:`SemiSupervised`.
+        network: Config of a ``MaskDiffusionEncoderDecoder``. Label code, scale, schedule, layers,
+            sampler, time range and the weight of the plain classifier are its arguments; OHEM on
+            labelled pixels is ``denoiser.loss_decode=dict(type='OHEMCrossEntropyLoss')``.
+        data_preprocessor, labeled_stream, unlabeled_stream, mix_stream, strong_view, evaluate,
+            norm_eval, init_cfg: As in :class:`SemiSupervised`.
         labeled_weight: Weight of L_x in the objective.
         view_weights: Weights of the strong views; their number is that of the views.
         feature_weight: Weight of L_fd; 0 leaves the stream out.
@@ -75,9 +84,9 @@ class DiffMatch(SemiSupervised):
         cutmix: None (the paper's list of augmentations has none), or as in :class:`SemiSupervised`.
         threshold: Least confidence of a pseudo-label that is learned from (0.95; 0 on Cityscapes).
         teacher_steps: Sampling steps of the teacher in training (3; 1 is faster).
-        adjustment: The debiased adjustment, arguments of :class:`PriorAdjustment`: ``where``, ``weighting``, ``tau``,
-            ``prior``, ``momentum``, ``floor``, ``on_pseudo_labels``; handed to the network. Needs
-            ``ClassPriorHook`` where ``prior`` is ``'labeled'`` or ``'ema'``.
+        adjustment: The debiased adjustment, arguments of :class:`PriorAdjustment`: ``where``,
+            ``weighting``, ``tau``, ``prior``, ``momentum``, ``floor``, ``on_pseudo_labels``; handed
+            to the network. Needs ``ClassPriorHook`` where ``prior`` is ``'labeled'`` or ``'ema'``.
 
     Raises:
         ValueError: Another kind of network, no sampling step, or arguments out of range.
@@ -86,24 +95,28 @@ class DiffMatch(SemiSupervised):
     #: What padding of label maps becomes before they are noised.
     fixed_ignore_index = 255
 
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'labeled',
-                 unlabeled_stream: str = 'unlabeled', mix_stream: Optional[str] = 'unlabeled_mix',
-                 labeled_weight: float = 0.5, view_weights: Sequence[float] = (0.125, 0.125),
-                 feature_weight: float = 0.25, feature_dropout: float = 0.5, cutmix: Optional[dict] = None,
-                 strong_view: Optional[dict] = None, threshold: float = 0.95, teacher_steps: int = 3,
-                 adjustment: Optional[dict] = None, evaluate: str = 'student', norm_eval: bool = False,
-                 teacher_precision: Optional[str] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
+                 labeled_stream: str = 'labeled', unlabeled_stream: str = 'unlabeled',
+                 mix_stream: Optional[str] = 'unlabeled_mix', labeled_weight: float = 0.5,
+                 view_weights: Sequence[float] = (0.125, 0.125), feature_weight: float = 0.25,
+                 feature_dropout: float = 0.5, cutmix: Optional[dict] = None,
+                 strong_view: Optional[dict] = None, threshold: float = 0.95,
+                 teacher_steps: int = 3, adjustment: Optional[dict] = None,
+                 evaluate: str = 'student', norm_eval: bool = False,
+                 teacher_precision: Optional[str] = None, init_cfg: Optional[dict] = None) -> None:
         check_steps(teacher_steps, 'teacher_steps')
         if not 0 <= feature_dropout < 1:
             raise ValueError(f'feature_dropout is a probability below 1, got {feature_dropout}')
         network = self.network_config(dict(network=network, adjustment=adjustment))
-        super().__init__(network, data_preprocessor, labeled_stream=labeled_stream, unlabeled_stream=unlabeled_stream,
-                         mix_stream=mix_stream, num_views=len(view_weights), cutmix=cutmix, strong_view=strong_view,
-                         threshold=threshold, pseudo_labels='teacher', evaluate=evaluate, norm_eval=norm_eval,
-                         teacher_precision=teacher_precision, init_cfg=init_cfg)
+        super().__init__(network, data_preprocessor, labeled_stream=labeled_stream,
+                         unlabeled_stream=unlabeled_stream, mix_stream=mix_stream,
+                         num_views=len(view_weights), cutmix=cutmix, strong_view=strong_view,
+                         threshold=threshold, pseudo_labels='teacher', evaluate=evaluate,
+                         norm_eval=norm_eval, teacher_precision=teacher_precision,
+                         init_cfg=init_cfg)
         if not hasattr(self.student, 'denoise'):
-            raise ValueError(f'DiffMatch trains a MaskDiffusionEncoderDecoder, got {type(self.student).__name__}')
+            raise ValueError('DiffMatch trains a MaskDiffusionEncoderDecoder, got '
+                             f'{type(self.student).__name__}')
         self.labeled_weight, self.view_weights = labeled_weight, tuple(view_weights)
         self.feature_weight, self.feature_dropout = feature_weight, feature_dropout
         self.teacher_steps = teacher_steps
@@ -126,7 +139,8 @@ class DiffMatch(SemiSupervised):
         rng = StepGenerator.of(generator)
         count = len(batch[self.unlabeled_stream]['inputs'])
         draws = DiffMatchDraws(**vars(super().draw_step(batch, rng)))
-        draws.labeled = self.student.draw_noise(len(batch[self.labeled_stream]['inputs']), rng.torch)
+        draws.labeled = self.student.draw_noise(len(batch[self.labeled_stream]['inputs']),
+                                                rng.torch)
         draws.strong = [self.student.draw_noise(count, rng.torch) for _ in range(self.num_views)]
         draws.feature = self.student.draw_noise(count, rng.torch)
         draws.teacher_seeds = self.student.draw_noise(count, rng.torch).seeds
@@ -135,7 +149,8 @@ class DiffMatch(SemiSupervised):
         return draws
 
     # ------------------------------------------------------------------ passes
-    def passes(self, batch: dict[str, dict], draws: DiffMatchDraws, state: Optional[StepState] = None) -> list[Pass]:
+    def passes(self, batch: dict[str, dict], draws: DiffMatchDraws,
+               state: Optional[StepState] = None) -> list[Pass]:
         state = StepState() if state is None else state
         self.check_step(batch)
         passes = [
@@ -147,18 +162,25 @@ class DiffMatch(SemiSupervised):
         return passes
 
     @torch.no_grad()
-    def _pseudo_label_pass(self, batch: dict[str, dict], draws: DiffMatchDraws, state: StepState) -> dict[str, Tensor]:
-        """The teacher samples pseudo-labels of the weak views, and of the images that CutMix pastes."""
+    def _pseudo_label_pass(self, batch: dict[str, dict], draws: DiffMatchDraws,
+                           state: StepState) -> dict[str, Tensor]:
+        """The teacher samples pseudo-labels of the weak views, and of the images that CutMix
+        pastes.
+        """
         own = self._sampled_labels(batch, self.unlabeled_stream, draws.teacher_seeds)
         if self.reads_mix_stream and self.pastes(draws):
-            state['mix_pseudo'] = self._sampled_labels(batch, self.mix_stream, draws.mix_teacher_seeds)
+            state['mix_pseudo'] = self._sampled_labels(batch, self.mix_stream,
+                                                       draws.mix_teacher_seeds)
         mask = own.mask(self.threshold)
         state.update(own_pseudo=own, pseudo_label=own.label, pseudo_weight=mask.float())
         if self.student.adjustment.kind == 'ema':
             self._observe_classes(own.label[mask])
-        return {f'{self.unlabeled_stream}.pseudo_label_share': mask.sum() / own.valid.sum().clamp(min=1)}
+        return {
+            f'{self.unlabeled_stream}.pseudo_label_share': mask.sum() / own.valid.sum().clamp(min=1)
+        }
 
-    def _sampled_labels(self, batch: dict[str, dict], stream: str, seeds: Sequence[int]) -> PseudoLabels:
+    def _sampled_labels(self, batch: dict[str, dict], stream: str,
+                        seeds: Sequence[int]) -> PseudoLabels:
         network = self.teacher.module
         images = batch[stream]['inputs']
         with evaluation_mode(network), lower_precision(self.teacher_precision, images.device):
@@ -172,7 +194,8 @@ class DiffMatch(SemiSupervised):
         for network in self.networks().values():
             network.adjustment.observe(counts)
 
-    def _labeled_pass(self, batch: dict[str, dict], draws: DiffMatchDraws, state: StepState) -> dict[str, Tensor]:
+    def _labeled_pass(self, batch: dict[str, dict], draws: DiffMatchDraws,
+                      state: StepState) -> dict[str, Tensor]:
         """[labelled; weak with dropped channels] through the student: L_x and L_fd."""
         network, labeled = self.student, batch[self.labeled_stream]
         labels = stack_labels(labeled['data_samples'], self.labeled_stream)
@@ -182,23 +205,30 @@ class DiffMatch(SemiSupervised):
             masks = torch.cat([labels, _without_padding(state['own_pseudo'])])
             noise = noise.joined(draws.feature)
         levels = network.extract_feat(images)
-        feature = network.image_feature(self._dropped(levels, count) if self.feature_weight else levels)
+        feature = network.image_feature(
+            self._dropped(levels, count) if self.feature_weight else levels)
         result = network.denoise(feature, masks, noise)
         own = network.label_losses(result.part(0, count), [x[:count] for x in levels], labels)
         values = with_prefix(self.labeled_stream, weighted(own, self.labeled_weight))
         if self.feature_weight:
-            values.update(self._unlabeled_losses('feature', self._for_pseudo_labels(result.part(count)),
-                                                 state['own_pseudo'], self.feature_weight))
+            values.update(
+                self._unlabeled_losses('feature', self._for_pseudo_labels(result.part(count)),
+                                       state['own_pseudo'], self.feature_weight))
         return values
 
     def _dropped(self, levels: Sequence[Tensor], first: int) -> list[Tensor]:
         """Levels whose images from ``first`` on lose channels; labelled images keep theirs."""
         used = decoder_levels(self.student.decode_head, len(levels))
-        return [torch.cat([x[:first], drop_channels(x[first:], self.feature_dropout)]) if i in used else x
-                for i, x in enumerate(levels)]
+        return [
+            torch.cat([x[:first], drop_channels(x[first:], self.feature_dropout)])
+            if i in used else x for i, x in enumerate(levels)
+        ]
 
-    def _strong_pass(self, batch: dict[str, dict], draws: DiffMatchDraws, state: StepState) -> dict[str, Tensor]:
-        """All strong views through the student in one forward, each against its (pasted) pseudo-labels."""
+    def _strong_pass(self, batch: dict[str, dict], draws: DiffMatchDraws,
+                     state: StepState) -> dict[str, Tensor]:
+        """All strong views through the student in one forward, each against its (pasted)
+        pseudo-labels.
+        """
         network, views = self.student, self.strong_batch(batch, draws)
         targets = self.pasted_labels(state['own_pseudo'], state.get('mix_pseudo'), draws)
         noise = _NO_NOISE
@@ -212,22 +242,28 @@ class DiffMatch(SemiSupervised):
         values, count = {}, len(views[0])
         for k, (target, weight) in enumerate(zip(targets, self.view_weights)):
             part = slice(k * count, (k + 1) * count)
-            values.update(self._unlabeled_losses(f'strong{k + 1}', result.part(part.start, part.stop), target,
-                                                 weight))
+            values.update(
+                self._unlabeled_losses(f'strong{k + 1}', result.part(part.start, part.stop), target,
+                                       weight))
         bins = network.time_bins(result, torch.cat([t.label for t in targets]),
                                  torch.cat([t.mask(self.threshold) for t in targets]))
         return dict(values, **with_prefix('strong', bins))
 
     def _for_pseudo_labels(self, result: DenoisedLabels) -> DenoisedLabels:
-        return result if self.student.adjustment.on_pseudo_labels else result._replace(adjusted=result.logits)
+        return result if self.student.adjustment.on_pseudo_labels else result._replace(
+            adjusted=result.logits)
 
     def _unlabeled_losses(self, name: str, result: DenoisedLabels, target: PseudoLabels,
                           weight: float) -> dict[str, Tensor]:
         """Losses of denoiser and plain classifier on confident pseudo-labels."""
         network, size = self.student, tuple(target.label.shape[-2:])
-        values = {'loss_ce': confident_cross_entropy(network.to_size(result.adjusted, size), target, self.threshold)}
+        values = {
+            'loss_ce': confident_cross_entropy(network.to_size(result.adjusted, size), target,
+                                               self.threshold)
+        }
         if network.plain_weight:
-            plain = confident_cross_entropy(network.to_size(result.plain, size), target, self.threshold)
+            plain = confident_cross_entropy(network.to_size(result.plain, size), target,
+                                            self.threshold)
             values['plain.loss_ce'] = network.plain_weight * plain
         return with_prefix(name, weighted(values, weight))
 

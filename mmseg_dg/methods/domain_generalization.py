@@ -16,24 +16,27 @@ from .supervised import Supervised
 
 
 @MODELS.register_module()
-@refuses(alignment=NO_ALIGNMENT + 'Stylised copies of an image would be pairs of another kind than PiXL means. Use '
-         'model.type=Supervised, which is this method without styles')
+@refuses(alignment=NO_ALIGNMENT + 'Stylised copies of an image would be pairs of another kind '
+         'than PiXL means. Use model.type=Supervised, which is this '
+         'method without styles')
 class DomainGeneralization(Supervised):
-    """Source-only training with the feature distance and, if the encoder hallucinates styles, their consistency.
+    """Source-only training with the feature distance and, if the encoder hallucinates styles, their
+    consistency.
 
-    With ``network.backbone.style_hallucination=dict()`` the student sees every image twice, as it is and stylised:
-    both are trained with the same label, the feature distance compares both with the ImageNet features of the image,
-    and the consistency loss draws the two predictions together (at the head's own resolution; of HRDA's fusion). All
-    of it is one pass with one backward unless ``shared_backward=False``. Without styles it is :class:`Supervised`
-    with the feature distance. Source: the generalization part of DAFormer + HRDA (Hoyer et al., TPAMI 2023), with
-    SHADE (Zhao et al., ECCV 2022); docs/behavior/daformer_hrda.md#domain-generalization.
+    With ``network.backbone.style_hallucination=dict()`` the student sees every image twice, as it
+    is and stylised: both are trained with the same label, the feature distance compares both with
+    the ImageNet features of the image, and the consistency loss draws the two predictions together
+    (at the head's own resolution; of HRDA's fusion). All of it is one pass with one backward unless
+    ``shared_backward=False``. Without styles it is :class:`Supervised` with the feature distance.
+    Source: the generalization part of DAFormer + HRDA (Hoyer et al., TPAMI 2023), with SHADE (Zhao
+    et al., ECCV 2022); docs/behavior/daformer_hrda.md#domain-generalization.
 
     Args:
-        network, data_preprocessor, stream, shared_backward, sync_statistics, evaluate, norm_eval, init_cfg: As of
-            :class:`Supervised`.
+        network, data_preprocessor, stream, shared_backward, sync_statistics, evaluate, norm_eval,
+            init_cfg: As of :class:`Supervised`.
         feature_distance: Arguments of :class:`FeatureDistance`, or None.
-        style_consistency_weight: Factor of the consistency loss, 10 in the paper; 0 leaves it out. Not used without
-            styles.
+        style_consistency_weight: Factor of the consistency loss, 10 in the paper; 0 leaves it out.
+            Not used without styles.
 
     Raises:
         ValueError: A negative weight, or styles in something else than the network's backbone.
@@ -41,15 +44,18 @@ class DomainGeneralization(Supervised):
 
     trains_styles = True
 
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
-                 feature_distance: Optional[dict] = None, style_consistency_weight: float = 10.,
-                 shared_backward: bool = True, sync_statistics: bool = False, evaluate: str = 'student',
-                 norm_eval: bool = False, init_cfg: Optional[dict] = None) -> None:
-        super().__init__(network, data_preprocessor, stream=stream, feature_distance=feature_distance,
-                         shared_backward=shared_backward, sync_statistics=sync_statistics, evaluate=evaluate,
-                         norm_eval=norm_eval, init_cfg=init_cfg)
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
+                 stream: str = 'source', feature_distance: Optional[dict] = None,
+                 style_consistency_weight: float = 10., shared_backward: bool = True,
+                 sync_statistics: bool = False, evaluate: str = 'student', norm_eval: bool = False,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(network, data_preprocessor, stream=stream,
+                         feature_distance=feature_distance, shared_backward=shared_backward,
+                         sync_statistics=sync_statistics, evaluate=evaluate, norm_eval=norm_eval,
+                         init_cfg=init_cfg)
         if style_consistency_weight < 0:
-            raise ValueError(f'style_consistency_weight={style_consistency_weight} must not be negative')
+            raise ValueError(f'style_consistency_weight={style_consistency_weight} must not be '
+                             'negative')
         self.style_consistency_weight = style_consistency_weight
 
     @property
@@ -57,7 +63,8 @@ class DomainGeneralization(Supervised):
         """The part of the student's encoder that hallucinates styles, or None."""
         return getattr(self.student.backbone, 'style_hallucination', None)
 
-    def source_losses(self, images: Tensor, labels: Tensor, box: Optional[CropBox]) -> NetworkLosses:
+    def source_losses(self, images: Tensor, labels: Tensor,
+                      box: Optional[CropBox]) -> NetworkLosses:
         if not self._stylises():
             return super().source_losses(images, labels, box)
         result = segmentation_losses(self.student, images, labels.repeat(2, 1, 1), crop_box=box)
@@ -66,8 +73,10 @@ class DomainGeneralization(Supervised):
             result.losses['loss_style_consistency'] = self.style_consistency_weight * difference
         return result
 
-    def distance_region(self, features: Tensor, reference: Tensor, labels: Tensor) -> DistanceRegion:
-        if self._stylises():  # the ImageNet encoder sees no styles, so its features of the copy are the same
+    def distance_region(self, features: Tensor, reference: Tensor,
+                        labels: Tensor) -> DistanceRegion:
+        # the ImageNet encoder sees no styles, so its features of the copy are the same
+        if self._stylises():
             reference, labels = reference.repeat(2, 1, 1, 1), labels.repeat(2, 1, 1)
         return super().distance_region(features, reference, labels)
 

@@ -55,56 +55,46 @@ def check_encoded(method: Any, mix: str) -> None:
     if type(method) not in METHODS:
         raise ValueError(
             f'{what}: {kind} needs pixels in every step; methods that train on cached features '
-            f'are {", ".join(m.__name__ for m in METHODS)}'
-        )
+            f'are {", ".join(m.__name__ for m in METHODS)}')
     network = method.student
     if hasattr(network, 'segmentation_losses'):
         raise ValueError(
             f'{what}: {type(network).__name__} encodes drawn crops at several resolutions, which '
-            'cannot be kept: use EncoderDecoder'
-        )
+            'cannot be kept: use EncoderDecoder')
     trainable = getattr(network.backbone, 'trainable', 'all')
     if trainable != 'none':
         raise ValueError(
             f'{what} keeps the maps of an encoder that never changes, but model.network.backbone '
             f'({type(network.backbone).__name__}) has trainable={trainable!r}: set '
             "trainable='none', or "
-            'remove cached_features'
-        )
+            'remove cached_features')
     if not isinstance(method.data_preprocessor, MultiStreamDataPreprocessor):
-        raise ValueError(
-            f'{what} needs data_preprocessor.type=MultiStreamDataPreprocessor, not '
-            f'{type(method.data_preprocessor).__name__}'
-        )
+        raise ValueError(f'{what} needs data_preprocessor.type=MultiStreamDataPreprocessor, not '
+                         f'{type(method.data_preprocessor).__name__}')
     if mix not in MIXES:
         raise ValueError(f'{what}.mix={mix!r}: use one of {MIXES}')
     if isinstance(method, Supervised) and (method.feature_distance or method.projected_distance):
-        raise ValueError(
-            f'{what}: a frozen encoder keeps its features by itself: set '
-            'model.feature_distance=None'
-        )
+        raise ValueError(f'{what}: a frozen encoder keeps its features by itself: set '
+                         'model.feature_distance=None')
     if isinstance(method, DACS):
         _check_self_training(method, what)
     elif isinstance(method, SemiSupervised) and mix == 'images' and method.cutmix is not None:
         raise ValueError(
             f"{what}.mix='images': {kind} draws boxes and partners of CutMix in every step, so "
             'that the '
-            "pasted pictures cannot be encoded before: use mix='maps', or model.cutmix=None"
-        )
+            "pasted pictures cannot be encoded before: use mix='maps', or model.cutmix=None")
 
 
 def _check_self_training(method: DACS, what: str) -> None:
     if method.pseudo_label_tta:
         raise ValueError(
             f'{what}: model.pseudo_label_tta={method.pseudo_label_tta} needs the maps of mirrored '
-            'images, which are not kept: set it to ()'
-        )
+            'images, which are not kept: set it to ()')
     if method.masked is not None and method.masked.images == 'both':
         raise ValueError(
             f"{what}: model.masked.images='both' masks source images as well, which are not kept: "
             'use '
-            "images='target'"
-        )
+            "images='target'")
 
 
 def variant_names(method: Any, stream: str, mix: str) -> tuple[str, ...]:
@@ -117,12 +107,12 @@ def variant_names(method: Any, stream: str, mix: str) -> tuple[str, ...]:
     """
     if isinstance(method, DACS) and stream == method.target_stream:
         return (
-            *(('mixed',) if mix == 'images' else ()),
-            *(('masked',) if method.masked is not None else ()),
+            *(('mixed', ) if mix == 'images' else ()),
+            *(('masked', ) if method.masked is not None else ()),
         )
     if isinstance(method, SemiSupervised) and stream in (
-        method.unlabeled_stream,
-        method.mix_stream,
+            method.unlabeled_stream,
+            method.mix_stream,
     ):
         return tuple(f'strong{k + 1}' for k in range(method.num_views))
     return ()

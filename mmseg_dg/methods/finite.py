@@ -1,8 +1,10 @@
-"""Is everything in a training step finite? One flag, made on the device, that gates optimizer and averages.
+"""Is everything in a training step finite? One flag, made on the device, that gates optimizer and
+averages.
 
-A step is finite if its images, every loss of every pass and the gradients are. One that is not changes neither
-parameters nor optimizer nor averages nor buffers. On the CPU the flag is read in every step; on a GPU it stays there
-and the host reads it when it logs, validates or saves (:meth:`FiniteWatch.read`).
+A step is finite if its images, every loss of every pass and the gradients are. One that is not
+changes neither parameters nor optimizer nor averages nor buffers. On the CPU the flag is read in
+every step; on a GPU it stays there and the host reads it when it logs, validates or saves
+(:meth:`FiniteWatch.read`).
 """
 from collections.abc import Iterable
 from contextlib import contextmanager
@@ -17,7 +19,8 @@ from mmseg_dg.utils.buckets import buckets, flat, scatter
 
 #: What may follow a step that is not finite.
 ACTIONS = ('stop', 'skip')
-#: A loss scaler below this has skipped so often that it is no overflow: the gradients themselves are not finite.
+#: A loss scaler below this has skipped so often that it is no overflow: the gradients themselves
+#: are not finite.
 LOWEST_SCALE = 2.0**-10
 
 
@@ -27,18 +30,22 @@ class NonFiniteError(FloatingPointError):
 
 @torch.no_grad()
 def finite_flag(tensors: Iterable[Tensor]) -> Tensor:
-    """Whether the joint Euclidean norm of ``tensors`` is finite in float32; bool 0-d, True where there is none.
+    """Whether the joint Euclidean norm of ``tensors`` is finite in float32; bool 0-d, True where
+    there is none.
 
-    Two fused kernels and no transfer: nothing waits for the device. A norm above 1.8e19, whose square is no float32,
-    counts as not finite: optimizers that average squares would carry the infinity on.
+    Two fused kernels and no transfer: nothing waits for the device. A norm above 1.8e19, whose
+    square is no float32, counts as not finite: optimizers that average squares would carry the
+    infinity on.
     """
     groups: dict[tuple, list[Tensor]] = {}
     for tensor in tensors:
         if tensor.is_floating_point() and tensor.numel():
             tensor = at_least_float32(tensor.detach())
             groups.setdefault((tensor.device, tensor.dtype), []).append(tensor)
-    flags = [torch.isfinite(torch.stack(torch._foreach_norm(group)).float().square().sum()) for group in
-             groups.values()]
+    flags = [
+        torch.isfinite(torch.stack(torch._foreach_norm(group)).float().square().sum())
+        for group in groups.values()
+    ]
     if not flags:
         return torch.ones((), dtype=torch.bool)
     return torch.stack([flag.to(flags[0].device) for flag in flags]).all()
@@ -58,18 +65,19 @@ class Batch(NamedTuple):
 
 
 class StepCheck:
-    """What one step gathers: images, losses by pass and term, gradients after each pass, buffers as they were.
+    """What one step gathers: images, losses by pass and term, gradients after each pass, buffers as
+    they were.
 
     Args:
         method: The method that trains.
         iteration: Of the run, 0-based.
-        remember: Keep the buffers (running statistics), so that :meth:`restore` can bring them back.
+        remember: Keep the buffers (running statistics), so that :meth:`restore` can bring them
+            back.
         gradients: Look at the gradients too (not under a loss scaler, which does so itself).
         deferred: The host does not read the flags of this step before :meth:`FiniteWatch.read`.
     """
-
-    def __init__(self, method: nn.Module, iteration: int = 0, remember: bool = True, gradients: bool = True,
-                 deferred: bool = False) -> None:
+    def __init__(self, method: nn.Module, iteration: int = 0, remember: bool = True,
+                 gradients: bool = True, deferred: bool = False) -> None:
         self.iteration, self.checks_gradients, self.deferred = iteration, gradients, deferred
         self.left_out = False  # the step changed nothing, as far as the host knows
         self.parameters = [(name, p) for name, p in method.named_parameters() if p.requires_grad]
@@ -86,11 +94,15 @@ class StepCheck:
             images = part.get('inputs') if isinstance(part, dict) else None
             if isinstance(images, Tensor) and images.is_floating_point() and images.dim() > 1:
                 finite = torch.isfinite(at_least_float32(images).flatten(1).sum(1))
-                self.batches.append(Batch(stream, file_names(part.get('data_samples'), len(images)), finite))
+                self.batches.append(
+                    Batch(stream, file_names(part.get('data_samples'), len(images)), finite))
 
     def see_pass(self, name: str, outputs: dict[str, Tensor], learned: bool) -> None:
-        """Note the losses of a pass and, where it was back-propagated, whether the gradients are finite now."""
-        self.losses += [(name, term, value.detach()) for term, value in outputs.items() if 'loss' in term]
+        """Note the losses of a pass and, where it was back-propagated, whether the gradients are
+        finite now.
+        """
+        self.losses += [(name, term, value.detach()) for term, value in outputs.items()
+                        if 'loss' in term]
         if learned and self.checks_gradients:
             self.gradients.append((name, finite_flag(self._grads())))
 
@@ -104,10 +116,14 @@ class StepCheck:
 
     @torch.no_grad()
     def decide(self) -> Tensor:
-        """The flag: bool 0-d on the device, the same in every process; call it after gradients are synchronised."""
+        """The flag: bool 0-d on the device, the same in every process; call it after gradients are
+        synchronised.
+        """
         flags = [self.images_finite()]
         if self.losses:
-            flags.append(torch.isfinite(torch.stack([value.float().mean() for *_, value in self.losses])).all())
+            flags.append(
+                torch.isfinite(torch.stack([value.float().mean()
+                                            for *_, value in self.losses])).all())
         if self.gradients:
             several = get_world_size() > 1
             flags.append(finite_flag(self._grads()) if several else self.gradients[-1][1])
@@ -117,25 +133,35 @@ class StepCheck:
     # ------------------------------------------------------------------ undoing
     @torch.no_grad()
     def restore(self, unless: Optional[Tensor] = None) -> None:
-        """Buffers as they were before the step; with ``unless`` (bool 0-d, on the device) only where it is False."""
+        """Buffers as they were before the step; with ``unless`` (bool 0-d, on the device) only
+        where it is False.
+        """
         for buffer, before in self._saved:
             buffer.copy_(before if unless is None else torch.where(unless, buffer, before))
         self._saved = []
 
     # ------------------------------------------------------------------ telling
     def findings(self) -> list[str]:
-        """Which images, losses and gradients of this process are not finite, one line each; reads the device."""
+        """Which images, losses and gradients of this process are not finite, one line each; reads
+        the device.
+        """
         lines = []
         for part in self.batches:
             wrong = [name for name, good in zip(part.files, part.finite.tolist()) if not good]
-            lines += [f'stream "{part.stream}": the image {name} has NaN or infinite values' for name in wrong]
+            lines += [
+                f'stream "{part.stream}": the image {name} has NaN or infinite '
+                'values' for name in wrong
+            ]
         for name, term, value in self.losses:
             number = float(value.float().mean())
             if number - number != 0:
                 lines.append(f"pass '{name}': {term} is {number}")
         first = next((name for name, good in self.gradients if not bool(good)), None)
         if first is not None:
-            names = [name for name, p in self.parameters if p.grad is not None and not bool(finite_flag([p.grad]))]
+            names = [
+                name for name, p in self.parameters
+                if p.grad is not None and not bool(finite_flag([p.grad]))
+            ]
             of = f': {len(names)} tensors, first {", ".join(names[:3])}' if names else ''
             lines.append(f"pass '{first}': its gradients are not finite{of}")
         return lines
@@ -144,8 +170,10 @@ class StepCheck:
 def file_names(samples: Any, count: int) -> list[str]:
     """Image paths of data samples, ``#i`` where one does not say."""
     samples = list(samples or ())
-    return [str(getattr(samples[i], 'metainfo', {}).get('img_path', f'#{i}')) if i < len(samples) else f'#{i}'
-            for i in range(count)]
+    return [
+        str(getattr(samples[i], 'metainfo', {}).get('img_path', f'#{i}'))
+        if i < len(samples) else f'#{i}' for i in range(count)
+    ]
 
 
 def everywhere(flag: Tensor) -> Tensor:
@@ -169,22 +197,24 @@ class FiniteWatch:
     Args:
         action: ``'stop'`` raises at the first; ``'skip'`` leaves them out and counts.
         in_a_row: With ``'skip'``: raise after so many, one after the other.
-        deferred: Leave flags on the device until :meth:`read`. None: on a GPU, where the optimizer allows it.
+        deferred: Leave flags on the device until :meth:`read`. None: on a GPU, where the optimizer
+            allows it.
 
     Attributes:
         skipped: Steps that were left out so far.
         current: Of these, how many in a row up to now.
-        describe: Completes the message of an iteration: set by the loop, which knows draws, folders and commands.
+        describe: Completes the message of an iteration: set by the loop, which knows draws, folders
+            and commands.
         report: Told about each skipped step (a logger).
 
     Raises:
         ValueError: Unknown action, or ``in_a_row`` below 1.
     """
-
-    def __init__(self, action: str = 'stop', in_a_row: int = 10, deferred: Optional[bool] = None) -> None:
+    def __init__(self, action: str = 'stop', in_a_row: int = 10,
+                 deferred: Optional[bool] = None) -> None:
         if action not in ACTIONS:
-            raise ValueError(f"on_nonfinite={action!r}: use 'stop' (an error at the first step with NaN or infinite "
-                             "numbers) or 'skip' (leave such steps out)")
+            raise ValueError(f"on_nonfinite={action!r}: use 'stop' (an error at the first step "
+                             "with NaN or infinite numbers) or 'skip' (leave such steps out)")
         if isinstance(in_a_row, bool) or not isinstance(in_a_row, int) or in_a_row < 1:
             raise ValueError(f'max_nonfinite_in_a_row={in_a_row!r} counts steps, at least 1')
         self.action, self.in_a_row, self.deferred = action, in_a_row, deferred
@@ -199,21 +229,25 @@ class FiniteWatch:
         """Before the first pass of a step."""
         scaled = has_scaler(optim_wrapper)
         deferred = self._defers(method, optim_wrapper.optimizer) and not scaled
-        return StepCheck(method, iteration, remember=not deferred or self.action == 'skip', gradients=not scaled,
-                         deferred=deferred)
+        return StepCheck(method, iteration, remember=not deferred or self.action == 'skip',
+                         gradients=not scaled, deferred=deferred)
 
     def _defers(self, method: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
         if self.deferred is not None:
             return self.deferred
         on_gpu = any(p.is_cuda for p in method.parameters())
-        # a step is left out exactly, without the host, only by fused optimizers; the others would move by momentum
+        # a step is left out exactly, without the host, only by fused optimizers; the others would
+        # move by momentum
         return on_gpu and (self.action == 'stop' or is_fused(optimizer))
 
     def images_refused(self, check: StepCheck) -> bool:
-        """Whether images of the step are not finite, so that its passes need not run (where the host may ask)."""
+        """Whether images of the step are not finite, so that its passes need not run (where the
+        host may ask).
+        """
         return not check.deferred and not bool(everywhere(check.images_finite()))
 
-    def step(self, check: StepCheck, optim_wrapper: Any, take: Callable[[], bool]) -> Union[bool, Tensor]:
+    def step(self, check: StepCheck, optim_wrapper: Any,
+             take: Callable[[], bool]) -> Union[bool, Tensor]:
         """Step the optimizer if all is finite.
 
         Args:
@@ -236,30 +270,36 @@ class FiniteWatch:
             return True
         stepped = take()
         if not stepped and optim_wrapper.loss_scaler.get_scale() < LOWEST_SCALE:
-            self._raise(check, [f'the loss scaler fell to {optim_wrapper.loss_scaler.get_scale():.3g} and gradients '
-                                'still overflow: they are not finite at any scale'])
+            self._raise(check, [
+                'the loss scaler fell to '
+                f'{optim_wrapper.loss_scaler.get_scale():.3g} and gradients still '
+                'overflow: they are not finite at any scale'
+            ])
         if stepped:
             if not bool(finite_flag(p for _, p in check.parameters)):
                 self._raise(check, state_findings(check.parameters))
             self.current = 0
         return not stepped
 
-    def _gated_step(self, check: StepCheck, optimizer: torch.optim.Optimizer, take: Callable[[], bool],
-                    ok: Tensor) -> Tensor:
+    def _gated_step(self, check: StepCheck, optimizer: torch.optim.Optimizer,
+                    take: Callable[[], bool], ok: Tensor) -> Tensor:
         if self._open is not None and self.action == 'stop':
-            ok = ok & self._open  # nothing moves between the first bad step and the moment the host hears of it
+            # nothing moves between the first bad step and the moment the host hears of it
+            ok = ok & self._open
         with gated(optimizer, [p.grad for _, p in check.parameters if p.grad is not None], ok):
             take()
         check.restore(unless=ok)
         state = finite_flag(p for _, p in check.parameters).to(ok.device)
         self._open = ok & state
-        check.parameters = [(name, p.detach()) for name, p in check.parameters]  # without gradients: others by then
+        # without gradients: others by then
+        check.parameters = [(name, p.detach()) for name, p in check.parameters]
         self._pending.append(Pending(check, torch.stack([ok, state])))
         return ~self._open
 
     # ------------------------------------------------------------------ what the host does about it
     def read(self) -> None:
-        """Look at the flags of all steps since the last time: the only moment the host waits for the device.
+        """Look at the flags of all steps since the last time: the only moment the host waits for
+        the device.
 
         Raises:
             NonFiniteError: See the class.
@@ -287,11 +327,18 @@ class FiniteWatch:
         check.left_out = True
         self.skipped += 1
         self.current += 1
-        self.report('\n'.join([f'iteration {check.iteration + 1} is left out (number {self.skipped}, {self.current} '
-                               'in a row), it is not finite:', *(f'  {line}' for line in lines)]))
+        self.report('\n'.join([
+            f'iteration {check.iteration + 1} is left out (number '
+            f'{self.skipped}, {self.current} in a row), it is not finite:', *(' '
+                                                                              ' '
+                                                                              f'{line}'
+                                                                              for line in lines)
+        ]))
         if self.current >= self.in_a_row:
-            self._raise(check, [*lines, f'{self.current} iterations in a row were not finite (max_nonfinite_in_a_row)'
-                                ], shared=True)
+            self._raise(check, [
+                *lines, f'{self.current} iterations in a row were not finite '
+                '(max_nonfinite_in_a_row)'
+            ], shared=True)
 
     def _raise(self, check: StepCheck, lines: list[str], shared: bool = False) -> None:
         lines = lines if shared else gathered(lines)
@@ -302,8 +349,10 @@ class FiniteWatch:
 def state_findings(parameters: Iterable[tuple[str, Tensor]]) -> list[str]:
     """A line that names parameters which the step itself left without finite values."""
     names = [name for name, p in parameters if not bool(finite_flag([p]))]
-    return [f'losses and gradients are finite, but the step makes {len(names)} parameters NaN or infinite, first '
-            f'{", ".join(names[:3])}: the learning rate is too high']
+    return [
+        f'losses and gradients are finite, but the step makes {len(names)} parameters NaN or '
+        f'infinite, first {", ".join(names[:3])}: the learning rate is too high'
+    ]
 
 
 def gathered(lines: list[str]) -> list[str]:
@@ -311,8 +360,8 @@ def gathered(lines: list[str]) -> list[str]:
     if get_world_size() == 1:
         return lines or ['a number of the step is NaN or infinite']
     found = all_gather_object(lines)
-    return [f'process {rank}: {line}' for rank, part in enumerate(found) for line in part] or [
-        'the gradients are NaN or infinite after their sum over processes']
+    return [f'process {rank}: {line}' for rank, part in enumerate(found) for line in part
+            ] or ['the gradients are NaN or infinite after their sum over processes']
 
 
 def has_scaler(optim_wrapper: Any) -> bool:
@@ -329,10 +378,11 @@ def is_fused(optimizer: torch.optim.Optimizer) -> bool:
 
 @contextmanager
 def gated(optimizer: torch.optim.Optimizer, gradients: list[Tensor], ok: Tensor):
-    """Inside, ``optimizer.step()`` takes no part of gradients where ``ok`` (bool 0-d, on the device) is False.
+    """Inside, ``optimizer.step()`` takes no part of gradients where ``ok`` (bool 0-d, on the
+    device) is False.
 
-    Fused optimizers leave the whole step out. Others step with gradients of zero: they stay finite, but weight decay
-    and momentum move them, which only a run that is about to stop may ignore.
+    Fused optimizers leave the whole step out. Others step with gradients of zero: they stay finite,
+    but weight decay and momentum move them, which only a run that is about to stop may ignore.
     """
     if is_fused(optimizer):
         optimizer.found_inf = (~ok).float()

@@ -14,8 +14,9 @@ from mmseg_dg.registry import MODELS
 class LABStyle:
     """Append to every batch its images with drawn LAB statistics and noise; labels are repeated.
 
-    Runs on the device of the images, in full precision. Source: docs/behavior/deft.md#restyled-copies (the released
-    scripts use it in both stages; the paper's settings do not name it).
+    Runs on the device of the images, in full precision. Source:
+    docs/behavior/deft.md#restyled-copies (the released scripts use it in both stages; the paper's
+    settings do not name it).
 
     Args:
         mean: Range of the new mean per image and channel, in scaled LAB units [0, 1].
@@ -25,12 +26,12 @@ class LABStyle:
     Raises:
         ValueError: A range that is none, or negative noise.
     """
-
     def __init__(self, mean: Sequence[float] = (0.2, 0.8), std: Sequence[float] = (0.1, 0.4),
                  noise: float = 0.01) -> None:
         for name, (low, high) in (('mean', mean), ('std', std)):
             if not 0 <= low <= high:
-                raise ValueError(f'LABStyle: {name}=({low}, {high}) is no range of non-negative numbers')
+                raise ValueError(f'LABStyle: {name}=({low}, {high}) is no range of non-negative '
+                                 'numbers')
         if noise < 0:
             raise ValueError(f'LABStyle: noise={noise} must not be negative')
         self.mean, self.std, self.noise = tuple(mean), tuple(std), noise
@@ -46,8 +47,8 @@ class LABStyle:
         """
         own = _of_stream(preprocessor, stream)
         if not hasattr(own, 'mean') or not getattr(own, 'channel_conversion', True):
-            raise ValueError('style_augmentation undoes the normalisation of RGB images: give data_preprocessor mean, '
-                             f'std and bgr_to_rgb=True (stream "{stream}")')
+            raise ValueError('style_augmentation undoes the normalisation of RGB images: give '
+                             f'data_preprocessor mean, std and bgr_to_rgb=True (stream "{stream}")')
 
     def double(self, batch: dict[str, Any], draws: LABStyleDraws, preprocessor: nn.Module,
                stream: str) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Checks of heads and their losses when a method is built: one channel, class weights, losses that ignore weights."""
+"""Checks of heads and their losses when a method is built: one channel, class weights, losses that
+ignore weights.
+"""
 import copy
 import warnings
 from collections.abc import Iterator, Mapping
@@ -23,14 +25,16 @@ def check_network_config(network: Mapping) -> None:
         classes = head.get('num_classes')
         if head.get('out_channels') == 1:
             raise ValueError(
-                f'{path}.out_channels=1: one channel with a sigmoid and a threshold cannot be trained here, because '
-                'pseudo-labels and scores take the class with the largest softmax probability, and of one channel '
-                f'that is class 0 with confidence 1 everywhere. Remove out_channels and threshold of {path} and '
-                'use_sigmoid of its loss_decode: num_classes=2 gives background and object a channel each')
+                f'{path}.out_channels=1: one channel with a sigmoid and a threshold cannot be '
+                'trained here, because pseudo-labels and scores take the class with the largest '
+                'softmax probability, and of one channel that is class 0 with confidence 1 '
+                f'everywhere. Remove out_channels and threshold of {path} and use_sigmoid of its '
+                'loss_decode: num_classes=2 gives background and object a channel each')
         if classes == 1:
-            raise ValueError(f'{path}.num_classes=1: one class is everywhere, there is nothing to learn. Name the '
-                             "background as a class of its own: classes=['background', ...] of the datasets and "
-                             f'{path}.num_classes=2')
+            raise ValueError(
+                f'{path}.num_classes=1: one class is everywhere, there is nothing to learn. Name the '
+                "background as a class of its own: classes=['background', ...] of the datasets and "
+                f'{path}.num_classes=2')
         if isinstance(classes, int) and classes > MOST_CLASSES:
             raise ValueError(too_many_classes(f'{path}.num_classes={classes}', classes))
 
@@ -48,9 +52,11 @@ def _head_configs(node: Any, path: str) -> Iterator[tuple[str, Mapping]]:
 
 
 def heads_of(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Built decode heads with losses, by the dotted key of their config; not the attention of HRDA."""
+    """Built decode heads with losses, by the dotted key of their config; not the attention of HRDA.
+    """
     for name, module in network.named_modules():
-        if hasattr(module, 'loss_decode') and hasattr(module, 'num_classes') and 'scale_attention' not in name:
+        if hasattr(module, 'loss_decode') and hasattr(
+                module, 'num_classes') and 'scale_attention' not in name:
             yield f'model.network.{name}', module
 
 
@@ -62,7 +68,8 @@ def losses_of(head: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
 
 
 def check_losses(network: nn.Module, weighted: bool, owner: str) -> None:
-    """Class weights fit the head's classes, and every loss does with the weights of pixels what it should.
+    """Class weights fit the head's classes, and every loss does with the weights of pixels what it
+    should.
 
     Args:
         network: A segmentor.
@@ -70,8 +77,9 @@ def check_losses(network: nn.Module, weighted: bool, owner: str) -> None:
         owner: Name of the method.
 
     Raises:
-        ValueError: A ``class_weight`` (or list of ``alpha``) of another length than ``num_classes``, a loss that fails
-            on logits and class ids, or one that does not heed the weights.
+        ValueError: A ``class_weight`` (or list of ``alpha``) of another length than
+            ``num_classes``, a loss that fails on logits and class ids, or one that does not heed
+            the weights.
     """
     if torch.empty(0).device.type == 'meta':
         return  # built without memory, to be looked at
@@ -79,7 +87,8 @@ def check_losses(network: nn.Module, weighted: bool, owner: str) -> None:
         for where, loss in losses_of(head, path):
             _check_class_weights(loss, where, head.num_classes)
             if isinstance(head.ignore_index, int):
-                _probe(loss, where, head, weighted or getattr(head, 'sampler', None) is not None, owner)
+                _probe(loss, where, head, weighted or getattr(head, 'sampler', None) is not None,
+                       owner)
 
 
 def _check_class_weights(loss: nn.Module, where: str, num_classes: int) -> None:
@@ -88,12 +97,15 @@ def _check_class_weights(loss: nn.Module, where: str, num_classes: int) -> None:
         if values is None or isinstance(values, (int, float, str)):
             continue
         if len(values) != num_classes:
-            raise ValueError(f'{where}.{name} has {len(values)} values for num_classes={num_classes}: give one per '
-                             'class, in the order of the classes')
+            raise ValueError(f'{where}.{name} has {len(values)} values for '
+                             f'num_classes={num_classes}: give one per class, in the order of the '
+                             'classes')
 
 
 def _probe(loss: nn.Module, where: str, head: nn.Module, weighted: bool, owner: str) -> None:
-    """Compare the loss with all weights 0 and 1 to the one without weights, on two small random maps."""
+    """Compare the loss with all weights 0 and 1 to the one without weights, on two small random
+    maps.
+    """
     generator = torch.Generator().manual_seed(0)
     # (B, C, H, W), (B, H, W); drawn apart from the run's own random numbers
     logits = torch.randn(2, head.num_classes, 8, 8, generator=generator)
@@ -110,19 +122,21 @@ def _probe(loss: nn.Module, where: str, head: nn.Module, weighted: bool, owner: 
         try:
             plain = value(None)
         except Exception as error:
-            raise ValueError(f'{kind} cannot be trained by {owner}, which calls loss(logits (B, C, H, W), class ids '
-                             f'(B, H, W), weight=..., ignore_index=...) and wants one number: '
-                             f'{type(error).__name__}: {error}') from error
+            raise ValueError(f'{kind} cannot be trained by {owner}, which calls loss(logits (B, C, '
+                             'H, W), class ids (B, H, W), weight=..., ignore_index=...) and wants '
+                             f'one number: {type(error).__name__}: {error}') from error
         if not weighted:
             return
-        advice = (f'{owner} weighs pixels by confidence, margins and padding. Use CrossEntropyLoss, DiceLoss, '
-                  'FocalLoss, LovaszLoss, TverskyLoss, OhemCrossEntropy or OHEMCrossEntropyLoss, or give your loss an '
-                  'argument weight (B, H, W) that multiplies its pixels')
+        advice = (f'{owner} weighs pixels by confidence, margins and padding. Use '
+                  'CrossEntropyLoss, DiceLoss, FocalLoss, LovaszLoss, TverskyLoss, '
+                  'OhemCrossEntropy or OHEMCrossEntropyLoss, or give your loss an argument weight '
+                  '(B, H, W) that multiplies its pixels')
         try:
             none, full = (value(torch.full((2, 8, 8), factor)) for factor in (0., 1.))
         except Exception as error:
-            raise ValueError(f'{kind} takes no weight per pixel ({type(error).__name__}: {error}), but {advice}'
-                             ) from error
+            raise ValueError(f'{kind} takes no weight per pixel ({type(error).__name__}: {error}), '
+                             f'but {advice}') from error
     if none != 0 or abs(full - plain) > 1e-4 * max(1., abs(plain)):
-        raise ValueError(f'{kind} does not heed the weight of pixels: {none:.4g} with all weights 0 instead of 0, '
-                         f'{full:.4g} with all weights 1 instead of {plain:.4g}, but {advice}')
+        raise ValueError(f'{kind} does not heed the weight of pixels: {none:.4g} with all weights '
+                         f'0 instead of 0, {full:.4g} with all weights 1 instead of {plain:.4g}, '
+                         f'but {advice}')

@@ -1,4 +1,6 @@
-"""The masked pass of self-training: the student predicts labels of whole images from images with holes (MIC)."""
+"""The masked pass of self-training: the student predicts labels of whole images from images with
+holes (MIC).
+"""
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,12 +46,12 @@ class MaskedPass(NamedTuple):
     Attributes:
         ratio: Share of blocks (tokens) that is masked, in [0, 1].
         block_size: Side of a block in pixels of the training crop (64 at 1024, 32 at 512).
-        images: ``'target'``, or ``'both'``: the first half of the source and the first half of the target images (of a
-            batch of two, one each).
+        images: ``'target'``, or ``'both'``: the first half of the source and the first half of the
+            target images (of a batch of two, one each).
         augment: Colour jitter and blur before masking, drawn anew.
         weight: Factor of the pass's losses.
-        mode: ``'pixel'`` covers blocks of the image with the mean colour; ``'token'`` hands a mask to an encoder
-            that has mask tokens (``PlainViT``).
+        mode: ``'pixel'`` covers blocks of the image with the mean colour; ``'token'`` hands a mask
+            to an encoder that has mask tokens (``PlainViT``).
     """
     ratio: float = 0.7
     block_size: int = 64
@@ -67,25 +69,29 @@ class MaskedPass(NamedTuple):
             config: Arguments of this class.
 
         Raises:
-            ValueError: An unknown argument, a value without meaning, or mask tokens of an encoder without.
+            ValueError: An unknown argument, a value without meaning, or mask tokens of an encoder
+                without.
         """
         check_options(cls, config, 'masked')
         masked = cls(**config)
         if not 0 <= masked.ratio <= 1:
-            raise ValueError(f'masked.ratio is the share of blocks that is covered, in [0, 1], got {masked.ratio}')
+            raise ValueError('masked.ratio is the share of blocks that is covered, in [0, 1], got '
+                             f'{masked.ratio}')
         if masked.block_size < 1:
             raise ValueError(f'masked.block_size counts pixels, got {masked.block_size}')
         for name, value, known in (('images', masked.images, IMAGES), ('mode', masked.mode, MODES)):
             if value not in known:
                 raise ValueError(f'masked.{name} must be one of {known}, got {value!r}')
         if masked.weight <= 0:
-            raise ValueError(f'masked.weight must be positive, got {masked.weight}: masked=None switches the pass off')
+            raise ValueError(f'masked.weight must be positive, got {masked.weight}: masked=None '
+                             'switches the pass off')
         if masked.mode == 'token' and not hasattr(network.backbone, 'token_grid'):
-            raise ValueError(f"masked.mode='token' needs an encoder with mask tokens (PlainViT), not "
-                             f"{type(network.backbone).__name__}: use mode='pixel'")
+            raise ValueError("masked.mode='token' needs an encoder with mask tokens (PlainViT), "
+                             f"not {type(network.backbone).__name__}: use mode='pixel'")
         if masked.mode == 'token' and hasattr(network, 'draw_crop_box'):
             raise ValueError("masked.mode='token' masks the tokens of one image, but "
-                             f"{type(network).__name__} encodes context and detail: use mode='pixel'")
+                             f"{type(network).__name__} encodes context and detail: use "
+                             "mode='pixel'")
         return masked
 
     def draw(self, network: nn.Module, count: int, size: tuple[int, int], rng: StepGenerator,
@@ -96,7 +102,8 @@ class MaskedPass(NamedTuple):
             network: The student.
             count: Images of the pass.
             size: (H, W) of the training crop.
-            rng: Of the step; asked last, so that the step's other draws are those of a step without the pass.
+            rng: Of the step; asked last, so that the step's other draws are those of a step without
+                the pass.
             jitter: Probability and strength of the colour jitter.
             blur: Range of the blur's standard deviation, or None for no blur.
 
@@ -128,8 +135,9 @@ class MaskedPass(NamedTuple):
             ValueError: Half of the batch is no image.
         """
         if self.images == 'both' and batch_size < 2:
-            raise ValueError("masked.images='both' takes the first half of the source and of the target images, but "
-                             f"batch_size={batch_size}: use 2 or more, or images='target'")
+            raise ValueError("masked.images='both' takes the first half of the source and of the "
+                             f"target images, but batch_size={batch_size}: use 2 or more, or "
+                             "images='target'")
         return batch_size if self.images == 'target' else 2 * (batch_size // 2)
 
     def select(self, source: Tensor, target: Tensor) -> Tensor:
@@ -140,7 +148,9 @@ class MaskedPass(NamedTuple):
         return torch.cat([source[:half], target[:half]])
 
     def cover(self, images: Tensor, draws: MaskedDraws) -> Tensor:
-        """Images (B, 3, H, W), normalised, with masked blocks at the mean colour; as they are with mask tokens."""
+        """Images (B, 3, H, W), normalised, with masked blocks at the mean colour; as they are with
+        mask tokens.
+        """
         if self.mode == 'token':
             return images
         mask = enlarge_blocks(draws.kept.to(images.device), tuple(images.shape[-2:]))
@@ -148,8 +158,8 @@ class MaskedPass(NamedTuple):
 
     @contextmanager
     def tokens(self, network: nn.Module, draws: MaskedDraws) -> Iterator[None]:
-        """Inside, with ``mode='token'``, the network's encoder gets the mask as its argument ``mask``, bool (B, h, w),
-        True where a token is masked."""
+        """Inside, with ``mode='token'``, the network's encoder gets the mask as its argument
+        ``mask``, bool (B, h, w), True where a token is masked."""
         if self.mode != 'token':
             yield
             return
@@ -165,7 +175,9 @@ class MaskedPass(NamedTuple):
     def check_draws(self, draws: Any, count: int) -> None:
         """Raise ValueError where recorded draws lack the pass."""
         if draws is None:
-            raise ValueError('masked is on, but the draws of this step have no masked pass: take them from draw_step '
-                             'of this method, or set masked=None to replay a record without it')
+            raise ValueError('masked is on, but the draws of this step have no masked pass: take '
+                             'them from draw_step of this method, or set masked=None to replay a '
+                             'record without it')
         if len(draws.kept) != count:
-            raise ValueError(f'draws.masked is of {len(draws.kept)} images, but the pass has {count}')
+            raise ValueError(f'draws.masked is of {len(draws.kept)} images, but the pass has '
+                             f'{count}')

@@ -7,27 +7,29 @@ from mmseg_dg.weights.denoiser import load_denoiser
 
 @WEIGHT_INITIALIZERS.register_module()
 class PretrainedDenoiser:
-    """Start a method's network from a DDeP checkpoint: ``model.init_cfg=dict(type='PretrainedDenoiser', ...)``.
+    """Start a method's network from a DDeP checkpoint:
+    ``model.init_cfg=dict(type='PretrainedDenoiser', ...)``.
 
-    Encoder and decoder are loaded, the noise head is dropped, the segmentation head is fresh; the log says so. The
-    control with a random decoder is the same config with ``init_cfg=None``: then the encoder comes from its own
-    ``init_cfg``.
+    Encoder and decoder are loaded, the noise head is dropped, the segmentation head is fresh; the
+    log says so. The control with a random decoder is the same config with ``init_cfg=None``: then
+    the encoder comes from its own ``init_cfg``.
 
     Args:
         checkpoint: File of a DDeP training.
         encoder: Load the encoder as well; False keeps the one of ``network.backbone.init_cfg``.
 
     Raises:
-        FileNotFoundError, ValueError: See :func:`mmseg_dg.weights.denoiser.load_denoiser`; ValueError also for
-            the ``init_cfg`` of something else than a method.
+        FileNotFoundError, ValueError: See :func:`mmseg_dg.weights.denoiser.load_denoiser`;
+            ValueError also for the ``init_cfg`` of something else than a method.
     """
-
     def __init__(self, checkpoint: str, encoder: bool = True) -> None:
         self.checkpoint, self.encoder = checkpoint, encoder
 
     def __call__(self, module: nn.Module) -> None:
         """Fill the method's student."""
-        if not hasattr(module, 'student'):  # mmengine would initialise a segmentor's parts again after this
-            raise ValueError(f'PretrainedDenoiser is the init_cfg of a training method, not of {type(module).__name__}'
-                             ': set it as model.init_cfg, outside of model.network')
+        # mmengine would initialise a segmentor's parts again after this
+        if not hasattr(module, 'student'):
+            raise ValueError('PretrainedDenoiser is the init_cfg of a training method, not of '
+                             f'{type(module).__name__}: set it as model.init_cfg, outside of '
+                             'model.network')
         load_denoiser(module.student, self.checkpoint, self.encoder, module.data_preprocessor)

@@ -14,7 +14,8 @@ from .unimatch import UniMatch
 from .unimatch_v2 import UniMatchV2
 
 __all__ = [
-    'BaseMethod', 'DACS', 'DDeP', 'DDePDraws', 'DeFT', 'DiffMatch', 'DiffMatchDraws', 'DomainGeneralization',
-    'FixMatch', 'JointFinetuning', 'MaskedDraws', 'MaskedPass', 'PretrainedDenoiser', 'SemiDraws', 'SemiSupervised',
-    'StepDraws', 'StyledDraws', 'Supervised', 'SupervisedDraws', 'UniMatch', 'UniMatchV2', 'stack_labels'
+    'BaseMethod', 'DACS', 'DDeP', 'DDePDraws', 'DeFT', 'DiffMatch', 'DiffMatchDraws',
+    'DomainGeneralization', 'FixMatch', 'JointFinetuning', 'MaskedDraws', 'MaskedPass',
+    'PretrainedDenoiser', 'SemiDraws', 'SemiSupervised', 'StepDraws', 'StyledDraws', 'Supervised',
+    'SupervisedDraws', 'UniMatch', 'UniMatchV2', 'stack_labels'
 ]

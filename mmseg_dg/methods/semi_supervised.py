@@ -49,10 +49,13 @@ class SemiDraws:
 
     Attributes:
         views: ``[k][i]``: strong view k of unlabelled image i.
-        mix_views: ``[k][i]``: strong view k of image i of the mix stream; empty without such a stream.
-        boxes: ``[k][i]``: box (y1, y2, x1, x2) that is pasted into view k of image i, or None; empty without CutMix.
+        mix_views: ``[k][i]``: strong view k of image i of the mix stream; empty without such a
+            stream.
+        boxes: ``[k][i]``: box (y1, y2, x1, x2) that is pasted into view k of image i, or None;
+            empty without CutMix.
         alignment_seed: For an alignment term with random decisions, else None.
-        dropout: Channels that the two strong views of an image lose (UniMatch V2), else None; drawn last.
+        dropout: Channels that the two strong views of an image lose (UniMatch V2), else None; drawn
+            last.
     """
     views: list[list[StrongView]] = field(default_factory=list)
     mix_views: list[list[StrongView]] = field(default_factory=list)
@@ -66,7 +69,8 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Every module of the network in evaluation mode inside the block, and as it was after it."""
     modes = [(module, module.training) for module in network.modules()]
     for module, _ in modes:
-        module.training = False  # not .eval(): a teacher's would remove its hooks, mmseg's backbones override it
+        # not .eval(): a teacher's would remove its hooks, mmseg's backbones override it
+        module.training = False
     try:
         yield
     finally:
@@ -77,27 +81,34 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 class SemiSupervised(BaseMethod):
     """Base of methods that learn from labelled images and from pseudo-labels of unlabelled ones.
 
-    The loaders deliver weak views. Strong views are made here, on the device, from drawn parameters; several strong
-    views of one image are independent draws. With CutMix a further stream of unlabelled images is read, whose strong
-    view k is pasted into strong view k, labels, confidence and padding with it; or, without such a stream, image i
-    takes its box from image B - 1 - i of the batch itself (UniMatch V2), its own strong view k.
+    The loaders deliver weak views. Strong views are made here, on the device, from drawn
+    parameters; several strong views of one image are independent draws. With CutMix a further
+    stream of unlabelled images is read, whose strong view k is pasted into strong view k, labels,
+    confidence and padding with it; or, without such a stream, image i takes its box from image B -
+    1 - i of the batch itself (UniMatch V2), its own strong view k.
 
     Args:
         network: Config of the segmentor that is trained.
-        data_preprocessor: Config of the preprocessor; its mean and std undo and redo the normalisation.
+        data_preprocessor: Config of the preprocessor; its mean and std undo and redo the
+            normalisation.
         labeled_stream: Name of the stream with labels.
-        unlabeled_stream: Name of the stream without. Its samples carry ``valid_pseudo_mask`` (``PseudoLabelMargins``).
-        mix_stream: Name of the second pass over the unlabelled images, which CutMix pastes; read only with it. None
-            pastes the batch in reversed order: no second stream, and no pseudo-labels of it to make.
+        unlabeled_stream: Name of the stream without. Its samples carry ``valid_pseudo_mask``
+            (``PseudoLabelMargins``).
+        mix_stream: Name of the second pass over the unlabelled images, which CutMix pastes; read
+            only with it. None pastes the batch in reversed order: no second stream, and no
+            pseudo-labels of it to make.
         num_views: Strong views per image.
-        cutmix: Arguments of :func:`mmseg_dg.ops.draw_cutmix_box` (``dict()``: UniMatch's), or None for none.
+        cutmix: Arguments of :func:`mmseg_dg.ops.draw_cutmix_box` (``dict()``: UniMatch's), or None
+            for none.
         strong_view: Arguments of :func:`mmseg_dg.ops.draw_strong_view`; None: UniMatch's.
         threshold: Least confidence of a pseudo-label that is learned from (0.95; 0 on Cityscapes).
-        pseudo_labels: ``'student'`` or ``'teacher'``, an exponential moving average (needs ``EMAUpdateHook``).
+        pseudo_labels: ``'student'`` or ``'teacher'``, an exponential moving average (needs
+            ``EMAUpdateHook``).
         evaluate: ``'student'`` or ``'teacher'``.
         norm_eval: BatchNorm on running statistics during training.
-        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the network that makes pseudo-labels in evaluation mode;
-            softmax, thresholds and losses stay in float32. None: the precision of the other passes.
+        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the network that makes pseudo-labels
+            in evaluation mode; softmax, thresholds and losses stay in float32. None: the precision
+            of the other passes.
         init_cfg: mmengine's.
 
     Raises:
@@ -105,15 +116,21 @@ class SemiSupervised(BaseMethod):
     """
 
     reads_all_labels = True
-    hook_settings = {'EMAUpdateHook': dict(beta=0.999, when='after_step', ramp=True, buffers='average')}
-    weighs_pixels = False  # heads see labelled images; pseudo-labels have a cross-entropy of their own
+    hook_settings = {
+        'EMAUpdateHook': dict(beta=0.999, when='after_step', ramp=True, buffers='average')
+    }
+    # heads see labelled images; pseudo-labels have a cross-entropy of their own
+    weighs_pixels = False
 
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'labeled',
-                 unlabeled_stream: str = 'unlabeled', mix_stream: Optional[str] = 'unlabeled_mix', num_views: int = 2,
-                 cutmix: Optional[dict] = None, strong_view: Optional[dict] = None, threshold: float = 0.95,
-                 pseudo_labels: str = 'student', evaluate: str = 'student', norm_eval: bool = False,
-                 teacher_precision: Optional[str] = None, init_cfg: Optional[dict] = None) -> None:
-        super().__init__(network, data_preprocessor, evaluate=evaluate, norm_eval=norm_eval, init_cfg=init_cfg)
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
+                 labeled_stream: str = 'labeled', unlabeled_stream: str = 'unlabeled',
+                 mix_stream: Optional[str] = 'unlabeled_mix', num_views: int = 2,
+                 cutmix: Optional[dict] = None, strong_view: Optional[dict] = None,
+                 threshold: float = 0.95, pseudo_labels: str = 'student', evaluate: str = 'student',
+                 norm_eval: bool = False, teacher_precision: Optional[str] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(network, data_preprocessor, evaluate=evaluate, norm_eval=norm_eval,
+                         init_cfg=init_cfg)
         if not 0 <= threshold <= 1:
             raise ValueError(f'threshold is a probability, got {threshold}')
         if pseudo_labels not in ('student', 'teacher'):
@@ -123,7 +140,8 @@ class SemiSupervised(BaseMethod):
         self.labeled_stream, self.unlabeled_stream, self.mix_stream = labeled_stream, unlabeled_stream, mix_stream
         self.cutmix = None if cutmix is None else _checked(cutmix, check_cutmix, 'cutmix')
         self.strong_view = _checked(strong_view or {}, check_strong_view, 'strong_view')
-        self.streams = (labeled_stream, unlabeled_stream) + ((mix_stream, ) if self.reads_mix_stream else ())
+        self.streams = (labeled_stream, unlabeled_stream) + (
+            (mix_stream, ) if self.reads_mix_stream else ())
         self.labeled_streams = (labeled_stream, )
         self.teacher_precision = check_precision('teacher_precision', teacher_precision)
         self.num_views, self.threshold, self.pseudo_labels = num_views, threshold, pseudo_labels
@@ -141,21 +159,31 @@ class SemiSupervised(BaseMethod):
         return {} if self.teacher is None else {'teacher': (self.student, self.teacher)}
 
     def networks(self) -> dict[str, nn.Module]:
-        return {'student': self.student, **({} if self.teacher is None else {'teacher': self.teacher.module})}
+        return {
+            'student': self.student,
+            **({} if self.teacher is None else {'teacher': self.teacher.module})
+        }
 
     def forward_sizes(self, batch_sizes: dict[str, int]) -> dict[str, tuple[str, int]]:
-        """Labelled and unlabelled images together, and all strong views; pseudo-labels are made in evaluation mode."""
+        """Labelled and unlabelled images together, and all strong views; pseudo-labels are made in
+        evaluation mode.
+        """
         labeled, unlabeled = batch_sizes[self.labeled_stream], batch_sizes[self.unlabeled_stream]
-        strong = {f'strong views of stream "{self.unlabeled_stream}" (batch_size={unlabeled})': (
-            self.unlabeled_stream, self.num_views * unlabeled)} if self.num_views else {}
+        strong = {
+            f'strong views of stream "{self.unlabeled_stream}" (batch_size={unlabeled})':
+                (self.unlabeled_stream, self.num_views * unlabeled)
+        } if self.num_views else {}
         both = f'"{self.labeled_stream}" and "{self.unlabeled_stream}"'
-        return {f'streams {both} (batch_size={labeled} and {unlabeled})': (self.labeled_stream, labeled + unlabeled),
-                **strong}
+        return {
+            f'streams {both} (batch_size={labeled} and {unlabeled})':
+                (self.labeled_stream, labeled + unlabeled), **strong
+        }
 
     def before_training(self) -> None:
         super().before_training()
         if self.num_views and not hasattr(self.data_preprocessor, 'mean'):
-            raise ValueError('strong views undo the normalisation: give data_preprocessor its mean and std')
+            raise ValueError('strong views undo the normalisation: give data_preprocessor its '
+                             'mean and std')
         check_one_normalisation(self.data_preprocessor, 'semi-supervised training')
 
     # ------------------------------------------------------------------ draws
@@ -165,7 +193,8 @@ class SemiSupervised(BaseMethod):
         count, size = len(images), tuple(images.shape[-2:])
 
         def views() -> list[list[StrongView]]:
-            return [[draw_strong_view(rng, **self.strong_view) for _ in range(count)] for _ in range(self.num_views)]
+            return [[draw_strong_view(rng, **self.strong_view) for _ in range(count)]
+                    for _ in range(self.num_views)]
 
         draws = SemiDraws(views=views())
         if self.reads_mix_stream:
@@ -177,20 +206,25 @@ class SemiSupervised(BaseMethod):
 
     # ------------------------------------------------------------------ batches
     def check_step(self, batch: dict[str, dict]) -> None:
-        """Raise ValueError where crops of the streams do not go together, or a teacher would be wrong silently."""
+        """Raise ValueError where crops of the streams do not go together, or a teacher would be
+        wrong silently.
+        """
         if self.teacher is not None and self.teacher.buffer_policy == 'batch':
-            raise ValueError("EMAUpdateHook(buffers='batch') would leave the teacher's BatchNorm at its initial "
-                             'statistics, with which it normalises in evaluation mode, as pseudo-labels are made: '
-                             "set buffers='average'")
+            raise ValueError(
+                "EMAUpdateHook(buffers='batch') would leave the teacher's BatchNorm at its initial "
+                'statistics, with which it normalises in evaluation mode, as pseudo-labels are made: '
+                "set buffers='average'")
         shapes = {name: tuple(batch[name]['inputs'].shape) for name in self.streams}
         labeled, unlabeled = shapes[self.labeled_stream], shapes[self.unlabeled_stream]
         if labeled[1:] != unlabeled[1:]:
-            raise ValueError(f'labelled and unlabelled images pass the network together, but their crops are '
-                             f'{labeled[2:]} and {unlabeled[2:]}: use one crop size for all streams')
+            raise ValueError('labelled and unlabelled images pass the network together, but their '
+                             f'crops are {labeled[2:]} and {unlabeled[2:]}: use one crop size for '
+                             'all streams')
         if self.reads_mix_stream and shapes[self.mix_stream] != unlabeled:
             raise ValueError(f'CutMix pastes image i of "{self.mix_stream}" into image i of '
-                             f'"{self.unlabeled_stream}", but their batches are {shapes[self.mix_stream]} and '
-                             f'{unlabeled}: give both streams the same dataset and batch_size')
+                             f'"{self.unlabeled_stream}", but their batches are '
+                             f'{shapes[self.mix_stream]} and {unlabeled}: give both streams the '
+                             'same dataset and batch_size')
 
     def valid_mask(self, batch: dict[str, dict], stream: str) -> Tensor:
         """Where unlabelled images are not padding; bool (B, H, W).
@@ -201,10 +235,11 @@ class SemiSupervised(BaseMethod):
         masks = []
         for sample in batch[stream]['data_samples']:
             if 'valid_pseudo_mask' not in sample:
-                raise ValueError(f'{sample.metainfo.get("img_path", "a sample")} of stream "{stream}" has no '
-                                 'valid_pseudo_mask, so that padding would be learned: add '
-                                 "dict(type='PseudoLabelMargins') after LoadImageFromFile, and pad with "
-                                 'pad_val=dict(img=0, seg=0)')
+                raise ValueError(
+                    f'{sample.metainfo.get("img_path", "a sample")} of stream "{stream}" has no '
+                    'valid_pseudo_mask, so that padding would be learned: add '
+                    "dict(type='PseudoLabelMargins') after LoadImageFromFile, and pad with "
+                    'pad_val=dict(img=0, seg=0)')
             masks.append(sample.valid_pseudo_mask.data.squeeze(0))
         return torch.stack(masks).to(batch[stream]['inputs'].device) == 1
 
@@ -213,17 +248,22 @@ class SemiSupervised(BaseMethod):
         """One strong view of each image; normalised (B, 3, H, W) in and out."""
         mean, std = self.data_preprocessor.mean, self.data_preprocessor.std
         plain = denormalize(images, mean, std).clamp(0, 1)
-        return normalize(torch.stack([apply_strong_view(x, view) for x, view in zip(plain, views)]), mean, std)
+        return normalize(torch.stack([apply_strong_view(x, view) for x, view in zip(plain, views)]),
+                         mean, std)
 
     def strong_batch(self, batch: dict[str, dict], draws: SemiDraws) -> list[Tensor]:
-        """Strong views of the unlabelled images after CutMix, one normalised (B, 3, H, W) per view."""
+        """Strong views of the unlabelled images after CutMix, one normalised (B, 3, H, W) per view.
+        """
         result = []
         for k in range(self.num_views):
             images = self._strong_view(batch[self.unlabeled_stream]['inputs'], k, draws.views[k])
             boxes = draws.boxes[k] if self.cutmix is not None else ()
             if any(box is not None for box in boxes):
                 if self.reads_mix_stream:
-                    views = [StrongView() if box is None else view for box, view in zip(boxes, draws.mix_views[k])]
+                    views = [
+                        StrongView() if box is None else view
+                        for box, view in zip(boxes, draws.mix_views[k])
+                    ]
                     others = self._strong_view(batch[self.mix_stream]['inputs'], k, views)
                 else:
                     others = images.flip(0)
@@ -233,26 +273,38 @@ class SemiSupervised(BaseMethod):
         return result
 
     def _strong_view(self, images: Any, number: int, views: Sequence[StrongView]) -> Any:
-        """Strong view ``number`` as drawn; of cached features the one that was drawn before they were encoded."""
+        """Strong view ``number`` as drawn; of cached features the one that was drawn before they
+        were encoded.
+        """
         if isinstance(images, EncodedImages):
             return images.variants[f'strong{number + 1}']
         return self.strong_images(images, views)
 
-    def pasted_labels(self, own: PseudoLabels, mix: Optional[PseudoLabels], draws: SemiDraws) -> list[PseudoLabels]:
-        """Pseudo-labels of each strong view: labels, confidence and padding are pasted like the images."""
+    def pasted_labels(self, own: PseudoLabels, mix: Optional[PseudoLabels],
+                      draws: SemiDraws) -> list[PseudoLabels]:
+        """Pseudo-labels of each strong view: labels, confidence and padding are pasted like the
+        images.
+        """
         if not self.pastes(draws):
             return [own] * self.num_views
         mix = mix if self.reads_mix_stream else PseudoLabels(*(x.flip(0) for x in own))
-        return [PseudoLabels(*(paste_boxes(a, b, boxes) for a, b in zip(own, mix))) for boxes in draws.boxes]
+        return [
+            PseudoLabels(*(paste_boxes(a, b, boxes) for a, b in zip(own, mix)))
+            for boxes in draws.boxes
+        ]
 
     def pastes(self, draws: SemiDraws) -> bool:
-        """Whether CutMix pastes anything in this step; if not, the mix stream needs no pseudo-labels."""
+        """Whether CutMix pastes anything in this step; if not, the mix stream needs no
+        pseudo-labels.
+        """
         return any(box is not None for boxes in draws.boxes for box in boxes)
 
     # ------------------------------------------------------------------ predictions
     @torch.no_grad()
     def evaluated_pseudo_labels(self, batch: dict[str, dict], stream: str) -> PseudoLabels:
-        """Pseudo-labels of a stream's weak views in evaluation mode: the teacher's, or the student's without one."""
+        """Pseudo-labels of a stream's weak views in evaluation mode: the teacher's, or the
+        student's without one.
+        """
         network = self.student if self.teacher is None else self.teacher.module
         images = batch[stream]['inputs']
         with evaluation_mode(network), lower_precision(self.teacher_precision, images.device):
@@ -262,11 +314,11 @@ class SemiSupervised(BaseMethod):
     def full_size(self, logits: Any, images: Tensor) -> Tensor:
         """A head's logits, (B, C, H, W) at the size of the images."""
         head = self.student.decode_head
-        return F.interpolate(at_least_float32(main_logits(logits)), size=images.shape[-2:], mode='bilinear',
-                             align_corners=head.align_corners)
+        return F.interpolate(at_least_float32(main_logits(logits)), size=images.shape[-2:],
+                             mode='bilinear', align_corners=head.align_corners)
 
-    def labeled_losses(self, features: Sequence[Tensor], logits: Any, decoder_features: Optional[Tensor],
-                       labels: Tensor) -> NetworkLosses:
+    def labeled_losses(self, features: Sequence[Tensor], logits: Any,
+                       decoder_features: Optional[Tensor], labels: Tensor) -> NetworkLosses:
         """Losses of every head on the first ``len(labels)`` images of a joint forward pass."""
         count = len(labels)
 
@@ -274,14 +326,21 @@ class SemiSupervised(BaseMethod):
             return value[:count] if isinstance(value, Tensor) else [x[:count] for x in value]
 
         own = first(features)
-        losses = {f'decode.{k}': v for k, v in head_losses(self.student.decode_head, first(logits), labels).items()}
+        losses = {
+            f'decode.{k}': v
+            for k, v in head_losses(self.student.decode_head, first(logits), labels).items()
+        }
         for name, head in _auxiliary_heads(self.student):
-            losses.update({f'{name}.{k}': v for k, v in head_losses(head, head(own), labels).items()})
+            losses.update(
+                {f'{name}.{k}': v
+                 for k, v in head_losses(head, head(own), labels).items()})
         fused = None if decoder_features is None else first(decoder_features)
         return NetworkLosses(losses, [own], main_logits(first(logits)), fused)
 
     def forward_features(self, features: Sequence[Tensor]) -> tuple[Any, Optional[Tensor]]:
-        """Logits of the student's head and, where it gives them, the features before its classifier."""
+        """Logits of the student's head and, where it gives them, the features before its
+        classifier.
+        """
         return decode(self.student.decode_head, features)
 
 

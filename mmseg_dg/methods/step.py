@@ -1,4 +1,6 @@
-"""One training step = a list of passes, back-propagated one after the other, and one optimizer step."""
+"""One training step = a list of passes, back-propagated one after the other, and one optimizer
+step.
+"""
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +20,8 @@ class Pass(NamedTuple):
 
     Attributes:
         name: For messages and for ``on_backward`` callbacks.
-        fn: Returns named tensors; the sum of those whose name contains ``loss`` is back-propagated. A pass without one
-            (pseudo-labels) back-propagates nothing.
+        fn: Returns named tensors; the sum of those whose name contains ``loss`` is back-propagated.
+            A pass without one (pseudo-labels) back-propagates nothing.
         retain_graph: Keep the graph because a later pass back-propagates through it again.
     """
     name: str
@@ -28,7 +30,8 @@ class Pass(NamedTuple):
 
 
 class StepState(dict):
-    """What one pass leaves for a later one (features, pseudo-labels); cleared by the stepper after the step.
+    """What one pass leaves for a later one (features, pseudo-labels); cleared by the stepper after
+    the step.
 
     Attributes:
         context: Position of the step in the run, for terms that change over training.
@@ -73,14 +76,16 @@ def total_loss(values: dict[str, Tensor]) -> Optional[Tensor]:
     return sum(losses[1:], losses[0]) if losses else None
 
 
-def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None, context: Optional[StepContext] = None,
-             sync_gradients: Optional[Callable[[], None]] = None,
+def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None,
+             context: Optional[StepContext] = None, sync_gradients: Optional[Callable[[],
+                                                                                      None]] = None,
              on_backward: Optional[Callable[[str], None]] = None, preprocess: bool = True,
              watch: Optional[FiniteWatch] = None) -> dict[str, Tensor]:
     """Run all passes of one iteration and step the optimizer once.
 
-    A pass is run under the optim wrapper's context (autocast), back-propagated at once, and its graph freed before the
-    next, so that one graph is alive at a time unless a pass asks to retain it.
+    A pass is run under the optim wrapper's context (autocast), back-propagated at once, and its
+    graph freed before the next, so that one graph is alive at a time unless a pass asks to retain
+    it.
 
     Args:
         method: A training method (``draw_step``, ``passes``, ``data_preprocessor``).
@@ -88,18 +93,21 @@ def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None, 
         optim_wrapper: mmengine's, with any precision; its own accumulation must be off.
         draws: Recorded decisions (a list of them for micro-batches); None draws afresh.
         context: Position in the run.
-        sync_gradients: Called once, after the last backward and before unscaling, clipping and stepping.
+        sync_gradients: Called once, after the last backward and before unscaling, clipping and
+            stepping.
         on_backward: Called with the pass's name after its backward (used to record gradient norms).
-        preprocess: Apply the method's data preprocessor; False for batches that are normalised already (replays).
+        preprocess: Apply the method's data preprocessor; False for batches that are normalised
+            already (replays).
         watch: Gates a step whose numbers are not finite, and tells; None stops at it.
 
     Returns:
-        Detached named values, averaged over micro-batches, and their total under ``loss``. Of a step that ``watch``
-        left out only those that are finite.
+        Detached named values, averaged over micro-batches, and their total under ``loss``. Of a
+        step that ``watch`` left out only those that are finite.
 
     Raises:
-        NonFiniteError: Images, a loss or gradients are NaN or infinite, and ``watch`` does not leave such steps out.
-            Parameters, buffers and optimizer are as they were before the step.
+        NonFiniteError: Images, a loss or gradients are NaN or infinite, and ``watch`` does not
+            leave such steps out. Parameters, buffers and optimizer are as they were before the
+            step.
     """
     context = context or StepContext.from_global_state()
     batches: Sequence[dict] = data if isinstance(data, (list, tuple)) else [data]
@@ -140,9 +148,10 @@ def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None, 
     return values
 
 
-def _run_pass(method, step_pass: Pass, optim_wrapper: OptimWrapper, parts: int, found: dict[str, list[Tensor]],
-              check: StepCheck) -> bool:
-    """Forward and backward of one pass; its graph is gone when this returns. Adds its values to ``found``.
+def _run_pass(method, step_pass: Pass, optim_wrapper: OptimWrapper, parts: int,
+              found: dict[str, list[Tensor]], check: StepCheck) -> bool:
+    """Forward and backward of one pass; its graph is gone when this returns. Adds its values to
+    ``found``.
 
     Returns:
         Whether there was a loss to back-propagate.
@@ -150,7 +159,8 @@ def _run_pass(method, step_pass: Pass, optim_wrapper: OptimWrapper, parts: int, 
     with optim_wrapper.optim_context(method):
         outputs = step_pass.fn()
     if 'loss' in outputs:
-        raise ValueError(f"pass '{step_pass.name}' returns the key 'loss', which names the step's total: rename it")
+        raise ValueError(f"pass '{step_pass.name}' returns the key 'loss', which names the step's "
+                         "total: rename it")
     loss = total_loss(outputs)
     learned = loss is not None and loss.requires_grad
     if learned:
@@ -162,15 +172,21 @@ def _run_pass(method, step_pass: Pass, optim_wrapper: OptimWrapper, parts: int, 
 
 
 def _merged(found: dict[str, list[Tensor]], parts: int) -> dict[str, Tensor]:
-    """One value per name: losses as they enter the step's gradient, others averaged over where they occurred.
+    """One value per name: losses as they enter the step's gradient, others averaged over where they
+    occurred.
 
-    A method may log a value in some micro-batches only (DiffMatch: the loss at noise times that were drawn).
+    A method may log a value in some micro-batches only (DiffMatch: the loss at noise times that
+    were drawn).
     """
-    return {name: sum(values) / (parts if 'loss' in name else len(values)) for name, values in found.items()}
+    return {
+        name: sum(values) / (parts if 'loss' in name else len(values))
+        for name, values in found.items()
+    }
 
 
 def _step(optim_wrapper: OptimWrapper) -> bool:
-    """Step the optimizer; False when a loss scaler found infinities and left the parameters alone."""
+    """Step the optimizer; False when a loss scaler found infinities and left the parameters alone.
+    """
     scaler = getattr(optim_wrapper, 'loss_scaler', None)
     if scaler is None or not scaler.is_enabled():
         optim_wrapper.step()

@@ -1,4 +1,6 @@
-"""Supervised training on one labelled stream: source-only, target-only (oracle), base of domain generalization."""
+"""Supervised training on one labelled stream: source-only, target-only (oracle), base of domain
+generalization.
+"""
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -55,26 +57,31 @@ class Supervised(AlignmentMixin, BaseMethod):
         stream: Name of the labelled stream; losses are logged under it (``source.decode.loss_ce``).
         feature_distance: Arguments of :class:`FeatureDistance`, or of another one by its type
             (``dict(type='ProjectedFeatureDistance', encoder=..., ...)``), or None.
-        shared_backward: Back-propagate segmentation loss and feature distance together (same gradients, one encoder
-            backward less); False does it one after the other through the retained graph, as the official code does.
-        sync_statistics: Share counts behind masked means between processes (decision: per process by default).
+        shared_backward: Back-propagate segmentation loss and feature distance together (same
+            gradients, one encoder backward less); False does it one after the other through the
+            retained graph, as the official code does.
+        sync_statistics: Share counts behind masked means between processes (decision: per process
+            by default).
         evaluate: Network to evaluate.
         norm_eval: BatchNorm on running statistics during training.
-        alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels of the batch's
-            images, or None.
-        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the networks that learn nothing (the ImageNet copy of
-            the feature distance); their softmax, entropies, losses and distances stay in float32. None: the precision
-            of the other passes.
+        alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels
+            of the batch's images, or None.
+        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the networks that learn nothing (the
+            ImageNet copy of the feature distance); their softmax, entropies, losses and distances
+            stay in float32. None: the precision of the other passes.
         init_cfg: mmengine's.
     """
 
     weighs_pixels = False
 
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, stream: str = 'source',
-                 feature_distance: Optional[dict] = None, shared_backward: bool = True, sync_statistics: bool = False,
-                 evaluate: str = 'student', norm_eval: bool = False, alignment: Optional[dict] = None,
-                 teacher_precision: Optional[str] = None, init_cfg: Optional[dict] = None) -> None:
-        super().__init__(network, data_preprocessor, evaluate=evaluate, norm_eval=norm_eval, init_cfg=init_cfg)
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
+                 stream: str = 'source', feature_distance: Optional[dict] = None,
+                 shared_backward: bool = True, sync_statistics: bool = False,
+                 evaluate: str = 'student', norm_eval: bool = False,
+                 alignment: Optional[dict] = None, teacher_precision: Optional[str] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(network, data_preprocessor, evaluate=evaluate, norm_eval=norm_eval,
+                         init_cfg=init_cfg)
         self.build_alignment(alignment)
         self.source_stream = stream
         self.streams = self.labeled_streams = (stream, )
@@ -88,8 +95,8 @@ class Supervised(AlignmentMixin, BaseMethod):
             self.projected_distance = MODELS.build(feature_distance)
         elif feature_distance is not None:
             num_classes = getattr(self.student, 'num_classes', 19)
-            self.feature_distance = MODELS.build(dict(dict(type='FeatureDistance', num_classes=num_classes),
-                                                      **feature_distance))
+            self.feature_distance = MODELS.build(
+                dict(dict(type='FeatureDistance', num_classes=num_classes), **feature_distance))
             self.imnet = deepcopy(self.student.backbone).requires_grad_(False)
 
     # ------------------------------------------------------------------ passes
@@ -98,12 +105,15 @@ class Supervised(AlignmentMixin, BaseMethod):
         box = draw_crop_box(self.student, batch[self.source_stream]['inputs'].shape[-2:], rng.numpy)
         return SupervisedDraws(box, self.draw_alignment(rng))
 
-    def passes(self, batch: dict[str, dict], draws: Any, state: Optional[StepState] = None) -> list[Pass]:
+    def passes(self, batch: dict[str, dict], draws: Any,
+               state: Optional[StepState] = None) -> list[Pass]:
         return self.source_passes(batch, draws, StepState() if state is None else state)
 
-    def source_passes(self, batch: dict[str, dict], draws: Any, state: StepState, more: bool = False,
-                      ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> list[Pass]:
-        """The segmentation pass on labelled images and, on the same graph or after it, the feature distance.
+    def source_passes(
+            self, batch: dict[str, dict], draws: Any, state: StepState, more: bool = False,
+            ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> list[Pass]:
+        """The segmentation pass on labelled images and, on the same graph or after it, the feature
+        distance.
 
         Args:
             batch, draws, state: Of the step.
@@ -119,7 +129,8 @@ class Supervised(AlignmentMixin, BaseMethod):
 
         def segmentation() -> dict[str, Tensor]:
             result = self.source_losses(images, labels, box)
-            aligned = self.align(state, result, labels, more=more, seed=draws.alignment_seed, ahead=ahead)
+            aligned = self.align(state, result, labels, more=more, seed=draws.alignment_seed,
+                                 ahead=ahead)
             values = with_prefix(self.source_stream, dict(result.losses, **aligned))
             if joint:
                 values.update(self.distance_loss(result.features, images, labels, box, state))
@@ -134,10 +145,13 @@ class Supervised(AlignmentMixin, BaseMethod):
 
         if joint or self.feature_distance is None:
             return [Pass(self.source_stream, segmentation)]
-        return [Pass(self.source_stream, segmentation, retain_graph=True),
-                Pass('feature_distance', distance, retain_graph=held)]
+        return [
+            Pass(self.source_stream, segmentation, retain_graph=True),
+            Pass('feature_distance', distance, retain_graph=held)
+        ]
 
-    def source_losses(self, images: Tensor, labels: Tensor, box: Optional[CropBox]) -> NetworkLosses:
+    def source_losses(self, images: Tensor, labels: Tensor,
+                      box: Optional[CropBox]) -> NetworkLosses:
         """Forward pass and losses of the labelled images."""
         return segmentation_losses(self.student, images, labels, crop_box=box)
 
@@ -147,7 +161,8 @@ class Supervised(AlignmentMixin, BaseMethod):
         scale = self.feature_distance.scale
         with torch.no_grad(), lower_precision(self.teacher_precision, images.device):
             # without a box, only the context scale is encoded
-            reference = reference_features(self.student, self.imnet, images, crop_box=box if scale == 'all' else None)
+            reference = reference_features(self.student, self.imnet, images,
+                                           crop_box=box if scale == 'all' else None)
         ours = distance_maps(self.student, features, labels, scale, crop_box=box)
         theirs = distance_maps(self.student, reference, labels, scale, crop_box=box)
         regions = [self.distance_region(a, b, region) for (a, region), (b, _) in zip(ours, theirs)]
@@ -157,15 +172,23 @@ class Supervised(AlignmentMixin, BaseMethod):
         return {f'{self.source_stream}.loss_feature_distance': value}
 
     def takes_projected_distance(self, images: str) -> bool:
-        """Whether there is a distance in a learned projection on ``'source'`` or ``'target'`` images."""
+        """Whether there is a distance in a learned projection on ``'source'`` or ``'target'``
+        images.
+        """
         return self.projected_distance is not None and images in self.projected_distance.images
 
-    def projected_loss(self, stream: str, features: Sequence[Tensor], images: Tensor) -> dict[str, Tensor]:
-        """Distance of the student's last map to the frozen encoder's, under the log name of a feature distance."""
+    def projected_loss(self, stream: str, features: Sequence[Tensor],
+                       images: Tensor) -> dict[str, Tensor]:
+        """Distance of the student's last map to the frozen encoder's, under the log name of a
+        feature distance.
+        """
         return {f'{stream}.loss_feature_distance': self.projected_distance(features[-1], images)}
 
-    def distance_region(self, features: Tensor, reference: Tensor, labels: Tensor) -> DistanceRegion:
-        """One scale of the feature distance; subclasses whose student sees images several times repeat the rest."""
+    def distance_region(self, features: Tensor, reference: Tensor,
+                        labels: Tensor) -> DistanceRegion:
+        """One scale of the feature distance; subclasses whose student sees images several times
+        repeat the rest.
+        """
         return DistanceRegion(features, reference, labels)
 
     def mean_over_processes(self) -> Optional[Callable[[Tensor], Tensor]]:
@@ -201,19 +224,23 @@ class Supervised(AlignmentMixin, BaseMethod):
     def before_training(self) -> None:
         super().before_training()
         self.log_alignment()
-        if self.projected_distance is not None and not _is_pretrained(self.projected_distance.encoder):
-            raise ValueError('feature_distance compares with a pretrained encoder, but its encoder '
-                             f'{type(self.projected_distance.encoder).__name__} starts from random weights: give it '
-                             "init_cfg=dict(type='Pretrained', checkpoint='pretrained/...')")
+        if self.projected_distance is not None and not _is_pretrained(
+                self.projected_distance.encoder):
+            raise ValueError(
+                'feature_distance compares with a pretrained encoder, but its encoder '
+                f'{type(self.projected_distance.encoder).__name__} starts from random weights: give it '
+                "init_cfg=dict(type='Pretrained', checkpoint='pretrained/...')")
         if self.imnet is None:
             return
         if not _is_pretrained(self.student.backbone):
             raise ValueError(
                 'the feature distance keeps features near those of a pretrained encoder, but the backbone '
                 f'{type(self.student.backbone).__name__} starts from random weights: give it '
-                "init_cfg=dict(type='Pretrained', checkpoint='pretrained/...'), or set feature_distance=None")
-        print_log(f'feature distance: weight {self.feature_distance.weight}, classes {self.feature_distance.classes}',
-                  logger='current')
+                "init_cfg=dict(type='Pretrained', checkpoint='pretrained/...'), or set feature_distance=None"
+            )
+        print_log(
+            f'feature distance: weight {self.feature_distance.weight}, classes '
+            f'{self.feature_distance.classes}', logger='current')
 
 
 def _is_pretrained(backbone: nn.Module) -> bool:

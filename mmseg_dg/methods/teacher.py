@@ -18,33 +18,41 @@ _STOCHASTIC_DEPTH = {'DropPath', 'StochasticDepth'}
 
 
 class EMATeacher(BaseAveragedModel):
-    """Exponential moving average of a module's parameters: ``theta' <- beta theta' + (1 - beta) theta``.
+    """Exponential moving average of a module's parameters: ``theta' <- beta theta' + (1 - beta)
+    theta``.
 
-    The counter ``steps`` (int64 buffer) and every weight live in the state dict, so that a resumed run continues the
-    ramp where it stopped; the official DAFormer code restarts it and overwrites the teacher.
+    The counter ``steps`` (int64 buffer) and every weight live in the state dict, so that a resumed
+    run continues the ramp where it stopped; the official DAFormer code restarts it and overwrites
+    the teacher.
 
     Args:
         model: Module to average; copied, its copy never requires gradients.
         beta: Weight of the old average, in [0, 1].
-        ramp: Use ``min(1 - 1/(t + 1), beta)`` at the t-th update (t = 0 copies). Source: DACS / Mean Teacher.
+        ramp: Use ``min(1 - 1/(t + 1), beta)`` at the t-th update (t = 0 copies). Source: DACS /
+            Mean Teacher.
         buffers: BatchNorm policy.
 
-            - ``'batch'``: normalise with the statistics of the teacher's batch; its running statistics follow its own
-              batches and nothing else (DAFormer, HRDA; DeFT calls it own running statistics in train mode).
-            - ``'own'``: the same running statistics, but they also normalise (updated first, then used).
-            - ``'copy'``: running statistics are the student's, copied at each update, and normalise.
+            - ``'batch'``: normalise with the statistics of the teacher's batch; its running
+              statistics follow its own batches and nothing else (DAFormer, HRDA; DeFT calls it own
+              running statistics in train mode).
+            - ``'own'``: the same running statistics, but they also normalise (updated first, then
+              used).
+            - ``'copy'``: running statistics are the student's, copied at each update, and
+              normalise.
             - ``'average'``: running statistics are averaged like parameters, and normalise.
 
-        debias: Divide the bias towards the initial weights out: after T updates every source and the initial weights
-            count as in an average of T + 1 values with weights beta^0, beta^1, ..., which sum to one. Source:
-            docs/behavior/deft.md#step-5-averages-biased-toward-the-initialization. Excludes ``ramp`` and ``beta=1``.
+        debias: Divide the bias towards the initial weights out: after T updates every source and
+            the initial weights count as in an average of T + 1 values with weights beta^0, beta^1,
+            ..., which sum to one. Source:
+            docs/behavior/deft.md#step-5-averages-biased-toward-the-initialization. Excludes
+            ``ramp`` and ``beta=1``.
 
     Raises:
-        ValueError: ``beta`` outside [0, 1], an unknown policy, or ``debias`` where it has no meaning.
+        ValueError: ``beta`` outside [0, 1], an unknown policy, or ``debias`` where it has no
+            meaning.
     """
-
-    def __init__(self, model: nn.Module, beta: float = 0.999, ramp: bool = True, buffers: str = 'batch',
-                 debias: bool = False) -> None:
+    def __init__(self, model: nn.Module, beta: float = 0.999, ramp: bool = True,
+                 buffers: str = 'batch', debias: bool = False) -> None:
         super().__init__(model, update_buffers=False)
         self.configure(beta, ramp, buffers, debias)
         self._hooks: list[Callable] = []
@@ -52,13 +60,14 @@ class EMATeacher(BaseAveragedModel):
     def configure(self, beta: float, ramp: bool, buffers: str, debias: bool = False) -> None:
         """Set what one ``EMAUpdateHook`` configures; see the class."""
         if not 0.0 <= beta <= 1.0:
-            raise ValueError(f'EMA beta must lie in [0, 1], got {beta} (DACS uses 0.999, DeFT 0.9999)')
+            raise ValueError(f'EMA beta must lie in [0, 1], got {beta} (DACS uses 0.999, DeFT '
+                             '0.9999)')
         if buffers not in BUFFER_POLICIES:
-            raise ValueError(f'unknown BatchNorm policy buffers={buffers!r} of the teacher: use one of '
-                             f'{BUFFER_POLICIES}')
+            raise ValueError(f'unknown BatchNorm policy buffers={buffers!r} of the teacher: use '
+                             f'one of {BUFFER_POLICIES}')
         if debias and (ramp or beta == 1.0):
-            raise ValueError('debias=True divides by 1 - beta^t and replaces the ramp: set ramp=False and beta < 1, '
-                             f'got ramp={ramp}, beta={beta}')
+            raise ValueError('debias=True divides by 1 - beta^t and replaces the ramp: set '
+                             f'ramp=False and beta < 1, got ramp={ramp}, beta={beta}')
         self.beta, self.ramp, self.buffer_policy, self.debias = beta, ramp, buffers, debias
 
     def beta_at(self, step: int) -> float:
@@ -70,7 +79,9 @@ class EMATeacher(BaseAveragedModel):
         return min(1.0 - 1.0 / (step + 1), self.beta) if self.ramp else self.beta
 
     def avg_func(self, averaged_param: Tensor, source_param: Tensor, steps: int) -> None:
-        """One tensor, in place: mmengine's interface to what :meth:`update_parameters` does with all of them."""
+        """One tensor, in place: mmengine's interface to what :meth:`update_parameters` does with
+        all of them.
+        """
         self._blend([averaged_param], [source_param], self.beta_at(int(steps)))
 
     @torch.no_grad()
@@ -84,7 +95,8 @@ class EMATeacher(BaseAveragedModel):
 
         Args:
             model: The source.
-            unless: 0-d, on the device: where it is not 0, neither values nor count change. The host does not read it.
+            unless: 0-d, on the device: where it is not 0, neither values nor count change. The host
+                does not read it.
         """
         skip = None if unless is None else unless.bool()
         if skip is None:  # without a ramp the count does not matter: do not wait for it on a GPU
@@ -93,12 +105,15 @@ class EMATeacher(BaseAveragedModel):
             beta = self._beta_on_device()
         source = dict(model.named_parameters())
         frozen = frozen_names(model)  # an average of equal values would drift by rounding
-        pairs = [(p, source[name]) for name, p in self.module.named_parameters() if name not in frozen]
+        pairs = [(p, source[name]) for name, p in self.module.named_parameters()
+                 if name not in frozen]
         self._blend([a for a, _ in pairs], [b.detach() for _, b in pairs], beta, skip)
         if self.buffer_policy in ('copy', 'average'):
             buffers = dict(model.named_buffers())
-            averaged = [(b, buffers[name]) for name, b in self.module.named_buffers() if name not in frozen]
-            floats = [x for x in averaged if x[0].is_floating_point()] if self.buffer_policy == 'average' else []
+            averaged = [(b, buffers[name]) for name, b in self.module.named_buffers()
+                        if name not in frozen]
+            floats = [x for x in averaged
+                      if x[0].is_floating_point()] if self.buffer_policy == 'average' else []
             self._blend([a for a, _ in floats], [b for _, b in floats], beta, skip)
             done = {id(a) for a, _ in floats}
             for ours, theirs in averaged:
@@ -141,7 +156,9 @@ class EMATeacher(BaseAveragedModel):
             torch._foreach_add_(averages, sources, alpha=1.0 - beta)
 
     def train(self, mode: bool = True) -> 'EMATeacher':
-        """Training mode as a teacher means it: noise off, BatchNorm by policy. ``eval()`` is plain evaluation."""
+        """Training mode as a teacher means it: noise off, BatchNorm by policy. ``eval()`` is plain
+        evaluation.
+        """
         super().train(mode)
         self.set_teacher_mode(mode)
         return self
@@ -149,14 +166,18 @@ class EMATeacher(BaseAveragedModel):
     def set_teacher_mode(self, mode: bool = True) -> None:
         """Switch Dropout and DropPath off and BatchNorm to the policy's behaviour (see the class).
 
-        BatchNorm layers that the network itself keeps in evaluation mode (``norm_eval``, frozen stages) stay there.
+        BatchNorm layers that the network itself keeps in evaluation mode (``norm_eval``, frozen
+        stages) stay there.
         """
         self.forget_statistics_hooks()
         if not mode:
             return
         policy = getattr(self, 'buffer_policy', 'batch')
         for module in self.module.modules():
-            if isinstance(module, _DropoutNd) or _STOCHASTIC_DEPTH & {c.__name__ for c in type(module).__mro__}:
+            if isinstance(
+                    module,
+                    _DropoutNd) or _STOCHASTIC_DEPTH & {c.__name__
+                                                        for c in type(module).__mro__}:
                 module.eval()
             elif isinstance(module, _BatchNorm) and policy != 'batch':
                 if policy == 'own' and module.training and module.track_running_stats:
@@ -172,7 +193,9 @@ class EMATeacher(BaseAveragedModel):
 
 @torch.no_grad()
 def _update_running_statistics(module: _BatchNorm, inputs: tuple) -> None:
-    """Fold the batch into the running statistics before they normalise (BatchNorm policy ``'own'``)."""
+    """Fold the batch into the running statistics before they normalise (BatchNorm policy
+    ``'own'``).
+    """
     x = inputs[0]
     x = at_least_float32(x)
     dims = [d for d in range(x.dim()) if d != 1]

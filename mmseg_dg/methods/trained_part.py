@@ -25,8 +25,8 @@ def check_recordable(method: nn.Module) -> None:
     """Refuse ``save='trained'`` where it cannot work, before iteration 0.
 
     Raises:
-        ValueError: No encoder is frozen, a frozen one has no weight file to come back from, or holds
-            other values than its file (``load_from`` filled it): these would be lost.
+        ValueError: No encoder is frozen, a frozen one has no weight file to come back from, or
+            holds other values than its file (``load_from`` filled it): these would be lost.
     """
     frozen = list(_frozen_encoders(method))
     if not frozen:
@@ -137,8 +137,7 @@ def _read(encoder: Any, file: str, prefix: Optional[str]) -> None:
     """As the encoder reads its file when a run begins; no random number is used up."""
     given = encoder.init_cfg
     with torch.random.fork_rng(devices=[]):
-        encoder.init_cfg = dict(type='Pretrained',
-                                checkpoint=file,
+        encoder.init_cfg = dict(type='Pretrained', checkpoint=file,
                                 **(dict(prefix=prefix) if prefix else {}))
         encoder._is_init = False
         try:

@@ -15,61 +15,72 @@ from .fixmatch import CUTMIX, FixMatch
 
 @MODELS.register_module()
 class UniMatch(FixMatch):
-    """``loss = (L_x + 0.25 L_s1 + 0.25 L_s2 + 0.5 L_fp) / 2`` (docs/behavior/unimatch.md#unimatch-step).
+    """``loss = (L_x + 0.25 L_s1 + 0.25 L_s2 + 0.5 L_fp) / 2``
+    (docs/behavior/unimatch.md#unimatch-step).
 
-    L_fp compares the weak view's prediction from features with dropped channels with its own pseudo-labels. The
-    decoder sees [clean; dropped] features of labelled and weak images in one forward, as in UniMatch's code: the
-    labelled half of the dropped ones is there for BatchNorm only.
+    L_fp compares the weak view's prediction from features with dropped channels with its own
+    pseudo-labels. The decoder sees [clean; dropped] features of labelled and weak images in one
+    forward, as in UniMatch's code: the labelled half of the dropped ones is there for BatchNorm
+    only.
 
     Args:
         network: Config of the segmentor, an encoder with one decode head.
         labeled_weight: Weight of L_x in the objective.
         view_weights: Weights of L_s1 and L_s2 in the objective.
         feature_weight: Weight of L_fp in the objective.
-        feature_dropout: Probability of dropping a channel (Dropout2d) of each level the decoder uses, level by level.
+        feature_dropout: Probability of dropping a channel (Dropout2d) of each level the decoder
+            uses, level by level.
         kwargs: The others are those of :class:`FixMatch`.
 
     Raises:
         ValueError: Arguments without meaning.
     """
-
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'labeled',
-                 unlabeled_stream: str = 'unlabeled', mix_stream: Optional[str] = 'unlabeled_mix',
-                 labeled_weight: float = 0.5, view_weights: Sequence[float] = (0.125, 0.125),
-                 feature_weight: float = 0.25, feature_dropout: float = 0.5,
-                 cutmix: Optional[dict] = CUTMIX, strong_view: Optional[dict] = None, threshold: float = 0.95,
-                 pseudo_labels: str = 'student', evaluate: str = 'student',
-                 norm_eval: bool = False, alignment: Optional[dict] = None, teacher_precision: Optional[str] = None,
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
+                 labeled_stream: str = 'labeled', unlabeled_stream: str = 'unlabeled',
+                 mix_stream: Optional[str] = 'unlabeled_mix', labeled_weight: float = 0.5,
+                 view_weights: Sequence[float] = (0.125, 0.125), feature_weight: float = 0.25,
+                 feature_dropout: float = 0.5, cutmix: Optional[dict] = CUTMIX,
+                 strong_view: Optional[dict] = None, threshold: float = 0.95,
+                 pseudo_labels: str = 'student', evaluate: str = 'student', norm_eval: bool = False,
+                 alignment: Optional[dict] = None, teacher_precision: Optional[str] = None,
                  init_cfg: Optional[dict] = None) -> None:
-        super().__init__(network, data_preprocessor, labeled_stream=labeled_stream, unlabeled_stream=unlabeled_stream,
-                         mix_stream=mix_stream, labeled_weight=labeled_weight, view_weights=view_weights,
-                         cutmix=cutmix, strong_view=strong_view, threshold=threshold, pseudo_labels=pseudo_labels,
+        super().__init__(network, data_preprocessor, labeled_stream=labeled_stream,
+                         unlabeled_stream=unlabeled_stream, mix_stream=mix_stream,
+                         labeled_weight=labeled_weight, view_weights=view_weights, cutmix=cutmix,
+                         strong_view=strong_view, threshold=threshold, pseudo_labels=pseudo_labels,
                          evaluate=evaluate, norm_eval=norm_eval, alignment=alignment,
                          teacher_precision=teacher_precision, init_cfg=init_cfg)
         if not 0 <= feature_dropout < 1:
             raise ValueError(f'feature_dropout is a probability below 1, got {feature_dropout}')
         self.feature_weight, self.feature_dropout = feature_weight, feature_dropout
 
-    def decode_views(self, features: Sequence[Tensor], labeled: int) -> tuple[Any, Optional[Tensor], Any]:
+    def decode_views(self, features: Sequence[Tensor],
+                     labeled: int) -> tuple[Any, Optional[Tensor], Any]:
         clean = len(features[0])
         levels = decoder_levels(self.student.decode_head, len(features))
-        both = [torch.cat([x, drop_channels(x, self.feature_dropout)]) if i in levels else x
-                for i, x in enumerate(features)]
+        both = [
+            torch.cat([x, drop_channels(x, self.feature_dropout)]) if i in levels else x
+            for i, x in enumerate(features)
+        ]
         logits, fused = self.forward_features(both)
 
         def part(value: Any, start: int, stop: Optional[int] = None) -> Any:
-            return value[start:stop] if isinstance(value, Tensor) else [x[start:stop] for x in value]
+            return value[start:stop] if isinstance(value,
+                                                   Tensor) else [x[start:stop] for x in value]
 
-        return (part(logits, 0, clean), None if fused is None else fused[:clean], part(logits, clean + labeled))
+        return (part(logits, 0, clean), None if fused is None else fused[:clean],
+                part(logits, clean + labeled))
 
     def dropped_loss(self, logits: Any, target: PseudoLabels, images: Tensor) -> dict[str, Tensor]:
         """``feature_weight`` times L_fp."""
-        loss = confident_cross_entropy(self.full_size(main_logits(logits), images), target, self.threshold)
+        loss = confident_cross_entropy(self.full_size(main_logits(logits), images), target,
+                                       self.threshold)
         return {'feature.loss_ce': loss * self.feature_weight}
 
 
 def decoder_levels(head: nn.Module, count: int) -> set[int]:
-    """Positions of the encoder's maps that a decode head reads: its ``in_index``, and c1 of a DeepLabV3+ head.
+    """Positions of the encoder's maps that a decode head reads: its ``in_index``, and c1 of a
+    DeepLabV3+ head.
 
     Args:
         head: mmseg's ``BaseDecodeHead``.
@@ -77,7 +88,8 @@ def decoder_levels(head: nn.Module, count: int) -> set[int]:
     """
     index = head.in_index
     levels = {i % count for i in (index if isinstance(index, (list, tuple)) else [index])}
-    if getattr(head, 'c1_bottleneck', None) is not None:  # mmseg's DeepLabV3+ takes the first map besides in_index
+    # mmseg's DeepLabV3+ takes the first map besides in_index
+    if getattr(head, 'c1_bottleneck', None) is not None:
         levels.add(0)
     return levels
 

@@ -1,4 +1,5 @@
-"""UniMatch V2: two strong views of complementary channels, pseudo-labels of the averaged weights."""
+"""UniMatch V2: two strong views of complementary channels, pseudo-labels of the averaged weights.
+"""
 from collections.abc import Sequence
 from typing import Any, Optional
 
@@ -21,20 +22,24 @@ from .unimatch import decoder_levels
 class UniMatchV2(FixMatch):
     """``loss = (L_x + (L_s1 + L_s2) / 2) / 2`` (docs/behavior/unimatch_v2.md#one-step).
 
-    One step: (1) pseudo-labels of the weak view, by the average in evaluation mode; (2) one training forward of the
-    labelled images alone: L_x; (3) one training forward of both strong views, with pasted boxes of the reversed batch,
-    whose features lose complementary channels before the decoder. (2) and (3) are back-propagated one after the other:
-    the gradients are those of one backward of the sum.
+    One step: (1) pseudo-labels of the weak view, by the average in evaluation mode; (2) one
+    training forward of the labelled images alone: L_x; (3) one training forward of both strong
+    views, with pasted boxes of the reversed batch, whose features lose complementary channels
+    before the decoder. (2) and (3) are back-propagated one after the other: the gradients are those
+    of one backward of the sum.
 
     Args:
         network: Config of the segmentor, an encoder with one decode head.
-        mix_stream: None pastes the reversed batch (the paper's); a name reads a stream as :class:`UniMatch` does.
+        mix_stream: None pastes the reversed batch (the paper's); a name reads a stream as
+            :class:`UniMatch` does.
         labeled_weight: Weight of L_x in the objective.
         view_weights: Weights of L_s1 and L_s2 in the objective.
-        complementary_dropout: Share of the images whose channels are dropped, in [0, 1]; 0 switches it off.
-        threshold: Least confidence that is learned from; 0.95 on every data set, Cityscapes included.
-        pseudo_labels: ``'teacher'``, the average (needs ``EMAUpdateHook(beta=0.996, when='after_step', ramp=True,
-            buffers='average')``), or ``'student'``.
+        complementary_dropout: Share of the images whose channels are dropped, in [0, 1]; 0 switches
+            it off.
+        threshold: Least confidence that is learned from; 0.95 on every data set, Cityscapes
+            included.
+        pseudo_labels: ``'teacher'``, the average (needs ``EMAUpdateHook(beta=0.996,
+            when='after_step', ramp=True, buffers='average')``), or ``'student'``.
         evaluate: ``'teacher'``, as in the paper's tables, or ``'student'``.
         kwargs: The others are those of :class:`FixMatch`.
 
@@ -42,58 +47,70 @@ class UniMatchV2(FixMatch):
         ValueError: Arguments without meaning, or a decoder whose config does not say what it reads.
     """
 
-    hook_settings = {'EMAUpdateHook': dict(beta=0.996, when='after_step', ramp=True, buffers='average')}
+    hook_settings = {
+        'EMAUpdateHook': dict(beta=0.996, when='after_step', ramp=True, buffers='average')
+    }
 
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None, labeled_stream: str = 'labeled',
-                 unlabeled_stream: str = 'unlabeled', mix_stream: Optional[str] = None,
-                 labeled_weight: float = 0.5, view_weights: Sequence[float] = (0.25, 0.25),
-                 complementary_dropout: float = 0.5,
-                 cutmix: Optional[dict] = CUTMIX, strong_view: Optional[dict] = None, threshold: float = 0.95,
-                 pseudo_labels: str = 'teacher', evaluate: str = 'teacher',
-                 norm_eval: bool = False, alignment: Optional[dict] = None, teacher_precision: Optional[str] = None,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(network, data_preprocessor, labeled_stream=labeled_stream, unlabeled_stream=unlabeled_stream,
-                         mix_stream=mix_stream, labeled_weight=labeled_weight, view_weights=view_weights,
-                         cutmix=cutmix, strong_view=strong_view, threshold=threshold, pseudo_labels=pseudo_labels,
+    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
+                 labeled_stream: str = 'labeled', unlabeled_stream: str = 'unlabeled',
+                 mix_stream: Optional[str] = None, labeled_weight: float = 0.5,
+                 view_weights: Sequence[float] = (0.25, 0.25), complementary_dropout: float = 0.5,
+                 cutmix: Optional[dict] = CUTMIX, strong_view: Optional[dict] = None,
+                 threshold: float = 0.95, pseudo_labels: str = 'teacher', evaluate: str = 'teacher',
+                 norm_eval: bool = False, alignment: Optional[dict] = None,
+                 teacher_precision: Optional[str] = None, init_cfg: Optional[dict] = None) -> None:
+        super().__init__(network, data_preprocessor, labeled_stream=labeled_stream,
+                         unlabeled_stream=unlabeled_stream, mix_stream=mix_stream,
+                         labeled_weight=labeled_weight, view_weights=view_weights, cutmix=cutmix,
+                         strong_view=strong_view, threshold=threshold, pseudo_labels=pseudo_labels,
                          evaluate=evaluate, norm_eval=norm_eval, alignment=alignment,
                          teacher_precision=teacher_precision, init_cfg=init_cfg)
         if not 0 <= complementary_dropout <= 1:
-            raise ValueError(f'complementary_dropout is a share of the images, in [0, 1], got {complementary_dropout}')
+            raise ValueError('complementary_dropout is a share of the images, in [0, 1], got '
+                             f'{complementary_dropout}')
         if complementary_dropout and len(self.view_weights) != 2:
-            raise ValueError(f'complementary_dropout={complementary_dropout} divides the channels between two strong '
-                             f'views, but view_weights has {len(self.view_weights)}: give two, or set it to 0')
+            raise ValueError(f'complementary_dropout={complementary_dropout} divides the channels '
+                             'between two strong views, but view_weights has '
+                             f'{len(self.view_weights)}: give two, or set it to 0')
         self.complementary_dropout = complementary_dropout
         self.level_widths = decoder_widths(network['decode_head']) if complementary_dropout else ()
 
     def forward_sizes(self, batch_sizes: dict[str, int]) -> dict[str, tuple[str, int]]:
         """Labelled images alone, and all strong views."""
         labeled, unlabeled = batch_sizes[self.labeled_stream], batch_sizes[self.unlabeled_stream]
-        return {f'stream "{self.labeled_stream}" (batch_size={labeled})': (self.labeled_stream, labeled),
-                f'strong views of stream "{self.unlabeled_stream}" (batch_size={unlabeled})': (
-                    self.unlabeled_stream, self.num_views * unlabeled)}
+        return {
+            f'stream "{self.labeled_stream}" (batch_size={labeled})':
+                (self.labeled_stream, labeled),
+            f'strong views of stream "{self.unlabeled_stream}" (batch_size={unlabeled})':
+                (self.unlabeled_stream, self.num_views * unlabeled)
+        }
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
         rng = StepGenerator.of(generator)
         draws = super().draw_step(batch, rng)
         if self.complementary_dropout:
             count = len(batch[self.unlabeled_stream]['inputs'])
-            draws.dropout = draw_complementary_masks(count, self.level_widths, rng.numpy, self.complementary_dropout)
+            draws.dropout = draw_complementary_masks(count, self.level_widths, rng.numpy,
+                                                     self.complementary_dropout)
         return draws
 
     # ------------------------------------------------------------------ passes
-    def passes(self, batch: dict[str, dict], draws: SemiDraws, state: Optional[StepState] = None) -> list[Pass]:
+    def passes(self, batch: dict[str, dict], draws: SemiDraws,
+               state: Optional[StepState] = None) -> list[Pass]:
         state = StepState() if state is None else state
         passes = super().passes(batch, draws, state)
         if self.complementary_dropout and draws.dropout is None:
-            raise ValueError('complementary_dropout is on, but the draws of this step have no channels to drop: take '
-                             'them from draw_step of this method, or set complementary_dropout=0')
+            raise ValueError('complementary_dropout is on, but the draws of this step have no '
+                             'channels to drop: take them from draw_step of this method, or set '
+                             'complementary_dropout=0')
         own = Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state))
         return [own, *passes]
 
     def _pseudo_label_pass(self, batch: dict[str, dict], state: StepState) -> dict[str, Tensor]:
         return self.remember(self.evaluated_pseudo_labels(batch, self.unlabeled_stream), state)
 
-    def _labeled_pass(self, batch: dict[str, dict], draws: SemiDraws, state: StepState) -> dict[str, Tensor]:
+    def _labeled_pass(self, batch: dict[str, dict], draws: SemiDraws,
+                      state: StepState) -> dict[str, Tensor]:
         """Labelled images alone through the student: L_x."""
         labeled = batch[self.labeled_stream]
         labels = stack_labels(labeled['data_samples'], self.labeled_stream)
@@ -101,8 +118,10 @@ class UniMatchV2(FixMatch):
         with ClassifierTap(self.student.decode_head) as tap:
             logits, fused = self.forward_features(features)
         result = self.labeled_losses(features, logits, fused, labels)
-        seen = AlignmentImages([PixelView(*maps) for maps in tap.seen], labels, levels=result.features[0])
-        aligned = self.align_images(state, [seen], more=self.num_views > 0, seed=draws.alignment_seed,
+        seen = AlignmentImages([PixelView(*maps) for maps in tap.seen], labels,
+                               levels=result.features[0])
+        aligned = self.align_images(state, [seen], more=self.num_views > 0,
+                                    seed=draws.alignment_seed,
                                     ahead=lambda: self._strong_ahead(batch, draws, state))
         values = dict(weighted(result.losses, self.labeled_weight), **aligned)
         return self.hold_losses(state, with_prefix(self.labeled_stream, values))
@@ -115,19 +134,22 @@ class UniMatchV2(FixMatch):
         widths = [features[i].shape[1] for i in levels]
         drawn = [m.shape[1] for m in draws.dropout.channels]
         if widths != drawn:
-            raise ValueError(f'the draws drop channels of levels with {drawn} channels, but the decoder reads '
-                             f'{widths}')
+            raise ValueError(f'the draws drop channels of levels with {drawn} channels, but the '
+                             f'decoder reads {widths}')
         masks = dict(zip(levels, draws.dropout.channels))
-        return [drop_complementary_channels(x, masks[i], draws.dropout.whole) if i in masks else x
-                for i, x in enumerate(features)]
+        return [
+            drop_complementary_channels(x, masks[i], draws.dropout.whole) if i in masks else x
+            for i, x in enumerate(features)
+        ]
 
 
 def decoder_widths(head: dict) -> tuple[int, ...]:
     """Channels of the encoder's maps that a decode head reads, in the encoder's order.
 
     Args:
-        head: Config of the head: ``in_channels`` (one number for all maps, or a list) and ``in_index`` (a number, or a
-            list), and ``c1_in_channels`` of a DeepLabV3+ head, whose map comes first.
+        head: Config of the head: ``in_channels`` (one number for all maps, or a list) and
+            ``in_index`` (a number, or a list), and ``c1_in_channels`` of a DeepLabV3+ head, whose
+            map comes first.
 
     Raises:
         ValueError: They do not say it.
@@ -143,6 +165,6 @@ def decoder_widths(head: dict) -> tuple[int, ...]:
     elif channels is not None:
         first = head.get('c1_in_channels')
         return (*(() if not first else (int(first), )), int(channels))
-    raise ValueError(f'complementary_dropout draws channels of the maps the decoder reads, but decode_head has '
-                     f'in_channels={channels} and in_index={index}: give lists of one length, or in_channels as one '
-                     'number; or set complementary_dropout=0')
+    raise ValueError('complementary_dropout draws channels of the maps the decoder reads, but '
+                     f'decode_head has in_channels={channels} and in_index={index}: give lists of '
+                     'one length, or in_channels as one number; or set complementary_dropout=0')

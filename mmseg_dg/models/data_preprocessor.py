@@ -12,8 +12,9 @@ from mmseg_dg.registry import MODELS
 
 
 class _AnyChannels(SegDataPreProcessor):
-    """mmseg's preprocessor for any number of channels; that of its maintained fork takes one or three means."""
-
+    """mmseg's preprocessor for any number of channels; that of its maintained fork takes one or
+    three means.
+    """
     def __init__(self, mean: Any = None, std: Any = None, **kwargs: Any) -> None:
         if mean is None or std is None or {len(mean), len(std)} <= {1, 3}:
             super().__init__(mean=mean, std=std, **kwargs)
@@ -29,13 +30,14 @@ class MultiStreamDataPreprocessor(_AnyChannels):
     """mmseg's preprocessor, applied to each stream of ``{name: batch}``.
 
     Args:
-        streams: Overrides by stream name, e.g. ``dict(target=dict(mean=[...], std=[...]))``; the other streams use the
-            arguments of this class.
-        **kwargs: Of :class:`mmseg.models.SegDataPreProcessor` (mean and std are RGB on the 0..255 scale).
+        streams: Overrides by stream name, e.g. ``dict(target=dict(mean=[...], std=[...]))``; the
+            other streams use the arguments of this class.
+        **kwargs: Of :class:`mmseg.models.SegDataPreProcessor` (mean and std are RGB on the 0..255
+            scale).
 
-    A single batch (keys ``inputs`` and ``data_samples``), as evaluation has it, is handled as by the base class.
+    A single batch (keys ``inputs`` and ``data_samples``), as evaluation has it, is handled as by
+    the base class.
     """
-
     def __init__(self, streams: Optional[dict[str, dict]] = None, **kwargs: Any) -> None:
         kwargs.setdefault('size_divisor', None if kwargs.get('size') is not None else 1)
         super().__init__(**kwargs)
@@ -49,7 +51,8 @@ class MultiStreamDataPreprocessor(_AnyChannels):
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """
         Args:
-            data: ``{stream: {'inputs': list of uint8 (3, H, W) BGR, 'data_samples': list}}`` or one such batch.
+            data: ``{stream: {'inputs': list of uint8 (3, H, W) BGR, 'data_samples': list}}`` or one
+                such batch.
             training: Pad to a common size (training) or to the test configuration.
 
         Returns:
@@ -61,7 +64,8 @@ class MultiStreamDataPreprocessor(_AnyChannels):
         return {name: self._one_stream(name, batch, training) for name, batch in data.items()}
 
     def _one_stream(self, name: str, batch: dict, training: bool) -> dict[str, Any]:
-        if isinstance(batch['inputs'][0], EncodedImages):  # was normalised and padded before it was encoded
+        # was normalised and padded before it was encoded
+        if isinstance(batch['inputs'][0], EncodedImages):
             return dict(inputs=EncodedImages.join(batch['inputs']).to(self.device, torch.float32),
                         data_samples=self.cast_data(batch['data_samples']))
         check_channels(f'stream "{name}"', self.streams.get(name, self), batch['inputs'])
@@ -72,7 +76,8 @@ class MultiStreamDataPreprocessor(_AnyChannels):
                 mask = sample.valid_pseudo_mask.data
                 height, width = (a - b for a, b in zip(batch['inputs'].shape[-2:], mask.shape[-2:]))
                 if height or width:
-                    sample.set_data(dict(valid_pseudo_mask=PixelData(data=F.pad(mask, (0, width, 0, height)))))
+                    sample.set_data(
+                        dict(valid_pseudo_mask=PixelData(data=F.pad(mask, (0, width, 0, height)))))
         return batch
 
 
@@ -85,22 +90,26 @@ def check_channels(what: str, preprocessor: SegDataPreProcessor, inputs: Any) ->
         inputs: One tensor (B, C, H, W), or a list of (C, H, W).
 
     Raises:
-        ValueError: Another number of channels than means, or an order of three channels for more of them.
+        ValueError: Another number of channels than means, or an order of three channels for more of
+            them.
     """
     if len(inputs) == 0 or not hasattr(inputs[0], 'shape'):
         return
     count, mean = inputs[0].shape[0], getattr(preprocessor, 'mean', None)
     if mean is not None and mean.numel() not in (1, count):
-        raise ValueError(f'{what} have {count} channels, but data_preprocessor.mean has {mean.numel()} values: give '
-                         'one mean and std per channel, in the order of the file (tools/analysis_tools/'
-                         'channel_statistics.py computes them), and in_channels of the encoder')
+        raise ValueError(f'{what} have {count} channels, but data_preprocessor.mean has '
+                         f'{mean.numel()} values: give one mean and std per channel, in the order '
+                         'of the file (tools/analysis_tools/channel_statistics.py computes them), '
+                         'and in_channels of the encoder')
     if preprocessor.channel_conversion and count > 3:
-        raise ValueError(f'{what} have {count} channels: bgr_to_rgb (rgb_to_bgr) of the data_preprocessor swaps three '
-                         'and would do nothing here; set it to False, stacks keep the order of the file')
+        raise ValueError(f'{what} have {count} channels: bgr_to_rgb (rgb_to_bgr) of the '
+                         'data_preprocessor swaps three and would do nothing here; set it to '
+                         'False, stacks keep the order of the file')
 
 
 def check_one_normalisation(preprocessor: nn.Module, why: str) -> None:
-    """Refuse streams that are normalised apart, where their images are mixed or treated as one kind.
+    """Refuse streams that are normalised apart, where their images are mixed or treated as one
+    kind.
 
     Args:
         preprocessor: A method's; of any class.
@@ -114,5 +123,5 @@ def check_one_normalisation(preprocessor: nn.Module, why: str) -> None:
             ours, theirs = getattr(preprocessor, key, None), getattr(other, key, None)
             both = isinstance(ours, Tensor) and isinstance(theirs, Tensor)
             if not (torch.equal(ours, theirs) if both else ours is theirs):
-                raise ValueError(f'data_preprocessor.streams.{name} has its own {key}: {why} needs one normalisation '
-                                 'for all streams, remove it there')
+                raise ValueError(f'data_preprocessor.streams.{name} has its own {key}: {why} needs '
+                                 'one normalisation for all streams, remove it there')

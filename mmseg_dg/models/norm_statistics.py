@@ -16,9 +16,11 @@ def norm_layers(network: nn.Module) -> list[_BatchNorm]:
 
 @contextmanager
 def collecting(layers: Sequence[_BatchNorm]) -> Iterator[None]:
-    """Inside, running statistics start anew and become the plain average over the batches that pass.
+    """Inside, running statistics start anew and become the plain average over the batches that
+    pass.
 
-    The layers are in training mode inside and afterwards; the caller says which mode the network has.
+    The layers are in training mode inside and afterwards; the caller says which mode the network
+    has.
     """
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
@@ -34,11 +36,12 @@ def collecting(layers: Sequence[_BatchNorm]) -> Iterator[None]:
 
 @torch.no_grad()
 def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> int:
-    """Replace the running statistics of every BatchNorm layer by those of ``batches``; no weight is changed.
+    """Replace the running statistics of every BatchNorm layer by those of ``batches``; no weight is
+    changed.
 
-    Each layer normalizes with the statistics of the batch while they are collected, so that later layers see features
-    of the distribution they will see afterwards. Source: Li et al., "Revisiting Batch Normalization For Practical
-    Domain Adaptation" (2016), adaptive batch normalization.
+    Each layer normalizes with the statistics of the batch while they are collected, so that later
+    layers see features of the distribution they will see afterwards. Source: Li et al., "Revisiting
+    Batch Normalization For Practical Domain Adaptation" (2016), adaptive batch normalization.
 
     Args:
         network: A segmentor; left in evaluation mode.
@@ -52,8 +55,8 @@ def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> int:
     """
     layers = norm_layers(network)
     if not layers:
-        raise ValueError(f'{type(network).__name__} has no BatchNorm layer with running statistics: there is nothing '
-                         'to estimate')
+        raise ValueError(f'{type(network).__name__} has no BatchNorm layer with running '
+                         'statistics: there is nothing to estimate')
     network.eval()
     count = 0
     with collecting(layers):

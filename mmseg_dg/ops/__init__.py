@@ -1,4 +1,6 @@
-"""Pure tensor functions: no state, no registry; randomness enters as drawn parameters or as an explicit generator."""
+"""Pure tensor functions: no state, no registry; randomness enters as drawn parameters or as an
+explicit generator.
+"""
 from .block_mask import draw_block_mask, draw_kept_blocks, enlarge_blocks
 from .blur import blur_kernel_size, gaussian_blur
 from .channel_dropout import ComplementaryMasks, draw_complementary_masks, drop_complementary_channels
@@ -25,16 +27,18 @@ from .strong_view import StrongJitter, StrongView, apply_strong_view, check_stro
 from .style import channel_statistics, restyle, style_consistency
 
 __all__ = [
-    'ComplementaryMasks', 'CropBox', 'EncodedImages', 'JitterParams', 'LABStyleDraws', 'PixelView', 'PseudoLabels',
-    'StrongJitter', 'StrongView', 'add_noise', 'apply_strong_view', 'at_least_float32', 'blur_kernel_size',
-    'channel_statistics', 'check_cutmix', 'check_fraction', 'check_ignore_index', 'check_strong_view', 'class_mask',
-    'class_membership', 'clean_estimate', 'color_jitter', 'confident_cross_entropy', 'confident_pseudo_labels',
-    'cut_box', 'cut_boxes', 'denormalize', 'downscale_labels', 'draw_block_mask', 'draw_complementary_masks',
-    'draw_crop_box', 'draw_cutmix_box', 'draw_jitter_params', 'draw_kept_blocks', 'draw_lab_style', 'draw_mix_classes',
-    'draw_strong_view', 'drop_complementary_channels', 'enlarge_blocks', 'entropy_guided_boxes', 'farthest_points',
-    'feature_distance', 'gaussian_blur', 'highest_pixels', 'hsv_to_rgb', 'lab_style', 'linear_schedule', 'mix',
-    'mix_encoded', 'noise_gamma', 'normalize', 'pair_contrast', 'paste_boxes', 'paste_encoded', 'pixel_accuracy',
-    'pixel_entropy', 'pseudo_label_weights', 'pseudo_labels', 'pseudo_labels_from', 'psnr', 'rare_class_probabilities',
-    'restyle', 'rgb_to_hsv', 'rgb_to_unit_lab', 'seeded_noise', 'shift_box', 'shrink_box', 'sliding_boxes',
-    'style_consistency', 'unit_lab_to_rgb'
+    'ComplementaryMasks', 'CropBox', 'EncodedImages', 'JitterParams', 'LABStyleDraws', 'PixelView',
+    'PseudoLabels', 'StrongJitter', 'StrongView', 'add_noise', 'apply_strong_view',
+    'at_least_float32', 'blur_kernel_size', 'channel_statistics', 'check_cutmix', 'check_fraction',
+    'check_ignore_index', 'check_strong_view', 'class_mask', 'class_membership', 'clean_estimate',
+    'color_jitter', 'confident_cross_entropy', 'confident_pseudo_labels', 'cut_box', 'cut_boxes',
+    'denormalize', 'downscale_labels', 'draw_block_mask', 'draw_complementary_masks',
+    'draw_crop_box', 'draw_cutmix_box', 'draw_jitter_params', 'draw_kept_blocks', 'draw_lab_style',
+    'draw_mix_classes', 'draw_strong_view', 'drop_complementary_channels', 'enlarge_blocks',
+    'entropy_guided_boxes', 'farthest_points', 'feature_distance', 'gaussian_blur',
+    'highest_pixels', 'hsv_to_rgb', 'lab_style', 'linear_schedule', 'mix', 'mix_encoded',
+    'noise_gamma', 'normalize', 'pair_contrast', 'paste_boxes', 'paste_encoded', 'pixel_accuracy',
+    'pixel_entropy', 'pseudo_label_weights', 'pseudo_labels', 'pseudo_labels_from', 'psnr',
+    'rare_class_probabilities', 'restyle', 'rgb_to_hsv', 'rgb_to_unit_lab', 'seeded_noise',
+    'shift_box', 'shrink_box', 'sliding_boxes', 'style_consistency', 'unit_lab_to_rgb'
 ]

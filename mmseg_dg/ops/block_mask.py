@@ -1,18 +1,18 @@
-"""Random block masks of masked image consistency (MIC), the third pass that plugs into DACS-style self-training."""
+"""Random block masks of masked image consistency (MIC), the third pass that plugs into DACS-style
+self-training.
+"""
 from typing import Optional
 
 import torch
 from torch import Tensor
 
 
-def draw_kept_blocks(batch_size: int,
-                     image_size: tuple[int, int],
-                     block_size: int,
-                     ratio: float,
+def draw_kept_blocks(batch_size: int, image_size: tuple[int, int], block_size: int, ratio: float,
                      generator: Optional[torch.Generator] = None) -> Tensor:
     """One Bernoulli draw per block: a block is kept where a uniform number exceeds ``ratio``.
 
-    Source: MIC (docs/behavior/mic.md#mask: 70 % masked in blocks of 64 pixels; checked against its recorded draw).
+    Source: MIC (docs/behavior/mic.md#mask: 70 % masked in blocks of 64 pixels; checked against its
+    recorded draw).
 
     Args:
         batch_size: Number of images; each has its own mask.
@@ -45,22 +45,22 @@ def enlarge_blocks(kept: Tensor, image_size: tuple[int, int]) -> Tensor:
         image_size: (H, W) in pixels.
 
     Returns:
-        float32 (B, 1, H, W), 1 = visible, 0 = masked; multiplied by a normalised image, masked pixels get the mean
-        colour.
+        float32 (B, 1, H, W), 1 = visible, 0 = masked; multiplied by a normalised image, masked
+        pixels get the mean colour.
 
     Raises:
         ValueError: Not such a mask.
     """
     if kept.dim() != 4 or kept.shape[1] != 1 or kept.dtype != torch.bool:
-        raise ValueError(f'kept blocks must be bool (B, 1, h, w), got {tuple(kept.shape)} {kept.dtype}')
+        raise ValueError(f'kept blocks must be bool (B, 1, h, w), got {tuple(kept.shape)} '
+                         f'{kept.dtype}')
     return torch.nn.functional.interpolate(kept.float(), size=tuple(image_size), mode='nearest')
 
 
-def draw_block_mask(batch_size: int,
-                    image_size: tuple[int, int],
-                    block_size: int,
-                    ratio: float,
+def draw_block_mask(batch_size: int, image_size: tuple[int, int], block_size: int, ratio: float,
                     generator: Optional[torch.Generator] = None) -> Tensor:
-    """:func:`draw_kept_blocks`, enlarged to the image: float32 (B, 1, H, W), 1 = visible, 0 = masked."""
+    """:func:`draw_kept_blocks`, enlarged to the image: float32 (B, 1, H, W), 1 = visible, 0 =
+    masked.
+    """
     kept = draw_kept_blocks(batch_size, image_size, block_size, ratio, generator)
     return enlarge_blocks(kept, image_size)

@@ -1,7 +1,7 @@
 """Colour jitter with recorded parameters, and the step between normalised and [0, 1] images.
 
-The jitter follows kornia 0.5.8, which the official DAFormer/HRDA training uses; later kornia releases changed both the
-formulas and the order of the draws, hence an implementation of our own
+The jitter follows kornia 0.5.8, which the official DAFormer/HRDA training uses; later kornia
+releases changed both the formulas and the order of the draws, hence an implementation of our own
 (docs/behavior/daformer_hrda.md#class-mix-jitter-and-blur).
 """
 from __future__ import annotations
@@ -27,7 +27,8 @@ class JitterParams(NamedTuple):
         contrast: Factor on the image.
         hue: Shift in turns; 0.5 is the opposite colour.
         saturation: Factor on the saturation of HSV.
-        order: Permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue; the first entry is applied first.
+        order: Permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue; the first entry is
+            applied first.
     """
     brightness: float
     contrast: float
@@ -37,11 +38,13 @@ class JitterParams(NamedTuple):
 
 
 def draw_jitter_params(generator: torch.Generator, strength: float = 0.2) -> JitterParams:
-    """Draw the parameters of one image: factors from U(1 - s, 1 + s), hue from U(-s, s), and a random order.
+    """Draw the parameters of one image: factors from U(1 - s, 1 + s), hue from U(-s, s), and a
+    random order.
 
     Args:
-        generator: A CPU generator seeded with k repeats the official draws after ``torch.manual_seed(k)``: four
-            float32 uniforms (brightness, contrast, hue, saturation), then a permutation of four.
+        generator: A CPU generator seeded with k repeats the official draws after
+            ``torch.manual_seed(k)``: four float32 uniforms (brightness, contrast, hue, saturation),
+            then a permutation of four.
         strength: s, in [0, 0.5] (a hue shift beyond half a turn has no meaning).
 
     Returns:
@@ -67,13 +70,14 @@ def draw_jitter_params(generator: torch.Generator, strength: float = 0.2) -> Jit
 def color_jitter(image: Tensor, params: JitterParams) -> Tensor:
     """Apply brightness, contrast, saturation and hue in the drawn order.
 
-    Brightness adds ``b - 1`` and contrast multiplies by ``c``, both then clamp to [0, 1]; saturation multiplies S of
-    HSV and clamps it; hue adds ``2 pi h`` to H. Values outside [0, 1] (resampling overshoots, for instance) are cut
-    by the clamping steps only. Half precision is computed in float32 and cast back.
+    Brightness adds ``b - 1`` and contrast multiplies by ``c``, both then clamp to [0, 1];
+    saturation multiplies S of HSV and clamps it; hue adds ``2 pi h`` to H. Values outside [0, 1]
+    (resampling overshoots, for instance) are cut by the clamping steps only. Half precision is
+    computed in float32 and cast back.
 
     Args:
-        image: Floating point (3, H, W) or (..., 3, H, W), RGB in [0, 1]; channels after the third are
-            left as they are.
+        image: Floating point (3, H, W) or (..., 3, H, W), RGB in [0, 1]; channels after the third
+            are left as they are.
         params: What to apply, the same for all images of a batch.
 
     Returns:
@@ -123,7 +127,8 @@ def rgb_to_hsv(image: Tensor) -> Tensor:
         image: Floating point (..., 3, H, W), RGB in [0, 1].
 
     Returns:
-        Same shape; H in radians [0, 2 pi), S = (max - min) / (max + 1e-6), V = max. Grey pixels have H = 0.
+        Same shape; H in radians [0, 2 pi), S = (max - min) / (max + 1e-6), V = max. Grey pixels
+        have H = 0.
 
     Raises:
         ValueError: Wrong shape or dtype.
@@ -146,7 +151,8 @@ def hsv_to_rgb(image: Tensor) -> Tensor:
     """Convert HSV to RGB.
 
     Args:
-        image: Floating point (..., 3, H, W): H in radians (any value, taken modulo 2 pi), S and V in [0, 1].
+        image: Floating point (..., 3, H, W): H in radians (any value, taken modulo 2 pi), S and V
+            in [0, 1].
 
     Returns:
         Same shape, RGB in [0, 1].

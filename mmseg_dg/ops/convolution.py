@@ -1,4 +1,5 @@
-"""Convolutions whose CPU kernels torch chooses badly: 1x1 on one thread, and dilated depthwise in channels-last.
+"""Convolutions whose CPU kernels torch chooses badly: 1x1 on one thread, and dilated depthwise in
+channels-last.
 
 Nothing here changes a result by more than rounding; docs/benchmarks/speed.md has the measurements.
 """
@@ -16,19 +17,21 @@ _ONEDNN = (torch.float32, torch.bfloat16)
 def cpu_layout(x: Tensor) -> Tensor:
     """Maps (B, C, H, W) in the layout that is fastest where they are.
 
-    On a CPU in single precision (and below) channels-last: one pixel's channels are neighbors, so that resizing and
-    depthwise convolutions run along the vector units. Elsewhere contiguous, as the official code computes.
+    On a CPU in single precision (and below) channels-last: one pixel's channels are neighbors, so
+    that resizing and depthwise convolutions run along the vector units. Elsewhere contiguous, as
+    the official code computes.
     """
     channels_last = x.device.type == 'cpu' and x.dtype in _ONEDNN
-    return x.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    return x.contiguous(
+        memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
 def pointwise_conv(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """1x1 convolution with stride 1.
 
-    torch sends 1x1 convolutions of fewer than 16 images on one CPU thread to its own kernel, which takes twice the
-    time of oneDNN's in channels-last (``Convolution.cpp``, ``use_mkldnn``); dilated ones always go to oneDNN, and a
-    kernel of one pixel has nothing to dilate.
+    torch sends 1x1 convolutions of fewer than 16 images on one CPU thread to its own kernel, which
+    takes twice the time of oneDNN's in channels-last (``Convolution.cpp``, ``use_mkldnn``); dilated
+    ones always go to oneDNN, and a kernel of one pixel has nothing to dilate.
 
     Args:
         x: (B, C, H, W).
@@ -44,18 +47,19 @@ def pointwise_conv(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     return F.conv2d(x, weight, bias, dilation=2 if to_onednn else 1)
 
 
-#: The largest dilation at which oneDNN's channels-last depthwise kernel is fast (beyond: eight times slower).
+#: The largest dilation at which oneDNN's channels-last depthwise kernel is fast (beyond: eight
+#: times slower).
 _LARGEST_FAST_DILATION = 6
 
 
 class _DilatedDepthwise(torch.autograd.Function):
     """Depthwise 3x3 convolution of channels-last maps, stride 1, padding = dilation.
 
-    torch's forward is fast in this layout up to a dilation of 6; its backward of dilated kernels is ten times slower.
-    The gradient of the input is a depthwise convolution by the mirrored kernel, the gradient of a kernel's tap is the
-    sum over pixels of input (moved by the tap) times output gradient: more exact than oneDNN's, too.
+    torch's forward is fast in this layout up to a dilation of 6; its backward of dilated kernels is
+    ten times slower. The gradient of the input is a depthwise convolution by the mirrored kernel,
+    the gradient of a kernel's tap is the sum over pixels of input (moved by the tap) times output
+    gradient: more exact than oneDNN's, too.
     """
-
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -71,8 +75,12 @@ class _DilatedDepthwise(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             grad_x = _depthwise(grad, weight.flip(-1, -2), d)
         if ctx.needs_input_grad[1]:
-            taps = [_tap_gradient(x, grad, (row - 1) * d, (column - 1) * d) for row in range(3) for column in range(3)]
-            grad_weight = torch.stack(taps, dim=1).view(weight.shape).to(weight.dtype)  # 9 x (C,) -> (C, 1, 3, 3)
+            taps = [
+                _tap_gradient(x, grad, (row - 1) * d, (column - 1) * d) for row in range(3)
+                for column in range(3)
+            ]
+            # 9 x (C,) -> (C, 1, 3, 3)
+            grad_weight = torch.stack(taps, dim=1).view(weight.shape).to(weight.dtype)
         return grad_x, grad_weight, None
 
 
@@ -95,7 +103,9 @@ def _depthwise(x: Tensor, weight: Tensor, d: int) -> Tensor:
 
 
 def _moved(height: int, width: int, dy: int, dx: int) -> tuple | None:
-    """Indices of the pixels at (y + dy, x + dx) and of their (y, x), where both lie in the map; None: nowhere."""
+    """Indices of the pixels at (y + dy, x + dx) and of their (y, x), where both lie in the map;
+    None: nowhere.
+    """
     if abs(dy) >= height or abs(dx) >= width:
         return None
     there = slice(max(0, dy), height + min(0, dy)), slice(max(0, dx), width + min(0, dx))
@@ -104,12 +114,15 @@ def _moved(height: int, width: int, dy: int, dx: int) -> tuple | None:
 
 
 def _tap_gradient(x: Tensor, grad: Tensor, dy: int, dx: int) -> Tensor:
-    """Sum over images and pixels of ``x`` at (y + dy, x + dx) times ``grad`` at (y, x); (B, C, H, W) twice -> (C,)."""
+    """Sum over images and pixels of ``x`` at (y + dy, x + dx) times ``grad`` at (y, x); (B, C, H,
+    W) twice -> (C,).
+    """
     moved = _moved(*x.shape[-2:], dy, dx)
     if moved is None:
         return x.new_zeros(x.shape[1])
     there, here = moved
-    return (x[there] * grad[here]).sum((0, 2, 3), dtype=torch.float32 if x.dtype == torch.bfloat16 else None)
+    return (x[there] * grad[here]).sum((0, 2, 3),
+                                       dtype=torch.float32 if x.dtype == torch.bfloat16 else None)
 
 
 def dilated_depthwise_conv(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
@@ -127,16 +140,19 @@ def dilated_depthwise_conv(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
 
 
 class FastConv2d(nn.Conv2d):
-    """``nn.Conv2d`` with the kernels of this module where they fit; parameters and results are those of the base."""
-
+    """``nn.Conv2d`` with the kernels of this module where they fit; parameters and results are
+    those of the base.
+    """
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if torch.compiler.is_compiling():  # an exported graph has one kernel for every size
             return super()._conv_forward(input, weight, bias)
-        if input.device.type != 'cpu' or self.padding_mode != 'zeros' or self.stride != (1, 1) or input.dim() != 4:
+        if input.device.type != 'cpu' or self.padding_mode != 'zeros' or self.stride != (
+                1, 1) or input.dim() != 4:
             return super()._conv_forward(input, weight, bias)
         if self.kernel_size == (1, 1) and self.groups == 1 and self.padding == (0, 0):
             return pointwise_conv(input, weight, bias)
-        if self._is_dilated_depthwise and bias is None and input.is_contiguous(memory_format=torch.channels_last):
+        if self._is_dilated_depthwise and bias is None and input.is_contiguous(
+                memory_format=torch.channels_last):
             if torch.is_autocast_enabled('cpu'):
                 input, weight = (x.to(torch.get_autocast_dtype('cpu')) for x in (input, weight))
             if input.dtype in _ONEDNN:
@@ -146,12 +162,14 @@ class FastConv2d(nn.Conv2d):
     @property
     def _is_dilated_depthwise(self) -> bool:
         d = self.dilation[0]
-        return (self.groups == self.in_channels == self.out_channels and self.kernel_size == (3, 3) and d > 1
-                and self.dilation == (d, d) and self.padding == (d, d))
+        return (self.groups == self.in_channels == self.out_channels and self.kernel_size == (3, 3)
+                and d > 1 and self.dilation == (d, d) and self.padding == (d, d))
 
 
 def use_fast_convolutions(module: nn.Module) -> nn.Module:
-    """Make each plain ``nn.Conv2d`` at or below ``module`` a :class:`FastConv2d`, parameters untouched; returns it."""
+    """Make each plain ``nn.Conv2d`` at or below ``module`` a :class:`FastConv2d`, parameters
+    untouched; returns it.
+    """
     for part in module.modules():
         if type(part) is nn.Conv2d:
             part.__class__ = FastConv2d

@@ -10,27 +10,28 @@ from torch import Tensor
 CropBox = tuple[int, int, int, int]
 
 
-def draw_crop_box(image_size: tuple[int, int], crop_size: tuple[int, int], divisor: int, rng) -> CropBox:
+def draw_crop_box(image_size: tuple[int, int], crop_size: tuple[int, int], divisor: int,
+                  rng) -> CropBox:
     """Draw one detail crop.
 
     Per axis, rows first, the offset is ``rng.randint(0, (margin + 1) // divisor) * divisor`` with
-    ``margin = image - crop``. As in the official code, an offset equal to the margin is therefore never drawn when
-    ``divisor`` divides the margin: 1024 / 512 / 8 gives 0, 8, ..., 504.
+    ``margin = image - crop``. As in the official code, an offset equal to the margin is therefore
+    never drawn when ``divisor`` divides the margin: 1024 / 512 / 8 gives 0, 8, ..., 504.
 
     Args:
         image_size: (H, W) of the training image.
         crop_size: (h, w) of the crop.
         divisor: Offsets are multiples of it.
-        rng: ``numpy.random.RandomState``, or anything with its ``randint``. Not touched when image and crop have one
-            size, nor for an axis that leaves no choice.
+        rng: ``numpy.random.RandomState``, or anything with its ``randint``. Not touched when image
+            and crop have one size, nor for an axis that leaves no choice.
 
     Raises:
         ValueError: The crop is larger than the image.
     """
     (height, width), (h, w) = image_size, crop_size
     if h > height or w > width:
-        raise ValueError(f'the detail crop {h}x{w} is larger than the image {height}x{width} (height x width): make '
-                         'hr_crop_size smaller or the training crop larger')
+        raise ValueError(f'the detail crop {h}x{w} is larger than the image {height}x{width} '
+                         '(height x width): make hr_crop_size smaller or the training crop larger')
     if divisor < 1:
         raise ValueError(f'crop offsets must be multiples of a positive number, got {divisor}')
     y, x = (_draw_offset(margin, divisor, rng) for margin in (height - h, width - w))
@@ -44,12 +45,15 @@ def _draw_offset(margin: int, divisor: int, rng) -> int:
     return int(rng.randint(0, choices)) * divisor
 
 
-def sliding_boxes(image_size: tuple[int, int], crop_size: tuple[int, int], stride: tuple[int, int]) -> list[CropBox]:
-    """Windows that cover an image, row by row; the last of each axis is moved back to end at the border.
+def sliding_boxes(image_size: tuple[int, int], crop_size: tuple[int, int],
+                  stride: tuple[int, int]) -> list[CropBox]:
+    """Windows that cover an image, row by row; the last of each axis is moved back to end at the
+    border.
 
     Args:
         image_size: (H, W).
-        crop_size: (h, w) of a window; an axis of the image shorter than that gets windows of its own length.
+        crop_size: (h, w) of a window; an axis of the image shorter than that gets windows of its
+            own length.
         stride: Distance of neighbouring windows, (rows, columns).
 
     Raises:
@@ -57,8 +61,8 @@ def sliding_boxes(image_size: tuple[int, int], crop_size: tuple[int, int], strid
     """
     for crop, step in zip(crop_size, stride):
         if not 1 <= step <= crop:
-            raise ValueError(f'the stride {tuple(stride)} of sliding windows must lie between 1 and their size '
-                             f'{tuple(crop_size)}')
+            raise ValueError(f'the stride {tuple(stride)} of sliding windows must lie between 1 '
+                             f'and their size {tuple(crop_size)}')
     rows, columns = (_spans(*axis) for axis in zip(image_size, crop_size, stride))
     return [(y1, y2, x1, x2) for y1, y2 in rows for x1, x2 in columns]
 

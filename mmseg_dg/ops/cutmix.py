@@ -1,4 +1,5 @@
-"""CutMix: a box of another image pasted over an image, its labels and everything else that belongs to its pixels.
+"""CutMix: a box of another image pasted over an image, its labels and everything else that belongs
+to its pixels.
 
 Parameters of the box as UniMatch uses them (docs/behavior/unimatch.md#unimatch-data-pipeline).
 """
@@ -11,17 +12,19 @@ from torch import Tensor
 
 from .crop_boxes import CropBox
 
-#: Draws until a box fits. With the default ranges 6 % of the draws of the largest box do (measured on squares).
+#: Draws until a box fits. With the default ranges 6 % of the draws of the largest box do (measured
+#: on squares).
 _TRIES = 1000
 
 
-def draw_cutmix_box(size: tuple[int, int], rng, probability: float = 0.5,
-                    area: tuple[float, float] = (0.02, 0.4),
-                    ratio: tuple[float, float] = (0.3, 1 / 0.3)) -> CropBox | None:
+def draw_cutmix_box(
+    size: tuple[int, int], rng, probability: float = 0.5, area: tuple[float, float] = (0.02, 0.4),
+    ratio: tuple[float, float] = (0.3, 1 / 0.3)
+) -> CropBox | None:
     """Draw the box of one image, or None for no mixing.
 
-    The area is drawn once; ratio and corner are drawn again until the box lies inside the image. (The ratio too: a box
-    of 0.4 of the area and ratio 1 / 0.3 is higher than any square crop.)
+    The area is drawn once; ratio and corner are drawn again until the box lies inside the image.
+    (The ratio too: a box of 0.4 of the area and ratio 1 / 0.3 is higher than any square crop.)
 
     Args:
         size: (H, W) of the crop.
@@ -31,7 +34,8 @@ def draw_cutmix_box(size: tuple[int, int], rng, probability: float = 0.5,
         ratio: Range of height / width, uniform.
 
     Returns:
-        (y1, y2, x1, x2) in pixels, ends excluded; None without mixing. Both sides are at least one pixel.
+        (y1, y2, x1, x2) in pixels, ends excluded; None without mixing. Both sides are at least one
+        pixel.
 
     Raises:
         ValueError: Ranges without meaning, or ranges of which no box fits.
@@ -47,12 +51,15 @@ def draw_cutmix_box(size: tuple[int, int], rng, probability: float = 0.5,
         y, x = int(rng.randint(0, height)), int(rng.randint(0, width))
         if y + h <= height and x + w <= width:
             return y, y + h, x, x + w
-    raise ValueError(f'no box with area {area} and ratio {ratio} fits into a crop of {height}x{width} (height x '
-                     'width): make the ranges narrower')
+    raise ValueError(f'no box with area {area} and ratio {ratio} fits into a crop of '
+                     f'{height}x{width} (height x width): make the ranges narrower')
 
 
-def check_cutmix(probability: float = 0.5, area: tuple[float, float] = (0.02, 0.4),
-                 ratio: tuple[float, float] = (0.3, 1 / 0.3)) -> None:
+def check_cutmix(
+    probability: float = 0.5, area: tuple[float,
+                                          float] = (0.02, 0.4), ratio: tuple[float,
+                                                                             float] = (0.3, 1 / 0.3)
+) -> None:
     """Raise ValueError for arguments of :func:`draw_cutmix_box` that have no meaning."""
     if not 0 <= probability <= 1:
         raise ValueError(f'the probability of CutMix must lie in [0, 1], got {probability}')
@@ -77,7 +84,8 @@ def paste_boxes(base: Tensor, patch: Tensor, boxes: Sequence[CropBox | None]) ->
         ValueError: Shapes differ, or there is not one box per image.
     """
     if base.shape != patch.shape:
-        raise ValueError(f'both batches must have one shape, got {tuple(base.shape)} and {tuple(patch.shape)}')
+        raise ValueError(f'both batches must have one shape, got {tuple(base.shape)} and '
+                         f'{tuple(patch.shape)}')
     if len(boxes) != len(base):
         raise ValueError(f'{len(base)} images need as many boxes (or None), got {len(boxes)}')
     if all(box is None for box in boxes):

@@ -1,7 +1,7 @@
 """Noise of denoising pretraining: adding it, taking it away again, and how well that went.
 
-Source: docs/behavior/ddep.md#objective (Brempong et al., TMLR 2022 and CVPR workshops 2022). Images are on the
-scale [-1, 1], noise is standard normal.
+Source: docs/behavior/ddep.md#objective (Brempong et al., TMLR 2022 and CVPR workshops 2022). Images
+are on the scale [-1, 1], noise is standard normal.
 """
 import math
 from collections.abc import Sequence
@@ -24,7 +24,8 @@ def check_noise(form: str, sigma: Union[float, Sequence[float]]) -> tuple[float,
 
     Args:
         form: One of :data:`NOISE_FORMS`.
-        sigma: Standard deviation relative to the image's scale, or (lowest, highest) to draw uniformly between.
+        sigma: Standard deviation relative to the image's scale, or (lowest, highest) to draw
+            uniformly between.
 
     Raises:
         ValueError: Unknown form, a negative or infinite sigma, or an interval upside down.
@@ -32,7 +33,8 @@ def check_noise(form: str, sigma: Union[float, Sequence[float]]) -> tuple[float,
     if form not in NOISE_FORMS:
         raise ValueError(f'noise form must be one of {", ".join(NOISE_FORMS)}, got {form!r}')
     values = tuple(sigma) if isinstance(sigma, (list, tuple)) else (sigma, sigma)
-    if len(values) != 2 or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):
+    if len(values) != 2 or not all(
+            isinstance(v, (int, float)) and math.isfinite(v) for v in values):
         raise ValueError(f'noise.sigma={sigma!r}: {SIGMA_ADVICE}')
     low, high = (float(v) for v in values)
     if low < 0 or high < low:
@@ -50,7 +52,9 @@ def noise_gamma(sigma: Tensor) -> Tensor:
 
 
 def draw_sigma(low: float, high: float, count: int, generator: torch.Generator) -> Tensor:
-    """One sigma per image, (count,) float32: uniform in [low, high]; nothing is drawn where both are equal."""
+    """One sigma per image, (count,) float32: uniform in [low, high]; nothing is drawn where both
+    are equal.
+    """
     if low == high:
         return torch.full((count, ), low)
     return low + (high - low) * torch.rand(count, generator=generator)
@@ -63,7 +67,8 @@ def add_noise(images: Tensor, noise: Tensor, sigma: Tensor, form: str = 'scaled'
         images: (B, C, H, W) on the scale [-1, 1].
         noise: Standard normal, same size.
         sigma: (B,), 0 or more.
-        form: ``simple``: x + sigma e. ``scaled``: sqrt(gamma) x + sqrt(1 - gamma) e with :func:`noise_gamma`.
+        form: ``simple``: x + sigma e. ``scaled``: sqrt(gamma) x + sqrt(1 - gamma) e with
+            :func:`noise_gamma`.
 
     Returns:
         Same size as ``images``; not clipped.
@@ -78,8 +83,8 @@ def add_noise(images: Tensor, noise: Tensor, sigma: Tensor, form: str = 'scaled'
 def clean_estimate(noisy: Tensor, noise: Tensor, sigma: Tensor, form: str = 'scaled') -> Tensor:
     """The image that :func:`add_noise` made ``noisy`` from, if ``noise`` was the noise.
 
-    ``scaled``: (noisy - sqrt(1 - gamma) e) / sqrt(gamma); with e = 0 it is the noisy image on the image's own scale,
-    which is what the denoised image is compared with.
+    ``scaled``: (noisy - sqrt(1 - gamma) e) / sqrt(gamma); with e = 0 it is the noisy image on the
+    image's own scale, which is what the denoised image is compared with.
     """
     check_noise(form, 0.0)
     _check_sizes(noisy, noise, sigma)
@@ -89,14 +94,16 @@ def clean_estimate(noisy: Tensor, noise: Tensor, sigma: Tensor, form: str = 'sca
 
 
 def psnr(estimate: Tensor, clean: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each image in dB, (B,) float32: ``10 log10(2^2 / mean squared error)``.
+    """Peak signal-to-noise ratio of each image in dB, (B,) float32: ``10 log10(2^2 / mean squared
+    error)``.
 
     Args:
-        estimate, clean: (B, C, H, W) on the scale [-1, 1] (peak to peak 2); the estimate is not clipped. Equal images
-            give infinity.
+        estimate, clean: (B, C, H, W) on the scale [-1, 1] (peak to peak 2); the estimate is not
+            clipped. Equal images give infinity.
     """
     if estimate.shape != clean.shape:
-        raise ValueError(f'psnr compares images of one size, got {tuple(estimate.shape)} and {tuple(clean.shape)}')
+        raise ValueError(f'psnr compares images of one size, got {tuple(estimate.shape)} and '
+                         f'{tuple(clean.shape)}')
     error = (estimate.float() - clean.float()).square().flatten(1).mean(1)
     return 10.0 * torch.log10(PEAK_TO_PEAK**2 / error)
 

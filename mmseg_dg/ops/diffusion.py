@@ -1,8 +1,9 @@
-"""Diffusion over label maps: codes of labels, noise schedule, noising, one DDIM step, times of a sampler.
+"""Diffusion over label maps: codes of labels, noise schedule, noising, one DDIM step, times of a
+sampler.
 
-Notation of docs/behavior/diffmatch.md#network-and-diffusion: ``y_t = alpha_t e(y_0) + sigma_t eps`` with
-``eps ~ N(0, I)``, time t from 0 (clean) to 1 (noise) and ``alpha_t^2 + sigma_t^2 = 1``. Scalars of the schedule are
-computed in float64 and handed on in float64; maps keep their own type.
+Notation of docs/behavior/diffmatch.md#network-and-diffusion: ``y_t = alpha_t e(y_0) + sigma_t eps``
+with ``eps ~ N(0, I)``, time t from 0 (clean) to 1 (noise) and ``alpha_t^2 + sigma_t^2 = 1``.
+Scalars of the schedule are computed in float64 and handed on in float64; maps keep their own type.
 """
 import math
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from torch import Tensor
 from .labels import check_ignore_index
 
 SCHEDULES = ('cosine', 'linear')
-#: Offset and floor of the cosine schedule; offset of the linear one (docs/behavior/unimatch.md#ddp-noise-schedule).
+#: Offset and floor of the cosine schedule; offset of the linear one
+#: (docs/behavior/unimatch.md#ddp-noise-schedule).
 COSINE_OFFSET, COSINE_FLOOR, LINEAR_OFFSET = 0.0002, 1e-5, 1e-4
 _DIVISOR = 1.00025
 
@@ -25,7 +27,8 @@ _DIVISOR = 1.00025
 def log_snr(t: Tensor, schedule: str = 'cosine') -> Tensor:
     """Logarithm of the signal-to-noise ratio ``alpha_t^2 / sigma_t^2``.
 
-    Cosine: ``-log(max(cos(pi/2 (t + 0.0002)/1.00025)^-2 - 1, 1e-5))``, i.e. ``alpha_t = cos(...)`` but for the floor.
+    Cosine: ``-log(max(cos(pi/2 (t + 0.0002)/1.00025)^-2 - 1, 1e-5))``, i.e. ``alpha_t = cos(...)``
+    but for the floor.
     Linear: ``-log(expm1(1e-4 + 10 t^2))``. Source: docs/behavior/unimatch.md#ddp-noise-schedule.
 
     Args:
@@ -70,7 +73,8 @@ def ddim_step(noisy: Tensor, clean: Tensor, alpha: Tensor, sigma: Tensor, alpha_
               sigma_next: Tensor) -> Tensor:
     """One deterministic DDIM step from the current time to the next.
 
-    ``eps = (noisy - alpha clean) / max(sigma, 1e-8)``, result ``alpha_next clean + sigma_next eps``.
+    ``eps = (noisy - alpha clean) / max(sigma, 1e-8)``, result ``alpha_next clean + sigma_next
+    eps``.
 
     Args:
         noisy: y_t, (B, D, H, W).
@@ -83,11 +87,12 @@ def ddim_step(noisy: Tensor, clean: Tensor, alpha: Tensor, sigma: Tensor, alpha_
 
 
 def time_pairs(steps: int, time_difference: float = 1.0) -> list[tuple[float, float]]:
-    """Times of a sampler: step s evaluates the network at ``1 - s/T`` and moves to ``max(1 - (s + 1 + td)/T, 0)``.
+    """Times of a sampler: step s evaluates the network at ``1 - s/T`` and moves to ``max(1 - (s + 1
+    + td)/T, 0)``.
 
-    With td > 0 the state is a little cleaner than the time the next evaluation claims: an asymmetry of the published
-    samplers that helps with few steps. T = 3, td = 1: (1, 1/3), (2/3, 0), (1/3, 0). Source:
-    docs/behavior/unimatch.md#ddp-sampling.
+    With td > 0 the state is a little cleaner than the time the next evaluation claims: an asymmetry
+    of the published samplers that helps with few steps. T = 3, td = 1: (1, 1/3), (2/3, 0), (1/3,
+    0). Source: docs/behavior/unimatch.md#ddp-sampling.
 
     Args:
         steps: T, at least 1.
@@ -98,7 +103,8 @@ def time_pairs(steps: int, time_difference: float = 1.0) -> list[tuple[float, fl
     """
     check_steps(steps, 'steps')
     if time_difference < 0:
-        raise ValueError(f'time_difference must not be negative, got {time_difference} (the papers use 0, 1 or 2)')
+        raise ValueError(f'time_difference must not be negative, got {time_difference} (the papers '
+                         'use 0, 1 or 2)')
     return [(1 - s / steps, max(1 - (s + 1 + time_difference) / steps, 0.0)) for s in range(steps)]
 
 
@@ -109,7 +115,8 @@ def check_steps(steps: int, name: str) -> None:
         ValueError: It names the argument and its value.
     """
     if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1:
-        raise ValueError(f'{name}={steps!r}: give a whole number, at least 1 (sampling takes 3 steps in the paper)')
+        raise ValueError(f'{name}={steps!r}: give a whole number, at least 1 (sampling takes 3 '
+                         'steps in the paper)')
 
 
 def _per_image(scalar: Tensor, like: Tensor) -> Tensor:
@@ -117,8 +124,8 @@ def _per_image(scalar: Tensor, like: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------------- noise
-def noise_maps(seeds: Sequence[int], shape: Sequence[int], device: torch.device, dtype: torch.dtype = torch.float32,
-               on_cpu: bool = True) -> Tensor:
+def noise_maps(seeds: Sequence[int], shape: Sequence[int], device: torch.device,
+               dtype: torch.dtype = torch.float32, on_cpu: bool = True) -> Tensor:
     """Standard normal maps, image i a function of ``seeds[i]`` and ``shape`` alone.
 
     Args:
@@ -126,7 +133,8 @@ def noise_maps(seeds: Sequence[int], shape: Sequence[int], device: torch.device,
         shape: Of one image, (D, H, W).
         device: Where the result lies.
         dtype: Of the result; drawn in float32.
-        on_cpu: Draw on the CPU, so that every device gets the same numbers; False draws on ``device`` (faster).
+        on_cpu: Draw on the CPU, so that every device gets the same numbers; False draws on
+            ``device`` (faster).
 
     Returns:
         (B, D, H, W).
@@ -144,7 +152,8 @@ def downscale_label_map(labels: Tensor, size: tuple[int, int]) -> Tensor:
     """Nearest-neighbour resize of label ids (B, H, W) int64 to ``size``; 255 stays 255."""
     if tuple(labels.shape[-2:]) == tuple(size):
         return labels
-    return F.interpolate(labels.unsqueeze(1).float(), size=tuple(size), mode='nearest').squeeze(1).long()
+    return F.interpolate(labels.unsqueeze(1).float(), size=tuple(size),
+                         mode='nearest').squeeze(1).long()
 
 
 def embedding_code(labels: Tensor, table: Tensor, scale: float, ignore_index: int = 255) -> Tensor:
@@ -166,15 +175,19 @@ def embedding_code(labels: Tensor, table: Tensor, scale: float, ignore_index: in
 
 
 def one_hot_code(labels: Tensor, num_classes: int, scale: float, ignore_index: int = 255) -> Tensor:
-    """``scale`` at the channel of a pixel's class, 0 elsewhere; ignored pixels are all 0. (B, K, H, W) float32."""
+    """``scale`` at the channel of a pixel's class, 0 elsewhere; ignored pixels are all 0. (B, K, H,
+    W) float32.
+    """
     check_ignore_index(num_classes, ignore_index)
     known = labels != ignore_index
     code = F.one_hot(torch.where(known, labels, 0), num_classes).permute(0, 3, 1, 2).float()
     return scale * code * known.unsqueeze(1)
 
 
-def analog_bits_code(labels: Tensor, num_classes: int, scale: float, ignore_index: int = 255) -> Tensor:
-    """Binary digits of a pixel's class, most significant first, 0 -> ``-scale`` and 1 -> ``+scale``.
+def analog_bits_code(labels: Tensor, num_classes: int, scale: float,
+                     ignore_index: int = 255) -> Tensor:
+    """Binary digits of a pixel's class, most significant first, 0 -> ``-scale`` and 1 ->
+    ``+scale``.
 
     Ignored pixels carry the number K. (B, ceil(log2(K + 1)), H, W) float32.
     """
@@ -206,7 +219,8 @@ def class_prior(counts: Tensor, floor: float = 1e-4) -> Tensor:
     """
     counts = counts.double()
     if counts.dim() != 1 or bool((counts < 0).any()):
-        raise ValueError(f'class counts must be a list of non-negative numbers, got shape {tuple(counts.shape)}')
+        raise ValueError('class counts must be a list of non-negative numbers, got shape '
+                         f'{tuple(counts.shape)}')
     if not 0 <= floor <= 1 / len(counts):
         raise ValueError(f'prior floor={floor} must lie in [0, 1/{len(counts)}]')
     prior = (counts + 1) / (counts + 1).sum()
@@ -218,8 +232,9 @@ def prior_logits(prior: Tensor, t: Tensor, tau: float = 1.0, weighting: str = 't
                  dtype: Optional[torch.dtype] = None) -> Tensor:
     """The debiased adjustment ``a_k(t) = tau w(t) log(pi_k / max_j pi_j)`` with ``w(t) = t`` or 1.
 
-    Reconstruction; source: docs/behavior/diffmatch.md#debiased-adjustment. Divided by the largest prior,
-    so that a uniform prior gives exact zeros; a constant over the classes changes no softmax.
+    Reconstruction; source: docs/behavior/diffmatch.md#debiased-adjustment. Divided by the largest
+    prior, so that a uniform prior gives exact zeros; a constant over the classes changes no
+    softmax.
 
     Args:
         prior: (K,), positive.

@@ -29,7 +29,6 @@ class EncodedImages:
     Raises:
         ValueError: No map, or levels and variants of different numbers of images.
     """
-
     def __init__(
         self,
         maps: Sequence[Tensor],
@@ -39,11 +38,9 @@ class EncodedImages:
         self.maps, self.size, self.variants = tuple(maps), tuple(size), dict(variants or {})
         counts = {len(x) for x in (*self.maps, *self.variants.values())}
         if not self.maps or len(counts) != 1:
-            raise ValueError(
-                'encoded images need maps of one number of images, got levels '
-                f'{[tuple(x.shape) for x in self.maps]} and variants '
-                f'{ {name: len(x) for name, x in self.variants.items()} }'
-            )
+            raise ValueError('encoded images need maps of one number of images, got levels '
+                             f'{[tuple(x.shape) for x in self.maps]} and variants '
+                             f'{ {name: len(x) for name, x in self.variants.items()} }')
 
     # ------------------------------------------------------------------ what is asked of images
     @property
@@ -64,11 +61,10 @@ class EncodedImages:
         Raises:
             ValueError: Another dimension than 0: mirrored maps are not the maps of mirrored images.
         """
-        if dims != (0,):
+        if dims != (0, ):
             raise ValueError(
                 f'encoded images can be reversed along the batch only, not flipped along {dims}: '
-                'the maps of a mirrored image are others'
-            )
+                'the maps of a mirrored image are others')
         return self._each(lambda x: x.flip(0))
 
     def to(self, *args: Any, **kwargs: Any) -> EncodedImages:
@@ -79,24 +75,20 @@ class EncodedImages:
         return EncodedImages(
             [function(x) for x in self.maps],
             self.size,
-            {name: v._each(function) for name, v in self.variants.items()},
+            {name: v._each(function)
+             for name, v in self.variants.items()},
         )
 
     @classmethod
-    def __torch_function__(
-        cls, function: Any, types: Any, args: Sequence = (), kwargs: Mapping | None = None
-    ) -> Any:
+    def __torch_function__(cls, function: Any, types: Any, args: Sequence = (),
+                           kwargs: Mapping | None = None) -> Any:
         """``torch.cat`` along the batch."""
         dim = (kwargs or {}).get('dim', args[1] if len(args) > 1 else 0)
-        if (
-            function is not torch.cat
-            or dim != 0
-            or not all(isinstance(x, EncodedImages) for x in args[0])
-        ):
+        if (function is not torch.cat or dim != 0
+                or not all(isinstance(x, EncodedImages) for x in args[0])):
             raise TypeError(
                 f'{getattr(function, "__name__", function)} needs pixels, but encoded images have '
-                'none left (train_cfg.cached_features)'
-            )
+                'none left (train_cfg.cached_features)')
         return cls.join(args[0])
 
     @classmethod
@@ -109,25 +101,22 @@ class EncodedImages:
         shapes = {(part.size, *(tuple(x.shape[1:]) for x in part.maps)) for part in parts}
         if len(shapes) != 1:
             raise ValueError(
-                f'encoded images of different sizes cannot form one batch: {sorted(shapes)}'
-            )
+                f'encoded images of different sizes cannot form one batch: {sorted(shapes)}')
         shared = set.intersection(*(set(part.variants) for part in parts))
         return cls(
             [torch.cat(level) for level in zip(*(part.maps for part in parts))],
             parts[0].size,
-            {name: cls.join([part.variants[name] for part in parts]) for name in sorted(shared)},
+            {name: cls.join([part.variants[name] for part in parts])
+             for name in sorted(shared)},
         )
 
     def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}({len(self)} images of {self.size[0]}x{self.size[1]}, maps '
-            f'{[tuple(x.shape[1:]) for x in self.maps]}, variants {sorted(self.variants)})'
-        )
+        return (f'{type(self).__name__}({len(self)} images of {self.size[0]}x{self.size[1]}, maps '
+                f'{[tuple(x.shape[1:]) for x in self.maps]}, variants {sorted(self.variants)})')
 
 
-def mix_encoded(
-    mask: Tensor, foreground: EncodedImages, background: EncodedImages
-) -> EncodedImages:
+def mix_encoded(mask: Tensor, foreground: EncodedImages,
+                background: EncodedImages) -> EncodedImages:
     """Maps of two batches mixed cell by cell, each level at its own stride.
 
     A cell is the foreground's where the mask covers at least half of its area. That is not the
@@ -149,8 +138,7 @@ def mix_encoded(
     if shapes[0] != shapes[1] or tuple(mask.shape) != (len(foreground), *foreground.size):
         raise ValueError(
             f'foreground {shapes[0]}, background {shapes[1]} and mask {tuple(mask.shape)} of '
-            f'images {foreground.size} do not agree'
-        )
+            f'images {foreground.size} do not agree')
     if mask.dtype != torch.bool:
         raise ValueError(f'mask must be bool, got {mask.dtype}')
     area = mask.unsqueeze(1).float()  # (B, 1, H, W)
@@ -161,13 +149,12 @@ def mix_encoded(
     return EncodedImages(maps, foreground.size)
 
 
-def paste_encoded(
-    base: EncodedImages, patch: EncodedImages, boxes: Sequence[CropBox | None]
-) -> EncodedImages:
+def paste_encoded(base: EncodedImages, patch: EncodedImages,
+                  boxes: Sequence[CropBox | None]) -> EncodedImages:
     """Paste box i (y1, y2, x1, x2; in pixels) of ``patch[i]`` over ``base[i]``; see
     :func:`mix_encoded`."""
     mask = torch.zeros((len(base), *base.size), dtype=torch.bool, device=base.device)
     for i, box in enumerate(boxes):
         if box is not None:
-            mask[i, box[0] : box[1], box[2] : box[3]] = True
+            mask[i, box[0]:box[1], box[2]:box[3]] = True
     return mix_encoded(mask, patch, base)

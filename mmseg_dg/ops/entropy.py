@@ -1,7 +1,9 @@
-"""Entropy of pixel predictions, and what is decided by it: drift pixels, and detail crops of uncertain regions.
+"""Entropy of pixel predictions, and what is decided by it: drift pixels, and detail crops of
+uncertain regions.
 
-Source: PiXL, pixel-level sub-domain partition (docs/behavior/pixl.md#partition-into-joint-and-drift-pixels); CLUDA's
-entropy-guided detail crop (docs/behavior/pixl.md#cludas-contrastive-term, item 8).
+Source: PiXL, pixel-level sub-domain partition
+(docs/behavior/pixl.md#partition-into-joint-and-drift-pixels); CLUDA's entropy-guided detail crop
+(docs/behavior/pixl.md#cludas-contrastive-term, item 8).
 """
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ def pixel_entropy(logits: Tensor, normalized: bool = False) -> Tensor:
     """Entropy of the softmax over classes, ``H = - sum_c p_c log p_c`` in nats.
 
     Args:
-        logits: Floating point (B, C, h, w), before the softmax; half precision is computed in float32.
+        logits: Floating point (B, C, h, w), before the softmax; half precision is computed in
+            float32.
         normalized: Divide by log C, so that 1 is the uniform distribution.
 
     Returns:
@@ -30,7 +33,8 @@ def pixel_entropy(logits: Tensor, normalized: bool = False) -> Tensor:
         ValueError: Wrong shape or dtype, or a single class, whose entropy says nothing.
     """
     if logits.dim() != 4 or not logits.is_floating_point():
-        raise ValueError(f'logits must be floating point (B, C, h, w), got {tuple(logits.shape)} {logits.dtype}')
+        raise ValueError(f'logits must be floating point (B, C, h, w), got {tuple(logits.shape)} '
+                         f'{logits.dtype}')
     if logits.shape[1] < 2:
         raise ValueError(f'entropy needs logits of at least two classes, got {tuple(logits.shape)}')
     log_p = at_least_float32(logits).log_softmax(1)
@@ -42,11 +46,13 @@ def pixel_entropy(logits: Tensor, normalized: bool = False) -> Tensor:
 
 @torch.no_grad()
 def highest_pixels(scores: Tensor, valid: Tensor, fraction: float) -> Tensor:
-    """Mark in every image the k valid pixels of highest score, ``k = round(fraction * number of valid pixels)``.
+    """Mark in every image the k valid pixels of highest score, ``k = round(fraction * number of
+    valid pixels)``.
 
-    Exactly k pixels are marked: among equal scores at the edge, those of lower index (row by row). ``round`` takes .5
-    to the even number, as in Python. The result is the same on CPU and CUDA, because no order among equal scores is
-    left to a sorting algorithm, and nothing is transferred from the device.
+    Exactly k pixels are marked: among equal scores at the edge, those of lower index (row by row).
+    ``round`` takes .5 to the even number, as in Python. The result is the same on CPU and CUDA,
+    because no order among equal scores is left to a sorting algorithm, and nothing is transferred
+    from the device.
 
     Args:
         scores: Floating point (B, h, w); NaN counts as the highest.
@@ -60,8 +66,8 @@ def highest_pixels(scores: Tensor, valid: Tensor, fraction: float) -> Tensor:
         ValueError: Shapes that differ, or a fraction outside [0, 1].
     """
     if scores.dim() != 3 or scores.shape != valid.shape or valid.dtype != torch.bool:
-        raise ValueError(f'scores (B, h, w) and a bool mask of the same shape are needed, got {tuple(scores.shape)} '
-                         f'and {valid.dtype} {tuple(valid.shape)}')
+        raise ValueError('scores (B, h, w) and a bool mask of the same shape are needed, got '
+                         f'{tuple(scores.shape)} and {valid.dtype} {tuple(valid.shape)}')
     check_fraction('fraction', fraction)
     if not scores[0].numel():
         return torch.zeros_like(valid)
@@ -92,7 +98,8 @@ def check_fraction(name: str, value: float) -> float:
 
 
 def linear_schedule(start: float, end: float, iteration: int, total: int | None) -> float:
-    """The value at ``iteration`` on a line from ``start`` (iteration 0) to ``end`` (iteration ``total - 1``).
+    """The value at ``iteration`` on a line from ``start`` (iteration 0) to ``end`` (iteration
+    ``total - 1``).
 
     Args:
         start: First value.
@@ -104,7 +111,8 @@ def linear_schedule(start: float, end: float, iteration: int, total: int | None)
         ValueError: A negative iteration or a total below 1.
     """
     if iteration < 0 or (total is not None and total < 1):
-        raise ValueError(f'iteration must be 0 or more and total at least 1, got {iteration} and {total}')
+        raise ValueError(f'iteration must be 0 or more and total at least 1, got {iteration} and '
+                         f'{total}')
     if total is None or total == 1:
         return start
     share = min(iteration / (total - 1), 1.)
@@ -120,7 +128,8 @@ def entropy_guided_boxes(logits: Tensor, image_size: Sequence[int], crop_size: S
         logits: Floating point (B, C, h, w) of the whole image.
         image_size: (H, W) in pixels.
         crop_size: (height, width) of the window in pixels.
-        stride: Distance of neighbouring windows in pixels; the last ones are moved back to the border.
+        stride: Distance of neighbouring windows in pixels; the last ones are moved back to the
+            border.
 
     Returns:
         B boxes (y1, y2, x1, x2) in pixels.
@@ -130,7 +139,8 @@ def entropy_guided_boxes(logits: Tensor, image_size: Sequence[int], crop_size: S
     """
     size, crop = tuple(image_size), tuple(crop_size)
     if crop[0] > size[0] or crop[1] > size[1]:
-        raise ValueError(f'the detail crop {crop[0]}x{crop[1]} is larger than the image {size[0]}x{size[1]}')
+        raise ValueError(f'the detail crop {crop[0]}x{crop[1]} is larger than the image '
+                         f'{size[0]}x{size[1]}')
     entropy = pixel_entropy(logits).double()
     boxes = sliding_boxes(size, crop, (stride, stride))
     scale = size[0] / logits.shape[-2]

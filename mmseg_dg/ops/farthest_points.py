@@ -12,18 +12,20 @@ def farthest_points(points: Tensor, count: int, start: int = 0) -> Tensor:
         start: Index of the first one.
 
     Returns:
-        Indices (count,), int64, in the order of choice; of equally far points the one of lowest index. Points that
-        coincide with a chosen one come last.
+        Indices (count,), int64, in the order of choice; of equally far points the one of lowest
+        index. Points that coincide with a chosen one come last.
 
     Raises:
-        ValueError: ``points`` is no (N, D) array of finite numbers, or ``count`` or ``start`` do not fit it.
+        ValueError: ``points`` is no (N, D) array of finite numbers, or ``count`` or ``start`` do
+            not fit it.
     """
     if points.dim() != 2 or not torch.isfinite(points).all():
-        raise ValueError(f'points must be finite numbers of shape (N, D), got {tuple(points.shape)}')
+        raise ValueError(
+            f'points must be finite numbers of shape (N, D), got {tuple(points.shape)}')
     number = len(points)
     if not 1 <= count <= number or not 0 <= start < number:
-        raise ValueError(f'{number} points: count={count} must lie in 1..{number} and start={start} in '
-                         f'0..{number - 1}')
+        raise ValueError(f'{number} points: count={count} must lie in 1..{number} and '
+                         f'start={start} in 0..{number - 1}')
     points = points.double()
     chosen = torch.empty(count, dtype=torch.int64)
     distance = points.new_full((number, ), float('inf'))

@@ -1,5 +1,5 @@
-"""Feature distance to a frozen encoder, on the cells of chosen classes (DAFormer's thing-class ImageNet feature
-distance; docs/behavior/daformer_hrda.md#feature-distance)."""
+"""Feature distance to a frozen encoder, on the cells of chosen classes (DAFormer's thing-class
+ImageNet feature distance; docs/behavior/daformer_hrda.md#feature-distance)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -12,22 +12,20 @@ from .precision import at_least_float32
 
 
 @torch.no_grad()
-def downscale_labels(labels: Tensor,
-                     factor: int,
-                     min_ratio: float,
-                     num_classes: int,
+def downscale_labels(labels: Tensor, factor: int, min_ratio: float, num_classes: int,
                      ignore_index: int = 255) -> Tensor:
     """Shrink a label map; a cell gets a class only where that class clearly dominates.
 
-    Each cell of ``factor x factor`` pixels takes its most frequent label, the lowest class id winning a tie. The cell
-    becomes ``ignore_index`` when that label's share is below ``min_ratio`` (a share of exactly ``min_ratio`` is kept)
-    or the winner is the ignore label. Equal to the argmax of the average-pooled one-hot labels, but counted directly:
-    no float tensor of num_classes x H x W.
+    Each cell of ``factor x factor`` pixels takes its most frequent label, the lowest class id
+    winning a tie. The cell becomes ``ignore_index`` when that label's share is below ``min_ratio``
+    (a share of exactly ``min_ratio`` is kept) or the winner is the ignore label. Equal to the
+    argmax of the average-pooled one-hot labels, but counted directly: no float tensor of
+    num_classes x H x W.
 
     Args:
         labels: Integer (B, H, W), values 0..num_classes-1 and ``ignore_index``.
-        factor: Cell side; for features of width w use ``W // w``. Rows and columns beyond the last whole cell are
-            dropped, as average pooling does.
+        factor: Cell side; for features of width w use ``W // w``. Rows and columns beyond the last
+            whole cell are dropped, as average pooling does.
         min_ratio: Smallest share of the winner, in [0, 1].
         num_classes: Number of classes.
         ignore_index: Label that belongs to no class.
@@ -36,13 +34,16 @@ def downscale_labels(labels: Tensor,
         int64 (B, H // factor, W // factor).
 
     Raises:
-        ValueError: Wrong shape, dtype or range, labels outside the classes, or an ``ignore_index`` among them.
+        ValueError: Wrong shape, dtype or range, labels outside the classes, or an ``ignore_index``
+            among them.
     """
     if labels.dim() != 3 or labels.is_floating_point() or labels.dtype == torch.bool:
-        raise ValueError(f'labels must be integer (B, H, W), got {tuple(labels.shape)} {labels.dtype}')
+        raise ValueError(f'labels must be integer (B, H, W), got {tuple(labels.shape)} '
+                         f'{labels.dtype}')
     batch, height, width = labels.shape
     if not 1 <= factor <= min(height, width):
-        raise ValueError(f'factor must lie between 1 and the label side, got {factor} for {tuple(labels.shape)}')
+        raise ValueError(f'factor must lie between 1 and the label side, got {factor} for '
+                         f'{tuple(labels.shape)}')
     if not 0 <= min_ratio <= 1:
         raise ValueError(f'min_ratio must lie in [0, 1], got {min_ratio}')
     check_ignore_index(num_classes, ignore_index)
@@ -51,17 +52,20 @@ def downscale_labels(labels: Tensor,
     ignored = cells == ignore_index
     unknown = ~ignored & ((cells < 0) | (cells >= num_classes))
     if unknown.device.type != 'cpu':  # an error of the device, which the host need not wait for
-        torch._assert_async(~unknown.any(), f'labels must be 0..{num_classes - 1} or {ignore_index}')
+        torch._assert_async(~unknown.any(),
+                            f'labels must be 0..{num_classes - 1} or {ignore_index}')
     elif unknown.any():
         raise ValueError(f'labels must be 0..{num_classes - 1} or {ignore_index}, got '
                          f'{cells[unknown].unique().tolist()} in labels {tuple(labels.shape)}')
     cells = cells.masked_fill(ignored, num_classes)
     bins = num_classes + 1
-    cell_index = torch.arange(batch * rows * columns, device=labels.device).view(batch, rows, 1, columns, 1)
+    cell_index = torch.arange(batch * rows * columns,
+                              device=labels.device).view(batch, rows, 1, columns, 1)
     index = cell_index * bins + cells.view(batch, rows, factor, columns, factor)
     index = index.flatten()
     # not bincount, which reads the largest index back from a GPU
-    counts = index.new_zeros(batch * rows * columns * bins).scatter_add_(0, index, torch.ones_like(index))
+    counts = index.new_zeros(batch * rows * columns * bins).scatter_add_(
+        0, index, torch.ones_like(index))
     counts = counts.view(batch, rows, columns, bins)
     winner = counts.argmax(-1)  # the first maximum
     share = counts.amax(-1).float() / factor**2
@@ -86,15 +90,14 @@ def class_membership(labels: Tensor, classes: Sequence[int] | Tensor) -> Tensor:
     return torch.isin(labels, torch.as_tensor(classes, dtype=torch.long, device=labels.device))
 
 
-def feature_distance(features: Tensor,
-                     reference: Tensor,
-                     mask: Tensor | None = None,
+def feature_distance(features: Tensor, reference: Tensor, mask: Tensor | None = None,
                      reduction: str = 'mean') -> Tensor | tuple[Tensor, Tensor]:
-    """Euclidean distance over the channels (not squared), averaged over the masked positions of the batch.
+    """Euclidean distance over the channels (not squared), averaged over the masked positions of the
+    batch.
 
-    Computed in float32 (float64 for float64 features). Where the features coincide the gradient is 0. With an empty
-    mask the result is 0 and stays connected to the graph with a gradient of exactly 0; the official code logs NaN
-    there, with the same gradient.
+    Computed in float32 (float64 for float64 features). Where the features coincide the gradient is
+    0. With an empty mask the result is 0 and stays connected to the graph with a gradient of
+    exactly 0; the official code logs NaN there, with the same gradient.
 
     Args:
         features: Floating point (B, C, h, w).
@@ -109,10 +112,11 @@ def feature_distance(features: Tensor,
         ValueError: Shapes that do not agree, wrong dtypes, unknown reduction.
     """
     if features.dim() != 4 or features.shape != reference.shape:
-        raise ValueError(f'features {tuple(features.shape)} and reference {tuple(reference.shape)} must both be the '
-                         f'same (B, C, h, w)')
+        raise ValueError(f'features {tuple(features.shape)} and reference {tuple(reference.shape)} '
+                         'must both be the same (B, C, h, w)')
     if not features.is_floating_point() or not reference.is_floating_point():
-        raise ValueError(f'features and reference must be floating point, got {features.dtype}, {reference.dtype}')
+        raise ValueError(f'features and reference must be floating point, got {features.dtype}, '
+                         f'{reference.dtype}')
     if reduction not in ('mean', 'sum_count'):
         raise ValueError(f"reduction must be 'mean' or 'sum_count', got {reduction!r}")
     features = at_least_float32(features)
@@ -123,7 +127,8 @@ def feature_distance(features: Tensor,
         if mask.dim() == 4 and mask.shape[1] == 1:
             mask = mask.squeeze(1)
         if mask.shape != distance.shape or mask.dtype != torch.bool:
-            raise ValueError(f'mask must be bool {tuple(distance.shape)}, got {mask.dtype} {tuple(mask.shape)}')
+            raise ValueError(f'mask must be bool {tuple(distance.shape)}, got {mask.dtype} '
+                             f'{tuple(mask.shape)}')
         # Selected by where, not by indexing: no transfer of the count from the device.
         distance = torch.where(mask, distance, distance.new_zeros(()))
         count = mask.sum()

@@ -22,7 +22,8 @@ def pad_centered(array: np.ndarray, size: Sequence[int], value: int) -> np.ndarr
     return np.pad(array, sides, constant_values=value)
 
 
-def in_frame(image: np.ndarray, frame: Sequence[int], scale_factor: Optional[Sequence[float]]) -> np.ndarray:
+def in_frame(image: np.ndarray, frame: Sequence[int],
+             scale_factor: Optional[Sequence[float]]) -> np.ndarray:
     """An image as loaded, put into the frame it was evaluated in (for pictures of predictions).
 
     Args:

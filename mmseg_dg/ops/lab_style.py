@@ -1,4 +1,6 @@
-"""Random style of an image: its colour statistics in LAB space replaced by drawn ones, and a little noise."""
+"""Random style of an image: its colour statistics in LAB space replaced by drawn ones, and a little
+noise.
+"""
 from typing import NamedTuple
 
 import torch
@@ -21,8 +23,10 @@ class LABStyleDraws(NamedTuple):
     noise_seed: int
 
 
-def draw_lab_style(count: int, generator: torch.Generator, mean: tuple[float, float] = (0.2, 0.8),
-                   std: tuple[float, float] = (0.1, 0.4)) -> LABStyleDraws:
+def draw_lab_style(
+    count: int, generator: torch.Generator, mean: tuple[float, float] = (0.2, 0.8),
+    std: tuple[float, float] = (0.1, 0.4)
+) -> LABStyleDraws:
     """Draw the statistics of ``count`` images uniformly.
 
     Args:
@@ -37,12 +41,14 @@ def draw_lab_style(count: int, generator: torch.Generator, mean: tuple[float, fl
 
 
 def rgb_to_unit_lab(images: Tensor) -> Tensor:
-    """RGB in [0, 1] to LAB with every channel scaled to about [0, 1]: L/100, (a + 128)/255, (b + 128)/255.
+    """RGB in [0, 1] to LAB with every channel scaled to about [0, 1]: L/100, (a + 128)/255, (b +
+    128)/255.
 
     Args:
         images: Floating point (B, 3, H, W).
     """
-    from kornia.color import rgb_to_lab  # kornia takes seconds to import, and most methods do not need it
+    # kornia takes seconds to import, and most methods do not need it
+    from kornia.color import rgb_to_lab
     lightness, green_red, blue_yellow = rgb_to_lab(images).unbind(1)
     return torch.stack((lightness / 100, (green_red + 128) / 255, (blue_yellow + 128) / 255), 1)
 
@@ -51,12 +57,14 @@ def unit_lab_to_rgb(lab: Tensor) -> Tensor:
     """Inverse of :func:`rgb_to_unit_lab`; colours outside RGB are clipped to [0, 1]."""
     from kornia.color import lab_to_rgb
     lightness, green_red, blue_yellow = lab.unbind(1)
-    return lab_to_rgb(torch.stack((lightness * 100, green_red * 255 - 128, blue_yellow * 255 - 128), 1))
+    return lab_to_rgb(
+        torch.stack((lightness * 100, green_red * 255 - 128, blue_yellow * 255 - 128), 1))
 
 
 @torch.no_grad()
 def lab_style(images: Tensor, draws: LABStyleDraws, noise: float = 0.01) -> Tensor:
-    """Give images other colour statistics: standardise each LAB channel, rescale, add noise, clamp, back to RGB.
+    """Give images other colour statistics: standardise each LAB channel, rescale, add noise, clamp,
+    back to RGB.
 
     Source: docs/behavior/deft.md#restyled-copies (style augmentation of the released scripts).
 
@@ -74,7 +82,8 @@ def lab_style(images: Tensor, draws: LABStyleDraws, noise: float = 0.01) -> Tens
     if images.dtype not in (torch.float32, torch.float64):
         raise ValueError(f'LAB needs float32 or float64 images, got {images.dtype}')
     if draws.mean.shape != images.shape[:2]:
-        raise ValueError(f'draws for {len(draws.mean)} images, but the batch has shape {tuple(images.shape)}')
+        raise ValueError(f'draws for {len(draws.mean)} images, but the batch has shape '
+                         f'{tuple(images.shape)}')
     styled = restyle(rgb_to_unit_lab(images), draws.mean.to(images), draws.std.to(images))
     if noise:
         styled = styled + noise * seeded_noise(styled, draws.noise_seed, styled.dtype)

@@ -6,7 +6,8 @@ from torch import Tensor
 def seeded_noise(like: Tensor, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Standard normal noise of the size of ``like``, on its device, as a function of the seed.
 
-    CPU and CUDA give different noise for the same seed; each of them repeats its own. So do float32 and float64.
+    CPU and CUDA give different noise for the same seed; each of them repeats its own. So do float32
+    and float64.
 
     Args:
         like: Any shape.

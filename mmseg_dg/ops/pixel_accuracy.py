@@ -22,7 +22,8 @@ def pixel_accuracy(logits: Tensor, labels: Tensor, ignore_index: Optional[int]) 
         float32 (1,); 100 where no pixel is labelled.
     """
     eps = torch.finfo(torch.float32).eps
-    counted = torch.ones_like(labels, dtype=torch.bool) if ignore_index is None else labels != ignore_index
+    counted = torch.ones_like(labels,
+                              dtype=torch.bool) if ignore_index is None else labels != ignore_index
     correct = (logits.max(dim=1).indices == labels) & counted
     share = 100.0 / (counted.sum().double() + eps)
     return (correct.sum().float() + eps).reshape(1) * share.float()

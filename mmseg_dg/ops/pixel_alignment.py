@@ -1,7 +1,8 @@
 """Prototypes of reliable pixels, and the loss that draws unreliable ones to them.
 
-Source: PiXL, adaptive prototype generation and drift pixel alignment (docs/behavior/pixl.md#alignment-loss). Formulas
-and defaults are a reconstruction: the paper's equations are not public.
+Source: PiXL, adaptive prototype generation and drift pixel alignment
+(docs/behavior/pixl.md#alignment-loss). Formulas and defaults are a reconstruction: the paper's
+equations are not public.
 """
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from torch import Tensor
 from .crop_boxes import CropBox, cut_box
 from .precision import at_least_float32
 
-#: How one prototype per class is chosen from those of several resolutions (context first, detail last).
+#: How one prototype per class is chosen from those of several resolutions (context first, detail
+#: last).
 SELECTIONS = ('entropy', 'prefer_hr', 'lr', 'hr', 'mean')
 #: Images that share prototypes.
 GROUPINGS = ('pair', 'batch', 'step', 'image')
@@ -31,8 +33,8 @@ class PixelView(NamedTuple):
     Attributes:
         features: (B, D, h, w) before the head's dropout and classifier, with a graph.
         logits: (B, C, h, w) of the same pixels.
-        crop_box: The region of the training image it covers: None for all of it, one box (y1, y2, x1, x2) in pixels,
-            or one box per image.
+        crop_box: The region of the training image it covers: None for all of it, one box (y1, y2,
+            x1, x2) in pixels, or one box per image.
     """
     features: Tensor
     logits: Tensor
@@ -50,12 +52,15 @@ def boxes_per_image(box: CropBox | Sequence[CropBox] | None, count: int) -> list
     if len(box) == 4 and not isinstance(box[0], (tuple, list)):
         return [tuple(box)] * count
     if len(box) != count or any(len(b) != 4 for b in box):
-        raise ValueError(f'{count} images need one crop box (y1, y2, x1, x2), or one each, got {box}')
+        raise ValueError(f'{count} images need one crop box (y1, y2, x1, x2), or one each, got '
+                         f'{box}')
     return [tuple(b) for b in box]
 
 
 def cut_boxes(maps: Tensor, box: CropBox | Sequence[CropBox] | None) -> Tensor:
-    """The region of ``maps`` (B, ..., H, W) a box, or one box per image, describes; the maps themselves for None."""
+    """The region of ``maps`` (B, ..., H, W) a box, or one box per image, describes; the maps
+    themselves for None.
+    """
     boxes = boxes_per_image(box, len(maps))
     if boxes is None:
         return maps
@@ -65,7 +70,8 @@ def cut_boxes(maps: Tensor, box: CropBox | Sequence[CropBox] | None) -> Tensor:
 
 
 def check_alignable(map_size: Sequence[int], label_size: Sequence[int]) -> None:
-    """A feature map can lie on a label map: the same stride along both axes, up to the rounding of one cell.
+    """A feature map can lie on a label map: the same stride along both axes, up to the rounding of
+    one cell.
 
     Raises:
         ValueError: It cannot; the message has both sizes.
@@ -75,25 +81,30 @@ def check_alignable(map_size: Sequence[int], label_size: Sequence[int]) -> None:
     if fits:
         # strides s with |H / s - h| < 1 and |W / s - w| < 1 at once
         low = max(height / (h + 1), width / (w + 1))
-        high = min(height / (h - 1) if h > 1 else float('inf'), width / (w - 1) if w > 1 else float('inf'))
+        high = min(height / (h - 1) if h > 1 else float('inf'), width /
+                   (w - 1) if w > 1 else float('inf'))
         fits = low < high
     if not fits:
-        raise ValueError(f'a feature map of {h}x{w} cannot be aligned with labels of {height}x{width} (height x '
-                         'width): both sides must be smaller by the same stride. Labels must cover what the network '
-                         'saw: check crop_box and the sizes of the crops')
+        raise ValueError(f'a feature map of {h}x{w} cannot be aligned with labels of '
+                         f'{height}x{width} (height x width): both sides must be smaller by the '
+                         'same stride. Labels must cover what the network saw: check crop_box and '
+                         'the sizes of the crops')
 
 
 def nearest(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Nearest neighbour of (B, H, W) labels or weights on (h, w) cells, dtype kept: pixel ``floor(i H / h)`` of each.
+    """Nearest neighbour of (B, H, W) labels or weights on (h, w) cells, dtype kept: pixel ``floor(i
+    H / h)`` of each.
 
     The values of ``F.interpolate(mode='nearest')``, which refuses integers.
     """
-    rows, columns = (torch.arange(n, device=maps.device) * side // n for n, side in zip(size, maps.shape[-2:]))
+    rows, columns = (torch.arange(n, device=maps.device) * side // n
+                     for n, side in zip(size, maps.shape[-2:]))
     return maps.index_select(1, rows).index_select(2, columns)
 
 
 class ClassSums(NamedTuple):
-    """Sums over the joint pixels of each image and class; they can be added to pool images and resolutions.
+    """Sums over the joint pixels of each image and class; they can be added to pool images and
+    resolutions.
 
     Attributes:
         features: (B, C, D) sums of unit feature vectors.
@@ -135,11 +146,12 @@ class Prototypes(NamedTuple):
 
 
 @torch.no_grad()
-def class_sums(features: Tensor, labels: Tensor, joint: Tensor, entropy: Tensor, num_classes: int) -> ClassSums:
+def class_sums(features: Tensor, labels: Tensor, joint: Tensor, entropy: Tensor,
+               num_classes: int) -> ClassSums:
     """Add up the unit feature vectors and entropies of joint pixels by image and class.
 
-    Neither a normalised copy of the map nor a copy of the joint pixels is made: the norms go into the weights of one
-    matrix product.
+    Neither a normalised copy of the map nor a copy of the joint pixels is made: the norms go into
+    the weights of one matrix product.
 
     Args:
         features: (B, D, h, w), any length; half precision is added up in float32.
@@ -149,7 +161,8 @@ def class_sums(features: Tensor, labels: Tensor, joint: Tensor, entropy: Tensor,
         num_classes: C.
     """
     features = at_least_float32(features).flatten(2)
-    inverse = features.square().sum(1).clamp_(min=EPS**2).rsqrt_()  # vector_norm takes 30 times as long along dim 1
+    # vector_norm takes 30 times as long along dim 1
+    inverse = features.square().sum(1).clamp_(min=EPS**2).rsqrt_()
     classes = torch.arange(num_classes, device=labels.device)
     member = (labels.flatten(1).unsqueeze(-1) == classes) & joint.flatten(1).unsqueeze(-1)
     member = member.to(features.dtype)  # (B, N, C)
@@ -160,7 +173,8 @@ def class_sums(features: Tensor, labels: Tensor, joint: Tensor, entropy: Tensor,
 
 @torch.no_grad()
 def class_prototypes(sums: ClassSums, min_pixels: int = 1) -> Prototypes:
-    """Class means of unit vectors, normalised again; a class with fewer than ``min_pixels`` joint pixels is absent.
+    """Class means of unit vectors, normalised again; a class with fewer than ``min_pixels`` joint
+    pixels is absent.
 
     Raises:
         ValueError: ``min_pixels`` below 1.
@@ -178,9 +192,9 @@ def select_prototypes(candidates: Sequence[Prototypes], rule: str = 'entropy') -
 
     Args:
         candidates: Context resolution first, detail last. With one, that one is taken.
-        rule: ``'entropy'`` the one whose pixels have the lower mean entropy (context wins a tie), ``'prefer_hr'``
-            detail where it has the class, ``'lr'`` context only, ``'hr'`` detail only, ``'mean'`` the normalised mean
-            of those that have the class.
+        rule: ``'entropy'`` the one whose pixels have the lower mean entropy (context wins a tie),
+            ``'prefer_hr'`` detail where it has the class, ``'lr'`` context only, ``'hr'`` detail
+            only, ``'mean'`` the normalised mean of those that have the class.
 
     Raises:
         ValueError: An unknown rule.
@@ -206,14 +220,15 @@ def select_prototypes(candidates: Sequence[Prototypes], rule: str = 'entropy') -
     return Prototypes(chosen, present.any(0), entropy.gather(0, index).squeeze(0))
 
 
-def group_images(kind: str, sizes: Sequence[int], alone: bool = True) -> tuple[list[list[int]], int]:
+def group_images(kind: str, sizes: Sequence[int],
+                 alone: bool = True) -> tuple[list[list[int]], int]:
     """Which images share prototypes.
 
     Args:
         kind: ``'pair'``, ``'batch'``, ``'step'`` or ``'image'`` (:data:`GROUPINGS`).
         sizes: Number of images of each pass.
-        alone: A single pass is all there is, so that ``'pair'`` takes neighbours (an odd last image joins the pair
-            before it); False: its images have their partners in another pass.
+        alone: A single pass is all there is, so that ``'pair'`` takes neighbours (an odd last image
+            joins the pair before it); False: its images have their partners in another pass.
 
     Returns:
         The group of each image of each pass, and the number of groups.
@@ -231,8 +246,9 @@ def group_images(kind: str, sizes: Sequence[int], alone: bool = True) -> tuple[l
         first = [sum(sizes[:i]) for i in range(len(sizes))]
         return [list(range(a, a + n)) for a, n in zip(first, sizes)], sum(sizes)
     if len(set(sizes)) != 1:
-        raise ValueError(f'image i of one pass is paired with image i of the other, but they have {list(sizes)} '
-                         "images: use equal batch sizes, or prototypes='step'")
+        raise ValueError(
+            f'image i of one pass is paired with image i of the other, but they have {list(sizes)} '
+            "images: use equal batch sizes, or prototypes='step'")
     count = sizes[0]
     if len(sizes) == 1 and alone:
         pairs = max(count // 2, 1)
@@ -244,24 +260,30 @@ def gather_pixels(features: Tensor, mask: Tensor) -> list[Tensor]:
     """Unit feature vectors of the marked pixels of each image, row by row.
 
     Args:
-        features: (B, D, h, w); gradients flow to the marked pixels. Vectors shorter than 1e-6 (float16: 1e-3) stay
-            short.
+        features: (B, D, h, w); gradients flow to the marked pixels. Vectors shorter than 1e-6
+            (float16: 1e-3) stay short.
         mask: bool (B, h, w).
 
     Returns:
-        B tensors (n_i, D), float32 or float64; only they are kept for the backward pass, not the map.
+        B tensors (n_i, D), float32 or float64; only they are kept for the backward pass, not the
+        map.
     """
-    # columns of (D, h w) maps: much quicker, back and forth, than picking pixels from all images at once
-    picked = [image.index_select(1, marked.nonzero().flatten())
-              for image, marked in zip(features.flatten(2).unbind(0), mask.flatten(1))]
+    # columns of (D, h w) maps: much quicker, back and forth, than picking pixels from all images at
+    # once
+    picked = [
+        image.index_select(1,
+                           marked.nonzero().flatten())
+        for image, marked in zip(features.flatten(2).unbind(0), mask.flatten(1))
+    ]
     least = HALF_EPS if features.dtype == torch.float16 else EPS
     picked = [at_least_float32(x) for x in picked]
     return [(x * x.square().sum(0).clamp(min=least**2).rsqrt()).T for x in picked]
 
 
-def info_nce(queries: Tensor, labels: Tensor, prototypes: Tensor, present: Tensor, temperature: float,
-             weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Sum of ``-w_q log( exp(<q, z_y> / tau) / sum_c exp(<q, z_c> / tau) )`` over pixels whose class has a prototype.
+def info_nce(queries: Tensor, labels: Tensor, prototypes: Tensor, present: Tensor,
+             temperature: float, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Sum of ``-w_q log( exp(<q, z_y> / tau) / sum_c exp(<q, z_c> / tau) )`` over pixels whose
+    class has a prototype.
 
     Args:
         queries: (n, D) unit vectors.
@@ -272,14 +294,15 @@ def info_nce(queries: Tensor, labels: Tensor, prototypes: Tensor, present: Tenso
         weight: (n,) factors of the terms.
 
     Returns:
-        The 0-d sum, with a graph also where no pixel counts (then it is exactly 0 and so is its gradient), and the 0-d
-        number of pixels that count, whatever their weights.
+        The 0-d sum, with a graph also where no pixel counts (then it is exactly 0 and so is its
+        gradient), and the 0-d number of pixels that count, whatever their weights.
     """
     similar = queries @ prototypes.to(queries.dtype).T / temperature
     # with no class present nothing is masked: rows of -inf would give NaN gradients to ignored rows
     similar = similar.masked_fill(~present & present.any(), float('-inf'))
     counted = present[labels]
-    terms = F.cross_entropy(similar, torch.where(counted, labels, -100), ignore_index=-100, reduction='none')
+    terms = F.cross_entropy(similar, torch.where(counted, labels, -100), ignore_index=-100,
+                            reduction='none')
     if weight is not None:
         terms = terms * weight.to(terms.dtype)
     return terms.sum(), counted.sum()

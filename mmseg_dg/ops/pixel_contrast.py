@@ -18,11 +18,11 @@ def pair_contrast(queries: Tensor, keys: Tensor, labels: Tensor,
                   block_size: int | None = 512) -> Tensor:
     """Mean over pixels i of the weighted mean over their positives j of ``-l_ij``.
 
-    ``l_ij = s_ij - log( exp(s_ij) + sum_{k: y_k != y_i} exp(s_ik) )`` with ``s_ij = <q_i, k_j> / temperature``;
-    positives are the j != i of the same label. A row's sum of ``w_ij q_i q_j l_ij`` is divided by its number of
-    positives (1 if there are none), whatever their weights. A block of rows costs block_size x N values at a time and
-    is computed again in the backward pass, so that nothing of size N x N is ever held; values and gradients are those
-    of the dense formula.
+    ``l_ij = s_ij - log( exp(s_ij) + sum_{k: y_k != y_i} exp(s_ik) )`` with ``s_ij = <q_i, k_j> /
+    temperature``; positives are the j != i of the same label. A row's sum of ``w_ij q_i q_j l_ij``
+    is divided by its number of positives (1 if there are none), whatever their weights. A block of
+    rows costs block_size x N values at a time and is computed again in the backward pass, so that
+    nothing of size N x N is ever held; values and gradients are those of the dense formula.
 
     Args:
         queries: (N, D) unit vectors; half precision is computed in float32.
@@ -41,24 +41,27 @@ def pair_contrast(queries: Tensor, keys: Tensor, labels: Tensor,
         ValueError: Shapes that differ, a temperature or block size out of range.
     """
     if queries.dim() != 2 or queries.shape != keys.shape or labels.shape != queries.shape[:1]:
-        raise ValueError(f'queries and keys must be (N, D) and labels (N,), got {tuple(queries.shape)}, '
-                         f'{tuple(keys.shape)} and {tuple(labels.shape)}')
+        raise ValueError('queries and keys must be (N, D) and labels (N,), got '
+                         f'{tuple(queries.shape)}, {tuple(keys.shape)} and {tuple(labels.shape)}')
     if not temperature >= LOWEST_TEMPERATURE:
-        raise ValueError(f'temperature must be at least {LOWEST_TEMPERATURE} (exponentials overflow below), got '
-                         f'{temperature}')
+        raise ValueError(f'temperature must be at least {LOWEST_TEMPERATURE} (exponentials '
+                         f'overflow below), got {temperature}')
     if block_size is not None and block_size < 1:
         raise ValueError(f'block_size counts rows, got {block_size}')
     queries, keys = at_least_float32(queries), at_least_float32(keys)
     count = len(queries)
     ones = queries.new_ones(count)
     rows, columns = (ones, ones) if pair_weight is None else pair_weight
-    factors = tuple(x.to(queries.dtype) for x in (rows, columns, ones if confidence is None else confidence))
+    factors = tuple(
+        x.to(queries.dtype) for x in (rows, columns, ones if confidence is None else confidence))
     if block_size is None:
-        return _rows(0, count, queries, keys, labels, *factors, complement, temperature) / max(count, 1)
+        return _rows(0, count, queries, keys, labels, *factors, complement, temperature) / max(
+            count, 1)
     total = queries[:0].sum() + keys[:0].sum()
     for start in range(0, count, block_size):
-        total = total + checkpoint(_rows, start, min(start + block_size, count), queries, keys, labels, *factors,
-                                   complement, temperature, use_reentrant=False, preserve_rng_state=False)
+        total = total + checkpoint(_rows, start, min(
+            start + block_size, count), queries, keys, labels, *factors, complement, temperature,
+                                   use_reentrant=False, preserve_rng_state=False)
     return total / max(count, 1)
 
 

@@ -13,8 +13,8 @@ LOWER_PRECISIONS = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 def at_least_float32(x: Tensor) -> Tensor:
     """Half precision as float32; float32 and float64 as they are (the very same tensor).
 
-    Averages, softmax and norms would round in between otherwise, and a threshold such as 0.968 would then select other
-    pixels under autocast.
+    Averages, softmax and norms would round in between otherwise, and a threshold such as 0.968
+    would then select other pixels under autocast.
     """
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
@@ -30,7 +30,8 @@ def check_precision(name: str, precision: Optional[str]) -> Optional[str]:
         ValueError: Another one.
     """
     if precision is not None and precision not in LOWER_PRECISIONS:
-        raise ValueError(f"{name}={precision!r}: use 'bf16', 'fp16', or None for the precision of the other passes")
+        raise ValueError(f"{name}={precision!r}: use 'bf16', 'fp16', or None for the precision of "
+                         "the other passes")
     return precision
 
 
@@ -51,7 +52,8 @@ def lower_precision(precision: Optional[str], device: torch.device) -> Iterator[
 
 @contextmanager
 def module_in_lower_precision(module: nn.Module, precision: Optional[str]) -> Iterator[None]:
-    """Within the block every call of ``module`` autocasts, and gives its maps in float32; what is around does not.
+    """Within the block every call of ``module`` autocasts, and gives its maps in float32; what is
+    around does not.
 
     Args:
         module: Gives a tensor or a sequence of tensors.
@@ -65,7 +67,8 @@ def module_in_lower_precision(module: nn.Module, precision: Optional[str]) -> It
     def lowered(x: Tensor, *args: Any, **kwargs: Any) -> Any:
         with lower_precision(precision, x.device):
             maps = forward(x, *args, **kwargs)
-        return at_least_float32(maps) if isinstance(maps, Tensor) else tuple(at_least_float32(m) for m in maps)
+        return at_least_float32(maps) if isinstance(maps, Tensor) else tuple(
+            at_least_float32(m) for m in maps)
 
     module.forward = lowered  # hides the method of the class, for this instance only
     try:

@@ -11,7 +11,8 @@ def resize(maps: Tensor, size: Sequence[int], align_corners: bool = False) -> Te
     Args:
         maps: Floating point (B, C, h, w).
         size: Height H and width W of the result.
-        align_corners: Whether the centers of the corner pixels stay where they are, or their outer corners.
+        align_corners: Whether the centers of the corner pixels stay where they are, or their outer
+            corners.
 
     Returns:
         (B, C, H, W), of the same type; ``maps`` itself where it has the size.

@@ -1,8 +1,10 @@
-"""Strong views of semi-supervised training: colour jitter, grayscale and blur of one weakly augmented image.
+"""Strong views of semi-supervised training: colour jitter, grayscale and blur of one weakly
+augmented image.
 
-Parameters as UniMatch and FixMatch use them (docs/behavior/unimatch.md#unimatch-data-pipeline). The maths is
-kornia's, with the meaning the operations have in Pillow and torchvision (brightness multiplies, contrast and
-saturation blend with gray); Pillow rounds to 8 bits after every operation, this does not.
+Parameters as UniMatch and FixMatch use them (docs/behavior/unimatch.md#unimatch-data-pipeline). The
+maths is kornia's, with the meaning the operations have in Pillow and torchvision (brightness
+multiplies, contrast and saturation blend with gray); Pillow rounds to 8 bits after every operation,
+this does not.
 """
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ class StrongJitter(NamedTuple):
         contrast: Factor on the difference from the image's mean gray, >= 0.
         saturation: Factor on the difference from the pixel's gray, >= 0.
         hue: Shift in turns, in [-0.5, 0.5].
-        order: Permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue; the first is applied first.
+        order: Permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue; the first is applied
+            first.
     """
     brightness: float
     contrast: float
@@ -45,14 +48,15 @@ class StrongView(NamedTuple):
     sigma: float | None = None
 
 
-def draw_strong_view(rng, brightness: float = 0.5, contrast: float = 0.5, saturation: float = 0.5, hue: float = 0.25,
-                     jitter_probability: float = 0.8, grayscale_probability: float = 0.2,
-                     blur_probability: float = 0.5, blur_sigma: tuple[float, float] = (0.1, 2.0)) -> StrongView:
+def draw_strong_view(
+    rng, brightness: float = 0.5, contrast: float = 0.5, saturation: float = 0.5, hue: float = 0.25,
+    jitter_probability: float = 0.8, grayscale_probability: float = 0.2,
+    blur_probability: float = 0.5, blur_sigma: tuple[float, float] = (0.1, 2.0)) -> StrongView:
     """Draw the parameters of one strong view; the defaults are UniMatch's.
 
     Args:
-        rng: :class:`numpy.random.RandomState`. It is asked for the same number of values whatever comes out, so that
-            one decision does not shift the next image's.
+        rng: :class:`numpy.random.RandomState`. It is asked for the same number of values whatever
+            comes out, so that one decision does not shift the next image's.
         brightness: The factor is uniform in [max(0, 1 - brightness), 1 + brightness].
         contrast: Likewise.
         saturation: Likewise.
@@ -60,15 +64,18 @@ def draw_strong_view(rng, brightness: float = 0.5, contrast: float = 0.5, satura
         jitter_probability: Of the colour jitter as a whole.
         grayscale_probability: Of taking the colours away.
         blur_probability: Of the blur.
-        blur_sigma: The standard deviation is uniform between these, in pixels (Pillow's ``radius``).
+        blur_sigma: The standard deviation is uniform between these, in pixels (Pillow's
+            ``radius``).
 
     Raises:
         ValueError: A range or probability that has no meaning.
     """
-    check_strong_view(brightness, contrast, saturation, hue, jitter_probability, grayscale_probability,
-                      blur_probability, blur_sigma)
+    check_strong_view(brightness, contrast, saturation, hue, jitter_probability,
+                      grayscale_probability, blur_probability, blur_sigma)
     order = tuple(int(i) for i in rng.permutation(4))
-    factors = [float(rng.uniform(max(0.0, 1 - r), 1 + r)) for r in (brightness, contrast, saturation)]
+    factors = [
+        float(rng.uniform(max(0.0, 1 - r), 1 + r)) for r in (brightness, contrast, saturation)
+    ]
     shift = float(rng.uniform(-hue, hue))
     sigma = float(rng.uniform(*blur_sigma))
     chances = rng.uniform(size=3)
@@ -78,21 +85,26 @@ def draw_strong_view(rng, brightness: float = 0.5, contrast: float = 0.5, satura
         sigma=sigma if chances[2] < blur_probability else None)
 
 
-def check_strong_view(brightness: float = 0.5, contrast: float = 0.5, saturation: float = 0.5, hue: float = 0.25,
-                      jitter_probability: float = 0.8, grayscale_probability: float = 0.2,
-                      blur_probability: float = 0.5, blur_sigma: tuple[float, float] = (0.1, 2.0)) -> None:
+def check_strong_view(
+    brightness: float = 0.5, contrast: float = 0.5, saturation: float = 0.5, hue: float = 0.25,
+    jitter_probability: float = 0.8, grayscale_probability: float = 0.2,
+    blur_probability: float = 0.5, blur_sigma: tuple[float, float] = (0.1, 2.0)) -> None:
     """Raise ValueError for arguments of :func:`draw_strong_view` that have no meaning."""
-    for name, value in (('brightness', brightness), ('contrast', contrast), ('saturation', saturation)):
+    for name, value in (('brightness', brightness), ('contrast', contrast), ('saturation',
+                                                                             saturation)):
         if value < 0:
-            raise ValueError(f'{name} is the half-width of a range of factors and not negative, got {value}')
+            raise ValueError(f'{name} is the half-width of a range of factors and not negative, '
+                             f'got {value}')
     if not 0 <= hue <= 0.5:
         raise ValueError(f'hue is a shift in turns, in [0, 0.5], got {hue}')
-    for name, value in (('jitter_probability', jitter_probability), ('grayscale_probability', grayscale_probability),
-                        ('blur_probability', blur_probability)):
+    for name, value in (('jitter_probability', jitter_probability),
+                        ('grayscale_probability', grayscale_probability), ('blur_probability',
+                                                                           blur_probability)):
         if not 0 <= value <= 1:
             raise ValueError(f'{name} must lie in [0, 1], got {value}')
     if len(blur_sigma) != 2 or not 0 < blur_sigma[0] <= blur_sigma[1]:
-        raise ValueError(f'blur_sigma is (lowest, highest) in pixels, both positive, got {blur_sigma}')
+        raise ValueError('blur_sigma is (lowest, highest) in pixels, both positive, got '
+                         f'{blur_sigma}')
 
 
 def apply_strong_view(image: Tensor, view: StrongView) -> Tensor:
@@ -109,7 +121,8 @@ def apply_strong_view(image: Tensor, view: StrongView) -> Tensor:
         ValueError: Wrong shape or dtype, or an order that is no permutation.
     """
     if image.dim() != 3 or image.shape[0] < 3 or not image.is_floating_point():
-        raise ValueError(f'image must be floating point (3, H, W), got {tuple(image.shape)} {image.dtype}')
+        raise ValueError(f'image must be floating point (3, H, W), got {tuple(image.shape)} '
+                         f'{image.dtype}')
     colors, others = (image, image[3:]) if len(image) == 3 else (image[:3], image[3:])
     if view.jitter is not None:
         colors = _jitter(colors, view.jitter)
@@ -118,7 +131,8 @@ def apply_strong_view(image: Tensor, view: StrongView) -> Tensor:
         colors = rgb_to_grayscale(colors).expand_as(colors)
     image = torch.cat([colors, others]) if len(others) else colors
     if view.sigma is not None:
-        image = gaussian_blur(image.unsqueeze(0), view.sigma, _blur_kernel(view.sigma, image.shape[-2:])).squeeze(0)
+        image = gaussian_blur(image.unsqueeze(0), view.sigma,
+                              _blur_kernel(view.sigma, image.shape[-2:])).squeeze(0)
     return image
 
 

@@ -1,4 +1,6 @@
-"""Files appear whole or not at all: written beside their place, flushed to the disk, moved in one step."""
+"""Files appear whole or not at all: written beside their place, flushed to the disk, moved in one
+step.
+"""
 import contextlib
 import os
 import re
@@ -12,7 +14,9 @@ _PART = re.compile(r'^\..+\.(?P<host>[\w-]+)\.(?P<process>\d+)\.part$')
 
 
 def part_name(path: Path) -> Path:
-    """The temporary name of a file: hidden, with host and process, so that two processes never share one."""
+    """The temporary name of a file: hidden, with host and process, so that two processes never
+    share one.
+    """
     return path.with_name(f'.{path.name}.{_host()}.{os.getpid()}.part')
 
 
@@ -21,29 +25,32 @@ def _host() -> str:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file or folder is on the disk; file systems that cannot be asked are left alone."""
+    """Wait until a file or folder is on the disk; file systems that cannot be asked are left alone.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
         if not path.is_dir():  # some network file systems refuse this for folders only
-            raise OSError(error.errno, f'{error.strerror} (while {path} was flushed to the disk)') from error
+            raise OSError(error.errno, f'{error.strerror} (while {path} was flushed to the '
+                          'disk)') from error
     finally:
         os.close(handle)
 
 
 @contextlib.contextmanager
 def written_whole(path: Union[str, Path], durable: bool = True) -> Iterator[Path]:
-    """Gives a temporary path to write to; afterwards its content is at ``path``, or (after an error) nothing changed.
+    """Gives a temporary path to write to; afterwards its content is at ``path``, or (after an
+    error) nothing changed.
 
     Args:
         path: Of the file.
-        durable: Wait until it is on the disk: it survives a crash of the machine, not of the process only. False for
-            many files that can be made again.
+        durable: Wait until it is on the disk: it survives a crash of the machine, not of the
+            process only. False for many files that can be made again.
 
     Raises:
-        OSError: It cannot be written (disk full, quota, rights); the message names ``path``, and no temporary file
-            stays.
+        OSError: It cannot be written (disk full, quota, rights); the message names ``path``, and no
+            temporary file stays.
     """
     path = Path(path)
     part = part_name(path)
@@ -54,8 +61,9 @@ def written_whole(path: Union[str, Path], durable: bool = True) -> Iterator[Path
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise OSError(error.errno, f'cannot write {path}: {error.strerror or error}. What was there before is '
-                      'unchanged') from error
+        raise OSError(
+            error.errno, f'cannot write {path}: {error.strerror or error}. What was '
+            'there before is unchanged') from error
     except BaseException:
         part.unlink(missing_ok=True)
         raise
@@ -70,7 +78,9 @@ def write_text(path: Union[str, Path], text: str) -> None:
 
 
 def remove_parts(folder: Union[str, Path]) -> list[str]:
-    """Remove temporary files that killed processes left in a folder; call it only while its lock is held."""
+    """Remove temporary files that killed processes left in a folder; call it only while its lock is
+    held.
+    """
     gone = []
     for entry in Path(folder).iterdir() if Path(folder).is_dir() else ():
         if _PART.match(entry.name) or entry.name.endswith(('.pth.part', 'last_checkpoint.part')):
@@ -80,7 +90,8 @@ def remove_parts(folder: Union[str, Path]) -> list[str]:
 
 
 def remove_dead_parts(folders: Iterable[Union[str, Path]]) -> int:
-    """Remove temporary files that killed processes of this machine left in ``folders``; returns how many.
+    """Remove temporary files that killed processes of this machine left in ``folders``; returns how
+    many.
 
     Those of living processes and of other machines stay, so it needs no lock.
     """

@@ -1,4 +1,5 @@
-"""Many small tensors as few flat ones, so that an operation costs one kernel instead of hundreds."""
+"""Many small tensors as few flat ones, so that an operation costs one kernel instead of hundreds.
+"""
 from collections.abc import Iterable, Iterator
 
 import torch

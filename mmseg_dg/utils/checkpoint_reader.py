@@ -1,8 +1,9 @@
 """The one way in which this package reads tensors from files: nothing in a file is ever called.
 
-Two readers share their checks. *Foreign weights* (encoders, other people's models) may hold what torch itself admits
-under ``weights_only``: tensors, numbers, text, lists and dicts. *Checkpoints of runs* may besides hold log histories
-and small arrays as mmengine's hooks save them; :mod:`mmseg_dg.utils.plain_arrays` reads those. See docs/security.md.
+Two readers share their checks. *Foreign weights* (encoders, other people's models) may hold what
+torch itself admits under ``weights_only``: tensors, numbers, text, lists and dicts. *Checkpoints of
+runs* may besides hold log histories and small arrays as mmengine's hooks save them;
+:mod:`mmseg_dg.utils.plain_arrays` reads those. See docs/security.md.
 """
 import contextlib
 import io
@@ -27,7 +28,9 @@ _FOLDER = 0x10
 
 
 class CheckpointError(ValueError):
-    """A file cannot be read as weights or as a checkpoint; the message names it, the reason and what to do."""
+    """A file cannot be read as weights or as a checkpoint; the message names it, the reason and
+    what to do.
+    """
 
 
 def read_weights(path: Union[str, Path], map_location: Any = 'cpu') -> Any:
@@ -45,7 +48,8 @@ def read_weights(path: Union[str, Path], map_location: Any = 'cpu') -> Any:
 
 
 def read_checkpoint(path: Union[str, Path], map_location: Any = 'cpu') -> Any:
-    """Read a checkpoint of a run, of today or written before 0.3: log histories come back as ``HistoryBuffer``.
+    """Read a checkpoint of a run, of today or written before 0.3: log histories come back as
+    ``HistoryBuffer``.
 
     Args:
         path: A file written by a run, or any file of weights.
@@ -53,7 +57,8 @@ def read_checkpoint(path: Union[str, Path], map_location: Any = 'cpu') -> Any:
 
     Raises:
         FileNotFoundError: No such file.
-        CheckpointError: As :func:`read_weights`, or arrays whose type, shape and bytes contradict each other.
+        CheckpointError: As :func:`read_weights`, or arrays whose type, shape and bytes contradict
+            each other.
     """
     content = _read(Path(path), map_location, stand_ins())
     try:
@@ -63,7 +68,9 @@ def read_checkpoint(path: Union[str, Path], map_location: Any = 'cpu') -> Any:
 
 
 def checkpoint_from_bytes(data: bytes, name: str, map_location: Any = 'cpu') -> Any:
-    """As :func:`read_checkpoint`, of bytes that an object store handed over; ``name`` is for messages."""
+    """As :func:`read_checkpoint`, of bytes that an object store handed over; ``name`` is for
+    messages.
+    """
     content = _load(io.BytesIO(data), name, map_location, stand_ins())
     try:
         return histories_from_plain(restored(content))
@@ -78,16 +85,23 @@ def check_complete(checkpoint: Any, name: str) -> None:
         CheckpointError: Parts are missing; the message names them.
     """
     if not isinstance(checkpoint, Mapping):
-        raise CheckpointError(f'{name} holds {type(checkpoint).__name__}, not a checkpoint of a run')
-    missing = [part for part in RESUME_PARTS if not isinstance(checkpoint.get(part), (Mapping, list))]
+        raise CheckpointError(
+            f'{name} holds {type(checkpoint).__name__}, not a checkpoint of a run')
+    missing = [
+        part for part in RESUME_PARTS if not isinstance(checkpoint.get(part), (Mapping, list))
+    ]
     meta = checkpoint.get('meta')
     if 'meta' not in missing:
-        missing += [f'meta.{key}' for key in ('iter', 'epoch') if type(meta.get(key)) is not int or meta[key] < 0]
+        missing += [
+            f'meta.{key}' for key in ('iter', 'epoch')
+            if type(meta.get(key)) is not int or meta[key] < 0
+        ]
     if missing:
         raise CheckpointError(
-            f'{name} has no {", ".join(missing)}: a run cannot go on from it exactly (best checkpoints and exported '
-            'weights are written without). --resume-weights-only takes its weights, and its iteration where it is '
-            'recorded, with a new optimizer; load_from=... in the config starts a new run from its weights')
+            f'{name} has no {", ".join(missing)}: a run cannot go on from it exactly (best '
+            'checkpoints and exported weights are written without). --resume-weights-only takes '
+            'its weights, and its iteration where it is recorded, with a new optimizer; '
+            'load_from=... in the config starts a new run from its weights')
 
 
 def _read(path: Path, map_location: Any, allowed: list) -> Any:
@@ -95,8 +109,8 @@ def _read(path: Path, map_location: Any, allowed: list) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f'there is no file {path}')
     if path.stat().st_size == 0:
-        raise CheckpointError(f'{path}: not a checkpoint, it is empty (0 bytes): the disk was full, or a copy was '
-                              'cut off')
+        raise CheckpointError(f'{path}: not a checkpoint, it is empty (0 bytes): the disk was '
+                              'full, or a copy was cut off')
     if path.suffix == '.safetensors':
         return _load_safetensors(path)
     with open(path, 'rb') as file:
@@ -108,18 +122,21 @@ def _load_safetensors(path: Path) -> dict:
     try:
         from safetensors.torch import load_file
     except ImportError as error:
-        raise CheckpointError(f'{path} needs the library safetensors: pip install safetensors') from error
+        raise CheckpointError(f'{path} needs the library safetensors: pip install '
+                              'safetensors') from error
     try:
         return load_file(str(path))
     except Exception as error:  # noqa: BLE001  the library raises classes of its own
-        raise CheckpointError(f'{path}: damaged, or no file of safetensors ({_first_line(error)})') from error
+        raise CheckpointError(
+            f'{path}: damaged, or no file of safetensors ({_first_line(error)})') from error
 
 
 def _load(file: Any, name: str, map_location: Any, allowed: list) -> Any:
     """``torch.load(weights_only=True)`` with the checksums tested first and every failure named."""
     damage = find_damage(file)
     if damage:
-        raise CheckpointError(f'{name}: damaged, {damage}. Fetch or copy it again, or use another checkpoint')
+        raise CheckpointError(f'{name}: damaged, {damage}. Fetch or copy it again, or use another '
+                              'checkpoint')
     file.seek(0)
     try:
         with _only_allowed(allowed):
@@ -127,8 +144,9 @@ def _load(file: Any, name: str, map_location: Any, allowed: list) -> Any:
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(name, error)) from error
     except Exception as error:  # noqa: BLE001  damaged files raise whatever their bytes lead to
-        raise CheckpointError(f'{name}: not a checkpoint that PyTorch can read: damaged, or of another kind '
-                              f'({type(error).__name__}: {_first_line(error)})') from error
+        raise CheckpointError(
+            f'{name}: not a checkpoint that PyTorch can read: damaged, or of '
+            f'another kind ({type(error).__name__}: {_first_line(error)})') from error
 
 
 def find_damage(file: Any) -> Optional[str]:
@@ -137,7 +155,8 @@ def find_damage(file: Any) -> Optional[str]:
     torch itself does not compare them when it loads.
 
     Args:
-        file: Seekable, binary; a file that is no archive (torch's format before 1.6) has no checksums.
+        file: Seekable, binary; a file that is no archive (torch's format before 1.6) has no
+            checksums.
 
     Returns:
         What is wrong, None where nothing was found.
@@ -148,7 +167,8 @@ def find_damage(file: Any) -> Optional[str]:
     try:
         with zipfile.ZipFile(file) as archive:
             for record in archive.infolist():
-                # torch's reader takes a record marked as a folder for read and hands over memory nobody wrote
+                # torch's reader takes a record marked as a folder for read and hands over memory
+                # nobody wrote
                 if record.is_dir() or record.external_attr & _FOLDER:
                     return f'its record {record.filename} is marked as a folder'
             bad = archive.testzip()
@@ -188,9 +208,10 @@ def _refusal(name: str, error: BaseException) -> str:
         reason = ours.group(1)
     else:
         reason = f'it needs {named.group(1)}' if named else 'it asks for calls'
-    return (f'{name}: refused: {reason}, which is more than tensors and plain values and might run code that '
-            'somebody put there. If you wrote the file yourself, save dict(state_dict=...) of tensors alone with the '
-            'program that made it (docs/security.md)')
+    return (f'{name}: refused: {reason}, which is more than tensors and plain values and might run '
+            'code that somebody put there. If you wrote the file yourself, save '
+            'dict(state_dict=...) of tensors alone with the program that made it '
+            '(docs/security.md)')
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,24 +3,25 @@ import logging
 import sys
 import time
 
-#: How the tables begin that a log file should have and a reader of a terminal passes over: environment, merged config,
-#: order of the hooks; and what the libraries say to their own developers.
-LONG_TABLES = ('\n------------------------------------------------------------\nSystem environment:', 'Config:\n',
-               'Hooks will be executed in the following order')
+#: How the tables begin that a log file should have and a reader of a terminal passes over:
+#: environment, merged config, order of the hooks; and what the libraries say to their own
+#: developers.
+LONG_TABLES = ('\n------------------------------------------------------------\nSystem '
+               'environment:', 'Config:\n', 'Hooks will be executed in the following order')
 NOT_FOR_USERS = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias',
                  'Distributed training is not used, all SyncBatchNorm')
 
 
 class WithoutTables(logging.Filter):
     """Keeps :data:`LONG_TABLES` and :data:`NOT_FOR_USERS` off a handler."""
-
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the handler shows a record."""
         return not str(record.msg).startswith(LONG_TABLES + NOT_FOR_USERS)
 
 
 def keep_tables_in_the_file() -> None:
-    """Every logger of mmengine with a log file writes its long tables there only, and says so in one line.
+    """Every logger of mmengine with a log file writes its long tables there only, and says so in
+    one line.
 
     A logger without a file shows everything, so nothing is lost. Called by ``import mmseg_dg``.
     """
@@ -37,8 +38,16 @@ def keep_tables_in_the_file() -> None:
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(WithoutTables())
                 if handler.level <= logging.INFO:
-                    handler.handle(self.makeRecord(self.name, logging.INFO, __file__, 0, 'config, environment and '
-                                                   f'hooks are in the log file {self.log_file}', (), None))
+                    handler.handle(
+                        self.makeRecord(
+                            self.name, logging.INFO, __file__, 0, 'config, '
+                            'environment '
+                            'and '
+                            'hooks '
+                            'are in '
+                            'the log '
+                            'file '
+                            f'{self.log_file}', (), None))
 
     __init__.keeps_tables = True
     __init__.__doc__ = original.__doc__
@@ -46,7 +55,8 @@ def keep_tables_in_the_file() -> None:
 
 
 def write_traceback(error: BaseException) -> str:
-    """The traceback of an error that the terminal shows as one message, into the log files of this process.
+    """The traceback of an error that the terminal shows as one message, into the log files of this
+    process.
 
     Returns:
         The log file; '' where no run has one yet.
@@ -56,15 +66,18 @@ def write_traceback(error: BaseException) -> str:
     for logger in reversed(list(known.values())):
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
-                handler.handle(logger.makeRecord(logger.name, logging.ERROR, __file__, 0, 'the run ended:', (), (
-                    type(error), error, error.__traceback__)))
+                handler.handle(
+                    logger.makeRecord(logger.name, logging.ERROR, __file__, 0, 'the '
+                                      'run '
+                                      'ended:', (), (type(error), error, error.__traceback__)))
                 handler.flush()
                 return str(logger.log_file)
     return ''
 
 
 class Progress:
-    """How far a long stage is and what remains: one line drawn again on a terminal, now and then a line in a log.
+    """How far a long stage is and what remains: one line drawn again on a terminal, now and then a
+    line in a log.
 
     A stage that is over before the first line says nothing.
 
@@ -73,7 +86,6 @@ class Progress:
         total: Steps in all.
         quiet: Seconds between lines where standard error is no terminal.
     """
-
     def __init__(self, what: str, total: int, quiet: float = 10.) -> None:
         self.what, self.total, self.done = what, total, 0
         self.terminal = sys.stderr.isatty()

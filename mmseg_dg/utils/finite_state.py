@@ -1,4 +1,6 @@
-"""A training state or a weight file holds finite numbers only, or is refused with the names of those that are not."""
+"""A training state or a weight file holds finite numbers only, or is refused with the names of
+those that are not.
+"""
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,7 +13,9 @@ _NAMED = 3
 
 
 def nonfinite_tensors(content: Any, name: str = '') -> Iterator[tuple[str, int, int]]:
-    """``(dotted name, NaN or infinite values, values)`` of each tensor in nested dicts and lists that has some."""
+    """``(dotted name, NaN or infinite values, values)`` of each tensor in nested dicts and lists
+    that has some.
+    """
     if isinstance(content, Tensor):
         if content.is_floating_point() and not content.is_meta:
             wrong = int(content.numel() - torch.isfinite(content).sum())
@@ -23,7 +27,9 @@ def nonfinite_tensors(content: Any, name: str = '') -> Iterator[tuple[str, int, 
 
 
 def nonfinite_summary(content: Any) -> str:
-    """Names the first tensors of a state that are not finite, with their counts; empty where all are."""
+    """Names the first tensors of a state that are not finite, with their counts; empty where all
+    are.
+    """
     found = list(nonfinite_tensors(content))
     named = '; '.join(f'{name}: {wrong} of {total} values' for name, wrong, total in found[:_NAMED])
     return named + (f'; and {len(found) - _NAMED} more tensors' if len(found) > _NAMED else '')
@@ -33,15 +39,20 @@ def refuse_nonfinite(checkpoint: Any, file: str) -> None:
     """Refuse weights, or a training state, with NaN or infinite values.
 
     Args:
-        checkpoint: A checkpoint with ``state_dict`` (and perhaps ``optimizer``), or a plain state dict.
+        checkpoint: A checkpoint with ``state_dict`` (and perhaps ``optimizer``), or a plain state
+            dict.
         file: Where it comes from, for the message.
 
     Raises:
         ValueError: It names the file and the first tensors.
     """
-    parts = {key: checkpoint[key] for key in PARTS if isinstance(checkpoint, Mapping) and key in checkpoint}
+    parts = {
+        key: checkpoint[key]
+        for key in PARTS if isinstance(checkpoint, Mapping) and key in checkpoint
+    }
     found = nonfinite_summary(parts or checkpoint)
     if found:
-        raise ValueError(f'{file} holds NaN or infinite numbers ({found}): the run that wrote it had diverged, or the '
-                         'file is damaged. Nothing can be learned or predicted from it: use an earlier checkpoint, '
-                         'and lower the learning rate before the run goes on')
+        raise ValueError(f'{file} holds NaN or infinite numbers ({found}): the run that wrote it '
+                         'had diverged, or the file is damaged. Nothing can be learned or '
+                         'predicted from it: use an earlier checkpoint, and lower the learning '
+                         'rate before the run goes on')

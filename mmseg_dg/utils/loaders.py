@@ -4,7 +4,8 @@ from typing import Any, Optional
 
 
 def loaders_by_name(loaders: Optional[Mapping[str, Any]], alone: str = '') -> dict[str, Any]:
-    """``{name: dataloader config}`` of ``train_dataloader``, ``val_dataloader`` or ``test_dataloader``.
+    """``{name: dataloader config}`` of ``train_dataloader``, ``val_dataloader`` or
+    ``test_dataloader``.
 
     Args:
         loaders: One dataloader config, a dict of them in which None switches one off, or None.

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 
-def check_options(function: Callable[..., Any], options: Iterable[str], name: str, skip: Iterable[str] = ()) -> None:
+def check_options(function: Callable[..., Any], options: Iterable[str], name: str,
+                  skip: Iterable[str] = ()) -> None:
     """Refuse options a function does not take.
 
     Args:
@@ -20,14 +21,15 @@ def check_options(function: Callable[..., Any], options: Iterable[str], name: st
     known = [key for key in inspect.signature(function).parameters if key not in set(skip)]
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise ValueError(f'{name} has no option {", ".join(unknown)}; it takes: {", ".join(known) or "none"}')
+        raise ValueError(f'{name} has no option {", ".join(unknown)}; it takes: '
+                         f'{", ".join(known) or "none"}')
 
 
 def refuses(**hints: str) -> Callable[[type], type]:
     """Class decorator: arguments a class no longer takes are refused with what to write instead.
 
-    Without it an old config stops with Python's "unexpected keyword argument", which does not say where the setting
-    went. The signature of the class stays as it is.
+    Without it an old config stops with Python's "unexpected keyword argument", which does not say
+    where the setting went. The signature of the class stays as it is.
 
     Args:
         hints: Old name to the advice that ends the message.
@@ -35,14 +37,14 @@ def refuses(**hints: str) -> Callable[[type], type]:
     Raises:
         ValueError: When an object is made with one of the names.
     """
-
     def decorate(cls: type) -> type:
         original = cls.__init__
 
         @functools.wraps(original)
         def checked(self, *args, **kwargs) -> None:
             for name in sorted(set(hints).intersection(kwargs)):
-                raise ValueError(f'{type(self).__name__} takes no {name}={kwargs[name]!r} any more: {hints[name]}')
+                raise ValueError(f'{type(self).__name__} takes no {name}={kwargs[name]!r} any '
+                                 f'more: {hints[name]}')
             original(self, *args, **kwargs)
 
         cls.__init__ = checked

@@ -1,8 +1,10 @@
-"""Stand-ins for the classes that older checkpoints name: what a file says about them is checked, nothing is called.
+"""Stand-ins for the classes that older checkpoints name: what a file says about them is checked,
+nothing is called.
 
-mmengine saves its log histories as objects that hold numpy arrays. To unpickle such a file, torch must be allowed to
-call numpy's own reconstruction, and a file then chooses type, size and raw memory of an array: with a type of objects,
-pointers. Here the same names lead to the few lines below, which read plain numbers and refuse the rest.
+mmengine saves its log histories as objects that hold numpy arrays. To unpickle such a file, torch
+must be allowed to call numpy's own reconstruction, and a file then chooses type, size and raw
+memory of an array: with a type of objects, pointers. Here the same names lead to the few lines
+below, which read plain numbers and refuse the rest.
 """
 import pickle
 from types import FunctionType
@@ -21,7 +23,6 @@ def _refuse(what: str) -> pickle.UnpicklingError:
 
 class PlainDtype:
     """``numpy.dtype`` of a file: a name and a byte order, both checked."""
-
     def __init__(self, name: Any = None, *_: Any) -> None:
         if name not in NUMBERS:
             raise _refuse(f'an array of type {name!r}; only plain numbers are read')
@@ -29,7 +30,8 @@ class PlainDtype:
 
     def __setstate__(self, state: Any) -> None:
         # (version, byte order, subarray, names, fields, item size, alignment, flags[, metadata])
-        good = isinstance(state, tuple) and 5 <= len(state) <= 9 and state[1] in ('<', '>', '|', '=')
+        good = isinstance(state,
+                          tuple) and 5 <= len(state) <= 9 and state[1] in ('<', '>', '|', '=')
         if not good or any(part is not None for part in state[2:5]):
             raise _refuse(f'an array type with the state {str(state)[:80]}')
         self.order = state[1]
@@ -51,8 +53,8 @@ class PlainArray:
 
 
 class ArrayClass:
-    """What ``numpy.ndarray`` itself is in a file: an argument of the reconstruction, never called."""
-
+    """What ``numpy.ndarray`` itself is in a file: an argument of the reconstruction, never called.
+    """
     def __new__(cls, *_: Any) -> 'ArrayClass':
         raise _refuse('a file makes an array by itself')
 
@@ -86,13 +88,15 @@ def numbers_from_bytes(dtype: Any, raw: Any, shape: Any, fortran: Any) -> np.nda
         count *= n
     if count * kind.itemsize != len(raw):
         raise _refuse(f'an array of {count} {dtype.name} with {len(raw)} bytes')
-    array = np.frombuffer(bytes(raw), kind).astype(kind.newbyteorder('='))  # astype copies: the result is writable
+    # astype copies: the result is writable
+    array = np.frombuffer(bytes(raw), kind).astype(kind.newbyteorder('='))
     return array.reshape(shape, order='F' if fortran else 'C')
 
 
 class PlainHistory:
-    """mmengine's ``HistoryBuffer`` of a file: two columns of numbers; its table of statistics is left out."""
-
+    """mmengine's ``HistoryBuffer`` of a file: two columns of numbers; its table of statistics is
+    left out.
+    """
     def __init__(self, *_: Any) -> None:
         self.values = self.counts = self.max_length = None
 
@@ -116,24 +120,30 @@ def make_history(values: Any, counts: Any, max_length: Any) -> Any:
     """
     from mmengine.logging import HistoryBuffer
     for column in (values, counts):
-        if not isinstance(column, np.ndarray) or column.ndim != 1 or column.dtype.kind not in 'biuf':
+        if not isinstance(column,
+                          np.ndarray) or column.ndim != 1 or column.dtype.kind not in 'biuf':
             raise _refuse('a log history that is no column of numbers')
     if len(values) != len(counts) or type(max_length) is not int or not 0 < max_length <= 10**9:
-        raise _refuse(f'a log history of {len(values)} values, {len(counts)} counts, max_length {max_length!r}')
+        raise _refuse(f'a log history of {len(values)} values, {len(counts)} counts, max_length '
+                      f'{max_length!r}')
     history = HistoryBuffer(max_length=max_length)
     history._log_history, history._count_history = values, counts
     return history
 
 
 def statistic_name(owner: Any, name: Any = None) -> str:
-    """``builtins.getattr`` of a file: mmengine asks so for the statistics of a history, whose names are the answer."""
+    """``builtins.getattr`` of a file: mmengine asks so for the statistics of a history, whose names
+    are the answer.
+    """
     if owner is not PlainHistory or name not in ('min', 'max', 'current', 'mean'):
         raise _refuse(f'a file asks for attribute {name!r:.80} of {owner!r:.80}')
     return name
 
 
 def empty_bytes(*args: Any) -> bytes:
-    """``builtins.bytes`` of a file: how the old pickle protocol of torch writes ``b''`` (an empty array)."""
+    """``builtins.bytes`` of a file: how the old pickle protocol of torch writes ``b''`` (an empty
+    array).
+    """
     if args:
         raise _refuse('bytes made from something else')
     return b''
@@ -148,25 +158,34 @@ def plain_config(*args: Any) -> dict:
 
 def stand_ins() -> list:
     """``(object, name in the file)`` pairs for ``torch.serialization.add_safe_globals``."""
-    pairs = [(PlainHistory, 'mmengine.logging.history_buffer.HistoryBuffer'),
-             (plain_config, 'mmengine.config.config.ConfigDict'), (statistic_name, 'builtins.getattr'),
-             (empty_bytes, 'builtins.bytes'), (ArrayClass, 'numpy.ndarray'), (PlainDtype, 'numpy.dtype'),
-             (PlainArray, f'{__name__}.PlainArray')]  # the last only so that torch lets it take its state
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):  # written under numpy 1 and numpy 2
+    pairs = [
+        (PlainHistory, 'mmengine.logging.history_buffer.HistoryBuffer'),
+        (plain_config, 'mmengine.config.config.ConfigDict'),
+        (statistic_name, 'builtins.getattr'),
+        (empty_bytes, 'builtins.bytes'),
+        (ArrayClass, 'numpy.ndarray'),
+        (PlainDtype, 'numpy.dtype'),
+        # the last only so that torch lets it take its state
+        (PlainArray, f'{__name__}.PlainArray')
+    ]
+    # written under numpy 1 and numpy 2
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
         pairs += [(scalar, f'{module}.scalar'), (reconstruct, f'{module}._reconstruct')]
     return pairs
 
 
 def restored(value: Any, seen: Optional[dict] = None) -> Any:
-    """The same nest of dicts, lists and tuples with stand-ins replaced by what they stand for; changed in place.
+    """The same nest of dicts, lists and tuples with stand-ins replaced by what they stand for;
+    changed in place.
 
     Args:
         value: What was unpickled.
-        seen: ``{id: (object, result)}`` of containers met before: a file may hold one container many times, or inside
-            itself.
+        seen: ``{id: (object, result)}`` of containers met before: a file may hold one container
+            many times, or inside itself.
 
     Raises:
-        pickle.UnpicklingError: An array without content, or a class or function in the place of a value.
+        pickle.UnpicklingError: An array without content, or a class or function in the place of a
+            value.
     """
     if isinstance(value, PlainHistory):
         return value.restore()

@@ -1,6 +1,7 @@
 """Checkpoints hold plain values only: tensors, numbers, text, lists, tuples, dicts.
 
-:func:`to_plain` makes them so before they are written; :func:`histories_from_plain` gives back what mmengine expects.
+:func:`to_plain` makes them so before they are written; :func:`histories_from_plain` gives back what
+mmengine expects.
 """
 import logging
 from collections import OrderedDict
@@ -22,9 +23,10 @@ _LEFT_OUT = object()
 def to_plain(checkpoint: dict) -> None:
     """Replace, in place, everything in a checkpoint that torch would not read back by itself.
 
-    Log histories become ``dict(values=tensor (n,), counts=tensor (n,), max_length=int)``, numpy numbers Python ones,
-    numpy arrays nested lists, config dicts dicts, paths text. Anything else (an object of a user's hook) is left out,
-    and the log says so. ``state_dict`` keeps its own order and its metadata.
+    Log histories become ``dict(values=tensor (n,), counts=tensor (n,), max_length=int)``, numpy
+    numbers Python ones, numpy arrays nested lists, config dicts dicts, paths text. Anything else
+    (an object of a user's hook) is left out, and the log says so. ``state_dict`` keeps its own
+    order and its metadata.
     """
     for key in list(checkpoint):
         if key == 'state_dict':
@@ -40,13 +42,16 @@ def _plain(value: Any, where: str) -> Any:
     from mmengine.logging import HistoryBuffer
     if isinstance(value, bytes) and not value:
         return ''  # torch's pickle protocol writes empty bytes as a call
-    if value is None or isinstance(value, (bool, str, bytes)) or type(value) in (int, float, complex):
+    if value is None or isinstance(value,
+                                   (bool, str, bytes)) or type(value) in (int, float, complex):
         return str(value) if isinstance(value, str) else value
     if isinstance(value, torch.Tensor):
         return value.detach() if value.requires_grad else value
     if isinstance(value, HistoryBuffer):
-        columns = {name: torch.from_numpy(np.ascontiguousarray(column)) for name, column in
-                   zip(('values', 'counts'), value.data)}
+        columns = {
+            name: torch.from_numpy(np.ascontiguousarray(column))
+            for name, column in zip(('values', 'counts'), value.data)
+        }
         return dict(columns, max_length=int(value.max_length))
     if isinstance(value, np.generic):
         return value.item()
@@ -82,21 +87,28 @@ _WARNED: set = set()
 def _warn_left_out(where: str, kind: type) -> None:
     if where not in _WARNED:
         _WARNED.add(where)
-        print_log(f'checkpoint: {where} is a {kind.__module__}.{kind.__qualname__}, which could not be read back '
-                  'safely; it is left out of every checkpoint', logger='current', level=logging.WARNING)
+        print_log(
+            f'checkpoint: {where} is a {kind.__module__}.{kind.__qualname__}, which could '
+            'not be read back safely; it is left out of every checkpoint', logger='current',
+            level=logging.WARNING)
 
 
 def histories_from_plain(checkpoint: Any) -> Any:
-    """A checkpoint whose log histories are ``HistoryBuffer`` again; anything else comes back as it is.
+    """A checkpoint whose log histories are ``HistoryBuffer`` again; anything else comes back as it
+    is.
 
-    Tensors on the meta device have no values: where a file is read so, to see what is in it, they stay.
+    Tensors on the meta device have no values: where a file is read so, to see what is in it, they
+    stay.
     """
     scalars = _nested(checkpoint, 'message_hub', 'log_scalars')
     for key, value in scalars.items() if isinstance(scalars, dict) else ():
         if isinstance(value, Mapping) and set(value) == HISTORY:
             columns = (value['values'], value['counts'])
             if not any(isinstance(item, torch.Tensor) and item.is_meta for item in columns):
-                columns = [item.cpu().numpy() if isinstance(item, torch.Tensor) else item for item in columns]
+                columns = [
+                    item.cpu().numpy() if isinstance(item, torch.Tensor) else item
+                    for item in columns
+                ]
                 scalars[key] = make_history(*columns, value['max_length'])
     return checkpoint
 
@@ -108,10 +120,12 @@ def _nested(value: Any, *keys: str) -> Optional[Any]:
 
 
 def same_when_plain(value: Any, saved: Any) -> bool:
-    """Whether ``saved``, which a file gave back, is what :func:`to_plain` would make of ``value``."""
+    """Whether ``saved``, which a file gave back, is what :func:`to_plain` would make of ``value``.
+    """
     made = dict(value=value)
     to_plain(made)
     try:
         return bool(made.get('value') == saved)
-    except (RuntimeError, ValueError, RecursionError):  # tensors and arrays do not compare to one answer
+    # tensors and arrays do not compare to one answer
+    except (RuntimeError, ValueError, RecursionError):
         return False

@@ -12,10 +12,12 @@ SMALL_SIDE = 128
 
 
 def unreadable(model: nn.Module, sample: dict) -> str:
-    """What the network says about an image it cannot predict because it is small; '' for one it can.
+    """What the network says about an image it cannot predict because it is small; '' for one it
+    can.
 
-    Only small images are tried (:data:`SMALL_SIDE`), and a network that fails on large ones as well has another fault,
-    which is not looked for here. The model's mode, weights and running statistics stay as they are.
+    Only small images are tried (:data:`SMALL_SIDE`), and a network that fails on large ones as well
+    has another fault, which is not looked for here. The model's mode, weights and running
+    statistics stay as they are.
 
     Args:
         model: A method or segmentor.
@@ -29,7 +31,8 @@ def unreadable(model: nn.Module, sample: dict) -> str:
     try:
         with torch.no_grad(), local_seed(0):
             said = _try(model, image, sample['data_samples'].clone())
-            return said if said and not _try(model, *_enlarged(image, sample['data_samples'].clone())) else ''
+            return said if said and not _try(model, *_enlarged(
+                image, sample['data_samples'].clone())) else ''
     finally:
         model.train(training)
 

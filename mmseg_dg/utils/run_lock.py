@@ -1,8 +1,9 @@
-"""One run writes to a work dir: a lock file says which process on which host, and goes stale when that is gone.
+"""One run writes to a work dir: a lock file says which process on which host, and goes stale when
+that is gone.
 
-On the same machine (host name, boot and process namespace) the process is looked up. Elsewhere it cannot be: the owner
-touches the file every few seconds, and a file that nobody touches for a while has lost its owner. A job that slurm
-requeued takes over the lock of its own earlier start at once.
+On the same machine (host name, boot and process namespace) the process is looked up. Elsewhere it
+cannot be: the owner touches the file every few seconds, and a file that nobody touches for a while
+has lost its owner. A job that slurm requeued takes over the lock of its own earlier start at once.
 """
 import atexit
 import contextlib
@@ -18,7 +19,8 @@ from typing import Any, Optional, Union
 from mmengine.logging import print_log
 
 LOCK = '.run_lock.json'
-#: Seconds between touches, and how long a lock of another machine is watched before it counts as left behind.
+#: Seconds between touches, and how long a lock of another machine is watched before it counts as
+#: left behind.
 BEAT, WATCH = 5., 30.
 _HELD: dict[str, 'RunLock'] = {}
 
@@ -31,7 +33,9 @@ def _read(path: str) -> str:
 
 
 def _started(process: int) -> str:
-    """When a process began, in ticks since the boot: tells it from a later one with the same number."""
+    """When a process began, in ticks since the boot: tells it from a later one with the same
+    number.
+    """
     text = _read(f'/proc/{process}/stat')
     return text.rpartition(')')[2].split()[19] if ')' in text else ''
 
@@ -45,9 +49,11 @@ def _namespace() -> str:
 
 def describe_this_process() -> dict:
     """What a lock file holds."""
-    return dict(host=socket.gethostname(), process=os.getpid(), boot=_read('/proc/sys/kernel/random/boot_id'),
-                namespace=_namespace(), process_started=_started(os.getpid()), job=os.environ.get('SLURM_JOB_ID', ''),
-                restart=os.environ.get('SLURM_RESTART_COUNT', ''), since=time.strftime('%Y-%m-%d %H:%M:%S'))
+    return dict(host=socket.gethostname(), process=os.getpid(),
+                boot=_read('/proc/sys/kernel/random/boot_id'), namespace=_namespace(),
+                process_started=_started(os.getpid()), job=os.environ.get('SLURM_JOB_ID', ''),
+                restart=os.environ.get('SLURM_RESTART_COUNT', ''), since=time.strftime('%Y-%m-%d '
+                                                                                       '%H:%M:%S'))
 
 
 def _alive(process: Any, started: Any) -> bool:
@@ -70,7 +76,6 @@ class RunLock:
     Args:
         folder: The work dir, which is there.
     """
-
     def __init__(self, folder: Union[str, Path]) -> None:
         self.path = Path(folder) / LOCK
         self.mine: Optional[str] = None
@@ -81,7 +86,8 @@ class RunLock:
         """Take the lock, from a process that is gone if need be.
 
         Raises:
-            BlockingIOError: Another run works in the folder; the message names its process and host.
+            BlockingIOError: Another run works in the folder; the message names its process and
+                host.
         """
         for _ in range(100):
             if self._create():
@@ -130,20 +136,24 @@ class RunLock:
         reason = self._why_stale(owner)
         if reason is None:
             raise BlockingIOError(
-                f'another run works in {self.path.parent}: process {owner.get("process", "?")} on host '
-                f'{owner.get("host", "?")}, since {owner.get("since", "?")}. Wait for it, stop it, or give another '
-                f'--work-dir. (If you are sure that it is gone, delete {self.path})')
+                f'another run works in {self.path.parent}: process {owner.get("process", "?")} on '
+                f'host {owner.get("host", "?")}, since {owner.get("since", "?")}. Wait for it, '
+                'stop it, or give another --work-dir. (If you are sure that it is gone, delete '
+                f'{self.path})')
         # a temporary file's name: what a kill leaves here, the next run removes
-        aside = self.path.with_name(f'{self.path.name}.stale.{socket.gethostname()}.{os.getpid()}.part')
+        aside = self.path.with_name(
+            f'{self.path.name}.stale.{socket.gethostname()}.{os.getpid()}.part')
         with contextlib.suppress(FileNotFoundError):
             os.replace(self.path, aside)
-            if _read(str(aside)) != text:  # somebody else was faster, and this is his lock: give it back
+            # somebody else was faster, and this is his lock: give it back
+            if _read(str(aside)) != text:
                 with contextlib.suppress(OSError):
                     os.link(aside, self.path)
             else:
-                print_log(f'{self.path.parent}: the lock of process {owner.get("process", "?")} on host '
-                          f'{owner.get("host", "?")} is left over ({reason}); taken', logger='current',
-                          level=logging.WARNING)
+                print_log(
+                    f'{self.path.parent}: the lock of process {owner.get("process", "?")} on '
+                    f'host {owner.get("host", "?")} is left over ({reason}); '
+                    'taken', logger='current', level=logging.WARNING)
             aside.unlink(missing_ok=True)
 
     def _why_stale(self, owner: dict) -> Optional[str]:
@@ -151,10 +161,12 @@ class RunLock:
         me = describe_this_process()
         if me['job'] and owner.get('job') == me['job'] and owner.get('restart') != me['restart']:
             return 'an earlier start of this slurm job'
-        if owner.get('host') == me['host'] and owner.get('boot') and me['boot'] and owner['boot'] != me['boot']:
+        if owner.get('host') == me['host'] and owner.get(
+                'boot') and me['boot'] and owner['boot'] != me['boot']:
             return 'the machine was started again since'
         if all(owner.get(key) == me[key] for key in ('host', 'boot', 'namespace')) and owner:
-            if owner.get('process') == me['process'] and owner.get('process_started') == me['process_started']:
+            if owner.get('process') == me['process'] and owner.get(
+                    'process_started') == me['process_started']:
                 return 'this process'
             alive = _alive(owner.get('process'), owner.get('process_started'))
             return None if alive else 'there is no such process any more'
@@ -164,8 +176,9 @@ class RunLock:
         """Look whether the file of an owner elsewhere is still touched."""
         with contextlib.suppress(OSError):
             before, until = self._touched(), time.monotonic() + WATCH
-            print_log(f'{self.path.parent} has a lock of another machine; watching for {WATCH:.0f} s whether its run '
-                      'is alive', logger='current')
+            print_log(
+                f'{self.path.parent} has a lock of another machine; watching for {WATCH:.0f} '
+                's whether its run is alive', logger='current')
             while time.monotonic() < until:
                 time.sleep(0.25)
                 if self._touched() != before:
@@ -174,18 +187,20 @@ class RunLock:
         return 'it is gone'
 
     def _touched(self) -> int:
-        with open(self.path, encoding='utf-8') as file:  # opening asks a network file system for the present state
+        # opening asks a network file system for the present state
+        with open(self.path, encoding='utf-8') as file:
             return os.fstat(file.fileno()).st_mtime_ns
 
     def check(self) -> None:
-        """Still the owner? Called before a checkpoint is written: a process that was stopped for long may not be.
+        """Still the owner? Called before a checkpoint is written: a process that was stopped for
+        long may not be.
 
         Raises:
             BlockingIOError: Another run has taken the folder.
         """
         if self.mine is not None and _read(str(self.path)) != self.mine:
-            raise BlockingIOError(f'{self.path.parent} was taken by another run (see {self.path}), or its lock was '
-                                  'deleted: this run writes no more into it')
+            raise BlockingIOError(f'{self.path.parent} was taken by another run (see {self.path}), '
+                                  'or its lock was deleted: this run writes no more into it')
 
     def release(self) -> None:
         """Give the folder free; a lock that is another's by now stays."""
@@ -198,7 +213,8 @@ class RunLock:
 
 
 def hold(folder: Union[str, Path]) -> RunLock:
-    """Lock a work dir for this process, until :func:`release` or its end; a second call gives the same lock.
+    """Lock a work dir for this process, until :func:`release` or its end; a second call gives the
+    same lock.
 
     Raises:
         BlockingIOError: As :meth:`RunLock.acquire`.

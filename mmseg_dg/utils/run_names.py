@@ -1,7 +1,7 @@
 """Several runs in one process: each has its own logger, message hub and visualizer.
 
-mmengine keeps these by name, and finds "the current one" as the last that was made. The name of a run has the time in
-whole seconds; two runs that begin within one would share everything.
+mmengine keeps these by name, and finds "the current one" as the last that was made. The name of a
+run has the time in whole seconds; two runs that begin within one would share everything.
 """
 import itertools
 from pathlib import Path
@@ -31,8 +31,11 @@ def name_run(cfg: Config) -> None:
 
 
 def make_current(runner: Any) -> None:
-    """Let ``get_current_instance`` find the logger, message hub and visualizer of this run, not of the last built."""
-    for kind, key in ((MMLogger, 'logger'), (MessageHub, 'message_hub'), (Visualizer, 'visualizer')):
+    """Let ``get_current_instance`` find the logger, message hub and visualizer of this run, not of
+    the last built.
+    """
+    for kind, key in ((MMLogger, 'logger'), (MessageHub, 'message_hub'), (Visualizer,
+                                                                          'visualizer')):
         instance = getattr(runner, key, None)
         name = getattr(instance, 'instance_name', None)
         known = kind._instance_dict

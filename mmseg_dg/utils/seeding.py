@@ -1,8 +1,8 @@
 """Seeds as a function of what they are for.
 
-Everything random in a run is drawn from generators whose seeds derive from (seed, rank, iteration, purpose) or
-(seed, draw number), never from the position of a shared stream: so samples do not depend on the number of workers, and
-a resumed run continues exactly.
+Everything random in a run is drawn from generators whose seeds derive from (seed, rank, iteration,
+purpose) or (seed, draw number), never from the position of a shared stream: so samples do not
+depend on the number of workers, and a resumed run continues exactly.
 """
 import hashlib
 import random
@@ -18,10 +18,11 @@ def derive_seed(*parts: Union[int, str]) -> int:
     """A seed in [0, 2**31) that depends on every part and nothing else.
 
     Args:
-        *parts: Integers and strings, e.g. ``derive_seed(run_seed, rank, iteration, 'draws')``. ``1`` and ``'1'``
-            differ.
+        *parts: Integers and strings, e.g. ``derive_seed(run_seed, rank, iteration, 'draws')``.
+            ``1`` and ``'1'`` differ.
     """
-    text = '\x1f'.join(f'{type(p).__name__}:{p}' for p in (int(p) if isinstance(p, np.integer) else p for p in parts))
+    text = '\x1f'.join(f'{type(p).__name__}:{p}'
+                       for p in (int(p) if isinstance(p, np.integer) else p for p in parts))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), 'little') % 2**31
 
 
@@ -34,7 +35,9 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def local_seed(seed: int) -> Iterator[None]:
-    """Seed python, numpy and torch's CPU generator inside the block and restore the caller's state after it."""
+    """Seed python, numpy and torch's CPU generator inside the block and restore the caller's state
+    after it.
+    """
     state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed)
@@ -49,7 +52,8 @@ def local_seed(seed: int) -> Iterator[None]:
 
 @contextmanager
 def kept_random_state(device: torch.device) -> Iterator[None]:
-    """Run the block on the caller's random state and go back to it: what follows draws the same numbers again.
+    """Run the block on the caller's random state and go back to it: what follows draws the same
+    numbers again.
 
     Args:
         device: Whose generator is kept beside python's, numpy's and torch's of the CPU.
@@ -69,8 +73,8 @@ def kept_random_state(device: torch.device) -> Iterator[None]:
 class StepGenerator:
     """The random generators of one training step's decisions.
 
-    Two kinds, because the reference implementation draws class sets and crop boxes with numpy and jitter factors with
-    torch, and recorded draws are compared with ours.
+    Two kinds, because the reference implementation draws class sets and crop boxes with numpy and
+    jitter factors with torch, and recorded draws are compared with ours.
 
     Args:
         seed: Seed of both.
@@ -79,7 +83,6 @@ class StepGenerator:
         numpy: :class:`numpy.random.RandomState`.
         torch: CPU :class:`torch.Generator`.
     """
-
     def __init__(self, seed: int) -> None:
         self.numpy = np.random.RandomState(seed % 2**32)
         self.torch = torch.Generator().manual_seed(seed)

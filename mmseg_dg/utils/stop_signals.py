@@ -1,7 +1,8 @@
-"""SIGTERM, SIGINT and SIGUSR1 end a run in good order: the iteration ends, a checkpoint is written, the process goes.
+"""SIGTERM, SIGINT and SIGUSR1 end a run in good order: the iteration ends, a checkpoint is written,
+the process goes.
 
-Python runs a handler between two byte codes; this one only notes the signal. The checkpoint hook looks at the note
-when an iteration ends, together with all other processes.
+Python runs a handler between two byte codes; this one only notes the signal. The checkpoint hook
+looks at the note when an iteration ends, together with all other processes.
 """
 import atexit
 import multiprocessing
@@ -15,7 +16,8 @@ from typing import Any, Optional
 #: Exit status of a run that was asked to stop and left a checkpoint (``EX_TEMPFAIL``: "try again").
 STOPPED = 75
 SIGNALS = ('SIGTERM', 'SIGINT', 'SIGUSR1')
-#: A terminal's Ctrl-C reaches the launcher and, through it, each process twice: what follows at once is the same one.
+#: A terminal's Ctrl-C reaches the launcher and, through it, each process twice: what follows at
+#: once is the same one.
 _SAME_SIGNAL = 5.
 
 _noted: Optional[str] = None
@@ -25,7 +27,8 @@ _releases = False
 
 
 class StoppedEarly(BaseException):
-    """Raised by the handler while there is no iteration to end: nothing is lost by leaving at once."""
+    """Raised by the handler while there is no iteration to end: nothing is lost by leaving at once.
+    """
 
 
 def noted() -> Optional[str]:
@@ -58,7 +61,9 @@ def _note(number: int, frame: Optional[FrameType]) -> None:
 
 
 def listen() -> None:
-    """Note the signals from now on; nothing happens in a thread other than the main one, or without such signals."""
+    """Note the signals from now on; nothing happens in a thread other than the main one, or without
+    such signals.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     forget()
@@ -70,8 +75,9 @@ def listen() -> None:
 def shield_worker(worker: int, then: Any = None) -> None:
     """First call of a data loading worker: slurm signals every process of a job, workers too.
 
-    They serve the iteration that is under way; the run ends them itself. The first SIGTERM is therefore passed over
-    (but for ten minutes at most, should the run be unable to end them), a second one ends the worker.
+    They serve the iteration that is under way; the run ends them itself. The first SIGTERM is
+    therefore passed over (but for ten minutes at most, should the run be unable to end them), a
+    second one ends the worker.
     """
     if then is not None:
         then(worker)
@@ -87,8 +93,9 @@ def shield_worker(worker: int, then: Any = None) -> None:
 
 
 class Shielded:
-    """``worker_init_fn`` of a loader with :func:`shield_worker` in front; picklable for workers that are spawned."""
-
+    """``worker_init_fn`` of a loader with :func:`shield_worker` in front; picklable for workers
+    that are spawned.
+    """
     def __init__(self, then: Any) -> None:
         self.then = then
 
@@ -102,9 +109,9 @@ class Shielded:
 def release_workers(patience: float = 5.) -> None:
     """End the workers with their process; called when it exits.
 
-    multiprocessing sends each of them one SIGTERM then and waits for its end, but a shielded worker passes the first
-    one over. They are therefore asked until they are gone (signals that come fast count as one), and killed after
-    ``patience`` seconds.
+    multiprocessing sends each of them one SIGTERM then and waits for its end, but a shielded worker
+    passes the first one over. They are therefore asked until they are gone (signals that come fast
+    count as one), and killed after ``patience`` seconds.
     """
     deadline = time.monotonic() + patience
     if hasattr(signal, 'SIGCHLD') and threading.current_thread() is threading.main_thread():
@@ -119,23 +126,28 @@ def release_workers(patience: float = 5.) -> None:
 
 
 def shield_workers(loaders: Any) -> None:
-    """Shield the workers of a loader, or of several by name (``items()``), that has none running yet."""
+    """Shield the workers of a loader, or of several by name (``items()``), that has none running
+    yet.
+    """
     global _releases
-    if not _releases:  # registered after multiprocessing's own function, so that it is called before it
+    # registered after multiprocessing's own function, so that it is called before it
+    if not _releases:
         atexit.register(release_workers)
         _releases = True
-    for loader in [loader for _, loader in loaders.items()] if hasattr(loaders, 'items') else [loaders]:
-        if getattr(loader, 'num_workers', 0) > 0 and not isinstance(loader.worker_init_fn, Shielded):
+    for loader in [loader
+                   for _, loader in loaders.items()] if hasattr(loaders, 'items') else [loaders]:
+        if getattr(loader, 'num_workers',
+                   0) > 0 and not isinstance(loader.worker_init_fn, Shielded):
             loader.worker_init_fn = Shielded(loader.worker_init_fn)
 
 
 class AgreedStop:
-    """Whether all processes stop after the current iteration: they ask each other on the CPU, once an iteration.
+    """Whether all processes stop after the current iteration: they ask each other on the CPU, once
+    an iteration.
 
-    One process may have been signaled, or one earlier than another. The exchange is between hosts (gloo): no device
-    waits for it.
+    One process may have been signaled, or one earlier than another. The exchange is between hosts
+    (gloo): no device waits for it.
     """
-
     def __init__(self) -> None:
         import torch.distributed as dist
         self._group: Any = None
@@ -145,7 +157,8 @@ class AgreedStop:
             self._group = dist.new_group(backend='gloo')
 
     def __call__(self, iteration: int) -> bool:
-        """Every process calls this for the same iterations; within one, the answer does not change."""
+        """Every process calls this for the same iterations; within one, the answer does not change.
+        """
         if iteration != self._asked:
             self._asked = iteration
             self._answer = noted() is not None

@@ -1,4 +1,6 @@
-"""What lies in a run's work dir: its checkpoints, which is the newest, and whether a new run may start there."""
+"""What lies in a run's work dir: its checkpoints, which is the newest, and whether a new run may
+start there.
+"""
 import logging
 import re
 from pathlib import Path
@@ -33,8 +35,10 @@ def lying_in(folder: Union[str, Path], template: Optional[str] = None) -> list[F
         folder: The work dir.
         template: Names of the files, ``'iter_{}.pth'``; None: those of mmengine.
     """
-    names = [re.compile(re.escape(item).replace(re.escape('{}'), r'(\d+)')) for item in
-             ([template] if template else _TEMPLATES)]
+    names = [
+        re.compile(re.escape(item).replace(re.escape('{}'), r'(\d+)'))
+        for item in ([template] if template else _TEMPLATES)
+    ]
     found = []
     for path in Path(folder).iterdir() if Path(folder).is_dir() else ():
         match = next((m for name in names if (m := name.fullmatch(path.name))), None)
@@ -45,7 +49,8 @@ def lying_in(folder: Union[str, Path], template: Optional[str] = None) -> list[F
 
 def best_of(folder: Union[str, Path]) -> list[Path]:
     """Best checkpoints of a folder."""
-    return sorted(path for path in Path(folder).iterdir() if _BEST.match(path.name)) if Path(folder).is_dir() else []
+    return sorted(path for path in Path(folder).iterdir()
+                  if _BEST.match(path.name)) if Path(folder).is_dir() else []
 
 
 def holds_checkpoints(folder: Union[str, Path]) -> bool:
@@ -54,7 +59,9 @@ def holds_checkpoints(folder: Union[str, Path]) -> bool:
 
 
 def write_pointer(folder: Union[str, Path], checkpoint: Union[str, Path]) -> None:
-    """``last_checkpoint``: the name of the newest checkpoint, relative to the folder, so that folders can be moved."""
+    """``last_checkpoint``: the name of the newest checkpoint, relative to the folder, so that
+    folders can be moved.
+    """
     path = Path(checkpoint)
     try:
         path = path.resolve().relative_to(Path(folder).resolve())
@@ -66,7 +73,8 @@ def write_pointer(folder: Union[str, Path], checkpoint: Union[str, Path]) -> Non
 def read_pointer(folder: Union[str, Path]) -> Optional[Path]:
     """The checkpoint in this folder that ``last_checkpoint`` names; None without one.
 
-    Only the name counts: pointers of earlier versions hold a path, which is that of another folder after a copy.
+    Only the name counts: pointers of earlier versions hold a path, which is that of another folder
+    after a copy.
     """
     try:
         text = (Path(folder) / POINTER).read_text(encoding='utf-8').strip()
@@ -80,20 +88,25 @@ def read_pointer(folder: Union[str, Path]) -> Optional[Path]:
 def _in_order(found: list[Found], pointer: Optional[Path]) -> tuple[list[Found], list[Found]]:
     """``(to be tried, newest first; left over from an earlier run)``.
 
-    A file with a higher iteration than the newest one of this run, written before it, is of an earlier, longer run.
-    One written after it is newer: the process ended between writing it and the pointer.
+    A file with a higher iteration than the newest one of this run, written before it, is of an
+    earlier, longer run. One written after it is newer: the process ended between writing it and the
+    pointer.
     """
     current = next((item for item in found if pointer is not None and item.path == pointer), None)
     if current is None:
         return found, []
     written = current.path.stat().st_mtime_ns
-    old = [item for item in found if item.step > current.step and item.path.stat().st_mtime_ns < written]
+    old = [
+        item for item in found
+        if item.step > current.step and item.path.stat().st_mtime_ns < written
+    ]
     return [item for item in found if item not in old], old
 
 
 def newest_loadable(folder: Union[str, Path], template: Optional[str] = None,
                     complete: bool = True) -> Optional[Path]:
-    """The newest checkpoint of a folder that a run can go on from; what was skipped, and why, is logged.
+    """The newest checkpoint of a folder that a run can go on from; what was skipped, and why, is
+    logged.
 
     Args:
         folder: The work dir. Only files in it count.
@@ -108,7 +121,10 @@ def newest_loadable(folder: Union[str, Path], template: Optional[str] = None,
     """
     found = lying_in(folder, template)
     tried, old = _in_order(found, read_pointer(folder))
-    skipped = [f'{item.path.name}: written before {tried[0].path.name}, by an earlier run' for item in old]
+    skipped = [
+        f'{item.path.name}: written before {tried[0].path.name}, by an earlier '
+        'run' for item in old
+    ]
     for item in tried:
         try:
             content = read_checkpoint(item.path, 'meta')
@@ -118,19 +134,20 @@ def newest_loadable(folder: Union[str, Path], template: Optional[str] = None,
             skipped.append(f'{item.path.name}: {error}')
             continue
         if skipped:
-            print_log(f'{folder}: going on from {item.path.name}; skipped\n  ' + '\n  '.join(skipped),
-                      logger='current', level=logging.WARNING)
+            print_log(
+                f'{folder}: going on from {item.path.name}; skipped\n  ' + '\n  '.join(skipped),
+                logger='current', level=logging.WARNING)
         return item.path
     if found:
         listed = '\n  '.join(skipped)
-        raise CheckpointError(f'{folder} holds {len(found)} checkpoints, and a run can go on from none of them:\n  '
-                              f'{listed}\nGive another file (--resume FILE), start in another --work-dir, or begin '
-                              'again with --overwrite')
+        raise CheckpointError(f'{folder} holds {len(found)} checkpoints, and a run can go on from '
+                              f'none of them:\n  {listed}\nGive another file (--resume FILE), '
+                              'start in another --work-dir, or begin again with --overwrite')
     if best_of(folder):
         raise CheckpointError(
-            f'{folder} holds best checkpoints ({", ".join(path.name for path in best_of(folder))}) and no regular one '
-            'that a run could go on from exactly: --resume FILE --resume-weights-only takes the weights of one, '
-            '--overwrite begins again')
+            f'{folder} holds best checkpoints ({", ".join(path.name for path in best_of(folder))}) '
+            'and no regular one that a run could go on from exactly: --resume FILE '
+            '--resume-weights-only takes the weights of one, --overwrite begins again')
     return None
 
 
@@ -142,7 +159,9 @@ def newest_for_all_processes(folder: Union[str, Path], template: Optional[str] =
 
 
 def on_first_process(function: Any) -> Any:
-    """Call a function in process 0 only; every process gets what it returned, or raises what it raised."""
+    """Call a function in process 0 only; every process gets what it returned, or raises what it
+    raised.
+    """
     from mmengine.dist import broadcast_object_list, get_dist_info
     rank, world_size = get_dist_info()
     outcome: list = [None, None]
@@ -164,17 +183,20 @@ def refuse_to_mix(folder: Union[str, Path], template: Optional[str] = None) -> N
     Raises:
         FileExistsError: Checkpoints lie there; the message names the ways on.
     """
-    names = [item.path.name for item in lying_in(folder, template)] + [path.name for path in best_of(folder)]
+    names = [item.path.name
+             for item in lying_in(folder, template)] + [path.name for path in best_of(folder)]
     if names:
         raise FileExistsError(
-            f'{folder} holds the checkpoints of a run ({listed(names, 4)}). To go on with it: --resume (in Python '
-            'resume=True). To keep it and start another run: another --work-dir. To throw its checkpoints '
-            'away and begin again: --overwrite (in Python overwrite=True)')
+            f'{folder} holds the checkpoints of a run ({listed(names, 4)}). To go on with it: '
+            '--resume (in Python resume=True). To keep it and start another run: another '
+            '--work-dir. To throw its checkpoints away and begin again: --overwrite (in Python '
+            'overwrite=True)')
 
 
 def remove_run(folder: Union[str, Path], template: Optional[str] = None) -> list[str]:
     """Delete the checkpoints of a folder and their pointer; logs stay. Returns the names."""
-    paths = [item.path for item in lying_in(folder, template)] + best_of(folder) + [Path(folder) / POINTER]
+    paths = [item.path
+             for item in lying_in(folder, template)] + best_of(folder) + [Path(folder) / POINTER]
     gone = []
     for path in paths:
         if path.is_file() or path.is_symlink():

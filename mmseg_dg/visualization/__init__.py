@@ -7,8 +7,7 @@ from .tiles import Tile, colorize, compose, heat, image_to_rgb, mask_picture, sa
 from .visualizer import SegmentationVisualizer
 
 __all__ = [
-    'SegmentationVisualizer', 'Tile', 'class_iou_chart', 'class_share_chart',
-    'colorize', 'compose', 'heat', 'image_to_rgb', 'legend', 'mask_picture',
-    'mixed_grid', 'mixed_state', 'prediction_grid', 'save_picture', 'step_grid', 'step_tiles', 'stream_grid',
-    'strong_grid'
+    'SegmentationVisualizer', 'Tile', 'class_iou_chart', 'class_share_chart', 'colorize', 'compose',
+    'heat', 'image_to_rgb', 'legend', 'mask_picture', 'mixed_grid', 'mixed_state',
+    'prediction_grid', 'save_picture', 'step_grid', 'step_tiles', 'stream_grid', 'strong_grid'
 ]

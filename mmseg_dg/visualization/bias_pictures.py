@@ -1,4 +1,6 @@
-"""Charts of bias: IoU of every class in the order of its frequency, and what pseudo-labels consisted of over time."""
+"""Charts of bias: IoU of every class in the order of its frequency, and what pseudo-labels
+consisted of over time.
+"""
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
@@ -9,8 +11,8 @@ from mmseg_dg.evaluation.bias import frequency_groups, sort_by_frequency
 _DPI = 100
 
 
-def class_iou_chart(iou: Mapping[str, Sequence[float]], shares: Sequence[float], classes: Sequence[str],
-                    title: str = '') -> np.ndarray:
+def class_iou_chart(iou: Mapping[str, Sequence[float]], shares: Sequence[float],
+                    classes: Sequence[str], title: str = '') -> np.ndarray:
     """IoU per class, most frequent class first, one bar per run; head, middle and tail apart.
 
     Args:
@@ -26,35 +28,42 @@ def class_iou_chart(iou: Mapping[str, Sequence[float]], shares: Sequence[float],
         ValueError: No run, or lists of different lengths.
     """
     if not iou or any(len(values) != len(classes) for values in (*iou.values(), shares)):
-        raise ValueError(f'give at least one run and one number per class ({len(classes)}) for each')
+        raise ValueError(
+            f'give at least one run and one number per class ({len(classes)}) for each')
     order, groups = sort_by_frequency(shares), frequency_groups(shares)
     figure, axes = _figure(max(6.0, 0.75 * len(classes) + 1.5), 4.0)
     width, x = 0.8 / len(iou), np.arange(len(order))
     for k, (name, values) in enumerate(iou.items()):
-        axes.bar(x + (k - (len(iou) - 1) / 2) * width, np.nan_to_num([values[i] for i in order]), width, label=name)
+        axes.bar(x + (k - (len(iou) - 1) / 2) * width, np.nan_to_num([values[i] for i in order]),
+                 width, label=name)
     start = 0
     for name, members in groups.items():
-        mean = [np.nanmean([values[i] for i in members] or [np.nan]) for values in iou.values() if any(
-            values[i] == values[i] for i in members)]
+        mean = [
+            np.nanmean([values[i] for i in members] or [np.nan]) for values in iou.values()
+            if any(values[i] == values[i] for i in members)
+        ]
         label = name if not mean else f'{name}: ' + ' / '.join(f'{m:.1f}' for m in mean)
         axes.text(start + (len(members) - 1) / 2, 101, label, ha='center', va='bottom', fontsize=8)
         start += len(members)
         if start < len(order):
             axes.axvline(start - 0.5, color='0.7', linewidth=1)
-    axes.set_xticks(x, [f'{classes[i]}\n{shares[i]:.2g} %' for i in order], rotation=45, ha='right', fontsize=8)
+    axes.set_xticks(x, [f'{classes[i]}\n{shares[i]:.2g} %' for i in order], rotation=45, ha='right',
+                    fontsize=8)
     axes.set(ylim=(0, 108), xlim=(-0.6, len(order) - 0.4), ylabel='IoU (%)')
     if len(iou) > 1:
         axes.legend(fontsize=8, loc='upper right', bbox_to_anchor=(1.0, 0.95))
     return _picture(figure, title)
 
 
-def class_share_chart(iterations: Sequence[int], shares: Any, entropy: Sequence[float], classes: Sequence[str],
-                      palette: Optional[Sequence[Sequence[int]]] = None, title: str = '') -> np.ndarray:
+def class_share_chart(iterations: Sequence[int], shares: Any, entropy: Sequence[float],
+                      classes: Sequence[str], palette: Optional[Sequence[Sequence[int]]] = None,
+                      title: str = '') -> np.ndarray:
     """Class histogram of pseudo-labels over training as stacked areas, and its entropy as a line.
 
     Args:
         iterations: T positions.
-        shares: (T, C) shares of the pixels that were learned from, each row summing to 1 (or all nan).
+        shares: (T, C) shares of the pixels that were learned from, each row summing to 1 (or all
+            nan).
         entropy: T entropies in nats.
         classes: C names.
         palette: RGB per class; None: matplotlib's colours.
@@ -67,9 +76,10 @@ def class_share_chart(iterations: Sequence[int], shares: Any, entropy: Sequence[
         ValueError: Shapes that do not fit.
     """
     shares = np.nan_to_num(np.asarray(shares, np.float64))
-    if shares.shape != (len(iterations), len(classes)) or len(entropy) != len(iterations) or not len(iterations):
-        raise ValueError(f'{len(iterations)} iterations and {len(classes)} classes need shares of that shape and as '
-                         f'many entropies, got {shares.shape} and {len(entropy)}')
+    if shares.shape != (len(iterations),
+                        len(classes)) or len(entropy) != len(iterations) or not len(iterations):
+        raise ValueError(f'{len(iterations)} iterations and {len(classes)} classes need shares of '
+                         f'that shape and as many entropies, got {shares.shape} and {len(entropy)}')
     figure, axes = _figure(8.0, 4.0)
     colors = None if palette is None else [np.asarray(c) / 255 for c in palette[:len(classes)]]
     axes.stackplot(iterations, shares.T * 100, labels=list(classes), colors=colors)
@@ -78,7 +88,8 @@ def class_share_chart(iterations: Sequence[int], shares: Any, entropy: Sequence[
         axes.set_xlim(iterations[0], iterations[-1])
     right = axes.twinx()
     right.plot(iterations, entropy, color='black', linewidth=1.5)
-    right.set(ylim=(0, np.log(len(classes)) * 1.02), ylabel=f'entropy (nats; uniform {np.log(len(classes)):.2f})')
+    right.set(ylim=(0, np.log(len(classes)) * 1.02), ylabel='entropy (nats; uniform '
+              f'{np.log(len(classes)):.2f})')
     if len(classes) <= 30:
         axes.legend(fontsize=7, loc='center left', bbox_to_anchor=(1.1, 0.5))
     return _picture(figure, title)

@@ -41,13 +41,13 @@ class DriftCount(NamedTuple):
         return f'wrong: {shares[0]:.0f}% of drift, {shares[1]:.0f}% of joint'
 
 
-def drift_tiles(picture: np.ndarray, logits: Tensor, labels: Tensor, inside: Tensor, etas: Sequence[float],
-                palette: Sequence[Sequence[int]], name: str = '',
+def drift_tiles(picture: np.ndarray, logits: Tensor, labels: Tensor, inside: Tensor,
+                etas: Sequence[float], palette: Sequence[Sequence[int]], name: str = '',
                 label_map: Optional[Sequence[int]] = None) -> tuple[list[Tile], list[DriftCount]]:
     """Entropy of one image, and its drift pixels for each share eta.
 
-    Drift pixels are those of highest entropy among the pixels of this image that count in training: the labelled ones
-    where there are labels, else all that are not padding.
+    Drift pixels are those of highest entropy among the pixels of this image that count in training:
+    the labelled ones where there are labels, else all that are not padding.
 
     Args:
         picture: uint8 (H, W, 3) RGB, what the drift pixels are painted on.
@@ -57,7 +57,8 @@ def drift_tiles(picture: np.ndarray, logits: Tensor, labels: Tensor, inside: Ten
         etas: Shares of drift pixels in [0, 1].
         palette: RGB per class, for the prediction.
         name: Put before captions (the scale).
-        label_map: Scored class of each class; a prediction of the same scored class as the label is right.
+        label_map: Scored class of each class; a prediction of the same scored class as the label is
+            right.
 
     Returns:
         Tiles (prediction, entropy, one per eta) and counts, one per eta.
@@ -67,8 +68,10 @@ def drift_tiles(picture: np.ndarray, logits: Tensor, labels: Tensor, inside: Ten
     prediction = logits.argmax(dim=0)
     rows, columns = int(inside.any(dim=1).sum()), int(inside.any(dim=0).sum())
     prefix = f'{name} ' if name else ''
-    tiles = [Tile(f'{prefix}prediction', colorize(prediction[:rows, :columns], palette), nearest=True),
-             Tile(f'{prefix}entropy', heat(share[:rows, :columns]), nearest=True)]
+    tiles = [
+        Tile(f'{prefix}prediction', colorize(prediction[:rows, :columns], palette), nearest=True),
+        Tile(f'{prefix}entropy', heat(share[:rows, :columns]), nearest=True)
+    ]
     counts = []
     scored = torch.arange(256, device=labels.device)
     if label_map is not None:
@@ -78,8 +81,9 @@ def drift_tiles(picture: np.ndarray, logits: Tensor, labels: Tensor, inside: Ten
         drift = highest_pixels(entropy[None], valid[None], eta)[0]
         joint = valid & ~drift
         judged = labels != 255
-        counts.append(DriftCount(*(int(x.sum()) for x in (drift & judged, drift & wrong, joint & judged,
-                                                          joint & wrong))))
+        counts.append(
+            DriftCount(*(int(x.sum())
+                         for x in (drift & judged, drift & wrong, joint & judged, joint & wrong))))
         painted = _paint(picture, drift[:rows, :columns].cpu().numpy())
         tiles.append(Tile(f'{prefix}drift {100 * eta:.3g}%: {counts[-1]}', painted))
     return tiles, counts
@@ -88,5 +92,6 @@ def drift_tiles(picture: np.ndarray, logits: Tensor, labels: Tensor, inside: Ten
 def _paint(picture: np.ndarray, drift: np.ndarray) -> np.ndarray:
     """Grey picture, drift pixels in one colour."""
     grey = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
-    mask = cv2.resize(drift.astype(np.uint8), picture.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+    mask = cv2.resize(drift.astype(np.uint8), picture.shape[1::-1],
+                      interpolation=cv2.INTER_NEAREST) > 0
     return np.where(mask[..., None], np.array(DRIFT_COLOR, np.uint8), grey)

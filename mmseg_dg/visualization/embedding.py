@@ -15,15 +15,18 @@ class Separation(NamedTuple):
 
     Attributes:
         silhouette: Mean silhouette in [-1, 1], cosine distance, every class with equal weight.
-        between_within: Variance between class means over mean variance within classes, every class with equal weight.
-        nearest_mean: Share of pixels whose nearest class mean (of all given pixels) is that of their class.
+        between_within: Variance between class means over mean variance within classes, every class
+            with equal weight.
+        nearest_mean: Share of pixels whose nearest class mean (of all given pixels) is that of
+            their class.
     """
     silhouette: float
     between_within: float
     nearest_mean: float
 
 
-def choose_pixels(labels: Sequence[Tensor], per_class: int, seed: int = 0) -> list[tuple[int, Tensor]]:
+def choose_pixels(labels: Sequence[Tensor], per_class: int,
+                  seed: int = 0) -> list[tuple[int, Tensor]]:
     """The same number of pixels of every class, from all images together.
 
     Args:
@@ -50,13 +53,15 @@ def choose_pixels(labels: Sequence[Tensor], per_class: int, seed: int = 0) -> li
 
 
 def principal_plane(features: Tensor) -> Tensor:
-    """The features' first two principal components, (N, 2); signs are fixed, so that two calls agree.
+    """The features' first two principal components, (N, 2); signs are fixed, so that two calls
+    agree.
 
     Args:
         features: (N, D), N >= 2 and D >= 2.
     """
     if features.dim() != 2 or min(features.shape) < 2:
-        raise ValueError(f'features are (N, D) with N and D at least 2, got {tuple(features.shape)}')
+        raise ValueError(
+            f'features are (N, D) with N and D at least 2, got {tuple(features.shape)}')
     centred = features.double() - features.double().mean(dim=0)
     _, axes = torch.linalg.eigh(centred.T @ centred)
     axes = axes[:, -2:].flip(1)
@@ -70,7 +75,8 @@ def separation(features: Tensor, labels: Tensor) -> Separation:
 
     Args:
         features: (N, D); they are normalised here.
-        labels: (N,) int64, at least two classes. Classes with a single pixel are left out of the silhouette.
+        labels: (N,) int64, at least two classes. Classes with a single pixel are left out of the
+            silhouette.
 
     Raises:
         ValueError: Fewer than two classes.
@@ -85,7 +91,8 @@ def separation(features: Tensor, labels: Tensor) -> Separation:
     within = (member.T @ (features - means[index]).square().sum(dim=1)) / count
     between = (means - means.mean(dim=0)).square().sum(dim=1).mean()
     nearest = torch.cdist(features, means).argmin(dim=1)
-    return Separation(_silhouette(features, index, member), float(between / within.mean().clamp_min(1e-12)),
+    return Separation(_silhouette(features, index, member),
+                      float(between / within.mean().clamp_min(1e-12)),
                       float((nearest == index).double().mean()))
 
 
@@ -121,19 +128,24 @@ def embedding_picture(features: Mapping[str, Tensor], labels: Tensor, classes: S
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     dpi = 100
-    figure = Figure(figsize=((len(features) + 0.35) * size / dpi, size / dpi), dpi=dpi, layout='constrained')
+    figure = Figure(figsize=((len(features) + 0.35) * size / dpi, size / dpi), dpi=dpi,
+                    layout='constrained')
     plots = figure.subplots(1, len(features), squeeze=False)[0]
     colours = np.asarray(palette, np.float64) / 255
     ids, present = labels.cpu().numpy(), torch.unique(labels).tolist()
     for plot, (name, values) in zip(plots, features.items()):
-        plane, score = principal_plane(F.normalize(values.double(), dim=1)).cpu().numpy(), separation(values, labels)
+        plane, score = principal_plane(F.normalize(values.double(),
+                                                   dim=1)).cpu().numpy(), separation(
+                                                       values, labels)
         for c in present:
             plot.scatter(*plane[ids == c].T, s=5, color=colours[c], label=classes[c], linewidths=0)
-        plot.set_title(f'{name}: silhouette {score.silhouette:.3f}, between/within {score.between_within:.2f}',
-                       fontsize=10)
+        plot.set_title(
+            f'{name}: silhouette {score.silhouette:.3f}, between/within '
+            f'{score.between_within:.2f}', fontsize=10)
         plot.set_xticks([])
         plot.set_yticks([])
-    plots[-1].legend(loc='center left', bbox_to_anchor=(1.0, 0.5), fontsize=9, markerscale=3, frameon=False)
+    plots[-1].legend(loc='center left', bbox_to_anchor=(1.0, 0.5), fontsize=9, markerscale=3,
+                     frameon=False)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])

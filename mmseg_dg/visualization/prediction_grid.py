@@ -7,17 +7,20 @@ import numpy as np
 from .tiles import Tile, colorize, compose, scaled_size
 
 
-def prediction_grid(images: Sequence[np.ndarray], labels: Optional[Sequence], predictions: Mapping[str, Sequence],
-                    palette: Sequence[Sequence[int]], tile: int = 384, inputs: bool = True) -> np.ndarray:
+def prediction_grid(images: Sequence[np.ndarray], labels: Optional[Sequence],
+                    predictions: Mapping[str, Sequence], palette: Sequence[Sequence[int]],
+                    tile: int = 384, inputs: bool = True) -> np.ndarray:
     """One row per image: image, ground truth, one column per named model.
 
     Args:
         images: uint8 (H, W, 3) RGB each.
-        labels: Ids (H, W) per image, 255 ignored; None (or a None entry) where there is no ground truth.
+        labels: Ids (H, W) per image, 255 ignored; None (or a None entry) where there is no ground
+            truth.
         predictions: Model name to ids (H, W) per image.
         palette: RGB colour per class.
         tile: Longest side of a tile in pixels.
-        inputs: Show images and ground truth; False leaves predictions only, for data that must not be passed on.
+        inputs: Show images and ground truth; False leaves predictions only, for data that must not
+            be passed on.
 
     Returns:
         uint8 (H, W, 3) RGB. Every tile has the first image's shape.
@@ -29,12 +32,17 @@ def prediction_grid(images: Sequence[np.ndarray], labels: Optional[Sequence], pr
         raise ValueError('prediction_grid needs at least one image')
     for name, entries in [('labels', labels), *predictions.items()]:
         if entries is not None and len(entries) != len(images):
-            raise ValueError(f'prediction_grid got {len(images)} images, but {len(entries)} entries of {name!r}')
+            raise ValueError(f'prediction_grid got {len(images)} images, but {len(entries)} '
+                             f'entries of {name!r}')
     rows: list[list[Optional[Tile]]] = []
     for i, image in enumerate(images):
         row: list[Optional[Tile]] = [Tile('image', np.ascontiguousarray(image))] if inputs else []
         if labels is not None and inputs:
-            row.append(None if labels[i] is None else Tile('ground truth', colorize(labels[i], palette), True))
-        row += [Tile(name, colorize(entries[i], palette), True) for name, entries in predictions.items()]
+            row.append(None if labels[i] is
+                       None else Tile('ground truth', colorize(labels[i], palette), True))
+        row += [
+            Tile(name, colorize(entries[i], palette), True)
+            for name, entries in predictions.items()
+        ]
         rows.append(row)
     return compose(rows, scaled_size(images[0], tile))

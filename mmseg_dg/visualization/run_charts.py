@@ -1,4 +1,6 @@
-"""Charts of runs: losses, scores over iterations, classes, confusion matrices; matplotlib without a display."""
+"""Charts of runs: losses, scores over iterations, classes, confusion matrices; matplotlib without a
+display.
+"""
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +11,8 @@ from matplotlib.figure import Figure
 
 from .run_record import RunRecord, read_confusion, read_run
 
-#: Colors that stay apart for readers who do not tell red from green (Okabe and Ito, "Color Universal Design").
+#: Colors that stay apart for readers who do not tell red from green (Okabe and Ito, "Color
+#: Universal Design").
 COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#999999')
 
 
@@ -20,7 +23,10 @@ def color_of(number: int) -> str:
 
 def losses_of(record: RunRecord) -> dict[str, list[tuple[int, float]]]:
     """Curves of what is minimized: the total, and the losses of every pass."""
-    return {key: points for key, points in record.scalars.items() if key.split('.')[-1].startswith('loss')}
+    return {
+        key: points
+        for key, points in record.scalars.items() if key.split('.')[-1].startswith('loss')
+    }
 
 
 def loss_chart(records: Sequence[RunRecord]) -> Optional[Figure]:
@@ -31,7 +37,8 @@ def loss_chart(records: Sequence[RunRecord]) -> Optional[Figure]:
     figure = Figure(figsize=(8, 2.6 * len(kept)), layout='constrained')
     for axes, record in zip(figure.subplots(len(kept), 1, squeeze=False)[:, 0], kept):
         for number, (key, points) in enumerate(losses_of(record).items()):
-            axes.plot(*zip(*points), label=key, color=color_of(number), linewidth=2.2 if key == 'loss' else 1.2)
+            axes.plot(*zip(*points), label=key, color=color_of(number),
+                      linewidth=2.2 if key == 'loss' else 1.2)
         axes.set_title(record.title, fontsize=10)
         axes.set_xlabel('iteration')
         axes.set_ylabel('loss')
@@ -54,7 +61,9 @@ def score_curves(record: RunRecord) -> dict[str, list[tuple[int, float]]]:
 
 
 def score_chart(records: Sequence[RunRecord]) -> Optional[Figure]:
-    """mIoU over iterations, a panel per domain, a curve per run; None where no run has two validations."""
+    """mIoU over iterations, a panel per domain, a curve per run; None where no run has two
+    validations.
+    """
     curves = [score_curves(record) for record in records]
     domains = list(dict.fromkeys(domain for c in curves for domain in c))
     if not any(len(points) > 1 for c in curves for points in c.values()):
@@ -63,7 +72,8 @@ def score_chart(records: Sequence[RunRecord]) -> Optional[Figure]:
     for axes, domain in zip(figure.subplots(len(domains), 1, squeeze=False)[:, 0], domains):
         for number, (record, found) in enumerate(zip(records, curves)):
             if domain in found:
-                axes.plot(*zip(*found[domain]), marker='o', label=record.title, color=color_of(number))
+                axes.plot(*zip(*found[domain]), marker='o', label=record.title,
+                          color=color_of(number))
         axes.set_title(domain, fontsize=10)
         axes.set_xlabel('iteration')
         axes.set_ylabel('mIoU (%)')
@@ -73,18 +83,25 @@ def score_chart(records: Sequence[RunRecord]) -> Optional[Figure]:
 
 
 def class_scores(record: RunRecord, domain: str) -> dict[str, float]:
-    """IoU by class of the newest evaluation, in percent; classes that do not occur (nan) are left out."""
+    """IoU by class of the newest evaluation, in percent; classes that do not occur (nan) are left
+    out.
+    """
     values = record.newest.domains.get(domain, {}) if record.newest else {}
-    return {key[len('IoU.'):]: value for key, value in values.items() if key.startswith('IoU.') and value == value}
+    return {
+        key[len('IoU.'):]: value
+        for key, value in values.items() if key.startswith('IoU.') and value == value
+    }
 
 
 def class_chart(records: Sequence[RunRecord], domain: str) -> Optional[Figure]:
-    """Horizontal bars of IoU by class, the runs side by side; None where the domain has no classes."""
+    """Horizontal bars of IoU by class, the runs side by side; None where the domain has no classes.
+    """
     found = [class_scores(record, domain) for record in records]
     names = list(dict.fromkeys(name for scores in found for name in scores))
     if not names:
         return None
-    figure = Figure(figsize=(8, 0.7 + len(names) * (0.18 + 0.13 * len(records))), layout='constrained')
+    figure = Figure(figsize=(8, 0.7 + len(names) * (0.18 + 0.13 * len(records))),
+                    layout='constrained')
     axes = figure.subplots()
     height = 0.84 / len(records)
     for number, (record, scores) in enumerate(zip(records, found)):
@@ -104,7 +121,8 @@ def confusion_chart(matrix: np.ndarray, names: Sequence[str], title: str) -> Fig
     """A confusion matrix with rows normalized to 1: where the pixels of each true class went.
 
     Args:
-        matrix: Pixel counts (C, >= C); rows are true classes. A further column counts predictions of no class.
+        matrix: Pixel counts (C, >= C); rows are true classes. A further column counts predictions
+            of no class.
         names: C class names.
         title: Above it.
     """
@@ -147,8 +165,9 @@ def write_charts(folder: Path) -> list[Path]:
     newest = record.newest
     for path in sorted(newest.material.glob('*/confusion.csv')) if newest else ():
         names, matrix = read_confusion(path)
-        figures[f'confusion_{path.parent.name}.png'] = confusion_chart(matrix, names, f'{path.parent.name}, '
-                                                                       f'{newest.name.replace("_", " ")}')
+        figures[f'confusion_{path.parent.name}.png'] = confusion_chart(
+            matrix, names, f'{path.parent.name}, '
+            f'{newest.name.replace("_", " ")}')
     written = []
     for name, figure in figures.items():
         if figure is not None:

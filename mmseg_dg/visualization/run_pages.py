@@ -40,24 +40,32 @@ def page(records: Sequence[RunRecord], title: str, intro: str = '') -> str:
         title: Heading.
         intro: A paragraph below it.
     """
-    sections = [('scores', 'Scores', _scores(records)), ('pictures', 'Pictures', _pictures(records)),
-                ('curves', 'Curves', _charts([loss_chart(records), score_chart(records)],
-                                             'No training curves: these are tests of finished weights.')),
-                ('classes', 'Classes', _classes(records)), ('confusion', 'Confusion', _confusion(records)),
+    sections = [('scores', 'Scores', _scores(records)),
+                ('pictures', 'Pictures', _pictures(records)),
+                ('curves', 'Curves',
+                 _charts([loss_chart(records), score_chart(records)],
+                         'No training curves: these are tests of finished '
+                         'weights.')), ('classes', 'Classes', _classes(records)),
+                ('confusion', 'Confusion', _confusion(records)),
                 ('step', 'One training step', _step(records)),
                 ('settings', 'Settings that differ', _settings(records)),
-                ('environment', 'Environment', _environment(records)), ('continue', 'Going on', _commands(records))]
-    body = ''.join(f'<section id="{key}"><h2>{heading}</h2>{text}</section>' for key, heading, text in sections)
+                ('environment', 'Environment', _environment(records)),
+                ('continue', 'Going on', _commands(records))]
+    body = ''.join(f'<section id="{key}"><h2>{heading}</h2>{text}</section>'
+                   for key, heading, text in sections)
     links = ''.join(f'<a href="#{key}">{heading}</a>' for key, heading, _ in sections)
-    return ('<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-            'content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
-            f'<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>'
-            f'<p>{html.escape(intro)}</p><nav>{links}</nav>{body}</body></html>\n')
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        'content="width=device-width,initial-scale=1"><link rel="icon" '
+        f'href="data:,"><title>{html.escape(title)}</title><style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1><p>{html.escape(intro)}</p><nav>{links}</nav>{body}</body></html>\n'
+    )
 
 
 # ---------------------------------------------------------------------- scores
 def _domains(records: Sequence[RunRecord]) -> list[str]:
-    return list(dict.fromkeys(domain for record in records if record.newest for domain in record.newest.domains))
+    return list(
+        dict.fromkeys(domain for record in records if record.newest
+                      for domain in record.newest.domains))
 
 
 def _scores(records: Sequence[RunRecord]) -> str:
@@ -65,8 +73,11 @@ def _scores(records: Sequence[RunRecord]) -> str:
     domains = _domains(records)
     if not domains:
         return '<p>No evaluation yet.</p>'
-    best = {domain: max((r.newest.domains.get(domain, {}).get('mIoU', -1.) for r in records if r.newest), default=0.)
-            for domain in domains}
+    best = {
+        domain: max((r.newest.domains.get(domain, {}).get('mIoU', -1.)
+                     for r in records if r.newest), default=0.)
+        for domain in domains
+    }
     head = ''.join(f'<th>{html.escape(domain)}</th>' for domain in domains)
     rows = []
     for number, record in enumerate(records):
@@ -74,8 +85,9 @@ def _scores(records: Sequence[RunRecord]) -> str:
         name = record.newest.name.replace('_', ' ') if record.newest else 'none'
         rows.append(f'<tr><td><span class="bar" style="background:{color_of(number)}"></span>'
                     f'{html.escape(record.title)}</td>{cells}<td>{html.escape(name)}</td></tr>')
-    return (f'<table class="scores"><tr><th>mIoU (%)</th>{head}<th>evaluation</th></tr>{"".join(rows)}</table>'
-            '<p>Newest evaluation of each run; the best of a column is bold. A difference between single runs says '
+    return ('<table class="scores"><tr><th>mIoU '
+            f'(%)</th>{head}<th>evaluation</th></tr>{"".join(rows)}</table><p>Newest evaluation of '
+            'each run; the best of a column is bold. A difference between single runs says '
             'little: repeat with other seeds (<code>tools/study.py</code>).</p>')
 
 
@@ -101,9 +113,11 @@ def _pictures(records: Sequence[RunRecord]) -> str:
         for kind, words in (('sample', 'spread over the domain'), ('best', 'best of the first run'),
                             ('worst', 'worst of the first run')):
             chosen = [p for p in found[0][1]['pictures'] if kind in p['kinds']]
-            parts += [f'<h4>{words}</h4>' if chosen else ''] + [_picture_row(found, domain, p) for p in chosen]
-    return ''.join(parts) or ('<p>No pictures were kept: the config has no <code>ReportMaterialHook</code>, or the '
-                              'run has not been evaluated yet.</p>')
+            parts += [f'<h4>{words}</h4>' if chosen else ''
+                      ] + [_picture_row(found, domain, p) for p in chosen]
+    return ''.join(parts) or ('<p>No pictures were kept: the config has no '
+                              '<code>ReportMaterialHook</code>, or the run has not been evaluated '
+                              'yet.</p>')
 
 
 def _record_of(record: RunRecord, domain: str) -> Optional[dict]:
@@ -123,21 +137,25 @@ def _picture_row(found: Sequence[tuple[RunRecord, dict]], domain: str, picture: 
     folder, stem = first.newest.material / domain, picture['stem']
     figures = []
     if (folder / f'{stem}_image.jpg').is_file():
-        figures.append(_figure(_jpeg(cv2.imread(str(folder / f'{stem}_image.jpg'))[..., ::-1]),
-                               f'image {Path(picture["path"]).name}'))
+        figures.append(
+            _figure(_jpeg(cv2.imread(str(folder / f'{stem}_image.jpg'))[..., ::-1]),
+                    f'image {Path(picture["path"]).name}'))
     if (folder / f'{stem}_label.png').is_file():
-        figures.append(_figure(_png(colorize(_grey(folder / f'{stem}_label.png'), palette)), 'label'))
+        figures.append(
+            _figure(_png(colorize(_grey(folder / f'{stem}_label.png'), palette)), 'label'))
     for record, material in found:
         own = next((p for p in material['pictures'] if p['index'] == picture['index']), None)
         place = record.newest.material / domain
         if own is None or not (place / f'{stem}_prediction.png').is_file():
             continue
         score = '' if own['score'] is None else f', mIoU {own["score"]:.1f}'
-        figures.append(_figure(_png(colorize(_grey(place / f'{stem}_prediction.png'), palette)),
-                               f'{record.title}{score}'))
+        figures.append(
+            _figure(_png(colorize(_grey(place / f'{stem}_prediction.png'), palette)),
+                    f'{record.title}{score}'))
         if len(found) == 1 and (place / f'{stem}_confidence.png').is_file():
-            figures.append(_figure(_png(heat(_grey(place / f'{stem}_confidence.png') / 255.)),
-                                   'confidence: blue 0, yellow 1'))
+            figures.append(
+                _figure(_png(heat(_grey(place / f'{stem}_confidence.png') / 255.)),
+                        'confidence: blue 0, yellow 1'))
     return f'<div class="row" style="--n:{len(figures)}">{"".join(figures)}</div>'
 
 
@@ -165,7 +183,8 @@ def _data(picture: np.ndarray, suffix: str, kind: str) -> str:
 
 # ---------------------------------------------------------------------- the rest
 def _charts(figures: Sequence, otherwise: str) -> str:
-    return ''.join(svg_of(figure) for figure in figures if figure is not None) or f'<p>{otherwise}</p>'
+    return ''.join(svg_of(figure)
+                   for figure in figures if figure is not None) or f'<p>{otherwise}</p>'
 
 
 def _classes(records: Sequence[RunRecord]) -> str:
@@ -173,13 +192,15 @@ def _classes(records: Sequence[RunRecord]) -> str:
     for domain in _domains(records):
         figure = class_chart(records, domain)
         if figure is not None:
-            parts.append(f'<h3>{html.escape(domain)}</h3>{svg_of(figure)}{_class_table(records, domain)}')
+            parts.append(
+                f'<h3>{html.escape(domain)}</h3>{svg_of(figure)}{_class_table(records, domain)}')
     return ''.join(parts) or '<p>No scores by class.</p>'
 
 
 def _class_table(records: Sequence[RunRecord], domain: str) -> str:
-    keys = list(dict.fromkeys(key for r in records if r.newest for key in r.newest.domains.get(domain, {})
-                              if key.startswith('IoU.')))
+    keys = list(
+        dict.fromkeys(key for r in records if r.newest for key in r.newest.domains.get(domain, {})
+                      if key.startswith('IoU.')))
     head = ''.join(f'<th>{html.escape(record.title)}</th>' for record in records)
     rows = []
     for key in keys:
@@ -188,8 +209,8 @@ def _class_table(records: Sequence[RunRecord], domain: str) -> str:
                         f'<td data-domain="{html.escape(domain)}" data-metric="{html.escape(key)}" '
                         f'data-value="{v!r}">{v:.1f}</td>' for v in values)
         rows.append(f'<tr><td>{html.escape(key[len("IoU."):])}</td>{cells}</tr>')
-    return (f'<details><summary>numbers</summary><table><tr><th>IoU (%)</th>{head}</tr>{"".join(rows)}</table>'
-            '</details>')
+    return ('<details><summary>numbers</summary><table><tr><th>IoU '
+            f'(%)</th>{head}</tr>{"".join(rows)}</table></details>')
 
 
 def _confusion(records: Sequence[RunRecord]) -> str:
@@ -198,21 +219,25 @@ def _confusion(records: Sequence[RunRecord]) -> str:
         for path in sorted(record.newest.material.glob('*/confusion.csv')) if record.newest else ():
             names, matrix = read_confusion(path)
             figure = confusion_chart(matrix, names, f'{record.title}: {path.parent.name}')
-            parts.append(f'<details{"" if len(records) > 1 else " open"}><summary>{html.escape(record.title)}: '
-                         f'{html.escape(path.parent.name)}</summary>{svg_of(figure)}</details>')
+            parts.append(
+                f'<details{"" if len(records) > 1 else " open"}><summary>{html.escape(record.title)}: '
+                f'{html.escape(path.parent.name)}</summary>{svg_of(figure)}</details>')
     return ''.join(parts) or '<p>No confusion matrix was kept.</p>'
 
 
 def _step(records: Sequence[RunRecord]) -> str:
-    """The newest picture of a training step, of the last run that has one (methods come after their controls)."""
+    """The newest picture of a training step, of the last run that has one (methods come after their
+    controls).
+    """
     for record in reversed(records):
         if record.step_pictures:
             path = record.step_pictures[-1]
             picture = cv2.imread(str(path))
-            return (f'<p>{html.escape(record.title)}, {html.escape(path.stem.replace("_", " "))}. First row: what has '
-                    'labels, and what the network is trained on; second row: what has none, with the labels the '
-                    'method gave it. Weights and confidence run from blue (0) to yellow (1); white in a mask is where '
-                    f'it holds.</p><img class="wide" alt="one training step" src="{_jpeg(picture[..., ::-1])}">')
+            return (f'<p>{html.escape(record.title)}, {html.escape(path.stem.replace("_", " "))}. '
+                    'First row: what has labels, and what the network is trained on; second row: '
+                    'what has none, with the labels the method gave it. Weights and confidence '
+                    'run from blue (0) to yellow (1); white in a mask is where it holds.</p><img '
+                    f'class="wide" alt="one training step" src="{_jpeg(picture[..., ::-1])}">')
     return '<p>No picture of a training step: the config has no <code>TrainingPicturesHook</code>.</p>'
 
 
@@ -224,10 +249,10 @@ def _settings(records: Sequence[RunRecord]) -> str:
         return '<p>The configs are equal.</p>'
     head = ''.join(f'<th>{html.escape(record.title)}</th>' for record in records)
     rows = ''.join(f'<tr><td class="text">{html.escape(key)}</td>' + ''.join(
-        f'<td class="text">{html.escape(text if len(text) < 120 else text[:117] + "...")}</td>' for text in texts)
-        + '</tr>' for key, texts in found.items())
-    return (f'<details{" open" if len(found) < 25 else ""}><summary>{len(found)} settings</summary><table><tr><th>'
-            f'setting</th>{head}</tr>{rows}</table></details>')
+        f'<td class="text">{html.escape(text if len(text) < 120 else text[:117] + "...")}</td>'
+        for text in texts) + '</tr>' for key, texts in found.items())
+    return (f'<details{" open" if len(found) < 25 else ""}><summary>{len(found)} '
+            f'settings</summary><table><tr><th>setting</th>{head}</tr>{rows}</table></details>')
 
 
 def _environment(records: Sequence[RunRecord]) -> str:

@@ -1,4 +1,6 @@
-"""What a work dir says about its run: scalars, evaluations, pictures, settings, environment; nothing is run."""
+"""What a work dir says about its run: scalars, evaluations, pictures, settings, environment;
+nothing is run.
+"""
 import csv
 import json
 import re
@@ -21,7 +23,8 @@ class Evaluation:
         name: ``iter_2000`` or ``test``.
         iteration: 2000, or None for a test.
         path: Its CSV file.
-        domains: ``{domain: {metric: percent}}``, as in the file; the mean over domains is the domain ``mean``.
+        domains: ``{domain: {metric: percent}}``, as in the file; the mean over domains is the
+            domain ``mean``.
         images: Number of images by domain.
     """
     name: str
@@ -43,8 +46,8 @@ class RunRecord:
     Attributes:
         folder: The work dir.
         title: What the report calls the run.
-        scalars: ``{name: [(iteration, value), ...]}`` of training, of all its log folders; where a run was resumed,
-            the later values of an iteration count.
+        scalars: ``{name: [(iteration, value), ...]}`` of training, of all its log folders; where a
+            run was resumed, the later values of an iteration count.
         evaluations: Oldest first; a test comes last.
         config: The dumped config, None where there is none.
         step_pictures: Pictures of training steps, oldest first.
@@ -68,8 +71,8 @@ def read_run(folder: Path, title: Optional[str] = None) -> RunRecord:
     """Read a work dir.
 
     Args:
-        folder: A work dir of ``tools/train.py`` or ``tools/test.py``, or a folder of ``mmseg_dg.adapt``, which has
-            its work dir in ``run``.
+        folder: A work dir of ``tools/train.py`` or ``tools/test.py``, or a folder of
+            ``mmseg_dg.adapt``, which has its work dir in ``run``.
         title: Name in the report; the folder's name by default.
 
     Raises:
@@ -84,23 +87,25 @@ def read_run(folder: Path, title: Optional[str] = None) -> RunRecord:
         logs = _log_folders(folder)
     if not logs:
         here = sorted(path.name for path in folder.iterdir())[:6]
-        raise FileNotFoundError(f'{folder} holds no run: a work dir has folders named by date and time '
-                                f'(20261130_101500), this one has {here or "nothing"}. Give the --work-dir of a '
-                                'training or a test')
+        raise FileNotFoundError(f'{folder} holds no run: a work dir has folders named by date and '
+                                f'time (20261130_101500), this one has {here or "nothing"}. Give '
+                                'the --work-dir of a training or a test')
     record = RunRecord(folder, title or folder.name)
     record.scalars = _scalars(logs)
-    record.evaluations = sorted((e for log in logs for e in _evaluations(log)),
-                                key=lambda e: (e.iteration is None, e.iteration or 0, e.path.parent.name))
+    record.evaluations = sorted((e for log in logs for e in _evaluations(log)), key=lambda e:
+                                (e.iteration is None, e.iteration or 0, e.path.parent.name))
     record.config = _config(folder, logs)
-    record.step_pictures = sorted((p for log in logs for p in (log / 'vis_data' / 'vis_image').glob('training_*.png')),
-                                  key=lambda p: (p.parent, _number(p.stem), p.stem))
+    record.step_pictures = sorted(
+        (p for log in logs for p in (log / 'vis_data' / 'vis_image').glob('training_*.png')),
+        key=lambda p: (p.parent, _number(p.stem), p.stem))
     record.environment = _environment(logs[-1])
     return record
 
 
 def _log_folders(folder: Path) -> list[Path]:
     """The folders named by date and time that each start of a run leaves in its work dir."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and re.fullmatch(r'\d{8}_\d{6}.*', path.name))
+    return sorted(path for path in folder.iterdir()
+                  if path.is_dir() and re.fullmatch(r'\d{8}_\d{6}.*', path.name))
 
 
 def _number(stem: str) -> int:
@@ -119,7 +124,9 @@ def _scalars(logs: list[Path]) -> dict[str, list[tuple[int, float]]]:
                 continue
             step = values.get('iter', values.get('step'))
             for key, value in values.items():
-                if isinstance(value, (int, float)) and key not in ('iter', 'step', 'epoch') and step is not None:
+                if isinstance(
+                        value,
+                    (int, float)) and key not in ('iter', 'step', 'epoch') and step is not None:
                     found.setdefault(key, {})[int(step)] = float(value)
     return {key: sorted(points.items()) for key, points in found.items()}
 
@@ -131,17 +138,26 @@ def _evaluations(log: Path) -> list[Evaluation]:
         number = re.fullmatch(r'iter_(\d+)', name)
         with open(path, encoding='utf-8', newline='') as file:
             rows = list(csv.DictReader(file))
-        domains = {row['domain']: {key: float(value) for key, value in row.items()
-                                   if key not in _NOT_SCORES and value not in ('', None)} for row in rows}
+        domains = {
+            row['domain']: {
+                key: float(value)
+                for key, value in row.items() if key not in _NOT_SCORES and value not in ('', None)
+            }
+            for row in rows
+        }
         images = {row['domain']: int(row['images']) for row in rows if row.get('images')}
-        found.append(Evaluation(name, int(number.group(1)) if number else None, path, domains, images))
+        found.append(
+            Evaluation(name,
+                       int(number.group(1)) if number else None, path, domains, images))
     return found
 
 
 def _config(folder: Path, logs: list[Path]) -> Optional[Config]:
-    dumped = [log / 'vis_data' / 'config.py' for log in reversed(logs)] + sorted(folder.glob('*.py'))
+    dumped = [log / 'vis_data' / 'config.py'
+              for log in reversed(logs)] + sorted(folder.glob('*.py'))
     path = next((path for path in dumped if path.is_file()), None)
-    return None if path is None else Config.fromfile(path, lazy_import=False, import_custom_modules=False)
+    return None if path is None else Config.fromfile(path, lazy_import=False,
+                                                     import_custom_modules=False)
 
 
 def _environment(log: Path) -> list[str]:
@@ -163,19 +179,30 @@ def _environment(log: Path) -> list[str]:
 
 def flat_settings(node: Any, prefix: str = '') -> dict[str, str]:
     """Every leaf of a config as ``{dotted key: text}``."""
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, (list, tuple)) else None
-    if items is None or (isinstance(node, (list, tuple)) and not any(isinstance(v, (dict, list)) for v in node)):
+    items = node.items() if isinstance(
+        node, dict) else enumerate(node) if isinstance(node, (list, tuple)) else None
+    if items is None or (isinstance(node, (list, tuple))
+                         and not any(isinstance(v, (dict, list)) for v in node)):
         return {prefix[:-1]: repr(node)}
-    return {key: text for name, value in items for key, text in flat_settings(value, f'{prefix}{name}.').items()}
+    return {
+        key: text
+        for name, value in items
+        for key, text in flat_settings(value, f'{prefix}{name}.').items()
+    }
 
 
 def differing_settings(configs: list[Optional[Config]]) -> dict[str, list[str]]:
-    """Settings that are not the same in all configs, ``{key: [text per config]}``; ``-`` where a config lacks it."""
+    """Settings that are not the same in all configs, ``{key: [text per config]}``; ``-`` where a
+    config lacks it.
+    """
     flat = [flat_settings(c._cfg_dict.to_dict()) if c is not None else {} for c in configs]
     keys = sorted(set().union(*flat)) if flat else []
     ignored = ('work_dir', 'visualizer.save_dir')
-    return {key: [f.get(key, '-') for f in flat] for key in keys
-            if len({f.get(key) for f in flat}) > 1 and key not in ignored}
+    return {
+        key: [f.get(key, '-') for f in flat]
+        for key in keys if len({f.get(key)
+                                for f in flat}) > 1 and key not in ignored
+    }
 
 
 def read_confusion(path: Path) -> tuple[list[str], np.ndarray]:

@@ -1,5 +1,5 @@
-"""One training step as one picture (docs/behavior/daformer_hrda.md#logging-and-debug-images: two rows,
-five columns)."""
+"""One training step as one picture (docs/behavior/daformer_hrda.md#logging-and-debug-images: two
+rows, five columns)."""
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
@@ -10,19 +10,21 @@ from torch import Tensor
 from .tiles import Tile, colorize, compose, heat, image_to_rgb, mask_picture, scaled_size
 
 
-def step_grid(record: Any, mean: Sequence[float], std: Sequence[float], palette: Sequence[Sequence[int]],
-              index: int = 0, tile: int = 320) -> np.ndarray:
+def step_grid(record: Any, mean: Sequence[float], std: Sequence[float],
+              palette: Sequence[Sequence[int]], index: int = 0, tile: int = 320) -> np.ndarray:
     """Draw image ``index`` of a recorded training step.
 
-    First row: source image, source label, mixed image, pseudo-label weight, feature distance mask. Second row: target
-    image, pseudo-label, mix mask, mixed label, valid mask, masked image. What the record lacks is left out; a method
-    without target stream (supervised training) gives one row.
+    First row: source image, source label, mixed image, pseudo-label weight, feature distance mask.
+    Second row: target image, pseudo-label, mix mask, mixed label, valid mask, masked image. What
+    the record lacks is left out; a method without target stream (supervised training) gives one
+    row.
 
     Args:
-        record: Has ``batch`` (``{stream: dict(inputs (B, 3, H, W) normalised RGB, data_samples)}``) and ``state``
-            (mapping with any of ``pseudo_label`` (B, H, W), ``pseudo_weight`` (B, H, W) in [0, 1], ``mixed_image``
-            (B, 3, H, W), ``noisy_image``, ``denoised_image`` and ``masked_image`` (likewise), ``mixed_label``,
-            ``mixed_weight``, ``mix_mask``, ``distance_mask`` (B, h, w) and ``valid_mask``).
+        record: Has ``batch`` (``{stream: dict(inputs (B, 3, H, W) normalised RGB, data_samples)}``)
+            and ``state`` (mapping with any of ``pseudo_label`` (B, H, W), ``pseudo_weight`` (B, H,
+            W) in [0, 1], ``mixed_image`` (B, 3, H, W), ``noisy_image``, ``denoised_image`` and
+            ``masked_image`` (likewise), ``mixed_label``, ``mixed_weight``, ``mix_mask``,
+            ``distance_mask`` (B, h, w) and ``valid_mask``).
         mean: Of the normalisation, 0..255 scale, RGB.
         std: Of the normalisation, 0..255 scale, RGB.
         palette: RGB colour per class.
@@ -37,9 +39,10 @@ def step_grid(record: Any, mean: Sequence[float], std: Sequence[float], palette:
     return compose(rows, scaled_size(first.picture, tile))
 
 
-def step_tiles(record: Any, mean: Sequence[float], std: Sequence[float], palette: Sequence[Sequence[int]],
-               index: int = 0) -> list[list[Tile]]:
-    """The tiles of :func:`step_grid`, without empty rows; methods with more to show append rows of their own.
+def step_tiles(record: Any, mean: Sequence[float], std: Sequence[float],
+               palette: Sequence[Sequence[int]], index: int = 0) -> list[list[Tile]]:
+    """The tiles of :func:`step_grid`, without empty rows; methods with more to show append rows of
+    their own.
 
     Raises:
         ValueError: The record has no stream with image ``index``.
@@ -67,16 +70,23 @@ def step_tiles(record: Any, mean: Sequence[float], std: Sequence[float], palette
     pick = _picker(state, index)
     valid = pick('valid_mask')
     rows = [[
-        image(f'{labeled} image', source.get('image')), label(f'{labeled} label', source.get('label')),
+        image(f'{labeled} image', source.get('image')),
+        label(f'{labeled} label', source.get('label')),
         image('mixed image', pick('mixed_image')),
-        _weight_tile(weight, pick('pseudo_weight'), pick('mixed_weight')), mask('distance mask', pick('distance_mask'))
-    ], [
-        image(f'{unlabeled} image', target.get('image')), image('noisy image', pick('noisy_image')),
-        image('denoised image', pick('denoised_image')), label('pseudo-label', pick('pseudo_label')),
-        mask('mix mask', pick('mix_mask')), label('mixed label', pick('mixed_label')),
-        mask('valid mask', target.get('valid') if valid is None else valid),
-        image('masked image', pick('masked_image'))
-    ]]
+        _weight_tile(weight, pick('pseudo_weight'), pick('mixed_weight')),
+        mask('distance mask', pick('distance_mask'))
+    ],
+            [
+                image(f'{unlabeled} image', target.get('image')),
+                image('noisy image', pick('noisy_image')),
+                image('denoised image', pick('denoised_image')),
+                label('pseudo-label', pick('pseudo_label')),
+                mask('mix mask', pick('mix_mask')),
+                label('mixed label', pick('mixed_label')),
+                mask('valid mask',
+                     target.get('valid') if valid is None else valid),
+                image('masked image', pick('masked_image'))
+            ]]
     kept = [[tile for tile in row if tile is not None] for row in rows]
     kept = [row for row in kept if row]
     if not kept:
@@ -88,12 +98,17 @@ def _weight_tile(weight, pseudo: Optional[Tensor], mixed: Optional[Tensor]) -> O
     data = pseudo if pseudo is not None else mixed
     if data is None:
         return None
-    return weight(f'{"pseudo" if pseudo is not None else "mixed"} weight {float(data.float().mean()):.2f}', data)
+    return weight(
+        f'{"pseudo" if pseudo is not None else "mixed"} weight '
+        f'{float(data.float().mean()):.2f}', data)
 
 
 def _streams(batch: Mapping[str, Any]):
-    """Name of the first stream with labels and of the first other one ('source' and 'target' in domain adaptation)."""
-    labeled = next((name for name in batch if any('gt_sem_seg' in s for s in _samples(batch[name])[:1])), None)
+    """Name of the first stream with labels and of the first other one ('source' and 'target' in
+    domain adaptation).
+    """
+    labeled = next(
+        (name for name in batch if any('gt_sem_seg' in s for s in _samples(batch[name])[:1])), None)
     others = [name for name in batch if name != labeled]
     return labeled, (others[0] if others else None)
 
@@ -117,7 +132,6 @@ def _sample(batch: Mapping[str, Any], stream: Optional[str], index: int) -> dict
 
 def _picker(state: Any, index: int):
     """``pick(key)``: entry ``index`` of a batched tensor of the state, or None."""
-
     def pick(key: str) -> Optional[Tensor]:
         value = _field(state, key)
         if value is None or not torch.is_tensor(value) and not isinstance(value, (list, tuple)):

@@ -23,12 +23,14 @@ def overlay(picture: np.ndarray, labels: Any, palette: Sequence[Sequence[int]]) 
         labels: Ids (H, W) or (1, H, W).
         palette: RGB per class.
     """
-    return np.round(picture * (1 - _OPACITY) + colorize(labels, palette) * _OPACITY).astype(np.uint8)
+    return np.round(picture * (1 - _OPACITY) + colorize(labels, palette) * _OPACITY).astype(
+        np.uint8)
 
 
-def stream_grid(samples: Sequence[dict], palette: Sequence[Sequence[int]], classes: Sequence[str] = (),
-                tile: int = 320) -> np.ndarray:
-    """One row per sample: image, labels over it, mask of pseudo-labels that count; what no sample has is left out.
+def stream_grid(samples: Sequence[dict], palette: Sequence[Sequence[int]],
+                classes: Sequence[str] = (), tile: int = 320) -> np.ndarray:
+    """One row per sample: image, labels over it, mask of pseudo-labels that count; what no sample
+    has is left out.
 
     Args:
         samples: As a pipeline packs them: ``inputs`` uint8 (3, H, W) BGR and ``data_samples``.
@@ -48,24 +50,31 @@ def stream_grid(samples: Sequence[dict], palette: Sequence[Sequence[int]], class
     for sample in samples:
         info = sample['data_samples']
         picture = np.ascontiguousarray(sample['inputs'].permute(1, 2, 0).numpy()[..., ::-1])
-        row: list[Optional[Tile]] = [Tile(osp.basename(info.metainfo.get('img_path', 'image')), picture)]
+        row: list[Optional[Tile]] = [
+            Tile(osp.basename(info.metainfo.get('img_path', 'image')), picture)
+        ]
         if 'gt_sem_seg' in info:
             wanted = info.metainfo.get('wanted_class')
             name = '' if wanted is None else f', for {classes[wanted] if wanted < len(classes) else wanted}'
             row.append(Tile(f'label{name}', overlay(picture, info.gt_sem_seg.data, palette)))
         if 'valid_pseudo_mask' in info:
-            row.append(Tile('pseudo-labels count', mask_picture(info.valid_pseudo_mask.data), nearest=True))
+            row.append(
+                Tile('pseudo-labels count', mask_picture(info.valid_pseudo_mask.data),
+                     nearest=True))
         rows.append(row)
     return compose(rows, scaled_size(rows[0][0].picture, tile))
 
 
-def mixed_grid(batch: Mapping[str, Mapping], state: Mapping[str, Tensor], mean: Sequence[float], std: Sequence[float],
-               palette: Sequence[Sequence[int]], tile: int = 320, trained: bool = True) -> np.ndarray:
-    """One row per image of a batch: the images of each stream, the mixed one, its labels over it, its weight.
+def mixed_grid(batch: Mapping[str, Mapping], state: Mapping[str, Tensor], mean: Sequence[float],
+               std: Sequence[float], palette: Sequence[Sequence[int]], tile: int = 320,
+               trained: bool = True) -> np.ndarray:
+    """One row per image of a batch: the images of each stream, the mixed one, its labels over it,
+    its weight.
 
     Args:
         batch: Preprocessed streams, ``inputs`` (B, 3, H, W) normalised RGB.
-        state: ``mixed_image`` (B, 3, H, W), ``mixed_label`` (B, H, W), ``mixed_weight`` (B, H, W) in [0, 1].
+        state: ``mixed_image`` (B, 3, H, W), ``mixed_label`` (B, H, W), ``mixed_weight`` (B, H, W)
+            in [0, 1].
         mean: Of the normalisation, 0..255 scale, RGB.
         std: Of the normalisation, 0..255 scale, RGB.
         palette: RGB per class.
@@ -78,18 +87,25 @@ def mixed_grid(batch: Mapping[str, Mapping], state: Mapping[str, Tensor], mean: 
     caption = 'weight, mean ' if trained else 'weight of a sure teacher, mean '
     rows: list[list[Optional[Tile]]] = []
     for i, mixed in enumerate(state['mixed_image']):
-        row: list[Optional[Tile]] = [Tile(name, image_to_rgb(stream['inputs'][i], mean, std))
-                                     for name, stream in batch.items()]
+        row: list[Optional[Tile]] = [
+            Tile(name, image_to_rgb(stream['inputs'][i], mean, std))
+            for name, stream in batch.items()
+        ]
         picture, weight = image_to_rgb(mixed, mean, std), state['mixed_weight'][i]
-        row += [Tile('mixed', picture), Tile('mixed label', overlay(picture, state['mixed_label'][i], palette)),
-                Tile(f'{caption}{float(weight.mean()):.2f}', heat(weight), nearest=True)]
+        row += [
+            Tile('mixed', picture),
+            Tile('mixed label', overlay(picture, state['mixed_label'][i], palette)),
+            Tile(f'{caption}{float(weight.mean()):.2f}', heat(weight), nearest=True)
+        ]
         rows.append(row)
     return compose(rows, scaled_size(rows[0][0].picture, tile))
 
 
-def strong_grid(weak: Tensor, strong: Sequence[Tensor], boxes: Sequence[Sequence[Optional[Sequence[int]]]],
-                mean: Sequence[float], std: Sequence[float], tile: int = 320) -> np.ndarray:
-    """One row per unlabelled image: the weak view and its strong views, with a frame around what CutMix pasted.
+def strong_grid(weak: Tensor, strong: Sequence[Tensor],
+                boxes: Sequence[Sequence[Optional[Sequence[int]]]], mean: Sequence[float],
+                std: Sequence[float], tile: int = 320) -> np.ndarray:
+    """One row per unlabelled image: the weak view and its strong views, with a frame around what
+    CutMix pasted.
 
     Args:
         weak: (B, 3, H, W) normalised RGB.
@@ -111,33 +127,38 @@ def strong_grid(weak: Tensor, strong: Sequence[Tensor], boxes: Sequence[Sequence
             if box is not None:
                 y1, y2, x1, x2 = box
                 cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), (255, 255, 0), 1)
-            row.append(Tile(f'strong {k + 1}' + ('' if box is None else ', frame: CutMix'), picture))
+            row.append(
+                Tile(f'strong {k + 1}' + ('' if box is None else ', frame: '
+                                          'CutMix'), picture))
         rows.append(row)
     return compose(rows, scaled_size(rows[0][0].picture, tile))
 
 
-def legend(classes: Sequence[str], palette: Sequence[Sequence[int]], width: int = 240) -> np.ndarray:
+def legend(classes: Sequence[str], palette: Sequence[Sequence[int]],
+           width: int = 240) -> np.ndarray:
     """Colour and name of every class, one per line; uint8 (H, W, 3) RGB."""
     height = 22
     picture = np.full((height * max(1, len(classes)), width, 3), 255, np.uint8)
     for i, (name, color) in enumerate(zip(classes, palette)):
         picture[i * height + 2:(i + 1) * height - 2, 2:32] = color
-        cv2.putText(picture, f'{i} {name}', (40, (i + 1) * height - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (30, 30, 30),
-                    1, cv2.LINE_AA)
+        cv2.putText(picture, f'{i} {name}', (40, (i + 1) * height - 6), cv2.FONT_HERSHEY_SIMPLEX,
+                    0.45, (30, 30, 30), 1, cv2.LINE_AA)
     return picture
 
 
 @torch.no_grad()
-def mixed_state(method: Any, batch: Mapping[str, Mapping], draws: Any, trained: bool = False) -> dict[str, Tensor]:
-    """Mixed images, labels and weights of a method that has ``mix_batch``, as :func:`mixed_grid` takes them.
+def mixed_state(method: Any, batch: Mapping[str, Mapping], draws: Any,
+                trained: bool = False) -> dict[str, Tensor]:
+    """Mixed images, labels and weights of a method that has ``mix_batch``, as :func:`mixed_grid`
+    takes them.
 
     Args:
         method: Such as ``DACS``.
         batch: Preprocessed streams.
         draws: Result of its ``draw_step``.
-        trained: The method's networks have weights: its own pseudo-label pass gives labels and weights.  Otherwise
-            pseudo-labels are 255 (unknown) and the weight is what a teacher that is sure everywhere would give: it
-            shows margins and masks.
+        trained: The method's networks have weights: its own pseudo-label pass gives labels and
+            weights. Otherwise pseudo-labels are 255 (unknown) and the weight is what a teacher that
+            is sure everywhere would give: it shows margins and masks.
     """
     if trained:
         state: dict[str, Tensor] = {}
@@ -154,7 +175,9 @@ def _unknown(method: Any, target: Mapping) -> tuple[Tensor, Tensor]:
     shape = (len(images), *images.shape[-2:])
     valid = None
     if getattr(method, 'use_valid_mask', False):
-        valid = torch.stack([sample.valid_pseudo_mask.data.squeeze(0) for sample in target['data_samples']])
+        valid = torch.stack(
+            [sample.valid_pseudo_mask.data.squeeze(0) for sample in target['data_samples']])
     weight = pseudo_label_weights(shape, torch.tensor(1), 1, getattr(method, 'ignore_top', 0),
                                   getattr(method, 'ignore_bottom', 0), valid)
-    return torch.full(shape, 255, dtype=torch.int64, device=images.device), weight.to(images.device, images.dtype)
+    return torch.full(shape, 255, dtype=torch.int64,
+                      device=images.device), weight.to(images.device, images.dtype)

@@ -42,15 +42,18 @@ def image_to_rgb(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> 
     if image.dim() != 3 or image.shape[0] != 3:
         raise ValueError(f'an image is (3, H, W), not {tuple(image.shape)}')
     image = image.detach().float().cpu()
-    scale, offset = (torch.as_tensor(list(x), dtype=torch.float32).view(3, 1, 1) for x in (std, mean))
-    return (image * scale + offset).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    scale, offset = (torch.as_tensor(list(x), dtype=torch.float32).view(3, 1, 1)
+                     for x in (std, mean))
+    return (image * scale + offset).round().clamp(0, 255).to(torch.uint8).permute(
+        1, 2, 0).contiguous().numpy()
 
 
 def colorize(labels, palette: Sequence[Sequence[int]]) -> np.ndarray:
     """Class ids in the colours of the dataset.
 
     Args:
-        labels: (H, W) or (1, H, W) integer ids, tensor or array; ids outside the palette (255) are black.
+        labels: (H, W) or (1, H, W) integer ids, tensor or array; ids outside the palette (255) are
+            black.
         palette: RGB per class.
     """
     ids = np.asarray(_plane(labels).cpu(), dtype=np.int64)
@@ -60,7 +63,8 @@ def colorize(labels, palette: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 def heat(values) -> np.ndarray:
-    """Numbers in [0, 1] from dark blue (0) over green to yellow (1); (H, W) or (1, H, W), clipped."""
+    """Numbers in [0, 1] from dark blue (0) over green to yellow (1); (H, W) or (1, H, W), clipped.
+    """
     plane = _plane(values).detach().float().cpu().clamp(0, 1)
     bgr = cv2.applyColorMap((plane * 255).round().to(torch.uint8).numpy(), cv2.COLORMAP_VIRIDIS)
     return np.ascontiguousarray(bgr[..., ::-1])
@@ -72,7 +76,8 @@ def mask_picture(mask) -> np.ndarray:
     return np.repeat(plane[..., None], 3, axis=2)
 
 
-def compose(rows: Sequence[Sequence[Optional[Tile]]], tile_size: Optional[tuple[int, int]] = None) -> np.ndarray:
+def compose(rows: Sequence[Sequence[Optional[Tile]]],
+            tile_size: Optional[tuple[int, int]] = None) -> np.ndarray:
     """Arrange tiles in rows under their captions, each in a thin gray frame.
 
     Args:
@@ -91,14 +96,16 @@ def compose(rows: Sequence[Sequence[Optional[Tile]]], tile_size: Optional[tuple[
         raise ValueError('there is no tile to draw')
     height, width = tile_size or tiles[0].picture.shape[:2]
     step_y, step_x = height + _CAPTION_HEIGHT + _GAP, width + _GAP
-    canvas = np.full((len(rows) * step_y + _GAP, max(len(row) for row in rows) * step_x + _GAP, 3), 255, np.uint8)
+    canvas = np.full((len(rows) * step_y + _GAP, max(len(row) for row in rows) * step_x + _GAP, 3),
+                     255, np.uint8)
     for i, row in enumerate(rows):
         for j, tile in enumerate(row):
             if tile is not None:
                 y, x = _GAP + i * step_y, _GAP + j * step_x
                 canvas[y:y + _CAPTION_HEIGHT, x:x + width] = _caption(tile.caption, width)
                 top = y + _CAPTION_HEIGHT
-                canvas[top - 1:top + height + 1, x - 1:x + width + 1] = _FRAME  # a white picture ends somewhere
+                # a white picture ends somewhere
+                canvas[top - 1:top + height + 1, x - 1:x + width + 1] = _FRAME
                 canvas[top:top + height, x:x + width] = _fit(tile, height, width)
     return canvas
 
@@ -140,7 +147,8 @@ def _fit(tile: Tile, height: int, width: int) -> np.ndarray:
 
 def _caption(text: str, width: int) -> np.ndarray:
     strip = np.full((_CAPTION_HEIGHT, width, 3), 255, np.uint8)
-    cv2.putText(strip, text, (2, _CAPTION_HEIGHT - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (30, 30, 30), 1, cv2.LINE_AA)
+    cv2.putText(strip, text, (2, _CAPTION_HEIGHT - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (30, 30, 30),
+                1, cv2.LINE_AA)
     return strip
 
 

@@ -17,8 +17,8 @@ from mmseg_dg.registry import VISUALIZERS
 class SegmentationVisualizer(SegLocalVisualizer):
     """Draws ground truth and prediction over the image, by default without class names on it.
 
-    To place the names mmseg sorts all pixels of every class in Python: 8.7 s for one 1024x2048 pair of maps, 0.24 s
-    without (measured on one CPU core).
+    To place the names mmseg sorts all pixels of every class in Python: 8.7 s for one 1024x2048 pair
+    of maps, 0.24 s without (measured on one CPU core).
 
     Args:
         with_labels: Write class names onto the maps.
@@ -26,13 +26,14 @@ class SegmentationVisualizer(SegLocalVisualizer):
         **kwargs: Of :class:`mmseg.visualization.SegLocalVisualizer`.
 
     Attributes:
-        name_prefix: Put before the file name of each picture. The evaluation loops set it to the domain, because
-            images of two domains may have the same file name.
-        image_names: {image path: relative path without ending}; the evaluation loops set it. Pictures lie in the same
-            folders as their images, so that equal file names do not overwrite each other.
+        name_prefix: Put before the file name of each picture. The evaluation loops set it to the
+            domain, because images of two domains may have the same file name.
+        image_names: {image path: relative path without ending}; the evaluation loops set it.
+            Pictures lie in the same folders as their images, so that equal file names do not
+            overwrite each other.
     """
-
-    def __init__(self, name: str = 'visualizer', *args: Any, with_labels: bool = False, **kwargs: Any) -> None:
+    def __init__(self, name: str = 'visualizer', *args: Any, with_labels: bool = False,
+                 **kwargs: Any) -> None:
         super().__init__(name, *args, **kwargs)
         self.with_labels = with_labels
         self.name_prefix = ''
@@ -41,22 +42,28 @@ class SegmentationVisualizer(SegLocalVisualizer):
 
     @classmethod
     def get_instance(cls, name: str, **kwargs: Any) -> 'SegmentationVisualizer':
-        """As mmengine's, but another ``save_dir`` is another visualizer: that of the next run in this process."""
+        """As mmengine's, but another ``save_dir`` is another visualizer: that of the next run in
+        this process.
+        """
         known = cls._instance_dict.get(name)
         if known is not None and kwargs.get('save_dir') not in (None, known.save_dir):
             for instances in (cls._instance_dict, Visualizer._instance_dict):
                 instances.pop(name, None)
         return super().get_instance(name, **kwargs)
 
-    def add_datasample(self, name: str, image: np.ndarray, data_sample: Optional[SegDataSample] = None,
-                       draw_gt: bool = True, draw_pred: bool = True, show: bool = False, wait_time: float = 0,
-                       out_file: Optional[str] = None, step: int = 0, with_labels: Optional[bool] = None) -> None:
-        """As mmseg's; ``with_labels=None`` means the visualizer's own setting. Main process only."""
+    def add_datasample(self, name: str, image: np.ndarray,
+                       data_sample: Optional[SegDataSample] = None, draw_gt: bool = True,
+                       draw_pred: bool = True, show: bool = False, wait_time: float = 0,
+                       out_file: Optional[str] = None, step: int = 0,
+                       with_labels: Optional[bool] = None) -> None:
+        """As mmseg's; ``with_labels=None`` means the visualizer's own setting. Main process only.
+        """
         labels = self.with_labels if with_labels is None else with_labels
-        if data_sample is not None and 'ori_shape' in data_sample:  # evaluated in a frame that is not the image's own
+        # evaluated in a frame that is not the image's own
+        if data_sample is not None and 'ori_shape' in data_sample:
             image = in_frame(image, data_sample.ori_shape, data_sample.get('scale_factor'))
-        super().add_datasample(self._picture_name(name, data_sample), image, data_sample, draw_gt, draw_pred, show,
-                               wait_time, out_file, step, labels)
+        super().add_datasample(self._picture_name(name, data_sample), image, data_sample, draw_gt,
+                               draw_pred, show, wait_time, out_file, step, labels)
 
     def _picture_name(self, name: str, data_sample: Optional[SegDataSample]) -> str:
         """``night_val_1.png``, or ``a/night_val_1.png`` for an image in the folder a."""

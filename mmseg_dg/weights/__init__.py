@@ -1,4 +1,5 @@
-"""Files <-> tensors: the known files, their conversion and names, comparison of state dicts, export.
+"""Files <-> tensors: the known files, their conversion and names, comparison of state dicts,
+export.
 
 Modules are imported by name; the package itself loads none.
 """

@@ -40,7 +40,8 @@ class Difference(NamedTuple):
     Attributes:
         missing: Names the file lacks, in the module's order.
         unexpected: Names the module lacks, in the file's order.
-        shapes: ``(name, shape in the file, shape in the module)`` of tensors both have, where the shapes differ.
+        shapes: ``(name, shape in the file, shape in the module)`` of tensors both have, where the
+            shapes differ.
     """
     missing: list[str]
     unexpected: list[str]
@@ -69,18 +70,22 @@ def difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor],
     return Difference(
         [name for name in ours if name not in theirs and not may_lack(name)],
         [name for name in theirs if name not in ours and not may_exceed(name)],
-        [(name, tuple(theirs[name].shape), tuple(value.shape)) for name, value in ours.items()
-         if name in theirs and theirs[name].shape != value.shape])
+        [(name, tuple(theirs[name].shape), tuple(value.shape))
+         for name, value in ours.items() if name in theirs and theirs[name].shape != value.shape])
 
 
 def compare(module: nn.Module, state: Mapping[str, Tensor]) -> LoadedShare:
     """How much of a module a state dict fills, without loading.
 
-    ``num_batches_tracked`` of BatchNorm is left out: older files lack it and nothing here reads it. So are prototypes
-    of styles and adapters that the file lacks: they are computed when training begins.
+    ``num_batches_tracked`` of BatchNorm is left out: older files lack it and nothing here reads it.
+    So are prototypes of styles and adapters that the file lacks: they are computed when training
+    begins.
     """
-    ours = {k: v for k, v in module.state_dict().items() if not _is_counter(k)
-            and (k in state or not any(mark in k for mark in ('style_hallucination.proto_', '.lora_')))}
+    ours = {
+        k: v
+        for k, v in module.state_dict().items() if not _is_counter(k) and (
+            k in state or not any(mark in k for mark in ('style_hallucination.proto_', '.lora_')))
+    }
     found = difference(ours, state, may_exceed=_is_counter)
     missing = sorted([*found.missing, *(name for name, *_ in found.shapes)])
     return LoadedShare(len(ours) - len(missing), len(ours), missing, sorted(found.unexpected))

@@ -33,20 +33,23 @@ class DenoiserReport(NamedTuple):
 
 def load_denoiser(network: nn.Module, path: Union[str, Path], encoder: bool = True,
                   preprocessor: Optional[nn.Module] = None) -> DenoiserReport:
-    """Fill encoder and decoder of a segmentor from a checkpoint of the method DDeP, strictly, and log what was done.
+    """Fill encoder and decoder of a segmentor from a checkpoint of the method DDeP, strictly, and
+    log what was done.
 
-    The noise head is dropped; the segmentation head (and an auxiliary head) stays as it was initialised.
+    The noise head is dropped; the segmentation head (and an auxiliary head) stays as it was
+    initialised.
 
     Args:
         network: Segmentor with ``backbone`` and ``decode_head``.
         path: Checkpoint of a DDeP training.
         encoder: Load the encoder as well; False keeps the network's own (decoder only).
-        preprocessor: Of the network's images; must normalise as the encoder was fed in the pretraining.
+        preprocessor: Of the network's images; must normalise as the encoder was fed in the
+            pretraining.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is no DDeP checkpoint, has no decoder weights, or its network or normalisation is another
-            one.
+        ValueError: The file is no DDeP checkpoint, has no decoder weights, or its network or
+            normalisation is another one.
     """
     check_file(str(path), 'PretrainedDenoiser')
     state = read_state_dict(path)
@@ -63,8 +66,9 @@ def load_denoiser(network: nn.Module, path: Union[str, Path], encoder: bool = Tr
     network.load_state_dict(theirs, strict=False)
     initialised = [k for k in ours if k not in theirs and not k.endswith(IGNORED)]
     report = DenoiserReport(sorted(theirs), dropped, initialised)
-    print_log(f'{path}: loaded {_summary(report.loaded)}; dropped {_summary(report.dropped)}; initialised afresh '
-              f'{_summary(report.initialised)}', logger='current')
+    print_log(
+        f'{path}: loaded {_summary(report.loaded)}; dropped {_summary(report.dropped)}; '
+        f'initialised afresh {_summary(report.initialised)}', logger='current')
     return report
 
 
@@ -72,16 +76,19 @@ def _check_is_denoiser(state: Mapping[str, Tensor], path: Union[str, Path]) -> N
     starts = sorted({'.'.join(k.split('.')[:2]) for k in state})[:8]
     if not any(k.startswith('student.decode_head.') for k in state):
         raise ValueError(f'{path} has no decoder weights: its keys begin with {starts}, expected '
-                         'student.decode_head.* of a DDeP checkpoint. A pretrained encoder alone belongs in '
-                         'network.backbone.init_cfg')
+                         'student.decode_head.* of a DDeP checkpoint. A pretrained encoder alone '
+                         'belongs in network.backbone.init_cfg')
     if not any(k.startswith('noise_head.') for k in state):
-        raise ValueError(f'{path} is no checkpoint of the method DDeP: it has no noise_head.* (keys begin with '
-                         f'{starts}). Segmentation checkpoints are loaded with load_from')
+        raise ValueError(f'{path} is no checkpoint of the method DDeP: it has no noise_head.* '
+                         f'(keys begin with {starts}). Segmentation checkpoints are loaded with '
+                         'load_from')
 
 
 def _check_normalisation(state: Mapping[str, Tensor], preprocessor: Optional[nn.Module],
                          path: Union[str, Path]) -> None:
-    """Both trainings feed the encoder alike, in every stream; what does not normalise or say how is not compared."""
+    """Both trainings feed the encoder alike, in every stream; what does not normalise or say how is
+    not compared.
+    """
     if preprocessor is None:
         return
     parts = {'data_preprocessor': preprocessor}
@@ -94,9 +101,10 @@ def _check_normalisation(state: Mapping[str, Tensor], preprocessor: Optional[nn.
                 continue
             theirs, ours = (v.detach().flatten().cpu().float() for v in (theirs, ours))
             if not torch.allclose(theirs, ours, atol=1e-3):
-                raise ValueError(f'{path} was trained with encoder_norm {key} {theirs.tolist()}, but the config has '
-                                 f'{where}.{key}={ours.tolist()}: pretraining and finetuning must normalise '
-                                 "with the encoder's own mean and std")
+                raise ValueError(
+                    f'{path} was trained with encoder_norm {key} {theirs.tolist()}, but the config has '
+                    f'{where}.{key}={ours.tolist()}: pretraining and finetuning must normalise '
+                    "with the encoder's own mean and std")
 
 
 def _check_fits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], fresh: tuple[str, ...],
@@ -105,14 +113,17 @@ def _check_fits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], fresh:
                        lambda name: name.endswith(IGNORED))
     missing, unexpected = found.missing, found.unexpected
     if found.shapes:
-        shapes = [f'{name}: {there} in the file, {here} in the config' for name, there, here in found.shapes]
-        raise ValueError(f'{path} was trained with other widths than the config ({len(shapes)} tensors differ): '
-                         f'{"; ".join(shapes[:3])}. Give decode_head the width_multiplier (or channels, widths) of '
-                         'the pretraining')
+        shapes = [
+            f'{name}: {there} in the file, {here} in the config'
+            for name, there, here in found.shapes
+        ]
+        raise ValueError(f'{path} was trained with other widths than the config ({len(shapes)} '
+                         f'tensors differ): {"; ".join(shapes[:3])}. Give decode_head the '
+                         'width_multiplier (or channels, widths) of the pretraining')
     if missing or unexpected:
-        raise ValueError(f'{path} holds another network than the config: missing ({len(missing)}) {missing[:5]}, '
-                         f'unexpected ({len(unexpected)}) {unexpected[:5]}. Use the backbone and decode_head of the '
-                         'pretraining')
+        raise ValueError(f'{path} holds another network than the config: missing ({len(missing)}) '
+                         f'{missing[:5]}, unexpected ({len(unexpected)}) {unexpected[:5]}. Use the '
+                         'backbone and decode_head of the pretraining')
 
 
 def _summary(names: list[str]) -> str:
@@ -120,6 +131,7 @@ def _summary(names: list[str]) -> str:
     counts: dict[str, int] = {}
     for name in names:
         parts = name.split('.')
-        part = '.'.join(parts[:2]) if 'conv_seg' in name or name.startswith('student.') else parts[0]
+        part = '.'.join(
+            parts[:2]) if 'conv_seg' in name or name.startswith('student.') else parts[0]
         counts[part] = counts.get(part, 0) + 1
     return ', '.join(f'{part} ({count} tensors)' for part, count in counts.items()) or 'nothing'

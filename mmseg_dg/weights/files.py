@@ -1,7 +1,8 @@
-"""Pretrained weights are local files: which are known, whether they are there, and how much of them was loaded.
+"""Pretrained weights are local files: which are known, whether they are there, and how much of them
+was loaded.
 
-The table of known files is ``configs/_base_/weights.py``. A run never downloads: a missing file, or one that does not
-fit, stops it before the first iteration with the command that prepares it.
+The table of known files is ``configs/_base_/weights.py``. A run never downloads: a missing file, or
+one that does not fit, stops it before the first iteration with the command that prepares it.
 """
 import hashlib
 import os
@@ -33,21 +34,30 @@ class Problem(Exception):
 
 
 def weights_table() -> dict:
-    """The entries of ``configs/_base_/weights.py``, by name, from the repository or from the installed package.
+    """The entries of ``configs/_base_/weights.py``, by name, from the repository or from the
+    installed package.
 
     Raises:
         FileNotFoundError: The file is in neither place.
     """
-    places = [root / 'configs' / '_base_' / 'weights.py' for root in (PACKAGE / '.mim', PACKAGE.parent)]
+    places = [
+        root / 'configs' / '_base_' / 'weights.py' for root in (PACKAGE / '.mim', PACKAGE.parent)
+    ]
     for place in places:
         if place.is_file():
             return runpy.run_path(str(place))['weights']
-    raise FileNotFoundError(f'the table of pretrained weights is missing: looked for {" and ".join(map(str, places))}')
+    raise FileNotFoundError('the table of pretrained weights is missing: looked for '
+                            f'{" and ".join(map(str, places))}')
 
 
 def entry_of(path: Union[str, Path]) -> Optional[str]:
-    """Name of the table entry whose ``file`` is called like ``path``; None for a file of the user's own."""
-    return next((name for name, entry in weights_table().items() if Path(entry['file']).name == Path(path).name), None)
+    """Name of the table entry whose ``file`` is called like ``path``; None for a file of the user's
+    own.
+    """
+    return next(
+        (name
+         for name, entry in weights_table().items() if Path(entry['file']).name == Path(path).name),
+        None)
 
 
 def _how_to_get(path: str) -> str:
@@ -72,19 +82,22 @@ def check_file(path: str, where: str = 'a config') -> None:
         shipped_file(path)
         return
     if '://' in path:
-        raise ValueError(f'{where} asks for weights from {path}. Weights are local files here: fetch it yourself and '
-                         f'give the path (pretrained/...). Known files: {", ".join(weights_table())}')
+        raise ValueError(f'{where} asks for weights from {path}. Weights are local files here: '
+                         'fetch it yourself and give the path (pretrained/...). Known files: '
+                         f'{", ".join(weights_table())}')
     if not Path(path).is_file():
-        raise FileNotFoundError(f'{where} needs pretrained weights that are not there: {path} (in {os.getcwd()}). '
-                                f'{_how_to_get(path)}\n{RANDOM}')
+        raise FileNotFoundError(f'{where} needs pretrained weights that are not there: {path} (in '
+                                f'{os.getcwd()}). {_how_to_get(path)}\n{RANDOM}')
 
 
 def requested_files(node, key: str = 'model') -> Iterator[tuple[str, str]]:
     """``(dotted key, path)`` of all pretrained weights that a model config asks for."""
     if isinstance(node, Mapping):
-        if node.get('type') in ('Pretrained', 'PretrainedDenoiser') and isinstance(node.get('checkpoint'), str):
+        if node.get('type') in ('Pretrained', 'PretrainedDenoiser') and isinstance(
+                node.get('checkpoint'), str):
             yield key, node['checkpoint']
-        if isinstance(node.get('pretrained'), str):  # the older spelling, still an argument of mmseg's parts
+        # the older spelling, still an argument of mmseg's parts
+        if isinstance(node.get('pretrained'), str):
             yield f'{key}.pretrained', node['pretrained']
         for name, value in node.items():
             yield from requested_files(value, f'{key}.{name}')
@@ -100,9 +113,9 @@ def encoder_start(network: Any) -> str:
         network: Config of a segmentor with ``backbone``.
 
     Returns:
-        ``'given'``: an ``init_cfg`` (or ``pretrained``) somewhere in the encoder's config, or one of the whole
-        network; ``'none'``: ``init_cfg=None``, random weights on purpose; ``'absent'``: nothing is said. MMEngine
-        treats the last two alike.
+        ``'given'``: an ``init_cfg`` (or ``pretrained``) somewhere in the encoder's config, or one
+        of the whole network; ``'none'``: ``init_cfg=None``, random weights on purpose;
+        ``'absent'``: nothing is said. MMEngine treats the last two alike.
     """
     if not isinstance(network, Mapping) or not isinstance(network.get('backbone'), Mapping):
         return 'given'  # built by hand
@@ -122,34 +135,42 @@ def _init_values(node: Any) -> Iterator[Any]:
 
 
 def missing_weights(cfg: Mapping) -> Iterator[tuple[str, Exception]]:
-    """``(dotted key, error)`` of every file of weights a training of a config would load, and that is not there.
+    """``(dotted key, error)`` of every file of weights a training of a config would load, and that
+    is not there.
 
-    Pretrained files of the model, and ``load_from`` where it is a local file or names weights of the package.
+    Pretrained files of the model, and ``load_from`` where it is a local file or names weights of
+    the package.
     """
     requests = list(requested_files(cfg.get('model') or {}))
     start = cfg.get('load_from')
-    if isinstance(start, str) and (start.startswith(PREFIX) or '://' not in start) and not cfg.get('resume'):
+    if isinstance(start, str) and (start.startswith(PREFIX)
+                                   or '://' not in start) and not cfg.get('resume'):
         requests.append(('load_from', start))
     for key, path in requests:
         try:
             check_file(path, key)
         except (FileNotFoundError, ValueError) as error:
             plain = key == 'load_from' and not path.startswith(PREFIX)
-            yield key, FileNotFoundError(f'load_from={path!r} is not there (in {os.getcwd()})') if plain else error
+            yield key, FileNotFoundError(
+                f'load_from={path!r} is not there (in {os.getcwd()})') if plain else error
 
 
 def _init_dicts(module: nn.Module) -> list:
     found = getattr(module, 'init_cfg', None) or []
     found = found if isinstance(found, (list, tuple)) else [found]
-    return [item for item in found if isinstance(item, Mapping) and item.get('type') == 'Pretrained']
+    return [
+        item for item in found if isinstance(item, Mapping) and item.get('type') == 'Pretrained'
+    ]
 
 
 def check_pretrained(model: Union[Mapping, Config, nn.Module], minimum_share: float = 0.9) -> dict:
-    """Check every ``init_cfg=dict(type='Pretrained', checkpoint=...)`` of a model before it is initialised.
+    """Check every ``init_cfg=dict(type='Pretrained', checkpoint=...)`` of a model before it is
+    initialised.
 
     Args:
-        model: A model config (or whole config): the files must exist. A module: they must also fill at least
-            ``minimum_share`` of the tensors of the part that asks for them, and the share is logged.
+        model: A model config (or whole config): the files must exist. A module: they must also fill
+            at least ``minimum_share`` of the tensors of the part that asks for them, and the share
+            is logged.
         minimum_share: In [0, 1].
 
     Returns:
@@ -170,12 +191,14 @@ def check_pretrained(model: Union[Mapping, Config, nn.Module], minimum_share: fl
         for init in _init_dicts(module):
             label = name or type(module).__name__
             check_file(init['checkpoint'], label)
-            shares[label] = share = loaded_share(module, init['checkpoint'], init.get('prefix'), name=label)
+            shares[label] = share = loaded_share(module, init['checkpoint'], init.get('prefix'),
+                                                 name=label)
             if share.share < minimum_share:
                 raise ValueError(
-                    f'{init["checkpoint"]} does not fit {label} ({type(module).__name__}): only {share.matched} of '
-                    f'{share.total} tensors have a counterpart.\n  missing: {_some(share.missing)}\n  in the file but '
-                    f'not in the model: {_some(share.unexpected)}\n{_how_to_get(init["checkpoint"])}')
+                    f'{init["checkpoint"]} does not fit {label} ({type(module).__name__}): only '
+                    f'{share.matched} of {share.total} tensors have a counterpart.\n  missing: '
+                    f'{_some(share.missing)}\n  in the file but not in the model: '
+                    f'{_some(share.unexpected)}\n{_how_to_get(init["checkpoint"])}')
     return shares
 
 
@@ -183,8 +206,8 @@ def check_pretrained(model: Union[Mapping, Config, nn.Module], minimum_share: fl
 def passing_over_surplus(module: nn.Module, shares: Mapping[str, LoadedShare]) -> Iterator[None]:
     """Inside, parts load their pretrained files without the tensors they have no place for.
 
-    :func:`check_pretrained` has said which these are (the classifier of an ImageNet network); mmengine would say of
-    the same file that it "does not match exactly".
+    :func:`check_pretrained` has said which these are (the classifier of an ImageNet network);
+    mmengine would say of the same file that it "does not match exactly".
 
     Args:
         module: As given to :func:`check_pretrained`.
@@ -197,10 +220,13 @@ def passing_over_surplus(module: nn.Module, shares: Mapping[str, LoadedShare]) -
         def hook(state_dict: dict, prefix: str, *_: Any) -> None:
             for name in names:
                 state_dict.pop(prefix + name, None)
+
         return hook
 
-    handles = [parts[label]._register_load_state_dict_pre_hook(leave_out(share.unexpected))
-               for label, share in shares.items() if label in parts]
+    handles = [
+        parts[label]._register_load_state_dict_pre_hook(leave_out(share.unexpected))
+        for label, share in shares.items() if label in parts
+    ]
     try:
         yield
     finally:
@@ -209,19 +235,25 @@ def passing_over_surplus(module: nn.Module, shares: Mapping[str, LoadedShare]) -
 
 
 def _some(names: list, count: int = 5) -> str:
-    return ', '.join(names[:count]) + (f', ... ({len(names)} in all)' if len(names) > count else '') or 'none'
+    return ', '.join(
+        names[:count]) + (f', ... ({len(names)} in all)' if len(names) > count else '') or 'none'
 
 
-def read_state_dict(path: Union[str, Path], prefix: Optional[str] = None, foreign: bool = False) -> dict[str, Tensor]:
-    """The tensors of a checkpoint file: a plain state dict, or one under ``state_dict``, ``model`` or ``module``.
+def read_state_dict(path: Union[str, Path], prefix: Optional[str] = None,
+                    foreign: bool = False) -> dict[str, Tensor]:
+    """The tensors of a checkpoint file: a plain state dict, or one under ``state_dict``, ``model``
+    or ``module``.
 
     Args:
-        path: A file that ``torch.load(weights_only=True)`` reads, ``.safetensors``, or ``mmseg_dg://NAME``.
+        path: A file that ``torch.load(weights_only=True)`` reads, ``.safetensors``, or
+            ``mmseg_dg://NAME``.
         prefix: Keep only keys that start so, without it (``'backbone.'``; a final dot is added).
-        foreign: Read no more than torch itself admits; otherwise also checkpoints of earlier runs with their logs.
+        foreign: Read no more than torch itself admits; otherwise also checkpoints of earlier runs
+            with their logs.
 
     Raises:
-        CheckpointError: The file is damaged, holds no dict, or needs more than tensors and plain values.
+        CheckpointError: The file is damaged, holds no dict, or needs more than tensors and plain
+            values.
     """
     place = shipped_file(str(path)) if str(path).startswith(PREFIX) else path
     checkpoint = (read_weights if foreign else read_checkpoint)(place)
@@ -255,12 +287,14 @@ def loaded_share(module: nn.Module, checkpoint_path: Union[str, Path], prefix: O
         try:
             state = module.adapted_state(state)
         except ValueError as error:
-            raise ValueError(f'{checkpoint_path} does not fit {name or type(module).__name__}: {error}') from error
+            raise ValueError(f'{checkpoint_path} does not fit {name or type(module).__name__}: '
+                             f'{error}') from error
     share = compare(module, state)
     rest = f'; missing: {_some(share.missing)}' if share.missing else ''
     rest += f'; not used: {_some(share.unexpected)}' if share.unexpected else ''
-    print_log(f'{name or type(module).__name__}: {share.matched} of {share.total} tensors ({100 * share.share:.1f} %) '
-              f'from {checkpoint_path}{rest}', logger='current')
+    print_log(
+        f'{name or type(module).__name__}: {share.matched} of {share.total} tensors '
+        f'({100 * share.share:.1f} %) from {checkpoint_path}{rest}', logger='current')
     return share
 
 
@@ -277,20 +311,28 @@ def save_atomically(state: Mapping[str, Tensor], path: Path) -> None:
     """Write a state dict so that an interrupted run leaves no half file under the final name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as partial, open(partial, 'wb') as file:
-        torch.save({k: v.clone() for k, v in state.items()}, file)  # clone: no storage shared with a larger tensor
+        # clone: no storage shared with a larger tensor
+        torch.save({k: v.clone() for k, v in state.items()}, file)
 
 
 def without_pretrained(node: Any) -> Any:
-    """A model config (or part of one) that names no weight file: for networks another file fills, or none.
+    """A model config (or part of one) that names no weight file: for networks another file fills,
+    or none.
 
-    ``pretrained`` and every ``init_cfg`` of a ``Pretrained...`` kind are left out; other initialisations stay.
+    ``pretrained`` and every ``init_cfg`` of a ``Pretrained...`` kind are left out; other
+    initialisations stay.
     """
     if isinstance(node, Mapping):
-        return type(node)({key: without_pretrained(value) for key, value in node.items()
-                           if key != 'pretrained' and not (key == 'init_cfg' and _names_a_file(value))})
-    return type(node)(without_pretrained(value) for value in node) if isinstance(node, (list, tuple)) else node
+        return type(node)({
+            key: without_pretrained(value)
+            for key, value in node.items()
+            if key != 'pretrained' and not (key == 'init_cfg' and _names_a_file(value))
+        })
+    return type(node)(without_pretrained(value)
+                      for value in node) if isinstance(node, (list, tuple)) else node
 
 
 def _names_a_file(init_cfg: Any) -> bool:
     configs = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
-    return any(isinstance(c, Mapping) and str(c.get('type')).startswith('Pretrained') for c in configs)
+    return any(
+        isinstance(c, Mapping) and str(c.get('type')).startswith('Pretrained') for c in configs)

@@ -1,7 +1,9 @@
-"""Public weights of the hybrid R50+ViT-B/16 encoder -> names of :class:`mmseg_dg.models.backbones.HybridViT`.
+"""Public weights of the hybrid R50+ViT-B/16 encoder -> names of
+:class:`mmseg_dg.models.backbones.HybridViT`.
 
-Two layouts are known: the authors' ``R50+ViT-B_16.npz`` (NHWC arrays, query, key and value apart) and timm's
-``vit_base_r50_s16_224`` (PyTorch tensors). Nothing is guessed: a name that is in neither layout stops the conversion.
+Two layouts are known: the authors' ``R50+ViT-B_16.npz`` (NHWC arrays, query, key and value apart)
+and timm's ``vit_base_r50_s16_224`` (PyTorch tensors). Nothing is guessed: a name that is in neither
+layout stops the conversion.
 """
 import re
 import zipfile
@@ -33,15 +35,20 @@ _NPZ_PLAIN = {
     'Transformer/encoder_norm/bias': 'norm.bias',
 }
 _NPZ_IN_LAYER = {
-    'LayerNorm_0/scale': 'norm1.weight', 'LayerNorm_0/bias': 'norm1.bias',
-    'LayerNorm_2/scale': 'norm2.weight', 'LayerNorm_2/bias': 'norm2.bias',
-    'MlpBlock_3/Dense_0/kernel': 'fc1.weight', 'MlpBlock_3/Dense_0/bias': 'fc1.bias',
-    'MlpBlock_3/Dense_1/kernel': 'fc2.weight', 'MlpBlock_3/Dense_1/bias': 'fc2.bias',
+    'LayerNorm_0/scale': 'norm1.weight',
+    'LayerNorm_0/bias': 'norm1.bias',
+    'LayerNorm_2/scale': 'norm2.weight',
+    'LayerNorm_2/bias': 'norm2.bias',
+    'MlpBlock_3/Dense_0/kernel': 'fc1.weight',
+    'MlpBlock_3/Dense_0/bias': 'fc1.bias',
+    'MlpBlock_3/Dense_1/kernel': 'fc2.weight',
+    'MlpBlock_3/Dense_1/bias': 'fc2.bias',
 }
 _ATTENTION = 'MultiHeadDotProductAttention_1/'
 _TIMM = [
     (r'^patch_embed\.backbone\.stem\.', 'stem.'),
-    (r'^patch_embed\.backbone\.stages\.(\d+)\.blocks\.(\d+)\.downsample\.', r'stages.\1.\2.projection.'),
+    (r'^patch_embed\.backbone\.stages\.(\d+)\.blocks\.(\d+)\.downsample\.',
+     r'stages.\1.\2.projection.'),
     (r'^patch_embed\.backbone\.stages\.(\d+)\.blocks\.(\d+)\.', r'stages.\1.\2.'),
     (r'^patch_embed\.proj\.', 'patch_embed.'),
     (r'^blocks\.(\d+)\.attn\.', r'layers.\1.'),
@@ -59,7 +66,8 @@ class Converted(NamedTuple):
         state: Name -> float32 tensor.
         dropped: Names of the file that an encoder does not need.
         layout: ``npz`` or ``timm``.
-        settings: Arguments of ``HybridViT`` that the file asks for, where they differ from the defaults.
+        settings: Arguments of ``HybridViT`` that the file asks for, where they differ from the
+            defaults.
     """
     state: dict[str, Tensor]
     dropped: list[str]
@@ -71,7 +79,8 @@ def convert_hybrid_vit(path: Union[str, Path]) -> Converted:
     """Read a public file of the hybrid encoder and rename its tensors; sizes are found in the file.
 
     Raises:
-        Problem: No such file, names of neither layout, or tensors missing or surplus for a HybridViT of these sizes.
+        Problem: No such file, names of neither layout, or tensors missing or surplus for a
+            HybridViT of these sizes.
     """
     path = Path(path)
     if not path.is_file():
@@ -98,13 +107,16 @@ def convert_file(source: Path, target: Path) -> list[str]:
     result = convert_hybrid_vit(source)
     save_atomically(result.state, target)
     numbers = sum(v.numel() for v in result.state.values())
-    lines = [f'{source}: layout {result.layout}',
-             f'converted {len(result.state)} tensors ({numbers / 1e6:.2f} M numbers), every tensor of the encoder is '
-             'filled', f'dropped {", ".join(result.dropped) or "nothing"}']
+    lines = [
+        f'{source}: layout {result.layout}',
+        f'converted {len(result.state)} tensors ({numbers / 1e6:.2f} M numbers), every tensor '
+        'of the encoder is filled', f'dropped {", ".join(result.dropped) or "nothing"}'
+    ]
     if result.settings:
         lines.append(f'the encoder of this file is HybridViT with {result.settings}')
     if result.layout == 'timm':
-        lines.append("timm computes an exact GELU: gelu='none' reproduces its outputs, 'tanh' those of the authors")
+        lines.append("timm computes an exact GELU: gelu='none' reproduces its outputs, 'tanh' "
+                     "those of the authors")
     return [*lines, f'written to {target}']
 
 
@@ -123,7 +135,8 @@ def _read(path: Path) -> tuple[dict, str]:
     if 'patch_embed.backbone.stem.conv.weight' in arrays:
         return arrays, 'timm'
     raise Problem(f'{path} is of no known layout: expected conv_root/kernel (R50+ViT-B_16.npz) or '
-                  f'patch_embed.backbone.stem.conv.weight (timm vit_base_r50_s16_224), found {sorted(arrays)[:5]}')
+                  'patch_embed.backbone.stem.conv.weight (timm vit_base_r50_s16_224), found '
+                  f'{sorted(arrays)[:5]}')
 
 
 def _from_npz(arrays: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -146,27 +159,35 @@ def _from_npz(arrays: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
             unknown.append(name)
     _refuse(unknown, path)
     for number, parts in attention.items():
-        state.update({f'layers.{number}.{k}': v for k, v in _packed_attention(parts, number, path).items()})
+        state.update(
+            {f'layers.{number}.{k}': v
+             for k, v in _packed_attention(parts, number, path).items()})
     return state
 
 
 def _to_torch(name: str, value: Tensor) -> Tensor:
-    """Kernels HWIO -> OIHW and (in, out) -> (out, in); scales and biases flat, except embeddings."""
+    """Kernels HWIO -> OIHW and (in, out) -> (out, in); scales and biases flat, except embeddings.
+    """
     if name.endswith('/kernel'):
         return (value.permute(3, 2, 0, 1) if value.dim() == 4 else value.t()).contiguous()
     return value if name == 'cls' or name.endswith('pos_embedding') else value.flatten()
 
 
 def _packed_attention(parts: Mapping[str, Tensor], number: str, path: Path) -> dict[str, Tensor]:
-    """Query, key, value (C, heads, C / heads) -> one matrix; output (heads, C / heads, C) -> (C, C)."""
+    """Query, key, value (C, heads, C / heads) -> one matrix; output (heads, C / heads, C) -> (C,
+    C).
+    """
     wanted = [f'{a}/{b}' for a in ('query', 'key', 'value', 'out') for b in ('kernel', 'bias')]
     if sorted(parts) != sorted(wanted):
-        raise Problem(f'{path}: attention of layer {number} has {sorted(parts)}, expected {sorted(wanted)}')
+        raise Problem(f'{path}: attention of layer {number} has {sorted(parts)}, expected '
+                      f'{sorted(wanted)}')
     qkv = [parts[f'{a}/kernel'].flatten(1).t() for a in ('query', 'key', 'value')]
     bias = [parts[f'{a}/bias'].flatten() for a in ('query', 'key', 'value')]
-    return {'qkv.weight': torch.cat(qkv), 'qkv.bias': torch.cat(bias),
-            'proj.weight': parts['out/kernel'].flatten(0, 1).t().contiguous(),
-            'proj.bias': parts['out/bias'].flatten()}
+    return {
+        'qkv.weight': torch.cat(qkv), 'qkv.bias': torch.cat(bias),
+        'proj.weight': parts['out/kernel'].flatten(0, 1).t().contiguous(),
+        'proj.bias': parts['out/bias'].flatten()
+    }
 
 
 def _from_timm(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -193,15 +214,12 @@ def _sizes(state: Mapping[str, Tensor], arrays: Mapping[str, Tensor], path: Path
         dims = state['patch_embed.weight'].shape[0]
         query = next((v for k, v in arrays.items() if k.endswith('query/kernel')), None)
         tokens = state['pos_embed'].shape[1] - ('cls_token' in state)
-        return dict(
-            stem_channels=state['stem.conv.weight'].shape[0],
-            stages=[units.count(i) for i in range(max(units) + 1)],
-            embed_dims=dims,
-            num_layers=sum(bool(re.match(r'layers\.\d+\.qkv\.weight', k)) for k in state),
-            num_heads=query.shape[1] if query is not None else dims // 64,
-            feedforward_channels=state['layers.0.fc1.weight'].shape[0],
-            pos_grid=(round(tokens**0.5), ) * 2,
-            cls_token='cls_token' in state)
+        return dict(stem_channels=state['stem.conv.weight'].shape[0],
+                    stages=[units.count(i) for i in range(max(units) + 1)], embed_dims=dims,
+                    num_layers=sum(bool(re.match(r'layers\.\d+\.qkv\.weight', k)) for k in state),
+                    num_heads=query.shape[1] if query is not None else dims // 64,
+                    feedforward_channels=state['layers.0.fc1.weight'].shape[0],
+                    pos_grid=(round(tokens**0.5), ) * 2, cls_token='cls_token' in state)
     except (KeyError, ValueError) as error:
         raise Problem(f'{path} lacks a part of the encoder: {error}') from error
 
@@ -213,8 +231,9 @@ def _check_complete(state: Mapping[str, Tensor], sizes: dict, path: Path) -> Non
         raise Problem(f'{path}: {error}') from error
     share = compare(reference, state)
     if share.missing or share.unexpected:
-        raise Problem(f'{path} does not fill the encoder: missing or of another shape ({len(share.missing)}) '
-                      f'{share.missing[:5]}, surplus ({len(share.unexpected)}) {share.unexpected[:5]}')
+        raise Problem(f'{path} does not fill the encoder: missing or of another shape '
+                      f'({len(share.missing)}) {share.missing[:5]}, surplus '
+                      f'({len(share.unexpected)}) {share.unexpected[:5]}')
 
 
 def _not_default(sizes: dict) -> dict:

@@ -1,4 +1,6 @@
-"""Conversion of the official DAFormer, HRDA and MIC checkpoints, for tools/model_converters/hrda2mmseg_dg.py."""
+"""Conversion of the official DAFormer, HRDA and MIC checkpoints, for
+tools/model_converters/hrda2mmseg_dg.py.
+"""
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +18,9 @@ from .official_names import from_official, from_official_backbone, split_trainin
 
 StateDict = dict[str, Tensor]
 
-ACCEPTED = ('Accepted are training checkpoints of DAFormer, HRDA and MIC (keys model.*, ema_model.*, imnet_model.*) '
-            'and ImageNet files of Mix Transformers (keys patch_embed1.*, block1.*)')
+ACCEPTED = ('Accepted are training checkpoints of DAFormer, HRDA and MIC (keys model.*, '
+            'ema_model.*, imnet_model.*) and ImageNet files of Mix Transformers (keys '
+            'patch_embed1.*, block1.*)')
 _ROLES = ('model.', 'ema_model.', 'imnet_model.')
 _STYLE = 'style_hallucination.proto_'
 
@@ -26,7 +29,8 @@ class Conversion(NamedTuple):
     """A converted network.
 
     Attributes:
-        state: ``backbone.*`` and ``decode_head.*``, or the names of ``MixTransformer`` for an ImageNet file.
+        state: ``backbone.*`` and ``decode_head.*``, or the names of ``MixTransformer`` for an
+            ImageNet file.
         notes: What the user should know, line by line.
     """
     state: StateDict
@@ -41,14 +45,16 @@ def convert_file(source: Union[str, Path], target: Union[str, Path], model: str 
         source: Official checkpoint.
         target: File to write: a plain state dict.
         model: ``'student'`` (what the papers evaluate) or ``'teacher'``.
-        config: Compare names and shapes with the network of this config; None: with a network of the sizes found in
-            the file, which is possible for Mix Transformers under DAFormer's and HRDA's own decoders.
+        config: Compare names and shapes with the network of this config; None: with a network of
+            the sizes found in the file, which is possible for Mix Transformers under DAFormer's and
+            HRDA's own decoders.
 
     Returns:
         What was done, line by line.
 
     Raises:
-        Problem: The file is no such checkpoint, or does not fit; the message lists unexpected and missing keys.
+        Problem: The file is no such checkpoint, or does not fit; the message lists unexpected and
+            missing keys.
     """
     source, target = Path(source), Path(target)
     if target.is_dir():
@@ -78,7 +84,9 @@ def read_tensors(path: Path) -> StateDict:
     state = content.get('state_dict', content) if isinstance(content, Mapping) else content
     if not isinstance(state, Mapping) or not state:
         raise Problem(f'holds {type(state).__name__}, not named tensors. {ACCEPTED}')
-    other = [str(k) for k, v in state.items() if not isinstance(v, Tensor) or not isinstance(k, str)]
+    other = [
+        str(k) for k, v in state.items() if not isinstance(v, Tensor) or not isinstance(k, str)
+    ]
     if other:
         raise Problem(f'entries that are no named tensors: {listed(other, 20)}. {ACCEPTED}')
     return dict(state)
@@ -100,13 +108,15 @@ def convert_state(state: Mapping[str, Tensor], model: str = 'student',
         raise Problem(str(error)) from error
     mine = any(k.startswith(('student.', 'backbone.layers.', 'layers.0.')) for k in keys)
     hint = "It has this package's names already and loads as it is. " if mine else ''
-    raise Problem(f'neither a training checkpoint nor an ImageNet file: no key begins with model. or patch_embed1. '
-                  f'{hint}Unexpected keys: {listed(keys, 20)}; missing: model.*. {ACCEPTED}')
+    raise Problem('neither a training checkpoint nor an ImageNet file: no key begins with model. '
+                  f'or patch_embed1. {hint}Unexpected keys: {listed(keys, 20)}; missing: model.*. '
+                  f'{ACCEPTED}')
 
 
 def _convert_network(parts: dict[str, StateDict], model: str, config: Any) -> Conversion:
     if model not in parts:
-        raise Problem(f'it holds no {model}, only {", ".join(parts)} (source-only runs have no teacher)')
+        raise Problem(f'it holds no {model}, only {", ".join(parts)} (source-only runs have no '
+                      'teacher)')
     result = from_official(parts[model])
     notes = [f'{model} of a training checkpoint with {", ".join(parts)}']
     if model == 'teacher':
@@ -116,8 +126,10 @@ def _convert_network(parts: dict[str, StateDict], model: str, config: Any) -> Co
     if not any(_STYLE in k for k in reference.state_dict()):
         dropped = [k for k in result if _STYLE in k]
         result = {k: v for k, v in result.items() if k not in dropped}
-        notes += [f'{len(dropped)} tensors of style prototypes are left out: this network does not train with them'
-                  ] * bool(dropped)
+        notes += [
+            f'{len(dropped)} tensors of style prototypes are left out: this network does not '
+            'train with them'
+        ] * bool(dropped)
     return Conversion(_checked(result, reference, what), notes)
 
 
@@ -126,7 +138,8 @@ def _convert_backbone(state: StateDict, model: str, config: Any) -> Conversion:
         raise Problem('an ImageNet file has one encoder, no teacher')
     result = from_official_backbone(state)
     dropped = sorted(k for k in state if k.startswith('head.'))
-    reference = build_on_meta(_inferred_backbone(result)) if config is None else _network_of(config).backbone
+    reference = build_on_meta(
+        _inferred_backbone(result)) if config is None else _network_of(config).backbone
     what = 'the encoder sizes found in the file' if config is None else 'the encoder of the config'
     notes = ["an ImageNet encoder: for backbone.init_cfg=dict(type='Pretrained', checkpoint=...)"]
     notes += [f'left out: {", ".join(dropped)} (the classifier)'] * bool(dropped)
@@ -134,20 +147,25 @@ def _convert_backbone(state: StateDict, model: str, config: Any) -> Conversion:
 
 
 def _checked(state: StateDict, reference: nn.Module, what: str) -> StateDict:
-    """``state`` in the order of ``reference``, if names and shapes agree. Prototypes of styles may be missing."""
+    """``state`` in the order of ``reference``, if names and shapes agree. Prototypes of styles may
+    be missing.
+    """
     ours = reference.state_dict()
     found = difference(ours, state, may_lack=lambda name: _STYLE in name)
     missing, unexpected, shapes = found.missing, found.unexpected, found.shape_lines()
     if missing or unexpected or shapes:
-        lines = [f'does not fit {what}; names are those after conversion.',
-                 f'  unexpected ({len(unexpected)}): {listed(unexpected, 20)}',
-                 f'  missing ({len(missing)}): {listed(missing, 20)}',
-                 f'  other shapes ({len(shapes)}): {listed(shapes, 20)}']
+        lines = [
+            f'does not fit {what}; names are those after conversion.',
+            f'  unexpected ({len(unexpected)}): {listed(unexpected, 20)}',
+            f'  missing ({len(missing)}): {listed(missing, 20)}',
+            f'  other shapes ({len(shapes)}): {listed(shapes, 20)}'
+        ]
         raise Problem('\n'.join(lines))
     return {k: state[k] for k in ours if k in state}
 
 
-# ------------------------------------------------------------------ networks to compare with, without memory
+# ------------------------------------------------------------------ networks to compare with,
+# without memory
 def _network_of(config: Union[Config, str, Path]) -> nn.Module:
     if not isinstance(config, Config):
         if not Path(config).is_file():
@@ -161,24 +179,30 @@ def _network_of(config: Union[Config, str, Path]) -> nn.Module:
 
 
 def _inferred_backbone(state: StateDict) -> dict:
-    """Config of the Mix Transformer whose tensors these are, as far as shapes tell (not the number of heads)."""
+    """Config of the Mix Transformer whose tensors these are, as far as shapes tell (not the number
+    of heads).
+    """
     dims, depths, ratios, patches = [], [], [], []
     while f'layers.{len(dims)}.0.projection.weight' in state:
         stage = len(dims)
         projection = state[f'layers.{stage}.0.projection.weight']
-        blocks = {m.group(1) for m in (re.match(rf'layers\.{stage}\.1\.(\d+)\.', k) for k in state) if m}
+        blocks = {
+            m.group(1)
+            for m in (re.match(rf'layers\.{stage}\.1\.(\d+)\.', k) for k in state) if m
+        }
         reduction = state.get(f'layers.{stage}.1.0.attn.sr.weight')
         dims.append(projection.shape[0])
         patches.append(projection.shape[-1])
         depths.append(len(blocks))
         ratios.append(1 if reduction is None else reduction.shape[-1])
     if len(dims) != 4:
-        raise Problem(f'not a Mix Transformer of four stages: {len(dims)} patch embeddings among the keys '
-                      f'{listed(state, 20)}')
+        raise Problem(f'not a Mix Transformer of four stages: {len(dims)} patch embeddings among '
+                      f'the keys {listed(state, 20)}')
     styles = state.get('style_hallucination.proto_mean')
-    return dict(type='MixTransformer', arch=None, embed_dims=dims, num_layers=depths, num_heads=[1] * 4,
-                patch_sizes=patches, sr_ratios=ratios,
-                style_hallucination=None if styles is None else dict(num_prototypes=styles.shape[0]))
+    return dict(
+        type='MixTransformer', arch=None, embed_dims=dims, num_layers=depths, num_heads=[1] * 4,
+        patch_sizes=patches, sr_ratios=ratios,
+        style_hallucination=None if styles is None else dict(num_prototypes=styles.shape[0]))
 
 
 def _inferred_network(state: StateDict) -> nn.Module:
@@ -186,27 +210,34 @@ def _inferred_network(state: StateDict) -> nn.Module:
     advice = 'give the config of its network with --config CONFIG'
     backbone = {k[len('backbone.'):]: v for k, v in state.items() if k.startswith('backbone.')}
     if 'layers.0.0.projection.weight' not in backbone:
-        raise Problem(f'the encoder is no Mix Transformer, so that sizes cannot be found in the file: {advice}. Keys: '
-                      f'{listed(state, 20)}')
+        raise Problem('the encoder is no Mix Transformer, so that sizes cannot be found in the '
+                      f'file: {advice}. Keys: {listed(state, 20)}')
     backbone = _inferred_backbone(backbone)
     hrda = any(k.startswith('decode_head.head.') for k in state)
     prefix = 'decode_head.head.' if hrda else 'decode_head.'
-    needed = [f'{prefix}conv_seg.weight', f'{prefix}embed_layers.0.proj.weight', f'{prefix}fuse_layer.bottleneck.conv.'
-              'weight']
+    needed = [
+        f'{prefix}conv_seg.weight', f'{prefix}embed_layers.0.proj.weight',
+        f'{prefix}fuse_layer.bottleneck.conv.weight'
+    ]
     missing = [k for k in needed if k not in state]
     if missing:
         unexpected = [k for k in state if k.startswith('decode_head.')]
-        raise Problem(f"the decoder is not DAFormer's with separable ASPP: {advice}.\n  unexpected: "
-                      f'{listed(unexpected, 20)}\n  missing: {listed(missing, 20)}')
+        raise Problem(
+            f"the decoder is not DAFormer's with separable ASPP: {advice}.\n  unexpected: "
+            f'{listed(unexpected, 20)}\n  missing: {listed(missing, 20)}')
     classifier, embedding = state[needed[0]], state[needed[1]]
-    head = dict(type='DAFormerHead', in_channels=list(backbone['embed_dims']), in_index=[0, 1, 2, 3],
-                channels=classifier.shape[1], embed_channels=embedding.shape[0], num_classes=classifier.shape[0],
+    head = dict(type='DAFormerHead', in_channels=list(backbone['embed_dims']),
+                in_index=[0, 1, 2, 3], channels=classifier.shape[1],
+                embed_channels=embedding.shape[0], num_classes=classifier.shape[0],
                 fusion=dict(type='sep_aspp'), norm_cfg=dict(type='BN'))
     if not hrda:
-        return build_on_meta(dict(type='EncoderDecoder', backbone=backbone, decode_head=head,
-                                  test_cfg=dict(mode='whole')))
+        return build_on_meta(
+            dict(type='EncoderDecoder', backbone=backbone, decode_head=head,
+                 test_cfg=dict(mode='whole')))
     attention = state.get('decode_head.scale_attention.conv_seg.weight')
     options = dict(fixed_attention=0.5) if attention is None else dict(
-        attention_channels=attention.shape[1], attention_classwise=attention.shape[0] == classifier.shape[0])
-    return build_on_meta(dict(type='HRDAEncoderDecoder', backbone=backbone, test_cfg=dict(mode='whole'),
-                              decode_head=dict(type='HRDAHead', head=head, **options)))
+        attention_channels=attention.shape[1], attention_classwise=attention.shape[0]
+        == classifier.shape[0])
+    return build_on_meta(
+        dict(type='HRDAEncoderDecoder', backbone=backbone, test_cfg=dict(mode='whole'),
+             decode_head=dict(type='HRDAHead', head=head, **options)))

@@ -1,7 +1,9 @@
-"""Translation between the parameter names of the official DAFormer/HRDA code and those of mmseg (and this package).
+"""Translation between the parameter names of the official DAFormer/HRDA code and those of mmseg
+(and this package).
 
-Only the Mix Transformer differs (names; q and kv in two matrices; linear layers where mmseg has 1x1 convolutions) and
-the classifier of the SegFormer decoder.  ResNet backbones and the other decoders keep their names.
+Only the Mix Transformer differs (names; q and kv in two matrices; linear layers where mmseg has 1x1
+convolutions) and the classifier of the SegFormer decoder. ResNet backbones and the other decoders
+keep their names.
 """
 import re
 from collections.abc import Iterable, Mapping
@@ -16,7 +18,8 @@ StateDict = dict[str, Tensor]
 
 _PARTS = ('backbone.', 'neck.', 'decode_head.', 'auxiliary_head.')
 _ROLES = {'model.': 'student', 'ema_model.': 'teacher', 'imnet_model.': 'imnet'}
-# stage-wise names: official -> mmseg and back; {i} counts stages from 1 in the former, from 0 in the latter
+# stage-wise names: official -> mmseg and back; {i} counts stages from 1 in the former, from 0 in
+# the latter
 _STAGE_NAMES = (
     (r'patch_embed(\d)\.proj\.', 'layers.{i}.0.projection.'),
     (r'patch_embed(\d)\.norm\.', 'layers.{i}.0.norm.'),
@@ -44,26 +47,31 @@ def from_official(state_dict: Mapping[str, Tensor]) -> StateDict:
     """Rename one official sub-model to the names of ``EncoderDecoder`` with this package's parts.
 
     Args:
-        state_dict: Keys such as ``backbone.patch_embed1.proj.weight`` and ``decode_head.conv_seg.weight``, without the
-            ``model.`` of a training checkpoint (see :func:`split_training_checkpoint`). Keys that already have mmseg's
-            names stay as they are.
+        state_dict: Keys such as ``backbone.patch_embed1.proj.weight`` and
+            ``decode_head.conv_seg.weight``, without the ``model.`` of a training checkpoint (see
+            :func:`split_training_checkpoint`). Keys that already have mmseg's names stay as they
+            are.
 
     Returns:
-        A new dict; tensors that need no change are shared with the input. The unused ``conv_seg`` of the official
-        SegFormer decoder is dropped, its ``linear_pred`` becomes ``conv_seg``.
+        A new dict; tensors that need no change are shared with the input. The unused ``conv_seg``
+        of the official SegFormer decoder is dropped, its ``linear_pred`` becomes ``conv_seg``.
 
     Raises:
-        ValueError: Keys outside backbone, neck, decode_head and auxiliary_head, backbone keys without a counterpart,
-            or one of q and kv without the other. The message lists the keys.
+        ValueError: Keys outside backbone, neck, decode_head and auxiliary_head, backbone keys
+            without a counterpart, or one of q and kv without the other. The message lists the keys.
     """
     unexpected = [k for k in state_dict if not k.startswith(_PARTS)]
     if unexpected:
-        raise ValueError(f'keys that belong to no part of a network: {listed(sorted(unexpected), 20)}; expected '
-                         f"them to start with {', '.join(_PARTS)} (training checkpoints go through "
-                         'split_training_checkpoint first)')
+        raise ValueError(
+            f'keys that belong to no part of a network: {listed(sorted(unexpected), 20)}; expected '
+            f"them to start with {', '.join(_PARTS)} (training checkpoints go through "
+            'split_training_checkpoint first)')
     backbone = {k[len('backbone.'):]: v for k, v in state_dict.items() if k.startswith('backbone.')}
     result = {f'backbone.{k}': v for k, v in from_official_backbone(backbone).items()}
-    segformer = {k[:-len('linear_pred.weight')] for k in state_dict if k.endswith('.linear_pred.weight')}
+    segformer = {
+        k[:-len('linear_pred.weight')]
+        for k in state_dict if k.endswith('.linear_pred.weight')
+    }
     for key, value in state_dict.items():
         owner = next((p for p in segformer if key.startswith(p)), None)
         if key.startswith('backbone.') or (owner and key.startswith(f'{owner}conv_seg.')):
@@ -76,8 +84,9 @@ def from_official_backbone(state_dict: Mapping[str, Tensor]) -> StateDict:
     """Rename a bare official backbone, such as the ImageNet files ``mit_b0.pth`` to ``mit_b5.pth``.
 
     Args:
-        state_dict: Keys such as ``patch_embed1.proj.weight``. The classifier ``head.*`` of ImageNet files is dropped.
-            Dicts without ``patch_embed1`` (ResNet, or mmseg's names already) come back unchanged.
+        state_dict: Keys such as ``patch_embed1.proj.weight``. The classifier ``head.*`` of ImageNet
+            files is dropped. Dicts without ``patch_embed1`` (ResNet, or mmseg's names already) come
+            back unchanged.
 
     Returns:
         A new dict with the names of ``MixTransformer``.
@@ -97,7 +106,8 @@ def from_official_backbone(state_dict: Mapping[str, Tensor]) -> StateDict:
                 packed = _block_name(key.replace('.attn.q.', '.attn.attn.in_proj_'))
                 result[packed] = torch.cat([value, state[partner]])
                 continue
-        elif re.search(r'\.attn\.kv\.(weight|bias)$', key) and key.replace('.attn.kv.', '.attn.q.') in state:
+        elif re.search(r'\.attn\.kv\.(weight|bias)$', key) and key.replace('.attn.kv.',
+                                                                           '.attn.q.') in state:
             continue
         if re.match(r'style_hallucination\.proto_(mean|std)$', key):  # of the generalization branch
             result[key] = value
@@ -110,25 +120,33 @@ def from_official_backbone(state_dict: Mapping[str, Tensor]) -> StateDict:
         else:
             result[name] = value
     if unexpected:
-        raise ValueError(f'Mix Transformer keys without a counterpart: {listed(sorted(unexpected), 20)}')
+        raise ValueError('Mix Transformer keys without a counterpart: '
+                         f'{listed(sorted(unexpected), 20)}')
     return result
 
 
 def official_gradients(
-        named_tensors: Union[Mapping[str, Tensor], Iterable[tuple[str, Optional[Tensor]]]]) -> StateDict:
-    """The inverse of :func:`from_official` for any tensors named as our parameters (gradients, weights, updates).
+    named_tensors: Union[Mapping[str, Tensor], Iterable[tuple[str,
+                                                              Optional[Tensor]]]]) -> StateDict:
+    """The inverse of :func:`from_official` for any tensors named as our parameters (gradients,
+    weights, updates).
 
     Args:
-        named_tensors: A mapping or (name, tensor) pairs; names of a backbone alone, of a network or of a network
-            inside something (``student.backbone.layers...``). Entries that are None are left out.
+        named_tensors: A mapping or (name, tensor) pairs; names of a backbone alone, of a network or
+            of a network inside something (``student.backbone.layers...``). Entries that are None
+            are left out.
 
     Returns:
-        ``{official name: tensor}``. q and kv are views into the packed projections, the feed-forward matrices lose
-        their two spatial axes; so norms compare directly with recorded ones.
+        ``{official name: tensor}``. q and kv are views into the packed projections, the
+        feed-forward matrices lose their two spatial axes; so norms compare directly with recorded
+        ones.
     """
     pairs = named_tensors.items() if isinstance(named_tensors, Mapping) else named_tensors
     tensors = {k: v for k, v in pairs if v is not None}
-    segformer = {k[:-len('linear_fuse.conv.weight')] for k in tensors if k.endswith('linear_fuse.conv.weight')}
+    segformer = {
+        k[:-len('linear_fuse.conv.weight')]
+        for k in tensors if k.endswith('linear_fuse.conv.weight')
+    }
     result: StateDict = {}
     for key, value in tensors.items():
         prefix, name = _split_prefix(key)
@@ -144,7 +162,9 @@ def official_gradients(
         if owner is not None:
             result[key.replace(f'{owner}conv_seg.', f'{owner}linear_pred.')] = value
         else:
-            result[prefix + (_stage_name(name, _STAGE_NAMES_BACK, 1) or _block_rename_back(name) or name)] = value
+            result[prefix
+                   + (_stage_name(name, _STAGE_NAMES_BACK, 1) or _block_rename_back(name) or name
+                      )] = value
     return result
 
 
@@ -152,12 +172,13 @@ def split_training_checkpoint(state_dict: Mapping[str, Tensor]) -> dict[str, Sta
     """Split the ``state_dict`` of an official training checkpoint into its networks.
 
     Args:
-        state_dict: Keys ``model.*``, ``ema_model.*``, ``imnet_model.*``, with or without ``module.`` in front or
-            behind.
+        state_dict: Keys ``model.*``, ``ema_model.*``, ``imnet_model.*``, with or without
+            ``module.`` in front or behind.
 
     Returns:
-        ``{'student': ..., 'teacher': ..., 'imnet': ...}`` without those prefixes and still with official names;
-        networks that the file does not hold are left out. Published scores are the student's.
+        ``{'student': ..., 'teacher': ..., 'imnet': ...}`` without those prefixes and still with
+        official names; networks that the file does not hold are left out. Published scores are the
+        student's.
 
     Raises:
         ValueError: Keys that belong to none of the three, or no student.
@@ -166,7 +187,8 @@ def split_training_checkpoint(state_dict: Mapping[str, Tensor]) -> dict[str, Sta
     unexpected: list[str] = []
     for key, value in state_dict.items():
         name = key[len('module.'):] if key.startswith('module.') else key
-        if name.startswith('mic.'):  # the masked consistency term of MIC may have a teacher of its own
+        # the masked consistency term of MIC may have a teacher of its own
+        if name.startswith('mic.'):
             continue
         prefix = next((p for p in _ROLES if name.startswith(p)), None)
         if prefix is None:
@@ -177,7 +199,8 @@ def split_training_checkpoint(state_dict: Mapping[str, Tensor]) -> dict[str, Sta
         result.setdefault(_ROLES[prefix], {})[name] = value
     if unexpected or 'student' not in result:
         reason = f'unexpected keys {listed(sorted(unexpected), 20)}' if unexpected else 'no key starts with "model."'
-        raise ValueError(f'not an official training checkpoint: {reason} (a file with one network needs no splitting)')
+        raise ValueError(f'not an official training checkpoint: {reason} (a file with one network '
+                         'needs no splitting)')
     return result
 
 
@@ -191,7 +214,8 @@ def _stage_name(key: str, table, step: int) -> Optional[str]:
 
 def _block_name(key: str) -> str:
     """block3.7.x -> layers.2.1.7.x"""
-    return re.sub(r'^block(\d)\.(\d+)\.', lambda m: f'layers.{int(m.group(1)) - 1}.1.{m.group(2)}.', key)
+    return re.sub(r'^block(\d)\.(\d+)\.', lambda m: f'layers.{int(m.group(1)) - 1}.1.{m.group(2)}.',
+                  key)
 
 
 def _block_rename(key: str) -> Optional[str]:

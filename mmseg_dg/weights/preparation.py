@@ -1,4 +1,6 @@
-"""Checks fetched weight files and converts them to the layout that configs expect, for tools/prepare_weights.py."""
+"""Checks fetched weight files and converts them to the layout that configs expect, for
+tools/prepare_weights.py.
+"""
 import os
 import re
 import shutil
@@ -24,7 +26,9 @@ _RENAMING = {'dinov2': to_dinov2, 'tinyvit': to_tinyvit}
 
 
 def find_source(entry: dict, folder: Path) -> Optional[Path]:
-    """The file to convert: the final name itself, or one of the entry's ``candidates``; None when nothing is there."""
+    """The file to convert: the final name itself, or one of the entry's ``candidates``; None when
+    nothing is there.
+    """
     target = folder / Path(entry['file']).name
     if target.is_file():
         return target
@@ -33,7 +37,9 @@ def find_source(entry: dict, folder: Path) -> Optional[Path]:
 
 
 def checksum_note(path: Path, known: Optional[list]) -> tuple[str, bool]:
-    """``(text, refuse)``: the file's SHA-256 against the known beginnings, else against the one in its name."""
+    """``(text, refuse)``: the file's SHA-256 against the known beginnings, else against the one in
+    its name.
+    """
     digest = sha256_of(path)
     short = digest[:8]
     if known and any(digest.startswith(beginning) for beginning in known):
@@ -43,20 +49,25 @@ def checksum_note(path: Path, known: Optional[list]) -> tuple[str, bool]:
     named = re.search(r'-([0-9a-f]{8})\.\w+$', path.name)
     if named and named.group(1) != short:
         return f'SHA-256 begins with {short}, the file name says {named.group(1)}: renamed, or damaged', False
-    return f'SHA-256 {short}...' + (' as in the file name' if named else ' (no reference known)'), False
+    return f'SHA-256 {short}...' + (' as in the file name' if named else ' (no reference '
+                                    'known)'), False
 
 
 def to_our_layout(state: dict, reference: nn.Module) -> dict:
     """Rename and drop until the keys are those of ``reference``.
 
     Args:
-        state: Keys of the encoder alone or below ``backbone.``; official or mmseg names of Mix Transformers.
+        state: Keys of the encoder alone or below ``backbone.``; official or mmseg names of Mix
+            Transformers.
 
     Raises:
         Problem: Tensors of the encoder are missing or have another shape.
     """
     if any(key.startswith('backbone.') for key in state):
-        state = {key[len('backbone.'):]: value for key, value in state.items() if key.startswith('backbone.')}
+        state = {
+            key[len('backbone.'):]: value
+            for key, value in state.items() if key.startswith('backbone.')
+        }
     try:
         state = from_official_backbone(state)
     except ValueError as error:
@@ -66,22 +77,26 @@ def to_our_layout(state: dict, reference: nn.Module) -> dict:
     share = compare(reference, state)
     if share.missing:
         listed = ', '.join(share.missing[:5])
-        raise Problem(f'{len(share.missing)} of {share.total} tensors of the encoder are missing or have another '
-                      f'shape ({listed}, ...); the file has keys such as {", ".join(list(state)[:3])}')
+        raise Problem(f'{len(share.missing)} of {share.total} tensors of the encoder are missing '
+                      f'or have another shape ({listed}, ...); the file has keys such as '
+                      f'{", ".join(list(state)[:3])}')
     return {key: state[key] for key in reference.state_dict() if key in state}
 
 
 def deep_stem_names(state: dict) -> dict:
-    """Rename the first three convolutions of a deep-stem ResNet to those of mmseg's ``ResNetV1c`` (``stem.0`` ...).
+    """Rename the first three convolutions of a deep-stem ResNet to those of mmseg's ``ResNetV1c``
+    (``stem.0`` ...).
 
-    Two spellings are known: ``conv1, bn1, conv2, bn2, conv3, bn3``, and ``conv1.0, conv1.1, conv1.3, conv1.4, conv1.6,
-    bn1``. Anything else comes back as it is.
+    Two spellings are known: ``conv1, bn1, conv2, bn2, conv3, bn3``, and ``conv1.0, conv1.1,
+    conv1.3, conv1.4, conv1.6, bn1``. Anything else comes back as it is.
     """
     if 'conv1.0.weight' in state:
         names = {**{f'conv1.{i}.': f'stem.{i}.' for i in (0, 1, 3, 4, 6)}, 'bn1.': 'stem.7.'}
     elif 'conv3.weight' in state:
-        names = {'conv1.': 'stem.0.', 'bn1.': 'stem.1.', 'conv2.': 'stem.3.', 'bn2.': 'stem.4.', 'conv3.': 'stem.6.',
-                 'bn3.': 'stem.7.'}
+        names = {
+            'conv1.': 'stem.0.', 'bn1.': 'stem.1.', 'conv2.': 'stem.3.', 'bn2.': 'stem.4.',
+            'conv3.': 'stem.6.', 'bn3.': 'stem.7.'
+        }
     else:
         return dict(state)
 
@@ -108,7 +123,8 @@ def _converted(source: Path, entry: dict) -> dict:
 
 
 def is_ready(path: Path, entry: dict) -> bool:
-    """Whether a file already is what configs expect: a plain state dict that fills the encoder, nothing else in it.
+    """Whether a file already is what configs expect: a plain state dict that fills the encoder,
+    nothing else in it.
 
     Raises:
         CheckpointError: It cannot be read.
@@ -116,17 +132,19 @@ def is_ready(path: Path, entry: dict) -> bool:
     if entry['backbone'] is None:
         return path.is_file()
     state = read_weights(path)
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, Mapping) or not all(
+            isinstance(value, torch.Tensor) for value in state.values()):
         return False
     share = compare(build_on_meta(dict(entry['backbone'], init_cfg=None)), state)
     return not share.missing and not share.unexpected and not nonfinite_summary(state)
 
 
-def prepare(name: str, folder: Path, source: Optional[Path] = None, accept_checksum: bool = False) -> list[str]:
+def prepare(name: str, folder: Path, source: Optional[Path] = None,
+            accept_checksum: bool = False) -> list[str]:
     """Check and convert one file of the table into ``folder``.
 
-    Several processes may prepare one file at once: one does it, the others wait and find it ready. What was fetched
-    is never overwritten.
+    Several processes may prepare one file at once: one does it, the others wait and find it ready.
+    What was fetched is never overwritten.
 
     Args:
         name: A name of the table.
@@ -168,14 +186,16 @@ def _prepare(entry: dict, folder: Path, source: Optional[Path], accept_checksum:
         raise Problem(f'{source} needs no conversion: put it at {target}')
     state = _converted(source, entry)
     lines = [f'{source}: {note}']
-    if target.is_file() and not is_ready(target, entry):  # what a user fetched; its name is never without a file
+    # what a user fetched; its name is never without a file
+    if target.is_file() and not is_ready(target, entry):
         lines.append(f'kept as {keep_original(target)}')
     save_atomically(state, target)
     return [*lines, f'{target} is ready: {len(state)} tensors']
 
 
 def keep_original(path: Path) -> Path:
-    """Give a file a second name (``NAME_fetched.pth``, or the first ``NAME_fetched_2.pth``, ... that is free).
+    """Give a file a second name (``NAME_fetched.pth``, or the first ``NAME_fetched_2.pth``, ...
+    that is free).
 
     Returns:
         The second name.
@@ -194,7 +214,9 @@ def keep_original(path: Path) -> Path:
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Inside, no other process of this machine is inside for the same folder; nothing is left in it."""
+    """Inside, no other process of this machine is inside for the same folder; nothing is left in
+    it.
+    """
     try:
         import fcntl
     except ImportError:  # not a POSIX system

@@ -20,7 +20,8 @@ from .files import without_pretrained
 _OWN_PREPROCESSING = ('streams', )
 #: Arguments of encoders that matter in training only.
 _TRAINING = ('trainable', 'lora', 'extra_channels')
-#: Modules whose parts have stock twins of the same names: losses with a weight per pixel, encoders with options.
+#: Modules whose parts have stock twins of the same names: losses with a weight per pixel, encoders
+#: with options.
 _TWINS = ('mmseg_dg.models.losses.weighted', 'mmseg_dg.models.backbones.stock')
 
 
@@ -43,35 +44,51 @@ class Export(NamedTuple):
     @property
     def lines(self) -> list[str]:
         """For people."""
-        text = [f'{self.checkpoint}: {self.tensors} tensors of the network "{self.network}"', f'{self.config}: its '
-                'config for mmseg.apis.init_model and inference_model']
+        text = [
+            f'{self.checkpoint}: {self.tensors} tensors of the network "{self.network}"',
+            f'{self.config}: '
+            'its '
+            'config '
+            'for '
+            'mmseg.apis.init_model '
+            'and '
+            'inference_model'
+        ]
         if self.own_parts:
-            return [*text, f'needs this package, because of {", ".join(self.own_parts)}: its config sets '
-                    "custom_imports=dict(imports=['mmseg_dg'])"]
+            return [
+                *text,
+                f'needs this package, because of {", ".join(self.own_parts)}: its config sets '
+                "custom_imports=dict(imports=['mmseg_dg'])"
+            ]
         return [*text, 'every part is stock: it loads in MMSegmentation without this package']
 
 
 def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
-                     config: Union[Config, str, Path, None] = None, network: Optional[str] = None) -> Export:
-    """Write ``target`` (weights) and the file of the same name ending in ``.py`` (inference config).
+                     config: Union[Config, str, Path,
+                                   None] = None, network: Optional[str] = None) -> Export:
+    """Write ``target`` (weights) and the file of the same name ending in ``.py`` (inference
+    config).
 
     Args:
         checkpoint: Written by a run of this package; or a plain segmentor, which gets a config.
         target: File to write, ending in ``.pth``.
-        config: That of the run; None: the only config file beside the checkpoint (mmengine puts it there).
-        network: Which of the method's networks (``student``, ``teacher``, ``retentive``, ...); None: the one that it
-            evaluates.
+        config: That of the run; None: the only config file beside the checkpoint (mmengine puts it
+            there).
+        network: Which of the method's networks (``student``, ``teacher``, ``retentive``, ...);
+            None: the one that it evaluates.
 
     Raises:
         FileNotFoundError: No such checkpoint, or no config beside it.
-        ValueError: An unknown network, a target of another ending, or a checkpoint that does not hold the network.
+        ValueError: An unknown network, a target of another ending, or a checkpoint that does not
+            hold the network.
     """
     checkpoint, target = Path(checkpoint), Path(target)
     if not checkpoint.is_file():
         raise FileNotFoundError(f'no checkpoint at {checkpoint}')
     if target.suffix != '.pth' or target.resolve() == checkpoint.resolve():
         raise ValueError(f'{target}: name another file than the checkpoint, ending in .pth')
-    cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config or _beside(checkpoint))
+    cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(
+        config or _beside(checkpoint))
     name, module, meta = load_network(cfg, checkpoint, network)
     inference, own_parts = inference_config(cfg)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,8 +98,8 @@ def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
     return Export(target, target.with_suffix('.py'), name, own_parts, len(state))
 
 
-def load_network(cfg: Config, checkpoint: Union[str, Path], network: Optional[str] = None) -> tuple[str, nn.Module,
-                                                                                                    dict]:
+def load_network(cfg: Config, checkpoint: Union[str, Path],
+                 network: Optional[str] = None) -> tuple[str, nn.Module, dict]:
     """One network of a method with the weights of a checkpoint, its adapters merged.
 
     Args:
@@ -94,7 +111,8 @@ def load_network(cfg: Config, checkpoint: Union[str, Path], network: Optional[st
         The network's name, the network, and the ``meta`` of the checkpoint.
 
     Raises:
-        ValueError: An unknown network, numbers that are not finite, or a checkpoint that does not hold the network.
+        ValueError: An unknown network, numbers that are not finite, or a checkpoint that does not
+            hold the network.
     """
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
     method = MODELS.build(without_pretrained(cfg.model))
@@ -109,8 +127,8 @@ def load_network(cfg: Config, checkpoint: Union[str, Path], network: Optional[st
 def _beside(checkpoint: Path) -> Path:
     found = sorted(checkpoint.parent.glob('*.py'))
     if len(found) != 1:
-        raise FileNotFoundError(f'{checkpoint.parent} has {len(found)} config files, from which the network could be '
-                                'known: give --config, that of the run')
+        raise FileNotFoundError(f'{checkpoint.parent} has {len(found)} config files, from which '
+                                'the network could be known: give --config, that of the run')
     return found[0]
 
 
@@ -120,20 +138,22 @@ def _fill(method: nn.Module, state: Mapping, name: str) -> nn.Module:
     missing = set(method.load_state_dict(dict(state), strict=False).missing_keys)
     networks = method.networks() if hasattr(method, 'networks') else {'student': method}
     if name not in networks:
-        raise ValueError(f'{type(method).__name__} has no network {name!r}: use one of {sorted(networks)}')
+        raise ValueError(f'{type(method).__name__} has no network {name!r}: use one of '
+                         f'{sorted(networks)}')
     wanted = {id(value) for value in networks[name].state_dict(keep_vars=True).values()}
-    lacking = sorted(k for k in missing if before[k] in wanted and not k.endswith('num_batches_tracked'))
+    lacking = sorted(k for k in missing
+                     if before[k] in wanted and not k.endswith('num_batches_tracked'))
     if lacking:
-        raise ValueError(f'the checkpoint lacks {len(lacking)} tensors of the network {name!r}, e.g. {lacking[:3]}: '
-                         'give the config it was trained with')
+        raise ValueError(f'the checkpoint lacks {len(lacking)} tensors of the network {name!r}, '
+                         f'e.g. {lacking[:3]}: give the config it was trained with')
     return networks[name]
 
 
 def merge_adapters(network: nn.Module) -> int:
     """Merge adapters into the layers they change; the network is changed in place.
 
-    A module that has ``merge_adapters()`` does it itself (the outermost only); one that has ``merged()`` is replaced
-    by what that gives, a plain layer of the same function.
+    A module that has ``merge_adapters()`` does it itself (the outermost only); one that has
+    ``merged()`` is replaced by what that gives, a plain layer of the same function.
 
     Returns:
         How many there were.
@@ -157,23 +177,33 @@ def _dataset_meta(meta: Mapping) -> dict:
 
 
 def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
-    """Config of a run -> (config of its network alone, types in it that stock MMSegmentation lacks).
+    """Config of a run -> (config of its network alone, types in it that stock MMSegmentation
+    lacks).
 
-    The pipeline is that of the first test domain whose steps are all stock, without those that read labels; plain
-    loading if there is none.
+    The pipeline is that of the first test domain whose steps are all stock, without those that read
+    labels; plain loading if there is none.
     """
     network = without_pretrained(_network(cfg.model))
-    network = ConfigDict({key: value for key, value in network.items() if key != 'data_preprocessor'})
-    preprocessor = {k: v for k, v in (cfg.model.get('data_preprocessor') or {}).items() if k not in _OWN_PREPROCESSING}
+    network = ConfigDict(
+        {key: value
+         for key, value in network.items() if key != 'data_preprocessor'})
+    preprocessor = {
+        k: v
+        for k, v in (cfg.model.get('data_preprocessor') or {}).items()
+        if k not in _OWN_PREPROCESSING
+    }
     if network.get('backbone'):
         network.backbone = {k: v for k, v in network.backbone.items() if k not in _TRAINING}
     network.data_preprocessor = dict(preprocessor, type='SegDataPreProcessor')
     ours = {kind for kind in _types(network) if is_ours(kind, MODELS)}
-    if network.get('backbone', {}).get('type') == 'MobileNetV2' and 'in_channels' in network.backbone:
+    if network.get('backbone',
+                   {}).get('type') == 'MobileNetV2' and 'in_channels' in network.backbone:
         ours.add('MobileNetV2')  # mmseg's reads three channels
     own_parts = tuple(sorted(ours))
-    foreign = ['mmpretrain.models'] if any(kind.startswith('mmpretrain.') for kind in _types(network)) else []
-    result = dict(default_scope='mmseg_dg' if own_parts else 'mmseg', model=network, test_pipeline=_pipeline(cfg))
+    foreign = ['mmpretrain.models'] if any(
+        kind.startswith('mmpretrain.') for kind in _types(network)) else []
+    result = dict(default_scope='mmseg_dg' if own_parts else 'mmseg', model=network,
+                  test_pipeline=_pipeline(cfg))
     imports = (['mmseg_dg'] if own_parts else []) + foreign
     if imports:
         result['custom_imports'] = dict(imports=imports, allow_failed_imports=False)
@@ -189,15 +219,22 @@ def _network(model: ConfigDict) -> ConfigDict:
 
 def _pipeline(cfg: Config) -> list:
     for loader in loaders_by_name(cfg.get('test_dataloader')).values():
-        steps = [step for step in loader['dataset'].get('pipeline', ()) if 'Annotations' not in step['type']]
+        steps = [
+            step for step in loader['dataset'].get('pipeline', ())
+            if 'Annotations' not in step['type']
+        ]
         if steps and not any(_needs_us(step) for step in steps):
-            return [{key: value for key, value in step.items() if key not in ('bit_depth', 'max_pixels')}
-                    for step in steps]
+            return [{
+                key: value
+                for key, value in step.items() if key not in ('bit_depth', 'max_pixels')
+            } for step in steps]
     return [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
 
 
 def _needs_us(step: Mapping) -> bool:
-    """Whether a transform is of this package alone; 8-bit files are loaded by its stock twin in the same way."""
+    """Whether a transform is of this package alone; 8-bit files are loaded by its stock twin in the
+    same way.
+    """
     if step['type'] == 'LoadImageFromFile':
         return step.get('bit_depth') is not None
     return is_ours(step['type'], TRANSFORMS)

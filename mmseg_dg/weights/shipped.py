@@ -1,9 +1,10 @@
-"""Weights that lie inside the package: small networks for the demo and for own data on a small machine.
+"""Weights that lie inside the package: small networks for the demo and for own data on a small
+machine.
 
-A config names one as ``mmseg_dg://NAME``, as ``load_from`` (a whole network) or as ``init_cfg=dict(type='Pretrained',
-checkpoint='mmseg_dg://NAME', prefix='backbone.')`` (its encoder). Nothing is fetched: the file is
-``mmseg_dg/assets/NAME.safetensors`` of the installed package, with a card ``NAME.json`` beside it that says how it was
-made.
+A config names one as ``mmseg_dg://NAME``, as ``load_from`` (a whole network) or as
+``init_cfg=dict(type='Pretrained', checkpoint='mmseg_dg://NAME', prefix='backbone.')`` (its
+encoder). Nothing is fetched: the file is ``mmseg_dg/assets/NAME.safetensors`` of the installed
+package, with a card ``NAME.json`` beside it that says how it was made.
 """
 import json
 from collections.abc import Mapping
@@ -32,13 +33,14 @@ def shipped_file(address: str) -> Path:
     """
     name = address[len(PREFIX):]
     if name not in shipped_names():
-        raise FileNotFoundError(f'{address}: the package ships {", ".join(PREFIX + n for n in shipped_names())}, '
-                                f'not {name!r}')
+        raise FileNotFoundError(f'{address}: the package ships '
+                                f'{", ".join(PREFIX + n for n in shipped_names())}, not {name!r}')
     return ASSETS / f'{name}.safetensors'
 
 
 def card(name: str) -> dict[str, Any]:
-    """What is known of shipped weights: origin, licenses, command, commit, seed, SHA-256 of the file.
+    """What is known of shipped weights: origin, licenses, command, commit, seed, SHA-256 of the
+    file.
 
     Args:
         name: With or without ``mmseg_dg://``.
@@ -47,8 +49,10 @@ def card(name: str) -> dict[str, Any]:
     return json.loads(path.with_suffix('.json').read_text(encoding='utf-8'))
 
 
-def write_safetensors(state: Mapping[str, Tensor], path: Path, metadata: Optional[dict[str, str]] = None) -> None:
-    """Write a state dict in half precision; integer tensors (counters of BatchNorm) keep their type.
+def write_safetensors(state: Mapping[str, Tensor], path: Path,
+                      metadata: Optional[dict[str, str]] = None) -> None:
+    """Write a state dict in half precision; integer tensors (counters of BatchNorm) keep their
+    type.
 
     Raises:
         ValueError: A value that half precision cannot hold.
@@ -60,7 +64,8 @@ def write_safetensors(state: Mapping[str, Tensor], path: Path, metadata: Optiona
         if value.is_floating_point():
             half = value.half()
             if not bool(torch.isfinite(half).all()):
-                raise ValueError(f'{key} has values beyond half precision (largest {float(value.abs().max()):.3g})')
+                raise ValueError(f'{key} has values beyond half precision (largest '
+                                 f'{float(value.abs().max()):.3g})')
             value = half
         small[key] = value.clone()
     path.parent.mkdir(parents=True, exist_ok=True)

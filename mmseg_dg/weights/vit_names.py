@@ -88,13 +88,10 @@ def to_tinyvit(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if any(key.startswith('stages.') for key in state):
         state = {
             re.sub(r'\bbn2d\b', 'bn',
-                   re.sub(r'\bconv2d\b', 'c', re.sub(r'^stages\.', 'layers.', key))):
-            value
+                   re.sub(r'\bconv2d\b', 'c', re.sub(r'^stages\.', 'layers.', key))): value
             for key, value in state.items()
         }
     if 'patch_embed.seq.0.c.weight' not in state:
-        raise ValueError(
-            f'tensors such as {sorted(state)[:3]} are not those of a TinyViT '
-            '(patch_embed.seq.0.c.weight)'
-        )
+        raise ValueError(f'tensors such as {sorted(state)[:3]} are not those of a TinyViT '
+                         '(patch_embed.seq.0.c.weight)')
     return dict(state)

@@ -108,8 +108,7 @@ def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict,
     if normalize and not norm.get('mean'):
         raise ValueError(
             'normalize needs data_preprocessor.mean and std in the config, which has none: leave '
-            'it out'
-        )
+            'it out')
     to_rgb = norm.get('channel_order') != 'BGR'
     graph = InferenceGraph(module, norm.get('mean'), norm.get('std'), to_rgb, argmax, plain)
     described.update(
@@ -148,8 +147,7 @@ def _compared(to: str, path: Path, graph: InferenceGraph, before: nn.Module,
         path.unlink()
         raise ValueError(
             f'the written file is not the network ({found}): it was removed. Please report the '
-            'config'
-        )
+            'config')
     return found
 
 

@@ -156,8 +156,7 @@ def whole_image_form(network: nn.Module, plain: bool) -> nn.Module:
     if plain:
         raise ValueError(
             f'plain=True is for networks that sample; {kind} predicts in one step as it is: leave '
-            'it out'
-        )
+            'it out')
     return HRDAGraph(network) if isinstance(network, HRDAEncoderDecoder) else PlainNetwork(network)
 
 

@@ -87,8 +87,8 @@ class HRDAGraph(nn.Module):
         logits = net.decode_head.logits(net._encode(crops.reshape(-1, images.shape[1], tall, wide)))
         tall, wide = tall // stride, wide // stride
         # (B * ny * nx, K, h, w) -> (B, K, ny * h, nx * w)
-        logits = logits.reshape(batch, tops.shape[0], lefts.shape[0], -1, tall, wide).permute(
-            0, 3, 1, 4, 2, 5)
+        logits = logits.reshape(batch, tops.shape[0], lefts.shape[0], -1, tall,
+                                wide).permute(0, 3, 1, 4, 2, 5)
         logits = logits.flatten(4, 5).flatten(2, 3)
         down = placement(span(tops // stride, tall), images.shape[2] // stride, logits)
         right = placement(span(lefts // stride, wide), images.shape[3] // stride, logits)

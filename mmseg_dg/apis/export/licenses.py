@@ -12,8 +12,7 @@ from mmseg_dg.weights.shipped import PREFIX, card
 LICENSES = (
     ('mit_b',
      'NVIDIA Source Code License for SegFormer: research and evaluation only, not for commercial '
-     'use'
-     ),
+     'use'),
     ('resnet50_deepstem', 'unknown: the files come without a license of their own (code: MIT)'),
     ('resnet101_deepstem', 'unknown: the files come without a license of their own (code: MIT)'),
     ('resnest', 'Apache-2.0'),
@@ -43,8 +42,8 @@ def encoder_license(cfg: Any) -> dict[str, str]:
         return dict(file='', license=NONE, note='')
     if file.startswith(PREFIX):
         known = card(file)
-        return dict(file=file, license=known['encoder_license'], note=known.get(
-            'encoder_origin', ''))
+        return dict(file=file, license=known['encoder_license'],
+                    note=known.get('encoder_origin', ''))
     return dict(file=Path(file).name, license=license_of(file)
                 or UNKNOWN.format(file=Path(file).name), note=NOTE)
 

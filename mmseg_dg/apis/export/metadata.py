@@ -51,15 +51,15 @@ def describe(cfg: Config, checkpoint: Union[str, Path], network: str, module: nn
                                                                     or []),
             preprocessing=dict(**norm, scale=255,
                                channel_order='RGB' if preprocessor.get('bgr_to_rgb') else 'BGR',
-                               steps=pipeline), test=dict(
-                                   cfg.model.get('network', cfg.model).get('test_cfg')
-                                   or dict(mode='whole')), config=inference_settings(cfg, pipeline),
+                               steps=pipeline),
+            test=dict(cfg.model.get('network', cfg.model).get('test_cfg')
+                      or dict(mode='whole')), config=inference_settings(cfg, pipeline),
             score=dict(score or recorded_score(checkpoint, meta)), checkpoint=dict(
                 file=str(checkpoint)
-                if str(checkpoint).startswith(PREFIX) else Path(checkpoint).name, sha256=sha256(
-                    _local(checkpoint)), iteration=meta.get('iter')), written_by=dict(
-                        package=f'mmseg_dg {__version__}',
-                        commit=commit()), encoder=encoder_license(cfg)))
+                if str(checkpoint).startswith(PREFIX) else Path(checkpoint).name,
+                sha256=sha256(_local(checkpoint)), iteration=meta.get('iter')),
+            written_by=dict(package=f'mmseg_dg {__version__}',
+                            commit=commit()), encoder=encoder_license(cfg)))
 
 
 def inference_settings(cfg: Config, pipeline: list) -> dict[str, Any]:

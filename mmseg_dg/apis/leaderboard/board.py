@@ -52,21 +52,13 @@ class Leaderboard:
         train_script: The program that trains (``tools/train.py``).
         gpus: As :class:`Study`; 0: CPU.
     """
-
-    def __init__(self,
-                 suite: Suite,
-                 folder: Path,
-                 train_script: Path,
+    def __init__(self, suite: Suite, folder: Path, train_script: Path,
                  gpus: Optional[int] = None) -> None:
         self.suite, self.folder = suite, Path(folder)
         self.studies = {
-            arm.name: Study(str(arm.config),
-                            self.folder / 'runs' / arm.name,
-                            suite.seeds,
-                            rows=[arm.row] if arm.row else (),
-                            options=arm.options,
-                            train_script=Path(train_script),
-                            gpus=gpus)
+            arm.name: Study(str(arm.config), self.folder / 'runs' / arm.name, suite.seeds,
+                            rows=[arm.row] if arm.row else (), options=arm.options,
+                            train_script=Path(train_script), gpus=gpus)
             for arm in suite.arms
         }
 
@@ -81,8 +73,10 @@ class Leaderboard:
         rows, planned = read_rows(self.rows), []
         for arm in self.suite.arms:
             study = self.studies[arm.name]
-            costs = [row['cpu_seconds'] for row in rows.get(arm.name, {}).values()
-                     if row['cpu_seconds'] and row['cpu_seconds_complete']]
+            costs = [
+                row['cpu_seconds'] for row in rows.get(arm.name, {}).values()
+                if row['cpu_seconds'] and row['cpu_seconds_complete']
+            ]
             measured = sum(costs) / len(costs) if costs else arm.cpu_seconds
             seconds = measured or self.suite.seconds_per_image * (arm.budget - arm.images_before)
             for run in study.runs():
@@ -179,16 +173,15 @@ class measured_cost:
     An attempt that is killed together with this process leaves ``started`` above ``measured``: the
     sum is then known to be too small, and says so.
     """
-
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def __enter__(self) -> None:
         earlier = read_record(self.path, needs='seconds')
-        self.record = dict(seconds=earlier.get('seconds', 0.),
-                           started=earlier.get('started', 0) + 1,
-                           measured=earlier.get('measured', 0),
-                           wall_seconds=earlier.get('wall_seconds', 0.))
+        self.record = dict(seconds=earlier.get('seconds',
+                                               0.), started=earlier.get('started', 0) + 1,
+                           measured=earlier.get('measured',
+                                                0), wall_seconds=earlier.get('wall_seconds', 0.))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, json.dumps(self.record))
         self.before, self.began = _children(), time.monotonic()

@@ -31,7 +31,6 @@ class Block:
         level: Of a heading; 0: a paragraph.
         table: Header and rows instead.
     """
-
     def __init__(self, text: str = '', level: int = 0, table: Sequence[Sequence[str]] = ()) -> None:
         self.text, self.level, self.table = text, level, table
 
@@ -88,12 +87,11 @@ def page_blocks(suite: Suite, folder: Path, rows: Rows) -> list[Block]:
     blocks = [Block(suite.title, 1)] + ([Block(suite.about)] if suite.about else [])
     first = suite.arms[0]
     blocks.append(
-        Block(
-            f'{done} of {total} runs are finished. Ranked by {suite.score}, the mean of the last '
-            f'three evaluations, in percent. Every arm reads {first.budget} images (optimizer '
-            'steps x images of all streams, pretraining of its own included). No checkpoint is '
-            'chosen; the column "best on validation" shows what choosing by labels of the target '
-            'would have claimed.'))
+        Block(f'{done} of {total} runs are finished. Ranked by {suite.score}, the mean of the last '
+              f'three evaluations, in percent. Every arm reads {first.budget} images (optimizer '
+              'steps x images of all streams, pretraining of its own included). No checkpoint is '
+              'chosen; the column "best on validation" shows what choosing by labels of the target '
+              'would have claimed.'))
     refused = unpublished(suite, rows)
     if refused:
         return [*blocks, Block(refused)]
@@ -135,8 +133,10 @@ def unpublished(suite: Suite, rows: Rows) -> str:
 
 def arm_table(suite: Suite, folder: Path, rows: Rows, arms: Sequence[Arm]) -> list[list[str]]:
     """Header and one line per arm."""
-    lines = [['arm', 'encoder', 'score', 'by seed', 'control', 'gain', 'drives', 'verdict', 'rises',
-              'best on validation']]
+    lines = [[
+        'arm', 'encoder', 'score', 'by seed', 'control', 'gain', 'drives', 'verdict', 'rises',
+        'best on validation'
+    ]]
     for arm in arms:
         own = rows[arm.name]
         mean, spread = _score(own)
@@ -147,8 +147,9 @@ def arm_table(suite: Suite, folder: Path, rows: Rows, arms: Sequence[Arm]) -> li
             arm.method, arm.encoder or '-',
             _number(mean) + (f' ± {spread:.2f}' if spread is not None else ''),
             ', '.join(f'{seed}: {own[seed]["last_three"]:.2f}' for seed in sorted(own)),
-            next((other.method for other in suite.arms if other.name == arm.control), '-'),
-            *_gain_cells(gain), f'rises {rises:+.2f}' if rises > RISE else '', _number(highest)
+            next((other.method for other in suite.arms if other.name == arm.control),
+                 '-'), *_gain_cells(gain), f'rises {rises:+.2f}' if rises > RISE else '',
+            _number(highest)
         ])
     return lines
 
@@ -193,8 +194,10 @@ def detail_table(suite: Suite, rows: Rows, arms: Sequence[Arm]) -> list[list[str
         dict.fromkeys(key for arm in arms for row in rows[arm.name].values()
                       for key in row['metrics']))
     groups = [f'mIoU.{group}' for group in GROUPS]
-    kept = [key for key in keys if key.endswith('/mIoU') or key.split('/', 1)[-1] in groups
-            or key.split('/')[-1].startswith('IoU.') or key.endswith('/label_free')]
+    kept = [
+        key for key in keys if key.endswith('/mIoU') or key.split('/', 1)[-1] in groups
+        or key.split('/')[-1].startswith('IoU.') or key.endswith('/label_free')
+    ]
     lines = [['%', *(f'{arm.method}{f" ({arm.encoder})" if arm.encoder else ""}' for arm in arms)]]
     for key in kept:
         lines.append([
@@ -227,8 +230,8 @@ def _made_with(rows: Rows) -> str:
         for name, version in row['versions'].items():
             found.setdefault(name, set()).add(version)
     text = ', '.join(f'{name} {" and ".join(sorted(of))}' for name, of in sorted(found.items()))
-    return (f'Commit {", ".join(commits)}; {text}. Every row, with its command, is in rows/.'
-            + (' The rows are of different commits.' if len(commits) > 1 else ''))
+    return (f'Commit {", ".join(commits)}; {text}. Every row, with its command, is in rows/.' +
+            (' The rows are of different commits.' if len(commits) > 1 else ''))
 
 
 def _score(rows: Mapping[int, dict]) -> tuple[float, Optional[float]]:

@@ -19,8 +19,8 @@ from .judgement import best, last_three, rise
 from .suite import Arm
 
 COST = 'cpu_seconds.json'
-_LIBRARIES = ('torch', 'numpy', 'mmengine', 'mmcv-lite', 'mmsegmentation',
-              'onedl-mmengine', 'onedl-mmcv', 'onedl-mmsegmentation')
+_LIBRARIES = ('torch', 'numpy', 'mmengine', 'mmcv-lite', 'mmsegmentation', 'onedl-mmengine',
+              'onedl-mmcv', 'onedl-mmsegmentation')
 
 
 def evaluations_of(folder: Path) -> dict[int, dict[str, float]]:
@@ -80,36 +80,22 @@ def make_row(arm: Arm, seed: int, folder: Path, command: str, fingerprint: str, 
     keys = [key for key in evaluations[max(evaluations)] if not key.endswith('images')]
     means = {key: _plain(last_three(evaluations, key)) for key in keys}
     cost = read_record(folder / COST, needs='seconds')
-    return dict(arm=arm.name,
-                method=arm.method,
-                encoder=arm.encoder,
-                control=arm.control,
-                seed=seed,
-                config=_below_configs(arm.config), row=arm.row,
-                options=arm.options,
-                fingerprint=fingerprint,
-                command=command,
-                commit=commit(),
-                versions=versions(),
-                budget=dict(steps=arm.steps,
-                            images_per_step=arm.images_per_step,
-                            images_before=arm.images_before,
-                            images=arm.budget),
-                score=score,
-                last_three=value,
-                last=_plain(evaluations[max(evaluations)].get(score, math.nan)),
-                best_on_validation=highest,
-                best_iteration=at,
-                rise_in_last_quarter=_plain(rise(evaluations, score, arm.steps)),
-                metrics=means,
-                groups={group: means.get(f'{_first(score)}/mIoU.{group}')
-                        for group in GROUPS},
-                curve={
+    return dict(
+        arm=arm.name, method=arm.method, encoder=arm.encoder, control=arm.control, seed=seed,
+        config=_below_configs(arm.config), row=arm.row, options=arm.options,
+        fingerprint=fingerprint, command=command, commit=commit(), versions=versions(),
+        budget=dict(steps=arm.steps, images_per_step=arm.images_per_step,
+                    images_before=arm.images_before,
+                    images=arm.budget), score=score, last_three=value,
+        last=_plain(evaluations[max(evaluations)].get(score, math.nan)), best_on_validation=highest,
+        best_iteration=at, rise_in_last_quarter=_plain(rise(evaluations, score,
+                                                            arm.steps)), metrics=means,
+        groups={group: means.get(f'{_first(score)}/mIoU.{group}')
+                for group in GROUPS}, curve={
                     str(n): _plain(values.get(score, math.nan))
                     for n, values in sorted(evaluations.items())
-                },
-                cpu_seconds=cost.get('seconds'),
-                cpu_seconds_complete=bool(cost) and cost['started'] == cost['measured'])
+                }, cpu_seconds=cost.get('seconds'), cpu_seconds_complete=bool(cost)
+        and cost['started'] == cost['measured'])
 
 
 def _first(score: str) -> str:
@@ -168,9 +154,7 @@ def commit() -> str:
 
 def _git(root: Path, *words: str) -> str:
     try:
-        done: Any = subprocess.run(['git', '-C', str(root), *words],
-                                   capture_output=True,
-                                   text=True,
+        done: Any = subprocess.run(['git', '-C', str(root), *words], capture_output=True, text=True,
                                    timeout=20)
     except (OSError, subprocess.SubprocessError):
         return ''

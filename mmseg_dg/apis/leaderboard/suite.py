@@ -20,8 +20,10 @@ EVALUATIONS = 4
 #: Largest difference of two budgets that counts as none, as a share: batches do not divide every
 #: number of images.
 TOLERANCE = 0.005
-_SUITE_KEYS = {'title', 'about', 'score', 'lower', 'upper', 'seeds', 'options', 'encoders', 'arms',
-               'seconds_per_image', 'least_spread'}
+_SUITE_KEYS = {
+    'title', 'about', 'score', 'lower', 'upper', 'seeds', 'options', 'encoders', 'arms',
+    'seconds_per_image', 'least_spread'
+}
 _ARM_KEYS = {
     'config', 'row', 'method', 'control', 'options', 'images_before', 'why_images_before',
     'cpu_seconds', 'encoders'
@@ -136,9 +138,11 @@ def read_suite(path: Path) -> Suite:
     _check_keys(data, _SUITE_KEYS, {'title', 'score', 'lower', 'upper', 'arms'}, str(path))
     encoders = data.get('encoders') or {'': {}}
     several = len(encoders) > 1
-    arms = [_arm(path, key, entry, encoder, setting or {}, data, several)
-            for key, entry in data['arms'].items() for encoder, setting in encoders.items()
-            if encoder in (entry.get('encoders') or encoders)]
+    arms = [
+        _arm(path, key, entry, encoder, setting or {}, data, several)
+        for key, entry in data['arms'].items() for encoder, setting in encoders.items()
+        if encoder in (entry.get('encoders') or encoders)
+    ]
     suite = Suite(path.stem, str(data['title']), str(data.get('about', '')), str(data['score']),
                   str(data['lower']), str(data['upper']),
                   [int(seed) for seed in data.get('seeds', [0])], arms,
@@ -194,9 +198,11 @@ def _similar(config: Path) -> str:
 def _check_keys(given: Mapping, known: set, needed: set, where: str) -> None:
     unknown, missing = sorted(set(given) - known), sorted(needed - set(given))
     if unknown or missing:
-        raise ValueError(f'{where}: ' + '; '.join(filter(None, [
-            f'unknown keys {unknown}, known are {sorted(known)}' if unknown else '',
-            f'{missing} missing' if missing else ''])))
+        raise ValueError(f'{where}: ' + '; '.join(
+            filter(None, [
+                f'unknown keys {unknown}, known are {sorted(known)}' if unknown else '',
+                f'{missing} missing' if missing else ''
+            ])))
 
 
 def _check(suite: Suite, path: Path, methods: Mapping) -> None:
@@ -229,9 +235,8 @@ def check_arm(arm: Arm, score: str, where: str) -> None:
             f'{where}: {arm.config.name} says no train_cfg.max_iters, so that its budget is not '
             'known')
     if 'dataset' in arm.cfg.train_dataloader:
-        raise ValueError(
-            f'{where}: {arm.config.name} has one unnamed training stream; name it '
-            '(source=dict(...))')
+        raise ValueError(f'{where}: {arm.config.name} has one unnamed training stream; name it '
+                         '(source=dict(...))')
     interval = int(train.get('val_interval') or 0)
     if not interval or arm.steps // interval < EVALUATIONS:
         raise ValueError(
@@ -240,7 +245,9 @@ def check_arm(arm: Arm, score: str, where: str) -> None:
             f'set options: [train_cfg.val_interval={max(1, arm.steps // 10)}]')
     domain = score.partition('/')[0]
     named = dict(val=loaders) if 'dataset' in loaders else {
-        name: loader for name, loader in loaders.items() if loader is not None}
+        name: loader
+        for name, loader in loaders.items() if loader is not None
+    }
     if domain not in (*named, 'mean'):
         raise ValueError(
             f'{where}: score {score!r} is of no validation domain; there are {list(named)}, and '

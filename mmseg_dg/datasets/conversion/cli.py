@@ -9,14 +9,18 @@ from .files import write_list
 from .recipes import Part, Recipe, find_jobs
 
 
-def make_parser(doc: Optional[str], root_help: str = 'folder of the dataset as published') -> argparse.ArgumentParser:
+def make_parser(doc: Optional[str],
+                root_help: str = 'folder of the dataset as published') -> argparse.ArgumentParser:
     """Parser with the dataset's folder and the options every converter has."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=doc,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('data_root', help=root_help)
-    parser.add_argument('--out-root', help='write below this folder (default: beside the published files)')
+    parser.add_argument('--out-root', help='write below this folder (default: beside the '
+                        'published files)')
     parser.add_argument('--num-workers', type=int, help='processes (default: all cores)')
     parser.add_argument('--overwrite', action='store_true', help='make labels again that are there')
-    parser.add_argument('--verify', action='store_true', help='compare labels that are there with what they should be')
+    parser.add_argument('--verify', action='store_true', help='compare labels that are there with '
+                        'what they should be')
     return parser
 
 
@@ -36,8 +40,8 @@ AfterPart = Callable[[argparse.Namespace, Part, Report, list[str]], None]
 
 
 def run_recipe(recipe: Recipe, doc: Optional[str], argv: Optional[Sequence[str]] = None,
-               extend: Optional[Callable[[argparse.ArgumentParser], None]] = None,
-               after: Optional[AfterPart] = None) -> int:
+               extend: Optional[Callable[[argparse.ArgumentParser],
+                                         None]] = None, after: Optional[AfterPart] = None) -> int:
     """Convert the parts of a dataset, print the summary.
 
     Args:
@@ -45,17 +49,24 @@ def run_recipe(recipe: Recipe, doc: Optional[str], argv: Optional[Sequence[str]]
         doc: Help text.
         argv: Arguments; None: of the process.
         extend: Adds options to the parser.
-        after: Called for each part with arguments, part, report and stems that have an image or label only.
+        after: Called for each part with arguments, part, report and stems that have an image or
+            label only.
 
     Returns:
-        Exit code: 1 when a label failed, lacks an image, or an image lacks a label; labels whose size is not that of
-        the image are reported and left out, but are no failure (GTA5 has some as published).
+        Exit code: 1 when a label failed, lacks an image, or an image lacks a label; labels whose
+        size is not that of the image are reported and left out, but are no failure (GTA5 has some
+        as published).
     """
     parser = make_parser(doc)
     names = [part.name for part in recipe.parts]
     if len(names) > 1:
-        parser.add_argument('--parts', nargs='+', choices=names, metavar='PART', help=f'some of {", ".join(names)} '
-                            f'(default: {", ".join(p.name for p in recipe.parts if p.default)}, where they are there)')
+        parser.add_argument(
+            '--parts', nargs='+', choices=names, metavar='PART', help='some of '
+            f'{", ".join(names)} '
+            '(default: '
+            f'{", ".join(p.name for p in recipe.parts if p.default)}, '
+            'where they '
+            'are there)')
     if extend:
         extend(parser)
     args = parser.parse_args(argv)
@@ -63,12 +74,13 @@ def run_recipe(recipe: Recipe, doc: Optional[str], argv: Optional[Sequence[str]]
     bad = 0
     for part in _parts(recipe, chosen, args.data_root):
         jobs, alone = find_jobs(recipe, part, args.data_root, args.out_root)
-        report = convert(jobs, recipe.labels, len(recipe.classes), title=f'{recipe.title} {part.name}',
-                         **options_of(args))
+        report = convert(jobs, recipe.labels, len(recipe.classes), title=f'{recipe.title} '
+                         f'{part.name}', **options_of(args))
         print(expect(f'{recipe.title} {part.name}', len(jobs), part.count))
         print(report.summary(recipe.classes))
         if alone:
-            print(f'  {len(alone)} images without label or labels without image, for example {alone[:3]}')
+            print(f'  {len(alone)} images without label or labels without image, for example '
+                  f'{alone[:3]}')
         if after:
             after(args, part, report, alone)
         bad += len(report.failed) + len(alone)

@@ -24,8 +24,9 @@ def decode_rle(counts: Union[str, Sequence[int]], size: Sequence[int]) -> np.nda
     """Mask of COCO's run lengths.
 
     Args:
-        counts: Lengths of alternating runs, zeros first, down the columns; as numbers, or as COCO's compressed text
-            (base 64 with 5 bits per character, from the fourth run on as difference to the run before the last).
+        counts: Lengths of alternating runs, zeros first, down the columns; as numbers, or as COCO's
+            compressed text (base 64 with 5 bits per character, from the fourth run on as difference
+            to the run before the last).
         size: Height and width.
 
     Returns:
@@ -63,11 +64,13 @@ def _uncompress(text: bytes) -> list[int]:
 def polygon_mask(polygons: Sequence[Sequence[float]], size: Sequence[int]) -> np.ndarray:
     """Union of polygons, a pixel belonging to it when its centre does.
 
-    OpenCV's filling includes the outline, which would thicken objects; so the polygon is drawn ``4`` times larger
-    and read at the pixel centres.  Against the exact rule a centre within 1/4 pixel of the outline may differ.
+    OpenCV's filling includes the outline, which would thicken objects; so the polygon is drawn
+    ``4`` times larger and read at the pixel centres. Against the exact rule a centre within 1/4
+    pixel of the outline may differ.
 
     Args:
-        polygons: Each ``[x0, y0, x1, y1, ...]`` in pixels, (0, 0) being the top left corner of the first pixel.
+        polygons: Each ``[x0, y0, x1, y1, ...]`` in pixels, (0, 0) being the top left corner of the
+            first pixel.
         size: Height and width.
 
     Returns:
@@ -92,7 +95,8 @@ def polygon_mask(polygons: Sequence[Sequence[float]], size: Sequence[int]) -> np
         # with 8 bits of fraction; the centre of sub-pixel i is at (i + 0.5) / 4
         fixed = np.round(((points - (x1, y1)) * _FINE - 0.5) * 256).astype(np.int32)
         cv2.fillPoly(canvas, [fixed], 1, shift=8)
-        # the centre of a pixel lies between sub-pixels 1 and 2: inside when both diagonal neighbours are
+        # the centre of a pixel lies between sub-pixels 1 and 2: inside when both diagonal
+        # neighbours are
         mask[y1:y2, x1:x2] |= (canvas[1::_FINE, 1::_FINE] & canvas[2::_FINE, 2::_FINE]) > 0
     return mask
 
@@ -106,7 +110,8 @@ class COCOLabels:
     Attributes:
         images: {file stem: (height, width, annotations)}.
         classes: {category id: class index 1..80}.
-        crowd: What regions annotated as crowds become: ``'ignore'`` (255 where no instance is) or ``'class'``.
+        crowd: What regions annotated as crowds become: ``'ignore'`` (255 where no instance is) or
+            ``'class'``.
     """
     images: dict[str, tuple[int, int, list[dict]]]
     classes: dict[int, int]
@@ -119,12 +124,13 @@ class COCOLabels:
         for entry in sorted(annotations, key=lambda a: (not a.get('iscrowd', 0), -a['area'])):
             shape = entry['segmentation']
             try:
-                mask = (decode_rle(shape['counts'], shape['size']) if isinstance(shape, dict) else
-                        polygon_mask(shape, (height, width)))
+                mask = (decode_rle(shape['counts'], shape['size'])
+                        if isinstance(shape, dict) else polygon_mask(shape, (height, width)))
                 ignored = entry.get('iscrowd', 0) and self.crowd == 'ignore'
                 label[mask] = IGNORE if ignored else self.classes[entry['category_id']]
             except (ValueError, IndexError) as error:
-                raise ValueError(f'{job.source}: annotation {entry.get("id")} of {job.name}: {error}') from error
+                raise ValueError(f'{job.source}: annotation {entry.get("id")} of {job.name}: '
+                                 f'{error}') from error
         return label
 
 
@@ -138,30 +144,40 @@ def read_instances(path: str, crowd: str = 'ignore') -> COCOLabels:
     if crowd not in CROWDS:
         raise ValueError(f'crowd must be one of {CROWDS}, got {crowd!r}')
     if not osp.isfile(path):
-        raise FileNotFoundError(f'no annotations {path!r}; COCO publishes them as annotations_trainval2017.zip')
+        raise FileNotFoundError(f'no annotations {path!r}; COCO publishes them as '
+                                'annotations_trainval2017.zip')
     try:
         with open(path, encoding='utf-8') as file:
             content = json.load(file)
-        categories, entries, annotations = content['categories'], content['images'], content['annotations']
+        categories, entries, annotations = content['categories'], content['images'], content[
+            'annotations']
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f'{path}: not a COCO instances file ({type(error).__name__}: {error})') from error
+        raise ValueError(
+            f'{path}: not a COCO instances file ({type(error).__name__}: {error})') from error
     ordered = sorted(categories, key=lambda c: c['id'])
     expected = COCO81Dataset.METAINFO['classes'][1:]
     if tuple(c['name'] for c in ordered) != expected:
-        raise ValueError(f'{path}: has {len(ordered)} categories that are not the 80 of COCO in their order')
+        raise ValueError(f'{path}: has {len(ordered)} categories that are not the 80 of COCO in '
+                         'their order')
     per_image: dict[int, list[dict]] = defaultdict(list)
     keys = ('id', 'segmentation', 'area', 'iscrowd', 'category_id')
     for entry in annotations:
         per_image[entry['image_id']].append({key: entry[key] for key in keys if key in entry})
-    images = {osp.splitext(e['file_name'])[0]: (e['height'], e['width'], per_image.get(e['id'], [])) for e in entries}
+    images = {
+        osp.splitext(e['file_name'])[0]: (e['height'], e['width'], per_image.get(e['id'], []))
+        for e in entries
+    }
     return COCOLabels(images, {c['id']: place for place, c in enumerate(ordered, start=1)}, crowd)
 
 
-def coco_jobs(labels: COCOLabels, annotations: str, images: str, out: str) -> tuple[list[Job], list[str]]:
+def coco_jobs(labels: COCOLabels, annotations: str, images: str,
+              out: str) -> tuple[list[Job], list[str]]:
     """One job per annotated image that is there, and the stems whose image is not."""
     there = _stems(images)
-    jobs = [Job(stem, annotations, osp.join(out, f'{stem}.png'), osp.join(images, f'{stem}.jpg'))
-            for stem in sorted(labels.images) if stem in there]
+    jobs = [
+        Job(stem, annotations, osp.join(out, f'{stem}.png'), osp.join(images, f'{stem}.jpg'))
+        for stem in sorted(labels.images) if stem in there
+    ]
     return jobs, sorted(set(labels.images) - there)
 
 

@@ -75,10 +75,14 @@ class Report:
         return sorted([*self.mismatched, *self.failed])
 
     def summary(self, class_names: Sequence[str] = ()) -> str:
-        """A few lines of text; with class names also the classes that occur nowhere (when every file was read)."""
-        lines = [f'{len(self.written)} labels written, {len(self.kept)} were there already, '
-                 f'{len(self.mismatched)} differ in size from their image, {len(self.failed)} failed '
-                 f'({self.seconds:.1f} s)']
+        """A few lines of text; with class names also the classes that occur nowhere (when every
+        file was read).
+        """
+        lines = [
+            f'{len(self.written)} labels written, {len(self.kept)} were there already, '
+            f'{len(self.mismatched)} differ in size from their image, {len(self.failed)} '
+            f'failed ({self.seconds:.1f} s)'
+        ]
         for title, problems in (('size', self.mismatched), ('failed', self.failed)):
             lines += [f'  {title}: {message}' for message in list(problems.values())[:_NAMED]]
             if len(problems) > _NAMED:
@@ -89,13 +93,14 @@ class Report:
         return '\n'.join(lines)
 
 
-def convert(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int, num_workers: Optional[int] = None,
-            overwrite: bool = False, verify: bool = False, title: str = 'labels') -> Report:
+def convert(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int,
+            num_workers: Optional[int] = None, overwrite: bool = False, verify: bool = False,
+            title: str = 'labels') -> Report:
     """Make every label that is not there yet.
 
-    A target that exists is kept: targets appear in one step, so what exists is whole, and a killed run continues where
-    it was.  Files that another tool wrote are kept too; of a kept file only the size is read and compared with the
-    image's; ``verify`` compares the content.
+    A target that exists is kept: targets appear in one step, so what exists is whole, and a killed
+    run continues where it was. Files that another tool wrote are kept too; of a kept file only the
+    size is read and compared with the image's; ``verify`` compares the content.
 
     Args:
         jobs: What to make; targets must differ.
@@ -109,7 +114,8 @@ def convert(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int, num_w
     Raises:
         ValueError: Two jobs have one target or one name.
     """
-    for what, values in (('target', [job.target for job in jobs]), ('name', [job.name for job in jobs])):
+    for what, values in (('target', [job.target
+                                     for job in jobs]), ('name', [job.name for job in jobs])):
         if len(set(values)) < len(jobs):
             twice = next(v for v in values if values.count(v) > 1)
             raise ValueError(f'two labels have the same {what} {twice!r}; the folders overlap')
@@ -131,7 +137,8 @@ def convert(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int, num_w
     return report
 
 
-def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int, overwrite: bool, verify: bool,
+def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int, overwrite: bool,
+                   verify: bool,
                    bounds: tuple[int, int]) -> tuple[list[tuple[str, str, str]], np.ndarray]:
     outcomes, total = [], np.zeros(256, np.int64)
     for job in jobs[bounds[0]:bounds[1]]:
@@ -146,7 +153,8 @@ def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int
             if not there:
                 write_label(job.target, label)
             elif not np.array_equal(cv2.imread(job.target, cv2.IMREAD_UNCHANGED), label):
-                raise ValueError(f'{job.target}: is not what {job.source} converts to; run again with --overwrite')
+                raise ValueError(f'{job.target}: is not what {job.source} converts to; run again '
+                                 'with --overwrite')
             total += counts
             outcomes.append((job.name, 'kept' if there else 'written', ''))
         except SizeMismatch as error:
@@ -156,12 +164,14 @@ def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int
     return outcomes, total
 
 
-def _checked_label(job: Job, make_label: LabelMaker, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+def _checked_label(job: Job, make_label: LabelMaker,
+                   num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     label = make_label(job)
     counts = count_ids(label)
     wrong = ids_outside(counts, num_classes)
     if wrong:
-        raise ValueError(f'{job.source}: gives ids {wrong[:10]}, outside 0..{num_classes - 1} and {IGNORE}')
+        raise ValueError(f'{job.source}: gives ids {wrong[:10]}, outside 0..{num_classes - 1} and '
+                         f'{IGNORE}')
     if job.image is not None:
         _check_size(job, label.shape, job.source)
     return label, counts

@@ -25,7 +25,9 @@ def write_label(path: str, label: np.ndarray) -> None:
 
 
 def write_list(path: str, names: Iterable[str]) -> int:
-    """Write one name per line in one step; returns how many.  A file that has them already is not touched."""
+    """Write one name per line in one step; returns how many. A file that has them already is not
+    touched.
+    """
     names = list(names)
     content = ''.join(f'{name}\n' for name in names).encode()
     if osp.isfile(path):

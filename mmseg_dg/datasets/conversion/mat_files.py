@@ -1,8 +1,10 @@
 """MATLAB files, looked through before scipy sees them.
 
-scipy believes the sizes that a file states: one that lies makes it ask for all memory, or fail in many ways. Here
-every element is followed first: its bytes are there, arrays have as many numbers as their dimensions say, nests end.
-Layout: "MAT-File Format", The MathWorks (level 5, what MATLAB's ``save`` has written since version 5).
+scipy believes the sizes that a file states: one that lies makes it ask for all memory, or fail in
+many ways. Here every element is followed first: its bytes are there, arrays have as many numbers as
+their dimensions say, nests end.
+Layout: "MAT-File Format", The MathWorks (level 5, what MATLAB's ``save`` has written since version
+5).
 """
 import io
 import math
@@ -40,7 +42,6 @@ class _Element(NamedTuple):
 
 class _Reader:
     """Goes through the elements of a piece of a file."""
-
     def __init__(self, data: memoryview, order: str) -> None:
         self.data, self.order, self.place = data, order, 0
 
@@ -88,13 +89,14 @@ def load_mat(data: bytes, path: str) -> dict[str, Any]:
     try:
         check_mat(data)
     except (_Lies, struct.error, zlib.error, RecursionError, MemoryError) as error:
-        raise ValueError(f'{path}: not a readable MATLAB file, it is damaged or of another kind ({error}). Fetch it '
-                         'again') from error
+        raise ValueError(f'{path}: not a readable MATLAB file, it is damaged or of another kind '
+                         f'({error}). Fetch it again') from error
     from scipy.io import loadmat
     try:
         return loadmat(io.BytesIO(data))
     except Exception as error:  # noqa: BLE001  scipy has many ways of saying that a file is damaged
-        raise ValueError(f'{path}: not a readable MATLAB file ({type(error).__name__}: {error})') from error
+        raise ValueError(
+            f'{path}: not a readable MATLAB file ({type(error).__name__}: {error})') from error
 
 
 def check_mat(data: bytes) -> None:
@@ -107,7 +109,8 @@ def check_mat(data: bytes) -> None:
     if len(data) < 128:
         raise _Lies(f'{len(data)} bytes, less than its header')
     order = {b'IM': '<', b'MI': '>'}.get(bytes(data[126:128]))
-    if data[:8] == b'\x89HDF\r\n\x1a\n' or (order and struct.unpack(f'{order}H', data[124:126])[0] == 0x0200):
+    if data[:8] == b'\x89HDF\r\n\x1a\n' or (order and struct.unpack(f'{order}H', data[124:126])[0]
+                                            == 0x0200):
         raise _Lies('it is of version 7.3 (HDF5): save it with -v7')
     if order is None or struct.unpack(f'{order}H', data[124:126])[0] != 0x0100:
         raise _Lies('it does not begin like one')
@@ -196,7 +199,8 @@ def _check_parts(reader: _Reader, kind: int, count: int, depth: int) -> None:
 def _check_sparse(reader: _Reader, shape: list[int], is_complex: bool) -> None:
     rows, ends = (np.asarray(reader.integers(), np.int64) for _ in range(2))
     values = [reader.next().count for _ in range(1 + is_complex)]
-    good = len(shape) == 2 and len(ends) == shape[1] + 1 and ends[0] == 0 and (np.diff(ends) >= 0).all()
+    good = len(shape) == 2 and len(ends) == shape[1] + 1 and ends[0] == 0 and (np.diff(ends)
+                                                                               >= 0).all()
     good = good and ends[-1] <= min(len(rows), *values)
     used = rows[:ends[-1]] if good else rows
     if not good or (len(used) and (used.min() < 0 or used.max() >= shape[0])):
@@ -211,8 +215,8 @@ def as_integers(array: Any, path: str, name: str) -> np.ndarray:
     """
     array = np.asarray(array)
     if array.dtype.kind not in 'biuf' or array.size == 0:
-        raise ValueError(f'{path}: {name} has no numbers (type {array.dtype}, shape {array.shape}); it is damaged or '
-                         'another kind of file')
+        raise ValueError(f'{path}: {name} has no numbers (type {array.dtype}, shape '
+                         f'{array.shape}); it is damaged or another kind of file')
     whole = np.isfinite(array) & (np.abs(array) < 2**31) & (array == np.floor(array))
     if not whole.all():
         raise ValueError(f'{path}: {name} has values that are no whole numbers; it is damaged')

@@ -1,4 +1,5 @@
-"""The datasets whose conversion is a table of ids: where their files lie and which table applies."""
+"""The datasets whose conversion is a table of ids: where their files lie and which table applies.
+"""
 import os.path as osp
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,12 +46,13 @@ class TableLabels:
         Raises:
             ValueError: An unreadable file, or one with unexpected ids (message names them).
         """
-        info = dict(seg_map_path=job.source, raw_ids=True, label_map=None, reduce_zero_label=False, seg_fields=[])
+        info = dict(seg_map_path=job.source, raw_ids=True, label_map=None, reduce_zero_label=False,
+                    seg_fields=[])
         raw = self.loader().transform(info)['gt_seg_map']
         unexpected = sorted(set(np.flatnonzero(count_ids(raw)).tolist()) - self.raw_ids)
         if unexpected:
-            raise ValueError(f'{job.source}: has ids {unexpected[:10]} that its dataset does not; expected the file '
-                             'as published')
+            raise ValueError(f'{job.source}: has ids {unexpected[:10]} that its dataset does not; '
+                             'expected the file as published')
         return apply_table(raw, lookup_table(full_table(self.table)))
 
 
@@ -94,30 +96,32 @@ class Recipe:
     classes: tuple[str, ...] = CITYSCAPES_CLASSES
 
 
-GTA = Recipe('GTA5', (Part('all', 'images', 'labels', 24966), ), '.png', '.png', '_labelTrainIds.png',
-             TableLabels(GTA_TO_TRAIN_ID, RAW_IDS['gta']))
-SYNTHIA = Recipe('SYNTHIA-RAND-CITYSCAPES', (Part('all', 'RGB', 'GT/LABELS', 9400), ), '.png', '.png',
-                 '_labelTrainIds.png', TableLabels(SYNTHIA_TO_TRAIN_ID, RAW_IDS['synthia'], LoadSynthiaAnnotations))
-CITYSCAPES = Recipe(
-    'Cityscapes',
-    (Part('train', 'leftImg8bit/train', 'gtFine/train', 2975), Part('val', 'leftImg8bit/val', 'gtFine/val', 500)),
-    '_leftImg8bit.png', '_gtFine_labelIds.png', '_gtFine_labelTrainIds.png',
-    TableLabels(CITYSCAPES_TO_TRAIN_ID, RAW_IDS['cityscapes']))
+GTA = Recipe('GTA5', (Part('all', 'images', 'labels', 24966), ), '.png', '.png',
+             '_labelTrainIds.png', TableLabels(GTA_TO_TRAIN_ID, RAW_IDS['gta']))
+SYNTHIA = Recipe('SYNTHIA-RAND-CITYSCAPES', (Part('all', 'RGB', 'GT/LABELS', 9400), ), '.png',
+                 '.png', '_labelTrainIds.png',
+                 TableLabels(SYNTHIA_TO_TRAIN_ID, RAW_IDS['synthia'], LoadSynthiaAnnotations))
+CITYSCAPES = Recipe('Cityscapes', (Part('train', 'leftImg8bit/train', 'gtFine/train',
+                                        2975), Part('val', 'leftImg8bit/val', 'gtFine/val', 500)),
+                    '_leftImg8bit.png', '_gtFine_labelIds.png', '_gtFine_labelTrainIds.png',
+                    TableLabels(CITYSCAPES_TO_TRAIN_ID, RAW_IDS['cityscapes']))
 ACDC = Recipe(
     'ACDC',
-    tuple(Part(f'{condition}/{split}', f'rgb_anon/{condition}/{split}', f'gt/{condition}/{split}',
-               400 if split == 'train' else 106 if condition == 'night' else 100)
-          for condition in ('fog', 'night', 'rain', 'snow') for split in ('train', 'val')),
+    tuple(
+        Part(f'{condition}/{split}', f'rgb_anon/{condition}/{split}', f'gt/{condition}/{split}',
+             400 if split == 'train' else 106 if condition == 'night' else 100)
+        for condition in ('fog', 'night', 'rain', 'snow') for split in ('train', 'val')),
     '_rgb_anon.png', '_gt_labelIds.png', '_gt_labelTrainIds.png',
     TableLabels(CITYSCAPES_TO_TRAIN_ID, RAW_IDS['cityscapes']))
-MAPILLARY = Recipe(
-    'Mapillary Vistas 1.2',
-    (Part('validation', 'validation/images', 'validation/labels', 2000),
-     Part('training', 'training/images', 'training/labels', 18000, default=False)),
-    '.jpg', '.png', '_labelTrainIds.png', TableLabels(MAPILLARY_TO_TRAIN_ID, RAW_IDS['mapillary']))
+MAPILLARY = Recipe('Mapillary Vistas 1.2',
+                   (Part('validation', 'validation/images', 'validation/labels', 2000),
+                    Part('training', 'training/images', 'training/labels', 18000, default=False)),
+                   '.jpg', '.png', '_labelTrainIds.png',
+                   TableLabels(MAPILLARY_TO_TRAIN_ID, RAW_IDS['mapillary']))
 
 
-def find_jobs(recipe: Recipe, part: Part, root: str, out_root: Optional[str] = None) -> tuple[list[Job], list[str]]:
+def find_jobs(recipe: Recipe, part: Part, root: str,
+              out_root: Optional[str] = None) -> tuple[list[Job], list[str]]:
     """Pair labels and images of one part.
 
     Args:
@@ -127,19 +131,26 @@ def find_jobs(recipe: Recipe, part: Part, root: str, out_root: Optional[str] = N
         out_root: Root of the converted labels; None: ``root``.
 
     Returns:
-        Jobs sorted by name (stem relative to the part's folder), and stems that have an image or a label only.
+        Jobs sorted by name (stem relative to the part's folder), and stems that have an image or a
+        label only.
 
     Raises:
         FileNotFoundError: A folder is missing or has no such files.
     """
     images, labels = osp.join(root, part.images), osp.join(root, part.labels)
     found = []
-    for folder, suffix, what in ((images, recipe.image_suffix, 'image'), (labels, recipe.source_suffix, 'label')):
+    for folder, suffix, what in ((images, recipe.image_suffix, 'image'),
+                                 (labels, recipe.source_suffix, 'label')):
         check_folder(folder, what, recipe.title, 'Give the folder of the dataset as published')
-        names = [name for name in list_files(folder, suffix) if not name.endswith(recipe.target_suffix)]
+        names = [
+            name for name in list_files(folder, suffix) if not name.endswith(recipe.target_suffix)
+        ]
         check_not_empty(names, folder, suffix, what, recipe.title)
         found.append({name[:-len(suffix)] for name in names})
     targets = osp.join(out_root or root, part.labels)
-    jobs = [Job(stem, osp.join(labels, stem + recipe.source_suffix), osp.join(targets, stem + recipe.target_suffix),
-                osp.join(images, stem + recipe.image_suffix)) for stem in sorted(found[0] & found[1])]
+    jobs = [
+        Job(stem, osp.join(labels, stem + recipe.source_suffix),
+            osp.join(targets, stem + recipe.target_suffix),
+            osp.join(images, stem + recipe.image_suffix)) for stem in sorted(found[0] & found[1])
+    ]
     return jobs, sorted(found[0] ^ found[1])

@@ -1,7 +1,7 @@
 """Labels of Pascal VOC 2012 joined with SBD ("aug", "blender"), and of Pascal Context.
 
-Sources: Everingham et al., VOC 2012; Hariharan et al., "Semantic Contours from Inverse Detectors", ICCV 2011 (SBD);
-Mottaghi et al., "The Role of Context ...", CVPR 2014 (Pascal Context).
+Sources: Everingham et al., VOC 2012; Hariharan et al., "Semantic Contours from Inverse Detectors",
+ICCV 2011 (SBD); Mottaghi et al., "The Role of Context ...", CVPR 2014 (Pascal Context).
 """
 import os.path as osp
 from collections.abc import Mapping, Sequence
@@ -34,14 +34,16 @@ def read_mat(path: str, *keys: str) -> np.ndarray:
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Not a MATLAB file, the key is not there, or no whole numbers are; the message names the file.
+        ValueError: Not a MATLAB file, the key is not there, or no whole numbers are; the message
+            names the file.
     """
     with open(path, 'rb') as file:
         found: Any = load_mat(file.read(), path)
     for key in keys:
         if isinstance(found, np.ndarray) and found.dtype.names:
             if found.size == 0:
-                raise ValueError(f'{path}: {key} is wanted of an empty structure; the file is damaged')
+                raise ValueError(f'{path}: {key} is wanted of an empty structure; the file is '
+                                 'damaged')
             found = found.flat[0]
         names = found.dtype.names if isinstance(found, np.void) else found
         if key not in (names or ()):
@@ -53,7 +55,6 @@ def read_mat(path: str, *keys: str) -> np.ndarray:
 @dataclass(frozen=True)
 class VOCLabels:
     """VOC's palette PNG or SBD's ``GTcls.Segmentation``, ids 0..20 and 255."""
-
     def __call__(self, job: Job) -> np.ndarray:
         """uint8 (H, W)."""
         if not job.source.endswith('.mat'):
@@ -61,41 +62,50 @@ class VOCLabels:
         label = read_mat(job.source, 'GTcls', 'Segmentation')
         wrong = sorted(set(np.unique(label).tolist()) - RAW_IDS['voc'])
         if label.ndim != 2 or wrong:
-            raise ValueError(f'{job.source}: expected ids 0..20 per pixel, got shape {label.shape} with {wrong[:10]}')
+            raise ValueError(f'{job.source}: expected ids 0..20 per pixel, got shape {label.shape} '
+                             f'with {wrong[:10]}')
         return label.astype(np.uint8)
 
 
 def voc_aug_jobs(voc: str, sbd: str, out_root: str) -> tuple[list[Job], dict[str, list[str]]]:
     """Jobs for ``SegmentationClassAug`` and the lists that go with it.
 
-    An image that VOC labels itself (train and val) takes VOC's label, also where SBD has one: SBD's is coarser and has
-    no border.  The lists keep VOC's val out of the training data.
+    An image that VOC labels itself (train and val) takes VOC's label, also where SBD has one: SBD's
+    is coarser and has no border. The lists keep VOC's val out of the training data.
 
     Args:
         voc: Folder ``VOCdevkit/VOC2012``.
-        sbd: Folder ``benchmark_RELEASE/dataset`` of SBD (or ``benchmark_RELEASE``), with ``cls/*.mat``.
+        sbd: Folder ``benchmark_RELEASE/dataset`` of SBD (or ``benchmark_RELEASE``), with
+            ``cls/*.mat``.
         out_root: Root of the results, normally ``voc``.
 
     Raises:
         FileNotFoundError: A folder or list is missing.
         ValueError: VOC's train and val overlap.
     """
-    mats = osp.join(sbd, 'cls') if osp.isdir(osp.join(sbd, 'cls')) else osp.join(sbd, 'dataset', 'cls')
+    mats = osp.join(sbd, 'cls') if osp.isdir(osp.join(sbd, 'cls')) else osp.join(
+        sbd, 'dataset', 'cls')
     hint = 'Give the folder that has cls/*.mat (benchmark_RELEASE/dataset)'
     check_folder(mats, 'label', 'SBD', hint)
     files = list_files(mats, '.mat')
     check_not_empty(files, mats, '.mat', 'label', 'SBD')
-    own = {name: read_list(osp.join(voc, VOC_LISTS, f'{name}.txt'), 'Pascal VOC') for name in ('train', 'val')}
+    own = {
+        name: read_list(osp.join(voc, VOC_LISTS, f'{name}.txt'), 'Pascal VOC')
+        for name in ('train', 'val')
+    }
     train, val = set(own['train']), set(own['val'])
     if train & val:
         raise ValueError(f'{voc}: {len(train & val)} images are in both train.txt and val.txt')
     sources = {osp.splitext(name)[0]: osp.join(mats, name) for name in files}
     sources.update({name: osp.join(voc, VOC_LABELS, f'{name}.png') for name in train | val})
     targets, images = osp.join(out_root, AUG_LABELS), osp.join(voc, 'JPEGImages')
-    jobs = [Job(name, source, osp.join(targets, f'{name}.png'), osp.join(images, f'{name}.jpg'))
-            for name, source in sorted(sources.items())]
+    jobs = [
+        Job(name, source, osp.join(targets, f'{name}.png'), osp.join(images, f'{name}.jpg'))
+        for name, source in sorted(sources.items())
+    ]
     extra = set(sources) - train - val
-    return jobs, dict(train=sorted(train), val=sorted(val), train_aug=sorted(extra | train), aug=sorted(extra))
+    return jobs, dict(train=sorted(train), val=sorted(val), train_aug=sorted(extra | train),
+                      aug=sorted(extra))
 
 
 def context_table(all_labels: str, wanted: Sequence[str] = CONTEXT_CLASSES[1:]) -> dict:
@@ -110,7 +120,8 @@ def context_table(all_labels: str, wanted: Sequence[str] = CONTEXT_CLASSES[1:]) 
         ValueError: A wanted class is not in it.
     """
     if not osp.isfile(all_labels):
-        raise FileNotFoundError(f'no label list {all_labels!r}; Pascal Context publishes it as labels.txt')
+        raise FileNotFoundError(f'no label list {all_labels!r}; Pascal Context publishes it as '
+                                'labels.txt')
     ids: dict[str, int] = {}
     with open(all_labels, encoding='utf-8') as file:
         for line in file:
@@ -119,7 +130,8 @@ def context_table(all_labels: str, wanted: Sequence[str] = CONTEXT_CLASSES[1:]) 
                 ids[name.strip()] = int(number)
     missing = [name for name in wanted if name not in ids]
     if missing:
-        raise ValueError(f'{all_labels}: has no class {missing}; expected lines like "2: aeroplane"')
+        raise ValueError(
+            f'{all_labels}: has no class {missing}; expected lines like "2: aeroplane"')
     return {ids[name]: place for place, name in enumerate(wanted, start=1)}
 
 
@@ -138,8 +150,8 @@ class ContextLabels:
         """uint8 (H, W)."""
         raw = read_mat(job.source, 'LabelMap')
         if raw.ndim != 2 or raw.max() > self.raw_ids or raw.min() < 0:
-            raise ValueError(f'{job.source}: expected ids 0..{self.raw_ids} per pixel, got shape {raw.shape} with '
-                             f'{raw.min()}..{raw.max()}')
+            raise ValueError(f'{job.source}: expected ids 0..{self.raw_ids} per pixel, got shape '
+                             f'{raw.shape} with {raw.min()}..{raw.max()}')
         table = np.zeros(self.raw_ids + 1, np.uint8)
         table[list(self.table)] = list(self.table.values())
         return table[raw.astype(np.int64)]
@@ -160,5 +172,7 @@ def context_jobs(voc: str, mats: str, out_root: str) -> list[Job]:
     files = list_files(mats, '.mat')
     check_not_empty(files, mats, '.mat', 'label', 'Pascal Context')
     stems = [osp.splitext(name)[0] for name in files]
-    return [Job(stem, osp.join(mats, f'{stem}.mat'), osp.join(out_root, CONTEXT_LABELS, f'{stem}.png'),
-                osp.join(voc, 'JPEGImages', f'{stem}.jpg')) for stem in stems]
+    return [
+        Job(stem, osp.join(mats, f'{stem}.mat'), osp.join(out_root, CONTEXT_LABELS, f'{stem}.png'),
+            osp.join(voc, 'JPEGImages', f'{stem}.jpg')) for stem in stems
+    ]

@@ -1,4 +1,6 @@
-"""Examines the data of a config before a training does: every file, every pair, every stream against the others."""
+"""Examines the data of a config before a training does: every file, every pair, every stream
+against the others.
+"""
 from .examination import examine
 from .faults import KINDS, Finding
 from .report import Report, write_fixed_lists

@@ -27,9 +27,11 @@ _PER_WORKER = 8  # fewer items than this are not worth a process
 _QUICK_LABELS = 200
 
 
-def examine(cfg: Any, streams: Optional[Sequence[str]] = None, quick: bool = False, num_workers: Optional[int] = None,
-            ignore: Sequence[str] = (), progress: Optional[Callable[[str, int, int], None]] = None,
-            besides: Sequence[Finding] = ()) -> Report:
+def examine(
+    cfg: Any, streams: Optional[Sequence[str]] = None, quick: bool = False,
+    num_workers: Optional[int] = None, ignore: Sequence[str] = (),
+    progress: Optional[Callable[[str, int, int], None]] = None, besides: Sequence[Finding] = ()
+) -> Report:
     """Examine the data of a config.
 
     Args:
@@ -39,7 +41,8 @@ def examine(cfg: Any, streams: Optional[Sequence[str]] = None, quick: bool = Fal
         num_workers: Processes; None: all cores this process may use.
         ignore: Kinds of faults (keys of :data:`KINDS`) that are left out of the report.
         progress: ``progress(what, done, total)`` is called as samples are done.
-        besides: Findings about the config that are no matter of its data (weights), for the same report.
+        besides: Findings about the config that are no matter of its data (weights), for the same
+            report.
 
     Raises:
         ValueError: A stream or kind that does not exist, or a config without any dataset.
@@ -52,7 +55,9 @@ def examine(cfg: Any, streams: Optional[Sequence[str]] = None, quick: bool = Fal
         expected = relations.check_count(listing)
         totals = _examine_files(listing, quick, run)
         summaries.append(StreamSummary.of(listing, expected, totals))
-    relations.check_duplicates(relations.same_content(listings, partial(run, what='comparing files')))
+    relations.check_duplicates(
+        relations.same_content(listings, partial(run, what='comparing '
+                                                 'files')))
     findings = [*relations.check_class_lists(listings, cfg), *besides]
     model = _LazyModel(cfg)
     for listing in listings:
@@ -63,7 +68,8 @@ def examine(cfg: Any, streams: Optional[Sequence[str]] = None, quick: bool = Fal
 
 def _choose(found: list[Entry], streams: Optional[Sequence[str]]) -> list[Entry]:
     if not found:
-        raise ValueError('the config names no dataset: it has no train_dataloader or val_dataloader with one')
+        raise ValueError('the config names no dataset: it has no train_dataloader or '
+                         'val_dataloader with one')
     if not streams:
         return found
     names = {entry.stream for entry in found}
@@ -80,8 +86,10 @@ def _examine_files(listing: Listing, quick: bool, run: Callable) -> Optional[np.
     """Read every sample; returns (256,) mapped label pixels, or None for an unlabelled stream."""
     if not listing.infos:
         return None
-    reading = Reading(listing.loader, len(listing.classes), getattr(listing.dataset, 'ignore_index', IGNORE),
-                      getattr(listing.dataset, 'backend_args', None), not quick, listing.image_loader)
+    reading = Reading(listing.loader, len(listing.classes),
+                      getattr(listing.dataset, 'ignore_index', IGNORE),
+                      getattr(listing.dataset, 'backend_args', None), not quick,
+                      listing.image_loader)
     count = len(listing.infos)
     with_label = np.ones(count, bool)
     if quick and count > _QUICK_LABELS:
@@ -89,14 +97,16 @@ def _examine_files(listing: Listing, quick: bool, run: Callable) -> Optional[np.
         with_label[np.linspace(0, count - 1, _QUICK_LABELS).astype(int)] = True
     raw, mapped, labels, smallest = np.zeros(256, np.int64), np.zeros(256, np.int64), 0, None
     largest = -1
-    records = run(partial(_check, reading=reading), list(zip(listing.infos, with_label.tolist())), what=listing.stream)
+    records = run(partial(_check, reading=reading), list(zip(listing.infos, with_label.tolist())),
+                  what=listing.stream)
     for index, (info, record) in enumerate(zip(listing.infos, records)):
         for kind, path, detail in record.problems:
             listing.add(kind, path, detail, info['img_path'])
         if record.raw is not None:
             raw, mapped, labels = raw + record.raw, mapped + record.mapped, labels + 1
         largest = max(largest, -1 if record.largest is None else record.largest)
-        if record.size is not None and not any(KINDS[kind].severity == 'error' for kind, _, _ in record.problems):
+        if record.size is not None and not any(KINDS[kind].severity == 'error'
+                                               for kind, _, _ in record.problems):
             rank = (min(record.size), record.size[0] * record.size[1], index)
             smallest = min(smallest or rank, rank)
     listing.smallest = None if smallest is None else smallest[-1]
@@ -110,8 +120,11 @@ def _check(item: tuple[dict, bool], reading: Reading) -> Record:
 
 
 def _try_pipeline(listing: Listing, model: '_LazyModel') -> None:
-    """Build the dataset as training does and send its smallest good sample through pipeline and network."""
-    if listing.dataset is None or any(f.is_error or f.kind == 'not_checked' for f in listing.findings):
+    """Build the dataset as training does and send its smallest good sample through pipeline and
+    network.
+    """
+    if listing.dataset is None or any(f.is_error or f.kind == 'not_checked'
+                                      for f in listing.findings):
         return  # its faults have been named
     config = {k: v for k, v in listing.entry.config.items()}
     try:
@@ -132,14 +145,16 @@ def _try_pipeline(listing: Listing, model: '_LazyModel') -> None:
         _try_small(listing, dataset, sample, path, model)
 
 
-def _try_small(listing: Listing, dataset: Any, sample: dict, path: str, model: '_LazyModel') -> None:
+def _try_small(listing: Listing, dataset: Any, sample: dict, path: str,
+               model: '_LazyModel') -> None:
     """Whether the smallest image fits the crop of training, or the network."""
     height, width = sample['inputs'].shape[-2:]
     crop = crop_size(dataset) if listing.entry.trains else None
     if crop is not None:
         if height < crop[0] or width < crop[1]:
-            listing.add('small_image', path, f'{width}x{height} (width x height) after the pipeline, the crop wants '
-                        f'{crop[1]}x{crop[0]}', path)
+            listing.add(
+                'small_image', path, f'{width}x{height} (width x height) after the '
+                f'pipeline, the crop wants {crop[1]}x{crop[0]}', path)
         return
     if min(height, width) >= SMALL_SIDE or 'type' not in model.config:
         return
@@ -149,12 +164,12 @@ def _try_small(listing: Listing, dataset: Any, sample: dict, path: str, model: '
         return
     said = unreadable(network, sample)
     if said:
-        listing.add('small_image', path, f'{width}x{height} (width x height) after the pipeline: {said}', path)
+        listing.add('small_image', path, f'{width}x{height} (width x height) after the pipeline: '
+                    f'{said}', path)
 
 
 class _LazyModel:
     """The model of a config, with random weights, built when it is needed."""
-
     def __init__(self, cfg: Any) -> None:
         self.config = cfg.get('model') or {}
         self._model: Any = None
@@ -170,7 +185,8 @@ def _position(dataset: Any, path: str, index: int) -> int:
     """Where the image is: usually at the same index."""
     if dataset.get_data_info(index).get('img_path') == path:
         return index
-    return next((i for i in range(len(dataset)) if dataset.get_data_info(i).get('img_path') == path), 0)
+    return next(
+        (i for i in range(len(dataset)) if dataset.get_data_info(i).get('img_path') == path), 0)
 
 
 # ---------------------------------------------------------------- several processes
@@ -191,7 +207,8 @@ def _in_worker(item: Any) -> Any:
 def _run(function: Callable, items: Sequence, what: str = '', num_workers: Optional[int] = None,
          progress: Optional[Callable[[str, int, int], None]] = None) -> Iterable:
     """``function`` of each item, in order."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os,
+                                                    'sched_getaffinity') else os.cpu_count() or 1
     workers = min(cores if num_workers is None else num_workers, len(items) // _PER_WORKER)
 
     def told(results: Iterable) -> Iterable:
@@ -205,6 +222,6 @@ def _run(function: Callable, items: Sequence, what: str = '', num_workers: Optio
         return
     # the function goes to each process once
     with ProcessPoolExecutor(workers, initializer=_start, initargs=(function, )) as pool:
-        yield from told(pool.map(_in_worker, items, chunksize=max(1, min(32, len(items) // (4 * workers)))))
-
-
+        yield from told(
+            pool.map(_in_worker, items, chunksize=max(1, min(32,
+                                                             len(items) // (4 * workers)))))

@@ -1,4 +1,6 @@
-"""One sample at a time: can its image and label be read, do they fit, which ids does the label have."""
+"""One sample at a time: can its image and label be read, do they fit, which ids does the label
+have.
+"""
 import copy
 import io
 from dataclasses import dataclass
@@ -14,7 +16,8 @@ from ..label_tables import IGNORE, count_ids, ids_outside, lookup_table
 from ..transforms import LoadAnnotations
 from ..transforms.loading import without_channel
 
-_EXIF_ORIENTATION = 0x0112  # 1: as stored, 2..4: mirrored or upside down, 5..8: width and height swapped
+# 1: as stored, 2..4: mirrored or upside down, 5..8: width and height swapped
+_EXIF_ORIENTATION = 0x0112
 _NAMED_IDS = 10
 
 
@@ -28,7 +31,8 @@ class Reading:
         ignore_index: Label that is no class.
         backend_args: mmengine's file backend.
         thorough: Decode every image; False: headers and end marks of images only.
-        image_loader: Its image loading step, a :class:`LoadImageFromFile` of this package; None: another one.
+        image_loader: Its image loading step, a :class:`LoadImageFromFile` of this package; None:
+            another one.
     """
     loader: Any
     num_classes: int
@@ -63,7 +67,8 @@ def check_sample(info: dict, reading: Reading, with_label: bool = True) -> Recor
     """Examine one sample.
 
     Args:
-        info: ``img_path`` and, where labels are loaded, ``seg_map_path``, ``label_map``, ``reduce_zero_label``.
+        info: ``img_path`` and, where labels are loaded, ``seg_map_path``, ``label_map``,
+            ``reduce_zero_label``.
         reading: How.
         with_label: Also read the label.
     """
@@ -76,23 +81,29 @@ def check_sample(info: dict, reading: Reading, with_label: bool = True) -> Recor
     if reading.loader is None or not with_label:
         return Record(problems, size, largest=largest)
     path = info['seg_map_path']
-    turned = ('exif_rotation', info['img_path'], f'its EXIF orientation flag ({orientation}) turns or mirrors it')
+    turned = ('exif_rotation', info['img_path'], f'its EXIF orientation flag ({orientation}) turns '
+              'or mirrors it')
     try:
         raw, mapped, shape = _label_counts(info, reading)
     except _Bad as fault:
-        return Record([*problems, *[turned] * (orientation != 1), (fault.args[0], path, fault.args[1])], size)
-    # a label as high as the image is wide fits only the turned image; that of a square shows nothing
+        return Record(
+            [*problems, *[turned] * (orientation != 1), (fault.args[0], path, fault.args[1])], size)
+    # a label as high as the image is wide fits only the turned image; that of a square shows
+    # nothing
     if orientation != 1 and not (orientation >= 5 and shape == size and shape[0] != shape[1]):
         problems.append(turned)
     elif size is not None and shape != size:
-        problems.append(('size_mismatch', path, f'label {shape[0]}x{shape[1]}, image {size[0]}x{size[1]} '
-                         f'(width x height) {info["img_path"]}'))
+        problems.append(('size_mismatch', path, f'label {shape[0]}x{shape[1]}, image '
+                         f'{size[0]}x{size[1]} (width x height) '
+                         f'{info["img_path"]}'))
     outside = ids_outside(mapped, reading.num_classes, reading.ignore_index)
     if outside:
         lossy = path.lower().endswith(('.jpg', '.jpeg')) and len(outside) > 3
-        ids = ', '.join(map(str, outside[:_NAMED_IDS])) + (', ...' if len(outside) > _NAMED_IDS else '')
+        ids = ', '.join(map(str,
+                            outside[:_NAMED_IDS])) + (', ...' if len(outside) > _NAMED_IDS else '')
         problems.append(('lossy_label' if lossy else 'ids_outside', path,
-                         f'ids {ids} are not in 0..{reading.num_classes - 1} and not {reading.ignore_index}'))
+                         f'ids {ids} are not in 0..{reading.num_classes - 1} and not '
+                         f'{reading.ignore_index}'))
     elif not mapped[:reading.num_classes].any():
         problems.append(('no_known_class', path, f'every pixel is {reading.ignore_index}'))
     return Record(problems, size, raw, mapped, largest)
@@ -124,7 +135,9 @@ def _decode(image: ImageFile.ImageFile, kind: str) -> None:
 
 def _image_size(path: str, reading: Reading,
                 problems: list[tuple[str, str, str]]) -> tuple[tuple[int, int], int, Optional[int]]:
-    """(width, height) as decoded for training, EXIF orientation 1..8 (1: loaded as stored), largest value if deep."""
+    """(width, height) as decoded for training, EXIF orientation 1..8 (1: loaded as stored), largest
+    value if deep.
+    """
     content = _content(path, 'unreadable_image', reading.backend_args)
     header = _checked_header(path, content, reading, problems)
     if header is not None and header.bits > 8 and reading.image_loader is not None:
@@ -132,7 +145,8 @@ def _image_size(path: str, reading: Reading,
     image = _open(content, 'unreadable_image')
     if reading.thorough or not _has_end(image.format, content):
         _decode(image, 'unreadable_image')
-    orientation = image.getexif().get(_EXIF_ORIENTATION, 1) if image.format in ('JPEG', 'MPO') else 1
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1) if image.format in ('JPEG',
+                                                                                'MPO') else 1
     if orientation not in range(1, 9):  # 0 and what is no orientation: readers ignore it
         orientation = 1
     width, height = image.size
@@ -160,7 +174,8 @@ def _checked_header(path: str, content: bytes, reading: Reading,
 
 
 def _largest(content: bytes, reading: Reading, state: bool = True) -> Optional[int]:
-    """Largest value of an image of more than 8 bits; ``state``: and check it against ``bit_depth``."""
+    """Largest value of an image of more than 8 bits; ``state``: and check it against ``bit_depth``.
+    """
     if not reading.thorough:
         return None
     image = reading.image_loader.decode_deep(content)
@@ -170,8 +185,9 @@ def _largest(content: bytes, reading: Reading, state: bool = True) -> Optional[i
         return None
     largest = int(image.max(initial=0))
     if state and largest >= 2**reading.image_loader.bit_depth:
-        raise _Bad('deep_image', f'the value {largest} needs {largest.bit_length()} bits, bit_depth='
-                   f'{reading.image_loader.bit_depth}')
+        raise _Bad(
+            'deep_image', f'the value {largest} needs {largest.bit_length()} bits, '
+            f'bit_depth={reading.image_loader.bit_depth}')
     return largest
 
 
@@ -185,7 +201,8 @@ def _has_end(file_format: Optional[str], content: bytes) -> bool:
 def _label_counts(info: dict, reading: Reading) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
     """Pixels per id before and after the mapping, and (width, height)."""
     path, loader = info['seg_map_path'], reading.loader
-    if type(loader).__name__ != LoadAnnotations.__name__ or getattr(loader, 'imdecode_backend', '') != 'pillow':
+    if type(loader).__name__ != LoadAnnotations.__name__ or getattr(loader, 'imdecode_backend',
+                                                                    '') != 'pillow':
         return _counts_by_loader(info, loader)  # a special reader knows its files better
     image = _open(_content(path, 'unreadable_label', reading.backend_args), 'unreadable_label')
     _decode(image, 'unreadable_label')
@@ -211,7 +228,8 @@ def _label_counts(info: dict, reading: Reading) -> tuple[np.ndarray, np.ndarray,
 def _refuse_colour(ids: np.ndarray, mode: str) -> None:
     if ids.ndim == 3 and ids.shape[2] >= 3 and (ids[..., :1] == ids[..., 1:3]).all():
         raise _Bad('colour_label', f'{ids.shape[2]} equal channels (mode {mode}): save one of them')
-    raise _Bad('colour_label', f'mode {mode}, shape {ids.shape}: colours must be converted to class ids')
+    raise _Bad('colour_label', f'mode {mode}, shape {ids.shape}: colours must be converted to '
+               'class ids')
 
 
 def _counts_by_loader(info: dict, loader: Any) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
@@ -219,7 +237,8 @@ def _counts_by_loader(info: dict, loader: Any) -> tuple[np.ndarray, np.ndarray, 
     plain.reduce_zero_label = False
     try:
         label = loader.transform(dict(info, seg_fields=[]))['gt_seg_map']
-        raw = plain.transform(dict(info, seg_fields=[], label_map=None, reduce_zero_label=False))['gt_seg_map']
+        raw = plain.transform(dict(info, seg_fields=[], label_map=None,
+                                   reduce_zero_label=False))['gt_seg_map']
     except Exception as error:  # loaders of other packages fail in their own ways
         raise _Bad('unreadable_label', f'{type(error).__name__}: {error}') from error
     if label.ndim != 2:

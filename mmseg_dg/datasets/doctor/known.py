@@ -1,17 +1,20 @@
 """How many images the public datasets have, to tell a broken download from a complete one.
 
-Sources: the datasets' own pages; for Cityscapes, GTA, SYNTHIA, BDD100K, Mapillary, VOC and COCO also the five papers'
-tables.  Two figures quoted for DeFT elsewhere are slips: "2 985" training images of Cityscapes (2 975) and "6 382"
-validation images of SYNTHIA (that is the size of GTA's validation split; SYNTHIA has 9 400 images without any split).
+Sources: the datasets' own pages; for Cityscapes, GTA, SYNTHIA, BDD100K, Mapillary, VOC and COCO
+also the five papers' tables. Two figures quoted for DeFT elsewhere are slips: "2 985" training
+images of Cityscapes (2 975) and "6 382" validation images of SYNTHIA (that is the size of GTA's
+validation split; SYNTHIA has 9 400 images without any split).
 """
 import os.path as osp
 from typing import Any, NamedTuple, Optional
 
 
 class Known(NamedTuple):
-    """A split of a known dataset: dataset types, words its image folder must contain, its list, count.
+    """A split of a known dataset: dataset types, words its image folder must contain, its list,
+    count.
 
-    ``ann_file`` is the end of the list's path, or ``split=...`` for a dataset that picks its part by name.
+    ``ann_file`` is the end of the list's path, or ``split=...`` for a dataset that picks its part
+    by name.
     """
     types: tuple[str, ...]
     folder: tuple[str, ...]
@@ -47,8 +50,10 @@ KNOWN: tuple[Known, ...] = (
     Known(('COCO81Dataset', ), ('val2017', ), '', 5000),
     Known(('ADE20KDataset', ), ('training', ), '', 20210),
     Known(('ADE20KDataset', ), ('validation', ), '', 2000),
-    Known(('PascalContextDataset', 'PascalContextDataset59'), (), 'ImageSets/SegmentationContext/train.txt', 4998),
-    Known(('PascalContextDataset', 'PascalContextDataset59'), (), 'ImageSets/SegmentationContext/val.txt', 5105),
+    Known(('PascalContextDataset', 'PascalContextDataset59'), (),
+          'ImageSets/SegmentationContext/train.txt', 4998),
+    Known(('PascalContextDataset', 'PascalContextDataset59'), (),
+          'ImageSets/SegmentationContext/val.txt', 5105),
 )
 
 
@@ -56,10 +61,12 @@ def expected_count(config: dict, folder: str = '') -> Optional[int]:
     """Images a whole split has, or None for anything that is not a known split.
 
     Args:
-        config: Dataset config; own lists and ``indices`` mean a part on purpose and are not compared.
+        config: Dataset config; own lists and ``indices`` mean a part on purpose and are not
+            compared.
         folder: Its image folder, when the dataset class chooses it.
     """
-    if config.get('indices') is not None or any(config.get(key) for key in ('conditions', 'filter_cfg', 'exclude')):
+    if config.get('indices') is not None or any(
+            config.get(key) for key in ('conditions', 'filter_cfg', 'exclude')):
         return None
     kind = str(config.get('type', '')).split('.')[-1]
     prefix: Any = config.get('data_prefix') or {}
@@ -67,6 +74,7 @@ def expected_count(config: dict, folder: str = '') -> Optional[int]:
     ann_file = f'split={config["split"]}' if config.get('split') else config.get('ann_file') or ''
     for known in KNOWN:
         if kind in known.types and all(word in parts for word in known.folder):
-            if ann_file == known.ann_file or known.ann_file and ann_file.endswith('/' + known.ann_file):
+            if ann_file == known.ann_file or known.ann_file and ann_file.endswith('/'
+                                                                                  + known.ann_file):
                 return known.count
     return None

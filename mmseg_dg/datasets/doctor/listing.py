@@ -1,7 +1,7 @@
 """Which images and labels a dataset config means, and what is wrong with their being there.
 
-The dataset's own class lists its files, so every layout is understood; only its own checks are held back, because they
-stop at the first fault.
+The dataset's own class lists its files, so every layout is understood; only its own checks are held
+back, because they stop at the first fault.
 """
 import os
 import os.path as osp
@@ -23,8 +23,11 @@ from ..synthcity_dataset import SynthCityDataset
 from .faults import Finding
 from .streams import Entry, image_loader, label_loader
 
-#: Reasons for which files are left out, as kinds of faults; other endings are looked at more closely.
-_LEFT_OUT = {HIDDEN: 'hidden_image', BROKEN_LINK: 'broken_link', NAMED_LIKE_IMAGE: 'folder_like_image'}
+#: Reasons for which files are left out, as kinds of faults; other endings are looked at more
+#: closely.
+_LEFT_OUT = {
+    HIDDEN: 'hidden_image', BROKEN_LINK: 'broken_link', NAMED_LIKE_IMAGE: 'folder_like_image'
+}
 
 
 @dataclass(eq=False)
@@ -34,11 +37,12 @@ class Listing:
     Attributes:
         entry: Where it comes from.
         dataset: Initialised far enough to name its files; None when that failed.
-        infos: One per sample whose files are there: ``img_path`` and, if labels are loaded, ``seg_map_path`` and how
-            to read it.
+        infos: One per sample whose files are there: ``img_path`` and, if labels are loaded,
+            ``seg_map_path`` and how to read it.
         listed: Number of samples before missing ones were taken out.
         loader: The built label loading step, or None for an unlabelled stream.
-        image_loader: The image loading step, see :func:`~mmseg_dg.datasets.doctor.streams.image_loader`.
+        image_loader: The image loading step, see
+            :func:`~mmseg_dg.datasets.doctor.streams.image_loader`.
         findings: What was found so far.
         smallest: Position in ``infos`` of the smallest image that is in order.
     """
@@ -74,12 +78,14 @@ def list_entry(entry: Entry) -> Listing:
     config = dict(entry.config)
     try:
         listing.loader, listing.image_loader = label_loader(config), image_loader(config)
-        cls = DATASETS.get(config['type']) if isinstance(config.get('type'), str) else config.get('type')
+        cls = DATASETS.get(config['type']) if isinstance(config.get('type'),
+                                                         str) else config.get('type')
         if cls is None:
             listing.add('refused', entry.key, f'type={config.get("type")!r} is not registered')
             return listing
         if issubclass(cls, SynthCityDataset) and not _rendered(cls, config):
-            listing.add('not_checked', entry.key, 'the pictures are not rendered yet; the first run does that')
+            listing.add('not_checked', entry.key, 'the pictures are not rendered yet; the first '
+                        'run does that')
             return listing
         _list(listing, config, cls)
     except Exception as error:  # whatever a dataset class does with wrong folders
@@ -89,7 +95,9 @@ def list_entry(entry: Entry) -> Listing:
 
 
 def _rendered(cls: type, config: dict) -> bool:
-    dataset = cls(**{k: v for k, v in config.items() if k not in ('type', '_scope_', 'pipeline')}, lazy_init=True)
+    dataset = cls(**{k: v
+                     for k, v in config.items()
+                     if k not in ('type', '_scope_', 'pipeline')}, lazy_init=True)
     return osp.isdir(dataset.data_root)
 
 
@@ -111,13 +119,16 @@ def _list(listing: Listing, config: dict, cls: type) -> None:
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     listing.listed = len(infos)
     if infos and not infos[0].get('img_path'):
-        listing.add('not_checked', listing.entry.key, f'{cls.__name__} does not say where its images are')
+        listing.add('not_checked', listing.entry.key, f'{cls.__name__} does not say where its '
+                    'images are')
         return
     if listing.loader is not None and infos and not infos[0].get('seg_map_path'):
-        listing.add('refused', listing.entry.key, "the pipeline loads labels, but data_prefix has no 'seg_map_path'")
+        listing.add('refused', listing.entry.key, "the pipeline loads labels, but data_prefix has "
+                    "no 'seg_map_path'")
         return
     _find_missing(listing, infos)
-    if hasattr(dataset, 'seg_map_suffix') and not getattr(dataset, 'ann_file', '') and listing.infos:
+    if hasattr(dataset,
+               'seg_map_suffix') and not getattr(dataset, 'ann_file', '') and listing.infos:
         _find_unused(listing, infos)
 
 
@@ -154,7 +165,8 @@ def _use_names(dataset: Any, names: Sequence[str]) -> None:
 
         dataset._listed = listed
     elif hasattr(dataset, 'seg_map_suffix'):
-        with tempfile.NamedTemporaryFile('w', suffix='.txt', delete=False, encoding='utf-8') as file:
+        with tempfile.NamedTemporaryFile('w', suffix='.txt', delete=False,
+                                         encoding='utf-8') as file:
             file.write('\n'.join(names))
         ann_file, dataset.ann_file = dataset.ann_file, file.name
         try:
@@ -194,7 +206,8 @@ def _has_columns(listing: Listing, infos: list[dict], images: set) -> bool:
     names = [stem_of(path[len(folder):].lstrip('/'), suffix) for path in paths]
     try:
         refuse_columns(names, [name for name, path in zip(names, paths) if path not in images],
-                       getattr(dataset, 'ann_file', ''), type(dataset).__name__)
+                       getattr(dataset, 'ann_file', ''),
+                       type(dataset).__name__)
     except ValueError as error:
         listing.add('list_columns', dataset.ann_file, str(error))
         return True
@@ -205,19 +218,24 @@ def _find_unused(listing: Listing, infos: list[dict]) -> None:
     """Images with another ending, and labels without an image, in the dataset's folders."""
     dataset = listing.dataset
     folder = dataset.data_prefix['img_path']
-    for reason, names in scan_folder(folder, dataset.img_suffix, dataset.backend_args).left_out.items():
+    for reason, names in scan_folder(folder, dataset.img_suffix,
+                                     dataset.backend_args).left_out.items():
         for name in names if reason in _LEFT_OUT else ():
             listing.add(_LEFT_OUT[reason], osp.join(folder, name))
     pictures = list_files(folder, PICTURE_SUFFIXES, dataset.backend_args)
-    # what has the right ending and is not used is left out on purpose (exclude, indices, conditions, ...)
+    # what has the right ending and is not used is left out on purpose (exclude, indices,
+    # conditions, ...)
     left_over = [name for name in pictures if stem_of(name, dataset.img_suffix) == name]
     stems = {stem_of(name, dataset.img_suffix) for name in pictures}
-    inside = {osp.dirname(osp.relpath(info['img_path'], folder)) for info in infos}  # ACDC: train and val in one tree
+    # ACDC: train and val in one tree
+    inside = {osp.dirname(osp.relpath(info['img_path'], folder)) for info in infos}
     for name in left_over:
         if osp.dirname(name) in inside and stem_of(name, PICTURE_SUFFIXES) not in stems:
-            listing.add('other_suffix', osp.join(folder, name), f'img_suffix is {dataset.img_suffix!r}')
+            listing.add('other_suffix', osp.join(folder, name), 'img_suffix is '
+                        f'{dataset.img_suffix!r}')
     labels = dataset.data_prefix.get('seg_map_path')
-    if listing.loader is None or not labels or not is_local(labels, dataset.backend_args) or not osp.isdir(labels):
+    if listing.loader is None or not labels or not is_local(
+            labels, dataset.backend_args) or not osp.isdir(labels):
         return
     for name in list_files(labels, dataset.seg_map_suffix, dataset.backend_args):
         stem = stem_of(name, dataset.seg_map_suffix)
@@ -226,7 +244,9 @@ def _find_unused(listing: Listing, infos: list[dict]) -> None:
 
 
 def _extends_one(stem: str, stems: set) -> bool:
-    """Whether ``stem`` is a known one plus ``_something``: converted labels beside the published ones."""
+    """Whether ``stem`` is a known one plus ``_something``: converted labels beside the published
+    ones.
+    """
     parts = stem.split('_')
     return any('_'.join(parts[:n]) in stems for n in range(1, len(parts)))
 
@@ -244,14 +264,18 @@ def _explain(listing: Listing, config: dict) -> bool:
         return True
     for key, suffix_key, needed in (('img_path', 'img_suffix', True),
                                     ('seg_map_path', 'seg_map_suffix', listing.loader is not None)):
-        folder = prefix.get(key) or (osp.join(root, configured[key]) if isinstance(configured.get(key), str) else None)
+        folder = prefix.get(key) or (osp.join(root, configured[key]) if isinstance(
+            configured.get(key), str) else None)
         if not needed or not folder or not is_local(folder, backend_args):
             continue
         suffix = getattr(dataset, suffix_key, config.get(suffix_key))
         if not osp.isdir(folder):
             listing.add('missing_folder', folder, key)
-        elif suffix and not (key == 'img_path' and config.get('ann_file')) and not list_files(folder, suffix):
-            there = Counter(osp.splitext(name)[1] for name in list_files(folder, None)).most_common(3)
-            listing.add('wrong_suffix', folder, f'{suffix_key}={suffix!r}, but it has ' + (', '.join(
-                f'{count} *{ending}' for ending, count in there) or 'no files'))
+        elif suffix and not (key == 'img_path' and config.get('ann_file')) and not list_files(
+                folder, suffix):
+            there = Counter(osp.splitext(name)[1]
+                            for name in list_files(folder, None)).most_common(3)
+            listing.add(
+                'wrong_suffix', folder, f'{suffix_key}={suffix!r}, but it has ' +
+                (', '.join(f'{count} *{ending}' for ending, count in there) or 'no files'))
     return len(listing.findings) > before

@@ -16,7 +16,8 @@ from .known import expected_count
 from .listing import Listing
 
 
-def check_classes(listing: Listing, raw: np.ndarray, mapped: np.ndarray, labels: int, complete: bool) -> None:
+def check_classes(listing: Listing, raw: np.ndarray, mapped: np.ndarray, labels: int,
+                  complete: bool) -> None:
     """Binary masks and classes without a pixel.
 
     Args:
@@ -30,9 +31,10 @@ def check_classes(listing: Listing, raw: np.ndarray, mapped: np.ndarray, labels:
         return
     mapping = listing.infos[0].get('label_map') if listing.infos else None
     if looks_binary(raw) and not maps_255(mapping):
-        listing.add('binary_mask', listing.dataset.data_prefix.get('seg_map_path', ''),
-                    f'{labels} masks have no ids but 0 and 255; 255 means "ignore", so only '
-                    f'{listing.classes[0]!r} would be learned')
+        listing.add(
+            'binary_mask', listing.dataset.data_prefix.get('seg_map_path', ''),
+            f'{labels} masks have no ids but 0 and 255; 255 means "ignore", so only '
+            f'{listing.classes[0]!r} would be learned')
         return
     if complete:
         for index, name in enumerate(listing.classes):
@@ -41,11 +43,16 @@ def check_classes(listing: Listing, raw: np.ndarray, mapped: np.ndarray, labels:
 
 
 def check_bits(listing: Listing, largest: int) -> None:
-    """``bit_depth`` of the loading step against the largest value of all images of more than 8 bits (-1: none)."""
+    """``bit_depth`` of the loading step against the largest value of all images of more than 8 bits
+    (-1: none).
+    """
     depth = getattr(listing.image_loader, 'bit_depth', None)
     if depth is not None and largest >= 0 and max(8, largest.bit_length()) < depth - 1:
-        listing.add('few_bits', listing.entry.key, f'bit_depth={depth}, but the largest value of its images is '
-                    f'{largest}: {largest.bit_length()} bits, so the network would see dark images')
+        listing.add(
+            'few_bits', listing.entry.key, f'bit_depth={depth}, but the largest value of '
+            f'its images is {largest}: '
+            f'{largest.bit_length()} bits, so the network '
+            'would see dark images')
 
 
 def check_count(listing: Listing) -> Optional[int]:
@@ -56,7 +63,8 @@ def check_count(listing: Listing) -> Optional[int]:
     if expected is not None and listing.dataset is not None and listing.listed and (
             listing.listed + left_out != expected):
         besides = f' and {left_out} left out' if left_out else ''
-        listing.add('count', listing.entry.key, f'{listing.listed} images{besides}; the whole split has {expected}')
+        listing.add('count', listing.entry.key, f'{listing.listed} images{besides}; the whole '
+                    f'split has {expected}')
     return expected
 
 
@@ -83,8 +91,10 @@ def _difference(first: Listing, other: Listing) -> str:
     extra, missing = sorted(set(theirs) - set(ours)), sorted(set(ours) - set(theirs))
     if not extra and not missing:
         return f'the classes of {first.stream} in another order'
-    return (f'{len(theirs)} classes, {first.stream} has {len(ours)}' + (f'; only here: {", ".join(extra[:5])}' if extra
-            else '') + (f'; only there: {", ".join(missing[:5])}' if missing else ''))
+    return (f'{len(theirs)} classes, {first.stream} has {len(ours)}' +
+            ('; only here: '
+             f'{", ".join(extra[:5])}' if extra else '') +
+            (f'; only there: {", ".join(missing[:5])}' if missing else ''))
 
 
 def _head_sizes(node: Any, key: str) -> Iterator[tuple[str, int]]:
@@ -93,8 +103,8 @@ def _head_sizes(node: Any, key: str) -> Iterator[tuple[str, int]]:
             if name in ('decode_head', 'auxiliary_head'):
                 for i, head in enumerate(value if isinstance(value, (list, tuple)) else [value]):
                     if isinstance(head, dict) and isinstance(head.get('num_classes'), int):
-                        yield f'{key}.{name}' + (f'.{i}' if isinstance(value, (list, tuple)) else ''), head[
-                            'num_classes']
+                        yield f'{key}.{name}' + (f'.{i}' if isinstance(value, (list, tuple)) else
+                                                 ''), head['num_classes']
             else:
                 yield from _head_sizes(value, f'{key}.{name}')
 
@@ -114,8 +124,8 @@ def same_content(listings: Sequence[Listing], run: Callable) -> list[list[tuple[
     for listing in listings:
         backend_args = getattr(listing.dataset, 'backend_args', None)
         for info in listing.infos:
-            path = osp.abspath(info['img_path']) if is_local(info['img_path'], None) and '://' not in info[
-                'img_path'] else info['img_path']
+            path = osp.abspath(info['img_path']) if is_local(
+                info['img_path'], None) and '://' not in info['img_path'] else info['img_path']
             if listing not in places[path]:
                 places[path].append(listing)
             local[path] = backend_args
@@ -127,9 +137,11 @@ def same_content(listings: Sequence[Listing], run: Callable) -> list[list[tuple[
     for path, digest in zip(doubtful, run(_digest, [(path, local[path]) for path in doubtful])):
         groups[digest].append(path)
     several = {path for paths in groups.values() if len(paths) > 1 for path in paths}
-    groups.update({path: [path] for path, where in places.items() if len(where) > 1 and path not in several})
-    found = [[(listing, path) for path in paths for listing in places[path]] for key, paths in groups.items()
-             if key is not None]
+    groups.update(
+        {path: [path]
+         for path, where in places.items() if len(where) > 1 and path not in several})
+    found = [[(listing, path) for path in paths for listing in places[path]]
+             for key, paths in groups.items() if key is not None]
     return [group for group in found if len(group) > 1]
 
 
@@ -148,17 +160,20 @@ def _digest(item: tuple[str, Optional[dict]]) -> Optional[bytes]:
 
 
 def check_duplicates(groups: Sequence[Sequence[tuple[Listing, str]]]) -> None:
-    """Report images shared by training and validation, by labelled and unlabelled streams, or twice in one stream."""
+    """Report images shared by training and validation, by labelled and unlabelled streams, or twice
+    in one stream.
+    """
     for group in groups:
         train = [(x, path) for x, path in group if x.entry.trains]
         judged = [(x, path) for x, path in group if not x.entry.trains]
         labeled = [(x, path) for x, path in train if x.loader is not None]
         for listing, path in train:
             if judged:
-                listing.add('train_val_duplicate', path, f'also in {judged[0][0].stream}: {judged[0][1]}', path)
+                listing.add('train_val_duplicate', path, f'also in {judged[0][0].stream}: '
+                            f'{judged[0][1]}', path)
             elif listing.loader is None and labeled:
-                listing.add('labeled_unlabeled_duplicate', path, f'also in {labeled[0][0].stream}: {labeled[0][1]}',
-                            path)
+                listing.add('labeled_unlabeled_duplicate', path, f'also in {labeled[0][0].stream}: '
+                            f'{labeled[0][1]}', path)
         for listing in {id(x): x for x, _ in group}.values():
             paths = [path for x, path in group if x is listing]
             for path in paths[1:]:

@@ -37,10 +37,11 @@ class StreamSummary(NamedTuple):
     pixels: list[int]
 
     @classmethod
-    def of(cls, listing: Listing, expected: Optional[int], totals: Optional[np.ndarray]) -> 'StreamSummary':
+    def of(cls, listing: Listing, expected: Optional[int],
+           totals: Optional[np.ndarray]) -> 'StreamSummary':
         pixels = [] if totals is None else totals[:len(listing.classes)].tolist()
-        return cls(listing.stream, listing.entry.key, str(listing.entry.config.get('type')), listing.listed, expected,
-                   listing.loader is not None, pixels)
+        return cls(listing.stream, listing.entry.key, str(listing.entry.config.get('type')),
+                   listing.listed, expected, listing.loader is not None, pixels)
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,11 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return dict(ok=not self.errors, streams=[summary._asdict() for summary in self.streams],
-                    findings=[dict(finding._asdict(), severity=KINDS[finding.kind].severity)
-                              for finding in self.findings])
+        return dict(
+            ok=not self.errors, streams=[summary._asdict() for summary in self.streams], findings=[
+                dict(finding._asdict(), severity=KINDS[finding.kind].severity)
+                for finding in self.findings
+            ])
 
     def text(self, named: Optional[int] = _NAMED) -> str:
         """The table of streams and the offenders of each kind.
@@ -94,9 +97,13 @@ class Report:
             groups.setdefault((finding.kind, finding.stream), []).append(finding)
         for (key, stream), found in groups.items():
             kind = KINDS[key]
-            lines += ['', f'{kind.severity.upper()} {key}, {stream or "config"}: {kind.title} ({len(found)}). '
-                      f'{kind.advice[0].upper()}{kind.advice[1:]}']
-            lines += [f'    {f.path}' + (f': {f.detail}' if f.detail else '') for f in found[:named]]
+            lines += [
+                '', f'{kind.severity.upper()} {key}, {stream or "config"}: {kind.title} '
+                f'({len(found)}). {kind.advice[0].upper()}{kind.advice[1:]}'
+            ]
+            lines += [
+                f'    {f.path}' + (f': {f.detail}' if f.detail else '') for f in found[:named]
+            ]
             if named is not None and len(found) > named:
                 lines.append(f'    ... and {len(found) - named} more')
         lines += ['', f'{len(self.errors)} errors, {len(self.warnings)} warnings']
@@ -107,39 +114,48 @@ class Report:
         listing = next(x for x in self.listings if x.entry.key == summary.key)
         own = Counter(f.is_error for f in listing.findings if f in shown)
         return (summary.stream, summary.type, str(summary.images),
-                '' if summary.expected is None else str(summary.expected), 'yes' if summary.labelled else 'no',
-                str(own[True]), str(own[False]))
+                '' if summary.expected is None else str(summary.expected),
+                'yes' if summary.labelled else 'no', str(own[True]), str(own[False]))
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ['  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return [
+        '  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
+    ]
 
 
 def write_fixed_lists(report: Report, folder: str) -> dict[str, str]:
-    """Write a list (``ann_file``, one name per line) without the offenders for each dataset that has some.
+    """Write a list (``ann_file``, one name per line) without the offenders for each dataset that
+    has some.
 
-    An image that training and validation share leaves the training list, one with and without label the unlabelled
-    list.  Faults of whole datasets (folders, classes, binary masks) cannot be cured so.  The lists are called
-    ``<stream>_cleaned.txt``, with a number where several datasets are one stream.
+    An image that training and validation share leaves the training list, one with and without label
+    the unlabelled list. Faults of whole datasets (folders, classes, binary masks) cannot be cured
+    so. The lists are called ``<stream>_cleaned.txt``, with a number where several datasets are one
+    stream.
 
     Args:
         report: From :func:`examine`.
         folder: Where the lists go; made if missing.
 
     Returns:
-        {dotted config key: value to set}, the path of the list for ``ann_file``; ``'None'`` for other choices of
-        images (``split``, ``indices``), which the list replaces.
+        {dotted config key: value to set}, the path of the list for ``ann_file``; ``'None'`` for
+        other choices of images (``split``, ``indices``), which the list replaces.
 
     Raises:
         ValueError: A list would replace one that the config reads; nothing is written then.
     """
     lists: dict[str, list[str]] = {}
     overrides = {}
-    own_lists = {osp.realpath(x.dataset.ann_file): x.entry.key for x in report.listings
-                 if getattr(x.dataset, 'ann_file', '')}
+    own_lists = {
+        osp.realpath(x.dataset.ann_file): x.entry.key
+        for x in report.listings if getattr(x.dataset, 'ann_file', '')
+    }
     for listing in report.listings:
-        own = [f for f in report.findings if f.image and f.stream == listing.stream and KINDS[f.kind].per_sample]
+        own = [
+            f for f in report.findings
+            if f.image and f.stream == listing.stream and KINDS[f.kind].per_sample
+        ]
         bad = {_place(f.image) for f in own}
         # a doubled line names no image, but the list without it is a cure as well
         doubled = any(f.kind == 'duplicate_entry' for f in listing.findings)
@@ -148,18 +164,22 @@ def write_fixed_lists(report: Report, folder: str) -> dict[str, str]:
         good = [info['img_path'] for info in listing.infos if _place(info['img_path']) not in bad]
         if len(good) == listing.listed and not doubled:
             continue
-        names = [stem_of(osp.relpath(path, listing.dataset.data_prefix['img_path']), listing.dataset.img_suffix)
-                 for path in good]
+        names = [
+            stem_of(osp.relpath(path, listing.dataset.data_prefix['img_path']),
+                    listing.dataset.img_suffix) for path in good
+        ]
         path = osp.abspath(osp.join(folder, _file_name(listing, report)))
         reader = own_lists.get(osp.realpath(path))
         if reader is not None:
-            raise ValueError(f'the cleaned list {path} would replace the list (ann_file) that {reader} reads; write '
-                             'the cleaned lists to another folder')
+            raise ValueError(f'the cleaned list {path} would replace the list (ann_file) that '
+                             f'{reader} reads; write the cleaned lists to another folder')
         lists[path] = names
         overrides[f'{listing.entry.key}.ann_file'] = path
         # GTA's part of the split file, and positions that count differently in the list
-        overrides.update({f'{listing.entry.key}.{key}': 'None' for key in ('split', 'indices')
-                          if listing.entry.config.get(key) is not None})
+        overrides.update({
+            f'{listing.entry.key}.{key}': 'None'
+            for key in ('split', 'indices') if listing.entry.config.get(key) is not None
+        })
     for path, names in lists.items():
         write_list(path, names)
     return overrides

@@ -30,11 +30,12 @@ def entries(cfg: Any) -> list[Entry]:
     """Every dataset of the config's loaders; the test loader only where it differs from validation.
 
     Args:
-        cfg: ``Config`` or dict with ``train_dataloader`` and ``val_dataloader``, each one plain loader or
-            ``{name: loader}``.
+        cfg: ``Config`` or dict with ``train_dataloader`` and ``val_dataloader``, each one plain
+            loader or ``{name: loader}``.
     """
     found = []
-    for loader_key, role in (('train_dataloader', 'train'), ('val_dataloader', 'val'), ('test_dataloader', 'test')):
+    for loader_key, role in (('train_dataloader', 'train'), ('val_dataloader', 'val'),
+                             ('test_dataloader', 'test')):
         loaders = training_loaders(cfg) if role == 'train' else cfg.get(loader_key) or {}
         if role == 'test' and loaders == cfg.get('val_dataloader'):
             continue
@@ -42,7 +43,9 @@ def entries(cfg: Any) -> list[Entry]:
             if isinstance(loader, dict) and isinstance(loader.get('dataset'), dict):
                 where = f'{loader_key}.{name}.dataset' if name else f'{loader_key}.dataset'
                 stream = f'{role}/{name}' if name else role
-                found += [Entry(stream, key, leaf) for key, leaf in _leaves(loader['dataset'], where)]
+                found += [
+                    Entry(stream, key, leaf) for key, leaf in _leaves(loader['dataset'], where)
+                ]
     return found
 
 
@@ -67,7 +70,8 @@ def label_loader(config: dict) -> Any:
 
 
 def image_loader(config: dict) -> Any:
-    """The step that loads images, as :class:`mmseg_dg.datasets.transforms.LoadImageFromFile`, or None for another one.
+    """The step that loads images, as :class:`mmseg_dg.datasets.transforms.LoadImageFromFile`, or
+    None for another one.
 
     mmcv's own step is judged by the same rules: it would cut 16 bits off at 8.
     """
@@ -78,7 +82,9 @@ def image_loader(config: dict) -> Any:
         if cls is LoadImageFromFile:
             return TRANSFORMS.build(dict(step))
         if cls is Stock:
-            return LoadImageFromFile(**{key: value for key, value in step.items() if key not in ('type', '_scope_')})
+            return LoadImageFromFile(
+                **{key: value
+                   for key, value in step.items() if key not in ('type', '_scope_')})
     return None
 
 

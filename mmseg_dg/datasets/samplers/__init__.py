@@ -5,5 +5,6 @@ from .rare_class import RareClassSampler
 from .request import SampleRequest
 
 __all__ = [
-    'ClassUniformSampler', 'RareClassSampler', 'SampleRequest', 'StatefulInfiniteSampler', 'StatelessSampler'
+    'ClassUniformSampler', 'RareClassSampler', 'SampleRequest', 'StatefulInfiniteSampler',
+    'StatelessSampler'
 ]

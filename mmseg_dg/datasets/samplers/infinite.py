@@ -16,9 +16,10 @@ from .request import SampleRequest
 class StatelessSampler(Sampler):
     """Base of endless samplers: draw ``d`` is a pure function of (seed, d).
 
-    The ranks share one sequence of draws: the n-th sample of a rank is draw ``n * world_size + rank``.  Iterating
-    does not move the start: a run that resumes calls :meth:`set_position` with the number of samples it has consumed
-    on this rank (worker processes prefetch, so the sampler itself cannot know it).
+    The ranks share one sequence of draws: the n-th sample of a rank is draw ``n * world_size +
+    rank``. Iterating does not move the start: a run that resumes calls :meth:`set_position` with
+    the number of samples it has consumed on this rank (worker processes prefetch, so the sampler
+    itself cannot know it).
 
     Args:
         dataset: Anything with a length.
@@ -28,10 +29,10 @@ class StatelessSampler(Sampler):
     Raises:
         ValueError: The dataset is empty.
     """
-
     def __init__(self, dataset: Sized, seed: Optional[int] = None) -> None:
         if len(dataset) == 0:
-            raise ValueError(f'{type(self).__name__}: the dataset has no samples; check its folders and split list')
+            raise ValueError(f'{type(self).__name__}: the dataset has no samples; check its '
+                             'folders and split list')
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
         self.size = len(dataset)
@@ -49,7 +50,8 @@ class StatelessSampler(Sampler):
             ValueError: ``position`` is negative.
         """
         if position < 0:
-            raise ValueError(f'{type(self).__name__}.set_position: expected a count >= 0, got {position}')
+            raise ValueError(f'{type(self).__name__}.set_position: expected a count >= 0, got '
+                             f'{position}')
         self._position = int(position)
 
     def set_epoch(self, epoch: int) -> None:
@@ -78,7 +80,6 @@ class StatefulInfiniteSampler(StatelessSampler):
         seed: See :class:`StatelessSampler`.
         shuffle: False keeps the dataset's order.
     """
-
     def __init__(self, dataset: Sized, seed: Optional[int] = None, shuffle: bool = True) -> None:
         super().__init__(dataset, seed)
         self.shuffle = shuffle

@@ -19,12 +19,13 @@ from .request import SampleRequest
 class RareClassSampler(StatelessSampler):
     """Draws a class, rare ones more often, then an image that shows it.
 
-    P(c) = softmax over classes of (1 - f_c) / temperature, f_c the class's share of all labelled pixels; the image is
-    uniform among those with more than ``min_pixels`` pixels of the class in the full-size label.  The class travels
-    to :class:`RareClassCrop` as ``wanted_class``.
+    P(c) = softmax over classes of (1 - f_c) / temperature, f_c the class's share of all labelled
+    pixels; the image is uniform among those with more than ``min_pixels`` pixels of the class in
+    the full-size label. The class travels to :class:`RareClassCrop` as ``wanted_class``.
 
-    A class that has pixels but no image with enough of them takes part in the softmax and is then left out: its
-    probability goes to the others in proportion, and a warning names it (the official code stops there).
+    A class that has pixels but no image with enough of them takes part in the softmax and is then
+    left out: its probability goes to the others in proportion, and a warning names it (the official
+    code stops there).
 
     Memory: one int32 per (image, class it shows).
 
@@ -33,20 +34,19 @@ class RareClassSampler(StatelessSampler):
         seed: See :class:`StatelessSampler`.
         temperature: T of the softmax, > 0; ``float('inf')`` makes all classes equally likely.
         min_pixels: See above, >= 0.
-        class_statistics: None: counted, or read from the cache, by :func:`mmseg_dg.datasets.class_statistics`.
-            A dict: options for it, e.g. ``dict(cache_dir='...', num_workers=8)``.  A path: the official
-            ``sample_class_stats.json``.  Or a ready :class:`ClassStatistics` with one row per sample of ``dataset``.
+        class_statistics: None: counted, or read from the cache, by
+            :func:`mmseg_dg.datasets.class_statistics`. A dict: options for it, e.g.
+            ``dict(cache_dir='...', num_workers=8)``. A path: the official
+            ``sample_class_stats.json``. Or a ready :class:`ClassStatistics` with one row per sample
+            of ``dataset``.
 
     Raises:
-        ValueError: Statistics of another dataset, a bad argument, or no image has enough pixels of any class.
+        ValueError: Statistics of another dataset, a bad argument, or no image has enough pixels of
+            any class.
     """
-
-    def __init__(self,
-                 dataset: Sized,
-                 seed: Optional[int] = None,
-                 temperature: float = 0.01,
-                 min_pixels: int = 3000,
-                 class_statistics: Union[None, dict, str, ClassStatistics] = None) -> None:
+    def __init__(self, dataset: Sized, seed: Optional[int] = None, temperature: float = 0.01,
+                 min_pixels: int = 3000, class_statistics: Union[None, dict, str,
+                                                                 ClassStatistics] = None) -> None:
         super().__init__(dataset, seed)
         if not temperature > 0:
             raise ValueError(f'RareClassSampler: temperature must be > 0, got {temperature}')
@@ -55,26 +55,28 @@ class RareClassSampler(StatelessSampler):
         self.temperature, self.min_pixels = temperature, min_pixels
         statistics = _statistics_of(dataset, class_statistics)
         if len(statistics.pixel_counts) != self.size:
-            raise ValueError(f'RareClassSampler: the class statistics have {len(statistics.pixel_counts)} rows, the '
-                             f'dataset has {self.size} samples; they belong to different data')
+            raise ValueError('RareClassSampler: the class statistics have '
+                             f'{len(statistics.pixel_counts)} rows, the dataset has {self.size} '
+                             'samples; they belong to different data')
         self._prepare(statistics)
 
     def _prepare(self, statistics: ClassStatistics) -> None:
-        classes, probabilities = rare_class_probabilities(np.asarray(statistics.totals), self.temperature)
+        classes, probabilities = rare_class_probabilities(np.asarray(statistics.totals),
+                                                          self.temperature)
         classes = np.asarray(classes, dtype=np.int64)
         images = images_with_class(statistics.pixel_counts, classes, self.min_pixels)
         usable = np.array([len(found) > 0 for found in images], dtype=bool)
         if not usable.any():
-            raise ValueError(f'RareClassSampler: no image has more than min_pixels={self.min_pixels} pixels of any '
-                             'class; lower min_pixels (it counts pixels of the full-size label)')
+            raise ValueError('RareClassSampler: no image has more than '
+                             f'min_pixels={self.min_pixels} pixels of any class; lower min_pixels '
+                             '(it counts pixels of the full-size label)')
         if not usable.all():
             names = statistics.class_names
             dropped = [names[c] if names else str(c) for c in classes[~usable]]
             print_log(
-                f'rare class sampling: no image has more than {self.min_pixels} pixels of {", ".join(dropped)}; '
-                'these classes are never asked for (lower min_pixels to include them)',
-                logger='current',
-                level=logging.WARNING)
+                f'rare class sampling: no image has more than {self.min_pixels} pixels of '
+                f'{", ".join(dropped)}; these classes are never asked for (lower min_pixels to '
+                'include them)', logger='current', level=logging.WARNING)
         self.classes = classes[usable]
         kept = np.asarray(probabilities, dtype=np.float64)[usable]
         if kept.sum() <= 0:  # T so small that the dropped classes had all of the probability
@@ -85,7 +87,9 @@ class RareClassSampler(StatelessSampler):
         self._images: list[np.ndarray] = [found for found, ok in zip(images, usable) if ok]
 
     def images_of(self, class_index: int) -> np.ndarray:
-        """int32 indices of the images drawn for a class, ascending; empty for a class that is never drawn."""
+        """int32 indices of the images drawn for a class, ascending; empty for a class that is never
+        drawn.
+        """
         place = np.flatnonzero(self.classes == class_index)
         return self._images[place[0]] if len(place) else np.zeros(0, np.int32)
 
@@ -97,17 +101,25 @@ class RareClassSampler(StatelessSampler):
         return SampleRequest(index, self._sample_seed(draw), int(self.classes[place]))
 
 
-def images_with_class(pixel_counts: np.ndarray, classes: np.ndarray, min_pixels: int) -> list[np.ndarray]:
-    """For each class the images (int32 indices, ascending) with more than ``min_pixels`` of its pixels."""
-    return [np.flatnonzero(np.asarray(pixel_counts[:, c]) > min_pixels).astype(np.int32) for c in classes]
+def images_with_class(pixel_counts: np.ndarray, classes: np.ndarray,
+                      min_pixels: int) -> list[np.ndarray]:
+    """For each class the images (int32 indices, ascending) with more than ``min_pixels`` of its
+    pixels.
+    """
+    return [
+        np.flatnonzero(np.asarray(pixel_counts[:, c]) > min_pixels).astype(np.int32)
+        for c in classes
+    ]
 
 
-def _statistics_of(dataset: Sized, given: Union[None, dict, str, ClassStatistics]) -> ClassStatistics:
+def _statistics_of(dataset: Sized, given: Union[None, dict, str,
+                                                ClassStatistics]) -> ClassStatistics:
     if isinstance(given, ClassStatistics):
         return given
     if isinstance(given, str):
         return from_official_json(given, dataset)
     if given is None or isinstance(given, dict):
         return class_statistics(dataset, **(given or {}))
-    raise TypeError('RareClassSampler: class_statistics must be None, a dict of options, the path of a '
-                    f'sample_class_stats.json or a ClassStatistics, got {type(given).__name__}')
+    raise TypeError(
+        'RareClassSampler: class_statistics must be None, a dict of options, the path '
+        f'of a sample_class_stats.json or a ClassStatistics, got {type(given).__name__}')

@@ -9,7 +9,8 @@ class SampleRequest(NamedTuple):
         index: Position in the dataset.
         seed: Seeds everything random in the sample's pipeline, in [0, 2**31).
         wanted_class: Class index the crop should show (rare class sampling), or None.
-        wanted_point: (row, column) in the label as loaded that the crop should hold (class-uniform sampling), or None.
+        wanted_point: (row, column) in the label as loaded that the crop should hold (class-uniform
+            sampling), or None.
     """
     index: int
     seed: int

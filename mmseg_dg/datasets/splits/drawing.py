@@ -1,7 +1,9 @@
-"""Which training images are labelled and which are not: drawing, importing, checking and writing the two lists.
+"""Which training images are labelled and which are not: drawing, importing, checking and writing
+the two lists.
 
-The lists live in ``<data_root>/splits/<protocol>/{labeled,unlabeled}.txt``, one image stem per line (the path below
-the image folder without its ending), which is mmseg's own format. ``tools/make_split.py`` is the command line.
+The lists live in ``<data_root>/splits/<protocol>/{labeled,unlabeled}.txt``, one image stem per line
+(the path below the image folder without its ending), which is mmseg's own format.
+``tools/make_split.py`` is the command line.
 """
 import os.path as osp
 import re
@@ -41,8 +43,8 @@ class Split:
 
 
 # ---------------------------------------------------------------- drawing
-def draw_split(stems: Sequence[str], count: int, seed: int = 0, choose_from: Optional[Sequence[str]] = None,
-               prefer: Sequence[str] = ()) -> Split:
+def draw_split(stems: Sequence[str], count: int, seed: int = 0,
+               choose_from: Optional[Sequence[str]] = None, prefer: Sequence[str] = ()) -> Split:
     """Draw labelled images uniformly, without replacement.
 
     The same seed gives nested subsets: the images of 1/16 are among those of 1/8.
@@ -55,17 +57,18 @@ def draw_split(stems: Sequence[str], count: int, seed: int = 0, choose_from: Opt
         prefer: Images that are drawn before any other.
 
     Raises:
-        ValueError: More labelled images wanted than there are, or images to choose from that are no training images.
+        ValueError: More labelled images wanted than there are, or images to choose from that are no
+            training images.
     """
     stems = sorted(stems)
     pool = sorted(stems if choose_from is None else choose_from)
     unknown = sorted(set(pool).union(prefer) - set(stems))
     if unknown:
-        raise ValueError(f'{len(unknown)} images to choose from are not among the training images, for example '
-                         f'{unknown[:3]}: the lists belong to different data')
+        raise ValueError(f'{len(unknown)} images to choose from are not among the training images, '
+                         f'for example {unknown[:3]}: the lists belong to different data')
     if not 0 < count <= len(pool):
-        raise ValueError(f'{count} labelled images wanted, {len(pool)} to choose from: use another protocol or '
-                         'fraction')
+        raise ValueError(f'{count} labelled images wanted, {len(pool)} to choose from: use another '
+                         'protocol or fraction')
     order = np.random.RandomState(seed).permutation(len(pool))
     drawn = [pool[i] for i in order]
     first = set(prefer)
@@ -74,13 +77,15 @@ def draw_split(stems: Sequence[str], count: int, seed: int = 0, choose_from: Opt
     return Split([s for s in stems if s in chosen], [s for s in stems if s not in chosen])
 
 
-def draw_blocks(stems: Sequence[str], count: int, seed: int = 0, blocks: Optional[int] = None, gap: int = 2,
-                sequence: str = SEQUENCE) -> Split:
-    """Draw contiguous blocks of video frames, spread over the sequences; frames next to a block are used by neither.
+def draw_blocks(stems: Sequence[str], count: int, seed: int = 0, blocks: Optional[int] = None,
+                gap: int = 2, sequence: str = SEQUENCE) -> Split:
+    """Draw contiguous blocks of video frames, spread over the sequences; frames next to a block are
+    used by neither.
 
-    Neighbouring frames show the same scene: drawn singly, every unlabelled frame would have a labelled twin. A
-    sequence gets blocks in proportion to its length (each at least one, where there are enough blocks), is divided
-    into as many equal parts, and the seed moves each block inside its part.
+    Neighbouring frames show the same scene: drawn singly, every unlabelled frame would have a
+    labelled twin. A sequence gets blocks in proportion to its length (each at least one, where
+    there are enough blocks), is divided into as many equal parts, and the seed moves each block
+    inside its part.
 
     Args:
         stems: All frames; their sorted order is the order of time within a sequence.
@@ -97,12 +102,13 @@ def draw_blocks(stems: Sequence[str], count: int, seed: int = 0, blocks: Optiona
     if blocks is None:
         blocks = max(len(sequences), round(count / 10))
     if not 0 < blocks <= count or gap < 0:
-        raise ValueError(f'{blocks} blocks of {count} labelled frames with gap {gap}: there must be at least one '
-                         'block, a frame for each, and no negative gap')
+        raise ValueError(f'{blocks} blocks of {count} labelled frames with gap {gap}: there must '
+                         'be at least one block, a frame for each, and no negative gap')
     lengths = [count // blocks + (i < count % blocks) for i in range(blocks)]
     shares = _apportion([len(frames) for frames in sequences.values()], blocks)
     rng = np.random.RandomState(seed)
-    # which sequence gets the longer blocks must not depend on the seed: it moves blocks, it does not resize them
+    # which sequence gets the longer blocks must not depend on the seed: it moves blocks, it does
+    # not resize them
     labeled, unused, taken = set(), set(), 0
     for (name, frames), share in zip(sequences.items(), shares):
         edges = np.linspace(0, len(frames), share + 1).astype(int) if share else []
@@ -111,13 +117,15 @@ def draw_blocks(stems: Sequence[str], count: int, seed: int = 0, blocks: Optiona
             taken += 1
             room = stop - start - length - 2 * gap
             if room < 0:
-                raise ValueError(f'sequence {name!r} ({len(frames)} frames) cannot hold {share} blocks of {length} '
-                                 f'frames with {gap} unused ones on either side: use fewer blocks or a smaller gap')
+                raise ValueError(f'sequence {name!r} ({len(frames)} frames) cannot hold {share} '
+                                 f'blocks of {length} frames with {gap} unused ones on either '
+                                 'side: use fewer blocks or a smaller gap')
             at = start + gap + int(rng.randint(0, room + 1))
             labeled.update(frames[at:at + length])
             unused.update(frames[at - gap:at] + frames[at + length:at + length + gap])
     stems = sorted(stems)
-    return Split([s for s in stems if s in labeled], [s for s in stems if s not in labeled and s not in unused],
+    return Split([s for s in stems if s in labeled],
+                 [s for s in stems if s not in labeled and s not in unused],
                  [s for s in stems if s in unused])
 
 
@@ -132,8 +140,9 @@ def group_by_sequence(stems: Sequence[str], sequence: str = SEQUENCE) -> dict[st
     for stem in sorted(stems):
         match = pattern.match(stem)
         if match is None or not match.groups():
-            raise ValueError(f'{stem!r} does not show its sequence by {sequence!r}: give --sequence a regular '
-                             'expression whose first group is the name of the sequence')
+            raise ValueError(f'{stem!r} does not show its sequence by {sequence!r}: give '
+                             '--sequence a regular expression whose first group is the name of '
+                             'the sequence')
         found.setdefault(match.group(1), []).append(stem)
     return found
 
@@ -158,11 +167,13 @@ def training_stems(root: str, source: Source) -> list[str]:
         FileNotFoundError: The folder, the list, or listed images are missing.
     """
     folder = osp.join(root, source.images)
-    check_folder(folder, 'image', _OWNER, 'Give the folder of the dataset as it is described in the docs')
+    check_folder(folder, 'image', _OWNER, 'Give the folder of the dataset as it is described in '
+                 'the docs')
     if source.list_file:
         path = osp.join(root, source.list_file)
         if source.list_from and not osp.isfile(path):
-            raise FileNotFoundError(f'{_OWNER}: no list {path!r} of the training images: {source.list_from} writes it')
+            raise FileNotFoundError(f'{_OWNER}: no list {path!r} of the training images: '
+                                    f'{source.list_from} writes it')
         stems = read_list(path, _OWNER)
         check_files([osp.join(folder, stem + source.img_suffix) for stem in stems], [], _OWNER)
         return stems
@@ -171,16 +182,17 @@ def training_stems(root: str, source: Source) -> list[str]:
     stems = [stem_of(name, source.img_suffix) for name in files]
     twice = [stem for stem, count in Counter(stems).items() if count > 1]
     if twice:
-        raise ValueError(f'{_OWNER}: {folder} has images that differ in their ending alone ({twice[:5]}), so a mask '
-                         'would belong to both: rename one of each, or give one ending (--img-suffix)')
+        raise ValueError(f'{_OWNER}: {folder} has images that differ in their ending alone '
+                         f'({twice[:5]}), so a mask would belong to both: rename one of each, or '
+                         'give one ending (--img-suffix)')
     return stems
 
 
 def import_list(path: str, source: Source) -> list[str]:
     """Stems of a published list: one column of stems, or UniMatch's ``image_path mask_path``.
 
-    Paths may be relative to ``data_root`` (``JPEGImages/a.jpg``), to the image folder, or bare names; the mask column
-    is not needed, because masks are found by name.
+    Paths may be relative to ``data_root`` (``JPEGImages/a.jpg``), to the image folder, or bare
+    names; the mask column is not needed, because masks are found by name.
 
     Raises:
         FileNotFoundError: No such list.
@@ -199,11 +211,15 @@ def import_list(path: str, source: Source) -> list[str]:
 
 
 def import_split(folder: str, source: Source, stems: Sequence[str]) -> Split:
-    """The split of ``folder/labeled.txt`` and ``folder/unlabeled.txt``; without the second file: all other images."""
+    """The split of ``folder/labeled.txt`` and ``folder/unlabeled.txt``; without the second file:
+    all other images.
+    """
     labeled = import_list(osp.join(folder, 'labeled.txt'), source)
     path = osp.join(folder, 'unlabeled.txt')
     chosen = set(labeled)
-    return Split(labeled, import_list(path, source) if osp.isfile(path) else [s for s in stems if s not in chosen])
+    return Split(
+        labeled,
+        import_list(path, source) if osp.isfile(path) else [s for s in stems if s not in chosen])
 
 
 # ---------------------------------------------------------------- checking
@@ -222,23 +238,27 @@ def check_split(split: Split, stems: Sequence[str], protocol: Optional[Protocol]
     for a, b in (('labeled', 'unlabeled'), ('labeled', 'unused'), ('unlabeled', 'unused')):
         both = sorted(set(parts[a]) & set(parts[b]))
         if both:
-            raise ValueError(f'{len(both)} images are in the {a} and in the {b} list, for example {both[:5]}: an '
-                             'image belongs to one of them')
+            raise ValueError(f'{len(both)} images are in the {a} and in the {b} list, for example '
+                             f'{both[:5]}: an image belongs to one of them')
     known, listed = set(stems), set().union(*parts.values())
     if listed - known:
-        raise ValueError(f'{len(listed - known)} listed images are not among the training images, for example '
-                         f'{sorted(listed - known)[:5]}: the list is of another dataset, or data are missing')
+        raise ValueError(f'{len(listed - known)} listed images are not among the training images, '
+                         f'for example {sorted(listed - known)[:5]}: the list is of another '
+                         'dataset, or data are missing')
     if known - listed:
         raise ValueError(f'{len(known - listed)} training images are in no list, for example '
-                         f'{sorted(known - listed)[:5]}: the two lists together must be the training set')
+                         f'{sorted(known - listed)[:5]}: the two lists together must be the '
+                         'training set')
     for name in ('labeled', 'unlabeled'):
         expected = None if protocol is None else getattr(protocol, name)
         if expected is not None and expected != len(parts[name]):
-            raise ValueError(f'the {name} list of {protocol.name} has {len(parts[name])} images, the published one '
-                             f'{expected}: the data are incomplete, or the list is of another protocol')
+            raise ValueError(f'the {name} list of {protocol.name} has {len(parts[name])} images, '
+                             f'the published one {expected}: the data are incomplete, or the list '
+                             'is of another protocol')
 
 
-def check_masks(root: str, source: Source, stems: Sequence[str], masks: Optional[str] = None) -> np.ndarray:
+def check_masks(root: str, source: Source, stems: Sequence[str],
+                masks: Optional[str] = None) -> np.ndarray:
     """Every labelled image has a mask with the ids of the classes.
 
     Args:
@@ -255,7 +275,8 @@ def check_masks(root: str, source: Source, stems: Sequence[str], masks: Optional
         ValueError: An id outside the classes; names the file and the id.
     """
     folder = osp.join(root, masks or source.masks)
-    check_folder(folder, 'mask', _OWNER, 'Convert the labels first (tools/dataset_converters), or correct --masks')
+    check_folder(folder, 'mask', _OWNER, 'Convert the labels first (tools/dataset_converters), or '
+                 'correct --masks')
     paths = [osp.join(folder, stem + source.mask_suffix) for stem in stems]
     check_files([], paths, _OWNER)
     total = np.zeros(256, np.int64)
@@ -265,21 +286,25 @@ def check_masks(root: str, source: Source, stems: Sequence[str], masks: Optional
         with Image.open(path) as picture:
             label = np.asarray(picture)
         if label.ndim != 2:
-            raise ValueError(f'{path}: a mask has one id per pixel, this one has the shape {label.shape}')
+            raise ValueError(f'{path}: a mask has one id per pixel, this one has the shape '
+                             f'{label.shape}')
         if label.size and not 0 <= label.min() <= label.max() <= 255:
-            raise ValueError(f'{path}: ids {label.min()}..{label.max()} do not fit 8 bits: convert the labels first')
+            raise ValueError(f'{path}: ids {label.min()}..{label.max()} do not fit 8 bits: convert '
+                             'the labels first')
         counts = count_ids(label.astype(np.uint8))
         bad = ids_outside(counts, source.num_ids)
         if bad:
-            raise ValueError(f'{path}: ids {bad[:10]} are neither classes (0..{source.num_ids - 1}) nor {IGNORE}: '
-                             'convert the labels, or give the right number of classes')
+            raise ValueError(f'{path}: ids {bad[:10]} are neither classes '
+                             f'(0..{source.num_ids - 1}) nor {IGNORE}: convert the labels, or give '
+                             'the right number of classes')
         total += counts
     return total[:source.num_ids]
 
 
 # ---------------------------------------------------------------- writing
-def write_split(folder: str, split: Split, overwrite: bool = False,
-                names: tuple[str, str] = ('labeled', 'unlabeled')) -> list[str]:
+def write_split(
+    folder: str, split: Split, overwrite: bool = False,
+    names: tuple[str, str] = ('labeled', 'unlabeled')) -> list[str]:
     """Write ``labeled.txt``, ``unlabeled.txt`` and, where frames are left out, ``unused.txt``.
 
     Args:
@@ -292,14 +317,19 @@ def write_split(folder: str, split: Split, overwrite: bool = False,
         The paths written.
 
     Raises:
-        FileExistsError: A different list is there and ``overwrite`` is False: a run may be using it.
+        FileExistsError: A different list is there and ``overwrite`` is False: a run may be using
+            it.
     """
     parts = {names[0]: split.labeled, names[1]: split.unlabeled, 'unused': split.unused}
-    paths = {osp.join(folder, f'{name}.txt'): stems for name, stems in parts.items() if stems or name != 'unused'}
+    paths = {
+        osp.join(folder, f'{name}.txt'): stems
+        for name, stems in parts.items() if stems or name != 'unused'
+    }
     for path, stems in paths.items():
-        if not overwrite and osp.isfile(path) and read_list(path, _OWNER, allow_empty=True) != list(stems):
-            raise FileExistsError(f'{path} holds another list: pass --overwrite to replace it, or --out another '
-                                  'folder')
+        if not overwrite and osp.isfile(path) and read_list(path, _OWNER,
+                                                            allow_empty=True) != list(stems):
+            raise FileExistsError(f'{path} holds another list: pass --overwrite to replace it, or '
+                                  '--out another folder')
     for path, stems in paths.items():
         write_list(path, stems)
     return list(paths)

@@ -1,8 +1,9 @@
-"""Which images of which dataset the published labelled/unlabelled protocols choose from, and how many.
+"""Which images of which dataset the published labelled/unlabelled protocols choose from, and how
+many.
 
-Counts: docs/behavior/unimatch.md#unimatch-lists (VOC, Cityscapes, COCO; every one is the smallest integer not below
-the fraction); Pascal Context and ADE20K: fractions of docs/behavior/ddep.md#finetuning, rounded; ADE20K's ``1_k``:
-docs/behavior/unimatch_v2.md#lists.
+Counts: docs/behavior/unimatch.md#unimatch-lists (VOC, Cityscapes, COCO; every one is the smallest
+integer not below the fraction); Pascal Context and ADE20K: fractions of
+docs/behavior/ddep.md#finetuning, rounded; ADE20K's ``1_k``: docs/behavior/unimatch_v2.md#lists.
 """
 import math
 import os
@@ -48,7 +49,8 @@ class Protocol:
         name: Folder below ``<data_root>/splits``.
         labeled: Number of labelled images; None: ``fraction`` of what is there.
         fraction: Share of the images that is labelled.
-        choose_from: List of images among which the labelled ones are drawn; None: all training images.
+        choose_from: List of images among which the labelled ones are drawn; None: all training
+            images.
         prefer: List of images that are labelled first, before any other.
         masks: Folder of the labelled images' masks, where it is not the dataset's.
         unlabeled: Number of the others; None where it follows.
@@ -66,15 +68,18 @@ _VOC_LISTS = 'ImageSets/Segmentation'
 SOURCES: dict[str, Source] = {
     source.name: source
     for source in (
-        Source('voc', 'data/VOCdevkit/VOC2012', 'JPEGImages', '.jpg', 'SegmentationClassAug', '.png', 21,
-               f'{_VOC_LISTS}/train_aug.txt', 10582, 'tools/dataset_converters/voc_aug.py'),
-        Source('cityscapes', 'data/cityscapes', 'leftImg8bit/train', '_leftImg8bit.png', 'gtFine/train',
-               '_gtFine_labelTrainIds.png', 19, None, 2975),
-        Source('coco', 'data/coco', 'train2017', '.jpg', 'semantic81/train2017', '.png', 81, None, 118287),
-        Source('ade20k', 'data/ade/ADEChallengeData2016', 'images/training', '.jpg', 'annotations/training', '.png',
-               151, None, 20210),
-        Source('pascal_context', 'data/VOCdevkit/VOC2010', 'JPEGImages', '.jpg', 'SegmentationClassContext', '.png',
-               60, 'ImageSets/SegmentationContext/train.txt', 4998, 'tools/dataset_converters/pascal_context.py'),
+        Source('voc', 'data/VOCdevkit/VOC2012', 'JPEGImages', '.jpg', 'SegmentationClassAug',
+               '.png', 21, f'{_VOC_LISTS}/train_aug.txt', 10582,
+               'tools/dataset_converters/voc_aug.py'),
+        Source('cityscapes', 'data/cityscapes', 'leftImg8bit/train', '_leftImg8bit.png',
+               'gtFine/train', '_gtFine_labelTrainIds.png', 19, None, 2975),
+        Source('coco', 'data/coco', 'train2017', '.jpg', 'semantic81/train2017', '.png', 81, None,
+               118287),
+        Source('ade20k', 'data/ade/ADEChallengeData2016', 'images/training', '.jpg',
+               'annotations/training', '.png', 151, None, 20210),
+        Source('pascal_context', 'data/VOCdevkit/VOC2010', 'JPEGImages', '.jpg',
+               'SegmentationClassContext', '.png', 60, 'ImageSets/SegmentationContext/train.txt',
+               4998, 'tools/dataset_converters/pascal_context.py'),
     )
 }
 
@@ -87,23 +92,31 @@ def _parts(total: int, *denominators: int) -> dict[str, Protocol]:
 
 def _whole_parts(total: int, *denominators: int) -> dict[str, Protocol]:
     """``1_k``: floor(total / k) labelled images (ADE20K's lists of UniMatch V2)."""
-    return {f'1_{k}': Protocol(f'1_{k}', labeled=total // k, unlabeled=total - total // k) for k in denominators}
+    return {
+        f'1_{k}': Protocol(f'1_{k}', labeled=total // k, unlabeled=total - total // k)
+        for k in denominators
+    }
 
 
 def _percents(total: int, *shares: int) -> dict[str, Protocol]:
     """``percent_k``: k % labelled images, rounded."""
     counts = {k: math.floor(total * k / 100 + 0.5) for k in shares}
-    return {f'percent_{k}': Protocol(f'percent_{k}', labeled=n, unlabeled=total - n) for k, n in counts.items()}
+    return {
+        f'percent_{k}': Protocol(f'percent_{k}', labeled=n, unlabeled=total - n)
+        for k, n in counts.items()
+    }
 
 
 def _voc() -> dict[str, Protocol]:
     fine, found = f'{_VOC_LISTS}/train.txt', []
     for name, count in (('1_16', 92), ('1_8', 183), ('1_4', 366), ('1_2', 732), ('full', 1464)):
-        found.append(Protocol(f'classic_{name}', labeled=count, choose_from=fine, masks='SegmentationClass',
-                              unlabeled=10582 - count))
+        found.append(
+            Protocol(f'classic_{name}', labeled=count, choose_from=fine, masks='SegmentationClass',
+                     unlabeled=10582 - count))
     for name, count in (('1_16', 662), ('1_8', 1323), ('1_4', 2646)):
         found.append(Protocol(f'blender_{name}', labeled=count, unlabeled=10582 - count))
-        # the other family: finely labelled images first (all of 1_16 and 1_8; 1_4 has every one of the 1464)
+        # the other family: finely labelled images first (all of 1_16 and 1_8; 1_4 has every one of
+        # the 1464)
         found.append(Protocol(f'u2pl_{name}', labeled=count, prefer=fine, unlabeled=10582 - count))
     return {protocol.name: protocol for protocol in found}
 
@@ -136,20 +149,21 @@ def find_protocol(source: str, name: str) -> Protocol:
 
 
 def missing_list_hint(path: str, dataset: str = '') -> str:
-    """What to do about a split list that is not there: both commands; '' for a list that is no split list.
+    """What to do about a split list that is not there: both commands; '' for a list that is no
+    split list.
 
     Args:
         path: Of the missing list, ``<data_root>/splits/<protocol>/labeled.txt``.
         dataset: Type of the dataset in the config.
     """
     parts = osp.normpath(path).split(os.sep)
-    if len(parts) < 3 or parts[-3] != 'splits' or parts[-1] not in (
-            'labeled.txt', 'unlabeled.txt', 'train.txt', 'val.txt'):
+    if len(parts) < 3 or parts[-3] != 'splits' or parts[-1] not in ('labeled.txt', 'unlabeled.txt',
+                                                                    'train.txt', 'val.txt'):
         return ''
     root, protocol = os.sep.join(parts[:-3]) or '.', parts[-2]
     if parts[-1] in ('train.txt', 'val.txt'):
-        return (f". Draw it with 'python tools/make_split.py folder {root} --images IMAGES --masks MASKS --val 1/5 "
-                f"--name {protocol}'")
+        return (f". Draw it with 'python tools/make_split.py folder {root} --images IMAGES --masks "
+                f"MASKS --val 1/5 --name {protocol}'")
     name = DATASET_TYPES.get(dataset.split('.')[-1])
     seed = re.fullmatch(r'(.+)_seed(\d+)', protocol)
     more = '' if seed is None else f' --seed {seed.group(2)}'
@@ -173,4 +187,5 @@ def parse_fraction(text: str) -> float:
         value = number / float(match.group(2) or 1) if not match.group(3) else number / 100
         if 0 < value < 1:
             return value
-    raise ValueError(f'a fraction is written 1/8, 0.125 or 5% and lies between 0 and 1, got {text!r}')
+    raise ValueError('a fraction is written 1/8, 0.125 or 5% and lies between 0 and 1, got '
+                     f'{text!r}')

@@ -1,4 +1,6 @@
-"""Where class statistics are kept: one ``.npy`` with the counts, one ``.json`` that says what they belong to."""
+"""Where class statistics are kept: one ``.npy`` with the counts, one ``.json`` that says what they
+belong to.
+"""
 import hashlib
 import json
 import logging
@@ -17,7 +19,8 @@ from mmseg_dg.utils.atomic_files import written_whole
 from ..folder_scan import is_local
 
 FOLDER = 'class_statistics'
-_VERSION = 3  # 2: sizes of label and image were compared; 3: reduce_zero_label=False of a loader counts
+# 2: sizes of label and image were compared; 3: reduce_zero_label=False of a loader counts
+_VERSION = 3
 
 
 def user_cache() -> str:
@@ -43,19 +46,22 @@ class CacheEntry:
     note: str
 
     @classmethod
-    def of(cls, dataset: Any, loader: Any, class_names: tuple[str, ...], cache_dir: Optional[str]) -> 'CacheEntry':
+    def of(cls, dataset: Any, loader: Any, class_names: tuple[str, ...],
+           cache_dir: Optional[str]) -> 'CacheEntry':
         """The entry for a dataset that is not a wrapper.
 
-        Two hashes: the identity (which files, read how) names the file; the fingerprint adds their sizes.
+        Two hashes: the identity (which files, read how) names the file; the fingerprint adds their
+        sizes.
         """
-        root = dataset.data_root or (getattr(dataset, 'data_prefix', None) or {}).get('seg_map_path') or ''
+        root = dataset.data_root or (getattr(dataset, 'data_prefix', None)
+                                     or {}).get('seg_map_path') or ''
         identity, fingerprint = hashlib.blake2b(digest_size=10), hashlib.blake2b(digest_size=16)
         mapping = dict(dataset.get_data_info(0).get('label_map') or {})
         reduce_zero = getattr(loader, 'reduce_zero_label', None)
         if reduce_zero is None:  # as the loader decides
             reduce_zero = getattr(dataset, 'reduce_zero_label', False)
-        what = (_VERSION, type(dataset).__name__, type(loader).__name__, class_names, sorted(mapping.items()),
-                bool(reduce_zero), getattr(dataset, 'ignore_index', None))
+        what = (_VERSION, type(dataset).__name__, type(loader).__name__, class_names,
+                sorted(mapping.items()), bool(reduce_zero), getattr(dataset, 'ignore_index', None))
         identity.update(repr(what).encode())
         for path, size in _files(dataset, root):
             identity.update(path.encode() + b'\0')
@@ -77,10 +83,12 @@ class CacheEntry:
         return cls(reads, writes, fingerprint.hexdigest(), (len(dataset), len(class_names)), note)
 
     def read_or_make(self, make: Callable[[], np.ndarray], rebuild: bool = False) -> np.ndarray:
-        """The kept table, or one that process 0 makes (and keeps) while the others wait; they read it.
+        """The kept table, or one that process 0 makes (and keeps) while the others wait; they read
+        it.
 
         Args:
-            make: Counts and writes; also called by a process that cannot see the folder process 0 wrote to.
+            make: Counts and writes; also called by a process that cannot see the folder process 0
+                wrote to.
             rebuild: Make it even if it is there.
 
         Raises:
@@ -112,18 +120,20 @@ class CacheEntry:
                 with open(f'{base}.json', encoding='utf-8') as file:
                     meta = json.load(file)
                 if meta.get('fingerprint') != self.fingerprint:
-                    print_log(f'class statistics: {base}.npy is stale (label files changed); counting again',
-                              logger='current', level=logging.WARNING)
+                    print_log(
+                        f'class statistics: {base}.npy is stale (label files changed); '
+                        'counting again', logger='current', level=logging.WARNING)
                     continue
                 counts = np.load(f'{base}.npy', mmap_mode='r')
                 _check_counts(counts)
             except FileNotFoundError:
                 continue
             except Exception as error:  # noqa: BLE001  a damaged cache raises whatever its bytes lead to
-                print_log(f'class statistics: cannot read {base}.npy ({error}); counting again', logger='current',
-                          level=logging.WARNING)
+                print_log(f'class statistics: cannot read {base}.npy ({error}); counting '
+                          'again', logger='current', level=logging.WARNING)
                 continue
-            if counts.ndim == 2 and all(want in (-1, have) for have, want in zip(counts.shape, self.shape)):
+            if counts.ndim == 2 and all(want in (-1, have)
+                                        for have, want in zip(counts.shape, self.shape)):
                 return counts
         return None
 
@@ -133,7 +143,8 @@ class CacheEntry:
         os.makedirs(folder, exist_ok=True)
         with written_whole(f'{self.writes}.npy', durable=False) as part, open(part, 'wb') as file:
             np.save(file, counts)
-        meta = dict(fingerprint=self.fingerprint, data=self.note, images=self.shape[0], classes=self.shape[1])
+        meta = dict(fingerprint=self.fingerprint, data=self.note, images=self.shape[0],
+                    classes=self.shape[1])
         with written_whole(f'{self.writes}.json', durable=False) as part:
             part.write_text(json.dumps(meta, indent=1), encoding='utf-8')
         return f'{self.writes}.npy'
@@ -163,7 +174,9 @@ def _files(dataset: Any, root: str) -> Iterator[tuple[str, int]]:
 
 
 def _relative(path: str, root: str, prefix: str) -> str:
-    """``osp.relpath(path, root)``, which costs more than anything else here, and a million files have one root."""
+    """``osp.relpath(path, root)``, which costs more than anything else here, and a million files
+    have one root.
+    """
     rest = path[len(prefix):]
     plain = path.startswith(prefix) and './' not in rest and '//' not in rest
     return rest if plain else osp.relpath(path, root)

@@ -1,9 +1,11 @@
-"""Where each class lies in each image: one point per class and tile, found once per dataset and cached.
+"""Where each class lies in each image: one point per class and tile, found once per dataset and
+cached.
 
-Class-uniform sampling needs it.  A label is cut into square tiles from its upper left corner; a class that occurs in a
-tile gives one row: the mean position of its pixels there.  What is left over at the right and at the bottom is a
-smaller tile (``tiles='all'``), or does not count (``'complete'``): a GTA image of 1914x1052 has four tiles of 1024
-pixels, two of them 28 pixels high, or one.
+Class-uniform sampling needs it. A label is cut into square tiles from its upper left corner; a
+class that occurs in a tile gives one row: the mean position of its pixels there. What is left over
+at the right and at the bottom is a smaller tile (``tiles='all'``), or does not count
+(``'complete'``): a GTA image of 1914x1052 has four tiles of 1024 pixels, two of them 28 pixels
+high, or one.
 """
 import dataclasses
 import functools
@@ -32,9 +34,11 @@ TILES = ('all', 'complete')
 COLUMNS = ('image', 'class', 'row', 'column')
 
 
-def class_centroids(dataset: Any, tile: int = 1024, cache_dir: Optional[str] = None, num_workers: Optional[int] = None,
-                    rebuild: bool = False, tiles: str = 'all') -> np.ndarray:
-    """The centroids of any labelled dataset, counted or read from the cache of :func:`class_statistics`.
+def class_centroids(dataset: Any, tile: int = 1024, cache_dir: Optional[str] = None,
+                    num_workers: Optional[int] = None, rebuild: bool = False,
+                    tiles: str = 'all') -> np.ndarray:
+    """The centroids of any labelled dataset, counted or read from the cache of
+    :func:`class_statistics`.
 
     Args:
         dataset: A ``BaseSegDataset`` or wrappers around some.
@@ -60,7 +64,10 @@ def class_centroids(dataset: Any, tile: int = 1024, cache_dir: Optional[str] = N
     if len(parts) == 1 and np.array_equal(local, np.arange(len(parts[0]))):
         return tables[0]
     rows = []
-    bounds = [np.searchsorted(table[:, 0], np.arange(len(part) + 1)) for table, part in zip(tables, parts)]
+    bounds = [
+        np.searchsorted(table[:, 0], np.arange(len(part) + 1))
+        for table, part in zip(tables, parts)
+    ]
     for image, (part, index) in enumerate(zip(which, local)):
         found = tables[part][bounds[part][index]:bounds[part][index + 1]].copy()
         found[:, 0] = image
@@ -85,38 +92,44 @@ def _of_one(dataset: Any, cut: _Cut, cache_dir: Optional[str], num_workers: Opti
     loader = _label_loader(dataset)
     names = tuple(dataset.metainfo.get('classes') or ())
     if not names:
-        raise ValueError(f'class_centroids: {type(dataset).__name__} has no classes in its metainfo')
+        raise ValueError(
+            f'class_centroids: {type(dataset).__name__} has no classes in its metainfo')
     entry = _entry(CacheEntry.of(dataset, loader, names, cache_dir), cut)
-    return entry.read_or_make(lambda: _find_and_keep(dataset, loader, len(names), cut, num_workers, entry), rebuild)
+    return entry.read_or_make(
+        lambda: _find_and_keep(dataset, loader, len(names), cut, num_workers, entry), rebuild)
 
 
 def _entry(entry: CacheEntry, cut: _Cut) -> CacheEntry:
     """The place of the centroids beside that of the pixel counts."""
     ending = f'_centroids{cut}'
     note = f'{entry.note}, centroids in {cut.tiles} tiles of {cut.tile}'
-    return dataclasses.replace(entry, reads=tuple(base + ending for base in entry.reads), writes=entry.writes + ending,
-                               shape=(-1, len(COLUMNS)), note=note)
+    return dataclasses.replace(entry, reads=tuple(base + ending for base in entry.reads),
+                               writes=entry.writes + ending, shape=(-1, len(COLUMNS)), note=note)
 
 
 def _find_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, cut: _Cut,
                    num_workers: Optional[int], entry: CacheEntry) -> np.ndarray:
     started = time.time()
-    print_log(f'class centroids: reading {len(dataset)} labels of {type(dataset).__name__}', logger='current')
+    print_log(f'class centroids: reading {len(dataset)} labels of {type(dataset).__name__}',
+              logger='current')
     ranges = chunks(len(dataset), _CHUNK)
     workers = num_workers if num_workers is not None else os.cpu_count() or 1
     find = functools.partial(_find_range, dataset, loader, num_classes, cut)
     progress, found = Progress('finding centroids', len(dataset)), []
-    for (start, stop), rows in zip(ranges, run_ranges(find, ranges, workers if len(dataset) >= _SERIAL_BELOW else 1)):
+    for (start, stop), rows in zip(
+            ranges, run_ranges(find, ranges, workers if len(dataset) >= _SERIAL_BELOW else 1)):
         found.append(rows)
         progress.update(stop - start)
     table = np.concatenate(found) if found else np.zeros((0, len(COLUMNS)), np.int32)
     try:
         path = entry.write(table)
     except OSError as error:
-        print_log(f'class centroids: cannot keep them ({error}); set MMSEG_DG_CACHE to a folder you may write to',
-                  logger='current', level=logging.WARNING)
+        print_log(
+            f'class centroids: cannot keep them ({error}); set MMSEG_DG_CACHE to a folder '
+            'you may write to', logger='current', level=logging.WARNING)
         return table
-    print_log(f'class centroids: done in {time.time() - started:.1f} s, kept in {path}', logger='current')
+    print_log(f'class centroids: done in {time.time() - started:.1f} s, kept in {path}',
+              logger='current')
     return table
 
 
@@ -130,15 +143,16 @@ def _find_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, cut
     return np.concatenate(tables).astype(np.int32)
 
 
-def tile_centroids(label: np.ndarray, num_classes: int, tile: int, tiles: str = 'all') -> np.ndarray:
+def tile_centroids(label: np.ndarray, num_classes: int, tile: int,
+                   tiles: str = 'all') -> np.ndarray:
     """Mean position of every class in every tile of one label.
 
     Args:
         label: uint8 (H, W); ids from ``num_classes`` on do not count.
         num_classes: Number of classes.
         tile: Side of a tile in pixels.
-        tiles: ``'all'``, or ``'complete'`` to leave out those the border cuts off; a label smaller than a tile then
-            gives no row.
+        tiles: ``'all'``, or ``'complete'`` to leave out those the border cuts off; a label smaller
+            than a tile then gives no row.
 
     Returns:
         int32 (R, 3): class, row, column (rounded down), tiles in reading order, classes ascending.
@@ -151,8 +165,10 @@ def tile_centroids(label: np.ndarray, num_classes: int, tile: int, tiles: str = 
             flat = part.ravel()
             counts = np.bincount(flat, minlength=num_classes)[:num_classes]
             rows, columns = np.divmod(np.arange(flat.size), part.shape[1])
-            sums = [np.bincount(flat, weights=places, minlength=num_classes)[:num_classes]
-                    for places in (rows, columns)]
+            sums = [
+                np.bincount(flat, weights=places, minlength=num_classes)[:num_classes]
+                for places in (rows, columns)
+            ]
             there = np.flatnonzero(counts)
             means = [(values[there] / counts[there]).astype(np.int64) for values in sums]
             points.append(np.stack([there, means[0] + top, means[1] + left], axis=1))

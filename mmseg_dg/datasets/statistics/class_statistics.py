@@ -1,4 +1,5 @@
-"""How many pixels of each class each image has: counted once per dataset, kept in a cache, read memory-mapped.
+"""How many pixels of each class each image has: counted once per dataset, kept in a cache, read
+memory-mapped.
 
 Rare class sampling needs it; it doubles as a check of every label file before training.
 """
@@ -35,7 +36,8 @@ class ClassStatistics:
     """Pixel counts of a dataset.
 
     Attributes:
-        pixel_counts: (num_images, num_classes) integers, row i for sample i; int32 memory-mapped from the cache.
+        pixel_counts: (num_images, num_classes) integers, row i for sample i; int32 memory-mapped
+            from the cache.
         totals: int64 (num_classes,), pixels of each class in the whole dataset.
         fingerprint: Changes when the label files, their sizes or the id mapping change.
         class_names: In the order of the columns; may be empty.
@@ -55,20 +57,22 @@ class ClassStatistics:
         return (np.asarray(self.pixel_counts) > min_pixels).sum(axis=0, dtype=np.int64)
 
 
-def class_statistics(dataset: Any, cache_dir: Optional[str] = None, num_workers: Optional[int] = None,
-                     rebuild: bool = False) -> ClassStatistics:
+def class_statistics(dataset: Any, cache_dir: Optional[str] = None,
+                     num_workers: Optional[int] = None, rebuild: bool = False) -> ClassStatistics:
     """Count the classes of any labelled dataset, or read the counts from the cache.
 
-    Labels are read by the dataset's own ``LoadAnnotations`` (found in its pipeline), so ``label_map``,
-    ``reduce_zero_label`` and special loaders apply; transforms after it do not.  With several processes, rank 0 counts
-    and the others read.
+    Labels are read by the dataset's own ``LoadAnnotations`` (found in its pipeline), so
+    ``label_map``, ``reduce_zero_label`` and special loaders apply; transforms after it do not. With
+    several processes, rank 0 counts and the others read.
 
     The cache is ``<data_root>/class_statistics`` if it has the file, else ``$MMSEG_DG_CACHE`` or
-    ``~/.cache/mmseg_dg``; counts are written to the latter unless ``cache_dir`` is given. A cache whose label files
-    changed (names or sizes; names only where files are not on a local disk) is counted again, with a line in the log.
+    ``~/.cache/mmseg_dg``; counts are written to the latter unless ``cache_dir`` is given. A cache
+    whose label files changed (names or sizes; names only where files are not on a local disk) is
+    counted again, with a line in the log.
 
     Args:
-        dataset: A ``BaseSegDataset`` or wrappers around some (concatenation, repetition, ``SeededDataset``).
+        dataset: A ``BaseSegDataset`` or wrappers around some (concatenation, repetition,
+            ``SeededDataset``).
         cache_dir: Folder for the cache, or ``'beside'`` for ``<data_root>/class_statistics``.
         num_workers: Processes; None: all cores.  Small datasets are counted in this process.
         rebuild: Count even if the cache is good.
@@ -77,32 +81,39 @@ def class_statistics(dataset: Any, cache_dir: Optional[str] = None, num_workers:
         ClassStatistics: One row per sample of ``dataset``.
 
     Raises:
-        ValueError: The pipeline loads no labels, label ids are neither classes nor ``ignore_index``, or labels differ
-            in size from their images (up to five files are named); parts of a concatenation differ in their classes.
+        ValueError: The pipeline loads no labels, label ids are neither classes nor
+            ``ignore_index``, or labels differ in size from their images (up to five files are
+            named); parts of a concatenation differ in their classes.
     """
     parts, which, local = flatten(dataset)
     found = [_of_one(part, cache_dir, num_workers, rebuild) for part in parts]
     if len(parts) == 1 and np.array_equal(local, np.arange(len(parts[0]))):
         return found[0]
     if len({entry.class_names for entry in found}) > 1:
-        raise ValueError('class_statistics: the datasets that are joined have different classes: ' +
-                         '; '.join(f'{type(p).__name__} {len(e.class_names)}' for p, e in zip(parts, found)))
+        raise ValueError('class_statistics: the datasets that are joined have different classes: '
+                         + '; '.join(f'{type(p).__name__} {len(e.class_names)}'
+                                     for p, e in zip(parts, found)))
     starts = np.cumsum([0] + [len(part) for part in parts[:-1]])
-    counts = np.concatenate([np.asarray(entry.pixel_counts) for entry in found])[starts[which] + local]
-    return ClassStatistics(counts, counts.sum(axis=0, dtype=np.int64), '+'.join(e.fingerprint for e in found),
-                           found[0].class_names)
+    counts = np.concatenate([np.asarray(entry.pixel_counts)
+                             for entry in found])[starts[which] + local]
+    return ClassStatistics(counts, counts.sum(axis=0, dtype=np.int64),
+                           '+'.join(e.fingerprint for e in found), found[0].class_names)
 
 
-def _of_one(dataset: Any, cache_dir: Optional[str], num_workers: Optional[int], rebuild: bool) -> ClassStatistics:
+def _of_one(dataset: Any, cache_dir: Optional[str], num_workers: Optional[int],
+            rebuild: bool) -> ClassStatistics:
     loader = _label_loader(dataset)
     names = tuple(dataset.metainfo.get('classes') or ())
     if not names:
-        raise ValueError(f'class_statistics: {type(dataset).__name__} has no classes in its metainfo')
+        raise ValueError(f'class_statistics: {type(dataset).__name__} has no classes in its '
+                         'metainfo')
     entry = CacheEntry.of(dataset, loader, names, cache_dir)
-    counts = entry.read_or_make(lambda: _count_and_keep(dataset, loader, len(names), num_workers, entry), rebuild)
+    counts = entry.read_or_make(
+        lambda: _count_and_keep(dataset, loader, len(names), num_workers, entry), rebuild)
     empty = np.flatnonzero(~np.asarray(counts).any(axis=1))
     if len(empty):
-        warn_ignored([dataset.get_data_info(int(i))['seg_map_path'] for i in empty[:_NAMED]], len(empty), len(counts))
+        warn_ignored([dataset.get_data_info(int(i))['seg_map_path'] for i in empty[:_NAMED]],
+                     len(empty), len(counts))
     return ClassStatistics(counts, counts.sum(axis=0, dtype=np.int64), entry.fingerprint, names)
 
 
@@ -114,24 +125,28 @@ def warn_ignored(files: list[str], count: int, total: int) -> None:
         count: How many there are.
         total: Among how many.
     """
-    print_log(f'{count} of {total} labels ({100 * count / total:.1f} %) have no pixel of any class, all are ignored: '
-              f'{", ".join(files)}{", ..." if count > len(files) else ""}. Nothing is learned from them: check '
-              'the ids (label_map, reduce_zero_label), or leave them out with a list (ann_file)', logger='current',
-              level=logging.WARNING)
+    print_log(
+        f'{count} of {total} labels ({100 * count / total:.1f} %) have no pixel of any '
+        f'class, all are ignored: {", ".join(files)}{", ..." if count > len(files) else ""}. '
+        'Nothing is learned from them: check the ids (label_map, reduce_zero_label), or '
+        'leave them out with a list (ann_file)', logger='current', level=logging.WARNING)
 
 
-def _count_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, num_workers: Optional[int],
-                    entry: CacheEntry) -> np.ndarray:
+def _count_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
+                    num_workers: Optional[int], entry: CacheEntry) -> np.ndarray:
     started = time.time()
-    print_log(f'class statistics: counting {len(dataset)} labels of {type(dataset).__name__}', logger='current')
+    print_log(f'class statistics: counting {len(dataset)} labels of {type(dataset).__name__}',
+              logger='current')
     counts = count_labels(dataset, loader, num_classes, num_workers)
     try:
         path = entry.write(counts)
     except OSError as error:
-        print_log(f'class statistics: cannot keep them ({error}); set MMSEG_DG_CACHE to a folder you may write to',
-                  logger='current', level=logging.WARNING)
+        print_log(
+            f'class statistics: cannot keep them ({error}); set MMSEG_DG_CACHE to a folder '
+            'you may write to', logger='current', level=logging.WARNING)
         return counts
-    print_log(f'class statistics: done in {time.time() - started:.1f} s, kept in {path}', logger='current')
+    print_log(f'class statistics: done in {time.time() - started:.1f} s, kept in {path}',
+              logger='current')
     kept = entry.read()
     return counts if kept is None else kept
 
@@ -140,8 +155,9 @@ def _label_loader(dataset: Any) -> BaseLoadAnnotations:
     for step in transforms_of(getattr(dataset, 'pipeline', ())):
         if isinstance(step, BaseLoadAnnotations):
             return step
-    raise ValueError(f'class_statistics: the pipeline of {type(dataset).__name__} has no LoadAnnotations, so it has '
-                     'no labels to count; rare class sampling works on labelled streams only')
+    raise ValueError(f'class_statistics: the pipeline of {type(dataset).__name__} has no '
+                     'LoadAnnotations, so it has no labels to count; rare class sampling works on '
+                     'labelled streams only')
 
 
 def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
@@ -179,15 +195,18 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
             else:
                 more += 1
     if wrong:
-        raise ValueError(wrong_ids_message(wrong, num_classes, getattr(dataset, 'ignore_index', IGNORE), more))
+        raise ValueError(
+            wrong_ids_message(wrong, num_classes, getattr(dataset, 'ignore_index', IGNORE), more))
     if differing:
-        raise ValueError(f'{len(differing)} labels differ in size from their image: {"; ".join(differing[:_NAMED])}. '
-                         'Leave them out with a list (ann_file; GTA5: tools/dataset_converters/gta.py writes the list '
-                         f'of its unusable labels, which GTADataset leaves out). {DOCTOR}')
+        raise ValueError(f'{len(differing)} labels differ in size from their image: '
+                         f'{"; ".join(differing[:_NAMED])}. Leave them out with a list (ann_file; '
+                         'GTA5: tools/dataset_converters/gta.py writes the list of its unusable '
+                         f'labels, which GTADataset leaves out). {DOCTOR}')
     return counts
 
 
-def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, bounds: tuple[int, int]):
+def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, bounds: tuple[int,
+                                                                                            int]):
     rows = np.zeros((bounds[1] - bounds[0], num_classes), np.int32)
     problems: dict[str, list[int]] = {}
     sizes: list[str] = []
@@ -205,7 +224,9 @@ def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, bo
 
 
 def _size_difference(info: dict, shape: tuple[int, int], backend_args: Optional[dict]) -> list[str]:
-    """A sentence when the image's size, which its first bytes tell, is not that of the label; else nothing."""
+    """A sentence when the image's size, which its first bytes tell, is not that of the label; else
+    nothing.
+    """
     path = info.get('img_path')
     if not path or not is_local(path, backend_args):
         return []
@@ -213,35 +234,41 @@ def _size_difference(info: dict, shape: tuple[int, int], backend_args: Optional[
         size = image_size(path)
     except OSError:  # not a matter of labels; loading it says what is wrong
         return []
-    return [] if size == shape else [f'{info["seg_map_path"]} {shape[1]}x{shape[0]}, image {size[1]}x{size[0]}']
+    return [] if size == shape else [
+        f'{info["seg_map_path"]} {shape[1]}x{shape[0]}, image '
+        f'{size[1]}x{size[0]}'
+    ]
 
 
 def from_official_json(path: str, dataset: Any) -> ClassStatistics:
     """Read the statistics files of the official DAFormer/HRDA converters.
 
-    Files are matched by base name, as the official code does, so the folder names inside the file do not matter.
+    Files are matched by base name, as the official code does, so the folder names inside the file
+    do not matter.
 
     Args:
         path: ``sample_class_stats.json`` (a list of ``{"file": path, "<class>": pixels, ...}``),
-            ``sample_class_stats_dict.json`` (``{path: {"<class>": pixels}}``) or ``samples_with_class.json``
-            (``{"<class>": [[path, pixels], ...]}``).
+            ``sample_class_stats_dict.json`` (``{path: {"<class>": pixels}}``) or
+            ``samples_with_class.json`` (``{"<class>": [[path, pixels], ...]}``).
         dataset: The dataset (or wrapper) it describes; rows follow its order.
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Not such a file, a label of the dataset is not in it, two of its files share a base name,
-            or it names a class the dataset does not have.
+        ValueError: Not such a file, a label of the dataset is not in it, two of its files share a
+            base name, or it names a class the dataset does not have.
     """
     if not osp.isfile(path):
-        raise FileNotFoundError(f'no statistics file {path!r}; leave class_statistics unset to count the labels')
+        raise FileNotFoundError(f'no statistics file {path!r}; leave class_statistics unset to '
+                                'count the labels')
     try:
         with open(path, encoding='utf-8') as file:
             content = json.load(file)
     except (ValueError, RecursionError) as error:  # ValueError: damaged JSON, or no text at all
-        raise ValueError(f'{path}: not a readable JSON file ({type(error).__name__}); fetch it again, or leave '
-                         'class_statistics unset to count the labels') from error
+        raise ValueError(f'{path}: not a readable JSON file ({type(error).__name__}); fetch it '
+                         'again, or leave class_statistics unset to count the labels') from error
     per_file = _official_counts(content, path)
-    negative = next((name for name, counts in per_file.items() if min(counts.values(), default=0) < 0), None)
+    negative = next(
+        (name for name, counts in per_file.items() if min(counts.values(), default=0) < 0), None)
     if negative is not None:
         raise ValueError(f'{path}: {negative} has a negative number of pixels; the file is damaged')
     parts, which, local = flatten(dataset)
@@ -255,12 +282,14 @@ def from_official_json(path: str, dataset: Any) -> ClassStatistics:
             continue
         for class_id, pixels in per_file[base].items():
             if not 0 <= class_id < len(names):
-                raise ValueError(f'{path}: class {class_id} of {base} is not in 0..{len(names) - 1}')
+                raise ValueError(
+                    f'{path}: class {class_id} of {base} is not in 0..{len(names) - 1}')
             counts[row, class_id] = pixels
     if missing:
-        raise ValueError(f'{path}: {len(missing)} of {len(which)} labels are not in it, for example '
-                         f'{missing[:_NAMED]}; it was made for other data')
-    return ClassStatistics(counts, counts.sum(axis=0, dtype=np.int64), f'official:{osp.basename(path)}', names)
+        raise ValueError(f'{path}: {len(missing)} of {len(which)} labels are not in it, for '
+                         f'example {missing[:_NAMED]}; it was made for other data')
+    return ClassStatistics(counts, counts.sum(axis=0, dtype=np.int64),
+                           f'official:{osp.basename(path)}', names)
 
 
 def _official_counts(content: Any, path: str) -> dict[str, dict[int, int]]:
@@ -268,7 +297,8 @@ def _official_counts(content: Any, path: str) -> dict[str, dict[int, int]]:
     rows: list[tuple[str, dict[int, int]]] = []
     try:
         if isinstance(content, list):
-            rows = [(e['file'], {int(k): int(v) for k, v in e.items() if k != 'file'}) for e in content]
+            rows = [(e['file'], {int(k): int(v)
+                                 for k, v in e.items() if k != 'file'}) for e in content]
         elif content and all(isinstance(v, dict) for v in content.values()):
             rows = [(name, {int(k): int(v) for k, v in e.items()}) for name, e in content.items()]
         else:
@@ -279,8 +309,9 @@ def _official_counts(content: Any, path: str) -> dict[str, dict[int, int]]:
             rows = list(merged.items())
         found = {osp.basename(name): counts for name, counts in rows}
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f'{path}: not a class statistics file of the official converters') from error
+        raise ValueError(f'{path}: not a class statistics file of the official '
+                         'converters') from error
     if len(found) < len(rows):
-        raise ValueError(f'{path}: several of its files share a base name, so it cannot be matched; leave '
-                         'class_statistics unset to count the labels')
+        raise ValueError(f'{path}: several of its files share a base name, so it cannot be '
+                         'matched; leave class_statistics unset to count the labels')
     return found

@@ -1,6 +1,8 @@
-"""A procedural city: street scenes with exact labels of all 19 Cityscapes classes, in several domains.
+"""A procedural city: street scenes with exact labels of all 19 Cityscapes classes, in several
+domains.
 
-Everything is drawn by this package (NumPy and OpenCV): nothing is downloaded and no third-party art is used.
+Everything is drawn by this package (NumPy and OpenCV): nothing is downloaded and no third-party art
+is used.
 """
 from .looks import DOMAINS
 from .renderer import VERSION, check_request, render

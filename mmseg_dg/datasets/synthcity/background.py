@@ -35,8 +35,11 @@ def locate_ground(camera: Camera, rays: Sequence[np.ndarray]) -> Ground:
     return Ground(top, (dy < -1e-3) & (z > 0.2) & (depth < _FARTHEST), x, z, depth)
 
 
-def paint_sky(image: np.ndarray, dice: Dice, look: Look, rays: Sequence[np.ndarray], rows: int) -> np.ndarray:
-    """Paint the sky into the upper ``rows`` of a float32 (H, W, 3) image and return the horizon's colour (3,)."""
+def paint_sky(image: np.ndarray, dice: Dice, look: Look, rays: Sequence[np.ndarray],
+              rows: int) -> np.ndarray:
+    """Paint the sky into the upper ``rows`` of a float32 (H, W, 3) image and return the horizon's
+    colour (3,).
+    """
     top = np.array(look.sky, np.float32) * dice.uniform(0.85, 1.08)
     horizon = np.minimum(np.array(look.horizon, np.float32) * dice.uniform(0.9, 1.05), 252)
     steepness, cover = dice.uniform(1.5, 3), dice.uniform(*look.clouds)
@@ -47,7 +50,8 @@ def paint_sky(image: np.ndarray, dice: Dice, look: Look, rays: Sequence[np.ndarr
     clouds, brightness = None, None
     if cover < 1:
         above = np.float32(22) / np.maximum(dy, np.float32(0.03))
-        field = sample_smooth(fractal(), dx * above + np.float32(shift_u), dz * above + np.float32(shift_v))
+        field = sample_smooth(fractal(), dx * above + np.float32(shift_u),
+                              dz * above + np.float32(shift_v))
         clouds = np.clip((field - cover) * 3.5, 0, 1) * np.minimum(height * 9, 1)
         brightness = 0.78 + 0.22 * field
     for k in range(3):
@@ -63,7 +67,8 @@ def _band(across: np.ndarray, center: float, half_width: float, pixel: np.ndarra
     return np.clip((half_width - np.abs(across - np.float32(center))) / pixel + 0.5, 0, 1)
 
 
-def _markings(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray, pixel: np.ndarray) -> np.ndarray:
+def _markings(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray,
+              pixel: np.ndarray) -> np.ndarray:
     """Coverage of the paint on the road."""
     paint = np.zeros_like(across)
     left = street.left + (PARKING if street.parking_left else 0.25)
@@ -78,7 +83,8 @@ def _markings(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray, pix
             middle = not away and center > -1.5 * street.lane
             paint = np.maximum(paint, stripe if middle and unbroken else stripe * dashed)
     if dice.chance(0.6):
-        paint = np.maximum(paint, np.maximum(_band(across, left, 0.06, pixel), _band(across, right, 0.06, pixel)))
+        paint = np.maximum(
+            paint, np.maximum(_band(across, left, 0.06, pixel), _band(across, right, 0.06, pixel)))
     if street.side_street is not None:
         paint *= (z < street.side_street) | (z > street.side_street + SIDE_STREET)
     if street.zebra is not None:
@@ -91,18 +97,20 @@ def _markings(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray, pix
 
 def _colors(dice: Dice, photo: bool) -> list[np.ndarray]:
     """BGR colours of asphalt, paving, green, kerb and paint."""
-    asphalt = np.array(dice.tint((1.0, 1.0, 1.0), 62, 118)) * (dice.uniform(0.95, 1.08), 1, dice.uniform(0.93, 1.04))
-    paving = np.array(dice.tint((1.0, 1.0, 1.0), 105, 175)) * (
-        dice.uniform(0.8, 1.05), dice.uniform(0.93, 1.0), dice.uniform(0.97, 1.08))
+    asphalt = np.array(dice.tint(
+        (1.0, 1.0, 1.0), 62, 118)) * (dice.uniform(0.95, 1.08), 1, dice.uniform(0.93, 1.04))
+    paving = np.array(dice.tint((1.0, 1.0, 1.0), 105, 175)) * (dice.uniform(
+        0.8, 1.05), dice.uniform(0.93, 1.0), dice.uniform(0.97, 1.08))
     green = np.array([dice.uniform(30, 65), dice.uniform(90, 140), dice.uniform(60, 130)])
     if photo:  # real grass is duller
         green = green * (0.8, 0.72, 0.8) + 12
-    kerb, paint = np.array(dice.tint((165, 168, 170), 0.75, 1.1)), np.array(dice.tint((225, 228, 230), 0.8, 1.0))
+    kerb, paint = np.array(dice.tint((165, 168, 170), 0.75,
+                                     1.1)), np.array(dice.tint((225, 228, 230), 0.8, 1.0))
     return [asphalt, paving, green, kerb, paint]
 
 
-def paint_ground(image: np.ndarray, label: np.ndarray, dice: Dice, street: Street, look: Look, light: Light,
-                 camera: Camera, ground: Ground) -> None:
+def paint_ground(image: np.ndarray, label: np.ndarray, dice: Dice, street: Street, look: Look,
+                 light: Light, camera: Camera, ground: Ground) -> None:
     """Paint road, sidewalks and green, lit, with their labels.
 
     Args:
@@ -127,11 +135,13 @@ def paint_ground(image: np.ndarray, label: np.ndarray, dice: Dice, street: Stree
     walk = np.clip((np.minimum(across - outer_left, outer_right - across)) / pixel + 0.5, 0, 1)
     if street.verge == 0:
         walk[:] = 1
-    kerb = np.maximum(_band(across, street.left - 0.1, 0.1, pixel), _band(across, street.right + 0.1, 0.1, pixel))
+    kerb = np.maximum(_band(across, street.left - 0.1, 0.1, pixel),
+                      _band(across, street.right + 0.1, 0.1, pixel))
     kerb *= ~on_side
     target = label[ground.top:]
-    target[ground.seen] = np.where(road > 0.5, ROAD, np.where(walk > 0.5, SIDEWALK, TERRAIN)).astype(
-        np.uint8)[ground.seen]
+    target[ground.seen] = np.where(road > 0.5, ROAD,
+                                   np.where(walk > 0.5, SIDEWALK,
+                                            TERRAIN)).astype(np.uint8)[ground.seen]
 
     stains = sample_smooth(fractal(), x * np.float32(1.3), z * np.float32(0.7))
     pebbles = sample_smooth(fractal('rough'), x * np.float32(23), z * np.float32(23))
@@ -162,13 +172,16 @@ def _repairs(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray) -> n
     for _ in range(dice.integer(0, 4)):
         x0, z0 = dice.uniform(street.left, street.right), dice.uniform(4, 30)
         width, length = dice.uniform(0.3, 1.6), dice.uniform(0.4, 4)
-        factor[(np.abs(across - x0) < width) & (np.abs(z - z0) < length)] *= dice.uniform(0.75, 1.15)
+        factor[(np.abs(across - x0) < width) & (np.abs(z - z0) < length)] *= dice.uniform(
+            0.75, 1.15)
     return factor
 
 
 def cast_shadows(image: np.ndarray, camera: Camera, light: Light, ground: Ground,
                  casters: Sequence[tuple[Sequence[tuple[float, float]], float]]) -> None:
-    """Darken the ground (in place) below objects, given as (corners (x, z) of the footprint, height)."""
+    """Darken the ground (in place) below objects, given as (corners (x, z) of the footprint,
+    height).
+    """
     mask = np.zeros(image.shape[:2], np.uint8)
     slope = 1 / max(light.direction[1], 0.15) if light.crisp else 0.0
     for corners, height in casters:

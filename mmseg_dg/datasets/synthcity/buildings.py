@@ -3,8 +3,8 @@ from .labels import BUILDING
 from .stage import TOWARDS, Stage, scaled
 from .textures import AWNING, FACADE, SHOP
 
-_PAINTS = ((92, 112, 150), (70, 90, 140), (150, 170, 190), (175, 190, 200), (120, 125, 130), (90, 95, 100),
-           (185, 205, 215), (110, 140, 180), (60, 70, 105), (160, 150, 140))
+_PAINTS = ((92, 112, 150), (70, 90, 140), (150, 170, 190), (175, 190, 200), (120, 125, 130),
+           (90, 95, 100), (185, 205, 215), (110, 140, 180), (60, 70, 105), (160, 150, 140))
 _ROOFS = ((60, 65, 95), (50, 55, 60), (55, 75, 130))
 BRICK, PLAIN, PANEL = range(3)
 
@@ -33,43 +33,47 @@ def house(stage: Stage, side: int, x: float, z0: float, z1: float, height: float
     shop = dice.chance(0.4)
     glass = (dice.uniform(55, 120), dice.uniform(50, 100), dice.uniform(40, 85))
     windows = (pitch, pitch * dice.uniform(0.35, 0.7), floor, floor * dice.uniform(0.4, 0.65),
-               dice.pick((235, 210, 60, 120)), *glass, dice.integer(1, 1 << 20), float(shop), height,
+               dice.pick((235, 210, 60, 120)), *glass, dice.integer(1,
+                                                                    1 << 20), float(shop), height,
                dice.pick((BRICK, PLAIN, PANEL)))
     canvas.at(z1)
     normal = (-float(side), 0.0, 0.0)
     front = canvas.texture(FACADE, 0.0, 1.0, z0, z1 - z0, *windows)
-    canvas.polygon([(near, 0, z0), (far, 0, z1), (far, height, z1), (near, height, z0)], color, BUILDING, normal,
-                   front)
+    canvas.polygon([(near, 0, z0), (far, 0, z1), (far, height, z1), (near, height, z0)], color,
+                   BUILDING, normal, front)
     if z0 > 0:
-        end = canvas.texture(FACADE, 1.0, 0.0, min(near, near + deep), abs(deep), *windows[:9], 0.0, *windows[10:])
-        canvas.polygon([(near, 0, z0), (near + deep, 0, z0), (near + deep, height, z0), (near, height, z0)], color,
-                       BUILDING, TOWARDS, end)
+        end = canvas.texture(FACADE, 1.0, 0.0, min(near, near + deep), abs(deep), *windows[:9], 0.0,
+                             *windows[10:])
+        canvas.polygon([(near, 0, z0), (near + deep, 0, z0), (near + deep, height, z0),
+                        (near, height, z0)], color, BUILDING, TOWARDS, end)
     if height < 11 and dice.chance(0.65):
         _roof(stage, side, near, far, z0, z1, height, deep, color)
     if shop:
         _shop(stage, side, x, z0, z1, glass)
 
 
-def _roof(stage: Stage, side: int, near: float, far: float, z0: float, z1: float, height: float, deep: float,
-          color) -> None:
+def _roof(stage: Stage, side: int, near: float, far: float, z0: float, z1: float, height: float,
+          deep: float, color) -> None:
     canvas, dice = stage.canvas, stage.dice
     rise, tiles = dice.uniform(1.5, 3.5), dice.pick(_ROOFS)
     ridge = height + rise
-    canvas.polygon([(near - side * 0.3, height, z0), (far - side * 0.3, height, z1), (far + deep / 2, ridge, z1),
-                    (near + deep / 2, ridge, z0)], tiles, BUILDING, (-side * 0.6, 0.8, 0.0))
+    canvas.polygon([(near - side * 0.3, height, z0), (far - side * 0.3, height, z1),
+                    (far + deep / 2, ridge, z1), (near + deep / 2, ridge, z0)], tiles, BUILDING,
+                   (-side * 0.6, 0.8, 0.0))
     if z0 > 0:
-        canvas.polygon([(near, height, z0), (near + deep, height, z0), (near + deep / 2, ridge, z0)], color, BUILDING,
-                       TOWARDS)
+        canvas.polygon([(near, height, z0), (near + deep, height, z0),
+                        (near + deep / 2, ridge, z0)], color, BUILDING, TOWARDS)
     if dice.chance(0.6):
         z = dice.uniform(z0, z1)
         x = near + deep * 0.4
-        canvas.polygon([(x - 0.4, height, z), (x + 0.4, height, z), (x + 0.4, ridge + 1, z), (x - 0.4, ridge + 1, z)],
-                       scaled(color, 0.8), BUILDING, TOWARDS)
+        canvas.polygon([(x - 0.4, height, z), (x + 0.4, height, z), (x + 0.4, ridge + 1, z),
+                        (x - 0.4, ridge + 1, z)], scaled(color, 0.8), BUILDING, TOWARDS)
 
 
 def _shop(stage: Stage, side: int, x: float, z0: float, z1: float, glass) -> None:
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
-    normal, sign = (-float(side), 0.0, 0.0), (dice.uniform(30, 220), dice.uniform(30, 220), dice.uniform(30, 220))
+    normal, sign = (-float(side), 0.0, 0.0), (dice.uniform(30, 220), dice.uniform(30, 220),
+                                              dice.uniform(30, 220))
 
     def strip(inset: float, y0: float, y1: float, out: float) -> list:
         a, b = z0 + inset, z1 - inset
@@ -78,14 +82,15 @@ def _shop(stage: Stage, side: int, x: float, z0: float, z1: float, glass) -> Non
 
     window = canvas.texture(SHOP, 0.0, 1.0, dice.uniform(0, 99), dice.uniform(1.5, 3))
     inside = dice.tint((150, 200, 230), 0.5, 1.0, 15) if stage.dark else glass
-    canvas.polygon(strip(0.4, 0.5, 2.4, 0.03), inside, BUILDING, normal, window,
-                   glows=stage.dark)
+    canvas.polygon(strip(0.4, 0.5, 2.4, 0.03), inside, BUILDING, normal, window, glows=stage.dark)
     canvas.polygon(strip(0.2, 2.45, 3.2, 0.06), sign, BUILDING, normal)
     if dice.chance(0.5):
         awning = canvas.texture(AWNING, 0.0, 1.0, dice.uniform(0.5, 1.0))
         a, b = z0 + 0.4, z1 - 0.4
         xa, xb = bend(x, a), bend(x, b)
-        canvas.polygon([(xa, 2.6, a), (xb, 2.6, b), (xb - side * 1.2, 2.1, b), (xa - side * 1.2, 2.1, a)],
-                       scaled(sign, 0.9), BUILDING, (0.0, 1.0, 0.0), awning)
-        canvas.polygon([(xa - side * 1.2, 2.1, a), (xb - side * 1.2, 2.1, b), (xb - side * 1.2, 1.9, b),
-                        (xa - side * 1.2, 1.9, a)], scaled(sign, 0.7), BUILDING, normal, awning)
+        canvas.polygon([(xa, 2.6, a), (xb, 2.6, b), (xb - side * 1.2, 2.1, b),
+                        (xa - side * 1.2, 2.1, a)], scaled(sign, 0.9), BUILDING, (0.0, 1.0, 0.0),
+                       awning)
+        canvas.polygon([(xa - side * 1.2, 2.1, a), (xb - side * 1.2, 2.1, b),
+                        (xb - side * 1.2, 1.9, b), (xa - side * 1.2, 1.9, a)], scaled(sign, 0.7),
+                       BUILDING, normal, awning)

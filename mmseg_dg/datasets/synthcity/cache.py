@@ -1,7 +1,9 @@
-"""Writes pictures of the synthetic city to a folder, once, in parallel, so that they can be read as ordinary files.
+"""Writes pictures of the synthetic city to a folder, once, in parallel, so that they can be read as
+ordinary files.
 
-Safe at any moment: a file appears under its name only when it is complete, one process per folder writes while others
-wait (their waiting ends by itself if the writer dies), and what is there already is kept.
+Safe at any moment: a file appears under its name only when it is complete, one process per folder
+writes while others wait (their waiting ends by itself if the writer dies), and what is there
+already is kept.
 """
 import os
 import sys
@@ -33,7 +35,8 @@ _WORTH_A_POOL = 8  # fewer pictures are rendered faster than processes start
 
 def default_root() -> Path:
     """``$MMSEG_DG_CACHE/synthcity``, or ``~/.cache/mmseg_dg/synthcity``."""
-    return Path(os.environ.get('MMSEG_DG_CACHE') or Path.home() / '.cache' / 'mmseg_dg') / 'synthcity'
+    return Path(os.environ.get('MMSEG_DG_CACHE')
+                or Path.home() / '.cache' / 'mmseg_dg') / 'synthcity'
 
 
 def city_folder(root: Path, domain: str, size: tuple[int, int], seed: int) -> Path:
@@ -47,10 +50,14 @@ def file_name(index: int) -> str:
 
 
 def missing_pictures(folder: Path, indices: Sequence[int]) -> list[int]:
-    """Which of the pictures do not have both their files yet; an empty file (a disk that was full) is none."""
+    """Which of the pictures do not have both their files yet; an empty file (a disk that was full)
+    is none.
+    """
     try:
-        images, labels = ({entry.name for entry in os.scandir(folder / part) if entry.stat().st_size}
-                          for part in (IMAGES, LABELS))
+        images, labels = ({
+            entry.name
+            for entry in os.scandir(folder / part) if entry.stat().st_size
+        } for part in (IMAGES, LABELS))
     except (FileNotFoundError, NotADirectoryError):
         return list(indices)
     return [
@@ -64,7 +71,8 @@ def write_city(folder: Path, seed: int, domain: str, size: tuple[int, int], indi
     """Write the pictures that are not there yet.
 
     Args:
-        folder: Where ``img/NNNNNN.jpg`` (quality 90) and ``label/NNNNNN.png`` go; created if needed.
+        folder: Where ``img/NNNNNN.jpg`` (quality 90) and ``label/NNNNNN.png`` go; created if
+            needed.
         seed: Seed of the city.
         domain: Domain of the city.
         size: (width, height) in pixels.
@@ -88,27 +96,34 @@ def write_city(folder: Path, seed: int, domain: str, size: tuple[int, int], indi
             missing = missing_pictures(folder, indices)
             if missing:
                 _remove_abandoned(folder)
-                _write_missing(partial(_write_picture, folder, seed, domain, size), missing, num_workers, folder, lock)
+                _write_missing(partial(_write_picture, folder, seed, domain, size), missing,
+                               num_workers, folder, lock)
             return len(missing)
     except OSError as error:
         raise OSError(
-            error.errno, f'the synthetic city cannot be written to {folder}: {error}. Choose a writable folder with '
-            'enough space by data_root=... or the environment variable MMSEG_DG_CACHE') from error
+            error.errno, f'the synthetic city cannot be written to {folder}: {error}. Choose a '
+            'writable folder with enough space by data_root=... or the environment '
+            'variable MMSEG_DG_CACHE') from error
 
 
-def _write_missing(write, missing: list[int], num_workers: Optional[int], folder: Path, lock: int) -> None:
+def _write_missing(write, missing: list[int], num_workers: Optional[int], folder: Path,
+                   lock: int) -> None:
     workers = min(num_workers or _processors(), len(missing))
-    print_log(f'rendering {len(missing)} pictures of the synthetic city into {folder} with {workers} '
-              f'process{"es" if workers > 1 else ""}', logger='current')
+    print_log(
+        f'rendering {len(missing)} pictures of the synthetic city into {folder} with '
+        f'{workers} process{"es" if workers > 1 else ""}', logger='current')
     progress, begin = Progress('rendering pictures', len(missing), _QUIET), time.time()
-    if workers == 1 or len(missing) < _WORTH_A_POOL or current_process().daemon:  # daemons may not have children
+    # daemons may not have children
+    if workers == 1 or len(missing) < _WORTH_A_POOL or current_process().daemon:
         for index in missing:
             write(index)
             progress.update()
     else:
         with _pool(workers, lock) as pool:
             try:
-                for _ in pool.map(write, missing, chunksize=max(1, min(8, len(missing) // (4 * workers)))):
+                for _ in pool.map(write, missing,
+                                  chunksize=max(1, min(8,
+                                                       len(missing) // (4 * workers)))):
                     progress.update()
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
@@ -121,8 +136,9 @@ def _processors() -> int:
 
 
 def _pool(workers: int, lock: int) -> ProcessPoolExecutor:
-    # Forked processes need not import torch and mmseg again, nor a __main__ guard in the user's script; they use NumPy
-    # and single-threaded OpenCV only.  macOS' system libraries do not survive a fork.
+    # Forked processes need not import torch and mmseg again, nor a __main__ guard in the user's
+    # script; they use NumPy and single-threaded OpenCV only. macOS' system libraries do not survive
+    # a fork.
     fork = 'fork' in get_all_start_methods() and sys.platform != 'darwin'
     context = get_context('fork' if fork else 'spawn')
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker,
@@ -145,7 +161,9 @@ def _start_worker(parent: int, lock: int) -> None:
 
 @contextmanager
 def _only_writer(folder: Path) -> Iterator[int]:
-    """Wait until no other process writes to the folder; yields the lock's file descriptor, -1 without one."""
+    """Wait until no other process writes to the folder; yields the lock's file descriptor, -1
+    without one.
+    """
     try:
         import fcntl
     except ImportError:  # not a POSIX system: work may be done twice, but files stay whole
@@ -155,7 +173,8 @@ def _only_writer(folder: Path) -> Iterator[int]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print_log(f'waiting for another process that renders the synthetic city into {folder}', logger='current')
+            print_log(f'waiting for another process that renders the synthetic city into {folder}',
+                      logger='current')
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:  # a file system without locks: as above
             yield -1
@@ -176,7 +195,8 @@ def _remove_abandoned(folder: Path) -> None:
 def _write_picture(folder: Path, seed: int, domain: str, size: tuple[int, int], index: int) -> None:
     image, label = render(seed, index, domain, size)
     _write(folder / LABELS / (file_name(index) + LABEL_SUFFIX), label, [])
-    _write(folder / IMAGES / (file_name(index) + IMAGE_SUFFIX), image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    _write(folder / IMAGES / (file_name(index) + IMAGE_SUFFIX), image,
+           [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
 def _write(path: Path, pixels, options: list[int]) -> None:

@@ -1,7 +1,7 @@
 """The camera of a street scene: rays of the pixels and projection of polygons.
 
-World axes: x right, y up, z along the street, metres, origin on the road below the camera.  Camera axes: x right, y
-up, z forward.
+World axes: x right, y up, z along the street, metres, origin on the road below the camera. Camera
+axes: x right, y up, z forward.
 """
 from typing import Optional
 
@@ -23,20 +23,22 @@ class Camera:
         width: Picture width in pixels.
         height: Picture height in pixels.
     """
-
     def __init__(self, dice: Dice, width: int, height: int) -> None:
         self.width, self.height = width, height
         self.focal = width * dice.uniform(0.62, 0.95)
         self.elevation = dice.uniform(1.15, 1.9)
         pitch, yaw, roll = np.deg2rad([dice.uniform(-5.0, 1.5), dice.normal(4), dice.normal(0.6)])
-        cp, sp, cy, sy, cr, sr = np.cos(pitch), np.sin(pitch), np.cos(yaw), np.sin(yaw), np.cos(roll), np.sin(roll)
+        cp, sp, cy, sy, cr, sr = np.cos(pitch), np.sin(pitch), np.cos(yaw), np.sin(yaw), np.cos(
+            roll), np.sin(roll)
         ry = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
         rx = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
         rz = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
         self.rotation = rz @ rx @ ry  # world -> camera
         self.center_x, self.center_y = width / 2, height * dice.uniform(0.42, 0.52)
-        self.right = ((np.arange(width, dtype=np.float32) - self.center_x) / self.focal).astype(np.float32)[None]
-        self.up = ((self.center_y - np.arange(height, dtype=np.float32)) / self.focal).astype(np.float32)[:, None]
+        self.right = ((np.arange(width, dtype=np.float32) - self.center_x) / self.focal).astype(
+            np.float32)[None]
+        self.up = ((self.center_y - np.arange(height, dtype=np.float32)) / self.focal).astype(
+            np.float32)[:, None]
 
     def rays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """World directions (x, y, z) of all pixels at unit camera depth, each float32 (H, W)."""
@@ -47,31 +49,41 @@ class Camera:
         """World points (N, 3) in camera axes."""
         x, y, z = points[:, 0:1], points[:, 1:2] - self.elevation, points[:, 2:3]
         r = self.rotation
-        return x * r[:, 0] + y * r[:, 1] + z * r[:, 2]  # not a matmul: BLAS results depend on the number of threads
+        # not a matmul: BLAS results depend on the number of threads
+        return x * r[:, 0] + y * r[:, 1] + z * r[:, 2]
 
     def to_pixels(self, points: np.ndarray) -> np.ndarray:
-        """Camera points (N, 3) with depth >= NEAR as int32 pixel coordinates (N, 2) with SHIFT fractional bits."""
+        """Camera points (N, 3) with depth >= NEAR as int32 pixel coordinates (N, 2) with SHIFT
+        fractional bits.
+        """
         k = self.focal / points[:, 2]
         pixels = np.stack([self.center_x + points[:, 0] * k, self.center_y - points[:, 1] * k], 1)
         return np.round(np.clip(pixels, -_FAR_OFF, _FAR_OFF) * (1 << SHIFT)).astype(np.int32)
 
     def outline(self, points) -> Optional[np.ndarray]:
-        """One world polygon (N, 3) cut at the near plane, as fixed-point pixels; None if it is behind the camera."""
+        """One world polygon (N, 3) cut at the near plane, as fixed-point pixels; None if it is
+        behind the camera.
+        """
         clipped = clip_near(self.to_camera(np.asarray(points, np.float64)))
         return None if len(clipped) < 3 else self.to_pixels(clipped)
 
     def locate(self, point) -> Optional[tuple[int, int, float]]:
-        """Pixel column, row and depth (metres) of a world point; None if it is too near or outside the picture."""
+        """Pixel column, row and depth (metres) of a world point; None if it is too near or outside
+        the picture.
+        """
         x, y, z = self.to_camera(np.asarray([point], np.float64))[0]
         if z < 1:
             return None
-        column, row = int(self.center_x + self.focal * x / z), int(self.center_y - self.focal * y / z)
+        column, row = int(self.center_x + self.focal * x / z), int(self.center_y
+                                                                   - self.focal * y / z)
         inside = 0 <= column < self.width and 0 <= row < self.height
         return (column, row, float(z)) if inside else None
 
 
 def clip_near(points: np.ndarray) -> np.ndarray:
-    """A camera-space polygon (N, 3) with the part nearer than NEAR cut away (possibly nothing is left)."""
+    """A camera-space polygon (N, 3) with the part nearer than NEAR cut away (possibly nothing is
+    left).
+    """
     kept = []
     for a, b in zip(points, np.roll(points, -1, 0)):
         if a[2] >= NEAR:
@@ -83,4 +95,5 @@ def clip_near(points: np.ndarray) -> np.ndarray:
 
 def fill(image: np.ndarray, outline: np.ndarray, value, smooth: bool = False) -> None:
     """Fill a fixed-point outline with a value; ``smooth`` draws soft edges (8-bit images only)."""
-    cv2.fillPoly(image, [outline], value, lineType=cv2.LINE_AA if smooth else cv2.LINE_8, shift=SHIFT)
+    cv2.fillPoly(image, [outline], value, lineType=cv2.LINE_AA if smooth else cv2.LINE_8,
+                 shift=SHIFT)

@@ -1,8 +1,9 @@
 """Collects the polygons of a scene and paints them from far to near.
 
-Two pictures are painted with the same outlines: colours (soft edges) and surface numbers (hard edges).  The surface
-numbers give the label of every pixel, its depth (from the plane of its polygon) and its texture, which is added later
-to all pixels at once (``textures.py``).  So labels agree with colours by construction.
+Two pictures are painted with the same outlines: colours (soft edges) and surface numbers (hard
+edges). The surface numbers give the label of every pixel, its depth (from the plane of its polygon)
+and its texture, which is added later to all pixels at once (``textures.py``). So labels agree with
+colours by construction.
 """
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
@@ -27,7 +28,9 @@ class Light(NamedTuple):
     crisp: bool  # whether shadows have a direction and an edge
 
     def on(self, normals: np.ndarray) -> np.ndarray:
-        """BGR factors (N, 3) for surfaces with the given outward unit normals (N, 3), or the marks above."""
+        """BGR factors (N, 3) for surfaces with the given outward unit normals (N, 3), or the marks
+        above.
+        """
         x, y, z = self.direction
         facing = np.maximum(normals[:, 0] * x + normals[:, 1] * y + normals[:, 2] * z, 0)
         facing[(normals == _EVENLY).all(1)] = 0.5
@@ -52,7 +55,6 @@ class Canvas:
     Args:
         camera: The camera they are seen with.
     """
-
     def __init__(self, camera: Camera) -> None:
         self.camera = camera
         self.textures: list[tuple[float, ...]] = [(0.0, ) * TEXTURE_PARAMETERS]
@@ -72,24 +74,29 @@ class Canvas:
         return len(self.textures) - 1
 
     def polygon(self, points: Sequence[Point], color: Optional[Sequence[float]], label: int,
-                normal: Optional[Sequence[float]] = None, texture: int = 0, glows: bool = False) -> None:
+                normal: Optional[Sequence[float]] = None, texture: int = 0,
+                glows: bool = False) -> None:
         """Add a flat polygon (its first three points must not be on one line).
 
         Args:
             points: World corners in metres.
-            color: BGR 0..255 under full light; None leaves the colours behind it visible (its texture may draw).
+            color: BGR 0..255 under full light; None leaves the colours behind it visible (its
+                texture may draw).
             label: Train id.
             normal: Outward unit normal for lighting; None is lit evenly.
             texture: Number given by :meth:`texture`, 0 for none.
             glows: Shines by itself instead of being lit.
         """
         self._points.extend(points)
-        self._records.append((len(points), self._key, label, color or _EVENLY, color is not None,
-                              _GLOWING if glows else normal or _EVENLY, texture))
+        self._records.append((len(points), self._key, label, color or _EVENLY, color
+                              is not None, _GLOWING if glows else normal or _EVENLY, texture))
 
     def faces(self, point: Point, normal: Sequence[float]) -> bool:
-        """Whether the front side of the plane through ``point`` with this outward normal is towards the camera."""
-        return point[0] * normal[0] + (point[1] - self.camera.elevation) * normal[1] + point[2] * normal[2] < 0
+        """Whether the front side of the plane through ``point`` with this outward normal is towards
+        the camera.
+        """
+        return point[0] * normal[0] + (
+            point[1] - self.camera.elevation) * normal[1] + point[2] * normal[2] < 0
 
     def paint(self, image: np.ndarray, surface: np.ndarray, light: Light) -> Painting:
         """Paint everything in place over a background.
@@ -109,15 +116,17 @@ class Canvas:
         ground = -self.camera.rotation[:, 1] / self.camera.elevation
         rows = [(SKY, (0, 0, 0)), (IGNORE, ground)]  # the ground's labels come from its own map
         return Painting(
-            surface=surface,
-            label=np.concatenate([[r[0] for r in rows], labels]).astype(np.uint8),
-            plane=np.concatenate([[r[1] for r in rows], _planes(points, starts)]).astype(np.float32),
+            surface=surface, label=np.concatenate([[r[0] for r in rows], labels]).astype(np.uint8),
+            plane=np.concatenate([[r[1] for r in rows],
+                                  _planes(points, starts)]).astype(np.float32),
             texture=np.concatenate([[0, 0], textures]).astype(np.int32),
-            color=np.concatenate([np.zeros((2, 3)), shaded]).astype(np.float32),
-            light=np.concatenate([np.ones((2, 3)), lit]).astype(np.float32))
+            color=np.concatenate([np.zeros(
+                (2, 3)), shaded]).astype(np.float32), light=np.concatenate([np.ones(
+                    (2, 3)), lit]).astype(np.float32))
 
-    def _fill_all(self, image: np.ndarray, surface: np.ndarray, points: np.ndarray, starts: np.ndarray,
-                  sizes: np.ndarray, order: np.ndarray, shaded: np.ndarray, visible: np.ndarray) -> None:
+    def _fill_all(self, image: np.ndarray, surface: np.ndarray, points: np.ndarray,
+                  starts: np.ndarray, sizes: np.ndarray, order: np.ndarray, shaded: np.ndarray,
+                  visible: np.ndarray) -> None:
         depth = points[:, 2]
         nearest, farthest = np.minimum.reduceat(depth, starts), np.maximum.reduceat(depth, starts)
         pixels = self.camera.to_pixels(np.where(depth[:, None] >= NEAR, points, (0.0, 0.0, 1.0)))
@@ -126,7 +135,8 @@ class Canvas:
         cut = nearest < NEAR
         drawn = (farthest >= NEAR) & (cut | ((high >= 0) & (low < limits)).all(1))
         values, ends = shaded.tolist(), (starts + sizes).tolist()
-        firsts, cut, drawn, visible = starts.tolist(), cut.tolist(), drawn.tolist(), visible.tolist()
+        firsts, cut, drawn, visible = starts.tolist(), cut.tolist(), drawn.tolist(), visible.tolist(
+        )
         for k in order.tolist():
             if not drawn[k]:
                 continue
@@ -142,7 +152,8 @@ class Canvas:
 
 
 def _planes(points: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Coefficients (S, 3) that give the inverse depth of each polygon's plane along a pixel's ray."""
+    """Coefficients (S, 3) that give the inverse depth of each polygon's plane along a pixel's ray.
+    """
     corner = points[starts]
     a, b = points[starts + 1] - corner, points[starts + 2] - corner
     normal = np.cross(a, b)
@@ -151,6 +162,7 @@ def _planes(points: np.ndarray, starts: np.ndarray) -> np.ndarray:
     distance[edge_on] = 1.0
     plane = normal / distance[:, None]
     # seen exactly edge-on (or degenerate): a constant depth is as good
-    plane[edge_on] = np.stack([0 * corner[edge_on, 2], 0 * corner[edge_on, 2],
-                               1 / np.maximum(corner[edge_on, 2], NEAR)], 1)
+    plane[edge_on] = np.stack(
+        [0 * corner[edge_on, 2], 0 * corner[edge_on, 2], 1 / np.maximum(corner[edge_on, 2], NEAR)],
+        1)
     return plane

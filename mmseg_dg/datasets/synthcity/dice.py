@@ -1,7 +1,7 @@
 """Random numbers for the synthetic city: one numpy generator per picture, read through a buffer.
 
-A picture needs some thousand scalar draws, and a scalar call of a numpy generator costs microseconds; drawing them in
-blocks is an order of magnitude faster and just as reproducible.
+A picture needs some thousand scalar draws, and a scalar call of a numpy generator costs
+microseconds; drawing them in blocks is an order of magnitude faster and just as reproducible.
 """
 import math
 import zlib
@@ -18,11 +18,12 @@ class Dice:
     """Scalar random draws from ``np.random.default_rng(key)``.
 
     Args:
-        *key: What the draws depend on: non-negative integers, or strings (hashed by CRC-32, stable across runs).
+        *key: What the draws depend on: non-negative integers, or strings (hashed by CRC-32, stable
+            across runs).
     """
-
     def __init__(self, *key: Union[int, str]) -> None:
-        self.rng = np.random.default_rng([zlib.crc32(k.encode()) if isinstance(k, str) else k for k in key])
+        self.rng = np.random.default_rng(
+            [zlib.crc32(k.encode()) if isinstance(k, str) else k for k in key])
         self._buffer: list = []
 
     def random(self) -> float:
@@ -37,7 +38,8 @@ class Dice:
 
     def normal(self, sigma: float) -> float:
         """A normally distributed number with mean 0."""
-        return sigma * math.sqrt(-2 * math.log(1 - self.random())) * math.cos(2 * math.pi * self.random())
+        return sigma * math.sqrt(-2 * math.log(1 - self.random())) * math.cos(
+            2 * math.pi * self.random())
 
     def integer(self, low: int, high: int) -> int:
         """An integer in [low, high)."""
@@ -61,6 +63,7 @@ class Dice:
         return options[-1]
 
     def tint(self, color: Sequence[float], low: float, high: float, spread: float = 0.0) -> tuple:
-        """A BGR colour made darker or lighter by one common factor, plus normal noise per channel."""
+        """A BGR colour made darker or lighter by one common factor, plus normal noise per channel.
+        """
         k = self.uniform(low, high)
         return tuple(max(0.0, c * k + (self.normal(spread) if spread else 0.0)) for c in color)

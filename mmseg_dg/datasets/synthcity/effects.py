@@ -1,4 +1,5 @@
-"""What lies between the street and the lens: haze, lamps at night, wet roads, rain, the own bonnet."""
+"""What lies between the street and the lens: haze, lamps at night, wet roads, rain, the own bonnet.
+"""
 from collections.abc import Sequence
 
 import cv2
@@ -12,7 +13,8 @@ from .looks import Look
 from .stage import Lamp
 
 
-def add_haze(image: np.ndarray, label: np.ndarray, depth: np.ndarray, density: float, color: np.ndarray) -> None:
+def add_haze(image: np.ndarray, label: np.ndarray, depth: np.ndarray, density: float,
+             color: np.ndarray) -> None:
     """Fade distant things into the horizon's colour, in place.
 
     Args:
@@ -36,7 +38,8 @@ def add_headlights(image: np.ndarray, ground: Ground, strength: float) -> None:
     image[ground.top:] *= (1 + np.float32(2.4 * strength) * beam)[..., None]
 
 
-def add_lamps(image: np.ndarray, lamps: Sequence[Lamp], camera: Camera, depth: np.ndarray, strength: float) -> None:
+def add_lamps(image: np.ndarray, lamps: Sequence[Lamp], camera: Camera, depth: np.ndarray,
+              strength: float) -> None:
     """Add lamps that are not hidden, with their glow, in place."""
     glow = np.zeros_like(image)
     for lamp in lamps:
@@ -47,7 +50,9 @@ def add_lamps(image: np.ndarray, lamps: Sequence[Lamp], camera: Camera, depth: n
         cv2.circle(glow, spot[:2], radius, tuple(float(c) for c in lamp.color), -1)
     scale = image.shape[1] / 512
     small = cv2.resize(glow, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-    wide = cv2.GaussianBlur(small, (0, 0), 1.2 * scale) * 1.6 + cv2.GaussianBlur(small, (0, 0), 4 * scale) * 2.2
+    wide = cv2.GaussianBlur(small,
+                            (0, 0), 1.2 * scale) * 1.6 + cv2.GaussianBlur(small,
+                                                                          (0, 0), 4 * scale) * 2.2
     glow *= 0.7
     glow += cv2.resize(wide, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     glow *= min(1.0, 0.4 + strength)
@@ -56,8 +61,9 @@ def add_lamps(image: np.ndarray, lamps: Sequence[Lamp], camera: Camera, depth: n
 
 def add_reflections(image: np.ndarray, label: np.ndarray, camera: Camera, strength: float) -> None:
     """Mirror what stands on the road in it, blurred, in place."""
-    horizon = int(np.clip(camera.center_y + camera.focal * camera.rotation[1, 2] / camera.rotation[2, 2], 1,
-                          camera.height - 1))
+    horizon = int(
+        np.clip(camera.center_y + camera.focal * camera.rotation[1, 2] / camera.rotation[2, 2], 1,
+                camera.height - 1))
     rows = min(horizon, camera.height - horizon)
     mirrored = image[horizon - rows:horizon][::-1]
     small = cv2.resize(mirrored, None, fx=0.5, fy=0.25, interpolation=cv2.INTER_AREA)

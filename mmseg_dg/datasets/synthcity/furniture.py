@@ -21,10 +21,11 @@ def lamp(stage: Stage, side: int, x: float, z: float) -> None:
     color = _grey(stage, 60, 110, 150)
     box(canvas, x, z, (thick, height, thick), color, POLE)
     tip, head = x + arm, x + arm - side * 0.6
-    canvas.polygon([(x, height - 0.05, z), (tip, height + 0.25, z), (tip, height + 0.36, z), (x, height + 0.08, z)],
-                   color, POLE)
+    canvas.polygon([(x, height - 0.05, z), (tip, height + 0.25, z), (tip, height + 0.36, z),
+                    (x, height + 0.08, z)], color, POLE)
     y0, y1 = height + 0.2, height + 0.38
-    canvas.polygon([(tip, y0, z), (head, y0, z), (head, y1, z), (tip, y1, z)], scaled(color, 1.2), POLE)
+    canvas.polygon([(tip, y0, z), (head, y0, z), (head, y1, z), (tip, y1, z)], scaled(color, 1.2),
+                   POLE)
     if stage.dark:
         stage.lamps.append(Lamp((tip + head) / 2, height + 0.1, z, 0.5, (150, 215, 255)))
 
@@ -35,14 +36,16 @@ def signal(stage: Stage, x: float, z: float) -> None:
     canvas.at(z)
     height, lit = dice.uniform(2.6, 3.5), dice.pick((0, 0, 1, 2, 2))
     box(canvas, x, z, (0.13, height + 0.3, 0.13), _grey(stage, 50, 110), POLE)
-    canvas.polygon([(x + a, height + b, z - 0.1) for a, b in ((-.27, -.72), (.27, -.72), (.27, .52), (-.27, .52))],
-                   (45, 45, 48), TRAFFIC_LIGHT)
-    canvas.polygon([(x + a, height + b, z - 0.12) for a, b in ((-.2, -.65), (.2, -.65), (.2, .45), (-.2, .45))],
-                   (22, 24, 24), TRAFFIC_LIGHT)
+    canvas.polygon([(x + a, height + b, z - 0.1)
+                    for a, b in ((-.27, -.72), (.27, -.72), (.27, .52), (-.27, .52))], (45, 45, 48),
+                   TRAFFIC_LIGHT)
+    canvas.polygon([(x + a, height + b, z - 0.12)
+                    for a, b in ((-.2, -.65), (.2, -.65), (.2, .45), (-.2, .45))], (22, 24, 24),
+                   TRAFFIC_LIGHT)
     for k, color in enumerate(_SIGNALS):
         y = height + 0.25 - k * 0.35
-        disc(canvas, (x, y, z - 0.15), 0.135, color if k == lit else scaled(color, 0.25), TRAFFIC_LIGHT, 12,
-             glows=k == lit)
+        disc(canvas, (x, y, z - 0.15), 0.135, color if k == lit else scaled(color, 0.25),
+             TRAFFIC_LIGHT, 12, glows=k == lit)
         if k == lit and stage.dark:
             stage.lamps.append(Lamp(x, y, z - 0.15, 0.25, color))
 
@@ -61,13 +64,14 @@ def sign(stage: Stage, x: float, z: float) -> None:
         if dice.chance(0.5):  # a number
             for a in (-0.25, 0.22):
                 canvas.polygon([(x + (a + p) * radius, y + q * radius, front)
-                                for p, q in ((-.14, -.35), (.14, -.35), (.14, .35), (-.14, .35))], (35, 35, 35),
-                               TRAFFIC_SIGN)
+                                for p, q in ((-.14, -.35), (.14, -.35), (.14, .35), (-.14, .35))],
+                               (35, 35, 35), TRAFFIC_SIGN)
     elif kind == 'order':
         disc(canvas, (x, y, front), radius, _BLUE, TRAFFIC_SIGN)
-        canvas.polygon([(x - .1 * radius, y - .6 * radius, front), (x + .1 * radius, y - .6 * radius, front),
-                        (x + .1 * radius, y + .6 * radius, front), (x - .1 * radius, y + .6 * radius, front)], _WHITE,
-                       TRAFFIC_SIGN)
+        canvas.polygon([(x - .1 * radius, y - .6 * radius, front),
+                        (x + .1 * radius, y - .6 * radius, front),
+                        (x + .1 * radius, y + .6 * radius, front),
+                        (x - .1 * radius, y + .6 * radius, front)], _WHITE, TRAFFIC_SIGN)
     elif kind in ('warning', 'yield'):
         turn = -1 if kind == 'yield' else 1
         for size, color in ((1.2, _RED), (0.75, _WHITE)):
@@ -76,8 +80,8 @@ def sign(stage: Stage, x: float, z: float) -> None:
                             (x, y + turn * k * 1.1, front)], color, TRAFFIC_SIGN)
     else:
         w, h = radius * dice.uniform(0.8, 1.4), radius * dice.uniform(0.9, 1.3)
-        canvas.polygon([(x - w, y - h, front), (x + w, y - h, front), (x + w, y + h, front), (x - w, y + h, front)],
-                       dice.pick((_BLUE, _WHITE, _YELLOW)), TRAFFIC_SIGN)
+        canvas.polygon([(x - w, y - h, front), (x + w, y - h, front), (x + w, y + h, front),
+                        (x - w, y + h, front)], dice.pick((_BLUE, _WHITE, _YELLOW)), TRAFFIC_SIGN)
         canvas.polygon([(x - .6 * w, y - .2 * h, front), (x + .6 * w, y - .2 * h, front),
                         (x + .6 * w, y + .3 * h, front), (x - .6 * w, y + .3 * h, front)],
                        dice.pick((_WHITE, (40, 40, 40))), TRAFFIC_SIGN)
@@ -96,7 +100,8 @@ def bollards(stage: Stage, x: float, z0: float, z1: float) -> None:
 def wall(stage: Stage, side: int, x: float, z0: float, z1: float) -> None:
     """A low wall along the street (x before bending)."""
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
-    height, thick, color = dice.uniform(0.9, 2.3), side * 0.3, dice.tint(dice.pick(_WALLS), 0.8, 1.1)
+    height, thick, color = dice.uniform(0.9,
+                                        2.3), side * 0.3, dice.tint(dice.pick(_WALLS), 0.8, 1.1)
     texture = canvas.texture(MASONRY, 0.0, 1.0, dice.uniform(0, 99), dice.uniform(0.15, 0.4))
     z = z0
     while z < z1:
@@ -106,8 +111,8 @@ def wall(stage: Stage, side: int, x: float, z0: float, z1: float) -> None:
         canvas.polygon([(a, 0, z), (b, 0, end), (b, height, end), (a, height, z)], color, WALL,
                        (-float(side), 0.0, 0.0), texture)
         if height < canvas.camera.elevation:
-            canvas.polygon([(a, height, z), (b, height, end), (b + thick, height, end), (a + thick, height, z)],
-                           scaled(color, 1.1), WALL, UP)
+            canvas.polygon([(a, height, z), (b, height, end), (b + thick, height, end),
+                            (a + thick, height, z)], scaled(color, 1.1), WALL, UP)
         if z == z0 and z > 0:
             end_face = [(a, 0, z), (a + thick, 0, z), (a + thick, height, z), (a, height, z)]
             canvas.polygon(end_face, color, WALL, TOWARDS)
@@ -115,15 +120,18 @@ def wall(stage: Stage, side: int, x: float, z0: float, z1: float) -> None:
 
 
 def fence(stage: Stage, x: float, z0: float, z1: float) -> None:
-    """A fence along the street (x before bending); what is behind its bars can be seen but is labelled fence."""
+    """A fence along the street (x before bending); what is behind its bars can be seen but is
+    labelled fence.
+    """
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
     height = dice.uniform(0.9, 2.0)
-    texture = canvas.texture(BARS, 0.0, 1.0, dice.uniform(0.12, 0.3), dice.uniform(0.3, 0.6), height,
-                             *dice.tint(dice.pick(_FENCES), 0.8, 1.1))
+    texture = canvas.texture(BARS, 0.0, 1.0, dice.uniform(0.12, 0.3), dice.uniform(0.3, 0.6),
+                             height, *dice.tint(dice.pick(_FENCES), 0.8, 1.1))
     z = z0
     while z < z1:
         end = min(z + 4, z1)
         a, b = bend(x, z), bend(x, end)
         canvas.at(end)
-        canvas.polygon([(a, 0, z), (b, 0, end), (b, height, end), (a, height, z)], None, FENCE, texture=texture)
+        canvas.polygon([(a, 0, z), (b, 0, end), (b, height, end), (a, height, z)], None, FENCE,
+                       texture=texture)
         z = end

@@ -1,4 +1,6 @@
-"""From light to a file's pixels: exposure, blur, noise; for the ``camera`` domain a cheap camera's faults."""
+"""From light to a file's pixels: exposure, blur, noise; for the ``camera`` domain a cheap camera's
+faults.
+"""
 import cv2
 import numpy as np
 
@@ -9,7 +11,8 @@ from .noise import sensor
 
 def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows (H, 1) and columns (1, W) of a picture in [-1, 1], float32."""
-    return np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)[None]
+    return np.linspace(-1, 1, height,
+                       dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)[None]
 
 
 def _vignette(height: int, width: int, strength: float) -> np.ndarray:
@@ -18,18 +21,23 @@ def _vignette(height: int, width: int, strength: float) -> np.ndarray:
 
 
 def _ramp(dice: Dice, height: int, width: int) -> np.ndarray:
-    """(H, W) from 0 on one side of the picture to 1 on the other; direction and place of the passage are drawn."""
+    """(H, W) from 0 on one side of the picture to 1 on the other; direction and place of the
+    passage are drawn.
+    """
     y, x = _grid(height, width)
-    angle, offset, steepness = dice.uniform(0, 2 * np.pi), dice.uniform(-0.5, 0.5), dice.uniform(2, 6)
-    return 1 / (1 + np.exp(np.float32(-steepness) * (x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
-                                                     - np.float32(offset))))
+    angle, offset, steepness = dice.uniform(0, 2 * np.pi), dice.uniform(-0.5,
+                                                                        0.5), dice.uniform(2, 6)
+    return 1 / (1 + np.exp(
+        np.float32(-steepness) *
+        (x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle)) - np.float32(offset))))
 
 
 def _glare(dice: Dice, height: int, width: int) -> np.ndarray:
     """Stray light around a drawn spot, (H, W, 3) in grey levels."""
     y, x = _grid(height, width)
     top, left, radius = dice.uniform(-1, 0.6), dice.uniform(-1, 1), dice.uniform(0.35, 0.9)
-    spot = np.exp(-((x - np.float32(left))**2 + ((y - np.float32(top)) / 2)**2) / np.float32(2 * radius**2))
+    spot = np.exp(-((x - np.float32(left))**2 +
+                    ((y - np.float32(top)) / 2)**2) / np.float32(2 * radius**2))
     color = np.array([dice.uniform(0.7, 1), dice.uniform(0.9, 1), 1], np.float32)
     return spot[..., None] * color * np.float32(dice.uniform(0, 60))
 
@@ -59,7 +67,9 @@ def develop(image: np.ndarray, dice: Dice, look: Look) -> np.ndarray:
         return _photograph(image, dice)
     gain, gamma, blur = dice.uniform(0.85, 1.15), dice.uniform(0.85, 1.15), dice.uniform(0.3, 0.6)
     image *= _vignette(*image.shape[:2], dice.uniform(0, 0.3))[..., None]
-    curve = [255 * (np.arange(256) / 255 * gain)**gamma * (1 + dice.normal(0.025)) for _ in range(3)]
+    curve = [
+        255 * (np.arange(256) / 255 * gain)**gamma * (1 + dice.normal(0.025)) for _ in range(3)
+    ]
     table = np.clip(np.stack(curve, 1), 0, 255).astype(np.uint8)[None]
     pixels = cv2.GaussianBlur(_to_bytes(image), (0, 0), blur)
     noise = _noise(dice, pixels.shape, 'white') * np.float32(dice.uniform(*look.noise))
@@ -71,20 +81,22 @@ def _to_bytes(image: np.ndarray) -> np.ndarray:
 
 
 def _photograph(image: np.ndarray, dice: Dice) -> np.ndarray:
-    """A picture of a cheap camera that is never the same: exposure, light, focus, color cast and noise of their own.
+    """A picture of a cheap camera that is never the same: exposure, light, focus, color cast and
+    noise of their own.
 
-    Most faults change over the picture, too: one half in the shade, stray light around a spot, one side out of focus.
-    The average brightness of many pictures is about that of ``day``: one gain and one offset per color for all of
-    them would undo little of the difference.
+    Most faults change over the picture, too: one half in the shade, stray light around a spot, one
+    side out of focus. The average brightness of many pictures is about that of ``day``: one gain
+    and one offset per color for all of them would undo little of the difference.
     """
     height, width = image.shape[:2]
     scale = width / 512
     image *= np.float32(np.exp(dice.uniform(np.log(0.65), np.log(1.45))))
-    bright = cv2.resize(np.maximum(image - 190, 0), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    bright = cv2.resize(np.maximum(image - 190, 0), None, fx=0.25, fy=0.25,
+                        interpolation=cv2.INTER_AREA)
     bright = cv2.GaussianBlur(bright, (0, 0), 3 * scale)
     image += 0.7 * cv2.resize(bright, (width, height), interpolation=cv2.INTER_LINEAR)
-    image *= (_vignette(height, width, dice.uniform(0.2, 0.7))
-              * (1 - np.float32(dice.uniform(0, 0.5)) * _ramp(dice, height, width)))[..., None]
+    image *= (_vignette(height, width, dice.uniform(0.2, 0.7)) *
+              (1 - np.float32(dice.uniform(0, 0.5)) * _ramp(dice, height, width)))[..., None]
     image = _fringes(image, dice.uniform(-1.2, 1.2) * scale)
     image = cv2.GaussianBlur(image, (0, 0), dice.uniform(0.3, 0.8) * scale)
     soft = cv2.GaussianBlur(image, (0, 0), dice.uniform(0.5, 1.5) * scale)
@@ -93,15 +105,19 @@ def _photograph(image: np.ndarray, dice: Dice) -> np.ndarray:
         length = 3
         image = cv2.blur(image, (length, 1))
     grey = image.mean(2, keepdims=True)
-    cast = np.array([dice.uniform(0.8, 1.2), dice.uniform(0.92, 1.08), dice.uniform(0.8, 1.2)], np.float32)
+    cast = np.array([dice.uniform(0.8, 1.2),
+                     dice.uniform(0.92, 1.08),
+                     dice.uniform(0.8, 1.2)], np.float32)
     image = (grey + (image - grey) * np.float32(dice.uniform(0.6, 1.05))) * cast
     image += _glare(dice, height, width)
-    image = 255 * (1 - np.exp(image * np.float32(-0.8 / 255))) / np.float32(1 - np.exp(-0.8))  # a film-like shoulder
+    # a film-like shoulder
+    image = 255 * (1 - np.exp(image * np.float32(-0.8 / 255))) / np.float32(1 - np.exp(-0.8))
     image *= np.float32(dice.uniform(0.8, 1.0))
     noise = _noise(dice, image.shape, 'blotchy')
     noise = 0.45 * noise + 0.75 * noise[..., :1]  # more in brightness than in color
     image += noise * np.float32(dice.uniform(1, 6)) * (1.4 - image * np.float32(1 / 255))
-    coded = cv2.imencode('.jpg', _to_bytes(image), [cv2.IMWRITE_JPEG_QUALITY, dice.integer(25, 60)])[1]
+    coded = cv2.imencode('.jpg', _to_bytes(image),
+                         [cv2.IMWRITE_JPEG_QUALITY, dice.integer(25, 60)])[1]
     return cv2.imdecode(coded, cv2.IMREAD_COLOR)
 
 
@@ -112,5 +128,6 @@ def _fringes(image: np.ndarray, pixels: float) -> np.ndarray:
     for channel, sign in ((0, -1), (2, 1)):
         k = 1 + sign * pixels * 2 / width
         matrix = np.array([[k, 0, (1 - k) * width / 2], [0, k, (1 - k) * height / 2]])
-        channels[channel] = cv2.warpAffine(channels[channel], matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        channels[channel] = cv2.warpAffine(channels[channel], matrix, (width, height),
+                                           borderMode=cv2.BORDER_REPLICATE)
     return cv2.merge(channels)

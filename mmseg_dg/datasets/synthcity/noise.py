@@ -1,7 +1,7 @@
 """Fixed noise pictures, computed once per process and read at drawn offsets.
 
-They are the same for every picture (so generating them costs nothing per picture); what differs are the offsets and
-strengths, which are drawn.
+They are the same for every picture (so generating them costs nothing per picture); what differs are
+the offsets and strengths, which are drawn.
 """
 from functools import cache
 
@@ -13,7 +13,9 @@ SIZE = 512  # a power of two: indices wrap with a bit mask
 
 @cache
 def fractal(kind: str = 'soft') -> np.ndarray:
-    """Tileable noise in [0, 1], float32 (SIZE, SIZE): ``soft`` (clouds, stains) or ``rough`` (grain, leaves)."""
+    """Tileable noise in [0, 1], float32 (SIZE, SIZE): ``soft`` (clouds, stains) or ``rough``
+    (grain, leaves).
+    """
     rolloff, seed = {'soft': (0.55, 11), 'rough': (0.8, 12)}[kind]
     rng, out, amplitude = np.random.default_rng(seed), np.zeros((SIZE, SIZE), np.float32), 1.0
     for octave in range(7):
@@ -29,7 +31,9 @@ def fractal(kind: str = 'soft') -> np.ndarray:
 
 @cache
 def sensor(kind: str = 'white') -> np.ndarray:
-    """Normal noise, mean 0 and standard deviation 1, float32 (1024, 1024, 3); ``white`` or slightly ``blotchy``."""
+    """Normal noise, mean 0 and standard deviation 1, float32 (1024, 1024, 3); ``white`` or slightly
+    ``blotchy``.
+    """
     noise = np.random.default_rng(13).standard_normal((1024, 1024, 3), dtype=np.float32)
     if kind == 'blotchy':
         noise = cv2.GaussianBlur(noise, (0, 0), 0.8, borderType=cv2.BORDER_REFLECT)
@@ -45,11 +49,14 @@ def sample(texture: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 def sample_smooth(texture: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Bilinear values of a fractal at float32 texel coordinates (H, W) (wrapping)."""
-    return cv2.remap(texture, np.mod(u, SIZE), np.mod(v, SIZE), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    return cv2.remap(texture, np.mod(u, SIZE), np.mod(v, SIZE), cv2.INTER_LINEAR,
+                     borderMode=cv2.BORDER_WRAP)
 
 
 def hashed(*parts: np.ndarray) -> np.ndarray:
-    """A reproducible pseudo-random number in [0, 1) per element, from integer-valued arrays of one shape."""
+    """A reproducible pseudo-random number in [0, 1) per element, from integer-valued arrays of one
+    shape.
+    """
     state = np.zeros(np.shape(parts[0]), np.uint32)
     for k, part in enumerate(parts):
         state = (state ^ part.astype(np.int64).astype(np.uint32)) * np.uint32(2654435761 + 2 * k)

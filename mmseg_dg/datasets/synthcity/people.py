@@ -4,9 +4,10 @@ from .stage import Stage, disc, scaled
 from .textures import CLOTH
 
 _SKINS = ((140, 170, 215), (90, 120, 170), (55, 75, 115))
-_CLOTHES = ((40, 38, 36), (70, 60, 50), (120, 80, 40), (45, 45, 140), (190, 190, 190), (60, 90, 60), (150, 120, 90),
-            (60, 120, 180), (110, 60, 110), (40, 160, 200))
-_LACQUERS = ((30, 30, 32), (40, 35, 160), (150, 80, 30), (60, 60, 60), (180, 180, 180), (70, 110, 50))
+_CLOTHES = ((40, 38, 36), (70, 60, 50), (120, 80, 40), (45, 45, 140), (190, 190, 190), (60, 90, 60),
+            (150, 120, 90), (60, 120, 180), (110, 60, 110), (40, 160, 200))
+_LACQUERS = ((30, 30, 32), (40, 35, 160), (150, 80, 30), (60, 60, 60), (180, 180, 180), (70, 110,
+                                                                                         50))
 
 
 def person(stage: Stage, x: float, z: float, label: int = PERSON, seat: float = 0.0) -> None:
@@ -37,21 +38,26 @@ def person(stage: Stage, x: float, z: float, label: int = PERSON, seat: float = 
         shade = scaled(trousers, 1.0 if s > 0 else 0.85)
         if seat:
             knee, foot = low - .41, low - .72
-            part([(s * .15, low + .06), (s * .95, low + .04), (s * 1.05, knee), (s * .5, knee)], shade)
-            part([(s * .6, knee), (s * 1., knee), (s * .8, foot), (s * .5, foot)], scaled(shade, 0.8))
+            part([(s * .15, low + .06), (s * .95, low + .04), (s * 1.05, knee), (s * .5, knee)],
+                 shade)
+            part([(s * .6, knee), (s * 1., knee), (s * .8, foot), (s * .5, foot)],
+                 scaled(shade, 0.8))
         else:
             foot = s * .45 + stride * s
-            part([(s * .05, low + .03), (s * .8, low + .03), (foot + .32, .06), (foot - .2, .06)], shade)
-            part([(foot - .25, .07), (foot + .35, .07), (foot + .4, .0), (foot - .25, .0)], (30, 30, 32))
+            part([(s * .05, low + .03), (s * .8, low + .03), (foot + .32, .06), (foot - .2, .06)],
+                 shade)
+            part([(foot - .25, .07), (foot + .35, .07), (foot + .4, .0), (foot - .25, .0)],
+                 (30, 30, 32))
     high = low + height * 0.36
-    part([(-.8, low), (.8, low), (1., high - .06), (.45, high), (-.45, high), (-1., high - .06)], shirt, texture=cloth)
+    part([(-.8, low), (.8, low), (1., high - .06), (.45, high), (-.45, high), (-1., high - .06)],
+         shirt, texture=cloth)
     swing = dice.uniform(0.0, 0.5)
     for s in (-1, 1):
         reach = low + (.28 if seat else .0)
         part([(s * .85, high - .02), (s * 1.12, high - .08), (s * (1.2 + swing), reach + .02),
               (s * (.9 + swing), reach)], scaled(shirt, 0.8), texture=cloth)
-        part([(s * (.9 + swing), reach + .02), (s * (1.2 + swing), reach + .04), (s * (1.12 + swing), reach - .07),
-              (s * (.95 + swing), reach - .07)], skin)
+        part([(s * (.9 + swing), reach + .02), (s * (1.2 + swing), reach + .04),
+              (s * (1.12 + swing), reach - .07), (s * (.95 + swing), reach - .07)], skin)
     part([(-.2, high), (.2, high), (.2, high + .06), (-.2, high + .06)], scaled(skin, 0.85))
     head = high + height * 0.085
     disc(canvas, (x, head, z), height * 0.058, skin, label, 12, stretch=1.3)
@@ -73,40 +79,46 @@ def cycle(stage: Stage, x: float, z: float, motor: bool, rider: bool) -> None:
     build = (_motorcycle_side if motor else _bicycle_side) if sideways else _cycle_front
     build(stage, x, z, color, motor)
     if rider:
-        person(stage, x - (0.12 if sideways else 0.0), z - 0.01, RIDER, seat=0.82 if motor else 0.95)
+        person(stage, x - (0.12 if sideways else 0.0), z - 0.01, RIDER,
+               seat=0.82 if motor else 0.95)
 
 
 def _strokes(stage: Stage, x: float, z: float, lines, thickness: float, color, label: int) -> None:
     for a, ya, b, yb in lines:
         length = max(((b - a)**2 + (yb - ya)**2)**0.5, 1e-6)
         nx, ny = -(yb - ya) / length * thickness, (b - a) / length * thickness
-        stage.canvas.polygon([(x + a + nx, ya + ny, z), (x + b + nx, yb + ny, z), (x + b - nx, yb - ny, z),
-                              (x + a - nx, ya - ny, z)], color, label)
+        stage.canvas.polygon([(x + a + nx, ya + ny, z), (x + b + nx, yb + ny, z),
+                              (x + b - nx, yb - ny, z), (x + a - nx, ya - ny, z)], color, label)
 
 
 def _bicycle_side(stage: Stage, x: float, z: float, color, motor: bool) -> None:
     radius = 0.34
     for s in (-0.52, 0.52):
-        disc(stage.canvas, (x + s, radius, z), radius, None, BICYCLE, 16)  # one sees through the spokes
+        # one sees through the spokes
+        disc(stage.canvas, (x + s, radius, z), radius, None, BICYCLE, 16)
         disc(stage.canvas, (x + s, radius, z), radius, (28, 28, 28), BICYCLE, 16, hole=0.84)
         disc(stage.canvas, (x + s, radius, z), 0.06, (110, 110, 110), BICYCLE, 8)
     stage.canvas.polygon([(x - .1, .36, z), (x + .38, .82, z), (x - .18, .84, z)], None, BICYCLE)
-    _strokes(stage, x, z, ((-.52, .34, -.1, .36), (-.52, .34, -.18, .86), (-.1, .36, -.2, .95), (-.1, .36, .4, .8),
-                           (-.18, .84, .38, .84), (.36, 1.0, .52, .34)), 0.03, color, BICYCLE)
-    _strokes(stage, x, z, ((-.32, .97, -.06, .97), (.28, 1.05, .46, 1.0)), 0.035, (30, 30, 30), BICYCLE)
+    _strokes(stage, x, z, ((-.52, .34, -.1, .36), (-.52, .34, -.18, .86), (-.1, .36, -.2, .95),
+                           (-.1, .36, .4, .8), (-.18, .84, .38, .84), (.36, 1.0, .52, .34)), 0.03,
+             color, BICYCLE)
+    _strokes(stage, x, z, ((-.32, .97, -.06, .97), (.28, 1.05, .46, 1.0)), 0.035, (30, 30, 30),
+             BICYCLE)
 
 
 def _motorcycle_side(stage: Stage, x: float, z: float, color, motor: bool) -> None:
     for s in (-0.66, 0.66):
         disc(stage.canvas, (x + s, .31, z), .31, (26, 26, 26), MOTORCYCLE, 14)
         disc(stage.canvas, (x + s, .31, z), .17, (125, 125, 128), MOTORCYCLE, 12)
-    stage.canvas.polygon([(x - .6, .38, z), (x + .3, .3, z), (x + .45, .7, z), (x - .35, .72, z)], (55, 55, 58),
-                         MOTORCYCLE)
-    stage.canvas.polygon([(x - .85, .74, z), (x - .2, .66, z), (x + .1, .72, z), (x + .42, .72, z), (x + .3, .98, z),
-                          (x - .02, .96, z), (x - .12, .82, z), (x - .8, .86, z)], color, MOTORCYCLE)
-    stage.canvas.polygon([(x - .75, .84, z), (x - .1, .8, z), (x - .1, .88, z), (x - .75, .93, z)], (30, 30, 30),
-                         MOTORCYCLE)
-    _strokes(stage, x, z, ((.42, .98, .66, .31), (.2, 1.08, .46, 1.0)), 0.04, (60, 60, 60), MOTORCYCLE)
+    stage.canvas.polygon([(x - .6, .38, z), (x + .3, .3, z), (x + .45, .7, z), (x - .35, .72, z)],
+                         (55, 55, 58), MOTORCYCLE)
+    stage.canvas.polygon([(x - .85, .74, z), (x - .2, .66, z), (x + .1, .72, z), (x + .42, .72, z),
+                          (x + .3, .98, z), (x - .02, .96, z), (x - .12, .82, z), (x - .8, .86, z)],
+                         color, MOTORCYCLE)
+    stage.canvas.polygon([(x - .75, .84, z), (x - .1, .8, z), (x - .1, .88, z), (x - .75, .93, z)],
+                         (30, 30, 30), MOTORCYCLE)
+    _strokes(stage, x, z, ((.42, .98, .66, .31), (.2, 1.08, .46, 1.0)), 0.04, (60, 60, 60),
+             MOTORCYCLE)
     disc(stage.canvas, (x + .5, .88, z), .09, (210, 225, 230), MOTORCYCLE, 10)
 
 
@@ -114,7 +126,8 @@ def _cycle_front(stage: Stage, x: float, z: float, color, motor: bool) -> None:
     label, radius, half = (MOTORCYCLE, .31, .08) if motor else (BICYCLE, .35, .03)
 
     def plate(a: float, b: float, y0: float, y1: float, paint) -> None:
-        stage.canvas.polygon([(x + a, y0, z), (x + b, y0, z), (x + b, y1, z), (x + a, y1, z)], paint, label)
+        stage.canvas.polygon([(x + a, y0, z), (x + b, y0, z), (x + b, y1, z), (x + a, y1, z)],
+                             paint, label)
 
     plate(-half, half, 0, 2 * radius, (26, 26, 26))
     body = .2 if motor else .05

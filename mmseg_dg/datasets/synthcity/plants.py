@@ -29,8 +29,8 @@ def tree(stage: Stage, x: float, z: float, height: float) -> None:
     shapes = blobs(18 if near else 9)
     for up, out, size in sorted(clusters):  # the lower and darker ones behind
         disc(canvas, (x + out * wide, height * (0.7 + 0.25 * up), z - 0.3), height * size,
-             scaled(leaf, (0.85 + 0.3 * up) * dice.uniform(0.8, 1.15)), VEGETATION, shape=dice.pick(shapes),
-             texture=texture)
+             scaled(leaf, (0.85 + 0.3 * up) * dice.uniform(0.8, 1.15)), VEGETATION,
+             shape=dice.pick(shapes), texture=texture)
 
 
 def _branches(stage: Stage, x: float, z: float, height: float, thickness: float, color) -> None:
@@ -39,8 +39,8 @@ def _branches(stage: Stage, x: float, z: float, height: float, thickness: float,
         angle, length = dice.uniform(0.3, 2.84), dice.uniform(0.3, 1) * height * 0.45
         y = height * dice.uniform(0.35, 0.6)
         tip_x, tip_y = x + length * math.cos(angle), y + length * math.sin(angle)
-        stage.canvas.polygon([(x - t, y, z), (x + t, y, z), (tip_x + t * 0.4, tip_y, z), (tip_x - t * 0.4, tip_y, z)],
-                             color, VEGETATION)
+        stage.canvas.polygon([(x - t, y, z), (x + t, y, z), (tip_x + t * 0.4, tip_y, z),
+                              (tip_x - t * 0.4, tip_y, z)], color, VEGETATION)
 
 
 def hedge(stage: Stage, side: int, x: float, z0: float, z1: float, height: float) -> None:
@@ -54,13 +54,13 @@ def hedge(stage: Stage, side: int, x: float, z0: float, z1: float, height: float
         a, b = bend(x, z), bend(x, end)
         canvas.at(end)
         if height < canvas.camera.elevation:
-            canvas.polygon([(a, height, z), (b, height, end), (b + side, height, end), (a + side, height, z)], leaf,
-                           VEGETATION, UP, texture)
+            canvas.polygon([(a, height, z), (b, height, end), (b + side, height, end),
+                            (a + side, height, z)], leaf, VEGETATION, UP, texture)
         canvas.polygon([(a, 0, z), (b, 0, end), (b, height, end), (a, height, z)], leaf, VEGETATION,
                        (-float(side), 0.0, 0.0), texture)
         if z == z0 and z > 0:
-            canvas.polygon([(a, 0, z), (a + side, 0, z), (a + side, height, z), (a, height, z)], leaf, VEGETATION,
-                           TOWARDS, texture)
+            canvas.polygon([(a, 0, z), (a + side, 0, z), (a + side, height, z), (a, height, z)],
+                           leaf, VEGETATION, TOWARDS, texture)
         z = end
 
 
@@ -71,8 +71,8 @@ def lawn(stage: Stage, side: int, x: float, z0: float, z1: float) -> None:
     near, far, deep = bend(x, z0), bend(x, z1), side * 25
     canvas.at(z1)
     texture = canvas.texture(FOLIAGE, 1.0, 1.0, dice.uniform(0, 99), 12)
-    canvas.polygon([(near, 0, z0), (far, 0, z1), (far + deep, 0, z1), (near + deep, 0, z0)], color, TERRAIN, UP,
-                   texture)
+    canvas.polygon([(near, 0, z0), (far, 0, z1), (far + deep, 0, z1), (near + deep, 0, z0)], color,
+                   TERRAIN, UP, texture)
 
 
 def forest(stage: Stage, z: float) -> None:
@@ -81,5 +81,7 @@ def forest(stage: Stage, z: float) -> None:
     canvas.at(z)
     texture = canvas.texture(FOLIAGE, 1.0, 0.0, dice.uniform(0, 99), 3)
     height, steps = dice.uniform(4, 11), 36
-    top = [(-300 + 600 * k / steps, height * dice.uniform(0.75, 1.15), z) for k in range(steps, -1, -1)]
-    canvas.polygon([(-300, 0, z), (300, 0, z), *top], dice.tint((70, 95, 80), 0.75, 1.1), VEGETATION, texture=texture)
+    top = [(-300 + 600 * k / steps, height * dice.uniform(0.75, 1.15), z)
+           for k in range(steps, -1, -1)]
+    canvas.polygon([(-300, 0, z), (300, 0, z), *top], dice.tint((70, 95, 80), 0.75, 1.1),
+                   VEGETATION, texture=texture)

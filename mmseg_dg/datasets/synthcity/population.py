@@ -9,7 +9,8 @@ from .stage import Stage
 from .street import SIDE_STREET
 
 LEFT, RIGHT = -1, 1
-Footprint = tuple[Sequence[tuple[float, float]], float]  # corners (x, z) and height of something that casts a shadow
+# corners (x, z) and height of something that casts a shadow
+Footprint = tuple[Sequence[tuple[float, float]], float]
 
 
 class Parked(NamedTuple):
@@ -48,7 +49,8 @@ class Population(NamedTuple):
 
 def draw_population(stage: Stage) -> Population:
     """Draw who and what stands where."""
-    return Population(_traffic(stage), _passers(stage), _trees(stage), _plots(stage, LEFT) + _plots(stage, RIGHT))
+    return Population(_traffic(stage), _passers(stage), _trees(stage),
+                      _plots(stage, LEFT) + _plots(stage, RIGHT))
 
 
 def _traffic(stage: Stage) -> list[Parked]:
@@ -59,24 +61,29 @@ def _traffic(stage: Stage) -> list[Parked]:
         while parked and z < 75:
             if dice.chance(0.75) and not street.on_side_street(z, 4):
                 yaw = (math.pi if dice.chance(0.5) else 0) + dice.normal(0.02)
-                found.append(Parked(CAR, street.kerb(side) - side * 1.05 + dice.normal(0.06), z, yaw,
-                                    vehicles.vehicle_length(stage, CAR)))
+                found.append(
+                    Parked(CAR,
+                           street.kerb(side) - side * 1.05 + dice.normal(0.06), z, yaw,
+                           vehicles.vehicle_length(stage, CAR)))
             z += dice.uniform(5.2, 7.5)
     for center, away in street.lanes:
         z = dice.uniform(8, 30) if abs(center) < 1.6 else dice.uniform(3, 22)
         on_rails = street.rails == center
         while z < 95:
             if dice.chance(0.55):
-                kind = dice.weighted((CAR, TRUCK, BUS, TRAIN), (4, 1, 1, 4) if on_rails else (5, 1, 1, 0))
+                kind = dice.weighted((CAR, TRUCK, BUS, TRAIN), (4, 1, 1, 4) if on_rails else
+                                     (5, 1, 1, 0))
                 length = vehicles.vehicle_length(stage, kind)
                 shift = 0.0 if kind == TRAIN else dice.normal(0.15)
-                found.append(Parked(kind, center + shift, z + length / 2, math.pi if away else 0.0, length))
+                found.append(
+                    Parked(kind, center + shift, z + length / 2, math.pi if away else 0.0, length))
                 z += length
             z += dice.uniform(5, 24)
     if street.side_street is not None and dice.chance(0.35):  # someone turns or crosses
         way = dice.pick((-1, 1))
-        found.append(Parked(CAR, dice.uniform(-9, 9), street.side_street + SIDE_STREET * (0.5 + 0.2 * way),
-                            way * math.pi / 2, vehicles.vehicle_length(stage, CAR)))
+        found.append(
+            Parked(CAR, dice.uniform(-9, 9), street.side_street + SIDE_STREET * (0.5 + 0.2 * way),
+                   way * math.pi / 2, vehicles.vehicle_length(stage, CAR)))
     return found
 
 
@@ -99,7 +106,9 @@ def _passers(stage: Stage) -> list[Passer]:
     for _ in range(dice.integer(1, 14)):
         side = dice.pick((LEFT, RIGHT))
         width = street.walk_left if side < 0 else street.walk_right
-        found.append(Passer('walker', street.kerb(side) + side * dice.uniform(0.4, width), dice.uniform(4, 45), False))
+        found.append(
+            Passer('walker',
+                   street.kerb(side) + side * dice.uniform(0.4, width), dice.uniform(4, 45), False))
     for _ in range(dice.integer(0, 3)):  # crossing the road
         z = street.zebra + dice.uniform(0, 3) if street.zebra else dice.uniform(9, 40)
         found.append(Passer('walker', dice.uniform(street.left, street.right), z, False))
@@ -115,8 +124,9 @@ def _trees(stage: Stage) -> list[tuple[float, float, float]]:
         z, step = dice.uniform(5, 14), dice.uniform(7, 15)
         while z < 90:
             if not street.on_side_street(z, 2):
-                found.append((street.kerb(side) + side * dice.uniform(0.7, 1.1), z + dice.normal(0.5),
-                              dice.uniform(4.5, 10)))
+                found.append(
+                    (street.kerb(side) + side * dice.uniform(0.7, 1.1), z + dice.normal(0.5),
+                     dice.uniform(4.5, 10)))
             z += step
     return found
 
@@ -131,10 +141,12 @@ def _plots(stage: Stage, side: int) -> list[Plot]:
         x = front + side * (dice.uniform(0, 1.5) if street.verge else 0.0)
         if street.crosses_side_street(z, end):
             if street.side_street - z > 3:
-                found.append(Plot(side, front, z, street.side_street - 0.5, buildings.house_height(stage)))
+                found.append(
+                    Plot(side, front, z, street.side_street - 0.5, buildings.house_height(stage)))
             z = street.side_street + SIDE_STREET + 0.3
             continue
-        found.append(Plot(side, x, z, end, 0.0 if dice.chance(green) else buildings.house_height(stage)))
+        found.append(
+            Plot(side, x, z, end, 0.0 if dice.chance(green) else buildings.house_height(stage)))
         z = end + (0 if dice.chance(0.65) else dice.uniform(1, 8))
     return found
 
@@ -145,7 +157,8 @@ def footprints(stage: Stage, population: Population) -> list[Footprint]:
 
     def around(x: float, z: float, width: float, length: float) -> list:
         x = bend(x, z)
-        return [(x + a * width / 2, z + b * length / 2) for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+        return [(x + a * width / 2, z + b * length / 2)
+                for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
 
     found: list[Footprint] = []
     for v in population.vehicles:
@@ -153,8 +166,10 @@ def footprints(stage: Stage, population: Population) -> list[Footprint]:
         crossing = abs(math.sin(v.yaw)) > 0.7
         base = (v.length, wide) if crossing else (wide, v.length)
         found.append((around(v.x, v.z, *base), high))
-    found += [(around(p.x, p.z, 0.5, 0.35), 1.7 if p.kind == 'walker' or p.rider else 0.9) for p in population.passers]
-    found += [(around(x, z, height * 0.45, height * 0.45), height * 0.8) for x, z, height in population.trees]
+    found += [(around(p.x, p.z, 0.5, 0.35), 1.7 if p.kind == 'walker' or p.rider else 0.9)
+              for p in population.passers]
+    found += [(around(x, z, height * 0.45, height * 0.45), height * 0.8)
+              for x, z, height in population.trees]
     for plot in population.plots:
         if plot.height:
             near, far = bend(plot.x, plot.z0), bend(plot.x, plot.z1)
@@ -201,7 +216,8 @@ def _green_plot(stage: Stage, plot: Plot) -> None:
     for _ in range(dice.integer(1, 5)):
         z = dice.uniform(plot.z0, plot.z1)
         if z > 3:
-            plants.tree(stage, stage.street.bend(plot.x + plot.side * dice.uniform(2, 6), z), z, dice.uniform(5, 12))
+            plants.tree(stage, stage.street.bend(plot.x + plot.side * dice.uniform(2, 6), z), z,
+                        dice.uniform(5, 12))
 
 
 def _edges(stage: Stage, side: int) -> None:
@@ -246,4 +262,5 @@ def _furniture(stage: Stage, side: int) -> None:
     if where is not None and dice.chance(0.8):
         furniture.signal(stage, street.bend(x, where - 1.2), where - 1.2)
         if street.side_street is not None and dice.chance(0.6):
-            furniture.signal(stage, street.bend(x, where + SIDE_STREET + 1), where + SIDE_STREET + 1)
+            furniture.signal(stage, street.bend(x, where + SIDE_STREET + 1),
+                             where + SIDE_STREET + 1)

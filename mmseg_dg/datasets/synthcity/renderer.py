@@ -23,17 +23,20 @@ SMALLEST, MULTIPLE = 64, 32  # pixels
 def check_request(domain: str, size: tuple[int, int]) -> None:
     """Raise ValueError for an unknown domain or a size (width, height) that cannot be rendered."""
     if domain not in DOMAINS:
-        raise ValueError(f'unknown domain {domain!r} of the synthetic city; choose one of {", ".join(DOMAINS)}')
+        raise ValueError(f'unknown domain {domain!r} of the synthetic city; choose one of '
+                         f'{", ".join(DOMAINS)}')
     if len(size) != 2 or any(int(s) != s or s < SMALLEST or s % MULTIPLE for s in size):
-        raise ValueError(f'size {tuple(size)} (width, height) of the synthetic city: both must be multiples of '
-                         f'{MULTIPLE} and at least {SMALLEST}')
+        raise ValueError(f'size {tuple(size)} (width, height) of the synthetic city: both must be '
+                         f'multiples of {MULTIPLE} and at least {SMALLEST}')
 
 
-def render(seed: int, index: int, domain: str = 'day', size: tuple[int, int] = (512, 256)) -> tuple[
-        np.ndarray, np.ndarray]:
+def render(
+    seed: int, index: int, domain: str = 'day',
+    size: tuple[int, int] = (512, 256)) -> tuple[np.ndarray, np.ndarray]:
     """Render one picture; the same arguments give the same bytes.
 
-    Streets differ between domains too, so that a target domain does not repeat the source's streets.
+    Streets differ between domains too, so that a target domain does not repeat the source's
+    streets.
 
     Args:
         seed: Seed of the city, >= 0.
@@ -42,14 +45,16 @@ def render(seed: int, index: int, domain: str = 'day', size: tuple[int, int] = (
         size: (width, height) in pixels, multiples of 32, at least 64.
 
     Returns:
-        Image uint8 (H, W, 3) BGR, and labels uint8 (H, W): Cityscapes train ids 0..18, 255 for the own bonnet.
+        Image uint8 (H, W, 3) BGR, and labels uint8 (H, W): Cityscapes train ids 0..18, 255 for the
+        own bonnet.
 
     Raises:
         ValueError: Unknown domain, impossible size, or a negative seed or index.
     """
     check_request(domain, size)
     if seed < 0 or index < 0:
-        raise ValueError(f'seed {seed} and index {index} of the synthetic city must not be negative')
+        raise ValueError(
+            f'seed {seed} and index {index} of the synthetic city must not be negative')
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # pictures are made in parallel, not their parts
     try:
@@ -67,9 +72,11 @@ def _render(dice: Dice, domain: str, width: int, height: int) -> tuple[np.ndarra
 
     rays = camera.rays()
     ground = locate_ground(camera, rays)
-    image, label = np.zeros((height, width, 3), np.float32), np.full((height, width), IGNORE, np.uint8)
+    image, label = np.zeros((height, width, 3), np.float32), np.full((height, width), IGNORE,
+                                                                     np.uint8)
     filled = np.flatnonzero(ground.seen.all(1))  # rows without sky
-    horizon = paint_sky(image, dice, look, rays, ground.top + int(filled[0]) if len(filled) else height)
+    horizon = paint_sky(image, dice, look, rays,
+                        ground.top + int(filled[0]) if len(filled) else height)
     paint_ground(image, label, dice, street, look, light, camera, ground)
     cast_shadows(image, camera, light, ground, footprints(stage, population))
 

@@ -43,27 +43,30 @@ def scaled(color: Color, factor: float) -> tuple[float, float, float]:
     return color[0] * factor, color[1] * factor, color[2] * factor
 
 
-def box(canvas: Canvas, x: float, z: float, size: tuple[float, float, float], color: Color, label: int,
-        bottom: float = 0.0) -> None:
-    """An upright box (width, height, depth) parallel to the axes; only the sides towards the camera are added."""
+def box(canvas: Canvas, x: float, z: float, size: tuple[float, float, float], color: Color,
+        label: int, bottom: float = 0.0) -> None:
+    """An upright box (width, height, depth) parallel to the axes; only the sides towards the camera
+    are added.
+    """
     width, height, depth = size[0] / 2, size[1], size[2] / 2
     y0, y1 = bottom, bottom + height
     side = 1.0 if x < 0 else -1.0  # the side towards the camera's lane
     if abs(x) > width:
         e = x + side * width
-        canvas.polygon([(e, y0, z - depth), (e, y0, z + depth), (e, y1, z + depth), (e, y1, z - depth)], color, label,
-                       (side, 0.0, 0.0))
-    canvas.polygon([(x - width, y0, z - depth), (x + width, y0, z - depth), (x + width, y1, z - depth),
-                    (x - width, y1, z - depth)], color, label, TOWARDS)
+        canvas.polygon([(e, y0, z - depth), (e, y0, z + depth), (e, y1, z + depth),
+                        (e, y1, z - depth)], color, label, (side, 0.0, 0.0))
+    canvas.polygon([(x - width, y0, z - depth), (x + width, y0, z - depth),
+                    (x + width, y1, z - depth), (x - width, y1, z - depth)], color, label, TOWARDS)
     if y1 < canvas.camera.elevation:
-        canvas.polygon([(x - width, y1, z - depth), (x + width, y1, z - depth), (x + width, y1, z + depth),
-                        (x - width, y1, z + depth)], color, label, UP)
+        canvas.polygon([(x - width, y1, z - depth), (x + width, y1, z - depth),
+                        (x + width, y1, z + depth), (x - width, y1, z + depth)], color, label, UP)
 
 
 @cache
 def circle(corners: int) -> tuple[tuple[float, float], ...]:
     """Corners of the unit circle."""
-    return tuple((math.cos(2 * math.pi * k / corners), math.sin(2 * math.pi * k / corners)) for k in range(corners))
+    return tuple((math.cos(2 * math.pi * k / corners), math.sin(2 * math.pi * k / corners))
+                 for k in range(corners))
 
 
 @cache
@@ -74,9 +77,10 @@ def blobs(corners: int, count: int = 24) -> tuple[tuple[tuple[float, float], ...
     return tuple(tuple((r * c, r * s) for r, (c, s) in zip(row, circle(corners))) for row in radii)
 
 
-def disc(canvas: Canvas, center: tuple[float, float, float], radius: float, color: Optional[Color], label: int,
-         corners: int = 14, stretch: float = 1.0, along: tuple[float, float] = (1.0, 0.0), hole: float = 0.0,
-         shape: Optional[Sequence[tuple[float, float]]] = None, **style) -> None:
+def disc(canvas: Canvas, center: tuple[float, float, float], radius: float, color: Optional[Color],
+         label: int, corners: int = 14, stretch: float = 1.0, along: tuple[float,
+                                                                           float] = (1.0, 0.0),
+         hole: float = 0.0, shape: Optional[Sequence[tuple[float, float]]] = None, **style) -> None:
     """An upright disc in the plane of the horizontal direction ``along`` (x, z) and the vertical.
 
     Args:
@@ -100,4 +104,5 @@ def disc(canvas: Canvas, center: tuple[float, float, float], radius: float, colo
         shape = [*shape, shape[0], inner[0], *inner[::-1]]
     ax, az = along[0] * radius, along[1] * radius
     tall = radius * stretch
-    canvas.polygon([(x + c * ax, y + s * tall, z + c * az) for c, s in shape], color, label, **style)
+    canvas.polygon([(x + c * ax, y + s * tall, z + c * az) for c, s in shape], color, label,
+                   **style)

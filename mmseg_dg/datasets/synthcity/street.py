@@ -10,7 +10,8 @@ SIDE_STREET = 9.0  # metres
 class Street(NamedTuple):
     """A gently curved street along z; x positions are those at z = 0, in metres."""
     lane: float  # width of a lane
-    lanes: tuple[tuple[float, bool], ...]  # centre of each lane, and whether it drives away from the camera
+    # centre of each lane, and whether it drives away from the camera
+    lanes: tuple[tuple[float, bool], ...]
     left: float  # kerbs
     right: float
     walk_left: float  # widths of the sidewalks
@@ -57,9 +58,11 @@ def plan_street(dice: Dice) -> Street:
     parking_left, parking_right = dice.chance(0.55), dice.chance(0.55)
     side_street = dice.uniform(12, 45) if dice.chance(0.45) else None
     zebra = side_street - 4 if side_street else dice.uniform(7, 30) if dice.chance(0.35) else None
-    rails = dice.pick([x for x, _ in lanes if abs(x) > 1] + [lanes[-1][0]]) if dice.chance(0.4) else None
-    return Street(
-        lane=lane, lanes=tuple(lanes), left=left - PARKING * parking_left, right=right + PARKING * parking_right,
-        walk_left=dice.uniform(1.8, 5.0), walk_right=dice.uniform(1.8, 5.0), parking_left=parking_left,
-        parking_right=parking_right, verge=dice.uniform(0.8, 5) if dice.chance(0.5) else 0.0,
-        curvature=dice.normal(0.0011), side_street=side_street, zebra=zebra, rails=rails)
+    rails = dice.pick([x for x, _ in lanes if abs(x) > 1]
+                      + [lanes[-1][0]]) if dice.chance(0.4) else None
+    return Street(lane=lane, lanes=tuple(lanes), left=left - PARKING * parking_left,
+                  right=right + PARKING * parking_right, walk_left=dice.uniform(1.8, 5.0),
+                  walk_right=dice.uniform(1.8, 5.0), parking_left=parking_left,
+                  parking_right=parking_right,
+                  verge=dice.uniform(0.8, 5) if dice.chance(0.5) else 0.0,
+                  curvature=dice.normal(0.0011), side_street=side_street, zebra=zebra, rails=rails)

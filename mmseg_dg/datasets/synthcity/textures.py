@@ -1,8 +1,8 @@
 """Textures, added to all pixels of a kind at once after painting.
 
-A texture is a row of parameters: the horizontal direction (tx, tz) along the surface, then what its kind needs.  The
-position of a pixel on the surface is u = x * tx + z * tz and v = y, in metres.  Edges of windows and bars are as soft
-as a pixel is wide, so distant facades do not flicker.
+A texture is a row of parameters: the horizontal direction (tx, tz) along the surface, then what its
+kind needs. The position of a pixel on the surface is u = x * tx + z * tz and v = y, in metres.
+Edges of windows and bars are as soft as a pixel is wide, so distant facades do not flicker.
 """
 from collections.abc import Sequence
 from typing import Callable, NamedTuple
@@ -38,7 +38,8 @@ def _cover(distance: np.ndarray, half_width, pixel: np.ndarray) -> np.ndarray:
 def _facade(color: np.ndarray, p: Patch) -> None:
     start, length, pitch, width, floor, tall, frame, b, g, r, seed, shop, height, style = p.parameters.T
     u, v = p.u - start, p.v
-    relief = 1 + 0.22 * (sample(fractal(), p.u * 6, v * 6) - 0.5) + 0.14 * (sample(fractal(), p.u, v) - 0.5)
+    relief = 1 + 0.22 * (sample(fractal(), p.u * 6, v * 6)
+                         - 0.5) + 0.14 * (sample(fractal(), p.u, v) - 0.5)
     course = np.floor(v / 0.12)
     mortar = (v - course * 0.12 < 0.025) | (np.mod(u + 0.13 * np.mod(course, 2), 0.26) < 0.025)
     joint = (np.mod(v, 3.0) < 0.1) | (np.mod(u, 2.4) < 0.07)
@@ -49,11 +50,14 @@ def _facade(color: np.ndarray, p: Patch) -> None:
     column, row = np.floor((u - margin) / pitch), np.floor(v / floor)
     from_u, from_v = (u - margin) - (column + 0.5) * pitch, v - (row + 0.3) * floor - tall / 2
     luck = hashed(column + 64, row + 64, seed)
-    there = (column >= 0) & (column < np.floor(length / pitch)) & (row >= shop) & ((row + 1) * floor < height + 0.2)
+    there = (column >= 0) & (column < np.floor(length / pitch)) & (row >= shop) & (
+        (row + 1) * floor < height + 0.2)
     there &= (luck > 0.04) & (p.depth < 150)
     inside = _cover(from_u, width / 2, p.pixel_u) * _cover(from_v, tall / 2, p.pixel_v) * there
-    around = _cover(from_u, width / 2 + 0.09, p.pixel_u) * _cover(from_v, tall / 2 + 0.09, p.pixel_v) * there
-    bar = np.maximum(_cover(from_u, 0.035, p.pixel_u), _cover(from_v - tall * 0.2, 0.03, p.pixel_v)) * p.fade
+    around = _cover(from_u, width / 2 + 0.09, p.pixel_u) * _cover(from_v, tall / 2 + 0.09,
+                                                                  p.pixel_v) * there
+    bar = np.maximum(_cover(from_u, 0.035, p.pixel_u), _cover(from_v - tall * 0.2, 0.03,
+                                                              p.pixel_v)) * p.fade
     inside *= 1 - bar * (luck * 8 % 1 > 0.4)
     color += (around * (1 - inside))[:, None] * (frame[:, None] * p.light * 0.9 - color)
     glass = np.stack([b, g, r], 1) * p.light * (0.55 + 0.9 * luck - 0.35 * from_v / tall)[:, None]
@@ -95,7 +99,8 @@ def _bars(color: np.ndarray, p: Patch) -> None:
     spacing, share, height, b, g, r = p.parameters[:, :6].T
     upright = _cover(np.mod(p.u, spacing) - spacing / 2, spacing * share / 2, p.pixel_u)
     upright = np.where(p.pixel_u > spacing / 2, share, upright)  # too fine to resolve
-    rail = np.maximum(_cover(p.v - height + 0.06, 0.05, p.pixel_v), _cover(p.v - 0.2, 0.04, p.pixel_v))
+    rail = np.maximum(_cover(p.v - height + 0.06, 0.05, p.pixel_v),
+                      _cover(p.v - 0.2, 0.04, p.pixel_v))
     post = _cover(np.mod(p.u, 2.0) - 1.0, 0.05, p.pixel_u)
     cover = np.maximum(np.maximum(upright, rail), post)[:, None]
     color += cover * (np.stack([b, g, r], 1) * p.light - color)
@@ -121,12 +126,13 @@ def _panes(color: np.ndarray, p: Patch) -> None:
 
 
 _KINDS: dict[int, Callable[[np.ndarray, Patch], None]] = {
-    FACADE: _facade, SHOP: _shop, AWNING: _awning, FOLIAGE: _foliage, MASONRY: _masonry, BARS: _bars, CLOTH: _cloth,
-    LACQUER: _lacquer, PANES: _panes}
+    FACADE: _facade, SHOP: _shop, AWNING: _awning, FOLIAGE: _foliage, MASONRY: _masonry,
+    BARS: _bars, CLOTH: _cloth, LACQUER: _lacquer, PANES: _panes
+}
 
 
-def add_textures(image: np.ndarray, painting: Painting, canvas: Canvas, rays: Sequence[np.ndarray], depth: np.ndarray,
-                 look: Look) -> None:
+def add_textures(image: np.ndarray, painting: Painting, canvas: Canvas, rays: Sequence[np.ndarray],
+                 depth: np.ndarray, look: Look) -> None:
     """Add the textures of all painted surfaces in place.
 
     Args:
@@ -151,20 +157,24 @@ def add_textures(image: np.ndarray, painting: Painting, canvas: Canvas, rays: Se
         pixel = away * np.float32(1 / canvas.camera.focal)
         slant = 1 + np.abs(tz) * np.abs(z) / np.maximum(np.abs(x), 0.5)
         color = flat[pixels]
-        draw(color, Patch(u=x * tx + z * tz, v=v + np.float32(canvas.camera.elevation), x=x, depth=away,
-                          pixel_u=pixel * slant, pixel_v=pixel, fade=1 / (1 + (away * np.float32(1 / 18))**2),
-                          parameters=rows[:, 2:], light=painting.light[painting.surface.ravel()[pixels]],
-                          dark=look.lamps > 0))
+        draw(
+            color,
+            Patch(u=x * tx + z * tz, v=v + np.float32(canvas.camera.elevation), x=x, depth=away,
+                  pixel_u=pixel * slant, pixel_v=pixel, fade=1 /
+                  (1 + (away * np.float32(1 / 18))**2), parameters=rows[:, 2:],
+                  light=painting.light[painting.surface.ravel()[pixels]], dark=look.lamps > 0))
         flat[pixels] = color
 
 
 def add_grain(image: np.ndarray, painting: Painting, rays: Sequence[np.ndarray], depth: np.ndarray,
               strength: float) -> None:
-    """Make every surface rough by stains and grain, in place; arguments as in :func:`add_textures`."""
+    """Make every surface rough by stains and grain, in place; arguments as in :func:`add_textures`.
+    """
     pixels = np.flatnonzero(painting.surface)
     away = depth.ravel()[pixels]
     x, y, z = (ray.ravel()[pixels] * away for ray in rays)
     u, v = x + z, y + 0.5 * z
     fade = 1 / (1 + (away * np.float32(1 / 30))**2)
-    grain = (sample(fractal('rough'), u * 31, v * 31) - 0.5) * fade + 0.6 * (sample(fractal(), u * 5, v * 5) - 0.5)
+    grain = (sample(fractal('rough'), u * 31, v * 31)
+             - 0.5) * fade + 0.6 * (sample(fractal(), u * 5, v * 5) - 0.5)
     image.reshape(-1, 3)[pixels] *= (1 + np.float32(strength) * grain)[:, None]

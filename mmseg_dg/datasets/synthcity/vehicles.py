@@ -1,4 +1,6 @@
-"""Cars, trucks, buses and trams: side profiles extruded across their width, with windows, wheels and lamps."""
+"""Cars, trucks, buses and trams: side profiles extruded across their width, with windows, wheels
+and lamps.
+"""
 import math
 from collections.abc import Sequence
 from typing import Optional
@@ -7,8 +9,9 @@ from .labels import BUS, CAR, TRAIN, TRUCK
 from .stage import Lamp, Stage, disc, scaled
 from .textures import LACQUER, PANES
 
-_LACQUERS = ((30, 30, 32), (220, 220, 222), (150, 150, 152), (90, 92, 95), (40, 35, 150), (120, 70, 35), (60, 85, 60),
-             (90, 125, 160), (200, 195, 190), (70, 70, 72), (45, 45, 48))
+_LACQUERS = ((30, 30, 32), (220, 220, 222), (150, 150, 152), (90, 92, 95), (40, 35, 150),
+             (120, 70, 35), (60, 85, 60), (90, 125, 160), (200, 195, 190), (70, 70, 72), (45, 45,
+                                                                                          48))
 _BUSES = ((40, 40, 170), (50, 170, 215), (200, 200, 200), (150, 90, 40), (80, 140, 70))
 _TRAMS = ((60, 190, 230), (50, 45, 180), (190, 195, 200), (90, 130, 60), (170, 110, 50))
 _GLASS, _TYRE, _RIM = (70, 58, 48), (26, 26, 28), (125, 125, 128)
@@ -22,7 +25,8 @@ def vehicle_length(stage: Stage, kind: int) -> float:
 
 
 class Vehicle:
-    """One vehicle under construction, in its own axes: a across (m), y up, l along (front at -length / 2).
+    """One vehicle under construction, in its own axes: a across (m), y up, l along (front at
+    -length / 2).
 
     Args:
         stage: The scene.
@@ -32,8 +36,8 @@ class Vehicle:
         yaw: Radians; 0 comes towards the camera, pi drives away.
         length: Metres.
     """
-
-    def __init__(self, stage: Stage, kind: int, x: float, z: float, yaw: float, length: float) -> None:
+    def __init__(self, stage: Stage, kind: int, x: float, z: float, yaw: float,
+                 length: float) -> None:
         self.stage, self.kind, self.length = stage, kind, length
         self.x, self.z, self.cos, self.sin = x, z, math.cos(yaw), math.sin(yaw)
         self.near = z - abs(self.cos) * length / 2
@@ -51,19 +55,24 @@ class Vehicle:
 
     def sees_side(self, side: int, width: float) -> bool:
         """Whether the left (-1) or right (1) side is towards the camera."""
-        return self.stage.canvas.faces(self.point(side * width / 2, 1.0, 0), self.direction(side, 0, 0))
+        return self.stage.canvas.faces(self.point(side * width / 2, 1.0, 0),
+                                       self.direction(side, 0, 0))
 
     def sees_end(self, end: int) -> bool:
         """Whether the front (-1) or rear (1) is towards the camera."""
-        return self.stage.canvas.faces(self.point(0, 1.0, end * self.length / 2), self.direction(0, 0, end))
+        return self.stage.canvas.faces(self.point(0, 1.0, end * self.length / 2),
+                                       self.direction(0, 0, end))
 
-    def extrude(self, profile: Profile, width: float, color, glass: Optional[Sequence[float]] = None) -> None:
-        """Add a body from its counter-clockwise side profile; ``glass`` paints its sloping front and rear."""
+    def extrude(self, profile: Profile, width: float, color,
+                glass: Optional[Sequence[float]] = None) -> None:
+        """Add a body from its counter-clockwise side profile; ``glass`` paints its sloping front
+        and rear.
+        """
         canvas, half = self.stage.canvas, width / 2
         for side in (-1, 1):
             if self.sees_side(side, width):
-                canvas.polygon([self.point(side * half, y, k) for k, y in profile], color, self.kind,
-                               self.direction(side, 0, 0), self.grain)
+                canvas.polygon([self.point(side * half, y, k) for k, y in profile], color,
+                               self.kind, self.direction(side, 0, 0), self.grain)
         for (l0, y0), (l1, y1) in zip(profile, profile[1:] + profile[:1]):
             size = math.hypot(l1 - l0, y1 - y0)
             normal = self.direction(0, (l0 - l1) / size, (y1 - y0) / size)
@@ -71,23 +80,28 @@ class Vehicle:
             if normal[1] < -0.9 or not canvas.faces(corner, normal):
                 continue
             pane = glass is not None and abs(normal[1]) < 0.92
-            canvas.polygon([corner, self.point(half, y0, l0), self.point(half, y1, l1), self.point(-half, y1, l1)],
-                           glass if pane else color, self.kind, normal, 0 if pane else self.grain)
+            canvas.polygon([
+                corner,
+                self.point(half, y0, l0),
+                self.point(half, y1, l1),
+                self.point(-half, y1, l1)
+            ], glass if pane else color, self.kind, normal, 0 if pane else self.grain)
 
     def on_side(self, width: float, points: Profile, color, texture: int = 0) -> None:
         """Paint (along, y) points onto whichever side is seen."""
         for side in (-1, 1):
             if self.sees_side(side, width):
-                self.stage.canvas.polygon([self.point(side * width / 2, y, k) for k, y in points], color, self.kind,
-                                          self.direction(side, 0, 0), texture)
+                self.stage.canvas.polygon([self.point(side * width / 2, y, k) for k, y in points],
+                                          color, self.kind, self.direction(side, 0, 0), texture)
 
-    def on_end(self, end: int, a0: float, a1: float, y0: float, y1: float, color, glows: bool = False,
-               inset: float = 0.0) -> None:
+    def on_end(self, end: int, a0: float, a1: float, y0: float, y1: float, color,
+               glows: bool = False, inset: float = 0.0) -> None:
         """Paint a rectangle onto the front (-1) or rear (1), if it is seen."""
         if self.sees_end(end):
             k = end * (self.length / 2 - inset)
             corners = [self.point(a, y, k) for a, y in ((a0, y0), (a1, y0), (a1, y1), (a0, y1))]
-            self.stage.canvas.polygon(corners, color, self.kind, self.direction(0, 0, end), glows=glows)
+            self.stage.canvas.polygon(corners, color, self.kind, self.direction(0, 0, end),
+                                      glows=glows)
 
     def wheels(self, width: float, radius: float, axles: Sequence[float]) -> None:
         """Wheels on the seen side, below a dark wheel arch."""
@@ -97,9 +111,11 @@ class Vehicle:
                 continue
             for axle in axles:
                 center = self.point(side * width / 2, radius, axle)
-                disc(self.stage.canvas, center, radius, _TYRE, self.kind, corners, along=(self.sin, self.cos))
+                disc(self.stage.canvas, center, radius, _TYRE, self.kind, corners,
+                     along=(self.sin, self.cos))
                 if self.detailed:
-                    disc(self.stage.canvas, center, radius * 0.6, _RIM, self.kind, 10, along=(self.sin, self.cos))
+                    disc(self.stage.canvas, center, radius * 0.6, _RIM, self.kind, 10,
+                         along=(self.sin, self.cos))
 
     def lights(self, width: float, y: float, inner: float) -> None:
         """Head and tail lamps; they shine in the dark."""
@@ -110,9 +126,11 @@ class Vehicle:
                 continue
             for side in (-1, 1):
                 a = side * (width / 2 - inner)
-                self.on_end(end, a - 0.17, a + 0.17, y - 0.09, y + 0.09, color, glows=lit, inset=-0.02)
+                self.on_end(end, a - 0.17, a + 0.17, y - 0.09, y + 0.09, color, glows=lit,
+                            inset=-0.02)
                 if stage.dark:
-                    stage.lamps.append(Lamp(*self.point(a, y, end * (self.length / 2 + 0.02)), radius, color))
+                    stage.lamps.append(
+                        Lamp(*self.point(a, y, end * (self.length / 2 + 0.02)), radius, color))
 
     def underside(self, width: float) -> None:
         """The dark gap between the body and the road."""
@@ -120,13 +138,15 @@ class Vehicle:
         for end in (-1, 1):
             if self.sees_end(end):
                 corners = ((-half, .1), (half, .1), (half, .5), (-half, .5))
-                self.stage.canvas.polygon([self.point(a, y, end * k) for a, y in corners], (14, 14, 15), self.kind)
+                self.stage.canvas.polygon([self.point(a, y, end * k) for a, y in corners],
+                                          (14, 14, 15), self.kind)
         self.on_side(width * 0.96, [(-k, .12), (k, .12), (k, .5), (-k, .5)], (14, 14, 15))
 
 
 def add_vehicle(stage: Stage, kind: int, x: float, z: float, yaw: float, length: float) -> None:
     """Add a vehicle; see :class:`Vehicle` for the arguments."""
-    {CAR: _car, TRUCK: _truck, BUS: _bus, TRAIN: _tram}[kind](Vehicle(stage, kind, x, z, yaw, length))
+    {CAR: _car, TRUCK: _truck, BUS: _bus, TRAIN: _tram}[kind](Vehicle(stage, kind, x, z, yaw,
+                                                                      length))
 
 
 def _car(car: Vehicle) -> None:
@@ -136,21 +156,26 @@ def _car(car: Vehicle) -> None:
     belt, hood, estate = height * 0.57, length * dice.uniform(0.2, 0.28), dice.chance(0.5)
     glass = scaled(_GLASS, dice.uniform(0.6, 1.4))
     car.underside(width)
-    body = [(-half + .06, .24), (half - .05, .24), (half, .5), (half - .03, belt * .93), (half - .14, belt),
-            (-half + hood, belt), (-half + .2, belt * .86), (-half + .03, belt * .74), (-half, .5)]
+    body = [(-half + .06, .24), (half - .05, .24), (half, .5), (half - .03, belt * .93),
+            (half - .14, belt), (-half + hood, belt), (-half + .2, belt * .86),
+            (-half + .03, belt * .74), (-half, .5)]
     car.extrude(body, width, color)
     a0, a1 = -half + hood, half - (.12 if estate else length * .13)
-    cabin = [(a0, belt), (a1, belt), (a1 - (.3 if estate else length * .12), height), (a0 + length * .15, height)]
+    cabin = [(a0, belt), (a1, belt), (a1 - (.3 if estate else length * .12), height),
+             (a0 + length * .15, height)]
     car.extrude(cabin, width * 0.86, color, glass)
     top = height - .09
-    pane = [(a0 + .3, belt + .05), (a1 - .15, belt + .05), (cabin[2][0] - .08, top), (cabin[3][0] + .08, top)]
+    pane = [(a0 + .3, belt + .05), (a1 - .15, belt + .05), (cabin[2][0] - .08, top),
+            (cabin[3][0] + .08, top)]
     car.on_side(width * 0.862, pane, glass)
     if car.detailed:
         middle = (a0 + a1) / 2 + .1
-        for across, k, y0, y1 in ((width * 0.863, .05, belt, top), (width, .015, .3, belt)):  # pillar and door
-            car.on_side(across, [(middle - k, y0), (middle + k, y0), (middle + k, y1), (middle - k, y1)],
-                        scaled(color, 0.5))
-        car.on_side(width, [(-half + .1, .24), (half - .1, .24), (half - .1, .34), (-half + .1, .34)], (32, 32, 34))
+        # pillar and door
+        for across, k, y0, y1 in ((width * 0.863, .05, belt, top), (width, .015, .3, belt)):
+            car.on_side(across, [(middle - k, y0), (middle + k, y0), (middle + k, y1),
+                                 (middle - k, y1)], scaled(color, 0.5))
+        car.on_side(width, [(-half + .1, .24), (half - .1, .24), (half - .1, .34),
+                            (-half + .1, .34)], (32, 32, 34))
         car.on_end(-1, -.42, .42, .5, .62, (25, 25, 27))
         for end in (-1, 1):
             car.on_end(end, -width * .47, width * .47, .24, .36, (36, 36, 38))
@@ -162,20 +187,25 @@ def _car(car: Vehicle) -> None:
 def _truck(truck: Vehicle) -> None:
     dice, half = truck.stage.dice, truck.length / 2
     width, height = 2.4, dice.uniform(2.8, 3.7)
-    cargo, cabin = dice.tint(dice.pick(_LACQUERS[1:]), 0.85, 1.1, 4), dice.tint(dice.pick(_LACQUERS), 0.85, 1.1, 4)
+    cargo, cabin = dice.tint(dice.pick(_LACQUERS[1:]), 0.85, 1.1,
+                             4), dice.tint(dice.pick(_LACQUERS), 0.85, 1.1, 4)
     glass = scaled(_GLASS, dice.uniform(0.6, 1.3))
     truck.underside(width)
     parts = [
-        lambda: truck.extrude([(-half + 2.1, .75), (half, .75), (half, height), (-half + 2.1, height)], width, cargo),
-        lambda: truck.extrude([(-half, .45), (-half + 1.95, .45), (-half + 1.95, 2.65), (-half + .3, 2.65),
-                               (-half, 1.5)], width * .96, cabin)]
+        lambda: truck.extrude([(-half + 2.1, .75), (half, .75), (half, height),
+                               (-half + 2.1, height)], width, cargo),
+        lambda: truck.extrude([(-half, .45), (-half + 1.95, .45), (-half + 1.95, 2.65),
+                               (-half + .3, 2.65), (-half, 1.5)], width * .96, cabin)
+    ]
     for part in parts if truck.sees_end(-1) else reversed(parts):
         part()
-    truck.on_side(width * .97, [(-half + .35, 1.5), (-half + 1.35, 1.5), (-half + 1.35, 2.3), (-half + .5, 2.3)],
-                  glass)
+    truck.on_side(width * .97, [(-half + .35, 1.5), (-half + 1.35, 1.5), (-half + 1.35, 2.3),
+                                (-half + .5, 2.3)], glass)
     if truck.sees_end(-1):
-        truck.stage.canvas.polygon([truck.point(a, y, k - half - .02) for a, y, k in (
-            (-1.05, 1.55, 0), (1.05, 1.55, 0), (1.0, 2.5, .28), (-1.0, 2.5, .28))], glass, TRUCK)
+        truck.stage.canvas.polygon([
+            truck.point(a, y, k - half - .02)
+            for a, y, k in ((-1.05, 1.55, 0), (1.05, 1.55, 0), (1.0, 2.5, .28), (-1.0, 2.5, .28))
+        ], glass, TRUCK)
         truck.on_end(-1, -.75, .75, .75, 1.2, (35, 35, 38))
     truck.on_end(1, -.02, .02, .8, height - .05, scaled(cargo, .55))
     truck.on_end(1, -1.15, 1.15, .55, .72, (45, 45, 48))
@@ -186,7 +216,8 @@ def _truck(truck: Vehicle) -> None:
 def _panes(vehicle: Vehicle, width: float, y0: float, y1: float, glass) -> None:
     half = vehicle.length / 2
     texture = vehicle.stage.canvas.texture(PANES, abs(vehicle.sin), abs(vehicle.cos),
-                                           vehicle.stage.dice.uniform(1.3, 2), float(vehicle.stage.dark))
+                                           vehicle.stage.dice.uniform(1.3, 2),
+                                           float(vehicle.stage.dark))
     points = [(-half + .4, y0), (half - .4, y0), (half - .4, y1), (-half + .4, y1)]
     vehicle.on_side(width + .01, points, glass, texture)
 
@@ -199,11 +230,14 @@ def _bus(bus: Vehicle) -> None:
     bus.extrude([(-half, .32), (half, .32), (half, height), (-half + .1, height)], width, color)
     _panes(bus, width, 1.3, 2.4, glass)
     if dice.chance(0.5):
-        bus.on_side(width + .01, [(-half, .75), (half, .75), (half, 1.0), (-half, 1.0)], (225, 225, 225))
+        bus.on_side(width + .01, [(-half, .75), (half, .75), (half, 1.0), (-half, 1.0)],
+                    (225, 225, 225))
     door = -half + .5
-    bus.on_side(width + .02, [(door, .4), (door + 1.1, .4), (door + 1.1, 2.4), (door, 2.4)], scaled(glass, 0.8))
+    bus.on_side(width + .02, [(door, .4), (door + 1.1, .4), (door + 1.1, 2.4), (door, 2.4)],
+                scaled(glass, 0.8))
     bus.on_end(-1, -1.15, 1.15, 1.1, 2.5, glass)
-    bus.on_end(-1, -.8, .8, 2.6, 2.85, (30, 90, 120) if not bus.stage.dark else (60, 190, 250), glows=bus.stage.dark)
+    bus.on_end(-1, -.8, .8, 2.6, 2.85, (30, 90, 120) if not bus.stage.dark else (60, 190, 250),
+               glows=bus.stage.dark)
     bus.on_end(1, -1.0, 1.0, 1.6, 2.5, glass)
     bus.wheels(width, .48, (-half * .55, half * .5))
     bus.lights(width, .75, .35)
@@ -216,19 +250,28 @@ def _tram(tram: Vehicle) -> None:
     tram.underside(width)
     tram.extrude([(-half + .5, .25), (half - .5, .25), (half, .9), (half, 1.3), (half - .5, height),
                   (-half + .5, height), (-half, 1.3), (-half, .9)], width, color)
-    tram.on_side(width + .01, [(-half + .2, .3), (half - .2, .3), (half, .9), (-half, .9)], (205, 208, 210))
+    tram.on_side(width + .01, [(-half + .2, .3), (half - .2, .3), (half, .9), (-half, .9)],
+                 (205, 208, 210))
     _panes(tram, width, 1.35, 2.6, glass)
     for k in range(1, int(tram.length // 7)):  # the joints between the cars
         joint = -half + k * tram.length / (tram.length // 7)
-        tram.on_side(width + .02, [(joint - .3, .3), (joint + .3, .3), (joint + .3, height), (joint - .3, height)],
-                     (40, 40, 42))
+        tram.on_side(width + .02, [(joint - .3, .3), (joint + .3, .3), (joint + .3, height),
+                                   (joint - .3, height)], (40, 40, 42))
     for end in (-1, 1):
         if tram.sees_end(end):
-            tram.stage.canvas.polygon([tram.point(a, y, end * (half + .02 - k)) for a, y, k in (
-                (-1.05, 1.4, .03), (1.05, 1.4, .03), (.95, 2.75, .33), (-.95, 2.75, .33))], glass, TRAIN)
+            tram.stage.canvas.polygon([
+                tram.point(a, y, end * (half + .02 - k))
+                for a, y, k in ((-1.05, 1.4, .03), (1.05, 1.4, .03), (.95, 2.75, .33),
+                                (-.95, 2.75, .33))
+            ], glass, TRAIN)
             tram.on_end(end, -.7, .7, 2.95, 3.2, (30, 120, 160), glows=tram.stage.dark, inset=.38)
             tram.on_end(end, -width / 2, width / 2, .9, 1.3, scaled(color, 0.7), inset=-.01)
-    for a, y, b, y1 in ((-.5, height, .3, height + .6), (.3, height + .6, -.3, height + 1.2)):  # pantograph
-        tram.stage.canvas.polygon([tram.point(0, y, a - .04), tram.point(0, y, a + .04), tram.point(0, y1, b + .04),
-                                   tram.point(0, y1, b - .04)], (50, 50, 52), TRAIN)
+    # pantograph
+    for a, y, b, y1 in ((-.5, height, .3, height + .6), (.3, height + .6, -.3, height + 1.2)):
+        tram.stage.canvas.polygon([
+            tram.point(0, y, a - .04),
+            tram.point(0, y, a + .04),
+            tram.point(0, y1, b + .04),
+            tram.point(0, y1, b - .04)
+        ], (50, 50, 52), TRAIN)
     tram.lights(width, 1.05, .35)

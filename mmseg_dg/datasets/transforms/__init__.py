@@ -10,7 +10,7 @@ from .random_rescale import RandomRescale
 from .rare_class_crop import ArrayBox, RareClassCrop
 
 __all__ = [
-    'ArrayBox', 'CenterCropPad', 'CentroidCrop', 'ColorJitter', 'LoadAnnotations', 'LoadImageFromFile',
-    'LoadImageStack', 'LoadSynthiaAnnotations',
-    'PackStreamInputs', 'PseudoLabelMargins', 'RandomGaussianBlur', 'RandomRescale', 'RareClassCrop', 'ResizeToHeight'
+    'ArrayBox', 'CenterCropPad', 'CentroidCrop', 'ColorJitter', 'LoadAnnotations',
+    'LoadImageFromFile', 'LoadImageStack', 'LoadSynthiaAnnotations', 'PackStreamInputs',
+    'PseudoLabelMargins', 'RandomGaussianBlur', 'RandomRescale', 'RareClassCrop', 'ResizeToHeight'
 ]

@@ -14,22 +14,25 @@ from .rare_class_crop import ArrayBox
 
 @TRANSFORMS.register_module()
 class CentroidCrop(BaseTransform):
-    """A random crop; with ``wanted_point`` in the sample (:class:`ClassUniformSampler`) one that holds this point.
+    """A random crop; with ``wanted_point`` in the sample (:class:`ClassUniformSampler`) one that
+    holds this point.
 
-    What is smaller than the crop is filled on all sides.  Where no point is wanted, the position is uniform among all
-    crops inside the image.  Where one is, ``place`` says, for rows and columns alike, of crops of t pixels in
-    ``side`` and a point at c:
+    What is smaller than the crop is filled on all sides. Where no point is wanted, the position is
+    uniform among all crops inside the image. Where one is, ``place`` says, for rows and columns
+    alike, of crops of t pixels in ``side`` and a point at c:
 
     - ``'uniform'`` (ours): uniform among all crops inside the image that hold the point.
-    - ``'clamped'``: the start is uniform in [c - t, c], both included, and then moved into [0, side - t].  Points near
-      a border are more often near that border of the crop; a start of c - t leaves the point just outside.
-      Source: shachoi/RobustNet@8bcd90a, transforms/joint_transforms.py, which DeFT's released scripts follow.
+    - ``'clamped'``: the start is uniform in [c - t, c], both included, and then moved into [0, side
+      - t]. Points near a border are more often near that border of the crop; a start of c - t
+      leaves the point just outside. Source: shachoi/RobustNet@8bcd90a,
+      transforms/joint_transforms.py, which DeFT's released scripts follow.
 
-    The point is (row, column) in the label as loaded; ``scale_factor`` of the resizing in between moves it, so this
-    transform comes after ``RandomRescale`` or ``Resize`` and before ``RandomFlip``.
+    The point is (row, column) in the label as loaded; ``scale_factor`` of the resizing in between
+    moves it, so this transform comes after ``RandomRescale`` or ``Resize`` and before
+    ``RandomFlip``.
 
-    Draws from numpy's global generator, which :class:`SeededDataset` seeds per sample.  Reads ``img`` (H, W, 3) and
-    every array named in ``seg_fields`` (H, W); sets ``img_shape``.
+    Draws from numpy's global generator, which :class:`SeededDataset` seeds per sample. Reads
+    ``img`` (H, W, 3) and every array named in ``seg_fields`` (H, W); sets ``img_shape``.
 
     Args:
         crop_size: Height and width, or one number for both, in pixels.
@@ -39,24 +42,25 @@ class CentroidCrop(BaseTransform):
     Raises:
         ValueError: A bad argument, or the image was flipped before.
     """
-
-    def __init__(self, crop_size: Union[int, Sequence[int]], pad_val: Optional[Mapping[str, int]] = None,
-                 place: str = 'uniform') -> None:
+    def __init__(self, crop_size: Union[int, Sequence[int]],
+                 pad_val: Optional[Mapping[str, int]] = None, place: str = 'uniform') -> None:
         if place not in ('uniform', 'clamped'):
             raise ValueError(f"CentroidCrop: place is 'uniform' or 'clamped', got {place!r}")
         self.place = place
         self.crop_size = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
         if len(self.crop_size) != 2 or min(self.crop_size) <= 0:
-            raise ValueError(f'CentroidCrop: crop_size must be a positive number or (height, width), got {crop_size}')
+            raise ValueError('CentroidCrop: crop_size must be a positive number or (height, '
+                             f'width), got {crop_size}')
         self.pad_val = checked_pad_values(pad_val, 'CentroidCrop')
 
     def transform(self, results: dict) -> dict:
         """Fill and cut ``img`` and every array of ``seg_fields``."""
         shape = results['img'].shape[:2]
         box = self.choose_box(shape, self._point(results, shape))
-        for key, value in [('img', self.pad_val['img']), *((k, self.pad_val['seg'])
-                                                           for k in results.get('seg_fields', []))]:
-            results[key] = np.ascontiguousarray(box.cut(pad_centered(results[key], self.crop_size, value)))
+        for key, value in [('img', self.pad_val['img']),
+                           *((k, self.pad_val['seg']) for k in results.get('seg_fields', []))]:
+            results[key] = np.ascontiguousarray(
+                box.cut(pad_centered(results[key], self.crop_size, value)))
         results['img_shape'] = results['img'].shape[:2]
         return results
 
@@ -66,13 +70,15 @@ class CentroidCrop(BaseTransform):
         if point is None:
             return None
         if results.get('flip'):
-            raise ValueError('CentroidCrop: the image is flipped already and the wanted point is not; put RandomFlip '
-                             'after the crop')
+            raise ValueError('CentroidCrop: the image is flipped already and the wanted point is '
+                             'not; put RandomFlip after the crop')
         factors = results.get('scale_factor', (1.0, 1.0))  # width, height
-        return tuple(min(int(place * factor), side - 1)
-                     for place, factor, side in zip(point, (factors[1], factors[0]), shape))
+        return tuple(
+            min(int(place * factor), side - 1)
+            for place, factor, side in zip(point, (factors[1], factors[0]), shape))
 
-    def choose_box(self, shape: tuple[int, int], point: Optional[tuple[int, int]] = None) -> ArrayBox:
+    def choose_box(self, shape: tuple[int, int], point: Optional[tuple[int,
+                                                                       int]] = None) -> ArrayBox:
         """The box for an image of ``shape`` (height, width), counted in the filled image."""
         y, x = (self._start(have, want, None if point is None else point[axis])
                 for axis, (have, want) in enumerate(zip(shape, self.crop_size)))

@@ -12,23 +12,25 @@ from .random_rescale import check_resizing, resized
 
 @TRANSFORMS.register_module()
 class ResizeToHeight(BaseTransform):
-    """Scale image and labels so that they have a given height, keeping the ratio; the width is rounded down.
+    """Scale image and labels so that they have a given height, keeping the ratio; the width is
+    rounded down.
 
-    Rounded down as in the protocol it belongs to (shachoi/RobustNet@8bcd90a, transforms/joint_transforms.py).
+    Rounded down as in the protocol it belongs to (shachoi/RobustNet@8bcd90a,
+    transforms/joint_transforms.py).
 
-    Reads ``img`` (H, W, 3) and every array named in ``seg_fields`` (H, W; nearest); sets ``img_shape`` and
-    ``scale_factor``.  Unlike mmcv's ``Resize`` it looks at the height alone, so a tall image becomes no smaller than a
-    wide one.
+    Reads ``img`` (H, W, 3) and every array named in ``seg_fields`` (H, W; nearest); sets
+    ``img_shape`` and ``scale_factor``. Unlike mmcv's ``Resize`` it looks at the height alone, so a
+    tall image becomes no smaller than a wide one.
 
     Args:
         height: In pixels.
         interpolation: Of the image, as mmcv names it.
-        backend: ``'cv2'``, or ``'pillow'``, which antialiases where it shrinks; see :func:`resized`.
+        backend: ``'cv2'``, or ``'pillow'``, which antialiases where it shrinks; see
+            :func:`resized`.
 
     Raises:
         ValueError: ``height`` is not positive, or the backend has no such interpolation.
     """
-
     def __init__(self, height: int, interpolation: str = 'bilinear', backend: str = 'cv2') -> None:
         if height < 1:
             raise ValueError(f'ResizeToHeight: height must be at least 1, got {height}')
@@ -38,34 +40,40 @@ class ResizeToHeight(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Resize."""
         height, width = results['img'].shape[:2]
-        size = max(1, int(width / height * self.height)), self.height  # in this order: floating point decides ties
+        # in this order: floating point decides ties
+        size = max(1, int(width / height * self.height)), self.height
         return resized(results, size, self.interpolation, self.backend)
 
     def __repr__(self) -> str:
-        return (f'{type(self).__name__}(height={self.height}, interpolation={self.interpolation!r}, '
-                f'backend={self.backend!r})')
+        return (f'{type(self).__name__}(height={self.height}, '
+                f'interpolation={self.interpolation!r}, backend={self.backend!r})')
 
 
 @TRANSFORMS.register_module()
 class CenterCropPad(BaseTransform):
-    """Cut or fill image and labels to a fixed size around their centre, and make that the size of evaluation.
+    """Cut or fill image and labels to a fixed size around their centre, and make that the size of
+    evaluation.
 
-    mmseg resizes predictions back to ``ori_shape`` before they are scored.  Here ``ori_shape`` becomes the size of the
-    frame: the score is taken in it, on labels that went through the same steps (so ``LoadAnnotations`` comes before).
-    Where a difference is odd, the larger half is at the bottom and at the right.
+    mmseg resizes predictions back to ``ori_shape`` before they are scored. Here ``ori_shape``
+    becomes the size of the
+    frame: the score is taken in it, on labels that went through the same steps (so
+    ``LoadAnnotations`` comes before). Where a difference is odd, the larger half is at the bottom
+    and at the right.
 
     Args:
         size: Height and width, or one number for both, in pixels.
-        pad_val: Fill values, ``dict(img=0, seg=255)``; ``seg`` is used for every array of ``seg_fields``.
+        pad_val: Fill values, ``dict(img=0, seg=255)``; ``seg`` is used for every array of
+            ``seg_fields``.
 
     Raises:
         ValueError: Bad size, or unknown keys in ``pad_val``.
     """
-
-    def __init__(self, size: Union[int, Sequence[int]], pad_val: Optional[Mapping[str, int]] = None) -> None:
+    def __init__(self, size: Union[int, Sequence[int]],
+                 pad_val: Optional[Mapping[str, int]] = None) -> None:
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f'CenterCropPad: size is a positive number or (height, width), got {size}')
+            raise ValueError('CenterCropPad: size is a positive number or (height, width), got '
+                             f'{size}')
         self.pad_val = checked_pad_values(pad_val, 'CenterCropPad')
 
     def transform(self, results: dict) -> dict:

@@ -15,22 +15,23 @@ from mmseg_dg.registry import TRANSFORMS
 class PseudoLabelMargins(BaseTransform):
     """Marks the part of a target image whose pseudo-labels count.
 
-    Adds ``valid_pseudo_mask`` uint8 (H, W), 0 in the given bands and 1 elsewhere, and lists it in ``seg_fields``, so
-    that later transforms resize (nearest), crop and flip it with the image.  Place it before any of them: the bands
-    are measured in the loaded image.
+    Adds ``valid_pseudo_mask`` uint8 (H, W), 0 in the given bands and 1 elsewhere, and lists it in
+    ``seg_fields``, so that later transforms resize (nearest), crop and flip it with the image.
+    Place it before any of them: the bands are measured in the loaded image.
 
     Args:
-        top: Height of the band in pixels, >= 0; likewise bottom, left, right. HRDA uses 30, 240, 30, 30 at 1024x2048.
+        top: Height of the band in pixels, >= 0; likewise bottom, left, right. HRDA uses 30, 240,
+            30, 30 at 1024x2048.
         bottom: See ``top``.
         left: See ``top``.
         right: See ``top``.
-        of: Class name(s) of the datasets whose images have these margins. Training refuses them on another dataset,
-            which a child config that replaces the data would inherit in silence. None: whatever the dataset.
+        of: Class name(s) of the datasets whose images have these margins. Training refuses them on
+            another dataset, which a child config that replaces the data would inherit in silence.
+            None: whatever the dataset.
 
     Raises:
         ValueError: A negative band, or bands that leave nothing of an image.
     """
-
     def __init__(self, top: int = 0, bottom: int = 0, left: int = 0, right: int = 0,
                  of: Union[str, Sequence[str], None] = None) -> None:
         self.margins = (top, bottom, left, right)
@@ -43,8 +44,9 @@ class PseudoLabelMargins(BaseTransform):
         height, width = results['img'].shape[:2]
         top, bottom, left, right = self.margins
         if top + bottom >= height or left + right >= width:
-            raise ValueError(f'{results.get("img_path", "image")}: margins {self.margins} (top, bottom, left, right) '
-                             f'leave nothing of {height}x{width} pixels; they count pixels of the original image')
+            raise ValueError(f'{results.get("img_path", "image")}: margins {self.margins} (top, '
+                             f'bottom, left, right) leave nothing of {height}x{width} pixels; they '
+                             'count pixels of the original image')
         mask = np.zeros((height, width), np.uint8)
         mask[top:height - bottom, left:width - right] = 1
         results['valid_pseudo_mask'] = mask
@@ -59,17 +61,18 @@ class PseudoLabelMargins(BaseTransform):
 class PackStreamInputs(PackSegInputs):
     """mmseg's ``PackSegInputs`` for labelled and unlabelled streams.
 
-    Gives ``inputs`` uint8 (3, H, W) BGR and a ``SegDataSample`` with ``gt_sem_seg`` int64 (1, H, W) if the sample has
-    a label and ``valid_pseudo_mask`` uint8 (1, H, W) if :class:`PseudoLabelMargins` made one.
+    Gives ``inputs`` uint8 (3, H, W) BGR and a ``SegDataSample`` with ``gt_sem_seg`` int64 (1, H, W)
+    if the sample has a label and ``valid_pseudo_mask`` uint8 (1, H, W) if
+    :class:`PseudoLabelMargins` made one.
 
     Args:
         meta_keys: What is copied into the sample's metainfo when present.
     """
-
-    def __init__(self,
-                 meta_keys: Sequence[str] = ('img_path', 'seg_map_path', 'ori_shape', 'img_shape', 'pad_shape',
-                                             'scale_factor', 'flip', 'flip_direction', 'reduce_zero_label',
-                                             'wanted_class')) -> None:
+    def __init__(
+        self, meta_keys: Sequence[str] = ('img_path', 'seg_map_path', 'ori_shape', 'img_shape',
+                                          'pad_shape', 'scale_factor', 'flip', 'flip_direction',
+                                          'reduce_zero_label', 'wanted_class')
+    ) -> None:
         super().__init__(meta_keys=tuple(meta_keys))
 
     def transform(self, results: dict) -> dict:

@@ -17,8 +17,10 @@ _DEEP_FLAGS = {
     'color': cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
     'grayscale': cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH,
     'unchanged': cv2.IMREAD_UNCHANGED,
-    'color_ignore_orientation': cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION,
-    'grayscale_ignore_orientation': cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION,
+    'color_ignore_orientation': cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+                                | cv2.IMREAD_IGNORE_ORIENTATION,
+    'grayscale_ignore_orientation': cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+                                    | cv2.IMREAD_IGNORE_ORIENTATION,
 }
 
 
@@ -26,33 +28,35 @@ _DEEP_FLAGS = {
 class LoadImageFromFile(MMCVLoadImageFromFile):
     """mmcv's image loader with the same result for 8-bit images, and rules for all others.
 
-    In scope ``mmseg_dg`` a bare ``LoadImageFromFile`` is this one; ``mmcv.LoadImageFromFile`` is the stock one, which
-    cuts 16-bit values off to their upper 8 bits.
+    In scope ``mmseg_dg`` a bare ``LoadImageFromFile`` is this one; ``mmcv.LoadImageFromFile`` is
+    the stock one, which cuts 16-bit values off to their upper 8 bits.
 
-    * **More than 8 bits**: scaled to 0..255 by ``bit_depth``, the number of bits the values use (12 for a 12-bit
-      camera whose files have 16); refused without it.
+    * **More than 8 bits**: scaled to 0..255 by ``bit_depth``, the number of bits the values use (12
+      for a 12-bit camera whose files have 16); refused without it.
     * **Grey**: repeated over the three channels.
     * **Alpha**: not used; transparent pixels show the colour they are saved with.
-    * **More channels** than colour and alpha: refused, unless ``color_type='unchanged'`` asks for them.
+    * **More channels** than colour and alpha: refused, unless ``color_type='unchanged'`` asks for
+      them.
 
     Needs ``img_path``; adds ``img`` uint8 (H, W, 3) in BGR order, ``img_shape`` and ``ori_shape``.
 
     Args:
-        bit_depth: Bits that images of more than 8 bits use, 8..16; None: such images are refused. Images of 8 bits are
-            not touched by it.
+        bit_depth: Bits that images of more than 8 bits use, 8..16; None: such images are refused.
+            Images of 8 bits are not touched by it.
         max_pixels: Images of more pixels are refused before they are decoded; None: no limit.
         **kwargs: Of :class:`mmcv.transforms.LoadImageFromFile`.
 
     Raises:
-        ValueError: The image cannot be read, is too large, too deep for ``bit_depth``, or has channels that no network
-            here takes; the message names the file and what to do.
+        ValueError: The image cannot be read, is too large, too deep for ``bit_depth``, or has
+            channels that no network here takes; the message names the file and what to do.
     """
-
-    def __init__(self, bit_depth: Optional[int] = None, max_pixels: Optional[int] = MAX_PIXELS, **kwargs) -> None:
+    def __init__(self, bit_depth: Optional[int] = None, max_pixels: Optional[int] = MAX_PIXELS,
+                 **kwargs) -> None:
         super().__init__(**kwargs)
         self.bit_depth = check_bit_depth(bit_depth, type(self).__name__)
         if max_pixels is not None and max_pixels < 1:
-            raise ValueError(f'{type(self).__name__}: max_pixels counts pixels of an image, got {max_pixels}')
+            raise ValueError(f'{type(self).__name__}: max_pixels counts pixels of an image, got '
+                             f'{max_pixels}')
         self.max_pixels = max_pixels
 
     def transform(self, results: dict) -> Optional[dict]:
@@ -84,11 +88,12 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         if header.floating or header.bits > 16:
             return 'deep_image', f'{text}; whole numbers of at most 16 bits are read: convert it to 8 or 16 bits'
         if header.bits > 8 and self.bit_depth is None:
-            return 'deep_image', (f'{text}; say how many of them the values use, bit_depth=16 (or 12, 14, ...) of '
-                                  'LoadImageFromFile, and they are scaled to 0..255')
+            return 'deep_image', (f'{text}; say how many of them the values use, bit_depth=16 (or '
+                                  '12, 14, ...) of LoadImageFromFile, and they are scaled to '
+                                  '0..255')
         if header.channels not in (1, 3) and self.color_type != 'unchanged':
-            return 'extra_channels', (f'{text}: the networks here read 3 channels and the others would be dropped; '
-                                      'save the three to be used')
+            return 'extra_channels', (f'{text}: the networks here read 3 channels and the others '
+                                      'would be dropped; save the three to be used')
         large = size_problem(header, self.max_pixels)
         return ('large_image', large) if large else ('', '')
 
@@ -97,7 +102,9 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         return self.fault(header)[1]
 
     def decode_deep(self, content: bytes) -> Optional[np.ndarray]:
-        """An image of more than 8 bits as it is in the file, unscaled, uint16 (H, W, 3); None if it cannot be read."""
+        """An image of more than 8 bits as it is in the file, unscaled, uint16 (H, W, 3); None if it
+        cannot be read.
+        """
         return mmcv.imfrombytes(content, flag=_DEEP_FLAGS[self.color_type], backend='cv2')
 
     def _decode(self, content: bytes, path: str) -> np.ndarray:
@@ -110,14 +117,18 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
             raise ValueError(f'{path}: {problem}')
         deep = header is not None and header.bits > 8
         if deep and self.imdecode_backend == 'pillow':
-            raise ValueError(f"{path}: imdecode_backend='pillow' cuts {header.bits}-bit images off at 255; use 'cv2'")
+            raise ValueError(f"{path}: imdecode_backend='pillow' cuts {header.bits}-bit images off "
+                             "at 255; use 'cv2'")
         try:
-            image = mmcv.imfrombytes(content, flag=_DEEP_FLAGS[self.color_type] if deep else self.color_type,
+            image = mmcv.imfrombytes(content,
+                                     flag=_DEEP_FLAGS[self.color_type] if deep else self.color_type,
                                      backend=self.imdecode_backend)
         except (OSError, SyntaxError, ValueError, AttributeError, cv2.error) as error:
-            raise ValueError(f'{path}: cannot be read as an image; the file may be cut off ({error})') from error
+            raise ValueError(f'{path}: cannot be read as an image; the file may be cut off '
+                             f'({error})') from error
         if image is None:
-            raise ValueError(f'{path}: cannot be read as an image; the file may be empty, cut off or no image')
+            raise ValueError(f'{path}: cannot be read as an image; the file may be empty, cut off '
+                             'or no image')
         return self._scaled(image, path)
 
     def _scaled(self, image: np.ndarray, path: str) -> np.ndarray:
@@ -125,12 +136,14 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         if image.dtype == np.uint8:
             return image
         if image.dtype != np.uint16:
-            raise ValueError(f'{path}: pixels of type {image.dtype}; convert the image to 8 or 16 bits')
+            raise ValueError(f'{path}: pixels of type {image.dtype}; convert the image to 8 or 16 '
+                             'bits')
         if self.bit_depth is None:
             largest = int(image.max(initial=0))
-            raise ValueError(f'{path}: an image of 16 bits (largest value {largest}, which {bits_used(largest)} bits '
-                             'hold); set bit_depth of LoadImageFromFile')
+            raise ValueError(f'{path}: an image of 16 bits (largest value {largest}, which '
+                             f'{bits_used(largest)} bits hold); set bit_depth of LoadImageFromFile')
         return to_uint8(image, self.bit_depth, path)
 
     def __repr__(self) -> str:
-        return super().__repr__()[:-1] + f', bit_depth={self.bit_depth}, max_pixels={self.max_pixels})'
+        return super().__repr__(
+        )[:-1] + f', bit_depth={self.bit_depth}, max_pixels={self.max_pixels})'

@@ -40,12 +40,8 @@ class LoadImageStack(LoadImageFromFile):
         ValueError: Another number of channels, values without a rule, missing values (NaN), or an
             unreadable file; the message names the file and what to do.
     """
-
-    def __init__(self,
-                 channels: int,
-                 bit_depth: Optional[int] = None,
-                 value_range: Optional[Sequence[float]] = None,
-                 **kwargs: Any) -> None:
+    def __init__(self, channels: int, bit_depth: Optional[int] = None,
+                 value_range: Optional[Sequence[float]] = None, **kwargs: Any) -> None:
         super().__init__(bit_depth=bit_depth, color_type='unchanged', **kwargs)
         if channels < 1:
             raise ValueError(f'LoadImageStack: channels={channels} must be positive')

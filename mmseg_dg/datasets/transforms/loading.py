@@ -12,14 +12,16 @@ from ..label_tables import apply_table, lookup_table
 
 
 def refuse_huge(content: bytes, path: str) -> None:
-    """A label that would fill the memory is refused by its header: a PNG of 2.6 MB may hold 30000x30000 pixels.
+    """A label that would fill the memory is refused by its header: a PNG of 2.6 MB may hold
+    30000x30000 pixels.
 
     Args:
         content: The file.
         path: For the message.
 
     Raises:
-        ValueError: More than ``MAX_PIXELS``. (What is no image is left to the decoder, which says so.)
+        ValueError: More than ``MAX_PIXELS``. (What is no image is left to the decoder, which says
+            so.)
     """
     try:
         header = read_header(bytes(content))
@@ -27,29 +29,33 @@ def refuse_huge(content: bytes, path: str) -> None:
         return
     if header.pixels > MAX_PIXELS:
         raise ValueError(f'{path}: a label of {header.width}x{header.height} (width x height): '
-                         f'{header.pixels} pixels, more than {MAX_PIXELS}. Cut image and label into tiles')
+                         f'{header.pixels} pixels, more than {MAX_PIXELS}. Cut image and label '
+                         'into tiles')
 
 
 @TRANSFORMS.register_module()
 class LoadAnnotations(MMSegLoadAnnotations):
-    """mmseg's label loader with the same result, arguments and name, but one table look-up instead of a pass per id.
+    """mmseg's label loader with the same result, arguments and name, but one table look-up instead
+    of a pass per id.
 
-    In scope ``mmseg_dg`` a bare ``LoadAnnotations`` is this one; ``mmseg.LoadAnnotations`` is the stock one.
+    In scope ``mmseg_dg`` a bare ``LoadAnnotations`` is this one; ``mmseg.LoadAnnotations`` is the
+    stock one.
 
-    Needs ``seg_map_path`` (and ``label_map``, ``reduce_zero_label`` where the dataset sets them); adds ``gt_seg_map``
-    uint8 (H, W).
+    Needs ``seg_map_path`` (and ``label_map``, ``reduce_zero_label`` where the dataset sets them);
+    adds ``gt_seg_map`` uint8 (H, W).
 
     Raises:
-        ValueError: The file is not one 8-bit id per pixel, or its size is not that of the image (``ori_shape``).
+        ValueError: The file is not one 8-bit id per pixel, or its size is not that of the image
+            (``ori_shape``).
     """
-
     def _load_seg_map(self, results: dict) -> None:
         label = self._mapped(self._read_ids(results), results)
         size = results.get('ori_shape')
         if size is not None and tuple(size[:2]) != label.shape:
-            raise ValueError(f'{results["seg_map_path"]}: the label has {label.shape[0]}x{label.shape[1]} pixels '
-                             f'(height x width), its image {results.get("img_path", "")} has {size[0]}x{size[1]}; '
-                             'leave the pair out with a list (ann_file) or repair it')
+            raise ValueError(f'{results["seg_map_path"]}: the label has '
+                             f'{label.shape[0]}x{label.shape[1]} pixels (height x width), its '
+                             f'image {results.get("img_path", "")} has {size[0]}x{size[1]}; leave '
+                             'the pair out with a list (ann_file) or repair it')
         results['gt_seg_map'] = label
         results.setdefault('seg_fields', []).append('gt_seg_map')
 
@@ -58,18 +64,22 @@ class LoadAnnotations(MMSegLoadAnnotations):
         content = fileio.get(path, backend_args=self.backend_args)
         refuse_huge(content, path)
         try:
-            label = without_channel(imfrombytes(content, flag='unchanged', backend=self.imdecode_backend))
-        except (OSError, SyntaxError, AttributeError) as error:  # PIL's ways of saying so; OpenCV gives None
-            raise ValueError(f'{path}: cannot be read as an image; the file may be cut off ({error})') from error
+            label = without_channel(
+                imfrombytes(content, flag='unchanged', backend=self.imdecode_backend))
+        # PIL's ways of saying so; OpenCV gives None
+        except (OSError, SyntaxError, AttributeError) as error:
+            raise ValueError(f'{path}: cannot be read as an image; the file may be cut off '
+                             f'({error})') from error
         if label.ndim != 2:
-            raise ValueError(f'{path}: expected one id per pixel, got shape {label.shape}; a colour picture of the '
-                             'labels must be converted to ids first')
+            raise ValueError(f'{path}: expected one id per pixel, got shape {label.shape}; a '
+                             'colour picture of the labels must be converted to ids first')
         if label.dtype != np.uint8:
             if label.dtype == bool:
                 return label.astype(np.uint8)
             low, high = int(label.min()), int(label.max())
             if low < 0 or high > 255:
-                raise ValueError(f'{path}: ids {low}..{high} do not fit 8 bits; convert the labels first')
+                raise ValueError(f'{path}: ids {low}..{high} do not fit 8 bits; convert the labels '
+                                 'first')
         return label.astype(np.uint8)
 
     def _mapped(self, label: np.ndarray, results: dict) -> np.ndarray:
@@ -94,14 +104,14 @@ def without_channel(label: np.ndarray) -> np.ndarray:
 class LoadSynthiaAnnotations(LoadAnnotations):
     """Reads both kinds of SYNTHIA labels.
 
-    ``SynthiaDataset(raw_ids=True)``: the published PNG, 16 bits, 3 channels; the class id is in the last channel
-    OpenCV gives (the second is an instance number) and goes through ``label_map`` as usual.  Otherwise converted
-    8-bit ``*_labelTrainIds.png``, as :class:`LoadAnnotations` reads them.
+    ``SynthiaDataset(raw_ids=True)``: the published PNG, 16 bits, 3 channels; the class id is in the
+    last channel OpenCV gives (the second is an instance number) and goes through ``label_map`` as
+    usual. Otherwise converted 8-bit ``*_labelTrainIds.png``, as :class:`LoadAnnotations` reads
+    them.
 
     Raises:
         ValueError: The file is of the other kind, cannot be read, or its ids do not fit 8 bits.
     """
-
     def _read_ids(self, results: dict) -> np.ndarray:
         if not results.get('raw_ids', False):
             return super()._read_ids(results)
@@ -111,9 +121,10 @@ class LoadSynthiaAnnotations(LoadAnnotations):
         label = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
         if label is None or label.ndim != 3:
             got = 'no readable image' if label is None else f'shape {label.shape}'
-            raise ValueError(f'{path}: expected a 3-channel label file of SYNTHIA, got {got}; converted '
-                             '*_labelTrainIds.png need raw_ids=False')
+            raise ValueError(f'{path}: expected a 3-channel label file of SYNTHIA, got {got}; '
+                             'converted *_labelTrainIds.png need raw_ids=False')
         ids = label[..., -1]
         if ids.max(initial=0) > 255:
-            raise ValueError(f'{path}: class id {ids.max()} in the last channel; this is not a SYNTHIA label')
+            raise ValueError(f'{path}: class id {ids.max()} in the last channel; this is not a '
+                             'SYNTHIA label')
         return ids.astype(np.uint8)

@@ -32,12 +32,14 @@ class JitterParameters(NamedTuple):
 
 @TRANSFORMS.register_module()
 class ColorJitter(BaseTransform):
-    """Change brightness, contrast, saturation and hue by random amounts in random order, some of the time.
+    """Change brightness, contrast, saturation and hue by random amounts in random order, some of
+    the time.
 
-    The amounts mean what they mean in torchvision's ``ColorJitter`` on PIL images: the first three factors are
-    uniform in [max(0, 1 - a), 1 + a], the hue shift in [-hue, hue].  Reads and replaces ``img`` uint8 (H, W, 3) BGR
-    (of more channels, the first three are red, green and blue, and only they change); draws from numpy's global
-    generator.  DeFT: (0.4, 0.4, 0.4, 0.1) with probability 0.5 (docs/behavior/deft.md#data-pipeline).
+    The amounts mean what they mean in torchvision's ``ColorJitter`` on PIL images: the first three
+    factors are uniform in [max(0, 1 - a), 1 + a], the hue shift in [-hue, hue]. Reads and replaces
+    ``img`` uint8 (H, W, 3) BGR (of more channels, the first three are red, green and blue, and only
+    they change); draws from numpy's global generator. DeFT: (0.4, 0.4, 0.4, 0.1) with probability
+    0.5 (docs/behavior/deft.md#data-pipeline).
 
     Args:
         brightness: Amount a >= 0; likewise contrast and saturation.
@@ -49,9 +51,8 @@ class ColorJitter(BaseTransform):
     Raises:
         ValueError: An argument out of range.
     """
-
-    def __init__(self, brightness: float = 0.0, contrast: float = 0.0, saturation: float = 0.0, hue: float = 0.0,
-                 prob: float = 1.0) -> None:
+    def __init__(self, brightness: float = 0.0, contrast: float = 0.0, saturation: float = 0.0,
+                 hue: float = 0.0, prob: float = 1.0) -> None:
         if min(brightness, contrast, saturation, hue) < 0 or hue > 0.5:
             raise ValueError('ColorJitter: amounts must be >= 0 and hue at most 0.5, got '
                              f'{(brightness, contrast, saturation, hue)}')
@@ -63,7 +64,8 @@ class ColorJitter(BaseTransform):
         """Random parameters from numpy's global generator."""
         factors = [float(np.random.uniform(max(0.0, 1 - a), 1 + a)) for a in self.amounts[:3]]
         shift = float(np.random.uniform(-self.amounts[3], self.amounts[3]))
-        return JitterParameters(*factors, shift, tuple(_OPERATIONS[i] for i in np.random.permutation(4)))
+        return JitterParameters(*factors, shift,
+                                tuple(_OPERATIONS[i] for i in np.random.permutation(4)))
 
     def transform(self, results: dict) -> dict:
         """Jitter, or leave the image alone."""
@@ -79,8 +81,8 @@ class ColorJitter(BaseTransform):
 class RandomGaussianBlur(BaseTransform):
     """Blur by a Gaussian of random width, some of the time.
 
-    Reads and replaces ``img`` uint8 (H, W, 3); draws from numpy's global generator.  DeFT: sigma uniform in
-    [0.15, 1.30], every time (docs/behavior/deft.md#data-pipeline).
+    Reads and replaces ``img`` uint8 (H, W, 3); draws from numpy's global generator. DeFT: sigma
+    uniform in [0.15, 1.30], every time (docs/behavior/deft.md#data-pipeline).
 
     Args:
         sigma: Smallest and largest standard deviation in pixels.
@@ -89,7 +91,6 @@ class RandomGaussianBlur(BaseTransform):
     Raises:
         ValueError: An argument out of range.
     """
-
     def __init__(self, sigma: Sequence[float] = (0.15, 1.3), prob: float = 1.0) -> None:
         self.sigma = tuple(float(s) for s in sigma)
         if len(self.sigma) != 2 or not 0 < self.sigma[0] <= self.sigma[1]:
@@ -109,7 +110,9 @@ class RandomGaussianBlur(BaseTransform):
 
 
 def jitter(image: np.ndarray, parameters: JitterParameters) -> np.ndarray:
-    """Apply drawn parameters to ``image`` uint8 (H, W, 3) BGR, or to the first three (RGB) of more channels."""
+    """Apply drawn parameters to ``image`` uint8 (H, W, 3) BGR, or to the first three (RGB) of more
+    channels.
+    """
     if image.shape[2] > 3:
         colors = jitter(image[..., 2::-1], parameters)
         return np.concatenate([colors[..., ::-1], image[..., 3:]], axis=2)
@@ -130,10 +133,13 @@ def jitter(image: np.ndarray, parameters: JitterParameters) -> np.ndarray:
 def _shift_hue(picture: Image.Image, shift: float) -> Image.Image:
     hue, saturation, value = picture.convert('HSV').split()
     moved = (np.asarray(hue, np.int16) + int(shift * 255)) % 256  # the circle has 256 steps
-    return Image.merge('HSV', (Image.fromarray(moved.astype(np.uint8)), saturation, value)).convert('RGB')
+    return Image.merge('HSV',
+                       (Image.fromarray(moved.astype(np.uint8)), saturation, value)).convert('RGB')
 
 
 def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """``image`` uint8 (H, W, C) under a Gaussian cut off at four standard deviations, edges repeated."""
+    """``image`` uint8 (H, W, C) under a Gaussian cut off at four standard deviations, edges
+    repeated.
+    """
     side = 2 * math.ceil(4 * sigma) + 1
     return cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REPLICATE)

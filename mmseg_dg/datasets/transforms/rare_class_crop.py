@@ -25,39 +25,40 @@ class ArrayBox(NamedTuple):
 class RareClassCrop(BaseTransform):
     """Random crop with the official DAFormer acceptance rules, without ever reading a file again.
 
-    One attempt draws a box (row, then column offset, each uniform) and redraws it up to 10 times until the label
-    inside has at least two classes and none covers ``cat_max_ratio`` of the non-ignored pixels; the last box is taken
-    as it is.  An attempt is accepted when the label in the box has more than ``min_crop_pixels`` pixels of the wanted
-    class; otherwise up to ``max_tries`` further attempts follow, and the last of them is taken unchecked.
+    One attempt draws a box (row, then column offset, each uniform) and redraws it up to 10 times
+    until the label inside has at least two classes and none covers ``cat_max_ratio`` of the
+    non-ignored pixels; the last box is taken as it is. An attempt is accepted when the label in the
+    box has more than ``min_crop_pixels`` pixels of the wanted class; otherwise up to ``max_tries``
+    further attempts follow, and the last of them is taken unchecked.
 
-    The official code re-reads, resizes, crops and flips the same image for each further attempt. The boxes have the
-    same distribution there, and the flip changes no counts.
+    The official code re-reads, resizes, crops and flips the same image for each further attempt.
+    The boxes have the same distribution there, and the flip changes no counts.
 
-    Draws from numpy's global generator, which :class:`SeededDataset` seeds per sample.  Reads ``img`` (H, W, 3), every
-    array named in ``seg_fields`` (H, W), ``wanted_class`` if present; without ``gt_seg_map`` (unlabelled stream)
-    the first box is taken.
+    Draws from numpy's global generator, which :class:`SeededDataset` seeds per sample. Reads
+    ``img`` (H, W, 3), every array named in ``seg_fields`` (H, W), ``wanted_class`` if present;
+    without ``gt_seg_map`` (unlabelled stream) the first box is taken.
 
     Args:
         crop_size: Height and width, or one number for both, in pixels.
         cat_max_ratio: See above; 1 or more switches this check off.
-        min_crop_pixels: Pixels of the wanted class in the crop (of the resized label); None: no such check.
+        min_crop_pixels: Pixels of the wanted class in the crop (of the resized label); None: no
+            such check.
         max_tries: Further attempts.
         ignore_index: Label that is no class.
 
     Raises:
-        ValueError: The image is smaller than the crop (message has file and sizes), or a bad argument.
+        ValueError: The image is smaller than the crop (message has file and sizes), or a bad
+            argument.
     """
     _redraws = 10
 
-    def __init__(self,
-                 crop_size: Union[int, tuple[int, int]],
-                 cat_max_ratio: float = 0.75,
-                 min_crop_pixels: Optional[int] = None,
-                 max_tries: int = 10,
+    def __init__(self, crop_size: Union[int, tuple[int, int]], cat_max_ratio: float = 0.75,
+                 min_crop_pixels: Optional[int] = None, max_tries: int = 10,
                  ignore_index: int = 255) -> None:
         self.crop_size = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
         if len(self.crop_size) != 2 or min(self.crop_size) <= 0:
-            raise ValueError(f'RareClassCrop: crop_size must be a positive number or (height, width), got {crop_size}')
+            raise ValueError('RareClassCrop: crop_size must be a positive number or (height, '
+                             f'width), got {crop_size}')
         if cat_max_ratio <= 0:
             raise ValueError(f'RareClassCrop: cat_max_ratio must be > 0, got {cat_max_ratio}')
         if min_crop_pixels is not None and min_crop_pixels >= self.crop_size[0] * self.crop_size[1]:
@@ -69,12 +70,14 @@ class RareClassCrop(BaseTransform):
         self.ignore_index = ignore_index
 
     def transform(self, results: dict) -> dict:
-        """Cut ``img`` and every array of ``seg_fields`` to the chosen box; updates ``img_shape``."""
+        """Cut ``img`` and every array of ``seg_fields`` to the chosen box; updates ``img_shape``.
+        """
         shape = results['img'].shape[:2]
         if shape[0] < self.crop_size[0] or shape[1] < self.crop_size[1]:
-            raise ValueError(f'{results.get("img_path", "image")}: {shape[0]}x{shape[1]} (height x width, after '
-                             f'resizing) is smaller than the crop {self.crop_size[0]}x{self.crop_size[1]}; make the '
-                             'Resize scale larger or crop_size smaller')
+            raise ValueError(f'{results.get("img_path", "image")}: {shape[0]}x{shape[1]} (height x '
+                             'width, after resizing) is smaller than the crop '
+                             f'{self.crop_size[0]}x{self.crop_size[1]}; make the Resize scale '
+                             'larger or crop_size smaller')
         box = self.choose_box(shape, results.get('gt_seg_map'), results.get('wanted_class'))
         results['img'] = box.cut(results['img'])
         for key in results.get('seg_fields', []):
@@ -84,7 +87,9 @@ class RareClassCrop(BaseTransform):
 
     def choose_box(self, shape: tuple[int, int], label: Optional[np.ndarray],
                    wanted_class: Optional[int] = None) -> ArrayBox:
-        """The box for an image of ``shape`` (height, width) with ``label`` uint8 of that shape, or None."""
+        """The box for an image of ``shape`` (height, width) with ``label`` uint8 of that shape, or
+        None.
+        """
         if label is None:
             return self._random_box(shape)
         box = self._varied_box(shape, label)
@@ -115,5 +120,6 @@ class RareClassCrop(BaseTransform):
         return ArrayBox(int(y), int(y) + height, int(x), int(x) + width)
 
     def __repr__(self) -> str:
-        return (f'{type(self).__name__}(crop_size={self.crop_size}, cat_max_ratio={self.cat_max_ratio}, '
-                f'min_crop_pixels={self.min_crop_pixels}, max_tries={self.max_tries})')
+        return (f'{type(self).__name__}(crop_size={self.crop_size}, '
+                f'cat_max_ratio={self.cat_max_ratio}, min_crop_pixels={self.min_crop_pixels}, '
+                f'max_tries={self.max_tries})')

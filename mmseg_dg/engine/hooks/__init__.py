@@ -11,7 +11,7 @@ from .style_prototypes import StylePrototypeHook
 from .training_pictures import TrainingPicturesHook
 
 __all__ = [
-    'ClassBiasPicturesHook', 'ClassPriorHook', 'DecoderWarmupHook', 'DomainCheckpointHook', 'EMAUpdateHook',
-    'FiniteStateHook', 'PseudoLabelStatisticsHook', 'ReestimateStatisticsHook', 'ReportMaterialHook',
-    'StylePrototypeHook', 'TrainingPicturesHook'
+    'ClassBiasPicturesHook', 'ClassPriorHook', 'DecoderWarmupHook', 'DomainCheckpointHook',
+    'EMAUpdateHook', 'FiniteStateHook', 'PseudoLabelStatisticsHook', 'ReestimateStatisticsHook',
+    'ReportMaterialHook', 'StylePrototypeHook', 'TrainingPicturesHook'
 ]

@@ -13,15 +13,16 @@ from mmseg_dg.utils.work_dir import on_first_process
 
 
 class BestCheckpoints:
-    """Best checkpoints that neither a kill nor a full disk loses; a mixin of :class:`DomainCheckpointHook`.
+    """Best checkpoints that neither a kill nor a full disk loses; a mixin of
+    :class:`DomainCheckpointHook`.
 
-    A new best checkpoint is whole and in place before the one it replaces goes; and that one goes only when a regular
-    checkpoint on the disk names the new one: a run that goes on from an older regular checkpoint finds the best one
-    which that names. The very first best checkpoint follows the first regular one, so that a kill between them leaves
-    something to go on from; a resume writes it again from there. Names are relative to the folder of the checkpoints;
-    nothing outside of it is ever removed.
+    A new best checkpoint is whole and in place before the one it replaces goes; and that one goes
+    only when a regular checkpoint on the disk names the new one: a run that goes on from an older
+    regular checkpoint finds the best one which that names. The very first best checkpoint follows
+    the first regular one, so that a kill between them leaves something to go on from; a resume
+    writes it again from there. Names are relative to the folder of the checkpoints; nothing outside
+    of it is ever removed.
     """
-
     def _hub_keys(self, indicator: str) -> tuple[str, str]:
         """Names of score and file in the message hub, as mmengine's."""
         end = '' if len(self.key_indicators) == 1 else f'_{indicator}'
@@ -29,7 +30,8 @@ class BestCheckpoints:
 
     def _best(self, indicator: str) -> Optional[str]:
         """File name of the present best checkpoint."""
-        path = self.best_ckpt_path if len(self.key_indicators) == 1 else self.best_ckpt_path_dict.get(indicator)
+        path = self.best_ckpt_path if len(
+            self.key_indicators) == 1 else self.best_ckpt_path_dict.get(indicator)
         return osp.basename(path) if path else None
 
     def _set_best(self, runner: Any, indicator: str, name: Optional[str]) -> None:
@@ -44,8 +46,9 @@ class BestCheckpoints:
     def _adopt_best(self, runner: Any) -> None:
         """After a resume: the best checkpoint must lie in this folder.
 
-        One that lies beside the checkpoint the run goes on from (``--resume FILE`` with another work dir) is copied.
-        Where it is lost, its score is forgotten, so that the next validation leaves a best checkpoint again.
+        One that lies beside the checkpoint the run goes on from (``--resume FILE`` with another
+        work dir) is copied. Where it is lost, its score is forgotten, so that the next validation
+        leaves a best checkpoint again.
         """
         self._outdated_best: list[str] = []
         self._saved_best = {}
@@ -57,11 +60,13 @@ class BestCheckpoints:
             self._set_best(runner, indicator, name)
             if name and name == self._best_name(runner, indicator) and not on_first_process(
                     lambda name=name: self._is_here(runner, name)):
-                self._write_best(runner, name)  # killed before it was written: it is what the run goes on from
+                # killed before it was written: it is what the run goes on from
+                self._write_best(runner, name)
             if name and not on_first_process(lambda name=name: self._is_here(runner, name)):
                 runner.logger.warning(
-                    f'the best checkpoint {name} ({indicator} {info.get(score_key)}) is not in {self.out_dir} any '
-                    'more: its score is forgotten, and the next validation leaves a best checkpoint')
+                    f'the best checkpoint {name} ({indicator} {info.get(score_key)}) is not in '
+                    f'{self.out_dir} any more: its score is forgotten, and the next validation '
+                    'leaves a best checkpoint')
                 for key in (score_key, path_key):
                     runner.message_hub.pop_info(key)
                     runner.message_hub._resumed_keys.pop(key, None)
@@ -72,16 +77,20 @@ class BestCheckpoints:
                 on_first_process(lambda i=indicator, n=name: self._forget_left_over(runner, i, n))
 
     def _forget_left_over(self, runner: Any, indicator: str, name: str) -> None:
-        """After a kill between a checkpoint and the removal of what it replaces: best checkpoints nobody names.
+        """After a kill between a checkpoint and the removal of what it replaces: best checkpoints
+        nobody names.
 
-        Earlier ones than ``name`` go at once, as the checkpoint that the run goes on from names their successor; later
-        ones, of iterations that are trained again, when a regular checkpoint is written. Both only where the run goes
-        on from a checkpoint of this folder.
+        Earlier ones than ``name`` go at once, as the checkpoint that the run goes on from names
+        their successor; later ones, of iterations that are trained again, when a regular checkpoint
+        is written. Both only where the run goes on from a checkpoint of this folder.
         """
         if not runner._resume or not isinstance(self.file_backend, LocalBackend) or not osp.exists(
-                runner._load_from or '') or not osp.samefile(osp.dirname(runner._load_from) or '.', self.out_dir):
+                runner._load_from or '') or not osp.samefile(
+                    osp.dirname(runner._load_from) or '.', self.out_dir):
             return
-        form = re.compile(re.escape(self._best_name(runner, indicator, 'N')).removesuffix(r'N\.pth') + r'(\d+)\.pth')
+        form = re.compile(
+            re.escape(self._best_name(runner, indicator, 'N')).removesuffix(r'N\.pth')
+            + r'(\d+)\.pth')
         kept = form.fullmatch(name)
         for other in sorted(os.listdir(self.out_dir)):
             found = form.fullmatch(other)
@@ -104,7 +113,9 @@ class BestCheckpoints:
         return True
 
     def _first_best_waits(self) -> bool:
-        """There is a best score and no regular checkpoint to go on from: then one is written first, due or not."""
+        """There is a best score and no regular checkpoint to go on from: then one is written first,
+        due or not.
+        """
         return self._no_regular_yet() and bool(
             self.save_best and any(self._best(indicator) for indicator in self.key_indicators))
 
@@ -153,10 +164,15 @@ class BestCheckpoints:
                     self._remove(before)
 
     def _forget_outdated_best(self) -> None:
-        """A regular checkpoint has been written: best checkpoints that only earlier ones named may go."""
+        """A regular checkpoint has been written: best checkpoints that only earlier ones named may
+        go.
+        """
         if not self.save_best:
             return
-        now = {indicator: self._best(indicator) for indicator in self.key_indicators if self._best(indicator)}
+        now = {
+            indicator: self._best(indicator)
+            for indicator in self.key_indicators if self._best(indicator)
+        }
         for name in self._outdated_best:
             if name not in now.values():
                 self._remove(name)

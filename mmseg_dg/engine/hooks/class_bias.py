@@ -1,4 +1,6 @@
-"""What pseudo-labels consist of during training, and pictures of the scores of rare and frequent classes."""
+"""What pseudo-labels consist of during training, and pictures of the scores of rare and frequent
+classes.
+"""
 import csv
 import logging
 import os
@@ -26,13 +28,15 @@ KEPT = 'pseudo_label_statistics'
 class PseudoLabelStatisticsHook(Hook):
     """Class histogram and entropy of the pseudo-labels that are learned from.
 
-    Every ``interval`` iterations it reads ``pseudo_label`` (B, H, W) and ``pseudo_weight`` (B, H, W) that the method
-    (DACS, FixMatch, UniMatch, DiffMatch) leaves in its step record; pixels of weight 0 do not count. Every ``window``
-    iterations the counts of all processes are summed: the scalars ``train/pseudo_entropy`` (nats, of the class
-    histogram; log(classes) is uniform) and ``train/pseudo_weight`` (mean weight, without padding where the method says
-    what that is), and a row of ``pseudo_labels.csv`` in the run's log folder with the share of every class. After
-    training a chart goes to the visualizer. Counts of a window that is not over and the rows so far are part of every
-    checkpoint, so that a resumed run writes the same numbers. A step that was left out is not counted.
+    Every ``interval`` iterations it reads ``pseudo_label`` (B, H, W) and ``pseudo_weight`` (B, H,
+    W) that the method (DACS, FixMatch, UniMatch, DiffMatch) leaves in its step record; pixels of
+    weight 0 do not count. Every ``window`` iterations the counts of all processes are summed: the
+    scalars ``train/pseudo_entropy`` (nats, of the class histogram; log(classes) is uniform) and
+    ``train/pseudo_weight`` (mean weight, without padding where the method says what that is), and a
+    row of ``pseudo_labels.csv`` in the run's log folder with the share of every class. After
+    training a chart goes to the visualizer. Counts of a window that is not over and the rows so far
+    are part of every checkpoint, so that a resumed run writes the same numbers. A step that was
+    left out is not counted.
 
     Args:
         interval: Iterations from one look to the next.
@@ -46,7 +50,8 @@ class PseudoLabelStatisticsHook(Hook):
 
     def __init__(self, interval: int = 10, window: int = 100) -> None:
         if interval < 1 or window < interval:
-            raise ValueError(f'interval is at least 1 and window at least interval, got {interval} and {window}')
+            raise ValueError(f'interval is at least 1 and window at least interval, got {interval} '
+                             f'and {window}')
         self.interval, self.window = interval, window
         self._counts: Optional[Tensor] = None
         self._asked = False
@@ -55,13 +60,16 @@ class PseudoLabelStatisticsHook(Hook):
     def before_train(self, runner) -> None:
         self._classes = list(runner.train_dataloader.dataset.metainfo.get('classes') or ())
         if not self._classes:
-            raise ValueError('PseudoLabelStatisticsHook needs class names: give the labelled dataset its classes')
+            raise ValueError('PseudoLabelStatisticsHook needs class names: give the labelled '
+                             'dataset its classes')
         self._counts, self.rows = None, []
         kept = runner.message_hub.runtime_info.get(KEPT)
         if kept and runner.iter:
             self.rows = [list(row) for row in kept['rows']]
-            if kept['counts'] is not None and is_main_process():  # the counts of all processes together
-                self._counts = torch.tensor(kept['counts'], dtype=torch.float64, device=get_device())
+            # the counts of all processes together
+            if kept['counts'] is not None and is_main_process():
+                self._counts = torch.tensor(kept['counts'], dtype=torch.float64,
+                                            device=get_device())
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: Any = None) -> None:
         """Ask for a record of a step that is due, and let go of the one asked for before."""
@@ -71,7 +79,8 @@ class PseudoLabelStatisticsHook(Hook):
         if runner.iter % self.interval == 0:
             method.keep_step_record = self._asked = True
 
-    def after_train_iter(self, runner, batch_idx: int, data_batch: Any = None, outputs: Optional[dict] = None) -> None:
+    def after_train_iter(self, runner, batch_idx: int, data_batch: Any = None,
+                         outputs: Optional[dict] = None) -> None:
         """Count; sum up at the end of a window."""
         if self._asked:
             self._count(method_of(runner))
@@ -84,19 +93,22 @@ class PseudoLabelStatisticsHook(Hook):
     def _keep(self, runner) -> None:
         """Leave counts and rows where mmengine's checkpoints take them from."""
         counts = torch.zeros(len(self._classes) + 2, dtype=torch.float64, device=get_device())
-        counts = counts if self._counts is None else self._counts.to(counts)  # another process may have some
+        # another process may have some
+        counts = counts if self._counts is None else self._counts.to(counts)
         counts = counts.clone()
         all_reduce(counts)
-        runner.message_hub.update_info(KEPT, dict(counts=counts.tolist() if bool(counts.any()) else None,
-                                                  rows=[list(map(float, row)) for row in self.rows]))
+        runner.message_hub.update_info(
+            KEPT,
+            dict(counts=counts.tolist() if bool(counts.any()) else None,
+                 rows=[list(map(float, row)) for row in self.rows]))
 
     def after_train(self, runner) -> None:
         if not self.rows or not is_main_process() or getattr(runner, 'visualizer', None) is None:
             return
         rows = np.asarray(self.rows, np.float64)
         palette = runner.train_dataloader.dataset.metainfo.get('palette')
-        chart = class_share_chart(rows[:, 0].astype(int).tolist(), rows[:, 4:], rows[:, 3].tolist(), self._classes,
-                                  palette, 'pseudo-labels that are learned from')
+        chart = class_share_chart(rows[:, 0].astype(int).tolist(), rows[:, 4:], rows[:, 3].tolist(),
+                                  self._classes, palette, 'pseudo-labels that are learned from')
         runner.visualizer.add_image('pseudo_labels', chart, step=runner.iter)
 
     def _count(self, method: nn.Module) -> None:
@@ -104,12 +116,15 @@ class PseudoLabelStatisticsHook(Hook):
         if not state and int(getattr(method, 'step_skipped', 0)):
             return  # the step was not finite and left out
         if 'pseudo_label' not in state or 'pseudo_weight' not in state:
-            print_log(f'PseudoLabelStatisticsHook: {type(method).__name__} leaves no pseudo_label and pseudo_weight '
-                      'in its step record; nothing is counted', logger='current', level=logging.WARNING)
+            print_log(
+                f'PseudoLabelStatisticsHook: {type(method).__name__} leaves no pseudo_label '
+                'and pseudo_weight in its step record; nothing is counted', logger='current',
+                level=logging.WARNING)
             self.interval = 2**62
             return
         valid = getattr(state.get('own_pseudo'), 'valid', None)
-        counts = pseudo_label_counts(state['pseudo_label'], state['pseudo_weight'], len(self._classes), valid)
+        counts = pseudo_label_counts(state['pseudo_label'], state['pseudo_weight'],
+                                     len(self._classes), valid)
         self._counts = counts if self._counts is None else self._counts + counts
 
     def _sum_up(self, runner, iteration: int) -> None:
@@ -133,8 +148,10 @@ class PseudoLabelStatisticsHook(Hook):
             writer.writerow(row)
 
 
-def pseudo_label_counts(labels: Tensor, weight: Tensor, num_classes: int, valid: Optional[Tensor] = None) -> Tensor:
-    """Pixels per class among those with a weight above 0, then the number of valid pixels and the sum of weights.
+def pseudo_label_counts(labels: Tensor, weight: Tensor, num_classes: int,
+                        valid: Optional[Tensor] = None) -> Tensor:
+    """Pixels per class among those with a weight above 0, then the number of valid pixels and the
+    sum of weights.
 
     Args:
         labels: Integer (B, H, W).
@@ -170,9 +187,8 @@ def histogram_row(iteration: int, counts: np.ndarray, num_classes: int) -> list[
 
 @HOOKS.register_module()
 class ClassBiasPicturesHook(Hook):
-    """After each evaluation, a chart of IoU by class in the order of frequency, one per domain scored by
-    ``ClassBiasMetric``; they are called ``class_bias_<domain>``."""
-
+    """After each evaluation, a chart of IoU by class in the order of frequency, one per domain
+    scored by ``ClassBiasMetric``; they are called ``class_bias_<domain>``."""
     def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
         self._draw(runner, metrics)
 
@@ -184,5 +200,7 @@ class ClassBiasPicturesHook(Hook):
             return
         for domain, (classes, shares, iou) in domain_bias(metrics or {}).items():
             if len(classes) >= 3:
-                chart = class_iou_chart({'IoU': iou}, shares, classes, f'{domain}, iteration {runner.iter}')
-                runner.visualizer.add_image(f'class_bias_{domain.replace("/", "_")}', chart, step=runner.iter)
+                chart = class_iou_chart({'IoU': iou}, shares, classes, f'{domain}, iteration '
+                                        f'{runner.iter}')
+                runner.visualizer.add_image(f'class_bias_{domain.replace("/", "_")}', chart,
+                                            step=runner.iter)

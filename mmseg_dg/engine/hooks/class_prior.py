@@ -12,11 +12,13 @@ from mmseg_dg.utils.method import method_of
 
 @HOOKS.register_module()
 class ClassPriorHook(Hook):
-    """Count the pixels of each class in the labelled stream before iteration 0 and give the counts to the model.
+    """Count the pixels of each class in the labelled stream before iteration 0 and give the counts
+    to the model.
 
-    Whole images are counted, ignored pixels left out: random crops of resized images show every class in the same
-    proportion, border effects aside. A resumed run keeps what its checkpoint holds; one that starts from other weights
-    (``load_from``) counts its own images. Every module with ``set_class_counts`` receives them (teachers too).
+    Whole images are counted, ignored pixels left out: random crops of resized images show every
+    class in the same proportion, border effects aside. A resumed run keeps what its checkpoint
+    holds; one that starts from other weights (``load_from``) counts its own images. Every module
+    with ``set_class_counts`` receives them (teachers too).
 
     Args:
         stream: Labelled stream; None: the method's first.
@@ -38,14 +40,16 @@ class ClassPriorHook(Hook):
     def _takers(self, method) -> list:
         takers = [module for module in method.modules() if hasattr(module, 'set_class_counts')]
         if not takers:
-            raise ValueError(f'ClassPriorHook: no part of {type(method).__name__} uses a class prior: remove the '
-                             'hook, or train a MaskDiffusionEncoderDecoder')
+            raise ValueError(f'ClassPriorHook: no part of {type(method).__name__} uses a class '
+                             'prior: remove the hook, or train a MaskDiffusionEncoderDecoder')
         return takers
 
     def before_train(self, runner) -> None:
         """Count, unless a resumed checkpoint brought the counts."""
         method = method_of(runner)
-        fresh = [module for module in self._takers(method) if runner.iter == 0 or not int(module.ready)]
+        fresh = [
+            module for module in self._takers(method) if runner.iter == 0 or not int(module.ready)
+        ]
         if not fresh:
             return
         stream = self.stream or method.labeled_streams[0]
@@ -58,5 +62,7 @@ class ClassPriorHook(Hook):
             module.set_class_counts(counts.to(module.prior.device))
         shares = counts.double() / counts.sum().clamp(min=1)
         names = statistics.class_names or [str(i) for i in range(len(counts))]
-        print_log('class prior of stream "' + stream + '": ' +
-                  ', '.join(f'{n} {100 * float(s):.2f} %' for n, s in zip(names, shares)), logger='current')
+        print_log(
+            'class prior of stream "' + stream + '": ' + ', '.join(f'{n} {100 * float(s):.2f} %'
+                                                                   for n, s in zip(names, shares)),
+            logger='current')

@@ -17,17 +17,18 @@ from mmseg_dg.utils.method import method_of
 class DecoderWarmupHook(Hook):
     """Freeze the encoder for the first iterations, then hand over.
 
-    While it lasts no encoder weight receives a gradient (BatchNorm statistics move, as in every forward pass in
-    training mode). At the hand-over the encoder is released, the optimizer's memory (momentum) is cleared, a method
-    with ``hand_over()`` (DeFT) is told, and schedules that know two stages (``TwoStagePolyLR``) restart. Works with
-    any method, and with a plain segmentor in mmengine's loops. Which stage a resumed run is in follows from its
-    iteration.
+    While it lasts no encoder weight receives a gradient (BatchNorm statistics move, as in every
+    forward pass in training mode). At the hand-over the encoder is released, the optimizer's memory
+    (momentum) is cleared, a method with ``hand_over()`` (DeFT) is told, and schedules that know two
+    stages (``TwoStagePolyLR``) restart. Works with any method, and with a plain segmentor in
+    mmengine's loops. Which stage a resumed run is in follows from its iteration.
     Source: docs/behavior/deft.md#step-2-decoder-warm-up, docs/behavior/deft.md#step-3-hand-over.
 
     Args:
-        warmup_iters: Length in iterations. None with ``warmup_epochs=None``: the method's own ``warmup_iters``.
-        warmup_epochs: Length in epochs of the labelled stream (of the first one of a method, of the dataloader
-            otherwise); one epoch is ``floor(N / (batch size * processes))`` iterations.
+        warmup_iters: Length in iterations. None with ``warmup_epochs=None``: the method's own
+            ``warmup_iters``.
+        warmup_epochs: Length in epochs of the labelled stream (of the first one of a method, of the
+            dataloader otherwise); one epoch is ``floor(N / (batch size * processes))`` iterations.
         clear_momentum: Forget the optimizer's state at the hand-over.
 
     Raises:
@@ -39,8 +40,8 @@ class DecoderWarmupHook(Hook):
     def __init__(self, warmup_iters: Optional[int] = None, warmup_epochs: Optional[int] = None,
                  clear_momentum: bool = True) -> None:
         if warmup_iters is not None and warmup_epochs is not None:
-            raise ValueError(f'DecoderWarmupHook: give warmup_iters={warmup_iters} or warmup_epochs={warmup_epochs}, '
-                             'not both')
+            raise ValueError(f'DecoderWarmupHook: give warmup_iters={warmup_iters} or '
+                             f'warmup_epochs={warmup_epochs}, not both')
         for name, value in (('warmup_iters', warmup_iters), ('warmup_epochs', warmup_epochs)):
             if value is not None and value < 0:
                 raise ValueError(f'DecoderWarmupHook: {name}={value} must not be negative')
@@ -50,7 +51,9 @@ class DecoderWarmupHook(Hook):
         self._frozen: Optional[list[nn.Parameter]] = None
 
     def check_run(self, runner) -> None:
-        """Refuse a method without a length of its own where the hook has none either, or without an encoder."""
+        """Refuse a method without a length of its own where the hook has none either, or without an
+        encoder.
+        """
         model = method_of(runner)
         if self.warmup_epochs is None:
             self._length(runner, model)
@@ -58,16 +61,20 @@ class DecoderWarmupHook(Hook):
             raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no backbone to freeze')
 
     def before_train(self, runner) -> None:
-        """Settle the length, tell method and schedules, and freeze where the run is inside the warm-up."""
+        """Settle the length, tell method and schedules, and freeze where the run is inside the
+        warm-up.
+        """
         model = method_of(runner)
         self.length = self._length(runner, model)
         if self.length > runner.max_iters:
-            raise ValueError(f'the decoder warm-up of {self.length} iterations is longer than the training of '
-                             f'{runner.max_iters}: max_iters counts both stages')
+            raise ValueError(f'the decoder warm-up of {self.length} iterations is longer than the '
+                             f'training of {runner.max_iters}: max_iters counts both stages')
         own = getattr(model, 'warmup_iters', None)
         if own is not None and own != self.length:
-            print_log(f'the decoder warm-up lasts {self.length} iterations, as DecoderWarmupHook says; '
-                      f'model.warmup_iters={own} is not used', logger='current', level=logging.WARNING)
+            print_log(
+                f'the decoder warm-up lasts {self.length} iterations, as DecoderWarmupHook '
+                f'says; model.warmup_iters={own} is not used', logger='current',
+                level=logging.WARNING)
         if hasattr(model, 'begin_warmup'):
             model.begin_warmup(self.length, runner.iter)
         for scheduler in runner.param_schedulers or ():
@@ -75,7 +82,8 @@ class DecoderWarmupHook(Hook):
                 scheduler.bind_warmup(self.length)
         if runner.iter < self.length:
             self._freeze(runner, model)
-        elif runner.iter == self.length > 0:  # resumed between the last iteration of the warm-up and the hand-over
+        # resumed between the last iteration of the warm-up and the hand-over
+        elif runner.iter == self.length > 0:
             self._frozen = []
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
@@ -93,48 +101,58 @@ class DecoderWarmupHook(Hook):
         if hasattr(model, 'hand_over'):
             model.hand_over()
         forget_logged(runner, getattr(model, 'warmup_logs', ()))
-        print_log(f'decoder warm-up is over at iteration {runner.iter}: the encoder is trained from here on, the '
-                  f'optimizer {"starts without momentum" if self.clear_momentum else "keeps its momentum"}',
-                  logger='current')
+        print_log(
+            f'decoder warm-up is over at iteration {runner.iter}: the encoder is trained '
+            'from here on, the optimizer '
+            f'{"starts without momentum" if self.clear_momentum else "keeps its momentum"}',
+            logger='current')
 
     def _freeze(self, runner, model: nn.Module) -> None:
         wrapper = runner.model
-        if isinstance(wrapper, nn.parallel.DistributedDataParallel) and not wrapper.find_unused_parameters:
-            raise ValueError('torch DDP waits for the gradients of the frozen encoder: set find_unused_parameters='
-                             "True, or model_wrapper_cfg=dict(type='MethodDistributedWrapper') for a method")
+        if isinstance(wrapper,
+                      nn.parallel.DistributedDataParallel) and not wrapper.find_unused_parameters:
+            raise ValueError(
+                'torch DDP waits for the gradients of the frozen encoder: set find_unused_parameters='
+                "True, or model_wrapper_cfg=dict(type='MethodDistributedWrapper') for a method")
         parts = encoder_modules(model)
         if not parts:
             raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no backbone to freeze')
         self._frozen = [p for part in parts for p in part.parameters() if p.requires_grad]
         for parameter in self._frozen:
             parameter.requires_grad_(False)
-        print_log(f'decoder warm-up: {len(self._frozen)} tensors of the encoder are frozen until iteration '
-                  f'{self.length}', logger='current')
+        print_log(
+            f'decoder warm-up: {len(self._frozen)} tensors of the encoder are frozen until '
+            f'iteration {self.length}', logger='current')
 
     def _length(self, runner, model: nn.Module) -> int:
         if self.warmup_epochs is not None:
             return self.warmup_epochs * epoch_length(runner, model)
-        length = self.warmup_iters if self.warmup_iters is not None else getattr(model, 'warmup_iters', None)
+        length = self.warmup_iters if self.warmup_iters is not None else getattr(
+            model, 'warmup_iters', None)
         if length is None:
-            raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no warm-up of its own: give warmup_iters '
-                             'or warmup_epochs')
+            raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no warm-up of its '
+                             'own: give warmup_iters or warmup_epochs')
         return int(length)
 
 
 def forget_logged(runner, prefixes: Sequence[str]) -> None:
-    """Take values that are not computed any more out of the log, which would repeat the last one for ever.
+    """Take values that are not computed any more out of the log, which would repeat the last one
+    for ever.
 
     Args:
         runner: The runner; each process has its own message hub.
         prefixes: Of the names a method returns (``'warmup.'``).
     """
     scalars = runner.message_hub.log_scalars
-    for name in [n for n in scalars if n.startswith(tuple(f'train/{prefix}' for prefix in prefixes))]:
+    for name in [
+            n for n in scalars if n.startswith(tuple(f'train/{prefix}' for prefix in prefixes))
+    ]:
         del scalars[name]
 
 
 def epoch_length(runner, model: nn.Module) -> int:
-    """Iterations in which every sample of the labelled stream (or of the one dataloader) is seen about once.
+    """Iterations in which every sample of the labelled stream (or of the one dataloader) is seen
+    about once.
 
     Raises:
         ValueError: Fewer samples than one batch.
@@ -143,10 +161,11 @@ def epoch_length(runner, model: nn.Module) -> int:
     loader = loop.dataloader
     if not hasattr(loader, 'names'):
         return len(loader)
-    name = next((s for s in getattr(model, 'labeled_streams', ()) if s in loader.names), loader.names[0])
+    name = next((s for s in getattr(model, 'labeled_streams', ()) if s in loader.names),
+                loader.names[0])
     stream = loader[name]
     batch = stream.batch_size * getattr(loop, 'accumulate', 1) * get_world_size()
     if len(stream.dataset) < batch:
-        raise ValueError(f'stream "{name}" has {len(stream.dataset)} samples, fewer than one batch of {batch}: lower '
-                         'batch_size, or give the warm-up in iterations')
+        raise ValueError(f'stream "{name}" has {len(stream.dataset)} samples, fewer than one batch '
+                         f'of {batch}: lower batch_size, or give the warm-up in iterations')
     return len(stream.dataset) // batch

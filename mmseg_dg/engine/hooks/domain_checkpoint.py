@@ -1,4 +1,6 @@
-"""Checkpoints that resume exactly, are whole or not there, and a ``save_best`` that knows this package's metrics."""
+"""Checkpoints that resume exactly, are whole or not there, and a ``save_best`` that knows this
+package's metrics.
+"""
 import os
 import os.path as osp
 import re
@@ -29,8 +31,8 @@ from .best_checkpoint import BestCheckpoints
 from .resuming import finish_weights_only, follow_new_schedule, prepare_resume
 
 #: What follows the domain in a metric's name.
-_METRICS = re.compile(r'^([^/]+/)?(mIoU|mAcc|aAcc|PSNR|PSNR_gain|(IoU|Acc)\..+|label_free|' +
-                      '|'.join(SCORES) + ')$')
+_METRICS = re.compile(r'^([^/]+/)?(mIoU|mAcc|aAcc|PSNR|PSNR_gain|(IoU|Acc)\..+|label_free|'
+                      + '|'.join(SCORES) + ')$')
 _MEANS = ('mIoU', 'label_free')
 
 
@@ -38,33 +40,38 @@ _MEANS = ('mIoU', 'label_free')
 class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
     """Saves after the validation of the same iteration, and selects by ``<domain>/<metric>``.
 
-    mmengine writes the checkpoint of iteration k before k's validation, so the validation's scalars and best score are
-    missing from it and a resumed run differs from an uninterrupted one. Here ``MultiStreamTrainLoop`` announces
-    ``after_iteration`` when validation is over. With any other loop the hook saves when mmengine's does.
+    mmengine writes the checkpoint of iteration k before k's validation, so the validation's scalars
+    and best score are missing from it and a resumed run differs from an uninterrupted one. Here
+    ``MultiStreamTrainLoop`` announces ``after_iteration`` when validation is over. With any other
+    loop the hook saves when mmengine's does.
 
-    Regular and best checkpoints are written beside their place, flushed to the disk and moved there in one step; what
-    they replace is removed afterwards. They hold plain values only (no numpy, no classes), and names relative to the
-    work dir. The work dir is locked while a run works in it (docs/reliability.md).
+    Regular and best checkpoints are written beside their place, flushed to the disk and moved there
+    in one step; what they replace is removed afterwards. They hold plain values only (no numpy, no
+    classes), and names relative to the work dir. The work dir is locked while a run works in it
+    (docs/reliability.md).
 
     Args:
         interval: Iterations between checkpoints.
-        save_best: Metric(s), e.g. ``'cityscapes/mIoU'``, ``'mean/mIoU'``, ``'cityscapes/IoU.train'``; checked before
-            training. ``'<domain>/label_free'`` and its parts need no labels. Greater is better, of ``entropy`` less.
+        save_best: Metric(s), e.g. ``'cityscapes/mIoU'``, ``'mean/mIoU'``,
+            ``'cityscapes/IoU.train'``; checked before training. ``'<domain>/label_free'`` and its
+            parts need no labels. Greater is better, of ``entropy`` less.
         by_epoch: Must be False with ``MultiStreamTrainLoop``.
         save: ``'whole'``, or ``'trained'``: what a frozen encoder (``trainable='none'`` or
-            ``'adapters'``) has from its weight file is left out, and the file's name and SHA-256 are
-            kept; whoever loads the checkpoint needs it.
+            ``'adapters'``) has from its weight file is left out, and the file's name and SHA-256
+            are kept; whoever loads the checkpoint needs it.
         **kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
     """
-
-    def __init__(self, interval: int = -1, by_epoch: bool = False,
-                 save_best: Union[str, list[str], None] = None, rule: Optional[str] = None, save: str = 'whole',
-                 **kwargs) -> None:
+    def __init__(self, interval: int = -1, by_epoch: bool = False, save_best: Union[str, list[str],
+                                                                                    None] = None,
+                 rule: Optional[str] = None, save: str = 'whole', **kwargs) -> None:
         if save_best is not None and rule is None:
-            rules = ['less' if key.split('/')[-1] in LESS_IS_BETTER else 'greater'
-                     for key in ([save_best] if isinstance(save_best, str) else save_best)]
+            rules = [
+                'less' if key.split('/')[-1] in LESS_IS_BETTER else 'greater'
+                for key in ([save_best] if isinstance(save_best, str) else save_best)
+            ]
             rule = rules[0] if len(set(rules)) == 1 else rules
-        super().__init__(interval=interval, by_epoch=by_epoch, save_best=save_best, rule=rule, **kwargs)
+        super().__init__(interval=interval, by_epoch=by_epoch, save_best=save_best, rule=rule,
+                         **kwargs)
         if save not in SAVE:
             raise ValueError(f'DomainCheckpointHook: save={save!r}: use one of {SAVE}')
         self.save = save
@@ -91,7 +98,8 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             on_first_process(lambda: remove_parts(self._place(runner)) and None)
             if runner._resume and runner._load_from is None:
                 runner._load_from = newest_for_all_processes(
-                    self._place(runner), self.filename_tmpl, complete=not runner.cfg.get('resume_weights_only'))
+                    self._place(runner), self.filename_tmpl,
+                    complete=not runner.cfg.get('resume_weights_only'))
                 runner._resume = runner._load_from is not None
             elif not runner._resume and not runner.cfg.get('overwrite'):
                 on_first_process(lambda: refuse_to_mix(self._place(runner), self.filename_tmpl))
@@ -119,9 +127,11 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         if runner.cfg.get('overwrite') and not runner._resume:
             on_first_process(lambda: self._overwrite(runner))
         if self.save_best is not None and runner.val_loop is None:
-            runner.logger.warning(f'there is no validation (val_dataloader), so save_best={self.save_best} has no '
-                                  'score to go by: only the newest checkpoints are kept')
-            self.save_best = None  # recipes set it; a child of one may have no labels to validate on
+            runner.logger.warning('there is no validation (val_dataloader), so '
+                                  f'save_best={self.save_best} has no score to go by: only the '
+                                  'newest checkpoints are kept')
+            # recipes set it; a child of one may have no labels to validate on
+            self.save_best = None
         super().before_train(runner)
         if self.save == 'trained':
             check_recordable(method_of(runner))
@@ -138,7 +148,9 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         training_begins()
 
     def _overwrite(self, runner) -> None:
-        """``overwrite``: only now, when every check before iteration 0 has passed, the earlier run's files go."""
+        """``overwrite``: only now, when every check before iteration 0 has passed, the earlier
+        run's files go.
+        """
         gone = remove_run(self._place(runner), self.filename_tmpl)
         if gone:
             runner.logger.info(f'overwrite: removed {", ".join(gone)} from {self._place(runner)}')
@@ -155,13 +167,15 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             domain, _, metric = key.partition('/')
             known = domain in (*names, 'mean') and _METRICS.match(metric)
             if not known or (domain == 'mean' and metric not in _MEANS):
-                raise ValueError(f'save_best={key!r} is not a metric of this run: use <domain>/mIoU, <domain>/aAcc, '
-                                 f'<domain>/IoU.<class>, <domain>/label_free with a domain of {names}, or mean/mIoU')
+                raise ValueError(f'save_best={key!r} is not a metric of this run: use '
+                                 '<domain>/mIoU, <domain>/aAcc, <domain>/IoU.<class>, '
+                                 f'<domain>/label_free with a domain of {names}, or mean/mIoU')
             check_scores(runner.val_loop.evaluator, key)
             classes = scored_classes(runner.val_loop.evaluator, domain)
             scored = metric.partition('.')[2]
             if scored and classes and scored not in classes:
-                raise ValueError(f'save_best={key!r} is not a metric of this run: {domain} scores {sorted(classes)}')
+                raise ValueError(f'save_best={key!r} is not a metric of this run: {domain} scores '
+                                 f'{sorted(classes)}')
 
     # ------------------------------------------------------------------ when to save
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
@@ -177,7 +191,9 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         super().after_val_epoch(runner, metrics)
 
     def after_iteration(self, runner) -> None:
-        """Called by the loop when step and validation of an iteration are done (``runner.iter`` counts it already)."""
+        """Called by the loop when step and validation of an iteration are done (``runner.iter``
+        counts it already).
+        """
         done, stop = runner.iter, self._stops(runner.iter - 1)
         if self._due(runner, done) or stop or self._first_best_waits():
             if stop and not self._due(runner, done):
@@ -197,18 +213,22 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         return self._agreed_stop is not None and self._agreed_stop(iteration)
 
     def _due(self, runner, done: int) -> bool:
-        due = self.interval > 0 and done >= self.save_begin and (done - self.save_begin) % self.interval == 0
+        due = self.interval > 0 and done >= self.save_begin and (
+            done - self.save_begin) % self.interval == 0
         return due or (self.save_last and done >= runner.max_iters)
 
     # ------------------------------------------------------------------ how to save
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Last of all hooks (``VERY_LOW``): what they added becomes plain values, what is frozen may go."""
+        """Last of all hooks (``VERY_LOW``): what they added becomes plain values, what is frozen
+        may go.
+        """
         if self.save == 'trained':
             leave_frozen_out(method_of(runner), checkpoint['state_dict'])
         to_plain(checkpoint)
 
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
-        """Write the new checkpoint beside the old ones, put it in place in one move, then drop the oldest.
+        """Write the new checkpoint beside the old ones, put it in place in one move, then drop the
+        oldest.
 
         mmengine deletes first and writes in place: a kill in between leaves nothing to resume from.
         """
@@ -221,8 +241,9 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', name)
-        self._write(runner, name, save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler,
-                    meta=meta, by_epoch=self.by_epoch, **self.args)
+        self._write(runner, name, save_optimizer=self.save_optimizer,
+                    save_param_scheduler=self.save_param_scheduler, meta=meta,
+                    by_epoch=self.by_epoch, **self.args)
         if not is_main_process():
             return
         write_pointer(runner.work_dir, self.last_ckpt)
@@ -255,22 +276,27 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
 
 
 def check_scores(evaluators, key: str) -> None:
-    """A domain without labels has no mIoU, and one without :class:`LabelFreeMetric` no label-free score.
+    """A domain without labels has no mIoU, and one without :class:`LabelFreeMetric` no label-free
+    score.
 
     Raises:
-        ValueError: ``key`` (``<domain>/<metric>``) is none of the scores that the domain's metrics name.
+        ValueError: ``key`` (``<domain>/<metric>``) is none of the scores that the domain's metrics
+            name.
     """
     domain, _, name = key.partition('/')
     metrics = evaluators.metrics if domain == 'mean' else evaluators[domain].metrics
     free = [metric for metric in metrics if hasattr(metric, 'score_names')]
-    known = [f'{metric.prefix}/{score}' if metric.prefix else score for metric in free for score in metric.score_names]
+    known = [
+        f'{metric.prefix}/{score}' if metric.prefix else score for metric in free
+        for score in metric.score_names
+    ]
     if name.split('/')[-1] in ('label_free', *SCORES):
         if name not in known:
             hint = f'{domain} scores {known}' if known else f"give {domain} a dict(type='LabelFreeMetric')"
             raise ValueError(f'save_best={key!r} is not a metric of this run: {hint}')
     elif metrics and len(free) == len(metrics):
-        raise ValueError(f'save_best={key!r} needs labels, and {domain} is evaluated without: choose one of '
-                         f'{[f"{domain}/{score}" for score in known]}')
+        raise ValueError(f'save_best={key!r} needs labels, and {domain} is evaluated without: '
+                         f'choose one of {[f"{domain}/{score}" for score in known]}')
 
 
 def scored_classes(evaluators, domain: str) -> set:

@@ -13,24 +13,27 @@ from mmseg_dg.utils.method import method_of
 class EMAUpdateHook(Hook):
     """Update every average of the method once per iteration.
 
-    DACS: ``beta=0.999, when='before_step', ramp=True`` (the teacher of iteration t is made of the student that step
-    t-1 left; at t = 0 it is a copy). DeFT: ``beta=0.9999, when='after_step', ramp=False``. Semi-supervised: 0.999
-    after. Parameters only, unless ``buffers`` says otherwise. An optimizer step that was skipped, by a loss scaler or
-    because it was not finite, skips the update and its count; on a GPU the host does not wait to hear of it.
+    DACS: ``beta=0.999, when='before_step', ramp=True`` (the teacher of iteration t is made of the
+    student that step t-1 left; at t = 0 it is a copy). DeFT: ``beta=0.9999, when='after_step',
+    ramp=False``. Semi-supervised: 0.999 after. Parameters only, unless ``buffers`` says otherwise.
+    An optimizer step that was skipped, by a loss scaler or because it was not finite, skips the
+    update and its count; on a GPU the host does not wait to hear of it.
 
     Args:
         beta: Weight of the old average, in [0, 1]; or one per average of the method, by name:
             ``dict(encoder=0.9999, decoder=0.999)`` for DeFT.
         when: ``'before_step'`` or ``'after_step'``.
         ramp: Use ``min(1 - 1/(t + 1), beta)``.
-        buffers: BatchNorm policy, see :class:`mmseg_dg.methods.teacher.EMATeacher`; or one per average, by name.
-        debias: Divide the bias towards the initial weights out, see :class:`mmseg_dg.methods.teacher.EMATeacher`.
+        buffers: BatchNorm policy, see :class:`mmseg_dg.methods.teacher.EMATeacher`; or one per
+            average, by name.
+        debias: Divide the bias towards the initial weights out, see
+            :class:`mmseg_dg.methods.teacher.EMATeacher`.
 
     Raises:
         ValueError: Bad arguments, a method without a teacher, or names it does not have.
     """
-
-    def __init__(self, beta: Union[float, Mapping] = 0.9999, when: str = 'after_step', ramp: bool = False,
+    def __init__(self, beta: Union[float,
+                                   Mapping] = 0.9999, when: str = 'after_step', ramp: bool = False,
                  buffers: Union[str, Mapping] = 'batch', debias: bool = False) -> None:
         if when not in ('before_step', 'after_step'):
             raise ValueError(f"when must be 'before_step' or 'after_step', got {when!r}")
@@ -39,17 +42,21 @@ class EMAUpdateHook(Hook):
                 raise ValueError(f'beta must lie in [0, 1], got {beta}')
         for value in buffers.values() if isinstance(buffers, Mapping) else (buffers, ):
             if value not in BUFFER_POLICIES:
-                raise ValueError(f'unknown BatchNorm policy buffers={buffers!r}: use one of {BUFFER_POLICIES}')
+                raise ValueError(f'unknown BatchNorm policy buffers={buffers!r}: use one of '
+                                 f'{BUFFER_POLICIES}')
         self.beta, self.when, self.ramp, self.buffers, self.debias = beta, when, ramp, buffers, debias
 
     def before_train(self, runner) -> None:
-        """Configure the averages; at the beginning of a run, one that was never updated is a copy of its source."""
+        """Configure the averages; at the beginning of a run, one that was never updated is a copy
+        of its source.
+        """
         pairs = self.check_run(runner)
         betas = _by_name('beta', self.beta, pairs)
         buffers = _by_name('buffers', self.buffers, pairs)
         for name, (source, average) in pairs.items():
             average.configure(betas[name], self.ramp, buffers[name], self.debias)
-            # a resumed run may hold averages that wait (DeFT's decoder warm-up) with statistics of their own
+            # a resumed run may hold averages that wait (DeFT's decoder warm-up) with statistics of
+            # their own
             if int(average.steps) == 0 and runner.iter == 0:
                 average.copy_from(source)
 
@@ -62,8 +69,8 @@ class EMAUpdateHook(Hook):
         method = method_of(runner)
         pairs = method.ema_pairs() if hasattr(method, 'ema_pairs') else {}
         if not pairs:
-            raise ValueError(f'EMAUpdateHook: {type(method).__name__} has no teacher to update: remove the hook, or '
-                             'use a method with one (DACS, DeFT, ...)')
+            raise ValueError(f'EMAUpdateHook: {type(method).__name__} has no teacher to update: '
+                             'remove the hook, or use a method with one (DACS, DeFT, ...)')
         _by_name('beta', self.beta, pairs), _by_name('buffers', self.buffers, pairs)
         return pairs
 
@@ -93,5 +100,6 @@ def _by_name(what: str, value, names: Iterable[str]) -> dict:
     if not isinstance(value, Mapping):
         return dict.fromkeys(names, value)
     if set(value) != set(names):
-        raise ValueError(f'EMAUpdateHook: {what}={dict(value)} must name each average of the method once: {names}')
+        raise ValueError(f'EMAUpdateHook: {what}={dict(value)} must name each average of the '
+                         f'method once: {names}')
     return dict(value)

@@ -11,7 +11,8 @@ from mmseg_dg.utils.finite_state import PARTS, nonfinite_summary, refuse_nonfini
 
 @HOOKS.register_module()
 class FiniteStateHook(Hook):
-    """Looks at every checkpoint before it is written, and after it is read; the loops of this package install it.
+    """Looks at every checkpoint before it is written, and after it is read; the loops of this
+    package install it.
 
     Raises:
         NonFiniteError: The state that should be saved is not finite; the file is not written.
@@ -23,8 +24,9 @@ class FiniteStateHook(Hook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         found = nonfinite_summary({key: checkpoint[key] for key in PARTS if key in checkpoint})
         if found:
-            raise NonFiniteError(f'the checkpoint of iteration {runner.iter} is not written: NaN or infinite values '
-                                 f'in {found}. Earlier checkpoints in {runner.work_dir} are as they were')
+            raise NonFiniteError(f'the checkpoint of iteration {runner.iter} is not written: NaN '
+                                 f'or infinite values in {found}. Earlier checkpoints in '
+                                 f'{runner.work_dir} are as they were')
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         refuse_nonfinite(checkpoint, loaded_file(runner))

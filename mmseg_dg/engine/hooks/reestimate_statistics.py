@@ -23,21 +23,24 @@ from .style_prototypes import pass_over
 class ReestimateStatisticsHook(Hook):
     """Estimate running statistics anew before each validation and each checkpoint of a training.
 
-    DeFT's retentive decoder collects its statistics on features of the adaptive encoder, but is tested on those of the
-    retentive one. This hook runs training images through the evaluated network in evaluation mode and replaces the
-    running mean and variance of the chosen parts by their averages over these batches. Not in the papers: an option of
-    docs/behavior/deft.md#unknown-settings. The images are a function of seed and iteration, the random state of the
-    run is restored, and with BatchNorm on batch statistics training itself is not changed.
+    DeFT's retentive decoder collects its statistics on features of the adaptive encoder, but is
+    tested on those of the retentive one. This hook runs training images through the evaluated
+    network in evaluation mode and replaces the running mean and variance of the chosen parts by
+    their averages over these batches. Not in the papers: an option of
+    docs/behavior/deft.md#unknown-settings. The images are a function of seed and iteration, the
+    random state of the run is restored, and with BatchNorm on batch statistics training itself is
+    not changed.
 
     Args:
-        batches: Batches to average over, of the labelled stream with its training augmentation, on all processes
-            together.
-        parts: Attributes of the evaluated network whose statistics are replaced; later parts see the old statistics
-            of earlier ones unless those are named as well.
+        batches: Batches to average over, of the labelled stream with its training augmentation, on
+            all processes together.
+        parts: Attributes of the evaluated network whose statistics are replaced; later parts see
+            the old statistics of earlier ones unless those are named as well.
         batch_size: Images at once; None: that of the stream.
 
     Raises:
-        ValueError: Bad numbers, unknown parts, no BatchNorm in them, or statistics that training itself depends on.
+        ValueError: Bad numbers, unknown parts, no BatchNorm in them, or statistics that training
+            itself depends on.
     """
 
     priority = 'BELOW_NORMAL'  # after EMAUpdateHook, before validation and checkpoint
@@ -54,11 +57,13 @@ class ReestimateStatisticsHook(Hook):
         method = method_of(runner)
         policies = {average.buffer_policy for _, average in method.ema_pairs().values()}
         if method.norm_eval or policies - {'batch'}:
-            raise ValueError('ReestimateStatisticsHook replaces running statistics, with which BatchNorm normalises '
-                             f'in this training (norm_eval={method.norm_eval}, buffers={sorted(policies)}): remove '
-                             "the hook, or set norm_eval=False and EMAUpdateHook's buffers='batch'")
+            raise ValueError(
+                'ReestimateStatisticsHook replaces running statistics, with which BatchNorm normalises '
+                f'in this training (norm_eval={method.norm_eval}, buffers={sorted(policies)}): remove '
+                "the hook, or set norm_eval=False and EMAUpdateHook's buffers='batch'")
         if not self._layers(method.evaluated_network):
-            raise ValueError(f'ReestimateStatisticsHook: no BatchNorm in {self.parts} of the network')
+            raise ValueError(f'ReestimateStatisticsHook: no BatchNorm in {self.parts} of the '
+                             'network')
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         method = method_of(runner)
@@ -73,14 +78,16 @@ class ReestimateStatisticsHook(Hook):
         devices = [layers[0].running_mean.device] if layers[0].running_mean.is_cuda else []
         method.eval()
         try:
-            with collecting(layers), torch.random.fork_rng(devices=devices), local_seed(seed), torch.no_grad():
+            with collecting(layers), torch.random.fork_rng(
+                    devices=devices), local_seed(seed), torch.no_grad():
                 self._run(runner, method, network, seed)
         finally:
             method.train()
         if hasattr(runner.model, 'average_buffers'):
             runner.model.average_buffers()
-        print_log(f'BatchNorm statistics of {self.parts} estimated anew on {self.batches} batches at iteration '
-                  f'{runner.iter + 1}', logger='current')
+        print_log(
+            f'BatchNorm statistics of {self.parts} estimated anew on {self.batches} batches '
+            f'at iteration {runner.iter + 1}', logger='current')
 
     def _run(self, runner, method, network: nn.Module, seed: int) -> None:
         stream = method.labeled_streams[0]
@@ -88,7 +95,8 @@ class ReestimateStatisticsHook(Hook):
         size, number = self.batch_size or loader.batch_size, len(loader.dataset)
         rank, world = get_dist_info()
         count = -(-self.batches // world) * size  # per process, and the same on all
-        chosen = np.random.RandomState(seed % 2**32).choice(number, count * world, replace=number < count * world)
+        chosen = np.random.RandomState(seed % 2**32).choice(number, count * world, replace=number
+                                                            < count * world)
         for batch in pass_over(loader, chosen.tolist()[rank::world], seed, size):
             images = method.data_preprocessor({stream: batch}, True)[stream]['inputs']
             predict_logits(network, images)

@@ -1,7 +1,8 @@
-"""What a report needs and the run alone can give: pictures of predictions, scores by image, confusion matrices.
+"""What a report needs and the run alone can give: pictures of predictions, scores by image,
+confusion matrices.
 
-Written into the run's log folder beside the evaluation's CSV, so that ``tools/report.py`` works without the data, the
-weights or a GPU.
+Written into the run's log folder beside the evaluation's CSV, so that ``tools/report.py`` works
+without the data, the weights or a GPU.
 """
 import csv
 import json
@@ -30,10 +31,13 @@ KINDS = ('sample', 'best', 'worst')
 
 
 class _Keeper:
-    """The pictures of one domain that a report will show: every k-th image, and the best and worst so far."""
-
+    """The pictures of one domain that a report will show: every k-th image, and the best and worst
+    so far.
+    """
     def __init__(self, number: int, samples: int, extremes: int) -> None:
-        self.places = set(np.unique(np.linspace(0, max(number - 1, 0), min(samples, number)).astype(int)).tolist())
+        self.places = set(
+            np.unique(np.linspace(0, max(number - 1, 0), min(samples,
+                                                             number)).astype(int)).tolist())
         self.extremes = extremes
         self.samples: list[dict] = []
         self.best: list[dict] = []
@@ -70,17 +74,19 @@ class _Keeper:
 
 @HOOKS.register_module()
 class ReportMaterialHook(Hook):
-    """Keeps, of each evaluation, some pictures, the score of every image and the confusion matrices.
+    """Keeps, of each evaluation, some pictures, the score of every image and the confusion
+    matrices.
 
-    In ``<log folder>/report/<evaluation>/<domain>``: ``NNNN_image.jpg``, ``NNNN_prediction.png``, ``NNNN_label.png``
-    (class ids, 8 bit), ``NNNN_confidence.png`` (probability of the predicted class, 0..255), ``pictures.json``,
-    ``images.csv`` and ``confusion.csv``. Only the newest evaluation's pictures are kept.
+    In ``<log folder>/report/<evaluation>/<domain>``: ``NNNN_image.jpg``, ``NNNN_prediction.png``,
+    ``NNNN_label.png`` (class ids, 8 bit), ``NNNN_confidence.png`` (probability of the predicted
+    class, 0..255), ``pictures.json``, ``images.csv`` and ``confusion.csv``. Only the newest
+    evaluation's pictures are kept.
 
     Only the main process keeps pictures, of the images it judges.
 
     Args:
-        samples: Images per domain spread evenly over the dataset, the same in every run on that dataset: these can be
-            compared between runs.
+        samples: Images per domain spread evenly over the dataset, the same in every run on that
+            dataset: these can be compared between runs.
         extremes: Best and worst images per domain, by mean IoU of the image.
         longest: Longest side of a kept picture in pixels; larger ones are kept smaller.
         charts: After training, draw curves and confusion matrices as PNG into the work dir.
@@ -91,10 +97,11 @@ class ReportMaterialHook(Hook):
 
     priority = 'VERY_LOW'
 
-    def __init__(self, samples: int = 4, extremes: int = 2, longest: int = 768, charts: bool = True) -> None:
+    def __init__(self, samples: int = 4, extremes: int = 2, longest: int = 768,
+                 charts: bool = True) -> None:
         if min(samples, extremes) < 0 or longest < 16:
-            raise ValueError(f'samples={samples} and extremes={extremes} must not be negative, longest={longest} must '
-                             'be at least 16')
+            raise ValueError(f'samples={samples} and extremes={extremes} must not be negative, '
+                             f'longest={longest} must be at least 16')
         self.samples, self.extremes, self.longest, self.charts = samples, extremes, longest, charts
         self._keepers: dict[str, _Keeper] = {}
         self._seen: dict[str, int] = {}
@@ -105,8 +112,8 @@ class ReportMaterialHook(Hook):
 
     before_test_epoch = before_val_epoch
 
-    def after_val_iter(self, runner, batch_idx: int, data_batch: Any = None, outputs: Optional[Sequence] = None
-                       ) -> None:
+    def after_val_iter(self, runner, batch_idx: int, data_batch: Any = None,
+                       outputs: Optional[Sequence] = None) -> None:
         self._collect(getattr(runner, 'val_loop', None), outputs)
 
     def after_test_iter(self, runner, batch_idx: int, data_batch: Any = None,
@@ -120,9 +127,11 @@ class ReportMaterialHook(Hook):
         metric = _metric(loop, domain)
         if domain not in self._keepers:
             # while a domain is judged, the loop's dataloader is the domain's own
-            self._keepers[domain] = _Keeper(len(loop.dataloader.dataset), self.samples, self.extremes)
+            self._keepers[domain] = _Keeper(len(loop.dataloader.dataset), self.samples,
+                                            self.extremes)
         keeper = self._keepers[domain]
-        scores = metric.image_scores[-len(outputs):] if metric is not None and metric.image_scores else []
+        scores = metric.image_scores[-len(outputs
+                                          ):] if metric is not None and metric.image_scores else []
         for position, sample in enumerate(outputs):
             index = self._seen.get(domain, 0)
             self._seen[domain] = index + 1
@@ -138,11 +147,13 @@ class ReportMaterialHook(Hook):
         prediction = _ids(sample.pred_sem_seg.data)
         entry = dict(index=index, path=str(sample.metainfo.get('img_path', '')), score=score,
                      prediction=self._small(prediction))
-        if 'gt_sem_seg' in sample and sample.gt_sem_seg.data.shape[-2:] == sample.pred_sem_seg.data.shape[-2:]:
+        if 'gt_sem_seg' in sample and sample.gt_sem_seg.data.shape[
+                -2:] == sample.pred_sem_seg.data.shape[-2:]:
             entry['label'] = self._small(_ids(sample.gt_sem_seg.data))
         if 'seg_logits' in sample and sample.seg_logits.data.shape[0] > 1:
             confidence = sample.seg_logits.data.float().softmax(dim=0).amax(dim=0)
-            entry['confidence'] = self._small((confidence * 255).round().to(torch.uint8).cpu().numpy())
+            entry['confidence'] = self._small(
+                (confidence * 255).round().to(torch.uint8).cpu().numpy())
         return entry
 
     def _small(self, plane: np.ndarray) -> np.ndarray:
@@ -154,7 +165,8 @@ class ReportMaterialHook(Hook):
 
     # ------------------------------------------------------------------ after an evaluation
     def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
-        loop = getattr(runner, '_train_loop', None)  # runner.iter would prepare a training where none is under way
+        # runner.iter would prepare a training where none is under way
+        loop = getattr(runner, '_train_loop', None)
         done = loop.iter if isinstance(loop, BaseLoop) else 0
         self._write(runner, runner.val_loop, f'iter_{done}')
 
@@ -187,13 +199,16 @@ class ReportMaterialHook(Hook):
         height, width = entry['prediction'].shape
         for key in ('prediction', 'label', 'confidence'):
             if key in entry:
-                (folder / f'{stem}_{key}.png').write_bytes(cv2.imencode('.png', entry[key])[1].tobytes())
+                (folder / f'{stem}_{key}.png').write_bytes(
+                    cv2.imencode('.png', entry[key])[1].tobytes())
         image = _read(entry['path'])
         if image is not None:
-            save_picture(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)[..., ::-1],
-                         str(folder / f'{stem}_image.jpg'))
-        return dict(index=entry['index'], path=entry['path'], score=None if entry['score'] != entry['score'] else
-                    entry['score'], kinds=kinds, stem=stem)
+            save_picture(
+                cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)[..., ::-1],
+                str(folder / f'{stem}_image.jpg'))
+        return dict(index=entry['index'], path=entry['path'],
+                    score=None if entry['score'] != entry['score'] else entry['score'], kinds=kinds,
+                    stem=stem)
 
     def after_train(self, runner) -> None:
         """Curves and confusion matrices as pictures in the work dir."""
@@ -203,8 +218,10 @@ class ReportMaterialHook(Hook):
         from mmseg_dg.visualization.run_charts import write_charts
         try:
             paths = write_charts(Path(runner.work_dir))
-        except (ValueError, OSError, KeyError) as error:  # a picture is not worth a finished training
-            print_log(f'ReportMaterialHook: no charts: {error}', logger='current', level=logging.WARNING)
+        # a picture is not worth a finished training
+        except (ValueError, OSError, KeyError) as error:
+            print_log(f'ReportMaterialHook: no charts: {error}', logger='current',
+                      level=logging.WARNING)
             return
         if paths:
             print_log(f'charts: {", ".join(str(path) for path in paths)}', logger='current')
@@ -237,7 +254,9 @@ def write_image_scores(path: Path, scores: Sequence[ImageScore]) -> None:
 
 
 def write_confusion(path: Path, matrix: np.ndarray, names: Sequence[str]) -> None:
-    """CSV of pixel counts: a row per true class, a column per predicted one, the last for predictions of no class."""
+    """CSV of pixel counts: a row per true class, a column per predicted one, the last for
+    predictions of no class.
+    """
     columns = [*names, 'other'][:matrix.shape[1]]
     with open(path, 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file)
@@ -250,5 +269,6 @@ def _drop_older_pictures(root: Path, newest: str) -> None:
     for folder in root.glob('iter_*'):
         if folder.name == newest or not re.fullmatch(r'iter_\d+', folder.name):
             continue
-        for picture in (*folder.glob('*/*.png'), *folder.glob('*/*.jpg'), *folder.glob('*/pictures.json')):
+        for picture in (*folder.glob('*/*.png'), *folder.glob('*/*.jpg'),
+                        *folder.glob('*/pictures.json')):
             picture.unlink(missing_ok=True)

@@ -27,23 +27,26 @@ def prepare_resume(runner: Any, checkpoint: dict, weights_only: bool) -> None:
         meta['iter'], meta['epoch'] = meta.get('iter') if known else 0, meta.get('epoch') or 0
         checkpoint.setdefault('message_hub', dict(log_scalars={}, runtime_info={}, resumed_keys={}))
         runner.logger.info(f'--resume-weights-only: weights of {name}, '
-                           + (f'iteration {meta["iter"]}' if known else 'iteration 0 (the file has none)')
-                           + '; optimizer begins afresh')
+                           + (f'iteration {meta["iter"]}' if known else 'iteration 0 (the file '
+                              'has none)') + '; optimizer begins afresh')
     else:
         check_complete(checkpoint, name)
     ours = getattr(runner.train_dataloader.dataset, 'metainfo', None)
     if same_when_plain(ours, checkpoint['meta'].get('dataset_meta')):
-        checkpoint['meta']['dataset_meta'] = ours  # mmengine compares pickles: equal, though the file has plain values
+        # mmengine compares pickles: equal, though the file has plain values
+        checkpoint['meta']['dataset_meta'] = ours
 
 
 def follow_new_schedule(runner: Any) -> None:
     """Let the first iteration after a resume have the rate that this run's config gives it.
 
-    The optimizer comes back with the rate of the checkpoint, which is 0 at the end of a finished run. A schedule that
-    is a closed form of its step (``value_at``) says what it is now: the same number where the length is the same.
+    The optimizer comes back with the rate of the checkpoint, which is 0 at the end of a finished
+    run. A schedule that is a closed form of its step (``value_at``) says what it is now: the same
+    number where the length is the same.
     """
     groups = runner.param_schedulers
-    for scheduler in (s for group in groups.values() for s in group) if isinstance(groups, dict) else groups or ():
+    for scheduler in (s for group in groups.values()
+                      for s in group) if isinstance(groups, dict) else groups or ():
         if hasattr(scheduler, 'write'):
             scheduler.write()
 
@@ -51,7 +54,8 @@ def follow_new_schedule(runner: Any) -> None:
 def finish_weights_only(runner: Any) -> None:
     """Move the schedules of a new optimizer to the iteration that the weights are of.
 
-    A schedule that is a closed form of its step (``value_at``: this package's) jumps there; others are stepped.
+    A schedule that is a closed form of its step (``value_at``: this package's) jumps there; others
+    are stepped.
     """
     done = runner.iter
     for scheduler in runner.param_schedulers if done > 0 else ():

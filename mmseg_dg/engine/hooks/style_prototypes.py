@@ -20,14 +20,17 @@ from mmseg_dg.utils.seeding import derive_seed, local_seed
 
 @HOOKS.register_module()
 class StylePrototypeHook(Hook):
-    """Compute the prototypes of style hallucination before iteration 0 and every ``interval`` iterations.
+    """Compute the prototypes of style hallucination before iteration 0 and every ``interval``
+    iterations.
 
-    One pass over the labelled stream with its training augmentation, every image once (no rare class sampling), the
-    encoder in evaluation mode. Mean and standard deviation of each channel after stage 1 (of a multi-resolution
-    network: of the context image) are a point per image; farthest point sampling chooses the prototypes among them.
-    Processes share the images and get the same prototypes. What is computed at iteration k is a function of the
-    weights, the seed and k, and lies in checkpoints, so that a resumed run continues exactly. The caller's random
-    state is restored. Source: docs/behavior/daformer_hrda.md#domain-generalization.
+    One pass over the labelled stream with its training augmentation, every image once (no rare
+    class sampling), the encoder in evaluation mode. Mean and standard deviation of each channel
+    after stage 1 (of a multi-resolution
+    network: of the context image) are a point per image; farthest point sampling chooses the
+    prototypes among them. Processes share the images and get the same prototypes. What is computed
+    at iteration k is a function of the weights, the seed and k, and lies in checkpoints, so that a
+    resumed run continues exactly. The caller's random state is restored. Source:
+    docs/behavior/daformer_hrda.md#domain-generalization.
 
     Args:
         interval: Iterations between two computations (4000 in the paper).
@@ -42,7 +45,8 @@ class StylePrototypeHook(Hook):
 
     def __init__(self, interval: int = 4000, max_images: Optional[int] = None,
                  batch_size: Optional[int] = None) -> None:
-        for name, value in (('interval', interval), ('max_images', max_images), ('batch_size', batch_size)):
+        for name, value in (('interval', interval), ('max_images', max_images), ('batch_size',
+                                                                                 batch_size)):
             if value is not None and value < 1:
                 raise ValueError(f'StylePrototypeHook: {name}={value} must be positive')
         self.interval, self.max_images, self.batch_size = interval, max_images, batch_size
@@ -54,9 +58,10 @@ class StylePrototypeHook(Hook):
         """Refuse a run in which there is nothing to compute."""
         method = method_of(runner)
         if getattr(method, 'styles', None) is None:
-            raise ValueError(f'StylePrototypeHook: the encoder of {type(method).__name__} hallucinates no styles: set '
-                             'model.type=DomainGeneralization and model.network.backbone.style_hallucination=dict(), '
-                             'or remove the hook')
+            raise ValueError(f'StylePrototypeHook: the encoder of {type(method).__name__} '
+                             'hallucinates no styles: set model.type=DomainGeneralization and '
+                             'model.network.backbone.style_hallucination=dict(), or remove the '
+                             'hook')
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         method = method_of(runner)
@@ -70,19 +75,22 @@ class StylePrototypeHook(Hook):
         with torch.random.fork_rng(devices=devices), local_seed(seed):
             method.student.backbone.eval()
             try:
-                points = self._points(runner.train_loop.dataloader[method.source_stream], method, seed)
+                points = self._points(runner.train_loop.dataloader[method.source_stream], method,
+                                      seed)
             finally:
                 method.train()
             start = np.random.RandomState(seed).randint(len(points))
         chosen = farthest_points(points, min(styles.num_prototypes, len(points)), start)
         if len(chosen) < styles.num_prototypes:
-            print_log(f'style hallucination: {len(points)} training images give {len(chosen)} prototypes, which are '
-                      f'repeated to fill {styles.num_prototypes}', logger='current')
+            print_log(
+                f'style hallucination: {len(points)} training images give {len(chosen)} '
+                f'prototypes, which are repeated to fill {styles.num_prototypes}', logger='current')
             chosen = chosen.repeat(-(-styles.num_prototypes // len(chosen)))[:styles.num_prototypes]
         mean, std = points[chosen].chunk(2, dim=1)
         styles.set_prototypes(mean.to(styles.proto_mean), std.to(styles.proto_std))
-        print_log(f'style hallucination: {styles.num_prototypes} prototypes from {len(points)} training images at '
-                  f'iteration {runner.iter}', logger='current')
+        print_log(
+            f'style hallucination: {styles.num_prototypes} prototypes from {len(points)} '
+            f'training images at iteration {runner.iter}', logger='current')
 
     @torch.no_grad()
     def _points(self, loader: DataLoader, method, seed: int) -> Tensor:
@@ -106,12 +114,16 @@ class StylePrototypeHook(Hook):
         return points.cpu()
 
 
-def pass_over(loader: DataLoader, indices: list[int], seed: int, batch_size: Optional[int]) -> Iterator[dict]:
-    """The images of a training loader in the given order, with its augmentation, by workers of its number."""
+def pass_over(loader: DataLoader, indices: list[int], seed: int,
+              batch_size: Optional[int]) -> Iterator[dict]:
+    """The images of a training loader in the given order, with its augmentation, by workers of its
+    number.
+    """
     requests = [SampleRequest(i, derive_seed(seed, 'sample', i)) for i in indices]
     if not requests:
         return iter(())
-    return iter(DataLoader(loader.dataset, batch_size=batch_size or loader.batch_size, sampler=requests,
-                           num_workers=loader.num_workers, collate_fn=loader.collate_fn,
-                           worker_init_fn=loader.worker_init_fn, pin_memory=loader.pin_memory,
-                           generator=torch.Generator().manual_seed(seed)))
+    return iter(
+        DataLoader(loader.dataset, batch_size=batch_size or loader.batch_size, sampler=requests,
+                   num_workers=loader.num_workers, collate_fn=loader.collate_fn,
+                   worker_init_fn=loader.worker_init_fn, pin_memory=loader.pin_memory,
+                   generator=torch.Generator().manual_seed(seed)))

@@ -18,10 +18,11 @@ from mmseg_dg.visualization.step_pictures import step_grid
 class TrainingPicturesHook(Hook):
     """Draws the images, labels and masks of a training step through the run's visualizer.
 
-    Before a step that is due it asks the method to keep a record (``model.keep_step_record = True``), afterwards it
-    draws ``model.step_record`` (:func:`mmseg_dg.visualization.step_grid`) and lets it go. The first step is drawn, so
-    that a wrong label folder is seen at once. Pictures are called ``training_<image>_<iteration>.png`` (with
-    mmengine's LocalVisBackend they lie in ``vis_data/vis_image``).
+    Before a step that is due it asks the method to keep a record (``model.keep_step_record =
+    True``), afterwards it draws ``model.step_record`` (:func:`mmseg_dg.visualization.step_grid`)
+    and lets it go. The first step is drawn, so that a wrong label folder is seen at once. Pictures
+    are called ``training_<image>_<iteration>.png`` (with mmengine's LocalVisBackend they lie in
+    ``vis_data/vis_image``).
 
     Args:
         interval: Iterations from picture to picture; 0 switches the hook off.
@@ -29,7 +30,8 @@ class TrainingPicturesHook(Hook):
         tile: Longest side of a tile in pixels.
         palette: RGB colour per class; the training dataset's by default.
 
-    Only the main process draws. A step that cannot be drawn is logged as a warning and does not stop the training.
+    Only the main process draws. A step that cannot be drawn is logged as a warning and does not
+    stop the training.
     """
 
     priority = 'LOW'
@@ -37,7 +39,8 @@ class TrainingPicturesHook(Hook):
     def __init__(self, interval: int = 1000, max_images: int = 2, tile: int = 320,
                  palette: Optional[Sequence[Sequence[int]]] = None) -> None:
         if interval < 0 or max_images < 1:
-            raise ValueError(f'interval is 0 (off) or more and max_images at least 1, not {interval} and {max_images}')
+            raise ValueError('interval is 0 (off) or more and max_images at least 1, not '
+                             f'{interval} and {max_images}')
         self.interval, self.max_images, self.tile, self.palette = interval, max_images, tile, palette
 
     def _due(self, runner) -> bool:
@@ -49,7 +52,8 @@ class TrainingPicturesHook(Hook):
         if self._due(runner):
             method_of(runner).keep_step_record = True
 
-    def after_train_iter(self, runner, batch_idx: int, data_batch: Any = None, outputs: Optional[dict] = None) -> None:
+    def after_train_iter(self, runner, batch_idx: int, data_batch: Any = None,
+                         outputs: Optional[dict] = None) -> None:
         """Draw the record and drop it, so that its tensors are freed."""
         if not self._due(runner):
             return
@@ -57,7 +61,8 @@ class TrainingPicturesHook(Hook):
         record, method.keep_step_record = getattr(method, 'step_record', None), False
         method.step_record = None
         if record is not None and _without_pixels(record):
-            self._warn('cached features have no pixels to draw (train_cfg.cached_features): no pictures in this run')
+            self._warn('cached features have no pixels to draw (train_cfg.cached_features): no '
+                       'pictures in this run')
             self.interval = 0
             return
         if record is None:
@@ -86,7 +91,9 @@ class TrainingPicturesHook(Hook):
 
 def _without_pixels(record: Any) -> bool:
     batch = record.batch if not isinstance(record, dict) else record['batch']
-    return any(isinstance(part.get('inputs'), EncodedImages) for part in batch.values() if isinstance(part, dict))
+    return any(
+        isinstance(part.get('inputs'), EncodedImages) for part in batch.values()
+        if isinstance(part, dict))
 
 
 def _normalisation(method: nn.Module):

@@ -1,4 +1,6 @@
-"""What the training loop does about steps that are not finite: when the host looks, what it says, what is counted."""
+"""What the training loop does about steps that are not finite: when the host looks, what it says,
+what is counted.
+"""
 import logging
 import os.path as osp
 from typing import Any
@@ -29,7 +31,6 @@ class FiniteGuard:
     Attributes:
         watch: For the stepper.
     """
-
     def __init__(self, loop: Any, action: str, in_a_row: int) -> None:
         self.loop = loop
         self.watch = FiniteWatch(action, in_a_row)
@@ -42,7 +43,9 @@ class FiniteGuard:
         counts = self.loop.runner.message_hub.runtime_info.get(COUNTS)
         if counts:
             self.watch.skipped, self.watch.current = (int(value) for value in counts)
-        intervals = [hook.interval for hook in self.loop.runner.hooks if isinstance(hook, LoggerHook)]
+        intervals = [
+            hook.interval for hook in self.loop.runner.hooks if isinstance(hook, LoggerHook)
+        ]
         self.interval = min([i for i in intervals if i > 0], default=LONGEST_WAIT)
 
     def after_step(self, state_is_due: bool) -> None:
@@ -58,23 +61,31 @@ class FiniteGuard:
         if state_is_due or iteration % self.interval == 0 or self.watch.waiting >= LONGEST_WAIT:
             self.watch.read()
         if self.watch.skipped:
-            self.loop.runner.message_hub.update_info(COUNTS, [self.watch.skipped, self.watch.current])
+            self.loop.runner.message_hub.update_info(COUNTS,
+                                                     [self.watch.skipped, self.watch.current])
         if state_is_due:
             self._check_state(iteration)
 
     def _check_state(self, iteration: int) -> None:
-        """What a step computes besides its losses (running statistics of a teacher, say) counts too."""
+        """What a step computes besides its losses (running statistics of a teacher, say) counts
+        too.
+        """
         runner = self.loop.runner
-        found = nonfinite_summary(dict(model=method_of(runner).state_dict(),
-                                       optimizer=runner.optim_wrapper.optimizer.state_dict()))
+        found = nonfinite_summary(
+            dict(model=method_of(runner).state_dict(),
+                 optimizer=runner.optim_wrapper.optimizer.state_dict()))
         if found:
             check = StepCheck(method_of(runner), self.loop.iter, remember=False)
-            raise NonFiniteError('\n'.join([f'after iteration {iteration} the state is not finite: {found}',
-                                            *self._describe(check)]))
+            raise NonFiniteError('\n'.join([
+                f'after iteration {iteration} the state is not finite: '
+                f'{found}', *self._describe(check)
+            ]))
 
     # ------------------------------------------------------------------ words
     def _describe(self, check: StepCheck) -> list[str]:
-        """Images with their draw numbers, what is left, and the commands that show and repeat the step."""
+        """Images with their draw numbers, what is left, and the commands that show and repeat the
+        step.
+        """
         runner, iteration = self.loop.runner, check.iteration
         lines = []
         seen: dict[str, int] = {}
@@ -87,16 +98,21 @@ class FiniteGuard:
         config = getattr(runner.cfg, 'filename', None) or 'CONFIG'
         folder = osp.join(runner.work_dir, 'nonfinite')
         seed = f'seed {runner.seed}, process {get_rank()} of {get_world_size()}'
-        return [*lines, f'  counted from 0 it is iteration {iteration}; {seed}',
-                f'No checkpoint was written from it; earlier ones in {runner.work_dir} are good.',
-                f'  see the batch:    python tools/analysis_tools/browse_streams.py {config} --iteration {iteration} '
-                f'--seed {runner.seed} --out {folder}',
-                f'  repeat the step:  python tools/train.py {config} --work-dir {runner.work_dir} --resume',
-                "  leave such steps out: train_cfg.on_nonfinite='skip'. Usual causes: a learning rate that is too "
-                'high, no warm-up, NaN in float images, float16']
+        return [
+            *lines, f'  counted from 0 it is iteration {iteration}; {seed}',
+            f'No checkpoint was written from it; earlier ones in {runner.work_dir} are good.',
+            f'  see the batch:    python tools/analysis_tools/browse_streams.py {config} '
+            f'--iteration {iteration} --seed {runner.seed} --out {folder}',
+            f'  repeat the step:  python tools/train.py {config} --work-dir {runner.work_dir} '
+            '--resume',
+            "  leave such steps out: train_cfg.on_nonfinite='skip'. Usual causes: a learning rate that is too "
+            'high, no warm-up, NaN in float images, float16'
+        ]
 
     def _draw(self, stream: str, iteration: int, place: int) -> int:
-        """Number of the sample in its stream's sequence of draws; a function of the iteration, as sampling is."""
+        """Number of the sample in its stream's sequence of draws; a function of the iteration, as
+        sampling is.
+        """
         loader = self.loop.dataloader[stream]
         sampler = loader.sampler
         position = iteration * loader.batch_size * self.loop.accumulate + place

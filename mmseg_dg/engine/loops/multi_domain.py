@@ -48,10 +48,11 @@ class _MultiDomainLoop(BaseLoop):
     #: Name of the domain that is being judged, '' between domains.
     domain = ''
 
-    def __init__(self, runner, dataloader: Loaders, evaluator: Any, fp16: bool = False, bf16: bool = False,
-                 protocols: Optional[dict[str, dict]] = None) -> None:
+    def __init__(self, runner, dataloader: Loaders, evaluator: Any, fp16: bool = False,
+                 bf16: bool = False, protocols: Optional[dict[str, dict]] = None) -> None:
         if fp16 and bf16:
-            raise ValueError('fp16=True and bf16=True exclude each other: choose one precision for the evaluation')
+            raise ValueError('fp16=True and bf16=True exclude each other: choose one precision '
+                             'for the evaluation')
         loaders = self._build_loaders(runner, dataloader)
         super().__init__(runner, loaders)
         install_finite_state(runner)
@@ -78,35 +79,44 @@ class _MultiDomainLoop(BaseLoop):
         if isinstance(config, DataLoader) or (isinstance(config, dict) and 'dataset' in config):
             config = {self.mode: config}  # an ordinary dataloader config is one domain
         if not isinstance(config, dict):
-            raise TypeError(f'{self.mode}_dataloader is a dict of dataloader configs by domain name, or one '
-                            f'dataloader config, not {type(config)}')
+            raise TypeError(f'{self.mode}_dataloader is a dict of dataloader configs by domain '
+                            f'name, or one dataloader config, not {type(config)}')
         if 'mean' in config:
-            raise ValueError(f'a {self.what} cannot be called "mean": mean/mIoU is the mean over domains')
-        config = {name: entry for name, entry in config.items() if entry is not None}  # a child may switch one off
-        return NamedLoaders({name: self._build_loader(runner, name, entry) for name, entry in config.items()},
-                            what=self.what)
+            raise ValueError(f'a {self.what} cannot be called "mean": mean/mIoU is the mean over '
+                             'domains')
+        # a child may switch one off
+        config = {name: entry for name, entry in config.items() if entry is not None}
+        return NamedLoaders(
+            {name: self._build_loader(runner, name, entry)
+             for name, entry in config.items()}, what=self.what)
 
     def _build_loader(self, runner, name: str, config: Any) -> DataLoader:
         if isinstance(config, DataLoader):
             return config
         if not isinstance(config, dict) or 'dataset' not in config:
             raise ValueError(
-                f'{self.what} "{name}" needs a dataloader config with a dataset, but is {config!r}: write '
-                f'{self.mode}_dataloader = dict({name}=dict(batch_size=1, dataset=dict(...), sampler=...))')
+                f'{self.what} "{name}" needs a dataloader config with a dataset, but is '
+                f'{config!r}: write {self.mode}_dataloader = dict({name}=dict(batch_size=1, '
+                'dataset=dict(...), sampler=...))')
         try:
-            loader = runner.build_dataloader(config, seed=runner.seed,
-                                             diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False))
+            loader = runner.build_dataloader(
+                config, seed=runner.seed,
+                diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False))
         except ValueError as error:
             if 'need at least one array' not in str(error):
                 raise
-            raise ValueError(f'{self.what} "{name}" has an empty dataset: check data_root, data_prefix, suffixes and '
-                             'ann_file of its config') from error
-        # worker seeds otherwise come from the global generator, and an evaluation would change the training after it
-        loader.generator = torch.Generator().manual_seed(derive_seed(runner.seed or 0, self.mode, name))
+            raise ValueError(f'{self.what} "{name}" has an empty dataset: check data_root, '
+                             'data_prefix, suffixes and ann_file of its config') from error
+        # worker seeds otherwise come from the global generator, and an evaluation would change the
+        # training after it
+        loader.generator = torch.Generator().manual_seed(
+            derive_seed(runner.seed or 0, self.mode, name))
         return loader
 
     def _prepare(self, name: str, evaluator: Evaluator) -> None:
-        """Hand the domain's classes to its metrics, and give each domain its own folder of saved predictions."""
+        """Hand the domain's classes to its metrics, and give each domain its own folder of saved
+        predictions.
+        """
         dataset = self.dataloader[name].dataset
         meta = getattr(dataset, 'metainfo', None)
         try:
@@ -121,41 +131,49 @@ class _MultiDomainLoop(BaseLoop):
         classes, predicted = (meta or {}).get('classes'), predicted_classes(self.runner.model)
         check_labels(self.what, name, dataset, evaluator.metrics)
         for metric in evaluator.metrics:
-            if hasattr(metric, 'use_run'):  # label-free scores predict again; counts by drive know where to lie
+            # label-free scores predict again; counts by drive know where to lie
+            if hasattr(metric, 'use_run'):
                 metric.use_run(self.runner, self._predict, name)
             if isinstance(getattr(metric, 'prior_of', None), str):
                 metric.set_prior(class_counts(self.runner.cfg, metric.prior_of))
             if getattr(metric, 'output_dir', None) and hasattr(metric, 'image_names'):
                 metric.image_names = output_names(self.dataloader[name].dataset)
             folder = getattr(metric, 'output_dir', None)
-            if folder and len(self.dataloader.names) > 1 and os.path.basename(os.path.normpath(folder)) != name:
+            if folder and len(self.dataloader.names) > 1 and os.path.basename(
+                    os.path.normpath(folder)) != name:
                 metric.output_dir = os.path.join(folder, name)
-            if folder and (predicted or 0) > 256 and not isinstance(metric, ConfusionMatrixMetric) and getattr(
-                    metric, 'saves_ids', True):
-                raise ValueError(f'{type(metric).__name__} of {self.what} "{name}" saves ids in 8 bits, but the '
-                                 f'network predicts {predicted} classes, so that 256 would become 0: use '
-                                 'ConfusionMatrixMetric, which saves 16 bits then')
+            if folder and (predicted or 0) > 256 and not isinstance(
+                    metric, ConfusionMatrixMetric) and getattr(metric, 'saves_ids', True):
+                raise ValueError(f'{type(metric).__name__} of {self.what} "{name}" saves ids in 8 '
+                                 f'bits, but the network predicts {predicted} classes, so that 256 '
+                                 'would become 0: use ConfusionMatrixMetric, which saves 16 bits '
+                                 'then')
             if not classes or not predicted:
                 continue
-            expected = getattr(metric, 'num_predicted', len(classes))  # other metrics: the dataset's classes
+            # other metrics: the dataset's classes
+            expected = getattr(metric, 'num_predicted', len(classes))
             if predicted != expected:
-                raise ValueError(f'the network predicts {predicted} classes, but {self.what} "{name}" is scored on '
-                                 f'{expected}: set num_classes of the decode head, or give the dataset the classes of '
-                                 'training')
+                raise ValueError(f'the network predicts {predicted} classes, but {self.what} '
+                                 f'"{name}" is scored on {expected}: set num_classes of the decode '
+                                 'head, or give the dataset the classes of training')
 
     def run(self) -> dict[str, float]:
         """Evaluate every domain.
 
         Returns:
-            ``<domain>/<key>`` of each domain's metrics, and ``mean/mIoU``, the mean over domains that are no source;
-            unrounded.
+            ``<domain>/<key>`` of each domain's metrics, and ``mean/mIoU``, the mean over domains
+            that are no source; unrounded.
         """
         make_current(self.runner)
         self._call('before_{}')
         self._call('before_{}_epoch')
         self.runner.model.eval()
         by_domain = {name: self._run_domain(name) for name in self.dataloader.names}
-        metrics = {f'{name}/{key}': value for name, scores in by_domain.items() for key, value in scores.items()}
+        metrics = {
+            f'{name}/{key}': value
+            for name, scores in by_domain.items()
+            for key, value in scores.items()
+        }
         metrics.update(mean_over_domains(by_domain, self._sources()))
         if is_main_process():
             self._report(by_domain, metrics)
@@ -168,7 +186,8 @@ class _MultiDomainLoop(BaseLoop):
 
     def _run_domain(self, name: str) -> dict[str, float]:
         loader, evaluator = self.dataloader[name], self.evaluator[name]
-        with self._current_domain(name, loader), predicting_as(self.runner.model, self.protocols[name]):
+        with self._current_domain(name, loader), predicting_as(self.runner.model,
+                                                               self.protocols[name]):
             for index, batch in enumerate(loader):
                 self.run_iter(index, batch, evaluator)
         return evaluator.evaluate(len(loader.dataset))
@@ -181,7 +200,9 @@ class _MultiDomainLoop(BaseLoop):
 
     @contextmanager
     def _current_domain(self, name: str, loader: DataLoader) -> Iterator[None]:
-        """Inside, ``runner.val_dataloader`` is the loader of the domain, as hooks expect of the batches they see."""
+        """Inside, ``runner.val_dataloader`` is the loader of the domain, as hooks expect of the
+        batches they see.
+        """
         loaders, visualizer = self.dataloader, self.runner.visualizer
         meta = getattr(visualizer, 'dataset_meta', None)
         self.dataloader, self.domain = loader, name
@@ -191,7 +212,8 @@ class _MultiDomainLoop(BaseLoop):
         if hasattr(visualizer, 'image_names'):
             visualizer.image_names = self._names_of(name, loader)
         for hook in self.runner.hooks:
-            if hasattr(hook, 'time_sec_test_val'):  # IterTimerHook: its remaining time counts from batch 0
+            # IterTimerHook: its remaining time counts from batch 0
+            if hasattr(hook, 'time_sec_test_val'):
                 hook.time_sec_test_val = 0
         try:
             yield
@@ -225,21 +247,28 @@ class _MultiDomainLoop(BaseLoop):
         self.runner.call_hook(pattern.format(self.mode), **kwargs)
 
     def _report(self, by_domain: dict[str, dict[str, float]], metrics: dict[str, float]) -> None:
-        hooks: list[CheckpointHook] = [hook for hook in self.runner.hooks if isinstance(hook, CheckpointHook)]
+        hooks: list[CheckpointHook] = [
+            hook for hook in self.runner.hooks if isinstance(hook, CheckpointHook)
+        ]
         keys = selecting_keys(hooks[0].save_best if hooks else None, next(iter(metrics), ''))
-        source = os.path.basename(str(getattr(self.runner, '_load_from', None) or '')) if self.mode == 'test' else ''
+        source = os.path.basename(str(getattr(self.runner, '_load_from', None)
+                                      or '')) if self.mode == 'test' else ''
         choice = chosen_by(source, keys, self.dataloader.names)
         domains = []
         for name, scores in by_domain.items():
             protocol = self.protocols[name]
             notes = [protocol.note, *(getattr(m, 'note', '') for m in self.evaluator[name].metrics)]
-            domains.append(DomainReport(name, len(self.dataloader[name].dataset), scores, [n for n in notes if n],
-                                        selects_checkpoint(name, choice.keys, self._sources()), protocol.role))
+            domains.append(
+                DomainReport(name, len(self.dataloader[name].dataset), scores,
+                             [n for n in notes if n],
+                             selects_checkpoint(name, choice.keys, self._sources()), protocol.role))
         means = {key: value for key, value in metrics.items() if key.startswith('mean/')}
         title, stem = self._names()
-        report = EvaluationReport(title, domains, means, choice.keys, source, choice.text, choice.certain)
+        report = EvaluationReport(title, domains, means, choice.keys, source, choice.text,
+                                  choice.certain)
         paths = write_report(report, self.runner.log_dir, stem)
-        print_log(f'{title}\n{markdown_table(report)}\nwritten to {" and ".join(paths)}', logger='current')
+        print_log(f'{title}\n{markdown_table(report)}\nwritten to {" and ".join(paths)}',
+                  logger='current')
 
     def _names(self):
         """Title and file name of the report."""
@@ -249,33 +278,37 @@ class _MultiDomainLoop(BaseLoop):
 
 @LOOPS.register_module()
 class MultiDomainValLoop(_MultiDomainLoop):
-    """Validates several named domains and returns ``<domain>/mIoU``, ``<domain>/IoU.<class>``, ..., ``mean/mIoU``.
+    """Validates several named domains and returns ``<domain>/mIoU``, ``<domain>/IoU.<class>``, ...,
+    ``mean/mIoU``.
 
     Args:
         runner: The runner.
-        dataloader: ``{domain: dataloader config}``; one ordinary dataloader config is a single domain called ``val``.
-        evaluator: ``{domain: metric config or list}`` with the same names, or one metric config (or list), of which
-            each domain gets its own copy.
+        dataloader: ``{domain: dataloader config}``; one ordinary dataloader config is a single
+            domain called ``val``.
+        evaluator: ``{domain: metric config or list}`` with the same names, or one metric config (or
+            list), of which each domain gets its own copy.
         fp16: Predict under autocast in float16 (bfloat16 on CPU).
         bf16: Predict under autocast in bfloat16.
         protocols: ``{domain: dict(role='source' | 'target', test_cfg=dict(...), note='...')}``, see
-            :class:`mmseg_dg.evaluation.protocols.DomainProtocol`: a source is listed apart from the mean, ``test_cfg``
-            overrides the network's (whole or slide) for this domain alone. Sizes and crops are the pipeline's.
+            :class:`mmseg_dg.evaluation.protocols.DomainProtocol`: a source is listed apart from the
+            mean, ``test_cfg`` overrides the network's (whole or slide) for this domain alone. Sizes
+            and crops are the pipeline's.
 
-    Every hook sees the batch number within its domain, and ``runner.val_dataloader`` is the domain's own loader while
-    its batches run. Each evaluation prints one table and writes ``evaluation_iter_<N>.csv`` and ``.md`` into the run's
-    log folder, on the main process.
+    Every hook sees the batch number within its domain, and ``runner.val_dataloader`` is the
+    domain's own loader while its batches run. Each evaluation prints one table and writes
+    ``evaluation_iter_<N>.csv`` and ``.md`` into the run's log folder, on the main process.
 
     Raises:
-        ValueError: An empty domain, differing class lists (both domains named), evaluators that do not match the
-            domains, a protocol for no domain, or a network with another number of classes; all before the first
-            iteration.
+        ValueError: An empty domain, differing class lists (both domains named), evaluators that do
+            not match the domains, a protocol for no domain, or a network with another number of
+            classes; all before the first iteration.
     """
 
 
 @LOOPS.register_module()
 class MultiDomainTestLoop(_MultiDomainLoop):
-    """As :class:`MultiDomainValLoop` for testing; a single plain dataloader is a domain called ``test``.
+    """As :class:`MultiDomainValLoop` for testing; a single plain dataloader is a domain called
+    ``test``.
 
     The report is written to ``evaluation_test.csv`` and ``.md`` and names the checkpoint.
     """
@@ -288,12 +321,15 @@ class MultiDomainTestLoop(_MultiDomainLoop):
 
 
 def iteration_of(runner: Any) -> int:
-    """Iterations done; 0 where no training is under way, which ``runner.iter`` would prepare (and check) first."""
+    """Iterations done; 0 where no training is under way, which ``runner.iter`` would prepare (and
+    check) first.
+    """
     loop = getattr(runner, '_train_loop', None)
     return loop.iter if isinstance(loop, BaseLoop) else 0
 
 
-def mean_over_domains(by_domain: dict[str, dict[str, float]], left_out: Collection[str] = ()) -> dict[str, float]:
+def mean_over_domains(
+    by_domain: dict[str, dict[str, float]], left_out: Collection[str] = ()) -> dict[str, float]:
     """``mean/<key>`` for each mIoU that every scored domain has, and for ``label_free`` likewise.
 
     A domain that is only predicted does not count, and one without labels not for mIoU.
@@ -304,13 +340,21 @@ def mean_over_domains(by_domain: dict[str, dict[str, float]], left_out: Collecti
     """
     means = {}
     for wanted in ('mIoU', 'label_free'):
-        scored = {name: scores for name, scores in by_domain.items()
-                  if scores and (wanted != 'label_free' or wanted in scores)
-                  and not (wanted == 'mIoU' and is_label_free(scores))}
-        counted = [scores for name, scores in scored.items() if name not in left_out] or list(scored.values())
-        keys = [key for key in counted[0] if key.split('/')[-1] == wanted
-                and all(key in scores for scores in counted)] if counted else []
-        means.update({f'mean/{key}': sum(scores[key] for scores in counted) / len(counted) for key in keys})
+        scored = {
+            name: scores
+            for name, scores in by_domain.items()
+            if scores and (wanted != 'label_free' or wanted in scores)
+            and not (wanted == 'mIoU' and is_label_free(scores))
+        }
+        counted = [scores for name, scores in scored.items() if name not in left_out] or list(
+            scored.values())
+        keys = [
+            key for key in counted[0]
+            if key.split('/')[-1] == wanted and all(key in scores for scores in counted)
+        ] if counted else []
+        means.update(
+            {f'mean/{key}': sum(scores[key] for scores in counted) / len(counted)
+             for key in keys})
     return means
 
 
@@ -325,12 +369,16 @@ def check_labels(what: str, name: str, dataset: Any, metrics: list) -> None:
     Raises:
         ValueError: A metric of the domain needs masks and its dataset says that it has none.
     """
-    needing = [type(metric).__name__ for metric in metrics
-               if getattr(metric, 'needs_labels', isinstance(metric, ConfusionMatrixMetric))
-               and not getattr(metric, 'format_only', False)]
+    needing = [
+        type(metric).__name__ for metric in metrics
+        if getattr(metric, 'needs_labels', isinstance(metric, ConfusionMatrixMetric))
+        and not getattr(metric, 'format_only', False)
+    ]
     if needing and any(has_no_masks(leaf) for leaf in leaves(dataset)):
-        raise ValueError(f'{needing[0]} of {what} "{name}" scores against labels, but its dataset has none: give it '
-                         f"seg_map_path and LoadAnnotations, or evaluate the domain with dict(type='LabelFreeMetric')")
+        raise ValueError(
+            f'{needing[0]} of {what} "{name}" scores against labels, but its dataset has none: give it '
+            f"seg_map_path and LoadAnnotations, or evaluate the domain with dict(type='LabelFreeMetric')"
+        )
 
 
 def predicted_classes(model: torch.nn.Module) -> Optional[int]:

@@ -46,48 +46,54 @@ from .named_loaders import NamedLoaders
 class MultiStreamTrainLoop(BaseLoop):
     """One batch of every stream per iteration, one optimizer step per iteration.
 
-    The step, and every sample in it, is a function of (seed, rank, iteration): resuming at iteration N asks the
-    samplers for draw N and loads nothing before it. A validation due at iteration k is finished before k's checkpoint
-    is written.
+    The step, and every sample in it, is a function of (seed, rank, iteration): resuming at
+    iteration N asks the samplers for draw N and loads nothing before it. A validation due at
+    iteration k is finished before k's checkpoint is written.
 
     Args:
         runner: The runner.
         dataloader: ``{stream name: dataloader config}``, e.g. source and target.
         max_iters: Iterations of the run.
-        max_epochs: Instead: epochs of ``epoch_stream``, one epoch being ``floor(N / (batch size * processes))``
-            iterations; ``val_interval`` and ``val_begin`` then count epochs.
+        max_epochs: Instead: epochs of ``epoch_stream``, one epoch being ``floor(N / (batch size *
+            processes))`` iterations; ``val_interval`` and ``val_begin`` then count epochs.
         epoch_stream: The stream whose length defines an epoch.
         val_interval: Iterations (or epochs) between validations.
         val_begin: First iteration (or epoch) after which to validate.
         accumulate: Micro-batches per iteration, whose gradients are averaged.
-        preflight_samples: Samples of each stream that are loaded and checked before iteration 0, beside the headers of
-            all images; semi-supervised methods read all labels as well. 0 checks none.
-        on_nonfinite: What follows a step with NaN or infinite images, losses or gradients: ``'stop'`` (an error that
-            names iteration, pass, term and files), or ``'skip'`` (the step is left out, logged and counted). Either
-            way optimizer, averages and checkpoints never see it. Steps that a loss scaler skips are no such steps.
+        preflight_samples: Samples of each stream that are loaded and checked before iteration 0,
+            beside the headers of all images; semi-supervised methods read all labels as well. 0
+            checks none.
+        on_nonfinite: What follows a step with NaN or infinite images, losses or gradients:
+            ``'stop'`` (an error that names iteration, pass, term and files), or ``'skip'`` (the
+            step is left out, logged and counted). Either way optimizer, averages and checkpoints
+            never see it. Steps that a loss scaler skips are no such steps.
         max_nonfinite_in_a_row: With ``'skip'``: so many in a row end the run.
-        on_bad_sample: What follows an image or label that is gone, empty, cut off or damaged: ``'stop'`` (an error
-            that names the file), or ``'skip'`` (after three tries another sample takes its place, a function of the
-            draw alone; ``bad_samples.csv`` in the work dir lists it).
-        new_classifier: ``load_from`` is a checkpoint with other classes: load all but the classifiers (of the student,
-            the teacher and frozen copies), which start from their initialisation, and say in the log what was left
-            out. A resumed run loads everything.
-        crop_size: (height, width), or one number: the size of the fixed-size crops in the pipelines of all streams,
-            and of ``Pad`` before them, where they state none.
-        cached_features: Arguments of :class:`mmseg_dg.engine.cached_features.CachedFeatures` (``dict(views=8)``): the
-            maps of a frozen encoder are computed once and kept on disk, and the run trains on them. None: pictures.
+        on_bad_sample: What follows an image or label that is gone, empty, cut off or damaged:
+            ``'stop'`` (an error that names the file), or ``'skip'`` (after three tries another
+            sample takes its place, a function of the draw alone; ``bad_samples.csv`` in the work
+            dir lists it).
+        new_classifier: ``load_from`` is a checkpoint with other classes: load all but the
+            classifiers (of the student, the teacher and frozen copies), which start from their
+            initialisation, and say in the log what was left out. A resumed run loads everything.
+        crop_size: (height, width), or one number: the size of the fixed-size crops in the pipelines
+            of all streams, and of ``Pad`` before them, where they state none.
+        cached_features: Arguments of :class:`mmseg_dg.engine.cached_features.CachedFeatures`
+            (``dict(views=8)``): the maps of a frozen encoder are computed once and kept on disk,
+            and the run trains on them. None: pictures.
 
     Raises:
-        ValueError: Contradictory lengths, a stream without a dataset, streams the method does not know, bad samples.
+        ValueError: Contradictory lengths, a stream without a dataset, streams the method does not
+            know, bad samples.
     """
 
     #: Tells ``DomainCheckpointHook`` that ``after_iteration`` is called.
     announces_iterations = True
 
     def __init__(self, runner, dataloader: dict[str, dict], max_iters: Optional[int] = None,
-                 max_epochs: Optional[int] = None, epoch_stream: Optional[str] = None, val_interval: int = 1000,
-                 val_begin: int = 1, accumulate: int = 1, preflight_samples: int = 8,
-                 on_nonfinite: str = 'stop', max_nonfinite_in_a_row: int = 10, on_bad_sample: str = 'stop',
+                 max_epochs: Optional[int] = None, epoch_stream: Optional[str] = None,
+                 val_interval: int = 1000, val_begin: int = 1, accumulate: int = 1,
+                 preflight_samples: int = 8, on_nonfinite: str = 'stop',
+                 max_nonfinite_in_a_row: int = 10, on_bad_sample: str = 'stop',
                  new_classifier: bool = False, crop_size: CropSize = None,
                  cached_features: Optional[dict] = None) -> None:
         dataloader = with_crop_size(dataloader, crop_size)
@@ -111,30 +117,33 @@ class MultiStreamTrainLoop(BaseLoop):
         self.stop_training = False
         runner.message_hub.update_info('max_iters', self._max_iters)  # schedules read it
         # mmengine's scale_lr looks up the batch size of "the" dataloader
-        name = next((s for s in getattr(method_of(runner), 'streams', ()) if s in loaders.names), loaders.names[0])
+        name = next((s for s in getattr(method_of(runner), 'streams', ()) if s in loaders.names),
+                    loaders.names[0])
         runner._train_dataloader = dict(batch_size=loaders[name].batch_size * accumulate)
 
     def _announce_classifier(self, new: bool) -> None:
-        """Tell the method, before mmengine's runner loads ``load_from``, to leave the checkpoint's classifier out."""
+        """Tell the method, before mmengine's runner loads ``load_from``, to leave the checkpoint's
+        classifier out.
+        """
         if not new or getattr(self.runner, '_resume', False):
             return
         if not getattr(self.runner, '_load_from', None):
-            raise ValueError('train_cfg.new_classifier=True leaves the classifier of a checkpoint out, but there is '
-                             'none: set load_from=FILE, or remove new_classifier')
+            raise ValueError('train_cfg.new_classifier=True leaves the classifier of a checkpoint '
+                             'out, but there is none: set load_from=FILE, or remove new_classifier')
         method_of(self.runner).new_classifier = True
 
     def _epoch_length(self, stream: Optional[str], max_epochs: Optional[int]) -> int:
         if max_epochs is None:
             return 0
         if stream not in self.dataloader.names:
-            raise ValueError(f'max_epochs={max_epochs} needs epoch_stream, one of {self.dataloader.names}; '
-                             f'got {stream!r}')
+            raise ValueError(f'max_epochs={max_epochs} needs epoch_stream, one of '
+                             f'{self.dataloader.names}; got {stream!r}')
         loader = self.dataloader[stream]
         batch = loader.batch_size * self.accumulate * get_world_size()
         length = len(loader.dataset) // batch
         if length == 0:
-            raise ValueError(f'stream "{stream}" has {len(loader.dataset)} samples, fewer than one batch of {batch}: '
-                             'lower batch_size or set max_iters')
+            raise ValueError(f'stream "{stream}" has {len(loader.dataset)} samples, fewer than one '
+                             f'batch of {batch}: lower batch_size or set max_iters')
         return length
 
     # ------------------------------------------------------------------ what mmengine reads
@@ -177,8 +186,9 @@ class MultiStreamTrainLoop(BaseLoop):
     def _prepare(self):
         """Everything that can be found out before the first iteration."""
         if isinstance(self.runner.model, torch.nn.parallel.DistributedDataParallel):
-            raise ValueError('a method with several passes cannot train under torch DDP: set model_wrapper_cfg=dict('
-                             "type='MethodDistributedWrapper'), or runner_type='UDARunner'")
+            raise ValueError(
+                'a method with several passes cannot train under torch DDP: set model_wrapper_cfg=dict('
+                "type='MethodDistributedWrapper'), or runner_type='UDARunner'")
         method = method_of(self.runner)
         check_method(method)
         method.new_classifier = False
@@ -193,7 +203,8 @@ class MultiStreamTrainLoop(BaseLoop):
                     warn_padding(self.dataloader)
                     problems.check(check_labels, method, self.dataloader)
                     problems.check(check_float_images, self.dataloader, self.preflight_samples)
-                    problems.check(check_ignored_labels, method, self.dataloader, self.preflight_samples)
+                    problems.check(check_ignored_labels, method, self.dataloader,
+                                   self.preflight_samples)
                     problems.check(check_batch_norm, method, self.dataloader)
         problems.check(check_engine, self.runner, method)
         problems.raise_all()
@@ -208,15 +219,18 @@ class MultiStreamTrainLoop(BaseLoop):
         """Micro-batches of one iteration after the other, from the current iteration on."""
         streams = {}
         for name, loader in self.dataloader.items():
-            loader.sampler.seed = stream_seed(self.runner.seed, name)  # a resumed run may have another seed
+            # a resumed run may have another seed
+            loader.sampler.seed = stream_seed(self.runner.seed, name)
             loader.sampler.set_position(self._iter * loader.batch_size * self.accumulate)
             streams[name] = iter(loader)
         while True:
-            yield [{name: next(stream) for name, stream in streams.items()} for _ in range(self.accumulate)]
+            yield [{name: next(stream)
+                    for name, stream in streams.items()} for _ in range(self.accumulate)]
 
     def run_iter(self, batches: list[dict[str, Any]]) -> None:
         """One iteration: hooks, step, and what is due afterwards."""
-        runner, context = self.runner, StepContext(self.runner.seed, get_rank(), self._iter, self._max_iters)
+        runner, context = self.runner, StepContext(self.runner.seed, get_rank(), self._iter,
+                                                   self._max_iters)
         data = batches[0] if len(batches) == 1 else batches
         runner.model.train()
         seed_everything(context.derive('hooks'))
@@ -247,7 +261,8 @@ class MultiStreamTrainLoop(BaseLoop):
             done % self.val_interval == 0 or done == self._max_iters)
 
     def _checkpoint_due(self) -> bool:
-        return any(hook.will_save(self.runner) for hook in self.runner.hooks if hasattr(hook, 'will_save'))
+        return any(
+            hook.will_save(self.runner) for hook in self.runner.hooks if hasattr(hook, 'will_save'))
 
     def _share_buffers(self) -> None:
         average = getattr(self.runner.model, 'average_buffers', None)
@@ -261,7 +276,8 @@ def stream_seed(seed: int, name: str) -> int:
 
 
 def check_config(runner, configs: dict[str, dict], samples: int, length: dict) -> None:
-    """Refuse a config with everything that is wrong with it; where something is, also samples are looked at.
+    """Refuse a config with everything that is wrong with it; where something is, also samples are
+    looked at.
 
     Args:
         runner: The runner.
@@ -276,7 +292,8 @@ def check_config(runner, configs: dict[str, dict], samples: int, length: dict) -
         for name, config in configs.items():
             if name not in problems.broken_streams:
                 problems.check(lambda: check_samples(  # noqa: B023  called at once
-                    method, NamedLoaders(build_streams(runner, {name: config})), samples))  # noqa: B023
+                    method, NamedLoaders(build_streams(runner, {name: config})), samples)
+                               )  # noqa: B023
         problems.check(method.before_training)
     problems.raise_all()
 
@@ -288,13 +305,15 @@ def named_streams(configs: dict[str, dict]) -> dict[str, dict]:
         ValueError: ``configs`` is one plain dataloader.
     """
     if not isinstance(configs, dict) or 'dataset' in configs or 'batch_size' in configs:
-        raise ValueError('MultiStreamTrainLoop needs named streams: '
-                         'train_dataloader = dict(source=dict(batch_size=..., dataset=...), target=dict(...))')
-    return {name: config for name, config in configs.items() if config is not None}  # a child may switch one off
+        raise ValueError('MultiStreamTrainLoop needs named streams: train_dataloader = '
+                         'dict(source=dict(batch_size=..., dataset=...), target=dict(...))')
+    # a child may switch one off
+    return {name: config for name, config in configs.items() if config is not None}
 
 
 def build_streams(runner, configs: dict[str, dict], on_bad_sample: str = 'stop') -> dict[str, Any]:
-    """Dataloaders of all streams: datasets wrapped in ``SeededDataset``, endless samplers, own generators.
+    """Dataloaders of all streams: datasets wrapped in ``SeededDataset``, endless samplers, own
+    generators.
 
     Raises:
         ValueError: ``configs`` is one plain dataloader, or a stream has no dataset.
@@ -307,8 +326,8 @@ def build_streams(runner, configs: dict[str, dict], on_bad_sample: str = 'stop')
     problems.raise_all()
     for name, config in configs.items():
         config = copy.deepcopy(config)
-        config['dataset'] = dict(type='SeededDataset', dataset=config['dataset'], on_bad_sample=on_bad_sample,
-                                 name=name, work_dir=runner.work_dir)
+        config['dataset'] = dict(type='SeededDataset', dataset=config['dataset'],
+                                 on_bad_sample=on_bad_sample, name=name, work_dir=runner.work_dir)
         config.setdefault('sampler', dict(type='StatefulInfiniteSampler'))
         config.setdefault('batch_size', 1)
         if config.setdefault('num_workers', 0) == 0:
@@ -318,13 +337,15 @@ def build_streams(runner, configs: dict[str, dict], on_bad_sample: str = 'stop')
         try:
             loaders[name] = runner.build_dataloader(config, seed=seed, diff_rank_seed=False)
         except Exception as error:
-            raise type(error)(f'stream "{name}": {error}') from error if _accepts_text(error) else error
+            raise type(error)(f'stream "{name}": {error}') from error if _accepts_text(
+                error) else error
         if not hasattr(loaders[name].sampler, 'set_position'):
-            raise ValueError(f'stream "{name}" uses {type(loaders[name].sampler).__name__}, which cannot jump to a '
-                             'draw: use StatefulInfiniteSampler or RareClassSampler')
+            raise ValueError(f'stream "{name}" uses {type(loaders[name].sampler).__name__}, which '
+                             'cannot jump to a draw: use StatefulInfiniteSampler or '
+                             'RareClassSampler')
     return loaders
 
 
 def _accepts_text(error: Exception) -> bool:
-    return type(error) in (ValueError, FileNotFoundError, KeyError, TypeError, OSError, NotADirectoryError,
-                           RuntimeError)
+    return type(error) in (ValueError, FileNotFoundError, KeyError, TypeError, OSError,
+                           NotADirectoryError, RuntimeError)

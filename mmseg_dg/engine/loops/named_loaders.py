@@ -1,4 +1,5 @@
-"""Several named dataloaders behind the one interface mmengine expects of a loop's ``dataloader``."""
+"""Several named dataloaders behind the one interface mmengine expects of a loop's ``dataloader``.
+"""
 from collections.abc import Iterator
 
 from torch.utils.data import DataLoader
@@ -8,8 +9,9 @@ SHARED_META = ('classes', 'palette')
 
 
 class _MetaCarrier:
-    """Answers ``.metainfo`` and ``len()`` for mmengine (RuntimeInfoHook, resume, ``save_checkpoint``)."""
-
+    """Answers ``.metainfo`` and ``len()`` for mmengine (RuntimeInfoHook, resume,
+    ``save_checkpoint``).
+    """
     def __init__(self, metainfo: dict, length: int) -> None:
         self.metainfo = metainfo
         self._length = length
@@ -31,7 +33,6 @@ class NamedLoaders:
     Raises:
         ValueError: No loader, an empty dataset, or datasets whose classes or palette differ.
     """
-
     def __init__(self, loaders: dict[str, DataLoader], what: str = 'stream') -> None:
         if not loaders:
             raise ValueError(f'no {what} is configured: give at least one name = dataloader')
@@ -39,22 +40,27 @@ class NamedLoaders:
         self.what = what
         for name, loader in self.loaders.items():
             if len(loader.dataset) == 0:
-                raise ValueError(f'{what} "{name}" has an empty dataset: check data_root, data_prefix, suffixes and '
-                                 'ann_file of its config')
-        self.dataset = _MetaCarrier(self._shared_metainfo(), sum(len(x.dataset) for x in self.loaders.values()))
+                raise ValueError(f'{what} "{name}" has an empty dataset: check data_root, '
+                                 'data_prefix, suffixes and ann_file of its config')
+        self.dataset = _MetaCarrier(self._shared_metainfo(),
+                                    sum(len(x.dataset) for x in self.loaders.values()))
 
     def _shared_metainfo(self) -> dict:
         names = self.names
-        metas = {name: dict(getattr(x.dataset, 'metainfo', None) or {}) for name, x in self.loaders.items()}
+        metas = {
+            name: dict(getattr(x.dataset, 'metainfo', None) or {})
+            for name, x in self.loaders.items()
+        }
         first = names[0]
         for key in SHARED_META:
             for name in names[1:]:
                 ours, theirs = _plain(metas[first].get(key)), _plain(metas[name].get(key))
                 if ours is not None and theirs is not None and ours != theirs:
                     raise ValueError(
-                        f'{self.what}s "{first}" and "{name}" disagree on {key}:\n  {first}: {_short(ours)}\n'
-                        f'  {name}: {_short(theirs)}\nGive both datasets the same metainfo=dict(classes=..., '
-                        'palette=...), or map the labels of one to the other')
+                        f'{self.what}s "{first}" and "{name}" disagree on {key}:\n  {first}: '
+                        f'{_short(ours)}\n  {name}: {_short(theirs)}\nGive both datasets the same '
+                        'metainfo=dict(classes=..., palette=...), or map the labels of one to the '
+                        'other')
         merged = dict(metas[first])
         for meta in metas.values():  # an unlabelled folder may not know the classes
             for key in SHARED_META:

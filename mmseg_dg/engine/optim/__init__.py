@@ -9,7 +9,7 @@ from .warmup_cosine import WarmupCosineLR, cosine_factor
 from .warmup_poly import WarmupPolyLR, warmup_poly_factor
 
 __all__ = [
-    'BF16OptimWrapper', 'ComponentParamGroups', 'LayerDecayParamGroups', 'MergedParamGroups', 'TwoStagePolyLR',
-    'WarmupCosineLR', 'WarmupPolyLR', 'cosine_factor', 'encoder_modules', 'log_schedule', 'merge_param_groups',
-    'schedule_lines', 'warmup_poly_factor'
+    'BF16OptimWrapper', 'ComponentParamGroups', 'LayerDecayParamGroups', 'MergedParamGroups',
+    'TwoStagePolyLR', 'WarmupCosineLR', 'WarmupPolyLR', 'cosine_factor', 'encoder_modules',
+    'log_schedule', 'merge_param_groups', 'schedule_lines', 'warmup_poly_factor'
 ]

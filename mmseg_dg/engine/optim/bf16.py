@@ -13,10 +13,9 @@ from mmseg_dg.registry import OPTIM_WRAPPERS
 class BF16OptimWrapper(OptimWrapper):
     """bfloat16 autocast without loss scaling, on GPU and on CPU.
 
-    ``AmpOptimWrapper`` refuses to be built without an accelerator, and scales the loss even for bfloat16, whose range
-    does not need it. Arguments as :class:`mmengine.optim.OptimWrapper`.
+    ``AmpOptimWrapper`` refuses to be built without an accelerator, and scales the loss even for
+    bfloat16, whose range does not need it. Arguments as :class:`mmengine.optim.OptimWrapper`.
     """
-
     @contextmanager
     def optim_context(self, model: nn.Module):
         with super().optim_context(model), autocast(dtype=torch.bfloat16):

@@ -18,18 +18,20 @@ def encoder_modules(model: nn.Module) -> list[nn.Module]:
         model: A method (its student counts) or a plain network.
     """
     network = getattr(model, 'student', model)
-    return [m for m in (getattr(network, name, None) for name in ('backbone', 'neck')) if m is not None]
+    return [
+        m for m in (getattr(network, name, None) for name in ('backbone', 'neck')) if m is not None
+    ]
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class ComponentParamGroups(MergedParamGroups):
-    """:class:`MergedParamGroups` whose groups say in ``component`` whether they are ``'encoder'`` or ``'decoder'``.
+    """:class:`MergedParamGroups` whose groups say in ``component`` whether they are ``'encoder'``
+    or ``'decoder'``.
 
     Encoder and decoder never share a group, even where their options are equal, so that a schedule
-    (:class:`mmseg_dg.engine.optim.TwoStagePolyLR`) can treat them apart. The encoder is the backbone and neck of the
-    student; all the rest is the decoder.
+    (:class:`mmseg_dg.engine.optim.TwoStagePolyLR`) can treat them apart. The encoder is the
+    backbone and neck of the student; all the rest is the decoder.
     """
-
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '',
                    is_dcn_module: Optional[Union[int, float]] = None) -> None:
         super().add_params(params, module, prefix, is_dcn_module)
@@ -37,4 +39,5 @@ class ComponentParamGroups(MergedParamGroups):
             return
         encoder = {id(p) for part in encoder_modules(module) for p in part.parameters()}
         for group in params:
-            group['component'] = COMPONENTS[0] if id(group['params'][0]) in encoder else COMPONENTS[1]
+            group['component'] = COMPONENTS[0] if id(
+                group['params'][0]) in encoder else COMPONENTS[1]

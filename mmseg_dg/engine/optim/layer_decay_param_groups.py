@@ -28,11 +28,7 @@ class LayerDecayParamGroups(MergedParamGroups):
         ValueError: Values out of range, a model without ``backbone``, or ``decay < 1`` for an
             encoder that does not say how deep its parameters lie.
     """
-
-    def add_params(self,
-                   params: list[dict],
-                   module: nn.Module,
-                   prefix: str = '',
+    def add_params(self, params: list[dict], module: nn.Module, prefix: str = '',
                    is_dcn_module: Optional[Union[int, float]] = None) -> None:
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix:
@@ -67,6 +63,5 @@ class LayerDecayParamGroups(MergedParamGroups):
         }
         print_log(
             f'encoder rates: {mult:g} of the base rate, times {decay:g} for each of up to '
-            f'{max(depths.values(), default=0)} layers',
-            logger='current')
+            f'{max(depths.values(), default=0)} layers', logger='current')
         return {id(p): mult * decay**depths[name] for name, p in encoder.named_parameters()}

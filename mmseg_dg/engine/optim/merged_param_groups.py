@@ -15,33 +15,39 @@ from mmseg_dg.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMI
 class MergedParamGroups(DefaultOptimWrapperConstructor):
     """mmengine's parameter-wise options, with equal groups merged and frozen modules left out.
 
-    mmengine's own constructor makes one group per tensor (949 for MiT-B5), which defeats the fused and foreach
-    optimizers, and logs a warning per frozen teacher tensor. The options (``custom_keys``, ``norm_decay_mult``, ...)
-    and their precedence are mmengine's: custom keys are tried longest first, then alphabetically, and win over the
-    rest.
+    mmengine's own constructor makes one group per tensor (949 for MiT-B5), which defeats the fused
+    and foreach optimizers, and logs a warning per frozen teacher tensor. The options
+    (``custom_keys``, ``norm_decay_mult``, ...) and their precedence are mmengine's: custom keys are
+    tried longest first, then alphabetically, and win over the rest.
     """
-
     def __call__(self, model: nn.Module) -> OptimWrapper:
         if hasattr(model, 'module'):
             model = model.module
         params: list[dict] = []
         with _quiet():
             self.add_params(params, model)
-        defaults = {k: self.optimizer_cfg[k] for k in ('lr', 'weight_decay') if k in self.optimizer_cfg}
+        defaults = {
+            k: self.optimizer_cfg[k]
+            for k in ('lr', 'weight_decay') if k in self.optimizer_cfg
+        }
         groups = merge_param_groups(params, defaults)
         if not groups:
-            raise ValueError('the model has no trainable parameter: nothing to optimize (is everything frozen?)')
+            raise ValueError('the model has no trainable parameter: nothing to optimize (is '
+                             'everything frozen?)')
         optimizer_cfg = dict(self.optimizer_cfg, params=groups)
         optimizer = OPTIMIZERS.build(optimizer_cfg)
         for group in optimizer.param_groups:
-            print_log(f'optimizer group: {len(group["params"])} tensors, lr {group["lr"]:g}, '
-                      f'weight decay {group.get("weight_decay", 0):g}', logger='current')
+            print_log(
+                f'optimizer group: {len(group["params"])} tensors, lr {group["lr"]:g}, '
+                f'weight decay {group.get("weight_decay", 0):g}', logger='current')
         return OPTIM_WRAPPERS.build(dict({'type': 'OptimWrapper'}, **self.optim_wrapper_cfg),
                                     default_args=dict(optimizer=optimizer))
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '',
                    is_dcn_module: Optional[Union[int, float]] = None) -> None:
-        """As the base class, skipping wholly frozen modules (teachers, ImageNet copies) without a line each."""
+        """As the base class, skipping wholly frozen modules (teachers, ImageNet copies) without a
+        line each.
+        """
         own = list(module.parameters(recurse=True))
         if own and not any(p.requires_grad for p in own):
             return
@@ -50,7 +56,9 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """mmengine logs two or three lines per tensor while it collects the options; the summary below says the same."""
+    """mmengine logs two or three lines per tensor while it collects the options; the summary below
+    says the same.
+    """
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -64,7 +72,8 @@ def merge_param_groups(params: list[dict], defaults: Optional[dict] = None) -> l
     """Join groups whose options are equal, keeping the order of first appearance.
 
     Args:
-        params: One dict per parameter, as ``DefaultOptimWrapperConstructor.add_params`` collects them.
+        params: One dict per parameter, as ``DefaultOptimWrapperConstructor.add_params`` collects
+            them.
         defaults: Options of a parameter that does not set them.
 
     Returns:

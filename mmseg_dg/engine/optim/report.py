@@ -9,8 +9,8 @@ def schedule_lines(optimizer: Any, schedulers: Any) -> list[str]:
 
     Args:
         optimizer: The torch optimizer that steps.
-        schedulers: The run's schedulers. Ours know their stages (``stages()``, ``group_at(index, iteration)``); of
-            others, and without any, only the present values can be told.
+        schedulers: The run's schedulers. Ours know their stages (``stages()``, ``group_at(index,
+            iteration)``); of others, and without any, only the present values can be told.
 
     Returns:
         One line per stage and group.
@@ -18,15 +18,18 @@ def schedule_lines(optimizer: Any, schedulers: Any) -> list[str]:
     groups = optimizer.param_groups
     known = next((s for s in schedulers or () if hasattr(s, 'stages')), None)
     if known is None:
-        return [f'{_name(i, group)}: lr {group["lr"]:g} at the beginning, weight decay '
-                f'{group.get("weight_decay", 0):g}' for i, group in enumerate(groups)]
+        return [
+            f'{_name(i, group)}: lr {group["lr"]:g} at the beginning, weight decay '
+            f'{group.get("weight_decay", 0):g}' for i, group in enumerate(groups)
+        ]
     lines = []
     for stage, begin, end in known.stages():
         for i, group in enumerate(groups):
             (first, decay), (last, _) = known.group_at(i, begin), known.group_at(i, end - 1)
-            frozen = ' (frozen)' if stage == 'decoder warm-up' and group.get('component') == 'encoder' else ''
-            lines.append(f'{stage}, iterations {begin} to {end - 1}, {_name(i, group)}{frozen}: lr {first:g} to '
-                         f'{last:.3g}, weight decay {decay:g}')
+            frozen = ' (frozen)' if stage == 'decoder warm-up' and group.get(
+                'component') == 'encoder' else ''
+            lines.append(f'{stage}, iterations {begin} to {end - 1}, {_name(i, group)}{frozen}: lr '
+                         f'{first:g} to {last:.3g}, weight decay {decay:g}')
     return lines
 
 
@@ -36,6 +39,9 @@ def _name(index: int, group: dict) -> str:
 
 
 def log_schedule(runner: Any) -> None:
-    """Print the rates and decays in effect; called when everything that may change them has done so."""
+    """Print the rates and decays in effect; called when everything that may change them has done
+    so.
+    """
     lines = schedule_lines(runner.optim_wrapper.optimizer, runner.param_schedulers)
-    print_log('learning rate and weight decay in effect:\n  ' + '\n  '.join(lines), logger='current')
+    print_log('learning rate and weight decay in effect:\n  ' + '\n  '.join(lines),
+              logger='current')

@@ -1,4 +1,6 @@
-"""Learning rate and weight decay of a run in two stages: decoder warm-up, then finetuning, as closed forms."""
+"""Learning rate and weight decay of a run in two stages: decoder warm-up, then finetuning, as
+closed forms.
+"""
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -16,62 +18,74 @@ _FACTORS = {'lr_mult': 'lr', 'decay_mult': 'weight_decay'}
 
 @PARAM_SCHEDULERS.register_module()
 class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
-    """Poly decay that starts anew when the decoder warm-up ends, with rate and weight decay per stage and component.
+    """Poly decay that starts anew when the decoder warm-up ends, with rate and weight decay per
+    stage and component.
 
-    Warm-up, t < W: ``lr(t) = f_1 base (1 - t/D)^power``; then ``lr(t) = f_2 base (1 - (t - W)/(total - W))^power``.
-    Source: docs/behavior/deft.md#optimization. D is the warm-up's own length as we read the paper, the
-    length of the second stage in the released scripts.
+    Warm-up, t < W: ``lr(t) = f_1 base (1 - t/D)^power``; then ``lr(t) = f_2 base (1 - (t -
+    W)/(total - W))^power``.
+    Source: docs/behavior/deft.md#optimization. D is the warm-up's own length as we read the paper,
+    the length of the second stage in the released scripts.
 
-    ``base`` is what the optimizer's config gives a group: ``optim_wrapper.optimizer.lr`` and ``.weight_decay``, times
-    the factors that ``paramwise_cfg`` or the scaling of the learning rate put on it. A stage multiplies it, so that a
-    rate written for the optimizer is always in effect. Factors per component need groups that name theirs:
-    ``optim_wrapper.constructor='ComponentParamGroups'``. The start of the log prints the resulting rates and decays.
+    ``base`` is what the optimizer's config gives a group: ``optim_wrapper.optimizer.lr`` and
+    ``.weight_decay``, times the factors that ``paramwise_cfg`` or the scaling of the learning rate
+    put on it. A stage multiplies it, so that a rate written for the optimizer is always in effect.
+    Factors per component need groups that name theirs:
+    ``optim_wrapper.constructor='ComponentParamGroups'``. The start of the log prints the resulting
+    rates and decays.
 
     Args:
         optimizer: Optimizer or optim wrapper.
-        warmup_iters: W. None: ``DecoderWarmupHook`` gives its own before iteration 0; 0: no warm-up.
-        warmup: ``lr_mult`` and ``decay_mult``, factors of rate and weight decay in the warm-up (numbers, or
-            ``dict(encoder=..., decoder=...)``; absent: 1), and ``denominator``: ``'warmup'`` (default), ``'finetune'``
-            or a number of iterations.
+        warmup_iters: W. None: ``DecoderWarmupHook`` gives its own before iteration 0; 0: no
+            warm-up.
+        warmup: ``lr_mult`` and ``decay_mult``, factors of rate and weight decay in the warm-up
+            (numbers, or ``dict(encoder=..., decoder=...)``; absent: 1), and ``denominator``:
+            ``'warmup'`` (default), ``'finetune'`` or a number of iterations.
         finetune: ``lr_mult`` and ``decay_mult`` of the second stage.
         power: Exponent of the decay, 0.9 in the paper.
-        total: Iterations of both stages together; None reads ``max_iters`` of the running train loop.
+        total: Iterations of both stages together; None reads ``max_iters`` of the running train
+            loop.
         last_step: Iteration before the first; only mmengine's resume sets it.
         verbose: Print every change of the rate.
         end: Not used (mmengine passes its own idea of the end to every scheduler it builds).
 
     Raises:
-        ValueError: Unknown keys, negative numbers, an unknown length, or a warm-up longer than the run.
+        ValueError: Unknown keys, negative numbers, an unknown length, or a warm-up longer than the
+            run.
     """
-
     def __init__(self, optimizer, warmup_iters: Optional[int] = None, warmup: Optional[dict] = None,
                  finetune: Optional[dict] = None, power: float = 0.9, total: Optional[int] = None,
                  last_step: int = -1, verbose: bool = False, end: Optional[int] = None) -> None:
         if total is None:
             total = MessageHub.get_current_instance().runtime_info.get('max_iters')
         if total is None or total <= 0:
-            raise ValueError(f'TwoStagePolyLR needs the length of the schedule, got total={total}: set it, or train '
-                             'with MultiStreamTrainLoop, which publishes max_iters')
+            raise ValueError(f'TwoStagePolyLR needs the length of the schedule, got total={total}: '
+                             'set it, or train with MultiStreamTrainLoop, which publishes '
+                             'max_iters')
         self.total, self.power = total, power
         self.warmup = _checked('warmup', warmup, (*_FACTORS, 'denominator'))
         self.finetune = _checked('finetune', finetune, tuple(_FACTORS))
         self.given_warmup_iters = warmup_iters
         self._set_warmup(0 if warmup_iters is None else warmup_iters)
-        inner = getattr(optimizer, 'optimizer', optimizer)  # an optim wrapper has it one level below
+        # an optim wrapper has it one level below
+        inner = getattr(optimizer, 'optimizer', optimizer)
         for group in optimizer.param_groups:
             group.setdefault('initial_weight_decay', group.get('weight_decay', 0.0))
         self._initial_decay = [group['initial_weight_decay'] for group in optimizer.param_groups]
         real = {id(group) for group in inner.param_groups}
         # an optim wrapper adds a group without parameters, whose values are only logged
-        self._components = [group.get('component') if id(group) in real else COMPONENTS[1]
-                            for group in optimizer.param_groups]
+        self._components = [
+            group.get('component') if id(group) in real else COMPONENTS[1]
+            for group in optimizer.param_groups
+        ]
         # `end` beyond any run: the base class stops changing values there
-        super().__init__(optimizer, begin=0, end=2**62, last_step=last_step, by_epoch=False, verbose=verbose)
+        super().__init__(optimizer, begin=0, end=2**62, last_step=last_step, by_epoch=False,
+                         verbose=verbose)
 
     def _set_warmup(self, warmup_iters: int) -> None:
         if not 0 <= warmup_iters <= self.total:
-            raise ValueError(f'TwoStagePolyLR: warmup_iters={warmup_iters} must lie between 0 and the length of the '
-                             f'run, {self.total} iterations (warm-up included): correct it, or train_cfg.max_iters')
+            raise ValueError(f'TwoStagePolyLR: warmup_iters={warmup_iters} must lie between 0 and '
+                             f'the length of the run, {self.total} iterations (warm-up included): '
+                             'correct it, or train_cfg.max_iters')
         self.warmup_iters = warmup_iters
 
     def bind_warmup(self, warmup_iters: int) -> None:
@@ -81,21 +95,24 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
             ValueError: The schedule was configured with another length.
         """
         if self.given_warmup_iters not in (None, warmup_iters):
-            raise ValueError(f'the schedule restarts after {self.given_warmup_iters} iterations, but the decoder '
-                             f'warm-up lasts {warmup_iters}: give TwoStagePolyLR the same warmup_iters, or leave it '
-                             'out there')
+            raise ValueError(f'the schedule restarts after {self.given_warmup_iters} iterations, '
+                             f'but the decoder warm-up lasts {warmup_iters}: give TwoStagePolyLR '
+                             'the same warmup_iters, or leave it out there')
         self._set_warmup(warmup_iters)
         self._write(self.last_step)
 
     # ------------------------------------------------------------------ values
     def value_at(self, base: float, iteration: int, component: Optional[str] = None) -> float:
-        """Learning rate at ``iteration`` (0-based) of a group whose rate in the optimizer's config is ``base``."""
+        """Learning rate at ``iteration`` (0-based) of a group whose rate in the optimizer's config
+        is ``base``.
+        """
         return base * self._factor('lr_mult', iteration, component) * self.factor_at(iteration)
 
     def factor_at(self, iteration: int) -> float:
         """The decay alone, 1 at the beginning of either stage."""
         if iteration >= self.warmup_iters:
-            return poly_factor(iteration - self.warmup_iters, max(1, self.total - self.warmup_iters), self.power)
+            return poly_factor(iteration - self.warmup_iters,
+                               max(1, self.total - self.warmup_iters), self.power)
         return poly_factor(iteration, self.denominator, self.power)
 
     @property
@@ -105,13 +122,17 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         own = {'warmup': self.warmup_iters, 'finetune': self.total - self.warmup_iters}
         return max(1, own.get(value, value))
 
-    def weight_decay_at(self, base: float, iteration: int, component: Optional[str] = None) -> float:
-        """Weight decay at ``iteration`` of a group whose decay in the optimizer's config is ``base``."""
+    def weight_decay_at(self, base: float, iteration: int,
+                        component: Optional[str] = None) -> float:
+        """Weight decay at ``iteration`` of a group whose decay in the optimizer's config is
+        ``base``.
+        """
         return base * self._factor('decay_mult', iteration, component)
 
     def stages(self) -> list[tuple[str, int, int]]:
         """(name, first iteration, iteration after the last) of the stages this run has."""
-        both = [('decoder warm-up', 0, self.warmup_iters), ('finetuning', self.warmup_iters, self.total)]
+        both = [('decoder warm-up', 0, self.warmup_iters),
+                ('finetuning', self.warmup_iters, self.total)]
         return [stage for stage in both if stage[1] < stage[2]]
 
     def group_at(self, index: int, iteration: int) -> tuple[float, float]:
@@ -125,24 +146,30 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         value = stage.get(key, 1.)
         if isinstance(value, Mapping):
             if component is None:
-                raise ValueError(f'TwoStagePolyLR: {key}={dict(value)} differs by component, but a parameter group '
-                                 "does not name its own: set optim_wrapper.constructor='ComponentParamGroups'")
+                raise ValueError(
+                    f'TwoStagePolyLR: {key}={dict(value)} differs by component, but a parameter group '
+                    "does not name its own: set optim_wrapper.constructor='ComponentParamGroups'")
             value = value[component]
         return value
 
     def _get_value(self) -> list[float]:
-        return [self.value_at(base, self.last_step, c) for base, c in zip(self.base_values, self._components)]
+        return [
+            self.value_at(base, self.last_step, c)
+            for base, c in zip(self.base_values, self._components)
+        ]
 
     def _write(self, iteration: int) -> None:
         rates = self._get_value()
-        for group, rate, decay, component in zip(self.optimizer.param_groups, rates, self._initial_decay,
-                                                 self._components):
+        for group, rate, decay, component in zip(self.optimizer.param_groups, rates,
+                                                 self._initial_decay, self._components):
             group['lr'] = rate
             group['weight_decay'] = self.weight_decay_at(decay, iteration, component)
         self._last_value = rates
 
     def write(self) -> None:
-        """Write rate and decay of the present position; after a resume the groups have those of the earlier run."""
+        """Write rate and decay of the present position; after a resume the groups have those of the
+        earlier run.
+        """
         self._write(self.last_step)
 
     def step(self) -> None:
@@ -151,7 +178,9 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         self._write(self.last_step)
 
     def state_dict(self) -> dict:
-        """Only the position: lengths and rates belong to the config, which may be changed on resume."""
+        """Only the position: lengths and rates belong to the config, which may be changed on
+        resume.
+        """
         return dict(last_step=self.last_step, _global_step=self._global_step)
 
 
@@ -160,21 +189,26 @@ def _checked(name: str, values: Optional[Mapping], allowed: tuple[str, ...]) -> 
     for factor, setting in _FACTORS.items():
         if setting in values:
             raise ValueError(
-                f'TwoStagePolyLR: {name}.{setting}={values[setting]!r} would override what is written for the '
-                f'optimizer: rates and decays come from optim_wrapper.optimizer, a stage has factors. Write '
-                f'{name}=dict({factor}=...), the value divided by optim_wrapper.optimizer.{setting}, or set that')
+                f'TwoStagePolyLR: {name}.{setting}={values[setting]!r} would override what is '
+                'written for the optimizer: rates and decays come from optim_wrapper.optimizer, a '
+                f'stage has factors. Write {name}=dict({factor}=...), the value divided by '
+                f'optim_wrapper.optimizer.{setting}, or set that')
     unknown = sorted(set(values) - set(allowed))
     if unknown:
         raise ValueError(f'TwoStagePolyLR: {name} has no {unknown}; it takes {allowed}')
     denominator = values.get('denominator', 'warmup')
-    if denominator not in ('warmup', 'finetune') and not (isinstance(denominator, int) and denominator > 0):
-        raise ValueError(f"TwoStagePolyLR: {name}.denominator must be 'warmup', 'finetune' or a number of "
-                         f'iterations, got {denominator!r}')
+    if denominator not in ('warmup',
+                           'finetune') and not (isinstance(denominator, int) and denominator > 0):
+        raise ValueError(
+            f"TwoStagePolyLR: {name}.denominator must be 'warmup', 'finetune' or a number of "
+            f'iterations, got {denominator!r}')
     for key in _FACTORS:
         value = values.get(key, 1.)
         if isinstance(value, Mapping) and set(value) != set(COMPONENTS):
-            raise ValueError(f'TwoStagePolyLR: {name}.{key} needs the keys {COMPONENTS}, got {sorted(value)}')
+            raise ValueError(f'TwoStagePolyLR: {name}.{key} needs the keys {COMPONENTS}, got '
+                             f'{sorted(value)}')
         for number in value.values() if isinstance(value, Mapping) else (value, ):
             if not isinstance(number, (int, float)) or number < 0:
-                raise ValueError(f'TwoStagePolyLR: {name}.{key}={number} must be a number that is not negative')
+                raise ValueError(f'TwoStagePolyLR: {name}.{key}={number} must be a number that is '
+                                 'not negative')
     return values

@@ -16,10 +16,10 @@ def cosine_factor(iteration: int, total: int) -> float:
 class WarmupCosineLR(WarmupPolyLR):
     """Cosine decay to ``min_lr`` with a multiplied linear warm-up, exact at every iteration.
 
-    ``lr(t) = [(base - min_lr) (1 + cos(pi t / total)) / 2 + min_lr] * warmup(t)``. Unlike mmengine's recursive
-    ``CosineAnnealingLR`` it is a function of the iteration alone, so a resumed run continues to the last bit, and the
-    length comes from the loop. Source: docs/behavior/ddep.md#pretraining and
-    docs/behavior/ddep.md#finetuning.
+    ``lr(t) = [(base - min_lr) (1 + cos(pi t / total)) / 2 + min_lr] * warmup(t)``. Unlike
+    mmengine's recursive ``CosineAnnealingLR`` it is a function of the iteration alone, so a resumed
+    run continues to the last bit, and the length comes from the loop. Source:
+    docs/behavior/ddep.md#pretraining and docs/behavior/ddep.md#finetuning.
 
     Args:
         optimizer: Optimizer or optim wrapper.
@@ -33,14 +33,16 @@ class WarmupCosineLR(WarmupPolyLR):
         warmup_share: Instead of ``warmup_iters``: the part of the schedule that is warm-up, 0 to 1.
 
     Raises:
-        ValueError: ``total`` is unknown or not positive, the warm-up is longer than the schedule or given twice.
+        ValueError: ``total`` is unknown or not positive, the warm-up is longer than the schedule or
+            given twice.
     """
-
-    def __init__(self, optimizer, warmup_iters: int = 0, warmup_ratio: float = 1e-6, min_lr: float = 0.0,
-                 total: Optional[int] = None, last_step: int = -1, verbose: bool = False,
-                 end: Optional[int] = None, warmup_share: Optional[float] = None) -> None:
-        super().__init__(optimizer, warmup_iters=warmup_iters, warmup_ratio=warmup_ratio, min_lr=min_lr, total=total,
-                         last_step=last_step, verbose=verbose, end=end, warmup_share=warmup_share)
+    def __init__(self, optimizer, warmup_iters: int = 0, warmup_ratio: float = 1e-6,
+                 min_lr: float = 0.0, total: Optional[int] = None, last_step: int = -1,
+                 verbose: bool = False, end: Optional[int] = None,
+                 warmup_share: Optional[float] = None) -> None:
+        super().__init__(optimizer, warmup_iters=warmup_iters, warmup_ratio=warmup_ratio,
+                         min_lr=min_lr, total=total, last_step=last_step, verbose=verbose, end=end,
+                         warmup_share=warmup_share)
 
     def value_at(self, base: float, iteration: int) -> float:
         """The rate of a group with base rate ``base`` at ``iteration`` (0-based)."""

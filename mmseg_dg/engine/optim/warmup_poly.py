@@ -1,7 +1,7 @@
 """Learning-rate schedules as closed forms of the iteration.
 
-Chained recursive schedulers (mmengine's PolyLR after LinearLR) neither multiply a warm-up onto a decaying poly value
-nor land on the papers' values; a closed form does, and resumes to the last bit.
+Chained recursive schedulers (mmengine's PolyLR after LinearLR) neither multiply a warm-up onto a
+decaying poly value nor land on the papers' values; a closed form does, and resumes to the last bit.
 """
 from typing import Optional
 
@@ -28,19 +28,20 @@ def warmup_poly_factor(iteration: int, total: int, power: float = 1.0, warmup_it
                        warmup_ratio: float = 1e-6) -> float:
     """:func:`poly_factor` times :func:`warmup_factor`.
 
-    Source: docs/behavior/daformer_hrda.md#optimizer-and-schedule (poly with linear warm-up of mmcv 1.3.7: the warm-up
-    multiplies the already decaying value).
+    Source: docs/behavior/daformer_hrda.md#optimizer-and-schedule (poly with linear warm-up of mmcv
+    1.3.7: the warm-up multiplies the already decaying value).
     """
-    return poly_factor(iteration, total, power) * warmup_factor(iteration, warmup_iters, warmup_ratio)
+    return poly_factor(iteration, total, power) * warmup_factor(iteration, warmup_iters,
+                                                                warmup_ratio)
 
 
 @PARAM_SCHEDULERS.register_module()
 class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
     """Poly decay with a multiplied linear warm-up, exact at every iteration.
 
-    ``lr(t) = [(base - min_lr) (1 - t/total)^power + min_lr] * warmup(t)``. With ``min_lr`` above the base rate the
-    rate rises towards ``min_lr``: the official no-warm-up ablation of DAFormer does that
-    (docs/behavior/daformer_hrda.md#optimizer-and-schedule).
+    ``lr(t) = [(base - min_lr) (1 - t/total)^power + min_lr] * warmup(t)``. With ``min_lr`` above
+    the base rate the rate rises towards ``min_lr``: the official no-warm-up ablation of DAFormer
+    does that (docs/behavior/daformer_hrda.md#optimizer-and-schedule).
 
     Args:
         optimizer: Optimizer or optim wrapper.
@@ -52,29 +53,31 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
         last_step: Iteration before the first; only mmengine's resume sets it.
         verbose: Print every change of the rate.
         end: Not used (mmengine passes its own idea of the end to every scheduler it builds).
-        warmup_share: Instead of ``warmup_iters``: the part of the schedule that is warm-up, 0 to 1, rounded to whole
-            iterations; a run of any length keeps its shape.
+        warmup_share: Instead of ``warmup_iters``: the part of the schedule that is warm-up, 0 to 1,
+            rounded to whole iterations; a run of any length keeps its shape.
 
     Raises:
-        ValueError: ``total`` is unknown or not positive, the warm-up is longer than the schedule or given twice.
+        ValueError: ``total`` is unknown or not positive, the warm-up is longer than the schedule or
+            given twice.
     """
-
-    def __init__(self, optimizer, power: float = 1.0, warmup_iters: int = 0, warmup_ratio: float = 1e-6,
-                 min_lr: float = 0.0, total: Optional[int] = None, last_step: int = -1, verbose: bool = False,
-                 end: Optional[int] = None, warmup_share: Optional[float] = None) -> None:
+    def __init__(self, optimizer, power: float = 1.0, warmup_iters: int = 0,
+                 warmup_ratio: float = 1e-6, min_lr: float = 0.0, total: Optional[int] = None,
+                 last_step: int = -1, verbose: bool = False, end: Optional[int] = None,
+                 warmup_share: Optional[float] = None) -> None:
         if total is None:
             total = MessageHub.get_current_instance().runtime_info.get('max_iters')
         if total is None or total <= 0:
-            raise ValueError(f'{type(self).__name__} needs the length of the schedule, got total={total}: set it, or '
-                             'train with MultiStreamTrainLoop, which publishes max_iters')
+            raise ValueError(f'{type(self).__name__} needs the length of the schedule, got '
+                             f'total={total}: set it, or train with MultiStreamTrainLoop, which '
+                             'publishes max_iters')
         if warmup_share is not None:
             if warmup_iters or not 0 <= warmup_share <= 1:
-                raise ValueError(f'warmup_share={warmup_share} is a part of the run between 0 and 1, and goes without '
-                                 f'warmup_iters={warmup_iters} (set that to 0)')
+                raise ValueError(f'warmup_share={warmup_share} is a part of the run between 0 and '
+                                 f'1, and goes without warmup_iters={warmup_iters} (set that to 0)')
             warmup_iters = round(warmup_share * total)
         if warmup_iters > total:
-            raise ValueError(f'warmup_iters={warmup_iters} is longer than the schedule of {total} iterations: '
-                             'lower it')
+            raise ValueError(f'warmup_iters={warmup_iters} is longer than the schedule of {total} '
+                             'iterations: lower it')
         self.power, self.warmup_iters, self.warmup_ratio, self.min_lr = power, warmup_iters, warmup_ratio, min_lr
         self.total = total
         # `end` beyond any run: the base class stops changing values there
@@ -82,13 +85,16 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
                          verbose=verbose)
 
     def state_dict(self) -> dict:
-        """Only the position: lengths and rates belong to the config, which may be changed on resume."""
+        """Only the position: lengths and rates belong to the config, which may be changed on
+        resume.
+        """
         return dict(last_step=self.last_step, _global_step=self._global_step)
 
     def value_at(self, base: float, iteration: int) -> float:
         """The rate of a group with base rate ``base`` at ``iteration`` (0-based)."""
         warmup = warmup_factor(iteration, self.warmup_iters, self.warmup_ratio)
-        return ((base - self.min_lr) * poly_factor(iteration, self.total, self.power) + self.min_lr) * warmup
+        return ((base - self.min_lr) * poly_factor(iteration, self.total, self.power)
+                + self.min_lr) * warmup
 
     def stages(self) -> list[tuple[str, int, int]]:
         """(name, first iteration, iteration after the last) of the stages this run has."""
@@ -104,7 +110,9 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
         return [self.value_at(base, self.last_step) for base in self.base_values]
 
     def write(self) -> None:
-        """Write the rate of the present position; after a resume the groups have that of the earlier schedule."""
+        """Write the rate of the present position; after a resume the groups have that of the
+        earlier schedule.
+        """
         self._last_value = self._get_value()
         for group, rate in zip(self.optimizer.param_groups, self._last_value):
             group['lr'] = rate

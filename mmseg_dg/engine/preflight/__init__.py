@@ -1,4 +1,6 @@
-"""Checks before iteration 0, with messages that name the file, the value and the fix; one module per subject."""
+"""Checks before iteration 0, with messages that name the file, the value and the fix; one module
+per subject.
+"""
 from .batch_norm import check_batch_norm
 from .classes import check_ignore_index, check_num_classes
 from .configs import check_stream_config
@@ -13,8 +15,9 @@ from .samples import CROPS, check_labels, check_samples
 from .streams import check_streams, check_unlabeled, image_paths
 
 __all__ = [
-    'CROPS', 'Problems', 'check_batch_norm', 'check_engine', 'check_float_images', 'check_ignore_index',
-    'check_ignored_labels', 'check_images', 'check_labels', 'check_method', 'check_num_classes', 'check_optimizer',
-    'check_samples', 'check_stream_config', 'check_streams', 'check_unlabeled', 'config_problems', 'image_paths',
-    'lines_to_paste', 'warn_padding', 'with_fix'
+    'CROPS', 'Problems', 'check_batch_norm', 'check_engine', 'check_float_images',
+    'check_ignore_index', 'check_ignored_labels', 'check_images', 'check_labels', 'check_method',
+    'check_num_classes', 'check_optimizer', 'check_samples', 'check_stream_config', 'check_streams',
+    'check_unlabeled', 'config_problems', 'image_paths', 'lines_to_paste', 'warn_padding',
+    'with_fix'
 ]

@@ -1,4 +1,5 @@
-"""Arguments a part does not take: those of the base's part, into which a child's dict was merged."""
+"""Arguments a part does not take: those of the base's part, into which a child's dict was merged.
+"""
 import inspect
 import os.path as osp
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,9 @@ IMPLICIT = ('type', '_scope_')
 
 
 def accepted_arguments(cls: type) -> Optional[frozenset[str]]:
-    """Names of the arguments a class takes, those of base classes included while they are handed on; None: any."""
+    """Names of the arguments a class takes, those of base classes included while they are handed
+    on; None: any.
+    """
     names: set[str] = set()
     for base in cls.__mro__:
         if '__init__' not in vars(base):
@@ -23,7 +26,8 @@ def accepted_arguments(cls: type) -> Optional[frozenset[str]]:
     return None
 
 
-def argument_problems(key: str, config: Any, registry: Any, default: str = '') -> Iterator[ValueError]:
+def argument_problems(key: str, config: Any, registry: Any,
+                      default: str = '') -> Iterator[ValueError]:
     """A config with arguments that its ``type`` does not take, or of a type that does not exist.
 
     Args:
@@ -37,19 +41,24 @@ def argument_problems(key: str, config: Any, registry: Any, default: str = '') -
         return
     cls = registry.get(kind) if isinstance(kind, str) else kind
     if cls is None:
-        yield ValueError(f'{key}.type={kind!r} is not registered: correct the name, or add its module to '
-                         'custom_imports')
+        yield ValueError(f'{key}.type={kind!r} is not registered: correct the name, or add its '
+                         'module to custom_imports')
         return
     names = accepted_arguments(cls) if inspect.isclass(cls) else None
     unknown = [] if names is None else [k for k in config if k not in names and k not in IMPLICIT]
     if not unknown:
         return
-    own = {k: v for k, v in config.items() if k not in unknown and not _is_missing_list(k, v, config)}
+    own = {
+        k: v
+        for k, v in config.items() if k not in unknown and not _is_missing_list(k, v, config)
+    }
     given = ', '.join(f'{k}={config[k]!r}' for k in unknown)
     hint = f', and look at lr={config["lr"]!r}, which may be the other one\'s' if 'lr' in config else ''
-    yield with_fix(ValueError(
-        f'{key}: {getattr(cls, "__name__", kind)} takes no {given}. A dict of a child config is merged into that of '
-        f'its base: replace it with _delete_=True{hint}'), {key: dict(_delete_=True, **own)})
+    yield with_fix(
+        ValueError(
+            f'{key}: {getattr(cls, "__name__", kind)} takes no {given}. A dict of a child config '
+            f'is merged into that of its base: replace it with _delete_=True{hint}'),
+        {key: dict(_delete_=True, **own)})
 
 
 def _is_missing_list(key: str, value: Any, config: Mapping) -> bool:

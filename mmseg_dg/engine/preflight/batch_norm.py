@@ -20,11 +20,13 @@ class OneValueError(ValueError):
 def check_batch_norm(method: Any, loaders: Any) -> None:
     """Try the shapes of every forward pass of one image, without memory, weights or results.
 
-    Torch says "Expected more than 1 value per channel when training" in iteration 0, without a name. Where the shapes
-    cannot be tried, the layers are watched instead, and the error in iteration 0 has the names.
+    Torch says "Expected more than 1 value per channel when training" in iteration 0, without a
+    name. Where the shapes cannot be tried, the layers are watched instead, and the error in
+    iteration 0 has the names.
 
     Args:
-        method: The training method; :meth:`forward_sizes` says how many images pass its network together.
+        method: The training method; :meth:`forward_sizes` says how many images pass its network
+            together.
         loaders: The streams.
 
     Raises:
@@ -47,8 +49,12 @@ def _passes(method: Any, loaders: Any) -> dict[str, tuple[str, int]]:
 
 def _layers(network: nn.Module) -> dict[str, nn.Module]:
     several = get_world_size() > 1
-    return {name: module for name, module in network.named_modules() if isinstance(module, _BatchNorm)
-            and not (several and isinstance(module, nn.SyncBatchNorm))}  # its statistics are of all processes
+    return {
+        name: module
+        for name, module in network.named_modules() if isinstance(module, _BatchNorm)
+        # its statistics are of all processes
+        and not (several and isinstance(module, nn.SyncBatchNorm))
+    }
 
 
 def _refuse(name: str, channels: int, text: str) -> None:
@@ -69,9 +75,7 @@ def _hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = None):
 
 
 def _add_hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = None) -> list:
-
     def hook_of(name: str):
-
         def hook(module: nn.Module, inputs: tuple) -> None:
             x = inputs[0]
             if module.training and x.dim() > 1 and x.numel() == x.shape[1]:
@@ -86,7 +90,6 @@ def _add_hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = No
 
 class _Losses(nn.Module):
     """``segmentation_losses`` as a module, so that its tensors can be exchanged."""
-
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
@@ -97,17 +100,22 @@ class _Losses(nn.Module):
 
 
 def _try_shapes(network: nn.Module, size: tuple[int, int, int], text: str) -> bool:
-    """Forward one image on the meta device, where tensors have shapes only; False where that is not possible."""
+    """Forward one image on the meta device, where tensors have shapes only; False where that is not
+    possible.
+    """
     shell = _Losses(network)
-    state = {name: torch.empty_like(tensor, device='meta', requires_grad=False)
-             for name, tensor in [*shell.named_parameters(), *shell.named_buffers()]}
+    state = {
+        name: torch.empty_like(tensor, device='meta', requires_grad=False)
+        for name, tensor in [*shell.named_parameters(), *shell.named_buffers()]
+    }
     images = torch.empty(1, *size, device='meta')
     labels = torch.zeros(1, *size[1:], device='meta', dtype=torch.long)
     layers = _layers(network)
     trained = {name for name, module in layers.items() if module.training}
     seen: set[str] = set()
     with torch.no_grad(), torch.random.fork_rng(devices=[]), _hooks(
-            {f'model.network.{name}': module for name, module in layers.items()}, text, seen):
+        {f'model.network.{name}': module
+         for name, module in layers.items()}, text, seen):
         try:
             torch.func.functional_call(shell, state, (images, labels))
         except OneValueError:
@@ -121,6 +129,9 @@ def _watch(method: Any, text: str) -> None:
     """Let the layers of all networks say their names when it happens."""
     known: set[int] = set()
     for which, network in method.networks().items():
-        layers = {f'{which}.{name}': module for name, module in _layers(network).items() if id(module) not in known}
+        layers = {
+            f'{which}.{name}': module
+            for name, module in _layers(network).items() if id(module) not in known
+        }
         known |= {id(module) for module in layers.values()}
         _add_hooks(layers, text)

@@ -1,4 +1,6 @@
-"""Checks of classes before iteration 0: their number, and the id of ignored pixels, in model, data and metrics."""
+"""Checks of classes before iteration 0: their number, and the id of ignored pixels, in model, data
+and metrics.
+"""
 from collections.abc import Iterator
 from typing import Any, Optional
 
@@ -22,7 +24,8 @@ def check_num_classes(method: Any, loaders: Any) -> None:
         loaders: The streams; unlabelled ones may not know the classes.
 
     Raises:
-        ValueError: A head with another number of classes, or a feature distance of classes that do not exist.
+        ValueError: A head with another number of classes, or a feature distance of classes that do
+            not exist.
     """
     classes = loaders.dataset.metainfo.get('classes')
     if not classes or not method.labeled_streams:
@@ -33,26 +36,29 @@ def check_num_classes(method: Any, loaders: Any) -> None:
     for path, head in heads_of(method.student):
         if head.num_classes != len(classes):
             wrong.append(f'{path}.num_classes={head.num_classes}')
-            weights += [f'{where}.class_weight' for where, loss in losses_of(head, path)
-                        if getattr(loss, 'class_weight', None) is not None]
+            weights += [
+                f'{where}.class_weight' for where, loss in losses_of(head, path)
+                if getattr(loss, 'class_weight', None) is not None
+            ]
     if wrong:
         also = f', with as many values of {" and ".join(weights)}' if weights else ''
         raise ValueError(f'{" and ".join(wrong)}, but the training data has {len(classes)} classes '
-                         f'({listed(classes)}): set num_classes={len(classes)} in each of these heads{also}, or '
-                         'correct the classes of the datasets')
+                         f'({listed(classes)}): set num_classes={len(classes)} in each of these '
+                         f'heads{also}, or correct the classes of the datasets')
     distance = getattr(method, 'feature_distance', None)
     outside = [c for c in getattr(distance, 'classes', None) or () if not 0 <= c < len(classes)]
     if outside:
-        raise ValueError(f'model.feature_distance.classes has {outside}, but the training data has the {len(classes)} '
-                         f'classes 0..{len(classes) - 1} ({listed(classes)}): the default are the thing classes of '
-                         'Cityscapes. Give the ids of yours, or leave feature_distance out')
+        raise ValueError(f'model.feature_distance.classes has {outside}, but the training data has '
+                         f'the {len(classes)} classes 0..{len(classes) - 1} ({listed(classes)}): '
+                         'the default are the thing classes of Cityscapes. Give the ids of yours, '
+                         'or leave feature_distance out')
 
 
 def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = None) -> None:
     """Model, losses, training data and metrics ignore the same id.
 
-    A pixel that one part ignores and another takes for a class is learned as a class, or ends the run with an index
-    error (on a GPU: a device-side assert).
+    A pixel that one part ignores and another takes for a class is learned as a class, or ends the
+    run with an index error (on a GPU: a device-side assert).
 
     Args:
         method: The training method.
@@ -60,33 +66,56 @@ def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = No
         validation: The loop of the validation, or None.
 
     Raises:
-        ValueError: They differ; the message has every place with its value, and which of the values occur in masks.
+        ValueError: They differ; the message has every place with its value, and which of the values
+            occur in masks.
     """
     if not method.labeled_streams:
         return
-    found = list(_of_model(method)) + list(_of_streams(method, loaders)) + list(_of_metrics(validation))
+    found = list(_of_model(method)) + list(_of_streams(method, loaders)) + list(
+        _of_metrics(validation))
     if len({value for _, value in found}) <= 1:
         return
     by_value: dict[Any, list[str]] = {}
     for where, value in found:
         by_value.setdefault(value, []).append(where)
-    text = '; '.join(f'{value}: {listed(dict.fromkeys(places), 12)}' for value, places in by_value.items())
+    text = '; '.join(f'{value}: {listed(dict.fromkeys(places), 12)}'
+                     for value, places in by_value.items())
     classes = loaders.dataset.metainfo.get('classes') or ()
     named = [v for v in by_value if isinstance(v, int) and 0 <= v < len(classes)]
     seen, files = _in_masks(method, loaders, [v for v in by_value if v not in named])
     if named:
-        advice = (f'{named[0]} is the id of the class {classes[named[0]]!r}: to ignore it, map it to the id of '
-                  f'ignored pixels in the masks (label_map={{{named[0]}: 255}} of FolderDataset), and give all of '
-                  'them 255')
+        advice = (f'{named[0]} is the id of the class {classes[named[0]]!r}: to ignore it, map it '
+                  f'to the id of ignored pixels in the masks (label_map={{{named[0]}: 255}} of '
+                  'FolderDataset), and give all of them 255')
     elif len(seen) == 1:
         advice = f'The masks have ignored pixels of {seen[0]} ({files[seen[0]]}): give all of them {seen[0]}'
     elif seen:
-        advice = ('Both occur in masks (' + ', '.join(f'{v} in {files[v]}' for v in seen) + '): if both mean '
-                  '"ignore", map one to the other (label_map of FolderDataset), and give all of them the same value')
+        advice = ('Both occur in masks (' + ', '.join(f'{v} in {files[v]}' for v in seen) + '): '
+                  'if '
+                  'both '
+                  'mean '
+                  '"ignore", '
+                  'map '
+                  'one '
+                  'to '
+                  'the '
+                  'other '
+                  '(label_map '
+                  'of '
+                  'FolderDataset), '
+                  'and '
+                  'give '
+                  'all '
+                  'of '
+                  'them '
+                  'the '
+                  'same '
+                  'value')
     else:
-        advice = (f'None of these ids was found in {_SAMPLES} masks of each stream: give all of them 255, as they are '
-                  'if you set none')
-    raise ValueError(f'the id of ignored pixels (ignore_index) is not the same everywhere. {text}. {advice}')
+        advice = (f'None of these ids was found in {_SAMPLES} masks of each stream: give all of '
+                  'them 255, as they are if you set none')
+    raise ValueError(f'the id of ignored pixels (ignore_index) is not the same everywhere. {text}. '
+                     f'{advice}')
 
 
 def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
@@ -98,7 +127,8 @@ def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
             for name in ('ignore_index', 'ignore_label'):
                 value = getattr(loss, name, None)
                 # of DiceLoss and TverskyLoss it may be a class that is left out
-                if value is not None and not (name == 'ignore_index' and 0 <= value < head.num_classes):
+                if value is not None and not (name == 'ignore_index'
+                                              and 0 <= value < head.num_classes):
                     yield f'{where}.{name}', value
     for name, module in method.named_modules():
         value = getattr(module, 'ignore_index', None)
@@ -152,7 +182,8 @@ def _of_transform(transform: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _of_metrics(validation: Optional[Any]) -> Iterator[tuple[str, Any]]:
-    evaluators, domains = getattr(validation, 'evaluator', None), getattr(validation, 'dataloader', None)
+    evaluators, domains = getattr(validation, 'evaluator',
+                                  None), getattr(validation, 'dataloader', None)
     if not hasattr(evaluators, 'items') or not hasattr(domains, 'items'):
         return
     for name, evaluator in evaluators.items():
@@ -174,11 +205,13 @@ def _in_masks(method: Any, loaders: Any, values: list) -> tuple[list, dict]:
     files: dict[Any, str] = {}
     for name in method.labeled_streams:
         for leaf in leaves(loaders[name].dataset):
-            loader = next((t for t in transforms_of(getattr(leaf, 'pipeline', ())) if isinstance(t, LoadAnnotations)),
-                          None)
+            loader = next((t for t in transforms_of(getattr(leaf, 'pipeline', ()))
+                           if isinstance(t, LoadAnnotations)), None)
             if loader is None or not hasattr(leaf, 'get_data_info'):
                 continue
-            for index in np.unique(np.linspace(0, len(leaf) - 1, min(_SAMPLES, len(leaf))).astype(int)):
+            for index in np.unique(
+                    np.linspace(0,
+                                len(leaf) - 1, min(_SAMPLES, len(leaf))).astype(int)):
                 info = leaf.get_data_info(int(index))
                 label = loader.transform(dict(info, seg_fields=[]))['gt_seg_map']
                 for value in values:

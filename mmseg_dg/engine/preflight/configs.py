@@ -31,9 +31,9 @@ def stream_config_problems(name: str, config: dict) -> Iterator[Exception]:
     yield from path_problems(f'stream "{name}"', f'train_dataloader.{name}', dataset)
     yield from loader_argument_problems(f'train_dataloader.{name}', config)
     if (config.get('sampler') or {}).get('seed') is not None:
-        yield ValueError(f'train_dataloader.{name}.sampler.seed={config["sampler"]["seed"]} would be ignored: every '
-                         'stream derives its seed from randomness.seed, so that a resumed run continues. Remove it, '
-                         'and set randomness.seed')
+        yield ValueError(f'train_dataloader.{name}.sampler.seed={config["sampler"]["seed"]} would '
+                         'be ignored: every stream derives its seed from randomness.seed, so that '
+                         'a resumed run continues. Remove it, and set randomness.seed')
 
 
 def loader_argument_problems(key: str, config: Mapping) -> Iterator[ValueError]:
@@ -85,16 +85,18 @@ def _missing_paths(what: str, where: str, config: dict) -> Iterator[FileNotFound
     prefix = config.get('data_prefix') or {}
     if isinstance(prefix, str):  # mmpretrain's datasets have one folder
         prefix = dict(img_path=prefix)
-    labelled = any('Annotations' in str(t.get('type', '')) for t in config.get('pipeline', ()) if isinstance(t, dict))
+    labelled = any('Annotations' in str(t.get('type', '')) for t in config.get('pipeline', ())
+                   if isinstance(t, dict))
     for key in ('img_path', 'seg_map_path') if labelled else ('img_path', ):
         folder = prefix.get(key)
         if folder and not _makes_its_folder(config) and not osp.isdir(osp.join(root, folder)):
-            yield FileNotFoundError(f'{what}: {key} folder {osp.join(root, folder)!r} does not exist: '
-                                    f'check {where}.dataset.data_prefix.{key}')
+            yield FileNotFoundError(f'{what}: {key} folder {osp.join(root, folder)!r} does not '
+                                    f'exist: check {where}.dataset.data_prefix.{key}')
     annotations = config.get('ann_file')
     if annotations and not osp.isfile(osp.join(root, annotations)):
         hint = missing_list_hint(osp.join(root, annotations), str(config.get('type', '')))
-        yield FileNotFoundError(f'{what}: list {osp.join(root, annotations)!r} does not exist{hint}')
+        yield FileNotFoundError(
+            f'{what}: list {osp.join(root, annotations)!r} does not exist{hint}')
 
 
 def _makes_its_folder(config: dict) -> bool:

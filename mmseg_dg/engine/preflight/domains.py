@@ -1,4 +1,6 @@
-"""Checks of validation and test domains against evaluators, protocols and ``save_best``, by name and path."""
+"""Checks of validation and test domains against evaluators, protocols and ``save_best``, by name
+and path.
+"""
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
@@ -13,12 +15,13 @@ _METRIC = dict(_delete_=True, type='ConfusionMatrixMetric')
 def domain_problems(cfg: Mapping, mode: str, filename: Optional[str] = None) -> Iterator[Exception]:
     """What would stop the evaluation, or evaluate something else than its config says.
 
-    A child config that replaces domains inherits the evaluators, protocols and test domains of its base, and, without
-    ``_delete_=True``, the domains themselves.
+    A child config that replaces domains inherits the evaluators, protocols and test domains of its
+    base, and, without ``_delete_=True``, the domains themselves.
 
     Args:
         cfg: The whole config.
-        mode: ``'val'`` or ``'test'``. Paths of test data are not asked for: training does not need them.
+        mode: ``'val'`` or ``'test'``. Paths of test data are not asked for: training does not need
+            them.
         filename: The user's config file, which tells what he wrote himself.
     """
     loaders = cfg.get(f'{mode}_dataloader')
@@ -27,21 +30,27 @@ def domain_problems(cfg: Mapping, mode: str, filename: Optional[str] = None) -> 
     names = _switched_on(loaders) if 'dataset' not in loaders else [mode]
     if mode == 'test' and _left_behind(cfg, filename):
         names = remaining_domains(cfg, filename)
-        yield with_fix(ValueError(
-            f'val_dataloader has the domains {names}, but test_dataloader still has those of the base, '
-            f'{list(loaders)}: a test would ask for their data'), {'test_dataloader': Code('val_dataloader')})
+        yield with_fix(
+            ValueError(
+                f'val_dataloader has the domains {names}, but test_dataloader still has those of '
+                f'the base, {list(loaders)}: a test would ask for their data'),
+            {'test_dataloader': Code('val_dataloader')})
     elif 'dataset' not in loaders:
-        names = [name for name in names if isinstance(loaders[name], Mapping)]  # others: the loop says it
+        # others: the loop says it
+        names = [name for name in names if isinstance(loaders[name], Mapping)]
         stale = _stale_domains(loaders, mode, filename)
         if stale:
             names = [name for name in names if name not in stale]
-            whole = all('sampler' in keys_written(filename, f'{mode}_dataloader', name) for name in names)
-            yield with_fix(ValueError(
-                f'{mode}_dataloader still has the domains {stale} of the base, whose data is not there, beside '
-                f'{names}: a dict of a child config is merged into that of its base unless it says _delete_=True; '
-                'None switches one domain off'),
-                {f'{mode}_dataloader._delete_': True} if whole else
-                {f'{mode}_dataloader.{name}': None for name in stale})
+            whole = all('sampler' in keys_written(filename, f'{mode}_dataloader', name)
+                        for name in names)
+            yield with_fix(
+                ValueError(
+                    f'{mode}_dataloader still has the domains {stale} of the base, whose data is '
+                    f'not there, beside {names}: a dict of a child config is merged into that of '
+                    'its base unless it says _delete_=True; None switches one domain off'),
+                {f'{mode}_dataloader._delete_': True}
+                if whole else {f'{mode}_dataloader.{name}': None
+                               for name in stale})
         if mode == 'val':
             for name in names:
                 config = loaders[name]
@@ -56,8 +65,9 @@ def _left_behind(cfg: Mapping, filename: Optional[str]) -> bool:
     """Whether the user's file replaces the validation domains and forgets the test domains."""
     written = assigned_names(filename)
     val, test = cfg.get('val_dataloader'), cfg['test_dataloader']
-    return ('val_dataloader' in written and 'test_dataloader' not in written and isinstance(val, Mapping)
-            and 'dataset' not in val and set(remaining_domains(cfg, filename)) != set(_switched_on(test)))
+    return ('val_dataloader' in written and 'test_dataloader' not in written
+            and isinstance(val, Mapping) and 'dataset' not in val
+            and set(remaining_domains(cfg, filename)) != set(_switched_on(test)))
 
 
 def _switched_on(loaders: Mapping) -> list[str]:
@@ -65,37 +75,50 @@ def _switched_on(loaders: Mapping) -> list[str]:
 
 
 def _stale_domains(loaders: Mapping, mode: str, filename: Optional[str]) -> list[str]:
-    """Domains that the user's file does not name, where it gives others, and whose data is not there."""
+    """Domains that the user's file does not name, where it gives others, and whose data is not
+    there.
+    """
     own = keys_written(filename, f'{mode}_dataloader')
     if not own.intersection(loaders) or '_delete_' in own:
         return []
-    return [name for name in _switched_on(loaders)
-            if name not in own and any(path_problems('', '', loaders[name].get('dataset')))]
+    return [
+        name for name in _switched_on(loaders)
+        if name not in own and any(path_problems('', '', loaders[name].get('dataset')))
+    ]
 
 
 def _evaluator_problems(config: Any, mode: str, names: Sequence[str]) -> Iterator[ValueError]:
     if not isinstance(config, Mapping):
         return
     if {'type', 'metrics'} & set(config):
-        merged = [key for key, value in config.items() if key != 'metrics' and (
-            isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping)
-            or isinstance(value, Mapping) and 'type' in value)]
+        merged = [
+            key for key, value in config.items()
+            if key != 'metrics' and (isinstance(value, (list, tuple)) and value and isinstance(
+                value[0], Mapping) or isinstance(value, Mapping) and 'type' in value)
+        ]
         if merged:
-            yield with_fix(ValueError(
-                f'{mode}_evaluator is one metric for all domains and has metrics of the domains {merged} besides: a '
-                'dict of a child config is merged into that of its base unless it says _delete_=True'),
-                {f'{mode}_evaluator': dict({k: v for k, v in config.items() if k not in merged}, _delete_=True)})
+            yield with_fix(
+                ValueError(
+                    f'{mode}_evaluator is one metric for all domains and has metrics of the '
+                    f'domains {merged} besides: a dict of a child config is merged into that of '
+                    'its base unless it says _delete_=True'), {
+                        f'{mode}_evaluator': dict(
+                            {k: v
+                             for k, v in config.items() if k not in merged}, _delete_=True)
+                    })
         return
     missing = [name for name in names if name not in config]
     unknown = [name for name in config if name not in names]
     if missing or unknown:
         kept = {name: config[name] for name in names if name in config}
         fix = dict(_METRIC) if len(kept) < len(names) else dict(_delete_=True, **kept)
-        yield with_fix(ValueError(
-            f'the evaluator config names the domains {list(config)}, the dataloader config {list(names)}'
-            + (f'; without evaluator: {missing}' if missing else '')
-            + (f'; without dataloader: {unknown}' if unknown else '')
-            + f'. Give {mode}_evaluator and {mode}_dataloader the same names'), {f'{mode}_evaluator': fix})
+        yield with_fix(
+            ValueError(
+                f'the evaluator config names the domains {list(config)}, the dataloader config '
+                f'{list(names)}' + (f'; without evaluator: {missing}' if missing else '')
+                + (f'; without dataloader: {unknown}' if unknown else '')
+                + f'. Give {mode}_evaluator and {mode}_dataloader the same names'),
+            {f'{mode}_evaluator': fix})
 
 
 def _protocol_problems(loop: Mapping, mode: str, names: Sequence[str]) -> Iterator[ValueError]:
@@ -103,9 +126,10 @@ def _protocol_problems(loop: Mapping, mode: str, names: Sequence[str]) -> Iterat
     unknown = [name for name in protocols if name not in names]
     if unknown:
         ours = {name: dict(protocols.get(name) or dict(role='target')) for name in names}
-        yield with_fix(ValueError(
-            f'{mode}_cfg.protocols names {unknown}, but the domains are {list(names)}: a child config that replaces '
-            'domains needs _delete_=True in protocols as well'),
+        yield with_fix(
+            ValueError(
+                f'{mode}_cfg.protocols names {unknown}, but the domains are {list(names)}: a child '
+                'config that replaces domains needs _delete_=True in protocols as well'),
             {f'{mode}_cfg.protocols': dict(_delete_=True, **ours)})
 
 
@@ -131,6 +155,8 @@ def save_best_problems(hooks: Sequence[Any], names: Sequence[str]) -> Iterator[V
         for key in keys:
             domain = str(key).partition('/')[0]
             if names and '/' in str(key) and domain not in (*names, 'mean', 'auto'):
-                yield with_fix(ValueError(
-                    f'default_hooks.checkpoint.save_best={key!r} is not a metric of this run: its domains are '
-                    f'{list(names)}'), {'default_hooks.checkpoint.save_best': f'{names[0]}/mIoU'})
+                yield with_fix(
+                    ValueError(
+                        f'default_hooks.checkpoint.save_best={key!r} is not a metric of this run: '
+                        f'its domains are {list(names)}'),
+                    {'default_hooks.checkpoint.save_best': f'{names[0]}/mIoU'})

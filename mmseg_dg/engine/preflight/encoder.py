@@ -7,8 +7,9 @@ from mmengine.logging import print_log
 
 from mmseg_dg.weights.files import RANDOM, check_file, requested_files
 
-_HOW = ("model.network.backbone.init_cfg=dict(type='Pretrained', checkpoint='pretrained/...'); random weights on "
-        'purpose: init_cfg=None')
+_HOW = (
+    "model.network.backbone.init_cfg=dict(type='Pretrained', checkpoint='pretrained/...'); random weights on "
+    'purpose: init_cfg=None')
 
 
 def weight_problems(model: Any) -> Iterator[Exception]:
@@ -31,21 +32,24 @@ def weight_problems(model: Any) -> Iterator[Exception]:
 def encoder_problems(runner: Any, method: Any) -> Iterator[ValueError]:
     """An encoder that nobody gives weights, in a method that lives on pretrained ones.
 
-    Others may be trained so; the log says it at the beginning. ``init_cfg=None`` in the config says it on purpose.
+    Others may be trained so; the log says it at the beginning. ``init_cfg=None`` in the config says
+    it on purpose.
     """
     if getattr(method, 'encoder_start', None) != 'absent' or _filled_otherwise(runner, method):
         return
     kind = type(method.student.backbone).__name__
     reason = getattr(method, 'needs_pretrained_encoder', '')
     if reason:
-        yield ValueError(f'{type(method).__name__}: the encoder {kind} has no init_cfg and would start from random '
-                         f'weights, but {reason}: give {_HOW}')
+        yield ValueError(f'{type(method).__name__}: the encoder {kind} has no init_cfg and would '
+                         f'start from random weights, but {reason}: give {_HOW}')
     else:
-        print_log(f'the encoder {kind} has no init_cfg: it starts from RANDOM weights. Pretrained ones: {_HOW}',
-                  logger='current', level=logging.WARNING)
+        print_log(
+            f'the encoder {kind} has no init_cfg: it starts from RANDOM weights. Pretrained '
+            f'ones: {_HOW}', logger='current', level=logging.WARNING)
 
 
 def _filled_otherwise(runner: Any, method: Any) -> bool:
     """Whether a checkpoint or the method's own ``init_cfg`` (PretrainedDenoiser) brings weights."""
-    return bool(getattr(runner, '_load_from', None) or getattr(runner, '_resume', False)
-                or getattr(method, 'init_cfg', None))
+    return bool(
+        getattr(runner, '_load_from', None) or getattr(runner, '_resume', False)
+        or getattr(method, 'init_cfg', None))

@@ -10,39 +10,51 @@ from .problems import with_fix
 def hook_problems(runner: Any, method: Any, max_iters: int = 0) -> Iterator[Exception]:
     """Missing hooks, left-over hooks, and a warm-up longer than the run.
 
-    ``custom_hooks`` of a child config replaces the whole list of its base, and a child that changes ``model.type``
-    keeps the hooks of the other method: both are usual, and both would train something else in silence.
+    ``custom_hooks`` of a child config replaces the whole list of its base, and a child that changes
+    ``model.type`` keeps the hooks of the other method: both are usual, and both would train
+    something else in silence.
 
     Args:
         runner: With its hooks.
         method: The method that is trained.
         max_iters: Length of the run, 0 where it is not known yet.
     """
-    needed = (['EMAUpdateHook'] if method.ema_pairs() else []) + list(getattr(method, 'required_hooks', ()))
+    needed = (['EMAUpdateHook'] if method.ema_pairs() else []) + list(
+        getattr(method, 'required_hooks', ()))
     present = {base.__name__ for hook in runner.hooks for base in type(hook).__mro__}
     missing = [name for name in dict.fromkeys(needed) if name not in present]
-    unfit = {id(hook): error for hook in runner.hooks if (error := _unfit(hook, runner)) is not None}
+    unfit = {
+        id(hook): error
+        for hook in runner.hooks if (error := _unfit(hook, runner)) is not None
+    }
     fix = {'custom_hooks': _mended_list(runner, method, needed, unfit)}
     for name in missing:
         if name == 'EMAUpdateHook':
-            yield with_fix(ValueError(
-                f'{type(method).__name__} has a teacher, but no EMAUpdateHook updates it: custom_hooks of a child '
-                'config replaces the whole list of its base, so repeat the hook there'), fix)
+            yield with_fix(
+                ValueError(
+                    f'{type(method).__name__} has a teacher, but no EMAUpdateHook updates it: '
+                    'custom_hooks of a child config replaces the whole list of its base, so repeat '
+                    'the hook there'), fix)
         else:
-            yield with_fix(ValueError(
-                f'{type(method).__name__} needs {name}: add dict(type={name!r}) to custom_hooks (a child config\'s '
-                'list replaces that of its base)'), fix)
+            yield with_fix(
+                ValueError(f'{type(method).__name__} needs {name}: add dict(type={name!r}) to '
+                           'custom_hooks (a child config\'s list replaces that of its base)'), fix)
     for hook in runner.hooks:
         if id(hook) in unfit:
             yield with_fix(unfit[id(hook)], fix if _is_custom(hook, runner) else {})
         if isinstance(hook, CheckpointHook) and hook.by_epoch:
-            yield with_fix(ValueError(
-                f'default_hooks.checkpoint counts epochs (interval={hook.interval}): set by_epoch=False and give its '
-                'interval in iterations'), {'default_hooks.checkpoint.by_epoch': False})
+            yield with_fix(
+                ValueError(
+                    f'default_hooks.checkpoint counts epochs (interval={hook.interval}): set '
+                    'by_epoch=False and give its interval in iterations'),
+                {'default_hooks.checkpoint.by_epoch': False})
     if max_iters:
-        lengths = [h.warmup_iters for h in runner.hooks if type(h).__name__ == 'DecoderWarmupHook'
-                   and h.warmup_epochs is None]
-        yield from _warmup_problems(method, lengths + [None] * ('DecoderWarmupHook' in missing), max_iters)
+        lengths = [
+            h.warmup_iters for h in runner.hooks
+            if type(h).__name__ == 'DecoderWarmupHook' and h.warmup_epochs is None
+        ]
+        yield from _warmup_problems(method, lengths + [None] * ('DecoderWarmupHook' in missing),
+                                    max_iters)
 
 
 def _unfit(hook: Any, runner: Any) -> Any:
@@ -55,25 +67,39 @@ def _unfit(hook: Any, runner: Any) -> Any:
 
 
 def _is_custom(hook: Any, runner: Any) -> bool:
-    return any(config.get('type') == type(hook).__name__ for config in runner.cfg.get('custom_hooks') or ())
+    return any(
+        config.get('type') == type(hook).__name__
+        for config in runner.cfg.get('custom_hooks') or ())
 
 
-def _mended_list(runner: Any, method: Any, needed: list[str], unfit: dict[int, Exception]) -> list[dict]:
-    """``custom_hooks`` with what is missing and without what has no use; a needed hook with bad arguments anew."""
+def _mended_list(runner: Any, method: Any, needed: list[str], unfit: dict[int,
+                                                                          Exception]) -> list[dict]:
+    """``custom_hooks`` with what is missing and without what has no use; a needed hook with bad
+    arguments anew.
+    """
     useless = {type(hook).__name__ for hook in runner.hooks if id(hook) in unfit}
     settings = getattr(method, 'hook_settings', {})
-    kept = [dict(config) for config in runner.cfg.get('custom_hooks') or () if config.get('type') not in useless]
+    kept = [
+        dict(config) for config in runner.cfg.get('custom_hooks') or ()
+        if config.get('type') not in useless
+    ]
     there = {config.get('type') for config in kept}
-    added = [dict(type=name, **settings.get(name, {})) for name in dict.fromkeys(needed) if name not in there]
+    added = [
+        dict(type=name, **settings.get(name, {})) for name in dict.fromkeys(needed)
+        if name not in there
+    ]
     return added + kept
 
 
-def _warmup_problems(method: Any, lengths: list[Optional[int]], max_iters: int) -> Iterator[ValueError]:
+def _warmup_problems(method: Any, lengths: list[Optional[int]],
+                     max_iters: int) -> Iterator[ValueError]:
     for given in lengths:  # None: that of the method
         length = getattr(method, 'warmup_iters', 0) if given is None else given
         if length and length > max_iters:
             # 8000 of 48 000 iterations in DeFT's paper
             fix = {'model.warmup_iters': max(1, max_iters // 6)} if given is None else {}
-            yield with_fix(ValueError(
-                f'the decoder warm-up of {length} iterations is longer than the training of {max_iters}: max_iters '
-                'counts both stages. Shorten it (a sixth of the run in the paper), or train longer'), fix)
+            yield with_fix(
+                ValueError(
+                    f'the decoder warm-up of {length} iterations is longer than the training of '
+                    f'{max_iters}: max_iters counts both stages. Shorten it (a sixth of the run in '
+                    'the paper), or train longer'), fix)

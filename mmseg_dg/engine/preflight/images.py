@@ -42,7 +42,8 @@ class ImageFile(NamedTuple):
 
 
 def log_usage(what: str, dataset: Any) -> None:
-    """Say in the log how many images a stream or domain uses, how many files of its folder were left out, and why.
+    """Say in the log how many images a stream or domain uses, how many files of its folder were
+    left out, and why.
 
     Args:
         what: ``stream "source"`` or ``validation domain "own"``.
@@ -52,8 +53,8 @@ def log_usage(what: str, dataset: Any) -> None:
         return
     for leaf in leaves(dataset):
         usage = usage_of(leaf)
-        print_log(f'{what}: {usage.text}', logger='current', level=logging.WARNING if usage.is_doubtful else
-                  logging.INFO)
+        print_log(f'{what}: {usage.text}', logger='current',
+                  level=logging.WARNING if usage.is_doubtful else logging.INFO)
 
 
 def check_headers(what: str, dataset: Any, seconds: float = _SECONDS) -> list[ImageFile]:
@@ -61,16 +62,18 @@ def check_headers(what: str, dataset: Any, seconds: float = _SECONDS) -> list[Im
 
     Args:
         what: As for :func:`log_usage`.
-        dataset: Any; only datasets that load with this package's ``LoadImageFromFile`` from local files are read.
-        seconds: After this time the rest is left to the doctor; images are read in an order that is spread over the
-            whole dataset.
+        dataset: Any; only datasets that load with this package's ``LoadImageFromFile`` from local
+            files are read.
+        seconds: After this time the rest is left to the doctor; images are read in an order that is
+            spread over the whole dataset.
 
     Returns:
         The images that were read.
 
     Raises:
-        ValueError: Images that are deeper than ``bit_depth`` says, have channels no network takes, or more pixels than
-            ``max_pixels``; files that are no images. The first of each kind are named.
+        ValueError: Images that are deeper than ``bit_depth`` says, have channels no network takes,
+            or more pixels than ``max_pixels``; files that are no images. The first of each kind are
+            named.
     """
     targets = list(_targets(dataset))
     order = sorted(range(len(targets)), key=lambda i: (i % 64, i))  # every 64th first
@@ -79,8 +82,9 @@ def check_headers(what: str, dataset: Any, seconds: float = _SECONDS) -> list[Im
     with ThreadPoolExecutor(_THREADS) as pool:
         for start in range(0, len(order), 512):
             if time.monotonic() > limit:
-                print_log(f'{what}: {len(found)} of {len(targets)} images were looked at in {seconds:.0f} s; '
-                          "'python tools/doctor.py CONFIG' looks at all", logger='current')
+                print_log(
+                    f'{what}: {len(found)} of {len(targets)} images were looked at in {seconds:.0f} s; '
+                    "'python tools/doctor.py CONFIG' looks at all", logger='current')
                 break
             found += pool.map(_read, [targets[i] for i in order[start:start + 512]])
     _raise_problems(what, found)
@@ -91,12 +95,15 @@ def check_headers(what: str, dataset: Any, seconds: float = _SECONDS) -> list[Im
 def _targets(dataset: Any) -> Iterator[tuple[int, str, Any]]:
     """(number, path, loading step) of each image that can be looked at."""
     parts, which, local = flatten(dataset)
-    steps = [next((s for s in transforms_of(getattr(part, 'pipeline', ())) if isinstance(s, LoadImageFromFile)), None)
-             for part in parts]
+    steps = [
+        next((s for s in transforms_of(getattr(part, 'pipeline', ()))
+              if isinstance(s, LoadImageFromFile)), None) for part in parts
+    ]
     known = set()
     for number, (part, index) in enumerate(zip(which, local)):
         leaf, step = parts[part], steps[part]
-        if step is None or not hasattr(leaf, 'get_data_info') or (part, index) in known:  # repeated datasets
+        # repeated datasets
+        if step is None or not hasattr(leaf, 'get_data_info') or (part, index) in known:
             continue
         known.add((part, index))
         path = leaf.get_data_info(int(index)).get('img_path')
@@ -110,7 +117,8 @@ def _read(target: tuple[int, str, Any]) -> ImageFile:
         header = read_header(path)
     except OSError as error:
         text = str(error)
-        return ImageFile(index, path, None, text[len(path) + 2:] if text.startswith(f'{path}: ') else text)
+        return ImageFile(index, path, None,
+                         text[len(path) + 2:] if text.startswith(f'{path}: ') else text)
     return ImageFile(index, path, header, step.problem(header))
 
 
@@ -125,14 +133,16 @@ def _raise_problems(what: str, found: Sequence[ImageFile]) -> None:
     for problem, files in sorted(kinds.items(), key=lambda item: -len(item[1]))[:_NAMED]:
         more = f' (and {len(files) - 1} more of this kind)' if len(files) > 1 else ''
         texts.append(f'{files[0].path}{more}: {problem}')
-    raise ValueError(f'{what}: {len(bad)} of {len(found)} images cannot be used: ' + '; '.join(texts)
+    raise ValueError(f'{what}: {len(bad)} of {len(found)} images cannot be used: '
+                     + '; '.join(texts)
                      + f'. Leave them out with a list (ann_file), or mend them. {DOCTOR}')
 
 
 def _log_channels(what: str, found: Iterable[ImageFile]) -> None:
     headers = [file.header for file in found if file.header is not None]
-    for text, count in ((f'{what}: %d images have an alpha channel, which is not used: transparent pixels show the '
-                         'colour they are saved with', sum(header.alpha for header in headers)),
+    for text, count in ((f'{what}: %d images have an alpha channel, which is not used: transparent '
+                         'pixels show the colour they are saved with',
+                         sum(header.alpha for header in headers)),
                         (f'{what}: %d images are grey; they are repeated over three channels',
                          sum(header.channels == 1 for header in headers)),
                         (f'{what}: %d images have more than 8 bits and are scaled by bit_depth',
@@ -146,10 +156,12 @@ def _log_channels(what: str, found: Iterable[ImageFile]) -> None:
 def smallest(files: Sequence[ImageFile]) -> Optional[ImageFile]:
     """The image with the shortest side; None if there is none."""
     known = [file for file in files if file.header is not None]
-    return min(known, key=lambda f: (min(f.header.height, f.header.width), f.header.pixels), default=None)
+    return min(known, key=lambda f: (min(f.header.height, f.header.width), f.header.pixels),
+               default=None)
 
 
-def check_smallest(what: str, model: nn.Module, dataset: Any, files: Sequence[ImageFile], trains: bool) -> None:
+def check_smallest(what: str, model: nn.Module, dataset: Any, files: Sequence[ImageFile],
+                   trains: bool) -> None:
     """Send the smallest image through its pipeline, before iteration 0 instead of after thousands.
 
     Args:
@@ -157,10 +169,12 @@ def check_smallest(what: str, model: nn.Module, dataset: Any, files: Sequence[Im
         model: The method.
         dataset: Of the stream or domain.
         files: Its images.
-        trains: A stream, of which a fixed size is cut; else a domain whose images are predicted as they are.
+        trains: A stream, of which a fixed size is cut; else a domain whose images are predicted as
+            they are.
 
     Raises:
-        ValueError: It is smaller than the crop of training, or the network cannot read an image that small.
+        ValueError: It is smaller than the crop of training, or the network cannot read an image
+            that small.
     """
     file = smallest(files)
     if file is None:
@@ -171,7 +185,8 @@ def check_smallest(what: str, model: nn.Module, dataset: Any, files: Sequence[Im
         return
     with local_seed(0):
         sample = dataset[file.index]
-    if not isinstance(sample, dict) or 'inputs' not in sample or not hasattr(sample['inputs'], 'shape'):
+    if not isinstance(sample, dict) or 'inputs' not in sample or not hasattr(
+            sample['inputs'], 'shape'):
         return  # several views of one image
     height, width = sample['inputs'].shape[-2:]
     said = ''
@@ -182,13 +197,15 @@ def check_smallest(what: str, model: nn.Module, dataset: Any, files: Sequence[Im
         said = unreadable(model, sample)
         said = said and f'the network cannot read it: {said}'
     if said:
-        raise ValueError(f'{what}: {file.path} is {file.header.width}x{file.header.height} (width x height), {width}x'
-                         f'{height} after its pipeline; {said}. Leave images that small out with a list (ann_file), '
-                         'or enlarge them in the pipeline (Resize, Pad)')
+        raise ValueError(f'{what}: {file.path} is {file.header.width}x{file.header.height} (width '
+                         f'x height), {width}x{height} after its pipeline; {said}. Leave images '
+                         'that small out with a list (ann_file), or enlarge them in the pipeline '
+                         '(Resize, Pad)')
 
 
 def check_patches(what: str, method: nn.Module, dataset: Any, trains: bool) -> None:
-    """Sizes that an encoder of patches refuses, before iteration 0 (and not at the first validation).
+    """Sizes that an encoder of patches refuses, before iteration 0 (and not at the first
+    validation).
 
     Args:
         what: As for :func:`log_usage`.

@@ -9,7 +9,8 @@ from mmseg_dg.datasets.padding import MOST_PADDING, padding_of
 
 
 def warn_padding(loaders: Any) -> None:
-    """Say in the log of which streams padding fills more than a third of the crops, and which crop would not.
+    """Say in the log of which streams padding fills more than a third of the crops, and which crop
+    would not.
 
     Args:
         loaders: ``{stream: loader}``.

@@ -13,8 +13,8 @@ def lines_to_paste(fix: Mapping[str, Any], filename: Optional[str] = None) -> st
 
     Args:
         fix: Dotted key of the config -> value.
-        filename: Config file they are for. A dict that the file makes itself is changed in place: a second assignment
-            would replace the user's.
+        filename: Config file they are for. A dict that the file makes itself is changed in place: a
+            second assignment would replace the user's.
     """
     if not fix:
         return ''
@@ -24,7 +24,8 @@ def lines_to_paste(fix: Mapping[str, Any], filename: Optional[str] = None) -> st
 
 
 def python_lines(fix: Mapping[str, Any], assigned: frozenset[str] = frozenset()) -> list[str]:
-    """One statement per top-level name, or one per setting where the file assigns the name itself."""
+    """One statement per top-level name, or one per setting where the file assigns the name itself.
+    """
     fresh: dict[str, Any] = {}
     lines = []
     for key, value in fix.items():
@@ -52,7 +53,8 @@ def as_python(value: Any) -> str:
         return f'{{{", ".join(f"{key!r}: {as_python(item)}" for key, item in value.items())}}}'
     if isinstance(value, (list, tuple)):
         inner = ', '.join(map(as_python, value))
-        return f'[{inner}]' if isinstance(value, list) else f'({inner}{"," if len(value) == 1 else ""})'
+        return f'[{inner}]' if isinstance(value,
+                                          list) else f'({inner}{"," if len(value) == 1 else ""})'
     return repr(value)
 
 
@@ -76,7 +78,10 @@ def _keys(node: Optional[ast.expr]) -> dict[str, ast.expr]:
     if isinstance(node, ast.Call):
         return {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
     if isinstance(node, ast.Dict):
-        return {key.value: value for key, value in zip(node.keys, node.values) if isinstance(key, ast.Constant)}
+        return {
+            key.value: value
+            for key, value in zip(node.keys, node.values) if isinstance(key, ast.Constant)
+        }
     return {}
 
 
@@ -86,5 +91,8 @@ def _assignments(filename: Optional[str]) -> dict[str, ast.expr]:
             tree = ast.parse(file.read())
     except (OSError, SyntaxError, ValueError):
         return {}
-    return {target.id: node.value for node in tree.body if isinstance(node, ast.Assign)
-            for target in node.targets if isinstance(target, ast.Name)}
+    return {
+        target.id: node.value
+        for node in tree.body if isinstance(node, ast.Assign) for target in node.targets
+        if isinstance(target, ast.Name)
+    }

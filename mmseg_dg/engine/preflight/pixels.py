@@ -9,7 +9,8 @@ from mmseg_dg.datasets.statistics.class_statistics import warn_ignored
 from mmseg_dg.datasets.wrappers import locate, transforms_of
 from mmseg_dg.utils.listing import listed
 
-#: Images of a floating point format that are looked at per stream, spread evenly; 8-bit ones cannot hold NaN.
+#: Images of a floating point format that are looked at per stream, spread evenly; 8-bit ones cannot
+#: hold NaN.
 FLOAT_IMAGES = 256
 _NAMED = 5
 
@@ -19,8 +20,8 @@ def check_float_images(loaders: Any, count: int) -> None:
 
     Args:
         loaders: The streams.
-        count: Images per stream that are opened to see whether they are floating point; of those that are, up to
-            ``FLOAT_IMAGES`` are read.
+        count: Images per stream that are opened to see whether they are floating point; of those
+            that are, up to ``FLOAT_IMAGES`` are read.
 
     Raises:
         ValueError: It names stream and files.
@@ -29,12 +30,14 @@ def check_float_images(loaders: Any, count: int) -> None:
         looked = _spread(loader.dataset, count)
         if not any(_kind(image) == 'f' for image, _ in looked):
             continue
-        bad = [path for image, path in _spread(loader.dataset, FLOAT_IMAGES)
-               if _kind(image) == 'f' and not np.isfinite(image).all()]
+        bad = [
+            path for image, path in _spread(loader.dataset, FLOAT_IMAGES)
+            if _kind(image) == 'f' and not np.isfinite(image).all()
+        ]
         if bad:
-            raise ValueError(f'stream "{name}": {listed(bad, _NAMED)} hold NaN or infinite pixels, which '
-                             'would make every weight NaN: replace them (numpy.nan_to_num), or leave the images out '
-                             'with a list (ann_file)')
+            raise ValueError(f'stream "{name}": {listed(bad, _NAMED)} hold NaN or infinite pixels, '
+                             'which would make every weight NaN: replace them (numpy.nan_to_num), '
+                             'or leave the images out with a list (ann_file)')
 
 
 def check_ignored_labels(method: Any, loaders: Any, count: int) -> None:
@@ -65,7 +68,8 @@ def _places(dataset: Any, count: int) -> Iterator[tuple[Any, dict]]:
     """(innermost dataset, info) of samples spread evenly."""
     for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):
         leaf, local = locate(dataset, int(index))
-        if hasattr(leaf, 'get_data_info') and hasattr(getattr(leaf, 'pipeline', None), 'transforms'):
+        if hasattr(leaf, 'get_data_info') and hasattr(getattr(leaf, 'pipeline', None),
+                                                      'transforms'):
             yield leaf, leaf.get_data_info(local)
 
 
@@ -79,9 +83,12 @@ def _spread(dataset: Any, count: int) -> Iterator[tuple[Any, str]]:
 
 
 def _labels(dataset: Any, count: int) -> Iterator[tuple[np.ndarray, int, str]]:
-    """(label, number of classes, path) of samples spread evenly, as their dataset's loader reads them."""
+    """(label, number of classes, path) of samples spread evenly, as their dataset's loader reads
+    them.
+    """
     for leaf, info in _places(dataset, count):
-        loader = next((t for t in transforms_of(leaf.pipeline) if isinstance(t, BaseLoadAnnotations)), None)
+        loader = next(
+            (t for t in transforms_of(leaf.pipeline) if isinstance(t, BaseLoadAnnotations)), None)
         classes = (getattr(leaf, 'metainfo', None) or {}).get('classes')
         if loader is None or not classes or not info.get('seg_map_path'):
             continue

@@ -1,10 +1,13 @@
-"""Collects what several checks find, so that a user sees all problems of a config at once, with lines to paste."""
+"""Collects what several checks find, so that a user sees all problems of a config at once, with
+lines to paste.
+"""
 from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
 from .paste import lines_to_paste
 
-#: What a check raises for a mistake in a config or in data; anything else is a fault of the program, not caught here.
+#: What a check raises for a mistake in a config or in data; anything else is a fault of the
+#: program, not caught here.
 USER_ERRORS = (ValueError, TypeError, KeyError, OSError, ImportError)
 
 #: Settings that mend a problem: dotted key of the config -> value.
@@ -32,9 +35,9 @@ class Problems:
 
     Attributes:
         errors: What was found.
-        broken_streams: Names of the streams whose config is at fault, so that they cannot be looked into.
+        broken_streams: Names of the streams whose config is at fault, so that they cannot be looked
+            into.
     """
-
     def __init__(self, filename: Optional[str] = None) -> None:
         self.filename = filename
         self.errors: list[Exception] = []
@@ -54,7 +57,8 @@ class Problems:
         return True
 
     def gather(self, function: Callable[..., Iterable[Exception]], *args, **kwargs) -> bool:
-        """Call a function that gives errors instead of raising; one it raises ends it and is kept as well.
+        """Call a function that gives errors instead of raising; one it raises ends it and is kept
+        as well.
 
         Returns:
             Whether it found nothing.
@@ -74,10 +78,15 @@ class Problems:
 
     def fix(self) -> Fix:
         """The settings that mend what was found, as far as errors know them."""
-        return {key: value for error in self.errors for key, value in getattr(error, 'fix', {}).items()}
+        return {
+            key: value
+            for error in self.errors
+            for key, value in getattr(error, 'fix', {}).items()
+        }
 
     def raise_all(self) -> None:
-        """Raise what was found: one error as it is, several as one with a numbered list; then the lines to paste.
+        """Raise what was found: one error as it is, several as one with a numbered list; then the
+        lines to paste.
 
         Raises:
             Exception: Of the class that all found errors share, else ValueError.
@@ -93,5 +102,6 @@ class Problems:
         text = str(self.errors[0])
         if len(self.errors) > 1:
             numbered = (f'  {number}. {error}' for number, error in enumerate(self.errors, 1))
-            text = f'{len(self.errors)} problems, all to be mended before the run can start:\n' + '\n'.join(numbered)
+            text = f'{len(self.errors)} problems, all to be mended before the run can start:\n' + '\n'.join(
+                numbered)
         raise kind(text + paste) from None

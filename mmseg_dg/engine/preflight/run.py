@@ -1,4 +1,6 @@
-"""Everything that can be found in the config of a training before its data is loaded, in one report."""
+"""Everything that can be found in the config of a training before its data is loaded, in one
+report.
+"""
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -17,11 +19,13 @@ from .schedules import length_problems, optimizer_problems, schedule_problems
 from .streams import stream_name_problems
 
 
-def config_problems(runner: Any, method: Any, streams: dict[str, dict], length: Mapping) -> Problems:
-    """What is wrong with a training's config: streams, domains, weights, hooks, optimizer, schedules, lengths.
+def config_problems(runner: Any, method: Any, streams: dict[str, dict],
+                    length: Mapping) -> Problems:
+    """What is wrong with a training's config: streams, domains, weights, hooks, optimizer,
+    schedules, lengths.
 
-    Called by the training loop when it is built, which is before optimizer, schedules and validation are: a user gets
-    one report instead of one error per start.
+    Called by the training loop when it is built, which is before optimizer, schedules and
+    validation are: a user gets one report instead of one error per start.
 
     Args:
         runner: With config, hooks and model.
@@ -55,14 +59,17 @@ def config_problems(runner: Any, method: Any, streams: dict[str, dict], length: 
         problems.gather(margin_problems, method, streams)
         problems.gather(encoder_problems, runner, method)
     problems.gather(optimizer_problems, cfg.get('optim_wrapper'))
-    hooks = [type(hook).__name__ for hook in runner.hooks] + list(getattr(method, 'required_hooks', ()))
+    hooks = [type(hook).__name__
+             for hook in runner.hooks] + list(getattr(method, 'required_hooks', ()))
     problems.gather(schedule_problems, cfg.get('param_scheduler'), max_iters, hooks)
     _add_test_problems(problems, cfg, filename)
     return problems
 
 
 def _add_test_problems(problems: Problems, cfg: Any, filename: Any) -> None:
-    """What a test after the training would stumble over: reported with other problems, else said in the log."""
+    """What a test after the training would stumble over: reported with other problems, else said in
+    the log.
+    """
     later = Problems(filename)
     later.gather(domain_problems, cfg, 'test', filename)
     if problems.errors:
@@ -70,5 +77,7 @@ def _add_test_problems(problems: Problems, cfg: Any, filename: Any) -> None:
             problems.add(error)
         return
     for error in later.errors:
-        print_log(f'the training can run, but a test with this config could not: {error}'
-                  f'{lines_to_paste(getattr(error, "fix", {}), filename)}', logger='current', level=logging.WARNING)
+        print_log(
+            f'the training can run, but a test with this config could not: {error}'
+            f'{lines_to_paste(getattr(error, "fix", {}), filename)}', logger='current',
+            level=logging.WARNING)

@@ -22,37 +22,42 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
         count: Samples per stream, spread evenly over the dataset.
 
     Raises:
-        ValueError: A sample without a label where one is needed, smaller than the crop, of another size than the
-            rest, with more or fewer channels than the normalisation, or on [0, 1] where that is one of 0..255.
+        ValueError: A sample without a label where one is needed, smaller than the crop, of another
+            size than the rest, with more or fewer channels than the normalisation, or on [0, 1]
+            where that is one of 0..255.
     """
     for name, loader in loaders.items():
         dataset = loader.dataset
         crop = crop_size(dataset)
         first: Optional[tuple[tuple, str]] = None
-        for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):
+        for index in np.unique(
+                np.linspace(0,
+                            len(dataset) - 1, min(count, len(dataset))).astype(int)):
             sample = load_sample(name, dataset, int(index))
             path = sample['data_samples'].metainfo.get('img_path', f'sample {index}')
             _check_channels(name, path, sample['inputs'], method)
             _check_scale(name, path, sample['inputs'], method)
             size = tuple(sample['inputs'].shape[-2:])
             if crop is not None and (size[0] < crop[0] or size[1] < crop[1]):
-                raise ValueError(f'stream "{name}": {path} is {size[1]}x{size[0]} where the crop wants '
-                                 f'{crop[1]}x{crop[0]} (width x height): use a smaller crop_size, a larger Resize '
-                                 'scale, or add Pad')
+                raise ValueError(f'stream "{name}": {path} is {size[1]}x{size[0]} where the crop '
+                                 f'wants {crop[1]}x{crop[0]} (width x height): use a smaller '
+                                 'crop_size, a larger Resize scale, or add Pad')
             if first is not None and size != first[0] and loader.batch_size > 1:
-                raise ValueError(f'stream "{name}": {path} is {size[1]}x{size[0]} but {first[1]} is {first[0][1]}x'
-                                 f'{first[0][0]}: images of one batch must have one size, add RandomCrop or Resize')
+                raise ValueError(f'stream "{name}": {path} is {size[1]}x{size[0]} but {first[1]} '
+                                 f'is {first[0][1]}x{first[0][0]}: images of one batch must have '
+                                 'one size, add RandomCrop or Resize')
             first = first or (size, path)
             if name in method.labeled_streams and 'gt_sem_seg' not in sample['data_samples']:
-                raise ValueError(f'stream "{name}" needs labels, but {path} has none: add LoadAnnotations to its '
-                                 'pipeline')
+                raise ValueError(f'stream "{name}" needs labels, but {path} has none: add '
+                                 'LoadAnnotations to its pipeline')
 
 
 def check_labels(method: Any, loaders: Any) -> None:
     """Read every label of a method's labelled streams, where it asks for that; counts are cached.
 
     Raises:
-        ValueError: Ids that are neither classes nor ignored, sizes that differ from the image's; files are named.
+        ValueError: Ids that are neither classes nor ignored, sizes that differ from the image's;
+            files are named.
     """
     if not getattr(method, 'reads_all_labels', False):
         return
@@ -67,10 +72,11 @@ def _check_channels(stream: str, path: str, image: torch.Tensor, method: Any) ->
     mean = getattr(method.data_preprocessor, 'mean', None)
     wanted = 3 if mean is None else mean.numel()
     if image.dim() == 3 and len(image) != wanted and wanted > 1:
-        raise ValueError(f'stream "{stream}": {path} has {len(image)} channels after its pipeline, '
-                         f'data_preprocessor.mean is for {wanted}. No method here takes an extra channel (alpha, '
-                         "depth, infrared): load with color_type='color' of LoadImageFromFile, or leave the transform "
-                         'out that adds it')
+        raise ValueError(
+            f'stream "{stream}": {path} has {len(image)} channels after its pipeline, '
+            f'data_preprocessor.mean is for {wanted}. No method here takes an extra channel (alpha, '
+            "depth, infrared): load with color_type='color' of LoadImageFromFile, or leave the transform "
+            'out that adds it')
 
 
 def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> None:
@@ -78,9 +84,10 @@ def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> No
     if mean is None or float(mean.max()) <= 1 or not image.is_floating_point():
         return
     if 0 < float(image.max()) <= 1:
-        raise ValueError(f'stream "{stream}": the pixels of {path} end at {float(image.max()):.3g}, on the scale '
-                         f'0..1, but data_preprocessor.mean={mean.flatten().tolist()} is for 0..255: remove the '
-                         'transform that divides by 255, or give 8-bit images')
+        raise ValueError(f'stream "{stream}": the pixels of {path} end at '
+                         f'{float(image.max()):.3g}, on the scale 0..1, but '
+                         f'data_preprocessor.mean={mean.flatten().tolist()} is for 0..255: remove '
+                         'the transform that divides by 255, or give 8-bit images')
 
 
 def load_sample(stream: str, dataset: Any, index: int) -> dict:

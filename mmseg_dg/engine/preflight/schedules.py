@@ -10,7 +10,8 @@ from .problems import with_fix
 
 
 def optimizer_problems(config: Optional[Mapping]) -> Iterator[ValueError]:
-    """Arguments the optimizer does not take: those of the base's optimizer, into which a child's was merged.
+    """Arguments the optimizer does not take: those of the base's optimizer, into which a child's
+    was merged.
 
     Args:
         config: ``optim_wrapper`` of the config.
@@ -19,14 +20,16 @@ def optimizer_problems(config: Optional[Mapping]) -> Iterator[ValueError]:
     optimizer = config.get('optimizer')
     if config.get('accumulative_counts', 1) > 1:
         counts = config['accumulative_counts']
-        yield with_fix(ValueError(
-            f'optim_wrapper.accumulative_counts={counts} counts backward passes, of which a method has several per '
-            f'step: set train_cfg.accumulate={counts} instead'),
+        yield with_fix(
+            ValueError(
+                f'optim_wrapper.accumulative_counts={counts} counts backward passes, of which a '
+                f'method has several per step: set train_cfg.accumulate={counts} instead'),
             {'optim_wrapper.accumulative_counts': 1, 'train_cfg.accumulate': counts})
     yield from argument_problems('optim_wrapper.optimizer', optimizer, OPTIMIZERS)
 
 
-def schedule_problems(schedulers: Any, max_iters: int, hooks: Sequence[str] = ()) -> Iterator[ValueError]:
+def schedule_problems(schedulers: Any, max_iters: int,
+                      hooks: Sequence[str] = ()) -> Iterator[ValueError]:
     """Schedulers that would never step, overwrite each other, or ignore an argument.
 
     Args:
@@ -35,47 +38,61 @@ def schedule_problems(schedulers: Any, max_iters: int, hooks: Sequence[str] = ()
         hooks: Names of the run's hooks, missing ones included.
     """
     configs = [schedulers] if isinstance(schedulers, Mapping) else list(schedulers or ())
-    configs = [config for config in configs if isinstance(config, Mapping) and isinstance(config.get('type'), str)]
+    configs = [
+        config for config in configs
+        if isinstance(config, Mapping) and isinstance(config.get('type'), str)
+    ]
     classes = [PARAM_SCHEDULERS.get(config['type']) for config in configs]
     closed = [hasattr(cls, 'value_at') for cls in classes]
     for config, cls, absolute in zip(configs, classes, closed):
         if cls is None:
             yield ValueError(f'param_scheduler: {config["type"]!r} is no registered scheduler')
         elif absolute and 'end' in config:
-            yield ValueError(f'{config["type"]}: end={config["end"]} would be ignored, it is a function of the '
-                             'iteration over its whole length: set total, or leave both out for the length of the run')
+            yield ValueError(f'{config["type"]}: end={config["end"]} would be ignored, it is a '
+                             'function of the iteration over its whole length: set total, or '
+                             'leave both out for the length of the run')
         elif absolute and config['type'] != 'TwoStagePolyLR':
             yield from _long_warmup(config, configs, max_iters)
-        elif not absolute and config.get('by_epoch', True) and not config.get('convert_to_iter_based'):
-            yield with_fix(ValueError(
-                f'{config["type"]} counts epochs and would never step: MultiStreamTrainLoop counts iterations, set '
-                'by_epoch=False and give begin and end in iterations (or use WarmupPolyLR)'),
-                {'param_scheduler': [_by_iteration(c, k, max_iters) for c, k in zip(configs, closed)]})
+        elif not absolute and config.get('by_epoch',
+                                         True) and not config.get('convert_to_iter_based'):
+            yield with_fix(
+                ValueError(
+                    f'{config["type"]} counts epochs and would never step: MultiStreamTrainLoop '
+                    'counts iterations, set by_epoch=False and give begin and end in iterations '
+                    '(or use WarmupPolyLR)'), {
+                        'param_scheduler':
+                            [_by_iteration(c, k, max_iters) for c, k in zip(configs, closed)]
+                    })
         if config['type'] == 'TwoStagePolyLR':
             yield from _two_stage_problems(config, hooks)
     rates = [config['type'] for config in configs if 'Momentum' not in config['type']]
     own = next((config['type'] for config, absolute in zip(configs, closed) if absolute), None)
     if own is not None and len(rates) > 1:
         yield ValueError(
-            f'param_scheduler has {rates}: {own} sets the rate of every iteration by a formula, so what the others do '
-            'to it is overwritten. Use one; WarmupPolyLR and WarmupCosineLR have warmup_iters and min_lr')
+            f'param_scheduler has {rates}: {own} sets the rate of every iteration by a formula, so '
+            'what the others do to it is overwritten. Use one; WarmupPolyLR and WarmupCosineLR '
+            'have warmup_iters and min_lr')
 
 
 def _long_warmup(config: Mapping, configs: list, max_iters: int) -> Iterator[ValueError]:
     """The warm-up of the base's long run in a child's short one."""
     length, warmup = config.get('total') or max_iters, config.get('warmup_iters') or 0
     if length and warmup > length:
-        shorter = dict(config, warmup_iters=max(1, length // 25))  # 1500 of 40 000 in DAFormer's schedule
-        yield with_fix(ValueError(
-            f'{config["type"]}: warmup_iters={warmup} is longer than the schedule of {length} iterations: lower it, '
-            'or train longer'), {'param_scheduler': [shorter if c is config else dict(c) for c in configs]})
+        # 1500 of 40 000 in DAFormer's schedule
+        shorter = dict(config, warmup_iters=max(1, length // 25))
+        yield with_fix(
+            ValueError(
+                f'{config["type"]}: warmup_iters={warmup} is longer than the schedule of {length} '
+                'iterations: lower it, or train longer'),
+            {'param_scheduler': [shorter if c is config else dict(c) for c in configs]})
 
 
 def _by_iteration(config: Mapping, absolute: bool, max_iters: int) -> dict:
     if absolute or not max_iters:
         return dict(config)
     if config['type'] == 'PolyLR':
-        return dict(type='WarmupPolyLR', power=config.get('power', 1), min_lr=config.get('eta_min', 0.))
+        return dict(type='WarmupPolyLR', power=config.get('power', 1),
+                    min_lr=config.get('eta_min', 0.))
     return dict(config, by_epoch=False, begin=0, end=max_iters)
 
 
@@ -83,8 +100,9 @@ def _two_stage_problems(config: Mapping, hooks: Sequence[str]) -> Iterator[Value
     told = config.get('warmup_iters') is not None or 'DecoderWarmupHook' in hooks
     if not told and config.get('warmup'):
         yield ValueError(
-            f'TwoStagePolyLR: warmup={dict(config["warmup"])} would be ignored, nobody says how long the warm-up is: '
-            'add DecoderWarmupHook to custom_hooks, or give the schedule warmup_iters, or remove warmup')
+            f'TwoStagePolyLR: warmup={dict(config["warmup"])} would be ignored, nobody says how '
+            'long the warm-up is: add DecoderWarmupHook to custom_hooks, or give the schedule '
+            'warmup_iters, or remove warmup')
 
 
 def length_problems(train_cfg: Mapping, filename: Optional[str] = None) -> Iterator[ValueError]:
@@ -102,12 +120,15 @@ def length_problems(train_cfg: Mapping, filename: Optional[str] = None) -> Itera
             return
         written = keys_written(filename, 'train_cfg')
         keep = 'max_epochs' if 'max_epochs' in written and 'max_iters' not in written else 'max_iters'
-        fix = {'train_cfg.max_epochs': None, 'train_cfg.epoch_stream': None} if keep == 'max_iters' else {
-            'train_cfg.max_iters': None}
+        fix = {'train_cfg.max_epochs': None, 'train_cfg.epoch_stream': None
+               } if keep == 'max_iters' else {'train_cfg.max_iters': None}
         if 'val_interval' not in written:  # the base's counts in the other unit
             fix['train_cfg.val_interval'] = max(1, iters // 10) if keep == 'max_iters' else 1
-        yield with_fix(ValueError(
-            f'{message}: a child config that counts otherwise than its base has to take out the length of the base '
-            'with None. val_interval and val_begin count in the same unit'), fix)
+        yield with_fix(
+            ValueError(
+                f'{message}: a child config that counts otherwise than its base has to take out '
+                'the length of the base with None. val_interval and val_begin count in the same '
+                'unit'), fix)
     if train_cfg.get('accumulate', 1) < 1:
-        yield ValueError(f'accumulate counts micro-batches per iteration, got {train_cfg["accumulate"]}')
+        yield ValueError('accumulate counts micro-batches per iteration, got '
+                         f'{train_cfg["accumulate"]}')

@@ -22,7 +22,8 @@ def check_streams(method: Any, loaders: Any) -> None:
         raise error
 
 
-def stream_name_problems(method: Any, names: Sequence[str], filename: Optional[str] = None) -> Iterator[ValueError]:
+def stream_name_problems(method: Any, names: Sequence[str],
+                         filename: Optional[str] = None) -> Iterator[ValueError]:
     """Streams that the method does not read, and those it misses.
 
     Args:
@@ -34,23 +35,32 @@ def stream_name_problems(method: Any, names: Sequence[str], filename: Optional[s
     unknown = [s for s in names if s not in method.streams]
     if not missing and not unknown:
         return
-    yield with_fix(ValueError(
-        f'{type(method).__name__} reads the streams {tuple(method.streams)}, but train_dataloader '
-        f'has {tuple(names)}: missing {missing or "none"}, unknown {unknown or "none"}. '
-        'Rename the streams, or tell the method their names'), _renaming(method, missing, unknown, filename))
+    yield with_fix(
+        ValueError(f'{type(method).__name__} reads the streams {tuple(method.streams)}, but '
+                   f'train_dataloader has {tuple(names)}: missing {missing or "none"}, unknown '
+                   f'{unknown or "none"}. Rename the streams, or tell the method their names'),
+        _renaming(method, missing, unknown, filename))
 
 
-def _renaming(method: Any, missing: list[str], unknown: list[str], filename: Optional[str]) -> dict[str, Any]:
+def _renaming(method: Any, missing: list[str], unknown: list[str],
+              filename: Optional[str]) -> dict[str, Any]:
     """Settings that tell the method the names of the config, where it is clear which is which."""
-    arguments = [name for name in inspect.signature(type(method).__init__).parameters
-                 if name in ('stream', 'labeled_stream', 'unlabeled_stream', 'mix_stream', 'target_labeled_stream')]
+    arguments = [
+        name for name in inspect.signature(type(method).__init__).parameters
+        if name in ('stream', 'labeled_stream', 'unlabeled_stream', 'mix_stream',
+                    'target_labeled_stream')
+    ]
     fix: dict[str, Any] = {}
-    if not missing and len(unknown) == len(method.streams) == 1:  # the base's stream was kept beside the user's
+    # the base's stream was kept beside the user's
+    if not missing and len(unknown) == len(method.streams) == 1:
         written = keys_written(filename, 'train_dataloader')
         if unknown[0] in written and method.streams[0] not in written:
             missing, fix = list(method.streams), {f'train_dataloader.{method.streams[0]}': None}
     if len(missing) == len(unknown) and len(arguments) >= len(method.streams):
-        fix.update({f'model.{arguments[method.streams.index(old)]}': new for old, new in zip(missing, unknown)})
+        fix.update({
+            f'model.{arguments[method.streams.index(old)]}': new
+            for old, new in zip(missing, unknown)
+        })
         return fix
     return {f'train_dataloader.{name}': None for name in unknown} if not missing else {}
 
@@ -61,26 +71,34 @@ def check_unlabeled(method: Any, loaders: Any) -> None:
     Raises:
         ValueError: Fewer images than a batch, or an image in both kinds of streams.
     """
-    unlabeled = [name for name in loaders.names if name in method.streams and name not in method.labeled_streams]
+    unlabeled = [
+        name for name in loaders.names
+        if name in method.streams and name not in method.labeled_streams
+    ]
     for name in unlabeled:
         size, batch = len(loaders[name].dataset), loaders[name].batch_size * get_world_size()
         if size < batch:
-            raise ValueError(f'stream "{name}" has {size} images, fewer than one batch of {batch} (batch size x '
-                             'processes): lower batch_size, or check the list and folder of its dataset')
+            raise ValueError(f'stream "{name}" has {size} images, fewer than one batch of {batch} '
+                             '(batch size x processes): lower batch_size, or check the list and '
+                             'folder of its dataset')
     names = [name for name in loaders.names if name in method.labeled_streams]
     if not names:
         return
-    labeled = {path for name in names for path in image_paths(loaders[name].dataset)} if unlabeled else set()
+    labeled = {path
+               for name in names
+               for path in image_paths(loaders[name].dataset)} if unlabeled else set()
     for name in unlabeled:
         both = sorted(labeled.intersection(image_paths(loaders[name].dataset)))
         if both:
-            raise ValueError(f'stream "{name}" is unlabelled, but {len(both)} of its images are in a labelled stream '
-                             f'too, for example {both[:3]}: their labels would be used twice and their pseudo-labels '
-                             'be flattering. Correct the lists (tools/make_split.py checks that they are disjoint)')
+            raise ValueError(f'stream "{name}" is unlabelled, but {len(both)} of its images are in '
+                             f'a labelled stream too, for example {both[:3]}: their labels would '
+                             'be used twice and their pseudo-labels be flattering. Correct the '
+                             'lists (tools/make_split.py checks that they are disjoint)')
 
 
 def image_paths(dataset: Any) -> set[str]:
-    """Absolute image paths of a dataset's samples, as far as the datasets it is made of say them."""
+    """Absolute image paths of a dataset's samples, as far as the datasets it is made of say them.
+    """
     parts, which, local = flatten(dataset)
     found = (parts[part].get_data_info(int(i)).get('img_path') for part, i in zip(which, local)
              if hasattr(parts[part], 'get_data_info'))

@@ -10,6 +10,6 @@ from .timm_encoder import TimmEncoder
 from .tiny_vit import TinyViT
 
 __all__ = [
-    'EncoderOptions', 'HybridViT', 'MixTransformer', 'MobileNetV2', 'PlainViT', 'ResNeSt', 'ResNet', 'ResNetV1c',
-    'StemMobileNetV2', 'StemResNet', 'StyleHallucination', 'TimmEncoder', 'TinyViT'
+    'EncoderOptions', 'HybridViT', 'MixTransformer', 'MobileNetV2', 'PlainViT', 'ResNeSt', 'ResNet',
+    'ResNetV1c', 'StemMobileNetV2', 'StemResNet', 'StyleHallucination', 'TimmEncoder', 'TinyViT'
 ]

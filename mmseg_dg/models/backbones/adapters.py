@@ -43,16 +43,9 @@ class LoRALinear(nn.Linear):
         start: One of ``STARTS``.
         parts: Matrices packed along the outputs (3 for q, k, v).
     """
-
-    def __init__(self,
-                 linear: nn.Linear,
-                 rank: int,
-                 alpha: float,
-                 start: str,
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float, start: str,
                  parts: int = 1) -> None:
-        super().__init__(linear.in_features,
-                         linear.out_features,
-                         bias=linear.bias is not None,
+        super().__init__(linear.in_features, linear.out_features, bias=linear.bias is not None,
                          device='meta')
         self.weight, self.bias = linear.weight, linear.bias
         self.rank, self.scale, self.start, self.parts = rank, alpha / rank, start, parts
@@ -107,9 +100,7 @@ class LoRALinear(nn.Linear):
         change = torch.matmul(self.lora_b, self.lora_a)  # (parts, out / parts, in)
         if self.start == 'minor':
             change = change - torch.matmul(self.lora_b0, self.lora_a0)
-        plain = nn.Linear(self.in_features,
-                          self.out_features,
-                          bias=self.bias is not None,
+        plain = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None,
                           device='meta')
         plain.weight = nn.Parameter(self.weight + self.scale * change.flatten(0, 1))
         plain.bias = None if self.bias is None else nn.Parameter(self.bias.clone())
@@ -160,12 +151,8 @@ def attention_targets(encoder: nn.Module) -> Iterator[Target]:
                                  block)
 
 
-def add_adapters(encoder: nn.Module,
-                 rank: int = 16,
-                 alpha: Optional[float] = None,
-                 start: str = 'zeros',
-                 first_block: int = 0,
-                 layers: Sequence[str] = tuple(TARGETS),
+def add_adapters(encoder: nn.Module, rank: int = 16, alpha: Optional[float] = None,
+                 start: str = 'zeros', first_block: int = 0, layers: Sequence[str] = tuple(TARGETS),
                  packed: bool = True) -> list[str]:
     """Exchange linear layers of an encoder's attention blocks for :class:`LoRALinear`.
 
@@ -194,8 +181,7 @@ def add_adapters(encoder: nn.Module,
         raise ValueError(
             f'lora: {kind} has no attention layers with a linear query projection, which adapters '
             'are for: use an encoder that has them (PlainViT, TinyViT, TimmEncoder), or '
-            'trainable="all"'
-        )
+            'trainable="all"')
     wanted = {name for layer in layers for name in TARGETS[layer]}
     chosen = [target for target in found if target.block >= first_block and target.name in wanted]
     if not chosen:

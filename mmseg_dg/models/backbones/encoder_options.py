@@ -45,9 +45,7 @@ class EncoderOptions(nn.Module):
     _extra_channels: str = 'zeros'
     _trained: frozenset = frozenset()
 
-    def set_options(self,
-                    trainable: str = 'all',
-                    lora: Optional[Mapping] = None,
+    def set_options(self, trainable: str = 'all', lora: Optional[Mapping] = None,
                     extra_channels: str = 'zeros') -> None:
         """
         Args:
@@ -88,10 +86,12 @@ class EncoderOptions(nn.Module):
 
     # ------------------------------------------------------------------ running
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if args and isinstance(args[0], EncodedImages):  # maps that this encoder, frozen, gave before
+        # maps that this encoder, frozen, gave before
+        if args and isinstance(args[0], EncodedImages):
             if self.trainable != 'none':
-                raise ValueError(f"{type(self).__name__}: trainable={self.trainable!r} got maps that a frozen encoder "
-                                 "gave: cached features need trainable='none'")
+                raise ValueError(f"{type(self).__name__}: trainable={self.trainable!r} got maps "
+                                 "that a frozen encoder gave: cached features need "
+                                 "trainable='none'")
             return args[0].maps
         if self.trainable != 'none':
             return super().__call__(*args, **kwargs)
@@ -123,8 +123,11 @@ class EncoderOptions(nn.Module):
         """Names of this encoder's state dict that training never changes."""
         if self.trainable == 'all':
             return set()
-        return {name for name in self.state_dict() if name not in self._trained
-                and MARK not in name and 'style_hallucination.' not in name}
+        return {
+            name
+            for name in self.state_dict()
+            if name not in self._trained and MARK not in name and 'style_hallucination.' not in name
+        }
 
     def adapted_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors of a weight file as this network takes them: filters for its number of
@@ -158,10 +161,8 @@ class EncoderOptions(nn.Module):
             })
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def load_file(self,
-                  path: str,
-                  prefix: Optional[str] = None,
-                  optional: tuple[str, ...] = ()) -> None:
+    def load_file(self, path: str, prefix: Optional[str] = None, optional: tuple[str,
+                                                                                 ...] = ()) -> None:
         """Fill every tensor from a weight file.
 
         Args:

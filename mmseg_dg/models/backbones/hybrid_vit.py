@@ -14,10 +14,13 @@ from .encoder_options import EncoderOptions
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after ``size`` pixels so that ``ceil(size / stride)`` remain (TensorFlow's SAME)."""
+    """Zeros before and after ``size`` pixels so that ``ceil(size / stride)`` remain (TensorFlow's
+    SAME).
+    """
     # no division of a negative size: ONNX rounds that towards zero, Python down
     total = ((size + stride - 1) // stride - 1) * stride + kernel - size
-    if kernel < stride:  # else it is never negative; a size that is free in an exported graph cannot be compared
+    # else it is never negative; a size that is free in an exported graph cannot be compared
+    if kernel < stride:
         total = max(total, 0) if kernel > 1 else 0
     return total // 2, total - total // 2
 
@@ -33,22 +36,25 @@ def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.) -> Tensor:
 
 
 class StandardizedConv2d(nn.Conv2d):
-    """Convolution without bias whose filters are standardised to mean 0 and standard deviation 1, with SAME padding.
+    """Convolution without bias whose filters are standardised to mean 0 and standard deviation 1,
+    with SAME padding.
 
-    ``(w - mean) / (std + eps)`` per filter, as in the released code of the hybrid Vision Transformer; PyTorch ports
-    that put eps under the root differ in the sixth digit.
+    ``(w - mean) / (std + eps)`` per filter, as in the released code of the hybrid Vision
+    Transformer; PyTorch ports that put eps under the root differ in the sixth digit.
     """
 
     eps = 1e-5
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int,
+                 stride: int = 1) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         mean = self.weight.mean((1, 2, 3), keepdim=True)
         std = self.weight.std((1, 2, 3), correction=0, keepdim=True)
         weight = (self.weight - mean) / (std + self.eps)
-        return F.conv2d(pad_same(x, self.kernel_size[0], self.stride[0]), weight, stride=self.stride)
+        return F.conv2d(pad_same(x, self.kernel_size[0], self.stride[0]), weight,
+                        stride=self.stride)
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -59,19 +65,20 @@ def group_norm(channels: int) -> nn.GroupNorm:
 class ResidualUnit(nn.Module):
     """Bottleneck 1x1, 3x3, 1x1 of standardised convolutions, GroupNorm after each.
 
-    The network is called ResNetV2 (pre-activation) in the papers, but in the released code and in its ports the norm
-    follows the convolution and the last ReLU the sum; the public weights fit only that.
+    The network is called ResNetV2 (pre-activation) in the papers, but in the released code and in
+    its ports the norm follows the convolution and the last ReLU the sum; the public weights fit
+    only that.
 
     Args:
         in_channels, channels: Channels in and of the bottleneck; the unit gives ``4 * channels``.
         stride: Of the 3x3 convolution and the projection.
     """
-
     def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
         super().__init__()
         out = 4 * channels
         self.conv1, self.norm1 = StandardizedConv2d(in_channels, channels, 1), group_norm(channels)
-        self.conv2, self.norm2 = StandardizedConv2d(channels, channels, 3, stride), group_norm(channels)
+        self.conv2, self.norm2 = StandardizedConv2d(channels, channels, 3,
+                                                    stride), group_norm(channels)
         self.conv3, self.norm3 = StandardizedConv2d(channels, out, 1), group_norm(out)
         self.projection: Optional[nn.Sequential] = None
         if stride != 1 or in_channels != out:
@@ -93,11 +100,11 @@ class TransformerLayer(nn.Module):
         channels, heads, hidden: Width, attention heads, width inside the perceptron.
         drop_rate: Dropout after the attention's projection and after both layers of the perceptron.
         attn_drop_rate: Dropout of the attention weights.
-        gelu: ``tanh`` (approximation, as in the released code) or ``none`` (exact, as in PyTorch ports).
+        gelu: ``tanh`` (approximation, as in the released code) or ``none`` (exact, as in PyTorch
+            ports).
     """
-
-    def __init__(self, channels: int, heads: int, hidden: int, drop_rate: float, attn_drop_rate: float,
-                 gelu: str) -> None:
+    def __init__(self, channels: int, heads: int, hidden: int, drop_rate: float,
+                 attn_drop_rate: float, gelu: str) -> None:
         super().__init__()
         self.heads, self.drop_rate, self.attn_drop_rate, self.gelu = heads, drop_rate, attn_drop_rate, gelu
         self.norm1 = nn.LayerNorm(channels, eps=1e-6)
@@ -112,28 +119,35 @@ class TransformerLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         b, n, c = x.shape
-        q, k, v = self.qkv(self.norm1(x)).view(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(q, k, v, dropout_p=self.attn_drop_rate if self.training else 0.)
+        q, k, v = self.qkv(self.norm1(x)).view(b, n, 3, self.heads,
+                                               c // self.heads).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(
+            q, k, v, dropout_p=self.attn_drop_rate if self.training else 0.)
         x = x + self._drop(self.proj(attended.transpose(1, 2).reshape(b, n, c)))
         hidden = self._drop(F.gelu(self.fc1(self.norm2(x)), approximate=self.gelu))
         return x + self._drop(self.fc2(hidden))
 
 
-def _leave_class_token_out(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *args) -> None:
+def _leave_class_token_out(module: nn.Module, state_dict: dict[str, Tensor], prefix: str,
+                           *args) -> None:
     """Public weights have a class token and its position; an encoder without one reads the rest."""
-    if state_dict.pop(f'{prefix}cls_token', None) is not None and f'{prefix}pos_embed' in state_dict:
+    if state_dict.pop(f'{prefix}cls_token',
+                      None) is not None and f'{prefix}pos_embed' in state_dict:
         state_dict[f'{prefix}pos_embed'] = state_dict[f'{prefix}pos_embed'][:, 1:]
 
 
 @MODELS.register_module()
 class HybridViT(EncoderOptions, BaseModule):
-    """Hybrid encoder of TransUNet and DDeP: three stages of a ResNet-50, then ViT-B/16 on their 1/16 map.
+    """Hybrid encoder of TransUNet and DDeP: three stages of a ResNet-50, then ViT-B/16 on their
+    1/16 map.
 
-    Weight-standardised convolutions, GroupNorm(32), stages of 3, 4 and 9 units, then a 1x1 patch embedding and 12
-    Transformer layers of width 768. Images are expected on the scale [-1, 1] (mean and std 127.5), as the public
-    weights were trained; ``tools/model_converters/vit_hybrid2mmseg_dg.py`` converts those. Any image size works: the
-    position embedding is stored for ``pos_grid`` and interpolated. Source: docs/behavior/ddep.md#architecture;
-    numerics (SAME padding, eps, tanh GELU) of the released code.
+    Weight-standardised convolutions, GroupNorm(32), stages of 3, 4 and 9 units, then a 1x1 patch
+    embedding and 12 Transformer layers of width 768. Images are expected on the scale [-1, 1] (mean
+    and std 127.5), as the public weights were trained;
+    ``tools/model_converters/vit_hybrid2mmseg_dg.py`` converts those. Any image size works: the
+    position embedding is stored for ``pos_grid`` and interpolated. Source:
+    docs/behavior/ddep.md#architecture; numerics (SAME padding, eps, tanh GELU) of the released
+    code.
 
     Args:
         in_channels: Channels of the image.
@@ -141,8 +155,9 @@ class HybridViT(EncoderOptions, BaseModule):
         stages: Units per stage.
         embed_dims, num_layers, num_heads, feedforward_channels: Of the Transformer.
         pos_grid: (H, W) of the stored position embedding, 14x14 for 224x224 images.
-        cls_token: Let the class token take part in the attention, as when the public weights were trained; it is not
-            part of the output. TransUNet's code drops it (a choice the DDeP paper does not settle).
+        cls_token: Let the class token take part in the attention, as when the public weights were
+            trained; it is not part of the output. TransUNet's code drops it (a choice the DDeP
+            paper does not settle).
         drop_rate: Dropout of the Transformer in training mode.
         attn_drop_rate: Dropout of its attention weights.
         gelu: ``tanh`` as in the released code, or ``none`` (exact) as in PyTorch ports.
@@ -155,27 +170,17 @@ class HybridViT(EncoderOptions, BaseModule):
 
     input_layer = 'stem.conv'
 
-    def __init__(self,
-                 in_channels: int = 3,
-                 stem_channels: int = 64,
-                 stages: Sequence[int] = (3, 4, 9),
-                 embed_dims: int = 768,
-                 num_layers: int = 12,
-                 num_heads: int = 12,
-                 feedforward_channels: int = 3072,
-                 pos_grid: tuple[int, int] = (14, 14),
-                 cls_token: bool = True,
-                 drop_rate: float = 0.1,
-                 attn_drop_rate: float = 0.,
-                 gelu: str = 'tanh',
-                 trainable: str = 'all',
-                 lora: Optional[Mapping] = None,
-                 extra_channels: str = 'zeros',
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(self, in_channels: int = 3, stem_channels: int = 64, stages: Sequence[int] = (3, 4,
+                                                                                               9),
+                 embed_dims: int = 768, num_layers: int = 12, num_heads: int = 12,
+                 feedforward_channels: int = 3072, pos_grid: tuple[int, int] = (14, 14),
+                 cls_token: bool = True, drop_rate: float = 0.1, attn_drop_rate: float = 0.,
+                 gelu: str = 'tanh', trainable: str = 'all', lora: Optional[Mapping] = None,
+                 extra_channels: str = 'zeros', init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg=init_cfg)
         if stem_channels % 32 or embed_dims % num_heads:
-            raise ValueError(f'stem_channels={stem_channels} must be a multiple of the 32 groups, and '
-                             f'embed_dims={embed_dims} of num_heads={num_heads}')
+            raise ValueError(f'stem_channels={stem_channels} must be a multiple of the 32 groups, '
+                             f'and embed_dims={embed_dims} of num_heads={num_heads}')
         if gelu not in ('tanh', 'none'):
             raise ValueError(f"gelu is 'tanh' or 'none' (exact), got {gelu!r}")
         self.stem = nn.Sequential()
@@ -185,17 +190,21 @@ class HybridViT(EncoderOptions, BaseModule):
         channels = stem_channels
         for i, units in enumerate(stages):
             width = stem_channels * 2**i
-            stage = [ResidualUnit(channels if u == 0 else 4 * width, width, 2 if i and u == 0 else 1)
-                     for u in range(units)]
+            stage = [
+                ResidualUnit(channels if u == 0 else 4 * width, width, 2 if i and u == 0 else 1)
+                for u in range(units)
+            ]
             self.stages.append(nn.Sequential(*stage))
             channels = 4 * width
         self.patch_embed = nn.Conv2d(channels, embed_dims, 1)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dims)) if cls_token else None
         self.pos_grid = tuple(pos_grid)
-        self.pos_embed = nn.Parameter(torch.zeros(1, int(cls_token) + pos_grid[0] * pos_grid[1], embed_dims))
+        self.pos_embed = nn.Parameter(
+            torch.zeros(1,
+                        int(cls_token) + pos_grid[0] * pos_grid[1], embed_dims))
         self.layers = nn.ModuleList([
-            TransformerLayer(embed_dims, num_heads, feedforward_channels, drop_rate, attn_drop_rate, gelu)
-            for _ in range(num_layers)
+            TransformerLayer(embed_dims, num_heads, feedforward_channels, drop_rate, attn_drop_rate,
+                             gelu) for _ in range(num_layers)
         ])
         self.norm = nn.LayerNorm(embed_dims, eps=1e-6)
         self.drop_rate = drop_rate
@@ -204,7 +213,9 @@ class HybridViT(EncoderOptions, BaseModule):
         self.set_options(trainable, lora, extra_channels)
 
     def init_weights(self) -> None:
-        """Random weights as in the released code (zero scale of each unit's last norm), then ``init_cfg``."""
+        """Random weights as in the released code (zero scale of each unit's last norm), then
+        ``init_cfg``.
+        """
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
@@ -215,7 +226,9 @@ class HybridViT(EncoderOptions, BaseModule):
         super().init_weights()
 
     def position_embedding(self, grid: tuple[int, int]) -> Tensor:
-        """The stored embedding for a grid of tokens, (1, [1 +] H * W, C): bilinear with corners aligned."""
+        """The stored embedding for a grid of tokens, (1, [1 +] H * W, C): bilinear with corners
+        aligned.
+        """
         if grid == self.pos_grid:
             return self.pos_embed
         count = self.pos_grid[0] * self.pos_grid[1]
@@ -230,8 +243,8 @@ class HybridViT(EncoderOptions, BaseModule):
             images: (B, 3, H, W) on the scale [-1, 1].
 
         Returns:
-            Maps at stride 2 (64 channels), 4 (256), 8 (512) and the tokens at 16 (768); height and width are rounded
-            up.
+            Maps at stride 2 (64 channels), 4 (256), 8 (512) and the tokens at 16 (768); height and
+            width are rounded up.
         """
         x = F.relu(self.stem(images))
         levels = [x]
@@ -242,7 +255,8 @@ class HybridViT(EncoderOptions, BaseModule):
         return (*levels[:-1], self.tokens(x))
 
     def tokens(self, x: Tensor) -> Tensor:
-        """The Transformer on the last convolutional map: (B, 1024, h, w) -> (B, embed_dims, h, w)."""
+        """The Transformer on the last convolutional map: (B, 1024, h, w) -> (B, embed_dims, h, w).
+        """
         x = self.patch_embed(x)
         grid = (x.shape[2], x.shape[3])
         x = x.flatten(2).transpose(1, 2)

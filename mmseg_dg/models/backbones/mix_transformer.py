@@ -1,10 +1,11 @@
 """Mix Transformer (MiT), the encoder of SegFormer, DAFormer and HRDA, with the papers' numbers.
 
-Written from the description of the network; parameter names are those of mmseg's ``MixVisionTransformer``, so its
-checkpoints load as they are and the original ones after :mod:`mmseg_dg.weights.official_names`.  Unlike mmseg's
-class: LayerNorm eps is 1e-5 in the patch embeddings and behind the spatial reduction (1e-6 elsewhere), drop path is
-0.1 unless asked otherwise, q/k/v get the same scratch initialisation as every other linear layer, and attention never
-materialises its weights.
+Written from the description of the network; parameter names are those of mmseg's
+``MixVisionTransformer``, so its checkpoints load as they are and the original ones after
+:mod:`mmseg_dg.weights.official_names`. Unlike mmseg's
+class: LayerNorm eps is 1e-5 in the patch embeddings and behind the spatial reduction (1e-6
+elsewhere), drop path is 0.1 unless asked otherwise, q/k/v get the same scratch initialisation as
+every other linear layer, and attention never materialises its weights.
 """
 import math
 import os
@@ -43,24 +44,27 @@ _BLOCK_EPS = 1e-6  # norm1, norm2 of each block and the norm that ends a stage
 
 
 class DropPath(_DropPath):
-    """Stochastic depth per sample: a branch is kept with probability ``1 - drop_prob`` and then divided by it.
+    """Stochastic depth per sample: a branch is kept with probability ``1 - drop_prob`` and then
+    divided by it.
 
-    Draws the same numbers as mmcv's in float32 and float64.  In half precision mmcv's own draw rounds ``keep + u``,
-    which can reach 2 and then doubles the branch, so there the mask is drawn in float32.
+    Draws the same numbers as mmcv's in float32 and float64. In half precision mmcv's own draw
+    rounds ``keep + u``, which can reach 2 and then doubles the branch, so there the mask is drawn
+    in float32.
     """
-
     def forward(self, x: Tensor) -> Tensor:
         if self.drop_prob == 0. or not self.training:
             return x
         keep = 1 - self.drop_prob
         dtype = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
-        mask = (keep + torch.rand((x.shape[0], ) + (1, ) * (x.ndim - 1), dtype=dtype, device=x.device)).floor_()
+        mask = (keep + torch.rand((x.shape[0], ) + (1, ) *
+                                  (x.ndim - 1), dtype=dtype, device=x.device)).floor_()
         return x.div(keep) * mask.to(x.dtype)
 
 
 class PackedAttention(nn.Module):
-    """Scaled dot-product attention with the parameter names of ``nn.MultiheadAttention`` (q, k, v in one matrix)."""
-
+    """Scaled dot-product attention with the parameter names of ``nn.MultiheadAttention`` (q, k, v
+    in one matrix).
+    """
     def __init__(self, dims: int, num_heads: int, bias: bool = True, dropout: float = 0.) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -71,7 +75,8 @@ class PackedAttention(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        for weight, bias in ((self.in_proj_weight, self.in_proj_bias), (self.out_proj.weight, self.out_proj.bias)):
+        for weight, bias in ((self.in_proj_weight, self.in_proj_bias), (self.out_proj.weight,
+                                                                        self.out_proj.bias)):
             nn.init.trunc_normal_(weight, std=0.02)
             if bias is not None:
                 nn.init.zeros_(bias)
@@ -80,20 +85,23 @@ class PackedAttention(nn.Module):
         """Attend from ``query`` (B, N, C) to ``memory`` (B, M, C); returns (B, N, C)."""
         batch, length, dims = query.shape
         q_weight, kv_weight = self.in_proj_weight.split((dims, 2 * dims))
-        q_bias, kv_bias = (None, None) if self.in_proj_bias is None else self.in_proj_bias.split((dims, 2 * dims))
+        q_bias, kv_bias = (None, None) if self.in_proj_bias is None else self.in_proj_bias.split(
+            (dims, 2 * dims))
         # (B, N, heads * d) -> (B, heads, N, d)
-        q = F.linear(query, q_weight, q_bias).view(batch, length, self.num_heads, -1).transpose(1, 2)
-        kv = F.linear(memory, kv_weight, kv_bias).view(batch, memory.shape[1], 2, self.num_heads, -1)
+        q = F.linear(query, q_weight, q_bias).view(batch, length, self.num_heads,
+                                                   -1).transpose(1, 2)
+        kv = F.linear(memory, kv_weight, kv_bias).view(batch, memory.shape[1], 2, self.num_heads,
+                                                       -1)
         k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)
-        out = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.)
+        out = F.scaled_dot_product_attention(q, k, v,
+                                             dropout_p=self.dropout if self.training else 0.)
         return self.out_proj(out.transpose(1, 2).reshape(batch, length, dims))
 
 
 class EfficientAttention(nn.Module):
     """Self-attention whose keys and values come from a map reduced by a strided convolution."""
-
-    def __init__(self, dims: int, num_heads: int, sr_ratio: int, qkv_bias: bool, attn_drop: float, proj_drop: float,
-                 drop_path: float) -> None:
+    def __init__(self, dims: int, num_heads: int, sr_ratio: int, qkv_bias: bool, attn_drop: float,
+                 proj_drop: float, drop_path: float) -> None:
         super().__init__()
         self.sr_ratio = sr_ratio
         self.attn = PackedAttention(dims, num_heads, qkv_bias, attn_drop)
@@ -107,20 +115,23 @@ class EfficientAttention(nn.Module):
         memory = x
         if self.sr_ratio > 1:
             if min(hw) < self.sr_ratio:
-                raise ValueError(f'a feature map of {hw[0]}x{hw[1]} is smaller than the spatial reduction '
-                                 f'{self.sr_ratio} of its stage: give the encoder larger images (at least 32x32)')
+                raise ValueError(f'a feature map of {hw[0]}x{hw[1]} is smaller than the spatial '
+                                 f'reduction {self.sr_ratio} of its stage: give the encoder larger '
+                                 'images (at least 32x32)')
             memory = self.norm(_to_tokens(self.sr(_to_map(x, hw))))
         return self.dropout_layer(self.proj_drop(self.attn(x, memory)))
 
 
 class MixFFN(nn.Module):
-    """Feed-forward network with a 3x3 depth-wise convolution in the middle; its linear layers are 1x1 convolutions."""
-
+    """Feed-forward network with a 3x3 depth-wise convolution in the middle; its linear layers are
+    1x1 convolutions.
+    """
     def __init__(self, dims: int, hidden: int, drop: float, drop_path: float) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            FastConv2d(dims, hidden, 1), nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden), nn.GELU(),
-            nn.Dropout(drop), FastConv2d(hidden, dims, 1), nn.Dropout(drop))
+        self.layers = nn.Sequential(FastConv2d(dims, hidden, 1),
+                                    nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden),
+                                    nn.GELU(), nn.Dropout(drop), FastConv2d(hidden, dims, 1),
+                                    nn.Dropout(drop))
         self.dropout_layer = DropPath(drop_path)
 
     def forward(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
@@ -129,13 +140,13 @@ class MixFFN(nn.Module):
 
 class Block(nn.Module):
     """``x + attention(norm(x))``, then ``x + ffn(norm(x))``, with drop path on both branches."""
-
-    def __init__(self, dims: int, num_heads: int, sr_ratio: int, mlp_ratio: float, qkv_bias: bool, drop: float,
-                 attn_drop: float, drop_path: float, with_cp: bool) -> None:
+    def __init__(self, dims: int, num_heads: int, sr_ratio: int, mlp_ratio: float, qkv_bias: bool,
+                 drop: float, attn_drop: float, drop_path: float, with_cp: bool) -> None:
         super().__init__()
         self.with_cp = with_cp
         self.norm1 = nn.LayerNorm(dims, eps=_BLOCK_EPS)
-        self.attn = EfficientAttention(dims, num_heads, sr_ratio, qkv_bias, attn_drop, drop, drop_path)
+        self.attn = EfficientAttention(dims, num_heads, sr_ratio, qkv_bias, attn_drop, drop,
+                                       drop_path)
         self.norm2 = nn.LayerNorm(dims, eps=_BLOCK_EPS)
         self.ffn = MixFFN(dims, int(mlp_ratio * dims), drop, drop_path)
 
@@ -151,7 +162,6 @@ class Block(nn.Module):
 
 class OverlapPatchEmbed(nn.Module):
     """Strided convolution whose windows overlap, then LayerNorm over channels."""
-
     def __init__(self, in_channels: int, dims: int, kernel: int, stride: int) -> None:
         super().__init__()
         self.projection = nn.Conv2d(in_channels, dims, kernel, stride, kernel // 2)
@@ -174,86 +184,87 @@ def _to_tokens(x: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class MixTransformer(EncoderOptions, BaseModule):
-    """Hierarchical transformer encoder of SegFormer (Xie et al., 2021), as DAFormer and HRDA use it.
+    """Hierarchical transformer encoder of SegFormer (Xie et al., 2021), as DAFormer and HRDA use
+    it.
 
     Checked against the outputs, gradients and parameter shapes recorded from the official code.
 
     Args:
-        arch: ``'b0'`` to ``'b5'``: fills ``embed_dims``, ``num_layers`` and ``num_heads`` where these are None. With
-            ``arch=None`` all three must be given.
+        arch: ``'b0'`` to ``'b5'``: fills ``embed_dims``, ``num_layers`` and ``num_heads`` where
+            these are None. With ``arch=None`` all three must be given.
         in_channels: Channels of the image.
-        embed_dims: Width per head of all stages (an int; stage widths are ``embed_dims * num_heads[i]``, mmseg's
-            convention) or the widths of the stages.
+        embed_dims: Width per head of all stages (an int; stage widths are ``embed_dims *
+            num_heads[i]``, mmseg's convention) or the widths of the stages.
         num_layers: Blocks per stage.
         num_heads: Attention heads per stage.
-        patch_sizes, strides: Kernel and stride of each stage's patch embedding; padding is half the kernel.
+        patch_sizes, strides: Kernel and stride of each stage's patch embedding; padding is half the
+            kernel.
         sr_ratios: Spatial reduction of keys and values per stage.
         out_indices: Stages whose maps are returned.
         mlp_ratio: Hidden width of the feed-forward network over the stage width.
         qkv_bias: Whether q, k and v have a bias.
         drop_rate: Dropout after the attention projection and in the feed-forward network.
         attn_drop_rate: Dropout on the attention weights.
-        drop_path_rate: Drop path of the last block; it grows linearly from exactly 0 in the first one.
-        with_cp: Recompute the activations of each block in the backward pass instead of keeping them.
-        style_hallucination: Arguments of :class:`StyleHallucination`, which in training appends stylised copies to
-            the output of stage 1, so that all outputs have twice the batch; None: not. Train such an encoder with
-            the method ``DomainGeneralization``.
-        trainable, lora, extra_channels: See :class:`EncoderOptions`; adapters are refused (no linear projections of
-            the queries).
-        init_cfg: None for the paper's random initialisation (truncated normal 0.02 for linear layers; normal with std
-            sqrt(2 / fan_out) for convolutions). ``dict(type='Pretrained', checkpoint=FILE)`` loads a backbone in
-            mmseg's or the original key layout and fails if a tensor is missing or left over.
+        drop_path_rate: Drop path of the last block; it grows linearly from exactly 0 in the first
+            one.
+        with_cp: Recompute the activations of each block in the backward pass instead of keeping
+            them.
+        style_hallucination: Arguments of :class:`StyleHallucination`, which in training appends
+            stylised copies to the output of stage 1, so that all outputs have twice the batch;
+            None: not. Train such an encoder with the method ``DomainGeneralization``.
+        trainable, lora, extra_channels: See :class:`EncoderOptions`; adapters are refused (no
+            linear projections of the queries).
+        init_cfg: None for the paper's random initialisation (truncated normal 0.02 for linear
+            layers; normal with std sqrt(2 / fan_out) for convolutions). ``dict(type='Pretrained',
+            checkpoint=FILE)`` loads a backbone in mmseg's or the original key layout and fails if a
+            tensor is missing or left over.
 
     Raises:
-        ValueError: Unknown ``arch``, missing or inconsistent dimensions, or a checkpoint that does not fit.
-        FileNotFoundError: ``init_cfg`` names a local file that does not exist (on ``init_weights()``).
+        ValueError: Unknown ``arch``, missing or inconsistent dimensions, or a checkpoint that does
+            not fit.
+        FileNotFoundError: ``init_cfg`` names a local file that does not exist (on
+            ``init_weights()``).
     """
 
     input_layer = 'layers.0.0.projection'
 
-    def __init__(self,
-                 arch: Optional[str] = 'b5',
-                 in_channels: int = 3,
-                 embed_dims: Union[int, Sequence[int], None] = None,
-                 num_layers: Optional[Sequence[int]] = None,
+    def __init__(self, arch: Optional[str] = 'b5', in_channels: int = 3,
+                 embed_dims: Union[int, Sequence[int],
+                                   None] = None, num_layers: Optional[Sequence[int]] = None,
                  num_heads: Optional[Sequence[int]] = None,
-                 patch_sizes: Sequence[int] = (7, 3, 3, 3),
-                 strides: Sequence[int] = (4, 2, 2, 2),
-                 sr_ratios: Sequence[int] = (8, 4, 2, 1),
-                 out_indices: Sequence[int] = (0, 1, 2, 3),
-                 mlp_ratio: float = 4,
-                 qkv_bias: bool = True,
-                 drop_rate: float = 0.,
-                 attn_drop_rate: float = 0.,
-                 drop_path_rate: float = 0.1,
-                 with_cp: bool = False,
-                 style_hallucination: Optional[dict] = None,
-                 trainable: str = 'all',
-                 lora: Optional[Mapping] = None,
-                 extra_channels: str = 'zeros',
+                 patch_sizes: Sequence[int] = (7, 3, 3, 3), strides: Sequence[int] = (4, 2, 2, 2),
+                 sr_ratios: Sequence[int] = (8, 4, 2, 1), out_indices: Sequence[int] = (0, 1, 2, 3),
+                 mlp_ratio: float = 4, qkv_bias: bool = True, drop_rate: float = 0.,
+                 attn_drop_rate: float = 0., drop_path_rate: float = 0.1, with_cp: bool = False,
+                 style_hallucination: Optional[dict] = None, trainable: str = 'all',
+                 lora: Optional[Mapping] = None, extra_channels: str = 'zeros',
                  init_cfg: Union[dict, list[dict], None] = None) -> None:
         super().__init__(init_cfg)
         dims, num_layers, num_heads = _dimensions(arch, embed_dims, num_layers, num_heads)
         stages = len(dims)
         lengths = {len(v) for v in (num_layers, num_heads, patch_sizes, strides, sr_ratios)}
         if lengths != {stages}:
-            raise ValueError(f'embed_dims describes {stages} stages, but num_layers, num_heads, patch_sizes, strides '
-                             f'and sr_ratios have {sorted(lengths)} entries: give one entry per stage to each')
+            raise ValueError(f'embed_dims describes {stages} stages, but num_layers, num_heads, '
+                             f'patch_sizes, strides and sr_ratios have {sorted(lengths)} entries: '
+                             'give one entry per stage to each')
         if not out_indices or not all(0 <= i < stages for i in out_indices):
             raise ValueError(f'out_indices {tuple(out_indices)} must name stages 0..{stages - 1}')
         self.stage_dims = tuple(dims)
         self.out_indices = tuple(out_indices)
-        block = partial(Block, mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, drop=drop_rate, attn_drop=attn_drop_rate,
-                        with_cp=with_cp)
+        block = partial(Block, mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, drop=drop_rate,
+                        attn_drop=attn_drop_rate, with_cp=with_cp)
         rates = iter(drop_path_rates(drop_path_rate, sum(num_layers)))
         self.layers = nn.ModuleList()
         for i, width in enumerate(dims):
-            self.layers.append(nn.ModuleList([
-                OverlapPatchEmbed(dims[i - 1] if i else in_channels, width, patch_sizes[i], strides[i]),
-                nn.ModuleList(
-                    block(width, num_heads[i], sr_ratios[i], drop_path=next(rates)) for _ in range(num_layers[i])),
-                nn.LayerNorm(width, eps=_BLOCK_EPS),
-            ]))
+            self.layers.append(
+                nn.ModuleList([
+                    OverlapPatchEmbed(dims[i - 1] if i else in_channels, width, patch_sizes[i],
+                                      strides[i]),
+                    nn.ModuleList(
+                        block(width, num_heads[i], sr_ratios[i], drop_path=next(rates))
+                        for _ in range(num_layers[i])),
+                    nn.LayerNorm(width, eps=_BLOCK_EPS),
+                ]))
         self.style_hallucination: Optional[StyleHallucination] = None
         if style_hallucination is not None:
             self.style_hallucination = StyleHallucination(dims[0], **style_hallucination)
@@ -273,8 +284,8 @@ class MixTransformer(EncoderOptions, BaseModule):
     def _load_pretrained(self, source: str, prefix: Optional[str]) -> None:
         if '://' not in source and not os.path.isfile(source):
             raise FileNotFoundError(
-                f'no pretrained weights at {source}: put the file there (tools/prepare_weights.py says what to get), '
-                'or set init_cfg=None in the backbone for a random start')
+                f'no pretrained weights at {source}: put the file there (tools/prepare_weights.py '
+                'says what to get), or set init_cfg=None in the backbone for a random start')
         state = CheckpointLoader.load_checkpoint(source, map_location='cpu', logger='current')
         state = state.get('state_dict', state)
         if prefix:
@@ -283,20 +294,21 @@ class MixTransformer(EncoderOptions, BaseModule):
         try:
             self.load_state_dict(from_official_backbone(state))
         except (RuntimeError, ValueError) as error:
-            raise ValueError(f'{source} does not fit this MixTransformer (stage widths {self.stage_dims}); check '
-                             f'`arch` and the file: {error}') from error
-        print_log(f'backbone: all {len(self.state_dict())} tensors loaded from {source}', logger='current')
+            raise ValueError(f'{source} does not fit this MixTransformer (stage widths '
+                             f'{self.stage_dims}); check `arch` and the file: {error}') from error
+        print_log(f'backbone: all {len(self.state_dict())} tensors loaded from {source}',
+                  logger='current')
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Encode images.
 
         Args:
-            x: Normalised images (B, in_channels, H, W), any float dtype, H and W of at least 29; they need not be
-                multiples of anything: each stage rounds its size up.
+            x: Normalised images (B, in_channels, H, W), any float dtype, H and W of at least 29;
+                they need not be multiples of anything: each stage rounds its size up.
 
         Returns:
-            One map (B, C_i, ceil(H / s), ceil(W / s)) per entry of ``out_indices``, strides s = 4, 8, 16, 32; 2B of
-            them in training with style hallucination.
+            One map (B, C_i, ceil(H / s), ceil(W / s)) per entry of ``out_indices``, strides s = 4,
+            8, 16, 32; 2B of them in training with style hallucination.
         """
         outs = []
         for i in range(len(self.layers)):
@@ -308,7 +320,8 @@ class MixTransformer(EncoderOptions, BaseModule):
         return tuple(outs)
 
     def style_maps(self, x: Tensor) -> Tensor:
-        """Maps whose channel statistics are an image's style: the output of stage 1, not stylised."""
+        """Maps whose channel statistics are an image's style: the output of stage 1, not stylised.
+        """
         return self._stage(0, x)
 
     def _stage(self, index: int, x: Tensor) -> Tensor:
@@ -316,16 +329,20 @@ class MixTransformer(EncoderOptions, BaseModule):
         x, hw = embed(x)
         for block in blocks:
             x = block(x, hw)
-        # Contiguous, as in the official code; stock decoders are slow on other layouts (dilated depthwise).
+        # Contiguous, as in the official code; stock decoders are slow on other layouts (dilated
+        # depthwise).
         return _to_map(norm(x), hw).contiguous()
 
 
 def drop_path_rates(last: float, count: int) -> list[float]:
-    """``count`` rates from 0 to ``last``, evenly spaced; plain floats, so that models build on the meta device too."""
+    """``count`` rates from 0 to ``last``, evenly spaced; plain floats, so that models build on the
+    meta device too.
+    """
     return [last * i / (count - 1) if count > 1 else 0. for i in range(count)]
 
 
-def _dimensions(arch, embed_dims, num_layers, num_heads) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+def _dimensions(arch, embed_dims, num_layers,
+                num_heads) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
     if arch is not None:
         if arch not in _ARCHS:
             raise ValueError(f"arch must be one of {', '.join(_ARCHS)} or None, got {arch!r}")
@@ -349,8 +366,10 @@ def _init_scratch(module: nn.Module) -> None:
         nn.init.ones_(module.weight)
         nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Conv2d):
-        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+        fan_out = module.kernel_size[0] * module.kernel_size[
+            1] * module.out_channels // module.groups
         # the two point-wise layers of the FFN are linear layers in the paper's code
         std = 0.02 if module.kernel_size == (1, 1) else math.sqrt(2. / fan_out)
-        (nn.init.trunc_normal_ if module.kernel_size == (1, 1) else nn.init.normal_)(module.weight, std=std)
+        (nn.init.trunc_normal_ if module.kernel_size == (1, 1) else nn.init.normal_)(module.weight,
+                                                                                     std=std)
         nn.init.zeros_(module.bias)

@@ -36,7 +36,6 @@ ARCHITECTURES = {
 
 class Attention(nn.Module):
     """Multi-head self-attention by ``scaled_dot_product_attention``; names as in DINOv2."""
-
     def __init__(self, dims: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -53,7 +52,6 @@ class Attention(nn.Module):
 
 class Mlp(nn.Module):
     """Two layers with a GELU between them."""
-
     def __init__(self, dims: int, hidden: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(dims, hidden)
@@ -66,7 +64,6 @@ class Mlp(nn.Module):
 class SwiGLU(nn.Module):
     """``w3(silu(a) * b)`` with ``[a, b] = w12 x``: the giant's. Its width is two thirds of an
     MLP's, a multiple of 8."""
-
     def __init__(self, dims: int, hidden: int) -> None:
         super().__init__()
         hidden = (int(hidden * 2 / 3) + 7) // 8 * 8
@@ -80,7 +77,6 @@ class SwiGLU(nn.Module):
 
 class LayerScale(nn.Module):
     """A learned factor per channel."""
-
     def __init__(self, dims: int, value: float) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.full((dims, ), value))
@@ -91,7 +87,6 @@ class LayerScale(nn.Module):
 
 class Block(nn.Module):
     """Pre-norm attention and feed-forward, each scaled per channel."""
-
     def __init__(self, dims: int, heads: int, hidden: int, ffn: str, layer_scale: float,
                  drop_path: float) -> None:
         super().__init__()
@@ -111,7 +106,6 @@ class Block(nn.Module):
 
 class PatchEmbed(nn.Module):
     """Non-overlapping patches, one vector each."""
-
     def __init__(self, channels: int, dims: int, patch: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(channels, dims, patch, stride=patch)
@@ -165,26 +159,15 @@ class PlainViT(EncoderOptions, BaseModule):
 
     input_layer = 'patch_embed.proj'
 
-    def __init__(self,
-                 arch: Union[str, Mapping] = 'small',
-                 patch_size: int = 14,
-                 in_channels: int = 3,
-                 registers: int = 0,
-                 out_indices: Optional[Sequence[int]] = None,
-                 final_norm: bool = True,
-                 resize: Optional[str] = None,
-                 scale_factor: float = 1.1,
-                 patch_resample: Optional[str] = None,
-                 pos_grid: int = 37,
-                 pos_offset: Optional[float] = None,
-                 pos_antialias: Optional[bool] = None,
-                 layer_scale: float = 1e-5,
-                 drop_path_rate: float = 0.,
-                 with_cp: bool = False,
-                 trainable: str = 'all',
-                 lora: Optional[Mapping] = None,
-                 extra_channels: str = 'zeros',
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(self, arch: Union[str,
+                                   Mapping] = 'small', patch_size: int = 14, in_channels: int = 3,
+                 registers: int = 0, out_indices: Optional[Sequence[int]] = None,
+                 final_norm: bool = True, resize: Optional[str] = None, scale_factor: float = 1.1,
+                 patch_resample: Optional[str] = None, pos_grid: int = 37,
+                 pos_offset: Optional[float] = None, pos_antialias: Optional[bool] = None,
+                 layer_scale: float = 1e-5, drop_path_rate: float = 0., with_cp: bool = False,
+                 trainable: str = 'all', lora: Optional[Mapping] = None,
+                 extra_channels: str = 'zeros', init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg=init_cfg)
         self.arch = _architecture(arch)
         check_resize(resize, scale_factor, 'PlainViT')
@@ -271,8 +254,7 @@ class PlainViT(EncoderOptions, BaseModule):
         if self.init_cfg is None:
             self._start_randomly()
         elif isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
-            self.load_file(self.init_cfg['checkpoint'],
-                           self.init_cfg.get('prefix'),
+            self.load_file(self.init_cfg['checkpoint'], self.init_cfg.get('prefix'),
                            optional=('mask_token', 'head.'))
         else:
             super().init_weights()
@@ -331,9 +313,8 @@ def _architecture(arch: Union[str, Mapping]) -> Architecture:
             f'than {Architecture._fields}')
     sizes = Architecture(**arch)
     if sizes.embed_dims % sizes.num_heads or sizes.ffn not in ('mlp', 'swiglu'):
-        raise ValueError(
-            f"PlainViT: embed_dims={sizes.embed_dims} must be a multiple of "
-            f"num_heads={sizes.num_heads}, ffn={sizes.ffn!r} 'mlp' or 'swiglu'")
+        raise ValueError(f"PlainViT: embed_dims={sizes.embed_dims} must be a multiple of "
+                         f"num_heads={sizes.num_heads}, ffn={sizes.ffn!r} 'mlp' or 'swiglu'")
     return sizes if sizes.out_indices else sizes._replace(out_indices=quarters(sizes.num_layers))
 
 

@@ -20,13 +20,8 @@ from .encoder_options import EncoderOptions
 class _Stock(EncoderOptions):
     """Adds ``trainable``, ``lora`` (refused: no attention) and ``extra_channels`` to an encoder of
     mmseg."""
-
-    def __init__(self,
-                 *args: Any,
-                 trainable: str = 'all',
-                 lora: Optional[Mapping] = None,
-                 extra_channels: str = 'zeros',
-                 **kwargs: Any) -> None:
+    def __init__(self, *args: Any, trainable: str = 'all', lora: Optional[Mapping] = None,
+                 extra_channels: str = 'zeros', **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.set_options(trainable, lora, extra_channels)
 
@@ -35,7 +30,6 @@ class _Stock(EncoderOptions):
 class ResNet(_Stock, MMSegResNet):
     """:class:`mmseg.models.ResNet` with ``trainable`` and ``extra_channels`` of
     :class:`EncoderOptions`."""
-
     @property
     def input_layer(self) -> str:
         return 'stem.0' if self.deep_stem else 'conv1'
@@ -73,10 +67,6 @@ class MobileNetV2(_Stock, MMSegMobileNetV2):
         super().__init__(*args, **kwargs)
         if in_channels != 3:
             old = self.conv1.conv
-            self.conv1.conv = nn.Conv2d(in_channels,
-                                        old.out_channels,
-                                        old.kernel_size,
-                                        old.stride,
-                                        old.padding,
-                                        bias=False)
+            self.conv1.conv = nn.Conv2d(in_channels, old.out_channels, old.kernel_size, old.stride,
+                                        old.padding, bias=False)
         self.set_options(extra_channels=self._extra_channels, **trainable)

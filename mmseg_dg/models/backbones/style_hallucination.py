@@ -1,4 +1,5 @@
-"""SHADE's style hallucination: feature maps in random styles that the training images do not have."""
+"""SHADE's style hallucination: feature maps in random styles that the training images do not have.
+"""
 from typing import Optional
 
 import torch
@@ -10,30 +11,32 @@ from mmseg_dg.ops import restyle
 class StyleHallucination(nn.Module):
     """Appends a stylised copy to a batch of feature maps, in training only.
 
-    A style is the mean and the standard deviation of every channel. New ones are random convex combinations of
-    prototypes, which :class:`mmseg_dg.engine.hooks.StylePrototypeHook` takes from the training images. Source: SHADE
-    (Zhao et al., ECCV 2022) in the form of HRDA's generalization branch
-    (docs/behavior/daformer_hrda.md#domain-generalization).
+    A style is the mean and the standard deviation of every channel. New ones are random convex
+    combinations of prototypes, which :class:`mmseg_dg.engine.hooks.StylePrototypeHook` takes from
+    the training images. Source: SHADE (Zhao et al., ECCV 2022) in the form of HRDA's generalization
+    branch (docs/behavior/daformer_hrda.md#domain-generalization).
 
     Args:
         channels: Channels of the maps.
         num_prototypes: Prototypes; None: as many as channels, as in the official code.
-        concentration: Parameter of the symmetric Dirichlet distribution of the weights; small values give styles near
-            one prototype. None: 1 / ``num_prototypes`` (the official 0.0156 for 64).
+        concentration: Parameter of the symmetric Dirichlet distribution of the weights; small
+            values give styles near one prototype. None: 1 / ``num_prototypes`` (the official 0.0156
+            for 64).
 
     Attributes:
-        proto_mean, proto_std: Buffers (num_prototypes, channels), in checkpoints; all zeros until they are computed.
+        proto_mean, proto_std: Buffers (num_prototypes, channels), in checkpoints; all zeros until
+            they are computed.
 
     Raises:
         ValueError: Numbers that are not positive; in training, prototypes that were never computed.
     """
-
     def __init__(self, channels: int, num_prototypes: Optional[int] = None,
                  concentration: Optional[float] = None) -> None:
         super().__init__()
         self.num_prototypes = channels if num_prototypes is None else num_prototypes
         if self.num_prototypes < 1:
-            raise ValueError(f'style_hallucination.num_prototypes={num_prototypes} must be positive')
+            raise ValueError(
+                f'style_hallucination.num_prototypes={num_prototypes} must be positive')
         self.concentration = 1 / self.num_prototypes if concentration is None else concentration
         if self.concentration <= 0:
             raise ValueError(f'style_hallucination.concentration={concentration} must be positive')
@@ -57,34 +60,43 @@ class StyleHallucination(nn.Module):
         """
         for name, given, own in (('mean', mean, self.proto_mean), ('std', std, self.proto_std)):
             if given.shape != own.shape:
-                raise ValueError(f'prototypes: {name} has shape {tuple(given.shape)}, expected {tuple(own.shape)}')
+                raise ValueError(f'prototypes: {name} has shape {tuple(given.shape)}, expected '
+                                 f'{tuple(own.shape)}')
             own.copy_(given)
         self._known_ready = False
 
     def draw_weights(self, count: int) -> Tensor:
-        """Weights of the prototypes, (count, num_prototypes), each row summing to 1, from torch's global generator of
-        the buffers' device (the training step seeds it)."""
-        parameters = torch.full((self.num_prototypes, ), self.concentration, device=self.proto_mean.device)
+        """Weights of the prototypes, (count, num_prototypes), each row summing to 1, from torch's
+        global generator of the buffers' device (the training step seeds it)."""
+        parameters = torch.full((self.num_prototypes, ), self.concentration,
+                                device=self.proto_mean.device)
         # validated arguments would cost a transfer from the device per step
         return torch.distributions.Dirichlet(parameters, validate_args=False).sample((count, ))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps (B, C, H, W) -> in training (2B, C, H, W), the maps themselves and then stylised copies of them."""
+        """Maps (B, C, H, W) -> in training (2B, C, H, W), the maps themselves and then stylised
+        copies of them.
+        """
         if not self.training:
             return maps
         if not self.ready:
-            raise ValueError('style hallucination has no prototypes yet: add dict(type="StylePrototypeHook") to '
-                             'custom_hooks, which computes them before the first iteration')
+            raise ValueError('style hallucination has no prototypes yet: add '
+                             'dict(type="StylePrototypeHook") to custom_hooks, which computes '
+                             'them before the first iteration')
         weights = self.draw_weights(len(maps)).to(self.proto_mean.dtype)
-        with torch.autocast(maps.device.type, enabled=False):  # or styles would be rounded to half precision
+        # or styles would be rounded to half precision
+        with torch.autocast(maps.device.type, enabled=False):
             mean, std = weights @ self.proto_mean, weights @ self.proto_std
         return torch.cat([maps, restyle(maps, mean, std)])
 
-    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
-                              error_msgs) -> None:
-        """Checkpoints trained without styles (ImageNet's, say) have no prototypes; the hook computes them."""
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys,
+                              unexpected_keys, error_msgs) -> None:
+        """Checkpoints trained without styles (ImageNet's, say) have no prototypes; the hook
+        computes them.
+        """
         absent: list[str] = []
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, absent, unexpected_keys, error_msgs)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, absent,
+                                      unexpected_keys, error_msgs)
         if len(absent) < 2:
             missing_keys.extend(absent)
         self._known_ready = False

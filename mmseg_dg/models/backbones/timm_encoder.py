@@ -49,19 +49,11 @@ class TimmEncoder(EncoderOptions, BaseModule):
 
     input_layer = 'model.patch_embed.proj'
 
-    def __init__(self,
-                 name: str,
-                 out_indices: Optional[Sequence[int]] = None,
-                 final_norm: bool = True,
-                 resize: Optional[str] = None,
-                 scale_factor: float = 1.1,
-                 in_channels: int = 3,
-                 with_cp: bool = False,
-                 timm_args: Optional[Mapping] = None,
-                 trainable: str = 'all',
-                 lora: Optional[Mapping] = None,
-                 extra_channels: str = 'zeros',
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(self, name: str, out_indices: Optional[Sequence[int]] = None,
+                 final_norm: bool = True, resize: Optional[str] = None, scale_factor: float = 1.1,
+                 in_channels: int = 3, with_cp: bool = False, timm_args: Optional[Mapping] = None,
+                 trainable: str = 'all', lora: Optional[Mapping] = None,
+                 extra_channels: str = 'zeros', init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg=init_cfg)
         check_resize(resize, scale_factor, 'TimmEncoder')
         self.model = _create(name, in_channels, dict(timm_args or {}))
@@ -85,19 +77,15 @@ class TimmEncoder(EncoderOptions, BaseModule):
         """Images (B, in_channels, H, W) -> one map (B, D, h, w) per entry of ``out_indices``."""
         x = fit_size(x, self.patch_size, self.resize, self.scale_factor, 'TimmEncoder')
         order = sorted(set(self.out_indices))
-        maps = self.model.forward_intermediates(x,
-                                                indices=order,
-                                                norm=self.final_norm,
-                                                stop_early=True,
-                                                output_fmt='NCHW',
+        maps = self.model.forward_intermediates(x, indices=order, norm=self.final_norm,
+                                                stop_early=True, output_fmt='NCHW',
                                                 intermediates_only=True)
         return tuple(maps[order.index(i)] for i in self.out_indices)
 
     def init_weights(self) -> None:
         """Fill the parameters as ``init_cfg`` says (see the class)."""
         if isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
-            self.load_file(self.init_cfg['checkpoint'],
-                           self.init_cfg.get('prefix'),
+            self.load_file(self.init_cfg['checkpoint'], self.init_cfg.get('prefix'),
                            optional=('head.', 'model.head.', 'model.fc_norm.', 'model.mask_token'))
         elif self.init_cfg is not None:
             super().init_weights()
@@ -122,21 +110,13 @@ def _create(name: str, in_channels: int, options: dict) -> Any:
     import timm
     if not timm.is_model(name):
         near = timm.list_models(f'*{name.split("_")[0]}*')[:6]
-        raise ValueError(
-            f'TimmEncoder: timm {timm.__version__} has no model {name!r}; similar: '
-            f'{", ".join(near)}'
-        )
+        raise ValueError(f'TimmEncoder: timm {timm.__version__} has no model {name!r}; similar: '
+                         f'{", ".join(near)}')
     if 'dinov3' in name:
         print_log(f'TimmEncoder: {DINOV3}', logger='current', level=logging.WARNING)
     try:
-        model = timm.create_model(name,
-                                  pretrained=False,
-                                  num_classes=0,
-                                  in_chans=in_channels,
-                                  **{
-                                      'dynamic_img_size': True,
-                                      **options
-                                  })
+        model = timm.create_model(name, pretrained=False, num_classes=0, in_chans=in_channels,
+                                  **{'dynamic_img_size': True, **options})
     except TypeError as error:
         raise ValueError(
             f'TimmEncoder: {name} cannot be built for images of any size: {error}') from error

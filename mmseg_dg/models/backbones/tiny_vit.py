@@ -24,13 +24,7 @@ ARCHITECTURES = {
 
 class ConvNorm(nn.Sequential):
     """Convolution without bias (``c``) and BatchNorm (``bn``)."""
-
-    def __init__(self,
-                 channels: int,
-                 out: int,
-                 kernel: int = 1,
-                 stride: int = 1,
-                 groups: int = 1,
+    def __init__(self, channels: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1,
                  start: float = 1.) -> None:
         super().__init__()
         self.add_module(
@@ -41,7 +35,6 @@ class ConvNorm(nn.Sequential):
 
 class PatchEmbed(nn.Module):
     """Two convolutions of stride 2: (B, C, H, W) -> (B, D, ceil(H / 4), ceil(W / 4))."""
-
     def __init__(self, channels: int, dims: int) -> None:
         super().__init__()
         self.seq = nn.Sequential(ConvNorm(channels, dims // 2, 3, 2), nn.GELU(),
@@ -54,7 +47,6 @@ class PatchEmbed(nn.Module):
 class ConvBlock(nn.Module):
     """Inverted residual: 1x1 to four times the width, 3x3 per channel, 1x1 back; GELU after the
     sum."""
-
     def __init__(self, dims: int, drop_path: float) -> None:
         super().__init__()
         self.conv1 = ConvNorm(dims, 4 * dims)
@@ -69,7 +61,6 @@ class ConvBlock(nn.Module):
 
 class Downsample(nn.Module):
     """1x1, 3x3 per channel with the stride, 1x1."""
-
     def __init__(self, dims: int, out: int, stride: int) -> None:
         super().__init__()
         self.conv1 = ConvNorm(dims, out)
@@ -82,7 +73,6 @@ class Downsample(nn.Module):
 
 class WindowAttention(nn.Module):
     """Attention within a window, with a learned bias per head and distance (|dy|, |dx|)."""
-
     def __init__(self, dims: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads = heads
@@ -107,7 +97,6 @@ class WindowAttention(nn.Module):
 
 class Mlp(nn.Module):
     """LayerNorm, then two layers with a GELU between them."""
-
     def __init__(self, dims: int, hidden: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dims)
@@ -124,7 +113,6 @@ class WindowBlock(nn.Module):
     Maps are padded with zeros at the right and below to whole windows; the padding takes part in
     the attention, as in the published code.
     """
-
     def __init__(self, dims: int, heads: int, window: int, drop_path: float) -> None:
         super().__init__()
         self.window = window
@@ -154,7 +142,6 @@ class WindowBlock(nn.Module):
 
 class Stage(nn.Module):
     """Blocks and, but for the last stage, what leads to the next."""
-
     def __init__(self, blocks: list[nn.Module], downsample: Optional[nn.Module]) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
@@ -194,25 +181,16 @@ class TinyViT(EncoderOptions, BaseModule):
     input_layer = 'patch_embed.seq.0.c'
     packed_qkv = False
 
-    def __init__(self,
-                 arch: Union[str, Mapping] = '5m',
-                 windows: Sequence[int] = (7, 7, 14, 7),
-                 last_stride: int = 1,
-                 out_indices: Sequence[int] = (0, 1, 2, 3),
-                 in_channels: int = 3,
-                 norm_eval: bool = False,
-                 drop_path_rate: float = 0.,
-                 with_cp: bool = False,
-                 trainable: str = 'all',
-                 lora: Optional[Mapping] = None,
-                 extra_channels: str = 'zeros',
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(self, arch: Union[str, Mapping] = '5m', windows: Sequence[int] = (7, 7, 14, 7),
+                 last_stride: int = 1, out_indices: Sequence[int] = (0, 1, 2, 3),
+                 in_channels: int = 3, norm_eval: bool = False, drop_path_rate: float = 0.,
+                 with_cp: bool = False, trainable: str = 'all', lora: Optional[Mapping] = None,
+                 extra_channels: str = 'zeros', init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg=init_cfg)
         channels, heads, depths = _architecture(arch)
         if last_stride not in (1, 2) or not out_indices or not set(out_indices) <= {0, 1, 2, 3}:
-            raise ValueError(
-                f'TinyViT: last_stride={last_stride} must be 1 or 2, '
-                f'out_indices={tuple(out_indices)} must name stages 0..3')
+            raise ValueError(f'TinyViT: last_stride={last_stride} must be 1 or 2, '
+                             f'out_indices={tuple(out_indices)} must name stages 0..3')
         self.out_indices, self.norm_eval, self.with_cp = tuple(out_indices), norm_eval, with_cp
         self.out_channels = tuple(channels[i] for i in out_indices)
         self.strides = tuple((4, 8, 16, 16 * last_stride)[i] for i in out_indices)
@@ -224,8 +202,8 @@ class TinyViT(EncoderOptions, BaseModule):
                 ConvBlock(dims, next(rates)) if i == 0 else WindowBlock(
                     dims, heads[i], windows[i], next(rates)) for _ in range(depths[i])
             ]
-            down = Downsample(dims, channels[i +
-                                             1], last_stride if i == 2 else 2) if i < 3 else None
+            down = Downsample(dims, channels[i
+                                             + 1], last_stride if i == 2 else 2) if i < 3 else None
             self.layers.append(Stage(blocks, down))
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -263,8 +241,7 @@ class TinyViT(EncoderOptions, BaseModule):
         """Fill the parameters as ``init_cfg`` says (see the class)."""
         if isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
             # a classifier's file has its head and final norm besides
-            self.load_file(self.init_cfg['checkpoint'],
-                           self.init_cfg.get('prefix'),
+            self.load_file(self.init_cfg['checkpoint'], self.init_cfg.get('prefix'),
                            optional=('head.', 'norm_head.'))
         elif self.init_cfg is not None:
             super().init_weights()
@@ -277,8 +254,7 @@ class TinyViT(EncoderOptions, BaseModule):
             raise ValueError(
                 'TinyViT reads the original names (patch_embed.seq.0.c.weight, '
                 f'layers.0.blocks...), but these tensors are called {sorted(state)[:3]}: convert '
-                'the file with prepare_weights'
-            )
+                'the file with prepare_weights')
         return super().adapted_state(state)
 
     def layer_depth(self, name: str) -> int:

@@ -95,9 +95,7 @@ def fit_size(images: Tensor, patch: int, resize: Optional[str], factor: float,
     return F.interpolate(images, size, mode='bilinear', align_corners=resize == 'multiple')
 
 
-def interpolate_positions(positions: Tensor,
-                          grid: tuple[int, int],
-                          offset: float = 0.1,
+def interpolate_positions(positions: Tensor, grid: tuple[int, int], offset: float = 0.1,
                           antialias: bool = False) -> Tensor:
     """Learned positions of a square grid for another grid, bicubically.
 
@@ -132,8 +130,8 @@ def _positions_of_a_free_grid(positions: Tensor, side: int, grid: tuple[Any, Any
     maps = positions.float().reshape(side, side, -1).permute(2, 0, 1)  # (D, N, N)
     one = torch.ones_like(maps[0, 0, :1])
     stored = ((one * grid[0] == side) & (one * grid[1] == side))[:, None]  # (1, 1)
-    rows, columns = (torch.where(stored, _unit(n, side, maps), _bicubic(side, n, offset, antialias, maps))
-                     for n in grid)
+    rows, columns = (torch.where(stored, _unit(n, side, maps),
+                                 _bicubic(side, n, offset, antialias, maps)) for n in grid)
     maps = rows @ maps @ columns.transpose(0, 1)  # (D, h, w)
     return maps.permute(1, 2, 0).flatten(0, 1)[None].to(positions.dtype)
 

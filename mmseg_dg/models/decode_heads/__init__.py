@@ -11,6 +11,7 @@ from .transunet_head import TransUNetHead
 from .unet_head import UNetHead
 
 __all__ = [
-    'DAFormerHead', 'DPTHead', 'DeFTDeepLabV3PlusHead', 'DeepLabV2Head', 'FusedFeatureHead', 'HRDAHead', 'LabelCode',
-    'MaskDenoiserHead', 'SegFormerPaperHead', 'TokenLinearHead', 'TokenUpscaleHead', 'TransUNetHead', 'UNetHead'
+    'DAFormerHead', 'DPTHead', 'DeFTDeepLabV3PlusHead', 'DeepLabV2Head', 'FusedFeatureHead',
+    'HRDAHead', 'LabelCode', 'MaskDenoiserHead', 'SegFormerPaperHead', 'TokenLinearHead',
+    'TokenUpscaleHead', 'TransUNetHead', 'UNetHead'
 ]

@@ -12,27 +12,28 @@ from mmseg_dg.ops.resize import resize
 class FusedFeatureHead(BaseDecodeHead):
     """A decode head in two steps: features, then dropout and a classifier.
 
-    Subclasses implement :meth:`fused_features`; alignment and prototype methods read it instead of running the head
-    twice.
+    Subclasses implement :meth:`fused_features`; alignment and prototype methods read it instead of
+    running the head twice.
 
     Args:
         in_channels, channels, in_index, kwargs: As in mmseg's ``BaseDecodeHead``.
-        num_classes: Classes. 1 gives a one-channel map (the class-agnostic scale attention of HRDA) whose binary
-            threshold, unused there, is fixed at 0.5 unless given.
+        num_classes: Classes. 1 gives a one-channel map (the class-agnostic scale attention of HRDA)
+            whose binary threshold, unused there, is fixed at 0.5 unless given.
     """
-
-    def __init__(self, in_channels, channels: int, *, num_classes: int, threshold: Optional[float] = None,
-                 **kwargs) -> None:
+    def __init__(self, in_channels, channels: int, *, num_classes: int,
+                 threshold: Optional[float] = None, **kwargs) -> None:
         if threshold is None and 1 in (num_classes, kwargs.get('out_channels')):
             threshold = 0.5  # otherwise BaseDecodeHead warns and takes 0.3
-        super().__init__(in_channels, channels, num_classes=num_classes, threshold=threshold, **kwargs)
+        super().__init__(in_channels, channels, num_classes=num_classes, threshold=threshold,
+                         **kwargs)
 
     @abstractmethod
     def fused_features(self, inputs: Sequence[Tensor]) -> Tensor:
         """Features of all pixels before dropout and classifier.
 
         Args:
-            inputs: One map (B, C_i, H_i, W_i) per level of the encoder; ``in_index`` picks the ones that are used.
+            inputs: One map (B, C_i, H_i, W_i) per level of the encoder; ``in_index`` picks the ones
+                that are used.
 
         Returns:
             (B, channels, H, W) at the size of the first level used.
@@ -44,5 +45,7 @@ class FusedFeatureHead(BaseDecodeHead):
 
 
 def resize_to(x: Tensor, like: Tensor, align_corners: bool = False) -> Tensor:
-    """Bilinear resize (no antialiasing) to the height and width of ``like``; ``x`` itself where they are equal."""
+    """Bilinear resize (no antialiasing) to the height and width of ``like``; ``x`` itself where
+    they are equal.
+    """
     return resize(x, like.shape[2:], align_corners)

@@ -13,13 +13,13 @@ from .fusion import ASPPFusion, build_fusion, fuse_levels
 
 class LinearEmbedding(nn.Module):
     """One linear layer applied to every pixel: (B, in_channels, H, W) -> (B, channels, H, W)."""
-
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
         self.proj = nn.Linear(in_channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        # as a 1x1 convolution it needs no copy into another layout; the parameter keeps its checkpoint shape
+        # as a 1x1 convolution it needs no copy into another layout; the parameter keeps its
+        # checkpoint shape
         return pointwise_conv(x, self.proj.weight[:, :, None, None], self.proj.bias)
 
 
@@ -30,64 +30,63 @@ _BN = dict(type='BN')
 class DAFormerHead(FusedFeatureHead):
     """Context-aware multi-level decoder of DAFormer (Hoyer et al., CVPR 2022).
 
-    Each level is embedded by a linear layer, all are resized to the first one, concatenated in the order of
-    ``in_index`` and fused. Parameter names are the official ones. Checked against closed-form values of the official
-    head in float64 (evaluation and training mode).
+    Each level is embedded by a linear layer, all are resized to the first one, concatenated in the
+    order of ``in_index`` and fused. Parameter names are the official ones. Checked against
+    closed-form values of the official head in float64 (evaluation and training mode).
 
     Args:
-        in_channels: Channels per used level, e.g. (64, 128, 320, 512) for MiT-B1..B5, (256, 512, 1024, 2048) for
-            ResNet-50/101.
+        in_channels: Channels per used level, e.g. (64, 128, 320, 512) for MiT-B1..B5, (256, 512,
+            1024, 2048) for ResNet-50/101.
         channels: Channels after the fusion.
         num_classes: Output channels; 1 is allowed (HRDA's class-agnostic scale attention).
         in_index: Levels that are used, finest first; logits have the size of the first.
         embed_channels: Channels of each embedding.
-        fusion: ``type`` and options (:func:`mmseg_dg.models.decode_heads.fusion.build_fusion`). ``sep_aspp`` is the
-            paper's; ``aspp`` has ordinary convolutions; ``conv1x1`` is the "SegFormer with 256 channels" of the paper
-            and the scale attention of HRDA; ``isa`` is interlaced sparse attention; ``context_f4`` gives context to
-            the last level only: its embedding is a plain 1x1 convolution followed by a separable ASPP, and a
-            ``FeatureUpsampleNeck(in_index=(3,), scales=(8,))`` should bring that level to stride 4 before.
-        norm_cfg: Norm after the convolutions of the fusion (plain BN in the paper); None gives them a bias instead.
+        fusion: ``type`` and options (:func:`mmseg_dg.models.decode_heads.fusion.build_fusion`).
+            ``sep_aspp`` is the paper's; ``aspp`` has ordinary convolutions; ``conv1x1`` is the
+            "SegFormer with 256 channels" of the paper and the scale attention of HRDA; ``isa`` is
+            interlaced sparse attention; ``context_f4`` gives context to the last level only: its
+            embedding is a plain 1x1 convolution followed by a separable ASPP, and a
+            ``FeatureUpsampleNeck(in_index=(3,), scales=(8,))`` should bring that level to stride 4
+            before.
+        norm_cfg: Norm after the convolutions of the fusion (plain BN in the paper); None gives them
+            a bias instead.
         dropout_ratio: Dropout2d before the classifier.
         align_corners: Of the resizing; the paper uses False.
-        kwargs: Further arguments of mmseg's ``BaseDecodeHead`` (``loss_decode``, ``ignore_index``, ...).
+        kwargs: Further arguments of mmseg's ``BaseDecodeHead`` (``loss_decode``, ``ignore_index``,
+            ...).
 
     Raises:
         ValueError: Unknown fusion or option; lengths of ``in_channels`` and ``in_index`` differ.
     """
-
-    def __init__(self,
-                 in_channels: Sequence[int],
-                 channels: int = 256,
-                 *,
-                 num_classes: int,
-                 in_index: Sequence[int] = (0, 1, 2, 3),
-                 embed_channels: int = 256,
-                 fusion: Optional[dict] = None,
-                 norm_cfg: Optional[dict] = _BN,
-                 dropout_ratio: float = 0.1,
-                 align_corners: bool = False,
-                 **kwargs) -> None:
+    def __init__(self, in_channels: Sequence[int], channels: int = 256, *, num_classes: int,
+                 in_index: Sequence[int] = (0, 1, 2, 3), embed_channels: int = 256,
+                 fusion: Optional[dict] = None, norm_cfg: Optional[dict] = _BN,
+                 dropout_ratio: float = 0.1, align_corners: bool = False, **kwargs) -> None:
         if len(in_channels) != len(in_index):
-            raise ValueError(f'in_channels {tuple(in_channels)} and in_index {tuple(in_index)} must have one entry '
-                             'per level')
-        super().__init__(
-            in_channels=list(in_channels), channels=channels, num_classes=num_classes, in_index=list(in_index),
-            input_transform='multiple_select', norm_cfg=norm_cfg, dropout_ratio=dropout_ratio,
-            align_corners=align_corners, **kwargs)
+            raise ValueError(f'in_channels {tuple(in_channels)} and in_index {tuple(in_index)} '
+                             'must have one entry per level')
+        super().__init__(in_channels=list(in_channels), channels=channels, num_classes=num_classes,
+                         in_index=list(in_index), input_transform='multiple_select',
+                         norm_cfg=norm_cfg, dropout_ratio=dropout_ratio,
+                         align_corners=align_corners, **kwargs)
         fusion = dict(fusion or dict(type='sep_aspp'))
         # named by level, as in released checkpoints
         self.embed_layers = nn.ModuleDict(
-            {str(i): LinearEmbedding(c, embed_channels) for i, c in zip(in_index, in_channels)})
+            {str(i): LinearEmbedding(c, embed_channels)
+             for i, c in zip(in_index, in_channels)})
         if fusion.get('type') == 'context_f4':
             dilations = fusion.get('dilations', (1, 6, 12, 18))
             self.embed_layers[str(in_index[-1])] = nn.Sequential(
                 nn.Conv2d(in_channels[-1], embed_channels, 1),
                 ASPPFusion(embed_channels, embed_channels, dilations, True, norm_cfg, self.act_cfg))
-        self.fuse_layer = build_fusion(fusion, embed_channels * len(in_index), channels, norm_cfg, self.act_cfg)
+        self.fuse_layer = build_fusion(fusion, embed_channels * len(in_index), channels, norm_cfg,
+                                       self.act_cfg)
         use_fast_convolutions(self)
 
     def fused_features(self, inputs: Sequence[Tensor]) -> Tensor:
-        """(B, channels, H, W) features before dropout and classifier, at the size of the first level used."""
+        """(B, channels, H, W) features before dropout and classifier, at the size of the first
+        level used.
+        """
         maps = [cpu_layout(x) for x in self._transform_inputs(inputs)]
         levels = [embed(x) for embed, x in zip(self.embed_layers.values(), maps)]
         return fuse_levels(self.fuse_layer, levels, self.align_corners)

@@ -1,4 +1,6 @@
-"""Deformable self-attention on one map, in plain PyTorch (no compiled operator: CPU, CUDA, any precision)."""
+"""Deformable self-attention on one map, in plain PyTorch (no compiled operator: CPU, CUDA, any
+precision).
+"""
 import math
 
 import torch
@@ -9,8 +11,8 @@ from torch import Tensor, nn
 def deformable_sampling(value: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
     """Weighted sum of a few bilinearly sampled values around every pixel.
 
-    Source: Deformable DETR (Zhu et al., ICLR 2021), equation 2, on a single scale: pixel (y, x) reads
-    ``value[y + dy, x + dx]``, zero outside the map.
+    Source: Deformable DETR (Zhu et al., ICLR 2021), equation 2, on a single scale: pixel (y, x)
+    reads ``value[y + dy, x + dx]``, zero outside the map.
 
     Args:
         value: (B, M, C, H, W), M heads.
@@ -28,9 +30,11 @@ def deformable_sampling(value: Tensor, offsets: Tensor, weights: Tensor) -> Tens
     xs = torch.arange(w, device=value.device, dtype=kind).view(1, 1, 1, w)
     shift = offsets.to(kind).reshape(b * m, points, 2, h, w)
     # normalised coordinates of align_corners=False: pixel centre i lies at (2 i + 1)/n - 1
-    grid = torch.stack([(2 * (xs + shift[:, :, 0]) + 1) / w - 1, (2 * (ys + shift[:, :, 1]) + 1) / h - 1], dim=-1)
-    sampled = F.grid_sample(value.reshape(b * m, c, h, w).to(kind), grid.reshape(b * m, points * h, w, 2),
-                            mode='bilinear', padding_mode='zeros', align_corners=False)
+    grid = torch.stack([(2 * (xs + shift[:, :, 0]) + 1) / w - 1,
+                        (2 * (ys + shift[:, :, 1]) + 1) / h - 1], dim=-1)
+    sampled = F.grid_sample(
+        value.reshape(b * m, c, h, w).to(kind), grid.reshape(b * m, points * h, w, 2),
+        mode='bilinear', padding_mode='zeros', align_corners=False)
     sampled = sampled.view(b * m, c, points, h, w)
     mixed = (sampled * weights.to(kind).reshape(b * m, 1, points, h, w)).sum(dim=2)
     return mixed.view(b, m, c, h, w).to(value.dtype)
@@ -39,8 +43,8 @@ def deformable_sampling(value: Tensor, offsets: Tensor, weights: Tensor) -> Tens
 class DeformableSelfAttention(nn.Module):
     """Every pixel attends to ``points`` learned places per head, on the map it belongs to.
 
-    Offsets start on rays that leave the pixel in one direction per head, 1, 2, ... pixels away, with equal weights
-    (Deformable DETR). The residual connection is the caller's.
+    Offsets start on rays that leave the pixel in one direction per head, 1, 2, ... pixels away,
+    with equal weights (Deformable DETR). The residual connection is the caller's.
 
     Args:
         channels: Width; divisible by ``heads``.
@@ -50,11 +54,11 @@ class DeformableSelfAttention(nn.Module):
     Raises:
         ValueError: ``channels`` is not divisible by ``heads``.
     """
-
     def __init__(self, channels: int, heads: int = 8, points: int = 4) -> None:
         super().__init__()
         if channels % heads:
-            raise ValueError(f'deformable attention: {channels} channels cannot be split over {heads} heads')
+            raise ValueError(f'deformable attention: {channels} channels cannot be split over '
+                             f'{heads} heads')
         self.heads, self.points = heads, points
         # linear layers of pixels, as 1x1 convolutions: no copy into another layout
         self.sampling_offsets = nn.Conv2d(channels, heads * points * 2, 1)

@@ -22,19 +22,19 @@ class ASPPFusion(nn.Module):
     Args:
         in_channels, channels: Channels in and out.
         dilations: Dilation per branch; 1 means an ordinary 1x1 convolution.
-        separable: Branches with dilation > 1 are a depth-wise 3x3 and a point-wise 1x1 convolution, each with norm and
-            activation.
+        separable: Branches with dilation > 1 are a depth-wise 3x3 and a point-wise 1x1 convolution,
+            each with norm and activation.
         norm_cfg, act_cfg: As in ``ConvModule``; without a norm every convolution has a bias.
     """
-
     def __init__(self, in_channels: int, channels: int, dilations: Sequence[int], separable: bool,
                  norm_cfg: Optional[dict], act_cfg: Optional[dict]) -> None:
         super().__init__()
         build = DepthwiseSeparableASPPModule if separable else ASPPModule
-        self.aspp_modules = build(dilations=tuple(dilations), in_channels=in_channels, channels=channels,
-                                  conv_cfg=None, norm_cfg=norm_cfg, act_cfg=act_cfg)
-        self.bottleneck = ConvModule(len(dilations) * channels, channels, 3, padding=1, norm_cfg=norm_cfg,
-                                     act_cfg=act_cfg)
+        self.aspp_modules = build(dilations=tuple(dilations), in_channels=in_channels,
+                                  channels=channels, conv_cfg=None, norm_cfg=norm_cfg,
+                                  act_cfg=act_cfg)
+        self.bottleneck = ConvModule(
+            len(dilations) * channels, channels, 3, padding=1, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.bottleneck(torch.cat(self.aspp_modules(x), dim=1))
@@ -42,13 +42,17 @@ class ASPPFusion(nn.Module):
     def forward_levels(self, levels: Sequence[Tensor], align_corners: bool) -> Tensor:
         """The fusion of levels that are not resized yet; see :func:`fuse_levels`."""
         x = resized_levels(levels, align_corners)
-        branches = [pointwise_of_levels(branch, levels, align_corners) if is_pointwise(branch) else branch(x)
-                    for branch in self.aspp_modules]
+        branches = [
+            pointwise_of_levels(branch, levels, align_corners)
+            if is_pointwise(branch) else branch(x) for branch in self.aspp_modules
+        ]
         return self.bottleneck(torch.cat(branches, dim=1))
 
 
 def resized_levels(levels: Sequence[Tensor], align_corners: bool) -> Tensor:
-    """Levels (B, C_i, H_i, W_i) at the size of the first, one behind the other: (B, sum of C_i, H, W)."""
+    """Levels (B, C_i, H_i, W_i) at the size of the first, one behind the other: (B, sum of C_i, H,
+    W).
+    """
     size = levels[0].shape[-2:]
     return torch.cat([resize(x, size, align_corners) for x in levels], dim=1)
 
@@ -56,15 +60,19 @@ def resized_levels(levels: Sequence[Tensor], align_corners: bool) -> Tensor:
 def is_pointwise(module: nn.Module) -> bool:
     """Whether a module is a ``ConvModule`` that begins with a plain 1x1 convolution."""
     conv = getattr(module, 'conv', None)
-    return (isinstance(module, ConvModule) and isinstance(conv, nn.Conv2d) and module.order[0] == 'conv'
-            and (conv.kernel_size, conv.stride, conv.padding, conv.groups) == ((1, 1), (1, 1), (0, 0), 1))
+    return (isinstance(module, ConvModule) and isinstance(conv, nn.Conv2d)
+            and module.order[0] == 'conv'
+            and (conv.kernel_size, conv.stride, conv.padding, conv.groups) == ((1, 1), (1, 1),
+                                                                               (0, 0), 1))
 
 
-def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor], align_corners: bool) -> Tensor:
+def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor],
+                        align_corners: bool) -> Tensor:
     """``module(resized_levels(levels))``, computed before resizing.
 
-    A 1x1 convolution is linear and bilinear weights sum to one, so each level can be convolved by its part of the
-    kernel at its own size: of four levels at strides 4 to 32 a third of the products remain.
+    A 1x1 convolution is linear and bilinear weights sum to one, so each level can be convolved by
+    its part of the kernel at its own size: of four levels at strides 4 to 32 a third of the
+    products remain.
 
     Args:
         module: See :func:`is_pointwise`.
@@ -85,7 +93,8 @@ def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor], align_corn
 
 
 def fuse_levels(fusion: nn.Module, levels: Sequence[Tensor], align_corners: bool) -> Tensor:
-    """``fusion(resized_levels(levels))`` with 1x1 convolutions before the resizing where the fusion begins with them.
+    """``fusion(resized_levels(levels))`` with 1x1 convolutions before the resizing where the fusion
+    begins with them.
 
     Args:
         fusion: Made by :func:`build_fusion`.
@@ -104,33 +113,36 @@ def fuse_levels(fusion: nn.Module, levels: Sequence[Tensor], align_corners: bool
 
 class GroupAttention(SelfAttentionBlock):
     """Self-attention inside a map, with a projection of its output."""
-
-    def __init__(self, in_channels: int, channels: int, key_query_num_convs: int, norm_cfg: Optional[dict],
-                 act_cfg: Optional[dict]) -> None:
-        super().__init__(
-            key_in_channels=in_channels, query_in_channels=in_channels, channels=channels, out_channels=in_channels,
-            share_key_query=False, query_downsample=None, key_downsample=None, key_query_num_convs=key_query_num_convs,
-            value_out_num_convs=1, key_query_norm=True, value_out_norm=False, matmul_norm=True, with_out=False,
-            conv_cfg=None, norm_cfg=norm_cfg, act_cfg=act_cfg)
-        self.output_project = ConvModule(in_channels, in_channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg)
+    def __init__(self, in_channels: int, channels: int, key_query_num_convs: int,
+                 norm_cfg: Optional[dict], act_cfg: Optional[dict]) -> None:
+        super().__init__(key_in_channels=in_channels, query_in_channels=in_channels,
+                         channels=channels, out_channels=in_channels, share_key_query=False,
+                         query_downsample=None, key_downsample=None,
+                         key_query_num_convs=key_query_num_convs, value_out_num_convs=1,
+                         key_query_norm=True, value_out_norm=False, matmul_norm=True,
+                         with_out=False, conv_cfg=None, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        self.output_project = ConvModule(in_channels, in_channels, 1, norm_cfg=norm_cfg,
+                                         act_cfg=act_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.output_project(super().forward(x, x))
 
 
 class InterlacedAttentionFusion(nn.Module):
-    """1x1 convolution, then interlaced sparse self-attention: across groups, then inside each group.
+    """1x1 convolution, then interlaced sparse self-attention: across groups, then inside each
+    group.
 
     Args:
         in_channels, channels: Channels in and out.
         isa_channels: Width of keys and queries.
-        down_factor: Height and width of a group in pixels; the map is zero-padded around to multiples of it.
+        down_factor: Height and width of a group in pixels; the map is zero-padded around to
+            multiples of it.
         key_query_num_convs: Convolutions in the key and the query projection.
         norm_cfg, act_cfg: As in ``ConvModule``.
     """
-
-    def __init__(self, in_channels: int, channels: int, isa_channels: int, down_factor: tuple[int, int],
-                 key_query_num_convs: int, norm_cfg: Optional[dict], act_cfg: Optional[dict]) -> None:
+    def __init__(self, in_channels: int, channels: int, isa_channels: int,
+                 down_factor: tuple[int, int], key_query_num_convs: int, norm_cfg: Optional[dict],
+                 act_cfg: Optional[dict]) -> None:
         super().__init__()
         self.down_factor = tuple(down_factor)
         self.in_conv = ConvModule(in_channels, channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg)
@@ -168,13 +180,15 @@ def _conv1x1(in_channels, channels, norm_cfg, act_cfg):
     return ConvModule(in_channels, channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
 
-def _isa(in_channels, channels, norm_cfg, act_cfg, isa_channels=256, down_factor=(8, 8), key_query_num_convs=1):
-    return InterlacedAttentionFusion(in_channels, channels, isa_channels, down_factor, key_query_num_convs, norm_cfg,
-                                     act_cfg)
+def _isa(in_channels, channels, norm_cfg, act_cfg, isa_channels=256, down_factor=(8, 8),
+         key_query_num_convs=1):
+    return InterlacedAttentionFusion(in_channels, channels, isa_channels, down_factor,
+                                     key_query_num_convs, norm_cfg, act_cfg)
 
 
 def _context_f4(in_channels, channels, norm_cfg, act_cfg, dilations=(1, 6, 12, 18)):
-    # the context module sits in the embedding of the deepest level, which the head builds from the same settings
+    # the context module sits in the embedding of the deepest level, which the head builds from the
+    # same settings
     return _conv1x1(in_channels, channels, norm_cfg, act_cfg)
 
 
@@ -192,8 +206,9 @@ def build_fusion(cfg: dict, in_channels: int, channels: int, norm_cfg: Optional[
     """Build the fusion that ``cfg`` describes.
 
     Args:
-        cfg: ``type`` is one of ``sep_aspp``, ``aspp`` and ``context_f4`` (option ``dilations``), ``conv1x1`` (no
-            options), ``isa`` (``isa_channels``, ``down_factor``, ``key_query_num_convs``).
+        cfg: ``type`` is one of ``sep_aspp``, ``aspp`` and ``context_f4`` (option ``dilations``),
+            ``conv1x1`` (no options), ``isa`` (``isa_channels``, ``down_factor``,
+            ``key_query_num_convs``).
         in_channels, channels, norm_cfg, act_cfg: Passed on to the module.
 
     Raises:
@@ -204,5 +219,6 @@ def build_fusion(cfg: dict, in_channels: int, channels: int, norm_cfg: Optional[
     if kind not in FUSIONS:
         raise ValueError(f"fusion type must be one of {', '.join(FUSIONS)}, got {kind!r}")
     builder = FUSIONS[kind]
-    check_options(builder, options, f'fusion {kind!r}', skip=('in_channels', 'channels', 'norm_cfg', 'act_cfg'))
+    check_options(builder, options, f'fusion {kind!r}',
+                  skip=('in_channels', 'channels', 'norm_cfg', 'act_cfg'))
     return builder(in_channels, channels, norm_cfg, act_cfg, **options)

@@ -1,4 +1,6 @@
-"""The multi-resolution decoder of HRDA: one head for context and detail, and a learned weight between them."""
+"""The multi-resolution decoder of HRDA: one head for context and detail, and a learned weight
+between them.
+"""
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import NamedTuple, Optional, Union
@@ -12,7 +14,8 @@ from mmseg_dg.ops import CropBox, shrink_box
 from mmseg_dg.ops.resize import resize
 from mmseg_dg.registry import MODELS
 
-#: Fixed attention by the name of the map that remains (docs/behavior/daformer_hrda.md#scale-attention-and-fusion).
+#: Fixed attention by the name of the map that remains
+#: (docs/behavior/daformer_hrda.md#scale-attention-and-fusion).
 NAMED_ATTENTION = {'LR': 0.0, 'HR': 1.0}
 
 
@@ -35,16 +38,20 @@ def check_scales(scales: Sequence[float]) -> tuple[float, float]:
     """Detail and context scale of a multi-resolution network.
 
     Raises:
-        ValueError: Not two, not in the order (1, context), or out of range; the message has the value.
+        ValueError: Not two, not in the order (1, context), or out of range; the message has the
+            value.
     """
     scales = tuple(scales)
     if len(scales) != 2:
-        raise ValueError(f'scales={list(scales)}: a multi-resolution network has two scales, detail and context, e.g. '
-                         'scales=[1, 0.5]; for one scale use EncoderDecoder')
+        raise ValueError(f'scales={list(scales)}: a multi-resolution network has two scales, '
+                         'detail and context, e.g. scales=[1, 0.5]; for one scale use '
+                         'EncoderDecoder')
     if scales[0] < scales[1]:
-        raise ValueError(f'scales={list(scales)} are not sorted: give the detail scale first, e.g. scales=[1, 0.5]')
+        raise ValueError(f'scales={list(scales)} are not sorted: give the detail scale first, e.g. '
+                         'scales=[1, 0.5]')
     if scales[0] != 1 or scales[1] <= 0:
-        raise ValueError(f'scales={list(scales)}: the detail scale must be 1 and the context scale in (0, 1]')
+        raise ValueError(f'scales={list(scales)}: the detail scale must be 1 and the context scale '
+                         'in (0, 1]')
     return scales
 
 
@@ -52,35 +59,39 @@ def check_scales(scales: Sequence[float]) -> tuple[float, float]:
 class HRDAHead(BaseModule):
     """Fuses context and detail predictions of one shared head by a learned scale attention.
 
-    Source: HRDA (Hoyer et al., ECCV 2022); checked in float64 against closed-form values of the official
-    head. Parameters lie in ``head`` and ``scale_attention`` only, under the official names.
+    Source: HRDA (Hoyer et al., ECCV 2022); checked in float64 against closed-form values of the
+    official head. Parameters lie in ``head`` and ``scale_attention`` only, under the official
+    names.
 
-    The order of the fusion matters: the attention is set to zero outside the detail crop on the context grid, weights
-    the context logits there, and only then both are resized. So a ring of one detail cell outside the crop is slightly
-    attenuated and one inside is blended.
+    The order of the fusion matters: the attention is set to zero outside the detail crop on the
+    context grid, weights the context logits there, and only then both are resized. So a ring of one
+    detail cell outside the crop is slightly attenuated and one inside is blended.
 
     Args:
         head: Config of the decoder of both scales (``DAFormerHead``, ``DeepLabV2Head``,
             ``DepthwiseSeparableASPPHead``, ...); its loss is the loss.
-        scale_attention: Config of the attention decoder. None derives it from ``head``: a ``DAFormerHead`` with a 1x1
-            fusion of ``attention_channels``, for other heads an identical one.
+        scale_attention: Config of the attention decoder. None derives it from ``head``: a
+            ``DAFormerHead`` with a 1x1 fusion of ``attention_channels``, for other heads an
+            identical one.
         attention_classwise: One attention map per class instead of one for all.
         attention_channels: Width of a derived ``DAFormerHead`` attention.
-        fixed_attention: A number in [0, 1] instead of a learned attention; ``'LR'`` is 0 and ``'HR'`` is 1.
+        fixed_attention: A number in [0, 1] instead of a learned attention; ``'LR'`` is 0 and
+            ``'HR'`` is 1.
         hr_loss_weight: Weight of the loss on the detail crop.
-        lr_loss_weight: Weight of the loss on the (attenuated) context logits; the fused loss has the rest.
-        output_stride: Pixels of an image per logit of ``head``: 4 for DAFormer and for DeepLabV3+ with its skip
-            feature, 8 for DeepLabV2 on a dilated ResNet.
+        lr_loss_weight: Weight of the loss on the (attenuated) context logits; the fused loss has
+            the rest.
+        output_stride: Pixels of an image per logit of ``head``: 4 for DAFormer and for DeepLabV3+
+            with its skip feature, 8 for DeepLabV2 on a dilated ResNet.
         scales: Set by ``HRDAEncoderDecoder``: detail and context scale of the images.
         init_cfg: mmengine's.
 
     Raises:
         ValueError: Bad weights, attention or scales.
     """
-
-    def __init__(self, head: dict, scale_attention: Optional[dict] = None, attention_classwise: bool = True,
-                 attention_channels: int = 256, fixed_attention: Union[float, str, None] = None,
-                 hr_loss_weight: float = 0.1, lr_loss_weight: float = 0.0, output_stride: int = 4,
+    def __init__(self, head: dict, scale_attention: Optional[dict] = None,
+                 attention_classwise: bool = True, attention_channels: int = 256,
+                 fixed_attention: Union[float, str, None] = None, hr_loss_weight: float = 0.1,
+                 lr_loss_weight: float = 0.0, output_stride: int = 4,
                  scales: Sequence[float] = (1, 0.5), init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         _check_arguments(fixed_attention, hr_loss_weight, lr_loss_weight, output_stride)
@@ -111,15 +122,17 @@ class HRDAHead(BaseModule):
         """
         used = self.head.in_index
         if max(used if isinstance(used, (list, tuple)) else [used]) >= len(features):
-            raise ValueError(f'{type(self.head).__name__} uses the levels in_index={used}, but the encoder gives '
-                             f'{len(features)} (counted from 0)')
+            raise ValueError(f'{type(self.head).__name__} uses the levels in_index={used}, but the '
+                             f'encoder gives {len(features)} (counted from 0)')
         logits = self.head(features)
         if not isinstance(logits, Tensor):
-            raise TypeError(f'{type(self.head).__name__} gives several maps: HRDAHead needs a head that gives one')
+            raise TypeError(f'{type(self.head).__name__} gives several maps: HRDAHead needs a head '
+                            'that gives one')
         return logits
 
     def attention(self, features: Sequence[Tensor], like: Tensor) -> Tensor:
-        """Weight of the detail scale, (B, C or 1, h, w) in [0, 1], from context features; gradients flow.
+        """Weight of the detail scale, (B, C or 1, h, w) in [0, 1], from context features; gradients
+        flow.
 
         Args:
             features: Context features.
@@ -129,7 +142,8 @@ class HRDAHead(BaseModule):
             return like.new_full((1, 1, *like.shape[-2:]), self.fixed_attention)
         return torch.sigmoid(self.scale_attention(features))
 
-    def merge(self, windows: Sequence[Tensor], boxes: Sequence[CropBox], image_size: tuple[int, int]) -> Tensor:
+    def merge(self, windows: Sequence[Tensor], boxes: Sequence[CropBox],
+              image_size: tuple[int, int]) -> Tensor:
         """Average the logits of overlapping detail windows.
 
         Args:
@@ -159,9 +173,9 @@ class HRDAHead(BaseModule):
     def _check_size(self, logits: Tensor, size: tuple[int, int]) -> None:
         found, stride = tuple(logits.shape[-2:]), self.output_stride
         if found != tuple(int(side / stride) for side in size):
-            raise ValueError(f'{type(self.head).__name__} gives {found[0]}x{found[1]} logits for {size[0]}x{size[1]} '
-                             f'pixels, which is not output_stride={stride}: correct it in HRDAHead, or use sizes it '
-                             'divides')
+            raise ValueError(f'{type(self.head).__name__} gives {found[0]}x{found[1]} logits for '
+                             f'{size[0]}x{size[1]} pixels, which is not output_stride={stride}: '
+                             'correct it in HRDAHead, or use sizes it divides')
 
     def fuse(self, context: Tensor, detail: Tensor, attention: Tensor,
              crop_box: Optional[CropBox] = None) -> ScaleLogits:
@@ -184,13 +198,14 @@ class HRDAHead(BaseModule):
             mask[..., y1:y2, x1:x2] = 1
             attention = attention * mask
         context = (1 - attention) * context
-        # before resizing, as in the official code: the other order gives other values at the border of the crop
+        # before resizing, as in the official code: the other order gives other values at the border
+        # of the crop
         fused, attention = self.enlarge(context), self.enlarge(attention)
         if crop_box is None:
             if detail.shape[-2:] != fused.shape[-2:]:
-                raise ValueError(f'detail logits are {tuple(detail.shape[-2:])}, enlarged context logits '
-                                 f'{tuple(fused.shape[-2:])}: use image sizes that output_stride={stride} and '
-                                 f'scales={list(self.scales)} divide')
+                raise ValueError(f'detail logits are {tuple(detail.shape[-2:])}, enlarged context '
+                                 f'logits {tuple(fused.shape[-2:])}: use image sizes that '
+                                 f'output_stride={stride} and scales={list(self.scales)} divide')
             placed = detail
         else:
             y1, y2, x1, x2 = shrink_box(crop_box, stride)
@@ -203,22 +218,26 @@ class HRDAHead(BaseModule):
         return resize(x, size, self.align_corners)
 
     # ------------------------------------------------------------------ both scales at once
-    def decode(self, inputs: Sequence[Sequence[Tensor]], crop_box: Optional[CropBox] = None) -> ScaleLogits:
-        """Logits of features ``(context levels, detail levels)``; BatchNorm sees context before detail.
+    def decode(self, inputs: Sequence[Sequence[Tensor]],
+               crop_box: Optional[CropBox] = None) -> ScaleLogits:
+        """Logits of features ``(context levels, detail levels)``; BatchNorm sees context before
+        detail.
 
         Raises:
             ValueError: Not two feature pyramids.
         """
         inputs = list(inputs)
         if len(inputs) != 2 or any(isinstance(x, Tensor) for x in inputs):
-            kinds = ', '.join(f'a tensor {tuple(x.shape)}' if isinstance(x, Tensor) else f'{len(x)} levels'
-                              for x in inputs)
-            raise ValueError('HRDAHead takes two inputs, the feature levels of the context image and those of the '
-                             f'detail crop; got {len(inputs)}: {kinds}')
+            kinds = ', '.join(
+                f'a tensor {tuple(x.shape)}' if isinstance(x, Tensor) else f'{len(x)} '
+                'levels' for x in inputs)
+            raise ValueError('HRDAHead takes two inputs, the feature levels of the context image '
+                             f'and those of the detail crop; got {len(inputs)}: {kinds}')
         context, detail = (self.logits(features) for features in inputs)
         return self.fuse(context, detail, self.attention(inputs[0], context), crop_box)
 
-    def forward(self, inputs: Sequence[Sequence[Tensor]], crop_box: Optional[CropBox] = None) -> Tensor:
+    def forward(self, inputs: Sequence[Sequence[Tensor]],
+                crop_box: Optional[CropBox] = None) -> Tensor:
         """Fused logits; see :meth:`decode`."""
         return self.decode(inputs, crop_box).fused
 
@@ -234,9 +253,10 @@ def _attention_config(head: dict, channels: int) -> dict:
 def _check_arguments(fixed: Union[float, str, None], hr: float, lr: float, stride: int) -> None:
     value = NAMED_ATTENTION.get(fixed, fixed) if fixed is not None else 0
     if isinstance(value, str) or not 0 <= value <= 1:
-        raise ValueError(f"fixed_attention must be a number in [0, 1], 'LR', 'HR' or None, got {fixed!r}")
+        raise ValueError("fixed_attention must be a number in [0, 1], 'LR', 'HR' or None, got "
+                         f"{fixed!r}")
     if min(hr, lr) < 0 or hr + lr > 1:
-        raise ValueError(f'hr_loss_weight={hr} and lr_loss_weight={lr} must not be negative, and their sum must not '
-                         'exceed 1: the fused loss has what they leave')
+        raise ValueError(f'hr_loss_weight={hr} and lr_loss_weight={lr} must not be negative, and '
+                         'their sum must not exceed 1: the fused loss has what they leave')
     if stride < 1:
         raise ValueError(f'output_stride counts pixels per logit, got {stride}')

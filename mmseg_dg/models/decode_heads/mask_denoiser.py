@@ -1,7 +1,8 @@
 """The mask denoiser: image feature + noisy label code + time -> class logits.
 
-Confirmed of the paper: a module of that name with L = 4 layers and a signal scale b = 0.1. Everything else about its
-inside is a reconstruction from DDP's decoder (docs/behavior/diffmatch.md#network-and-diffusion), and an argument.
+Confirmed of the paper: a module of that name with L = 4 layers and a signal scale b = 0.1.
+Everything else about its inside is a reconstruction from DDP's decoder
+(docs/behavior/diffmatch.md#network-and-diffusion), and an argument.
 """
 import math
 from collections.abc import Sequence
@@ -36,8 +37,8 @@ class LabelCode(nn.Module):
     """What a label looks like to the diffusion process.
 
     Args:
-        kind: ``'embedding'``: learned rows, squashed to (-scale, scale) (default of the reconstruction);
-            ``'one_hot'``; ``'bits'``: binary digits of the class number.
+        kind: ``'embedding'``: learned rows, squashed to (-scale, scale) (default of the
+            reconstruction); ``'one_hot'``; ``'bits'``: binary digits of the class number.
         num_classes: K.
         channels: Width of an embedding; the others have K and ceil(log2(K + 1)) channels.
         scale: Signal scale b.
@@ -46,8 +47,8 @@ class LabelCode(nn.Module):
     Raises:
         ValueError: Unknown kind, or a scale that is not positive.
     """
-
-    def __init__(self, kind: str, num_classes: int, channels: int, scale: float, ignore_index: int = 255) -> None:
+    def __init__(self, kind: str, num_classes: int, channels: int, scale: float,
+                 ignore_index: int = 255) -> None:
         super().__init__()
         if kind not in CODES:
             raise ValueError(f'label code must be one of {CODES}, got {kind!r}')
@@ -55,8 +56,10 @@ class LabelCode(nn.Module):
             raise ValueError(f'the signal scale b must be positive, got {scale} (0.1 in the paper)')
         check_ignore_index(num_classes, ignore_index)
         self.kind, self.num_classes, self.scale, self.ignore_index = kind, num_classes, scale, ignore_index
-        self.channels = dict(embedding=channels, one_hot=num_classes, bits=num_bits(num_classes))[kind]
-        self.table = nn.Parameter(torch.randn(num_classes + 1, channels)) if kind == 'embedding' else None
+        self.channels = dict(embedding=channels, one_hot=num_classes,
+                             bits=num_bits(num_classes))[kind]
+        self.table = nn.Parameter(torch.randn(num_classes
+                                              + 1, channels)) if kind == 'embedding' else None
 
     def forward(self, labels: Tensor) -> Tensor:
         """Label ids (B, H, W) -> codes (B, channels, H, W)."""
@@ -69,25 +72,30 @@ class LabelCode(nn.Module):
     def mean_square(self) -> Tensor:
         """Mean of the squared elements of the codes of the K classes, float64 scalar.
 
-        ``b^2`` for binary digits, ``b^2 / K`` for one-hot codes; for an embedding it is that of its rows as they are
-        now: 0.173 b^2 expected of normal ones, since squashing to (-b, b) leaves most elements far from +-b.
+        ``b^2`` for binary digits, ``b^2 / K`` for one-hot codes; for an embedding it is that of its
+        rows as they are
+        now: 0.173 b^2 expected of normal ones, since squashing to (-b, b) leaves most elements far
+        from +-b.
         """
         device = None if self.table is None else self.table.device
-        return self(torch.arange(self.num_classes, device=device).view(1, 1, -1)).double().square().mean()
+        return self(torch.arange(self.num_classes,
+                                 device=device).view(1, 1, -1)).double().square().mean()
 
 
 class TimeEmbedding(nn.Module):
-    """Learned sinusoidal features of a number (the log-SNR, or the time itself), then a two-layer perceptron.
+    """Learned sinusoidal features of a number (the log-SNR, or the time itself), then a two-layer
+    perceptron.
 
     Args:
         channels: Width of the result.
-        frequencies: Learned frequencies; each gives a sine and a cosine, and the raw value is kept (8 -> 17 features).
+        frequencies: Learned frequencies; each gives a sine and a cosine, and the raw value is kept
+            (8 -> 17 features).
     """
-
     def __init__(self, channels: int, frequencies: int = 8) -> None:
         super().__init__()
         self.frequencies = nn.Parameter(torch.randn(frequencies))
-        self.mlp = nn.Sequential(nn.Linear(2 * frequencies + 1, channels), nn.GELU(), nn.Linear(channels, channels))
+        self.mlp = nn.Sequential(nn.Linear(2 * frequencies + 1, channels), nn.GELU(),
+                                 nn.Linear(channels, channels))
 
     def forward(self, number: Tensor) -> Tensor:
         """(B,) -> (B, channels)."""
@@ -103,7 +111,6 @@ class FiLM(nn.Module):
         time_channels: Width of the time embedding.
         channels: Channels of the map.
     """
-
     def __init__(self, time_channels: int, channels: int) -> None:
         super().__init__()
         self.project = nn.Sequential(nn.SiLU(), nn.Linear(time_channels, 2 * channels))
@@ -116,21 +123,21 @@ class FiLM(nn.Module):
 
 class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels of each pixel of (B, C, H, W)."""
-
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class DeformableLayer(nn.Module):
-    """Deformable self-attention and a feed-forward network, each with residual and norm after it; then FiLM."""
-
-    def __init__(self, channels: int, time_channels: int, heads: int, points: int, ffn_channels: int,
-                 dropout: float) -> None:
+    """Deformable self-attention and a feed-forward network, each with residual and norm after it;
+    then FiLM.
+    """
+    def __init__(self, channels: int, time_channels: int, heads: int, points: int,
+                 ffn_channels: int, dropout: float) -> None:
         super().__init__()
         self.attention = DeformableSelfAttention(channels, heads, points)
         self.norm1, self.norm2 = ChannelNorm(channels), ChannelNorm(channels)
-        self.ffn = nn.Sequential(nn.Conv2d(channels, ffn_channels, 1), nn.GELU(), nn.Dropout(dropout),
-                                 nn.Conv2d(ffn_channels, channels, 1))
+        self.ffn = nn.Sequential(nn.Conv2d(channels, ffn_channels, 1), nn.GELU(),
+                                 nn.Dropout(dropout), nn.Conv2d(ffn_channels, channels, 1))
         self.dropout = nn.Dropout(dropout)
         self.film = FiLM(time_channels, channels)
         for layer in (self.ffn[0], self.ffn[-1]):
@@ -146,11 +153,11 @@ class DeformableLayer(nn.Module):
 
 class ConvLayer(nn.Module):
     """Convolution, norm, FiLM, activation: DDP's convolutional alternative."""
-
-    def __init__(self, channels: int, time_channels: int, kernel_size: int, norm_cfg: Optional[dict]) -> None:
+    def __init__(self, channels: int, time_channels: int, kernel_size: int,
+                 norm_cfg: Optional[dict]) -> None:
         super().__init__()
-        self.conv = ConvModule(channels, channels, kernel_size, padding=kernel_size // 2, norm_cfg=norm_cfg,
-                               act_cfg=None)
+        self.conv = ConvModule(channels, channels, kernel_size, padding=kernel_size // 2,
+                               norm_cfg=norm_cfg, act_cfg=None)
         self.film = FiLM(time_channels, channels)
 
     def forward(self, x: Tensor, position: Optional[Tensor], time: Tensor) -> Tensor:
@@ -162,8 +169,9 @@ class ConvLayer(nn.Module):
 class MaskDenoiserHead(BaseDecodeHead):
     """Predicts the class of every pixel from an image feature and a noisy label code.
 
-    ``concat(feature, code) -> 1x1 convolution -> L layers modulated by time -> 1x1 classifier``, all at the size of
-    the feature. It also owns the label code and the noise schedule, which training and sampling share.
+    ``concat(feature, code) -> 1x1 convolution -> L layers modulated by time -> 1x1 classifier``,
+    all at the size of the feature. It also owns the label code and the noise schedule, which
+    training and sampling share.
 
     Args:
         in_channels: Channels of the image feature (256 of DeepLabV3+).
@@ -180,54 +188,64 @@ class MaskDenoiserHead(BaseDecodeHead):
         kernel_size: Of convolutional layers.
         time_channels: Width of the time embedding; None: 4 x ``channels``.
         time_frequencies: Learned frequencies of the time embedding.
-        time_input: ``'log_snr'`` (reconstruction, DDP's) or ``'t'``. The log-SNR falls from -8 to -19 in the last
-            hundredth of the time, where training hardly draws and sampling begins; ``'t'`` has no such edge.
-        time_range: Times that are drawn in training; the embedding is told none outside, which it would not know. A
-            ``MaskDiffusionEncoderDecoder`` sets it to its own.
-        code_input: How the noisy code y enters the first convolution. ``'raw'`` (reconstruction, DDP's): as it is, a
-            signal of b under noise of standard deviation up to 1. ``'estimate'`` (ours): ``a v y / (b (a^2 v + s^2))``
-            with a, s = alpha_t, sigma_t and v the mean square of the code's elements (0.173 b^2 of a fresh embedding):
-            the best linear estimate of the clean code in units of b. The code at t = 0, nothing at t = 1, where there
-            is only noise that the network would have to learn to ignore.
-        zero_init: Start the classifier, the last layer, at zero, for logits that are added to others'
-            (``MaskDiffusionEncoderDecoder(residual=True)`` sets it). An ``init_cfg`` of your own replaces it.
+        time_input: ``'log_snr'`` (reconstruction, DDP's) or ``'t'``. The log-SNR falls from -8 to
+            -19 in the last hundredth of the time, where training hardly draws and sampling begins;
+            ``'t'`` has no such edge.
+        time_range: Times that are drawn in training; the embedding is told none outside, which it
+            would not know. A ``MaskDiffusionEncoderDecoder`` sets it to its own.
+        code_input: How the noisy code y enters the first convolution. ``'raw'`` (reconstruction,
+            DDP's): as it is, a signal of b under noise of standard deviation up to 1.
+            ``'estimate'`` (ours): ``a v y / (b (a^2 v + s^2))`` with a, s = alpha_t, sigma_t and v
+            the mean square of the code's elements (0.173 b^2 of a fresh embedding): the best linear
+            estimate of the clean code in units of b. The code at t = 0, nothing at t = 1, where
+            there is only noise that the network would have to learn to ignore.
+        zero_init: Start the classifier, the last layer, at zero, for logits that are added to
+            others' (``MaskDiffusionEncoderDecoder(residual=True)`` sets it). An ``init_cfg`` of
+            your own replaces it.
         norm_cfg: Norm of convolutional layers; None gives them a bias instead.
         dropout_ratio: Dropout2d before the classifier (0 in DDP).
         align_corners: Of resizing logits to the image.
         loss_decode, sampler, ignore_index, init_cfg: As in mmseg's ``BaseDecodeHead``.
 
     Raises:
-        ValueError: Unknown kinds, no layer, or a width that is not divisible by 4 (positions) or by ``heads``.
+        ValueError: Unknown kinds, no layer, or a width that is not divisible by 4 (positions) or by
+            ``heads``.
     """
-
-    def __init__(self, in_channels: int = 256, channels: int = 256, *, num_classes: int, num_layers: int = 4,
-                 bit_scale: float = 0.1, code: str = 'embedding', schedule: str = 'cosine', layer: str = 'deformable',
-                 heads: int = 8, points: int = 4, ffn_channels: int = 1024, layer_dropout: float = 0.0,
-                 kernel_size: int = 3, time_channels: Optional[int] = None, time_frequencies: int = 8,
-                 time_input: str = 'log_snr', time_range: Sequence[float] = (0.0, 1.0), code_input: str = 'raw',
+    def __init__(self, in_channels: int = 256, channels: int = 256, *, num_classes: int,
+                 num_layers: int = 4, bit_scale: float = 0.1, code: str = 'embedding',
+                 schedule: str = 'cosine', layer: str = 'deformable', heads: int = 8,
+                 points: int = 4, ffn_channels: int = 1024, layer_dropout: float = 0.0,
+                 kernel_size: int = 3, time_channels: Optional[int] = None,
+                 time_frequencies: int = 8, time_input: str = 'log_snr',
+                 time_range: Sequence[float] = (0.0, 1.0), code_input: str = 'raw',
                  zero_init: bool = False, norm_cfg: Optional[dict] = None,
                  dropout_ratio: float = 0.0, align_corners: bool = False,
                  loss_decode: Union[dict, list, None] = None, sampler: Optional[dict] = None,
                  ignore_index: int = 255, init_cfg: Optional[dict] = None) -> None:
-        loss_decode = loss_decode or dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)
-        super().__init__(in_channels, channels, num_classes=num_classes, norm_cfg=norm_cfg, in_index=0,
-                         dropout_ratio=dropout_ratio, align_corners=align_corners, loss_decode=loss_decode,
-                         sampler=sampler, ignore_index=ignore_index,
+        loss_decode = loss_decode or dict(type='CrossEntropyLoss', use_sigmoid=False,
+                                          loss_weight=1.0)
+        super().__init__(in_channels, channels, num_classes=num_classes, norm_cfg=norm_cfg,
+                         in_index=0, dropout_ratio=dropout_ratio, align_corners=align_corners,
+                         loss_decode=loss_decode, sampler=sampler, ignore_index=ignore_index,
                          init_cfg=init_cfg or _classifier_init(zero_init))
         if layer not in LAYERS:
             raise ValueError(f'MaskDenoiserHead: layer must be one of {LAYERS}, got {layer!r}')
         if num_layers < 1:
-            raise ValueError(f'MaskDenoiserHead: num_layers={num_layers}, it needs at least one (4 in the paper)')
+            raise ValueError(f'MaskDenoiserHead: num_layers={num_layers}, it needs at least one (4 '
+                             'in the paper)')
         if layer == 'deformable' and channels % 4:
-            raise ValueError(f'MaskDenoiserHead: channels={channels} must be divisible by 4, two axes x sine and '
-                             'cosine of the positional encoding')
+            raise ValueError(f'MaskDenoiserHead: channels={channels} must be divisible by 4, two '
+                             'axes x sine and cosine of the positional encoding')
         if time_input not in ('log_snr', 't'):
-            raise ValueError(f"MaskDenoiserHead: time_input must be 'log_snr' or 't', got {time_input!r}")
+            raise ValueError("MaskDenoiserHead: time_input must be 'log_snr' or 't', got "
+                             f"{time_input!r}")
         if code_input not in CODE_INPUTS:
-            raise ValueError(f'MaskDenoiserHead: code_input must be one of {CODE_INPUTS}, got {code_input!r}')
+            raise ValueError(f'MaskDenoiserHead: code_input must be one of {CODE_INPUTS}, got '
+                             f'{code_input!r}')
         log_snr(torch.zeros(1), schedule)  # an unknown schedule ends here, not in iteration 0
         self.schedule, self.layer_kind = schedule, layer
-        self.time_input, self.time_range, self.code_input = time_input, tuple(time_range), code_input
+        self.time_input, self.time_range, self.code_input = time_input, tuple(
+            time_range), code_input
         self.code = LabelCode(code, num_classes, channels, bit_scale, ignore_index)
         self.condition = nn.Conv2d(in_channels + self.code.channels, channels, 1)
         nn.init.xavier_uniform_(self.condition.weight)
@@ -235,8 +253,10 @@ class MaskDenoiserHead(BaseDecodeHead):
         width = time_channels or 4 * channels
         self.time_embedding = TimeEmbedding(width, time_frequencies)
         if layer == 'deformable':
-            layers = [DeformableLayer(channels, width, heads, points, ffn_channels, layer_dropout)
-                      for _ in range(num_layers)]
+            layers = [
+                DeformableLayer(channels, width, heads, points, ffn_channels, layer_dropout)
+                for _ in range(num_layers)
+            ]
         else:
             layers = [ConvLayer(channels, width, kernel_size, norm_cfg) for _ in range(num_layers)]
         self.layers = nn.ModuleList(layers)
@@ -245,7 +265,9 @@ class MaskDenoiserHead(BaseDecodeHead):
             nn.init.zeros_(self.conv_seg.bias)
 
     def encode(self, labels: Tensor, size: tuple[int, int]) -> Tensor:
-        """Clean codes (B, D, h, w) of label maps (B, H, W), resized to ``size`` by nearest neighbours."""
+        """Clean codes (B, D, h, w) of label maps (B, H, W), resized to ``size`` by nearest
+        neighbours.
+        """
         return self.code(downscale_label_map(labels, size))
 
     def forward(self, feature: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
@@ -254,7 +276,8 @@ class MaskDenoiserHead(BaseDecodeHead):
         Args:
             feature: Image feature, (B, in_channels, h, w).
             noisy: Noisy label code, (B, D, h, w).
-            t: Times in [0, 1], (B,): how noisy the code is. The layers are told the nearest one in ``time_range``.
+            t: Times in [0, 1], (B,): how noisy the code is. The layers are told the nearest one in
+                ``time_range``.
 
         Returns:
             (B, num_classes, h, w).
@@ -275,8 +298,8 @@ class MaskDenoiserHead(BaseDecodeHead):
         """Factor of the noisy code that estimates the clean one in units of b, float64 (B,).
 
         Least squares of c against y = alpha c + sigma eps over classes, channels and noise:
-        ``alpha v / (alpha^2 v + sigma^2)`` with v = E[c^2], then divided by b. Of a fresh embedding with b = 0.1 it is
-        0.060 at t = 1/3; +-b codes would have 0.336 there.
+        ``alpha v / (alpha^2 v + sigma^2)`` with v = E[c^2], then divided by b. Of a fresh embedding
+        with b = 0.1 it is 0.060 at t = 1/3; +-b codes would have 0.336 there.
         """
         (alpha, sigma), power = self.levels(t), self.code.mean_square().to(t.device)
         return alpha * power / (alpha**2 * power + sigma**2) / self.code.scale
@@ -289,14 +312,17 @@ class MaskDenoiserHead(BaseDecodeHead):
 def _classifier_init(zero: bool) -> dict:
     """``init_cfg`` of the classifier; the other layers set their own weights when they are made."""
     own = dict(override=dict(name='conv_seg'))
-    return dict(own, type='Constant', val=0., bias=0.) if zero else dict(own, type='Normal', std=0.01)
+    return dict(own, type='Constant', val=0., bias=0.) if zero else dict(
+        own, type='Normal', std=0.01)
 
 
-def sine_positions(channels: int, size: tuple[int, int], device: Optional[torch.device] = None) -> Tensor:
+def sine_positions(channels: int, size: tuple[int, int],
+                   device: Optional[torch.device] = None) -> Tensor:
     """Sine positional encoding of a map: half of the channels for rows, half for columns.
 
-    Coordinates are ``(i + 0.5)/n`` times 2 pi (normalised, offset -0.5), frequencies ``10000^(-2j/(channels/2))``,
-    sine and cosine interleaved. Source: docs/behavior/unimatch.md#ddp-denoiser (DETR's encoding).
+    Coordinates are ``(i + 0.5)/n`` times 2 pi (normalised, offset -0.5), frequencies
+    ``10000^(-2j/(channels/2))``, sine and cosine interleaved. Source:
+    docs/behavior/unimatch.md#ddp-denoiser (DETR's encoding).
 
     Args:
         channels: Divisible by 4.
@@ -311,9 +337,11 @@ def sine_positions(channels: int, size: tuple[int, int], device: Optional[torch.
     divisor = 10000**(2 * torch.div(index, 2, rounding_mode='floor') / half)
 
     def axis(length: int) -> Tensor:
-        place = (torch.arange(length, device=device, dtype=torch.float32) + 0.5) / length * (2 * math.pi)
+        place = (torch.arange(length, device=device, dtype=torch.float32)
+                 + 0.5) / length * (2 * math.pi)
         angle = place[:, None] / divisor
-        return torch.stack([angle[:, 0::2].sin(), angle[:, 1::2].cos()], dim=2).flatten(1)  # (length, half)
+        # (length, half)
+        return torch.stack([angle[:, 0::2].sin(), angle[:, 1::2].cos()], dim=2).flatten(1)
 
     height, width = size
     rows = axis(height).t()[:, :, None].expand(half, height, width)

@@ -26,22 +26,10 @@ class TokenLinearHead(FusedFeatureHead):
         dropout_ratio: Dropout2d before the layer.
         kwargs: Further arguments of mmseg's ``BaseDecodeHead``.
     """
-
-    def __init__(self,
-                 in_channels: int,
-                 *,
-                 num_classes: int,
-                 in_index: int = -1,
-                 dropout_ratio: float = 0.,
-                 align_corners: bool = False,
-                 **kwargs: Any) -> None:
-        super().__init__(in_channels,
-                         in_channels,
-                         num_classes=num_classes,
-                         in_index=in_index,
-                         dropout_ratio=dropout_ratio,
-                         align_corners=align_corners,
-                         **kwargs)
+    def __init__(self, in_channels: int, *, num_classes: int, in_index: int = -1,
+                 dropout_ratio: float = 0., align_corners: bool = False, **kwargs: Any) -> None:
+        super().__init__(in_channels, in_channels, num_classes=num_classes, in_index=in_index,
+                         dropout_ratio=dropout_ratio, align_corners=align_corners, **kwargs)
 
     def fused_features(self, inputs: Sequence[Tensor]) -> Tensor:
         """The map itself, (B, in_channels, h, w)."""
@@ -50,7 +38,6 @@ class TokenLinearHead(FusedFeatureHead):
 
 class MapNorm(nn.LayerNorm):
     """LayerNorm over the channels of a map (B, C, H, W), at every place by itself."""
-
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
@@ -74,26 +61,14 @@ class TokenUpscaleHead(FusedFeatureHead):
     Raises:
         ValueError: ``in_channels`` is no multiple of 4.
     """
-
-    def __init__(self,
-                 in_channels: int,
-                 *,
-                 num_classes: int,
-                 in_index: int = -1,
-                 align_corners: bool = False,
-                 dropout_ratio: float = 0.,
-                 init_cfg: Optional[dict] = None,
-                 **kwargs: Any) -> None:
+    def __init__(self, in_channels: int, *, num_classes: int, in_index: int = -1,
+                 align_corners: bool = False, dropout_ratio: float = 0.,
+                 init_cfg: Optional[dict] = None, **kwargs: Any) -> None:
         if in_channels % 4:
             raise ValueError(f'TokenUpscaleHead: in_channels={in_channels} must be a multiple of 4')
-        super().__init__(in_channels,
-                         in_channels // 4,
-                         num_classes=num_classes,
-                         in_index=in_index,
-                         dropout_ratio=dropout_ratio,
-                         align_corners=align_corners,
-                         init_cfg=init_cfg,
-                         **kwargs)
+        super().__init__(in_channels, in_channels // 4, num_classes=num_classes, in_index=in_index,
+                         dropout_ratio=dropout_ratio, align_corners=align_corners,
+                         init_cfg=init_cfg, **kwargs)
         half, quarter = in_channels // 2, in_channels // 4
         self.upscale = nn.Sequential(nn.ConvTranspose2d(in_channels, half, 2, stride=2, bias=False),
                                      MapNorm(half, eps=1e-6), nn.GELU(),
@@ -111,7 +86,6 @@ class TokenUpscaleHead(FusedFeatureHead):
 
 class ResidualConvUnit(nn.Module):
     """``x + conv3x3(relu(conv3x3(relu(x))))``, with biases, without norm."""
-
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
@@ -124,7 +98,6 @@ class ResidualConvUnit(nn.Module):
 class RefineBlock(nn.Module):
     """Takes a finer map in (but for the coarsest), refines, enlarges, and mixes channels by a 1x1
     convolution."""
-
     def __init__(self, channels: int, takes_skip: bool) -> None:
         super().__init__()
         self.skip_unit = ResidualConvUnit(channels) if takes_skip else None
@@ -168,17 +141,10 @@ class DPTHead(FusedFeatureHead):
     Raises:
         ValueError: Not four maps, or widths that are given nowhere.
     """
-
-    def __init__(self,
-                 in_channels: Sequence[int],
-                 channels: Optional[int] = None,
-                 *,
-                 num_classes: int,
-                 level_channels: Optional[Sequence[int]] = None,
-                 in_index: Sequence[int] = (0, 1, 2, 3),
-                 dropout_ratio: float = 0.,
-                 align_corners: bool = True,
-                 init_cfg: Optional[dict] = None,
+    def __init__(self, in_channels: Sequence[int], channels: Optional[int] = None, *,
+                 num_classes: int, level_channels: Optional[Sequence[int]] = None,
+                 in_index: Sequence[int] = (0, 1, 2, 3), dropout_ratio: float = 0.,
+                 align_corners: bool = True, init_cfg: Optional[dict] = None,
                  **kwargs: Any) -> None:
         if len(in_channels) != 4 or len(in_index) != 4:
             raise ValueError(
@@ -191,15 +157,10 @@ class DPTHead(FusedFeatureHead):
                 f'{sorted(DPT_WIDTHS)}): give channels and level_channels')
         channels = known[0] if channels is None else channels
         widths = known[1] if level_channels is None else tuple(level_channels)
-        super().__init__(list(in_channels),
-                         channels,
-                         num_classes=num_classes,
-                         in_index=list(in_index),
-                         input_transform='multiple_select',
-                         dropout_ratio=dropout_ratio,
-                         align_corners=align_corners,
-                         init_cfg=init_cfg,
-                         **kwargs)
+        super().__init__(list(in_channels), channels, num_classes=num_classes,
+                         in_index=list(in_index), input_transform='multiple_select',
+                         dropout_ratio=dropout_ratio, align_corners=align_corners,
+                         init_cfg=init_cfg, **kwargs)
         self.projects = nn.ModuleList(nn.Conv2d(c, w, 1) for c, w in zip(in_channels, widths))
         self.resizes = nn.ModuleList([
             nn.ConvTranspose2d(widths[0], widths[0], 4, stride=4),

@@ -8,7 +8,7 @@ from .projected_distance import ProjectedFeatureDistance
 from .weighted import CrossEntropyLoss, DiceLoss, FocalLoss, LovaszLoss, OhemCrossEntropy, TverskyLoss
 
 __all__ = [
-    'AlignmentImages', 'AlignmentResult', 'CrossEntropyLoss', 'DecoderFacts', 'DiceLoss', 'DistanceRegion',
-    'FeatureDistance', 'FocalLoss', 'LovaszLoss', 'OHEMCrossEntropyLoss', 'OhemCrossEntropy', 'PixelAlignment',
-    'PixelContrast', 'ProjectedFeatureDistance', 'TverskyLoss'
+    'AlignmentImages', 'AlignmentResult', 'CrossEntropyLoss', 'DecoderFacts', 'DiceLoss',
+    'DistanceRegion', 'FeatureDistance', 'FocalLoss', 'LovaszLoss', 'OHEMCrossEntropyLoss',
+    'OhemCrossEntropy', 'PixelAlignment', 'PixelContrast', 'ProjectedFeatureDistance', 'TverskyLoss'
 ]

@@ -1,4 +1,6 @@
-"""What the alignment terms share: the images they see, what they give, and how maps and labels get onto one grid."""
+"""What the alignment terms share: the images they see, what they give, and how maps and labels get
+onto one grid.
+"""
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
@@ -15,7 +17,8 @@ class AlignmentImages(NamedTuple):
 
     Attributes:
         views: One per resolution, context first.
-        labels: (B, H, W) int64 of the training images: labels, mixed labels or pseudo-labels; 255 ignored.
+        labels: (B, H, W) int64 of the training images: labels, mixed labels or pseudo-labels; 255
+            ignored.
         weight: (B, H, W) factor of each pixel, or None for 1.
         levels: Encoder maps of the context resolution.
     """
@@ -53,20 +56,23 @@ class DecoderFacts(NamedTuple):
     resolutions: int = 1
 
 
-def check_term(name: str, weight: float, temperature: float, start: int, resolution: Optional[int]) -> None:
+def check_term(name: str, weight: float, temperature: float, start: int,
+               resolution: Optional[int]) -> None:
     """Arguments every term has.
 
     Raises:
         ValueError: Out of range; the message has the value.
     """
     if not weight > 0:
-        raise ValueError(f'{name}: weight={weight} must be positive; alignment=None switches the term off')
+        raise ValueError(f'{name}: weight={weight} must be positive; alignment=None switches the '
+                         'term off')
     if not temperature > 0:
         raise ValueError(f'{name}: temperature={temperature} must be positive')
     if start < 0:
         raise ValueError(f'{name}: start={start} is an iteration, 0 or more')
     if resolution is not None and resolution < 1:
-        raise ValueError(f'{name}: resolution={resolution} is the side of a map, at least 1, or None')
+        raise ValueError(f'{name}: resolution={resolution} is the side of a map, at least 1, or '
+                         'None')
 
 
 def check_choice(name: str, key: str, value: str, allowed: Sequence[str]) -> str:
@@ -87,14 +93,16 @@ def check_view(view: PixelView, entry: AlignmentImages) -> None:
         ValueError: They do not; the message has the shapes.
     """
     features, logits, labels = view.features, view.logits, entry.labels
-    if features.dim() != 4 or features.shape[0] != logits.shape[0] or features.shape[2:] != logits.shape[2:]:
+    if features.dim(
+    ) != 4 or features.shape[0] != logits.shape[0] or features.shape[2:] != logits.shape[2:]:
         raise ValueError(f'features (B, D, h, w) and logits (B, C, h, w) must lie on one grid, got '
                          f'{tuple(features.shape)} and {tuple(logits.shape)}')
     if labels.dim() != 3 or len(labels) != len(features):
         raise ValueError(f'labels must be (B, H, W) with B={len(features)} as the features, got '
                          f'{tuple(labels.shape)}')
     if entry.weight is not None and entry.weight.shape != labels.shape:
-        raise ValueError(f'weights {tuple(entry.weight.shape)} and labels {tuple(labels.shape)} must have one shape')
+        raise ValueError(f'weights {tuple(entry.weight.shape)} and labels {tuple(labels.shape)} '
+                         'must have one shape')
     check_alignable(features.shape[-2:], cut_boxes(labels, view.crop_box).shape[-2:])
 
 
@@ -104,7 +112,9 @@ def labels_on(view: PixelView, maps: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def resized(maps: Tensor, side: Optional[int]) -> Tensor:
-    """Maps (B, C, h, w) as squares of ``side`` cells (bilinear, corners aligned, as CLUDA does); None leaves them."""
+    """Maps (B, C, h, w) as squares of ``side`` cells (bilinear, corners aligned, as CLUDA does);
+    None leaves them.
+    """
     return maps if side is None else resize(maps, (side, side), align_corners=True)
 
 
@@ -132,7 +142,8 @@ def build_projection(name: str, decoder: Optional[DecoderFacts], channels: int =
         ValueError: The channels of the decoder are not known.
     """
     if decoder is None:
-        raise ValueError(f'{name}: a projection needs the channels of the decoder: give decoder=DecoderFacts(...)')
+        raise ValueError(f'{name}: a projection needs the channels of the decoder: give '
+                         'decoder=DecoderFacts(...)')
     width = decoder.channels
     norm = build_norm_layer(norm_cfg or dict(type='BN'), width)[1]
     return nn.Sequential(nn.Conv2d(width, width, 1, bias=False), norm, nn.ReLU(inplace=True),

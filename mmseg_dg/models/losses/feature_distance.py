@@ -10,7 +10,9 @@ from mmseg_dg.registry import MODELS
 
 
 class DistanceRegion(NamedTuple):
-    """One scale of one pass: student features, ImageNet features (B, C, h, w), labels (B, H, W) of the same region."""
+    """One scale of one pass: student features, ImageNet features (B, C, h, w), labels (B, H, W) of
+    the same region.
+    """
     features: Tensor
     reference: Tensor
     labels: Tensor
@@ -20,29 +22,31 @@ class DistanceRegion(NamedTuple):
 class FeatureDistance(nn.Module):
     """Keeps encoder features of (thing) classes near those of ImageNet pretraining.
 
-    The mean over the masked cells of ``||f_student - f_ImageNet||_2`` (over channels), times ``weight``. A cell
-    belongs to a class when that class covers at least ``min_ratio`` of its pixels. Source: DAFormer, thing-class
-    ImageNet feature distance; docs/behavior/daformer_hrda.md#feature-distance.
+    The mean over the masked cells of ``||f_student - f_ImageNet||_2`` (over channels), times
+    ``weight``. A cell belongs to a class when that class covers at least ``min_ratio`` of its
+    pixels. Source: DAFormer, thing-class ImageNet feature distance;
+    docs/behavior/daformer_hrda.md#feature-distance.
 
     Args:
         weight: Factor of the loss (0.005 in the paper).
         classes: trainIds that count; None uses every cell.
         min_ratio: Share of a cell's pixels its winning class must have, in (0, 1].
-        scale: ``'last'`` for the context scale only, ``'all'`` for every scale of a multi-resolution network.
+        scale: ``'last'`` for the context scale only, ``'all'`` for every scale of a
+            multi-resolution network.
         num_classes: Number of classes.
         ignore_index: Label to leave out.
 
     Raises:
         ValueError: Bad weight, ratio or scale.
     """
-
     def __init__(self, weight: float = 0.005,
                  classes: Optional[Sequence[int]] = (6, 7, 11, 12, 13, 14, 15, 16, 17, 18),
-                 min_ratio: float = 0.75, scale: str = 'last', num_classes: int = 19, ignore_index: int = 255) -> None:
+                 min_ratio: float = 0.75, scale: str = 'last', num_classes: int = 19,
+                 ignore_index: int = 255) -> None:
         super().__init__()
         if weight <= 0:
-            raise ValueError(f'feature distance weight must be positive, got {weight}: use feature_distance=None to '
-                             'switch it off')
+            raise ValueError(f'feature distance weight must be positive, got {weight}: use '
+                             'feature_distance=None to switch it off')
         if not 0 < min_ratio <= 1:
             raise ValueError(f'min_ratio must lie in (0, 1], got {min_ratio}')
         if scale not in ('last', 'all'):
@@ -57,31 +61,35 @@ class FeatureDistance(nn.Module):
         if self.classes is None:
             return None
         factor = labels.shape[-1] // features.shape[-1]
-        cells = downscale_labels(labels, factor, self.min_ratio, self.num_classes, self.ignore_index)
+        cells = downscale_labels(labels, factor, self.min_ratio, self.num_classes,
+                                 self.ignore_index)
         if cells.shape[-2:] != features.shape[-2:]:
-            raise ValueError(f'labels {tuple(labels.shape)} scaled down by {factor} give {tuple(cells.shape[-2:])} '
-                             f'cells, but the features are {tuple(features.shape[-2:])}: use a crop that the stride '
-                             'divides')
+            raise ValueError(f'labels {tuple(labels.shape)} scaled down by {factor} give '
+                             f'{tuple(cells.shape[-2:])} cells, but the features are '
+                             f'{tuple(features.shape[-2:])}: use a crop that the stride divides')
         return class_membership(cells, self.classes)
 
-    def forward(self, regions: Sequence[DistanceRegion], reduce_count: Optional[Callable[[Tensor], Tensor]] = None):
+    def forward(self, regions: Sequence[DistanceRegion],
+                reduce_count: Optional[Callable[[Tensor], Tensor]] = None):
         """
         Args:
             regions: One per scale; their masked means are added.
-            reduce_count: Maps this process's number of masked cells to the mean number per process, where statistics
-                are shared between processes; None keeps the process's own.
+            reduce_count: Maps this process's number of masked cells to the mean number per process,
+                where statistics are shared between processes; None keeps the process's own.
 
         Returns:
-            (loss, mask): 0-d loss with a graph, also when no cell counts (then its gradient is exactly zero), and the
-            mask of the first region (bool (B, h, w), or None).
+            (loss, mask): 0-d loss with a graph, also when no cell counts (then its gradient is
+            exactly zero), and the mask of the first region (bool (B, h, w), or None).
         """
         total, first_mask = 0.0, None
         for i, region in enumerate(regions):
             mask = self.cell_mask(region.labels, region.features)
             first_mask = mask if i == 0 else first_mask
-            value, count = feature_distance(region.features, region.reference, mask, reduction='sum_count')
+            value, count = feature_distance(region.features, region.reference, mask,
+                                            reduction='sum_count')
             if reduce_count is not None:
                 count = reduce_count(count)
             # an empty mask divides a zero sum, whose gradient is zero, by one
-            total = total + value / torch.where(count > 0, count, torch.ones_like(count)).to(value.dtype)
+            total = total + value / torch.where(count > 0, count, torch.ones_like(count)).to(
+                value.dtype)
         return self.weight * total, first_mask

@@ -9,14 +9,17 @@ from mmseg_dg.ops.labels import check_ignore_index
 from mmseg_dg.registry import MODELS
 
 
-def ohem_mask(logits: Tensor, labels: Tensor, threshold: float, min_kept: int, ignore_index: int = 255) -> Tensor:
-    """Pixels whose label is predicted with at most ``threshold``, and never fewer than ``min_kept``.
+def ohem_mask(logits: Tensor, labels: Tensor, threshold: float, min_kept: int,
+              ignore_index: int = 255) -> Tensor:
+    """Pixels whose label is predicted with at most ``threshold``, and never fewer than
+    ``min_kept``.
 
     Args:
         logits: (B, C, H, W).
         labels: (B, H, W) int64.
         threshold: Probability of the label from which on a pixel is easy.
-        min_kept: Pixels of the batch that are kept at least (the hardest ones); fewer valid pixels are all kept.
+        min_kept: Pixels of the batch that are kept at least (the hardest ones); fewer valid pixels
+            are all kept.
         ignore_index: Label that is never kept.
 
     Returns:
@@ -38,27 +41,28 @@ def ohem_mask(logits: Tensor, labels: Tensor, threshold: float, min_kept: int, i
 class OHEMCrossEntropyLoss(nn.Module):
     """Mean cross-entropy over the hard pixels (online hard example mining).
 
-    UniMatch's supervised loss on Cityscapes: threshold 0.7 and at least 200 000 pixels per forward pass of 2 images
-    (docs/behavior/unimatch.md#unimatch-settings), which is 100 000 per image for any batch size. MMSegmentation's
-    ``OHEMPixelSampler`` chooses the same pixels up to ties, but its loss divides by all pixels of the batch instead of
-    the kept ones, so that the loss would shrink with the share of easy pixels.
+    UniMatch's supervised loss on Cityscapes: threshold 0.7 and at least 200 000 pixels per forward
+    pass of 2 images (docs/behavior/unimatch.md#unimatch-settings), which is 100 000 per image for
+    any batch size. MMSegmentation's ``OHEMPixelSampler`` chooses the same pixels up to ties, but
+    its loss divides by all pixels of the batch instead of the kept ones, so that the loss would
+    shrink with the share of easy pixels.
 
     Args:
         threshold: Probability of the true class above which a pixel is left out.
-        min_kept_per_image: Pixels that are kept at least, times the number of labelled images in the forward pass.
+        min_kept_per_image: Pixels that are kept at least, times the number of labelled images in
+            the forward pass.
         loss_weight: Factor on the loss.
         loss_name: Name in the log; must contain ``loss``.
 
     Raises:
         ValueError: Arguments without meaning.
     """
-
-    def __init__(self, threshold: float = 0.7, min_kept_per_image: int = 100000, loss_weight: float = 1.0,
-                 loss_name: str = 'loss_ce') -> None:
+    def __init__(self, threshold: float = 0.7, min_kept_per_image: int = 100000,
+                 loss_weight: float = 1.0, loss_name: str = 'loss_ce') -> None:
         super().__init__()
         if not 0 <= threshold <= 1 or min_kept_per_image < 1:
-            raise ValueError(f'threshold is a probability and min_kept_per_image at least 1, got {threshold} and '
-                             f'{min_kept_per_image}')
+            raise ValueError('threshold is a probability and min_kept_per_image at least 1, got '
+                             f'{threshold} and {min_kept_per_image}')
         self.threshold, self.min_kept_per_image = threshold, min_kept_per_image
         self.loss_weight, self.loss_name = loss_weight, loss_name
 
@@ -68,12 +72,15 @@ class OHEMCrossEntropyLoss(nn.Module):
         Args:
             logits: (B, C, H, W) at the size of the labels.
             labels: (B, H, W) int64.
-            weight: Per-pixel factor of the numerator, (B, H, W), or None. Pixels of weight 0 are not chosen.
+            weight: Per-pixel factor of the numerator, (B, H, W), or None. Pixels of weight 0 are
+                not chosen.
             ignore_index: Label that does not count.
         """
         counted = labels if weight is None else labels.masked_fill(weight <= 0, ignore_index)
-        kept = ohem_mask(logits, counted, self.threshold, self.min_kept_per_image * len(labels), ignore_index)
-        values = F.cross_entropy(logits.float(), labels, ignore_index=ignore_index, reduction='none') * kept
+        kept = ohem_mask(logits, counted, self.threshold, self.min_kept_per_image * len(labels),
+                         ignore_index)
+        values = F.cross_entropy(logits.float(), labels, ignore_index=ignore_index,
+                                 reduction='none') * kept
         if weight is not None:
             values = values * weight
         return self.loss_weight * values.sum() / kept.sum().clamp(min=1)

@@ -64,7 +64,8 @@ class Partition(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """What the pixels of a later pass add to the prototypes and to the mean, from a forward pass without gradients.
+    """What the pixels of a later pass add to the prototypes and to the mean, from a forward pass
+    without gradients.
 
     Attributes:
         sums: Per set of images and resolution.
@@ -96,42 +97,52 @@ class Settled(NamedTuple):
 class PixelAlignment(nn.Module):
     """Pixel-level sub-domain partition, adaptive prototypes and drift pixel alignment.
 
-    In every image and resolution the share ``eta`` of valid pixels with the highest entropy are *drift* pixels, the
-    others *joint* pixels. Class prototypes are means of the joint pixels of two images; drift pixels are drawn to the
-    prototype of their class by InfoNCE, and prototypes stay where they are. Source: PiXL (Gan et al., ICLR 2024). The
-    paper's equations are not public: what follows is the reconstruction of
-    docs/behavior/pixl.md#alignment-loss with the defaults of docs/behavior/pixl.md#unknown-settings.
+    In every image and resolution the share ``eta`` of valid pixels with the highest entropy are
+    *drift* pixels, the others *joint* pixels. Class prototypes are means of the joint pixels of two
+    images; drift pixels are drawn to the prototype of their class by InfoNCE, and prototypes stay
+    where they are. Source: PiXL (Gan et al., ICLR 2024). The paper's equations are not public: what
+    follows is the reconstruction of docs/behavior/pixl.md#alignment-loss with the defaults of
+    docs/behavior/pixl.md#unknown-settings.
 
-    The loss is the mean over the drift pixels of all images and resolutions whose class has a prototype, times
-    ``weight``. Pixel weights multiply the terms, not the number of pixels. Without such a pixel it is exactly 0.
+    The loss is the mean over the drift pixels of all images and resolutions whose class has a
+    prototype, times ``weight``. Pixel weights multiply the terms, not the number of pixels. Without
+    such a pixel it is exactly 0.
 
     Args:
         weight: Factor of the loss.
         temperature: Of InfoNCE.
-        eta: Share of drift pixels at the first and the last iteration, linear between (the paper's numbers).
-        eta_meaning: ``'drift_fraction'``; or ``'joint_fraction'``, the share of joint pixels (those of lowest
-            entropy); or ``'threshold'``, drift pixels are those with entropy / log C above eta.
-        partition: ``'entropy'``; ``'random'`` draws as many drift pixels at random (where eta is a share); with
-            ``'all'`` every valid pixel is in both sets.
+        eta: Share of drift pixels at the first and the last iteration, linear between (the paper's
+            numbers).
+        eta_meaning: ``'drift_fraction'``; or ``'joint_fraction'``, the share of joint pixels (those
+            of lowest entropy); or ``'threshold'``, drift pixels are those with entropy / log C
+            above eta.
+        partition: ``'entropy'``; ``'random'`` draws as many drift pixels at random (where eta is a
+            share); with ``'all'`` every valid pixel is in both sets.
         selection: Which resolution's prototype a class gets
-            (:func:`mmseg_dg.ops.pixel_alignment.select_prototypes`). Without meaning for one resolution.
-        prototypes: Images that share prototypes: ``'pair'`` (slot i of both passes; two neighbours of the batch where
-            there is one pass), ``'batch'`` (the images of one pass), ``'step'`` (all of them) or ``'image'``.
-        pair: ``'joint'`` holds the graph of the first pass until the second, then aligns both. ``'recompute'`` has the
-            same gradients with one graph alive: the images of the second pass first go through the network without
-            gradients, for their prototypes and drift pixels, and once more in their own pass (time for memory).
-            ``'streaming'`` aligns the first pass to its own prototypes at once and the second to those of both, each
-            with half of the weight.
+            (:func:`mmseg_dg.ops.pixel_alignment.select_prototypes`). Without meaning for one
+            resolution.
+        prototypes: Images that share prototypes: ``'pair'`` (slot i of both passes; two neighbours
+            of the batch where there is one pass), ``'batch'`` (the images of one pass), ``'step'``
+            (all of them) or ``'image'``.
+        pair: ``'joint'`` holds the graph of the first pass until the second, then aligns both.
+            ``'recompute'`` has the same gradients with one graph alive: the images of the second
+            pass first go through the network without gradients, for their prototypes and drift
+            pixels, and once more in their own pass (time for memory). ``'streaming'`` aligns the
+            first pass to its own prototypes at once and the second to those of both, each with half
+            of the weight.
         min_pixels: Joint pixels a class needs for a prototype.
         agreement: Joint pixels must also be predicted as their label.
         start: First iteration with the term.
-        resolution: Side of square maps everything is resized to, as CLUDA does (65); None keeps the decoder's maps.
+        resolution: Side of square maps everything is resized to, as CLUDA does (65); None keeps the
+            decoder's maps.
         projection: ``dict(channels=256)`` for a projection head
-            (:func:`mmseg_dg.models.losses.alignment.build_projection`); None for the decoder's features themselves.
+            (:func:`mmseg_dg.models.losses.alignment.build_projection`); None for the decoder's
+            features themselves.
         drop_covered: Leave out the pixels of the context map that the detail crop covers.
-        ignore_zero_weight: Pixels of weight 0 are ignored as if they had no label: eta counts the others, and they
-            make no prototypes. False keeps them as pixels whose terms are 0. (``FixMatch`` and ``UniMatch`` set True:
-            their unsure pixels weigh 0, and drift pixels are the unsure ones.)
+        ignore_zero_weight: Pixels of weight 0 are ignored as if they had no label: eta counts the
+            others, and they make no prototypes. False keeps them as pixels whose terms are 0.
+            (``FixMatch`` and ``UniMatch`` set True: their unsure pixels weigh 0, and drift pixels
+            are the unsure ones.)
         ignore_index: Label to leave out.
         decoder: Facts about the network, for a projection; methods fill it in.
 
@@ -142,17 +153,19 @@ class PixelAlignment(nn.Module):
     #: Log name of the term.
     loss_name = 'loss_pixel_alignment'
 
-    def __init__(self, weight: float = 0.1, temperature: float = 0.1, eta: Sequence[float] = (0.2, 0.001),
-                 eta_meaning: str = 'drift_fraction', partition: str = 'entropy', selection: str = 'entropy',
-                 prototypes: str = 'pair', pair: str = 'joint', min_pixels: int = 1, agreement: bool = False,
-                 start: int = 0, resolution: Optional[int] = None, projection: Optional[dict] = None,
-                 drop_covered: bool = False, ignore_zero_weight: bool = False, ignore_index: int = 255,
-                 decoder: Optional[DecoderFacts] = None) -> None:
+    def __init__(self, weight: float = 0.1, temperature: float = 0.1,
+                 eta: Sequence[float] = (0.2, 0.001), eta_meaning: str = 'drift_fraction',
+                 partition: str = 'entropy', selection: str = 'entropy', prototypes: str = 'pair',
+                 pair: str = 'joint', min_pixels: int = 1, agreement: bool = False, start: int = 0,
+                 resolution: Optional[int] = None, projection: Optional[dict] = None,
+                 drop_covered: bool = False, ignore_zero_weight: bool = False,
+                 ignore_index: int = 255, decoder: Optional[DecoderFacts] = None) -> None:
         super().__init__()
         name = type(self).__name__
         check_term(name, weight, temperature, start, resolution)
         if not isinstance(eta, (list, tuple)) or len(eta) != 2:
-            raise ValueError(f'{name}: eta is two numbers, at the first and the last iteration, got {eta!r}')
+            raise ValueError(f'{name}: eta is two numbers, at the first and the last iteration, '
+                             f'got {eta!r}')
         if min_pixels < 1:
             raise ValueError(f'{name}: min_pixels={min_pixels} must be at least 1')
         self.eta = tuple(check_fraction(f'{name}: eta', value) for value in eta)
@@ -161,15 +174,17 @@ class PixelAlignment(nn.Module):
         self.partition = check_choice(name, 'partition', partition, PARTITIONS)
         self.selection = check_choice(name, 'selection', selection, SELECTIONS)
         if partition == 'random' and eta_meaning == 'threshold':
-            raise ValueError(f"{name}: partition='random' draws a share of the pixels, eta_meaning='threshold' gives "
-                             "none: use 'drift_fraction' or 'joint_fraction'")
+            raise ValueError(f"{name}: partition='random' draws a share of the pixels, "
+                             "eta_meaning='threshold' gives none: use 'drift_fraction' or "
+                             "'joint_fraction'")
         self.prototypes = check_choice(name, 'prototypes', prototypes, GROUPINGS)
         self.pair = check_choice(name, 'pair', pair, PAIRS)
         self.min_pixels, self.agreement, self.start, self.resolution = min_pixels, agreement, start, resolution
         self.drop_covered, self.ignore_zero_weight = drop_covered, ignore_zero_weight
         self.ignore_index = ignore_index
         # "head" in the name gives it the learning rate of decoders
-        self.projection_head = None if projection is None else build_projection(name, decoder, **projection)
+        self.projection_head = None if projection is None else build_projection(
+            name, decoder, **projection)
 
     @property
     def needs_seed(self) -> bool:
@@ -177,28 +192,34 @@ class PixelAlignment(nn.Module):
         return self.partition == 'random'
 
     def eta_at(self, iteration: int, total: Optional[int]) -> float:
-        """eta at a 0-based iteration of a run of ``total`` iterations (None, unknown: the first value)."""
+        """eta at a 0-based iteration of a run of ``total`` iterations (None, unknown: the first
+        value).
+        """
         return linear_schedule(*self.eta, iteration, total)
 
-    def forward(self, images: Sequence[AlignmentImages], iteration: int = 0, total: Optional[int] = None,
-                memory: Union[list, Settled, None] = None, more: bool = False, seed: Optional[int] = None,
-                reduce_count: Optional[Callable[[Tensor], Tensor]] = None,
+    def forward(self, images: Sequence[AlignmentImages], iteration: int = 0,
+                total: Optional[int] = None, memory: Union[list, Settled,
+                                                           None] = None, more: bool = False,
+                seed: Optional[int] = None, reduce_count: Optional[Callable[[Tensor],
+                                                                            Tensor]] = None,
                 ahead: Optional[Ahead] = None) -> AlignmentResult:
         """
         Args:
-            images: One entry per pass (labelled; mixed or unlabelled), slot i of each forming a pair. One entry
-                without ``memory`` and ``more`` pairs neighbours within the batch.
+            images: One entry per pass (labelled; mixed or unlabelled), slot i of each forming a
+                pair. One entry without ``memory`` and ``more`` pairs neighbours within the batch.
             iteration, total: Position in the run, for eta.
             memory: Result of an earlier pass of the step: its prototypes count, its pixels do not.
             more: Another pass of the step follows, which gets this one's memory.
             seed: For ``partition='random'``.
-            ahead: What :meth:`look_ahead` saw of the later pass (``pair='recompute'``): both passes then give their
-                parts of the loss that both together have.
-            reduce_count: Maps this process's number of aligned pixels to the mean number per process, where
-                statistics are shared between processes; None keeps the process's own.
+            ahead: What :meth:`look_ahead` saw of the later pass (``pair='recompute'``): both passes
+                then give their parts of the loss that both together have.
+            reduce_count: Maps this process's number of aligned pixels to the mean number per
+                process, where statistics are shared between processes; None keeps the process's
+                own.
 
         Raises:
-            ValueError: Maps and labels that cannot be aligned, passes of different batch sizes or resolutions.
+            ValueError: Maps and labels that cannot be aligned, passes of different batch sizes or
+                resolutions.
         """
         check_passes(images)
         eta = self.eta_at(iteration, total)
@@ -219,15 +240,17 @@ class PixelAlignment(nn.Module):
             share = 0.5 if ahead is None and (memory or more) else 1.
             mean = count if reduce_count is None else reduce_count(count)
             loss = self._divided(loss, mean) * share
-        log = dict(eta=loss.new_tensor(eta), drift_pixels=drift.double(), aligned_pixels=count.double(),
-                   prototypes=chosen.present.sum(1).double().mean())
+        log = dict(eta=loss.new_tensor(eta), drift_pixels=drift.double(),
+                   aligned_pixels=count.double(), prototypes=chosen.present.sum(1).double().mean())
         held = own if ahead is None else Settled(chosen, groups[last:], ahead.drift, mean, log)
         return AlignmentResult(loss, held, log)
 
     @torch.no_grad()
-    def look_ahead(self, images: Sequence[AlignmentImages], iteration: int = 0, total: Optional[int] = None,
-                   seed: Optional[int] = None, first: int = 1) -> Ahead:
-        """What the images of a later pass add to this one's prototypes and mean; nothing of them keeps a graph.
+    def look_ahead(self, images: Sequence[AlignmentImages], iteration: int = 0,
+                   total: Optional[int] = None, seed: Optional[int] = None,
+                   first: int = 1) -> Ahead:
+        """What the images of a later pass add to this one's prototypes and mean; nothing of them
+        keeps a graph.
 
         Args:
             images: Of the later pass, from a forward pass without gradients.
@@ -243,7 +266,9 @@ class PixelAlignment(nn.Module):
 
     def _keep_to(self, settled: Settled, images: Sequence[AlignmentImages], eta: float,
                  seed: Optional[int]) -> AlignmentResult:
-        """The second pass of ``pair='recompute'``: the terms of its drift pixels, all else as decided before."""
+        """The second pass of ``pair='recompute'``: the terms of its drift pixels, all else as
+        decided before.
+        """
         parts = self.partitions(images, eta, seed, 1, settled.drift)
         loss, _ = self._aligned(parts, settled.groups, settled.chosen)
         return AlignmentResult(self._divided(loss, settled.mean), None, settled.log)
@@ -252,7 +277,8 @@ class PixelAlignment(nn.Module):
         return loss / torch.where(mean > 0, mean, 1).to(loss.dtype) * self.weight
 
     # ------------------------------------------------------------------ parts
-    def partitions(self, images: Sequence[AlignmentImages], eta: float, seed: Optional[int], first: int,
+    def partitions(self, images: Sequence[AlignmentImages], eta: float, seed: Optional[int],
+                   first: int,
                    drift: Optional[Sequence[Sequence[Tensor]]] = None) -> list[list[Partition]]:
         """:meth:`divide` of several sets of images.
 
@@ -270,7 +296,8 @@ class PixelAlignment(nn.Module):
 
     def divide(self, entry: AlignmentImages, eta: float, rng: Optional[torch.Generator] = None,
                drift: Optional[Sequence[Tensor]] = None) -> list[Partition]:
-        """Bring every resolution to its grid and divide its valid pixels into joint and drift pixels.
+        """Bring every resolution to its grid and divide its valid pixels into joint and drift
+        pixels.
 
         Args:
             entry: The images.
@@ -280,12 +307,15 @@ class PixelAlignment(nn.Module):
         """
         whole = without_detail(entry, self.ignore_index) if self.drop_covered else entry
         known = [None] * len(entry.views) if drift is None else drift
-        return [self._divide(view, whole if view.crop_box is None else entry, eta, rng, mask)
-                for view, mask in zip(entry.views, known)]
+        return [
+            self._divide(view, whole if view.crop_box is None else entry, eta, rng, mask)
+            for view, mask in zip(entry.views, known)
+        ]
 
-    def _divide(self, view: PixelView, entry: AlignmentImages, eta: float, rng: Optional[torch.Generator],
-                known: Optional[Tensor]) -> Partition:
-        features, logits = resized(view.features, self.resolution), resized(view.logits.detach(), self.resolution)
+    def _divide(self, view: PixelView, entry: AlignmentImages, eta: float,
+                rng: Optional[torch.Generator], known: Optional[Tensor]) -> Partition:
+        features, logits = resized(view.features,
+                                   self.resolution), resized(view.logits.detach(), self.resolution)
         size = features.shape[-2:]
         labels = labels_on(view, entry.labels, size)
         weight = None if entry.weight is None else labels_on(view, entry.weight, size)
@@ -304,7 +334,9 @@ class PixelAlignment(nn.Module):
 
     def sub_domains(self, entropy: Tensor, valid: Tensor, eta: float, num_classes: int,
                     rng: Optional[torch.Generator] = None) -> tuple[Tensor, Tensor]:
-        """Joint and drift pixels, bool (B, h, w) each, of entropies (B, h, w) and valid pixels (bool)."""
+        """Joint and drift pixels, bool (B, h, w) each, of entropies (B, h, w) and valid pixels
+        (bool).
+        """
         if self.partition == 'all':
             return valid, valid
         if self.partition == 'random':
@@ -322,14 +354,20 @@ class PixelAlignment(nn.Module):
 
     @staticmethod
     def _sums(part: Partition) -> ClassSums:
-        return class_sums(part.features.detach(), part.labels, part.joint, part.entropy, part.num_classes)
+        return class_sums(part.features.detach(), part.labels, part.joint, part.entropy,
+                          part.num_classes)
 
-    def _prototypes(self, sums: list[list[ClassSums]], alone: bool) -> tuple[Prototypes, list[list[int]]]:
+    def _prototypes(self, sums: list[list[ClassSums]],
+                    alone: bool) -> tuple[Prototypes, list[list[int]]]:
         """Selected prototypes of all groups of images, and the group of each image of each pass."""
-        groups, count = group_images(self.prototypes, [len(views[0].counts) for views in sums], alone)
-        member = torch.tensor([g for group in groups for g in group], device=sums[0][0].counts.device)
-        candidates = [class_prototypes(ClassSums.joined(passes).pooled(member, count), self.min_pixels)
-                      for passes in zip(*sums)]
+        groups, count = group_images(self.prototypes, [len(views[0].counts) for views in sums],
+                                     alone)
+        member = torch.tensor([g for group in groups for g in group],
+                              device=sums[0][0].counts.device)
+        candidates = [
+            class_prototypes(ClassSums.joined(passes).pooled(member, count), self.min_pixels)
+            for passes in zip(*sums)
+        ]
         return select_prototypes(candidates, self.selection), groups
 
     def _aligned(self, parts: list[list[Partition]], groups: list[list[int]],
@@ -342,13 +380,15 @@ class PixelAlignment(nn.Module):
                 loss, count = loss + value, count + counted
         return loss, count
 
-    def _align(self, part: Partition, groups: list[int], chosen: Prototypes) -> tuple[Tensor, Tensor]:
+    def _align(self, part: Partition, groups: list[int],
+               chosen: Prototypes) -> tuple[Tensor, Tensor]:
         """Summed terms and number of the drift pixels of one resolution."""
         terms = []
         for i, (rows, group) in enumerate(zip(gather_pixels(part.features, part.drift), groups)):
             weight = None if part.weight is None else part.weight[i][part.drift[i]]
-            terms.append(info_nce(rows, part.labels[i][part.drift[i]], chosen.vectors[group], chosen.present[group],
-                                  self.temperature, weight))
+            terms.append(
+                info_nce(rows, part.labels[i][part.drift[i]], chosen.vectors[group],
+                         chosen.present[group], self.temperature, weight))
         sums, counted = zip(*terms)
         return torch.stack(sums).sum(), torch.stack(counted).sum()
 

@@ -27,26 +27,31 @@ from .alignment import (
 class PixelContrast(nn.Module):
     """Contrast of every pixel with every other one of the batch, within each pass.
 
-    Two resolutions: half the sum of context against context, weighted by ``W``, and context against detail, weighted
-    by ``1 - W``, where ``W_ij = w_i w_j`` of a learned weight per pixel, 0 in rows outside the detail crop. Detail
-    features lie on a canvas of zeros. One resolution: the plain term. Features are resized, then normalised. No
-    projection, prototypes or memory bank. Source: CLUDA (Vayyat et al.), the variant its code runs
-    (user0407/CLUDA@66ee876, mmseg/models/uda/dacs.py), in blocks of rows
+    Two resolutions: half the sum of context against context, weighted by ``W``, and context against
+    detail, weighted by ``1 - W``, where ``W_ij = w_i w_j`` of a learned weight per pixel, 0 in rows
+    outside the detail crop. Detail features lie on a canvas of zeros. One resolution: the plain
+    term. Features are resized, then normalised. No projection, prototypes or memory bank. Source:
+    CLUDA (Vayyat et al.), the variant its code runs (user0407/CLUDA@66ee876,
+    mmseg/models/uda/dacs.py), in blocks of rows
     (:func:`mmseg_dg.ops.pixel_contrast.pair_contrast`).
 
-    Resizing as there: context features and learned weight are enlarged to the detail grid first, the former with
-    aligned corners, the latter without; then all maps become squares of ``resolution`` cells, bilinear with aligned
-    corners (the weights of pseudo-labels too), labels nearest.
+    Resizing as there: context features and learned weight are enlarged to the detail grid first,
+    the former with aligned corners, the latter without; then all maps become squares of
+    ``resolution`` cells, bilinear with aligned corners (the weights of pseudo-labels too), labels
+    nearest.
 
     Args:
         weight: Factor of the loss, per pass.
         temperature: Divides similarities.
-        resolution: Side of the square maps: resolution ** 2 pixels per image, all pairs of which count.
+        resolution: Side of the square maps: resolution ** 2 pixels per image, all pairs of which
+            count.
         block_size: Rows of the similarity matrix at a time; None computes it at once.
-        weight_channels: Width of the head that learns the weights (one ``DAFormerHead`` with a 1x1 fusion on the
-            encoder's context levels). Two resolutions only.
-        first_class_outside: Pixels of class 0 get the weight of pixels outside the detail crop, as in CLUDA's code.
-        keep_ignored: Ignored pixels are a class of their own, as in CLUDA's code; False leaves them out.
+        weight_channels: Width of the head that learns the weights (one ``DAFormerHead`` with a 1x1
+            fusion on the encoder's context levels). Two resolutions only.
+        first_class_outside: Pixels of class 0 get the weight of pixels outside the detail crop, as
+            in CLUDA's code.
+        keep_ignored: Ignored pixels are a class of their own, as in CLUDA's code; False leaves them
+            out.
         start: First iteration with the term.
         ignore_index: Label of ignored pixels.
         decoder: Facts about the network; methods fill it in.
@@ -61,17 +66,19 @@ class PixelContrast(nn.Module):
     needs_seed = False
 
     def __init__(self, weight: float = 1., temperature: float = 1., resolution: int = 65,
-                 block_size: Optional[int] = 512, weight_channels: int = 256, first_class_outside: bool = True,
-                 keep_ignored: bool = True, start: int = 0, ignore_index: int = 255,
-                 decoder: Optional[DecoderFacts] = None) -> None:
+                 block_size: Optional[int] = 512, weight_channels: int = 256,
+                 first_class_outside: bool = True, keep_ignored: bool = True, start: int = 0,
+                 ignore_index: int = 255, decoder: Optional[DecoderFacts] = None) -> None:
         super().__init__()
         name = type(self).__name__
         check_term(name, weight, temperature, start, resolution)
         if resolution is None:
-            raise ValueError(f'{name}: resolution is the side of its maps (65 in CLUDA): all pairs of pixels of the '
-                             "decoder's own maps would take minutes per step")
+            raise ValueError(
+                f'{name}: resolution is the side of its maps (65 in CLUDA): all pairs of pixels of the '
+                "decoder's own maps would take minutes per step")
         if temperature < LOWEST_TEMPERATURE:
-            raise ValueError(f'{name}: temperature={temperature} must be at least {LOWEST_TEMPERATURE}')
+            raise ValueError(f'{name}: temperature={temperature} must be at least '
+                             f'{LOWEST_TEMPERATURE}')
         if block_size is not None and block_size < 1:
             raise ValueError(f'{name}: block_size={block_size} counts rows, at least 1, or None')
         self.weight, self.temperature, self.resolution = weight, temperature, resolution
@@ -80,19 +87,24 @@ class PixelContrast(nn.Module):
         self.weight_head: Optional[nn.Module] = None
         if decoder is not None and decoder.resolutions > 1:
             if not decoder.level_channels:
-                raise ValueError(f'{name} learns a weight per pixel from encoder levels, but the decode head does not '
-                                 'say the channels of each: use one with in_channels per level (DAFormerHead)')
-            self.weight_head = MODELS.build(dict(
-                type='DAFormerHead', in_channels=decoder.level_channels, in_index=decoder.level_index,
-                channels=weight_channels, embed_channels=weight_channels, fusion=dict(type='conv1x1'), num_classes=1))
+                raise ValueError(f'{name} learns a weight per pixel from encoder levels, but the '
+                                 'decode head does not say the channels of each: use one with '
+                                 'in_channels per level (DAFormerHead)')
+            self.weight_head = MODELS.build(
+                dict(type='DAFormerHead', in_channels=decoder.level_channels,
+                     in_index=decoder.level_index, channels=weight_channels,
+                     embed_channels=weight_channels, fusion=dict(type='conv1x1'), num_classes=1))
 
-    def forward(self, images: Sequence[AlignmentImages], iteration: int = 0, total: Optional[int] = None,
-                memory: Optional[list] = None, more: bool = False, seed: Optional[int] = None,
+    def forward(self, images: Sequence[AlignmentImages], iteration: int = 0,
+                total: Optional[int] = None, memory: Optional[list] = None, more: bool = False,
+                seed: Optional[int] = None,
                 reduce_count: Optional[Callable[[Tensor], Tensor]] = None) -> AlignmentResult:
-        """The sum over the passes. Of the other arguments of :meth:`PixelAlignment.forward` none has a meaning here.
+        """The sum over the passes. Of the other arguments of :meth:`PixelAlignment.forward` none
+        has a meaning here.
 
         Raises:
-            ValueError: Maps and labels that cannot be aligned, or two resolutions without a weight head.
+            ValueError: Maps and labels that cannot be aligned, or two resolutions without a weight
+                head.
         """
         check_passes(images)
         with without_autocast(images[0].labels.device):
@@ -105,7 +117,8 @@ class PixelContrast(nn.Module):
         keep = slice(None) if self.keep_ignored else labels != self.ignore_index
         trust = None  # (N,) of pseudo-labels
         if entry.weight is not None:
-            trust = resized(at_least_float32(entry.weight.unsqueeze(1)), self.resolution).flatten()[keep]
+            trust = resized(at_least_float32(entry.weight.unsqueeze(1)),
+                            self.resolution).flatten()[keep]
         options = dict(confidence=trust, temperature=self.temperature, block_size=self.block_size)
         if len(entry.views) == 1:
             rows = self._rows(entry.views[0].features)[keep]
@@ -125,7 +138,8 @@ class PixelContrast(nn.Module):
         return F.normalize(maps.flatten(2).transpose(1, 2).flatten(0, 1), dim=1, eps=EPS)
 
     def _canvases(self, entry: AlignmentImages) -> tuple[Tensor, Tensor]:
-        """Context features enlarged, and detail features at their place among zeros, on one grid."""
+        """Context features enlarged, and detail features at their place among zeros, on one grid.
+        """
         context, detail = entry.views[0].features, entry.views[1].features
         boxes = boxes_per_image(entry.views[1].crop_box, len(detail))
         height, width = entry.labels.shape[-2:]
@@ -137,18 +151,23 @@ class PixelContrast(nn.Module):
         for image, box in zip(detail, boxes):
             y1, y2, x1, x2 = shrink_box(box, stride)
             placed.append(F.pad(image, (x1, size[1] - x2, y1, size[0] - y2)))
-        return F.interpolate(context, size, mode='bilinear', align_corners=True), torch.stack(placed)
+        return F.interpolate(context, size, mode='bilinear',
+                             align_corners=True), torch.stack(placed)
 
-    def _weights(self, entry: AlignmentImages, labels: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Learned weight of each pixel in (0, 1), and whether it counts as inside the detail crop; (N,) each.
+    def _weights(self, entry: AlignmentImages, labels: Tensor,
+                 size: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Learned weight of each pixel in (0, 1), and whether it counts as inside the detail crop;
+        (N,) each.
 
-        ``size`` is (height, width) of the detail grid, to which the weight is enlarged before it is resized.
+        ``size`` is (height, width) of the detail grid, to which the weight is enlarged before it is
+        resized.
         """
         if self.weight_head is None:
             raise ValueError('PixelContrast of two resolutions learns a weight per pixel: give '
                              'decoder=DecoderFacts(..., resolutions=2)')
         learned = torch.sigmoid(self.weight_head([at_least_float32(x) for x in entry.levels]))
-        learned = F.interpolate(learned, tuple(size), mode='bilinear', align_corners=False)  # HRDA's own resizing
+        # HRDA's own resizing
+        learned = F.interpolate(learned, tuple(size), mode='bilinear', align_corners=False)
         learned = resized(learned, self.resolution).flatten()
         boxes = boxes_per_image(entry.views[1].crop_box, len(entry.labels))
         inside = torch.full_like(entry.labels, boxes is None, dtype=learned.dtype)

@@ -1,13 +1,15 @@
 """MMSegmentation's losses with a weight per pixel, under their own names.
 
-The methods of this package weigh every pixel of a mixed image (confidence of the pseudo-label, margins, padding). Of
-MMSegmentation's losses only ``CrossEntropyLoss`` takes such weights: ``DiceLoss``, ``FocalLoss`` and
-``OhemCrossEntropy`` fail on them, ``TverskyLoss`` and ``LovaszLoss`` ignore them without a word. In the scope
-``mmseg_dg`` the names of this file mean these classes; ``type='mmseg.DiceLoss'`` still is MMSegmentation's.
+The methods of this package weigh every pixel of a mixed image (confidence of the pseudo-label,
+margins, padding). Of MMSegmentation's losses only ``CrossEntropyLoss`` takes such weights:
+``DiceLoss``, ``FocalLoss`` and ``OhemCrossEntropy`` fail on them, ``TverskyLoss`` and
+``LovaszLoss`` ignore them without a word. In the scope ``mmseg_dg`` the names of this file mean
+these classes; ``type='mmseg.DiceLoss'`` still is MMSegmentation's.
 
-What all forms share: without weights, and with all weights 1, the value is that of MMSegmentation; with all weights 0
-it is exactly 0; a uniform weight q gives q times the plain loss, as in a weighted cross-entropy; a pixel of weight 0
-has no effect on a region loss (Dice, Tversky, Lovasz) but through the share of weight the image has.
+What all forms share: without weights, and with all weights 1, the value is that of MMSegmentation;
+with all weights 0 it is exactly 0; a uniform weight q gives q times the plain loss, as in a
+weighted cross-entropy; a pixel of weight 0 has no effect on a region loss (Dice, Tversky, Lovasz)
+but through the share of weight the image has.
 """
 from typing import Optional
 
@@ -22,11 +24,13 @@ from mmseg_dg.ops import at_least_float32
 from mmseg_dg.registry import MODELS
 
 
-def region_weights(labels: Tensor, weight: Optional[Tensor], ignore_index: int) -> tuple[Tensor, Tensor]:
+def region_weights(labels: Tensor, weight: Optional[Tensor],
+                   ignore_index: int) -> tuple[Tensor, Tensor]:
     """How much each pixel counts within its image, and each image within its batch.
 
-    A ratio of sums over pixels (Dice, Jaccard) does not change if all weights are halved. So the weights are split:
-    relative to the largest one of their image they go into the sums, and their mean multiplies the image's loss.
+    A ratio of sums over pixels (Dice, Jaccard) does not change if all weights are halved. So the
+    weights are split: relative to the largest one of their image they go into the sums, and their
+    mean multiplies the image's loss.
 
     Args:
         labels: (B, H, W) int64.
@@ -34,8 +38,8 @@ def region_weights(labels: Tensor, weight: Optional[Tensor], ignore_index: int) 
         ignore_index: Label of pixels that do not count.
 
     Returns:
-        (B, H, W) float32 in [0, 1], 0 where ignored; and (B,) float32, the mean weight of the valid pixels, 0 for an
-        image without one.
+        (B, H, W) float32 in [0, 1], 0 where ignored; and (B,) float32, the mean weight of the valid
+        pixels, 0 for an image without one.
     """
     valid = (labels != ignore_index).float()
     if weight is None:
@@ -55,18 +59,21 @@ def one_hot(labels: Tensor, num_classes: int, ignore_index: int) -> Tensor:
 
 @MODELS.register_module()
 class CrossEntropyLoss(mmseg_losses.CrossEntropyLoss):
-    """MMSegmentation's, with ``class_weight`` that works beside ignored pixels and with ``use_sigmoid``.
+    """MMSegmentation's, with ``class_weight`` that works beside ignored pixels and with
+    ``use_sigmoid``.
 
-    Its own mean looks the class weight of label 255 up, which is an IndexError in every padded crop, and lays the
-    class weights of ``use_sigmoid`` along the image's width. Here an ignored pixel counts 1 in the denominator (0 with
-    ``avg_non_ignore``), so that class weights of 1 change nothing.
+    Its own mean looks the class weight of label 255 up, which is an IndexError in every padded
+    crop, and lays the class weights of ``use_sigmoid`` along the image's width. Here an ignored
+    pixel counts 1 in the denominator (0 with ``avg_non_ignore``), so that class weights of 1 change
+    nothing.
 
     Args:
-        use_sigmoid, use_mask, reduction, class_weight, loss_weight, loss_name, avg_non_ignore: As in MMSegmentation.
+        use_sigmoid, use_mask, reduction, class_weight, loss_weight, loss_name, avg_non_ignore: As
+            in MMSegmentation.
     """
-
-    def forward(self, cls_score: Tensor, label: Tensor, weight: Optional[Tensor] = None, avg_factor=None,
-                reduction_override: Optional[str] = None, ignore_index: int = -100, **kwargs) -> Tensor:
+    def forward(self, cls_score: Tensor, label: Tensor, weight: Optional[Tensor] = None,
+                avg_factor=None, reduction_override: Optional[str] = None, ignore_index: int = -100,
+                **kwargs) -> Tensor:
         """
         Args:
             cls_score: Logits, (B, C, H, W).
@@ -76,15 +83,18 @@ class CrossEntropyLoss(mmseg_losses.CrossEntropyLoss):
             ignore_index: Label of ignored pixels.
         """
         if self.class_weight is None or self.use_mask:
-            return super().forward(cls_score, label, weight, avg_factor, reduction_override, ignore_index, **kwargs)
+            return super().forward(cls_score, label, weight, avg_factor, reduction_override,
+                                   ignore_index, **kwargs)
         reduction = reduction_override or self.reduction
         factors = cls_score.new_tensor(self.class_weight)
         if self.use_sigmoid:
             spatial = (1, ) * (cls_score.dim() - 2)
             return self.loss_weight * binary_cross_entropy(
-                cls_score, label, weight, reduction=reduction, avg_factor=avg_factor, ignore_index=ignore_index,
-                class_weight=factors.view(-1, *spatial), avg_non_ignore=self.avg_non_ignore)
-        values = F.cross_entropy(cls_score, label, weight=factors, reduction='none', ignore_index=ignore_index)
+                cls_score, label, weight, reduction=reduction,
+                avg_factor=avg_factor, ignore_index=ignore_index, class_weight=factors.view(
+                    -1, *spatial), avg_non_ignore=self.avg_non_ignore)
+        values = F.cross_entropy(cls_score, label, weight=factors, reduction='none',
+                                 ignore_index=ignore_index)
         if avg_factor is None and reduction == 'mean':
             ignored = label == ignore_index
             counts = factors[label.masked_fill(ignored, 0)]
@@ -95,24 +105,30 @@ class CrossEntropyLoss(mmseg_losses.CrossEntropyLoss):
 
 @MODELS.register_module()
 class DiceLoss(mmseg_losses.DiceLoss):
-    """MMSegmentation's Dice loss per image over all classes, with weights and without ignored pixels.
+    """MMSegmentation's Dice loss per image over all classes, with weights and without ignored
+    pixels.
 
-    ``1 - 2 sum w p t / (sum w p^2 + sum w t^2)`` (``naive_dice``: first powers), times the mean weight of the image's
-    valid pixels; w relative to the image's largest weight. MMSegmentation's counts an ignored pixel as one that is no
-    class at all and pushes its probabilities down; here it does not count.
+    ``1 - 2 sum w p t / (sum w p^2 + sum w t^2)`` (``naive_dice``: first powers), times the mean
+    weight of the image's valid pixels; w relative to the image's largest weight. MMSegmentation's
+    counts an ignored pixel as one that is no class at all and pushes its probabilities down; here
+    it does not count.
 
     Args:
-        use_sigmoid, activate, reduction, naive_dice, loss_weight, eps, loss_name: As in MMSegmentation.
-        ignore_index: A class that is left out of the sums; None for none. (The label of ignored pixels is the head's.)
+        use_sigmoid, activate, reduction, naive_dice, loss_weight, eps, loss_name: As in
+            MMSegmentation.
+        ignore_index: A class that is left out of the sums; None for none. (The label of ignored
+            pixels is the head's.)
     """
-
     def __init__(self, use_sigmoid: bool = True, activate: bool = True, reduction: str = 'mean',
-                 naive_dice: bool = False, loss_weight: float = 1.0, ignore_index: Optional[int] = None,
-                 eps: float = 1e-3, loss_name: str = 'loss_dice') -> None:
-        super().__init__(use_sigmoid, activate, reduction, naive_dice, loss_weight, ignore_index, eps, loss_name)
+                 naive_dice: bool = False, loss_weight: float = 1.0,
+                 ignore_index: Optional[int] = None, eps: float = 1e-3,
+                 loss_name: str = 'loss_dice') -> None:
+        super().__init__(use_sigmoid, activate, reduction, naive_dice, loss_weight, ignore_index,
+                         eps, loss_name)
 
-    def forward(self, pred: Tensor, target: Tensor, weight: Optional[Tensor] = None, avg_factor=None,
-                reduction_override: Optional[str] = None, ignore_index: int = 255, **kwargs) -> Tensor:
+    def forward(self, pred: Tensor, target: Tensor, weight: Optional[Tensor] = None,
+                avg_factor=None, reduction_override: Optional[str] = None, ignore_index: int = 255,
+                **kwargs) -> Tensor:
         """
         Args:
             pred: Logits, (B, C, H, W).
@@ -121,7 +137,8 @@ class DiceLoss(mmseg_losses.DiceLoss):
             avg_factor, reduction_override: As in MMSegmentation.
             ignore_index: Label of ignored pixels.
         """
-        if pred.shape == target.shape:  # classes as probabilities: nothing tells which pixels are ignored
+        # classes as probabilities: nothing tells which pixels are ignored
+        if pred.shape == target.shape:
             return super().forward(pred, target, weight, avg_factor, reduction_override, **kwargs)
         pred, classes = at_least_float32(pred), pred.shape[1]
         if self.activate:
@@ -133,32 +150,35 @@ class DiceLoss(mmseg_losses.DiceLoss):
         w = pixels.unsqueeze(1)
         overlap = 2 * (w * p * t).flatten(1).sum(1)
         if self.naive_dice:
-            dice = (overlap + self.eps) / ((w * p).flatten(1).sum(1) + (w * t).flatten(1).sum(1) + self.eps)
+            dice = (overlap + self.eps) / ((w * p).flatten(1).sum(1) +
+                                           (w * t).flatten(1).sum(1) + self.eps)
         else:
-            dice = overlap / ((w * p * p).flatten(1).sum(1) + (w * t).flatten(1).sum(1) + 2 * self.eps)
-        return self.loss_weight * weight_reduce_loss((1 - dice) * share, None, reduction_override or self.reduction,
-                                                     avg_factor)
+            dice = overlap / ((w * p * p).flatten(1).sum(1) +
+                              (w * t).flatten(1).sum(1) + 2 * self.eps)
+        return self.loss_weight * weight_reduce_loss(
+            (1 - dice) * share, None, reduction_override or self.reduction, avg_factor)
 
 
 @MODELS.register_module()
 class TverskyLoss(mmseg_losses.TverskyLoss):
     """MMSegmentation's Tversky loss per image and class, with weights.
 
-    True positives, false positives and false negatives are sums over pixels times w, relative to the image's largest
-    weight; the image's loss is multiplied by the mean weight of its valid pixels.
+    True positives, false positives and false negatives are sums over pixels times w, relative to
+    the image's largest weight; the image's loss is multiplied by the mean weight of its valid
+    pixels.
 
     Args:
         smooth, class_weight, loss_weight, alpha, beta, loss_name: As in MMSegmentation.
-        ignore_index: A class that is left out; None for none. (The label of ignored pixels is the head's.)
+        ignore_index: A class that is left out; None for none. (The label of ignored pixels is the
+            head's.)
     """
-
     def __init__(self, smooth: float = 1, class_weight=None, loss_weight: float = 1.0,
                  ignore_index: Optional[int] = None, alpha: float = 0.3, beta: float = 0.7,
                  loss_name: str = 'loss_tversky') -> None:
         super().__init__(smooth, class_weight, loss_weight, ignore_index, alpha, beta, loss_name)
 
-    def forward(self, pred: Tensor, target: Tensor, weight: Optional[Tensor] = None, ignore_index: int = 255,
-                **kwargs) -> Tensor:
+    def forward(self, pred: Tensor, target: Tensor, weight: Optional[Tensor] = None,
+                ignore_index: int = 255, **kwargs) -> Tensor:
         """
         Args:
             pred: Logits, (B, C, H, W).
@@ -169,12 +189,15 @@ class TverskyLoss(mmseg_losses.TverskyLoss):
         p = at_least_float32(pred).softmax(1)
         pixels, share = region_weights(target, weight, ignore_index)
         t, w = one_hot(target, p.shape[1], ignore_index), pixels.unsqueeze(1)
-        hit, false, missed = ((w * x).flatten(2).sum(2) for x in (p * t, p * (1 - t), (1 - p) * t))  # (B, C)
-        values = 1 - (hit + self.smooth) / (hit + self.alpha * false + self.beta * missed + self.smooth)
+        # (B, C)
+        hit, false, missed = ((w * x).flatten(2).sum(2) for x in (p * t, p * (1 - t), (1 - p) * t))
+        values = 1 - (hit + self.smooth) / (hit + self.alpha * false + self.beta * missed
+                                            + self.smooth)
         if self.class_weight is not None:
             values = values * values.new_tensor(self.class_weight)
         if self.ignore_index is not None:
-            values = torch.cat([values[:, :self.ignore_index], values[:, self.ignore_index + 1:]], 1)
+            values = torch.cat([values[:, :self.ignore_index], values[:, self.ignore_index + 1:]],
+                               1)
         return self.loss_weight * (values.sum(1) * share).mean() / p.shape[1]
 
 
@@ -182,15 +205,17 @@ class TverskyLoss(mmseg_losses.TverskyLoss):
 class LovaszLoss(mmseg_losses.LovaszLoss):
     """MMSegmentation's Lovasz-Softmax loss with weights.
 
-    The Jaccard index that is extended counts pixels by their weight (all 1: by their number). The loss is multiplied
-    by the mean weight of the valid pixels, of the image with ``per_image``, else of the batch.
+    The Jaccard index that is extended counts pixels by their weight (all 1: by their number). The
+    loss is multiplied by the mean weight of the valid pixels, of the image with ``per_image``, else
+    of the batch.
 
     Args:
-        loss_type, classes, per_image, reduction, class_weight, loss_weight, loss_name: As in MMSegmentation.
+        loss_type, classes, per_image, reduction, class_weight, loss_weight, loss_name: As in
+            MMSegmentation.
     """
-
-    def forward(self, cls_score: Tensor, label: Tensor, weight: Optional[Tensor] = None, avg_factor=None,
-                reduction_override: Optional[str] = None, ignore_index: int = 255, **kwargs) -> Tensor:
+    def forward(self, cls_score: Tensor, label: Tensor, weight: Optional[Tensor] = None,
+                avg_factor=None, reduction_override: Optional[str] = None, ignore_index: int = 255,
+                **kwargs) -> Tensor:
         """
         Args:
             cls_score: Logits, (B, C, H, W).
@@ -206,17 +231,20 @@ class LovaszLoss(mmseg_losses.LovaszLoss):
             if weight is not None:
                 raise ValueError("LovaszLoss(loss_type='binary') takes no weight per pixel: use "
                                  "loss_type='multi_class'")
-            return super().forward(cls_score, label, None, avg_factor, reduction_override, ignore_index=ignore_index)
+            return super().forward(cls_score, label, None, avg_factor, reduction_override,
+                                   ignore_index=ignore_index)
         probabilities = at_least_float32(cls_score).softmax(1)
         if not self.per_image:  # one set of pixels: (B, C, H, W) -> (1, C, B H, W)
             probabilities = probabilities.movedim(1, 0).flatten(1, 2).unsqueeze(0)
             label = label.flatten(0, 1).unsqueeze(0)
             weight = None if weight is None else weight.flatten(0, 1).unsqueeze(0)
         pixels, share = region_weights(label, weight, ignore_index)
-        values = torch.stack([self._one(p, y, w) for p, y, w in zip(probabilities, label, pixels)]) * share
+        values = torch.stack([self._one(p, y, w)
+                              for p, y, w in zip(probabilities, label, pixels)]) * share
         if not self.per_image:
             return self.loss_weight * values[0]
-        return self.loss_weight * weight_reduce_loss(values, None, reduction_override or self.reduction, avg_factor)
+        return self.loss_weight * weight_reduce_loss(values, None, reduction_override
+                                                     or self.reduction, avg_factor)
 
     def _one(self, probabilities: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
         """Loss of one set of pixels: (C, H, W), (H, W), (H, W) -> 0-d."""
@@ -236,9 +264,11 @@ class LovaszLoss(mmseg_losses.LovaszLoss):
 
 
 def weighted_lovasz_gradient(truth: Tensor, weight: Tensor) -> Tensor:
-    """Gradient of the Lovasz extension of the Jaccard loss with weighted pixels, which are sorted by their errors.
+    """Gradient of the Lovasz extension of the Jaccard loss with weighted pixels, which are sorted
+    by their errors.
 
-    Source: Berman, Triki and Blaschko, "The Lovasz-Softmax loss", CVPR 2018, algorithm 1, with weights for ones.
+    Source: Berman, Triki and Blaschko, "The Lovasz-Softmax loss", CVPR 2018, algorithm 1, with
+    weights for ones.
 
     Args:
         truth: (P,), 1 where the pixel is of the class, else 0.
@@ -255,16 +285,19 @@ def weighted_lovasz_gradient(truth: Tensor, weight: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class FocalLoss(mmseg_losses.FocalLoss):
-    """MMSegmentation's sigmoid focal loss with weights, in plain torch: on the CPU its own takes class ids wrongly.
+    """MMSegmentation's sigmoid focal loss with weights, in plain torch: on the CPU its own takes
+    class ids wrongly.
 
-    The mean runs over all pixels and classes, ignored and zero-weighted pixels included, as MMSegmentation's does.
+    The mean runs over all pixels and classes, ignored and zero-weighted pixels included, as
+    MMSegmentation's does.
 
     Args:
-        use_sigmoid, gamma, alpha, reduction, class_weight, loss_weight, loss_name: As in MMSegmentation.
+        use_sigmoid, gamma, alpha, reduction, class_weight, loss_weight, loss_name: As in
+            MMSegmentation.
     """
-
-    def forward(self, pred: Tensor, target: Tensor, weight: Optional[Tensor] = None, avg_factor=None,
-                reduction_override: Optional[str] = None, ignore_index: int = 255, **kwargs) -> Tensor:
+    def forward(self, pred: Tensor, target: Tensor, weight: Optional[Tensor] = None,
+                avg_factor=None, reduction_override: Optional[str] = None, ignore_index: int = 255,
+                **kwargs) -> Tensor:
         """
         Args:
             pred: Logits, (B, C, H, W).
@@ -274,7 +307,8 @@ class FocalLoss(mmseg_losses.FocalLoss):
             ignore_index: Label of ignored pixels.
         """
         if pred.shape == target.shape:
-            return super().forward(pred, target, weight, avg_factor, reduction_override, ignore_index, **kwargs)
+            return super().forward(pred, target, weight, avg_factor, reduction_override,
+                                   ignore_index, **kwargs)
         pred = at_least_float32(pred)
 
         def by_class(values) -> Tensor:
@@ -283,31 +317,35 @@ class FocalLoss(mmseg_losses.FocalLoss):
         truth, probability = one_hot(target, pred.shape[1], ignore_index), pred.sigmoid()
         alpha = by_class(self.alpha) if isinstance(self.alpha, list) else self.alpha
         wrong = (1 - probability) * truth + probability * (1 - truth)
-        values = F.binary_cross_entropy_with_logits(pred, truth, reduction='none') * wrong.pow(self.gamma)
+        values = F.binary_cross_entropy_with_logits(pred, truth, reduction='none') * wrong.pow(
+            self.gamma)
         values = values * (alpha * truth + (1 - alpha) * (1 - truth))
         if self.class_weight is not None:
             values = values * by_class(self.class_weight)
         values = values * (target != ignore_index).unsqueeze(1)
         if weight is not None:
             values = values * weight.unsqueeze(1)
-        return self.loss_weight * weight_reduce_loss(values, None, reduction_override or self.reduction, avg_factor)
+        return self.loss_weight * weight_reduce_loss(values, None, reduction_override
+                                                     or self.reduction, avg_factor)
 
 
 @MODELS.register_module()
 class OhemCrossEntropy(mmseg_losses.OhemCrossEntropy):
-    """MMSegmentation's mean cross-entropy over hard pixels, with weights; pixels of weight 0 are not chosen.
+    """MMSegmentation's mean cross-entropy over hard pixels, with weights; pixels of weight 0 are
+    not chosen.
 
     Args:
         ignore_label: Label of ignored pixels; None: the head's ``ignore_index``.
         thres, min_kept, loss_weight, class_weight, loss_name: As in MMSegmentation.
     """
+    def __init__(self, ignore_label: Optional[int] = None, thres: float = 0.7,
+                 min_kept: int = 100000, loss_weight: float = 1.0, class_weight=None,
+                 loss_name: str = 'loss_ohem') -> None:
+        super().__init__(ignore_label, thres, min_kept, loss_weight, get_class_weight(class_weight),
+                         loss_name)
 
-    def __init__(self, ignore_label: Optional[int] = None, thres: float = 0.7, min_kept: int = 100000,
-                 loss_weight: float = 1.0, class_weight=None, loss_name: str = 'loss_ohem') -> None:
-        super().__init__(ignore_label, thres, min_kept, loss_weight, get_class_weight(class_weight), loss_name)
-
-    def forward(self, score: Tensor, target: Tensor, weight: Optional[Tensor] = None, ignore_index: int = 255,
-                **kwargs) -> Tensor:
+    def forward(self, score: Tensor, target: Tensor, weight: Optional[Tensor] = None,
+                ignore_index: int = 255, **kwargs) -> Tensor:
         """
         Args:
             score: Logits, (B, C, H, W).
@@ -317,7 +355,8 @@ class OhemCrossEntropy(mmseg_losses.OhemCrossEntropy):
         """
         score = at_least_float32(score)
         factors = None if self.class_weight is None else score.new_tensor(self.class_weight)
-        values = F.cross_entropy(score, target, weight=factors, ignore_index=ignore_index, reduction='none')
+        values = F.cross_entropy(score, target, weight=factors, ignore_index=ignore_index,
+                                 reduction='none')
         counted = target != ignore_index
         if weight is not None:
             counted, values = counted & (weight > 0), values * weight
@@ -327,5 +366,7 @@ class OhemCrossEntropy(mmseg_losses.OhemCrossEntropy):
             ordered = probability[counted].sort().values
             hard = counted
             if len(ordered):
-                hard = counted & (probability < ordered[min(self.min_kept, len(ordered) - 1)].clamp(min=self.thresh))
+                hard = counted & (probability < ordered[min(
+                    self.min_kept,
+                    len(ordered) - 1)].clamp(min=self.thresh))
         return self.loss_weight * (values * hard).sum() / hard.sum().clamp(min=1)

@@ -11,8 +11,8 @@ from mmseg_dg.registry import MODELS
 class FeatureUpsampleNeck(nn.Module):
     """Bilinear upsampling of some levels; the others pass through. No parameters.
 
-    DAFormer's study uses it to put decoders made for ResNets (output stride 8) on a Mix Transformer (x4 on level 3)
-    and for its "context only at F4" decoder (x8 on level 3).
+    DAFormer's study uses it to put decoders made for ResNets (output stride 8) on a Mix Transformer
+    (x4 on level 3) and for its "context only at F4" decoder (x8 on level 3).
 
     Args:
         in_index: Levels that are enlarged.
@@ -21,15 +21,18 @@ class FeatureUpsampleNeck(nn.Module):
     Raises:
         ValueError: Lengths differ, or a factor is below 1.
     """
-
     def __init__(self, in_index: Sequence[int] = (3, ), scales: Sequence[float] = (4, )) -> None:
         super().__init__()
         if len(in_index) != len(scales) or any(s < 1 for s in scales):
-            raise ValueError(f'give one factor >= 1 per level: in_index={tuple(in_index)}, scales={tuple(scales)}')
+            raise ValueError(f'give one factor >= 1 per level: in_index={tuple(in_index)}, '
+                             f'scales={tuple(scales)}')
         self.scales = dict(zip(in_index, scales))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """``inputs``: maps (B, C_i, H_i, W_i); returns as many, level i of size ``floor(scale_i * H_i)`` and so on."""
+        """``inputs``: maps (B, C_i, H_i, W_i); returns as many, level i of size ``floor(scale_i *
+        H_i)`` and so on.
+        """
         return tuple(
-            F.interpolate(x, scale_factor=float(self.scales[i]), mode='bilinear', align_corners=False)
-            if i in self.scales else x for i, x in enumerate(inputs))
+            F.interpolate(x, scale_factor=float(self.scales[i]), mode='bilinear',
+                          align_corners=False) if i in self.scales else x
+            for i, x in enumerate(inputs))

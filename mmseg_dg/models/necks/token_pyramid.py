@@ -25,7 +25,6 @@ class TokenPyramidNeck(nn.Module):
         ValueError: A factor that is not positive; in ``forward``, a number of maps that is neither
             one nor that of the factors.
     """
-
     def __init__(self, scales: Sequence[float] = (4, 2, 1, 0.5)) -> None:
         super().__init__()
         if not scales or min(scales) <= 0:
@@ -51,7 +50,9 @@ class TokenPyramidNeck(nn.Module):
 
 
 def _scaled(side: Any, scale: float) -> Any:
-    """``round(scale * side)``, at least 1; of a size that is free in an exported graph by whole numbers."""
+    """``round(scale * side)``, at least 1; of a size that is free in an exported graph by whole
+    numbers.
+    """
     if not isinstance(side, torch.SymInt):
         return max(round(scale * side), 1)
     if scale.is_integer():

@@ -17,7 +17,8 @@ from .prior_adjustment import PriorAdjustment
 from .sliding import SlidingEncoderDecoder
 
 __all__ = [
-    'ClassifierTap', 'DenoisedLabels', 'HRDAEncoderDecoder', 'MaskDiffusionEncoderDecoder', 'NetworkLosses',
-    'NoiseDraws', 'PriorAdjustment', 'SlidingEncoderDecoder', 'distance_maps', 'draw_crop_box', 'head_losses',
-    'main_head', 'pixel_views', 'predict_logits', 'reference_features', 'segmentation_losses'
+    'ClassifierTap', 'DenoisedLabels', 'HRDAEncoderDecoder', 'MaskDiffusionEncoderDecoder',
+    'NetworkLosses', 'NoiseDraws', 'PriorAdjustment', 'SlidingEncoderDecoder', 'distance_maps',
+    'draw_crop_box', 'head_losses', 'main_head', 'pixel_views', 'predict_logits',
+    'reference_features', 'segmentation_losses'
 ]

@@ -38,83 +38,98 @@ OUTPUTS = ('fused', 'LR', 'HR')
 class HRDAEncoderDecoder(EncoderDecoder):
     """One encoder and one head on two scales of an image.
 
-    Training: the image resized to the context scale, and one detail crop of the full image, whose box is an argument
-    (:meth:`draw_crop_box` draws it, :meth:`segmentation_losses` takes it). Inference: overlapping detail windows over
-    the whole image. Source: HRDA (Hoyer et al., ECCV 2022); checked in float64 against values of the official code.
+    Training: the image resized to the context scale, and one detail crop of the full image, whose
+    box is an argument (:meth:`draw_crop_box` draws it, :meth:`segmentation_losses` takes it).
+    Inference: overlapping detail windows over the whole image. Source: HRDA (Hoyer et al., ECCV
+    2022); checked in float64 against values of the official code.
 
     Args:
-        backbone, neck, train_cfg, data_preprocessor, pretrained, init_cfg: As of mmseg's ``EncoderDecoder``.
+        backbone, neck, train_cfg, data_preprocessor, pretrained, init_cfg: As of mmseg's
+            ``EncoderDecoder``.
         decode_head: Config of :class:`HRDAHead`; it gets ``scales`` from here.
         auxiliary_head: Must be None.
-        test_cfg: ``mode='whole'``, or ``mode='slide'`` with ``crop_size`` and ``stride`` of outer windows (each of
-            which has context and detail windows of its own), and
+        test_cfg: ``mode='whole'``, or ``mode='slide'`` with ``crop_size`` and ``stride`` of outer
+            windows (each of which has context and detail windows of its own), and
 
-            - ``batch_chunk`` (4): images or windows that go through the encoder at once; None for all;
-            - ``share_detail_windows`` (True): encode a detail window that several outer windows have in common once;
+            - ``batch_chunk`` (4): images or windows that go through the encoder at once; None for
+              all;
+            - ``share_detail_windows`` (True): encode a detail window that several outer windows
+              have in common once;
             - ``output`` ('fused'): 'LR' or 'HR' for the prediction of one scale alone.
         scales: Detail scale (1) and context scale.
         hr_crop_size: Detail crop (height, width) in pixels.
         crop_coord_divisible: Offsets of the detail crop are multiples of it.
-        hr_slide_inference: Detail windows of the crop's size in inference; False puts the whole image through at once.
+        hr_slide_inference: Detail windows of the crop's size in inference; False puts the whole
+            image through at once.
         hr_slide_overlapping: Windows overlap by half; False: not.
-        blur_hr_crop: Resize the detail image to one half and back: the ablation without high-resolution detail.
+        blur_hr_crop: Resize the detail image to one half and back: the ablation without
+            high-resolution detail.
 
     Raises:
         ValueError: Scales or crop that do not fit, unknown options; the message has the value.
     """
-
     def __init__(self, backbone: dict, decode_head: dict, neck: Optional[dict] = None,
                  auxiliary_head: Optional[dict] = None, train_cfg: Optional[dict] = None,
                  test_cfg: Optional[dict] = None, data_preprocessor: Optional[dict] = None,
-                 pretrained: Optional[str] = None, init_cfg: Optional[dict] = None, scales: Sequence[float] = (1, 0.5),
-                 hr_crop_size: Sequence[int] = (512, 512), crop_coord_divisible: int = 8,
-                 hr_slide_inference: bool = True, hr_slide_overlapping: bool = True,
-                 blur_hr_crop: bool = False) -> None:
+                 pretrained: Optional[str] = None, init_cfg: Optional[dict] = None,
+                 scales: Sequence[float] = (1, 0.5), hr_crop_size: Sequence[int] = (512, 512),
+                 crop_coord_divisible: int = 8, hr_slide_inference: bool = True,
+                 hr_slide_overlapping: bool = True, blur_hr_crop: bool = False) -> None:
         self_scales = check_scales(scales)
         if auxiliary_head is not None:
             raise ValueError('HRDAEncoderDecoder has no auxiliary heads: leave out auxiliary_head')
         if not hasattr(MODELS.get(decode_head['type']), 'fuse'):
             kind = decode_head['type']
-            raise ValueError(f'decode_head.type={kind!r} takes the features of one image, but there are two: put it '
-                             f"inside, decode_head=dict(type='HRDAHead', head=dict(type={kind!r}, ...))")
+            raise ValueError(
+                f'decode_head.type={kind!r} takes the features of one image, but there are two: put it '
+                f"inside, decode_head=dict(type='HRDAHead', head=dict(type={kind!r}, ...))")
         if tuple(decode_head.get('scales', self_scales)) != self_scales:
             raise ValueError(f'decode_head.scales={list(decode_head["scales"])} differ from '
                              f'scales={list(self_scales)}: set them on HRDAEncoderDecoder only')
-        super().__init__(backbone, dict(decode_head, scales=self_scales), neck=neck, train_cfg=train_cfg,
-                         test_cfg=ConfigDict(test_cfg or dict(mode='whole')), data_preprocessor=data_preprocessor,
-                         pretrained=pretrained, init_cfg=init_cfg)
+        super().__init__(backbone, dict(decode_head, scales=self_scales), neck=neck,
+                         train_cfg=train_cfg, test_cfg=ConfigDict(test_cfg or dict(mode='whole')),
+                         data_preprocessor=data_preprocessor, pretrained=pretrained,
+                         init_cfg=init_cfg)
         self.scales = self_scales
         self.hr_crop_size = (int(hr_crop_size[0]), int(hr_crop_size[1]))
         self.crop_coord_divisible = crop_coord_divisible
         self.hr_slide_inference, self.hr_slide_overlapping = hr_slide_inference, hr_slide_overlapping
         self.blur_hr_crop = blur_hr_crop
         # a neck enlarges maps of stride 32, whose sizes are rounded up
-        self.size_divisor = _size_divisor(32 if self.with_neck else self.decode_head.output_stride, self_scales[1])
+        self.size_divisor = _size_divisor(32 if self.with_neck else self.decode_head.output_stride,
+                                          self_scales[1])
         self._check_sizes()
 
     def _check_sizes(self) -> None:
         stride, divisor = self.decode_head.output_stride, self.crop_coord_divisible
         if divisor < 1 or divisor % stride:
-            raise ValueError(f'crop_coord_divisible={divisor} must be a multiple of output_stride={stride}')
+            raise ValueError(f'crop_coord_divisible={divisor} must be a multiple of '
+                             f'output_stride={stride}')
         if any(side < 1 or side % divisor for side in self.hr_crop_size):
-            raise ValueError(f'hr_crop_size={self.hr_crop_size} must be divisible by crop_coord_divisible={divisor}')
+            raise ValueError(f'hr_crop_size={self.hr_crop_size} must be divisible by '
+                             f'crop_coord_divisible={divisor}')
         if self.hr_slide_inference and any(step % stride for step in self.detail_stride):
-            raise ValueError(f'hr_crop_size={self.hr_crop_size}: detail windows move by {self.detail_stride} pixels, '
-                             f'which must be divisible by output_stride={stride} of the head')
+            raise ValueError(f'hr_crop_size={self.hr_crop_size}: detail windows move by '
+                             f'{self.detail_stride} pixels, which must be divisible by '
+                             f'output_stride={stride} of the head')
         if self._output not in OUTPUTS:
             raise ValueError(f'test_cfg.output={self._output!r} must be one of {OUTPUTS}')
         if self._chunk is not None and self._chunk < 1:
-            raise ValueError(f'test_cfg.batch_chunk={self._chunk} must be at least 1 (None for all at once)')
+            raise ValueError(f'test_cfg.batch_chunk={self._chunk} must be at least 1 (None for all '
+                             'at once)')
         if self.test_cfg.get('mode', 'whole') == 'slide':
             if 'crop_size' not in self.test_cfg or 'stride' not in self.test_cfg:
-                raise ValueError("test_cfg.mode='slide' needs crop_size and stride of the outer windows")
+                raise ValueError("test_cfg.mode='slide' needs crop_size and stride of the outer "
+                                 "windows")
             outer = tuple(self.test_cfg.crop_size)
             if any(not 0 < step <= side for step, side in zip(self.test_cfg.stride, outer)):
-                raise ValueError(f'test_cfg.stride={tuple(self.test_cfg.stride)} must lie between 1 and '
-                                 f'crop_size={outer}, or pixels between the windows would have no prediction')
+                raise ValueError(f'test_cfg.stride={tuple(self.test_cfg.stride)} must lie between '
+                                 f'1 and crop_size={outer}, or pixels between the windows would '
+                                 'have no prediction')
             if any(side % self.size_divisor for side in outer):
-                raise ValueError(f'test_cfg.crop_size={outer} must be divisible by {self.size_divisor} (output_stride='
-                                 f'{stride}, scales={list(self.scales)})')
+                raise ValueError(f'test_cfg.crop_size={outer} must be divisible by '
+                                 f'{self.size_divisor} (output_stride={stride}, '
+                                 f'scales={list(self.scales)})')
 
     @property
     def detail_stride(self) -> tuple[int, int]:
@@ -122,7 +137,8 @@ class HRDAEncoderDecoder(EncoderDecoder):
         height, width = self.hr_crop_size
         return (height // 2, width // 2) if self.hr_slide_overlapping else (height, width)
 
-    # ------------------------------------------------------------------ images of both scales, and their features
+    # ------------------------------------------------------------------ images of both scales, and
+    # their features
     def _context_image(self, images: Tensor) -> Tensor:
         size = tuple(round(side * self.scales[1]) for side in images.shape[-2:])
         return resize(images, size)
@@ -141,7 +157,8 @@ class HRDAEncoderDecoder(EncoderDecoder):
         """Features of the context scale."""
         return self._encode(self._context_image(inputs))
 
-    # ------------------------------------------------------------------ what training methods ask for
+    # ------------------------------------------------------------------ what training methods ask
+    # for
     def draw_crop_box(self, image_size: tuple[int, int], rng) -> CropBox:
         """The detail crop of one training pass, the same for all images of a batch.
 
@@ -159,11 +176,13 @@ class HRDAEncoderDecoder(EncoderDecoder):
         """Losses of the fusion, of the detail crop and, if wanted, of the context scale
         (docs/behavior/daformer_hrda.md#losses-of-both-scales).
 
-        Logged values contain their weights. See :func:`mmseg_dg.models.segmentors.network.segmentation_losses`. A
-        function as ``crop_box`` gets the detached context logits; the views say what was taken.
+        Logged values contain their weights. See
+        :func:`mmseg_dg.models.segmentors.network.segmentation_losses`. A function as ``crop_box``
+        gets the detached context logits; the views say what was taken.
 
         Raises:
-            ValueError: No crop box, a box that is not inside the image, or image sides that do not fit both scales.
+            ValueError: No crop box, a box that is not inside the image, or image sides that do not
+                fit both scales.
         """
         scales = self._both_scales(images, crop_box)
         context, detail, (context_logits, detail_logits), box, views = scales
@@ -172,18 +191,22 @@ class HRDAEncoderDecoder(EncoderDecoder):
         losses = self.scale_losses(logits, labels, weight, box)
         return NetworkLosses(losses, [context, detail], logits.fused, views=views)
 
-    def pixel_views(self, images: Tensor, crop_box: Optional[CropChoice] = None) -> Sequence[PixelView]:
+    def pixel_views(self, images: Tensor,
+                    crop_box: Optional[CropChoice] = None) -> Sequence[PixelView]:
         """The views of :meth:`segmentation_losses` alone, context first."""
         return self._both_scales(images, crop_box)[-1]
 
     def _both_scales(self, images: Tensor, crop_box: Optional[CropChoice]):
-        """Encoder maps of context and detail, the logits of both, the crop box taken, and the views of both."""
+        """Encoder maps of context and detail, the logits of both, the crop box taken, and the views
+        of both.
+        """
         head, size = self.decode_head, tuple(images.shape[-2:])
         self._check_training_size(size)
         with ClassifierTap(head.head) as tap:
             context = self.extract_feat(images)
             context_logits = None
-            if callable(crop_box) or isinstance(crop_box, list):  # a list replays a choice: dropout in the same order
+            # a list replays a choice: dropout in the same order
+            if callable(crop_box) or isinstance(crop_box, list):
                 context_logits = head.logits(context)
                 crop_box = crop_box(context_logits.detach()) if callable(crop_box) else crop_box
             box = self._checked_box(crop_box, size, len(images))
@@ -191,27 +214,35 @@ class HRDAEncoderDecoder(EncoderDecoder):
             context_logits = head.logits(context) if context_logits is None else context_logits
             detail_logits = head.logits(detail)
         views = [PixelView(*seen, region) for seen, region in zip(tap.seen, (None, box))]
-        return context, detail, (context_logits, detail_logits), box, views if len(tap.seen) == 2 else []
+        return context, detail, (context_logits,
+                                 detail_logits), box, views if len(tap.seen) == 2 else []
 
-    def _fuse(self, context: Tensor, detail: Tensor, attention: Tensor, box: CropChoice) -> ScaleLogits:
+    def _fuse(self, context: Tensor, detail: Tensor, attention: Tensor,
+              box: CropChoice) -> ScaleLogits:
         """The fusion with one box for all images, or image by image."""
         if not isinstance(box[0], tuple):
             return self.decode_head.fuse(context, detail, attention, box)
         attention = attention.expand(len(context), -1, -1, -1)  # a fixed one has a batch of 1
-        fused = [self.decode_head.fuse(*(x.unsqueeze(0) for x in maps), one)
-                 for *maps, one in zip(context, detail, attention, box)]
+        fused = [
+            self.decode_head.fuse(*(x.unsqueeze(0) for x in maps), one)
+            for *maps, one in zip(context, detail, attention, box)
+        ]
         return ScaleLogits(*(torch.cat(x) for x in zip(*fused)))
 
     def scale_losses(self, logits: ScaleLogits, labels: Tensor, weight: Optional[Tensor],
                      box: CropChoice) -> dict[str, Tensor]:
-        """Losses and accuracies by log name: ``decode.`` the fusion, ``decode.hr.`` detail, ``decode.lr.`` context."""
+        """Losses and accuracies by log name: ``decode.`` the fusion, ``decode.hr.`` detail,
+        ``decode.lr.`` context.
+        """
         head = self.decode_head
-        terms = [('decode.', logits.fused, labels, weight, 1 - head.lr_loss_weight - head.hr_loss_weight)]
+        terms = [('decode.', logits.fused, labels, weight,
+                  1 - head.lr_loss_weight - head.hr_loss_weight)]
         if head.lr_loss_weight:
             terms.append(('decode.lr.', logits.context, labels, weight, head.lr_loss_weight))
         if head.hr_loss_weight:
             cropped = None if weight is None else cut_boxes(weight, box)
-            terms.append(('decode.hr.', logits.detail, cut_boxes(labels, box), cropped, head.hr_loss_weight))
+            terms.append(
+                ('decode.hr.', logits.detail, cut_boxes(labels, box), cropped, head.hr_loss_weight))
         losses: dict[str, Tensor] = {}
         for prefix, maps, target, pixels, factor in terms:
             for name, value in head_losses(head.head, maps, target, pixels).items():
@@ -220,11 +251,12 @@ class HRDAEncoderDecoder(EncoderDecoder):
 
     def _check_training_size(self, size: tuple[int, int]) -> None:
         if any(side % self.size_divisor for side in size):
-            raise ValueError(f'training images of {size[0]}x{size[1]} pixels (height x width) must be divisible by '
-                             f'{self.size_divisor}, so that both scales of {list(self.scales)} fit on one another: '
-                             'change the training crop')
+            raise ValueError(f'training images of {size[0]}x{size[1]} pixels (height x width) must '
+                             f'be divisible by {self.size_divisor}, so that both scales of '
+                             f'{list(self.scales)} fit on one another: change the training crop')
 
-    def _checked_box(self, box: Optional[CropChoice], size: tuple[int, int], count: int) -> CropChoice:
+    def _checked_box(self, box: Optional[CropChoice], size: tuple[int, int],
+                     count: int) -> CropChoice:
         """One box where all images have the same, else a list of boxes."""
         if box is None:
             raise ValueError('HRDAEncoderDecoder trains on a detail crop: pass '
@@ -232,16 +264,21 @@ class HRDAEncoderDecoder(EncoderDecoder):
         height, width = size
         boxes = boxes_per_image(box, count)
         for y1, y2, x1, x2 in boxes:
-            if (y2 - y1, x2 - x1) != self.hr_crop_size or min(y1, x1) < 0 or y2 > height or x2 > width:
-                raise ValueError(f'crop_box={(y1, y2, x1, x2)} (y1, y2, x1, x2) is no crop of hr_crop_size='
-                                 f'{self.hr_crop_size} inside an image of {height}x{width}')
+            if (y2 - y1, x2 - x1) != self.hr_crop_size or min(y1,
+                                                              x1) < 0 or y2 > height or x2 > width:
+                raise ValueError(f'crop_box={(y1, y2, x1, x2)} (y1, y2, x1, x2) is no crop of '
+                                 f'hr_crop_size={self.hr_crop_size} inside an image of '
+                                 f'{height}x{width}')
             if any(value % self.decode_head.output_stride for value in (y1, y2, x1, x2)):
                 raise ValueError(f'crop_box={(y1, y2, x1, x2)} must be divisible by output_stride='
                                  f'{self.decode_head.output_stride} of the head')
         return boxes[0] if len(set(boxes)) == 1 else boxes
 
-    def reference_features(self, encoder: nn.Module, images: Tensor, crop_box: Optional[CropBox] = None) -> list:
-        """Features of another encoder on the same context image and, if ``crop_box`` is given, the same detail."""
+    def reference_features(self, encoder: nn.Module, images: Tensor,
+                           crop_box: Optional[CropBox] = None) -> list:
+        """Features of another encoder on the same context image and, if ``crop_box`` is given, the
+        same detail.
+        """
         features = [self._encode(self._context_image(images), encoder)]
         if crop_box is not None:
             features.append(self._encode(cut_box(self._detail_image(images), crop_box), encoder))
@@ -249,7 +286,9 @@ class HRDAEncoderDecoder(EncoderDecoder):
 
     def distance_maps(self, features: list, labels: Tensor, scale: str,
                       crop_box: Optional[CropBox] = None) -> list[tuple[Tensor, Tensor]]:
-        """Last-level features and their labels: of the context scale (``'last'``), or of both (``'all'``)."""
+        """Last-level features and their labels: of the context scale (``'last'``), or of both
+        (``'all'``).
+        """
         maps = [(features[0][-1], labels)]
         if scale == 'all':
             maps.append((features[1][-1], cut_boxes(labels, crop_box)))
@@ -262,15 +301,17 @@ class HRDAEncoderDecoder(EncoderDecoder):
     def predict_logits(self, images: Tensor) -> Tensor:
         """Logits (B, C, H, W) for pseudo-labels.
 
-        All detail windows of all images form one batch, window by window, and follow the context pass: a teacher that
-        normalises with batch statistics depends on both.
+        All detail windows of all images form one batch, window by window, and follow the context
+        pass: a teacher that normalises with batch statistics depends on both.
         """
         padded = self._pad(images)
         _, fused = next(self._fused_windows(padded, [_whole(padded)], chunk=None, output='fused'))
         return self._to_image(at_least_float32(fused), padded, images)
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """For MMSegmentation's own training loop, which passes no crop box: numpy's global generator draws one."""
+        """For MMSegmentation's own training loop, which passes no crop box: numpy's global
+        generator draws one.
+        """
         labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1).long()
         box = self.draw_crop_box(tuple(inputs.shape[-2:]), np.random)
         return self.segmentation_losses(inputs, labels, crop_box=box).losses
@@ -282,17 +323,22 @@ class HRDAEncoderDecoder(EncoderDecoder):
         return next(self._fused_windows(padded, [_whole(padded)], self._chunk, self._output))[1]
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: Optional[list] = None) -> Tensor:
-        """Logits (B, C, H, W) of the whole image, of any size; it is padded at the bottom and right if it must be."""
+        """Logits (B, C, H, W) of the whole image, of any size; it is padded at the bottom and right
+        if it must be.
+        """
         padded = self._pad(inputs)
         return self._to_image(self._forward(padded), padded, inputs)
 
     def slide_inference(self, inputs: Tensor, batch_img_metas: Optional[list] = None) -> Tensor:
-        """Logits (B, C, H, W), averaged over overlapping outer windows; sides shorter than a window are padded."""
+        """Logits (B, C, H, W), averaged over overlapping outer windows; sides shorter than a window
+        are padded.
+        """
         crop, stride = tuple(self.test_cfg.crop_size), tuple(self.test_cfg.stride)
         images = self._pad(inputs, crop)
         size = tuple(images.shape[-2:])
         total, count = None, images.new_zeros(1, 1, *size)
-        for box, fused in self._fused_windows(images, sliding_boxes(size, crop, stride), self._chunk, self._output):
+        for box, fused in self._fused_windows(images, sliding_boxes(size, crop, stride),
+                                              self._chunk, self._output):
             logits = resize(fused, (box[1] - box[0], box[3] - box[2]))
             if total is None:
                 dtype = torch.promote_types(logits.dtype, torch.float32)
@@ -303,7 +349,9 @@ class HRDAEncoderDecoder(EncoderDecoder):
 
     @torch.no_grad()
     def attention_map(self, images: Tensor) -> Tensor:
-        """How much the prediction relies on detail: attention averaged over the predicted classes, (B, 1, H, W)."""
+        """How much the prediction relies on detail: attention averaged over the predicted classes,
+        (B, 1, H, W).
+        """
         padded = self._pad(images)
         context = self.extract_feat(padded)
         logits = self.decode_head.logits(context)
@@ -326,12 +374,19 @@ class HRDAEncoderDecoder(EncoderDecoder):
         return sliding_boxes(size, self.hr_crop_size, self.detail_stride)
 
     def _pad(self, images: Tensor, least: Optional[tuple[int, int]] = None) -> Tensor:
-        """Pad with zeros (the mean colour) to sides both scales fit on; sides of ``least`` pixels or more stay."""
+        """Pad with zeros (the mean colour) to sides both scales fit on; sides of ``least`` pixels
+        or more stay.
+        """
         smallest = SMALLEST_SIDE / self.scales[1]
-        missing = [math.ceil(max(side, smallest) / self.size_divisor) * self.size_divisor - side
-                   for side in images.shape[-2:]]
+        missing = [
+            math.ceil(max(side, smallest) / self.size_divisor) * self.size_divisor - side
+            for side in images.shape[-2:]
+        ]
         if least is not None:
-            missing = [0 if side >= limit else m for side, limit, m in zip(images.shape[-2:], least, missing)]
+            missing = [
+                0 if side >= limit else m
+                for side, limit, m in zip(images.shape[-2:], least, missing)
+            ]
         return F.pad(images, (0, missing[1], 0, missing[0])) if any(missing) else images
 
     def _to_image(self, logits: Tensor, padded: Tensor, images: Tensor) -> Tensor:
@@ -357,7 +412,8 @@ class HRDAEncoderDecoder(EncoderDecoder):
         for i in range(0, len(windows), step):
             group = windows[i:i + step]
             if output != 'HR':
-                context = self.extract_feat(torch.cat([cut_box(images, window) for window in group]))
+                context = self.extract_feat(torch.cat([cut_box(images, window)
+                                                       for window in group]))
                 logits = head.logits(context)
             if output != 'LR':
                 details = torch.cat(self._merged_details(images, group, known, chunk))
@@ -371,8 +427,9 @@ class HRDAEncoderDecoder(EncoderDecoder):
                         chunk: Optional[int]) -> list[Tensor]:
         """Averaged detail logits per outer window.
 
-        A detail window depends on nothing outside it, so those that outer windows share are decoded once (2048x1024
-        pixels, windows of 1024: 21 instead of 27). ``known`` holds what was decoded before. The blurred variant is an
+        A detail window depends on nothing outside it, so those that outer windows share are decoded
+        once (2048x1024 pixels, windows of 1024: 21 instead of 27). ``known`` holds what was decoded
+        before. The blurred variant is an
         exception: its detail image differs at the borders of outer windows.
         """
         shared = self.test_cfg.get('share_detail_windows', True) and not self.blur_hr_crop
@@ -381,8 +438,11 @@ class HRDAEncoderDecoder(EncoderDecoder):
         rows, missing = [], {}
         for window in windows:
             detail = self._detail_image(cut_box(images, window))
-            rows.append([(None if shared else window, shift_box(box, window[0], window[2])) for box in boxes])
-            missing.update({key: cut_box(detail, box) for key, box in zip(rows[-1], boxes) if key not in known})
+            rows.append([(None if shared else window, shift_box(box, window[0], window[2]))
+                         for box in boxes])
+            missing.update(
+                {key: cut_box(detail, box)
+                 for key, box in zip(rows[-1], boxes) if key not in known})
         if missing:
             known.update(zip(missing, self._decode_details(list(missing.values()), chunk)))
         return [self.decode_head.merge([known[key] for key in row], boxes, size) for row in rows]

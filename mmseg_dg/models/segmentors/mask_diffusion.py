@@ -1,8 +1,9 @@
-"""Segmentation as mask diffusion: an encoder-decoder gives an image feature, a denoiser samples the label map from it.
+"""Segmentation as mask diffusion: an encoder-decoder gives an image feature, a denoiser samples the
+label map from it.
 
-Source: DiffMatch (Sun et al., ICLR 2025). Its network is a reconstruction after DDP (docs/behavior/unimatch.md#ddp):
-confirmed are the mask denoiser with L = 4 layers, b = 0.1, three sampling steps and DeepLabV3+; see
-``docs/diffmatch.md``.
+Source: DiffMatch (Sun et al., ICLR 2025). Its network is a reconstruction after DDP
+(docs/behavior/unimatch.md#ddp): confirmed are the mask denoiser with L = 4 layers, b = 0.1, three
+sampling steps and DeepLabV3+; see ``docs/diffmatch.md``.
 """
 import os.path as osp
 from collections.abc import Sequence
@@ -30,13 +31,15 @@ from .network import NetworkLosses, _auxiliary_heads, head_losses
 from .prior_adjustment import PriorAdjustment
 from .sliding import average_windows
 
-#: Edges of the time bins whose cross-entropy is logged: with b = 0.1 the lowest is nearly free, the last is blind.
+#: Edges of the time bins whose cross-entropy is logged: with b = 0.1 the lowest is nearly free, the
+#: last is blind.
 TIME_BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _LAST = len(TIME_BINS) - 2
 
 
 class NoiseDraws(NamedTuple):
-    """Random decisions of one noised forward pass; seeds, not maps, so that they are small and can be replayed.
+    """Random decisions of one noised forward pass; seeds, not maps, so that they are small and can
+    be replayed.
 
     Attributes:
         times: Noise times in [0, 1], one per image.
@@ -54,8 +57,10 @@ class DenoisedLabels(NamedTuple):
     """One noised forward pass.
 
     Attributes:
-        logits: Raw logits of the denoiser, (B, K, h, w); of a residual one those of the plain classifier are in them.
-        adjusted: What the loss compares with labels, (B, K, h, w); ``logits`` where the loss is not adjusted.
+        logits: Raw logits of the denoiser, (B, K, h, w); of a residual one those of the plain
+            classifier are in them.
+        adjusted: What the loss compares with labels, (B, K, h, w); ``logits`` where the loss is not
+            adjusted.
         times: (B,) float64.
         plain: Logits of the plain classifier, (B, K, h, w), where they were needed; else None.
     """
@@ -71,68 +76,81 @@ class DenoisedLabels(NamedTuple):
 
 @MODELS.register_module()
 @refuses(
-    time_weighting='losses are not weighted by the noise time; time_range leaves times out (docs/diffmatch.md, "Not '
-    'built")',
-    self_aligned='training on codes of the network\'s own predictions is absent (docs/diffmatch.md, "Not built")',
-    plain_head='the plain classifier is the decode head\'s own 1x1 convolution, weighted by plain_weight; a '
-    'convolutional head on the image feature is absent (docs/diffmatch.md, "Not built")')
+    time_weighting='losses are not weighted by the noise time; time_range leaves times out '
+    '(docs/diffmatch.md, "Not built")',
+    self_aligned='training on codes of the network\'s own predictions is absent '
+    '(docs/diffmatch.md, "Not built")',
+    plain_head='the plain classifier is the decode head\'s own 1x1 convolution, weighted by '
+    'plain_weight; a convolutional head on the image feature is absent '
+    '(docs/diffmatch.md, "Not built")')
 class MaskDiffusionEncoderDecoder(EncoderDecoder):
     """Encoder, decoder and mask denoiser.
 
-    The image feature is what the decoder's classifier would see (``fused_features``). In training the code of a label
-    map is noised at a random time and the denoiser predicts the clean classes; at test it samples: from noise, in
-    ``sampling_steps`` DDIM steps, the encoder running once. The decoder's own classifier is an auxiliary loss on the
-    image feature ("plain"). DDP's form never uses it at test; with ``residual=True`` the denoiser predicts what is
-    missing from it, at every time and every sampling step: ``logits = plain + denoiser``.
+    The image feature is what the decoder's classifier would see (``fused_features``). In training
+    the code of a label map is noised at a random time and the denoiser predicts the clean classes;
+    at test it samples: from noise, in ``sampling_steps`` DDIM steps, the encoder running once. The
+    decoder's own classifier is an auxiliary loss on the image feature ("plain"). DDP's form never
+    uses it at test; with ``residual=True`` the denoiser predicts what is missing from it, at every
+    time and every sampling step: ``logits = plain + denoiser``.
 
-    Test noise of an image is a function of ``noise_seed``, the image's file name and the position of a sliding window,
-    drawn on the CPU: scores repeat, whatever the order, the batch size or the number of processes.
+    Test noise of an image is a function of ``noise_seed``, the image's file name and the position
+    of a sliding window, drawn on the CPU: scores repeat, whatever the order, the batch size or the
+    number of processes.
 
     Args:
-        backbone, decode_head, neck, auxiliary_head, train_cfg, test_cfg, data_preprocessor, pretrained, init_cfg: As
-            in mmseg's ``EncoderDecoder``; the decode head must have ``fused_features``. ``test_cfg.mode='slide'``
-            takes ``window_sum='logits'`` (default) or ``'softmax'``.
+        backbone, decode_head, neck, auxiliary_head, train_cfg, test_cfg, data_preprocessor,
+            pretrained, init_cfg: As in mmseg's ``EncoderDecoder``; the decode head must have
+            ``fused_features``. ``test_cfg.mode='slide'`` takes ``window_sum='logits'`` (default) or
+            ``'softmax'``.
         denoiser: Config of ``MaskDenoiserHead``; its ``num_classes`` is the decode head's.
-        plain_weight: Weight of the plain classifier's loss; 0 switches it off (reconstruction: 0.4).
-        residual: Add the plain classifier's logits to the denoiser's, whose last layer starts at zero, so that an
-            untrained denoiser predicts what the plain classifier does and the encoder is taught through it from the
-            first step on (ours; reconstruction, after DDP: False). The plain classifier's own loss stays as it is:
-            never adjusted, weighted by ``plain_weight``.
+        plain_weight: Weight of the plain classifier's loss; 0 switches it off (reconstruction:
+            0.4).
+        residual: Add the plain classifier's logits to the denoiser's, whose last layer starts at
+            zero, so that an untrained denoiser predicts what the plain classifier does and the
+            encoder is taught through it from the first step on (ours; reconstruction, after DDP:
+            False). The plain classifier's own loss stays as it is: never adjusted, weighted by
+            ``plain_weight``.
         adjustment: Arguments of :class:`PriorAdjustment`; None adjusts nothing.
         sampling_steps: T at test (paper: 3).
         time_difference: td of the sampler (reconstruction: 1).
-        noise_draws: Independent samples per image, whose softmax is averaged (reconstruction: 1); a teacher's
-            pseudo-labels take as many.
-        accumulate: Average the softmax of all steps instead of taking the last (reconstruction: False).
+        noise_draws: Independent samples per image, whose softmax is averaged (reconstruction: 1); a
+            teacher's pseudo-labels take as many.
+        accumulate: Average the softmax of all steps instead of taking the last (reconstruction:
+            False).
         noise_seed: Seed of the noise at test; report the spread over a few.
-        time_range: Range of the uniform time in training (reconstruction: (0, 0.999)). The sampler tells the denoiser
-            no time outside it: one it never met in training (1, the first of every sampling) means nothing to it.
+        time_range: Range of the uniform time in training (reconstruction: (0, 0.999)). The sampler
+            tells the denoiser no time outside it: one it never met in training (1, the first of
+            every sampling) means nothing to it.
 
     Raises:
-        ValueError: No sampling step, no noise draw, a time range outside [0, 1], a decode head without
-            ``fused_features``, or a residual of two heads that differ in ``align_corners``.
+        ValueError: No sampling step, no noise draw, a time range outside [0, 1], a decode head
+            without ``fused_features``, or a residual of two heads that differ in ``align_corners``.
     """
-
-    def __init__(self, backbone: dict, decode_head: dict, denoiser: dict, neck: Optional[dict] = None,
-                 auxiliary_head: Optional[dict] = None, plain_weight: float = 0.4, residual: bool = False,
-                 adjustment: Optional[dict] = None, sampling_steps: int = 3, time_difference: float = 1.0,
-                 noise_draws: int = 1, accumulate: bool = False, noise_seed: int = 0,
-                 time_range: Sequence[float] = (0.0, 0.999),
+    def __init__(self, backbone: dict, decode_head: dict, denoiser: dict,
+                 neck: Optional[dict] = None, auxiliary_head: Optional[dict] = None,
+                 plain_weight: float = 0.4, residual: bool = False,
+                 adjustment: Optional[dict] = None, sampling_steps: int = 3,
+                 time_difference: float = 1.0, noise_draws: int = 1, accumulate: bool = False,
+                 noise_seed: int = 0, time_range: Sequence[float] = (0.0, 0.999),
                  train_cfg: Optional[dict] = None, test_cfg: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None, pretrained: Optional[str] = None,
                  init_cfg: Optional[dict] = None) -> None:
-        super().__init__(backbone, decode_head, neck=neck, auxiliary_head=auxiliary_head, train_cfg=train_cfg,
-                         test_cfg=test_cfg, data_preprocessor=data_preprocessor, pretrained=pretrained,
+        super().__init__(backbone, decode_head, neck=neck, auxiliary_head=auxiliary_head,
+                         train_cfg=train_cfg, test_cfg=test_cfg,
+                         data_preprocessor=data_preprocessor, pretrained=pretrained,
                          init_cfg=init_cfg)
-        _check_arguments(self.decode_head, sampling_steps, time_difference, noise_draws, time_range, plain_weight)
+        _check_arguments(self.decode_head, sampling_steps, time_difference, noise_draws, time_range,
+                         plain_weight)
         own = dict(num_classes=self.num_classes, time_range=time_range)
-        self.denoiser = MODELS.build(dict(dict(denoiser, zero_init=residual) if residual else denoiser, **own))
+        self.denoiser = MODELS.build(
+            dict(dict(denoiser, zero_init=residual) if residual else denoiser, **own))
         self.residual = residual
         self.adjustment = PriorAdjustment(self.num_classes, **(adjustment or {}))
         self.plain_weight = plain_weight
         if residual and self.decode_head.align_corners != self.denoiser.align_corners:
             ours, others = self.decode_head.align_corners, self.denoiser.align_corners
-            raise ValueError(f'residual=True adds the maps of two heads: decode_head.align_corners={ours} and '
+            raise ValueError('residual=True adds the maps of two heads: '
+                             f'decode_head.align_corners={ours} and '
                              f'denoiser.align_corners={others} must be the same')
         if not plain_weight and not residual:
             self.decode_head.conv_seg.requires_grad_(False)
@@ -149,7 +167,8 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         """Random decisions for ``count`` images; None draws from torch's global generator."""
         low, high = self.time_range
         times = low + (high - low) * torch.rand(count, generator=generator, dtype=torch.float64)
-        return NoiseDraws(times.tolist(), torch.randint(2**31, (count, ), generator=generator).tolist())
+        return NoiseDraws(times.tolist(),
+                          torch.randint(2**31, (count, ), generator=generator).tolist())
 
     def denoise(self, feature: Tensor, labels: Tensor, draws: NoiseDraws) -> DenoisedLabels:
         """Noise the code of label maps and predict their classes.
@@ -163,12 +182,13 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
             ValueError: The draws are for another number of images.
         """
         if not len(draws.times) == len(draws.seeds) == len(feature):
-            raise ValueError(f'{len(feature)} images need as many times and seeds, got {len(draws.times)} and '
-                             f'{len(draws.seeds)}')
+            raise ValueError(f'{len(feature)} images need as many times and seeds, got '
+                             f'{len(draws.times)} and {len(draws.seeds)}')
         times = torch.tensor(draws.times, dtype=torch.float64, device=feature.device)
         code = self.denoiser.encode(labels, tuple(feature.shape[-2:]))
         noise = noise_maps(draws.seeds, code.shape[1:], code.device, code.dtype, on_cpu=False)
-        logits = self.denoiser(feature, noised_code(code, noise, *self.denoiser.levels(times)), times)
+        logits = self.denoiser(feature, noised_code(code, noise, *self.denoiser.levels(times)),
+                               times)
         plain = self.plain_logits(feature) if self.residual or self.plain_weight else None
         if self.residual:
             logits = at_least_float32(logits) + at_least_float32(plain)
@@ -179,13 +199,16 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         return self.decode_head.cls_seg(feature)
 
     def segmentation_losses(self, images: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
-                            crop_box: Optional[CropBox] = None, draws: Optional[NoiseDraws] = None) -> NetworkLosses:
-        """Losses of a labelled batch: ``decode.`` the denoiser, ``plain.`` the plain classifier, ``aux.`` others.
+                            crop_box: Optional[CropBox] = None,
+                            draws: Optional[NoiseDraws] = None) -> NetworkLosses:
+        """Losses of a labelled batch: ``decode.`` the denoiser, ``plain.`` the plain classifier,
+        ``aux.`` others.
 
         Args:
             images: (B, 3, H, W).
             labels: (B, H, W) int64.
-            weight: Per-pixel weight, see :func:`mmseg_dg.models.segmentors.network.segmentation_losses`.
+            weight: Per-pixel weight, see
+                :func:`mmseg_dg.models.segmentors.network.segmentation_losses`.
             crop_box: Not used.
             draws: Times and noise; None draws them from torch's global generator.
         """
@@ -197,18 +220,30 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
 
     def label_losses(self, result: DenoisedLabels, levels: Sequence[Tensor], labels: Tensor,
                      weight: Optional[Tensor] = None) -> dict[str, Tensor]:
-        """Losses of every head on labelled images, from what they computed; see :meth:`segmentation_losses`."""
-        losses = {f'decode.{k}': v for k, v in head_losses(self.denoiser, result.adjusted, labels, weight).items()}
+        """Losses of every head on labelled images, from what they computed; see
+        :meth:`segmentation_losses`.
+        """
+        losses = {
+            f'decode.{k}': v
+            for k, v in head_losses(self.denoiser, result.adjusted, labels, weight).items()
+        }
         losses.update(self.time_bins(result, labels))
         if self.plain_weight:
             plain = head_losses(self.decode_head, result.plain, labels, weight)
-            losses.update({f'plain.{k}': v * self.plain_weight if 'loss' in k else v for k, v in plain.items()})
+            losses.update({
+                f'plain.{k}': v * self.plain_weight if 'loss' in k else v
+                for k, v in plain.items()
+            })
         for name, head in _auxiliary_heads(self):
-            losses.update({f'{name}.{k}': v for k, v in head_losses(head, head(levels), labels, weight).items()})
+            losses.update({
+                f'{name}.{k}': v
+                for k, v in head_losses(head, head(levels), labels, weight).items()
+            })
         return losses
 
     @torch.no_grad()
-    def time_bins(self, result: DenoisedLabels, labels: Tensor, keep: Optional[Tensor] = None) -> dict[str, Tensor]:
+    def time_bins(self, result: DenoisedLabels, labels: Tensor,
+                  keep: Optional[Tensor] = None) -> dict[str, Tensor]:
         """Cross-entropy by noise time, for the log: losses of different times are not comparable.
 
         Args:
@@ -217,22 +252,29 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
             keep: Pixels that count, bool (B, H, W); None: all that are not ignored.
 
         Returns:
-            ``ce_t0.2-0.4`` and the like, mean over the pixels of a bin, for bins with any; without "loss" in their
-            names, which is summed.
+            ``ce_t0.2-0.4`` and the like, mean over the pixels of a bin, for bins with any; without
+            "loss" in their names, which is summed.
         """
         labels = downscale_label_map(labels, tuple(result.logits.shape[-2:]))
         if keep is not None:
-            labels = torch.where(downscale_label_map(keep, tuple(labels.shape[-2:])) > 0, labels, 255)
-        values = F.cross_entropy(result.adjusted.detach().float(), labels, ignore_index=255, reduction='none')
-        places = (torch.bucketize(result.times, result.times.new_tensor(TIME_BINS), right=True) - 1).clamp(max=_LAST)
+            labels = torch.where(
+                downscale_label_map(keep, tuple(labels.shape[-2:])) > 0, labels, 255)
+        values = F.cross_entropy(result.adjusted.detach().float(), labels, ignore_index=255,
+                                 reduction='none')
+        places = (torch.bucketize(result.times, result.times.new_tensor(TIME_BINS), right=True)
+                  - 1).clamp(max=_LAST)
         totals = torch.zeros(2, len(TIME_BINS) - 1, dtype=torch.float64, device=labels.device)
         totals[0].index_add_(0, places, values.flatten(1).sum(1).double())
         totals[1].index_add_(0, places, (labels != 255).flatten(1).sum(1).double())
-        return {f'ce_t{TIME_BINS[i]:g}-{TIME_BINS[i + 1]:g}': totals[0, i] / totals[1, i]
-                for i, count in enumerate(totals[1].tolist()) if count}
+        return {
+            f'ce_t{TIME_BINS[i]:g}-{TIME_BINS[i + 1]:g}': totals[0, i] / totals[1, i]
+            for i, count in enumerate(totals[1].tolist()) if count
+        }
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """For MMSegmentation's own training loop; times and noise come from torch's global generator."""
+        """For MMSegmentation's own training loop; times and noise come from torch's global
+        generator.
+        """
         labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1).long()
         return self.segmentation_losses(inputs, labels).losses
 
@@ -249,7 +291,8 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
             noise_on_cpu: See :func:`mmseg_dg.ops.diffusion.noise_maps`.
 
         Returns:
-            Logits (B, K, h, w), at least float32: of the last step, or log of the averaged probabilities.
+            Logits (B, K, h, w), at least float32: of the last step, or log of the averaged
+            probabilities.
         """
         pairs = time_pairs(self.sampling_steps if steps is None else steps, self.time_difference)
         if self.noise_draws == 1 and not self.accumulate:
@@ -270,7 +313,8 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         noisy = noise_maps(seeds, (head.code.channels, *size), feature.device, on_cpu=noise_on_cpu)
         chain = []
         for i, pair in enumerate(pairs):
-            now, after = (feature.new_full((len(feature), ), time, dtype=torch.float64) for time in pair)
+            now, after = (feature.new_full((len(feature), ), time, dtype=torch.float64)
+                          for time in pair)
             logits = plain + at_least_float32(head(feature, noisy, now))
             chain.append(self.adjustment.in_sampling(logits, now))
             if i < len(pairs) - 1:
@@ -278,16 +322,22 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
                 noisy = ddim_step(noisy, code, *head.levels(now), *head.levels(after))
         return chain
 
-    def predict_logits(self, images: Tensor, seeds: Optional[Sequence[int]] = None, steps: Optional[int] = None,
-                       noise_on_cpu: bool = True) -> Tensor:
-        """Sampled logits (B, K, H, W) at image resolution, no windows; all images share a seed if none are given."""
+    def predict_logits(self, images: Tensor, seeds: Optional[Sequence[int]] = None,
+                       steps: Optional[int] = None, noise_on_cpu: bool = True) -> Tensor:
+        """Sampled logits (B, K, H, W) at image resolution, no windows; all images share a seed if
+        none are given.
+        """
         seeds = self._seeds(len(images), None) if seeds is None else seeds
         feature = self.image_feature(self.extract_feat(images))
-        return self.to_size(self.sample(feature, seeds, steps, noise_on_cpu), tuple(images.shape[-2:]))
+        return self.to_size(self.sample(feature, seeds, steps, noise_on_cpu),
+                            tuple(images.shape[-2:]))
 
     def _seeds(self, count: int, metas: Optional[list], *place: int) -> list[int]:
         """Seeds of the noise at test, from file names where they are known."""
-        names = [osp.basename(str((meta or {}).get('img_path') or '')) for meta in metas or [None] * count]
+        names = [
+            osp.basename(str((meta or {}).get('img_path') or ''))
+            for meta in metas or [None] * count
+        ]
         return [derive_seed(self.noise_seed, 'mask noise', name, *place) for name in names]
 
     def to_size(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -306,21 +356,24 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         return self.predict_logits(inputs, self._seeds(len(inputs), batch_img_metas))
 
     def slide_inference(self, inputs: Tensor, batch_img_metas: Optional[list] = None) -> Tensor:
-        """Logits (B, K, H, W) of windows that have noise of their own, see :func:`average_windows`."""
+        """Logits (B, K, H, W) of windows that have noise of their own, see :func:`average_windows`.
+        """
         return average_windows(
-            inputs, self.test_cfg, self.out_channels,
-            lambda window, box: self.predict_logits(window, self._seeds(len(window), batch_img_metas, *box)))
+            inputs, self.test_cfg, self.out_channels, lambda window, box: self.predict_logits(
+                window, self._seeds(len(window), batch_img_metas, *box)))
 
 
-def _check_arguments(head, steps: int, time_difference: float, draws: int, time_range: Sequence[float],
-                     plain_weight: float) -> None:
+def _check_arguments(head, steps: int, time_difference: float, draws: int,
+                     time_range: Sequence[float], plain_weight: float) -> None:
     if not hasattr(head, 'fused_features'):
-        raise ValueError(f'mask diffusion needs the features of the decoder, but {type(head).__name__} has no '
-                         'fused_features: use DAFormerHead, the DeepLabV3+ head of this package, ...')
+        raise ValueError('mask diffusion needs the features of the decoder, but '
+                         f'{type(head).__name__} has no fused_features: use DAFormerHead, the '
+                         'DeepLabV3+ head of this package, ...')
     check_steps(steps, 'sampling_steps')
     time_pairs(steps, time_difference)
     check_steps(draws, 'noise_draws')
     if len(time_range) != 2 or not 0 <= time_range[0] < time_range[1] <= 1:
-        raise ValueError(f'time_range={tuple(time_range)} must be (low, high) with 0 <= low < high <= 1')
+        raise ValueError(f'time_range={tuple(time_range)} must be (low, high) with 0 <= low < high '
+                         '<= 1')
     if plain_weight < 0:
         raise ValueError(f'plain_weight={plain_weight} must not be negative')

@@ -1,7 +1,8 @@
 """What a training method needs of a network, on top of MMSegmentation's segmentor interface.
 
-A method never asks which network it trains. It calls these functions; a network with more than one branch (HRDA) takes
-part by defining methods of the same names, which are preferred over the plain encoder-decoder behaviour below.
+A method never asks which network it trains. It calls these functions; a network with more than one
+branch (HRDA) takes part by defining methods of the same names, which are preferred over the plain
+encoder-decoder behaviour below.
 """
 from collections.abc import Sequence
 from typing import Any, Callable, NamedTuple, Optional, Union
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 
 from mmseg_dg.ops import CropBox, PixelView, at_least_float32, pixel_accuracy
 
-#: What a multi-resolution network takes as its detail crop: one box for all images, one for each, or a function that
-#: chooses one for each from the logits (B, C, h, w) of the whole images.
+#: What a multi-resolution network takes as its detail crop: one box for all images, one for each,
+#: or a function that chooses one for each from the logits (B, C, h, w) of the whole images.
 CropChoice = Union[CropBox, Sequence[CropBox], Callable[[Tensor], Sequence[CropBox]]]
 
 
@@ -22,13 +23,13 @@ class NetworkLosses(NamedTuple):
 
     Attributes:
         losses: Named losses and accuracies; keys containing ``loss`` are summed into the objective.
-        features: Encoder maps per scale, context scale first: ``[(level 0, ..., level n)]``. Single-scale networks
-            give one entry.
+        features: Encoder maps per scale, context scale first: ``[(level 0, ..., level n)]``.
+            Single-scale networks give one entry.
         logits: Logits of the main head at the head's own stride, (B, C, h, w).
-        decoder_features: Features of the main head before its dropout and classifier, (B, D, h, w), where the head
-            gives them (``fused_features``); else None.
-        views: What the main head's classifier saw and gave, one entry per resolution, context first; empty for heads
-            without a classifier of feature maps (:class:`ClassifierTap`).
+        decoder_features: Features of the main head before its dropout and classifier, (B, D, h, w),
+            where the head gives them (``fused_features``); else None.
+        views: What the main head's classifier saw and gave, one entry per resolution, context
+            first; empty for heads without a classifier of feature maps (:class:`ClassifierTap`).
     """
     losses: dict[str, Tensor]
     features: list[Sequence[Tensor]]
@@ -38,10 +39,13 @@ class NetworkLosses(NamedTuple):
 
 
 class ClassifierTap:
-    """Within its context, what goes into a head's classifier and what comes out is noted; the head works as ever.
+    """Within its context, what goes into a head's classifier and what comes out is noted; the head
+    works as ever.
 
-    Every head of MMSegmentation that predicts maps ends in ``cls_seg(features)``, which applies dropout and the
-    classifier: its argument is the decoder's feature before dropout, whether the head has a name for it or not.
+    Every head of MMSegmentation that predicts maps ends in ``cls_seg(features)``, which applies
+    dropout and the
+    classifier: its argument is the decoder's feature before dropout, whether the head has a name
+    for it or not.
 
     Args:
         head: A decode head; one without ``cls_seg`` leaves nothing behind.
@@ -49,7 +53,6 @@ class ClassifierTap:
     Attributes:
         seen: Pairs (features (B, D, h, w), logits (B, C, h, w)) in the order of the calls.
     """
-
     def __init__(self, head: nn.Module) -> None:
         self.head = head
         self.seen: list[tuple[Tensor, Tensor]] = []
@@ -64,7 +67,8 @@ class ClassifierTap:
                     self.seen.append((features, logits))
                 return logits
 
-            self.head.__dict__['cls_seg'] = noted  # hides the method of the class, for this instance only
+            # hides the method of the class, for this instance only
+            self.head.__dict__['cls_seg'] = noted
         return self
 
     def __exit__(self, *_) -> None:
@@ -72,7 +76,9 @@ class ClassifierTap:
 
 
 def main_head(network: nn.Module) -> nn.Module:
-    """The decode head whose classifier gives a network's prediction (of HRDA the one both resolutions share)."""
+    """The decode head whose classifier gives a network's prediction (of HRDA the one both
+    resolutions share).
+    """
     head = network.decode_head
     return head.head if hasattr(head, 'fuse') and hasattr(head, 'head') else head
 
@@ -89,16 +95,18 @@ def draw_crop_box(network: nn.Module, image_size: tuple[int, int], rng) -> Optio
     return None if own is None else own(image_size, rng)
 
 
-def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
+def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor,
+                        weight: Optional[Tensor] = None,
                         crop_box: Optional[CropChoice] = None) -> NetworkLosses:
     """Forward a batch and compute the losses of every head.
 
     Args:
-        network: Segmentor with ``extract_feat`` and ``decode_head`` (and perhaps ``auxiliary_head``).
+        network: Segmentor with ``extract_feat`` and ``decode_head`` (and perhaps
+            ``auxiliary_head``).
         images: Normalised images, (B, 3, H, W).
         labels: Class ids, (B, H, W) int64, 255 ignored.
-        weight: Per-pixel weight of the loss, (B, H, W), or None. The mean runs over all pixels, ignored and
-            zero-weighted ones included, as in the official code
+        weight: Per-pixel weight of the loss, (B, H, W), or None. The mean runs over all pixels,
+            ignored and zero-weighted ones included, as in the official code
             (docs/behavior/daformer_hrda.md#losses-of-both-scales).
         crop_box: Detail crop for networks that have one; the view of the detail says which it was.
     """
@@ -108,15 +116,23 @@ def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor, weig
     features = network.extract_feat(images)
     with ClassifierTap(network.decode_head) as tap:
         logits, decoder_features = decode(network.decode_head, features)
-    losses = {f'decode.{k}': v for k, v in head_losses(network.decode_head, logits, labels, weight).items()}
+    losses = {
+        f'decode.{k}': v
+        for k, v in head_losses(network.decode_head, logits, labels, weight).items()
+    }
     for name, head in _auxiliary_heads(network):
-        losses.update({f'{name}.{k}': v for k, v in head_losses(head, head(features), labels, weight).items()})
+        losses.update({
+            f'{name}.{k}': v
+            for k, v in head_losses(head, head(features), labels, weight).items()
+        })
     views = [PixelView(*tap.seen[0])] if len(tap.seen) == 1 else []
     return NetworkLosses(losses, [features], main_logits(logits), decoder_features, views)
 
 
-def pixel_views(network: nn.Module, images: Tensor, crop_box: Optional[CropChoice] = None) -> Sequence[PixelView]:
-    """What :func:`segmentation_losses` gives as views of a batch (B, 3, H, W), without computing a loss.
+def pixel_views(network: nn.Module, images: Tensor,
+                crop_box: Optional[CropChoice] = None) -> Sequence[PixelView]:
+    """What :func:`segmentation_losses` gives as views of a batch (B, 3, H, W), without computing a
+    loss.
 
     Args:
         network, images, crop_box: As there.
@@ -130,8 +146,11 @@ def pixel_views(network: nn.Module, images: Tensor, crop_box: Optional[CropChoic
     return [PixelView(*tap.seen[0])] if len(tap.seen) == 1 else []
 
 
-def decode(head: nn.Module, features: Sequence[Tensor]) -> tuple[Union[Tensor, Sequence[Tensor]], Optional[Tensor]]:
-    """Logits of a head and, where it exposes them, the features its classifier sees (before dropout)."""
+def decode(head: nn.Module,
+           features: Sequence[Tensor]) -> tuple[Union[Tensor, Sequence[Tensor]], Optional[Tensor]]:
+    """Logits of a head and, where it exposes them, the features its classifier sees (before
+    dropout).
+    """
     if not hasattr(head, 'fused_features'):
         return head(features), None
     fused = head.fused_features(features)
@@ -147,12 +166,14 @@ def head_losses(head: nn.Module, logits: Union[Tensor, Sequence[Tensor]], labels
                 weight: Optional[Tensor] = None) -> dict[str, Tensor]:
     """The losses a decode head is configured with, per-pixel weights included.
 
-    MMSegmentation's own ``loss_by_feat`` has no way to pass weights; apart from that this is the same computation.
+    MMSegmentation's own ``loss_by_feat`` has no way to pass weights; apart from that this is the
+    same computation.
 
     Args:
-        head: ``BaseDecodeHead`` with ``loss_decode``, ``align_corners``, ``ignore_index`` and perhaps a ``sampler``.
-        logits: (B, C, h, w), resized bilinearly to the label's size; or several such maps (DAHead), whose losses are
-            named ``loss_ce``, ``branch1.loss_ce``, ... and all count.
+        head: ``BaseDecodeHead`` with ``loss_decode``, ``align_corners``, ``ignore_index`` and
+            perhaps a ``sampler``.
+        logits: (B, C, h, w), resized bilinearly to the label's size; or several such maps (DAHead),
+            whose losses are named ``loss_ce``, ``branch1.loss_ce``, ... and all count.
         labels: (B, H, W) int64.
         weight: (B, H, W) or None.
 
@@ -160,23 +181,28 @@ def head_losses(head: nn.Module, logits: Union[Tensor, Sequence[Tensor]], labels
         TypeError: The head gives something else than maps of logits.
     """
     if not isinstance(logits, Tensor):
-        if not isinstance(logits, (list, tuple)) or not all(isinstance(x, Tensor) and x.dim() == 4 for x in logits):
-            raise TypeError(f'{type(head).__name__} does not give maps of logits (B, C, h, w): query-based heads are '
-                            'not supported by the training methods of this package')
+        if not isinstance(logits, (list, tuple)) or not all(
+                isinstance(x, Tensor) and x.dim() == 4 for x in logits):
+            raise TypeError(f'{type(head).__name__} does not give maps of logits (B, C, h, w): '
+                            'query-based heads are not supported by the training methods of this '
+                            'package')
         losses = head_losses(head, logits[0], labels, weight)
         for i, branch in enumerate(logits[1:], start=1):
             values = head_losses(head, branch, labels, weight)
             losses.update({f'branch{i}.{k}': v for k, v in values.items() if 'loss' in k})
         return losses
-    logits = F.interpolate(logits, size=labels.shape[-2:], mode='bilinear', align_corners=head.align_corners)
+    logits = F.interpolate(logits, size=labels.shape[-2:], mode='bilinear',
+                           align_corners=head.align_corners)
     if getattr(head, 'sampler', None) is not None:
         sampled = head.sampler.sample(logits, labels.unsqueeze(1))
         weight = sampled if weight is None else weight * sampled
-    modules = head.loss_decode if isinstance(head.loss_decode, nn.ModuleList) else [head.loss_decode]
+    modules = head.loss_decode if isinstance(head.loss_decode,
+                                             nn.ModuleList) else [head.loss_decode]
     losses: dict[str, Tensor] = {}
     for module in modules:
         value = module(logits, labels, weight=weight, ignore_index=head.ignore_index)
-        losses[module.loss_name] = losses[module.loss_name] + value if module.loss_name in losses else value
+        losses[module.loss_name] = losses[
+            module.loss_name] + value if module.loss_name in losses else value
     with torch.no_grad():
         losses['acc_seg'] = pixel_accuracy(logits.detach(), labels, head.ignore_index)
     return losses
@@ -198,7 +224,9 @@ def _auxiliary_heads(network: nn.Module):
 
 
 def predict_logits(network: nn.Module, images: Tensor) -> Tensor:
-    """Logits at image resolution for pseudo-labels, (B, C, H, W); the whole training crop at once, no windows."""
+    """Logits at image resolution for pseudo-labels, (B, C, H, W); the whole training crop at once,
+    no windows.
+    """
     own = getattr(network, 'predict_logits', None)
     if own is not None:
         return own(images)
@@ -209,12 +237,14 @@ def predict_logits(network: nn.Module, images: Tensor) -> Tensor:
 
 def reference_features(network: nn.Module, encoder: nn.Module, images: Tensor,
                        crop_box: Optional[CropBox] = None) -> list[Sequence[Tensor]]:
-    """Features of another encoder on the inputs (scales, crops) ``network`` would use, for the feature distance.
+    """Features of another encoder on the inputs (scales, crops) ``network`` would use, for the
+    feature distance.
 
     Args:
         network: The student, which knows the scales.
-        encoder: Frozen copy of its backbone. A neck is the student's own: those of this package have no parameters
-            (they resize), and a distance behind a trained one would not be a distance of encoders.
+        encoder: Frozen copy of its backbone. A neck is the student's own: those of this package
+            have no parameters (they resize), and a distance behind a trained one would not be a
+            distance of encoders.
         images: (B, 3, H, W).
         crop_box: The detail crop of the student's own pass.
 

@@ -20,8 +20,8 @@ def average_windows(images: Tensor, test_cfg: Mapping, channels: int,
 
     Args:
         images: (B, 3, H, W).
-        test_cfg: ``crop_size`` (h, w), ``stride`` (rows, columns), and ``window_sum``: ``'logits'`` (default) or
-            ``'softmax'``.
+        test_cfg: ``crop_size`` (h, w), ``stride`` (rows, columns), and ``window_sum``: ``'logits'``
+            (default) or ``'softmax'``.
         channels: K.
         predict: Logits (B, K, h, w) of a window (B, 3, h, w) and its box.
 
@@ -51,13 +51,13 @@ class SlidingEncoderDecoder(EncoderDecoder):
     """``EncoderDecoder`` whose overlapping windows may be averaged as probabilities.
 
     ``test_cfg.window_sum='softmax'`` is how UniMatch and DiffMatch's baselines predict Cityscapes
-    (docs/behavior/unimatch.md#unimatch-evaluation); ``'logits'`` (default) is mmseg's way. The last window of each
-    axis is moved back to end at the border, as in mmseg; UniMatch cuts it off instead, so that its border windows are
-    smaller (446 x 490 pixels in the corner of 2048 x 1024 with windows of 801 every 534).
+    (docs/behavior/unimatch.md#unimatch-evaluation); ``'logits'`` (default) is mmseg's way. The last
+    window of each axis is moved back to end at the border, as in mmseg; UniMatch cuts it off
+    instead, so that its border windows are smaller (446 x 490 pixels in the corner of 2048 x 1024
+    with windows of 801 every 534).
 
     The arguments are those of mmseg's ``EncoderDecoder``; training and checkpoints are the same.
     """
-
     def slide_inference(self, inputs: Tensor, batch_img_metas: Optional[list] = None) -> Tensor:
         """Logits (B, K, H, W), see :func:`average_windows`."""
         return average_windows(inputs, self.test_cfg, self.out_channels,
