@@ -174,7 +174,8 @@ def damaged_newest(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
         status, text = rig.run(config, '--work-dir', work, '--resume')
         said = newest.name in text and 'skipped' in text
         problem = rig.finished_like_whole(config, work) if status == 0 else f'status {status}: {text[-300:]}'
-        yield problem or ('' if said else f'{kind}: nothing said about {newest.name}')
+        # a bit of the padding between two records, which no reader looks at, is flipped without a trace
+        yield problem or ('' if said or kind == 'flipped' else f'{kind}: nothing said about {newest.name}')
 
 
 def _refused(rig: Rig, words: tuple, *needed: str, harmless: Callable[[], str] = lambda: '') -> str:
@@ -188,12 +189,20 @@ def _refused(rig: Rig, words: tuple, *needed: str, harmless: Callable[[], str] =
 
 
 def damaged_file(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
-    """--resume FILE with a damaged file is refused by name."""
+    """--resume FILE with a damaged file is refused by name.
+
+    Only a bit flipped in the padding between two records, 5 % of this small file, is accepted: then the run has to end
+    like the uninterrupted one.
+    """
     for trial in range(trials):
-        config, work = _half(rig)
-        newest = _newest(work)
-        _damage(newest, rng, trial)
-        yield _refused(rig, (config, '--work-dir', rig.work_dir(), '--resume', newest), str(newest))
+        config, half = _half(rig)
+        newest, work = _newest(half), rig.work_dir()
+        kind = _damage(newest, rng, trial)
+
+        def harmless(kind: str = kind, config: Path = config, work: Path = work) -> str:
+            return rig.finished_like_whole(config, work) if kind == 'flipped' else f'{kind}: accepted'
+
+        yield _refused(rig, (config, '--work-dir', work, '--resume', newest), str(newest), harmless=harmless)
 
 
 def missing_parts(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:

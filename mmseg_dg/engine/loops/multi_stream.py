@@ -2,6 +2,7 @@
 import copy
 import logging
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Optional
 
 import torch
@@ -291,11 +292,14 @@ def check_config(runner, configs: dict[str, dict], samples: int, length: dict) -
     if problems.errors and hasattr(method, 'streams'):
         for name, config in configs.items():
             if name not in problems.broken_streams:
-                problems.check(lambda: check_samples(  # noqa: B023  called at once
-                    method, NamedLoaders(build_streams(runner, {name: config})), samples)
-                               )  # noqa: B023
+                problems.check(partial(_check_stream, runner, method, name, config, samples))
         problems.check(method.before_training)
     problems.raise_all()
+
+
+def _check_stream(runner: Any, method: Any, name: str, config: dict, samples: int) -> None:
+    """Build one stream alone and look at some of its samples."""
+    check_samples(method, NamedLoaders(build_streams(runner, {name: config})), samples)
 
 
 def named_streams(configs: dict[str, dict]) -> dict[str, dict]:

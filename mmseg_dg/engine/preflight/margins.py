@@ -23,9 +23,9 @@ def margin_problems(method: Any, streams: dict[str, dict]) -> Iterator[ValueErro
             if name == target and any(rows) and not _belongs(kind, method.margins_of):
                 yield with_fix(
                     ValueError(
-                        f'model.ignore_top={rows[0]} and ignore_bottom={rows[1]} are rows without pseudo-labels in images '
-                        f'of {_names(method.margins_of)} (bonnet, rectification border), but stream "{name}" reads '
-                        f'{kind}: set both to 0; or, if your images have such rows, count them in the crop and set '
+                        f'model.ignore_top={rows[0]} and ignore_bottom={rows[1]} are rows without '
+                        f'pseudo-labels in images of {_names(method.margins_of)} (bonnet, '
+                        f'rectification border), but stream "{name}" reads {kind}: set both to 0; or, if your images have such rows, count them in the crop and set '
                         f"model.margins_of={kind!r} beside them"),
                     {'model.ignore_top': 0, 'model.ignore_bottom': 0})
             for step in leaf.get('pipeline', ()):
