@@ -178,10 +178,10 @@ def damaged_newest(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
         yield problem or ('' if said or kind == 'flipped' else f'{kind}: nothing said about {newest.name}')
 
 
-def _refused(rig: Rig, words: tuple, *needed: str, harmless: Callable[[], str] = lambda: '') -> str:
+def _refused(rig: Rig, words: tuple, *needed: str, accepted: Callable[[], str] = lambda: 'accepted') -> str:
     status, text = rig.run(*words)
     if status == 0:
-        return harmless() or 'accepted'
+        return accepted()
     lacking = [word for word in needed if word not in text]
     if status != 1 or lacking or 'weights_only=False' in text:
         return f'status {status}, message without {lacking}: {text[-300:]}'
@@ -199,10 +199,10 @@ def damaged_file(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
         newest, work = _newest(half), rig.work_dir()
         kind = _damage(newest, rng, trial)
 
-        def harmless(kind: str = kind, config: Path = config, work: Path = work) -> str:
+        def judged(kind: str = kind, config: Path = config, work: Path = work) -> str:
             return rig.finished_like_whole(config, work) if kind == 'flipped' else f'{kind}: accepted'
 
-        yield _refused(rig, (config, '--work-dir', work, '--resume', newest), str(newest), harmless=harmless)
+        yield _refused(rig, (config, '--work-dir', work, '--resume', newest), str(newest), accepted=judged)
 
 
 def missing_parts(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:

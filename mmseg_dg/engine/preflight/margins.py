@@ -25,15 +25,17 @@ def margin_problems(method: Any, streams: dict[str, dict]) -> Iterator[ValueErro
                     ValueError(
                         f'model.ignore_top={rows[0]} and ignore_bottom={rows[1]} are rows without '
                         f'pseudo-labels in images of {_names(method.margins_of)} (bonnet, '
-                        f'rectification border), but stream "{name}" reads {kind}: set both to 0; or, if your images have such rows, count them in the crop and set '
+                        f'rectification border), but stream "{name}" reads {kind}: set both to 0; '
+                        'or, if your images have such rows, count them in the crop and set '
                         f"model.margins_of={kind!r} beside them"),
                     {'model.ignore_top': 0, 'model.ignore_bottom': 0})
             for step in leaf.get('pipeline', ()):
                 if step.get('type') == 'PseudoLabelMargins' and not _belongs(kind, step.get('of')):
                     yield ValueError(
-                        f'the pipeline of stream "{name}" has PseudoLabelMargins of {_names(step["of"])} (bonnet, '
-                        f'rectification border), but the stream reads {kind}: write the pipeline with '
-                        "dict(type='PseudoLabelMargins') instead; or, if your images have margins, with yours and "
+                        f'the pipeline of stream "{name}" has PseudoLabelMargins of '
+                        f'{_names(step["of"])} (bonnet, rectification border), but the stream '
+                        f"reads {kind}: write the pipeline with dict(type='PseudoLabelMargins') "
+                        'instead; or, if your images have margins, with yours and '
                         f'of={kind!r}')
 
 
