@@ -45,7 +45,7 @@ def images_of(args: argparse.Namespace) -> tuple[Callable[..., Any], dict[str, d
     """
     given = {
         name
-        for name in ('source', 'target', 'labeled', 'unlabeled', 'data') if getattr(args, name)
+        for name in ('source', 'target', 'labeled', 'unlabeled', 'data') if vars(args)[name]
     }
     if given == {'source', 'target'}:
         return own_data.adapt, dict(source=set_of(args.source), target=dict(images=args.target))

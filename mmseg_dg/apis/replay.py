@@ -21,6 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmseg_dg.engine.optim import MergedParamGroups
 from mmseg_dg.methods.base import stack_labels
 from mmseg_dg.methods.dacs import DACS, StepDraws
+from mmseg_dg.models.decode_heads.classifier import FusesScales
 from mmseg_dg.models.segmentors.network import draw_crop_box
 from mmseg_dg.ops import JitterParams, cut_boxes, downscale_labels
 from mmseg_dg.registry import MODELS
@@ -148,7 +149,7 @@ class Replay:
         beta = self.record['cfg']['uda']['alpha']
         method.teacher.configure(beta, ramp=True, buffers='batch')
         method.teacher.update_parameters(method.student)
-        method.keep_step_record = True
+        method.recorder.request('replay')
         norms: list[dict[str, float]] = []
         gradients: list[dict[str, Tensor]] = []
 
@@ -165,8 +166,8 @@ class Replay:
         with StepObserver(method) as seen:
             values = method.train_step(batch, self.optim_wrapper, draws=draws,
                                        on_backward=keep_gradients, preprocess=False)
-        record, method.step_record = method.step_record, None
-        state = dict(record.state, **seen.maps)
+        state = dict(method.recorder.record.state.left(), **seen.maps)
+        method.recorder.release('replay')
         cells = distance_labels(method, batch, seen.maps.get('source_feature'))
         if cells is not None:
             state['distance_labels'] = cells
@@ -210,7 +211,8 @@ class StepObserver:
         ]
         if method.imnet is not None:
             self._handles.append(method.imnet.register_forward_hook(self._note_reference))
-        if hasattr(head, 'fuse'):  # of a multi-resolution head, the fusion is the prediction
+        if isinstance(head,
+                      FusesScales):  # of a multi-resolution head, the fusion is the prediction
             fuse = head.fuse
 
             def noted(*args, **kwargs):
@@ -368,15 +370,16 @@ def to_draws(recorded: dict, batch: dict[str, dict], method: DACS) -> StepDraws:
     labels = recorded['batch']['gt_semantic_seg']
     classes = torch.unique(labels).long()
     jitter_off = scalars.get('color_jitter_p', 0.2)
-    result = StepDraws(
-        jitter=bool(uniforms[0] > jitter_off), blur=bool(uniforms[1] > 0.5),
-        mix_classes=[classes[d['value'].long()] for d in draws if d['kind'] == 'np.random.choice'],
-        jitter_params=[_jitter(d) for d in draws if d['kind'] == 'kornia.ColorJitter'],
-        sigma=[float(d['value']) for d in draws if d['kind'] == 'np.random.uniform'])
     offsets = _RecordedRandint([int(d['value']) for d in draws if d['kind'] == 'np.random.randint'])
     size = tuple(batch[method.source_stream]['inputs'].shape[-2:])
-    result.crop_box_source = draw_crop_box(method.student, size, offsets)
-    result.crop_box_mix = draw_crop_box(method.student, size, offsets)
+    result = StepDraws(
+        jitter=bool(uniforms[0] > jitter_off),
+        blur=bool(uniforms[1] > 0.5),
+        mix_classes=[classes[d['value'].long()] for d in draws if d['kind'] == 'np.random.choice'],
+        jitter_params=[_jitter(d) for d in draws if d['kind'] == 'kornia.ColorJitter'],
+        sigma=[float(d['value']) for d in draws if d['kind'] == 'np.random.uniform'],
+        crop_box_source=draw_crop_box(method.student, size, offsets),  # recorded in this order
+        crop_box_mix=draw_crop_box(method.student, size, offsets))
     offsets.check_used()
     return result
 

@@ -12,6 +12,7 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_world_size
+from mmengine.optim import AmpOptimWrapper
 from torch import Tensor, nn
 
 from mmseg_dg.ops.precision import at_least_float32
@@ -97,12 +98,11 @@ class StepCheck:
                 self.batches.append(
                     Batch(stream, file_names(part.get('data_samples'), len(images)), finite))
 
-    def see_pass(self, name: str, outputs: dict[str, Tensor], learned: bool) -> None:
+    def see_pass(self, name: str, losses: dict[str, Tensor], learned: bool) -> None:
         """Note the losses of a pass and, where it was back-propagated, whether the gradients are
         finite now.
         """
-        self.losses += [(name, term, value.detach()) for term, value in outputs.items()
-                        if 'loss' in term]
+        self.losses += [(name, term, value.detach()) for term, value in losses.items()]
         if learned and self.checks_gradients:
             self.gradients.append((name, finite_flag(self._grads())))
 
@@ -171,8 +171,8 @@ def file_names(samples: Any, count: int) -> list[str]:
     """Image paths of data samples, ``#i`` where one does not say."""
     samples = list(samples or ())
     return [
-        str(getattr(samples[i], 'metainfo', {}).get('img_path', f'#{i}'))
-        if i < len(samples) else f'#{i}' for i in range(count)
+        str(samples[i].metainfo.get('img_path', f'#{i}')) if i < len(samples) else f'#{i}'
+        for i in range(count)
     ]
 
 
@@ -366,13 +366,12 @@ def gathered(lines: list[str]) -> list[str]:
 
 def has_scaler(optim_wrapper: Any) -> bool:
     """Whether a loss scaler (float16) watches over the gradients."""
-    scaler = getattr(optim_wrapper, 'loss_scaler', None)
-    return scaler is not None and scaler.is_enabled()
+    return isinstance(optim_wrapper, AmpOptimWrapper) and optim_wrapper.loss_scaler.is_enabled()
 
 
 def is_fused(optimizer: torch.optim.Optimizer) -> bool:
     """Whether every group is stepped by a fused kernel that can leave the step out by itself."""
-    return getattr(optimizer, '_step_supports_amp_scaling', False) and all(
+    return vars(optimizer).get('_step_supports_amp_scaling', False) and all(
         group.get('fused') for group in optimizer.param_groups)
 
 

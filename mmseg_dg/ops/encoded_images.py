@@ -87,7 +87,7 @@ class EncodedImages:
         if (function is not torch.cat or dim != 0
                 or not all(isinstance(x, EncodedImages) for x in args[0])):
             raise TypeError(
-                f'{getattr(function, "__name__", function)} needs pixels, but encoded images have '
+                f'{torch.overrides.resolve_name(function) or function} needs pixels, but encoded images have '
                 'none left (train_cfg.cached_features)')
         return cls.join(args[0])
 

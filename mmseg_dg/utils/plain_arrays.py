@@ -108,7 +108,10 @@ class PlainHistory:
 
     def restore(self) -> Any:
         """A real ``HistoryBuffer`` with these numbers."""
-        columns = [getattr(column, 'array', None) for column in (self.values, self.counts)]
+        columns = [
+            column.array if isinstance(column, PlainArray) else None
+            for column in (self.values, self.counts)
+        ]
         return make_history(*columns, self.max_length)
 
 

@@ -1,4 +1,5 @@
 """Faults that the other tests once let pass: one assertion each, written with the fault built in and seen to fail."""
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,7 +48,7 @@ def test_diffmatch_samples_pseudo_labels_from_the_teacher():
         with torch.no_grad(), evaluation_mode(network):
             logits = network.predict_logits(batch['unlabeled']['inputs'], draws.teacher_seeds, method.teacher_steps)
         labels[name] = logits.argmax(1)
-    assert torch.equal(state['pseudo_label'], labels['teacher'])
+    assert torch.equal(state.pseudo_label, labels['teacher'])
     assert (labels['teacher'] != labels['student']).any()
 
 
@@ -170,7 +171,7 @@ def test_fixmatch_looks_at_the_pasted_images_before_its_statistics_move():
         type='MultiStreamDataPreprocessor', **IMAGENET)))
     batch = batch_of(mix=True)
     draws = method.draw_step(batch, 0)
-    draws.boxes = [[(0, 8, 0, 8)] * 2]
+    draws = dataclasses.replace(draws, boxes=[[(0, 8, 0, 8)] * 2])
     assert [p.name for p in method.passes(batch, draws)] == ['mix_pseudo_labels', 'labeled', 'strong']
 
 

@@ -110,7 +110,7 @@ def test_pair_contrast(x, temperature, block, complement):
 @given(maps(channels=3), st.floats(0, 3), st.permutations(range(4)), st.floats(-0.5, 0.5))
 def test_color(x, factor, order, hue):
     x = unit(x)
-    params = ops.JitterParams(factor, factor, hue, factor, tuple(order))
+    params = ops.JitterParams(factor, factor, factor, hue, tuple(order))
     check(lambda x: ops.color_jitter(x, params), x, same=x)
     check(ops.rgb_to_hsv, x, same=x)
     check(lambda x: ops.hsv_to_rgb(ops.rgb_to_hsv(x)), x, same=x)

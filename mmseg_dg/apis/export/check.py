@@ -7,6 +7,8 @@ from typing import NamedTuple, Optional
 import torch
 from torch import Tensor, nn
 
+from mmseg_dg.models.segmentors.mask_diffusion import MaskDiffusionEncoderDecoder
+
 from .graph import InferenceGraph, PlainDiffusion
 from .writers import multiple_of, smallest
 
@@ -69,7 +71,7 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
 @torch.no_grad()
 def reference_logits(network: nn.Module, images: Tensor) -> Tensor:
     """What the network itself predicts for whole images, (B, 3, H, W) -> (B, K, H, W)."""
-    if hasattr(network, 'plain_logits'):
+    if isinstance(network, MaskDiffusionEncoderDecoder):
         return PlainDiffusion(network)(images)
     size = tuple(images.shape[-2:])
     return network.encode_decode(images, [dict(img_shape=size, ori_shape=size)] * len(images))

@@ -250,7 +250,7 @@ def check_split(split: Split, stems: Sequence[str], protocol: Optional[Protocol]
                          f'{sorted(known - listed)[:5]}: the two lists together must be the '
                          'training set')
     for name in ('labeled', 'unlabeled'):
-        expected = None if protocol is None else getattr(protocol, name)
+        expected = None if protocol is None else vars(protocol)[name]
         if expected is not None and expected != len(parts[name]):
             raise ValueError(f'the {name} list of {protocol.name} has {len(parts[name])} images, '
                              f'the published one {expected}: the data are incomplete, or the list '

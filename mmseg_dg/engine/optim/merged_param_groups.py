@@ -9,6 +9,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
 from mmseg_dg.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+from mmseg_dg.utils.modules import unwrapped
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -21,8 +22,7 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
     tried longest first, then alphabetically, and win over the rest.
     """
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        if hasattr(model, 'module'):
-            model = model.module
+        model = unwrapped(model)
         params: list[dict] = []
         with _quiet():
             self.add_params(params, model)
