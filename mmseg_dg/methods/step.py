@@ -12,7 +12,8 @@ from torch import Tensor
 from mmseg_dg.utils.pass_result import PassResult
 from mmseg_dg.utils.seeding import StepGenerator, seed_everything
 
-from .finite import FiniteWatch, StepCheck, has_scaler
+from .finite import FiniteWatch, StepCheck
+from .optimizer_gate import has_scaler
 from .step_state import StepContext, StepRecord, StepRecorder, StepState
 
 __all__ = [

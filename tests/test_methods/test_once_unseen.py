@@ -5,12 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmseg.models import SegDataPreProcessor
 from test_models.diffusion_networks import batch_of, build, network_config
 from torch import nn
 
 from mmseg_dg.datasets.transforms.centroid_crop import CentroidCrop
 from mmseg_dg.engine.hooks import EMAUpdateHook, StylePrototypeHook
 from mmseg_dg.engine.hooks.training_pictures import _normalisation
+from mmseg_dg.methods.base import BaseMethod
 from mmseg_dg.methods.semi_supervised import evaluation_mode
 from mmseg_dg.methods.step import StepState
 from mmseg_dg.methods.teacher import EMATeacher
@@ -90,9 +92,17 @@ def test_the_distance_of_deft_starts_at_the_weights_that_were_loaded(tmp_path):
 def test_averages_stand_still_in_a_skipped_step(when):
     source = nn.Linear(2, 2)
     average = EMATeacher(source, beta=0.5, ramp=False)
-    method = nn.Module()
-    method.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
-    method.ema_pairs = lambda: {'teacher': (source, average)}
+
+    class Averaged(BaseMethod):
+
+        def __init__(self):
+            nn.Module.__init__(self)
+            self.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
+
+        def ema_pairs(self):
+            return {'teacher': (source, average)}
+
+    method = Averaged()
     runner, hook = SimpleNamespace(model=method, iter=0), EMAUpdateHook(0.5, when)
     hook.before_train(runner)
     nn.init.constant_(source.weight, 9.)
@@ -180,10 +190,9 @@ def test_defaults_of_papers():
 
 
 def test_pictures_undo_the_normalization_of_the_preprocessor():
-    mean, std = torch.tensor([1., 2., 3.]), torch.tensor([4., 5., 6.])
-    preprocessor = SimpleNamespace(mean=mean.view(3, 1, 1), std=std.view(3, 1, 1))
+    preprocessor = SegDataPreProcessor(mean=[1., 2., 3.], std=[4., 5., 6.])
     assert _normalisation(SimpleNamespace(data_preprocessor=preprocessor)) == ([1., 2., 3.], [4., 5., 6.])
-    assert _normalisation(SimpleNamespace(data_preprocessor=SimpleNamespace())) == ([0.] * 3, [1.] * 3)
+    assert _normalisation(SimpleNamespace(data_preprocessor=SegDataPreProcessor())) == ([0.] * 3, [1.] * 3)
 
 
 def test_normalization_refuses_what_is_no_image():

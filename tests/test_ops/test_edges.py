@@ -203,7 +203,7 @@ def test_every_public_function_is_looked_at():
         'ComplementaryMasks', 'CropBox', 'EncodedImages', 'LABStyleDraws', 'PixelView', 'PseudoLabels',
         'blur_kernel_size', 'mix_encoded', 'paste_encoded', 'pixel_accuracy',
         'check_cutmix', 'check_fraction', 'draw_complementary_masks', 'drop_complementary_channels',
-        'check_ignore_index', 'check_strong_view', 'class_membership', 'cut_box', 'cut_boxes', 'draw_block_mask',
+        'check_ignore_index', 'check_strong_view', 'class_membership', 'cut_box', 'cut_boxes',
         'draw_crop_box', 'draw_cutmix_box', 'draw_jitter_params', 'draw_kept_blocks', 'draw_strong_view',
         'enlarge_blocks', 'farthest_points',
         'linear_schedule', 'mix', 'paste_boxes', 'pseudo_label_weights', 'psnr', 'rare_class_probabilities',

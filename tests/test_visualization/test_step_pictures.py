@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import PixelData
+from mmseg.models import SegDataPreProcessor
 from mmseg.structures import SegDataSample
 
 from mmseg_dg.engine.hooks.training_pictures import TrainingPicturesHook
@@ -79,8 +80,8 @@ class FakeVisualizer:
 def fake_runner(record, iteration=0):
     def model():
         pass
-    model.recorder = StepRecorder()
-    model.data_preprocessor = SimpleNamespace(mean=torch.zeros(3, 1, 1), std=torch.ones(3, 1, 1))
+    model.recorder, model.labeled_streams = StepRecorder(), ('source', )
+    model.data_preprocessor = SegDataPreProcessor(mean=[0.] * 3, std=[1.] * 3)
     loader = SimpleNamespace(dataset=SimpleNamespace(metainfo=dict(palette=PALETTE)))
     return SimpleNamespace(model=model, iter=iteration, visualizer=FakeVisualizer(), train_dataloader=loader)
 

@@ -102,7 +102,7 @@ class PseudoLabelStatisticsHook(Hook):
                  rows=[list(map(float, row)) for row in self.rows]))
 
     def after_train(self, runner) -> None:
-        if not self.rows or not is_main_process():
+        if not self.rows or not is_main_process() or runner.visualizer is None:
             return
         rows = np.asarray(self.rows, np.float64)
         palette = runner.train_dataloader.dataset.metainfo.get('palette')
@@ -196,7 +196,7 @@ class ClassBiasPicturesHook(Hook):
         self._draw(runner, metrics)
 
     def _draw(self, runner, metrics: Optional[dict]) -> None:
-        if not is_main_process():
+        if not is_main_process() or runner.visualizer is None:
             return
         for domain, (classes, shares, iou) in domain_bias(metrics or {}).items():
             if len(classes) >= 3:

@@ -49,7 +49,7 @@ class TrainingPicturesHook(Hook):
 
     def _due(self, runner) -> bool:
         due = self.interval > 0 and runner.iter % self.interval == 0
-        return due and is_main_process()
+        return due and is_main_process() and runner.visualizer is not None
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: Any = None) -> None:
         """Ask for a record of a step that is due."""
