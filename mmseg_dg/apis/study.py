@@ -84,9 +84,8 @@ class Study:
 
     def __post_init__(self) -> None:
         self.cfg = Config.fromfile(self.config)
-        text = self.cfg.pretty_text
-        self.fingerprint = f'{Path(self.config).name} {hashlib.sha256(text.encode()).hexdigest()[:12]}'
-        self._fingerprints: dict = {(None, None): self.fingerprint}
+        self._fingerprints: dict = {(None, None): _fingerprint(Path(self.config).name, self.cfg)}
+        self.fingerprint = self._fingerprints[None, None]
 
     def runs(self) -> list[Run]:
         """All combinations, seeds innermost.
@@ -118,9 +117,8 @@ class Study:
         """Name and hash of the config a run trains, its row and subset resolved."""
         variant = run.settings.get('row'), run.settings.get('subset')
         if variant not in self._fingerprints:
-            text = repr(load_config(self.config, *variant)._cfg_dict.to_dict())
-            name = f'{run_name(self.config, *variant)} {hashlib.sha256(text.encode()).hexdigest()[:12]}'
-            self._fingerprints[variant] = name
+            self._fingerprints[variant] = _fingerprint(run_name(self.config, *variant),
+                                                       load_config(self.config, *variant))
         return self._fingerprints[variant]
 
     def command(self, run: Run) -> list[str]:
@@ -279,6 +277,11 @@ def read_record(path: Path, needs: str = 'metrics') -> dict:
         print_log(f'{path} is damaged ({error}); the run counts as not finished', logger='current')
         return {}
     return record
+
+
+def _fingerprint(name: str, cfg: Config) -> str:
+    """Name and hash of the settings themselves, whatever formats them as text."""
+    return f'{name} {hashlib.sha256(repr(cfg._cfg_dict.to_dict()).encode()).hexdigest()[:12]}'
 
 
 def check_folder(run: Run, config: str) -> None:
