@@ -30,6 +30,7 @@ NEWEST_PYTHON ?= $(firstword $(foreach v,3.13 3.12 3.11,$(call PYENV_PYTHONS,$(v
 
 PINS := requirements/pinned.txt
 STAMP := $(VENV)/.complete
+DOCS_STAMP := $(VENV)/.docs
 RUN := $(VENV)/bin/python
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
@@ -58,7 +59,8 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile -m 'not slow and not ci' $(PYTEST_OPTIONS)
 
-test-ci: $(STAMP)
+# the site is built by a test of this lane
+test-ci: $(STAMP) $(DOCS_STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile -m 'ci and not slow' $(PYTEST_OPTIONS)
 
 test-all: $(STAMP)
@@ -105,8 +107,11 @@ lint: $(STAMP)
 	$(RUN) tools/dev/config_docs.py --check
 
 # Sphinx is not among the pins: it and what it needs are installed when the site is built for the first time
-docs: $(STAMP)
-	@$(RUN) -c 'import furo, myst_parser, sphinx' 2> /dev/null || $(RUN) -m pip install -q -c $(PINS) -r requirements/docs.txt
+$(DOCS_STAMP): $(STAMP) requirements/docs.txt
+	$(RUN) -m pip install -q $(INDEX) -c $(PINS) -r requirements/docs.txt
+	touch $@
+
+docs: $(STAMP) $(DOCS_STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs
 	@echo 'build/docs/index.html'
 
