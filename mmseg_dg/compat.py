@@ -473,7 +473,8 @@ def describe_torchvision_ops() -> bool:
     import torch
     global _TORCHVISION_OPS  # the definitions live as long as this object
     spec = importlib.util.find_spec('torchvision')
-    if torch.version.cuda is not None or torch.version.hip is not None or spec is None or spec.origin is None:
+    built_for_gpu = torch.version.cuda is not None or torch.version.hip is not None
+    if built_for_gpu or spec is None or spec.origin is None:
         return False
     if hasattr(torch.ops.torchvision, 'nms'):
         return False  # loaded or named already

@@ -414,6 +414,6 @@ def subset_lists(cfg: 'Config', subset: str) -> dict[str, str]:
         # where the lists of the config are: splits/<name>/labeled.txt below data_root, or anywhere
         # else
         home = osp.dirname(osp.dirname(dataset.get('ann_file') or '')) or 'splits'
-        options[
-            f'{key}.ann_file'] = f'{home}/{subset}/{"labeled" if stream == labeled else "unlabeled"}.txt'
+        kind = 'labeled' if stream == labeled else 'unlabeled'
+        options[f'{key}.ann_file'] = f'{home}/{subset}/{kind}.txt'
     return options

@@ -266,8 +266,8 @@ def command_to_continue(words: Sequence[str], cfg: Config) -> str:
         # its FILE, if any, is the next word that is no option (and not the config)
         elif word == '--resume':
             following = options[place + 1] if place + 1 < len(options) else '-'
-            skip = not following.startswith('-') and following != cfg.filename and Path(following).is_file() \
-                and not following.endswith('.py')
+            skip = (not following.startswith('-') and following != cfg.filename
+                    and Path(following).is_file() and not following.endswith('.py'))
         elif word not in ('--overwrite', '--resume-weights-only') and not word.startswith(
             ('--resume=', '--launcher=', '--local-rank', '--local_rank')):
             skip = word == '--launcher'
@@ -379,9 +379,9 @@ def use_plain_batch_norm(cfg: Config) -> None:
         cfg.model = replace_type(cfg.model, kind, 'BN')
     cfg.sync_bn = None
     print_log(
-        f'{" and ".join(asked)}: without a GPU this becomes plain BatchNorm, whose statistics are those of each '
-        "process's own batch; a larger batch_size per process makes up for it", logger='current',
-        level=logging.WARNING)
+        f'{" and ".join(asked)}: without a GPU this becomes plain BatchNorm, whose statistics are '
+        "those of each process's own batch; a larger batch_size per process makes up for "
+        'it', logger='current', level=logging.WARNING)
 
 
 def _has_type(node, kind: str) -> bool:

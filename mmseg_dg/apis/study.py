@@ -85,7 +85,7 @@ class Study:
     def __post_init__(self) -> None:
         self.cfg = Config.fromfile(self.config)
         text = self.cfg.pretty_text
-        self.fingerprint = f'{Path(self.config).name} {hashlib.sha256(text.encode()).hexdigest()[:12]}'
+        self.fingerprint = f'{Path(self.config).name} {_short_hash(text)}'
         self._fingerprints: dict = {(None, None): self.fingerprint}
 
     def runs(self) -> list[Run]:
@@ -119,8 +119,8 @@ class Study:
         variant = run.settings.get('row'), run.settings.get('subset')
         if variant not in self._fingerprints:
             text = repr(load_config(self.config, *variant)._cfg_dict.to_dict())
-            name = f'{run_name(self.config, *variant)} {hashlib.sha256(text.encode()).hexdigest()[:12]}'
-            self._fingerprints[variant] = name
+            name = run_name(self.config, *variant)
+            self._fingerprints[variant] = f'{name} {_short_hash(text)}'
         return self._fingerprints[variant]
 
     def command(self, run: Run) -> list[str]:
@@ -207,6 +207,11 @@ class Study:
         text = markdown(rows, Path(self.config).name, len(results), len(self.runs()))
         md_path.write_text(text + ranking(rows, self.rank_by), encoding='utf-8')
         return csv_path, md_path
+
+
+def _short_hash(text: str) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def split_values(text: str) -> list[str]:

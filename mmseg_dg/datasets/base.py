@@ -143,8 +143,8 @@ class TrainIdDataset(BaseSegDataset):
         owner, folder = type(self).__name__, self.data_prefix.get('seg_map_path')
         if folder is None:
             raise ValueError(
-                f"{owner}: the pipeline loads labels, but data_prefix has no 'seg_map_path'; add it, or "
-                'remove LoadAnnotations from the pipeline')
+                f"{owner}: the pipeline loads labels, but data_prefix has no 'seg_map_path'; add "
+                'it, or remove LoadAnnotations from the pipeline')
         hint = ('A stream without labels must not have LoadAnnotations in its pipeline; otherwise '
                 'correct data_root / data_prefix')
         check_folder(folder, 'label', owner, hint, self.backend_args)

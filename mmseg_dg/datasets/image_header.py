@@ -159,7 +159,8 @@ def _pnm(file: BinaryIO) -> ImageHeader:
 # ---------------------------------------------------------------- TIFF: Pillow knows few of its
 # kinds
 _SIZES = {1: ('B', 1), 3: ('H', 2), 4: ('I', 4), 16: ('Q', 8)}  # field type: struct code, bytes
-_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _SAMPLE_FORMAT = 256, 257, 258, 262, 277, 338, 339
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 256, 257, 258, 262
+_SAMPLES, _EXTRA, _SAMPLE_FORMAT = 277, 338, 339
 
 
 def _tiff(file: BinaryIO, start: bytes) -> ImageHeader:

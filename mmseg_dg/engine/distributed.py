@@ -38,9 +38,8 @@ class MethodDistributedWrapper(nn.Module):
         """The method's step with gradient synchronisation before unscale, clip and optimizer step.
         """
         if not hasattr(self.module, 'passes'):
-            raise TypeError(
-                f'{type(self.module).__name__} is no method with passes: train it with model_wrapper_cfg='
-                "dict(type='MMDistributedDataParallel')")
+            raise TypeError(f'{type(self.module).__name__} is no method with passes: train it with '
+                            "model_wrapper_cfg=dict(type='MMDistributedDataParallel')")
         if not self._broadcast_done:
             self.broadcast_state()
         return self.module.train_step(data, optim_wrapper, sync_gradients=self.sync_gradients,

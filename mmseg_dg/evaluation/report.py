@@ -99,7 +99,9 @@ def chosen_by(checkpoint: str, save_best: Sequence[str], domains: Sequence[str])
         listed = ', '.join(f'`{key}`'
                            for key in keys) or 'a score that is not among those of this evaluation'
         return Choice(keys, f'This checkpoint was, by its name, chosen by: {listed}.')
-    unknown = 'Its name does not tell how this checkpoint was chosen. By the config: ' if checkpoint else ''
+    unknown = ''
+    if checkpoint:
+        unknown = 'Its name does not tell how this checkpoint was chosen. By the config: '
     if not save_best:
         return Choice((), f'{unknown}No score chooses a checkpoint (`save_best` is not '
                       'set).', not unknown)

@@ -55,7 +55,9 @@ def stream_grid(samples: Sequence[dict], palette: Sequence[Sequence[int]],
         ]
         if 'gt_sem_seg' in info:
             wanted = info.metainfo.get('wanted_class')
-            name = '' if wanted is None else f', for {classes[wanted] if wanted < len(classes) else wanted}'
+            name = ''
+            if wanted is not None:
+                name = f', for {classes[wanted] if wanted < len(classes) else wanted}'
             row.append(Tile(f'label{name}', overlay(picture, info.gt_sem_seg.data, palette)))
         if 'valid_pseudo_mask' in info:
             row.append(

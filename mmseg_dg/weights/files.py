@@ -25,7 +25,8 @@ from .comparison import LoadedShare, compare
 from .shipped import PREFIX, shipped_file
 
 PACKAGE = Path(__file__).resolve().parent.parent
-COMMAND = 'mim run mmseg_dg prepare_weights {name}    (in the repository: python tools/prepare_weights.py {name})'
+COMMAND = ('mim run mmseg_dg prepare_weights {name}    (in the repository: python '
+           'tools/prepare_weights.py {name})')
 RANDOM = 'To start from random weights, say so in the config: init_cfg=None'
 
 

@@ -149,7 +149,8 @@ def _from_npz(arrays: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
             stage, unit, kind, number, what = _NPZ_UNIT.match(name).groups()
             part = dict(conv='conv', gn='norm')[kind]
             part = f'projection.{part}' if number == '_proj' else f'{part}{number}'
-            ours = f'stages.{int(stage) - 1}.{int(unit) - 1}.{part}.{"bias" if what == "bias" else "weight"}'
+            role = 'bias' if what == 'bias' else 'weight'
+            ours = f'stages.{int(stage) - 1}.{int(unit) - 1}.{part}.{role}'
             state[ours] = _to_torch(name, value)
         elif layer and layer[2] in _NPZ_IN_LAYER:
             state[f'layers.{layer[1]}.{_NPZ_IN_LAYER[layer[2]]}'] = _to_torch(name, value)

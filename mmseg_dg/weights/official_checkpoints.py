@@ -121,7 +121,8 @@ def _convert_network(parts: dict[str, StateDict], model: str, config: Any) -> Co
     notes = [f'{model} of a training checkpoint with {", ".join(parts)}']
     if model == 'teacher':
         notes.append('the published scores are those of the student')
-    what = 'the decoder and encoder sizes found in the file' if config is None else 'the network of the config'
+    what = ('the decoder and encoder sizes found in the file'
+            if config is None else 'the network of the config')
     reference = _inferred_network(result) if config is None else _network_of(config)
     if not any(_STYLE in k for k in reference.state_dict()):
         dropped = [k for k in result if _STYLE in k]

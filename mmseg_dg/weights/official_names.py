@@ -198,7 +198,9 @@ def split_training_checkpoint(state_dict: Mapping[str, Tensor]) -> dict[str, Sta
         name = name[len('module.'):] if name.startswith('module.') else name
         result.setdefault(_ROLES[prefix], {})[name] = value
     if unexpected or 'student' not in result:
-        reason = f'unexpected keys {listed(sorted(unexpected), 20)}' if unexpected else 'no key starts with "model."'
+        reason = 'no key starts with "model."'
+        if unexpected:
+            reason = f'unexpected keys {listed(sorted(unexpected), 20)}'
         raise ValueError(f'not an official training checkpoint: {reason} (a file with one network '
                          'needs no splitting)')
     return result

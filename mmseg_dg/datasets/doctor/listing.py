@@ -17,7 +17,14 @@ from mmseg.datasets import BaseSegDataset
 from mmseg_dg.registry import DATASETS
 
 from ..checks import _below, list_files
-from ..folder_scan import BROKEN_LINK, HIDDEN, NAMED_LIKE_IMAGE, PICTURE_SUFFIXES, is_local, scan_folder
+from ..folder_scan import (
+    BROKEN_LINK,
+    HIDDEN,
+    NAMED_LIKE_IMAGE,
+    PICTURE_SUFFIXES,
+    is_local,
+    scan_folder,
+)
 from ..image_lists import read_lines, refuse_columns, stem_of
 from ..synthcity_dataset import SynthCityDataset
 from .faults import Finding

@@ -57,9 +57,9 @@ class ClassUniformSampler(StatelessSampler):
             centroids = class_centroids(dataset, tile=tile, tiles=tiles, **(centroids or {}))
             if len(centroids) == 0:
                 raise ValueError(
-                    f'ClassUniformSampler: tile={tile} with tiles={tiles!r} finds no class anywhere: the '
-                    "labels are empty, or all smaller than a complete tile (lower tile, or tiles='all')"
-                )
+                    f'ClassUniformSampler: tile={tile} with tiles={tiles!r} finds no class '
+                    'anywhere: the labels are empty, or all smaller than a complete tile (lower '
+                    "tile, or tiles='all')")
         table = np.asarray(centroids)
         if table.ndim != 2 or table.shape[1] != len(COLUMNS) or len(table) == 0:
             raise ValueError(f'ClassUniformSampler: centroids must be a table (R, {len(COLUMNS)}) '

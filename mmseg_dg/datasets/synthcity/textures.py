@@ -36,7 +36,8 @@ def _cover(distance: np.ndarray, half_width, pixel: np.ndarray) -> np.ndarray:
 
 
 def _facade(color: np.ndarray, p: Patch) -> None:
-    start, length, pitch, width, floor, tall, frame, b, g, r, seed, shop, height, style = p.parameters.T
+    (start, length, pitch, width, floor, tall, frame, b, g, r, seed, shop, height,
+     style) = p.parameters.T
     u, v = p.u - start, p.v
     relief = 1 + 0.22 * (sample(fractal(), p.u * 6, v * 6)
                          - 0.5) + 0.14 * (sample(fractal(), p.u, v) - 0.5)

@@ -86,7 +86,8 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         """
         text = f'it is a {header.text}'
         if header.floating or header.bits > 16:
-            return 'deep_image', f'{text}; whole numbers of at most 16 bits are read: convert it to 8 or 16 bits'
+            return 'deep_image', (f'{text}; whole numbers of at most 16 bits are read: convert it '
+                                  'to 8 or 16 bits')
         if header.bits > 8 and self.bit_depth is None:
             return 'deep_image', (f'{text}; say how many of them the values use, bit_depth=16 (or '
                                   '12, 14, ...) of LoadImageFromFile, and they are scaled to '

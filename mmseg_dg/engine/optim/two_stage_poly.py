@@ -147,8 +147,9 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         if isinstance(value, Mapping):
             if component is None:
                 raise ValueError(
-                    f'TwoStagePolyLR: {key}={dict(value)} differs by component, but a parameter group '
-                    "does not name its own: set optim_wrapper.constructor='ComponentParamGroups'")
+                    f'TwoStagePolyLR: {key}={dict(value)} differs by component, but a parameter '
+                    'group does not name its own: set '
+                    "optim_wrapper.constructor='ComponentParamGroups'")
             value = value[component]
         return value
 

@@ -78,7 +78,8 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
         if warmup_iters > total:
             raise ValueError(f'warmup_iters={warmup_iters} is longer than the schedule of {total} '
                              'iterations: lower it')
-        self.power, self.warmup_iters, self.warmup_ratio, self.min_lr = power, warmup_iters, warmup_ratio, min_lr
+        self.power, self.min_lr = power, min_lr
+        self.warmup_iters, self.warmup_ratio = warmup_iters, warmup_ratio
         self.total = total
         # `end` beyond any run: the base class stops changing values there
         super().__init__(optimizer, begin=0, end=2**62, last_step=last_step, by_epoch=False,

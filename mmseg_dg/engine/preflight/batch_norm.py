@@ -59,9 +59,10 @@ def _layers(network: nn.Module) -> dict[str, nn.Module]:
 
 def _refuse(name: str, channels: int, text: str) -> None:
     raise OneValueError(
-        f'{text}: BatchNorm layer {name} gets one value per channel, an input of shape (1, {channels}, 1, 1), and can '
-        'train on no variance. Set batch_size=2 or more for this stream, or norm_eval=True of the model (running '
-        "statistics), or give that part another norm_cfg, e.g. dict(type='GN', num_groups=32)")
+        f'{text}: BatchNorm layer {name} gets one value per channel, an input of shape (1, '
+        f'{channels}, 1, 1), and can train on no variance. Set batch_size=2 or more for this '
+        'stream, or norm_eval=True of the model (running statistics), or give that part another '
+        "norm_cfg, e.g. dict(type='GN', num_groups=32)")
 
 
 @contextmanager

@@ -83,8 +83,9 @@ def check_headers(what: str, dataset: Any, seconds: float = _SECONDS) -> list[Im
         for start in range(0, len(order), 512):
             if time.monotonic() > limit:
                 print_log(
-                    f'{what}: {len(found)} of {len(targets)} images were looked at in {seconds:.0f} s; '
-                    "'python tools/doctor.py CONFIG' looks at all", logger='current')
+                    f'{what}: {len(found)} of {len(targets)} images were looked at in '
+                    f"{seconds:.0f} s; 'python tools/doctor.py CONFIG' looks at "
+                    'all', logger='current')
                 break
             found += pool.map(_read, [targets[i] for i in order[start:start + 512]])
     _raise_problems(what, found)

@@ -19,7 +19,9 @@ def lines_to_paste(fix: Mapping[str, Any], filename: Optional[str] = None) -> st
     if not fix:
         return ''
     lines = python_lines(fix, assigned_names(filename))
-    where = f'at the end of {filename}' if filename else 'into the config (merge them with dicts of the same name)'
+    where = 'into the config (merge them with dicts of the same name)'
+    if filename:
+        where = f'at the end of {filename}'
     return f'\nLines to paste {where}:\n' + '\n'.join(f'    {line}' for line in lines)
 
 

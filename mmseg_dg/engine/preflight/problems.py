@@ -102,6 +102,6 @@ class Problems:
         text = str(self.errors[0])
         if len(self.errors) > 1:
             numbered = (f'  {number}. {error}' for number, error in enumerate(self.errors, 1))
-            text = f'{len(self.errors)} problems, all to be mended before the run can start:\n' + '\n'.join(
-                numbered)
+            text = f'{len(self.errors)} problems, all to be mended before the run can start:\n'
+            text += '\n'.join(numbered)
         raise kind(text + paste) from None

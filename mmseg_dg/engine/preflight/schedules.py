@@ -119,7 +119,8 @@ def length_problems(train_cfg: Mapping, filename: Optional[str] = None) -> Itera
             yield ValueError(message)
             return
         written = keys_written(filename, 'train_cfg')
-        keep = 'max_epochs' if 'max_epochs' in written and 'max_iters' not in written else 'max_iters'
+        epochs_only = 'max_epochs' in written and 'max_iters' not in written
+        keep = 'max_epochs' if epochs_only else 'max_iters'
         fix = {'train_cfg.max_epochs': None, 'train_cfg.epoch_stream': None
                } if keep == 'max_iters' else {'train_cfg.max_iters': None}
         if 'val_interval' not in written:  # the base's counts in the other unit

@@ -55,7 +55,8 @@ class LabelCode(nn.Module):
         if scale <= 0:
             raise ValueError(f'the signal scale b must be positive, got {scale} (0.1 in the paper)')
         check_ignore_index(num_classes, ignore_index)
-        self.kind, self.num_classes, self.scale, self.ignore_index = kind, num_classes, scale, ignore_index
+        self.kind, self.scale = kind, scale
+        self.num_classes, self.ignore_index = num_classes, ignore_index
         self.channels = dict(embedding=channels, one_hot=num_classes,
                              bits=num_bits(num_classes))[kind]
         self.table = nn.Parameter(torch.randn(num_classes

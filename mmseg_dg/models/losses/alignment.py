@@ -8,7 +8,13 @@ import torch
 from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 
-from mmseg_dg.ops.pixel_alignment import PixelView, boxes_per_image, check_alignable, cut_boxes, nearest
+from mmseg_dg.ops.pixel_alignment import (
+    PixelView,
+    boxes_per_image,
+    check_alignable,
+    cut_boxes,
+    nearest,
+)
 from mmseg_dg.ops.resize import resize
 
 

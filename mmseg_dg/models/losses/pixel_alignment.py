@@ -179,7 +179,8 @@ class PixelAlignment(nn.Module):
                              "'joint_fraction'")
         self.prototypes = check_choice(name, 'prototypes', prototypes, GROUPINGS)
         self.pair = check_choice(name, 'pair', pair, PAIRS)
-        self.min_pixels, self.agreement, self.start, self.resolution = min_pixels, agreement, start, resolution
+        self.min_pixels, self.agreement = min_pixels, agreement
+        self.start, self.resolution = start, resolution
         self.drop_covered, self.ignore_zero_weight = drop_covered, ignore_zero_weight
         self.ignore_index = ignore_index
         # "head" in the name gives it the learning rate of decoders

@@ -74,8 +74,8 @@ class PixelContrast(nn.Module):
         check_term(name, weight, temperature, start, resolution)
         if resolution is None:
             raise ValueError(
-                f'{name}: resolution is the side of its maps (65 in CLUDA): all pairs of pixels of the '
-                "decoder's own maps would take minutes per step")
+                f'{name}: resolution is the side of its maps (65 in CLUDA): all pairs of pixels of '
+                "the decoder's own maps would take minutes per step")
         if temperature < LOWEST_TEMPERATURE:
             raise ValueError(f'{name}: temperature={temperature} must be at least '
                              f'{LOWEST_TEMPERATURE}')
