@@ -84,9 +84,8 @@ class Study:
 
     def __post_init__(self) -> None:
         self.cfg = Config.fromfile(self.config)
-        text = self.cfg.pretty_text
-        self.fingerprint = f'{Path(self.config).name} {_short_hash(text)}'
-        self._fingerprints: dict = {(None, None): self.fingerprint}
+        self._fingerprints: dict = {(None, None): _fingerprint(Path(self.config).name, self.cfg)}
+        self.fingerprint = self._fingerprints[None, None]
 
     def runs(self) -> list[Run]:
         """All combinations, seeds innermost.
@@ -118,9 +117,8 @@ class Study:
         """Name and hash of the config a run trains, its row and subset resolved."""
         variant = run.settings.get('row'), run.settings.get('subset')
         if variant not in self._fingerprints:
-            text = repr(load_config(self.config, *variant)._cfg_dict.to_dict())
-            name = run_name(self.config, *variant)
-            self._fingerprints[variant] = f'{name} {_short_hash(text)}'
+            self._fingerprints[variant] = _fingerprint(run_name(self.config, *variant),
+                                                       load_config(self.config, *variant))
         return self._fingerprints[variant]
 
     def command(self, run: Run) -> list[str]:
@@ -209,11 +207,6 @@ class Study:
         return csv_path, md_path
 
 
-def _short_hash(text: str) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
 def split_values(text: str) -> list[str]:
     """``'a,[1,2],b'`` -> ``['a', '[1,2]', 'b']``: commas inside brackets or quotes do not separate.
     """
@@ -284,6 +277,11 @@ def read_record(path: Path, needs: str = 'metrics') -> dict:
         print_log(f'{path} is damaged ({error}); the run counts as not finished', logger='current')
         return {}
     return record
+
+
+def _fingerprint(name: str, cfg: Config) -> str:
+    """Name and hash of the settings themselves, whatever formats them as text."""
+    return f'{name} {hashlib.sha256(repr(cfg._cfg_dict.to_dict()).encode()).hexdigest()[:12]}'
 
 
 def check_folder(run: Run, config: str) -> None:
