@@ -12,6 +12,7 @@ from typing import Any, Optional, Union
 import cv2
 import numpy as np
 from mmengine.logging import print_log
+from mmseg.models.segmentors import BaseSegmentor
 from PIL import Image
 from torch import nn
 
@@ -125,7 +126,7 @@ def output_stems(items: Sequence[Input]) -> list[str]:
 
 class _Writer:
     """Writes results, counts classes, says how far it is."""
-    def __init__(self, model: nn.Module, out: Path, overlay: bool, confidence: bool) -> None:
+    def __init__(self, model: BaseSegmentor, out: Path, overlay: bool, confidence: bool) -> None:
         meta = model.dataset_meta
         self.names = list(meta['classes'])
         self.palette = [list(color) for color in meta.get('palette') or _colors(len(self.names))]

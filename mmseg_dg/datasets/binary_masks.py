@@ -1,6 +1,7 @@
 """Masks of 0 and 255: what drawing programs save for "background" and "object", and what looks like
 one class plus ignored pixels here, so that training would learn nothing without any error.
 """
+from collections.abc import Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -81,7 +82,7 @@ def check_binary(dataset: Any, samples: int = _SAMPLES) -> None:
     """
     loader = next((s for s in transforms_of(getattr(dataset, 'pipeline', ()))
                    if isinstance(s, BaseLoadAnnotations)), None)
-    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
+    classes: Sequence[str] = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
     if loader is None or len(classes) > 2 or len(dataset) == 0:
         return
     present, first = np.zeros(256, np.int64), ''

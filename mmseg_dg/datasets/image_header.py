@@ -130,7 +130,7 @@ def _pillow(file: BinaryIO) -> ImageHeader:
     orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ('JPEG', 'MPO',
                                                                            'WEBP') else 1
     bits = getattr(image, 'bits', bits) if image.format in ('JPEG', 'MPO') else bits
-    header = ImageHeader(image.format, image.size[1], image.size[0],
+    header = ImageHeader(image.format or '', image.size[1], image.size[0],
                          3 if image.mode == 'CMYK' else channels, alpha, bits, image.mode == 'F')
     return _turned(header, orientation)
 

@@ -268,7 +268,7 @@ class ConfusionMatrixMetric(BaseMetric):
         largest = max(self.output_ids) if self.output_ids is not None else max(
             self._classes_to_save(), ids.max())
         ids = ids.astype(np.uint8 if largest <= 255 else np.uint16)
-        path = os.path.join(self.output_dir, name)
+        path = os.path.join(str(self.output_dir), name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         Image.fromarray(ids).save(path)
 

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 SUMMARY = ('mIoU', 'mAcc', 'aAcc')
 
@@ -68,7 +68,7 @@ class Choice(NamedTuple):
     certain: bool = True
 
 
-def selecting_keys(save_best, first_key: str) -> tuple[str, ...]:
+def selecting_keys(save_best: Union[str, Sequence[str], None], first_key: str) -> tuple[str, ...]:
     """The metrics that choose the best checkpoint.
 
     Args:

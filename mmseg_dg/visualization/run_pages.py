@@ -114,8 +114,8 @@ def _pictures(records: Sequence[RunRecord]) -> str:
     """Per domain: image, label, and prediction and confidence of every run side by side."""
     parts = []
     for domain in _domains(records):
-        found = [(record, _record_of(record, domain)) for record in records]
-        found = [(record, material) for record, material in found if material]
+        found = [(record, material) for record in records
+                 if (material := _record_of(record, domain)) is not None]
         if not found:
             continue
         parts.append(f'<h3>{html.escape(domain)}</h3>' + _legend(found[0][1]))
@@ -142,19 +142,19 @@ def _legend(material: dict) -> str:
 
 def _picture_row(found: Sequence[tuple[RunRecord, dict]], domain: str, picture: dict) -> str:
     """One image: the picture and its label once, then each run that kept it."""
-    first, palette = found[0][0], found[0][1]['palette']
-    folder, stem = first.newest.material / domain, picture['stem']
+    palette, stem = found[0][1]['palette'], picture['stem']
+    folder = _material_of(found[0][0]) / domain
     figures = []
     if (folder / f'{stem}_image.jpg').is_file():
         figures.append(
-            _figure(_jpeg(cv2.imread(str(folder / f'{stem}_image.jpg'))[..., ::-1]),
+            _figure(_jpeg(_read(folder / f'{stem}_image.jpg')[..., ::-1]),
                     f'image {Path(picture["path"]).name}'))
     if (folder / f'{stem}_label.png').is_file():
         figures.append(
             _figure(_png(colorize(_grey(folder / f'{stem}_label.png'), palette)), 'label'))
     for record, material in found:
         own = next((p for p in material['pictures'] if p['index'] == picture['index']), None)
-        place = record.newest.material / domain
+        place = _material_of(record) / domain
         if own is None or not (place / f'{stem}_prediction.png').is_file():
             continue
         score = '' if own['score'] is None else f', mIoU {own["score"]:.1f}'
@@ -173,8 +173,20 @@ def _figure(source: str, caption: str) -> str:
     return f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 
 
+def _material_of(record: RunRecord) -> Path:
+    assert record.newest is not None  # or it would have no pictures to show
+    return record.newest.material
+
+
+def _read(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    picture = cv2.imread(str(path), flags)
+    if picture is None:
+        raise ValueError(f'{path} is no picture that can be read')
+    return picture
+
+
 def _grey(path: Path) -> np.ndarray:
-    return cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    return _read(path, cv2.IMREAD_GRAYSCALE)
 
 
 def _png(picture: np.ndarray) -> str:
@@ -241,7 +253,7 @@ def _step(records: Sequence[RunRecord]) -> str:
     for record in reversed(records):
         if record.step_pictures:
             path = record.step_pictures[-1]
-            picture = cv2.imread(str(path))
+            picture = _read(path)
             return (f'<p>{html.escape(record.title)}, {html.escape(path.stem.replace("_", " "))}. '
                     'First row: what has labels, and what the network is trained on; second row: '
                     'what has none, with the labels the method gave it. Weights and confidence '

@@ -166,7 +166,7 @@ def _use_names(dataset: Any, names: Sequence[str]) -> None:
         dataset._stems_in = lambda folder: list(names)
     elif hasattr(dataset, '_listed'):  # FolderDataset, UnlabeledImageDataset
 
-        def listed(files):
+        def listed(files: list[str]) -> list[str]:
             known = dataset._by_name(files)
             return [known.get(name, name) for name in names]
 

@@ -74,7 +74,7 @@ class ClassUniformSampler(StatelessSampler):
         self._rows = [np.flatnonzero(table[:, 1] == c) for c in self.classes]
         self.per_class = round(fraction * self.size) // len(self.classes)
         self._epoch_key: Optional[tuple] = None
-        self._epoch: Optional[np.ndarray] = None
+        self._epoch = np.zeros((0, 2), np.int64)  # with _epoch_key
 
     def _report_missing(self, table: np.ndarray) -> None:
         names = (getattr(self.dataset, 'metainfo', None) or {}).get('classes') or ()

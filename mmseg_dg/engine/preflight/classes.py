@@ -184,8 +184,8 @@ def _of_transform(transform: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _of_metrics(validation: Optional[Any]) -> Iterator[tuple[str, Any]]:
-    evaluators, domains = getattr(validation, 'evaluator',
-                                  None), getattr(validation, 'dataloader', None)
+    evaluators: Any = getattr(validation, 'evaluator', None)
+    domains: Any = getattr(validation, 'dataloader', None)
     if not hasattr(evaluators, 'items') or not hasattr(domains, 'items'):
         return
     for name, evaluator in evaluators.items():

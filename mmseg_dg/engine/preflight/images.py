@@ -35,7 +35,7 @@ class ImageFile(NamedTuple):
         header: :class:`~mmseg_dg.datasets.image_header.ImageHeader`; None if it could not be read.
         problem: Why it cannot be used; '' if it can.
     """
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
     path: str
     header: Any
     problem: str = ''
@@ -248,7 +248,7 @@ def check_images(problems: Problems, runner: Any, method: nn.Module, streams: An
         streams: ``{name: loader}`` of the training loop.
     """
     loop = getattr(runner, 'val_loop', None)
-    domains = getattr(loop, 'dataloader', None)
+    domains: Any = getattr(loop, 'dataloader', None)
     named = [(f'stream "{name}"', loader) for name, loader in streams.items()]
     if hasattr(domains, 'items'):
         named += [(f'validation domain "{name}"', loader) for name, loader in domains.items()]

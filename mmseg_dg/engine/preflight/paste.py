@@ -82,7 +82,8 @@ def _keys(node: Optional[ast.expr]) -> dict[str, ast.expr]:
     if isinstance(node, ast.Dict):
         return {
             key.value: value
-            for key, value in zip(node.keys, node.values) if isinstance(key, ast.Constant)
+            for key, value in zip(node.keys, node.values)
+            if isinstance(key, ast.Constant) and isinstance(key.value, str)
         }
     return {}
 

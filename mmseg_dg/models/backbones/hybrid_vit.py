@@ -1,6 +1,6 @@
 """ResNet-50 under a Vision Transformer, as in the public ``R50+ViT-B_16`` checkpoints."""
 from collections.abc import Mapping, Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
@@ -129,8 +129,8 @@ class TransformerLayer(nn.Module):
         return x + self._drop(self.fc2(hidden))
 
 
-def _leave_class_token_out(module: nn.Module, state_dict: dict[str, Tensor], prefix: str,
-                           *args) -> None:
+def _leave_class_token_out(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *args:
+                           Any) -> None:
     """Public weights have a class token and its position; an encoder without one reads the rest."""
     if state_dict.pop(f'{prefix}cls_token',
                       None) is not None and f'{prefix}pos_embed' in state_dict:
