@@ -76,7 +76,7 @@ class Task(NamedTuple):
 
 def adapt(source: Mapping, target: Mapping, classes: Union[Sequence[str], Folder], out: Folder, *,
           method: str = 'daformer', target_labeled: Optional[Mapping] = None,
-          **settings: Any) -> Segmenter:
+          **settings: Any) -> Optional[Segmenter]:
     """Train on labeled images of one domain and unlabeled ones of another.
 
     Args:
@@ -108,7 +108,7 @@ def adapt(source: Mapping, target: Mapping, classes: Union[Sequence[str], Folder
 
 
 def train(data: Mapping, classes: Union[Sequence[str], Folder], out: Folder, *,
-          method: str = 'supervised', **settings: Any) -> Segmenter:
+          method: str = 'supervised', **settings: Any) -> Optional[Segmenter]:
     """Train on images with masks.
 
     Args:
@@ -124,7 +124,7 @@ def train(data: Mapping, classes: Union[Sequence[str], Folder], out: Folder, *,
 
 
 def semi(labeled: Mapping, unlabeled: Mapping, classes: Union[Sequence[str], Folder], out: Folder,
-         *, method: str = 'daformer', **settings: Any) -> Segmenter:
+         *, method: str = 'daformer', **settings: Any) -> Optional[Segmenter]:
     """Train on few images with masks and many without, of one domain.
 
     Args:

@@ -172,7 +172,8 @@ class DACS(Supervised):
         _check_arguments(pseudo_threshold, ignore_top, ignore_bottom, use_valid_mask,
                          jitter_probability)
         self.target_stream = unlabeled_stream
-        self.target_labeled_stream, self.target_labeled_weight = target_labeled_stream, target_labeled_weight
+        self.target_labeled_stream = target_labeled_stream
+        self.target_labeled_weight = target_labeled_weight
         few = () if target_labeled_stream is None else (target_labeled_stream, )
         self.streams = (labeled_stream, unlabeled_stream, *few)
         self.labeled_streams = (labeled_stream, *few)
@@ -335,8 +336,9 @@ class DACS(Supervised):
         else:
             share = 1 - float((valid == 1).any(dim=-1).float().mean())  # over (B, H)
             reason = 'valid_pseudo_mask (margins and padding) of the first batch'
-        advice = '' if share <= MANY_ROWS else ': the network learns nothing of the target there. If your images ' \
-            'have no bonnet, set the margins to 0; if they have, measure them in rows of this crop'
+        advice = '' if share <= MANY_ROWS else (
+            ': the network learns nothing of the target there. If your images have no bonnet, set '
+            'the margins to 0; if they have, measure them in rows of this crop')
         print_log(
             f'stream "{self.target_stream}": {100 * share:.1f} % of the rows have no '
             f'pseudo-labels ({reason}){advice}', logger='current',

@@ -121,7 +121,9 @@ def check_one_normalisation(preprocessor: nn.Module, why: str) -> None:
     for name, other in getattr(preprocessor, 'streams', {}).items():
         for key in ('mean', 'std', 'channel_conversion'):
             ours, theirs = getattr(preprocessor, key, None), getattr(other, key, None)
-            both = isinstance(ours, Tensor) and isinstance(theirs, Tensor)
-            if not (torch.equal(ours, theirs) if both else ours is theirs):
+            same = ours is theirs
+            if isinstance(ours, Tensor) and isinstance(theirs, Tensor):
+                same = torch.equal(ours, theirs)
+            if not same:
                 raise ValueError(f'data_preprocessor.streams.{name} has its own {key}: {why} needs '
                                  'one normalisation for all streams, remove it there')

@@ -205,8 +205,8 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
     return counts
 
 
-def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, bounds: tuple[int,
-                                                                                            int]):
+def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
+                 bounds: tuple[int, int]) -> tuple[np.ndarray, dict[str, list[int]], list[str]]:
     rows = np.zeros((bounds[1] - bounds[0], num_classes), np.int32)
     problems: dict[str, list[int]] = {}
     sizes: list[str] = []

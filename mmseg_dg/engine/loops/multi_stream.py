@@ -112,8 +112,9 @@ class MultiStreamTrainLoop(BaseLoop):
         self.epoch_length = self._epoch_length(epoch_stream, max_epochs)
         self._max_epochs = max_epochs or 1
         self._max_iters = max_iters if max_iters is not None else max_epochs * self.epoch_length
-        self.val_interval = val_interval if max_iters is not None else val_interval * self.epoch_length
-        self.val_begin = val_begin if max_iters is not None else val_begin * self.epoch_length
+        unit = 1 if max_iters is not None else self.epoch_length  # iterations, or epochs of them
+        self.val_interval = val_interval * unit
+        self.val_begin = val_begin * unit
         self._iter = self._epoch = 0
         self.stop_training = False
         runner.message_hub.update_info('max_iters', self._max_iters)  # schedules read it
@@ -187,9 +188,9 @@ class MultiStreamTrainLoop(BaseLoop):
     def _prepare(self):
         """Everything that can be found out before the first iteration."""
         if isinstance(self.runner.model, torch.nn.parallel.DistributedDataParallel):
-            raise ValueError(
-                'a method with several passes cannot train under torch DDP: set model_wrapper_cfg=dict('
-                "type='MethodDistributedWrapper'), or runner_type='UDARunner'")
+            raise ValueError('a method with several passes cannot train under torch DDP: set '
+                             "model_wrapper_cfg=dict(type='MethodDistributedWrapper'), or "
+                             "runner_type='UDARunner'")
         method = method_of(self.runner)
         check_method(method)
         method.new_classifier = False

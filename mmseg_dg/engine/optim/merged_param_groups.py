@@ -21,8 +21,7 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
     tried longest first, then alphabetically, and win over the rest.
     """
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        if hasattr(model, 'module'):
-            model = model.module
+        model = getattr(model, 'module', model)
         params: list[dict] = []
         with _quiet():
             self.add_params(params, model)
@@ -79,7 +78,7 @@ def merge_param_groups(params: list[dict], defaults: Optional[dict] = None) -> l
     Returns:
         One dict per distinct set of options with all its parameters.
     """
-    merged = {}
+    merged: dict[tuple, dict] = {}
     for group in params:
         tensors = [p for p in group['params'] if p.requires_grad]
         options = {k: v for k, v in group.items() if k not in ('params', 'lr_mult', 'decay_mult')}

@@ -325,7 +325,10 @@ class MixTransformer(EncoderOptions, BaseModule):
         return self._stage(0, x)
 
     def _stage(self, index: int, x: Tensor) -> Tensor:
-        embed, blocks, norm = self.layers[index]
+        stage = self.layers[index]
+        assert isinstance(stage, nn.ModuleList)
+        embed, blocks, norm = stage
+        assert isinstance(blocks, nn.ModuleList)
         x, hw = embed(x)
         for block in blocks:
             x = block(x, hw)
@@ -341,8 +344,12 @@ def drop_path_rates(last: float, count: int) -> list[float]:
     return [last * i / (count - 1) if count > 1 else 0. for i in range(count)]
 
 
-def _dimensions(arch, embed_dims, num_layers,
-                num_heads) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+#: Width, depth and number of heads of each stage.
+_Sizes = tuple[Sequence[int], Sequence[int], Sequence[int]]
+
+
+def _dimensions(arch: Optional[str], embed_dims: Union[int, Sequence[int], None],
+                num_layers: Optional[Sequence[int]], num_heads: Optional[Sequence[int]]) -> _Sizes:
     if arch is not None:
         if arch not in _ARCHS:
             raise ValueError(f"arch must be one of {', '.join(_ARCHS)} or None, got {arch!r}")
@@ -372,4 +379,5 @@ def _init_scratch(module: nn.Module) -> None:
         std = 0.02 if module.kernel_size == (1, 1) else math.sqrt(2. / fan_out)
         (nn.init.trunc_normal_ if module.kernel_size == (1, 1) else nn.init.normal_)(module.weight,
                                                                                      std=std)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

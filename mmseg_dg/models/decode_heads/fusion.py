@@ -79,11 +79,13 @@ def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor],
         levels: (B, C_i, H_i, W_i), finest first.
         align_corners: Of the resizing.
     """
-    size, total = levels[0].shape[-2:], None
+    size = levels[0].shape[-2:]
+    total: Optional[Tensor] = None
     for x, weight in zip(levels, module.conv.weight.split([x.shape[1] for x in levels], dim=1)):
         bias = module.conv.bias if total is None else None
         part = resize(pointwise_conv(x, weight, bias), size, align_corners)
         total = part if total is None else total + part
+    assert total is not None  # there is a level
     for name in module.order[1:]:
         if name == 'norm' and module.with_norm:
             total = module.norm(total)
@@ -168,25 +170,30 @@ class InterlacedAttentionFusion(nn.Module):
         return x[:, :, top:top + h, left:left + w]
 
 
-def _sep_aspp(in_channels, channels, norm_cfg, act_cfg, dilations=(1, 6, 12, 18)):
+def _sep_aspp(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
+              dilations: Sequence[int] = (1, 6, 12, 18)) -> nn.Module:
     return ASPPFusion(in_channels, channels, dilations, True, norm_cfg, act_cfg)
 
 
-def _aspp(in_channels, channels, norm_cfg, act_cfg, dilations=(1, 6, 12, 18)):
+def _aspp(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
+          dilations: Sequence[int] = (1, 6, 12, 18)) -> nn.Module:
     return ASPPFusion(in_channels, channels, dilations, False, norm_cfg, act_cfg)
 
 
-def _conv1x1(in_channels, channels, norm_cfg, act_cfg):
+def _conv1x1(in_channels: int, channels: int, norm_cfg: Optional[dict],
+             act_cfg: Optional[dict]) -> nn.Module:
     return ConvModule(in_channels, channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
 
-def _isa(in_channels, channels, norm_cfg, act_cfg, isa_channels=256, down_factor=(8, 8),
-         key_query_num_convs=1):
+def _isa(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
+         isa_channels: int = 256, down_factor: tuple[int, int] = (8, 8),
+         key_query_num_convs: int = 1) -> nn.Module:
     return InterlacedAttentionFusion(in_channels, channels, isa_channels, down_factor,
                                      key_query_num_convs, norm_cfg, act_cfg)
 
 
-def _context_f4(in_channels, channels, norm_cfg, act_cfg, dilations=(1, 6, 12, 18)):
+def _context_f4(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
+                dilations: Sequence[int] = (1, 6, 12, 18)) -> nn.Module:
     # the context module sits in the embedding of the deepest level, which the head builds from the
     # same settings
     return _conv1x1(in_channels, channels, norm_cfg, act_cfg)
