@@ -160,7 +160,7 @@ def main(argv: Optional[list[str]] = None) -> dict[str, dict[str, float]]:
         ways['loading again, converted labels'] = lambda r: load_again(converted.dataset, stock, r)
         for way in ways.values():  # files into the page cache
             for i in range(len(converted)):
-                way(SampleRequest(i, 0, None))
+                way(SampleRequest(i, 0, 0))
         requests = [sampler.request(draw) for draw in range(args.samples)]
         print(f'{args.samples} samples of {len(converted)} images, load {os.getloadavg()[0]:.1f}\n')
         found = measure(ways, requests)
