@@ -68,3 +68,18 @@ def test_on_a_cpu(tool, tmp_path, capsys):
     assert code == 0 and 'no measurements of speed' in capsys.readouterr().out
     rows = json.loads((tmp_path / 'o.json').read_text())['rows']
     assert set(rows) == {'fp32', 'teacher'} and all(row['ms'] > 0 and row['syncs'] is None for row in rows.values())
+
+
+def test_table_of_costs(capsys):
+    """Its arithmetic, without a step."""
+    spec = importlib.util.spec_from_file_location('cost_table', ROOT / 'tools/dev/cost_table.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert all((ROOT / 'configs' / config).is_file() for config in tool.METHODS.values())
+    found = {'MiT-B0': {'source only': dict(seconds=2., memory=2**20), 'HRDA': dict(seconds=5., memory=3 * 2**20)}}
+    rows = tool.table(found).splitlines()
+    assert rows[2] == '| source only | 1.00 (2.00 s) | 1.00 (1 MiB) |' and rows[3] == '| DeFT |  |  |'
+    assert rows[-1] == '| HRDA | 2.50 (5.00 s) | 3.00 (3 MiB) |'
+    options = tool.options_of(tool.NETWORKS['MiT-B0'], tool.METHODS['HRDA'], [128, 128])
+    assert options['model.network.decode_head.head.in_channels'] == [32, 64, 160, 256]
+    assert options['model.network.hr_crop_size'] == [64, 64]
