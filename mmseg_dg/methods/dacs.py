@@ -213,7 +213,9 @@ class DACS(Supervised):
         rng = StepGenerator.of(generator)
         images = batch[self.source_stream]['inputs']
         size, count = tuple(images.shape[-2:]), len(images)
-        labels = stack_labels(batch[self.source_stream]['data_samples'], self.source_stream)
+        labels = batch[self.source_stream].get('host_labels')  # a GPU would have to be asked
+        if labels is None:
+            labels = stack_labels(batch[self.source_stream]['data_samples'], self.source_stream)
         draws = StepDraws(
             jitter=bool(rng.numpy.uniform() > 1 - self.jitter_probability)
             and self.color_jitter_strength > 0, blur=bool(rng.numpy.uniform() > 0.5) and self.blur,
@@ -407,8 +409,7 @@ class DACS(Supervised):
         if isinstance(source['inputs'], EncodedImages):
             return mix_encoded_batch(source, batch[self.target_stream], labels, draws.mix_classes,
                                      pseudo_label, pseudo_weight)
-        masks = torch.stack(
-            [class_mask(label, c.to(label.device)) for label, c in zip(labels, draws.mix_classes)])
+        masks = torch.stack([class_mask(label, c) for label, c in zip(labels, draws.mix_classes)])
         images = mix(masks.unsqueeze(1), source['inputs'], batch[self.target_stream]['inputs'])
         images = torch.stack([self._augment(image, draws, i) for i, image in enumerate(images)])
         mixed_label = mix(masks, labels, pseudo_label)

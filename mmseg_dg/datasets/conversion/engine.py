@@ -149,7 +149,7 @@ def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int
                     _check_size(job.image, image_size(job.target), job.target)
                 outcomes.append((job.name, 'kept', ''))
                 continue
-            label, counts = _checked_label(job, make_label, num_classes)
+            label, counts = checked_label(job, make_label, num_classes)
             if not there:
                 write_label(job.target, label)
             elif not _same_label(job.target, label):
@@ -164,8 +164,8 @@ def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int
     return outcomes, total
 
 
-def _checked_label(job: Job, make_label: LabelMaker,
-                   num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+def checked_label(job: Job, make_label: LabelMaker,
+                  num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     label = make_label(job)
     counts = count_ids(label)
     wrong = ids_outside(counts, num_classes)

@@ -12,6 +12,7 @@ from mmseg.models.utils import SelfAttentionBlock
 from torch import Tensor, nn
 
 from mmseg_dg.ops.convolution import pointwise_conv
+from mmseg_dg.ops.recompute import recomputed
 from mmseg_dg.ops.resize import resize
 from mmseg_dg.utils.options import check_options
 
@@ -37,16 +38,43 @@ class ASPPFusion(nn.Module):
             len(dilations) * channels, channels, 3, padding=1, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.bottleneck(torch.cat(self.aspp_modules(x), dim=1))
+        return self._merged([self._branch(branch, x) for branch in self.aspp_modules])
 
     def forward_levels(self, levels: Sequence[Tensor], align_corners: bool) -> Tensor:
         """The fusion of levels that are not resized yet; see :func:`fuse_levels`."""
         x = resized_levels(levels, align_corners)
-        branches = [
-            pointwise_of_levels(branch, levels, align_corners)
-            if is_pointwise(branch) else branch(x) for branch in self.aspp_modules
-        ]
-        return self.bottleneck(torch.cat(branches, dim=1))
+        plain = [level.detach() for level in levels]
+        with recomputed(x, lambda: resized_levels(plain, align_corners)):  # four times a level
+            branches = [
+                pointwise_of_levels(branch, levels, align_corners, activate=self._late is None)
+                if is_pointwise(branch) else self._branch(branch, x) for branch in self.aspp_modules
+            ]
+        del x
+        return self._merged(branches)
+
+    @property
+    def _late(self) -> Optional[nn.Module]:
+        """The activation that ends every branch, where it can follow their concatenation: the
+        backward pass then finds it in the map it keeps for the bottleneck. None: it cannot.
+        """
+        ends = [getattr(branch, 'pointwise_conv', branch) for branch in self.aspp_modules]
+        fits = all(
+            isinstance(end, ConvModule) and end.with_activation and end.order[-1] == 'act'
+            and isinstance(end.activate, nn.ReLU) for end in ends)
+        return ends[0].activate if fits else None
+
+    def _branch(self, branch: nn.Module, x: Tensor) -> Tensor:
+        """One branch, without its last activation where that comes late."""
+        if self._late is None:
+            return branch(x)
+        if hasattr(branch, 'pointwise_conv'):
+            return branch.pointwise_conv(branch.depthwise_conv(x), activate=False)
+        return branch(x, activate=False)
+
+    def _merged(self, branches: list[Tensor]) -> Tensor:
+        x, late = torch.cat(branches, dim=1), self._late
+        branches.clear()
+        return self.bottleneck(x if late is None else late(x))
 
 
 def resized_levels(levels: Sequence[Tensor], align_corners: bool) -> Tensor:
@@ -66,8 +94,8 @@ def is_pointwise(module: nn.Module) -> bool:
                                                                                (0, 0), 1))
 
 
-def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor],
-                        align_corners: bool) -> Tensor:
+def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor], align_corners: bool,
+                        activate: bool = True) -> Tensor:
     """``module(resized_levels(levels))``, computed before resizing.
 
     A 1x1 convolution is linear and bilinear weights sum to one, so each level can be convolved by
@@ -78,6 +106,7 @@ def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor],
         module: See :func:`is_pointwise`.
         levels: (B, C_i, H_i, W_i), finest first.
         align_corners: Of the resizing.
+        activate: False: without the module's activation.
     """
     size = levels[0].shape[-2:]
     total: Optional[Tensor] = None
@@ -89,7 +118,7 @@ def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor],
     for name in module.order[1:]:
         if name == 'norm' and module.with_norm:
             total = module.norm(total)
-        elif name == 'act' and module.with_activation:
+        elif name == 'act' and module.with_activation and activate:
             total = module.activate(total)
     return total
 
