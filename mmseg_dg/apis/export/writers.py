@@ -14,7 +14,7 @@ from mmseg_dg.registry import MODELS, TRANSFORMS
 from mmseg_dg.weights.segmentor_export import is_ours
 
 from .graph import InferenceGraph, without_size_warnings
-from .metadata import KEY
+from .metadata import KEY, with_tuples
 
 #: Format -> ending of its file.
 ENDINGS = {'safetensors': '.safetensors', 'onnx': '.onnx', 'torch.export': '.pt2', 'mmseg': '.pth'}
@@ -62,7 +62,7 @@ def write_mmseg_config(metadata: Mapping, path: Path) -> None:
     """
     config = dict(metadata['config'], default_scope='mmseg')
     config.update(model=_with_scopes(config['model'], MODELS),
-                  test_pipeline=[_step(step) for step in config['test_pipeline']])
+                  test_pipeline=[with_tuples(_step(step)) for step in config['test_pipeline']])
     if any('mmseg_dg.' in json.dumps(config[key]) for key in ('model', 'test_pipeline')):
         config['custom_imports'] = dict(
             imports=[
