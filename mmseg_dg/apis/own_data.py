@@ -16,7 +16,14 @@ from mmseg_dg.version import __version__
 from .config_text import nested, recipe, recipe_file, write_config
 from .encoders import encoder_settings, is_shipped
 from .loading import CONFIG, RUN, Segmenter, load
-from .own_data_checks import checked_classes, checked_images, checked_mapping, checked_numbers, crop_pair, refuse_run
+from .own_data_checks import (
+    checked_classes,
+    checked_images,
+    checked_mapping,
+    checked_numbers,
+    crop_pair,
+    refuse_run,
+)
 
 Folder = Union[str, Path]
 #: Method -> (recipe for the shipped encoder, recipe for larger ones, streams, settings).

@@ -14,7 +14,13 @@ from .config_text import recipe_file
 from .encoders import SHIPPED, encoder_settings, is_shipped
 from .fingerprint import GIB, Fingerprint, fingerprint, free_memory
 from .memory import MemoryUse, measure
-from .own_data_checks import checked_classes, checked_images, checked_mapping, checked_numbers, crop_pair
+from .own_data_checks import (
+    checked_classes,
+    checked_images,
+    checked_mapping,
+    checked_numbers,
+    crop_pair,
+)
 
 #: Share of the free memory that a training is planned for.
 SHARE = 0.7
