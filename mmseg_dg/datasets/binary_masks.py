@@ -36,10 +36,9 @@ def binary_message(owner: str, classes: Any, what: str) -> str:
         what: What was looked at, for example ``8 of 200 masks (first: a.png)``.
     """
     second = f' ({classes[1]!r})' if len(classes) > 1 else ''
-    return (
-        f'{owner}: binary 0/255 masks: the ids in {what} are 0 and 255 only, and 255 means "ignore", so class 1'
-        f'{second} would have no pixels. Set label_map={{255: 1}} of FolderDataset if 255 is class 1; '
-        'label_map={255: 255} says that it is to be ignored')
+    return (f'{owner}: binary 0/255 masks: the ids in {what} are 0 and 255 only, and 255 means '
+            f'"ignore", so class 1{second} would have no pixels. Set label_map={{255: 1}} of '
+            'FolderDataset if 255 is class 1; label_map={255: 255} says that it is to be ignored')
 
 
 def one_class_message(owner: str, name: str, ids: list[int], what: str) -> str:
@@ -59,9 +58,8 @@ def one_class_message(owner: str, name: str, ids: list[int], what: str) -> str:
             f'Name the background as well: {pair}, and say that {IGNORE} is the second class: '
             f"label_map={{'{IGNORE}': 1}}")
     else:
-        remedy = (
-            f'Name the background as well: {pair}, and give every id of the masks its class: label_map='
-            '{ID: 0 or 1, ...}')
+        remedy = (f'Name the background as well: {pair}, and give every id of the masks its class: '
+                  'label_map={ID: 0 or 1, ...}')
     return (f'{owner}: {name!r} is the only class, so it would be everywhere and nothing could be '
             f'learned; the ids in {what} are {ids}. {remedy}. The decode head then has '
             'num_classes=2')

@@ -60,7 +60,7 @@ class DatasetTraits:
 
     @property
     def pairs_files(self) -> bool:
-        """Whether it finds a label for each image by folders and endings, as MMSegmentation does."""
+        """Whether it finds a label for each image by folders and endings, as MMSegmentation."""
         return self._said('seg_map_suffix') is not None
 
     @property

@@ -51,7 +51,8 @@ def flatten(dataset: Any) -> tuple[list[Any], np.ndarray, np.ndarray]:
     """
     known = traits(dataset)
     if known.parts is not None:
-        parts, which, local = [], [], []
+        parts: list[Any] = []
+        which, local = [], []
         for part in known.parts:
             inner, inner_which, inner_local = flatten(part)
             which.append(inner_which + len(parts))
@@ -59,7 +60,7 @@ def flatten(dataset: Any) -> tuple[list[Any], np.ndarray, np.ndarray]:
             parts += inner
         return parts, np.concatenate(which), np.concatenate(local)
     if known.inner is not None:
-        parts, which, local = flatten(known.inner)
+        inner, inner_which, inner_local = flatten(known.inner)
         if known.indices is not None:
             rows = np.asarray(known.indices, dtype=np.int64)
         elif known.original_index is not None:
@@ -67,8 +68,8 @@ def flatten(dataset: Any) -> tuple[list[Any], np.ndarray, np.ndarray]:
                                len(dataset))
         # a wrapper that keeps the order, such as SeededDataset or mmseg's MultiImageMixDataset
         else:
-            return parts, which, local
-        return parts, which[rows], local[rows]
+            return inner, inner_which, inner_local
+        return inner, inner_which[rows], inner_local[rows]
     return [dataset], np.zeros(len(dataset), np.int64), np.arange(len(dataset), dtype=np.int64)
 
 

@@ -83,8 +83,8 @@ def check_test_cfg(model: nn.Module, name: str, protocol: DomainProtocol) -> Non
     missing = [key for key in ('crop_size', 'stride') if key not in merged]
     if merged.get('mode', 'whole') == 'slide' and missing:
         raise ValueError(
-            f"protocols.{name}.test_cfg has mode='slide' without {missing}: set them there or in the "
-            'network')
+            f"protocols.{name}.test_cfg has mode='slide' without {missing}: set them there or in "
+            'the network')
 
 
 @contextmanager

@@ -47,8 +47,8 @@ class BaseMethod(BaseModel):
     """A network (or several) and the passes of one training step.
 
     Subclasses define :meth:`passes`, and :meth:`draw_step` if a step takes random decisions.
-    Nothing in them calls ``backward``: the stepper does, pass by pass. A misspelt override is an error
-    when the class is defined.
+    Nothing in them calls ``backward``: the stepper does, pass by pass. A misspelt override is an
+    error when the class is defined.
 
     Args:
         network: Config of the segmentor that is trained (``EncoderDecoder``,
@@ -100,8 +100,8 @@ class BaseMethod(BaseModel):
     #: Whether the method gives losses a weight per pixel; every loss is then probed with weights
     #: when it is built.
     weighs_pixels: bool = True
-    #: What the passes of a step leave for one another; a subclass of it where a method needs fields of
-    #: its own.
+    #: What the passes of a step leave for one another; a subclass of it where a method needs fields
+    #: of its own.
     state_type: type[StepState] = StepState
     #: The id of ignored pixels that the method itself has written down; None: it has none.
     fixed_ignore_index: Optional[int] = None
@@ -173,8 +173,8 @@ class BaseMethod(BaseModel):
     def taken_draws(self, draws: Any, state: StepState) -> Any:
         """The draws a replay of this step takes: with what its passes have chosen, if they choose.
 
-        Passes never change ``draws``; what they choose (crops that follow a prediction) they leave in
-        ``state``.
+        Passes never change ``draws``; what they choose (crops that follow a prediction) they leave
+        in ``state``.
         """
         return draws
 

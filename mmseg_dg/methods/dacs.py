@@ -94,9 +94,9 @@ class DACS(LabeledUnlabeled, Supervised):
             (docs/daformer.md, "Few target labels"). None for none.
         target_labeled_weight: Factor of that pass's losses.
         supervised: Of :class:`Supervised`, except ``stream``: ``feature_distance``
-            (``ProjectedFeatureDistance`` is taken on target images too), ``sync_statistics`` (shares
-            pseudo-label weight, class set and masked means between processes), ``alignment`` (a
-            term between the pixels of labelled and mixed image of each slot), and those of
+            (``ProjectedFeatureDistance`` is taken on target images too), ``sync_statistics``
+            (shares pseudo-label weight, class set, masked means between processes), ``alignment``
+            (a term between the pixels of labelled and mixed image of each slot), and those of
             :class:`BaseMethod`: the preprocessor's mean and std undo and redo normalisation for
             colour jitter; ``evaluate`` is ``'student'``, as in the papers, or ``'teacher'``.
 
@@ -160,7 +160,9 @@ class DACS(LabeledUnlabeled, Supervised):
         rng = StepGenerator.of(generator)
         images = batch[self.source_stream]['inputs']
         size, count = tuple(images.shape[-2:]), len(images)
-        labels = stack_labels(batch[self.source_stream]['data_samples'], self.source_stream)
+        labels = batch[self.source_stream].get('host_labels')  # a GPU would have to be asked
+        if labels is None:
+            labels = stack_labels(batch[self.source_stream]['data_samples'], self.source_stream)
         draws = StepDraws(
             jitter=bool(rng.numpy.uniform() > 1 - self.jitter_probability)
             and self.color_jitter_strength > 0, blur=bool(rng.numpy.uniform() > 0.5) and self.blur,
@@ -318,8 +320,7 @@ class DACS(LabeledUnlabeled, Supervised):
         if isinstance(source['inputs'], EncodedImages):
             return mix_encoded_batch(source, batch[self.target_stream], labels, draws.mix_classes,
                                      pseudo_label, pseudo_weight)
-        masks = torch.stack(
-            [class_mask(label, c.to(label.device)) for label, c in zip(labels, draws.mix_classes)])
+        masks = torch.stack([class_mask(label, c) for label, c in zip(labels, draws.mix_classes)])
         images = mix(masks.unsqueeze(1), source['inputs'], batch[self.target_stream]['inputs'])
         images = torch.stack([self._augment(image, draws, i) for i, image in enumerate(images)])
         mixed_label = mix(masks, labels, pseudo_label)

@@ -17,7 +17,11 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
-from mmseg_dg.models.segmentors.mask_diffusion import DenoisedLabels, MaskDiffusionEncoderDecoder, NoiseDraws
+from mmseg_dg.models.segmentors.mask_diffusion import (
+    DenoisedLabels,
+    MaskDiffusionEncoderDecoder,
+    NoiseDraws,
+)
 from mmseg_dg.ops import PseudoLabels, confident_cross_entropy, pseudo_labels_from
 from mmseg_dg.ops.diffusion import check_steps
 from mmseg_dg.ops.precision import lower_precision

@@ -5,7 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmseg_dg.models.data_preprocessor import converts_channels, normalization_of, stream_preprocessor
+from mmseg_dg.models.data_preprocessor import (
+    converts_channels,
+    normalization_of,
+    stream_preprocessor,
+)
 from mmseg_dg.ops.color import denormalize, normalize
 from mmseg_dg.ops.lab_style import LABStyleDraws, draw_lab_style, lab_style
 from mmseg_dg.registry import MODELS

@@ -192,8 +192,8 @@ class SemiSupervised(LabeledUnlabeled):
         if self.teacher is not None and self.teacher.buffer_policy == 'batch':
             raise ValueError(
                 "EMAUpdateHook(buffers='batch') would leave the teacher's BatchNorm at its initial "
-                'statistics, with which it normalises in evaluation mode, as pseudo-labels are made: '
-                "set buffers='average'")
+                'statistics, with which it normalises in evaluation mode, as pseudo-labels are '
+                "made: set buffers='average'")
         shapes = {name: tuple(batch[name]['inputs'].shape) for name in self.streams}
         labeled, unlabeled = shapes[self.labeled_stream], shapes[self.unlabeled_stream]
         if labeled[1:] != unlabeled[1:]:

@@ -57,7 +57,8 @@ class StepState:
         mixed_label: Its classes, (B, H, W) int64, 255 ignored.
         mixed_weight: Its weights, (B, H, W) float in [0, 1].
         mix_mask: True where a mixed image shows the source, bool (B, H, W).
-        mixed_boxes: Detail crops (y1, y2, x1, x2) of the mixed images, where a pass has chosen them.
+        mixed_boxes: Detail crops (y1, y2, x1, x2) of the mixed images, where a pass has chosen
+            them.
         masked_image: Input of the masked pass, normalised (B, 3, H, W).
         strong_views: Strong views that an alignment term has seen ahead, normalised (B, 3, H, W)
             each.

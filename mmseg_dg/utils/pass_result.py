@@ -1,4 +1,4 @@
-"""What a forward pass of training gives: losses, which are differentiated, and numbers for the log."""
+"""What a forward pass of training gives: losses, which are differentiated, and logs."""
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional

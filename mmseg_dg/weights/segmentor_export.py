@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Optional, Protocol, Union, runtime_checkable
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.runner import CheckpointLoader
 from torch import nn
@@ -122,7 +123,7 @@ def load_network(cfg: Config, checkpoint: Union[str, Path],
     name = network or (method.evaluate if isinstance(method, HasNetworks) else 'student')
     module = _fill(method, content.get('state_dict', content), name)
     merge_adapters(module)
-    return name, module, content.get('meta') or {}
+    return name, module, dict(content.get('meta') or {})
 
 
 def _beside(checkpoint: Path) -> Path:
@@ -133,7 +134,7 @@ def _beside(checkpoint: Path) -> Path:
     return found[0]
 
 
-def _fill(method: nn.Module, state: Mapping, name: str) -> nn.Module:
+def _fill(method: BaseModel, state: Mapping, name: str) -> nn.Module:
     """Load the method and return one of its networks."""
     before = {key: id(value) for key, value in method.state_dict(keep_vars=True).items()}
     missing = set(method.load_state_dict(dict(state), strict=False).missing_keys)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 import torch
-from torch import Tensor, nn
+from mmseg.models.segmentors import BaseSegmentor
+from torch import Tensor
 
 from mmseg_dg.models.segmentors.mask_diffusion import MaskDiffusionEncoderDecoder
 
@@ -40,7 +41,7 @@ class Agreement(NamedTuple):
 
 
 def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
-            network: nn.Module) -> Agreement:
+            network: BaseSegmentor) -> Agreement:
     """Compare a written file with the network it was made from.
 
     Args:
@@ -69,7 +70,7 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
 
 
 @torch.no_grad()
-def reference_logits(network: nn.Module, images: Tensor) -> Tensor:
+def reference_logits(network: BaseSegmentor, images: Tensor) -> Tensor:
     """What the network itself predicts for whole images, (B, 3, H, W) -> (B, K, H, W)."""
     if isinstance(network, MaskDiffusionEncoderDecoder):
         return PlainDiffusion(network)(images)

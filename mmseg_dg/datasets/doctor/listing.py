@@ -18,7 +18,14 @@ from mmseg_dg.registry import DATASETS
 
 from ..base import TrainIdDataset
 from ..checks import _below, list_files
-from ..folder_scan import BROKEN_LINK, HIDDEN, NAMED_LIKE_IMAGE, PICTURE_SUFFIXES, is_local, scan_folder
+from ..folder_scan import (
+    BROKEN_LINK,
+    HIDDEN,
+    NAMED_LIKE_IMAGE,
+    PICTURE_SUFFIXES,
+    is_local,
+    scan_folder,
+)
 from ..image_lists import read_lines, refuse_columns, stem_of
 from ..synthcity_dataset import SynthCityDataset
 from ..traits import traits
@@ -161,7 +168,7 @@ def _use_names(dataset: Any, names: Sequence[str]) -> None:
         dataset._stems_in = lambda folder: list(names)
     elif isinstance(dataset, UnlabeledImageDataset):
 
-        def listed(files):
+        def listed(files: list[str]) -> list[str]:
             known = dataset._by_name(files)
             return [known.get(name, name) for name in names]
 

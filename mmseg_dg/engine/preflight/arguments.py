@@ -40,7 +40,9 @@ def argument_problems(key: str, config: Any, registry: Any,
         for k, v in config.items() if k not in unknown and not _is_missing_list(k, v, config)
     }
     given = ', '.join(f'{k}={config[k]!r}' for k in unknown)
-    hint = f', and look at lr={config["lr"]!r}, which may be the other one\'s' if 'lr' in config else ''
+    hint = ''
+    if 'lr' in config:
+        hint = f", and look at lr={config['lr']!r}, which may be the other one's"
     yield with_fix(
         ValueError(
             f'{key}: {getattr(cls, "__name__", kind)} takes no {given}. A dict of a child config '

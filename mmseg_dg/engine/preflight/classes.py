@@ -96,7 +96,8 @@ def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = No
                   f'to the id of ignored pixels in the masks (label_map={{{named[0]}: 255}} of '
                   'FolderDataset), and give all of them 255')
     elif len(seen) == 1:
-        advice = f'The masks have ignored pixels of {seen[0]} ({files[seen[0]]}): give all of them {seen[0]}'
+        advice = (f'The masks have ignored pixels of {seen[0]} ({files[seen[0]]}): give all of '
+                  f'them {seen[0]}')
     elif seen:
         advice = ('Both occur in masks (' + ', '.join(f'{v} in {files[v]}' for v in seen) + '): '
                   'if '

@@ -14,8 +14,8 @@ def check_method(method: Any) -> None:
     """
     if not isinstance(method, BaseMethod):
         raise TypeError(
-            f'MultiStreamTrainLoop trains methods, got {type(method).__name__}: wrap the network, e.g. '
-            "model=dict(type='Supervised', network=dict(type='EncoderDecoder', ...))")
+            f'MultiStreamTrainLoop trains methods, got {type(method).__name__}: wrap the network, '
+            "e.g. model=dict(type='Supervised', network=dict(type='EncoderDecoder', ...))")
 
 
 def check_engine(runner: Any, method: Any) -> None:

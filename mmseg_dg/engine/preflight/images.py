@@ -40,7 +40,7 @@ class ImageFile(NamedTuple):
         header: :class:`~mmseg_dg.datasets.image_header.ImageHeader`; None if it could not be read.
         problem: Why it cannot be used; '' if it can.
     """
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
     path: str
     header: Any
     problem: str = ''
@@ -88,8 +88,9 @@ def check_headers(what: str, dataset: Any, seconds: float = _SECONDS) -> list[Im
         for start in range(0, len(order), 512):
             if time.monotonic() > limit:
                 print_log(
-                    f'{what}: {len(found)} of {len(targets)} images were looked at in {seconds:.0f} s; '
-                    "'python tools/doctor.py CONFIG' looks at all", logger='current')
+                    f'{what}: {len(found)} of {len(targets)} images were looked at in '
+                    f"{seconds:.0f} s; 'python tools/doctor.py CONFIG' looks at "
+                    'all', logger='current')
                 break
             found += pool.map(_read, [targets[i] for i in order[start:start + 512]])
     _raise_problems(what, found)
@@ -250,7 +251,7 @@ def check_images(problems: Problems, runner: Any, method: nn.Module, streams: An
         method: That is trained.
         streams: ``{name: loader}`` of the training loop.
     """
-    domains = None if runner.val_loop is None else runner.val_loop.dataloader
+    domains: Any = None if runner.val_loop is None else runner.val_loop.dataloader
     named = [(f'stream "{name}"', loader) for name, loader in streams.items()]
     if isinstance(domains, NamedLoaders):
         named += [(f'validation domain "{name}"', loader) for name, loader in domains.items()]

@@ -1,4 +1,4 @@
-"""HRDA's detail windows: many crops of an image at high resolution, decoded once each and averaged."""
+"""HRDA's detail windows: crops of an image at high resolution, decoded once each and averaged."""
 import math
 from collections.abc import Iterator
 from typing import Any, Optional
@@ -15,8 +15,7 @@ SMALLEST_SIDE = 32
 
 
 class DetailWindows:
-    """What inference of :class:`HRDAEncoderDecoder` does with windows; a mixin, to be read beside it.
-    """
+    """What inference of :class:`HRDAEncoderDecoder` does with windows; a mixin, read beside it."""
 
     # the network's, see there
     decode_head: Any

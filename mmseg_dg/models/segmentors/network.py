@@ -2,21 +2,30 @@
 
 A method never asks which network it trains. It calls the functions of this module; a network that
 answers otherwise than one encoder with one decode head (HRDA) subclasses
-:class:`TrainableSegmentor` and overrides what differs. Segmentors of MMSegmentation itself are taken
-as plain encoder-decoders.
+:class:`TrainableSegmentor` and overrides what differs. Segmentors of MMSegmentation itself are
+taken as plain encoder-decoders.
 """
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Callable, NamedTuple, Optional, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmseg_dg.models.decode_heads.classifier import Decoded, FusesScales, Logits, decode, main_logits
+from mmseg_dg.models.decode_heads.classifier import (
+    Decoded,
+    FusesScales,
+    Logits,
+    decode,
+    main_logits,
+)
 from mmseg_dg.ops import CropBox, PixelView, at_least_float32, pixel_accuracy
 from mmseg_dg.utils.interfaces import public_names, refuse_near_misses
 from mmseg_dg.utils.modules import child
 from mmseg_dg.utils.pass_result import PassResult
+
+_accuracy_wanted = True
 
 #: What a multi-resolution network takes as its detail crop: one box for all images, one for each,
 #: or a function that chooses one for each from the logits (B, C, h, w) of the whole images.
@@ -62,7 +71,8 @@ class TrainableSegmentor:
     overrides what differs; a misspelt override is an error when the class is defined.
     """
 
-    #: Whether a method may run encoder and decode head itself: each image passes both once, as it is.
+    #: Whether a method may run encoder and decode head itself: each image passes both once, as it
+    #: is.
     plain = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -244,8 +254,9 @@ def head_losses(head: nn.Module, logits: Logits, labels: Tensor,
         value = module(logits, labels, weight=weight, ignore_index=head.ignore_index)
         name = module.loss_name
         values[name] = values[name] + value if name in values else value
-    with torch.no_grad():
-        values['acc_seg'] = pixel_accuracy(logits.detach(), labels, head.ignore_index)
+    if _accuracy_wanted:
+        with torch.no_grad():
+            values['acc_seg'] = pixel_accuracy(logits.detach(), labels, head.ignore_index)
     return PassResult.from_mmseg(values)
 
 
@@ -261,6 +272,19 @@ def auxiliary_losses(network: nn.Module, features: Sequence[Tensor], labels: Ten
     """
     for name, head in _auxiliary_heads(network):
         yield head_losses(head, head(features), labels, weight).prefixed(name)
+
+
+@contextmanager
+def accuracies(wanted: bool) -> Iterator[None]:
+    """Inside, :func:`head_losses` computes the accuracy only if it is wanted: a training loop wants
+    it where it is logged.
+    """
+    global _accuracy_wanted
+    before, _accuracy_wanted = _accuracy_wanted, wanted
+    try:
+        yield
+    finally:
+        _accuracy_wanted = before
 
 
 def _auxiliary_heads(network: nn.Module) -> list[tuple[str, nn.Module]]:
