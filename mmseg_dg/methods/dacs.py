@@ -248,10 +248,7 @@ class DACS(LabeledUnlabeled, Supervised):
             all_reduce(counts)
             confident, total = counts[0], counts[1]
         valid = self.valid_masks(batch, self.target_stream) if self.use_valid_mask else None
-        if not self._rows_reported:
-            report_rows(self.target_stream, labels.shape[-2], self.ignore_top, self.ignore_bottom,
-                        valid)
-            self._rows_reported = True
+        self._report_rows(labels.shape[-2], valid)
         weight = pseudo_label_weights(labels.shape, confident, total, self.ignore_top,
                                       self.ignore_bottom, valid)
         return self.leave_pseudo_labels(labels, weight.to(labels.device, logits.dtype),
@@ -267,6 +264,12 @@ class DACS(LabeledUnlabeled, Supervised):
         mirrored = self.labeling_logits(images.flip(-1)).float().flip(-1)
         # whose softmax is the average itself
         return ((logits.softmax(1) + mirrored.softmax(1)) / 2).log()
+
+    def _report_rows(self, height: int, valid: Optional[Tensor]) -> None:
+        """:func:`report_rows`, once."""
+        if not self._rows_reported:
+            self._rows_reported = True
+            report_rows(self.target_stream, height, self.ignore_top, self.ignore_bottom, valid)
 
     def _mix_pass(self, batch: dict[str, dict], draws: StepDraws, state: StepState) -> PassResult:
         """Supervised loss on the strongly augmented mix of source and target."""
