@@ -1,6 +1,7 @@
 """Several named dataloaders behind the one interface mmengine expects of a loop's ``dataloader``.
 """
-from collections.abc import Iterator
+from collections.abc import ItemsView, Iterator, Sequence
+from typing import Any, Optional
 
 from torch.utils.data import DataLoader
 
@@ -40,19 +41,17 @@ class NamedLoaders:
             raise ValueError(f'no {what} is configured: give at least one name = dataloader')
         self.loaders = dict(loaders)
         self.what = what
-        for name, loader in self.loaders.items():
-            if len(loader.dataset) == 0:
+        datasets: dict[str, Any] = {name: x.dataset for name, x in self.loaders.items()}
+        for name, dataset in datasets.items():
+            if len(dataset) == 0:
                 raise ValueError(f'{what} "{name}" has an empty dataset: check data_root, '
                                  'data_prefix, suffixes and ann_file of its config')
         self.dataset = _MetaCarrier(self._shared_metainfo(),
-                                    sum(len(x.dataset) for x in self.loaders.values()))
+                                    sum(len(dataset) for dataset in datasets.values()))
 
     def _shared_metainfo(self) -> dict:
         names = self.names
-        metas = {
-            name: traits(x.dataset).metainfo
-            for name, x in self.loaders.items()
-        }
+        metas = {name: traits(x.dataset).metainfo for name, x in self.loaders.items()}
         first = names[0]
         for key in SHARED_META:
             for name in names[1:]:
@@ -74,7 +73,7 @@ class NamedLoaders:
     def names(self) -> tuple[str, ...]:
         return tuple(self.loaders)
 
-    def items(self):
+    def items(self) -> ItemsView[str, DataLoader]:
         return self.loaders.items()
 
     def __getitem__(self, name: str) -> DataLoader:
@@ -89,12 +88,12 @@ class NamedLoaders:
             yield from loader
 
 
-def _plain(value):
+def _plain(value: Optional[Sequence]) -> Optional[list]:
     if value is None:
         return None
     return [list(x) if isinstance(x, (list, tuple)) else x for x in value]
 
 
-def _short(value, limit: int = 200) -> str:
+def _short(value: Sequence, limit: int = 200) -> str:
     text = f'{len(value)} entries {value}'
     return text if len(text) <= limit else text[:limit] + '...'

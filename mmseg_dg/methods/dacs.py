@@ -105,6 +105,7 @@ class DACS(LabeledUnlabeled, Supervised):
     """
 
     hook_settings = {'EMAUpdateHook': dict(beta=0.999, when='before_step', ramp=True)}
+    teacher: EMATeacher
     fixed_arguments = ('stream', )  # labeled_stream
     weighs_pixels = True
 

@@ -12,7 +12,7 @@ def child(module: nn.Module, name: str) -> Optional[nn.Module]:
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """A model without the wrapper of a distributed run."""
-    return model.module if is_model_wrapper(model) else model
+    return model.get_submodule('module') if is_model_wrapper(model) else model
 
 
 def network_of(model: nn.Module) -> nn.Module:
