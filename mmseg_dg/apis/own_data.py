@@ -16,7 +16,14 @@ from mmseg_dg.version import __version__
 from .config_text import nested, recipe, recipe_file, write_config
 from .encoders import encoder_settings, is_shipped
 from .loading import CONFIG, RUN, Segmenter, load
-from .own_data_checks import checked_classes, checked_images, checked_mapping, checked_numbers, crop_pair, refuse_run
+from .own_data_checks import (
+    checked_classes,
+    checked_images,
+    checked_mapping,
+    checked_numbers,
+    crop_pair,
+    refuse_run,
+)
 
 Folder = Union[str, Path]
 #: Method -> (recipe for the shipped encoder, recipe for larger ones, streams, settings).
@@ -105,7 +112,7 @@ def adapt(source: Mapping, target: Mapping, classes: Union[Sequence[str], Folder
 
 def semi_adapt(source: Mapping, target: Mapping, target_labeled: Mapping,
                classes: Union[Sequence[str], Folder], out: Folder, *, method: str = 'daformer',
-               **settings: Any) -> Segmenter:
+               **settings: Any) -> Optional[Segmenter]:
     """Train on labeled images of one domain, unlabeled ones of another, and a few labeled ones of
     that other domain: one more supervised pass in every iteration.
 

@@ -14,7 +14,13 @@ from .config_text import recipe_file
 from .encoders import SHIPPED, encoder_settings, is_shipped
 from .fingerprint import GIB, Fingerprint, fingerprint, free_memory
 from .memory import MemoryUse, measure
-from .own_data_checks import checked_classes, checked_images, checked_mapping, checked_numbers, crop_pair
+from .own_data_checks import (
+    checked_classes,
+    checked_images,
+    checked_mapping,
+    checked_numbers,
+    crop_pair,
+)
 
 #: Share of the free memory that a training is planned for.
 SHARE = 0.7
@@ -115,6 +121,7 @@ def _sets(source: Any, target: Any, data: Any, labeled: Any, unlabeled: Any, few
                                 unlabeled=unlabeled, target_labeled=few).items()
         if value is not None
     }
+    sets: dict[str, Mapping]
     if given - {'target_labeled'} == {'source', 'target'}:
         chosen = own_data.chosen_adaptation(method or next(iter(own_data.ADAPT)), few)
         sets = dict(source=checked_images('source', source, True),

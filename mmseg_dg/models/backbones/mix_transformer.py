@@ -10,7 +10,7 @@ every other linear layer, and attention never materialises its weights.
 import math
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Optional, Union
 
@@ -146,7 +146,7 @@ class MixFFN(nn.Module):
         widen, mix, activate, drop, narrow, last = self.layers
         hidden = mix(widen(_to_map(x, hw)))
         active = drop(activate(hidden))
-        again = nullcontext()
+        again: AbstractContextManager = nullcontext()
         if not self.with_cp and (drop.p == 0 or not self.training):
             plain = hidden.detach()
             again = recomputed(active, lambda: activate(plain))
