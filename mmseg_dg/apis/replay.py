@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmseg_dg.engine.optim import MergedParamGroups
 from mmseg_dg.methods.base import stack_labels
 from mmseg_dg.methods.dacs import DACS, StepDraws
+from mmseg_dg.models.decode_heads.classifier import FusesScales
 from mmseg_dg.ops import cut_boxes, downscale_labels
 from mmseg_dg.registry import MODELS
 from mmseg_dg.weights.official_names import from_official, official_gradients
@@ -119,7 +120,7 @@ class Replay:
         beta = self.record['cfg']['uda']['alpha']
         method.teacher.configure(beta, ramp=True, buffers='batch')
         method.teacher.update_parameters(method.student)
-        method.keep_step_record = True
+        method.recorder.request('replay')
         norms: list[dict[str, float]] = []
         gradients: list[dict[str, Tensor]] = []
 
@@ -136,9 +137,10 @@ class Replay:
         with StepObserver(method) as seen:
             values = method.train_step(batch, self.optim_wrapper, draws=draws,
                                        on_backward=keep_gradients, preprocess=False)
-        record, method.step_record = method.step_record, None
-        assert record is not None  # keep_step_record is set
-        state = dict(record.state, **seen.maps)
+        record = method.recorder.record
+        assert record is not None  # it was requested
+        state = dict(record.state.left(), **seen.maps)
+        method.recorder.release('replay')
         cells = distance_labels(method, batch, seen.maps.get('source_feature'))
         if cells is not None:
             state['distance_labels'] = cells
@@ -182,7 +184,8 @@ class StepObserver:
         ]
         if method.imnet is not None:
             self._handles.append(method.imnet.register_forward_hook(self._note_reference))
-        if hasattr(head, 'fuse'):  # of a multi-resolution head, the fusion is the prediction
+        if isinstance(head,
+                      FusesScales):  # of a multi-resolution head, the fusion is the prediction
             fuse = head.fuse
 
             def noted(*args: Any, **kwargs: Any) -> Any:

@@ -59,14 +59,14 @@ def accept_checkpoint(method: nn.Module, state_dict: dict[str, Tensor], prefix: 
                 for copy in copies if copy == 'student' or f'{copy}.{key}' in ours
             })
         print_log(f'plain segmentor checkpoint: loaded into {", ".join(copies)}', logger='current')
-        if not getattr(method, 'new_classifier', False):
+        if not method.new_classifier:
             _check_student(
                 method,
                 {k[len('student.'):]: v
                  for k, v in state_dict.items() if k.startswith('student.')})
             keep_the_rest(method, state_dict)
             return
-    if getattr(method, 'new_classifier', False):
+    if method.new_classifier:
         leave_classifier(method, state_dict)
         keep_the_rest(method, state_dict)
         return
@@ -172,7 +172,7 @@ def _classifier_keys(network: nn.Module) -> Iterator[str]:
             if name.split('.')[0] in parts or name == 'code.table':
                 yield f'{prefix}.{name}'
     for name, module in network.named_modules():  # HRDA's attention of each class
-        if name.endswith('scale_attention') and getattr(module, 'num_classes', 1) > 1:
+        if name.endswith('scale_attention') and module.num_classes > 1:
             yield from (f'{name}.conv_seg.{part}' for part, _ in module.conv_seg.named_parameters())
 
 

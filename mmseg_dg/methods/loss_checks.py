@@ -51,12 +51,20 @@ def _head_configs(node: Any, path: str) -> Iterator[tuple[str, Mapping]]:
                 yield from _head_configs(head, here)
 
 
+def value_of(module: nn.Module, name: str) -> Any:
+    """What a head or loss of any library has under a name of its config; None where it has nothing.
+
+    Their classes share no base that has these attributes.
+    """
+    return getattr(module, name, None)
+
+
 def heads_of(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Built decode heads with losses, by the dotted key of their config; not the attention of HRDA.
     """
     for name, module in network.named_modules():
-        if hasattr(module, 'loss_decode') and hasattr(
-                module, 'num_classes') and 'scale_attention' not in name:
+        if 'scale_attention' not in name and None not in (value_of(
+                module, 'loss_decode'), value_of(module, 'num_classes')):
             yield f'model.network.{name}', module
 
 
@@ -87,13 +95,12 @@ def check_losses(network: nn.Module, weighted: bool, owner: str) -> None:
         for where, loss in losses_of(head, path):
             _check_class_weights(loss, where, head.num_classes)
             if isinstance(head.ignore_index, int):
-                _probe(loss, where, head, weighted or getattr(head, 'sampler', None) is not None,
-                       owner)
+                _probe(loss, where, head, weighted or value_of(head, 'sampler') is not None, owner)
 
 
 def _check_class_weights(loss: nn.Module, where: str, num_classes: int) -> None:
     for name in ('class_weight', 'alpha'):
-        values = getattr(loss, name, None)
+        values = value_of(loss, name)
         if values is None or isinstance(values, (int, float, str)):
             continue
         if len(values) != num_classes:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, Optional
 import torch
 from torch import Tensor, nn
 
-from mmseg_dg.models.segmentors.network import draw_crop_box
+from mmseg_dg.models.backbones.encoder_interfaces import HasTokens
+from mmseg_dg.models.segmentors.network import draw_crop_box, interface_of
 from mmseg_dg.ops import CropBox, JitterParams, draw_jitter_params, draw_kept_blocks, enlarge_blocks
 from mmseg_dg.ops.transfer import on_device
 from mmseg_dg.utils.options import check_options
@@ -21,7 +22,7 @@ IMAGES = ('target', 'both')
 MODES = ('pixel', 'token')
 
 
-@dataclass
+@dataclass(frozen=True)
 class MaskedDraws:
     """Random decisions of the masked pass; the names are those of the mixed pass in ``StepDraws``.
 
@@ -86,10 +87,10 @@ class MaskedPass(NamedTuple):
         if masked.weight <= 0:
             raise ValueError(f'masked.weight must be positive, got {masked.weight}: masked=None '
                              'switches the pass off')
-        if masked.mode == 'token' and not hasattr(network.backbone, 'token_grid'):
+        if masked.mode == 'token' and not isinstance(network.backbone, HasTokens):
             raise ValueError("masked.mode='token' needs an encoder with mask tokens (PlainViT), "
                              f"not {type(network.backbone).__name__}: use mode='pixel'")
-        if masked.mode == 'token' and hasattr(network, 'draw_crop_box'):
+        if masked.mode == 'token' and not interface_of(network).plain:
             raise ValueError("masked.mode='token' masks the tokens of one image, but "
                              f"{type(network).__name__} encodes context and detail: use "
                              "mode='pixel'")
@@ -111,23 +112,21 @@ class MaskedPass(NamedTuple):
         Raises:
             ValueError: A block larger than the crop.
         """
-        draws = MaskedDraws()
+        probability, strength = jitter
+        jitters = blurs = False
         if self.augment:
-            probability, strength = jitter
-            draws.jitter = bool(rng.numpy.uniform() > 1 - probability) and strength > 0
-            draws.blur = bool(rng.numpy.uniform() > 0.5) and blur is not None
-        if draws.jitter:
-            params = [draw_jitter_params(rng.torch, strength) for _ in range(count)]
-            draws.jitter_params = [p._replace(order=params[0].order) for p in params]
-        if draws.blur:
-            draws.sigma = [float(rng.numpy.uniform(*blur))] * count
+            jitters = bool(rng.numpy.uniform() > 1 - probability) and strength > 0
+            blurs = bool(rng.numpy.uniform() > 0.5) and blur is not None
+        params = [draw_jitter_params(rng.torch, strength) for _ in range(count)] if jitters else []
+        sigma = [float(rng.numpy.uniform(*blur))] * count if blurs else []
         if self.mode == 'token':
             grid = network.backbone.token_grid(*size)
-            draws.kept = draw_kept_blocks(count, grid, 1, self.ratio, rng.torch)
+            kept = draw_kept_blocks(count, grid, 1, self.ratio, rng.torch)
         else:
-            draws.kept = draw_kept_blocks(count, size, self.block_size, self.ratio, rng.torch)
-        draws.crop_box = draw_crop_box(network, size, rng.numpy)
-        return draws
+            kept = draw_kept_blocks(count, size, self.block_size, self.ratio, rng.torch)
+        return MaskedDraws(jitter=jitters, blur=blurs,
+                           jitter_params=[p._replace(order=params[0].order) for p in params],
+                           sigma=sigma, kept=kept, crop_box=draw_crop_box(network, size, rng.numpy))
 
     def count(self, batch_size: int) -> int:
         """Images of the pass, of a batch of ``batch_size`` per stream.

@@ -2,6 +2,7 @@
 from torch import nn
 
 from mmseg_dg.registry import WEIGHT_INITIALIZERS
+from mmseg_dg.utils.modules import child
 from mmseg_dg.weights.denoiser import load_denoiser
 
 
@@ -28,7 +29,7 @@ class PretrainedDenoiser:
     def __call__(self, module: nn.Module) -> None:
         """Fill the method's student."""
         # mmengine would initialise a segmentor's parts again after this
-        if not hasattr(module, 'student'):
+        if child(module, 'student') is None:
             raise ValueError('PretrainedDenoiser is the init_cfg of a training method, not of '
                              f'{type(module).__name__}: set it as model.init_cfg, outside of '
                              'model.network')

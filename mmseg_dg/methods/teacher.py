@@ -1,6 +1,7 @@
 """The teacher: an exponential moving average of a module, and what it does with BatchNorm."""
 import math
-from typing import Callable, Optional, Union
+from collections.abc import Sequence
+from typing import Optional, Union
 
 import torch
 from mmengine.model import BaseAveragedModel
@@ -51,11 +52,16 @@ class EMATeacher(BaseAveragedModel):
         ValueError: ``beta`` outside [0, 1], an unknown policy, or ``debias`` where it has no
             meaning.
     """
+
+    #: Until it is configured; the base class may set the mode before.
+    buffer_policy = 'batch'
+    _hooks: Sequence = ()
+
     def __init__(self, model: nn.Module, beta: float = 0.999, ramp: bool = True,
                  buffers: str = 'batch', debias: bool = False) -> None:
         super().__init__(model, update_buffers=False)
         self.configure(beta, ramp, buffers, debias)
-        self._hooks: list[Callable] = []
+        self._hooks = []
 
     def configure(self, beta: float, ramp: bool, buffers: str, debias: bool = False) -> None:
         """Set what one ``EMAUpdateHook`` configures; see the class."""
@@ -186,7 +192,7 @@ class EMATeacher(BaseAveragedModel):
         self.forget_statistics_hooks()
         if not mode:
             return
-        policy = getattr(self, 'buffer_policy', 'batch')
+        policy = self.buffer_policy
         for module in self.module.modules():
             if isinstance(
                     module,
@@ -200,7 +206,7 @@ class EMATeacher(BaseAveragedModel):
 
     def forget_statistics_hooks(self) -> None:
         """Stop policy ``'own'`` from moving running statistics."""
-        for handle in getattr(self, '_hooks', []):
+        for handle in self._hooks:
             handle.remove()
         self._hooks = []
 

@@ -157,7 +157,7 @@ def _copies(method: Any) -> list[str]:
 
 
 def _file_of(encoder: nn.Module) -> Optional[tuple[str, Optional[str]]]:
-    init = getattr(encoder, 'init_cfg', None)
+    init = vars(encoder).get('init_cfg')
     if isinstance(init, dict) and init.get('type') == 'Pretrained' and isinstance(
             init.get('checkpoint'), str):
         return init['checkpoint'], init.get('prefix')

@@ -8,6 +8,7 @@ from typing import Any, Optional
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 
+from mmseg_dg.engine.training_loop import AnnouncingLoop
 from mmseg_dg.utils.atomic_files import written_whole
 from mmseg_dg.utils.work_dir import on_first_process
 
@@ -142,7 +143,7 @@ class BestCheckpoints:
             return
         if 'auto' in self.key_indicators:
             self._init_rule(self.rules, [next(iter(metrics))])
-        waits = self._no_regular_yet() and getattr(runner.train_loop, 'announces_iterations', False)
+        waits = self._no_regular_yet() and isinstance(runner.train_loop, AnnouncingLoop)
         for indicator, rule in zip(self.key_indicators, self.rules):
             score, before = metrics[indicator], self._best(indicator)
             score_key, _ = self._hub_keys(indicator)

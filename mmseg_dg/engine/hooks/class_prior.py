@@ -2,23 +2,25 @@
 from typing import Optional
 
 import torch
-from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
 from mmseg_dg.datasets.statistics.class_statistics import class_statistics
+from mmseg_dg.models.segmentors.prior_adjustment import PriorAdjustment
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
 
+from .run_checks import CheckingHook
+
 
 @HOOKS.register_module()
-class ClassPriorHook(Hook):
+class ClassPriorHook(CheckingHook):
     """Count the pixels of each class in the labelled stream before iteration 0 and give the counts
     to the model.
 
     Whole images are counted, ignored pixels left out: random crops of resized images show every
     class in the same proportion, border effects aside. A resumed run keeps what its checkpoint
     holds; one that starts from other weights (``load_from``) counts its own images. Every module
-    with ``set_class_counts`` receives them (teachers too).
+    that corrects a prior receives them (teachers too).
 
     Args:
         stream: Labelled stream; None: the method's first.
@@ -38,7 +40,7 @@ class ClassPriorHook(Hook):
         self._takers(method_of(runner))
 
     def _takers(self, method) -> list:
-        takers = [module for module in method.modules() if hasattr(module, 'set_class_counts')]
+        takers = [module for module in method.modules() if isinstance(module, PriorAdjustment)]
         if not takers:
             raise ValueError(f'ClassPriorHook: no part of {type(method).__name__} uses a class '
                              'prior: remove the hook, or train a MaskDiffusionEncoderDecoder')

@@ -4,17 +4,22 @@ from collections.abc import Sequence
 from typing import Optional
 
 from mmengine.dist import get_world_size
-from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from torch import nn
 
+from mmseg_dg.engine.named_loaders import NamedLoaders
 from mmseg_dg.engine.optim.component_param_groups import encoder_modules
+from mmseg_dg.engine.optim.schedules import TakesWarmup
+from mmseg_dg.engine.training_loop import AnnouncingLoop
+from mmseg_dg.methods.base import BaseMethod, HandsOver
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
 
+from .run_checks import CheckingHook
+
 
 @HOOKS.register_module()
-class DecoderWarmupHook(Hook):
+class DecoderWarmupHook(CheckingHook):
     """Freeze the encoder for the first iterations, then hand over.
 
     While it lasts no encoder weight receives a gradient (BatchNorm statistics move, as in every
@@ -69,16 +74,16 @@ class DecoderWarmupHook(Hook):
         if self.length > runner.max_iters:
             raise ValueError(f'the decoder warm-up of {self.length} iterations is longer than the '
                              f'training of {runner.max_iters}: max_iters counts both stages')
-        own = getattr(model, 'warmup_iters', None)
+        own = _own_length(model)
         if own is not None and own != self.length:
             print_log(
                 f'the decoder warm-up lasts {self.length} iterations, as DecoderWarmupHook '
                 f'says; model.warmup_iters={own} is not used', logger='current',
                 level=logging.WARNING)
-        if hasattr(model, 'begin_warmup'):
+        if isinstance(model, HandsOver):
             model.begin_warmup(self.length, runner.iter)
         for scheduler in runner.param_schedulers or ():
-            if hasattr(scheduler, 'bind_warmup'):
+            if isinstance(scheduler, TakesWarmup):
                 scheduler.bind_warmup(self.length)
         if runner.iter < self.length:
             self._freeze(runner, model)
@@ -94,13 +99,13 @@ class DecoderWarmupHook(Hook):
             for parameter in self._frozen:
                 parameter.requires_grad_(True)
             self._frozen = None
-        elif getattr(model, 'handed_over', True):
+        elif not isinstance(model, HandsOver) or model.handed_over:
             return
         if self.clear_momentum:
             runner.optim_wrapper.optimizer.state.clear()
-        if hasattr(model, 'hand_over'):
+        if isinstance(model, HandsOver):
             model.hand_over()
-        forget_logged(runner, getattr(model, 'warmup_logs', ()))
+            forget_logged(runner, model.warmup_logs)
         print_log(
             f'decoder warm-up is over at iteration {runner.iter}: the encoder is trained '
             'from here on, the optimizer '
@@ -127,12 +132,15 @@ class DecoderWarmupHook(Hook):
     def _length(self, runner, model: nn.Module) -> int:
         if self.warmup_epochs is not None:
             return self.warmup_epochs * epoch_length(runner, model)
-        length = self.warmup_iters if self.warmup_iters is not None else getattr(
-            model, 'warmup_iters', None)
+        length = _own_length(model) if self.warmup_iters is None else self.warmup_iters
         if length is None:
             raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no warm-up of its '
                              'own: give warmup_iters or warmup_epochs')
         return int(length)
+
+
+def _own_length(model: nn.Module) -> Optional[int]:
+    return model.warmup_iters if isinstance(model, HandsOver) else None
 
 
 def forget_logged(runner, prefixes: Sequence[str]) -> None:
@@ -159,12 +167,13 @@ def epoch_length(runner, model: nn.Module) -> int:
     """
     loop = runner.train_loop
     loader = loop.dataloader
-    if not hasattr(loader, 'names'):
+    if not isinstance(loader, NamedLoaders):
         return len(loader)
-    name = next((s for s in getattr(model, 'labeled_streams', ()) if s in loader.names),
-                loader.names[0])
+    labeled = model.labeled_streams if isinstance(model, BaseMethod) else ()
+    name = next((s for s in labeled if s in loader.names), loader.names[0])
     stream = loader[name]
-    batch = stream.batch_size * getattr(loop, 'accumulate', 1) * get_world_size()
+    several = loop.accumulate if isinstance(loop, AnnouncingLoop) else 1
+    batch = stream.batch_size * several * get_world_size()
     if len(stream.dataset) < batch:
         raise ValueError(f'stream "{name}" has {len(stream.dataset)} samples, fewer than one batch '
                          f'of {batch}: lower batch_size, or give the warm-up in iterations')

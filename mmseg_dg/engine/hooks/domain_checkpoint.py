@@ -10,8 +10,12 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop
+from torch.utils.data import DataLoader
 
+from mmseg_dg.engine.named_loaders import NamedLoaders
+from mmseg_dg.engine.training_loop import AnnouncingLoop
 from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES
+from mmseg_dg.evaluation.metric_traits import MetricTraits
 from mmseg_dg.methods.trained_part import SAVE, check_recordable, leave_frozen_out
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.atomic_files import remove_parts, written_whole
@@ -78,6 +82,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         self._claimed: Any = None
         self._waiting_best: list[str] = []
         self._resumed = False
+        self._prepared = False  # mmengine has settled folder and file backend
         self._agreed_stop: Optional[AgreedStop] = None
 
     # ------------------------------------------------------------------ before the first iteration
@@ -111,7 +116,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
 
     def _place(self, runner) -> str:
         """The folder of the checkpoints: the work dir, or ``out_dir``/<name of the work dir>."""
-        if self.out_dir is None or self.out_dir == runner.work_dir or hasattr(self, 'file_backend'):
+        if self.out_dir is None or self.out_dir == runner.work_dir or self._prepared:
             return self.out_dir or runner.work_dir
         return osp.join(self.out_dir, osp.basename(runner.work_dir.rstrip(osp.sep)))
 
@@ -133,6 +138,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             # recipes set it; a child of one may have no labels to validate on
             self.save_best = None
         super().before_train(runner)
+        self._prepared = True
         if self.save == 'trained':
             check_recordable(method_of(runner))
         if self.save_best is not None:
@@ -144,7 +150,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             follow_new_schedule(runner)
         self._agreed_stop = AgreedStop()
         for loop in (runner.train_loop, runner.val_loop):
-            shield_workers(getattr(loop, 'dataloader', None))
+            shield_workers(_loaders(loop))
         training_begins()
 
     def _overwrite(self, runner) -> None:
@@ -160,9 +166,10 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         Raises:
             ValueError: A key no evaluation of this run can produce.
         """
-        names = tuple(getattr(runner.val_loop.dataloader, 'names', ()))
-        if not names:
+        loaders = runner.val_loop.dataloader
+        if not isinstance(loaders, NamedLoaders):
             return
+        names = loaders.names
         for key in self.save_best:
             domain, _, metric = key.partition('/')
             known = domain in (*names, 'mean') and _METRICS.match(metric)
@@ -179,11 +186,11 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
 
     # ------------------------------------------------------------------ when to save
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if not getattr(runner.train_loop, 'announces_iterations', False):
+        if not isinstance(runner.train_loop, AnnouncingLoop):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
     def after_val_epoch(self, runner, metrics=None) -> None:
-        if not hasattr(self, 'file_backend'):
+        if not self._prepared:
             return  # a validation without training: nothing is saved
         missing = [key for key in self.save_best or () if metrics and key not in metrics]
         if missing:
@@ -275,6 +282,14 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             self.file_backend.remove(path)
 
 
+def _loaders(loop: Any) -> list[DataLoader]:
+    """The dataloaders of a loop, of one by name or of one alone."""
+    if loop is None:
+        return []
+    loaders = loop.dataloader
+    return list(loaders.loaders.values()) if isinstance(loaders, NamedLoaders) else [loaders]
+
+
 def check_scores(evaluators, key: str) -> None:
     """A domain without labels has no mIoU, and one without :class:`LabelFreeMetric` no label-free
     score.
@@ -285,7 +300,7 @@ def check_scores(evaluators, key: str) -> None:
     """
     domain, _, name = key.partition('/')
     metrics = evaluators.metrics if domain == 'mean' else evaluators[domain].metrics
-    free = [metric for metric in metrics if hasattr(metric, 'score_names')]
+    free = [metric for metric in metrics if MetricTraits(metric).score_names is not None]
     known = [
         f'{metric.prefix}/{score}' if metric.prefix else score for metric in free
         for score in metric.score_names
@@ -306,7 +321,7 @@ def scored_classes(evaluators, domain: str) -> set:
         return set()
     names = set()
     for metric in evaluators[domain].metrics:
-        scored = getattr(metric, 'scored_names', None)
+        scored = MetricTraits(metric).scored_names
         if scored is None:
             return set()
         subset = metric.subset()

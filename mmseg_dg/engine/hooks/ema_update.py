@@ -2,15 +2,16 @@
 from collections.abc import Iterable, Mapping
 from typing import Union
 
-from mmengine.hooks import Hook
-
+from mmseg_dg.methods.base import BaseMethod
 from mmseg_dg.methods.teacher import BUFFER_POLICIES
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
 
+from .run_checks import CheckingHook
+
 
 @HOOKS.register_module()
-class EMAUpdateHook(Hook):
+class EMAUpdateHook(CheckingHook):
     """Update every average of the method once per iteration.
 
     DACS: ``beta=0.999, when='before_step', ramp=True`` (the teacher of iteration t is made of the
@@ -68,7 +69,7 @@ class EMAUpdateHook(Hook):
             ValueError: None.
         """
         method = method_of(runner)
-        pairs = method.ema_pairs() if hasattr(method, 'ema_pairs') else {}
+        pairs = method.ema_pairs() if isinstance(method, BaseMethod) else {}
         if not pairs:
             raise ValueError(f'EMAUpdateHook: {type(method).__name__} has no teacher to update: '
                              'remove the hook, or use a method with one (DACS, DeFT, ...)')
@@ -86,7 +87,7 @@ class EMAUpdateHook(Hook):
     def _update(self, runner) -> None:
         method = method_of(runner)
         skipped = method.step_skipped
-        if not getattr(method, 'averages_follow', True):
+        if not method.averages_follow:
             return
         if not skipped.is_cuda:
             if int(skipped):

@@ -34,7 +34,7 @@ class FiniteStateHook(Hook):
 
 def loaded_file(runner: Any) -> str:
     """The checkpoint a runner is loading: the one it was told, or the newest of its work dir."""
-    told = getattr(runner, '_load_from', None)
+    told = runner._load_from
     return str(told or find_latest_checkpoint(runner.work_dir) or 'the checkpoint')
 
 

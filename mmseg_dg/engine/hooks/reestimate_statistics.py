@@ -10,6 +10,8 @@ from mmengine.logging import print_log
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_dg.engine.distributed import share_buffers
+from mmseg_dg.engine.training_loop import state_is_due
 from mmseg_dg.models.norm_statistics import collecting, norm_layers
 from mmseg_dg.models.segmentors.network import predict_logits
 from mmseg_dg.registry import HOOKS
@@ -68,7 +70,7 @@ class ReestimateStatisticsHook(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         method = method_of(runner)
-        if method.averages_follow and runner.train_loop.state_is_due():
+        if method.averages_follow and state_is_due(runner.train_loop):
             self.estimate(runner, method)
 
     def estimate(self, runner, method) -> None:
@@ -84,8 +86,7 @@ class ReestimateStatisticsHook(Hook):
                 self._run(runner, method, network, seed)
         finally:
             method.train()
-        if hasattr(runner.model, 'average_buffers'):
-            runner.model.average_buffers()
+        share_buffers(runner.model)
         print_log(
             f'BatchNorm statistics of {self.parts} estimated anew on {self.batches} batches '
             f'at iteration {runner.iter + 1}', logger='current')
@@ -103,7 +104,8 @@ class ReestimateStatisticsHook(Hook):
             predict_logits(network, images)
 
     def _layers(self, network: nn.Module) -> list[_BatchNorm]:
-        unknown = [name for name in self.parts if getattr(network, name, None) is None]
+        parts = dict(network.named_children())
+        unknown = [name for name in self.parts if name not in parts]
         if unknown:
             raise ValueError(f'ReestimateStatisticsHook: {type(network).__name__} has no {unknown}')
-        return [layer for name in self.parts for layer in norm_layers(getattr(network, name))]
+        return [layer for name in self.parts for layer in norm_layers(parts[name])]

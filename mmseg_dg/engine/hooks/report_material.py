@@ -21,6 +21,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import BaseLoop
 
+from mmseg_dg.datasets.traits import traits
 from mmseg_dg.evaluation.confusion_metric import ConfusionMatrixMetric, ImageScore
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.visualization.tiles import save_picture
@@ -114,20 +115,20 @@ class ReportMaterialHook(Hook):
 
     def after_val_iter(self, runner, batch_idx: int, data_batch: Any = None,
                        outputs: Optional[Sequence] = None) -> None:
-        self._collect(getattr(runner, 'val_loop', None), outputs)
+        self._collect(runner.val_loop, outputs)
 
     def after_test_iter(self, runner, batch_idx: int, data_batch: Any = None,
                         outputs: Optional[Sequence] = None) -> None:
-        self._collect(getattr(runner, 'test_loop', None), outputs)
+        self._collect(runner.test_loop, outputs)
 
     def _collect(self, loop: Any, outputs: Optional[Sequence]) -> None:
-        domain = getattr(loop, 'domain', '')
-        if not domain or not outputs or not is_main_process():
+        # samples of mmengine's own loops are of no domain
+        domain = outputs[0].metainfo.get('domain', '') if outputs else ''
+        if not domain or not is_main_process():
             return
         metric = _metric(loop, domain)
         if domain not in self._keepers:
-            # while a domain is judged, the loop's dataloader is the domain's own
-            self._keepers[domain] = _Keeper(len(loop.dataloader.dataset), self.samples,
+            self._keepers[domain] = _Keeper(len(loop.dataloader[domain].dataset), self.samples,
                                             self.extremes)
         keeper = self._keepers[domain]
         scores = metric.image_scores[-len(outputs
@@ -166,7 +167,7 @@ class ReportMaterialHook(Hook):
     # ------------------------------------------------------------------ after an evaluation
     def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
         # runner.iter would prepare a training where none is under way
-        loop = getattr(runner, '_train_loop', None)
+        loop = runner._train_loop
         done = loop.iter if isinstance(loop, BaseLoop) else 0
         self._write(runner, runner.val_loop, f'iter_{done}')
 
@@ -180,7 +181,7 @@ class ReportMaterialHook(Hook):
         for domain, keeper in self._keepers.items():
             folder = root / domain
             folder.mkdir(parents=True, exist_ok=True)
-            meta = getattr(loop.dataloader[domain].dataset, 'metainfo', {})
+            meta = traits(loop.dataloader[domain].dataset).metainfo
             pictures = [self._save(folder, entry, kinds) for entry, kinds in keeper.chosen()]
             palette = [list(color) for color in meta.get('palette') or ()]
             record = dict(classes=list(meta.get('classes') or ()), palette=palette,

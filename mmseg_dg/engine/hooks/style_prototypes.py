@@ -5,21 +5,23 @@ from typing import Optional
 import numpy as np
 import torch
 from mmengine.dist import all_reduce, get_dist_info
-from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mmseg_dg.datasets.samplers import SampleRequest
+from mmseg_dg.methods.domain_generalization import DomainGeneralization
 from mmseg_dg.models.segmentors.network import style_images
 from mmseg_dg.ops import channel_statistics, farthest_points
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
 from mmseg_dg.utils.seeding import derive_seed, local_seed
 
+from .run_checks import CheckingHook
+
 
 @HOOKS.register_module()
-class StylePrototypeHook(Hook):
+class StylePrototypeHook(CheckingHook):
     """Compute the prototypes of style hallucination before iteration 0 and every ``interval``
     iterations.
 
@@ -57,7 +59,7 @@ class StylePrototypeHook(Hook):
     def check_run(self, runner) -> None:
         """Refuse a run in which there is nothing to compute."""
         method = method_of(runner)
-        if getattr(method, 'styles', None) is None:
+        if not isinstance(method, DomainGeneralization) or method.styles is None:
             raise ValueError(f'StylePrototypeHook: the encoder of {type(method).__name__} '
                              'hallucinates no styles: set model.type=DomainGeneralization and '
                              'model.network.backbone.style_hallucination=dict(), or remove the '

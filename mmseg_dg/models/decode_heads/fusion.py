@@ -88,9 +88,10 @@ def resized_levels(levels: Sequence[Tensor], align_corners: bool) -> Tensor:
 
 def is_pointwise(module: nn.Module) -> bool:
     """Whether a module is a ``ConvModule`` that begins with a plain 1x1 convolution."""
-    conv = getattr(module, 'conv', None)
-    return (isinstance(module, ConvModule) and isinstance(conv, nn.Conv2d)
-            and module.order[0] == 'conv'
+    if not isinstance(module, ConvModule):
+        return False
+    conv = module.conv
+    return (isinstance(conv, nn.Conv2d) and module.order[0] == 'conv'
             and (conv.kernel_size, conv.stride, conv.padding, conv.groups) == ((1, 1), (1, 1),
                                                                                (0, 0), 1))
 

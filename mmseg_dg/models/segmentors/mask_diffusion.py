@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from mmseg.models import EncoderDecoder
 from torch import Tensor
 
+from mmseg_dg.models.decode_heads.classifier import ShowsFeatures
 from mmseg_dg.ops import CropBox, at_least_float32
 from mmseg_dg.ops.diffusion import (
     check_steps,
@@ -27,9 +28,10 @@ from mmseg_dg.ops.diffusion import (
 from mmseg_dg.ops.transfer import on_device
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.arguments import refuses
+from mmseg_dg.utils.pass_result import PassResult
 from mmseg_dg.utils.seeding import derive_seed
 
-from .network import NetworkLosses, _auxiliary_heads, head_losses
+from .network import NetworkLosses, TrainableSegmentor, auxiliary_losses, head_losses
 from .prior_adjustment import PriorAdjustment
 from .sliding import average_windows
 
@@ -87,7 +89,7 @@ class DenoisedLabels(NamedTuple):
     plain_head='the plain classifier is the decode head\'s own 1x1 convolution, weighted by '
     'plain_weight; a convolutional head on the image feature is absent '
     '(docs/diffmatch.md, "Not built")')
-class MaskDiffusionEncoderDecoder(EncoderDecoder):
+class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
     """Encoder, decoder and mask denoiser.
 
     The image feature is what the decoder's classifier would see (``fused_features``). In training
@@ -130,6 +132,9 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         ValueError: No sampling step, no noise draw, a time range outside [0, 1], a decode head
             without ``fused_features``, or a residual of two heads that differ in ``align_corners``.
     """
+
+    plain = False
+
     def __init__(self, backbone: dict, decode_head: dict, denoiser: dict,
                  neck: Optional[dict] = None, auxiliary_head: Optional[dict] = None,
                  plain_weight: float = 0.4, residual: bool = False,
@@ -220,31 +225,20 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         levels = self.extract_feat(images)
         feature = self.image_feature(levels)
         result = self.denoise(feature, labels, draws or self.draw_noise(len(images)))
-        losses = self.label_losses(result, levels, labels, weight)
-        return NetworkLosses(losses, [levels], result.logits, feature)
+        terms = self.label_losses(result, levels, labels, weight)
+        return NetworkLosses(terms, [levels], result.logits, feature)
 
     def label_losses(self, result: DenoisedLabels, levels: Sequence[Tensor], labels: Tensor,
-                     weight: Optional[Tensor] = None) -> dict[str, Tensor]:
+                     weight: Optional[Tensor] = None) -> PassResult:
         """Losses of every head on labelled images, from what they computed; see
         :meth:`segmentation_losses`.
         """
-        losses = {
-            f'decode.{k}': v
-            for k, v in head_losses(self.denoiser, result.adjusted, labels, weight).items()
-        }
-        losses.update(self.time_bins(result, labels))
+        terms = head_losses(self.denoiser, result.adjusted, labels, weight).prefixed('decode')
+        terms = terms.joined(PassResult(logs=self.time_bins(result, labels)))
         if self.plain_weight:
             plain = head_losses(self.decode_head, result.plain, labels, weight)
-            losses.update({
-                f'plain.{k}': v * self.plain_weight if 'loss' in k else v
-                for k, v in plain.items()
-            })
-        for name, head in _auxiliary_heads(self):
-            losses.update({
-                f'{name}.{k}': v
-                for k, v in head_losses(head, head(levels), labels, weight).items()
-            })
-        return losses
+            terms = terms.joined(plain.weighted(self.plain_weight).prefixed('plain'))
+        return terms.joined(*auxiliary_losses(self, levels, labels, weight))
 
     @torch.no_grad()
     def time_bins(self, result: DenoisedLabels, labels: Tensor,
@@ -257,9 +251,9 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
             keep: Pixels that count, bool (B, H, W); None: all that are not ignored.
 
         Returns:
-            ``ce_t0.2-0.4`` and the like, mean over the pixels of a bin, for bins with any; without
-            "loss" in their names, which is summed. On a GPU, which the host does not ask, for bins
-            with an image: NaN where none of its pixels count.
+            ``ce_t0.2-0.4`` and the like, mean over the pixels of a bin, for bins with any. On a
+            GPU, which the host does not ask, for bins with an image: NaN where none of its pixels
+            count.
         """
         labels = downscale_label_map(labels, tuple(result.logits.shape[-2:]))
         if keep is not None:
@@ -286,7 +280,7 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         generator.
         """
         labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1).long()
-        return self.segmentation_losses(inputs, labels).losses
+        return self.segmentation_losses(inputs, labels).terms.named()
 
     # ------------------------------------------------------------------ sampling
     @torch.no_grad()
@@ -375,7 +369,7 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
 
 def _check_arguments(head, steps: int, time_difference: float, draws: int,
                      time_range: Sequence[float], plain_weight: float) -> None:
-    if not hasattr(head, 'fused_features'):
+    if not isinstance(head, ShowsFeatures):
         raise ValueError('mask diffusion needs the features of the decoder, but '
                          f'{type(head).__name__} has no fused_features: use DAFormerHead, the '
                          'DeepLabV3+ head of this package, ...')

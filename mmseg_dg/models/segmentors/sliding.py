@@ -9,7 +9,7 @@ from torch import Tensor
 from mmseg_dg.ops import CropBox, cut_box, sliding_boxes
 from mmseg_dg.registry import MODELS
 
-from .network import predict_logits
+from .network import TrainableSegmentor
 
 SUMS = ('logits', 'softmax')
 
@@ -47,7 +47,7 @@ def average_windows(images: Tensor, test_cfg: Mapping, channels: int,
 
 
 @MODELS.register_module()
-class SlidingEncoderDecoder(EncoderDecoder):
+class SlidingEncoderDecoder(TrainableSegmentor, EncoderDecoder):
     """``EncoderDecoder`` whose overlapping windows may be averaged as probabilities.
 
     ``test_cfg.window_sum='softmax'`` is how UniMatch and DiffMatch's baselines predict Cityscapes
@@ -61,4 +61,4 @@ class SlidingEncoderDecoder(EncoderDecoder):
     def slide_inference(self, inputs: Tensor, batch_img_metas: Optional[list] = None) -> Tensor:
         """Logits (B, K, H, W), see :func:`average_windows`."""
         return average_windows(inputs, self.test_cfg, self.out_channels,
-                               lambda window, _: predict_logits(self, window))
+                               lambda window, _: self.predict_logits(window))

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from torch.utils.data import DataLoader
 
+from mmseg_dg.datasets.traits import traits
+
 #: What all streams (or domains) of a run must agree on.
 SHARED_META = ('classes', 'palette')
 
@@ -48,7 +50,7 @@ class NamedLoaders:
     def _shared_metainfo(self) -> dict:
         names = self.names
         metas = {
-            name: dict(getattr(x.dataset, 'metainfo', None) or {})
+            name: traits(x.dataset).metainfo
             for name, x in self.loaders.items()
         }
         first = names[0]
