@@ -34,7 +34,7 @@ def refuses(**reasons: str) -> Callable[[_Class], _Class]:
                                     f'{reasons[name]}')
             construct(self, *args, **kwargs)
 
-        checked.refused = frozenset(reasons)
+        vars(checked)['refused'] = frozenset(reasons)
         patched.__init__ = checked
         return cls
 
@@ -53,8 +53,9 @@ def accepted_arguments(cls: type) -> Optional[tuple[str, ...]]:
         absent.update(vars(base).get('fixed_arguments', ()))
         if '__init__' not in vars(base):
             continue
-        absent.update(vars(base.__init__).get('refused', ()))
-        parameters = inspect.signature(base.__init__).parameters.values()
+        construct = vars(base)['__init__']
+        absent.update(getattr(construct, 'refused', ()))
+        parameters = inspect.signature(construct).parameters.values()
         names.update((p.name, None) for p in parameters
                      if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):

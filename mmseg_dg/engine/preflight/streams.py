@@ -48,7 +48,8 @@ def _renaming(method: Any, missing: list[str], unknown: list[str],
     """Settings that tell the method the names of the config, where it is clear which is which."""
     arguments = [
         name for name in ('stream', 'labeled_stream', 'unlabeled_stream', 'mix_stream',
-                          'target_labeled_stream') if name in accepted_arguments(type(method))
+                          'target_labeled_stream')
+        if name in (accepted_arguments(type(method)) or ())
     ]
     fix: dict[str, Any] = {}
     # the base's stream was kept beside the user's
