@@ -185,7 +185,7 @@ def made(tmp_path_factory):
         cv2.imwrite(str(folder / path), picture)
     (folder / 'night/images/1.png').unlink()
     (folder / 'data/orchard').mkdir(parents=True)
-    (folder / 'data/orchard/classes.txt').write_text('background\nleaf 0 160 0\ndisease\n', encoding='utf-8')
+    (folder / 'data/orchard/classes.txt').write_text('background 0 0 0\nleaf 0 160 0\n', encoding='utf-8')
     classes = ['road', 'car', 'tree']
     workers = {f'train_dataloader.{stream}.{key}': value for stream in ('source', 'target')
                for key, value in (('num_workers', 0), ('persistent_workers', False))}
