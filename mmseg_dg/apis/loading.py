@@ -5,6 +5,7 @@ from typing import Any, Optional, Union
 
 import torch
 from mmengine.config import Config
+from mmseg.models.segmentors import BaseSegmentor
 from torch import nn
 
 from mmseg_dg.utils.checkpoint_reader import CheckpointError
@@ -98,8 +99,8 @@ def model_files(source: Union[str, Path]) -> tuple[str, str]:
     if path.suffix in ('.onnx', '.pt2'):
         raise ValueError(
             f'{path}: a graph runs without this package: examples/onnx_inference.py for .onnx, '
-            'torch.export.load(FILE).module(check_guards=False) for .pt2. To predict here, export --to safetensors'
-        )
+            'torch.export.load(FILE).module(check_guards=False) for .pt2. To predict here, export '
+            '--to safetensors')
     return str(_config_beside(path)), text
 
 
@@ -160,7 +161,7 @@ def _load_safetensors(path: Path, device: Any) -> Segmenter:
         dict(
             settings, test_dataloader=dict(
                 dataset=dict(type='BaseSegDataset', pipeline=settings['test_pipeline']))))
-    model = load_model(cfg, str(path), device)
+    model: BaseSegmentor = load_model(cfg, str(path), device)
     model.dataset_meta = dict(classes=tuple(known['classes']),
                               palette=known['palette']) if known['classes'] else None
     return Segmenter(model, path)

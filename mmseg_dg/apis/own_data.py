@@ -16,7 +16,14 @@ from mmseg_dg.version import __version__
 from .config_text import nested, recipe, recipe_file, write_config
 from .encoders import encoder_settings, is_shipped
 from .loading import CONFIG, RUN, Segmenter, load
-from .own_data_checks import checked_classes, checked_images, checked_mapping, checked_numbers, crop_pair, refuse_run
+from .own_data_checks import (
+    checked_classes,
+    checked_images,
+    checked_mapping,
+    checked_numbers,
+    crop_pair,
+    refuse_run,
+)
 
 Folder = Union[str, Path]
 #: Method -> (recipe for the shipped encoder, recipe for larger ones, streams, settings).
@@ -74,7 +81,7 @@ class Task(NamedTuple):
 
 def adapt(source: Mapping, target: Mapping, classes: Union[Sequence[str], Folder], out: Folder, *,
           method: str = 'daformer', target_labeled: Optional[Mapping] = None,
-          **settings: Any) -> Segmenter:
+          **settings: Any) -> Optional[Segmenter]:
     """Train on labeled images of one domain and unlabeled ones of another.
 
     Args:
@@ -125,7 +132,7 @@ def semi_adapt(source: Mapping, target: Mapping, target_labeled: Mapping,
 
 
 def train(data: Mapping, classes: Union[Sequence[str], Folder], out: Folder, *,
-          method: str = 'supervised', **settings: Any) -> Segmenter:
+          method: str = 'supervised', **settings: Any) -> Optional[Segmenter]:
     """Train on images with masks.
 
     Args:
@@ -141,7 +148,7 @@ def train(data: Mapping, classes: Union[Sequence[str], Folder], out: Folder, *,
 
 
 def semi(labeled: Mapping, unlabeled: Mapping, classes: Union[Sequence[str], Folder], out: Folder,
-         *, method: str = 'daformer', **settings: Any) -> Segmenter:
+         *, method: str = 'daformer', **settings: Any) -> Optional[Segmenter]:
     """Train on few images with masks and many without, of one domain.
 
     Args:

@@ -1,13 +1,15 @@
 """BatchNorm statistics of a trained model estimated anew on images of another domain: a control
 without training.
 """
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
 import torch
 from mmengine.dataset import Compose
-from torch import nn
+from mmengine.model import BaseModel
+from torch import Tensor, nn
 
 from mmseg_dg.datasets.checks import build_checked
 from mmseg_dg.models.norm_statistics import estimate_statistics
@@ -65,7 +67,8 @@ def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, P
     return model
 
 
-def _batches(model: nn.Module, cfg: Any, stream: str, images: int, batch_size: int, seed: int):
+def _batches(model: BaseModel, cfg: Any, stream: str, images: int, batch_size: int,
+             seed: int) -> Iterator[Tensor]:
     """Preprocessed images (B, 3, H, W) of a stream, prepared as for a test."""
     dataset = build_checked(dict(cfg.train_dataloader[stream]['dataset'], pipeline=[]))
     dataset.full_init()

@@ -14,7 +14,13 @@ from .config_text import recipe_file
 from .encoders import SHIPPED, encoder_settings, is_shipped
 from .fingerprint import GIB, Fingerprint, fingerprint, free_memory
 from .memory import MemoryUse, measure
-from .own_data_checks import checked_classes, checked_images, checked_mapping, checked_numbers, crop_pair
+from .own_data_checks import (
+    checked_classes,
+    checked_images,
+    checked_mapping,
+    checked_numbers,
+    crop_pair,
+)
 
 #: Share of the free memory that a training is planned for.
 SHARE = 0.7
@@ -166,7 +172,7 @@ def _encoder(result: Suggestion, device: str, free: Optional[int], fixed: Option
         result.settings['encoder'] = fixed
         return str(fixed)
     file = Path(weights_table()['mit_b5']['file'])
-    if device == 'cuda' and (free or 0) >= LARGE_GPU and file.is_file():
+    if device == 'cuda' and free is not None and free >= LARGE_GPU and file.is_file():
         result.settings['encoder'] = 'mit_b5'
         result.note(
             'encoder', 'mit_b5',
@@ -241,15 +247,18 @@ def _batch(result: Suggestion, cfg: Config, crop: tuple[int, int], device: str, 
     streams = list(cfg.train_dataloader)
     normal = cfg.train_dataloader[streams[0]].batch_size
     use: Optional[MemoryUse] = measure(cfg, device) if probe else None
-    budget = None if free is None or use is None else SHARE * free
+
+    def fits(batch: int) -> bool:
+        return free is None or use is None or use.bytes(crop, batch) <= SHARE * free
+
     batch = int(fixed or normal)
-    while fixed is None and budget is not None and batch > 2 and use.bytes(crop, batch) > budget:
+    while fixed is None and batch > 2 and not fits(batch):
         batch -= 1
     accumulate = math.ceil(normal / batch)
     memory = '' if use is None else f', {use.bytes(crop, batch) / GIB:.2f} GiB predicted'
     room = '' if free is None else f' of {free / GIB:.1f} GiB free'
     why = 'as you asked' if fixed else "the recipe's" if batch == normal else 'what fits'
-    if budget is not None and use.bytes(crop, batch) > budget:
+    if not fits(batch):
         why += f'; MORE THAN {SHARE:.0%} of the free memory, make the crop smaller'
     result.memory = None if use is None else use.bytes(crop, batch)
     first = f'train_dataloader.{streams[0]}.batch_size'

@@ -46,10 +46,12 @@ def checksum_note(path: Path, known: Optional[list]) -> tuple[str, bool]:
         return f'SHA-256 {short}... is the known one', False
     if known:
         begin = ' and '.join(one[:8] for one in known)
-        return f'SHA-256 begins with {short}, known are {begin}: another release, or damaged', True
+        return (f'SHA-256 begins with {short}, known are {begin}: another release, '
+                'or damaged'), True
     named = re.search(r'-([0-9a-f]{8})\.\w+$', path.name)
     if named and named.group(1) != short:
-        return f'SHA-256 begins with {short}, the file name says {named.group(1)}: renamed, or damaged', False
+        return (f'SHA-256 begins with {short}, the file name says {named.group(1)}: renamed, or '
+                'damaged'), False
     return f'SHA-256 {short}...' + (' as in the file name' if named else ' (no reference '
                                     'known)'), False
 

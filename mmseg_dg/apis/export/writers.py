@@ -135,11 +135,11 @@ def window_reach(graph: InferenceGraph) -> int:
 def multiple_of(graph: InferenceGraph) -> int:
     """What both sides of an image must be multiples of: the patch of an encoder that does not
     resize, else 1."""
-    encoders = [
-        module for module in graph.modules() if isinstance(getattr(module, 'patch_size', None), int)
+    patches = [
+        patch for module in graph.modules() if getattr(module, 'resize', '') is None
+        and isinstance(patch := getattr(module, 'patch_size', None), int)
     ]
-    return math.lcm(*(encoder.patch_size for encoder in encoders
-                      if getattr(encoder, 'resize', '') is None))
+    return math.lcm(*patches)
 
 
 def write_torch_export(program: torch.export.ExportedProgram, metadata: Mapping,
@@ -156,7 +156,8 @@ def write_onnx(program: torch.export.ExportedProgram, metadata: Mapping, path: P
     result = torch.onnx.export(program, dynamo=True, verbose=False, input_names=['images'],
                                output_names=[output], opset_version=OPSET, external_data=False,
                                optimize=optimize)
-    shape = result.model.graph.inputs[0].shape
+    assert result is not None  # of the exporter that dynamo=True chooses
+    shape = result.model.graph.inputs[0].shape or ()
     names = dict(zip([str(side) for side in shape if not isinstance(side, int)], free))
     _rename(result.model, names)
     result.model.metadata_props[KEY] = json.dumps(metadata)

@@ -190,7 +190,7 @@ def _position(dataset: Any, path: str, index: int) -> int:
 
 
 # ---------------------------------------------------------------- several processes
-_work = None
+_work: Optional[Callable] = None
 
 
 def _start(function: Callable) -> None:
@@ -201,6 +201,7 @@ def _start(function: Callable) -> None:
 
 
 def _in_worker(item: Any) -> Any:
+    assert _work is not None  # set as the process starts
     return _work(item)
 
 

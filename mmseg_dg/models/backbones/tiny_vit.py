@@ -1,5 +1,5 @@
 """TinyViT: convolutions, then attention in windows; a small encoder distilled from large ones."""
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Optional, Union
 
 import torch
@@ -29,8 +29,9 @@ class ConvNorm(nn.Sequential):
         super().__init__()
         self.add_module(
             'c', nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False))
-        self.add_module('bn', nn.BatchNorm2d(out))
-        nn.init.constant_(self.bn.weight, start)
+        norm = nn.BatchNorm2d(out)
+        nn.init.constant_(norm.weight, start)
+        self.add_module('bn', norm)
 
 
 class PatchEmbed(nn.Module):
@@ -73,6 +74,8 @@ class Downsample(nn.Module):
 
 class WindowAttention(nn.Module):
     """Attention within a window, with a learned bias per head and distance (|dy|, |dx|)."""
+    bias_index: Tensor
+
     def __init__(self, dims: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads = heads
@@ -142,7 +145,7 @@ class WindowBlock(nn.Module):
 
 class Stage(nn.Module):
     """Blocks and, but for the last stage, what leads to the next."""
-    def __init__(self, blocks: list[nn.Module], downsample: Optional[nn.Module]) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], downsample: Optional[nn.Module]) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         if downsample is not None:
@@ -228,7 +231,7 @@ class TinyViT(EncoderOptions, BaseModule):
         sizes up."""
         maps = {}
         x = self.patch_embed(x)
-        for i, stage in enumerate(self.layers):
+        for i, stage in enumerate(self._stages()):
             for block in stage.blocks:
                 if self.with_cp and self.training and torch.is_grad_enabled():
                     x = checkpoint(block, x, use_reentrant=False)
@@ -239,6 +242,9 @@ class TinyViT(EncoderOptions, BaseModule):
                 break
             x = stage.downsample(x)
         return tuple(maps[i] for i in self.out_indices)
+
+    def _stages(self) -> Iterator[Stage]:
+        return (stage for stage in self.layers if isinstance(stage, Stage))
 
     def init_weights(self) -> None:
         """Fill the parameters as ``init_cfg`` says (see the class)."""
@@ -263,7 +269,7 @@ class TinyViT(EncoderOptions, BaseModule):
     def layer_depth(self, name: str) -> int:
         """How often the rate of a parameter is multiplied by a layer-wise decay: the last block 0,
         the first block N - 1 (a downsampling counts with the block before it), the stem N."""
-        depths = [len(stage.blocks) for stage in self.layers]
+        depths = [len(stage.blocks) for stage in self._stages()]
         if not name.startswith('layers.'):
             return sum(depths)
         _, stage, part, *rest = name.split('.')
