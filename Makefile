@@ -32,6 +32,7 @@ NEWEST_PYTHON ?= $(firstword $(foreach v,3.13 3.12 3.11,$(call PYENV_PYTHONS,$(v
 PINS := requirements/pinned.txt
 STAMP := $(VENV)/.complete
 DOCS_STAMP := $(VENV)/.docs
+CI_STAMP := $(VENV)/.ci
 RUN := $(VENV)/bin/python
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
@@ -60,8 +61,8 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile -m 'not slow and not ci' $(PYTEST_OPTIONS)
 
-# the site is built by a test of this lane
-test-ci: $(STAMP) $(DOCS_STAMP)
+# the site is built by a test of this lane, wheel and sdist are checked by others
+test-ci: $(STAMP) $(DOCS_STAMP) $(CI_STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile -m 'ci and not slow' $(PYTEST_OPTIONS)
 
 test-all: $(STAMP)
@@ -115,6 +116,10 @@ format: $(STAMP)
 # Sphinx is not among the pins: it and what it needs are installed when the site is built for the first time
 $(DOCS_STAMP): $(STAMP) requirements/docs.txt
 	$(RUN) -m pip install -q $(INDEX) -c $(PINS) -r requirements/docs.txt
+	touch $@
+
+$(CI_STAMP): $(STAMP) requirements/ci.txt
+	$(RUN) -m pip install -q $(INDEX) -c $(PINS) -r requirements/ci.txt
 	touch $@
 
 docs: $(STAMP) $(DOCS_STAMP)
