@@ -99,7 +99,8 @@ def model_files(source: Union[str, Path]) -> tuple[str, str]:
     if path.suffix in ('.onnx', '.pt2'):
         raise ValueError(
             f'{path}: a graph runs without this package: examples/onnx_inference.py for .onnx, '
-            'torch.export.load(FILE).module() for .pt2. To predict here, export --to safetensors')
+            'torch.export.load(FILE).module(check_guards=False) for .pt2. To predict here, export '
+            '--to safetensors')
     return str(_config_beside(path)), text
 
 

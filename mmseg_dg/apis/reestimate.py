@@ -20,6 +20,7 @@ from mmseg_dg.utils.seeding import derive_seed
 
 from .inference import load_model
 from .launch import ConfigLike, read_config
+from .prediction import prediction_steps
 
 
 def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, Path],
@@ -94,9 +95,10 @@ def _batches(model: BaseModel, cfg: Any, stream: str, images: int, batch_size: i
 
 
 def _test_transforms(cfg: Any) -> list:
-    """The first test domain's transforms without those that load an image or a label."""
-    loader = next(iter(loaders_by_name(cfg.test_dataloader).values()))
+    """The first test domain's transforms without those that load an image or a label; without a
+    test domain those that prediction takes."""
+    loaders = list(loaders_by_name(cfg.get('test_dataloader')).values())
+    steps = loaders[0]['dataset']['pipeline'] if loaders else prediction_steps(cfg)
     return [
-        t for t in loader['dataset']['pipeline']
-        if 'Annotations' not in t['type'] and not t['type'].startswith('LoadImage')
+        t for t in steps if 'Annotations' not in t['type'] and not t['type'].startswith('LoadImage')
     ]

@@ -121,6 +121,7 @@ def _sets(source: Any, target: Any, data: Any, labeled: Any, unlabeled: Any, few
                                 unlabeled=unlabeled, target_labeled=few).items()
         if value is not None
     }
+    sets: dict[str, Mapping]
     if given - {'target_labeled'} == {'source', 'target'}:
         chosen = own_data.chosen_adaptation(method or next(iter(own_data.ADAPT)), few)
         sets = dict(source=checked_images('source', source, True),

@@ -1,11 +1,12 @@
 """How a training method takes an alignment term (PiXL, CLUDA) into its passes."""
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
+from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 
 from mmseg_dg.models.decode_heads.classifier import ShowsFeatures
@@ -40,7 +41,10 @@ class AlignmentMixin:
     ``ahead`` how to see the second one's images.
     """
 
-    alignment: Optional[nn.Module]
+    # the method's, into which this is mixed
+    student: BaseSegmentor
+    #: A term of :mod:`mmseg_dg.models.losses`, or any module with its interface; None: no term.
+    alignment: Any
 
     def build_alignment(self, config: Optional[dict]) -> None:
         """Build the term; what it trains lies in the method, so that an exported network does not
@@ -61,7 +65,7 @@ class AlignmentMixin:
 
     def init_weights(self) -> None:
         """Initialise the method, and the term's own head where it has one."""
-        super().init_weights()
+        super().init_weights()  # type: ignore[misc]  # of the method
         for part in self.alignment.children() if self.alignment is not None else ():
             if isinstance(part, BaseModule):
                 part.init_weights()
@@ -147,6 +151,7 @@ class AlignmentMixin:
                        reduce_count=self.mean_over_processes())
         state.alignment_memory = None
         if more and self.alignment.pair == 'recompute':
+            assert ahead is not None  # the methods of two passes give it
             with without_traces(self.student, self.alignment):
                 options['ahead'] = self.alignment.look_ahead(self._with_views(ahead()), iteration,
                                                              total, seed, len(images))
@@ -247,7 +252,7 @@ class EntropyCrop(NamedTuple):
         return entropy_guided_boxes(logits, image_size, self.size, self.stride)
 
 
-def decoder_facts(network: nn.Module) -> DecoderFacts:
+def decoder_facts(network: BaseSegmentor) -> DecoderFacts:
     """Channels and resolutions of a network's decoder.
 
     Raises:

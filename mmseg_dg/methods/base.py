@@ -5,6 +5,8 @@ from typing import Any, Optional, Protocol, Union, runtime_checkable
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -77,7 +79,6 @@ class BaseMethod(BaseModel):
             the step needs it after a resume).
     """
 
-    student: Any  # mmengine's segmentors have no types
     #: Arguments of base classes that this class sets itself, so that a config cannot.
     fixed_arguments: tuple[str, ...] = ()
     #: Names of the streams a step reads; the first one defines the batch size of a run.
@@ -122,7 +123,7 @@ class BaseMethod(BaseModel):
         self.encoder_start = encoder_start(network)
         if self.trains_heads:
             check_network_config(network)
-        self.student = MODELS.build(network)
+        self.student: BaseSegmentor = MODELS.build(network)
         check_interface(self.student)
         if self.trains_heads:
             check_losses(self.student, self.weighs_pixels, type(self).__name__)
@@ -185,7 +186,7 @@ class BaseMethod(BaseModel):
         """
         return {}
 
-    def networks(self) -> dict[str, nn.Module]:
+    def networks(self) -> dict[str, BaseSegmentor]:
         """Networks that may be evaluated, by name."""
         return {'student': self.student}
 
@@ -206,8 +207,8 @@ class BaseMethod(BaseModel):
         }
 
     # ------------------------------------------------------------------ one step
-    def train_step(self, data: Union[dict, Sequence[dict]], optim_wrapper, draws: Any = None,
-                   **kwargs) -> dict[str, Tensor]:
+    def train_step(self, data: Union[dict, Sequence[dict]], optim_wrapper: OptimWrapper,
+                   draws: Any = None, **kwargs: Any) -> dict[str, Tensor]:
         """One optimizer step; see :func:`mmseg_dg.methods.step.run_step` for the arguments."""
         return run_step(self, data, optim_wrapper, draws=draws, **kwargs)
 
@@ -222,7 +223,7 @@ class BaseMethod(BaseModel):
 
     # ------------------------------------------------------------------ evaluation
     @property
-    def evaluated_network(self) -> nn.Module:
+    def evaluated_network(self) -> BaseSegmentor:
         """The network behind ``val_step``, ``test_step`` and inference."""
         networks = self.networks()
         if self.evaluate not in networks:
@@ -235,7 +236,8 @@ class BaseMethod(BaseModel):
         """Channels of the evaluated network's logits (mmseg's test-time augmentation reads it)."""
         return self.evaluated_network.out_channels
 
-    def forward(self, inputs: Tensor, data_samples: Optional[list] = None, mode: str = 'tensor'):
+    def forward(self, inputs: Tensor, data_samples: Optional[list] = None,
+                mode: str = 'tensor') -> Union[Tensor, list]:
         """mmengine's interface for evaluation: ``predict`` and ``tensor``; to train, call
         :meth:`train_step`.
         """

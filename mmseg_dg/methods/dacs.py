@@ -2,7 +2,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Optional, Union
+from typing import Any, Optional, Union, cast
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -28,6 +28,7 @@ from mmseg_dg.ops import (
     normalize,
     pseudo_label_weights,
 )
+from mmseg_dg.ops.pairs import pair
 from mmseg_dg.ops.pixel_alignment import boxes_per_image
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.arguments import refuse_unknown
@@ -214,9 +215,9 @@ class DACS(LabeledUnlabeled, Supervised):
         first = labels + source if self.alignment_looks_ahead(state) else source + labels
         passes = [*first, Pass('mix', lambda: self._mix_pass(batch, draws, state))]
         if self.masked is not None:
-            self.masked.check_draws(draws.masked,
-                                    self.masked.count(len(batch[self.target_stream]['inputs'])))
-            passes.append(Pass('masked', lambda: self._masked_pass(batch, draws.masked, state)))
+            count = self.masked.count(len(batch[self.target_stream]['inputs']))
+            masked = self.masked.check_draws(draws.masked, count)
+            passes.append(Pass('masked', partial(self._masked_pass, batch, masked, state)))
         if self.takes_projected_distance('target'):
             passes.append(Pass('feature_distance', lambda: self._target_distance_pass(batch)))
         if self.target_labeled_stream is not None:
@@ -243,9 +244,10 @@ class DACS(LabeledUnlabeled, Supervised):
         pixels.
         """
         logits = self._teacher_logits(batch[self.target_stream]['inputs'])
-        labels, confident, total = confident_pseudo_labels(logits, self.pseudo_threshold)
+        labels, confident, number = confident_pseudo_labels(logits, self.pseudo_threshold)
+        total: Union[int, Tensor] = number
         if self.sync_statistics and get_world_size() > 1:
-            counts = torch.stack([confident.double(), confident.new_tensor(total).double()])
+            counts = torch.stack([confident.double(), confident.new_tensor(number).double()])
             all_reduce(counts)
             confident, total = counts[0], counts[1]
         valid = self.valid_masks(batch, self.target_stream) if self.use_valid_mask else None
@@ -286,18 +288,20 @@ class DACS(LabeledUnlabeled, Supervised):
                state: StepState) -> tuple[Tensor, Tensor, Tensor]:
         """The step's mixed images, labels and weights, made once."""
         if state.mixed_image is None:
-            mixed = self.mix_batch(batch, draws, state.pseudo_label, state.pseudo_weight)
+            mixed = self.mix_batch(batch, draws, *_pseudo_labels(state))
             state.mixed_image, state.mixed_label, state.mixed_weight, state.mix_mask = mixed
+        assert state.mixed_label is not None and state.mixed_weight is not None  # beside the image
         return state.mixed_image, state.mixed_label, state.mixed_weight
 
-    def _mixed_box(self, images: Tensor, draws: StepDraws, state: StepState) -> CropChoice:
+    def _mixed_box(self, images: Tensor, draws: StepDraws,
+                   state: StepState) -> Optional[CropChoice]:
         """The detail crop of the mixed images: drawn, recorded, or a function that finds it by
         their entropy.
         """
         box = draws.crop_box_mix if state.mixed_boxes is None else state.mixed_boxes
         if self.detail_crop is None or not self.detail_crop.starts(state) or isinstance(box, list):
             return box
-        return partial(self.detail_crop.boxes, tuple(images.shape[-2:]))
+        return partial(self.detail_crop.boxes, pair(images.shape[-2:]))
 
     def _mixed_pixels(self, batch: dict[str, dict], draws: StepDraws,
                       state: StepState) -> list[AlignmentImages]:
@@ -312,7 +316,7 @@ class DACS(LabeledUnlabeled, Supervised):
 
     @torch.no_grad()
     def mix_batch(self, batch: dict[str, dict], draws: StepDraws, pseudo_label: Tensor,
-                  pseudo_weight: Tensor):
+                  pseudo_weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Class mix, then jitter and blur of the images.
 
         Returns:
@@ -322,8 +326,9 @@ class DACS(LabeledUnlabeled, Supervised):
         source = batch[self.source_stream]
         labels = stack_labels(source['data_samples'], self.source_stream)
         if isinstance(source['inputs'], EncodedImages):
-            return mix_encoded_batch(source, batch[self.target_stream], labels, draws.mix_classes,
-                                     pseudo_label, pseudo_weight)
+            mixed = mix_encoded_batch(source, batch[self.target_stream], labels, draws.mix_classes,
+                                      pseudo_label, pseudo_weight)
+            return cast(Tensor, mixed[0]), *mixed[1:]  # maps stand where images would
         masks = torch.stack([class_mask(label, c) for label, c in zip(labels, draws.mix_classes)])
         images = mix(masks.unsqueeze(1), source['inputs'], batch[self.target_stream]['inputs'])
         images = torch.stack([self._augment(image, draws, i) for i, image in enumerate(images)])
@@ -337,16 +342,20 @@ class DACS(LabeledUnlabeled, Supervised):
         included.
         """
         source, target = batch[self.source_stream], batch[self.target_stream]
-        weight = state.pseudo_weight
-        images = self.masked_images(self.masked.select(source['inputs'], target['inputs']), draws)
-        labels = self.masked.select(stack_labels(source['data_samples'], self.source_stream),
-                                    state.pseudo_label)
-        weight = self.masked.select(torch.ones_like(weight), weight)
+        masked = self.masked
+        assert masked is not None  # or there is no such pass
+        pseudo_label, weight = _pseudo_labels(state)
+        # cached maps stand where images would
+        images = cast(Tensor,
+                      self.masked_images(masked.select(source['inputs'], target['inputs']), draws))
+        labels = masked.select(stack_labels(source['data_samples'], self.source_stream),
+                               pseudo_label)
+        weight = masked.select(torch.ones_like(weight), weight)
         state.masked_image = images
-        with self.masked.tokens(self.student, draws):
+        with masked.tokens(self.student, draws):
             result = segmentation_losses(self.student, images, labels, weight=weight,
                                          crop_box=draws.crop_box)
-        return result.terms.weighted(self.masked.weight).prefixed('masked')
+        return result.terms.weighted(masked.weight).prefixed('masked')
 
     def masked_images(self, images: Union[Tensor, EncodedImages],
                       draws: MaskedDraws) -> Union[Tensor, EncodedImages]:
@@ -354,6 +363,7 @@ class DACS(LabeledUnlabeled, Supervised):
         features those that were masked before they were encoded."""
         if isinstance(images, EncodedImages):
             return images.variants['masked']
+        assert self.masked is not None  # or nobody would ask
         return self.masked.cover(
             torch.stack([self._augment(x, draws, i) for i, x in enumerate(images)]), draws)
 
@@ -365,12 +375,12 @@ class DACS(LabeledUnlabeled, Supervised):
 
     def _target_labeled_pass(self, batch: dict[str, dict], draws: StepDraws) -> PassResult:
         """Supervised loss on the target images that have labels."""
-        stream = batch[self.target_labeled_stream]
-        labels = stack_labels(stream['data_samples'], self.target_labeled_stream)
+        name = str(self.target_labeled_stream)
+        stream = batch[name]
+        labels = stack_labels(stream['data_samples'], name)
         result = segmentation_losses(self.student, stream['inputs'], labels,
                                      crop_box=draws.crop_box_target_labeled)
-        return result.terms.weighted(self.target_labeled_weight).prefixed(
-            self.target_labeled_stream)
+        return result.terms.weighted(self.target_labeled_weight).prefixed(name)
 
     def _augment(self, image: Tensor, draws: Union[StepDraws, MaskedDraws], index: int) -> Tensor:
         """Colour jitter in [0, 1], then blur of the normalised image; (3, H, W)."""
@@ -389,3 +399,9 @@ def _checked_tta(names: Sequence[str]) -> tuple[str, ...]:
     if set(names) - {'flip'}:
         raise ValueError(f"pseudo_label_tta={names}: ('flip', ) or () for none")
     return names
+
+
+def _pseudo_labels(state: StepState) -> tuple[Tensor, Tensor]:
+    """Classes and weights (B, H, W), which an earlier pass has left."""
+    assert state.pseudo_label is not None and state.pseudo_weight is not None
+    return state.pseudo_label, state.pseudo_weight

@@ -2,7 +2,7 @@
 import os.path as osp
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import torch
 from mmengine.logging import print_log
@@ -219,7 +219,8 @@ class DDeP(BaseMethod):
     def out_channels(self) -> int:
         return 3
 
-    def forward(self, inputs: Tensor, data_samples: Optional[list] = None, mode: str = 'tensor'):
+    def forward(self, inputs: Tensor, data_samples: Optional[list] = None,
+                mode: str = 'tensor') -> Union[Tensor, list]:
         """``tensor``: prediction for noisy images. ``predict``: add noise to clean ones and denoise
         them.
 
@@ -302,7 +303,7 @@ def _take_off_classifier(network: nn.Module) -> int:
     parts = dict(network.named_children())
     head = parts.get('decode_head')
     classifier = None if head is None else dict(head.named_children()).get('conv_seg')
-    if 'backbone' not in parts or not isinstance(classifier, nn.Conv2d):
+    if head is None or 'backbone' not in parts or not isinstance(classifier, nn.Conv2d):
         raise ValueError('DDeP pretrains an encoder-decoder whose decode_head ends in a '
                          f'classifier conv_seg; {type(network).__name__} with '
                          f'{type(head).__name__} has none')

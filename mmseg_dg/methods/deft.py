@@ -163,7 +163,7 @@ class DeFT(BaseMethod):
         return self._stage_read[1] == 2
 
     @property
-    def averages_follow(self) -> bool:
+    def averages_follow(self) -> bool:  # type: ignore[override]  # it changes in the run
         """Whether ``EMAUpdateHook`` moves the retentive components now."""
         return self.handed_over
 
@@ -250,8 +250,9 @@ class DeFT(BaseMethod):
 
     def _distance(self, name: str, module: nn.Module, reference: Optional[nn.Module]) -> PassResult:
         weight = self.distance[name] if self.distance else 0.
-        if not weight:
+        if not self.distance or not weight:
             return PassResult()
+        assert reference is not None  # with a distance there is one
         distance = parameter_distance(module, reference, self.distance['form'])
         return PassResult({f'{name}.loss_distance': weight * distance})
 
@@ -259,6 +260,7 @@ class DeFT(BaseMethod):
     def sync_copies(self) -> None:
         super().sync_copies()
         if self.distance is not None:
+            assert self.encoder_init is not None and self.decoder_init is not None
             self.encoder_init.load_state_dict(self.student.backbone.state_dict())
             self.decoder_init.load_state_dict(self.student.decode_head.state_dict())
 
@@ -308,7 +310,7 @@ class JointFinetuning(Supervised):
             self.style.check(self.data_preprocessor, self.source_stream)
 
 
-def styled_draws(method, batch: dict[str, dict], generator: Any) -> StyledDraws:
+def styled_draws(method: Any, batch: dict[str, dict], generator: Any) -> StyledDraws:
     """Draws of a step of a method with one labelled stream and perhaps a style augmentation."""
     rng = StepGenerator.of(generator)
     images = batch[method.source_stream]['inputs']
@@ -317,7 +319,7 @@ def styled_draws(method, batch: dict[str, dict], generator: Any) -> StyledDraws:
     return StyledDraws(crop_box_source=box, style=style)
 
 
-def styled(method, batch: dict[str, Any], draws: StyledDraws) -> dict[str, Any]:
+def styled(method: Any, batch: dict[str, Any], draws: StyledDraws) -> dict[str, Any]:
     """The batch of the labelled stream, doubled where the method has a style augmentation."""
     if method.style is None:
         return batch

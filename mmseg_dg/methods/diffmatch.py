@@ -15,6 +15,7 @@ from typing import Any, Optional
 
 import torch
 from mmengine.dist import all_reduce
+from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor
 
 from mmseg_dg.models.segmentors.mask_diffusion import (
@@ -162,13 +163,15 @@ class DiffMatch(SemiSupervised):
         """
         own = self._sampled_labels(batch, self.unlabeled_stream, draws.teacher_seeds)
         if self.reads_mix_stream and self.pastes(draws):
-            state.mix_pseudo = self._sampled_labels(batch, self.mix_stream, draws.mix_teacher_seeds)
+            state.mix_pseudo = self._sampled_labels(batch, str(self.mix_stream),
+                                                    draws.mix_teacher_seeds)
         if self.student.adjustment.kind == 'ema':
             self._observe_classes(own.label[own.mask(self.threshold)])
         return self.remember(own, state)
 
     def _sampled_labels(self, batch: dict[str, dict], stream: str,
                         seeds: Sequence[int]) -> PseudoLabels:
+        assert self.teacher is not None  # pseudo-labels are the teacher's
         network = self.teacher.module
         images = batch[stream]['inputs']
         with evaluation_mode(network), lower_precision(self.teacher_precision, images.device):
@@ -179,7 +182,8 @@ class DiffMatch(SemiSupervised):
         """Let a moving class prior see confident pseudo-labels, those of all processes."""
         counts = torch.bincount(labels.flatten(), minlength=self.student.num_classes)
         all_reduce(counts)
-        for network in self.networks().values():
+        networks: dict[str, BaseSegmentor] = self.networks()
+        for network in networks.values():
             network.adjustment.observe(counts)
 
     def _labeled_pass(self, batch: dict[str, dict], draws: DiffMatchDraws,
@@ -190,7 +194,7 @@ class DiffMatch(SemiSupervised):
         count, images, noise, masks = len(labels), labeled['inputs'], draws.labeled, labels
         if self.feature_weight:
             images = torch.cat([images, batch[self.unlabeled_stream]['inputs']])
-            masks = torch.cat([labels, _without_padding(state.own_pseudo)])
+            masks = torch.cat([labels, _without_padding(self._own(state))])
             noise = noise.joined(draws.feature)
         levels = network.extract_feat(images)
         feature = network.image_feature(
@@ -202,7 +206,12 @@ class DiffMatch(SemiSupervised):
             return found
         return found.joined(
             self._unlabeled_losses('feature', self._for_pseudo_labels(result.part(count)),
-                                   state.own_pseudo, self.feature_weight))
+                                   self._own(state), self.feature_weight))
+
+    @staticmethod
+    def _own(state: StepState) -> PseudoLabels:
+        assert state.own_pseudo is not None  # an earlier pass has left them
+        return state.own_pseudo
 
     def _dropped(self, levels: Sequence[Tensor], first: int) -> list[Tensor]:
         """Levels whose images from ``first`` on lose channels; labelled images keep theirs."""

@@ -56,7 +56,8 @@ class DomainGeneralization(Supervised):
     @property
     def styles(self) -> Optional[StyleHallucination]:
         """The part of the student's encoder that hallucinates styles, or None."""
-        return child(self.student.backbone, 'style_hallucination')
+        part = child(self.student.backbone, 'style_hallucination')
+        return part if isinstance(part, StyleHallucination) else None
 
     def source_losses(self, images: Tensor, labels: Tensor,
                       box: Optional[CropBox]) -> NetworkLosses:

@@ -64,7 +64,7 @@ def check_encoded(method: Any, mix: str) -> None:
             f'{what}: {type(network).__name__} encodes drawn crops at several resolutions, which '
             'cannot be kept: use EncoderDecoder')
     encoder = network.backbone
-    trainable = encoder.trainable if isinstance(encoder, KnowsFrozen) else 'all'
+    trainable = network.backbone.trainable if isinstance(encoder, KnowsFrozen) else 'all'
     if trainable != 'none':
         raise ValueError(
             f'{what} keeps the maps of an encoder that never changes, but model.network.backbone '

@@ -78,7 +78,8 @@ class StepCheck:
         parameters: ``list(method.named_parameters())``, where it is known.
     """
     def __init__(self, method: nn.Module, iteration: int = 0, remember: bool = True,
-                 gradients: bool = True, deferred: bool = False, parameters: Optional[list] = None):
+                 gradients: bool = True, deferred: bool = False,
+                 parameters: Optional[list] = None) -> None:
         self.iteration, self.checks_gradients, self.deferred = iteration, gradients, deferred
         self.left_out = False  # the step changed nothing, as far as the host knows
         named = parameters or method.named_parameters()

@@ -79,7 +79,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         return passes
 
     def _mix_pseudo_labels(self, batch: dict[str, dict], state: StepState) -> PassResult:
-        state.mix_pseudo = self.evaluated_pseudo_labels(batch, self.mix_stream)
+        state.mix_pseudo = self.evaluated_pseudo_labels(batch, str(self.mix_stream))
         return PassResult()
 
     def _labeled_pass(self, batch: dict[str, dict], draws: SemiDraws,
@@ -91,9 +91,10 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         features = self.student.extract_feat(images)
         decoded, dropped = self.decode_views(features, len(labels))
         result = self.labeled_losses(features, decoded, labels)
-        seen = AlignmentImages(
-            [PixelView(*(x[:len(labels)] for x in call)) for call in decoded.calls], labels,
-            levels=result.features[0])
+        seen = AlignmentImages([
+            PixelView(call.features[:len(labels)], call.logits[:len(labels)])
+            for call in decoded.calls
+        ], labels, levels=result.features[0])
         weak_logits = main_logits(decoded.logits)[len(labels):]
         own = self._own_pseudo_labels(batch, weak_logits.detach(), weak)
         share = self.remember(own, state)
@@ -178,7 +179,11 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         """
         result = []
         for k, target in enumerate(targets):
-            maps = [PixelView(*(x.chunk(self.num_views)[k] for x in call)) for call in calls]
+            maps = [
+                PixelView(
+                    call.features.chunk(self.num_views)[k],
+                    call.logits.chunk(self.num_views)[k]) for call in calls
+            ]
             result.append(
                 AlignmentImages(maps, torch.where(target.valid, target.label, 255),
                                 target.mask(self.threshold).float(),

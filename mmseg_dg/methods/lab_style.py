@@ -3,7 +3,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
 
 from mmseg_dg.models.data_preprocessor import (
     converts_channels,
@@ -39,13 +40,14 @@ class LABStyle:
                                  'numbers')
         if noise < 0:
             raise ValueError(f'LABStyle: noise={noise} must not be negative')
-        self.mean, self.std, self.noise = tuple(mean), tuple(std), noise
+        (low, high), (least, most) = mean, std
+        self.mean, self.std, self.noise = (low, high), (least, most), noise
 
     def draw(self, count: int, generator: torch.Generator) -> LABStyleDraws:
         """Random decisions for ``count`` images."""
         return draw_lab_style(count, generator, self.mean, self.std)
 
-    def check(self, preprocessor: nn.Module, stream: str) -> None:
+    def check(self, preprocessor: BaseDataPreprocessor, stream: str) -> None:
         """
         Raises:
             ValueError: The normalisation of the images is not known, or they are not RGB.
@@ -55,8 +57,8 @@ class LABStyle:
             raise ValueError('style_augmentation undoes the normalisation of RGB images: give '
                              f'data_preprocessor mean, std and bgr_to_rgb=True (stream "{stream}")')
 
-    def double(self, batch: dict[str, Any], draws: LABStyleDraws, preprocessor: nn.Module,
-               stream: str) -> dict[str, Any]:
+    def double(self, batch: dict[str, Any], draws: LABStyleDraws,
+               preprocessor: BaseDataPreprocessor, stream: str) -> dict[str, Any]:
         """The batch ``[images; restyled images]`` with its samples repeated.
 
         Args:

@@ -39,11 +39,11 @@ def gated(optimizer: torch.optim.Optimizer, gradients: list[Tensor], ok: Tensor)
     but weight decay and momentum move them, which only a run that is about to stop may ignore.
     """
     if is_fused(optimizer):
-        optimizer.found_inf = (~ok).float()
+        vars(optimizer)['found_inf'] = (~ok).float()  # fused optimizers read it
         try:
             yield
         finally:
-            del optimizer.found_inf
+            del vars(optimizer)['found_inf']
         return
     for bucket in buckets(gradients):
         scatter(torch.where(ok, flat(bucket), 0.), bucket)

@@ -1,5 +1,5 @@
 """``init_cfg`` of a method that starts from a denoised decoder."""
-from torch import nn
+from mmengine.model import BaseModel
 
 from mmseg_dg.registry import WEIGHT_INITIALIZERS
 from mmseg_dg.utils.modules import child
@@ -26,7 +26,7 @@ class PretrainedDenoiser:
     def __init__(self, checkpoint: str, encoder: bool = True) -> None:
         self.checkpoint, self.encoder = checkpoint, encoder
 
-    def __call__(self, module: nn.Module) -> None:
+    def __call__(self, module: BaseModel) -> None:
         """Fill the method's student."""
         # mmengine would initialise a segmentor's parts again after this
         if child(module, 'student') is None:

@@ -200,10 +200,11 @@ class SemiSupervised(LabeledUnlabeled):
             raise ValueError('labelled and unlabelled images pass the network together, but their '
                              f'crops are {labeled[2:]} and {unlabeled[2:]}: use one crop size for '
                              'all streams')
-        if self.reads_mix_stream and shapes[self.mix_stream] != unlabeled:
+        mix = shapes[str(self.mix_stream)] if self.reads_mix_stream else unlabeled
+        if mix != unlabeled:
             raise ValueError(f'CutMix pastes image i of "{self.mix_stream}" into image i of '
                              f'"{self.unlabeled_stream}", but their batches are '
-                             f'{shapes[self.mix_stream]} and {unlabeled}: give both streams the '
+                             f'{mix} and {unlabeled}: give both streams the '
                              'same dataset and batch_size')
 
     def valid_mask(self, batch: dict[str, dict], stream: str) -> Tensor:
@@ -231,7 +232,7 @@ class SemiSupervised(LabeledUnlabeled):
                         StrongView() if box is None else view
                         for box, view in zip(boxes, draws.mix_views[k])
                     ]
-                    others = self._strong_view(batch[self.mix_stream]['inputs'], k, views)
+                    others = self._strong_view(batch[str(self.mix_stream)]['inputs'], k, views)
                 else:
                     others = images.flip(0)
                 paste = paste_encoded if isinstance(images, EncodedImages) else paste_boxes
@@ -247,14 +248,16 @@ class SemiSupervised(LabeledUnlabeled):
             return images.variants[f'strong{number + 1}']
         return self.strong_images(images, views)
 
-    def pasted_labels(self, own: PseudoLabels, mix: Optional[PseudoLabels],
+    def pasted_labels(self, own: Optional[PseudoLabels], mix: Optional[PseudoLabels],
                       draws: SemiDraws) -> list[PseudoLabels]:
         """Pseudo-labels of each strong view: labels, confidence and padding are pasted like the
         images.
         """
+        assert own is not None  # an earlier pass has left them
         if not self.pastes(draws):
             return [own] * self.num_views
-        mix = mix if self.reads_mix_stream else PseudoLabels(*(x.flip(0) for x in own))
+        if mix is None or not self.reads_mix_stream:
+            mix = PseudoLabels(*(x.flip(0) for x in own))
         return [
             PseudoLabels(*(paste_boxes(a, b, boxes) for a, b in zip(own, mix)))
             for boxes in draws.boxes

@@ -58,14 +58,14 @@ class _StepValues:
         averaged over where they occurred: a method may log a value in some micro-batches only
         (DiffMatch: the loss at noise times that were drawn).
         """
-        losses = {name: sum(values) / self.parts for name, values in self.losses.items()}
-        logs = {name: sum(values) / len(values) for name, values in self.logs.items()}
+        losses = {name: _sum(values) / self.parts for name, values in self.losses.items()}
+        logs = {name: _sum(values) / len(values) for name, values in self.logs.items()}
         result = PassResult(losses, logs)
         total = result.total()
         return result.named() if total is None else dict(loss=total, **result.named())
 
 
-def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None,
+def run_step(method: Any, data: Any, optim_wrapper: OptimWrapper, draws: Any = None,
              context: Optional[StepContext] = None, sync_gradients: Optional[Callable[[],
                                                                                       None]] = None,
              on_backward: Optional[Callable[[str], None]] = None, preprocess: bool = True,
@@ -136,7 +136,7 @@ def _micro_batches(data: Any, draws: Any) -> list[tuple[dict, Any]]:
     return list(zip(batches, recorded))
 
 
-def _run_passes(method, batch: dict, draws: Any, number: int, context: StepContext,
+def _run_passes(method: Any, batch: dict, draws: Any, number: int, context: StepContext,
                 optim_wrapper: OptimWrapper, values: _StepValues, check: StepCheck,
                 on_backward: Optional[Callable[[str], None]]) -> None:
     """All passes of micro-batch ``number``; the state they share is let go at the end."""
@@ -152,7 +152,7 @@ def _run_passes(method, batch: dict, draws: Any, number: int, context: StepConte
         method.recorder.record = StepRecord(batch, method.taken_draws(draws, state), state)
 
 
-def _run_pass(method, step_pass: Pass, optim_wrapper: OptimWrapper, values: _StepValues,
+def _run_pass(method: Any, step_pass: Pass, optim_wrapper: OptimWrapper, values: _StepValues,
               check: StepCheck) -> bool:
     """Forward and backward of one pass; its graph is gone when this returns. Adds its values to
     ``values``.
@@ -170,7 +170,7 @@ def _run_pass(method, step_pass: Pass, optim_wrapper: OptimWrapper, values: _Ste
                          "total: rename it")
     loss = result.total()
     learned = loss is not None and loss.requires_grad
-    if learned:
+    if loss is not None and learned:
         optim_wrapper.backward(loss / values.parts, retain_graph=step_pass.retain_graph)
     check.see_pass(step_pass.name, result.losses, learned)
     values.add(result)
@@ -193,3 +193,7 @@ def _step(optim_wrapper: OptimWrapper) -> bool:
         handle.remove()
     # fused optimizers are always called and skip by themselves; a dynamic scale then falls
     return bool(stepped) and scaler.get_scale() >= before
+
+
+def _sum(values: list[Tensor]) -> Tensor:
+    return sum(values[1:], values[0])

@@ -29,7 +29,7 @@ class StepContext:
     iteration: int = 0
     total: Optional[int] = None
 
-    def derive(self, *purpose) -> int:
+    def derive(self, *purpose: Any) -> int:
         return derive_seed(self.seed, self.rank, self.iteration, *purpose)
 
     @classmethod

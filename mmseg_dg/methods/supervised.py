@@ -90,7 +90,7 @@ class Supervised(AlignmentMixin, BaseMethod):
             self.imnet = deepcopy(self.student.backbone).requires_grad_(False)
 
     # ------------------------------------------------------------------ passes
-    def draw_step(self, batch: dict[str, dict], generator: Any) -> SupervisedDraws:
+    def draw_step(self, batch: dict[str, dict], generator: Any) -> Any:
         rng = StepGenerator.of(generator)
         box = draw_crop_box(self.student, batch[self.source_stream]['inputs'].shape[-2:], rng.numpy)
         return SupervisedDraws(box, self.draw_alignment(rng))
@@ -134,6 +134,7 @@ class Supervised(AlignmentMixin, BaseMethod):
 
         def distance() -> PassResult:
             features, state.source_features = state.source_features, None
+            assert features is not None  # the pass before has left them
             return self.distance_loss(features, images, labels, box, state)
 
         if joint or self.feature_distance is None:
@@ -151,6 +152,7 @@ class Supervised(AlignmentMixin, BaseMethod):
     def distance_loss(self, features: list, images: Tensor, labels: Tensor, box: Optional[CropBox],
                       state: StepState) -> PassResult:
         """Feature distance of the source pass, under the log name of the official code's term."""
+        assert self.feature_distance is not None and self.imnet is not None
         scale = self.feature_distance.scale
         with torch.no_grad(), lower_precision(self.teacher_precision, images.device):
             # without a box, only the context scale is encoded
@@ -174,6 +176,7 @@ class Supervised(AlignmentMixin, BaseMethod):
         """Distance of the student's last map to the frozen encoder's, under the log name of a
         feature distance.
         """
+        assert self.projected_distance is not None  # takes_projected_distance
         value = self.projected_distance(features[-1], images)
         return PassResult({f'{stream}.loss_feature_distance': value})
 
@@ -223,7 +226,7 @@ class Supervised(AlignmentMixin, BaseMethod):
                 'feature_distance compares with a pretrained encoder, but its encoder '
                 f'{type(self.projected_distance.encoder).__name__} starts from random weights: '
                 "give it init_cfg=dict(type='Pretrained', checkpoint='pretrained/...')")
-        if self.imnet is None:
+        if self.imnet is None or self.feature_distance is None:
             return
         if not _is_pretrained(self.student.backbone):
             raise ValueError(

@@ -4,7 +4,8 @@ from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from torch import Tensor
 
 from mmseg_dg.models.decode_heads.classifier import Decoded, main_logits
 from mmseg_dg.ops import PseudoLabels, confident_cross_entropy
@@ -68,7 +69,7 @@ class UniMatch(FixMatch):
         return PassResult({'feature.loss_ce': loss * self.feature_weight})
 
 
-def decoder_levels(head: nn.Module, count: int) -> set[int]:
+def decoder_levels(head: BaseDecodeHead, count: int) -> set[int]:
     """Positions of the encoder's maps that a decode head reads: its ``in_index``, and c1 of a
     DeepLabV3+ head.
 

@@ -3,6 +3,7 @@ from typing import Any, NamedTuple, Optional
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import PixelData
 from mmseg.models import SegDataPreProcessor
 from torch import Tensor, nn
@@ -147,7 +148,7 @@ def converts_channels(preprocessor: nn.Module) -> bool:
                                                          SegDataPreProcessor) else True
 
 
-def stream_preprocessor(preprocessor: nn.Module, stream: str) -> nn.Module:
+def stream_preprocessor(preprocessor: BaseDataPreprocessor, stream: str) -> BaseDataPreprocessor:
     """The preprocessor of one stream, which may have a normalisation of its own."""
     if isinstance(preprocessor, MultiStreamDataPreprocessor):
         return preprocessor.streams.get(stream, preprocessor)

@@ -10,7 +10,7 @@ def child(module: nn.Module, name: str) -> Optional[nn.Module]:
     return dict(module.named_children()).get(name)
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: Any) -> nn.Module:
     """A model without the wrapper of a distributed run."""
     return model.get_submodule('module') if is_model_wrapper(model) else model
 

@@ -108,7 +108,7 @@ def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
     # odd sides: whatever a network pads is then padded here, and the written graph does it for
     # every size
     step = multiple_of(graph)
-    side = max(101, *(side + 27 - side % 2 for side in smallest(graph)))
+    side = max(101, window_reach(graph) + 5, *(side + 27 - side % 2 for side in smallest(graph)))
     sides = (side, side + 46) if step == 1 else ((side // step + 1) * step,
                                                  (side // step + 4) * step)
     with torch.no_grad(), without_size_warnings():
@@ -127,6 +127,12 @@ def smallest(graph: InferenceGraph) -> tuple[int, int]:
     return graph.body.smallest if isinstance(graph.body, HRDAGraph) else (64, 64)
 
 
+def window_reach(graph: InferenceGraph) -> int:
+    """Largest side in pixels at which some layer still has a single attention window: traced so,
+    the number 1 would be written down for good."""
+    return max((getattr(module, 'window_reach', 0) for module in graph.modules()), default=0)
+
+
 def multiple_of(graph: InferenceGraph) -> int:
     """What both sides of an image must be multiples of: the patch of an encoder that does not
     resize, else 1."""
@@ -139,8 +145,8 @@ def multiple_of(graph: InferenceGraph) -> int:
 
 def write_torch_export(program: torch.export.ExportedProgram, metadata: Mapping,
                        path: Path) -> None:
-    """``torch.export.load(path).module()`` runs it; ``extra_files={'mmseg_dg.json': ''}`` reads
-    the metadata."""
+    """``torch.export.load(path).module(check_guards=False)`` runs it;
+    ``extra_files={'mmseg_dg.json': ''}`` reads the metadata."""
     torch.export.save(program, str(path), extra_files={f'{KEY}.json': json.dumps(metadata)})
 
 

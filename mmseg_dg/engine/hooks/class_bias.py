@@ -13,6 +13,7 @@ from mmengine.device import get_device
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 from torch import Tensor
 
 from mmseg_dg.engine.training_loop import state_is_due
@@ -57,7 +58,7 @@ class PseudoLabelStatisticsHook(Hook):
         self._counts: Optional[Tensor] = None
         self.rows: list[list[float]] = []
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         self._classes = list(runner.train_dataloader.dataset.metainfo.get('classes') or ())
         if not self._classes:
             raise ValueError('PseudoLabelStatisticsHook needs class names: give the labelled '
@@ -71,12 +72,12 @@ class PseudoLabelStatisticsHook(Hook):
                 self._counts = torch.tensor(kept['counts'], dtype=torch.float64,
                                             device=get_device())
 
-    def before_train_iter(self, runner, batch_idx: int, data_batch: Any = None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Ask for a record of a step that is due."""
         if runner.iter % self.interval == 0:
             method_of(runner).recorder.request(READER)
 
-    def after_train_iter(self, runner, batch_idx: int, data_batch: Any = None,
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                          outputs: Optional[dict] = None) -> None:
         """Count; sum up at the end of a window."""
         if runner.iter % self.interval == 0:
@@ -89,7 +90,7 @@ class PseudoLabelStatisticsHook(Hook):
         if state_is_due(runner.train_loop):
             self._keep(runner)
 
-    def _keep(self, runner) -> None:
+    def _keep(self, runner: Runner) -> None:
         """Leave counts and rows where mmengine's checkpoints take them from."""
         counts = torch.zeros(len(self._classes) + 2, dtype=torch.float64, device=get_device())
         # another process may have some
@@ -101,7 +102,7 @@ class PseudoLabelStatisticsHook(Hook):
             dict(counts=counts.tolist() if bool(counts.any()) else None,
                  rows=[list(map(float, row)) for row in self.rows]))
 
-    def after_train(self, runner) -> None:
+    def after_train(self, runner: Runner) -> None:
         if not self.rows or not is_main_process() or runner.visualizer is None:
             return
         rows = np.asarray(self.rows, np.float64)
@@ -127,7 +128,8 @@ class PseudoLabelStatisticsHook(Hook):
                                      valid)
         self._counts = counts if self._counts is None else self._counts + counts
 
-    def _sum_up(self, runner, iteration: int) -> None:
+    def _sum_up(self, runner: Runner, iteration: int) -> None:
+        assert self._counts is not None  # the caller has looked
         counts = self._counts.clone()
         self._counts = None
         all_reduce(counts)
@@ -189,13 +191,13 @@ def histogram_row(iteration: int, counts: np.ndarray, num_classes: int) -> list[
 class ClassBiasPicturesHook(Hook):
     """After each evaluation, a chart of IoU by class in the order of frequency, one per domain
     scored by ``ClassBiasMetric``; they are called ``class_bias_<domain>``."""
-    def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         self._draw(runner, metrics)
 
-    def after_test_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+    def after_test_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         self._draw(runner, metrics)
 
-    def _draw(self, runner, metrics: Optional[dict]) -> None:
+    def _draw(self, runner: Runner, metrics: Optional[dict]) -> None:
         if not is_main_process() or runner.visualizer is None:
             return
         for domain, (classes, shares, iou) in domain_bias(metrics or {}).items():

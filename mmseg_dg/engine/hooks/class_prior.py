@@ -1,8 +1,9 @@
 """Class frequencies of the labelled images, for networks that correct a class prior."""
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 
 from mmseg_dg.datasets.statistics.class_statistics import class_statistics
 from mmseg_dg.models.segmentors.prior_adjustment import PriorAdjustment
@@ -35,18 +36,18 @@ class ClassPriorHook(CheckingHook):
     def __init__(self, stream: Optional[str] = None, cache_dir: Optional[str] = None) -> None:
         self.stream, self.cache_dir = stream, cache_dir
 
-    def check_run(self, runner) -> None:
+    def check_run(self, runner: Runner) -> None:
         """Refuse a model that has no use for the counts."""
         self._takers(method_of(runner))
 
-    def _takers(self, method) -> list:
+    def _takers(self, method: Any) -> list:
         takers = [module for module in method.modules() if isinstance(module, PriorAdjustment)]
         if not takers:
             raise ValueError(f'ClassPriorHook: no part of {type(method).__name__} uses a class '
                              'prior: remove the hook, or train a MaskDiffusionEncoderDecoder')
         return takers
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Count, unless a resumed checkpoint brought the counts."""
         method = method_of(runner)
         fresh = [

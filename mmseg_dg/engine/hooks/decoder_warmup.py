@@ -1,13 +1,14 @@
 """Train the decoder alone for a while, then hand over to the training of everything."""
 import logging
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 from torch import nn
 
-from mmseg_dg.engine.named_loaders import NamedLoaders
+from mmseg_dg.engine.named_loaders import NamedLoaders, sample_count
 from mmseg_dg.engine.optim.component_param_groups import encoder_modules
 from mmseg_dg.engine.optim.schedules import TakesWarmup
 from mmseg_dg.engine.training_loop import AnnouncingLoop
@@ -55,7 +56,7 @@ class DecoderWarmupHook(CheckingHook):
         self.length = 0
         self._frozen: Optional[list[nn.Parameter]] = None
 
-    def check_run(self, runner) -> None:
+    def check_run(self, runner: Runner) -> None:
         """Refuse a method without a length of its own where the hook has none either, or without an
         encoder.
         """
@@ -65,7 +66,7 @@ class DecoderWarmupHook(CheckingHook):
         if not encoder_modules(model):
             raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no backbone to freeze')
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Settle the length, tell method and schedules, and freeze where the run is inside the
         warm-up.
         """
@@ -91,7 +92,7 @@ class DecoderWarmupHook(CheckingHook):
         elif runner.iter == self.length > 0:
             self._frozen = []
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         if runner.iter < self.length:
             return
         model = method_of(runner)
@@ -112,7 +113,7 @@ class DecoderWarmupHook(CheckingHook):
             f'{"starts without momentum" if self.clear_momentum else "keeps its momentum"}',
             logger='current')
 
-    def _freeze(self, runner, model: nn.Module) -> None:
+    def _freeze(self, runner: Runner, model: nn.Module) -> None:
         wrapper = runner.model
         if isinstance(wrapper,
                       nn.parallel.DistributedDataParallel) and not wrapper.find_unused_parameters:
@@ -129,7 +130,7 @@ class DecoderWarmupHook(CheckingHook):
             f'decoder warm-up: {len(self._frozen)} tensors of the encoder are frozen until '
             f'iteration {self.length}', logger='current')
 
-    def _length(self, runner, model: nn.Module) -> int:
+    def _length(self, runner: Runner, model: nn.Module) -> int:
         if self.warmup_epochs is not None:
             return self.warmup_epochs * epoch_length(runner, model)
         length = _own_length(model) if self.warmup_iters is None else self.warmup_iters
@@ -143,7 +144,7 @@ def _own_length(model: nn.Module) -> Optional[int]:
     return model.warmup_iters if isinstance(model, HandsOver) else None
 
 
-def forget_logged(runner, prefixes: Sequence[str]) -> None:
+def forget_logged(runner: Runner, prefixes: Sequence[str]) -> None:
     """Take values that are not computed any more out of the log, which would repeat the last one
     for ever.
 
@@ -158,7 +159,7 @@ def forget_logged(runner, prefixes: Sequence[str]) -> None:
         del scalars[name]
 
 
-def epoch_length(runner, model: nn.Module) -> int:
+def epoch_length(runner: Runner, model: nn.Module) -> int:
     """Iterations in which every sample of the labelled stream (or of the one dataloader) is seen
     about once.
 
@@ -173,8 +174,8 @@ def epoch_length(runner, model: nn.Module) -> int:
     name = next((s for s in labeled if s in loader.names), loader.names[0])
     stream = loader[name]
     several = loop.accumulate if isinstance(loop, AnnouncingLoop) else 1
-    batch = stream.batch_size * several * get_world_size()
-    if len(stream.dataset) < batch:
-        raise ValueError(f'stream "{name}" has {len(stream.dataset)} samples, fewer than one batch '
+    batch, count = (stream.batch_size or 1) * several * get_world_size(), sample_count(stream)
+    if count < batch:
+        raise ValueError(f'stream "{name}" has {count} samples, fewer than one batch '
                          f'of {batch}: lower batch_size, or give the warm-up in iterations')
-    return len(stream.dataset) // batch
+    return count // batch

@@ -1,6 +1,8 @@
 """The one hook that updates teachers."""
 from collections.abc import Iterable, Mapping
-from typing import Union
+from typing import Any, Union
+
+from mmengine.runner import Runner
 
 from mmseg_dg.methods.base import BaseMethod
 from mmseg_dg.methods.teacher import BUFFER_POLICIES
@@ -48,7 +50,7 @@ class EMAUpdateHook(CheckingHook):
         self.beta, self.when, self.ramp = beta, when, ramp
         self.buffers, self.debias = buffers, debias
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Configure the averages; at the beginning of a run, one that was never updated is a copy
         of its source.
         """
@@ -62,7 +64,7 @@ class EMAUpdateHook(CheckingHook):
             if int(average.steps) == 0 and runner.iter == 0:
                 average.copy_from(source)
 
-    def check_run(self, runner) -> dict:
+    def check_run(self, runner: Runner) -> dict:
         """The averages there are to update.
 
         Raises:
@@ -76,15 +78,16 @@ class EMAUpdateHook(CheckingHook):
         _by_name('beta', self.beta, pairs), _by_name('buffers', self.buffers, pairs)
         return pairs
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         if self.when == 'before_step':
             self._update(runner)
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
+                         outputs: Any = None) -> None:
         if self.when == 'after_step':
             self._update(runner)
 
-    def _update(self, runner) -> None:
+    def _update(self, runner: Runner) -> None:
         method = method_of(runner)
         skipped = method.step_skipped
         if not method.averages_follow:
@@ -97,7 +100,7 @@ class EMAUpdateHook(CheckingHook):
             average.update_parameters(source, unless=skipped)
 
 
-def _by_name(what: str, value, names: Iterable[str]) -> dict:
+def _by_name(what: str, value: Any, names: Iterable[str]) -> dict:
     names = list(names)
     if not isinstance(value, Mapping):
         return dict.fromkeys(names, value)

@@ -61,10 +61,11 @@ def finish_weights_only(runner: Any) -> None:
     """
     done = runner.iter
     for scheduler in runner.param_schedulers if done > 0 else ():
+        known: Any = scheduler  # mmengine's schedules have no types
         if isinstance(scheduler, ClosedForm):
-            scheduler.last_step += done - 1
-            scheduler._global_step += done - 1
-            scheduler.step()
+            known.last_step += done - 1
+            known._global_step += done - 1
+            known.step()
         else:
             for _ in range(done):
                 scheduler.step()

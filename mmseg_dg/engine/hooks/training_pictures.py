@@ -6,6 +6,8 @@ from typing import Any, Optional
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
 from torch import nn
 
 from mmseg_dg.methods.step_state import StepRecord
@@ -48,16 +50,16 @@ class TrainingPicturesHook(Hook):
         self.interval, self.max_images = interval, max_images
         self.tile, self.palette = tile, palette
 
-    def _due(self, runner) -> bool:
+    def _due(self, runner: Runner) -> bool:
         due = self.interval > 0 and runner.iter % self.interval == 0
         return due and is_main_process() and runner.visualizer is not None
 
-    def before_train_iter(self, runner, batch_idx: int, data_batch: Any = None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Ask for a record of a step that is due."""
         if self._due(runner):
             method_of(runner).recorder.request(READER)
 
-    def after_train_iter(self, runner, batch_idx: int, data_batch: Any = None,
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                          outputs: Optional[dict] = None) -> None:
         """Draw the record and drop it, so that its tensors are freed."""
         if not self._due(runner):
@@ -78,7 +80,7 @@ class TrainingPicturesHook(Hook):
         except (ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
             self._warn(f'the pictures of iteration {runner.iter + 1} could not be drawn: {error!r}')
 
-    def _draw(self, runner, method: nn.Module, record: StepRecord) -> None:
+    def _draw(self, runner: Runner, method: nn.Module, record: StepRecord) -> None:
         mean, std = _normalisation(method)
         palette = self.palette or runner.train_dataloader.dataset.metainfo.get('palette')
         if palette is None and method.labeled_streams:
@@ -97,7 +99,7 @@ def _without_pixels(record: StepRecord) -> bool:
     return any(isinstance(part['inputs'], EncodedImages) for part in record.batch.values())
 
 
-def _normalisation(method: nn.Module):
+def _normalisation(method: BaseModel) -> tuple[list[float], list[float]]:
     """Mean and std of the preprocessor as lists of three; no normalisation gives 0 and 1."""
     known = normalization_of(method.data_preprocessor)
     if known is None:

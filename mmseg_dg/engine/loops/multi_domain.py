@@ -8,7 +8,7 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
-from mmengine.runner import BaseLoop
+from mmengine.runner import BaseLoop, Runner
 from mmengine.runner.amp import autocast
 from torch.utils.data import DataLoader
 
@@ -18,7 +18,7 @@ from mmseg_dg.datasets.traits import traits
 from mmseg_dg.datasets.unlabeled import has_no_masks
 from mmseg_dg.datasets.wrappers import leaves
 from mmseg_dg.engine.hooks.finite_state import install_finite_state
-from mmseg_dg.engine.named_loaders import NamedLoaders
+from mmseg_dg.engine.named_loaders import NamedLoaders, sample_count
 from mmseg_dg.evaluation.domain_evaluators import DomainEvaluators, build_domain_evaluators
 from mmseg_dg.evaluation.metric_traits import MetricTraits
 from mmseg_dg.evaluation.protocols import (
@@ -52,7 +52,7 @@ class _MultiDomainLoop(BaseLoop):
     mode = 'val'
     what = 'validation domain'
 
-    def __init__(self, runner, dataloader: Loaders, evaluator: Any, fp16: bool = False,
+    def __init__(self, runner: Runner, dataloader: Loaders, evaluator: Any, fp16: bool = False,
                  bf16: bool = False, protocols: Optional[dict[str, dict]] = None) -> None:
         if fp16 and bf16:
             raise ValueError('fp16=True and bf16=True exclude each other: choose one precision '
@@ -69,7 +69,7 @@ class _MultiDomainLoop(BaseLoop):
         self.runner.visualizer.dataset_meta = loaders.dataset.metainfo
         self.fp16, self.bf16 = fp16, bf16
         self._image_names: dict[str, dict[str, str]] = {}
-        sizes = ', '.join(f'{name} ({len(loader.dataset)} images{self._role(name)})'
+        sizes = ', '.join(f'{name} ({sample_count(loader)} images{self._role(name)})'
                           for name, loader in loaders.items())
         print_log(f'{self.what}s: {sizes}', logger='current')
 
@@ -77,7 +77,7 @@ class _MultiDomainLoop(BaseLoop):
         role = self.protocols[name].role
         return f', {role}' if role else ''
 
-    def _build_loaders(self, runner, config: Loaders) -> NamedLoaders:
+    def _build_loaders(self, runner: Runner, config: Loaders) -> NamedLoaders:
         if isinstance(config, NamedLoaders):
             return config
         if isinstance(config, DataLoader) or (isinstance(config, dict) and 'dataset' in config):
@@ -94,7 +94,7 @@ class _MultiDomainLoop(BaseLoop):
             {name: self._build_loader(runner, name, entry)
              for name, entry in config.items()}, what=self.what)
 
-    def _build_loader(self, runner, name: str, config: Any) -> DataLoader:
+    def _build_loader(self, runner: Runner, name: str, config: Any) -> DataLoader:
         if isinstance(config, DataLoader):
             return config
         if not isinstance(config, dict) or 'dataset' not in config:
@@ -227,7 +227,7 @@ class _MultiDomainLoop(BaseLoop):
         with autocast(enabled=self.fp16 or self.bf16, dtype=torch.bfloat16 if self.bf16 else None):
             return step(batch)
 
-    def _call(self, pattern: str, **kwargs) -> None:
+    def _call(self, pattern: str, **kwargs: Any) -> None:
         self.runner.call_hook(pattern.format(self.mode), **kwargs)
 
     def _report(self, by_domain: dict[str, dict[str, float]], metrics: dict[str, float]) -> None:
@@ -253,7 +253,7 @@ class _MultiDomainLoop(BaseLoop):
         print_log(f'{title}\n{markdown_table(report)}\nwritten to {" and ".join(paths)}',
                   logger='current')
 
-    def _names(self):
+    def _names(self) -> tuple[str, str]:
         """Title and file name of the report."""
         iteration = iteration_of(self.runner)
         return f'Evaluation after iteration {iteration}', f'evaluation_iter_{iteration}'
@@ -300,7 +300,7 @@ class MultiDomainTestLoop(_MultiDomainLoop):
     mode = 'test'
     what = 'test domain'
 
-    def _names(self):
+    def _names(self) -> tuple[str, str]:
         return 'Test', 'evaluation_test'
 
 

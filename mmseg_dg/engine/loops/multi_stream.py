@@ -8,6 +8,9 @@ from typing import Any, Optional, Union
 import torch
 from mmengine.dist import get_rank, get_world_size, is_main_process
 from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
 
 from mmseg_dg.datasets.bad_samples import summary
 from mmseg_dg.datasets.crop_setting import CropSize, with_crop_size
@@ -94,7 +97,7 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         ValueError: Contradictory lengths, a stream without a dataset, streams the method does not
             know, bad samples.
     """
-    def __init__(self, runner, dataloader: dict[str, dict], max_iters: Optional[int] = None,
+    def __init__(self, runner: Runner, dataloader: dict[str, dict], max_iters: Optional[int] = None,
                  max_epochs: Optional[int] = None, epoch_stream: Optional[str] = None,
                  val_interval: int = 1000, val_begin: int = 1, accumulate: int = 1,
                  preflight_samples: int = 8, on_nonfinite: str = 'stop',
@@ -117,8 +120,8 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         self.compile = compile
         self.epoch_length = self._epoch_length(epoch_stream, max_epochs)
         self._max_epochs = max_epochs or 1
-        self._max_iters = max_iters if max_iters is not None else max_epochs * self.epoch_length
         unit = 1 if max_iters is not None else self.epoch_length  # iterations, or epochs of them
+        self._max_iters = max_iters if max_iters is not None else self._max_epochs * unit
         self.val_interval = val_interval * unit
         self.val_begin = val_begin * unit
         self._iter = self._epoch = 0
@@ -126,7 +129,7 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         runner.message_hub.update_info('max_iters', self._max_iters)  # schedules read it
         # mmengine's scale_lr looks up the batch size of "the" dataloader
         name = next((s for s in method_of(runner).streams if s in loaders.names), loaders.names[0])
-        runner._train_dataloader = dict(batch_size=loaders[name].batch_size * accumulate)
+        runner._train_dataloader = dict(batch_size=(loaders[name].batch_size or 1) * accumulate)
 
     def _announce_classifier(self, new: bool) -> None:
         """Tell the method, before mmengine's runner loads ``load_from``, to leave the checkpoint's
@@ -171,7 +174,7 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         return self._iter
 
     # ------------------------------------------------------------------ running
-    def run(self):
+    def run(self) -> nn.Module:
         """Train from the current iteration (0, or where a checkpoint left off) to the last."""
         make_current(self.runner)
         method = self._prepare()
@@ -190,7 +193,7 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         self.runner.call_hook('after_train')
         return self.runner.model
 
-    def _prepare(self):
+    def _prepare(self) -> BaseModel:
         """Everything that can be found out before the first iteration."""
         if isinstance(self.runner.model, torch.nn.parallel.DistributedDataParallel):
             raise ValueError('a method with several passes cannot train under torch DDP: set '
@@ -293,7 +296,7 @@ def stream_seed(seed: int, name: str) -> int:
     return derive_seed(seed, 'stream', name)
 
 
-def check_config(runner, configs: dict[str, dict], samples: int, length: dict) -> None:
+def check_config(runner: Runner, configs: dict[str, dict], samples: int, length: dict) -> None:
     """Refuse a config with everything that is wrong with it; where something is, also samples are
     looked at.
 
@@ -332,7 +335,8 @@ def named_streams(configs: dict[str, dict]) -> dict[str, dict]:
     return {name: config for name, config in configs.items() if config is not None}
 
 
-def build_streams(runner, configs: dict[str, dict], on_bad_sample: str = 'stop') -> dict[str, Any]:
+def build_streams(runner: Runner, configs: dict[str, dict],
+                  on_bad_sample: str = 'stop') -> dict[str, Any]:
     """Dataloaders of all streams: datasets wrapped in ``SeededDataset``, endless samplers, own
     generators.
 

@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor, nn
 
-from mmseg_dg.models.decode_heads.classifier import Decoded, FusesScales
+from mmseg_dg.models.decode_heads.classifier import Decoded, FusesScales, main_logits
 from mmseg_dg.models.decode_heads.hrda_head import ScaleLogits, check_scales
 from mmseg_dg.ops import (
     CropBox,
@@ -20,13 +20,15 @@ from mmseg_dg.ops import (
     draw_crop_box,
     sliding_boxes,
 )
+from mmseg_dg.ops.crop_boxes import Randint
+from mmseg_dg.ops.pairs import pair
 from mmseg_dg.ops.pixel_alignment import boxes_per_image
 from mmseg_dg.ops.resize import resize
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.pass_result import PassResult
 
 from .hrda_windows import DetailWindows, whole_image
-from .network import CropChoice, NetworkLosses, TrainableSegmentor, head_losses
+from .network import Boxes, CropChoice, NetworkLosses, TrainableSegmentor, head_losses
 
 #: What inference may return: the fusion, or one of its two sides alone.
 OUTPUTS = ('fused', 'LR', 'HR')
@@ -133,12 +135,6 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
                                  f'{self.size_divisor} (output_stride={stride}, '
                                  f'scales={list(self.scales)})')
 
-    @property
-    def detail_stride(self) -> tuple[int, int]:
-        """Distance of neighbouring detail windows in inference, (rows, columns)."""
-        height, width = self.hr_crop_size
-        return (height // 2, width // 2) if self.hr_slide_overlapping else (height, width)
-
     # ------------------------------------------------------------------ images of both scales, and
     # their features
     def _context_image(self, images: Tensor) -> Tensor:
@@ -151,17 +147,17 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         size = tuple(images.shape[-2:])
         return resize(resize(images, (size[0] // 2, size[1] // 2)), size)
 
-    def _encode(self, images: Tensor, encoder: Optional[nn.Module] = None):
+    def _encode(self, images: Tensor, encoder: Optional[nn.Module] = None) -> Sequence[Tensor]:
         maps = (self.backbone if encoder is None else encoder)(images)
         return self.neck(maps) if self.with_neck else maps
 
-    def extract_feat(self, inputs: Tensor):
+    def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
         """Features of the context scale."""
         return self._encode(self._context_image(inputs))
 
     # ------------------------------------------------------------------ what training methods ask
     # for
-    def draw_crop_box(self, image_size: tuple[int, int], rng) -> CropBox:
+    def draw_crop_box(self, image_size: tuple[int, int], rng: Randint) -> CropBox:
         """The detail crop of one training pass, the same for all images of a batch.
 
         Args:
@@ -171,7 +167,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         Raises:
             ValueError: The detail crop is larger.
         """
-        return draw_crop_box(tuple(image_size), self.hr_crop_size, self.crop_coord_divisible, rng)
+        return draw_crop_box(pair(image_size), self.hr_crop_size, self.crop_coord_divisible, rng)
 
     def segmentation_losses(self, images: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
                             crop_box: Optional[CropChoice] = None) -> NetworkLosses:
@@ -198,31 +194,33 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         """The views of :meth:`segmentation_losses` alone, context first."""
         return self._both_scales(images, crop_box)[-1]
 
-    def _both_scales(self, images: Tensor, crop_box: Optional[CropChoice]):
+    def _both_scales(
+        self, images: Tensor, crop_box: Optional[CropChoice]
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor], tuple[Tensor, Tensor], Boxes, list[PixelView]]:
         """Encoder maps of context and detail, the logits of both, the crop box taken, and the views
         of both.
         """
-        head, size = self.decode_head, tuple(images.shape[-2:])
+        head, size = self.decode_head, pair(images.shape[-2:])
         self._check_training_size(size)
         context = self.extract_feat(images)
         of_context: Optional[Decoded] = None
         # a list replays a choice: dropout in the same order
         if callable(crop_box) or isinstance(crop_box, list):
             of_context = head.decoded(context)
-            crop_box = crop_box(of_context.logits.detach()) if callable(crop_box) else crop_box
+            crop_box = crop_box(main_logits(
+                of_context.logits).detach()) if callable(crop_box) else crop_box
         box = self._checked_box(crop_box, size, len(images))
         detail = self._encode(cut_boxes(self._detail_image(images), box))
         of_context = of_context or head.decoded(context)
         of_detail = head.decoded(detail)
         views = [
-            PixelView(*decoded.calls[0], region)
+            PixelView(decoded.calls[0].features, decoded.calls[0].logits, region)
             for decoded, region in ((of_context, None), (of_detail, box)) if len(decoded.calls) == 1
         ]
-        return context, detail, (of_context.logits,
-                                 of_detail.logits), box, views if len(views) == 2 else []
+        logits = main_logits(of_context.logits), main_logits(of_detail.logits)
+        return context, detail, logits, box, views if len(views) == 2 else []
 
-    def _fuse(self, context: Tensor, detail: Tensor, attention: Tensor,
-              box: CropChoice) -> ScaleLogits:
+    def _fuse(self, context: Tensor, detail: Tensor, attention: Tensor, box: Boxes) -> ScaleLogits:
         """The fusion with one box for all images, or image by image."""
         if not isinstance(box[0], tuple):
             return self.decode_head.fuse(context, detail, attention, box)
@@ -234,7 +232,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         return ScaleLogits(*(torch.cat(x) for x in zip(*fused)))
 
     def scale_losses(self, logits: ScaleLogits, labels: Tensor, weight: Optional[Tensor],
-                     box: CropChoice) -> PassResult:
+                     box: Boxes) -> PassResult:
         """Losses and accuracies by log name: ``decode.`` the fusion, ``decode.hr.`` detail,
         ``decode.lr.`` context.
         """
@@ -257,14 +255,13 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
                              f'be divisible by {self.size_divisor}, so that both scales of '
                              f'{list(self.scales)} fit on one another: change the training crop')
 
-    def _checked_box(self, box: Optional[CropChoice], size: tuple[int, int],
-                     count: int) -> CropChoice:
+    def _checked_box(self, box: Optional[Boxes], size: tuple[int, int], count: int) -> Boxes:
         """One box where all images have the same, else a list of boxes."""
         if box is None:
             raise ValueError('HRDAEncoderDecoder trains on a detail crop: pass '
                              'crop_box=network.draw_crop_box(image_size, rng)')
         height, width = size
-        boxes = boxes_per_image(box, count)
+        boxes = boxes_per_image(box, count) or []
         for y1, y2, x1, x2 in boxes:
             if (y2 - y1, x2 - x1) != self.hr_crop_size or min(y1,
                                                               x1) < 0 or y2 > height or x2 > width:
@@ -316,7 +313,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         generator draws one.
         """
         labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1).long()
-        box = self.draw_crop_box(tuple(inputs.shape[-2:]), np.random)
+        box = self.draw_crop_box(pair(inputs.shape[-2:]), np.random)
         return self.segmentation_losses(inputs, labels, crop_box=box).terms.named()
 
     # ------------------------------------------------------------------ inference
@@ -337,10 +334,11 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         """Logits (B, C, H, W), averaged over overlapping outer windows; sides shorter than a window
         are padded.
         """
-        crop, stride = tuple(self.test_cfg.crop_size), tuple(self.test_cfg.stride)
+        crop, stride = pair(self.test_cfg.crop_size), pair(self.test_cfg.stride)
         images = self._pad(inputs, crop)
-        size = tuple(images.shape[-2:])
-        total, count = None, images.new_zeros(1, 1, *size)
+        size = pair(images.shape[-2:])
+        total: Optional[Tensor] = None
+        count = images.new_zeros(1, 1, *size)
         for box, fused in self._fused_windows(images, sliding_boxes(size, crop, stride),
                                               self._chunk, self._output):
             logits = resize(fused, (box[1] - box[0], box[3] - box[2]))
@@ -349,6 +347,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
                 total = logits.new_zeros(len(images), logits.shape[1], *size, dtype=dtype)
             cut_box(total, box).add_(logits)
             cut_box(count, box).add_(1)
+        assert total is not None  # there is a window
         return cut_box(total.div_(count), (0, inputs.shape[-2], 0, inputs.shape[-1]))
 
 

@@ -1,7 +1,7 @@
 """HRDA's detail windows: crops of an image at high resolution, decoded once each and averaged."""
 import math
-from collections.abc import Iterator
-from typing import Any, Optional
+from collections.abc import Iterator, Sequence
+from typing import Any, Callable, Optional
 
 import torch
 import torch.nn.functional as F
@@ -24,8 +24,17 @@ class DetailWindows:
     size_divisor: int
     hr_crop_size: tuple[int, int]
     hr_slide_inference: bool
-    detail_stride: tuple[int, int]
+    hr_slide_overlapping: bool
     blur_hr_crop: bool
+    _encode: Callable[..., Sequence[Tensor]]
+    extract_feat: Callable[[Tensor], Sequence[Tensor]]
+    _detail_image: Callable[[Tensor], Tensor]
+
+    @property
+    def detail_stride(self) -> tuple[int, int]:
+        """Distance of neighbouring detail windows, (rows, columns)."""
+        height, width = self.hr_crop_size
+        return (height // 2, width // 2) if self.hr_slide_overlapping else (height, width)
 
     @property
     def _chunk(self) -> Optional[int]:

@@ -11,6 +11,8 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 
 import torch
 import torch.nn.functional as F
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 
 from mmseg_dg.models.decode_heads.classifier import (
@@ -27,6 +29,8 @@ from mmseg_dg.utils.pass_result import PassResult
 
 _accuracy_wanted = True
 
+#: Detail crops: one box for all images, or one for each.
+Boxes = Union[CropBox, Sequence[CropBox]]
 #: What a multi-resolution network takes as its detail crop: one box for all images, one for each,
 #: or a function that chooses one for each from the logits (B, C, h, w) of the whole images.
 CropChoice = Union[CropBox, Sequence[CropBox], Callable[[Tensor], Sequence[CropBox]]]
@@ -160,12 +164,12 @@ def check_interface(network: nn.Module) -> None:
                          f'{__name__}')
 
 
-def main_head(network: nn.Module) -> nn.Module:
+def main_head(network: BaseSegmentor) -> BaseDecodeHead:
     """The decode head whose classifier gives a network's prediction (of HRDA the one both
     resolutions share).
     """
     head = network.decode_head
-    return head.head if isinstance(head, FusesScales) else head
+    return network.decode_head.head if isinstance(head, FusesScales) else head
 
 
 def draw_crop_box(network: nn.Module, image_size: tuple[int, int], rng: Any) -> Optional[CropBox]:
@@ -214,7 +218,7 @@ def views_of(decoded: Decoded) -> list[PixelView]:
     return [PixelView(*decoded.calls[0])] if len(decoded.calls) == 1 else []
 
 
-def head_losses(head: nn.Module, logits: Logits, labels: Tensor,
+def head_losses(head: BaseDecodeHead, logits: Logits, labels: Tensor,
                 weight: Optional[Tensor] = None) -> PassResult:
     """The losses a decode head is configured with, per-pixel weights included, and its accuracy.
 
@@ -252,7 +256,7 @@ def head_losses(head: nn.Module, logits: Logits, labels: Tensor,
     values: dict[str, Tensor] = {}
     for module in modules:
         value = module(logits, labels, weight=weight, ignore_index=head.ignore_index)
-        name = module.loss_name
+        name = str(module.loss_name)
         values[name] = values[name] + value if name in values else value
     if _accuracy_wanted:
         with torch.no_grad():
