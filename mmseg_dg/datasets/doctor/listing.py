@@ -166,14 +166,14 @@ def _read_list(listing: Listing, config: dict) -> Optional[list[str]]:
 def _use_names(dataset: Any, names: Sequence[str]) -> None:
     """Let the dataset list ``names`` whether their files are there or not."""
     if isinstance(dataset, TrainIdDataset):
-        vars(dataset)['_stems_in'] = lambda folder: list(names)
+        dataset.__dict__['_stems_in'] = lambda folder: list(names)
     elif isinstance(dataset, (FolderDataset, UnlabeledImageDataset)):
 
         def listed(files: list[str]) -> list[str]:
             known = dataset._by_name(files)
             return [known.get(name, name) for name in names]
 
-        vars(dataset)['_listed'] = listed
+        dataset.__dict__['_listed'] = listed
     elif traits(dataset).pairs_files:
         with tempfile.NamedTemporaryFile('w', suffix='.txt', delete=False,
                                          encoding='utf-8') as file:
