@@ -106,6 +106,7 @@ class DACS(LabeledUnlabeled, Supervised):
     """
 
     hook_settings = {'EMAUpdateHook': dict(beta=0.999, when='before_step', ramp=True)}
+    teacher: EMATeacher
     fixed_arguments = ('stream', )  # labeled_stream
     weighs_pixels = True
 
@@ -250,10 +251,7 @@ class DACS(LabeledUnlabeled, Supervised):
             all_reduce(counts)
             confident, total = counts[0], counts[1]
         valid = self.valid_masks(batch, self.target_stream) if self.use_valid_mask else None
-        if not self._rows_reported:
-            report_rows(self.target_stream, labels.shape[-2], self.ignore_top, self.ignore_bottom,
-                        valid)
-            self._rows_reported = True
+        self._report_rows(labels.shape[-2], valid)
         weight = pseudo_label_weights(labels.shape, confident, total, self.ignore_top,
                                       self.ignore_bottom, valid)
         return self.leave_pseudo_labels(labels, weight.to(labels.device, logits.dtype),
@@ -270,6 +268,12 @@ class DACS(LabeledUnlabeled, Supervised):
         # whose softmax is the average itself
         return ((logits.softmax(1) + mirrored.softmax(1)) / 2).log()
 
+    def _report_rows(self, height: int, valid: Optional[Tensor]) -> None:
+        """:func:`report_rows`, once."""
+        if not self._rows_reported:
+            self._rows_reported = True
+            report_rows(self.target_stream, height, self.ignore_top, self.ignore_bottom, valid)
+
     def _mix_pass(self, batch: dict[str, dict], draws: StepDraws, state: StepState) -> PassResult:
         """Supervised loss on the strongly augmented mix of source and target."""
         images, labels, weight = self._mixed(batch, draws, state)
@@ -284,7 +288,7 @@ class DACS(LabeledUnlabeled, Supervised):
                state: StepState) -> tuple[Tensor, Tensor, Tensor]:
         """The step's mixed images, labels and weights, made once."""
         if state.mixed_image is None:
-            mixed = self.mix_batch(batch, draws, *_pseudo_labels(state))
+            mixed = self.mix_batch(batch, draws, *state.pseudo_labels())
             state.mixed_image, state.mixed_label, state.mixed_weight, state.mix_mask = mixed
         assert state.mixed_label is not None and state.mixed_weight is not None  # beside the image
         return state.mixed_image, state.mixed_label, state.mixed_weight
@@ -340,7 +344,7 @@ class DACS(LabeledUnlabeled, Supervised):
         source, target = batch[self.source_stream], batch[self.target_stream]
         masked = self.masked
         assert masked is not None  # or there is no such pass
-        pseudo_label, weight = _pseudo_labels(state)
+        pseudo_label, weight = state.pseudo_labels()
         # cached maps stand where images would
         images = cast(Tensor,
                       self.masked_images(masked.select(source['inputs'], target['inputs']), draws))
@@ -395,9 +399,3 @@ def _checked_tta(names: Sequence[str]) -> tuple[str, ...]:
     if set(names) - {'flip'}:
         raise ValueError(f"pseudo_label_tta={names}: ('flip', ) or () for none")
     return names
-
-
-def _pseudo_labels(state: StepState) -> tuple[Tensor, Tensor]:
-    """Classes and weights (B, H, W), which an earlier pass has left."""
-    assert state.pseudo_label is not None and state.pseudo_weight is not None
-    return state.pseudo_label, state.pseudo_weight

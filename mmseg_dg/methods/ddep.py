@@ -180,7 +180,8 @@ class DDeP(BaseMethod):
             with torch.no_grad():
                 start, denoised = self.restore(noisy, prediction.detach(), draws.sigma)
                 scores = dict(psnr=psnr(denoised, images), input_psnr=psnr(start, images))
-            state.noisy_image, state.denoised_image = start, denoised
+            if self.recorder.wanted:  # else they need not outlive the pass
+                state.noisy_image, state.denoised_image = start, denoised
             result = PassResult({f'loss_{self.target}': loss},
                                 {k: v.mean()
                                  for k, v in scores.items()})

@@ -98,6 +98,27 @@ def test_a_misspelt_field_of_the_state_is_an_error():
     assert list(left) == ['pseudo_label']
 
 
+def test_a_method_may_leave_fields_of_its_own():
+
+    @dataclasses.dataclass
+    class Own(StepState):
+        seen: int = 0
+
+    class Counting(Toy):
+        state_type = Own
+
+        def passes(self, batch, draws, state):
+            def count():
+                state.seen += 1
+                return PassResult(dict(a=self.weight * state.seen))
+            return [Pass('one', count), Pass('two', lambda: PassResult(dict(b=self.weight * state.seen)))]
+
+    toy = Counting(None)
+    toy.recorder.request('test')
+    values = toy.step()
+    assert float(values['b']) == 1 and toy.recorder.record.state.left() == dict(seen=1)
+
+
 def plain(value):
     """A value that compares by ``==``: tensors as lists, dataclasses and tuples as dicts and lists."""
     if isinstance(value, torch.Tensor):

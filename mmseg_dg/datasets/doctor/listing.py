@@ -18,6 +18,7 @@ from mmseg_dg.registry import DATASETS
 
 from ..base import TrainIdDataset
 from ..checks import _below, list_files
+from ..folder import FolderDataset
 from ..folder_scan import (
     BROKEN_LINK,
     HIDDEN,
@@ -166,7 +167,7 @@ def _use_names(dataset: Any, names: Sequence[str]) -> None:
     """Let the dataset list ``names`` whether their files are there or not."""
     if isinstance(dataset, TrainIdDataset):
         dataset.__dict__['_stems_in'] = lambda folder: list(names)
-    elif isinstance(dataset, UnlabeledImageDataset):
+    elif isinstance(dataset, (FolderDataset, UnlabeledImageDataset)):
 
         def listed(files: list[str]) -> list[str]:
             known = dataset._by_name(files)

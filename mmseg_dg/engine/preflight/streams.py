@@ -46,10 +46,10 @@ def stream_name_problems(method: Any, names: Sequence[str],
 def _renaming(method: Any, missing: list[str], unknown: list[str],
               filename: Optional[str]) -> dict[str, Any]:
     """Settings that tell the method the names of the config, where it is clear which is which."""
+    accepted = accepted_arguments(type(method)) or ()
     arguments = [
         name for name in ('stream', 'labeled_stream', 'unlabeled_stream', 'mix_stream',
-                          'target_labeled_stream')
-        if name in (accepted_arguments(type(method)) or ())
+                          'target_labeled_stream') if name in accepted
     ]
     fix: dict[str, Any] = {}
     # the base's stream was kept beside the user's
