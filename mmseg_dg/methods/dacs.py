@@ -345,9 +345,7 @@ class DACS(LabeledUnlabeled, Supervised):
         masked = self.masked
         assert masked is not None  # or there is no such pass
         pseudo_label, weight = state.pseudo_labels()
-        # cached maps stand where images would
-        images = cast(Tensor,
-                      self.masked_images(masked.select(source['inputs'], target['inputs']), draws))
+        images = self.masked_images(masked.select(source['inputs'], target['inputs']), draws)
         labels = masked.select(stack_labels(source['data_samples'], self.source_stream),
                                pseudo_label)
         weight = masked.select(torch.ones_like(weight), weight)
@@ -357,12 +355,11 @@ class DACS(LabeledUnlabeled, Supervised):
                                          crop_box=draws.crop_box)
         return result.terms.weighted(masked.weight).prefixed('masked')
 
-    def masked_images(self, images: Union[Tensor, EncodedImages],
-                      draws: MaskedDraws) -> Union[Tensor, EncodedImages]:
+    def masked_images(self, images: Union[Tensor, EncodedImages], draws: MaskedDraws) -> Tensor:
         """Normalised images (B, 3, H, W) with jitter, blur and masked blocks as drawn; of cached
         features those that were masked before they were encoded."""
         if isinstance(images, EncodedImages):
-            return images.variants['masked']
+            return cast(Tensor, images.variants['masked'])  # maps stand where images would
         assert self.masked is not None  # or nobody would ask
         return self.masked.cover(
             torch.stack([self._augment(x, draws, i) for i, x in enumerate(images)]), draws)
