@@ -19,7 +19,8 @@ def locate(dataset: Any, index: int) -> tuple[Any, int]:
         if known.original_index is not None:
             found = known.original_index(index)
             if isinstance(found, tuple):
-                dataset, index = (known.parts or [])[found[0]], found[1]
+                assert known.parts is not None  # of several
+                dataset, index = known.parts[found[0]], found[1]
             else:
                 dataset, index = known.inner, found
         elif known.indices is not None and known.inner is not None:

@@ -1,7 +1,7 @@
 """Several named dataloaders behind the one interface mmengine expects of a loop's ``dataloader``.
 """
-from collections.abc import ItemsView, Iterator, Sequence
-from typing import Any, Optional
+from collections.abc import ItemsView, Iterator
+from typing import Any
 
 from torch.utils.data import DataLoader
 
@@ -47,13 +47,12 @@ class NamedLoaders:
             raise ValueError(f'no {what} is configured: give at least one name = dataloader')
         self.loaders = dict(loaders)
         self.what = what
-        datasets: dict[str, Any] = {name: x.dataset for name, x in self.loaders.items()}
-        for name, dataset in datasets.items():
-            if len(dataset) == 0:
+        for name, loader in self.loaders.items():
+            if sample_count(loader) == 0:
                 raise ValueError(f'{what} "{name}" has an empty dataset: check data_root, '
                                  'data_prefix, suffixes and ann_file of its config')
         self.dataset = _MetaCarrier(self._shared_metainfo(),
-                                    sum(len(dataset) for dataset in datasets.values()))
+                                    sum(sample_count(x) for x in self.loaders.values()))
 
     def _shared_metainfo(self) -> dict:
         names = self.names
@@ -94,12 +93,12 @@ class NamedLoaders:
             yield from loader
 
 
-def _plain(value: Optional[Sequence]) -> Optional[list]:
+def _plain(value: Any) -> Any:
     if value is None:
         return None
     return [list(x) if isinstance(x, (list, tuple)) else x for x in value]
 
 
-def _short(value: Sequence, limit: int = 200) -> str:
+def _short(value: Any, limit: int = 200) -> str:
     text = f'{len(value)} entries {value}'
     return text if len(text) <= limit else text[:limit] + '...'

@@ -79,7 +79,6 @@ class BaseMethod(BaseModel):
             the step needs it after a resume).
     """
 
-    student: Any  # mmengine's segmentors have no types
     #: Arguments of base classes that this class sets itself, so that a config cannot.
     fixed_arguments: tuple[str, ...] = ()
     #: Names of the streams a step reads; the first one defines the batch size of a run.
@@ -124,7 +123,7 @@ class BaseMethod(BaseModel):
         self.encoder_start = encoder_start(network)
         if self.trains_heads:
             check_network_config(network)
-        self.student = MODELS.build(network)
+        self.student: BaseSegmentor = MODELS.build(network)
         check_interface(self.student)
         if self.trains_heads:
             check_losses(self.student, self.weighs_pixels, type(self).__name__)

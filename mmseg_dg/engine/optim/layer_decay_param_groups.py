@@ -66,7 +66,7 @@ class LayerDecayParamGroups(MergedParamGroups):
                 f'LayerDecayParamGroups: {type(encoder).__name__} has no layer_depth, which says '
                 'how deep a parameter lies (PlainViT, TinyViT and TimmEncoder have): set decay=1.')
         depths = {
-            name: encoder.layer_depth(name) if decay < 1 and isinstance(encoder, KnowsDepths) else 0
+            name: encoder.layer_depth(name) if isinstance(encoder, KnowsDepths) and decay < 1 else 0
             for name, _ in encoder.named_parameters()
         }
         print_log(

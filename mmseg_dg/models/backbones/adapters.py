@@ -196,7 +196,7 @@ def add_adapters(encoder: nn.Module, rank: int = 16, alpha: Optional[float] = No
             f'lora.first_block={first_block}: {kind} has {found[-1].block + 1} attention blocks')
     for target in chosen:
         linear = target.owner.get_submodule(target.name)
-        assert isinstance(linear, nn.Linear)  # as attention_targets finds them
+        assert isinstance(linear, nn.Linear)  # attention_targets looks for such
         parts = _PACKED.get(target.name, 1) if packed else 1
         most = min(linear.in_features, linear.out_features // parts)
         if rank > most:
