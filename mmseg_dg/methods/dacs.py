@@ -288,7 +288,7 @@ class DACS(LabeledUnlabeled, Supervised):
                state: StepState) -> tuple[Tensor, Tensor, Tensor]:
         """The step's mixed images, labels and weights, made once."""
         if state.mixed_image is None:
-            mixed = self.mix_batch(batch, draws, *_pseudo_labels(state))
+            mixed = self.mix_batch(batch, draws, *state.pseudo_labels())
             state.mixed_image, state.mixed_label, state.mixed_weight, state.mix_mask = mixed
         assert state.mixed_label is not None and state.mixed_weight is not None  # beside the image
         return state.mixed_image, state.mixed_label, state.mixed_weight
@@ -344,10 +344,8 @@ class DACS(LabeledUnlabeled, Supervised):
         source, target = batch[self.source_stream], batch[self.target_stream]
         masked = self.masked
         assert masked is not None  # or there is no such pass
-        pseudo_label, weight = _pseudo_labels(state)
-        # cached maps stand where images would
-        images = cast(Tensor,
-                      self.masked_images(masked.select(source['inputs'], target['inputs']), draws))
+        pseudo_label, weight = state.pseudo_labels()
+        images = self.masked_images(masked.select(source['inputs'], target['inputs']), draws)
         labels = masked.select(stack_labels(source['data_samples'], self.source_stream),
                                pseudo_label)
         weight = masked.select(torch.ones_like(weight), weight)
@@ -357,12 +355,11 @@ class DACS(LabeledUnlabeled, Supervised):
                                          crop_box=draws.crop_box)
         return result.terms.weighted(masked.weight).prefixed('masked')
 
-    def masked_images(self, images: Union[Tensor, EncodedImages],
-                      draws: MaskedDraws) -> Union[Tensor, EncodedImages]:
+    def masked_images(self, images: Union[Tensor, EncodedImages], draws: MaskedDraws) -> Tensor:
         """Normalised images (B, 3, H, W) with jitter, blur and masked blocks as drawn; of cached
         features those that were masked before they were encoded."""
         if isinstance(images, EncodedImages):
-            return images.variants['masked']
+            return cast(Tensor, images.variants['masked'])  # maps stand where images would
         assert self.masked is not None  # or nobody would ask
         return self.masked.cover(
             torch.stack([self._augment(x, draws, i) for i, x in enumerate(images)]), draws)
@@ -399,9 +396,3 @@ def _checked_tta(names: Sequence[str]) -> tuple[str, ...]:
     if set(names) - {'flip'}:
         raise ValueError(f"pseudo_label_tta={names}: ('flip', ) or () for none")
     return names
-
-
-def _pseudo_labels(state: StepState) -> tuple[Tensor, Tensor]:
-    """Classes and weights (B, H, W), which an earlier pass has left."""
-    assert state.pseudo_label is not None and state.pseudo_weight is not None
-    return state.pseudo_label, state.pseudo_weight

@@ -100,6 +100,11 @@ class StepState:
         """Iterations of the run, None where unknown."""
         return None if self.context is None else self.context.total
 
+    def pseudo_labels(self) -> tuple[Tensor, Tensor]:
+        """Classes and weights (B, H, W) of the unlabelled images, where a pass has left them."""
+        assert self.pseudo_label is not None and self.pseudo_weight is not None
+        return self.pseudo_label, self.pseudo_weight
+
     def left(self) -> dict[str, Any]:
         """What the passes have left, by name of the field; the context is not of it."""
         return {
