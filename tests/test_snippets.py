@@ -165,6 +165,13 @@ def test_arguments_of_what_is_not_run_are_parsed(one, monkeypatch):
                 pytest.fail(f'{name(one)}: {" ".join(words)}: the tool leaves with {left.code}')
 
 
+@pytest.mark.ci
+@pytest.mark.parametrize('verb', cli.VERBS)
+def test_the_example_in_the_help_of_a_verb_is_one(verb, monkeypatch):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '-1')
+    parse(*tool_and_words(['mmseg-dg', verb, *shlex.split(cli.VERBS[verb].example)]), monkeypatch)
+
+
 # ------------------------------------------------------------------ what is run
 @pytest.fixture(scope='module')
 def made(tmp_path_factory):
