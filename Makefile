@@ -4,7 +4,7 @@
 # make test-all  every test, also those marked slow: a short training of every config
 # make test-onedl   the test suite on the maintained forks (onedl-*), in .venv-onedl
 # make test-newest  the test suite on the newest releases of everything and the newest Python at hand, in .venv-newest
-# make lint      ruff, that imports run one way, that the tables of configs/*/README.md and metafile.yml are up to date
+# make lint      ruff, mypy, that imports run one way, that the tables of configs/*/README.md and metafile.yml are up to date
 # make format    yapf over the files of mmseg_dg that differ from the last commit
 # make docs      the documentation site in build/docs, with warnings as errors
 # make clean     remove the environments and build products
@@ -105,12 +105,13 @@ attack: $(STAMP)
 
 lint: $(STAMP)
 	$(RUN) -m ruff check .
+	$(RUN) -m mypy
 	$(RUN) tools/dev/check_imports.py
 	$(RUN) tools/dev/config_docs.py --check
 
 # only what was changed: over the whole package yapf takes half a minute of processor time
 format: $(STAMP)
-	@git ls-files --modified --others --exclude-standard 'mmseg_dg/*.py' | sort -u | xargs -r $(RUN) -m yapf -i -p
+	@git diff HEAD --name-only --diff-filter=d -- 'mmseg_dg/*.py' | xargs -r $(RUN) -m yapf -i -p
 
 # Sphinx is not among the pins: it and what it needs are installed when the site is built for the first time
 $(DOCS_STAMP): $(STAMP) requirements/docs.txt
@@ -126,4 +127,4 @@ docs: $(STAMP) $(DOCS_STAMP)
 	@echo 'build/docs/index.html'
 
 clean:
-	rm -rf $(VENV) $(ONEDL_VENV) $(NEWEST_VENV) build dist *.egg-info mmseg_dg/.mim .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ONEDL_VENV) $(NEWEST_VENV) build dist *.egg-info mmseg_dg/.mim .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -15,6 +15,7 @@ from mmseg_dg.datasets.checks import build_checked
 from mmseg_dg.models.norm_statistics import estimate_statistics
 from mmseg_dg.utils.console import Progress
 from mmseg_dg.utils.loaders import loaders_by_name
+from mmseg_dg.utils.modules import evaluated_network
 from mmseg_dg.utils.seeding import derive_seed
 
 from .inference import load_model
@@ -58,7 +59,7 @@ def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, P
     if images < 1 or batch_size < 1:
         raise ValueError(f'images={images} and batch_size={batch_size} must be positive')
     model = load_model(cfg, checkpoint, device)
-    network = getattr(model, 'evaluated_network', model)
+    network = evaluated_network(model)
     count = estimate_statistics(network, _batches(model, cfg, stream, images, batch_size, seed))
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)

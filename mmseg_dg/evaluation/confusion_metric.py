@@ -282,7 +282,7 @@ class ConfusionMatrixMetric(BaseMetric):
 
 def _plane(entry: Any) -> Tensor:
     """(H, W) ids of a pixel map given as PixelData, its dict, or a tensor."""
-    data = entry['data'] if isinstance(entry, dict) else getattr(entry, 'data', entry)
+    data = entry['data'] if isinstance(entry, dict) else entry.data
     data = torch.as_tensor(data)
     return data[0] if data.dim() == 3 and data.shape[0] == 1 else data
 

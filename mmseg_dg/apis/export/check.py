@@ -8,6 +8,8 @@ import torch
 from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor
 
+from mmseg_dg.models.segmentors.mask_diffusion import MaskDiffusionEncoderDecoder
+
 from .graph import InferenceGraph, PlainDiffusion
 from .writers import multiple_of, smallest, window_reach
 
@@ -70,7 +72,7 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
 @torch.no_grad()
 def reference_logits(network: BaseSegmentor, images: Tensor) -> Tensor:
     """What the network itself predicts for whole images, (B, 3, H, W) -> (B, K, H, W)."""
-    if hasattr(network, 'plain_logits'):
+    if isinstance(network, MaskDiffusionEncoderDecoder):
         return PlainDiffusion(network)(images)
     size = tuple(images.shape[-2:])
     return network.encode_decode(images, [dict(img_shape=size, ori_shape=size)] * len(images))

@@ -14,6 +14,7 @@ from mmseg_dg.registry import MODELS, TRANSFORMS
 from mmseg_dg.weights.segmentor_export import is_ours
 
 from .graph import InferenceGraph, without_size_warnings
+from .hrda import HRDAGraph
 from .metadata import KEY, with_tuples
 
 #: Format -> ending of its file.
@@ -123,7 +124,7 @@ def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
 
 def smallest(graph: InferenceGraph) -> tuple[int, int]:
     """Least (height, width) that a written graph is for."""
-    return getattr(graph.body, 'smallest', (64, 64))
+    return graph.body.smallest if isinstance(graph.body, HRDAGraph) else (64, 64)
 
 
 def window_reach(graph: InferenceGraph) -> int:
@@ -136,8 +137,8 @@ def multiple_of(graph: InferenceGraph) -> int:
     """What both sides of an image must be multiples of: the patch of an encoder that does not
     resize, else 1."""
     patches = [
-        patch for module in graph.modules() if getattr(module, 'resize', '') is None
-        and isinstance(patch := getattr(module, 'patch_size', None), int)
+        patch for module in graph.modules() if vars(module).get('resize', '') is None
+        and isinstance(patch := vars(module).get('patch_size'), int)
     ]
     return math.lcm(*patches)
 

@@ -11,8 +11,8 @@ from torch.utils.checkpoint import checkpoint
 
 from mmseg_dg.registry import MODELS
 
+from .drop_path import DropPath, drop_path_rates
 from .encoder_options import EncoderOptions
-from .mix_transformer import DropPath, drop_path_rates
 
 #: channels, heads, depths of the four stages.
 ARCHITECTURES = {

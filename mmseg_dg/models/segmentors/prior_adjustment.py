@@ -53,6 +53,11 @@ class PriorAdjustment(nn.Module):
     Raises:
         ValueError: Unknown or out-of-range arguments.
     """
+    given: Optional[Tensor]
+    counted: Tensor
+    prior: Tensor
+    ready: Tensor
+
     def __init__(self, num_classes: int, where: str = 'none', weighting: str = 't',
                  tau: float = 1.0, prior: Union[str, Sequence[float]] = 'labeled',
                  momentum: float = 0.999, floor: float = 1e-4,
