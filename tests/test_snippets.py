@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import Registry
 from test_apis.test_own_data import plant
 from test_doc_snippets import PAGES, assignments
 
@@ -137,6 +138,9 @@ def parse(file, words, monkeypatch):
         original(self, *args, **kwargs)
         raise Parsed
 
+    register = Registry._register_module
+    monkeypatch.setattr(Registry, '_register_module',  # a tool's own classes, when it is read a second time
+                        lambda self, module, module_name=None, force=False: register(self, module, module_name, True))
     monkeypatch.setattr(argparse.ArgumentParser, 'parse_known_args', parse_and_leave)
     monkeypatch.setattr(sys, 'argv', [str(file), *words])
     monkeypatch.setattr(sys, 'path', [str(file.parent), *sys.path])
