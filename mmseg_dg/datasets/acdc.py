@@ -23,7 +23,8 @@ class ACDCDataset(TrainIdDataset):
 
     Args:
         conditions: Some of fog, night, rain, snow (published layout only); None: all that are
-        there. **kwargs: See :class:`TrainIdDataset`. ``data_prefix`` names the flat folders
+            there.
+        **kwargs: See :class:`TrainIdDataset`. ``data_prefix`` names the flat folders
             (``dict(img_path='rgb_anon/train', seg_map_path='gt/train')``, the default) in both
             layouts. Lines of ``ann_file`` are stems relative to ``rgb_anon`` in the published
             layout (``fog/train/GOPR0475/GOPR0475_frame_000041``).

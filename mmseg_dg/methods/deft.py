@@ -75,10 +75,9 @@ class DeFT(BaseMethod):
         style_augmentation: ``dict(type='LABStyle', ...)`` doubles every batch by restyled copies
             (the released scripts); None: not.
         distance: Distance regularization, ``dict(weight_encoder=1e-3, weight_decoder=1e-3,
-            form='squared')``: the weight times the distance of E_a to the pretrained encoder, and
-            of D_a to the warmed-up decoder, in stage
-            2. ``form``: see :func:`parameter_distance`; which one the paper has is not known. None:
-               off.
+            form='squared')``: in stage 2 the weight times the distance of E_a to the pretrained
+            encoder, and of D_a to the warmed-up decoder. ``form``: see :func:`parameter_distance`;
+            which one the paper has is not known. None: off.
         evaluate: ``'retentive'`` (E_r, D_r), ``'adaptive'`` (E_a, D_a), ``'encoder_adaptive'``
             (E_a, D_r) or ``'decoder_adaptive'`` (E_r, D_a). Before the hand-over, D_r has learned
             nothing: D_a stands in for it.

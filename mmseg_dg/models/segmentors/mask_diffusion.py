@@ -108,9 +108,10 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
     number of processes.
 
     Args:
-        backbone, decode_head, neck, auxiliary_head, train_cfg, test_cfg, data_preprocessor,
-            pretrained, init_cfg: As in mmseg's ``EncoderDecoder``; the decode head must have
-            ``fused_features``. ``test_cfg.mode='slide'`` takes ``window_sum='logits'`` (default) or
+        backbone, decode_head, neck, auxiliary_head: As in mmseg's ``EncoderDecoder``; the decode
+            head must have ``fused_features``.
+        train_cfg, test_cfg, data_preprocessor, pretrained, init_cfg: As in mmseg's
+            ``EncoderDecoder``; ``test_cfg.mode='slide'`` takes ``window_sum='logits'`` (default) or
             ``'softmax'``.
         denoiser: Config of ``MaskDenoiserHead``; its ``num_classes`` is the decode head's.
         plain_weight: Weight of the plain classifier's loss; 0 switches it off (reconstruction:
