@@ -22,6 +22,7 @@ import mmseg_dg  # noqa: E402,F401  prepares the library stack
 from mmseg_dg.apis.entry import run_tool  # noqa: E402
 from mmseg_dg.apis.inference import load_model  # noqa: E402
 from mmseg_dg.apis.predict_files import predict_files  # noqa: E402
+from mmseg_dg.utils.allocator import keep_freed_memory  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,6 +43,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     model = load_model(args.config, args.checkpoint, args.device)
+    keep_freed_memory(model)
     written = predict_files(model, args.input, args.out, args.overlay, args.confidence, args.batch_size,
                             args.label_free)
     sys.stdout.write(f'{written.images} images: {written.folder}\n')
