@@ -19,7 +19,7 @@ from mmengine.config import Config
 
 import mmseg_dg  # noqa: F401  first: prepares the library stack
 from mmseg_dg.apis.entry import run_tool
-from mmseg_dg.apis.replay import Replay, load_record
+from mmseg_dg.apis.replay import Replay
 from mmseg_dg.apis.replay_comparison import (
     TOLERANCES,
     Deviation,
@@ -28,6 +28,7 @@ from mmseg_dg.apis.replay_comparison import (
     judge,
     not_compared,
 )
+from mmseg_dg.apis.replay_record import load_record
 
 
 def parse_args() -> argparse.Namespace:

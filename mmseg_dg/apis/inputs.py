@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from mmseg_dg.datasets.bit_depth import bits_used, to_uint8
 from mmseg_dg.datasets.folder_scan import PICTURE_SUFFIXES, endings, scan_folder
@@ -57,7 +58,7 @@ def list_inputs(inputs: Any) -> tuple[list[Input], bool]:
         return found, not (isinstance(inputs, (str, os.PathLike)) and not Path(inputs).is_file()
                            and '://' not in str(inputs))
     if isinstance(inputs,
-                  (dict, bytes)) or not isinstance(inputs, Iterable) or hasattr(inputs, 'detach'):
+                  (dict, bytes)) or not isinstance(inputs, Iterable) or isinstance(inputs, Tensor):
         raise TypeError(f'cannot predict {type(inputs).__name__}: give paths, folders, patterns, '
                         'Pillow images or uint8 arrays (H, W, 3), one or a list')
     return [
@@ -170,7 +171,8 @@ def _check_shape(name: str, array: np.ndarray) -> None:
         more = 'channels come last' if array.shape[0] in (
             1, 3, 4) else 'three channels (or one) are taken'
         if array.shape[2] == 4:
-            more = 'the fourth channel may be alpha or anything else, give array[..., :3] to leave it out'
+            more = ('the fourth channel may be alpha or anything else, give array[..., :3] to '
+                    'leave it out')
         raise ValueError(f'{name}: {more}; {_WANTED}')
 
 

@@ -12,6 +12,7 @@ from typing import Any, Optional, Union
 import cv2
 import numpy as np
 from mmengine.logging import print_log
+from mmseg.models.segmentors import BaseSegmentor
 from PIL import Image
 from torch import nn
 
@@ -70,7 +71,7 @@ def predict_files(model: nn.Module, source: Union[str, Path], out: Union[str, Pa
         FileNotFoundError: No such file, or a listed one is missing.
         ValueError: A file that is no image or video, an empty list, or a model without class names.
     """
-    names = (getattr(model, 'dataset_meta', None) or {}).get('classes')
+    names = (vars(model).get('dataset_meta') or {}).get('classes')
     if not names:
         raise ValueError('the model does not say what its classes are called: give its config '
                          'test_dataloader.<domain>.dataset.metainfo=dict(classes=..., palette=...)')
@@ -125,7 +126,7 @@ def output_stems(items: Sequence[Input]) -> list[str]:
 
 class _Writer:
     """Writes results, counts classes, says how far it is."""
-    def __init__(self, model: nn.Module, out: Path, overlay: bool, confidence: bool) -> None:
+    def __init__(self, model: BaseSegmentor, out: Path, overlay: bool, confidence: bool) -> None:
         meta = model.dataset_meta
         self.names = list(meta['classes'])
         self.palette = [list(color) for color in meta.get('palette') or _colors(len(self.names))]
@@ -281,4 +282,6 @@ def _colors(count: int) -> list[list[int]]:
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(int(round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
-    return f'{hours} h {minutes} min' if hours else f'{minutes} min {seconds} s' if minutes else f'{seconds} s'
+    if hours:
+        return f'{hours} h {minutes} min'
+    return f'{minutes} min {seconds} s' if minutes else f'{seconds} s'

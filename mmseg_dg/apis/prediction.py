@@ -6,10 +6,13 @@ import numpy as np
 import torch
 from mmcv.transforms import LoadImageFromFile as MMCVLoadImageFromFile
 from mmengine.config import Config
+from mmseg.models.segmentors import BaseSegmentor
 from torch import nn
 
 from mmseg_dg.datasets.doctor.streams import entries
+from mmseg_dg.datasets.transforms.load_stack import LoadImageStack
 from mmseg_dg.registry import DATASETS, TRANSFORMS
+from mmseg_dg.utils.modules import evaluated_network
 
 from .inputs import Input, to_bgr
 
@@ -68,11 +71,11 @@ class PredictionPipeline:
         """``inputs`` uint8 (3, h, w) and ``data_samples`` of one image."""
         if item.is_file:
             results = self.loader(dict(img_path=item.value))
-        elif hasattr(self.loader, 'from_array'):  # stacks: any number of channels
+        elif isinstance(self.loader, LoadImageStack):  # stacks: any number of channels
             results = self.loader.from_array(item.value, item.name)
         else:
-            image = to_bgr(item, getattr(self.loader, 'bit_depth', None))
-            if getattr(self.loader, 'to_float32', False):
+            image = to_bgr(item, vars(self.loader).get('bit_depth'))
+            if vars(self.loader).get('to_float32', False):
                 image = image.astype(np.float32)
             results = dict(img=image, img_path=None, img_shape=image.shape[:2],
                            ori_shape=image.shape[:2])
@@ -97,9 +100,9 @@ def prediction_steps(cfg: Config) -> list[dict]:
         raise ValueError('the config has no test_dataloader, val_dataloader or train_dataloader '
                          'with a pipeline, so that it is not known how images are loaded: give it '
                          'a test_dataloader')
-    chosen = next((entry for entry in train if entry.stream == 'train/target'), train[0])
+    adapted_to = next((entry for entry in train if entry.stream == 'train/target'), train[0])
     steps = [
-        dict(step) for step in chosen.config['pipeline'] if isinstance(step, dict) and (
+        dict(step) for step in adapted_to.config['pipeline'] if isinstance(step, dict) and (
             _kind(step).startswith('LoadImage') or _kind(step) in _FIXED_STEPS)
     ]
     return [*steps, dict(type='PackSegInputs')]
@@ -115,7 +118,7 @@ def _is_left_out(step: Any) -> bool:
 
 
 @torch.no_grad()
-def predict_batch(model: nn.Module, items: Sequence[Input], pipeline: PredictionPipeline,
+def predict_batch(model: BaseSegmentor, items: Sequence[Input], pipeline: PredictionPipeline,
                   confidence: bool,
                   observe: Optional[Observer] = None) -> Iterator[Union[np.ndarray, Prediction]]:
     """Results of some images, in order; those that the pipeline gives one size go through the
@@ -145,7 +148,7 @@ def predict_batch(model: nn.Module, items: Sequence[Input], pipeline: Prediction
         if observe is not None:
             observe([items[i] for i in indices], batch, outputs)
         for index, output in zip(indices, outputs):
-            results[index] = _result(output, getattr(model, 'evaluated_network', model), confidence)
+            results[index] = _result(output, evaluated_network(model), confidence)
     yield from results
 
 

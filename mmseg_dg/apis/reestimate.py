@@ -1,22 +1,26 @@
 """BatchNorm statistics of a trained model estimated anew on images of another domain: a control
 without training.
 """
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
 import torch
 from mmengine.dataset import Compose
-from torch import nn
+from mmengine.model import BaseModel
+from torch import Tensor, nn
 
 from mmseg_dg.datasets.checks import build_checked
 from mmseg_dg.models.norm_statistics import estimate_statistics
 from mmseg_dg.utils.console import Progress
 from mmseg_dg.utils.loaders import loaders_by_name
+from mmseg_dg.utils.modules import evaluated_network
 from mmseg_dg.utils.seeding import derive_seed
 
 from .inference import load_model
 from .launch import ConfigLike, read_config
+from .prediction import prediction_steps
 
 
 def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, Path],
@@ -55,7 +59,7 @@ def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, P
     if images < 1 or batch_size < 1:
         raise ValueError(f'images={images} and batch_size={batch_size} must be positive')
     model = load_model(cfg, checkpoint, device)
-    network = getattr(model, 'evaluated_network', model)
+    network = evaluated_network(model)
     count = estimate_statistics(network, _batches(model, cfg, stream, images, batch_size, seed))
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +68,8 @@ def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, P
     return model
 
 
-def _batches(model: nn.Module, cfg: Any, stream: str, images: int, batch_size: int, seed: int):
+def _batches(model: BaseModel, cfg: Any, stream: str, images: int, batch_size: int,
+             seed: int) -> Iterator[Tensor]:
     """Preprocessed images (B, 3, H, W) of a stream, prepared as for a test."""
     dataset = build_checked(dict(cfg.train_dataloader[stream]['dataset'], pipeline=[]))
     dataset.full_init()
@@ -90,9 +95,10 @@ def _batches(model: nn.Module, cfg: Any, stream: str, images: int, batch_size: i
 
 
 def _test_transforms(cfg: Any) -> list:
-    """The first test domain's transforms without those that load an image or a label."""
-    loader = next(iter(loaders_by_name(cfg.test_dataloader).values()))
+    """The first test domain's transforms without those that load an image or a label; without a
+    test domain those that prediction takes."""
+    loaders = list(loaders_by_name(cfg.get('test_dataloader')).values())
+    steps = loaders[0]['dataset']['pipeline'] if loaders else prediction_steps(cfg)
     return [
-        t for t in loader['dataset']['pipeline']
-        if 'Annotations' not in t['type'] and not t['type'].startswith('LoadImage')
+        t for t in steps if 'Annotations' not in t['type'] and not t['type'].startswith('LoadImage')
     ]

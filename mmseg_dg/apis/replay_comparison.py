@@ -197,9 +197,9 @@ def _gradients(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str]) -> lis
             _largest(f'gradient norms after backward {i}', mine, norms, 'gradient '
                      'norms', skip))
     for i, samples in enumerate(recorded.get('grad_samples_after', ())):
-        mine = ours.gradients_after[i] if i < len(ours.gradients_after) else {}
+        own = ours.gradients_after[i] if i < len(ours.gradients_after) else {}
         result.append(
-            _largest_tensor(f'gradients after backward {i}', mine, samples, 'gradients', skip))
+            _largest_tensor(f'gradients after backward {i}', own, samples, 'gradients', skip))
     if 'grad_sum_after_mix' in recorded:
         # a sum of n numbers of mean square g^2 / n is compared with g sqrt(n): most sums cancel
         scale = {
@@ -217,7 +217,7 @@ def _parameters(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str]) -> li
     result = []
     for name, (quantity, attribute, kind) in _MOVED.items():
         if name in recorded:
-            norms = {k: v.double().norm().item() for k, v in getattr(ours, attribute).items()}
+            norms = {k: v.double().norm().item() for k, v in ours._asdict()[attribute].items()}
             result.append(_largest(quantity, norms, recorded[name], kind, (*skip, KEY_BIAS)))
     return result
 

@@ -76,7 +76,7 @@ class TrainIdDataset(BaseSegDataset):
             owner, root = type(self).__name__, kwargs.get('data_root')
             scale = scale_of(kwargs.get('pipeline', ()), owner)
             prefix, raw_ids = prefix_of_copies(prefix, scale, root, owner), False
-            self.original_counts = osp.join(root, copies_folder(scale), COUNTS)
+            self.original_counts = osp.join(root or '', copies_folder(scale), COUNTS)
         self.raw_ids = raw_ids
         own_suffix = self.RAW_SEG_MAP_SUFFIX if raw_ids else self.SEG_MAP_SUFFIX
         super().__init__(img_suffix=self.IMG_SUFFIX if img_suffix is None else img_suffix,
@@ -107,7 +107,7 @@ class TrainIdDataset(BaseSegDataset):
         """
         stems = self._find_stems()
         images, labels = self.data_prefix['img_path'], self.data_prefix.get('seg_map_path')
-        infos = []
+        infos: list[dict[str, Any]] = []
         for stem in stems:
             info = dict(img_path=osp.join(images, stem + self.img_suffix))
             if labels is not None:
@@ -116,7 +116,7 @@ class TrainIdDataset(BaseSegDataset):
                         seg_fields=[])
             infos.append(info)
         if loads_labels(self.pipeline):
-            self._check_labels([info.get('seg_map_path') for info in infos])
+            self._check_labels([info['seg_map_path'] for info in infos if 'seg_map_path' in info])
         return infos
 
     def label_stem(self, stem: str) -> str:
@@ -158,8 +158,8 @@ class TrainIdDataset(BaseSegDataset):
         owner, folder = type(self).__name__, self.data_prefix.get('seg_map_path')
         if folder is None:
             raise ValueError(
-                f"{owner}: the pipeline loads labels, but data_prefix has no 'seg_map_path'; add it, or "
-                'remove LoadAnnotations from the pipeline')
+                f"{owner}: the pipeline loads labels, but data_prefix has no 'seg_map_path'; add "
+                'it, or remove LoadAnnotations from the pipeline')
         hint = ('A stream without labels must not have LoadAnnotations in its pipeline; otherwise '
                 'correct data_root / data_prefix')
         check_folder(folder, 'label', owner, hint, self.backend_args)
@@ -181,6 +181,7 @@ class TrainIdDataset(BaseSegDataset):
         """Raw id -> class index, through the user's choice of classes (``metainfo``) if there is
         one.
         """
+        assert self.RAW_TO_TRAIN_ID is not None
         chosen = self.label_map or {}
         return {
             raw: chosen.get(train, train)

@@ -8,6 +8,8 @@ from typing import Optional
 
 from torch import nn
 
+from mmseg_dg.utils.modules import evaluated_network
+
 #: ``source``: validation data of a training domain, listed apart from the mean. ``target``: never
 #: trained on.
 ROLES = ('', 'source', 'target')
@@ -64,15 +66,6 @@ def _build(name: str, entry: Mapping) -> DomainProtocol:
     return DomainProtocol(entry.get('role', ''), test_cfg, entry.get('note', ''))
 
 
-def evaluated_network(model: nn.Module) -> nn.Module:
-    """The segmentor that predicts, behind wrappers (processes, test-time augmentation) and methods.
-    """
-    while not hasattr(model, 'evaluated_network') and isinstance(getattr(model, 'module', None),
-                                                                 nn.Module):
-        model = model.module
-    return getattr(model, 'evaluated_network', model)
-
-
 def check_test_cfg(model: nn.Module, name: str, protocol: DomainProtocol) -> None:
     """What can be wrong with a protocol's ``test_cfg`` beside the network's own.
 
@@ -83,15 +76,15 @@ def check_test_cfg(model: nn.Module, name: str, protocol: DomainProtocol) -> Non
     if protocol.test_cfg is None:
         return
     network = evaluated_network(model)
-    if not isinstance(getattr(network, 'test_cfg', None), dict):
+    if not isinstance(vars(network).get('test_cfg'), dict):
         raise ValueError(f'protocols.{name}.test_cfg: {type(network).__name__} has no test_cfg to '
                          'override')
     merged = {**network.test_cfg, **protocol.test_cfg}
     missing = [key for key in ('crop_size', 'stride') if key not in merged]
     if merged.get('mode', 'whole') == 'slide' and missing:
         raise ValueError(
-            f"protocols.{name}.test_cfg has mode='slide' without {missing}: set them there or in the "
-            'network')
+            f"protocols.{name}.test_cfg has mode='slide' without {missing}: set them there or in "
+            'the network')
 
 
 @contextmanager

@@ -7,7 +7,6 @@ every step; on a GPU it stays there and the host reads it when it logs, validate
 (:meth:`FiniteWatch.read`).
 """
 from collections.abc import Iterable
-from contextlib import contextmanager
 from typing import Any, Callable, NamedTuple, Optional, Union
 
 import torch
@@ -15,7 +14,8 @@ from mmengine.dist import all_gather_object, all_reduce, get_world_size
 from torch import Tensor, nn
 
 from mmseg_dg.ops.precision import at_least_float32
-from mmseg_dg.utils.buckets import buckets, flat, scatter
+
+from .optimizer_gate import gated, has_scaler, is_fused
 
 #: What may follow a step that is not finite.
 ACTIONS = ('stop', 'skip')
@@ -78,7 +78,8 @@ class StepCheck:
         parameters: ``list(method.named_parameters())``, where it is known.
     """
     def __init__(self, method: nn.Module, iteration: int = 0, remember: bool = True,
-                 gradients: bool = True, deferred: bool = False, parameters: Optional[list] = None):
+                 gradients: bool = True, deferred: bool = False,
+                 parameters: Optional[list] = None) -> None:
         self.iteration, self.checks_gradients, self.deferred = iteration, gradients, deferred
         self.left_out = False  # the step changed nothing, as far as the host knows
         named = parameters or method.named_parameters()
@@ -100,12 +101,11 @@ class StepCheck:
                 self.batches.append(
                     Batch(stream, file_names(part.get('data_samples'), len(images)), finite))
 
-    def see_pass(self, name: str, outputs: dict[str, Tensor], learned: bool) -> None:
+    def see_pass(self, name: str, losses: dict[str, Tensor], learned: bool) -> None:
         """Note the losses of a pass and, where it was back-propagated, whether the gradients are
         finite now.
         """
-        self.losses += [(name, term, value.detach()) for term, value in outputs.items()
-                        if 'loss' in term]
+        self.losses += [(name, term, value.detach()) for term, value in losses.items()]
         if learned and self.checks_gradients:
             self.gradients.append((name, finite_flag(self._grads())))
 
@@ -177,8 +177,8 @@ def file_names(samples: Any, count: int) -> list[str]:
     """Image paths of data samples, ``#i`` where one does not say."""
     samples = list(samples or ())
     return [
-        str(getattr(samples[i], 'metainfo', {}).get('img_path', f'#{i}'))
-        if i < len(samples) else f'#{i}' for i in range(count)
+        str(samples[i].metainfo.get('img_path', f'#{i}')) if i < len(samples) else f'#{i}'
+        for i in range(count)
     ]
 
 
@@ -371,35 +371,3 @@ def gathered(lines: list[str]) -> list[str]:
     found = all_gather_object(lines)
     return [f'process {rank}: {line}' for rank, part in enumerate(found) for line in part
             ] or ['the gradients are NaN or infinite after their sum over processes']
-
-
-def has_scaler(optim_wrapper: Any) -> bool:
-    """Whether a loss scaler (float16) watches over the gradients."""
-    scaler = getattr(optim_wrapper, 'loss_scaler', None)
-    return scaler is not None and scaler.is_enabled()
-
-
-def is_fused(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether every group is stepped by a fused kernel that can leave the step out by itself."""
-    return getattr(optimizer, '_step_supports_amp_scaling', False) and all(
-        group.get('fused') for group in optimizer.param_groups)
-
-
-@contextmanager
-def gated(optimizer: torch.optim.Optimizer, gradients: list[Tensor], ok: Tensor):
-    """Inside, ``optimizer.step()`` takes no part of gradients where ``ok`` (bool 0-d, on the
-    device) is False.
-
-    Fused optimizers leave the whole step out. Others step with gradients of zero: they stay finite,
-    but weight decay and momentum move them, which only a run that is about to stop may ignore.
-    """
-    if is_fused(optimizer):
-        optimizer.found_inf = (~ok).float()
-        try:
-            yield
-        finally:
-            del optimizer.found_inf
-        return
-    for bucket in buckets(gradients):
-        scatter(torch.where(ok, flat(bucket), 0.), bucket)
-    yield

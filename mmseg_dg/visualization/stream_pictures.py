@@ -55,14 +55,16 @@ def stream_grid(samples: Sequence[dict], palette: Sequence[Sequence[int]],
         ]
         if 'gt_sem_seg' in info:
             wanted = info.metainfo.get('wanted_class')
-            name = '' if wanted is None else f', for {classes[wanted] if wanted < len(classes) else wanted}'
+            name = ''
+            if wanted is not None:
+                name = f', for {classes[wanted] if wanted < len(classes) else wanted}'
             row.append(Tile(f'label{name}', overlay(picture, info.gt_sem_seg.data, palette)))
         if 'valid_pseudo_mask' in info:
             row.append(
                 Tile('pseudo-labels count', mask_picture(info.valid_pseudo_mask.data),
                      nearest=True))
         rows.append(row)
-    return compose(rows, scaled_size(rows[0][0].picture, tile))
+    return compose(rows, _tile_size(rows, tile))
 
 
 def mixed_grid(batch: Mapping[str, Mapping], state: Mapping[str, Tensor], mean: Sequence[float],
@@ -98,7 +100,7 @@ def mixed_grid(batch: Mapping[str, Mapping], state: Mapping[str, Tensor], mean: 
             Tile(f'{caption}{float(weight.mean()):.2f}', heat(weight), nearest=True)
         ]
         rows.append(row)
-    return compose(rows, scaled_size(rows[0][0].picture, tile))
+    return compose(rows, _tile_size(rows, tile))
 
 
 def strong_grid(weak: Tensor, strong: Sequence[Tensor],
@@ -131,7 +133,7 @@ def strong_grid(weak: Tensor, strong: Sequence[Tensor],
                 Tile(f'strong {k + 1}' + ('' if box is None else ', frame: '
                                           'CutMix'), picture))
         rows.append(row)
-    return compose(rows, scaled_size(rows[0][0].picture, tile))
+    return compose(rows, _tile_size(rows, tile))
 
 
 def legend(classes: Sequence[str], palette: Sequence[Sequence[int]],
@@ -161,9 +163,9 @@ def mixed_state(method: Any, batch: Mapping[str, Mapping], draws: Any,
             is sure everywhere would give: it shows margins and masks.
     """
     if trained:
-        state: dict[str, Tensor] = {}
+        state = method.state_type()
         next(p for p in method.passes(batch, draws, state) if p.name == 'pseudo_labels').fn()
-        labels, weight = state['pseudo_label'], state['pseudo_weight']
+        labels, weight = state.pseudo_label, state.pseudo_weight
     else:
         labels, weight = _unknown(method, batch[method.target_stream])
     image, label, weight, mask = method.mix_batch(batch, draws, labels, weight)
@@ -174,10 +176,17 @@ def _unknown(method: Any, target: Mapping) -> tuple[Tensor, Tensor]:
     images = target['inputs']
     shape = (len(images), *images.shape[-2:])
     valid = None
-    if getattr(method, 'use_valid_mask', False):
+    if method.use_valid_mask:
         valid = torch.stack(
             [sample.valid_pseudo_mask.data.squeeze(0) for sample in target['data_samples']])
-    weight = pseudo_label_weights(shape, torch.tensor(1), 1, getattr(method, 'ignore_top', 0),
-                                  getattr(method, 'ignore_bottom', 0), valid)
+    weight = pseudo_label_weights(shape, torch.tensor(1), 1, method.ignore_top,
+                                  method.ignore_bottom, valid)
     return torch.full(shape, 255, dtype=torch.int64,
                       device=images.device), weight.to(images.device, images.dtype)
+
+
+def _tile_size(rows: Sequence[Sequence[Optional[Tile]]], longest: int) -> tuple[int, int]:
+    """(height, width) of the tiles: that of the first picture, made smaller."""
+    first = rows[0][0]
+    assert first is not None  # a row begins with its image
+    return scaled_size(first.picture, longest)

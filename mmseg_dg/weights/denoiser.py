@@ -92,18 +92,19 @@ def _check_normalisation(state: Mapping[str, Tensor], preprocessor: Optional[nn.
     if preprocessor is None:
         return
     parts = {'data_preprocessor': preprocessor}
-    for name, part in getattr(preprocessor, 'streams', {}).items():
+    for name, part in vars(preprocessor).get('streams', {}).items():  # by stream, or one for all
         parts[f'data_preprocessor.streams.{name}'] = part
     for where, part in parts.items():
         for key in ('mean', 'std'):
-            theirs, ours = state.get(f'encoder_{key}'), getattr(part, key, None)
+            ours = dict(part.named_buffers(recurse=False)).get(key)
+            theirs = state.get(f'encoder_{key}')
             if theirs is None or ours is None:
                 continue
             theirs, ours = (v.detach().flatten().cpu().float() for v in (theirs, ours))
             if not torch.allclose(theirs, ours, atol=1e-3):
                 raise ValueError(
-                    f'{path} was trained with encoder_norm {key} {theirs.tolist()}, but the config has '
-                    f'{where}.{key}={ours.tolist()}: pretraining and finetuning must normalise '
+                    f'{path} was trained with encoder_norm {key} {theirs.tolist()}, but the config '
+                    f'has {where}.{key}={ours.tolist()}: pretraining and finetuning must normalise '
                     "with the encoder's own mean and std")
 
 

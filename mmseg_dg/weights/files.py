@@ -10,7 +10,7 @@ import runpy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional, Protocol, Union, runtime_checkable
 
 import torch
 from mmengine.config import Config
@@ -25,7 +25,8 @@ from .comparison import LoadedShare, compare
 from .shipped import PREFIX, shipped_file
 
 PACKAGE = Path(__file__).resolve().parent.parent
-COMMAND = 'mim run mmseg_dg prepare_weights {name}    (in the repository: python tools/prepare_weights.py {name})'
+COMMAND = ('mim run mmseg_dg prepare_weights {name}    (in the repository: python '
+           'tools/prepare_weights.py {name})')
 RANDOM = 'To start from random weights, say so in the config: init_cfg=None'
 
 
@@ -90,7 +91,7 @@ def check_file(path: str, where: str = 'a config') -> None:
                                 f'{os.getcwd()}). {_how_to_get(path)}\n{RANDOM}')
 
 
-def requested_files(node, key: str = 'model') -> Iterator[tuple[str, str]]:
+def requested_files(node: Any, key: str = 'model') -> Iterator[tuple[str, str]]:
     """``(dotted key, path)`` of all pretrained weights that a model config asks for."""
     if isinstance(node, Mapping):
         if node.get('type') in ('Pretrained', 'PretrainedDenoiser') and isinstance(
@@ -155,8 +156,15 @@ def missing_weights(cfg: Mapping) -> Iterator[tuple[str, Exception]]:
                 f'load_from={path!r} is not there (in {os.getcwd()})') if plain else error
 
 
+@runtime_checkable
+class AdaptsState(Protocol):
+    """An encoder that takes files of another number of channels, or of other patches."""
+    def adapted_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """The tensors of a file in its own shapes; ValueError where they do not fit."""
+
+
 def _init_dicts(module: nn.Module) -> list:
-    found = getattr(module, 'init_cfg', None) or []
+    found = vars(module).get('init_cfg') or []
     found = found if isinstance(found, (list, tuple)) else [found]
     return [
         item for item in found if isinstance(item, Mapping) and item.get('type') == 'Pretrained'
@@ -283,7 +291,7 @@ def loaded_share(module: nn.Module, checkpoint_path: Union[str, Path], prefix: O
     """
     state = read_state_dict(checkpoint_path, prefix)
     refuse_nonfinite(state, str(checkpoint_path))
-    if hasattr(module, 'adapted_state'):  # other numbers of channels, other patches
+    if isinstance(module, AdaptsState):  # other numbers of channels, other patches
         try:
             state = module.adapted_state(state)
         except ValueError as error:
@@ -322,7 +330,7 @@ def without_pretrained(node: Any) -> Any:
     ``pretrained`` and every ``init_cfg`` of a ``Pretrained...`` kind are left out; other
     initialisations stay.
     """
-    if isinstance(node, Mapping):
+    if isinstance(node, dict):
         return type(node)({
             key: without_pretrained(value)
             for key, value in node.items()

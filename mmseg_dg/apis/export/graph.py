@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 import torch
 from mmengine.model import revert_sync_batchnorm
+from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 
 from mmseg_dg.models.segmentors import (
@@ -18,6 +19,8 @@ from mmseg_dg.models.segmentors import (
     MaskDiffusionEncoderDecoder,
     predict_logits,
 )
+from mmseg_dg.ops.pairs import pair
+from mmseg_dg.utils.modules import child
 from mmseg_dg.weights.segmentor_export import merge_adapters
 
 from .hrda import HRDAGraph
@@ -74,7 +77,7 @@ class PlainDiffusion(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         feature = self.network.image_feature(self.network.extract_feat(images))
-        return self.network.to_size(self.network.plain_logits(feature), images.shape[-2:])
+        return self.network.to_size(self.network.plain_logits(feature), pair(images.shape[-2:]))
 
 
 class PlainNetwork(nn.Module):
@@ -103,7 +106,10 @@ class InferenceGraph(nn.Module):
         ValueError: A mask diffusion network without ``plain``, or one without a trained plain
             classifier; argmax of more than 256 classes or of a single channel.
     """
-    def __init__(self, network: nn.Module, mean: Optional[Sequence[float]] = None,
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: BaseSegmentor, mean: Optional[Sequence[float]] = None,
                  std: Optional[Sequence[float]] = None, bgr_to_rgb: bool = True,
                  argmax: bool = False, plain: bool = False) -> None:
         super().__init__()
@@ -160,16 +166,16 @@ def whole_image_form(network: nn.Module, plain: bool) -> nn.Module:
     return HRDAGraph(network) if isinstance(network, HRDAEncoderDecoder) else PlainNetwork(network)
 
 
-def without_training_parts(network: nn.Module) -> nn.Module:
+def without_training_parts(network: BaseSegmentor) -> BaseSegmentor:
     """Merge adapters, drop auxiliary heads, and replace what cannot be written; the network is
     changed in place."""
     merge_adapters(network)
-    if getattr(network, 'auxiliary_head', None) is not None:
+    if child(network, 'auxiliary_head') is not None:
         network.auxiliary_head = None
     for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.AdaptiveAvgPool2d) and _pair(child.output_size) != (1, 1):
-                setattr(module, name, AdaptivePool(_pair(child.output_size)))
+        for name, part in module.named_children():
+            if isinstance(part, nn.AdaptiveAvgPool2d) and _pair(part.output_size) != (1, 1):
+                setattr(module, name, AdaptivePool(_pair(part.output_size)))
     return revert_sync_batchnorm(network).eval().requires_grad_(False)
 
 
@@ -187,15 +193,15 @@ def without_size_warnings() -> Iterator[None]:
     quiet = partial(resize, warning=False)
     found = [
         module for name, module in list(sys.modules.items())
-        if name.startswith('mmseg.models.') and getattr(module, 'resize', None) is resize
+        if name.startswith('mmseg.models.') and vars(module).get('resize') is resize
     ]
     try:
         for module in found:
-            module.resize = _QuietResize(quiet)
+            module.__dict__['resize'] = _QuietResize(quiet)
         yield
     finally:
         for module in found:
-            module.resize = resize
+            module.__dict__['resize'] = resize
 
 
 class _QuietResize:

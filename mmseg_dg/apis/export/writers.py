@@ -14,7 +14,8 @@ from mmseg_dg.registry import MODELS, TRANSFORMS
 from mmseg_dg.weights.segmentor_export import is_ours
 
 from .graph import InferenceGraph, without_size_warnings
-from .metadata import KEY
+from .hrda import HRDAGraph
+from .metadata import KEY, with_tuples
 
 #: Format -> ending of its file.
 ENDINGS = {'safetensors': '.safetensors', 'onnx': '.onnx', 'torch.export': '.pt2', 'mmseg': '.pth'}
@@ -62,7 +63,7 @@ def write_mmseg_config(metadata: Mapping, path: Path) -> None:
     """
     config = dict(metadata['config'], default_scope='mmseg')
     config.update(model=_with_scopes(config['model'], MODELS),
-                  test_pipeline=[_step(step) for step in config['test_pipeline']])
+                  test_pipeline=[with_tuples(_step(step)) for step in config['test_pipeline']])
     if any('mmseg_dg.' in json.dumps(config[key]) for key in ('model', 'test_pipeline')):
         config['custom_imports'] = dict(
             imports=[
@@ -107,7 +108,7 @@ def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
     # odd sides: whatever a network pads is then padded here, and the written graph does it for
     # every size
     step = multiple_of(graph)
-    side = max(101, *(side + 27 - side % 2 for side in smallest(graph)))
+    side = max(101, window_reach(graph) + 5, *(side + 27 - side % 2 for side in smallest(graph)))
     sides = (side, side + 46) if step == 1 else ((side // step + 1) * step,
                                                  (side // step + 4) * step)
     with torch.no_grad(), without_size_warnings():
@@ -123,23 +124,29 @@ def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
 
 def smallest(graph: InferenceGraph) -> tuple[int, int]:
     """Least (height, width) that a written graph is for."""
-    return getattr(graph.body, 'smallest', (64, 64))
+    return graph.body.smallest if isinstance(graph.body, HRDAGraph) else (64, 64)
+
+
+def window_reach(graph: InferenceGraph) -> int:
+    """Largest side in pixels at which some layer still has a single attention window: traced so,
+    the number 1 would be written down for good."""
+    return max((getattr(module, 'window_reach', 0) for module in graph.modules()), default=0)
 
 
 def multiple_of(graph: InferenceGraph) -> int:
     """What both sides of an image must be multiples of: the patch of an encoder that does not
     resize, else 1."""
-    encoders = [
-        module for module in graph.modules() if isinstance(getattr(module, 'patch_size', None), int)
+    patches = [
+        patch for module in graph.modules() if vars(module).get('resize', '') is None
+        and isinstance(patch := vars(module).get('patch_size'), int)
     ]
-    return math.lcm(*(encoder.patch_size for encoder in encoders
-                      if getattr(encoder, 'resize', '') is None))
+    return math.lcm(*patches)
 
 
 def write_torch_export(program: torch.export.ExportedProgram, metadata: Mapping,
                        path: Path) -> None:
-    """``torch.export.load(path).module()`` runs it; ``extra_files={'mmseg_dg.json': ''}`` reads
-    the metadata."""
+    """``torch.export.load(path).module(check_guards=False)`` runs it;
+    ``extra_files={'mmseg_dg.json': ''}`` reads the metadata."""
     torch.export.save(program, str(path), extra_files={f'{KEY}.json': json.dumps(metadata)})
 
 
@@ -150,7 +157,8 @@ def write_onnx(program: torch.export.ExportedProgram, metadata: Mapping, path: P
     result = torch.onnx.export(program, dynamo=True, verbose=False, input_names=['images'],
                                output_names=[output], opset_version=OPSET, external_data=False,
                                optimize=optimize)
-    shape = result.model.graph.inputs[0].shape
+    assert result is not None  # of the exporter that dynamo=True chooses
+    shape = result.model.graph.inputs[0].shape or ()
     names = dict(zip([str(side) for side in shape if not isinstance(side, int)], free))
     _rename(result.model, names)
     result.model.metadata_props[KEY] = json.dumps(metadata)

@@ -33,7 +33,8 @@ def expect(what: str, found: int, published: Optional[int]) -> str:
     """``train: 2975 images (as published)``, or the difference."""
     if published is None:
         return f'{what}: {found} images'
-    return f'{what}: {found} images ({"as published" if found == published else f"published: {published}"})'
+    remark = 'as published' if found == published else f'published: {published}'
+    return f'{what}: {found} images ({remark})'
 
 
 AfterPart = Callable[[argparse.Namespace, Part, Report, list[str]], None]
@@ -70,7 +71,7 @@ def run_recipe(recipe: Recipe, doc: Optional[str], argv: Optional[Sequence[str]]
     if extend:
         extend(parser)
     args = parser.parse_args(argv)
-    chosen = getattr(args, 'parts', None)
+    chosen = vars(args).get('parts')
     bad = 0
     for part in _parts(recipe, chosen, args.data_root):
         jobs, alone = find_jobs(recipe, part, args.data_root, args.out_root)

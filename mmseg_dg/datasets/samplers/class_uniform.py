@@ -11,6 +11,7 @@ from mmseg_dg.registry import DATA_SAMPLERS
 from mmseg_dg.utils.seeding import derive_seed
 
 from ..statistics.class_centroids import COLUMNS, class_centroids
+from ..traits import traits
 from .infinite import StatelessSampler
 from .request import SampleRequest
 
@@ -57,9 +58,9 @@ class ClassUniformSampler(StatelessSampler):
             centroids = class_centroids(dataset, tile=tile, tiles=tiles, **(centroids or {}))
             if len(centroids) == 0:
                 raise ValueError(
-                    f'ClassUniformSampler: tile={tile} with tiles={tiles!r} finds no class anywhere: the '
-                    "labels are empty, or all smaller than a complete tile (lower tile, or tiles='all')"
-                )
+                    f'ClassUniformSampler: tile={tile} with tiles={tiles!r} finds no class '
+                    'anywhere: the labels are empty, or all smaller than a complete tile (lower '
+                    "tile, or tiles='all')")
         table = np.asarray(centroids)
         if table.ndim != 2 or table.shape[1] != len(COLUMNS) or len(table) == 0:
             raise ValueError(f'ClassUniformSampler: centroids must be a table (R, {len(COLUMNS)}) '
@@ -74,10 +75,10 @@ class ClassUniformSampler(StatelessSampler):
         self._rows = [np.flatnonzero(table[:, 1] == c) for c in self.classes]
         self.per_class = round(fraction * self.size) // len(self.classes)
         self._epoch_key: Optional[tuple] = None
-        self._epoch: Optional[np.ndarray] = None
+        self._epoch = np.zeros((0, 2), np.int64)  # with _epoch_key
 
     def _report_missing(self, table: np.ndarray) -> None:
-        names = (getattr(self.dataset, 'metainfo', None) or {}).get('classes') or ()
+        names = traits(self.dataset).classes
         missing = [name for i, name in enumerate(names) if i not in set(table[:, 1].tolist())]
         if missing:
             print_log(

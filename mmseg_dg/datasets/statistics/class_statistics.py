@@ -23,6 +23,7 @@ from ..image_size import image_size
 from ..label_tables import IGNORE, count_ids, ids_outside
 from ..messages import DOCTOR, wrong_ids_message
 from ..parallel import chunks, run_ranges
+from ..traits import traits
 from ..wrappers import flatten, transforms_of
 from .cache import CacheEntry
 
@@ -154,7 +155,7 @@ def _count_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
 
 
 def _label_loader(dataset: Any) -> BaseLoadAnnotations:
-    for step in transforms_of(getattr(dataset, 'pipeline', ())):
+    for step in transforms_of(traits(dataset).pipeline):
         if isinstance(step, BaseLoadAnnotations):
             return step
     raise ValueError(f'class_statistics: the pipeline of {type(dataset).__name__} has no '
@@ -197,8 +198,7 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
             else:
                 more += 1
     if wrong:
-        raise ValueError(
-            wrong_ids_message(wrong, num_classes, getattr(dataset, 'ignore_index', IGNORE), more))
+        raise ValueError(wrong_ids_message(wrong, num_classes, traits(dataset).ignore_index, more))
     if differing:
         raise ValueError(f'{len(differing)} labels differ in size from their image: '
                          f'{"; ".join(differing[:_NAMED])}. Leave them out with a list (ann_file; '
@@ -207,12 +207,12 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
     return counts
 
 
-def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, bounds: tuple[int,
-                                                                                            int]):
+def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
+                 bounds: tuple[int, int]) -> tuple[np.ndarray, dict[str, list[int]], list[str]]:
     rows = np.zeros((bounds[1] - bounds[0], num_classes), np.int32)
     problems: dict[str, list[int]] = {}
     sizes: list[str] = []
-    ignore = getattr(dataset, 'ignore_index', IGNORE)
+    ignore, backend_args = traits(dataset).ignore_index, traits(dataset).backend_args
     for row, index in enumerate(range(*bounds)):
         info = dataset.get_data_info(index)
         label = loader.transform(info)['gt_seg_map']
@@ -221,7 +221,7 @@ def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, bo
         outside = ids_outside(all_counts, num_classes, ignore)
         if outside:
             problems[info['seg_map_path']] = outside
-        sizes += _size_difference(info, label.shape, getattr(dataset, 'backend_args', None))
+        sizes += _size_difference(info, label.shape, backend_args)
     return rows, problems, sizes
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmseg_dg.ops.frame import pad_centered
+from mmseg_dg.ops.pairs import pair
 from mmseg_dg.registry import TRANSFORMS
 
 from .evaluation_frame import checked_pad_values
@@ -73,7 +74,7 @@ class CentroidCrop(BaseTransform):
             raise ValueError('CentroidCrop: the image is flipped already and the wanted point is '
                              'not; put RandomFlip after the crop')
         factors = results.get('scale_factor', (1.0, 1.0))  # width, height
-        return tuple(
+        return pair(
             min(int(place * factor), side - 1)
             for place, factor, side in zip(point, (factors[1], factors[0]), shape))
 

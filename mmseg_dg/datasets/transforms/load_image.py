@@ -1,5 +1,5 @@
 """Reading images: of any bit depth, by a stated rule, and never more of them than was asked for."""
-from typing import Optional
+from typing import Any, Optional
 
 import cv2
 import mmcv
@@ -51,7 +51,7 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
             channels that no network here takes; the message names the file and what to do.
     """
     def __init__(self, bit_depth: Optional[int] = None, max_pixels: Optional[int] = MAX_PIXELS,
-                 **kwargs) -> None:
+                 **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.bit_depth = check_bit_depth(bit_depth, type(self).__name__)
         if max_pixels is not None and max_pixels < 1:
@@ -86,7 +86,8 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         """
         text = f'it is a {header.text}'
         if header.floating or header.bits > 16:
-            return 'deep_image', f'{text}; whole numbers of at most 16 bits are read: convert it to 8 or 16 bits'
+            return 'deep_image', (f'{text}; whole numbers of at most 16 bits are read: convert it '
+                                  'to 8 or 16 bits')
         if header.bits > 8 and self.bit_depth is None:
             return 'deep_image', (f'{text}; say how many of them the values use, bit_depth=16 (or '
                                   '12, 14, ...) of LoadImageFromFile, and they are scaled to '
@@ -115,9 +116,10 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         problem = self.problem(header) if header is not None else ''
         if problem:
             raise ValueError(f'{path}: {problem}')
-        deep = header is not None and header.bits > 8
+        bits = 8 if header is None else header.bits
+        deep = bits > 8
         if deep and self.imdecode_backend == 'pillow':
-            raise ValueError(f"{path}: imdecode_backend='pillow' cuts {header.bits}-bit images off "
+            raise ValueError(f"{path}: imdecode_backend='pillow' cuts {bits}-bit images off "
                              "at 255; use 'cv2'")
         try:
             image = mmcv.imfrombytes(content,

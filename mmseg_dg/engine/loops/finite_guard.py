@@ -95,7 +95,7 @@ class FiniteGuard:
             named = ', '.join(f'{file} (draw {self._draw(part.stream, iteration, begin + i)})'
                               for i, file in enumerate(part.files))
             lines.append(f'  batch of "{part.stream}": {named}')
-        config = getattr(runner.cfg, 'filename', None) or 'CONFIG'
+        config = runner.cfg.filename or 'CONFIG'
         folder = osp.join(runner.work_dir, 'nonfinite')
         seed = f'seed {runner.seed}, process {get_rank()} of {get_world_size()}'
         return [
@@ -105,8 +105,8 @@ class FiniteGuard:
             f'--iteration {iteration} --seed {runner.seed} --out {folder}',
             f'  repeat the step:  python tools/train.py {config} --work-dir {runner.work_dir} '
             '--resume',
-            "  leave such steps out: train_cfg.on_nonfinite='skip'. Usual causes: a learning rate that is too "
-            'high, no warm-up, NaN in float images, float16'
+            "  leave such steps out: train_cfg.on_nonfinite='skip'. Usual causes: a learning rate "
+            'that is too high, no warm-up, NaN in float images, float16'
         ]
 
     def _draw(self, stream: str, iteration: int, place: int) -> int:
@@ -116,4 +116,4 @@ class FiniteGuard:
         loader = self.loop.dataloader[stream]
         sampler = loader.sampler
         position = iteration * loader.batch_size * self.loop.accumulate + place
-        return position * getattr(sampler, 'world_size', 1) + getattr(sampler, 'rank', 0)
+        return position * sampler.world_size + sampler.rank

@@ -9,6 +9,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
 from mmseg_dg.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+from mmseg_dg.utils.modules import unwrapped
 
 from .fused import fused_option, keep_implementation
 
@@ -26,8 +27,7 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
     (``fused=False`` in the optimizer's config: not).
     """
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        if hasattr(model, 'module'):
-            model = model.module
+        model = unwrapped(model)
         params: list[dict] = []
         with _quiet():
             self.add_params(params, model)
@@ -85,7 +85,7 @@ def merge_param_groups(params: list[dict], defaults: Optional[dict] = None) -> l
     Returns:
         One dict per distinct set of options with all its parameters.
     """
-    merged = {}
+    merged: dict[tuple, dict] = {}
     for group in params:
         tensors = [p for p in group['params'] if p.requires_grad]
         options = {k: v for k, v in group.items() if k not in ('params', 'lr_mult', 'decay_mult')}

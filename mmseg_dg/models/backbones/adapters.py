@@ -43,6 +43,9 @@ class LoRALinear(nn.Linear):
         start: One of ``STARTS``.
         parts: Matrices packed along the outputs (3 for q, k, v).
     """
+    lora_a0: Tensor
+    lora_b0: Tensor
+
     def __init__(self, linear: nn.Linear, rank: int, alpha: float, start: str,
                  parts: int = 1) -> None:
         super().__init__(linear.in_features, linear.out_features, bias=linear.bias is not None,
@@ -50,9 +53,11 @@ class LoRALinear(nn.Linear):
         self.weight, self.bias = linear.weight, linear.bias
         self.rank, self.scale, self.start, self.parts = rank, alpha / rank, start, parts
         self.started = False
-        like = dict(device=self.weight.device, dtype=self.weight.dtype)
-        self.lora_a = nn.Parameter(torch.empty(parts, rank, self.in_features, **like))
-        self.lora_b = nn.Parameter(torch.zeros(parts, self.out_features // parts, rank, **like))
+        device, dtype = self.weight.device, self.weight.dtype
+        self.lora_a = nn.Parameter(
+            torch.empty(parts, rank, self.in_features, device=device, dtype=dtype))
+        self.lora_b = nn.Parameter(
+            torch.zeros(parts, self.out_features // parts, rank, device=device, dtype=dtype))
         if start == 'minor':
             self.register_buffer('lora_a0', torch.zeros_like(self.lora_a.detach()))
             self.register_buffer('lora_b0', torch.zeros_like(self.lora_b.detach()))
@@ -106,8 +111,9 @@ class LoRALinear(nn.Linear):
         plain.bias = None if self.bias is None else nn.Parameter(self.bias.clone())
         return plain.train(self.training)
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata, strict,
-                              missing_keys, unexpected_keys, error_msgs) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict,
+                              strict: bool, missing_keys: list[str], unexpected_keys: list[str],
+                              error_msgs: list[str]) -> None:
         """A weight file knows no adapters: they start from what it holds."""
         absent: list[str] = []
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, absent,
@@ -123,7 +129,7 @@ class LoRALinear(nn.Linear):
 
 
 class Target(NamedTuple):
-    """A linear layer that may get an adapter: ``getattr(owner, name)``, ``path`` within the
+    """A linear layer that may get an adapter: ``owner.name``, ``path`` within the
     encoder, its block."""
     owner: nn.Module
     name: str
@@ -138,8 +144,9 @@ def attention_targets(encoder: nn.Module) -> Iterator[Target]:
     seen: set[int] = set()
     block = -1
     for path, module in encoder.named_modules():
-        inner = getattr(module, 'attn', module)
-        if not any(isinstance(getattr(inner, name, None), nn.Linear)
+        inner = dict(module.named_children()).get('attn', module)
+        parts = dict(inner.named_children())
+        if not any(isinstance(parts.get(name), nn.Linear)
                    for name in TARGETS['qkv']) or id(inner) in seen:
             continue
         seen |= {id(inner), id(module)}
@@ -188,7 +195,8 @@ def add_adapters(encoder: nn.Module, rank: int = 16, alpha: Optional[float] = No
         raise ValueError(
             f'lora.first_block={first_block}: {kind} has {found[-1].block + 1} attention blocks')
     for target in chosen:
-        linear = getattr(target.owner, target.name)
+        linear = target.owner.get_submodule(target.name)
+        assert isinstance(linear, nn.Linear)  # attention_targets looks for such
         parts = _PACKED.get(target.name, 1) if packed else 1
         most = min(linear.in_features, linear.out_features // parts)
         if rank > most:

@@ -1,6 +1,6 @@
 """ResNet-50 under a Vision Transformer, as in the public ``R50+ViT-B_16`` checkpoints."""
 from collections.abc import Mapping, Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from mmseg_dg.registry import MODELS
 
 from .encoder_options import EncoderOptions
+
+#: A state dict.
+State = dict[str, Tensor]
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -83,8 +86,8 @@ class ResidualUnit(nn.Module):
         self.projection: Optional[nn.Sequential] = None
         if stride != 1 or in_channels != out:
             self.projection = nn.Sequential()
-            self.projection.conv, self.projection.norm = StandardizedConv2d(in_channels, out, 1, stride), \
-                group_norm(out)
+            self.projection.conv = StandardizedConv2d(in_channels, out, 1, stride)
+            self.projection.norm = group_norm(out)
 
     def forward(self, x: Tensor) -> Tensor:
         residual = x if self.projection is None else self.projection(x)
@@ -106,7 +109,8 @@ class TransformerLayer(nn.Module):
     def __init__(self, channels: int, heads: int, hidden: int, drop_rate: float,
                  attn_drop_rate: float, gelu: str) -> None:
         super().__init__()
-        self.heads, self.drop_rate, self.attn_drop_rate, self.gelu = heads, drop_rate, attn_drop_rate, gelu
+        self.heads, self.gelu = heads, gelu
+        self.drop_rate, self.attn_drop_rate = drop_rate, attn_drop_rate
         self.norm1 = nn.LayerNorm(channels, eps=1e-6)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
@@ -128,8 +132,7 @@ class TransformerLayer(nn.Module):
         return x + self._drop(self.fc2(hidden))
 
 
-def _leave_class_token_out(module: nn.Module, state_dict: dict[str, Tensor], prefix: str,
-                           *args) -> None:
+def _leave_class_token_out(module: nn.Module, state_dict: State, prefix: str, *args: Any) -> None:
     """Public weights have a class token and its position; an encoder without one reads the rest."""
     if state_dict.pop(f'{prefix}cls_token',
                       None) is not None and f'{prefix}pos_embed' in state_dict:

@@ -1,5 +1,5 @@
 """TinyViT: convolutions, then attention in windows; a small encoder distilled from large ones."""
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Optional, Union
 
 import torch
@@ -11,8 +11,8 @@ from torch.utils.checkpoint import checkpoint
 
 from mmseg_dg.registry import MODELS
 
+from .drop_path import DropPath, drop_path_rates
 from .encoder_options import EncoderOptions
-from .mix_transformer import DropPath, drop_path_rates
 
 #: channels, heads, depths of the four stages.
 ARCHITECTURES = {
@@ -29,8 +29,9 @@ class ConvNorm(nn.Sequential):
         super().__init__()
         self.add_module(
             'c', nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False))
-        self.add_module('bn', nn.BatchNorm2d(out))
-        nn.init.constant_(self.bn.weight, start)
+        norm = nn.BatchNorm2d(out)
+        nn.init.constant_(norm.weight, start)
+        self.add_module('bn', norm)
 
 
 class PatchEmbed(nn.Module):
@@ -73,6 +74,8 @@ class Downsample(nn.Module):
 
 class WindowAttention(nn.Module):
     """Attention within a window, with a learned bias per head and distance (|dy|, |dx|)."""
+    bias_index: Tensor
+
     def __init__(self, dims: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads = heads
@@ -142,7 +145,7 @@ class WindowBlock(nn.Module):
 
 class Stage(nn.Module):
     """Blocks and, but for the last stage, what leads to the next."""
-    def __init__(self, blocks: list[nn.Module], downsample: Optional[nn.Module]) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], downsample: Optional[nn.Module]) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         if downsample is not None:
@@ -193,7 +196,10 @@ class TinyViT(EncoderOptions, BaseModule):
                              f'out_indices={tuple(out_indices)} must name stages 0..3')
         self.out_indices, self.norm_eval, self.with_cp = tuple(out_indices), norm_eval, with_cp
         self.out_channels = tuple(channels[i] for i in out_indices)
-        self.strides = tuple((4, 8, 16, 16 * last_stride)[i] for i in out_indices)
+        strides = (4, 8, 16, 16 * last_stride)
+        self.strides = tuple(strides[i] for i in out_indices)
+        # pixels below which a side has a single window somewhere; a graph is traced above it
+        self.window_reach = max(stride * window for stride, window in zip(strides[1:], windows[1:]))
         self.patch_embed = PatchEmbed(in_channels, channels[0])
         rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
         self.layers = nn.ModuleList()
@@ -225,7 +231,7 @@ class TinyViT(EncoderOptions, BaseModule):
         sizes up."""
         maps = {}
         x = self.patch_embed(x)
-        for i, stage in enumerate(self.layers):
+        for i, stage in enumerate(self._stages()):
             for block in stage.blocks:
                 if self.with_cp and self.training and torch.is_grad_enabled():
                     x = checkpoint(block, x, use_reentrant=False)
@@ -236,6 +242,9 @@ class TinyViT(EncoderOptions, BaseModule):
                 break
             x = stage.downsample(x)
         return tuple(maps[i] for i in self.out_indices)
+
+    def _stages(self) -> Iterator[Stage]:
+        return (stage for stage in self.layers if isinstance(stage, Stage))
 
     def init_weights(self) -> None:
         """Fill the parameters as ``init_cfg`` says (see the class)."""
@@ -260,7 +269,7 @@ class TinyViT(EncoderOptions, BaseModule):
     def layer_depth(self, name: str) -> int:
         """How often the rate of a parameter is multiplied by a layer-wise decay: the last block 0,
         the first block N - 1 (a downsampling counts with the block before it), the stem N."""
-        depths = [len(stage.blocks) for stage in self.layers]
+        depths = [len(stage.blocks) for stage in self._stages()]
         if not name.startswith('layers.'):
             return sum(depths)
         _, stage, part, *rest = name.split('.')

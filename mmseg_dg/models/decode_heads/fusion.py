@@ -6,6 +6,7 @@ from typing import Callable, Optional
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule
 from mmseg.models.decode_heads.aspp_head import ASPPModule
 from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
 from mmseg.models.utils import SelfAttentionBlock
@@ -64,7 +65,7 @@ class ASPPFusion(nn.Module):
             and isinstance(end.activate, nn.ReLU) for end in ends)
         return ends[0].activate if fits else None
 
-    def _branch(self, branch: nn.Module, x: Tensor) -> Tensor:
+    def _branch(self, branch: BaseModule, x: Tensor) -> Tensor:
         """One branch, without its last activation where that comes late."""
         if self._late is None:
             return branch(x)
@@ -88,9 +89,10 @@ def resized_levels(levels: Sequence[Tensor], align_corners: bool) -> Tensor:
 
 def is_pointwise(module: nn.Module) -> bool:
     """Whether a module is a ``ConvModule`` that begins with a plain 1x1 convolution."""
-    conv = getattr(module, 'conv', None)
-    return (isinstance(module, ConvModule) and isinstance(conv, nn.Conv2d)
-            and module.order[0] == 'conv'
+    if not isinstance(module, ConvModule):
+        return False
+    conv = module.conv
+    return (isinstance(conv, nn.Conv2d) and module.order[0] == 'conv'
             and (conv.kernel_size, conv.stride, conv.padding, conv.groups) == ((1, 1), (1, 1),
                                                                                (0, 0), 1))
 
@@ -109,11 +111,13 @@ def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor], align_corn
         align_corners: Of the resizing.
         activate: False: without the module's activation.
     """
-    size, total = levels[0].shape[-2:], None
+    size = levels[0].shape[-2:]
+    total: Optional[Tensor] = None
     for x, weight in zip(levels, module.conv.weight.split([x.shape[1] for x in levels], dim=1)):
         bias = module.conv.bias if total is None else None
         part = resize(pointwise_conv(x, weight, bias), size, align_corners)
         total = part if total is None else total + part
+    assert total is not None  # there is a level
     for name in module.order[1:]:
         if name == 'norm' and module.with_norm:
             total = module.norm(total)
@@ -198,25 +202,30 @@ class InterlacedAttentionFusion(nn.Module):
         return x[:, :, top:top + h, left:left + w]
 
 
-def _sep_aspp(in_channels, channels, norm_cfg, act_cfg, dilations=(1, 6, 12, 18)):
+def _sep_aspp(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
+              dilations: Sequence[int] = (1, 6, 12, 18)) -> nn.Module:
     return ASPPFusion(in_channels, channels, dilations, True, norm_cfg, act_cfg)
 
 
-def _aspp(in_channels, channels, norm_cfg, act_cfg, dilations=(1, 6, 12, 18)):
+def _aspp(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
+          dilations: Sequence[int] = (1, 6, 12, 18)) -> nn.Module:
     return ASPPFusion(in_channels, channels, dilations, False, norm_cfg, act_cfg)
 
 
-def _conv1x1(in_channels, channels, norm_cfg, act_cfg):
+def _conv1x1(in_channels: int, channels: int, norm_cfg: Optional[dict],
+             act_cfg: Optional[dict]) -> nn.Module:
     return ConvModule(in_channels, channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
 
-def _isa(in_channels, channels, norm_cfg, act_cfg, isa_channels=256, down_factor=(8, 8),
-         key_query_num_convs=1):
+def _isa(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
+         isa_channels: int = 256, down_factor: tuple[int, int] = (8, 8),
+         key_query_num_convs: int = 1) -> nn.Module:
     return InterlacedAttentionFusion(in_channels, channels, isa_channels, down_factor,
                                      key_query_num_convs, norm_cfg, act_cfg)
 
 
-def _context_f4(in_channels, channels, norm_cfg, act_cfg, dilations=(1, 6, 12, 18)):
+def _context_f4(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
+                dilations: Sequence[int] = (1, 6, 12, 18)) -> nn.Module:
     # the context module sits in the embedding of the deepest level, which the head builds from the
     # same settings
     return _conv1x1(in_channels, channels, norm_cfg, act_cfg)

@@ -8,11 +8,13 @@ from typing import NamedTuple, Optional, Union
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_dg.ops import CropBox, shrink_box
 from mmseg_dg.ops.resize import resize
 from mmseg_dg.registry import MODELS
+
+from .classifier import Decoded, Logits, decode
 
 #: Fixed attention by the name of the map that remains
 #: (docs/behavior/daformer_hrda.md#scale-attention-and-fusion).
@@ -98,15 +100,16 @@ class HRDAHead(BaseModule):
         self.scales = check_scales(scales)
         self.output_stride = output_stride
         self.hr_loss_weight, self.lr_loss_weight = hr_loss_weight, lr_loss_weight
-        self.fixed_attention = NAMED_ATTENTION.get(fixed_attention, fixed_attention)
+        self.fixed_attention = _attention_value(fixed_attention)
         self.head = MODELS.build(head)
-        self.scale_attention = None
+        self.scale_attention: Optional[nn.Module] = None
         if self.fixed_attention is None:
             channels = self.head.num_classes if attention_classwise else 1
             config = scale_attention or _attention_config(head, attention_channels)
             self.scale_attention = MODELS.build(dict(config, num_classes=channels))
-        for name in ('num_classes', 'out_channels', 'align_corners', 'ignore_index', 'threshold'):
-            setattr(self, name, getattr(self.head, name))
+        self.num_classes, self.out_channels = self.head.num_classes, self.head.out_channels
+        self.align_corners, self.ignore_index = self.head.align_corners, self.head.ignore_index
+        self.threshold = self.head.threshold
 
     @property
     def context_scale(self) -> float:
@@ -120,15 +123,28 @@ class HRDAHead(BaseModule):
             ValueError: The encoder gives fewer levels than the head uses.
             TypeError: The head gives several maps.
         """
+        self._check_levels(features)
+        logits = self.head(features)
+        self._check_map(logits)
+        return logits
+
+    def decoded(self, features: Sequence[Tensor]) -> Decoded:
+        """As :meth:`logits`, with what the shared head's classifier saw."""
+        self._check_levels(features)
+        result = decode(self.head, features)
+        self._check_map(result.logits)
+        return result
+
+    def _check_levels(self, features: Sequence[Tensor]) -> None:
         used = self.head.in_index
         if max(used if isinstance(used, (list, tuple)) else [used]) >= len(features):
             raise ValueError(f'{type(self.head).__name__} uses the levels in_index={used}, but the '
                              f'encoder gives {len(features)} (counted from 0)')
-        logits = self.head(features)
+
+    def _check_map(self, logits: Logits) -> None:
         if not isinstance(logits, Tensor):
             raise TypeError(f'{type(self.head).__name__} gives several maps: HRDAHead needs a head '
                             'that gives one')
-        return logits
 
     def attention(self, features: Sequence[Tensor], like: Tensor) -> Tensor:
         """Weight of the detail scale, (B, C or 1, h, w) in [0, 1], from context features; gradients
@@ -138,8 +154,9 @@ class HRDAHead(BaseModule):
             features: Context features.
             like: Context logits, for the size of a fixed attention.
         """
-        if self.scale_attention is None:
+        if self.fixed_attention is not None:
             return like.new_full((1, 1, *like.shape[-2:]), self.fixed_attention)
+        assert self.scale_attention is not None  # attention is fixed or learned
         return torch.sigmoid(self.scale_attention(features))
 
     def merge(self, windows: Sequence[Tensor], boxes: Sequence[CropBox],
@@ -250,9 +267,14 @@ def _attention_config(head: dict, channels: int) -> dict:
     return config
 
 
+def _attention_value(fixed: Union[float, str, None]) -> Optional[float]:
+    """The number a fixed attention is; None: it is learned, or no name of one."""
+    return NAMED_ATTENTION.get(fixed) if isinstance(fixed, str) else fixed
+
+
 def _check_arguments(fixed: Union[float, str, None], hr: float, lr: float, stride: int) -> None:
-    value = NAMED_ATTENTION.get(fixed, fixed) if fixed is not None else 0
-    if isinstance(value, str) or not 0 <= value <= 1:
+    value = _attention_value(fixed)
+    if isinstance(fixed, str) and value is None or not 0 <= (value or 0) <= 1:
         raise ValueError("fixed_attention must be a number in [0, 1], 'LR', 'HR' or None, got "
                          f"{fixed!r}")
     if min(hr, lr) < 0 or hr + lr > 1:

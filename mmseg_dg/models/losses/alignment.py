@@ -8,7 +8,13 @@ import torch
 from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 
-from mmseg_dg.ops.pixel_alignment import PixelView, boxes_per_image, check_alignable, cut_boxes, nearest
+from mmseg_dg.ops.pixel_alignment import (
+    PixelView,
+    boxes_per_image,
+    check_alignable,
+    cut_boxes,
+    nearest,
+)
 from mmseg_dg.ops.resize import resize
 
 
@@ -37,7 +43,7 @@ class AlignmentResult(NamedTuple):
         log: Further numbers by name.
     """
     loss: Tensor
-    memory: Optional[list] = None
+    memory: Optional[Sequence] = None
     log: Optional[dict[str, Tensor]] = None
 
 
@@ -123,7 +129,7 @@ def without_detail(entry: AlignmentImages, ignore_index: int) -> AlignmentImages
     boxes = [v.crop_box for v in entry.views if v.crop_box is not None]
     labels = entry.labels.clone()
     for box in boxes:
-        for label, (y1, y2, x1, x2) in zip(labels, boxes_per_image(box, len(labels))):
+        for label, (y1, y2, x1, x2) in zip(labels, boxes_per_image(box, len(labels)) or ()):
             label[y1:y2, x1:x2] = ignore_index
     return entry._replace(labels=labels)
 

@@ -1,5 +1,6 @@
 """CLUDA's contrast of all pairs of pixels, as a baseline with the interface of PiXL's term."""
 from collections.abc import Sequence
+from functools import partial
 from typing import Callable, Optional
 
 import torch
@@ -74,8 +75,8 @@ class PixelContrast(nn.Module):
         check_term(name, weight, temperature, start, resolution)
         if resolution is None:
             raise ValueError(
-                f'{name}: resolution is the side of its maps (65 in CLUDA): all pairs of pixels of the '
-                "decoder's own maps would take minutes per step")
+                f'{name}: resolution is the side of its maps (65 in CLUDA): all pairs of pixels of '
+                "the decoder's own maps would take minutes per step")
         if temperature < LOWEST_TEMPERATURE:
             raise ValueError(f'{name}: temperature={temperature} must be at least '
                              f'{LOWEST_TEMPERATURE}')
@@ -119,17 +120,18 @@ class PixelContrast(nn.Module):
         if entry.weight is not None:
             trust = resized(at_least_float32(entry.weight.unsqueeze(1)),
                             self.resolution).flatten()[keep]
-        options = dict(confidence=trust, temperature=self.temperature, block_size=self.block_size)
+        contrast = partial(pair_contrast, confidence=trust, temperature=self.temperature,
+                           block_size=self.block_size)
         if len(entry.views) == 1:
             rows = self._rows(entry.views[0].features)[keep]
-            return pair_contrast(rows, rows, labels[keep], **options)
+            return contrast(rows, rows, labels[keep])
         context, detail = self._canvases(entry)
         detail_grid = context.shape[-2:]
         context, detail = self._rows(context)[keep], self._rows(detail)[keep]
         learned, inside = self._weights(entry, labels, detail_grid)
         weights = ((learned * inside)[keep], learned[keep])
-        same = pair_contrast(context, context, labels[keep], weights, **options)
-        other = pair_contrast(context, detail, labels[keep], weights, complement=True, **options)
+        same = contrast(context, context, labels[keep], weights)
+        other = contrast(context, detail, labels[keep], weights, complement=True)
         return 0.5 * (same + other)
 
     def _rows(self, features: Tensor) -> Tensor:

@@ -53,6 +53,11 @@ class PriorAdjustment(nn.Module):
     Raises:
         ValueError: Unknown or out-of-range arguments.
     """
+    given: Optional[Tensor]
+    counted: Tensor
+    prior: Tensor
+    ready: Tensor
+
     def __init__(self, num_classes: int, where: str = 'none', weighting: str = 't',
                  tau: float = 1.0, prior: Union[str, Sequence[float]] = 'labeled',
                  momentum: float = 0.999, floor: float = 1e-4,
@@ -93,8 +98,8 @@ class PriorAdjustment(nn.Module):
             if not int(self.ready):
                 raise ValueError(
                     f'adjustment.prior={self.kind!r} has not been counted: add '
-                    "dict(type='ClassPriorHook') to custom_hooks, or give adjustment.prior as a list"
-                )
+                    "dict(type='ClassPriorHook') to custom_hooks, or give adjustment.prior as a "
+                    'list')
             self._seen_ready = True
         return self.prior
 
