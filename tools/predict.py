@@ -24,6 +24,7 @@ from mmseg_dg.apis.entry import run_tool  # noqa: E402
 from mmseg_dg.apis.inference import load_model  # noqa: E402
 from mmseg_dg.apis.loading import load  # noqa: E402
 from mmseg_dg.apis.predict_files import predict_files  # noqa: E402
+from mmseg_dg.utils.allocator import keep_freed_memory  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,6 +49,7 @@ def main() -> None:
         model = load(args.config, args.device).model
     else:
         model = load_model(args.config, args.checkpoint, args.device)
+    keep_freed_memory(model)
     written = predict_files(model, args.input, args.out, args.overlay, args.confidence, args.batch_size,
                             args.label_free)
     sys.stdout.write(f'{written.images} images: {written.folder}\n')

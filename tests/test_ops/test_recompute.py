@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from mmseg_dg.models.decode_heads.fusion import build_fusion, fuse_levels
+from mmseg_dg.ops.join import join_channels
 from mmseg_dg.ops.recompute import recomputed
 
 
@@ -65,3 +66,13 @@ def test_a_fusion_is_that_of_its_resized_levels(fusion, act, monkeypatch):
     one = 8 * 2 * 8 * 16 * 16  # a map of 8 channels
     # not kept: the resized levels, and with ReLU the branches before they were joined
     assert bytes_kept[0] - bytes_kept[1] >= (4 if act == dict(type='ReLU') else 0) * one
+
+
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+def test_gradients_of_joined_maps_are_maps_of_their_own(layout):
+    maps = [torch.randn(2, c, 4, 4).contiguous(memory_format=layout).requires_grad_() for c in (3, 5)]
+    weight = torch.randn(2, 8, 4, 4).contiguous(memory_format=layout)
+    joined = join_channels(maps)
+    assert torch.equal(joined, torch.cat(maps, dim=1)) and joined.is_contiguous(memory_format=layout)
+    for x, y in zip(torch.autograd.grad(joined, maps, weight), weight.split((3, 5), dim=1)):
+        assert torch.equal(x, y) and x.is_contiguous(memory_format=layout)

@@ -40,6 +40,7 @@ from mmseg_dg.engine.hooks import EMAUpdateHook
 from mmseg_dg.engine.preflight import CROPS
 from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mmseg_dg.utils.allocator import keep_freed_memory
 from mmseg_dg.weights.files import without_pretrained
 
 MIB = 2**20
@@ -68,6 +69,7 @@ class Trainer:
         self.model = MODELS.build(without_pretrained(cfg.model)).to(self.device)
         if hasattr(self.model, 'hand_over') and stage == 'finetune':
             self.model.hand_over()
+        keep_freed_memory(self.model)  # as the training loop does
         compile_networks(self.model, (cfg.get('train_cfg') or {}).get('compile'))
         wrapper = dict(cfg.optim_wrapper)
         build = dict(type=wrapper.pop('constructor', 'DefaultOptimWrapperConstructor'),

@@ -37,6 +37,7 @@ from mmseg_dg.evaluation.report import (
     write_report,
 )
 from mmseg_dg.registry import LOOPS
+from mmseg_dg.utils.allocator import keep_freed_memory
 from mmseg_dg.utils.modules import child
 from mmseg_dg.utils.run_names import make_current
 from mmseg_dg.utils.seeding import derive_seed
@@ -167,6 +168,7 @@ class _MultiDomainLoop(BaseLoop):
             that are no source; unrounded.
         """
         make_current(self.runner)
+        keep_freed_memory(self.runner.model)
         self._call('before_{}')
         self._call('before_{}_epoch')
         self.runner.model.eval()

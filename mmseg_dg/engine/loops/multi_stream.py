@@ -45,6 +45,7 @@ from mmseg_dg.methods.base import BaseMethod
 from mmseg_dg.methods.step import StepContext
 from mmseg_dg.models.segmentors.network import accuracies
 from mmseg_dg.registry import LOOPS
+from mmseg_dg.utils.allocator import keep_freed_memory
 from mmseg_dg.utils.method import method_of
 from mmseg_dg.utils.run_names import make_current
 from mmseg_dg.utils.seeding import derive_seed, seed_everything
@@ -224,6 +225,7 @@ class MultiStreamTrainLoop(AnnouncingLoop):
             self.cached_features.prepare(method, streams, self.runner.cfg.model.network)
         self.finite.prepare()
         compile_networks(method, self.compile)
+        keep_freed_memory(method)
         return method
 
     def _batches(self) -> Iterator[list[dict[str, Any]]]:

@@ -13,6 +13,7 @@ from mmseg.models.utils import SelfAttentionBlock
 from torch import Tensor, nn
 
 from mmseg_dg.ops.convolution import pointwise_conv
+from mmseg_dg.ops.join import join_channels
 from mmseg_dg.ops.recompute import recomputed
 from mmseg_dg.ops.resize import resize
 from mmseg_dg.utils.options import check_options
@@ -73,7 +74,7 @@ class ASPPFusion(nn.Module):
         return branch(x, activate=False)
 
     def _merged(self, branches: list[Tensor]) -> Tensor:
-        x, late = torch.cat(branches, dim=1), self._late
+        x, late = join_channels(branches), self._late
         branches.clear()
         return self.bottleneck(x if late is None else late(x))
 
