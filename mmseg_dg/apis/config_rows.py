@@ -297,9 +297,9 @@ def load_config(config: Union[str, Path], row: Optional[str] = None,
         FileNotFoundError: No such config.
         ValueError: No such row; no stream ``labeled``; a key of the row that does not exist.
     """
-    from mmengine.config import Config
+    from mmseg_dg.utils.config_files import read_config_file
     path = find_config(config)
-    cfg = Config.fromfile(str(path))
+    cfg = read_config_file(path)
     if row or subset:
         apply_row(cfg, path, row, subset)
     return cfg

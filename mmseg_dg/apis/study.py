@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mmseg_dg.apis.config_rows import find_row, load_config, run_name, subset_lists
 from mmseg_dg.utils.atomic_files import write_text
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.stop_signals import STOPPED
 
 FINISHED = 'finished.json'
@@ -83,7 +83,7 @@ class Study:
     rank_by: Optional[str] = None
 
     def __post_init__(self) -> None:
-        self.cfg = Config.fromfile(self.config)
+        self.cfg = read_config_file(self.config)
         text = self.cfg.pretty_text
         self.fingerprint = f'{Path(self.config).name} {hashlib.sha256(text.encode()).hexdigest()[:12]}'
         self._fingerprints: dict = {(None, None): self.fingerprint}

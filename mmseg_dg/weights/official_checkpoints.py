@@ -10,6 +10,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_weights
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.listing import listed
 
 from .comparison import build_on_meta, difference
@@ -170,7 +171,7 @@ def _network_of(config: Union[Config, str, Path]) -> nn.Module:
     if not isinstance(config, Config):
         if not Path(config).is_file():
             raise Problem(f'there is no config {config}')
-        config = Config.fromfile(config)
+        config = read_config_file(config)
     model = config.get('model') or {}
     network = model.get('network', model)
     if 'backbone' not in network:

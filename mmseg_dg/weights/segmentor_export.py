@@ -11,6 +11,7 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmseg_dg.registry import MODELS, TRANSFORMS
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.finite_state import refuse_nonfinite
 from mmseg_dg.utils.loaders import loaders_by_name
 
@@ -87,7 +88,7 @@ def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
         raise FileNotFoundError(f'no checkpoint at {checkpoint}')
     if target.suffix != '.pth' or target.resolve() == checkpoint.resolve():
         raise ValueError(f'{target}: name another file than the checkpoint, ending in .pth')
-    cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(
+    cfg = copy.deepcopy(config) if isinstance(config, Config) else read_config_file(
         config or _beside(checkpoint))
     name, module, meta = load_network(cfg, checkpoint, network)
     inference, own_parts = inference_config(cfg)

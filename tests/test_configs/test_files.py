@@ -13,6 +13,8 @@ import yaml
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmseg_dg.registry import MODELS
+
 from .catalog import CONFIGS, LEAVES, ROOT, ROWS, TABLES, docstring, folder_of, load, read, resolve, settings, walk
 from .test_arguments import every_part_exists_and_takes_its_arguments
 from .test_facts import facts_hold
@@ -99,8 +101,12 @@ def streams_fit_the_method(name, cfg):
         assert ('EMAUpdateHook' in hooks) == (cfg.model.type == 'DeFT') <= ('DecoderWarmupHook' in hooks)
     elif cfg.model.type == 'DDeP':
         assert streams == [cfg.model.stream] and 'runner_type' not in cfg
+    elif cfg.model.type != 'Supervised':  # what its class says
+        cls = MODELS.get(cfg.model.type)
+        assert tuple(streams) == cls.streams
+        assert set(cls.required_hooks) <= {h.type for h in cfg.get('custom_hooks', [])}
     else:
-        assert cfg.model.type == 'Supervised' and streams == [cfg.model.get('stream', 'source')]
+        assert streams == [cfg.model.get('stream', 'source')]
         assert 'runner_type' not in cfg
         assert {h.type for h in cfg.get('custom_hooks', [])} <= {'ClassBiasPicturesHook', 'TrainingPicturesHook'}
         extra = {'alignment', 'stream', 'init_cfg'}  # a denoised decoder

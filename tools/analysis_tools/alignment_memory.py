@@ -23,7 +23,7 @@ from typing import Callable, Optional
 from unittest.mock import patch
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from torch import Tensor
@@ -41,6 +41,7 @@ from mmseg_dg.methods.step import StepContext
 from mmseg_dg.models.losses import AlignmentImages
 from mmseg_dg.models.segmentors import draw_crop_box, segmentation_losses
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.seeding import StepGenerator
 
 MIB = 2**20
@@ -210,7 +211,7 @@ def main() -> None:
     init_default_scope('mmseg_dg')
     config = dict(type='DACS', network=NETWORK, blur=False, color_jitter_strength=0.)
     if args.config:
-        config = Config.fromfile(args.config)
+        config = read_config_file(args.config)
         config.merge_from_dict(args.cfg_options or {})
         config = config.model.to_dict()
         config['feature_distance'] = None  # wants a pretrained encoder; its graph is the step's own

@@ -15,6 +15,7 @@ from mmseg_dg.datasets import ClassStatistics, SeededDataset, class_statistics
 from mmseg_dg.datasets.checks import loads_labels
 from mmseg_dg.datasets.crop_setting import training_loaders
 from mmseg_dg.datasets.wrappers import leaves
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.loaders import loaders_by_name
 
 
@@ -51,7 +52,7 @@ def table(name: str, found: ClassStatistics, min_pixels: int) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Count and print; the exit status."""
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     if cfg.get('custom_imports'):

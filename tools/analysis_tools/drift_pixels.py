@@ -22,6 +22,7 @@ from mmseg_dg.apis import load_model
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.apis.launch import ConfigOptions
 from mmseg_dg.apis.pixel_maps import domain_dataset, pixel_maps, spread_indices
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.visualization import Tile, colorize, compose, save_picture
 from mmseg_dg.visualization.drift_pictures import DriftCount, drift_tiles
 from mmseg_dg.visualization.tiles import scaled_size
@@ -48,7 +49,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     model = load_model(cfg, args.checkpoint, args.device)

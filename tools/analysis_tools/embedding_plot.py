@@ -24,6 +24,7 @@ from mmseg_dg.apis import load_model
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.apis.launch import ConfigOptions
 from mmseg_dg.apis.pixel_maps import domain_dataset, pixel_maps, spread_indices
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.visualization import save_picture
 from mmseg_dg.visualization.embedding import choose_pixels, embedding_picture, separation
 
@@ -63,7 +64,7 @@ def gather(cfg: Config, checkpoint: str, args: argparse.Namespace) -> dict[str, 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
-    configs = [Config.fromfile(args.config_before or args.config), Config.fromfile(args.config)]
+    configs = [read_config_file(args.config_before or args.config), read_config_file(args.config)]
     for cfg in configs:
         if args.cfg_options:
             cfg.merge_from_dict(args.cfg_options)

@@ -39,6 +39,7 @@ from mmseg_dg.engine.hooks import EMAUpdateHook
 from mmseg_dg.engine.preflight import CROPS
 from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.weights.files import without_pretrained
 
 MIB = 2**20
@@ -60,7 +61,7 @@ class Trainer:
 
     def __init__(self, config: str, size: Optional[tuple[int, int]], batch_size: Optional[int], device: str,
                  stage: str) -> None:
-        cfg = Config.fromfile(config)
+        cfg = read_config_file(config)
         init_default_scope('mmseg_dg')
         torch.manual_seed(0)
         self.name, self.device = Path(config).stem, torch.device(device)
@@ -224,7 +225,7 @@ def main(argv: Optional[list[str]] = None) -> dict[str, Any]:
         print(peak_memory(args.configs[0], *options))
         return {}
     for config in args.configs:
-        Config.fromfile(config)  # a wrong name is said before minutes of measuring
+        read_config_file(config)  # a wrong name is said before minutes of measuring
     memory = [memory_in_own_process(config, args) for config in args.configs]
     trainers = [Trainer(config, *options) for config in args.configs]
     result = compare_times(*trainers, args.iters, args.skip)

@@ -23,6 +23,7 @@ from mmengine.runner.checkpoint import _load_checkpoint
 import mmseg_dg  # noqa: F401  prepares the library stack before mmseg is imported
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.registry import DATASETS, MODELS
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.visualization import prediction_grid, save_picture
 
 
@@ -119,7 +120,7 @@ def label_of(sample: dict) -> Optional[np.ndarray]:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
     checkpoints = named_checkpoints(args.checkpoints)
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))

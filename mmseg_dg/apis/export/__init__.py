@@ -8,6 +8,7 @@ from torch import nn
 
 from mmseg_dg.engine.loops.multi_domain import predicted_classes
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.weights.segmentor_export import load_network
 from mmseg_dg.weights.shipped import PREFIX
 
@@ -71,7 +72,7 @@ def export_network(config: Union[str, Path,
             f'{" and ".join(writers.GRAPHS)}')
     if not str(checkpoint).startswith(PREFIX) and not Path(checkpoint).is_file():
         raise FileNotFoundError(f'no checkpoint at {checkpoint}')
-    cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
+    cfg = copy.deepcopy(config) if isinstance(config, Config) else read_config_file(config)
     chosen, module, meta = load_network(cfg, checkpoint, network)
     classes = meta.get('dataset_meta') or {}
     classes = classes if classes.get('classes') else dataset_meta(cfg, predicted_classes(module))
