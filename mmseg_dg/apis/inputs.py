@@ -167,11 +167,11 @@ def _check_shape(name: str, array: np.ndarray) -> None:
     if array.size == 0:
         raise ValueError(f'{name}: an empty array; {_WANTED}')
     if array.ndim == 3 and array.shape[2] not in (1, 3):
-        more = 'channels come last' if array.shape[0] in (
+        reason = 'channels come last' if array.shape[0] in (
             1, 3, 4) else 'three channels (or one) are taken'
         if array.shape[2] == 4:
-            more = 'the fourth channel may be alpha or anything else, give array[..., :3] to leave it out'
-        raise ValueError(f'{name}: {more}; {_WANTED}')
+            reason = 'the fourth channel may be alpha or anything else, give array[..., :3] to leave it out'
+        raise ValueError(f'{name}: {reason}; {_WANTED}')
 
 
 def _as_uint8(name: str, array: np.ndarray, bit_depth: Optional[int]) -> np.ndarray:

@@ -76,10 +76,10 @@ def peak_of(profile: torch.profiler.profile) -> int:
               for event in profile.profiler.kineto_results.events()
               if event.name() == '[memory]' and event.device_type() == torch.autograd.DeviceType.CPU
               ]
-    held = most = 0
+    allocated = most = 0
     for _, size in sorted(events, key=lambda event: event[0]):
-        held += size
-        most = max(most, held)
+        allocated += size
+        most = max(most, allocated)
     return most
 
 

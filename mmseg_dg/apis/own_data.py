@@ -99,12 +99,12 @@ def adapt(source: Mapping, target: Mapping, classes: Union[Sequence[str], Folder
         FileNotFoundError: A folder that is not there.
         FileExistsError: A run lies in ``out``.
     """
-    given = dict(source=_images('source', source, True), target=_images('target', target, False))
+    sets = dict(source=_images('source', source, True), target=_images('target', target, False))
     few = None if target_labeled is None else _images('target_labeled', target_labeled, True)
     chosen = _chosen(ADAPT, method)
     if few and 'target' not in chosen.streams:
         raise ValueError(f'target_labeled: method={method!r} does not read the target')
-    return _begin('adapt', chosen, given, classes, out, few, settings)
+    return _begin('adapt', chosen, sets, classes, out, few, settings)
 
 
 def train(data: Mapping, classes: Union[Sequence[str], Folder], out: Folder, *,
@@ -119,8 +119,8 @@ def train(data: Mapping, classes: Union[Sequence[str], Folder], out: Folder, *,
 
     Returns, Raises: As :func:`adapt`.
     """
-    given = dict(source=_images('data', data, True))
-    return _begin('train', _chosen(TRAIN, method), given, classes, out, None, settings)
+    sets = dict(source=_images('data', data, True))
+    return _begin('train', _chosen(TRAIN, method), sets, classes, out, None, settings)
 
 
 def semi(labeled: Mapping, unlabeled: Mapping, classes: Union[Sequence[str], Folder], out: Folder,
@@ -136,12 +136,12 @@ def semi(labeled: Mapping, unlabeled: Mapping, classes: Union[Sequence[str], Fol
 
     Returns, Raises: As :func:`adapt`.
     """
-    given = dict(labeled=_images('labeled', labeled, True),
-                 unlabeled=_images('unlabeled', unlabeled, False))
+    sets = dict(labeled=_images('labeled', labeled, True),
+                unlabeled=_images('unlabeled', unlabeled, False))
     chosen = _chosen(SEMI, method)
     if chosen.streams == ('source', ):
-        given['source'] = given['labeled']
-    return _begin('semi', chosen, given, classes, out, None, settings)
+        sets['source'] = sets['labeled']
+    return _begin('semi', chosen, sets, classes, out, None, settings)
 
 
 def run(task: Task, out: Path, *, encoder: Union[str, Folder,
@@ -195,11 +195,11 @@ def run(task: Task, out: Path, *, encoder: Union[str, Folder,
     return load(out)  # the best checkpoint where scores were taken, not the last weights
 
 
-def _begin(verb: str, chosen: Recipe, given: dict, classes: Any, out: Folder, few: Optional[dict],
+def _begin(verb: str, chosen: Recipe, sets: dict, classes: Any, out: Folder, few: Optional[dict],
            settings: dict) -> Optional[Segmenter]:
     val = settings.pop('val', None)
     names, palette = _classes(classes, settings.pop('palette', None))
-    task = Task(verb, chosen, {name: given[name]
+    task = Task(verb, chosen, {name: sets[name]
                                for name in chosen.streams}, names, palette,
                 dict(settings.pop('label_map', None) or {}),
                 None if val is None else _images('val', val, True), few)
@@ -222,23 +222,23 @@ def _chosen(known: Mapping[str, Recipe], method: str) -> Recipe:
     return known[method]
 
 
-def _images(name: str, given: Any, masks: bool) -> dict[str, str]:
+def _images(name: str, folders: Any, masks: bool) -> dict[str, str]:
     """One set of images, its folders made absolute."""
     wanted = f"{name}=dict(images=FOLDER{', masks=FOLDER' * masks})"
-    if not isinstance(given, Mapping):
-        raise ValueError(f'{name}={given!r}: give {wanted}')
-    unknown = set(given) - set(_KEYS)
-    if unknown or 'images' not in given or (masks and 'masks' not in given):
+    if not isinstance(folders, Mapping):
+        raise ValueError(f'{name}={folders!r}: give {wanted}')
+    unknown = set(folders) - set(_KEYS)
+    if unknown or 'images' not in folders or (masks and 'masks' not in folders):
         what = 'images and masks are needed' if masks else 'images are needed'
         what = f'unknown {sorted(unknown)}' if unknown else what
         raise ValueError(f'{name}: {what}; give {wanted}, and list=FILE to select among them')
     result = {}
     for key in _KEYS if masks else ('images', 'list'):
-        if given.get(key) is None:
+        if folders.get(key) is None:
             continue
-        if not isinstance(given[key], (str, Path)):
-            raise ValueError(f'{name}: {key}={given[key]!r} must be a path')
-        path = Path(given[key]).expanduser().absolute()
+        if not isinstance(folders[key], (str, Path)):
+            raise ValueError(f'{name}: {key}={folders[key]!r} must be a path')
+        path = Path(folders[key]).expanduser().absolute()
         if not (path.is_file() if key == 'list' else path.is_dir()):
             raise FileNotFoundError(
                 f'{name}: there is no {"file" if key == "list" else "folder"} {path} ({key})')
@@ -282,10 +282,10 @@ def _settings(task: Task, encoder: Any, iterations: Optional[int], batch_size: O
     if task.target_labeled:
         result['model.target_labeled_stream'] = 'target_labeled'
         streams['target_labeled'] = task.target_labeled
-    for name, given in streams.items():
+    for name, folders in streams.items():
         if name == 'target_labeled':
             result[f'train_dataloader.{name}'] = _few_target_labels(task.recipe)
-        result.update(_dataset(f'train_dataloader.{name}.dataset', task, given))
+        result.update(_dataset(f'train_dataloader.{name}.dataset', task, folders))
         if batch_size is not None:
             result[f'train_dataloader.{name}.batch_size'] = batch_size
     if batch_size is not None:
@@ -332,18 +332,18 @@ def _early_stopping(task: Task, encoder: Any, patience: int) -> list[dict]:
     ]
 
 
-def _dataset(where: str, task: Task, given: Mapping) -> dict[str, Any]:
-    prefix = dict(img_path=given['images'])
-    if 'masks' in given:
-        prefix['seg_map_path'] = given['masks']
+def _dataset(where: str, task: Task, folders: Mapping) -> dict[str, Any]:
+    prefix = dict(img_path=folders['images'])
+    if 'masks' in folders:
+        prefix['seg_map_path'] = folders['masks']
     found = {
         'data_root': '', 'classes': list(task.classes), 'palette': task.palette,
         'data_prefix': prefix
     }
-    if task.label_map and 'masks' in given:
+    if task.label_map and 'masks' in folders:
         found['label_map'] = task.label_map
-    if 'list' in given:
-        found['ann_file'] = given['list']
+    if 'list' in folders:
+        found['ann_file'] = folders['list']
     return {f'{where}.{key}': value for key, value in found.items()}
 
 

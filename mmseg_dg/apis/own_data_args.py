@@ -43,19 +43,19 @@ def images_of(args: argparse.Namespace) -> tuple[Callable[..., Any], dict[str, d
     Raises:
         ValueError: No set that belongs together.
     """
-    given = {
+    options = {
         name
         for name in ('source', 'target', 'labeled', 'unlabeled', 'data') if getattr(args, name)
     }
-    if given == {'source', 'target'}:
+    if options == {'source', 'target'}:
         return own_data.adapt, dict(source=set_of(args.source), target=dict(images=args.target))
-    if given == {'labeled', 'unlabeled'}:
+    if options == {'labeled', 'unlabeled'}:
         return own_data.semi, dict(labeled=set_of(args.labeled),
                                    unlabeled=dict(images=args.unlabeled))
-    if given == {'data'}:
+    if options == {'data'}:
         return own_data.train, dict(data=set_of(args.data))
     raise ValueError('give --source and --target, or --labeled and --unlabeled, or --data; got '
-                     f'{", ".join("--" + name for name in sorted(given)) or "none of them"}')
+                     f'{", ".join("--" + name for name in sorted(options)) or "none of them"}')
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def suggest(source: Optional[Mapping] = None, target: Optional[Mapping] = None, 
         sets['source'] = sets['labeled']
     sets = {stream: sets[stream] for stream in chosen.streams}
     names, _ = own_data._classes(classes, None)
-    looks = {name: fingerprint(given, len(names), label_map) for name, given in sets.items()}
+    looks = {name: fingerprint(folders, len(names), label_map) for name, folders in sets.items()}
     device, found = free_memory()
     free = found if free is None else free
     result = Suggestion()
@@ -107,21 +107,21 @@ def suggest(source: Optional[Mapping] = None, target: Optional[Mapping] = None, 
 def _sets(source: Any, target: Any, data: Any, labeled: Any,
           unlabeled: Any) -> tuple[Mapping[str, own_data.Recipe], dict[str, Mapping]]:
     """The methods that may be used on what is given, and its folders by stream."""
-    given = {
+    options = {
         name
         for name, value in dict(source=source, target=target, data=data, labeled=labeled,
                                 unlabeled=unlabeled).items() if value is not None
     }
-    if given == {'source', 'target'}:
+    if options == {'source', 'target'}:
         return own_data.ADAPT, dict(source=own_data._images('source', source, True),
                                     target=own_data._images('target', target, False))
-    if given == {'labeled', 'unlabeled'}:
+    if options == {'labeled', 'unlabeled'}:
         return own_data.SEMI, dict(labeled=own_data._images('labeled', labeled, True),
                                    unlabeled=own_data._images('unlabeled', unlabeled, False))
-    if given in ({'data'}, {'source'}):
+    if options in ({'data'}, {'source'}):
         return own_data.TRAIN, dict(source=own_data._images('data', data or source, True))
     raise ValueError('give source and target, or labeled and unlabeled, or data; got '
-                     f'{", ".join(sorted(given)) or "none of them"}')
+                     f'{", ".join(sorted(options)) or "none of them"}')
 
 
 def _described(name: str, look: Fingerprint) -> str:

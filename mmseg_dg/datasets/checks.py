@@ -120,8 +120,8 @@ def check_files(images: list[str], labels: list[str], owner: str,
                                                         'pipeline of an unlabelled '
                                                         'stream')):
         if paths:
-            there = _below(paths, backend_args)
-            missing = [path for path in paths if path not in there]
+            existing = _below(paths, backend_args)
+            missing = [path for path in paths if path not in existing]
             if missing:
                 raise FileNotFoundError(missing_message(owner, what, missing, len(paths), hint))
 

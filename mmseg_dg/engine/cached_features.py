@@ -177,7 +177,7 @@ class CachedFeatures:
     def _ready(self, method: Any, streams: Mapping[str, Stream], name: str, folder: Path,
                recipe: dict) -> StoredViews:
         """The features of one stream, which this process builds or another one while this waits."""
-        told = False
+        waited = False
         while True:
             if read_index(folder) is not None:
                 stored = StoredViews(folder, recipe)
@@ -187,19 +187,19 @@ class CachedFeatures:
                     logger='current',
                 )
                 return stored
-            if not told and int(os.environ.get('LOCAL_RANK', 0)):
+            if not waited and int(os.environ.get('LOCAL_RANK', 0)):
                 time.sleep(_POLL)  # the first process of a machine builds: its log is read
             folder.mkdir(parents=True, exist_ok=True)
             lock = RunLock(folder)
             try:
                 lock.acquire()
             except BlockingIOError:
-                if not told:
+                if not waited:
                     print_log(
                         f'stream "{name}": waiting for another process that encodes into {folder}',
                         logger='current',
                     )
-                told = True
+                waited = True
                 time.sleep(_POLL)
                 continue
             try:
@@ -294,10 +294,10 @@ def _pictures(stream: Stream) -> dict:
         info = leaf.get_data_info(local) if hasattr(leaf, 'get_data_info') else {}
         for key in ('img_path', 'seg_map_path'):
             path = Path(info.get(key) or '')
-            there = bool(info.get(key)) and path.is_file()
-            state = (path.stat().st_size, path.stat().st_mtime_ns) if there else None
+            existing = bool(info.get(key)) and path.is_file()
+            state = (path.stat().st_size, path.stat().st_mtime_ns) if existing else None
             digest.update(f'{key} {path.name} {state}\n'.encode())
-            labels += key == 'seg_map_path' and there
+            labels += key == 'seg_map_path' and existing
     return dict(
         images=f'{len(stream.dataset)} images, {labels} labels ({digest.hexdigest()[:16]})',
         pipeline=_plain(stream.config['dataset']),

@@ -96,7 +96,7 @@ class ViewEncoder:
         """
         plan = self.plan()
         print_log(f'stream "{self.name}": encoding {plan.text(folder)}', logger='current')
-        facts = dict(
+        description = dict(
             images=self._paths(),
             views=self.settings.views,
             size=plan.size,
@@ -104,7 +104,7 @@ class ViewEncoder:
             levels=sum(name.startswith('map') for name in plan.arrays),
         )
         self._check_space(plan, folder)
-        writer = ViewWriter(folder, recipe, plan.arrays, facts)
+        writer = ViewWriter(folder, recipe, plan.arrays, description)
         begin = spoken = time.monotonic()
         for start in range(writer.done, self.rows, self.stream.batch_size):
             values, size = self._group(start)

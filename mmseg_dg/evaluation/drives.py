@@ -161,6 +161,6 @@ def _resampled(drives: Drives, draws: np.ndarray) -> np.ndarray:
     chosen = list(range(classes) if drives.subset is None else drives.subset)
     hit = np.einsum('skk->sk', sums[:, :, :classes])
     union = (sums.sum(2) + sums.sum(1)[:, :classes] - hit)[:, chosen]
-    there = union > 0  # classes in neither labels nor predictions do not enter the mean
-    iou = np.divide(100 * hit[:, chosen], union, out=np.zeros_like(union), where=there)
-    return iou.sum(1) / np.maximum(there.sum(1), 1)
+    occurs = union > 0  # classes in neither labels nor predictions do not enter the mean
+    iou = np.divide(100 * hit[:, chosen], union, out=np.zeros_like(union), where=occurs)
+    return iou.sum(1) / np.maximum(occurs.sum(1), 1)

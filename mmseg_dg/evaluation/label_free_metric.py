@@ -181,8 +181,11 @@ class LabelFreeMetric(BaseMetric):
                     'is no run: give the shares themselves')
             if isinstance(self.prior_of, Mapping):
                 names = (self.dataset_meta or {}).get('classes') or ()
-                given = {class_id(key, names, 'prior'): float(v) for key, v in self.prior_of.items()}
-                self._prior = np.array([given.get(i, 0.) for i in range(classes)])
+                by_class = {
+                    class_id(key, names, 'prior'): float(v)
+                    for key, v in self.prior_of.items()
+                }
+                self._prior = np.array([by_class.get(i, 0.) for i in range(classes)])
             else:
                 self._prior = np.asarray(self.prior_of, np.float64)
         if self._prior is not None and (self._prior.shape != (classes, )

@@ -30,9 +30,9 @@ def unreadable(model: nn.Module, sample: dict) -> str:
     model.eval()
     try:
         with torch.no_grad(), local_seed(0):
-            said = _try(model, image, sample['data_samples'].clone())
-            return said if said and not _try(model, *_enlarged(
-                image, sample['data_samples'].clone())) else ''
+            problem = _try(model, image, sample['data_samples'].clone())
+            return problem if problem and not _try(
+                model, *_enlarged(image, sample['data_samples'].clone())) else ''
     finally:
         model.train(training)
 

@@ -40,7 +40,7 @@ def choose_pixels(labels: Sequence[Tensor], per_class: int,
     generator = torch.Generator().manual_seed(seed)
     flat = [x.flatten().cpu() for x in labels]
     images = torch.cat([torch.full_like(x, i) for i, x in enumerate(flat)])
-    places = torch.cat([torch.arange(len(x)) for x in flat])
+    flat_indices = torch.cat([torch.arange(len(x)) for x in flat])
     classes = torch.cat(flat)
     chosen = []
     for c in torch.unique(classes[classes != 255]).tolist():
@@ -48,8 +48,9 @@ def choose_pixels(labels: Sequence[Tensor], per_class: int,
         chosen.append(found[torch.randperm(len(found), generator=generator)[:per_class]])
     if not chosen:
         raise ValueError('no pixel of the chosen images has a label')
-    taken = torch.cat(chosen).sort().values
-    return [(i, places[taken[images[taken] == i]]) for i in torch.unique(images[taken]).tolist()]
+    positions = torch.cat(chosen).sort().values
+    return [(i, flat_indices[positions[images[positions] == i]])
+            for i in torch.unique(images[positions]).tolist()]
 
 
 def principal_plane(features: Tensor) -> Tensor:

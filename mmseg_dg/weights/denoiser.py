@@ -114,8 +114,8 @@ def _check_fits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], fresh:
     missing, unexpected = found.missing, found.unexpected
     if found.shapes:
         shapes = [
-            f'{name}: {there} in the file, {here} in the config'
-            for name, there, here in found.shapes
+            f'{name}: {file_shape} in the file, {config_shape} in the config'
+            for name, file_shape, config_shape in found.shapes
         ]
         raise ValueError(f'{path} was trained with other widths than the config ({len(shapes)} '
                          f'tensors differ): {"; ".join(shapes[:3])}. Give decode_head the '

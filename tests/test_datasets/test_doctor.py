@@ -496,7 +496,7 @@ class Counted(str):
 def test_many_findings_are_counted_quickly():
     listing = Listing(Entry('train', 'key', dict(type='X')))
     listing.findings = [Finding('missing_label', 'train', Counted(i)) for i in range(200)]
-    report = Report.of([StreamSummary.of(listing, None, None)], listing.findings, [listing])
+    report = Report.from_findings([StreamSummary.from_listing(listing, None, None)], listing.findings, [listing])
     Counted.compared = 0
     assert report.text().splitlines()[1].split()[-2:] == ['200', '0']
     assert Counted.compared < 1000

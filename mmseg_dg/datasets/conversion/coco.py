@@ -173,12 +173,12 @@ def read_instances(path: str, crowd: str = 'ignore') -> COCOLabels:
 def coco_jobs(labels: COCOLabels, annotations: str, images: str,
               out: str) -> tuple[list[Job], list[str]]:
     """One job per annotated image that is there, and the stems whose image is not."""
-    there = _stems(images)
+    existing = _stems(images)
     jobs = [
         Job(stem, annotations, osp.join(out, f'{stem}.png'), osp.join(images, f'{stem}.jpg'))
-        for stem in sorted(labels.images) if stem in there
+        for stem in sorted(labels.images) if stem in existing
     ]
-    return jobs, sorted(set(labels.images) - there)
+    return jobs, sorted(set(labels.images) - existing)
 
 
 def _stems(folder: str) -> set[Any]:

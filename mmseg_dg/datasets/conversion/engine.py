@@ -143,20 +143,20 @@ def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int
     outcomes, total = [], np.zeros(256, np.int64)
     for job in jobs[bounds[0]:bounds[1]]:
         try:
-            there = not overwrite and osp.exists(job.target)
-            if there and not verify:
+            up_to_date = not overwrite and osp.exists(job.target)
+            if up_to_date and not verify:
                 if job.image is not None:  # another tool may not have looked
                     _check_size(job, image_size(job.target), job.target)
                 outcomes.append((job.name, 'kept', ''))
                 continue
             label, counts = _checked_label(job, make_label, num_classes)
-            if not there:
+            if not up_to_date:
                 write_label(job.target, label)
             elif not np.array_equal(cv2.imread(job.target, cv2.IMREAD_UNCHANGED), label):
                 raise ValueError(f'{job.target}: is not what {job.source} converts to; run again '
                                  'with --overwrite')
             total += counts
-            outcomes.append((job.name, 'kept' if there else 'written', ''))
+            outcomes.append((job.name, 'kept' if up_to_date else 'written', ''))
         except SizeMismatch as error:
             outcomes.append((job.name, 'mismatched', str(error)))
         except (ValueError, OSError) as error:

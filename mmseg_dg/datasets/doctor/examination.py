@@ -30,7 +30,8 @@ _QUICK_LABELS = 200
 def examine(
     cfg: Any, streams: Optional[Sequence[str]] = None, quick: bool = False,
     num_workers: Optional[int] = None, ignore: Sequence[str] = (),
-    progress: Optional[Callable[[str, int, int], None]] = None, besides: Sequence[Finding] = ()
+    progress: Optional[Callable[[str, int, int],
+                                None]] = None, config_findings: Sequence[Finding] = ()
 ) -> Report:
     """Examine the data of a config.
 
@@ -41,7 +42,7 @@ def examine(
         num_workers: Processes; None: all cores this process may use.
         ignore: Kinds of faults (keys of :data:`KINDS`) that are left out of the report.
         progress: ``progress(what, done, total)`` is called as samples are done.
-        besides: Findings about the config that are no matter of its data (weights), for the same
+        config_findings: Findings about the config that are no matter of its data (weights), for the same
             report.
 
     Raises:
@@ -54,16 +55,16 @@ def examine(
     for listing in listings:
         expected = relations.check_count(listing)
         totals = _examine_files(listing, quick, run)
-        summaries.append(StreamSummary.of(listing, expected, totals))
+        summaries.append(StreamSummary.from_listing(listing, expected, totals))
     relations.check_duplicates(
         relations.same_content(listings, partial(run, what='comparing '
                                                  'files')))
-    findings = [*relations.check_class_lists(listings, cfg), *besides]
+    findings = [*relations.check_class_lists(listings, cfg), *config_findings]
     model = _LazyModel(cfg)
     for listing in listings:
         _try_pipeline(listing, model)
         findings += listing.findings
-    return Report.of(summaries, findings, listings, ignore)
+    return Report.from_findings(summaries, findings, listings, ignore)
 
 
 def _choose(found: list[Entry], streams: Optional[Sequence[str]]) -> list[Entry]:
@@ -162,10 +163,10 @@ def _try_small(listing: Listing, dataset: Any, sample: dict, path: str,
         network = model.get()
     except Exception:  # a wrong model is found when it is trained; the doctor examines data
         return
-    said = unreadable(network, sample)
-    if said:
+    problem = unreadable(network, sample)
+    if problem:
         listing.add('small_image', path, f'{width}x{height} (width x height) after the pipeline: '
-                    f'{said}', path)
+                    f'{problem}', path)
 
 
 class _LazyModel:
@@ -211,17 +212,17 @@ def _run(function: Callable, items: Sequence, what: str = '', num_workers: Optio
                                                     'sched_getaffinity') else os.cpu_count() or 1
     workers = min(cores if num_workers is None else num_workers, len(items) // _PER_WORKER)
 
-    def told(results: Iterable) -> Iterable:
+    def reporting(results: Iterable) -> Iterable:
         for done, result in enumerate(results, 1):
             if progress is not None:
                 progress(what, done, len(items))
             yield result
 
     if workers <= 1 or len(items) < _SERIAL_BELOW:
-        yield from told(map(function, items))
+        yield from reporting(map(function, items))
         return
     # the function goes to each process once
     with ProcessPoolExecutor(workers, initializer=_start, initargs=(function, )) as pool:
-        yield from told(
+        yield from reporting(
             pool.map(_in_worker, items, chunksize=max(1, min(32,
                                                              len(items) // (4 * workers)))))

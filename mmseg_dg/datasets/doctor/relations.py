@@ -62,8 +62,8 @@ def check_count(listing: Listing) -> Optional[int]:
     left_out = getattr(listing.dataset, 'left_out', 0)
     if expected is not None and listing.dataset is not None and listing.listed and (
             listing.listed + left_out != expected):
-        besides = f' and {left_out} left out' if left_out else ''
-        listing.add('count', listing.entry.key, f'{listing.listed} images{besides}; the whole '
+        without = f' and {left_out} left out' if left_out else ''
+        listing.add('count', listing.entry.key, f'{listing.listed} images{without}; the whole '
                     f'split has {expected}')
     return expected
 

@@ -37,8 +37,8 @@ class StreamSummary(NamedTuple):
     pixels: list[int]
 
     @classmethod
-    def of(cls, listing: Listing, expected: Optional[int],
-           totals: Optional[np.ndarray]) -> 'StreamSummary':
+    def from_listing(cls, listing: Listing, expected: Optional[int],
+                     totals: Optional[np.ndarray]) -> 'StreamSummary':
         pixels = [] if totals is None else totals[:len(listing.classes)].tolist()
         return cls(listing.stream, listing.entry.key, str(listing.entry.config.get('type')),
                    listing.listed, expected, listing.loader is not None, pixels)
@@ -58,8 +58,9 @@ class Report:
     listings: list[Listing]
 
     @classmethod
-    def of(cls, streams: list[StreamSummary], findings: Sequence[Finding], listings: list[Listing],
-           ignore: Sequence[str] = ()) -> 'Report':
+    def from_findings(cls, streams: list[StreamSummary], findings: Sequence[Finding],
+                      listings: list[Listing], ignore: Sequence[str] = ()) -> 'Report':
+        """Findings in the order of :data:`KINDS`, without the kinds to ignore."""
         unknown = sorted(set(ignore) - set(KINDS))
         if unknown:
             raise ValueError(f'no such kind of fault: {unknown}; there are {sorted(KINDS)}')

@@ -112,14 +112,14 @@ def images_with_class(pixel_counts: np.ndarray, classes: np.ndarray,
     ]
 
 
-def _statistics_of(dataset: Sized, given: Union[None, dict, str,
-                                                ClassStatistics]) -> ClassStatistics:
-    if isinstance(given, ClassStatistics):
-        return given
-    if isinstance(given, str):
-        return from_official_json(given, dataset)
-    if given is None or isinstance(given, dict):
-        return class_statistics(dataset, **(given or {}))
+def _statistics_of(dataset: Sized, statistics: Union[None, dict, str,
+                                                     ClassStatistics]) -> ClassStatistics:
+    if isinstance(statistics, ClassStatistics):
+        return statistics
+    if isinstance(statistics, str):
+        return from_official_json(statistics, dataset)
+    if statistics is None or isinstance(statistics, dict):
+        return class_statistics(dataset, **(statistics or {}))
     raise TypeError(
         'RareClassSampler: class_statistics must be None, a dict of options, the path '
-        f'of a sample_class_stats.json or a ClassStatistics, got {type(given).__name__}')
+        f'of a sample_class_stats.json or a ClassStatistics, got {type(statistics).__name__}')

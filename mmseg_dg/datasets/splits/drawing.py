@@ -109,12 +109,12 @@ def draw_blocks(stems: Sequence[str], count: int, seed: int = 0, blocks: Optiona
     rng = np.random.RandomState(seed)
     # which sequence gets the longer blocks must not depend on the seed: it moves blocks, it does
     # not resize them
-    labeled, unused, taken = set(), set(), 0
+    labeled, unused, num_drawn = set(), set(), 0
     for (name, frames), share in zip(sequences.items(), shares):
         edges = np.linspace(0, len(frames), share + 1).astype(int) if share else []
         for start, stop in zip(edges[:-1], edges[1:]):
-            length = lengths[taken]
-            taken += 1
+            length = lengths[num_drawn]
+            num_drawn += 1
             room = stop - start - length - 2 * gap
             if room < 0:
                 raise ValueError(f'sequence {name!r} ({len(frames)} frames) cannot hold {share} '

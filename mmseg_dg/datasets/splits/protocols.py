@@ -166,11 +166,11 @@ def missing_list_hint(path: str, dataset: str = '') -> str:
                 f"MASKS --val 1/5 --name {protocol}'")
     name = DATASET_TYPES.get(dataset.split('.')[-1])
     seed = re.fullmatch(r'(.+)_seed(\d+)', protocol)
-    more = '' if seed is None else f' --seed {seed.group(2)}'
+    seed_option = '' if seed is None else f' --seed {seed.group(2)}'
     protocol = protocol if seed is None else seed.group(1)
     what = f'{name} {root} --protocol {protocol}' if name else (
         f'folder {root} --images IMAGES --masks MASKS --fraction 1/8 --name {protocol}')
-    command = f'python tools/make_split.py {what}{more}'
+    command = f'python tools/make_split.py {what}{seed_option}'
     return (f". Draw it with '{command}', or import the published lists (one or two columns) with "
             f"'{command} --import-from FOLDER', FOLDER holding labeled.txt and unlabeled.txt")
 

@@ -94,7 +94,7 @@ def _of_one(dataset: Any, cut: _Cut, cache_dir: Optional[str], num_workers: Opti
     if not names:
         raise ValueError(
             f'class_centroids: {type(dataset).__name__} has no classes in its metainfo')
-    entry = _entry(CacheEntry.of(dataset, loader, names, cache_dir), cut)
+    entry = _entry(CacheEntry.for_dataset(dataset, loader, names, cache_dir), cut)
     return entry.read_or_make(
         lambda: _find_and_keep(dataset, loader, len(names), cut, num_workers, entry), rebuild)
 

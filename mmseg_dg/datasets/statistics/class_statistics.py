@@ -107,7 +107,7 @@ def _of_one(dataset: Any, cache_dir: Optional[str], num_workers: Optional[int],
     if not names:
         raise ValueError(f'class_statistics: {type(dataset).__name__} has no classes in its '
                          'metainfo')
-    entry = CacheEntry.of(dataset, loader, names, cache_dir)
+    entry = CacheEntry.for_dataset(dataset, loader, names, cache_dir)
     counts = entry.read_or_make(
         lambda: _count_and_keep(dataset, loader, len(names), num_workers, entry), rebuild)
     empty = np.flatnonzero(~np.asarray(counts).any(axis=1))
@@ -180,8 +180,8 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
     workers = num_workers if num_workers is not None else os.cpu_count() or 1
     ranges = chunks(size, _CHUNK)
     counts = np.zeros((size, num_classes), np.int32)
-    wrong: dict[str, list[int]] = {}
-    more, differing = 0, []
+    wrong_ids: dict[str, list[int]] = {}
+    unnamed, differing = 0, []
     count = functools.partial(_count_range, dataset, loader, num_classes)
     results = run_ranges(count, ranges, workers if size >= _SERIAL_BELOW else 1)
     progress = Progress('counting labels', size)
@@ -190,13 +190,14 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
         counts[start:stop] = rows
         differing += sizes
         for path, ids in problems.items():
-            if len(wrong) < _NAMED:
-                wrong[path] = ids
+            if len(wrong_ids) < _NAMED:
+                wrong_ids[path] = ids
             else:
-                more += 1
-    if wrong:
+                unnamed += 1
+    if wrong_ids:
         raise ValueError(
-            wrong_ids_message(wrong, num_classes, getattr(dataset, 'ignore_index', IGNORE), more))
+            wrong_ids_message(wrong_ids, num_classes, getattr(dataset, 'ignore_index', IGNORE),
+                              unnamed))
     if differing:
         raise ValueError(f'{len(differing)} labels differ in size from their image: '
                          f'{"; ".join(differing[:_NAMED])}. Leave them out with a list (ann_file; '

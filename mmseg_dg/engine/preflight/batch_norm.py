@@ -32,14 +32,17 @@ def check_batch_norm(method: Any, loaders: Any) -> None:
     Raises:
         ValueError: A layer that cannot be trained so; with stream, ``batch_size`` and layer.
     """
-    alone = {text: name for text, (name, count) in _passes(method, loaders).items() if count == 1}
-    if not alone:
+    single_image_passes = {
+        text: name
+        for text, (name, count) in _passes(method, loaders).items() if count == 1
+    }
+    if not single_image_passes:
         return
     method.train()  # as the loop does: norm_eval and frozen stages are in effect
-    for text, name in alone.items():
+    for text, name in single_image_passes.items():
         size = tuple(load_sample(name, loaders[name].dataset, 0)['inputs'].shape)  # (C, H, W)
         if not _try_shapes(method.student, size, text):
-            _watch(method, ' or '.join(alone))
+            _watch(method, ' or '.join(single_image_passes))
             return
 
 

@@ -93,11 +93,11 @@ def _mended_list(runner: Any, method: Any, needed: list[str], unfit: dict[int,
 
 def _warmup_problems(method: Any, lengths: list[Optional[int]],
                      max_iters: int) -> Iterator[ValueError]:
-    for given in lengths:  # None: that of the method
-        length = getattr(method, 'warmup_iters', 0) if given is None else given
+    for configured in lengths:  # None: that of the method
+        length = getattr(method, 'warmup_iters', 0) if configured is None else configured
         if length and length > max_iters:
             # 8000 of 48 000 iterations in DeFT's paper
-            fix = {'model.warmup_iters': max(1, max_iters // 6)} if given is None else {}
+            fix = {'model.warmup_iters': max(1, max_iters // 6)} if configured is None else {}
             yield with_fix(
                 ValueError(
                     f'the decoder warm-up of {length} iterations is longer than the training of '

@@ -131,8 +131,8 @@ def _raise_problems(what: str, found: Sequence[ImageFile]) -> None:
         kinds.setdefault(file.problem, []).append(file)
     texts = []
     for problem, files in sorted(kinds.items(), key=lambda item: -len(item[1]))[:_NAMED]:
-        more = f' (and {len(files) - 1} more of this kind)' if len(files) > 1 else ''
-        texts.append(f'{files[0].path}{more}: {problem}')
+        similar = f' (and {len(files) - 1} more of this kind)' if len(files) > 1 else ''
+        texts.append(f'{files[0].path}{similar}: {problem}')
     raise ValueError(f'{what}: {len(bad)} of {len(found)} images cannot be used: '
                      + '; '.join(texts)
                      + f'. Leave them out with a list (ann_file), or mend them. {DOCTOR}')
@@ -189,16 +189,16 @@ def check_smallest(what: str, model: nn.Module, dataset: Any, files: Sequence[Im
             sample['inputs'], 'shape'):
         return  # several views of one image
     height, width = sample['inputs'].shape[-2:]
-    said = ''
+    problem = ''
     if crop:
         if height < crop[0] or width < crop[1]:
-            said = f'the crop wants {crop[1]}x{crop[0]}'
+            problem = f'the crop wants {crop[1]}x{crop[0]}'
     else:
-        said = unreadable(model, sample)
-        said = said and f'the network cannot read it: {said}'
-    if said:
+        problem = unreadable(model, sample)
+        problem = problem and f'the network cannot read it: {problem}'
+    if problem:
         raise ValueError(f'{what}: {file.path} is {file.header.width}x{file.header.height} (width '
-                         f'x height), {width}x{height} after its pipeline; {said}. Leave images '
+                         f'x height), {width}x{height} after its pipeline; {problem}. Leave images '
                          'that small out with a list (ann_file), or enlarge them in the pipeline '
                          '(Resize, Pad)')
 

@@ -95,5 +95,5 @@ def load_sample(stream: str, dataset: Any, index: int) -> dict:
     try:
         return dataset[SampleRequest(index, derive_seed('preflight', stream, index))]
     except (ValueError, FileNotFoundError) as error:
-        more = '' if DOCTOR in str(error) else f'. {DOCTOR}'
-        raise type(error)(f'stream "{stream}": {error}{more}') from error
+        hint = '' if DOCTOR in str(error) else f'. {DOCTOR}'
+        raise type(error)(f'stream "{stream}": {error}{hint}') from error

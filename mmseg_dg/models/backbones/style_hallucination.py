@@ -58,11 +58,11 @@ class StyleHallucination(nn.Module):
         Raises:
             ValueError: Another shape.
         """
-        for name, given, own in (('mean', mean, self.proto_mean), ('std', std, self.proto_std)):
-            if given.shape != own.shape:
-                raise ValueError(f'prototypes: {name} has shape {tuple(given.shape)}, expected '
-                                 f'{tuple(own.shape)}')
-            own.copy_(given)
+        for name, values, buffer in (('mean', mean, self.proto_mean), ('std', std, self.proto_std)):
+            if values.shape != buffer.shape:
+                raise ValueError(f'prototypes: {name} has shape {tuple(values.shape)}, expected '
+                                 f'{tuple(buffer.shape)}')
+            buffer.copy_(values)
         self._known_ready = False
 
     def draw_weights(self, count: int) -> Tensor:

@@ -282,8 +282,9 @@ class MaskDenoiserHead(BaseDecodeHead):
         Returns:
             (B, num_classes, h, w).
         """
-        told = t.clamp(*self.time_range)
-        time = self.time_embedding(told if self.time_input == 't' else log_snr(told, self.schedule))
+        known_times = t.clamp(*self.time_range)
+        time = self.time_embedding(known_times if self.time_input ==
+                                   't' else log_snr(known_times, self.schedule))
         if self.code_input == 'estimate':
             noisy = noisy * self.estimate_gain(t).to(noisy.dtype)[:, None, None, None]
         x = self.condition(torch.cat([feature, noisy.to(feature.dtype)], dim=1))
