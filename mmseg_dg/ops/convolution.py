@@ -91,7 +91,7 @@ def _depthwise(x: Tensor, weight: Tensor, d: int) -> Tensor:
     if x.dtype == torch.bfloat16:  # sums over taps would round
         padded = F.pad(x, (d, d, d, d)).contiguous(memory_format=torch.channels_last)
         return F.conv2d(padded, weight, None, 1, 0, d, weight.shape[0])
-    kernel = weight.view(1, -1, 3, 3, 1, 1)
+    kernel = weight.view(1, -1, 3, 3, 1, 1)  # a tap is (1, C, 1, 1), against (B, C, H, W)
     out = x * kernel[:, :, 1, 1]
     for row in range(3):
         for column in range(3):

@@ -104,12 +104,12 @@ def psnr(estimate: Tensor, clean: Tensor) -> Tensor:
     if estimate.shape != clean.shape:
         raise ValueError(f'psnr compares images of one size, got {tuple(estimate.shape)} and '
                          f'{tuple(clean.shape)}')
-    error = (estimate.float() - clean.float()).square().flatten(1).mean(1)
+    error = (estimate.float() - clean.float()).square().flatten(1).mean(1)  # (B, C, H, W) -> (B,)
     return 10.0 * torch.log10(PEAK_TO_PEAK**2 / error)
 
 
 def _per_image(sigma: Tensor, like: Tensor) -> Tensor:
-    return sigma.to(device=like.device, dtype=like.dtype).view(-1, 1, 1, 1)
+    return sigma.to(device=like.device, dtype=like.dtype).view(-1, 1, 1, 1)  # (B,) -> (B, 1, 1, 1)
 
 
 def _check_sizes(images: Tensor, noise: Tensor, sigma: Tensor) -> None:

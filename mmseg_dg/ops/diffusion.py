@@ -120,6 +120,7 @@ def check_steps(steps: int, name: str) -> None:
 
 
 def _per_image(scalar: Tensor, like: Tensor) -> Tensor:
+    # (B,) -> (B, 1, 1, ...), as many dimensions as ``like``
     return scalar.to(like).view(-1, *[1] * (like.dim() - 1))
 
 
@@ -171,7 +172,7 @@ def embedding_code(labels: Tensor, table: Tensor, scale: float, ignore_index: in
     check_ignore_index(len(table) - 1, ignore_index)
     squashed = scale * (2 * torch.sigmoid(table) - 1)
     rows = torch.where(labels == ignore_index, len(table) - 1, labels)
-    return F.embedding(rows, squashed).permute(0, 3, 1, 2)
+    return F.embedding(rows, squashed).permute(0, 3, 1, 2)  # (B, H, W, D) -> (B, D, H, W)
 
 
 def one_hot_code(labels: Tensor, num_classes: int, scale: float, ignore_index: int = 255) -> Tensor:
@@ -180,6 +181,7 @@ def one_hot_code(labels: Tensor, num_classes: int, scale: float, ignore_index: i
     """
     check_ignore_index(num_classes, ignore_index)
     known = labels != ignore_index
+    # (B, H, W, K) -> (B, K, H, W)
     code = F.one_hot(torch.where(known, labels, 0), num_classes).permute(0, 3, 1, 2).float()
     return scale * code * known.unsqueeze(1)
 
@@ -193,8 +195,9 @@ def analog_bits_code(labels: Tensor, num_classes: int, scale: float,
     """
     check_ignore_index(num_classes, ignore_index)
     ids = torch.where(labels == ignore_index, num_classes, labels)
+    # (1, bits, 1, 1), the most significant first
     places = torch.arange(num_bits(num_classes) - 1, -1, -1, device=labels.device).view(1, -1, 1, 1)
-    bits = (ids.unsqueeze(1) >> places) & 1
+    bits = (ids.unsqueeze(1) >> places) & 1  # (B, bits, H, W)
     return scale * (2 * bits.float() - 1)
 
 

@@ -56,6 +56,7 @@ def score_regions(logits: Tensor, size: int) -> list[Region]:
     regions = []
     for box in sliding_boxes((height, width), side, side):
         y1, y2, x1, x2 = box
+        # pixels of each class in the box, (C,)
         counts = torch.bincount(ids[y1:y2, x1:x2].flatten(), minlength=classes).double()
         shares = counts[counts > 0] / counts.sum()
         impurity = float(-(shares * shares.log()).sum()) / math.log(classes) + 0.  # no -0.0

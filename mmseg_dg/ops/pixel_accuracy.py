@@ -26,4 +26,5 @@ def pixel_accuracy(logits: Tensor, labels: Tensor, ignore_index: Optional[int]) 
                               dtype=torch.bool) if ignore_index is None else labels != ignore_index
     correct = (logits.max(dim=1).indices == labels) & counted
     share = 100.0 / (counted.sum().double() + eps)
+    # (1,), as mmseg's accuracy returns it
     return (correct.sum().float() + eps).reshape(1) * share.float()

@@ -124,6 +124,7 @@ class ClassSums(NamedTuple):
         """
         # a matrix product, not index_add: the same on every run on CUDA
         member = F.one_hot(groups, count).to(self.features.dtype).T
+        # (G, B) x (B, C * ...) -> (G, C, ...), the shape of each sum but for the groups
         return ClassSums(*((member @ x.flatten(1)).view(count, *x.shape[1:]) for x in self))
 
     @staticmethod
@@ -160,13 +161,17 @@ def class_sums(features: Tensor, labels: Tensor, joint: Tensor, entropy: Tensor,
         entropy: (B, h, w).
         num_classes: C.
     """
-    features = at_least_float32(features).flatten(2)
+    features = at_least_float32(features).flatten(2)  # (B, D, N), N = h * w
     # vector_norm takes 30 times as long along dim 1
+    # 1 / length of each pixel's vector, (B, N)
     inverse = features.square().sum(1).clamp_(min=EPS**2).rsqrt_()
     classes = torch.arange(num_classes, device=labels.device)
+    # (B, N, 1) == (C,) -> bool (B, N, C)
     member = (labels.flatten(1).unsqueeze(-1) == classes) & joint.flatten(1).unsqueeze(-1)
     member = member.to(features.dtype)  # (B, N, C)
+    # (B, D, N) x (B, N, C) -> (B, D, C) -> (B, C, D)
     sums = torch.bmm(features, member * inverse.unsqueeze(-1)).transpose(1, 2)
+    # (B, 1, N) x (B, N, C) -> (B, 1, C) -> (B, C)
     entropies = torch.bmm(entropy.flatten(1).to(features.dtype).unsqueeze(1), member).squeeze(1)
     return ClassSums(sums, member.sum(1), entropies)
 
@@ -213,9 +218,11 @@ def select_prototypes(candidates: Sequence[Prototypes], rule: str = 'entropy') -
     order = entropy.masked_fill(~present, float('inf'))
     if rule == 'prefer_hr':
         rank = torch.arange(len(candidates), 0, -1, device=order.device, dtype=order.dtype)
+        # (R, 1, 1) against (R, G, C): detail, which comes last, has the lowest rank
         order = torch.where(present, rank.view(-1, 1, 1), float('inf'))
     best = order.argmin(0)  # (G, C)
     index = best.unsqueeze(0)
+    # (R, G, C, D) -> (G, C, D)
     chosen = vectors.gather(0, index.unsqueeze(-1).expand(-1, -1, -1, vectors.shape[-1])).squeeze(0)
     return Prototypes(chosen, present.any(0), entropy.gather(0, index).squeeze(0))
 
@@ -270,6 +277,7 @@ def gather_pixels(features: Tensor, mask: Tensor) -> list[Tensor]:
     """
     # columns of (D, h w) maps: much quicker, back and forth, than picking pixels from all images at
     # once
+    # D x N of an image -> (D, n_i)
     picked = [
         image.index_select(1,
                            marked.nonzero().flatten())
@@ -277,6 +285,7 @@ def gather_pixels(features: Tensor, mask: Tensor) -> list[Tensor]:
     ]
     least = HALF_EPS if features.dtype == torch.float16 else EPS
     picked = [at_least_float32(x) for x in picked]
+    # (D, n_i) -> (n_i, D)
     return [(x * x.square().sum(0).clamp(min=least**2).rsqrt()).T for x in picked]
 
 

@@ -29,7 +29,7 @@ def channel_statistics(maps: Tensor) -> tuple[Tensor, Tensor]:
     if maps.dim() != 4 or not maps.is_floating_point() or 0 in maps.shape[2:]:
         raise ValueError('maps must be floating point (B, C, H, W) with at least one position, '
                          f'got {tuple(maps.shape)} {maps.dtype}')
-    flat = at_least_float32(maps).flatten(2)
+    flat = at_least_float32(maps).flatten(2)  # (B, C, H * W)
     # one position has no unbiased deviation: it does not deviate
     deviation = flat.std(dim=2) if flat.shape[2] > 1 else torch.zeros_like(flat[..., 0])
     return flat.mean(dim=2), deviation + STD_EPS

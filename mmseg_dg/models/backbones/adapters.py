@@ -91,7 +91,9 @@ class LoRALinear(nn.Linear):
         inner = F.linear(x, a.flatten(0, 1))  # (..., parts * rank)
         if self.parts == 1:
             return F.linear(inner, b[0])
+        # (..., P * R) -> (..., P, R): each part has its own inner vector
         inner = inner.unflatten(-1, (self.parts, self.rank))
+        # (..., P, R) x (P, O, R) -> (..., P, O) -> (..., P * O)
         return torch.einsum('...pr,por->...po', inner, b).flatten(-2)
 
     @torch.no_grad()
@@ -102,6 +104,7 @@ class LoRALinear(nn.Linear):
             change = change - torch.matmul(self.lora_b0, self.lora_a0)
         plain = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None,
                           device='meta')
+        # (P, O, I) -> (P * O, I), the rows of the stacked weight
         plain.weight = nn.Parameter(self.weight + self.scale * change.flatten(0, 1))
         plain.bias = None if self.bias is None else nn.Parameter(self.bias.clone())
         return plain.train(self.training)

@@ -119,10 +119,12 @@ class TransformerLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         b, n, c = x.shape
+        # (B, N, 3 C) -> three of (B, M, N, C / M)
         q, k, v = self.qkv(self.norm1(x)).view(b, n, 3, self.heads,
                                                c // self.heads).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(
             q, k, v, dropout_p=self.attn_drop_rate if self.training else 0.)
+        # (B, M, N, C / M) -> (B, N, C)
         x = x + self._drop(self.proj(attended.transpose(1, 2).reshape(b, n, c)))
         hidden = self._drop(F.gelu(self.fc1(self.norm2(x)), approximate=self.gelu))
         return x + self._drop(self.fc2(hidden))
@@ -233,8 +235,9 @@ class HybridViT(EncoderOptions, BaseModule):
             return self.pos_embed
         count = self.pos_grid[0] * self.pos_grid[1]
         token, table = self.pos_embed[:, :-count], self.pos_embed[:, -count:]
-        table = table.transpose(1, 2).unflatten(2, self.pos_grid)
+        table = table.transpose(1, 2).unflatten(2, self.pos_grid)  # (1, h * w, C) -> (1, C, h, w)
         table = F.interpolate(table, grid, mode='bilinear', align_corners=True)
+        # (1, C, h, w) -> (1, h * w, C), the class token in front
         return torch.cat([token, table.flatten(2).transpose(1, 2)], dim=1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -259,11 +262,11 @@ class HybridViT(EncoderOptions, BaseModule):
         """
         x = self.patch_embed(x)
         grid = (x.shape[2], x.shape[3])
-        x = x.flatten(2).transpose(1, 2)
+        x = x.flatten(2).transpose(1, 2)  # (B, C, h, w) -> (B, N, C)
         if self.cls_token is not None:
             x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1).to(x.dtype), x], dim=1)
         x = F.dropout(x + self.position_embedding(grid).to(x.dtype), self.drop_rate, self.training)
         for layer in self.layers:
             x = layer(x)
         x = self.norm(x)[:, -grid[0] * grid[1]:]
-        return x.transpose(1, 2).unflatten(2, grid)
+        return x.transpose(1, 2).unflatten(2, grid)  # (B, N, C) -> (B, C, h, w)

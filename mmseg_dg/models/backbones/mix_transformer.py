@@ -90,11 +90,13 @@ class PackedAttention(nn.Module):
         # (B, N, heads * d) -> (B, heads, N, d)
         q = F.linear(query, q_weight, q_bias).view(batch, length, self.num_heads,
                                                    -1).transpose(1, 2)
+        # (B, M, 2 C) -> (B, M, 2, heads, d)
         kv = F.linear(memory, kv_weight, kv_bias).view(batch, memory.shape[1], 2, self.num_heads,
                                                        -1)
-        k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)
+        k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)  # two of (B, heads, M, d)
         out = F.scaled_dot_product_attention(q, k, v,
                                              dropout_p=self.dropout if self.training else 0.)
+        # (B, heads, N, d) -> (B, N, C)
         return self.out_proj(out.transpose(1, 2).reshape(batch, length, dims))
 
 

@@ -47,6 +47,7 @@ class Attention(nn.Module):
         # (B, N, 3 C) -> (3, B, heads, N, C / heads)
         q, k, v = self.qkv(x).view(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
         x = F.scaled_dot_product_attention(q, k, v)
+        # (B, heads, N, C / heads) -> (B, N, C)
         return self.proj(x.transpose(1, 2).reshape(b, n, c))
 
 
@@ -112,7 +113,7 @@ class PatchEmbed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, h * w, D)."""
-        return self.proj(x).flatten(2).transpose(1, 2)
+        return self.proj(x).flatten(2).transpose(1, 2)  # (B, D, h, w) -> (B, h * w, D)
 
 
 @MODELS.register_module()
@@ -239,6 +240,7 @@ class PlainViT(EncoderOptions, BaseModule):
                 raise ValueError(
                     f'PlainViT: mask of shape {tuple(mask.shape)}, expected {(len(x), *grid)}, one '
                     'value per patch (token_grid)')
+            # one value per patch, (B, h, w) -> (B, h * w, 1), against tokens (B, h * w, D)
             tokens = torch.where(
                 mask.flatten(1)[..., None], self.mask_token.to(tokens.dtype), tokens)
         patches = interpolate_positions(self.pos_embed[:, 1:], grid, self.pos_offset,

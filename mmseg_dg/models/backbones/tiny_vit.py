@@ -81,7 +81,8 @@ class WindowAttention(nn.Module):
         self.proj = nn.Linear(dims, dims)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window**2))
         y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing='ij')
-        y, x = y.flatten(), x.flatten()
+        y, x = y.flatten(), x.flatten()  # (side, side) -> (side ** 2,) each
+        # (side ** 2, side ** 2): pairs at one distance share a bias
         index = (y[:, None] - y).abs() * window + (x[:, None] - x).abs()
         self.register_buffer('bias_index', index, persistent=False)
 
@@ -92,7 +93,7 @@ class WindowAttention(nn.Module):
         q, k, v = self.qkv(self.norm(x)).view(b, n, self.heads, -1).transpose(1, 2).chunk(3, dim=-1)
         bias = self.attention_biases[:, self.bias_index].to(q.dtype)
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-        return self.proj(x.transpose(1, 2).reshape(b, n, c))
+        return self.proj(x.transpose(1, 2).reshape(b, n, c))  # (B', heads, N, d) -> (B', N, C)
 
 
 class Mlp(nn.Module):
@@ -135,7 +136,9 @@ class WindowBlock(nn.Module):
         # (B, C, rows * side, columns * side) -> (B * rows * columns, side ** 2, C)
         windows = x.view(b, c, rows, side, columns, side).permute(0, 2, 4, 3, 5,
                                                                   1).reshape(-1, side * side, c)
+        # (B * rows * columns, side ** 2, C), taken apart again
         windows = self.attn(windows).view(b, rows, columns, side, side, c)
+        # -> (B, C, rows * side, columns * side)
         x = windows.permute(0, 5, 1, 3, 2, 4).reshape(b, c, rows * side, columns * side)
         return x[:, :, :h, :w]
 

@@ -159,11 +159,13 @@ class InterlacedAttentionFusion(nn.Module):
         top, left = pad_h // 2, pad_w // 2
         x = F.pad(x, (left, pad_w - left, top, pad_h - top))
         # pixels with the same place in every group attend to each other
+        # (B, C, gh * lh, gw * lw) -> (B * lh * lw, C, gh, gw)
         x = x.view(b, c, gh, lh, gw, lw).permute(0, 3, 5, 1, 2, 4).reshape(-1, c, gh, gw)
-        x = self.global_relation(x).view(b, lh, lw, c, gh, gw)
+        x = self.global_relation(x).view(b, lh, lw, c, gh, gw)  # (B, lh, lw, C, gh, gw)
         # then the pixels of each group
-        x = x.permute(0, 4, 5, 3, 1, 2).reshape(-1, c, lh, lw)
-        x = self.local_relation(x).view(b, gh, gw, c, lh, lw)
+        x = x.permute(0, 4, 5, 3, 1, 2).reshape(-1, c, lh, lw)  # (B * gh * gw, C, lh, lw)
+        x = self.local_relation(x).view(b, gh, gw, c, lh, lw)  # (B, gh, gw, C, lh, lw)
+        # back to the map: (B, C, gh * lh, gw * lw)
         x = x.permute(0, 3, 1, 4, 2, 5).reshape(b, c, gh * lh, gw * lw)
         return x[:, :, top:top + h, left:left + w]
 

@@ -78,6 +78,7 @@ class LabelCode(nn.Module):
         from +-b.
         """
         device = None if self.table is None else self.table.device
+        # a label map of one row that shows every class once: (1, 1, K) -> (1, D, 1, K)
         return self(torch.arange(self.num_classes,
                                  device=device).view(1, 1, -1)).double().square().mean()
 
@@ -124,6 +125,7 @@ class FiLM(nn.Module):
 class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels of each pixel of (B, C, H, W)."""
     def forward(self, x: Tensor) -> Tensor:
+        # LayerNorm wants channels last: (B, C, H, W) -> (B, H, W, C) and back
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 

@@ -39,6 +39,7 @@ class TokenLinearHead(FusedFeatureHead):
 class MapNorm(nn.LayerNorm):
     """LayerNorm over the channels of a map (B, C, H, W), at every place by itself."""
     def forward(self, x: Tensor) -> Tensor:
+        # LayerNorm wants channels last: (B, C, H, W) -> (B, H, W, C) and back
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 

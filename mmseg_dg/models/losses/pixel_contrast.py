@@ -113,7 +113,7 @@ class PixelContrast(nn.Module):
 
     def _one_pass(self, entry: AlignmentImages) -> Tensor:
         size = (self.resolution, self.resolution)
-        labels = nearest(entry.labels, size).flatten()
+        labels = nearest(entry.labels, size).flatten()  # (B, H, W) -> (N,), N = B * resolution ** 2
         keep = slice(None) if self.keep_ignored else labels != self.ignore_index
         trust = None  # (N,) of pseudo-labels
         if entry.weight is not None:
@@ -135,6 +135,7 @@ class PixelContrast(nn.Module):
     def _rows(self, features: Tensor) -> Tensor:
         """(B, D, h, w) -> unit vectors (B * resolution ** 2, D)."""
         maps = resized(at_least_float32(features), self.resolution)
+        # (B, D, s, s) -> (B, s * s, D) -> (B * s * s, D)
         return F.normalize(maps.flatten(2).transpose(1, 2).flatten(0, 1), dim=1, eps=EPS)
 
     def _canvases(self, entry: AlignmentImages) -> tuple[Tensor, Tensor]:
@@ -168,10 +169,10 @@ class PixelContrast(nn.Module):
         learned = torch.sigmoid(self.weight_head([at_least_float32(x) for x in entry.levels]))
         # HRDA's own resizing
         learned = F.interpolate(learned, tuple(size), mode='bilinear', align_corners=False)
-        learned = resized(learned, self.resolution).flatten()
+        learned = resized(learned, self.resolution).flatten()  # (B, 1, s, s) -> (N,)
         boxes = boxes_per_image(entry.views[1].crop_box, len(entry.labels))
         inside = torch.full_like(entry.labels, boxes is None, dtype=learned.dtype)
         for mask, (y1, y2, x1, x2) in zip(inside, boxes or ()):
             mask[y1:y2, x1:x2] = 1
-        inside = nearest(inside, (self.resolution, self.resolution)).flatten()
+        inside = nearest(inside, (self.resolution, self.resolution)).flatten()  # (B, H, W) -> (N,)
         return learned, inside * (labels != 0) if self.first_class_outside else inside

@@ -20,6 +20,7 @@ class ChannelNorm(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
+        # LayerNorm wants channels last: (B, C, H, W) -> (B, H, W, C) and back
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 

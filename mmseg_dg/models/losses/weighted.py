@@ -43,16 +43,18 @@ def region_weights(labels: Tensor, weight: Optional[Tensor],
     """
     valid = (labels != ignore_index).float()
     if weight is None:
+        # (B, H, W) and (B,): 1 where an image has any valid pixel
         return valid, valid.flatten(1).amax(1)
     weight = weight.float() * valid
-    top = weight.flatten(1).amax(1)
-    share = weight.flatten(1).sum(1) / valid.flatten(1).sum(1).clamp(min=1)
+    top = weight.flatten(1).amax(1)  # (B,)
+    share = weight.flatten(1).sum(1) / valid.flatten(1).sum(1).clamp(min=1)  # (B,)
     return weight / torch.where(top > 0, top, torch.ones_like(top))[:, None, None], share
 
 
 def one_hot(labels: Tensor, num_classes: int, ignore_index: int) -> Tensor:
     """(B, H, W) int64 -> (B, C, H, W) float32, all 0 where ignored."""
     valid = labels != ignore_index
+    # (B, H, W, C) -> (B, C, H, W)
     codes = F.one_hot(labels.masked_fill(~valid, 0), num_classes).movedim(-1, 1)
     return codes * valid.unsqueeze(1).float()
 
@@ -148,7 +150,7 @@ class DiceLoss(mmseg_losses.DiceLoss):
         kept = [c for c in range(classes) if c != self.ignore_index]
         p, t = pred[:, kept], truth[:, kept]
         w = pixels.unsqueeze(1)
-        overlap = 2 * (w * p * t).flatten(1).sum(1)
+        overlap = 2 * (w * p * t).flatten(1).sum(1)  # (B,): sums over classes and pixels at once
         if self.naive_dice:
             dice = (overlap + self.eps) / ((w * p).flatten(1).sum(1) +
                                            (w * t).flatten(1).sum(1) + self.eps)
@@ -236,7 +238,7 @@ class LovaszLoss(mmseg_losses.LovaszLoss):
         probabilities = at_least_float32(cls_score).softmax(1)
         if not self.per_image:  # one set of pixels: (B, C, H, W) -> (1, C, B H, W)
             probabilities = probabilities.movedim(1, 0).flatten(1, 2).unsqueeze(0)
-            label = label.flatten(0, 1).unsqueeze(0)
+            label = label.flatten(0, 1).unsqueeze(0)  # (B, H, W) -> (1, B H, W)
             weight = None if weight is None else weight.flatten(0, 1).unsqueeze(0)
         pixels, share = region_weights(label, weight, ignore_index)
         values = torch.stack([self._one(p, y, w)
