@@ -103,6 +103,7 @@ def _masks(folder: Path, names: Sequence[str], classes: int, label_map: Mapping[
         if not path.is_file():
             continue
         with Image.open(path) as image:  # indices of a palette, not its colors
+            # pixels of each id, (256,)
             ids = np.bincount(np.asarray(image).reshape(-1).astype(np.int64), minlength=256)
         moved = ids.copy()
         for old, new in label_map.items():

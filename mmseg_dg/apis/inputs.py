@@ -145,6 +145,7 @@ def to_bgr(item: Input, bit_depth: Optional[int] = None) -> np.ndarray:
             value = np.asarray(value.convert('RGB'))[..., ::-1]
     _check_shape(item.name, value)
     if value.ndim == 2 or value.shape[2] == 1:
+        # (H, W) or (H, W, 1) -> (H, W, 3)
         value = np.repeat(value.reshape(*value.shape[:2], 1), 3, axis=2)
     return np.ascontiguousarray(_as_uint8(item.name, value, bit_depth))
 

@@ -119,6 +119,7 @@ def _batch(model: Any, size: int) -> dict[str, dict]:
                 torch.randint(0, 256, (3, size, size), generator=generator, dtype=torch.uint8))
             blocks = torch.randint(0, model.student.num_classes, (1, size // 16, size // 16),
                                    generator=generator)
+            # (1, size / 16, size / 16) -> (1, size, size)
             label = blocks.repeat_interleave(16, 1).repeat_interleave(16, 2)
             sample = SegDataSample(metainfo=dict(img_shape=(size, size), ori_shape=(size, size)))
             if stream in model.labeled_streams:

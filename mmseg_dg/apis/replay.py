@@ -349,9 +349,11 @@ def to_batch(recorded: dict[str, Tensor], method: DACS,
     target_extra = recorded.get('valid_pseudo_mask')
     source, target = [], []
     for i, label in enumerate(labels):
+        # (H, W) or (1, H, W) -> (1, H, W)
         source.append(SegDataSample(gt_sem_seg=PixelData(data=label.reshape(1, *label.shape[-2:]))))
         target.append(SegDataSample())
         if target_extra is not None:
+            # (1, H, W)
             mask = torch.as_tensor(target_extra[i]).reshape(1, *label.shape[-2:]).to(torch.uint8)
             target[-1].valid_pseudo_mask = PixelData(data=mask)
     return {

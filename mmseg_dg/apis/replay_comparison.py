@@ -233,10 +233,13 @@ def _maps(ours: 'ReplayedStep', recorded: dict) -> list[Deviation]:
                 Deviation(name, math.inf, f'{tuple(mine.shape)} instead of '
                           f'{tuple(theirs.shape)}', kind))
         elif kind in ('labels', 'masks'):
+            # records keep an axis of 1 that we drop, or the other way round: (B, 1, H, W) and (B,
+            # H, W)
             result.append(
                 Deviation(name, (mine != theirs.reshape(mine.shape)).double().mean().item(), '',
                           kind))
         else:
+            # as above, (B, 1, H, W) and (B, H, W)
             result.append(_largest_tensor(name, {'': mine}, {'': theirs.reshape(mine.shape)}, kind))
     return result
 

@@ -254,6 +254,7 @@ def state_digest(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in module.state_dict().items():
         digest.update(f'{name} {tuple(value.shape)} {value.dtype}\n'.encode())
+        # the bytes of the tensor: any shape and dtype -> uint8 (bytes,)
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(
             torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:32]
@@ -277,6 +278,7 @@ def _normalisation(preprocessor: Any) -> dict:
             'seg_pad_val',
         )
     }
+    # (C, 1, 1) -> C numbers
     return {
         key: value.flatten().tolist() if isinstance(value, torch.Tensor) else value
         for key, value in values.items()

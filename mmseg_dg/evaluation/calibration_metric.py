@@ -166,6 +166,7 @@ class CalibrationMetric(BaseMetric):
     def _write(self) -> None:
         """The diagram's and the curve's numbers; shares in 0..1."""
         os.makedirs(str(self.output_dir), exist_ok=True)
+        # (bins * n,) -> (bins, n) -> (bins,)
         count, correct, confidence = (part.reshape(self.bins, -1).sum(1) for part in self.histogram)
         rows = [[
             i / self.bins, (i + 1) / self.bins,

@@ -236,6 +236,7 @@ class ConfusionMatrixMetric(BaseMetric):
                 'drop its last batch?', logger='current', level=logging.WARNING)
         if self.format_only:
             return {}
+        # (rows * columns,) -> (rows, columns); the last number is that of the images
         self.confusion = map_classes(flat[:-1].numpy().reshape(total.shape), rows, columns,
                                      len(self.scored_names))
         return self._with_prefix(self.compute_metrics([self.confusion]))

@@ -159,7 +159,7 @@ def _resampled(drives: Drives, draws: np.ndarray) -> np.ndarray:
     sums = np.tensordot(draws, drives.matrices, 1).astype(np.float64)  # (S, K, K + 1)
     classes = sums.shape[1]
     chosen = list(range(classes) if drives.subset is None else drives.subset)
-    hit = np.einsum('skk->sk', sums[:, :, :classes])
+    hit = np.einsum('skk->sk', sums[:, :, :classes])  # the diagonal of each sample's matrix, (S, K)
     union = (sums.sum(2) + sums.sum(1)[:, :classes] - hit)[:, chosen]
     occurs = union > 0  # classes in neither labels nor predictions do not enter the mean
     iou = np.divide(100 * hit[:, chosen], union, out=np.zeros_like(union), where=occurs)

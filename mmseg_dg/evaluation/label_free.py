@@ -133,6 +133,7 @@ def image_statistics(logits: Tensor, mirrored: Optional[Tensor] = None,
     density = None
     if density_pixels:
         density = neighborhood_density(grid_probabilities(logits, density_pixels), temperature)
+    # the last one: pixels of each predicted class, (H, W) -> (C,)
     return ImageStatistics(1, height * width, entropy, confident, density or 0.,
                            float(density is not None), *_agreement(ids, mirrored),
                            *_agreement(ids, other),

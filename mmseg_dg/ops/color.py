@@ -215,7 +215,7 @@ def _check_image(image: Tensor, at_least: bool = False) -> None:
 
 
 def _per_channel(values: ChannelValues, name: str, image: Tensor) -> Tensor:
-    tensor = torch.as_tensor(values, dtype=image.dtype, device=image.device).flatten()
+    tensor = torch.as_tensor(values, dtype=image.dtype, device=image.device).flatten()  # (C,)
     if tensor.numel() != image.shape[-3]:
         raise ValueError(f'{name} must hold {image.shape[-3]} values, got {tensor.numel()}')
     return tensor.view(-1, 1, 1)  # (C, 1, 1), against (..., C, H, W)

@@ -74,7 +74,7 @@ def highest_pixels(scores: Tensor, valid: Tensor, fraction: float) -> Tensor:
     keep = valid.flatten(1)  # (B, N), N = h * w
     # invalid pixels below all others, -inf scores of valid ones just above them
     lowest = torch.finfo(scores.dtype).min
-    flat = scores.flatten(1).nan_to_num(nan=math.inf, posinf=math.inf, neginf=lowest)
+    flat = scores.flatten(1).nan_to_num(nan=math.inf, posinf=math.inf, neginf=lowest)  # (B, N)
     flat = flat.masked_fill(~keep, -math.inf)
     count = (keep.sum(1, keepdim=True).double() * fraction).round().long()
     ranked = flat.sort(dim=1, descending=True).values

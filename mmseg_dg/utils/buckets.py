@@ -26,11 +26,12 @@ def buckets(tensors: Iterable[Tensor], limit: int = BUCKET_BYTES) -> Iterator[li
 
 def flat(tensors: list[Tensor]) -> Tensor:
     """All elements of a bucket, (N,)."""
-    return torch.cat([t.reshape(-1) for t in tensors])
+    return torch.cat([t.reshape(-1) for t in tensors])  # any shapes -> (N,)
 
 
 @torch.no_grad()
 def scatter(values: Tensor, into: list[Tensor]) -> None:
     """Write a flat vector (N,) back into the tensors whose elements :func:`flat` joined."""
     parts = values.split([t.numel() for t in into])
+    # (n_i,) -> the shape of the i-th tensor
     torch._foreach_copy_(into, [part.view_as(t) for part, t in zip(parts, into)])

@@ -38,13 +38,13 @@ def choose_pixels(labels: Sequence[Tensor], per_class: int,
         Per image with chosen pixels: (number of the image, flat indices int64, ascending).
     """
     generator = torch.Generator().manual_seed(seed)
-    flat = [x.flatten().cpu() for x in labels]
+    flat = [x.flatten().cpu() for x in labels]  # (h, w) -> (h * w,) each
     images = torch.cat([torch.full_like(x, i) for i, x in enumerate(flat)])
     flat_indices = torch.cat([torch.arange(len(x)) for x in flat])
     classes = torch.cat(flat)
     chosen = []
     for c in torch.unique(classes[classes != 255]).tolist():
-        found = (classes == c).nonzero().flatten()
+        found = (classes == c).nonzero().flatten()  # (n,): positions among the pixels of all images
         chosen.append(found[torch.randperm(len(found), generator=generator)[:per_class]])
     if not chosen:
         raise ValueError('no pixel of the chosen images has a label')

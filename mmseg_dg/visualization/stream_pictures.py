@@ -49,6 +49,7 @@ def stream_grid(samples: Sequence[dict], palette: Sequence[Sequence[int]],
     rows = []
     for sample in samples:
         info = sample['data_samples']
+        # (3, H, W) BGR -> (H, W, 3) RGB
         picture = np.ascontiguousarray(sample['inputs'].permute(1, 2, 0).numpy()[..., ::-1])
         row: list[Optional[Tile]] = [
             Tile(osp.basename(info.metainfo.get('img_path', 'image')), picture)

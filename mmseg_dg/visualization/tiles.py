@@ -42,8 +42,10 @@ def image_to_rgb(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> 
     if image.dim() != 3 or image.shape[0] != 3:
         raise ValueError(f'an image is (3, H, W), not {tuple(image.shape)}')
     image = image.detach().float().cpu()
+    # (3, 1, 1) each, against (3, H, W)
     scale, offset = (torch.as_tensor(list(x), dtype=torch.float32).view(3, 1, 1)
                      for x in (std, mean))
+    # (3, H, W) -> (H, W, 3)
     return (image * scale + offset).round().clamp(0, 255).to(torch.uint8).permute(
         1, 2, 0).contiguous().numpy()
 

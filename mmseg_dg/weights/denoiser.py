@@ -99,6 +99,7 @@ def _check_normalisation(state: Mapping[str, Tensor], preprocessor: Optional[nn.
             theirs, ours = state.get(f'encoder_{key}'), getattr(part, key, None)
             if theirs is None or ours is None:
                 continue
+            # (1, 3, 1, 1) and (3, 1, 1) -> (3,)
             theirs, ours = (v.detach().flatten().cpu().float() for v in (theirs, ours))
             if not torch.allclose(theirs, ours, atol=1e-3):
                 raise ValueError(

@@ -169,7 +169,9 @@ def _to_torch(name: str, value: Tensor) -> Tensor:
     """Kernels HWIO -> OIHW and (in, out) -> (out, in); scales and biases flat, except embeddings.
     """
     if name.endswith('/kernel'):
+        # (h, w, in, out) -> (out, in, h, w); (in, out) -> (out, in)
         return (value.permute(3, 2, 0, 1) if value.dim() == 4 else value.t()).contiguous()
+    # scales and biases: (1, 1, 1, C) -> (C,)
     return value if name == 'cls' or name.endswith('pos_embedding') else value.flatten()
 
 
@@ -181,8 +183,10 @@ def _packed_attention(parts: Mapping[str, Tensor], number: str, path: Path) -> d
     if sorted(parts) != sorted(wanted):
         raise Problem(f'{path}: attention of layer {number} has {sorted(parts)}, expected '
                       f'{sorted(wanted)}')
+    # (C, M, C / M) -> (C, C), then rows are outputs
     qkv = [parts[f'{a}/kernel'].flatten(1).t() for a in ('query', 'key', 'value')]
-    bias = [parts[f'{a}/bias'].flatten() for a in ('query', 'key', 'value')]
+    bias = [parts[f'{a}/bias'].flatten() for a in ('query', 'key', 'value')]  # (M, C / M) -> (C,)
+    # (M, C / M, C) -> (C, C), then rows are outputs
     return {
         'qkv.weight': torch.cat(qkv), 'qkv.bias': torch.cat(bias),
         'proj.weight': parts['out/kernel'].flatten(0, 1).t().contiguous(),

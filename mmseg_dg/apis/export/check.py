@@ -79,7 +79,7 @@ def normalized(graph: InferenceGraph, images: Tensor) -> Tensor:
     """What the network reads, from what the graph reads."""
     if not graph.normalizes:
         return images
-    images = images.permute(0, 3, 1, 2).float()
+    images = images.permute(0, 3, 1, 2).float()  # (B, H, W, 3) -> (B, 3, H, W)
     return ((images.flip(1) if graph.bgr_to_rgb else images) - graph.mean) / graph.std
 
 

@@ -53,7 +53,7 @@ class AdaptivePool(nn.Module):
         """(B, C, H, W) -> (B, C, k_rows, k_columns)"""
         rows, columns = (averages(x.shape[dim + 2], cells, x)
                          for dim, cells in enumerate(self.output_size))
-        return rows @ x @ columns.transpose(0, 1)
+        return rows @ x @ columns.transpose(0, 1)  # (k_rows, H) x (B, C, H, W) x (W, k_columns)
 
 
 def averages(length: int, cells: int, like: Tensor) -> Tensor:
@@ -115,7 +115,9 @@ class InferenceGraph(nn.Module):
         self.body = whole_image_form(without_training_parts(network), plain)
         self.normalizes, self.bgr_to_rgb, self.argmax = mean is not None, bgr_to_rgb, argmax
         if mean is not None:
+            # (1, 3, 1, 1), against images (B, 3, H, W)
             self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
+            # (1, 3, 1, 1)
             self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
         self.eval()
 
@@ -124,6 +126,7 @@ class InferenceGraph(nn.Module):
         if self.normalizes:
             if self.bgr_to_rgb:
                 images = images.flip(-1)
+            # (B, H, W, 3) -> (B, 3, H, W)
             images = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
         logits = self.body(images)
         return logits.argmax(dim=1).to(torch.uint8) if self.argmax else logits

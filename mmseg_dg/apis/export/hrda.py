@@ -89,9 +89,12 @@ class HRDAGraph(nn.Module):
         # (B * ny * nx, K, h, w) -> (B, K, ny * h, nx * w)
         logits = logits.reshape(batch, tops.shape[0], lefts.shape[0], -1, tall,
                                 wide).permute(0, 3, 1, 4, 2, 5)
+        # (B, K, ny, h, nx, w) -> (B, K, ny * h, nx * w)
         logits = logits.flatten(4, 5).flatten(2, 3)
         down = placement(span(tops // stride, tall), images.shape[2] // stride, logits)
         right = placement(span(lefts // stride, wide), images.shape[3] // stride, logits)
+        # (H', ny * h) x (B, K, ny * h, nx * w) x (nx * w, W'): sums over windows, divided by how
+        # many there are
         return (down @ logits @ right.transpose(0, 1)) / (down.sum(1)[:, None] * right.sum(1)[None])
 
 
@@ -104,6 +107,7 @@ def starts(length: int, crop: int, step: int, like: Tensor) -> Tensor:
 
 def span(first: Tensor, size: int) -> Tensor:
     """Positions of windows of ``size`` that begin at ``first`` (n,): (n * size,)."""
+    # (n, 1) + (size,) -> (n, size) -> (n * size,)
     return (first[:, None] + torch.arange(size, device=first.device)).flatten()
 
 

@@ -42,6 +42,7 @@ def decode_rle(counts: Union[str, Sequence[int]], size: Sequence[int]) -> np.nda
     if runs.sum() != height * width or (runs < 0).any():
         raise ValueError(f'run lengths cover {runs.sum()} pixels of a mask of {height}x{width}')
     values = np.arange(len(runs)) % 2 == 1
+    # runs go down the columns: (W, H) -> (H, W)
     return np.repeat(values, runs).reshape(width, height).T
 
 
@@ -86,7 +87,7 @@ def polygon_mask(polygons: Sequence[Sequence[float]], size: Sequence[int]) -> np
             raise ValueError(f'a polygon has {len(flat)} coordinates; expected pairs')
         if len(flat) < 6:
             continue
-        points = np.asarray(flat, np.float64).reshape(-1, 2)
+        points = np.asarray(flat, np.float64).reshape(-1, 2)  # (2 n,) -> (n, 2): x, y
         x1, y1 = np.clip(np.floor(points.min(0)), 0, (width, height)).astype(int)
         x2, y2 = np.clip(np.ceil(points.max(0)) + 1, 0, (width, height)).astype(int)
         if x2 <= x1 or y2 <= y1:

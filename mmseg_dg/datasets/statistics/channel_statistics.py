@@ -34,7 +34,7 @@ def channel_statistics(images: Iterable[np.ndarray]) -> ChannelStatistics:
     """
     count, mean, squares, number = 0, None, None, 0
     for image in images:
-        pixels = np.asarray(image, np.float64).reshape(-1, image.shape[2])
+        pixels = np.asarray(image, np.float64).reshape(-1, image.shape[2])  # (H, W, C) -> (N, C)
         if mean is None:
             mean, squares = np.zeros(image.shape[2]), np.zeros(image.shape[2])
         if len(mean) != image.shape[2]:

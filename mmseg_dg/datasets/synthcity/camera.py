@@ -90,7 +90,7 @@ def clip_near(points: np.ndarray) -> np.ndarray:
             kept.append(a)
         if (a[2] < NEAR) != (b[2] < NEAR):
             kept.append(a + (b - a) * ((NEAR - a[2]) / (b[2] - a[2])))
-    return np.array(kept).reshape(-1, 3)
+    return np.array(kept).reshape(-1, 3)  # (n, 3), also for n = 0
 
 
 def fill(image: np.ndarray, outline: np.ndarray, value, smooth: bool = False) -> None:

@@ -146,6 +146,7 @@ def add_textures(image: np.ndarray, painting: Painting, canvas: Canvas, rays: Se
     parameters = np.array(canvas.textures, np.float32)
     number = painting.texture[painting.surface.ravel()]
     kind = np.array(canvas.texture_kinds, np.uint8)[number]
+    # (H, W, 3) -> (H * W, 3), a view: painting it paints the image
     flat, depth, rays = image.reshape(-1, 3), depth.ravel(), [ray.ravel() for ray in rays]
     for this, draw in _KINDS.items():
         pixels = np.flatnonzero(kind == this)
@@ -177,4 +178,5 @@ def add_grain(image: np.ndarray, painting: Painting, rays: Sequence[np.ndarray],
     fade = 1 / (1 + (away * np.float32(1 / 30))**2)
     grain = (sample(fractal('rough'), u * 31, v * 31)
              - 0.5) * fade + 0.6 * (sample(fractal(), u * 5, v * 5) - 0.5)
+    # (H, W, 3) -> (H * W, 3), a view
     image.reshape(-1, 3)[pixels] *= (1 + np.float32(strength) * grain)[:, None]

@@ -84,6 +84,7 @@ def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> No
     if mean is None or float(mean.max()) <= 1 or not image.is_floating_point():
         return
     if 0 < float(image.max()) <= 1:
+        # the message has the mean (3, 1, 1) as three numbers
         raise ValueError(f'stream "{stream}": the pixels of {path} end at '
                          f'{float(image.max()):.3g}, on the scale 0..1, but '
                          f'data_preprocessor.mean={mean.flatten().tolist()} is for 0..255: remove '

@@ -176,12 +176,13 @@ class OverlapPatchEmbed(nn.Module):
 
 def _to_map(x: Tensor, hw: tuple[int, int]) -> Tensor:
     """(B, H*W, C) -> (B, C, H, W)"""
+    # (B, N, C) -> (B, C, N) -> (B, C, H, W)
     return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], *hw)
 
 
 def _to_tokens(x: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, H*W, C)"""
-    return x.flatten(2).transpose(1, 2).contiguous()
+    return x.flatten(2).transpose(1, 2).contiguous()  # (B, C, N) -> (B, N, C)
 
 
 @MODELS.register_module()

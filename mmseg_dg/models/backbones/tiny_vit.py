@@ -91,6 +91,7 @@ class WindowAttention(nn.Module):
         b, n, c = x.shape
         # each head's q, k and v lie side by side: (B', N, heads, 3 d) -> three (B', heads, N, d)
         q, k, v = self.qkv(self.norm(x)).view(b, n, self.heads, -1).transpose(1, 2).chunk(3, dim=-1)
+        # (heads, side ** 2, side ** 2)
         bias = self.attention_biases[:, self.bias_index].to(q.dtype)
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
         return self.proj(x.transpose(1, 2).reshape(b, n, c))  # (B', heads, N, d) -> (B', N, C)

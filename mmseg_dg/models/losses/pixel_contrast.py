@@ -117,6 +117,7 @@ class PixelContrast(nn.Module):
         keep = slice(None) if self.keep_ignored else labels != self.ignore_index
         trust = None  # (N,) of pseudo-labels
         if entry.weight is not None:
+            # (B, H, W) -> (B, 1, s, s) -> (N,)
             trust = resized(at_least_float32(entry.weight.unsqueeze(1)),
                             self.resolution).flatten()[keep]
         options = dict(confidence=trust, temperature=self.temperature, block_size=self.block_size)

@@ -91,6 +91,7 @@ class CrossEntropyLoss(mmseg_losses.CrossEntropyLoss):
         factors = cls_score.new_tensor(self.class_weight)
         if self.use_sigmoid:
             spatial = (1, ) * (cls_score.dim() - 2)
+            # factors (C,) -> (C, 1, 1), against (B, C, H, W)
             return self.loss_weight * binary_cross_entropy(
                 cls_score, label, weight, reduction=reduction,
                 avg_factor=avg_factor, ignore_index=ignore_index, class_weight=factors.view(
@@ -152,9 +153,11 @@ class DiceLoss(mmseg_losses.DiceLoss):
         w = pixels.unsqueeze(1)
         overlap = 2 * (w * p * t).flatten(1).sum(1)  # (B,): sums over classes and pixels at once
         if self.naive_dice:
+            # (B,), as the overlap
             dice = (overlap + self.eps) / ((w * p).flatten(1).sum(1) +
                                            (w * t).flatten(1).sum(1) + self.eps)
         else:
+            # (B,)
             dice = overlap / ((w * p * p).flatten(1).sum(1) +
                               (w * t).flatten(1).sum(1) + 2 * self.eps)
         return self.loss_weight * weight_reduce_loss(
@@ -314,6 +317,7 @@ class FocalLoss(mmseg_losses.FocalLoss):
         pred = at_least_float32(pred)
 
         def by_class(values) -> Tensor:
+            # (C,) -> (C, 1, 1), against (B, C, H, W)
             return pred.new_tensor(values).view(-1, *(1, ) * (pred.dim() - 2))
 
         truth, probability = one_hot(target, pred.shape[1], ignore_index), pred.sigmoid()
