@@ -1,4 +1,7 @@
-"""What a user calls from Python: build a run, train it, load a trained model, predict."""
+"""What a user calls from Python: build a run, train it, load a trained model, predict.
+
+Shapes: H x W pixels.
+"""
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional, Union

@@ -1,5 +1,7 @@
 """What can be predicted: files, folders, patterns, Pillow images and arrays, and how each becomes
 an image.
+
+Shapes: H x W pixels.
 """
 import glob
 import os

@@ -1,4 +1,7 @@
-"""``mmseg_dg.load``: whatever a training or an export left, ready to segment images."""
+"""``mmseg_dg.load``: whatever a training or an export left, ready to segment images.
+
+Shapes: H x W pixels.
+"""
 import json
 from pathlib import Path
 from typing import Any, Optional, Union

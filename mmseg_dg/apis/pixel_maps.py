@@ -1,5 +1,7 @@
 """What a trained network knows of every pixel: decoder features, logits and labels of test images,
 map by map.
+
+Shapes: C classes, D channels, H x W pixels, h x w places of a smaller map.
 """
 from typing import NamedTuple, Optional
 

@@ -1,5 +1,7 @@
 """Predictions of files, folders, lists and videos, written to a folder with overlays and class
 shares.
+
+Shapes: H x W pixels.
 """
 import csv
 import os

@@ -1,4 +1,7 @@
-"""How images reach a trained network: the steps of its config, single images, batches, results."""
+"""How images reach a trained network: the steps of its config, single images, batches, results.
+
+Shapes: C classes, H x W pixels.
+"""
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable, NamedTuple, Optional, Union
 

@@ -3,6 +3,8 @@ left.
 
 A record holds the batch, every random draw, and what the step computed; the start weights lie
 beside it. Replaying feeds the recorded draws to :meth:`DACS.train_step`, so that nothing is random.
+
+Shapes: B images, C classes, D channels of a feature, H x W pixels, h x w places of a smaller map.
 """
 import copy
 import os.path as osp

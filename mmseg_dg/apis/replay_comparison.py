@@ -1,5 +1,7 @@
 """Compare a replayed training step with its record: every quantity the record holds, each against a
 tolerance.
+
+Shapes: B images, H x W pixels.
 """
 import fnmatch
 import math

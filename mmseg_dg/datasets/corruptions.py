@@ -4,6 +4,8 @@ In the spirit of Hendrycks and Dietterich, "Benchmarking Neural Network Robustne
 Corruptions and Perturbations", ICLR 2019, and of Kamann and Rother, CVPR 2020, for segmentation.
 Kinds, parameters and code are this package's own, sizes follow the image's height, and scores do
 not compare with theirs.
+
+Shapes: H x W pixels.
 """
 import copy
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,7 @@
-"""Maps of a frozen encoder on disk: a fixed number of drawn views of every image, memory-mapped."""
+"""Maps of a frozen encoder on disk: a fixed number of drawn views of every image, memory-mapped.
+
+Shapes: H x W pixels.
+"""
 
 import json
 import shutil

@@ -1,5 +1,8 @@
 """Training a head on a frozen encoder's maps, which are computed once:
-``train_cfg.cached_features``."""
+``train_cfg.cached_features``.
+
+Shapes: C channels.
+"""
 
 import hashlib
 import json

@@ -1,4 +1,7 @@
-"""Computes the maps that :mod:`mmseg_dg.engine.cached_features` keeps."""
+"""Computes the maps that :mod:`mmseg_dg.engine.cached_features` keeps.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
+"""
 
 import errno
 import shutil

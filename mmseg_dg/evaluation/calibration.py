@@ -6,6 +6,8 @@ image. Sources: expected calibration error with equal bins: Naeini et al., AAAI 
 "On Calibration of Modern Neural Networks", ICML 2017. Risk and coverage: Geifman and El-Yaniv,
 "Selective Classification for Deep Neural Networks", NeurIPS 2017; the area under the curve:
 Geifman, Uziel and El-Yaniv, ICLR 2019.
+
+Shapes: N pixels.
 """
 import math
 from collections.abc import Sequence

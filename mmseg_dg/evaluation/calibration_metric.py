@@ -1,4 +1,7 @@
-"""An evaluator of confidence: calibration, risk and coverage, confidence maps."""
+"""An evaluator of confidence: calibration, risk and coverage, confidence maps.
+
+Shapes: C classes, H x W pixels.
+"""
 import csv
 import os
 from collections.abc import Sequence

@@ -2,6 +2,8 @@
 counts.
 
 Pure functions. Rows are ground truth, columns are predictions, entries are pixels.
+
+Shapes: R rows of a matrix, P predicted classes, K scored classes, C classes, H x W pixels.
 """
 from collections.abc import Sequence
 from typing import NamedTuple, Optional

@@ -1,4 +1,7 @@
-"""The segmentation score: one confusion matrix per process, summed over processes at the end."""
+"""The segmentation score: one confusion matrix per process, summed over processes at the end.
+
+Shapes: C classes, H x W pixels.
+"""
 import logging
 import os
 from collections.abc import Sequence

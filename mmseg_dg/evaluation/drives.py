@@ -3,6 +3,8 @@
 Frames of one drive show the same street: resampling frames would count each street many times.
 Whole drives are resampled instead (cluster bootstrap; Efron and Tibshirani, "An Introduction to the
 Bootstrap", 1993, chapter 8).
+
+Shapes: S samples of the bootstrap, K classes, D drives.
 """
 import os
 import re

@@ -20,6 +20,8 @@ regret before one is relied on. Sources, by score:
   Data to Predict Out-of-Distribution Performance", ICLR 2022.
 - class balance: class-ratio priors of ADVENT (Vu et al., CVPR 2019); the divergence
   (Jensen-Shannon) is ours.
+
+Shapes: C classes, H x W pixels.
 """
 import math
 from typing import NamedTuple, Optional

@@ -1,4 +1,7 @@
-"""An evaluator for domains without masks."""
+"""An evaluator for domains without masks.
+
+Shapes: C classes, H x W pixels.
+"""
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,7 @@
-"""What frozen features know of classes: ridge regression onto one-hot labels, in closed form."""
+"""What frozen features know of classes: ridge regression onto one-hot labels, in closed form.
+
+Shapes: K classes, C channels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 
 import torch

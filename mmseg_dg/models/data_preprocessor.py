@@ -1,4 +1,7 @@
-"""Normalisation and batching of one or several named streams."""
+"""Normalisation and batching of one or several named streams.
+
+Shapes: B images, C channels, H x W pixels.
+"""
 from typing import Any, Optional
 
 import torch
@@ -22,7 +25,7 @@ class _AnyChannels(SegDataPreProcessor):
         super().__init__(**kwargs)
         self._enable_normalize = True
         self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), False)  # (C, 1, 1)
-        self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), False)
+        self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), False)  # (C, 1, 1)
 
 
 @MODELS.register_module()

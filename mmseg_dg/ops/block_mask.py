@@ -1,5 +1,7 @@
 """Random block masks of masked image consistency (MIC), the third pass that plugs into DACS-style
 self-training.
+
+Shapes: B images, H x W pixels, h x w places of a smaller map.
 """
 from typing import Optional
 

@@ -3,6 +3,8 @@
 Gives what the official DAFormer/HRDA augmentation computes with a full K x K depthwise convolution,
 at a fraction of the cost (docs/behavior/daformer_hrda.md#class-mix-jitter-and-blur; checked against
 lhoyer/HRDA c370b5b).
+
+Shapes: B images, C channels, H x W pixels.
 """
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 The jitter follows kornia 0.5.8, which the official DAFormer/HRDA training uses; later kornia
 releases changed both the formulas and the order of the draws, hence an implementation of our own
 (docs/behavior/daformer_hrda.md#class-mix-jitter-and-blur).
+
+Shapes: C channels, H x W pixels.
 """
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 channels-last.
 
 Nothing here changes a result by more than rounding; docs/benchmarks/speed.md has the measurements.
+
+Shapes: B images, C channels in, D channels out, H x W pixels.
 """
 from __future__ import annotations
 
@@ -53,7 +55,7 @@ _LARGEST_FAST_DILATION = 6
 
 
 class _DilatedDepthwise(torch.autograd.Function):
-    """Depthwise 3x3 convolution of channels-last maps, stride 1, padding = dilation.
+    """Depthwise 3x3 convolution of channels-last maps (B, C, H, W), stride 1, padding = dilation.
 
     torch's forward is fast in this layout up to a dilation of 6; its backward of dilated kernels is
     ten times slower. The gradient of the input is a depthwise convolution by the mirrored kernel,

@@ -1,6 +1,8 @@
 """Boxes of crops and sliding windows: (y1, y2, x1, x2) in pixels, ends excluded.
 
 Source: HRDA (Hoyer et al., ECCV 2022); docs/behavior/daformer_hrda.md#scales-and-detail-crops.
+
+Shapes: H x W pixels.
 """
 from __future__ import annotations
 

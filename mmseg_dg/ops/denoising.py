@@ -2,6 +2,8 @@
 
 Source: docs/behavior/ddep.md#objective (Brempong et al., TMLR 2022 and CVPR workshops 2022). Images
 are on the scale [-1, 1], noise is standard normal.
+
+Shapes: B images, C channels, H x W pixels.
 """
 import math
 from collections.abc import Sequence
@@ -43,7 +45,8 @@ def check_noise(form: str, sigma: Union[float, Sequence[float]]) -> tuple[float,
 
 
 def noise_gamma(sigma: Tensor) -> Tensor:
-    """``gamma = 1 / (1 + sigma^2)``: share of the clean image's power in a scaled noisy image.
+    """``gamma = 1 / (1 + sigma^2)``: share of the clean image's power in a scaled noisy image; any
+    shape, kept.
 
     With it ``(x + sigma e) / sqrt(1 + sigma^2) = sqrt(gamma) x + sqrt(1 - gamma) e``
     (docs/behavior/ddep.md#objective).
@@ -81,7 +84,8 @@ def add_noise(images: Tensor, noise: Tensor, sigma: Tensor, form: str = 'scaled'
 
 
 def clean_estimate(noisy: Tensor, noise: Tensor, sigma: Tensor, form: str = 'scaled') -> Tensor:
-    """The image that :func:`add_noise` made ``noisy`` from, if ``noise`` was the noise.
+    """The image that :func:`add_noise` made ``noisy`` from, if ``noise`` was the noise; shapes as
+    there, (B, C, H, W).
 
     ``scaled``: (noisy - sqrt(1 - gamma) e) / sqrt(gamma); with e = 0 it is the noisy image on the
     image's own scale, which is what the denoised image is compared with.

@@ -4,6 +4,8 @@ sampler.
 Notation of docs/behavior/diffmatch.md#network-and-diffusion: ``y_t = alpha_t e(y_0) + sigma_t eps``
 with ``eps ~ N(0, I)``, time t from 0 (clean) to 1 (noise) and ``alpha_t^2 + sigma_t^2 = 1``.
 Scalars of the schedule are computed in float64 and handed on in float64; maps keep their own type.
+
+Shapes: B images, K classes, D channels of a code, H x W pixels.
 """
 import math
 from collections.abc import Sequence
@@ -191,7 +193,7 @@ def analog_bits_code(labels: Tensor, num_classes: int, scale: float,
     """Binary digits of a pixel's class, most significant first, 0 -> ``-scale`` and 1 ->
     ``+scale``.
 
-    Ignored pixels carry the number K. (B, ceil(log2(K + 1)), H, W) float32.
+    Ignored pixels carry the number K. (B, D, H, W) float32, D = ceil(log2(K + 1)).
     """
     check_ignore_index(num_classes, ignore_index)
     ids = torch.where(labels == ignore_index, num_classes, labels)

@@ -4,6 +4,8 @@ uncertain regions.
 Source: PiXL, pixel-level sub-domain partition
 (docs/behavior/pixl.md#partition-into-joint-and-drift-pixels); CLUDA's entropy-guided detail crop
 (docs/behavior/pixl.md#cludas-contrastive-term, item 8).
+
+Shapes: B images, N pixels, C classes, H x W pixels, h x w places of a smaller map.
 """
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Arrays put into a frame of fixed size."""
+"""Arrays put into a frame of fixed size.
+
+Shapes: H x W pixels.
+"""
 from collections.abc import Sequence
 from typing import Optional
 

@@ -5,6 +5,8 @@ Prediction Uncertainty",
 CVPR 2022: the product of the entropy of the classes that are predicted in a region and the mean
 entropy of its pixels. The paper takes a region around every pixel; here regions are rectangles that
 cover the image once, which a person can be handed.
+
+Shapes: C classes, H x W pixels.
 """
 import math
 from typing import NamedTuple

@@ -1,4 +1,7 @@
-"""The share of correct pixels that heads log in training."""
+"""The share of correct pixels that heads log in training.
+
+Shapes: B images, C classes, H x W pixels.
+"""
 
 from typing import Optional
 

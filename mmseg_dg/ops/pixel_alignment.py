@@ -3,6 +3,9 @@
 Source: PiXL, adaptive prototype generation and drift pixel alignment
 (docs/behavior/pixl.md#alignment-loss). Formulas and defaults are a reconstruction: the paper's
 equations are not public.
+
+Shapes: B images, G groups of images, R resolutions, N pixels, C classes, D channels, H x W pixels,
+h x w places of a smaller map.
 """
 from __future__ import annotations
 

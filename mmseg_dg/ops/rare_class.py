@@ -1,5 +1,7 @@
 """Probabilities of rare class sampling (DAFormer;
 docs/behavior/daformer_hrda.md#rare-class-sampling).
+
+Shapes: K classes.
 """
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ Parameters as UniMatch and FixMatch use them (docs/behavior/unimatch.md#unimatch
 maths is kornia's, with the meaning the operations have in Pillow and torchvision (brightness
 multiplies, contrast and saturation blend with gray); Pillow rounds to 8 bits after every operation,
 this does not.
+
+Shapes: C channels, H x W pixels.
 """
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
 """Style of feature maps (their channel statistics) and agreement of predictions under two styles.
+
+Shapes: B images, C channels, H x W pixels.
 """
 import torch
 from torch import Tensor

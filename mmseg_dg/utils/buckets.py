@@ -1,4 +1,6 @@
 """Many small tensors as few flat ones, so that an operation costs one kernel instead of hundreds.
+
+Shapes: N elements.
 """
 from collections.abc import Iterable, Iterator
 
@@ -10,7 +12,9 @@ BUCKET_BYTES = 64 * 2**20
 
 
 def buckets(tensors: Iterable[Tensor], limit: int = BUCKET_BYTES) -> Iterator[list[Tensor]]:
-    """Consecutive groups of one dtype and device, each at most ``limit`` bytes (or one tensor)."""
+    """Consecutive groups of one dtype and device, of any shape, each at most ``limit`` bytes (or
+    one tensor).
+    """
     group: list[Tensor] = []
     size = 0
     for tensor in tensors:

@@ -1,4 +1,7 @@
-"""Whether a network can read an image of some size, found out by trying."""
+"""Whether a network can read an image of some size, found out by trying.
+
+Shapes: C channels, H x W pixels.
+"""
 from typing import Any
 
 import torch

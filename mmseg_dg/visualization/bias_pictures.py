@@ -1,5 +1,7 @@
 """Charts of bias: IoU of every class in the order of its frequency, and what pseudo-labels
 consisted of over time.
+
+Shapes: T validations, C classes, H x W pixels.
 """
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional

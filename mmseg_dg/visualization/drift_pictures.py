@@ -1,4 +1,7 @@
-"""Which pixels of an image a network is least sure of, painted over it (PiXL's drift pixels)."""
+"""Which pixels of an image a network is least sure of, painted over it (PiXL's drift pixels).
+
+Shapes: C classes, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Optional
 

@@ -1,4 +1,7 @@
-"""Pixel features in the plane, and how well they separate into classes."""
+"""Pixel features in the plane, and how well they separate into classes.
+
+Shapes: N pixels, D channels, H x W pixels.
+"""
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 

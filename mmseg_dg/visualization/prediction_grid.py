@@ -1,4 +1,7 @@
-"""Images, ground truth and the predictions of several models side by side."""
+"""Images, ground truth and the predictions of several models side by side.
+
+Shapes: H x W pixels.
+"""
 from collections.abc import Mapping, Sequence
 from typing import Optional
 

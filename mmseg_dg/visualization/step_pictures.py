@@ -1,5 +1,8 @@
 """One training step as one picture (docs/behavior/daformer_hrda.md#logging-and-debug-images: two
-rows, five columns)."""
+rows, five columns).
+
+Shapes: B images, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 

@@ -1,4 +1,7 @@
-"""What the streams of a training hand to the network, before any network is there."""
+"""What the streams of a training hand to the network, before any network is there.
+
+Shapes: B images, H x W pixels.
+"""
 import os.path as osp
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional

@@ -1,6 +1,8 @@
 """Small pictures with captions, arranged in rows: what every picture of this package is made of.
 
 Pictures are uint8 (H, W, 3) RGB arrays.
+
+Shapes: H x W pixels.
 """
 import os
 from collections.abc import Sequence

@@ -4,6 +4,8 @@
 Two layouts are known: the authors' ``R50+ViT-B_16.npz`` (NHWC arrays, query, key and value apart)
 and timm's ``vit_base_r50_s16_224`` (PyTorch tensors). Nothing is guessed: a name that is in neither
 layout stops the conversion.
+
+Shapes: M heads, C channels.
 """
 import re
 import zipfile

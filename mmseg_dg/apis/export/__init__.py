@@ -1,4 +1,7 @@
-"""A trained network as a file for elsewhere: safetensors, ONNX, torch.export, MMSegmentation."""
+"""A trained network as a file for elsewhere: safetensors, ONNX, torch.export, MMSegmentation.
+
+Shapes: B images, K classes, H x W pixels.
+"""
 import copy
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union

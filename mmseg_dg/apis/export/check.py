@@ -1,4 +1,7 @@
-"""Whether a written file computes what the network does."""
+"""Whether a written file computes what the network does.
+
+Shapes: B images, K classes, H x W pixels.
+"""
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +45,8 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
     """Compare a written file with the network it was made from.
 
     Args:
-        run: The file, as a function of ``graph.example(...)``.
+        run: The file, as a function of ``graph.example(...)``: logits (B, K, H, W), or class ids
+            (B, H, W) where the graph has the argmax.
         graph: What was written.
         network: A copy of the network from before.
     """
@@ -76,7 +80,9 @@ def reference_logits(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def normalized(graph: InferenceGraph, images: Tensor) -> Tensor:
-    """What the network reads, from what the graph reads."""
+    """What the network reads, (B, 3, H, W), from what the graph reads: the same, or uint8 (B, H,
+    W, 3).
+    """
     if not graph.normalizes:
         return images
     images = images.permute(0, 3, 1, 2).float()  # (B, H, W, 3) -> (B, 3, H, W)
@@ -84,7 +90,9 @@ def normalized(graph: InferenceGraph, images: Tensor) -> Tensor:
 
 
 def run_onnx(path: Path) -> Optional[Callable[[Tensor], Tensor]]:
-    """An ONNX file on the CPU by onnxruntime; None where that is not installed."""
+    """An ONNX file on the CPU by onnxruntime, shapes as :class:`InferenceGraph`, (B, H, W, 3) ->
+    (B, K, H, W); None where that is not installed.
+    """
     if importlib.util.find_spec('onnxruntime') is None:
         return None
     import onnxruntime
@@ -93,6 +101,8 @@ def run_onnx(path: Path) -> Optional[Callable[[Tensor], Tensor]]:
 
 
 def run_torch_export(path: Path) -> Callable[[Tensor], Tensor]:
-    """A file of ``torch.export``."""
+    """A file of ``torch.export``, shapes as :class:`InferenceGraph`, (B, H, W, 3) -> (B, K, H,
+    W).
+    """
     module = torch.export.load(str(path)).module()
     return lambda images: module(images)

@@ -3,6 +3,8 @@ write down.
 
 Training parts are left behind, Python's decisions that hang on a size are replaced by arithmetic on
 it, and the values stay those of the network's own prediction of whole images.
+
+Shapes: B images, K classes, C channels, H x W pixels.
 """
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -122,7 +124,9 @@ class InferenceGraph(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
+        """See the class; (B, 3, H, W), or uint8 (B, H, W, 3) where it normalizes, -> logits (B,
+        K, H, W) or ids uint8 (B, H, W).
+        """
         if self.normalizes:
             if self.bgr_to_rgb:
                 images = images.flip(-1)
@@ -132,7 +136,9 @@ class InferenceGraph(nn.Module):
         return logits.argmax(dim=1).to(torch.uint8) if self.argmax else logits
 
     def example(self, height: int = 96, width: int = 136) -> Tensor:
-        """Two random images of the kind that :meth:`forward` takes, equal in every call."""
+        """Two random images of the kind that :meth:`forward` takes, uint8 (2, H, W, 3) or
+        float32 (2, 3, H, W), equal in every call.
+        """
         generator = torch.Generator().manual_seed(0)
         if self.normalizes:
             return torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8,

@@ -3,6 +3,8 @@ of loops.
 
 Source of what is computed: :class:`mmseg_dg.models.segmentors.HRDAEncoderDecoder`;
     docs/behavior/daformer_hrda.md.
+
+Shapes: B images, K classes, H x W pixels, h x w places of a smaller map.
 """
 from fractions import Fraction
 
@@ -84,6 +86,7 @@ class HRDAGraph(nn.Module):
         crops = images.index_select(2, rows).index_select(3, columns)
         # (B, 3, ny * h, nx * w) -> (B, ny, nx, 3, h, w) -> (B * ny * nx, 3, h, w)
         crops = crops.unflatten(3, (-1, wide)).unflatten(2, (-1, tall)).permute(0, 2, 4, 1, 3, 5)
+        # encoded as one batch: (B * ny * nx, 3, h, w)
         logits = net.decode_head.logits(net._encode(crops.reshape(-1, images.shape[1], tall, wide)))
         tall, wide = tall // stride, wide // stride
         # (B * ny * nx, K, h, w) -> (B, K, ny * h, nx * w)

@@ -1,4 +1,7 @@
-"""Semantic labels from COCO's published instances, without pycocotools."""
+"""Semantic labels from COCO's published instances, without pycocotools.
+
+Shapes: H x W pixels.
+"""
 import json
 import os.path as osp
 from collections import defaultdict

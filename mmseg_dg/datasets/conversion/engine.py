@@ -1,4 +1,7 @@
-"""Converts many label files: in parallel, restartable, with a check of every file and a summary."""
+"""Converts many label files: in parallel, restartable, with a check of every file and a summary.
+
+Shapes: H x W pixels.
+"""
 import os
 import os.path as osp
 import sys

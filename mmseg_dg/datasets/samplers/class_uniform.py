@@ -1,5 +1,8 @@
 """Class-uniform sampling (docs/behavior/deft.md#class-uniform-sampling: part of each epoch shows
-all classes evenly)."""
+all classes evenly).
+
+Shapes: R rows of the table.
+"""
 import logging
 from collections.abc import Sized
 from typing import Optional, Union

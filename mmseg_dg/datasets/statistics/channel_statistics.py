@@ -1,4 +1,7 @@
-"""Mean and standard deviation of every channel of a dataset's images, for the data preprocessor."""
+"""Mean and standard deviation of every channel of a dataset's images, for the data preprocessor.
+
+Shapes: N pixels, C channels, H x W pixels.
+"""
 from collections.abc import Iterable
 from typing import NamedTuple
 

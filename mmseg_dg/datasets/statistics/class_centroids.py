@@ -6,6 +6,8 @@ class that occurs in a tile gives one row: the mean position of its pixels there
 at the right and at the bottom is a smaller tile (``tiles='all'``), or does not count
 (``'complete'``): a GTA image of 1914x1052 has four tiles of 1024 pixels, two of them 28 pixels
 high, or one.
+
+Shapes: R rows of the table, H x W pixels.
 """
 import dataclasses
 import functools

@@ -1,4 +1,7 @@
-"""Sky and ground: everything behind the polygons, computed per pixel."""
+"""Sky and ground: everything behind the polygons, computed per pixel.
+
+Shapes: H x W pixels.
+"""
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -2,6 +2,8 @@
 
 World axes: x right, y up, z along the street, metres, origin on the road below the camera. Camera
 axes: x right, y up, z forward.
+
+Shapes: N points, H x W pixels.
 """
 from typing import Optional
 

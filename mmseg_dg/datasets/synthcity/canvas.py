@@ -4,6 +4,8 @@ Two pictures are painted with the same outlines: colours (soft edges) and surfac
 edges). The surface numbers give the label of every pixel, its depth (from the plane of its polygon)
 and its texture, which is added later to all pixels at once (``textures.py``). So labels agree with
 colours by construction.
+
+Shapes: S surfaces, N normals, H x W pixels.
 """
 from collections.abc import Sequence
 from typing import NamedTuple, Optional

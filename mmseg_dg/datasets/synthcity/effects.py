@@ -1,4 +1,6 @@
 """What lies between the street and the lens: haze, lamps at night, wet roads, rain, the own bonnet.
+
+Shapes: H x W pixels.
 """
 from collections.abc import Sequence
 

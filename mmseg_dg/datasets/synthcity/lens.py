@@ -1,5 +1,7 @@
 """From light to a file's pixels: exposure, blur, noise; for the ``camera`` domain a cheap camera's
 faults.
+
+Shapes: H x W pixels.
 """
 import cv2
 import numpy as np

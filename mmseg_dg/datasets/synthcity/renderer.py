@@ -1,4 +1,7 @@
-"""Renders one picture of the synthetic city with its labels."""
+"""Renders one picture of the synthetic city with its labels.
+
+Shapes: H x W pixels.
+"""
 
 import cv2
 import numpy as np

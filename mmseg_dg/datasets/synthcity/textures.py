@@ -3,6 +3,8 @@
 A texture is a row of parameters: the horizontal direction (tx, tz) along the surface, then what its
 kind needs. The position of a pixel on the surface is u = x * tx + z * tz and v = y, in metres.
 Edges of windows and bars are as soft as a pixel is wide, so distant facades do not flicker.
+
+Shapes: N pixels, P parameters of a texture, H x W pixels.
 """
 from collections.abc import Sequence
 from typing import Callable, NamedTuple

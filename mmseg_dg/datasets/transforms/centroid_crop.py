@@ -1,4 +1,7 @@
-"""Random crops, padded where the image is small, that hold a wanted point if there is one."""
+"""Random crops, padded where the image is small, that hold a wanted point if there is one.
+
+Shapes: H x W pixels.
+"""
 from collections.abc import Mapping, Sequence
 from typing import Optional, Union
 

@@ -1,4 +1,7 @@
-"""Evaluation inside a frame of fixed size, in which prediction and label are compared."""
+"""Evaluation inside a frame of fixed size, in which prediction and label are compared.
+
+Shapes: H x W pixels.
+"""
 from collections.abc import Mapping, Sequence
 from typing import Optional, Union
 

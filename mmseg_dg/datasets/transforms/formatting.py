@@ -1,4 +1,7 @@
-"""From arrays to what the loop hands to a method."""
+"""From arrays to what the loop hands to a method.
+
+Shapes: H x W pixels.
+"""
 from collections.abc import Sequence
 from typing import Union
 

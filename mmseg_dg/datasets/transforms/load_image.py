@@ -1,4 +1,7 @@
-"""Reading images: of any bit depth, by a stated rule, and never more of them than was asked for."""
+"""Reading images: of any bit depth, by a stated rule, and never more of them than was asked for.
+
+Shapes: H x W pixels.
+"""
 from typing import Optional
 
 import cv2

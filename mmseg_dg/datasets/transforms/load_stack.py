@@ -1,4 +1,7 @@
-"""Images of any number of channels: TIFF stacks of multispectral cameras and satellites."""
+"""Images of any number of channels: TIFF stacks of multispectral cameras and satellites.
+
+Shapes: C channels, H x W pixels.
+"""
 import io
 from collections.abc import Sequence
 from typing import Any, Optional

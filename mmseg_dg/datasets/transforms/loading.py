@@ -1,4 +1,7 @@
-"""Reading labels."""
+"""Reading labels.
+
+Shapes: H x W pixels.
+"""
 import cv2
 import mmengine.fileio as fileio
 import numpy as np

@@ -1,4 +1,7 @@
-"""Colour jitter and blur of single samples, made of PIL's and OpenCV's own operations."""
+"""Colour jitter and blur of single samples, made of PIL's and OpenCV's own operations.
+
+Shapes: C channels, H x W pixels.
+"""
 import math
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,7 @@
-"""Random crops that look for rare classes in the label already in memory."""
+"""Random crops that look for rare classes in the label already in memory.
+
+Shapes: H x W pixels.
+"""
 from typing import NamedTuple, Optional, Union
 
 import numpy as np

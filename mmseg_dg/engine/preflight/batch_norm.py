@@ -1,4 +1,7 @@
-"""BatchNorm that would get one value per channel: pooling to 1x1 in a forward pass of one image."""
+"""BatchNorm that would get one value per channel: pooling to 1x1 in a forward pass of one image.
+
+Shapes: C channels, H x W pixels.
+"""
 from contextlib import contextmanager
 from typing import Any, Optional
 
@@ -92,7 +95,8 @@ def _add_hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = No
 
 
 class _Losses(nn.Module):
-    """``segmentation_losses`` as a module, so that its tensors can be exchanged."""
+    """``segmentation_losses`` of images (1, 3, H, W) and labels (1, H, W) as a module, so that its
+    tensors can be exchanged."""
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network

@@ -1,5 +1,8 @@
 """Low-rank adapters on the linear layers of attention blocks, and their merging into plain
-layers."""
+layers.
+
+Shapes: R rank, P parts of a stacked layer, I channels in, O channels out of a part.
+"""
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional

@@ -1,4 +1,7 @@
-"""ResNet-50 under a Vision Transformer, as in the public ``R50+ViT-B_16`` checkpoints."""
+"""ResNet-50 under a Vision Transformer, as in the public ``R50+ViT-B_16`` checkpoints.
+
+Shapes: B images, M heads, N tokens, C channels, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Mapping, Sequence
 from typing import Optional
 
@@ -26,7 +29,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.) -> Tensor:
-    """Pad height and width as SAME padding does: the odd zero goes to the right and below."""
+    """Pad (B, C, H, W) as SAME padding does: the odd zero goes to the right and below."""
     (top, bottom), (left, right) = (same_padding(size, kernel, stride) for size in x.shape[-2:])
     if not torch.compiler.is_compiling() and not (top or bottom or left or right):
         return x  # an exported graph pads for every size, by nothing where nothing is missing
@@ -50,6 +53,7 @@ class StandardizedConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, ceil(H / stride), ceil(W / stride))."""
         mean = self.weight.mean((1, 2, 3), keepdim=True)
         std = self.weight.std((1, 2, 3), correction=0, keepdim=True)
         weight = (self.weight - mean) / (std + self.eps)
@@ -87,6 +91,7 @@ class ResidualUnit(nn.Module):
                 group_norm(out)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, ceil(H / stride), ceil(W / stride))."""
         residual = x if self.projection is None else self.projection(x)
         x = F.relu(self.norm1(self.conv1(x)))
         x = F.relu(self.norm2(self.conv2(x)))
@@ -118,6 +123,7 @@ class TransformerLayer(nn.Module):
         return F.dropout(x, self.drop_rate, self.training)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, C) -> the same shape."""
         b, n, c = x.shape
         # (B, N, 3 C) -> three of (B, M, N, C / M)
         q, k, v = self.qkv(self.norm1(x)).view(b, n, 3, self.heads,

@@ -6,6 +6,9 @@ Written from the description of the network; parameter names are those of mmseg'
 class: LayerNorm eps is 1e-5 in the patch embeddings and behind the spatial reduction (1e-6
 elsewhere), drop path is 0.1 unless asked otherwise, q/k/v get the same scratch initialisation as
 every other linear layer, and attention never materialises its weights.
+
+Shapes: B images, M tokens of keys and values, N tokens, C channels, H x W pixels, h x w places of a
+smaller map.
 """
 import math
 import os
@@ -52,6 +55,7 @@ class DropPath(_DropPath):
     in float32.
     """
     def forward(self, x: Tensor) -> Tensor:
+        """(B, ...) of any shape, kept; one draw per sample."""
         if self.drop_prob == 0. or not self.training:
             return x
         keep = 1 - self.drop_prob
@@ -114,6 +118,7 @@ class EfficientAttention(nn.Module):
             self.norm = nn.LayerNorm(dims, eps=_REDUCED_EPS)
 
     def forward(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
+        """Tokens (B, N, C) of a map of ``hw`` = (H, W), N = H * W -> the same shape."""
         memory = x
         if self.sr_ratio > 1:
             if min(hw) < self.sr_ratio:
@@ -137,6 +142,7 @@ class MixFFN(nn.Module):
         self.dropout_layer = DropPath(drop_path)
 
     def forward(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
+        """Tokens (B, N, C) of a map of ``hw`` = (H, W) -> the same shape."""
         return self.dropout_layer(_to_tokens(self.layers(_to_map(x, hw))))
 
 
@@ -153,6 +159,7 @@ class Block(nn.Module):
         self.ffn = MixFFN(dims, int(mlp_ratio * dims), drop, drop_path)
 
     def forward(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
+        """Tokens (B, N, C) of a map of ``hw`` = (H, W) -> the same shape."""
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint(self._forward, x, hw, use_reentrant=False)
         return self._forward(x, hw)
@@ -170,6 +177,7 @@ class OverlapPatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(dims, eps=_REDUCED_EPS)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """(B, C_in, H, W) -> tokens (B, h * w, C) and (h, w)."""
         x = self.projection(x)
         return self.norm(_to_tokens(x)), (x.shape[2], x.shape[3])
 
@@ -323,7 +331,8 @@ class MixTransformer(EncoderOptions, BaseModule):
         return tuple(outs)
 
     def style_maps(self, x: Tensor) -> Tensor:
-        """Maps whose channel statistics are an image's style: the output of stage 1, not stylised.
+        """Maps (B, C, H / 4, W / 4) whose channel statistics are an image's style: the output of
+        stage 1, not stylized.
         """
         return self._stage(0, x)
 

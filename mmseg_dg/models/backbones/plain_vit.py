@@ -1,4 +1,8 @@
-"""The plain Vision Transformer of DINOv2: one width, one stride, maps of chosen blocks."""
+"""The plain Vision Transformer of DINOv2: one width, one stride, maps of chosen blocks.
+
+Shapes: B images, N tokens, C channels, D channels of a token, H x W pixels, h x w places of a
+smaller map.
+"""
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Optional, Union
 
@@ -43,6 +47,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dims, dims)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, C) -> the same shape."""
         b, n, c = x.shape
         # (B, N, 3 C) -> (3, B, heads, N, C / heads)
         q, k, v = self.qkv(x).view(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
@@ -59,6 +64,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, dims)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, D) -> the same shape."""
         return self.fc2(F.gelu(self.fc1(x)))
 
 
@@ -72,6 +78,7 @@ class SwiGLU(nn.Module):
         self.w3 = nn.Linear(hidden, dims)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, D) -> the same shape."""
         a, b = self.w12(x).chunk(2, dim=-1)
         return self.w3(F.silu(a) * b)
 
@@ -83,6 +90,7 @@ class LayerScale(nn.Module):
         self.gamma = nn.Parameter(torch.full((dims, ), value))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, D) -> the same shape."""
         return x * self.gamma
 
 

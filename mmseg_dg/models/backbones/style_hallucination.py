@@ -1,4 +1,6 @@
 """SHADE's style hallucination: feature maps in random styles that the training images do not have.
+
+Shapes: B images, C channels, H x W pixels.
 """
 from typing import Optional
 

@@ -1,4 +1,7 @@
-"""Vision Transformers of timm (EVA-02, DINOv3, and others) as encoders of maps."""
+"""Vision Transformers of timm (EVA-02, DINOv3, and others) as encoders of maps.
+
+Shapes: B images, D channels, H x W pixels, h x w places of a smaller map.
+"""
 import importlib.util
 import logging
 from collections.abc import Mapping, Sequence

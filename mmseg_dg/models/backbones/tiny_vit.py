@@ -1,4 +1,7 @@
-"""TinyViT: convolutions, then attention in windows; a small encoder distilled from large ones."""
+"""TinyViT: convolutions, then attention in windows; a small encoder distilled from large ones.
+
+Shapes: B images, N tokens of a window, C channels, H x W pixels.
+"""
 from collections.abc import Mapping, Sequence
 from typing import Optional, Union
 
@@ -55,6 +58,7 @@ class ConvBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
         inner = F.gelu(self.conv2(F.gelu(self.conv1(x))))
         return F.gelu(x + self.drop_path(self.conv3(inner)))
 
@@ -68,6 +72,7 @@ class Downsample(nn.Module):
         self.conv3 = ConvNorm(out, out)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, ceil(H / stride), ceil(W / stride))."""
         return self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
 
 
@@ -80,6 +85,7 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(dims, 3 * dims)
         self.proj = nn.Linear(dims, dims)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window**2))
+        # (side, side) each
         y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing='ij')
         y, x = y.flatten(), x.flatten()  # (side, side) -> (side ** 2,) each
         # (side ** 2, side ** 2): pairs at one distance share a bias
@@ -106,6 +112,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, dims)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Windows (B', window ** 2, C) -> the same shape."""
         return self.fc2(F.gelu(self.fc1(self.norm(x))))
 
 
@@ -127,7 +134,7 @@ class WindowBlock(nn.Module):
         """Maps (B, C, H, W) -> the same shape."""
         x = x + self.drop_path(self._attend(x))
         x = self.local_conv(x).permute(0, 2, 3, 1)  # (B, H, W, C)
-        return (x + self.drop_path(self.mlp(x))).permute(0, 3, 1, 2)
+        return (x + self.drop_path(self.mlp(x))).permute(0, 3, 1, 2)  # (B, C, H, W)
 
     def _attend(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
@@ -137,9 +144,9 @@ class WindowBlock(nn.Module):
         # (B, C, rows * side, columns * side) -> (B * rows * columns, side ** 2, C)
         windows = x.view(b, c, rows, side, columns, side).permute(0, 2, 4, 3, 5,
                                                                   1).reshape(-1, side * side, c)
-        # (B * rows * columns, side ** 2, C), taken apart again
+        # (B * rows * columns, side ** 2, C) -> (B, rows, columns, side, side, C)
         windows = self.attn(windows).view(b, rows, columns, side, side, c)
-        # -> (B, C, rows * side, columns * side)
+        # (B, rows, columns, side, side, C) -> (B, C, rows * side, columns * side)
         x = windows.permute(0, 5, 1, 3, 2, 4).reshape(b, c, rows * side, columns * side)
         return x[:, :, :h, :w]
 

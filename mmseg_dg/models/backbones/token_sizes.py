@@ -1,5 +1,9 @@
 """Image sizes for encoders that cut images into patches, and position embeddings for grids of any
-size."""
+size.
+
+Shapes: B images, N x N patches of the stored grid, C channels of an image, D channels of a token, H
+x W pixels, h x w places of a smaller map.
+"""
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -134,6 +138,7 @@ def _positions_of_a_free_grid(positions: Tensor, side: int, grid: tuple[Any, Any
     rows, columns = (torch.where(stored, _unit(n, side, maps),
                                  _bicubic(side, n, offset, antialias, maps)) for n in grid)
     maps = rows @ maps @ columns.transpose(0, 1)  # (D, h, w)
+    # (D, h, w) -> (1, h * w, D)
     return maps.permute(1, 2, 0).flatten(0, 1)[None].to(positions.dtype)
 
 

@@ -1,5 +1,7 @@
 """Deformable self-attention on one map, in plain PyTorch (no compiled operator: CPU, CUDA, any
 precision).
+
+Shapes: B images, M heads, P points, C channels, H x W pixels.
 """
 import math
 

@@ -1,5 +1,7 @@
 """The decoder of DeepLabV3+ with ordinary convolutions, as DeFT and the RobustNet family of papers
 use it.
+
+Shapes: B images, H x W pixels.
 """
 from collections.abc import Sequence
 from typing import Optional, Union

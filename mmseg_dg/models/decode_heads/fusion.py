@@ -1,4 +1,7 @@
-"""How a DAFormer decoder merges the embedded levels: (B, C_in, H, W) -> (B, channels, H, W)."""
+"""How a DAFormer decoder merges the embedded levels: (B, C_in, H, W) -> (B, channels, H, W).
+
+Shapes: B images, C channels, H x W pixels.
+"""
 import math
 from collections.abc import Sequence
 from typing import Callable, Optional
@@ -37,10 +40,13 @@ class ASPPFusion(nn.Module):
             len(dilations) * channels, channels, 3, padding=1, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, channels, H, W)."""
         return self.bottleneck(torch.cat(self.aspp_modules(x), dim=1))
 
     def forward_levels(self, levels: Sequence[Tensor], align_corners: bool) -> Tensor:
-        """The fusion of levels that are not resized yet; see :func:`fuse_levels`."""
+        """The fusion of levels (B, C_i, h_i, w_i) that are not resized yet; see
+        :func:`fuse_levels`.
+        """
         x = resized_levels(levels, align_corners)
         branches = [
             pointwise_of_levels(branch, levels, align_corners)
@@ -125,6 +131,7 @@ class GroupAttention(SelfAttentionBlock):
                                          act_cfg=act_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
         return self.output_project(super().forward(x, x))
 
 
@@ -151,6 +158,7 @@ class InterlacedAttentionFusion(nn.Module):
         self.local_relation = GroupAttention(*args)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, channels, H, W)."""
         x = self.in_conv(x)
         b, c, h, w = x.shape
         lh, lw = self.down_factor

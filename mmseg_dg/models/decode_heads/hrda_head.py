@@ -1,5 +1,8 @@
 """The multi-resolution decoder of HRDA: one head for context and detail, and a learned weight
 between them.
+
+Shapes: B images, C classes (of features: channels), H x W pixels, h x w places of a
+smaller map.
 """
 from collections.abc import Sequence
 from copy import deepcopy
@@ -213,7 +216,7 @@ class HRDAHead(BaseModule):
         return ScaleLogits(attention * placed + fused, context, detail, attention)
 
     def enlarge(self, x: Tensor) -> Tensor:
-        """A map of the context scale at the size of the detail scale."""
+        """A map (B, C, h, w) of the context scale at the size of the detail scale, (B, C, H, W)."""
         size = tuple(round(side / self.context_scale) for side in x.shape[-2:])
         return resize(x, size, self.align_corners)
 
@@ -238,7 +241,7 @@ class HRDAHead(BaseModule):
 
     def forward(self, inputs: Sequence[Sequence[Tensor]],
                 crop_box: Optional[CropBox] = None) -> Tensor:
-        """Fused logits; see :meth:`decode`."""
+        """Fused logits (B, C, H, W) of the detail scale; see :meth:`decode`."""
         return self.decode(inputs, crop_box).fused
 
 

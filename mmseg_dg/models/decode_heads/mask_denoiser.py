@@ -3,6 +3,9 @@
 Confirmed of the paper: a module of that name with L = 4 layers and a signal scale b = 0.1.
 Everything else about its inside is a reconstruction from DDP's decoder
 (docs/behavior/diffmatch.md#network-and-diffusion), and an argument.
+
+Shapes: B images, T features of the time, K classes, C channels, D channels of a code, H x W pixels,
+h x w places of a smaller map.
 """
 import math
 from collections.abc import Sequence

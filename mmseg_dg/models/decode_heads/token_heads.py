@@ -1,4 +1,7 @@
-"""Light decoders on the tokens of a plain Vision Transformer."""
+"""Light decoders on the tokens of a plain Vision Transformer.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 from typing import Any, Optional
 
@@ -93,6 +96,7 @@ class ResidualConvUnit(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
         return x + self.conv2(F.relu(self.conv1(F.relu(x))))
 
 

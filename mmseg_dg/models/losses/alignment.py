@@ -1,5 +1,7 @@
 """What the alignment terms share: the images they see, what they give, and how maps and labels get
 onto one grid.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Sequence
 from typing import NamedTuple, Optional

@@ -1,4 +1,7 @@
-"""Cross-entropy on the hard pixels of a batch."""
+"""Cross-entropy on the hard pixels of a batch.
+
+Shapes: B images, C classes, H x W pixels.
+"""
 from typing import Optional
 
 import torch

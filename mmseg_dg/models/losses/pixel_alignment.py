@@ -1,4 +1,7 @@
-"""PiXL's alignment term: unreliable pixels are drawn to class prototypes of reliable ones."""
+"""PiXL's alignment term: unreliable pixels are drawn to class prototypes of reliable ones.
+
+Shapes: B images, D channels, h x w places of a smaller map.
+"""
 import math
 from collections.abc import Sequence
 from typing import Callable, NamedTuple, Optional, Union
@@ -217,6 +220,9 @@ class PixelAlignment(nn.Module):
                 process, where statistics are shared between processes; None keeps the process's
                 own.
 
+        Returns:
+            The loss, 0-d; what a later pass gets as ``memory``; values for the log, 0-d.
+
         Raises:
             ValueError: Maps and labels that cannot be aligned, passes of different batch sizes or
                 resolutions.
@@ -286,7 +292,7 @@ class PixelAlignment(nn.Module):
             images, eta: See there.
             seed: Of the step; every set of images draws numbers of its own.
             first: Sets of images of the step's passes before.
-            drift: The drift pixels of each where they are known.
+            drift: The drift pixels of each view, bool (B, h, w), where they are known.
         """
         result = []
         for i, entry in enumerate(images):

@@ -1,4 +1,7 @@
-"""CLUDA's contrast of all pairs of pixels, as a baseline with the interface of PiXL's term."""
+"""CLUDA's contrast of all pairs of pixels, as a baseline with the interface of PiXL's term.
+
+Shapes: B images, N pixels, D channels, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 from typing import Callable, Optional
 
@@ -99,8 +102,8 @@ class PixelContrast(nn.Module):
                 total: Optional[int] = None, memory: Optional[list] = None, more: bool = False,
                 seed: Optional[int] = None,
                 reduce_count: Optional[Callable[[Tensor], Tensor]] = None) -> AlignmentResult:
-        """The sum over the passes. Of the other arguments of :meth:`PixelAlignment.forward` none
-        has a meaning here.
+        """The sum over the passes, 0-d. Of the other arguments of :meth:`PixelAlignment.forward`
+        none has a meaning here.
 
         Raises:
             ValueError: Maps and labels that cannot be aligned, or two resolutions without a weight

@@ -1,4 +1,7 @@
-"""Feature distance to a frozen, larger encoder in a learned projection (VFM-UDA++)."""
+"""Feature distance to a frozen, larger encoder in a learned projection (VFM-UDA++).
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 from typing import Optional
 

@@ -10,6 +10,8 @@ What all forms share: without weights, and with all weights 1, the value is that
 with all weights 0 it is exactly 0; a uniform weight q gives q times the plain loss, as in a
 weighted cross-entropy; a pixel of weight 0 has no effect on a region loss (Dice, Tversky, Lovasz)
 but through the share of weight the image has.
+
+Shapes: B images, P pixels, C classes, H x W pixels.
 """
 from typing import Optional
 
@@ -239,9 +241,11 @@ class LovaszLoss(mmseg_losses.LovaszLoss):
             return super().forward(cls_score, label, None, avg_factor, reduction_override,
                                    ignore_index=ignore_index)
         probabilities = at_least_float32(cls_score).softmax(1)
-        if not self.per_image:  # one set of pixels: (B, C, H, W) -> (1, C, B H, W)
+        if not self.per_image:  # one set of pixels
+            # (B, C, H, W) -> (1, C, B H, W)
             probabilities = probabilities.movedim(1, 0).flatten(1, 2).unsqueeze(0)
             label = label.flatten(0, 1).unsqueeze(0)  # (B, H, W) -> (1, B H, W)
+            # (B, H, W) -> (1, B H, W)
             weight = None if weight is None else weight.flatten(0, 1).unsqueeze(0)
         pixels, share = region_weights(label, weight, ignore_index)
         values = torch.stack([self._one(p, y, w)
