@@ -193,6 +193,7 @@ def _read_rows(path: Path, version: tuple) -> dict[str, dict[str, Row]]:
 
 
 def _rows_of_config(where: str, stem: str, entry: dict) -> dict[str, Row]:
+    """Row name -> row of one config of the table; ``''`` is the config itself, with its subsets."""
     _check_fields(where, entry, _CONFIG_FIELDS)
     common = {key: str(entry[key]) for key in ('paper', 'score', 'status') if key in entry}
     rows = {'': Row('', stem, subsets=_subsets(where, entry.get('subsets') or {}), **common)}
@@ -328,6 +329,9 @@ def apply_row(cfg: 'Config', path: Union[str, Path], row: Optional[str] = None,
 
 
 def _apply(cfg: 'Config', path: Path, row: Row, rows: dict[str, Row]) -> None:
+    """Change ``cfg`` in place by a row: first the rows it is based on, then its parts, drops and
+    overrides.
+    """
     where = f'{path.parent / ROWS_FILE}: {path.stem}, row {row.name}'
     for base in row.base_rows:
         _apply(cfg, path, rows[base], rows)

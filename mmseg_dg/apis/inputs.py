@@ -72,6 +72,9 @@ def _is_single(value: Any) -> bool:
 
 
 def _expand(value: Any, number: str) -> list[Input]:
+    """The images that one argument of ``predict`` stands for: itself, a folder's, or a
+    pattern's.
+    """
     if isinstance(value, np.ndarray):
         return [Input(f'{number}array {value.dtype} {value.shape}', value)]
     if isinstance(value, Image.Image):
@@ -94,6 +97,7 @@ def _expand(value: Any, number: str) -> list[Input]:
 
 
 def _of_folder(path: str) -> list[Input]:
+    """All images below a folder; an empty one is refused."""
     found = scan_folder(path, PICTURE_SUFFIXES)
     if not found.files:
         others = [name for names in found.left_out.values() for name in names]
@@ -106,6 +110,7 @@ def _of_folder(path: str) -> list[Input]:
 
 
 def _of_pattern(pattern: str) -> list[Input]:
+    """Images that fit a shell pattern, named from its first folder without wildcards on."""
     matched = [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
     found = [path for path in matched if path.endswith(PICTURE_SUFFIXES)]
     if not found:
@@ -163,6 +168,7 @@ def _wide_pillow(image: Image.Image) -> np.ndarray:
 
 
 def _check_shape(name: str, array: np.ndarray) -> None:
+    """Refuse an array that is no image (H, W), (H, W, 1) or (H, W, 3)."""
     if array.ndim == 4:
         raise ValueError(f'{name}: a batch of images is given as a list of arrays; {_WANTED}')
     if array.ndim not in (2, 3):
@@ -178,6 +184,7 @@ def _check_shape(name: str, array: np.ndarray) -> None:
 
 
 def _as_uint8(name: str, array: np.ndarray, bit_depth: Optional[int]) -> np.ndarray:
+    """Scale an image array to 8 bits; how, :func:`to_bgr` says."""
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.uint16:

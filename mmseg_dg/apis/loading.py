@@ -125,6 +125,7 @@ def _config_beside(checkpoint: Path) -> Path:
 
 
 def _load_safetensors(path: Path, device: Any) -> Segmenter:
+    """A network from a file of ``tools/export.py``, whose header has the config."""
     from safetensors import SafetensorError, safe_open
     try:
         with safe_open(str(path), 'pt') as file:

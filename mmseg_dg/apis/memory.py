@@ -84,6 +84,9 @@ def peak_of(profile: torch.profiler.profile) -> int:
 
 
 def _iterate(cfg: Config, device: str, size: int) -> None:
+    """Two training steps on random images, with optimizer and averages, as the profile watches
+    them.
+    """
     init_default_scope('mmseg_dg')
     model = MODELS.build(without_pretrained(cfg.model)).to(device)
     wrapper = dict(cfg.optim_wrapper)

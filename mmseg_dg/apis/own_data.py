@@ -197,6 +197,7 @@ def run(task: Task, out: Path, *, encoder: Union[str, Folder,
 
 def _begin(verb: str, chosen: Recipe, sets: dict, classes: Any, out: Folder, few: Optional[dict],
            settings: dict) -> Optional[Segmenter]:
+    """Check what all verbs share, and train."""
     val = settings.pop('val', None)
     names, palette = _classes(classes, settings.pop('palette', None))
     task = Task(verb, chosen, {name: sets[name]
@@ -247,6 +248,7 @@ def _images(name: str, folders: Any, masks: bool) -> dict[str, str]:
 
 
 def _classes(classes: Any, palette: Any) -> tuple[tuple[str, ...], Optional[list]]:
+    """Names and palette from a list or from a file of class names."""
     if isinstance(classes, (str, Path)):
         if not Path(classes).is_file():
             raise ValueError(
@@ -270,6 +272,7 @@ def _classes(classes: Any, palette: Any) -> tuple[tuple[str, ...], Optional[list
 
 def _settings(task: Task, encoder: Any, iterations: Optional[int], batch_size: Optional[int],
               crop_size: Any, seed: int) -> dict[str, Any]:
+    """Dotted settings of the config: data, sizes, lengths and seed on top of the recipe's."""
     for name, value in dict(iterations=iterations, batch_size=batch_size).items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)
                                   or value < 1):
@@ -303,6 +306,7 @@ def _settings(task: Task, encoder: Any, iterations: Optional[int], batch_size: O
 
 
 def _scoring(task: Task) -> dict[str, Any]:
+    """Settings of validation and test: the user's set, or none at all."""
     if task.val is not None:
         return {
             **_dataset('val_dataloader.own.dataset', task, task.val),
@@ -333,6 +337,7 @@ def _early_stopping(task: Task, encoder: Any, patience: int) -> list[dict]:
 
 
 def _dataset(where: str, task: Task, folders: Mapping) -> dict[str, Any]:
+    """Settings of one dataset below the dotted key ``where``."""
     prefix = dict(img_path=folders['images'])
     if 'masks' in folders:
         prefix['seg_map_path'] = folders['masks']
@@ -353,6 +358,7 @@ def _few_target_labels(chosen: Recipe) -> dict[str, Any]:
 
 
 def _pair(size: Any) -> tuple[int, int]:
+    """A crop size as (height, width), checked."""
     pair = (size,
             size) if isinstance(size, int) else tuple(size) if isinstance(size,
                                                                           (tuple, list)) else ()

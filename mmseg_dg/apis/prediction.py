@@ -153,6 +153,7 @@ def predict_batch(model: nn.Module, items: Sequence[Input], pipeline: Prediction
 
 
 def _result(output: Any, network: nn.Module, confidence: bool) -> Union[np.ndarray, Prediction]:
+    """Class ids (H, W) and, where asked, the probability of each pixel's class (H, W)."""
     if 'pred_sem_seg' not in output:
         raise ValueError(f'{type(network).__name__} predicts no classes: it is a method of '
                          'pretraining; finetune it first')

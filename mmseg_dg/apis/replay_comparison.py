@@ -192,6 +192,7 @@ _MAPS = (
 
 
 def _gradients(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str]) -> list[Deviation]:
+    """Deviations of gradients after each backward pass: their norms, samples and sums."""
     result = []
     for i, norms in enumerate(recorded['grad_norms_after']):
         mine = ours.grad_norms_after[i] if i < len(ours.grad_norms_after) else {}
@@ -225,6 +226,7 @@ def _parameters(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str]) -> li
 
 
 def _maps(ours: 'ReplayedStep', recorded: dict) -> list[Deviation]:
+    """Deviations of the maps a step made: pseudo-labels, weights, mixed images."""
     result = []
     for name, key, kind in _MAPS:
         if recorded.get(name) is None or key not in ours.state:

@@ -143,6 +143,7 @@ def _recipe(chosen: own_data.Recipe, encoder: str, classes: int) -> Config:
 
 
 def _encoder(result: Suggestion, device: str, free: Optional[int], fixed: Optional[str]) -> str:
+    """The large encoder where GPU and file allow it, else the one that ships."""
     if fixed is not None:
         result.note('encoder', fixed, 'as you asked')
         result.settings['encoder'] = fixed
@@ -200,6 +201,7 @@ def _scale(look: Fingerprint, longer: Optional[int]) -> float:
 
 def _crop(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint], longer: Optional[int],
           fixed: Any, encoder: str) -> tuple[int, int]:
+    """The recipe's crop, made smaller until the smallest images fill it."""
     if fixed is not None:
         crop = own_data._pair(fixed)
         result.note('crop', f'{crop[1]}x{crop[0]}', 'as you asked', 'train_cfg.crop_size')
@@ -220,6 +222,7 @@ def _crop(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint], lon
 
 def _batch(result: Suggestion, cfg: Config, crop: tuple[int, int], device: str, free: Optional[int],
            fixed: Any, probe: bool) -> None:
+    """The largest batch that fits, and accumulation up to the recipe's."""
     streams = list(cfg.train_dataloader)
     normal = cfg.train_dataloader[streams[0]].batch_size
     use: Optional[MemoryUse] = measure(cfg, device) if probe else None
@@ -256,6 +259,7 @@ def _batch(result: Suggestion, cfg: Config, crop: tuple[int, int], device: str, 
 
 def _iterations(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint],
                 longer: Optional[int], crop: tuple[int, int], fixed: Optional[int]) -> None:
+    """How long to train, by the number of images and the crop's share of them."""
     first = next(iter(looks.values()))
     most = cfg.train_cfg.max_iters
     per_image = max(
@@ -323,6 +327,7 @@ def _pipelines(result: Suggestion, cfg: Config, longer: Optional[int],
 
 
 def _with_rescaling(steps: list[dict], longer: Optional[int]) -> list[dict]:
+    """The pipeline with one rescaling to a longer side of ``longer`` pixels; None: with none."""
     rest = [step for step in steps if step['type'] != 'Resize']
     if longer is None:
         return rest

@@ -45,6 +45,7 @@ class ACDCDataset(TrainIdDataset):
         super().__init__(**kwargs)
 
     def _find_stems(self) -> list[str]:
+        """Images of the published folders ``condition/split``, or of a flat folder."""
         flat = self.data_prefix['img_path'].rstrip('/')
         root, split = osp.split(flat)
         nested = is_local(flat, self.backend_args) and not osp.isdir(flat)

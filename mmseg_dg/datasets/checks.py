@@ -149,6 +149,7 @@ def check_leaf(dataset: Any) -> None:
 
 
 def _check_pairs(dataset: Any, owner: str) -> None:
+    """Refuse missing images and labels of a dataset that does not look itself."""
     if getattr(dataset, 'checks_itself', False) or not hasattr(dataset, 'seg_map_suffix'):
         return
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]

@@ -114,6 +114,7 @@ class FolderDataset(BaseSegDataset):
                       type(self).__name__, self.backend_args)
 
     def _check_masks(self, infos: list[dict], folder: Optional[str], owner: str) -> None:
+        """Refuse missing masks, and one mask for two images."""
         if folder is None:
             raise ValueError(
                 f"{owner}: the pipeline loads masks, but data_prefix has no 'seg_map_path'; add it, or "
@@ -134,6 +135,7 @@ class FolderDataset(BaseSegDataset):
 
 
 def _checked_map(label_map: Optional[Mapping], num_classes: int) -> Optional[dict[int, int]]:
+    """``label_map`` with numbers for keys and values, each in its range."""
     if not label_map:
         return None
     result = {}

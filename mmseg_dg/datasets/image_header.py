@@ -83,6 +83,7 @@ def read_header(source: Union[str, 'os.PathLike[str]', bytes]) -> ImageHeader:
 
 
 def _read(file: BinaryIO, name: str) -> ImageHeader:
+    """The header by the format of the first bytes; whatever goes wrong is an OSError."""
     start = file.read(32)
     if not start:
         raise OSError(f'{name}: the file is empty')
@@ -124,6 +125,7 @@ def open_unlimited(file: BinaryIO) -> ImageFile.ImageFile:
 
 
 def _pillow(file: BinaryIO) -> ImageHeader:
+    """Formats without a reader of our own: Pillow opens the file and decodes nothing."""
     file.seek(0)
     image = open_unlimited(file)
     channels, alpha, bits = _MODES[image.mode]
@@ -163,6 +165,7 @@ _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _SAMPLE_FORMAT = 256, 25
 
 
 def _tiff(file: BinaryIO, start: bytes) -> ImageHeader:
+    """Size, channels and bits from the tags of the first image."""
     tags = _tiff_tags(file, start)
     samples = tags.get(_SAMPLES, [1])[0]
     extra = tags.get(_EXTRA, [])

@@ -36,6 +36,7 @@ def output_names(dataset: Any) -> dict[str, str]:
 
 
 def _root(dataset: Any, paths: list[str]) -> str:
+    """The folder that predictions are named from: what all images share."""
     folders = []
     for leaf in leaves(dataset):
         prefix = getattr(leaf, 'data_prefix', None)

@@ -37,6 +37,7 @@ def feature_lines(cfg: Any) -> list[str]:
 
 
 def _lines(cfg: Any, arguments: Mapping) -> list[str]:
+    """What cached features of this config would be, from the method as a run would build it."""
     model = cfg.model if isinstance(cfg, Config) else cfg['model']
     with local_seed(0):
         method = MODELS.build(model)

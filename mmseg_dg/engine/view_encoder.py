@@ -130,6 +130,9 @@ class ViewEncoder:
         )
 
     def _check_space(self, plan: Plan, folder: Path) -> None:
+        """Refuse to begin where the disk has no room for all views; what an interrupted build
+        wrote counts as room.
+        """
         there = sum(path.stat().st_blocks * 512
                     for path in folder.rglob('*.npy'))  # of an interrupted build
         free = free_bytes(folder)

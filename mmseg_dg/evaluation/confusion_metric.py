@@ -258,6 +258,7 @@ class ConfusionMatrixMetric(BaseMetric):
         return self.num_predicted - 1 if (self._dataset_meta or {}).get('classes') else 0
 
     def _save(self, prediction: Tensor, img_path: Optional[str]) -> None:
+        """Write a prediction as PNG of class ids."""
         if not img_path:
             raise ValueError('a sample has no img_path, from which the name of the saved '
                              'prediction is made: add it to the meta_keys of the packing transform')

@@ -71,6 +71,7 @@ class DriveMetric(ClassBiasMetric):
 
     def _score_image(self, sample: dict, matrix: np.ndarray, rows: list[int],
                      columns: list[int]) -> None:
+        """As the base; each image's matrix is kept with the name of its drive."""
         super()._score_image(sample, matrix, rows, columns)
         if self._count == 1:
             self._parts = []

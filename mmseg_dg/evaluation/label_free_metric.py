@@ -97,6 +97,7 @@ class LabelFreeMetric(BaseMetric):
         self._reset()
 
     def _checked(self, combine: Optional[Sequence[str]]) -> tuple[str, ...]:
+        """Scores to combine: all that are computed, or those asked for."""
         asked = dict(flip_agreement=self.flip, teacher_agreement=self.teacher,
                      class_balance=self.prior_of is not None, density=self.density_pixels)
         off = {name for name, on in asked.items() if not on}
@@ -158,6 +159,7 @@ class LabelFreeMetric(BaseMetric):
                 'has no teacher and student: choose other scores')
 
     def _other_network(self, model: Any) -> str:
+        """Name of the network to agree with; '' for none."""
         if not self.teacher or not hasattr(model, 'networks'):
             return ''
         names = list(model.networks())

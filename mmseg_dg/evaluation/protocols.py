@@ -50,6 +50,7 @@ def build_protocols(config: Optional[Mapping], domains: Sequence[str]) -> dict[s
 
 
 def _build(name: str, entry: Mapping) -> DomainProtocol:
+    """A protocol from its config, checked."""
     unknown = [key for key in entry if key not in _KEYS]
     if unknown:
         raise ValueError(

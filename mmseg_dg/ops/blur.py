@@ -96,6 +96,7 @@ def _half_kernel(size: int, sigma: float) -> list[float]:
 
 
 def _blur_axis(image: Tensor, dim: int, half: list[float]) -> Tensor:
+    """One pass along ``dim`` of (B, C, H, W); ``half`` are the weights from the center outwards."""
     radius = len(half) - 1
     if radius == 0:
         return image * half[0]

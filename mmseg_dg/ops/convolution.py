@@ -71,6 +71,9 @@ class _DilatedDepthwise(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
+        """Gradients of ``x`` (B, C, H, W) and ``weight`` (C, 1, 3, 3), each only where it is
+        needed.
+        """
         x, weight = ctx.saved_tensors
         d, grad_x, grad_weight = ctx.dilation, None, None
         grad = grad.contiguous(memory_format=torch.channels_last)
@@ -146,6 +149,7 @@ class FastConv2d(nn.Conv2d):
     those of the base.
     """
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """A faster kernel on CPUs where one fits; everything else is the base's."""
         if torch.compiler.is_compiling():  # an exported graph has one kernel for every size
             return super()._conv_forward(input, weight, bias)
         if input.device.type != 'cpu' or self.padding_mode != 'zeros' or self.stride != (

@@ -231,14 +231,14 @@ def select_prototypes(candidates: Sequence[Prototypes], rule: str = 'entropy') -
 
 
 def group_images(kind: str, sizes: Sequence[int],
-                 alone: bool = True) -> tuple[list[list[int]], int]:
+                 only_pass: bool = True) -> tuple[list[list[int]], int]:
     """Which images share prototypes.
 
     Args:
         kind: ``'pair'``, ``'batch'``, ``'step'`` or ``'image'`` (:data:`GROUPINGS`).
         sizes: Number of images of each pass.
-        alone: A single pass is all there is, so that ``'pair'`` takes neighbours (an odd last image
-            joins the pair before it); False: its images have their partners in another pass.
+        only_pass: A single pass is all there is, so that ``'pair'`` takes neighbors (an odd last
+            image joins the pair before it); False: its images have their partners in another pass.
 
     Returns:
         The group of each image of each pass, and the number of groups.
@@ -260,7 +260,7 @@ def group_images(kind: str, sizes: Sequence[int],
             f'image i of one pass is paired with image i of the other, but they have {list(sizes)} '
             "images: use equal batch sizes, or prototypes='step'")
     count = sizes[0]
-    if len(sizes) == 1 and alone:
+    if len(sizes) == 1 and only_pass:
         pairs = max(count // 2, 1)
         return [[min(i // 2, pairs - 1) for i in range(count)]], pairs
     return [list(range(count)) for _ in sizes], count

@@ -139,6 +139,7 @@ def apply_strong_view(image: Tensor, view: StrongView) -> Tensor:
 
 
 def _jitter(image: Tensor, jitter: StrongJitter) -> Tensor:
+    """The four adjustments on (C, H, W) in the drawn order."""
     from kornia import enhance  # takes seconds to import, and most methods do not need it
     if sorted(jitter.order) != [0, 1, 2, 3]:
         raise ValueError(f'order must be a permutation of (0, 1, 2, 3), got {jitter.order}')

@@ -57,6 +57,9 @@ def describe_this_process() -> dict:
 
 
 def _alive(process: Any, started: Any) -> bool:
+    """Whether the process that holds a lock still runs; a new process with its number is told
+    apart by its start.
+    """
     if type(process) is not int or process <= 0:
         return False
     try:

@@ -198,6 +198,7 @@ def _classes(records: Sequence[RunRecord]) -> str:
 
 
 def _class_table(records: Sequence[RunRecord], domain: str) -> str:
+    """IoU of every class of a domain, one column per run."""
     keys = list(
         dict.fromkeys(key for r in records if r.newest for key in r.newest.domains.get(domain, {})
                       if key.startswith('IoU.')))
@@ -214,6 +215,7 @@ def _class_table(records: Sequence[RunRecord], domain: str) -> str:
 
 
 def _confusion(records: Sequence[RunRecord]) -> str:
+    """Charts of the confusion matrices that each run kept."""
     parts = []
     for record in records:
         for path in sorted(record.newest.material.glob('*/confusion.csv')) if record.newest else ():
@@ -242,6 +244,7 @@ def _step(records: Sequence[RunRecord]) -> str:
 
 
 def _settings(records: Sequence[RunRecord]) -> str:
+    """Settings in which the compared runs differ."""
     if len(records) == 1:
         return '<p>One run: nothing to compare. Its whole config lies in its work dir.</p>'
     found = differing_settings([record.config for record in records])

@@ -169,12 +169,15 @@ def mixed_state(method: Any, batch: Mapping[str, Mapping], draws: Any,
         next(p for p in method.passes(batch, draws, state) if p.name == 'pseudo_labels').fn()
         labels, weight = state['pseudo_label'], state['pseudo_weight']
     else:
-        labels, weight = _unknown(method, batch[method.target_stream])
+        labels, weight = _ignored_labels(method, batch[method.target_stream])
     image, label, weight, mask = method.mix_batch(batch, draws, labels, weight)
     return dict(mixed_image=image, mixed_label=label, mixed_weight=weight, mix_mask=mask)
 
 
-def _unknown(method: Any, target: Mapping) -> tuple[Tensor, Tensor]:
+def _ignored_labels(method: Any, target: Mapping) -> tuple[Tensor, Tensor]:
+    """Labels (B, H, W) of target images before there is a teacher: all ignored; and the weights
+    (B, H, W) that margins and valid masks would leave pseudo-labels.
+    """
     images = target['inputs']
     shape = (len(images), *images.shape[-2:])
     valid = None

@@ -73,6 +73,7 @@ def load_denoiser(network: nn.Module, path: Union[str, Path], encoder: bool = Tr
 
 
 def _check_is_denoiser(state: Mapping[str, Tensor], path: Union[str, Path]) -> None:
+    """Refuse files that are no checkpoint of denoising pretraining."""
     starts = sorted({'.'.join(k.split('.')[:2]) for k in state})[:8]
     if not any(k.startswith('student.decode_head.') for k in state):
         raise ValueError(f'{path} has no decoder weights: its keys begin with {starts}, expected '
@@ -110,6 +111,7 @@ def _check_normalisation(state: Mapping[str, Tensor], preprocessor: Optional[nn.
 
 def _check_fits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], fresh: tuple[str, ...],
                 path: Union[str, Path]) -> None:
+    """Refuse a checkpoint whose network is not that of the config."""
     found = difference(ours, theirs, lambda name: name.startswith(fresh) or name.endswith(IGNORED),
                        lambda name: name.endswith(IGNORED))
     missing, unexpected = found.missing, found.unexpected

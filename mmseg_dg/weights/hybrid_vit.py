@@ -142,6 +142,7 @@ def _read(path: Path) -> tuple[dict, str]:
 
 
 def _from_npz(arrays: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Our names for the arrays of the published ``.npz``."""
     state, attention, unknown = {}, {}, []
     for name, value in arrays.items():
         layer = _NPZ_LAYER.match(name)
@@ -197,6 +198,7 @@ def _packed_attention(parts: Mapping[str, Tensor], number: str, path: Path) -> d
 
 
 def _from_timm(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Our names for timm's tensors."""
     state, unknown = {}, []
     for name, value in tensors.items():
         rule = next(((p, r) for p, r in _TIMM if re.match(p, name)), None)
@@ -231,6 +233,7 @@ def _sizes(state: Mapping[str, Tensor], arrays: Mapping[str, Tensor], path: Path
 
 
 def _check_complete(state: Mapping[str, Tensor], sizes: dict, path: Path) -> None:
+    """Refuse tensors that do not fill the encoder exactly."""
     try:
         reference = build_on_meta(dict(type='HybridViT', **sizes))
     except ValueError as error:

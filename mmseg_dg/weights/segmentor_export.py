@@ -219,6 +219,9 @@ def _network(model: ConfigDict) -> ConfigDict:
 
 
 def _pipeline(cfg: Config) -> list:
+    """The test pipeline without labels, where stock MMSegmentation has its steps; else the plain
+    one.
+    """
     for loader in loaders_by_name(cfg.get('test_dataloader')).values():
         steps = [
             step for step in loader['dataset'].get('pipeline', ())

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmseg_dg.datasets.doctor import KINDS, Finding, Report, examine, write_fixed_lists
-from mmseg_dg.datasets.doctor.files import Reading, check_sample
+from mmseg_dg.datasets.doctor.files import Reading, examine_sample
 from mmseg_dg.datasets.doctor.known import expected_count
 from mmseg_dg.datasets.doctor.listing import Listing
 from mmseg_dg.datasets.doctor.report import StreamSummary
@@ -254,7 +254,7 @@ def test_ids_of_a_special_reader_are_those_of_the_file(tmp_path):
     info = dict(img_path=str(tmp_path / 'a.png'), seg_map_path=str(tmp_path / 'b.png'), label_map=None)
     for given, stored in ((True, True), (None, True), (None, False)):
         loader = TRANSFORMS.build(dict(type='mmseg.LoadAnnotations', reduce_zero_label=given, imdecode_backend='cv2'))
-        record = check_sample(dict(info, reduce_zero_label=stored), Reading(loader, 2 + (not stored)))
+        record = examine_sample(dict(info, reduce_zero_label=stored), Reading(loader, 2 + (not stored)))
         assert record.problems == []
         assert np.flatnonzero(record.raw).tolist() == [0, 1, 2, 255]
         assert np.flatnonzero(record.mapped).tolist() == ([0, 1, 255] if stored else [0, 1, 2, 255])

@@ -89,6 +89,7 @@ def export_network(config: Union[str, Path,
 
 
 def _weights(to: str, stem: Path, module: nn.Module, described: dict) -> Exported:
+    """Write weights and a config that reads them."""
     without_training_parts(module)
     _check_config(module, described)
     write = writers.write_safetensors if to == 'safetensors' else writers.write_mmseg
@@ -107,6 +108,7 @@ def _weights(to: str, stem: Path, module: nn.Module, described: dict) -> Exporte
 
 def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict, normalize: bool,
            argmax: bool, plain: bool, compare: bool) -> Exported:
+    """Write the network as a graph of operations, and compare the file with the network."""
     before = copy.deepcopy(module).eval() if compare else None
     norm = described['preprocessing'] if normalize else {}
     if normalize and not norm.get('mean'):
@@ -142,6 +144,7 @@ def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict,
 
 def _compared(to: str, path: Path, graph: InferenceGraph, before: nn.Module,
               notes: list[str]) -> Optional[check.Agreement]:
+    """Run the written file beside the network; a file that differs is removed."""
     run = check.run_onnx(path) if to == 'onnx' else check.run_torch_export(path)
     if run is None:
         notes.append('not compared with the network: pip install onnxruntime')

@@ -153,6 +153,7 @@ def read_suite(path: Path) -> Suite:
 
 def _arm(path: Path, key: str, arm: Mapping, encoder: str, setting: Mapping, data: Mapping,
          several: bool) -> Arm:
+    """One arm of the suite with one encoder, its config resolved."""
     where = f'{path}: arm {key!r}'
     if not isinstance(arm, Mapping):
         raise ValueError(f'{where} is {arm!r}; it needs config: FILE')
@@ -206,6 +207,7 @@ def _check_keys(mapping: Mapping, known: set, needed: set, where: str) -> None:
 
 
 def _check(suite: Suite, path: Path, methods: Mapping) -> None:
+    """Refuse a suite whose arms cannot be compared: controls, seeds, scores, budgets."""
     names = [arm.name for arm in suite.arms]
     for key in (suite.lower, suite.upper):
         if key not in methods:

@@ -50,6 +50,9 @@ def decode_rle(counts: Union[str, Sequence[int]], size: Sequence[int]) -> np.nda
 
 
 def _uncompress(text: bytes) -> list[int]:
+    """Run lengths from COCO's text: 5 bits per character, the lowest first; bit 32 says "more
+    follows", 16 of the last one is the sign.
+    """
     runs: list[int] = []
     value = shift = 0
     for char in text:

@@ -143,6 +143,9 @@ def convert(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int,
 def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int, overwrite: bool,
                    verify: bool,
                    bounds: tuple[int, int]) -> tuple[list[tuple[str, str, str]], np.ndarray]:
+    """Convert some of the jobs in one process: (name, outcome, message) of each, and the pixels
+    per id.
+    """
     outcomes, total = [], np.zeros(256, np.int64)
     for job in jobs[bounds[0]:bounds[1]]:
         try:
@@ -169,6 +172,7 @@ def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int
 
 def _checked_label(job: Job, make_label: LabelMaker,
                    num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """A job's label and its pixels per id; ids outside the classes are refused."""
     label = make_label(job)
     counts = count_ids(label)
     wrong = ids_outside(counts, num_classes)

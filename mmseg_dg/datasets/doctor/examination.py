@@ -17,7 +17,7 @@ from ..label_tables import IGNORE
 from ..padding import MOST_PADDING, padding_of
 from . import relations
 from .faults import KINDS, Finding
-from .files import Reading, Record, check_sample
+from .files import Reading, Record, examine_sample
 from .listing import Listing, list_entry
 from .report import Report, StreamSummary
 from .streams import Entry, entries
@@ -53,10 +53,10 @@ def examine(
     listings = [list_entry(entry) for entry in chosen]
     summaries = []
     for listing in listings:
-        expected = relations.check_count(listing)
+        expected = relations.add_wrong_count(listing)
         totals = _examine_files(listing, quick, run)
         summaries.append(StreamSummary.from_listing(listing, expected, totals))
-    relations.check_duplicates(
+    relations.add_duplicates(
         relations.same_content(listings, partial(run, what='comparing '
                                                  'files')))
     findings = [*relations.check_class_lists(listings, cfg), *config_findings]
@@ -68,6 +68,7 @@ def examine(
 
 
 def _choose(found: list[Entry], streams: Optional[Sequence[str]]) -> list[Entry]:
+    """Entries of the streams asked for, by ``train/source``, ``source`` or ``train``."""
     if not found:
         raise ValueError('the config names no dataset: it has no train_dataloader or '
                          'val_dataloader with one')
@@ -111,13 +112,13 @@ def _examine_files(listing: Listing, quick: bool, run: Callable) -> Optional[np.
             rank = (min(record.size), record.size[0] * record.size[1], index)
             smallest = min(smallest or rank, rank)
     listing.smallest = None if smallest is None else smallest[-1]
-    relations.check_bits(listing, largest)
-    relations.check_classes(listing, raw, mapped, labels, complete=labels == count)
+    relations.add_few_bits(listing, largest)
+    relations.add_class_faults(listing, raw, mapped, labels, complete=labels == count)
     return mapped if listing.loader is not None else None
 
 
 def _check(item: tuple[dict, bool], reading: Reading) -> Record:
-    return check_sample(item[0], reading, item[1])
+    return examine_sample(item[0], reading, item[1])
 
 
 def _try_pipeline(listing: Listing, model: '_LazyModel') -> None:

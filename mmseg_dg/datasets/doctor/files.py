@@ -63,7 +63,7 @@ class _Bad(Exception):
     """A fault of the kind ``args[0]``, described by ``args[1]``."""
 
 
-def check_sample(info: dict, reading: Reading, with_label: bool = True) -> Record:
+def examine_sample(info: dict, reading: Reading, with_label: bool = True) -> Record:
     """Examine one sample.
 
     Args:
@@ -233,6 +233,9 @@ def _refuse_colour(ids: np.ndarray, mode: str) -> None:
 
 
 def _counts_by_loader(info: dict, loader: Any) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """Pixels per id before and after the mapping, and the size, for loaders that read in their
+    own way.
+    """
     plain = copy.copy(loader)
     plain.reduce_zero_label = False
     try:

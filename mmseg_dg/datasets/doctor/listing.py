@@ -102,6 +102,7 @@ def _rendered(cls: type, config: dict) -> bool:
 
 
 def _list(listing: Listing, config: dict, cls: type) -> None:
+    """Build the dataset and list its files; what it refuses becomes findings."""
     config.update(pipeline=[])
     if not (isinstance(cls, type) and issubclass(cls, BaseDataset)):
         listing.dataset = DATASETS.build(config)
@@ -186,7 +187,7 @@ def _find_missing(listing: Listing, infos: list[dict]) -> None:
         labels = _below(wanted, backend_args)
         if not labels and _explain(listing, listing.entry.config):
             return
-    if _has_columns(listing, infos, images):
+    if _add_columns_fault(listing, infos, images):
         return
     for info in infos:
         image, label = info['img_path'], info.get('seg_map_path')
@@ -198,8 +199,9 @@ def _find_missing(listing: Listing, infos: list[dict]) -> None:
             listing.infos.append(info)
 
 
-def _has_columns(listing: Listing, infos: list[dict], images: set) -> bool:
-    """Whether the list names image and label where one name is read."""
+def _add_columns_fault(listing: Listing, infos: list[dict], images: set) -> bool:
+    """Add the fault of a list that names image and label where one name is read; whether it is one.
+    """
     dataset, folder = listing.dataset, listing.dataset.data_prefix.get('img_path') or ''
     paths = [info['img_path'] for info in infos]
     suffix = getattr(dataset, 'img_suffix', '')

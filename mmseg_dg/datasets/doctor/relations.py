@@ -16,9 +16,9 @@ from .known import expected_count
 from .listing import Listing
 
 
-def check_classes(listing: Listing, raw: np.ndarray, mapped: np.ndarray, labels: int,
-                  complete: bool) -> None:
-    """Binary masks and classes without a pixel.
+def add_class_faults(listing: Listing, raw: np.ndarray, mapped: np.ndarray, labels: int,
+                     complete: bool) -> None:
+    """Add binary masks, and classes without a pixel, to the findings.
 
     Args:
         listing: The dataset; findings are added to it.
@@ -42,9 +42,9 @@ def check_classes(listing: Listing, raw: np.ndarray, mapped: np.ndarray, labels:
                 listing.add('empty_class', f'{index} {name}', f'in none of {labels} labels')
 
 
-def check_bits(listing: Listing, largest: int) -> None:
-    """``bit_depth`` of the loading step against the largest value of all images of more than 8 bits
-    (-1: none).
+def add_few_bits(listing: Listing, largest: int) -> None:
+    """Add a ``bit_depth`` of the loading step that does not fit the largest value of all images of
+    more than 8 bits (-1: none).
     """
     depth = getattr(listing.image_loader, 'bit_depth', None)
     if depth is not None and largest >= 0 and max(8, largest.bit_length()) < depth - 1:
@@ -55,8 +55,9 @@ def check_bits(listing: Listing, largest: int) -> None:
             'would see dark images')
 
 
-def check_count(listing: Listing) -> Optional[int]:
-    """Compare with the known number of images, those left out as unusable included; returns it."""
+def add_wrong_count(listing: Listing) -> Optional[int]:
+    """Add a number of images that is not the known one, those left out as unusable included;
+    returns the known one."""
     prefix = getattr(listing.dataset, 'data_prefix', None) or {}
     expected = expected_count(listing.entry.config, prefix.get('img_path') or '')
     left_out = getattr(listing.dataset, 'left_out', 0)
@@ -98,6 +99,7 @@ def _difference(first: Listing, other: Listing) -> str:
 
 
 def _head_sizes(node: Any, key: str) -> Iterator[tuple[str, int]]:
+    """(dotted key, num_classes) of every head in a config."""
     if isinstance(node, dict):
         for name, value in node.items():
             if name in ('decode_head', 'auxiliary_head'):
@@ -159,7 +161,7 @@ def _digest(item: tuple[str, Optional[dict]]) -> Optional[bytes]:
         return None
 
 
-def check_duplicates(groups: Sequence[Sequence[tuple[Listing, str]]]) -> None:
+def add_duplicates(groups: Sequence[Sequence[tuple[Listing, str]]]) -> None:
     """Report images shared by training and validation, by labelled and unlabelled streams, or twice
     in one stream.
     """

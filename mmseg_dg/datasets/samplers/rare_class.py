@@ -61,6 +61,9 @@ class RareClassSampler(StatelessSampler):
         self._prepare(statistics)
 
     def _prepare(self, statistics: ClassStatistics) -> None:
+        """Probabilities of the classes and the images that show each; classes without images
+        leave.
+        """
         classes, probabilities = rare_class_probabilities(np.asarray(statistics.totals),
                                                           self.temperature)
         classes = np.asarray(classes, dtype=np.int64)
@@ -114,6 +117,7 @@ def images_with_class(pixel_counts: np.ndarray, classes: np.ndarray,
 
 def _statistics_of(dataset: Sized, statistics: Union[None, dict, str,
                                                      ClassStatistics]) -> ClassStatistics:
+    """Class statistics in any form a config may give them."""
     if isinstance(statistics, ClassStatistics):
         return statistics
     if isinstance(statistics, str):

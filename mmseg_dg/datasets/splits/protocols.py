@@ -108,6 +108,7 @@ def _percents(total: int, *shares: int) -> dict[str, Protocol]:
 
 
 def _voc() -> dict[str, Protocol]:
+    """The classic, blended and U2PL lists of Pascal VOC."""
     fine, found = f'{_VOC_LISTS}/train.txt', []
     for name, count in (('1_16', 92), ('1_8', 183), ('1_4', 366), ('1_2', 732), ('full', 1464)):
         found.append(

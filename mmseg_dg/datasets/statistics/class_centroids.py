@@ -111,6 +111,7 @@ def _entry(entry: CacheEntry, cut: _Cut) -> CacheEntry:
 
 def _find_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, cut: _Cut,
                    num_workers: Optional[int], entry: CacheEntry) -> np.ndarray:
+    """Find the centroids in parallel and write them into the cache, where that is possible."""
     started = time.time()
     print_log(f'class centroids: reading {len(dataset)} labels of {type(dataset).__name__}',
               logger='current')

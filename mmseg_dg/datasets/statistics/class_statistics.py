@@ -102,6 +102,7 @@ def class_statistics(dataset: Any, cache_dir: Optional[str] = None,
 
 def _of_one(dataset: Any, cache_dir: Optional[str], num_workers: Optional[int],
             rebuild: bool) -> ClassStatistics:
+    """Statistics of one dataset that is no wrapper."""
     loader = _label_loader(dataset)
     names = tuple(dataset.metainfo.get('classes') or ())
     if not names:
@@ -134,6 +135,7 @@ def warn_ignored(files: list[str], count: int, total: int) -> None:
 
 def _count_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
                     num_workers: Optional[int], entry: CacheEntry) -> np.ndarray:
+    """Count the labels and write the counts into the cache, where that is possible."""
     started = time.time()
     print_log(f'class statistics: counting {len(dataset)} labels of {type(dataset).__name__}',
               logger='current')
@@ -208,6 +210,9 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
 
 def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, bounds: tuple[int,
                                                                                             int]):
+    """Counts, ids outside the classes, and sizes that differ, of some of the labels; one
+    process's part.
+    """
     rows = np.zeros((bounds[1] - bounds[0], num_classes), np.int32)
     problems: dict[str, list[int]] = {}
     sizes: list[str] = []

@@ -98,13 +98,16 @@ def _masonry(color: np.ndarray, p: Patch) -> None:
 
 
 def _bars(color: np.ndarray, p: Patch) -> None:
+    """A railing: thin upright bars between two rails, a post every two meters."""
     spacing, share, height, b, g, r = p.parameters[:, :6].T
     upright = _cover(np.mod(p.u, spacing) - spacing / 2, spacing * share / 2, p.pixel_u)
     upright = np.where(p.pixel_u > spacing / 2, share, upright)  # too fine to resolve
+    # one rail just below the top, one just above the ground
     rail = np.maximum(_cover(p.v - height + 0.06, 0.05, p.pixel_v),
                       _cover(p.v - 0.2, 0.04, p.pixel_v))
     post = _cover(np.mod(p.u, 2.0) - 1.0, 0.05, p.pixel_u)
     cover = np.maximum(np.maximum(upright, rail), post)[:, None]
+    # blended by how much of the pixel the railing covers
     color += cover * (np.stack([b, g, r], 1) * p.light - color)
 
 

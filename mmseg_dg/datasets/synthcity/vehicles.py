@@ -248,8 +248,10 @@ def _tram(tram: Vehicle) -> None:
     color, width, height = dice.tint(dice.pick(_TRAMS), 0.85, 1.1, 5), 2.4, dice.uniform(3.4, 3.7)
     glass = scaled(_GLASS, dice.uniform(0.5, 1.1))
     tram.underside(width)
+    # the body: its outline seen from the side, (along, up) in meters, with sloped noses
     tram.extrude([(-half + .5, .25), (half - .5, .25), (half, .9), (half, 1.3), (half - .5, height),
                   (-half + .5, height), (-half, 1.3), (-half, .9)], width, color)
+    # a light band below the windows
     tram.on_side(width + .01, [(-half + .2, .3), (half - .2, .3), (half, .9), (-half, .9)],
                  (205, 208, 210))
     _panes(tram, width, 1.35, 2.6, glass)
@@ -264,9 +266,10 @@ def _tram(tram: Vehicle) -> None:
                 for a, y, k in ((-1.05, 1.4, .03), (1.05, 1.4, .03), (.95, 2.75, .33),
                                 (-.95, 2.75, .33))
             ], glass, TRAIN)
+            # the destination sign above the windshield, then a bumper
             tram.on_end(end, -.7, .7, 2.95, 3.2, (30, 120, 160), glows=tram.stage.dark, inset=.38)
             tram.on_end(end, -width / 2, width / 2, .9, 1.3, scaled(color, 0.7), inset=-.01)
-    # pantograph
+    # pantograph: two bars that fold over the roof
     for a, y, b, y1 in ((-.5, height, .3, height + .6), (.3, height + .6, -.3, height + 1.2)):
         tram.stage.canvas.polygon([
             tram.point(0, y, a - .04),

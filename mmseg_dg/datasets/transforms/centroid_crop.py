@@ -68,7 +68,8 @@ class CentroidCrop(BaseTransform):
         return results
 
     def _point(self, results: dict, shape: tuple[int, int]) -> Optional[tuple[int, int]]:
-        """The wanted point in the resized image, before it is filled."""
+        """The wanted point (row, column) in the resized image, before the image is padded to the crop.
+        """
         point = results.get('wanted_point')
         if point is None:
             return None

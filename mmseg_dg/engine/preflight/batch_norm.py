@@ -81,6 +81,9 @@ def _hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = None):
 
 
 def _add_hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = None) -> list:
+    """Refuse, in the forward pass itself, a layer that sees one value per channel; ``seen``
+    collects the names.
+    """
     def hook_of(name: str):
         def hook(module: nn.Module, inputs: tuple) -> None:
             x = inputs[0]

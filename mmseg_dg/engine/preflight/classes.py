@@ -119,6 +119,7 @@ def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = No
 
 
 def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
+    """(dotted key, ignore value) of heads, losses and the method itself."""
     known = set()
     for path, head in heads_of(method.student):
         yield f'{path}.ignore_index', head.ignore_index
@@ -169,6 +170,7 @@ def _made_255(dataset: Any, path: str) -> Iterator[tuple[str, int]]:
 
 
 def _of_transform(transform: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """(dotted key, ignore value) of a step of a pipeline."""
     if type(transform).__name__ in CROPS:
         return  # theirs only weighs one crop against another
     path = f'{path}.{type(transform).__name__}'
@@ -182,6 +184,7 @@ def _of_transform(transform: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _of_metrics(validation: Optional[Any]) -> Iterator[tuple[str, Any]]:
+    """(dotted key, ignore value) of metrics, and of what their datasets turn into 255."""
     evaluators, domains = getattr(validation, 'evaluator',
                                   None), getattr(validation, 'dataloader', None)
     if not hasattr(evaluators, 'items') or not hasattr(domains, 'items'):

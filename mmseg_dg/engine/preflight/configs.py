@@ -74,6 +74,7 @@ def leaf_configs(config: Any) -> Iterator[dict]:
 
 
 def _missing_paths(what: str, where: str, config: dict) -> Iterator[FileNotFoundError]:
+    """Folders and lists that a dataset's config names and that are not there."""
     root = config.get('data_root') or ''
     backend = get_file_backend(root, backend_args=config.get('backend_args')) if root else None
     if root and type(backend).__name__ != 'LocalBackend':

@@ -93,6 +93,7 @@ def _mended_list(runner: Any, method: Any, needed: list[str], unfit: dict[int,
 
 def _warmup_problems(method: Any, lengths: list[Optional[int]],
                      max_iters: int) -> Iterator[ValueError]:
+    """Decoder warm-ups that are longer than the training."""
     for configured in lengths:  # None: that of the method
         length = getattr(method, 'warmup_iters', 0) if configured is None else configured
         if length and length > max_iters:

@@ -123,6 +123,7 @@ def _read(target: tuple[int, str, Any]) -> ImageFile:
 
 
 def _raise_problems(what: str, found: Sequence[ImageFile]) -> None:
+    """One error for all unusable images, the commonest kind of fault first."""
     bad = [file for file in found if file.problem]
     if not bad:
         return
@@ -139,6 +140,7 @@ def _raise_problems(what: str, found: Sequence[ImageFile]) -> None:
 
 
 def _log_channels(what: str, found: Iterable[ImageFile]) -> None:
+    """Say what becomes of alpha channels, gray images and images of more than 8 bits."""
     headers = [file.header for file in found if file.header is not None]
     for text, count in ((f'{what}: %d images have an alpha channel, which is not used: transparent '
                          'pixels show the colour they are saved with',

@@ -80,6 +80,7 @@ def _check_channels(stream: str, path: str, image: torch.Tensor, method: Any) ->
 
 
 def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> None:
+    """Refuse pixels on the scale 0..1 where the mean is that of 0..255."""
     mean = getattr(method.data_preprocessor, 'mean', None)
     if mean is None or float(mean.max()) <= 1 or not image.is_floating_point():
         return

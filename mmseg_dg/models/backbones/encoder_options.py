@@ -147,6 +147,9 @@ class EncoderOptions(nn.Module):
         return state
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        """Tensors of this encoder are adapted before they are loaded: other file layouts, patch
+        sizes, channels.
+        """
         own_state = {
             key[len(prefix):]: value
             for key, value in state_dict.items() if key.startswith(prefix)

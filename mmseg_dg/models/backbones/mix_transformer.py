@@ -293,6 +293,7 @@ class MixTransformer(EncoderOptions, BaseModule):
         self._is_init = True
 
     def _load_pretrained(self, source: str, prefix: Optional[str]) -> None:
+        """Fill the encoder from a file in the official or in our layout, all tensors or none."""
         if '://' not in source and not os.path.isfile(source):
             raise FileNotFoundError(
                 f'no pretrained weights at {source}: put the file there (tools/prepare_weights.py '
@@ -355,6 +356,9 @@ def drop_path_rates(last: float, count: int) -> list[float]:
 
 def _dimensions(arch, embed_dims, num_layers,
                 num_heads) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+    """Width, depth and heads of the four stages: those of ``arch``, each of them replaced where
+    it is given.
+    """
     if arch is not None:
         if arch not in _ARCHS:
             raise ValueError(f"arch must be one of {', '.join(_ARCHS)} or None, got {arch!r}")
@@ -372,6 +376,7 @@ def _dimensions(arch, embed_dims, num_layers,
 
 
 def _init_scratch(module: nn.Module) -> None:
+    """Initialize one module as SegFormer's code does."""
     if isinstance(module, PackedAttention):
         module.reset_parameters()
     elif isinstance(module, nn.LayerNorm):

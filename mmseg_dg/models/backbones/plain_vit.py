@@ -242,6 +242,9 @@ class PlainViT(EncoderOptions, BaseModule):
         return tuple(maps[order.index(i)] for i in self.out_indices)
 
     def _embed(self, x: Tensor, grid: tuple[int, int], mask: Optional[Tensor]) -> Tensor:
+        """Images (B, C, H, W) -> tokens (B, N, D): class token, registers, patches; masked
+        patches get the mask token.
+        """
         tokens = self.patch_embed(x)
         if mask is not None:
             if tuple(mask.shape) != (len(x), *grid):
@@ -310,6 +313,7 @@ class PlainViT(EncoderOptions, BaseModule):
 
 
 def _architecture(arch: Union[str, Mapping]) -> Architecture:
+    """Sizes by name or from a dict, checked."""
     if isinstance(arch, str):
         if arch not in ARCHITECTURES:
             raise ValueError(

@@ -108,6 +108,7 @@ class TimmEncoder(EncoderOptions, BaseModule):
 
 
 def _create(name: str, in_channels: int, options: dict) -> Any:
+    """timm's model of a name, if it is a plain Vision Transformer that takes any size."""
     if importlib.util.find_spec('timm') is None:
         raise ImportError(f'TimmEncoder(name={name!r}) needs timm: pip install "timm>=1.0.20"')
     import timm

@@ -137,6 +137,9 @@ class WindowBlock(nn.Module):
         return (x + self.drop_path(self.mlp(x))).permute(0, 3, 1, 2)  # (B, C, H, W)
 
     def _attend(self, x: Tensor) -> Tensor:
+        """Attention within windows, (B, C, H, W) -> the same shape; the map is padded to whole
+        windows.
+        """
         b, c, h, w = x.shape
         side = self.window
         rows, columns = (h + side - 1) // side, (w + side - 1) // side
@@ -280,6 +283,7 @@ class TinyViT(EncoderOptions, BaseModule):
 
 
 def _architecture(arch: Union[str, Mapping]) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+    """Channels, heads and depths by name or from a dict, checked."""
     if isinstance(arch, str):
         if arch not in ARCHITECTURES:
             raise ValueError(

@@ -236,7 +236,7 @@ class PixelAlignment(nn.Module):
             parts = self.partitions(images, eta, seed, len(memory))
             own = [[self._sums(part) for part in views] for views in parts]
             later = [] if ahead is None else ahead.sums
-            chosen, groups = self._prototypes(memory + own + later, alone=not more)
+            chosen, groups = self._prototypes(memory + own + later, only_pass=not more)
             first, last = len(memory), len(memory) + len(own)
             loss, count = self._aligned(parts, groups[first:last], chosen)
             drift = sum(part.drift.sum() for views in parts for part in views)
@@ -364,10 +364,10 @@ class PixelAlignment(nn.Module):
                           part.num_classes)
 
     def _prototypes(self, sums: list[list[ClassSums]],
-                    alone: bool) -> tuple[Prototypes, list[list[int]]]:
+                    only_pass: bool) -> tuple[Prototypes, list[list[int]]]:
         """Selected prototypes of all groups of images, and the group of each image of each pass."""
         groups, count = group_images(self.prototypes, [len(views[0].counts) for views in sums],
-                                     alone)
+                                     only_pass)
         member = torch.tensor([g for group in groups for g in group],
                               device=sums[0][0].counts.device)
         candidates = [
