@@ -4,7 +4,8 @@
 # make test-all  every test, also those marked slow: a short training of every config
 # make test-onedl   the test suite on the maintained forks (onedl-*), in .venv-onedl
 # make test-newest  the test suite on the newest releases of everything and the newest Python at hand, in .venv-newest
-# make lint      ruff, that imports run one way, that the tables of configs/*/README.md and metafile.yml are up to date
+# make lint      ruff, that imports run one way, that tensor code says its shapes, that the tables of configs/*/README.md and
+#                metafile.yml are up to date
 # make docs      the documentation site in build/docs, with warnings as errors
 # make clean     remove the environments and build products
 #
@@ -102,6 +103,7 @@ attack: $(STAMP)
 lint: $(STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) tools/dev/check_imports.py
+	$(RUN) tools/dev/check_shapes.py
 	$(RUN) tools/dev/config_docs.py --check
 
 # Sphinx is not among the pins: it and what it needs are installed when the site is built for the first time

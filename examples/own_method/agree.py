@@ -1,4 +1,7 @@
-"""Agreement: cross-entropy on labeled images, and the teacher's labels on unlabeled ones."""
+"""Agreement: cross-entropy on labeled images, and the teacher's labels on unlabeled ones.
+
+Shapes: B images, C classes, H x W pixels.
+"""
 from typing import Any, Optional
 
 import torch
