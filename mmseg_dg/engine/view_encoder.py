@@ -133,10 +133,10 @@ class ViewEncoder:
         """Refuse to begin where the disk has no room for all views; what an interrupted build
         wrote counts as room.
         """
-        there = sum(path.stat().st_blocks * 512
-                    for path in folder.rglob('*.npy'))  # of an interrupted build
+        written = sum(path.stat().st_blocks * 512
+                      for path in folder.rglob('*.npy'))  # of an interrupted build
         free = free_bytes(folder)
-        if plan.bytes > free + there:
+        if plan.bytes > free + written:
             raise OSError(
                 errno.ENOSPC,
                 f'stream "{self.name}": cached features of {plan.images} images x {plan.views} '

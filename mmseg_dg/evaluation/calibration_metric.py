@@ -187,5 +187,5 @@ def _table(path: str, header: list, rows: list) -> None:
         csv.writer(file).writerows([header, *rows])
 
 
-def _data(entry: Any) -> Tensor:
-    return entry['data'] if isinstance(entry, dict) else entry.data
+def _data(data: Any) -> Tensor:
+    return data['data'] if isinstance(data, dict) else data.data

@@ -285,9 +285,9 @@ class ConfusionMatrixMetric(BaseMetric):
         return os.path.join(*[p for p in parts[-(self.name_depth or 1):] if p])
 
 
-def _plane(entry: Any) -> Tensor:
+def _plane(data: Any) -> Tensor:
     """(H, W) ids of a pixel map given as PixelData, its dict, or a tensor."""
-    data = entry['data'] if isinstance(entry, dict) else getattr(entry, 'data', entry)
+    data = data['data'] if isinstance(data, dict) else getattr(data, 'data', data)
     data = torch.as_tensor(data)
     return data[0] if data.dim() == 3 and data.shape[0] == 1 else data
 

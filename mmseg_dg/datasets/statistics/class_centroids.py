@@ -96,17 +96,19 @@ def _of_one(dataset: Any, cut: _Cut, cache_dir: Optional[str], num_workers: Opti
     if not names:
         raise ValueError(
             f'class_centroids: {type(dataset).__name__} has no classes in its metainfo')
-    entry = _entry(CacheEntry.for_dataset(dataset, loader, names, cache_dir), cut)
+    entry = _entry_of_cut(CacheEntry.for_dataset(dataset, loader, names, cache_dir), cut)
     return entry.read_or_make(
         lambda: _find_and_keep(dataset, loader, len(names), cut, num_workers, entry), rebuild)
 
 
-def _entry(entry: CacheEntry, cut: _Cut) -> CacheEntry:
+def _entry_of_cut(counts_entry: CacheEntry, cut: _Cut) -> CacheEntry:
     """The place of the centroids beside that of the pixel counts."""
     ending = f'_centroids{cut}'
-    note = f'{entry.note}, centroids in {cut.tiles} tiles of {cut.tile}'
-    return dataclasses.replace(entry, reads=tuple(base + ending for base in entry.reads),
-                               writes=entry.writes + ending, shape=(-1, len(COLUMNS)), note=note)
+    note = f'{counts_entry.note}, centroids in {cut.tiles} tiles of {cut.tile}'
+    return dataclasses.replace(counts_entry, reads=tuple(base + ending
+                                                         for base in counts_entry.reads),
+                               writes=counts_entry.writes + ending, shape=(-1, len(COLUMNS)),
+                               note=note)
 
 
 def _find_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, cut: _Cut,

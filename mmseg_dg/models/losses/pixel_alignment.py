@@ -295,36 +295,37 @@ class PixelAlignment(nn.Module):
             drift: The drift pixels of each view, bool (B, h, w), where they are known.
         """
         result = []
-        for i, entry in enumerate(images):
+        for i, pass_images in enumerate(images):
             rng = None if seed is None else torch.Generator().manual_seed(seed + first + i)
-            result.append(self.divide(entry, eta, rng, None if drift is None else drift[i]))
+            result.append(self.divide(pass_images, eta, rng, None if drift is None else drift[i]))
         return result
 
-    def divide(self, entry: AlignmentImages, eta: float, rng: Optional[torch.Generator] = None,
+    def divide(self, pass_images: AlignmentImages, eta: float,
+               rng: Optional[torch.Generator] = None,
                drift: Optional[Sequence[Tensor]] = None) -> list[Partition]:
         """Bring every resolution to its grid and divide its valid pixels into joint and drift
         pixels.
 
         Args:
-            entry: The images.
+            pass_images: The images.
             eta: As of this iteration, read by ``eta_meaning``.
             rng: CPU generator for ``partition='random'``.
             drift: The drift pixels of each resolution where they are known, bool (B, h, w).
         """
-        whole = without_detail(entry, self.ignore_index) if self.drop_covered else entry
-        known = [None] * len(entry.views) if drift is None else drift
+        whole = without_detail(pass_images, self.ignore_index) if self.drop_covered else pass_images
+        known = [None] * len(pass_images.views) if drift is None else drift
         return [
-            self._divide(view, whole if view.crop_box is None else entry, eta, rng, mask)
-            for view, mask in zip(entry.views, known)
+            self._divide(view, whole if view.crop_box is None else pass_images, eta, rng, mask)
+            for view, mask in zip(pass_images.views, known)
         ]
 
-    def _divide(self, view: PixelView, entry: AlignmentImages, eta: float,
+    def _divide(self, view: PixelView, pass_images: AlignmentImages, eta: float,
                 rng: Optional[torch.Generator], known: Optional[Tensor]) -> Partition:
         features, logits = resized(view.features,
                                    self.resolution), resized(view.logits.detach(), self.resolution)
         size = features.shape[-2:]
-        labels = labels_on(view, entry.labels, size)
-        weight = None if entry.weight is None else labels_on(view, entry.weight, size)
+        labels = labels_on(view, pass_images.labels, size)
+        weight = None if pass_images.weight is None else labels_on(view, pass_images.weight, size)
         if self.projection_head is not None:
             features = self.projection_head(features.to(self.projection_head[0].weight.dtype))
         entropy = pixel_entropy(logits)

@@ -111,26 +111,27 @@ class PixelContrast(nn.Module):
         """
         check_passes(images)
         with without_autocast(images[0].labels.device):
-            losses = [self._one_pass(entry) for entry in images]
+            losses = [self._one_pass(pass_images) for pass_images in images]
         return AlignmentResult(self.weight * torch.stack(losses).sum())
 
-    def _one_pass(self, entry: AlignmentImages) -> Tensor:
+    def _one_pass(self, pass_images: AlignmentImages) -> Tensor:
         size = (self.resolution, self.resolution)
-        labels = nearest(entry.labels, size).flatten()  # (B, H, W) -> (N,), N = B * resolution ** 2
+        labels = nearest(pass_images.labels,
+                         size).flatten()  # (B, H, W) -> (N,), N = B * resolution ** 2
         keep = slice(None) if self.keep_ignored else labels != self.ignore_index
         trust = None  # (N,) of pseudo-labels
-        if entry.weight is not None:
+        if pass_images.weight is not None:
             # (B, H, W) -> (B, 1, s, s) -> (N,)
-            trust = resized(at_least_float32(entry.weight.unsqueeze(1)),
+            trust = resized(at_least_float32(pass_images.weight.unsqueeze(1)),
                             self.resolution).flatten()[keep]
         options = dict(confidence=trust, temperature=self.temperature, block_size=self.block_size)
-        if len(entry.views) == 1:
-            rows = self._rows(entry.views[0].features)[keep]
+        if len(pass_images.views) == 1:
+            rows = self._rows(pass_images.views[0].features)[keep]
             return pair_contrast(rows, rows, labels[keep], **options)
-        context, detail = self._canvases(entry)
+        context, detail = self._canvases(pass_images)
         detail_grid = context.shape[-2:]
         context, detail = self._rows(context)[keep], self._rows(detail)[keep]
-        learned, inside = self._weights(entry, labels, detail_grid)
+        learned, inside = self._weights(pass_images, labels, detail_grid)
         weights = ((learned * inside)[keep], learned[keep])
         same = pair_contrast(context, context, labels[keep], weights, **options)
         other = pair_contrast(context, detail, labels[keep], weights, complement=True, **options)
@@ -142,12 +143,12 @@ class PixelContrast(nn.Module):
         # (B, D, s, s) -> (B, s * s, D) -> (B * s * s, D)
         return F.normalize(maps.flatten(2).transpose(1, 2).flatten(0, 1), dim=1, eps=EPS)
 
-    def _canvases(self, entry: AlignmentImages) -> tuple[Tensor, Tensor]:
+    def _canvases(self, pass_images: AlignmentImages) -> tuple[Tensor, Tensor]:
         """Context features enlarged, and detail features at their place among zeros, on one grid.
         """
-        context, detail = entry.views[0].features, entry.views[1].features
-        boxes = boxes_per_image(entry.views[1].crop_box, len(detail))
-        height, width = entry.labels.shape[-2:]
+        context, detail = pass_images.views[0].features, pass_images.views[1].features
+        boxes = boxes_per_image(pass_images.views[1].crop_box, len(detail))
+        height, width = pass_images.labels.shape[-2:]
         if boxes is None:
             boxes = [(0, height, 0, width)] * len(detail)
         stride = (boxes[0][1] - boxes[0][0]) / detail.shape[-2]
@@ -159,7 +160,7 @@ class PixelContrast(nn.Module):
         return F.interpolate(context, size, mode='bilinear',
                              align_corners=True), torch.stack(placed)
 
-    def _weights(self, entry: AlignmentImages, labels: Tensor,
+    def _weights(self, pass_images: AlignmentImages, labels: Tensor,
                  size: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Learned weight of each pixel in (0, 1), and whether it counts as inside the detail crop;
         (N,) each.
@@ -170,12 +171,12 @@ class PixelContrast(nn.Module):
         if self.weight_head is None:
             raise ValueError('PixelContrast of two resolutions learns a weight per pixel: give '
                              'decoder=DecoderFacts(..., resolutions=2)')
-        learned = torch.sigmoid(self.weight_head([at_least_float32(x) for x in entry.levels]))
+        learned = torch.sigmoid(self.weight_head([at_least_float32(x) for x in pass_images.levels]))
         # HRDA's own resizing
         learned = F.interpolate(learned, tuple(size), mode='bilinear', align_corners=False)
         learned = resized(learned, self.resolution).flatten()  # (B, 1, s, s) -> (N,)
-        boxes = boxes_per_image(entry.views[1].crop_box, len(entry.labels))
-        inside = torch.full_like(entry.labels, boxes is None, dtype=learned.dtype)
+        boxes = boxes_per_image(pass_images.views[1].crop_box, len(pass_images.labels))
+        inside = torch.full_like(pass_images.labels, boxes is None, dtype=learned.dtype)
         for mask, (y1, y2, x1, x2) in zip(inside, boxes or ()):
             mask[y1:y2, x1:x2] = 1
         inside = nearest(inside, (self.resolution, self.resolution)).flatten()  # (B, H, W) -> (N,)
