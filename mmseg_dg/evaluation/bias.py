@@ -77,7 +77,7 @@ def bias_scores(confusion: np.ndarray, names: Sequence[str],
     for group, members in frequency_groups(shares, subset).items():
         named[f'mIoU.{group}'] = nan_mean([result.iou[i] for i in members])
         named[f'mAcc.{group}'] = nan_mean([result.acc[i] for i in members])
-    total = shares[ids].sum() or 1.0
+    total = shares[ids].sum() or 1.0  # no label at all: shares of 0 instead of a division by 0
     named.update({f'Share.{names[i]}': float(100 * shares[i] / total) for i in ids})
     return named
 

@@ -215,6 +215,7 @@ def label_free_scores(sums: ImageStatistics,
     log_classes = math.log(len(sums.probability))
     mean = sums.probability / max(sums.pixels, 1.)
     entropy = _share(sums.entropy, sums.pixels) / log_classes
+    # sure about each pixel and unsure about the whole: high where all classes are predicted
     found = dict(entropy=entropy, info_max=100 * entropy_of(mean) / log_classes - entropy,
                  confident=_share(sums.confident, sums.pixels))
     if sums.density_images:

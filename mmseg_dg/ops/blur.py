@@ -105,6 +105,7 @@ def _blur_axis(image: Tensor, dim: int, half: list[float]) -> Tensor:
     padded = F.pad(image, padding, mode='reflect')
     out = image * half[0]
     for tap, weight in enumerate(half[1:], start=1):
+        # the view shifted by -tap, then the one shifted by +tap
         out = out.add(padded.narrow(dim, radius - tap, size), alpha=weight)
         out = out.add(padded.narrow(dim, radius + tap, size), alpha=weight)
     return out

@@ -80,6 +80,7 @@ def draw_strong_view(
     ]
     shift = float(rng.uniform(-hue, hue))
     sigma = float(rng.uniform(*blur_sigma))
+    # drawn whatever is switched off, so that one setting does not move the others' draws
     chances = rng.uniform(size=3)
     return StrongView(
         jitter=StrongJitter(*factors, shift, order) if chances[0] < jitter_probability else None,

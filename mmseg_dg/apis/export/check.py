@@ -53,6 +53,7 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
     low, wide = (max(side, 64) for side in smallest(graph))
     differences, equal, count = [], 0, 0
     step = multiple_of(graph)
+    # none of them square, none that of the trace
     sizes = [
         tuple(-(-side // step) * step for side in size)
         for size in ((low + 9, wide + 35), (low + 32, wide), (low + 2, wide + 12))

@@ -194,6 +194,7 @@ def without_size_warnings() -> Iterator[None]:
 
     from mmseg.models.utils import resize
     quiet = partial(resize, warning=False)
+    # mmseg's modules took ``resize`` by name: each has a reference of its own
     found = [
         module for name, module in list(sys.modules.items())
         if name.startswith('mmseg.models.') and getattr(module, 'resize', None) is resize

@@ -77,6 +77,8 @@ class LoRALinear(nn.Linear):
             return
         for i, weight in enumerate(self.weight.float().chunk(self.parts)):
             u, sigma, v = torch.linalg.svd(weight, full_matrices=False)
+            # the directions the pretrained layer uses least; half of each singular value on either
+            # side
             root = (sigma[-self.rank:] / self.scale).sqrt()
             self.lora_a0[i] = root[:, None] * v[-self.rank:]
             self.lora_b0[i] = u[:, -self.rank:] * root
@@ -119,6 +121,7 @@ class LoRALinear(nn.Linear):
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, absent,
                                       unexpected_keys, error_msgs)
         adapter = [key for key in absent if MARK in key]
+        # a file of the layer without adapters: they start anew, and are not missing
         plain = prefix + 'weight' in state_dict and len(adapter) == sum(MARK in f'.{k}'
                                                                         for k in self.state_dict())
         missing_keys.extend(key for key in absent if not (plain and key in adapter))
@@ -148,6 +151,7 @@ def attention_targets(encoder: nn.Module) -> Iterator[Target]:
         if not any(isinstance(getattr(inner, name, None), nn.Linear)
                    for name in TARGETS['qkv']) or id(inner) in seen:
             continue
+        # an attention inside a block is visited again as a module of its own
         seen |= {id(inner), id(module)}
         block += 1
         for sub, owner in module.named_modules():

@@ -245,7 +245,7 @@ class TinyViT(EncoderOptions, BaseModule):
                     x = checkpoint(block, x, use_reentrant=False)
                 else:
                     x = block(x)
-            maps[i] = x.contiguous()
+            maps[i] = x.contiguous()  # decoders are slow on other layouts
             if i == max(self.out_indices):
                 break
             x = stage.downsample(x)

@@ -86,6 +86,7 @@ class DeformableSelfAttention(nn.Module):
             angle = 2 * math.pi * head / self.heads
             ray = (math.cos(angle), math.sin(angle))
             longest = max(abs(v) for v in ray)
+            # each head begins looking into its own direction, point k at distance k + 1
             rays += [value / longest * (point + 1) for point in range(self.points) for value in ray]
         self.sampling_offsets.bias.data.copy_(self.sampling_offsets.bias.new_tensor(rays))
 

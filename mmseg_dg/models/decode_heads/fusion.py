@@ -87,7 +87,8 @@ def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor],
     """
     size, total = levels[0].shape[-2:], None
     for x, weight in zip(levels, module.conv.weight.split([x.shape[1] for x in levels], dim=1)):
-        bias = module.conv.bias if total is None else None
+        bias = module.conv.bias if total is None else None  # once, not once per level
+        # a 1x1 convolution commutes with the resizing: it is made where the map is small
         part = resize(pointwise_conv(x, weight, bias), size, align_corners)
         total = part if total is None else total + part
     for name in module.order[1:]:

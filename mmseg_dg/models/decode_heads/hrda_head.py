@@ -169,7 +169,7 @@ class HRDAHead(BaseModule):
         for logits, box in zip(windows, boxes):
             self._check_size(logits, (box[1] - box[0], box[3] - box[2]))
             y1, y2, x1, x2 = shrink_box(box, self.output_stride)
-            merged[..., y1:y2, x1:x2] += logits
+            merged[..., y1:y2, x1:x2] += logits  # windows overlap: sums here, counts beside them
             count[..., y1:y2, x1:x2] += 1
         return merged / count
 

@@ -291,6 +291,7 @@ class MaskDenoiserHead(BaseDecodeHead):
         time = self.time_embedding(known_times if self.time_input ==
                                    't' else log_snr(known_times, self.schedule))
         if self.code_input == 'estimate':
+            # the expected clean code in the place of the noisy one
             noisy = noisy * self.estimate_gain(t).to(noisy.dtype)[:, None, None, None]
         x = self.condition(torch.cat([feature, noisy.to(feature.dtype)], dim=1))
         position = None

@@ -184,6 +184,7 @@ class DPTHead(FusedFeatureHead):
             level(resize(project(x))) for level, resize, project, x in zip(
                 self.levels, self.resizes, self.projects, self._transform_inputs(inputs))
         ]
+        # from the coarsest map to the finest
         x = self.blocks[3](maps[3], None, tuple(maps[2].shape[-2:]))
         for i in (2, 1):
             x = self.blocks[i](x, maps[i], tuple(maps[i - 1].shape[-2:]))

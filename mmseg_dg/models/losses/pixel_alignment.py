@@ -236,6 +236,7 @@ class PixelAlignment(nn.Module):
             parts = self.partitions(images, eta, seed, len(memory))
             own = [[self._sums(part) for part in views] for views in parts]
             later = [] if ahead is None else ahead.sums
+            # prototypes of all passes seen so far; only this pass's pixels are drawn to them
             chosen, groups = self._prototypes(memory + own + later, only_pass=not more)
             first, last = len(memory), len(memory) + len(own)
             loss, count = self._aligned(parts, groups[first:last], chosen)
@@ -243,11 +244,14 @@ class PixelAlignment(nn.Module):
             if ahead is not None:
                 drift = drift + sum(x.sum() for views in ahead.drift for x in views)
                 count = count + _alignable(ahead, groups[last:], chosen)
+            # two passes of a step give half of the loss each; 'recompute' divides by the pixels of
+            # both
             share = 0.5 if ahead is None and (memory or more) else 1.
             mean = count if reduce_count is None else reduce_count(count)
             loss = self._divided(loss, mean) * share
         log = dict(eta=loss.new_tensor(eta), drift_pixels=drift.double(),
                    aligned_pixels=count.double(), prototypes=chosen.present.sum(1).double().mean())
+        # what the next pass of the step gets as its memory
         held = own if ahead is None else Settled(chosen, groups[last:], ahead.drift, mean, log)
         return AlignmentResult(loss, held, log)
 
@@ -333,9 +337,11 @@ class PixelAlignment(nn.Module):
         valid = labels != self.ignore_index
         if self.ignore_zero_weight and weight is not None:
             valid = valid & (weight != 0)
+        # as decided when the pass was looked at ahead, or by this pass's entropies
         joint, drift = (valid & ~known, known) if known is not None else \
             self.sub_domains(entropy, valid, eta, logits.shape[1], rng)
         if self.agreement:
+            # a prototype is made only of pixels that are predicted right
             joint = joint & (logits.argmax(1) == labels)
         return Partition(features, labels, weight, entropy, joint, drift, logits.shape[1])
 

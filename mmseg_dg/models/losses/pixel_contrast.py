@@ -151,11 +151,13 @@ class PixelContrast(nn.Module):
         height, width = pass_images.labels.shape[-2:]
         if boxes is None:
             boxes = [(0, height, 0, width)] * len(detail)
+        # pixels of the image per place of the detail map
         stride = (boxes[0][1] - boxes[0][0]) / detail.shape[-2]
         size = (int(height / stride), int(width / stride))
         placed = []
         for image, box in zip(detail, boxes):
             y1, y2, x1, x2 = shrink_box(box, stride)
+            # where the crop lay, zeros around it
             placed.append(F.pad(image, (x1, size[1] - x2, y1, size[0] - y2)))
         return F.interpolate(context, size, mode='bilinear',
                              align_corners=True), torch.stack(placed)

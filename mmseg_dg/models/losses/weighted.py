@@ -372,10 +372,12 @@ class OhemCrossEntropy(mmseg_losses.OhemCrossEntropy):
             counted, values = counted & (weight > 0), values * weight
         with torch.no_grad():
             labels = target.masked_fill(~counted, 0)
+            # of each pixel's own class, (B, H, W)
             probability = score.softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)
             ordered = probability[counted].sort().values
             hard = counted
             if len(ordered):
+                # all pixels below the threshold, and at least the ``min_kept`` least sure ones
                 hard = counted & (probability < ordered[min(
                     self.min_kept,
                     len(ordered) - 1)].clamp(min=self.thresh))
