@@ -6,6 +6,7 @@
 # make test-newest  the test suite on the newest releases of everything and the newest Python at hand, in .venv-newest
 # make lint      ruff, that imports run one way, that tensor code says its shapes, that the tables of configs/*/README.md and
 #                metafile.yml are up to date
+# make format    yapf over the files of mmseg_dg that differ from the last commit
 # make docs      the documentation site in build/docs, with warnings as errors
 # make clean     remove the environments and build products
 #
@@ -31,6 +32,7 @@ NEWEST_PYTHON ?= $(firstword $(foreach v,3.13 3.12 3.11,$(call PYENV_PYTHONS,$(v
 
 PINS := requirements/pinned.txt
 STAMP := $(VENV)/.complete
+DOCS_STAMP := $(VENV)/.docs
 RUN := $(VENV)/bin/python
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
@@ -38,7 +40,7 @@ INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: demo test test-ci test-all test-onedl test-newest attack lint docs clean
+.PHONY: demo test test-ci test-all test-onedl test-newest attack lint format docs clean
 .DEFAULT_GOAL := test
 
 $(STAMP): $(PINS) setup.py pyproject.toml mmseg_dg/version.py
@@ -59,7 +61,8 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile -m 'not slow and not ci' $(PYTEST_OPTIONS)
 
-test-ci: $(STAMP)
+# the site is built by a test of this lane
+test-ci: $(STAMP) $(DOCS_STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile -m 'ci and not slow' $(PYTEST_OPTIONS)
 
 test-all: $(STAMP)
@@ -106,9 +109,16 @@ lint: $(STAMP)
 	$(RUN) tools/dev/check_shapes.py
 	$(RUN) tools/dev/config_docs.py --check
 
+# only what was changed: over the whole package yapf takes half a minute of processor time
+format: $(STAMP)
+	@git ls-files --modified --others --exclude-standard 'mmseg_dg/*.py' | sort -u | xargs -r $(RUN) -m yapf -i -p
+
 # Sphinx is not among the pins: it and what it needs are installed when the site is built for the first time
-docs: $(STAMP)
-	@$(RUN) -c 'import furo, myst_parser, sphinx' 2> /dev/null || $(RUN) -m pip install -q -c $(PINS) -r requirements/docs.txt
+$(DOCS_STAMP): $(STAMP) requirements/docs.txt
+	$(RUN) -m pip install -q $(INDEX) -c $(PINS) -r requirements/docs.txt
+	touch $@
+
+docs: $(STAMP) $(DOCS_STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs
 	@echo 'build/docs/index.html'
 

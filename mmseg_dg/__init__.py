@@ -4,8 +4,8 @@ Importing the package prepares the library stack (``compat``) and makes
 ``custom_imports=dict(imports=['mmseg_dg'])``
 enough: every part is registered lazily through the ``locations`` of :mod:`mmseg_dg.registry`.
 
-The names a person uses are loaded when they are asked for: ``mmseg_dg.adapt``, ``train``, ``semi``,
-``suggest``, ``load``.
+The names a person uses are loaded when they are asked for: ``mmseg_dg.adapt``, ``semi_adapt``,
+``train``, ``semi``, ``suggest``, ``load``.
 """
 from typing import Any
 
@@ -21,8 +21,8 @@ register_shipped_weights()
 
 #: Name -> module of this package that has it.
 _LAZY = {
-    'adapt': 'apis.own_data', 'train': 'apis.own_data', 'semi': 'apis.own_data',
-    'load': 'apis.loading', 'suggest': 'apis.suggest'
+    'adapt': 'apis.own_data', 'semi_adapt': 'apis.own_data', 'train': 'apis.own_data',
+    'semi': 'apis.own_data', 'load': 'apis.loading', 'suggest': 'apis.suggest'
 }
 __all__ = ['__version__', *_LAZY]
 

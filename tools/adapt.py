@@ -27,9 +27,7 @@ from mmseg_dg.apis.own_data_args import add_images, classes_of, images_of, set_o
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_images(parser)
-    pair = dict(nargs=2, metavar=('IMAGES', 'MASKS'))
-    parser.add_argument('--target-labeled', **pair, help='a few labeled images of the target domain')
-    parser.add_argument('--val', **pair, help='labeled images to score on while training')
+    parser.add_argument('--val', nargs=2, metavar=('IMAGES', 'MASKS'), help='labeled images to score on')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the run')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--early-stopping', type=int, metavar='N', help='validations without a better score')
@@ -48,10 +46,6 @@ def main() -> None:
         found = mmseg_dg.suggest(**images, classes=classes, **settings)
         sys.stdout.write(f'{found}\n')
         settings = {**found.settings, **settings, 'reasons': found.reasons, 'options': found.options}
-    if args.target_labeled:
-        if 'target' not in images:
-            raise ValueError('--target-labeled goes with --source and --target')
-        images['target_labeled'] = set_of(args.target_labeled)
     val = set_of(args.val) if args.val else None
     trained = function(**images, classes=classes, out=args.out, val=val, seed=args.seed, resume=args.resume,
                        overwrite=args.overwrite, early_stopping=args.early_stopping, start=not args.config_only,

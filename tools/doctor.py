@@ -18,9 +18,9 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
 import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
-from mmseg_dg.apis.config_rows import load_config
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.apis.launch import ConfigOptions, add_row_args
+from mmseg_dg.apis.row_configs import load_config
 from mmseg_dg.datasets.doctor import KINDS, Finding, examine, write_fixed_lists
 from mmseg_dg.engine.feature_doctor import feature_lines
 from mmseg_dg.utils.console import Progress

@@ -4,7 +4,8 @@ Examples::
 
     python tools/predict.py configs/demo/daformer_synthcity_demo.py work_dirs/run/iter_150.pth photos --out out
     python tools/predict.py CONFIG CHECKPOINT drive.mp4 --out out --overlay --confidence
-    python tools/predict.py CONFIG mmseg_dg://city_day_mobilenetv2 'photos/**/*.jpg' --out out --device cpu
+    python tools/predict.py runs/night photos --out out --overlay        # what mmseg-dg adapt or train left
+    python tools/predict.py mmseg_dg://city_day_mobilenetv2 'photos/**/*.jpg' --out out --device cpu
 
 Writes label maps, class shares and, where asked, overlays with a legend and confidence maps, under the names of the
 inputs. No labels are read. mim run: `mim run mmseg_dg predict ...`.
@@ -21,13 +22,15 @@ if re.search(r'--device[ =]cpu( |$)', ' '.join(sys.argv)):
 import mmseg_dg  # noqa: E402,F401  prepares the library stack
 from mmseg_dg.apis.entry import run_tool  # noqa: E402
 from mmseg_dg.apis.inference import load_model  # noqa: E402
+from mmseg_dg.apis.loading import load  # noqa: E402
 from mmseg_dg.apis.predict_files import predict_files  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', metavar='CONFIG', help='config file of the model')
-    parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint, or weights of the package')
+    parser.add_argument('config', metavar='CONFIG', help='config file of the model; or, without CHECKPOINT, the '
+                        'folder of a training, a checkpoint with its config beside it, an exported file')
+    parser.add_argument('checkpoint', metavar='CHECKPOINT', nargs='?', help='checkpoint, or weights of the package')
     parser.add_argument('input', metavar='INPUT', help='image, folder, quoted pattern, text file of paths, or video')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the results')
     parser.add_argument('--overlay', action='store_true', help='also write the images painted with their classes')
@@ -36,12 +39,15 @@ def parse_args() -> argparse.Namespace:
                         help='also write label_free.csv: scores of the predictions that need no labels')
     parser.add_argument('--batch-size', type=int, default=1, metavar='N', help='images at once (default: 1)')
     parser.add_argument('--device', metavar='NAME', help='cpu, cuda, cuda:1, ... (default: a GPU if there is one)')
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def main() -> None:
     args = parse_args()
-    model = load_model(args.config, args.checkpoint, args.device)
+    if args.checkpoint is None:
+        model = load(args.config, args.device).model
+    else:
+        model = load_model(args.config, args.checkpoint, args.device)
     written = predict_files(model, args.input, args.out, args.overlay, args.confidence, args.batch_size,
                             args.label_free)
     sys.stdout.write(f'{written.images} images: {written.folder}\n')

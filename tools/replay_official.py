@@ -18,7 +18,7 @@ import torch
 
 import mmseg_dg  # noqa: F401  first: prepares the library stack
 from mmseg_dg.apis.entry import run_tool
-from mmseg_dg.apis.replay import Replay, load_record
+from mmseg_dg.apis.replay import Replay
 from mmseg_dg.apis.replay_comparison import (
     TOLERANCES,
     Deviation,
@@ -27,6 +27,7 @@ from mmseg_dg.apis.replay_comparison import (
     judge,
     not_compared,
 )
+from mmseg_dg.apis.replay_record import load_record
 from mmseg_dg.utils.config_files import read_config_file
 
 

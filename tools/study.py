@@ -16,8 +16,9 @@ import sys
 from pathlib import Path
 
 import mmseg_dg  # noqa: F401  prepares the library stack
-from mmseg_dg.apis.config_rows import load_config, run_name
+from mmseg_dg.apis.config_rows import run_name
 from mmseg_dg.apis.entry import run_tool
+from mmseg_dg.apis.row_configs import load_config
 from mmseg_dg.apis.study import Study, parse_grid
 
 

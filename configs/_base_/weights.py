@@ -1,7 +1,8 @@
 """The pretrained encoders that configs name, all as local files: nothing here is ever downloaded by a run.
 
 ``python tools/prepare_weights.py`` (or ``mim run mmseg_dg prepare_weights``) lists which are there;
-``... prepare_weights NAME`` checks and converts a fetched file to ``file``. One entry per encoder:
+``... prepare_weights NAME`` checks and converts a fetched file to ``file``; with ``--download`` it fetches it first.
+One entry per encoder:
 
 * ``file``: what configs give as ``init_cfg=dict(type='Pretrained', checkpoint=...)``, relative to where a run starts;
 * ``source``: where to fetch it by hand;
@@ -13,13 +14,27 @@
   and mmpretrain's are renamed), ``tinyvit`` (the original names, alone or below ``image_encoder.`` as in MobileSAM;
   mmpretrain's are renamed), ``mmpretrain`` (kept as it is, keys below ``backbone.``);
 * ``sha256``: how the SHA-256 of a fetched file may begin, where that is known (torchvision names files so; for others
-  several public lists of checksums agree);
+  several public lists of checksums agree); 64 digits are the whole of it;
+* ``url``: where ``--download`` fetches it when a person asks for it; only with a whole SHA-256;
 * ``backbone``: the encoder whose tensors the file must fill.
 """
 _segformer = 'OpenMMLab: https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/'
-_torchvision = 'torchvision: https://download.pytorch.org/models/'
+_torchvision_models = 'https://download.pytorch.org/models/'
+_torchvision = 'torchvision: ' + _torchvision_models
 _openmmlab = 'OpenMMLab: https://download.openmmlab.com/pretrain/third_party/'
-_dinov2 = 'DINOv2 authors (code and weights Apache-2.0): https://dl.fbaipublicfiles.com/dinov2/'
+_dinov2_files = 'https://dl.fbaipublicfiles.com/dinov2/'
+_dinov2 = 'DINOv2 authors (code and weights Apache-2.0): ' + _dinov2_files
+# whole SHA-256 of files that --download fetches; the first 8 digits stand in torchvision's file names, the rest in
+# several independent public lists
+_R50 = '0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a'
+_R101 = '63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a'
+_MOBILE_SAM = '6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f'
+_DINOV2 = dict(
+    small='b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9',
+    base='0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73',
+    large='d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428',
+    giant='baf8467e50af277596bbbafa06887c177ee899ab46033649c383577d7e9309d3',
+)
 
 weights = dict(
     mit_b0=dict(
@@ -47,11 +62,13 @@ weights = dict(
         source=_segformer + "mit_b5_20220624-658746d9.pth, or the SegFormer authors' mit_b5.pth",
         candidates=['mit_b5_*.pth'], backbone=dict(type='MixTransformer', arch='b5')),
     resnet50=dict(
-        file='pretrained/resnet50.pth', layout='resnet', sha256=['19c8e357', '0676ba61'],
+        file='pretrained/resnet50.pth', layout='resnet', sha256=['19c8e357', _R50],
+        url=_torchvision_models + 'resnet50-0676ba61.pth',
         source=_torchvision + 'resnet50-0676ba61.pth (formerly resnet50-19c8e357.pth)',
         candidates=['resnet50-*.pth'], backbone=dict(type='ResNet', depth=50)),
     resnet101=dict(
-        file='pretrained/resnet101.pth', layout='resnet', sha256=['5d3b4d8f', '63fe2227'],
+        file='pretrained/resnet101.pth', layout='resnet', sha256=['5d3b4d8f', _R101],
+        url=_torchvision_models + 'resnet101-63fe2227.pth',
         source=_torchvision + 'resnet101-63fe2227.pth (formerly resnet101-5d3b4d8f.pth)',
         candidates=['resnet101-*.pth'], backbone=dict(type='ResNet', depth=101)),
     resnet50_v1c=dict(
@@ -95,19 +112,23 @@ weights = dict(
         'vision_transformer; or the state dict of timm vit_base_r50_s16_224',
         candidates=['R50+ViT-B_16*.npz', 'vit_base_r50_s16_224*.pth'], backbone=dict(type='HybridViT')),
     dinov2_small=dict(
-        file='pretrained/dinov2_small.pth', layout='dinov2', sha256=['b938bf1b'],
+        file='pretrained/dinov2_small.pth', layout='dinov2', sha256=[_DINOV2['small']],
+        url=_dinov2_files + 'dinov2_vits14/dinov2_vits14_pretrain.pth',
         source=_dinov2 + 'dinov2_vits14/dinov2_vits14_pretrain.pth',
         candidates=['dinov2_vits14_pretrain*.pth'], backbone=dict(type='PlainViT', arch='small')),
     dinov2_base=dict(
-        file='pretrained/dinov2_base.pth', layout='dinov2', sha256=['0b8b82f8'],
+        file='pretrained/dinov2_base.pth', layout='dinov2', sha256=[_DINOV2['base']],
+        url=_dinov2_files + 'dinov2_vitb14/dinov2_vitb14_pretrain.pth',
         source=_dinov2 + 'dinov2_vitb14/dinov2_vitb14_pretrain.pth',
         candidates=['dinov2_vitb14_pretrain*.pth'], backbone=dict(type='PlainViT', arch='base')),
     dinov2_large=dict(
-        file='pretrained/dinov2_large.pth', layout='dinov2', sha256=['d5383ea8'],
+        file='pretrained/dinov2_large.pth', layout='dinov2', sha256=[_DINOV2['large']],
+        url=_dinov2_files + 'dinov2_vitl14/dinov2_vitl14_pretrain.pth',
         source=_dinov2 + 'dinov2_vitl14/dinov2_vitl14_pretrain.pth',
         candidates=['dinov2_vitl14_pretrain*.pth'], backbone=dict(type='PlainViT', arch='large')),
     dinov2_giant=dict(
-        file='pretrained/dinov2_giant.pth', layout='dinov2', sha256=['baf8467e'],
+        file='pretrained/dinov2_giant.pth', layout='dinov2', sha256=[_DINOV2['giant']],
+        url=_dinov2_files + 'dinov2_vitg14/dinov2_vitg14_pretrain.pth',
         source=_dinov2 + 'dinov2_vitg14/dinov2_vitg14_pretrain.pth',
         candidates=['dinov2_vitg14_pretrain*.pth'], backbone=dict(type='PlainViT', arch='giant')),
     dinov2_small_reg=dict(
@@ -127,7 +148,9 @@ weights = dict(
         source=_dinov2 + 'dinov2_vitg14/dinov2_vitg14_reg4_pretrain.pth',
         candidates=['dinov2_vitg14_reg4_pretrain*.pth'], backbone=dict(type='PlainViT', arch='giant', registers=4)),
     tinyvit_5m_sam=dict(
-        file='pretrained/tinyvit_5m_sam.pth', layout='tinyvit', sha256=['6dbb9052'],
+        file='pretrained/tinyvit_5m_sam.pth', layout='tinyvit', sha256=[_MOBILE_SAM],
+        url='https://github.com/ChaoningZhang/MobileSAM/raw/f706ad9c4eb7f219c00d9050e46328518ffb65d2/weights/'
+        'mobile_sam.pt',
         source='MobileSAM authors (Apache-2.0): https://github.com/ChaoningZhang/MobileSAM, weights/mobile_sam.pt',
         candidates=['mobile_sam*.pt'], backbone=dict(type='TinyViT', arch='5m', last_stride=1)),
     vit_b16=dict(

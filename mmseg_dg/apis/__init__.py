@@ -5,11 +5,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .config_rows import load_config
     from .inference import adapt, iter_predict, load_model, predict
     from .inputs import Input, list_inputs
     from .launch import build_runner
     from .prediction import Prediction
+    from .row_configs import load_config
 
 __all__ = [
     'Input', 'Prediction', 'adapt', 'build_runner', 'iter_predict', 'list_inputs', 'load_config',
@@ -18,7 +18,7 @@ __all__ = [
 
 _MODULES = {
     'Input': 'inputs', 'Prediction': 'prediction', 'adapt': 'inference', 'build_runner': 'launch',
-    'iter_predict': 'inference', 'list_inputs': 'inputs', 'load_config': 'config_rows',
+    'iter_predict': 'inference', 'list_inputs': 'inputs', 'load_config': 'row_configs',
     'load_model': 'inference', 'predict': 'inference'
 }
 

@@ -101,9 +101,11 @@ def _first_import_error(error: ImportError) -> ImportError:
     """Of a chain of import errors, each raised while the one before was handled, the one it began
     with.
     """
-    while isinstance(error.__cause__ or error.__context__, ImportError):
-        error = error.__cause__ or error.__context__
-    return error
+    while True:
+        earlier = error.__cause__ or error.__context__
+        if not isinstance(earlier, ImportError):
+            return error
+        error = earlier
 
 
 def _passes(trace: Optional[TracebackType], names: tuple[str, ...]) -> bool:

@@ -31,7 +31,7 @@ class Fingerprint(NamedTuple):
         pixels: Class -> median number of its pixels in the masks that show it.
         masks: Masks that were read.
     """
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
     height: int
     width: int
     smallest: tuple[int, int]

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import load_state_dict
+from mmseg.models.segmentors import BaseSegmentor
 from torch import nn
 
 from mmseg_dg.engine.loops.multi_domain import predicted_classes
@@ -165,10 +166,10 @@ def _are_listed(inputs: Any) -> bool:
         isinstance(item, Input) for item in inputs)
 
 
-def _for_prediction(model: nn.Module, cfg: Config, meta: Optional[dict]) -> nn.Module:
+def _for_prediction(model: BaseSegmentor, cfg: Config, meta: Optional[dict]) -> BaseSegmentor:
     model = getattr(model, 'module', model)
     model.cfg = cfg
-    model.dataset_meta = dict(meta) if (meta or {}).get('classes') else dataset_meta(
+    model.dataset_meta = dict(meta) if meta and meta.get('classes') else dataset_meta(
         cfg, predicted_classes(model))
     model.eval()
     return model

@@ -179,7 +179,8 @@ def _check_shape(name: str, array: np.ndarray) -> None:
         reason = 'channels come last' if array.shape[0] in (
             1, 3, 4) else 'three channels (or one) are taken'
         if array.shape[2] == 4:
-            reason = 'the fourth channel may be alpha or anything else, give array[..., :3] to leave it out'
+            reason = ('the fourth channel may be alpha or anything else, give array[..., :3] to '
+                      'leave it out')
         raise ValueError(f'{name}: {reason}; {_WANTED}')
 
 

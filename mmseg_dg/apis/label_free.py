@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from torch import nn
+from mmseg.models.segmentors import BaseSegmentor
 
 from mmseg_dg.evaluation.label_free_metric import LabelFreeMetric
 from mmseg_dg.utils.atomic_files import written_whole
@@ -24,7 +24,7 @@ class LabelFreeTable:
         model: Of :func:`mmseg_dg.apis.load_model`.
         **kwargs: Of :class:`LabelFreeMetric`.
     """
-    def __init__(self, model: nn.Module, **kwargs: Any) -> None:
+    def __init__(self, model: BaseSegmentor, **kwargs: Any) -> None:
         self.metric = LabelFreeMetric(**kwargs)
         self.metric.dataset_meta = getattr(model, 'dataset_meta', None)
         self.metric.use_model(model, model.test_step)
@@ -74,7 +74,7 @@ def add_label_free(cfg: Config) -> None:
         raise ValueError(f'--label-free: {cfg.filename} has no test_dataloader')
     single = 'dataset' in loaders
     loaders = dict(test=loaders) if single else {k: v for k, v in loaders.items() if v is not None}
-    configured = cfg.get('test_evaluator') or []
+    configured: Any = cfg.get('test_evaluator') or []
     by_domain = isinstance(configured, dict) and not {'type', 'metrics'} & set(configured)
     evaluators = {}
     for name, loader in loaders.items():

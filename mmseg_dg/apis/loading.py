@@ -8,12 +8,14 @@ from typing import Any, Optional, Union
 
 import torch
 from mmengine.config import Config
+from mmseg.models.segmentors import BaseSegmentor
 from torch import nn
 
 from mmseg_dg.utils.checkpoint_reader import CheckpointError
 from mmseg_dg.utils.work_dir import best_of, lying_in
 from mmseg_dg.weights.shipped import PREFIX, card
 
+from .export.metadata import with_tuples
 from .inference import load_model, predict
 from .predict_files import predict_files
 
@@ -71,22 +73,37 @@ def load(source: Union[str, Path], device: Union[str, torch.device, None] = None
         ValueError: A file of another kind; graphs (``.onnx``, ``.pt2``) are run without this
             package.
     """
-    text = str(source)
-    if text.startswith(PREFIX):
-        return Segmenter(load_model(_config_of_shipped(text), text, device), text)
     path = Path(source)
+    if path.suffix == '.safetensors' and path.is_file():
+        return _load_safetensors(path, device)
+    config, checkpoint = model_files(source)
+    return Segmenter(load_model(config, checkpoint, device), checkpoint)
+
+
+def model_files(source: Union[str, Path]) -> tuple[str, str]:
+    """Config and checkpoint of what a training left.
+
+    Args:
+        source: As :func:`load`, without files of ``tools/export.py --to safetensors``.
+
+    Raises:
+        FileNotFoundError, ValueError: As :func:`load`.
+    """
+    text, path = str(source), Path(source)
+    if text.startswith(PREFIX):
+        return _config_of_shipped(text), text
     if path.is_dir():
         config, checkpoint = run_files(path)
-        return Segmenter(load_model(str(config), str(checkpoint), device), checkpoint)
+        return str(config), str(checkpoint)
     if not path.is_file():
         raise FileNotFoundError(f'there is no file or folder {path}')
     if path.suffix == '.safetensors':
-        return _load_safetensors(path, device)
+        raise ValueError(f'{path}: an exported file; give the folder or checkpoint of its training')
     if path.suffix in ('.onnx', '.pt2'):
         raise ValueError(
             f'{path}: a graph runs without this package: examples/onnx_inference.py for .onnx, '
             'torch.export.load(FILE).module() for .pt2. To predict here, export --to safetensors')
-    return Segmenter(load_model(str(_config_beside(path)), str(path), device), path)
+    return str(_config_beside(path)), text
 
 
 def run_files(folder: Path) -> tuple[Path, Path]:
@@ -142,11 +159,12 @@ def _load_safetensors(path: Path, device: Any) -> Segmenter:
     imports = (settings.pop('custom_imports', None) or {}).get('imports', [])
     if 'mmpretrain.models' in imports:  # nothing else that a file names is imported
         import mmpretrain.models  # noqa: F401
+    settings['test_pipeline'] = with_tuples(settings['test_pipeline'])
     cfg = Config(
         dict(
             settings, test_dataloader=dict(
                 dataset=dict(type='BaseSegDataset', pipeline=settings['test_pipeline']))))
-    model = load_model(cfg, str(path), device)
+    model: BaseSegmentor = load_model(cfg, str(path), device)
     model.dataset_meta = dict(classes=tuple(known['classes']),
                               palette=known['palette']) if known['classes'] else None
     return Segmenter(model, path)

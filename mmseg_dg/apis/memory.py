@@ -2,6 +2,7 @@
 meant."""
 import gc
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -47,7 +48,7 @@ def measure(cfg: Config, device: str) -> MemoryUse:
     level = logger.level
     logger.setLevel('WARNING')  # the probe's optimizer groups are nobody's
     try:
-        low, high = (peak(lambda size=size: _iterate(cfg, device, size), device) for size in PROBES)
+        low, high = (peak(partial(_iterate, cfg, device, size), device) for size in PROBES)
     finally:
         torch.set_rng_state(state)
         logger.setLevel(level)
@@ -72,8 +73,8 @@ def peak(run: Callable[[], Any], device: str) -> int:
 def peak_of(profile: torch.profiler.profile) -> int:
     """Largest running sum of the allocations (+) and releases (-) on the CPU that a profile
     recorded, in bytes."""
-    events = [(event.start_ns(), event.nbytes())
-              for event in profile.profiler.kineto_results.events()
+    recorded: Any = profile.profiler  # torch's own events, of which it declares no attribute
+    events = [(event.start_ns(), event.nbytes()) for event in recorded.kineto_results.events()
               if event.name() == '[memory]' and event.device_type() == torch.autograd.DeviceType.CPU
               ]
     allocated = most = 0

@@ -1,5 +1,5 @@
-"""Training on one's own images without writing a config: ``mmseg_dg.adapt``, ``mmseg_dg.train``,
-``mmseg_dg.semi``.
+"""Training on one's own images without writing a config: ``mmseg_dg.adapt``,
+``mmseg_dg.semi_adapt``, ``mmseg_dg.train``, ``mmseg_dg.semi``.
 
 Each writes a config that inherits from a recipe of ``configs/custom``, and trains that: what ran is
 in the folder.
@@ -11,16 +11,21 @@ from typing import Any, NamedTuple, Optional, Union
 
 from mmengine.config import Config
 
-from mmseg_dg.utils.work_dir import holds_checkpoints
 from mmseg_dg.version import __version__
 
 from .config_text import nested, recipe, recipe_file, write_config
 from .encoders import encoder_settings, is_shipped
 from .loading import CONFIG, RUN, Segmenter, load
+from .own_data_checks import (
+    checked_classes,
+    checked_images,
+    checked_mapping,
+    checked_numbers,
+    crop_pair,
+    refuse_run,
+)
 
 Folder = Union[str, Path]
-#: What describes one set of images.
-_KEYS = ('images', 'masks', 'list')
 #: Method -> (recipe for the shipped encoder, recipe for larger ones, streams, settings).
 _UDA = ('custom/custom_uda_small.py', 'custom/custom_uda.py')
 _SUPERVISED = ('custom/custom_supervised_small.py', 'custom/custom_supervised.py')
@@ -57,7 +62,7 @@ class Task(NamedTuple):
     """What is trained on, checked.
 
     Attributes:
-        verb: ``adapt``, ``train`` or ``semi``.
+        verb: ``adapt``, ``semi_adapt``, ``train`` or ``semi``.
         recipe: Of the method.
         streams: Stream -> what was given for it.
         classes, palette, label_map: Of all of them.
@@ -76,7 +81,7 @@ class Task(NamedTuple):
 
 def adapt(source: Mapping, target: Mapping, classes: Union[Sequence[str], Folder], out: Folder, *,
           method: str = 'daformer', target_labeled: Optional[Mapping] = None,
-          **settings: Any) -> Segmenter:
+          **settings: Any) -> Optional[Segmenter]:
     """Train on labeled images of one domain and unlabeled ones of another.
 
     Args:
@@ -87,8 +92,7 @@ def adapt(source: Mapping, target: Mapping, classes: Union[Sequence[str], Folder
         out: Folder of the run: ``config.py``, and ``run/`` with logs and checkpoints.
         method: ``daformer`` (self-training on class-mixed images), ``mic`` (that and a masked
             pass), ``source_only`` (the control: the source alone).
-        target_labeled: A few labeled images of the target domain, as ``source``: one more
-            supervised pass.
+        target_labeled: As :func:`semi_adapt`, which asks for it.
         **settings: See :func:`run`.
 
     Returns:
@@ -99,16 +103,36 @@ def adapt(source: Mapping, target: Mapping, classes: Union[Sequence[str], Folder
         FileNotFoundError: A folder that is not there.
         FileExistsError: A run lies in ``out``.
     """
-    sets = dict(source=_images('source', source, True), target=_images('target', target, False))
-    few = None if target_labeled is None else _images('target_labeled', target_labeled, True)
-    chosen = _chosen(ADAPT, method)
-    if few and 'target' not in chosen.streams:
-        raise ValueError(f'target_labeled: method={method!r} does not read the target')
-    return _begin('adapt', chosen, sets, classes, out, few, settings)
+    sets = dict(source=checked_images('source', source, True),
+                target=checked_images('target', target, False))
+    few = None if target_labeled is None else checked_images('target_labeled', target_labeled, True)
+    return _begin('adapt' if few is None else 'semi_adapt', chosen_adaptation(method, few), sets,
+                  classes, out, few, settings)
+
+
+def semi_adapt(source: Mapping, target: Mapping, target_labeled: Mapping,
+               classes: Union[Sequence[str], Folder], out: Folder, *, method: str = 'daformer',
+               **settings: Any) -> Segmenter:
+    """Train on labeled images of one domain, unlabeled ones of another, and a few labeled ones of
+    that other domain: one more supervised pass in every iteration.
+
+    Args:
+        source, target: As :func:`adapt`.
+        target_labeled: ``dict(images=FOLDER, masks=FOLDER)`` of the target domain.
+        classes, out: As :func:`adapt`.
+        method: ``daformer``, ``mic``; the control without target images is :func:`train`.
+        **settings: See :func:`run`.
+
+    Returns, Raises: As :func:`adapt`.
+    """
+    if target_labeled is None:
+        raise ValueError('target_labeled=None: without labels of the target call mmseg_dg.adapt')
+    return adapt(source, target, classes, out, method=method, target_labeled=target_labeled,
+                 **settings)
 
 
 def train(data: Mapping, classes: Union[Sequence[str], Folder], out: Folder, *,
-          method: str = 'supervised', **settings: Any) -> Segmenter:
+          method: str = 'supervised', **settings: Any) -> Optional[Segmenter]:
     """Train on images with masks.
 
     Args:
@@ -119,12 +143,12 @@ def train(data: Mapping, classes: Union[Sequence[str], Folder], out: Folder, *,
 
     Returns, Raises: As :func:`adapt`.
     """
-    sets = dict(source=_images('data', data, True))
+    sets = dict(source=checked_images('data', data, True))
     return _begin('train', _chosen(TRAIN, method), sets, classes, out, None, settings)
 
 
 def semi(labeled: Mapping, unlabeled: Mapping, classes: Union[Sequence[str], Folder], out: Folder,
-         *, method: str = 'daformer', **settings: Any) -> Segmenter:
+         *, method: str = 'daformer', **settings: Any) -> Optional[Segmenter]:
     """Train on few images with masks and many without, of one domain.
 
     Args:
@@ -136,8 +160,8 @@ def semi(labeled: Mapping, unlabeled: Mapping, classes: Union[Sequence[str], Fol
 
     Returns, Raises: As :func:`adapt`.
     """
-    sets = dict(labeled=_images('labeled', labeled, True),
-                unlabeled=_images('unlabeled', unlabeled, False))
+    sets = dict(labeled=checked_images('labeled', labeled, True),
+                unlabeled=checked_images('unlabeled', unlabeled, False))
     chosen = _chosen(SEMI, method)
     if chosen.streams == ('source', ):
         sets['source'] = sets['labeled']
@@ -175,19 +199,19 @@ def run(task: Task, out: Path, *, encoder: Union[str, Folder,
     ``dict(images=..., masks=...)``; without it nothing is scored while training), ``palette``
     ((red, green, blue) of each class), ``label_map`` (``{255: 1}`` for binary masks of 0 and 255).
     """
+    options = checked_mapping('options', options, str, "{'model.pseudo_threshold': 0.95}")
     settings = _settings(task, encoder, iterations, batch_size, crop_size, seed)
     if early_stopping is not None:
         settings['custom_hooks'] = _early_stopping(task, encoder, early_stopping)
-    _refuse_run(out, resume, overwrite)
+    refuse_run(out, resume, overwrite)
     path = out / CONFIG
-    base = task.recipe.small if is_shipped(encoder) else task.recipe.large
-    ours = {**settings, **(options or {})}
+    ours = {**settings, **options}
     if task.val is None:  # what suggest says of the images that are scored
         ours = {
             key: value
             for key, value in ours.items() if not key.endswith('_dataloader.own.dataset.pipeline')
         }
-    write_config(path, _about(task, path), recipe(base), nested(ours), reasons)
+    write_config(path, _about(task, path), recipe(_base(task, encoder)), nested(ours), reasons)
     if not start:
         return None
     from .inference import adapt as train_config
@@ -198,12 +222,14 @@ def run(task: Task, out: Path, *, encoder: Union[str, Folder,
 def _begin(verb: str, chosen: Recipe, sets: dict, classes: Any, out: Folder, few: Optional[dict],
            settings: dict) -> Optional[Segmenter]:
     """Check what all verbs share, and train."""
+    if not isinstance(out, (str, Path)):
+        raise ValueError(f'out={out!r}: give the folder of the run')
     val = settings.pop('val', None)
-    names, palette = _classes(classes, settings.pop('palette', None))
+    names, palette = checked_classes(classes, settings.pop('palette', None))
     task = Task(verb, chosen, {name: sets[name]
                                for name in chosen.streams}, names, palette,
-                dict(settings.pop('label_map', None) or {}),
-                None if val is None else _images('val', val, True), few)
+                checked_mapping('label_map', settings.pop('label_map', None), int, '{255: 1}'),
+                None if val is None else checked_images('val', val, True), few)
     unknown = set(settings) - set(SETTINGS)
     if unknown:
         raise ValueError(f'unknown settings {sorted(unknown)}: there are val, palette, label_map, '
@@ -215,68 +241,30 @@ SETTINGS = ('encoder', 'iterations', 'batch_size', 'crop_size', 'seed', 'early_s
             'reasons', 'resume', 'overwrite', 'start')
 
 
+def chosen_adaptation(method: str, few: Optional[Mapping]) -> Recipe:
+    """The recipe of a method of :func:`adapt`, with or without a few labels of the target.
+
+    Raises:
+        ValueError: There is no such method, or it does not read the target.
+    """
+    chosen = _chosen(ADAPT, method)
+    if few is not None and 'target' not in chosen.streams:
+        raise ValueError(f'target_labeled: method={method!r} does not read the target')
+    return chosen
+
+
 def _chosen(known: Mapping[str, Recipe], method: str) -> Recipe:
-    if method not in known:
+    if not isinstance(method, str) or method not in known:
         raise ValueError(
             f'method={method!r}: there are {", ".join(known)}; any other method of the package is '
             'trained by a config (docs/custom_data.md)')
     return known[method]
 
 
-def _images(name: str, folders: Any, masks: bool) -> dict[str, str]:
-    """One set of images, its folders made absolute."""
-    wanted = f"{name}=dict(images=FOLDER{', masks=FOLDER' * masks})"
-    if not isinstance(folders, Mapping):
-        raise ValueError(f'{name}={folders!r}: give {wanted}')
-    unknown = set(folders) - set(_KEYS)
-    if unknown or 'images' not in folders or (masks and 'masks' not in folders):
-        what = 'images and masks are needed' if masks else 'images are needed'
-        what = f'unknown {sorted(unknown)}' if unknown else what
-        raise ValueError(f'{name}: {what}; give {wanted}, and list=FILE to select among them')
-    result = {}
-    for key in _KEYS if masks else ('images', 'list'):
-        if folders.get(key) is None:
-            continue
-        if not isinstance(folders[key], (str, Path)):
-            raise ValueError(f'{name}: {key}={folders[key]!r} must be a path')
-        path = Path(folders[key]).expanduser().absolute()
-        if not (path.is_file() if key == 'list' else path.is_dir()):
-            raise FileNotFoundError(
-                f'{name}: there is no {"file" if key == "list" else "folder"} {path} ({key})')
-        result[key] = str(path)
-    return result
-
-
-def _classes(classes: Any, palette: Any) -> tuple[tuple[str, ...], Optional[list]]:
-    """Names and palette from a list or from a file of class names."""
-    if isinstance(classes, (str, Path)):
-        if not Path(classes).is_file():
-            raise ValueError(
-                f'classes={str(classes)!r}: a list of names, or a text file with one name per line')
-        from mmseg_dg.datasets.class_names import read_classes
-        classes, colors = read_classes(str(classes))
-        palette = colors if palette is None else palette
-    names = tuple(classes) if isinstance(classes, Sequence) else ()
-    if not 2 <= len(names) <= 255 or not all(isinstance(name, str) and name for name in names):
-        raise ValueError(
-            f'classes={classes!r}: 2 to 255 names, in the order of the ids in the masks')
-    if len(set(names)) < len(names):
-        raise ValueError(f'classes={list(names)}: a name occurs twice')
-    if palette is not None and (len(palette) != len(names)
-                                or any(len(color) != 3 for color in palette)):
-        raise ValueError(
-            f'palette: {len(names)} classes need as many colors (red, green, blue), got {palette!r}'
-        )
-    return names, None if palette is None else [[int(part) for part in color] for color in palette]
-
-
 def _settings(task: Task, encoder: Any, iterations: Optional[int], batch_size: Optional[int],
               crop_size: Any, seed: int) -> dict[str, Any]:
     """Dotted settings of the config: data, sizes, lengths and seed on top of the recipe's."""
-    for name, value in dict(iterations=iterations, batch_size=batch_size).items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)
-                                  or value < 1):
-            raise ValueError(f'{name}={value!r} must be a whole number of at least 1')
+    checked_numbers(iterations=iterations, batch_size=batch_size)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f'seed={seed!r} must be a whole number from 0 on')
     result: dict[str, Any] = {**task.recipe.settings, **encoder_settings(encoder)}
@@ -287,14 +275,14 @@ def _settings(task: Task, encoder: Any, iterations: Optional[int], batch_size: O
         streams['target_labeled'] = task.target_labeled
     for name, folders in streams.items():
         if name == 'target_labeled':
-            result[f'train_dataloader.{name}'] = _few_target_labels(task.recipe)
+            result[f'train_dataloader.{name}'] = few_target_labels(_base(task, encoder))
         result.update(_dataset(f'train_dataloader.{name}.dataset', task, folders))
         if batch_size is not None:
             result[f'train_dataloader.{name}.batch_size'] = batch_size
     if batch_size is not None:
         result['auto_scale_lr.base_batch_size'] = batch_size
     if crop_size is not None:
-        result['train_cfg.crop_size'] = _pair(crop_size)
+        result['train_cfg.crop_size'] = crop_pair(crop_size)
     if iterations is not None:
         every = max(1, iterations // 5)
         result.update({
@@ -327,8 +315,7 @@ def _early_stopping(task: Task, encoder: Any, patience: int) -> list[dict]:
     if task.val is None:
         raise ValueError(
             'early_stopping needs val=dict(images=..., masks=...), whose score it follows')
-    cfg = Config.fromfile(
-        recipe_file(task.recipe.small if is_shipped(encoder) else task.recipe.large))
+    cfg = Config.fromfile(recipe_file(_base(task, encoder)))
     hooks = [dict(hook) for hook in cfg.get('custom_hooks') or ()]
     return [
         *hooks,
@@ -352,33 +339,14 @@ def _dataset(where: str, task: Task, folders: Mapping) -> dict[str, Any]:
     return {f'{where}.{key}': value for key, value in found.items()}
 
 
-def _few_target_labels(chosen: Recipe) -> dict[str, Any]:
-    """The source's stream, as the recipe has it, for the labeled target images."""
-    return Config.fromfile(recipe_file(chosen.small)).train_dataloader.source.to_dict()
+def few_target_labels(base: str) -> dict[str, Any]:
+    """The source's stream, as a recipe has it, for the labeled target images."""
+    return Config.fromfile(recipe_file(base)).train_dataloader.source.to_dict()
 
 
-def _pair(size: Any) -> tuple[int, int]:
-    """A crop size as (height, width), checked."""
-    pair = (size,
-            size) if isinstance(size, int) else tuple(size) if isinstance(size,
-                                                                          (tuple, list)) else ()
-    if len(pair) != 2 or any(
-            isinstance(side, bool) or not isinstance(side, int) or side < 32 for side in pair):
-        raise ValueError(
-            f'crop_size={size!r} must be (height, width) in pixels, at least 32 each, or one number'
-        )
-    return pair
-
-
-def _refuse_run(out: Path, resume: bool, overwrite: bool) -> None:
-    if resume and overwrite:
-        raise ValueError('overwrite=True begins again and resume=True goes on: give one of them')
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f'out={out} is a file: name a folder')
-    if holds_checkpoints(out / RUN) and not (resume or overwrite):
-        raise FileExistsError(
-            f'{out / RUN} holds the checkpoints of a run: resume=True (--resume) goes on with '
-            'it, overwrite=True (--overwrite) begins again; or name another folder')
+def _base(task: Task, encoder: Any) -> str:
+    """The recipe that an encoder takes."""
+    return task.recipe.small if is_shipped(encoder) else task.recipe.large
 
 
 def _about(task: Task, path: Path) -> str:

@@ -11,6 +11,8 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--source', **pair, help='labeled images of one domain')
     parser.add_argument('--target', metavar='IMAGES',
                         help='images of the domain that counts, without labels')
+    parser.add_argument('--target-labeled', **pair,
+                        help='a few labeled images of the target domain, beside --source, --target')
     parser.add_argument('--labeled', **pair, help='few labeled images, with --unlabeled')
     parser.add_argument('--unlabeled', metavar='IMAGES',
                         help='many images without labels, of the same domain')
@@ -45,8 +47,13 @@ def images_of(args: argparse.Namespace) -> tuple[Callable[..., Any], dict[str, d
     """
     options = {
         name
-        for name in ('source', 'target', 'labeled', 'unlabeled', 'data') if getattr(args, name)
+        for name in ('source', 'target', 'target_labeled', 'labeled', 'unlabeled', 'data')
+        if getattr(args, name)
     }
+    if options == {'source', 'target', 'target_labeled'}:
+        return own_data.semi_adapt, dict(source=set_of(args.source),
+                                         target=dict(images=args.target),
+                                         target_labeled=set_of(args.target_labeled))
     if options == {'source', 'target'}:
         return own_data.adapt, dict(source=set_of(args.source), target=dict(images=args.target))
     if options == {'labeled', 'unlabeled'}:
@@ -54,8 +61,9 @@ def images_of(args: argparse.Namespace) -> tuple[Callable[..., Any], dict[str, d
                                    unlabeled=dict(images=args.unlabeled))
     if options == {'data'}:
         return own_data.train, dict(data=set_of(args.data))
-    raise ValueError('give --source and --target, or --labeled and --unlabeled, or --data; got '
-                     f'{", ".join("--" + name for name in sorted(options)) or "none of them"}')
+    got = ', '.join('--' + name.replace('_', '-') for name in sorted(options)) or 'none of them'
+    raise ValueError('give --source and --target (and --target-labeled), or --labeled and '
+                     f'--unlabeled, or --data; got {got}')
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
-from torch import Tensor, nn
+from mmengine.dataset import BaseDataset, pseudo_collate
+from mmseg.models.segmentors import BaseSegmentor
+from torch import Tensor
 
 from mmseg_dg.methods.alignment import no_features
 from mmseg_dg.models.segmentors.network import ClassifierTap, main_head, reference_features
@@ -39,7 +40,7 @@ class PixelMaps(NamedTuple):
     inside: Tensor
 
 
-def domain_dataset(cfg: Config, domain: Optional[str] = None):
+def domain_dataset(cfg: Config, domain: Optional[str] = None) -> tuple[BaseDataset, str]:
     """The dataset of a test domain and its name.
 
     Args:
@@ -64,7 +65,7 @@ def spread_indices(length: int, count: int) -> list[int]:
 
 
 @torch.no_grad()
-def pixel_maps(model: nn.Module, sample: dict) -> list[PixelMaps]:
+def pixel_maps(model: BaseSegmentor, sample: dict) -> list[PixelMaps]:
     """Features, logits and labels of one test image.
 
     The whole image goes through the network at once, without windows; HRDA gives two entries, the

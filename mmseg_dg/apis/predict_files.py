@@ -14,6 +14,7 @@ from typing import Any, Optional, Union
 import cv2
 import numpy as np
 from mmengine.logging import print_log
+from mmseg.models.segmentors import BaseSegmentor
 from PIL import Image
 from torch import nn
 
@@ -127,7 +128,7 @@ def output_stems(items: Sequence[Input]) -> list[str]:
 
 class _Writer:
     """Writes results, counts classes, says how far it is."""
-    def __init__(self, model: nn.Module, out: Path, overlay: bool, confidence: bool) -> None:
+    def __init__(self, model: BaseSegmentor, out: Path, overlay: bool, confidence: bool) -> None:
         meta = model.dataset_meta
         self.names = list(meta['classes'])
         self.palette = [list(color) for color in meta.get('palette') or _colors(len(self.names))]
@@ -285,4 +286,6 @@ def _colors(count: int) -> list[list[int]]:
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(int(round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
-    return f'{hours} h {minutes} min' if hours else f'{minutes} min {seconds} s' if minutes else f'{seconds} s'
+    if hours:
+        return f'{hours} h {minutes} min'
+    return f'{minutes} min {seconds} s' if minutes else f'{seconds} s'

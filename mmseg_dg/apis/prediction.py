@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from mmcv.transforms import LoadImageFromFile as MMCVLoadImageFromFile
 from mmengine.config import Config
+from mmseg.models.segmentors import BaseSegmentor
 from torch import nn
 
 from mmseg_dg.datasets.doctor.streams import entries
@@ -100,9 +101,9 @@ def prediction_steps(cfg: Config) -> list[dict]:
         raise ValueError('the config has no test_dataloader, val_dataloader or train_dataloader '
                          'with a pipeline, so that it is not known how images are loaded: give it '
                          'a test_dataloader')
-    chosen = next((entry for entry in train if entry.stream == 'train/target'), train[0])
+    adapted_to = next((entry for entry in train if entry.stream == 'train/target'), train[0])
     steps = [
-        dict(step) for step in chosen.config['pipeline'] if isinstance(step, dict) and (
+        dict(step) for step in adapted_to.config['pipeline'] if isinstance(step, dict) and (
             _kind(step).startswith('LoadImage') or _kind(step) in _FIXED_STEPS)
     ]
     return [*steps, dict(type='PackSegInputs')]
@@ -118,7 +119,7 @@ def _is_left_out(step: Any) -> bool:
 
 
 @torch.no_grad()
-def predict_batch(model: nn.Module, items: Sequence[Input], pipeline: PredictionPipeline,
+def predict_batch(model: BaseSegmentor, items: Sequence[Input], pipeline: PredictionPipeline,
                   confidence: bool,
                   observe: Optional[Observer] = None) -> Iterator[Union[np.ndarray, Prediction]]:
     """Results of some images, in order; those that the pipeline gives one size go through the

@@ -3,13 +3,15 @@ without training.
 
 Shapes: B images, H x W pixels.
 """
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
 import torch
 from mmengine.dataset import Compose
-from torch import nn
+from mmengine.model import BaseModel
+from torch import Tensor, nn
 
 from mmseg_dg.datasets.checks import build_checked
 from mmseg_dg.models.norm_statistics import estimate_statistics
@@ -66,7 +68,8 @@ def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, P
     return model
 
 
-def _batches(model: nn.Module, cfg: Any, stream: str, images: int, batch_size: int, seed: int):
+def _batches(model: BaseModel, cfg: Any, stream: str, images: int, batch_size: int,
+             seed: int) -> Iterator[Tensor]:
     """Preprocessed images (B, 3, H, W) of a stream, prepared as for a test."""
     dataset = build_checked(dict(cfg.train_dataloader[stream]['dataset'], pipeline=[]))
     dataset.full_init()

@@ -7,29 +7,24 @@ beside it. Replaying feeds the recorded draws to :meth:`DACS.train_step`, so tha
 Shapes: B images, C classes, D channels of a feature, H x W pixels, h x w places of a smaller map.
 """
 import copy
-import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Optional
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import print_log
+from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
-from mmengine.structures import PixelData
-from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_dg.engine.optim import MergedParamGroups
 from mmseg_dg.methods.base import stack_labels
 from mmseg_dg.methods.dacs import DACS, StepDraws
-from mmseg_dg.models.segmentors.network import draw_crop_box
-from mmseg_dg.ops import JitterParams, cut_boxes, downscale_labels
+from mmseg_dg.ops import cut_boxes, downscale_labels
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils.checkpoint_reader import read_weights
 from mmseg_dg.weights.official_names import from_official, official_gradients
 
-from .replay_comparison import Deviation, compare_step  # noqa: F401  their old place
+from .replay_record import fit_to_record, official_log_name, to_batch, to_draws
 
 #: Label of pixels that belong to no class.
 IGNORED = 255
@@ -69,30 +64,6 @@ class ReplayedStep(NamedTuple):
     teacher_buffers: dict[str, Tensor]
     official_accuracies: dict[str, float]
     modes: dict[str, Any]
-
-
-def load_record(path: str) -> tuple[dict, dict, dict]:
-    """A record and its start weights.
-
-    Args:
-        path: ``trainstep_<kind>_<variant>.pt``; ``trainstep_<kind>_init_student.pt`` and
-            ``..._init_imnet.pt`` lie beside it.
-
-    Returns:
-        (record, student start, ImageNet start), of tensors and plain values.
-
-    Raises:
-        FileNotFoundError: One of the three is missing.
-    """
-    folder, name = osp.split(path)
-    stem = '_'.join(name.split('_')[:2])
-    paths = [path, *(osp.join(folder, f'{stem}_init_{part}.pt') for part in ('student', 'imnet'))]
-    for item in paths:
-        if not osp.isfile(item):
-            raise FileNotFoundError(
-                f'{item} is missing: a record needs its start weights beside it')
-    record, student, imnet = (read_weights(item) for item in paths)
-    return record, student, imnet
 
 
 class Replay:
@@ -137,7 +108,7 @@ class Replay:
         for name, value in from_official(buffers).items() if buffers else ():
             ours[name].copy_(value)
 
-    def _optim_wrapper(self, config: Config):
+    def _optim_wrapper(self, config: Config) -> OptimWrapper:
         cfg = dict(config.optim_wrapper)
         cfg.pop('constructor', None)
         return MergedParamGroups(cfg, cfg.pop('paramwise_cfg', None))(self.method)
@@ -168,6 +139,7 @@ class Replay:
             values = method.train_step(batch, self.optim_wrapper, draws=draws,
                                        on_backward=keep_gradients, preprocess=False)
         record, method.step_record = method.step_record, None
+        assert record is not None  # keep_step_record is set
         state = dict(record.state, **seen.maps)
         cells = distance_labels(method, batch, seen.maps.get('source_feature'))
         if cells is not None:
@@ -215,7 +187,7 @@ class StepObserver:
         if hasattr(head, 'fuse'):  # of a multi-resolution head, the fusion is the prediction
             fuse = head.fuse
 
-            def noted(*args, **kwargs):
+            def noted(*args: Any, **kwargs: Any) -> Any:
                 result = fuse(*args, **kwargs)
                 self.maps['teacher_logits'] = result.fused.detach().clone()
                 return result
@@ -225,7 +197,7 @@ class StepObserver:
             self._handles.append(head.register_forward_hook(self._note_logits))
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         for handle in self._handles:
             handle.remove()
         self.method.teacher.module.decode_head.__dict__.pop('fuse', None)
@@ -283,128 +255,5 @@ def official_accuracies(log_vars: dict[str, float], method: DACS, batch: dict[st
     return result
 
 
-def fit_to_record(model: dict, record: dict, start: dict[str, Tensor]) -> None:
-    """Set in a DACS config what the record itself says: crop, margins, width of HRDA's attention;
-    logs each change.
-    """
-    settings = record['cfg']['uda']
-    found = {
-        'use_valid_mask': any(k == 'valid_pseudo_mask' and v is not None
-                              for k, v in record['steps'][0]['batch'].items())
-    }
-    found.update({
-        ours: settings[theirs]
-        for ours, theirs in (('pseudo_threshold', 'pseudo_threshold'), ('ignore_top',
-                                                                        'pseudo_weight_ignore_top'),
-                             ('ignore_bottom', 'pseudo_weight_ignore_bottom')) if theirs in settings
-    })
-    _change(model, found)
-    network = model['network']
-    crop = record['cfg'].get('hr_crop_size')
-    if crop is not None:
-        _change(network,
-                dict(hr_crop_size=tuple(crop) if isinstance(crop, Sequence) else (crop, crop)))
-    _fit_widths(network['decode_head'], start)
-    classifier = start.get('decode_head.scale_attention.conv_seg.weight')
-    if classifier is not None:
-        _change(
-            network['decode_head'],
-            dict(attention_classwise=len(classifier) > 1, attention_channels=classifier.shape[1]))
-
-
-def _fit_widths(head: dict, start: dict[str, Tensor]) -> None:
-    """Widths of the decoder, that of HRDA's inner head included, from the recorded start weights.
-    """
-    prefix = 'decode_head.head.' if 'decode_head.head.conv_seg.weight' in start else 'decode_head.'
-    if f'{prefix}embed_layers.0.proj.weight' in start:
-        _change(
-            head['head'] if prefix.endswith('.head.') else head,
-            dict(channels=start[f'{prefix}conv_seg.weight'].shape[1],
-                 embed_channels=start[f'{prefix}embed_layers.0.proj.weight'].shape[0]))
-
-
-def _change(config: dict, values: dict) -> None:
-    for key, value in values.items():
-        if key in config and config[key] != value:
-            print_log(f'replay: {key}={config[key]} of the config becomes {value}, as '
-                      'recorded', logger='current')
-        config[key] = value
-
-
-def _official(named) -> dict[str, Tensor]:
+def _official(named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
     return official_gradients({k: v.detach().clone() for k, v in named})
-
-
-def official_log_name(name: str) -> str:
-    """``source.decode.loss_ce`` -> ``decode.loss_seg``, ``mix.decode.loss_ce`` ->
-    ``mix.decode.loss_seg``, etc.
-    """
-    if name == 'source.loss_feature_distance':
-        return 'src.loss_imnet_feat_dist'
-    return name.replace('source.', '', 1).replace('loss_ce', 'loss_seg')
-
-
-def to_batch(recorded: dict[str, Tensor], method: DACS,
-             dtype: torch.dtype = torch.float32) -> dict[str, dict]:
-    """The recorded (normalised) images and labels as the streams of ``method``."""
-    labels = recorded['gt_semantic_seg'].long()
-    target_extra = recorded.get('valid_pseudo_mask')
-    source, target = [], []
-    for i, label in enumerate(labels):
-        # (H, W) or (1, H, W) -> (1, H, W)
-        source.append(SegDataSample(gt_sem_seg=PixelData(data=label.reshape(1, *label.shape[-2:]))))
-        target.append(SegDataSample())
-        if target_extra is not None:
-            # (1, H, W)
-            mask = torch.as_tensor(target_extra[i]).reshape(1, *label.shape[-2:]).to(torch.uint8)
-            target[-1].valid_pseudo_mask = PixelData(data=mask)
-    return {
-        method.source_stream: dict(inputs=recorded['img'].to(dtype), data_samples=source),
-        method.target_stream: dict(inputs=recorded['target_img'].to(dtype), data_samples=target)
-    }
-
-
-def to_draws(recorded: dict, batch: dict[str, dict], method: DACS) -> StepDraws:
-    """The recorded draws of a step as :class:`StepDraws`."""
-    draws = recorded['draws']
-    uniforms = [d['value'] for d in draws if d['kind'] == 'random.uniform']
-    scalars = recorded.get('strong_scalars', {})
-    labels = recorded['batch']['gt_semantic_seg']
-    classes = torch.unique(labels).long()
-    jitter_off = scalars.get('color_jitter_p', 0.2)
-    result = StepDraws(
-        jitter=bool(uniforms[0] > jitter_off), blur=bool(uniforms[1] > 0.5),
-        mix_classes=[classes[d['value'].long()] for d in draws if d['kind'] == 'np.random.choice'],
-        jitter_params=[_jitter(d) for d in draws if d['kind'] == 'kornia.ColorJitter'],
-        sigma=[float(d['value']) for d in draws if d['kind'] == 'np.random.uniform'])
-    offsets = _RecordedRandint([int(d['value']) for d in draws if d['kind'] == 'np.random.randint'])
-    size = tuple(batch[method.source_stream]['inputs'].shape[-2:])
-    result.crop_box_source = draw_crop_box(method.student, size, offsets)
-    result.crop_box_mix = draw_crop_box(method.student, size, offsets)
-    offsets.check_used()
-    return result
-
-
-class _RecordedRandint:
-    """Gives recorded ``np.random.randint`` values in order, in place of a generator."""
-    def __init__(self, values: list[int]) -> None:
-        self.values = values
-
-    def randint(self, low: int, high: int) -> int:
-        if not self.values or not low <= self.values[0] < high:
-            raise ValueError(f'the detail crop draws an integer in [{low}, {high}), the record '
-                             f'goes on with {self.values}: hr_crop_size of the config is not that '
-                             'of the record')
-        return self.values.pop(0)
-
-    def check_used(self) -> None:
-        if self.values:
-            raise ValueError(f'recorded crop offsets {self.values} are left over: the network '
-                             'draws fewer')
-
-
-def _jitter(draw: dict) -> JitterParams:
-    return JitterParams(brightness=float(draw['brightness_factor']),
-                        contrast=float(draw['contrast_factor']), hue=float(draw['hue_factor']),
-                        saturation=float(draw['saturation_factor']),
-                        order=tuple(int(x) for x in draw['order']))

@@ -200,9 +200,9 @@ def _gradients(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str]) -> lis
             _largest(f'gradient norms after backward {i}', mine, norms, 'gradient '
                      'norms', skip))
     for i, samples in enumerate(recorded.get('grad_samples_after', ())):
-        mine = ours.gradients_after[i] if i < len(ours.gradients_after) else {}
+        own = ours.gradients_after[i] if i < len(ours.gradients_after) else {}
         result.append(
-            _largest_tensor(f'gradients after backward {i}', mine, samples, 'gradients', skip))
+            _largest_tensor(f'gradients after backward {i}', own, samples, 'gradients', skip))
     if 'grad_sum_after_mix' in recorded:
         # a sum of n numbers of mean square g^2 / n is compared with g sqrt(n): most sums cancel
         scale = {

@@ -8,10 +8,8 @@ import csv
 import hashlib
 import itertools
 import json
-import math
 import re
 import socket
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -19,9 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
+from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmseg_dg.apis.config_rows import find_row, load_config, run_name, subset_lists
+from mmseg_dg.apis.config_rows import find_row, run_name
+from mmseg_dg.apis.row_configs import load_config, subset_lists
+from mmseg_dg.apis.study_tables import final_metrics, markdown, ranking, summarize
 from mmseg_dg.utils.atomic_files import write_text
 from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.stop_signals import STOPPED
@@ -84,9 +85,8 @@ class Study:
 
     def __post_init__(self) -> None:
         self.cfg = read_config_file(self.config)
-        text = self.cfg.pretty_text
-        self.fingerprint = f'{Path(self.config).name} {hashlib.sha256(text.encode()).hexdigest()[:12]}'
-        self._fingerprints: dict = {(None, None): self.fingerprint}
+        self._fingerprints: dict = {(None, None): _fingerprint(Path(self.config).name, self.cfg)}
+        self.fingerprint = self._fingerprints[None, None]
 
     def runs(self) -> list[Run]:
         """All combinations, seeds innermost.
@@ -118,9 +118,8 @@ class Study:
         """Name and hash of the config a run trains, its row and subset resolved."""
         variant = run.settings.get('row'), run.settings.get('subset')
         if variant not in self._fingerprints:
-            text = repr(load_config(self.config, *variant)._cfg_dict.to_dict())
-            name = f'{run_name(self.config, *variant)} {hashlib.sha256(text.encode()).hexdigest()[:12]}'
-            self._fingerprints[variant] = name
+            self._fingerprints[variant] = _fingerprint(run_name(self.config, *variant),
+                                                       load_config(self.config, *variant))
         return self._fingerprints[variant]
 
     def command(self, run: Run) -> list[str]:
@@ -281,6 +280,11 @@ def read_record(path: Path, needs: str = 'metrics') -> dict:
     return record
 
 
+def _fingerprint(name: str, cfg: Config) -> str:
+    """Name and hash of the settings themselves, whatever formats them as text."""
+    return f'{name} {hashlib.sha256(repr(cfg._cfg_dict.to_dict()).encode()).hexdigest()[:12]}'
+
+
 def check_folder(run: Run, config: str) -> None:
     """Refuse to mix runs with different settings in one folder.
 
@@ -303,140 +307,3 @@ def free_port() -> int:
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         return s.getsockname()[1]
-
-
-def final_metrics(folder: Path) -> dict:
-    """Metrics of a run's last evaluation, unrounded: ``{'cityscapes/mIoU': 61.2, ...}``; empty when
-    there is none.
-
-    Reads ``<timestamp>/evaluation_iter_<N>.csv`` or, for loops that write none,
-    ``<timestamp>/vis_data/scalars.json``.
-    """
-    tables = [(int(match.group(1)), path.stat().st_mtime, path)
-              for path in folder.glob('*/evaluation_iter_*.csv')
-              if (match := re.fullmatch(r'evaluation_iter_(\d+)', path.stem))]
-    if tables:
-        return read_evaluation(max(tables)[2])
-    lines = [
-        line for path in sorted(folder.glob('*/vis_data/scalars.json'))
-        for line in path.read_text(encoding='utf-8').splitlines()
-    ]
-    for line in reversed(lines):
-        metrics = {
-            key: value
-            for key, value in json.loads(line).items()
-            if key.split('/')[-1].startswith(('mIoU', 'IoU', 'aAcc'))
-        }
-        if metrics:
-            return metrics
-    return {}
-
-
-def read_evaluation(path: Path) -> dict:
-    """``{'<domain>/<metric>': number}`` of an ``evaluation_iter_<N>.csv``; cells that are not
-    numbers are left out.
-    """
-    metrics = {}
-    with open(path, newline='', encoding='utf-8') as file:
-        for row in csv.DictReader(file):
-            domain = row.pop('domain')
-            row.pop('images', None)
-            for key, text in row.items():
-                try:
-                    metrics[f'{domain}/{key}'] = float(text)
-                except (TypeError, ValueError):
-                    continue
-    return metrics
-
-
-def summarize(results: Sequence[tuple]) -> list[dict]:
-    """Mean and sample standard deviation over the seeds of each setting.
-
-    Args:
-        results: ``(run, metrics)`` pairs. NaN (a class that occurs nowhere) does not count as a
-            value.
-
-    Returns:
-        Rows with ``setting, metric, runs, mean, std, values``; ``std`` is empty for a single value.
-        With several labelled subsets there are also rows ``subset=all`` over all of them.
-    """
-    groups: dict = {}
-    pooled = len({run.settings.get('subset') for run, _ in results}) > 1
-    for run, metrics in results:
-        settings = [run.settings]
-        if pooled and 'subset' in run.settings:
-            settings.append(dict(run.settings, subset='all'))
-        for label in (', '.join(f'{key}={value}' for key, value in each.items()) or '-'
-                      for each in settings):
-            for name, value in metrics.items():
-                groups.setdefault((label, name), []).append(value)
-    rows = []
-    for (setting, name), values in groups.items():
-        values = [value for value in values if not math.isnan(value)]
-        rows.append(
-            dict(setting=setting, metric=name, runs=len(values),
-                 mean=statistics.fmean(values) if values else '',
-                 std=statistics.stdev(values) if len(values) > 1 else '',
-                 values=' '.join(map(str, values))))
-    return rows
-
-
-def markdown(rows: Sequence[dict], title: str, done: int, planned: int) -> str:
-    """mIoU of every domain as a table; one line per setting."""
-    metrics = list(dict.fromkeys(row['metric'] for row in rows if row['metric'].endswith('mIoU')))
-    cells: dict = {}
-    for row in rows:
-        spread = f' ± {row["std"]:.2f}' if row['std'] != '' else ''
-        value = f'{row["mean"]:.2f}{spread} ({row["runs"]})' if row['mean'] != '' else '-'
-        cells.setdefault(row['setting'], {})[row['metric']] = value
-    lines = [
-        f'# {title}', '', f'{done} of {planned} runs finished. Mean ± sample standard '
-        'deviation (number of runs) of the last evaluation; every class is '
-        'in study.csv.', ''
-    ]
-    lines += ['| setting | ' + ' | '.join(metrics) + ' |', '|---|' + '---|' * len(metrics)]
-    for setting, values in cells.items():
-        lines.append(f'| {setting} | ' + ' | '.join(values.get(metric, '-')
-                                                    for metric in metrics) + ' '
-                     '|')
-    return '\n'.join(lines) + '\n'
-
-
-def ranking(rows: Sequence[dict], metric: Optional[str] = None) -> str:
-    """The settings in the order of one metric, the best first, as a section of ``study.md``.
-
-    Args:
-        rows: Of :func:`summarize`.
-        metric: ``<domain>/<name>``. None: ``mean/label_free``, else the first
-            ``<domain>/label_free``; nothing is ranked where there is neither or a single setting.
-
-    Raises:
-        ValueError: No finished run has the metric.
-    """
-    # here: the table alone needs no networks
-    from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES
-    names = list(dict.fromkeys(row['metric'] for row in rows))
-    if metric is None:
-        free = sorted((name for name in names if name.split('/')[-1] == 'label_free'),
-                      key=lambda n: n[:5] != 'mean/')
-        if not free or len({row['setting'] for row in rows}) < 2:
-            return ''
-        metric = free[0]
-    if rows and metric not in names:
-        raise ValueError(f'--rank-by {metric}: no finished run has this metric; there are '
-                         f'{names[:20]}')
-    ranked = [row for row in rows if row['metric'] == metric and row['mean'] != '']
-    ranked.sort(key=lambda row: row['mean'], reverse=metric.split('/')[-1] not in LESS_IS_BETTER)
-    lines = [
-        '', f'## Ranked by {metric}', '', f'| | setting | {metric} | runs |', '|---|---|---|---|'
-    ]
-    lines += [
-        f'| {n} | {row["setting"]} | {row["mean"]:.2f} | {row["runs"]} |'
-        for n, row in enumerate(ranked, 1)
-    ]
-    if metric.split('/')[-1] in ('label_free', *SCORES):
-        lines += [
-            '', 'No label of the target was read for this order; '
-            'docs/choosing_without_labels.md says what it is worth.'
-        ]
-    return '\n'.join(lines) + '\n'

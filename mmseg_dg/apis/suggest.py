@@ -11,9 +11,16 @@ from mmseg_dg.weights.files import weights_table
 
 from . import own_data
 from .config_text import recipe_file
-from .encoders import SHIPPED, is_shipped
+from .encoders import SHIPPED, encoder_settings, is_shipped
 from .fingerprint import GIB, Fingerprint, fingerprint, free_memory
 from .memory import MemoryUse, measure
+from .own_data_checks import (
+    checked_classes,
+    checked_images,
+    checked_mapping,
+    checked_numbers,
+    crop_pair,
+)
 
 #: Share of the free memory that a training is planned for.
 SHARE = 0.7
@@ -81,12 +88,13 @@ def suggest(source: Optional[Mapping] = None, target: Optional[Mapping] = None, 
         ValueError: No set of images that belongs together, or bad arguments; FileNotFoundError: no
             images.
     """
-    known, sets = _sets(source, target, data, labeled, unlabeled)
-    chosen = own_data._chosen(known, method or next(iter(known)))
-    if 'source' not in sets and chosen.streams == ('source', ):  # the control of few labels
-        sets['source'] = sets['labeled']
-    sets = {stream: sets[stream] for stream in chosen.streams}
-    names, _ = own_data._classes(classes, None)
+    chosen, sets = _sets(source, target, data, labeled, unlabeled, target_labeled, method)
+    names, _ = checked_classes(classes, None)
+    label_map = checked_mapping('label_map', label_map, int, '{255: 1}')
+    checked_numbers(iterations=fixed.get('iterations'), batch_size=fixed.get('batch_size'))
+    if fixed.get('crop_size') is not None:
+        crop_pair(fixed['crop_size'])
+    encoder_settings(fixed.get('encoder'))  # is it there
     looks = {name: fingerprint(folders, len(names), label_map) for name, folders in sets.items()}
     device, found = free_memory()
     free = found if free is None else free
@@ -94,7 +102,7 @@ def suggest(source: Optional[Mapping] = None, target: Optional[Mapping] = None, 
     for name, look in looks.items():
         result.lines.append(_described(name, look))
     encoder = _encoder(result, device, free, fixed.get('encoder'))
-    cfg = _recipe(chosen, encoder, len(names))
+    cfg = _recipe(chosen, encoder, len(names), 'target_labeled' in sets)
     longer = _rescaling(result, cfg, looks, encoder)
     crop = _crop(result, cfg, looks, longer, fixed.get('crop_size'), encoder)
     _batch(result, cfg, crop, device, free, fixed.get('batch_size'), probe)
@@ -104,24 +112,35 @@ def suggest(source: Optional[Mapping] = None, target: Optional[Mapping] = None, 
     return result
 
 
-def _sets(source: Any, target: Any, data: Any, labeled: Any,
-          unlabeled: Any) -> tuple[Mapping[str, own_data.Recipe], dict[str, Mapping]]:
-    """The methods that may be used on what is given, and its folders by stream."""
+def _sets(source: Any, target: Any, data: Any, labeled: Any, unlabeled: Any, few: Any,
+          method: Optional[str]) -> tuple[own_data.Recipe, dict[str, Mapping]]:
+    """The recipe of the method, and its folders by stream."""
     options = {
         name
         for name, value in dict(source=source, target=target, data=data, labeled=labeled,
-                                unlabeled=unlabeled).items() if value is not None
+                                unlabeled=unlabeled, target_labeled=few).items()
+        if value is not None
     }
-    if options == {'source', 'target'}:
-        return own_data.ADAPT, dict(source=own_data._images('source', source, True),
-                                    target=own_data._images('target', target, False))
+    if options - {'target_labeled'} == {'source', 'target'}:
+        chosen = own_data.chosen_adaptation(method or next(iter(own_data.ADAPT)), few)
+        sets = dict(source=checked_images('source', source, True),
+                    target=checked_images('target', target, False))
+        sets = {stream: sets[stream] for stream in chosen.streams}
+        if few is not None:
+            sets['target_labeled'] = checked_images('target_labeled', few, True)
+        return chosen, sets
     if options == {'labeled', 'unlabeled'}:
-        return own_data.SEMI, dict(labeled=own_data._images('labeled', labeled, True),
-                                   unlabeled=own_data._images('unlabeled', unlabeled, False))
+        chosen = own_data._chosen(own_data.SEMI, method or next(iter(own_data.SEMI)))
+        sets = dict(labeled=checked_images('labeled', labeled, True),
+                    unlabeled=checked_images('unlabeled', unlabeled, False))
+        if chosen.streams == ('source', ):  # the control of few labels
+            sets = dict(source=sets['labeled'])
+        return chosen, sets
     if options in ({'data'}, {'source'}):
-        return own_data.TRAIN, dict(source=own_data._images('data', data or source, True))
-    raise ValueError('give source and target, or labeled and unlabeled, or data; got '
-                     f'{", ".join(sorted(options)) or "none of them"}')
+        chosen = own_data._chosen(own_data.TRAIN, method or next(iter(own_data.TRAIN)))
+        return chosen, dict(source=checked_images('data', data or source, True))
+    raise ValueError('give source and target (and target_labeled), or labeled and unlabeled, or '
+                     f'data; got {", ".join(sorted(options)) or "none of them"}')
 
 
 def _described(name: str, look: Fingerprint) -> str:
@@ -135,9 +154,14 @@ def _described(name: str, look: Fingerprint) -> str:
     return f'{name}: {look.count} images, median {size}{classes}'
 
 
-def _recipe(chosen: own_data.Recipe, encoder: str, classes: int) -> Config:
-    cfg = Config.fromfile(recipe_file(chosen.small if is_shipped(encoder) else chosen.large))
-    cfg.merge_from_dict(dict(chosen.settings))
+def _recipe(chosen: own_data.Recipe, encoder: str, classes: int, few: bool) -> Config:
+    """The config that will be trained, as far as its memory and pipelines go."""
+    base = chosen.small if is_shipped(encoder) else chosen.large
+    cfg = Config.fromfile(recipe_file(base))
+    cfg.merge_from_dict({**chosen.settings, **encoder_settings(encoder)})
+    if few:
+        cfg.model.target_labeled_stream = 'target_labeled'
+        cfg.train_dataloader.target_labeled = own_data.few_target_labels(base)
     cfg.model.network.decode_head.num_classes = classes
     return cfg
 
@@ -149,7 +173,7 @@ def _encoder(result: Suggestion, device: str, free: Optional[int], fixed: Option
         result.settings['encoder'] = fixed
         return str(fixed)
     file = Path(weights_table()['mit_b5']['file'])
-    if device == 'cuda' and (free or 0) >= LARGE_GPU and file.is_file():
+    if device == 'cuda' and free is not None and free >= LARGE_GPU and file.is_file():
         result.settings['encoder'] = 'mit_b5'
         result.note(
             'encoder', 'mit_b5',
@@ -203,7 +227,7 @@ def _crop(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint], lon
           fixed: Any, encoder: str) -> tuple[int, int]:
     """The recipe's crop, made smaller until the smallest images fill it."""
     if fixed is not None:
-        crop = own_data._pair(fixed)
+        crop = crop_pair(fixed)
         result.note('crop', f'{crop[1]}x{crop[0]}', 'as you asked', 'train_cfg.crop_size')
     else:
         normal = 256 if is_shipped(encoder) else 512
@@ -226,15 +250,18 @@ def _batch(result: Suggestion, cfg: Config, crop: tuple[int, int], device: str, 
     streams = list(cfg.train_dataloader)
     normal = cfg.train_dataloader[streams[0]].batch_size
     use: Optional[MemoryUse] = measure(cfg, device) if probe else None
-    budget = None if free is None or use is None else SHARE * free
+
+    def fits(batch: int) -> bool:
+        return free is None or use is None or use.bytes(crop, batch) <= SHARE * free
+
     batch = int(fixed or normal)
-    while fixed is None and budget is not None and batch > 2 and use.bytes(crop, batch) > budget:
+    while fixed is None and batch > 2 and not fits(batch):
         batch -= 1
     accumulate = math.ceil(normal / batch)
     memory = '' if use is None else f', {use.bytes(crop, batch) / GIB:.2f} GiB predicted'
     room = '' if free is None else f' of {free / GIB:.1f} GiB free'
     why = 'as you asked' if fixed else "the recipe's" if batch == normal else 'what fits'
-    if budget is not None and use.bytes(crop, batch) > budget:
+    if not fits(batch):
         why += f'; MORE THAN {SHARE:.0%} of the free memory, make the crop smaller'
     result.memory = None if use is None else use.bytes(crop, batch)
     first = f'train_dataloader.{streams[0]}.batch_size'

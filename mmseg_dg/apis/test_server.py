@@ -9,6 +9,7 @@ import os
 import os.path as osp
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -61,7 +62,7 @@ SERVERS = {
 }
 
 
-def _without_labels(pipeline: list) -> list:
+def _without_labels(pipeline: Sequence) -> list:
     """A pipeline without ``LoadAnnotations``, also inside ``TestTimeAug``."""
     kept = []
     for step in pipeline:

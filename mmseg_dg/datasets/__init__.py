@@ -11,7 +11,13 @@ from .seeded import SeededDataset
 from .statistics.class_statistics import ClassStatistics, class_statistics, from_official_json
 from .synthcity_dataset import SynthCityDataset
 from .synthia import SynthiaDataset
-from .transforms import LoadAnnotations, LoadSynthiaAnnotations, PackStreamInputs, PseudoLabelMargins, RareClassCrop
+from .transforms import (
+    LoadAnnotations,
+    LoadSynthiaAnnotations,
+    PackStreamInputs,
+    PseudoLabelMargins,
+    RareClassCrop,
+)
 from .unlabeled import UnlabeledImageDataset
 from .urbansyn import UrbanSynDataset
 

@@ -150,8 +150,8 @@ class BadSamples:
                  folder: Optional[str] = None) -> None:
         if action not in ACTIONS:
             raise ValueError(
-                f"on_bad_sample={action!r}: use 'stop' (an error that names the file) or 'skip' (another "
-                'sample is taken, the file is listed in the work dir)')
+                f"on_bad_sample={action!r}: use 'stop' (an error that names the file) or 'skip' "
+                '(another sample is taken, the file is listed in the work dir)')
         self.action, self.stream, self.folder = action, stream, folder
 
     def load(self, load: Any, request: SampleRequest, size: int) -> Any:
@@ -176,6 +176,7 @@ class BadSamples:
         if self.action == 'skip':
             raise BadSampleError(f'{REPLACEMENTS} samples in place of a bad one are bad too: '
                                  f'{error}') from error
+        assert error is not None  # or the one attempt had given a sample
         raise error
 
     def _note(self, error: BadSampleError, sample: Any, request: SampleRequest) -> None:
@@ -228,4 +229,5 @@ def summary(folder: str) -> str:
     with open(path, newline='', encoding='utf-8') as file:
         rows = {(row[0], row[1], row[-1]) for row in csv.reader(file) if len(row) == len(COLUMNS)}
     files = {row[:2] for row in rows}
-    return f'{len(rows)} samples of {len(files)} files that cannot be read were replaced by others, listed in {path}'
+    return (f'{len(rows)} samples of {len(files)} files that cannot be read were replaced by '
+            f'others, listed in {path}')

@@ -17,6 +17,7 @@ from .checks import (
 )
 from .image_lists import read_list, refuse_columns
 from .label_tables import full_table
+from .resized_copies import COUNTS, copies_folder, prefix_of_copies, scale_of
 from .wrappers import transforms_of
 
 
@@ -34,16 +35,24 @@ class TrainIdDataset(BaseSegDataset):
         img_suffix: Ending of image files; None: the dataset's own.
         seg_map_suffix: Ending of label files; None: the dataset's own.
         data_prefix: ``dict(img_path=..., seg_map_path=...)`` below ``data_root``; None: the
-        dataset's own layout. **kwargs: ``data_root``, ``ann_file``, ``pipeline``, ``indices``,
-        ``metainfo``, ``backend_args``, ``test_mode``
-            and the rest of :class:`mmseg.datasets.BaseSegDataset` (it refuses unknown ones).
-            ``backend_args`` also reaches the loading transforms that have none of their own.
+            dataset's own layout.
+        resized: Read the copies that ``tools/dataset_converters/resized_copies.py`` made at the
+            scale of the pipeline's ``Resize``, which then changes nothing: the same pixels, from
+            files of less than half the size. Their labels are trainIds, whatever ``raw_ids``.
+        **kwargs: ``data_root``, ``ann_file``, ``pipeline``, ``indices``, ``metainfo``,
+            ``backend_args``, ``test_mode`` and the rest of :class:`mmseg.datasets.BaseSegDataset`
+            (it refuses unknown ones). ``backend_args`` also reaches the loading transforms that
+            have none of their own.
+
+    Attributes:
+        original_counts: File with the pixel counts of the labels as published (``resized=True``:
+            rare class sampling draws the images it draws without copies), else None.
 
     Raises:
         FileNotFoundError: A folder is missing or has no such files (the message says what is
             there), or images have no label (the first ones and their number are named).
         ValueError: ``raw_ids`` for a dataset without an id table, an empty list, a wrong loader in
-            the pipeline.
+            the pipeline, ``resized`` with a pipeline that does not begin with a fixed size.
     """
     METAINFO = CityscapesDataset.METAINFO
     IMG_SUFFIX = '.png'
@@ -57,16 +66,22 @@ class TrainIdDataset(BaseSegDataset):
 
     def __init__(self, raw_ids: bool = False, img_suffix: Optional[str] = None,
                  seg_map_suffix: Optional[str] = None, data_prefix: Optional[dict] = None,
-                 **kwargs: Any) -> None:
+                 resized: bool = False, **kwargs: Any) -> None:
         if raw_ids and self.RAW_TO_TRAIN_ID is None:
             raise ValueError(f'{type(self).__name__} has no table of raw ids; use converted labels '
                              'and raw_ids=False')
+        prefix = dict(self.DATA_PREFIX) if data_prefix is None else data_prefix
+        self.original_counts: Optional[str] = None
+        if resized:
+            owner, root = type(self).__name__, kwargs.get('data_root')
+            scale = scale_of(kwargs.get('pipeline', ()), owner)
+            prefix, raw_ids = prefix_of_copies(prefix, scale, root, owner), False
+            self.original_counts = osp.join(root, copies_folder(scale), COUNTS)
         self.raw_ids = raw_ids
         own_suffix = self.RAW_SEG_MAP_SUFFIX if raw_ids else self.SEG_MAP_SUFFIX
         super().__init__(img_suffix=self.IMG_SUFFIX if img_suffix is None else img_suffix,
                          seg_map_suffix=own_suffix if seg_map_suffix is None else seg_map_suffix,
-                         data_prefix=dict(self.DATA_PREFIX) if data_prefix is None else data_prefix,
-                         **kwargs)
+                         data_prefix=prefix, **kwargs)
 
     def full_init(self) -> None:
         """List the files (once) and check them."""
@@ -92,7 +107,7 @@ class TrainIdDataset(BaseSegDataset):
         """
         stems = self._find_stems()
         images, labels = self.data_prefix['img_path'], self.data_prefix.get('seg_map_path')
-        infos = []
+        infos: list[dict[str, Any]] = []
         for stem in stems:
             info = dict(img_path=osp.join(images, stem + self.img_suffix))
             if labels is not None:
@@ -101,7 +116,7 @@ class TrainIdDataset(BaseSegDataset):
                         seg_fields=[])
             infos.append(info)
         if loads_labels(self.pipeline):
-            self._check_labels([info.get('seg_map_path') for info in infos])
+            self._check_labels([info['seg_map_path'] for info in infos if 'seg_map_path' in info])
         return infos
 
     def label_stem(self, stem: str) -> str:
@@ -145,8 +160,8 @@ class TrainIdDataset(BaseSegDataset):
         owner, folder = type(self).__name__, self.data_prefix.get('seg_map_path')
         if folder is None:
             raise ValueError(
-                f"{owner}: the pipeline loads labels, but data_prefix has no 'seg_map_path'; add it, or "
-                'remove LoadAnnotations from the pipeline')
+                f"{owner}: the pipeline loads labels, but data_prefix has no 'seg_map_path'; add "
+                'it, or remove LoadAnnotations from the pipeline')
         hint = ('A stream without labels must not have LoadAnnotations in its pipeline; otherwise '
                 'correct data_root / data_prefix')
         check_folder(folder, 'label', owner, hint, self.backend_args)
@@ -168,6 +183,7 @@ class TrainIdDataset(BaseSegDataset):
         """Raw id -> class index, through the user's choice of classes (``metainfo``) if there is
         one.
         """
+        assert self.RAW_TO_TRAIN_ID is not None
         chosen = self.label_map or {}
         return {
             raw: chosen.get(train, train)

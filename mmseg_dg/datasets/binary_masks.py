@@ -1,6 +1,7 @@
 """Masks of 0 and 255: what drawing programs save for "background" and "object", and what looks like
 one class plus ignored pixels here, so that training would learn nothing without any error.
 """
+from collections.abc import Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -35,10 +36,9 @@ def binary_message(owner: str, classes: Any, what: str) -> str:
         what: What was looked at, for example ``8 of 200 masks (first: a.png)``.
     """
     second = f' ({classes[1]!r})' if len(classes) > 1 else ''
-    return (
-        f'{owner}: binary 0/255 masks: the ids in {what} are 0 and 255 only, and 255 means "ignore", so class 1'
-        f'{second} would have no pixels. Set label_map={{255: 1}} of FolderDataset if 255 is class 1; '
-        'label_map={255: 255} says that it is to be ignored')
+    return (f'{owner}: binary 0/255 masks: the ids in {what} are 0 and 255 only, and 255 means '
+            f'"ignore", so class 1{second} would have no pixels. Set label_map={{255: 1}} of '
+            'FolderDataset if 255 is class 1; label_map={255: 255} says that it is to be ignored')
 
 
 def one_class_message(owner: str, name: str, ids: list[int], what: str) -> str:
@@ -58,9 +58,8 @@ def one_class_message(owner: str, name: str, ids: list[int], what: str) -> str:
             f'Name the background as well: {pair}, and say that {IGNORE} is the second class: '
             f"label_map={{'{IGNORE}': 1}}")
     else:
-        remedy = (
-            f'Name the background as well: {pair}, and give every id of the masks its class: label_map='
-            '{ID: 0 or 1, ...}')
+        remedy = (f'Name the background as well: {pair}, and give every id of the masks its class: '
+                  'label_map={ID: 0 or 1, ...}')
     return (f'{owner}: {name!r} is the only class, so it would be everywhere and nothing could be '
             f'learned; the ids in {what} are {ids}. {remedy}. The decode head then has '
             'num_classes=2')
@@ -83,7 +82,7 @@ def check_binary(dataset: Any, samples: int = _SAMPLES) -> None:
     """
     loader = next((s for s in transforms_of(getattr(dataset, 'pipeline', ()))
                    if isinstance(s, BaseLoadAnnotations)), None)
-    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
+    classes: Sequence[str] = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
     if loader is None or len(classes) > 2 or len(dataset) == 0:
         return
     present, first = np.zeros(256, np.int64), ''

@@ -79,7 +79,7 @@ def _ending(path: str) -> str:
 
 def _below(paths: list[str], backend_args: Optional[dict]) -> set:
     """Those of ``paths`` that exist, by listing each folder they are in once."""
-    found = set()
+    found: set[str] = set()
     for folder in {osp.dirname(path) for path in paths}:
         if is_local(folder, backend_args):
             if osp.isdir(folder):

@@ -41,7 +41,9 @@ def _jpeg(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndar
     _, content = cv2.imencode('.jpg',
                               np.rint(image).astype(np.uint8),
                               [cv2.IMWRITE_JPEG_QUALITY, (25, 12, 6)[strength - 1]])
-    return cv2.imdecode(content, cv2.IMREAD_COLOR).astype(np.float64)
+    decoded = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    assert decoded is not None  # it was encoded a line above
+    return decoded.astype(np.float64)
 
 
 def _fog(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:

@@ -84,7 +84,7 @@ def _transforms(node: Any) -> Iterator[dict]:
     if isinstance(node, (list, tuple)):
         for item in node:
             yield from _transforms(item)
-    elif isinstance(node, Mapping):
+    elif isinstance(node, dict):
         if 'type' in node:
             yield node
         yield from _transforms(node.get('transforms') or ())

@@ -8,7 +8,14 @@ from mmseg.datasets import BaseSegDataset
 from mmseg_dg.ops.labels import MOST_CLASSES, too_many_classes
 from mmseg_dg.registry import DATASETS
 
-from .checks import check_files, check_folder, check_not_empty, list_files, loads_labels, share_backend_args
+from .checks import (
+    check_files,
+    check_folder,
+    check_not_empty,
+    list_files,
+    loads_labels,
+    share_backend_args,
+)
 from .class_names import distinct_colors, read_classes
 from .image_lists import IMAGE_SUFFIXES, listed, names_of, stem_of
 from .label_tables import IGNORE
@@ -58,8 +65,8 @@ class FolderDataset(BaseSegDataset):
             palette = colors if palette is None else palette
         if not classes:
             raise ValueError(
-                "FolderDataset: classes is a list of names such as ['background', 'crack'], or a text "
-                f'file with one name per line, got {classes!r}')
+                "FolderDataset: classes is a list of names such as ['background', 'crack'], or a "
+                f'text file with one name per line, got {classes!r}')
         if len(classes) > MOST_CLASSES:
             raise ValueError(too_many_classes('FolderDataset', len(classes)))
         metainfo: dict[str, Any] = dict(classes=tuple(classes))
@@ -117,8 +124,8 @@ class FolderDataset(BaseSegDataset):
         """Refuse missing masks, and one mask for two images."""
         if folder is None:
             raise ValueError(
-                f"{owner}: the pipeline loads masks, but data_prefix has no 'seg_map_path'; add it, or "
-                'remove LoadAnnotations from the pipeline of an unlabelled stream')
+                f"{owner}: the pipeline loads masks, but data_prefix has no 'seg_map_path'; add "
+                'it, or remove LoadAnnotations from the pipeline of an unlabelled stream')
         check_folder(folder, 'mask', owner, _HINT, self.backend_args)
         if not self.ann_file:
             files = list_files(folder, self.seg_map_suffix, self.backend_args)

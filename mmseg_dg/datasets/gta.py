@@ -49,8 +49,8 @@ class GTADataset(TrainIdDataset):
                  **kwargs: Any) -> None:
         if (split is None) == str(kwargs.get('ann_file', '')).endswith('.mat'):
             raise ValueError(
-                "GTADataset: split='train' (or 'val', 'test') and ann_file='split.mat' belong together; "
-                f'got split={split!r}, ann_file={kwargs.get("ann_file", "")!r}')
+                "GTADataset: split='train' (or 'val', 'test') and ann_file='split.mat' belong "
+                f'together; got split={split!r}, ann_file={kwargs.get("ann_file", "")!r}')
         if split not in (None, 'train', 'val', 'test'):
             raise ValueError(f"GTADataset: split must be 'train', 'val' or 'test', got {split!r}")
         self.split, self.exclude, self.left_out = split, exclude, 0

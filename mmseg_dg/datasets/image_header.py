@@ -132,7 +132,7 @@ def _pillow(file: BinaryIO) -> ImageHeader:
     orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ('JPEG', 'MPO',
                                                                            'WEBP') else 1
     bits = getattr(image, 'bits', bits) if image.format in ('JPEG', 'MPO') else bits
-    header = ImageHeader(image.format, image.size[1], image.size[0],
+    header = ImageHeader(image.format or '', image.size[1], image.size[0],
                          3 if image.mode == 'CMYK' else channels, alpha, bits, image.mode == 'F')
     return _turned(header, orientation)
 
@@ -161,7 +161,8 @@ def _pnm(file: BinaryIO) -> ImageHeader:
 # ---------------------------------------------------------------- TIFF: Pillow knows few of its
 # kinds
 _SIZES = {1: ('B', 1), 3: ('H', 2), 4: ('I', 4), 16: ('Q', 8)}  # field type: struct code, bytes
-_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _SAMPLE_FORMAT = 256, 257, 258, 262, 277, 338, 339
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 256, 257, 258, 262
+_SAMPLES, _EXTRA, _SAMPLE_FORMAT = 277, 338, 339
 
 
 def _tiff(file: BinaryIO, start: bytes) -> ImageHeader:

@@ -51,9 +51,9 @@ def refuse_columns(names: Sequence[str], missing: Sequence[str], path: str, owne
     several = [parts for parts in columns if len(parts) > 1 and all(parts)]
     if missing and len(several) == len(missing) and len(several) * 2 > len(names):
         raise ValueError(
-            f'{owner}: the list {path!r} has {len(several[0])} columns ({missing[0]!r}), but one image '
-            'name per line is read: keep the first column, the label has the name of its image below '
-            "data_prefix['seg_map_path']. Split lists with two columns are imported by "
+            f'{owner}: the list {path!r} has {len(several[0])} columns ({missing[0]!r}), but one '
+            'image name per line is read: keep the first column, the label has the name of its '
+            "image below data_prefix['seg_map_path']. Split lists with two columns are imported by "
             'tools/make_split.py --import-from FOLDER')
 
 

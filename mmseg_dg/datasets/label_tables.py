@@ -16,8 +16,8 @@ IGNORE = 255
 
 # Cityscapes: columns id and trainId of its label list (cityscapesscripts, helpers/labels.py).
 CITYSCAPES_TO_TRAIN_ID: dict[int, int] = {
-    7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12, 26: 13, 27: 14, 28: 15,
-    31: 16, 32: 17, 33: 18
+    7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12,
+    26: 13, 27: 14, 28: 15, 31: 16, 32: 17, 33: 18
 }  # yapf: disable
 
 # GTA5 ("Playing for Data", Richter et al. 2016) uses the ids of Cityscapes' own label list.
@@ -26,8 +26,8 @@ GTA_TO_TRAIN_ID: dict[int, int] = dict(CITYSCAPES_TO_TRAIN_ID)
 # SYNTHIA-RAND-CITYSCAPES (Ros et al. 2016): ids of its README. Terrain (16 -> 9), truck (18 -> 14)
 # and train (20 -> 16) have an id but never occur in the labels, hence the 16-class protocol.
 SYNTHIA_TO_TRAIN_ID: dict[int, int] = {
-    3: 0, 4: 1, 2: 2, 21: 3, 5: 4, 7: 5, 15: 6, 9: 7, 6: 8, 16: 9, 1: 10, 10: 11, 17: 12, 8: 13, 18: 14, 19: 15,
-    20: 16, 12: 17, 11: 18
+    3: 0, 4: 1, 2: 2, 21: 3, 5: 4, 7: 5, 15: 6, 9: 7, 6: 8, 16: 9, 1: 10, 10: 11, 17: 12, 8: 13,
+    18: 14, 19: 15, 20: 16, 12: 17, 11: 18
 }  # yapf: disable
 
 # UrbanSyn publishes train ids, and 19 for everything else (datasets/utils/mappings.py of
@@ -38,8 +38,8 @@ URBANSYN_TO_TRAIN_ID: dict[int, int] = {i: i for i in range(19)}
 # domain-generalization code uses (three road-like classes -> road, two kinds of poles, three kinds
 # of riders, ...).
 MAPILLARY_TO_TRAIN_ID: dict[int, int] = {
-    13: 0, 24: 0, 41: 0, 2: 1, 15: 1, 17: 2, 6: 3, 3: 4, 45: 5, 47: 5, 48: 6, 50: 7, 30: 8, 29: 9, 27: 10, 19: 11,
-    20: 12, 21: 12, 22: 12, 55: 13, 61: 14, 54: 15, 58: 16, 57: 17, 52: 18
+    13: 0, 24: 0, 41: 0, 2: 1, 15: 1, 17: 2, 6: 3, 3: 4, 45: 5, 47: 5, 48: 6, 50: 7, 30: 8, 29: 9,
+    27: 10, 19: 11, 20: 12, 21: 12, 22: 12, 55: 13, 61: 14, 54: 15, 58: 16, 57: 17, 52: 18
 }  # yapf: disable
 
 # Ids that may occur in label files as published; anything else is another kind of file.

@@ -14,13 +14,14 @@ def missing_message(owner: str, what: str, missing: list[str], total: int, hint:
 
 
 def wrong_ids_message(files: dict, num_classes: int, ignore_index: int, unnamed: int = 0) -> str:
-    """One text for label ids outside the classes: ``files`` is {path: ids}, ``unnamed`` counts files
-    not named.
+    """One text for label ids outside the classes: ``files`` is {path: ids}, ``unnamed`` counts
+    the files that are not named.
     """
     named = '; '.join(f'{path}: {ids[:10]}' for path, ids in files.items())
     rest = f' and {unnamed} more files' if unnamed else ''
     return (
-        f'label ids outside 0..{num_classes - 1} that are not ignore_index={ignore_index}: {named}{rest}. '
-        'Raw ids need converting to train ids (dataset option raw_ids=True where it exists), other numbers a map '
-        '(label_map of FolderDataset, {255: 1} for binary 0/255 masks), and a 0 that means "background, do not '
-        f'train" needs reduce_zero_label=True. {DOCTOR}')
+        f'label ids outside 0..{num_classes - 1} that are not ignore_index={ignore_index}: '
+        f'{named}{rest}. Raw ids need converting to train ids (dataset option raw_ids=True where '
+        'it exists), other numbers a map (label_map of FolderDataset, {255: 1} for binary 0/255 '
+        'masks), and a 0 that means "background, do not train" needs reduce_zero_label=True. '
+        f'{DOCTOR}')

@@ -54,7 +54,7 @@ def padding_of(dataset: Any, draws: int = 16) -> Optional[Padding]:
     Returns:
         None where the pipeline does not pad before a crop.
     """
-    leaf = next(iter(leaves(dataset)), None)
+    leaf: Any = next(iter(leaves(dataset)), None)
     steps = list(getattr(getattr(leaf, 'pipeline', None), 'transforms', ()))
     kinds = [type(step).__name__ for step in steps]
     if 'Pad' not in kinds or len(leaf) == 0:

@@ -55,7 +55,7 @@ class SeededDataset(Dataset):
                  on_bad_sample: str = 'stop', name: str = '',
                  work_dir: Optional[str] = None) -> None:
         self.bad_samples = BadSamples(on_bad_sample, name, work_dir)
-        self.dataset = build_checked(dataset) if isinstance(dataset, dict) else dataset
+        self.dataset: Any = build_checked(dataset) if isinstance(dataset, dict) else dataset
         self.check_labels = check_labels
         self.stored: Optional[StoredViews] = None
         for leaf in leaves(self.dataset):

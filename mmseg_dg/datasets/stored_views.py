@@ -210,13 +210,13 @@ class ViewWriter:
         if not self.done:
             shutil.rmtree(self.part, ignore_errors=True)
             self.part.mkdir(parents=True)
-        self.arrays = {
+        self.arrays: dict[str, np.memmap] = {
             name: self._map(name, dtype, tuple(shape))
             for name, (dtype, shape) in self.index['arrays'].items()
         }
         self._saved = time.monotonic()
 
-    def _map(self, name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    def _map(self, name: str, dtype: str, shape: tuple[int, ...]) -> np.memmap:
         path = self.part / f'{name}.npy'
         if self.done:
             return np.lib.format.open_memmap(path, mode='r+')

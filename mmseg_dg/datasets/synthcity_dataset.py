@@ -1,10 +1,11 @@
 """The built-in synthetic city as a dataset: demos and tests need no files from outside."""
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from mmseg.datasets import BaseSegDataset, CityscapesDataset
 
+from mmseg_dg.ops.pairs import pair
 from mmseg_dg.registry import DATASETS
 
 from .synthcity.cache import (
@@ -53,7 +54,7 @@ class SynthCityDataset(BaseSegDataset):
 
     def __init__(self, domain: str = 'day', num_images: int = 200, size: Sequence[int] = (512, 256),
                  seed: int = 0, data_root: Optional[Union[str, Path]] = None, start: int = 0,
-                 num_workers: Optional[int] = None, **kwargs) -> None:
+                 num_workers: Optional[int] = None, **kwargs: Any) -> None:
         check_request(domain, size)
         for name, value, least in (('num_images', num_images, 1), ('seed', seed, 0), ('start',
                                                                                       start, 0),
@@ -61,7 +62,7 @@ class SynthCityDataset(BaseSegDataset):
             if int(value) != value or value < least:
                 raise ValueError(f'SynthCityDataset: {name}={value!r} must be an integer of at '
                                  f'least {least}')
-        self.domain, self.size, self.seed = domain, tuple(int(s) for s in size), seed
+        self.domain, self.size, self.seed = domain, pair(int(s) for s in size), seed
         self.num_images, self.start, self.num_workers = num_images, start, num_workers
         folder = city_folder(default_root() if data_root is None else Path(data_root).expanduser(),
                              domain, self.size, seed)

@@ -2,7 +2,14 @@
 import os.path as osp
 from typing import Any, NamedTuple
 
-from .folder_scan import OTHER_ENDING, PICTURE_SUFFIXES, endings, is_local, left_out_text, scan_folder
+from .folder_scan import (
+    OTHER_ENDING,
+    PICTURE_SUFFIXES,
+    endings,
+    is_local,
+    left_out_text,
+    scan_folder,
+)
 
 NOT_LISTED = 'not in the list'
 NOT_CHOSEN = 'not chosen by the dataset'

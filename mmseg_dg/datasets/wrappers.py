@@ -49,7 +49,8 @@ def flatten(dataset: Any) -> tuple[list[Any], np.ndarray, np.ndarray]:
             dataset.
     """
     if hasattr(dataset, 'datasets'):
-        parts, which, local = [], [], []
+        parts: list[Any] = []
+        which, local = [], []
         for part in dataset.datasets:
             inner, inner_which, inner_local = flatten(part)
             which.append(inner_which + len(parts))
@@ -57,7 +58,7 @@ def flatten(dataset: Any) -> tuple[list[Any], np.ndarray, np.ndarray]:
             parts += inner
         return parts, np.concatenate(which), np.concatenate(local)
     if hasattr(dataset, 'dataset'):
-        parts, which, local = flatten(dataset.dataset)
+        inner, inner_which, inner_local = flatten(dataset.dataset)
         if hasattr(dataset, 'indices'):
             rows = np.asarray(dataset.indices, dtype=np.int64)
         elif hasattr(dataset, '_get_ori_dataset_idx'):
@@ -65,8 +66,8 @@ def flatten(dataset: Any) -> tuple[list[Any], np.ndarray, np.ndarray]:
                                np.int64, len(dataset))
         # a wrapper that keeps the order, such as SeededDataset or mmseg's MultiImageMixDataset
         else:
-            return parts, which, local
-        return parts, which[rows], local[rows]
+            return inner, inner_which, inner_local
+        return inner, inner_which[rows], inner_local[rows]
     return [dataset], np.zeros(len(dataset), np.int64), np.arange(len(dataset), dtype=np.int64)
 
 

@@ -1,8 +1,10 @@
 """Data parallelism for methods with several backward passes per step."""
-from typing import Callable
+from typing import Any, Callable
 
 import torch
 from mmengine.dist import all_reduce, broadcast, get_world_size
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
 from mmengine.registry import MODEL_WRAPPERS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -26,7 +28,9 @@ class MethodDistributedWrapper(nn.Module):
     Attributes:
         synchronizations: Number of gradient synchronisations so far.
     """
-    def __init__(self, module: nn.Module, bucket_bytes: int = BUCKET_BYTES) -> None:
+    module: BaseModel
+
+    def __init__(self, module: BaseModel, bucket_bytes: int = BUCKET_BYTES) -> None:
         super().__init__()
         self.module = module
         self.bucket_bytes = bucket_bytes
@@ -34,25 +38,24 @@ class MethodDistributedWrapper(nn.Module):
         self._broadcast_done = False
 
     # ------------------------------------------------------------------ mmengine's model interface
-    def train_step(self, data, optim_wrapper, **kwargs):
+    def train_step(self, data: Any, optim_wrapper: OptimWrapper, **kwargs: Any) -> Any:
         """The method's step with gradient synchronisation before unscale, clip and optimizer step.
         """
         if not hasattr(self.module, 'passes'):
-            raise TypeError(
-                f'{type(self.module).__name__} is no method with passes: train it with model_wrapper_cfg='
-                "dict(type='MMDistributedDataParallel')")
+            raise TypeError(f'{type(self.module).__name__} is no method with passes: train it with '
+                            "model_wrapper_cfg=dict(type='MMDistributedDataParallel')")
         if not self._broadcast_done:
             self.broadcast_state()
         return self.module.train_step(data, optim_wrapper, sync_gradients=self.sync_gradients,
                                       **kwargs)
 
-    def val_step(self, data):
+    def val_step(self, data: Any) -> Any:
         return self.module.val_step(data)
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> Any:
         return self.module.test_step(data)
 
-    def forward(self, *args, **kwargs):
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.module(*args, **kwargs)
 
     # ------------------------------------------------------------------ communication
@@ -94,10 +97,11 @@ class MethodDistributedWrapper(nn.Module):
         Deviations from process 0 are averaged: statistics that are equal everywhere, as those of a
         frozen encoder, stay bit-identical, which ``(x + x + x) / 3`` does not ensure.
         """
-        statistics = []
+        statistics: list[Tensor] = []
         for module in self.module.modules():
             if isinstance(module, _BatchNorm) and module.track_running_stats:
-                statistics += [module.running_mean, module.running_var]
+                found = (module.running_mean, module.running_var)
+                statistics += [tensor for tensor in found if tensor is not None]
         first = [t.clone() for t in statistics]
         for reference, tensor in zip(first, statistics):
             broadcast(reference)

@@ -44,6 +44,7 @@ def _lines(cfg: Any, arguments: Mapping) -> list[str]:
     settings = CachedFeatures.of(arguments, method)
     if cfg.get('load_from'):
         return [f'not checked: the encoder gets its weights from load_from={cfg["load_from"]}']
+    assert settings is not None  # there are arguments
     with local_seed(0):
         method.init_weights()
     streams = {}

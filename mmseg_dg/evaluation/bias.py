@@ -21,7 +21,7 @@ GROUPS = ('head', 'middle', 'tail')
 Frequency = Union[Sequence[float], Mapping[Union[str, int], float]]
 
 
-def sort_by_frequency(frequency: Sequence[float],
+def sort_by_frequency(frequency: Union[Sequence[float], np.ndarray],
                       subset: Optional[Sequence[int]] = None) -> list[int]:
     """Class ids from most to least frequent; equal ones in the order of their ids.
 
@@ -33,7 +33,7 @@ def sort_by_frequency(frequency: Sequence[float],
     return sorted(ids, key=lambda i: (-float(frequency[i]), i))
 
 
-def frequency_groups(frequency: Sequence[float],
+def frequency_groups(frequency: Union[Sequence[float], np.ndarray],
                      subset: Optional[Sequence[int]] = None) -> dict[str, list[int]]:
     """Class ids of head, middle and tail: thirds of the sorted classes, earlier groups one larger
     where it must be.

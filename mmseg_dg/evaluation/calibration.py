@@ -27,10 +27,11 @@ class Histogram(NamedTuple):
         correct: (n,) pixels whose class is right.
         confidence: (n,) sum of their confidences.
     """
-    count: np.ndarray
+    count: np.ndarray  # type: ignore[assignment]  # hides tuple.count, which nobody calls
     correct: np.ndarray
     confidence: np.ndarray
 
+    # tuples join, these add
     def __add__(self, other: 'Histogram') -> 'Histogram':  # type: ignore[override]
         return Histogram(*(a + b for a, b in zip(self, other)))
 

@@ -155,22 +155,22 @@ class CalibrationMetric(BaseMetric):
         total = torch.from_numpy(np.stack(own))  # (3, bins)
         all_reduce(total)
         self._reset()
-        self.histogram = Histogram(*total.numpy())
-        self.curve = risk_coverage(self.histogram)
+        histogram = Histogram(*total.numpy())
+        self.histogram, self.curve = histogram, risk_coverage(histogram)
         if self.output_dir is not None and is_main_process():
-            self._write()
-        found = calibration_scores(self.histogram, self.bins, self.coverages, self.curve)
+            self._write(histogram, self.curve)
+        found = calibration_scores(histogram, self.bins, self.coverages, self.curve)
         return {f'{self.prefix}/{k}': v for k, v in found.items()} if self.prefix else found
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Scores of the sum of histograms."""
         return calibration_scores(sum(results[1:], results[0]), self.bins, self.coverages)
 
-    def _write(self) -> None:
+    def _write(self, histogram: Histogram, curve: RiskCoverage) -> None:
         """The diagram's and the curve's numbers; shares in 0..1."""
         os.makedirs(str(self.output_dir), exist_ok=True)
         # (bins * n,) -> (bins, n) -> (bins,)
-        count, correct, confidence = (part.reshape(self.bins, -1).sum(1) for part in self.histogram)
+        count, correct, confidence = (part.reshape(self.bins, -1).sum(1) for part in histogram)
         rows = [[
             i / self.bins, (i + 1) / self.bins,
             int(n), c / n if n else '', s / n if n else ''
@@ -179,7 +179,7 @@ class CalibrationMetric(BaseMetric):
                ['above', 'up_to', 'pixels', 'accuracy', 'confidence'], rows)
         _table(os.path.join(str(self.output_dir), 'risk_coverage.csv'),
                ['confidence_above', 'coverage', 'risk'],
-               list(zip(self.curve.threshold, self.curve.coverage, self.curve.risk)))
+               list(zip(curve.threshold, curve.coverage, curve.risk)))
 
 
 def _table(path: str, header: list, rows: list) -> None:

@@ -5,7 +5,7 @@ Pure functions. Rows are ground truth, columns are predictions, entries are pixe
 
 Shapes: R rows of a matrix, P predicted classes, K scored classes, C classes, H x W pixels.
 """
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -116,7 +116,7 @@ def scores(confusion: np.ndarray, subset: Optional[Sequence[int]] = None) -> Sco
     return Scores(iou, acc, nan_mean(iou), nan_mean(acc), float(total[0]))
 
 
-def nan_mean(values: Sequence[float]) -> float:
+def nan_mean(values: Iterable[float]) -> float:
     """Mean of the numbers that are not nan; nan when there is none (without numpy's warning)."""
     kept = [float(v) for v in values if v == v]
     return sum(kept) / len(kept) if kept else float('nan')

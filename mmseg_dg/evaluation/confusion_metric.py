@@ -225,9 +225,9 @@ class ConfusionMatrixMetric(BaseMetric):
         surplus = self._count - share
         if surplus > 1:
             raise ValueError(
-                f'process {rank} of {world_size} scored {self._count} images, its share of a dataset of '
-                f"{size} is {share}: evaluate with sampler=dict(type='DefaultSampler', shuffle=False)"
-            )
+                f'process {rank} of {world_size} scored {self._count} images, its share of a '
+                f"dataset of {size} is {share}: evaluate with sampler=dict(type='DefaultSampler', "
+                'shuffle=False)')
         if surplus == 1 and self._last is not None:
             total -= self._last
         flat = torch.from_numpy(np.append(total.ravel(), self._count - max(surplus, 0)))
@@ -273,7 +273,7 @@ class ConfusionMatrixMetric(BaseMetric):
         largest = max(self.output_ids) if self.output_ids is not None else max(
             self._classes_to_save(), ids.max())
         ids = ids.astype(np.uint8 if largest <= 255 else np.uint16)
-        path = os.path.join(self.output_dir, name)
+        path = os.path.join(str(self.output_dir), name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         Image.fromarray(ids).save(path)
 

@@ -1,6 +1,6 @@
 """One evaluator per validation domain."""
 import copy
-from collections.abc import Sequence
+from collections.abc import ItemsView, Sequence
 from typing import Any, Optional
 
 from mmengine.evaluator import BaseMetric, Evaluator
@@ -20,7 +20,7 @@ class DomainEvaluators:
     def __getitem__(self, domain: str) -> Evaluator:
         return self.evaluators[domain]
 
-    def items(self):
+    def items(self) -> ItemsView[str, Evaluator]:
         return self.evaluators.items()
 
     @property

@@ -81,7 +81,8 @@ class ImageStatistics(NamedTuple):
     def from_vector(cls, vector: np.ndarray) -> 'ImageStatistics':
         """The inverse of :meth:`vector`."""
         classes = (len(vector) - 10) // 2
-        return cls(*(float(v) for v in vector[:10]), vector[10:10 + classes], vector[10 + classes:])
+        return cls._make(
+            [*(float(v) for v in vector[:10]), vector[10:10 + classes], vector[10 + classes:]])
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 Shapes: C classes, H x W pixels.
 """
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Callable, Optional, Union
 
@@ -187,8 +187,8 @@ class LabelFreeMetric(BaseMetric):
             if isinstance(self.prior_of, Mapping):
                 names = (self.dataset_meta or {}).get('classes') or ()
                 by_class = {
-                    class_id(key, names, 'prior'): float(v)
-                    for key, v in self.prior_of.items()
+                    class_id(key, names, 'prior'): float(share)
+                    for key, share in self.prior_of.items()
                 }
                 self._prior = np.array([by_class.get(i, 0.) for i in range(classes)])
             else:
@@ -233,29 +233,28 @@ class LabelFreeMetric(BaseMetric):
             self.image_scores.append(
                 dict(img_path=str(sample.get('img_path') or ''), **self._scores(found)))
 
-    def _predict_again(self, batch: Any, size: int) -> tuple[list, list]:
+    def _predict_again(self, batch: Any,
+                       size: int) -> tuple[Sequence[Optional[Tensor]], Sequence[Optional[Tensor]]]:
         """Class ids (H, W) of the mirrored images, mirrored back, and of the other network; None
         where not asked."""
         nothing: list[Optional[Tensor]] = [None] * size
         if not (self.flip or self._other):
             return nothing, nothing
-        if self._step is None:
+        step = self._step
+        if step is None:
             raise ValueError(
                 'LabelFreeMetric: flip and teacher predict again, but nothing gave it a network: '
                 'use it in MultiDomainValLoop or MultiDomainTestLoop, or set flip=False and '
                 'teacher=False')
-        mirrored, others = nothing, nothing
+        mirrored: Sequence[Optional[Tensor]] = nothing
+        others: Sequence[Optional[Tensor]] = nothing
         if self.flip:
             # (C, H, W) and (H, W) alike: width comes last
-            mirrored = [ids.flip(-1) for ids in self._classes(_fresh(batch, mirror=True))]
+            mirrored = [ids.flip(-1) for ids in _classes(step, _fresh(batch, mirror=True))]
         if self._other:
             with evaluating(self._method, self._other):
-                others = self._classes(_fresh(batch))
+                others = _classes(step, _fresh(batch))
         return mirrored, others
-
-    def _classes(self, batch: dict) -> list[Tensor]:
-        # of the logits, as the first prediction's: a network may post-process its classes
-        return [two_channels(sample.seg_logits.data).argmax(0) for sample in self._step(batch)]
 
     # ------------------------------------------------------------------ the domain
     def evaluate(self, size: int) -> dict[str, float]:
@@ -304,8 +303,13 @@ class LabelFreeMetric(BaseMetric):
         return dict(label_free=sum(parts) / len(parts), **ordered)
 
 
+def _classes(step: Callable[[dict], Sequence], batch: dict) -> list[Tensor]:
+    # of the logits, as the first prediction's: a network may post-process its classes
+    return [two_channels(sample.seg_logits.data).argmax(0) for sample in step(batch)]
+
+
 @contextmanager
-def evaluating(method: Any, name: str):
+def evaluating(method: Any, name: str) -> Iterator[None]:
     """Inside, the method predicts with another of its networks."""
     before, method.evaluate = method.evaluate, name
     try:

@@ -1,7 +1,7 @@
 """Keeps the log readable when an evaluation returns dozens of numbers."""
 import re
 
-from mmengine.runner import LogProcessor
+from mmengine.runner import LogProcessor, Runner
 
 from mmseg_dg.registry import LOG_PROCESSORS
 
@@ -17,7 +17,7 @@ class DomainLogProcessor(LogProcessor):
     They are in the table the loop prints, in its CSV file and in ``vis_data/scalars.json`` as
     before. Arguments are those of :class:`mmengine.runner.LogProcessor`.
     """
-    def get_log_after_epoch(self, runner, batch_idx: int, mode: str,
+    def get_log_after_epoch(self, runner: Runner, batch_idx: int, mode: str,
                             with_non_scalar: bool = False) -> tuple[dict, str]:
         """As the base class; the returned dict is complete, only the text is shorter."""
         tag, text = super().get_log_after_epoch(runner, batch_idx, mode, with_non_scalar)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Optional
 
+from mmengine.model import BaseModel
 from torch import nn
 
 #: ``source``: validation data of a training domain, listed apart from the mean. ``target``: never
@@ -65,12 +66,14 @@ def _build(name: str, config: Mapping) -> DomainProtocol:
     return DomainProtocol(config.get('role', ''), test_cfg, config.get('note', ''))
 
 
-def evaluated_network(model: nn.Module) -> nn.Module:
+def evaluated_network(model: nn.Module) -> BaseModel:
     """The segmentor that predicts, behind wrappers (processes, test-time augmentation) and methods.
     """
-    while not hasattr(model, 'evaluated_network') and isinstance(getattr(model, 'module', None),
-                                                                 nn.Module):
-        model = model.module
+    while not hasattr(model, 'evaluated_network'):
+        inner = getattr(model, 'module', None)
+        if not isinstance(inner, nn.Module):
+            break
+        model = inner
     return getattr(model, 'evaluated_network', model)
 
 
@@ -91,8 +94,8 @@ def check_test_cfg(model: nn.Module, name: str, protocol: DomainProtocol) -> Non
     missing = [key for key in ('crop_size', 'stride') if key not in merged]
     if merged.get('mode', 'whole') == 'slide' and missing:
         raise ValueError(
-            f"protocols.{name}.test_cfg has mode='slide' without {missing}: set them there or in the "
-            'network')
+            f"protocols.{name}.test_cfg has mode='slide' without {missing}: set them there or in "
+            'the network')
 
 
 @contextmanager

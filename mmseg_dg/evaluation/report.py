@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 SUMMARY = ('mIoU', 'mAcc', 'aAcc')
 
@@ -68,7 +68,7 @@ class Choice(NamedTuple):
     certain: bool = True
 
 
-def selecting_keys(save_best, first_key: str) -> tuple[str, ...]:
+def selecting_keys(save_best: Union[str, Sequence[str], None], first_key: str) -> tuple[str, ...]:
     """The metrics that choose the best checkpoint.
 
     Args:
@@ -99,7 +99,9 @@ def chosen_by(checkpoint: str, save_best: Sequence[str], domains: Sequence[str])
         listed = ', '.join(f'`{key}`'
                            for key in keys) or 'a score that is not among those of this evaluation'
         return Choice(keys, f'This checkpoint was, by its name, chosen by: {listed}.')
-    unknown = 'Its name does not tell how this checkpoint was chosen. By the config: ' if checkpoint else ''
+    unknown = ''
+    if checkpoint:
+        unknown = 'Its name does not tell how this checkpoint was chosen. By the config: '
     if not save_best:
         return Choice((), f'{unknown}No score chooses a checkpoint (`save_best` is not '
                       'set).', not unknown)

@@ -92,12 +92,13 @@ def _check_student(method: nn.Module, theirs: dict[str, Tensor]) -> None:
     missing, unexpected, shapes = found.missing, found.unexpected, found.shape_lines()
     if missing or unexpected or shapes:
         raise ValueError(
-            f'this checkpoint holds another network than the config ({type(method.student).__name__}): unexpected '
-            f'({len(unexpected)}) {unexpected[:8]}, missing ({len(missing)}) {missing[:8]}, other shapes '
-            f'({len(shapes)}) {shapes[:8]}. Give the config it was trained with; to finetune it for other classes, '
-            'set train_cfg.new_classifier=True, which loads all but the classifier; to start from its encoder only, '
-            "use network.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., prefix='student.backbone.')"
-        )
+            'this checkpoint holds another network than the config '
+            f'({type(method.student).__name__}): unexpected ({len(unexpected)}) {unexpected[:8]}, '
+            f'missing ({len(missing)}) {missing[:8]}, other shapes ({len(shapes)}) {shapes[:8]}. '
+            'Give the config it was trained with; to finetune it for other classes, set '
+            'train_cfg.new_classifier=True, which loads all but the classifier; to start from its '
+            "encoder only, use network.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., "
+            "prefix='student.backbone.')")
 
 
 def _is_optional(name: str) -> bool:
@@ -154,8 +155,8 @@ def leave_classifier(method: nn.Module, state_dict: dict[str, Tensor]) -> None:
             f'{sorted(lacking)[:8]}, unexpected ({len(surplus)}) {surplus[:8]}')
     loaded = sum(key in ours for key in state_dict)
     print_log(
-        f'new_classifier: {loaded} tensors loaded; left as initialised ({len(left)}): {", ".join(left)}; the '
-        "run's counters begin at 0", logger='current')
+        f'new_classifier: {loaded} tensors loaded; left as initialised ({len(left)}): '
+        f"{', '.join(left)}; the run's counters begin at 0", logger='current')
 
 
 def _classifier_keys(network: nn.Module) -> Iterator[str]:

@@ -172,7 +172,8 @@ class DACS(Supervised):
         _check_arguments(pseudo_threshold, ignore_top, ignore_bottom, use_valid_mask,
                          jitter_probability)
         self.target_stream = unlabeled_stream
-        self.target_labeled_stream, self.target_labeled_weight = target_labeled_stream, target_labeled_weight
+        self.target_labeled_stream = target_labeled_stream
+        self.target_labeled_weight = target_labeled_weight
         few = () if target_labeled_stream is None else (target_labeled_stream, )
         self.streams = (labeled_stream, unlabeled_stream, *few)
         self.labeled_streams = (labeled_stream, *few)
@@ -212,7 +213,9 @@ class DACS(Supervised):
         rng = StepGenerator.of(generator)
         images = batch[self.source_stream]['inputs']
         size, count = tuple(images.shape[-2:]), len(images)
-        labels = stack_labels(batch[self.source_stream]['data_samples'], self.source_stream)
+        labels = batch[self.source_stream].get('host_labels')  # a GPU would have to be asked
+        if labels is None:
+            labels = stack_labels(batch[self.source_stream]['data_samples'], self.source_stream)
         draws = StepDraws(
             jitter=bool(rng.numpy.uniform() > 1 - self.jitter_probability)
             and self.color_jitter_strength > 0, blur=bool(rng.numpy.uniform() > 0.5) and self.blur,
@@ -335,8 +338,9 @@ class DACS(Supervised):
         else:
             share = 1 - float((valid == 1).any(dim=-1).float().mean())  # over (B, H)
             reason = 'valid_pseudo_mask (margins and padding) of the first batch'
-        advice = '' if share <= MANY_ROWS else ': the network learns nothing of the target there. If your images ' \
-            'have no bonnet, set the margins to 0; if they have, measure them in rows of this crop'
+        advice = '' if share <= MANY_ROWS else (
+            ': the network learns nothing of the target there. If your images have no bonnet, set '
+            'the margins to 0; if they have, measure them in rows of this crop')
         print_log(
             f'stream "{self.target_stream}": {100 * share:.1f} % of the rows have no '
             f'pseudo-labels ({reason}){advice}', logger='current',
@@ -405,8 +409,7 @@ class DACS(Supervised):
         if isinstance(source['inputs'], EncodedImages):
             return mix_encoded_batch(source, batch[self.target_stream], labels, draws.mix_classes,
                                      pseudo_label, pseudo_weight)
-        masks = torch.stack(
-            [class_mask(label, c.to(label.device)) for label, c in zip(labels, draws.mix_classes)])
+        masks = torch.stack([class_mask(label, c) for label, c in zip(labels, draws.mix_classes)])
         images = mix(masks.unsqueeze(1), source['inputs'], batch[self.target_stream]['inputs'])
         images = torch.stack([self._augment(image, draws, i) for i, image in enumerate(images)])
         mixed_label = mix(masks, labels, pseudo_label)

@@ -139,7 +139,8 @@ class DDeP(BaseMethod):
         self.streams = (stream, )
         self.target, self.train_encoder = target, train_encoder
         if not train_encoder:
-            self.needs_pretrained_encoder = 'it stays frozen, and a decoder would learn to read noise'
+            self.needs_pretrained_encoder = ('it stays frozen, and a decoder would learn to read '
+                                             'noise')
         self.form, self.sigma = _noise_settings(noise)
         for key, values in zip(('mean', 'std'), _encoder_scale(encoder_norm)):
             # kept in checkpoints: a finetuning must normalise alike

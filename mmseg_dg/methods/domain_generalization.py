@@ -85,6 +85,7 @@ class DomainGeneralization(Supervised):
 
     def before_training(self) -> None:
         super().before_training()
-        state = 'off' if self.styles is None else f'{self.styles.num_prototypes} prototypes, concentration ' \
-            f'{self.styles.concentration}, consistency weight {self.style_consistency_weight}'
+        state = 'off' if self.styles is None else (
+            f'{self.styles.num_prototypes} prototypes, concentration {self.styles.concentration}, '
+            f'consistency weight {self.style_consistency_weight}')
         print_log(f'style hallucination: {state}', logger='current')

@@ -43,7 +43,7 @@ def mix_encoded_batch(
         labels = torch.stack([x.mixed_label.data.squeeze(0) for x in target['data_samples']]).long()
         masks = labels != FROM_TARGET
     else:
-        masks = torch.stack([class_mask(x, c.to(x.device)) for x, c in zip(labels, mix_classes)])
+        masks = torch.stack([class_mask(x, c) for x, c in zip(labels, mix_classes)])
         mixed = mix_encoded(masks, source['inputs'], target['inputs'])
     weight = mix(masks, torch.ones_like(pseudo_weight), pseudo_weight)
     return mixed, mix(masks, labels, pseudo_label), weight, masks

@@ -75,16 +75,19 @@ class StepCheck:
             back.
         gradients: Look at the gradients too (not under a loss scaler, which does so itself).
         deferred: The host does not read the flags of this step before :meth:`FiniteWatch.read`.
+        parameters: ``list(method.named_parameters())``, where it is known.
     """
     def __init__(self, method: nn.Module, iteration: int = 0, remember: bool = True,
-                 gradients: bool = True, deferred: bool = False) -> None:
+                 gradients: bool = True, deferred: bool = False, parameters: Optional[list] = None):
         self.iteration, self.checks_gradients, self.deferred = iteration, gradients, deferred
         self.left_out = False  # the step changed nothing, as far as the host knows
-        self.parameters = [(name, p) for name, p in method.named_parameters() if p.requires_grad]
+        named = parameters or method.named_parameters()
+        self.parameters = [(name, p) for name, p in named if p.requires_grad]
         self.batches: list[Batch] = []
         self.losses: list[tuple[str, str, Tensor]] = []
         self.gradients: list[tuple[str, Tensor]] = []
-        self._saved = [(b, b.detach().clone()) for b in method.buffers()] if remember else []
+        buffers = method.buffers() if remember else ()
+        self._saved = [(b, b.detach().clone(), b._version) for b in buffers]
 
     # ------------------------------------------------------------------ gathering
     @torch.no_grad()
@@ -134,10 +137,13 @@ class StepCheck:
     @torch.no_grad()
     def restore(self, unless: Optional[Tensor] = None) -> None:
         """Buffers as they were before the step; with ``unless`` (bool 0-d, on the device) only
-        where it is False.
+        where it is False. Counts that were not written stay: the host would read DeFT's stage
+        again.
         """
-        for buffer, before in self._saved:
-            buffer.copy_(before if unless is None else torch.where(unless, buffer, before))
+        for buffer, before, version in self._saved:
+            # batch norm moves its statistics without a new version
+            if buffer.is_floating_point() or buffer._version != version:
+                buffer.copy_(before if unless is None else torch.where(unless, buffer, before))
         self._saved = []
 
     # ------------------------------------------------------------------ telling
@@ -222,15 +228,18 @@ class FiniteWatch:
         self.describe: Callable[[StepCheck], list[str]] = lambda check: []
         self.report: Callable[[str], None] = lambda text: None
         self._pending: list[Pending] = []
+        self._listed: tuple[Optional[nn.Module], list] = (None, [])
         self._open: Optional[Tensor] = None
 
     # ------------------------------------------------------------------ one step
     def begin(self, method: nn.Module, optim_wrapper: Any, iteration: int) -> StepCheck:
         """Before the first pass of a step."""
         scaled = has_scaler(optim_wrapper)
+        if self._listed[0] is not method:  # a walk over all modules: once per run
+            self._listed = method, list(method.named_parameters())
         deferred = self._defers(method, optim_wrapper.optimizer) and not scaled
         return StepCheck(method, iteration, remember=not deferred or self.action == 'skip',
-                         gradients=not scaled, deferred=deferred)
+                         gradients=not scaled, deferred=deferred, parameters=self._listed[1])
 
     def _defers(self, method: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
         if self.deferred is not None:

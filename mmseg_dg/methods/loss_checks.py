@@ -32,9 +32,9 @@ def check_network_config(network: Mapping) -> None:
                 'loss_decode: num_classes=2 gives background and object a channel each')
         if classes == 1:
             raise ValueError(
-                f'{path}.num_classes=1: one class is everywhere, there is nothing to learn. Name the '
-                "background as a class of its own: classes=['background', ...] of the datasets and "
-                f'{path}.num_classes=2')
+                f'{path}.num_classes=1: one class is everywhere, there is nothing to learn. Name '
+                "the background as a class of its own: classes=['background', ...] of the datasets "
+                f'and {path}.num_classes=2')
         if isinstance(classes, int) and classes > MOST_CLASSES:
             raise ValueError(too_many_classes(f'{path}.num_classes={classes}', classes))
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmseg_dg.models.segmentors.network import draw_crop_box
 from mmseg_dg.ops import CropBox, JitterParams, draw_jitter_params, draw_kept_blocks, enlarge_blocks
+from mmseg_dg.ops.transfer import on_device
 from mmseg_dg.utils.options import check_options
 from mmseg_dg.utils.seeding import StepGenerator
 
@@ -153,7 +154,7 @@ class MaskedPass(NamedTuple):
         """
         if self.mode == 'token':
             return images
-        mask = enlarge_blocks(draws.kept.to(images.device), tuple(images.shape[-2:]))
+        mask = enlarge_blocks(on_device(draws.kept, images.device), tuple(images.shape[-2:]))
         return images * mask.to(images.dtype)
 
     @contextmanager
@@ -164,7 +165,7 @@ class MaskedPass(NamedTuple):
             yield
             return
         device = next(network.parameters()).device
-        mask = ~draws.kept.to(device).squeeze(1)
+        mask = ~on_device(draws.kept, device).squeeze(1)
         handle = network.backbone.register_forward_pre_hook(
             lambda module, args, kwargs: (args, dict(kwargs, mask=mask)), with_kwargs=True)
         try:

@@ -137,7 +137,8 @@ class SemiSupervised(BaseMethod):
             raise ValueError(f"pseudo_labels must be 'student' or 'teacher', got {pseudo_labels!r}")
         if num_views < 0:
             raise ValueError(f'num_views counts strong views, got {num_views}')
-        self.labeled_stream, self.unlabeled_stream, self.mix_stream = labeled_stream, unlabeled_stream, mix_stream
+        self.labeled_stream, self.unlabeled_stream = labeled_stream, unlabeled_stream
+        self.mix_stream = mix_stream
         self.cutmix = None if cutmix is None else _checked(cutmix, check_cutmix, 'cutmix')
         self.strong_view = _checked(strong_view or {}, check_strong_view, 'strong_view')
         self.streams = (labeled_stream, unlabeled_stream) + (
@@ -212,8 +213,8 @@ class SemiSupervised(BaseMethod):
         if self.teacher is not None and self.teacher.buffer_policy == 'batch':
             raise ValueError(
                 "EMAUpdateHook(buffers='batch') would leave the teacher's BatchNorm at its initial "
-                'statistics, with which it normalises in evaluation mode, as pseudo-labels are made: '
-                "set buffers='average'")
+                'statistics, with which it normalises in evaluation mode, as pseudo-labels are '
+                "made: set buffers='average'")
         shapes = {name: tuple(batch[name]['inputs'].shape) for name in self.streams}
         labeled, unlabeled = shapes[self.labeled_stream], shapes[self.unlabeled_stream]
         if labeled[1:] != unlabeled[1:]:

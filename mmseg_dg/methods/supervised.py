@@ -228,16 +228,16 @@ class Supervised(AlignmentMixin, BaseMethod):
                 self.projected_distance.encoder):
             raise ValueError(
                 'feature_distance compares with a pretrained encoder, but its encoder '
-                f'{type(self.projected_distance.encoder).__name__} starts from random weights: give it '
-                "init_cfg=dict(type='Pretrained', checkpoint='pretrained/...')")
+                f'{type(self.projected_distance.encoder).__name__} starts from random weights: '
+                "give it init_cfg=dict(type='Pretrained', checkpoint='pretrained/...')")
         if self.imnet is None:
             return
         if not _is_pretrained(self.student.backbone):
             raise ValueError(
-                'the feature distance keeps features near those of a pretrained encoder, but the backbone '
-                f'{type(self.student.backbone).__name__} starts from random weights: give it '
-                "init_cfg=dict(type='Pretrained', checkpoint='pretrained/...'), or set feature_distance=None"
-            )
+                'the feature distance keeps features near those of a pretrained encoder, but the '
+                f'backbone {type(self.student.backbone).__name__} starts from random weights: give '
+                "it init_cfg=dict(type='Pretrained', checkpoint='pretrained/...'), or set "
+                'feature_distance=None')
         print_log(
             f'feature distance: weight {self.feature_distance.weight}, classes '
             f'{self.feature_distance.classes}', logger='current')

@@ -103,11 +103,8 @@ class EMATeacher(BaseAveragedModel):
             beta = self.beta_at(int(self.steps)) if self.ramp or self.debias else self.beta
         else:
             beta = self._beta_on_device()
-        source = dict(model.named_parameters())
-        frozen = frozen_names(model)  # an average of equal values would drift by rounding
-        pairs = [(p, source[name]) for name, p in self.module.named_parameters()
-                 if name not in frozen]
-        self._blend([a for a, _ in pairs], [b.detach() for _, b in pairs], beta, skip)
+        frozen, averages, sources = self._paired(model)
+        self._blend(averages, [p.detach() for p in sources], beta, skip)
         if self.buffer_policy in ('copy', 'average'):
             buffers = dict(model.named_buffers())
             averaged = [(b, buffers[name]) for name, b in self.module.named_buffers()
@@ -120,6 +117,23 @@ class EMATeacher(BaseAveragedModel):
                 if id(ours) not in done:
                     ours.copy_(theirs if skip is None else torch.where(skip, ours, theirs))
         self.steps += 1 if skip is None else (~skip).to(self.steps.dtype)
+
+    def _paired(self, model: nn.Module) -> tuple[set[str], list[Tensor], list[Tensor]]:
+        """Names that are not averaged, and parameters of the average and of ``model`` side by side:
+        a walk over all modules, made once for a source (or for its parts: a method may join them
+        anew for each update).
+        """
+        parts = tuple(model.children()) or (model, )
+        known = self.__dict__.get('_pairs')
+        if known is None or len(known[0]) != len(parts) or any(a is not b
+                                                               for a, b in zip(known[0], parts)):
+            source = dict(model.named_parameters())
+            frozen = frozen_names(model)  # an average of equal values would drift by rounding
+            pairs = [(p, source[name]) for name, p in self.module.named_parameters()
+                     if name not in frozen]
+            known = parts, frozen, [a for a, _ in pairs], [b for _, b in pairs]
+            self.__dict__['_pairs'] = known  # no submodules of the average
+        return known[1:]
 
     def _beta_on_device(self) -> Tensor:
         """What :meth:`beta_at` gives for the present count: float64, 0-d, where the count lies."""

@@ -46,10 +46,10 @@ def check_recordable(method: nn.Module) -> None:
         others = [name for name in encoder.frozen_names() if not torch.equal(now[name], then[name])]
         if others:
             raise ValueError(
-                f"save='trained': {len(others)} frozen tensors of {path} ({others[0]}, ...) are not those "
-                f'of {file}, the file of its init_cfg: load_from has filled them, and a checkpoint '
-                "without them could not be read again. Use save='whole', or give the encoder's "
-                'init_cfg the file with these values')
+                f"save='trained': {len(others)} frozen tensors of {path} ({others[0]}, ...) are "
+                f'not those of {file}, the file of its init_cfg: load_from has filled them, and a '
+                "checkpoint without them could not be read again. Use save='whole', or give the "
+                "encoder's init_cfg the file with these values")
 
 
 def leave_frozen_out(method: nn.Module, state: MutableMapping[str, Tensor]) -> int:

@@ -59,7 +59,9 @@ class MultiStreamDataPreprocessor(_AnyChannels):
             training: Pad to a common size (training) or to the test configuration.
 
         Returns:
-            The same nesting with ``inputs`` float32 (B, 3, H, W), normalised RGB.
+            The same nesting with ``inputs`` float32 (B, 3, H, W), normalised RGB, and
+            ``host_labels`` (B, 1, H, W) where the samples came with labels of that size: what the
+            host decides by them (classes to mix) it need not ask a GPU.
         """
         if 'inputs' in data:
             check_channels('the images', self, data['inputs'])
@@ -73,7 +75,14 @@ class MultiStreamDataPreprocessor(_AnyChannels):
                         data_samples=self.cast_data(batch['data_samples']))
         check_channels(f'stream "{name}"', self.streams.get(name, self), batch['inputs'])
         forward = self.streams[name] if name in self.streams else super().forward
+        labels = [
+            sample.gt_sem_seg.data for sample in batch['data_samples'] or ()
+            if 'gt_sem_seg' in sample
+        ]
         batch = forward(batch, training)
+        size = batch['inputs'].shape[-2:]
+        if labels and all(x.device.type == 'cpu' and x.shape[-2:] == size for x in labels):
+            batch['host_labels'] = torch.stack(labels)
         for sample in batch['data_samples'] or ():
             if 'valid_pseudo_mask' in sample:  # padded pixels have no valid pseudo-label
                 mask = sample.valid_pseudo_mask.data
@@ -124,7 +133,9 @@ def check_one_normalisation(preprocessor: nn.Module, why: str) -> None:
     for name, other in getattr(preprocessor, 'streams', {}).items():
         for key in ('mean', 'std', 'channel_conversion'):
             ours, theirs = getattr(preprocessor, key, None), getattr(other, key, None)
-            both = isinstance(ours, Tensor) and isinstance(theirs, Tensor)
-            if not (torch.equal(ours, theirs) if both else ours is theirs):
+            same = ours is theirs
+            if isinstance(ours, Tensor) and isinstance(theirs, Tensor):
+                same = torch.equal(ours, theirs)
+            if not same:
                 raise ValueError(f'data_preprocessor.streams.{name} has its own {key}: {why} needs '
                                  'one normalisation for all streams, remove it there')

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .transfer import on_device
+
 
 class ComplementaryMasks(NamedTuple):
     """Drawn channels of one step.
@@ -84,8 +86,8 @@ def drop_complementary_channels(features: Tensor, channels: Tensor, whole: Tenso
         raise ValueError('features must be (2 B, C, h, w) with channels (B, C) and whole (B,), '
                          f'got {tuple(features.shape)}, {tuple(channels.shape)} and '
                          f'{tuple(whole.shape)}')
-    kept = channels.to(features.device, features.dtype)
-    one = whole.to(features.device).unsqueeze(1)  # (B, 1)
+    kept = on_device(channels, features.device).to(features.dtype)
+    one = on_device(whole, features.device).unsqueeze(1)  # (B, 1)
     # (2 B, C)
     factors = torch.cat([torch.where(one, torch.ones_like(kept), 2 * m) for m in (kept, 1 - kept)])
     return features * factors[..., None, None]

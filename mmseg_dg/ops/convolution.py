@@ -7,6 +7,8 @@ Shapes: B images, C channels in, D channels out, H x W pixels.
 """
 from __future__ import annotations
 
+from typing import Any, Optional
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -63,14 +65,14 @@ class _DilatedDepthwise(torch.autograd.Function):
     gradient: more exact than oneDNN's, too.
     """
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.dilation = dilation
         return _depthwise(x, weight, dilation)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Optional[Tensor], Optional[Tensor], None]:
         """Gradients of ``x`` (B, C, H, W) and ``weight`` (C, 1, 3, 3), each only where it is
         needed.
         """
@@ -100,7 +102,7 @@ def _depthwise(x: Tensor, weight: Tensor, d: int) -> Tensor:
     out = x * kernel[:, :, 1, 1]
     for row in range(3):
         for column in range(3):
-            moved = _moved(*x.shape[-2:], (row - 1) * d, (column - 1) * d)
+            moved = _moved(x.shape[-2], x.shape[-1], (row - 1) * d, (column - 1) * d)
             if moved is not None and (row, column) != (1, 1):
                 there, here = moved
                 out[here].addcmul_(x[there], kernel[:, :, row, column])
@@ -122,7 +124,7 @@ def _tap_gradient(x: Tensor, grad: Tensor, dy: int, dx: int) -> Tensor:
     """Sum over images and pixels of ``x`` at (y + dy, x + dx) times ``grad`` at (y, x); (B, C, H,
     W) twice -> (C,).
     """
-    moved = _moved(*x.shape[-2:], dy, dx)
+    moved = _moved(x.shape[-2], x.shape[-1], dy, dx)
     if moved is None:
         return x.new_zeros(x.shape[1])
     there, here = moved

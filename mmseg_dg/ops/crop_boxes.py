@@ -6,14 +6,23 @@ Shapes: H x W pixels.
 """
 from __future__ import annotations
 
+from typing import Protocol
+
 from torch import Tensor
 
 #: (y1, y2, x1, x2) in pixels, ends excluded.
 CropBox = tuple[int, int, int, int]
 
 
+class Randint(Protocol):
+    """What draws offsets: ``numpy.random.RandomState``, or recorded numbers in its place."""
+    def randint(self, low: int, high: int) -> int:
+        """An integer in [low, high)."""
+        ...
+
+
 def draw_crop_box(image_size: tuple[int, int], crop_size: tuple[int, int], divisor: int,
-                  rng) -> CropBox:
+                  rng: Randint) -> CropBox:
     """Draw one detail crop.
 
     Per axis, rows first, the offset is ``rng.randint(0, (margin + 1) // divisor) * divisor`` with
@@ -40,7 +49,7 @@ def draw_crop_box(image_size: tuple[int, int], crop_size: tuple[int, int], divis
     return y, y + h, x, x + w
 
 
-def _draw_offset(margin: int, divisor: int, rng) -> int:
+def _draw_offset(margin: int, divisor: int, rng: Randint) -> int:
     choices = (margin + 1) // divisor
     if margin == 0 or choices == 0:
         return 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from torch import Tensor
 
 from .crop_boxes import CropBox
@@ -20,8 +21,8 @@ _TRIES = 1000
 
 
 def draw_cutmix_box(
-    size: tuple[int, int], rng, probability: float = 0.5, area: tuple[float, float] = (0.02, 0.4),
-    ratio: tuple[float, float] = (0.3, 1 / 0.3)
+    size: tuple[int, int], rng: np.random.RandomState, probability: float = 0.5,
+    area: tuple[float, float] = (0.02, 0.4), ratio: tuple[float, float] = (0.3, 1 / 0.3)
 ) -> CropBox | None:
     """Draw the box of one image, or None for no mixing.
 

@@ -18,7 +18,8 @@ NOISE_FORMS = ('simple', 'scaled')
 TARGETS = ('noise', 'image')
 #: Largest possible difference of two pixels on the scale [-1, 1].
 PEAK_TO_PEAK = 2.0
-SIGMA_ADVICE = 'give a number (the paper: 0.22) or (lowest, highest) in this order; it must not be negative'
+SIGMA_ADVICE = ('give a number (the paper: 0.22) or (lowest, highest) in this order; it must not '
+                'be negative')
 
 
 def check_noise(form: str, sigma: Union[float, Sequence[float]]) -> tuple[float, float]:

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmseg_dg.ops.pairs import pair
+
 from .crop_boxes import CropBox
 
 
@@ -38,8 +40,8 @@ class EncodedImages:
         size: tuple[int, int],
         variants: Mapping[str, EncodedImages] | None = None,
     ) -> None:
-        self.maps, self.size, self.variants = tuple(maps), tuple(size), dict(variants or {})
-        counts = {len(x) for x in (*self.maps, *self.variants.values())}
+        self.maps, self.size, self.variants = tuple(maps), pair(size), dict(variants or {})
+        counts = {len(x) for x in self.maps} | {len(x) for x in self.variants.values()}
         if not self.maps or len(counts) != 1:
             raise ValueError('encoded images need maps of one number of images, got levels '
                              f'{[tuple(x.shape) for x in self.maps]} and variants '
@@ -146,7 +148,7 @@ def mix_encoded(mask: Tensor, foreground: EncodedImages,
         raise ValueError(f'mask must be bool, got {mask.dtype}')
     area = mask.unsqueeze(1).float()  # (B, 1, H, W)
     maps = [
-        torch.where(F.adaptive_avg_pool2d(area, x.shape[-2:]) >= 0.5, x, y)
+        torch.where(F.adaptive_avg_pool2d(area, pair(x.shape[-2:])) >= 0.5, x, y)
         for x, y in zip(foreground.maps, background.maps)
     ]
     return EncodedImages(maps, foreground.size)

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mmseg_dg.ops.pairs import pair
+
 from .crop_boxes import CropBox, shrink_box, sliding_boxes
 from .precision import at_least_float32
 
@@ -141,7 +143,7 @@ def entropy_guided_boxes(logits: Tensor, image_size: Sequence[int], crop_size: S
     Raises:
         ValueError: Wrong shapes, or a stride that leaves gaps.
     """
-    size, crop = tuple(image_size), tuple(crop_size)
+    size, crop = pair(image_size), pair(crop_size)
     if crop[0] > size[0] or crop[1] > size[1]:
         raise ValueError(f'the detail crop {crop[0]}x{crop[1]} is larger than the image '
                          f'{size[0]}x{size[1]}')

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .labels import check_ignore_index
 from .precision import at_least_float32
+from .transfer import on_device
 
 
 @torch.no_grad()
@@ -92,7 +93,7 @@ def class_membership(labels: Tensor, classes: Sequence[int] | Tensor) -> Tensor:
     """
     if labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(f'labels must be integers, got {labels.dtype}')
-    return torch.isin(labels, torch.as_tensor(classes, dtype=torch.long, device=labels.device))
+    return torch.isin(labels, on_device(classes, labels.device, torch.long))
 
 
 def feature_distance(features: Tensor, reference: Tensor, mask: Tensor | None = None,
@@ -127,7 +128,7 @@ def feature_distance(features: Tensor, reference: Tensor, mask: Tensor | None = 
     features = at_least_float32(features)
     distance = torch.linalg.vector_norm(features - reference.detach().to(features.dtype), dim=1)
     if mask is None:
-        count = torch.tensor(distance.numel(), device=distance.device)
+        count = torch.full((), distance.numel(), device=distance.device)
     else:
         if mask.dim() == 4 and mask.shape[1] == 1:
             mask = mask.squeeze(1)

@@ -63,7 +63,7 @@ def score_regions(logits: Tensor, size: int) -> list[Region]:
         shares = counts[counts > 0] / counts.sum()
         impurity = float(-(shares * shares.log()).sum()) / math.log(classes) + 0.  # no -0.0
         uncertainty = float(entropy[y1:y2, x1:x2].mean())
-        order = sorted((i for i in range(classes) if counts[i] > 0), key=lambda i, n=counts:
-                       (-float(n[i]), i))
+        found = [(-float(number), i) for i, number in enumerate(counts) if number > 0]
+        order = [i for _, i in sorted(found)]
         regions.append(Region(box, impurity * uncertainty, uncertainty, impurity, tuple(order)))
     return regions

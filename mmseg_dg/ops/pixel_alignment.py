@@ -10,7 +10,7 @@ h x w places of a smaller map.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -52,12 +52,13 @@ def boxes_per_image(box: CropBox | Sequence[CropBox] | None, count: int) -> list
     """
     if box is None:
         return None
+    boxes: Sequence[Any] = box
     if len(box) == 4 and not isinstance(box[0], (tuple, list)):
-        return [tuple(box)] * count
-    if len(box) != count or any(len(b) != 4 for b in box):
+        boxes = [box] * count
+    if len(boxes) != count or any(len(b) != 4 for b in boxes):
         raise ValueError(f'{count} images need one crop box (y1, y2, x1, x2), or one each, got '
                          f'{box}')
-    return [tuple(b) for b in box]
+    return [(y1, y2, x1, x2) for y1, y2, x1, x2 in boxes]
 
 
 def cut_boxes(maps: Tensor, box: CropBox | Sequence[CropBox] | None) -> Tensor:

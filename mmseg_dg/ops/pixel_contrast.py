@@ -55,16 +55,17 @@ def pair_contrast(queries: Tensor, keys: Tensor, labels: Tensor,
     count = len(queries)
     ones = queries.new_ones(count)
     rows, columns = (ones, ones) if pair_weight is None else pair_weight
-    factors = tuple(
-        x.to(queries.dtype) for x in (rows, columns, ones if confidence is None else confidence))
+    row_weight, column_weight, trust = (x.to(queries.dtype)
+                                        for x in (rows, columns,
+                                                  ones if confidence is None else confidence))
     if block_size is None:
-        return _rows(0, count, queries, keys, labels, *factors, complement, temperature) / max(
-            count, 1)
+        return _rows(0, count, queries, keys, labels, row_weight, column_weight, trust, complement,
+                     temperature) / max(count, 1)
     total = queries[:0].sum() + keys[:0].sum()
     for start in range(0, count, block_size):
-        total = total + checkpoint(_rows, start, min(
-            start + block_size, count), queries, keys, labels, *factors, complement, temperature,
-                                   use_reentrant=False, preserve_rng_state=False)
+        total = total + checkpoint(_rows, start, min(start + block_size, count), queries, keys,
+                                   labels, row_weight, column_weight, trust, complement,
+                                   temperature, use_reentrant=False, preserve_rng_state=False)
     return total / max(count, 1)
 
 

@@ -13,8 +13,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from mmseg_dg.ops.pairs import pair
 
 from .blur import gaussian_blur
 
@@ -51,9 +54,10 @@ class StrongView(NamedTuple):
 
 
 def draw_strong_view(
-    rng, brightness: float = 0.5, contrast: float = 0.5, saturation: float = 0.5, hue: float = 0.25,
-    jitter_probability: float = 0.8, grayscale_probability: float = 0.2,
-    blur_probability: float = 0.5, blur_sigma: tuple[float, float] = (0.1, 2.0)) -> StrongView:
+    rng: np.random.RandomState, brightness: float = 0.5, contrast: float = 0.5,
+    saturation: float = 0.5, hue: float = 0.25, jitter_probability: float = 0.8,
+    grayscale_probability: float = 0.2, blur_probability: float = 0.5,
+    blur_sigma: tuple[float, float] = (0.1, 2.0)) -> StrongView:
     """Draw the parameters of one strong view; the defaults are UniMatch's.
 
     Args:
@@ -75,17 +79,16 @@ def draw_strong_view(
     check_strong_view(brightness, contrast, saturation, hue, jitter_probability,
                       grayscale_probability, blur_probability, blur_sigma)
     order = tuple(int(i) for i in rng.permutation(4))
-    factors = [
-        float(rng.uniform(max(0.0, 1 - r), 1 + r)) for r in (brightness, contrast, saturation)
-    ]
+    bright, contrasted, saturated = (float(rng.uniform(max(0.0, 1 - r), 1 + r))
+                                     for r in (brightness, contrast, saturation))
     shift = float(rng.uniform(-hue, hue))
     sigma = float(rng.uniform(*blur_sigma))
     # drawn whatever is switched off, so that one setting does not move the others' draws
     chances = rng.uniform(size=3)
-    return StrongView(
-        jitter=StrongJitter(*factors, shift, order) if chances[0] < jitter_probability else None,
-        grayscale=bool(chances[1] < grayscale_probability),
-        sigma=sigma if chances[2] < blur_probability else None)
+    jitter = StrongJitter(bright, contrasted, saturated, shift, order)
+    return StrongView(jitter=jitter if chances[0] < jitter_probability else None,
+                      grayscale=bool(chances[1] < grayscale_probability),
+                      sigma=sigma if chances[2] < blur_probability else None)
 
 
 def check_strong_view(
@@ -135,7 +138,7 @@ def apply_strong_view(image: Tensor, view: StrongView) -> Tensor:
     image = torch.cat([colors, others]) if len(others) else colors
     if view.sigma is not None:
         image = gaussian_blur(image.unsqueeze(0), view.sigma,
-                              _blur_kernel(view.sigma, image.shape[-2:])).squeeze(0)
+                              _blur_kernel(view.sigma, pair(image.shape[-2:]))).squeeze(0)
     return image
 
 

@@ -77,5 +77,5 @@ def style_consistency(logits: Tensor, stylised: Tensor) -> Tensor:
                          f'{tuple(stylised.shape)} must agree')
     logs = [at_least_float32(x).log_softmax(dim=1) for x in (logits, stylised)]
     mixture = ((logs[0].exp() + logs[1].exp()) / 2).clamp(1e-7, 1).log()
-    divergence = sum((x.exp() * (x - mixture)).sum(dim=1).mean() for x in logs)
-    return divergence / 2
+    first, second = ((x.exp() * (x - mixture)).sum(dim=1).mean() for x in logs)
+    return (first + second) / 2

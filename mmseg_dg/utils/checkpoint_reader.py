@@ -91,7 +91,9 @@ def check_complete(checkpoint: Any, name: str) -> None:
         part for part in RESUME_PARTS if not isinstance(checkpoint.get(part), (Mapping, list))
     ]
     meta = checkpoint.get('meta')
-    if 'meta' not in missing:
+    if 'meta' not in missing and not isinstance(meta, Mapping):
+        missing.append('meta')
+    if isinstance(meta, Mapping):
         missing += [
             f'meta.{key}' for key in ('iter', 'epoch')
             if type(meta.get(key)) is not int or meta[key] < 0

@@ -2,6 +2,7 @@
 import logging
 import sys
 import time
+from typing import Any
 
 #: How the tables begin that a log file should have and a reader of a terminal passes over:
 #: environment, merged config, order of the hooks; and what the libraries say to their own
@@ -30,7 +31,7 @@ def keep_tables_in_the_file() -> None:
     if getattr(original, 'keeps_tables', False):
         return
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         if not any(isinstance(handler, logging.FileHandler) for handler in self.handlers):
             return
@@ -38,18 +39,11 @@ def keep_tables_in_the_file() -> None:
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(WithoutTables())
                 if handler.level <= logging.INFO:
+                    text = f'config, environment and hooks are in the log file {self.log_file}'
                     handler.handle(
-                        self.makeRecord(
-                            self.name, logging.INFO, __file__, 0, 'config, '
-                            'environment '
-                            'and '
-                            'hooks '
-                            'are in '
-                            'the log '
-                            'file '
-                            f'{self.log_file}', (), None))
+                        self.makeRecord(self.name, logging.INFO, __file__, 0, text, (), None))
 
-    __init__.keeps_tables = True
+    vars(__init__)['keeps_tables'] = True
     __init__.__doc__ = original.__doc__
     MMLogger.__init__ = __init__
 
@@ -121,4 +115,6 @@ def duration(seconds: float) -> str:
     """``7 s``, ``2 min 5 s``, ``3 h 10 min``."""
     minutes, seconds = divmod(int(round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
-    return f'{hours} h {minutes} min' if hours else f'{minutes} min {seconds} s' if minutes else f'{seconds} s'
+    if hours:
+        return f'{hours} h {minutes} min'
+    return f'{minutes} min {seconds} s' if minutes else f'{seconds} s'

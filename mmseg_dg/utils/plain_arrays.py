@@ -108,8 +108,8 @@ class PlainHistory:
 
     def restore(self) -> Any:
         """A real ``HistoryBuffer`` with these numbers."""
-        columns = [getattr(column, 'array', None) for column in (self.values, self.counts)]
-        return make_history(*columns, self.max_length)
+        values, counts = (getattr(column, 'array', None) for column in (self.values, self.counts))
+        return make_history(values, counts, self.max_length)
 
 
 def make_history(values: Any, counts: Any, max_length: Any) -> Any:

@@ -103,15 +103,15 @@ def histories_from_plain(checkpoint: Any) -> Any:
     stay.
     """
     scalars = _nested(checkpoint, 'message_hub', 'log_scalars')
-    for key, value in scalars.items() if isinstance(scalars, dict) else ():
+    if not isinstance(scalars, dict):
+        return checkpoint
+    for key, value in scalars.items():
         if isinstance(value, Mapping) and set(value) == HISTORY:
             columns = (value['values'], value['counts'])
             if not any(isinstance(item, torch.Tensor) and item.is_meta for item in columns):
-                columns = [
-                    item.cpu().numpy() if isinstance(item, torch.Tensor) else item
-                    for item in columns
-                ]
-                scalars[key] = make_history(*columns, value['max_length'])
+                values, counts = (item.cpu().numpy() if isinstance(item, torch.Tensor) else item
+                                  for item in columns)
+                scalars[key] = make_history(values, counts, value['max_length'])
     return checkpoint
 
 

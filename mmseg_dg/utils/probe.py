@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from mmengine.model import BaseModel
+from torch import Tensor
 
 from .seeding import local_seed
 
@@ -14,7 +15,7 @@ from .seeding import local_seed
 SMALL_SIDE = 128
 
 
-def unreadable(model: nn.Module, sample: dict) -> str:
+def unreadable(model: BaseModel, sample: dict) -> str:
     """What the network says about an image it cannot predict because it is small; '' for one it
     can.
 
@@ -40,7 +41,7 @@ def unreadable(model: nn.Module, sample: dict) -> str:
         model.train(training)
 
 
-def _try(model: nn.Module, image: Tensor, data_sample: Any) -> str:
+def _try(model: BaseModel, image: Tensor, data_sample: Any) -> str:
     try:
         model.test_step(dict(inputs=[image], data_samples=[data_sample]))
     except torch.cuda.OutOfMemoryError:

@@ -161,13 +161,13 @@ def write_charts(folder: Path) -> list[Path]:
         FileNotFoundError: No run in the folder.
     """
     record = read_run(folder)
+    tested = record.newest.name.replace('_', ' ') if record.newest else ''
     figures = {'losses.png': loss_chart([record]), 'scores.png': score_chart([record])}
     newest = record.newest
-    for path in sorted(newest.material.glob('*/confusion.csv')) if newest else ():
+    for path in sorted(newest.material.glob('*/confusion.csv')) if newest else []:
         names, matrix = read_confusion(path)
         figures[f'confusion_{path.parent.name}.png'] = confusion_chart(
-            matrix, names, f'{path.parent.name}, '
-            f'{newest.name.replace("_", " ")}')
+            matrix, names, f'{path.parent.name}, {tested}')
     written = []
     for name, figure in figures.items():
         if figure is not None:

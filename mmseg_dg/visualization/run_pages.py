@@ -14,17 +14,25 @@ from .run_record import RunRecord, differing_settings, read_confusion
 from .tiles import colorize, heat
 
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1180px;padding:1rem;color:#1a1a1a;background:#fff}
-h1{font-size:1.6rem;margin:.4rem 0}h2{margin-top:2.2rem;border-bottom:1px solid #ddd;padding-bottom:.2rem}
-nav a{margin-right:1rem}table{border-collapse:collapse;margin:.6rem 0}th,td{padding:.25rem .7rem;text-align:right;
-border-bottom:1px solid #e4e4e4}th:first-child,td:first-child{text-align:left}td.text{text-align:left;
+body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1180px;padding:1rem;color:#1a1a1a;
+background:#fff}
+h1{font-size:1.6rem;margin:.4rem 0}h2{margin-top:2.2rem;border-bottom:1px solid #ddd;
+padding-bottom:.2rem}
+nav a{margin-right:1rem}table{border-collapse:collapse;margin:.6rem 0}th,td{padding:.25rem .7rem;
+text-align:right;
+border-bottom:1px solid #e4e4e4}th:first-child,td:first-child{text-align:left}
+td.text{text-align:left;
 font-family:ui-monospace,monospace;font-size:13px;max-width:26rem;overflow-wrap:anywhere}
-.row{display:flex;gap:6px;overflow-x:auto;margin:.3rem 0 1rem}figure{margin:0;flex:0 0 auto}figcaption{font-size:12px;
+.row{display:flex;gap:6px;overflow-x:auto;margin:.3rem 0 1rem}figure{margin:0;flex:0 0 auto}
+figcaption{font-size:12px;
 color:#444;max-width:300px}
 figure img{display:block;width:clamp(150px,calc(1130px/var(--n,4)),300px)}img.wide{max-width:100%}
-.legend span{display:inline-block;margin:0 .8rem .2rem 0;font-size:13px}.legend i{display:inline-block;width:14px;
-height:14px;margin-right:4px;vertical-align:-2px;border:1px solid #999}pre{background:#f5f5f5;padding:.6rem;
-overflow-x:auto}svg{max-width:100%;height:auto}b.best{font-weight:700}.bar{display:inline-block;width:.8em;height:.8em;
+.legend span{display:inline-block;margin:0 .8rem .2rem 0;font-size:13px}
+.legend i{display:inline-block;width:14px;
+height:14px;margin-right:4px;vertical-align:-2px;border:1px solid #999}pre{background:#f5f5f5;
+padding:.6rem;
+overflow-x:auto}svg{max-width:100%;height:auto}b.best{font-weight:700}.bar{display:inline-block;
+width:.8em;height:.8em;
 margin-right:.4em}
 @media (prefers-color-scheme:dark){body{background:#16181c;color:#e6e6e6}
 pre{background:#23262c}th,td{border-color:#333}
@@ -54,11 +62,11 @@ def page(records: Sequence[RunRecord], title: str, intro: str = '') -> str:
     body = ''.join(f'<section id="{key}"><h2>{heading}</h2>{text}</section>'
                    for key, heading, text in sections)
     links = ''.join(f'<a href="#{key}">{heading}</a>' for key, heading, _ in sections)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-        'content="width=device-width,initial-scale=1"><link rel="icon" '
-        f'href="data:,"><title>{html.escape(title)}</title><style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1><p>{html.escape(intro)}</p><nav>{links}</nav>{body}</body></html>\n'
-    )
+    return ('<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
+            f'<link rel="icon" href="data:,"><title>{html.escape(title)}</title>'
+            f'<style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>'
+            f'<p>{html.escape(intro)}</p><nav>{links}</nav>{body}</body></html>\n')
 
 
 # ---------------------------------------------------------------------- scores
@@ -97,7 +105,8 @@ def _cell(record: RunRecord, domain: str, best: float) -> str:
         return '<td>-</td>'
     text = f'{value:.2f}'
     text = f'<b class="best">{text}</b>' if value == best else text
-    return f'<td data-domain="{html.escape(domain)}" data-metric="mIoU" data-value="{value!r}">{text}</td>'
+    return (f'<td data-domain="{html.escape(domain)}" data-metric="mIoU" data-value="{value!r}">'
+            f'{text}</td>')
 
 
 # ---------------------------------------------------------------------- pictures
@@ -105,8 +114,8 @@ def _pictures(records: Sequence[RunRecord]) -> str:
     """Per domain: image, label, and prediction and confidence of every run side by side."""
     parts = []
     for domain in _domains(records):
-        found = [(record, _record_of(record, domain)) for record in records]
-        found = [(record, material) for record, material in found if material]
+        found = [(record, material) for record in records
+                 if (material := _record_of(record, domain)) is not None]
         if not found:
             continue
         parts.append(f'<h3>{html.escape(domain)}</h3>' + _legend(found[0][1]))
@@ -133,19 +142,19 @@ def _legend(material: dict) -> str:
 
 def _picture_row(found: Sequence[tuple[RunRecord, dict]], domain: str, picture: dict) -> str:
     """One image: the picture and its label once, then each run that kept it."""
-    first, palette = found[0][0], found[0][1]['palette']
-    folder, stem = first.newest.material / domain, picture['stem']
+    palette, stem = found[0][1]['palette'], picture['stem']
+    folder = _material_of(found[0][0]) / domain
     figures = []
     if (folder / f'{stem}_image.jpg').is_file():
         figures.append(
-            _figure(_jpeg(cv2.imread(str(folder / f'{stem}_image.jpg'))[..., ::-1]),
+            _figure(_jpeg(_read(folder / f'{stem}_image.jpg')[..., ::-1]),
                     f'image {Path(picture["path"]).name}'))
     if (folder / f'{stem}_label.png').is_file():
         figures.append(
             _figure(_png(colorize(_grey(folder / f'{stem}_label.png'), palette)), 'label'))
     for record, material in found:
         own = next((p for p in material['pictures'] if p['index'] == picture['index']), None)
-        place = record.newest.material / domain
+        place = _material_of(record) / domain
         if own is None or not (place / f'{stem}_prediction.png').is_file():
             continue
         score = '' if own['score'] is None else f', mIoU {own["score"]:.1f}'
@@ -164,8 +173,20 @@ def _figure(source: str, caption: str) -> str:
     return f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 
 
+def _material_of(record: RunRecord) -> Path:
+    assert record.newest is not None  # or it would have no pictures to show
+    return record.newest.material
+
+
+def _read(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    picture = cv2.imread(str(path), flags)
+    if picture is None:
+        raise ValueError(f'{path} is no picture that can be read')
+    return picture
+
+
 def _grey(path: Path) -> np.ndarray:
-    return cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    return _read(path, cv2.IMREAD_GRAYSCALE)
 
 
 def _png(picture: np.ndarray) -> str:
@@ -221,9 +242,9 @@ def _confusion(records: Sequence[RunRecord]) -> str:
         for path in sorted(record.newest.material.glob('*/confusion.csv')) if record.newest else ():
             names, matrix = read_confusion(path)
             figure = confusion_chart(matrix, names, f'{record.title}: {path.parent.name}')
-            parts.append(
-                f'<details{"" if len(records) > 1 else " open"}><summary>{html.escape(record.title)}: '
-                f'{html.escape(path.parent.name)}</summary>{svg_of(figure)}</details>')
+            parts.append(f'<details{"" if len(records) > 1 else " open"}><summary>'
+                         f'{html.escape(record.title)}: {html.escape(path.parent.name)}</summary>'
+                         f'{svg_of(figure)}</details>')
     return ''.join(parts) or '<p>No confusion matrix was kept.</p>'
 
 
@@ -234,13 +255,14 @@ def _step(records: Sequence[RunRecord]) -> str:
     for record in reversed(records):
         if record.step_pictures:
             path = record.step_pictures[-1]
-            picture = cv2.imread(str(path))
+            picture = _read(path)
             return (f'<p>{html.escape(record.title)}, {html.escape(path.stem.replace("_", " "))}. '
                     'First row: what has labels, and what the network is trained on; second row: '
                     'what has none, with the labels the method gave it. Weights and confidence '
                     'run from blue (0) to yellow (1); white in a mask is where it holds.</p><img '
                     f'class="wide" alt="one training step" src="{_jpeg(picture[..., ::-1])}">')
-    return '<p>No picture of a training step: the config has no <code>TrainingPicturesHook</code>.</p>'
+    return ('<p>No picture of a training step: the config has no '
+            '<code>TrainingPicturesHook</code>.</p>')
 
 
 def _settings(records: Sequence[RunRecord]) -> str:
@@ -270,4 +292,6 @@ def _commands(records: Sequence[RunRecord]) -> str:
         config = next(iter(sorted(record.folder.glob('*.py'))), None)
         if config is not None and any(record.folder.glob('*.pth')):
             lines.append(f'python tools/train.py {config} --work-dir {record.folder} --resume')
-    return f'<pre>{html.escape(chr(10).join(lines))}</pre>' if lines else '<p>Nothing to go on with: tests only.</p>'
+    if not lines:
+        return '<p>Nothing to go on with: tests only.</p>'
+    return f'<pre>{html.escape(chr(10).join(lines))}</pre>'

@@ -4,7 +4,7 @@ rows, five columns).
 Shapes: B images, H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
@@ -97,7 +97,8 @@ def step_tiles(record: Any, mean: Sequence[float], std: Sequence[float],
     return kept
 
 
-def _weight_tile(weight, pseudo: Optional[Tensor], mixed: Optional[Tensor]) -> Optional[Tile]:
+def _weight_tile(weight: Callable[[str, Tensor], Optional[Tile]], pseudo: Optional[Tensor],
+                 mixed: Optional[Tensor]) -> Optional[Tile]:
     data = pseudo if pseudo is not None else mixed
     if data is None:
         return None
@@ -106,7 +107,7 @@ def _weight_tile(weight, pseudo: Optional[Tensor], mixed: Optional[Tensor]) -> O
         f'{float(data.float().mean()):.2f}', data)
 
 
-def _streams(batch: Mapping[str, Any]):
+def _streams(batch: Mapping[str, Any]) -> tuple[Optional[str], Optional[str]]:
     """Name of the first stream with labels and of the first other one ('source' and 'target' in
     domain adaptation).
     """
@@ -133,7 +134,7 @@ def _sample(batch: Mapping[str, Any], stream: Optional[str], index: int) -> dict
     return found
 
 
-def _picker(state: Any, index: int):
+def _picker(state: Any, index: int) -> Callable[[str], Optional[Tensor]]:
     """``pick(key)``: entry ``index`` of a batched tensor of the state, or None."""
     def pick(key: str) -> Optional[Tensor]:
         value = _field(state, key)

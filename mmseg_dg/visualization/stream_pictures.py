@@ -59,14 +59,16 @@ def stream_grid(samples: Sequence[dict], palette: Sequence[Sequence[int]],
         ]
         if 'gt_sem_seg' in info:
             wanted = info.metainfo.get('wanted_class')
-            name = '' if wanted is None else f', for {classes[wanted] if wanted < len(classes) else wanted}'
+            name = ''
+            if wanted is not None:
+                name = f', for {classes[wanted] if wanted < len(classes) else wanted}'
             row.append(Tile(f'label{name}', overlay(picture, info.gt_sem_seg.data, palette)))
         if 'valid_pseudo_mask' in info:
             row.append(
                 Tile('pseudo-labels count', mask_picture(info.valid_pseudo_mask.data),
                      nearest=True))
         rows.append(row)
-    return compose(rows, scaled_size(rows[0][0].picture, tile))
+    return compose(rows, _tile_size(rows, tile))
 
 
 def mixed_grid(batch: Mapping[str, Mapping], state: Mapping[str, Tensor], mean: Sequence[float],
@@ -102,7 +104,7 @@ def mixed_grid(batch: Mapping[str, Mapping], state: Mapping[str, Tensor], mean: 
             Tile(f'{caption}{float(weight.mean()):.2f}', heat(weight), nearest=True)
         ]
         rows.append(row)
-    return compose(rows, scaled_size(rows[0][0].picture, tile))
+    return compose(rows, _tile_size(rows, tile))
 
 
 def strong_grid(weak: Tensor, strong: Sequence[Tensor],
@@ -135,7 +137,7 @@ def strong_grid(weak: Tensor, strong: Sequence[Tensor],
                 Tile(f'strong {k + 1}' + ('' if box is None else ', frame: '
                                           'CutMix'), picture))
         rows.append(row)
-    return compose(rows, scaled_size(rows[0][0].picture, tile))
+    return compose(rows, _tile_size(rows, tile))
 
 
 def legend(classes: Sequence[str], palette: Sequence[Sequence[int]],
@@ -188,3 +190,10 @@ def _ignored_labels(method: Any, target: Mapping) -> tuple[Tensor, Tensor]:
                                   getattr(method, 'ignore_bottom', 0), valid)
     return torch.full(shape, 255, dtype=torch.int64,
                       device=images.device), weight.to(images.device, images.dtype)
+
+
+def _tile_size(rows: Sequence[Sequence[Optional[Tile]]], longest: int) -> tuple[int, int]:
+    """(height, width) of the tiles: that of the first picture, made smaller."""
+    first = rows[0][0]
+    assert first is not None  # a row begins with its image
+    return scaled_size(first.picture, longest)

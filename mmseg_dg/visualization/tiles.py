@@ -6,7 +6,7 @@ Shapes: H x W pixels.
 """
 import os
 from collections.abc import Sequence
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 import cv2
 import numpy as np
@@ -52,7 +52,7 @@ def image_to_rgb(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> 
         1, 2, 0).contiguous().numpy()
 
 
-def colorize(labels, palette: Sequence[Sequence[int]]) -> np.ndarray:
+def colorize(labels: Union[Tensor, np.ndarray], palette: Sequence[Sequence[int]]) -> np.ndarray:
     """Class ids in the colours of the dataset.
 
     Args:
@@ -66,7 +66,7 @@ def colorize(labels, palette: Sequence[Sequence[int]]) -> np.ndarray:
     return table[np.where((ids >= 0) & (ids < len(palette)), ids, len(palette))]
 
 
-def heat(values) -> np.ndarray:
+def heat(values: Union[Tensor, np.ndarray]) -> np.ndarray:
     """Numbers in [0, 1] from dark blue (0) over green to yellow (1); (H, W) or (1, H, W), clipped.
     """
     plane = _plane(values).detach().float().cpu().clamp(0, 1)
@@ -74,7 +74,7 @@ def heat(values) -> np.ndarray:
     return np.ascontiguousarray(bgr[..., ::-1])
 
 
-def mask_picture(mask) -> np.ndarray:
+def mask_picture(mask: Union[Tensor, np.ndarray]) -> np.ndarray:
     """White where the mask is set, black elsewhere; (H, W) or (1, H, W)."""
     plane = (_plane(mask).detach().cpu() > 0).to(torch.uint8).numpy() * np.uint8(255)
     return np.repeat(plane[..., None], 3, axis=2)
@@ -156,8 +156,8 @@ def _caption(text: str, width: int) -> np.ndarray:
     return strip
 
 
-def _plane(data) -> Tensor:
-    data = torch.as_tensor(np.asarray(data) if not isinstance(data, Tensor) else data)
+def _plane(values: Union[Tensor, np.ndarray]) -> Tensor:
+    data = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
     while data.dim() > 2 and data.shape[0] == 1:
         data = data[0]
     if data.dim() != 2:

@@ -104,8 +104,8 @@ def _check_normalisation(state: Mapping[str, Tensor], preprocessor: Optional[nn.
             theirs, ours = (v.detach().flatten().cpu().float() for v in (theirs, ours))
             if not torch.allclose(theirs, ours, atol=1e-3):
                 raise ValueError(
-                    f'{path} was trained with encoder_norm {key} {theirs.tolist()}, but the config has '
-                    f'{where}.{key}={ours.tolist()}: pretraining and finetuning must normalise '
+                    f'{path} was trained with encoder_norm {key} {theirs.tolist()}, but the config '
+                    f'has {where}.{key}={ours.tolist()}: pretraining and finetuning must normalise '
                     "with the encoder's own mean and std")
 
 

@@ -25,7 +25,8 @@ from .comparison import LoadedShare, compare
 from .shipped import PREFIX, shipped_file
 
 PACKAGE = Path(__file__).resolve().parent.parent
-COMMAND = 'mim run mmseg_dg prepare_weights {name}    (in the repository: python tools/prepare_weights.py {name})'
+COMMAND = ('mim run mmseg_dg prepare_weights {name}    (in the repository: python '
+           'tools/prepare_weights.py {name})')
 RANDOM = 'To start from random weights, say so in the config: init_cfg=None'
 
 
@@ -90,7 +91,7 @@ def check_file(path: str, where: str = 'a config') -> None:
                                 f'{os.getcwd()}). {_how_to_get(path)}\n{RANDOM}')
 
 
-def requested_files(node, key: str = 'model') -> Iterator[tuple[str, str]]:
+def requested_files(node: Any, key: str = 'model') -> Iterator[tuple[str, str]]:
     """``(dotted key, path)`` of all pretrained weights that a model config asks for."""
     if isinstance(node, Mapping):
         if node.get('type') in ('Pretrained', 'PretrainedDenoiser') and isinstance(
@@ -283,9 +284,10 @@ def loaded_share(module: nn.Module, checkpoint_path: Union[str, Path], prefix: O
     """
     state = read_state_dict(checkpoint_path, prefix)
     refuse_nonfinite(state, str(checkpoint_path))
-    if hasattr(module, 'adapted_state'):  # other numbers of channels, other patches
+    adapted = getattr(module, 'adapted_state', None)
+    if adapted is not None:  # other numbers of channels, other patches
         try:
-            state = module.adapted_state(state)
+            state = adapted(state)
         except ValueError as error:
             raise ValueError(f'{checkpoint_path} does not fit {name or type(module).__name__}: '
                              f'{error}') from error
@@ -322,7 +324,7 @@ def without_pretrained(node: Any) -> Any:
     ``pretrained`` and every ``init_cfg`` of a ``Pretrained...`` kind are left out; other
     initialisations stay.
     """
-    if isinstance(node, Mapping):
+    if isinstance(node, dict):
         return type(node)({
             key: without_pretrained(value)
             for key, value in node.items()

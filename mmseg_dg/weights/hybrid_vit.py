@@ -143,16 +143,19 @@ def _read(path: Path) -> tuple[dict, str]:
 
 def _from_npz(arrays: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Our names for the arrays of the published ``.npz``."""
-    state, attention, unknown = {}, {}, []
+    state: dict[str, Tensor] = {}
+    attention: dict[str, dict[str, Tensor]] = {}
+    unknown = []
     for name, value in arrays.items():
-        layer = _NPZ_LAYER.match(name)
+        layer, unit_name = _NPZ_LAYER.match(name), _NPZ_UNIT.match(name)
         if name in _NPZ_PLAIN:
             state[_NPZ_PLAIN[name]] = _to_torch(name, value)
-        elif _NPZ_UNIT.match(name):
-            stage, unit, kind, number, what = _NPZ_UNIT.match(name).groups()
+        elif unit_name:
+            stage, unit, kind, number, what = unit_name.groups()
             part = dict(conv='conv', gn='norm')[kind]
             part = f'projection.{part}' if number == '_proj' else f'{part}{number}'
-            ours = f'stages.{int(stage) - 1}.{int(unit) - 1}.{part}.{"bias" if what == "bias" else "weight"}'
+            role = 'bias' if what == 'bias' else 'weight'
+            ours = f'stages.{int(stage) - 1}.{int(unit) - 1}.{part}.{role}'
             state[ours] = _to_torch(name, value)
         elif layer and layer[2] in _NPZ_IN_LAYER:
             state[f'layers.{layer[1]}.{_NPZ_IN_LAYER[layer[2]]}'] = _to_torch(name, value)

@@ -123,7 +123,8 @@ def _convert_network(parts: dict[str, StateDict], model: str, config: Any) -> Co
     notes = [f'{model} of a training checkpoint with {", ".join(parts)}']
     if model == 'teacher':
         notes.append('the published scores are those of the student')
-    what = 'the decoder and encoder sizes found in the file' if config is None else 'the network of the config'
+    what = ('the decoder and encoder sizes found in the file'
+            if config is None else 'the network of the config')
     reference = _inferred_network(result) if config is None else _network_of(config)
     if not any(_STYLE in k for k in reference.state_dict()):
         dropped = [k for k in result if _STYLE in k]
@@ -141,8 +142,8 @@ def _convert_backbone(state: StateDict, model: str, config: Any) -> Conversion:
         raise Problem('an ImageNet file has one encoder, no teacher')
     result = from_official_backbone(state)
     dropped = sorted(k for k in state if k.startswith('head.'))
-    reference = build_on_meta(
-        _inferred_backbone(result)) if config is None else _network_of(config).backbone
+    reference = build_on_meta(_inferred_backbone(result)) if config is None else _network_of(
+        config).get_submodule('backbone')
     what = 'the encoder sizes found in the file' if config is None else 'the encoder of the config'
     notes = ["an ImageNet encoder: for backbone.init_cfg=dict(type='Pretrained', checkpoint=...)"]
     notes += [f'left out: {", ".join(dropped)} (the classifier)'] * bool(dropped)
@@ -186,7 +187,8 @@ def _inferred_backbone(state: StateDict) -> dict:
     """Config of the Mix Transformer whose tensors these are, as far as shapes tell (not the number
     of heads).
     """
-    dims, depths, ratios, patches = [], [], [], []
+    dims: list[int] = []
+    depths, ratios, patches = [], [], []
     while f'layers.{len(dims)}.0.projection.weight' in state:
         stage = len(dims)
         projection = state[f'layers.{stage}.0.projection.weight']

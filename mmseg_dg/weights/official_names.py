@@ -198,13 +198,15 @@ def split_training_checkpoint(state_dict: Mapping[str, Tensor]) -> dict[str, Sta
         name = name[len('module.'):] if name.startswith('module.') else name
         result.setdefault(_ROLES[prefix], {})[name] = value
     if unexpected or 'student' not in result:
-        reason = f'unexpected keys {listed(sorted(unexpected), 20)}' if unexpected else 'no key starts with "model."'
+        reason = 'no key starts with "model."'
+        if unexpected:
+            reason = f'unexpected keys {listed(sorted(unexpected), 20)}'
         raise ValueError(f'not an official training checkpoint: {reason} (a file with one network '
                          'needs no splitting)')
     return result
 
 
-def _stage_name(key: str, table, step: int) -> Optional[str]:
+def _stage_name(key: str, table: Iterable[tuple[str, str]], step: int) -> Optional[str]:
     for pattern, template in table:
         match = re.match(pattern, key)
         if match:
@@ -220,7 +222,9 @@ def _block_name(key: str) -> str:
 
 def _block_rename(key: str) -> Optional[str]:
     match = re.match(r'block\d\.\d+\.', key)
-    rest = key[match.end():] if match else ''
+    if match is None:
+        return None
+    rest = key[match.end():]
     for official, ours in _BLOCK_NAMES.items():
         if rest.startswith(official):
             return _block_name(match.group()) + ours + rest[len(official):]

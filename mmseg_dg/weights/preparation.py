@@ -45,10 +45,13 @@ def checksum_note(path: Path, known: Optional[list]) -> tuple[str, bool]:
     if known and any(digest.startswith(beginning) for beginning in known):
         return f'SHA-256 {short}... is the known one', False
     if known:
-        return f'SHA-256 begins with {short}, known are {" and ".join(known)}: another release, or damaged', True
+        begin = ' and '.join(one[:8] for one in known)
+        return (f'SHA-256 begins with {short}, known are {begin}: another release, '
+                'or damaged'), True
     named = re.search(r'-([0-9a-f]{8})\.\w+$', path.name)
     if named and named.group(1) != short:
-        return f'SHA-256 begins with {short}, the file name says {named.group(1)}: renamed, or damaged', False
+        return (f'SHA-256 begins with {short}, the file name says {named.group(1)}: renamed, or '
+                'damaged'), False
     return f'SHA-256 {short}...' + (' as in the file name' if named else ' (no reference '
                                     'known)'), False
 
@@ -175,7 +178,8 @@ def _prepare(entry: dict, folder: Path, source: Optional[Path], accept_checksum:
         source = find_source(entry, folder)
     if source is None or not source.is_file():
         looked = source or f'{target} ({" or ".join([target.name, *entry["candidates"]])})'
-        raise Problem(f'no file at {looked}. Fetch it: {entry["source"]}')
+        here = ', or let --download fetch it' if entry.get('url') else ''
+        raise Problem(f'no file at {looked}. Fetch it: {entry["source"]}{here}')
     try:
         if source == target and is_ready(target, entry):
             return [f'{target} is ready']

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.runner import CheckpointLoader
 from torch import nn
@@ -119,10 +120,10 @@ def load_network(cfg: Config, checkpoint: Union[str, Path],
     method = MODELS.build(without_pretrained(cfg.model))
     content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
     refuse_nonfinite(content, str(checkpoint))
-    name = network or getattr(method, 'evaluate', 'student')
+    name = str(network or getattr(method, 'evaluate', 'student'))
     module = _fill(method, content.get('state_dict', content), name)
     merge_adapters(module)
-    return name, module, content.get('meta') or {}
+    return name, module, dict(content.get('meta') or {})
 
 
 def _beside(checkpoint: Path) -> Path:
@@ -133,7 +134,7 @@ def _beside(checkpoint: Path) -> Path:
     return found[0]
 
 
-def _fill(method: nn.Module, state: Mapping, name: str) -> nn.Module:
+def _fill(method: BaseModel, state: Mapping, name: str) -> nn.Module:
     """Load the method and return one of its networks."""
     before = {key: id(value) for key, value in method.state_dict(keep_vars=True).items()}
     missing = set(method.load_state_dict(dict(state), strict=False).missing_keys)
@@ -159,13 +160,15 @@ def merge_adapters(network: nn.Module) -> int:
     Returns:
         How many there were.
     """
-    if callable(getattr(network, 'merge_adapters', None)):
-        network.merge_adapters()
+    merge = getattr(network, 'merge_adapters', None)
+    if callable(merge):
+        merge()
         return 1
     count = 0
     for name, child in list(network.named_children()):
-        if callable(getattr(child, 'merged', None)):
-            setattr(network, name, child.merged())
+        merged = getattr(child, 'merged', None)
+        if callable(merged):
+            setattr(network, name, merged())
             count += 1
         else:
             count += merge_adapters(child)

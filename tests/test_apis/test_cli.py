@@ -65,6 +65,8 @@ def test_help_of_every_verb_has_an_example(verb, monkeypatch, capsys):
 
 @pytest.mark.parametrize('words, streams, text', [
     (['--source', 'day/images', 'day/masks', '--target', 'night/images'], {'source', 'target'}, ''),
+    (['--source', 'day/images', 'day/masks', '--target', 'night/images', '--target-labeled', 'night/images',
+      'night/masks'], {'source', 'target', 'target_labeled'}, ''),
     (['--labeled', 'day/images', 'day/masks', '--unlabeled', 'night/images'], {'labeled', 'unlabeled'}, ''),
     (['--data', 'day/images', 'day/masks', '--binary', '--suggest'], {'source'}, 'encoder: mobilenetv2: '),
 ])

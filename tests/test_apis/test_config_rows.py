@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config, ConfigDict
 
-from mmseg_dg.apis.config_rows import ORIGIN, closest, find_config, find_row, load_config, read_rows, rows_of, run_name
+from mmseg_dg.apis.config_rows import ORIGIN, closest, find_config, find_row, read_rows, rows_of, run_name
+from mmseg_dg.apis.row_configs import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = '''

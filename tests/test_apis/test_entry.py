@@ -36,7 +36,8 @@ MISTAKES = dict(
     cached_features_cost=['no.py'],
     suggest=['--source', 'nowhere', 'nowhere', '--target', 'nowhere', '--classes', 'a', 'b'],
     gta=['nowhere'], synthia=['nowhere'], cityscapes=['nowhere'], acdc=['nowhere'], mapillary=['nowhere'],
-    coco81=['nowhere'], voc_aug=['nowhere', 'nowhere'], pascal_context=['nowhere', 'nowhere'],
+    coco81=['nowhere'], resized_copies=['gta', 'nowhere'],
+    voc_aug=['nowhere', 'nowhere'], pascal_context=['nowhere', 'nowhere'],
     benchmark_pipeline=None, benchmark_class_statistics=None)  # they make their own data
 
 

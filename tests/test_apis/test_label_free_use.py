@@ -9,7 +9,7 @@ from mmseg_dg.apis import load_model
 from mmseg_dg.apis.label_free import add_label_free, images_only
 from mmseg_dg.apis.launch import save_predictions
 from mmseg_dg.apis.predict_files import predict_files
-from mmseg_dg.apis.study import ranking
+from mmseg_dg.apis.study_tables import ranking
 from mmseg_dg.evaluation import LabelFreeMetric
 
 

@@ -32,7 +32,9 @@ def config(**changes):
 @pytest.fixture
 def messages(monkeypatch):
     found = []
-    monkeypatch.setattr(launch, 'print_log', lambda text, logger=None, level=logging.INFO: found.append((level, text)))
+    for part in ('changes', 'options', 'resuming'):
+        monkeypatch.setattr(f'mmseg_dg.apis.launch.{part}.print_log',
+                            lambda text, logger=None, level=logging.INFO: found.append((level, text)))
     return found
 
 
@@ -215,6 +217,6 @@ def test_show_dir():
 def test_runner_type_of_the_config_is_built(monkeypatch):
     from mmseg_dg.registry import RUNNERS
     monkeypatch.setattr(RUNNERS, 'build', lambda cfg: ('ours', cfg.runner_type))
-    monkeypatch.setattr(launch.Runner, 'from_cfg', lambda cfg: 'stock')
+    monkeypatch.setattr('mmengine.runner.Runner.from_cfg', lambda cfg: 'stock')
     assert launch.build_runner(config()) == 'stock'
     assert launch.build_runner(config(runner_type='UDARunner')) == ('ours', 'UDARunner')

@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 
 import mmseg_dg
+from mmseg_dg import cli
 from mmseg_dg.apis.config_text import nested, write_config
 
 CLASSES = ['floor', 'wall', 'crack']
@@ -60,6 +61,13 @@ def sets(tmp_path_factory):
     (dict(early_stopping=2), ValueError, 'early_stopping needs val'),
     (dict(learning_rate=1), ValueError, r"unknown settings \['learning_rate'\]"),
     (dict(resume=True, overwrite=True), ValueError, 'give one of them'),
+    (dict(resume='auto'), ValueError, "resume='auto' must be True or False"),
+    (dict(out=None), ValueError, 'out=None: give the folder of the run'),
+    (dict(method=['mic']), ValueError, r"method=\['mic'\]: there are daformer"),
+    (dict(options=['model.pseudo_threshold']), ValueError, r"options=\[.*give a dict as \{'model.pseudo_threshold'"),
+    (dict(options={1: 2}), ValueError, 'options='),
+    (dict(label_map={'255': 1}), ValueError, r'label_map=.*give a dict as \{255: 1\}'),
+    (dict(target_labeled=dict(images='x')), ValueError, 'target_labeled: images and masks are needed'),
 ])
 def test_bad_arguments_are_refused_before_anything_is_read(sets, tmp_path, monkeypatch, change, error, text):
     monkeypatch.chdir(tmp_path)
@@ -68,6 +76,42 @@ def test_bad_arguments_are_refused_before_anything_is_read(sets, tmp_path, monke
     with pytest.raises(error, match=text):
         mmseg_dg.adapt(**{**given, **change})
     assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('call, error, text', [
+    (lambda s: mmseg_dg.semi_adapt(s['source'], s['target'], None, CLASSES, 'run'), ValueError, 'target_labeled=None'),
+    (lambda s: mmseg_dg.semi_adapt(s['source'], s['target'], s['few'], CLASSES, 'run', method='source_only'),
+     ValueError, "method='source_only' does not read the target"),
+    (lambda s: mmseg_dg.train(s['target'], CLASSES, 'run'), ValueError, 'data: images and masks are needed'),
+    (lambda s: mmseg_dg.semi(s['few'], s['target'], CLASSES, 'run', method='mic'), ValueError, "method='mic'"),
+    (lambda s: mmseg_dg.suggest(s['source'], s['target'], classes=CLASSES, batch_size=0), ValueError, 'batch_size=0'),
+    (lambda s: mmseg_dg.suggest(s['source'], s['target'], classes=CLASSES, crop_size=8), ValueError, 'crop_size=8'),
+    (lambda s: mmseg_dg.suggest(s['source'], s['target'], classes=CLASSES, encoder='mit_b0'), FileNotFoundError,
+     'prepare_weights mit_b0'),
+    (lambda s: mmseg_dg.suggest(s['source'], s['target'], classes=CLASSES, label_map=[1]), ValueError, 'label_map='),
+])
+def test_siblings_refuse_before_anything_is_read(sets, tmp_path, monkeypatch, call, error, text):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr('mmseg_dg.apis.suggest.fingerprint', None)
+    monkeypatch.setattr(cv2, 'imread', None)
+    with pytest.raises(error, match=text):
+        call(sets)
+    assert not (tmp_path / 'run').exists()
+
+
+def test_few_target_labels_go_through_the_pipeline_of_the_encoders_recipe(sets, tmp_path):
+    """The recipe for large encoders does not rescale; its third stream must not either."""
+    (tmp_path / 'mit_b0.pth').touch()
+    for encoder, rescales in ((None, True), (tmp_path / 'mit_b0.pth', False)):
+        mmseg_dg.semi_adapt(sets['source'], sets['target'], sets['few'], CLASSES, tmp_path / 'run', encoder=encoder,
+                            start=False)
+        cfg = Config.fromfile(tmp_path / 'run/config.py')
+        assert list(cfg.train_dataloader) == ['source', 'target', 'target_labeled']
+        few, source = cfg.train_dataloader.target_labeled, cfg.train_dataloader.source
+        assert few.dataset.pipeline == source.dataset.pipeline and few.batch_size == source.batch_size
+        assert ('Resize' in [step.type for step in few.dataset.pipeline]) == rescales
+        assert cfg.model.target_labeled_stream == 'target_labeled'
+        assert 'Written by mmseg_dg.semi_adapt' in (tmp_path / 'run/config.py').read_text()
 
 
 def test_a_run_is_not_written_over(sets, tmp_path):
@@ -121,8 +165,8 @@ SMALL = dict(iterations=4, batch_size=2, crop_size=64, options={
 
 
 @pytest.mark.ci
-def test_the_written_config_runs_again_to_the_same_numbers(sets, tmp_path):
-    """adapt, then ``mim train`` of the config it left; load gives the trained network."""
+def test_the_written_config_runs_again_to_the_same_numbers(sets, tmp_path, monkeypatch, capsys):
+    """adapt, then ``mim train`` of the config it left; load, predict and export take its folder."""
     trained = mmseg_dg.adapt(sets['source'], sets['target'], CLASSES, tmp_path / 'run', val=sets['val'], seed=3,
                              early_stopping=3, **SMALL)
     config = tmp_path / 'run/config.py'
@@ -134,6 +178,7 @@ def test_the_written_config_runs_again_to_the_same_numbers(sets, tmp_path):
     again = mmseg_dg.load(tmp_path / 'run')
     assert again.file == trained.file and np.array_equal(again.predict(image), ids)
     assert np.array_equal(mmseg_dg.load(again.file).predict(image), ids)
+    predict_and_export(tmp_path / 'run', image, ids, tmp_path / 'out', monkeypatch)
     done = subprocess.run([sys.executable, '-m', 'mim', 'train', 'mmseg_dg', str(config), '--gpus', '0', '--work-dir',
                            str(tmp_path / 'again')], env=dict(os.environ, OMP_NUM_THREADS='1'), cwd=tmp_path,
                           capture_output=True, text=True)
@@ -142,6 +187,23 @@ def test_the_written_config_runs_again_to_the_same_numbers(sets, tmp_path):
     ours, theirs = (torch.load(folder / 'iter_4.pth', weights_only=False)['state_dict']
                     for folder in (tmp_path / 'run/run', tmp_path / 'again'))
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+
+
+def predict_and_export(run, image, ids, out, monkeypatch):
+    """``mmseg-dg predict`` and ``export`` on a folder that training wrote, and on what they wrote."""
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '-1')
+    for words in (['export', run, '--to', 'safetensors', '--out', out, '--name', 'mine'],
+                  ['predict', run, image, '--out', out / 'of_folder'],
+                  ['predict', '--out', out / 'of_file', None, '--overlay', image]):
+        words = [str(next(out.glob('mine-*.safetensors')) if word is None else word) for word in words]
+        monkeypatch.setattr(sys, 'argv', ['x'])
+        with pytest.raises(SystemExit) as left:
+            cli.main(words)
+        assert left.value.code == 0
+    for name in ('of_folder', 'of_file'):
+        np.testing.assert_array_equal(cv2.imread(str(out / name / 'labels/0.png'), cv2.IMREAD_UNCHANGED), ids)
+    assert (out / 'of_file/overlays/0.jpg').is_file()
 
 
 @pytest.mark.ci
@@ -156,7 +218,7 @@ def test_siblings_write_configs_that_train(sets, tmp_path, task):
         done = mmseg_dg.adapt(sets['source'], sets['target'], method=task, **common)
         assert (getattr(done.model, 'masked', None) is not None) == (task == 'mic')
     else:
-        done = mmseg_dg.adapt(sets['source'], sets['target'], target_labeled=sets['few'], **common)
+        done = mmseg_dg.semi_adapt(sets['source'], sets['target'], sets['few'], **common)
         assert done.model.streams == ('source', 'target', 'target_labeled')
     assert done.predict(sets['val']['images'] / '0.png').shape == (96, 128), 'without val as well'
     assert not list((tmp_path / 'run/run').glob('*/evaluation*')), 'nothing was scored'

@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from recorded import SMALL
 
-from mmseg_dg.apis.replay import Replay, load_record
+from mmseg_dg.apis.replay import Replay
 from mmseg_dg.apis.replay_comparison import (
     TOLERANCES,
     Deviation,
@@ -20,6 +20,7 @@ from mmseg_dg.apis.replay_comparison import (
     judge,
     not_compared,
 )
+from mmseg_dg.apis.replay_record import load_record
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'replay_official.py'
 FULL_SIZE = Path(__file__).parents[1] / 'replay_configs' / 'replay_daformer_mitb0.py'

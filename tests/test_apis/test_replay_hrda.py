@@ -7,8 +7,9 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmseg_dg.apis.replay import Replay, compare_step, load_record, official_log_name, to_batch, to_draws
-from mmseg_dg.apis.replay_comparison import _largest
+from mmseg_dg.apis.replay import Replay
+from mmseg_dg.apis.replay_comparison import _largest, compare_step
+from mmseg_dg.apis.replay_record import load_record, official_log_name, to_batch, to_draws
 from mmseg_dg.ops import draw_crop_box
 from mmseg_dg.registry import MODELS
 from mmseg_dg.weights.official_names import official_gradients

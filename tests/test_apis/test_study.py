@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from mmseg_dg.apis import study as module
-from mmseg_dg.apis.config_rows import subset_lists
-from mmseg_dg.apis.study import Run, Study, final_metrics, parse_grid, short_names, split_values, summarize
+from mmseg_dg.apis.row_configs import subset_lists
+from mmseg_dg.apis.study import Run, Study, parse_grid, short_names, split_values
+from mmseg_dg.apis.study_tables import final_metrics, summarize
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINER = '''

@@ -4,11 +4,13 @@ import logging
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.logging import MMLogger
 
 import mmseg_dg
 from mmseg_dg.apis.fingerprint import GIB, fingerprint
 from mmseg_dg.apis.memory import measure, peak
+from mmseg_dg.registry import MODELS
 from test_apis.test_own_data import plant
 
 MANY = ['floor', 'wall', 'crack', 'leaf']
@@ -83,14 +85,31 @@ def test_what_is_given_is_kept_and_the_rest_follows(tmp_path):
     found = mmseg_dg.suggest(data=given, classes=MANY, probe=False, crop_size=128, batch_size=2)
     assert found.settings['crop_size'] == (128, 128) and found.settings['batch_size'] == 2
     assert found.options['train_cfg.accumulate'] == 2 and 'as you asked' in str(found)
-    with pytest.raises(ValueError, match='give source and target, or labeled and unlabeled, or data; got target'):
+    with pytest.raises(ValueError, match=r'give source and target \(and target_labeled\).*or data; got target'):
         mmseg_dg.suggest(target=dict(images=given['images']), classes=MANY)
+
+
+def test_few_target_labels_are_one_more_stream(tmp_path):
+    sets = dict(source=look(tmp_path / 'day', (64, 96), 3), target_labeled=look(tmp_path / 'few', (720, 1280), 1),
+                target=dict(images=look(tmp_path / 'night', (720, 1280), 2)['images']))
+    found = mmseg_dg.suggest(**sets, classes=MANY, probe=False)
+    assert 'for each of 3 streams' in str(found) and 'target_labeled: 1 images, median 1280x720' in str(found)
+    for name in ('source', 'target', 'target_labeled'):
+        assert dict(type='Resize', scale=(512, 512), keep_ratio=True) in found.options[
+            f'train_dataloader.{name}.dataset.pipeline']
+    mmseg_dg.semi_adapt(**sets, classes=MANY, out=tmp_path / 'run', **found.settings, options=found.options,
+                        reasons=found.reasons, start=False)
+    with pytest.raises(ValueError, match='does not read the target'):
+        mmseg_dg.suggest(**sets, classes=MANY, method='source_only')
 
 
 def trained_peak(tmp_path, found, function, **images):
     """Bytes that the suggested config holds in four iterations, and its text."""
     here = {f'train_dataloader.{name}.{key}': value for name in images if name in ('source', 'target')
             for key, value in (('num_workers', 0), ('persistent_workers', False))}  # no forks under the profiler
+    if 'target_labeled' in images:
+        here.update({'train_dataloader.target_labeled.num_workers': 0,
+                     'train_dataloader.target_labeled.persistent_workers': False})
     if 'data' in images:
         here = {'train_dataloader.source.num_workers': 0, 'train_dataloader.source.persistent_workers': False}
     used = peak(lambda: function(**images, classes=MANY, out=tmp_path / 'run', **found.settings,
@@ -124,7 +143,24 @@ def test_suggested_adaptation_trains_within_the_predicted_memory(tmp_path):
     """Street frames of two domains, planned for little memory."""
     source = plant(tmp_path / 'day', 4, (160, 224))
     target = dict(images=plant(tmp_path / 'night', 4, (160, 224), seed=1)['images'])
-    found = mmseg_dg.suggest(source=source, target=target, classes=MANY, free=int(0.25 * GIB), iterations=4)
-    used, text = trained_peak(tmp_path, found, mmseg_dg.adapt, source=source, target=target)
+    few = plant(tmp_path / 'few', 2, (160, 224), seed=2)
+    images = dict(source=source, target=target, target_labeled=few)
+    found = mmseg_dg.suggest(**images, classes=MANY, free=int(0.25 * GIB), iterations=4)
+    used, text = trained_peak(tmp_path, found, mmseg_dg.semi_adapt, **images)
     assert found.settings['crop_size'] == (160, 224) and 'GiB predicted of' in text
+    assert found.memory / 2 < used <= 1.25 * found.memory
+
+
+@pytest.mark.ci
+def test_suggested_training_of_a_mix_transformer_stays_within_the_predicted_memory(tmp_path):
+    """An encoder of one's own, as a file: it is this network that is measured, not the recipe's MiT-B5."""
+    torch.manual_seed(0)
+    net = MODELS.build(dict(type='MixTransformer', arch='b0', init_cfg=None))
+    torch.save(net.state_dict(), tmp_path / 'mit_b0.pth')
+    given = look(tmp_path, (96, 160), 4)
+    file = str(tmp_path / 'mit_b0.pth')
+    found = mmseg_dg.suggest(data=given, classes=MANY, iterations=4, batch_size=2, encoder=file)
+    assert found.settings['crop_size'] == (96, 160) and 'as you asked' in str(found)
+    used, text = trained_peak(tmp_path, found, mmseg_dg.train, data=given)
+    assert "arch='b0'" in text and 'custom/custom_supervised.py' in text
     assert found.memory / 2 < used <= 1.25 * found.memory

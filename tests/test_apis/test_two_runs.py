@@ -1,4 +1,5 @@
 """Two trainings in one process, and images with one name: nothing is written to another's place."""
+import re
 import shutil
 
 import numpy as np
@@ -44,8 +45,10 @@ def test_equal_names_keep_their_folders(tiny_config, run_config, tiny_data, tmp_
                           vis_backends=[dict(type='LocalVisBackend')])
     cfg.default_hooks.visualization = dict(type='SegVisualizationHook', draw=True, interval=1)
     run_config(cfg, train=False).test()
-    shown = sorted(str(path.relative_to(tmp_path / 'shown')) for path in (tmp_path / 'shown').rglob('*.png'))
-    assert shown == [f'vis_data/vis_image/{folder}/target_test_1.png_0.png' for folder in 'ab']
+    shown = sorted((tmp_path / 'shown').rglob('*.png'))
+    assert [path.parent for path in shown] == [tmp_path / 'shown' / 'vis_data' / 'vis_image' / f for f in 'ab']
+    # the number is the library's: mmseg draws a domain's pictures as number 0, its maintained fork counts them from 1
+    assert all(re.fullmatch(r'target_test_1\.png_\d\.png', path.name) for path in shown)
     saved = {folder: np.asarray(Image.open(tmp_path / 'out' / folder / '1.png')) for folder in 'ab'}
     assert all(ids.shape == (80, 96) for ids in saved.values())
 

@@ -14,7 +14,8 @@ import pytest
 import torch
 from mmengine.config import Config, ConfigDict
 
-from mmseg_dg.apis.config_rows import ORIGIN, Row, apply_row, find_row, read_rows
+from mmseg_dg.apis.config_rows import ORIGIN, Row, find_row, read_rows
+from mmseg_dg.apis.row_configs import apply_row
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'

@@ -28,11 +28,20 @@ def test_each_file_is_decoded_once_where_loading_again_decodes_eleven_times(tmp_
     ways = dict(ours=dataset.__getitem__, again=lambda r: tool['load_again'](dataset.dataset, stock, r))
 
     def decoded(wanted):
-        rows = tool['measure'](ways, [SampleRequest(0, 1, wanted)]).splitlines()[2:]
-        return {row.split('|')[1].strip(): (float(row.split('|')[4]), row.split('|')[5].strip()) for row in rows}
+        found = tool['measure'](ways, [SampleRequest(0, 1, wanted)])
+        assert all(row['cpu'] > 0 for row in found.values())
+        assert tool['cost_table'](found).count('\n| ') == 2 and 'steps from' in tool['worker_table'](found)
+        return {name: (row['loads'], row['good']) for name, row in found.items()}
 
-    assert decoded(18) == dict(ours=(2., '0 %'), again=(22., '0 %'))
-    assert decoded(3) == dict(ours=(2., '100 %'), again=(2., '100 %'))
+    assert decoded(18) == dict(ours=(2., 0.), again=(22., 0.))
+    assert decoded(3) == dict(ours=(2., 1.), again=(2., 1.))
+
+
+def test_what_workers_deliver_is_calculated_from_cpu_time():
+    tool = runpy.run_path(str(TOOLS / 'benchmark_pipeline.py'), run_name='tool')
+    row = tool['worker_table'](dict(a=dict(cpu=50.))).splitlines()[-1]
+    assert row == '| a | 20.0 | 40 per second, steps from 50 ms | 80 per second, steps from 25 ms | ' \
+                  '160 per second, steps from 12 ms |'
 
 
 @pytest.mark.ci

@@ -261,7 +261,7 @@ def test_lists_of_the_benchmark_are_what_the_tool_draws(shared):
 def test_a_study_finds_the_lists_beside_those_of_its_config():
     from mmengine.config import Config
 
-    from mmseg_dg.apis.config_rows import subset_lists
+    from mmseg_dg.apis.row_configs import subset_lists
     streams = {name: dict(dataset=dict(ann_file=f'/c/splits_x/1_8_seed0/{part}.txt')) for name, part in (
         ('labeled', 'labeled'), ('unlabeled', 'unlabeled'), ('unlabeled_mix', 'unlabeled'))}
     options = subset_lists(Config(dict(train_dataloader=streams)), '1_8_seed2')

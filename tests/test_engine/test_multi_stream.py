@@ -6,6 +6,7 @@ from mmengine.optim import OptimWrapper
 
 from mmseg_dg.engine.loops.multi_stream import stream_seed
 from mmseg_dg.engine.optim import merge_param_groups, warmup_poly_factor
+from mmseg_dg.methods.base import BaseMethod
 from mmseg_dg.methods.step import Pass, StepContext, run_step
 
 
@@ -193,3 +194,25 @@ def test_bad_schedules(kwargs, match):
     from mmseg_dg.engine.optim import WarmupPolyLR
     with pytest.raises(ValueError, match=match):
         WarmupPolyLR(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0), **kwargs)
+
+
+@pytest.mark.parametrize('custom, computed', [(None, [0, 2, 5, 6]), (
+    [dict(data_src='source.decode.acc_seg', method_name='mean', window_size=5)], list(range(7)))])
+def test_accuracy_is_computed_where_it_is_logged(tiny_config, run_config, monkeypatch, custom, computed):
+    """Every third iteration here; the log shows the last value, so that it is the same."""
+    cfg = tiny_config(method='Supervised', max_iters=7, val_interval=100)
+    cfg.default_hooks.logger.interval = 3
+    if custom:
+        cfg.log_processor = dict(type='DomainLogProcessor', by_epoch=False, custom_cfg=custom)
+    cfg.train_dataloader.source.batch_size = 1
+    found = []
+    before = BaseMethod.train_step
+
+    def noted(self, *args, **kwargs):
+        values = before(self, *args, **kwargs)
+        found.append('source.decode.acc_seg' in values)
+        return values
+
+    monkeypatch.setattr(BaseMethod, 'train_step', noted)
+    run_config(cfg)
+    assert [i for i, there in enumerate(found) if there] == computed

@@ -112,7 +112,7 @@ def test_one_process_with_nan_stops_or_skips_both(action, tiny_config, tmp_path)
 
 def test_sync_batch_norm_becomes_plain_with_a_warning(monkeypatch):
     said = []
-    monkeypatch.setattr('mmseg_dg.apis.launch.print_log', lambda text, **kwargs: said.append(text))
+    monkeypatch.setattr('mmseg_dg.apis.launch.changes.print_log', lambda text, **kwargs: said.append(text))
     cfg = Config(dict(sync_bn='torch', model=dict(type='DeFT', network=dict(
         backbone=dict(norm_cfg=dict(type='BN')), decode_head=[dict(norm_cfg=dict(type='SyncBN', eps=1e-3))]))))
     use_plain_batch_norm(cfg)

@@ -42,7 +42,7 @@ def test_no_host_sync_in_a_step(tiny_config, method, monkeypatch):
     model = MODELS.build(cfg.model).train()
     optim = _optimizer(model)
     batch = _batch(model)
-    draws = model.draw_step(batch, StepGenerator(0))  # the classes to mix are drawn by the host
+    draws = model.draw_step(batch, StepGenerator(0))
     watch = FiniteWatch(deferred=True)
 
     def step(iteration):
@@ -60,6 +60,59 @@ def test_no_host_sync_in_a_step(tiny_config, method, monkeypatch):
     with Waits() as waits:
         step(1)
     assert not waits.total and not reads, (waits.total, reads)
+
+
+def test_classes_to_mix_are_those_the_labels_had_on_the_host(tiny_config):
+    """The preprocessor keeps labels of the host; the drawing asks nothing of those on the device: here they have no
+    values at all."""
+    cfg = tiny_config()
+    model = MODELS.build(cfg.model).train()
+    raw = {stream: dict(inputs=[torch.randint(0, 255, (3, 64, 64), dtype=torch.uint8)] * 2,
+                        data_samples=part['data_samples']) for stream, part in _batch(model).items()}
+    batch = model.data_preprocessor(raw, True)
+    assert 'host_labels' in batch['source'] and 'host_labels' not in batch['target']
+    plain = {name: {k: v for k, v in part.items() if k != 'host_labels'} for name, part in batch.items()}
+    expected = model.draw_step(plain, StepGenerator(3))
+    for sample in batch['source']['data_samples']:
+        sample.gt_sem_seg.data = sample.gt_sem_seg.data.to('meta')
+    with pytest.raises(NotImplementedError):
+        model.draw_step(dict(batch, source=dict(batch['source'], host_labels=None)), StepGenerator(3))
+    found = model.draw_step(batch, StepGenerator(3))
+    assert all(torch.equal(a, b) for a, b in zip(found.mix_classes, expected.mix_classes))
+
+
+def test_time_bins_ask_nothing_of_the_device():
+    from mmseg_dg.models.segmentors.mask_diffusion import DenoisedLabels, MaskDiffusionEncoderDecoder
+    network = MaskDiffusionEncoderDecoder.__new__(MaskDiffusionEncoderDecoder)
+    logits = torch.empty(3, 4, 8, 8, device='meta')
+    times = [0.1, 0.99, 1.]
+    result = DenoisedLabels(logits, logits, torch.empty(3, dtype=torch.float64, device='meta'), host_times=times)
+    labels = torch.empty(3, 32, 32, dtype=torch.int64, device='meta')
+    assert list(network.time_bins(result, labels)) == ['ce_t0-0.2', 'ce_t0.8-1']
+
+
+def test_a_left_out_step_does_not_touch_the_stage(tiny_config):
+    """A host that has read it would read it again."""
+    model = MODELS.build(tiny_config(method='DeFT').model).train()
+    batch = _batch(model)
+    batch['source']['inputs'][0, 0, 0, 0] = float('nan')
+    version, tracked = model.stage._version, model.student.decode_head.conv_seg.weight.clone()
+    before = {name: b.clone() for name, b in model.named_buffers()}
+    watch = FiniteWatch('skip', deferred=True)
+    model.train_step(batch, _optimizer(model), context=StepContext(0), preprocess=False, watch=watch)
+    assert model.stage._version == version and torch.equal(tracked, model.student.decode_head.conv_seg.weight)
+    assert all(torch.equal(b, before[name]) for name, b in model.named_buffers() if name != 'step_skipped')
+
+
+def test_to_a_gpu_from_pinned_memory(monkeypatch):
+    """Without a GPU: what is asked of torch."""
+    from mmseg_dg.ops.transfer import on_device
+    assert on_device([1, 2], torch.device('cpu'), torch.long).tolist() == [1, 2]
+    asked = []
+    monkeypatch.setattr(torch.Tensor, 'pin_memory', lambda self: asked.append('pinned') or self)
+    monkeypatch.setattr(torch.Tensor, 'to', lambda self, *a, **k: asked.append((a, k)) or self)
+    on_device([0.5], torch.device('cuda'), torch.float64)
+    assert asked == ['pinned', ((torch.device('cuda'), ), dict(non_blocking=True))]
 
 
 def _optimizer(model):

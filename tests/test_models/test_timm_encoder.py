@@ -58,3 +58,14 @@ def test_without_timm(monkeypatch):
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
     with pytest.raises(ImportError, match='pip install "timm>=1.0.20"'):
         TimmEncoder('vit_small_patch14_dinov2')
+
+
+@needs_timm
+def test_activation_checkpointing_gives_the_same_gradients():
+    found, x = [], torch.randn(1, 3, 56, 56)
+    for with_cp in (False, True):
+        torch.manual_seed(0)
+        encoder = TimmEncoder('vit_small_patch14_dinov2', timm_args=SMALL, with_cp=with_cp).train()
+        encoder(x)[-1].square().mean().backward()
+        found.append([p.grad for p in encoder.parameters()])
+    assert all(torch.allclose(a, b, atol=1e-7) for a, b in zip(*found) if a is not None)

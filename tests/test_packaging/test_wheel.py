@@ -21,7 +21,8 @@ def test_wheel_holds_the_package_and_what_mim_needs(wheel):
     with zipfile.ZipFile(wheel) as archive:
         infos = {info.filename: info for info in archive.infolist()}
     names = set(infos)
-    assert files('mmseg_dg', '.py') <= names
+    assert files('mmseg_dg', '.py') | {'mmseg_dg/py.typed'} <= names  # the types count for a user's checker, too
+    assert 'mmseg_dg/ruff.toml' not in names
     expected = files('configs', '.py', '.yml', '.md') | files('tools', '.py', '.sh') | {'model-index.yml'}
     assert {f'mmseg_dg/.mim/{name}' for name in expected} <= names
     assert not [name for name in names if '__pycache__' in name or name.endswith('.pyc')]

@@ -65,4 +65,4 @@ def test_no_tool_reads_a_config_past_it():
              and 'Config.fromfile(' in path.read_text(encoding='utf-8')}
     assert found == {
         'mmseg_dg/utils/config_files.py', 'mmseg_dg/visualization/run_record.py',  # imports nothing
-        'mmseg_dg/apis/config_rows.py', 'mmseg_dg/apis/own_data.py', 'mmseg_dg/apis/suggest.py'}  # the package's own
+        'mmseg_dg/apis/row_configs.py', 'mmseg_dg/apis/own_data.py', 'mmseg_dg/apis/suggest.py'}  # the package's own

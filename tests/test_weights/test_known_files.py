@@ -13,6 +13,7 @@ from torch import nn
 from mmseg_dg.registry import MODELS
 from mmseg_dg.weights import files as weights
 from mmseg_dg.weights import preparation as weight_conversion
+from mmseg_dg.weights.download import may_be_fetched
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -117,9 +118,10 @@ def test_table_is_complete_and_consistent():
             'resnet101_v1c', 'r50_vit_b16', 'mobilenet_v2'} <= set(table)
     assert len({entry['file'] for entry in table.values()}) == len(table)
     for name, entry in table.items():
-        assert set(entry) == {'file', 'layout', 'sha256', 'source', 'candidates', 'backbone'}, name
+        assert set(entry) - {'url'} == {'file', 'layout', 'sha256', 'source', 'candidates', 'backbone'}, name
+        assert 'url' not in entry or may_be_fetched(entry) and entry['url'].startswith('https://'), name
         assert entry['file'].startswith('pretrained/') and weights.entry_of(entry['file']) == name
-        assert all(re.fullmatch('[0-9a-f]{8}', beginning) for beginning in entry['sha256'] or [])
+        assert all(re.fullmatch('[0-9a-f]{8}|[0-9a-f]{64}', digits) for digits in entry['sha256'] or [])
 
 
 def test_configs_name_only_known_local_files():

@@ -10,10 +10,11 @@ import os
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import torch
 
@@ -66,6 +67,7 @@ class Side:
         trainer = self.trainer
         return dict(name=trainer.name, size=list(trainer.size), batch_size=trainer.batch_size,
                     threads=torch.get_num_threads(), device=self.args.device, torch=torch.__version__,
+                    streams=len(trainer.model.streams),
                     precision=str(torch.bfloat16 if 'BF16' in type(trainer.optim).__name__ else torch.float32))
 
     def step(self) -> dict[str, Any]:
@@ -79,6 +81,29 @@ class Side:
         trainer.iterate()
         parts = watch.end()
         return dict(parts=parts, step=[time.perf_counter() - start[0], time.process_time() - start[1]])
+
+    def plain(self) -> list[float]:
+        """Seconds and CPU seconds of one step with a wait at its end only."""
+        return list(self.trainer.timed())
+
+    def allocated(self) -> int:
+        """Peak bytes of this process's tensors on the GPU so far; 0 on a CPU."""
+        cuda = torch.device(self.args.device).type == 'cuda'
+        return torch.cuda.max_memory_allocated(self.args.device) if cuda else 0
+
+    def syncs(self) -> Optional[dict[str, int]]:
+        """``{file:line: how often the host waited there for the GPU}`` in one step; None on a CPU."""
+        if torch.device(self.args.device).type != 'cuda':
+            return None
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter('always')
+            torch.cuda.set_sync_debug_mode('warn')
+            try:
+                self.trainer.iterate()
+            finally:
+                torch.cuda.set_sync_debug_mode('default')
+        places = [f'{Path(w.filename).name}:{w.lineno}' for w in told if 'synchroniz' in str(w.message)]
+        return {place: places.count(place) for place in dict.fromkeys(places)}
 
     @torch.no_grad()
     def inference(self) -> list[float]:

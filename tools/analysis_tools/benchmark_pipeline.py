@@ -1,19 +1,25 @@
 """Milliseconds per GTA training sample, against a pipeline that loads the image again for each further crop.
 
-    python tools/analysis_tools/benchmark_pipeline.py [--samples 60] [--data-root data/gta]
+    python tools/analysis_tools/benchmark_pipeline.py [--samples 60] [--data-root data/gta] [--json OUT.json]
 
-Both get the same images and wanted classes, in turn: 1914x1052 PNG, resized to 1280x704, 512x512 crop with more than
+All get the same images and wanted classes, in turn: 1914x1052 PNG, resized to 1280x704, 512x512 crop with more than
 1500 pixels of the wanted class or up to 10 further attempts, flip, packing. "Loading again" is made of mmseg's
-transforms and does what the official DAFormer code does. Without --data-root, scenes of the built-in city are written
-to a temporary folder in GTA's layout and size. One process, no worker processes.
+transforms and does what the official DAFormer code does for a sample, normalization of each attempt's crop included
+(this package normalizes on the training device). "Copies" reads files of tools/dataset_converters/resized_copies.py.
+CPU time is that of this process and holds on a busy machine; one process, no worker processes. The second table is
+calculated from it: what 2, 4 and 8 worker processes deliver where each has a core to itself, and the shortest training
+step they keep up with. Without --data-root, scenes of the built-in city are written to a temporary folder in GTA's
+layout and size.
 """
 import argparse
+import json
 import os
 import os.path as osp
 import tempfile
 import time
 from collections import defaultdict
-from typing import Any, Callable
+from pathlib import Path
+from typing import Any, Callable, Optional
 
 import cv2
 import mmengine.fileio
@@ -25,18 +31,23 @@ from PIL import Image
 import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.datasets import RareClassSampler, SampleRequest, SeededDataset, SynthCityDataset
+from mmseg_dg.datasets.conversion import GTA
+from mmseg_dg.datasets.conversion.resized import resize_dataset
 from mmseg_dg.datasets.label_tables import GTA_TO_TRAIN_ID
+from mmseg_dg.datasets.resized_copies import copies_folder
 from mmseg_dg.registry import TRANSFORMS
 from mmseg_dg.utils.seeding import local_seed
 
 MIN_CROP_PIXELS, ATTEMPTS = 1500, 11
-RESIZE = dict(type='Resize', scale=(1280, 720), keep_ratio=True)
+SCALE, BATCH = (1280, 720), 2
+RESIZE = dict(type='Resize', scale=SCALE, keep_ratio=True)
 FLIP = dict(type='RandomFlip', prob=0.5)
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), RESIZE,
             dict(type='RareClassCrop', crop_size=(512, 512), cat_max_ratio=0.75, min_crop_pixels=MIN_CROP_PIXELS),
             FLIP, dict(type='PackStreamInputs')]
 STOCK = [dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations'), RESIZE,
          dict(type='mmseg.RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75), FLIP,
+         dict(type='Normalize', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True),
          dict(type='mmseg.PackSegInputs')]
 
 
@@ -68,8 +79,13 @@ def load_again(dataset: Any, pipeline: Callable, request: SampleRequest) -> Any:
     return sample
 
 
-def measure(ways: dict[str, Callable], requests: list[SampleRequest]) -> str:
-    """A Markdown table of the ways, which take turns on each request."""
+def measure(ways: dict[str, Callable], requests: list[SampleRequest]) -> dict[str, dict[str, float]]:
+    """What each way costs per sample; they take turns on each request.
+
+    Returns:
+        ``{way: {cpu, median_cpu, wall (milliseconds), loads (files read and decoded), good (share of crops with the
+        wanted class)}}``.
+    """
     opened = [0]
     original = mmengine.fileio.get
 
@@ -77,54 +93,81 @@ def measure(ways: dict[str, Callable], requests: list[SampleRequest]) -> str:
         opened[0] += 1
         return original(*args, **kwargs)
 
-    times, decoded, good = defaultdict(list), defaultdict(int), defaultdict(int)
+    rows = defaultdict(lambda: dict(cpu=[], wall=[], loads=[], good=[]))
     mmengine.fileio.get = counting
     try:
         for request in requests:
             for name, way in ways.items():
-                opened[0], started = 0, time.perf_counter()
+                opened[0], wall, cpu = 0, time.perf_counter(), time.process_time()
                 sample = way(request)
-                times[name].append(1000 * (time.perf_counter() - started))
-                decoded[name] += opened[0]
+                row = rows[name]
+                row['cpu'].append(1e3 * (time.process_time() - cpu))
+                row['wall'].append(1e3 * (time.perf_counter() - wall))
+                row['loads'].append(opened[0])
                 label = sample['data_samples'].gt_sem_seg.data
-                good[name] += int((label == request.wanted_class).sum() > MIN_CROP_PIXELS)
+                row['good'].append((label == request.wanted_class).sum().item() > MIN_CROP_PIXELS)
     finally:
         mmengine.fileio.get = original
-    lines = ['| pipeline | mean ms | median ms | files decoded per sample | crops with the wanted class |',
-             '|---|---|---|---|---|']
-    lines += [f'| {name} | {np.mean(t):.1f} | {np.median(t):.1f} | {decoded[name] / len(t):.2f} | '
-              f'{100 * good[name] / len(t):.0f} % |' for name, t in times.items()]
+    return {name: dict({key: float(np.mean(values)) for key, values in row.items()},
+                       median_cpu=float(np.median(row['cpu']))) for name, row in rows.items()}
+
+
+def cost_table(found: dict[str, dict[str, float]]) -> str:
+    """Markdown: one row per way."""
+    lines = ['| pipeline | CPU ms, mean | CPU ms, median | ms on the clock | files loaded per sample | '
+             'crops with the wanted class |', '|---|---|---|---|---|---|']
+    lines += [f'| {name} | {row["cpu"]:.1f} | {row["median_cpu"]:.1f} | {row["wall"]:.1f} | {row["loads"]:.2f} | '
+              f'{100 * row["good"]:.0f} % |' for name, row in found.items()]
     return '\n'.join(lines)
 
 
-def main() -> None:
+def worker_table(found: dict[str, dict[str, float]], workers: tuple[int, ...] = (2, 4, 8)) -> str:
+    """Markdown, calculated: samples per second, and milliseconds of the shortest step of ``BATCH`` samples fed."""
+    lines = ['| pipeline | samples per second and worker | ' + ' | '.join(f'{n} workers' for n in workers) + ' |',
+             '|---|---|' + '---|' * len(workers)]
+    for name, row in found.items():
+        cells = [f'{1e3 * n / row["cpu"]:.0f} per second, steps from {BATCH * row["cpu"] / n:.0f} ms' for n in workers]
+        lines.append(f'| {name} | {1e3 / row["cpu"]:.1f} | ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)
+
+
+def main(argv: Optional[list[str]] = None) -> dict[str, dict[str, float]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--samples', type=int, default=60)
     parser.add_argument('--images', type=int, default=12, help='scenes to render without --data-root')
-    parser.add_argument('--data-root', help='GTA5 with published and converted labels')
-    args = parser.parse_args()
+    parser.add_argument('--data-root', help='GTA5 with published and converted labels; copies where they are there')
+    parser.add_argument('--json', help='write all figures here')
+    args = parser.parse_args(argv)
     init_default_scope('mmseg_dg')
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         root = args.data_root or osp.join(folder, 'gta')
         if not args.data_root:
             write_scenes(root, args.images)
+            resize_dataset(GTA, GTA.parts[0], root, SCALE, num_workers=1)
 
-        def dataset(raw):
+        def dataset(**options):
             part = args.images if args.data_root else None
-            return SeededDataset(dict(type='GTADataset', data_root=root, raw_ids=raw, pipeline=PIPELINE, indices=part))
+            return SeededDataset(dict(type='GTADataset', data_root=root, pipeline=PIPELINE, indices=part, **options))
 
-        published, converted = dataset(True), dataset(False)
+        published, converted = dataset(raw_ids=True), dataset()
         sampler = RareClassSampler(converted, seed=0, class_statistics=dict(cache_dir=folder, num_workers=1))
         stock = Compose([TRANSFORMS.build(step) for step in STOCK])
         ways = {'this package, published labels': published.__getitem__,
-                'this package, converted labels': converted.__getitem__,
-                'loading again, converted labels': lambda r: load_again(converted.dataset, stock, r)}
-        for i in range(len(converted)):  # files into the page cache
-            published[i], converted[i]
+                'this package, converted labels': converted.__getitem__}
+        if osp.isdir(osp.join(root, copies_folder(SCALE))):
+            ways['this package, copies (`resized=True`)'] = dataset(resized=True).__getitem__
+        ways['loading again, converted labels'] = lambda r: load_again(converted.dataset, stock, r)
+        for way in ways.values():  # files into the page cache
+            for i in range(len(converted)):
+                way(SampleRequest(i, 0, 0))
         requests = [sampler.request(draw) for draw in range(args.samples)]
         print(f'{args.samples} samples of {len(converted)} images, load {os.getloadavg()[0]:.1f}\n')
-        print(measure(ways, requests))
+        found = measure(ways, requests)
+    print(f'{cost_table(found)}\n\nCalculated from the CPU time, batch {BATCH}:\n\n{worker_table(found)}')
+    if args.json:
+        Path(args.json).write_text(json.dumps(found, indent=2), encoding='utf-8')
+    return found
 
 
 if __name__ == '__main__':

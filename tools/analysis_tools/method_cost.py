@@ -35,6 +35,7 @@ from mmseg.structures import SegDataSample
 
 from mmseg_dg.apis.entry import DEBUG, run_tool
 from mmseg_dg.datasets.crop_setting import training_loaders
+from mmseg_dg.engine.compiling import compile_networks
 from mmseg_dg.engine.hooks import EMAUpdateHook
 from mmseg_dg.engine.preflight import CROPS
 from mmseg_dg.methods.step import StepContext
@@ -68,6 +69,7 @@ class Trainer:
         self.model = MODELS.build(without_pretrained(cfg.model)).to(self.device)
         if hasattr(self.model, 'hand_over') and stage == 'finetune':
             self.model.hand_over()
+        compile_networks(self.model, (cfg.get('train_cfg') or {}).get('compile'))
         wrapper = dict(cfg.optim_wrapper)
         build = dict(type=wrapper.pop('constructor', 'DefaultOptimWrapperConstructor'),
                      paramwise_cfg=wrapper.pop('paramwise_cfg', None), optim_wrapper_cfg=wrapper)

@@ -109,6 +109,7 @@ def _weights(to: str, stem: Path, module: nn.Module, described: dict) -> Exporte
 def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict, normalize: bool,
            argmax: bool, plain: bool, compare: bool) -> Exported:
     """Write the network as a graph of operations, and compare the file with the network."""
+    # a copy, for the graph takes the network apart
     before = copy.deepcopy(module).eval() if compare else None
     norm = described['preprocessing'] if normalize else {}
     if normalize and not norm.get('mean'):
@@ -133,7 +134,7 @@ def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict,
                           lambda part: writers.write_torch_export(program, described, part))
     notes = ['the plain classifier, not the sampler: measure it before you rely on it'
              ] if plain else []
-    agreement = _compared(to, path, graph, before, notes) if compare else None
+    agreement = None if before is None else _compared(to, path, graph, before, notes)
     if (described['test'] or {}).get('mode') == 'slide':
         notes.append(
             'the network is tested in sliding windows; the file predicts one window, metadata '

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 import torch
-from torch import Tensor, nn
+from mmseg.models.segmentors import BaseSegmentor
+from torch import Tensor
 
 from .graph import InferenceGraph, PlainDiffusion
 from .writers import multiple_of, smallest
@@ -41,7 +42,7 @@ class Agreement(NamedTuple):
 
 
 def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
-            network: nn.Module) -> Agreement:
+            network: BaseSegmentor) -> Agreement:
     """Compare a written file with the network it was made from.
 
     Args:
@@ -72,7 +73,7 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
 
 
 @torch.no_grad()
-def reference_logits(network: nn.Module, images: Tensor) -> Tensor:
+def reference_logits(network: BaseSegmentor, images: Tensor) -> Tensor:
     """What the network itself predicts for whole images, (B, 3, H, W) -> (B, K, H, W)."""
     if hasattr(network, 'plain_logits'):
         return PlainDiffusion(network)(images)

@@ -13,6 +13,7 @@ from typing import Any, Optional
 
 import torch
 from mmengine.model import revert_sync_batchnorm
+from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 
 from mmseg_dg.models.segmentors import (
@@ -20,6 +21,7 @@ from mmseg_dg.models.segmentors import (
     MaskDiffusionEncoderDecoder,
     predict_logits,
 )
+from mmseg_dg.ops.pairs import pair
 from mmseg_dg.weights.segmentor_export import merge_adapters
 
 from .hrda import HRDAGraph
@@ -76,7 +78,7 @@ class PlainDiffusion(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         feature = self.network.image_feature(self.network.extract_feat(images))
-        return self.network.to_size(self.network.plain_logits(feature), images.shape[-2:])
+        return self.network.to_size(self.network.plain_logits(feature), pair(images.shape[-2:]))
 
 
 class PlainNetwork(nn.Module):
@@ -105,7 +107,10 @@ class InferenceGraph(nn.Module):
         ValueError: A mask diffusion network without ``plain``, or one without a trained plain
             classifier; argmax of more than 256 classes or of a single channel.
     """
-    def __init__(self, network: nn.Module, mean: Optional[Sequence[float]] = None,
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: BaseSegmentor, mean: Optional[Sequence[float]] = None,
                  std: Optional[Sequence[float]] = None, bgr_to_rgb: bool = True,
                  argmax: bool = False, plain: bool = False) -> None:
         super().__init__()
@@ -169,7 +174,7 @@ def whole_image_form(network: nn.Module, plain: bool) -> nn.Module:
     return HRDAGraph(network) if isinstance(network, HRDAEncoderDecoder) else PlainNetwork(network)
 
 
-def without_training_parts(network: nn.Module) -> nn.Module:
+def without_training_parts(network: BaseSegmentor) -> BaseSegmentor:
     """Merge adapters, drop auxiliary heads, and replace what cannot be written; the network is
     changed in place."""
     merge_adapters(network)
@@ -201,11 +206,11 @@ def without_size_warnings() -> Iterator[None]:
     ]
     try:
         for module in found:
-            module.resize = _QuietResize(quiet)
+            module.__dict__['resize'] = _QuietResize(quiet)
         yield
     finally:
         for module in found:
-            module.resize = resize
+            module.__dict__['resize'] = resize
 
 
 class _QuietResize:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_dg.models.segmentors import HRDAEncoderDecoder
+from mmseg_dg.ops.pairs import pair
 
 
 class HRDAGraph(nn.Module):
@@ -34,33 +35,32 @@ class HRDAGraph(nn.Module):
     def smallest(self) -> tuple[int, int]:
         """Least (height, width) of an image."""
         crop = self.network.hr_crop_size if self.network.hr_slide_inference else (0, 0)
-        return tuple(max(side, 128) for side in crop)  # half of it goes through the encoder
+        return pair(max(side, 128) for side in crop)  # half of it goes through the encoder
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> logits (B, K, H, W)."""
         height, width = images.shape[-2:]
         divisor, net = self.network.size_divisor, self.network
-        full = tuple((side + divisor - 1) // divisor * divisor for side in (height, width))
+        full = pair((side + divisor - 1) // divisor * divisor for side in (height, width))
         # padded by a fixed number and cut, so that nothing hangs on whether there is anything to
         # pad
         padded = F.pad(images, (0, divisor - 1, 0, divisor - 1))[..., :full[0], :full[1]]
         output = net.test_cfg.get('output', 'fused')
-        fused = None
         if output != 'HR':
             context = net._encode(self._resize(padded, self._shrunken(full)))
-            fused = logits = net.decode_head.logits(context)
+            logits = net.decode_head.logits(context)
         if output == 'fused':
             attention = net.decode_head.attention(context, logits)
             fused = self._enlarge(attention) * self._details(padded) + self._enlarge(
                 (1 - attention) * logits)
         elif output == 'LR':
-            fused = self._enlarge(fused)
+            fused = self._enlarge(logits)
         else:
             fused = self._details(padded)
         return self._resize(fused, full)[..., :height, :width]
 
     def _shrunken(self, size: tuple[int, int]) -> tuple[int, int]:
-        return tuple(side * self.scale.numerator // self.scale.denominator for side in size)
+        return pair(side * self.scale.numerator // self.scale.denominator for side in size)
 
     def _resize(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
@@ -69,7 +69,7 @@ class HRDAGraph(nn.Module):
         """A map of the context scale at the size of the detail scale."""
         if self.scale == 1:
             return x
-        size = tuple(side * self.scale.denominator // self.scale.numerator for side in x.shape[-2:])
+        size = pair(side * self.scale.denominator // self.scale.numerator for side in x.shape[-2:])
         return F.interpolate(x, size=size, mode='bilinear',
                              align_corners=self.network.decode_head.align_corners)
 

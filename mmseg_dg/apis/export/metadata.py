@@ -128,5 +128,16 @@ def plain(node: Any) -> Any:
         f'an exported file keeps its config as text, but it has {node!r} ({type(node).__name__})')
 
 
+def with_tuples(node: Any) -> Any:
+    """Settings of a pipeline's step as a config has them: JSON knows no tuples, and mmcv's
+    ``Resize`` takes no list for a size."""
+    if isinstance(node, Mapping):
+        return {key: with_tuples(value) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        numbers = bool(node) and all(isinstance(value, (int, float)) for value in node)
+        return (tuple if numbers else list)(with_tuples(value) for value in node)
+    return node
+
+
 def _local(checkpoint: Union[str, Path]) -> Path:
     return shipped_file(str(checkpoint)) if str(checkpoint).startswith(PREFIX) else Path(checkpoint)

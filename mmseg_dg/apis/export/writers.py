@@ -14,7 +14,7 @@ from mmseg_dg.registry import MODELS, TRANSFORMS
 from mmseg_dg.weights.segmentor_export import is_ours
 
 from .graph import InferenceGraph, without_size_warnings
-from .metadata import KEY
+from .metadata import KEY, with_tuples
 
 #: Format -> ending of its file.
 ENDINGS = {'safetensors': '.safetensors', 'onnx': '.onnx', 'torch.export': '.pt2', 'mmseg': '.pth'}
@@ -62,7 +62,7 @@ def write_mmseg_config(metadata: Mapping, path: Path) -> None:
     """
     config = dict(metadata['config'], default_scope='mmseg')
     config.update(model=_with_scopes(config['model'], MODELS),
-                  test_pipeline=[_step(step) for step in config['test_pipeline']])
+                  test_pipeline=[with_tuples(_step(step)) for step in config['test_pipeline']])
     if any('mmseg_dg.' in json.dumps(config[key]) for key in ('model', 'test_pipeline')):
         config['custom_imports'] = dict(
             imports=[
@@ -130,11 +130,11 @@ def smallest(graph: InferenceGraph) -> tuple[int, int]:
 def multiple_of(graph: InferenceGraph) -> int:
     """What both sides of an image must be multiples of: the patch of an encoder that does not
     resize, else 1."""
-    encoders = [
-        module for module in graph.modules() if isinstance(getattr(module, 'patch_size', None), int)
+    patches = [
+        patch for module in graph.modules() if getattr(module, 'resize', '') is None
+        and isinstance(patch := getattr(module, 'patch_size', None), int)
     ]
-    return math.lcm(*(encoder.patch_size for encoder in encoders
-                      if getattr(encoder, 'resize', '') is None))
+    return math.lcm(*patches)
 
 
 def write_torch_export(program: torch.export.ExportedProgram, metadata: Mapping,
@@ -151,7 +151,8 @@ def write_onnx(program: torch.export.ExportedProgram, metadata: Mapping, path: P
     result = torch.onnx.export(program, dynamo=True, verbose=False, input_names=['images'],
                                output_names=[output], opset_version=OPSET, external_data=False,
                                optimize=optimize)
-    shape = result.model.graph.inputs[0].shape
+    assert result is not None  # of the exporter that dynamo=True chooses
+    shape = result.model.graph.inputs[0].shape or ()
     names = dict(zip([str(side) for side in shape if not isinstance(side, int)], free))
     _rename(result.model, names)
     result.model.metadata_props[KEY] = json.dumps(metadata)

@@ -186,7 +186,7 @@ class measured_cost:
         write_text(self.path, json.dumps(self.record))
         self.before, self.began = _children(), time.monotonic()
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.record['seconds'] += _children() - self.before
         self.record['wall_seconds'] += time.monotonic() - self.began
         self.record['measured'] += 1

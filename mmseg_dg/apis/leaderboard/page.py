@@ -164,12 +164,15 @@ def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
     if suite.score.split('/')[1:] == ['mIoU']:  # counts by drive are counts of the scored classes
         domains = scored_domains(arm, suite.score)
         control = suite.arm(arm.control)
-        found = [[_of_domains(each.work_dir(folder, seed), domains) for seed in seeds]
-                 for each in (arm, control)]
-        if seeds and all(run is not None for arm_runs in found for run in arm_runs):
-            drives = bootstrap_difference(*found)  # type: ignore[arg-type]
-    scores = [{seed: by_seed[seed]['last_three'] for seed in seeds} for by_seed in (ours, theirs)]
-    return paired_gain(*scores, drives)
+        runs, control_runs = ([
+            run for seed in seeds
+            if (run := _of_domains(each.work_dir(folder, seed), domains)) is not None
+        ] for each in (arm, control))
+        if seeds and len(runs) == len(control_runs) == len(seeds):
+            drives = bootstrap_difference(runs, control_runs)
+    score, control_score = ({seed: by_seed[seed]['last_three']
+                             for seed in seeds} for by_seed in (ours, theirs))
+    return paired_gain(score, control_score, drives)
 
 
 def _of_domains(folder: Path, domains: Sequence[str]) -> Optional[dict]:

@@ -9,7 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Optional
 
-from mmseg_dg.apis.study import read_evaluation, read_record
+from mmseg_dg.apis.study import read_record
+from mmseg_dg.apis.study_tables import read_evaluation
 from mmseg_dg.evaluation.bias import GROUPS
 from mmseg_dg.evaluation.drives import Drives, read_drives
 from mmseg_dg.utils.atomic_files import write_text

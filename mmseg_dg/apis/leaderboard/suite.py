@@ -10,8 +10,8 @@ from typing import Optional
 import yaml
 from mmengine.config import Config, DictAction
 
-from mmseg_dg.apis.config_rows import load_config
 from mmseg_dg.apis.label_free import images_only
+from mmseg_dg.apis.row_configs import load_config
 from mmseg_dg.apis.study import folder_name
 
 #: Evaluations of a run: a score is the mean of the last three, and the last quarter must hold one
@@ -112,8 +112,8 @@ class Suite:
     def controls(self, encoder: str) -> tuple[str, str]:
         """Names of the lower and upper control with an encoder."""
         several = len({arm.encoder for arm in self.arms}) > 1
-        return tuple(arm_name(key, encoder, several)
-                     for key in (self.lower, self.upper))  # type: ignore[return-value]
+        lower, upper = (arm_name(key, encoder, several) for key in (self.lower, self.upper))
+        return lower, upper
 
 
 def arm_name(key: str, encoder: str, several: bool) -> str:

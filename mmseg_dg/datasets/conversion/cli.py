@@ -33,7 +33,8 @@ def expect(what: str, found: int, published: Optional[int]) -> str:
     """``train: 2975 images (as published)``, or the difference."""
     if published is None:
         return f'{what}: {found} images'
-    return f'{what}: {found} images ({"as published" if found == published else f"published: {published}"})'
+    remark = 'as published' if found == published else f'published: {published}'
+    return f'{what}: {found} images ({remark})'
 
 
 AfterPart = Callable[[argparse.Namespace, Part, Report, list[str]], None]

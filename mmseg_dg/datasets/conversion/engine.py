@@ -152,13 +152,13 @@ def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int
             up_to_date = not overwrite and osp.exists(job.target)
             if up_to_date and not verify:
                 if job.image is not None:  # another tool may not have looked
-                    _check_size(job, image_size(job.target), job.target)
+                    _check_size(job.image, image_size(job.target), job.target)
                 outcomes.append((job.name, 'kept', ''))
                 continue
-            label, counts = _checked_label(job, make_label, num_classes)
+            label, counts = checked_label(job, make_label, num_classes)
             if not up_to_date:
                 write_label(job.target, label)
-            elif not np.array_equal(cv2.imread(job.target, cv2.IMREAD_UNCHANGED), label):
+            elif not _same_label(job.target, label):
                 raise ValueError(f'{job.target}: is not what {job.source} converts to; run again '
                                  'with --overwrite')
             total += counts
@@ -170,9 +170,9 @@ def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int
     return outcomes, total
 
 
-def _checked_label(job: Job, make_label: LabelMaker,
-                   num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """A job's label and its pixels per id; ids outside the classes are refused."""
+def checked_label(job: Job, make_label: LabelMaker,
+                  num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """A job's label (H, W) and its pixels per id (256,); ids outside the classes are refused."""
     label = make_label(job)
     counts = count_ids(label)
     wrong = ids_outside(counts, num_classes)
@@ -180,13 +180,18 @@ def _checked_label(job: Job, make_label: LabelMaker,
         raise ValueError(f'{job.source}: gives ids {wrong[:10]}, outside 0..{num_classes - 1} and '
                          f'{IGNORE}')
     if job.image is not None:
-        _check_size(job, label.shape, job.source)
+        _check_size(job.image, label.shape, job.source)
     return label, counts
 
 
-def _check_size(job: Job, size: tuple[int, ...], path: str) -> None:
+def _same_label(path: str, label: np.ndarray) -> bool:
+    kept = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+    return kept is not None and np.array_equal(kept, label)
+
+
+def _check_size(image: str, size: tuple[int, ...], path: str) -> None:
     """Refuse the label ``path`` of ``size`` (height, width) unless its image has that size, too."""
-    expected = image_size(job.image)
+    expected = image_size(image)
     if size != expected:
         raise SizeMismatch(f'{path} has {size[1]}x{size[0]} pixels (width x height), '
-                           f'{job.image} has {expected[1]}x{expected[0]}')
+                           f'{image} has {expected[1]}x{expected[0]}')

@@ -32,7 +32,7 @@ class _Element(NamedTuple):
     data: memoryview
 
     @property
-    def count(self) -> int:
+    def count(self) -> int:  # type: ignore[override]  # hides tuple.count, which nobody calls
         """Numbers in it."""
         size = _SIZES.get(self.kind)
         if size is None or len(self.data) % size:

@@ -22,7 +22,8 @@ from .recipes import TableLabels
 
 VOC_CLASSES: tuple[str, ...] = PascalVOCDataset.METAINFO['classes']
 CONTEXT_CLASSES: tuple[str, ...] = PascalContextDataset.METAINFO['classes']
-VOC_LABELS, AUG_LABELS, VOC_LISTS = 'SegmentationClass', 'SegmentationClassAug', 'ImageSets/Segmentation'
+VOC_LABELS, AUG_LABELS = 'SegmentationClass', 'SegmentationClassAug'
+VOC_LISTS = 'ImageSets/Segmentation'
 CONTEXT_LABELS, CONTEXT_LISTS = 'SegmentationClassContext', 'ImageSets/SegmentationContext'
 # Images per list: VOC's own; SBD and VOC without VOC val; those of them that only SBD labels
 VOC_SIZES = dict(train=1464, val=1449, train_aug=10582, aug=9118)

@@ -42,8 +42,8 @@ def examine(
         num_workers: Processes; None: all cores this process may use.
         ignore: Kinds of faults (keys of :data:`KINDS`) that are left out of the report.
         progress: ``progress(what, done, total)`` is called as samples are done.
-        config_findings: Findings about the config that are no matter of its data (weights), for the same
-            report.
+        config_findings: Findings about the config that are no matter of its data (weights), for
+            the same report.
 
     Raises:
         ValueError: A stream or kind that does not exist, or a config without any dataset.
@@ -192,7 +192,7 @@ def _position(dataset: Any, path: str, index: int) -> int:
 
 
 # ---------------------------------------------------------------- several processes
-_work = None
+_work: Optional[Callable] = None
 
 
 def _start(function: Callable) -> None:
@@ -203,6 +203,7 @@ def _start(function: Callable) -> None:
 
 
 def _in_worker(item: Any) -> Any:
+    assert _work is not None  # set as the process starts
     return _work(item)
 
 

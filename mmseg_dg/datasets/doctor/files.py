@@ -165,7 +165,8 @@ def _checked_header(path: str, content: bytes, reading: Reading,
     kind, why = reading.image_loader.fault(header)
     if kind == 'deep_image' and reading.thorough and not header.floating and header.bits <= 16:
         largest = _largest(content, reading, state=False)
-        why += f' (largest value here {largest}: {bits_used(largest)} bits)'
+        if largest is not None:
+            why += f' (largest value here {largest}: {bits_used(largest)} bits)'
     if kind:
         raise _Bad(kind, why)
     if header.alpha:

@@ -19,7 +19,7 @@ class Known(NamedTuple):
     types: tuple[str, ...]
     folder: tuple[str, ...]
     ann_file: str
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
 
 
 _VOC = ('PascalVOCDataset', )

@@ -17,7 +17,14 @@ from mmseg.datasets import BaseSegDataset
 from mmseg_dg.registry import DATASETS
 
 from ..checks import _below, list_files
-from ..folder_scan import BROKEN_LINK, HIDDEN, NAMED_LIKE_IMAGE, PICTURE_SUFFIXES, is_local, scan_folder
+from ..folder_scan import (
+    BROKEN_LINK,
+    HIDDEN,
+    NAMED_LIKE_IMAGE,
+    PICTURE_SUFFIXES,
+    is_local,
+    scan_folder,
+)
 from ..image_lists import read_lines, refuse_columns, stem_of
 from ..synthcity_dataset import SynthCityDataset
 from .faults import Finding
@@ -160,7 +167,7 @@ def _use_names(dataset: Any, names: Sequence[str]) -> None:
         dataset._stems_in = lambda folder: list(names)
     elif hasattr(dataset, '_listed'):  # FolderDataset, UnlabeledImageDataset
 
-        def listed(files):
+        def listed(files: list[str]) -> list[str]:
             known = dataset._by_name(files)
             return [known.get(name, name) for name in names]
 

@@ -60,9 +60,9 @@ class ClassUniformSampler(StatelessSampler):
             centroids = class_centroids(dataset, tile=tile, tiles=tiles, **(centroids or {}))
             if len(centroids) == 0:
                 raise ValueError(
-                    f'ClassUniformSampler: tile={tile} with tiles={tiles!r} finds no class anywhere: the '
-                    "labels are empty, or all smaller than a complete tile (lower tile, or tiles='all')"
-                )
+                    f'ClassUniformSampler: tile={tile} with tiles={tiles!r} finds no class '
+                    'anywhere: the labels are empty, or all smaller than a complete tile (lower '
+                    "tile, or tiles='all')")
         table = np.asarray(centroids)
         if table.ndim != 2 or table.shape[1] != len(COLUMNS) or len(table) == 0:
             raise ValueError(f'ClassUniformSampler: centroids must be a table (R, {len(COLUMNS)}) '
@@ -77,7 +77,7 @@ class ClassUniformSampler(StatelessSampler):
         self._rows = [np.flatnonzero(table[:, 1] == c) for c in self.classes]
         self.per_class = round(fraction * self.size) // len(self.classes)
         self._epoch_key: Optional[tuple] = None
-        self._epoch: Optional[np.ndarray] = None
+        self._epoch = np.zeros((0, 2), np.int64)  # with _epoch_key
 
     def _report_missing(self, table: np.ndarray) -> None:
         names = (getattr(self.dataset, 'metainfo', None) or {}).get('classes') or ()

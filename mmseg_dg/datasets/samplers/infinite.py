@@ -84,7 +84,7 @@ class StatefulInfiniteSampler(StatelessSampler):
         super().__init__(dataset, seed)
         self.shuffle = shuffle
         self._order_key: Optional[tuple] = None
-        self._order: Optional[np.ndarray] = None
+        self._order = np.zeros(0, np.int64)  # with _order_key
 
     def _order_of(self, epoch: int) -> np.ndarray:
         key = (self.seed, epoch)

@@ -12,7 +12,7 @@ class SampleRequest(NamedTuple):
         wanted_point: (row, column) in the label as loaded that the crop should hold (class-uniform
             sampling), or None.
     """
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
     seed: int
     wanted_class: Optional[int] = None
     wanted_point: Optional[tuple[int, int]] = None

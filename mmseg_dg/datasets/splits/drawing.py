@@ -111,7 +111,7 @@ def draw_blocks(stems: Sequence[str], count: int, seed: int = 0, blocks: Optiona
     # not resize them
     labeled, unused, num_drawn = set(), set(), 0
     for (name, frames), share in zip(sequences.items(), shares):
-        edges = np.linspace(0, len(frames), share + 1).astype(int) if share else []
+        edges = np.linspace(0, len(frames), share + 1).astype(int) if share else np.zeros(0, int)
         for start, stop in zip(edges[:-1], edges[1:]):
             length = lengths[num_drawn]
             num_drawn += 1
@@ -175,6 +175,7 @@ def training_stems(root: str, source: Source) -> list[str]:
             raise FileNotFoundError(f'{_OWNER}: no list {path!r} of the training images: '
                                     f'{source.list_from} writes it')
         stems = read_list(path, _OWNER)
+        assert isinstance(source.img_suffix, str)  # of a dataset with a list
         check_files([osp.join(folder, stem + source.img_suffix) for stem in stems], [], _OWNER)
         return stems
     files = list_files(folder, source.img_suffix)
@@ -249,8 +250,10 @@ def check_split(split: Split, stems: Sequence[str], protocol: Optional[Protocol]
         raise ValueError(f'{len(known - listed)} training images are in no list, for example '
                          f'{sorted(known - listed)[:5]}: the two lists together must be the '
                          'training set')
+    if protocol is None:
+        return
     for name in ('labeled', 'unlabeled'):
-        expected = None if protocol is None else getattr(protocol, name)
+        expected = getattr(protocol, name)
         if expected is not None and expected != len(parts[name]):
             raise ValueError(f'the {name} list of {protocol.name} has {len(parts[name])} images, '
                              f'the published one {expected}: the data are incomplete, or the list '

@@ -73,14 +73,15 @@ class CacheEntry:
         place = hashlib.blake2b(osp.abspath(root).encode(), digest_size=4).hexdigest()
         own = osp.join(user_cache(), FOLDER, f'{name}_{place}')
         if cache_dir == 'beside':
-            reads, writes = (beside, ), beside
+            reads, writes = [beside], beside
         elif cache_dir is not None:
             writes = osp.join(cache_dir, f'{name}_{place}')
-            reads = (writes, )
+            reads = [writes]
         else:
-            reads, writes = (beside, own), own
+            reads, writes = [beside, own], own
         note = f'{type(dataset).__name__} in {root or "no data_root"}'
-        return cls(reads, writes, fingerprint.hexdigest(), (len(dataset), len(class_names)), note)
+        return cls(tuple(reads), writes, fingerprint.hexdigest(), (len(dataset), len(class_names)),
+                   note)
 
     def read_or_make(self, make: Callable[[], np.ndarray], rebuild: bool = False) -> np.ndarray:
         """The kept table, or one that process 0 makes (and keeps) while the others wait; they read
@@ -95,7 +96,8 @@ class CacheEntry:
             Exception: What ``make`` raised in process 0, in every process: none waits for ever.
         """
         rank, world_size = get_dist_info()
-        table, failure = None, [None]
+        table: Optional[np.ndarray] = None
+        failure: list[Optional[Exception]] = [None]
         if rank == 0:
             try:
                 table = None if rebuild else self.read()
@@ -108,10 +110,8 @@ class CacheEntry:
         if failure[0] is not None:
             raise failure[0]
         if rank != 0:
-            table = self.read()
-            if table is None:  # a cache folder that is local to each machine
-                table = make()
-        return table
+            table = self.read()  # None: a cache folder that is local to each machine
+        return make() if table is None else table
 
     def read(self) -> Optional[np.ndarray]:
         """The counts, memory-mapped read-only, or None when there is no good file."""

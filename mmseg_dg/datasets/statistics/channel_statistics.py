@@ -35,10 +35,11 @@ def channel_statistics(images: Iterable[np.ndarray]) -> ChannelStatistics:
     Raises:
         ValueError: No images, or another number of channels than the first has.
     """
-    count, mean, squares, number = 0, None, None, 0
+    count, number = 0, 0
+    mean = squares = np.zeros(0)
     for image in images:
         pixels = np.asarray(image, np.float64).reshape(-1, image.shape[2])  # (H, W, C) -> (N, C)
-        if mean is None:
+        if not number:
             mean, squares = np.zeros(image.shape[2]), np.zeros(image.shape[2])
         if len(mean) != image.shape[2]:
             raise ValueError(
@@ -49,7 +50,7 @@ def channel_statistics(images: Iterable[np.ndarray]) -> ChannelStatistics:
         squares += ((pixels - own)**2).sum(0) + (own - mean)**2 * (count * len(pixels) / total)
         mean = mean + (own - mean) * (len(pixels) / total)
         count, number = total, number + 1
-    if mean is None:
+    if not number:
         raise ValueError('no images: statistics need at least one')
     return ChannelStatistics(tuple(mean.tolist()), tuple(np.sqrt(squares / count).tolist()), number,
                              count)

@@ -104,6 +104,8 @@ def _of_one(dataset: Any, cache_dir: Optional[str], num_workers: Optional[int],
             rebuild: bool) -> ClassStatistics:
     """Statistics of one dataset that is no wrapper."""
     loader = _label_loader(dataset)
+    if getattr(dataset, 'original_counts', None):  # of labels that were resized since
+        return from_official_json(dataset.original_counts, dataset)
     names = tuple(dataset.metainfo.get('classes') or ())
     if not names:
         raise ValueError(f'class_statistics: {type(dataset).__name__} has no classes in its '
@@ -208,8 +210,8 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
     return counts
 
 
-def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, bounds: tuple[int,
-                                                                                            int]):
+def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
+                 bounds: tuple[int, int]) -> tuple[np.ndarray, dict[str, list[int]], list[str]]:
     """Counts, ids outside the classes, and sizes that differ, of some of the labels; one
     process's part.
     """
@@ -279,6 +281,7 @@ def from_official_json(path: str, dataset: Any) -> ClassStatistics:
         raise ValueError(f'{path}: {negative} has a negative number of pixels; the file is damaged')
     parts, which, local = flatten(dataset)
     names = tuple(parts[0].metainfo['classes'])
+    chosen = getattr(parts[0], 'label_map', None) or {}
     counts = np.zeros((len(which), len(names)), np.int32)
     missing = []
     for row, (part, index) in enumerate(zip(which, local)):
@@ -287,10 +290,13 @@ def from_official_json(path: str, dataset: Any) -> ClassStatistics:
             missing.append(base)
             continue
         for class_id, pixels in per_file[base].items():
+            class_id = chosen.get(class_id, class_id)
+            if class_id == IGNORE:  # the user's choice of classes leaves it out
+                continue
             if not 0 <= class_id < len(names):
                 raise ValueError(
                     f'{path}: class {class_id} of {base} is not in 0..{len(names) - 1}')
-            counts[row, class_id] = pixels
+            counts[row, class_id] += pixels
     if missing:
         raise ValueError(f'{path}: {len(missing)} of {len(which)} labels are not in it, for '
                          f'example {missing[:_NAMED]}; it was made for other data')

@@ -3,7 +3,7 @@
 Shapes: H x W pixels.
 """
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -50,7 +50,7 @@ def paint_sky(image: np.ndarray, dice: Dice, look: Look, rays: Sequence[np.ndarr
     dx, dy, dz = (ray[:rows] for ray in rays)
     height = np.clip(dy / np.sqrt(dx * dx + dy * dy + dz * dz), 0, 1)
     blend = np.minimum(height * np.float32(steepness), 1)
-    clouds, brightness = None, None
+    clouds: Optional[np.ndarray] = None
     if cover < 1:
         above = np.float32(22) / np.maximum(dy, np.float32(0.03))
         field = sample_smooth(fractal(), dx * above + np.float32(shift_u),
@@ -59,7 +59,7 @@ def paint_sky(image: np.ndarray, dice: Dice, look: Look, rays: Sequence[np.ndarr
         brightness = 0.78 + 0.22 * field
     for k in range(3):
         channel = horizon[k] + (top[k] - horizon[k]) * blend
-        if clouds is not None:
+        if clouds is not None:  # and brightness
             channel += clouds * (brightness * np.float32(look.cloud_color[k]) - channel)
         image[:rows, :, k] = channel
     return horizon

@@ -1,6 +1,6 @@
 """Houses along the street: facades with windows, roofs, shops."""
 from .labels import BUILDING
-from .stage import TOWARDS, Stage, scaled
+from .stage import TOWARDS, Color, Stage, scaled
 from .textures import AWNING, FACADE, SHOP
 
 _PAINTS = ((92, 112, 150), (70, 90, 140), (150, 170, 190), (175, 190, 200), (120, 125, 130),
@@ -53,7 +53,7 @@ def house(stage: Stage, side: int, x: float, z0: float, z1: float, height: float
 
 
 def _roof(stage: Stage, side: int, near: float, far: float, z0: float, z1: float, height: float,
-          deep: float, color) -> None:
+          deep: float, color: Color) -> None:
     canvas, dice = stage.canvas, stage.dice
     rise, tiles = dice.uniform(1.5, 3.5), dice.pick(_ROOFS)
     ridge = height + rise
@@ -70,7 +70,7 @@ def _roof(stage: Stage, side: int, near: float, far: float, z0: float, z1: float
                         (x - 0.4, ridge + 1, z)], scaled(color, 0.8), BUILDING, TOWARDS)
 
 
-def _shop(stage: Stage, side: int, x: float, z0: float, z1: float, glass) -> None:
+def _shop(stage: Stage, side: int, x: float, z0: float, z1: float, glass: Color) -> None:
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
     normal, sign = (-float(side), 0.0, 0.0), (dice.uniform(30, 220), dice.uniform(30, 220),
                                               dice.uniform(30, 220))

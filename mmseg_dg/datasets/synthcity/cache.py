@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing import current_process, get_all_start_methods, get_context
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 import cv2
+import numpy as np
 from mmengine.logging import print_log
 
 from mmseg_dg.utils.atomic_files import written_whole
@@ -106,8 +107,8 @@ def write_city(folder: Path, seed: int, domain: str, size: tuple[int, int], indi
             'variable MMSEG_DG_CACHE') from error
 
 
-def _write_missing(write, missing: list[int], num_workers: Optional[int], folder: Path,
-                   lock: int) -> None:
+def _write_missing(write: Callable[[int], None], missing: list[int], num_workers: Optional[int],
+                   folder: Path, lock: int) -> None:
     workers = min(num_workers or _processors(), len(missing))
     print_log(
         f'rendering {len(missing)} pictures of the synthetic city into {folder} with '
@@ -199,7 +200,7 @@ def _write_picture(folder: Path, seed: int, domain: str, size: tuple[int, int], 
            [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
-def _write(path: Path, pixels, options: list[int]) -> None:
+def _write(path: Path, pixels: np.ndarray, options: list[int]) -> None:
     """Write an image file that is complete from the moment it has its name."""
     data = cv2.imencode(path.suffix, pixels, options)[1]
     with written_whole(path, durable=False) as part:

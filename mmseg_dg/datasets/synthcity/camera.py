@@ -5,7 +5,8 @@ axes: x right, y up, z forward.
 
 Shapes: N points, H x W pixels.
 """
-from typing import Optional
+from collections.abc import Sequence
+from typing import Optional, Union
 
 import cv2
 import numpy as np
@@ -62,14 +63,14 @@ class Camera:
         pixels = np.stack([self.center_x + points[:, 0] * k, self.center_y - points[:, 1] * k], 1)
         return np.round(np.clip(pixels, -_FAR_OFF, _FAR_OFF) * (1 << SHIFT)).astype(np.int32)
 
-    def outline(self, points) -> Optional[np.ndarray]:
+    def outline(self, points: Union[Sequence[Sequence[float]], np.ndarray]) -> Optional[np.ndarray]:
         """One world polygon (N, 3) cut at the near plane, as fixed-point pixels; None if it is
         behind the camera.
         """
         clipped = clip_near(self.to_camera(np.asarray(points, np.float64)))
         return None if len(clipped) < 3 else self.to_pixels(clipped)
 
-    def locate(self, point) -> Optional[tuple[int, int, float]]:
+    def locate(self, point: Sequence[float]) -> Optional[tuple[int, int, float]]:
         """Pixel column, row and depth (metres) of a world point; None if it is too near or outside
         the picture.
         """
@@ -95,7 +96,8 @@ def clip_near(points: np.ndarray) -> np.ndarray:
     return np.array(kept).reshape(-1, 3)  # (n, 3), also for n = 0
 
 
-def fill(image: np.ndarray, outline: np.ndarray, value, smooth: bool = False) -> None:
+def fill(image: np.ndarray, outline: np.ndarray, value: Union[float, Sequence[float]],
+         smooth: bool = False) -> None:
     """Fill a fixed-point outline with a value; ``smooth`` draws soft edges (8-bit images only)."""
     cv2.fillPoly(image, [outline], value, lineType=cv2.LINE_AA if smooth else cv2.LINE_8,
                  shift=SHIFT)

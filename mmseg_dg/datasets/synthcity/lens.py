@@ -44,7 +44,7 @@ def _glare(dice: Dice, height: int, width: int) -> np.ndarray:
     return spot[..., None] * color * np.float32(dice.uniform(0, 60))
 
 
-def _noise(dice: Dice, shape, kind: str) -> np.ndarray:
+def _noise(dice: Dice, shape: tuple[int, ...], kind: str) -> np.ndarray:
     """A drawn window (H, W, 3) of the fixed noise, tiled where the picture is larger."""
     tile = sensor(kind)
     top, left = dice.integer(0, tile.shape[0]), dice.integer(0, tile.shape[1])
@@ -68,7 +68,7 @@ def develop(image: np.ndarray, dice: Dice, look: Look) -> np.ndarray:
     if look.photo:
         return _photograph(image, dice)
     gain, gamma, blur = dice.uniform(0.85, 1.15), dice.uniform(0.85, 1.15), dice.uniform(0.3, 0.6)
-    image *= _vignette(*image.shape[:2], dice.uniform(0, 0.3))[..., None]
+    image *= _vignette(image.shape[0], image.shape[1], dice.uniform(0, 0.3))[..., None]
     curve = [
         255 * (np.arange(256) / 255 * gain)**gamma * (1 + dice.normal(0.025)) for _ in range(3)
     ]
@@ -120,7 +120,9 @@ def _photograph(image: np.ndarray, dice: Dice) -> np.ndarray:
     image += noise * np.float32(dice.uniform(1, 6)) * (1.4 - image * np.float32(1 / 255))
     coded = cv2.imencode('.jpg', _to_bytes(image),
                          [cv2.IMWRITE_JPEG_QUALITY, dice.integer(25, 60)])[1]
-    return cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    assert decoded is not None  # it was encoded above
+    return decoded
 
 
 def _fringes(image: np.ndarray, pixels: float) -> np.ndarray:

@@ -38,7 +38,8 @@ def sensor(kind: str = 'white') -> np.ndarray:
     """
     noise = np.random.default_rng(13).standard_normal((1024, 1024, 3), dtype=np.float32)
     if kind == 'blotchy':
-        noise = cv2.GaussianBlur(noise, (0, 0), 0.8, borderType=cv2.BORDER_REFLECT)
+        noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), 0.8, borderType=cv2.BORDER_REFLECT),
+                           np.float32)
         noise /= noise.std()
     return noise
 

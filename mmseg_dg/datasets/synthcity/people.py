@@ -1,6 +1,9 @@
 """Pedestrians, and bicycles and motorcycles with or without riders."""
+from collections.abc import Sequence
+from typing import Any
+
 from .labels import BICYCLE, MOTORCYCLE, PERSON, RIDER
-from .stage import Stage, disc, scaled
+from .stage import Color, Stage, disc, scaled
 from .textures import CLOTH
 
 _SKINS = ((140, 170, 215), (90, 120, 170), (55, 75, 115))
@@ -29,7 +32,7 @@ def person(stage: Stage, x: float, z: float, label: int = PERSON, seat: float = 
     w = height * dice.uniform(0.115, 0.15)
     cloth = canvas.texture(CLOTH, 1.0, 0.0, dice.uniform(0, 99))
 
-    def part(points, color, **style) -> None:
+    def part(points: Sequence[tuple[float, float]], color: Color, **style: Any) -> None:
         canvas.polygon([(x + a * w, y, z) for a, y in points], color, label, **style)
 
     low = seat or height * 0.47
@@ -83,7 +86,8 @@ def cycle(stage: Stage, x: float, z: float, motor: bool, rider: bool) -> None:
                seat=0.82 if motor else 0.95)
 
 
-def _strokes(stage: Stage, x: float, z: float, lines, thickness: float, color, label: int) -> None:
+def _strokes(stage: Stage, x: float, z: float, lines: Sequence[tuple[float, float, float, float]],
+             thickness: float, color: Color, label: int) -> None:
     for a, ya, b, yb in lines:
         length = max(((b - a)**2 + (yb - ya)**2)**0.5, 1e-6)
         nx, ny = -(yb - ya) / length * thickness, (b - a) / length * thickness
@@ -91,7 +95,7 @@ def _strokes(stage: Stage, x: float, z: float, lines, thickness: float, color, l
                               (x + b - nx, yb - ny, z), (x + a - nx, ya - ny, z)], color, label)
 
 
-def _bicycle_side(stage: Stage, x: float, z: float, color, motor: bool) -> None:
+def _bicycle_side(stage: Stage, x: float, z: float, color: Color, motor: bool) -> None:
     radius = 0.34
     for s in (-0.52, 0.52):
         # one sees through the spokes
@@ -106,7 +110,7 @@ def _bicycle_side(stage: Stage, x: float, z: float, color, motor: bool) -> None:
              BICYCLE)
 
 
-def _motorcycle_side(stage: Stage, x: float, z: float, color, motor: bool) -> None:
+def _motorcycle_side(stage: Stage, x: float, z: float, color: Color, motor: bool) -> None:
     for s in (-0.66, 0.66):
         disc(stage.canvas, (x + s, .31, z), .31, (26, 26, 26), MOTORCYCLE, 14)
         disc(stage.canvas, (x + s, .31, z), .17, (125, 125, 128), MOTORCYCLE, 12)
@@ -122,10 +126,10 @@ def _motorcycle_side(stage: Stage, x: float, z: float, color, motor: bool) -> No
     disc(stage.canvas, (x + .5, .88, z), .09, (210, 225, 230), MOTORCYCLE, 10)
 
 
-def _cycle_front(stage: Stage, x: float, z: float, color, motor: bool) -> None:
+def _cycle_front(stage: Stage, x: float, z: float, color: Color, motor: bool) -> None:
     label, radius, half = (MOTORCYCLE, .31, .08) if motor else (BICYCLE, .35, .03)
 
-    def plate(a: float, b: float, y0: float, y1: float, paint) -> None:
+    def plate(a: float, b: float, y0: float, y1: float, paint: Color) -> None:
         stage.canvas.polygon([(x + a, y0, z), (x + b, y0, z), (x + b, y1, z), (x + a, y1, z)],
                              paint, label)
 

@@ -2,7 +2,7 @@
 import math
 
 from .labels import TERRAIN, VEGETATION
-from .stage import TOWARDS, UP, Stage, blobs, box, disc, scaled
+from .stage import TOWARDS, UP, Color, Stage, blobs, box, disc, scaled
 from .textures import FOLIAGE
 
 
@@ -33,7 +33,8 @@ def tree(stage: Stage, x: float, z: float, height: float) -> None:
              shape=dice.pick(shapes), texture=texture)
 
 
-def _branches(stage: Stage, x: float, z: float, height: float, thickness: float, color) -> None:
+def _branches(stage: Stage, x: float, z: float, height: float, thickness: float,
+              color: Color) -> None:
     dice, t = stage.dice, thickness * 0.25
     for _ in range(34):
         angle, length = dice.uniform(0.3, 2.84), dice.uniform(0.3, 1) * height * 0.45

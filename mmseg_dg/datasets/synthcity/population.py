@@ -139,7 +139,7 @@ def _plots(stage: Stage, side: int) -> list[Plot]:
     while z < 130:
         end = z + dice.uniform(7, 18)
         x = front + side * (dice.uniform(0, 1.5) if street.verge else 0.0)
-        if street.crosses_side_street(z, end):
+        if street.side_street is not None and street.crosses_side_street(z, end):
             if street.side_street - z > 3:
                 found.append(
                     Plot(side, front, z, street.side_street - 0.5, buildings.house_height(stage)))

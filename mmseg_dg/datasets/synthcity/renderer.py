@@ -3,6 +3,8 @@
 Shapes: H x W pixels.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -23,7 +25,7 @@ VERSION = 2  # raise it with every change that alters a picture: it names the ca
 SMALLEST, MULTIPLE = 64, 32  # pixels
 
 
-def check_request(domain: str, size: tuple[int, int]) -> None:
+def check_request(domain: str, size: Sequence[int]) -> None:
     """Raise ValueError for an unknown domain or a size (width, height) that cannot be rendered."""
     if domain not in DOMAINS:
         raise ValueError(f'unknown domain {domain!r} of the synthetic city; choose one of '

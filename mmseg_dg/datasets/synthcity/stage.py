@@ -2,7 +2,7 @@
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from .looks import Look
 from .street import Street
 
 Color = Sequence[float]
+Outline = Sequence[tuple[float, float]]
 UP, TOWARDS = (0.0, 1.0, 0.0), (0.0, 0.0, -1.0)
 
 
@@ -80,7 +81,7 @@ def blobs(corners: int, count: int = 24) -> tuple[tuple[tuple[float, float], ...
 def disc(canvas: Canvas, center: tuple[float, float, float], radius: float, color: Optional[Color],
          label: int, corners: int = 14, stretch: float = 1.0, along: tuple[float,
                                                                            float] = (1.0, 0.0),
-         hole: float = 0.0, shape: Optional[Sequence[tuple[float, float]]] = None, **style) -> None:
+         hole: float = 0.0, shape: Optional[Outline] = None, **style: Any) -> None:
     """An upright disc in the plane of the horizontal direction ``along`` (x, z) and the vertical.
 
     Args:

@@ -30,7 +30,8 @@ class Street(NamedTuple):
 
     def on_side_street(self, z: float, margin: float = 0.0) -> bool:
         """Whether a point along the street lies in the mouth of the side street."""
-        return self.side_street is not None and -margin < z - self.side_street < SIDE_STREET + margin
+        return (self.side_street is not None
+                and -margin < z - self.side_street < SIDE_STREET + margin)
 
     def crosses_side_street(self, z0: float, z1: float, margin: float = 0.0) -> bool:
         """Whether a stretch along the street touches the mouth of the side street."""
@@ -39,7 +40,9 @@ class Street(NamedTuple):
 
     def front(self, side: int) -> float:
         """The x of the building line; ``side`` is -1 (left) or 1 (right)."""
-        return self.left - self.walk_left - self.verge if side < 0 else self.right + self.walk_right + self.verge
+        if side < 0:
+            return self.left - self.walk_left - self.verge
+        return self.right + self.walk_right + self.verge
 
     def kerb(self, side: int) -> float:
         """The x of the kerb."""

@@ -7,7 +7,7 @@ Edges of windows and bars are as soft as a pixel is wide, so distant facades do 
 Shapes: N pixels, P parameters of a texture, H x W pixels.
 """
 from collections.abc import Sequence
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Union
 
 import numpy as np
 
@@ -33,12 +33,14 @@ class Patch(NamedTuple):
     dark: bool  # lamps are on
 
 
-def _cover(distance: np.ndarray, half_width, pixel: np.ndarray) -> np.ndarray:
+def _cover(distance: np.ndarray, half_width: Union[float, np.ndarray],
+           pixel: np.ndarray) -> np.ndarray:
     return np.clip((half_width - np.abs(distance)) / pixel + 0.5, 0, 1)
 
 
 def _facade(color: np.ndarray, p: Patch) -> None:
-    start, length, pitch, width, floor, tall, frame, b, g, r, seed, shop, height, style = p.parameters.T
+    (start, length, pitch, width, floor, tall, frame, b, g, r, seed, shop, height,
+     style) = p.parameters.T
     u, v = p.u - start, p.v
     relief = 1 + 0.22 * (sample(fractal(), p.u * 6, v * 6)
                          - 0.5) + 0.14 * (sample(fractal(), p.u, v) - 0.5)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from .labels import BUS, CAR, TRAIN, TRUCK
-from .stage import Lamp, Stage, disc, scaled
+from .stage import Color, Lamp, Stage, disc, scaled
 from .textures import LACQUER, PANES
 
 _LACQUERS = ((30, 30, 32), (220, 220, 222), (150, 150, 152), (90, 92, 95), (40, 35, 150),
@@ -63,7 +63,7 @@ class Vehicle:
         return self.stage.canvas.faces(self.point(0, 1.0, end * self.length / 2),
                                        self.direction(0, 0, end))
 
-    def extrude(self, profile: Profile, width: float, color,
+    def extrude(self, profile: Profile, width: float, color: Color,
                 glass: Optional[Sequence[float]] = None) -> None:
         """Add a body from its counter-clockwise side profile; ``glass`` paints its sloping front
         and rear.
@@ -87,14 +87,14 @@ class Vehicle:
                 self.point(-half, y1, l1)
             ], glass if pane else color, self.kind, normal, 0 if pane else self.grain)
 
-    def on_side(self, width: float, points: Profile, color, texture: int = 0) -> None:
+    def on_side(self, width: float, points: Profile, color: Color, texture: int = 0) -> None:
         """Paint (along, y) points onto whichever side is seen."""
         for side in (-1, 1):
             if self.sees_side(side, width):
                 self.stage.canvas.polygon([self.point(side * width / 2, y, k) for k, y in points],
                                           color, self.kind, self.direction(side, 0, 0), texture)
 
-    def on_end(self, end: int, a0: float, a1: float, y0: float, y1: float, color,
+    def on_end(self, end: int, a0: float, a1: float, y0: float, y1: float, color: Color,
                glows: bool = False, inset: float = 0.0) -> None:
         """Paint a rectangle onto the front (-1) or rear (1), if it is seen."""
         if self.sees_end(end):
@@ -213,7 +213,7 @@ def _truck(truck: Vehicle) -> None:
     truck.lights(width, .8, .3)
 
 
-def _panes(vehicle: Vehicle, width: float, y0: float, y1: float, glass) -> None:
+def _panes(vehicle: Vehicle, width: float, y0: float, y1: float, glass: Color) -> None:
     half = vehicle.length / 2
     texture = vehicle.stage.canvas.texture(PANES, abs(vehicle.sin), abs(vehicle.cos),
                                            vehicle.stage.dice.uniform(1.3, 2),

@@ -9,6 +9,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmseg_dg.ops.frame import pad_centered
+from mmseg_dg.ops.pairs import pair
 from mmseg_dg.registry import TRANSFORMS
 
 from .evaluation_frame import checked_pad_values
@@ -68,7 +69,8 @@ class CentroidCrop(BaseTransform):
         return results
 
     def _point(self, results: dict, shape: tuple[int, int]) -> Optional[tuple[int, int]]:
-        """The wanted point (row, column) in the resized image, before the image is padded to the crop.
+        """The wanted point (row, column) in the resized image, before that is padded to the
+        crop.
         """
         point = results.get('wanted_point')
         if point is None:
@@ -77,7 +79,7 @@ class CentroidCrop(BaseTransform):
             raise ValueError('CentroidCrop: the image is flipped already and the wanted point is '
                              'not; put RandomFlip after the crop')
         factors = results.get('scale_factor', (1.0, 1.0))  # width, height
-        return tuple(
+        return pair(
             min(int(place * factor), side - 1)
             for place, factor, side in zip(point, (factors[1], factors[0]), shape))
 

@@ -2,7 +2,7 @@
 
 Shapes: H x W pixels.
 """
-from typing import Optional
+from typing import Any, Optional
 
 import cv2
 import mmcv
@@ -54,7 +54,7 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
             channels that no network here takes; the message names the file and what to do.
     """
     def __init__(self, bit_depth: Optional[int] = None, max_pixels: Optional[int] = MAX_PIXELS,
-                 **kwargs) -> None:
+                 **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.bit_depth = check_bit_depth(bit_depth, type(self).__name__)
         if max_pixels is not None and max_pixels < 1:
@@ -89,7 +89,8 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         """
         text = f'it is a {header.text}'
         if header.floating or header.bits > 16:
-            return 'deep_image', f'{text}; whole numbers of at most 16 bits are read: convert it to 8 or 16 bits'
+            return 'deep_image', (f'{text}; whole numbers of at most 16 bits are read: convert it '
+                                  'to 8 or 16 bits')
         if header.bits > 8 and self.bit_depth is None:
             return 'deep_image', (f'{text}; say how many of them the values use, bit_depth=16 (or '
                                   '12, 14, ...) of LoadImageFromFile, and they are scaled to '
@@ -118,9 +119,10 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         problem = self.problem(header) if header is not None else ''
         if problem:
             raise ValueError(f'{path}: {problem}')
-        deep = header is not None and header.bits > 8
+        bits = 8 if header is None else header.bits
+        deep = bits > 8
         if deep and self.imdecode_backend == 'pillow':
-            raise ValueError(f"{path}: imdecode_backend='pillow' cuts {header.bits}-bit images off "
+            raise ValueError(f"{path}: imdecode_backend='pillow' cuts {bits}-bit images off "
                              "at 255; use 'cv2'")
         try:
             image = mmcv.imfrombytes(content,

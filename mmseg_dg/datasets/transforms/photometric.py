@@ -65,9 +65,10 @@ class ColorJitter(BaseTransform):
 
     def draw(self) -> JitterParameters:
         """Random parameters from numpy's global generator."""
-        factors = [float(np.random.uniform(max(0.0, 1 - a), 1 + a)) for a in self.amounts[:3]]
+        brightness, contrast, saturation = (float(np.random.uniform(max(0.0, 1 - a), 1 + a))
+                                            for a in self.amounts[:3])
         shift = float(np.random.uniform(-self.amounts[3], self.amounts[3]))
-        return JitterParameters(*factors, shift,
+        return JitterParameters(brightness, contrast, saturation, shift,
                                 tuple(_OPERATIONS[i] for i in np.random.permutation(4)))
 
     def transform(self, results: dict) -> dict:
@@ -105,7 +106,8 @@ class RandomGaussianBlur(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Blur, or leave the image alone."""
         if np.random.random_sample() < self.prob:
-            results['img'] = gaussian_blur(results['img'], float(np.random.uniform(*self.sigma)))
+            sigma = float(np.random.uniform(self.sigma[0], self.sigma[1]))
+            results['img'] = gaussian_blur(results['img'], sigma)
         return results
 
     def __repr__(self) -> str:

@@ -111,9 +111,9 @@ class DecoderWarmupHook(Hook):
         wrapper = runner.model
         if isinstance(wrapper,
                       nn.parallel.DistributedDataParallel) and not wrapper.find_unused_parameters:
-            raise ValueError(
-                'torch DDP waits for the gradients of the frozen encoder: set find_unused_parameters='
-                "True, or model_wrapper_cfg=dict(type='MethodDistributedWrapper') for a method")
+            raise ValueError('torch DDP waits for the gradients of the frozen encoder: set '
+                             'find_unused_parameters=True, or '
+                             "model_wrapper_cfg=dict(type='MethodDistributedWrapper') for a method")
         parts = encoder_modules(model)
         if not parts:
             raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no backbone to freeze')

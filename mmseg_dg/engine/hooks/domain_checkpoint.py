@@ -292,7 +292,8 @@ def check_scores(evaluators, key: str) -> None:
     ]
     if name.split('/')[-1] in ('label_free', *SCORES):
         if name not in known:
-            hint = f'{domain} scores {known}' if known else f"give {domain} a dict(type='LabelFreeMetric')"
+            hint = (f'{domain} scores {known}'
+                    if known else f"give {domain} a dict(type='LabelFreeMetric')")
             raise ValueError(f'save_best={key!r} is not a metric of this run: {hint}')
     elif metrics and len(free) == len(metrics):
         raise ValueError(f'save_best={key!r} needs labels, and {domain} is evaluated without: '

@@ -44,7 +44,8 @@ class EMAUpdateHook(Hook):
             if value not in BUFFER_POLICIES:
                 raise ValueError(f'unknown BatchNorm policy buffers={buffers!r}: use one of '
                                  f'{BUFFER_POLICIES}')
-        self.beta, self.when, self.ramp, self.buffers, self.debias = beta, when, ramp, buffers, debias
+        self.beta, self.when, self.ramp = beta, when, ramp
+        self.buffers, self.debias = buffers, debias
 
     def before_train(self, runner) -> None:
         """Configure the averages; at the beginning of a run, one that was never updated is a copy

@@ -58,9 +58,10 @@ class ReestimateStatisticsHook(Hook):
         policies = {average.buffer_policy for _, average in method.ema_pairs().values()}
         if method.norm_eval or policies - {'batch'}:
             raise ValueError(
-                'ReestimateStatisticsHook replaces running statistics, with which BatchNorm normalises '
-                f'in this training (norm_eval={method.norm_eval}, buffers={sorted(policies)}): remove '
-                "the hook, or set norm_eval=False and EMAUpdateHook's buffers='batch'")
+                'ReestimateStatisticsHook replaces running statistics, with which BatchNorm '
+                f'normalises in this training (norm_eval={method.norm_eval}, '
+                f'buffers={sorted(policies)}): remove the hook, or set norm_eval=False and '
+                "EMAUpdateHook's buffers='batch'")
         if not self._layers(method.evaluated_network):
             raise ValueError(f'ReestimateStatisticsHook: no BatchNorm in {self.parts} of the '
                              'network')

@@ -41,7 +41,8 @@ class TrainingPicturesHook(Hook):
         if interval < 0 or max_images < 1:
             raise ValueError('interval is 0 (off) or more and max_images at least 1, not '
                              f'{interval} and {max_images}')
-        self.interval, self.max_images, self.tile, self.palette = interval, max_images, tile, palette
+        self.interval, self.max_images = interval, max_images
+        self.tile, self.palette = tile, palette
 
     def _due(self, runner) -> bool:
         due = self.interval > 0 and runner.iter % self.interval == 0

@@ -105,8 +105,8 @@ class FiniteGuard:
             f'--iteration {iteration} --seed {runner.seed} --out {folder}',
             f'  repeat the step:  python tools/train.py {config} --work-dir {runner.work_dir} '
             '--resume',
-            "  leave such steps out: train_cfg.on_nonfinite='skip'. Usual causes: a learning rate that is too "
-            'high, no warm-up, NaN in float images, float16'
+            "  leave such steps out: train_cfg.on_nonfinite='skip'. Usual causes: a learning rate "
+            'that is too high, no warm-up, NaN in float images, float16'
         ]
 
     def _draw(self, stream: str, iteration: int, place: int) -> int:

@@ -20,7 +20,12 @@ from mmseg_dg.datasets.wrappers import leaves
 from mmseg_dg.engine.hooks.finite_state import install_finite_state
 from mmseg_dg.evaluation.confusion_metric import ConfusionMatrixMetric
 from mmseg_dg.evaluation.domain_evaluators import DomainEvaluators, build_domain_evaluators
-from mmseg_dg.evaluation.protocols import build_protocols, check_test_cfg, evaluated_network, predicting_as
+from mmseg_dg.evaluation.protocols import (
+    build_protocols,
+    check_test_cfg,
+    evaluated_network,
+    predicting_as,
+)
 from mmseg_dg.evaluation.report import (
     DomainReport,
     EvaluationReport,
@@ -376,9 +381,9 @@ def check_labels(what: str, name: str, dataset: Any, metrics: list) -> None:
     ]
     if needing and any(has_no_masks(leaf) for leaf in leaves(dataset)):
         raise ValueError(
-            f'{needing[0]} of {what} "{name}" scores against labels, but its dataset has none: give it '
-            f"seg_map_path and LoadAnnotations, or evaluate the domain with dict(type='LabelFreeMetric')"
-        )
+            f'{needing[0]} of {what} "{name}" scores against labels, but its dataset has none: '
+            'give it seg_map_path and LoadAnnotations, or evaluate the domain with '
+            "dict(type='LabelFreeMetric')")
 
 
 def predicted_classes(model: torch.nn.Module) -> Optional[int]:

@@ -3,7 +3,7 @@ import copy
 import logging
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import torch
 from mmengine.dist import get_rank, get_world_size, is_main_process
@@ -13,6 +13,7 @@ from mmengine.runner import BaseLoop
 from mmseg_dg.datasets.bad_samples import summary
 from mmseg_dg.datasets.crop_setting import CropSize, with_crop_size
 from mmseg_dg.engine.cached_features import CachedFeatures, streams_of
+from mmseg_dg.engine.compiling import compile_networks
 from mmseg_dg.engine.optim.report import log_schedule
 from mmseg_dg.engine.preflight import (
     Problems,
@@ -34,6 +35,7 @@ from mmseg_dg.engine.preflight import (
     warn_padding,
 )
 from mmseg_dg.methods.step import StepContext
+from mmseg_dg.models.segmentors.network import accuracies
 from mmseg_dg.registry import LOOPS
 from mmseg_dg.utils.method import method_of
 from mmseg_dg.utils.run_names import make_current
@@ -81,6 +83,8 @@ class MultiStreamTrainLoop(BaseLoop):
         cached_features: Arguments of :class:`mmseg_dg.engine.cached_features.CachedFeatures`
             (``dict(views=8)``): the maps of a frozen encoder are computed once and kept on disk,
             and the run trains on them. None: pictures.
+        compile: Arguments of ``torch.compile`` for the networks, see
+            :func:`mmseg_dg.engine.compiling.compile_networks` (True: its defaults). None: not.
 
     Raises:
         ValueError: Contradictory lengths, a stream without a dataset, streams the method does not
@@ -96,7 +100,8 @@ class MultiStreamTrainLoop(BaseLoop):
                  preflight_samples: int = 8, on_nonfinite: str = 'stop',
                  max_nonfinite_in_a_row: int = 10, on_bad_sample: str = 'stop',
                  new_classifier: bool = False, crop_size: CropSize = None,
-                 cached_features: Optional[dict] = None) -> None:
+                 cached_features: Optional[dict] = None, compile: Union[bool, dict,
+                                                                        None] = None) -> None:
         dataloader = with_crop_size(dataloader, crop_size)
         check_config(runner, dataloader, preflight_samples,
                      dict(max_iters=max_iters, max_epochs=max_epochs, accumulate=accumulate))
@@ -109,11 +114,13 @@ class MultiStreamTrainLoop(BaseLoop):
         self._announce_classifier(new_classifier)
         self.accumulate = accumulate
         self.preflight_samples = preflight_samples
+        self.compile = compile
         self.epoch_length = self._epoch_length(epoch_stream, max_epochs)
         self._max_epochs = max_epochs or 1
         self._max_iters = max_iters if max_iters is not None else max_epochs * self.epoch_length
-        self.val_interval = val_interval if max_iters is not None else val_interval * self.epoch_length
-        self.val_begin = val_begin if max_iters is not None else val_begin * self.epoch_length
+        unit = 1 if max_iters is not None else self.epoch_length  # iterations, or epochs of them
+        self.val_interval = val_interval * unit
+        self.val_begin = val_begin * unit
         self._iter = self._epoch = 0
         self.stop_training = False
         runner.message_hub.update_info('max_iters', self._max_iters)  # schedules read it
@@ -187,9 +194,9 @@ class MultiStreamTrainLoop(BaseLoop):
     def _prepare(self):
         """Everything that can be found out before the first iteration."""
         if isinstance(self.runner.model, torch.nn.parallel.DistributedDataParallel):
-            raise ValueError(
-                'a method with several passes cannot train under torch DDP: set model_wrapper_cfg=dict('
-                "type='MethodDistributedWrapper'), or runner_type='UDARunner'")
+            raise ValueError('a method with several passes cannot train under torch DDP: set '
+                             "model_wrapper_cfg=dict(type='MethodDistributedWrapper'), or "
+                             "runner_type='UDARunner'")
         method = method_of(self.runner)
         check_method(method)
         method.new_classifier = False
@@ -214,6 +221,7 @@ class MultiStreamTrainLoop(BaseLoop):
             streams = streams_of(self.dataloader, self._stream_configs)
             self.cached_features.prepare(method, streams, self.runner.cfg.model.network)
         self.finite.prepare()
+        compile_networks(method, self.compile)
         return method
 
     def _batches(self) -> Iterator[list[dict[str, Any]]]:
@@ -236,8 +244,9 @@ class MultiStreamTrainLoop(BaseLoop):
         runner.model.train()
         seed_everything(context.derive('hooks'))
         runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data)
-        outputs = runner.model.train_step(data, optim_wrapper=runner.optim_wrapper, context=context,
-                                          watch=self.finite.watch)
+        with accuracies(self._accuracy_is_shown()):
+            outputs = runner.model.train_step(data, optim_wrapper=runner.optim_wrapper,
+                                              context=context, watch=self.finite.watch)
         due = self.state_is_due()
         if due:
             self._share_buffers()
@@ -251,6 +260,16 @@ class MultiStreamTrainLoop(BaseLoop):
         if validate:
             runner.val_loop.run()
         runner.call_hook('after_iteration')
+
+    def _accuracy_is_shown(self) -> bool:
+        """Whether the accuracies of this iteration appear in the log, which shows the last ones.
+        In the first iteration of a process they take their place among the log's names.
+        """
+        custom = getattr(self.runner.log_processor, 'custom_cfg', None)  # may average over them
+        self._first_iter = getattr(self, '_first_iter', self._iter)
+        done = self._iter + 1
+        return bool(custom) or self._iter == self._first_iter or done == self._max_iters \
+            or done % len(self.dataloader) == 0 or done % self.finite.interval == 0
 
     def state_is_due(self) -> bool:
         """Whether the iteration that is about to end is validated or saved."""

@@ -1,4 +1,5 @@
 """Optim wrappers mmengine lacks."""
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -17,6 +18,6 @@ class BF16OptimWrapper(OptimWrapper):
     bfloat16, whose range does not need it. Arguments as :class:`mmengine.optim.OptimWrapper`.
     """
     @contextmanager
-    def optim_context(self, model: nn.Module):
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
         with super().optim_context(model), autocast(dtype=torch.bfloat16):
             yield

@@ -10,6 +10,8 @@ from torch import nn
 
 from mmseg_dg.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 
+from .fused import fused_option, keep_implementation
+
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class MergedParamGroups(DefaultOptimWrapperConstructor):
@@ -19,10 +21,12 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
     and foreach optimizers, and logs a warning per frozen teacher tensor. The options
     (``custom_keys``, ``norm_decay_mult``, ...) and their precedence are mmengine's: custom keys are
     tried longest first, then alphabetically, and win over the rest.
+
+    Adam and AdamW step by a fused kernel where torch has one for the parameters' device and type
+    (``fused=False`` in the optimizer's config: not).
     """
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        if hasattr(model, 'module'):
-            model = model.module
+        model = getattr(model, 'module', model)
         params: list[dict] = []
         with _quiet():
             self.add_params(params, model)
@@ -34,8 +38,9 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
         if not groups:
             raise ValueError('the model has no trainable parameter: nothing to optimize (is '
                              'everything frozen?)')
-        optimizer_cfg = dict(self.optimizer_cfg, params=groups)
-        optimizer = OPTIMIZERS.build(optimizer_cfg)
+        fused = fused_option(self.optimizer_cfg, (p for group in groups for p in group['params']))
+        optimizer = keep_implementation(
+            OPTIMIZERS.build(dict(self.optimizer_cfg, **fused, params=groups)))
         for group in optimizer.param_groups:
             print_log(
                 f'optimizer group: {len(group["params"])} tensors, lr {group["lr"]:g}, '
@@ -79,7 +84,7 @@ def merge_param_groups(params: list[dict], defaults: Optional[dict] = None) -> l
     Returns:
         One dict per distinct set of options with all its parameters.
     """
-    merged = {}
+    merged: dict[tuple, dict] = {}
     for group in params:
         tensors = [p for p in group['params'] if p.requires_grad]
         options = {k: v for k, v in group.items() if k not in ('params', 'lr_mult', 'decay_mult')}

@@ -2,11 +2,13 @@
 closed forms.
 """
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from mmengine.logging import MessageHub
+from mmengine.optim import OptimWrapper
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from torch.optim import Optimizer
 
 from mmseg_dg.registry import PARAM_SCHEDULERS
 
@@ -52,7 +54,8 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         ValueError: Unknown keys, negative numbers, an unknown length, or a warm-up longer than the
             run.
     """
-    def __init__(self, optimizer, warmup_iters: Optional[int] = None, warmup: Optional[dict] = None,
+    def __init__(self, optimizer: Union[Optimizer, OptimWrapper],
+                 warmup_iters: Optional[int] = None, warmup: Optional[dict] = None,
                  finetune: Optional[dict] = None, power: float = 0.9, total: Optional[int] = None,
                  last_step: int = -1, verbose: bool = False, end: Optional[int] = None) -> None:
         if total is None:
@@ -148,8 +151,9 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         if isinstance(value, Mapping):
             if component is None:
                 raise ValueError(
-                    f'TwoStagePolyLR: {key}={dict(value)} differs by component, but a parameter group '
-                    "does not name its own: set optim_wrapper.constructor='ComponentParamGroups'")
+                    f'TwoStagePolyLR: {key}={dict(value)} differs by component, but a parameter '
+                    'group does not name its own: set '
+                    "optim_wrapper.constructor='ComponentParamGroups'")
             value = value[component]
         return value
 

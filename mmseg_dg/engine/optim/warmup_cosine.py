@@ -1,6 +1,9 @@
 """Cosine decay as a closed form of the iteration."""
 import math
-from typing import Optional
+from typing import Optional, Union
+
+from mmengine.optim import OptimWrapper
+from torch.optim import Optimizer
 
 from mmseg_dg.registry import PARAM_SCHEDULERS
 
@@ -36,9 +39,9 @@ class WarmupCosineLR(WarmupPolyLR):
         ValueError: ``total`` is unknown or not positive, the warm-up is longer than the schedule or
             given twice.
     """
-    def __init__(self, optimizer, warmup_iters: int = 0, warmup_ratio: float = 1e-6,
-                 min_lr: float = 0.0, total: Optional[int] = None, last_step: int = -1,
-                 verbose: bool = False, end: Optional[int] = None,
+    def __init__(self, optimizer: Union[Optimizer, OptimWrapper], warmup_iters: int = 0,
+                 warmup_ratio: float = 1e-6, min_lr: float = 0.0, total: Optional[int] = None,
+                 last_step: int = -1, verbose: bool = False, end: Optional[int] = None,
                  warmup_share: Optional[float] = None) -> None:
         super().__init__(optimizer, warmup_iters=warmup_iters, warmup_ratio=warmup_ratio,
                          min_lr=min_lr, total=total, last_step=last_step, verbose=verbose, end=end,

@@ -3,11 +3,13 @@
 Chained recursive schedulers (mmengine's PolyLR after LinearLR) neither multiply a warm-up onto a
 decaying poly value nor land on the papers' values; a closed form does, and resumes to the last bit.
 """
-from typing import Optional
+from typing import Optional, Union
 
 from mmengine.logging import MessageHub
+from mmengine.optim import OptimWrapper
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from torch.optim import Optimizer
 
 from mmseg_dg.registry import PARAM_SCHEDULERS
 
@@ -60,10 +62,10 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
         ValueError: ``total`` is unknown or not positive, the warm-up is longer than the schedule or
             given twice.
     """
-    def __init__(self, optimizer, power: float = 1.0, warmup_iters: int = 0,
-                 warmup_ratio: float = 1e-6, min_lr: float = 0.0, total: Optional[int] = None,
-                 last_step: int = -1, verbose: bool = False, end: Optional[int] = None,
-                 warmup_share: Optional[float] = None) -> None:
+    def __init__(self, optimizer: Union[Optimizer, OptimWrapper], power: float = 1.0,
+                 warmup_iters: int = 0, warmup_ratio: float = 1e-6, min_lr: float = 0.0,
+                 total: Optional[int] = None, last_step: int = -1, verbose: bool = False,
+                 end: Optional[int] = None, warmup_share: Optional[float] = None) -> None:
         if total is None:
             total = MessageHub.get_current_instance().runtime_info.get('max_iters')
         if total is None or total <= 0:
@@ -78,7 +80,8 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
         if warmup_iters > total:
             raise ValueError(f'warmup_iters={warmup_iters} is longer than the schedule of {total} '
                              'iterations: lower it')
-        self.power, self.warmup_iters, self.warmup_ratio, self.min_lr = power, warmup_iters, warmup_ratio, min_lr
+        self.power, self.min_lr = power, min_lr
+        self.warmup_iters, self.warmup_ratio = warmup_iters, warmup_ratio
         self.total = total
         # `end` beyond any run: the base class stops changing values there
         super().__init__(optimizer, begin=0, end=2**62, last_step=last_step, by_epoch=False,

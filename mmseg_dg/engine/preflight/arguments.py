@@ -19,7 +19,7 @@ def accepted_arguments(cls: type) -> Optional[frozenset[str]]:
     for base in cls.__mro__:
         if '__init__' not in vars(base):
             continue
-        parameters = inspect.signature(base.__init__).parameters.values()
+        parameters = inspect.signature(vars(base)['__init__']).parameters.values()
         names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             return frozenset(names - {'self'})
@@ -53,11 +53,13 @@ def argument_problems(key: str, config: Any, registry: Any,
         for k, v in config.items() if k not in unknown and not _is_missing_list(k, v, config)
     }
     unknown_text = ', '.join(f'{k}={config[k]!r}' for k in unknown)
-    hint = f', and look at lr={config["lr"]!r}, which may be the other one\'s' if 'lr' in config else ''
+    hint = ''
+    if 'lr' in config:
+        hint = f", and look at lr={config['lr']!r}, which may be the other one's"
     yield with_fix(
         ValueError(
-            f'{key}: {getattr(cls, "__name__", kind)} takes no {unknown_text}. A dict of a child config '
-            f'is merged into that of its base: replace it with _delete_=True{hint}'),
+            f'{key}: {getattr(cls, "__name__", kind)} takes no {unknown_text}. A dict of a '
+            f'child config is merged into that of its base: replace it with _delete_=True{hint}'),
         {key: dict(_delete_=True, **own)})
 
 

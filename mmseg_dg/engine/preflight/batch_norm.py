@@ -2,8 +2,9 @@
 
 Shapes: C channels, H x W pixels.
 """
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_dg.models.segmentors.network import draw_crop_box, segmentation_losses
+from mmseg_dg.ops.pairs import pair
 
 from .samples import load_sample
 
@@ -65,13 +67,14 @@ def _layers(network: nn.Module) -> dict[str, nn.Module]:
 
 def _refuse(name: str, channels: int, text: str) -> None:
     raise OneValueError(
-        f'{text}: BatchNorm layer {name} gets one value per channel, an input of shape (1, {channels}, 1, 1), and can '
-        'train on no variance. Set batch_size=2 or more for this stream, or norm_eval=True of the model (running '
-        "statistics), or give that part another norm_cfg, e.g. dict(type='GN', num_groups=32)")
+        f'{text}: BatchNorm layer {name} gets one value per channel, an input of shape (1, '
+        f'{channels}, 1, 1), and can train on no variance. Set batch_size=2 or more for this '
+        'stream, or norm_eval=True of the model (running statistics), or give that part another '
+        "norm_cfg, e.g. dict(type='GN', num_groups=32)")
 
 
 @contextmanager
-def _hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = None):
+def _hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = None) -> Iterator[None]:
     handles = _add_hooks(layers, text, seen)
     try:
         yield
@@ -84,7 +87,7 @@ def _add_hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = No
     """Refuse, in the forward pass itself, a layer that sees one value per channel; ``seen``
     collects the names.
     """
-    def hook_of(name: str):
+    def hook_of(name: str) -> Callable[[nn.Module, tuple], None]:
         def hook(module: nn.Module, inputs: tuple) -> None:
             x = inputs[0]
             if module.training and x.dim() > 1 and x.numel() == x.shape[1]:
@@ -105,7 +108,7 @@ class _Losses(nn.Module):
         self.network = network
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        box = draw_crop_box(self.network, tuple(images.shape[-2:]), np.random.RandomState(0))
+        box = draw_crop_box(self.network, pair(images.shape[-2:]), np.random.RandomState(0))
         segmentation_losses(self.network, images, labels, crop_box=box)
 
 

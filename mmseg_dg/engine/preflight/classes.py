@@ -88,7 +88,8 @@ def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = No
                   f'to the id of ignored pixels in the masks (label_map={{{named[0]}: 255}} of '
                   'FolderDataset), and give all of them 255')
     elif len(seen) == 1:
-        advice = f'The masks have ignored pixels of {seen[0]} ({files[seen[0]]}): give all of them {seen[0]}'
+        advice = (f'The masks have ignored pixels of {seen[0]} ({files[seen[0]]}): give all of '
+                  f'them {seen[0]}')
     elif seen:
         advice = ('Both occur in masks (' + ', '.join(f'{v} in {files[v]}' for v in seen) + '): '
                   'if '
@@ -133,8 +134,9 @@ def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
                     yield f'{where}.{name}', value
     for name, module in method.named_modules():
         value = getattr(module, 'ignore_index', None)
-        if isinstance(value, int) and id(module) not in known and not hasattr(module, 'loss_decode') \
-                and not name.startswith('teacher.') and not hasattr(module, 'head'):
+        if (isinstance(value, int) and id(module) not in known
+                and not hasattr(module, 'loss_decode') and not name.startswith('teacher.')
+                and not hasattr(module, 'head')):
             yield f'model.{name}.ignore_index', value
     fixed = getattr(method, 'fixed_ignore_index', None)
     if fixed is not None:
@@ -185,8 +187,8 @@ def _of_transform(transform: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def _of_metrics(validation: Optional[Any]) -> Iterator[tuple[str, Any]]:
     """(dotted key, ignore value) of metrics, and of what their datasets turn into 255."""
-    evaluators, domains = getattr(validation, 'evaluator',
-                                  None), getattr(validation, 'dataloader', None)
+    evaluators: Any = getattr(validation, 'evaluator', None)
+    domains: Any = getattr(validation, 'dataloader', None)
     if not hasattr(evaluators, 'items') or not hasattr(domains, 'items'):
         return
     for name, evaluator in evaluators.items():

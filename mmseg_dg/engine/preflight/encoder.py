@@ -8,8 +8,8 @@ from mmengine.logging import print_log
 from mmseg_dg.weights.files import RANDOM, check_file, requested_files
 
 _HOW = (
-    "model.network.backbone.init_cfg=dict(type='Pretrained', checkpoint='pretrained/...'); random weights on "
-    'purpose: init_cfg=None')
+    "model.network.backbone.init_cfg=dict(type='Pretrained', checkpoint='pretrained/...'); random "
+    'weights on purpose: init_cfg=None')
 
 
 def weight_problems(model: Any) -> Iterator[Exception]:

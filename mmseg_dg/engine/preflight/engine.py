@@ -12,8 +12,8 @@ def check_method(method: Any) -> None:
     """
     if not hasattr(method, 'passes') or not hasattr(method, 'streams'):
         raise TypeError(
-            f'MultiStreamTrainLoop trains methods, got {type(method).__name__}: wrap the network, e.g. '
-            "model=dict(type='Supervised', network=dict(type='EncoderDecoder', ...))")
+            f'MultiStreamTrainLoop trains methods, got {type(method).__name__}: wrap the network, '
+            "e.g. model=dict(type='Supervised', network=dict(type='EncoderDecoder', ...))")
 
 
 def check_engine(runner: Any, method: Any) -> None:

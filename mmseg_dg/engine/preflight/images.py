@@ -35,7 +35,7 @@ class ImageFile(NamedTuple):
         header: :class:`~mmseg_dg.datasets.image_header.ImageHeader`; None if it could not be read.
         problem: Why it cannot be used; '' if it can.
     """
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
     path: str
     header: Any
     problem: str = ''
@@ -83,8 +83,9 @@ def check_headers(what: str, dataset: Any, seconds: float = _SECONDS) -> list[Im
         for start in range(0, len(order), 512):
             if time.monotonic() > limit:
                 print_log(
-                    f'{what}: {len(found)} of {len(targets)} images were looked at in {seconds:.0f} s; '
-                    "'python tools/doctor.py CONFIG' looks at all", logger='current')
+                    f'{what}: {len(found)} of {len(targets)} images were looked at in '
+                    f"{seconds:.0f} s; 'python tools/doctor.py CONFIG' looks at "
+                    'all', logger='current')
                 break
             found += pool.map(_read, [targets[i] for i in order[start:start + 512]])
     _raise_problems(what, found)
@@ -249,7 +250,7 @@ def check_images(problems: Problems, runner: Any, method: nn.Module, streams: An
         streams: ``{name: loader}`` of the training loop.
     """
     loop = getattr(runner, 'val_loop', None)
-    domains = getattr(loop, 'dataloader', None)
+    domains: Any = getattr(loop, 'dataloader', None)
     named = [(f'stream "{name}"', loader) for name, loader in streams.items()]
     if hasattr(domains, 'items'):
         named += [(f'validation domain "{name}"', loader) for name, loader in domains.items()]

@@ -19,7 +19,9 @@ def lines_to_paste(fix: Mapping[str, Any], filename: Optional[str] = None) -> st
     if not fix:
         return ''
     lines = python_lines(fix, assigned_names(filename))
-    where = f'at the end of {filename}' if filename else 'into the config (merge them with dicts of the same name)'
+    where = 'into the config (merge them with dicts of the same name)'
+    if filename:
+        where = f'at the end of {filename}'
     return f'\nLines to paste {where}:\n' + '\n'.join(f'    {line}' for line in lines)
 
 
@@ -80,7 +82,8 @@ def _keys(node: Optional[ast.expr]) -> dict[str, ast.expr]:
     if isinstance(node, ast.Dict):
         return {
             key.value: value
-            for key, value in zip(node.keys, node.values) if isinstance(key, ast.Constant)
+            for key, value in zip(node.keys, node.values)
+            if isinstance(key, ast.Constant) and isinstance(key.value, str)
         }
     return {}
 

@@ -76,7 +76,7 @@ def _places(dataset: Any, count: int) -> Iterator[tuple[Any, dict]]:
 def _spread(dataset: Any, count: int) -> Iterator[tuple[Any, str]]:
     """(image as its first transform loads it, path) of samples spread evenly."""
     for leaf, info in _places(dataset, count):
-        first = next(iter(leaf.pipeline.transforms), None)
+        first: Any = next(iter(leaf.pipeline.transforms), None)
         if 'Load' in type(first).__name__ and info.get('img_path'):
             path = info['img_path']
             yield (first(info) or {}).get('img'), str(path)

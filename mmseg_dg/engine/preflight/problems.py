@@ -2,7 +2,7 @@
 lines to paste.
 """
 from collections.abc import Iterable
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 from .paste import lines_to_paste
 
@@ -13,10 +13,12 @@ USER_ERRORS = (ValueError, TypeError, KeyError, OSError, ImportError)
 #: Settings that mend a problem: dotted key of the config -> value.
 Fix = dict[str, Any]
 
+_Error = TypeVar('_Error', bound=Exception)
 
-def with_fix(error: Exception, fix: Fix) -> Exception:
+
+def with_fix(error: _Error, fix: Fix) -> _Error:
     """The error with the settings that mend it, for the lines to paste at the end of a report."""
-    error.fix = fix
+    vars(error)['fix'] = fix
     return error
 
 
@@ -43,7 +45,7 @@ class Problems:
         self.errors: list[Exception] = []
         self.broken_streams: set[str] = set()
 
-    def check(self, function: Callable[..., Any], *args, **kwargs) -> bool:
+    def check(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
         """Call ``function``; a user's mistake is kept instead of raised.
 
         Returns:
@@ -56,7 +58,8 @@ class Problems:
             return False
         return True
 
-    def gather(self, function: Callable[..., Iterable[Exception]], *args, **kwargs) -> bool:
+    def gather(self, function: Callable[..., Iterable[Exception]], *args: Any,
+               **kwargs: Any) -> bool:
         """Call a function that gives errors instead of raising; one it raises ends it and is kept
         as well.
 
@@ -102,6 +105,6 @@ class Problems:
         text = str(self.errors[0])
         if len(self.errors) > 1:
             numbered = (f'  {number}. {error}' for number, error in enumerate(self.errors, 1))
-            text = f'{len(self.errors)} problems, all to be mended before the run can start:\n' + '\n'.join(
-                numbered)
+            text = f'{len(self.errors)} problems, all to be mended before the run can start:\n'
+            text += '\n'.join(numbered)
         raise kind(text + paste) from None

@@ -74,9 +74,9 @@ def _check_channels(stream: str, path: str, image: torch.Tensor, method: Any) ->
     if image.dim() == 3 and len(image) != wanted and wanted > 1:
         raise ValueError(
             f'stream "{stream}": {path} has {len(image)} channels after its pipeline, '
-            f'data_preprocessor.mean is for {wanted}. No method here takes an extra channel (alpha, '
-            "depth, infrared): load with color_type='color' of LoadImageFromFile, or leave the transform "
-            'out that adds it')
+            f'data_preprocessor.mean is for {wanted}. No method here takes an extra channel '
+            "(alpha, depth, infrared): load with color_type='color' of LoadImageFromFile, or leave "
+            'the transform out that adds it')
 
 
 def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> None:

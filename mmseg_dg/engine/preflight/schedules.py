@@ -6,7 +6,7 @@ from mmseg_dg.registry import OPTIMIZERS, PARAM_SCHEDULERS
 
 from .arguments import argument_problems
 from .paste import keys_written
-from .problems import with_fix
+from .problems import Fix, with_fix
 
 
 def optimizer_problems(config: Optional[Mapping]) -> Iterator[ValueError]:
@@ -119,9 +119,11 @@ def length_problems(train_cfg: Mapping, filename: Optional[str] = None) -> Itera
             yield ValueError(message)
             return
         written = keys_written(filename, 'train_cfg')
-        keep = 'max_epochs' if 'max_epochs' in written and 'max_iters' not in written else 'max_iters'
-        fix = {'train_cfg.max_epochs': None, 'train_cfg.epoch_stream': None
-               } if keep == 'max_iters' else {'train_cfg.max_iters': None}
+        epochs_only = 'max_epochs' in written and 'max_iters' not in written
+        keep = 'max_epochs' if epochs_only else 'max_iters'
+        fix: Fix = {'train_cfg.max_iters': None}
+        if keep == 'max_iters':
+            fix = {'train_cfg.max_epochs': None, 'train_cfg.epoch_stream': None}
         if 'val_interval' not in written:  # the base's counts in the other unit
             fix['train_cfg.val_interval'] = max(1, iters // 10) if keep == 'max_iters' else 1
         yield with_fix(

@@ -46,6 +46,9 @@ class LoRALinear(nn.Linear):
         start: One of ``STARTS``.
         parts: Matrices packed along the outputs (3 for q, k, v).
     """
+    lora_a0: Tensor
+    lora_b0: Tensor
+
     def __init__(self, linear: nn.Linear, rank: int, alpha: float, start: str,
                  parts: int = 1) -> None:
         super().__init__(linear.in_features, linear.out_features, bias=linear.bias is not None,
@@ -53,9 +56,11 @@ class LoRALinear(nn.Linear):
         self.weight, self.bias = linear.weight, linear.bias
         self.rank, self.scale, self.start, self.parts = rank, alpha / rank, start, parts
         self.started = False
-        like = dict(device=self.weight.device, dtype=self.weight.dtype)
-        self.lora_a = nn.Parameter(torch.empty(parts, rank, self.in_features, **like))
-        self.lora_b = nn.Parameter(torch.zeros(parts, self.out_features // parts, rank, **like))
+        device, dtype = self.weight.device, self.weight.dtype
+        self.lora_a = nn.Parameter(
+            torch.empty(parts, rank, self.in_features, device=device, dtype=dtype))
+        self.lora_b = nn.Parameter(
+            torch.zeros(parts, self.out_features // parts, rank, device=device, dtype=dtype))
         if start == 'minor':
             self.register_buffer('lora_a0', torch.zeros_like(self.lora_a.detach()))
             self.register_buffer('lora_b0', torch.zeros_like(self.lora_b.detach()))
@@ -114,8 +119,9 @@ class LoRALinear(nn.Linear):
         plain.bias = None if self.bias is None else nn.Parameter(self.bias.clone())
         return plain.train(self.training)
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata, strict,
-                              missing_keys, unexpected_keys, error_msgs) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict,
+                              strict: bool, missing_keys: list[str], unexpected_keys: list[str],
+                              error_msgs: list[str]) -> None:
         """A weight file knows no adapters: they start from what it holds."""
         absent: list[str] = []
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, absent,

@@ -74,7 +74,7 @@ class EncoderOptions(nn.Module):
         if trainable == 'all':
             return
         self.requires_grad_(False)
-        if trainable == 'adapters':
+        if lora is not None:  # trainable='adapters'
             add_adapters(self, packed=self.packed_qkv, **lora)
             for layer in adapters_of(self):
                 for parameter in (layer.lora_a, layer.lora_b, layer.bias):
@@ -110,7 +110,7 @@ class EncoderOptions(nn.Module):
     # ------------------------------------------------------------------ weights
     def init_weights(self) -> None:
         """As the other bases; adapters start from the result."""
-        super().init_weights()
+        super().init_weights()  # type: ignore[misc]  # of the encoder this is mixed into
         self.start_adapters()
 
     def start_adapters(self) -> None:

@@ -3,7 +3,7 @@
 Shapes: B images, M heads, N tokens, C channels, H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Mapping, Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
@@ -87,8 +87,8 @@ class ResidualUnit(nn.Module):
         self.projection: Optional[nn.Sequential] = None
         if stride != 1 or in_channels != out:
             self.projection = nn.Sequential()
-            self.projection.conv, self.projection.norm = StandardizedConv2d(in_channels, out, 1, stride), \
-                group_norm(out)
+            self.projection.conv = StandardizedConv2d(in_channels, out, 1, stride)
+            self.projection.norm = group_norm(out)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, C_out, ceil(H / stride), ceil(W / stride))."""
@@ -111,7 +111,8 @@ class TransformerLayer(nn.Module):
     def __init__(self, channels: int, heads: int, hidden: int, drop_rate: float,
                  attn_drop_rate: float, gelu: str) -> None:
         super().__init__()
-        self.heads, self.drop_rate, self.attn_drop_rate, self.gelu = heads, drop_rate, attn_drop_rate, gelu
+        self.heads, self.gelu = heads, gelu
+        self.drop_rate, self.attn_drop_rate = drop_rate, attn_drop_rate
         self.norm1 = nn.LayerNorm(channels, eps=1e-6)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
@@ -136,8 +137,8 @@ class TransformerLayer(nn.Module):
         return x + self._drop(self.fc2(hidden))
 
 
-def _leave_class_token_out(module: nn.Module, state_dict: dict[str, Tensor], prefix: str,
-                           *args) -> None:
+def _leave_class_token_out(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *args:
+                           Any) -> None:
     """Public weights have a class token and its position; an encoder without one reads the rest."""
     if state_dict.pop(f'{prefix}cls_token',
                       None) is not None and f'{prefix}pos_embed' in state_dict:

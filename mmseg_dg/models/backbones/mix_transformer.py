@@ -13,6 +13,7 @@ smaller map.
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Optional, Union
 
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmseg_dg.ops.convolution import FastConv2d
+from mmseg_dg.ops.recompute import recomputed
 from mmseg_dg.registry import MODELS
 from mmseg_dg.weights.official_names import from_official_backbone
 
@@ -132,9 +134,15 @@ class EfficientAttention(nn.Module):
 class MixFFN(nn.Module):
     """Feed-forward network with a 3x3 depth-wise convolution in the middle; its linear layers are
     1x1 convolutions.
+
+    The backward pass makes the activated hidden map again, the largest map of a block, from the one
+    before the activation; under activation checkpointing (``with_cp``), which drops both, it need
+    not.
     """
-    def __init__(self, dims: int, hidden: int, drop: float, drop_path: float) -> None:
+    def __init__(self, dims: int, hidden: int, drop: float, drop_path: float,
+                 with_cp: bool = False) -> None:
         super().__init__()
+        self.with_cp = with_cp
         self.layers = nn.Sequential(FastConv2d(dims, hidden, 1),
                                     nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden),
                                     nn.GELU(), nn.Dropout(drop), FastConv2d(hidden, dims, 1),
@@ -143,7 +151,16 @@ class MixFFN(nn.Module):
 
     def forward(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
         """Tokens (B, N, C) of a map of ``hw`` = (H, W) -> the same shape."""
-        return self.dropout_layer(_to_tokens(self.layers(_to_map(x, hw))))
+        widen, mix, activate, drop, narrow, last = self.layers
+        hidden = mix(widen(_to_map(x, hw)))
+        active = drop(activate(hidden))
+        again = nullcontext()
+        if not self.with_cp and (drop.p == 0 or not self.training):
+            plain = hidden.detach()
+            again = recomputed(active, lambda: activate(plain))
+        with again:
+            out = narrow(active)
+        return self.dropout_layer(_to_tokens(last(out)))
 
 
 class Block(nn.Module):
@@ -156,7 +173,7 @@ class Block(nn.Module):
         self.attn = EfficientAttention(dims, num_heads, sr_ratio, qkv_bias, attn_drop, drop,
                                        drop_path)
         self.norm2 = nn.LayerNorm(dims, eps=_BLOCK_EPS)
-        self.ffn = MixFFN(dims, int(mlp_ratio * dims), drop, drop_path)
+        self.ffn = MixFFN(dims, int(mlp_ratio * dims), drop, drop_path, with_cp)
 
     def forward(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
         """Tokens (B, N, C) of a map of ``hw`` = (H, W) -> the same shape."""
@@ -338,7 +355,10 @@ class MixTransformer(EncoderOptions, BaseModule):
         return self._stage(0, x)
 
     def _stage(self, index: int, x: Tensor) -> Tensor:
-        embed, blocks, norm = self.layers[index]
+        stage = self.layers[index]
+        assert isinstance(stage, nn.ModuleList)
+        embed, blocks, norm = stage
+        assert isinstance(blocks, nn.ModuleList)
         x, hw = embed(x)
         for block in blocks:
             x = block(x, hw)
@@ -354,8 +374,12 @@ def drop_path_rates(last: float, count: int) -> list[float]:
     return [last * i / (count - 1) if count > 1 else 0. for i in range(count)]
 
 
-def _dimensions(arch, embed_dims, num_layers,
-                num_heads) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+#: Width, depth and number of heads of each stage.
+_Sizes = tuple[Sequence[int], Sequence[int], Sequence[int]]
+
+
+def _dimensions(arch: Optional[str], embed_dims: Union[int, Sequence[int], None],
+                num_layers: Optional[Sequence[int]], num_heads: Optional[Sequence[int]]) -> _Sizes:
     """Width, depth and heads of the four stages: those of ``arch``, each of them replaced where
     it is given.
     """
@@ -389,4 +413,5 @@ def _init_scratch(module: nn.Module) -> None:
         std = 0.02 if module.kernel_size == (1, 1) else math.sqrt(2. / fan_out)
         (nn.init.trunc_normal_ if module.kernel_size == (1, 1) else nn.init.normal_)(module.weight,
                                                                                      std=std)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

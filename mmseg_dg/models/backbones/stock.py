@@ -3,9 +3,10 @@
 Same names, arguments and parameter names: in scope ``mmseg_dg`` a bare ``ResNet`` is this one,
 ``mmseg.ResNet`` the stock one. An exported network names the stock one again.
 """
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from mmcv.cnn import ConvModule
 from mmseg.models.backbones import MobileNetV2 as MMSegMobileNetV2
 from mmseg.models.backbones import ResNeSt as MMSegResNeSt
 from mmseg.models.backbones import ResNet as MMSegResNet
@@ -30,8 +31,17 @@ class _Stock(EncoderOptions):
 class ResNet(_Stock, MMSegResNet):
     """:class:`mmseg.models.ResNet` with ``trainable`` and ``extra_channels`` of
     :class:`EncoderOptions`."""
+    # of the stock encoder, which has no types
+    stem: nn.Module
+    conv1: nn.Module
+    norm1: nn.Module
+    relu: nn.Module
+    maxpool: nn.Module
+    res_layers: Sequence[str]
+    out_indices: Sequence[int]
+
     @property
-    def input_layer(self) -> str:
+    def input_layer(self) -> str:  # type: ignore[override]  # a name that depends on an option
         return 'stem.0' if self.deep_stem else 'conv1'
 
 
@@ -61,6 +71,10 @@ class MobileNetV2(_Stock, MMSegMobileNetV2):
     """
 
     input_layer = 'conv1.conv'
+    # of the stock encoder, which has no types
+    conv1: ConvModule
+    layers: Sequence[str]
+    out_indices: Sequence[int]
 
     def __init__(self, *args: Any, in_channels: int = 3, **kwargs: Any) -> None:
         trainable = {key: kwargs.pop(key) for key in ('trainable', 'lora') if key in kwargs}

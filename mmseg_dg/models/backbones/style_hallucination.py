@@ -32,6 +32,9 @@ class StyleHallucination(nn.Module):
     Raises:
         ValueError: Numbers that are not positive; in training, prototypes that were never computed.
     """
+    proto_mean: Tensor
+    proto_std: Tensor
+
     def __init__(self, channels: int, num_prototypes: Optional[int] = None,
                  concentration: Optional[float] = None) -> None:
         super().__init__()
@@ -91,8 +94,9 @@ class StyleHallucination(nn.Module):
             mean, std = weights @ self.proto_mean, weights @ self.proto_std
         return torch.cat([maps, restyle(maps, mean, std)])
 
-    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys,
-                              unexpected_keys, error_msgs) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict,
+                              strict: bool, missing_keys: list[str], unexpected_keys: list[str],
+                              error_msgs: list[str]) -> None:
         """Checkpoints trained without styles (ImageNet's, say) have no prototypes; the hook
         computes them.
         """

@@ -2,7 +2,7 @@
 
 Shapes: B images, N tokens of a window, C channels, H x W pixels.
 """
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Optional, Union
 
 import torch
@@ -32,8 +32,9 @@ class ConvNorm(nn.Sequential):
         super().__init__()
         self.add_module(
             'c', nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False))
-        self.add_module('bn', nn.BatchNorm2d(out))
-        nn.init.constant_(self.bn.weight, start)
+        norm = nn.BatchNorm2d(out)
+        nn.init.constant_(norm.weight, start)
+        self.add_module('bn', norm)
 
 
 class PatchEmbed(nn.Module):
@@ -78,6 +79,8 @@ class Downsample(nn.Module):
 
 class WindowAttention(nn.Module):
     """Attention within a window, with a learned bias per head and distance (|dy|, |dx|)."""
+    bias_index: Tensor
+
     def __init__(self, dims: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads = heads
@@ -156,7 +159,7 @@ class WindowBlock(nn.Module):
 
 class Stage(nn.Module):
     """Blocks and, but for the last stage, what leads to the next."""
-    def __init__(self, blocks: list[nn.Module], downsample: Optional[nn.Module]) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], downsample: Optional[nn.Module]) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         if downsample is not None:
@@ -239,7 +242,7 @@ class TinyViT(EncoderOptions, BaseModule):
         sizes up."""
         maps = {}
         x = self.patch_embed(x)
-        for i, stage in enumerate(self.layers):
+        for i, stage in enumerate(self._stages()):
             for block in stage.blocks:
                 if self.with_cp and self.training and torch.is_grad_enabled():
                     x = checkpoint(block, x, use_reentrant=False)
@@ -250,6 +253,9 @@ class TinyViT(EncoderOptions, BaseModule):
                 break
             x = stage.downsample(x)
         return tuple(maps[i] for i in self.out_indices)
+
+    def _stages(self) -> Iterator[Stage]:
+        return (stage for stage in self.layers if isinstance(stage, Stage))
 
     def init_weights(self) -> None:
         """Fill the parameters as ``init_cfg`` says (see the class)."""
@@ -274,7 +280,7 @@ class TinyViT(EncoderOptions, BaseModule):
     def layer_depth(self, name: str) -> int:
         """How often the rate of a parameter is multiplied by a layer-wise decay: the last block 0,
         the first block N - 1 (a downsampling counts with the block before it), the stem N."""
-        depths = [len(stage.blocks) for stage in self.layers]
+        depths = [len(stage.blocks) for stage in self._stages()]
         if not name.startswith('layers.'):
             return sum(depths)
         _, stage, part, *rest = name.split('.')

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmseg_dg.ops.pairs import pair
+
 RESIZE = (None, 'multiple', 'scale')
 
 
@@ -51,9 +53,9 @@ def target_size(size: Sequence[int], patch: int, resize: Optional[str], factor: 
         return _free_size(size, patch, resize, factor)
     height, width = (int(side) for side in size)
     if resize == 'multiple':
-        return tuple(max(int(side / patch + 0.5), 1) * patch for side in (height, width))
+        return pair(max(int(side / patch + 0.5), 1) * patch for side in (height, width))
     if resize == 'scale':
-        new = tuple(int(factor * side // patch) * patch for side in (height, width))
+        new = pair(int(factor * side // patch) * patch for side in (height, width))
         if min(new) < patch:
             raise ValueError(
                 f'{owner}: an image of {width}x{height} (width x height) times {factor} is smaller '

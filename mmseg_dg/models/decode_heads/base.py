@@ -4,7 +4,7 @@ Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
 """
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional, Union
 
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor
@@ -23,8 +23,8 @@ class FusedFeatureHead(BaseDecodeHead):
         num_classes: Classes. 1 gives a one-channel map (the class-agnostic scale attention of HRDA)
             whose binary threshold, unused there, is fixed at 0.5 unless given.
     """
-    def __init__(self, in_channels, channels: int, *, num_classes: int,
-                 threshold: Optional[float] = None, **kwargs) -> None:
+    def __init__(self, in_channels: Union[int, Sequence[int]], channels: int, *, num_classes: int,
+                 threshold: Optional[float] = None, **kwargs: Any) -> None:
         if threshold is None and 1 in (num_classes, kwargs.get('out_channels')):
             threshold = 0.5  # otherwise BaseDecodeHead warns and takes 0.3
         super().__init__(in_channels, channels, num_classes=num_classes, threshold=threshold,

@@ -3,7 +3,7 @@
 Shapes: B images, H x W pixels.
 """
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from mmseg.models.decode_heads.aspp_head import ASPPModule
 from torch import Tensor
@@ -38,7 +38,7 @@ class DeepLabV2Head(FusedFeatureHead):
     def __init__(self, in_channels: int, channels: Optional[int] = None, *, num_classes: int,
                  dilations: Sequence[int] = (6, 12, 18, 24), in_index: int = 3,
                  dropout_ratio: float = 0., init_cfg: Union[dict, Sequence[dict],
-                                                            None] = _INIT, **kwargs) -> None:
+                                                            None] = _INIT, **kwargs: Any) -> None:
         if channels not in (None, in_channels):
             raise ValueError(f'DeepLabV2Head classifies the {in_channels} input channels directly: '
                              f'leave out channels={channels}')

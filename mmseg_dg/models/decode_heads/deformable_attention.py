@@ -77,10 +77,10 @@ class DeformableSelfAttention(nn.Module):
         """Rays for the offsets, equal weights, Xavier projections without bias."""
         for layer in (self.sampling_offsets, self.attention_weights):
             nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.get_parameter('bias'))
         for layer in (self.value_proj, self.output_proj):
             nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.get_parameter('bias'))
         rays = []
         for head in range(self.heads):
             angle = 2 * math.pi * head / self.heads
@@ -88,7 +88,8 @@ class DeformableSelfAttention(nn.Module):
             longest = max(abs(v) for v in ray)
             # each head begins looking into its own direction, point k at distance k + 1
             rays += [value / longest * (point + 1) for point in range(self.points) for value in ray]
-        self.sampling_offsets.bias.data.copy_(self.sampling_offsets.bias.new_tensor(rays))
+        bias = self.sampling_offsets.get_parameter('bias')
+        bias.data.copy_(bias.new_tensor(rays))
 
     def forward(self, query: Tensor, value: Tensor) -> Tensor:
         """

@@ -4,7 +4,7 @@ use it.
 Shapes: B images, H x W pixels.
 """
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 from mmcv.cnn import build_norm_layer
@@ -61,7 +61,7 @@ class DeFTDeepLabV3PlusHead(FusedFeatureHead):
                  dilations: Sequence[int] = (6, 12, 18), c1_channels: int = 48,
                  dropout_ratio: float = 0., norm_cfg: Optional[dict] = None,
                  align_corners: bool = True, init_cfg: Union[dict, Sequence[dict],
-                                                             None] = _INIT, **kwargs) -> None:
+                                                             None] = _INIT, **kwargs: Any) -> None:
         if len(in_channels) != 2 or len(in_index) != 2:
             raise ValueError('DeFTDeepLabV3PlusHead reads a low-level and a deep map: give two '
                              f'in_channels and two in_index, got {list(in_channels)} and '

@@ -15,6 +15,7 @@ from mmseg.models.utils import SelfAttentionBlock
 from torch import Tensor, nn
 
 from mmseg_dg.ops.convolution import pointwise_conv
+from mmseg_dg.ops.recompute import recomputed
 from mmseg_dg.ops.resize import resize
 from mmseg_dg.utils.options import check_options
 
@@ -41,18 +42,45 @@ class ASPPFusion(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, channels, H, W)."""
-        return self.bottleneck(torch.cat(self.aspp_modules(x), dim=1))
+        return self._merged([self._branch(branch, x) for branch in self.aspp_modules])
 
     def forward_levels(self, levels: Sequence[Tensor], align_corners: bool) -> Tensor:
         """The fusion of levels (B, C_i, h_i, w_i) that are not resized yet; see
         :func:`fuse_levels`.
         """
         x = resized_levels(levels, align_corners)
-        branches = [
-            pointwise_of_levels(branch, levels, align_corners)
-            if is_pointwise(branch) else branch(x) for branch in self.aspp_modules
-        ]
-        return self.bottleneck(torch.cat(branches, dim=1))
+        plain = [level.detach() for level in levels]
+        with recomputed(x, lambda: resized_levels(plain, align_corners)):  # four times a level
+            branches = [
+                pointwise_of_levels(branch, levels, align_corners, activate=self._late is None)
+                if is_pointwise(branch) else self._branch(branch, x) for branch in self.aspp_modules
+            ]
+        del x
+        return self._merged(branches)
+
+    @property
+    def _late(self) -> Optional[nn.Module]:
+        """The activation that ends every branch, where it can follow their concatenation: the
+        backward pass then finds it in the map it keeps for the bottleneck. None: it cannot.
+        """
+        ends = [getattr(branch, 'pointwise_conv', branch) for branch in self.aspp_modules]
+        fits = all(
+            isinstance(end, ConvModule) and end.with_activation and end.order[-1] == 'act'
+            and isinstance(end.activate, nn.ReLU) for end in ends)
+        return ends[0].activate if fits else None
+
+    def _branch(self, branch: nn.Module, x: Tensor) -> Tensor:
+        """One branch, without its last activation where that comes late."""
+        if self._late is None:
+            return branch(x)
+        if hasattr(branch, 'pointwise_conv'):
+            return branch.pointwise_conv(branch.depthwise_conv(x), activate=False)
+        return branch(x, activate=False)
+
+    def _merged(self, branches: list[Tensor]) -> Tensor:
+        x, late = torch.cat(branches, dim=1), self._late
+        branches.clear()
+        return self.bottleneck(x if late is None else late(x))
 
 
 def resized_levels(levels: Sequence[Tensor], align_corners: bool) -> Tensor:
@@ -72,8 +100,8 @@ def is_pointwise(module: nn.Module) -> bool:
                                                                                (0, 0), 1))
 
 
-def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor],
-                        align_corners: bool) -> Tensor:
+def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor], align_corners: bool,
+                        activate: bool = True) -> Tensor:
     """``module(resized_levels(levels))``, computed before resizing.
 
     A 1x1 convolution is linear and bilinear weights sum to one, so each level can be convolved by
@@ -84,17 +112,20 @@ def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor],
         module: See :func:`is_pointwise`.
         levels: (B, C_i, H_i, W_i), finest first.
         align_corners: Of the resizing.
+        activate: False: without the module's activation.
     """
-    size, total = levels[0].shape[-2:], None
+    size = levels[0].shape[-2:]
+    total: Optional[Tensor] = None
     for x, weight in zip(levels, module.conv.weight.split([x.shape[1] for x in levels], dim=1)):
         bias = module.conv.bias if total is None else None  # once, not once per level
         # a 1x1 convolution commutes with the resizing: it is made where the map is small
         part = resize(pointwise_conv(x, weight, bias), size, align_corners)
         total = part if total is None else total + part
+    assert total is not None  # there is a level
     for name in module.order[1:]:
         if name == 'norm' and module.with_norm:
             total = module.norm(total)
-        elif name == 'act' and module.with_activation:
+        elif name == 'act' and module.with_activation and activate:
             total = module.activate(total)
     return total
 
@@ -179,25 +210,30 @@ class InterlacedAttentionFusion(nn.Module):
         return x[:, :, top:top + h, left:left + w]
 
 
-def _sep_aspp(in_channels, channels, norm_cfg, act_cfg, dilations=(1, 6, 12, 18)):
+def _sep_aspp(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
+              dilations: Sequence[int] = (1, 6, 12, 18)) -> nn.Module:
     return ASPPFusion(in_channels, channels, dilations, True, norm_cfg, act_cfg)
 
 
-def _aspp(in_channels, channels, norm_cfg, act_cfg, dilations=(1, 6, 12, 18)):
+def _aspp(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
+          dilations: Sequence[int] = (1, 6, 12, 18)) -> nn.Module:
     return ASPPFusion(in_channels, channels, dilations, False, norm_cfg, act_cfg)
 
 
-def _conv1x1(in_channels, channels, norm_cfg, act_cfg):
+def _conv1x1(in_channels: int, channels: int, norm_cfg: Optional[dict],
+             act_cfg: Optional[dict]) -> nn.Module:
     return ConvModule(in_channels, channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
 
-def _isa(in_channels, channels, norm_cfg, act_cfg, isa_channels=256, down_factor=(8, 8),
-         key_query_num_convs=1):
+def _isa(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
+         isa_channels: int = 256, down_factor: tuple[int, int] = (8, 8),
+         key_query_num_convs: int = 1) -> nn.Module:
     return InterlacedAttentionFusion(in_channels, channels, isa_channels, down_factor,
                                      key_query_num_convs, norm_cfg, act_cfg)
 
 
-def _context_f4(in_channels, channels, norm_cfg, act_cfg, dilations=(1, 6, 12, 18)):
+def _context_f4(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
+                dilations: Sequence[int] = (1, 6, 12, 18)) -> nn.Module:
     # the context module sits in the embedding of the deepest level, which the head builds from the
     # same settings
     return _conv1x1(in_channels, channels, norm_cfg, act_cfg)

@@ -11,7 +11,7 @@ from typing import NamedTuple, Optional, Union
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_dg.ops import CropBox, shrink_box
 from mmseg_dg.ops.resize import resize
@@ -101,9 +101,9 @@ class HRDAHead(BaseModule):
         self.scales = check_scales(scales)
         self.output_stride = output_stride
         self.hr_loss_weight, self.lr_loss_weight = hr_loss_weight, lr_loss_weight
-        self.fixed_attention = NAMED_ATTENTION.get(fixed_attention, fixed_attention)
+        self.fixed_attention = _attention_value(fixed_attention)
         self.head = MODELS.build(head)
-        self.scale_attention = None
+        self.scale_attention: Optional[nn.Module] = None
         if self.fixed_attention is None:
             channels = self.head.num_classes if attention_classwise else 1
             config = scale_attention or _attention_config(head, attention_channels)
@@ -141,8 +141,9 @@ class HRDAHead(BaseModule):
             features: Context features.
             like: Context logits, for the size of a fixed attention.
         """
-        if self.scale_attention is None:
+        if self.fixed_attention is not None:
             return like.new_full((1, 1, *like.shape[-2:]), self.fixed_attention)
+        assert self.scale_attention is not None  # attention is fixed or learned
         return torch.sigmoid(self.scale_attention(features))
 
     def merge(self, windows: Sequence[Tensor], boxes: Sequence[CropBox],
@@ -253,9 +254,14 @@ def _attention_config(head: dict, channels: int) -> dict:
     return config
 
 
+def _attention_value(fixed: Union[float, str, None]) -> Optional[float]:
+    """The number a fixed attention is; None: it is learned, or no name of one."""
+    return NAMED_ATTENTION.get(fixed) if isinstance(fixed, str) else fixed
+
+
 def _check_arguments(fixed: Union[float, str, None], hr: float, lr: float, stride: int) -> None:
-    value = NAMED_ATTENTION.get(fixed, fixed) if fixed is not None else 0
-    if isinstance(value, str) or not 0 <= value <= 1:
+    value = _attention_value(fixed)
+    if isinstance(fixed, str) and value is None or not 0 <= (value or 0) <= 1:
         raise ValueError("fixed_attention must be a number in [0, 1], 'LR', 'HR' or None, got "
                          f"{fixed!r}")
     if min(hr, lr) < 0 or hr + lr > 1:

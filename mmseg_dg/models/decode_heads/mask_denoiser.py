@@ -58,7 +58,8 @@ class LabelCode(nn.Module):
         if scale <= 0:
             raise ValueError(f'the signal scale b must be positive, got {scale} (0.1 in the paper)')
         check_ignore_index(num_classes, ignore_index)
-        self.kind, self.num_classes, self.scale, self.ignore_index = kind, num_classes, scale, ignore_index
+        self.kind, self.scale = kind, scale
+        self.num_classes, self.ignore_index = num_classes, ignore_index
         self.channels = dict(embedding=channels, one_hot=num_classes,
                              bits=num_bits(num_classes))[kind]
         self.table = nn.Parameter(torch.randn(num_classes
@@ -66,7 +67,7 @@ class LabelCode(nn.Module):
 
     def forward(self, labels: Tensor) -> Tensor:
         """Label ids (B, H, W) -> codes (B, channels, H, W)."""
-        if self.kind == 'embedding':
+        if self.table is not None:  # kind 'embedding'
             return embedding_code(labels, self.table, self.scale, self.ignore_index)
         make = one_hot_code if self.kind == 'one_hot' else analog_bits_code
         return make(labels, self.num_classes, self.scale, self.ignore_index)
@@ -145,9 +146,8 @@ class DeformableLayer(nn.Module):
                                  nn.Dropout(dropout), nn.Conv2d(ffn_channels, channels, 1))
         self.dropout = nn.Dropout(dropout)
         self.film = FiLM(time_channels, channels)
-        for layer in (self.ffn[0], self.ffn[-1]):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for name, values in self.ffn.named_parameters():  # of the two convolutions
+            (nn.init.zeros_ if name.endswith('bias') else nn.init.xavier_uniform_)(values)
 
     def forward(self, x: Tensor, position: Tensor, time: Tensor) -> Tensor:
         """(B, C, H, W), (1, C, H, W), (B, T) -> (B, C, H, W)."""
@@ -254,9 +254,10 @@ class MaskDenoiserHead(BaseDecodeHead):
         self.code = LabelCode(code, num_classes, channels, bit_scale, ignore_index)
         self.condition = nn.Conv2d(in_channels + self.code.channels, channels, 1)
         nn.init.xavier_uniform_(self.condition.weight)
-        nn.init.zeros_(self.condition.bias)
+        nn.init.zeros_(self.condition.get_parameter('bias'))
         width = time_channels or 4 * channels
         self.time_embedding = TimeEmbedding(width, time_frequencies)
+        layers: list[nn.Module]
         if layer == 'deformable':
             layers = [
                 DeformableLayer(channels, width, heads, points, ffn_channels, layer_dropout)

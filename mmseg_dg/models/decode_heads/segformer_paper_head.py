@@ -3,7 +3,7 @@
 Shapes: B images, H x W pixels.
 """
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +49,7 @@ class SegFormerPaperHead(FusedFeatureHead):
     def __init__(self, in_channels: Sequence[int], channels: int = 768, *, num_classes: int,
                  in_index: Sequence[int] = (0, 1, 2, 3), norm_cfg: Optional[dict] = _BN,
                  dropout_ratio: float = 0.1, align_corners: bool = False,
-                 init_cfg: Optional[dict] = None, **kwargs) -> None:
+                 init_cfg: Optional[dict] = None, **kwargs: Any) -> None:
         if len(in_channels) != len(in_index):
             raise ValueError(f'in_channels {tuple(in_channels)} and in_index {tuple(in_index)} '
                              'must have one entry per level')

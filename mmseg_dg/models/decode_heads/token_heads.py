@@ -155,13 +155,14 @@ class DPTHead(FusedFeatureHead):
             raise ValueError(
                 f'DPTHead: in_channels={tuple(in_channels)} and in_index={tuple(in_index)} must '
                 'have four entries: set out_indices of the encoder to four blocks')
-        known = DPT_WIDTHS.get(in_channels[-1])
-        if known is None and (channels is None or level_channels is None):
+        width, known = DPT_WIDTHS.get(in_channels[-1], (None, None))
+        channels = width if channels is None else channels
+        level_channels = known if level_channels is None else level_channels
+        if channels is None or level_channels is None:
             raise ValueError(
                 f'DPTHead: no published widths for in_channels={tuple(in_channels)} (known: '
                 f'{sorted(DPT_WIDTHS)}): give channels and level_channels')
-        channels = known[0] if channels is None else channels
-        widths = known[1] if level_channels is None else tuple(level_channels)
+        widths = tuple(level_channels)
         super().__init__(list(in_channels), channels, num_classes=num_classes,
                          in_index=list(in_index), input_transform='multiple_select',
                          dropout_ratio=dropout_ratio, align_corners=align_corners,

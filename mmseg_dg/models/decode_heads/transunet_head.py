@@ -1,6 +1,6 @@
 """The decoder of TransUNet with the widths of DDeP."""
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 from mmseg_dg.registry import MODELS
 
@@ -40,7 +40,7 @@ class TransUNetHead(UNetHead):
                  widths: Sequence[int] = (1024, 512, 256, 128, 64), *, num_classes: int,
                  width_multiplier: int = 1, classifier_kernel: int = 3,
                  norm_cfg: Optional[dict] = _BN, dropout_ratio: float = 0.,
-                 align_corners: bool = False, **kwargs) -> None:
+                 align_corners: bool = False, **kwargs: Any) -> None:
         if not isinstance(width_multiplier, int) or width_multiplier < 1:
             raise ValueError(f'width_multiplier is 1, 2, 3, ..., got {width_multiplier!r}')
         if len(widths) != len(in_channels) + 1:

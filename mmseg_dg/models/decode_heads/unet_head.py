@@ -3,7 +3,7 @@
 Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from mmcv.cnn import ConvModule
@@ -80,7 +80,7 @@ class UNetHead(FusedFeatureHead):
                  *, num_classes: int, in_index: Optional[Sequence[int]] = None,
                  bottleneck_channels: Optional[int] = None, classifier_kernel: int = 1,
                  norm_cfg: Optional[dict] = _BN, dropout_ratio: float = 0.,
-                 align_corners: bool = False, **kwargs) -> None:
+                 align_corners: bool = False, **kwargs: Any) -> None:
         in_index = range(len(in_channels)) if in_index is None else in_index
         if len(in_channels) != len(in_index) or len(in_channels) < 2:
             raise ValueError(f'in_channels {tuple(in_channels)} and in_index {tuple(in_index)} '

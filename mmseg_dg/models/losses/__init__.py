@@ -5,7 +5,14 @@ from .ohem import OHEMCrossEntropyLoss
 from .pixel_alignment import PixelAlignment
 from .pixel_contrast import PixelContrast
 from .projected_distance import ProjectedFeatureDistance
-from .weighted import CrossEntropyLoss, DiceLoss, FocalLoss, LovaszLoss, OhemCrossEntropy, TverskyLoss
+from .weighted import (
+    CrossEntropyLoss,
+    DiceLoss,
+    FocalLoss,
+    LovaszLoss,
+    OhemCrossEntropy,
+    TverskyLoss,
+)
 
 __all__ = [
     'AlignmentImages', 'AlignmentResult', 'CrossEntropyLoss', 'DecoderFacts', 'DiceLoss',

@@ -10,7 +10,13 @@ import torch
 from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 
-from mmseg_dg.ops.pixel_alignment import PixelView, boxes_per_image, check_alignable, cut_boxes, nearest
+from mmseg_dg.ops.pixel_alignment import (
+    PixelView,
+    boxes_per_image,
+    check_alignable,
+    cut_boxes,
+    nearest,
+)
 from mmseg_dg.ops.resize import resize
 
 
@@ -39,7 +45,7 @@ class AlignmentResult(NamedTuple):
         log: Further numbers by name.
     """
     loss: Tensor
-    memory: Optional[list] = None
+    memory: Optional[Sequence] = None
     log: Optional[dict[str, Tensor]] = None
 
 
@@ -126,7 +132,7 @@ def without_detail(pass_images: AlignmentImages, ignore_index: int) -> Alignment
     boxes = [v.crop_box for v in pass_images.views if v.crop_box is not None]
     labels = pass_images.labels.clone()
     for box in boxes:
-        for label, (y1, y2, x1, x2) in zip(labels, boxes_per_image(box, len(labels))):
+        for label, (y1, y2, x1, x2) in zip(labels, boxes_per_image(box, len(labels)) or ()):
             label[y1:y2, x1:x2] = ignore_index
     return pass_images._replace(labels=labels)
 

@@ -21,6 +21,10 @@ class DistanceRegion(NamedTuple):
     labels: Tensor
 
 
+#: Of a count over processes.
+Reduction = Callable[[Tensor], Tensor]
+
+
 @MODELS.register_module()
 class FeatureDistance(nn.Module):
     """Keeps encoder features of (thing) classes near those of ImageNet pretraining.
@@ -73,7 +77,7 @@ class FeatureDistance(nn.Module):
         return class_membership(cells, self.classes)
 
     def forward(self, regions: Sequence[DistanceRegion],
-                reduce_count: Optional[Callable[[Tensor], Tensor]] = None):
+                reduce_count: Optional[Reduction] = None) -> tuple[Tensor, Optional[Tensor]]:
         """
         Args:
             regions: One per scale; their masked means are added.
@@ -84,7 +88,8 @@ class FeatureDistance(nn.Module):
             (loss, mask): 0-d loss with a graph, also when no cell counts (then its gradient is
             exactly zero), and the mask of the first region (bool (B, h, w), or None).
         """
-        total, first_mask = 0.0, None
+        parts: list[Tensor] = []
+        first_mask = None
         for i, region in enumerate(regions):
             mask = self.cell_mask(region.labels, region.features)
             first_mask = mask if i == 0 else first_mask
@@ -93,6 +98,6 @@ class FeatureDistance(nn.Module):
             if reduce_count is not None:
                 count = reduce_count(count)
             # an empty mask divides a zero sum, whose gradient is zero, by one
-            total = total + value / torch.where(count > 0, count, torch.ones_like(count)).to(
-                value.dtype)
-        return self.weight * total, first_mask
+            parts.append(value
+                         / torch.where(count > 0, count, torch.ones_like(count)).to(value.dtype))
+        return self.weight * sum(parts[1:], parts[0]), first_mask

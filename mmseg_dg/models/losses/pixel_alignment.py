@@ -4,7 +4,7 @@ Shapes: B images, D channels, h x w places of a smaller map.
 """
 import math
 from collections.abc import Sequence
-from typing import Callable, NamedTuple, Optional, Union
+from typing import Callable, Optional, Union
 
 import torch
 from torch import Tensor, nn
@@ -39,61 +39,12 @@ from .alignment import (
     without_autocast,
     without_detail,
 )
+from .alignment_parts import Ahead, Partition, Settled
 
 #: What the term may do with the graph of the first of two passes.
 PAIRS = ('joint', 'recompute', 'streaming')
 PARTITIONS = ('entropy', 'random', 'all')
 ETA_MEANINGS = ('drift_fraction', 'joint_fraction', 'threshold')
-
-
-class Partition(NamedTuple):
-    """One resolution of one pass on its own grid.
-
-    Attributes:
-        features: (B, D, h, w), not normalised, with a graph.
-        labels: (B, h, w).
-        weight: (B, h, w) or None.
-        entropy: (B, h, w) in nats.
-        joint, drift: bool (B, h, w), reliable and unreliable pixels.
-        num_classes: C.
-    """
-    features: Tensor
-    labels: Tensor
-    weight: Optional[Tensor]
-    entropy: Tensor
-    joint: Tensor
-    drift: Tensor
-    num_classes: int
-
-
-class Ahead(NamedTuple):
-    """What the pixels of a later pass add to the prototypes and to the mean, from a forward pass
-    without gradients.
-
-    Attributes:
-        sums: Per set of images and resolution.
-        labels, drift: Likewise, (B, h, w) int64 and bool.
-    """
-    sums: list[list[ClassSums]]
-    labels: list[list[Tensor]]
-    drift: list[list[Tensor]]
-
-
-class Settled(NamedTuple):
-    """What ``pair='recompute'`` decides in the first pass and the second one keeps to.
-
-    Attributes:
-        chosen: The prototypes of both passes.
-        groups: The group of each image of the second pass, per set of images.
-        drift: Its drift pixels, per set of images and resolution.
-        mean: Number of aligned pixels of both passes, by which both divide.
-        log: Numbers of both passes for the log.
-    """
-    chosen: Prototypes
-    groups: list[list[int]]
-    drift: list[list[Tensor]]
-    mean: Tensor
-    log: dict[str, Tensor]
 
 
 @MODELS.register_module()
@@ -171,7 +122,7 @@ class PixelAlignment(nn.Module):
                              f'got {eta!r}')
         if min_pixels < 1:
             raise ValueError(f'{name}: min_pixels={min_pixels} must be at least 1')
-        self.eta = tuple(check_fraction(f'{name}: eta', value) for value in eta)
+        self.eta = (check_fraction(f'{name}: eta', eta[0]), check_fraction(f'{name}: eta', eta[1]))
         self.weight, self.temperature = weight, temperature
         self.eta_meaning = check_choice(name, 'eta_meaning', eta_meaning, ETA_MEANINGS)
         self.partition = check_choice(name, 'partition', partition, PARTITIONS)
@@ -182,7 +133,8 @@ class PixelAlignment(nn.Module):
                              "'joint_fraction'")
         self.prototypes = check_choice(name, 'prototypes', prototypes, GROUPINGS)
         self.pair = check_choice(name, 'pair', pair, PAIRS)
-        self.min_pixels, self.agreement, self.start, self.resolution = min_pixels, agreement, start, resolution
+        self.min_pixels, self.agreement = min_pixels, agreement
+        self.start, self.resolution = start, resolution
         self.drop_covered, self.ignore_zero_weight = drop_covered, ignore_zero_weight
         self.ignore_index = ignore_index
         # "head" in the name gives it the learning rate of decoders
@@ -198,7 +150,7 @@ class PixelAlignment(nn.Module):
         """eta at a 0-based iteration of a run of ``total`` iterations (None, unknown: the first
         value).
         """
-        return linear_schedule(*self.eta, iteration, total)
+        return linear_schedule(self.eta[0], self.eta[1], iteration, total)
 
     def forward(self, images: Sequence[AlignmentImages], iteration: int = 0,
                 total: Optional[int] = None, memory: Union[list, Settled,
@@ -240,19 +192,20 @@ class PixelAlignment(nn.Module):
             chosen, groups = self._prototypes(memory + own + later, only_pass=not more)
             first, last = len(memory), len(memory) + len(own)
             loss, count = self._aligned(parts, groups[first:last], chosen)
-            drift = sum(part.drift.sum() for views in parts for part in views)
+            drifting = [part.drift.sum() for views in parts for part in views]
             if ahead is not None:
-                drift = drift + sum(x.sum() for views in ahead.drift for x in views)
+                drifting += [x.sum() for views in ahead.drift for x in views]
                 count = count + _alignable(ahead, groups[last:], chosen)
             # two passes of a step give half of the loss each; 'recompute' divides by the pixels of
             # both
             share = 0.5 if ahead is None and (memory or more) else 1.
             mean = count if reduce_count is None else reduce_count(count)
             loss = self._divided(loss, mean) * share
-        log = dict(eta=loss.new_tensor(eta), drift_pixels=drift.double(),
+        log = dict(eta=loss.new_tensor(eta), drift_pixels=torch.stack(drifting).sum().double(),
                    aligned_pixels=count.double(), prototypes=chosen.present.sum(1).double().mean())
         # what the next pass of the step gets as its memory
-        held = own if ahead is None else Settled(chosen, groups[last:], ahead.drift, mean, log)
+        held: Union[list, Settled] = own if ahead is None else Settled(
+            chosen, groups[last:], ahead.drift, mean, log)
         return AlignmentResult(loss, held, log)
 
     @torch.no_grad()
@@ -331,7 +284,8 @@ class PixelAlignment(nn.Module):
         labels = labels_on(view, pass_images.labels, size)
         weight = None if pass_images.weight is None else labels_on(view, pass_images.weight, size)
         if self.projection_head is not None:
-            features = self.projection_head(features.to(self.projection_head[0].weight.dtype))
+            features = self.projection_head(
+                features.to(next(self.projection_head.parameters()).dtype))
         entropy = pixel_entropy(logits)
         check_ignore_index(logits.shape[1], self.ignore_index)
         valid = labels != self.ignore_index
@@ -386,11 +340,10 @@ class PixelAlignment(nn.Module):
     def _aligned(self, parts: list[list[Partition]], groups: list[list[int]],
                  chosen: Prototypes) -> tuple[Tensor, Tensor]:
         """Summed terms and number of the drift pixels of several sets of images."""
-        loss, count = 0., 0
-        for views, slots in zip(parts, groups):
-            for part in views:
-                value, counted = self._align(part, slots, chosen)
-                loss, count = loss + value, count + counted
+        (loss, count), *others = (self._align(part, slots, chosen)
+                                  for views, slots in zip(parts, groups) for part in views)
+        for value, counted in others:
+            loss, count = loss + value, count + counted
         return loss, count
 
     def _align(self, part: Partition, groups: list[int],

@@ -3,6 +3,7 @@
 Shapes: B images, N pixels, D channels, H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Sequence
+from functools import partial
 from typing import Callable, Optional
 
 import torch
@@ -77,8 +78,8 @@ class PixelContrast(nn.Module):
         check_term(name, weight, temperature, start, resolution)
         if resolution is None:
             raise ValueError(
-                f'{name}: resolution is the side of its maps (65 in CLUDA): all pairs of pixels of the '
-                "decoder's own maps would take minutes per step")
+                f'{name}: resolution is the side of its maps (65 in CLUDA): all pairs of pixels of '
+                "the decoder's own maps would take minutes per step")
         if temperature < LOWEST_TEMPERATURE:
             raise ValueError(f'{name}: temperature={temperature} must be at least '
                              f'{LOWEST_TEMPERATURE}')
@@ -124,17 +125,18 @@ class PixelContrast(nn.Module):
             # (B, H, W) -> (B, 1, s, s) -> (N,)
             trust = resized(at_least_float32(pass_images.weight.unsqueeze(1)),
                             self.resolution).flatten()[keep]
-        options = dict(confidence=trust, temperature=self.temperature, block_size=self.block_size)
+        contrast = partial(pair_contrast, confidence=trust, temperature=self.temperature,
+                           block_size=self.block_size)
         if len(pass_images.views) == 1:
             rows = self._rows(pass_images.views[0].features)[keep]
-            return pair_contrast(rows, rows, labels[keep], **options)
+            return contrast(rows, rows, labels[keep])
         context, detail = self._canvases(pass_images)
         detail_grid = context.shape[-2:]
         context, detail = self._rows(context)[keep], self._rows(detail)[keep]
         learned, inside = self._weights(pass_images, labels, detail_grid)
         weights = ((learned * inside)[keep], learned[keep])
-        same = pair_contrast(context, context, labels[keep], weights, **options)
-        other = pair_contrast(context, detail, labels[keep], weights, complement=True, **options)
+        same = contrast(context, context, labels[keep], weights)
+        other = contrast(context, detail, labels[keep], weights, complement=True)
         return 0.5 * (same + other)
 
     def _rows(self, features: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ but through the share of weight the image has.
 
 Shapes: B images, P pixels, C classes, H x W pixels.
 """
-from typing import Optional
+from collections.abc import Sequence
+from typing import Any, Optional, Union
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,11 @@ from torch import Tensor
 
 from mmseg_dg.ops import at_least_float32
 from mmseg_dg.registry import MODELS
+
+#: Weight of each class, or the file that has them; None: 1 each.
+ClassWeight = Union[Sequence[float], str, None]
+#: What the sum is divided by; None: the number of values.
+AvgFactor = Union[float, Tensor, None]
 
 
 def region_weights(labels: Tensor, weight: Optional[Tensor],
@@ -76,8 +82,8 @@ class CrossEntropyLoss(mmseg_losses.CrossEntropyLoss):
             in MMSegmentation.
     """
     def forward(self, cls_score: Tensor, label: Tensor, weight: Optional[Tensor] = None,
-                avg_factor=None, reduction_override: Optional[str] = None, ignore_index: int = -100,
-                **kwargs) -> Tensor:
+                avg_factor: AvgFactor = None, reduction_override: Optional[str] = None,
+                ignore_index: int = -100, **kwargs: Any) -> Tensor:
         """
         Args:
             cls_score: Logits, (B, C, H, W).
@@ -132,8 +138,8 @@ class DiceLoss(mmseg_losses.DiceLoss):
                          eps, loss_name)
 
     def forward(self, pred: Tensor, target: Tensor, weight: Optional[Tensor] = None,
-                avg_factor=None, reduction_override: Optional[str] = None, ignore_index: int = 255,
-                **kwargs) -> Tensor:
+                avg_factor: AvgFactor = None, reduction_override: Optional[str] = None,
+                ignore_index: int = 255, **kwargs: Any) -> Tensor:
         """
         Args:
             pred: Logits, (B, C, H, W).
@@ -179,13 +185,13 @@ class TverskyLoss(mmseg_losses.TverskyLoss):
         ignore_index: A class that is left out; None for none. (The label of ignored pixels is the
             head's.)
     """
-    def __init__(self, smooth: float = 1, class_weight=None, loss_weight: float = 1.0,
-                 ignore_index: Optional[int] = None, alpha: float = 0.3, beta: float = 0.7,
-                 loss_name: str = 'loss_tversky') -> None:
+    def __init__(self, smooth: float = 1, class_weight: ClassWeight = None,
+                 loss_weight: float = 1.0, ignore_index: Optional[int] = None, alpha: float = 0.3,
+                 beta: float = 0.7, loss_name: str = 'loss_tversky') -> None:
         super().__init__(smooth, class_weight, loss_weight, ignore_index, alpha, beta, loss_name)
 
     def forward(self, pred: Tensor, target: Tensor, weight: Optional[Tensor] = None,
-                ignore_index: int = 255, **kwargs) -> Tensor:
+                ignore_index: int = 255, **kwargs: Any) -> Tensor:
         """
         Args:
             pred: Logits, (B, C, H, W).
@@ -221,8 +227,8 @@ class LovaszLoss(mmseg_losses.LovaszLoss):
             MMSegmentation.
     """
     def forward(self, cls_score: Tensor, label: Tensor, weight: Optional[Tensor] = None,
-                avg_factor=None, reduction_override: Optional[str] = None, ignore_index: int = 255,
-                **kwargs) -> Tensor:
+                avg_factor: AvgFactor = None, reduction_override: Optional[str] = None,
+                ignore_index: int = 255, **kwargs: Any) -> Tensor:
         """
         Args:
             cls_score: Logits, (B, C, H, W).
@@ -305,8 +311,8 @@ class FocalLoss(mmseg_losses.FocalLoss):
             MMSegmentation.
     """
     def forward(self, pred: Tensor, target: Tensor, weight: Optional[Tensor] = None,
-                avg_factor=None, reduction_override: Optional[str] = None, ignore_index: int = 255,
-                **kwargs) -> Tensor:
+                avg_factor: AvgFactor = None, reduction_override: Optional[str] = None,
+                ignore_index: int = 255, **kwargs: Any) -> Tensor:
         """
         Args:
             pred: Logits, (B, C, H, W).
@@ -320,7 +326,7 @@ class FocalLoss(mmseg_losses.FocalLoss):
                                    ignore_index, **kwargs)
         pred = at_least_float32(pred)
 
-        def by_class(values) -> Tensor:
+        def by_class(values: Sequence[float]) -> Tensor:
             # (C,) -> (C, 1, 1), against (B, C, H, W)
             return pred.new_tensor(values).view(-1, *(1, ) * (pred.dim() - 2))
 
@@ -349,13 +355,13 @@ class OhemCrossEntropy(mmseg_losses.OhemCrossEntropy):
         thres, min_kept, loss_weight, class_weight, loss_name: As in MMSegmentation.
     """
     def __init__(self, ignore_label: Optional[int] = None, thres: float = 0.7,
-                 min_kept: int = 100000, loss_weight: float = 1.0, class_weight=None,
+                 min_kept: int = 100000, loss_weight: float = 1.0, class_weight: ClassWeight = None,
                  loss_name: str = 'loss_ohem') -> None:
         super().__init__(ignore_label, thres, min_kept, loss_weight, get_class_weight(class_weight),
                          loss_name)
 
     def forward(self, score: Tensor, target: Tensor, weight: Optional[Tensor] = None,
-                ignore_index: int = 255, **kwargs) -> Tensor:
+                ignore_index: int = 255, **kwargs: Any) -> Tensor:
         """
         Args:
             score: Logits, (B, C, H, W).

@@ -81,8 +81,8 @@ class HRDAEncoderDecoder(EncoderDecoder):
         if not hasattr(MODELS.get(decode_head['type']), 'fuse'):
             kind = decode_head['type']
             raise ValueError(
-                f'decode_head.type={kind!r} takes the features of one image, but there are two: put it '
-                f"inside, decode_head=dict(type='HRDAHead', head=dict(type={kind!r}, ...))")
+                f'decode_head.type={kind!r} takes the features of one image, but there are two: '
+                f"put it inside, decode_head=dict(type='HRDAHead', head=dict(type={kind!r}, ...))")
         if tuple(decode_head.get('scales', self_scales)) != self_scales:
             raise ValueError(f'decode_head.scales={list(decode_head["scales"])} differ from '
                              f'scales={list(self_scales)}: set them on HRDAEncoderDecoder only')
@@ -93,7 +93,8 @@ class HRDAEncoderDecoder(EncoderDecoder):
         self.scales = self_scales
         self.hr_crop_size = (int(hr_crop_size[0]), int(hr_crop_size[1]))
         self.crop_coord_divisible = crop_coord_divisible
-        self.hr_slide_inference, self.hr_slide_overlapping = hr_slide_inference, hr_slide_overlapping
+        self.hr_slide_inference = hr_slide_inference
+        self.hr_slide_overlapping = hr_slide_overlapping
         self.blur_hr_crop = blur_hr_crop
         # a neck enlarges maps of stride 32, whose sizes are rounded up
         self.size_divisor = _size_divisor(32 if self.with_neck else self.decode_head.output_stride,

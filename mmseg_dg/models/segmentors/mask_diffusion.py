@@ -6,6 +6,7 @@ Source: DiffMatch (Sun et al., ICLR 2025). Its network is a reconstruction after
 sampling steps and DeepLabV3+; see ``docs/diffmatch.md``.
 """
 import os.path as osp
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
@@ -23,6 +24,7 @@ from mmseg_dg.ops.diffusion import (
     noised_code,
     time_pairs,
 )
+from mmseg_dg.ops.transfer import on_device
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.arguments import refuses
 from mmseg_dg.utils.seeding import derive_seed
@@ -63,11 +65,13 @@ class DenoisedLabels(NamedTuple):
             adjusted.
         times: (B,) float64.
         plain: Logits of the plain classifier, (B, K, h, w), where they were needed; else None.
+        host_times: ``times`` as the host drew them.
     """
     logits: Tensor
     adjusted: Tensor
     times: Tensor
     plain: Optional[Tensor] = None
+    host_times: Optional[list[float]] = None
 
     def part(self, start: int, stop: Optional[int] = None) -> 'DenoisedLabels':
         """The same of some images of the batch."""
@@ -184,7 +188,7 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         if not len(draws.times) == len(draws.seeds) == len(feature):
             raise ValueError(f'{len(feature)} images need as many times and seeds, got '
                              f'{len(draws.times)} and {len(draws.seeds)}')
-        times = torch.tensor(draws.times, dtype=torch.float64, device=feature.device)
+        times = on_device(draws.times, feature.device, torch.float64)
         code = self.denoiser.encode(labels, tuple(feature.shape[-2:]))
         noise = noise_maps(draws.seeds, code.shape[1:], code.device, code.dtype, on_cpu=False)
         logits = self.denoiser(feature, noised_code(code, noise, *self.denoiser.levels(times)),
@@ -192,7 +196,8 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         plain = self.plain_logits(feature) if self.residual or self.plain_weight else None
         if self.residual:
             logits = at_least_float32(logits) + at_least_float32(plain)
-        return DenoisedLabels(logits, self.adjustment.in_loss(logits, times), times, plain)
+        return DenoisedLabels(logits, self.adjustment.in_loss(logits, times), times, plain,
+                              list(draws.times))
 
     def plain_logits(self, feature: Tensor) -> Tensor:
         """Logits of the plain classifier, (B, K, h, w)."""
@@ -253,7 +258,8 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
 
         Returns:
             ``ce_t0.2-0.4`` and the like, mean over the pixels of a bin, for bins with any; without
-            "loss" in their names, which is summed.
+            "loss" in their names, which is summed. On a GPU, which the host does not ask, for bins
+            with an image: NaN where none of its pixels count.
         """
         labels = downscale_label_map(labels, tuple(result.logits.shape[-2:]))
         if keep is not None:
@@ -266,9 +272,13 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         totals = torch.zeros(2, len(TIME_BINS) - 1, dtype=torch.float64, device=labels.device)
         totals[0].index_add_(0, places, values.flatten(1).sum(1).double())
         totals[1].index_add_(0, places, (labels != 255).flatten(1).sum(1).double())
+        if totals.device.type == 'cpu' or result.host_times is None:
+            filled = [i for i, count in enumerate(totals[1].tolist()) if count]
+        else:
+            filled = sorted({min(bisect_right(TIME_BINS, t) - 1, _LAST) for t in result.host_times})
         return {
             f'ce_t{TIME_BINS[i]:g}-{TIME_BINS[i + 1]:g}': totals[0, i] / totals[1, i]
-            for i, count in enumerate(totals[1].tolist()) if count
+            for i in filled
         }
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:

@@ -4,7 +4,8 @@ A method never asks which network it trains. It calls these functions; a network
 branch (HRDA) takes part by defining methods of the same names, which are preferred over the plain
 encoder-decoder behaviour below.
 """
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Callable, NamedTuple, Optional, Union
 
 import torch
@@ -12,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_dg.ops import CropBox, PixelView, at_least_float32, pixel_accuracy
+
+_accuracy_wanted = True
 
 #: What a multi-resolution network takes as its detail crop: one box for all images, one for each,
 #: or a function that chooses one for each from the logits (B, C, h, w) of the whole images.
@@ -203,9 +206,23 @@ def head_losses(head: nn.Module, logits: Union[Tensor, Sequence[Tensor]], labels
         value = module(logits, labels, weight=weight, ignore_index=head.ignore_index)
         losses[module.loss_name] = losses[
             module.loss_name] + value if module.loss_name in losses else value
-    with torch.no_grad():
-        losses['acc_seg'] = pixel_accuracy(logits.detach(), labels, head.ignore_index)
+    if _accuracy_wanted:
+        with torch.no_grad():
+            losses['acc_seg'] = pixel_accuracy(logits.detach(), labels, head.ignore_index)
     return losses
+
+
+@contextmanager
+def accuracies(wanted: bool) -> Iterator[None]:
+    """Inside, :func:`head_losses` computes the accuracy only if it is wanted: a training loop wants
+    it where it is logged.
+    """
+    global _accuracy_wanted
+    before, _accuracy_wanted = _accuracy_wanted, wanted
+    try:
+        yield
+    finally:
+        _accuracy_wanted = before
 
 
 def style_images(network: nn.Module, images: Tensor) -> Tensor:

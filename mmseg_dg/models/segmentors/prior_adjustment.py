@@ -93,8 +93,8 @@ class PriorAdjustment(nn.Module):
             if not int(self.ready):
                 raise ValueError(
                     f'adjustment.prior={self.kind!r} has not been counted: add '
-                    "dict(type='ClassPriorHook') to custom_hooks, or give adjustment.prior as a list"
-                )
+                    "dict(type='ClassPriorHook') to custom_hooks, or give adjustment.prior as a "
+                    'list')
             self._seen_ready = True
         return self.prior
 

@@ -1,0 +1,119 @@
+"""How mmengine finds and reads checkpoints: safely, and by looking."""
+import importlib
+import sys
+from pathlib import Path
+from typing import Any, Optional
+from urllib.parse import urlparse
+
+#: What ``torch.load`` takes for ``map_location``.
+MapLocation = Any
+
+
+def read_checkpoints_safely() -> None:
+    """Every address mmengine can read a checkpoint from leads to
+    :mod:`mmseg_dg.utils.checkpoint_reader`.
+
+    mmengine 0.10.7 calls ``torch.load`` without ``weights_only``, and for web addresses torch's
+    hub, which still unpickles fully: a file named by ``openmmlab://``, ``torchvision://``,
+    ``modelzoo://``, ``mmcls://`` or a URL could run code. ``pavi://`` (a service that is gone) is
+    refused.
+    """
+    from mmengine.runner import checkpoint as library
+    loaders = {('', ): _load_local,
+               ('http://', 'https://'): _load_http, ('pavi://', ): _refuse_address,
+               (r'(\S+\:)?s3://', r'(\S+\:)?petrel://'): _load_from_store,
+               ('modelzoo://', 'torchvision://'): _load_from_torchvision,
+               ('open-mmlab://', 'openmmlab://'): _load_from_openmmlab,
+               ('mmcls://', ): _load_from_mmcls}
+    for prefixes, loader in loaders.items():
+        library.CheckpointLoader.register_scheme(prefixes=prefixes, loader=loader, force=True)
+    for name, loader in (('local', _load_local), ('http', _load_http), ('ceph', _load_from_store),
+                         ('pavi', _refuse_address), ('torchvision', _load_from_torchvision),
+                         ('openmmlab', _load_from_openmmlab), ('mmcls', _load_from_mmcls)):
+        loader.__name__ = f'load_from_{name}'  # from which mmengine's log takes a word
+        setattr(library, loader.__name__, loader)  # they call each other by these names
+
+
+def _load_local(filename: str, map_location: MapLocation = None) -> Any:
+    from mmseg_dg.utils.checkpoint_reader import read_checkpoint
+    return read_checkpoint(filename, map_location)
+
+
+def _load_http(filename: str, map_location: MapLocation = None, model_dir: Optional[str] = None,
+               progress: Any = None) -> Any:
+    """Process 0 downloads into torch's cache, then all read the file there."""
+    import torch  # here: the versions must be checked first
+    from mmengine.dist import barrier, get_dist_info
+
+    folder = Path(model_dir) if model_dir else Path(torch.hub.get_dir()) / 'checkpoints'
+    path = folder / Path(urlparse(filename).path).name
+    if get_dist_info()[0] == 0 and not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(filename, str(path), progress=sys.stderr.isatty())
+    barrier()
+    return _load_local(str(path), map_location)
+
+
+def _load_from_store(filename: str, map_location: MapLocation = None,
+                     backend: str = 'petrel') -> Any:
+    from mmengine.fileio import get_file_backend
+
+    from mmseg_dg.utils.checkpoint_reader import checkpoint_from_bytes
+    data = get_file_backend(filename, backend_args={'backend': backend}).get(filename)
+    return checkpoint_from_bytes(bytes(data), filename, map_location)
+
+
+def _address_of(filename: str, known: dict) -> str:
+    """The web address or file that a short name such as ``torchvision://resnet50`` stands for."""
+    scheme, _, name = filename.partition('://')
+    if name not in known:
+        import difflib
+        close = difflib.get_close_matches(name, list(known), n=3)
+        raise ValueError(f'{filename}: {scheme}:// knows no {name!r}'
+                         + (f'; similar: {close}' if close else ''))
+    return known[name]
+
+
+def _load_from_torchvision(filename: str, map_location: MapLocation = None) -> Any:
+    from mmengine.runner import checkpoint as library
+    return _load_http(_address_of(filename, library.get_torchvision_models()), map_location)
+
+
+def _load_from_openmmlab(filename: str, map_location: MapLocation = None) -> Any:
+    from mmengine.runner import checkpoint as library
+    scheme, _, name = filename.partition('://')
+    name = library.get_deprecated_model_names().get(name, name)
+    address = _address_of(f'{scheme}://{name}', library.get_external_models())
+    if address.startswith(('http://', 'https://')):
+        return _load_http(address, map_location)
+    return _load_local(str(Path(library._get_mmengine_home()) / address), map_location)
+
+
+def _load_from_mmcls(filename: str, map_location: MapLocation = None) -> Any:
+    from mmengine.runner import checkpoint as library
+    content = _load_http(_address_of(filename, library.get_mmcls_models()), map_location)
+    return library._process_mmcls_checkpoint(content)
+
+
+def _refuse_address(filename: str, map_location: MapLocation = None) -> Any:
+    """
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(f'{filename}: this address is not read; fetch the file yourself and give its '
+                     'path')
+
+
+def find_checkpoints_by_looking() -> None:
+    """``resume=True`` takes the newest checkpoint that can be read and lies in the work dir itself.
+
+    mmengine follows ``last_checkpoint``: without that file it begins again at iteration 0, and with
+    a copied one it goes on in another folder.
+    """
+    def find_latest_checkpoint(path: str) -> Optional[str]:
+        from mmseg_dg.utils.work_dir import newest_for_all_processes
+        return newest_for_all_processes(path)
+
+    for name in ('mmengine.runner', 'mmengine.runner.runner', 'mmengine.runner.checkpoint'):
+        module: Any = importlib.import_module(name)
+        module.find_latest_checkpoint = find_latest_checkpoint

@@ -1,0 +1,108 @@
+"""Small repairs of mmengine and mmseg: configs, look-ups that are gone, notices that ask for
+nothing.
+"""
+import importlib.util
+import warnings
+from importlib.abc import Loader
+from typing import Any, Optional
+
+from .versions import SUPPORTED, installed_version, uses_forks
+
+
+def silence_pkg_resources() -> None:
+    """mmengine imports pkg_resources in every run and worker; its warning tells a user nothing that
+    he can act on.
+    """
+    warnings.filterwarnings('ignore', message='pkg_resources is deprecated')
+
+
+def silence_library_notices() -> None:
+    """Notices of mmseg to users of an earlier release, which come with every run and ask for
+    nothing.
+    """
+    for text in ('``build_loss`` would be deprecated soon', 'Default ``avg_non_ignore`` is False',
+                 'The draw is False, it means that the hook for visualization'):
+        warnings.filterwarnings('ignore', message=text)
+
+
+def silence_binary_advice() -> None:
+    """mmseg advises one output channel for two classes, which the methods of this package cannot
+    train.
+
+    They take the class with the largest softmax probability; of one channel that is class 0, with
+    confidence 1.
+    """
+    for text in ('For binary segmentation, we suggest', 'threshold is not defined for binary'):
+        warnings.filterwarnings('ignore', message=text)
+
+
+def name_channel_conversion() -> None:
+    """The forks' segmentation preprocessor says whether it swaps channels under mmengine's private
+    name only.
+    """
+    from mmengine.model import ImgDataPreprocessor
+    if uses_forks():
+        ImgDataPreprocessor.channel_conversion = property(lambda self: self._channel_conversion)
+
+
+def restore_find_loader() -> None:
+    """``mmengine`` calls ``pkgutil.find_loader``, gone in Python 3.14."""
+    import pkgutil
+    if hasattr(pkgutil, 'find_loader'):
+        return
+
+    def find_loader(fullname: str) -> Optional[Loader]:
+        spec = importlib.util.find_spec(fullname)
+        return spec.loader if spec is not None else None
+
+    vars(pkgutil)['find_loader'] = find_loader
+
+
+def register_mim_scope() -> None:
+    """Let configs elsewhere write ``_base_ = 'mmseg_dg::path/to/config.py'``.
+
+    And ``mmseg::...`` beside the maintained forks, whose mmengine still looks for a distribution
+    ``mmsegmentation``.
+    """
+    from mmengine.config.utils import MODULE2PACKAGE
+    MODULE2PACKAGE.setdefault('mmseg_dg', 'mmseg_dg')
+    for fork in (part.fork for part in SUPPORTED if part.fork and part.module in MODULE2PACKAGE):
+        if installed_version(fork, fork.names[0]):
+            MODULE2PACKAGE[fork.module] = fork.names[0]
+
+
+def merge_dicts_over_none() -> None:
+    """Let a child config (and ``--cfg-options``) put a dict where its base has None, and use
+    numbers as keys.
+
+    mmengine 0.10.7 refuses the first with a TypeError, although None holds nothing to inherit;
+    leaves the word ``_delete_`` in a dict whose base has nothing to delete; and asks a number for
+    ``isdigit`` in a merge of options (``label_map="{255: 1}"``).
+    """
+    from mmengine.config import Config
+    from mmengine.config.config import DELETE_KEY
+    original = Config._merge_a_into_b
+    if getattr(original, 'replaces_none', False):
+        return
+
+    def plain(node: Any) -> Any:
+        if isinstance(node, dict):
+            return type(node)(
+                {key: plain(value)
+                 for key, value in node.items() if key != DELETE_KEY})
+        return node
+
+    def merge(a: dict, b: Any, allow_list_keys: bool = False) -> Any:
+        if not isinstance(b, dict):
+            return original(a, b, allow_list_keys)
+        a, b = dict(a), b.copy()
+        for key, value in list(a.items()):
+            if not isinstance(key, str):
+                b[key] = a.pop(key)
+            elif isinstance(value, dict) and (key not in b or b[key] is None):
+                b.pop(key, None)
+                a[key] = plain(value)
+        return original(a, b, allow_list_keys)
+
+    vars(merge)['replaces_none'] = True
+    Config._merge_a_into_b = staticmethod(merge)

@@ -1,0 +1,122 @@
+"""Writes images and labels of a dataset at the size training resizes them to; see
+``mmseg_dg/datasets/resized_copies.py``.
+"""
+import json
+import os
+import os.path as osp
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Optional
+
+import cv2
+import numpy as np
+from mmcv.transforms import Resize
+from mmengine.utils import ProgressBar
+
+from mmseg_dg.utils.atomic_files import remove_dead_parts
+
+from ..parallel import chunks, run_ranges
+from ..resized_copies import COUNTS, copies_folder
+from ..transforms.load_image import LoadImageFromFile
+from .engine import Job, LabelMaker, Report, SizeMismatch, checked_label
+from .files import write_bytes, write_label
+from .recipes import Part, Recipe, find_jobs
+
+_CHUNK = 4
+
+
+def resize_dataset(recipe: Recipe, part: Part, root: str, scale: Sequence[int],
+                   out_root: Optional[str] = None, num_workers: Optional[int] = None,
+                   overwrite: bool = False) -> tuple[Report, list[str]]:
+    """Make the copies that are not there yet, and the counts of the original labels.
+
+    Images and labels go through the transforms of training (``LoadImageFromFile``, the recipe's
+    label loader, ``Resize(scale, keep_ratio=True)``: bilinear and nearest) and into PNG files,
+    which lose nothing: a pipeline that begins so gives the same pixels from a copy. A label that
+    cannot be used has no copy, its image has one.
+
+    Args:
+        recipe: The dataset.
+        part: Its folder pair.
+        root: Folder of the dataset as published.
+        scale: (width, height) as ``Resize`` has it.
+        out_root: Below it lies the folder of the copies; None: ``root``.
+        num_workers: Processes; None: all cores.
+        overwrite: Make copies again that are there.
+
+    Returns:
+        What became of the labels, and stems that have an image or a label only.
+    """
+    started, report = time.time(), Report()
+    out = osp.join(out_root or root, copies_folder(scale))
+    jobs, alone = find_jobs(recipe, part, root, out)
+    images = {job.name: osp.join(out, part.images, job.name + '.png') for job in jobs}
+    remove_dead_parts({osp.dirname(p) for job in jobs for p in (job.target, images[job.name])})
+    known = {} if overwrite else _read_counts(osp.join(out, COUNTS))
+    work = partial(_resize_range, jobs, images, recipe.labels, len(recipe.classes), tuple(scale),
+                   overwrite, frozenset(known))
+    ranges, found = chunks(len(jobs), _CHUNK), {}
+    sys.stderr.write(f'{recipe.title} at {scale[0]}x{scale[1]}: {len(jobs)} images\n')
+    bar = ProgressBar(max(len(jobs), 1), file=sys.stderr)
+    workers = os.cpu_count() or 1 if num_workers is None else num_workers
+    for (start, stop), outcomes in zip(ranges, run_ranges(work, ranges, workers)):
+        for job, (status, message, counts) in zip(jobs[start:stop], outcomes):
+            place = getattr(report, status)
+            if not isinstance(place, list):
+                place[job.name] = message
+                continue
+            place.append(job.name)
+            key = osp.basename(job.target)
+            found[key] = known[key] if counts is None else {
+                str(i): int(n)
+                for i, n in enumerate(counts[:len(recipe.classes)]) if n
+            }
+            report.pixel_counts += 0 if counts is None else counts
+        bar.update(stop - start)
+    sys.stderr.write('\n')
+    write_bytes(osp.join(out, COUNTS), json.dumps(found).encode())
+    return replace(report, seconds=time.time() - started), alone
+
+
+def _read_counts(path: str) -> dict[str, dict[str, int]]:
+    """Of an earlier run; empty when there is no readable one (they are counted again)."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _resize_range(jobs: Sequence[Job], images: dict[str, str], make_label: LabelMaker,
+                  num_classes: int, scale: tuple[int, int], overwrite: bool, known: frozenset[str],
+                  bounds: tuple[int, int]) -> list[tuple[str, str, Optional[np.ndarray]]]:
+    """Per job (list of the report, message, counts of the original label or None: known)."""
+    resize, load, outcomes = Resize(scale=scale, keep_ratio=True), LoadImageFromFile(), []
+    for job in jobs[bounds[0]:bounds[1]]:
+        try:
+            if overwrite or not osp.exists(images[job.name]):
+                _write_image(images[job.name], resize(load(dict(img_path=job.image)))['img'])
+            there = not overwrite and osp.exists(job.target)
+            if there and osp.basename(job.target) in known:
+                outcomes.append(('kept', '', None))
+                continue
+            label, counts = checked_label(job, make_label, num_classes)
+            if not there:
+                write_label(job.target, resize(dict(gt_seg_map=label))['gt_seg_map'])
+            outcomes.append(('kept' if there else 'written', '', counts))
+        except SizeMismatch as error:
+            outcomes.append(('mismatched', str(error), None))
+        except (ValueError, OSError) as error:
+            outcomes.append(('failed', str(error), None))
+    return outcomes
+
+
+def _write_image(path: str, image: Any) -> None:
+    done, content = cv2.imencode('.png', image)
+    if not done:
+        raise OSError(f'{path}: OpenCV cannot encode an image of shape {image.shape}')
+    write_bytes(path, content.tobytes())

@@ -1,0 +1,62 @@
+"""Maps that are cheap to make are made again in the backward pass instead of being kept for it."""
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Callable
+
+import torch
+from torch import Tensor
+
+
+class _Made:
+    """A tensor that is made when it is asked for, and kept until all who saved it have had it."""
+    def __init__(self, make: Callable[[], Tensor], like: Tensor) -> None:
+        self.make, self.uses, self.left = make, 0, 0
+        self.value: Tensor | None = None
+        # the backward pass runs outside the forward pass's autocast
+        kind = like.device.type
+        self.autocast = dict(device_type=kind, enabled=torch.is_autocast_enabled(kind),
+                             dtype=torch.get_autocast_dtype(kind))
+
+    def saved(self) -> _Made:
+        self.uses += 1
+        return self
+
+    def get(self) -> Tensor:
+        """The tensor, of any shape; made once for all operations of a backward pass that ask for
+        it.
+        """
+        if self.value is None:
+            self.left = self.uses
+            with torch.no_grad(), torch.autocast(**self.autocast):
+                self.value = self.make()
+        value, self.left = self.value, self.left - 1
+        if not self.left:
+            self.value = None
+        return value
+
+
+def recomputed(tensor: Tensor, make: Callable[[], Tensor]) -> AbstractContextManager:
+    """A context in which operations that keep ``tensor`` for the backward pass keep ``make``
+    instead.
+
+    Args:
+        tensor: Of any shape; not changed in place afterwards.
+        make: Gives the same values again, from tensors that are kept anyway; called without
+            gradients, once for each backward pass.
+    """
+    # a compiler decides for itself what it keeps; a meta tensor keeps nothing
+    if torch.compiler.is_compiling() or tensor.is_meta or not (torch.is_grad_enabled()
+                                                               and tensor.requires_grad):
+        return nullcontext()
+    made, place = _Made(make, tensor), tensor.data_ptr()
+    kind = tensor.shape, tensor.stride(), tensor.dtype
+
+    def pack(saved: Tensor) -> Any:
+        same = saved.data_ptr() == place and (saved.shape, saved.stride(), saved.dtype) == kind
+        return made.saved() if same else saved
+
+    def unpack(packed: Any) -> Tensor:
+        return packed.get() if isinstance(packed, _Made) else packed
+
+    return torch.autograd.graph.saved_tensors_hooks(pack, unpack)

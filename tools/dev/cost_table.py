@@ -1,0 +1,105 @@
+"""What costs what: CPU time (on a GPU: time) and peak memory of a step, method by network, as a Markdown table.
+
+    python tools/dev/cost_table.py [--size 128 128] [--batch-size 2] [--device cpu] [--iters 2] [--json OUT.json]
+
+Each cell is a process of its own on random images, as in tools/analysis_tools/benchmark.py. Ratios are to training on
+labeled source images alone with the same network.
+"""
+import argparse
+import importlib.util
+import json
+import statistics
+from pathlib import Path
+from typing import Any, Optional
+
+import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
+from mmseg_dg.apis.entry import run_tool
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Method -> config of it with MiT-B5; the first one is what the others are compared with.
+METHODS = {
+    'source only': 'daformer/source_only_daformer_mitb5_gta2cityscapes.py',
+    'DeFT': 'deft/deft_daformer_mitb5_gta.py',
+    'DAFormer': 'daformer/daformer_mitb5_gta2cityscapes.py',
+    'DAFormer with MIC': 'mic/mic_daformer_mitb5_gta2cityscapes.py',
+    'HRDA': 'hrda/hrda_mitb5_gta2cityscapes.py'}
+#: Network -> options for the MiT-B5 configs.
+NETWORKS = {'MiT-B0': {'arch': 'b0', 'in_channels': [32, 64, 160, 256]}, 'MiT-B3': {'arch': 'b3'}, 'MiT-B5': {}}
+
+
+def benchmark_tool() -> Any:
+    path = ROOT / 'tools/analysis_tools/benchmark.py'
+    spec = importlib.util.spec_from_file_location('benchmark', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def options_of(network: dict[str, Any], config: str, size: list[int]) -> dict[str, Any]:
+    """Config options: the encoder, and margins and detail crops that fit the size."""
+    head = 'model.network.decode_head' + ('.head' if 'hrda' in config else '')
+    options = {'model.network.backbone.arch': network['arch']} if network else {}
+    if 'in_channels' in network:
+        options[f'{head}.in_channels'] = network['in_channels']
+    if 'hrda' in config:
+        options['model.network.hr_crop_size'] = [side // 2 for side in size]
+        options['model.network.test_cfg.mode'] = 'whole'
+    elif config in (METHODS['DAFormer'], METHODS['DAFormer with MIC']):
+        options.update({'model.ignore_top': 0, 'model.ignore_bottom': 0})
+    return options
+
+
+def cell(worker: Any, config: str, network: dict[str, Any], args: argparse.Namespace) -> dict[str, float]:
+    """Seconds of a step (CPU seconds on a CPU) and its peak bytes."""
+    side = worker(ROOT, dict(config=str(ROOT / 'configs' / config), options=options_of(network, config, args.size),
+                             size=args.size, batch_size=args.batch_size, device=args.device,
+                             threads=1 if args.device == 'cpu' else None))
+    try:
+        side('plain')
+        kind = 1 if args.device == 'cpu' else 0
+        seconds = statistics.median(side('plain')[kind] for _ in range(args.iters))
+        return dict(seconds=seconds, memory=side('memory'))
+    finally:
+        side.close()
+
+
+def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
+    """Markdown of ``{network: {method: cell}}``."""
+    networks = list(found)
+    lines = ['| method | ' + ' | '.join(f'{n}: time | {n}: memory' for n in networks) + ' |',
+             '|---|' + '---|---|' * len(networks)]
+    base = next(iter(METHODS))
+    for method in METHODS:
+        cells = []
+        for network in networks:
+            own, first = found[network].get(method), found[network].get(base)
+            if own is None or first is None:
+                cells += ['', '']
+                continue
+            cells += [f'{own["seconds"] / first["seconds"]:.2f} ({own["seconds"]:.2f} s)',
+                      f'{own["memory"] / first["memory"]:.2f} ({own["memory"] / 2**20:.0f} MiB)']
+        lines.append(f'| {method} | ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)
+
+
+def main(argv: Optional[list[str]] = None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--size', type=int, nargs=2, default=[128, 128], metavar=('HEIGHT', 'WIDTH'))
+    parser.add_argument('--batch-size', type=int, default=2)
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--iters', type=int, default=2)
+    parser.add_argument('--networks', nargs='+', choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS))
+    parser.add_argument('--json')
+    args = parser.parse_args(argv)
+    worker, found = benchmark_tool().Worker, {}
+    for network in args.networks:
+        found[network] = {name: cell(worker, METHODS[name], NETWORKS[network], args) for name in args.methods}
+        print(table(found), flush=True)
+        if args.json:
+            Path(args.json).write_text(json.dumps(found, indent=2), encoding='utf-8')
+    return found
+
+
+if __name__ == '__main__':
+    run_tool(main)
