@@ -88,8 +88,8 @@ def why_not(options: Mapping[str, Any], device: torch.device) -> Optional[str]:
 
 
 def _networks(method: nn.Module) -> Iterator[tuple[Optional[nn.Module], Optional[nn.Module]]]:
-    """(encoder, decode head; None where there is none) of the student, of each average and of
-    the ImageNet copy, once each.
+    """(encoder, decode head; None where there is none) of the student, of each average and of the
+    ImageNet copy, once each.
     """
     yield method.student.backbone, getattr(method.student, 'decode_head', None)
     for average in method.modules():
