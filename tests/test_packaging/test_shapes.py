@@ -52,6 +52,7 @@ def test_reshapes(tool, code, found):
     ('def f(x) -> "Tensor": "Of any\\n  shape."', []),
     ('def f(x: dict[str, Tensor]) -> Mapping[str, Tensor]: "A state."', []),
     ('def _f(x: Tensor): "Private."', []),
+    ('def f(x: Tensor): "See :func:`g`."', []),
     ('def f(a):\n  def g(x: Tensor): "Inside."', []),
     ('class A:\n  "(B, C) -> (B, C)."\n  def forward(self, x: Tensor): return x', []),
     ('class A:\n  "(B, C) -> (B, C)."\n  def other(self, x: Tensor): return x', ['other']),

@@ -91,7 +91,7 @@ def tensors_without_shape(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """(line, what) of public functions with a ``Tensor`` among arguments and results whose docstring has no shape.
 
     Losses by name and state dicts are no maps: a dict of tensors does not count. Functions inside functions are not
-    public.
+    public, and a docstring ``See :func:`...``` leaves the shapes to the other one.
     """
     owners = [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]
     for owner, node in [(outer, inner) for outer in owners for inner in outer.body]:
@@ -104,7 +104,7 @@ def tensors_without_shape(tree: ast.AST) -> Iterator[tuple[int, str]]:
         text = ast.get_docstring(node) or ''
         if not text and node.name in ('forward', 'backward'):  # a layer says it once, in its class
             text = ast.get_docstring(owner) or ''
-        if not has_shape(text) and not ANY_SHAPE.search(text):
+        if not has_shape(text) and not ANY_SHAPE.search(text) and not text.startswith('See :'):
             yield node.lineno, f'{node.name}: the docstring names no shape'
 
 
