@@ -4,7 +4,7 @@
 # make test-all  every test, also those marked slow: a short training of every config
 # make test-onedl   the test suite on the maintained forks (onedl-*), in .venv-onedl
 # make test-newest  the test suite on the newest releases of everything and the newest Python at hand, in .venv-newest
-# make lint      ruff, that imports run one way, that tensor code says its shapes, that the tables of configs/*/README.md and
+# make lint      ruff, mypy, that imports run one way, that tensor code says its shapes, that the tables of configs/*/README.md and
 #                metafile.yml are up to date
 # make format    yapf over the files of mmseg_dg that differ from the last commit
 # make docs      the documentation site in build/docs, with warnings as errors
@@ -33,6 +33,7 @@ NEWEST_PYTHON ?= $(firstword $(foreach v,3.13 3.12 3.11,$(call PYENV_PYTHONS,$(v
 PINS := requirements/pinned.txt
 STAMP := $(VENV)/.complete
 DOCS_STAMP := $(VENV)/.docs
+CI_STAMP := $(VENV)/.ci
 RUN := $(VENV)/bin/python
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
@@ -61,8 +62,8 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile -m 'not slow and not ci' $(PYTEST_OPTIONS)
 
-# the site is built by a test of this lane
-test-ci: $(STAMP) $(DOCS_STAMP)
+# the site is built by a test of this lane, wheel and sdist are checked by others
+test-ci: $(STAMP) $(DOCS_STAMP) $(CI_STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile -m 'ci and not slow' $(PYTEST_OPTIONS)
 
 test-all: $(STAMP)
@@ -105,17 +106,22 @@ attack: $(STAMP)
 
 lint: $(STAMP)
 	$(RUN) -m ruff check .
+	$(RUN) -m mypy
 	$(RUN) tools/dev/check_imports.py
 	$(RUN) tools/dev/check_shapes.py
 	$(RUN) tools/dev/config_docs.py --check
 
 # only what was changed: over the whole package yapf takes half a minute of processor time
 format: $(STAMP)
-	@git ls-files --modified --others --exclude-standard 'mmseg_dg/*.py' | sort -u | xargs -r $(RUN) -m yapf -i -p
+	@git diff HEAD --name-only --diff-filter=d -- 'mmseg_dg/*.py' | xargs -r $(RUN) -m yapf -i -p
 
 # Sphinx is not among the pins: it and what it needs are installed when the site is built for the first time
 $(DOCS_STAMP): $(STAMP) requirements/docs.txt
 	$(RUN) -m pip install -q $(INDEX) -c $(PINS) -r requirements/docs.txt
+	touch $@
+
+$(CI_STAMP): $(STAMP) requirements/ci.txt
+	$(RUN) -m pip install -q $(INDEX) -c $(PINS) -r requirements/ci.txt
 	touch $@
 
 docs: $(STAMP) $(DOCS_STAMP)
@@ -123,4 +129,4 @@ docs: $(STAMP) $(DOCS_STAMP)
 	@echo 'build/docs/index.html'
 
 clean:
-	rm -rf $(VENV) $(ONEDL_VENV) $(NEWEST_VENV) build dist *.egg-info mmseg_dg/.mim .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ONEDL_VENV) $(NEWEST_VENV) build dist *.egg-info mmseg_dg/.mim .pytest_cache .ruff_cache .mypy_cache .hypothesis

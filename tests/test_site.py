@@ -88,6 +88,23 @@ def test_page_opens_with_when_command_and_figures(name):
     assert '(which_method.md)' in opening[0] and re.search(r'\]\((benchmarks/\S+|#results)\)', opening[2])
 
 
+@pytest.mark.parametrize('page', ['docs/encoders.md', 'configs/mic/README.md', 'configs/unimatch_v2/README.md'])
+def test_additions_open_likewise(page):
+    """What adds to the systems has no demo of its own, and says what was not measured."""
+    opening = (ROOT / page).read_text(encoding='utf-8').split('\n\n')[1:4]
+    for begin, paragraph in zip(('**When to use it**', '**One command**', '**Measured here**'), opening):
+        assert paragraph.startswith(begin), f'{page} does not open with {begin}'
+    assert 'which_method.md)' in opening[0] and ('nothing yet' in opening[2] or '](' in opening[2])
+
+
+def test_the_command_on_the_page_of_mic_trains_the_masked_pass():
+    from mmseg_dg.apis.launch import ConfigOptions, config_of_run
+    text = (ROOT / 'configs/mic/README.md').read_text(encoding='utf-8')
+    config, key, value = re.search(r'mim train mmseg_dg (\w+\.py) --cfg-options "([\w.]+)=([^"]+)"', text).groups()
+    cfg = config_of_run(config, None, {key: ConfigOptions._parse_iterable(value)})
+    assert cfg.model.masked == dict(ratio=0.7, block_size=32) and cfg.model.type == 'DACS'
+
+
 def numbers(text):
     return set(re.findall(r'(?<![\w.×])\d+\.\d\d(?!\d|\.\d)', text))
 

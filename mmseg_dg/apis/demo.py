@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
+from mmseg_dg.utils.cores import available_cores
 from mmseg_dg.weights.shipped import PREFIX
 
 from .report import write_report_page
@@ -253,7 +254,7 @@ def run(method: str = 'daformer', folder: str = 'work_dirs/demo', seed: int = 0,
     demo, begin = chosen(method, arms), time.time()
     place = new_folder(Path(folder))
     place.mkdir(parents=True)
-    jobs = jobs or min(2, _processors())
+    jobs = jobs or min(2, available_cores())
     _say(f'{len(demo.arms)} arms on the built-in city, {jobs} at a time, seed {seed}, into {place}')
     # the long ones first; they share the rendered pictures, which the first one draws while the
     # others wait
@@ -328,10 +329,6 @@ def gain(demo: Demo, found: dict[str, dict[str, float]], method: str, column: st
 
 def _phrase(found: dict[str, float]) -> str:
     return ', '.join(f'{domain} {found[domain]:.1f}' for domain in DOMAINS if domain in found)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _say(text: str) -> None:

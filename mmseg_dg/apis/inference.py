@@ -8,15 +8,18 @@ from typing import Any, Optional, Union
 
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import load_state_dict
 from mmseg.models.segmentors import BaseSegmentor
 from torch import nn
 
+from mmseg_dg.datasets.traits import traits
 from mmseg_dg.engine.loops.multi_domain import predicted_classes
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.finite_state import refuse_nonfinite
+from mmseg_dg.utils.modules import evaluated_network, unwrapped
 from mmseg_dg.weights.shipped import PREFIX
 
 from .inputs import Input, list_inputs
@@ -52,7 +55,7 @@ def adapt(config: ConfigLike, work_dir: Optional[str] = None, options: Optional[
     runner = build_runner(cfg)
     runner.train()
     return _for_prediction(runner.model, runner.cfg,
-                           getattr(runner.train_loop.dataloader.dataset, 'metainfo', None))
+                           traits(runner.train_loop.dataloader.dataset).metainfo or None)
 
 
 def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
@@ -87,8 +90,8 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
         refuse_nonfinite(state, str(checkpoint))
         plain = any(k.startswith('backbone.') for k in state.get('state_dict', state))
         load_state_dict(
-            getattr(model, 'evaluated_network', model) if plain else model,
-            state.get('state_dict', state), strict=True)
+            evaluated_network(model) if plain else model, state.get('state_dict', state),
+            strict=True)
         meta = (state.get('meta') or {}).get('dataset_meta')
     model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     return _for_prediction(model, cfg, meta)
@@ -146,7 +149,7 @@ def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence:
     """
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f'batch_size counts images, at least 1, got {batch_size!r}')
-    if not hasattr(model, 'cfg') or not hasattr(model, 'test_step'):
+    if not isinstance(model, BaseModel) or 'cfg' not in vars(model):
         raise TypeError('predict needs a model with its config, as load_model and adapt give it, '
                         f'not a bare {type(model).__name__}')
     items = inputs if _are_listed(inputs) else list_inputs(inputs)[0]
@@ -167,7 +170,7 @@ def _are_listed(inputs: Any) -> bool:
 
 
 def _for_prediction(model: BaseSegmentor, cfg: Config, meta: Optional[dict]) -> BaseSegmentor:
-    model = getattr(model, 'module', model)
+    model = unwrapped(model)
     model.cfg = cfg
     model.dataset_meta = dict(meta) if meta and meta.get('classes') else dataset_meta(
         cfg, predicted_classes(model))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from mmseg_dg.datasets.bit_depth import bits_used, to_uint8
 from mmseg_dg.datasets.folder_scan import PICTURE_SUFFIXES, endings, scan_folder
@@ -59,7 +60,7 @@ def list_inputs(inputs: Any) -> tuple[list[Input], bool]:
         return found, not (isinstance(inputs, (str, os.PathLike)) and not Path(inputs).is_file()
                            and '://' not in str(inputs))
     if isinstance(inputs,
-                  (dict, bytes)) or not isinstance(inputs, Iterable) or hasattr(inputs, 'detach'):
+                  (dict, bytes)) or not isinstance(inputs, Iterable) or isinstance(inputs, Tensor):
         raise TypeError(f'cannot predict {type(inputs).__name__}: give paths, folders, patterns, '
                         'Pillow images or uint8 arrays (H, W, 3), one or a list')
     return [

@@ -113,31 +113,40 @@ def write_lists(ranked: Sequence[Ranked], out: Union[str,
             'least 0 regions')
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    named = [(image, region) for image in ranked for region in image.regions[:per_image]]
-    named.sort(key=lambda pair: -pair[1].score)  # stable: of equal ones the better image first
-    rows = [
-        _row(rank, image, region, classes)
-        for rank, (image, region) in enumerate(named[:regions], 1)
-    ]
+    rows = _region_rows(ranked, classes, regions, per_image)
     _table(out / 'images.csv', ['rank', 'image', 'score'],
            [[rank, image.below, image.score] for rank, image in enumerate(ranked, 1)])
     _table(out / 'regions.csv', REGION_HEADER, rows)
     write_text(out / 'labeled.txt', ''.join(f'{image.below}\n' for image in ranked[:images]))
     write_text(out / 'unlabeled.txt', ''.join(f'{image.below}\n' for image in ranked[images:]))
-    write_text(
-        out / 'label_first.json',
-        json.dumps(
-            dict(
-                made_by=f'mmseg_dg {__version__}', **(origin or {}), score=
-                'mean entropy of the pixels x entropy of the predicted classes, both divided by '
-                'log(classes)', images=[
-                    dict(rank=n, image=image.below, score=image.score)
-                    for n, image in enumerate(ranked[:images], 1)
-                ], regions=[dict(zip(REGION_HEADER, row)) for row in rows]), indent=1))
+    write_text(out / 'label_first.json', _as_json(ranked[:images], rows, origin or {}))
     return [
         out / name for name in ('images.csv', 'regions.csv', 'label_first.json', 'labeled.txt',
                                 'unlabeled.txt')
     ]
+
+
+def _region_rows(ranked: Sequence[Ranked], classes: Sequence[str], regions: int,
+                 per_image: int) -> list[list]:
+    """The highest regions of all images, one row of ``REGION_HEADER`` each."""
+    named = [(image, region) for image in ranked for region in image.regions[:per_image]]
+    named.sort(key=lambda pair: -pair[1].score)  # stable: of equal ones the better image first
+    return [
+        _row(rank, image, region, classes)
+        for rank, (image, region) in enumerate(named[:regions], 1)
+    ]
+
+
+def _as_json(chosen: Sequence[Ranked], rows: Sequence[list], origin: dict) -> str:
+    score = ('mean entropy of the pixels x entropy of the predicted classes, both divided by '
+             'log(classes)')
+    images = [
+        dict(rank=rank, image=image.below, score=image.score)
+        for rank, image in enumerate(chosen, 1)
+    ]
+    return json.dumps(
+        dict(made_by=f'mmseg_dg {__version__}', **origin, score=score, images=images,
+             regions=[dict(zip(REGION_HEADER, row)) for row in rows]), indent=1)
 
 
 def _row(rank: int, image: Ranked, region: Region, classes: Sequence[str]) -> list:

@@ -38,7 +38,7 @@ class Segmenter:
     """
     def __init__(self, model: nn.Module, file: Union[str, Path]) -> None:
         self.model, self.file = model, Path(file) if not str(file).startswith(PREFIX) else file
-        meta = getattr(model, 'dataset_meta', None) or {}
+        meta = vars(model).get('dataset_meta') or {}
         self.classes: tuple[str, ...] = tuple(meta.get('classes') or ())
         self.palette: Optional[list] = meta.get('palette')
 
@@ -102,7 +102,8 @@ def model_files(source: Union[str, Path]) -> tuple[str, str]:
     if path.suffix in ('.onnx', '.pt2'):
         raise ValueError(
             f'{path}: a graph runs without this package: examples/onnx_inference.py for .onnx, '
-            'torch.export.load(FILE).module() for .pt2. To predict here, export --to safetensors')
+            'torch.export.load(FILE).module(check_guards=False) for .pt2. To predict here, export '
+            '--to safetensors')
     return str(_config_beside(path)), text
 
 

@@ -112,7 +112,7 @@ def adapt(source: Mapping, target: Mapping, classes: Union[Sequence[str], Folder
 
 def semi_adapt(source: Mapping, target: Mapping, target_labeled: Mapping,
                classes: Union[Sequence[str], Folder], out: Folder, *, method: str = 'daformer',
-               **settings: Any) -> Segmenter:
+               **settings: Any) -> Optional[Segmenter]:
     """Train on labeled images of one domain, unlabeled ones of another, and a few labeled ones of
     that other domain: one more supervised pass in every iteration.
 

@@ -48,7 +48,7 @@ def images_of(args: argparse.Namespace) -> tuple[Callable[..., Any], dict[str, d
     options = {
         name
         for name in ('source', 'target', 'target_labeled', 'labeled', 'unlabeled', 'data')
-        if getattr(args, name)
+        if vars(args)[name]
     }
     if options == {'source', 'target', 'target_labeled'}:
         return own_data.semi_adapt, dict(source=set_of(args.source),

@@ -14,7 +14,9 @@ from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor
 
 from mmseg_dg.methods.alignment import no_features
-from mmseg_dg.models.segmentors.network import ClassifierTap, main_head, reference_features
+from mmseg_dg.models.decode_heads.classifier import decode
+from mmseg_dg.models.segmentors.hrda import HRDAEncoderDecoder
+from mmseg_dg.models.segmentors.network import main_head, reference_features
 from mmseg_dg.registry import DATASETS
 from mmseg_dg.utils.loaders import loaders_by_name
 
@@ -80,21 +82,20 @@ def pixel_maps(model: BaseSegmentor, sample: dict) -> list[PixelMaps]:
     """
     data = model.data_preprocessor(pseudo_collate([sample]), False)
     network, size = model.evaluated_network, tuple(data['inputs'].shape[-2:])
-    images = _padded(data['inputs'], getattr(network, 'size_divisor', 1))
+    divisor = network.size_divisor if isinstance(network, HRDAEncoderDecoder) else 1
+    images = _padded(data['inputs'], divisor)
     box = (0, images.shape[-2], 0, images.shape[-1])
     labels, inside = _grids(sample, size, images)
     pyramids = reference_features(network, network.backbone, images, crop_box=box)
     head = main_head(network)
-    with ClassifierTap(head) as tap:
-        for pyramid in pyramids:
-            head(pyramid)
-    if len(tap.seen) != len(pyramids):
+    calls = [decode(head, pyramid).calls for pyramid in pyramids]
+    if any(len(own) != 1 for own in calls):
         raise ValueError(no_features(network))
     names = ('', ) if len(pyramids) == 1 else ('context', 'detail')
     return [
         PixelMaps(name, features[0].float(), logits[0].float(), _nearest(labels, logits),
                   _nearest(inside, logits).bool())
-        for name, (features, logits) in zip(names, tap.seen)
+        for name, ((features, logits), ) in zip(names, calls)
     ]
 
 

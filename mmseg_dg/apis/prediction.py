@@ -13,7 +13,9 @@ from mmseg.models.segmentors import BaseSegmentor
 from torch import nn
 
 from mmseg_dg.datasets.doctor.streams import entries
+from mmseg_dg.datasets.transforms.load_stack import LoadImageStack
 from mmseg_dg.registry import DATASETS, TRANSFORMS
+from mmseg_dg.utils.modules import evaluated_network
 
 from .inputs import Input, to_bgr
 
@@ -72,11 +74,11 @@ class PredictionPipeline:
         """``inputs`` uint8 (3, h, w) and ``data_samples`` of one image."""
         if item.is_file:
             results = self.loader(dict(img_path=item.value))
-        elif hasattr(self.loader, 'from_array'):  # stacks: any number of channels
+        elif isinstance(self.loader, LoadImageStack):  # stacks: any number of channels
             results = self.loader.from_array(item.value, item.name)
         else:
-            image = to_bgr(item, getattr(self.loader, 'bit_depth', None))
-            if getattr(self.loader, 'to_float32', False):
+            image = to_bgr(item, vars(self.loader).get('bit_depth'))
+            if vars(self.loader).get('to_float32', False):
                 image = image.astype(np.float32)
             results = dict(img=image, img_path=None, img_shape=image.shape[:2],
                            ori_shape=image.shape[:2])
@@ -149,7 +151,7 @@ def predict_batch(model: BaseSegmentor, items: Sequence[Input], pipeline: Predic
         if observe is not None:
             observe([items[i] for i in indices], batch, outputs)
         for index, output in zip(indices, outputs):
-            results[index] = _result(output, getattr(model, 'evaluated_network', model), confidence)
+            results[index] = _result(output, evaluated_network(model), confidence)
     yield from results
 
 

@@ -17,10 +17,12 @@ from mmseg_dg.datasets.checks import build_checked
 from mmseg_dg.models.norm_statistics import estimate_statistics
 from mmseg_dg.utils.console import Progress
 from mmseg_dg.utils.loaders import loaders_by_name
+from mmseg_dg.utils.modules import evaluated_network
 from mmseg_dg.utils.seeding import derive_seed
 
 from .inference import load_model
 from .launch import ConfigLike, read_config
+from .prediction import prediction_steps
 
 
 def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, Path],
@@ -59,7 +61,7 @@ def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, P
     if images < 1 or batch_size < 1:
         raise ValueError(f'images={images} and batch_size={batch_size} must be positive')
     model = load_model(cfg, checkpoint, device)
-    network = getattr(model, 'evaluated_network', model)
+    network = evaluated_network(model)
     count = estimate_statistics(network, _batches(model, cfg, stream, images, batch_size, seed))
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -95,9 +97,10 @@ def _batches(model: BaseModel, cfg: Any, stream: str, images: int, batch_size: i
 
 
 def _test_transforms(cfg: Any) -> list:
-    """The first test domain's transforms without those that load an image or a label."""
-    loader = next(iter(loaders_by_name(cfg.test_dataloader).values()))
+    """The first test domain's transforms without those that load an image or a label; without a
+    test domain those that prediction takes."""
+    loaders = list(loaders_by_name(cfg.get('test_dataloader')).values())
+    steps = loaders[0]['dataset']['pipeline'] if loaders else prediction_steps(cfg)
     return [
-        t for t in loader['dataset']['pipeline']
-        if 'Annotations' not in t['type'] and not t['type'].startswith('LoadImage')
+        t for t in steps if 'Annotations' not in t['type'] and not t['type'].startswith('LoadImage')
     ]

@@ -20,6 +20,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmseg_dg.engine.optim import MergedParamGroups
 from mmseg_dg.methods.base import stack_labels
 from mmseg_dg.methods.dacs import DACS, StepDraws
+from mmseg_dg.methods.teacher import EMATeacher
+from mmseg_dg.models.decode_heads.classifier import FusesScales
 from mmseg_dg.ops import cut_boxes, downscale_labels
 from mmseg_dg.registry import MODELS
 from mmseg_dg.weights.official_names import from_official, official_gradients
@@ -104,7 +106,7 @@ class Replay:
         self.optim_wrapper = self._optim_wrapper(config)
 
     def _load_buffers(self, buffers: dict[str, Tensor]) -> None:
-        ours = dict(self.method.teacher.module.named_buffers())
+        ours = dict(teacher_of(self.method).module.named_buffers())
         for name, value in from_official(buffers).items() if buffers else ():
             ours[name].copy_(value)
 
@@ -119,9 +121,9 @@ class Replay:
         recorded, method = self.record['steps'][index], self.method
         method.train()
         beta = self.record['cfg']['uda']['alpha']
-        method.teacher.configure(beta, ramp=True, buffers='batch')
-        method.teacher.update_parameters(method.student)
-        method.keep_step_record = True
+        teacher_of(method).configure(beta, ramp=True, buffers='batch')
+        teacher_of(method).update_parameters(method.student)
+        method.recorder.request('replay')
         norms: list[dict[str, float]] = []
         gradients: list[dict[str, Tensor]] = []
 
@@ -138,26 +140,33 @@ class Replay:
         with StepObserver(method) as seen:
             values = method.train_step(batch, self.optim_wrapper, draws=draws,
                                        on_backward=keep_gradients, preprocess=False)
-        record, method.step_record = method.step_record, None
-        assert record is not None  # keep_step_record is set
-        state = dict(record.state, **seen.maps)
+        record = method.recorder.record
+        assert record is not None  # it was requested
+        state = dict(record.state.left(), **seen.maps)
+        method.recorder.release('replay')
         cells = distance_labels(method, batch, seen.maps.get('source_feature'))
         if cells is not None:
             state['distance_labels'] = cells
         log_vars = {official_log_name(k): float(v) for k, v in values.items() if k != 'loss'}
         student = _official(method.student.named_parameters())
-        teacher = _official(method.teacher.module.named_parameters())
+        teacher = _official(teacher_of(method).module.named_parameters())
         return ReplayedStep(
             log_vars=log_vars, grad_norms_after=norms, gradients_after=gradients, state=state,
             student=student, teacher=teacher, student_moved=self._moved(student),
             teacher_moved=self._moved(teacher),
             student_buffers=_official(method.student.named_buffers()),
-            teacher_buffers=_official(method.teacher.module.named_buffers()),
+            teacher_buffers=_official(teacher_of(method).module.named_buffers()),
             official_accuracies=official_accuracies(log_vars, method, batch, draws,
                                                     state), modes=seen.modes)
 
     def _moved(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return {k: v - self._start[k] for k, v in tensors.items()}
+
+
+def teacher_of(method: DACS) -> EMATeacher:
+    """The teacher, which a method of pseudo-labels has."""
+    assert method.teacher is not None
+    return method.teacher
 
 
 class StepObserver:
@@ -177,14 +186,15 @@ class StepObserver:
         self.modes: dict[str, Any] = {}
 
     def __enter__(self) -> 'StepObserver':
-        method, head = self.method, self.method.teacher.module.decode_head
+        method, head = self.method, teacher_of(self.method).module.decode_head
         self._handles = [
             method.student.backbone.register_forward_hook(self._note_source),
-            method.teacher.module.backbone.register_forward_hook(self._note_modes)
+            teacher_of(method).module.backbone.register_forward_hook(self._note_modes)
         ]
         if method.imnet is not None:
             self._handles.append(method.imnet.register_forward_hook(self._note_reference))
-        if hasattr(head, 'fuse'):  # of a multi-resolution head, the fusion is the prediction
+        if isinstance(head,
+                      FusesScales):  # of a multi-resolution head, the fusion is the prediction
             fuse = head.fuse
 
             def noted(*args: Any, **kwargs: Any) -> Any:
@@ -200,7 +210,7 @@ class StepObserver:
     def __exit__(self, *_: object) -> None:
         for handle in self._handles:
             handle.remove()
-        self.method.teacher.module.decode_head.__dict__.pop('fuse', None)
+        teacher_of(self.method).module.decode_head.__dict__.pop('fuse', None)
 
     def _note_source(self, module: nn.Module, inputs: tuple, outputs: Sequence[Tensor]) -> None:
         if 'source_feature' not in self.maps:  # the context pass of the source comes first
@@ -210,7 +220,7 @@ class StepObserver:
         self.maps['teacher_logits'] = outputs.detach().clone()
 
     def _note_modes(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
-        teacher = self.method.teacher.module
+        teacher = teacher_of(self.method).module
         norms = [m.training for m in teacher.modules() if isinstance(m, _BatchNorm)]
         drops = [m for m in teacher.modules() if 'Drop' in type(m).__name__ and m.training]
         self.modes.update({

@@ -127,15 +127,16 @@ def to_draws(recorded: dict, batch: dict[str, dict], method: DACS) -> StepDraws:
     labels = recorded['batch']['gt_semantic_seg']
     classes = torch.unique(labels).long()
     jitter_off = scalars.get('color_jitter_p', 0.2)
-    result = StepDraws(
-        jitter=bool(uniforms[0] > jitter_off), blur=bool(uniforms[1] > 0.5),
-        mix_classes=[classes[d['value'].long()] for d in draws if d['kind'] == 'np.random.choice'],
-        jitter_params=[_jitter(d) for d in draws if d['kind'] == 'kornia.ColorJitter'],
-        sigma=[float(d['value']) for d in draws if d['kind'] == 'np.random.uniform'])
     offsets = _RecordedRandint([int(d['value']) for d in draws if d['kind'] == 'np.random.randint'])
     size = tuple(batch[method.source_stream]['inputs'].shape[-2:])
-    result.crop_box_source = draw_crop_box(method.student, size, offsets)
-    result.crop_box_mix = draw_crop_box(method.student, size, offsets)
+    result = StepDraws(
+        jitter=bool(uniforms[0] > jitter_off),
+        blur=bool(uniforms[1] > 0.5),
+        mix_classes=[classes[d['value'].long()] for d in draws if d['kind'] == 'np.random.choice'],
+        jitter_params=[_jitter(d) for d in draws if d['kind'] == 'kornia.ColorJitter'],
+        sigma=[float(d['value']) for d in draws if d['kind'] == 'np.random.uniform'],
+        crop_box_source=draw_crop_box(method.student, size, offsets),  # recorded in this order
+        crop_box_mix=draw_crop_box(method.student, size, offsets))
     offsets.check_used()
     return result
 

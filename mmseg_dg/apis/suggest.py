@@ -121,6 +121,7 @@ def _sets(source: Any, target: Any, data: Any, labeled: Any, unlabeled: Any, few
                                 unlabeled=unlabeled, target_labeled=few).items()
         if value is not None
     }
+    sets: dict[str, Mapping]
     if options - {'target_labeled'} == {'source', 'target'}:
         chosen = own_data.chosen_adaptation(method or next(iter(own_data.ADAPT)), few)
         sets = dict(source=checked_images('source', source, True),
@@ -190,8 +191,8 @@ def _encoder(result: Suggestion, device: str, free: Optional[int], fixed: Option
 def _rescaling(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint],
                encoder: str) -> Optional[int]:
     """The longer side after Resize; None: images stay as they are."""
-    longer, shorter = (max(getattr(look, side) for look in looks.values())
-                       for side in ('longer', 'shorter'))
+    longer = max(look.longer for look in looks.values())
+    shorter = max(look.shorter for look in looks.values())
     normal = 512 if is_shipped(encoder) else 1024
     if max(look.largest for look in looks.values()) > _HUGE:
         result.windows = True
@@ -232,7 +233,7 @@ def _crop(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint], lon
     else:
         normal = 256 if is_shipped(encoder) else 512
         sides = [
-            min(round(getattr(look, side) * _scale(look, longer)) for look in looks.values())
+            min(round(look._asdict()[side] * _scale(look, longer)) for look in looks.values())
             for side in ('height', 'width')
         ]
         crop = tuple(max(64, min(normal, side // 32 * 32)) for side in sides)

@@ -76,7 +76,7 @@ class TrainIdDataset(BaseSegDataset):
             owner, root = type(self).__name__, kwargs.get('data_root')
             scale = scale_of(kwargs.get('pipeline', ()), owner)
             prefix, raw_ids = prefix_of_copies(prefix, scale, root, owner), False
-            self.original_counts = osp.join(root, copies_folder(scale), COUNTS)
+            self.original_counts = osp.join(root or '', copies_folder(scale), COUNTS)
         self.raw_ids = raw_ids
         own_suffix = self.RAW_SEG_MAP_SUFFIX if raw_ids else self.SEG_MAP_SUFFIX
         super().__init__(img_suffix=self.IMG_SUFFIX if img_suffix is None else img_suffix,

@@ -1,13 +1,13 @@
 """Masks of 0 and 255: what drawing programs save for "background" and "object", and what looks like
 one class plus ignored pixels here, so that training would learn nothing without any error.
 """
-from collections.abc import Sequence
 from typing import Any, Optional
 
 import numpy as np
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 
 from .label_tables import IGNORE, count_ids
+from .traits import traits
 from .wrappers import transforms_of
 
 _SAMPLES = 8
@@ -80,9 +80,10 @@ def check_binary(dataset: Any, samples: int = _SAMPLES) -> None:
         ValueError: One class; or every mask read has no ids but 0 and 255, and nothing says what
             255 means.
     """
-    loader = next((s for s in transforms_of(getattr(dataset, 'pipeline', ()))
-                   if isinstance(s, BaseLoadAnnotations)), None)
-    classes: Sequence[str] = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
+    loader = next(
+        (s for s in transforms_of(traits(dataset).pipeline) if isinstance(s, BaseLoadAnnotations)),
+        None)
+    classes = traits(dataset).classes
     if loader is None or len(classes) > 2 or len(dataset) == 0:
         return
     present, first = np.zeros(256, np.int64), ''

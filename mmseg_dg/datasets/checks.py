@@ -19,6 +19,7 @@ from .folder_scan import is_local, left_out_text, scan_folder
 from .image_lists import read_lines, refuse_columns
 from .messages import missing_message
 from .splits.protocols import missing_list_hint
+from .traits import traits
 from .wrappers import transforms_of
 
 _NAMED = 5
@@ -138,8 +139,7 @@ def check_leaf(dataset: Any) -> None:
         ValueError: No samples, or binary 0/255 masks.
     """
     share_backend_args(dataset)
-    if hasattr(dataset, 'full_init'):
-        dataset.full_init()
+    traits(dataset).load_list()
     owner = type(dataset).__name__
     if len(dataset) == 0:
         raise ValueError(f'{owner}: the dataset has no samples; check data_root, data_prefix and '
@@ -149,25 +149,25 @@ def check_leaf(dataset: Any) -> None:
 
 
 def _check_pairs(dataset: Any, owner: str) -> None:
-    """Refuse missing images and labels of a dataset that does not look itself."""
-    if getattr(dataset, 'checks_itself', False) or not hasattr(dataset, 'seg_map_suffix'):
+    known = traits(dataset)
+    if known.checks_itself or not known.pairs_files:
         return
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
-    listed = bool(getattr(dataset, 'ann_file', ''))
+    listed = bool(known.ann_file)
     images = [info['img_path'] for info in infos if 'img_path' in info] if listed else []
-    if any(osp.basename(path) == getattr(dataset, 'img_suffix', None) for path in images):
+    if any(osp.basename(path) == known.img_suffix for path in images):
         raise ValueError(f'{owner}: the list {dataset.ann_file!r} has blank lines: remove them')
     _check_list(dataset, images, owner)
     _check_hidden(dataset, infos, owner)
-    wanted = loads_labels(getattr(dataset, 'pipeline', ()))
+    wanted = loads_labels(known.pipeline)
     labels = [info['seg_map_path'] for info in infos if info.get('seg_map_path')] if wanted else []
     check_files(images, labels, owner, dataset.backend_args)
 
 
 def _check_list(dataset: Any, images: list[str], owner: str) -> None:
     """The list of a stock dataset, which reads its lines as they are."""
-    folder, suffix = dataset.data_prefix.get('img_path') or '', str(
-        getattr(dataset, 'img_suffix', ''))
+    known = traits(dataset)
+    folder, suffix = known.image_folder, str(known.img_suffix)
     missing = missing_of(images, dataset.backend_args)
     if not missing or not osp.isfile(dataset.ann_file):
         return
@@ -182,7 +182,7 @@ def _check_list(dataset: Any, images: list[str], owner: str) -> None:
 
 def _check_hidden(dataset: Any, infos: list[dict], owner: str) -> None:
     """A stock dataset also takes the images of hidden folders."""
-    folder = (getattr(dataset, 'data_prefix', None) or {}).get('img_path')
+    folder = traits(dataset).image_folder
     if not folder or not is_local(folder, dataset.backend_args):
         return
     hidden = [
@@ -200,10 +200,11 @@ def share_backend_args(dataset: Any) -> None:
     """Let the loading transforms of a dataset read through its ``backend_args`` unless they have
     their own.
     """
-    backend_args = getattr(dataset, 'backend_args', None)
+    backend_args = traits(dataset).backend_args
     if backend_args:
-        for step in transforms_of(getattr(dataset, 'pipeline', ())):
-            if getattr(step, 'backend_args', backend_args) is None:
+        for step in transforms_of(traits(dataset).pipeline):
+            # a loading step of mmcv or of this package that was given none
+            if vars(step).get('backend_args', backend_args) is None:
                 step.backend_args = dict(backend_args)
 
 

@@ -4,6 +4,7 @@ Shapes: H x W pixels.
 """
 from typing import Any, Optional
 
+from .traits import traits
 from .wrappers import leaves, transforms_of
 
 #: Transforms that cut a fixed size out of an image.
@@ -16,7 +17,7 @@ def crop_size(dataset: Any) -> Optional[tuple[int, int]]:
     """
     size = None
     for leaf in leaves(dataset):
-        for transform in transforms_of(getattr(leaf, 'pipeline', None)):
+        for transform in transforms_of(traits(leaf).pipeline):
             kind = type(transform).__name__
             if kind in CROPS:
                 value = transform.crop_size

@@ -131,7 +131,7 @@ def _pillow(file: BinaryIO) -> ImageHeader:
     channels, alpha, bits = _MODES[image.mode]
     orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ('JPEG', 'MPO',
                                                                            'WEBP') else 1
-    bits = getattr(image, 'bits', bits) if image.format in ('JPEG', 'MPO') else bits
+    bits = vars(image).get('bits', bits) if image.format in ('JPEG', 'MPO') else bits
     header = ImageHeader(image.format or '', image.size[1], image.size[0],
                          3 if image.mode == 'CMYK' else channels, alpha, bits, image.mode == 'F')
     return _turned(header, orientation)

@@ -3,6 +3,7 @@ import os.path as osp
 from collections import Counter
 from typing import Any
 
+from .traits import traits
 from .wrappers import flatten, leaves
 
 
@@ -21,7 +22,7 @@ def output_names(dataset: Any) -> dict[str, str]:
     parts, which, local = flatten(dataset)
     paths = [
         parts[part].get_data_info(int(i)).get('img_path') for part, i in zip(which, local)
-        if hasattr(parts[part], 'get_data_info')
+        if traits(parts[part]).describes_samples
     ]
     paths = list(dict.fromkeys(str(path) for path in paths if path))
     if not paths:
@@ -39,8 +40,7 @@ def _root(dataset: Any, paths: list[str]) -> str:
     """The folder that predictions are named from: what all images share."""
     folders = []
     for leaf in leaves(dataset):
-        prefix = getattr(leaf, 'data_prefix', None)
-        folder = prefix.get('img_path') if isinstance(prefix, dict) else None
+        folder = traits(leaf).image_folder
         folders.append(osp.abspath(folder) if folder and '://' not in folder else '')
     if not all(folders) or not all(
             osp.abspath(path).startswith(osp.join(folder, '')) for path in paths

@@ -6,7 +6,8 @@ import numpy as np
 from mmseg_dg.utils.seeding import derive_seed, local_seed
 
 from .crops import CROPS
-from .wrappers import leaves
+from .traits import traits
+from .wrappers import leaves, steps_of
 
 #: More than this share of the crops deserves a warning.
 MOST_PADDING = 1 / 3
@@ -55,7 +56,7 @@ def padding_of(dataset: Any, draws: int = 16) -> Optional[Padding]:
         None where the pipeline does not pad before a crop.
     """
     leaf: Any = next(iter(leaves(dataset)), None)
-    steps = list(getattr(getattr(leaf, 'pipeline', None), 'transforms', ()))
+    steps = steps_of(traits(leaf).pipeline)
     kinds = [type(step).__name__ for step in steps]
     if 'Pad' not in kinds or len(leaf) == 0:
         return None
@@ -74,7 +75,7 @@ def padding_of(dataset: Any, draws: int = 16) -> Optional[Padding]:
         if sample is None:
             continue
         size = sample['img'].shape[:2]
-        target = getattr(steps[pad], 'size', None) or crop  # mmcv's Pad: (width, height)
+        target = vars(steps[pad]).get('size') or crop  # mmcv's Pad: (width, height)
         padded = tuple(max(have, want) for have, want in zip(size, tuple(target)[::-1]))
         covered = [_covered(have, full, want) for have, full, want in zip(size, padded, crop)]
         shares.append(1 - covered[0] * covered[1])

@@ -10,11 +10,11 @@ from mmseg_dg.utils.seeding import local_seed
 
 from .bad_samples import BadSamples, blame, check_whole
 from .checks import build_checked, check_leaf, loads_labels
-from .label_tables import IGNORE
 from .messages import wrong_ids_message
 from .samplers.request import SampleRequest
 from .stored_views import StoredViews
-from .wrappers import leaves, locate
+from .traits import traits
+from .wrappers import leaves, locate, steps_of
 
 
 @DATASETS.register_module()
@@ -68,8 +68,7 @@ class SeededDataset(Dataset):
 
     def full_init(self) -> None:
         """Load the wrapped dataset's file list if that was put off."""
-        if hasattr(self.dataset, 'full_init'):
-            self.dataset.full_init()
+        traits(self.dataset).load_list()
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -90,9 +89,10 @@ class SeededDataset(Dataset):
         drawn, as mmengine does.
         """
         leaf, index = locate(self.dataset, request.index)
-        if not hasattr(leaf, 'get_data_info') or not callable(getattr(leaf, 'pipeline', None)):
+        known = traits(leaf)
+        if not known.describes_samples or not callable(known.pipeline):
             return leaf[index]
-        for _ in range(getattr(leaf, 'max_refetch', 0) + 1):
+        for _ in range(known.max_refetch + 1):
             info = leaf.get_data_info(index)
             if request.wanted_class is not None:
                 info['wanted_class'] = request.wanted_class
@@ -103,7 +103,7 @@ class SeededDataset(Dataset):
                 return sample
             index = int(np.random.randint(len(leaf)))
         raise ValueError(f'{type(leaf).__name__}: the pipeline returned None for '
-                         f'{leaf.max_refetch + 1} images in a row, the last one '
+                         f'{known.max_refetch + 1} images in a row, the last one '
                          f'{info.get("img_path", index)}; check the images and the pipeline')
 
     def _checked(self, sample: Any, index: int) -> Any:
@@ -113,10 +113,11 @@ class SeededDataset(Dataset):
         if data_sample is None or 'gt_sem_seg' not in data_sample:
             return sample
         leaf, _ = locate(self.dataset, index)
-        classes = (getattr(leaf, 'metainfo', None) or {}).get('classes')
+        known = traits(leaf)
+        classes = known.classes
         if classes:
             labels = data_sample.gt_sem_seg.data
-            ignore = getattr(leaf, 'ignore_index', IGNORE)
+            ignore = known.ignore_index
             wrong = _ids_outside(labels, len(classes), ignore)
             if wrong:
                 path = data_sample.metainfo.get('seg_map_path') or data_sample.metainfo.get(
@@ -132,10 +133,11 @@ def _run_pipeline(leaf: Any, info: dict) -> Any:
         BadSampleError: One of its files cannot be read; another error of the pipeline comes through
             as it is.
     """
-    backend_args = getattr(leaf, 'backend_args', None)
-    labeled = not hasattr(leaf.pipeline, 'transforms') or loads_labels(leaf.pipeline)
-    hint = 'Delete it: it is rendered again at the next start' if getattr(
-        leaf, 'checks_itself', False) else ''
+    known = traits(leaf)
+    backend_args = known.backend_args
+    # of another callable than a list of transforms it is not known
+    labeled = not steps_of(leaf.pipeline) or loads_labels(leaf.pipeline)
+    hint = 'Delete it: it is rendered again at the next start' if known.checks_itself else ''
     # transforms may change the info
     files = {key: info.get(key) for key in ('img_path', 'seg_map_path')}
     check_whole(files, labeled, backend_args, hint)

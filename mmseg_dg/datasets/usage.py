@@ -10,6 +10,7 @@ from .folder_scan import (
     left_out_text,
     scan_folder,
 )
+from .traits import traits
 
 NOT_LISTED = 'not in the list'
 NOT_CHOSEN = 'not chosen by the dataset'
@@ -60,10 +61,9 @@ def usage_of(dataset: Any) -> Usage:
         dataset: Initialised; no wrapper.
     """
     owner, count = type(dataset).__name__, len(dataset)
-    folder = getattr(dataset, 'data_prefix', None)
-    folder = folder.get('img_path') if isinstance(folder, dict) else None
-    infos = [dataset.get_data_info(i)
-             for i in range(count)] if hasattr(dataset, 'get_data_info') else []
+    known = traits(dataset)
+    folder = known.image_folder
+    infos = [dataset.get_data_info(i) for i in range(count)] if known.describes_samples else []
     paths = [str(info['img_path']) for info in infos if info.get('img_path')]
     if len(paths) < count or not folder:
         return Usage(owner, '', paths or [''] * count, {})
@@ -71,15 +71,14 @@ def usage_of(dataset: Any) -> Usage:
         osp.relpath(path, folder) if is_local(path) else path[len(folder):].lstrip('/')
         for path in paths
     ]
-    suffix = getattr(dataset, 'img_suffix', None)
-    if not is_local(folder, getattr(dataset, 'backend_args',
-                                    None)) or not osp.isdir(folder) or not suffix:
+    suffix = known.img_suffix
+    if not is_local(folder, known.backend_args) or not osp.isdir(folder) or not suffix:
         return Usage(owner, folder, used, {})
     scan = scan_folder(folder, suffix)
     left_out = dict(scan.left_out)
     rest = sorted(set(scan.files) - set(used))
     if rest:
-        left_out[NOT_LISTED if getattr(dataset, 'ann_file', '') else NOT_CHOSEN] = rest
+        left_out[NOT_LISTED if known.ann_file else NOT_CHOSEN] = rest
     taken = {osp.normpath(name) for name in used}
     left_out = {
         reason: kept

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .traits import traits
+
 
 def locate(dataset: Any, index: int) -> tuple[Any, int]:
     """The innermost dataset and the index in it of sample ``index``.
@@ -16,27 +18,30 @@ def locate(dataset: Any, index: int) -> tuple[Any, int]:
     used as a whole.
     """
     while True:
-        if hasattr(dataset, '_get_ori_dataset_idx'):
-            found = dataset._get_ori_dataset_idx(index)
+        known = traits(dataset)
+        if known.original_index is not None:
+            found = known.original_index(index)
             if isinstance(found, tuple):
-                dataset, index = dataset.datasets[found[0]], found[1]
+                assert known.parts is not None  # of several
+                dataset, index = known.parts[found[0]], found[1]
             else:
-                dataset, index = dataset.dataset, found
-        elif hasattr(dataset, 'indices') and hasattr(dataset, 'dataset'):
-            dataset, index = dataset.dataset, dataset.indices[index]
-        elif getattr(dataset, 'is_transparent', False):
-            dataset = dataset.dataset
+                dataset, index = known.inner, found
+        elif known.indices is not None and known.inner is not None:
+            dataset, index = known.inner, known.indices[index]
+        elif known.is_transparent:
+            dataset = known.inner
         else:
             return dataset, int(index)
 
 
 def leaves(dataset: Any) -> Iterator[Any]:
     """Every innermost dataset, in order."""
-    if hasattr(dataset, 'datasets'):
-        for part in dataset.datasets:
+    known = traits(dataset)
+    if known.parts is not None:
+        for part in known.parts:
             yield from leaves(part)
-    elif hasattr(dataset, 'dataset'):
-        yield from leaves(dataset.dataset)
+    elif known.inner is not None:
+        yield from leaves(known.inner)
     else:
         yield dataset
 
@@ -48,22 +53,23 @@ def flatten(dataset: Any) -> tuple[list[Any], np.ndarray, np.ndarray]:
         tuple: List of datasets; int64 (N,) position in that list; int64 (N,) index inside that
             dataset.
     """
-    if hasattr(dataset, 'datasets'):
+    known = traits(dataset)
+    if known.parts is not None:
         parts: list[Any] = []
         which, local = [], []
-        for part in dataset.datasets:
+        for part in known.parts:
             inner, inner_which, inner_local = flatten(part)
             which.append(inner_which + len(parts))
             local.append(inner_local)
             parts += inner
         return parts, np.concatenate(which), np.concatenate(local)
-    if hasattr(dataset, 'dataset'):
-        inner, inner_which, inner_local = flatten(dataset.dataset)
-        if hasattr(dataset, 'indices'):
-            rows = np.asarray(dataset.indices, dtype=np.int64)
-        elif hasattr(dataset, '_get_ori_dataset_idx'):
-            rows = np.fromiter((dataset._get_ori_dataset_idx(i) for i in range(len(dataset))),
-                               np.int64, len(dataset))
+    if known.inner is not None:
+        inner, inner_which, inner_local = flatten(known.inner)
+        if known.indices is not None:
+            rows = np.asarray(known.indices, dtype=np.int64)
+        elif known.original_index is not None:
+            rows = np.fromiter((known.original_index(i) for i in range(len(dataset))), np.int64,
+                               len(dataset))
         # a wrapper that keeps the order, such as SeededDataset or mmseg's MultiImageMixDataset
         else:
             return inner, inner_which, inner_local
@@ -73,11 +79,22 @@ def flatten(dataset: Any) -> tuple[list[Any], np.ndarray, np.ndarray]:
 
 def transforms_of(pipeline: Any) -> Iterator[Any]:
     """Every transform of a pipeline, those inside nested wrappers too."""
-    for step in getattr(pipeline, 'transforms', pipeline) or ():
+    for step in steps_of(pipeline):
         if isinstance(step, (list, tuple)):  # mmcv's RandomChoice holds lists of pipelines
             yield from transforms_of(step)
             continue
         yield step
-        inner = getattr(step, 'transforms', None)
-        if inner is not None:
+        inner = steps_of(step)
+        if inner:
             yield from transforms_of(inner)
+
+
+def steps_of(transform: Any) -> list:
+    """Steps of a pipeline or of a transform that holds others (mmcv's wrappers); empty for others.
+
+    Args:
+        transform: mmengine's ``Compose``, a list, a transform, or None.
+    """
+    if isinstance(transform, (list, tuple)):
+        return list(transform)
+    return list(getattr(transform, 'transforms', None) or ())

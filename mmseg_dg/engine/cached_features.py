@@ -17,9 +17,11 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
+from mmseg_dg.datasets.samplers.infinite import StatelessSampler
 from mmseg_dg.datasets.seeded import SeededDataset
 from mmseg_dg.datasets.statistics.cache import user_cache
 from mmseg_dg.datasets.stored_views import StoredViews, differences, read_index
+from mmseg_dg.datasets.traits import traits
 from mmseg_dg.datasets.wrappers import locate
 from mmseg_dg.methods.encoded_views import check_encoded, variant_names, variant_settings
 from mmseg_dg.utils.options import check_options
@@ -127,8 +129,9 @@ class CachedFeatures:
             OSError: Too little space.
         """
         for name, stream in streams.items():
-            draw = getattr(stream.sampler, 'request', None)
-            if draw is not None and draw(0).wanted_point is not None:
+            sampler = stream.sampler
+            if isinstance(sampler,
+                          StatelessSampler) and sampler.request(0).wanted_point is not None:
                 raise ValueError(
                     f'train_cfg.cached_features: stream "{name}" uses '
                     f'{type(stream.sampler).__name__}, which asks for crops around points, but '
@@ -268,9 +271,11 @@ def fingerprint(recipe: Mapping) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _normalisation(preprocessor: Any) -> dict:
+def _normalisation(preprocessor: nn.Module) -> dict:
+    # mmengine's preprocessors have mean and std as buffers, the others as attributes
+    settings = {**vars(preprocessor), **dict(preprocessor.named_buffers(recurse=False))}
     values = {
-        key: getattr(preprocessor, key, None)
+        key: settings.get(key)
         for key in (
             'mean',
             'std',
@@ -296,7 +301,7 @@ def _pictures(stream: Stream) -> dict:
     digest, labels = hashlib.sha256(), 0
     for index in range(len(stream.dataset)):
         leaf, local = locate(stream.dataset, index)
-        info = leaf.get_data_info(local) if hasattr(leaf, 'get_data_info') else {}
+        info = leaf.get_data_info(local) if traits(leaf).describes_samples else {}
         for key in ('img_path', 'seg_map_path'):
             path = Path(info.get(key) or '')
             existing = bool(info.get(key)) and path.is_file()

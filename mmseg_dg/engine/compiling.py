@@ -11,6 +11,7 @@ from typing import Any, Optional, Union
 
 import torch
 from mmengine.logging import print_log
+from mmengine.model import BaseModel
 from torch import nn
 
 from mmseg_dg.methods.teacher import EMATeacher
@@ -56,8 +57,9 @@ def compile_networks(method: nn.Module, options: Union[bool, Mapping, None]) -> 
             encoder.compile(**options)
             count += 1
         head = getattr(head, 'head', head)  # of HRDA: what both scales share
-        if hasattr(head, 'fused_features'):  # called by this name, not as a module
-            head.__dict__['fused_features'] = torch.compile(head.fused_features, **options)
+        fused = getattr(head, 'fused_features', None)
+        if fused is not None:  # called by this name, not as a module
+            vars(head)['fused_features'] = torch.compile(fused, **options)
             count += 1
     print_log(
         f'compile: {count} networks, options {options or "default"}; the first steps are slow',
@@ -87,7 +89,7 @@ def why_not(options: Mapping[str, Any], device: torch.device) -> Optional[str]:
     return None
 
 
-def _networks(method: nn.Module) -> Iterator[tuple[Optional[nn.Module], Optional[nn.Module]]]:
+def _networks(method: BaseModel) -> Iterator[tuple[Optional[nn.Module], Optional[nn.Module]]]:
     """(encoder, decode head; None where there is none) of the student, of each average and of the
     ImageNet copy, once each.
     """

@@ -9,6 +9,7 @@ from mmengine.registry import MODEL_WRAPPERS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_dg.methods.base import BaseMethod
 from mmseg_dg.utils.buckets import BUCKET_BYTES, buckets, flat, scatter
 
 
@@ -41,7 +42,7 @@ class MethodDistributedWrapper(nn.Module):
     def train_step(self, data: Any, optim_wrapper: OptimWrapper, **kwargs: Any) -> Any:
         """The method's step with gradient synchronisation before unscale, clip and optimizer step.
         """
-        if not hasattr(self.module, 'passes'):
+        if not isinstance(self.module, BaseMethod):
             raise TypeError(f'{type(self.module).__name__} is no method with passes: train it with '
                             "model_wrapper_cfg=dict(type='MMDistributedDataParallel')")
         if not self._broadcast_done:
@@ -117,3 +118,9 @@ class MethodDistributedWrapper(nn.Module):
             all_reduce(joined)
             finish(joined)
             scatter(joined, bucket)
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Let the buffers of all processes be their average; nothing happens where there is one."""
+    if isinstance(model, MethodDistributedWrapper):
+        model.average_buffers()

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mmseg_dg.datasets.samplers.request import SampleRequest
 from mmseg_dg.datasets.stored_views import ViewWriter
+from mmseg_dg.datasets.traits import traits
 from mmseg_dg.datasets.wrappers import locate
 from mmseg_dg.methods.base import stack_labels
 from mmseg_dg.methods.encoded_views import make_variant, variant_names
@@ -150,7 +151,7 @@ class ViewEncoder:
         paths = []
         for index in range(len(self.stream.dataset)):
             leaf, local = locate(self.stream.dataset, index)
-            info = leaf.get_data_info(local) if hasattr(leaf, 'get_data_info') else {}
+            info = leaf.get_data_info(local) if traits(leaf).describes_samples else {}
             paths.append(str(info.get('img_path') or f'sample {index}'))
         return paths
 
@@ -208,7 +209,8 @@ class ViewEncoder:
         """
         values = {}
         for level, value in enumerate(self.method.student.backbone(images)):
-            kept = value.to(getattr(torch, self.settings.precision))
+            kept = value.to(torch.float16 if self.settings.precision ==
+                            'float16' else torch.float32)
             if not bool(torch.isfinite(kept).all()):
                 largest = float(value.abs().max())
                 raise ValueError(

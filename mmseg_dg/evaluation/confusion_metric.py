@@ -287,7 +287,7 @@ class ConfusionMatrixMetric(BaseMetric):
 
 def _plane(data: Any) -> Tensor:
     """(H, W) ids of a pixel map given as PixelData, its dict, or a tensor."""
-    data = data['data'] if isinstance(data, dict) else getattr(data, 'data', data)
+    data = data['data'] if isinstance(data, dict) else data.data
     data = torch.as_tensor(data)
     return data[0] if data.dim() == 3 and data.shape[0] == 1 else data
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 from mmengine.dist import all_gather_object, get_dist_info, is_main_process
+from mmengine.runner import BaseLoop
 
 from mmseg_dg.registry import METRICS
 from mmseg_dg.utils.atomic_files import written_whole
@@ -100,9 +101,10 @@ class DriveMetric(ClassBiasMetric):
         return found
 
     def _write(self, drives: Drives) -> None:
-        loop = getattr(self._runner, '_train_loop', None)
-        path = os.path.join(self._runner.log_dir,
-                            f'drives_{self._domain}_iter_{getattr(loop, "iter", 0)}.npz')
+        # runner.iter would prepare a training where none is under way
+        loop = self._runner._train_loop
+        done = loop.iter if isinstance(loop, BaseLoop) else 0
+        path = os.path.join(self._runner.log_dir, f'drives_{self._domain}_iter_{done}.npz')
         os.makedirs(self._runner.log_dir, exist_ok=True)
         with written_whole(path) as part, open(part, 'wb') as file:
             np.savez_compressed(file, names=np.array(drives.names), matrices=drives.matrices,

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mmseg_dg.registry import METRICS
 from mmseg_dg.utils.method import method_of
+from mmseg_dg.utils.modules import HasNetworks
 
 from .class_maps import class_id
 from .label_free import (
@@ -159,8 +160,7 @@ class LabelFreeMetric(BaseMetric):
                 'has no teacher and student: choose other scores')
 
     def _other_network(self, model: Any) -> str:
-        """Name of the network to agree with; '' for none."""
-        if not self.teacher or not hasattr(model, 'networks'):
+        if not self.teacher or not isinstance(model, HasNetworks):
             return ''
         names = list(model.networks())
         if isinstance(self.teacher, str):
@@ -330,7 +330,7 @@ def two_channels(logits: Tensor) -> Tensor:
 def _map(sample: Any, key: str) -> Optional[Tensor]:
     if key not in sample:
         return None
-    entry = sample[key] if isinstance(sample, dict) else getattr(sample, key)
+    entry = sample[key] if isinstance(sample, dict) else sample.get(key)
     return entry['data'] if isinstance(entry, dict) else entry.data
 
 

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Optional
 
-from mmengine.model import BaseModel
 from torch import nn
+
+from mmseg_dg.utils.modules import evaluated_network
 
 #: ``source``: validation data of a training domain, listed apart from the mean. ``target``: never
 #: trained on.
@@ -66,17 +67,6 @@ def _build(name: str, config: Mapping) -> DomainProtocol:
     return DomainProtocol(config.get('role', ''), test_cfg, config.get('note', ''))
 
 
-def evaluated_network(model: nn.Module) -> BaseModel:
-    """The segmentor that predicts, behind wrappers (processes, test-time augmentation) and methods.
-    """
-    while not hasattr(model, 'evaluated_network'):
-        inner = getattr(model, 'module', None)
-        if not isinstance(inner, nn.Module):
-            break
-        model = inner
-    return getattr(model, 'evaluated_network', model)
-
-
 def check_test_cfg(model: nn.Module, name: str, protocol: DomainProtocol) -> None:
     """What can be wrong with a protocol's ``test_cfg`` beside the network's own.
 
@@ -87,7 +77,7 @@ def check_test_cfg(model: nn.Module, name: str, protocol: DomainProtocol) -> Non
     if protocol.test_cfg is None:
         return
     network = evaluated_network(model)
-    if not isinstance(getattr(network, 'test_cfg', None), dict):
+    if not isinstance(vars(network).get('test_cfg'), dict):
         raise ValueError(f'protocols.{name}.test_cfg: {type(network).__name__} has no test_cfg to '
                          'override')
     merged = {**network.test_cfg, **protocol.test_cfg}

@@ -1,19 +1,26 @@
-"""How a training method takes an alignment term (PiXL, CLUDA) into its passes."""
+"""How a training method takes an alignment term (PiXL, CLUDA) into its passes.
+
+Shapes: B images, C classes, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import torch
 from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 
+from mmseg_dg.models.decode_heads.classifier import ShowsFeatures
 from mmseg_dg.models.losses.alignment import AlignmentImages, DecoderFacts
+from mmseg_dg.models.segmentors.hrda import HRDAEncoderDecoder
 from mmseg_dg.models.segmentors.network import NetworkLosses, main_head
 from mmseg_dg.ops import CropBox, entropy_guided_boxes
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator, kept_random_state
 
-from .step import StepState
+from .step import PassResult, StepState
 
 #: Why a method has no ``alignment``, for :func:`mmseg_dg.utils.arguments.refuses`; which methods
 #: do: docs/pixl.md.
@@ -37,7 +44,10 @@ class AlignmentMixin:
     ``ahead`` how to see the second one's images.
     """
 
-    alignment: Optional[nn.Module]
+    # the method's, into which this is mixed
+    student: BaseSegmentor
+    #: A term of :mod:`mmseg_dg.models.losses`, or any module with its interface; None: no term.
+    alignment: Any
 
     def build_alignment(self, config: Optional[dict]) -> None:
         """Build the term; what it trains lies in the method, so that an exported network does not
@@ -58,9 +68,9 @@ class AlignmentMixin:
 
     def init_weights(self) -> None:
         """Initialise the method, and the term's own head where it has one."""
-        super().init_weights()
+        super().init_weights()  # type: ignore[misc]  # of the method
         for part in self.alignment.children() if self.alignment is not None else ():
-            if hasattr(part, 'init_weights'):
+            if isinstance(part, BaseModule):
                 part.init_weights()
 
     def draw_alignment(self, rng: StepGenerator) -> Optional[int]:
@@ -71,7 +81,7 @@ class AlignmentMixin:
 
     def alignment_starts(self, state: StepState) -> bool:
         """Whether this step has the term."""
-        return self.alignment is not None and _iteration(state)[0] >= self.alignment.start
+        return self.alignment is not None and state.iteration >= self.alignment.start
 
     def alignment_holds_graph(self, state: StepState) -> bool:
         """Whether the first pass's graph is needed by the second (``pair='joint'``)."""
@@ -81,22 +91,23 @@ class AlignmentMixin:
         """Whether the first pass needs the images of the second (``pair='recompute'``)."""
         return self.alignment_starts(state) and self.alignment.pair == 'recompute'
 
-    def hold_losses(self, state: StepState, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The first pass's values, without its losses if these wait for the second pass."""
-        if 'alignment_images' not in state:
-            return values
-        state['alignment_losses'] = {k: v for k, v in values.items() if 'loss' in k}
-        return {k: v for k, v in values.items() if 'loss' not in k}
+    def hold_losses(self, state: StepState, result: PassResult) -> PassResult:
+        """The first pass's result, without its losses if these wait for the second pass."""
+        if state.alignment_images is None:
+            return result
+        state.alignment_losses = result.losses
+        return PassResult(logs=result.logs)
 
-    def held_losses(self, state: StepState) -> dict[str, Tensor]:
+    def held_losses(self, state: StepState) -> PassResult:
         """The losses of the first pass, under their names there, if they waited; the second pass
         returns them.
         """
-        return state.pop('alignment_losses', {})
+        losses, state.alignment_losses = state.alignment_losses, None
+        return PassResult(losses or {})
 
     def align(self, state: StepState, result: NetworkLosses, labels: Tensor,
               weight: Optional[Tensor] = None, more: bool = False, seed: Optional[int] = None,
-              ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> dict[str, Tensor]:
+              ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> PassResult:
         """The term's values for one pass, without the pass's prefix; empty where the term waits or
         has not begun.
 
@@ -118,14 +129,13 @@ class AlignmentMixin:
             ValueError: The network gave no features.
         """
         if not self.alignment_starts(state):
-            return {}
+            return PassResult()
         images = AlignmentImages(result.views, labels, weight, result.features[0])
         return self.align_images(state, [images], more, seed, ahead)
 
-    def align_images(
-            self, state: StepState, images: Sequence[AlignmentImages], more: bool = False,
-            seed: Optional[int] = None,
-            ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> dict[str, Tensor]:
+    def align_images(self, state: StepState, images: Sequence[AlignmentImages], more: bool = False,
+                     seed: Optional[int] = None,
+                     ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> PassResult:
         """As :meth:`align`, for several sets of images whose image i are partners (strong views of
         one image).
 
@@ -133,23 +143,26 @@ class AlignmentMixin:
             ValueError: The network gave no features.
         """
         if not self.alignment_starts(state):
-            return {}
-        images = [*state.pop('alignment_images', ()), *self._with_views(images)]
+            return PassResult()
+        images = [*(state.alignment_images or ()), *self._with_views(images)]
+        state.alignment_images = None
         if more and self.alignment.pair == 'joint':
-            state['alignment_images'] = images
-            return {}
-        iteration, total = _iteration(state)
-        options = dict(memory=state.pop('alignment_memory', None), more=more, seed=seed,
+            state.alignment_images = images
+            return PassResult()
+        iteration, total = state.iteration, state.total
+        options = dict(memory=state.alignment_memory, more=more, seed=seed,
                        reduce_count=self.mean_over_processes())
+        state.alignment_memory = None
         if more and self.alignment.pair == 'recompute':
+            assert ahead is not None  # the methods of two passes give it
             with without_traces(self.student, self.alignment):
                 options['ahead'] = self.alignment.look_ahead(self._with_views(ahead()), iteration,
                                                              total, seed, len(images))
         answer = self.alignment(images, iteration, total, **options)
-        if more and answer.memory is not None:
-            state['alignment_memory'] = answer.memory
-        log = {} if more else {f'alignment_{k}': v for k, v in (answer.log or {}).items()}
-        return {self.alignment.loss_name: answer.loss, **log}
+        if more:
+            state.alignment_memory = answer.memory
+        logs = {} if more else {f'alignment_{k}': v for k, v in (answer.log or {}).items()}
+        return PassResult({self.alignment.loss_name: answer.loss}, logs)
 
     def _with_views(self, images: Sequence[AlignmentImages]) -> Sequence[AlignmentImages]:
         if not all(entry.views for entry in images):
@@ -157,8 +170,8 @@ class AlignmentMixin:
         return images
 
     def mean_over_processes(self) -> Optional[Callable[[Tensor], Tensor]]:
-        """The mean of a count over processes, where a method shares its statistics; None keeps the
-        own count.
+        """The mean of a count (0-d) over processes, where a method shares its statistics; None
+        keeps the own count.
         """
         return None
 
@@ -221,36 +234,36 @@ class EntropyCrop(NamedTuple):
         if kind != 'entropy' or unknown:
             raise ValueError("detail_crop is dict(type='entropy', start=12001, stride=256) or "
                              f"None, got type={kind!r}" + (f' and {unknown}' if unknown else ''))
-        size = getattr(network, 'hr_crop_size', None)
-        if size is None:
+        if not isinstance(network, HRDAEncoderDecoder):
             raise ValueError('detail_crop is for networks with a detail crop '
                              f'(HRDAEncoderDecoder), not {type(network).__name__}')
-        crop = cls(tuple(size), **config)
+        size = network.hr_crop_size
+        crop = cls(size, **config)
         divisor = network.crop_coord_divisible
         if crop.start < 0 or crop.stride < 1 or crop.stride % divisor or crop.stride > min(size):
             raise ValueError(f'detail_crop: start={crop.start} is an iteration, and '
                              f'stride={crop.stride} a multiple of crop_coord_divisible={divisor} '
-                             f'up to the crop {tuple(size)}')
+                             f'up to the crop {size}')
         return crop
 
     def starts(self, state: StepState) -> bool:
         """Whether this step uses it."""
-        return _iteration(state)[0] >= self.start
+        return state.iteration >= self.start
 
     def boxes(self, image_size: tuple[int, int], logits: Tensor) -> list[CropBox]:
         """One box per image of (H, W) pixels, of the context logits (B, C, h, w)."""
         return entropy_guided_boxes(logits, image_size, self.size, self.stride)
 
 
-def decoder_facts(network: nn.Module) -> DecoderFacts:
+def decoder_facts(network: BaseSegmentor) -> DecoderFacts:
     """Channels and resolutions of a network's decoder.
 
     Raises:
         ValueError: Its head shows no features.
     """
     head = main_head(network)
-    classifier = getattr(head, 'conv_seg', None)
-    if not hasattr(head, 'cls_seg') or (classifier is None and not hasattr(head, 'fused_features')):
+    classifier = dict(head.named_children()).get('conv_seg')
+    if classifier is None and not isinstance(head, ShowsFeatures):
         raise ValueError(no_features(network))
     channels = head.channels if classifier is None else classifier.in_channels
     index = head.in_index if isinstance(head.in_index, (list, tuple)) else [head.in_index]
@@ -265,13 +278,8 @@ def decoder_facts(network: nn.Module) -> DecoderFacts:
 
 def no_features(network: nn.Module) -> str:
     """The message about a network whose pixels have no features."""
-    head = main_head(network) if hasattr(network, 'decode_head') else network
+    head = main_head(network)
     return (f'{type(head).__name__} shows no feature per pixel: an alignment term needs a decode '
             'head that ends in cls_seg(features (B, D, h, w)), as DAFormerHead, '
             'DepthwiseSeparableASPPHead and most heads of MMSegmentation do. Use such a head, or '
             'alignment=None')
-
-
-def _iteration(state: StepState) -> tuple[int, Optional[int]]:
-    context = getattr(state, 'context', None)
-    return (0, None) if context is None else (context.iteration, context.total)

@@ -1,28 +1,59 @@
-"""What every training method shares: streams in, passes out, one network to judge."""
+"""What every training method shares: streams in, passes out, one network to judge.
+
+Shapes: B images, H x W pixels.
+"""
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any, Optional, Protocol, Union, runtime_checkable
 
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_dg.models.backbones.style_hallucination import StyleHallucination
+from mmseg_dg.models.segmentors.network import check_interface
+from mmseg_dg.ops.precision import check_precision
 from mmseg_dg.registry import MODELS, WEIGHT_INITIALIZERS
+from mmseg_dg.utils.arguments import refuse_unknown
+from mmseg_dg.utils.interfaces import refuse_near_misses
 from mmseg_dg.weights.files import check_pretrained, encoder_start, passing_over_surplus
 
 from .checkpoints import accept_checkpoint
 from .loss_checks import check_losses, check_network_config
-from .step import Pass, StepRecord, StepState, run_step
+from .step import Pass, StepRecorder, StepState, run_step
 from .teacher import EMATeacher
+
+
+@runtime_checkable
+class HandsOver(Protocol):
+    """A method of two stages (DeFT), the first of which is a decoder warm-up; ``DecoderWarmupHook``
+    ends it.
+
+    Attributes:
+        warmup_iters: Length of the first stage in iterations.
+        warmup_logs: Beginnings of the log names that end with it.
+        handed_over: Whether it is over.
+    """
+    warmup_iters: int
+    warmup_logs: tuple[str, ...]
+    handed_over: bool
+
+    def begin_warmup(self, length: int, iteration: int) -> None:
+        """Told before the first iteration of a run, or of its continuation."""
+
+    def hand_over(self) -> None:
+        """End the first stage."""
 
 
 class BaseMethod(BaseModel):
     """A network (or several) and the passes of one training step.
 
     Subclasses define :meth:`passes`, and :meth:`draw_step` if a step takes random decisions.
-    Nothing in them calls ``backward``: the stepper does, pass by pass.
+    Nothing in them calls ``backward``: the stepper does, pass by pass. A misspelt override is an
+    error when the class is defined.
 
     Args:
         network: Config of the segmentor that is trained (``EncoderDecoder``,
@@ -30,21 +61,29 @@ class BaseMethod(BaseModel):
         data_preprocessor: Config, usually of ``MultiStreamDataPreprocessor``.
         evaluate: Name of the network that validation, test and inference use.
         norm_eval: Keep every BatchNorm layer on its running statistics during training.
+        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the networks that learn nothing
+            (teachers, frozen copies); their softmax, entropies, losses and distances stay in
+            float32. None: the precision of the other passes.
         init_cfg: mmengine's, or ``dict(type='PretrainedDenoiser', ...)``; applied after the
             student's own.
 
     Raises:
+        TypeError: An argument that the method does not take; the message names the closest one.
         ValueError: Heads that cannot be trained here (one output channel, one class), class weights
             of a wrong length, or a loss that does not heed the weight of pixels (see
-            ``weighs_pixels``).
+            ``weighs_pixels``), or a network that defines answers nobody asks it for
+            (:func:`mmseg_dg.models.segmentors.network.check_interface`).
 
     Attributes:
         student: The network that receives gradients.
+        recorder: Keeps the record of a step for the hooks that ask for it.
         step_skipped: uint8 buffer, 1 if the last optimizer step was skipped: by a loss scaler, or
             because it was not finite (kept in checkpoints, because a teacher that updates before
             the step needs it after a resume).
     """
 
+    #: Arguments of base classes that this class sets itself, so that a config cannot.
+    fixed_arguments: tuple[str, ...] = ()
     #: Names of the streams a step reads; the first one defines the batch size of a run.
     streams: tuple[str, ...] = ()
     #: Those of them whose samples must carry labels.
@@ -61,9 +100,16 @@ class BaseMethod(BaseModel):
     #: Whether ``EMAUpdateHook`` moves the averages now (DeFT's wait while its decoder is warmed
     #: up).
     averages_follow: bool = True
+    #: How often an image passes the network: 2 where a style augmentation doubles each batch.
+    copies: int = 1
     #: Whether the method gives losses a weight per pixel; every loss is then probed with weights
     #: when it is built.
     weighs_pixels: bool = True
+    #: What the passes of a step leave for one another; a subclass of it where a method needs fields
+    #: of its own.
+    state_type: type[StepState] = StepState
+    #: The id of ignored pixels that the method itself has written down; None: it has none.
+    fixed_ignore_index: Optional[int] = None
     #: Whether the losses of the network's heads are used at all.
     trains_heads: bool = True
     #: Whether the method knows what to do with an encoder that appends stylised copies of a batch.
@@ -71,24 +117,31 @@ class BaseMethod(BaseModel):
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
                  evaluate: str = 'student', norm_eval: bool = False,
-                 init_cfg: Optional[dict] = None) -> None:
+                 teacher_precision: Optional[str] = None, init_cfg: Optional[dict] = None,
+                 **unknown: Any) -> None:
+        refuse_unknown(type(self), unknown)
         super().__init__(
             data_preprocessor=data_preprocessor or dict(type='MultiStreamDataPreprocessor'),
             init_cfg=init_cfg)
         self.encoder_start = encoder_start(network)
         if self.trains_heads:
             check_network_config(network)
-        self.student: nn.Module = MODELS.build(network)
+        self.student: BaseSegmentor = MODELS.build(network)
+        check_interface(self.student)
         if self.trains_heads:
             check_losses(self.student, self.weighs_pixels, type(self).__name__)
         self.evaluate = evaluate
+        self.teacher_precision = check_precision('teacher_precision', teacher_precision)
         self.norm_eval = norm_eval
         # set by the loop: the next checkpoint is loaded without its classifier
         self.new_classifier = False
-        self.keep_step_record = False
-        self.step_record: Optional[StepRecord] = None
+        self.recorder = StepRecorder()
         self.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
         self.register_load_state_dict_pre_hook(accept_checkpoint)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_near_misses(cls, BaseMethod)
 
     # ------------------------------------------------------------------ to be defined by subclasses
     @classmethod
@@ -102,7 +155,7 @@ class BaseMethod(BaseModel):
         return model['network']
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> Any:
-        """Every random decision of a step, as a plain object; None for a method without any.
+        """Every random decision of a step, as a frozen object; None for a method without any.
 
         Args:
             batch: Preprocessed streams.
@@ -122,13 +175,21 @@ class BaseMethod(BaseModel):
         """
         raise NotImplementedError(f'{type(self).__name__} must define passes()')
 
+    def taken_draws(self, draws: Any, state: StepState) -> Any:
+        """The draws a replay of this step takes: with what its passes have chosen, if they choose.
+
+        Passes never change ``draws``; what they choose (crops that follow a prediction) they leave
+        in ``state``.
+        """
+        return draws
+
     def ema_pairs(self) -> dict[str, tuple[nn.Module, EMATeacher]]:
         """Name -> (source module, its average): what ``EMAUpdateHook`` updates. Empty without a
         teacher.
         """
         return {}
 
-    def networks(self) -> dict[str, nn.Module]:
+    def networks(self) -> dict[str, BaseSegmentor]:
         """Networks that may be evaluated, by name."""
         return {'student': self.student}
 
@@ -142,15 +203,15 @@ class BaseMethod(BaseModel):
             ``{text for a message: (one of the streams, images)}``; each stream alone, doubled by a
             style augmentation.
         """
-        copies = 2 if getattr(self, 'style', None) is not None else 1
         return {
-            f'stream "{name}" (batch_size={batch_sizes[name]})': (name, copies * batch_sizes[name])
+            f'stream "{name}" (batch_size={batch_sizes[name]})':
+                (name, self.copies * batch_sizes[name])
             for name in self.streams
         }
 
     # ------------------------------------------------------------------ one step
-    def train_step(self, data: Union[dict, Sequence[dict]], optim_wrapper, draws: Any = None,
-                   **kwargs) -> dict[str, Tensor]:
+    def train_step(self, data: Union[dict, Sequence[dict]], optim_wrapper: OptimWrapper,
+                   draws: Any = None, **kwargs: Any) -> dict[str, Tensor]:
         """One optimizer step; see :func:`mmseg_dg.methods.step.run_step` for the arguments."""
         return run_step(self, data, optim_wrapper, draws=draws, **kwargs)
 
@@ -165,7 +226,7 @@ class BaseMethod(BaseModel):
 
     # ------------------------------------------------------------------ evaluation
     @property
-    def evaluated_network(self) -> nn.Module:
+    def evaluated_network(self) -> BaseSegmentor:
         """The network behind ``val_step``, ``test_step`` and inference."""
         networks = self.networks()
         if self.evaluate not in networks:
@@ -178,9 +239,10 @@ class BaseMethod(BaseModel):
         """Channels of the evaluated network's logits (mmseg's test-time augmentation reads it)."""
         return self.evaluated_network.out_channels
 
-    def forward(self, inputs: Tensor, data_samples: Optional[list] = None, mode: str = 'tensor'):
-        """mmengine's interface for evaluation: ``predict`` and ``tensor``; to train, call
-        :meth:`train_step`.
+    def forward(self, inputs: Tensor, data_samples: Optional[list] = None,
+                mode: str = 'tensor') -> Union[Tensor, list]:
+        """mmengine's interface for evaluation, on images (B, 3, H, W): ``predict`` and
+        ``tensor``; to train, call :meth:`train_step`.
         """
         if mode == 'loss':
             raise ValueError(
@@ -247,13 +309,3 @@ def stack_labels(data_samples: Sequence, stream: str) -> Tensor:
                              'data_prefix')
         labels.append(sample.gt_sem_seg.data)
     return torch.stack(labels).squeeze(1).long()
-
-
-def with_prefix(prefix: str, values: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Log names of a pass: ``source.decode.loss_ce`` and so on."""
-    return {f'{prefix}.{k}': v for k, v in values.items()}
-
-
-def weighted(losses: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
-    """Losses times ``weight``; entries that are no losses (accuracies) as they are."""
-    return {k: v * weight if 'loss' in k else v for k, v in losses.items()}

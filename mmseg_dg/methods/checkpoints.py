@@ -2,8 +2,10 @@
 classifier out.
 """
 from collections.abc import Iterator
+from typing import Any
 
 from mmengine.logging import print_log
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmseg_dg.weights.comparison import difference
@@ -11,6 +13,8 @@ from mmseg_dg.weights.comparison import difference
 from .loss_checks import heads_of
 from .trained_part import find_frozen
 
+#: A state dict.
+State = dict[str, Tensor]
 #: Parts of a run, not of a network: a run with new classes begins without them.
 COUNTERS = ('steps', 'stage', 'step_skipped')
 #: Entries a file may lack or have in surplus.
@@ -18,7 +22,7 @@ OPTIONAL = ('num_batches_tracked', 'style_hallucination.proto_mean',
             'style_hallucination.proto_std')
 
 
-def accept_checkpoint(method: nn.Module, state_dict: dict[str, Tensor], prefix: str, *args) -> None:
+def accept_checkpoint(method: BaseModel, state_dict: State, prefix: str, *args: Any) -> None:
     """Pre-hook of ``load_state_dict``: take the method's own checkpoints and plain segmentors,
     refuse the rest.
 
@@ -59,14 +63,14 @@ def accept_checkpoint(method: nn.Module, state_dict: dict[str, Tensor], prefix: 
                 for copy in copies if copy == 'student' or f'{copy}.{key}' in ours
             })
         print_log(f'plain segmentor checkpoint: loaded into {", ".join(copies)}', logger='current')
-        if not getattr(method, 'new_classifier', False):
+        if not method.new_classifier:
             _check_student(
                 method,
                 {k[len('student.'):]: v
                  for k, v in state_dict.items() if k.startswith('student.')})
             keep_the_rest(method, state_dict)
             return
-    if getattr(method, 'new_classifier', False):
+    if method.new_classifier:
         leave_classifier(method, state_dict)
         keep_the_rest(method, state_dict)
         return
@@ -75,7 +79,7 @@ def accept_checkpoint(method: nn.Module, state_dict: dict[str, Tensor], prefix: 
                  for k, v in state_dict.items() if k.startswith('student.')})
 
 
-def keep_the_rest(method: nn.Module, state_dict: dict[str, Tensor]) -> None:
+def keep_the_rest(method: BaseModel, state_dict: dict[str, Tensor]) -> None:
     """Complete a checkpoint that has been judged with the method's present values of all it lacks.
 
     What is left out was said above; mmengine would add that "the model and loaded state dict do not
@@ -86,7 +90,7 @@ def keep_the_rest(method: nn.Module, state_dict: dict[str, Tensor]) -> None:
          for key, value in method.state_dict().items() if key not in state_dict})
 
 
-def _check_student(method: nn.Module, theirs: dict[str, Tensor]) -> None:
+def _check_student(method: BaseModel, theirs: dict[str, Tensor]) -> None:
     ours = method.student.state_dict()
     found = difference(ours, theirs, _is_optional, _is_optional)
     missing, unexpected, shapes = found.missing, found.unexpected, found.shape_lines()
@@ -105,7 +109,7 @@ def _is_optional(name: str) -> bool:
     return name.endswith(OPTIONAL)
 
 
-def leave_classifier(method: nn.Module, state_dict: dict[str, Tensor]) -> None:
+def leave_classifier(method: BaseModel, state_dict: dict[str, Tensor]) -> None:
     """Take from a checkpoint with other classes all but the classifiers, for student, teacher and
     frozen copies.
 
@@ -172,7 +176,7 @@ def _classifier_keys(network: nn.Module) -> Iterator[str]:
             if name.split('.')[0] in parts or name == 'code.table':
                 yield f'{prefix}.{name}'
     for name, module in network.named_modules():  # HRDA's attention of each class
-        if name.endswith('scale_attention') and getattr(module, 'num_classes', 1) > 1:
+        if name.endswith('scale_attention') and module.num_classes > 1:
             yield from (f'{name}.conv_seg.{part}' for part, _ in module.conv_seg.named_parameters())
 
 

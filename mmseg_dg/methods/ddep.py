@@ -1,8 +1,11 @@
-"""Decoder denoising pretraining."""
+"""Decoder denoising pretraining.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
+"""
 import os.path as osp
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import torch
 from mmengine.logging import print_log
@@ -10,17 +13,18 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from mmseg_dg.models.segmentors.network import ClassifierTap
+from mmseg_dg.models.data_preprocessor import normalization_of, stream_preprocessor
+from mmseg_dg.models.decode_heads.classifier import ShowsFeatures, decode
 from mmseg_dg.ops.denoising import TARGETS, add_noise, check_noise, clean_estimate, draw_sigma, psnr
 from mmseg_dg.ops.noise import seeded_noise
 from mmseg_dg.ops.resize import resize
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils.arguments import refuses
+from mmseg_dg.utils.arguments import refuse_unknown, refuses
 from mmseg_dg.utils.seeding import StepGenerator, derive_seed
 
 from .alignment import NO_ALIGNMENT
 from .base import BaseMethod
-from .step import Pass, StepState
+from .step import Pass, PassResult, StepState
 
 #: Mean and std that bring 0..255 to [-1, 1].
 UNIT = 127.5
@@ -33,7 +37,7 @@ SCALE_ADVICE = (
     "model.data_preprocessor; the encoder's own normalisation belongs in model.encoder_norm")
 
 
-@dataclass
+@dataclass(frozen=True)
 class DDePDraws:
     """Random decisions of a denoising step.
 
@@ -115,8 +119,7 @@ class DDeP(BaseMethod):
         target: Predict the ``noise`` or the clean ``image``.
         train_encoder: Train the encoder as well (DeP).
         noise_head: Arguments of :class:`NoiseHead`.
-        norm_eval: BatchNorm of the decoder on running statistics during training.
-        init_cfg: mmengine's.
+        base: Of :class:`BaseMethod`, except ``fixed_arguments``.
 
     Raises:
         ValueError: Unknown option, sigma below 0, an ``encoder_norm`` on another scale, a network
@@ -124,16 +127,17 @@ class DDeP(BaseMethod):
             scale of images than [-1, 1].
     """
 
+    fixed_arguments = ('evaluate', 'teacher_precision')  # it has one network, and no teacher
     trains_heads = False
 
     def __init__(self, network: dict, encoder_norm: Optional[dict],
                  data_preprocessor: Optional[dict] = None, stream: str = 'images',
                  noise: Optional[dict] = None, target: str = 'noise', train_encoder: bool = False,
-                 noise_head: Optional[dict] = None, norm_eval: bool = False,
-                 init_cfg: Optional[dict] = None) -> None:
+                 noise_head: Optional[dict] = None, **base: Any) -> None:
+        refuse_unknown(type(self), set(base) & set(self.fixed_arguments))
         data_preprocessor = data_preprocessor or dict(
             type='MultiStreamDataPreprocessor', mean=[UNIT] * 3, std=[UNIT] * 3, bgr_to_rgb=True)
-        super().__init__(network, data_preprocessor, norm_eval=norm_eval, init_cfg=init_cfg)
+        super().__init__(network, data_preprocessor, **base)
         if target not in TARGETS:
             raise ValueError(f'target must be one of {", ".join(TARGETS)}, got {target!r}')
         self.streams = (stream, )
@@ -144,6 +148,7 @@ class DDeP(BaseMethod):
         self.form, self.sigma = _noise_settings(noise)
         for key, values in zip(('mean', 'std'), _encoder_scale(encoder_norm)):
             # kept in checkpoints: a finetuning must normalise alike
+            # (1, 3, 1, 1), against images (B, 3, H, W)
             self.register_buffer(f'encoder_{key}', torch.tensor(values).view(1, 3, 1, 1))
         self.noise_head = NoiseHead(_take_off_classifier(self.student), **(noise_head or {}))
         if not train_encoder:
@@ -169,7 +174,7 @@ class DDeP(BaseMethod):
         images = batch[self.streams[0]]['inputs']
         state = StepState() if state is None else state
 
-        def denoising() -> dict[str, Tensor]:
+        def denoising() -> PassResult:
             check_range(images)
             noise = seeded_noise(images, draws.noise_seed)
             noisy = add_noise(images, noise, draws.sigma, self.form)
@@ -179,14 +184,11 @@ class DDeP(BaseMethod):
             with torch.no_grad():
                 start, denoised = self.restore(noisy, prediction.detach(), draws.sigma)
                 scores = dict(psnr=psnr(denoised, images), input_psnr=psnr(start, images))
-            if self.keep_step_record:
-                state.update(noisy_image=start, denoised_image=denoised)
-            stream = self.streams[0]
-            return {
-                f'{stream}.loss_{self.target}': loss,
-                **{f'{stream}.{k}': v.mean()
-                   for k, v in scores.items()}
-            }
+            state.noisy_image, state.denoised_image = start, denoised
+            result = PassResult({f'loss_{self.target}': loss},
+                                {k: v.mean()
+                                 for k, v in scores.items()})
+            return result.prefixed(self.streams[0])
 
         return [Pass('denoising', denoising)]
 
@@ -198,7 +200,7 @@ class DDeP(BaseMethod):
         inputs = ((noisy + 1) * UNIT - self.encoder_mean) / self.encoder_std
         with torch.set_grad_enabled(self.train_encoder and torch.is_grad_enabled()):
             features = self.student.backbone(inputs)
-        if getattr(self.student, 'with_neck', False):
+        if self.student.with_neck:
             features = self.student.neck(features)
         return self.noise_head(decoder_features(self.student.decode_head, features),
                                noisy.shape[-2:]).float()
@@ -220,7 +222,8 @@ class DDeP(BaseMethod):
     def out_channels(self) -> int:
         return 3
 
-    def forward(self, inputs: Tensor, data_samples: Optional[list] = None, mode: str = 'tensor'):
+    def forward(self, inputs: Tensor, data_samples: Optional[list] = None,
+                mode: str = 'tensor') -> Union[Tensor, list]:
         """``tensor``: prediction for noisy images. ``predict``: add noise to clean ones and denoise
         them.
 
@@ -300,13 +303,14 @@ def _take_off_classifier(network: nn.Module) -> int:
     Raises:
         ValueError: The network is no plain encoder-decoder.
     """
-    head = getattr(network, 'decode_head', None)
-    classifier = getattr(head, 'conv_seg', None)
-    if not hasattr(network, 'backbone') or not hasattr(classifier, 'in_channels'):
+    parts = dict(network.named_children())
+    head = parts.get('decode_head')
+    classifier = None if head is None else dict(head.named_children()).get('conv_seg')
+    if head is None or 'backbone' not in parts or not isinstance(classifier, nn.Conv2d):
         raise ValueError('DDeP pretrains an encoder-decoder whose decode_head ends in a '
                          f'classifier conv_seg; {type(network).__name__} with '
                          f'{type(head).__name__} has none')
-    if getattr(network, 'auxiliary_head', None) is not None:
+    if parts.get('auxiliary_head') is not None:
         raise ValueError('DDeP trains no auxiliary head: set network.auxiliary_head=None')
     channels = classifier.in_channels
     head.conv_seg = nn.Identity()
@@ -319,14 +323,14 @@ def decoder_features(head: nn.Module, features: Sequence[Tensor]) -> Tensor:
     Raises:
         ValueError: The head does not give them.
     """
-    if hasattr(head, 'fused_features'):
+    if isinstance(head, ShowsFeatures):
         return head.fused_features(features)
-    with ClassifierTap(head) as tap:  # mmseg's own heads: what they hand to dropout and classifier
-        head(features)
-    if len(tap.seen) != 1:
+    # mmseg's own heads: what they hand to dropout and classifier
+    calls = decode(head, features).calls
+    if len(calls) != 1:
         raise ValueError(f'{type(head).__name__} does not give the features before its classifier: '
                          'give it a method fused_features(levels), as the heads of mmseg_dg have')
-    return tap.seen[0][0]
+    return calls[0].features
 
 
 def check_scale(preprocessor: nn.Module, stream: str) -> None:
@@ -338,17 +342,18 @@ def check_scale(preprocessor: nn.Module, stream: str) -> None:
     Raises:
         ValueError: Another mean or std, or none.
     """
-    for part in {preprocessor, getattr(preprocessor, 'streams', {}).get(stream, preprocessor)}:
-        found = {key: getattr(part, key, None) for key in ('mean', 'std')}
-        if any(value is None or not bool((value == UNIT).all()) for value in found.values()):
-            values = ', '.join(f'{k}={None if v is None else v.flatten().tolist()}'
-                               for k, v in found.items())
+    for part in {preprocessor, stream_preprocessor(preprocessor, stream)}:
+        found = normalization_of(part)
+        if found is None or not all(bool((value == UNIT).all()) for value in found):
+            # each (3, 1, 1), shown as three numbers
+            values = 'mean=None, std=None' if found is None else ', '.join(
+                f'{key}={value.flatten().tolist()}' for key, value in found._asdict().items())
             raise ValueError('DDeP adds noise to images on the scale [-1, 1], but '
                              f'data_preprocessor has {values}: {SCALE_ADVICE}')
 
 
 def check_range(images: Tensor) -> None:
-    """Images are on the scale [-1, 1] on which the noise is defined.
+    """Images (B, 3, H, W) are on the scale [-1, 1] on which the noise is defined.
 
     Raises:
         ValueError: Values outside, with the range that was found.

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from mmseg_dg.models.segmentors.network import draw_crop_box, segmentation_losses
 from mmseg_dg.ops.lab_style import LABStyleDraws
-from mmseg_dg.ops.precision import check_precision, module_in_lower_precision
+from mmseg_dg.ops.precision import module_in_lower_precision
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils.arguments import refuses
+from mmseg_dg.utils.arguments import refuse_unknown, refuses
 from mmseg_dg.utils.seeding import StepGenerator
 
 from .alignment import NO_ALIGNMENT
-from .base import BaseMethod, stack_labels, with_prefix
+from .base import BaseMethod, stack_labels
 from .lab_style import LABStyle
-from .step import Pass, StepState
+from .step import Pass, PassResult, StepState
 from .supervised import Supervised, SupervisedDraws
 from .teacher import EMATeacher
 
@@ -32,7 +32,7 @@ PAIRS = {
 _ENCODER = ('backbone', 'neck')
 
 
-@dataclass
+@dataclass(frozen=True)
 class StyledDraws(SupervisedDraws):
     """Random decisions of a step whose batch may be doubled by restyled copies.
 
@@ -69,7 +69,6 @@ class DeFT(BaseMethod):
 
     Args:
         network: Config of a segmentor with ``backbone`` (and perhaps ``neck``) and ``decode_head``.
-        data_preprocessor: Config of the preprocessor.
         stream: Name of the labelled stream.
         warmup_iters: Length of stage 1 (paper: 8000 on GTA, 2000 on Cityscapes); 0: none.
             ``DecoderWarmupHook`` may set another.
@@ -83,10 +82,8 @@ class DeFT(BaseMethod):
         evaluate: ``'retentive'`` (E_r, D_r), ``'adaptive'`` (E_a, D_a), ``'encoder_adaptive'``
             (E_a, D_r) or ``'decoder_adaptive'`` (E_r, D_a). Before the hand-over, D_r has learned
             nothing: D_a stands in for it.
-        norm_eval: BatchNorm on running statistics during training.
-        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts E_r where D_a learns on its features:
-            no gradient flows there. None: the precision of the other passes.
-        init_cfg: mmengine's.
+        base: Of :class:`BaseMethod`. ``teacher_precision`` is that of E_r where D_a learns on its
+            features: no gradient flows there.
 
     Raises:
         ValueError: A network without encoder or decoder or with auxiliary heads, negative numbers,
@@ -100,15 +97,12 @@ class DeFT(BaseMethod):
     warmup_logs = ('warmup.', )
     weighs_pixels = False
 
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
-                 stream: str = 'source', warmup_iters: int = 8000,
+    def __init__(self, network: dict, stream: str = 'source', warmup_iters: int = 8000,
                  style_augmentation: Optional[dict] = None, distance: Optional[dict] = None,
-                 evaluate: str = 'retentive', norm_eval: bool = False,
-                 teacher_precision: Optional[str] = None, init_cfg: Optional[dict] = None) -> None:
+                 evaluate: str = 'retentive', **base: Any) -> None:
         _check_network(network)
-        super().__init__(network, data_preprocessor, evaluate=evaluate, norm_eval=norm_eval,
-                         init_cfg=init_cfg)
-        if getattr(self.student, 'decode_head', None) is None:
+        super().__init__(network, evaluate=evaluate, **base)
+        if 'decode_head' not in dict(self.student.named_children()):
             raise ValueError(f'{type(self.student).__name__} has no decode_head: DeFT trains '
                              'encoder and decoder apart')
         if warmup_iters < 0:
@@ -117,9 +111,9 @@ class DeFT(BaseMethod):
         self.source_stream = stream
         self.streams = self.labeled_streams = (stream, )
         self.warmup_iters = warmup_iters
-        self.teacher_precision = check_precision('teacher_precision', teacher_precision)
         self.style: Optional[LABStyle] = MODELS.build(
             style_augmentation) if style_augmentation else None
+        self.copies = 1 if self.style is None else 2
         self.encoder = EMATeacher(self._adaptive_encoder(), beta=0.9999, ramp=False)
         self.decoder = EMATeacher(self._adaptive_decoder(), beta=0.9999, ramp=False)
         self.distance = _checked_distance(distance)
@@ -133,8 +127,8 @@ class DeFT(BaseMethod):
 
     # ------------------------------------------------------------------ components
     def _adaptive_encoder(self) -> nn.ModuleDict:
-        parts = {name: getattr(self.student, name, None) for name in _ENCODER}
-        return nn.ModuleDict({name: part for name, part in parts.items() if part is not None})
+        parts = dict(self.student.named_children())
+        return nn.ModuleDict({name: parts[name] for name in _ENCODER if name in parts})
 
     def _adaptive_decoder(self) -> nn.ModuleDict:
         return nn.ModuleDict(dict(decode_head=self.student.decode_head))
@@ -169,7 +163,7 @@ class DeFT(BaseMethod):
         return self._stage_read[1] == 2
 
     @property
-    def averages_follow(self) -> bool:
+    def averages_follow(self) -> bool:  # type: ignore[override]  # it changes in the run
         """Whether ``EMAUpdateHook`` moves the retentive components now."""
         return self.handed_over
 
@@ -225,9 +219,9 @@ class DeFT(BaseMethod):
         images, labels = stream['inputs'], stack_labels(stream['data_samples'], self.source_stream)
         box = draws.crop_box_source
 
-        def losses(prefix: str, network: nn.Module) -> dict[str, Tensor]:
-            return with_prefix(prefix,
-                               segmentation_losses(network, images, labels, crop_box=box).losses)
+        def losses(prefix: str, network: nn.Module) -> PassResult:
+            result = segmentation_losses(network, images, labels, crop_box=box)
+            return result.terms.prefixed(prefix)
 
         into_encoder, into_decoder = self.pair('adaptive',
                                                'retentive'), self.pair('retentive', 'adaptive')
@@ -239,35 +233,34 @@ class DeFT(BaseMethod):
                 Pass('warmup', lambda: self._on_retentive(lambda: losses('warmup', into_decoder)))
             ]
 
-        def encoder_path() -> dict[str, Tensor]:
-            return dict(losses('encoder', into_encoder),
-                        **self._distance('encoder', self.student.backbone, self.encoder_init))
+        def encoder_path() -> PassResult:
+            distance = self._distance('encoder', self.student.backbone, self.encoder_init)
+            return losses('encoder', into_encoder).joined(distance)
 
-        def decoder_path() -> dict[str, Tensor]:
-            return dict(self._on_retentive(lambda: losses('decoder', into_decoder)),
-                        **self._distance('decoder', self.student.decode_head, self.decoder_init))
+        def decoder_path() -> PassResult:
+            distance = self._distance('decoder', self.student.decode_head, self.decoder_init)
+            return self._on_retentive(lambda: losses('decoder', into_decoder)).joined(distance)
 
         return [Pass('encoder', encoder_path), Pass('decoder', decoder_path)]
 
-    def _on_retentive(self, losses: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    def _on_retentive(self, losses: Callable[[], PassResult]) -> PassResult:
         """Losses of a pass through E_r, whose encoder runs in ``teacher_precision``."""
         with module_in_lower_precision(self.encoder.module['backbone'], self.teacher_precision):
             return losses()
 
-    def _distance(self, name: str, module: nn.Module,
-                  reference: Optional[nn.Module]) -> dict[str, Tensor]:
+    def _distance(self, name: str, module: nn.Module, reference: Optional[nn.Module]) -> PassResult:
         weight = self.distance[name] if self.distance else 0.
-        if not weight:
-            return {}
-        return {
-            f'{name}.loss_distance': weight
-                                     * parameter_distance(module, reference, self.distance['form'])
-        }
+        if not self.distance or not weight:
+            return PassResult()
+        assert reference is not None  # with a distance there is one
+        distance = parameter_distance(module, reference, self.distance['form'])
+        return PassResult({f'{name}.loss_distance': weight * distance})
 
     # ------------------------------------------------------------------ modes and weights
     def sync_copies(self) -> None:
         super().sync_copies()
         if self.distance is not None:
+            assert self.encoder_init is not None and self.decoder_init is not None
             self.encoder_init.load_state_dict(self.student.backbone.state_dict())
             self.decoder_init.load_state_dict(self.student.decode_head.state_dict())
 
@@ -287,18 +280,21 @@ class JointFinetuning(Supervised):
     """The baseline of DeFT: encoder and decoder trained together, with the same style augmentation.
 
     Args:
-        network, data_preprocessor, stream, evaluate, norm_eval, init_cfg: As of
-            :class:`Supervised`.
+        network: Config of the segmentor.
         style_augmentation: As of :class:`DeFT`.
+        supervised: Of :class:`Supervised`, except ``fixed_arguments``.
     """
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
-                 stream: str = 'source', style_augmentation: Optional[dict] = None,
-                 evaluate: str = 'student', norm_eval: bool = False,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(network, data_preprocessor, stream=stream, evaluate=evaluate,
-                         norm_eval=norm_eval, init_cfg=init_cfg)
+
+    fixed_arguments = ('feature_distance', 'shared_backward', 'sync_statistics',
+                       'teacher_precision')
+
+    def __init__(self, network: dict, style_augmentation: Optional[dict] = None,
+                 **supervised: Any) -> None:
+        refuse_unknown(type(self), set(supervised) & set(self.fixed_arguments))
+        super().__init__(network, **supervised)
         self.style: Optional[LABStyle] = MODELS.build(
             style_augmentation) if style_augmentation else None
+        self.copies = 1 if self.style is None else 2
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> StyledDraws:
         return styled_draws(self, batch, generator)
@@ -314,7 +310,7 @@ class JointFinetuning(Supervised):
             self.style.check(self.data_preprocessor, self.source_stream)
 
 
-def styled_draws(method, batch: dict[str, dict], generator: Any) -> StyledDraws:
+def styled_draws(method: Any, batch: dict[str, dict], generator: Any) -> StyledDraws:
     """Draws of a step of a method with one labelled stream and perhaps a style augmentation."""
     rng = StepGenerator.of(generator)
     images = batch[method.source_stream]['inputs']
@@ -323,7 +319,7 @@ def styled_draws(method, batch: dict[str, dict], generator: Any) -> StyledDraws:
     return StyledDraws(crop_box_source=box, style=style)
 
 
-def styled(method, batch: dict[str, Any], draws: StyledDraws) -> dict[str, Any]:
+def styled(method: Any, batch: dict[str, Any], draws: StyledDraws) -> dict[str, Any]:
     """The batch of the labelled stream, doubled where the method has a style augmentation."""
     if method.style is None:
         return batch

@@ -8,6 +8,8 @@ factor t, strong views without CutMix, feature dropout. RECONSTRUCTED
 (docs/behavior/diffmatch.md#confirmed-inferred-unconfirmed), every one an argument: label code,
 schedule, inside of the denoiser, sampler, how pseudo-labels are made and learned from, loss
 weights, the form of the adjustment.
+
+Shapes: C channels.
 """
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,26 +17,31 @@ from typing import Any, Optional
 
 import torch
 from mmengine.dist import all_reduce
+from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor
 
-from mmseg_dg.models.segmentors.mask_diffusion import DenoisedLabels, NoiseDraws
+from mmseg_dg.models.segmentors.mask_diffusion import (
+    DenoisedLabels,
+    MaskDiffusionEncoderDecoder,
+    NoiseDraws,
+)
 from mmseg_dg.ops import PseudoLabels, confident_cross_entropy, pseudo_labels_from
 from mmseg_dg.ops.diffusion import check_steps
 from mmseg_dg.ops.precision import lower_precision
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils.arguments import refuses
+from mmseg_dg.utils.arguments import refuse_unknown, refuses
 from mmseg_dg.utils.seeding import StepGenerator
 
 from .alignment import NO_ALIGNMENT
-from .base import stack_labels, weighted, with_prefix
+from .base import stack_labels
 from .semi_supervised import SemiDraws, SemiSupervised, evaluation_mode
-from .step import Pass, StepState
+from .step import Pass, PassResult, StepState
 from .unimatch import decoder_levels, drop_channels
 
 _NO_NOISE = NoiseDraws([], [])
 
 
-@dataclass
+@dataclass(frozen=True)
 class DiffMatchDraws(SemiDraws):
     """Every random decision of one step; noise as seeds.
 
@@ -75,49 +82,36 @@ class DiffMatch(SemiSupervised):
         network: Config of a ``MaskDiffusionEncoderDecoder``. Label code, scale, schedule, layers,
             sampler, time range and the weight of the plain classifier are its arguments; OHEM on
             labelled pixels is ``denoiser.loss_decode=dict(type='OHEMCrossEntropyLoss')``.
-        data_preprocessor, labeled_stream, unlabeled_stream, mix_stream, strong_view, evaluate,
-            norm_eval, init_cfg: As in :class:`SemiSupervised`.
-        labeled_weight: Weight of L_x in the objective.
         view_weights: Weights of the strong views; their number is that of the views.
         feature_weight: Weight of L_fd; 0 leaves the stream out.
         feature_dropout: Probability of dropping a channel of each level the decoder reads.
-        cutmix: None (the paper's list of augmentations has none), or as in :class:`SemiSupervised`.
-        threshold: Least confidence of a pseudo-label that is learned from (0.95; 0 on Cityscapes).
         teacher_steps: Sampling steps of the teacher in training (3; 1 is faster).
         adjustment: The debiased adjustment, arguments of :class:`PriorAdjustment`: ``where``,
             ``weighting``, ``tau``, ``prior``, ``momentum``, ``floor``, ``on_pseudo_labels``; handed
             to the network. Needs ``ClassPriorHook`` where ``prior`` is ``'labeled'`` or ``'ema'``.
+        semi: Of :class:`SemiSupervised`, except ``pseudo_labels``. ``labeled_weight`` is that of
+            L_x, ``cutmix`` is None (the paper's list of augmentations has none).
 
     Raises:
         ValueError: Another kind of network, no sampling step, or arguments out of range.
     """
 
+    fixed_arguments = ('pseudo_labels', )
     #: What padding of label maps becomes before they are noised.
     fixed_ignore_index = 255
 
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
-                 labeled_stream: str = 'labeled', unlabeled_stream: str = 'unlabeled',
-                 mix_stream: Optional[str] = 'unlabeled_mix', labeled_weight: float = 0.5,
-                 view_weights: Sequence[float] = (0.125, 0.125), feature_weight: float = 0.25,
-                 feature_dropout: float = 0.5, cutmix: Optional[dict] = None,
-                 strong_view: Optional[dict] = None, threshold: float = 0.95,
-                 teacher_steps: int = 3, adjustment: Optional[dict] = None,
-                 evaluate: str = 'student', norm_eval: bool = False,
-                 teacher_precision: Optional[str] = None, init_cfg: Optional[dict] = None) -> None:
+    def __init__(self, network: dict, view_weights: Sequence[float] = (0.125, 0.125),
+                 feature_weight: float = 0.25, feature_dropout: float = 0.5, teacher_steps: int = 3,
+                 adjustment: Optional[dict] = None, **semi: Any) -> None:
+        refuse_unknown(type(self), set(semi) & set(self.fixed_arguments))
         check_steps(teacher_steps, 'teacher_steps')
         if not 0 <= feature_dropout < 1:
             raise ValueError(f'feature_dropout is a probability below 1, got {feature_dropout}')
         network = self.network_config(dict(network=network, adjustment=adjustment))
-        super().__init__(network, data_preprocessor, labeled_stream=labeled_stream,
-                         unlabeled_stream=unlabeled_stream, mix_stream=mix_stream,
-                         num_views=len(view_weights), cutmix=cutmix, strong_view=strong_view,
-                         threshold=threshold, pseudo_labels='teacher', evaluate=evaluate,
-                         norm_eval=norm_eval, teacher_precision=teacher_precision,
-                         init_cfg=init_cfg)
-        if not hasattr(self.student, 'denoise'):
+        super().__init__(network, view_weights=view_weights, pseudo_labels='teacher', **semi)
+        if not isinstance(self.student, MaskDiffusionEncoderDecoder):
             raise ValueError('DiffMatch trains a MaskDiffusionEncoderDecoder, got '
                              f'{type(self.student).__name__}')
-        self.labeled_weight, self.view_weights = labeled_weight, tuple(view_weights)
         self.feature_weight, self.feature_dropout = feature_weight, feature_dropout
         self.teacher_steps = teacher_steps
         prior = self.student.adjustment
@@ -138,15 +132,17 @@ class DiffMatch(SemiSupervised):
     def draw_step(self, batch: dict[str, dict], generator: Any) -> DiffMatchDraws:
         rng = StepGenerator.of(generator)
         count = len(batch[self.unlabeled_stream]['inputs'])
-        draws = DiffMatchDraws(**vars(super().draw_step(batch, rng)))
-        draws.labeled = self.student.draw_noise(len(batch[self.labeled_stream]['inputs']),
-                                                rng.torch)
-        draws.strong = [self.student.draw_noise(count, rng.torch) for _ in range(self.num_views)]
-        draws.feature = self.student.draw_noise(count, rng.torch)
-        draws.teacher_seeds = self.student.draw_noise(count, rng.torch).seeds
-        if self.reads_mix_stream:
-            draws.mix_teacher_seeds = self.student.draw_noise(count, rng.torch).seeds
-        return draws
+        views = super().draw_step(batch, rng)
+
+        def noise(images: int = count) -> NoiseDraws:
+            return self.student.draw_noise(images, rng.torch)
+
+        # keyword arguments are evaluated in this order, which recorded runs repeat
+        return DiffMatchDraws(**vars(views),
+                              labeled=noise(len(batch[self.labeled_stream]['inputs'])),
+                              strong=[noise() for _ in range(self.num_views)], feature=noise(),
+                              teacher_seeds=noise().seeds,
+                              mix_teacher_seeds=noise().seeds if self.reads_mix_stream else [])
 
     # ------------------------------------------------------------------ passes
     def passes(self, batch: dict[str, dict], draws: DiffMatchDraws,
@@ -163,24 +159,21 @@ class DiffMatch(SemiSupervised):
 
     @torch.no_grad()
     def _pseudo_label_pass(self, batch: dict[str, dict], draws: DiffMatchDraws,
-                           state: StepState) -> dict[str, Tensor]:
+                           state: StepState) -> PassResult:
         """The teacher samples pseudo-labels of the weak views, and of the images that CutMix
         pastes.
         """
         own = self._sampled_labels(batch, self.unlabeled_stream, draws.teacher_seeds)
         if self.reads_mix_stream and self.pastes(draws):
-            state['mix_pseudo'] = self._sampled_labels(batch, self.mix_stream,
-                                                       draws.mix_teacher_seeds)
-        mask = own.mask(self.threshold)
-        state.update(own_pseudo=own, pseudo_label=own.label, pseudo_weight=mask.float())
+            state.mix_pseudo = self._sampled_labels(batch, str(self.mix_stream),
+                                                    draws.mix_teacher_seeds)
         if self.student.adjustment.kind == 'ema':
-            self._observe_classes(own.label[mask])
-        return {
-            f'{self.unlabeled_stream}.pseudo_label_share': mask.sum() / own.valid.sum().clamp(min=1)
-        }
+            self._observe_classes(own.label[own.mask(self.threshold)])
+        return self.remember(own, state)
 
     def _sampled_labels(self, batch: dict[str, dict], stream: str,
                         seeds: Sequence[int]) -> PseudoLabels:
+        assert self.teacher is not None  # pseudo-labels are the teacher's
         network = self.teacher.module
         images = batch[stream]['inputs']
         with evaluation_mode(network), lower_precision(self.teacher_precision, images.device):
@@ -189,32 +182,39 @@ class DiffMatch(SemiSupervised):
 
     def _observe_classes(self, labels: Tensor) -> None:
         """Let a moving class prior see confident pseudo-labels, those of all processes."""
+        # (n,) -> (C,)
         counts = torch.bincount(labels.flatten(), minlength=self.student.num_classes)
         all_reduce(counts)
-        for network in self.networks().values():
+        networks: dict[str, BaseSegmentor] = self.networks()
+        for network in networks.values():
             network.adjustment.observe(counts)
 
     def _labeled_pass(self, batch: dict[str, dict], draws: DiffMatchDraws,
-                      state: StepState) -> dict[str, Tensor]:
+                      state: StepState) -> PassResult:
         """[labelled; weak with dropped channels] through the student: L_x and L_fd."""
         network, labeled = self.student, batch[self.labeled_stream]
         labels = stack_labels(labeled['data_samples'], self.labeled_stream)
         count, images, noise, masks = len(labels), labeled['inputs'], draws.labeled, labels
         if self.feature_weight:
             images = torch.cat([images, batch[self.unlabeled_stream]['inputs']])
-            masks = torch.cat([labels, _without_padding(state['own_pseudo'])])
+            masks = torch.cat([labels, _without_padding(self._own(state))])
             noise = noise.joined(draws.feature)
         levels = network.extract_feat(images)
         feature = network.image_feature(
             self._dropped(levels, count) if self.feature_weight else levels)
         result = network.denoise(feature, masks, noise)
         own = network.label_losses(result.part(0, count), [x[:count] for x in levels], labels)
-        values = with_prefix(self.labeled_stream, weighted(own, self.labeled_weight))
-        if self.feature_weight:
-            values.update(
-                self._unlabeled_losses('feature', self._for_pseudo_labels(result.part(count)),
-                                       state['own_pseudo'], self.feature_weight))
-        return values
+        found = own.weighted(self.labeled_weight).prefixed(self.labeled_stream)
+        if not self.feature_weight:
+            return found
+        return found.joined(
+            self._unlabeled_losses('feature', self._for_pseudo_labels(result.part(count)),
+                                   self._own(state), self.feature_weight))
+
+    @staticmethod
+    def _own(state: StepState) -> PseudoLabels:
+        assert state.own_pseudo is not None  # an earlier pass has left them
+        return state.own_pseudo
 
     def _dropped(self, levels: Sequence[Tensor], first: int) -> list[Tensor]:
         """Levels whose images from ``first`` on lose channels; labelled images keep theirs."""
@@ -225,36 +225,35 @@ class DiffMatch(SemiSupervised):
         ]
 
     def _strong_pass(self, batch: dict[str, dict], draws: DiffMatchDraws,
-                     state: StepState) -> dict[str, Tensor]:
+                     state: StepState) -> PassResult:
         """All strong views through the student in one forward, each against its (pasted)
         pseudo-labels.
         """
         network, views = self.student, self.strong_batch(batch, draws)
-        targets = self.pasted_labels(state['own_pseudo'], state.get('mix_pseudo'), draws)
+        targets = self.pasted_labels(state.own_pseudo, state.mix_pseudo, draws)
         noise = _NO_NOISE
         for own in draws.strong:
             noise = noise.joined(own)
         feature = network.image_feature(network.extract_feat(torch.cat(views)))
         result = self._for_pseudo_labels(
             network.denoise(feature, torch.cat([_without_padding(t) for t in targets]), noise))
-        state.update(mixed_image=views[0], mixed_label=targets[0].label,
-                     mixed_weight=targets[0].mask(self.threshold).float())
-        values, count = {}, len(views[0])
+        self.remember_strong(views[0], targets[0], state)
+        found, count = PassResult(), len(views[0])
         for k, (target, weight) in enumerate(zip(targets, self.view_weights)):
             part = slice(k * count, (k + 1) * count)
-            values.update(
+            found = found.joined(
                 self._unlabeled_losses(f'strong{k + 1}', result.part(part.start, part.stop), target,
                                        weight))
         bins = network.time_bins(result, torch.cat([t.label for t in targets]),
                                  torch.cat([t.mask(self.threshold) for t in targets]))
-        return dict(values, **with_prefix('strong', bins))
+        return found.joined(PassResult(logs=bins).prefixed('strong'))
 
     def _for_pseudo_labels(self, result: DenoisedLabels) -> DenoisedLabels:
         return result if self.student.adjustment.on_pseudo_labels else result._replace(
             adjusted=result.logits)
 
     def _unlabeled_losses(self, name: str, result: DenoisedLabels, target: PseudoLabels,
-                          weight: float) -> dict[str, Tensor]:
+                          weight: float) -> PassResult:
         """Losses of denoiser and plain classifier on confident pseudo-labels."""
         network, size = self.student, tuple(target.label.shape[-2:])
         values = {
@@ -265,7 +264,7 @@ class DiffMatch(SemiSupervised):
             plain = confident_cross_entropy(network.to_size(result.plain, size), target,
                                             self.threshold)
             values['plain.loss_ce'] = network.plain_weight * plain
-        return with_prefix(name, weighted(values, weight))
+        return PassResult(values).weighted(weight).prefixed(name)
 
 
 def _without_padding(labels: PseudoLabels) -> Tensor:

@@ -1,5 +1,8 @@
-"""Domain generalization: training on one source so that unseen domains are predicted well."""
-from typing import Optional
+"""Domain generalization: training on one source so that unseen domains are predicted well.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
+"""
+from typing import Any, Optional
 
 from mmengine.logging import print_log
 from torch import Tensor
@@ -10,8 +13,10 @@ from mmseg_dg.models.segmentors.network import NetworkLosses, segmentation_losse
 from mmseg_dg.ops import CropBox, style_consistency
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.arguments import refuses
+from mmseg_dg.utils.modules import child
 
 from .alignment import NO_ALIGNMENT
+from .step import PassResult
 from .supervised import Supervised
 
 
@@ -32,11 +37,10 @@ class DomainGeneralization(Supervised):
     et al., ECCV 2022); docs/behavior/daformer_hrda.md#domain-generalization.
 
     Args:
-        network, data_preprocessor, stream, shared_backward, sync_statistics, evaluate, norm_eval,
-            init_cfg: As of :class:`Supervised`.
-        feature_distance: Arguments of :class:`FeatureDistance`, or None.
+        network: Config of the segmentor.
         style_consistency_weight: Factor of the consistency loss, 10 in the paper; 0 leaves it out.
             Not used without styles.
+        supervised: Of :class:`Supervised`, except ``alignment``.
 
     Raises:
         ValueError: A negative weight, or styles in something else than the network's backbone.
@@ -44,15 +48,9 @@ class DomainGeneralization(Supervised):
 
     trains_styles = True
 
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
-                 stream: str = 'source', feature_distance: Optional[dict] = None,
-                 style_consistency_weight: float = 10., shared_backward: bool = True,
-                 sync_statistics: bool = False, evaluate: str = 'student', norm_eval: bool = False,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(network, data_preprocessor, stream=stream,
-                         feature_distance=feature_distance, shared_backward=shared_backward,
-                         sync_statistics=sync_statistics, evaluate=evaluate, norm_eval=norm_eval,
-                         init_cfg=init_cfg)
+    def __init__(self, network: dict, style_consistency_weight: float = 10.,
+                 **supervised: Any) -> None:
+        super().__init__(network, **supervised)
         if style_consistency_weight < 0:
             raise ValueError(f'style_consistency_weight={style_consistency_weight} must not be '
                              'negative')
@@ -61,20 +59,29 @@ class DomainGeneralization(Supervised):
     @property
     def styles(self) -> Optional[StyleHallucination]:
         """The part of the student's encoder that hallucinates styles, or None."""
-        return getattr(self.student.backbone, 'style_hallucination', None)
+        part = child(self.student.backbone, 'style_hallucination')
+        return part if isinstance(part, StyleHallucination) else None
 
     def source_losses(self, images: Tensor, labels: Tensor,
                       box: Optional[CropBox]) -> NetworkLosses:
+        """As the base; stylized copies of the images (B, 3, H, W) are appended by the encoder,
+        so that labels (B, H, W) count twice.
+        """
         if not self._stylises():
             return super().source_losses(images, labels, box)
         result = segmentation_losses(self.student, images, labels.repeat(2, 1, 1), crop_box=box)
         if self.style_consistency_weight:
             difference = style_consistency(*result.logits.chunk(2))
-            result.losses['loss_style_consistency'] = self.style_consistency_weight * difference
+            term = PassResult(
+                {'loss_style_consistency': self.style_consistency_weight * difference})
+            return result._replace(terms=result.terms.joined(term))
         return result
 
     def distance_region(self, features: Tensor, reference: Tensor,
                         labels: Tensor) -> DistanceRegion:
+        """As the base; reference (B, C, h, w) and labels (B, H, W) are repeated for the stylized
+        copies.
+        """
         # the ImageNet encoder sees no styles, so its features of the copy are the same
         if self._stylises():
             reference, labels = reference.repeat(2, 1, 1, 1), labels.repeat(2, 1, 1)

@@ -1,5 +1,8 @@
 """What of a method's images can be encoded before training: its views, strong, mixed and masked
-ones."""
+ones.
+
+Shapes: B images, H x W pixels.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -9,7 +12,9 @@ import torch
 from torch import Tensor
 
 from mmseg_dg.models.data_preprocessor import MultiStreamDataPreprocessor
+from mmseg_dg.models.segmentors.network import interface_of
 from mmseg_dg.ops import draw_strong_view
+from mmseg_dg.utils.frozen import KnowsFrozen
 from mmseg_dg.utils.seeding import StepGenerator
 
 from .dacs import BLUR_SIGMA, DACS
@@ -57,11 +62,12 @@ def check_encoded(method: Any, mix: str) -> None:
             f'{what}: {kind} needs pixels in every step; methods that train on cached features '
             f'are {", ".join(m.__name__ for m in METHODS)}')
     network = method.student
-    if hasattr(network, 'segmentation_losses'):
+    if not interface_of(network).plain:
         raise ValueError(
             f'{what}: {type(network).__name__} encodes drawn crops at several resolutions, which '
             'cannot be kept: use EncoderDecoder')
-    trainable = getattr(network.backbone, 'trainable', 'all')
+    encoder = network.backbone
+    trainable = network.backbone.trainable if isinstance(encoder, KnowsFrozen) else 'all'
     if trainable != 'none':
         raise ValueError(
             f'{what} keeps the maps of an encoder that never changes, but model.network.backbone '

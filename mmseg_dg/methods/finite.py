@@ -5,9 +5,10 @@ A step is finite if its images, every loss of every pass and the gradients are. 
 changes neither parameters nor optimizer nor averages nor buffers. On the CPU the flag is read in
 every step; on a GPU it stays there and the host reads it when it logs, validates or saves
 (:meth:`FiniteWatch.read`).
+
+Shapes: B images, C channels, H x W pixels.
 """
 from collections.abc import Iterable
-from contextlib import contextmanager
 from typing import Any, Callable, NamedTuple, Optional, Union
 
 import torch
@@ -15,7 +16,8 @@ from mmengine.dist import all_gather_object, all_reduce, get_world_size
 from torch import Tensor, nn
 
 from mmseg_dg.ops.precision import at_least_float32
-from mmseg_dg.utils.buckets import buckets, flat, scatter
+
+from .optimizer_gate import gated, has_scaler, is_fused
 
 #: What may follow a step that is not finite.
 ACTIONS = ('stop', 'skip')
@@ -78,7 +80,8 @@ class StepCheck:
         parameters: ``list(method.named_parameters())``, where it is known.
     """
     def __init__(self, method: nn.Module, iteration: int = 0, remember: bool = True,
-                 gradients: bool = True, deferred: bool = False, parameters: Optional[list] = None):
+                 gradients: bool = True, deferred: bool = False,
+                 parameters: Optional[list] = None) -> None:
         self.iteration, self.checks_gradients, self.deferred = iteration, gradients, deferred
         self.left_out = False  # the step changed nothing, as far as the host knows
         named = parameters or method.named_parameters()
@@ -96,16 +99,16 @@ class StepCheck:
         for stream, part in batch.items() if isinstance(batch, dict) else ():
             images = part.get('inputs') if isinstance(part, dict) else None
             if isinstance(images, Tensor) and images.is_floating_point() and images.dim() > 1:
+                # one number per image, (B, C * H * W) -> (B,): NaN and infinities survive a sum
                 finite = torch.isfinite(at_least_float32(images).flatten(1).sum(1))
                 self.batches.append(
                     Batch(stream, file_names(part.get('data_samples'), len(images)), finite))
 
-    def see_pass(self, name: str, outputs: dict[str, Tensor], learned: bool) -> None:
+    def see_pass(self, name: str, losses: dict[str, Tensor], learned: bool) -> None:
         """Note the losses of a pass and, where it was back-propagated, whether the gradients are
         finite now.
         """
-        self.losses += [(name, term, value.detach()) for term, value in outputs.items()
-                        if 'loss' in term]
+        self.losses += [(name, term, value.detach()) for term, value in losses.items()]
         if learned and self.checks_gradients:
             self.gradients.append((name, finite_flag(self._grads())))
 
@@ -177,13 +180,15 @@ def file_names(samples: Any, count: int) -> list[str]:
     """Image paths of data samples, ``#i`` where one does not say."""
     samples = list(samples or ())
     return [
-        str(getattr(samples[i], 'metainfo', {}).get('img_path', f'#{i}'))
-        if i < len(samples) else f'#{i}' for i in range(count)
+        str(samples[i].metainfo.get('img_path', f'#{i}')) if i < len(samples) else f'#{i}'
+        for i in range(count)
     ]
 
 
 def everywhere(flag: Tensor) -> Tensor:
-    """True where it is True in all processes; nothing is transferred to the host."""
+    """True where it is True in all processes (0-d or any shape); nothing is transferred to the
+    host.
+    """
     if get_world_size() == 1:
         return flag
     number = flag.to(torch.int32)
@@ -356,7 +361,9 @@ class FiniteWatch:
 
 
 def state_findings(parameters: Iterable[tuple[str, Tensor]]) -> list[str]:
-    """A line that names parameters which the step itself left without finite values."""
+    """A line that names parameters (of any shape) which the step itself left without finite
+    values.
+    """
     names = [name for name, p in parameters if not bool(finite_flag([p]))]
     return [
         f'losses and gradients are finite, but the step makes {len(names)} parameters NaN or '
@@ -371,35 +378,3 @@ def gathered(lines: list[str]) -> list[str]:
     found = all_gather_object(lines)
     return [f'process {rank}: {line}' for rank, part in enumerate(found) for line in part
             ] or ['the gradients are NaN or infinite after their sum over processes']
-
-
-def has_scaler(optim_wrapper: Any) -> bool:
-    """Whether a loss scaler (float16) watches over the gradients."""
-    scaler = getattr(optim_wrapper, 'loss_scaler', None)
-    return scaler is not None and scaler.is_enabled()
-
-
-def is_fused(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether every group is stepped by a fused kernel that can leave the step out by itself."""
-    return getattr(optimizer, '_step_supports_amp_scaling', False) and all(
-        group.get('fused') for group in optimizer.param_groups)
-
-
-@contextmanager
-def gated(optimizer: torch.optim.Optimizer, gradients: list[Tensor], ok: Tensor):
-    """Inside, ``optimizer.step()`` takes no part of gradients where ``ok`` (bool 0-d, on the
-    device) is False.
-
-    Fused optimizers leave the whole step out. Others step with gradients of zero: they stay finite,
-    but weight decay and momentum move them, which only a run that is about to stop may ignore.
-    """
-    if is_fused(optimizer):
-        optimizer.found_inf = (~ok).float()
-        try:
-            yield
-        finally:
-            del optimizer.found_inf
-        return
-    for bucket in buckets(gradients):
-        scatter(torch.where(ok, flat(bucket), 0.), bucket)
-    yield

@@ -1,22 +1,27 @@
 """FixMatch for segmentation: learn from confident pseudo-labels of the weak view on one strong
 view.
+
+Shapes: B images, V views, C channels, or classes of logits, H x W pixels, h x w places of a smaller
+map.
 """
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Optional
 
 import torch
 from torch import Tensor
 
+from mmseg_dg.models.decode_heads.classifier import Classified, Decoded, main_logits
 from mmseg_dg.models.losses.alignment import AlignmentImages
-from mmseg_dg.models.segmentors.network import ClassifierTap, main_logits
+from mmseg_dg.models.segmentors.network import interface_of
 from mmseg_dg.ops import PixelView, PseudoLabels, confident_cross_entropy, pseudo_labels_from
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator
 
 from .alignment import DEFAULT, AlignmentMixin
-from .base import stack_labels, weighted, with_prefix
+from .base import stack_labels
 from .semi_supervised import SemiDraws, SemiSupervised
-from .step import Pass, StepState
+from .step import Pass, PassResult, StepState
 
 #: CutMix with UniMatch's boxes, the defaults of :func:`mmseg_dg.ops.draw_cutmix_box`.
 CUTMIX: dict = {}
@@ -35,33 +40,18 @@ class FixMatch(AlignmentMixin, SemiSupervised):
 
     Args:
         network: Config of the segmentor, an encoder with one decode head.
-        labeled_weight: Weight of L_x in the objective.
-        view_weights: Weight of each strong view's loss in the objective; their number is that of
-            the views.
         cutmix: See :class:`SemiSupervised`; the default is UniMatch's CutMix, None switches it off.
         alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels
             of labelled image i and the strong views of unlabelled image i, or None. There, pixels
             below the threshold weigh 0; ``PixelAlignment`` leaves them out unless
             ``ignore_zero_weight=False`` is given: a network's least sure pixels are almost all
             below the threshold, so that the term would have no weight.
-        kwargs: Of :class:`SemiSupervised`, except ``num_views``.
+        semi: Of :class:`SemiSupervised`. ``labeled_weight`` is that of L_x.
     """
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
-                 labeled_stream: str = 'labeled', unlabeled_stream: str = 'unlabeled',
-                 mix_stream: Optional[str] = 'unlabeled_mix', labeled_weight: float = 0.5,
-                 view_weights: Sequence[float] = (0.5, ), cutmix: Optional[dict] = CUTMIX,
-                 strong_view: Optional[dict] = None, threshold: float = 0.95,
-                 pseudo_labels: str = 'student', evaluate: str = 'student', norm_eval: bool = False,
-                 alignment: Optional[dict] = None, teacher_precision: Optional[str] = None,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(network, data_preprocessor, labeled_stream=labeled_stream,
-                         unlabeled_stream=unlabeled_stream, mix_stream=mix_stream,
-                         num_views=len(view_weights), cutmix=cutmix, strong_view=strong_view,
-                         threshold=threshold, pseudo_labels=pseudo_labels, evaluate=evaluate,
-                         norm_eval=norm_eval, teacher_precision=teacher_precision,
-                         init_cfg=init_cfg)
-        self.labeled_weight, self.view_weights = labeled_weight, tuple(view_weights)
-        if hasattr(self.student, 'segmentation_losses') or not hasattr(self.student, 'decode_head'):
+    def __init__(self, network: dict, cutmix: Optional[dict] = CUTMIX,
+                 alignment: Optional[dict] = None, **semi: Any) -> None:
+        super().__init__(network, cutmix=cutmix, **semi)
+        if not interface_of(self.student).plain or not self.student.with_decode_head:
             raise ValueError(f'{type(self).__name__} trains an encoder with one decode head, not '
                              f'{type(self.student).__name__}: use EncoderDecoder, or self-training '
                              '(DACS) for a multi-resolution network')
@@ -76,8 +66,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
         rng = StepGenerator.of(generator)
         draws = super().draw_step(batch, rng)
-        draws.alignment_seed = self.draw_alignment(rng)
-        return draws
+        return replace(draws, alignment_seed=self.draw_alignment(rng))
 
     # ------------------------------------------------------------------ passes
     def passes(self, batch: dict[str, dict], draws: SemiDraws,
@@ -92,43 +81,49 @@ class FixMatch(AlignmentMixin, SemiSupervised):
             passes.append(Pass('strong', lambda: self._strong_pass(batch, draws, state)))
         return passes
 
-    def _mix_pseudo_labels(self, batch: dict[str, dict], state: StepState) -> dict[str, Tensor]:
-        state['mix_pseudo'] = self.evaluated_pseudo_labels(batch, self.mix_stream)
-        return {}
+    def _mix_pseudo_labels(self, batch: dict[str, dict], state: StepState) -> PassResult:
+        state.mix_pseudo = self.evaluated_pseudo_labels(batch, str(self.mix_stream))
+        return PassResult()
 
     def _labeled_pass(self, batch: dict[str, dict], draws: SemiDraws,
-                      state: StepState) -> dict[str, Tensor]:
+                      state: StepState) -> PassResult:
         """[labelled; weak] through the student: L_x, and the pseudo-labels of the weak views."""
         labeled, weak = batch[self.labeled_stream], batch[self.unlabeled_stream]['inputs']
         labels = stack_labels(labeled['data_samples'], self.labeled_stream)
         images = torch.cat([labeled['inputs'], weak])
         features = self.student.extract_feat(images)
-        with ClassifierTap(self.student.decode_head) as tap:
-            logits, fused, dropped = self.decode_views(features, len(labels))
-        result = self.labeled_losses(features, logits, fused, labels)
-        seen = AlignmentImages([PixelView(*(x[:len(labels)] for x in maps)) for maps in tap.seen],
-                               labels, levels=result.features[0])
-        own = self._own_pseudo_labels(batch, main_logits(logits)[len(labels):].detach(), weak)
+        decoded, dropped = self.decode_views(features, len(labels))
+        result = self.labeled_losses(features, decoded, labels)
+        seen = AlignmentImages([
+            PixelView(call.features[:len(labels)], call.logits[:len(labels)])
+            for call in decoded.calls
+        ], labels, levels=result.features[0])
+        weak_logits = main_logits(decoded.logits)[len(labels):]
+        own = self._own_pseudo_labels(batch, weak_logits.detach(), weak)
         share = self.remember(own, state)
         aligned = self.align_images(state, [seen], more=self.num_views > 0,
                                     seed=draws.alignment_seed,
                                     ahead=lambda: self._strong_ahead(batch, draws, state))
-        values = with_prefix(self.labeled_stream,
-                             dict(weighted(result.losses, self.labeled_weight), **aligned))
-        values.update(share)
+        found = result.terms.weighted(self.labeled_weight).joined(aligned).prefixed(
+            self.labeled_stream).joined(share)
         if dropped is not None:
-            values.update(self.dropped_loss(dropped, own, weak))
-        return self.hold_losses(state, values)
+            found = found.joined(self.dropped_loss(dropped, own, weak))
+        return self.hold_losses(state, found)
 
-    def decode_views(self, features: Sequence[Tensor],
-                     labeled: int) -> tuple[Any, Optional[Tensor], Any]:
-        """Logits of [labelled; weak], the decoder's features, and logits of perturbed weak features
-        (None here).
+    def decode_views(self, features: Sequence[Tensor], labeled: int) -> tuple[Decoded, Any]:
+        """What the head gives for [labelled; weak], and logits of perturbed weak features (None
+        here).
+
+        Args:
+            features: Encoder maps (B, C_i, h_i, w_i) of [labelled; weak].
+            labeled: How many of the B images are labelled.
         """
-        return (*self.forward_features(features), None)
+        return self.decoded(features), None
 
-    def dropped_loss(self, logits: Any, target: PseudoLabels, images: Tensor) -> dict[str, Tensor]:
-        """Loss on the predictions of perturbed features; methods with such a stream define it."""
+    def dropped_loss(self, logits: Any, target: PseudoLabels, images: Tensor) -> PassResult:
+        """Loss on the predictions (B, C, h, w) of perturbed features of images (B, 3, H, W);
+        methods with such a stream define it.
+        """
         raise NotImplementedError(f'{type(self).__name__} has no stream of perturbed features')
 
     def _own_pseudo_labels(self, batch: dict[str, dict], logits: Tensor,
@@ -138,40 +133,28 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         valid = self.valid_mask(batch, self.unlabeled_stream)
         return pseudo_labels_from(self.full_size(logits, images), valid)
 
-    def remember(self, own: PseudoLabels, state: StepState) -> dict[str, Tensor]:
-        """Leave the pseudo-labels for later passes, hooks and pictures; returns the share that is
-        learned from.
-        """
-        mask = own.mask(self.threshold)
-        state.update(own_pseudo=own, pseudo_label=own.label, pseudo_weight=mask.float())
-        return {
-            f'{self.unlabeled_stream}.pseudo_label_share': mask.sum() / own.valid.sum().clamp(min=1)
-        }
-
     def _strong_pass(self, batch: dict[str, dict], draws: SemiDraws,
-                     state: StepState) -> dict[str, Tensor]:
+                     state: StepState) -> PassResult:
         """All strong views through the student in one forward, each against its (pasted)
         pseudo-labels.
         """
         views, targets = self._views_and_targets(batch, draws, state)
         images = torch.cat(views)
         features = self.perturbed(self.student.extract_feat(images), draws)
-        with ClassifierTap(self.student.decode_head) as tap:
-            logits, _ = self.forward_features(features)
-        logits = self.full_size(logits, images)
-        state.update(mixed_image=views[0], mixed_label=targets[0].label,
-                     mixed_weight=targets[0].mask(self.threshold).float())
-        values = {}
+        decoded = self.decoded(features)
+        logits = self.full_size(decoded.logits, images)
+        self.remember_strong(views[0], targets[0], state)
+        losses = {}
         for k, (part, target) in enumerate(zip(logits.chunk(self.num_views), targets)):
             loss = confident_cross_entropy(part, target, self.threshold)
-            values[f'strong{k + 1}.loss_ce'] = loss * self.view_weights[k]
-        aligned = self.align_images(state, self._strong_pixels(tap.seen, targets, features),
+            losses[f'strong{k + 1}.loss_ce'] = loss * self.view_weights[k]
+        aligned = self.align_images(state, self._strong_pixels(decoded.calls, targets, features),
                                     seed=draws.alignment_seed)
-        return dict(values, **with_prefix('strong', aligned), **self.held_losses(state))
+        return PassResult(losses).joined(aligned.prefixed('strong'), self.held_losses(state))
 
     def perturbed(self, features: Sequence[Tensor], draws: SemiDraws) -> Sequence[Tensor]:
-        """What the decoder gets of the strong views' maps (views one after the other); here the
-        maps themselves.
+        """What the decoder gets of the strong views' maps (V B, C, h, w), the views one after
+        the other; here the maps themselves.
         """
         return features
 
@@ -180,8 +163,9 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         """The strong views and their (pasted) pseudo-labels; views that an alignment term saw ahead
         are taken over.
         """
-        views = state.pop('strong_views', None) or self.strong_batch(batch, draws)
-        return views, self.pasted_labels(state['own_pseudo'], state.get('mix_pseudo'), draws)
+        views = state.strong_views or self.strong_batch(batch, draws)
+        state.strong_views = None
+        return views, self.pasted_labels(state.own_pseudo, state.mix_pseudo, draws)
 
     def _strong_ahead(self, batch: dict[str, dict], draws: SemiDraws,
                       state: StepState) -> list[AlignmentImages]:
@@ -189,20 +173,22 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         ahead.
         """
         views, targets = self._views_and_targets(batch, draws, state)
-        state['strong_views'] = views
+        state.strong_views = views
         features = self.perturbed(self.student.extract_feat(torch.cat(views)), draws)
-        with ClassifierTap(self.student.decode_head) as tap:
-            self.forward_features(features)
-        return self._strong_pixels(tap.seen, targets, features)
+        return self._strong_pixels(self.decoded(features).calls, targets, features)
 
-    def _strong_pixels(self, seen: Sequence[tuple[Tensor, Tensor]], targets: Sequence[PseudoLabels],
+    def _strong_pixels(self, calls: Sequence[Classified], targets: Sequence[PseudoLabels],
                        levels: Sequence[Tensor]) -> list[AlignmentImages]:
         """What an alignment term sees of each strong view: padding has no label, other pixels weigh
         0 or 1.
         """
         result = []
         for k, target in enumerate(targets):
-            maps = [PixelView(*(x.chunk(self.num_views)[k] for x in pair)) for pair in seen]
+            maps = [
+                PixelView(
+                    call.features.chunk(self.num_views)[k],
+                    call.logits.chunk(self.num_views)[k]) for call in calls
+            ]
             result.append(
                 AlignmentImages(maps, torch.where(target.valid, target.label, 255),
                                 target.mask(self.threshold).float(),

@@ -1,10 +1,19 @@
-"""Batches doubled by restyled copies of their images."""
+"""Batches doubled by restyled copies of their images.
+
+Shapes: B images, H x W pixels.
+"""
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
 
+from mmseg_dg.models.data_preprocessor import (
+    converts_channels,
+    normalization_of,
+    stream_preprocessor,
+)
 from mmseg_dg.ops.color import denormalize, normalize
 from mmseg_dg.ops.lab_style import LABStyleDraws, draw_lab_style, lab_style
 from mmseg_dg.registry import MODELS
@@ -34,24 +43,25 @@ class LABStyle:
                                  'numbers')
         if noise < 0:
             raise ValueError(f'LABStyle: noise={noise} must not be negative')
-        self.mean, self.std, self.noise = tuple(mean), tuple(std), noise
+        (low, high), (least, most) = mean, std
+        self.mean, self.std, self.noise = (low, high), (least, most), noise
 
     def draw(self, count: int, generator: torch.Generator) -> LABStyleDraws:
         """Random decisions for ``count`` images."""
         return draw_lab_style(count, generator, self.mean, self.std)
 
-    def check(self, preprocessor: nn.Module, stream: str) -> None:
+    def check(self, preprocessor: BaseDataPreprocessor, stream: str) -> None:
         """
         Raises:
             ValueError: The normalisation of the images is not known, or they are not RGB.
         """
-        own = _of_stream(preprocessor, stream)
-        if not hasattr(own, 'mean') or not getattr(own, 'channel_conversion', True):
+        own = stream_preprocessor(preprocessor, stream)
+        if normalization_of(own) is None or not converts_channels(own):
             raise ValueError('style_augmentation undoes the normalisation of RGB images: give '
                              f'data_preprocessor mean, std and bgr_to_rgb=True (stream "{stream}")')
 
-    def double(self, batch: dict[str, Any], draws: LABStyleDraws, preprocessor: nn.Module,
-               stream: str) -> dict[str, Any]:
+    def double(self, batch: dict[str, Any], draws: LABStyleDraws,
+               preprocessor: BaseDataPreprocessor, stream: str) -> dict[str, Any]:
         """The batch ``[images; restyled images]`` with its samples repeated.
 
         Args:
@@ -60,12 +70,8 @@ class LABStyle:
             preprocessor: Knows mean and std (0..255 units).
             stream: Name of the batch's stream, which may have a normalisation of its own.
         """
-        own = _of_stream(preprocessor, stream)
+        own = stream_preprocessor(preprocessor, stream)
         images: Tensor = batch['inputs']
         styled = lab_style(denormalize(images, own.mean, own.std).clamp(0, 1), draws, self.noise)
         return dict(batch, inputs=torch.cat((images, normalize(styled, own.mean, own.std))),
                     data_samples=[*batch['data_samples'], *batch['data_samples']])
-
-
-def _of_stream(preprocessor: nn.Module, stream: str) -> nn.Module:
-    return getattr(preprocessor, 'streams', {}).get(stream, preprocessor)

@@ -1,12 +1,15 @@
 """Checks of heads and their losses when a method is built: one channel, class weights, losses that
 ignore weights.
+
+Shapes: B images, C classes, H x W pixels.
 """
 import copy
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 import torch
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
 
 from mmseg_dg.ops.labels import MOST_CLASSES, too_many_classes
@@ -44,23 +47,32 @@ def _head_configs(node: Any, path: str) -> Iterator[tuple[str, Mapping]]:
     for key in ('decode_head', 'auxiliary_head', 'head'):
         value = node.get(key) if isinstance(node, Mapping) else None
         several = isinstance(value, (list, tuple))
-        for i, head in enumerate(value if several else [value]):
+        heads: Sequence = value if isinstance(value, (list, tuple)) else [value]
+        for i, head in enumerate(heads):
             if isinstance(head, Mapping):
                 here = f'{path}.{key}.{i}' if several else f'{path}.{key}'
                 yield here, head
                 yield from _head_configs(head, here)
 
 
-def heads_of(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def value_of(module: nn.Module, name: str) -> Any:
+    """What a head or loss of any library has under a name of its config; None where it has nothing.
+
+    Their classes share no base that has these attributes.
+    """
+    return getattr(module, name, None)
+
+
+def heads_of(network: nn.Module) -> Iterator[tuple[str, BaseDecodeHead]]:
     """Built decode heads with losses, by the dotted key of their config; not the attention of HRDA.
     """
     for name, module in network.named_modules():
-        if hasattr(module, 'loss_decode') and hasattr(
-                module, 'num_classes') and 'scale_attention' not in name:
+        if 'scale_attention' not in name and None not in (value_of(
+                module, 'loss_decode'), value_of(module, 'num_classes')):
             yield f'model.network.{name}', module
 
 
-def losses_of(head: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
+def losses_of(head: BaseDecodeHead, path: str) -> Iterator[tuple[str, nn.Module]]:
     """Loss modules of a head, by the dotted key of their config."""
     several = isinstance(head.loss_decode, (nn.ModuleList, list, tuple))
     for i, loss in enumerate(head.loss_decode if several else [head.loss_decode]):
@@ -87,13 +99,12 @@ def check_losses(network: nn.Module, weighted: bool, owner: str) -> None:
         for where, loss in losses_of(head, path):
             _check_class_weights(loss, where, head.num_classes)
             if isinstance(head.ignore_index, int):
-                _probe(loss, where, head, weighted or getattr(head, 'sampler', None) is not None,
-                       owner)
+                _probe(loss, where, head, weighted or value_of(head, 'sampler') is not None, owner)
 
 
 def _check_class_weights(loss: nn.Module, where: str, num_classes: int) -> None:
     for name in ('class_weight', 'alpha'):
-        values = getattr(loss, name, None)
+        values = value_of(loss, name)
         if values is None or isinstance(values, (int, float, str)):
             continue
         if len(values) != num_classes:
@@ -102,7 +113,7 @@ def _check_class_weights(loss: nn.Module, where: str, num_classes: int) -> None:
                              'classes')
 
 
-def _probe(loss: nn.Module, where: str, head: nn.Module, weighted: bool, owner: str) -> None:
+def _probe(loss: nn.Module, where: str, head: BaseDecodeHead, weighted: bool, owner: str) -> None:
     """Compare the loss with all weights 0 and 1 to the one without weights, on two small random
     maps.
     """

@@ -1,16 +1,21 @@
 """The masked pass of self-training: the student predicts labels of whole images from images with
 holes (MIC).
+
+Shapes: B images, H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 import torch
-from torch import Tensor, nn
+from mmseg.models.segmentors import BaseSegmentor
+from torch import Tensor
 
-from mmseg_dg.models.segmentors.network import draw_crop_box
+from mmseg_dg.models.backbones.encoder_interfaces import HasTokens
+from mmseg_dg.models.segmentors.network import draw_crop_box, interface_of
 from mmseg_dg.ops import CropBox, JitterParams, draw_jitter_params, draw_kept_blocks, enlarge_blocks
+from mmseg_dg.ops.pairs import pair
 from mmseg_dg.ops.transfer import on_device
 from mmseg_dg.utils.options import check_options
 from mmseg_dg.utils.seeding import StepGenerator
@@ -21,7 +26,7 @@ IMAGES = ('target', 'both')
 MODES = ('pixel', 'token')
 
 
-@dataclass
+@dataclass(frozen=True)
 class MaskedDraws:
     """Random decisions of the masked pass; the names are those of the mixed pass in ``StepDraws``.
 
@@ -62,7 +67,7 @@ class MaskedPass(NamedTuple):
     mode: str = 'pixel'
 
     @classmethod
-    def of(cls, network: nn.Module, config: dict) -> 'MaskedPass':
+    def of(cls, network: BaseSegmentor, config: dict) -> 'MaskedPass':
         """From the config of a method.
 
         Args:
@@ -86,16 +91,16 @@ class MaskedPass(NamedTuple):
         if masked.weight <= 0:
             raise ValueError(f'masked.weight must be positive, got {masked.weight}: masked=None '
                              'switches the pass off')
-        if masked.mode == 'token' and not hasattr(network.backbone, 'token_grid'):
+        if masked.mode == 'token' and not isinstance(network.backbone, HasTokens):
             raise ValueError("masked.mode='token' needs an encoder with mask tokens (PlainViT), "
                              f"not {type(network.backbone).__name__}: use mode='pixel'")
-        if masked.mode == 'token' and hasattr(network, 'draw_crop_box'):
+        if masked.mode == 'token' and not interface_of(network).plain:
             raise ValueError("masked.mode='token' masks the tokens of one image, but "
                              f"{type(network).__name__} encodes context and detail: use "
                              "mode='pixel'")
         return masked
 
-    def draw(self, network: nn.Module, count: int, size: tuple[int, int], rng: StepGenerator,
+    def draw(self, network: BaseSegmentor, count: int, size: tuple[int, int], rng: StepGenerator,
              jitter: tuple[float, float], blur: Optional[tuple[float, float]]) -> MaskedDraws:
         """Every random decision of the pass.
 
@@ -111,23 +116,23 @@ class MaskedPass(NamedTuple):
         Raises:
             ValueError: A block larger than the crop.
         """
-        draws = MaskedDraws()
+        probability, strength = jitter
+        jitters = blurs = False
         if self.augment:
-            probability, strength = jitter
-            draws.jitter = bool(rng.numpy.uniform() > 1 - probability) and strength > 0
-            draws.blur = bool(rng.numpy.uniform() > 0.5) and blur is not None
-        if draws.jitter:
-            params = [draw_jitter_params(rng.torch, strength) for _ in range(count)]
-            draws.jitter_params = [p._replace(order=params[0].order) for p in params]
-        if draws.blur:
-            draws.sigma = [float(rng.numpy.uniform(*blur))] * count
+            jitters = bool(rng.numpy.uniform() > 1 - probability) and strength > 0
+            blurs = bool(rng.numpy.uniform() > 0.5) and blur is not None
+        params = [draw_jitter_params(rng.torch, strength) for _ in range(count)] if jitters else []
+        sigma = []
+        if blurs and blur is not None:
+            sigma = [float(rng.numpy.uniform(blur[0], blur[1]))] * count
         if self.mode == 'token':
             grid = network.backbone.token_grid(*size)
-            draws.kept = draw_kept_blocks(count, grid, 1, self.ratio, rng.torch)
+            kept = draw_kept_blocks(count, grid, 1, self.ratio, rng.torch)
         else:
-            draws.kept = draw_kept_blocks(count, size, self.block_size, self.ratio, rng.torch)
-        draws.crop_box = draw_crop_box(network, size, rng.numpy)
-        return draws
+            kept = draw_kept_blocks(count, size, self.block_size, self.ratio, rng.torch)
+        return MaskedDraws(jitter=jitters, blur=blurs,
+                           jitter_params=[p._replace(order=params[0].order) for p in params],
+                           sigma=sigma, kept=kept, crop_box=draw_crop_box(network, size, rng.numpy))
 
     def count(self, batch_size: int) -> int:
         """Images of the pass, of a batch of ``batch_size`` per stream.
@@ -154,18 +159,18 @@ class MaskedPass(NamedTuple):
         """
         if self.mode == 'token':
             return images
-        mask = enlarge_blocks(on_device(draws.kept, images.device), tuple(images.shape[-2:]))
+        mask = enlarge_blocks(on_device(_kept(draws), images.device), pair(images.shape[-2:]))
         return images * mask.to(images.dtype)
 
     @contextmanager
-    def tokens(self, network: nn.Module, draws: MaskedDraws) -> Iterator[None]:
+    def tokens(self, network: BaseSegmentor, draws: MaskedDraws) -> Iterator[None]:
         """Inside, with ``mode='token'``, the network's encoder gets the mask as its argument
         ``mask``, bool (B, h, w), True where a token is masked."""
         if self.mode != 'token':
             yield
             return
         device = next(network.parameters()).device
-        mask = ~on_device(draws.kept, device).squeeze(1)
+        mask = ~on_device(_kept(draws), device).squeeze(1)
         handle = network.backbone.register_forward_pre_hook(
             lambda module, args, kwargs: (args, dict(kwargs, mask=mask)), with_kwargs=True)
         try:
@@ -173,12 +178,18 @@ class MaskedPass(NamedTuple):
         finally:
             handle.remove()
 
-    def check_draws(self, draws: Any, count: int) -> None:
-        """Raise ValueError where recorded draws lack the pass."""
+    def check_draws(self, draws: Optional[MaskedDraws], count: int) -> MaskedDraws:
+        """The draws; ValueError where recorded ones lack the pass."""
         if draws is None:
             raise ValueError('masked is on, but the draws of this step have no masked pass: take '
                              'them from draw_step of this method, or set masked=None to replay a '
                              'record without it')
-        if len(draws.kept) != count:
-            raise ValueError(f'draws.masked is of {len(draws.kept)} images, but the pass has '
+        if len(_kept(draws)) != count:
+            raise ValueError(f'draws.masked is of {len(_kept(draws))} images, but the pass has '
                              f'{count}')
+        return draws
+
+
+def _kept(draws: MaskedDraws) -> Tensor:
+    assert draws.kept is not None  # every draw has them
+    return draws.kept

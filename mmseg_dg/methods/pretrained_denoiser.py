@@ -1,7 +1,8 @@
 """``init_cfg`` of a method that starts from a denoised decoder."""
-from torch import nn
+from mmengine.model import BaseModel
 
 from mmseg_dg.registry import WEIGHT_INITIALIZERS
+from mmseg_dg.utils.modules import child
 from mmseg_dg.weights.denoiser import load_denoiser
 
 
@@ -25,10 +26,10 @@ class PretrainedDenoiser:
     def __init__(self, checkpoint: str, encoder: bool = True) -> None:
         self.checkpoint, self.encoder = checkpoint, encoder
 
-    def __call__(self, module: nn.Module) -> None:
+    def __call__(self, module: BaseModel) -> None:
         """Fill the method's student."""
         # mmengine would initialise a segmentor's parts again after this
-        if not hasattr(module, 'student'):
+        if child(module, 'student') is None:
             raise ValueError('PretrainedDenoiser is the init_cfg of a training method, not of '
                              f'{type(module).__name__}: set it as model.init_cfg, outside of '
                              'model.network')

@@ -1,4 +1,7 @@
-"""What the semi-supervised methods share: streams, weak and strong views, CutMix, pseudo-labels."""
+"""What the semi-supervised methods share: streams, weak and strong views, CutMix, pseudo-labels.
+
+Shapes: B images, C classes, H x W pixels.
+"""
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,14 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmseg_dg.models.data_preprocessor import check_one_normalisation
+from mmseg_dg.models.decode_heads.classifier import Decoded, decode, main_logits
 from mmseg_dg.models.segmentors.network import (
     NetworkLosses,
-    _auxiliary_heads,
-    decode,
+    auxiliary_losses,
     head_losses,
-    main_logits,
-    predict_logits,
 )
 from mmseg_dg.ops import (
     ComplementaryMasks,
@@ -35,15 +35,15 @@ from mmseg_dg.ops import (
     paste_encoded,
     pseudo_labels_from,
 )
-from mmseg_dg.ops.precision import check_precision, lower_precision
 from mmseg_dg.utils.options import check_options
 from mmseg_dg.utils.seeding import StepGenerator
 
-from .base import BaseMethod
+from .labeled_unlabeled import LabeledUnlabeled
+from .step import PassResult, StepState
 from .teacher import EMATeacher
 
 
-@dataclass
+@dataclass(frozen=True)
 class SemiDraws:
     """Every random decision of one semi-supervised step, network-internal noise (dropout) excepted.
 
@@ -78,7 +78,7 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-class SemiSupervised(BaseMethod):
+class SemiSupervised(LabeledUnlabeled):
     """Base of methods that learn from labelled images and from pseudo-labels of unlabelled ones.
 
     The loaders deliver weak views. Strong views are made here, on the device, from drawn
@@ -89,27 +89,24 @@ class SemiSupervised(BaseMethod):
 
     Args:
         network: Config of the segmentor that is trained.
-        data_preprocessor: Config of the preprocessor; its mean and std undo and redo the
-            normalisation.
         labeled_stream: Name of the stream with labels.
         unlabeled_stream: Name of the stream without. Its samples carry ``valid_pseudo_mask``
             (``PseudoLabelMargins``).
         mix_stream: Name of the second pass over the unlabelled images, which CutMix pastes; read
             only with it. None pastes the batch in reversed order: no second stream, and no
             pseudo-labels of it to make.
-        num_views: Strong views per image.
+        labeled_weight: Weight of the labelled images' loss in the objective.
+        view_weights: Weight of each strong view's loss in the objective; their number is that of
+            the views.
         cutmix: Arguments of :func:`mmseg_dg.ops.draw_cutmix_box` (``dict()``: UniMatch's), or None
             for none.
         strong_view: Arguments of :func:`mmseg_dg.ops.draw_strong_view`; None: UniMatch's.
         threshold: Least confidence of a pseudo-label that is learned from (0.95; 0 on Cityscapes).
         pseudo_labels: ``'student'`` or ``'teacher'``, an exponential moving average (needs
             ``EMAUpdateHook``).
-        evaluate: ``'student'`` or ``'teacher'``.
-        norm_eval: BatchNorm on running statistics during training.
-        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the network that makes pseudo-labels
-            in evaluation mode; softmax, thresholds and losses stay in float32. None: the precision
-            of the other passes.
-        init_cfg: mmengine's.
+        base: Of :class:`BaseMethod`. The preprocessor's mean and std undo and redo the
+            normalisation; ``teacher_precision`` is that of the network that makes pseudo-labels in
+            evaluation mode.
 
     Raises:
         ValueError: Arguments without meaning.
@@ -122,31 +119,23 @@ class SemiSupervised(BaseMethod):
     # heads see labelled images; pseudo-labels have a cross-entropy of their own
     weighs_pixels = False
 
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
-                 labeled_stream: str = 'labeled', unlabeled_stream: str = 'unlabeled',
-                 mix_stream: Optional[str] = 'unlabeled_mix', num_views: int = 2,
+    def __init__(self, network: dict, labeled_stream: str = 'labeled',
+                 unlabeled_stream: str = 'unlabeled', mix_stream: Optional[str] = 'unlabeled_mix',
+                 labeled_weight: float = 0.5, view_weights: Sequence[float] = (0.5, ),
                  cutmix: Optional[dict] = None, strong_view: Optional[dict] = None,
-                 threshold: float = 0.95, pseudo_labels: str = 'student', evaluate: str = 'student',
-                 norm_eval: bool = False, teacher_precision: Optional[str] = None,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(network, data_preprocessor, evaluate=evaluate, norm_eval=norm_eval,
-                         init_cfg=init_cfg)
+                 threshold: float = 0.95, pseudo_labels: str = 'student', **base: Any) -> None:
+        super().__init__(network, labeled_stream, unlabeled_stream, **base)
         if not 0 <= threshold <= 1:
             raise ValueError(f'threshold is a probability, got {threshold}')
         if pseudo_labels not in ('student', 'teacher'):
             raise ValueError(f"pseudo_labels must be 'student' or 'teacher', got {pseudo_labels!r}")
-        if num_views < 0:
-            raise ValueError(f'num_views counts strong views, got {num_views}')
-        self.labeled_stream, self.unlabeled_stream = labeled_stream, unlabeled_stream
         self.mix_stream = mix_stream
         self.cutmix = None if cutmix is None else _checked(cutmix, check_cutmix, 'cutmix')
         self.strong_view = _checked(strong_view or {}, check_strong_view, 'strong_view')
-        self.streams = (labeled_stream, unlabeled_stream) + (
-            (mix_stream, ) if self.reads_mix_stream else ())
-        self.labeled_streams = (labeled_stream, )
-        self.teacher_precision = check_precision('teacher_precision', teacher_precision)
-        self.num_views, self.threshold, self.pseudo_labels = num_views, threshold, pseudo_labels
-        self.teacher: Optional[EMATeacher] = None
+        if mix_stream is not None and self.reads_mix_stream:
+            self.streams = (*self.streams, mix_stream)
+        self.labeled_weight, self.view_weights = labeled_weight, tuple(view_weights)
+        self.threshold, self.pseudo_labels = threshold, pseudo_labels
         if pseudo_labels == 'teacher':
             self.teacher = EMATeacher(self.student, beta=0.999, ramp=True, buffers='average')
 
@@ -155,16 +144,12 @@ class SemiSupervised(BaseMethod):
         """Whether CutMix pastes images of a stream of its own."""
         return self.cutmix is not None and self.mix_stream is not None
 
-    # ------------------------------------------------------------------ networks
-    def ema_pairs(self) -> dict[str, tuple[nn.Module, EMATeacher]]:
-        return {} if self.teacher is None else {'teacher': (self.student, self.teacher)}
+    @property
+    def num_views(self) -> int:
+        """Strong views per image."""
+        return len(self.view_weights)
 
-    def networks(self) -> dict[str, nn.Module]:
-        return {
-            'student': self.student,
-            **({} if self.teacher is None else {'teacher': self.teacher.module})
-        }
-
+    # ------------------------------------------------------------------ checks
     def forward_sizes(self, batch_sizes: dict[str, int]) -> dict[str, tuple[str, int]]:
         """Labelled and unlabelled images together, and all strong views; pseudo-labels are made in
         evaluation mode.
@@ -182,10 +167,8 @@ class SemiSupervised(BaseMethod):
 
     def before_training(self) -> None:
         super().before_training()
-        if self.num_views and not hasattr(self.data_preprocessor, 'mean'):
-            raise ValueError('strong views undo the normalisation: give data_preprocessor its '
-                             'mean and std')
-        check_one_normalisation(self.data_preprocessor, 'semi-supervised training')
+        self.check_normalization('semi-supervised training',
+                                 'strong views undo' if self.num_views else '')
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
@@ -197,13 +180,12 @@ class SemiSupervised(BaseMethod):
             return [[draw_strong_view(rng, **self.strong_view) for _ in range(count)]
                     for _ in range(self.num_views)]
 
-        draws = SemiDraws(views=views())
-        if self.reads_mix_stream:
-            draws.mix_views = views()
-        if self.cutmix is not None:
-            draws.boxes = [[draw_cutmix_box(size, rng, **self.cutmix) for _ in range(count)]
-                           for _ in range(self.num_views)]
-        return draws
+        own = views()
+        mix = views() if self.reads_mix_stream else []
+        boxes = [] if self.cutmix is None else [[
+            draw_cutmix_box(size, rng, **self.cutmix) for _ in range(count)
+        ] for _ in range(self.num_views)]
+        return SemiDraws(views=own, mix_views=mix, boxes=boxes)
 
     # ------------------------------------------------------------------ batches
     def check_step(self, batch: dict[str, dict]) -> None:
@@ -221,28 +203,16 @@ class SemiSupervised(BaseMethod):
             raise ValueError('labelled and unlabelled images pass the network together, but their '
                              f'crops are {labeled[2:]} and {unlabeled[2:]}: use one crop size for '
                              'all streams')
-        if self.reads_mix_stream and shapes[self.mix_stream] != unlabeled:
+        mix = shapes[str(self.mix_stream)] if self.reads_mix_stream else unlabeled
+        if mix != unlabeled:
             raise ValueError(f'CutMix pastes image i of "{self.mix_stream}" into image i of '
                              f'"{self.unlabeled_stream}", but their batches are '
-                             f'{shapes[self.mix_stream]} and {unlabeled}: give both streams the '
+                             f'{mix} and {unlabeled}: give both streams the '
                              'same dataset and batch_size')
 
     def valid_mask(self, batch: dict[str, dict], stream: str) -> Tensor:
-        """Where unlabelled images are not padding; bool (B, H, W).
-
-        Raises:
-            ValueError: A sample does not say so.
-        """
-        masks = []
-        for sample in batch[stream]['data_samples']:
-            if 'valid_pseudo_mask' not in sample:
-                raise ValueError(
-                    f'{sample.metainfo.get("img_path", "a sample")} of stream "{stream}" has no '
-                    'valid_pseudo_mask, so that padding would be learned: add '
-                    "dict(type='PseudoLabelMargins') after LoadImageFromFile, and pad with "
-                    'pad_val=dict(img=0, seg=0)')
-            masks.append(sample.valid_pseudo_mask.data.squeeze(0))
-        return torch.stack(masks).to(batch[stream]['inputs'].device) == 1
+        """Where unlabelled images are not padding; bool (B, H, W), on the device of the images."""
+        return self.valid_masks(batch, stream).to(batch[stream]['inputs'].device) == 1
 
     @torch.no_grad()
     def strong_images(self, images: Tensor, views: Sequence[StrongView]) -> Tensor:
@@ -265,7 +235,7 @@ class SemiSupervised(BaseMethod):
                         StrongView() if box is None else view
                         for box, view in zip(boxes, draws.mix_views[k])
                     ]
-                    others = self._strong_view(batch[self.mix_stream]['inputs'], k, views)
+                    others = self._strong_view(batch[str(self.mix_stream)]['inputs'], k, views)
                 else:
                     others = images.flip(0)
                 paste = paste_encoded if isinstance(images, EncodedImages) else paste_boxes
@@ -281,14 +251,16 @@ class SemiSupervised(BaseMethod):
             return images.variants[f'strong{number + 1}']
         return self.strong_images(images, views)
 
-    def pasted_labels(self, own: PseudoLabels, mix: Optional[PseudoLabels],
+    def pasted_labels(self, own: Optional[PseudoLabels], mix: Optional[PseudoLabels],
                       draws: SemiDraws) -> list[PseudoLabels]:
         """Pseudo-labels of each strong view: labels, confidence and padding are pasted like the
         images.
         """
+        assert own is not None  # an earlier pass has left them
         if not self.pastes(draws):
             return [own] * self.num_views
-        mix = mix if self.reads_mix_stream else PseudoLabels(*(x.flip(0) for x in own))
+        if mix is None or not self.reads_mix_stream:
+            mix = PseudoLabels(*(x.flip(0) for x in own))
         return [
             PseudoLabels(*(paste_boxes(a, b, boxes) for a, b in zip(own, mix)))
             for boxes in draws.boxes
@@ -306,11 +278,23 @@ class SemiSupervised(BaseMethod):
         """Pseudo-labels of a stream's weak views in evaluation mode: the teacher's, or the
         student's without one.
         """
-        network = self.student if self.teacher is None else self.teacher.module
-        images = batch[stream]['inputs']
-        with evaluation_mode(network), lower_precision(self.teacher_precision, images.device):
-            logits = predict_logits(network, images)
+        with evaluation_mode(self.labeling_network):
+            logits = self.labeling_logits(batch[stream]['inputs'])
         return pseudo_labels_from(logits, self.valid_mask(batch, stream))
+
+    def remember(self, own: PseudoLabels, state: StepState) -> PassResult:
+        """Leave the pseudo-labels for later passes, hooks and pictures; returns the share that is
+        learned from.
+        """
+        mask = own.mask(self.threshold)
+        state.own_pseudo = own
+        share = mask.sum() / own.valid.sum().clamp(min=1)
+        return self.leave_pseudo_labels(own.label, mask.float(), share, state)
+
+    def remember_strong(self, images: Tensor, target: PseudoLabels, state: StepState) -> None:
+        """Leave the first strong view (B, 3, H, W) and what it is compared with for pictures."""
+        state.mixed_image, state.mixed_label = images, target.label
+        state.mixed_weight = target.mask(self.threshold).float()
 
     def full_size(self, logits: Any, images: Tensor) -> Tensor:
         """A head's logits, (B, C, H, W) at the size of the images."""
@@ -318,30 +302,29 @@ class SemiSupervised(BaseMethod):
         return F.interpolate(at_least_float32(main_logits(logits)), size=images.shape[-2:],
                              mode='bilinear', align_corners=head.align_corners)
 
-    def labeled_losses(self, features: Sequence[Tensor], logits: Any,
-                       decoder_features: Optional[Tensor], labels: Tensor) -> NetworkLosses:
-        """Losses of every head on the first ``len(labels)`` images of a joint forward pass."""
+    def labeled_losses(self, features: Sequence[Tensor], decoded: Decoded,
+                       labels: Tensor) -> NetworkLosses:
+        """Losses of every head on the first ``len(labels)`` images of a joint forward pass.
+
+        Args:
+            features: Encoder maps (B, C_i, h_i, w_i).
+            decoded: What the head gave for them.
+            labels: (B', H, W) int64 of the first B' images.
+        """
         count = len(labels)
 
         def first(value: Any) -> Any:
             return value[:count] if isinstance(value, Tensor) else [x[:count] for x in value]
 
         own = first(features)
-        losses = {
-            f'decode.{k}': v
-            for k, v in head_losses(self.student.decode_head, first(logits), labels).items()
-        }
-        for name, head in _auxiliary_heads(self.student):
-            losses.update(
-                {f'{name}.{k}': v
-                 for k, v in head_losses(head, head(own), labels).items()})
-        fused = None if decoder_features is None else first(decoder_features)
-        return NetworkLosses(losses, [own], main_logits(first(logits)), fused)
+        logits = first(decoded.logits)
+        terms = head_losses(self.student.decode_head, logits, labels).prefixed('decode')
+        terms = terms.joined(*auxiliary_losses(self.student, own, labels))
+        fused = None if decoded.features is None else first(decoded.features)
+        return NetworkLosses(terms, [own], main_logits(logits), fused)
 
-    def forward_features(self, features: Sequence[Tensor]) -> tuple[Any, Optional[Tensor]]:
-        """Logits of the student's head and, where it gives them, the features before its
-        classifier.
-        """
+    def decoded(self, features: Sequence[Tensor]) -> Decoded:
+        """What the student's head gives for encoder maps (B, C_i, h_i, w_i)."""
         return decode(self.student.decode_head, features)
 
 

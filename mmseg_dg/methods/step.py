@@ -2,7 +2,6 @@
 step.
 """
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -10,9 +9,16 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import Tensor
 
-from mmseg_dg.utils.seeding import StepGenerator, derive_seed, seed_everything
+from mmseg_dg.utils.pass_result import PassResult
+from mmseg_dg.utils.seeding import StepGenerator, seed_everything
 
 from .finite import FiniteWatch, StepCheck
+from .optimizer_gate import has_scaler
+from .step_state import StepContext, StepRecord, StepRecorder, StepState
+
+__all__ = [
+    'Pass', 'PassResult', 'StepContext', 'StepRecord', 'StepRecorder', 'StepState', 'run_step'
+]
 
 
 class Pass(NamedTuple):
@@ -20,63 +26,46 @@ class Pass(NamedTuple):
 
     Attributes:
         name: For messages and for ``on_backward`` callbacks.
-        fn: Returns named tensors; the sum of those whose name contains ``loss`` is back-propagated.
-            A pass without one (pseudo-labels) back-propagates nothing.
+        fn: Gives losses, whose sum is back-propagated, and logs. A pass without losses
+            (pseudo-labels) back-propagates nothing.
         retain_graph: Keep the graph because a later pass back-propagates through it again.
     """
     name: str
-    fn: Callable[[], dict[str, Tensor]]
+    fn: Callable[[], PassResult]
     retain_graph: bool = False
 
 
-class StepState(dict):
-    """What one pass leaves for a later one (features, pseudo-labels); cleared by the stepper after
-    the step.
+class _StepValues:
+    """Losses and logs of all micro-batches of a step.
 
-    Attributes:
-        context: Position of the step in the run, for terms that change over training.
+    Args:
+        parts: Number of micro-batches.
     """
-    context: Optional['StepContext'] = None
+    def __init__(self, parts: int) -> None:
+        self.parts = parts
+        self.losses: dict[str, list[Tensor]] = {}
+        self.logs: dict[str, list[Tensor]] = {}
+
+    def add(self, result: PassResult) -> None:
+        for ours, theirs in ((self.losses, result.losses), (self.logs, result.logs)):
+            for name, value in theirs.items():
+                ours.setdefault(name, []).append(value.detach().mean())
+
+    def merged(self) -> dict[str, Tensor]:
+        """One value per name, and ``loss``, the sum of the losses.
+
+        Losses as they enter the step's gradient, divided by the number of micro-batches; logs
+        averaged over where they occurred: a method may log a value in some micro-batches only
+        (DiffMatch: the loss at noise times that were drawn).
+        """
+        losses = {name: _sum(values) / self.parts for name, values in self.losses.items()}
+        logs = {name: _sum(values) / len(values) for name, values in self.logs.items()}
+        result = PassResult(losses, logs)
+        total = result.total()
+        return result.named() if total is None else dict(loss=total, **result.named())
 
 
-@dataclass(frozen=True)
-class StepContext:
-    """Where a step stands in the run; every random decision of the step derives from it.
-
-    Attributes:
-        seed: Seed of the run.
-        rank: Process number.
-        iteration: 0-based iteration of the run.
-        total: Iterations of the run, None where unknown.
-    """
-    seed: int
-    rank: int = 0
-    iteration: int = 0
-    total: Optional[int] = None
-
-    def derive(self, *purpose) -> int:
-        return derive_seed(self.seed, self.rank, self.iteration, *purpose)
-
-    @classmethod
-    def from_global_state(cls) -> 'StepContext':
-        """A context for callers outside a training loop: drawn from torch's global generator."""
-        return cls(seed=int(torch.randint(2**31, ())))
-
-
-class StepRecord(NamedTuple):
-    """Everything a picture of the step needs: batch, draws, and the state the passes left."""
-    batch: dict[str, Any]
-    draws: Any
-    state: dict[str, Any]
-
-
-def total_loss(values: dict[str, Tensor]) -> Optional[Tensor]:
-    """Sum of the entries whose name contains ``loss``; None if there is none."""
-    losses = [v for k, v in values.items() if 'loss' in k]
-    return sum(losses[1:], losses[0]) if losses else None
-
-
-def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None,
+def run_step(method: Any, data: Any, optim_wrapper: OptimWrapper, draws: Any = None,
              context: Optional[StepContext] = None, sync_gradients: Optional[Callable[[],
                                                                                       None]] = None,
              on_backward: Optional[Callable[[str], None]] = None, preprocess: bool = True,
@@ -101,8 +90,8 @@ def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None,
         watch: Gates a step whose numbers are not finite, and tells; None stops at it.
 
     Returns:
-        Detached named values, averaged over micro-batches, and their total under ``loss``. Of a
-        step that ``watch`` left out only those that are finite.
+        Detached named values, averaged over micro-batches, and the sum of the losses under
+        ``loss``. Of a step that ``watch`` left out only those that are finite.
 
     Raises:
         NonFiniteError: Images, a loss or gradients are NaN or infinite, and ``watch`` does not
@@ -110,87 +99,91 @@ def run_step(method, data: Any, optim_wrapper: OptimWrapper, draws: Any = None,
             step.
     """
     context = context or StepContext.from_global_state()
-    batches: Sequence[dict] = data if isinstance(data, (list, tuple)) else [data]
-    given = draws if isinstance(draws, list) else [draws] * len(batches)
-    if len(given) != len(batches):
-        raise ValueError(f'{len(batches)} micro-batches need as many draws, got {len(given)}')
+    parts = _micro_batches(data, draws)
     watch = watch or FiniteWatch()
-    found: dict[str, list[Tensor]] = {}
+    values = _StepValues(len(parts))
+    method.recorder.record = None
     optim_wrapper.zero_grad()
     check = watch.begin(method, optim_wrapper, context.iteration)
-    for k, (micro, micro_draws) in enumerate(zip(batches, given)):
-        batch = method.data_preprocessor(micro, True) if preprocess else micro
+    for number, (part, part_draws) in enumerate(parts):
+        batch = method.data_preprocessor(part, True) if preprocess else part
         check.see_batch(batch)
         if watch.images_refused(check):
             break
-        if micro_draws is None:
-            micro_draws = method.draw_step(batch, StepGenerator(context.derive('draws', k)))
-        seed_everything(context.derive('passes', k))
-        state = StepState()
-        state.context = context
-        for step_pass in method.passes(batch, micro_draws, state):
-            learned = _run_pass(method, step_pass, optim_wrapper, len(batches), found, check)
-            if learned and on_backward is not None:
-                on_backward(step_pass.name)
-        if method.keep_step_record and k == 0:
-            method.step_record = StepRecord(batch, micro_draws, dict(state))
-        state.clear()
-    if sync_gradients is not None and found:
+        _run_passes(method, batch, part_draws, number, context, optim_wrapper, values, check,
+                    on_backward)
+    if sync_gradients is not None and (values.losses or values.logs):
         sync_gradients()
     skipped = watch.step(check, optim_wrapper, partial(_step, optim_wrapper))
     method.note_step(skipped)
-    values = _merged(found, len(batches))
-    total = total_loss(values)
-    values = values if total is None else dict(loss=total, **values)
+    merged = values.merged()
     if check.left_out:  # a log's averages must not take NaN in
-        method.step_record = None
-        return {name: value for name, value in values.items() if bool(torch.isfinite(value))}
-    return values
+        method.recorder.record = None
+        return {name: value for name, value in merged.items() if bool(torch.isfinite(value))}
+    return merged
 
 
-def _run_pass(method, step_pass: Pass, optim_wrapper: OptimWrapper, parts: int,
-              found: dict[str, list[Tensor]], check: StepCheck) -> bool:
+def _micro_batches(data: Any, draws: Any) -> list[tuple[dict, Any]]:
+    """Each micro-batch with its recorded draws, or None.
+
+    Raises:
+        ValueError: Another number of draws than of micro-batches.
+    """
+    batches: Sequence[dict] = data if isinstance(data, (list, tuple)) else [data]
+    recorded = draws if isinstance(draws, list) else [draws] * len(batches)
+    if len(recorded) != len(batches):
+        raise ValueError(f'{len(batches)} micro-batches need as many draws, got {len(recorded)}')
+    return list(zip(batches, recorded))
+
+
+def _run_passes(method: Any, batch: dict, draws: Any, number: int, context: StepContext,
+                optim_wrapper: OptimWrapper, values: _StepValues, check: StepCheck,
+                on_backward: Optional[Callable[[str], None]]) -> None:
+    """All passes of micro-batch ``number``; the state they share is let go at the end."""
+    if draws is None:
+        draws = method.draw_step(batch, StepGenerator(context.derive('draws', number)))
+    seed_everything(context.derive('passes', number))
+    state = method.state_type(context=context)
+    for step_pass in method.passes(batch, draws, state):
+        learned = _run_pass(method, step_pass, optim_wrapper, values, check)
+        if learned and on_backward is not None:
+            on_backward(step_pass.name)
+    if number == 0 and method.recorder.wanted:
+        method.recorder.record = StepRecord(batch, method.taken_draws(draws, state), state)
+
+
+def _run_pass(method: Any, step_pass: Pass, optim_wrapper: OptimWrapper, values: _StepValues,
+              check: StepCheck) -> bool:
     """Forward and backward of one pass; its graph is gone when this returns. Adds its values to
-    ``found``.
+    ``values``.
 
     Returns:
         Whether there was a loss to back-propagate.
     """
     with optim_wrapper.optim_context(method):
-        outputs = step_pass.fn()
-    if 'loss' in outputs:
+        result = step_pass.fn()
+    if not isinstance(result, PassResult):
+        raise TypeError(f"pass '{step_pass.name}' returns a {type(result).__name__}: return "
+                        'PassResult(losses={...}, logs={...}), which says what is differentiated')
+    if 'loss' in result.named():
         raise ValueError(f"pass '{step_pass.name}' returns the key 'loss', which names the step's "
                          "total: rename it")
-    loss = total_loss(outputs)
+    loss = result.total()
     learned = loss is not None and loss.requires_grad
-    if learned:
-        optim_wrapper.backward(loss / parts, retain_graph=step_pass.retain_graph)
-    check.see_pass(step_pass.name, outputs, learned)
-    for name, value in outputs.items():
-        found.setdefault(name, []).append(value.detach().mean())
+    if loss is not None and learned:
+        optim_wrapper.backward(loss / values.parts, retain_graph=step_pass.retain_graph)
+    check.see_pass(step_pass.name, result.losses, learned)
+    values.add(result)
     return learned
-
-
-def _merged(found: dict[str, list[Tensor]], parts: int) -> dict[str, Tensor]:
-    """One value per name: losses as they enter the step's gradient, others averaged over where they
-    occurred.
-
-    A method may log a value in some micro-batches only (DiffMatch: the loss at noise times that
-    were drawn).
-    """
-    return {
-        name: sum(values) / (parts if 'loss' in name else len(values))
-        for name, values in found.items()
-    }
 
 
 def _step(optim_wrapper: OptimWrapper) -> bool:
     """Step the optimizer; False when a loss scaler found infinities and left the parameters alone.
     """
-    scaler = getattr(optim_wrapper, 'loss_scaler', None)
-    if scaler is None or not scaler.is_enabled():
+    if not has_scaler(optim_wrapper):
         optim_wrapper.step()
         return True
+    scaler = optim_wrapper.loss_scaler
     stepped = []
     before = scaler.get_scale()
     handle = optim_wrapper.optimizer.register_step_post_hook(lambda *_: stepped.append(True))
@@ -200,3 +193,7 @@ def _step(optim_wrapper: OptimWrapper) -> bool:
         handle.remove()
     # fused optimizers are always called and skip by themselves; a dynamic scale then falls
     return bool(stepped) and scaler.get_scale() >= before
+
+
+def _sum(values: list[Tensor]) -> Tensor:
+    return sum(values[1:], values[0])

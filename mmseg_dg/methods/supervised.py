@@ -1,5 +1,7 @@
 """Supervised training on one labelled stream: source-only, target-only (oracle), base of domain
 generalization.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Sequence
 from copy import deepcopy
@@ -22,20 +24,20 @@ from mmseg_dg.models.segmentors.network import (
     segmentation_losses,
 )
 from mmseg_dg.ops import CropBox
-from mmseg_dg.ops.precision import check_precision, lower_precision
+from mmseg_dg.ops.precision import lower_precision
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator
 from mmseg_dg.weights.files import check_pretrained
 
 from .alignment import AlignmentMixin
-from .base import BaseMethod, stack_labels, with_prefix
-from .step import Pass, StepState
+from .base import BaseMethod, stack_labels
+from .step import Pass, PassResult, StepState
 
 #: The feature distance that has an encoder of its own instead of a copy of the student's.
 PROJECTED = 'ProjectedFeatureDistance'
 
 
-@dataclass
+@dataclass(frozen=True)
 class SupervisedDraws:
     """Random decisions of a supervised step.
 
@@ -53,7 +55,6 @@ class Supervised(AlignmentMixin, BaseMethod):
 
     Args:
         network: Config of the segmentor.
-        data_preprocessor: Config of the preprocessor.
         stream: Name of the labelled stream; losses are logged under it (``source.decode.loss_ce``).
         feature_distance: Arguments of :class:`FeatureDistance`, or of another one by its type
             (``dict(type='ProjectedFeatureDistance', encoder=..., ...)``), or None.
@@ -62,45 +63,36 @@ class Supervised(AlignmentMixin, BaseMethod):
             retained graph, as the official code does.
         sync_statistics: Share counts behind masked means between processes (decision: per process
             by default).
-        evaluate: Network to evaluate.
-        norm_eval: BatchNorm on running statistics during training.
         alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels
             of the batch's images, or None.
-        teacher_precision: ``'bf16'`` or ``'fp16'`` autocasts the networks that learn nothing (the
-            ImageNet copy of the feature distance); their softmax, entropies, losses and distances
-            stay in float32. None: the precision of the other passes.
-        init_cfg: mmengine's.
+        base: Of :class:`BaseMethod`.
     """
 
     weighs_pixels = False
 
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
-                 stream: str = 'source', feature_distance: Optional[dict] = None,
-                 shared_backward: bool = True, sync_statistics: bool = False,
-                 evaluate: str = 'student', norm_eval: bool = False,
-                 alignment: Optional[dict] = None, teacher_precision: Optional[str] = None,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(network, data_preprocessor, evaluate=evaluate, norm_eval=norm_eval,
-                         init_cfg=init_cfg)
+    def __init__(self, network: dict, stream: str = 'source',
+                 feature_distance: Optional[dict] = None, shared_backward: bool = True,
+                 sync_statistics: bool = False, alignment: Optional[dict] = None,
+                 **base: Any) -> None:
+        super().__init__(network, **base)
         self.build_alignment(alignment)
         self.source_stream = stream
         self.streams = self.labeled_streams = (stream, )
         self.shared_backward = shared_backward
         self.sync_statistics = sync_statistics
-        self.teacher_precision = check_precision('teacher_precision', teacher_precision)
         self.feature_distance: Optional[FeatureDistance] = None
         self.imnet: Optional[nn.Module] = None
         self.projected_distance: Optional[ProjectedFeatureDistance] = None
         if feature_distance is not None and feature_distance.get('type') == PROJECTED:
             self.projected_distance = MODELS.build(feature_distance)
         elif feature_distance is not None:
-            num_classes = getattr(self.student, 'num_classes', 19)
+            num_classes = vars(self.student).get('num_classes', 19)
             self.feature_distance = MODELS.build(
                 dict(dict(type='FeatureDistance', num_classes=num_classes), **feature_distance))
             self.imnet = deepcopy(self.student.backbone).requires_grad_(False)
 
     # ------------------------------------------------------------------ passes
-    def draw_step(self, batch: dict[str, dict], generator: Any) -> SupervisedDraws:
+    def draw_step(self, batch: dict[str, dict], generator: Any) -> Any:
         rng = StepGenerator.of(generator)
         box = draw_crop_box(self.student, batch[self.source_stream]['inputs'].shape[-2:], rng.numpy)
         return SupervisedDraws(box, self.draw_alignment(rng))
@@ -127,21 +119,25 @@ class Supervised(AlignmentMixin, BaseMethod):
         joint = self.feature_distance is not None and self.shared_backward
         held = more and self.alignment_holds_graph(state)
 
-        def segmentation() -> dict[str, Tensor]:
+        def segmentation() -> PassResult:
             result = self.source_losses(images, labels, box)
             aligned = self.align(state, result, labels, more=more, seed=draws.alignment_seed,
                                  ahead=ahead)
-            values = with_prefix(self.source_stream, dict(result.losses, **aligned))
+            found = result.terms.joined(aligned).prefixed(self.source_stream)
             if joint:
-                values.update(self.distance_loss(result.features, images, labels, box, state))
+                found = found.joined(self.distance_loss(result.features, images, labels, box,
+                                                        state))
             elif self.feature_distance is not None:
-                state['source_features'] = result.features
+                state.source_features = result.features
             elif self.takes_projected_distance('source'):
-                values.update(self.projected_loss(self.source_stream, result.features[0], images))
-            return self.hold_losses(state, values)
+                found = found.joined(
+                    self.projected_loss(self.source_stream, result.features[0], images))
+            return self.hold_losses(state, found)
 
-        def distance() -> dict[str, Tensor]:
-            return self.distance_loss(state.pop('source_features'), images, labels, box, state)
+        def distance() -> PassResult:
+            features, state.source_features = state.source_features, None
+            assert features is not None  # the pass before has left them
+            return self.distance_loss(features, images, labels, box, state)
 
         if joint or self.feature_distance is None:
             return [Pass(self.source_stream, segmentation)]
@@ -152,12 +148,15 @@ class Supervised(AlignmentMixin, BaseMethod):
 
     def source_losses(self, images: Tensor, labels: Tensor,
                       box: Optional[CropBox]) -> NetworkLosses:
-        """Forward pass and losses of the labelled images."""
+        """Forward pass and losses of the labeled images (B, 3, H, W) with labels (B, H, W)."""
         return segmentation_losses(self.student, images, labels, crop_box=box)
 
     def distance_loss(self, features: list, images: Tensor, labels: Tensor, box: Optional[CropBox],
-                      state: StepState) -> dict[str, Tensor]:
-        """Feature distance of the source pass, under the log name of the official code's term."""
+                      state: StepState) -> PassResult:
+        """Feature distance of the source pass, images (B, 3, H, W) with labels (B, H, W), under
+        the log name of the official code's term.
+        """
+        assert self.feature_distance is not None and self.imnet is not None
         scale = self.feature_distance.scale
         with torch.no_grad(), lower_precision(self.teacher_precision, images.device):
             # without a box, only the context scale is encoded
@@ -168,8 +167,8 @@ class Supervised(AlignmentMixin, BaseMethod):
         regions = [self.distance_region(a, b, region) for (a, region), (b, _) in zip(ours, theirs)]
         value, mask = self.feature_distance(regions, reduce_count=self.mean_over_processes())
         if mask is not None:
-            state['distance_mask'] = mask
-        return {f'{self.source_stream}.loss_feature_distance': value}
+            state.distance_mask = mask
+        return PassResult({f'{self.source_stream}.loss_feature_distance': value})
 
     def takes_projected_distance(self, images: str) -> bool:
         """Whether there is a distance in a learned projection on ``'source'`` or ``'target'``
@@ -177,22 +176,23 @@ class Supervised(AlignmentMixin, BaseMethod):
         """
         return self.projected_distance is not None and images in self.projected_distance.images
 
-    def projected_loss(self, stream: str, features: Sequence[Tensor],
-                       images: Tensor) -> dict[str, Tensor]:
-        """Distance of the student's last map to the frozen encoder's, under the log name of a
-        feature distance.
+    def projected_loss(self, stream: str, features: Sequence[Tensor], images: Tensor) -> PassResult:
+        """Distance of the student's last map (B, C, h, w) to the frozen encoder's on images (B,
+        3, H, W), under the log name of a feature distance.
         """
-        return {f'{stream}.loss_feature_distance': self.projected_distance(features[-1], images)}
+        assert self.projected_distance is not None  # takes_projected_distance
+        value = self.projected_distance(features[-1], images)
+        return PassResult({f'{stream}.loss_feature_distance': value})
 
     def distance_region(self, features: Tensor, reference: Tensor,
                         labels: Tensor) -> DistanceRegion:
-        """One scale of the feature distance; subclasses whose student sees images several times
-        repeat the rest.
+        """One scale of the feature distance, features and reference (B, C, h, w), labels (B, H,
+        W); subclasses whose student sees images several times repeat the rest.
         """
         return DistanceRegion(features, reference, labels)
 
     def mean_over_processes(self) -> Optional[Callable[[Tensor], Tensor]]:
-        """The mean of a count over processes, where statistics are shared; else None."""
+        """The mean of a count (0-d) over processes, where statistics are shared; else None."""
         if not self.sync_statistics or get_world_size() == 1:
             return None
 
@@ -230,7 +230,7 @@ class Supervised(AlignmentMixin, BaseMethod):
                 'feature_distance compares with a pretrained encoder, but its encoder '
                 f'{type(self.projected_distance.encoder).__name__} starts from random weights: '
                 "give it init_cfg=dict(type='Pretrained', checkpoint='pretrained/...')")
-        if self.imnet is None:
+        if self.imnet is None or self.feature_distance is None:
             return
         if not _is_pretrained(self.student.backbone):
             raise ValueError(
@@ -244,6 +244,6 @@ class Supervised(AlignmentMixin, BaseMethod):
 
 
 def _is_pretrained(backbone: nn.Module) -> bool:
-    init_cfg = getattr(backbone, 'init_cfg', None)
+    init_cfg = vars(backbone).get('init_cfg')
     configs = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
     return any(c is not None and str(c.get('type', '')).endswith('Pretrained') for c in configs)

@@ -1,12 +1,13 @@
 """The teacher: an exponential moving average of a module, and what it does with BatchNorm."""
 import math
-from typing import Callable, Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 from mmengine.model import BaseAveragedModel
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torch.utils.hooks import RemovableHandle
 
 from mmseg_dg.ops.precision import at_least_float32
 from mmseg_dg.utils.buckets import buckets, flat, scatter
@@ -51,11 +52,15 @@ class EMATeacher(BaseAveragedModel):
         ValueError: ``beta`` outside [0, 1], an unknown policy, or ``debias`` where it has no
             meaning.
     """
+
+    #: Until it is configured; the base class may set the mode before.
+    buffer_policy = 'batch'
+    _hooks: tuple[RemovableHandle, ...] = ()
+
     def __init__(self, model: nn.Module, beta: float = 0.999, ramp: bool = True,
                  buffers: str = 'batch', debias: bool = False) -> None:
         super().__init__(model, update_buffers=False)
         self.configure(beta, ramp, buffers, debias)
-        self._hooks: list[Callable] = []
 
     def configure(self, beta: float, ramp: bool, buffers: str, debias: bool = False) -> None:
         """Set what one ``EMAUpdateHook`` configures; see the class."""
@@ -79,8 +84,8 @@ class EMATeacher(BaseAveragedModel):
         return min(1.0 - 1.0 / (step + 1), self.beta) if self.ramp else self.beta
 
     def avg_func(self, averaged_param: Tensor, source_param: Tensor, steps: int) -> None:
-        """One tensor, in place: mmengine's interface to what :meth:`update_parameters` does with
-        all of them.
+        """One tensor of any shape, in place: mmengine's interface to what
+        :meth:`update_parameters` does with all of them.
         """
         self._blend([averaged_param], [source_param], self.beta_at(int(steps)))
 
@@ -100,7 +105,8 @@ class EMATeacher(BaseAveragedModel):
         """
         skip = None if unless is None else unless.bool()
         if skip is None:  # without a ramp the count does not matter: do not wait for it on a GPU
-            beta = self.beta_at(int(self.steps)) if self.ramp or self.debias else self.beta
+            weight = self.beta_at(int(self.steps)) if self.ramp or self.debias else self.beta
+            beta: Union[float, Tensor] = weight
         else:
             beta = self._beta_on_device()
         frozen, averages, sources = self._paired(model)
@@ -124,7 +130,7 @@ class EMATeacher(BaseAveragedModel):
         anew for each update).
         """
         parts = tuple(model.children()) or (model, )
-        known = self.__dict__.get('_pairs')
+        known: Any = self.__dict__.get('_pairs')
         if known is None or len(known[0]) != len(parts) or any(a is not b
                                                                for a, b in zip(known[0], parts)):
             source = dict(model.named_parameters())
@@ -133,7 +139,8 @@ class EMATeacher(BaseAveragedModel):
                      if name not in frozen]
             known = parts, frozen, [a for a, _ in pairs], [b for _, b in pairs]
             self.__dict__['_pairs'] = known  # no submodules of the average
-        return known[1:]
+        _, frozen, averages, sources = known
+        return frozen, averages, sources
 
     def _beta_on_device(self) -> Tensor:
         """What :meth:`beta_at` gives for the present count: float64, 0-d, where the count lies."""
@@ -156,7 +163,8 @@ class EMATeacher(BaseAveragedModel):
         """
         if not averages:
             return
-        if skip is not None:
+        if isinstance(beta, Tensor):
+            assert skip is not None  # the host waits for neither
             where = {id(a): b for a, b in zip(averages, sources)}
             for bucket in buckets(averages):
                 old, new = flat(bucket), flat([where[id(a)].to(a.dtype) for a in bucket])
@@ -186,7 +194,7 @@ class EMATeacher(BaseAveragedModel):
         self.forget_statistics_hooks()
         if not mode:
             return
-        policy = getattr(self, 'buffer_policy', 'batch')
+        policy = self.buffer_policy
         for module in self.module.modules():
             if isinstance(
                     module,
@@ -195,14 +203,14 @@ class EMATeacher(BaseAveragedModel):
                 module.eval()
             elif isinstance(module, _BatchNorm) and policy != 'batch':
                 if policy == 'own' and module.training and module.track_running_stats:
-                    self._hooks.append(module.register_forward_pre_hook(_update_running_statistics))
+                    self._hooks += (module.register_forward_pre_hook(_update_running_statistics), )
                 module.eval()
 
     def forget_statistics_hooks(self) -> None:
         """Stop policy ``'own'`` from moving running statistics."""
-        for handle in getattr(self, '_hooks', []):
+        for handle in self._hooks:
             handle.remove()
-        self._hooks = []
+        self._hooks = ()
 
 
 @torch.no_grad()
@@ -214,11 +222,15 @@ def _update_running_statistics(module: _BatchNorm, inputs: tuple) -> None:
     x = at_least_float32(x)
     dims = [d for d in range(x.dim()) if d != 1]
     count = x.numel() // x.shape[1]
-    module.num_batches_tracked += 1
+    seen, mean_so_far, variance_so_far = (module.num_batches_tracked, module.running_mean,
+                                          module.running_var)
+    # track_running_stats
+    assert seen is not None and mean_so_far is not None and variance_so_far is not None
+    seen += 1
     momentum = module.momentum
     if momentum is None:  # cumulative average
-        momentum = 1.0 / float(module.num_batches_tracked)
+        momentum = 1.0 / float(seen)
     mean = x.mean(dims)
     variance = x.var(dims, unbiased=count > 1)
-    module.running_mean.lerp_(mean.to(module.running_mean), momentum)
-    module.running_var.lerp_(variance.to(module.running_var), momentum)
+    mean_so_far.lerp_(mean.to(mean_so_far), momentum)
+    variance_so_far.lerp_(variance.to(variance_so_far), momentum)

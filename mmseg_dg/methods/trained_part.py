@@ -9,6 +9,7 @@ from typing import Any, Optional
 
 import torch
 from mmengine.logging import print_log
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmseg_dg.utils.checkpoint_reader import CheckpointError
@@ -21,7 +22,7 @@ RECORD = 'frozen_file'
 SAVE = ('whole', 'trained')
 
 
-def check_recordable(method: nn.Module) -> None:
+def check_recordable(method: BaseModel) -> None:
     """Refuse ``save='trained'`` where it cannot work, before iteration 0.
 
     Raises:
@@ -39,7 +40,7 @@ def check_recordable(method: nn.Module) -> None:
                 f"save='trained': the frozen encoder {path} ({type(encoder).__name__}) started "
                 "from no weight file and could never be read again: set its "
                 "init_cfg=dict(type='Pretrained', checkpoint=...), or save='whole'")
-        file, prefix = _file_of(encoder)
+        file, prefix = _known_file_of(encoder)
         fresh = copy.deepcopy(encoder)
         _read(fresh, file, prefix)
         now, then = encoder.state_dict(), fresh.state_dict()
@@ -52,7 +53,7 @@ def check_recordable(method: nn.Module) -> None:
                 "encoder's init_cfg the file with these values")
 
 
-def leave_frozen_out(method: nn.Module, state: MutableMapping[str, Tensor]) -> int:
+def leave_frozen_out(method: BaseModel, state: MutableMapping[str, Tensor]) -> int:
     """Take the tensors of frozen encoders out of a method's state dict, of the student and of its
     averages.
 
@@ -65,7 +66,7 @@ def leave_frozen_out(method: nn.Module, state: MutableMapping[str, Tensor]) -> i
     """
     count = 0
     for path, encoder in _frozen_encoders(method):
-        file, prefix = _file_of(encoder)
+        file, prefix = _known_file_of(encoder)
         for name in encoder.frozen_names():
             kept = state.get(f'student.{path}.{name}')
             for place in _copies(method):
@@ -80,7 +81,7 @@ def leave_frozen_out(method: nn.Module, state: MutableMapping[str, Tensor]) -> i
     return count
 
 
-def find_frozen(method: nn.Module, state: MutableMapping[str, Tensor]) -> None:
+def find_frozen(method: BaseModel, state: MutableMapping[str, Tensor]) -> None:
     """Bring back what :func:`leave_frozen_out` has left out; other state dicts stay as they are.
 
     Args:
@@ -146,7 +147,7 @@ def _read(encoder: Any, file: str, prefix: Optional[str]) -> None:
             encoder.init_cfg = given
 
 
-def _frozen_encoders(method: nn.Module) -> Iterator[tuple[str, Any]]:
+def _frozen_encoders(method: BaseModel) -> Iterator[tuple[str, Any]]:
     return ((path, encoder) for path, encoder in encoders_in(method.student).items()
             if encoder.trainable != 'all')
 
@@ -157,11 +158,17 @@ def _copies(method: Any) -> list[str]:
 
 
 def _file_of(encoder: nn.Module) -> Optional[tuple[str, Optional[str]]]:
-    init = getattr(encoder, 'init_cfg', None)
+    init = vars(encoder).get('init_cfg')
     if isinstance(init, dict) and init.get('type') == 'Pretrained' and isinstance(
             init.get('checkpoint'), str):
         return init['checkpoint'], init.get('prefix')
     return None
+
+
+def _known_file_of(encoder: nn.Module) -> tuple[str, Optional[str]]:
+    found = _file_of(encoder)
+    assert found is not None  # check_recordable has seen to it
+    return found
 
 
 def _on_disk(file: str) -> str:

@@ -1,16 +1,22 @@
-"""UniMatch: FixMatch with two strong views and a stream of perturbed features."""
+"""UniMatch: FixMatch with two strong views and a stream of perturbed features.
+
+Shapes: B images, C channels, or classes of logits, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from torch import Tensor
 
-from mmseg_dg.models.segmentors.network import main_logits
+from mmseg_dg.models.decode_heads.classifier import Decoded, main_logits
 from mmseg_dg.ops import PseudoLabels, confident_cross_entropy
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.modules import child
 
-from .fixmatch import CUTMIX, FixMatch
+from .fixmatch import FixMatch
+from .step import PassResult
 
 
 @MODELS.register_module()
@@ -25,60 +31,51 @@ class UniMatch(FixMatch):
 
     Args:
         network: Config of the segmentor, an encoder with one decode head.
-        labeled_weight: Weight of L_x in the objective.
         view_weights: Weights of L_s1 and L_s2 in the objective.
         feature_weight: Weight of L_fp in the objective.
         feature_dropout: Probability of dropping a channel (Dropout2d) of each level the decoder
             uses, level by level.
-        kwargs: The others are those of :class:`FixMatch`.
+        fixmatch: Of :class:`FixMatch`.
 
     Raises:
         ValueError: Arguments without meaning.
     """
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
-                 labeled_stream: str = 'labeled', unlabeled_stream: str = 'unlabeled',
-                 mix_stream: Optional[str] = 'unlabeled_mix', labeled_weight: float = 0.5,
-                 view_weights: Sequence[float] = (0.125, 0.125), feature_weight: float = 0.25,
-                 feature_dropout: float = 0.5, cutmix: Optional[dict] = CUTMIX,
-                 strong_view: Optional[dict] = None, threshold: float = 0.95,
-                 pseudo_labels: str = 'student', evaluate: str = 'student', norm_eval: bool = False,
-                 alignment: Optional[dict] = None, teacher_precision: Optional[str] = None,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(network, data_preprocessor, labeled_stream=labeled_stream,
-                         unlabeled_stream=unlabeled_stream, mix_stream=mix_stream,
-                         labeled_weight=labeled_weight, view_weights=view_weights, cutmix=cutmix,
-                         strong_view=strong_view, threshold=threshold, pseudo_labels=pseudo_labels,
-                         evaluate=evaluate, norm_eval=norm_eval, alignment=alignment,
-                         teacher_precision=teacher_precision, init_cfg=init_cfg)
+    def __init__(self, network: dict, view_weights: Sequence[float] = (0.125, 0.125),
+                 feature_weight: float = 0.25, feature_dropout: float = 0.5,
+                 **fixmatch: Any) -> None:
+        super().__init__(network, view_weights=view_weights, **fixmatch)
         if not 0 <= feature_dropout < 1:
             raise ValueError(f'feature_dropout is a probability below 1, got {feature_dropout}')
         self.feature_weight, self.feature_dropout = feature_weight, feature_dropout
 
-    def decode_views(self, features: Sequence[Tensor],
-                     labeled: int) -> tuple[Any, Optional[Tensor], Any]:
+    def decode_views(self, features: Sequence[Tensor], labeled: int) -> tuple[Decoded, Any]:
+        """As the base; the maps (B, C, h, w) with dropped channels are decoded in the same call,
+        and their unlabeled part is given beside.
+        """
         clean = len(features[0])
         levels = decoder_levels(self.student.decode_head, len(features))
         both = [
             torch.cat([x, drop_channels(x, self.feature_dropout)]) if i in levels else x
             for i, x in enumerate(features)
         ]
-        logits, fused = self.forward_features(both)
+        decoded = self.decoded(both)
 
         def part(value: Any, start: int, stop: Optional[int] = None) -> Any:
             return value[start:stop] if isinstance(value,
                                                    Tensor) else [x[start:stop] for x in value]
 
-        return (part(logits, 0, clean), None if fused is None else fused[:clean],
-                part(logits, clean + labeled))
+        fused = None if decoded.features is None else decoded.features[:clean]
+        first = Decoded(part(decoded.logits, 0, clean), decoded.calls, fused)
+        return first, part(decoded.logits, clean + labeled)
 
-    def dropped_loss(self, logits: Any, target: PseudoLabels, images: Tensor) -> dict[str, Tensor]:
-        """``feature_weight`` times L_fp."""
+    def dropped_loss(self, logits: Any, target: PseudoLabels, images: Tensor) -> PassResult:
+        """``feature_weight`` times L_fp, of logits (B, C, h, w) and images (B, 3, H, W)."""
         loss = confident_cross_entropy(self.full_size(main_logits(logits), images), target,
                                        self.threshold)
-        return {'feature.loss_ce': loss * self.feature_weight}
+        return PassResult({'feature.loss_ce': loss * self.feature_weight})
 
 
-def decoder_levels(head: nn.Module, count: int) -> set[int]:
+def decoder_levels(head: BaseDecodeHead, count: int) -> set[int]:
     """Positions of the encoder's maps that a decode head reads: its ``in_index``, and c1 of a
     DeepLabV3+ head.
 
@@ -89,7 +86,7 @@ def decoder_levels(head: nn.Module, count: int) -> set[int]:
     index = head.in_index
     levels = {i % count for i in (index if isinstance(index, (list, tuple)) else [index])}
     # mmseg's DeepLabV3+ takes the first map besides in_index
-    if getattr(head, 'c1_bottleneck', None) is not None:
+    if child(head, 'c1_bottleneck') is not None:
         levels.add(0)
     return levels
 

@@ -1,20 +1,22 @@
 """UniMatch V2: two strong views of complementary channels, pseudo-labels of the averaged weights.
+
+Shapes: B images, C channels, h x w places of a smaller map.
 """
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Optional
 
 from torch import Tensor
 
 from mmseg_dg.models.losses.alignment import AlignmentImages
-from mmseg_dg.models.segmentors.network import ClassifierTap
 from mmseg_dg.ops import PixelView, draw_complementary_masks, drop_complementary_channels
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.seeding import StepGenerator
 
-from .base import stack_labels, weighted, with_prefix
-from .fixmatch import CUTMIX, FixMatch
+from .base import stack_labels
+from .fixmatch import FixMatch
 from .semi_supervised import SemiDraws
-from .step import Pass, StepState
+from .step import Pass, PassResult, StepState
 from .unimatch import decoder_levels
 
 
@@ -32,16 +34,13 @@ class UniMatchV2(FixMatch):
         network: Config of the segmentor, an encoder with one decode head.
         mix_stream: None pastes the reversed batch (the paper's); a name reads a stream as
             :class:`UniMatch` does.
-        labeled_weight: Weight of L_x in the objective.
         view_weights: Weights of L_s1 and L_s2 in the objective.
         complementary_dropout: Share of the images whose channels are dropped, in [0, 1]; 0 switches
             it off.
-        threshold: Least confidence that is learned from; 0.95 on every data set, Cityscapes
-            included.
         pseudo_labels: ``'teacher'``, the average (needs ``EMAUpdateHook(beta=0.996,
             when='after_step', ramp=True, buffers='average')``), or ``'student'``.
         evaluate: ``'teacher'``, as in the paper's tables, or ``'student'``.
-        kwargs: The others are those of :class:`FixMatch`.
+        fixmatch: Of :class:`FixMatch`.
 
     Raises:
         ValueError: Arguments without meaning, or a decoder whose config does not say what it reads.
@@ -51,20 +50,12 @@ class UniMatchV2(FixMatch):
         'EMAUpdateHook': dict(beta=0.996, when='after_step', ramp=True, buffers='average')
     }
 
-    def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
-                 labeled_stream: str = 'labeled', unlabeled_stream: str = 'unlabeled',
-                 mix_stream: Optional[str] = None, labeled_weight: float = 0.5,
+    def __init__(self, network: dict, mix_stream: Optional[str] = None,
                  view_weights: Sequence[float] = (0.25, 0.25), complementary_dropout: float = 0.5,
-                 cutmix: Optional[dict] = CUTMIX, strong_view: Optional[dict] = None,
-                 threshold: float = 0.95, pseudo_labels: str = 'teacher', evaluate: str = 'teacher',
-                 norm_eval: bool = False, alignment: Optional[dict] = None,
-                 teacher_precision: Optional[str] = None, init_cfg: Optional[dict] = None) -> None:
-        super().__init__(network, data_preprocessor, labeled_stream=labeled_stream,
-                         unlabeled_stream=unlabeled_stream, mix_stream=mix_stream,
-                         labeled_weight=labeled_weight, view_weights=view_weights, cutmix=cutmix,
-                         strong_view=strong_view, threshold=threshold, pseudo_labels=pseudo_labels,
-                         evaluate=evaluate, norm_eval=norm_eval, alignment=alignment,
-                         teacher_precision=teacher_precision, init_cfg=init_cfg)
+                 pseudo_labels: str = 'teacher', evaluate: str = 'teacher',
+                 **fixmatch: Any) -> None:
+        super().__init__(network, mix_stream=mix_stream, view_weights=view_weights,
+                         pseudo_labels=pseudo_labels, evaluate=evaluate, **fixmatch)
         if not 0 <= complementary_dropout <= 1:
             raise ValueError('complementary_dropout is a share of the images, in [0, 1], got '
                              f'{complementary_dropout}')
@@ -88,11 +79,12 @@ class UniMatchV2(FixMatch):
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
         rng = StepGenerator.of(generator)
         draws = super().draw_step(batch, rng)
-        if self.complementary_dropout:
-            count = len(batch[self.unlabeled_stream]['inputs'])
-            draws.dropout = draw_complementary_masks(count, self.level_widths, rng.numpy,
-                                                     self.complementary_dropout)
-        return draws
+        if not self.complementary_dropout:
+            return draws
+        count = len(batch[self.unlabeled_stream]['inputs'])
+        return replace(
+            draws, dropout=draw_complementary_masks(count, self.level_widths, rng.numpy,
+                                                    self.complementary_dropout))
 
     # ------------------------------------------------------------------ passes
     def passes(self, batch: dict[str, dict], draws: SemiDraws,
@@ -106,25 +98,24 @@ class UniMatchV2(FixMatch):
         own = Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state))
         return [own, *passes]
 
-    def _pseudo_label_pass(self, batch: dict[str, dict], state: StepState) -> dict[str, Tensor]:
+    def _pseudo_label_pass(self, batch: dict[str, dict], state: StepState) -> PassResult:
         return self.remember(self.evaluated_pseudo_labels(batch, self.unlabeled_stream), state)
 
     def _labeled_pass(self, batch: dict[str, dict], draws: SemiDraws,
-                      state: StepState) -> dict[str, Tensor]:
+                      state: StepState) -> PassResult:
         """Labelled images alone through the student: L_x."""
         labeled = batch[self.labeled_stream]
         labels = stack_labels(labeled['data_samples'], self.labeled_stream)
         features = self.student.extract_feat(labeled['inputs'])
-        with ClassifierTap(self.student.decode_head) as tap:
-            logits, fused = self.forward_features(features)
-        result = self.labeled_losses(features, logits, fused, labels)
-        seen = AlignmentImages([PixelView(*maps) for maps in tap.seen], labels,
+        decoded = self.decoded(features)
+        result = self.labeled_losses(features, decoded, labels)
+        seen = AlignmentImages([PixelView(*call) for call in decoded.calls], labels,
                                levels=result.features[0])
         aligned = self.align_images(state, [seen], more=self.num_views > 0,
                                     seed=draws.alignment_seed,
                                     ahead=lambda: self._strong_ahead(batch, draws, state))
-        values = dict(weighted(result.losses, self.labeled_weight), **aligned)
-        return self.hold_losses(state, with_prefix(self.labeled_stream, values))
+        found = result.terms.weighted(self.labeled_weight).joined(aligned)
+        return self.hold_losses(state, found.prefixed(self.labeled_stream))
 
     def perturbed(self, features: Sequence[Tensor], draws: SemiDraws) -> Sequence[Tensor]:
         """Maps (2 B, C, h, w) of both views without the channels the draws take from each."""

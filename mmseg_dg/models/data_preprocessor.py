@@ -2,10 +2,11 @@
 
 Shapes: B images, C channels, H x W pixels.
 """
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import PixelData
 from mmseg.models import SegDataPreProcessor
 from torch import Tensor, nn
@@ -105,18 +106,56 @@ def check_channels(what: str, preprocessor: SegDataPreProcessor, inputs: Any) ->
         ValueError: Another number of channels than means, or an order of three channels for more of
             them.
     """
-    if len(inputs) == 0 or not hasattr(inputs[0], 'shape'):
+    if len(inputs) == 0 or not isinstance(inputs[0], Tensor):
         return
-    count, mean = inputs[0].shape[0], getattr(preprocessor, 'mean', None)
-    if mean is not None and mean.numel() not in (1, count):
-        raise ValueError(f'{what} have {count} channels, but data_preprocessor.mean has '
-                         f'{mean.numel()} values: give one mean and std per channel, in the order '
-                         'of the file (tools/analysis_tools/channel_statistics.py computes them), '
-                         'and in_channels of the encoder')
+    count, known = inputs[0].shape[0], normalization_of(preprocessor)
+    if known is not None and known.mean.numel() not in (1, count):
+        raise ValueError(
+            f'{what} have {count} channels, but data_preprocessor.mean has '
+            f'{known.mean.numel()} values: give one mean and std per channel, in the order '
+            'of the file (tools/analysis_tools/channel_statistics.py computes them), '
+            'and in_channels of the encoder')
     if preprocessor.channel_conversion and count > 3:
         raise ValueError(f'{what} have {count} channels: bgr_to_rgb (rgb_to_bgr) of the '
                          'data_preprocessor swaps three and would do nothing here; set it to '
                          'False, stacks keep the order of the file')
+
+
+class Normalization(NamedTuple):
+    """Of images on the scale 0..255, RGB.
+
+    Attributes:
+        mean: (3, 1, 1).
+        std: (3, 1, 1).
+    """
+    mean: Tensor
+    std: Tensor
+
+
+def normalization_of(preprocessor: Any) -> Optional[Normalization]:
+    """Mean and standard deviation of a preprocessor of any class; None where it normalises nothing.
+
+    mmengine's preprocessors have the two only where they were given.
+    """
+    if not isinstance(preprocessor, nn.Module):
+        return None
+    buffers = dict(preprocessor.named_buffers(recurse=False))
+    if 'mean' not in buffers or 'std' not in buffers:
+        return None
+    return Normalization(buffers['mean'], buffers['std'])
+
+
+def converts_channels(preprocessor: nn.Module) -> bool:
+    """Whether it turns BGR into RGB (or back); taken for granted of classes that do not say."""
+    return preprocessor.channel_conversion if isinstance(preprocessor,
+                                                         SegDataPreProcessor) else True
+
+
+def stream_preprocessor(preprocessor: BaseDataPreprocessor, stream: str) -> BaseDataPreprocessor:
+    """The preprocessor of one stream, which may have a normalisation of its own."""
+    if isinstance(preprocessor, MultiStreamDataPreprocessor):
+        return preprocessor.streams.get(stream, preprocessor)
+    return preprocessor
 
 
 def check_one_normalisation(preprocessor: nn.Module, why: str) -> None:
@@ -130,12 +169,20 @@ def check_one_normalisation(preprocessor: nn.Module, why: str) -> None:
     Raises:
         ValueError: A stream has a mean, a standard deviation or an order of channels of its own.
     """
-    for name, other in getattr(preprocessor, 'streams', {}).items():
-        for key in ('mean', 'std', 'channel_conversion'):
-            ours, theirs = getattr(preprocessor, key, None), getattr(other, key, None)
+    if not isinstance(preprocessor, MultiStreamDataPreprocessor):
+        return
+    for name, other in preprocessor.streams.items():
+        for key, ours, theirs in zip(('mean', 'std', 'channel_conversion'), _settings(preprocessor),
+                                     _settings(other)):
             same = ours is theirs
             if isinstance(ours, Tensor) and isinstance(theirs, Tensor):
                 same = torch.equal(ours, theirs)
             if not same:
                 raise ValueError(f'data_preprocessor.streams.{name} has its own {key}: {why} needs '
                                  'one normalisation for all streams, remove it there')
+
+
+def _settings(preprocessor: nn.Module) -> tuple:
+    known = normalization_of(preprocessor)
+    mean, std = (None, None) if known is None else known
+    return mean, std, converts_channels(preprocessor)

@@ -1,7 +1,7 @@
 """Pure tensor functions: no state, no registry; randomness enters as drawn parameters or as an
 explicit generator.
 """
-from .block_mask import draw_block_mask, draw_kept_blocks, enlarge_blocks
+from .block_mask import draw_kept_blocks, enlarge_blocks
 from .blur import blur_kernel_size, gaussian_blur
 from .channel_dropout import (
     ComplementaryMasks,
@@ -56,8 +56,8 @@ __all__ = [
     'at_least_float32', 'blur_kernel_size', 'channel_statistics', 'check_cutmix', 'check_fraction',
     'check_ignore_index', 'check_strong_view', 'class_mask', 'class_membership', 'clean_estimate',
     'color_jitter', 'confident_cross_entropy', 'confident_pseudo_labels', 'cut_box', 'cut_boxes',
-    'denormalize', 'downscale_labels', 'draw_block_mask', 'draw_complementary_masks',
-    'draw_crop_box', 'draw_cutmix_box', 'draw_jitter_params', 'draw_kept_blocks', 'draw_lab_style',
+    'denormalize', 'downscale_labels', 'draw_complementary_masks', 'draw_crop_box',
+    'draw_cutmix_box', 'draw_jitter_params', 'draw_kept_blocks', 'draw_lab_style',
     'draw_mix_classes', 'draw_strong_view', 'drop_complementary_channels', 'enlarge_blocks',
     'entropy_guided_boxes', 'farthest_points', 'feature_distance', 'gaussian_blur',
     'highest_pixels', 'hsv_to_rgb', 'lab_style', 'linear_schedule', 'mix', 'mix_encoded',

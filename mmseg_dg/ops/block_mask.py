@@ -57,12 +57,3 @@ def enlarge_blocks(kept: Tensor, image_size: tuple[int, int]) -> Tensor:
         raise ValueError(f'kept blocks must be bool (B, 1, h, w), got {tuple(kept.shape)} '
                          f'{kept.dtype}')
     return torch.nn.functional.interpolate(kept.float(), size=tuple(image_size), mode='nearest')
-
-
-def draw_block_mask(batch_size: int, image_size: tuple[int, int], block_size: int, ratio: float,
-                    generator: Optional[torch.Generator] = None) -> Tensor:
-    """:func:`draw_kept_blocks`, enlarged to the image: float32 (B, 1, H, W), 1 = visible, 0 =
-    masked.
-    """
-    kept = draw_kept_blocks(batch_size, image_size, block_size, ratio, generator)
-    return enlarge_blocks(kept, image_size)

@@ -27,15 +27,15 @@ class JitterParams(NamedTuple):
     Attributes:
         brightness: ``brightness - 1`` is added to the image.
         contrast: Factor on the image.
-        hue: Shift in turns; 0.5 is the opposite colour.
         saturation: Factor on the saturation of HSV.
+        hue: Shift in turns; 0.5 is the opposite colour.
         order: Permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue; the first entry is
             applied first.
     """
     brightness: float
     contrast: float
-    hue: float
     saturation: float
+    hue: float
     order: tuple[int, int, int, int]
 
 
@@ -66,7 +66,7 @@ def draw_jitter_params(generator: torch.Generator, strength: float = 0.2) -> Jit
 
     brightness, contrast, hue, saturation = uniform(1.), uniform(1.), uniform(0.), uniform(1.)
     order = torch.randperm(4, generator=generator, device=generator.device).tolist()
-    return JitterParams(brightness, contrast, hue, saturation, tuple(order))
+    return JitterParams(brightness, contrast, saturation, hue, tuple(order))
 
 
 def color_jitter(image: Tensor, params: JitterParams) -> Tensor:

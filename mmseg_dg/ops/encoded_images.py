@@ -91,9 +91,9 @@ class EncodedImages:
         dim = (kwargs or {}).get('dim', args[1] if len(args) > 1 else 0)
         if (function is not torch.cat or dim != 0
                 or not all(isinstance(x, EncodedImages) for x in args[0])):
-            raise TypeError(
-                f'{getattr(function, "__name__", function)} needs pixels, but encoded images have '
-                'none left (train_cfg.cached_features)')
+            name = torch.overrides.resolve_name(function) or function
+            raise TypeError(f'{name} needs pixels, but encoded images have none left '
+                            '(train_cfg.cached_features)')
         return cls.join(args[0])
 
     @classmethod

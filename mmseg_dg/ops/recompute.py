@@ -15,8 +15,8 @@ class _Made:
         self.value: Tensor | None = None
         # the backward pass runs outside the forward pass's autocast
         kind = like.device.type
-        self.autocast = dict(device_type=kind, enabled=torch.is_autocast_enabled(kind),
-                             dtype=torch.get_autocast_dtype(kind))
+        self.autocast = torch.autocast(kind, torch.get_autocast_dtype(kind),
+                                       torch.is_autocast_enabled(kind))
 
     def saved(self) -> _Made:
         self.uses += 1
@@ -28,7 +28,7 @@ class _Made:
         """
         if self.value is None:
             self.left = self.uses
-            with torch.no_grad(), torch.autocast(**self.autocast):
+            with torch.no_grad(), self.autocast:
                 self.value = self.make()
         value, self.left = self.value, self.left - 1
         if not self.left:

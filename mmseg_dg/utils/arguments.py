@@ -1,8 +1,9 @@
-"""Arguments that a user may look for and that a part does not take: refused by name, with what to
-do instead.
-"""
+"""Arguments of a part: which ones it takes, and those a user may look for that it does not take."""
 import functools
-from typing import Any, Callable, TypeVar
+import inspect
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any, Callable, Optional, TypeVar
 
 _Class = TypeVar('_Class', bound=type)
 
@@ -33,7 +34,51 @@ def refuses(**reasons: str) -> Callable[[_Class], _Class]:
                                     f'{reasons[name]}')
             construct(self, *args, **kwargs)
 
+        vars(checked)['refused'] = frozenset(reasons)
         patched.__init__ = checked
         return cls
 
     return decorate
+
+
+def accepted_arguments(cls: type) -> Optional[tuple[str, ...]]:
+    """Names of the arguments a class takes, those of base classes included while they are handed
+    on, in the order of the classes; None: any.
+
+    Left out are those that a class sets itself (``fixed_arguments``) or refuses (:func:`refuses`).
+    """
+    names: dict[str, None] = {}
+    absent: set[str] = {'self'}
+    for base in cls.__mro__:
+        absent.update(vars(base).get('fixed_arguments', ()))
+        if '__init__' not in vars(base):
+            continue
+        construct = vars(base)['__init__']
+        absent.update(getattr(construct, 'refused', ()))
+        parameters = inspect.signature(construct).parameters.values()
+        names.update((p.name, None) for p in parameters
+                     if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return tuple(name for name in names if name not in absent)
+    return None
+
+
+def refuse_unknown(cls: type, unknown: Iterable[str]) -> None:
+    """Refuse what is left of the keyword arguments of a class when each of its bases has taken its
+    own.
+
+    Args:
+        cls: The class that is built.
+        unknown: Names that none has taken.
+
+    Raises:
+        TypeError: There are any; the message has the closest names.
+    """
+    unknown = list(unknown)
+    if not unknown:
+        return
+    known = accepted_arguments(cls) or ()
+    hints = {name: get_close_matches(name, known, n=1, cutoff=0.6) for name in unknown}
+    said = ', '.join(name + (f' (is {hints[name][0]} meant?)' if hints[name] else '')
+                     for name in unknown)
+    raise TypeError(f'{cls.__name__} takes no {said}; it takes: {", ".join(known)}')

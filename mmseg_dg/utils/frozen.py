@@ -1,14 +1,23 @@
 """What the encoders below a module never change in training, by name. Nothing of the encoders is
 imported."""
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
+
+
+@runtime_checkable
+class KnowsFrozen(Protocol):
+    """An encoder that says what of it is trained (``EncoderOptions``); its ``trainable`` is
+    ``'all'``, ``'adapters'`` or ``'none'``.
+    """
+    def frozen_names(self) -> set[str]:
+        """Names of its state dict that never change."""
 
 
 def encoders_in(module: nn.Module) -> dict[str, Any]:
     """Modules at or below ``module`` that know what of them is trained (``EncoderOptions``), by
     their path."""
-    return {name: part for name, part in module.named_modules() if hasattr(part, 'frozen_names')}
+    return {name: part for name, part in module.named_modules() if isinstance(part, KnowsFrozen)}
 
 
 def frozen_names(module: nn.Module) -> set[str]:

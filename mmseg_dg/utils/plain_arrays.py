@@ -108,7 +108,8 @@ class PlainHistory:
 
     def restore(self) -> Any:
         """A real ``HistoryBuffer`` with these numbers."""
-        values, counts = (getattr(column, 'array', None) for column in (self.values, self.counts))
+        values, counts = (column.array if isinstance(column, PlainArray) else None
+                          for column in (self.values, self.counts))
         return make_history(values, counts, self.max_length)
 
 

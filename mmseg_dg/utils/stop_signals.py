@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterable
 from types import FrameType
 from typing import Any, Optional
 
@@ -71,8 +72,8 @@ def listen() -> None:
         return
     forget()
     for name in SIGNALS:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _note)
+        if name in signal.Signals.__members__:
+            signal.signal(signal.Signals[name], _note)
 
 
 def shield_worker(worker: int, then: Any = None) -> None:
@@ -91,8 +92,8 @@ def shield_worker(worker: int, then: Any = None) -> None:
 
     signal.signal(signal.SIGTERM, pass_over)
     for name in ('SIGINT', 'SIGUSR1'):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        if name in signal.Signals.__members__:
+            signal.signal(signal.Signals[name], signal.SIG_IGN)
 
 
 class Shielded:
@@ -117,7 +118,8 @@ def release_workers(patience: float = 5.) -> None:
     count as one), and killed after ``patience`` seconds.
     """
     deadline = time.monotonic() + patience
-    if hasattr(signal, 'SIGCHLD') and threading.current_thread() is threading.main_thread():
+    posix = 'SIGCHLD' in signal.Signals.__members__
+    if posix and threading.current_thread() is threading.main_thread():
         # torch's own handler takes a worker that ends by a signal for a fault, and raises
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     children = [child for child in multiprocessing.active_children() if child.daemon]
@@ -128,19 +130,15 @@ def release_workers(patience: float = 5.) -> None:
         children = [child for child in children if child.is_alive()]
 
 
-def shield_workers(loaders: Any) -> None:
-    """Shield the workers of a loader, or of several by name (``items()``), that has none running
-    yet.
-    """
+def shield_workers(loaders: Iterable[Any]) -> None:
+    """Shield the workers of loaders that have none running yet."""
     global _releases
     # registered after multiprocessing's own function, so that it is called before it
     if not _releases:
         atexit.register(release_workers)
         _releases = True
-    for loader in [loader
-                   for _, loader in loaders.items()] if hasattr(loaders, 'items') else [loaders]:
-        if getattr(loader, 'num_workers',
-                   0) > 0 and not isinstance(loader.worker_init_fn, Shielded):
+    for loader in loaders:
+        if loader.num_workers > 0 and not isinstance(loader.worker_init_fn, Shielded):
             loader.worker_init_fn = Shielded(loader.worker_init_fn)
 
 

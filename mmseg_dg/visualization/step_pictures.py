@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .tiles import Tile, colorize, compose, heat, image_to_rgb, mask_picture, scaled_size
@@ -23,10 +22,11 @@ def step_grid(record: Any, mean: Sequence[float], std: Sequence[float],
     row.
 
     Args:
-        record: Has ``batch`` (``{stream: dict(inputs (B, 3, H, W) normalised RGB, data_samples)}``)
-            and ``state`` (mapping with any of ``pseudo_label`` (B, H, W), ``pseudo_weight`` (B, H,
-            W) in [0, 1], ``mixed_image`` (B, 3, H, W), ``noisy_image``, ``denoised_image`` and
-            ``masked_image`` (likewise), ``mixed_label``, ``mixed_weight``, ``mix_mask``,
+        record: :class:`mmseg_dg.methods.step.StepRecord`, or what has the same ``batch``
+            (``{stream: dict(inputs (B, 3, H, W) normalised RGB, data_samples)}``) and ``state``
+            (its attributes, where they are not None: ``pseudo_label`` (B, H, W), ``pseudo_weight``
+            (B, H, W) in [0, 1], ``mixed_image`` (B, 3, H, W), ``noisy_image``, ``denoised_image``
+            and ``masked_image`` (likewise), ``mixed_label``, ``mixed_weight``, ``mix_mask``,
             ``distance_mask`` (B, h, w) and ``valid_mask``).
         mean: Of the normalisation, 0..255 scale, RGB.
         std: Of the normalisation, 0..255 scale, RGB.
@@ -50,7 +50,7 @@ def step_tiles(record: Any, mean: Sequence[float], std: Sequence[float],
     Raises:
         ValueError: The record has no stream with image ``index``.
     """
-    batch, state = _field(record, 'batch') or {}, _field(record, 'state') or {}
+    batch = record.batch
     labeled, unlabeled = _streams(batch)
     source = _sample(batch, labeled, index)
     target = _sample(batch, unlabeled, index)
@@ -70,7 +70,7 @@ def step_tiles(record: Any, mean: Sequence[float], std: Sequence[float],
     def weight(caption: str, data: Optional[Tensor]) -> Optional[Tile]:
         return None if data is None else Tile(caption, heat(data), nearest=True)
 
-    pick = _picker(state, index)
+    pick = _picker(vars(record.state), index)
     valid = pick('valid_mask')
     rows = [[
         image(f'{labeled} image', source.get('image')),
@@ -130,25 +130,16 @@ def _sample(batch: Mapping[str, Any], stream: Optional[str], index: int) -> dict
     if index < len(samples):
         for key, name in (('gt_sem_seg', 'label'), ('valid_pseudo_mask', 'valid')):
             if key in samples[index]:
-                found[name] = getattr(samples[index], key).data
+                found[name] = samples[index].get(key).data
     return found
 
 
-def _picker(state: Any, index: int) -> Callable[[str], Optional[Tensor]]:
+def _picker(state: Mapping[str, Any], index: int) -> Callable[[str], Optional[Tensor]]:
     """``pick(key)``: entry ``index`` of a batched tensor of the state, or None."""
     def pick(key: str) -> Optional[Tensor]:
-        value = _field(state, key)
-        if value is None or not torch.is_tensor(value) and not isinstance(value, (list, tuple)):
+        value = state.get(key)
+        if not isinstance(value, Tensor) or index >= len(value):
             return None
-        return value[index].detach() if index < len(value) else None
+        return value[index].detach()
 
     return pick
-
-
-def _field(holder: Any, key: str) -> Any:
-    """Entry or attribute ``key``; None when there is none."""
-    if isinstance(holder, Mapping):
-        return holder.get(key)
-    if hasattr(holder, 'get') and not hasattr(holder, key):
-        return holder.get(key)
-    return getattr(holder, key, None)

@@ -167,9 +167,9 @@ def mixed_state(method: Any, batch: Mapping[str, Mapping], draws: Any,
             is sure everywhere would give: it shows margins and masks.
     """
     if trained:
-        state: dict[str, Tensor] = {}
+        state = method.state_type()
         next(p for p in method.passes(batch, draws, state) if p.name == 'pseudo_labels').fn()
-        labels, weight = state['pseudo_label'], state['pseudo_weight']
+        labels, weight = state.pseudo_label, state.pseudo_weight
     else:
         labels, weight = _ignored_labels(method, batch[method.target_stream])
     image, label, weight, mask = method.mix_batch(batch, draws, labels, weight)
@@ -183,11 +183,11 @@ def _ignored_labels(method: Any, target: Mapping) -> tuple[Tensor, Tensor]:
     images = target['inputs']
     shape = (len(images), *images.shape[-2:])
     valid = None
-    if getattr(method, 'use_valid_mask', False):
+    if method.use_valid_mask:
         valid = torch.stack(
             [sample.valid_pseudo_mask.data.squeeze(0) for sample in target['data_samples']])
-    weight = pseudo_label_weights(shape, torch.tensor(1), 1, getattr(method, 'ignore_top', 0),
-                                  getattr(method, 'ignore_bottom', 0), valid)
+    weight = pseudo_label_weights(shape, torch.tensor(1), 1, method.ignore_top,
+                                  method.ignore_bottom, valid)
     return torch.full(shape, 255, dtype=torch.int64,
                       device=images.device), weight.to(images.device, images.dtype)
 

@@ -25,19 +25,15 @@ class SegmentationVisualizer(SegLocalVisualizer):
         name: Name of the instance (mmengine keeps visualizers by name).
         **kwargs: Of :class:`mmseg.visualization.SegLocalVisualizer`.
 
-    Attributes:
-        name_prefix: Put before the file name of each picture. The evaluation loops set it to the
-            domain, because images of two domains may have the same file name.
-        image_names: {image path: relative path without ending}; the evaluation loops set it.
-            Pictures lie in the same folders as their images, so that equal file names do not
-            overwrite each other.
+    The evaluation loops write into the ``metainfo`` of a predicted sample which ``domain`` it is of
+    (put before the file name of its picture, because images of two domains may have the same file
+    name) and its ``picture``, the image's relative path without ending: pictures lie in the same
+    folders as their images, so that equal file names do not overwrite each other.
     """
     def __init__(self, name: str = 'visualizer', *args: Any, with_labels: bool = False,
                  **kwargs: Any) -> None:
         super().__init__(name, *args, **kwargs)
         self.with_labels = with_labels
-        self.name_prefix = ''
-        self.image_names: dict[str, str] = {}
         self.save_dir = kwargs.get('save_dir')
 
     @classmethod
@@ -67,8 +63,9 @@ class SegmentationVisualizer(SegLocalVisualizer):
 
     def _picture_name(self, name: str, data_sample: Optional[SegDataSample]) -> str:
         """``night_val_1.png``, or ``a/night_val_1.png`` for an image in the folder a."""
-        path = '' if data_sample is None else str(data_sample.metainfo.get('img_path') or '')
-        return osp.join(osp.dirname(self.image_names.get(path, '')), self.name_prefix + name)
+        known = {} if data_sample is None else data_sample.metainfo
+        domain = f'{known["domain"]}_' if known.get('domain') else ''
+        return osp.join(osp.dirname(known.get('picture', '')), domain + name)
 
     def add_image(self, name: str, image: np.ndarray, step: int = 0) -> None:
         """As mmengine's; a name may have folders. Main process only."""

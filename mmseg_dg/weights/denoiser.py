@@ -93,11 +93,12 @@ def _check_normalisation(state: Mapping[str, Tensor], preprocessor: Optional[nn.
     if preprocessor is None:
         return
     parts = {'data_preprocessor': preprocessor}
-    for name, part in getattr(preprocessor, 'streams', {}).items():
+    for name, part in vars(preprocessor).get('streams', {}).items():  # by stream, or one for all
         parts[f'data_preprocessor.streams.{name}'] = part
     for where, part in parts.items():
         for key in ('mean', 'std'):
-            theirs, ours = state.get(f'encoder_{key}'), getattr(part, key, None)
+            ours = dict(part.named_buffers(recurse=False)).get(key)
+            theirs = state.get(f'encoder_{key}')
             if theirs is None or ours is None:
                 continue
             # (1, 3, 1, 1) and (3, 1, 1) -> (3,)

@@ -10,7 +10,7 @@ import runpy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional, Protocol, Union, runtime_checkable
 
 import torch
 from mmengine.config import Config
@@ -156,8 +156,15 @@ def missing_weights(cfg: Mapping) -> Iterator[tuple[str, Exception]]:
                 f'load_from={path!r} is not there (in {os.getcwd()})') if plain else error
 
 
+@runtime_checkable
+class AdaptsState(Protocol):
+    """An encoder that takes files of another number of channels, or of other patches."""
+    def adapted_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """The tensors of a file in its own shapes; ValueError where they do not fit."""
+
+
 def _init_dicts(module: nn.Module) -> list:
-    found = getattr(module, 'init_cfg', None) or []
+    found = vars(module).get('init_cfg') or []
     found = found if isinstance(found, (list, tuple)) else [found]
     return [
         item for item in found if isinstance(item, Mapping) and item.get('type') == 'Pretrained'
@@ -284,10 +291,9 @@ def loaded_share(module: nn.Module, checkpoint_path: Union[str, Path], prefix: O
     """
     state = read_state_dict(checkpoint_path, prefix)
     refuse_nonfinite(state, str(checkpoint_path))
-    adapted = getattr(module, 'adapted_state', None)
-    if adapted is not None:  # other numbers of channels, other patches
+    if isinstance(module, AdaptsState):  # other numbers of channels, other patches
         try:
-            state = adapted(state)
+            state = module.adapted_state(state)
         except ValueError as error:
             raise ValueError(f'{checkpoint_path} does not fit {name or type(module).__name__}: '
                              f'{error}') from error

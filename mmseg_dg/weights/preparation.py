@@ -75,7 +75,8 @@ def to_our_layout(state: dict, reference: nn.Module) -> dict:
         state = from_official_backbone(state)
     except ValueError as error:
         raise Problem(str(error)) from error
-    if hasattr(reference, 'stem') and not any(key.startswith('stem.') for key in state):
+    if 'stem' in dict(
+            reference.named_children()) and not any(key.startswith('stem.') for key in state):
         state = deep_stem_names(state)
     share = compare(reference, state)
     if share.missing:

@@ -2,7 +2,7 @@
 import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Protocol, Union, runtime_checkable
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -15,6 +15,7 @@ from mmseg_dg.registry import MODELS, TRANSFORMS
 from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.finite_state import refuse_nonfinite
 from mmseg_dg.utils.loaders import loaders_by_name
+from mmseg_dg.utils.modules import HasNetworks
 
 from .files import without_pretrained
 
@@ -120,7 +121,7 @@ def load_network(cfg: Config, checkpoint: Union[str, Path],
     method = MODELS.build(without_pretrained(cfg.model))
     content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
     refuse_nonfinite(content, str(checkpoint))
-    name = str(network or getattr(method, 'evaluate', 'student'))
+    name = network or (method.evaluate if isinstance(method, HasNetworks) else 'student')
     module = _fill(method, content.get('state_dict', content), name)
     merge_adapters(module)
     return name, module, dict(content.get('meta') or {})
@@ -138,7 +139,7 @@ def _fill(method: BaseModel, state: Mapping, name: str) -> nn.Module:
     """Load the method and return one of its networks."""
     before = {key: id(value) for key, value in method.state_dict(keep_vars=True).items()}
     missing = set(method.load_state_dict(dict(state), strict=False).missing_keys)
-    networks = method.networks() if hasattr(method, 'networks') else {'student': method}
+    networks = method.networks() if isinstance(method, HasNetworks) else {'student': method}
     if name not in networks:
         raise ValueError(f'{type(method).__name__} has no network {name!r}: use one of '
                          f'{sorted(networks)}')
@@ -151,6 +152,20 @@ def _fill(method: BaseModel, state: Mapping, name: str) -> nn.Module:
     return networks[name]
 
 
+@runtime_checkable
+class MergesAdapters(Protocol):
+    """A module that merges its own adapters."""
+    def merge_adapters(self) -> None:
+        """In place."""
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """A layer with an adapter."""
+    def merged(self) -> nn.Module:
+        """A plain layer of the same function."""
+
+
 def merge_adapters(network: nn.Module) -> int:
     """Merge adapters into the layers they change; the network is changed in place.
 
@@ -160,15 +175,13 @@ def merge_adapters(network: nn.Module) -> int:
     Returns:
         How many there were.
     """
-    merge = getattr(network, 'merge_adapters', None)
-    if callable(merge):
-        merge()
+    if isinstance(network, MergesAdapters):
+        network.merge_adapters()
         return 1
     count = 0
     for name, child in list(network.named_children()):
-        merged = getattr(child, 'merged', None)
-        if callable(merged):
-            setattr(network, name, merged())
+        if isinstance(child, Adapter):
+            setattr(network, name, child.merged())
             count += 1
         else:
             count += merge_adapters(child)

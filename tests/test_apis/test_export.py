@@ -95,13 +95,14 @@ def test_every_network_equals_its_onnx_file(tmp_path, name):
     program = writers.traced(graph)
     images = graph.example(*(side * 2 for side in writers.smallest(graph)))  # another size than it was traced with
     with torch.no_grad():  # what --to torch.export writes
-        torch.testing.assert_close(program.module()(images), graph(images), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(check.unguarded(program)(images), graph(images), rtol=1e-4, atol=1e-4)
     writers.write_onnx(program, {}, tmp_path / 'net.onnx', 'logits')
     run = check.run_onnx(tmp_path / 'net.onnx')
     found = check.compare(run, graph, before)
     assert found.holds and found.difference <= 1e-4, found
     with torch.no_grad():  # the comparison can fail: another network is told apart
-        next(p for p in reversed(list(before.decode_head.parameters())) if p.dim() > 1).mul_(1.01)
+        last = next(p for p in reversed(list(before.decode_head.parameters())) if p.dim() > 1)
+        last.add_(torch.randn_like(last) * last.std() * 0.01)  # not a factor: a norm may follow
     assert check.compare(run, graph, before).difference > found.difference * 10
 
 
@@ -114,8 +115,8 @@ def test_every_network_comes_back_from_its_weights(tmp_path, name):
     _shrink_network(cfg.model.network)
     cfg.model = dict(type='Supervised', network=cfg.model.network, data_preprocessor=cfg.model.data_preprocessor)
     torch.save({f'student.{key}': value for key, value in network.state_dict().items()}, tmp_path / 'run.pth')
-    metas = [dict(img_path='a.png', ori_shape=(112, 140), img_shape=(112, 140), pad_shape=(112, 140))]
-    images = torch.randn(1, 3, 112, 140, generator=torch.Generator().manual_seed(0))
+    metas = [dict(img_path='a.png', ori_shape=(112, 224), img_shape=(112, 224), pad_shape=(112, 224))]
+    images = torch.randn(1, 3, 112, 224, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = network.encode_decode(images, metas)
         for to in ('safetensors', 'mmseg'):

@@ -1,4 +1,5 @@
 """Recorded official steps, replayed: two tiny ones that ship, in the second lane the full-size one."""
+import dataclasses
 import json
 import math
 import runpy
@@ -141,15 +142,15 @@ def test_a_changed_setting_is_noticed(kind, change, noticed, least):
 
 def shift_source_crop(draws):
     y1, y2, x1, x2 = draws.crop_box_source
-    draws.crop_box_source = (y1 - 8, y2 - 8, x1, x2)
+    return dataclasses.replace(draws, crop_box_source=(y1 - 8, y2 - 8, x1, x2))
 
 
 def more_blur(draws):
-    draws.sigma = [s + 0.01 for s in draws.sigma]
+    return dataclasses.replace(draws, sigma=[s + 0.01 for s in draws.sigma])
 
 
 def other_hue(draws):
-    draws.jitter_params = [p._replace(hue=p.hue + 0.002) for p in draws.jitter_params]
+    return dataclasses.replace(draws, jitter_params=[p._replace(hue=p.hue + 0.002) for p in draws.jitter_params])
 
 
 @pytest.mark.parametrize('kind, values, redraw, noticed', [
@@ -169,12 +170,7 @@ def test_a_changed_step_is_noticed(kind, values, redraw, noticed, monkeypatch):
         from mmseg_dg.apis import replay as module
         given = module.to_draws
 
-        def changed(*args):
-            draws = given(*args)
-            redraw(draws)
-            return draws
-
-        monkeypatch.setattr(module, 'to_draws', changed)
+        monkeypatch.setattr(module, 'to_draws', lambda *args: redraw(given(*args)))
     deviations = {d.quantity: d for d in compare(kind, replay.step(0), replay, 0)}
     assert not deviations[noticed].equal and deviations[noticed].relative > 1e-3
 

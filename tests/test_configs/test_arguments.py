@@ -4,7 +4,7 @@ from functools import cache
 import pytest
 
 from mmseg_dg import registry
-from mmseg_dg.engine.preflight.arguments import accepted_arguments
+from mmseg_dg.utils.arguments import accepted_arguments
 
 from .catalog import import_mmpretrain
 
@@ -17,7 +17,8 @@ def accepted(kind: str, registry_name: str):
     """Argument names a registered class takes, base classes included while they are handed on; None: anything."""
     cls = getattr(registry, registry_name).get(kind)
     assert cls is not None, f'{kind} is not registered in {registry_name}'
-    return accepted_arguments(cls)
+    names = accepted_arguments(cls)
+    return None if names is None else set(names)
 
 
 def check(cfg: dict, registry_name: str, where: str) -> None:

@@ -105,7 +105,7 @@ def test_jitter_leaves_further_channels_alone():
     assert np.array_equal(found[..., :3], jitter(image[..., 2::-1], parameters)[..., ::-1])
     assert ColorJitter(0.4, 0.4, 0.4, 0.1)(dict(img=image))['img'].shape == image.shape
     tensor = torch.rand(2, 6, 5, 7)
-    params = JitterParams(1.1, 0.9, 0.1, 1.2, (2, 0, 3, 1))
+    params = JitterParams(1.1, 0.9, 1.2, 0.1, (2, 0, 3, 1))
     out = color_jitter(tensor, params)
     assert torch.equal(out[:, :3], color_jitter(tensor[:, :3], params)) and torch.equal(out[:, 3:], tensor[:, 3:])
     mean, std = [float(i) for i in range(6)], [i + 1. for i in range(6)]

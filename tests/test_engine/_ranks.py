@@ -1,4 +1,5 @@
 """Worker of test_distributed: one DACS step on this process's part of a batch, saved to a file."""
+import dataclasses
 import sys
 
 import torch
@@ -39,7 +40,7 @@ def main(config_file: str, batch_file: str, out: str) -> None:
         mine = StepDraws(jitter=draws.jitter, blur=draws.blur, jitter_params=draws.jitter_params[share],
                          sigma=draws.sigma[share], mix_classes=draws.mix_classes[share])
         if draws.masked is not None:
-            mine.masked = MaskedDraws(kept=draws.masked.kept[share])
+            mine = dataclasses.replace(mine, masked=MaskedDraws(kept=draws.masked.kept[share]))
         values = wrapper.train_step(batch, optim, draws=mine, preprocess=False)
         results.append({k: float(v) for k, v in values.items()})
     torch.save(dict(state_dict=method.state_dict(), values=results, synchronizations=wrapper.synchronizations),

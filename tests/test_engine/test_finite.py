@@ -10,7 +10,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmseg_dg.methods.finite import FiniteWatch, NonFiniteError, finite_flag
-from mmseg_dg.methods.step import Pass, StepContext, run_step
+from mmseg_dg.methods.step import Pass, PassResult, StepContext, StepRecorder, StepState, run_step
 from mmseg_dg.methods.teacher import EMATeacher
 from mmseg_dg.utils.checkpoint_reader import read_checkpoint
 
@@ -21,10 +21,11 @@ NAN, INF = float('nan'), float('inf')
 
 class Toy(nn.Module):
     """Two passes, a normalisation with running statistics, and what a test wants to go wrong."""
-    keep_step_record = False
+    state_type = StepState
 
     def __init__(self, lr=0.1, momentum=0.9):
         super().__init__()
+        self.recorder = StepRecorder()
         self.layer, self.norm = nn.Linear(3, 2), nn.BatchNorm1d(2)
         self.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
         self.factor = dict(labeled=1., mix=1.)
@@ -38,7 +39,7 @@ class Toy(nn.Module):
 
         def one(name):
             out = self.norm(self.layer(images)).square().mean()
-            return {f'{name}.loss_ce': out * self.factor[name], f'{name}.share': torch.tensor(NAN)}
+            return PassResult({f'{name}.loss_ce': out * self.factor[name]}, {f'{name}.share': torch.tensor(NAN)})
 
         return [Pass(name, lambda name=name: one(name)) for name in self.factor]
 

@@ -63,7 +63,8 @@ class Recorder(Hook):
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.calls.append(f'after {batch_idx}')
-        self.seen.append((len(runner.val_dataloader), runner.visualizer.dataset_meta['classes']))
+        self.seen.append((len(runner.val_dataloader), outputs[0].metainfo['domain'], outputs[0].metainfo['picture']))
+        assert runner.visualizer.dataset_meta['classes'] == CLASSES
         assert 'gt_sem_seg' in outputs[0]
 
     def after_val_epoch(self, runner, metrics=None):
@@ -138,10 +139,11 @@ def test_hooks_and_scalars(tmp_path, two_domains):
     runner = make_runner(tmp_path, two_domains[0], custom_hooks=[recorder],
                          log_processor=dict(type='DomainLogProcessor', by_epoch=False))
     metrics = runner.val()
-    iterations = [f'{when} {i}' for count in (3, 2) for i in range(count) for when in ('before', 'after')]
+    iterations = [f'{when} {i}' for i in range(5) for when in ('before', 'after')]
     assert recorder.calls == ['before_val', 'before_val_epoch', *iterations, 'after_val_epoch', 'after_val']
-    assert [length for length, _ in recorder.seen] == [3, 3, 3, 2, 2]  # remaining time counts within the domain
-    assert len(runner.val_dataloader) == 5
+    assert [length for length, *_ in recorder.seen] == [5] * 5  # remaining time counts over all domains
+    assert [domain for _, domain, _ in recorder.seen] == ['day'] * 3 + ['night'] * 2, 'passed with the sample'
+    assert len({(domain, picture) for _, domain, picture in recorder.seen}) == 5
     assert runner.val_dataloader.dataset.metainfo['classes'] == CLASSES
     assert recorder.metrics.keys() == metrics.keys()
     line = json.loads(next(iter((tmp_path / 'work').glob('*/vis_data/scalars.json'))).read_text())

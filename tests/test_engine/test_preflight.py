@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmseg_dg.engine.loops.named_loaders import NamedLoaders
+from mmseg_dg.engine.named_loaders import NamedLoaders
 from mmseg_dg.engine.preflight import check_unlabeled
 
 

@@ -87,7 +87,7 @@ def test_trains_and_records_what_it_learned_from(semi_config, run_config, argume
         assert scalars['train/pseudo_entropy'].current() == pytest.approx(float(rows[-1]['entropy']))
     pictures = {p.name for p in Path(runner.log_dir).rglob('*.png')}
     assert {'pseudo_labels_4.png', 'class_bias_target_4.png', 'training_0_1.png', 'training_0_3.png'} <= pictures
-    assert runner.model.step_record is None or not runner.model.keep_step_record
+    assert runner.model.recorder.record is None and not runner.model.recorder.wanted
 
 
 @pytest.mark.ci

@@ -48,7 +48,7 @@ def step(method, batch, iteration=0, total=10, **kwargs):
 @pytest.mark.parametrize('hrda', [False, True])
 def test_dacs_trains_with_the_term(make, hrda, pair):
     method = make(alignment=dict(ALIGN, pair=pair), network=hrda_network() if hrda else None)
-    method.keep_step_record = True
+    method.recorder.request('test')
     values = step(method, batch_of())
     first, last = 'source.loss_pixel_alignment', 'mix.loss_pixel_alignment'
     assert (first in values) == (pair == 'streaming') and float(values[last]) > 0
@@ -56,7 +56,7 @@ def test_dacs_trains_with_the_term(make, hrda, pair):
     maps = [16 * 16, 8 * 8] if not hrda else [8 * 8, 8 * 8]
     drift = round(0.5 * maps[0]) + (round(0.5 * maps[1]) if hrda else 0)
     assert int(values['mix.alignment_drift_pixels']) == 2 * drift * (2 if pair == 'joint' else 1)
-    assert not set(method.step_record.state) & {'alignment_images', 'alignment_memory'}
+    assert not set(method.recorder.record.state.left()) & {'alignment_images', 'alignment_memory'}
     losses = sum(float(v) for k, v in values.items() if 'loss' in k and k != 'loss')
     assert float(values['loss']) == pytest.approx(losses, rel=1e-5)
 
@@ -71,9 +71,9 @@ def test_joint_pair_moves_the_source_graph_also_beside_the_feature_distance(make
     seen = {}
     for one in method.passes(batch, method.draw_step(batch, 0), state):
         method.train()
-        values = one.fn()
+        values = one.fn().losses
         seen[one.name] = one.retain_graph
-        losses = [v for k, v in values.items() if 'loss' in k]
+        losses = list(values.values())
         if one.name == 'mix':
             images.grad = None
             values['mix.loss_pixel_alignment'].backward()
@@ -82,7 +82,7 @@ def test_joint_pair_moves_the_source_graph_also_beside_the_feature_distance(make
     names = ['source', 'mix'] if shared else ['source', 'feature_distance', 'mix']
     assert [n for n in seen if n != 'pseudo_labels'] == names
     assert [n for n in seen if seen[n]] == ([] if shared else names[:-1])
-    assert not set(state) & {'alignment_images', 'alignment_losses'}
+    assert not set(state.left()) & {'alignment_images', 'alignment_losses'}
     assert {'source.decode.loss_ce', 'mix.decode.loss_ce'} <= set(values), 'one backward for both graphs'
     assert float(images.grad.abs().sum()) > 0
 
@@ -96,7 +96,7 @@ def test_joint_gradient_is_the_sum_over_both_passes(make):
         batch = batch_of()
         state, total = StepState(), 0.
         for one in method.passes(batch, method.draw_step(batch, 0), state):
-            losses = [v for k, v in one.fn().items() if 'loss' in k]
+            losses = list(one.fn().losses.values())
             if losses and split:
                 sum(losses).backward(retain_graph=one.retain_graph)
             elif losses:
@@ -153,7 +153,7 @@ def test_random_partition_is_replayed_by_its_draw(make):
     assert repr(draws[0]).replace(f'alignment_seed={draws[0].alignment_seed}', 'alignment_seed=None') == \
         repr(make().draw_step(batch, 1)), 'drawn last: the other decisions are those without the term'
     method.eval()
-    losses = [{k: float(v) for one in method.passes(batch, d, StepState()) for k, v in one.fn().items()}
+    losses = [{k: float(v) for one in method.passes(batch, d, StepState()) for k, v in one.fn().named().items()}
               for d in draws]
     assert losses[0] == losses[1]
 
@@ -395,12 +395,12 @@ CROP = dict(type='entropy', start=3, stride=16)
 
 def test_detail_crops_of_mixed_images_follow_the_entropy(make):
     method = make(network=hrda_network(), detail_crop=CROP)
-    method.keep_step_record = True
+    method.recorder.request('test')
     step(method, batch_of(), iteration=2)
-    drawn = method.step_record.draws.crop_box_mix
+    drawn = method.recorder.record.draws.crop_box_mix
     assert isinstance(drawn, tuple)
     values = step(method, batch_of(), iteration=3)
-    record = method.step_record
+    record = method.recorder.record
     boxes = record.draws.crop_box_mix
     assert len(boxes) == 2 and all(y2 - y1 == x2 - x1 == 32 and y1 % 16 == x1 % 16 == 0 for y1, y2, x1, x2 in boxes)
     again = make(network=hrda_network(), detail_crop=CROP)  # the recorded boxes are taken as they are

@@ -100,10 +100,10 @@ def test_step_is_a_function_of_its_context(make):
 def test_state_is_cleared_and_record_kept_on_request(make):
     method, batch = make(), batch_of()
     step(method, batch)
-    assert method.step_record is None
-    method.keep_step_record = True
+    assert method.recorder.record is None
+    method.recorder.request('test')
     step(method, batch)
-    kept = set(method.step_record.state)
+    kept = set(method.recorder.record.state.left())
     assert {'pseudo_label', 'pseudo_weight', 'mixed_image', 'mixed_label', 'mixed_weight', 'mix_mask'} <= kept
 
 
@@ -124,9 +124,9 @@ def test_mixed_batch_is_source_inside_and_target_outside(make):
 def test_ignore_bands_and_valid_mask_switch_pseudo_labels_off(make):
     batch = batch_of()
     method = make(ignore_top=5, ignore_bottom=10, pseudo_threshold=0.0)
-    method.keep_step_record = True
+    method.recorder.request('test')
     step(method, batch)
-    weight = method.step_record.state['pseudo_weight']
+    weight = method.recorder.record.state.pseudo_weight
     assert (weight[:, :5] == 0).all() and (weight[:, -10:] == 0).all() and (weight[:, 5:-10] == 1).all()
     method = make(use_valid_mask=True, pseudo_threshold=0.0)
     with pytest.raises(ValueError, match='PseudoLabelMargins'):
@@ -135,9 +135,9 @@ def test_ignore_bands_and_valid_mask_switch_pseudo_labels_off(make):
         mask = torch.ones(1, 64, 64, dtype=torch.uint8)
         mask[:, :, :7] = 0
         sample.valid_pseudo_mask = PixelData(data=mask)
-    method.keep_step_record = True
+    method.recorder.request('test')
     step(method, batch)
-    weight = method.step_record.state['pseudo_weight']
+    weight = method.recorder.record.state.pseudo_weight
     assert (weight[..., :7] == 0).all() and (weight[..., 7:] == 1).all()
 
 

@@ -51,7 +51,7 @@ def test_predicting_zero_gives_loss_one(form):
     nn.init.zeros_(method.noise_head.conv.weight)
     nn.init.zeros_(method.noise_head.conv.bias)
     batch = method.data_preprocessor(data(4, (128, 128)), True)
-    values = method.passes(batch, method.draw_step(batch, 1))[0].fn()
+    values = method.passes(batch, method.draw_step(batch, 1))[0].fn().named()
     assert values['images.loss_noise'].item() == pytest.approx(1., abs=0.01)
     assert values['images.psnr'].item() == pytest.approx(values['images.input_psnr'].item(), abs=1e-4)
     assert values['images.input_psnr'].item() == pytest.approx(10 * math.log10(4 / 0.22**2), abs=0.1)
@@ -69,7 +69,7 @@ def test_loss_is_the_formula_and_a_perfect_prediction_restores(monkeypatch):
         return noise + 0.5
 
     monkeypatch.setattr(method, 'predict', perfect)
-    values = method.passes(batch, draws)[0].fn()
+    values = method.passes(batch, draws)[0].fn().named()
     assert values['images.loss_noise'].item() == pytest.approx(0.25)
     assert torch.equal(seen['noisy'], add_noise(images, noise, draws.sigma))
     assert values['images.psnr'].item() == pytest.approx(  # an error of 0.5 in the noise is 0.5 sigma in the image
@@ -80,7 +80,7 @@ def test_image_as_target():
     method = build(target='image', noise_head=dict(kernel_size=1))
     batch = method.data_preprocessor(data(), True)
     draws = method.draw_step(batch, 3)
-    values = method.passes(batch, draws)[0].fn()
+    values = method.passes(batch, draws)[0].fn().named()
     images = batch['images']['inputs']
     noisy = add_noise(images, seeded_noise(images, draws.noise_seed), draws.sigma)
     assert values['images.loss_image'].item() == pytest.approx((method.predict(noisy) - images).square().mean().item())
@@ -93,7 +93,7 @@ def test_encoder_sees_its_own_normalisation(monkeypatch):
         method = build(encoder_norm=norm, noise=dict(sigma=0.))
         method.student.backbone.register_forward_pre_hook(lambda _, inputs: seen.update(x=inputs[0]))
         batch = method.data_preprocessor(copy.deepcopy(raw), True)
-        method.passes(batch, method.draw_step(batch, 0))[0].fn()
+        method.passes(batch, method.draw_step(batch, 0))[0].fn().named()
         rgb = torch.stack(raw['images']['inputs']).flip(1).float()
         expected = (rgb - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
         torch.testing.assert_close(seen['x'], expected, atol=1e-4, rtol=1e-4)
@@ -117,7 +117,7 @@ def test_noise_follows_the_step_generator():
 def test_gradient_reaches_decoder_only():
     method = build()
     batch = method.data_preprocessor(data(), True)
-    values = method.passes(batch, method.draw_step(batch, 0))[0].fn()
+    values = method.passes(batch, method.draw_step(batch, 0))[0].fn().named()
     values['images.loss_noise'].backward()
     for name, parameter in method.named_parameters():
         decoder = name.startswith(('student.decode_head.', 'noise_head.'))

@@ -124,13 +124,13 @@ def test_gradients_of_the_two_paths_are_disjoint():
     draws = method.draw_step(data, 0)
     passes = {p.name: p for p in method.passes(data, draws)}
     assert list(passes) == ['encoder', 'decoder']
-    passes['encoder'].fn()['encoder.decode.loss_ce'].backward()
+    passes['encoder'].fn().losses['encoder.decode.loss_ce'].backward()
     assert all(p.grad is not None for p in encoder.parameters())
     assert encoder['backbone'].conv1.weight.grad.abs().sum() > 0
     for module in (decoder, retentive_encoder, retentive_decoder):
         assert all(p.grad is None for p in module.parameters())
     gradients = [p.grad.clone() for p in encoder.parameters()]
-    passes['decoder'].fn()['decoder.decode.loss_ce'].backward()
+    passes['decoder'].fn().losses['decoder.decode.loss_ce'].backward()
     assert all(torch.equal(a, p.grad) for a, p in zip(gradients, encoder.parameters()))
     assert all(p.grad is not None for p in decoder.parameters())
     assert decoder['decode_head'].conv_seg.weight.grad.abs().sum() > 0
@@ -147,7 +147,7 @@ def test_encoder_gradient_flows_through_the_retentive_decoder():
     data, weight = batch(), method.student.backbone.layer1[0].conv2.weight
 
     def loss():
-        return method.passes(data, method.draw_step(data, 0))[0].fn()['encoder.decode.loss_ce']
+        return method.passes(data, method.draw_step(data, 0))[0].fn().losses['encoder.decode.loss_ce']
 
     loss().backward()
     direction = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -364,7 +364,7 @@ def test_distance_regularization():
     for m in (method, plain):
         for p in m.passes(data, m.draw_step(data, 0)):
             values = p.fn()
-            sum(v for k, v in values.items() if 'loss' in k).backward()
+            values.total().backward()
     for part, reference, weight in (('backbone', method.encoder_init, 0.5),
                                     ('decode_head', method.decoder_init, 0.25)):
         ours, other = getattr(method.student, part), dict(getattr(plain.student, part).named_parameters())
@@ -399,7 +399,7 @@ def test_a_method_uses_the_form_of_its_config():
         with torch.no_grad():
             for p in method.student.decode_head.parameters():
                 p.add_(0.01)
-        values = method.passes(batch(), method.draw_step(batch(), 0))[1].fn()
+        values = method.passes(batch(), method.draw_step(batch(), 0))[1].fn().named()
         sizes[form] = float(values['decoder.loss_distance'].detach())
     count = sum(p.numel() for p in method.student.decode_head.parameters())
     assert sizes == pytest.approx(

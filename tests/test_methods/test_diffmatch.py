@@ -290,15 +290,15 @@ def test_streams_can_be_left_out():
 def test_cutmix_pastes_sampled_labels():
     method, batch = make(cutmix=dict(probability=1.0)), batch_of(mix=True)
     assert method.streams == ('labeled', 'unlabeled', 'unlabeled_mix')
-    method.keep_step_record = True
+    method.recorder.request('test')
     step(method, batch)
-    record = method.step_record
-    own, mix, boxes = record.state['own_pseudo'], record.state['mix_pseudo'], record.draws.boxes[0]
+    record = method.recorder.record
+    own, mix, boxes = record.state.own_pseudo, record.state.mix_pseudo, record.draws.boxes[0]
     assert isinstance(mix, PseudoLabels)
     for image, (y1, y2, x1, x2) in enumerate(boxes):
         expected = own.label[image].clone()
         expected[y1:y2, x1:x2] = mix.label[image, y1:y2, x1:x2]
-        assert torch.equal(record.state['mixed_label'][image], expected)
+        assert torch.equal(record.state.mixed_label[image], expected)
 
 
 def test_dropped_channels_leave_labelled_images_alone():

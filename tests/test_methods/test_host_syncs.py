@@ -38,28 +38,9 @@ class Waits(TorchDispatchMode):
 
 @pytest.mark.parametrize('method', ['DACS', 'DeFT'])
 def test_no_host_sync_in_a_step(tiny_config, method, monkeypatch):
-    cfg = tiny_config() if method == 'DACS' else tiny_config(method='DeFT')
-    model = MODELS.build(cfg.model).train()
-    optim = _optimizer(model)
-    batch = _batch(model)
-    draws = model.draw_step(batch, StepGenerator(0))
-    watch = FiniteWatch(deferred=True)
-
-    def step(iteration):
-        model.train_step(batch, optim, draws=draws, context=StepContext(0, iteration=iteration), preprocess=False,
-                         watch=watch)
-        for source, average in model.ema_pairs().values():
-            average.update_parameters(source, unless=model.step_skipped)
-
-    step(0)  # what a method says once
-    reads = []
-    for name in ('tolist', 'cpu', 'numpy'):
-        call = getattr(torch.Tensor, name)
-        monkeypatch.setattr(torch.Tensor, name, lambda self, *a, call=call, name=name, **k: (
-            reads.append(name), call(self, *a, **k))[1])
-    with Waits() as waits:
-        step(1)
-    assert not waits.total and not reads, (waits.total, reads)
+    model = MODELS.build(tiny_config(method=method).model).train()
+    waits, reads = waits_of_a_step(model, _batch(model), monkeypatch)
+    assert not waits and not reads, (waits, reads)
 
 
 def test_classes_to_mix_are_those_the_labels_had_on_the_host(tiny_config):
@@ -89,6 +70,26 @@ def test_time_bins_ask_nothing_of_the_device():
     result = DenoisedLabels(logits, logits, torch.empty(3, dtype=torch.float64, device='meta'), host_times=times)
     labels = torch.empty(3, 32, 32, dtype=torch.int64, device='meta')
     assert list(network.time_bins(result, labels)) == ['ce_t0-0.2', 'ce_t0.8-1']
+
+
+def test_a_feature_distance_asks_nothing_of_the_device():
+    from mmseg_dg.ops import downscale_labels
+    assert downscale_labels(torch.empty(2, 64, 64, dtype=torch.int64, device='meta'), 8, 0.75, 19).shape == (2, 8, 8)
+
+
+@pytest.mark.parametrize('weighted', [False, True])
+def test_a_mean_over_labelled_pixels_is_that_of_mmseg(weighted):
+    from mmseg.models.losses import CrossEntropyLoss
+    logits, labels = torch.randn(2, 5, 8, 8), torch.randint(0, 5, (2, 8, 8))
+    labels[0, :3] = 255
+    weight = torch.rand(2, 8, 8) if weighted else None
+    ours = MODELS.build(dict(type='CrossEntropyLoss', avg_non_ignore=True, loss_weight=0.5))
+    theirs = CrossEntropyLoss(avg_non_ignore=True, loss_weight=0.5)
+    for x in (logits, logits.double()):
+        w = None if weight is None else weight.to(x.dtype)
+        found, expected = (loss(x, labels, weight=w, ignore_index=255) for loss in (ours, theirs))
+        assert found.dtype == expected.dtype
+        torch.testing.assert_close(found, expected, rtol=1e-7, atol=0)
 
 
 def test_a_left_out_step_does_not_touch_the_stage(tiny_config):
@@ -148,3 +149,48 @@ def test_accuracy_is_that_of_mmseg():
     labels[0, :3] = 255
     torch.testing.assert_close(pixel_accuracy(logits, labels, 255), accuracy(logits, labels, ignore_index=255))
     torch.testing.assert_close(pixel_accuracy(logits, labels, None), accuracy(logits, labels))
+
+
+@pytest.mark.parametrize('method', ['FixMatch', 'UniMatch', 'UniMatchV2'])
+def test_no_host_sync_in_a_semi_supervised_step(method, monkeypatch):
+    from .test_semi_supervised import make, make_batch
+    model = make(method)
+    batch = make_batch(mix=method != 'UniMatchV2')
+    waits, reads = waits_of_a_step(model, batch, monkeypatch)
+    assert not waits and not reads, (waits, reads)
+
+
+def test_no_host_sync_in_a_masked_pass(tiny_config, monkeypatch):
+    model = MODELS.build(tiny_config(masked=dict(ratio=0.5, block_size=16)).model).train()
+    waits, reads = waits_of_a_step(model, _batch(model), monkeypatch)
+    assert not waits and not reads, (waits, reads)
+
+
+def test_no_host_sync_in_diffmatch_but_the_time_bins(monkeypatch):
+    """These are read on a CPU only: see above."""
+    from test_models.diffusion_networks import batch_of
+
+    from .test_diffmatch import make
+    waits, reads = waits_of_a_step(make(), batch_of(), monkeypatch)
+    assert set(waits) <= {'_local_scalar_dense'} and set(reads) <= {'tolist'}, (waits, reads)
+
+
+def waits_of_a_step(model, batch, monkeypatch):
+    """Operators and calls for which a host would wait, in the second step."""
+    optim, draws, watch = _optimizer(model), model.draw_step(batch, StepGenerator(0)), FiniteWatch(deferred=True)
+
+    def step(iteration):
+        model.train_step(batch, optim, draws=draws, context=StepContext(0, iteration=iteration), preprocess=False,
+                         watch=watch)
+        for source, average in model.ema_pairs().values():
+            average.update_parameters(source, unless=model.step_skipped)
+
+    step(0)  # what a method says once
+    reads = []
+    for name in ('tolist', 'cpu', 'numpy'):
+        call = getattr(torch.Tensor, name)
+        monkeypatch.setattr(torch.Tensor, name, lambda self, *a, call=call, name=name, **k: (
+            reads.append(name), call(self, *a, **k))[1])
+    with Waits() as waits:
+        step(1)
+    return waits.total, reads

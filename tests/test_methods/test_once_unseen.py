@@ -1,15 +1,18 @@
 """Faults that the other tests once let pass: one assertion each, written with the fault built in and seen to fail."""
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from mmseg.models import SegDataPreProcessor
 from test_models.diffusion_networks import batch_of, build, network_config
 from torch import nn
 
 from mmseg_dg.datasets.transforms.centroid_crop import CentroidCrop
 from mmseg_dg.engine.hooks import EMAUpdateHook, StylePrototypeHook
 from mmseg_dg.engine.hooks.training_pictures import _normalisation
+from mmseg_dg.methods.base import BaseMethod
 from mmseg_dg.methods.semi_supervised import evaluation_mode
 from mmseg_dg.methods.step import StepState
 from mmseg_dg.methods.teacher import EMATeacher
@@ -47,7 +50,7 @@ def test_diffmatch_samples_pseudo_labels_from_the_teacher():
         with torch.no_grad(), evaluation_mode(network):
             logits = network.predict_logits(batch['unlabeled']['inputs'], draws.teacher_seeds, method.teacher_steps)
         labels[name] = logits.argmax(1)
-    assert torch.equal(state['pseudo_label'], labels['teacher'])
+    assert torch.equal(state.pseudo_label, labels['teacher'])
     assert (labels['teacher'] != labels['student']).any()
 
 
@@ -89,9 +92,17 @@ def test_the_distance_of_deft_starts_at_the_weights_that_were_loaded(tmp_path):
 def test_averages_stand_still_in_a_skipped_step(when):
     source = nn.Linear(2, 2)
     average = EMATeacher(source, beta=0.5, ramp=False)
-    method = nn.Module()
-    method.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
-    method.ema_pairs = lambda: {'teacher': (source, average)}
+
+    class Averaged(BaseMethod):
+
+        def __init__(self):
+            nn.Module.__init__(self)
+            self.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
+
+        def ema_pairs(self):
+            return {'teacher': (source, average)}
+
+    method = Averaged()
     runner, hook = SimpleNamespace(model=method, iter=0), EMAUpdateHook(0.5, when)
     hook.before_train(runner)
     nn.init.constant_(source.weight, 9.)
@@ -170,7 +181,7 @@ def test_fixmatch_looks_at_the_pasted_images_before_its_statistics_move():
         type='MultiStreamDataPreprocessor', **IMAGENET)))
     batch = batch_of(mix=True)
     draws = method.draw_step(batch, 0)
-    draws.boxes = [[(0, 8, 0, 8)] * 2]
+    draws = dataclasses.replace(draws, boxes=[[(0, 8, 0, 8)] * 2])
     assert [p.name for p in method.passes(batch, draws)] == ['mix_pseudo_labels', 'labeled', 'strong']
 
 
@@ -179,10 +190,9 @@ def test_defaults_of_papers():
 
 
 def test_pictures_undo_the_normalization_of_the_preprocessor():
-    mean, std = torch.tensor([1., 2., 3.]), torch.tensor([4., 5., 6.])
-    preprocessor = SimpleNamespace(mean=mean.view(3, 1, 1), std=std.view(3, 1, 1))
+    preprocessor = SegDataPreProcessor(mean=[1., 2., 3.], std=[4., 5., 6.])
     assert _normalisation(SimpleNamespace(data_preprocessor=preprocessor)) == ([1., 2., 3.], [4., 5., 6.])
-    assert _normalisation(SimpleNamespace(data_preprocessor=SimpleNamespace())) == ([0.] * 3, [1.] * 3)
+    assert _normalisation(SimpleNamespace(data_preprocessor=SegDataPreProcessor())) == ([0.] * 3, [1.] * 3)
 
 
 def test_normalization_refuses_what_is_no_image():

@@ -3,6 +3,7 @@ import pytest
 from test_models.diffusion_networks import network_config
 
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.arguments import accepted_arguments
 
 
 @pytest.mark.parametrize('method', ['DeFT', 'JointFinetuning', 'DomainGeneralization', 'DDeP', 'DiffMatch'])
@@ -27,7 +28,7 @@ def test_the_page_lists_every_method():
                if inspect.isclass(cls) and issubclass(cls, BaseMethod) and cls.__module__.startswith('mmseg_dg.')}
     assert {'DACS', 'DeFT', 'UniMatch'} <= methods.keys()
     for name, cls in methods.items():
-        takes = 'alignment' in inspect.signature(cls.__init__).parameters
+        takes = 'alignment' in accepted_arguments(cls)
         assert (f'`{name}`' in taken) == takes and not (takes and f'`{name}`' in refused), name
 
 
@@ -49,3 +50,37 @@ def test_other_optimizers_and_consistency_are_absent():
         MODELS.build(dict(type='DiffMatch', network=network_config(), denoiser_optimizer=dict(type='AdamW')))
     with pytest.raises(ValueError, match='CBDM, are absent'):
         MODELS.build(network_config(adjustment=dict(where='consistency')))
+
+
+@pytest.mark.parametrize('method, name, closest', [
+    ('UniMatch', 'treshold', 'threshold'), ('UniMatchV2', 'view_weigths', 'view_weights'), ('DACS', 'psuedo_threshold',
+     'pseudo_threshold'), ('DACS', 'norm_evall', 'norm_eval'), ('DeFT', 'warm_up_iters', 'warmup_iters'),
+    ('DDeP', 'train_encodr', 'train_encoder'), ('DomainGeneralization', 'feature_distanc', 'feature_distance'),
+    ('DiffMatch', 'teacher_step', 'teacher_steps'), ('Supervised', 'init_cgf', 'init_cfg')])
+def test_a_misspelt_argument_names_the_closest(method, name, closest):
+    """Wherever in the bases it is declared, and before a network is built."""
+    network = dict(type='EncoderDecoder', backbone=dict(type='X'), decode_head=dict(type='Y'))
+    more = dict(encoder_norm=None) if method == 'DDeP' else {}
+    with pytest.raises(TypeError, match=rf'{method} takes no {name} \(is {closest} meant\?\); it takes: network'):
+        MODELS.build(dict(type=method, network=network, **{name: 1}, **more))
+
+
+@pytest.mark.parametrize('method, name', [('DACS', 'stream'), ('DiffMatch', 'pseudo_labels'), ('DDeP', 'evaluate'),
+                                          ('JointFinetuning', 'feature_distance')])
+def test_what_a_method_sets_itself_is_no_argument(method, name):
+    network = dict(type='EncoderDecoder', backbone=dict(type='X'), decode_head=dict(type='Y'))
+    more = dict(encoder_norm=None) if method == 'DDeP' else {}
+    assert name not in accepted_arguments(MODELS.get(method))
+    with pytest.raises(TypeError, match=f'{method} takes no {name}'):
+        MODELS.build(dict(type=method, network=network, **{name: 'x'}, **more))
+
+
+def test_both_families_have_one_base():
+    from mmseg_dg.methods.labeled_unlabeled import LabeledUnlabeled
+    for name in ('DACS', 'FixMatch', 'UniMatch', 'UniMatchV2', 'DiffMatch'):
+        assert issubclass(MODELS.get(name), LabeledUnlabeled)
+
+
+def test_the_jitters_agree():
+    from mmseg_dg.ops import JitterParams, StrongJitter
+    assert JitterParams._fields == StrongJitter._fields == ('brightness', 'contrast', 'saturation', 'hue', 'order')

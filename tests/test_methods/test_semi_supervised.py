@@ -1,6 +1,7 @@
 """FixMatch and UniMatch: the formulas of docs/behavior/unimatch.md#unimatch-step, computed a second time without the
 package's code."""
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -13,7 +14,7 @@ from mmseg.structures import SegDataSample
 from mmseg_dg.engine.optim import MergedParamGroups
 from mmseg_dg.methods import SemiDraws
 from mmseg_dg.methods.semi_supervised import evaluation_mode
-from mmseg_dg.methods.step import StepContext, StepState, total_loss
+from mmseg_dg.methods.step import StepContext, StepState
 from mmseg_dg.methods.unimatch import decoder_levels
 from mmseg_dg.ops import StrongView
 from mmseg_dg.registry import MODELS
@@ -79,11 +80,16 @@ def run_passes(method, batch, draws, seed=5):
     state, values = StepState(), {}
     for step in method.passes(batch, draws, state):
         found = step.fn()
-        values.update({k: v.detach() for k, v in found.items()})
-        loss = total_loss(found)
+        values.update({k: v.detach() for k, v in found.named().items()})
+        loss = found.total()
         if loss is not None:
             loss.backward()
     return values, state
+
+
+def total_of(values):
+    """Sum of the losses; those of these methods have it in their names."""
+    return sum(v for k, v in values.items() if 'loss' in k)
 
 
 # ---------------------------------------------------------------- the formulas once more, in plain torch
@@ -166,8 +172,8 @@ def test_unimatch_is_the_formula_of_the_specification(kind, levels):
                 'strong2.loss_ce': parts['s2'] / 8, 'feature.loss_ce': parts['fp'] / 4}
     for name, value in expected.items():
         torch.testing.assert_close(values[name], value.detach(), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(total_loss(values), total.detach(), rtol=1e-5, atol=1e-6)
-    assert torch.equal(state['pseudo_weight'] > 0, mask)
+    torch.testing.assert_close(total_of(values), total.detach(), rtol=1e-5, atol=1e-6)
+    assert torch.equal(state.pseudo_weight > 0, mask)
     # backward pass by pass gives the gradients of one backward of the sum
     total.backward()
     for (name, ours), theirs in zip(method.student.named_parameters(), net.parameters()):
@@ -187,7 +193,7 @@ def test_fixmatch_is_half_supervised_and_half_strong():
     strong = plain_logits(net, net.backbone(plain_strong(batch['unlabeled']['inputs'], [True, False])))
     loss_s = plain_loss(strong, label, conf, ~valid_of(batch, 'unlabeled'), 0.35)
     loss_x = F.cross_entropy(clean[:2], labels, ignore_index=255)
-    torch.testing.assert_close(total_loss(values), ((loss_x + loss_s) / 2).detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(total_of(values), ((loss_x + loss_s) / 2).detach(), rtol=1e-5, atol=1e-6)
     assert set(values) == {'labeled.decode.loss_ce', 'labeled.decode.acc_seg', 'unlabeled.pseudo_label_share',
                            'strong1.loss_ce'}
 
@@ -207,7 +213,7 @@ def test_teacher_makes_all_pseudo_labels_in_evaluation_mode():
     statistics = [b.clone() for b in method.teacher.buffers()]
     _, state = run_passes(method, batch, DRAWS)
     frozen = copy.deepcopy(method.teacher.module).eval()
-    for stream, found in (('unlabeled', state['own_pseudo']), ('unlabeled_mix', state['mix_pseudo'])):
+    for stream, found in (('unlabeled', state.own_pseudo), ('unlabeled_mix', state.mix_pseudo)):
         expected = plain_logits(frozen, frozen.backbone(batch[stream]['inputs'])).argmax(1)
         assert torch.equal(found.label, expected)
     assert all(torch.equal(a, b) for a, b in zip(statistics, method.teacher.buffers()))
@@ -225,12 +231,11 @@ def test_a_teacher_with_frozen_statistics_is_refused():
 
 def test_without_boxes_the_mix_stream_is_not_evaluated():
     method, batch = make(), make_batch()
-    draws = copy.copy(DRAWS)
-    draws.boxes = [[None, None]] * 2
+    draws = dataclasses.replace(DRAWS, boxes=[[None, None]] * 2)
     assert [p.name for p in method.passes(batch, draws)] == ['labeled', 'strong']
     assert [p.name for p in method.passes(batch, DRAWS)] == ['mix_pseudo_labels', 'labeled', 'strong']
     values, state = run_passes(method, batch, draws)
-    assert torch.equal(state['mixed_label'], state['own_pseudo'].label) and 'strong2.loss_ce' in values
+    assert torch.equal(state.mixed_label, state.own_pseudo.label) and 'strong2.loss_ce' in values
 
 
 def test_evaluation_mode_restores_every_module():
@@ -272,14 +277,14 @@ def test_recorded_draws_replay():
 
 def test_step_record_serves_pictures_and_statistics():
     method, batch = make(threshold=0.3), make_batch()
-    method.keep_step_record = True
+    method.recorder.request('test')
     optim = MergedParamGroups(dict(optimizer=dict(type='SGD', lr=0.1)), None)(method)
     method.train_step(batch, optim, draws=DRAWS, context=StepContext(0), preprocess=False)
-    state = method.step_record.state
-    assert {'pseudo_label', 'pseudo_weight', 'mixed_image', 'mixed_label', 'mixed_weight'} <= set(state)
+    state = method.recorder.record.state
+    assert {'pseudo_label', 'pseudo_weight', 'mixed_image', 'mixed_label', 'mixed_weight'} <= set(state.left())
     from mmseg_dg.visualization import step_grid
     palette = [[i * 60] * 3 for i in range(CLASSES)]
-    assert step_grid(method.step_record, MEAN, STD, palette).shape[2] == 3
+    assert step_grid(method.recorder.record, MEAN, STD, palette).shape[2] == 3
 
 
 def test_bad_input_is_named():

@@ -13,7 +13,7 @@ from mmseg.structures import SegDataSample
 from test_models.hrda_networks import tiny
 
 from mmseg_dg.engine.hooks import StylePrototypeHook
-from mmseg_dg.methods.step import StepContext, StepState, run_step, total_loss
+from mmseg_dg.methods.step import StepContext, StepState, run_step
 from mmseg_dg.models.segmentors import reference_features
 from mmseg_dg.models.segmentors.network import style_images
 from mmseg_dg.ops import channel_statistics, style_consistency
@@ -119,8 +119,8 @@ def gradients(model, batch, draws, seed=4):
     torch.manual_seed(seed)
     for step_pass in model.passes(batch, draws, state):
         outputs = step_pass.fn()
-        total_loss(outputs).backward(retain_graph=step_pass.retain_graph)
-        values.update({k: v.detach() for k, v in outputs.items()})
+        outputs.total().backward(retain_graph=step_pass.retain_graph)
+        values.update({k: v.detach() for k, v in outputs.named().items()})
     return values, {k: p.grad.clone() for k, p in model.named_parameters() if p.grad is not None}
 
 

@@ -15,7 +15,7 @@ def pseudo_labels(model, batch, precision, monkeypatch):
     handle = layer.register_forward_hook(lambda _, __, out: seen.append(out.dtype))
     model._pseudo_label_pass(batch, state)
     handle.remove()
-    return state['pseudo_label'], state['pseudo_weight'], seen[0]
+    return state.pseudo_label, state.pseudo_weight, seen[0]
 
 
 @pytest.mark.parametrize('precision, dtype', [('bf16', torch.bfloat16), ('fp16', torch.float16)])

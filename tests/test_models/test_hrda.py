@@ -42,7 +42,7 @@ def test_losses(weighted, expected):
     labels = label_pattern(2, 128, 128)
     y, x = torch.meshgrid(torch.arange(128), torch.arange(128), indexing='ij')
     weight = (0.5 + 0.5 * ((x + y) % 2)).double().expand(2, -1, -1) if weighted else None
-    losses = model.scale_losses(logits, labels, weight, BOX)
+    losses = model.scale_losses(logits, labels, weight, BOX).named()
     assert_near((losses['decode.loss_ce'], losses['decode.hr.loss_ce']), expected)
     # the official accuracy counts ignored pixels in the denominator
     for name, region, official in (('decode.acc_seg', labels, 5.0262451171875),
@@ -86,7 +86,7 @@ def test_training_pass():
     model, images, labels = toy(), wave(2, 128, 128), label_pattern(2, 128, 128)
     box = draw_crop_box(model, (128, 128), np.random.RandomState(0))
     assert box == (32, 96, 56, 120)
-    losses = segmentation_losses(model, images, labels, crop_box=box).losses
+    losses = segmentation_losses(model, images, labels, crop_box=box).terms.named()
     assert_near((losses['decode.loss_ce'], losses['decode.hr.loss_ce']), (2.557786413653515, 0.271161351917844))
     assert set(losses) == {'decode.loss_ce', 'decode.acc_seg', 'decode.hr.loss_ce', 'decode.hr.acc_seg'}
 
@@ -123,7 +123,7 @@ def test_optional_loss_of_the_context_is_on_attenuated_logits():
 
 def test_no_weights_give_the_plain_fused_loss():
     losses = segmentation_losses(toy(head=dict(hr_loss_weight=0.)), wave(1, 128, 128), label_pattern(1, 128, 128),
-                                 crop_box=BOX).losses
+                                 crop_box=BOX).terms.named()
     assert set(losses) == {'decode.loss_ce', 'decode.acc_seg'}
 
 

@@ -93,13 +93,6 @@ def test_one_side_alone():
 
 
 @torch.no_grad()
-def test_attention_map():
-    weight = tiny().attention_map(torch.randn(2, 3, 100, 132))
-    assert weight.shape == (2, 1, 100, 132) and weight.min() >= 0 and weight.max() <= 1
-    fixed = tiny(head=dict(fixed_attention=0.5)).attention_map(torch.randn(1, 3, 64, 64))
-    torch.testing.assert_close(fixed, torch.full_like(fixed, 0.5))
-
-
 @torch.no_grad()
 def test_predict_resizes_to_the_original_size():
     model = tiny(test_cfg=outer())

@@ -53,7 +53,7 @@ def test_mmseg_training_loop_draws_its_own_box():
     images = torch.randn(1, 3, 128, 128)
     np.random.seed(0)
     losses = model.loss(images, [sample])
-    expected = segmentation_losses(model, images, sample.gt_sem_seg.data, crop_box=(32, 96, 56, 120)).losses
+    expected = segmentation_losses(model, images, sample.gt_sem_seg.data, crop_box=(32, 96, 56, 120)).terms.named()
     assert {k: float(v) for k, v in losses.items()} == {k: float(v) for k, v in expected.items()}
 
 
@@ -81,7 +81,7 @@ def test_around_other_decoders_and_encoders(kind):
     images, labels = torch.randn(2, 3, 128, 128), torch.randint(0, 5, (2, 128, 128))
     result = segmentation_losses(model, images, labels, crop_box=(8, 72, 56, 120))
     assert result.logits.shape == (2, 5, 128 // stride, 128 // stride)
-    sum(v for k, v in result.losses.items() if 'loss' in k).backward()
+    result.terms.total().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
     with torch.no_grad():
         assert model.eval().encode_decode(torch.randn(1, 3, 100, 141)).shape == (1, 5, 100, 141)
@@ -215,7 +215,7 @@ def test_distance_on_all_scales_adds_the_detail_crop(tiny_config):
         labels[0, :, :] = 1
         box = (16, 48, 8, 40)
         features = segmentation_losses(method.student, images, labels, crop_box=box).features
-        losses = method.distance_loss(features, images, labels, box, StepState())
+        losses = method.distance_loss(features, images, labels, box, StepState()).losses
         values[scale] = losses['source.loss_feature_distance']
         with torch.no_grad():
             theirs = reference_features(method.student, method.imnet, images, crop_box=box)

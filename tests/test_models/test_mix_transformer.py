@@ -7,7 +7,8 @@ from mmcv.cnn.bricks.drop import DropPath as MMCVDropPath
 from recorded import load_small
 from torch import nn
 
-from mmseg_dg.models.backbones.mix_transformer import DropPath, MixTransformer, PackedAttention
+from mmseg_dg.models.backbones.drop_path import DropPath
+from mmseg_dg.models.backbones.mix_transformer import MixTransformer, PackedAttention
 from mmseg_dg.registry import MODELS
 from mmseg_dg.weights.official_names import from_official_backbone, official_gradients
 

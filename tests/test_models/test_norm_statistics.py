@@ -4,9 +4,10 @@ import torch
 from torch import nn
 
 from mmseg_dg.models.norm_statistics import estimate_statistics
+from mmseg_dg.models.segmentors import TrainableSegmentor
 
 
-class Network(nn.Module):
+class Network(TrainableSegmentor, nn.Module):
     """Two normalized layers and logits at image size."""
 
     def __init__(self):

@@ -2,7 +2,12 @@
 import pytest
 import torch
 
-from mmseg_dg.ops import draw_block_mask
+from mmseg_dg.ops import draw_kept_blocks, enlarge_blocks
+
+
+def draw_block_mask(count, size, *arguments):
+    """The mask of pixels that a masked pass multiplies images with."""
+    return enlarge_blocks(draw_kept_blocks(count, size, *arguments), size)
 
 
 def test_recorded_draw():

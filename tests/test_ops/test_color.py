@@ -22,7 +22,7 @@ from mmseg_dg.ops import (
 from mmseg_dg.ops import color as color_module
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
-IDENTITY = JitterParams(1., 1., 0., 1., (0, 1, 2, 3))
+IDENTITY = JitterParams(1., 1., 1., 0., (0, 1, 2, 3))
 CLOSE = dict(rtol=0, atol=3e-6)
 
 

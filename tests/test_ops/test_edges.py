@@ -110,7 +110,7 @@ def test_pair_contrast(x, temperature, block, complement):
 @given(maps(channels=3), st.floats(0, 3), st.permutations(range(4)), st.floats(-0.5, 0.5))
 def test_color(x, factor, order, hue):
     x = unit(x)
-    params = ops.JitterParams(factor, factor, hue, factor, tuple(order))
+    params = ops.JitterParams(factor, factor, factor, hue, tuple(order))
     check(lambda x: ops.color_jitter(x, params), x, same=x)
     check(ops.rgb_to_hsv, x, same=x)
     check(lambda x: ops.hsv_to_rgb(ops.rgb_to_hsv(x)), x, same=x)
@@ -203,7 +203,7 @@ def test_every_public_function_is_looked_at():
         'ComplementaryMasks', 'CropBox', 'EncodedImages', 'LABStyleDraws', 'PixelView', 'PseudoLabels',
         'blur_kernel_size', 'mix_encoded', 'paste_encoded', 'pixel_accuracy',
         'check_cutmix', 'check_fraction', 'draw_complementary_masks', 'drop_complementary_channels',
-        'check_ignore_index', 'check_strong_view', 'class_membership', 'cut_box', 'cut_boxes', 'draw_block_mask',
+        'check_ignore_index', 'check_strong_view', 'class_membership', 'cut_box', 'cut_boxes',
         'draw_crop_box', 'draw_cutmix_box', 'draw_jitter_params', 'draw_kept_blocks', 'draw_strong_view',
         'enlarge_blocks', 'farthest_points',
         'linear_schedule', 'mix', 'paste_boxes', 'pseudo_label_weights', 'psnr', 'rare_class_probabilities',

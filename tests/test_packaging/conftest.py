@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ['setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE', 'requirements.txt', 'model-index.yml',
-           'requirements', 'mmseg_dg', 'configs', 'tools']
+           'requirements', 'mmseg_dg', 'configs', 'tools', 'docs', 'examples']
 
 
 class Environment:

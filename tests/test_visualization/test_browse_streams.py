@@ -68,10 +68,10 @@ def test_mixed_images_are_those_of_training(tool, tiny_config, run_config, tmp_p
     class Watch(Hook):
 
         def before_train_iter(self, runner, batch_idx, data_batch=None):
-            runner.model.keep_step_record = True
+            runner.model.recorder.request('test')
 
         def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-            seen.append(runner.model.step_record)
+            seen.append(runner.model.recorder.record)
 
     runner.register_hook(Watch())
     runner.train()
@@ -87,9 +87,9 @@ def test_mixed_images_are_those_of_training(tool, tiny_config, run_config, tmp_p
             torch.testing.assert_close(data[name]['inputs'], record.batch[name]['inputs'], rtol=0, atol=0)
         draws = method.draw_step(data, StepGenerator(tool.StepContext(7, 0, iteration).derive('draws', 0)))
         state = tool.mixed_state(method, data, draws)
-        torch.testing.assert_close(state['mixed_image'], record.state['mixed_image'])
+        torch.testing.assert_close(state['mixed_image'], record.state.mixed_image)
         source = state['mix_mask']
-        assert torch.equal(state['mixed_label'][source], record.state['mixed_label'][source])
+        assert torch.equal(state['mixed_label'][source], record.state.mixed_label[source])
         assert (state['mixed_label'][~source] == 255).all()
 
 

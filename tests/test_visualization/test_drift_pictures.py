@@ -129,10 +129,11 @@ def test_a_head_of_mmsegmentation_shows_its_features(trained):
 
 
 def test_a_decoder_without_features_is_named(trained, monkeypatch):
-    from mmseg_dg.models.decode_heads import DAFormerHead
-    monkeypatch.setattr(DAFormerHead, 'forward', lambda self, x: self.conv_seg(self.fused_features(x)))
-    model = load_model(*map(str, trained()), 'cpu')
-    with pytest.raises(ValueError, match='DAFormerHead shows no feature'):
+    from mmseg.models.decode_heads import FCNHead
+    monkeypatch.setattr(FCNHead, 'forward', lambda self, x: self._forward_feature(x)[:, :4])  # no classifier
+    head = dict(type='FCNHead', in_channels=8, in_index=1, channels=6, num_convs=1, concat_input=False, num_classes=4)
+    model = load_model(*map(str, trained(decode_head=head)), 'cpu')
+    with pytest.raises(ValueError, match='FCNHead shows no feature'):
         pixel_maps(model, domain_dataset(model.cfg)[0][0])
 
 

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import PixelData
+from mmseg.models import SegDataPreProcessor
 from mmseg.structures import SegDataSample
 
 from mmseg_dg.engine.hooks.training_pictures import TrainingPicturesHook
+from mmseg_dg.methods.step import StepRecord, StepRecorder, StepState
 from mmseg_dg.visualization import step_grid, step_tiles
 
 PALETTE = [[10, 20, 30], [200, 100, 0], [0, 0, 255]]
@@ -31,7 +33,7 @@ def dacs_record():
                  mixed_image=torch.full((2, 3, 20, 30), 77.0), mixed_label=torch.ones(2, 20, 30, dtype=torch.int64),
                  mixed_weight=torch.ones(2, 20, 30), mix_mask=torch.ones(2, 20, 30, dtype=torch.bool),
                  distance_mask=torch.zeros(2, 2, 3, dtype=torch.bool))
-    return SimpleNamespace(batch=dict(source=stream(100, True), target=stream(200, False)), draws=None, state=state)
+    return StepRecord(dict(source=stream(100, True), target=stream(200, False)), None, StepState(**state))
 
 
 def test_two_rows_of_five():
@@ -52,13 +54,13 @@ def test_two_rows_of_five():
 
 
 def test_supervised_step_has_one_row():
-    record = dict(batch=dict(source=stream(100, True)), state=dict(distance_mask=None))
+    record = StepRecord(dict(source=stream(100, True)), None, StepState())
     rows = step_tiles(record, **NO_NORM, palette=PALETTE)
     assert [[tile.caption for tile in row] for row in rows] == [['source image', 'source label']]
 
 
 def test_semi_supervised_stream_names_and_missing_keys():
-    record = dict(batch=dict(labeled=stream(1, True), unlabeled=stream(2, False)), state={})
+    record = StepRecord(dict(labeled=stream(1, True), unlabeled=stream(2, False)), None, StepState())
     rows = step_tiles(record, **NO_NORM, palette=PALETTE)
     assert [tile.caption for tile in rows[0]] == ['labeled image', 'labeled label']
     assert [tile.caption for tile in rows[1]] == ['unlabeled image', 'valid mask 100%']
@@ -78,15 +80,15 @@ class FakeVisualizer:
 def fake_runner(record, iteration=0):
     def model():
         pass
-    model.keep_step_record, model.step_record = False, None
-    model.data_preprocessor = SimpleNamespace(mean=torch.zeros(3, 1, 1), std=torch.ones(3, 1, 1))
+    model.recorder, model.labeled_streams = StepRecorder(), ('source', )
+    model.data_preprocessor = SegDataPreProcessor(mean=[0.] * 3, std=[1.] * 3)
     loader = SimpleNamespace(dataset=SimpleNamespace(metainfo=dict(palette=PALETTE)))
     return SimpleNamespace(model=model, iter=iteration, visualizer=FakeVisualizer(), train_dataloader=loader)
 
 
 def one_iteration(hook, runner, record):
     hook.before_train_iter(runner, 0)
-    runner.model.step_record = record if runner.model.keep_step_record else None
+    runner.model.recorder.record = record if runner.model.recorder.wanted else None
     hook.after_train_iter(runner, 0)
 
 
@@ -94,7 +96,7 @@ def test_hook_asks_draws_and_frees():
     hook, runner = TrainingPicturesHook(interval=10, max_images=5), fake_runner(None)
     one_iteration(hook, runner, dacs_record())
     assert [(name, step) for name, _, step in runner.visualizer.images] == [('training_0', 1), ('training_1', 1)]
-    assert runner.model.step_record is None and not runner.model.keep_step_record
+    assert runner.model.recorder.record is None and not runner.model.recorder.wanted
     for iteration in range(1, 10):
         runner.iter = iteration
         one_iteration(hook, runner, dacs_record())

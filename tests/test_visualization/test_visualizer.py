@@ -32,14 +32,13 @@ def test_names_are_written_only_when_wanted(tmp_path, monkeypatch):
     assert slow == [1, 1]
 
 
-def test_name_prefix(tmp_path):
+def test_a_sample_says_its_domain_and_folder(tmp_path):
     visualizer = SegmentationVisualizer('prefixed', vis_backends=[dict(type='LocalVisBackend')],
                                         save_dir=str(tmp_path))
-    visualizer.name_prefix = 'night_'
-    sample = SegDataSample()
+    sample = SegDataSample(metainfo=dict(domain='night', picture='b/a'))
     sample.pred_sem_seg = PixelData(data=torch.zeros(1, 4, 6, dtype=torch.int64))
     visualizer.add_datasample('val_a.png', np.zeros((4, 6, 3), np.uint8), sample, step=3)
-    assert (tmp_path / 'vis_data' / 'vis_image' / 'night_val_a.png_3.png').is_file()
+    assert (tmp_path / 'vis_data' / 'vis_image' / 'b' / 'night_val_a.png_3.png').is_file()
 
 
 def test_unknown_arguments_are_refused():

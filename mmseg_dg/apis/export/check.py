@@ -11,8 +11,10 @@ import torch
 from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor
 
+from mmseg_dg.models.segmentors.mask_diffusion import MaskDiffusionEncoderDecoder
+
 from .graph import InferenceGraph, PlainDiffusion
-from .writers import multiple_of, smallest
+from .writers import multiple_of, smallest, window_reach
 
 #: Largest difference of a logit, relative to the largest logit (at least 1), and least share of
 #: equal classes.
@@ -53,11 +55,11 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
     """
     low, wide = (max(side, 64) for side in smallest(graph))
     differences, equal, count = [], 0, 0
-    step = multiple_of(graph)
     # none of them square, none that of the trace
+    step, reach = multiple_of(graph), window_reach(graph)
     sizes = [
         tuple(-(-side // step) * step for side in size)
-        for size in ((low + 9, wide + 35), (low + 32, wide), (low + 2, wide + 12))
+        for size in ((low + 9, wide + 35), (low + 32, wide), (low + 2, 2 * wide + reach + 12))
     ]
     for images in (graph.example(*sizes[0]), graph.example(*sizes[1])[:1],
                    graph.example(*sizes[2])):
@@ -75,7 +77,7 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
 @torch.no_grad()
 def reference_logits(network: BaseSegmentor, images: Tensor) -> Tensor:
     """What the network itself predicts for whole images, (B, 3, H, W) -> (B, K, H, W)."""
-    if hasattr(network, 'plain_logits'):
+    if isinstance(network, MaskDiffusionEncoderDecoder):
         return PlainDiffusion(network)(images)
     size = tuple(images.shape[-2:])
     return network.encode_decode(images, [dict(img_shape=size, ori_shape=size)] * len(images))
@@ -106,5 +108,15 @@ def run_torch_export(path: Path) -> Callable[[Tensor], Tensor]:
     """A file of ``torch.export``, shapes as :class:`InferenceGraph`, (B, H, W, 3) -> (B, K, H,
     W).
     """
-    module = torch.export.load(str(path)).module()
+    return unguarded(torch.export.load(str(path)))
+
+
+def unguarded(program: torch.export.ExportedProgram) -> Callable[[Tensor], Tensor]:
+    """The graph without the tracer's conditions on sizes, which are those of its memory layout:
+    the values are compared for other sizes here. (B, H, W, 3) -> (B, K, H, W).
+    """
+    try:
+        module = program.module(check_guards=False)
+    except TypeError:  # PyTorch before it wrote conditions down
+        module = program.module()
     return lambda images: module(images)

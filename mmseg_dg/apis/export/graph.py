@@ -22,6 +22,7 @@ from mmseg_dg.models.segmentors import (
     predict_logits,
 )
 from mmseg_dg.ops.pairs import pair
+from mmseg_dg.utils.modules import child
 from mmseg_dg.weights.segmentor_export import merge_adapters
 
 from .hrda import HRDAGraph
@@ -178,12 +179,12 @@ def without_training_parts(network: BaseSegmentor) -> BaseSegmentor:
     """Merge adapters, drop auxiliary heads, and replace what cannot be written; the network is
     changed in place."""
     merge_adapters(network)
-    if getattr(network, 'auxiliary_head', None) is not None:
+    if child(network, 'auxiliary_head') is not None:
         network.auxiliary_head = None
     for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.AdaptiveAvgPool2d) and _pair(child.output_size) != (1, 1):
-                setattr(module, name, AdaptivePool(_pair(child.output_size)))
+        for name, part in module.named_children():
+            if isinstance(part, nn.AdaptiveAvgPool2d) and _pair(part.output_size) != (1, 1):
+                setattr(module, name, AdaptivePool(_pair(part.output_size)))
     return revert_sync_batchnorm(network).eval().requires_grad_(False)
 
 
@@ -202,7 +203,7 @@ def without_size_warnings() -> Iterator[None]:
     # mmseg's modules took ``resize`` by name: each has a reference of its own
     found = [
         module for name, module in list(sys.modules.items())
-        if name.startswith('mmseg.models.') and getattr(module, 'resize', None) is resize
+        if name.startswith('mmseg.models.') and vars(module).get('resize') is resize
     ]
     try:
         for module in found:

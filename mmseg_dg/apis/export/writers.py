@@ -14,6 +14,7 @@ from mmseg_dg.registry import MODELS, TRANSFORMS
 from mmseg_dg.weights.segmentor_export import is_ours
 
 from .graph import InferenceGraph, without_size_warnings
+from .hrda import HRDAGraph
 from .metadata import KEY, with_tuples
 
 #: Format -> ending of its file.
@@ -108,7 +109,7 @@ def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
     # odd sides: whatever a network pads is then padded here, and the written graph does it for
     # every size
     step = multiple_of(graph)
-    side = max(101, *(side + 27 - side % 2 for side in smallest(graph)))
+    side = max(101, window_reach(graph) + 5, *(side + 27 - side % 2 for side in smallest(graph)))
     sides = (side, side + 46) if step == 1 else ((side // step + 1) * step,
                                                  (side // step + 4) * step)
     with torch.no_grad(), without_size_warnings():
@@ -124,23 +125,29 @@ def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
 
 def smallest(graph: InferenceGraph) -> tuple[int, int]:
     """Least (height, width) that a written graph is for."""
-    return getattr(graph.body, 'smallest', (64, 64))
+    return graph.body.smallest if isinstance(graph.body, HRDAGraph) else (64, 64)
+
+
+def window_reach(graph: InferenceGraph) -> int:
+    """Largest side in pixels at which some layer still has a single attention window: traced so,
+    the number 1 would be written down for good."""
+    return max((getattr(module, 'window_reach', 0) for module in graph.modules()), default=0)
 
 
 def multiple_of(graph: InferenceGraph) -> int:
     """What both sides of an image must be multiples of: the patch of an encoder that does not
     resize, else 1."""
     patches = [
-        patch for module in graph.modules() if getattr(module, 'resize', '') is None
-        and isinstance(patch := getattr(module, 'patch_size', None), int)
+        patch for module in graph.modules() if vars(module).get('resize', '') is None
+        and isinstance(patch := vars(module).get('patch_size'), int)
     ]
     return math.lcm(*patches)
 
 
 def write_torch_export(program: torch.export.ExportedProgram, metadata: Mapping,
                        path: Path) -> None:
-    """``torch.export.load(path).module()`` runs it; ``extra_files={'mmseg_dg.json': ''}`` reads
-    the metadata."""
+    """``torch.export.load(path).module(check_guards=False)`` runs it;
+    ``extra_files={'mmseg_dg.json': ''}`` reads the metadata."""
     torch.export.save(program, str(path), extra_files={f'{KEY}.json': json.dumps(metadata)})
 
 

@@ -22,7 +22,7 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read ``args.config`` and apply ``--row``, ``--subset``, ``--cfg-options``, ``--launcher`` and
     ``--work-dir``.
     """
-    cfg = load_row(args.config, getattr(args, 'row', None), getattr(args, 'subset', None))
+    cfg = load_row(args.config, vars(args).get('row'), vars(args).get('subset'))
     if args.cfg_options is not None:
         warn_unknown_options(cfg, args.cfg_options)
         cfg.merge_from_dict(args.cfg_options)

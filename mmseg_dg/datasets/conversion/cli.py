@@ -71,7 +71,7 @@ def run_recipe(recipe: Recipe, doc: Optional[str], argv: Optional[Sequence[str]]
     if extend:
         extend(parser)
     args = parser.parse_args(argv)
-    chosen = getattr(args, 'parts', None)
+    chosen = vars(args).get('parts')
     bad = 0
     for part in _parts(recipe, chosen, args.data_root):
         jobs, unpaired = find_jobs(recipe, part, args.data_root, args.out_root)

@@ -132,7 +132,7 @@ def convert(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int,
     for (start, stop), (outcomes, counts) in zip(ranges, run_ranges(work, ranges, workers)):
         report.pixel_counts += counts
         for name, status, message in outcomes:
-            place = getattr(report, status)
+            place = vars(report)[status]
             place.append(name) if isinstance(place, list) else place.__setitem__(name, message)
         bar.update(stop - start)
     sys.stderr.write('\n')

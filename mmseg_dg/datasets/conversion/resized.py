@@ -16,6 +16,7 @@ import numpy as np
 from mmcv.transforms import Resize
 from mmengine.utils import ProgressBar
 
+from mmseg_dg.ops.pairs import pair
 from mmseg_dg.utils.atomic_files import remove_dead_parts
 
 from ..parallel import chunks, run_ranges
@@ -56,7 +57,7 @@ def resize_dataset(recipe: Recipe, part: Part, root: str, scale: Sequence[int],
     images = {job.name: osp.join(out, part.images, job.name + '.png') for job in jobs}
     remove_dead_parts({osp.dirname(p) for job in jobs for p in (job.target, images[job.name])})
     known = {} if overwrite else _read_counts(osp.join(out, COUNTS))
-    work = partial(_resize_range, jobs, images, recipe.labels, len(recipe.classes), tuple(scale),
+    work = partial(_resize_range, jobs, images, recipe.labels, len(recipe.classes), pair(scale),
                    overwrite, frozenset(known))
     ranges, found = chunks(len(jobs), _CHUNK), {}
     sys.stderr.write(f'{recipe.title} at {scale[0]}x{scale[1]}: {len(jobs)} images\n')
@@ -95,7 +96,8 @@ def _resize_range(jobs: Sequence[Job], images: dict[str, str], make_label: Label
                   num_classes: int, scale: tuple[int, int], overwrite: bool, known: frozenset[str],
                   bounds: tuple[int, int]) -> list[tuple[str, str, Optional[np.ndarray]]]:
     """Per job (list of the report, message, counts of the original label or None: known)."""
-    resize, load, outcomes = Resize(scale=scale, keep_ratio=True), LoadImageFromFile(), []
+    resize, load = Resize(scale=scale, keep_ratio=True), LoadImageFromFile()
+    outcomes: list[tuple[str, str, Optional[np.ndarray]]] = []
     for job in jobs[bounds[0]:bounds[1]]:
         try:
             if overwrite or not osp.exists(images[job.name]):

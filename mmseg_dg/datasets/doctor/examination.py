@@ -1,20 +1,21 @@
 """The whole examination: list, read, compare."""
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any, Optional
 
 import numpy as np
+from torch import Tensor
 
 from mmseg_dg.registry import DATASETS, MODELS
+from mmseg_dg.utils.cores import available_cores
 from mmseg_dg.utils.probe import SMALL_SIDE, unreadable
 from mmseg_dg.utils.seeding import derive_seed, local_seed
 
 from ..checks import check_leaf
 from ..crops import crop_size
-from ..label_tables import IGNORE
 from ..padding import MOST_PADDING, padding_of
+from ..traits import traits
 from . import relations
 from .faults import KINDS, Finding
 from .files import Reading, Record, examine_sample
@@ -88,10 +89,9 @@ def _examine_files(listing: Listing, quick: bool, run: Callable) -> Optional[np.
     """Read every sample; returns (256,) mapped label pixels, or None for an unlabelled stream."""
     if not listing.infos:
         return None
-    reading = Reading(listing.loader, len(listing.classes),
-                      getattr(listing.dataset, 'ignore_index', IGNORE),
-                      getattr(listing.dataset, 'backend_args', None), not quick,
-                      listing.image_loader)
+    known = traits(listing.dataset)
+    reading = Reading(listing.loader, len(listing.classes), known.ignore_index, known.backend_args,
+                      not quick, listing.image_loader)
     count = len(listing.infos)
     with_label = np.ones(count, bool)
     if quick and count > _QUICK_LABELS:
@@ -143,7 +143,7 @@ def _try_pipeline(listing: Listing, model: '_LazyModel') -> None:
     found = padding_of(dataset) if listing.entry.trains else None
     if found is not None and found.share > MOST_PADDING:
         listing.add('padding', listing.entry.key, found.text)
-    if isinstance(sample, dict) and hasattr(sample.get('inputs'), 'shape'):
+    if isinstance(sample, dict) and isinstance(sample.get('inputs'), (Tensor, np.ndarray)):
         _try_small(listing, dataset, sample, path, model)
 
 
@@ -210,9 +210,8 @@ def _in_worker(item: Any) -> Any:
 def _run(function: Callable, items: Sequence, what: str = '', num_workers: Optional[int] = None,
          progress: Optional[Callable[[str, int, int], None]] = None) -> Iterable:
     """``function`` of each item, in order."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os,
-                                                    'sched_getaffinity') else os.cpu_count() or 1
-    workers = min(cores if num_workers is None else num_workers, len(items) // _PER_WORKER)
+    workers = min(available_cores() if num_workers is None else num_workers,
+                  len(items) // _PER_WORKER)
 
     def reporting(results: Iterable) -> Iterable:
         for done, result in enumerate(results, 1):

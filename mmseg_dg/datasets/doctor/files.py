@@ -202,8 +202,7 @@ def _has_end(file_format: Optional[str], content: bytes) -> bool:
 def _label_counts(info: dict, reading: Reading) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
     """Pixels per id before and after the mapping, and (width, height)."""
     path, loader = info['seg_map_path'], reading.loader
-    if type(loader).__name__ != LoadAnnotations.__name__ or getattr(loader, 'imdecode_backend',
-                                                                    '') != 'pillow':
+    if type(loader).__name__ != LoadAnnotations.__name__ or loader.imdecode_backend != 'pillow':
         return _counts_by_loader(info, loader)  # a special reader knows its files better
     image = _open(_content(path, 'unreadable_label', reading.backend_args), 'unreadable_label')
     _decode(image, 'unreadable_label')

@@ -16,6 +16,7 @@ from mmseg.datasets import BaseSegDataset
 
 from mmseg_dg.registry import DATASETS
 
+from ..base import TrainIdDataset
 from ..checks import _below, list_files
 from ..folder_scan import (
     BROKEN_LINK,
@@ -27,6 +28,8 @@ from ..folder_scan import (
 )
 from ..image_lists import read_lines, refuse_columns, stem_of
 from ..synthcity_dataset import SynthCityDataset
+from ..traits import traits
+from ..unlabeled import UnlabeledImageDataset
 from .faults import Finding
 from .streams import Entry, image_loader, label_loader
 
@@ -68,11 +71,11 @@ class Listing:
 
     @property
     def classes(self) -> tuple:
-        return tuple((getattr(self.dataset, 'metainfo', None) or {}).get('classes') or ())
+        return traits(self.dataset).classes
 
     @property
     def palette(self) -> Optional[list]:
-        palette = (getattr(self.dataset, 'metainfo', None) or {}).get('palette')
+        palette = traits(self.dataset).metainfo.get('palette')
         return None if palette is None else [list(colour) for colour in palette]
 
     def add(self, kind: str, path: str, detail: str = '', image: str = '') -> None:
@@ -135,8 +138,7 @@ def _list(listing: Listing, config: dict, cls: type) -> None:
                     "no 'seg_map_path'")
         return
     _find_missing(listing, infos)
-    if hasattr(dataset,
-               'seg_map_suffix') and not getattr(dataset, 'ann_file', '') and listing.infos:
+    if traits(dataset).pairs_files and not traits(dataset).ann_file and listing.infos:
         _find_unused(listing, infos)
 
 
@@ -163,16 +165,16 @@ def _read_list(listing: Listing, config: dict) -> Optional[list[str]]:
 
 def _use_names(dataset: Any, names: Sequence[str]) -> None:
     """Let the dataset list ``names`` whether their files are there or not."""
-    if hasattr(dataset, '_stems_in'):  # TrainIdDataset and its kin
-        dataset._stems_in = lambda folder: list(names)
-    elif hasattr(dataset, '_listed'):  # FolderDataset, UnlabeledImageDataset
+    if isinstance(dataset, TrainIdDataset):
+        dataset.__dict__['_stems_in'] = lambda folder: list(names)
+    elif isinstance(dataset, UnlabeledImageDataset):
 
         def listed(files: list[str]) -> list[str]:
             known = dataset._by_name(files)
             return [known.get(name, name) for name in names]
 
-        dataset._listed = listed
-    elif hasattr(dataset, 'seg_map_suffix'):
+        dataset.__dict__['_listed'] = listed
+    elif traits(dataset).pairs_files:
         with tempfile.NamedTemporaryFile('w', suffix='.txt', delete=False,
                                          encoding='utf-8') as file:
             file.write('\n'.join(names))
@@ -186,7 +188,7 @@ def _use_names(dataset: Any, names: Sequence[str]) -> None:
 
 def _find_missing(listing: Listing, infos: list[dict]) -> None:
     """Move infos whose files exist to the listing, report the others."""
-    backend_args = getattr(listing.dataset, 'backend_args', None)
+    backend_args = traits(listing.dataset).backend_args
     images = _below([info['img_path'] for info in infos], backend_args)
     labels: set = set()
     if listing.loader is not None:
@@ -209,13 +211,14 @@ def _find_missing(listing: Listing, infos: list[dict]) -> None:
 def _add_columns_fault(listing: Listing, infos: list[dict], images: set) -> bool:
     """Add the fault of a list that names image and label where one name is read; whether it is one.
     """
-    dataset, folder = listing.dataset, listing.dataset.data_prefix.get('img_path') or ''
+    dataset, known = listing.dataset, traits(listing.dataset)
+    folder = known.image_folder
     paths = [info['img_path'] for info in infos]
-    suffix = getattr(dataset, 'img_suffix', '')
+    suffix = known.img_suffix
     names = [stem_of(path[len(folder):].lstrip('/'), suffix) for path in paths]
     try:
         refuse_columns(names, [name for name, path in zip(names, paths) if path not in images],
-                       getattr(dataset, 'ann_file', ''),
+                       known.ann_file,
                        type(dataset).__name__)
     except ValueError as error:
         listing.add('list_columns', dataset.ann_file, str(error))
@@ -262,8 +265,8 @@ def _extends_one(stem: str, stems: set) -> bool:
 
 def _explain(listing: Listing, config: dict) -> bool:
     """Say which folder or ending is wrong; False when none is."""
-    dataset = listing.dataset
-    prefix = getattr(dataset, 'data_prefix', None) or {}
+    known = traits(listing.dataset)
+    prefix = known.data_prefix
     root = config.get('data_root') or ''
     backend_args = config.get('backend_args')
     configured = config.get('data_prefix') or {}
@@ -277,7 +280,7 @@ def _explain(listing: Listing, config: dict) -> bool:
             configured.get(key), str) else None)
         if not needed or not folder or not is_local(folder, backend_args):
             continue
-        suffix = getattr(dataset, suffix_key, config.get(suffix_key))
+        suffix = known.suffix(suffix_key, config.get(suffix_key))
         if not osp.isdir(folder):
             listing.add('missing_folder', folder, key)
         elif suffix and not (key == 'img_path' and config.get('ann_file')) and not list_files(

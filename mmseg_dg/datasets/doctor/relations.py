@@ -11,6 +11,7 @@ import numpy as np
 
 from ..binary_masks import looks_binary, maps_255
 from ..checks import is_local
+from ..traits import traits
 from .faults import Finding
 from .known import expected_count
 from .listing import Listing
@@ -46,7 +47,8 @@ def add_few_bits(listing: Listing, largest: int) -> None:
     """Add a ``bit_depth`` of the loading step that does not fit the largest value of all images of
     more than 8 bits (-1: none).
     """
-    depth = getattr(listing.image_loader, 'bit_depth', None)
+    loader = listing.image_loader
+    depth = None if loader is None else vars(loader).get('bit_depth')  # mmcv's has none
     if depth is not None and largest >= 0 and max(8, largest.bit_length()) < depth - 1:
         listing.add(
             'few_bits', listing.entry.key, f'bit_depth={depth}, but the largest value of '
@@ -58,9 +60,9 @@ def add_few_bits(listing: Listing, largest: int) -> None:
 def add_wrong_count(listing: Listing) -> Optional[int]:
     """Add a number of images that is not the known one, those left out as unusable included;
     returns the known one."""
-    prefix = getattr(listing.dataset, 'data_prefix', None) or {}
-    expected = expected_count(listing.entry.config, prefix.get('img_path') or '')
-    left_out = getattr(listing.dataset, 'left_out', 0)
+    known = traits(listing.dataset)
+    expected = expected_count(listing.entry.config, known.image_folder)
+    left_out = known.left_out
     if expected is not None and listing.dataset is not None and listing.listed and (
             listing.listed + left_out != expected):
         without = f' and {left_out} left out' if left_out else ''
@@ -72,7 +74,7 @@ def add_wrong_count(listing: Listing) -> Optional[int]:
 def check_class_lists(listings: Sequence[Listing], cfg: Any) -> Iterator[Finding]:
     """Classes and palette of all streams, and the network's number of classes."""
     # an unlabelled stream may carry no classes, a classification folder has classes of its own
-    known = [x for x in listings if x.classes and hasattr(x.dataset, 'seg_map_suffix')]
+    known = [x for x in listings if x.classes and traits(x.dataset).pairs_files]
     for other in known[1:]:
         first = known[0]
         if other.classes != first.classes:
@@ -124,7 +126,7 @@ def same_content(listings: Sequence[Listing], run: Callable) -> list[list[tuple[
     places: dict[str, list[Listing]] = defaultdict(list)
     local: dict[str, Any] = {}
     for listing in listings:
-        backend_args = getattr(listing.dataset, 'backend_args', None)
+        backend_args = traits(listing.dataset).backend_args
         for info in listing.infos:
             path = osp.abspath(info['img_path']) if is_local(
                 info['img_path'], None) and '://' not in info['img_path'] else info['img_path']

@@ -10,6 +10,7 @@ import numpy as np
 from ..checks import is_local
 from ..conversion.files import write_list
 from ..image_lists import stem_of
+from ..traits import traits
 from .faults import KINDS, Finding
 from .listing import Listing
 
@@ -150,7 +151,7 @@ def write_fixed_lists(report: Report, folder: str) -> dict[str, str]:
     overrides = {}
     own_lists = {
         osp.realpath(x.dataset.ann_file): x.entry.key
-        for x in report.listings if getattr(x.dataset, 'ann_file', '')
+        for x in report.listings if traits(x.dataset).ann_file
     }
     for listing in report.listings:
         own = [
@@ -160,7 +161,7 @@ def write_fixed_lists(report: Report, folder: str) -> dict[str, str]:
         bad = {_place(f.image) for f in own}
         # a doubled line names no image, but the list without it is a cure as well
         doubled = any(f.kind == 'duplicate_entry' for f in listing.findings)
-        if not hasattr(listing.dataset, 'seg_map_suffix') or not listing.infos:
+        if not traits(listing.dataset).pairs_files or not listing.infos:
             continue
         good = [info['img_path'] for info in listing.infos if _place(info['img_path']) not in bad]
         if len(good) == listing.listed and not doubled:

@@ -14,6 +14,7 @@ from mmseg_dg.registry import DATA_SAMPLERS
 from mmseg_dg.utils.seeding import derive_seed
 
 from ..statistics.class_centroids import COLUMNS, class_centroids
+from ..traits import traits
 from .infinite import StatelessSampler
 from .request import SampleRequest
 
@@ -80,7 +81,7 @@ class ClassUniformSampler(StatelessSampler):
         self._epoch = np.zeros((0, 2), np.int64)  # with _epoch_key
 
     def _report_missing(self, table: np.ndarray) -> None:
-        names = (getattr(self.dataset, 'metainfo', None) or {}).get('classes') or ()
+        names = traits(self.dataset).classes
         missing = [name for i, name in enumerate(names) if i not in set(table[:, 1].tolist())]
         if missing:
             print_log(

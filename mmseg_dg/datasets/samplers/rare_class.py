@@ -89,13 +89,6 @@ class RareClassSampler(StatelessSampler):
         self._cumulative[-1] = 1.0
         self._images: list[np.ndarray] = [found for found, ok in zip(images, usable) if ok]
 
-    def images_of(self, class_index: int) -> np.ndarray:
-        """int32 indices of the images drawn for a class, ascending; empty for a class that is never
-        drawn.
-        """
-        place = np.flatnonzero(self.classes == class_index)
-        return self._images[place[0]] if len(place) else np.zeros(0, np.int32)
-
     def request(self, draw: int) -> SampleRequest:
         generator = np.random.Generator(np.random.PCG64(derive_seed(self.seed, 'rare class', draw)))
         place = int(np.searchsorted(self._cumulative, generator.random(), side='right'))

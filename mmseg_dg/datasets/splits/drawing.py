@@ -253,7 +253,7 @@ def check_split(split: Split, stems: Sequence[str], protocol: Optional[Protocol]
     if protocol is None:
         return
     for name in ('labeled', 'unlabeled'):
-        expected = getattr(protocol, name)
+        expected = vars(protocol)[name]
         if expected is not None and expected != len(parts[name]):
             raise ValueError(f'the {name} list of {protocol.name} has {len(parts[name])} images, '
                              f'the published one {expected}: the data are incomplete, or the list '

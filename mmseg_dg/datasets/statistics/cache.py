@@ -17,6 +17,7 @@ from mmengine.logging import print_log
 from mmseg_dg.utils.atomic_files import written_whole
 
 from ..folder_scan import is_local
+from ..traits import traits
 
 FOLDER = 'class_statistics'
 # 2: sizes of label and image were compared; 3: reduce_zero_label=False of a loader counts
@@ -53,15 +54,15 @@ class CacheEntry:
         Two hashes: the identity (which files, read how) names the file; the fingerprint adds their
         sizes.
         """
-        root = dataset.data_root or (getattr(dataset, 'data_prefix', None)
-                                     or {}).get('seg_map_path') or ''
+        known = traits(dataset)
+        root = dataset.data_root or known.data_prefix.get('seg_map_path') or ''
         identity, fingerprint = hashlib.blake2b(digest_size=10), hashlib.blake2b(digest_size=16)
         mapping = dict(dataset.get_data_info(0).get('label_map') or {})
-        reduce_zero = getattr(loader, 'reduce_zero_label', None)
+        reduce_zero = vars(loader).get('reduce_zero_label')
         if reduce_zero is None:  # as the loader decides
-            reduce_zero = getattr(dataset, 'reduce_zero_label', False)
+            reduce_zero = known.reduce_zero_label
         what = (_VERSION, type(dataset).__name__, type(loader).__name__, class_names,
-                sorted(mapping.items()), bool(reduce_zero), getattr(dataset, 'ignore_index', None))
+                sorted(mapping.items()), bool(reduce_zero), known.own_ignore_index)
         identity.update(repr(what).encode())
         for path, size in _files(dataset, root):
             identity.update(path.encode() + b'\0')
@@ -163,7 +164,7 @@ def _check_counts(counts: np.ndarray) -> None:
 
 def _files(dataset: Any, root: str) -> Iterator[tuple[str, int]]:
     """Label paths relative to the root, with sizes (-1 where the file is not local)."""
-    backend_args, prefix = getattr(dataset, 'backend_args', None), osp.join(root, '')
+    backend_args, prefix = traits(dataset).backend_args, osp.join(root, '')
     local: list[bool] = []
     for index in range(len(dataset)):
         path = dataset.get_data_info(index)['seg_map_path']

@@ -23,6 +23,7 @@ from ..image_size import image_size
 from ..label_tables import IGNORE, count_ids, ids_outside
 from ..messages import DOCTOR, wrong_ids_message
 from ..parallel import chunks, run_ranges
+from ..traits import traits
 from ..wrappers import flatten, transforms_of
 from .cache import CacheEntry
 
@@ -156,7 +157,7 @@ def _count_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
 
 
 def _label_loader(dataset: Any) -> BaseLoadAnnotations:
-    for step in transforms_of(getattr(dataset, 'pipeline', ())):
+    for step in transforms_of(traits(dataset).pipeline):
         if isinstance(step, BaseLoadAnnotations):
             return step
     raise ValueError(f'class_statistics: the pipeline of {type(dataset).__name__} has no '
@@ -200,8 +201,8 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
                 unnamed += 1
     if wrong_ids:
         raise ValueError(
-            wrong_ids_message(wrong_ids, num_classes, getattr(dataset, 'ignore_index', IGNORE),
-                              unnamed))
+            wrong_ids_message(wrong_ids, num_classes,
+                              traits(dataset).ignore_index, unnamed))
     if differing:
         raise ValueError(f'{len(differing)} labels differ in size from their image: '
                          f'{"; ".join(differing[:_NAMED])}. Leave them out with a list (ann_file; '
@@ -218,7 +219,7 @@ def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
     rows = np.zeros((bounds[1] - bounds[0], num_classes), np.int32)
     problems: dict[str, list[int]] = {}
     sizes: list[str] = []
-    ignore = getattr(dataset, 'ignore_index', IGNORE)
+    ignore, backend_args = traits(dataset).ignore_index, traits(dataset).backend_args
     for row, index in enumerate(range(*bounds)):
         info = dataset.get_data_info(index)
         label = loader.transform(info)['gt_seg_map']
@@ -227,7 +228,7 @@ def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
         outside = ids_outside(all_counts, num_classes, ignore)
         if outside:
             problems[info['seg_map_path']] = outside
-        sizes += _size_difference(info, label.shape, getattr(dataset, 'backend_args', None))
+        sizes += _size_difference(info, label.shape, backend_args)
     return rows, problems, sizes
 
 

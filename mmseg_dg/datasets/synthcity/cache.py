@@ -23,6 +23,7 @@ from mmengine.logging import print_log
 
 from mmseg_dg.utils.atomic_files import written_whole
 from mmseg_dg.utils.console import Progress
+from mmseg_dg.utils.cores import available_cores
 
 from .renderer import VERSION, check_request, render
 
@@ -109,7 +110,7 @@ def write_city(folder: Path, seed: int, domain: str, size: tuple[int, int], indi
 
 def _write_missing(write: Callable[[int], None], missing: list[int], num_workers: Optional[int],
                    folder: Path, lock: int) -> None:
-    workers = min(num_workers or _processors(), len(missing))
+    workers = min(num_workers or available_cores(), len(missing))
     print_log(
         f'rendering {len(missing)} pictures of the synthetic city into {folder} with '
         f'{workers} process{"es" if workers > 1 else ""}', logger='current')
@@ -130,10 +131,6 @@ def _write_missing(write: Callable[[int], None], missing: list[int], num_workers
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
     print_log(f'{len(missing)} pictures rendered in {time.time() - begin:.1f} s', logger='current')
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _pool(workers: int, lock: int) -> ProcessPoolExecutor:

@@ -123,7 +123,7 @@ def jitter(image: np.ndarray, parameters: JitterParameters) -> np.ndarray:
         return np.concatenate([colors[..., ::-1], image[..., 3:]], axis=2)
     picture = Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
     for name in parameters.order:
-        value = getattr(parameters, name)
+        value = parameters._asdict()[name]
         if name == 'brightness':
             picture = ImageEnhance.Brightness(picture).enhance(value)
         elif name == 'contrast':

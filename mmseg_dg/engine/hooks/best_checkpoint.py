@@ -7,12 +7,14 @@ from typing import Any, Optional
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
+from mmengine.hooks import CheckpointHook
 
+from mmseg_dg.engine.training_loop import AnnouncingLoop
 from mmseg_dg.utils.atomic_files import written_whole
 from mmseg_dg.utils.work_dir import on_first_process
 
 
-class BestCheckpoints:
+class BestCheckpoints(CheckpointHook):
     """Best checkpoints that neither a kill nor a full disk loses; a mixin of
     :class:`DomainCheckpointHook`.
 
@@ -23,6 +25,9 @@ class BestCheckpoints:
     writes it again from there. Names are relative to the folder of the checkpoints; nothing outside
     of it is ever removed.
     """
+    #: Best checkpoints that wait for the first regular one.
+    _waiting_best: list[str]
+
     def _hub_keys(self, indicator: str) -> tuple[str, str]:
         """Names of score and file in the message hub, as mmengine's."""
         end = '' if len(self.key_indicators) == 1 else f'_{indicator}'
@@ -51,7 +56,7 @@ class BestCheckpoints:
         leaves a best checkpoint again.
         """
         self._outdated_best: list[str] = []
-        self._saved_best = {}
+        self._saved_best: dict[str, Optional[str]] = {}
         for indicator in self.key_indicators:
             score_key, path_key = self._hub_keys(indicator)
             info = runner.message_hub.runtime_info
@@ -142,7 +147,7 @@ class BestCheckpoints:
             return
         if 'auto' in self.key_indicators:
             self._init_rule(self.rules, [next(iter(metrics))])
-        waits = self._no_regular_yet() and getattr(runner.train_loop, 'announces_iterations', False)
+        waits = self._no_regular_yet() and isinstance(runner.train_loop, AnnouncingLoop)
         for indicator, rule in zip(self.key_indicators, self.rules):
             score, before = metrics[indicator], self._best(indicator)
             score_key, _ = self._hub_keys(indicator)

@@ -1,5 +1,7 @@
 """What pseudo-labels consist of during training, and pictures of the scores of rare and frequent
 classes.
+
+Shapes: B images, K classes, H x W pixels.
 """
 import csv
 import logging
@@ -13,15 +15,20 @@ from mmengine.device import get_device
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from torch import Tensor, nn
+from mmengine.runner import Runner
+from torch import Tensor
 
+from mmseg_dg.engine.training_loop import state_is_due
 from mmseg_dg.evaluation.bias import domain_bias
+from mmseg_dg.methods.base import BaseMethod
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
 from mmseg_dg.visualization.bias_pictures import class_iou_chart, class_share_chart
 
 #: Under this name the message hub, and so a checkpoint, holds counts and rows.
 KEPT = 'pseudo_label_statistics'
+#: Under this name the hook asks for records of steps.
+READER = 'PseudoLabelStatisticsHook'
 
 
 @HOOKS.register_module()
@@ -45,19 +52,15 @@ class PseudoLabelStatisticsHook(Hook):
     Raises:
         ValueError: Numbers below 1, or a window shorter than the interval.
     """
-
-    priority = 'NORMAL'  # before TrainingPicturesHook (LOW), which drops the record after drawing
-
     def __init__(self, interval: int = 10, window: int = 100) -> None:
         if interval < 1 or window < interval:
             raise ValueError(f'interval is at least 1 and window at least interval, got {interval} '
                              f'and {window}')
         self.interval, self.window = interval, window
         self._counts: Optional[Tensor] = None
-        self._asked = False
         self.rows: list[list[float]] = []
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         self._classes = list(runner.train_dataloader.dataset.metainfo.get('classes') or ())
         if not self._classes:
             raise ValueError('PseudoLabelStatisticsHook needs class names: give the labelled '
@@ -71,26 +74,25 @@ class PseudoLabelStatisticsHook(Hook):
                 self._counts = torch.tensor(kept['counts'], dtype=torch.float64,
                                             device=get_device())
 
-    def before_train_iter(self, runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Ask for a record of a step that is due, and let go of the one asked for before."""
-        method = method_of(runner)
-        if self._asked:
-            method.keep_step_record, method.step_record, self._asked = False, None, False
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Ask for a record of a step that is due."""
         if runner.iter % self.interval == 0:
-            method.keep_step_record = self._asked = True
+            method_of(runner).recorder.request(READER)
 
-    def after_train_iter(self, runner, batch_idx: int, data_batch: Any = None,
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                          outputs: Optional[dict] = None) -> None:
         """Count; sum up at the end of a window."""
-        if self._asked:
-            self._count(method_of(runner))
+        if runner.iter % self.interval == 0:
+            method = method_of(runner)
+            self._count(method)
+            method.recorder.release(READER)
         done = runner.iter + 1
         if self._counts is not None and (done % self.window == 0 or done == runner.max_iters):
             self._sum_up(runner, done)
-        if getattr(runner.train_loop, 'state_is_due', lambda: False)():
+        if state_is_due(runner.train_loop):
             self._keep(runner)
 
-    def _keep(self, runner) -> None:
+    def _keep(self, runner: Runner) -> None:
         """Leave counts and rows where mmengine's checkpoints take them from."""
         counts = torch.zeros(len(self._classes) + 2, dtype=torch.float64, device=get_device())
         # another process may have some
@@ -102,8 +104,8 @@ class PseudoLabelStatisticsHook(Hook):
             dict(counts=counts.tolist() if bool(counts.any()) else None,
                  rows=[list(map(float, row)) for row in self.rows]))
 
-    def after_train(self, runner) -> None:
-        if not self.rows or not is_main_process() or getattr(runner, 'visualizer', None) is None:
+    def after_train(self, runner: Runner) -> None:
+        if not self.rows or not is_main_process() or runner.visualizer is None:
             return
         rows = np.asarray(self.rows, np.float64)
         palette = runner.train_dataloader.dataset.metainfo.get('palette')
@@ -111,23 +113,25 @@ class PseudoLabelStatisticsHook(Hook):
                                   self._classes, palette, 'pseudo-labels that are learned from')
         runner.visualizer.add_image('pseudo_labels', chart, step=runner.iter)
 
-    def _count(self, method: nn.Module) -> None:
-        state = getattr(getattr(method, 'step_record', None), 'state', None) or {}
-        if not state and int(getattr(method, 'step_skipped', 0)):
+    def _count(self, method: BaseMethod) -> None:
+        record = method.recorder.record
+        if record is None:
             return  # the step was not finite and left out
-        if 'pseudo_label' not in state or 'pseudo_weight' not in state:
+        state = record.state
+        if state.pseudo_label is None or state.pseudo_weight is None:
             print_log(
                 f'PseudoLabelStatisticsHook: {type(method).__name__} leaves no pseudo_label '
                 'and pseudo_weight in its step record; nothing is counted', logger='current',
                 level=logging.WARNING)
             self.interval = 2**62
             return
-        valid = getattr(state.get('own_pseudo'), 'valid', None)
-        counts = pseudo_label_counts(state['pseudo_label'], state['pseudo_weight'],
-                                     len(self._classes), valid)
+        valid = None if state.own_pseudo is None else state.own_pseudo.valid
+        counts = pseudo_label_counts(state.pseudo_label, state.pseudo_weight, len(self._classes),
+                                     valid)
         self._counts = counts if self._counts is None else self._counts + counts
 
-    def _sum_up(self, runner, iteration: int) -> None:
+    def _sum_up(self, runner: Runner, iteration: int) -> None:
+        assert self._counts is not None  # the caller has looked
         counts = self._counts.clone()
         self._counts = None
         all_reduce(counts)
@@ -164,8 +168,11 @@ def pseudo_label_counts(labels: Tensor, weight: Tensor, num_classes: int,
     """
     counted = (weight > 0) & (labels >= 0) & (labels < num_classes)
     ids = torch.where(counted, labels, torch.full_like(labels, num_classes))
+    # (B, H, W) -> (K,); the last bin, that of what does not count, is cut off
     counts = torch.bincount(ids.flatten(), minlength=num_classes + 1)[:num_classes].double()
+    # (1,), to be joined to the counts
     pixels = (torch.ones_like(counted) if valid is None else valid).sum().reshape(1).to(counts)
+    # (K,), (1,), (1,) -> (K + 2,)
     return torch.cat([counts, pixels, weight.double().sum().reshape(1).to(counts)])
 
 
@@ -189,14 +196,14 @@ def histogram_row(iteration: int, counts: np.ndarray, num_classes: int) -> list[
 class ClassBiasPicturesHook(Hook):
     """After each evaluation, a chart of IoU by class in the order of frequency, one per domain
     scored by ``ClassBiasMetric``; they are called ``class_bias_<domain>``."""
-    def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         self._draw(runner, metrics)
 
-    def after_test_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+    def after_test_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         self._draw(runner, metrics)
 
-    def _draw(self, runner, metrics: Optional[dict]) -> None:
-        if not is_main_process() or getattr(runner, 'visualizer', None) is None:
+    def _draw(self, runner: Runner, metrics: Optional[dict]) -> None:
+        if not is_main_process() or runner.visualizer is None:
             return
         for domain, (classes, shares, iou) in domain_bias(metrics or {}).items():
             if len(classes) >= 3:

@@ -1,24 +1,27 @@
 """Class frequencies of the labelled images, for networks that correct a class prior."""
-from typing import Optional
+from typing import Any, Optional
 
 import torch
-from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 
 from mmseg_dg.datasets.statistics.class_statistics import class_statistics
+from mmseg_dg.models.segmentors.prior_adjustment import PriorAdjustment
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
 
+from .run_checks import CheckingHook
+
 
 @HOOKS.register_module()
-class ClassPriorHook(Hook):
+class ClassPriorHook(CheckingHook):
     """Count the pixels of each class in the labelled stream before iteration 0 and give the counts
     to the model.
 
     Whole images are counted, ignored pixels left out: random crops of resized images show every
     class in the same proportion, border effects aside. A resumed run keeps what its checkpoint
     holds; one that starts from other weights (``load_from``) counts its own images. Every module
-    with ``set_class_counts`` receives them (teachers too).
+    that corrects a prior receives them (teachers too).
 
     Args:
         stream: Labelled stream; None: the method's first.
@@ -33,18 +36,18 @@ class ClassPriorHook(Hook):
     def __init__(self, stream: Optional[str] = None, cache_dir: Optional[str] = None) -> None:
         self.stream, self.cache_dir = stream, cache_dir
 
-    def check_run(self, runner) -> None:
+    def check_run(self, runner: Runner) -> None:
         """Refuse a model that has no use for the counts."""
         self._takers(method_of(runner))
 
-    def _takers(self, method) -> list:
-        takers = [module for module in method.modules() if hasattr(module, 'set_class_counts')]
+    def _takers(self, method: Any) -> list:
+        takers = [module for module in method.modules() if isinstance(module, PriorAdjustment)]
         if not takers:
             raise ValueError(f'ClassPriorHook: no part of {type(method).__name__} uses a class '
                              'prior: remove the hook, or train a MaskDiffusionEncoderDecoder')
         return takers
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Count, unless a resumed checkpoint brought the counts."""
         method = method_of(runner)
         fresh = [

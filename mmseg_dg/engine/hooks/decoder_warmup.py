@@ -1,20 +1,26 @@
 """Train the decoder alone for a while, then hand over to the training of everything."""
 import logging
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 from mmengine.dist import get_world_size
-from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 from torch import nn
 
+from mmseg_dg.engine.named_loaders import NamedLoaders, sample_count
 from mmseg_dg.engine.optim.component_param_groups import encoder_modules
+from mmseg_dg.engine.optim.schedules import TakesWarmup
+from mmseg_dg.engine.training_loop import AnnouncingLoop
+from mmseg_dg.methods.base import BaseMethod, HandsOver
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
 
+from .run_checks import CheckingHook
+
 
 @HOOKS.register_module()
-class DecoderWarmupHook(Hook):
+class DecoderWarmupHook(CheckingHook):
     """Freeze the encoder for the first iterations, then hand over.
 
     While it lasts no encoder weight receives a gradient (BatchNorm statistics move, as in every
@@ -50,7 +56,7 @@ class DecoderWarmupHook(Hook):
         self.length = 0
         self._frozen: Optional[list[nn.Parameter]] = None
 
-    def check_run(self, runner) -> None:
+    def check_run(self, runner: Runner) -> None:
         """Refuse a method without a length of its own where the hook has none either, or without an
         encoder.
         """
@@ -60,7 +66,7 @@ class DecoderWarmupHook(Hook):
         if not encoder_modules(model):
             raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no backbone to freeze')
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Settle the length, tell method and schedules, and freeze where the run is inside the
         warm-up.
         """
@@ -69,16 +75,16 @@ class DecoderWarmupHook(Hook):
         if self.length > runner.max_iters:
             raise ValueError(f'the decoder warm-up of {self.length} iterations is longer than the '
                              f'training of {runner.max_iters}: max_iters counts both stages')
-        own = getattr(model, 'warmup_iters', None)
+        own = _own_length(model)
         if own is not None and own != self.length:
             print_log(
                 f'the decoder warm-up lasts {self.length} iterations, as DecoderWarmupHook '
                 f'says; model.warmup_iters={own} is not used', logger='current',
                 level=logging.WARNING)
-        if hasattr(model, 'begin_warmup'):
+        if isinstance(model, HandsOver):
             model.begin_warmup(self.length, runner.iter)
         for scheduler in runner.param_schedulers or ():
-            if hasattr(scheduler, 'bind_warmup'):
+            if isinstance(scheduler, TakesWarmup):
                 scheduler.bind_warmup(self.length)
         if runner.iter < self.length:
             self._freeze(runner, model)
@@ -86,7 +92,7 @@ class DecoderWarmupHook(Hook):
         elif runner.iter == self.length > 0:
             self._frozen = []
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         if runner.iter < self.length:
             return
         model = method_of(runner)
@@ -94,20 +100,20 @@ class DecoderWarmupHook(Hook):
             for parameter in self._frozen:
                 parameter.requires_grad_(True)
             self._frozen = None
-        elif getattr(model, 'handed_over', True):
+        elif not isinstance(model, HandsOver) or model.handed_over:
             return
         if self.clear_momentum:
             runner.optim_wrapper.optimizer.state.clear()
-        if hasattr(model, 'hand_over'):
+        if isinstance(model, HandsOver):
             model.hand_over()
-        forget_logged(runner, getattr(model, 'warmup_logs', ()))
+            forget_logged(runner, model.warmup_logs)
         print_log(
             f'decoder warm-up is over at iteration {runner.iter}: the encoder is trained '
             'from here on, the optimizer '
             f'{"starts without momentum" if self.clear_momentum else "keeps its momentum"}',
             logger='current')
 
-    def _freeze(self, runner, model: nn.Module) -> None:
+    def _freeze(self, runner: Runner, model: nn.Module) -> None:
         wrapper = runner.model
         if isinstance(wrapper,
                       nn.parallel.DistributedDataParallel) and not wrapper.find_unused_parameters:
@@ -124,18 +130,21 @@ class DecoderWarmupHook(Hook):
             f'decoder warm-up: {len(self._frozen)} tensors of the encoder are frozen until '
             f'iteration {self.length}', logger='current')
 
-    def _length(self, runner, model: nn.Module) -> int:
+    def _length(self, runner: Runner, model: nn.Module) -> int:
         if self.warmup_epochs is not None:
             return self.warmup_epochs * epoch_length(runner, model)
-        length = self.warmup_iters if self.warmup_iters is not None else getattr(
-            model, 'warmup_iters', None)
+        length = _own_length(model) if self.warmup_iters is None else self.warmup_iters
         if length is None:
             raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no warm-up of its '
                              'own: give warmup_iters or warmup_epochs')
         return int(length)
 
 
-def forget_logged(runner, prefixes: Sequence[str]) -> None:
+def _own_length(model: nn.Module) -> Optional[int]:
+    return model.warmup_iters if isinstance(model, HandsOver) else None
+
+
+def forget_logged(runner: Runner, prefixes: Sequence[str]) -> None:
     """Take values that are not computed any more out of the log, which would repeat the last one
     for ever.
 
@@ -150,7 +159,7 @@ def forget_logged(runner, prefixes: Sequence[str]) -> None:
         del scalars[name]
 
 
-def epoch_length(runner, model: nn.Module) -> int:
+def epoch_length(runner: Runner, model: nn.Module) -> int:
     """Iterations in which every sample of the labelled stream (or of the one dataloader) is seen
     about once.
 
@@ -159,13 +168,14 @@ def epoch_length(runner, model: nn.Module) -> int:
     """
     loop = runner.train_loop
     loader = loop.dataloader
-    if not hasattr(loader, 'names'):
+    if not isinstance(loader, NamedLoaders):
         return len(loader)
-    name = next((s for s in getattr(model, 'labeled_streams', ()) if s in loader.names),
-                loader.names[0])
+    labeled = model.labeled_streams if isinstance(model, BaseMethod) else ()
+    name = next((s for s in labeled if s in loader.names), loader.names[0])
     stream = loader[name]
-    batch = stream.batch_size * getattr(loop, 'accumulate', 1) * get_world_size()
-    if len(stream.dataset) < batch:
-        raise ValueError(f'stream "{name}" has {len(stream.dataset)} samples, fewer than one batch '
+    several = loop.accumulate if isinstance(loop, AnnouncingLoop) else 1
+    batch, count = (stream.batch_size or 1) * several * get_world_size(), sample_count(stream)
+    if count < batch:
+        raise ValueError(f'stream "{name}" has {count} samples, fewer than one batch '
                          f'of {batch}: lower batch_size, or give the warm-up in iterations')
-    return len(stream.dataset) // batch
+    return count // batch

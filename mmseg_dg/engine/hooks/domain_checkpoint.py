@@ -4,14 +4,19 @@ package's metrics.
 import os
 import os.path as osp
 import re
+from collections.abc import Sequence
 from typing import Any, Optional, Union
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import BaseLoop
+from mmengine.runner import BaseLoop, Runner
+from torch.utils.data import DataLoader
 
+from mmseg_dg.engine.named_loaders import NamedLoaders
+from mmseg_dg.engine.training_loop import AnnouncingLoop
 from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES
+from mmseg_dg.evaluation.metric_traits import MetricTraits
 from mmseg_dg.methods.trained_part import SAVE, check_recordable, leave_frozen_out
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.atomic_files import remove_parts, written_whole
@@ -61,9 +66,12 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             are kept; whoever loads the checkpoint needs it.
         **kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
     """
+    save_best: Optional[list[str]]  # mmengine makes a list of one key
+
     def __init__(self, interval: int = -1, by_epoch: bool = False, save_best: Union[str, list[str],
                                                                                     None] = None,
-                 rule: Optional[str] = None, save: str = 'whole', **kwargs) -> None:
+                 rule: Union[str, list[str],
+                             None] = None, save: str = 'whole', **kwargs: Any) -> None:
         if save_best is not None and rule is None:
             rules = [
                 'less' if key.split('/')[-1] in LESS_IS_BETTER else 'greater'
@@ -78,10 +86,11 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         self._claimed: Any = None
         self._waiting_best: list[str] = []
         self._resumed = False
+        self._prepared = False  # mmengine has settled folder and file backend
         self._agreed_stop: Optional[AgreedStop] = None
 
     # ------------------------------------------------------------------ before the first iteration
-    def before_run(self, runner) -> None:
+    def before_run(self, runner: Runner) -> None:
         """Lock the work dir, and settle where the run goes on, before anything is loaded.
 
         Raises:
@@ -105,25 +114,25 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
                 on_first_process(lambda: refuse_to_mix(self._place(runner), self.filename_tmpl))
         self._resumed = runner._resume
 
-    def after_run(self, runner) -> None:
+    def after_run(self, runner: Runner) -> None:
         if self._claimed is not None:
             release(self._claimed)
 
-    def _place(self, runner) -> str:
+    def _place(self, runner: Runner) -> str:
         """The folder of the checkpoints: the work dir, or ``out_dir``/<name of the work dir>."""
-        if self.out_dir is None or self.out_dir == runner.work_dir or hasattr(self, 'file_backend'):
+        if self.out_dir is None or self.out_dir == runner.work_dir or self._prepared:
             return self.out_dir or runner.work_dir
         return osp.join(self.out_dir, osp.basename(runner.work_dir.rstrip(osp.sep)))
 
     def _local(self, folder: str) -> bool:
         return '://' not in folder
 
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Called with every checkpoint that is loaded; of a resume, it must have all parts."""
         if runner._resume and isinstance(runner._train_loop, BaseLoop):
             prepare_resume(runner, checkpoint, bool(runner.cfg.get('resume_weights_only')))
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         if runner.cfg.get('overwrite') and not runner._resume:
             on_first_process(lambda: self._overwrite(runner))
         if self.save_best is not None and runner.val_loop is None:
@@ -133,6 +142,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             # recipes set it; a child of one may have no labels to validate on
             self.save_best = None
         super().before_train(runner)
+        self._prepared = True
         if self.save == 'trained':
             check_recordable(method_of(runner))
         if self.save_best is not None:
@@ -144,10 +154,10 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             follow_new_schedule(runner)
         self._agreed_stop = AgreedStop()
         for loop in (runner.train_loop, runner.val_loop):
-            shield_workers(getattr(loop, 'dataloader', None))
+            shield_workers(_loaders(loop))
         training_begins()
 
-    def _overwrite(self, runner) -> None:
+    def _overwrite(self, runner: Runner) -> None:
         """``overwrite``: only now, when every check before iteration 0 has passed, the earlier
         run's files go.
         """
@@ -155,15 +165,16 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         if gone:
             runner.logger.info(f'overwrite: removed {", ".join(gone)} from {self._place(runner)}')
 
-    def _check_keys(self, runner) -> None:
+    def _check_keys(self, runner: Runner) -> None:
         """
         Raises:
             ValueError: A key no evaluation of this run can produce.
         """
-        names = tuple(getattr(runner.val_loop.dataloader, 'names', ()))
-        if not names:
+        loaders = runner.val_loop.dataloader
+        if not isinstance(loaders, NamedLoaders):
             return
-        for key in self.save_best:
+        names = loaders.names
+        for key in self.save_best or ():
             domain, _, metric = key.partition('/')
             known = domain in (*names, 'mean') and _METRICS.match(metric)
             if not known or (domain == 'mean' and metric not in _MEANS):
@@ -178,19 +189,22 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
                                  f'{sorted(classes)}')
 
     # ------------------------------------------------------------------ when to save
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if not getattr(runner.train_loop, 'announces_iterations', False):
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
+                         outputs: Any = None) -> None:
+        if not isinstance(runner.train_loop, AnnouncingLoop):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
-    def after_val_epoch(self, runner, metrics=None) -> None:
-        if not hasattr(self, 'file_backend'):
+    def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
+        if not self._prepared:
             return  # a validation without training: nothing is saved
-        missing = [key for key in self.save_best or () if metrics and key not in metrics]
+        wanted: Sequence[str] = self.save_best or ()
+        missing = [key for key in wanted if metrics and key not in metrics]
         if missing:
-            raise ValueError(f'save_best={missing} is not among the metrics {sorted(metrics)[:20]}')
+            raise ValueError(f'save_best={missing} is not among the metrics '
+                             f'{sorted(metrics or ())[:20]}')
         super().after_val_epoch(runner, metrics)
 
-    def after_iteration(self, runner) -> None:
+    def after_iteration(self, runner: Runner) -> None:
         """Called by the loop when step and validation of an iteration are done (``runner.iter``
         counts it already).
         """
@@ -205,20 +219,20 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             runner.train_loop.stop_training = True
             runner.stopped_by = noted() or 'a signal to another process'
 
-    def will_save(self, runner) -> bool:
+    def will_save(self, runner: Runner) -> bool:
         """Whether the iteration that is about to end writes a checkpoint."""
         return self._due(runner, runner.iter + 1) or self._stops(runner.iter)
 
     def _stops(self, iteration: int) -> bool:
         return self._agreed_stop is not None and self._agreed_stop(iteration)
 
-    def _due(self, runner, done: int) -> bool:
+    def _due(self, runner: Runner, done: int) -> bool:
         due = self.interval > 0 and done >= self.save_begin and (
             done - self.save_begin) % self.interval == 0
         return due or (self.save_last and done >= runner.max_iters)
 
     # ------------------------------------------------------------------ how to save
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Last of all hooks (``VERY_LOW``): what they added becomes plain values, what is frozen
         may go.
         """
@@ -226,7 +240,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             leave_frozen_out(method_of(runner), checkpoint['state_dict'])
         to_plain(checkpoint)
 
-    def _save_checkpoint_with_step(self, runner, step, meta) -> None:
+    def _save_checkpoint_with_step(self, runner: Runner, step: Any, meta: Any) -> None:
         """Write the new checkpoint beside the old ones, put it in place in one move, then drop the
         oldest.
 
@@ -251,7 +265,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             self._remove(self.filename_tmpl.format(old))
         self._forget_outdated_best()
 
-    def _write(self, runner, name: str, **options: Any) -> None:
+    def _write(self, runner: Runner, name: str, **options: Any) -> None:
         """One file, whole or not at all.
 
         Raises:
@@ -275,7 +289,15 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             self.file_backend.remove(path)
 
 
-def check_scores(evaluators, key: str) -> None:
+def _loaders(loop: Any) -> list[DataLoader]:
+    """The dataloaders of a loop, of one by name or of one alone."""
+    if loop is None:
+        return []
+    loaders = loop.dataloader
+    return list(loaders.loaders.values()) if isinstance(loaders, NamedLoaders) else [loaders]
+
+
+def check_scores(evaluators: Any, key: str) -> None:
     """A domain without labels has no mIoU, and one without :class:`LabelFreeMetric` no label-free
     score.
 
@@ -285,7 +307,7 @@ def check_scores(evaluators, key: str) -> None:
     """
     domain, _, name = key.partition('/')
     metrics = evaluators.metrics if domain == 'mean' else evaluators[domain].metrics
-    free = [metric for metric in metrics if hasattr(metric, 'score_names')]
+    free = [metric for metric in metrics if MetricTraits(metric).score_names is not None]
     known = [
         f'{metric.prefix}/{score}' if metric.prefix else score for metric in free
         for score in metric.score_names
@@ -300,13 +322,13 @@ def check_scores(evaluators, key: str) -> None:
                          f'choose one of {[f"{domain}/{score}" for score in known]}')
 
 
-def scored_classes(evaluators, domain: str) -> set:
+def scored_classes(evaluators: Any, domain: str) -> set:
     """Names of the classes a domain is scored on; empty where its metrics do not say."""
     if domain == 'mean':
         return set()
-    names = set()
+    names: set[str] = set()
     for metric in evaluators[domain].metrics:
-        scored = getattr(metric, 'scored_names', None)
+        scored = MetricTraits(metric).scored_names
         if scored is None:
             return set()
         subset = metric.subset()

@@ -1,16 +1,19 @@
 """The one hook that updates teachers."""
 from collections.abc import Iterable, Mapping
-from typing import Union
+from typing import Any, Union
 
-from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
+from mmseg_dg.methods.base import BaseMethod
 from mmseg_dg.methods.teacher import BUFFER_POLICIES
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
 
+from .run_checks import CheckingHook
+
 
 @HOOKS.register_module()
-class EMAUpdateHook(Hook):
+class EMAUpdateHook(CheckingHook):
     """Update every average of the method once per iteration.
 
     DACS: ``beta=0.999, when='before_step', ramp=True`` (the teacher of iteration t is made of the
@@ -47,7 +50,7 @@ class EMAUpdateHook(Hook):
         self.beta, self.when, self.ramp = beta, when, ramp
         self.buffers, self.debias = buffers, debias
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Configure the averages; at the beginning of a run, one that was never updated is a copy
         of its source.
         """
@@ -61,32 +64,33 @@ class EMAUpdateHook(Hook):
             if int(average.steps) == 0 and runner.iter == 0:
                 average.copy_from(source)
 
-    def check_run(self, runner) -> dict:
+    def check_run(self, runner: Runner) -> dict:
         """The averages there are to update.
 
         Raises:
             ValueError: None.
         """
         method = method_of(runner)
-        pairs = method.ema_pairs() if hasattr(method, 'ema_pairs') else {}
+        pairs = method.ema_pairs() if isinstance(method, BaseMethod) else {}
         if not pairs:
             raise ValueError(f'EMAUpdateHook: {type(method).__name__} has no teacher to update: '
                              'remove the hook, or use a method with one (DACS, DeFT, ...)')
         _by_name('beta', self.beta, pairs), _by_name('buffers', self.buffers, pairs)
         return pairs
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         if self.when == 'before_step':
             self._update(runner)
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
+                         outputs: Any = None) -> None:
         if self.when == 'after_step':
             self._update(runner)
 
-    def _update(self, runner) -> None:
+    def _update(self, runner: Runner) -> None:
         method = method_of(runner)
         skipped = method.step_skipped
-        if not getattr(method, 'averages_follow', True):
+        if not method.averages_follow:
             return
         if not skipped.is_cuda:
             if int(skipped):
@@ -96,7 +100,7 @@ class EMAUpdateHook(Hook):
             average.update_parameters(source, unless=skipped)
 
 
-def _by_name(what: str, value, names: Iterable[str]) -> dict:
+def _by_name(what: str, value: Any, names: Iterable[str]) -> dict:
     names = list(names)
     if not isinstance(value, Mapping):
         return dict.fromkeys(names, value)

@@ -2,7 +2,7 @@
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.runner import find_latest_checkpoint
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmseg_dg.methods.finite import NonFiniteError
 from mmseg_dg.registry import HOOKS
@@ -21,20 +21,20 @@ class FiniteStateHook(Hook):
 
     priority = 'VERY_LOW'  # after hooks that change what is saved
 
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         found = nonfinite_summary({key: checkpoint[key] for key in PARTS if key in checkpoint})
         if found:
             raise NonFiniteError(f'the checkpoint of iteration {runner.iter} is not written: NaN '
                                  f'or infinite values in {found}. Earlier checkpoints in '
                                  f'{runner.work_dir} are as they were')
 
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         refuse_nonfinite(checkpoint, loaded_file(runner))
 
 
 def loaded_file(runner: Any) -> str:
     """The checkpoint a runner is loading: the one it was told, or the newest of its work dir."""
-    told = getattr(runner, '_load_from', None)
+    told = runner._load_from
     return str(told or find_latest_checkpoint(runner.work_dir) or 'the checkpoint')
 
 

@@ -1,15 +1,18 @@
 """BatchNorm statistics of the judged network on the features it really sees."""
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 import torch
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_dg.engine.distributed import share_buffers
+from mmseg_dg.engine.training_loop import state_is_due
 from mmseg_dg.models.norm_statistics import collecting, norm_layers
 from mmseg_dg.models.segmentors.network import predict_logits
 from mmseg_dg.registry import HOOKS
@@ -52,7 +55,7 @@ class ReestimateStatisticsHook(Hook):
                 raise ValueError(f'ReestimateStatisticsHook: {name}={value} must be positive')
         self.batches, self.parts, self.batch_size = batches, tuple(parts), batch_size
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Refuse runs in which this would change the training, or do nothing."""
         method = method_of(runner)
         policies = {average.buffer_policy for _, average in method.ema_pairs().values()}
@@ -66,17 +69,19 @@ class ReestimateStatisticsHook(Hook):
             raise ValueError(f'ReestimateStatisticsHook: no BatchNorm in {self.parts} of the '
                              'network')
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
+                         outputs: Any = None) -> None:
         method = method_of(runner)
-        if method.averages_follow and runner.train_loop.state_is_due():
+        if method.averages_follow and state_is_due(runner.train_loop):
             self.estimate(runner, method)
 
-    def estimate(self, runner, method) -> None:
+    def estimate(self, runner: Runner, method: Any) -> None:
         """Replace the statistics now."""
         seed = derive_seed(runner.seed, 'batch norm statistics', runner.iter)
         network = method.evaluated_network
         layers = self._layers(network)
-        devices = [layers[0].running_mean.device] if layers[0].running_mean.is_cuda else []
+        mean = layers[0].running_mean
+        devices = [mean.device] if mean is not None and mean.is_cuda else []
         method.eval()
         try:
             with collecting(layers), torch.random.fork_rng(
@@ -84,13 +89,12 @@ class ReestimateStatisticsHook(Hook):
                 self._run(runner, method, network, seed)
         finally:
             method.train()
-        if hasattr(runner.model, 'average_buffers'):
-            runner.model.average_buffers()
+        share_buffers(runner.model)
         print_log(
             f'BatchNorm statistics of {self.parts} estimated anew on {self.batches} batches '
             f'at iteration {runner.iter + 1}', logger='current')
 
-    def _run(self, runner, method, network: nn.Module, seed: int) -> None:
+    def _run(self, runner: Runner, method: Any, network: nn.Module, seed: int) -> None:
         stream = method.labeled_streams[0]
         loader = runner.train_loop.dataloader[stream]
         size, number = self.batch_size or loader.batch_size, len(loader.dataset)
@@ -103,7 +107,8 @@ class ReestimateStatisticsHook(Hook):
             predict_logits(network, images)
 
     def _layers(self, network: nn.Module) -> list[_BatchNorm]:
-        unknown = [name for name in self.parts if getattr(network, name, None) is None]
+        parts = dict(network.named_children())
+        unknown = [name for name in self.parts if name not in parts]
         if unknown:
             raise ValueError(f'ReestimateStatisticsHook: {type(network).__name__} has no {unknown}')
-        return [layer for name in self.parts for layer in norm_layers(getattr(network, name))]
+        return [layer for name in self.parts for layer in norm_layers(parts[name])]

@@ -3,6 +3,8 @@ confusion matrices.
 
 Written into the run's log folder beside the evaluation's CSV, so that ``tools/report.py`` works
 without the data, the weights or a GPU.
+
+Shapes: H x W pixels.
 """
 import csv
 import json
@@ -19,8 +21,9 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import BaseLoop
+from mmengine.runner import BaseLoop, Runner
 
+from mmseg_dg.datasets.traits import traits
 from mmseg_dg.evaluation.confusion_metric import ConfusionMatrixMetric, ImageScore
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.visualization.tiles import save_picture
@@ -107,27 +110,27 @@ class ReportMaterialHook(Hook):
         self._seen: dict[str, int] = {}
 
     # ------------------------------------------------------------------ while images are judged
-    def before_val_epoch(self, runner) -> None:
+    def before_val_epoch(self, runner: Runner) -> None:
         self._keepers, self._seen = {}, {}
 
     before_test_epoch = before_val_epoch
 
-    def after_val_iter(self, runner, batch_idx: int, data_batch: Any = None,
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                        outputs: Optional[Sequence] = None) -> None:
-        self._collect(getattr(runner, 'val_loop', None), outputs)
+        self._collect(runner.val_loop, outputs)
 
-    def after_test_iter(self, runner, batch_idx: int, data_batch: Any = None,
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                         outputs: Optional[Sequence] = None) -> None:
-        self._collect(getattr(runner, 'test_loop', None), outputs)
+        self._collect(runner.test_loop, outputs)
 
     def _collect(self, loop: Any, outputs: Optional[Sequence]) -> None:
-        domain = getattr(loop, 'domain', '')
-        if not domain or not outputs or not is_main_process():
+        # samples of mmengine's own loops are of no domain
+        domain = outputs[0].metainfo.get('domain', '') if outputs else ''
+        if outputs is None or not domain or not is_main_process():
             return
         metric = _metric(loop, domain)
         if domain not in self._keepers:
-            # while a domain is judged, the loop's dataloader is the domain's own
-            self._keepers[domain] = _Keeper(len(loop.dataloader.dataset), self.samples,
+            self._keepers[domain] = _Keeper(len(loop.dataloader[domain].dataset), self.samples,
                                             self.extremes)
         keeper = self._keepers[domain]
         scores = metric.image_scores[-len(outputs
@@ -164,23 +167,23 @@ class ReportMaterialHook(Hook):
         return cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST)
 
     # ------------------------------------------------------------------ after an evaluation
-    def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         # runner.iter would prepare a training where none is under way
-        loop = getattr(runner, '_train_loop', None)
+        loop = runner._train_loop
         done = loop.iter if isinstance(loop, BaseLoop) else 0
         self._write(runner, runner.val_loop, f'iter_{done}')
 
-    def after_test_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+    def after_test_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         self._write(runner, runner.test_loop, 'test')
 
-    def _write(self, runner, loop: Any, evaluation: str) -> None:
+    def _write(self, runner: Runner, loop: Any, evaluation: str) -> None:
         if not is_main_process() or not self._keepers:
             return
         root = Path(runner.log_dir) / FOLDER / evaluation
         for domain, keeper in self._keepers.items():
             folder = root / domain
             folder.mkdir(parents=True, exist_ok=True)
-            meta = getattr(loop.dataloader[domain].dataset, 'metainfo', {})
+            meta = traits(loop.dataloader[domain].dataset).metainfo
             pictures = [self._save(folder, entry, kinds) for entry, kinds in keeper.chosen()]
             palette = [list(color) for color in meta.get('palette') or ()]
             record = dict(classes=list(meta.get('classes') or ()), palette=palette,
@@ -210,7 +213,7 @@ class ReportMaterialHook(Hook):
                     score=None if entry['score'] != entry['score'] else entry['score'], kinds=kinds,
                     stem=stem)
 
-    def after_train(self, runner) -> None:
+    def after_train(self, runner: Runner) -> None:
         """Curves and confusion matrices as pictures in the work dir."""
         if not self.charts or not is_main_process():
             return
@@ -250,7 +253,8 @@ def write_image_scores(path: Path, scores: Sequence[ImageScore]) -> None:
     with open(path, 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file)
         writer.writerow(['image', 'mIoU', 'aAcc'])
-        writer.writerows(sorted(scores, key=lambda s: (s.miou != s.miou, s.miou)))
+        worst: list[ImageScore] = sorted(scores, key=lambda s: (s.miou != s.miou, s.miou))
+        writer.writerows(worst)
 
 
 def write_confusion(path: Path, matrix: np.ndarray, names: Sequence[str]) -> None:

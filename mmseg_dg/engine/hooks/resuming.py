@@ -1,6 +1,8 @@
 """What a checkpoint must have for a run to go on from it, and going on from weights alone."""
 from typing import Any
 
+from mmseg_dg.datasets.traits import traits
+from mmseg_dg.engine.optim.schedules import ClosedForm
 from mmseg_dg.utils.checkpoint_reader import check_complete
 from mmseg_dg.utils.plain_values import same_when_plain
 
@@ -31,7 +33,7 @@ def prepare_resume(runner: Any, checkpoint: dict, weights_only: bool) -> None:
                               'has none)') + '; optimizer begins afresh')
     else:
         check_complete(checkpoint, name)
-    ours = getattr(runner.train_dataloader.dataset, 'metainfo', None)
+    ours = traits(runner.train_dataloader.dataset).metainfo or None
     if same_when_plain(ours, checkpoint['meta'].get('dataset_meta')):
         # mmengine compares pickles: equal, though the file has plain values
         checkpoint['meta']['dataset_meta'] = ours
@@ -47,7 +49,7 @@ def follow_new_schedule(runner: Any) -> None:
     groups = runner.param_schedulers
     for scheduler in (s for group in groups.values()
                       for s in group) if isinstance(groups, dict) else groups or ():
-        if hasattr(scheduler, 'write'):
+        if isinstance(scheduler, ClosedForm):
             scheduler.write()
 
 
@@ -59,10 +61,11 @@ def finish_weights_only(runner: Any) -> None:
     """
     done = runner.iter
     for scheduler in runner.param_schedulers if done > 0 else ():
-        if hasattr(scheduler, 'value_at'):
-            scheduler.last_step += done - 1
-            scheduler._global_step += done - 1
-            scheduler.step()
+        known: Any = scheduler  # mmengine's schedules have no types
+        if isinstance(scheduler, ClosedForm):
+            known.last_step += done - 1
+            known._global_step += done - 1
+            known.step()
         else:
             for _ in range(done):
                 scheduler.step()

@@ -1,25 +1,32 @@
-"""Prototypes of the styles in the training images, for style hallucination."""
+"""Prototypes of the styles in the training images, for style hallucination.
+
+Shapes: N images.
+"""
 from collections.abc import Iterator
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 import torch
 from mmengine.dist import all_reduce, get_dist_info
-from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mmseg_dg.datasets.samplers import SampleRequest
+from mmseg_dg.engine.named_loaders import sample_count
+from mmseg_dg.methods.domain_generalization import DomainGeneralization
 from mmseg_dg.models.segmentors.network import style_images
 from mmseg_dg.ops import channel_statistics, farthest_points
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
 from mmseg_dg.utils.seeding import derive_seed, local_seed
 
+from .run_checks import CheckingHook
+
 
 @HOOKS.register_module()
-class StylePrototypeHook(Hook):
+class StylePrototypeHook(CheckingHook):
     """Compute the prototypes of style hallucination before iteration 0 and every ``interval``
     iterations.
 
@@ -51,24 +58,24 @@ class StylePrototypeHook(Hook):
                 raise ValueError(f'StylePrototypeHook: {name}={value} must be positive')
         self.interval, self.max_images, self.batch_size = interval, max_images, batch_size
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         self.check_run(runner)
 
-    def check_run(self, runner) -> None:
+    def check_run(self, runner: Runner) -> None:
         """Refuse a run in which there is nothing to compute."""
         method = method_of(runner)
-        if getattr(method, 'styles', None) is None:
+        if not isinstance(method, DomainGeneralization) or method.styles is None:
             raise ValueError(f'StylePrototypeHook: the encoder of {type(method).__name__} '
                              'hallucinates no styles: set model.type=DomainGeneralization and '
                              'model.network.backbone.style_hallucination=dict(), or remove the '
                              'hook')
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         method = method_of(runner)
         if runner.iter % self.interval == 0 or not method.styles.ready:
             self.compute(runner, method)
 
-    def compute(self, runner, method) -> None:
+    def compute(self, runner: Runner, method: Any) -> None:
         """Compute the prototypes and write them into the model."""
         styles, seed = method.styles, derive_seed(runner.seed, 'style prototypes', runner.iter)
         devices = [styles.proto_mean.device] if styles.proto_mean.is_cuda else []
@@ -93,9 +100,9 @@ class StylePrototypeHook(Hook):
             f'training images at iteration {runner.iter}', logger='current')
 
     @torch.no_grad()
-    def _points(self, loader: DataLoader, method, seed: int) -> Tensor:
+    def _points(self, loader: DataLoader, method: Any, seed: int) -> Tensor:
         """Channel means and deviations of every image, (N, 2C) float32 on the CPU."""
-        number = len(loader.dataset)
+        number = sample_count(loader)
         count = min(number, self.max_images or number)
         indices = [i * number // count for i in range(count)]
         rank, world = get_dist_info()

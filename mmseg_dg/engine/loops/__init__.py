@@ -1,6 +1,7 @@
 """Loops over several named data streams and several named domains."""
+from mmseg_dg.engine.named_loaders import NamedLoaders
+
 from .multi_domain import MultiDomainTestLoop, MultiDomainValLoop
 from .multi_stream import MultiStreamTrainLoop
-from .named_loaders import NamedLoaders
 
 __all__ = ['MultiDomainTestLoop', 'MultiDomainValLoop', 'MultiStreamTrainLoop', 'NamedLoaders']

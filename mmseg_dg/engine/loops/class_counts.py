@@ -1,4 +1,7 @@
-"""What a training stream's labels hold, for evaluations that compare with it."""
+"""What a training stream's labels hold, for evaluations that compare with it.
+
+Shapes: C classes.
+"""
 from typing import Any
 
 import numpy as np

@@ -95,7 +95,7 @@ class FiniteGuard:
             named = ', '.join(f'{file} (draw {self._draw(part.stream, iteration, begin + i)})'
                               for i, file in enumerate(part.files))
             lines.append(f'  batch of "{part.stream}": {named}')
-        config = getattr(runner.cfg, 'filename', None) or 'CONFIG'
+        config = runner.cfg.filename or 'CONFIG'
         folder = osp.join(runner.work_dir, 'nonfinite')
         seed = f'seed {runner.seed}, process {get_rank()} of {get_world_size()}'
         return [
@@ -116,4 +116,4 @@ class FiniteGuard:
         loader = self.loop.dataloader[stream]
         sampler = loader.sampler
         position = iteration * loader.batch_size * self.loop.accumulate + place
-        return position * getattr(sampler, 'world_size', 1) + getattr(sampler, 'rank', 0)
+        return position * sampler.world_size + sampler.rank

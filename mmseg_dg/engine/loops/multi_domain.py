@@ -1,7 +1,6 @@
 """Validation and test over several named domains in one run."""
 import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from typing import Any, Optional, Union
 
 import torch
@@ -9,17 +8,19 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
-from mmengine.runner import BaseLoop
+from mmengine.runner import BaseLoop, Runner
 from mmengine.runner.amp import autocast
 from torch.utils.data import DataLoader
 
 from mmseg_dg.datasets.binary_masks import check_binary
 from mmseg_dg.datasets.output_names import output_names
+from mmseg_dg.datasets.traits import traits
 from mmseg_dg.datasets.unlabeled import has_no_masks
 from mmseg_dg.datasets.wrappers import leaves
 from mmseg_dg.engine.hooks.finite_state import install_finite_state
-from mmseg_dg.evaluation.confusion_metric import ConfusionMatrixMetric
+from mmseg_dg.engine.named_loaders import NamedLoaders, sample_count
 from mmseg_dg.evaluation.domain_evaluators import DomainEvaluators, build_domain_evaluators
+from mmseg_dg.evaluation.metric_traits import MetricTraits
 from mmseg_dg.evaluation.protocols import (
     build_protocols,
     check_test_cfg,
@@ -36,11 +37,11 @@ from mmseg_dg.evaluation.report import (
     write_report,
 )
 from mmseg_dg.registry import LOOPS
+from mmseg_dg.utils.modules import child
 from mmseg_dg.utils.run_names import make_current
 from mmseg_dg.utils.seeding import derive_seed
 
 from .class_counts import class_counts
-from .named_loaders import NamedLoaders
 
 Loaders = Union[dict[str, Any], DataLoader, NamedLoaders]
 
@@ -50,10 +51,8 @@ class _MultiDomainLoop(BaseLoop):
 
     mode = 'val'
     what = 'validation domain'
-    #: Name of the domain that is being judged, '' between domains.
-    domain = ''
 
-    def __init__(self, runner, dataloader: Loaders, evaluator: Any, fp16: bool = False,
+    def __init__(self, runner: Runner, dataloader: Loaders, evaluator: Any, fp16: bool = False,
                  bf16: bool = False, protocols: Optional[dict[str, dict]] = None) -> None:
         if fp16 and bf16:
             raise ValueError('fp16=True and bf16=True exclude each other: choose one precision '
@@ -70,7 +69,7 @@ class _MultiDomainLoop(BaseLoop):
         self.runner.visualizer.dataset_meta = loaders.dataset.metainfo
         self.fp16, self.bf16 = fp16, bf16
         self._image_names: dict[str, dict[str, str]] = {}
-        sizes = ', '.join(f'{name} ({len(loader.dataset)} images{self._role(name)})'
+        sizes = ', '.join(f'{name} ({sample_count(loader)} images{self._role(name)})'
                           for name, loader in loaders.items())
         print_log(f'{self.what}s: {sizes}', logger='current')
 
@@ -78,7 +77,7 @@ class _MultiDomainLoop(BaseLoop):
         role = self.protocols[name].role
         return f', {role}' if role else ''
 
-    def _build_loaders(self, runner, config: Loaders) -> NamedLoaders:
+    def _build_loaders(self, runner: Runner, config: Loaders) -> NamedLoaders:
         if isinstance(config, NamedLoaders):
             return config
         if isinstance(config, DataLoader) or (isinstance(config, dict) and 'dataset' in config):
@@ -95,7 +94,7 @@ class _MultiDomainLoop(BaseLoop):
             {name: self._build_loader(runner, name, entry)
              for name, entry in config.items()}, what=self.what)
 
-    def _build_loader(self, runner, name: str, config: Any) -> DataLoader:
+    def _build_loader(self, runner: Runner, name: str, config: Any) -> DataLoader:
         if isinstance(config, DataLoader):
             return config
         if not isinstance(config, dict) or 'dataset' not in config:
@@ -123,7 +122,7 @@ class _MultiDomainLoop(BaseLoop):
         predictions.
         """
         dataset = self.dataloader[name].dataset
-        meta = getattr(dataset, 'metainfo', None)
+        meta = traits(dataset).metainfo or None
         try:
             for leaf in leaves(dataset):
                 check_binary(leaf)
@@ -136,19 +135,17 @@ class _MultiDomainLoop(BaseLoop):
         classes, predicted = (meta or {}).get('classes'), predicted_classes(self.runner.model)
         check_labels(self.what, name, dataset, evaluator.metrics)
         for metric in evaluator.metrics:
-            # label-free scores predict again; counts by drive know where to lie
-            if hasattr(metric, 'use_run'):
-                metric.use_run(self.runner, self._predict, name)
-            if isinstance(getattr(metric, 'prior_of', None), str):
-                metric.set_prior(class_counts(self.runner.cfg, metric.prior_of))
-            if getattr(metric, 'output_dir', None) and hasattr(metric, 'image_names'):
+            known = MetricTraits(metric)
+            known.use_run(self.runner, self._predict, name)
+            if known.prior_stream is not None:
+                metric.set_prior(class_counts(self.runner.cfg, known.prior_stream))
+            folder = known.output_dir
+            if folder and known.names_images:
                 metric.image_names = output_names(self.dataloader[name].dataset)
-            folder = getattr(metric, 'output_dir', None)
             if folder and len(self.dataloader.names) > 1 and os.path.basename(
                     os.path.normpath(folder)) != name:
                 metric.output_dir = os.path.join(folder, name)
-            if folder and (predicted or 0) > 256 and not isinstance(
-                    metric, ConfusionMatrixMetric) and getattr(metric, 'saves_ids', True):
+            if folder and (predicted or 0) > 256 and known.saves_few_ids:
                 raise ValueError(f'{type(metric).__name__} of {self.what} "{name}" saves ids in 8 '
                                  f'bits, but the network predicts {predicted} classes, so that 256 '
                                  'would become 0: use ConfusionMatrixMetric, which saves 16 bits '
@@ -156,7 +153,7 @@ class _MultiDomainLoop(BaseLoop):
             if not classes or not predicted:
                 continue
             # other metrics: the dataset's classes
-            expected = getattr(metric, 'num_predicted', len(classes))
+            expected = len(classes) if known.num_predicted is None else known.num_predicted
             if predicted != expected:
                 raise ValueError(f'the network predicts {predicted} classes, but {self.what} '
                                  f'"{name}" is scored on {expected}: set num_classes of the decode '
@@ -173,7 +170,10 @@ class _MultiDomainLoop(BaseLoop):
         self._call('before_{}')
         self._call('before_{}_epoch')
         self.runner.model.eval()
-        by_domain = {name: self._run_domain(name) for name in self.dataloader.names}
+        by_domain, number = {}, 0
+        for name, loader in self.dataloader.items():
+            by_domain[name] = self._run_domain(name, number)
+            number += len(loader)
         metrics = {
             f'{name}/{key}': value
             for name, scores in by_domain.items()
@@ -189,12 +189,12 @@ class _MultiDomainLoop(BaseLoop):
     def _sources(self) -> list[str]:
         return [name for name, protocol in self.protocols.items() if protocol.role == 'source']
 
-    def _run_domain(self, name: str) -> dict[str, float]:
+    def _run_domain(self, name: str, number: int) -> dict[str, float]:
+        """Scores of one domain, whose first batch is the one of this number."""
         loader, evaluator = self.dataloader[name], self.evaluator[name]
-        with self._current_domain(name, loader), predicting_as(self.runner.model,
-                                                               self.protocols[name]):
-            for index, batch in enumerate(loader):
-                self.run_iter(index, batch, evaluator)
+        with predicting_as(self.runner.model, self.protocols[name]):
+            for index, batch in enumerate(loader, start=number):
+                self.run_iter(index, batch, name)
         return evaluator.evaluate(len(loader.dataset))
 
     def _names_of(self, name: str, loader: DataLoader) -> dict[str, str]:
@@ -203,44 +203,23 @@ class _MultiDomainLoop(BaseLoop):
             self._image_names[name] = output_names(loader.dataset)
         return self._image_names[name]
 
-    @contextmanager
-    def _current_domain(self, name: str, loader: DataLoader) -> Iterator[None]:
-        """Inside, ``runner.val_dataloader`` is the loader of the domain, as hooks expect of the
-        batches they see.
-        """
-        loaders, visualizer = self.dataloader, self.runner.visualizer
-        meta = getattr(visualizer, 'dataset_meta', None)
-        self.dataloader, self.domain = loader, name
-        visualizer.dataset_meta = getattr(loader.dataset, 'metainfo', meta)
-        if hasattr(visualizer, 'name_prefix'):
-            visualizer.name_prefix = f'{name}_'
-        if hasattr(visualizer, 'image_names'):
-            visualizer.image_names = self._names_of(name, loader)
-        for hook in self.runner.hooks:
-            # IterTimerHook: its remaining time counts from batch 0
-            if hasattr(hook, 'time_sec_test_val'):
-                hook.time_sec_test_val = 0
-        try:
-            yield
-        finally:
-            self.dataloader, visualizer.dataset_meta, self.domain = loaders, meta, ''
-            if hasattr(visualizer, 'name_prefix'):
-                visualizer.name_prefix = ''
-            if hasattr(visualizer, 'image_names'):
-                visualizer.image_names = {}
-
     @torch.no_grad()
-    def run_iter(self, index: int, batch: Any, evaluator: Evaluator) -> None:
+    def run_iter(self, index: int, batch: Any, domain: str) -> None:
         """Predict one batch and hand it to the metrics.
 
         Args:
-            index: Number of the batch within its domain.
+            index: Number of the batch, counted over all domains.
             batch: As the dataloader gives it.
-            evaluator: Of the domain.
+            domain: Whose images they are; the predicted samples say so in their ``metainfo``, with
+                the name of the image's picture.
         """
         self._call('before_{}_iter', batch_idx=index, data_batch=batch)
         outputs = self._predict(batch)
-        evaluator.process(data_samples=outputs, data_batch=batch)
+        names = self._names_of(domain, self.dataloader[domain])
+        for sample in outputs:
+            picture = names.get(str(sample.metainfo.get('img_path') or ''), '')
+            sample.set_metainfo(dict(domain=domain, picture=picture))
+        self.evaluator[domain].process(data_samples=outputs, data_batch=batch)
         self._call('after_{}_iter', batch_idx=index, data_batch=batch, outputs=outputs)
 
     def _predict(self, batch: Any) -> Any:
@@ -248,7 +227,7 @@ class _MultiDomainLoop(BaseLoop):
         with autocast(enabled=self.fp16 or self.bf16, dtype=torch.bfloat16 if self.bf16 else None):
             return step(batch)
 
-    def _call(self, pattern: str, **kwargs) -> None:
+    def _call(self, pattern: str, **kwargs: Any) -> None:
         self.runner.call_hook(pattern.format(self.mode), **kwargs)
 
     def _report(self, by_domain: dict[str, dict[str, float]], metrics: dict[str, float]) -> None:
@@ -256,13 +235,12 @@ class _MultiDomainLoop(BaseLoop):
             hook for hook in self.runner.hooks if isinstance(hook, CheckpointHook)
         ]
         keys = selecting_keys(hooks[0].save_best if hooks else None, next(iter(metrics), ''))
-        source = os.path.basename(str(getattr(self.runner, '_load_from', None)
-                                      or '')) if self.mode == 'test' else ''
+        source = os.path.basename(str(self.runner._load_from or '')) if self.mode == 'test' else ''
         choice = chosen_by(source, keys, self.dataloader.names)
         domains = []
         for name, scores in by_domain.items():
             protocol = self.protocols[name]
-            notes = [protocol.note, *(getattr(m, 'note', '') for m in self.evaluator[name].metrics)]
+            notes = [protocol.note, *(MetricTraits(m).note for m in self.evaluator[name].metrics)]
             domains.append(
                 DomainReport(name, len(self.dataloader[name].dataset), scores,
                              [n for n in notes if n],
@@ -275,7 +253,7 @@ class _MultiDomainLoop(BaseLoop):
         print_log(f'{title}\n{markdown_table(report)}\nwritten to {" and ".join(paths)}',
                   logger='current')
 
-    def _names(self):
+    def _names(self) -> tuple[str, str]:
         """Title and file name of the report."""
         iteration = iteration_of(self.runner)
         return f'Evaluation after iteration {iteration}', f'evaluation_iter_{iteration}'
@@ -299,9 +277,10 @@ class MultiDomainValLoop(_MultiDomainLoop):
             mean, ``test_cfg`` overrides the network's (whole or slide) for this domain alone. Sizes
             and crops are the pipeline's.
 
-    Every hook sees the batch number within its domain, and ``runner.val_dataloader`` is the
-    domain's own loader while its batches run. Each evaluation prints one table and writes
-    ``evaluation_iter_<N>.csv`` and ``.md`` into the run's log folder, on the main process.
+    Hooks see batches numbered over all domains, as ``len(runner.val_dataloader)`` counts them; the
+    ``metainfo`` of the predicted samples says which ``domain`` they are of. Each evaluation prints
+    one table and writes ``evaluation_iter_<N>.csv`` and ``.md`` into the run's log folder, on the
+    main process.
 
     Raises:
         ValueError: An empty domain, differing class lists (both domains named), evaluators that do
@@ -321,7 +300,7 @@ class MultiDomainTestLoop(_MultiDomainLoop):
     mode = 'test'
     what = 'test domain'
 
-    def _names(self):
+    def _names(self) -> tuple[str, str]:
         return 'Test', 'evaluation_test'
 
 
@@ -329,7 +308,7 @@ def iteration_of(runner: Any) -> int:
     """Iterations done; 0 where no training is under way, which ``runner.iter`` would prepare (and
     check) first.
     """
-    loop = getattr(runner, '_train_loop', None)
+    loop = runner._train_loop
     return loop.iter if isinstance(loop, BaseLoop) else 0
 
 
@@ -374,11 +353,7 @@ def check_labels(what: str, name: str, dataset: Any, metrics: list) -> None:
     Raises:
         ValueError: A metric of the domain needs masks and its dataset says that it has none.
     """
-    needing = [
-        type(metric).__name__ for metric in metrics
-        if getattr(metric, 'needs_labels', isinstance(metric, ConfusionMatrixMetric))
-        and not getattr(metric, 'format_only', False)
-    ]
+    needing = [type(metric).__name__ for metric in metrics if MetricTraits(metric).needs_labels]
     if needing and any(has_no_masks(leaf) for leaf in leaves(dataset)):
         raise ValueError(
             f'{needing[0]} of {what} "{name}" scores against labels, but its dataset has none: '
@@ -388,8 +363,8 @@ def check_labels(what: str, name: str, dataset: Any, metrics: list) -> None:
 
 def predicted_classes(model: torch.nn.Module) -> Optional[int]:
     """Number of classes of the network's (main, last) decode head; None where it cannot be told."""
-    head = getattr(evaluated_network(model), 'decode_head', None)
+    head = child(evaluated_network(model), 'decode_head')
     if isinstance(head, torch.nn.ModuleList):
         head = head[-1]
-    count = getattr(head, 'num_classes', None)
+    count = None if head is None else vars(head).get('num_classes')
     return None if count is None else int(count)

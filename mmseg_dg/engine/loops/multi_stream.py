@@ -8,12 +8,18 @@ from typing import Any, Optional, Union
 import torch
 from mmengine.dist import get_rank, get_world_size, is_main_process
 from mmengine.logging import print_log
-from mmengine.runner import BaseLoop
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
 
 from mmseg_dg.datasets.bad_samples import summary
 from mmseg_dg.datasets.crop_setting import CropSize, with_crop_size
+from mmseg_dg.datasets.samplers.infinite import StatelessSampler
 from mmseg_dg.engine.cached_features import CachedFeatures, streams_of
 from mmseg_dg.engine.compiling import compile_networks
+from mmseg_dg.engine.distributed import share_buffers
+from mmseg_dg.engine.hooks.domain_checkpoint import DomainCheckpointHook
+from mmseg_dg.engine.named_loaders import NamedLoaders
 from mmseg_dg.engine.optim.report import log_schedule
 from mmseg_dg.engine.preflight import (
     Problems,
@@ -34,6 +40,8 @@ from mmseg_dg.engine.preflight import (
     config_problems,
     warn_padding,
 )
+from mmseg_dg.engine.training_loop import AnnouncingLoop
+from mmseg_dg.methods.base import BaseMethod
 from mmseg_dg.methods.step import StepContext
 from mmseg_dg.models.segmentors.network import accuracies
 from mmseg_dg.registry import LOOPS
@@ -42,11 +50,10 @@ from mmseg_dg.utils.run_names import make_current
 from mmseg_dg.utils.seeding import derive_seed, seed_everything
 
 from .finite_guard import FiniteGuard
-from .named_loaders import NamedLoaders
 
 
 @LOOPS.register_module()
-class MultiStreamTrainLoop(BaseLoop):
+class MultiStreamTrainLoop(AnnouncingLoop):
     """One batch of every stream per iteration, one optimizer step per iteration.
 
     The step, and every sample in it, is a function of (seed, rank, iteration): resuming at
@@ -90,11 +97,7 @@ class MultiStreamTrainLoop(BaseLoop):
         ValueError: Contradictory lengths, a stream without a dataset, streams the method does not
             know, bad samples.
     """
-
-    #: Tells ``DomainCheckpointHook`` that ``after_iteration`` is called.
-    announces_iterations = True
-
-    def __init__(self, runner, dataloader: dict[str, dict], max_iters: Optional[int] = None,
+    def __init__(self, runner: Runner, dataloader: dict[str, dict], max_iters: Optional[int] = None,
                  max_epochs: Optional[int] = None, epoch_stream: Optional[str] = None,
                  val_interval: int = 1000, val_begin: int = 1, accumulate: int = 1,
                  preflight_samples: int = 8, on_nonfinite: str = 'stop',
@@ -117,25 +120,24 @@ class MultiStreamTrainLoop(BaseLoop):
         self.compile = compile
         self.epoch_length = self._epoch_length(epoch_stream, max_epochs)
         self._max_epochs = max_epochs or 1
-        self._max_iters = max_iters if max_iters is not None else max_epochs * self.epoch_length
         unit = 1 if max_iters is not None else self.epoch_length  # iterations, or epochs of them
+        self._max_iters = max_iters if max_iters is not None else self._max_epochs * unit
         self.val_interval = val_interval * unit
         self.val_begin = val_begin * unit
         self._iter = self._epoch = 0
         self.stop_training = False
         runner.message_hub.update_info('max_iters', self._max_iters)  # schedules read it
         # mmengine's scale_lr looks up the batch size of "the" dataloader
-        name = next((s for s in getattr(method_of(runner), 'streams', ()) if s in loaders.names),
-                    loaders.names[0])
-        runner._train_dataloader = dict(batch_size=loaders[name].batch_size * accumulate)
+        name = next((s for s in method_of(runner).streams if s in loaders.names), loaders.names[0])
+        runner._train_dataloader = dict(batch_size=(loaders[name].batch_size or 1) * accumulate)
 
     def _announce_classifier(self, new: bool) -> None:
         """Tell the method, before mmengine's runner loads ``load_from``, to leave the checkpoint's
         classifier out.
         """
-        if not new or getattr(self.runner, '_resume', False):
+        if not new or self.runner._resume:
             return
-        if not getattr(self.runner, '_load_from', None):
+        if not self.runner._load_from:
             raise ValueError('train_cfg.new_classifier=True leaves the classifier of a checkpoint '
                              'out, but there is none: set load_from=FILE, or remove new_classifier')
         method_of(self.runner).new_classifier = True
@@ -172,7 +174,7 @@ class MultiStreamTrainLoop(BaseLoop):
         return self._iter
 
     # ------------------------------------------------------------------ running
-    def run(self):
+    def run(self) -> nn.Module:
         """Train from the current iteration (0, or where a checkpoint left off) to the last."""
         make_current(self.runner)
         method = self._prepare()
@@ -184,14 +186,14 @@ class MultiStreamTrainLoop(BaseLoop):
         batches = self._batches()
         while self._iter < self._max_iters and not self.stop_training:
             self.run_iter(next(batches))
-        method.keep_step_record = False
+        method.recorder.clear()
         if is_main_process() and summary(self.runner.work_dir):
             print_log(summary(self.runner.work_dir), logger='current', level=logging.WARNING)
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
 
-    def _prepare(self):
+    def _prepare(self) -> BaseModel:
         """Everything that can be found out before the first iteration."""
         if isinstance(self.runner.model, torch.nn.parallel.DistributedDataParallel):
             raise ValueError('a method with several passes cannot train under torch DDP: set '
@@ -282,12 +284,11 @@ class MultiStreamTrainLoop(BaseLoop):
 
     def _checkpoint_due(self) -> bool:
         return any(
-            hook.will_save(self.runner) for hook in self.runner.hooks if hasattr(hook, 'will_save'))
+            hook.will_save(self.runner) for hook in self.runner.hooks
+            if isinstance(hook, DomainCheckpointHook))
 
     def _share_buffers(self) -> None:
-        average = getattr(self.runner.model, 'average_buffers', None)
-        if average is not None:
-            average()
+        share_buffers(self.runner.model)
 
 
 def stream_seed(seed: int, name: str) -> int:
@@ -295,7 +296,7 @@ def stream_seed(seed: int, name: str) -> int:
     return derive_seed(seed, 'stream', name)
 
 
-def check_config(runner, configs: dict[str, dict], samples: int, length: dict) -> None:
+def check_config(runner: Runner, configs: dict[str, dict], samples: int, length: dict) -> None:
     """Refuse a config with everything that is wrong with it; where something is, also samples are
     looked at.
 
@@ -308,7 +309,7 @@ def check_config(runner, configs: dict[str, dict], samples: int, length: dict) -
     method = method_of(runner)
     configs = named_streams(configs)
     problems = config_problems(runner, method, configs, length)
-    if problems.errors and hasattr(method, 'streams'):
+    if problems.errors and isinstance(method, BaseMethod):
         for name, config in configs.items():
             if name not in problems.broken_streams:
                 problems.check(partial(_check_stream, runner, method, name, config, samples))
@@ -334,7 +335,8 @@ def named_streams(configs: dict[str, dict]) -> dict[str, dict]:
     return {name: config for name, config in configs.items() if config is not None}
 
 
-def build_streams(runner, configs: dict[str, dict], on_bad_sample: str = 'stop') -> dict[str, Any]:
+def build_streams(runner: Runner, configs: dict[str, dict],
+                  on_bad_sample: str = 'stop') -> dict[str, Any]:
     """Dataloaders of all streams: datasets wrapped in ``SeededDataset``, endless samplers, own
     generators.
 
@@ -362,7 +364,7 @@ def build_streams(runner, configs: dict[str, dict], on_bad_sample: str = 'stop')
         except Exception as error:
             raise type(error)(f'stream "{name}": {error}') from error if _accepts_text(
                 error) else error
-        if not hasattr(loaders[name].sampler, 'set_position'):
+        if not isinstance(loaders[name].sampler, StatelessSampler):
             raise ValueError(f'stream "{name}" uses {type(loaders[name].sampler).__name__}, which '
                              'cannot jump to a draw: use StatefulInfiniteSampler or '
                              'RareClassSampler')

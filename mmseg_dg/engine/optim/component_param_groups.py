@@ -4,6 +4,7 @@ from typing import Optional, Union
 from torch import nn
 
 from mmseg_dg.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmseg_dg.utils.modules import network_of
 
 from .merged_param_groups import MergedParamGroups
 
@@ -17,10 +18,8 @@ def encoder_modules(model: nn.Module) -> list[nn.Module]:
     Args:
         model: A method (its student counts) or a plain network.
     """
-    network = getattr(model, 'student', model)
-    return [
-        m for m in (getattr(network, name, None) for name in ('backbone', 'neck')) if m is not None
-    ]
+    parts = dict(network_of(model).named_children())
+    return [parts[name] for name in ('backbone', 'neck') if name in parts]
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

@@ -1,7 +1,7 @@
 """Adam's and AdamW's step as one kernel, where torch has it for these parameters."""
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ def fused_option(optimizer: dict, params: Iterable[Tensor]) -> dict[str, bool]:
 
 
 @cache
-def _steps(cls: type[torch.optim.Optimizer], device: str, dtype: torch.dtype) -> bool:
+def _steps(cls: Callable[..., torch.optim.Optimizer], device: str, dtype: torch.dtype) -> bool:
     """Whether a fused step of one number works: asked of torch itself, whose versions differ."""
     try:
         number = torch.zeros(1, device=device, dtype=dtype, requires_grad=True)

@@ -1,12 +1,20 @@
 """Learning rates that fall from an encoder's last layer to its first."""
-from typing import Optional, Union
+from typing import Optional, Protocol, Union, runtime_checkable
 
 from mmengine.logging import print_log
 from torch import nn
 
 from mmseg_dg.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmseg_dg.utils.modules import child, network_of
 
 from .merged_param_groups import MergedParamGroups
+
+
+@runtime_checkable
+class KnowsDepths(Protocol):
+    """An encoder that says how deep its parameters lie (PlainViT, TinyViT, TimmEncoder)."""
+    def layer_depth(self, name: str) -> int:
+        """Layers between a parameter and the encoder's output."""
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -53,15 +61,15 @@ class LayerDecayParamGroups(MergedParamGroups):
                 'positive')
         if self.optimizer_cfg.get('lr') is None:
             raise ValueError('LayerDecayParamGroups: the optimizer needs lr')
-        encoder = getattr(getattr(model, 'student', model), 'backbone', None)
+        encoder = child(network_of(model), 'backbone')
         if encoder is None:
             raise ValueError(f'LayerDecayParamGroups: {type(model).__name__} has no backbone')
-        if decay < 1 and not hasattr(encoder, 'layer_depth'):
+        if decay < 1 and not isinstance(encoder, KnowsDepths):
             raise ValueError(
                 f'LayerDecayParamGroups: {type(encoder).__name__} has no layer_depth, which says '
                 'how deep a parameter lies (PlainViT, TinyViT and TimmEncoder have): set decay=1.')
         depths = {
-            name: encoder.layer_depth(name) if decay < 1 else 0
+            name: encoder.layer_depth(name) if isinstance(encoder, KnowsDepths) and decay < 1 else 0
             for name, _ in encoder.named_parameters()
         }
         print_log(

@@ -9,6 +9,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
 from mmseg_dg.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+from mmseg_dg.utils.modules import unwrapped
 
 from .fused import fused_option, keep_implementation
 
@@ -26,7 +27,7 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
     (``fused=False`` in the optimizer's config: not).
     """
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        model = getattr(model, 'module', model)
+        model = unwrapped(model)
         params: list[dict] = []
         with _quiet():
             self.add_params(params, model)

@@ -3,6 +3,8 @@ from typing import Any
 
 from mmengine.logging import print_log
 
+from .schedules import ClosedForm
+
 
 def schedule_lines(optimizer: Any, schedulers: Any) -> list[str]:
     """Rate and weight decay of every group at the first and last iteration of every stage.
@@ -16,7 +18,7 @@ def schedule_lines(optimizer: Any, schedulers: Any) -> list[str]:
         One line per stage and group.
     """
     groups = optimizer.param_groups
-    known = next((s for s in schedulers or () if hasattr(s, 'stages')), None)
+    known = next((s for s in schedulers or () if isinstance(s, ClosedForm)), None)
     if known is None:
         return [
             f'{_name(i, group)}: lr {group["lr"]:g} at the beginning, weight decay '

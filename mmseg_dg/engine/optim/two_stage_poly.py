@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Optional, Union
 
 from mmengine.logging import MessageHub
-from mmengine.optim import OptimWrapper
+from mmengine.optim import BaseOptimWrapper, OptimWrapper
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from torch.optim import Optimizer
@@ -70,7 +70,7 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         self.given_warmup_iters = warmup_iters
         self._set_warmup(0 if warmup_iters is None else warmup_iters)
         # an optim wrapper has it one level below
-        inner = getattr(optimizer, 'optimizer', optimizer)
+        inner = optimizer.optimizer if isinstance(optimizer, BaseOptimWrapper) else optimizer
         for group in optimizer.param_groups:
             group.setdefault('initial_weight_decay', group.get('weight_decay', 0.0))
         self._initial_decay = [group['initial_weight_decay'] for group in optimizer.param_groups]

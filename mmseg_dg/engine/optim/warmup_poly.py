@@ -26,17 +26,6 @@ def warmup_factor(iteration: int, warmup_iters: int, warmup_ratio: float = 1e-6)
     return 1.0 - (1.0 - iteration / warmup_iters) * (1.0 - warmup_ratio)
 
 
-def warmup_poly_factor(iteration: int, total: int, power: float = 1.0, warmup_iters: int = 0,
-                       warmup_ratio: float = 1e-6) -> float:
-    """:func:`poly_factor` times :func:`warmup_factor`.
-
-    Source: docs/behavior/daformer_hrda.md#optimizer-and-schedule (poly with linear warm-up of mmcv
-    1.3.7: the warm-up multiplies the already decaying value).
-    """
-    return poly_factor(iteration, total, power) * warmup_factor(iteration, warmup_iters,
-                                                                warmup_ratio)
-
-
 @PARAM_SCHEDULERS.register_module()
 class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
     """Poly decay with a multiplied linear warm-up, exact at every iteration.

@@ -3,27 +3,14 @@
 import inspect
 import os.path as osp
 from collections.abc import Iterator, Mapping
-from typing import Any, Optional
+from typing import Any
+
+from mmseg_dg.utils.arguments import accepted_arguments
 
 from .problems import with_fix
 
 #: Arguments mmengine reads or passes itself.
 IMPLICIT = ('type', '_scope_')
-
-
-def accepted_arguments(cls: type) -> Optional[frozenset[str]]:
-    """Names of the arguments a class takes, those of base classes included while they are handed
-    on; None: any.
-    """
-    names: set[str] = set()
-    for base in cls.__mro__:
-        if '__init__' not in vars(base):
-            continue
-        parameters = inspect.signature(vars(base)['__init__']).parameters.values()
-        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return frozenset(names - {'self'})
-    return None
 
 
 def argument_problems(key: str, config: Any, registry: Any,

@@ -5,9 +5,16 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 import numpy as np
+from mmseg.models import SegDataPreProcessor
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 
+from mmseg_dg.datasets.traits import traits
 from mmseg_dg.datasets.wrappers import leaves, transforms_of
-from mmseg_dg.methods.loss_checks import heads_of, losses_of
+from mmseg_dg.engine.named_loaders import NamedLoaders
+from mmseg_dg.evaluation.metric_traits import MetricTraits
+from mmseg_dg.methods.loss_checks import heads_of, losses_of, value_of
+from mmseg_dg.methods.supervised import Supervised
+from mmseg_dg.models.decode_heads.hrda_head import HRDAHead
 from mmseg_dg.ops.labels import MOST_CLASSES, too_many_classes
 from mmseg_dg.utils.listing import listed
 
@@ -38,15 +45,16 @@ def check_num_classes(method: Any, loaders: Any) -> None:
             wrong.append(f'{path}.num_classes={head.num_classes}')
             weights += [
                 f'{where}.class_weight' for where, loss in losses_of(head, path)
-                if getattr(loss, 'class_weight', None) is not None
+                if value_of(loss, 'class_weight') is not None
             ]
     if wrong:
         also = f', with as many values of {" and ".join(weights)}' if weights else ''
         raise ValueError(f'{" and ".join(wrong)}, but the training data has {len(classes)} classes '
                          f'({listed(classes)}): set num_classes={len(classes)} in each of these '
                          f'heads{also}, or correct the classes of the datasets')
-    distance = getattr(method, 'feature_distance', None)
-    outside = [c for c in getattr(distance, 'classes', None) or () if not 0 <= c < len(classes)]
+    distance = method.feature_distance if isinstance(method, Supervised) else None
+    chosen = () if distance is None else distance.classes or ()
+    outside = [c for c in chosen if not 0 <= c < len(classes)]
     if outside:
         raise ValueError(f'model.feature_distance.classes has {outside}, but the training data has '
                          f'the {len(classes)} classes 0..{len(classes) - 1} ({listed(classes)}): '
@@ -127,22 +135,22 @@ def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
         for where, loss in losses_of(head, path):
             known.add(id(loss))
             for name in ('ignore_index', 'ignore_label'):
-                value = getattr(loss, name, None)
+                value = value_of(loss, name)
                 # of DiceLoss and TverskyLoss it may be a class that is left out
                 if value is not None and not (name == 'ignore_index'
                                               and 0 <= value < head.num_classes):
                     yield f'{where}.{name}', value
     for name, module in method.named_modules():
-        value = getattr(module, 'ignore_index', None)
-        if (isinstance(value, int) and id(module) not in known
-                and not hasattr(module, 'loss_decode') and not name.startswith('teacher.')
-                and not hasattr(module, 'head')):
+        value = value_of(module, 'ignore_index')
+        # heads were looked at above, under the names of their configs
+        is_head = isinstance(module, (BaseDecodeHead, HRDAHead))
+        if isinstance(value, int) and id(module) not in known and not is_head \
+                and not name.startswith('teacher.'):
             yield f'model.{name}.ignore_index', value
-    fixed = getattr(method, 'fixed_ignore_index', None)
-    if fixed is not None:
-        yield f'{type(method).__name__} itself', fixed
+    if method.fixed_ignore_index is not None:
+        yield f'{type(method).__name__} itself', method.fixed_ignore_index
     preprocessor = method.data_preprocessor
-    if getattr(preprocessor, 'size', None) is not None:
+    if isinstance(preprocessor, SegDataPreProcessor) and preprocessor.size is not None:
         yield 'model.data_preprocessor.seg_pad_val', preprocessor.seg_pad_val
 
 
@@ -151,12 +159,12 @@ def _of_streams(method: Any, loaders: Any) -> Iterator[tuple[str, Any]]:
         for leaf in leaves(loaders[name].dataset):
             path = f'train_dataloader.{name}.dataset'
             yield from _of_dataset(leaf, path)
-            for transform in transforms_of(getattr(leaf, 'pipeline', None)):
+            for transform in transforms_of(traits(leaf).pipeline):
                 yield from _of_transform(transform, f'{path}.pipeline')
 
 
 def _of_dataset(dataset: Any, path: str) -> Iterator[tuple[str, Any]]:
-    value = getattr(dataset, 'ignore_index', None)
+    value = traits(dataset).own_ignore_index
     if value is None:
         return
     yield f'{path}.ignore_index', value
@@ -165,9 +173,9 @@ def _of_dataset(dataset: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def _made_255(dataset: Any, path: str) -> Iterator[tuple[str, int]]:
     """Options of a dataset that turn ids into 255, whatever ``ignore_index`` is."""
-    if 255 in (getattr(dataset, 'id_map', None) or {}).values():
+    if 255 in traits(dataset).id_map.values():
         yield f'{path}.label_map (to 255)', 255
-    if getattr(dataset, 'reduce_zero_label', False):
+    if traits(dataset).reduce_zero_label:
         yield f'{path}.reduce_zero_label', 255
 
 
@@ -176,26 +184,25 @@ def _of_transform(transform: Any, path: str) -> Iterator[tuple[str, Any]]:
     if type(transform).__name__ in CROPS:
         return  # theirs only weighs one crop against another
     path = f'{path}.{type(transform).__name__}'
-    padding = getattr(transform, 'pad_val', None)
+    settings = vars(transform)
+    padding = settings.get('pad_val')
     if type(transform).__name__ == 'Pad' and isinstance(padding, dict):
         yield f'{path}.pad_val.seg', padding.get('seg', 255)
     for name in ('ignore_index', 'seg_pad_val', 'seg_fill_in'):
-        value = getattr(transform, name, None)
+        value = settings.get(name)
         if isinstance(value, int):
             yield f'{path}.{name}', value
 
 
 def _of_metrics(validation: Optional[Any]) -> Iterator[tuple[str, Any]]:
-    """(dotted key, ignore value) of metrics, and of what their datasets turn into 255."""
-    evaluators: Any = getattr(validation, 'evaluator', None)
-    domains: Any = getattr(validation, 'dataloader', None)
-    if not hasattr(evaluators, 'items') or not hasattr(domains, 'items'):
+    if validation is None or not isinstance(validation.dataloader, NamedLoaders):
         return
-    for name, evaluator in evaluators.items():
+    domains = validation.dataloader
+    for name, evaluator in validation.evaluator.items():
         scored = False
-        for metric in getattr(evaluator, 'metrics', ()):
-            value = getattr(metric, 'ignore_index', None)
-            if isinstance(value, int) and not getattr(metric, 'format_only', False):
+        for metric in evaluator.metrics:
+            value = MetricTraits(metric).ignore_index
+            if value is not None:
                 scored = True
                 yield f'val_evaluator ({name}: {type(metric).__name__}).ignore_index', value
         if scored:
@@ -210,9 +217,10 @@ def _in_masks(method: Any, loaders: Any, values: list) -> tuple[list, dict]:
     files: dict[Any, str] = {}
     for name in method.labeled_streams:
         for leaf in leaves(loaders[name].dataset):
-            loader = next((t for t in transforms_of(getattr(leaf, 'pipeline', ()))
-                           if isinstance(t, LoadAnnotations)), None)
-            if loader is None or not hasattr(leaf, 'get_data_info'):
+            loader = next(
+                (t for t in transforms_of(traits(leaf).pipeline) if isinstance(t, LoadAnnotations)),
+                None)
+            if loader is None or not traits(leaf).describes_samples:
                 continue
             for index in np.unique(
                     np.linspace(0,

@@ -4,6 +4,8 @@ and path.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
+from mmengine.hooks import CheckpointHook
+
 from .configs import loader_argument_problems, path_problems
 from .paste import Code, assigned_names, keys_written
 from .problems import with_fix
@@ -152,7 +154,7 @@ def save_best_problems(hooks: Sequence[Any], names: Sequence[str]) -> Iterator[V
         names: Validation domains.
     """
     for hook in hooks:
-        keys = getattr(hook, 'save_best', None) or ()
+        keys = hook.save_best or () if isinstance(hook, CheckpointHook) else ()
         keys = [keys] if isinstance(keys, str) else keys
         for key in keys:
             domain = str(key).partition('/')[0]

@@ -35,10 +35,10 @@ def encoder_problems(runner: Any, method: Any) -> Iterator[ValueError]:
     Others may be trained so; the log says it at the beginning. ``init_cfg=None`` in the config says
     it on purpose.
     """
-    if getattr(method, 'encoder_start', None) != 'absent' or _filled_otherwise(runner, method):
+    if method.encoder_start != 'absent' or _filled_otherwise(runner, method):
         return
     kind = type(method.student.backbone).__name__
-    reason = getattr(method, 'needs_pretrained_encoder', '')
+    reason = method.needs_pretrained_encoder
     if reason:
         yield ValueError(f'{type(method).__name__}: the encoder {kind} has no init_cfg and would '
                          f'start from random weights, but {reason}: give {_HOW}')
@@ -50,6 +50,4 @@ def encoder_problems(runner: Any, method: Any) -> Iterator[ValueError]:
 
 def _filled_otherwise(runner: Any, method: Any) -> bool:
     """Whether a checkpoint or the method's own ``init_cfg`` (PretrainedDenoiser) brings weights."""
-    return bool(
-        getattr(runner, '_load_from', None) or getattr(runner, '_resume', False)
-        or getattr(method, 'init_cfg', None))
+    return bool(runner._load_from or runner._resume or method.init_cfg)

@@ -1,6 +1,8 @@
 """Checks of model, hooks, schedules and optimizer: what would make a run silently wrong."""
 from typing import Any
 
+from mmseg_dg.methods.base import BaseMethod
+
 from .hooks import hook_problems
 
 
@@ -10,7 +12,7 @@ def check_method(method: Any) -> None:
     Raises:
         TypeError: It is a plain segmentor or something else.
     """
-    if not hasattr(method, 'passes') or not hasattr(method, 'streams'):
+    if not isinstance(method, BaseMethod):
         raise TypeError(
             f'MultiStreamTrainLoop trains methods, got {type(method).__name__}: wrap the network, '
             "e.g. model=dict(type='Supervised', network=dict(type='EncoderDecoder', ...))")
@@ -25,13 +27,13 @@ def check_engine(runner: Any, method: Any) -> None:
     """
     for error in hook_problems(runner, method):
         raise error
-    counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+    counts = runner.optim_wrapper._accumulative_counts
     if counts > 1:
         raise ValueError(f'optim_wrapper.accumulative_counts={counts} counts backward passes, of '
                          f'which a method has several per step: set train_cfg.accumulate={counts} '
                          'instead')
     for scheduler in runner.param_schedulers or ():
-        if getattr(scheduler, 'by_epoch', False):
+        if scheduler.by_epoch:
             raise ValueError(f'{type(scheduler).__name__} counts epochs and would never step: '
                              'MultiStreamTrainLoop counts iterations, set by_epoch=False and give '
                              'begin and end in iterations (or use WarmupPolyLR)')

@@ -4,6 +4,11 @@ from typing import Any, Optional
 
 from mmengine.hooks import CheckpointHook
 
+from mmseg_dg.engine.hooks.decoder_warmup import DecoderWarmupHook
+from mmseg_dg.engine.hooks.run_checks import CheckingHook
+from mmseg_dg.methods.base import HandsOver
+from mmseg_dg.registry import HOOKS
+
 from .problems import with_fix
 
 
@@ -19,10 +24,11 @@ def hook_problems(runner: Any, method: Any, max_iters: int = 0) -> Iterator[Exce
         method: The method that is trained.
         max_iters: Length of the run, 0 where it is not known yet.
     """
-    needed = (['EMAUpdateHook'] if method.ema_pairs() else []) + list(
-        getattr(method, 'required_hooks', ()))
-    present = {base.__name__ for hook in runner.hooks for base in type(hook).__mro__}
-    missing = [name for name in dict.fromkeys(needed) if name not in present]
+    needed = (['EMAUpdateHook'] if method.ema_pairs() else []) + list(method.required_hooks)
+    missing = [
+        name for name in dict.fromkeys(needed)
+        if not any(isinstance(hook, HOOKS.get(name)) for hook in runner.hooks)
+    ]
     unfit = {
         id(hook): error
         for hook in runner.hooks if (error := _unfit(hook, runner)) is not None
@@ -51,7 +57,7 @@ def hook_problems(runner: Any, method: Any, max_iters: int = 0) -> Iterator[Exce
     if max_iters:
         lengths = [
             h.warmup_iters for h in runner.hooks
-            if type(h).__name__ == 'DecoderWarmupHook' and h.warmup_epochs is None
+            if isinstance(h, DecoderWarmupHook) and h.warmup_epochs is None
         ]
         yield from _warmup_problems(method, lengths + [None] * ('DecoderWarmupHook' in missing),
                                     max_iters)
@@ -59,8 +65,10 @@ def hook_problems(runner: Any, method: Any, max_iters: int = 0) -> Iterator[Exce
 
 def _unfit(hook: Any, runner: Any) -> Any:
     """What a hook says against this run, None if nothing: ours have ``check_run`` for it."""
+    if not isinstance(hook, CheckingHook):
+        return None
     try:
-        getattr(hook, 'check_run', lambda runner: None)(runner)
+        hook.check_run(runner)
     except ValueError as error:
         return error
     return None
@@ -78,7 +86,7 @@ def _mended_list(runner: Any, method: Any, needed: list[str], unfit: dict[int,
     arguments anew.
     """
     useless = {type(hook).__name__ for hook in runner.hooks if id(hook) in unfit}
-    settings = getattr(method, 'hook_settings', {})
+    settings = method.hook_settings
     kept = [
         dict(config) for config in runner.cfg.get('custom_hooks') or ()
         if config.get('type') not in useless
@@ -93,9 +101,9 @@ def _mended_list(runner: Any, method: Any, needed: list[str], unfit: dict[int,
 
 def _warmup_problems(method: Any, lengths: list[Optional[int]],
                      max_iters: int) -> Iterator[ValueError]:
-    """Decoder warm-ups that are longer than the training."""
     for configured in lengths:  # None: that of the method
-        length = getattr(method, 'warmup_iters', 0) if configured is None else configured
+        own = method.warmup_iters if isinstance(method, HandsOver) else 0
+        length = own if configured is None else configured
         if length and length > max_iters:
             # 8000 of 48 000 iterations in DeFT's paper
             fix = {'model.warmup_iters': max(1, max_iters // 6)} if configured is None else {}

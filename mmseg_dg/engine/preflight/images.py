@@ -7,15 +7,20 @@ from typing import Any, NamedTuple, Optional
 
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
-from torch import nn
+from torch import Tensor, nn
 
 from mmseg_dg.datasets.crops import crop_size
 from mmseg_dg.datasets.folder_scan import is_local
 from mmseg_dg.datasets.image_header import read_header
 from mmseg_dg.datasets.messages import DOCTOR
+from mmseg_dg.datasets.traits import traits
 from mmseg_dg.datasets.transforms import LoadImageFromFile
 from mmseg_dg.datasets.usage import usage_of
 from mmseg_dg.datasets.wrappers import flatten, leaves, transforms_of
+from mmseg_dg.engine.named_loaders import NamedLoaders
+from mmseg_dg.models.backbones.encoder_interfaces import HasTokens
+from mmseg_dg.models.segmentors.network import interface_of
+from mmseg_dg.utils.modules import child, network_of
 from mmseg_dg.utils.probe import SMALL_SIDE, unreadable
 from mmseg_dg.utils.seeding import local_seed
 
@@ -97,14 +102,14 @@ def _targets(dataset: Any) -> Iterator[tuple[int, str, Any]]:
     """(number, path, loading step) of each image that can be looked at."""
     parts, which, local = flatten(dataset)
     steps = [
-        next((s for s in transforms_of(getattr(part, 'pipeline', ()))
-              if isinstance(s, LoadImageFromFile)), None) for part in parts
+        next((s for s in transforms_of(traits(part).pipeline) if isinstance(s, LoadImageFromFile)),
+             None) for part in parts
     ]
     known = set()
     for number, (part, index) in enumerate(zip(which, local)):
         leaf, step = parts[part], steps[part]
         # repeated datasets
-        if step is None or not hasattr(leaf, 'get_data_info') or (part, index) in known:
+        if step is None or not traits(leaf).describes_samples or (part, index) in known:
             continue
         known.add((part, index))
         path = leaf.get_data_info(int(index)).get('img_path')
@@ -188,8 +193,7 @@ def check_smallest(what: str, model: nn.Module, dataset: Any, files: Sequence[Im
         return
     with local_seed(0):
         sample = dataset[file.index]
-    if not isinstance(sample, dict) or 'inputs' not in sample or not hasattr(
-            sample['inputs'], 'shape'):
+    if not isinstance(sample, dict) or not isinstance(sample.get('inputs'), Tensor):
         return  # several views of one image
     height, width = sample['inputs'].shape[-2:]
     problem = ''
@@ -219,11 +223,11 @@ def check_patches(what: str, method: nn.Module, dataset: Any, trains: bool) -> N
     Raises:
         ValueError: The crop, window or first image cannot be cut into patches.
     """
-    network = getattr(method, 'student', method)
-    grid = getattr(getattr(network, 'backbone', None), 'token_grid', None)
-    if grid is None or hasattr(network, 'segmentation_losses'):  # several resolutions
+    network = network_of(method)
+    encoder = child(network, 'backbone')
+    if not isinstance(encoder, HasTokens) or not interface_of(network).plain:  # several resolutions
         return
-    test_cfg = getattr(network, 'test_cfg', None) or {}
+    test_cfg = network.test_cfg or {}
     if trains:
         size = crop_size(dataset)
     else:
@@ -231,11 +235,11 @@ def check_patches(what: str, method: nn.Module, dataset: Any, trains: bool) -> N
     if size is None:
         with local_seed(0):
             sample = dataset[0]
-        if not isinstance(sample, dict) or not hasattr(sample.get('inputs'), 'shape'):
+        if not isinstance(sample, dict) or not isinstance(sample.get('inputs'), Tensor):
             return
         size = sample['inputs'].shape[-2:]
     try:
-        grid(*size)
+        encoder.token_grid(*size)
     except ValueError as error:
         raise ValueError(f'{what}: {error}') from error
 
@@ -249,10 +253,9 @@ def check_images(problems: Problems, runner: Any, method: nn.Module, streams: An
         method: That is trained.
         streams: ``{name: loader}`` of the training loop.
     """
-    loop = getattr(runner, 'val_loop', None)
-    domains: Any = getattr(loop, 'dataloader', None)
+    domains: Any = None if runner.val_loop is None else runner.val_loop.dataloader
     named = [(f'stream "{name}"', loader) for name, loader in streams.items()]
-    if hasattr(domains, 'items'):
+    if isinstance(domains, NamedLoaders):
         named += [(f'validation domain "{name}"', loader) for name, loader in domains.items()]
     elif domains is not None:
         named += [('validation', domains)]

@@ -2,6 +2,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Union
 
+from mmseg_dg.methods.dacs import DACS
 from mmseg_dg.registry import DATASETS
 
 from .configs import leaf_configs
@@ -15,8 +16,9 @@ def margin_problems(method: Any, streams: dict[str, dict]) -> Iterator[ValueErro
         method: With ``ignore_top``, ``ignore_bottom`` and ``margins_of`` (DACS), or anything else.
         streams: Dataloader configs by name.
     """
-    rows = (getattr(method, 'ignore_top', 0), getattr(method, 'ignore_bottom', 0))
-    target = getattr(method, 'target_stream', None)
+    trains_target = isinstance(method, DACS)
+    rows = (method.ignore_top, method.ignore_bottom) if trains_target else (0, 0)
+    target = method.target_stream if trains_target else None
     for name, config in streams.items():
         for leaf in leaf_configs((config or {}).get('dataset')):
             kind = str(leaf.get('type', ''))

@@ -6,7 +6,8 @@ import numpy as np
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 
 from mmseg_dg.datasets.statistics.class_statistics import warn_ignored
-from mmseg_dg.datasets.wrappers import locate, transforms_of
+from mmseg_dg.datasets.traits import traits
+from mmseg_dg.datasets.wrappers import locate, steps_of, transforms_of
 from mmseg_dg.utils.listing import listed
 
 #: Images of a floating point format that are looked at per stream, spread evenly; 8-bit ones cannot
@@ -48,7 +49,7 @@ def check_ignored_labels(method: Any, loaders: Any, count: int) -> None:
         loaders: The streams.
         count: Labels per stream that are read.
     """
-    if getattr(method, 'reads_all_labels', False):
+    if method.reads_all_labels:
         return  # counting them has said so
     for name in method.labeled_streams:
         seen, empty = 0, []
@@ -61,15 +62,14 @@ def check_ignored_labels(method: Any, loaders: Any, count: int) -> None:
 
 
 def _kind(image: Any) -> str:
-    return getattr(getattr(image, 'dtype', None), 'kind', '')
+    return image.dtype.kind if isinstance(image, np.ndarray) else ''
 
 
 def _places(dataset: Any, count: int) -> Iterator[tuple[Any, dict]]:
     """(innermost dataset, info) of samples spread evenly."""
     for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):
         leaf, local = locate(dataset, int(index))
-        if hasattr(leaf, 'get_data_info') and hasattr(getattr(leaf, 'pipeline', None),
-                                                      'transforms'):
+        if traits(leaf).describes_samples and steps_of(traits(leaf).pipeline):
             yield leaf, leaf.get_data_info(local)
 
 
@@ -89,7 +89,7 @@ def _labels(dataset: Any, count: int) -> Iterator[tuple[np.ndarray, int, str]]:
     for leaf, info in _places(dataset, count):
         loader = next(
             (t for t in transforms_of(leaf.pipeline) if isinstance(t, BaseLoadAnnotations)), None)
-        classes = (getattr(leaf, 'metainfo', None) or {}).get('classes')
+        classes = traits(leaf).classes
         if loader is None or not classes or not info.get('seg_map_path'):
             continue
         label = (loader.transform(dict(info, seg_fields=[])) or {}).get('gt_seg_map')

@@ -22,6 +22,11 @@ def with_fix(error: _Error, fix: Fix) -> _Error:
     return error
 
 
+def fix_of(error: Exception) -> Fix:
+    """The settings that mend an error; empty where it came without."""
+    return vars(error).get('fix', {})
+
+
 class Problems:
     """Runs checks, keeps the errors they raise, and raises them together.
 
@@ -81,11 +86,7 @@ class Problems:
 
     def fix(self) -> Fix:
         """The settings that mend what was found, as far as errors know them."""
-        return {
-            key: value
-            for error in self.errors
-            for key, value in getattr(error, 'fix', {}).items()
-        }
+        return {key: value for error in self.errors for key, value in fix_of(error).items()}
 
     def raise_all(self) -> None:
         """Raise what was found: one error as it is, several as one with a numbered list; then the

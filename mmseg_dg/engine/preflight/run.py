@@ -3,7 +3,7 @@ report.
 """
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from mmengine.logging import print_log
 
@@ -14,9 +14,16 @@ from .engine import check_method
 from .hooks import hook_problems
 from .margins import margin_problems
 from .paste import lines_to_paste
-from .problems import Problems
+from .problems import Problems, fix_of
 from .schedules import length_problems, optimizer_problems, schedule_problems
 from .streams import stream_name_problems
+
+
+@runtime_checkable
+class ChecksStreams(Protocol):
+    """A runner for methods with certain streams (``UDARunner``)."""
+    def check_streams(self, dataloader: dict) -> None:
+        """ValueError for other names than its own."""
 
 
 def config_problems(runner: Any, method: Any, streams: dict[str, dict],
@@ -37,12 +44,12 @@ def config_problems(runner: Any, method: Any, streams: dict[str, dict],
         The problems found; ``broken_streams`` of it names the streams that cannot be built.
     """
     cfg = runner.cfg
-    filename = getattr(cfg, 'filename', None)
+    filename = cfg.filename
     problems = Problems(filename)
     max_iters = length.get('max_iters') or 0
     trains = problems.check(check_method, method)
     if trains:
-        if hasattr(runner, 'check_streams'):
+        if isinstance(runner, ChecksStreams):
             problems.check(runner.check_streams, streams)
         problems.gather(stream_name_problems, method, tuple(streams), filename)
     off = [name for name in streams if f'train_dataloader.{name}' in problems.fix()]
@@ -59,8 +66,8 @@ def config_problems(runner: Any, method: Any, streams: dict[str, dict],
         problems.gather(margin_problems, method, streams)
         problems.gather(encoder_problems, runner, method)
     problems.gather(optimizer_problems, cfg.get('optim_wrapper'))
-    hooks = [type(hook).__name__
-             for hook in runner.hooks] + list(getattr(method, 'required_hooks', ()))
+    needed = method.required_hooks if trains else ()
+    hooks = [type(hook).__name__ for hook in runner.hooks] + list(needed)
     problems.gather(schedule_problems, cfg.get('param_scheduler'), max_iters, hooks)
     _add_test_problems(problems, cfg, filename)
     return problems
@@ -79,5 +86,4 @@ def _add_test_problems(problems: Problems, cfg: Any, filename: Any) -> None:
     for error in later.errors:
         print_log(
             f'the training can run, but a test with this config could not: {error}'
-            f'{lines_to_paste(getattr(error, "fix", {}), filename)}', logger='current',
-            level=logging.WARNING)
+            f'{lines_to_paste(fix_of(error), filename)}', logger='current', level=logging.WARNING)

@@ -8,6 +8,7 @@ from mmseg_dg.datasets.crops import CROPS, crop_size
 from mmseg_dg.datasets.messages import DOCTOR
 from mmseg_dg.datasets.samplers import SampleRequest
 from mmseg_dg.datasets.statistics.class_statistics import class_statistics
+from mmseg_dg.models.data_preprocessor import normalization_of
 from mmseg_dg.utils.seeding import derive_seed
 
 __all__ = ['CROPS', 'check_labels', 'check_samples']
@@ -59,7 +60,7 @@ def check_labels(method: Any, loaders: Any) -> None:
         ValueError: Ids that are neither classes nor ignored, sizes that differ from the image's;
             files are named.
     """
-    if not getattr(method, 'reads_all_labels', False):
+    if not method.reads_all_labels:
         return
     for name in method.labeled_streams:
         try:
@@ -69,8 +70,8 @@ def check_labels(method: Any, loaders: Any) -> None:
 
 
 def _check_channels(stream: str, path: str, image: torch.Tensor, method: Any) -> None:
-    mean = getattr(method.data_preprocessor, 'mean', None)
-    wanted = 3 if mean is None else mean.numel()
+    known = normalization_of(method.data_preprocessor)
+    wanted = 3 if known is None else known.mean.numel()
     if image.dim() == 3 and len(image) != wanted and wanted > 1:
         raise ValueError(
             f'stream "{stream}": {path} has {len(image)} channels after its pipeline, '
@@ -80,16 +81,16 @@ def _check_channels(stream: str, path: str, image: torch.Tensor, method: Any) ->
 
 
 def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> None:
-    """Refuse pixels on the scale 0..1 where the mean is that of 0..255."""
-    mean = getattr(method.data_preprocessor, 'mean', None)
-    if mean is None or float(mean.max()) <= 1 or not image.is_floating_point():
+    known = normalization_of(method.data_preprocessor)
+    if known is None or float(known.mean.max()) <= 1 or not image.is_floating_point():
         return
     if 0 < float(image.max()) <= 1:
         # the message has the mean (3, 1, 1) as three numbers
-        raise ValueError(f'stream "{stream}": the pixels of {path} end at '
-                         f'{float(image.max()):.3g}, on the scale 0..1, but '
-                         f'data_preprocessor.mean={mean.flatten().tolist()} is for 0..255: remove '
-                         'the transform that divides by 255, or give 8-bit images')
+        raise ValueError(
+            f'stream "{stream}": the pixels of {path} end at '
+            f'{float(image.max()):.3g}, on the scale 0..1, but '
+            f'data_preprocessor.mean={known.mean.flatten().tolist()} is for 0..255: remove '
+            'the transform that divides by 255, or give 8-bit images')
 
 
 def load_sample(stream: str, dataset: Any, index: int) -> dict:

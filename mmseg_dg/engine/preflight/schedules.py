@@ -2,6 +2,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
+from mmseg_dg.engine.optim.schedules import ClosedForm
 from mmseg_dg.registry import OPTIMIZERS, PARAM_SCHEDULERS
 
 from .arguments import argument_problems
@@ -43,7 +44,7 @@ def schedule_problems(schedulers: Any, max_iters: int,
         if isinstance(config, Mapping) and isinstance(config.get('type'), str)
     ]
     classes = [PARAM_SCHEDULERS.get(config['type']) for config in configs]
-    closed = [hasattr(cls, 'value_at') for cls in classes]
+    closed = [cls is not None and issubclass(cls, ClosedForm) for cls in classes]
     for config, cls, absolute in zip(configs, classes, closed):
         if cls is None:
             yield ValueError(f'param_scheduler: {config["type"]!r} is no registered scheduler')

@@ -1,12 +1,13 @@
 """Checks of the built streams as a whole: their names, sizes and overlap."""
-import inspect
 import os.path as osp
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
 from mmengine.dist import get_world_size
 
+from mmseg_dg.datasets.traits import traits
 from mmseg_dg.datasets.wrappers import flatten
+from mmseg_dg.utils.arguments import accepted_arguments
 
 from .paste import keys_written
 from .problems import with_fix
@@ -46,9 +47,9 @@ def _renaming(method: Any, missing: list[str], unknown: list[str],
               filename: Optional[str]) -> dict[str, Any]:
     """Settings that tell the method the names of the config, where it is clear which is which."""
     arguments = [
-        name for name in inspect.signature(type(method).__init__).parameters
-        if name in ('stream', 'labeled_stream', 'unlabeled_stream', 'mix_stream',
-                    'target_labeled_stream')
+        name for name in ('stream', 'labeled_stream', 'unlabeled_stream', 'mix_stream',
+                          'target_labeled_stream')
+        if name in (accepted_arguments(type(method)) or ())
     ]
     fix: dict[str, Any] = {}
     # the base's stream was kept beside the user's
@@ -101,5 +102,5 @@ def image_paths(dataset: Any) -> set[str]:
     """
     parts, which, local = flatten(dataset)
     found = (parts[part].get_data_info(int(i)).get('img_path') for part, i in zip(which, local)
-             if hasattr(parts[part], 'get_data_info'))
+             if traits(parts[part]).describes_samples)
     return {osp.abspath(path) for path in found if path}

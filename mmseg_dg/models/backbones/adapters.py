@@ -138,7 +138,7 @@ class LoRALinear(nn.Linear):
 
 
 class Target(NamedTuple):
-    """A linear layer that may get an adapter: ``getattr(owner, name)``, ``path`` within the
+    """A linear layer that may get an adapter: ``owner.name``, ``path`` within the
     encoder, its block."""
     owner: nn.Module
     name: str
@@ -153,8 +153,9 @@ def attention_targets(encoder: nn.Module) -> Iterator[Target]:
     seen: set[int] = set()
     block = -1
     for path, module in encoder.named_modules():
-        inner = getattr(module, 'attn', module)
-        if not any(isinstance(getattr(inner, name, None), nn.Linear)
+        inner = dict(module.named_children()).get('attn', module)
+        parts = dict(inner.named_children())
+        if not any(isinstance(parts.get(name), nn.Linear)
                    for name in TARGETS['qkv']) or id(inner) in seen:
             continue
         # an attention inside a block is visited again as a module of its own
@@ -204,7 +205,8 @@ def add_adapters(encoder: nn.Module, rank: int = 16, alpha: Optional[float] = No
         raise ValueError(
             f'lora.first_block={first_block}: {kind} has {found[-1].block + 1} attention blocks')
     for target in chosen:
-        linear = getattr(target.owner, target.name)
+        linear = target.owner.get_submodule(target.name)
+        assert isinstance(linear, nn.Linear)  # attention_targets looks for such
         parts = _PACKED.get(target.name, 1) if packed else 1
         most = min(linear.in_features, linear.out_features // parts)
         if rank > most:

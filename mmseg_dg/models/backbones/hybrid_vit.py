@@ -15,6 +15,9 @@ from mmseg_dg.registry import MODELS
 
 from .encoder_options import EncoderOptions
 
+#: A state dict.
+State = dict[str, Tensor]
+
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Zeros before and after ``size`` pixels so that ``ceil(size / stride)`` remain (TensorFlow's
@@ -137,8 +140,7 @@ class TransformerLayer(nn.Module):
         return x + self._drop(self.fc2(hidden))
 
 
-def _leave_class_token_out(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *args:
-                           Any) -> None:
+def _leave_class_token_out(module: nn.Module, state_dict: State, prefix: str, *args: Any) -> None:
     """Public weights have a class token and its position; an encoder without one reads the rest."""
     if state_dict.pop(f'{prefix}cls_token',
                       None) is not None and f'{prefix}pos_embed' in state_dict:

@@ -13,13 +13,12 @@ smaller map.
 import math
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Optional, Union
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn.bricks.drop import DropPath as _DropPath
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -31,6 +30,7 @@ from mmseg_dg.ops.recompute import recomputed
 from mmseg_dg.registry import MODELS
 from mmseg_dg.weights.official_names import from_official_backbone
 
+from .drop_path import DropPath, drop_path_rates
 from .encoder_options import EncoderOptions
 from .style_hallucination import StyleHallucination
 
@@ -46,25 +46,6 @@ _ARCHS = {
 }
 _REDUCED_EPS = 1e-5  # norms of patch embedding and spatial reduction
 _BLOCK_EPS = 1e-6  # norm1, norm2 of each block and the norm that ends a stage
-
-
-class DropPath(_DropPath):
-    """Stochastic depth per sample: a branch is kept with probability ``1 - drop_prob`` and then
-    divided by it.
-
-    Draws the same numbers as mmcv's in float32 and float64. In half precision mmcv's own draw
-    rounds ``keep + u``, which can reach 2 and then doubles the branch, so there the mask is drawn
-    in float32.
-    """
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, ...) of any shape, kept; one draw per sample."""
-        if self.drop_prob == 0. or not self.training:
-            return x
-        keep = 1 - self.drop_prob
-        dtype = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
-        mask = (keep + torch.rand((x.shape[0], ) + (1, ) *
-                                  (x.ndim - 1), dtype=dtype, device=x.device)).floor_()
-        return x.div(keep) * mask.to(x.dtype)
 
 
 class PackedAttention(nn.Module):
@@ -154,7 +135,7 @@ class MixFFN(nn.Module):
         widen, mix, activate, drop, narrow, last = self.layers
         hidden = mix(widen(_to_map(x, hw)))
         active = drop(activate(hidden))
-        again = nullcontext()
+        again: AbstractContextManager = nullcontext()
         if not self.with_cp and (drop.p == 0 or not self.training):
             plain = hidden.detach()
             again = recomputed(active, lambda: activate(plain))
@@ -365,13 +346,6 @@ class MixTransformer(EncoderOptions, BaseModule):
         # Contiguous, as in the official code; stock decoders are slow on other layouts (dilated
         # depthwise).
         return _to_map(norm(x), hw).contiguous()
-
-
-def drop_path_rates(last: float, count: int) -> list[float]:
-    """``count`` rates from 0 to ``last``, evenly spaced; plain floats, so that models build on the
-    meta device too.
-    """
-    return [last * i / (count - 1) if count > 1 else 0. for i in range(count)]
 
 
 #: Width, depth and number of heads of each stage.

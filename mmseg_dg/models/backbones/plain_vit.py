@@ -15,8 +15,8 @@ from torch.utils.checkpoint import checkpoint
 from mmseg_dg.registry import MODELS
 from mmseg_dg.weights.vit_names import layout_of
 
+from .drop_path import DropPath, drop_path_rates
 from .encoder_options import EncoderOptions
-from .mix_transformer import DropPath, drop_path_rates
 from .token_sizes import check_resize, fit_size, interpolate_positions, resample_kernel, target_size
 
 

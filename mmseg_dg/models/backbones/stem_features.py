@@ -25,7 +25,7 @@ class StemMobileNetV2(MobileNetV2):
         stem = self.conv1(x)
         x, levels = stem, [stem]
         for i, name in enumerate(self.layers):
-            x = getattr(self, name)(x)
+            x = self.get_submodule(name)(x)
             if i in self.out_indices:
                 levels.append(x)
         return tuple(levels)
@@ -45,7 +45,7 @@ class StemResNet(ResNet):
         levels = [x]
         x = self.maxpool(x)
         for i, name in enumerate(self.res_layers):
-            x = getattr(self, name)(x)
+            x = self.get_submodule(name)(x)
             if i in self.out_indices:
                 levels.append(x)
         return tuple(levels)

@@ -5,7 +5,7 @@ Shapes: B images, D channels, H x W pixels, h x w places of a smaller map.
 import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import Any, Optional, Protocol, runtime_checkable
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
@@ -21,6 +21,13 @@ DINOV3 = (
     "weights of DINOv3 are under Meta's DINOv3 License, which is not an open-source license, "
     "forbids some uses and puts terms on what is made with them: read it before you use or publish "
     "anything")
+
+
+@runtime_checkable
+class GivesIntermediates(Protocol):
+    """A network of timm that gives the maps of its blocks."""
+    def forward_intermediates(self, x: Tensor, indices: Optional[list[int]] = None) -> Any:
+        """Maps (B, D, h, w) of the blocks in ``indices``, of images (B, C, H, W)."""
 
 
 @MODELS.register_module()
@@ -71,8 +78,8 @@ class TimmEncoder(EncoderOptions, BaseModule):
         if with_cp:
             self.model.set_grad_checkpointing(True)
         for module in self.model.modules():
-            if hasattr(module,
-                       'qkv_bias_separate'):  # else EVA's attention reads the weight past the layer
+            if 'qkv_bias_separate' in vars(
+                    module):  # else EVA's attention reads the weight past the layer
                 module.qkv_bias_separate = True
         self.set_options(trainable, lora, extra_channels)
 
@@ -124,7 +131,8 @@ def _create(name: str, in_channels: int, options: dict) -> Any:
     except TypeError as error:
         raise ValueError(
             f'TimmEncoder: {name} cannot be built for images of any size: {error}') from error
-    if not all(hasattr(model, part) for part in ('blocks', 'patch_embed', 'forward_intermediates')):
+    parts = dict(model.named_children())
+    if not {'blocks', 'patch_embed'} <= parts.keys() or not isinstance(model, GivesIntermediates):
         raise ValueError(
             f'TimmEncoder: {name} is no plain Vision Transformer with intermediate maps')
     return model

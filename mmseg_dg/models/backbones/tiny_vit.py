@@ -14,8 +14,8 @@ from torch.utils.checkpoint import checkpoint
 
 from mmseg_dg.registry import MODELS
 
+from .drop_path import DropPath, drop_path_rates
 from .encoder_options import EncoderOptions
-from .mix_transformer import DropPath, drop_path_rates
 
 #: channels, heads, depths of the four stages.
 ARCHITECTURES = {
@@ -210,7 +210,10 @@ class TinyViT(EncoderOptions, BaseModule):
                              f'out_indices={tuple(out_indices)} must name stages 0..3')
         self.out_indices, self.norm_eval, self.with_cp = tuple(out_indices), norm_eval, with_cp
         self.out_channels = tuple(channels[i] for i in out_indices)
-        self.strides = tuple((4, 8, 16, 16 * last_stride)[i] for i in out_indices)
+        strides = (4, 8, 16, 16 * last_stride)
+        self.strides = tuple(strides[i] for i in out_indices)
+        # pixels below which a side has a single window somewhere; a graph is traced above it
+        self.window_reach = max(stride * window for stride, window in zip(strides[1:], windows[1:]))
         self.patch_embed = PatchEmbed(in_channels, channels[0])
         rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
         self.layers = nn.ModuleList()

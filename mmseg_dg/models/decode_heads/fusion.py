@@ -9,6 +9,7 @@ from typing import Callable, Optional
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule
 from mmseg.models.decode_heads.aspp_head import ASPPModule
 from mmseg.models.decode_heads.sep_aspp_head import DepthwiseSeparableASPPModule
 from mmseg.models.utils import SelfAttentionBlock
@@ -69,7 +70,7 @@ class ASPPFusion(nn.Module):
             and isinstance(end.activate, nn.ReLU) for end in ends)
         return ends[0].activate if fits else None
 
-    def _branch(self, branch: nn.Module, x: Tensor) -> Tensor:
+    def _branch(self, branch: BaseModule, x: Tensor) -> Tensor:
         """One branch, without its last activation where that comes late."""
         if self._late is None:
             return branch(x)
@@ -93,9 +94,10 @@ def resized_levels(levels: Sequence[Tensor], align_corners: bool) -> Tensor:
 
 def is_pointwise(module: nn.Module) -> bool:
     """Whether a module is a ``ConvModule`` that begins with a plain 1x1 convolution."""
-    conv = getattr(module, 'conv', None)
-    return (isinstance(module, ConvModule) and isinstance(conv, nn.Conv2d)
-            and module.order[0] == 'conv'
+    if not isinstance(module, ConvModule):
+        return False
+    conv = module.conv
+    return (isinstance(conv, nn.Conv2d) and module.order[0] == 'conv'
             and (conv.kernel_size, conv.stride, conv.padding, conv.groups) == ((1, 1), (1, 1),
                                                                                (0, 0), 1))
 

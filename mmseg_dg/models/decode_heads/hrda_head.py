@@ -17,6 +17,8 @@ from mmseg_dg.ops import CropBox, shrink_box
 from mmseg_dg.ops.resize import resize
 from mmseg_dg.registry import MODELS
 
+from .classifier import Decoded, Logits, decode
+
 #: Fixed attention by the name of the map that remains
 #: (docs/behavior/daformer_hrda.md#scale-attention-and-fusion).
 NAMED_ATTENTION = {'LR': 0.0, 'HR': 1.0}
@@ -108,8 +110,9 @@ class HRDAHead(BaseModule):
             channels = self.head.num_classes if attention_classwise else 1
             config = scale_attention or _attention_config(head, attention_channels)
             self.scale_attention = MODELS.build(dict(config, num_classes=channels))
-        for name in ('num_classes', 'out_channels', 'align_corners', 'ignore_index', 'threshold'):
-            setattr(self, name, getattr(self.head, name))
+        self.num_classes, self.out_channels = self.head.num_classes, self.head.out_channels
+        self.align_corners, self.ignore_index = self.head.align_corners, self.head.ignore_index
+        self.threshold = self.head.threshold
 
     @property
     def context_scale(self) -> float:
@@ -123,15 +126,28 @@ class HRDAHead(BaseModule):
             ValueError: The encoder gives fewer levels than the head uses.
             TypeError: The head gives several maps.
         """
+        self._check_levels(features)
+        logits = self.head(features)
+        self._check_map(logits)
+        return logits
+
+    def decoded(self, features: Sequence[Tensor]) -> Decoded:
+        """As :meth:`logits`, (B, C, h, w), with what the shared head's classifier saw."""
+        self._check_levels(features)
+        result = decode(self.head, features)
+        self._check_map(result.logits)
+        return result
+
+    def _check_levels(self, features: Sequence[Tensor]) -> None:
         used = self.head.in_index
         if max(used if isinstance(used, (list, tuple)) else [used]) >= len(features):
             raise ValueError(f'{type(self.head).__name__} uses the levels in_index={used}, but the '
                              f'encoder gives {len(features)} (counted from 0)')
-        logits = self.head(features)
+
+    def _check_map(self, logits: Logits) -> None:
         if not isinstance(logits, Tensor):
             raise TypeError(f'{type(self.head).__name__} gives several maps: HRDAHead needs a head '
                             'that gives one')
-        return logits
 
     def attention(self, features: Sequence[Tensor], like: Tensor) -> Tensor:
         """Weight of the detail scale, (B, C or 1, h, w) in [0, 1], from context features; gradients

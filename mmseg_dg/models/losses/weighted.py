@@ -93,6 +93,11 @@ class CrossEntropyLoss(mmseg_losses.CrossEntropyLoss):
             ignore_index: Label of ignored pixels.
         """
         if self.class_weight is None or self.use_mask:
+            plain = not (self.use_mask or self.use_sigmoid) and avg_factor is None
+            if plain and self.avg_non_ignore and (reduction_override or self.reduction) == 'mean':
+                # the same number; MMSegmentation's reads it from the device
+                avg_factor = (label != ignore_index).sum().to(
+                    torch.promote_types(cls_score.dtype, torch.float32))
             return super().forward(cls_score, label, weight, avg_factor, reduction_override,
                                    ignore_index, **kwargs)
         reduction = reduction_override or self.reduction

@@ -2,8 +2,8 @@
 from .hrda import HRDAEncoderDecoder
 from .mask_diffusion import DenoisedLabels, MaskDiffusionEncoderDecoder, NoiseDraws
 from .network import (
-    ClassifierTap,
     NetworkLosses,
+    TrainableSegmentor,
     distance_maps,
     draw_crop_box,
     head_losses,
@@ -17,8 +17,8 @@ from .prior_adjustment import PriorAdjustment
 from .sliding import SlidingEncoderDecoder
 
 __all__ = [
-    'ClassifierTap', 'DenoisedLabels', 'HRDAEncoderDecoder', 'MaskDiffusionEncoderDecoder',
-    'NetworkLosses', 'NoiseDraws', 'PriorAdjustment', 'SlidingEncoderDecoder', 'distance_maps',
+    'DenoisedLabels', 'HRDAEncoderDecoder', 'MaskDiffusionEncoderDecoder', 'NetworkLosses',
+    'NoiseDraws', 'PriorAdjustment', 'SlidingEncoderDecoder', 'TrainableSegmentor', 'distance_maps',
     'draw_crop_box', 'head_losses', 'main_head', 'pixel_views', 'predict_logits',
     'reference_features', 'segmentation_losses'
 ]

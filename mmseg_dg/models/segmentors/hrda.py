@@ -1,16 +1,18 @@
-"""HRDA: a network that sees the whole image at low and a crop of it at high resolution."""
-import math
-from collections.abc import Iterator, Sequence
+"""HRDA: a network that sees the whole image at low and a crop of it at high resolution.
+
+Shapes: B images, C channels, or classes of logits, H x W pixels, h x w places of a smaller map.
+"""
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Optional
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor, nn
 
+from mmseg_dg.models.decode_heads.classifier import Decoded, FusesScales, main_logits
 from mmseg_dg.models.decode_heads.hrda_head import ScaleLogits, check_scales
 from mmseg_dg.ops import (
     CropBox,
@@ -19,23 +21,24 @@ from mmseg_dg.ops import (
     cut_box,
     cut_boxes,
     draw_crop_box,
-    shift_box,
     sliding_boxes,
 )
+from mmseg_dg.ops.crop_boxes import Randint
+from mmseg_dg.ops.pairs import pair
 from mmseg_dg.ops.pixel_alignment import boxes_per_image
 from mmseg_dg.ops.resize import resize
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.pass_result import PassResult
 
-from .network import ClassifierTap, CropChoice, NetworkLosses, head_losses
+from .hrda_windows import DetailWindows, whole_image
+from .network import Boxes, CropChoice, NetworkLosses, TrainableSegmentor, head_losses
 
-#: Smallest side of an image encoders take, in pixels: one cell of the last level.
-SMALLEST_SIDE = 32
 #: What inference may return: the fusion, or one of its two sides alone.
 OUTPUTS = ('fused', 'LR', 'HR')
 
 
 @MODELS.register_module()
-class HRDAEncoderDecoder(EncoderDecoder):
+class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
     """One encoder and one head on two scales of an image.
 
     Training: the image resized to the context scale, and one detail crop of the full image, whose
@@ -68,6 +71,9 @@ class HRDAEncoderDecoder(EncoderDecoder):
     Raises:
         ValueError: Scales or crop that do not fit, unknown options; the message has the value.
     """
+
+    plain = False
+
     def __init__(self, backbone: dict, decode_head: dict, neck: Optional[dict] = None,
                  auxiliary_head: Optional[dict] = None, train_cfg: Optional[dict] = None,
                  test_cfg: Optional[dict] = None, data_preprocessor: Optional[dict] = None,
@@ -78,7 +84,7 @@ class HRDAEncoderDecoder(EncoderDecoder):
         self_scales = check_scales(scales)
         if auxiliary_head is not None:
             raise ValueError('HRDAEncoderDecoder has no auxiliary heads: leave out auxiliary_head')
-        if not hasattr(MODELS.get(decode_head['type']), 'fuse'):
+        if not isinstance(MODELS.get(decode_head['type']), FusesScales):
             kind = decode_head['type']
             raise ValueError(
                 f'decode_head.type={kind!r} takes the features of one image, but there are two: '
@@ -132,12 +138,6 @@ class HRDAEncoderDecoder(EncoderDecoder):
                                  f'{self.size_divisor} (output_stride={stride}, '
                                  f'scales={list(self.scales)})')
 
-    @property
-    def detail_stride(self) -> tuple[int, int]:
-        """Distance of neighbouring detail windows in inference, (rows, columns)."""
-        height, width = self.hr_crop_size
-        return (height // 2, width // 2) if self.hr_slide_overlapping else (height, width)
-
     # ------------------------------------------------------------------ images of both scales, and
     # their features
     def _context_image(self, images: Tensor) -> Tensor:
@@ -150,17 +150,17 @@ class HRDAEncoderDecoder(EncoderDecoder):
         size = tuple(images.shape[-2:])
         return resize(resize(images, (size[0] // 2, size[1] // 2)), size)
 
-    def _encode(self, images: Tensor, encoder: Optional[nn.Module] = None):
+    def _encode(self, images: Tensor, encoder: Optional[nn.Module] = None) -> Sequence[Tensor]:
         maps = (self.backbone if encoder is None else encoder)(images)
         return self.neck(maps) if self.with_neck else maps
 
-    def extract_feat(self, inputs: Tensor):
-        """Features of the context scale."""
+    def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
+        """Features of the context scale, of images (B, 3, H, W)."""
         return self._encode(self._context_image(inputs))
 
     # ------------------------------------------------------------------ what training methods ask
     # for
-    def draw_crop_box(self, image_size: tuple[int, int], rng) -> CropBox:
+    def draw_crop_box(self, image_size: tuple[int, int], rng: Randint) -> CropBox:
         """The detail crop of one training pass, the same for all images of a batch.
 
         Args:
@@ -170,11 +170,12 @@ class HRDAEncoderDecoder(EncoderDecoder):
         Raises:
             ValueError: The detail crop is larger.
         """
-        return draw_crop_box(tuple(image_size), self.hr_crop_size, self.crop_coord_divisible, rng)
+        return draw_crop_box(pair(image_size), self.hr_crop_size, self.crop_coord_divisible, rng)
 
     def segmentation_losses(self, images: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
                             crop_box: Optional[CropChoice] = None) -> NetworkLosses:
-        """Losses of the fusion, of the detail crop and, if wanted, of the context scale
+        """Losses of the fusion, of the detail crop and, if wanted, of the context scale, of images
+        (B, 3, H, W) with labels and weight (B, H, W)
         (docs/behavior/daformer_hrda.md#losses-of-both-scales).
 
         Logged values contain their weights. See
@@ -189,37 +190,41 @@ class HRDAEncoderDecoder(EncoderDecoder):
         context, detail, (context_logits, detail_logits), box, views = scales
         attention = self.decode_head.attention(context, context_logits)
         logits = self._fuse(context_logits, detail_logits, attention, box)
-        losses = self.scale_losses(logits, labels, weight, box)
-        return NetworkLosses(losses, [context, detail], logits.fused, views=views)
+        terms = self.scale_losses(logits, labels, weight, box)
+        return NetworkLosses(terms, [context, detail], logits.fused, views=views)
 
     def pixel_views(self, images: Tensor,
                     crop_box: Optional[CropChoice] = None) -> Sequence[PixelView]:
-        """The views of :meth:`segmentation_losses` alone, context first."""
+        """The views of :meth:`segmentation_losses` alone, context first; images (B, 3, H, W)."""
         return self._both_scales(images, crop_box)[-1]
 
-    def _both_scales(self, images: Tensor, crop_box: Optional[CropChoice]):
+    def _both_scales(
+        self, images: Tensor, crop_box: Optional[CropChoice]
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor], tuple[Tensor, Tensor], Boxes, list[PixelView]]:
         """Encoder maps of context and detail, the logits of both, the crop box taken, and the views
         of both.
         """
-        head, size = self.decode_head, tuple(images.shape[-2:])
+        head, size = self.decode_head, pair(images.shape[-2:])
         self._check_training_size(size)
-        with ClassifierTap(head.head) as tap:
-            context = self.extract_feat(images)
-            context_logits = None
-            # a list replays a choice: dropout in the same order
-            if callable(crop_box) or isinstance(crop_box, list):
-                context_logits = head.logits(context)
-                crop_box = crop_box(context_logits.detach()) if callable(crop_box) else crop_box
-            box = self._checked_box(crop_box, size, len(images))
-            detail = self._encode(cut_boxes(self._detail_image(images), box))
-            context_logits = head.logits(context) if context_logits is None else context_logits
-            detail_logits = head.logits(detail)
-        views = [PixelView(*seen, region) for seen, region in zip(tap.seen, (None, box))]
-        return context, detail, (context_logits,
-                                 detail_logits), box, views if len(tap.seen) == 2 else []
+        context = self.extract_feat(images)
+        of_context: Optional[Decoded] = None
+        # a list replays a choice: dropout in the same order
+        if callable(crop_box) or isinstance(crop_box, list):
+            of_context = head.decoded(context)
+            crop_box = crop_box(main_logits(
+                of_context.logits).detach()) if callable(crop_box) else crop_box
+        box = self._checked_box(crop_box, size, len(images))
+        detail = self._encode(cut_boxes(self._detail_image(images), box))
+        of_context = of_context or head.decoded(context)
+        of_detail = head.decoded(detail)
+        views = [
+            PixelView(decoded.calls[0].features, decoded.calls[0].logits, region)
+            for decoded, region in ((of_context, None), (of_detail, box)) if len(decoded.calls) == 1
+        ]
+        logits = main_logits(of_context.logits), main_logits(of_detail.logits)
+        return context, detail, logits, box, views if len(views) == 2 else []
 
-    def _fuse(self, context: Tensor, detail: Tensor, attention: Tensor,
-              box: CropChoice) -> ScaleLogits:
+    def _fuse(self, context: Tensor, detail: Tensor, attention: Tensor, box: Boxes) -> ScaleLogits:
         """The fusion with one box for all images, or image by image."""
         if not isinstance(box[0], tuple):
             return self.decode_head.fuse(context, detail, attention, box)
@@ -231,24 +236,22 @@ class HRDAEncoderDecoder(EncoderDecoder):
         return ScaleLogits(*(torch.cat(x) for x in zip(*fused)))
 
     def scale_losses(self, logits: ScaleLogits, labels: Tensor, weight: Optional[Tensor],
-                     box: CropChoice) -> dict[str, Tensor]:
+                     box: Boxes) -> PassResult:
         """Losses and accuracies by log name: ``decode.`` the fusion, ``decode.hr.`` detail,
-        ``decode.lr.`` context.
+        ``decode.lr.`` context; labels and weight are (B, H, W).
         """
         head = self.decode_head
-        terms = [('decode.', logits.fused, labels, weight,
+        terms = [('decode', logits.fused, labels, weight,
                   1 - head.lr_loss_weight - head.hr_loss_weight)]
         if head.lr_loss_weight:
-            terms.append(('decode.lr.', logits.context, labels, weight, head.lr_loss_weight))
+            terms.append(('decode.lr', logits.context, labels, weight, head.lr_loss_weight))
         if head.hr_loss_weight:
             cropped = None if weight is None else cut_boxes(weight, box)
-            terms.append(
-                ('decode.hr.', logits.detail, cut_boxes(labels, box), cropped, head.hr_loss_weight))
-        losses: dict[str, Tensor] = {}
-        for prefix, maps, target, pixels, factor in terms:
-            for name, value in head_losses(head.head, maps, target, pixels).items():
-                losses[prefix + name] = value * factor if 'loss' in name else value
-        return losses
+            terms.append(('decode.hr', logits.detail, cut_boxes(labels,
+                                                                box), cropped, head.hr_loss_weight))
+        return PassResult().joined(
+            *(head_losses(head.head, maps, target, pixels).weighted(factor).prefixed(prefix)
+              for prefix, maps, target, pixels, factor in terms))
 
     def _check_training_size(self, size: tuple[int, int]) -> None:
         if any(side % self.size_divisor for side in size):
@@ -256,14 +259,13 @@ class HRDAEncoderDecoder(EncoderDecoder):
                              f'be divisible by {self.size_divisor}, so that both scales of '
                              f'{list(self.scales)} fit on one another: change the training crop')
 
-    def _checked_box(self, box: Optional[CropChoice], size: tuple[int, int],
-                     count: int) -> CropChoice:
+    def _checked_box(self, box: Optional[Boxes], size: tuple[int, int], count: int) -> Boxes:
         """One box where all images have the same, else a list of boxes."""
         if box is None:
             raise ValueError('HRDAEncoderDecoder trains on a detail crop: pass '
                              'crop_box=network.draw_crop_box(image_size, rng)')
         height, width = size
-        boxes = boxes_per_image(box, count)
+        boxes = boxes_per_image(box, count) or []
         for y1, y2, x1, x2 in boxes:
             if (y2 - y1, x2 - x1) != self.hr_crop_size or min(y1,
                                                               x1) < 0 or y2 > height or x2 > width:
@@ -277,8 +279,8 @@ class HRDAEncoderDecoder(EncoderDecoder):
 
     def reference_features(self, encoder: nn.Module, images: Tensor,
                            crop_box: Optional[CropBox] = None) -> list:
-        """Features of another encoder on the same context image and, if ``crop_box`` is given, the
-        same detail.
+        """Features of another encoder on the same context image of (B, 3, H, W) and, if
+        ``crop_box`` is given, the same detail.
         """
         features = [self._encode(self._context_image(images), encoder)]
         if crop_box is not None:
@@ -287,8 +289,8 @@ class HRDAEncoderDecoder(EncoderDecoder):
 
     def distance_maps(self, features: list, labels: Tensor, scale: str,
                       crop_box: Optional[CropBox] = None) -> list[tuple[Tensor, Tensor]]:
-        """Last-level features and their labels: of the context scale (``'last'``), or of both
-        (``'all'``).
+        """Last-level features (B, C, h, w) and their labels (B, H, W): of the context scale
+        (``'last'``), or of both (``'all'``).
         """
         maps = [(features[0][-1], labels)]
         if scale == 'all':
@@ -296,7 +298,9 @@ class HRDAEncoderDecoder(EncoderDecoder):
         return maps
 
     def style_images(self, images: Tensor) -> Tensor:
-        """The context images, from which prototypes of styles are taken."""
+        """The context images (B, 3, h, w) of images (B, 3, H, W), from which prototypes of
+        styles are taken.
+        """
         return self._context_image(images)
 
     def predict_logits(self, images: Tensor) -> Tensor:
@@ -306,22 +310,24 @@ class HRDAEncoderDecoder(EncoderDecoder):
         pass: a teacher that normalises with batch statistics depends on both.
         """
         padded = self._pad(images)
-        _, fused = next(self._fused_windows(padded, [_whole(padded)], chunk=None, output='fused'))
+        _, fused = next(
+            self._fused_windows(padded, [whole_image(padded)], chunk=None, output='fused'))
         return self._to_image(at_least_float32(fused), padded, images)
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """For MMSegmentation's own training loop, which passes no crop box: numpy's global
-        generator draws one.
+        """For MMSegmentation's own training loop on images (B, 3, H, W), which passes no crop
+        box: numpy's global generator draws one.
         """
         labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1).long()
-        box = self.draw_crop_box(tuple(inputs.shape[-2:]), np.random)
-        return self.segmentation_losses(inputs, labels, crop_box=box).losses
+        box = self.draw_crop_box(pair(inputs.shape[-2:]), np.random)
+        return self.segmentation_losses(inputs, labels, crop_box=box).terms.named()
 
     # ------------------------------------------------------------------ inference
     def _forward(self, inputs: Tensor, data_samples: Optional[list] = None) -> Tensor:
         """Fused logits at the head's output stride, of an image that is padded where necessary."""
         padded = self._pad(inputs)
-        return next(self._fused_windows(padded, [_whole(padded)], self._chunk, self._output))[1]
+        return next(self._fused_windows(padded, [whole_image(padded)], self._chunk,
+                                        self._output))[1]
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: Optional[list] = None) -> Tensor:
         """Logits (B, C, H, W) of the whole image, of any size; it is padded at the bottom and right
@@ -334,10 +340,11 @@ class HRDAEncoderDecoder(EncoderDecoder):
         """Logits (B, C, H, W), averaged over overlapping outer windows; sides shorter than a window
         are padded.
         """
-        crop, stride = tuple(self.test_cfg.crop_size), tuple(self.test_cfg.stride)
+        crop, stride = pair(self.test_cfg.crop_size), pair(self.test_cfg.stride)
         images = self._pad(inputs, crop)
-        size = tuple(images.shape[-2:])
-        total, count = None, images.new_zeros(1, 1, *size)
+        size = pair(images.shape[-2:])
+        total: Optional[Tensor] = None
+        count = images.new_zeros(1, 1, *size)
         for box, fused in self._fused_windows(images, sliding_boxes(size, crop, stride),
                                               self._chunk, self._output):
             logits = resize(fused, (box[1] - box[0], box[3] - box[2]))
@@ -346,111 +353,8 @@ class HRDAEncoderDecoder(EncoderDecoder):
                 total = logits.new_zeros(len(images), logits.shape[1], *size, dtype=dtype)
             cut_box(total, box).add_(logits)
             cut_box(count, box).add_(1)
+        assert total is not None  # there is a window
         return cut_box(total.div_(count), (0, inputs.shape[-2], 0, inputs.shape[-1]))
-
-    @torch.no_grad()
-    def attention_map(self, images: Tensor) -> Tensor:
-        """How much the prediction relies on detail: attention averaged over the predicted classes,
-        (B, 1, H, W).
-        """
-        padded = self._pad(images)
-        context = self.extract_feat(padded)
-        logits = self.decode_head.logits(context)
-        details, = self._merged_details(padded, [_whole(padded)], {}, self._chunk)
-        result = self.decode_head.fuse(logits, details, self.decode_head.attention(context, logits))
-        weight = (result.attention * result.fused.softmax(dim=1)).sum(dim=1, keepdim=True)
-        return self._to_image(weight, padded, images)
-
-    @property
-    def _chunk(self) -> Optional[int]:
-        return self.test_cfg.get('batch_chunk', 4)
-
-    @property
-    def _output(self) -> str:
-        return self.test_cfg.get('output', 'fused')
-
-    def _detail_boxes(self, size: tuple[int, int]) -> list[CropBox]:
-        if not self.hr_slide_inference:
-            return [(0, size[0], 0, size[1])]
-        return sliding_boxes(size, self.hr_crop_size, self.detail_stride)
-
-    def _pad(self, images: Tensor, least: Optional[tuple[int, int]] = None) -> Tensor:
-        """Pad with zeros (the mean colour) to sides both scales fit on; sides of ``least`` pixels
-        or more stay.
-        """
-        smallest = SMALLEST_SIDE / self.scales[1]
-        missing = [
-            math.ceil(max(side, smallest) / self.size_divisor) * self.size_divisor - side
-            for side in images.shape[-2:]
-        ]
-        if least is not None:
-            missing = [
-                0 if side >= limit else m
-                for side, limit, m in zip(images.shape[-2:], least, missing)
-            ]
-        return F.pad(images, (0, missing[1], 0, missing[0])) if any(missing) else images
-
-    def _to_image(self, logits: Tensor, padded: Tensor, images: Tensor) -> Tensor:
-        logits = resize(logits, tuple(padded.shape[-2:]))
-        return cut_box(logits, (0, images.shape[-2], 0, images.shape[-1]))
-
-    def _decode_details(self, crops: list[Tensor], chunk: Optional[int]) -> list[Tensor]:
-        """Logits of detail crops (B, 3, h, w), in window-major batches."""
-        batch = len(crops[0])
-        step = len(crops) if chunk is None else max(1, chunk // batch)
-        result: list[Tensor] = []
-        for i in range(0, len(crops), step):
-            logits = self.decode_head.logits(self._encode(torch.cat(crops[i:i + step])))
-            result += logits.split(batch)
-        return result
-
-    def _fused_windows(self, images: Tensor, windows: list[CropBox], chunk: Optional[int],
-                       output: str) -> Iterator[tuple[CropBox, Tensor]]:
-        """Logits (B, C, h, w) at output stride of each outer window, ``chunk`` images at a time."""
-        head = self.decode_head
-        known: dict = {}
-        step = len(windows) if chunk is None else max(1, chunk // len(images))
-        for i in range(0, len(windows), step):
-            group = windows[i:i + step]
-            if output != 'HR':
-                context = self.extract_feat(torch.cat([cut_box(images, window)
-                                                       for window in group]))
-                logits = head.logits(context)
-            if output != 'LR':
-                details = torch.cat(self._merged_details(images, group, known, chunk))
-            if output == 'fused':
-                fused = head.fuse(logits, details, head.attention(context, logits)).fused
-            else:
-                fused = details if output == 'HR' else head.enlarge(logits)
-            yield from zip(group, fused.split(len(images)))
-
-    def _merged_details(self, images: Tensor, windows: list[CropBox], known: dict,
-                        chunk: Optional[int]) -> list[Tensor]:
-        """Averaged detail logits per outer window.
-
-        A detail window depends on nothing outside it, so those that outer windows share are decoded
-        once (2048x1024 pixels, windows of 1024: 21 instead of 27). ``known`` holds what was decoded
-        before. The blurred variant is an
-        exception: its detail image differs at the borders of outer windows.
-        """
-        shared = self.test_cfg.get('share_detail_windows', True) and not self.blur_hr_crop
-        size = (windows[0][1] - windows[0][0], windows[0][3] - windows[0][2])
-        boxes = self._detail_boxes(size)
-        rows, missing = [], {}
-        for window in windows:
-            detail = self._detail_image(cut_box(images, window))
-            rows.append([(None if shared else window, shift_box(box, window[0], window[2]))
-                         for box in boxes])
-            missing.update(
-                {key: cut_box(detail, box)
-                 for key, box in zip(rows[-1], boxes) if key not in known})
-        if missing:
-            known.update(zip(missing, self._decode_details(list(missing.values()), chunk)))
-        return [self.decode_head.merge([known[key] for key in row], boxes, size) for row in rows]
-
-
-def _whole(images: Tensor) -> CropBox:
-    return 0, images.shape[-2], 0, images.shape[-1]
 
 
 def _size_divisor(stride: int, context_scale: float) -> int:

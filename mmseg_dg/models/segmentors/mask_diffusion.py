@@ -4,6 +4,8 @@ label map from it.
 Source: DiffMatch (Sun et al., ICLR 2025). Its network is a reconstruction after DDP
 (docs/behavior/unimatch.md#ddp): confirmed are the mask denoiser with L = 4 layers, b = 0.1, three
 sampling steps and DeepLabV3+; see ``docs/diffmatch.md``.
+
+Shapes: B images, K classes, C channels, H x W pixels, h x w places of a smaller map.
 """
 import os.path as osp
 from bisect import bisect_right
@@ -13,9 +15,11 @@ from typing import NamedTuple, Optional
 import torch
 import torch.nn.functional as F
 from mmseg.models import EncoderDecoder
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmseg_dg.ops import CropBox, at_least_float32
+from mmseg_dg.models.decode_heads.classifier import ShowsFeatures
+from mmseg_dg.models.segmentors.network import CropChoice
+from mmseg_dg.ops import at_least_float32
 from mmseg_dg.ops.diffusion import (
     check_steps,
     ddim_step,
@@ -24,12 +28,14 @@ from mmseg_dg.ops.diffusion import (
     noised_code,
     time_pairs,
 )
+from mmseg_dg.ops.pairs import pair
 from mmseg_dg.ops.transfer import on_device
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.arguments import refuses
+from mmseg_dg.utils.pass_result import PassResult
 from mmseg_dg.utils.seeding import derive_seed
 
-from .network import NetworkLosses, _auxiliary_heads, head_losses
+from .network import NetworkLosses, TrainableSegmentor, auxiliary_losses, head_losses
 from .prior_adjustment import PriorAdjustment
 from .sliding import average_windows
 
@@ -75,7 +81,9 @@ class DenoisedLabels(NamedTuple):
 
     def part(self, start: int, stop: Optional[int] = None) -> 'DenoisedLabels':
         """The same of some images of the batch."""
-        return DenoisedLabels(*(None if x is None else x[start:stop] for x in self))
+        logits, adjusted, times = (x[start:stop] for x in self[:3])
+        return DenoisedLabels(logits, adjusted, times,
+                              None if self.plain is None else self.plain[start:stop])
 
 
 @MODELS.register_module()
@@ -87,7 +95,7 @@ class DenoisedLabels(NamedTuple):
     plain_head='the plain classifier is the decode head\'s own 1x1 convolution, weighted by '
     'plain_weight; a convolutional head on the image feature is absent '
     '(docs/diffmatch.md, "Not built")')
-class MaskDiffusionEncoderDecoder(EncoderDecoder):
+class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
     """Encoder, decoder and mask denoiser.
 
     The image feature is what the decoder's classifier would see (``fused_features``). In training
@@ -130,6 +138,9 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         ValueError: No sampling step, no noise draw, a time range outside [0, 1], a decode head
             without ``fused_features``, or a residual of two heads that differ in ``align_corners``.
     """
+
+    plain = False
+
     def __init__(self, backbone: dict, decode_head: dict, denoiser: dict,
                  neck: Optional[dict] = None, auxiliary_head: Optional[dict] = None,
                  plain_weight: float = 0.4, residual: bool = False,
@@ -194,7 +205,7 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         logits = self.denoiser(feature, noised_code(code, noise, *self.denoiser.levels(times)),
                                times)
         plain = self.plain_logits(feature) if self.residual or self.plain_weight else None
-        if self.residual:
+        if plain is not None and self.residual:
             logits = at_least_float32(logits) + at_least_float32(plain)
         return DenoisedLabels(logits, self.adjustment.in_loss(logits, times), times, plain,
                               list(draws.times))
@@ -204,7 +215,7 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         return self.decode_head.cls_seg(feature)
 
     def segmentation_losses(self, images: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
-                            crop_box: Optional[CropBox] = None,
+                            crop_box: Optional[CropChoice] = None,
                             draws: Optional[NoiseDraws] = None) -> NetworkLosses:
         """Losses of a labelled batch: ``decode.`` the denoiser, ``plain.`` the plain classifier,
         ``aux.`` others.
@@ -220,31 +231,20 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         levels = self.extract_feat(images)
         feature = self.image_feature(levels)
         result = self.denoise(feature, labels, draws or self.draw_noise(len(images)))
-        losses = self.label_losses(result, levels, labels, weight)
-        return NetworkLosses(losses, [levels], result.logits, feature)
+        terms = self.label_losses(result, levels, labels, weight)
+        return NetworkLosses(terms, [levels], result.logits, feature)
 
     def label_losses(self, result: DenoisedLabels, levels: Sequence[Tensor], labels: Tensor,
-                     weight: Optional[Tensor] = None) -> dict[str, Tensor]:
-        """Losses of every head on labelled images, from what they computed; see
-        :meth:`segmentation_losses`.
+                     weight: Optional[Tensor] = None) -> PassResult:
+        """Losses of every head on labeled images, labels and weight (B, H, W), from what they
+        computed; see :meth:`segmentation_losses`.
         """
-        losses = {
-            f'decode.{k}': v
-            for k, v in head_losses(self.denoiser, result.adjusted, labels, weight).items()
-        }
-        losses.update(self.time_bins(result, labels))
-        if self.plain_weight:
+        terms = head_losses(self.denoiser, result.adjusted, labels, weight).prefixed('decode')
+        terms = terms.joined(PassResult(logs=self.time_bins(result, labels)))
+        if result.plain is not None and self.plain_weight:
             plain = head_losses(self.decode_head, result.plain, labels, weight)
-            losses.update({
-                f'plain.{k}': v * self.plain_weight if 'loss' in k else v
-                for k, v in plain.items()
-            })
-        for name, head in _auxiliary_heads(self):
-            losses.update({
-                f'{name}.{k}': v
-                for k, v in head_losses(head, head(levels), labels, weight).items()
-            })
-        return losses
+            terms = terms.joined(plain.weighted(self.plain_weight).prefixed('plain'))
+        return terms.joined(*auxiliary_losses(self, levels, labels, weight))
 
     @torch.no_grad()
     def time_bins(self, result: DenoisedLabels, labels: Tensor,
@@ -257,20 +257,22 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
             keep: Pixels that count, bool (B, H, W); None: all that are not ignored.
 
         Returns:
-            ``ce_t0.2-0.4`` and the like, mean over the pixels of a bin, for bins with any; without
-            "loss" in their names, which is summed. On a GPU, which the host does not ask, for bins
-            with an image: NaN where none of its pixels count.
+            ``ce_t0.2-0.4`` and the like, mean over the pixels of a bin, for bins with any. On a
+            GPU, which the host does not ask, for bins with an image: NaN where none of its pixels
+            count.
         """
-        labels = downscale_label_map(labels, tuple(result.logits.shape[-2:]))
+        labels = downscale_label_map(labels, pair(result.logits.shape[-2:]))
         if keep is not None:
             labels = torch.where(
-                downscale_label_map(keep, tuple(labels.shape[-2:])) > 0, labels, 255)
+                downscale_label_map(keep, pair(labels.shape[-2:])) > 0, labels, 255)
         values = F.cross_entropy(result.adjusted.detach().float(), labels, ignore_index=255,
                                  reduction='none')
         places = (torch.bucketize(result.times, result.times.new_tensor(TIME_BINS), right=True)
                   - 1).clamp(max=_LAST)
         totals = torch.zeros(2, len(TIME_BINS) - 1, dtype=torch.float64, device=labels.device)
+        # (B, h, w) -> (B,), added up by bin
         totals[0].index_add_(0, places, values.flatten(1).sum(1).double())
+        # pixels that count, (B, h, w) -> (B,), added up by bin
         totals[1].index_add_(0, places, (labels != 255).flatten(1).sum(1).double())
         if totals.device.type == 'cpu' or result.host_times is None:
             filled = [i for i, count in enumerate(totals[1].tolist()) if count]
@@ -282,11 +284,11 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         }
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """For MMSegmentation's own training loop; times and noise come from torch's global
-        generator.
+        """For MMSegmentation's own training loop on images (B, 3, H, W); times and noise come
+        from torch's global generator.
         """
         labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1).long()
-        return self.segmentation_losses(inputs, labels).losses
+        return self.segmentation_losses(inputs, labels).terms.named()
 
     # ------------------------------------------------------------------ sampling
     @torch.no_grad()
@@ -307,12 +309,15 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         pairs = time_pairs(self.sampling_steps if steps is None else steps, self.time_difference)
         if self.noise_draws == 1 and not self.accumulate:
             return self._chain(feature, seeds, pairs, noise_on_cpu)[-1]
-        total, count = 0.0, 0
+        total: Optional[Tensor] = None
+        count = 0
         for draw in range(self.noise_draws):
             own = seeds if draw == 0 else [derive_seed(seed, 'noise draw', draw) for seed in seeds]
             chain = self._chain(feature, own, pairs, noise_on_cpu)
             for logits in chain if self.accumulate else chain[-1:]:
-                total, count = total + logits.softmax(dim=1), count + 1
+                share = logits.softmax(dim=1)
+                total, count = share if total is None else total + share, count + 1
+        assert total is not None  # a draw has a step
         return (total / count).clamp(min=torch.finfo(total.dtype).tiny).log()
 
     def _chain(self, feature: Tensor, seeds: Sequence[int], pairs: list[tuple[float, float]],
@@ -322,9 +327,9 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         plain = at_least_float32(self.plain_logits(feature)) if self.residual else 0.
         noisy = noise_maps(seeds, (head.code.channels, *size), feature.device, on_cpu=noise_on_cpu)
         chain = []
-        for i, pair in enumerate(pairs):
+        for i, times in enumerate(pairs):
             now, after = (feature.new_full((len(feature), ), time, dtype=torch.float64)
-                          for time in pair)
+                          for time in times)
             logits = plain + at_least_float32(head(feature, noisy, now))
             chain.append(self.adjustment.in_sampling(logits, now))
             if i < len(pairs) - 1:
@@ -340,7 +345,7 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
         seeds = self._seeds(len(images), None) if seeds is None else seeds
         feature = self.image_feature(self.extract_feat(images))
         return self.to_size(self.sample(feature, seeds, steps, noise_on_cpu),
-                            tuple(images.shape[-2:]))
+                            pair(images.shape[-2:]))
 
     def _seeds(self, count: int, metas: Optional[list], *place: int) -> list[int]:
         """Seeds of the noise at test, from file names where they are known."""
@@ -373,9 +378,9 @@ class MaskDiffusionEncoderDecoder(EncoderDecoder):
                 window, self._seeds(len(window), batch_img_metas, *box)))
 
 
-def _check_arguments(head, steps: int, time_difference: float, draws: int,
+def _check_arguments(head: nn.Module, steps: int, time_difference: float, draws: int,
                      time_range: Sequence[float], plain_weight: float) -> None:
-    if not hasattr(head, 'fused_features'):
+    if not isinstance(head, ShowsFeatures):
         raise ValueError('mask diffusion needs the features of the decoder, but '
                          f'{type(head).__name__} has no fused_features: use DAFormerHead, the '
                          'DeepLabV3+ head of this package, ...')

@@ -1,8 +1,12 @@
 """What a training method needs of a network, on top of MMSegmentation's segmentor interface.
 
-A method never asks which network it trains. It calls these functions; a network with more than one
-branch (HRDA) takes part by defining methods of the same names, which are preferred over the plain
-encoder-decoder behaviour below.
+A method never asks which network it trains. It calls the functions of this module; a network that
+answers otherwise than one encoder with one decode head (HRDA) subclasses
+:class:`TrainableSegmentor` and overrides what differs. Segmentors of MMSegmentation itself are
+taken as plain encoder-decoders.
+
+Shapes: B images, C classes (of maps: channels), D channels, H x W pixels, h x w places of a smaller
+map.
 """
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,12 +14,26 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 
 import torch
 import torch.nn.functional as F
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 
+from mmseg_dg.models.decode_heads.classifier import (
+    Decoded,
+    FusesScales,
+    Logits,
+    decode,
+    main_logits,
+)
 from mmseg_dg.ops import CropBox, PixelView, at_least_float32, pixel_accuracy
+from mmseg_dg.utils.interfaces import public_names, refuse_near_misses
+from mmseg_dg.utils.modules import child
+from mmseg_dg.utils.pass_result import PassResult
 
 _accuracy_wanted = True
 
+#: Detail crops: one box for all images, or one for each.
+Boxes = Union[CropBox, Sequence[CropBox]]
 #: What a multi-resolution network takes as its detail crop: one box for all images, one for each,
 #: or a function that chooses one for each from the logits (B, C, h, w) of the whole images.
 CropChoice = Union[CropBox, Sequence[CropBox], Callable[[Tensor], Sequence[CropBox]]]
@@ -25,77 +43,147 @@ class NetworkLosses(NamedTuple):
     """Result of one supervised forward pass.
 
     Attributes:
-        losses: Named losses and accuracies; keys containing ``loss`` are summed into the objective.
+        terms: Losses, which are summed into the objective, and accuracies for the log.
         features: Encoder maps per scale, context scale first: ``[(level 0, ..., level n)]``.
             Single-scale networks give one entry.
         logits: Logits of the main head at the head's own stride, (B, C, h, w).
         decoder_features: Features of the main head before its dropout and classifier, (B, D, h, w),
             where the head gives them (``fused_features``); else None.
         views: What the main head's classifier saw and gave, one entry per resolution, context
-            first; empty for heads without a classifier of feature maps (:class:`ClassifierTap`).
+            first; empty for heads without a classifier of feature maps.
     """
-    losses: dict[str, Tensor]
+    terms: PassResult
     features: list[Sequence[Tensor]]
     logits: Tensor
     decoder_features: Optional[Tensor] = None
     views: Sequence[PixelView] = ()
 
+    @property
+    def losses(self) -> dict[str, Tensor]:
+        """Named losses."""
+        return self.terms.losses
 
-class ClassifierTap:
-    """Within its context, what goes into a head's classifier and what comes out is noted; the head
-    works as ever.
+    @property
+    def logs(self) -> dict[str, Tensor]:
+        """Named accuracies and other numbers for the log."""
+        return self.terms.logs
 
-    Every head of MMSegmentation that predicts maps ends in ``cls_seg(features)``, which applies
-    dropout and the
-    classifier: its argument is the decoder's feature before dropout, whether the head has a name
-    for it or not.
 
-    Args:
-        head: A decode head; one without ``cls_seg`` leaves nothing behind.
+class TrainableSegmentor:
+    """Base class of segmentors that training methods ask for more than MMSegmentation's interface
+    gives.
 
-    Attributes:
-        seen: Pairs (features (B, D, h, w), logits (B, C, h, w)) in the order of the calls.
+    The answers here are those of one encoder with one decode head. A subclass lists this class
+    before its segmentor (``class HRDAEncoderDecoder(TrainableSegmentor, EncoderDecoder)``) and
+    overrides what differs; a misspelt override is an error when the class is defined.
     """
-    def __init__(self, head: nn.Module) -> None:
-        self.head = head
-        self.seen: list[tuple[Tensor, Tensor]] = []
 
-    def __enter__(self) -> 'ClassifierTap':
-        classify = getattr(self.head, 'cls_seg', None)
-        if callable(classify):
+    #: Whether a method may run encoder and decode head itself: each image passes both once, as it
+    #: is.
+    plain = True
 
-            def noted(features: Any) -> Any:
-                logits = classify(features)
-                if all(isinstance(x, Tensor) and x.dim() == 4 for x in (features, logits)):
-                    self.seen.append((features, logits))
-                return logits
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_near_misses(cls, TrainableSegmentor)
 
-            # hides the method of the class, for this instance only
-            self.head.__dict__['cls_seg'] = noted
+    @property
+    def segmentor(self) -> Any:
+        """The segmentor with ``extract_feat`` and ``decode_head`` that is asked."""
         return self
 
-    def __exit__(self, *_) -> None:
-        self.head.__dict__.pop('cls_seg', None)
+    def draw_crop_box(self, image_size: tuple[int, int], rng: Any) -> Optional[CropBox]:
+        """See :func:`draw_crop_box`."""
+        return None
+
+    def segmentation_losses(self, images: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
+                            crop_box: Optional[CropChoice] = None) -> NetworkLosses:
+        """See :func:`segmentation_losses`."""
+        network = self.segmentor
+        features = network.extract_feat(images)
+        decoded = decode(network.decode_head, features)
+        terms = head_losses(network.decode_head, decoded.logits, labels, weight).prefixed('decode')
+        terms = terms.joined(*auxiliary_losses(network, features, labels, weight))
+        return NetworkLosses(terms, [features], main_logits(decoded.logits), decoded.features,
+                             views_of(decoded))
+
+    def pixel_views(self, images: Tensor,
+                    crop_box: Optional[CropChoice] = None) -> Sequence[PixelView]:
+        """See :func:`pixel_views`."""
+        network = self.segmentor
+        return views_of(decode(network.decode_head, network.extract_feat(images)))
+
+    def style_images(self, images: Tensor) -> Tensor:
+        """See :func:`style_images`."""
+        return images
+
+    def predict_logits(self, images: Tensor) -> Tensor:
+        """See :func:`predict_logits`."""
+        network = self.segmentor
+        logits = at_least_float32(main_logits(network.decode_head(network.extract_feat(images))))
+        return F.interpolate(logits, size=images.shape[-2:], mode='bilinear',
+                             align_corners=network.decode_head.align_corners)
+
+    def reference_features(self, encoder: nn.Module, images: Tensor,
+                           crop_box: Optional[CropBox] = None) -> list[Sequence[Tensor]]:
+        """See :func:`reference_features`."""
+        network, maps = self.segmentor, encoder(images)
+        return [network.neck(maps) if network.with_neck else maps]
+
+    def distance_maps(self, features: list[Sequence[Tensor]], labels: Tensor, scale: str,
+                      crop_box: Optional[CropBox] = None) -> list[tuple[Tensor, Tensor]]:
+        """See :func:`distance_maps`."""
+        return [(maps[-1], labels) for maps in features]
 
 
-def main_head(network: nn.Module) -> nn.Module:
+class _Plain(TrainableSegmentor):
+    """A segmentor of MMSegmentation, asked as a plain encoder-decoder."""
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+
+    @property
+    def segmentor(self) -> Any:
+        return self._network
+
+
+def interface_of(network: nn.Module) -> TrainableSegmentor:
+    """The answers of a network: its own, or those of a plain encoder-decoder."""
+    return network if isinstance(network, TrainableSegmentor) else _Plain(network)
+
+
+def check_interface(network: nn.Module) -> None:
+    """Refuse a network whose answers nobody would ask for.
+
+    Raises:
+        ValueError: It defines one without being a :class:`TrainableSegmentor`.
+    """
+    if isinstance(network, TrainableSegmentor):
+        return
+    defined = {name for cls in type(network).__mro__ for name in vars(cls)}
+    unheard = sorted(defined & (public_names(TrainableSegmentor) - {'plain', 'segmentor'}))
+    if unheard:
+        kind = type(network).__name__
+        raise ValueError(f'{kind} defines {", ".join(unheard)}, but is no TrainableSegmentor, so '
+                         f'that nobody would call it: class {kind}(TrainableSegmentor, ...), from '
+                         f'{__name__}')
+
+
+def main_head(network: BaseSegmentor) -> BaseDecodeHead:
     """The decode head whose classifier gives a network's prediction (of HRDA the one both
     resolutions share).
     """
     head = network.decode_head
-    return head.head if hasattr(head, 'fuse') and hasattr(head, 'head') else head
+    return network.decode_head.head if isinstance(head, FusesScales) else head
 
 
-def draw_crop_box(network: nn.Module, image_size: tuple[int, int], rng) -> Optional[CropBox]:
-    """The detail crop of one forward pass; None for a network without one.
+def draw_crop_box(network: nn.Module, image_size: tuple[int, int], rng: Any) -> Optional[CropBox]:
+    """The detail crop (y1, y2, x1, x2) of one forward pass; None for a network without one.
 
     Args:
-        network: A segmentor; multi-resolution ones define ``draw_crop_box(image_size, rng)``.
+        network: A segmentor.
         image_size: (H, W) of the training crop.
         rng: :class:`numpy.random.RandomState`.
     """
-    own = getattr(network, 'draw_crop_box', None)
-    return None if own is None else own(image_size, rng)
+    return interface_of(network).draw_crop_box(image_size, rng)
 
 
 def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor,
@@ -113,23 +201,8 @@ def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor,
             (docs/behavior/daformer_hrda.md#losses-of-both-scales).
         crop_box: Detail crop for networks that have one; the view of the detail says which it was.
     """
-    own = getattr(network, 'segmentation_losses', None)
-    if own is not None:
-        return own(images, labels, weight=weight, crop_box=crop_box)
-    features = network.extract_feat(images)
-    with ClassifierTap(network.decode_head) as tap:
-        logits, decoder_features = decode(network.decode_head, features)
-    losses = {
-        f'decode.{k}': v
-        for k, v in head_losses(network.decode_head, logits, labels, weight).items()
-    }
-    for name, head in _auxiliary_heads(network):
-        losses.update({
-            f'{name}.{k}': v
-            for k, v in head_losses(head, head(features), labels, weight).items()
-        })
-    views = [PixelView(*tap.seen[0])] if len(tap.seen) == 1 else []
-    return NetworkLosses(losses, [features], main_logits(logits), decoder_features, views)
+    return interface_of(network).segmentation_losses(images, labels, weight=weight,
+                                                     crop_box=crop_box)
 
 
 def pixel_views(network: nn.Module, images: Tensor,
@@ -140,37 +213,21 @@ def pixel_views(network: nn.Module, images: Tensor,
     Args:
         network, images, crop_box: As there.
     """
-    own = getattr(network, 'pixel_views', None)
-    if own is not None:
-        return own(images, crop_box=crop_box)
-    features = network.extract_feat(images)
-    with ClassifierTap(network.decode_head) as tap:
-        decode(network.decode_head, features)
-    return [PixelView(*tap.seen[0])] if len(tap.seen) == 1 else []
+    return interface_of(network).pixel_views(images, crop_box=crop_box)
 
 
-def decode(head: nn.Module,
-           features: Sequence[Tensor]) -> tuple[Union[Tensor, Sequence[Tensor]], Optional[Tensor]]:
-    """Logits of a head and, where it exposes them, the features its classifier sees (before
-    dropout).
-    """
-    if not hasattr(head, 'fused_features'):
-        return head(features), None
-    fused = head.fused_features(features)
-    return head.cls_seg(fused), fused
+def views_of(decoded: Decoded) -> list[PixelView]:
+    """The view of a head that classified its maps once; none of others."""
+    return [PixelView(*decoded.calls[0])] if len(decoded.calls) == 1 else []
 
 
-def main_logits(output: Union[Tensor, Sequence[Tensor]]) -> Tensor:
-    """The map a head predicts with: the first one of heads that give several (DAHead)."""
-    return output if isinstance(output, Tensor) else output[0]
-
-
-def head_losses(head: nn.Module, logits: Union[Tensor, Sequence[Tensor]], labels: Tensor,
-                weight: Optional[Tensor] = None) -> dict[str, Tensor]:
-    """The losses a decode head is configured with, per-pixel weights included.
+def head_losses(head: BaseDecodeHead, logits: Logits, labels: Tensor,
+                weight: Optional[Tensor] = None) -> PassResult:
+    """The losses a decode head is configured with, per-pixel weights included, and its accuracy.
 
     MMSegmentation's own ``loss_by_feat`` has no way to pass weights; apart from that this is the
-    same computation.
+    same computation, and the names are those of the configs: a module of ``loss_decode`` whose
+    ``loss_name`` is without ``loss`` is only logged, as in MMSegmentation.
 
     Args:
         head: ``BaseDecodeHead`` with ``loss_decode``, ``align_corners``, ``ignore_index`` and
@@ -189,11 +246,9 @@ def head_losses(head: nn.Module, logits: Union[Tensor, Sequence[Tensor]], labels
             raise TypeError(f'{type(head).__name__} does not give maps of logits (B, C, h, w): '
                             'query-based heads are not supported by the training methods of this '
                             'package')
-        losses = head_losses(head, logits[0], labels, weight)
-        for i, branch in enumerate(logits[1:], start=1):
-            values = head_losses(head, branch, labels, weight)
-            losses.update({f'branch{i}.{k}': v for k, v in values.items() if 'loss' in k})
-        return losses
+        first, *branches = (head_losses(head, maps, labels, weight) for maps in logits)
+        return first.joined(*(PassResult(branch.losses).prefixed(f'branch{i}')
+                              for i, branch in enumerate(branches, start=1)))
     logits = F.interpolate(logits, size=labels.shape[-2:], mode='bilinear',
                            align_corners=head.align_corners)
     if getattr(head, 'sampler', None) is not None:
@@ -201,15 +256,29 @@ def head_losses(head: nn.Module, logits: Union[Tensor, Sequence[Tensor]], labels
         weight = sampled if weight is None else weight * sampled
     modules = head.loss_decode if isinstance(head.loss_decode,
                                              nn.ModuleList) else [head.loss_decode]
-    losses: dict[str, Tensor] = {}
+    values: dict[str, Tensor] = {}
     for module in modules:
         value = module(logits, labels, weight=weight, ignore_index=head.ignore_index)
-        losses[module.loss_name] = losses[
-            module.loss_name] + value if module.loss_name in losses else value
+        name = str(module.loss_name)
+        values[name] = values[name] + value if name in values else value
     if _accuracy_wanted:
         with torch.no_grad():
-            losses['acc_seg'] = pixel_accuracy(logits.detach(), labels, head.ignore_index)
-    return losses
+            values['acc_seg'] = pixel_accuracy(logits.detach(), labels, head.ignore_index)
+    return PassResult.from_mmseg(values)
+
+
+def auxiliary_losses(network: nn.Module, features: Sequence[Tensor], labels: Tensor,
+                     weight: Optional[Tensor] = None) -> Iterator[PassResult]:
+    """Losses of each auxiliary head on encoder maps, named ``aux.`` (``aux_0.``, ...).
+
+    Args:
+        network: With its heads.
+        features: Encoder maps, (B, C_i, h_i, w_i).
+        labels: (B, H, W) int64, 255 ignored.
+        weight: Per-pixel weight (B, H, W), or None.
+    """
+    for name, head in _auxiliary_heads(network):
+        yield head_losses(head, head(features), labels, weight).prefixed(name)
 
 
 @contextmanager
@@ -225,14 +294,8 @@ def accuracies(wanted: bool) -> Iterator[None]:
         _accuracy_wanted = before
 
 
-def style_images(network: nn.Module, images: Tensor) -> Tensor:
-    """The images whose styles stand for a batch (B, 3, H, W): itself, or its context scale."""
-    own = getattr(network, 'style_images', None)
-    return images if own is None else own(images)
-
-
-def _auxiliary_heads(network: nn.Module):
-    heads = getattr(network, 'auxiliary_head', None)
+def _auxiliary_heads(network: nn.Module) -> list[tuple[str, nn.Module]]:
+    heads = child(network, 'auxiliary_head')
     if heads is None:
         return []
     if isinstance(heads, nn.ModuleList):
@@ -240,16 +303,16 @@ def _auxiliary_heads(network: nn.Module):
     return [('aux', heads)]
 
 
+def style_images(network: nn.Module, images: Tensor) -> Tensor:
+    """The images whose styles stand for a batch (B, 3, H, W): itself, or its context scale."""
+    return interface_of(network).style_images(images)
+
+
 def predict_logits(network: nn.Module, images: Tensor) -> Tensor:
-    """Logits at image resolution for pseudo-labels, (B, C, H, W); the whole training crop at once,
-    no windows.
+    """Logits at image resolution for pseudo-labels, (B, C, H, W); the whole training crop (B, 3, H,
+    W) at once, no windows.
     """
-    own = getattr(network, 'predict_logits', None)
-    if own is not None:
-        return own(images)
-    logits = at_least_float32(main_logits(network.decode_head(network.extract_feat(images))))
-    return F.interpolate(logits, size=images.shape[-2:], mode='bilinear',
-                         align_corners=network.decode_head.align_corners)
+    return interface_of(network).predict_logits(images)
 
 
 def reference_features(network: nn.Module, encoder: nn.Module, images: Tensor,
@@ -268,11 +331,7 @@ def reference_features(network: nn.Module, encoder: nn.Module, images: Tensor,
     Returns:
         As :attr:`NetworkLosses.features`.
     """
-    own = getattr(network, 'reference_features', None)
-    if own is not None:
-        return own(encoder, images, crop_box=crop_box)
-    maps = encoder(images)
-    return [network.neck(maps) if getattr(network, 'with_neck', False) else maps]
+    return interface_of(network).reference_features(encoder, images, crop_box=crop_box)
 
 
 def distance_maps(network: nn.Module, features: list[Sequence[Tensor]], labels: Tensor, scale: str,
@@ -286,7 +345,4 @@ def distance_maps(network: nn.Module, features: list[Sequence[Tensor]], labels: 
         scale: ``'last'`` for the context scale, ``'all'`` for every scale.
         crop_box: The detail crop of the pass.
     """
-    own = getattr(network, 'distance_maps', None)
-    if own is not None:
-        return own(features, labels, scale, crop_box=crop_box)
-    return [(maps[-1], labels) for maps in features]
+    return interface_of(network).distance_maps(features, labels, scale, crop_box=crop_box)

@@ -4,6 +4,8 @@ logits.
 RECONSTRUCTION. Confirmed is only that the paper adjusts the reverse probability of every sampling
 step towards unbiased predictions, and that a factor t appears in its derivation. What is built here
 are the derivations R1 and R2 of docs/behavior/diffmatch.md#debiased-adjustment.
+
+Shapes: B images, K classes, h x w places of a smaller map.
 """
 from collections.abc import Sequence
 from typing import Optional, Union
@@ -53,6 +55,11 @@ class PriorAdjustment(nn.Module):
     Raises:
         ValueError: Unknown or out-of-range arguments.
     """
+    given: Optional[Tensor]
+    counted: Tensor
+    prior: Tensor
+    ready: Tensor
+
     def __init__(self, num_classes: int, where: str = 'none', weighting: str = 't',
                  tau: float = 1.0, prior: Union[str, Sequence[float]] = 'labeled',
                  momentum: float = 0.999, floor: float = 1e-4,

@@ -1,4 +1,7 @@
-"""Sliding-window inference that adds up probabilities."""
+"""Sliding-window inference that adds up probabilities.
+
+Shapes: B images, K classes, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Mapping
 from typing import Callable, Optional
 
@@ -7,9 +10,10 @@ from mmseg.models import EncoderDecoder
 from torch import Tensor
 
 from mmseg_dg.ops import CropBox, cut_box, sliding_boxes
+from mmseg_dg.ops.pairs import pair
 from mmseg_dg.registry import MODELS
 
-from .network import predict_logits
+from .network import TrainableSegmentor
 
 SUMS = ('logits', 'softmax')
 
@@ -34,11 +38,11 @@ def average_windows(images: Tensor, test_cfg: Mapping, channels: int,
     mode = test_cfg.get('window_sum', 'logits')
     if mode not in SUMS:
         raise ValueError(f'test_cfg.window_sum must be one of {SUMS}, got {mode!r}')
-    size = tuple(images.shape[-2:])
+    size = pair(images.shape[-2:])
     total = torch.zeros(len(images), channels, *size, device=images.device,
                         dtype=torch.promote_types(images.dtype, torch.float32))
     count = total.new_zeros(1, 1, *size)
-    for box in sliding_boxes(size, tuple(test_cfg['crop_size']), tuple(test_cfg['stride'])):
+    for box in sliding_boxes(size, pair(test_cfg['crop_size']), pair(test_cfg['stride'])):
         logits = predict(cut_box(images, box), box)
         cut_box(total, box).add_(logits if mode == 'logits' else logits.softmax(dim=1))
         cut_box(count, box).add_(1)
@@ -47,7 +51,7 @@ def average_windows(images: Tensor, test_cfg: Mapping, channels: int,
 
 
 @MODELS.register_module()
-class SlidingEncoderDecoder(EncoderDecoder):
+class SlidingEncoderDecoder(TrainableSegmentor, EncoderDecoder):
     """``EncoderDecoder`` whose overlapping windows may be averaged as probabilities.
 
     ``test_cfg.window_sum='softmax'`` is how UniMatch and DiffMatch's baselines predict Cityscapes
@@ -61,4 +65,4 @@ class SlidingEncoderDecoder(EncoderDecoder):
     def slide_inference(self, inputs: Tensor, batch_img_metas: Optional[list] = None) -> Tensor:
         """Logits (B, K, H, W), see :func:`average_windows`."""
         return average_windows(inputs, self.test_cfg, self.out_channels,
-                               lambda window, _: predict_logits(self, window))
+                               lambda window, _: self.predict_logits(window))

@@ -1,11 +1,20 @@
 """Several named dataloaders behind the one interface mmengine expects of a loop's ``dataloader``.
 """
-from collections.abc import Iterator
+from collections.abc import ItemsView, Iterator
+from typing import Any
 
 from torch.utils.data import DataLoader
 
+from mmseg_dg.datasets.traits import traits
+
 #: What all streams (or domains) of a run must agree on.
 SHARED_META = ('classes', 'palette')
+
+
+def sample_count(loader: DataLoader) -> int:
+    """Samples of a dataloader's dataset."""
+    dataset: Any = loader.dataset  # torch does not say that it has a length
+    return len(dataset)
 
 
 class _MetaCarrier:
@@ -39,18 +48,15 @@ class NamedLoaders:
         self.loaders = dict(loaders)
         self.what = what
         for name, loader in self.loaders.items():
-            if len(loader.dataset) == 0:
+            if sample_count(loader) == 0:
                 raise ValueError(f'{what} "{name}" has an empty dataset: check data_root, '
                                  'data_prefix, suffixes and ann_file of its config')
         self.dataset = _MetaCarrier(self._shared_metainfo(),
-                                    sum(len(x.dataset) for x in self.loaders.values()))
+                                    sum(sample_count(x) for x in self.loaders.values()))
 
     def _shared_metainfo(self) -> dict:
         names = self.names
-        metas = {
-            name: dict(getattr(x.dataset, 'metainfo', None) or {})
-            for name, x in self.loaders.items()
-        }
+        metas = {name: traits(x.dataset).metainfo for name, x in self.loaders.items()}
         first = names[0]
         for key in SHARED_META:
             for name in names[1:]:
@@ -72,7 +78,7 @@ class NamedLoaders:
     def names(self) -> tuple[str, ...]:
         return tuple(self.loaders)
 
-    def items(self):
+    def items(self) -> ItemsView[str, DataLoader]:
         return self.loaders.items()
 
     def __getitem__(self, name: str) -> DataLoader:
@@ -87,12 +93,12 @@ class NamedLoaders:
             yield from loader
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if value is None:
         return None
     return [list(x) if isinstance(x, (list, tuple)) else x for x in value]
 
 
-def _short(value, limit: int = 200) -> str:
+def _short(value: Any, limit: int = 200) -> str:
     text = f'{len(value)} entries {value}'
     return text if len(text) <= limit else text[:limit] + '...'
