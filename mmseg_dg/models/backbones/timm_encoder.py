@@ -1,6 +1,6 @@
 """Vision Transformers of timm (EVA-02, DINOv3, and others) as encoders of maps.
 
-Shapes: B images, D channels, H x W pixels, h x w places of a smaller map.
+Shapes: B images, C channels of an image, D channels, H x W pixels, h x w places of a smaller map.
 """
 import importlib.util
 import logging

@@ -1,6 +1,6 @@
 """What a decode head's classifier sees and gives: the features of pixels, and their logits.
 
-Shapes: B images, C channels, D channels, h x w places of a smaller map.
+Shapes: B images, C classes, D channels, h x w places of a smaller map.
 """
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
