@@ -134,7 +134,7 @@ def to_bgr(item: Input, bit_depth: Optional[int] = None) -> np.ndarray:
     Returns:
         uint8 (H, W, 3), BGR.
 
-        * uint8 (H, W, 3): as it is; uint8 (H, W) or (H, W, 1): grey, repeated;
+        * uint8 (H, W, 3): as it is; uint8 (H, W) or (H, W, 1): gray, repeated;
         * floating-point numbers in 0..1: times 255, rounded;
         * uint16: scaled by ``bit_depth``. Without it by 16 bits, ``value * 255 / 65535``, if a
           value of 16384 or more shows that these are used; smaller ones may as well be of 12 or 14

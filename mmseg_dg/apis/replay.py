@@ -50,7 +50,7 @@ class ReplayedStep(NamedTuple):
         student_buffers: BatchNorm buffers after the step.
         teacher_buffers: Likewise of the teacher.
         official_accuracies: Logged accuracies in percent of all pixels, as mmseg 0.x counts (1.x:
-            of labelled ones).
+            of labeled ones).
         modes: Training modes of teacher and ImageNet encoder during the step, under the names of a
             record.
     """

@@ -101,7 +101,7 @@ def official_log_name(name: str) -> str:
 
 def to_batch(recorded: dict[str, Tensor], method: DACS,
              dtype: torch.dtype = torch.float32) -> dict[str, dict]:
-    """The recorded (normalised) images and labels as the streams of ``method``."""
+    """The recorded (normalized) images and labels as the streams of ``method``."""
     labels = recorded['gt_semantic_seg'].long()
     target_extra = recorded.get('valid_pseudo_mask')
     source, target = [], []

@@ -1,4 +1,4 @@
-"""Several runs of one config: seeds, labelled subsets, a grid of settings; their mean and spread.
+"""Several runs of one config: seeds, labeled subsets, a grid of settings; their mean and spread.
 
 A study is a folder with one sub-folder per run. A run that ended well has ``finished.json`` in it
 and is skipped when the study is started again; one that was interrupted is resumed from its newest
@@ -62,7 +62,7 @@ class Study:
         folder: Folder of the whole study.
         seeds: At least one.
         rows: Variants of the config by name; None is the config itself.
-        subsets: Names of labelled subsets, folders below ``<data_root>/splits``.
+        subsets: Names of labeled subsets, folders below ``<data_root>/splits``.
         grid: ``{dotted key: [values as text]}``.
         options: ``key=value`` pairs that every run gets.
         train_script: The program that trains: ``SCRIPT CONFIG --work-dir D --resume --cfg-options

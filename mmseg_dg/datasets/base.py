@@ -26,7 +26,7 @@ class TrainIdDataset(BaseSegDataset):
 
     A subclass sets the class attributes. Images are found below the image folder at any depth, or
     named by ``ann_file`` (one stem per line, relative to the image folder, without suffix). Labels
-    must exist only when the pipeline loads them: an unlabelled stream drops ``LoadAnnotations`` and
+    must exist only when the pipeline loads them: an unlabeled stream drops ``LoadAnnotations`` and
     needs no label folder.
 
     Args:

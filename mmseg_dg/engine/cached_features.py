@@ -53,7 +53,7 @@ class Stream(NamedTuple):
         dataset: Loads pictures.
         batch_size: Of the stream, also for encoding.
         config: Its dataloader config.
-        sampler: Draws of the labelled stream give the partners of mixed pictures; None where
+        sampler: Draws of the labeled stream give the partners of mixed pictures; None where
             nothing is built.
     """
 
@@ -244,12 +244,12 @@ def streams_of(loaders: Any, configs: Mapping[str, Mapping]) -> dict[str, Stream
 
 
 def encoder_recipe(method: Any, network: Mapping) -> dict:
-    """Of what the maps are made: the encoder's kind, settings and tensors, and the normalisation of
+    """Of what the maps are made: the encoder's kind, settings and tensors, and the normalization of
     its images."""
     backbone, preprocessor = method.student.backbone, method.data_preprocessor
     settings = {key: value for key, value in network['backbone'].items() if key not in _INERT}
     normal = {
-        name: _normalisation(p)
+        name: _normalization(p)
         for name, p in [('all', preprocessor), *preprocessor.streams.items()]
     }
     return dict(encoder=_plain(settings), weights=state_digest(backbone), normalization=normal)
@@ -271,7 +271,7 @@ def fingerprint(recipe: Mapping) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _normalisation(preprocessor: nn.Module) -> dict:
+def _normalization(preprocessor: nn.Module) -> dict:
     # mmengine's preprocessors have mean and std as buffers, the others as attributes
     settings = {**vars(preprocessor), **dict(preprocessor.named_buffers(recurse=False))}
     values = {

@@ -190,7 +190,7 @@ class ViewEncoder:
             index, derive_seed('cached view', self.settings.seed, index, view))]
 
     def _partner(self, row: int) -> dict:
-        """The labelled image that is mixed into a view: drawn as the labelled stream draws, rare
+        """The labeled image that is mixed into a view: drawn as the labeled stream draws, rare
         classes included."""
         source = self.streams[self.method.source_stream]
         before = source.sampler.seed
@@ -202,7 +202,7 @@ class ViewEncoder:
 
     @torch.no_grad()
     def _encoded(self, prefix: str, images: Tensor) -> dict[str, np.ndarray]:
-        """Maps of normalised images (B, 3, H, W), one array (B, C, h, w) per level.
+        """Maps of normalized images (B, 3, H, W), one array (B, C, h, w) per level.
 
         Raises:
             ValueError: They are not finite, or not any more in half precision.

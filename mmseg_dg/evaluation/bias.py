@@ -1,4 +1,4 @@
-"""Bias towards frequent classes: scores of head, middle and tail classes.
+"""Bias toward frequent classes: scores of head, middle and tail classes.
 
 What semi-supervised papers claim to improve with "unbiased" pseudo-labels is hidden in one mean:
 self-training moves pixels from rare to frequent classes. Classes are sorted by their number of

@@ -51,7 +51,7 @@ class LabelFreeMetric(BaseMetric):
 
     Args:
         prior: Class shares of the source: a list in the order of the classes, a dict by class name,
-            or the name of a labelled training stream of the run (``'source'``), whose label files
+            or the name of a labeled training stream of the run (``'source'``), whose label files
             are then counted (and kept in the cache of class statistics). None: no
             ``class_balance``.
         combine: Scores whose mean is ``label_free``; None: information maximization, flip agreement

@@ -67,7 +67,7 @@ class AlignmentMixin:
                                       default_args=dict(decoder=facts))
 
     def init_weights(self) -> None:
-        """Initialise the method, and the term's own head where it has one."""
+        """Initialize the method, and the term's own head where it has one."""
         super().init_weights()  # type: ignore[misc]  # of the method
         for part in self.alignment.children() if self.alignment is not None else ():
             if isinstance(part, BaseModule):
@@ -214,7 +214,7 @@ class EntropyCrop(NamedTuple):
     Attributes:
         size: (height, width) of the crop in pixels.
         start: First iteration that uses it.
-        stride: Distance of neighbouring windows in pixels.
+        stride: Distance of neighboring windows in pixels.
     """
     size: tuple[int, int]
     start: int = 12001

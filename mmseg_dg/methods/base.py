@@ -52,7 +52,7 @@ class BaseMethod(BaseModel):
     """A network (or several) and the passes of one training step.
 
     Subclasses define :meth:`passes`, and :meth:`draw_step` if a step takes random decisions.
-    Nothing in them calls ``backward``: the stepper does, pass by pass. A misspelt override is an
+    Nothing in them calls ``backward``: the stepper does, pass by pass. A misspelled override is an
     error when the class is defined.
 
     Args:
@@ -112,7 +112,7 @@ class BaseMethod(BaseModel):
     fixed_ignore_index: Optional[int] = None
     #: Whether the losses of the network's heads are used at all.
     trains_heads: bool = True
-    #: Whether the method knows what to do with an encoder that appends stylised copies of a batch.
+    #: Whether the method knows what to do with an encoder that appends stylized copies of a batch.
     trains_styles: bool = False
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
@@ -263,7 +263,7 @@ class BaseMethod(BaseModel):
         return self
 
     def init_weights(self) -> None:
-        """Initialise the student, report how much of its backbone was loaded, and bring the copies
+        """Initialize the student, report how much of its backbone was loaded, and bring the copies
         in line.
 
         Raises:
@@ -278,7 +278,7 @@ class BaseMethod(BaseModel):
         self.sync_copies()
 
     def sync_copies(self) -> None:
-        """Make teachers and frozen copies equal to the freshly initialised student."""
+        """Make teachers and frozen copies equal to the freshly initialized student."""
         for source, average in self.ema_pairs().values():
             average.copy_from(source)
 

@@ -100,9 +100,9 @@ class DACS(LabeledUnlabeled, Supervised):
         supervised: Of :class:`Supervised`, except ``stream``: ``feature_distance``
             (``ProjectedFeatureDistance`` is taken on target images too), ``sync_statistics``
             (shares pseudo-label weight, class set, masked means between processes), ``alignment``
-            (a term between the pixels of labelled and mixed image of each slot), and those of
-            :class:`BaseMethod`: the preprocessor's mean and std undo and redo normalisation for
-            colour jitter; ``evaluate`` is ``'student'``, as in the papers, or ``'teacher'``.
+            (a term between the pixels of labeled and mixed image of each slot), and those of
+            :class:`BaseMethod`: the preprocessor's mean and std undo and redo normalization for
+            color jitter; ``evaluate`` is ``'student'``, as in the papers, or ``'teacher'``.
 
     Raises:
         ValueError: Contradictory or out-of-range arguments.
@@ -156,7 +156,7 @@ class DACS(LabeledUnlabeled, Supervised):
     def before_training(self) -> None:
         super().before_training()
         self.check_normalization('class mixing',
-                                 'colour jitter undoes' if self.color_jitter_strength > 0 else '',
+                                 'color jitter undoes' if self.color_jitter_strength > 0 else '',
                                  ', or set color_jitter_strength=0')
 
     # ------------------------------------------------------------------ draws
@@ -358,7 +358,7 @@ class DACS(LabeledUnlabeled, Supervised):
 
     def masked_images(self, images: Union[Tensor, EncodedImages],
                       draws: MaskedDraws) -> Union[Tensor, EncodedImages]:
-        """Normalised images (B, 3, H, W) with jitter, blur and masked blocks as drawn; of cached
+        """Normalized images (B, 3, H, W) with jitter, blur and masked blocks as drawn; of cached
         features those that were masked before they were encoded."""
         if isinstance(images, EncodedImages):
             return images.variants['masked']
@@ -382,7 +382,7 @@ class DACS(LabeledUnlabeled, Supervised):
         return result.terms.weighted(self.target_labeled_weight).prefixed(name)
 
     def _augment(self, image: Tensor, draws: Union[StepDraws, MaskedDraws], index: int) -> Tensor:
-        """Colour jitter in [0, 1], then blur of the normalised image; (3, H, W)."""
+        """Color jitter in [0, 1], then blur of the normalized image; (3, H, W)."""
         if draws.jitter:
             mean, std = self.data_preprocessor.mean, self.data_preprocessor.std
             image = normalize(

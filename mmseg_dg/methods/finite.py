@@ -123,7 +123,7 @@ class StepCheck:
     @torch.no_grad()
     def decide(self) -> Tensor:
         """The flag: bool 0-d on the device, the same in every process; call it after gradients are
-        synchronised.
+        synchronized.
         """
         flags = [self.images_finite()]
         if self.losses:

@@ -33,7 +33,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
     (docs/behavior/unimatch.md#unimatch-step).
 
     One step: (1) pseudo-labels of the mix stream in evaluation mode; (2) one training forward of
-    [labelled; unlabelled weak], which gives L_x and the pseudo-labels of the own images; (3) one
+    [labeled; unlabeled weak], which gives L_x and the pseudo-labels of the own images; (3) one
     training forward of all strong views, which gives the unsupervised loss. Forward (2) and (3) are
     back-propagated one after the other: the objective is a sum, so the gradients are those of one
     backward, and one graph lives at a time. BatchNorm sees the batches of UniMatch's code.
@@ -42,7 +42,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         network: Config of the segmentor, an encoder with one decode head.
         cutmix: See :class:`SemiSupervised`; the default is UniMatch's CutMix, None switches it off.
         alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels
-            of labelled image i and the strong views of unlabelled image i, or None. There, pixels
+            of labeled image i and the strong views of unlabeled image i, or None. There, pixels
             below the threshold weigh 0; ``PixelAlignment`` leaves them out unless
             ``ignore_zero_weight=False`` is given: a network's least sure pixels are almost all
             below the threshold, so that the term would have no weight.
@@ -87,7 +87,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
 
     def _labeled_pass(self, batch: dict[str, dict], draws: SemiDraws,
                       state: StepState) -> PassResult:
-        """[labelled; weak] through the student: L_x, and the pseudo-labels of the weak views."""
+        """[labeled; weak] through the student: L_x, and the pseudo-labels of the weak views."""
         labeled, weak = batch[self.labeled_stream], batch[self.unlabeled_stream]['inputs']
         labels = stack_labels(labeled['data_samples'], self.labeled_stream)
         images = torch.cat([labeled['inputs'], weak])
@@ -111,12 +111,12 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         return self.hold_losses(state, found)
 
     def decode_views(self, features: Sequence[Tensor], labeled: int) -> tuple[Decoded, Any]:
-        """What the head gives for [labelled; weak], and logits of perturbed weak features (None
+        """What the head gives for [labeled; weak], and logits of perturbed weak features (None
         here).
 
         Args:
-            features: Encoder maps (B, C_i, h_i, w_i) of [labelled; weak].
-            labeled: How many of the B images are labelled.
+            features: Encoder maps (B, C_i, h_i, w_i) of [labeled; weak].
+            labeled: How many of the B images are labeled.
         """
         return self.decoded(features), None
 
@@ -169,7 +169,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
 
     def _strong_ahead(self, batch: dict[str, dict], draws: SemiDraws,
                       state: StepState) -> list[AlignmentImages]:
-        """What an alignment term will see of the strong views, for a labelled pass that looks
+        """What an alignment term will see of the strong views, for a labeled pass that looks
         ahead.
         """
         views, targets = self._views_and_targets(batch, draws, state)

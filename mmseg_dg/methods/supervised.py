@@ -1,4 +1,4 @@
-"""Supervised training on one labelled stream: source-only, target-only (oracle), base of domain
+"""Supervised training on one labeled stream: source-only, target-only (oracle), base of domain
 generalization.
 
 Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
@@ -51,11 +51,11 @@ class SupervisedDraws:
 
 @MODELS.register_module()
 class Supervised(AlignmentMixin, BaseMethod):
-    """Cross-entropy on one labelled stream, with the ImageNet feature distance if wanted.
+    """Cross-entropy on one labeled stream, with the ImageNet feature distance if wanted.
 
     Args:
         network: Config of the segmentor.
-        stream: Name of the labelled stream; losses are logged under it (``source.decode.loss_ce``).
+        stream: Name of the labeled stream; losses are logged under it (``source.decode.loss_ce``).
         feature_distance: Arguments of :class:`FeatureDistance`, or of another one by its type
             (``dict(type='ProjectedFeatureDistance', encoder=..., ...)``), or None.
         shared_backward: Back-propagate segmentation loss and feature distance together (same
@@ -104,7 +104,7 @@ class Supervised(AlignmentMixin, BaseMethod):
     def source_passes(
             self, batch: dict[str, dict], draws: Any, state: StepState, more: bool = False,
             ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> list[Pass]:
-        """The segmentation pass on labelled images and, on the same graph or after it, the feature
+        """The segmentation pass on labeled images and, on the same graph or after it, the feature
         distance.
 
         Args:

@@ -25,8 +25,8 @@ class UniMatch(FixMatch):
     (docs/behavior/unimatch.md#unimatch-step).
 
     L_fp compares the weak view's prediction from features with dropped channels with its own
-    pseudo-labels. The decoder sees [clean; dropped] features of labelled and weak images in one
-    forward, as in UniMatch's code: the labelled half of the dropped ones is there for BatchNorm
+    pseudo-labels. The decoder sees [clean; dropped] features of labeled and weak images in one
+    forward, as in UniMatch's code: the labeled half of the dropped ones is there for BatchNorm
     only.
 
     Args:

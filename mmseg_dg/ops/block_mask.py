@@ -47,8 +47,8 @@ def enlarge_blocks(kept: Tensor, image_size: tuple[int, int]) -> Tensor:
         image_size: (H, W) in pixels.
 
     Returns:
-        float32 (B, 1, H, W), 1 = visible, 0 = masked; multiplied by a normalised image, masked
-        pixels get the mean colour.
+        float32 (B, 1, H, W), 1 = visible, 0 = masked; multiplied by a normalized image, masked
+        pixels get the mean color.
 
     Raises:
         ValueError: Not such a mask.

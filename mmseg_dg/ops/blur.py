@@ -41,7 +41,7 @@ def blur_kernel_size(size: int) -> int:
 
 def gaussian_blur(image: Tensor, sigma: float,
                   kernel_size: int | tuple[int, int] | None = None) -> Tensor:
-    """Blur with a Gaussian of the same sigma on both axes, normalised per axis, with reflected
+    """Blur with a Gaussian of the same sigma on both axes, normalized per axis, with reflected
     borders.
 
     The passes are weighted sums of shifted views: no convolution whose precision depends on TF32 or
@@ -85,7 +85,7 @@ def gaussian_blur(image: Tensor, sigma: float,
 
 
 def _half_kernel(size: int, sigma: float) -> list[float]:
-    """Weights at distance 0, 1, 2, ... of a symmetric kernel, normalised over all its taps, cut
+    """Weights at distance 0, 1, 2, ... of a symmetric kernel, normalized over all its taps, cut
     where negligible.
     """
     # a product, not a power: the square of a huge quotient (a tiny sigma) is infinite instead of an

@@ -65,7 +65,7 @@ def sliding_boxes(image_size: tuple[int, int], crop_size: tuple[int, int],
         image_size: (H, W).
         crop_size: (h, w) of a window; an axis of the image shorter than that gets windows of its
             own length.
-        stride: Distance of neighbouring windows, (rows, columns).
+        stride: Distance of neighboring windows, (rows, columns).
 
     Raises:
         ValueError: A stride below 1 or above the window, which would leave gaps.

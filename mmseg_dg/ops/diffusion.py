@@ -152,7 +152,7 @@ def noise_maps(seeds: Sequence[int], shape: Sequence[int], device: torch.device,
 
 # ---------------------------------------------------------------------- label codes
 def downscale_label_map(labels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Nearest-neighbour resize of label ids (B, H, W) int64 to ``size``; 255 stays 255."""
+    """Nearest-neighbor resize of label ids (B, H, W) int64 to ``size``; 255 stays 255."""
     if tuple(labels.shape[-2:]) == tuple(size):
         return labels
     return F.interpolate(labels.unsqueeze(1).float(), size=tuple(size),
@@ -214,7 +214,7 @@ def class_prior(counts: Tensor, floor: float = 1e-4) -> Tensor:
 
     Args:
         counts: (K,), not negative. With few labels some are 0.
-        floor: Smallest probability before the last normalisation, in [0, 1/K].
+        floor: Smallest probability before the last normalization, in [0, 1/K].
 
     Returns:
         (K,) float64.

@@ -134,7 +134,7 @@ def entropy_guided_boxes(logits: Tensor, image_size: Sequence[int], crop_size: S
         logits: Floating point (B, C, h, w) of the whole image.
         image_size: (H, W) in pixels.
         crop_size: (height, width) of the window in pixels.
-        stride: Distance of neighbouring windows in pixels; the last ones are moved back to the
+        stride: Distance of neighboring windows in pixels; the last ones are moved back to the
             border.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Random style of an image: its colour statistics in LAB space replaced by drawn ones, and a little
+"""Random style of an image: its color statistics in LAB space replaced by drawn ones, and a little
 noise.
 
 Shapes: B images, H x W pixels.
@@ -67,7 +67,7 @@ def unit_lab_to_rgb(lab: Tensor) -> Tensor:
 
 @torch.no_grad()
 def lab_style(images: Tensor, draws: LABStyleDraws, noise: float = 0.01) -> Tensor:
-    """Give images other colour statistics: standardise each LAB channel, rescale, add noise, clamp,
+    """Give images other color statistics: standardize each LAB channel, rescale, add noise, clamp,
     back to RGB.
 
     Source: docs/behavior/deft.md#restyled-copies (style augmentation of the released scripts).

@@ -1,6 +1,6 @@
 """Which regions of an image are worth a person's time: where the prediction is unsure and mixed.
 
-Source: RIPU, Xie et al., "Towards Fewer Annotations: Active Learning via Region Impurity and
+Source: RIPU, Xie et al., "Toward Fewer Annotations: Active Learning via Region Impurity and
 Prediction Uncertainty",
 CVPR 2022: the product of the entropy of the classes that are predicted in a region and the mean
 entropy of its pixels. The paper takes a region around every pixel; here regions are rectangles that

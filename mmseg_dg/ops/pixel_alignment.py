@@ -96,7 +96,7 @@ def check_alignable(map_size: Sequence[int], label_size: Sequence[int]) -> None:
 
 
 def nearest(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Nearest neighbour of (B, H, W) labels or weights on (h, w) cells, dtype kept: pixel ``floor(i
+    """Nearest neighbor of (B, H, W) labels or weights on (h, w) cells, dtype kept: pixel ``floor(i
     H / h)`` of each.
 
     The values of ``F.interpolate(mode='nearest')``, which refuses integers.
@@ -155,7 +155,7 @@ def class_sums(features: Tensor, labels: Tensor, joint: Tensor, entropy: Tensor,
                num_classes: int) -> ClassSums:
     """Add up the unit feature vectors and entropies of joint pixels by image and class.
 
-    Neither a normalised copy of the map nor a copy of the joint pixels is made: the norms go into
+    Neither a normalized copy of the map nor a copy of the joint pixels is made: the norms go into
     the weights of one matrix product.
 
     Args:
@@ -182,7 +182,7 @@ def class_sums(features: Tensor, labels: Tensor, joint: Tensor, entropy: Tensor,
 
 @torch.no_grad()
 def class_prototypes(sums: ClassSums, min_pixels: int = 1) -> Prototypes:
-    """Class means of unit vectors, normalised again; a class with fewer than ``min_pixels`` joint
+    """Class means of unit vectors, normalized again; a class with fewer than ``min_pixels`` joint
     pixels is absent.
 
     Raises:
@@ -203,7 +203,7 @@ def select_prototypes(candidates: Sequence[Prototypes], rule: str = 'entropy') -
         candidates: Context resolution first, detail last. With one, that one is taken.
         rule: ``'entropy'`` the one whose pixels have the lower mean entropy (context wins a tie),
             ``'prefer_hr'`` detail where it has the class, ``'lr'`` context only, ``'hr'`` detail
-            only, ``'mean'`` the normalised mean of those that have the class.
+            only, ``'mean'`` the normalized mean of those that have the class.
 
     Raises:
         ValueError: An unknown rule.

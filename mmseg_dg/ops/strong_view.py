@@ -1,4 +1,4 @@
-"""Strong views of semi-supervised training: colour jitter, grayscale and blur of one weakly
+"""Strong views of semi-supervised training: color jitter, grayscale and blur of one weakly
 augmented image.
 
 Parameters as UniMatch and FixMatch use them (docs/behavior/unimatch.md#unimatch-data-pipeline). The
@@ -23,7 +23,7 @@ from .blur import gaussian_blur
 
 
 class StrongJitter(NamedTuple):
-    """Drawn parameters of one colour jitter.
+    """Drawn parameters of one color jitter.
 
     Attributes:
         brightness: Factor on the image, >= 0.
@@ -44,8 +44,8 @@ class StrongView(NamedTuple):
     """Drawn parameters of one strong view of one image.
 
     Attributes:
-        jitter: Colour jitter, or None for none.
-        grayscale: Whether colours are taken away.
+        jitter: Color jitter, or None for none.
+        grayscale: Whether colors are taken away.
         sigma: Standard deviation of the blur in pixels, or None for none.
     """
     jitter: StrongJitter | None = None
@@ -67,8 +67,8 @@ def draw_strong_view(
         contrast: Likewise.
         saturation: Likewise.
         hue: The shift is uniform in [-hue, hue] turns; at most 0.5.
-        jitter_probability: Of the colour jitter as a whole.
-        grayscale_probability: Of taking the colours away.
+        jitter_probability: Of the color jitter as a whole.
+        grayscale_probability: Of taking the colors away.
         blur_probability: Of the blur.
         blur_sigma: The standard deviation is uniform between these, in pixels (Pillow's
             ``radius``).

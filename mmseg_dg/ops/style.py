@@ -57,13 +57,13 @@ def restyle(maps: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return styled.to(maps.dtype)
 
 
-def style_consistency(logits: Tensor, stylised: Tensor) -> Tensor:
+def style_consistency(logits: Tensor, stylized: Tensor) -> Tensor:
     """How much two predictions differ: 1/2 [KL(p' || m) + KL(p || m)] with m = clamp((p + p')/2,
     1e-7, 1).
 
     Args:
         logits: (B, C, H, W) of the images.
-        stylised: The same of their stylised versions.
+        stylized: The same of their stylized versions.
 
     Returns:
         0-d mean over all pixels (of the sum over classes); half precision is computed in float32.
@@ -72,10 +72,10 @@ def style_consistency(logits: Tensor, stylised: Tensor) -> Tensor:
     Raises:
         ValueError: Shapes differ.
     """
-    if logits.shape != stylised.shape:
-        raise ValueError(f'logits {tuple(logits.shape)} and stylised logits '
-                         f'{tuple(stylised.shape)} must agree')
-    logs = [at_least_float32(x).log_softmax(dim=1) for x in (logits, stylised)]
+    if logits.shape != stylized.shape:
+        raise ValueError(f'logits {tuple(logits.shape)} and stylized logits '
+                         f'{tuple(stylized.shape)} must agree')
+    logs = [at_least_float32(x).log_softmax(dim=1) for x in (logits, stylized)]
     mixture = ((logs[0].exp() + logs[1].exp()) / 2).clamp(1e-7, 1).log()
     first, second = ((x.exp() * (x - mixture)).sum(dim=1).mean() for x in logs)
     return (first + second) / 2

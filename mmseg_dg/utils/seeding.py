@@ -30,7 +30,7 @@ def seed_everything(seed: int) -> None:
     """Seed python's, numpy's and torch's (CPU and every CUDA device's) global generators."""
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)  # covers CUDA, lazily where it is not initialised yet
+    torch.manual_seed(seed)  # covers CUDA, lazily where it is not initialized yet
 
 
 @contextmanager

@@ -66,19 +66,19 @@ def principal_plane(features: Tensor) -> Tensor:
     if features.dim() != 2 or min(features.shape) < 2:
         raise ValueError(
             f'features are (N, D) with N and D at least 2, got {tuple(features.shape)}')
-    centred = features.double() - features.double().mean(dim=0)
-    _, axes = torch.linalg.eigh(centred.T @ centred)
+    centered = features.double() - features.double().mean(dim=0)
+    _, axes = torch.linalg.eigh(centered.T @ centered)
     axes = axes[:, -2:].flip(1)
     largest = axes.abs().argmax(dim=0)
     axes = axes * torch.sign(axes[largest, torch.arange(2)])
-    return centred @ axes
+    return centered @ axes
 
 
 def separation(features: Tensor, labels: Tensor) -> Separation:
-    """How well L2-normalised features separate into classes.
+    """How well L2-normalized features separate into classes.
 
     Args:
-        features: (N, D); they are normalised here.
+        features: (N, D); they are normalized here.
         labels: (N,) int64, at least two classes. Classes with a single pixel are left out of the
             silhouette.
 
@@ -117,7 +117,7 @@ def _silhouette(features: Tensor, index: Tensor, member: Tensor) -> float:
 
 def embedding_picture(features: Mapping[str, Tensor], labels: Tensor, classes: Sequence[str],
                       palette: Sequence[Sequence[int]], size: int = 640) -> np.ndarray:
-    """One scatter plot per network, of the same pixels, in the colours of their classes.
+    """One scatter plot per network, of the same pixels, in the colors of their classes.
 
     Args:
         features: Name of the network to (N, D); D may differ.
@@ -135,14 +135,14 @@ def embedding_picture(features: Mapping[str, Tensor], labels: Tensor, classes: S
     figure = Figure(figsize=((len(features) + 0.35) * size / dpi, size / dpi), dpi=dpi,
                     layout='constrained')
     plots = figure.subplots(1, len(features), squeeze=False)[0]
-    colours = np.asarray(palette, np.float64) / 255
+    colors = np.asarray(palette, np.float64) / 255
     ids, present = labels.cpu().numpy(), torch.unique(labels).tolist()
     for plot, (name, values) in zip(plots, features.items()):
         plane, score = principal_plane(F.normalize(values.double(),
                                                    dim=1)).cpu().numpy(), separation(
                                                        values, labels)
         for c in present:
-            plot.scatter(*plane[ids == c].T, s=5, color=colours[c], label=classes[c], linewidths=0)
+            plot.scatter(*plane[ids == c].T, s=5, color=colors[c], label=classes[c], linewidths=0)
         plot.set_title(
             f'{name}: silhouette {score.silhouette:.3f}, between/within '
             f'{score.between_within:.2f}', fontsize=10)

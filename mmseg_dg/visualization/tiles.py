@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: Colour of pixels without a label.
+#: Color of pixels without a label.
 IGNORED_COLOR = (0, 0, 0)
 _CAPTION_HEIGHT = 18
 _GAP = 4
@@ -26,7 +26,7 @@ class Tile(NamedTuple):
     Attributes:
         caption: Short text above the picture.
         picture: uint8 (H, W, 3) RGB.
-        nearest: Resize without mixing colours (label maps, masks).
+        nearest: Resize without mixing colors (label maps, masks).
     """
     caption: str
     picture: np.ndarray
@@ -34,7 +34,7 @@ class Tile(NamedTuple):
 
 
 def image_to_rgb(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """Undo the normalisation of one image.
+    """Undo the normalization of one image.
 
     Args:
         image: (3, H, W) float RGB, ``(rgb - mean) / std``.
@@ -53,7 +53,7 @@ def image_to_rgb(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> 
 
 
 def colorize(labels: Union[Tensor, np.ndarray], palette: Sequence[Sequence[int]]) -> np.ndarray:
-    """Class ids in the colours of the dataset.
+    """Class ids in the colors of the dataset.
 
     Args:
         labels: (H, W) or (1, H, W) integer ids, tensor or array; ids outside the palette (255) are

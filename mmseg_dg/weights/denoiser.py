@@ -1,4 +1,4 @@
-"""From a DDeP checkpoint into a segmentation network: what is loaded, dropped and initialised."""
+"""From a DDeP checkpoint into a segmentation network: what is loaded, dropped and initialized."""
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
@@ -24,11 +24,11 @@ class DenoiserReport(NamedTuple):
     Attributes:
         loaded: Of the network, filled from the checkpoint.
         dropped: Of the checkpoint, without a place in the network (the noise head).
-        initialised: Of the network, left as they were initialised (the segmentation head).
+        initialized: Of the network, left as they were initialized (the segmentation head).
     """
     loaded: list[str]
     dropped: list[str]
-    initialised: list[str]
+    initialized: list[str]
 
 
 def load_denoiser(network: nn.Module, path: Union[str, Path], encoder: bool = True,
@@ -37,24 +37,24 @@ def load_denoiser(network: nn.Module, path: Union[str, Path], encoder: bool = Tr
     log what was done.
 
     The noise head is dropped; the segmentation head (and an auxiliary head) stays as it was
-    initialised.
+    initialized.
 
     Args:
         network: Segmentor with ``backbone`` and ``decode_head``.
         path: Checkpoint of a DDeP training.
         encoder: Load the encoder as well; False keeps the network's own (decoder only).
-        preprocessor: Of the network's images; must normalise as the encoder was fed in the
+        preprocessor: Of the network's images; must normalize as the encoder was fed in the
             pretraining.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is no DDeP checkpoint, has no decoder weights, or its network or
-            normalisation is another one.
+            normalization is another one.
     """
     check_file(str(path), 'PretrainedDenoiser')
     state = read_state_dict(path)
     _check_is_denoiser(state, path)
-    _check_normalisation(state, preprocessor, path)
+    _check_normalization(state, preprocessor, path)
     theirs = {k[len('student.'):]: v for k, v in state.items() if k.startswith('student.')}
     dropped = [k for k in state if not k.startswith('student.') and k not in SETTINGS]
     if not encoder:
@@ -64,11 +64,11 @@ def load_denoiser(network: nn.Module, path: Union[str, Path], encoder: bool = Tr
     fresh = FRESH if encoder else ('backbone.', *FRESH)
     _check_fits(ours, theirs, fresh, path)
     network.load_state_dict(theirs, strict=False)
-    initialised = [k for k in ours if k not in theirs and not k.endswith(IGNORED)]
-    report = DenoiserReport(sorted(theirs), dropped, initialised)
+    initialized = [k for k in ours if k not in theirs and not k.endswith(IGNORED)]
+    report = DenoiserReport(sorted(theirs), dropped, initialized)
     print_log(
         f'{path}: loaded {_summary(report.loaded)}; dropped {_summary(report.dropped)}; '
-        f'initialised afresh {_summary(report.initialised)}', logger='current')
+        f'initialized afresh {_summary(report.initialized)}', logger='current')
     return report
 
 
@@ -85,9 +85,9 @@ def _check_is_denoiser(state: Mapping[str, Tensor], path: Union[str, Path]) -> N
                          'load_from')
 
 
-def _check_normalisation(state: Mapping[str, Tensor], preprocessor: Optional[nn.Module],
+def _check_normalization(state: Mapping[str, Tensor], preprocessor: Optional[nn.Module],
                          path: Union[str, Path]) -> None:
-    """Both trainings feed the encoder alike, in every stream; what does not normalise or say how is
+    """Both trainings feed the encoder alike, in every stream; what does not normalize or say how is
     not compared.
     """
     if preprocessor is None:
@@ -106,7 +106,7 @@ def _check_normalisation(state: Mapping[str, Tensor], preprocessor: Optional[nn.
             if not torch.allclose(theirs, ours, atol=1e-3):
                 raise ValueError(
                     f'{path} was trained with encoder_norm {key} {theirs.tolist()}, but the config '
-                    f'has {where}.{key}={ours.tolist()}: pretraining and finetuning must normalise '
+                    f'has {where}.{key}={ours.tolist()}: pretraining and finetuning must normalize '
                     "with the encoder's own mean and std")
 
 

@@ -124,9 +124,9 @@ def base_batch_size(name, cfg):
 
 
 @check
-def unlabelled_streams_open_no_labels(name, cfg):
-    unlabelled = {cfg.model.get('unlabeled_stream', 'unlabeled'), 'unlabeled_mix', 'images'}
-    for stream in unlabelled & set(cfg.train_dataloader):
+def unlabeled_streams_open_no_labels(name, cfg):
+    unlabeled = {cfg.model.get('unlabeled_stream', 'unlabeled'), 'unlabeled_mix', 'images'}
+    for stream in unlabeled & set(cfg.train_dataloader):
         dataset = cfg.train_dataloader[stream].dataset
         assert 'seg_map_path' not in dataset.get('data_prefix', {})
         for step in dataset.pipeline:
@@ -266,8 +266,8 @@ def test_metafile_lists_every_config(folder):
 
 
 def test_resolve_names_the_missing_part():
-    with pytest.raises(KeyError, match="no 'colour'"):
-        resolve(load('daformer_mitb5_gta2cityscapes'), 'model.colour.strength')
+    with pytest.raises(KeyError, match="no 'color'"):
+        resolve(load('daformer_mitb5_gta2cityscapes'), 'model.color.strength')
 
 
 def test_inherited_from_the_installed_package(tmp_path):

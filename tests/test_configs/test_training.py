@@ -49,7 +49,7 @@ def rest() -> list[str]:
 
 
 _SEMI = {'labeled.decode.', 'strong1.loss_ce'}
-#: Losses in the log, where they are not those of one labelled stream.
+#: Losses in the log, where they are not those of one labeled stream.
 LOSSES = {'FixMatch': _SEMI, 'UniMatchV2': _SEMI | {'strong2.loss_ce'},
           'UniMatch': _SEMI | {'strong2.loss_ce', 'feature.loss_ce'},
           'DiffMatch': _SEMI | {'feature.loss_ce'}, 'DDeP': {'images.loss_'}}

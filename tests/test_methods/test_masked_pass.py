@@ -1,4 +1,4 @@
-"""DACS with the masked pass (MIC), averaged pseudo-labels, and a third stream of labelled target images."""
+"""DACS with the masked pass (MIC), averaged pseudo-labels, and a third stream of labeled target images."""
 import copy
 import dataclasses
 
@@ -123,7 +123,7 @@ def test_without_mask_and_augmentation_it_is_the_loss_of_the_clean_target(make):
 
 
 def test_augmentation_then_mask_against_the_unmixed_labels(make):
-    """Computed a second time: jitter in [0, 1], blur of the normalised image, holes, loss with unmixed weights."""
+    """Computed a second time: jitter in [0, 1], blur of the normalized image, holes, loss with unmixed weights."""
     method, batch = make(steady=True, masked=SMALL, pseudo_threshold=0.3), batch_of()
     seed = next(s for s in range(99) if all(getattr(method.draw_step(batch, s).masked, k) for k in ('jitter', 'blur')))
     draws = method.draw_step(batch, seed)
@@ -216,7 +216,7 @@ def test_flip_averaged_pseudo_labels_are_the_average_by_hand(make):
 
 
 # ---------------------------------------------------------------- few labels of the target
-def test_labelled_target_images_add_a_supervised_pass(make):
+def test_labeled_target_images_add_a_supervised_pass(make):
     few = with_few(batch_of(), count=3)
     method = make(steady=True, target_labeled_stream='target_labeled', target_labeled_weight=2.)
     assert method.streams == ('source', 'target', 'target_labeled')

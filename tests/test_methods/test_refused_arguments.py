@@ -57,7 +57,7 @@ def test_other_optimizers_and_consistency_are_absent():
      'pseudo_threshold'), ('DACS', 'norm_evall', 'norm_eval'), ('DeFT', 'warm_up_iters', 'warmup_iters'),
     ('DDeP', 'train_encodr', 'train_encoder'), ('DomainGeneralization', 'feature_distanc', 'feature_distance'),
     ('DiffMatch', 'teacher_step', 'teacher_steps'), ('Supervised', 'init_cgf', 'init_cfg')])
-def test_a_misspelt_argument_names_the_closest(method, name, closest):
+def test_a_misspelled_argument_names_the_closest(method, name, closest):
     """Wherever in the bases it is declared, and before a network is built."""
     network = dict(type='EncoderDecoder', backbone=dict(type='X'), decode_head=dict(type='Y'))
     more = dict(encoder_norm=None) if method == 'DDeP' else {}

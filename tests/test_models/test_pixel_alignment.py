@@ -201,7 +201,7 @@ def test_streaming_aligns_the_second_pass_to_prototypes_of_both():
     assert float(joint.detach()) > 0
 
 
-def test_first_streaming_pass_does_not_pair_neighbours():
+def test_first_streaming_pass_does_not_pair_neighbors():
     entry = images_of(0, ignored=0.)
     entry.labels[0], entry.labels[1] = 1, 2
     assert float(PixelAlignment(pair='streaming')([entry], more=True).loss.detach()) == 0

@@ -11,7 +11,7 @@ optimizer and library workspaces):
 - *saved*: what autograd keeps for the backward pass, counted through torch's saved-tensor hooks;
 - *peak*: the most that is alive at any moment of the step, forward and backward, counted at every operation.
 
-Images, labels and weights are random, every pixel is labelled: the most drift pixels there can be. ``--calculate``
+Images, labels and weights are random, every pixel is labeled: the most drift pixels there can be. ``--calculate``
 does the graph of the network on torch's meta device, which computes nothing, and the term by formula: for networks
 that do not fit into this machine.
 """
@@ -110,7 +110,7 @@ def term_bytes(pixels: int, channels: int, classes: int) -> int:
 
 
 def random_batch(method, size: int, batch: int, device: str) -> dict:
-    """Normalised images with labels in squares of 64 pixels, for both streams."""
+    """Normalized images with labels in squares of 64 pixels, for both streams."""
     classes = method.student.num_classes if hasattr(method.student, 'num_classes') else 19
     generator = torch.Generator().manual_seed(0)
 
@@ -135,7 +135,7 @@ def step_peak(build: Callable, alignment: Optional[dict], args: argparse.Namespa
 
 
 def one_pass(method, data: dict, device: str):
-    """Network losses and saved MiB of one labelled pass."""
+    """Network losses and saved MiB of one labeled pass."""
     images = data[method.source_stream]['inputs']
     labels = torch.stack([s.gt_sem_seg.data[0] for s in data[method.source_stream]['data_samples']])
     box = draw_crop_box(method.student, tuple(images.shape[-2:]), StepGenerator.of(0).numpy)
@@ -157,7 +157,7 @@ def measured_term(method, entry: AlignmentImages, iteration: int) -> tuple[float
 
 
 def drift_pixels(method, views, iteration: int) -> int:
-    """Drift pixels of two passes over fully labelled images."""
+    """Drift pixels of two passes over fully labeled images."""
     eta = method.alignment.eta_at(iteration, TOTAL)
     return 2 * sum(len(v.features) * round(eta * v.features.shape[-2:].numel()) for v in views)
 

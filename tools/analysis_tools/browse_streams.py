@@ -146,7 +146,7 @@ def draw_mixed(args: argparse.Namespace, cfg: Config, streams: dict[str, Stream]
 
 
 def draw_strong(args: argparse.Namespace, method: Any, streams: dict[str, Stream], seed: int) -> None:
-    """Write ``strong_<iteration>.png``: weak and strong views of the unlabelled images as the method makes them."""
+    """Write ``strong_<iteration>.png``: weak and strong views of the unlabeled images as the method makes them."""
     size = streams[method.unlabeled_stream].batch_size
     mean, std = (x.flatten().tolist() for x in (method.data_preprocessor.mean, method.data_preprocessor.std))
     for iteration in range(args.iteration, args.iteration + -(-args.num // size)):

@@ -40,7 +40,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--eta', type=float, nargs='+', default=[0.2, 0.05], help='shares of drift pixels')
     parser.add_argument('--tile', type=int, default=384, help='longest side of one picture in pixels')
     parser.add_argument('--predictions-only', action='store_true',
-                        help='no photographs: for data whose licence forbids passing them on')
+                        help='no photographs: for data whose license forbids passing them on')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
                         help='override settings of the config')

@@ -6,10 +6,10 @@ Example::
         work_dirs/bench_daformer_mobilenetv2/iter_2000.pth work_dirs/bench_pixl_uda_mobilenetv2/iter_2000.pth \\
         embedding.png --names without with --domain camvid_day
 
-Features are those the classifier sees, L2-normalised; the plane is spanned by their first two principal components,
+Features are those the classifier sees, L2-normalized; the plane is spanned by their first two principal components,
 for each checkpoint its own. The scores are taken in the full space: mean silhouette (cosine distance), variance of
 class means over variance within classes, share of pixels nearest to the mean of their own class. Pixels are drawn
-from the labelled pixels of the domain, equally many per class.
+from the labeled pixels of the domain, equally many per class.
 """
 import argparse
 from collections.abc import Sequence

@@ -6,7 +6,7 @@
 Both methods, with the optimizers of their configs, train on the same random images (no data loading, no pretrained
 weights: neither changes the cost). Time: both are held in one process and take turns iteration by iteration, so that
 other load on the machine hits both; the medians after ``--skip`` iterations are reported, and the median ratio of
-neighbours. An iteration is preprocessing, all passes, the optimizer step and the update of averages. On the CPU the
+neighbors. An iteration is preprocessing, all passes, the optimizer step and the update of averages. On the CPU the
 time the process really computed is given as well, whose ratio holds on a busy machine. Memory: each method runs alone
 in a process of its own. On a GPU the peak is ``torch.cuda.max_memory_allocated``; on the CPU it is the peak of what
 PyTorch's allocator holds (weights, optimizer, gradients, activations), from the profiler's allocation events; scratch

@@ -9,7 +9,7 @@ from mmseg_dg.evaluation.bias import GROUPS
 from mmseg_dg.evaluation.drives import bootstrap_difference
 from mmseg_dg.utils.atomic_files import write_text
 
-from .judgement import RISE, Gain, mean_and_spread, paired_gain
+from .judgment import RISE, Gain, mean_and_spread, paired_gain
 from .rows import drives_of, scored_domains
 from .suite import Arm, Suite
 

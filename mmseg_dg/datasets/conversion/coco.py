@@ -69,10 +69,10 @@ def _uncompress(text: bytes) -> list[int]:
 
 
 def polygon_mask(polygons: Sequence[Sequence[float]], size: Sequence[int]) -> np.ndarray:
-    """Union of polygons, a pixel belonging to it when its centre does.
+    """Union of polygons, a pixel belonging to it when its center does.
 
     OpenCV's filling includes the outline, which would thicken objects; so the polygon is drawn
-    ``4`` times larger and read at the pixel centres. Against the exact rule a centre within 1/4
+    ``4`` times larger and read at the pixel centers. Against the exact rule a center within 1/4
     pixel of the outline may differ.
 
     Args:
@@ -99,11 +99,11 @@ def polygon_mask(polygons: Sequence[Sequence[float]], size: Sequence[int]) -> np
         if x2 <= x1 or y2 <= y1:
             continue
         canvas = np.zeros(((y2 - y1) * _FINE, (x2 - x1) * _FINE), np.uint8)
-        # with 8 bits of fraction; the centre of sub-pixel i is at (i + 0.5) / 4
+        # with 8 bits of fraction; the center of sub-pixel i is at (i + 0.5) / 4
         fixed = np.round(((points - (x1, y1)) * _FINE - 0.5) * 256).astype(np.int32)
         cv2.fillPoly(canvas, [fixed], 1, shift=8)
-        # the centre of a pixel lies between sub-pixels 1 and 2: inside when both diagonal
-        # neighbours are
+        # the center of a pixel lies between sub-pixels 1 and 2: inside when both diagonal
+        # neighbors are
         mask[y1:y2, x1:x2] |= (canvas[1::_FINE, 1::_FINE] & canvas[2::_FINE, 2::_FINE]) > 0
     return mask
 

@@ -86,7 +86,7 @@ def _choose(found: list[Entry], streams: Optional[Sequence[str]]) -> list[Entry]
 
 
 def _examine_files(listing: Listing, quick: bool, run: Callable) -> Optional[np.ndarray]:
-    """Read every sample; returns (256,) mapped label pixels, or None for an unlabelled stream."""
+    """Read every sample; returns (256,) mapped label pixels, or None for an unlabeled stream."""
     if not listing.infos:
         return None
     known = traits(listing.dataset)

@@ -46,11 +46,11 @@ class Listing:
 
     Attributes:
         entry: Where it comes from.
-        dataset: Initialised far enough to name its files; None when that failed.
+        dataset: Initialized far enough to name its files; None when that failed.
         infos: One per sample whose files are there: ``img_path`` and, if labels are loaded,
             ``seg_map_path`` and how to read it.
         listed: Number of samples before missing ones were taken out.
-        loader: The built label loading step, or None for an unlabelled stream.
+        loader: The built label loading step, or None for an unlabeled stream.
         image_loader: The image loading step, see
             :func:`~mmseg_dg.datasets.doctor.streams.image_loader`.
         findings: What was found so far.
@@ -76,7 +76,7 @@ class Listing:
     @property
     def palette(self) -> Optional[list]:
         palette = traits(self.dataset).metainfo.get('palette')
-        return None if palette is None else [list(colour) for colour in palette]
+        return None if palette is None else [list(color) for color in palette]
 
     def add(self, kind: str, path: str, detail: str = '', image: str = '') -> None:
         self.findings.append(Finding(kind, self.stream, str(path), detail, image))

@@ -73,7 +73,7 @@ def add_wrong_count(listing: Listing) -> Optional[int]:
 
 def check_class_lists(listings: Sequence[Listing], cfg: Any) -> Iterator[Finding]:
     """Classes and palette of all streams, and the network's number of classes."""
-    # an unlabelled stream may carry no classes, a classification folder has classes of its own
+    # an unlabeled stream may carry no classes, a classification folder has classes of its own
     known = [x for x in listings if x.classes and traits(x.dataset).pairs_files]
     for other in known[1:]:
         first = known[0]
@@ -164,7 +164,7 @@ def _digest(item: tuple[str, Optional[dict]]) -> Optional[bytes]:
 
 
 def add_duplicates(groups: Sequence[Sequence[tuple[Listing, str]]]) -> None:
-    """Report images shared by training and validation, by labelled and unlabelled streams, or twice
+    """Report images shared by training and validation, by labeled and unlabeled streams, or twice
     in one stream.
     """
     for group in groups:

@@ -26,15 +26,15 @@ class StreamSummary(NamedTuple):
         type: Dataset class.
         images: Images it names.
         expected: Images of the whole split, if it is a known one.
-        labelled: Whether labels are read.
-        pixels: Labelled pixels of each class.
+        labeled: Whether labels are read.
+        pixels: Labeled pixels of each class.
     """
     stream: str
     key: str
     type: str
     images: int
     expected: Optional[int]
-    labelled: bool
+    labeled: bool
     pixels: list[int]
 
     @classmethod
@@ -117,7 +117,7 @@ class Report:
         own = Counter(f.is_error for f in listing.findings if f in shown)
         return (summary.stream, summary.type, str(summary.images),
                 '' if summary.expected is None else str(summary.expected),
-                'yes' if summary.labelled else 'no', str(own[True]), str(own[False]))
+                'yes' if summary.labeled else 'no', str(own[True]), str(own[False]))
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -132,7 +132,7 @@ def write_fixed_lists(report: Report, folder: str) -> dict[str, str]:
     has some.
 
     An image that training and validation share leaves the training list, one with and without label
-    the unlabelled list. Faults of whole datasets (folders, classes, binary masks) cannot be cured
+    the unlabeled list. Faults of whole datasets (folders, classes, binary masks) cannot be cured
     so. The lists are called ``<stream>_cleaned.txt``, with a number where several datasets are one
     stream.
 

@@ -36,7 +36,7 @@ class ClassUniformSampler(StatelessSampler):
     Memory: four int32 per centroid; GTA has some 50 per image.
 
     Args:
-        dataset: The (wrapped) labelled dataset.
+        dataset: The (wrapped) labeled dataset.
         seed: See :class:`StatelessSampler`.
         fraction: Share of the samples drawn by class, in [0, 1].
         tile: Side of the tiles in pixels of the full-size label.

@@ -19,7 +19,7 @@ from .request import SampleRequest
 class RareClassSampler(StatelessSampler):
     """Draws a class, rare ones more often, then an image that shows it.
 
-    P(c) = softmax over classes of (1 - f_c) / temperature, f_c the class's share of all labelled
+    P(c) = softmax over classes of (1 - f_c) / temperature, f_c the class's share of all labeled
     pixels; the image is uniform among those with more than ``min_pixels`` pixels of the class in
     the full-size label. The class travels to :class:`RareClassCrop` as ``wanted_class``.
 
@@ -30,7 +30,7 @@ class RareClassSampler(StatelessSampler):
     Memory: one int32 per (image, class it shows).
 
     Args:
-        dataset: The (wrapped) labelled dataset.
+        dataset: The (wrapped) labeled dataset.
         seed: See :class:`StatelessSampler`.
         temperature: T of the softmax, > 0; ``float('inf')`` makes all classes equally likely.
         min_pixels: See above, >= 0.

@@ -39,7 +39,7 @@ COLUMNS = ('image', 'class', 'row', 'column')
 def class_centroids(dataset: Any, tile: int = 1024, cache_dir: Optional[str] = None,
                     num_workers: Optional[int] = None, rebuild: bool = False,
                     tiles: str = 'all') -> np.ndarray:
-    """The centroids of any labelled dataset, counted or read from the cache of
+    """The centroids of any labeled dataset, counted or read from the cache of
     :func:`class_statistics`.
 
     Args:

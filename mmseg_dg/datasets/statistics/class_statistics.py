@@ -60,7 +60,7 @@ class ClassStatistics:
 
 def class_statistics(dataset: Any, cache_dir: Optional[str] = None,
                      num_workers: Optional[int] = None, rebuild: bool = False) -> ClassStatistics:
-    """Count the classes of any labelled dataset, or read the counts from the cache.
+    """Count the classes of any labeled dataset, or read the counts from the cache.
 
     Labels are read by the dataset's own ``LoadAnnotations`` (found in its pipeline), so
     ``label_map``, ``reduce_zero_label`` and special loaders apply; transforms after it do not. With
@@ -162,7 +162,7 @@ def _label_loader(dataset: Any) -> BaseLoadAnnotations:
             return step
     raise ValueError(f'class_statistics: the pipeline of {type(dataset).__name__} has no '
                      'LoadAnnotations, so it has no labels to count; rare class sampling works on '
-                     'labelled streams only')
+                     'labeled streams only')
 
 
 def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,

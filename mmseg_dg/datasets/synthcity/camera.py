@@ -1,6 +1,6 @@
 """The camera of a street scene: rays of the pixels and projection of polygons.
 
-World axes: x right, y up, z along the street, metres, origin on the road below the camera. Camera
+World axes: x right, y up, z along the street, meters, origin on the road below the camera. Camera
 axes: x right, y up, z forward.
 
 Shapes: N points, H x W pixels.
@@ -13,7 +13,7 @@ import numpy as np
 
 from .dice import Dice
 
-NEAR = 0.4  # metres; polygons are cut there
+NEAR = 0.4  # meters; polygons are cut there
 SHIFT = 4  # fractional bits of the integer pixel coordinates that OpenCV draws with
 _FAR_OFF = 20000  # pixels; beyond it OpenCV's integers would overflow
 
@@ -71,7 +71,7 @@ class Camera:
         return None if len(clipped) < 3 else self.to_pixels(clipped)
 
     def locate(self, point: Sequence[float]) -> Optional[tuple[int, int, float]]:
-        """Pixel column, row and depth (metres) of a world point; None if it is too near or outside
+        """Pixel column, row and depth (meters) of a world point; None if it is too near or outside
         the picture.
         """
         x, y, z = self.to_camera(np.asarray([point], np.float64))[0]

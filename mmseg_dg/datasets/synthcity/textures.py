@@ -1,7 +1,7 @@
 """Textures, added to all pixels of a kind at once after painting.
 
 A texture is a row of parameters: the horizontal direction (tx, tz) along the surface, then what its
-kind needs. The position of a pixel on the surface is u = x * tx + z * tz and v = y, in metres.
+kind needs. The position of a pixel on the surface is u = x * tx + z * tz and v = y, in meters.
 Edges of windows and bars are as soft as a pixel is wide, so distant facades do not flicker.
 
 Shapes: N pixels, P parameters of a texture, H x W pixels.
@@ -21,11 +21,11 @@ _WARM = np.array((110, 190, 235), np.float32)  # light behind windows, BGR
 
 class Patch(NamedTuple):
     """The pixels of one kind of texture, N of them."""
-    u: np.ndarray  # metres along the surface
-    v: np.ndarray  # height in metres
+    u: np.ndarray  # meters along the surface
+    v: np.ndarray  # height in meters
     x: np.ndarray  # world x
-    depth: np.ndarray  # metres
-    pixel_u: np.ndarray  # metres that a pixel covers along u
+    depth: np.ndarray  # meters
+    pixel_u: np.ndarray  # meters that a pixel covers along u
     pixel_v: np.ndarray
     fade: np.ndarray  # 1 near, 0 far: how much of the fine detail remains
     parameters: np.ndarray  # (N, P - 2), without the direction
@@ -147,7 +147,7 @@ def add_textures(image: np.ndarray, painting: Painting, canvas: Canvas, rays: Se
         painting: What :meth:`Canvas.paint` returned.
         canvas: The canvas (its textures, its camera).
         rays: World rays of the pixels, three float32 (H, W).
-        depth: float32 (H, W), metres.
+        depth: float32 (H, W), meters.
         look: Look of the picture.
     """
     parameters = np.array(canvas.textures, np.float32)

@@ -20,7 +20,7 @@ Profile = list[tuple[float, float]]
 
 
 def vehicle_length(stage: Stage, kind: int) -> float:
-    """A length in metres for one of CAR, TRUCK, BUS, TRAIN."""
+    """A length in meters for one of CAR, TRUCK, BUS, TRAIN."""
     return stage.dice.uniform(*_LENGTHS[kind])
 
 
@@ -33,8 +33,8 @@ class Vehicle:
         kind: CAR, TRUCK, BUS or TRAIN.
         x: World x of the middle.
         z: World z of the middle.
-        yaw: Radians; 0 comes towards the camera, pi drives away.
-        length: Metres.
+        yaw: Radians; 0 comes toward the camera, pi drives away.
+        length: Meters.
     """
     def __init__(self, stage: Stage, kind: int, x: float, z: float, yaw: float,
                  length: float) -> None:
@@ -54,12 +54,12 @@ class Vehicle:
         return a * self.cos + along * self.sin, y, -a * self.sin + along * self.cos
 
     def sees_side(self, side: int, width: float) -> bool:
-        """Whether the left (-1) or right (1) side is towards the camera."""
+        """Whether the left (-1) or right (1) side is toward the camera."""
         return self.stage.canvas.faces(self.point(side * width / 2, 1.0, 0),
                                        self.direction(side, 0, 0))
 
     def sees_end(self, end: int) -> bool:
-        """Whether the front (-1) or rear (1) is towards the camera."""
+        """Whether the front (-1) or rear (1) is toward the camera."""
         return self.stage.canvas.faces(self.point(0, 1.0, end * self.length / 2),
                                        self.direction(0, 0, end))
 

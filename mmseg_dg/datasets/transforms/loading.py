@@ -75,7 +75,7 @@ class LoadAnnotations(MMSegLoadAnnotations):
                              f'({error})') from error
         if label.ndim != 2:
             raise ValueError(f'{path}: expected one id per pixel, got shape {label.shape}; a '
-                             'colour picture of the labels must be converted to ids first')
+                             'color picture of the labels must be converted to ids first')
         if label.dtype != np.uint8:
             if label.dtype == bool:
                 return label.astype(np.uint8)

@@ -39,7 +39,7 @@ class RareClassCrop(BaseTransform):
 
     Draws from numpy's global generator, which :class:`SeededDataset` seeds per sample. Reads
     ``img`` (H, W, 3), every array named in ``seg_fields`` (H, W), ``wanted_class`` if present;
-    without ``gt_seg_map`` (unlabelled stream) the first box is taken.
+    without ``gt_seg_map`` (unlabeled stream) the first box is taken.
 
     Args:
         crop_size: Height and width, or one number for both, in pixels.

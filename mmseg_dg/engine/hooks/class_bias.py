@@ -63,7 +63,7 @@ class PseudoLabelStatisticsHook(Hook):
     def before_train(self, runner: Runner) -> None:
         self._classes = list(runner.train_dataloader.dataset.metainfo.get('classes') or ())
         if not self._classes:
-            raise ValueError('PseudoLabelStatisticsHook needs class names: give the labelled '
+            raise ValueError('PseudoLabelStatisticsHook needs class names: give the labeled '
                              'dataset its classes')
         self._counts, self.rows = None, []
         kept = runner.message_hub.runtime_info.get(KEPT)

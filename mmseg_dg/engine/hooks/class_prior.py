@@ -1,4 +1,4 @@
-"""Class frequencies of the labelled images, for networks that correct a class prior."""
+"""Class frequencies of the labeled images, for networks that correct a class prior."""
 from typing import Any, Optional
 
 import torch
@@ -15,7 +15,7 @@ from .run_checks import CheckingHook
 
 @HOOKS.register_module()
 class ClassPriorHook(CheckingHook):
-    """Count the pixels of each class in the labelled stream before iteration 0 and give the counts
+    """Count the pixels of each class in the labeled stream before iteration 0 and give the counts
     to the model.
 
     Whole images are counted, ignored pixels left out: random crops of resized images show every
@@ -24,7 +24,7 @@ class ClassPriorHook(CheckingHook):
     that corrects a prior receives them (teachers too).
 
     Args:
-        stream: Labelled stream; None: the method's first.
+        stream: Labeled stream; None: the method's first.
         cache_dir: See :func:`mmseg_dg.datasets.statistics.class_statistics.class_statistics`.
 
     Raises:

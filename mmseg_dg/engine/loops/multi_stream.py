@@ -84,7 +84,7 @@ class MultiStreamTrainLoop(AnnouncingLoop):
             dir lists it).
         new_classifier: ``load_from`` is a checkpoint with other classes: load all but the
             classifiers (of the student, the teacher and frozen copies), which start from their
-            initialisation, and say in the log what was left out. A resumed run loads everything.
+            initialization, and say in the log what was left out. A resumed run loads everything.
         crop_size: (height, width), or one number: the size of the fixed-size crops in the pipelines
             of all streams, and of ``Pad`` before them, where they state none.
         cached_features: Arguments of :class:`mmseg_dg.engine.cached_features.CachedFeatures`

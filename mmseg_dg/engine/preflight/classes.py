@@ -28,7 +28,7 @@ def check_num_classes(method: Any, loaders: Any) -> None:
 
     Args:
         method: The training method.
-        loaders: The streams; unlabelled ones may not know the classes.
+        loaders: The streams; unlabeled ones may not know the classes.
 
     Raises:
         ValueError: A head with another number of classes, or a feature distance of classes that do

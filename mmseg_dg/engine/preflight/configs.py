@@ -86,9 +86,9 @@ def _missing_paths(what: str, where: str, config: dict) -> Iterator[FileNotFound
     prefix = config.get('data_prefix') or {}
     if isinstance(prefix, str):  # mmpretrain's datasets have one folder
         prefix = dict(img_path=prefix)
-    labelled = any('Annotations' in str(t.get('type', '')) for t in config.get('pipeline', ())
-                   if isinstance(t, dict))
-    for key in ('img_path', 'seg_map_path') if labelled else ('img_path', ):
+    labeled = any('Annotations' in str(t.get('type', '')) for t in config.get('pipeline', ())
+                  if isinstance(t, dict))
+    for key in ('img_path', 'seg_map_path') if labeled else ('img_path', ):
         folder = prefix.get(key)
         if folder and not _makes_its_folder(config) and not osp.isdir(osp.join(root, folder)):
             yield FileNotFoundError(f'{what}: {key} folder {osp.join(root, folder)!r} does not '

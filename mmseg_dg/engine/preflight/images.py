@@ -149,9 +149,9 @@ def _log_channels(what: str, found: Iterable[ImageFile]) -> None:
     """Say what becomes of alpha channels, gray images and images of more than 8 bits."""
     headers = [file.header for file in found if file.header is not None]
     for text, count in ((f'{what}: %d images have an alpha channel, which is not used: transparent '
-                         'pixels show the colour they are saved with',
+                         'pixels show the color they are saved with',
                          sum(header.alpha for header in headers)),
-                        (f'{what}: %d images are grey; they are repeated over three channels',
+                        (f'{what}: %d images are gray; they are repeated over three channels',
                          sum(header.channels == 1 for header in headers)),
                         (f'{what}: %d images have more than 8 bits and are scaled by bit_depth',
                          sum(header.bits > 8 for header in headers))):

@@ -18,13 +18,13 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
     """Load a few samples of each stream and check what training would trip over later.
 
     Args:
-        method: Says which streams must be labelled.
+        method: Says which streams must be labeled.
         loaders: The streams.
         count: Samples per stream, spread evenly over the dataset.
 
     Raises:
         ValueError: A sample without a label where one is needed, smaller than the crop, of another
-            size than the rest, with more or fewer channels than the normalisation, or on [0, 1]
+            size than the rest, with more or fewer channels than the normalization, or on [0, 1]
             where that is one of 0..255.
     """
     for name, loader in loaders.items():
@@ -54,7 +54,7 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
 
 
 def check_labels(method: Any, loaders: Any) -> None:
-    """Read every label of a method's labelled streams, where it asks for that; counts are cached.
+    """Read every label of a method's labeled streams, where it asks for that; counts are cached.
 
     Raises:
         ValueError: Ids that are neither classes nor ignored, sizes that differ from the image's;

@@ -23,7 +23,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Zeros before and after ``size`` pixels so that ``ceil(size / stride)`` remain (TensorFlow's
     SAME).
     """
-    # no division of a negative size: ONNX rounds that towards zero, Python down
+    # no division of a negative size: ONNX rounds that toward zero, Python down
     total = ((size + stride - 1) // stride - 1) * stride + kernel - size
     # else it is never negative; a size that is free in an exported graph cannot be compared
     if kernel < stride:
@@ -42,7 +42,7 @@ def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.) -> Tensor:
 
 
 class StandardizedConv2d(nn.Conv2d):
-    """Convolution without bias whose filters are standardised to mean 0 and standard deviation 1,
+    """Convolution without bias whose filters are standardized to mean 0 and standard deviation 1,
     with SAME padding.
 
     ``(w - mean) / (std + eps)`` per filter, as in the released code of the hybrid Vision
@@ -70,7 +70,7 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 
 class ResidualUnit(nn.Module):
-    """Bottleneck 1x1, 3x3, 1x1 of standardised convolutions, GroupNorm after each.
+    """Bottleneck 1x1, 3x3, 1x1 of standardized convolutions, GroupNorm after each.
 
     The network is called ResNetV2 (pre-activation) in the papers, but in the released code and in
     its ports the norm follows the convolution and the last ReLU the sum; the public weights fit
@@ -152,7 +152,7 @@ class HybridViT(EncoderOptions, BaseModule):
     """Hybrid encoder of TransUNet and DDeP: three stages of a ResNet-50, then ViT-B/16 on their
     1/16 map.
 
-    Weight-standardised convolutions, GroupNorm(32), stages of 3, 4 and 9 units, then a 1x1 patch
+    Weight-standardized convolutions, GroupNorm(32), stages of 3, 4 and 9 units, then a 1x1 patch
     embedding and 12 Transformer layers of width 768. Images are expected on the scale [-1, 1] (mean
     and std 127.5), as the public weights were trained;
     ``tools/model_converters/vit_hybrid2mmseg_dg.py`` converts those. Any image size works: the

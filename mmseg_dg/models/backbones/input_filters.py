@@ -30,7 +30,7 @@ def adapt_input_filters(weight: Tensor, channels: int, how: str = 'zeros') -> Te
     if channels < file_channels:
         raise ValueError(
             f'in_channels={channels}, but the filters of the file read {file_channels}: give the '
-            f'images {file_channels} channels (grey ones are repeated by LoadImageFromFile)')
+            f'images {file_channels} channels (gray ones are repeated by LoadImageFromFile)')
     if how not in EXTRA_CHANNELS:
         raise ValueError(f'extra_channels={how!r}: use one of {EXTRA_CHANNELS}')
     if how == 'zeros':

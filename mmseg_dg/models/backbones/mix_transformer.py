@@ -4,8 +4,8 @@ Written from the description of the network; parameter names are those of mmseg'
 ``MixVisionTransformer``, so its checkpoints load as they are and the original ones after
 :mod:`mmseg_dg.weights.official_names`. Unlike mmseg's
 class: LayerNorm eps is 1e-5 in the patch embeddings and behind the spatial reduction (1e-6
-elsewhere), drop path is 0.1 unless asked otherwise, q/k/v get the same scratch initialisation as
-every other linear layer, and attention never materialises its weights.
+elsewhere), drop path is 0.1 unless asked otherwise, q/k/v get the same scratch initialization as
+every other linear layer, and attention never materializes its weights.
 
 Shapes: B images, M tokens of keys and values, N tokens, C channels, H x W pixels, h x w places of a
 smaller map.
@@ -219,11 +219,11 @@ class MixTransformer(EncoderOptions, BaseModule):
         with_cp: Recompute the activations of each block in the backward pass instead of keeping
             them.
         style_hallucination: Arguments of :class:`StyleHallucination`, which in training appends
-            stylised copies to the output of stage 1, so that all outputs have twice the batch;
+            stylized copies to the output of stage 1, so that all outputs have twice the batch;
             None: not. Train such an encoder with the method ``DomainGeneralization``.
         trainable, lora, extra_channels: See :class:`EncoderOptions`; adapters are refused (no
             linear projections of the queries).
-        init_cfg: None for the paper's random initialisation (truncated normal 0.02 for linear
+        init_cfg: None for the paper's random initialization (truncated normal 0.02 for linear
             layers; normal with std sqrt(2 / fan_out) for convolutions). ``dict(type='Pretrained',
             checkpoint=FILE)`` loads a backbone in mmseg's or the original key layout and fails if a
             tensor is missing or left over.
@@ -313,7 +313,7 @@ class MixTransformer(EncoderOptions, BaseModule):
         """Encode images.
 
         Args:
-            x: Normalised images (B, in_channels, H, W), any float dtype, H and W of at least 29;
+            x: Normalized images (B, in_channels, H, W), any float dtype, H and W of at least 29;
                 they need not be multiples of anything: each stage rounds its size up.
 
         Returns:

@@ -11,7 +11,7 @@ from mmseg_dg.ops import restyle
 
 
 class StyleHallucination(nn.Module):
-    """Appends a stylised copy to a batch of feature maps, in training only.
+    """Appends a stylized copy to a batch of feature maps, in training only.
 
     A style is the mean and the standard deviation of every channel. New ones are random convex
     combinations of prototypes, which :class:`mmseg_dg.engine.hooks.StylePrototypeHook` takes from
@@ -79,7 +79,7 @@ class StyleHallucination(nn.Module):
         return torch.distributions.Dirichlet(parameters, validate_args=False).sample((count, ))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps (B, C, H, W) -> in training (2B, C, H, W), the maps themselves and then stylised
+        """Maps (B, C, H, W) -> in training (2B, C, H, W), the maps themselves and then stylized
         copies of them.
         """
         if not self.training:

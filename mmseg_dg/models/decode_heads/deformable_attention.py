@@ -32,7 +32,7 @@ def deformable_sampling(value: Tensor, offsets: Tensor, weights: Tensor) -> Tens
     xs = torch.arange(w, device=value.device, dtype=kind).view(1, 1, 1, w)  # (1, 1, 1, W)
     # (B, M, P, 2, H, W) -> (B * M, P, 2, H, W)
     shift = offsets.to(kind).reshape(b * m, points, 2, h, w)
-    # normalised coordinates of align_corners=False: pixel centre i lies at (2 i + 1)/n - 1
+    # normalized coordinates of align_corners=False: pixel center i lies at (2 i + 1)/n - 1
     # (B * M, P, H, W, 2)
     grid = torch.stack([(2 * (xs + shift[:, :, 0]) + 1) / w - 1,
                         (2 * (ys + shift[:, :, 1]) + 1) / h - 1], dim=-1)

@@ -272,7 +272,7 @@ class MaskDenoiserHead(BaseDecodeHead):
 
     def encode(self, labels: Tensor, size: tuple[int, int]) -> Tensor:
         """Clean codes (B, D, h, w) of label maps (B, H, W), resized to ``size`` by nearest
-        neighbours.
+        neighbors.
         """
         return self.code(downscale_label_map(labels, size))
 
@@ -328,7 +328,7 @@ def sine_positions(channels: int, size: tuple[int, int],
                    device: Optional[torch.device] = None) -> Tensor:
     """Sine positional encoding of a map: half of the channels for rows, half for columns.
 
-    Coordinates are ``(i + 0.5)/n`` times 2 pi (normalised, offset -0.5), frequencies
+    Coordinates are ``(i + 0.5)/n`` times 2 pi (normalized, offset -0.5), frequencies
     ``10000^(-2j/(channels/2))``, sine and cosine interleaved. Source:
     docs/behavior/unimatch.md#ddp-denoiser (DETR's encoding).
 

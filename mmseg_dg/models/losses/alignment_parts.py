@@ -13,7 +13,7 @@ class Partition(NamedTuple):
     """One resolution of one pass on its own grid.
 
     Attributes:
-        features: (B, D, h, w), not normalised, with a graph.
+        features: (B, D, h, w), not normalized, with a graph.
         labels: (B, h, w).
         weight: (B, h, w) or None.
         entropy: (B, h, w) in nats.

@@ -54,7 +54,7 @@ class OHEMCrossEntropyLoss(nn.Module):
 
     Args:
         threshold: Probability of the true class above which a pixel is left out.
-        min_kept_per_image: Pixels that are kept at least, times the number of labelled images in
+        min_kept_per_image: Pixels that are kept at least, times the number of labeled images in
             the forward pass.
         loss_weight: Factor on the loss.
         loss_name: Name in the log; must contain ``loss``.

@@ -75,7 +75,7 @@ class PixelAlignment(nn.Module):
         selection: Which resolution's prototype a class gets
             (:func:`mmseg_dg.ops.pixel_alignment.select_prototypes`). Without meaning for one
             resolution.
-        prototypes: Images that share prototypes: ``'pair'`` (slot i of both passes; two neighbours
+        prototypes: Images that share prototypes: ``'pair'`` (slot i of both passes; two neighbors
             of the batch where there is one pass), ``'batch'`` (the images of one pass), ``'step'``
             (all of them) or ``'image'``.
         pair: ``'joint'`` holds the graph of the first pass until the second, then aligns both.
@@ -160,8 +160,8 @@ class PixelAlignment(nn.Module):
                 ahead: Optional[Ahead] = None) -> AlignmentResult:
         """
         Args:
-            images: One entry per pass (labelled; mixed or unlabelled), slot i of each forming a
-                pair. One entry without ``memory`` and ``more`` pairs neighbours within the batch.
+            images: One entry per pass (labeled; mixed or unlabeled), slot i of each forming a
+                pair. One entry without ``memory`` and ``more`` pairs neighbors within the batch.
             iteration, total: Position in the run, for eta.
             memory: Result of an earlier pass of the step: its prototypes count, its pixels do not.
             more: Another pass of the step follows, which gets this one's memory.

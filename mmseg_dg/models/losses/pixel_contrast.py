@@ -34,7 +34,7 @@ class PixelContrast(nn.Module):
     Two resolutions: half the sum of context against context, weighted by ``W``, and context against
     detail, weighted by ``1 - W``, where ``W_ij = w_i w_j`` of a learned weight per pixel, 0 in rows
     outside the detail crop. Detail features lie on a canvas of zeros. One resolution: the plain
-    term. Features are resized, then normalised. No projection, prototypes or memory bank. Source:
+    term. Features are resized, then normalized. No projection, prototypes or memory bank. Source:
     CLUDA (Vayyat et al.), the variant its code runs (user0407/CLUDA@66ee876,
     mmseg/models/uda/dacs.py), in blocks of rows
     (:func:`mmseg_dg.ops.pixel_contrast.pair_contrast`).

@@ -90,7 +90,7 @@ class ProjectedFeatureDistance(nn.Module):
 
     @torch.no_grad()
     def reference(self, images: Tensor) -> Tensor:
-        """The frozen encoder's last map, (B, out_channels, h, w), of normalised images (B, 3, H,
+        """The frozen encoder's last map, (B, out_channels, h, w), of normalized images (B, 3, H,
         W).
         """
         if self.size is not None:
@@ -103,7 +103,7 @@ class ProjectedFeatureDistance(nn.Module):
         Args:
             features: The student's last map, (B, in_channels, h, w), or (k B, ...) of k copies of
                 the batch.
-            images: The images it saw, normalised, (B, 3, H, W).
+            images: The images it saw, normalized, (B, 3, H, W).
 
         Returns:
             0-d loss.

@@ -307,7 +307,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         """Logits (B, C, H, W) for pseudo-labels.
 
         All detail windows of all images form one batch, window by window, and follow the context
-        pass: a teacher that normalises with batch statistics depends on both.
+        pass: a teacher that normalizes with batch statistics depends on both.
         """
         padded = self._pad(images)
         _, fused = next(

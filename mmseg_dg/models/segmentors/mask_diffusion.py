@@ -190,7 +190,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
 
         Args:
             feature: (B, C, h, w).
-            labels: (B, H, W) int64, 255 ignored; resized to (h, w) by nearest neighbours.
+            labels: (B, H, W) int64, 255 ignored; resized to (h, w) by nearest neighbors.
             draws: Times and seeds of B images.
 
         Raises:
@@ -217,7 +217,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
     def segmentation_losses(self, images: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
                             crop_box: Optional[CropChoice] = None,
                             draws: Optional[NoiseDraws] = None) -> NetworkLosses:
-        """Losses of a labelled batch: ``decode.`` the denoiser, ``plain.`` the plain classifier,
+        """Losses of a labeled batch: ``decode.`` the denoiser, ``plain.`` the plain classifier,
         ``aux.`` others.
 
         Args:

@@ -75,7 +75,7 @@ class TrainableSegmentor:
 
     The answers here are those of one encoder with one decode head. A subclass lists this class
     before its segmentor (``class HRDAEncoderDecoder(TrainableSegmentor, EncoderDecoder)``) and
-    overrides what differs; a misspelt override is an error when the class is defined.
+    overrides what differs; a misspelled override is an error when the class is defined.
     """
 
     #: Whether a method may run encoder and decode head itself: each image passes both once, as it
@@ -194,7 +194,7 @@ def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor,
     Args:
         network: Segmentor with ``extract_feat`` and ``decode_head`` (and perhaps
             ``auxiliary_head``).
-        images: Normalised images, (B, 3, H, W).
+        images: Normalized images, (B, 3, H, W).
         labels: Class ids, (B, H, W) int64, 255 ignored.
         weight: Per-pixel weight of the loss, (B, H, W), or None. The mean runs over all pixels,
             ignored and zero-weighted ones included, as in the official code
