@@ -101,7 +101,8 @@ class CachedFeatures:
                 f'train_cfg.cached_features.precision={self.precision!r}: use one of {PRECISIONS}')
 
     @classmethod
-    def of(cls, arguments: Optional[Mapping], method: Any) -> Optional['CachedFeatures']:
+    def from_arguments(cls, arguments: Optional[Mapping],
+                       method: Any) -> Optional['CachedFeatures']:
         """From ``train_cfg.cached_features``, before any data is read; None where it is not set.
 
         Raises:

@@ -147,9 +147,9 @@ class DACS(LabeledUnlabeled, Supervised):
         self.blur = blur
         self.color_jitter_strength = color_jitter_strength
         self.jitter_probability = jitter_probability
-        self.detail_crop = None if detail_crop is None else EntropyCrop.of(
+        self.detail_crop = None if detail_crop is None else EntropyCrop.from_config(
             self.student, detail_crop)
-        self.masked = None if masked is None else MaskedPass.of(self.student, masked)
+        self.masked = None if masked is None else MaskedPass.from_config(self.student, masked)
         self.pseudo_label_tta = _checked_tta(pseudo_label_tta)
         self.teacher = EMATeacher(self.student)
 
@@ -161,7 +161,7 @@ class DACS(LabeledUnlabeled, Supervised):
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> StepDraws:
-        rng = StepGenerator.of(generator)
+        rng = StepGenerator.wrap(generator)
         images = batch[self.source_stream]['inputs']
         size, count = tuple(images.shape[-2:]), len(images)
         labels = batch[self.source_stream].get('host_labels')  # a GPU would have to be asked
@@ -210,7 +210,7 @@ class DACS(LabeledUnlabeled, Supervised):
                state: Optional[StepState] = None) -> list[Pass]:
         state = StepState() if state is None else state
         self._check_batch(batch)
-        source = self.source_passes(batch, draws, state, more=True,
+        source = self.source_passes(batch, draws, state, pass_follows=True,
                                     ahead=lambda: self._mixed_pixels(batch, draws, state))
         labels = [Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state))]
         # a source pass that looks ahead at the mixed images needs their labels first

@@ -165,7 +165,7 @@ class DDeP(BaseMethod):
         return self
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> DDePDraws:
-        generator = StepGenerator.of(generator).torch
+        generator = StepGenerator.wrap(generator).torch
         sigma = draw_sigma(*self.sigma, len(batch[self.streams[0]]['inputs']), generator)
         return DDePDraws(sigma, int(torch.randint(2**31, (), generator=generator)))
 

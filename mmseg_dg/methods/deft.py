@@ -312,7 +312,7 @@ class JointFinetuning(Supervised):
 
 def styled_draws(method: Any, batch: dict[str, dict], generator: Any) -> StyledDraws:
     """Draws of a step of a method with one labeled stream and perhaps a style augmentation."""
-    rng = StepGenerator.of(generator)
+    rng = StepGenerator.wrap(generator)
     images = batch[method.source_stream]['inputs']
     box = draw_crop_box(method.student, images.shape[-2:], rng.numpy)
     style = method.style.draw(len(images), rng.torch) if method.style else None

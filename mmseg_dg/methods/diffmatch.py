@@ -130,7 +130,7 @@ class DiffMatch(SemiSupervised):
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> DiffMatchDraws:
-        rng = StepGenerator.of(generator)
+        rng = StepGenerator.wrap(generator)
         count = len(batch[self.unlabeled_stream]['inputs'])
         views = super().draw_step(batch, rng)
 

@@ -171,8 +171,8 @@ class StepCheck:
                 name for name, p in self.parameters
                 if p.grad is not None and not bool(finite_flag([p.grad]))
             ]
-            of = f': {len(names)} tensors, first {", ".join(names[:3])}' if names else ''
-            lines.append(f"pass '{first}': its gradients are not finite{of}")
+            listed_names = f': {len(names)} tensors, first {", ".join(names[:3])}' if names else ''
+            lines.append(f"pass '{first}': its gradients are not finite{listed_names}")
         return lines
 
 

@@ -64,7 +64,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         self.log_alignment()
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
-        rng = StepGenerator.of(generator)
+        rng = StepGenerator.wrap(generator)
         draws = super().draw_step(batch, rng)
         return replace(draws, alignment_seed=self.draw_alignment(rng))
 
@@ -101,7 +101,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         weak_logits = main_logits(decoded.logits)[len(labels):]
         own = self._own_pseudo_labels(batch, weak_logits.detach(), weak)
         share = self.remember(own, state)
-        aligned = self.align_images(state, [seen], more=self.num_views > 0,
+        aligned = self.align_images(state, [seen], pass_follows=self.num_views > 0,
                                     seed=draws.alignment_seed,
                                     ahead=lambda: self._strong_ahead(batch, draws, state))
         found = result.terms.weighted(self.labeled_weight).joined(aligned).prefixed(

@@ -67,7 +67,7 @@ class MaskedPass(NamedTuple):
     mode: str = 'pixel'
 
     @classmethod
-    def of(cls, network: BaseSegmentor, config: dict) -> 'MaskedPass':
+    def from_config(cls, network: BaseSegmentor, config: dict) -> 'MaskedPass':
         """From the config of a method.
 
         Args:

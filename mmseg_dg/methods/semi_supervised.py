@@ -172,7 +172,7 @@ class SemiSupervised(LabeledUnlabeled):
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
-        rng = StepGenerator.of(generator).numpy
+        rng = StepGenerator.wrap(generator).numpy
         images = batch[self.unlabeled_stream]['inputs']
         count, size = len(images), tuple(images.shape[-2:])
 

@@ -93,7 +93,7 @@ class Supervised(AlignmentMixin, BaseMethod):
 
     # ------------------------------------------------------------------ passes
     def draw_step(self, batch: dict[str, dict], generator: Any) -> Any:
-        rng = StepGenerator.of(generator)
+        rng = StepGenerator.wrap(generator)
         box = draw_crop_box(self.student, batch[self.source_stream]['inputs'].shape[-2:], rng.numpy)
         return SupervisedDraws(box, self.draw_alignment(rng))
 
@@ -102,14 +102,14 @@ class Supervised(AlignmentMixin, BaseMethod):
         return self.source_passes(batch, draws, StepState() if state is None else state)
 
     def source_passes(
-            self, batch: dict[str, dict], draws: Any, state: StepState, more: bool = False,
+            self, batch: dict[str, dict], draws: Any, state: StepState, pass_follows: bool = False,
             ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> list[Pass]:
         """The segmentation pass on labeled images and, on the same graph or after it, the feature
         distance.
 
         Args:
             batch, draws, state: Of the step.
-            more: Another pass follows, with whose images an alignment term pairs these.
+            pass_follows: Another pass follows, with whose images an alignment term pairs these.
             ahead: Shows that pass's images to the term, see :meth:`AlignmentMixin.align`.
         """
         stream = batch[self.source_stream]
@@ -117,12 +117,12 @@ class Supervised(AlignmentMixin, BaseMethod):
         labels = stack_labels(stream['data_samples'], self.source_stream)
         box = draws.crop_box_source
         joint = self.feature_distance is not None and self.shared_backward
-        held = more and self.alignment_holds_graph(state)
+        graph_needed = pass_follows and self.alignment_holds_graph(state)
 
         def segmentation() -> PassResult:
             result = self.source_losses(images, labels, box)
-            aligned = self.align(state, result, labels, more=more, seed=draws.alignment_seed,
-                                 ahead=ahead)
+            aligned = self.align(state, result, labels, pass_follows=pass_follows,
+                                 seed=draws.alignment_seed, ahead=ahead)
             found = result.terms.joined(aligned).prefixed(self.source_stream)
             if joint:
                 found = found.joined(self.distance_loss(result.features, images, labels, box,
@@ -143,7 +143,7 @@ class Supervised(AlignmentMixin, BaseMethod):
             return [Pass(self.source_stream, segmentation)]
         return [
             Pass(self.source_stream, segmentation, retain_graph=True),
-            Pass('feature_distance', distance, retain_graph=held)
+            Pass('feature_distance', distance, retain_graph=graph_needed)
         ]
 
     def source_losses(self, images: Tensor, labels: Tensor,

@@ -77,7 +77,7 @@ class UniMatchV2(FixMatch):
         }
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
-        rng = StepGenerator.of(generator)
+        rng = StepGenerator.wrap(generator)
         draws = super().draw_step(batch, rng)
         if not self.complementary_dropout:
             return draws
@@ -111,7 +111,7 @@ class UniMatchV2(FixMatch):
         result = self.labeled_losses(features, decoded, labels)
         seen = AlignmentImages([PixelView(*call) for call in decoded.calls], labels,
                                levels=result.features[0])
-        aligned = self.align_images(state, [seen], more=self.num_views > 0,
+        aligned = self.align_images(state, [seen], pass_follows=self.num_views > 0,
                                     seed=draws.alignment_seed,
                                     ahead=lambda: self._strong_ahead(batch, draws, state))
         found = result.terms.weighted(self.labeled_weight).joined(aligned)

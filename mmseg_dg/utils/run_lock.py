@@ -232,7 +232,7 @@ def hold(folder: Union[str, Path]) -> RunLock:
     return _HELD[key]
 
 
-def held(folder: Union[str, Path]) -> Optional[RunLock]:
+def current_lock(folder: Union[str, Path]) -> Optional[RunLock]:
     """The lock this process has on a work dir."""
     return _HELD.get(os.path.realpath(folder))
 

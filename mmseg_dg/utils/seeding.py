@@ -88,7 +88,7 @@ class StepGenerator:
         self.torch = torch.Generator().manual_seed(seed)
 
     @classmethod
-    def of(cls, generator: Union['StepGenerator', torch.Generator, int]) -> 'StepGenerator':
+    def wrap(cls, generator: Union['StepGenerator', torch.Generator, int]) -> 'StepGenerator':
         """Accept a seed or a plain torch generator where a :class:`StepGenerator` is expected."""
         if isinstance(generator, StepGenerator):
             return generator

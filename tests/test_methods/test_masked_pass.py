@@ -249,7 +249,7 @@ def test_a_block_larger_than_the_crop_is_named(make):
 
 
 def test_defaults_are_those_of_the_paper(make):
-    assert MaskedPass.of(make().student, {}) == (0.7, 64, 'target', True, 1.0, 'pixel')
+    assert MaskedPass.from_config(make().student, {}) == (0.7, 64, 'target', True, 1.0, 'pixel')
 
 
 @pytest.mark.ci
@@ -290,7 +290,7 @@ def test_tokens_are_masked_by_the_encoder_in_this_pass_alone(make):
     plain = make(steady=True, masked=dict(SMALL, augment=False))
     method, batch = make(steady=True), batch_of()
     method.student.backbone = TokenEncoder(method.student.backbone)
-    method.masked = MaskedPass.of(method.student, dict(ratio=0.5, augment=False, mode='token'))
+    method.masked = MaskedPass.from_config(method.student, dict(ratio=0.5, augment=False, mode='token'))
     values = [step(m, batch, draws=method.draw_step(batch, 4)) for m in (plain, method)]
     seen = method.student.backbone.seen
     assert [x is None for x in seen] == [True, True, False] and seen[-1].shape == (2, 4, 4)

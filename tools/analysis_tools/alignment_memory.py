@@ -138,7 +138,7 @@ def one_pass(method, data: dict, device: str):
     """Network losses and saved MiB of one labeled pass."""
     images = data[method.source_stream]['inputs']
     labels = torch.stack([s.gt_sem_seg.data[0] for s in data[method.source_stream]['data_samples']])
-    box = draw_crop_box(method.student, tuple(images.shape[-2:]), StepGenerator.of(0).numpy)
+    box = draw_crop_box(method.student, tuple(images.shape[-2:]), StepGenerator.wrap(0).numpy)
     parameters = list(method.student.parameters())
     with patch('mmseg_dg.models.segmentors.network.pixel_accuracy', lambda *_, **__: torch.zeros((), device=device)), \
             saved_bytes(images, labels, *parameters) as sizes:  # accuracy: needs values, saves nothing

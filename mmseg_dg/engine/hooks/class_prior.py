@@ -38,20 +38,21 @@ class ClassPriorHook(CheckingHook):
 
     def check_run(self, runner: Runner) -> None:
         """Refuse a model that has no use for the counts."""
-        self._takers(method_of(runner))
+        self._adjustments(method_of(runner))
 
-    def _takers(self, method: Any) -> list:
-        takers = [module for module in method.modules() if isinstance(module, PriorAdjustment)]
-        if not takers:
+    def _adjustments(self, method: Any) -> list:
+        adjustments = [module for module in method.modules() if isinstance(module, PriorAdjustment)]
+        if not adjustments:
             raise ValueError(f'ClassPriorHook: no part of {type(method).__name__} uses a class '
                              'prior: remove the hook, or train a MaskDiffusionEncoderDecoder')
-        return takers
+        return adjustments
 
     def before_train(self, runner: Runner) -> None:
         """Count, unless a resumed checkpoint brought the counts."""
         method = method_of(runner)
         fresh = [
-            module for module in self._takers(method) if runner.iter == 0 or not int(module.ready)
+            module for module in self._adjustments(method)
+            if runner.iter == 0 or not int(module.ready)
         ]
         if not fresh:
             return

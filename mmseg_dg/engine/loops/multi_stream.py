@@ -108,7 +108,7 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         dataloader = with_crop_size(dataloader, crop_size)
         check_config(runner, dataloader, preflight_samples,
                      dict(max_iters=max_iters, max_epochs=max_epochs, accumulate=accumulate))
-        self.cached_features = CachedFeatures.of(cached_features, method_of(runner))
+        self.cached_features = CachedFeatures.from_arguments(cached_features, method_of(runner))
         make_current(runner)  # schedules look for their run's length in "the current" message hub
         self._stream_configs = named_streams(dataloader)
         loaders = NamedLoaders(build_streams(runner, dataloader, on_bad_sample), what='stream')

@@ -154,17 +154,18 @@ class PixelAlignment(nn.Module):
 
     def forward(self, images: Sequence[AlignmentImages], iteration: int = 0,
                 total: Optional[int] = None, memory: Union[list, Settled,
-                                                           None] = None, more: bool = False,
+                                                           None] = None, pass_follows: bool = False,
                 seed: Optional[int] = None, reduce_count: Optional[Callable[[Tensor],
                                                                             Tensor]] = None,
                 ahead: Optional[Ahead] = None) -> AlignmentResult:
         """
         Args:
             images: One entry per pass (labeled; mixed or unlabeled), slot i of each forming a
-                pair. One entry without ``memory`` and ``more`` pairs neighbors within the batch.
+                pair. One entry without ``memory`` and ``pass_follows`` pairs neighbors within the
+                batch.
             iteration, total: Position in the run, for eta.
             memory: Result of an earlier pass of the step: its prototypes count, its pixels do not.
-            more: Another pass of the step follows, which gets this one's memory.
+            pass_follows: Another pass of the step follows, which gets this one's memory.
             seed: For ``partition='random'``.
             ahead: What :meth:`look_ahead` saw of the later pass (``pair='recompute'``): both passes
                 then give their parts of the loss that both together have.
@@ -189,7 +190,7 @@ class PixelAlignment(nn.Module):
             own = [[self._sums(part) for part in views] for views in parts]
             later = [] if ahead is None else ahead.sums
             # prototypes of all passes seen so far; only this pass's pixels are drawn to them
-            chosen, groups = self._prototypes(memory + own + later, only_pass=not more)
+            chosen, groups = self._prototypes(memory + own + later, only_pass=not pass_follows)
             first, last = len(memory), len(memory) + len(own)
             loss, count = self._aligned(parts, groups[first:last], chosen)
             drifting = [part.drift.sum() for views in parts for part in views]
@@ -198,15 +199,15 @@ class PixelAlignment(nn.Module):
                 count = count + _alignable(ahead, groups[last:], chosen)
             # two passes of a step give half of the loss each; 'recompute' divides by the pixels of
             # both
-            share = 0.5 if ahead is None and (memory or more) else 1.
+            share = 0.5 if ahead is None and (memory or pass_follows) else 1.
             mean = count if reduce_count is None else reduce_count(count)
             loss = self._divided(loss, mean) * share
         log = dict(eta=loss.new_tensor(eta), drift_pixels=torch.stack(drifting).sum().double(),
                    aligned_pixels=count.double(), prototypes=chosen.present.sum(1).double().mean())
         # what the next pass of the step gets as its memory
-        held: Union[list, Settled] = own if ahead is None else Settled(
+        memory_after: Union[list, Settled] = own if ahead is None else Settled(
             chosen, groups[last:], ahead.drift, mean, log)
-        return AlignmentResult(loss, held, log)
+        return AlignmentResult(loss, memory_after, log)
 
     @torch.no_grad()
     def look_ahead(self, images: Sequence[AlignmentImages], iteration: int = 0,

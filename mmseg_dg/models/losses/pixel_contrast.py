@@ -100,8 +100,8 @@ class PixelContrast(nn.Module):
                      embed_channels=weight_channels, fusion=dict(type='conv1x1'), num_classes=1))
 
     def forward(self, images: Sequence[AlignmentImages], iteration: int = 0,
-                total: Optional[int] = None, memory: Optional[list] = None, more: bool = False,
-                seed: Optional[int] = None,
+                total: Optional[int] = None, memory: Optional[list] = None,
+                pass_follows: bool = False, seed: Optional[int] = None,
                 reduce_count: Optional[Callable[[Tensor], Tensor]] = None) -> AlignmentResult:
         """The sum over the passes, 0-d. Of the other arguments of :meth:`PixelAlignment.forward`
         none has a meaning here.
