@@ -82,7 +82,7 @@ def name(one):
 
 
 def test_marks_are_known_and_say_why():
-    assert len(ALL) > 40 and len(RUN) >= 8, 'snippets are no longer recognised'
+    assert len(ALL) > 40 and len(RUN) >= 8, 'snippets are no longer recognized'
     marked = sum(page.read_text(encoding='utf-8').count('<!-- snippet:') for page in PAGES)
     assert marked == sum(bool(one.mark) for one in ALL), 'a mark that belongs to no shell or Python snippet'
     for one in ALL:

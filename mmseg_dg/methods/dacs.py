@@ -1,4 +1,7 @@
-"""DACS self-training with DAFormer's additions: the method behind DAFormer and HRDA."""
+"""DACS self-training with DAFormer's additions: the method behind DAFormer and HRDA.
+
+Shapes: B images, C classes, H x W pixels.
+"""
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -97,9 +100,9 @@ class DACS(LabeledUnlabeled, Supervised):
         supervised: Of :class:`Supervised`, except ``stream``: ``feature_distance``
             (``ProjectedFeatureDistance`` is taken on target images too), ``sync_statistics``
             (shares pseudo-label weight, class set, masked means between processes), ``alignment``
-            (a term between the pixels of labelled and mixed image of each slot), and those of
-            :class:`BaseMethod`: the preprocessor's mean and std undo and redo normalisation for
-            colour jitter; ``evaluate`` is ``'student'``, as in the papers, or ``'teacher'``.
+            (a term between the pixels of labeled and mixed image of each slot), and those of
+            :class:`BaseMethod`: the preprocessor's mean and std undo and redo normalization for
+            color jitter; ``evaluate`` is ``'student'``, as in the papers, or ``'teacher'``.
 
     Raises:
         ValueError: Contradictory or out-of-range arguments.
@@ -145,21 +148,21 @@ class DACS(LabeledUnlabeled, Supervised):
         self.blur = blur
         self.color_jitter_strength = color_jitter_strength
         self.jitter_probability = jitter_probability
-        self.detail_crop = None if detail_crop is None else EntropyCrop.of(
+        self.detail_crop = None if detail_crop is None else EntropyCrop.from_config(
             self.student, detail_crop)
-        self.masked = None if masked is None else MaskedPass.of(self.student, masked)
+        self.masked = None if masked is None else MaskedPass.from_config(self.student, masked)
         self.pseudo_label_tta = _checked_tta(pseudo_label_tta)
         self.teacher = EMATeacher(self.student)
 
     def before_training(self) -> None:
         super().before_training()
         self.check_normalization('class mixing',
-                                 'colour jitter undoes' if self.color_jitter_strength > 0 else '',
+                                 'color jitter undoes' if self.color_jitter_strength > 0 else '',
                                  ', or set color_jitter_strength=0')
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> StepDraws:
-        rng = StepGenerator.of(generator)
+        rng = StepGenerator.wrap(generator)
         images = batch[self.source_stream]['inputs']
         size, count = tuple(images.shape[-2:]), len(images)
         labels = batch[self.source_stream].get('host_labels')  # a GPU would have to be asked
@@ -201,14 +204,14 @@ class DACS(LabeledUnlabeled, Supervised):
         present = torch.zeros(256, dtype=torch.int32, device=labels.device)
         present[torch.unique(labels)] = 1
         all_reduce(present)
-        return present.nonzero().flatten()
+        return present.nonzero().flatten()  # (n, 1) -> (n,): classes that any process has
 
     # ------------------------------------------------------------------ passes
     def passes(self, batch: dict[str, dict], draws: StepDraws,
                state: Optional[StepState] = None) -> list[Pass]:
         state = StepState() if state is None else state
         self._check_batch(batch)
-        source = self.source_passes(batch, draws, state, more=True,
+        source = self.source_passes(batch, draws, state, pass_follows=True,
                                     ahead=lambda: self._mixed_pixels(batch, draws, state))
         labels = [Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state))]
         # a source pass that looks ahead at the mixed images needs their labels first
@@ -356,7 +359,7 @@ class DACS(LabeledUnlabeled, Supervised):
         return result.terms.weighted(masked.weight).prefixed('masked')
 
     def masked_images(self, images: Union[Tensor, EncodedImages], draws: MaskedDraws) -> Tensor:
-        """Normalised images (B, 3, H, W) with jitter, blur and masked blocks as drawn; of cached
+        """Normalized images (B, 3, H, W) with jitter, blur and masked blocks as drawn; of cached
         features those that were masked before they were encoded."""
         if isinstance(images, EncodedImages):
             return cast(Tensor, images.variants['masked'])  # maps stand where images would
@@ -380,7 +383,7 @@ class DACS(LabeledUnlabeled, Supervised):
         return result.terms.weighted(self.target_labeled_weight).prefixed(name)
 
     def _augment(self, image: Tensor, draws: Union[StepDraws, MaskedDraws], index: int) -> Tensor:
-        """Colour jitter in [0, 1], then blur of the normalised image; (3, H, W)."""
+        """Color jitter in [0, 1], then blur of the normalized image; (3, H, W)."""
         if draws.jitter:
             mean, std = self.data_preprocessor.mean, self.data_preprocessor.std
             image = normalize(

@@ -69,7 +69,7 @@ class DeFT(BaseMethod):
 
     Args:
         network: Config of a segmentor with ``backbone`` (and perhaps ``neck``) and ``decode_head``.
-        stream: Name of the labelled stream.
+        stream: Name of the labeled stream.
         warmup_iters: Length of stage 1 (paper: 8000 on GTA, 2000 on Cityscapes); 0: none.
             ``DecoderWarmupHook`` may set another.
         style_augmentation: ``dict(type='LABStyle', ...)`` doubles every batch by restyled copies
@@ -310,8 +310,8 @@ class JointFinetuning(Supervised):
 
 
 def styled_draws(method: Any, batch: dict[str, dict], generator: Any) -> StyledDraws:
-    """Draws of a step of a method with one labelled stream and perhaps a style augmentation."""
-    rng = StepGenerator.of(generator)
+    """Draws of a step of a method with one labeled stream and perhaps a style augmentation."""
+    rng = StepGenerator.wrap(generator)
     images = batch[method.source_stream]['inputs']
     box = draw_crop_box(method.student, images.shape[-2:], rng.numpy)
     style = method.style.draw(len(images), rng.torch) if method.style else None
@@ -319,7 +319,7 @@ def styled_draws(method: Any, batch: dict[str, dict], generator: Any) -> StyledD
 
 
 def styled(method: Any, batch: dict[str, Any], draws: StyledDraws) -> dict[str, Any]:
-    """The batch of the labelled stream, doubled where the method has a style augmentation."""
+    """The batch of the labeled stream, doubled where the method has a style augmentation."""
     if method.style is None:
         return batch
     return method.style.double(batch, draws.style, method.data_preprocessor, method.source_stream)

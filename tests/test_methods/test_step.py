@@ -91,7 +91,7 @@ def test_the_record_of_an_earlier_step_is_not_taken_for_this_one():
     assert toy.recorder.record is None
 
 
-def test_a_misspelt_field_of_the_state_is_an_error():
+def test_a_misspelled_field_of_the_state_is_an_error():
     with pytest.raises(TypeError, match='pseudo_lable'):
         StepState(pseudo_lable=torch.ones(1))
     left = StepState(context=StepContext(0), pseudo_label=torch.ones(1)).left()

@@ -67,7 +67,7 @@ def _renaming(method: Any, missing: list[str], unknown: list[str],
 
 
 def check_unlabeled(method: Any, loaders: Any) -> None:
-    """Unlabelled streams fill a batch and share no image with a labelled one.
+    """Unlabeled streams fill a batch and share no image with a labeled one.
 
     Raises:
         ValueError: Fewer images than a batch, or an image in both kinds of streams.
@@ -91,8 +91,8 @@ def check_unlabeled(method: Any, loaders: Any) -> None:
     for name in unlabeled:
         both = sorted(labeled.intersection(image_paths(loaders[name].dataset)))
         if both:
-            raise ValueError(f'stream "{name}" is unlabelled, but {len(both)} of its images are in '
-                             f'a labelled stream too, for example {both[:3]}: their labels would '
+            raise ValueError(f'stream "{name}" is unlabeled, but {len(both)} of its images are in '
+                             f'a labeled stream too, for example {both[:3]}: their labels would '
                              'be used twice and their pseudo-labels be flattering. Correct the '
                              'lists (tools/make_split.py checks that they are disjoint)')
 
