@@ -1,5 +1,6 @@
 """What every method shares that learns from labelled images and from pseudo-labels of others."""
-from typing import Any, Optional
+from collections.abc import Sequence
+from typing import Any, Optional, Union
 
 import torch
 from torch import Tensor, nn
@@ -100,3 +101,15 @@ class LabeledUnlabeled(BaseMethod):
         """
         state.pseudo_label, state.pseudo_weight = labels, weight
         return PassResult(logs={f'{self.unlabeled_stream}.pseudo_label_share': share})
+
+
+def checked_tta(names: Union[str, Sequence[str]]) -> tuple[str, ...]:
+    """Transformations that pseudo-labels are averaged over.
+
+    Raises:
+        ValueError: Another one than a mirror image.
+    """
+    names = (names, ) if isinstance(names, str) else tuple(names)
+    if set(names) - {'flip'}:
+        raise ValueError(f"pseudo_label_tta={names}: ('flip', ) or () for none")
+    return names
