@@ -1,6 +1,6 @@
 """Maps side by side in one.
 
-Shapes: B images, C_i channels of map i, H x W pixels.
+Shapes: B images, C channels (C_i of map i), H x W pixels.
 """
 from __future__ import annotations
 
