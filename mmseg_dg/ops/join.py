@@ -1,4 +1,7 @@
-"""Maps side by side in one."""
+"""Maps side by side in one.
+
+Shapes: B images, C channels, H x W pixels.
+"""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -8,7 +11,7 @@ from torch import Tensor
 
 
 class _Joined(torch.autograd.Function):
-    """``torch.cat`` along the channels whose gradients are maps of their own.
+    """``torch.cat`` of (B, C_i, H, W) along the channels, whose gradients are maps of their own.
 
     Those of ``torch.cat`` are views into the joined gradient; batch norm's backward pass takes
     seven times as long on such a view in channels-last.
