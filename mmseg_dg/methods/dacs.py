@@ -41,8 +41,8 @@ from mmseg_dg.utils.seeding import StepGenerator
 from .alignment import EntropyCrop
 from .base import stack_labels
 from .encoded_mix import mix_encoded_batch
-from .labeled_unlabeled import LabeledUnlabeled
-from .margins import check_margins, report_rows
+from .labeled_unlabeled import LabeledUnlabeled, checked_tta
+from .margins import check_height, check_margins, report_rows
 from .masked_pass import MaskedDraws, MaskedPass
 from .self_training_draws import StepDraws
 from .step import Pass, PassResult, StepState
@@ -151,7 +151,7 @@ class DACS(LabeledUnlabeled, Supervised):
         self.detail_crop = None if detail_crop is None else EntropyCrop.from_config(
             self.student, detail_crop)
         self.masked = None if masked is None else MaskedPass.from_config(self.student, masked)
-        self.pseudo_label_tta = _checked_tta(pseudo_label_tta)
+        self.pseudo_label_tta = checked_tta(pseudo_label_tta)
         self.teacher = EMATeacher(self.student)
 
     def before_training(self) -> None:
@@ -236,10 +236,7 @@ class DACS(LabeledUnlabeled, Supervised):
                 f'"{self.target_stream}", so both batches must have one shape, got '
                 f'{tuple(source.shape)} and {tuple(target.shape)}: use the same batch_size and '
                 'crop size')
-        if self.ignore_top + self.ignore_bottom >= target.shape[-2]:
-            raise ValueError(f'ignore_top={self.ignore_top} and ignore_bottom={self.ignore_bottom} '
-                             f'leave no row of a crop of height {target.shape[-2]}: no '
-                             'pseudo-label would ever count')
+        check_height(self.ignore_top, self.ignore_bottom, target.shape[-2])
 
     @torch.no_grad()
     def _pseudo_label_pass(self, batch: dict[str, dict], state: StepState) -> PassResult:
@@ -393,9 +390,7 @@ class DACS(LabeledUnlabeled, Supervised):
         return image
 
 
-def _checked_tta(names: Sequence[str]) -> tuple[str, ...]:
-    """Raise ValueError for a transformation that pseudo-labels are not averaged over."""
-    names = (names, ) if isinstance(names, str) else tuple(names)
-    if set(names) - {'flip'}:
-        raise ValueError(f"pseudo_label_tta={names}: ('flip', ) or () for none")
-    return names
+def _pseudo_labels(state: StepState) -> tuple[Tensor, Tensor]:
+    """Classes and weights (B, H, W), which an earlier pass has left."""
+    assert state.pseudo_label is not None and state.pseudo_weight is not None
+    return state.pseudo_label, state.pseudo_weight

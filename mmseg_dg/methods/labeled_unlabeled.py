@@ -2,7 +2,8 @@
 
 Shapes: B images, C classes, H x W pixels.
 """
-from typing import Any, Optional
+from collections.abc import Sequence
+from typing import Any, Optional, Union
 
 import torch
 from torch import Tensor, nn
@@ -103,3 +104,15 @@ class LabeledUnlabeled(BaseMethod):
         """
         state.pseudo_label, state.pseudo_weight = labels, weight
         return PassResult(logs={f'{self.unlabeled_stream}.pseudo_label_share': share})
+
+
+def checked_tta(names: Union[str, Sequence[str]]) -> tuple[str, ...]:
+    """Transformations that pseudo-labels are averaged over.
+
+    Raises:
+        ValueError: Another one than a mirror image.
+    """
+    names = (names, ) if isinstance(names, str) else tuple(names)
+    if set(names) - {'flip'}:
+        raise ValueError(f"pseudo_label_tta={names}: ('flip', ) or () for none")
+    return names

@@ -49,3 +49,14 @@ def check_margins(top: int, bottom: int, use_mask: bool) -> None:
     if use_mask and (top or bottom):
         raise ValueError('use_valid_mask=True carries the margins with each sample: set '
                          f'ignore_top={top} and ignore_bottom={bottom} to 0')
+
+
+def check_height(top: int, bottom: int, height: int) -> None:
+    """Rows of a crop that are left with pseudo-labels.
+
+    Raises:
+        ValueError: None.
+    """
+    if top + bottom >= height:
+        raise ValueError(f'ignore_top={top} and ignore_bottom={bottom} leave no row of a crop of '
+                         f'height {height}: no pseudo-label would ever count')

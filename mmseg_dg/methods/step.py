@@ -20,6 +20,11 @@ __all__ = [
     'Pass', 'PassResult', 'StepContext', 'StepRecord', 'StepRecorder', 'StepState', 'run_step'
 ]
 
+#: Brings the gradients of several processes together.
+Synchronize = Callable[[], None]
+#: Told the name of a pass after its backward.
+OnBackward = Callable[[str], None]
+
 
 class Pass(NamedTuple):
     """One forward pass and the backward pass of its losses.
@@ -66,15 +71,13 @@ class _StepValues:
 
 
 def run_step(method: Any, data: Any, optim_wrapper: OptimWrapper, draws: Any = None,
-             context: Optional[StepContext] = None, sync_gradients: Optional[Callable[[],
-                                                                                      None]] = None,
-             on_backward: Optional[Callable[[str], None]] = None, preprocess: bool = True,
+             context: Optional[StepContext] = None, sync_gradients: Optional[Synchronize] = None,
+             on_backward: Optional[OnBackward] = None, preprocess: bool = True,
              watch: Optional[FiniteWatch] = None) -> dict[str, Tensor]:
     """Run all passes of one iteration and step the optimizer once.
 
     A pass is run under the optim wrapper's context (autocast), back-propagated at once, and its
-    graph freed before the next, so that one graph is alive at a time unless a pass asks to retain
-    it.
+    graph freed before the next: one is alive at a time unless a pass asks to retain it.
 
     Args:
         method: A training method (``draw_step``, ``passes``, ``data_preprocessor``).
@@ -82,11 +85,9 @@ def run_step(method: Any, data: Any, optim_wrapper: OptimWrapper, draws: Any = N
         optim_wrapper: mmengine's, with any precision; its own accumulation must be off.
         draws: Recorded decisions (a list of them for micro-batches); None draws afresh.
         context: Position in the run.
-        sync_gradients: Called once, after the last backward and before unscaling, clipping and
-            stepping.
+        sync_gradients: Called once, after the last backward, before unscaling and clipping.
         on_backward: Called with the pass's name after its backward (used to record gradient norms).
-        preprocess: Apply the method's data preprocessor; False for batches that are normalized
-            already (replays).
+        preprocess: Apply the method's data preprocessor; False for normalized batches (replays).
         watch: Gates a step whose numbers are not finite, and tells; None stops at it.
 
     Returns:
@@ -138,7 +139,7 @@ def _micro_batches(data: Any, draws: Any) -> list[tuple[dict, Any]]:
 
 def _run_passes(method: Any, batch: dict, draws: Any, number: int, context: StepContext,
                 optim_wrapper: OptimWrapper, values: _StepValues, check: StepCheck,
-                on_backward: Optional[Callable[[str], None]]) -> None:
+                on_backward: Optional[OnBackward]) -> None:
     """All passes of micro-batch ``number``; the state they share is let go at the end."""
     if draws is None:
         draws = method.draw_step(batch, StepGenerator(context.derive('draws', number)))

@@ -1,10 +1,15 @@
 """Maps side by side in one.
 
+<<<<<<< HEAD
 Shapes: B images, C channels, H x W pixels.
+=======
+Shapes: B images, C_i channels of map i, H x W pixels.
+>>>>>>> main
 """
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,12 +22,14 @@ class _Joined(torch.autograd.Function):
     seven times as long on such a view in channels-last.
     """
     @staticmethod
-    def forward(ctx, *maps: Tensor) -> Tensor:
+    def forward(ctx: Any, *maps: Tensor) -> Tensor:
+        """(B, C_i, H, W) each -> (B, sum of C_i, H, W)."""
         ctx.channels = [x.shape[1] for x in maps]
         return torch.cat(maps, dim=1)
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        """(B, sum of C_i, H, W) -> (B, C_i, H, W) each, dense in the layout of ``grad``."""
         # of (B, C, 1, 1) both layouts are true
         last = grad.is_contiguous(memory_format=torch.channels_last) and not grad.is_contiguous()
         layout = torch.channels_last if last else torch.contiguous_format

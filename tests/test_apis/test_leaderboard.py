@@ -300,7 +300,7 @@ def test_resampled_scores_are_those_of_the_metric(subset):
 
 def test_counts_by_drive(tmp_path):
     import torch
-    runner = type('R', (), dict(log_dir=str(tmp_path / 'run' / 'stamp')))()
+    runner = type('R', (), dict(log_dir=str(tmp_path / 'run' / 'stamp'), _train_loop=None))()
 
     def sample(path, prediction, label):
         return dict(pred_sem_seg=dict(data=torch.tensor([[prediction]])), img_path=path,

@@ -151,7 +151,7 @@ def test_sampled_labels_without_a_class_are_told(data, monkeypatch):
     cv2.imwrite(str(data / 'label' / '00.png'), np.full((80, 96), 255, np.uint8))
     said = []
     monkeypatch.setattr(STATISTICS, 'print_log', lambda text, **kwargs: said.append(text))
-    method = type('Method', (), dict(labeled_streams=('source', )))
+    method = type('Method', (), dict(labeled_streams=('source', ), reads_all_labels=False))
     loader = type('Loader', (), dict(dataset=dataset(data)))
     check_ignored_labels(method, {'source': loader}, 4)
     assert '1 of 4 labels (25.0 %)' in said[0]

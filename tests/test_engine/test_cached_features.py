@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -367,7 +368,8 @@ def test_a_wanted_class_chooses_among_the_views_that_show_it(tiny_config):
     assert image['data_samples'].gt_sem_seg.data.dtype == torch.int64
 
 
-def test_the_doctor_knows_folder_fingerprint_and_disk(tiny_config, tmp_path, capsys):
+def test_the_doctor_knows_folder_fingerprint_and_disk(tiny_config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('shutil.disk_usage', lambda path: SimpleNamespace(free=2**36))  # others write here too
     cfg = tiny_config(method='Supervised')
     assert feature_lines(cfg) == []
     cfg.train_cfg.cached_features = dict(views=2, folder=str(tmp_path / 'f'))

@@ -99,27 +99,9 @@ def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = No
         advice = (f'The masks have ignored pixels of {seen[0]} ({files[seen[0]]}): give all of '
                   f'them {seen[0]}')
     elif seen:
-        advice = ('Both occur in masks (' + ', '.join(f'{v} in {files[v]}' for v in seen) + '): '
-                  'if '
-                  'both '
-                  'mean '
-                  '"ignore", '
-                  'map '
-                  'one '
-                  'to '
-                  'the '
-                  'other '
-                  '(label_map '
-                  'of '
-                  'FolderDataset), '
-                  'and '
-                  'give '
-                  'all '
-                  'of '
-                  'them '
-                  'the '
-                  'same '
-                  'value')
+        places = ', '.join(f'{v} in {files[v]}' for v in seen)
+        advice = (f'Both occur in masks ({places}): if both mean "ignore", map one to the other '
+                  '(label_map of FolderDataset), and give all of them the same value')
     else:
         advice = (f'None of these ids was found in {_SAMPLES} masks of each stream: give all of '
                   'them 255, as they are if you set none')
