@@ -350,6 +350,7 @@ def _base(task: Task, encoder: Any) -> str:
 
 
 def _about(task: Task, path: Path) -> str:
+    """Docstring of the written config: where it comes from, and the command that runs it again."""
     today = datetime.date.today().isoformat()
     return (
         f'Written by mmseg_dg.{task.verb} (mmseg_dg {__version__}) on {today}.\n\n'

@@ -104,7 +104,7 @@ class StepState:
         return None if self.context is None else self.context.total
 
     def pseudo_labels(self) -> tuple[Tensor, Tensor]:
-        """Classes and weights (B, H, W) of the unlabelled images, where a pass has left them."""
+        """Classes and weights (B, H, W) of the unlabeled images, where a pass has left them."""
         assert self.pseudo_label is not None and self.pseudo_weight is not None
         return self.pseudo_label, self.pseudo_weight
 

@@ -127,8 +127,11 @@ def paint_ground(image: np.ndarray, label: np.ndarray, dice: Dice, street: Stree
         ground: Where the pixels meet the ground.
     """
     x, z, depth = ground.x, ground.z, ground.depth
+    # meters to the right of the street's middle, which bends with the distance
     across = x - np.float32(street.curvature) * z * z
+    # meters that a pixel is wide at this depth: edges are as soft as that
     pixel = depth * np.float32(1 / camera.focal)
+    # share of each pixel that is road, 0..1
     road = np.clip((np.minimum(across - street.left, street.right - across)) / pixel + 0.5, 0, 1)
     on_side = np.zeros(x.shape, bool)
     if street.side_street is not None:
@@ -141,11 +144,13 @@ def paint_ground(image: np.ndarray, label: np.ndarray, dice: Dice, street: Stree
     kerb = np.maximum(_band(across, street.left - 0.1, 0.1, pixel),
                       _band(across, street.right + 0.1, 0.1, pixel))
     kerb *= ~on_side
-    target = label[ground.top:]
+    target = label[ground.top:]  # a view: what is written is the label
     target[ground.seen] = np.where(road > 0.5, ROAD,
                                    np.where(walk > 0.5, SIDEWALK,
                                             TERRAIN)).astype(np.uint8)[ground.seen]
 
+    # brightness of the surface: stains, pebbles that fade with the distance, joints between tiles,
+    # rails
     stains = sample_smooth(fractal(), x * np.float32(1.3), z * np.float32(0.7))
     pebbles = sample_smooth(fractal('rough'), x * np.float32(23), z * np.float32(23))
     fade = 1 / (1 + (depth * np.float32(1 / 25))**2)

@@ -105,9 +105,10 @@ class PseudoLabelStatisticsHook(Hook):
                  rows=[list(map(float, row)) for row in self.rows]))
 
     def after_train(self, runner: Runner) -> None:
+        """Draw the share of each class over the training."""
         if not self.rows or not is_main_process() or runner.visualizer is None:
             return
-        rows = np.asarray(self.rows, np.float64)
+        rows = np.asarray(self.rows, np.float64)  # columns as histogram_row: 3 entropy, 4 on shares
         palette = runner.train_dataloader.dataset.metainfo.get('palette')
         chart = class_share_chart(rows[:, 0].astype(int).tolist(), rows[:, 4:], rows[:, 3].tolist(),
                                   self._classes, palette, 'pseudo-labels that are learned from')

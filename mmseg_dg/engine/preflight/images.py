@@ -118,6 +118,9 @@ def _targets(dataset: Any) -> Iterator[tuple[int, str, Any]]:
 
 
 def _read(target: tuple[int, str, Any]) -> ImageFile:
+    """Header of one image and what its loading step says to it; ``target`` is (index, path,
+    step), one argument for a process pool.
+    """
     index, path, step = target
     try:
         header = read_header(path)
