@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,12 +15,12 @@ class _Joined(torch.autograd.Function):
     seven times as long on such a view in channels-last.
     """
     @staticmethod
-    def forward(ctx, *maps: Tensor) -> Tensor:
+    def forward(ctx: Any, *maps: Tensor) -> Tensor:
         ctx.channels = [x.shape[1] for x in maps]
         return torch.cat(maps, dim=1)
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         # of (B, C, 1, 1) both layouts are true
         last = grad.is_contiguous(memory_format=torch.channels_last) and not grad.is_contiguous()
         layout = torch.channels_last if last else torch.contiguous_format
