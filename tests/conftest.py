@@ -138,9 +138,9 @@ def make_tiny_config(tiny_data, tmp_path, *method, **overrides):
     """See :func:`tiny_config`; work dirs are made below ``tmp_path``."""
     from mmengine.config import Config
 
-    def dataset(domain, crop, labelled=True):
+    def dataset(domain, crop, labeled=True):
         pipeline = [dict(type='LoadImageFromFile')]
-        pipeline += [dict(type='LoadAnnotations')] if labelled else []
+        pipeline += [dict(type='LoadAnnotations')] if labeled else []
         pipeline += [dict(type='RandomCrop', crop_size=crop), dict(type='RandomFlip', prob=0.5)] if crop else []
         pipeline += [dict(type='PackStreamInputs')]
         return dict(type='BaseSegDataset', data_root=str(tiny_data / domain),
@@ -163,7 +163,7 @@ def make_tiny_config(tiny_data, tmp_path, *method, **overrides):
         loader = dict(batch_size=batch_size, num_workers=num_workers)
         streams = dict(source=dict(loader, dataset=dataset('source', (64, 64))))
         if method == 'DACS':
-            streams['target'] = dict(loader, dataset=dataset('target', (64, 64), labelled=False))
+            streams['target'] = dict(loader, dataset=dataset('target', (64, 64), labeled=False))
         val = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
                    dataset=dataset('target', None))
         hooks = [dict(type='EMAUpdateHook', beta=0.999, when='before_step', ramp=True)] if method == 'DACS' else []

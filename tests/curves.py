@@ -95,7 +95,7 @@ def fill(module: nn.Module, prefix: str = '') -> None:
         parameter.copy_(value)
 
 
-def batch_of(stream: str, labelled: bool, classes: int, iteration: int, unit: bool) -> dict:
+def batch_of(stream: str, labeled: bool, classes: int, iteration: int, unit: bool) -> dict:
     """Two images of colored cells with noise: (2, 3, H, W) float64, normalized (``unit``: within [-1, 1])."""
     generator = generator_of(f'{stream} {iteration}')
     colors = torch.randn(256, 3, generator=generator_of('colors'), dtype=torch.float64)
@@ -111,7 +111,7 @@ def batch_of(stream: str, labelled: bool, classes: int, iteration: int, unit: bo
     samples = []
     for label in labels:
         sample = SegDataSample()
-        if labelled:
+        if labeled:
             sample.gt_sem_seg = PixelData(data=label.unsqueeze(0))
         mask = torch.ones(1, height, width, dtype=torch.uint8)
         mask[:, :4] = 0

@@ -85,6 +85,6 @@ def test_snippet_is_a_config(page, before, code, tmp_path):
 
 
 def test_snippets_are_found():
-    assert len(FOUND) >= 20, 'snippets are no longer recognised'
+    assert len(FOUND) >= 20, 'snippets are no longer recognized'
     pages = {p.values[0].name for p in FOUND}
     assert {'README.md', 'custom_data.md', 'getting_started.md', 'pixl.md', 'semi_supervised.md'} <= pages

@@ -118,7 +118,7 @@ def test_figures_of_which_method_stand_on_the_pages_of_measurements():
                 or other.name in ('ddep.md', 'pixl.md', 'cached_features.md')]
     known = set().union(*(numbers(other.read_text(encoding='utf-8')) for other in measured))
     scores = numbers(text)
-    assert len(scores) > 30, 'the tables are no longer recognised'
+    assert len(scores) > 30, 'the tables are no longer recognized'
     assert not scores - known, f'measured on no page that is linked: {sorted(scores - known)}'
 
 

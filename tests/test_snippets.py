@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import Registry
 from test_apis.test_own_data import plant
 from test_doc_snippets import PAGES, assignments
 
@@ -81,7 +82,7 @@ def name(one):
 
 
 def test_marks_are_known_and_say_why():
-    assert len(ALL) > 40 and len(RUN) >= 8, 'snippets are no longer recognised'
+    assert len(ALL) > 40 and len(RUN) >= 8, 'snippets are no longer recognized'
     marked = sum(page.read_text(encoding='utf-8').count('<!-- snippet:') for page in PAGES)
     assert marked == sum(bool(one.mark) for one in ALL), 'a mark that belongs to no shell or Python snippet'
     for one in ALL:
@@ -137,6 +138,9 @@ def parse(file, words, monkeypatch):
         original(self, *args, **kwargs)
         raise Parsed
 
+    register = Registry._register_module
+    monkeypatch.setattr(Registry, '_register_module',  # a tool's own classes, when it is read a second time
+                        lambda self, module, module_name=None, force=False: register(self, module, module_name, True))
     monkeypatch.setattr(argparse.ArgumentParser, 'parse_known_args', parse_and_leave)
     monkeypatch.setattr(sys, 'argv', [str(file), *words])
     monkeypatch.setattr(sys, 'path', [str(file.parent), *sys.path])
@@ -163,6 +167,13 @@ def test_arguments_of_what_is_not_run_are_parsed(one, monkeypatch):
                 parse(found[0], found[1], patch)
             except SystemExit as left:
                 pytest.fail(f'{name(one)}: {" ".join(words)}: the tool leaves with {left.code}')
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize('verb', cli.VERBS)
+def test_the_example_in_the_help_of_a_verb_is_one(verb, monkeypatch):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '-1')
+    parse(*tool_and_words(['mmseg-dg', verb, *shlex.split(cli.VERBS[verb].example)]), monkeypatch)
 
 
 # ------------------------------------------------------------------ what is run

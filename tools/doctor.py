@@ -85,7 +85,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             cfg = load(args)
             weights = [Finding('weights', '', key, str(error)) for key, error in missing_weights(cfg)]
             report = examine(cfg, args.stream, args.quick, args.num_workers, args.ignore,
-                             None if args.json else Bars(), besides=weights)
+                             None if args.json else Bars(), config_findings=weights)
             features = feature_lines(cfg)
     except ValueError as error:
         print(f'{args.config}: {error}', file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Divide training images into labelled and unlabelled ones: ``<data_root>/splits/<protocol>/{labeled,unlabeled}.txt``.
+"""Divide training images into labeled and unlabeled ones: ``<data_root>/splits/<protocol>/{labeled,unlabeled}.txt``.
 
     python tools/make_split.py voc data/VOCdevkit/VOC2012 --protocol classic_1_8
     python tools/make_split.py cityscapes data/cityscapes --protocol all --seed 1      # splits/1_8_seed1, ...
@@ -40,7 +40,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('data_root', nargs='?', help='folder of the dataset')
     parser.add_argument('--show', action='store_true', help='print the protocols of the dataset and their counts')
     parser.add_argument('--protocol', nargs='+', default=[], help="published protocols, or 'all'")
-    parser.add_argument('--fraction', type=parse_fraction, help='labelled share: 1/8, 0.125 or 5%%; rounded up')
+    parser.add_argument('--fraction', type=parse_fraction, help='labeled share: 1/8, 0.125 or 5%%; rounded up')
     parser.add_argument('--val', type=parse_count, metavar='N', help="hold images with masks out for validation: 10, "
                         "1/5 or 20%%; writes train.txt and val.txt (dataset 'folder')")
     parser.add_argument('--name', help='folder below splits for --fraction (default: 1_8 for 1/8, ...)')
@@ -48,13 +48,13 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--import-from', metavar='FOLDER', help='take the lists labeled.txt, unlabeled.txt from here')
     parser.add_argument('--mode', choices=['random', 'blocks'], default='random',
                         help="'blocks': contiguous frames of videos, the frames next to them unused")
-    parser.add_argument('--blocks', type=int, help='number of blocks (default: one per ten labelled frames)')
+    parser.add_argument('--blocks', type=int, help='number of blocks (default: one per ten labeled frames)')
     parser.add_argument('--gap', type=int, default=2, help='unused frames on either side of a block')
     parser.add_argument('--sequence', default=SEQUENCE, help='regular expression; group 1 is the sequence of a stem')
     parser.add_argument('--out', metavar='DIR', help='write below this folder instead of <data_root>/splits')
     parser.add_argument('--overwrite', action='store_true', help='replace a list that differs')
     parser.add_argument('--allow-incomplete', action='store_true', help='accept other numbers than the published ones')
-    parser.add_argument('--no-masks', action='store_true', help='do not open the masks of the labelled images')
+    parser.add_argument('--no-masks', action='store_true', help='do not open the masks of the labeled images')
     own = parser.add_argument_group("dataset 'folder'")
     own.add_argument('--images', default='images', help='image folder below data_root')
     own.add_argument('--masks', default='masks', help='mask folder below data_root')
@@ -113,7 +113,7 @@ def make(args: argparse.Namespace, source: Source, protocol: Protocol, stems: Se
         present = pixels > 0
         if args.dataset != 'folder' or args.classes < 255:
             absent = [i for i, there in enumerate(present) if not there]
-            print(f'  {int(present.sum())} of {len(present)} ids in the labelled masks'
+            print(f'  {int(present.sum())} of {len(present)} ids in the labeled masks'
                   + (f'; none of {absent}' if absent else ''))
     return split
 
@@ -159,7 +159,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parse_args(argv)
     if args.show:
         for protocol in PROTOCOLS.get(args.dataset, {}).values():
-            print(f'{protocol.name}: {protocol.labeled} labelled, {protocol.unlabeled} unlabelled')
+            print(f'{protocol.name}: {protocol.labeled} labeled, {protocol.unlabeled} unlabeled')
         return 0
     try:
         if args.data_root is None:
@@ -178,7 +178,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             split = make(args, source, protocol, stems)
             paths = write_split(folder, split, args.overwrite)
             unused = f', {len(split.unused)} unused' if split.unused else ''
-            print(f'{len(split.labeled)} labelled, {len(split.unlabeled)} unlabelled{unused}: {", ".join(paths)}')
+            print(f'{len(split.labeled)} labeled, {len(split.unlabeled)} unlabeled{unused}: {", ".join(paths)}')
     except (ValueError, FileNotFoundError, FileExistsError) as error:
         print(f'make_split: {error}', file=sys.stderr)
         return 1

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 
 import mmseg_dg  # noqa: F401  first: prepares the library stack
 from mmseg_dg.apis.entry import run_tool
@@ -29,6 +28,7 @@ from mmseg_dg.apis.replay_comparison import (
     not_compared,
 )
 from mmseg_dg.apis.replay_record import load_record
+from mmseg_dg.utils.config_files import read_config_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -86,7 +86,7 @@ def replay_steps(args: argparse.Namespace) -> list[dict]:
     record, student, imnet = load_record(str(args.record))
     check = float64_check(args.record, record['kind'])
     skip = [*check.get('zero_gradient_params', []), *args.skip]
-    replay = Replay(Config.fromfile(args.config), record, student, imnet,
+    replay = Replay(read_config_file(args.config), record, student, imnet,
                     dtype=torch.float64 if args.float64 else torch.float32)
     report = []
     for index, recorded in enumerate(record['steps'][:args.steps]):

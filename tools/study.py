@@ -1,4 +1,4 @@
-"""Run a config several times (seeds, rows, labelled subsets, a grid of settings) and write mean and spread.
+"""Run a config several times (seeds, rows, labeled subsets, a grid of settings) and write mean and spread.
 
 Start the same command again after an interruption: finished runs are skipped, the interrupted one is resumed.
 
@@ -30,9 +30,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rows', '--row', nargs='+', default=[], metavar='NAME',
                         help='variants of the config (tools/rows.py CONFIG lists them); one run for each')
     parser.add_argument('--subset', metavar='NAME',
-                        help='one labelled subset, as often as the study["subsets"] that belong to it say')
+                        help='one labeled subset, as often as the study["subsets"] that belong to it say')
     parser.add_argument('--subsets', nargs='+', default=[], metavar='NAME',
-                        help='labelled subsets: folders below <data_root>/splits (default: study["subsets"])')
+                        help='labeled subsets: folders below <data_root>/splits (default: study["subsets"])')
     parser.add_argument('--grid', nargs='+', default=[], metavar='KEY=V1,V2',
                         help='all combinations are run (default: study["grid"], KEY to a list of values)')
     parser.add_argument('--work-dir', type=Path,

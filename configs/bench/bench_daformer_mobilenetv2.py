@@ -1,7 +1,7 @@
 """Small real benchmark, DAFormer's training strategies: rendered source with labels, real video frames without.
 
 No paper row: synthcity -> camvid_day with MobileNetV2, scored on 11 classes by day (the sequence of the validation
-frames is also among the unlabelled training frames) and at dusk (unseen).
+frames is also among the unlabeled training frames) and at dusk (unseen).
 Command: mim train mmseg_dg bench_daformer_mobilenetv2.py (data and weights under MMSEG_DG_SHARED).
 Resources: 1 CPU or GPU x batch 2 + 2, crop 256, 2000 iterations; on 2 CPU cores about 40 minutes.
 Score: see docs/benchmarks/real_mini.md. Status: run at full scale only where that page says so.

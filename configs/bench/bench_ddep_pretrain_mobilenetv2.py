@@ -1,6 +1,6 @@
 """Small real benchmark, denoising pretraining: a U-Net decoder on a frozen MobileNetV2 learns to predict noise.
 
-No paper row. 305 unlabelled video frames by day; judged on a drive at dusk and on other frames by day. The decoder
+No paper row. 305 unlabeled video frames by day; judged on a drive at dusk and on other frames by day. The decoder
 ends at stride 2 and predicts four pixels per feature, where the paper's ends at full resolution.
 Command: mim train mmseg_dg bench_ddep_pretrain_mobilenetv2.py (data and weights under MMSEG_DG_SHARED).
 Resources: 1 CPU or GPU x batch 4, crop 224, 1500 iterations; on 1 CPU core 10 to 15 minutes.

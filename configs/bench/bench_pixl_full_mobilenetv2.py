@@ -1,4 +1,4 @@
-"""Small real benchmark, PiXL's alignment term in supervised training: all 305 video frames by day labelled.
+"""Small real benchmark, PiXL's alignment term in supervised training: all 305 video frames by day labeled.
 
 No paper row. bench_supervised_camvid11_mobilenetv2.py and the term, as configs/_base_/alignments/pixl.py has it.
 Command: mim train mmseg_dg bench_pixl_full_mobilenetv2.py (data and weights under MMSEG_DG_SHARED).

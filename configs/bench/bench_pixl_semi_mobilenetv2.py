@@ -1,4 +1,4 @@
-"""Small real benchmark, PiXL's alignment term in semi-supervised training: 1/8 of the video frames labelled.
+"""Small real benchmark, PiXL's alignment term in semi-supervised training: 1/8 of the video frames labeled.
 
 No paper row. bench_semi_dacs_mobilenetv2.py and the term, as configs/_base_/alignments/pixl.py has it.
 Command: mim train mmseg_dg bench_pixl_semi_mobilenetv2.py (data and weights under MMSEG_DG_SHARED).

@@ -1,7 +1,7 @@
-"""Small real benchmark, self-training between 1/8 labelled and the other video frames: DACS without its domains.
+"""Small real benchmark, self-training between 1/8 labeled and the other video frames: DACS without its domains.
 
-No paper row. 39 labelled frames by day in four blocks, 250 without labels, 11 classes; the recipe of PiXL's
-semi-supervised runs at this size, without PiXL's term: class mix, rare class sampling on the labelled frames, teacher.
+No paper row. 39 labeled frames by day in four blocks, 250 without labels, 11 classes; the recipe of PiXL's
+semi-supervised runs at this size, without PiXL's term: class mix, rare class sampling on the labeled frames, teacher.
 Control of bench_pixl_semi_mobilenetv2.py; other lists: tools/study.py CONFIG --subsets 1_8_seed1.
 Command: mim train mmseg_dg bench_semi_dacs_mobilenetv2.py (data and weights under MMSEG_DG_SHARED).
 Resources: 1 CPU or GPU x batch 2 + 2, crop 192, 2000 iterations; on 2 CPU cores about 40 minutes.

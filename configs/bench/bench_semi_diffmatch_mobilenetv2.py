@@ -1,4 +1,4 @@
-"""Small real benchmark with few labels, DiffMatch: 39 labelled and 250 unlabelled video frames.
+"""Small real benchmark with few labels, DiffMatch: 39 labeled and 250 unlabeled video frames.
 
 No paper row. Encoder, decoder, data, optimizer and iterations of the other semi-supervised arms; a convolutional mask
 denoiser of 64 channels with L = 4, b = 0.1 and three sampling steps reads the decoder's features. Two strong

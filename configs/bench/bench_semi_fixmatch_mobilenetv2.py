@@ -1,4 +1,4 @@
-"""Small real benchmark with few labels, FixMatch: 39 labelled and 250 unlabelled video frames.
+"""Small real benchmark with few labels, FixMatch: 39 labeled and 250 unlabeled video frames.
 
 No paper row. The loss, strong view and CutMix of UniMatch's FixMatch baseline at the size of the small real benchmark.
 Threshold 0.95 as on VOC and COCO: 0 (Cityscapes) would learn from an untrained network's guesses, which 83 000

@@ -1,4 +1,4 @@
-"""Small real benchmark with few labels, UniMatch: 39 labelled and 250 unlabelled video frames.
+"""Small real benchmark with few labels, UniMatch: 39 labeled and 250 unlabeled video frames.
 
 No paper row. Two strong views and dropped features (channels of all four levels the decoder reads, p 0.5) with the
 paper's weights; threshold and pseudo-labels as in bench_semi_fixmatch_mobilenetv2.py.

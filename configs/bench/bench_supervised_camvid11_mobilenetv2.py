@@ -1,4 +1,4 @@
-"""Small real benchmark, all 305 video frames by day labelled, 11 classes: upper control of the semi-supervised runs.
+"""Small real benchmark, all 305 video frames by day labeled, 11 classes: upper control of the semi-supervised runs.
 
 No paper row. Supervised training with rare class sampling, as PiXL trains with all labels, without PiXL's term.
 Control of bench_pixl_full_mobilenetv2.py.

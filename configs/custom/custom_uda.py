@@ -1,4 +1,4 @@
-"""Your own labelled images, and images of another domain without labels: DAFormer's self-training.
+"""Your own labeled images, and images of another domain without labels: DAFormer's self-training.
 
 No row of the papers. Command: mim train mmseg_dg custom_uda.py for a child of it: docs/custom_data.md.
 Resources: 1 GPU x batch 2 + 2, crop 512, 40 000 iterations; time and memory have not been measured.
@@ -16,7 +16,7 @@ palette = [[0, 0, 0], [220, 20, 60]]  # red, green, blue per class, for pictures
 label_map = {}  # {255: 1} for binary masks of 0 and 255; 255 means "ignore" otherwise
 source_images, source_masks = 'source/images', 'source/masks'
 target_images = 'target/images'  # no labels needed
-val_images, val_masks = 'val/images', 'val/masks'  # a few labelled images of the target domain
+val_images, val_masks = 'val/images', 'val/masks'  # a few labeled images of the target domain
 # height and width of the crops of all streams; a step of warm-up for every 27 of training, however long that is
 train_cfg = dict(crop_size=(512, 512))
 param_scheduler = [dict(type='WarmupPolyLR', power=1.0, warmup_share=0.0375, warmup_ratio=1e-6, min_lr=0.)]

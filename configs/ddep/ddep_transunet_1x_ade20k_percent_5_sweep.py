@@ -8,7 +8,7 @@ Paper's score: none.
 Status here: not yet run at full scale.
 """
 _base_ = './ddep_transunet_1x_ade20k_percent_5.py'
-# every fifth of the 1011 labelled images is not trained on but chosen by; the reported validation set is not touched
+# every fifth of the 1011 labeled images is not trained on but chosen by; the reported validation set is not touched
 train_dataloader = dict(labeled=dict(dataset=dict(indices=[i for i in range(1011) if i % 5])))
 _labeled = _base_.train_dataloader.labeled.dataset
 val_dataloader = dict(

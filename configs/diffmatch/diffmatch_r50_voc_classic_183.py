@@ -1,8 +1,8 @@
-"""DiffMatch on VOC 2012 classic, 183 labelled images, ResNet-50.
+"""DiffMatch on VOC 2012 classic, 183 labeled images, ResNet-50.
 
 Paper: DiffMatch (Sun et al., ICLR 2025).
 Command: mim train mmseg_dg diffmatch_r50_voc_classic_183.py
-Paper's resources: 8 x RTX 3090 24 GB; batch 8 labelled + 8 unlabelled images, crop 513, 80
+Paper's resources: 8 x RTX 3090 24 GB; batch 8 labeled + 8 unlabeled images, crop 513, 80
     epochs of 1299 iterations (103 920); seeds 0, 1, 2 (ours). Time and memory here have not been measured.
 Paper's score: not in our sources.
 Status here: not yet run at full scale.
@@ -11,7 +11,7 @@ _base_ = [
     '../_base_/models/diffmatch_r50.py', '../_base_/methods/diffmatch.py', '../_base_/datasets/semi_voc_classic.py',
     '../_base_/schedules/sgd_voc_80e.py', '../_base_/default_runtime.py'
 ]
-model = _base_.pop('method')  # trains the network of the model file with unlabelled images
+model = _base_.pop('method')  # trains the network of the model file with unlabeled images
 model.update(network=dict(decode_head=dict(num_classes=21)))
 val_evaluator = dict(type='ClassBiasMetric')  # head, middle and tail thirds as well
 test_evaluator = val_evaluator

@@ -2,7 +2,7 @@
 
 Paper: FixMatch (Sohn et al., NeurIPS 2020) as the baseline of UniMatch (Yang et al., CVPR 2023).
 Command: mim train mmseg_dg fixmatch_r50_coco_1_128.py
-Paper's resources: UniMatch: 4 GPUs; batch 8 labelled + 8 unlabelled images, crop 513, 30 epochs of 14670
+Paper's resources: UniMatch: 4 GPUs; batch 8 labeled + 8 unlabeled images, crop 513, 30 epochs of 14670
     iterations (440 100); seeds 0, 1, 2 (ours). Time and memory here have not been measured.
 Paper's score: not in our sources.
 Status here: not yet run at full scale.
@@ -11,7 +11,7 @@ _base_ = [
     '../_base_/models/deeplabv3plus_v1c_r50.py', '../_base_/methods/fixmatch.py', '../_base_/datasets/semi_coco81.py',
     '../_base_/schedules/sgd_coco_30e.py', '../_base_/default_runtime.py'
 ]
-model = _base_.pop('method')  # trains the network of the model file with unlabelled images
+model = _base_.pop('method')  # trains the network of the model file with unlabeled images
 train_dataloader = dict(unlabeled_mix=_base_.train_dataloader.unlabeled)  # what CutMix pastes, drawn by itself
 model.update(network=dict(decode_head=dict(num_classes=81)))
 val_evaluator = dict(type='ClassBiasMetric')  # head, middle and tail thirds as well

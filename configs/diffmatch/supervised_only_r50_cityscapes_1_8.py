@@ -1,8 +1,8 @@
-"""Labelled images alone on Cityscapes, 1/8 with labels, ResNet-50.
+"""Labeled images alone on Cityscapes, 1/8 with labels, ResNet-50.
 
-Paper: UniMatch (Yang et al., CVPR 2023), rows without unlabelled images.
+Paper: UniMatch (Yang et al., CVPR 2023), rows without unlabeled images.
 Command: mim train mmseg_dg supervised_only_r50_cityscapes_1_8.py
-Paper's resources: UniMatch: 4 GPUs; batch 16 labelled images, crop 801, 240 epochs of 325 iterations (78 000);
+Paper's resources: UniMatch: 4 GPUs; batch 16 labeled images, crop 801, 240 epochs of 325 iterations (78 000);
     seeds 0, 1, 2 (ours). Time and memory here have not been measured.
 Paper's score: 70.2 mIoU on Cityscapes val (best epoch; as the tables of later papers of the group give it).
 Status here: not yet run at full scale.

@@ -1,8 +1,8 @@
-"""Labelled images alone on COCO, 1/128 with labels, ResNet-50.
+"""Labeled images alone on COCO, 1/128 with labels, ResNet-50.
 
-Paper: UniMatch (Yang et al., CVPR 2023), rows without unlabelled images.
+Paper: UniMatch (Yang et al., CVPR 2023), rows without unlabeled images.
 Command: mim train mmseg_dg supervised_only_r50_coco_1_128.py
-Paper's resources: UniMatch: 4 GPUs; batch 16 labelled images, crop 513, 30 epochs of 14670 iterations (440 100);
+Paper's resources: UniMatch: 4 GPUs; batch 16 labeled images, crop 513, 30 epochs of 14670 iterations (440 100);
     seeds 0, 1, 2 (ours). Time and memory here have not been measured.
 Paper's score: not in our sources for this network; 33.6 mIoU on COCO val with Xception-65.
 Status here: not yet run at full scale.

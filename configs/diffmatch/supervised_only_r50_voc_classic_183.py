@@ -1,8 +1,8 @@
-"""Labelled images alone on VOC 2012 classic, 183 labelled images, ResNet-50.
+"""Labeled images alone on VOC 2012 classic, 183 labeled images, ResNet-50.
 
-Paper: UniMatch (Yang et al., CVPR 2023), rows without unlabelled images.
+Paper: UniMatch (Yang et al., CVPR 2023), rows without unlabeled images.
 Command: mim train mmseg_dg supervised_only_r50_voc_classic_183.py
-Paper's resources: UniMatch: 4 GPUs; batch 16 labelled images, crop 513, 80 epochs of 1299 iterations (103 920);
+Paper's resources: UniMatch: 4 GPUs; batch 16 labeled images, crop 513, 80 epochs of 1299 iterations (103 920);
     seeds 0, 1, 2 (ours). Time and memory here have not been measured.
 Paper's score: not in our sources.
 Status here: not yet run at full scale.

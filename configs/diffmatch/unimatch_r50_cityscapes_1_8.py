@@ -2,7 +2,7 @@
 
 Paper: UniMatch (Yang et al., CVPR 2023).
 Command: mim train mmseg_dg unimatch_r50_cityscapes_1_8.py
-Paper's resources: UniMatch: 4 GPUs; batch 8 labelled + 8 unlabelled images, crop 801, 240 epochs of 325 iterations
+Paper's resources: UniMatch: 4 GPUs; batch 8 labeled + 8 unlabeled images, crop 801, 240 epochs of 325 iterations
     (78 000); seeds 0, 1, 2 (ours). Time and memory here have not been measured.
 Paper's score: 76.8 mIoU on Cityscapes val (best epoch; as the tables of later papers of the group give it).
 Status here: not yet run at full scale.
@@ -12,7 +12,7 @@ _base_ = [
     '../_base_/datasets/semi_cityscapes.py', '../_base_/schedules/sgd_cityscapes_240e.py',
     '../_base_/default_runtime.py'
 ]
-model = _base_.pop('method')  # trains the network of the model file with unlabelled images
+model = _base_.pop('method')  # trains the network of the model file with unlabeled images
 train_dataloader = dict(unlabeled_mix=_base_.train_dataloader.unlabeled)  # what CutMix pastes, drawn by itself
 model.update(
     threshold=0.,  # every pixel counts (docs/behavior/unimatch.md#unimatch-settings)

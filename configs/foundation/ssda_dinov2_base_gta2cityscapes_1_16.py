@@ -3,7 +3,7 @@
 Paper: No row of the papers: VFM-UDA's method with one more supervised pass (docs/daformer.md, "Few target labels";
     ours).
 Command: mim train mmseg_dg ssda_dinov2_base_gta2cityscapes_1_16.py
-Resources: batch 8 source + 8 target + 8 labelled target images, crop 1024, 40 000 iterations; seeds 0, 1, 2. Time
+Resources: batch 8 source + 8 target + 8 labeled target images, crop 1024, 40 000 iterations; seeds 0, 1, 2. Time
     and memory here have not been measured. Controls: vfm_uda_dinov2_base_gta2cityscapes.py (no target label), and
     supervised_only_dinov2_base_cityscapes_1_8.py with --subset 1_16 (no source).
 Paper's score: none.

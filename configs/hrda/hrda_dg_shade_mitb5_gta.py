@@ -13,5 +13,5 @@ _base_ = [
     '../_base_/schedules/adamw_40k.py', '../_base_/default_runtime.py'
 ]
 model = _base_.pop('method')
-# the stylised copies would not fit 24 GB with 512 (docs/behavior/daformer_hrda.md#domain-generalization)
+# the stylized copies would not fit 24 GB with 512 (docs/behavior/daformer_hrda.md#domain-generalization)
 model['network']['hr_crop_size'] = (384, 384)

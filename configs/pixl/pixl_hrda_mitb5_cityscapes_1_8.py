@@ -3,7 +3,7 @@
 Paper: PiXL (Gan et al., "Diving Segmentation Model into Pixels", ICLR 2024), semi-supervised training.
 Command: mim train mmseg_dg pixl_hrda_mitb5_cityscapes_1_8.py
 Lists first: python tools/make_split.py (docs/pixl.md).
-Paper's resources: one Tesla V100 32 GB, batch 2 labelled + 2 unlabelled images, 60 000 iterations
+Paper's resources: one Tesla V100 32 GB, batch 2 labeled + 2 unlabeled images, 60 000 iterations
     (the paper calls them epochs); time, memory and number of runs are not in our sources; ours: seeds 0, 1, 2.
 Paper's score: not in our sources.
 Status here: not yet run at full scale.

@@ -1,8 +1,8 @@
-"""Labelled images alone on ADE20K, 1/16 with labels, DINOv2-B.
+"""Labeled images alone on ADE20K, 1/16 with labels, DINOv2-B.
 
-Paper: UniMatch V2 (Yang et al., TPAMI 2025), rows without unlabelled images.
+Paper: UniMatch V2 (Yang et al., TPAMI 2025), rows without unlabeled images.
 Command: mim train mmseg_dg supervised_only_dinov2_base_ade20k_1_16.py
-Paper's resources: batch 16 labelled images, crop 518,
+Paper's resources: batch 16 labeled images, crop 518,
     60 epochs of 375 iterations (22 500); seeds 0, 1, 2 (ours).
 Paper's score: 42.8 mIoU on ADE20K val (the best of all epochs on val;
     docs/behavior/unimatch_v2.md#scores).

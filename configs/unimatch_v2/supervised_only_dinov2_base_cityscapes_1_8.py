@@ -1,8 +1,8 @@
-"""Labelled images alone on Cityscapes, 1/8 with labels, DINOv2-B.
+"""Labeled images alone on Cityscapes, 1/8 with labels, DINOv2-B.
 
-Paper: UniMatch V2 (Yang et al., TPAMI 2025), rows without unlabelled images.
+Paper: UniMatch V2 (Yang et al., TPAMI 2025), rows without unlabeled images.
 Command: mim train mmseg_dg supervised_only_dinov2_base_cityscapes_1_8.py
-Paper's resources: batch 16 labelled images, crop 798,
+Paper's resources: batch 16 labeled images, crop 798,
     180 epochs of 187 iterations (33 660); seeds 0, 1, 2 (ours).
 Paper's score: 82.7 mIoU on Cityscapes val (the best of all epochs on val;
     docs/behavior/unimatch_v2.md#scores).

@@ -1,8 +1,8 @@
-"""Labelled images alone on COCO, 1/128 with labels, DINOv2-B.
+"""Labeled images alone on COCO, 1/128 with labels, DINOv2-B.
 
-Paper: UniMatch V2 (Yang et al., TPAMI 2025), rows without unlabelled images.
+Paper: UniMatch V2 (Yang et al., TPAMI 2025), rows without unlabeled images.
 Command: mim train mmseg_dg supervised_only_dinov2_base_coco_1_128.py
-Paper's resources: batch 32 labelled images, crop 518,
+Paper's resources: batch 32 labeled images, crop 518,
     20 epochs of 937 iterations (18 740); seeds 0, 1, 2 (ours).
 Paper's score: 52.1 mIoU on COCO val (the best of all epochs on val;
     docs/behavior/unimatch_v2.md#scores).

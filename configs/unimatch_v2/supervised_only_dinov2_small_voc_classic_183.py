@@ -1,8 +1,8 @@
-"""Labelled images alone on VOC 2012 classic, 183 labelled images, DINOv2-S.
+"""Labeled images alone on VOC 2012 classic, 183 labeled images, DINOv2-S.
 
-Paper: UniMatch V2 (Yang et al., TPAMI 2025), rows without unlabelled images.
+Paper: UniMatch V2 (Yang et al., TPAMI 2025), rows without unlabeled images.
 Command: mim train mmseg_dg supervised_only_dinov2_small_voc_classic_183.py
-Paper's resources: batch 32 labelled images, crop 518,
+Paper's resources: batch 32 labeled images, crop 518,
     60 epochs of 93 iterations (5580); seeds 0, 1, 2 (ours).
 Paper's score: not in our sources.
 Status here: not yet run at full scale.

@@ -2,7 +2,7 @@
 
 Paper: UniMatch V2 (Yang et al., TPAMI 2025).
 Command: mim train mmseg_dg unimatch_v2_dinov2_base_cityscapes_1_8.py
-Paper's resources: 47 hours, 4 GPUs; batch 8 labelled + 8 unlabelled images, crop 798,
+Paper's resources: 47 hours, 4 GPUs; batch 8 labeled + 8 unlabeled images, crop 798,
     180 epochs of 325 iterations (58 500); seeds 0, 1, 2 (ours).
 Paper's score: 84.30 mIoU on Cityscapes val (last epoch 83.88; the best of all epochs on val;
     docs/behavior/unimatch_v2.md#scores).
@@ -13,7 +13,7 @@ _base_ = [
     '../_base_/datasets/semi_cityscapes_798.py', '../_base_/schedules/adamw_cityscapes_180e.py',
     '../_base_/default_runtime.py'
 ]
-model = _base_.pop('method')  # trains the network of the model file with unlabelled images
+model = _base_.pop('method')  # trains the network of the model file with unlabeled images
 model.update(
     network=dict(
         type='SlidingEncoderDecoder',

@@ -195,6 +195,7 @@ def _read_rows(path: Path, version: tuple) -> dict[str, dict[str, Row]]:
 
 
 def _rows_of_config(where: str, stem: str, entry: dict) -> dict[str, Row]:
+    """Row name -> row of one config of the table; ``''`` is the config itself, with its subsets."""
     _check_fields(where, entry, _CONFIG_FIELDS)
     paper, score, status = (str(entry.get(key, '')) for key in ('paper', 'score', 'status'))
     rows = {

@@ -49,30 +49,30 @@ class Fingerprint(NamedTuple):
         return min(self.height, self.width)
 
 
-def fingerprint(given: Mapping, classes: int,
+def fingerprint(folders: Mapping, classes: int,
                 label_map: Optional[Mapping[int, int]] = None) -> Fingerprint:
     """Look at a set.
 
     Args:
-        given: ``dict(images=FOLDER, masks=FOLDER or absent)``.
+        folders: ``dict(images=FOLDER, masks=FOLDER or absent)``.
         classes: How many there are; ids beyond them and 255 are not counted.
         label_map: What ids in the files mean.
 
     Raises:
         FileNotFoundError: A folder without images.
     """
-    folder = str(given['images'])
+    folder = str(folders['images'])
     names = scan_folder(folder, PICTURE_SUFFIXES).files
-    if given.get('list'):
-        names = listed(names_of(names, PICTURE_SUFFIXES), given['list'], PICTURE_SUFFIXES,
+    if folders.get('list'):
+        names = listed(names_of(names, PICTURE_SUFFIXES), folders['list'], PICTURE_SUFFIXES,
                        'suggest')
     if not names:
         raise FileNotFoundError(
             f'no images in {folder}: they end with {", ".join(PICTURE_SUFFIXES[::2])}')
     headers = [read_header(os.path.join(folder, name)) for name in spread(names, HEADERS)]
     sizes = np.array([(header.height, header.width) for header in headers])
-    counts = _masks(Path(given['masks']), names, classes, label_map
-                    or {}) if given.get('masks') else np.zeros((0, 1))
+    counts = _masks(Path(folders['masks']), names, classes, label_map
+                    or {}) if folders.get('masks') else np.zeros((0, 1))
     total = counts.sum()
     shares = {c: float(counts[:, c].sum() / total) for c in range(classes)} if total else {}
     pixels = {
@@ -103,6 +103,7 @@ def _masks(folder: Path, names: Sequence[str], classes: int, label_map: Mapping[
         if not path.is_file():
             continue
         with Image.open(path) as image:  # indices of a palette, not its colors
+            # pixels of each id, (256,)
             ids = np.bincount(np.asarray(image).reshape(-1).astype(np.int64), minlength=256)
         moved = ids.copy()
         for old, new in label_map.items():

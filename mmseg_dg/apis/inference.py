@@ -1,4 +1,7 @@
-"""What a user calls from Python: build a run, train it, load a trained model, predict."""
+"""What a user calls from Python: build a run, train it, load a trained model, predict.
+
+Shapes: H x W pixels.
+"""
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -101,7 +104,7 @@ def predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence: bool
         model: Result of :func:`load_model` or :func:`adapt`.
         inputs: One image or several, of any sizes: paths, folders (their images at any depth,
             sorted), patterns (``'photos/**/*.jpg'``, sorted), Pillow images, arrays. Arrays are
-            uint8 (H, W, 3) in BGR order as OpenCV reads them, or grey, uint16 or floating-point
+            uint8 (H, W, 3) in BGR order as OpenCV reads them, or gray, uint16 or floating-point
             numbers in 0..1 by the rules of :func:`mmseg_dg.apis.inputs.to_bgr`; files by those of
             :class:`mmseg_dg.datasets.transforms.LoadImageFromFile`.
         batch_size: Images that go through the network together, where they have one size.

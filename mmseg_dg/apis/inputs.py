@@ -1,5 +1,7 @@
 """What can be predicted: files, folders, patterns, Pillow images and arrays, and how each becomes
 an image.
+
+Shapes: H x W pixels.
 """
 import glob
 import os
@@ -71,6 +73,9 @@ def _is_single(value: Any) -> bool:
 
 
 def _expand(value: Any, number: str) -> list[Input]:
+    """The images that one argument of ``predict`` stands for: itself, a folder's, or a
+    pattern's.
+    """
     if isinstance(value, np.ndarray):
         return [Input(f'{number}array {value.dtype} {value.shape}', value)]
     if isinstance(value, Image.Image):
@@ -93,6 +98,7 @@ def _expand(value: Any, number: str) -> list[Input]:
 
 
 def _of_folder(path: str) -> list[Input]:
+    """All images below a folder; an empty one is refused."""
     found = scan_folder(path, PICTURE_SUFFIXES)
     if not found.files:
         others = [name for names in found.left_out.values() for name in names]
@@ -105,6 +111,7 @@ def _of_folder(path: str) -> list[Input]:
 
 
 def _of_pattern(pattern: str) -> list[Input]:
+    """Images that fit a shell pattern, named from its first folder without wildcards on."""
     matched = [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
     found = [path for path in matched if path.endswith(PICTURE_SUFFIXES)]
     if not found:
@@ -127,7 +134,7 @@ def to_bgr(item: Input, bit_depth: Optional[int] = None) -> np.ndarray:
     Returns:
         uint8 (H, W, 3), BGR.
 
-        * uint8 (H, W, 3): as it is; uint8 (H, W) or (H, W, 1): grey, repeated;
+        * uint8 (H, W, 3): as it is; uint8 (H, W) or (H, W, 1): gray, repeated;
         * floating-point numbers in 0..1: times 255, rounded;
         * uint16: scaled by ``bit_depth``. Without it by 16 bits, ``value * 255 / 65535``, if a
           value of 16384 or more shows that these are used; smaller ones may as well be of 12 or 14
@@ -146,6 +153,7 @@ def to_bgr(item: Input, bit_depth: Optional[int] = None) -> np.ndarray:
             value = np.asarray(value.convert('RGB'))[..., ::-1]
     _check_shape(item.name, value)
     if value.ndim == 2 or value.shape[2] == 1:
+        # (H, W) or (H, W, 1) -> (H, W, 3)
         value = np.repeat(value.reshape(*value.shape[:2], 1), 3, axis=2)
     return np.ascontiguousarray(_as_uint8(item.name, value, bit_depth))
 
@@ -161,6 +169,7 @@ def _wide_pillow(image: Image.Image) -> np.ndarray:
 
 
 def _check_shape(name: str, array: np.ndarray) -> None:
+    """Refuse an array that is no image (H, W), (H, W, 1) or (H, W, 3)."""
     if array.ndim == 4:
         raise ValueError(f'{name}: a batch of images is given as a list of arrays; {_WANTED}')
     if array.ndim not in (2, 3):
@@ -168,15 +177,16 @@ def _check_shape(name: str, array: np.ndarray) -> None:
     if array.size == 0:
         raise ValueError(f'{name}: an empty array; {_WANTED}')
     if array.ndim == 3 and array.shape[2] not in (1, 3):
-        more = 'channels come last' if array.shape[0] in (
+        reason = 'channels come last' if array.shape[0] in (
             1, 3, 4) else 'three channels (or one) are taken'
         if array.shape[2] == 4:
-            more = ('the fourth channel may be alpha or anything else, give array[..., :3] to '
-                    'leave it out')
-        raise ValueError(f'{name}: {more}; {_WANTED}')
+            reason = ('the fourth channel may be alpha or anything else, give array[..., :3] to '
+                      'leave it out')
+        raise ValueError(f'{name}: {reason}; {_WANTED}')
 
 
 def _as_uint8(name: str, array: np.ndarray, bit_depth: Optional[int]) -> np.ndarray:
+    """Scale an image array to 8 bits; how, :func:`to_bgr` says."""
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.uint16:

@@ -74,11 +74,11 @@ def add_label_free(cfg: Config) -> None:
         raise ValueError(f'--label-free: {cfg.filename} has no test_dataloader')
     single = 'dataset' in loaders
     loaders = dict(test=loaders) if single else {k: v for k, v in loaders.items() if v is not None}
-    given: Any = cfg.get('test_evaluator') or []
-    by_domain = isinstance(given, dict) and not {'type', 'metrics'} & set(given)
+    configured: Any = cfg.get('test_evaluator') or []
+    by_domain = isinstance(configured, dict) and not {'type', 'metrics'} & set(configured)
     evaluators = {}
     for name, loader in loaders.items():
-        metrics = given.get(name) or [] if by_domain else given
+        metrics = configured.get(name) or [] if by_domain else configured
         if isinstance(metrics, dict) and 'metrics' in metrics:
             metrics = metrics['metrics']
         metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]

@@ -1,4 +1,7 @@
-"""``mmseg_dg.load``: whatever a training or an export left, ready to segment images."""
+"""``mmseg_dg.load``: whatever a training or an export left, ready to segment images.
+
+Shapes: H x W pixels.
+"""
 import json
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -140,6 +143,7 @@ def _config_beside(checkpoint: Path) -> Path:
 
 
 def _load_safetensors(path: Path, device: Any) -> Segmenter:
+    """A network from a file of ``tools/export.py``, whose header has the config."""
     from safetensors import SafetensorError, safe_open
     try:
         with safe_open(str(path), 'pt') as file:

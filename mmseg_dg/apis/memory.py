@@ -77,14 +77,17 @@ def peak_of(profile: torch.profiler.profile) -> int:
     events = [(event.start_ns(), event.nbytes()) for event in recorded.kineto_results.events()
               if event.name() == '[memory]' and event.device_type() == torch.autograd.DeviceType.CPU
               ]
-    held = most = 0
+    allocated = most = 0
     for _, size in sorted(events, key=lambda event: event[0]):
-        held += size
-        most = max(most, held)
+        allocated += size
+        most = max(most, allocated)
     return most
 
 
 def _iterate(cfg: Config, device: str, size: int) -> None:
+    """Two training steps on random images, with optimizer and averages, as the profile watches
+    them.
+    """
     init_default_scope('mmseg_dg')
     model = MODELS.build(without_pretrained(cfg.model)).to(device)
     wrapper = dict(cfg.optim_wrapper)
@@ -120,6 +123,7 @@ def _batch(model: Any, size: int) -> dict[str, dict]:
                 torch.randint(0, 256, (3, size, size), generator=generator, dtype=torch.uint8))
             blocks = torch.randint(0, model.student.num_classes, (1, size // 16, size // 16),
                                    generator=generator)
+            # (1, size / 16, size / 16) -> (1, size, size)
             label = blocks.repeat_interleave(16, 1).repeat_interleave(16, 2)
             sample = SegDataSample(metainfo=dict(img_shape=(size, size), ori_shape=(size, size)))
             if stream in model.labeled_streams:

@@ -103,10 +103,10 @@ def adapt(source: Mapping, target: Mapping, classes: Union[Sequence[str], Folder
         FileNotFoundError: A folder that is not there.
         FileExistsError: A run lies in ``out``.
     """
-    given = dict(source=checked_images('source', source, True),
-                 target=checked_images('target', target, False))
+    sets = dict(source=checked_images('source', source, True),
+                target=checked_images('target', target, False))
     few = None if target_labeled is None else checked_images('target_labeled', target_labeled, True)
-    return _begin('adapt' if few is None else 'semi_adapt', chosen_adaptation(method, few), given,
+    return _begin('adapt' if few is None else 'semi_adapt', chosen_adaptation(method, few), sets,
                   classes, out, few, settings)
 
 
@@ -143,8 +143,8 @@ def train(data: Mapping, classes: Union[Sequence[str], Folder], out: Folder, *,
 
     Returns, Raises: As :func:`adapt`.
     """
-    given = dict(source=checked_images('data', data, True))
-    return _begin('train', _chosen(TRAIN, method), given, classes, out, None, settings)
+    sets = dict(source=checked_images('data', data, True))
+    return _begin('train', _chosen(TRAIN, method), sets, classes, out, None, settings)
 
 
 def semi(labeled: Mapping, unlabeled: Mapping, classes: Union[Sequence[str], Folder], out: Folder,
@@ -160,12 +160,12 @@ def semi(labeled: Mapping, unlabeled: Mapping, classes: Union[Sequence[str], Fol
 
     Returns, Raises: As :func:`adapt`.
     """
-    given = dict(labeled=checked_images('labeled', labeled, True),
-                 unlabeled=checked_images('unlabeled', unlabeled, False))
+    sets = dict(labeled=checked_images('labeled', labeled, True),
+                unlabeled=checked_images('unlabeled', unlabeled, False))
     chosen = _chosen(SEMI, method)
     if chosen.streams == ('source', ):
-        given['source'] = given['labeled']
-    return _begin('semi', chosen, given, classes, out, None, settings)
+        sets['source'] = sets['labeled']
+    return _begin('semi', chosen, sets, classes, out, None, settings)
 
 
 def run(task: Task, out: Path, *, encoder: Union[str, Folder,
@@ -219,13 +219,14 @@ def run(task: Task, out: Path, *, encoder: Union[str, Folder,
     return load(out)  # the best checkpoint where scores were taken, not the last weights
 
 
-def _begin(verb: str, chosen: Recipe, given: dict, classes: Any, out: Folder, few: Optional[dict],
+def _begin(verb: str, chosen: Recipe, sets: dict, classes: Any, out: Folder, few: Optional[dict],
            settings: dict) -> Optional[Segmenter]:
+    """Check what all verbs share, and train."""
     if not isinstance(out, (str, Path)):
         raise ValueError(f'out={out!r}: give the folder of the run')
     val = settings.pop('val', None)
     names, palette = checked_classes(classes, settings.pop('palette', None))
-    task = Task(verb, chosen, {name: given[name]
+    task = Task(verb, chosen, {name: sets[name]
                                for name in chosen.streams}, names, palette,
                 checked_mapping('label_map', settings.pop('label_map', None), int, '{255: 1}'),
                 None if val is None else checked_images('val', val, True), few)
@@ -262,6 +263,7 @@ def _chosen(known: Mapping[str, Recipe], method: str) -> Recipe:
 
 def _settings(task: Task, encoder: Any, iterations: Optional[int], batch_size: Optional[int],
               crop_size: Any, seed: int) -> dict[str, Any]:
+    """Dotted settings of the config: data, sizes, lengths and seed on top of the recipe's."""
     checked_numbers(iterations=iterations, batch_size=batch_size)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f'seed={seed!r} must be a whole number from 0 on')
@@ -271,10 +273,10 @@ def _settings(task: Task, encoder: Any, iterations: Optional[int], batch_size: O
     if task.target_labeled:
         result['model.target_labeled_stream'] = 'target_labeled'
         streams['target_labeled'] = task.target_labeled
-    for name, given in streams.items():
+    for name, folders in streams.items():
         if name == 'target_labeled':
             result[f'train_dataloader.{name}'] = few_target_labels(_base(task, encoder))
-        result.update(_dataset(f'train_dataloader.{name}.dataset', task, given))
+        result.update(_dataset(f'train_dataloader.{name}.dataset', task, folders))
         if batch_size is not None:
             result[f'train_dataloader.{name}.batch_size'] = batch_size
     if batch_size is not None:
@@ -292,6 +294,7 @@ def _settings(task: Task, encoder: Any, iterations: Optional[int], batch_size: O
 
 
 def _scoring(task: Task) -> dict[str, Any]:
+    """Settings of validation and test: the user's set, or none at all."""
     if task.val is not None:
         return {
             **_dataset('val_dataloader.own.dataset', task, task.val),
@@ -320,18 +323,19 @@ def _early_stopping(task: Task, encoder: Any, patience: int) -> list[dict]:
     ]
 
 
-def _dataset(where: str, task: Task, given: Mapping) -> dict[str, Any]:
-    prefix = dict(img_path=given['images'])
-    if 'masks' in given:
-        prefix['seg_map_path'] = given['masks']
+def _dataset(where: str, task: Task, folders: Mapping) -> dict[str, Any]:
+    """Settings of one dataset below the dotted key ``where``."""
+    prefix = dict(img_path=folders['images'])
+    if 'masks' in folders:
+        prefix['seg_map_path'] = folders['masks']
     found = {
         'data_root': '', 'classes': list(task.classes), 'palette': task.palette,
         'data_prefix': prefix
     }
-    if task.label_map and 'masks' in given:
+    if task.label_map and 'masks' in folders:
         found['label_map'] = task.label_map
-    if 'list' in given:
-        found['ann_file'] = given['list']
+    if 'list' in folders:
+        found['ann_file'] = folders['list']
     return {f'{where}.{key}': value for key, value in found.items()}
 
 

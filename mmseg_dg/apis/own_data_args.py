@@ -45,23 +45,23 @@ def images_of(args: argparse.Namespace) -> tuple[Callable[..., Any], dict[str, d
     Raises:
         ValueError: No set that belongs together.
     """
-    given = {
+    options = {
         name
         for name in ('source', 'target', 'target_labeled', 'labeled', 'unlabeled', 'data')
         if vars(args)[name]
     }
-    if given == {'source', 'target', 'target_labeled'}:
+    if options == {'source', 'target', 'target_labeled'}:
         return own_data.semi_adapt, dict(source=set_of(args.source),
                                          target=dict(images=args.target),
                                          target_labeled=set_of(args.target_labeled))
-    if given == {'source', 'target'}:
+    if options == {'source', 'target'}:
         return own_data.adapt, dict(source=set_of(args.source), target=dict(images=args.target))
-    if given == {'labeled', 'unlabeled'}:
+    if options == {'labeled', 'unlabeled'}:
         return own_data.semi, dict(labeled=set_of(args.labeled),
                                    unlabeled=dict(images=args.unlabeled))
-    if given == {'data'}:
+    if options == {'data'}:
         return own_data.train, dict(data=set_of(args.data))
-    got = ', '.join('--' + name.replace('_', '-') for name in sorted(given)) or 'none of them'
+    got = ', '.join('--' + name.replace('_', '-') for name in sorted(options)) or 'none of them'
     raise ValueError('give --source and --target (and --target-labeled), or --labeled and '
                      f'--unlabeled, or --data; got {got}')
 

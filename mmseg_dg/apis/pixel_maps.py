@@ -1,5 +1,7 @@
 """What a trained network knows of every pixel: decoder features, logits and labels of test images,
 map by map.
+
+Shapes: C classes, D channels, H x W pixels, h x w places of a smaller map.
 """
 from typing import NamedTuple, Optional
 
@@ -115,7 +117,7 @@ def _nearest(plane: Tensor, like: Tensor) -> Tensor:
 
 
 def _padded(images: Tensor, divisor: int) -> Tensor:
-    """Zeros (the mean colour) at the bottom and right, to sides the network takes."""
+    """Zeros (the mean color) at the bottom and right, to sides the network takes."""
     least = max(divisor, 2 * _SMALLEST if divisor > 1 else _SMALLEST)
     missing = [max(-(-side // divisor) * divisor, least) - side for side in images.shape[-2:]]
     return F.pad(images, (0, missing[1], 0, missing[0])) if any(missing) else images

@@ -1,5 +1,7 @@
 """Predictions of files, folders, lists and videos, written to a folder with overlays and class
 shares.
+
+Shapes: H x W pixels.
 """
 import csv
 import os
@@ -227,6 +229,7 @@ def _legend(present: Sequence[int], names: Sequence[str], palette: Sequence[Sequ
 
 
 def _predict_video(model: nn.Module, path: str, writer: _Writer, batch_size: int) -> None:
+    """Predict every frame, a batch at a time: a video is never in memory as a whole."""
     video = cv2.VideoCapture(path)
     if not video.isOpened():
         raise ValueError(f'{path}: OpenCV cannot open this video; convert it to .mp4 (H.264) or to '
@@ -248,6 +251,7 @@ def _predict_video(model: nn.Module, path: str, writer: _Writer, batch_size: int
 
 
 def _groups(video: Any, size: int) -> Iterator[list[np.ndarray]]:
+    """Frames of a video in lists of ``size``, the last one shorter."""
     frames: list[np.ndarray] = []
     while True:
         ok, frame = video.read()

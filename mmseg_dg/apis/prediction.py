@@ -1,4 +1,7 @@
-"""How images reach a trained network: the steps of its config, single images, batches, results."""
+"""How images reach a trained network: the steps of its config, single images, batches, results.
+
+Shapes: C classes, H x W pixels.
+"""
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable, NamedTuple, Optional, Union
 
@@ -153,6 +156,7 @@ def predict_batch(model: BaseSegmentor, items: Sequence[Input], pipeline: Predic
 
 
 def _result(output: Any, network: nn.Module, confidence: bool) -> Union[np.ndarray, Prediction]:
+    """Class ids (H, W) and, where asked, the probability of each pixel's class (H, W)."""
     if 'pred_sem_seg' not in output:
         raise ValueError(f'{type(network).__name__} predicts no classes: it is a method of '
                          'pretraining; finetune it first')

@@ -1,5 +1,7 @@
 """BatchNorm statistics of a trained model estimated anew on images of another domain: a control
 without training.
+
+Shapes: B images, H x W pixels.
 """
 from collections.abc import Iterator
 from pathlib import Path

@@ -3,6 +3,8 @@ left.
 
 A record holds the batch, every random draw, and what the step computed; the start weights lie
 beside it. Replaying feeds the recorded draws to :meth:`DACS.train_step`, so that nothing is random.
+
+Shapes: B images, C classes, D channels of a feature, H x W pixels, h x w places of a smaller map.
 """
 import copy
 from collections.abc import Iterable, Sequence
@@ -48,7 +50,7 @@ class ReplayedStep(NamedTuple):
         student_buffers: BatchNorm buffers after the step.
         teacher_buffers: Likewise of the teacher.
         official_accuracies: Logged accuracies in percent of all pixels, as mmseg 0.x counts (1.x:
-            of labelled ones).
+            of labeled ones).
         modes: Training modes of teacher and ImageNet encoder during the step, under the names of a
             record.
     """

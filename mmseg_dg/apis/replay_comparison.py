@@ -1,5 +1,7 @@
 """Compare a replayed training step with its record: every quantity the record holds, each against a
 tolerance.
+
+Shapes: B images, H x W pixels.
 """
 import fnmatch
 import math
@@ -190,6 +192,7 @@ _MAPS = (
 
 
 def _gradients(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str]) -> list[Deviation]:
+    """Deviations of gradients after each backward pass: their norms, samples and sums."""
     result = []
     for i, norms in enumerate(recorded['grad_norms_after']):
         mine = ours.grad_norms_after[i] if i < len(ours.grad_norms_after) else {}
@@ -223,6 +226,7 @@ def _parameters(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str]) -> li
 
 
 def _maps(ours: 'ReplayedStep', recorded: dict) -> list[Deviation]:
+    """Deviations of the maps a step made: pseudo-labels, weights, mixed images."""
     result = []
     for name, key, kind in _MAPS:
         if recorded.get(name) is None or key not in ours.state:
@@ -233,10 +237,13 @@ def _maps(ours: 'ReplayedStep', recorded: dict) -> list[Deviation]:
                 Deviation(name, math.inf, f'{tuple(mine.shape)} instead of '
                           f'{tuple(theirs.shape)}', kind))
         elif kind in ('labels', 'masks'):
+            # records keep an axis of 1 that we drop, or the other way round: (B, 1, H, W) and (B,
+            # H, W)
             result.append(
                 Deviation(name, (mine != theirs.reshape(mine.shape)).double().mean().item(), '',
                           kind))
         else:
+            # as above, (B, 1, H, W) and (B, H, W)
             result.append(_largest_tensor(name, {'': mine}, {'': theirs.reshape(mine.shape)}, kind))
     return result
 

@@ -1,5 +1,7 @@
 """A record of a training step of the official DAFormer/HRDA code in our terms: files, config,
 batch, draws, log names.
+
+Shapes: H x W pixels.
 """
 import os.path as osp
 from collections.abc import Sequence
@@ -99,14 +101,16 @@ def official_log_name(name: str) -> str:
 
 def to_batch(recorded: dict[str, Tensor], method: DACS,
              dtype: torch.dtype = torch.float32) -> dict[str, dict]:
-    """The recorded (normalised) images and labels as the streams of ``method``."""
+    """The recorded (normalized) images and labels as the streams of ``method``."""
     labels = recorded['gt_semantic_seg'].long()
     target_extra = recorded.get('valid_pseudo_mask')
     source, target = [], []
     for i, label in enumerate(labels):
+        # (H, W) or (1, H, W) -> (1, H, W)
         source.append(SegDataSample(gt_sem_seg=PixelData(data=label.reshape(1, *label.shape[-2:]))))
         target.append(SegDataSample())
         if target_extra is not None:
+            # (1, H, W)
             mask = torch.as_tensor(target_extra[i]).reshape(1, *label.shape[-2:]).to(torch.uint8)
             target[-1].valid_pseudo_mask = PixelData(data=mask)
     return {

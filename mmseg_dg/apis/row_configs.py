@@ -5,6 +5,8 @@ from typing import Any, Optional, Union
 
 from mmengine.config import Config, ConfigDict
 
+from mmseg_dg.utils.config_files import read_config_file
+
 from .config_rows import ORIGIN, ROWS_FILE, Row, closest, find_config, find_row, rows_of
 
 
@@ -23,7 +25,7 @@ def load_config(config: Union[str, Path], row: Optional[str] = None,
         ValueError: No such row; no stream ``labeled``; a key of the row that does not exist.
     """
     path = find_config(config)
-    cfg = Config.fromfile(str(path))
+    cfg = read_config_file(path)
     if row or subset:
         apply_row(cfg, path, row, subset)
     return cfg
@@ -52,6 +54,9 @@ def apply_row(cfg: Config, path: Union[str, Path], row: Optional[str] = None,
 
 
 def _apply(cfg: Config, path: Path, row: Row, rows: dict[str, Row]) -> None:
+    """Change ``cfg`` in place by a row: first the rows it is based on, then its parts, drops and
+    overrides.
+    """
     where = f'{path.parent / ROWS_FILE}: {path.stem}, row {row.name}'
     for base in row.base_rows:
         _apply(cfg, path, rows[base], rows)

@@ -1,4 +1,4 @@
-"""Several runs of one config: seeds, labelled subsets, a grid of settings; their mean and spread.
+"""Several runs of one config: seeds, labeled subsets, a grid of settings; their mean and spread.
 
 A study is a folder with one sub-folder per run. A run that ended well has ``finished.json`` in it
 and is skipped when the study is started again; one that was interrupted is resumed from its newest
@@ -24,6 +24,7 @@ from mmseg_dg.apis.config_rows import find_row, run_name
 from mmseg_dg.apis.row_configs import load_config, subset_lists
 from mmseg_dg.apis.study_tables import final_metrics, markdown, ranking, summarize
 from mmseg_dg.utils.atomic_files import write_text
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.stop_signals import STOPPED
 
 FINISHED = 'finished.json'
@@ -61,7 +62,7 @@ class Study:
         folder: Folder of the whole study.
         seeds: At least one.
         rows: Variants of the config by name; None is the config itself.
-        subsets: Names of labelled subsets, folders below ``<data_root>/splits``.
+        subsets: Names of labeled subsets, folders below ``<data_root>/splits``.
         grid: ``{dotted key: [values as text]}``.
         options: ``key=value`` pairs that every run gets.
         train_script: The program that trains: ``SCRIPT CONFIG --work-dir D --resume --cfg-options
@@ -83,7 +84,7 @@ class Study:
     rank_by: Optional[str] = None
 
     def __post_init__(self) -> None:
-        self.cfg = Config.fromfile(self.config)
+        self.cfg = read_config_file(self.config)
         self._fingerprints: dict = {(None, None): _fingerprint(Path(self.config).name, self.cfg)}
         self.fingerprint = self._fingerprints[None, None]
 

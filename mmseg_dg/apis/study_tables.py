@@ -62,7 +62,7 @@ def summarize(results: Sequence[tuple]) -> list[dict]:
 
     Returns:
         Rows with ``setting, metric, runs, mean, std, values``; ``std`` is empty for a single value.
-        With several labelled subsets there are also rows ``subset=all`` over all of them.
+        With several labeled subsets there are also rows ``subset=all`` over all of them.
     """
     groups: dict = {}
     pooled = len({run.settings.get('subset') for run, _ in results}) > 1

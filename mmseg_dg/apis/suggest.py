@@ -95,7 +95,7 @@ def suggest(source: Optional[Mapping] = None, target: Optional[Mapping] = None, 
     if fixed.get('crop_size') is not None:
         crop_pair(fixed['crop_size'])
     encoder_settings(fixed.get('encoder'))  # is it there
-    looks = {name: fingerprint(given, len(names), label_map) for name, given in sets.items()}
+    looks = {name: fingerprint(folders, len(names), label_map) for name, folders in sets.items()}
     device, found = free_memory()
     free = found if free is None else free
     result = Suggestion()
@@ -115,14 +115,14 @@ def suggest(source: Optional[Mapping] = None, target: Optional[Mapping] = None, 
 def _sets(source: Any, target: Any, data: Any, labeled: Any, unlabeled: Any, few: Any,
           method: Optional[str]) -> tuple[own_data.Recipe, dict[str, Mapping]]:
     """The recipe of the method, and its folders by stream."""
-    given = {
+    options = {
         name
         for name, value in dict(source=source, target=target, data=data, labeled=labeled,
                                 unlabeled=unlabeled, target_labeled=few).items()
         if value is not None
     }
     sets: dict[str, Mapping]
-    if given - {'target_labeled'} == {'source', 'target'}:
+    if options - {'target_labeled'} == {'source', 'target'}:
         chosen = own_data.chosen_adaptation(method or next(iter(own_data.ADAPT)), few)
         sets = dict(source=checked_images('source', source, True),
                     target=checked_images('target', target, False))
@@ -130,18 +130,18 @@ def _sets(source: Any, target: Any, data: Any, labeled: Any, unlabeled: Any, few
         if few is not None:
             sets['target_labeled'] = checked_images('target_labeled', few, True)
         return chosen, sets
-    if given == {'labeled', 'unlabeled'}:
+    if options == {'labeled', 'unlabeled'}:
         chosen = own_data._chosen(own_data.SEMI, method or next(iter(own_data.SEMI)))
         sets = dict(labeled=checked_images('labeled', labeled, True),
                     unlabeled=checked_images('unlabeled', unlabeled, False))
         if chosen.streams == ('source', ):  # the control of few labels
             sets = dict(source=sets['labeled'])
         return chosen, sets
-    if given in ({'data'}, {'source'}):
+    if options in ({'data'}, {'source'}):
         chosen = own_data._chosen(own_data.TRAIN, method or next(iter(own_data.TRAIN)))
         return chosen, dict(source=checked_images('data', data or source, True))
     raise ValueError('give source and target (and target_labeled), or labeled and unlabeled, or '
-                     f'data; got {", ".join(sorted(given)) or "none of them"}')
+                     f'data; got {", ".join(sorted(options)) or "none of them"}')
 
 
 def _described(name: str, look: Fingerprint) -> str:
@@ -168,6 +168,7 @@ def _recipe(chosen: own_data.Recipe, encoder: str, classes: int, few: bool) -> C
 
 
 def _encoder(result: Suggestion, device: str, free: Optional[int], fixed: Optional[str]) -> str:
+    """The large encoder where GPU and file allow it, else the one that ships."""
     if fixed is not None:
         result.note('encoder', fixed, 'as you asked')
         result.settings['encoder'] = fixed
@@ -225,6 +226,7 @@ def _scale(look: Fingerprint, longer: Optional[int]) -> float:
 
 def _crop(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint], longer: Optional[int],
           fixed: Any, encoder: str) -> tuple[int, int]:
+    """The recipe's crop, made smaller until the smallest images fill it."""
     if fixed is not None:
         crop = crop_pair(fixed)
         result.note('crop', f'{crop[1]}x{crop[0]}', 'as you asked', 'train_cfg.crop_size')
@@ -245,6 +247,7 @@ def _crop(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint], lon
 
 def _batch(result: Suggestion, cfg: Config, crop: tuple[int, int], device: str, free: Optional[int],
            fixed: Any, probe: bool) -> None:
+    """The largest batch that fits, and accumulation up to the recipe's."""
     streams = list(cfg.train_dataloader)
     normal = cfg.train_dataloader[streams[0]].batch_size
     use: Optional[MemoryUse] = measure(cfg, device) if probe else None
@@ -284,6 +287,7 @@ def _batch(result: Suggestion, cfg: Config, crop: tuple[int, int], device: str, 
 
 def _iterations(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint],
                 longer: Optional[int], crop: tuple[int, int], fixed: Optional[int]) -> None:
+    """How long to train, by the number of images and the crop's share of them."""
     first = next(iter(looks.values()))
     most = cfg.train_cfg.max_iters
     per_image = max(
@@ -351,6 +355,7 @@ def _pipelines(result: Suggestion, cfg: Config, longer: Optional[int],
 
 
 def _with_rescaling(steps: list[dict], longer: Optional[int]) -> list[dict]:
+    """The pipeline with one rescaling to a longer side of ``longer`` pixels; None: with none."""
     rest = [step for step in steps if step['type'] != 'Resize']
     if longer is None:
         return rest

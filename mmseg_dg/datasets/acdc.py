@@ -23,7 +23,8 @@ class ACDCDataset(TrainIdDataset):
 
     Args:
         conditions: Some of fog, night, rain, snow (published layout only); None: all that are
-        there. **kwargs: See :class:`TrainIdDataset`. ``data_prefix`` names the flat folders
+            there.
+        **kwargs: See :class:`TrainIdDataset`. ``data_prefix`` names the flat folders
             (``dict(img_path='rgb_anon/train', seg_map_path='gt/train')``, the default) in both
             layouts. Lines of ``ann_file`` are stems relative to ``rgb_anon`` in the published
             layout (``fog/train/GOPR0475/GOPR0475_frame_000041``).
@@ -45,16 +46,17 @@ class ACDCDataset(TrainIdDataset):
         super().__init__(**kwargs)
 
     def _find_stems(self) -> list[str]:
+        """Images of the published folders ``condition/split``, or of a flat folder."""
         flat = self.data_prefix['img_path'].rstrip('/')
         root, split = osp.split(flat)
         nested = is_local(flat, self.backend_args) and not osp.isdir(flat)
-        there = [c for c in CONDITIONS if nested and osp.isdir(osp.join(root, c, split))]
-        if there:
+        existing = [c for c in CONDITIONS if nested and osp.isdir(osp.join(root, c, split))]
+        if existing:
             self.data_prefix['img_path'] = root
             if 'seg_map_path' in self.data_prefix:
                 self.data_prefix['seg_map_path'] = osp.dirname(
                     self.data_prefix['seg_map_path'].rstrip('/'))
-            return self._nested_stems(root, split, self.conditions or there)
+            return self._nested_stems(root, split, self.conditions or existing)
         stems = super()._find_stems()
         if self.conditions:
             raise ValueError(f'ACDCDataset: conditions={self.conditions} needs the published '

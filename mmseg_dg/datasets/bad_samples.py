@@ -45,7 +45,7 @@ class BadSampleError(ValueError):
         self.file, self.reason = file, reason
 
     @classmethod
-    def of(cls, file: str, reason: str, hint: str = '') -> 'BadSampleError':
+    def for_file(cls, file: str, reason: str, hint: str = '') -> 'BadSampleError':
         return cls(
             f'{file}: {reason}. {hint or "Repair it, or leave it out with a list (ann_file)"}; '
             "train_cfg.on_bad_sample='skip' trains without it", file, reason)
@@ -67,16 +67,16 @@ def check_whole(info: dict, with_label: bool, backend_args: Optional[dict] = Non
         try:
             size = os.stat(path).st_size
         except FileNotFoundError:
-            raise BadSampleError.of(path, 'the file is gone', hint) from None
+            raise BadSampleError.for_file(path, 'the file is gone', hint) from None
         except OSError as error:
-            raise BadSampleError.of(path, f'the file cannot be read ({error.strerror})',
-                                    hint) from error
+            raise BadSampleError.for_file(path, f'the file cannot be read ({error.strerror})',
+                                          hint) from error
         if size == 0:
-            raise BadSampleError.of(path, 'the file is empty', hint)
+            raise BadSampleError.for_file(path, 'the file is empty', hint)
         if not _has_end(path, size):
             damage = _damage(path, None)
             if damage:
-                raise BadSampleError.of(path, damage, hint)
+                raise BadSampleError.for_file(path, damage, hint)
 
 
 def blame(info: dict, with_label: bool, error: Exception, backend_args: Optional[dict] = None,
@@ -87,7 +87,7 @@ def blame(info: dict, with_label: bool, error: Exception, backend_args: Optional
     for path in _paths(info, with_label):
         damage = _damage(path, backend_args)
         if damage:
-            raise BadSampleError.of(path, damage, hint) from error
+            raise BadSampleError.for_file(path, damage, hint) from error
 
 
 def _paths(info: dict, with_label: bool) -> list[str]:
@@ -180,6 +180,7 @@ class BadSamples:
         raise error
 
     def _note(self, error: BadSampleError, sample: Any, request: SampleRequest) -> None:
+        """Log a sample that is left out, and write it into the list of the run."""
         data = sample.get('data_samples') if isinstance(sample, dict) else None
         other = '' if data is None else str(data.metainfo.get('img_path', ''))
         where = '' if self.folder is None else f'; see {osp.join(self.folder, LIST)}'

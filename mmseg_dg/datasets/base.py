@@ -26,7 +26,7 @@ class TrainIdDataset(BaseSegDataset):
 
     A subclass sets the class attributes. Images are found below the image folder at any depth, or
     named by ``ann_file`` (one stem per line, relative to the image folder, without suffix). Labels
-    must exist only when the pipeline loads them: an unlabelled stream drops ``LoadAnnotations`` and
+    must exist only when the pipeline loads them: an unlabeled stream drops ``LoadAnnotations`` and
     needs no label folder.
 
     Args:
@@ -141,6 +141,7 @@ class TrainIdDataset(BaseSegDataset):
             'how to prepare it', self.backend_args)
 
     def _stems_in(self, folder: str) -> list[str]:
+        """Names without suffix, from the list or from the folder's files."""
         owner = type(self).__name__
         if self.ann_file:
             stems = read_list(self.ann_file, owner, self.backend_args)
@@ -155,6 +156,7 @@ class TrainIdDataset(BaseSegDataset):
         return [name[:-len(self.img_suffix)] for name in files]
 
     def _check_labels(self, labels: list[str]) -> None:
+        """Refuse label folders and files that are not there."""
         owner, folder = type(self).__name__, self.data_prefix.get('seg_map_path')
         if folder is None:
             raise ValueError(

@@ -66,14 +66,14 @@ def one_class_message(owner: str, name: str, ids: list[int], what: str) -> str:
 
 
 def check_binary(dataset: Any, samples: int = _SAMPLES) -> None:
-    """Refuse a labelled dataset of one class, or of two whose masks look binary; other datasets
+    """Refuse a labeled dataset of one class, or of two whose masks look binary; other datasets
     pass unread.
 
     A ``label_map`` that names 255 says what is meant; one class is then refused by the network's
     config.
 
     Args:
-        dataset: Not a wrapper, initialised.
+        dataset: Not a wrapper, initialized.
         samples: Masks that are read, spread evenly.
 
     Raises:

@@ -106,7 +106,7 @@ def check_files(images: list[str], labels: list[str], owner: str,
 
     Args:
         images: Image paths that come from a list file (pass [] for images found by listing).
-        labels: Label paths derived from the images ([] for unlabelled data).
+        labels: Label paths derived from the images ([] for unlabeled data).
         owner: Name for the message.
         backend_args: mmengine's file backend options.
     """
@@ -118,11 +118,11 @@ def check_files(images: list[str], labels: list[str], owner: str,
                                                         'these images out with a '
                                                         'list (ann_file), or drop '
                                                         'LoadAnnotations from the '
-                                                        'pipeline of an unlabelled '
+                                                        'pipeline of an unlabeled '
                                                         'stream')):
         if paths:
-            there = _below(paths, backend_args)
-            missing = [path for path in paths if path not in there]
+            existing = _below(paths, backend_args)
+            missing = [path for path in paths if path not in existing]
             if missing:
                 raise FileNotFoundError(missing_message(owner, what, missing, len(paths), hint))
 

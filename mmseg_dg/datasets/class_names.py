@@ -67,9 +67,9 @@ def read_classes(path: Union[str, Path]) -> ClassList:
     if not names or twice:
         raise ValueError(f'{path}: ' + (f'names classes twice: {twice}' if twice else 'names no '
                                         'class'))
-    given = [color for color in colors if color]
-    if given and len(given) < len(names):
+    palette = [color for color in colors if color]
+    if palette and len(palette) < len(names):
         bare = names[colors.index(None)]
         raise ValueError(f'{path}: {bare!r} has no color, others have one: give each class three '
                          'numbers (red, green, blue), or none')
-    return ClassList(names, given or None)
+    return ClassList(names, palette or None)

@@ -4,6 +4,8 @@ In the spirit of Hendrycks and Dietterich, "Benchmarking Neural Network Robustne
 Corruptions and Perturbations", ICLR 2019, and of Kamann and Rother, CVPR 2020, for segmentation.
 Kinds, parameters and code are this package's own, sizes follow the image's height, and scores do
 not compare with theirs.
+
+Shapes: H x W pixels.
 """
 import copy
 from collections.abc import Mapping, Sequence
@@ -45,7 +47,7 @@ def _jpeg(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndar
 
 
 def _fog(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
-    """A veil of light grey, uneven by clouds of random shape, 35, 55, 75 % on average."""
+    """A veil of light gray, uneven by clouds of random shape, 35, 55, 75 % on average."""
     height, width = image.shape[:2]
     clouds = sum(
         cv2.resize(rng.random((2**k + 1, 2**(k + 1)
@@ -59,7 +61,7 @@ def _fog(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarr
 def _dark(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
     """Too little light: 1/2, 1/4, 1/8 of it, and the noise of the photons that are left."""
     light = (1 / 2, 1 / 4, 1 / 8)[strength - 1]
-    photons = 4.0  # per grey level
+    photons = 4.0  # per gray level
     return rng.poisson(image * light * photons) / photons
 
 

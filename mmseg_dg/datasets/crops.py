@@ -1,4 +1,7 @@
-"""The fixed size that a pipeline cuts out of its images."""
+"""The fixed size that a pipeline cuts out of its images.
+
+Shapes: H x W pixels.
+"""
 from typing import Any, Optional
 
 from .traits import traits

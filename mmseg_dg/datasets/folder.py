@@ -29,14 +29,14 @@ class FolderDataset(BaseSegDataset):
 
     A mask has one channel with the number of the class of each pixel (0 for the first of
     ``classes``), 255 where a pixel is to be ignored. ``images/a/1.jpg`` belongs to
-    ``masks/a/1.png``. As an unlabelled stream it needs only
+    ``masks/a/1.png``. As an unlabeled stream it needs only
     images: leave ``seg_map_path`` and ``LoadAnnotations`` out.
 
     Args:
         classes: Class names, in the order of the ids; 2 to 255 where masks are loaded. Or the path
             of a text file with one name per line
             (:func:`~mmseg_dg.datasets.class_names.read_classes`).
-        palette: RGB colour per class, for pictures; None: those of the text file, or distinct ones
+        palette: RGB color per class, for pictures; None: those of the text file, or distinct ones
             (:func:`~mmseg_dg.datasets.class_names.distinct_colors`), equal for all streams.
         label_map: What ids in the files mean, ``{id: class number or 255}``; ids not named keep
             their meaning. Binary 0/255 masks: ``{255: 1}`` with two classes. Keys may be text
@@ -72,9 +72,9 @@ class FolderDataset(BaseSegDataset):
         metainfo: dict[str, Any] = dict(classes=tuple(classes))
         palette = distinct_colors(len(classes)) if palette is None else palette
         if len(palette) != len(classes):
-            raise ValueError(f'FolderDataset: {len(classes)} classes but {len(palette)} colours in '
+            raise ValueError(f'FolderDataset: {len(classes)} classes but {len(palette)} colors in '
                              'palette; give one (red, green, blue) per class, or leave palette out')
-        metainfo['palette'] = [list(colour) for colour in palette]
+        metainfo['palette'] = [list(color) for color in palette]
         # mmseg's own label_map selects among known classes
         self.id_map = _checked_map(label_map, len(classes))
         suffixes = img_suffix if isinstance(img_suffix, str) else tuple(img_suffix)
@@ -121,10 +121,11 @@ class FolderDataset(BaseSegDataset):
                       type(self).__name__, self.backend_args)
 
     def _check_masks(self, infos: list[dict], folder: Optional[str], owner: str) -> None:
+        """Refuse missing masks, and one mask for two images."""
         if folder is None:
             raise ValueError(
                 f"{owner}: the pipeline loads masks, but data_prefix has no 'seg_map_path'; add "
-                'it, or remove LoadAnnotations from the pipeline of an unlabelled stream')
+                'it, or remove LoadAnnotations from the pipeline of an unlabeled stream')
         check_folder(folder, 'mask', owner, _HINT, self.backend_args)
         if not self.ann_file:
             files = list_files(folder, self.seg_map_suffix, self.backend_args)
@@ -141,6 +142,7 @@ class FolderDataset(BaseSegDataset):
 
 
 def _checked_map(label_map: Optional[Mapping], num_classes: int) -> Optional[dict[int, int]]:
+    """``label_map`` with numbers for keys and values, each in its range."""
     if not label_map:
         return None
     result = {}

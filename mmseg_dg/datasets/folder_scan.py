@@ -67,6 +67,7 @@ def scan_folder(folder: str, suffix: Suffix, backend_args: Optional[dict] = None
 
 def _place(name: str, ends: Optional[tuple], files: list[str], left_out: dict[str,
                                                                               list[str]]) -> None:
+    """Sort a file by its name: into the files, or into a reason why it is left out."""
     hidden = any(part.startswith('.') for part in name.split('/'))
     if ends is not None and not name.endswith(ends):
         if not hidden:
@@ -79,6 +80,9 @@ def _place(name: str, ends: Optional[tuple], files: list[str], left_out: dict[st
 
 def _walk(folder: str, below: str, ends: Optional[tuple], files: list[str],
           left_out: dict[str, list[str]], above: tuple[str, ...]) -> None:
+    """Visit a folder and those below it; ``above`` are the real folders on the way, so that
+    links make no circle.
+    """
     with os.scandir(folder) as entries:
         for entry in entries:
             name = below + entry.name

@@ -57,6 +57,7 @@ class GTADataset(TrainIdDataset):
         super().__init__(**kwargs)
 
     def _find_stems(self) -> list[str]:
+        """All images but those of the list of unusable labels."""
         stems = super()._find_stems()
         path = osp.join(self.data_root or '', self.exclude or '')
         if not self.exclude or self.exclude == UNUSABLE and not fileio.exists(

@@ -19,9 +19,9 @@ MAX_PIXELS = 100_000_000
 _lock = threading.Lock()
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 mean turned by 90 degrees
 _PNG = b'\x89PNG\r\n\x1a\n'
-# colour type: channels, alpha
+# color type: channels, alpha
 _PNG_CHANNELS = {0: (1, False), 2: (3, False), 3: (3, False), 4: (1, True), 6: (3, True)}
-_MODES = {  # Pillow's mode: colour channels, alpha, bits
+_MODES = {  # Pillow's mode: color channels, alpha, bits
     '1': (1, False, 1), 'L': (1, False, 8), 'LA': (1, True, 8), 'La': (1, True, 8),
     'P': (3, False, 8), 'PA': (3, True, 8), 'RGB': (3, False, 8), 'RGBX': (3, False, 8),
     'RGBA': (3, True, 8), 'RGBa': (3, True, 8), 'CMYK': (4, False, 8), 'YCbCr': (3, False, 8),
@@ -37,8 +37,8 @@ class ImageHeader(NamedTuple):
         format: ``'PNG'``, ``'JPEG'``, ``'TIFF'`` and other names of Pillow.
         height: In pixels, as loaded: turned as the EXIF tag says.
         width: Likewise.
-        channels: Colour channels as loaded, without alpha: 1 for grey, 3 for colour (also palette
-            and CMYK, which loaders turn into colour), more where a file has more than colour.
+        channels: Color channels as loaded, without alpha: 1 for gray, 3 for color (also palette
+            and CMYK, which loaders turn into color), more where a file has more than color.
         alpha: Whether a transparency channel comes besides.
         bits: Bits per channel.
         floating: Whether the values are floating-point numbers.
@@ -83,6 +83,7 @@ def read_header(source: Union[str, 'os.PathLike[str]', bytes]) -> ImageHeader:
 
 
 def _read(file: BinaryIO, name: str) -> ImageHeader:
+    """The header by the format of the first bytes; whatever goes wrong is an OSError."""
     start = file.read(32)
     if not start:
         raise OSError(f'{name}: the file is empty')
@@ -97,9 +98,9 @@ def _read(file: BinaryIO, name: str) -> ImageHeader:
             header = _pillow(file)
     except (struct.error, KeyError, IndexError, SyntaxError, ValueError, OverflowError) as error:
         raise OSError(
-            f'{name}: no image format is recognised ({type(error).__name__}: {error})') from error
+            f'{name}: no image format is recognized ({type(error).__name__}: {error})') from error
     except OSError as error:
-        raise OSError(f'{name}: no image format is recognised ({type(error).__name__})') from error
+        raise OSError(f'{name}: no image format is recognized ({type(error).__name__})') from error
     if header.height < 1 or header.width < 1 or header.channels < 1:
         raise OSError(f'{name}: the header says {header.text}')
     return header
@@ -124,6 +125,7 @@ def open_unlimited(file: BinaryIO) -> ImageFile.ImageFile:
 
 
 def _pillow(file: BinaryIO) -> ImageHeader:
+    """Formats without a reader of our own: Pillow opens the file and decodes nothing."""
     file.seek(0)
     image = open_unlimited(file)
     channels, alpha, bits = _MODES[image.mode]
@@ -144,7 +146,7 @@ def _turned(header: ImageHeader, orientation: int) -> ImageHeader:
 
 
 def _pnm(file: BinaryIO) -> ImageHeader:
-    """Portable grey and colour maps: Pillow scales those of 16 bits down without a word."""
+    """Portable gray and color maps: Pillow scales those of 16 bits down without a word."""
     file.seek(0)
     words: list[bytes] = []
     for line in file.read(1024).splitlines():
@@ -164,6 +166,7 @@ _SAMPLES, _EXTRA, _SAMPLE_FORMAT = 277, 338, 339
 
 
 def _tiff(file: BinaryIO, start: bytes) -> ImageHeader:
+    """Size, channels and bits from the tags of the first image."""
     tags = _tiff_tags(file, start)
     samples = tags.get(_SAMPLES, [1])[0]
     extra = tags.get(_EXTRA, [])

@@ -3,6 +3,8 @@ images.
 
 Each map lists the scored ids only; every other raw id means "ignore" (255). The order of the train
 ids is that of ``CityscapesDataset.METAINFO['classes']`` (0 road ... 18 bicycle).
+
+Shapes: H x W pixels.
 """
 from collections.abc import Mapping
 from typing import Optional

@@ -13,12 +13,12 @@ def missing_message(owner: str, what: str, missing: list[str], total: int, hint:
     return f'{owner}: {len(missing)} of {total} {what} missing: {named}. {hint}. {DOCTOR}'
 
 
-def wrong_ids_message(files: dict, num_classes: int, ignore_index: int, more: int = 0) -> str:
-    """One text for label ids outside the classes: ``files`` is {path: ids}, ``more`` counts files
-    not named.
+def wrong_ids_message(files: dict, num_classes: int, ignore_index: int, unnamed: int = 0) -> str:
+    """One text for label ids outside the classes: ``files`` is {path: ids}, ``unnamed`` counts
+    the files that are not named.
     """
     named = '; '.join(f'{path}: {ids[:10]}' for path, ids in files.items())
-    rest = f' and {more} more files' if more else ''
+    rest = f' and {unnamed} more files' if unnamed else ''
     return (
         f'label ids outside 0..{num_classes - 1} that are not ignore_index={ignore_index}: '
         f'{named}{rest}. Raw ids need converting to train ids (dataset option raw_ids=True where '

@@ -37,6 +37,7 @@ def output_names(dataset: Any) -> dict[str, str]:
 
 
 def _root(dataset: Any, paths: list[str]) -> str:
+    """The folder that predictions are named from: what all images share."""
     folders = []
     for leaf in leaves(dataset):
         folder = traits(leaf).image_folder

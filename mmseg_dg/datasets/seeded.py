@@ -85,6 +85,9 @@ class SeededDataset(Dataset):
             return self._checked(self._load(request), request.index)
 
     def _load(self, request: SampleRequest) -> Any:
+        """Run the pipeline with what the request wants; where it gives None, another image is
+        drawn, as mmengine does.
+        """
         leaf, index = locate(self.dataset, request.index)
         known = traits(leaf)
         if not known.describes_samples or not callable(known.pipeline):
@@ -104,6 +107,7 @@ class SeededDataset(Dataset):
                          f'{info.get("img_path", index)}; check the images and the pipeline')
 
     def _checked(self, sample: Any, index: int) -> Any:
+        """The sample as it is, unless its label has ids outside the classes."""
         data_sample = sample.get('data_samples') if self.check_labels and isinstance(sample,
                                                                                      dict) else None
         if data_sample is None or 'gt_sem_seg' not in data_sample:

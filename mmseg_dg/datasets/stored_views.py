@@ -1,4 +1,7 @@
-"""Maps of a frozen encoder on disk: a fixed number of drawn views of every image, memory-mapped."""
+"""Maps of a frozen encoder on disk: a fixed number of drawn views of every image, memory-mapped.
+
+Shapes: H x W pixels.
+"""
 
 import json
 import shutil
@@ -50,10 +53,10 @@ def read_index(folder: Union[str, Path]) -> Optional[dict]:
 
 def differences(theirs: Mapping, ours: Mapping) -> list[str]:
     """One text per entry (dotted key) in which two recipes differ, both values in it."""
-    there, here = dict(_flat(theirs)), dict(_flat(ours))
+    stored, wanted = dict(_flat(theirs)), dict(_flat(ours))
     return [
-        f'{key} is {_short(there.get(key))} there and {_short(here.get(key))} in this run'
-        for key in sorted({*there, *here}) if there.get(key) != here.get(key)
+        f'{key} is {_short(stored.get(key))} there and {_short(wanted.get(key))} in this run'
+        for key in sorted({*stored, *wanted}) if stored.get(key) != wanted.get(key)
     ]
 
 
@@ -196,13 +199,13 @@ class ViewWriter:
         folder: Union[str, Path],
         recipe: Mapping,
         arrays: Mapping[str, tuple[str, Sequence[int]]],
-        facts: Mapping,
+        description: Mapping,
     ) -> None:
         self.folder, self.part = Path(folder), Path(folder) / BUILDING
         rows = next(iter(arrays.values()))[1][0]
         every = {**arrays, SUMS: ('uint32', (len(arrays), rows))}
         # as it will be read again: tuples become lists
-        self.index = json.loads(json.dumps(dict(facts, recipe=dict(recipe), arrays=every)))
+        self.index = json.loads(json.dumps(dict(description, recipe=dict(recipe), arrays=every)))
         self.done = self._done()
         if not self.done:
             shutil.rmtree(self.part, ignore_errors=True)

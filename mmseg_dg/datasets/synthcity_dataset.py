@@ -25,7 +25,7 @@ from .synthcity.renderer import check_request
 class SynthCityDataset(BaseSegDataset):
     """Rendered street scenes with the exact labels of all 19 Cityscapes classes.
 
-    The pictures are rendered into a cache folder when the dataset is initialised for the first
+    The pictures are rendered into a cache folder when the dataset is initialized for the first
     time, and read as ordinary files from then on. The same (seed, index, domain, size) gives the
     same picture; different index ranges give disjoint splits. Several processes may use the same
     folder at once: one renders, the others wait.

@@ -1,4 +1,4 @@
-"""Any folder of images as an unlabelled stream."""
+"""Any folder of images as an unlabeled stream."""
 import os.path as osp
 from collections.abc import Sequence
 from typing import Any, Optional, Union
@@ -43,7 +43,7 @@ class UnlabeledImageDataset(BaseSegDataset):
         if not (metainfo or {}).get('classes'):
             raise ValueError(
                 "UnlabeledImageDataset: pass like='cityscapes' (or another dataset mmseg knows) or "
-                'metainfo=dict(classes=..., palette=...), the same as the labelled stream has')
+                'metainfo=dict(classes=..., palette=...), the same as the labeled stream has')
         suffixes = img_suffix if isinstance(img_suffix, str) else tuple(img_suffix)
         super().__init__(metainfo=metainfo, img_suffix=suffixes, **kwargs)
 
@@ -53,7 +53,7 @@ class UnlabeledImageDataset(BaseSegDataset):
             return
         if loads_labels(self.pipeline):
             raise ValueError('UnlabeledImageDataset: its pipeline has a LoadAnnotations step; '
-                             'remove it, or use a labelled dataset class')
+                             'remove it, or use a labeled dataset class')
         share_backend_args(self)
         super().full_init()
 

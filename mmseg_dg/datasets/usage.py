@@ -58,7 +58,7 @@ def usage_of(dataset: Any) -> Usage:
     """What a dataset uses.
 
     Args:
-        dataset: Initialised; no wrapper.
+        dataset: Initialized; no wrapper.
     """
     owner, count = type(dataset).__name__, len(dataset)
     known = traits(dataset)

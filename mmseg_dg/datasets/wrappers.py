@@ -1,4 +1,7 @@
-"""Finding the dataset that owns a sample behind mmengine's and torch's wrappers."""
+"""Finding the dataset that owns a sample behind mmengine's and torch's wrappers.
+
+Shapes: N samples.
+"""
 from collections.abc import Iterator
 from typing import Any
 

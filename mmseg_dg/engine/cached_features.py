@@ -1,5 +1,8 @@
 """Training a head on a frozen encoder's maps, which are computed once:
-``train_cfg.cached_features``."""
+``train_cfg.cached_features``.
+
+Shapes: C channels.
+"""
 
 import hashlib
 import json
@@ -50,7 +53,7 @@ class Stream(NamedTuple):
         dataset: Loads pictures.
         batch_size: Of the stream, also for encoding.
         config: Its dataloader config.
-        sampler: Draws of the labelled stream give the partners of mixed pictures; None where
+        sampler: Draws of the labeled stream give the partners of mixed pictures; None where
             nothing is built.
     """
 
@@ -98,7 +101,8 @@ class CachedFeatures:
                 f'train_cfg.cached_features.precision={self.precision!r}: use one of {PRECISIONS}')
 
     @classmethod
-    def of(cls, arguments: Optional[Mapping], method: Any) -> Optional['CachedFeatures']:
+    def from_arguments(cls, arguments: Optional[Mapping],
+                       method: Any) -> Optional['CachedFeatures']:
         """From ``train_cfg.cached_features``, before any data is read; None where it is not set.
 
         Raises:
@@ -180,7 +184,7 @@ class CachedFeatures:
     def _ready(self, method: Any, streams: Mapping[str, Stream], name: str, folder: Path,
                recipe: dict) -> StoredViews:
         """The features of one stream, which this process builds or another one while this waits."""
-        told = False
+        waited = False
         while True:
             if read_index(folder) is not None:
                 stored = StoredViews(folder, recipe)
@@ -190,19 +194,19 @@ class CachedFeatures:
                     logger='current',
                 )
                 return stored
-            if not told and int(os.environ.get('LOCAL_RANK', 0)):
+            if not waited and int(os.environ.get('LOCAL_RANK', 0)):
                 time.sleep(_POLL)  # the first process of a machine builds: its log is read
             folder.mkdir(parents=True, exist_ok=True)
             lock = RunLock(folder)
             try:
                 lock.acquire()
             except BlockingIOError:
-                if not told:
+                if not waited:
                     print_log(
                         f'stream "{name}": waiting for another process that encodes into {folder}',
                         logger='current',
                     )
-                told = True
+                waited = True
                 time.sleep(_POLL)
                 continue
             try:
@@ -241,12 +245,12 @@ def streams_of(loaders: Any, configs: Mapping[str, Mapping]) -> dict[str, Stream
 
 
 def encoder_recipe(method: Any, network: Mapping) -> dict:
-    """Of what the maps are made: the encoder's kind, settings and tensors, and the normalisation of
+    """Of what the maps are made: the encoder's kind, settings and tensors, and the normalization of
     its images."""
     backbone, preprocessor = method.student.backbone, method.data_preprocessor
     settings = {key: value for key, value in network['backbone'].items() if key not in _INERT}
     normal = {
-        name: _normalisation(p)
+        name: _normalization(p)
         for name, p in [('all', preprocessor), *preprocessor.streams.items()]
     }
     return dict(encoder=_plain(settings), weights=state_digest(backbone), normalization=normal)
@@ -257,6 +261,7 @@ def state_digest(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in module.state_dict().items():
         digest.update(f'{name} {tuple(value.shape)} {value.dtype}\n'.encode())
+        # the bytes of the tensor: any shape and dtype -> uint8 (bytes,)
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(
             torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:32]
@@ -267,7 +272,7 @@ def fingerprint(recipe: Mapping) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _normalisation(preprocessor: nn.Module) -> dict:
+def _normalization(preprocessor: nn.Module) -> dict:
     # mmengine's preprocessors have mean and std as buffers, the others as attributes
     settings = {**vars(preprocessor), **dict(preprocessor.named_buffers(recurse=False))}
     values = {
@@ -282,6 +287,7 @@ def _normalisation(preprocessor: nn.Module) -> dict:
             'seg_pad_val',
         )
     }
+    # (C, 1, 1) -> C numbers
     return {
         key: value.flatten().tolist() if isinstance(value, torch.Tensor) else value
         for key, value in values.items()
@@ -299,10 +305,10 @@ def _pictures(stream: Stream) -> dict:
         info = leaf.get_data_info(local) if traits(leaf).describes_samples else {}
         for key in ('img_path', 'seg_map_path'):
             path = Path(info.get(key) or '')
-            there = bool(info.get(key)) and path.is_file()
-            state = (path.stat().st_size, path.stat().st_mtime_ns) if there else None
+            existing = bool(info.get(key)) and path.is_file()
+            state = (path.stat().st_size, path.stat().st_mtime_ns) if existing else None
             digest.update(f'{key} {path.name} {state}\n'.encode())
-            labels += key == 'seg_map_path' and there
+            labels += key == 'seg_map_path' and existing
     return dict(
         images=f'{len(stream.dataset)} images, {labels} labels ({digest.hexdigest()[:16]})',
         pipeline=_plain(stream.config['dataset']),

@@ -27,7 +27,7 @@ class MethodDistributedWrapper(nn.Module):
         bucket_bytes: Size of the flat buffers.
 
     Attributes:
-        synchronizations: Number of gradient synchronisations so far.
+        synchronizations: Number of gradient synchronizations so far.
     """
     module: BaseModel
 
@@ -40,7 +40,7 @@ class MethodDistributedWrapper(nn.Module):
 
     # ------------------------------------------------------------------ mmengine's model interface
     def train_step(self, data: Any, optim_wrapper: OptimWrapper, **kwargs: Any) -> Any:
-        """The method's step with gradient synchronisation before unscale, clip and optimizer step.
+        """The method's step with gradient synchronization before unscale, clip and optimizer step.
         """
         if not isinstance(self.module, BaseMethod):
             raise TypeError(f'{type(self.module).__name__} is no method with passes: train it with '

@@ -37,10 +37,11 @@ def feature_lines(cfg: Any) -> list[str]:
 
 
 def _lines(cfg: Any, arguments: Mapping) -> list[str]:
+    """What cached features of this config would be, from the method as a run would build it."""
     model = cfg.model if isinstance(cfg, Config) else cfg['model']
     with local_seed(0):
         method = MODELS.build(model)
-    settings = CachedFeatures.of(arguments, method)
+    settings = CachedFeatures.from_arguments(arguments, method)
     if cfg.get('load_from'):
         return [f'not checked: the encoder gets its weights from load_from={cfg["load_from"]}']
     assert settings is not None  # there are arguments

@@ -68,7 +68,7 @@ class NamedLoaders:
                         'metainfo=dict(classes=..., palette=...), or map the labels of one to the '
                         'other')
         merged = dict(metas[first])
-        for meta in metas.values():  # an unlabelled folder may not know the classes
+        for meta in metas.values():  # an unlabeled folder may not know the classes
             for key in SHARED_META:
                 if merged.get(key) is None and meta.get(key) is not None:
                     merged[key] = meta[key]

@@ -10,7 +10,7 @@ from . import distributed  # noqa: F401  registers the wrapper in mmengine's roo
 
 
 class _StreamRunner(Runner):
-    """Common part: named streams, our loops by default, one gradient synchronisation per step."""
+    """Common part: named streams, our loops by default, one gradient synchronization per step."""
 
     #: Streams a run of this kind has, in the order of the documentation.
     streams: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ def _with_type(cfg: Any, default: str) -> Any:
 
 @RUNNERS.register_module()
 class UDARunner(_StreamRunner):
-    """Adaptation: ``source`` (labelled) and ``target`` (unlabelled); ``target_labeled`` with a few
+    """Adaptation: ``source`` (labeled) and ``target`` (unlabeled); ``target_labeled`` with a few
     target labels.
     """
     streams = ('source', 'target')

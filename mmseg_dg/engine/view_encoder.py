@@ -1,4 +1,7 @@
-"""Computes the maps that :mod:`mmseg_dg.engine.cached_features` keeps."""
+"""Computes the maps that :mod:`mmseg_dg.engine.cached_features` keeps.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
+"""
 
 import errno
 import shutil
@@ -97,7 +100,7 @@ class ViewEncoder:
         """
         plan = self.plan()
         print_log(f'stream "{self.name}": encoding {plan.text(folder)}', logger='current')
-        facts = dict(
+        description = dict(
             images=self._paths(),
             views=self.settings.views,
             size=plan.size,
@@ -105,7 +108,7 @@ class ViewEncoder:
             levels=sum(name.startswith('map') for name in plan.arrays),
         )
         self._check_space(plan, folder)
-        writer = ViewWriter(folder, recipe, plan.arrays, facts)
+        writer = ViewWriter(folder, recipe, plan.arrays, description)
         begin = spoken = time.monotonic()
         for start in range(writer.done, self.rows, self.stream.batch_size):
             values, size = self._group(start)
@@ -128,10 +131,13 @@ class ViewEncoder:
         )
 
     def _check_space(self, plan: Plan, folder: Path) -> None:
-        there = sum(path.stat().st_blocks * 512
-                    for path in folder.rglob('*.npy'))  # of an interrupted build
+        """Refuse to begin where the disk has no room for all views; what an interrupted build
+        wrote counts as room.
+        """
+        written = sum(path.stat().st_blocks * 512
+                      for path in folder.rglob('*.npy'))  # of an interrupted build
         free = free_bytes(folder)
-        if plan.bytes > free + there:
+        if plan.bytes > free + written:
             raise OSError(
                 errno.ENOSPC,
                 f'stream "{self.name}": cached features of {plan.images} images x {plan.views} '
@@ -184,7 +190,7 @@ class ViewEncoder:
             index, derive_seed('cached view', self.settings.seed, index, view))]
 
     def _partner(self, row: int) -> dict:
-        """The labelled image that is mixed into a view: drawn as the labelled stream draws, rare
+        """The labeled image that is mixed into a view: drawn as the labeled stream draws, rare
         classes included."""
         source = self.streams[self.method.source_stream]
         before = source.sampler.seed
@@ -196,7 +202,7 @@ class ViewEncoder:
 
     @torch.no_grad()
     def _encoded(self, prefix: str, images: Tensor) -> dict[str, np.ndarray]:
-        """Maps of normalised images (B, 3, H, W), one array (B, C, h, w) per level.
+        """Maps of normalized images (B, 3, H, W), one array (B, C, h, w) per level.
 
         Raises:
             ValueError: They are not finite, or not any more in half precision.

@@ -1,4 +1,4 @@
-"""Bias towards frequent classes: scores of head, middle and tail classes.
+"""Bias toward frequent classes: scores of head, middle and tail classes.
 
 What semi-supervised papers claim to improve with "unbiased" pseudo-labels is hidden in one mean:
 self-training moves pixels from rare to frequent classes. Classes are sorted by their number of
@@ -77,7 +77,7 @@ def bias_scores(confusion: np.ndarray, names: Sequence[str],
     for group, members in frequency_groups(shares, subset).items():
         named[f'mIoU.{group}'] = nan_mean([result.iou[i] for i in members])
         named[f'mAcc.{group}'] = nan_mean([result.acc[i] for i in members])
-    total = shares[ids].sum() or 1.0
+    total = shares[ids].sum() or 1.0  # no label at all: shares of 0 instead of a division by 0
     named.update({f'Share.{names[i]}': float(100 * shares[i] / total) for i in ids})
     return named
 
@@ -129,18 +129,18 @@ class ClassBiasMetric(ConfusionMatrixMetric):
             return None
         names = self.scored_names
         if isinstance(self.frequency, Mapping):
-            given = {
+            by_class = {
                 class_id(key, names, 'frequency'): float(value)
                 for key, value in self.frequency.items()
             }
         else:
-            given = dict(enumerate(map(float, self.frequency)))
-        missing = [name for i, name in enumerate(names) if i not in given]
-        if missing or len(given) != len(names) or min(given.values()) < 0:
+            by_class = dict(enumerate(map(float, self.frequency)))
+        missing = [name for i, name in enumerate(names) if i not in by_class]
+        if missing or len(by_class) != len(names) or min(by_class.values()) < 0:
             raise ValueError(
                 f'frequency needs one number >= 0 for each of the {len(names)} scored '
-                f'classes {list(names)}; got {len(given)}, missing {missing or "none"}')
-        return [given[i] for i in range(len(names))]
+                f'classes {list(names)}; got {len(by_class)}, missing {missing or "none"}')
+        return [by_class[i] for i in range(len(names))]
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Scores of the sum of confusion matrices, and those of the thirds."""

@@ -6,6 +6,8 @@ image. Sources: expected calibration error with equal bins: Naeini et al., AAAI 
 "On Calibration of Modern Neural Networks", ICML 2017. Risk and coverage: Geifman and El-Yaniv,
 "Selective Classification for Deep Neural Networks", NeurIPS 2017; the area under the curve:
 Geifman, Uziel and El-Yaniv, ICLR 2019.
+
+Shapes: N pixels.
 """
 import math
 from collections.abc import Sequence
@@ -54,7 +56,7 @@ def confidence_histogram(confidence: Tensor, correct: Tensor, bins: int) -> Hist
             'confidence (floating point) and correct (bool) of one shape are needed, got '
             f'{tuple(confidence.shape)} {confidence.dtype} and {tuple(correct.shape)} '
             f'{correct.dtype}')
-    values, right = confidence.flatten().double(), correct.flatten().double()
+    values, right = confidence.flatten().double(), correct.flatten().double()  # any shape -> (N,)
     if not bool(((values >= 0) & (values <= 1 + 1e-6)).all()):
         raise ValueError('confidences must lie in [0, 1]')
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64, device=values.device)[1:-1]
@@ -79,6 +81,7 @@ def calibration_error(histogram: Histogram, bins: int = 15) -> float:
     """
     if len(histogram.count) % bins:
         raise ValueError(f'{len(histogram.count)} bins cannot be joined to {bins}')
+    # (bins * n,) -> (bins, n) -> (bins,)
     correct, confidence = (part.reshape(bins, -1).sum(1)
                            for part in (histogram.correct, histogram.confidence))
     total = histogram.count.sum()

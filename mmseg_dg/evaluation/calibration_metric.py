@@ -1,4 +1,7 @@
-"""An evaluator of confidence: calibration, risk and coverage, confidence maps."""
+"""An evaluator of confidence: calibration, risk and coverage, confidence maps.
+
+Shapes: C classes, H x W pixels.
+"""
 import csv
 import os
 from collections.abc import Sequence
@@ -166,6 +169,7 @@ class CalibrationMetric(BaseMetric):
     def _write(self, histogram: Histogram, curve: RiskCoverage) -> None:
         """The diagram's and the curve's numbers; shares in 0..1."""
         os.makedirs(str(self.output_dir), exist_ok=True)
+        # (bins * n,) -> (bins, n) -> (bins,)
         count, correct, confidence = (part.reshape(self.bins, -1).sum(1) for part in histogram)
         rows = [[
             i / self.bins, (i + 1) / self.bins,
@@ -183,5 +187,5 @@ def _table(path: str, header: list, rows: list) -> None:
         csv.writer(file).writerows([header, *rows])
 
 
-def _data(entry: Any) -> Tensor:
-    return entry['data'] if isinstance(entry, dict) else entry.data
+def _data(data: Any) -> Tensor:
+    return data['data'] if isinstance(data, dict) else data.data

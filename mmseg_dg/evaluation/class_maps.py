@@ -78,13 +78,13 @@ def resolve_label_map(label_map: LabelMap, classes: Sequence[str], num_scored: i
     return table
 
 
-def class_id(entry: Union[str, int], classes: Sequence[str], what: str) -> int:
+def class_id(name_or_id: Union[str, int], classes: Sequence[str], what: str) -> int:
     """Id of a class given by name or id; ``what`` names the argument in the error."""
-    if isinstance(entry, str):
-        if entry not in classes:
+    if isinstance(name_or_id, str):
+        if name_or_id not in classes:
             raise ValueError(
-                f'{what} names the class {entry!r}, which is not among {list(classes)}')
-        return list(classes).index(entry)
-    if not 0 <= int(entry) < len(classes):
-        raise ValueError(f'{what} has the class id {entry}, outside 0..{len(classes) - 1}')
-    return int(entry)
+                f'{what} names the class {name_or_id!r}, which is not among {list(classes)}')
+        return list(classes).index(name_or_id)
+    if not 0 <= int(name_or_id) < len(classes):
+        raise ValueError(f'{what} has the class id {name_or_id}, outside 0..{len(classes) - 1}')
+    return int(name_or_id)

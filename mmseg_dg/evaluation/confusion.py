@@ -2,6 +2,8 @@
 counts.
 
 Pure functions. Rows are ground truth, columns are predictions, entries are pixels.
+
+Shapes: R rows of a matrix, P predicted classes, K scored classes, C classes, H x W pixels.
 """
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Optional
@@ -58,6 +60,7 @@ def confusion_matrix(prediction: Tensor, label: Tensor, num_classes: int,
         raise ValueError(_bad_label_text(label, num_classes, ignore_index))
     size = (num_classes + 2) * num_predicted  # two more rows: ignored, and not allowed
     count = _count_numpy if prediction.device.type == 'cpu' else _count_torch
+    # (classes + 2) * predicted numbers -> (classes + 2, predicted)
     counts = count(prediction, label, table,
                    size).reshape(num_classes + 2, num_predicted).astype(np.int64, copy=False)
     if counts[-1].any():
@@ -145,6 +148,7 @@ def _count_numpy(prediction: Tensor, label: Tensor, table: np.ndarray, size: int
 def _count_torch(prediction: Tensor, label: Tensor, table: np.ndarray, size: int) -> np.ndarray:
     """The same on the prediction's device."""
     rows = torch.from_numpy(table).to(prediction.device)[label.to(prediction.device).long()]
+    # each pixel's place in the flat matrix, (H * W,)
     return torch.bincount((rows + prediction.long()).flatten(), minlength=size).cpu().numpy()
 
 

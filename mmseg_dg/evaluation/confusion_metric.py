@@ -1,4 +1,7 @@
-"""The segmentation score: one confusion matrix per process, summed over processes at the end."""
+"""The segmentation score: one confusion matrix per process, summed over processes at the end.
+
+Shapes: C classes, H x W pixels.
+"""
 import logging
 import os
 from collections.abc import Sequence
@@ -236,6 +239,7 @@ class ConfusionMatrixMetric(BaseMetric):
                 'drop its last batch?', logger='current', level=logging.WARNING)
         if self.format_only:
             return {}
+        # (rows * columns,) -> (rows, columns); the last number is that of the images
         self.confusion = map_classes(flat[:-1].numpy().reshape(total.shape), rows, columns,
                                      len(self.scored_names))
         return self._with_prefix(self.compute_metrics([self.confusion]))
@@ -254,6 +258,7 @@ class ConfusionMatrixMetric(BaseMetric):
         return self.num_predicted - 1 if (self._dataset_meta or {}).get('classes') else 0
 
     def _save(self, prediction: Tensor, img_path: Optional[str]) -> None:
+        """Write a prediction as PNG of class ids."""
         if not img_path:
             raise ValueError('a sample has no img_path, from which the name of the saved '
                              'prediction is made: add it to the meta_keys of the packing transform')
@@ -280,9 +285,9 @@ class ConfusionMatrixMetric(BaseMetric):
         return os.path.join(*[p for p in parts[-(self.name_depth or 1):] if p])
 
 
-def _plane(entry: Any) -> Tensor:
+def _plane(data: Any) -> Tensor:
     """(H, W) ids of a pixel map given as PixelData, its dict, or a tensor."""
-    data = entry['data'] if isinstance(entry, dict) else entry.data
+    data = data['data'] if isinstance(data, dict) else data.data
     data = torch.as_tensor(data)
     return data[0] if data.dim() == 3 and data.shape[0] == 1 else data
 

@@ -3,6 +3,8 @@
 Frames of one drive show the same street: resampling frames would count each street many times.
 Whole drives are resampled instead (cluster bootstrap; Efron and Tibshirani, "An Introduction to the
 Bootstrap", 1993, chapter 8).
+
+Shapes: S samples of the bootstrap, K classes, D drives.
 """
 import os
 import re
@@ -70,6 +72,7 @@ class DriveMetric(ClassBiasMetric):
 
     def _score_image(self, sample: dict, matrix: np.ndarray, rows: list[int],
                      columns: list[int]) -> None:
+        """As the base; each image's matrix is kept with the name of its drive."""
         super()._score_image(sample, matrix, rows, columns)
         if self._count == 1:
             self._parts = []
@@ -161,8 +164,8 @@ def _resampled(drives: Drives, draws: np.ndarray) -> np.ndarray:
     sums = np.tensordot(draws, drives.matrices, 1).astype(np.float64)  # (S, K, K + 1)
     classes = sums.shape[1]
     chosen = list(range(classes) if drives.subset is None else drives.subset)
-    hit = np.einsum('skk->sk', sums[:, :, :classes])
+    hit = np.einsum('skk->sk', sums[:, :, :classes])  # the diagonal of each sample's matrix, (S, K)
     union = (sums.sum(2) + sums.sum(1)[:, :classes] - hit)[:, chosen]
-    there = union > 0  # classes in neither labels nor predictions do not enter the mean
-    iou = np.divide(100 * hit[:, chosen], union, out=np.zeros_like(union), where=there)
-    return iou.sum(1) / np.maximum(there.sum(1), 1)
+    occurs = union > 0  # classes in neither labels nor predictions do not enter the mean
+    iou = np.divide(100 * hit[:, chosen], union, out=np.zeros_like(union), where=occurs)
+    return iou.sum(1) / np.maximum(occurs.sum(1), 1)

@@ -20,6 +20,8 @@ regret before one is relied on. Sources, by score:
   Data to Predict Out-of-Distribution Performance", ICLR 2022.
 - class balance: class-ratio priors of ADVENT (Vu et al., CVPR 2019); the divergence
   (Jensen-Shannon) is ours.
+
+Shapes: C classes, H x W pixels.
 """
 import math
 from typing import NamedTuple, Optional
@@ -134,6 +136,7 @@ def image_statistics(logits: Tensor, mirrored: Optional[Tensor] = None,
     density = None
     if density_pixels:
         density = neighborhood_density(grid_probabilities(logits, density_pixels), temperature)
+    # the last one: pixels of each predicted class, (H, W) -> (C,)
     return ImageStatistics(1, height * width, entropy, confident, density or 0.,
                            float(density is not None), *_agreement(ids, mirrored),
                            *_agreement(ids, other),
@@ -213,6 +216,7 @@ def label_free_scores(sums: ImageStatistics,
     log_classes = math.log(len(sums.probability))
     mean = sums.probability / max(sums.pixels, 1.)
     entropy = _share(sums.entropy, sums.pixels) / log_classes
+    # sure about each pixel and unsure about the whole: high where all classes are predicted
     found = dict(entropy=entropy, info_max=100 * entropy_of(mean) / log_classes - entropy,
                  confident=_share(sums.confident, sums.pixels))
     if sums.density_images:

@@ -1,4 +1,7 @@
-"""An evaluator for domains without masks."""
+"""An evaluator for domains without masks.
+
+Shapes: C classes, H x W pixels.
+"""
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,7 +51,7 @@ class LabelFreeMetric(BaseMetric):
 
     Args:
         prior: Class shares of the source: a list in the order of the classes, a dict by class name,
-            or the name of a labelled training stream of the run (``'source'``), whose label files
+            or the name of a labeled training stream of the run (``'source'``), whose label files
             are then counted (and kept in the cache of class statistics). None: no
             ``class_balance``.
         combine: Scores whose mean is ``label_free``; None: information maximization, flip agreement
@@ -95,6 +98,7 @@ class LabelFreeMetric(BaseMetric):
         self._reset()
 
     def _checked(self, combine: Optional[Sequence[str]]) -> tuple[str, ...]:
+        """Scores to combine: all that are computed, or those asked for."""
         asked = dict(flip_agreement=self.flip, teacher_agreement=self.teacher,
                      class_balance=self.prior_of is not None, density=self.density_pixels)
         off = {name for name, on in asked.items() if not on}
@@ -182,11 +186,11 @@ class LabelFreeMetric(BaseMetric):
                     'is no run: give the shares themselves')
             if isinstance(self.prior_of, Mapping):
                 names = (self.dataset_meta or {}).get('classes') or ()
-                given = {
+                by_class = {
                     class_id(key, names, 'prior'): float(share)
                     for key, share in self.prior_of.items()
                 }
-                self._prior = np.array([given.get(i, 0.) for i in range(classes)])
+                self._prior = np.array([by_class.get(i, 0.) for i in range(classes)])
             else:
                 self._prior = np.asarray(self.prior_of, np.float64)
         if self._prior is not None and (self._prior.shape != (classes, )

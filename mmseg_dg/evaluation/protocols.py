@@ -51,19 +51,20 @@ def build_protocols(config: Optional[Mapping], domains: Sequence[str]) -> dict[s
     return {name: _build(name, config.get(name) or {}) for name in domains}
 
 
-def _build(name: str, entry: Mapping) -> DomainProtocol:
-    unknown = [key for key in entry if key not in _KEYS]
+def _build(name: str, config: Mapping) -> DomainProtocol:
+    """A protocol from its config, checked."""
+    unknown = [key for key in config if key not in _KEYS]
     if unknown:
         raise ValueError(
             f'protocols.{name} has the unknown keys {unknown}; known are {list(_KEYS)}')
-    if entry.get('role', '') not in ROLES:
-        raise ValueError(f"protocols.{name}.role={entry['role']!r} must be 'source' or 'target' "
+    if config.get('role', '') not in ROLES:
+        raise ValueError(f"protocols.{name}.role={config['role']!r} must be 'source' or 'target' "
                          "(or be left out)")
-    test_cfg = entry.get('test_cfg')
+    test_cfg = config.get('test_cfg')
     if test_cfg is not None and test_cfg.get('mode', 'whole') not in ('whole', 'slide'):
         raise ValueError(f"protocols.{name}.test_cfg.mode={test_cfg['mode']!r} must be 'whole' or "
                          "'slide'")
-    return DomainProtocol(entry.get('role', ''), test_cfg, entry.get('note', ''))
+    return DomainProtocol(config.get('role', ''), test_cfg, config.get('note', ''))
 
 
 def check_test_cfg(model: nn.Module, name: str, protocol: DomainProtocol) -> None:

@@ -205,6 +205,7 @@ def csv_rows(report: EvaluationReport) -> list[list]:
             '; '.join(domain.notes), *values
         ])
     if report.means:
+        # the mean is over what was not trained on
         counted = [d for d in report.domains if d.role != 'source'] or report.domains
         rows.append([
             'mean',

@@ -1,4 +1,7 @@
-"""What frozen features know of classes: ridge regression onto one-hot labels, in closed form."""
+"""What frozen features know of classes: ridge regression onto one-hot labels, in closed form.
+
+Shapes: K classes, C channels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 
 import torch
@@ -29,7 +32,7 @@ class RidgeProbe:
             features: (C, h, w).
             labels: (h, w) class ids; others (255) are left out.
         """
-        pixels, labels = _with_one(features), labels.flatten()
+        pixels, labels = _with_one(features), labels.flatten()  # (h * w, C + 1) and (h * w,)
         for index in labels.unique().tolist():
             if 0 <= index < len(self.grams):
                 chosen = pixels[labels == index]
@@ -45,21 +48,22 @@ class RidgeProbe:
         """
         counts = self.sums[:, -1]
         weight = (counts / counts.sum()).clamp(min=1e-12)**-balance
+        # weighted sum over classes: (K,) x (K, C + 1, C + 1) -> (C + 1, C + 1)
         gram = torch.einsum('c,cij->ij', weight, self.grams)
         gram += self.penalty * torch.eye(len(gram), dtype=gram.dtype)
-        return torch.linalg.solve(gram, (self.sums * weight[:, None]).T)
+        return torch.linalg.solve(gram, (self.sums * weight[:, None]).T)  # (K, C + 1) -> (C + 1, K)
 
 
 def _with_one(features: Tensor) -> Tensor:
     """(C, h, w) -> (h * w, C + 1), the last column one."""
-    flat = features.flatten(1).T
+    flat = features.flatten(1).T  # (C, h, w) -> (h * w, C)
     return torch.cat([flat, flat.new_ones(len(flat), 1)], dim=1)
 
 
 def ridge_logits(features: Tensor, weights: Tensor) -> Tensor:
     """Scores (num_classes, h, w) of features (C, h, w)."""
     scores = _with_one(features) @ weights.to(features.dtype)
-    return scores.T.unflatten(1, features.shape[1:])
+    return scores.T.unflatten(1, features.shape[1:])  # (h * w, K) -> (K, h, w)
 
 
 def stacked_maps(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:

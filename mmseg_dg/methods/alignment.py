@@ -1,4 +1,7 @@
-"""How a training method takes an alignment term (PiXL, CLUDA) into its passes."""
+"""How a training method takes an alignment term (PiXL, CLUDA) into its passes.
+
+Shapes: B images, C classes, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Callable, NamedTuple, Optional
@@ -59,12 +62,12 @@ class AlignmentMixin:
         self.alignment = None
         if config is None:
             return
-        facts = decoder_facts(self.student)
+        decoder = decoder_facts(self.student)
         self.alignment = MODELS.build(dict(dict(type=DEFAULT), **config),
-                                      default_args=dict(decoder=facts))
+                                      default_args=dict(decoder=decoder))
 
     def init_weights(self) -> None:
-        """Initialise the method, and the term's own head where it has one."""
+        """Initialize the method, and the term's own head where it has one."""
         super().init_weights()  # type: ignore[misc]  # of the method
         for part in self.alignment.children() if self.alignment is not None else ():
             if isinstance(part, BaseModule):
@@ -103,7 +106,8 @@ class AlignmentMixin:
         return PassResult(losses or {})
 
     def align(self, state: StepState, result: NetworkLosses, labels: Tensor,
-              weight: Optional[Tensor] = None, more: bool = False, seed: Optional[int] = None,
+              weight: Optional[Tensor] = None, pass_follows: bool = False,
+              seed: Optional[int] = None,
               ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> PassResult:
         """The term's values for one pass, without the pass's prefix; empty where the term waits or
         has not begun.
@@ -116,11 +120,11 @@ class AlignmentMixin:
                 images.
             labels: (B, H, W) int64, 255 ignored.
             weight: (B, H, W) factor per pixel, or None.
-            more: A second pass follows whose image i is the partner of image i here.
+            pass_follows: A second pass follows whose image i is the partner of image i here.
             seed: Of :meth:`draw_alignment`.
-            ahead: With ``more``: passes the images of the second pass through the student as that
-                pass will, and gives what the term sees of them. Called without gradients; BatchNorm
-                and random state are put back.
+            ahead: With ``pass_follows``: passes the images of the second pass through the student
+                as that pass will, and gives what the term sees of them. Called without gradients;
+                BatchNorm and random state are put back.
 
         Raises:
             ValueError: The network gave no features.
@@ -128,10 +132,10 @@ class AlignmentMixin:
         if not self.alignment_starts(state):
             return PassResult()
         images = AlignmentImages(result.views, labels, weight, result.features[0])
-        return self.align_images(state, [images], more, seed, ahead)
+        return self.align_images(state, [images], pass_follows, seed, ahead)
 
-    def align_images(self, state: StepState, images: Sequence[AlignmentImages], more: bool = False,
-                     seed: Optional[int] = None,
+    def align_images(self, state: StepState, images: Sequence[AlignmentImages],
+                     pass_follows: bool = False, seed: Optional[int] = None,
                      ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> PassResult:
         """As :meth:`align`, for several sets of images whose image i are partners (strong views of
         one image).
@@ -143,32 +147,32 @@ class AlignmentMixin:
             return PassResult()
         images = [*(state.alignment_images or ()), *self._with_views(images)]
         state.alignment_images = None
-        if more and self.alignment.pair == 'joint':
+        if pass_follows and self.alignment.pair == 'joint':
             state.alignment_images = images
             return PassResult()
         iteration, total = state.iteration, state.total
-        options = dict(memory=state.alignment_memory, more=more, seed=seed,
+        options = dict(memory=state.alignment_memory, pass_follows=pass_follows, seed=seed,
                        reduce_count=self.mean_over_processes())
         state.alignment_memory = None
-        if more and self.alignment.pair == 'recompute':
+        if pass_follows and self.alignment.pair == 'recompute':
             assert ahead is not None  # the methods of two passes give it
             with without_traces(self.student, self.alignment):
                 options['ahead'] = self.alignment.look_ahead(self._with_views(ahead()), iteration,
                                                              total, seed, len(images))
         answer = self.alignment(images, iteration, total, **options)
-        if more:
+        if pass_follows:
             state.alignment_memory = answer.memory
-        logs = {} if more else {f'alignment_{k}': v for k, v in (answer.log or {}).items()}
+        logs = {} if pass_follows else {f'alignment_{k}': v for k, v in (answer.log or {}).items()}
         return PassResult({self.alignment.loss_name: answer.loss}, logs)
 
     def _with_views(self, images: Sequence[AlignmentImages]) -> Sequence[AlignmentImages]:
-        if not all(entry.views for entry in images):
+        if not all(pass_images.views for pass_images in images):
             raise ValueError(no_features(self.student))
         return images
 
     def mean_over_processes(self) -> Optional[Callable[[Tensor], Tensor]]:
-        """The mean of a count over processes, where a method shares its statistics; None keeps the
-        own count.
+        """The mean of a count (0-d) over processes, where a method shares its statistics; None
+        keeps the own count.
         """
         return None
 
@@ -211,14 +215,14 @@ class EntropyCrop(NamedTuple):
     Attributes:
         size: (height, width) of the crop in pixels.
         start: First iteration that uses it.
-        stride: Distance of neighbouring windows in pixels.
+        stride: Distance of neighboring windows in pixels.
     """
     size: tuple[int, int]
     start: int = 12001
     stride: int = 256
 
     @classmethod
-    def of(cls, network: nn.Module, config: dict) -> 'EntropyCrop':
+    def from_config(cls, network: nn.Module, config: dict) -> 'EntropyCrop':
         """From ``dict(type='entropy', start=..., stride=...)``.
 
         Raises:

@@ -1,4 +1,7 @@
-"""What every training method shares: streams in, passes out, one network to judge."""
+"""What every training method shares: streams in, passes out, one network to judge.
+
+Shapes: B images, H x W pixels.
+"""
 from collections.abc import Sequence
 from typing import Any, Optional, Protocol, Union, runtime_checkable
 
@@ -49,7 +52,7 @@ class BaseMethod(BaseModel):
     """A network (or several) and the passes of one training step.
 
     Subclasses define :meth:`passes`, and :meth:`draw_step` if a step takes random decisions.
-    Nothing in them calls ``backward``: the stepper does, pass by pass. A misspelt override is an
+    Nothing in them calls ``backward``: the stepper does, pass by pass. A misspelled override is an
     error when the class is defined.
 
     Args:
@@ -109,7 +112,7 @@ class BaseMethod(BaseModel):
     fixed_ignore_index: Optional[int] = None
     #: Whether the losses of the network's heads are used at all.
     trains_heads: bool = True
-    #: Whether the method knows what to do with an encoder that appends stylised copies of a batch.
+    #: Whether the method knows what to do with an encoder that appends stylized copies of a batch.
     trains_styles: bool = False
 
     def __init__(self, network: dict, data_preprocessor: Optional[dict] = None,
@@ -238,8 +241,8 @@ class BaseMethod(BaseModel):
 
     def forward(self, inputs: Tensor, data_samples: Optional[list] = None,
                 mode: str = 'tensor') -> Union[Tensor, list]:
-        """mmengine's interface for evaluation: ``predict`` and ``tensor``; to train, call
-        :meth:`train_step`.
+        """mmengine's interface for evaluation, on images (B, 3, H, W): ``predict`` and
+        ``tensor``; to train, call :meth:`train_step`.
         """
         if mode == 'loss':
             raise ValueError(
@@ -260,7 +263,7 @@ class BaseMethod(BaseModel):
         return self
 
     def init_weights(self) -> None:
-        """Initialise the student, report how much of its backbone was loaded, and bring the copies
+        """Initialize the student, report how much of its backbone was loaded, and bring the copies
         in line.
 
         Raises:
@@ -275,7 +278,7 @@ class BaseMethod(BaseModel):
         self.sync_copies()
 
     def sync_copies(self) -> None:
-        """Make teachers and frozen copies equal to the freshly initialised student."""
+        """Make teachers and frozen copies equal to the freshly initialized student."""
         for source, average in self.ema_pairs().values():
             average.copy_from(source)
 

@@ -159,7 +159,7 @@ def leave_classifier(method: BaseModel, state_dict: dict[str, Tensor]) -> None:
             f'{sorted(lacking)[:8]}, unexpected ({len(surplus)}) {surplus[:8]}')
     loaded = sum(key in ours for key in state_dict)
     print_log(
-        f'new_classifier: {loaded} tensors loaded; left as initialised ({len(left)}): '
+        f'new_classifier: {loaded} tensors loaded; left as initialized ({len(left)}): '
         f"{', '.join(left)}; the run's counters begin at 0", logger='current')
 
 

@@ -1,4 +1,7 @@
-"""DACS self-training with DAFormer's additions: the method behind DAFormer and HRDA."""
+"""DACS self-training with DAFormer's additions: the method behind DAFormer and HRDA.
+
+Shapes: B images, C classes, H x W pixels.
+"""
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -97,15 +100,16 @@ class DACS(LabeledUnlabeled, Supervised):
         supervised: Of :class:`Supervised`, except ``stream``: ``feature_distance``
             (``ProjectedFeatureDistance`` is taken on target images too), ``sync_statistics``
             (shares pseudo-label weight, class set, masked means between processes), ``alignment``
-            (a term between the pixels of labelled and mixed image of each slot), and those of
-            :class:`BaseMethod`: the preprocessor's mean and std undo and redo normalisation for
-            colour jitter; ``evaluate`` is ``'student'``, as in the papers, or ``'teacher'``.
+            (a term between the pixels of labeled and mixed image of each slot), and those of
+            :class:`BaseMethod`: the preprocessor's mean and std undo and redo normalization for
+            color jitter; ``evaluate`` is ``'student'``, as in the papers, or ``'teacher'``.
 
     Raises:
         ValueError: Contradictory or out-of-range arguments.
     """
 
     hook_settings = {'EMAUpdateHook': dict(beta=0.999, when='before_step', ramp=True)}
+    teacher: EMATeacher
     fixed_arguments = ('stream', )  # labeled_stream
     weighs_pixels = True
 
@@ -144,21 +148,21 @@ class DACS(LabeledUnlabeled, Supervised):
         self.blur = blur
         self.color_jitter_strength = color_jitter_strength
         self.jitter_probability = jitter_probability
-        self.detail_crop = None if detail_crop is None else EntropyCrop.of(
+        self.detail_crop = None if detail_crop is None else EntropyCrop.from_config(
             self.student, detail_crop)
-        self.masked = None if masked is None else MaskedPass.of(self.student, masked)
+        self.masked = None if masked is None else MaskedPass.from_config(self.student, masked)
         self.pseudo_label_tta = _checked_tta(pseudo_label_tta)
         self.teacher = EMATeacher(self.student)
 
     def before_training(self) -> None:
         super().before_training()
         self.check_normalization('class mixing',
-                                 'colour jitter undoes' if self.color_jitter_strength > 0 else '',
+                                 'color jitter undoes' if self.color_jitter_strength > 0 else '',
                                  ', or set color_jitter_strength=0')
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> StepDraws:
-        rng = StepGenerator.of(generator)
+        rng = StepGenerator.wrap(generator)
         images = batch[self.source_stream]['inputs']
         size, count = tuple(images.shape[-2:]), len(images)
         labels = batch[self.source_stream].get('host_labels')  # a GPU would have to be asked
@@ -200,14 +204,14 @@ class DACS(LabeledUnlabeled, Supervised):
         present = torch.zeros(256, dtype=torch.int32, device=labels.device)
         present[torch.unique(labels)] = 1
         all_reduce(present)
-        return present.nonzero().flatten()
+        return present.nonzero().flatten()  # (n, 1) -> (n,): classes that any process has
 
     # ------------------------------------------------------------------ passes
     def passes(self, batch: dict[str, dict], draws: StepDraws,
                state: Optional[StepState] = None) -> list[Pass]:
         state = StepState() if state is None else state
         self._check_batch(batch)
-        source = self.source_passes(batch, draws, state, more=True,
+        source = self.source_passes(batch, draws, state, pass_follows=True,
                                     ahead=lambda: self._mixed_pixels(batch, draws, state))
         labels = [Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state))]
         # a source pass that looks ahead at the mixed images needs their labels first
@@ -250,10 +254,7 @@ class DACS(LabeledUnlabeled, Supervised):
             all_reduce(counts)
             confident, total = counts[0], counts[1]
         valid = self.valid_masks(batch, self.target_stream) if self.use_valid_mask else None
-        if not self._rows_reported:
-            report_rows(self.target_stream, labels.shape[-2], self.ignore_top, self.ignore_bottom,
-                        valid)
-            self._rows_reported = True
+        self._report_rows(labels.shape[-2], valid)
         weight = pseudo_label_weights(labels.shape, confident, total, self.ignore_top,
                                       self.ignore_bottom, valid)
         return self.leave_pseudo_labels(labels, weight.to(labels.device, logits.dtype),
@@ -270,6 +271,12 @@ class DACS(LabeledUnlabeled, Supervised):
         # whose softmax is the average itself
         return ((logits.softmax(1) + mirrored.softmax(1)) / 2).log()
 
+    def _report_rows(self, height: int, valid: Optional[Tensor]) -> None:
+        """:func:`report_rows`, once."""
+        if not self._rows_reported:
+            self._rows_reported = True
+            report_rows(self.target_stream, height, self.ignore_top, self.ignore_bottom, valid)
+
     def _mix_pass(self, batch: dict[str, dict], draws: StepDraws, state: StepState) -> PassResult:
         """Supervised loss on the strongly augmented mix of source and target."""
         images, labels, weight = self._mixed(batch, draws, state)
@@ -284,7 +291,7 @@ class DACS(LabeledUnlabeled, Supervised):
                state: StepState) -> tuple[Tensor, Tensor, Tensor]:
         """The step's mixed images, labels and weights, made once."""
         if state.mixed_image is None:
-            mixed = self.mix_batch(batch, draws, *_pseudo_labels(state))
+            mixed = self.mix_batch(batch, draws, *state.pseudo_labels())
             state.mixed_image, state.mixed_label, state.mixed_weight, state.mix_mask = mixed
         assert state.mixed_label is not None and state.mixed_weight is not None  # beside the image
         return state.mixed_image, state.mixed_label, state.mixed_weight
@@ -340,10 +347,8 @@ class DACS(LabeledUnlabeled, Supervised):
         source, target = batch[self.source_stream], batch[self.target_stream]
         masked = self.masked
         assert masked is not None  # or there is no such pass
-        pseudo_label, weight = _pseudo_labels(state)
-        # cached maps stand where images would
-        images = cast(Tensor,
-                      self.masked_images(masked.select(source['inputs'], target['inputs']), draws))
+        pseudo_label, weight = state.pseudo_labels()
+        images = self.masked_images(masked.select(source['inputs'], target['inputs']), draws)
         labels = masked.select(stack_labels(source['data_samples'], self.source_stream),
                                pseudo_label)
         weight = masked.select(torch.ones_like(weight), weight)
@@ -353,12 +358,11 @@ class DACS(LabeledUnlabeled, Supervised):
                                          crop_box=draws.crop_box)
         return result.terms.weighted(masked.weight).prefixed('masked')
 
-    def masked_images(self, images: Union[Tensor, EncodedImages],
-                      draws: MaskedDraws) -> Union[Tensor, EncodedImages]:
-        """Normalised images (B, 3, H, W) with jitter, blur and masked blocks as drawn; of cached
+    def masked_images(self, images: Union[Tensor, EncodedImages], draws: MaskedDraws) -> Tensor:
+        """Normalized images (B, 3, H, W) with jitter, blur and masked blocks as drawn; of cached
         features those that were masked before they were encoded."""
         if isinstance(images, EncodedImages):
-            return images.variants['masked']
+            return cast(Tensor, images.variants['masked'])  # maps stand where images would
         assert self.masked is not None  # or nobody would ask
         return self.masked.cover(
             torch.stack([self._augment(x, draws, i) for i, x in enumerate(images)]), draws)
@@ -379,7 +383,7 @@ class DACS(LabeledUnlabeled, Supervised):
         return result.terms.weighted(self.target_labeled_weight).prefixed(name)
 
     def _augment(self, image: Tensor, draws: Union[StepDraws, MaskedDraws], index: int) -> Tensor:
-        """Colour jitter in [0, 1], then blur of the normalised image; (3, H, W)."""
+        """Color jitter in [0, 1], then blur of the normalized image; (3, H, W)."""
         if draws.jitter:
             mean, std = self.data_preprocessor.mean, self.data_preprocessor.std
             image = normalize(
@@ -395,9 +399,3 @@ def _checked_tta(names: Sequence[str]) -> tuple[str, ...]:
     if set(names) - {'flip'}:
         raise ValueError(f"pseudo_label_tta={names}: ('flip', ) or () for none")
     return names
-
-
-def _pseudo_labels(state: StepState) -> tuple[Tensor, Tensor]:
-    """Classes and weights (B, H, W), which an earlier pass has left."""
-    assert state.pseudo_label is not None and state.pseudo_weight is not None
-    return state.pseudo_label, state.pseudo_weight

@@ -1,4 +1,7 @@
-"""Decoder denoising pretraining."""
+"""Decoder denoising pretraining.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
+"""
 import os.path as osp
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +34,7 @@ TOLERANCE = 1e-3
 COARSEST = 32
 SCALE_ADVICE = (
     'images are 0..255 before mean=[127.5, 127.5, 127.5] and std=[127.5, 127.5, 127.5] of '
-    "model.data_preprocessor; the encoder's own normalisation belongs in model.encoder_norm")
+    "model.data_preprocessor; the encoder's own normalization belongs in model.encoder_norm")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class NoiseHead(nn.Module):
             ``pixel_shuffle`` predicts ``stride x stride`` pixels per feature instead, which a
             decoder that ends at stride 4 needs to predict noise of single pixels (our extension,
             not in the paper); what reaches beyond an image whose size is no multiple of the stride
-            is cut off, because resizing would mix the noise of neighbours.
+            is cut off, because resizing would mix the noise of neighbors.
         stride: Of the features, for ``pixel_shuffle``.
 
     Raises:
@@ -96,7 +99,7 @@ class DDeP(BaseMethod):
     noise of an image.
 
     Noise is added to the image on the scale [-1, 1]; the noisy image is then mapped to the
-    encoder's own normalisation. The encoder is frozen, in evaluation mode and without gradients, so
+    encoder's own normalization. The encoder is frozen, in evaluation mode and without gradients, so
     that its BatchNorm statistics stay those of clean images; everything else of the network is
     trained, with a three-channel head in place of the classifier. The loss is ``mean((predicted -
     noise)^2)``: 1.0 for a network that predicts zero. No label is read. Validation gives denoised
@@ -144,7 +147,8 @@ class DDeP(BaseMethod):
                                              'noise')
         self.form, self.sigma = _noise_settings(noise)
         for key, values in zip(('mean', 'std'), _encoder_scale(encoder_norm)):
-            # kept in checkpoints: a finetuning must normalise alike
+            # kept in checkpoints: a finetuning must normalize alike
+            # (1, 3, 1, 1), against images (B, 3, H, W)
             self.register_buffer(f'encoder_{key}', torch.tensor(values).view(1, 3, 1, 1))
         self.noise_head = NoiseHead(_take_off_classifier(self.student), **(noise_head or {}))
         if not train_encoder:
@@ -161,7 +165,7 @@ class DDeP(BaseMethod):
         return self
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> DDePDraws:
-        generator = StepGenerator.of(generator).torch
+        generator = StepGenerator.wrap(generator).torch
         sigma = draw_sigma(*self.sigma, len(batch[self.streams[0]]['inputs']), generator)
         return DDePDraws(sigma, int(torch.randint(2**31, (), generator=generator)))
 
@@ -180,7 +184,8 @@ class DDeP(BaseMethod):
             with torch.no_grad():
                 start, denoised = self.restore(noisy, prediction.detach(), draws.sigma)
                 scores = dict(psnr=psnr(denoised, images), input_psnr=psnr(start, images))
-            state.noisy_image, state.denoised_image = start, denoised
+            if self.recorder.wanted:  # else they need not outlive the pass
+                state.noisy_image, state.denoised_image = start, denoised
             result = PassResult({f'loss_{self.target}': loss},
                                 {k: v.mean()
                                  for k, v in scores.items()})
@@ -341,6 +346,7 @@ def check_scale(preprocessor: nn.Module, stream: str) -> None:
     for part in {preprocessor, stream_preprocessor(preprocessor, stream)}:
         found = normalization_of(part)
         if found is None or not all(bool((value == UNIT).all()) for value in found):
+            # each (3, 1, 1), shown as three numbers
             values = 'mean=None, std=None' if found is None else ', '.join(
                 f'{key}={value.flatten().tolist()}' for key, value in found._asdict().items())
             raise ValueError('DDeP adds noise to images on the scale [-1, 1], but '
@@ -348,7 +354,7 @@ def check_scale(preprocessor: nn.Module, stream: str) -> None:
 
 
 def check_range(images: Tensor) -> None:
-    """Images are on the scale [-1, 1] on which the noise is defined.
+    """Images (B, 3, H, W) are on the scale [-1, 1] on which the noise is defined.
 
     Raises:
         ValueError: Values outside, with the range that was found.

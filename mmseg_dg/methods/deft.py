@@ -69,16 +69,15 @@ class DeFT(BaseMethod):
 
     Args:
         network: Config of a segmentor with ``backbone`` (and perhaps ``neck``) and ``decode_head``.
-        stream: Name of the labelled stream.
+        stream: Name of the labeled stream.
         warmup_iters: Length of stage 1 (paper: 8000 on GTA, 2000 on Cityscapes); 0: none.
             ``DecoderWarmupHook`` may set another.
         style_augmentation: ``dict(type='LABStyle', ...)`` doubles every batch by restyled copies
             (the released scripts); None: not.
         distance: Distance regularization, ``dict(weight_encoder=1e-3, weight_decoder=1e-3,
-            form='squared')``: the weight times the distance of E_a to the pretrained encoder, and
-            of D_a to the warmed-up decoder, in stage
-            2. ``form``: see :func:`parameter_distance`; which one the paper has is not known. None:
-               off.
+            form='squared')``: in stage 2 the weight times the distance of E_a to the pretrained
+            encoder, and of D_a to the warmed-up decoder. ``form``: see :func:`parameter_distance`;
+            which one the paper has is not known. None: off.
         evaluate: ``'retentive'`` (E_r, D_r), ``'adaptive'`` (E_a, D_a), ``'encoder_adaptive'``
             (E_a, D_r) or ``'decoder_adaptive'`` (E_r, D_a). Before the hand-over, D_r has learned
             nothing: D_a stands in for it.
@@ -311,8 +310,8 @@ class JointFinetuning(Supervised):
 
 
 def styled_draws(method: Any, batch: dict[str, dict], generator: Any) -> StyledDraws:
-    """Draws of a step of a method with one labelled stream and perhaps a style augmentation."""
-    rng = StepGenerator.of(generator)
+    """Draws of a step of a method with one labeled stream and perhaps a style augmentation."""
+    rng = StepGenerator.wrap(generator)
     images = batch[method.source_stream]['inputs']
     box = draw_crop_box(method.student, images.shape[-2:], rng.numpy)
     style = method.style.draw(len(images), rng.torch) if method.style else None
@@ -320,7 +319,7 @@ def styled_draws(method: Any, batch: dict[str, dict], generator: Any) -> StyledD
 
 
 def styled(method: Any, batch: dict[str, Any], draws: StyledDraws) -> dict[str, Any]:
-    """The batch of the labelled stream, doubled where the method has a style augmentation."""
+    """The batch of the labeled stream, doubled where the method has a style augmentation."""
     if method.style is None:
         return batch
     return method.style.double(batch, draws.style, method.data_preprocessor, method.source_stream)

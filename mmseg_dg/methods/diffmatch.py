@@ -1,13 +1,15 @@
 """DiffMatch: semi-supervised segmentation as mask diffusion, with a teacher that samples the
 pseudo-labels.
 
-Source: Sun et al., "Towards Unbiased Learning in Semi-Supervised Semantic Segmentation", ICLR 2025.
+Source: Sun et al., "Toward Unbiased Learning in Semi-Supervised Semantic Segmentation", ICLR 2025.
 Its code is not public. CONFIRMED: diffusion over the label map conditioned on the image, teacher
 and student, mask denoiser (L = 4, b = 0.1), three sampling steps, a debiased adjustment with a
 factor t, strong views without CutMix, feature dropout. RECONSTRUCTED
 (docs/behavior/diffmatch.md#confirmed-inferred-unconfirmed), every one an argument: label code,
 schedule, inside of the denoiser, sampler, how pseudo-labels are made and learned from, loss
 weights, the form of the adjustment.
+
+Shapes: C channels.
 """
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -44,10 +46,10 @@ class DiffMatchDraws(SemiDraws):
     """Every random decision of one step; noise as seeds.
 
     Attributes:
-        labeled: Times and noise of the labelled images.
-        strong: Of each strong view of the unlabelled images.
+        labeled: Times and noise of the labeled images.
+        strong: Of each strong view of the unlabeled images.
         feature: Of the weak views with dropped channels.
-        teacher_seeds: Noise from which the teacher samples pseudo-labels, one seed per unlabelled
+        teacher_seeds: Noise from which the teacher samples pseudo-labels, one seed per unlabeled
             image.
         mix_teacher_seeds: Likewise of the mix stream; empty without CutMix.
     """
@@ -70,7 +72,7 @@ class DiffMatch(SemiSupervised):
     """``loss = (L_x + 0.5 mean(L_strong) + 0.5 L_fd) / 2`` with mask-diffusion losses.
 
     One step: (1) the teacher, in evaluation mode, samples pseudo-labels of the weak views; (2) one
-    training forward of [labelled; weak with dropped channels]: L_x, where ground truth is noised,
+    training forward of [labeled; weak with dropped channels]: L_x, where ground truth is noised,
     and L_fd, where the pseudo-labels are; (3) one training forward of all strong views: the
     pseudo-labels are noised with times of their own and denoised given the strongly augmented
     image. Cross-entropy counts confident pixels and is divided by all that are not padding. Each
@@ -79,7 +81,7 @@ class DiffMatch(SemiSupervised):
     Args:
         network: Config of a ``MaskDiffusionEncoderDecoder``. Label code, scale, schedule, layers,
             sampler, time range and the weight of the plain classifier are its arguments; OHEM on
-            labelled pixels is ``denoiser.loss_decode=dict(type='OHEMCrossEntropyLoss')``.
+            labeled pixels is ``denoiser.loss_decode=dict(type='OHEMCrossEntropyLoss')``.
         view_weights: Weights of the strong views; their number is that of the views.
         feature_weight: Weight of L_fd; 0 leaves the stream out.
         feature_dropout: Probability of dropping a channel of each level the decoder reads.
@@ -128,7 +130,7 @@ class DiffMatch(SemiSupervised):
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> DiffMatchDraws:
-        rng = StepGenerator.of(generator)
+        rng = StepGenerator.wrap(generator)
         count = len(batch[self.unlabeled_stream]['inputs'])
         views = super().draw_step(batch, rng)
 
@@ -180,6 +182,7 @@ class DiffMatch(SemiSupervised):
 
     def _observe_classes(self, labels: Tensor) -> None:
         """Let a moving class prior see confident pseudo-labels, those of all processes."""
+        # (n,) -> (C,)
         counts = torch.bincount(labels.flatten(), minlength=self.student.num_classes)
         all_reduce(counts)
         networks: dict[str, BaseSegmentor] = self.networks()
@@ -188,7 +191,7 @@ class DiffMatch(SemiSupervised):
 
     def _labeled_pass(self, batch: dict[str, dict], draws: DiffMatchDraws,
                       state: StepState) -> PassResult:
-        """[labelled; weak with dropped channels] through the student: L_x and L_fd."""
+        """[labeled; weak with dropped channels] through the student: L_x and L_fd."""
         network, labeled = self.student, batch[self.labeled_stream]
         labels = stack_labels(labeled['data_samples'], self.labeled_stream)
         count, images, noise, masks = len(labels), labeled['inputs'], draws.labeled, labels
@@ -214,7 +217,7 @@ class DiffMatch(SemiSupervised):
         return state.own_pseudo
 
     def _dropped(self, levels: Sequence[Tensor], first: int) -> list[Tensor]:
-        """Levels whose images from ``first`` on lose channels; labelled images keep theirs."""
+        """Levels whose images from ``first`` on lose channels; labeled images keep theirs."""
         used = decoder_levels(self.student.decode_head, len(levels))
         return [
             torch.cat([x[:first], drop_channels(x[first:], self.feature_dropout)])

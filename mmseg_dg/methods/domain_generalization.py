@@ -1,4 +1,7 @@
-"""Domain generalization: training on one source so that unseen domains are predicted well."""
+"""Domain generalization: training on one source so that unseen domains are predicted well.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
+"""
 from typing import Any, Optional
 
 from mmengine.logging import print_log
@@ -18,7 +21,7 @@ from .supervised import Supervised
 
 
 @MODELS.register_module()
-@refuses(alignment=NO_ALIGNMENT + 'Stylised copies of an image would be pairs of another kind '
+@refuses(alignment=NO_ALIGNMENT + 'Stylized copies of an image would be pairs of another kind '
          'than PiXL means. Use model.type=Supervised, which is this '
          'method without styles')
 class DomainGeneralization(Supervised):
@@ -26,7 +29,7 @@ class DomainGeneralization(Supervised):
     consistency.
 
     With ``network.backbone.style_hallucination=dict()`` the student sees every image twice, as it
-    is and stylised: both are trained with the same label, the feature distance compares both with
+    is and stylized: both are trained with the same label, the feature distance compares both with
     the ImageNet features of the image, and the consistency loss draws the two predictions together
     (at the head's own resolution; of HRDA's fusion). All of it is one pass with one backward unless
     ``shared_backward=False``. Without styles it is :class:`Supervised` with the feature distance.
@@ -61,7 +64,10 @@ class DomainGeneralization(Supervised):
 
     def source_losses(self, images: Tensor, labels: Tensor,
                       box: Optional[CropBox]) -> NetworkLosses:
-        if not self._stylises():
+        """As the base; stylized copies of the images (B, 3, H, W) are appended by the encoder,
+        so that labels (B, H, W) count twice.
+        """
+        if not self._stylizes():
             return super().source_losses(images, labels, box)
         result = segmentation_losses(self.student, images, labels.repeat(2, 1, 1), crop_box=box)
         if self.style_consistency_weight:
@@ -73,12 +79,15 @@ class DomainGeneralization(Supervised):
 
     def distance_region(self, features: Tensor, reference: Tensor,
                         labels: Tensor) -> DistanceRegion:
+        """As the base; reference (B, C, h, w) and labels (B, H, W) are repeated for the stylized
+        copies.
+        """
         # the ImageNet encoder sees no styles, so its features of the copy are the same
-        if self._stylises():
+        if self._stylizes():
             reference, labels = reference.repeat(2, 1, 1, 1), labels.repeat(2, 1, 1)
         return super().distance_region(features, reference, labels)
 
-    def _stylises(self) -> bool:
+    def _stylizes(self) -> bool:
         return self.styles is not None and self.styles.training
 
     def before_training(self) -> None:

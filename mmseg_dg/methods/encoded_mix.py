@@ -1,4 +1,7 @@
-"""The class mix of cached features."""
+"""The class mix of cached features.
+
+Shapes: B images, H x W pixels.
+"""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,8 @@
 """What of a method's images can be encoded before training: its views, strong, mixed and masked
-ones."""
+ones.
+
+Shapes: B images, H x W pixels.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -32,7 +35,7 @@ class Variant(NamedTuple):
     """A further picture of each view of a batch, which is encoded as well.
 
     Attributes:
-        images: Normalised (B, 3, H, W).
+        images: Normalized (B, 3, H, W).
         labels: uint8 (B, H, W) that go with it (``FROM_TARGET`` where the teacher's count), or
             None.
         encoding: The encoder is called inside this context (a mask of its tokens).
@@ -147,7 +150,7 @@ def make_variant(method: Any, name: str, stream: str, batch: dict[str, dict], se
         method: One that :func:`check_encoded` lets pass.
         name: One of :func:`variant_names`.
         stream: Whose views they are.
-        batch: Preprocessed streams: ``stream``, and for ``'mixed'`` the labelled one with as many
+        batch: Preprocessed streams: ``stream``, and for ``'mixed'`` the labeled one with as many
             images.
         seed: All random decisions follow from it.
     """

@@ -5,6 +5,8 @@ A step is finite if its images, every loss of every pass and the gradients are. 
 changes neither parameters nor optimizer nor averages nor buffers. On the CPU the flag is read in
 every step; on a GPU it stays there and the host reads it when it logs, validates or saves
 (:meth:`FiniteWatch.read`).
+
+Shapes: B images, C channels, H x W pixels.
 """
 from collections.abc import Iterable
 from typing import Any, Callable, NamedTuple, Optional, Union
@@ -97,6 +99,7 @@ class StepCheck:
         for stream, part in batch.items() if isinstance(batch, dict) else ():
             images = part.get('inputs') if isinstance(part, dict) else None
             if isinstance(images, Tensor) and images.is_floating_point() and images.dim() > 1:
+                # one number per image, (B, C * H * W) -> (B,): NaN and infinities survive a sum
                 finite = torch.isfinite(at_least_float32(images).flatten(1).sum(1))
                 self.batches.append(
                     Batch(stream, file_names(part.get('data_samples'), len(images)), finite))
@@ -120,7 +123,7 @@ class StepCheck:
     @torch.no_grad()
     def decide(self) -> Tensor:
         """The flag: bool 0-d on the device, the same in every process; call it after gradients are
-        synchronised.
+        synchronized.
         """
         flags = [self.images_finite()]
         if self.losses:
@@ -168,8 +171,8 @@ class StepCheck:
                 name for name, p in self.parameters
                 if p.grad is not None and not bool(finite_flag([p.grad]))
             ]
-            of = f': {len(names)} tensors, first {", ".join(names[:3])}' if names else ''
-            lines.append(f"pass '{first}': its gradients are not finite{of}")
+            listed_names = f': {len(names)} tensors, first {", ".join(names[:3])}' if names else ''
+            lines.append(f"pass '{first}': its gradients are not finite{listed_names}")
         return lines
 
 
@@ -183,7 +186,9 @@ def file_names(samples: Any, count: int) -> list[str]:
 
 
 def everywhere(flag: Tensor) -> Tensor:
-    """True where it is True in all processes; nothing is transferred to the host."""
+    """True where it is True in all processes (0-d or any shape); nothing is transferred to the
+    host.
+    """
     if get_world_size() == 1:
         return flag
     number = flag.to(torch.int32)
@@ -356,7 +361,9 @@ class FiniteWatch:
 
 
 def state_findings(parameters: Iterable[tuple[str, Tensor]]) -> list[str]:
-    """A line that names parameters which the step itself left without finite values."""
+    """A line that names parameters (of any shape) which the step itself left without finite
+    values.
+    """
     names = [name for name, p in parameters if not bool(finite_flag([p]))]
     return [
         f'losses and gradients are finite, but the step makes {len(names)} parameters NaN or '

@@ -1,5 +1,8 @@
 """FixMatch for segmentation: learn from confident pseudo-labels of the weak view on one strong
 view.
+
+Shapes: B images, V views, C channels, or classes of logits, H x W pixels, h x w places of a smaller
+map.
 """
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,7 +33,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
     (docs/behavior/unimatch.md#unimatch-step).
 
     One step: (1) pseudo-labels of the mix stream in evaluation mode; (2) one training forward of
-    [labelled; unlabelled weak], which gives L_x and the pseudo-labels of the own images; (3) one
+    [labeled; unlabeled weak], which gives L_x and the pseudo-labels of the own images; (3) one
     training forward of all strong views, which gives the unsupervised loss. Forward (2) and (3) are
     back-propagated one after the other: the objective is a sum, so the gradients are those of one
     backward, and one graph lives at a time. BatchNorm sees the batches of UniMatch's code.
@@ -39,7 +42,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         network: Config of the segmentor, an encoder with one decode head.
         cutmix: See :class:`SemiSupervised`; the default is UniMatch's CutMix, None switches it off.
         alignment: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, a term between the pixels
-            of labelled image i and the strong views of unlabelled image i, or None. There, pixels
+            of labeled image i and the strong views of unlabeled image i, or None. There, pixels
             below the threshold weigh 0; ``PixelAlignment`` leaves them out unless
             ``ignore_zero_weight=False`` is given: a network's least sure pixels are almost all
             below the threshold, so that the term would have no weight.
@@ -61,7 +64,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         self.log_alignment()
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
-        rng = StepGenerator.of(generator)
+        rng = StepGenerator.wrap(generator)
         draws = super().draw_step(batch, rng)
         return replace(draws, alignment_seed=self.draw_alignment(rng))
 
@@ -84,7 +87,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
 
     def _labeled_pass(self, batch: dict[str, dict], draws: SemiDraws,
                       state: StepState) -> PassResult:
-        """[labelled; weak] through the student: L_x, and the pseudo-labels of the weak views."""
+        """[labeled; weak] through the student: L_x, and the pseudo-labels of the weak views."""
         labeled, weak = batch[self.labeled_stream], batch[self.unlabeled_stream]['inputs']
         labels = stack_labels(labeled['data_samples'], self.labeled_stream)
         images = torch.cat([labeled['inputs'], weak])
@@ -98,7 +101,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         weak_logits = main_logits(decoded.logits)[len(labels):]
         own = self._own_pseudo_labels(batch, weak_logits.detach(), weak)
         share = self.remember(own, state)
-        aligned = self.align_images(state, [seen], more=self.num_views > 0,
+        aligned = self.align_images(state, [seen], pass_follows=self.num_views > 0,
                                     seed=draws.alignment_seed,
                                     ahead=lambda: self._strong_ahead(batch, draws, state))
         found = result.terms.weighted(self.labeled_weight).joined(aligned).prefixed(
@@ -108,17 +111,19 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         return self.hold_losses(state, found)
 
     def decode_views(self, features: Sequence[Tensor], labeled: int) -> tuple[Decoded, Any]:
-        """What the head gives for [labelled; weak], and logits of perturbed weak features (None
+        """What the head gives for [labeled; weak], and logits of perturbed weak features (None
         here).
 
         Args:
-            features: Encoder maps (B, C_i, h_i, w_i) of [labelled; weak].
-            labeled: How many of the B images are labelled.
+            features: Encoder maps (B, C_i, h_i, w_i) of [labeled; weak].
+            labeled: How many of the B images are labeled.
         """
         return self.decoded(features), None
 
     def dropped_loss(self, logits: Any, target: PseudoLabels, images: Tensor) -> PassResult:
-        """Loss on the predictions of perturbed features; methods with such a stream define it."""
+        """Loss on the predictions (B, C, h, w) of perturbed features of images (B, 3, H, W);
+        methods with such a stream define it.
+        """
         raise NotImplementedError(f'{type(self).__name__} has no stream of perturbed features')
 
     def _own_pseudo_labels(self, batch: dict[str, dict], logits: Tensor,
@@ -148,8 +153,8 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         return PassResult(losses).joined(aligned.prefixed('strong'), self.held_losses(state))
 
     def perturbed(self, features: Sequence[Tensor], draws: SemiDraws) -> Sequence[Tensor]:
-        """What the decoder gets of the strong views' maps (views one after the other); here the
-        maps themselves.
+        """What the decoder gets of the strong views' maps (V B, C, h, w), the views one after
+        the other; here the maps themselves.
         """
         return features
 
@@ -164,7 +169,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
 
     def _strong_ahead(self, batch: dict[str, dict], draws: SemiDraws,
                       state: StepState) -> list[AlignmentImages]:
-        """What an alignment term will see of the strong views, for a labelled pass that looks
+        """What an alignment term will see of the strong views, for a labeled pass that looks
         ahead.
         """
         views, targets = self._views_and_targets(batch, draws, state)

@@ -1,4 +1,7 @@
-"""Batches doubled by restyled copies of their images."""
+"""Batches doubled by restyled copies of their images.
+
+Shapes: B images, H x W pixels.
+"""
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,11 +53,11 @@ class LABStyle:
     def check(self, preprocessor: BaseDataPreprocessor, stream: str) -> None:
         """
         Raises:
-            ValueError: The normalisation of the images is not known, or they are not RGB.
+            ValueError: The normalization of the images is not known, or they are not RGB.
         """
         own = stream_preprocessor(preprocessor, stream)
         if normalization_of(own) is None or not converts_channels(own):
-            raise ValueError('style_augmentation undoes the normalisation of RGB images: give '
+            raise ValueError('style_augmentation undoes the normalization of RGB images: give '
                              f'data_preprocessor mean, std and bgr_to_rgb=True (stream "{stream}")')
 
     def double(self, batch: dict[str, Any], draws: LABStyleDraws,
@@ -62,10 +65,10 @@ class LABStyle:
         """The batch ``[images; restyled images]`` with its samples repeated.
 
         Args:
-            batch: ``inputs`` normalised (B, 3, H, W), ``data_samples``.
+            batch: ``inputs`` normalized (B, 3, H, W), ``data_samples``.
             draws: Result of :meth:`draw` for B images.
             preprocessor: Knows mean and std (0..255 units).
-            stream: Name of the batch's stream, which may have a normalisation of its own.
+            stream: Name of the batch's stream, which may have a normalization of its own.
         """
         own = stream_preprocessor(preprocessor, stream)
         images: Tensor = batch['inputs']

@@ -1,10 +1,13 @@
-"""What every method shares that learns from labelled images and from pseudo-labels of others."""
+"""What every method shares that learns from labeled images and from pseudo-labels of others.
+
+Shapes: B images, C classes, H x W pixels.
+"""
 from typing import Any, Optional
 
 import torch
 from torch import Tensor, nn
 
-from mmseg_dg.models.data_preprocessor import check_one_normalisation, normalization_of
+from mmseg_dg.models.data_preprocessor import check_one_normalization, normalization_of
 from mmseg_dg.models.segmentors.network import predict_logits
 from mmseg_dg.ops.precision import lower_precision
 
@@ -15,7 +18,7 @@ from .teacher import EMATeacher
 
 class LabeledUnlabeled(BaseMethod):
     """Base of self-training (DACS) and of the semi-supervised methods: two streams, a teacher, the
-    padding of unlabelled images, and pseudo-labels.
+    padding of unlabeled images, and pseudo-labels.
 
     Args:
         network: Config of the segmentor that is trained.
@@ -53,20 +56,20 @@ class LabeledUnlabeled(BaseMethod):
 
         Args:
             why: What needs one for all streams.
-            undone_by: What undoes the normalisation; empty where nothing does.
+            undone_by: What undoes the normalization; empty where nothing does.
             instead: What else the config may set, after a comma.
 
         Raises:
             ValueError: There are several, or none that is known.
         """
         if undone_by and normalization_of(self.data_preprocessor) is None:
-            raise ValueError(f'{undone_by} the normalisation: give data_preprocessor its mean and '
+            raise ValueError(f'{undone_by} the normalization: give data_preprocessor its mean and '
                              f'std{instead}')
-        check_one_normalisation(self.data_preprocessor, why)
+        check_one_normalization(self.data_preprocessor, why)
 
     # ------------------------------------------------------------------ pseudo-labels
     def valid_masks(self, batch: dict[str, dict], stream: str) -> Tensor:
-        """Where unlabelled images are learned from: 1, and 0 on margins and padding; uint8 (B, H,
+        """Where unlabeled images are learned from: 1, and 0 on margins and padding; uint8 (B, H,
         W), where the samples lie.
 
         Raises:

@@ -1,5 +1,7 @@
 """Checks of heads and their losses when a method is built: one channel, class weights, losses that
 ignore weights.
+
+Shapes: B images, C classes, H x W pixels.
 """
 import copy
 import warnings

@@ -1,4 +1,7 @@
-"""Rows of the crops without pseudo-labels, and what the log says about them."""
+"""Rows of the crops without pseudo-labels, and what the log says about them.
+
+Shapes: B images, H x W pixels.
+"""
 import logging
 from typing import Optional
 

@@ -1,5 +1,7 @@
 """The masked pass of self-training: the student predicts labels of whole images from images with
 holes (MIC).
+
+Shapes: B images, H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +31,7 @@ class MaskedDraws:
     """Random decisions of the masked pass; the names are those of the mixed pass in ``StepDraws``.
 
     Attributes:
-        jitter: Colour jitter on (one decision for all images).
+        jitter: Color jitter on (one decision for all images).
         blur: Gaussian blur on (likewise).
         jitter_params: Per image; factors of its own, one order for all. Empty when off.
         sigma: Per image, blur standard deviation in pixels, one value for all. Empty when off.
@@ -52,9 +54,9 @@ class MaskedPass(NamedTuple):
         block_size: Side of a block in pixels of the training crop (64 at 1024, 32 at 512).
         images: ``'target'``, or ``'both'``: the first half of the source and the first half of the
             target images (of a batch of two, one each).
-        augment: Colour jitter and blur before masking, drawn anew.
+        augment: Color jitter and blur before masking, drawn anew.
         weight: Factor of the pass's losses.
-        mode: ``'pixel'`` covers blocks of the image with the mean colour; ``'token'`` hands a mask
+        mode: ``'pixel'`` covers blocks of the image with the mean color; ``'token'`` hands a mask
             to an encoder that has mask tokens (``PlainViT``).
     """
     ratio: float = 0.7
@@ -65,7 +67,7 @@ class MaskedPass(NamedTuple):
     mode: str = 'pixel'
 
     @classmethod
-    def of(cls, network: BaseSegmentor, config: dict) -> 'MaskedPass':
+    def from_config(cls, network: BaseSegmentor, config: dict) -> 'MaskedPass':
         """From the config of a method.
 
         Args:
@@ -108,7 +110,7 @@ class MaskedPass(NamedTuple):
             size: (H, W) of the training crop.
             rng: Of the step; asked last, so that the step's other draws are those of a step without
                 the pass.
-            jitter: Probability and strength of the colour jitter.
+            jitter: Probability and strength of the color jitter.
             blur: Range of the blur's standard deviation, or None for no blur.
 
         Raises:
@@ -152,7 +154,7 @@ class MaskedPass(NamedTuple):
         return torch.cat([source[:half], target[:half]])
 
     def cover(self, images: Tensor, draws: MaskedDraws) -> Tensor:
-        """Images (B, 3, H, W), normalised, with masked blocks at the mean colour; as they are with
+        """Images (B, 3, H, W), normalized, with masked blocks at the mean color; as they are with
         mask tokens.
         """
         if self.mode == 'token':

@@ -28,7 +28,7 @@ class PretrainedDenoiser:
 
     def __call__(self, module: BaseModel) -> None:
         """Fill the method's student."""
-        # mmengine would initialise a segmentor's parts again after this
+        # mmengine would initialize a segmentor's parts again after this
         if child(module, 'student') is None:
             raise ValueError('PretrainedDenoiser is the init_cfg of a training method, not of '
                              f'{type(module).__name__}: set it as model.init_cfg, outside of '

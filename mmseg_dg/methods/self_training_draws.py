@@ -14,7 +14,7 @@ class StepDraws:
     """Every random decision of one DACS step, network-internal noise excepted.
 
     Attributes:
-        jitter: Colour jitter on (one decision for the whole batch).
+        jitter: Color jitter on (one decision for the whole batch).
         blur: Gaussian blur on (likewise).
         jitter_params: Per image, brightness, contrast, hue, saturation and order; empty when off.
         sigma: Per image, blur standard deviation in pixels; empty when off.
@@ -25,7 +25,7 @@ class StepDraws:
             image, which is what the record of an entropy-guided step has here.
         alignment_seed: For an alignment term with random decisions, else None.
         masked: Of the masked pass, or None without it; drawn after all the above.
-        crop_box_target_labeled: Detail crop of the pass over labelled target images,
+        crop_box_target_labeled: Detail crop of the pass over labeled target images,
             multi-resolution networks only.
     """
     jitter: bool = False

@@ -1,4 +1,7 @@
-"""What the semi-supervised methods share: streams, weak and strong views, CutMix, pseudo-labels."""
+"""What the semi-supervised methods share: streams, weak and strong views, CutMix, pseudo-labels.
+
+Shapes: B images, C classes, H x W pixels.
+"""
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,7 +48,7 @@ class SemiDraws:
     """Every random decision of one semi-supervised step, network-internal noise (dropout) excepted.
 
     Attributes:
-        views: ``[k][i]``: strong view k of unlabelled image i.
+        views: ``[k][i]``: strong view k of unlabeled image i.
         mix_views: ``[k][i]``: strong view k of image i of the mix stream; empty without such a
             stream.
         boxes: ``[k][i]``: box (y1, y2, x1, x2) that is pasted into view k of image i, or None;
@@ -76,11 +79,11 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 
 
 class SemiSupervised(LabeledUnlabeled):
-    """Base of methods that learn from labelled images and from pseudo-labels of unlabelled ones.
+    """Base of methods that learn from labeled images and from pseudo-labels of unlabeled ones.
 
     The loaders deliver weak views. Strong views are made here, on the device, from drawn
     parameters; several strong views of one image are independent draws. With CutMix a further
-    stream of unlabelled images is read, whose strong view k is pasted into strong view k, labels,
+    stream of unlabeled images is read, whose strong view k is pasted into strong view k, labels,
     confidence and padding with it; or, without such a stream, image i takes its box from image B -
     1 - i of the batch itself (UniMatch V2), its own strong view k.
 
@@ -89,10 +92,10 @@ class SemiSupervised(LabeledUnlabeled):
         labeled_stream: Name of the stream with labels.
         unlabeled_stream: Name of the stream without. Its samples carry ``valid_pseudo_mask``
             (``PseudoLabelMargins``).
-        mix_stream: Name of the second pass over the unlabelled images, which CutMix pastes; read
+        mix_stream: Name of the second pass over the unlabeled images, which CutMix pastes; read
             only with it. None pastes the batch in reversed order: no second stream, and no
             pseudo-labels of it to make.
-        labeled_weight: Weight of the labelled images' loss in the objective.
+        labeled_weight: Weight of the labeled images' loss in the objective.
         view_weights: Weight of each strong view's loss in the objective; their number is that of
             the views.
         cutmix: Arguments of :func:`mmseg_dg.ops.draw_cutmix_box` (``dict()``: UniMatch's), or None
@@ -102,7 +105,7 @@ class SemiSupervised(LabeledUnlabeled):
         pseudo_labels: ``'student'`` or ``'teacher'``, an exponential moving average (needs
             ``EMAUpdateHook``).
         base: Of :class:`BaseMethod`. The preprocessor's mean and std undo and redo the
-            normalisation; ``teacher_precision`` is that of the network that makes pseudo-labels in
+            normalization; ``teacher_precision`` is that of the network that makes pseudo-labels in
             evaluation mode.
 
     Raises:
@@ -113,7 +116,7 @@ class SemiSupervised(LabeledUnlabeled):
     hook_settings = {
         'EMAUpdateHook': dict(beta=0.999, when='after_step', ramp=True, buffers='average')
     }
-    # heads see labelled images; pseudo-labels have a cross-entropy of their own
+    # heads see labeled images; pseudo-labels have a cross-entropy of their own
     weighs_pixels = False
 
     def __init__(self, network: dict, labeled_stream: str = 'labeled',
@@ -148,7 +151,7 @@ class SemiSupervised(LabeledUnlabeled):
 
     # ------------------------------------------------------------------ checks
     def forward_sizes(self, batch_sizes: dict[str, int]) -> dict[str, tuple[str, int]]:
-        """Labelled and unlabelled images together, and all strong views; pseudo-labels are made in
+        """Labeled and unlabeled images together, and all strong views; pseudo-labels are made in
         evaluation mode.
         """
         labeled, unlabeled = batch_sizes[self.labeled_stream], batch_sizes[self.unlabeled_stream]
@@ -169,7 +172,7 @@ class SemiSupervised(LabeledUnlabeled):
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
-        rng = StepGenerator.of(generator).numpy
+        rng = StepGenerator.wrap(generator).numpy
         images = batch[self.unlabeled_stream]['inputs']
         count, size = len(images), tuple(images.shape[-2:])
 
@@ -192,12 +195,12 @@ class SemiSupervised(LabeledUnlabeled):
         if self.teacher is not None and self.teacher.buffer_policy == 'batch':
             raise ValueError(
                 "EMAUpdateHook(buffers='batch') would leave the teacher's BatchNorm at its initial "
-                'statistics, with which it normalises in evaluation mode, as pseudo-labels are '
+                'statistics, with which it normalizes in evaluation mode, as pseudo-labels are '
                 "made: set buffers='average'")
         shapes = {name: tuple(batch[name]['inputs'].shape) for name in self.streams}
         labeled, unlabeled = shapes[self.labeled_stream], shapes[self.unlabeled_stream]
         if labeled[1:] != unlabeled[1:]:
-            raise ValueError('labelled and unlabelled images pass the network together, but their '
+            raise ValueError('labeled and unlabeled images pass the network together, but their '
                              f'crops are {labeled[2:]} and {unlabeled[2:]}: use one crop size for '
                              'all streams')
         mix = shapes[str(self.mix_stream)] if self.reads_mix_stream else unlabeled
@@ -208,19 +211,19 @@ class SemiSupervised(LabeledUnlabeled):
                              'same dataset and batch_size')
 
     def valid_mask(self, batch: dict[str, dict], stream: str) -> Tensor:
-        """Where unlabelled images are not padding; bool (B, H, W), on the device of the images."""
+        """Where unlabeled images are not padding; bool (B, H, W), on the device of the images."""
         return self.valid_masks(batch, stream).to(batch[stream]['inputs'].device) == 1
 
     @torch.no_grad()
     def strong_images(self, images: Tensor, views: Sequence[StrongView]) -> Tensor:
-        """One strong view of each image; normalised (B, 3, H, W) in and out."""
+        """One strong view of each image; normalized (B, 3, H, W) in and out."""
         mean, std = self.data_preprocessor.mean, self.data_preprocessor.std
         plain = denormalize(images, mean, std).clamp(0, 1)
         return normalize(torch.stack([apply_strong_view(x, view) for x, view in zip(plain, views)]),
                          mean, std)
 
     def strong_batch(self, batch: dict[str, dict], draws: SemiDraws) -> list[Tensor]:
-        """Strong views of the unlabelled images after CutMix, one normalised (B, 3, H, W) per view.
+        """Strong views of the unlabeled images after CutMix, one normalized (B, 3, H, W) per view.
         """
         result = []
         for k in range(self.num_views):

@@ -85,7 +85,7 @@ def run_step(method: Any, data: Any, optim_wrapper: OptimWrapper, draws: Any = N
         sync_gradients: Called once, after the last backward and before unscaling, clipping and
             stepping.
         on_backward: Called with the pass's name after its backward (used to record gradient norms).
-        preprocess: Apply the method's data preprocessor; False for batches that are normalised
+        preprocess: Apply the method's data preprocessor; False for batches that are normalized
             already (replays).
         watch: Gates a step whose numbers are not finite, and tells; None stops at it.
 

@@ -1,4 +1,7 @@
-"""Where a training step stands, what its passes leave for one another, and the record of a step."""
+"""Where a training step stands, what its passes leave for one another, and the record of a step.
+
+Shapes: B images, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
@@ -48,26 +51,26 @@ class StepState:
     Attributes:
         context: Position of the step in the run, for terms that change over training; None outside
             of a run, which counts as iteration 0.
-        pseudo_label: Classes of the unlabelled images, (B, H, W) int64.
+        pseudo_label: Classes of the unlabeled images, (B, H, W) int64.
         pseudo_weight: Their weights, (B, H, W) float in [0, 1]; 0 is not learned from.
-        own_pseudo: Pseudo-labels of the unlabelled images with confidence and padding.
+        own_pseudo: Pseudo-labels of the unlabeled images with confidence and padding.
         mix_pseudo: Likewise of the images that CutMix pastes.
-        mixed_image: What is learned from pseudo-labels, normalised (B, 3, H, W): mixed images, or
+        mixed_image: What is learned from pseudo-labels, normalized (B, 3, H, W): mixed images, or
             the first strong view.
         mixed_label: Its classes, (B, H, W) int64, 255 ignored.
         mixed_weight: Its weights, (B, H, W) float in [0, 1].
         mix_mask: True where a mixed image shows the source, bool (B, H, W).
         mixed_boxes: Detail crops (y1, y2, x1, x2) of the mixed images, where a pass has chosen
             them.
-        masked_image: Input of the masked pass, normalised (B, 3, H, W).
-        strong_views: Strong views that an alignment term has seen ahead, normalised (B, 3, H, W)
+        masked_image: Input of the masked pass, normalized (B, 3, H, W).
+        strong_views: Strong views that an alignment term has seen ahead, normalized (B, 3, H, W)
             each.
         source_features: Encoder maps per scale of the source pass, with their graph.
         distance_mask: Cells that enter the feature distance, bool (B, h, w).
         alignment_images: What an alignment term saw of the first pass and compares in the second.
         alignment_memory: What the term itself keeps for the second pass, without a graph.
         alignment_losses: Losses of the first pass that wait for the second, by log name.
-        noisy_image: Input of a denoiser, normalised (B, 3, H, W).
+        noisy_image: Input of a denoiser, normalized (B, 3, H, W).
         denoised_image: Its output, (B, 3, H, W).
     """
     context: Optional[StepContext] = None
@@ -99,6 +102,11 @@ class StepState:
     def total(self) -> Optional[int]:
         """Iterations of the run, None where unknown."""
         return None if self.context is None else self.context.total
+
+    def pseudo_labels(self) -> tuple[Tensor, Tensor]:
+        """Classes and weights (B, H, W) of the unlabelled images, where a pass has left them."""
+        assert self.pseudo_label is not None and self.pseudo_weight is not None
+        return self.pseudo_label, self.pseudo_weight
 
     def left(self) -> dict[str, Any]:
         """What the passes have left, by name of the field; the context is not of it."""

@@ -1,5 +1,7 @@
-"""Supervised training on one labelled stream: source-only, target-only (oracle), base of domain
+"""Supervised training on one labeled stream: source-only, target-only (oracle), base of domain
 generalization.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Sequence
 from copy import deepcopy
@@ -49,11 +51,11 @@ class SupervisedDraws:
 
 @MODELS.register_module()
 class Supervised(AlignmentMixin, BaseMethod):
-    """Cross-entropy on one labelled stream, with the ImageNet feature distance if wanted.
+    """Cross-entropy on one labeled stream, with the ImageNet feature distance if wanted.
 
     Args:
         network: Config of the segmentor.
-        stream: Name of the labelled stream; losses are logged under it (``source.decode.loss_ce``).
+        stream: Name of the labeled stream; losses are logged under it (``source.decode.loss_ce``).
         feature_distance: Arguments of :class:`FeatureDistance`, or of another one by its type
             (``dict(type='ProjectedFeatureDistance', encoder=..., ...)``), or None.
         shared_backward: Back-propagate segmentation loss and feature distance together (same
@@ -91,7 +93,7 @@ class Supervised(AlignmentMixin, BaseMethod):
 
     # ------------------------------------------------------------------ passes
     def draw_step(self, batch: dict[str, dict], generator: Any) -> Any:
-        rng = StepGenerator.of(generator)
+        rng = StepGenerator.wrap(generator)
         box = draw_crop_box(self.student, batch[self.source_stream]['inputs'].shape[-2:], rng.numpy)
         return SupervisedDraws(box, self.draw_alignment(rng))
 
@@ -100,14 +102,14 @@ class Supervised(AlignmentMixin, BaseMethod):
         return self.source_passes(batch, draws, StepState() if state is None else state)
 
     def source_passes(
-            self, batch: dict[str, dict], draws: Any, state: StepState, more: bool = False,
+            self, batch: dict[str, dict], draws: Any, state: StepState, pass_follows: bool = False,
             ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> list[Pass]:
-        """The segmentation pass on labelled images and, on the same graph or after it, the feature
+        """The segmentation pass on labeled images and, on the same graph or after it, the feature
         distance.
 
         Args:
             batch, draws, state: Of the step.
-            more: Another pass follows, with whose images an alignment term pairs these.
+            pass_follows: Another pass follows, with whose images an alignment term pairs these.
             ahead: Shows that pass's images to the term, see :meth:`AlignmentMixin.align`.
         """
         stream = batch[self.source_stream]
@@ -115,12 +117,12 @@ class Supervised(AlignmentMixin, BaseMethod):
         labels = stack_labels(stream['data_samples'], self.source_stream)
         box = draws.crop_box_source
         joint = self.feature_distance is not None and self.shared_backward
-        held = more and self.alignment_holds_graph(state)
+        graph_needed = pass_follows and self.alignment_holds_graph(state)
 
         def segmentation() -> PassResult:
             result = self.source_losses(images, labels, box)
-            aligned = self.align(state, result, labels, more=more, seed=draws.alignment_seed,
-                                 ahead=ahead)
+            aligned = self.align(state, result, labels, pass_follows=pass_follows,
+                                 seed=draws.alignment_seed, ahead=ahead)
             found = result.terms.joined(aligned).prefixed(self.source_stream)
             if joint:
                 found = found.joined(self.distance_loss(result.features, images, labels, box,
@@ -141,17 +143,19 @@ class Supervised(AlignmentMixin, BaseMethod):
             return [Pass(self.source_stream, segmentation)]
         return [
             Pass(self.source_stream, segmentation, retain_graph=True),
-            Pass('feature_distance', distance, retain_graph=held)
+            Pass('feature_distance', distance, retain_graph=graph_needed)
         ]
 
     def source_losses(self, images: Tensor, labels: Tensor,
                       box: Optional[CropBox]) -> NetworkLosses:
-        """Forward pass and losses of the labelled images."""
+        """Forward pass and losses of the labeled images (B, 3, H, W) with labels (B, H, W)."""
         return segmentation_losses(self.student, images, labels, crop_box=box)
 
     def distance_loss(self, features: list, images: Tensor, labels: Tensor, box: Optional[CropBox],
                       state: StepState) -> PassResult:
-        """Feature distance of the source pass, under the log name of the official code's term."""
+        """Feature distance of the source pass, images (B, 3, H, W) with labels (B, H, W), under
+        the log name of the official code's term.
+        """
         assert self.feature_distance is not None and self.imnet is not None
         scale = self.feature_distance.scale
         with torch.no_grad(), lower_precision(self.teacher_precision, images.device):
@@ -173,8 +177,8 @@ class Supervised(AlignmentMixin, BaseMethod):
         return self.projected_distance is not None and images in self.projected_distance.images
 
     def projected_loss(self, stream: str, features: Sequence[Tensor], images: Tensor) -> PassResult:
-        """Distance of the student's last map to the frozen encoder's, under the log name of a
-        feature distance.
+        """Distance of the student's last map (B, C, h, w) to the frozen encoder's on images (B,
+        3, H, W), under the log name of a feature distance.
         """
         assert self.projected_distance is not None  # takes_projected_distance
         value = self.projected_distance(features[-1], images)
@@ -182,13 +186,13 @@ class Supervised(AlignmentMixin, BaseMethod):
 
     def distance_region(self, features: Tensor, reference: Tensor,
                         labels: Tensor) -> DistanceRegion:
-        """One scale of the feature distance; subclasses whose student sees images several times
-        repeat the rest.
+        """One scale of the feature distance, features and reference (B, C, h, w), labels (B, H,
+        W); subclasses whose student sees images several times repeat the rest.
         """
         return DistanceRegion(features, reference, labels)
 
     def mean_over_processes(self) -> Optional[Callable[[Tensor], Tensor]]:
-        """The mean of a count over processes, where statistics are shared; else None."""
+        """The mean of a count (0-d) over processes, where statistics are shared; else None."""
         if not self.sync_statistics or get_world_size() == 1:
             return None
 

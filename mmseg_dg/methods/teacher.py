@@ -13,7 +13,7 @@ from mmseg_dg.ops.precision import at_least_float32
 from mmseg_dg.utils.buckets import buckets, flat, scatter
 from mmseg_dg.utils.frozen import frozen_names
 
-#: How a teacher's BatchNorm layers normalise, and where their running statistics come from.
+#: How a teacher's BatchNorm layers normalize, and where their running statistics come from.
 BUFFER_POLICIES = ('batch', 'own', 'copy', 'average')
 _STOCHASTIC_DEPTH = {'DropPath', 'StochasticDepth'}
 
@@ -33,16 +33,16 @@ class EMATeacher(BaseAveragedModel):
             Mean Teacher.
         buffers: BatchNorm policy.
 
-            - ``'batch'``: normalise with the statistics of the teacher's batch; its running
+            - ``'batch'``: normalize with the statistics of the teacher's batch; its running
               statistics follow its own batches and nothing else (DAFormer, HRDA; DeFT calls it own
               running statistics in train mode).
-            - ``'own'``: the same running statistics, but they also normalise (updated first, then
+            - ``'own'``: the same running statistics, but they also normalize (updated first, then
               used).
             - ``'copy'``: running statistics are the student's, copied at each update, and
-              normalise.
-            - ``'average'``: running statistics are averaged like parameters, and normalise.
+              normalize.
+            - ``'average'``: running statistics are averaged like parameters, and normalize.
 
-        debias: Divide the bias towards the initial weights out: after T updates every source and
+        debias: Divide the bias toward the initial weights out: after T updates every source and
             the initial weights count as in an average of T + 1 values with weights beta^0, beta^1,
             ..., which sum to one. Source:
             docs/behavior/deft.md#step-5-averages-biased-toward-the-initialization. Excludes
@@ -84,8 +84,8 @@ class EMATeacher(BaseAveragedModel):
         return min(1.0 - 1.0 / (step + 1), self.beta) if self.ramp else self.beta
 
     def avg_func(self, averaged_param: Tensor, source_param: Tensor, steps: int) -> None:
-        """One tensor, in place: mmengine's interface to what :meth:`update_parameters` does with
-        all of them.
+        """One tensor of any shape, in place: mmengine's interface to what
+        :meth:`update_parameters` does with all of them.
         """
         self._blend([averaged_param], [source_param], self.beta_at(int(steps)))
 
@@ -186,7 +186,7 @@ class EMATeacher(BaseAveragedModel):
         return self
 
     def set_teacher_mode(self, mode: bool = True) -> None:
-        """Switch Dropout and DropPath off and BatchNorm to the policy's behaviour (see the class).
+        """Switch Dropout and DropPath off and BatchNorm to the policy's behavior (see the class).
 
         BatchNorm layers that the network itself keeps in evaluation mode (``norm_eval``, frozen
         stages) stay there.
@@ -215,7 +215,7 @@ class EMATeacher(BaseAveragedModel):
 
 @torch.no_grad()
 def _update_running_statistics(module: _BatchNorm, inputs: tuple) -> None:
-    """Fold the batch into the running statistics before they normalise (BatchNorm policy
+    """Fold the batch into the running statistics before they normalize (BatchNorm policy
     ``'own'``).
     """
     x = inputs[0]

@@ -136,7 +136,7 @@ def _find(path: str, record: dict, configured: Optional[tuple]) -> str:
 
 def _read(encoder: Any, file: str, prefix: Optional[str]) -> None:
     """As the encoder reads its file when a run begins; no random number is used up."""
-    given = encoder.init_cfg
+    own_init_cfg = encoder.init_cfg
     with torch.random.fork_rng(devices=[]):
         encoder.init_cfg = dict(type='Pretrained', checkpoint=file,
                                 **(dict(prefix=prefix) if prefix else {}))
@@ -144,7 +144,7 @@ def _read(encoder: Any, file: str, prefix: Optional[str]) -> None:
         try:
             encoder.init_weights()
         finally:
-            encoder.init_cfg = given
+            encoder.init_cfg = own_init_cfg
 
 
 def _frozen_encoders(method: BaseModel) -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,7 @@
-"""UniMatch: FixMatch with two strong views and a stream of perturbed features."""
+"""UniMatch: FixMatch with two strong views and a stream of perturbed features.
+
+Shapes: B images, C channels, or classes of logits, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 from typing import Any, Optional
 
@@ -22,8 +25,8 @@ class UniMatch(FixMatch):
     (docs/behavior/unimatch.md#unimatch-step).
 
     L_fp compares the weak view's prediction from features with dropped channels with its own
-    pseudo-labels. The decoder sees [clean; dropped] features of labelled and weak images in one
-    forward, as in UniMatch's code: the labelled half of the dropped ones is there for BatchNorm
+    pseudo-labels. The decoder sees [clean; dropped] features of labeled and weak images in one
+    forward, as in UniMatch's code: the labeled half of the dropped ones is there for BatchNorm
     only.
 
     Args:
@@ -46,6 +49,9 @@ class UniMatch(FixMatch):
         self.feature_weight, self.feature_dropout = feature_weight, feature_dropout
 
     def decode_views(self, features: Sequence[Tensor], labeled: int) -> tuple[Decoded, Any]:
+        """As the base; the maps (B, C, h, w) with dropped channels are decoded in the same call,
+        and their unlabeled part is given beside.
+        """
         clean = len(features[0])
         levels = decoder_levels(self.student.decode_head, len(features))
         both = [
@@ -63,7 +69,7 @@ class UniMatch(FixMatch):
         return first, part(decoded.logits, clean + labeled)
 
     def dropped_loss(self, logits: Any, target: PseudoLabels, images: Tensor) -> PassResult:
-        """``feature_weight`` times L_fp."""
+        """``feature_weight`` times L_fp, of logits (B, C, h, w) and images (B, 3, H, W)."""
         loss = confident_cross_entropy(self.full_size(main_logits(logits), images), target,
                                        self.threshold)
         return PassResult({'feature.loss_ce': loss * self.feature_weight})

@@ -1,4 +1,6 @@
 """UniMatch V2: two strong views of complementary channels, pseudo-labels of the averaged weights.
+
+Shapes: B images, C channels, h x w places of a smaller map.
 """
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +25,7 @@ class UniMatchV2(FixMatch):
     """``loss = (L_x + (L_s1 + L_s2) / 2) / 2`` (docs/behavior/unimatch_v2.md#one-step).
 
     One step: (1) pseudo-labels of the weak view, by the average in evaluation mode; (2) one
-    training forward of the labelled images alone: L_x; (3) one training forward of both strong
+    training forward of the labeled images alone: L_x; (3) one training forward of both strong
     views, with pasted boxes of the reversed batch, whose features lose complementary channels
     before the decoder. (2) and (3) are back-propagated one after the other: the gradients are those
     of one backward of the sum.
@@ -65,7 +67,7 @@ class UniMatchV2(FixMatch):
         self.level_widths = decoder_widths(network['decode_head']) if complementary_dropout else ()
 
     def forward_sizes(self, batch_sizes: dict[str, int]) -> dict[str, tuple[str, int]]:
-        """Labelled images alone, and all strong views."""
+        """Labeled images alone, and all strong views."""
         labeled, unlabeled = batch_sizes[self.labeled_stream], batch_sizes[self.unlabeled_stream]
         return {
             f'stream "{self.labeled_stream}" (batch_size={labeled})':
@@ -75,7 +77,7 @@ class UniMatchV2(FixMatch):
         }
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
-        rng = StepGenerator.of(generator)
+        rng = StepGenerator.wrap(generator)
         draws = super().draw_step(batch, rng)
         if not self.complementary_dropout:
             return draws
@@ -101,7 +103,7 @@ class UniMatchV2(FixMatch):
 
     def _labeled_pass(self, batch: dict[str, dict], draws: SemiDraws,
                       state: StepState) -> PassResult:
-        """Labelled images alone through the student: L_x."""
+        """Labeled images alone through the student: L_x."""
         labeled = batch[self.labeled_stream]
         labels = stack_labels(labeled['data_samples'], self.labeled_stream)
         features = self.student.extract_feat(labeled['inputs'])
@@ -109,7 +111,7 @@ class UniMatchV2(FixMatch):
         result = self.labeled_losses(features, decoded, labels)
         seen = AlignmentImages([PixelView(*call) for call in decoded.calls], labels,
                                levels=result.features[0])
-        aligned = self.align_images(state, [seen], more=self.num_views > 0,
+        aligned = self.align_images(state, [seen], pass_follows=self.num_views > 0,
                                     seed=draws.alignment_seed,
                                     ahead=lambda: self._strong_ahead(batch, draws, state))
         found = result.terms.weighted(self.labeled_weight).joined(aligned)

@@ -1,4 +1,7 @@
-"""Normalisation and batching of one or several named streams."""
+"""Normalization and batching of one or several named streams.
+
+Shapes: B images, C channels, H x W pixels.
+"""
 from typing import Any, NamedTuple, Optional
 
 import torch
@@ -23,7 +26,7 @@ class _AnyChannels(SegDataPreProcessor):
         super().__init__(**kwargs)
         self._enable_normalize = True
         self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), False)  # (C, 1, 1)
-        self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), False)
+        self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), False)  # (C, 1, 1)
 
 
 @MODELS.register_module()
@@ -42,7 +45,7 @@ class MultiStreamDataPreprocessor(_AnyChannels):
     def __init__(self, streams: Optional[dict[str, dict]] = None, **kwargs: Any) -> None:
         kwargs.setdefault('size_divisor', None if kwargs.get('size') is not None else 1)
         super().__init__(**kwargs)
-        # values of (3, 1, 1) tensors as lists of floats, for those who must denormalise
+        # values of (3, 1, 1) tensors as lists of floats, for those who must denormalize
         self.streams = {}
         for name, override in (streams or {}).items():
             preprocessor = _AnyChannels(**{**kwargs, **override})
@@ -57,7 +60,7 @@ class MultiStreamDataPreprocessor(_AnyChannels):
             training: Pad to a common size (training) or to the test configuration.
 
         Returns:
-            The same nesting with ``inputs`` float32 (B, 3, H, W), normalised RGB, and
+            The same nesting with ``inputs`` float32 (B, 3, H, W), normalized RGB, and
             ``host_labels`` (B, 1, H, W) where the samples came with labels of that size: what the
             host decides by them (classes to mix) it need not ask a GPU.
         """
@@ -67,7 +70,7 @@ class MultiStreamDataPreprocessor(_AnyChannels):
         return {name: self._one_stream(name, batch, training) for name, batch in data.items()}
 
     def _one_stream(self, name: str, batch: dict, training: bool) -> dict[str, Any]:
-        # was normalised and padded before it was encoded
+        # was normalized and padded before it was encoded
         if isinstance(batch['inputs'][0], EncodedImages):
             return dict(inputs=EncodedImages.join(batch['inputs']).to(self.device, torch.float32),
                         data_samples=self.cast_data(batch['data_samples']))
@@ -130,7 +133,7 @@ class Normalization(NamedTuple):
 
 
 def normalization_of(preprocessor: Any) -> Optional[Normalization]:
-    """Mean and standard deviation of a preprocessor of any class; None where it normalises nothing.
+    """Mean and standard deviation of a preprocessor of any class; None where it normalizes nothing.
 
     mmengine's preprocessors have the two only where they were given.
     """
@@ -149,14 +152,14 @@ def converts_channels(preprocessor: nn.Module) -> bool:
 
 
 def stream_preprocessor(preprocessor: BaseDataPreprocessor, stream: str) -> BaseDataPreprocessor:
-    """The preprocessor of one stream, which may have a normalisation of its own."""
+    """The preprocessor of one stream, which may have a normalization of its own."""
     if isinstance(preprocessor, MultiStreamDataPreprocessor):
         return preprocessor.streams.get(stream, preprocessor)
     return preprocessor
 
 
-def check_one_normalisation(preprocessor: nn.Module, why: str) -> None:
-    """Refuse streams that are normalised apart, where their images are mixed or treated as one
+def check_one_normalization(preprocessor: nn.Module, why: str) -> None:
+    """Refuse streams that are normalized apart, where their images are mixed or treated as one
     kind.
 
     Args:
@@ -176,7 +179,7 @@ def check_one_normalisation(preprocessor: nn.Module, why: str) -> None:
                 same = torch.equal(ours, theirs)
             if not same:
                 raise ValueError(f'data_preprocessor.streams.{name} has its own {key}: {why} needs '
-                                 'one normalisation for all streams, remove it there')
+                                 'one normalization for all streams, remove it there')
 
 
 def _settings(preprocessor: nn.Module) -> tuple:

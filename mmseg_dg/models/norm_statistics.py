@@ -1,4 +1,7 @@
-"""BatchNorm statistics of a network estimated anew on given images."""
+"""BatchNorm statistics of a network estimated anew on given images.
+
+Shapes: B images, H x W pixels.
+"""
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 

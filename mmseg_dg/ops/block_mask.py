@@ -1,5 +1,7 @@
 """Random block masks of masked image consistency (MIC), the third pass that plugs into DACS-style
 self-training.
+
+Shapes: B images, H x W pixels, h x w places of a smaller map.
 """
 from typing import Optional
 
@@ -45,8 +47,8 @@ def enlarge_blocks(kept: Tensor, image_size: tuple[int, int]) -> Tensor:
         image_size: (H, W) in pixels.
 
     Returns:
-        float32 (B, 1, H, W), 1 = visible, 0 = masked; multiplied by a normalised image, masked
-        pixels get the mean colour.
+        float32 (B, 1, H, W), 1 = visible, 0 = masked; multiplied by a normalized image, masked
+        pixels get the mean color.
 
     Raises:
         ValueError: Not such a mask.

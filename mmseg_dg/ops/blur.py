@@ -3,6 +3,8 @@
 Gives what the official DAFormer/HRDA augmentation computes with a full K x K depthwise convolution,
 at a fraction of the cost (docs/behavior/daformer_hrda.md#class-mix-jitter-and-blur; checked against
 lhoyer/HRDA c370b5b).
+
+Shapes: B images, C channels, H x W pixels.
 """
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ def blur_kernel_size(size: int) -> int:
 
 def gaussian_blur(image: Tensor, sigma: float,
                   kernel_size: int | tuple[int, int] | None = None) -> Tensor:
-    """Blur with a Gaussian of the same sigma on both axes, normalised per axis, with reflected
+    """Blur with a Gaussian of the same sigma on both axes, normalized per axis, with reflected
     borders.
 
     The passes are weighted sums of shifted views: no convolution whose precision depends on TF32 or
@@ -83,7 +85,7 @@ def gaussian_blur(image: Tensor, sigma: float,
 
 
 def _half_kernel(size: int, sigma: float) -> list[float]:
-    """Weights at distance 0, 1, 2, ... of a symmetric kernel, normalised over all its taps, cut
+    """Weights at distance 0, 1, 2, ... of a symmetric kernel, normalized over all its taps, cut
     where negligible.
     """
     # a product, not a power: the square of a huge quotient (a tiny sigma) is infinite instead of an
@@ -94,6 +96,7 @@ def _half_kernel(size: int, sigma: float) -> list[float]:
 
 
 def _blur_axis(image: Tensor, dim: int, half: list[float]) -> Tensor:
+    """One pass along ``dim`` of (B, C, H, W); ``half`` are the weights from the center outwards."""
     radius = len(half) - 1
     if radius == 0:
         return image * half[0]
@@ -102,6 +105,7 @@ def _blur_axis(image: Tensor, dim: int, half: list[float]) -> Tensor:
     padded = F.pad(image, padding, mode='reflect')
     out = image * half[0]
     for tap, weight in enumerate(half[1:], start=1):
+        # the view shifted by -tap, then the one shifted by +tap
         out = out.add(padded.narrow(dim, radius - tap, size), alpha=weight)
         out = out.add(padded.narrow(dim, radius + tap, size), alpha=weight)
     return out

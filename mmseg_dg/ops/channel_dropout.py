@@ -1,5 +1,7 @@
 """Complementary channel dropout: what one view of an image loses, the other view keeps (UniMatch
 V2).
+
+Shapes: B images, C channels, h x w places of a smaller map.
 """
 from __future__ import annotations
 

@@ -3,6 +3,8 @@ ClassMix, 2021).
 
 The choice of classes follows DACS and DAFormer;
 docs/behavior/daformer_hrda.md#class-mix-jitter-and-blur.
+
+Shapes: B images, C channels, H x W pixels.
 """
 from __future__ import annotations
 

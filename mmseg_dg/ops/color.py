@@ -1,8 +1,10 @@
-"""Colour jitter with recorded parameters, and the step between normalised and [0, 1] images.
+"""Color jitter with recorded parameters, and the step between normalized and [0, 1] images.
 
 The jitter follows kornia 0.5.8, which the official DAFormer/HRDA training uses; later kornia
 releases changed both the formulas and the order of the draws, hence an implementation of our own
 (docs/behavior/daformer_hrda.md#class-mix-jitter-and-blur).
+
+Shapes: C channels, H x W pixels.
 """
 from __future__ import annotations
 
@@ -20,13 +22,13 @@ HSV_EPS = 1e-6  # keeps the saturation of black pixels finite; part of the numbe
 
 
 class JitterParams(NamedTuple):
-    """Drawn parameters of one colour jitter.
+    """Drawn parameters of one color jitter.
 
     Attributes:
         brightness: ``brightness - 1`` is added to the image.
         contrast: Factor on the image.
         saturation: Factor on the saturation of HSV.
-        hue: Shift in turns; 0.5 is the opposite colour.
+        hue: Shift in turns; 0.5 is the opposite color.
         order: Permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue; the first entry is
             applied first.
     """
@@ -127,7 +129,7 @@ def rgb_to_hsv(image: Tensor) -> Tensor:
         image: Floating point (..., 3, H, W), RGB in [0, 1].
 
     Returns:
-        Same shape; H in radians [0, 2 pi), S = (max - min) / (max + 1e-6), V = max. Grey pixels
+        Same shape; H in radians [0, 2 pi), S = (max - min) / (max + 1e-6), V = max. Gray pixels
         have H = 0.
 
     Raises:
@@ -139,7 +141,7 @@ def rgb_to_hsv(image: Tensor) -> Tensor:
     chroma = value - image.amin(-3)
     saturation = chroma / (value + HSV_EPS)
     chroma = chroma.masked_fill(chroma == 0, 1)
-    # The first channel that reaches the maximum decides; for grey pixels this gives hue 0.
+    # The first channel that reaches the maximum decides; for gray pixels this gives hue 0.
     sextant = torch.where(
         red == value, (green - blue) / chroma,
         torch.where(green == value, 2 + (blue - red) / chroma, 4 + (red - green) / chroma))
@@ -172,7 +174,7 @@ def hsv_to_rgb(image: Tensor) -> Tensor:
 
 
 def denormalize(image: Tensor, mean: ChannelValues, std: ChannelValues) -> Tensor:
-    """Turn a normalised image into one in [0, 1]: ``(image * std + mean) / 255``, without clamping.
+    """Turn a normalized image into one in [0, 1]: ``(image * std + mean) / 255``, without clamping.
 
     Args:
         image: Floating point (..., C, H, W), at least 3 channels.
@@ -215,7 +217,7 @@ def _check_image(image: Tensor, at_least: bool = False) -> None:
 
 
 def _per_channel(values: ChannelValues, name: str, image: Tensor) -> Tensor:
-    tensor = torch.as_tensor(values, dtype=image.dtype, device=image.device).flatten()
+    tensor = torch.as_tensor(values, dtype=image.dtype, device=image.device).flatten()  # (C,)
     if tensor.numel() != image.shape[-3]:
         raise ValueError(f'{name} must hold {image.shape[-3]} values, got {tensor.numel()}')
-    return tensor.view(-1, 1, 1)
+    return tensor.view(-1, 1, 1)  # (C, 1, 1), against (..., C, H, W)

@@ -1,4 +1,7 @@
-"""The loss on pseudo-labels that FixMatch and UniMatch share, and the predictions it is made of."""
+"""The loss on pseudo-labels that FixMatch and UniMatch share, and the predictions it is made of.
+
+Shapes: B images, C classes, H x W pixels.
+"""
 from __future__ import annotations
 
 from typing import NamedTuple

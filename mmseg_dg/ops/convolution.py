@@ -2,6 +2,8 @@
 channels-last.
 
 Nothing here changes a result by more than rounding; docs/benchmarks/speed.md has the measurements.
+
+Shapes: B images, C channels in, D channels out, H x W pixels.
 """
 from __future__ import annotations
 
@@ -55,7 +57,7 @@ _LARGEST_FAST_DILATION = 6
 
 
 class _DilatedDepthwise(torch.autograd.Function):
-    """Depthwise 3x3 convolution of channels-last maps, stride 1, padding = dilation.
+    """Depthwise 3x3 convolution of channels-last maps (B, C, H, W), stride 1, padding = dilation.
 
     torch's forward is fast in this layout up to a dilation of 6; its backward of dilated kernels is
     ten times slower. The gradient of the input is a depthwise convolution by the mirrored kernel,
@@ -71,6 +73,9 @@ class _DilatedDepthwise(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Optional[Tensor], Optional[Tensor], None]:
+        """Gradients of ``x`` (B, C, H, W) and ``weight`` (C, 1, 3, 3), each only where it is
+        needed.
+        """
         x, weight = ctx.saved_tensors
         d, grad_x, grad_weight = ctx.dilation, None, None
         grad = grad.contiguous(memory_format=torch.channels_last)
@@ -93,7 +98,7 @@ def _depthwise(x: Tensor, weight: Tensor, d: int) -> Tensor:
     if x.dtype == torch.bfloat16:  # sums over taps would round
         padded = F.pad(x, (d, d, d, d)).contiguous(memory_format=torch.channels_last)
         return F.conv2d(padded, weight, None, 1, 0, d, weight.shape[0])
-    kernel = weight.view(1, -1, 3, 3, 1, 1)
+    kernel = weight.view(1, -1, 3, 3, 1, 1)  # a tap is (1, C, 1, 1), against (B, C, H, W)
     out = x * kernel[:, :, 1, 1]
     for row in range(3):
         for column in range(3):
@@ -145,6 +150,7 @@ class FastConv2d(nn.Conv2d):
     those of the base.
     """
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """A faster kernel on CPUs where one fits; everything else is the base's."""
         if torch.compiler.is_compiling():  # an exported graph has one kernel for every size
             return super()._conv_forward(input, weight, bias)
         if input.device.type != 'cpu' or self.padding_mode != 'zeros' or self.stride != (

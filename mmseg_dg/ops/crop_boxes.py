@@ -1,6 +1,8 @@
 """Boxes of crops and sliding windows: (y1, y2, x1, x2) in pixels, ends excluded.
 
 Source: HRDA (Hoyer et al., ECCV 2022); docs/behavior/daformer_hrda.md#scales-and-detail-crops.
+
+Shapes: H x W pixels.
 """
 from __future__ import annotations
 
@@ -63,7 +65,7 @@ def sliding_boxes(image_size: tuple[int, int], crop_size: tuple[int, int],
         image_size: (H, W).
         crop_size: (h, w) of a window; an axis of the image shorter than that gets windows of its
             own length.
-        stride: Distance of neighbouring windows, (rows, columns).
+        stride: Distance of neighboring windows, (rows, columns).
 
     Raises:
         ValueError: A stride below 1 or above the window, which would leave gaps.

@@ -2,6 +2,8 @@
 to its pixels.
 
 Parameters of the box as UniMatch uses them (docs/behavior/unimatch.md#unimatch-data-pipeline).
+
+Shapes: B images, C channels, H x W pixels.
 """
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Source: docs/behavior/ddep.md#objective (Brempong et al., TMLR 2022 and CVPR workshops 2022). Images
 are on the scale [-1, 1], noise is standard normal.
+
+Shapes: B images, C channels, H x W pixels.
 """
 import math
 from collections.abc import Sequence
@@ -44,7 +46,8 @@ def check_noise(form: str, sigma: Union[float, Sequence[float]]) -> tuple[float,
 
 
 def noise_gamma(sigma: Tensor) -> Tensor:
-    """``gamma = 1 / (1 + sigma^2)``: share of the clean image's power in a scaled noisy image.
+    """``gamma = 1 / (1 + sigma^2)``: share of the clean image's power in a scaled noisy image; any
+    shape, kept.
 
     With it ``(x + sigma e) / sqrt(1 + sigma^2) = sqrt(gamma) x + sqrt(1 - gamma) e``
     (docs/behavior/ddep.md#objective).
@@ -82,7 +85,8 @@ def add_noise(images: Tensor, noise: Tensor, sigma: Tensor, form: str = 'scaled'
 
 
 def clean_estimate(noisy: Tensor, noise: Tensor, sigma: Tensor, form: str = 'scaled') -> Tensor:
-    """The image that :func:`add_noise` made ``noisy`` from, if ``noise`` was the noise.
+    """The image that :func:`add_noise` made ``noisy`` from, if ``noise`` was the noise; shapes as
+    there, (B, C, H, W).
 
     ``scaled``: (noisy - sqrt(1 - gamma) e) / sqrt(gamma); with e = 0 it is the noisy image on the
     image's own scale, which is what the denoised image is compared with.
@@ -105,12 +109,12 @@ def psnr(estimate: Tensor, clean: Tensor) -> Tensor:
     if estimate.shape != clean.shape:
         raise ValueError(f'psnr compares images of one size, got {tuple(estimate.shape)} and '
                          f'{tuple(clean.shape)}')
-    error = (estimate.float() - clean.float()).square().flatten(1).mean(1)
+    error = (estimate.float() - clean.float()).square().flatten(1).mean(1)  # (B, C, H, W) -> (B,)
     return 10.0 * torch.log10(PEAK_TO_PEAK**2 / error)
 
 
 def _per_image(sigma: Tensor, like: Tensor) -> Tensor:
-    return sigma.to(device=like.device, dtype=like.dtype).view(-1, 1, 1, 1)
+    return sigma.to(device=like.device, dtype=like.dtype).view(-1, 1, 1, 1)  # (B,) -> (B, 1, 1, 1)
 
 
 def _check_sizes(images: Tensor, noise: Tensor, sigma: Tensor) -> None:

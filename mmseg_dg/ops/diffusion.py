@@ -4,6 +4,8 @@ sampler.
 Notation of docs/behavior/diffmatch.md#network-and-diffusion: ``y_t = alpha_t e(y_0) + sigma_t eps``
 with ``eps ~ N(0, I)``, time t from 0 (clean) to 1 (noise) and ``alpha_t^2 + sigma_t^2 = 1``.
 Scalars of the schedule are computed in float64 and handed on in float64; maps keep their own type.
+
+Shapes: B images, K classes, D channels of a code, H x W pixels.
 """
 import math
 from collections.abc import Sequence
@@ -120,6 +122,7 @@ def check_steps(steps: int, name: str) -> None:
 
 
 def _per_image(scalar: Tensor, like: Tensor) -> Tensor:
+    # (B,) -> (B, 1, 1, ...), as many dimensions as ``like``
     return scalar.to(like).view(-1, *[1] * (like.dim() - 1))
 
 
@@ -149,7 +152,7 @@ def noise_maps(seeds: Sequence[int], shape: Sequence[int], device: torch.device,
 
 # ---------------------------------------------------------------------- label codes
 def downscale_label_map(labels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Nearest-neighbour resize of label ids (B, H, W) int64 to ``size``; 255 stays 255."""
+    """Nearest-neighbor resize of label ids (B, H, W) int64 to ``size``; 255 stays 255."""
     if tuple(labels.shape[-2:]) == tuple(size):
         return labels
     return F.interpolate(labels.unsqueeze(1).float(), size=tuple(size),
@@ -171,7 +174,7 @@ def embedding_code(labels: Tensor, table: Tensor, scale: float, ignore_index: in
     check_ignore_index(len(table) - 1, ignore_index)
     squashed = scale * (2 * torch.sigmoid(table) - 1)
     rows = torch.where(labels == ignore_index, len(table) - 1, labels)
-    return F.embedding(rows, squashed).permute(0, 3, 1, 2)
+    return F.embedding(rows, squashed).permute(0, 3, 1, 2)  # (B, H, W, D) -> (B, D, H, W)
 
 
 def one_hot_code(labels: Tensor, num_classes: int, scale: float, ignore_index: int = 255) -> Tensor:
@@ -180,6 +183,7 @@ def one_hot_code(labels: Tensor, num_classes: int, scale: float, ignore_index: i
     """
     check_ignore_index(num_classes, ignore_index)
     known = labels != ignore_index
+    # (B, H, W, K) -> (B, K, H, W)
     code = F.one_hot(torch.where(known, labels, 0), num_classes).permute(0, 3, 1, 2).float()
     return scale * code * known.unsqueeze(1)
 
@@ -189,12 +193,13 @@ def analog_bits_code(labels: Tensor, num_classes: int, scale: float,
     """Binary digits of a pixel's class, most significant first, 0 -> ``-scale`` and 1 ->
     ``+scale``.
 
-    Ignored pixels carry the number K. (B, ceil(log2(K + 1)), H, W) float32.
+    Ignored pixels carry the number K. (B, D, H, W) float32, D = ceil(log2(K + 1)).
     """
     check_ignore_index(num_classes, ignore_index)
     ids = torch.where(labels == ignore_index, num_classes, labels)
+    # (1, bits, 1, 1), the most significant first
     places = torch.arange(num_bits(num_classes) - 1, -1, -1, device=labels.device).view(1, -1, 1, 1)
-    bits = (ids.unsqueeze(1) >> places) & 1
+    bits = (ids.unsqueeze(1) >> places) & 1  # (B, bits, H, W)
     return scale * (2 * bits.float() - 1)
 
 
@@ -209,7 +214,7 @@ def class_prior(counts: Tensor, floor: float = 1e-4) -> Tensor:
 
     Args:
         counts: (K,), not negative. With few labels some are 0.
-        floor: Smallest probability before the last normalisation, in [0, 1/K].
+        floor: Smallest probability before the last normalization, in [0, 1/K].
 
     Returns:
         (K,) float64.

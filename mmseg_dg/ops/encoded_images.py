@@ -1,4 +1,7 @@
-"""Maps of a frozen encoder in the place of the images they were made of."""
+"""Maps of a frozen encoder in the place of the images they were made of.
+
+Shapes: B images, H x W pixels.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ uncertain regions.
 Source: PiXL, pixel-level sub-domain partition
 (docs/behavior/pixl.md#partition-into-joint-and-drift-pixels); CLUDA's entropy-guided detail crop
 (docs/behavior/pixl.md#cludas-contrastive-term, item 8).
+
+Shapes: B images, N pixels, C classes, H x W pixels, h x w places of a smaller map.
 """
 from __future__ import annotations
 
@@ -73,19 +75,21 @@ def highest_pixels(scores: Tensor, valid: Tensor, fraction: float) -> Tensor:
     check_fraction('fraction', fraction)
     if not scores[0].numel():
         return torch.zeros_like(valid)
-    keep = valid.flatten(1)
+    keep = valid.flatten(1)  # (B, N), N = h * w
     # invalid pixels below all others, -inf scores of valid ones just above them
     lowest = torch.finfo(scores.dtype).min
-    flat = scores.flatten(1).nan_to_num(nan=math.inf, posinf=math.inf, neginf=lowest)
+    flat = scores.flatten(1).nan_to_num(nan=math.inf, posinf=math.inf, neginf=lowest)  # (B, N)
     flat = flat.masked_fill(~keep, -math.inf)
     count = (keep.sum(1, keepdim=True).double() * fraction).round().long()
     ranked = flat.sort(dim=1, descending=True).values
+    # the k-th highest score of each image, (B, 1)
     edge = ranked.gather(1, (count - 1).clamp(min=0))
     above = flat > edge
     tied = (flat == edge) & keep
+    # how many of the equal scores at the edge are still to be marked, (B, 1)
     missing = count - above.sum(1, keepdim=True)
     chosen = above | (tied & (tied.cumsum(1) <= missing))
-    return (chosen & (count > 0)).view_as(valid)
+    return (chosen & (count > 0)).view_as(valid)  # (B, N) -> (B, h, w)
 
 
 def check_fraction(name: str, value: float) -> float:
@@ -130,7 +134,7 @@ def entropy_guided_boxes(logits: Tensor, image_size: Sequence[int], crop_size: S
         logits: Floating point (B, C, h, w) of the whole image.
         image_size: (H, W) in pixels.
         crop_size: (height, width) of the window in pixels.
-        stride: Distance of neighbouring windows in pixels; the last ones are moved back to the
+        stride: Distance of neighboring windows in pixels; the last ones are moved back to the
             border.
 
     Returns:

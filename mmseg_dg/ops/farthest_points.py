@@ -1,4 +1,7 @@
-"""Farthest point sampling: a few points that cover a cloud."""
+"""Farthest point sampling: a few points that cover a cloud.
+
+Shapes: N points, D coordinates.
+"""
 import torch
 from torch import Tensor
 

@@ -1,5 +1,8 @@
 """Feature distance to a frozen encoder, on the cells of chosen classes (DAFormer's thing-class
-ImageNet feature distance; docs/behavior/daformer_hrda.md#feature-distance)."""
+ImageNet feature distance; docs/behavior/daformer_hrda.md#feature-distance).
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
+"""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -60,14 +63,16 @@ def downscale_labels(labels: Tensor, factor: int, min_ratio: float, num_classes:
                          f'{cells[unknown].unique().tolist()} in labels {tuple(labels.shape)}')
     cells = cells.masked_fill(ignored, num_classes)
     bins = num_classes + 1
+    # number of a pixel's cell, (B, rows, 1, columns, 1)
     cell_index = torch.arange(batch * rows * columns,
                               device=labels.device).view(batch, rows, 1, columns, 1)
+    # (B, rows, factor, columns, factor): one histogram of ``bins`` numbers per cell
     index = cell_index * bins + cells.view(batch, rows, factor, columns, factor)
-    index = index.flatten()
+    index = index.flatten()  # (B * rows * factor * columns * factor,)
     # not bincount, which reads the largest index back from a GPU
     counts = index.new_zeros(batch * rows * columns * bins).scatter_add_(
         0, index, torch.ones_like(index))
-    counts = counts.view(batch, rows, columns, bins)
+    counts = counts.view(batch, rows, columns, bins)  # (B, rows, columns, bins)
     winner = counts.argmax(-1)  # the first maximum
     share = counts.amax(-1).float() / factor**2
     return winner.masked_fill((share < min_ratio) | (winner == num_classes), ignore_index)

@@ -1,4 +1,7 @@
-"""Arrays put into a frame of fixed size."""
+"""Arrays put into a frame of fixed size.
+
+Shapes: H x W pixels.
+"""
 from collections.abc import Sequence
 from typing import Optional
 
@@ -7,7 +10,7 @@ import numpy as np
 
 
 def center_crop_pad(array: np.ndarray, size: Sequence[int], value: int) -> np.ndarray:
-    """``array`` (H, W, ...) cut or filled with ``value`` to (height, width) around its centre."""
+    """``array`` (H, W, ...) cut or filled with ``value`` to (height, width) around its center."""
     starts = [max(0, (have - want) // 2) for have, want in zip(array.shape, size)]
     array = array[starts[0]:starts[0] + size[0], starts[1]:starts[1] + size[1]]
     return pad_centered(array, size, value)

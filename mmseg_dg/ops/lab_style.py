@@ -1,5 +1,7 @@
-"""Random style of an image: its colour statistics in LAB space replaced by drawn ones, and a little
+"""Random style of an image: its color statistics in LAB space replaced by drawn ones, and a little
 noise.
+
+Shapes: B images, H x W pixels.
 """
 from typing import NamedTuple
 
@@ -54,7 +56,9 @@ def rgb_to_unit_lab(images: Tensor) -> Tensor:
 
 
 def unit_lab_to_rgb(lab: Tensor) -> Tensor:
-    """Inverse of :func:`rgb_to_unit_lab`; colours outside RGB are clipped to [0, 1]."""
+    """Inverse of :func:`rgb_to_unit_lab`, (B, 3, H, W); colors outside RGB are clipped to [0,
+    1].
+    """
     from kornia.color import lab_to_rgb
     lightness, green_red, blue_yellow = lab.unbind(1)
     return lab_to_rgb(
@@ -63,7 +67,7 @@ def unit_lab_to_rgb(lab: Tensor) -> Tensor:
 
 @torch.no_grad()
 def lab_style(images: Tensor, draws: LABStyleDraws, noise: float = 0.01) -> Tensor:
-    """Give images other colour statistics: standardise each LAB channel, rescale, add noise, clamp,
+    """Give images other color statistics: standardize each LAB channel, rescale, add noise, clamp,
     back to RGB.
 
     Source: docs/behavior/deft.md#restyled-copies (style augmentation of the released scripts).

@@ -1,10 +1,12 @@
 """Which regions of an image are worth a person's time: where the prediction is unsure and mixed.
 
-Source: RIPU, Xie et al., "Towards Fewer Annotations: Active Learning via Region Impurity and
+Source: RIPU, Xie et al., "Toward Fewer Annotations: Active Learning via Region Impurity and
 Prediction Uncertainty",
 CVPR 2022: the product of the entropy of the classes that are predicted in a region and the mean
 entropy of its pixels. The paper takes a region around every pixel; here regions are rectangles that
 cover the image once, which a person can be handed.
+
+Shapes: C classes, H x W pixels.
 """
 import math
 from typing import NamedTuple
@@ -56,6 +58,7 @@ def score_regions(logits: Tensor, size: int) -> list[Region]:
     regions = []
     for box in sliding_boxes((height, width), side, side):
         y1, y2, x1, x2 = box
+        # pixels of each class in the box, (C,)
         counts = torch.bincount(ids[y1:y2, x1:x2].flatten(), minlength=classes).double()
         shares = counts[counts > 0] / counts.sum()
         impurity = float(-(shares * shares.log()).sum()) / math.log(classes) + 0.  # no -0.0

@@ -1,4 +1,7 @@
-"""The share of correct pixels that heads log in training."""
+"""The share of correct pixels that heads log in training.
+
+Shapes: B images, C classes, H x W pixels.
+"""
 
 from typing import Optional
 
@@ -7,7 +10,7 @@ from torch import Tensor
 
 
 def pixel_accuracy(logits: Tensor, labels: Tensor, ignore_index: Optional[int]) -> Tensor:
-    """Percent of the labelled pixels whose largest logit is that of their class.
+    """Percent of the labeled pixels whose largest logit is that of their class.
 
     The number is that of ``mmseg.models.losses.accuracy`` (MMSegmentation 1.2.2); that one sorts
     with ``topk``, which on a CPU takes as long as the loss and its gradients, and waits for the
@@ -19,11 +22,12 @@ def pixel_accuracy(logits: Tensor, labels: Tensor, ignore_index: Optional[int]) 
         ignore_index: Label that is not counted; None: all count.
 
     Returns:
-        float32 (1,); 100 where no pixel is labelled.
+        float32 (1,); 100 where no pixel is labeled.
     """
     eps = torch.finfo(torch.float32).eps
     counted = torch.ones_like(labels,
                               dtype=torch.bool) if ignore_index is None else labels != ignore_index
     correct = (logits.max(dim=1).indices == labels) & counted
     share = 100.0 / (counted.sum().double() + eps)
+    # (1,), as mmseg's accuracy returns it
     return (correct.sum().float() + eps).reshape(1) * share.float()

@@ -3,6 +3,9 @@
 Source: PiXL, adaptive prototype generation and drift pixel alignment
 (docs/behavior/pixl.md#alignment-loss). Formulas and defaults are a reconstruction: the paper's
 equations are not public.
+
+Shapes: B images, G groups of images, R resolutions, N pixels, C classes, D channels, H x W pixels,
+h x w places of a smaller map.
 """
 from __future__ import annotations
 
@@ -93,7 +96,7 @@ def check_alignable(map_size: Sequence[int], label_size: Sequence[int]) -> None:
 
 
 def nearest(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Nearest neighbour of (B, H, W) labels or weights on (h, w) cells, dtype kept: pixel ``floor(i
+    """Nearest neighbor of (B, H, W) labels or weights on (h, w) cells, dtype kept: pixel ``floor(i
     H / h)`` of each.
 
     The values of ``F.interpolate(mode='nearest')``, which refuses integers.
@@ -125,6 +128,7 @@ class ClassSums(NamedTuple):
         """
         # a matrix product, not index_add: the same on every run on CUDA
         member = F.one_hot(groups, count).to(self.features.dtype).T
+        # (G, B) x (B, C * ...) -> (G, C, ...), the shape of each sum but for the groups
         return ClassSums(*((member @ x.flatten(1)).view(count, *x.shape[1:]) for x in self))
 
     @staticmethod
@@ -151,7 +155,7 @@ def class_sums(features: Tensor, labels: Tensor, joint: Tensor, entropy: Tensor,
                num_classes: int) -> ClassSums:
     """Add up the unit feature vectors and entropies of joint pixels by image and class.
 
-    Neither a normalised copy of the map nor a copy of the joint pixels is made: the norms go into
+    Neither a normalized copy of the map nor a copy of the joint pixels is made: the norms go into
     the weights of one matrix product.
 
     Args:
@@ -161,20 +165,24 @@ def class_sums(features: Tensor, labels: Tensor, joint: Tensor, entropy: Tensor,
         entropy: (B, h, w).
         num_classes: C.
     """
-    features = at_least_float32(features).flatten(2)
+    features = at_least_float32(features).flatten(2)  # (B, D, N), N = h * w
     # vector_norm takes 30 times as long along dim 1
+    # 1 / length of each pixel's vector, (B, N)
     inverse = features.square().sum(1).clamp_(min=EPS**2).rsqrt_()
     classes = torch.arange(num_classes, device=labels.device)
+    # (B, N, 1) == (C,) -> bool (B, N, C)
     member = (labels.flatten(1).unsqueeze(-1) == classes) & joint.flatten(1).unsqueeze(-1)
     member = member.to(features.dtype)  # (B, N, C)
+    # (B, D, N) x (B, N, C) -> (B, D, C) -> (B, C, D)
     sums = torch.bmm(features, member * inverse.unsqueeze(-1)).transpose(1, 2)
+    # (B, 1, N) x (B, N, C) -> (B, 1, C) -> (B, C)
     entropies = torch.bmm(entropy.flatten(1).to(features.dtype).unsqueeze(1), member).squeeze(1)
     return ClassSums(sums, member.sum(1), entropies)
 
 
 @torch.no_grad()
 def class_prototypes(sums: ClassSums, min_pixels: int = 1) -> Prototypes:
-    """Class means of unit vectors, normalised again; a class with fewer than ``min_pixels`` joint
+    """Class means of unit vectors, normalized again; a class with fewer than ``min_pixels`` joint
     pixels is absent.
 
     Raises:
@@ -195,7 +203,7 @@ def select_prototypes(candidates: Sequence[Prototypes], rule: str = 'entropy') -
         candidates: Context resolution first, detail last. With one, that one is taken.
         rule: ``'entropy'`` the one whose pixels have the lower mean entropy (context wins a tie),
             ``'prefer_hr'`` detail where it has the class, ``'lr'`` context only, ``'hr'`` detail
-            only, ``'mean'`` the normalised mean of those that have the class.
+            only, ``'mean'`` the normalized mean of those that have the class.
 
     Raises:
         ValueError: An unknown rule.
@@ -214,22 +222,24 @@ def select_prototypes(candidates: Sequence[Prototypes], rule: str = 'entropy') -
     order = entropy.masked_fill(~present, float('inf'))
     if rule == 'prefer_hr':
         rank = torch.arange(len(candidates), 0, -1, device=order.device, dtype=order.dtype)
+        # (R, 1, 1) against (R, G, C): detail, which comes last, has the lowest rank
         order = torch.where(present, rank.view(-1, 1, 1), float('inf'))
     best = order.argmin(0)  # (G, C)
     index = best.unsqueeze(0)
+    # (R, G, C, D) -> (G, C, D)
     chosen = vectors.gather(0, index.unsqueeze(-1).expand(-1, -1, -1, vectors.shape[-1])).squeeze(0)
     return Prototypes(chosen, present.any(0), entropy.gather(0, index).squeeze(0))
 
 
 def group_images(kind: str, sizes: Sequence[int],
-                 alone: bool = True) -> tuple[list[list[int]], int]:
+                 only_pass: bool = True) -> tuple[list[list[int]], int]:
     """Which images share prototypes.
 
     Args:
         kind: ``'pair'``, ``'batch'``, ``'step'`` or ``'image'`` (:data:`GROUPINGS`).
         sizes: Number of images of each pass.
-        alone: A single pass is all there is, so that ``'pair'`` takes neighbours (an odd last image
-            joins the pair before it); False: its images have their partners in another pass.
+        only_pass: A single pass is all there is, so that ``'pair'`` takes neighbors (an odd last
+            image joins the pair before it); False: its images have their partners in another pass.
 
     Returns:
         The group of each image of each pass, and the number of groups.
@@ -251,7 +261,7 @@ def group_images(kind: str, sizes: Sequence[int],
             f'image i of one pass is paired with image i of the other, but they have {list(sizes)} '
             "images: use equal batch sizes, or prototypes='step'")
     count = sizes[0]
-    if len(sizes) == 1 and alone:
+    if len(sizes) == 1 and only_pass:
         pairs = max(count // 2, 1)
         return [[min(i // 2, pairs - 1) for i in range(count)]], pairs
     return [list(range(count)) for _ in sizes], count
@@ -271,6 +281,7 @@ def gather_pixels(features: Tensor, mask: Tensor) -> list[Tensor]:
     """
     # columns of (D, h w) maps: much quicker, back and forth, than picking pixels from all images at
     # once
+    # D x N of an image -> (D, n_i)
     picked = [
         image.index_select(1,
                            marked.nonzero().flatten())
@@ -278,6 +289,7 @@ def gather_pixels(features: Tensor, mask: Tensor) -> list[Tensor]:
     ]
     least = HALF_EPS if features.dtype == torch.float16 else EPS
     picked = [at_least_float32(x) for x in picked]
+    # (D, n_i) -> (n_i, D)
     return [(x * x.square().sum(0).clamp(min=least**2).rsqrt()).T for x in picked]
 
 

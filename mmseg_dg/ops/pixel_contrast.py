@@ -1,5 +1,8 @@
 """Contrast of all pairs of pixels, computed in blocks of rows: CLUDA's term
-(docs/behavior/pixl.md#cludas-contrastive-term, items 3 to 5)."""
+(docs/behavior/pixl.md#cludas-contrastive-term, items 3 to 5).
+
+Shapes: N pixels, D channels.
+"""
 from __future__ import annotations
 
 import torch

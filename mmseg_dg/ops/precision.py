@@ -11,7 +11,8 @@ LOWER_PRECISIONS = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Half precision as float32; float32 and float64 as they are (the very same tensor).
+    """Half precision of any shape as float32; float32 and float64 as they are (the very same
+    tensor).
 
     Averages, softmax and norms would round in between otherwise, and a threshold such as 0.968
     would then select other pixels under autocast.

@@ -1,6 +1,9 @@
 """Pseudo-labels and their weights (DACS, DAFormer, HRDA;
 docs/behavior/daformer_hrda.md#pseudo-labels): every pixel gets the class of highest probability;
-the share of confident pixels weighs them all."""
+the share of confident pixels weighs them all.
+
+Shapes: B images, C classes, H x W pixels.
+"""
 from __future__ import annotations
 
 from collections.abc import Sequence

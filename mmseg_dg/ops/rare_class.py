@@ -1,5 +1,7 @@
 """Probabilities of rare class sampling (DAFormer;
 docs/behavior/daformer_hrda.md#rare-class-sampling).
+
+Shapes: K classes.
 """
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ def rare_class_probabilities(totals: Sequence[int] | np.ndarray | Tensor,
     if (counts < 0).any():
         raise ValueError(f'totals must not be negative, got {counts.tolist()}')
     if not counts.any():
-        raise ValueError(f'totals has no labelled pixel: {counts.tolist()}; are the label files '
+        raise ValueError(f'totals has no labeled pixel: {counts.tolist()}; are the label files '
                          'those of the classes?')
     if not temperature > 0:
         raise ValueError(f'temperature must be positive, got {temperature}')

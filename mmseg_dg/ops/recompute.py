@@ -23,6 +23,9 @@ class _Made:
         return self
 
     def get(self) -> Tensor:
+        """The tensor, of any shape; made once for all operations of a backward pass that ask for
+        it.
+        """
         if self.value is None:
             self.left = self.uses
             with torch.no_grad(), self.autocast:
@@ -38,7 +41,7 @@ def recomputed(tensor: Tensor, make: Callable[[], Tensor]) -> AbstractContextMan
     instead.
 
     Args:
-        tensor: Any that is not changed in place afterwards.
+        tensor: Of any shape; not changed in place afterwards.
         make: Gives the same values again, from tensors that are kept anyway; called without
             gradients, once for each backward pass.
     """

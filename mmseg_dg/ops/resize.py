@@ -1,4 +1,7 @@
-"""Maps at another size."""
+"""Maps at another size.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 
 from torch import Tensor

@@ -1,10 +1,12 @@
-"""Strong views of semi-supervised training: colour jitter, grayscale and blur of one weakly
+"""Strong views of semi-supervised training: color jitter, grayscale and blur of one weakly
 augmented image.
 
 Parameters as UniMatch and FixMatch use them (docs/behavior/unimatch.md#unimatch-data-pipeline). The
 maths is kornia's, with the meaning the operations have in Pillow and torchvision (brightness
 multiplies, contrast and saturation blend with gray); Pillow rounds to 8 bits after every operation,
 this does not.
+
+Shapes: C channels, H x W pixels.
 """
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from .blur import gaussian_blur
 
 
 class StrongJitter(NamedTuple):
-    """Drawn parameters of one colour jitter.
+    """Drawn parameters of one color jitter.
 
     Attributes:
         brightness: Factor on the image, >= 0.
@@ -42,8 +44,8 @@ class StrongView(NamedTuple):
     """Drawn parameters of one strong view of one image.
 
     Attributes:
-        jitter: Colour jitter, or None for none.
-        grayscale: Whether colours are taken away.
+        jitter: Color jitter, or None for none.
+        grayscale: Whether colors are taken away.
         sigma: Standard deviation of the blur in pixels, or None for none.
     """
     jitter: StrongJitter | None = None
@@ -65,8 +67,8 @@ def draw_strong_view(
         contrast: Likewise.
         saturation: Likewise.
         hue: The shift is uniform in [-hue, hue] turns; at most 0.5.
-        jitter_probability: Of the colour jitter as a whole.
-        grayscale_probability: Of taking the colours away.
+        jitter_probability: Of the color jitter as a whole.
+        grayscale_probability: Of taking the colors away.
         blur_probability: Of the blur.
         blur_sigma: The standard deviation is uniform between these, in pixels (Pillow's
             ``radius``).
@@ -81,6 +83,7 @@ def draw_strong_view(
                                      for r in (brightness, contrast, saturation))
     shift = float(rng.uniform(-hue, hue))
     sigma = float(rng.uniform(*blur_sigma))
+    # drawn whatever is switched off, so that one setting does not move the others' draws
     chances = rng.uniform(size=3)
     jitter = StrongJitter(bright, contrasted, saturated, shift, order)
     return StrongView(jitter=jitter if chances[0] < jitter_probability else None,
@@ -140,6 +143,7 @@ def apply_strong_view(image: Tensor, view: StrongView) -> Tensor:
 
 
 def _jitter(image: Tensor, jitter: StrongJitter) -> Tensor:
+    """The four adjustments on (C, H, W) in the drawn order."""
     from kornia import enhance  # takes seconds to import, and most methods do not need it
     if sorted(jitter.order) != [0, 1, 2, 3]:
         raise ValueError(f'order must be a permutation of (0, 1, 2, 3), got {jitter.order}')

@@ -1,4 +1,6 @@
 """Style of feature maps (their channel statistics) and agreement of predictions under two styles.
+
+Shapes: B images, C channels, H x W pixels.
 """
 import torch
 from torch import Tensor
@@ -29,7 +31,7 @@ def channel_statistics(maps: Tensor) -> tuple[Tensor, Tensor]:
     if maps.dim() != 4 or not maps.is_floating_point() or 0 in maps.shape[2:]:
         raise ValueError('maps must be floating point (B, C, H, W) with at least one position, '
                          f'got {tuple(maps.shape)} {maps.dtype}')
-    flat = at_least_float32(maps).flatten(2)
+    flat = at_least_float32(maps).flatten(2)  # (B, C, H * W)
     # one position has no unbiased deviation: it does not deviate
     deviation = flat.std(dim=2) if flat.shape[2] > 1 else torch.zeros_like(flat[..., 0])
     return flat.mean(dim=2), deviation + STD_EPS
@@ -55,13 +57,13 @@ def restyle(maps: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return styled.to(maps.dtype)
 
 
-def style_consistency(logits: Tensor, stylised: Tensor) -> Tensor:
+def style_consistency(logits: Tensor, stylized: Tensor) -> Tensor:
     """How much two predictions differ: 1/2 [KL(p' || m) + KL(p || m)] with m = clamp((p + p')/2,
     1e-7, 1).
 
     Args:
         logits: (B, C, H, W) of the images.
-        stylised: The same of their stylised versions.
+        stylized: The same of their stylized versions.
 
     Returns:
         0-d mean over all pixels (of the sum over classes); half precision is computed in float32.
@@ -70,10 +72,10 @@ def style_consistency(logits: Tensor, stylised: Tensor) -> Tensor:
     Raises:
         ValueError: Shapes differ.
     """
-    if logits.shape != stylised.shape:
-        raise ValueError(f'logits {tuple(logits.shape)} and stylised logits '
-                         f'{tuple(stylised.shape)} must agree')
-    logs = [at_least_float32(x).log_softmax(dim=1) for x in (logits, stylised)]
+    if logits.shape != stylized.shape:
+        raise ValueError(f'logits {tuple(logits.shape)} and stylized logits '
+                         f'{tuple(stylized.shape)} must agree')
+    logs = [at_least_float32(x).log_softmax(dim=1) for x in (logits, stylized)]
     mixture = ((logs[0].exp() + logs[1].exp()) / 2).clamp(1e-7, 1).log()
     first, second = ((x.exp() * (x - mixture)).sum(dim=1).mean() for x in logs)
     return (first + second) / 2

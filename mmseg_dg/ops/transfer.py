@@ -15,7 +15,7 @@ def on_device(values: Tensor | Sequence[float], device: torch.device,
     from pinned memory is one more task in its queue.
 
     Args:
-        values: A tensor, wherever it lies, or numbers.
+        values: A tensor of any shape, wherever it lies, or numbers.
         device: Where they are needed.
         dtype: Of the result; None: as they are.
     """

@@ -54,7 +54,8 @@ def accepted_arguments(cls: type) -> Optional[tuple[str, ...]]:
         if '__init__' not in vars(base):
             continue
         construct = vars(base)['__init__']
-        absent.update(getattr(construct, 'refused', ()))
+        if inspect.isfunction(construct):
+            absent.update(vars(construct).get('refused', ()))
         parameters = inspect.signature(construct).parameters.values()
         names.update((p.name, None) for p in parameters
                      if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))

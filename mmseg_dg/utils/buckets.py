@@ -1,4 +1,6 @@
 """Many small tensors as few flat ones, so that an operation costs one kernel instead of hundreds.
+
+Shapes: N elements.
 """
 from collections.abc import Iterable, Iterator
 
@@ -10,7 +12,9 @@ BUCKET_BYTES = 64 * 2**20
 
 
 def buckets(tensors: Iterable[Tensor], limit: int = BUCKET_BYTES) -> Iterator[list[Tensor]]:
-    """Consecutive groups of one dtype and device, each at most ``limit`` bytes (or one tensor)."""
+    """Consecutive groups of one dtype and device, of any shape, each at most ``limit`` bytes (or
+    one tensor).
+    """
     group: list[Tensor] = []
     size = 0
     for tensor in tensors:
@@ -26,11 +30,12 @@ def buckets(tensors: Iterable[Tensor], limit: int = BUCKET_BYTES) -> Iterator[li
 
 def flat(tensors: list[Tensor]) -> Tensor:
     """All elements of a bucket, (N,)."""
-    return torch.cat([t.reshape(-1) for t in tensors])
+    return torch.cat([t.reshape(-1) for t in tensors])  # any shapes -> (N,)
 
 
 @torch.no_grad()
 def scatter(values: Tensor, into: list[Tensor]) -> None:
     """Write a flat vector (N,) back into the tensors whose elements :func:`flat` joined."""
     parts = values.split([t.numel() for t in into])
+    # (n_i,) -> the shape of the i-th tensor
     torch._foreach_copy_(into, [part.view_as(t) for part, t in zip(parts, into)])

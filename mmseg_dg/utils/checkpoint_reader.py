@@ -107,6 +107,7 @@ def check_complete(checkpoint: Any, name: str) -> None:
 
 
 def _read(path: Path, map_location: Any, allowed: list) -> Any:
+    """Read by the kind of file; an empty or missing one is told apart from a damaged one."""
     path = path.expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'there is no file {path}')

@@ -8,7 +8,7 @@ def public_names(cls: type) -> set[str]:
 
 
 def refuse_near_misses(cls: type, interface: type, cutoff: float = 0.85) -> None:
-    """Refuse a subclass with a name that is nearly one of its interface: a misspelt override is
+    """Refuse a subclass with a name that is nearly one of its interface: a misspelled override is
     never called.
 
     For ``__init_subclass__`` of the interface.

@@ -3,15 +3,15 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 
-def loaders_by_name(loaders: Optional[Mapping[str, Any]], alone: str = '') -> dict[str, Any]:
+def loaders_by_name(loaders: Optional[Mapping[str, Any]], single_name: str = '') -> dict[str, Any]:
     """``{name: dataloader config}`` of ``train_dataloader``, ``val_dataloader`` or
     ``test_dataloader``.
 
     Args:
         loaders: One dataloader config, a dict of them in which None switches one off, or None.
-        alone: The name of a single one.
+        single_name: The name of a single one.
     """
     loaders = loaders or {}
     if 'dataset' in loaders:
-        return {alone: loaders}
+        return {single_name: loaders}
     return {name: loader for name, loader in loaders.items() if loader is not None}

@@ -12,7 +12,7 @@ def child(module: nn.Module, name: str) -> Optional[nn.Module]:
 
 def unwrapped(model: Any) -> nn.Module:
     """A model without the wrapper of a distributed run."""
-    return model.module if is_model_wrapper(model) else model
+    return model.get_submodule('module') if is_model_wrapper(model) else model
 
 
 def network_of(model: nn.Module) -> nn.Module:
@@ -26,18 +26,26 @@ class HasNetworks(Protocol):
 
     Attributes:
         evaluate: Name of the network that is judged.
-        evaluated_network: This network.
     """
     evaluate: str
-    evaluated_network: nn.Module
 
     def networks(self) -> dict[str, nn.Module]:
         """Networks that may be judged, by name."""
 
 
+@runtime_checkable
+class IsJudgedByPart(Protocol):
+    """A model of which one part predicts, as a training method.
+
+    Attributes:
+        evaluated_network: This part.
+    """
+    evaluated_network: Any
+
+
 def evaluated_network(model: Any) -> Any:
     """The segmentor that predicts, behind wrappers (processes, test-time augmentation) and methods.
     """
-    while not isinstance(model, HasNetworks) and child(model, 'module') is not None:
+    while not isinstance(model, IsJudgedByPart) and child(model, 'module') is not None:
         model = model.module
-    return model.evaluated_network if isinstance(model, HasNetworks) else model
+    return model.evaluated_network if isinstance(model, IsJudgedByPart) else model

@@ -40,7 +40,7 @@ class PassResult:
         return {**self.losses, **self.logs}
 
     def total(self) -> Optional[Tensor]:
-        """Sum of the losses, in their order; None without any."""
+        """Sum of the losses, in their order, 0-d; None without any."""
         losses = list(self.losses.values())
         return sum(losses[1:], losses[0]) if losses else None
 

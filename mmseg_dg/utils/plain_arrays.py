@@ -90,7 +90,7 @@ def numbers_from_bytes(dtype: Any, raw: Any, shape: Any, fortran: Any) -> np.nda
         raise _refuse(f'an array of {count} {dtype.name} with {len(raw)} bytes')
     # astype copies: the result is writable
     array = np.frombuffer(bytes(raw), kind).astype(kind.newbyteorder('='))
-    return array.reshape(shape, order='F' if fortran else 'C')
+    return array.reshape(shape, order='F' if fortran else 'C')  # (count,) -> ``shape``
 
 
 class PlainHistory:

@@ -39,6 +39,7 @@ def to_plain(checkpoint: dict) -> None:
 
 
 def _plain(value: Any, where: str) -> Any:
+    """A value made of types that every safe reader takes."""
     from mmengine.logging import HistoryBuffer
     if isinstance(value, bytes) and not value:
         return ''  # torch's pickle protocol writes empty bytes as a call
@@ -67,6 +68,7 @@ def _plain(value: Any, where: str) -> Any:
 
 
 def _plain_container(value: Any, where: str) -> Any:
+    """Dicts, lists and sets, item by item; what cannot be made plain is left out with a warning."""
     if isinstance(value, Mapping):
         pairs = [(key, _plain(item, f'{where}.{key}')) for key, item in value.items()]
         kept = [(_plain(key, where), item) for key, item in pairs if item is not _LEFT_OUT]

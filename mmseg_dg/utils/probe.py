@@ -1,4 +1,7 @@
-"""Whether a network can read an image of some size, found out by trying."""
+"""Whether a network can read an image of some size, found out by trying.
+
+Shapes: C channels, H x W pixels.
+"""
 from typing import Any
 
 import torch
@@ -31,9 +34,9 @@ def unreadable(model: BaseModel, sample: dict) -> str:
     model.eval()
     try:
         with torch.no_grad(), local_seed(0):
-            said = _try(model, image, sample['data_samples'].clone())
-            return said if said and not _try(model, *_enlarged(
-                image, sample['data_samples'].clone())) else ''
+            problem = _try(model, image, sample['data_samples'].clone())
+            return problem if problem and not _try(
+                model, *_enlarged(image, sample['data_samples'].clone())) else ''
     finally:
         model.train(training)
 

@@ -57,6 +57,9 @@ def describe_this_process() -> dict:
 
 
 def _alive(process: Any, started: Any) -> bool:
+    """Whether the process that holds a lock still runs; a new process with its number is told
+    apart by its start.
+    """
     if type(process) is not int or process <= 0:
         return False
     try:
@@ -229,7 +232,7 @@ def hold(folder: Union[str, Path]) -> RunLock:
     return _HELD[key]
 
 
-def held(folder: Union[str, Path]) -> Optional[RunLock]:
+def current_lock(folder: Union[str, Path]) -> Optional[RunLock]:
     """The lock this process has on a work dir."""
     return _HELD.get(os.path.realpath(folder))
 

@@ -30,7 +30,7 @@ def seed_everything(seed: int) -> None:
     """Seed python's, numpy's and torch's (CPU and every CUDA device's) global generators."""
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)  # covers CUDA, lazily where it is not initialised yet
+    torch.manual_seed(seed)  # covers CUDA, lazily where it is not initialized yet
 
 
 @contextmanager
@@ -88,7 +88,7 @@ class StepGenerator:
         self.torch = torch.Generator().manual_seed(seed)
 
     @classmethod
-    def of(cls, generator: Union['StepGenerator', torch.Generator, int]) -> 'StepGenerator':
+    def wrap(cls, generator: Union['StepGenerator', torch.Generator, int]) -> 'StepGenerator':
         """Accept a seed or a plain torch generator where a :class:`StepGenerator` is expected."""
         if isinstance(generator, StepGenerator):
             return generator

@@ -50,6 +50,9 @@ def training_begins() -> None:
 
 
 def _note(number: int, frame: Optional[FrameType]) -> None:
+    """Signal handler: the first signal is remembered until the iteration ends, a second Ctrl-C
+    interrupts at once.
+    """
     global _noted, _when
     now = time.monotonic()
     if _noted is not None:  # launchers repeat themselves, also while the process is leaving

@@ -1,5 +1,7 @@
 """Charts of bias: IoU of every class in the order of its frequency, and what pseudo-labels
 consisted of over time.
+
+Shapes: T validations, C classes, H x W pixels.
 """
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
@@ -66,7 +68,7 @@ def class_share_chart(iterations: Sequence[int], shares: Any, entropy: Sequence[
             nan).
         entropy: T entropies in nats.
         classes: C names.
-        palette: RGB per class; None: matplotlib's colours.
+        palette: RGB per class; None: matplotlib's colors.
         title: Above the chart.
 
     Returns:
@@ -83,7 +85,7 @@ def class_share_chart(iterations: Sequence[int], shares: Any, entropy: Sequence[
     figure, axes = _figure(8.0, 4.0)
     colors = None if palette is None else [np.asarray(c) / 255 for c in palette[:len(classes)]]
     axes.stackplot(iterations, shares.T * 100, labels=list(classes), colors=colors)
-    axes.set(ylim=(0, 100), xlabel='iteration', ylabel='share of pseudo-labelled pixels (%)')
+    axes.set(ylim=(0, 100), xlabel='iteration', ylabel='share of pseudo-labeled pixels (%)')
     if len(iterations) > 1:
         axes.set_xlim(iterations[0], iterations[-1])
     right = axes.twinx()

@@ -1,4 +1,7 @@
-"""Which pixels of an image a network is least sure of, painted over it (PiXL's drift pixels)."""
+"""Which pixels of an image a network is least sure of, painted over it (PiXL's drift pixels).
+
+Shapes: C classes, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Optional
 
@@ -11,7 +14,7 @@ from mmseg_dg.ops.entropy import highest_pixels, pixel_entropy
 
 from .tiles import Tile, colorize, heat
 
-#: Colour of drift pixels.
+#: Color of drift pixels.
 DRIFT_COLOR = (255, 32, 32)
 
 
@@ -47,7 +50,7 @@ def drift_tiles(picture: np.ndarray, logits: Tensor, labels: Tensor, inside: Ten
     """Entropy of one image, and its drift pixels for each share eta.
 
     Drift pixels are those of highest entropy among the pixels of this image that count in training:
-    the labelled ones where there are labels, else all that are not padding.
+    the labeled ones where there are labels, else all that are not padding.
 
     Args:
         picture: uint8 (H, W, 3) RGB, what the drift pixels are painted on.
@@ -90,8 +93,8 @@ def drift_tiles(picture: np.ndarray, logits: Tensor, labels: Tensor, inside: Ten
 
 
 def _paint(picture: np.ndarray, drift: np.ndarray) -> np.ndarray:
-    """Grey picture, drift pixels in one colour."""
-    grey = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    """Gray picture, drift pixels in one color."""
+    gray = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     mask = cv2.resize(drift.astype(np.uint8), picture.shape[1::-1],
                       interpolation=cv2.INTER_NEAREST) > 0
-    return np.where(mask[..., None], np.array(DRIFT_COLOR, np.uint8), grey)
+    return np.where(mask[..., None], np.array(DRIFT_COLOR, np.uint8), gray)

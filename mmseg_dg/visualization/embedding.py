@@ -1,4 +1,7 @@
-"""Pixel features in the plane, and how well they separate into classes."""
+"""Pixel features in the plane, and how well they separate into classes.
+
+Shapes: N pixels, D channels, H x W pixels.
+"""
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -38,18 +41,19 @@ def choose_pixels(labels: Sequence[Tensor], per_class: int,
         Per image with chosen pixels: (number of the image, flat indices int64, ascending).
     """
     generator = torch.Generator().manual_seed(seed)
-    flat = [x.flatten().cpu() for x in labels]
+    flat = [x.flatten().cpu() for x in labels]  # (h, w) -> (h * w,) each
     images = torch.cat([torch.full_like(x, i) for i, x in enumerate(flat)])
-    places = torch.cat([torch.arange(len(x)) for x in flat])
+    flat_indices = torch.cat([torch.arange(len(x)) for x in flat])
     classes = torch.cat(flat)
     chosen = []
     for c in torch.unique(classes[classes != 255]).tolist():
-        found = (classes == c).nonzero().flatten()
+        found = (classes == c).nonzero().flatten()  # (n,): positions among the pixels of all images
         chosen.append(found[torch.randperm(len(found), generator=generator)[:per_class]])
     if not chosen:
         raise ValueError('no pixel of the chosen images has a label')
-    taken = torch.cat(chosen).sort().values
-    return [(i, places[taken[images[taken] == i]]) for i in torch.unique(images[taken]).tolist()]
+    positions = torch.cat(chosen).sort().values
+    return [(i, flat_indices[positions[images[positions] == i]])
+            for i in torch.unique(images[positions]).tolist()]
 
 
 def principal_plane(features: Tensor) -> Tensor:
@@ -62,19 +66,19 @@ def principal_plane(features: Tensor) -> Tensor:
     if features.dim() != 2 or min(features.shape) < 2:
         raise ValueError(
             f'features are (N, D) with N and D at least 2, got {tuple(features.shape)}')
-    centred = features.double() - features.double().mean(dim=0)
-    _, axes = torch.linalg.eigh(centred.T @ centred)
+    centered = features.double() - features.double().mean(dim=0)
+    _, axes = torch.linalg.eigh(centered.T @ centered)
     axes = axes[:, -2:].flip(1)
     largest = axes.abs().argmax(dim=0)
     axes = axes * torch.sign(axes[largest, torch.arange(2)])
-    return centred @ axes
+    return centered @ axes
 
 
 def separation(features: Tensor, labels: Tensor) -> Separation:
-    """How well L2-normalised features separate into classes.
+    """How well L2-normalized features separate into classes.
 
     Args:
-        features: (N, D); they are normalised here.
+        features: (N, D); they are normalized here.
         labels: (N,) int64, at least two classes. Classes with a single pixel are left out of the
             silhouette.
 
@@ -113,7 +117,7 @@ def _silhouette(features: Tensor, index: Tensor, member: Tensor) -> float:
 
 def embedding_picture(features: Mapping[str, Tensor], labels: Tensor, classes: Sequence[str],
                       palette: Sequence[Sequence[int]], size: int = 640) -> np.ndarray:
-    """One scatter plot per network, of the same pixels, in the colours of their classes.
+    """One scatter plot per network, of the same pixels, in the colors of their classes.
 
     Args:
         features: Name of the network to (N, D); D may differ.
@@ -131,14 +135,14 @@ def embedding_picture(features: Mapping[str, Tensor], labels: Tensor, classes: S
     figure = Figure(figsize=((len(features) + 0.35) * size / dpi, size / dpi), dpi=dpi,
                     layout='constrained')
     plots = figure.subplots(1, len(features), squeeze=False)[0]
-    colours = np.asarray(palette, np.float64) / 255
+    colors = np.asarray(palette, np.float64) / 255
     ids, present = labels.cpu().numpy(), torch.unique(labels).tolist()
     for plot, (name, values) in zip(plots, features.items()):
         plane, score = principal_plane(F.normalize(values.double(),
                                                    dim=1)).cpu().numpy(), separation(
                                                        values, labels)
         for c in present:
-            plot.scatter(*plane[ids == c].T, s=5, color=colours[c], label=classes[c], linewidths=0)
+            plot.scatter(*plane[ids == c].T, s=5, color=colors[c], label=classes[c], linewidths=0)
         plot.set_title(
             f'{name}: silhouette {score.silhouette:.3f}, between/within '
             f'{score.between_within:.2f}', fontsize=10)

@@ -1,4 +1,7 @@
-"""Images, ground truth and the predictions of several models side by side."""
+"""Images, ground truth and the predictions of several models side by side.
+
+Shapes: H x W pixels.
+"""
 from collections.abc import Mapping, Sequence
 from typing import Optional
 
@@ -17,7 +20,7 @@ def prediction_grid(images: Sequence[np.ndarray], labels: Optional[Sequence],
         labels: Ids (H, W) per image, 255 ignored; None (or a None entry) where there is no ground
             truth.
         predictions: Model name to ids (H, W) per image.
-        palette: RGB colour per class.
+        palette: RGB color per class.
         tile: Longest side of a tile in pixels.
         inputs: Show images and ground truth; False leaves predictions only, for data that must not
             be passed on.

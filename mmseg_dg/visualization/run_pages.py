@@ -151,7 +151,7 @@ def _picture_row(found: Sequence[tuple[RunRecord, dict]], domain: str, picture: 
                     f'image {Path(picture["path"]).name}'))
     if (folder / f'{stem}_label.png').is_file():
         figures.append(
-            _figure(_png(colorize(_grey(folder / f'{stem}_label.png'), palette)), 'label'))
+            _figure(_png(colorize(_gray(folder / f'{stem}_label.png'), palette)), 'label'))
     for record, material in found:
         own = next((p for p in material['pictures'] if p['index'] == picture['index']), None)
         place = _material_of(record) / domain
@@ -159,11 +159,11 @@ def _picture_row(found: Sequence[tuple[RunRecord, dict]], domain: str, picture: 
             continue
         score = '' if own['score'] is None else f', mIoU {own["score"]:.1f}'
         figures.append(
-            _figure(_png(colorize(_grey(place / f'{stem}_prediction.png'), palette)),
+            _figure(_png(colorize(_gray(place / f'{stem}_prediction.png'), palette)),
                     f'{record.title}{score}'))
         if len(found) == 1 and (place / f'{stem}_confidence.png').is_file():
             figures.append(
-                _figure(_png(heat(_grey(place / f'{stem}_confidence.png') / 255.)),
+                _figure(_png(heat(_gray(place / f'{stem}_confidence.png') / 255.)),
                         'confidence: blue 0, yellow 1'))
     return f'<div class="row" style="--n:{len(figures)}">{"".join(figures)}</div>'
 
@@ -185,7 +185,7 @@ def _read(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
     return picture
 
 
-def _grey(path: Path) -> np.ndarray:
+def _gray(path: Path) -> np.ndarray:
     return _read(path, cv2.IMREAD_GRAYSCALE)
 
 
@@ -219,6 +219,7 @@ def _classes(records: Sequence[RunRecord]) -> str:
 
 
 def _class_table(records: Sequence[RunRecord], domain: str) -> str:
+    """IoU of every class of a domain, one column per run."""
     keys = list(
         dict.fromkeys(key for r in records if r.newest for key in r.newest.domains.get(domain, {})
                       if key.startswith('IoU.')))
@@ -235,6 +236,7 @@ def _class_table(records: Sequence[RunRecord], domain: str) -> str:
 
 
 def _confusion(records: Sequence[RunRecord]) -> str:
+    """Charts of the confusion matrices that each run kept."""
     parts = []
     for record in records:
         for path in sorted(record.newest.material.glob('*/confusion.csv')) if record.newest else ():
@@ -264,6 +266,7 @@ def _step(records: Sequence[RunRecord]) -> str:
 
 
 def _settings(records: Sequence[RunRecord]) -> str:
+    """Settings in which the compared runs differ."""
     if len(records) == 1:
         return '<p>One run: nothing to compare. Its whole config lies in its work dir.</p>'
     found = differing_settings([record.config for record in records])

@@ -114,6 +114,7 @@ def _number(stem: str) -> int:
 
 
 def _scalars(logs: list[Path]) -> dict[str, list[tuple[int, float]]]:
+    """Name -> (iteration, value) of the logged numbers; a later log of a resumed run counts."""
     found: dict[str, dict[int, float]] = {}
     for log in logs:
         path = log / 'vis_data' / 'scalars.json'
@@ -132,6 +133,7 @@ def _scalars(logs: list[Path]) -> dict[str, list[tuple[int, float]]]:
 
 
 def _evaluations(log: Path) -> list[Evaluation]:
+    """The tables of scores that a run wrote."""
     found = []
     for path in log.glob('evaluation_*.csv'):
         name = path.stem[len('evaluation_'):]

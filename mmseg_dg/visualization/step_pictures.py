@@ -1,5 +1,8 @@
 """One training step as one picture (docs/behavior/daformer_hrda.md#logging-and-debug-images: two
-rows, five columns)."""
+rows, five columns).
+
+Shapes: B images, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
@@ -20,14 +23,14 @@ def step_grid(record: Any, mean: Sequence[float], std: Sequence[float],
 
     Args:
         record: :class:`mmseg_dg.methods.step.StepRecord`, or what has the same ``batch``
-            (``{stream: dict(inputs (B, 3, H, W) normalised RGB, data_samples)}``) and ``state``
+            (``{stream: dict(inputs (B, 3, H, W) normalized RGB, data_samples)}``) and ``state``
             (its attributes, where they are not None: ``pseudo_label`` (B, H, W), ``pseudo_weight``
             (B, H, W) in [0, 1], ``mixed_image`` (B, 3, H, W), ``noisy_image``, ``denoised_image``
             and ``masked_image`` (likewise), ``mixed_label``, ``mixed_weight``, ``mix_mask``,
             ``distance_mask`` (B, h, w) and ``valid_mask``).
-        mean: Of the normalisation, 0..255 scale, RGB.
-        std: Of the normalisation, 0..255 scale, RGB.
-        palette: RGB colour per class.
+        mean: Of the normalization, 0..255 scale, RGB.
+        std: Of the normalization, 0..255 scale, RGB.
+        palette: RGB color per class.
         index: Which image of the batch.
         tile: Longest side of one tile in pixels; larger images are shown smaller.
 

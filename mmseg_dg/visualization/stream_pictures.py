@@ -1,4 +1,7 @@
-"""What the streams of a training hand to the network, before any network is there."""
+"""What the streams of a training hand to the network, before any network is there.
+
+Shapes: B images, H x W pixels.
+"""
 import os.path as osp
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
@@ -49,6 +52,7 @@ def stream_grid(samples: Sequence[dict], palette: Sequence[Sequence[int]],
     rows = []
     for sample in samples:
         info = sample['data_samples']
+        # (3, H, W) BGR -> (H, W, 3) RGB
         picture = np.ascontiguousarray(sample['inputs'].permute(1, 2, 0).numpy()[..., ::-1])
         row: list[Optional[Tile]] = [
             Tile(osp.basename(info.metainfo.get('img_path', 'image')), picture)
@@ -74,11 +78,11 @@ def mixed_grid(batch: Mapping[str, Mapping], state: Mapping[str, Tensor], mean: 
     its weight.
 
     Args:
-        batch: Preprocessed streams, ``inputs`` (B, 3, H, W) normalised RGB.
+        batch: Preprocessed streams, ``inputs`` (B, 3, H, W) normalized RGB.
         state: ``mixed_image`` (B, 3, H, W), ``mixed_label`` (B, H, W), ``mixed_weight`` (B, H, W)
             in [0, 1].
-        mean: Of the normalisation, 0..255 scale, RGB.
-        std: Of the normalisation, 0..255 scale, RGB.
+        mean: Of the normalization, 0..255 scale, RGB.
+        std: Of the normalization, 0..255 scale, RGB.
         palette: RGB per class.
         tile: Longest side of a tile in pixels.
         trained: As for :func:`mixed_state`; False is said in the caption of the weight.
@@ -106,15 +110,15 @@ def mixed_grid(batch: Mapping[str, Mapping], state: Mapping[str, Tensor], mean: 
 def strong_grid(weak: Tensor, strong: Sequence[Tensor],
                 boxes: Sequence[Sequence[Optional[Sequence[int]]]], mean: Sequence[float],
                 std: Sequence[float], tile: int = 320) -> np.ndarray:
-    """One row per unlabelled image: the weak view and its strong views, with a frame around what
+    """One row per unlabeled image: the weak view and its strong views, with a frame around what
     CutMix pasted.
 
     Args:
-        weak: (B, 3, H, W) normalised RGB.
+        weak: (B, 3, H, W) normalized RGB.
         strong: Strong views, each like ``weak``.
         boxes: ``[k][i]``: box (y1, y2, x1, x2) of image i in view k, or None; empty without CutMix.
-        mean: Of the normalisation, 0..255 scale, RGB.
-        std: Of the normalisation, 0..255 scale, RGB.
+        mean: Of the normalization, 0..255 scale, RGB.
+        std: Of the normalization, 0..255 scale, RGB.
         tile: Longest side of a tile in pixels.
 
     Returns:
@@ -138,7 +142,7 @@ def strong_grid(weak: Tensor, strong: Sequence[Tensor],
 
 def legend(classes: Sequence[str], palette: Sequence[Sequence[int]],
            width: int = 240) -> np.ndarray:
-    """Colour and name of every class, one per line; uint8 (H, W, 3) RGB."""
+    """Color and name of every class, one per line; uint8 (H, W, 3) RGB."""
     height = 22
     picture = np.full((height * max(1, len(classes)), width, 3), 255, np.uint8)
     for i, (name, color) in enumerate(zip(classes, palette)):
@@ -167,12 +171,15 @@ def mixed_state(method: Any, batch: Mapping[str, Mapping], draws: Any,
         next(p for p in method.passes(batch, draws, state) if p.name == 'pseudo_labels').fn()
         labels, weight = state.pseudo_label, state.pseudo_weight
     else:
-        labels, weight = _unknown(method, batch[method.target_stream])
+        labels, weight = _ignored_labels(method, batch[method.target_stream])
     image, label, weight, mask = method.mix_batch(batch, draws, labels, weight)
     return dict(mixed_image=image, mixed_label=label, mixed_weight=weight, mix_mask=mask)
 
 
-def _unknown(method: Any, target: Mapping) -> tuple[Tensor, Tensor]:
+def _ignored_labels(method: Any, target: Mapping) -> tuple[Tensor, Tensor]:
+    """Labels (B, H, W) of target images before there is a teacher: all ignored; and the weights
+    (B, H, W) that margins and valid masks would leave pseudo-labels.
+    """
     images = target['inputs']
     shape = (len(images), *images.shape[-2:])
     valid = None

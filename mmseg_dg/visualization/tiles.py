@@ -1,6 +1,8 @@
 """Small pictures with captions, arranged in rows: what every picture of this package is made of.
 
 Pictures are uint8 (H, W, 3) RGB arrays.
+
+Shapes: H x W pixels.
 """
 import os
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: Colour of pixels without a label.
+#: Color of pixels without a label.
 IGNORED_COLOR = (0, 0, 0)
 _CAPTION_HEIGHT = 18
 _GAP = 4
@@ -24,7 +26,7 @@ class Tile(NamedTuple):
     Attributes:
         caption: Short text above the picture.
         picture: uint8 (H, W, 3) RGB.
-        nearest: Resize without mixing colours (label maps, masks).
+        nearest: Resize without mixing colors (label maps, masks).
     """
     caption: str
     picture: np.ndarray
@@ -32,7 +34,7 @@ class Tile(NamedTuple):
 
 
 def image_to_rgb(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """Undo the normalisation of one image.
+    """Undo the normalization of one image.
 
     Args:
         image: (3, H, W) float RGB, ``(rgb - mean) / std``.
@@ -42,14 +44,16 @@ def image_to_rgb(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> 
     if image.dim() != 3 or image.shape[0] != 3:
         raise ValueError(f'an image is (3, H, W), not {tuple(image.shape)}')
     image = image.detach().float().cpu()
+    # (3, 1, 1) each, against (3, H, W)
     scale, offset = (torch.as_tensor(list(x), dtype=torch.float32).view(3, 1, 1)
                      for x in (std, mean))
+    # (3, H, W) -> (H, W, 3)
     return (image * scale + offset).round().clamp(0, 255).to(torch.uint8).permute(
         1, 2, 0).contiguous().numpy()
 
 
 def colorize(labels: Union[Tensor, np.ndarray], palette: Sequence[Sequence[int]]) -> np.ndarray:
-    """Class ids in the colours of the dataset.
+    """Class ids in the colors of the dataset.
 
     Args:
         labels: (H, W) or (1, H, W) integer ids, tensor or array; ids outside the palette (255) are

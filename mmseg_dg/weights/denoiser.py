@@ -1,4 +1,4 @@
-"""From a DDeP checkpoint into a segmentation network: what is loaded, dropped and initialised."""
+"""From a DDeP checkpoint into a segmentation network: what is loaded, dropped and initialized."""
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
@@ -24,11 +24,11 @@ class DenoiserReport(NamedTuple):
     Attributes:
         loaded: Of the network, filled from the checkpoint.
         dropped: Of the checkpoint, without a place in the network (the noise head).
-        initialised: Of the network, left as they were initialised (the segmentation head).
+        initialized: Of the network, left as they were initialized (the segmentation head).
     """
     loaded: list[str]
     dropped: list[str]
-    initialised: list[str]
+    initialized: list[str]
 
 
 def load_denoiser(network: nn.Module, path: Union[str, Path], encoder: bool = True,
@@ -37,24 +37,24 @@ def load_denoiser(network: nn.Module, path: Union[str, Path], encoder: bool = Tr
     log what was done.
 
     The noise head is dropped; the segmentation head (and an auxiliary head) stays as it was
-    initialised.
+    initialized.
 
     Args:
         network: Segmentor with ``backbone`` and ``decode_head``.
         path: Checkpoint of a DDeP training.
         encoder: Load the encoder as well; False keeps the network's own (decoder only).
-        preprocessor: Of the network's images; must normalise as the encoder was fed in the
+        preprocessor: Of the network's images; must normalize as the encoder was fed in the
             pretraining.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is no DDeP checkpoint, has no decoder weights, or its network or
-            normalisation is another one.
+            normalization is another one.
     """
     check_file(str(path), 'PretrainedDenoiser')
     state = read_state_dict(path)
     _check_is_denoiser(state, path)
-    _check_normalisation(state, preprocessor, path)
+    _check_normalization(state, preprocessor, path)
     theirs = {k[len('student.'):]: v for k, v in state.items() if k.startswith('student.')}
     dropped = [k for k in state if not k.startswith('student.') and k not in SETTINGS]
     if not encoder:
@@ -64,15 +64,16 @@ def load_denoiser(network: nn.Module, path: Union[str, Path], encoder: bool = Tr
     fresh = FRESH if encoder else ('backbone.', *FRESH)
     _check_fits(ours, theirs, fresh, path)
     network.load_state_dict(theirs, strict=False)
-    initialised = [k for k in ours if k not in theirs and not k.endswith(IGNORED)]
-    report = DenoiserReport(sorted(theirs), dropped, initialised)
+    initialized = [k for k in ours if k not in theirs and not k.endswith(IGNORED)]
+    report = DenoiserReport(sorted(theirs), dropped, initialized)
     print_log(
         f'{path}: loaded {_summary(report.loaded)}; dropped {_summary(report.dropped)}; '
-        f'initialised afresh {_summary(report.initialised)}', logger='current')
+        f'initialized afresh {_summary(report.initialized)}', logger='current')
     return report
 
 
 def _check_is_denoiser(state: Mapping[str, Tensor], path: Union[str, Path]) -> None:
+    """Refuse files that are no checkpoint of denoising pretraining."""
     starts = sorted({'.'.join(k.split('.')[:2]) for k in state})[:8]
     if not any(k.startswith('student.decode_head.') for k in state):
         raise ValueError(f'{path} has no decoder weights: its keys begin with {starts}, expected '
@@ -84,9 +85,9 @@ def _check_is_denoiser(state: Mapping[str, Tensor], path: Union[str, Path]) -> N
                          'load_from')
 
 
-def _check_normalisation(state: Mapping[str, Tensor], preprocessor: Optional[nn.Module],
+def _check_normalization(state: Mapping[str, Tensor], preprocessor: Optional[nn.Module],
                          path: Union[str, Path]) -> None:
-    """Both trainings feed the encoder alike, in every stream; what does not normalise or say how is
+    """Both trainings feed the encoder alike, in every stream; what does not normalize or say how is
     not compared.
     """
     if preprocessor is None:
@@ -100,23 +101,25 @@ def _check_normalisation(state: Mapping[str, Tensor], preprocessor: Optional[nn.
             theirs = state.get(f'encoder_{key}')
             if theirs is None or ours is None:
                 continue
+            # (1, 3, 1, 1) and (3, 1, 1) -> (3,)
             theirs, ours = (v.detach().flatten().cpu().float() for v in (theirs, ours))
             if not torch.allclose(theirs, ours, atol=1e-3):
                 raise ValueError(
                     f'{path} was trained with encoder_norm {key} {theirs.tolist()}, but the config '
-                    f'has {where}.{key}={ours.tolist()}: pretraining and finetuning must normalise '
+                    f'has {where}.{key}={ours.tolist()}: pretraining and finetuning must normalize '
                     "with the encoder's own mean and std")
 
 
 def _check_fits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], fresh: tuple[str, ...],
                 path: Union[str, Path]) -> None:
+    """Refuse a checkpoint whose network is not that of the config."""
     found = difference(ours, theirs, lambda name: name.startswith(fresh) or name.endswith(IGNORED),
                        lambda name: name.endswith(IGNORED))
     missing, unexpected = found.missing, found.unexpected
     if found.shapes:
         shapes = [
-            f'{name}: {there} in the file, {here} in the config'
-            for name, there, here in found.shapes
+            f'{name}: {file_shape} in the file, {config_shape} in the config'
+            for name, file_shape, config_shape in found.shapes
         ]
         raise ValueError(f'{path} was trained with other widths than the config ({len(shapes)} '
                          f'tensors differ): {"; ".join(shapes[:3])}. Give decode_head the '

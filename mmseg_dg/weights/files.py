@@ -173,7 +173,7 @@ def _init_dicts(module: nn.Module) -> list:
 
 def check_pretrained(model: Union[Mapping, Config, nn.Module], minimum_share: float = 0.9) -> dict:
     """Check every ``init_cfg=dict(type='Pretrained', checkpoint=...)`` of a model before it is
-    initialised.
+    initialized.
 
     Args:
         model: A model config (or whole config): the files must exist. A module: they must also fill
@@ -328,7 +328,7 @@ def without_pretrained(node: Any) -> Any:
     or none.
 
     ``pretrained`` and every ``init_cfg`` of a ``Pretrained...`` kind are left out; other
-    initialisations stay.
+    initializations stay.
     """
     if isinstance(node, dict):
         return type(node)({

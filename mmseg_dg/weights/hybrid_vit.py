@@ -4,6 +4,8 @@
 Two layouts are known: the authors' ``R50+ViT-B_16.npz`` (NHWC arrays, query, key and value apart)
 and timm's ``vit_base_r50_s16_224`` (PyTorch tensors). Nothing is guessed: a name that is in neither
 layout stops the conversion.
+
+Shapes: M heads, C channels.
 """
 import re
 import zipfile
@@ -140,6 +142,7 @@ def _read(path: Path) -> tuple[dict, str]:
 
 
 def _from_npz(arrays: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Our names for the arrays of the published ``.npz``."""
     state: dict[str, Tensor] = {}
     attention: dict[str, dict[str, Tensor]] = {}
     unknown = []
@@ -172,7 +175,9 @@ def _to_torch(name: str, value: Tensor) -> Tensor:
     """Kernels HWIO -> OIHW and (in, out) -> (out, in); scales and biases flat, except embeddings.
     """
     if name.endswith('/kernel'):
+        # (h, w, in, out) -> (out, in, h, w); (in, out) -> (out, in)
         return (value.permute(3, 2, 0, 1) if value.dim() == 4 else value.t()).contiguous()
+    # scales and biases: (1, 1, 1, C) -> (C,)
     return value if name == 'cls' or name.endswith('pos_embedding') else value.flatten()
 
 
@@ -184,8 +189,10 @@ def _packed_attention(parts: Mapping[str, Tensor], number: str, path: Path) -> d
     if sorted(parts) != sorted(wanted):
         raise Problem(f'{path}: attention of layer {number} has {sorted(parts)}, expected '
                       f'{sorted(wanted)}')
+    # (C, M, C / M) -> (C, C), then rows are outputs
     qkv = [parts[f'{a}/kernel'].flatten(1).t() for a in ('query', 'key', 'value')]
-    bias = [parts[f'{a}/bias'].flatten() for a in ('query', 'key', 'value')]
+    bias = [parts[f'{a}/bias'].flatten() for a in ('query', 'key', 'value')]  # (M, C / M) -> (C,)
+    # (M, C / M, C) -> (C, C), then rows are outputs
     return {
         'qkv.weight': torch.cat(qkv), 'qkv.bias': torch.cat(bias),
         'proj.weight': parts['out/kernel'].flatten(0, 1).t().contiguous(),
@@ -194,6 +201,7 @@ def _packed_attention(parts: Mapping[str, Tensor], number: str, path: Path) -> d
 
 
 def _from_timm(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Our names for timm's tensors."""
     state, unknown = {}, []
     for name, value in tensors.items():
         rule = next(((p, r) for p, r in _TIMM if re.match(p, name)), None)
@@ -228,6 +236,7 @@ def _sizes(state: Mapping[str, Tensor], arrays: Mapping[str, Tensor], path: Path
 
 
 def _check_complete(state: Mapping[str, Tensor], sizes: dict, path: Path) -> None:
+    """Refuse tensors that do not fill the encoder exactly."""
     try:
         reference = build_on_meta(dict(type='HybridViT', **sizes))
     except ValueError as error:

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmseg_dg.utils.checkpoint_reader import CheckpointError, read_weights
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.listing import listed
 
 from .comparison import build_on_meta, difference
@@ -114,6 +115,7 @@ def convert_state(state: Mapping[str, Tensor], model: str = 'student',
 
 
 def _convert_network(parts: dict[str, StateDict], model: str, config: Any) -> Conversion:
+    """Student or teacher of an official training checkpoint."""
     if model not in parts:
         raise Problem(f'it holds no {model}, only {", ".join(parts)} (source-only runs have no '
                       'teacher)')
@@ -135,6 +137,7 @@ def _convert_network(parts: dict[str, StateDict], model: str, config: Any) -> Co
 
 
 def _convert_backbone(state: StateDict, model: str, config: Any) -> Conversion:
+    """An encoder of an official ImageNet file."""
     if model == 'teacher':
         raise Problem('an ImageNet file has one encoder, no teacher')
     result = from_official_backbone(state)
@@ -168,10 +171,11 @@ def _checked(state: StateDict, reference: nn.Module, what: str) -> StateDict:
 # ------------------------------------------------------------------ networks to compare with,
 # without memory
 def _network_of(config: Union[Config, str, Path]) -> nn.Module:
+    """The network of a config, without memory for its weights."""
     if not isinstance(config, Config):
         if not Path(config).is_file():
             raise Problem(f'there is no config {config}')
-        config = Config.fromfile(config)
+        config = read_config_file(config)
     model = config.get('model') or {}
     network = model.get('network', model)
     if 'backbone' not in network:

@@ -112,6 +112,7 @@ def deep_stem_names(state: dict) -> dict:
 
 
 def _converted(source: Path, entry: dict) -> dict:
+    """The encoder's tensors in our layout."""
     if entry['layout'] != 'vit_hybrid':
         try:
             state = read_state_dict(source, foreign=True)
@@ -172,6 +173,7 @@ def prepare(name: str, folder: Path, source: Optional[Path] = None,
 
 
 def _prepare(entry: dict, folder: Path, source: Optional[Path], accept_checksum: bool) -> list[str]:
+    """Find, check, convert and write one file of the table; the lines that say so."""
     target = folder / Path(entry['file']).name
     if source is None:
         source = find_source(entry, folder)

@@ -12,6 +12,7 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmseg_dg.registry import MODELS, TRANSFORMS
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.finite_state import refuse_nonfinite
 from mmseg_dg.utils.loaders import loaders_by_name
 from mmseg_dg.utils.modules import HasNetworks
@@ -89,7 +90,7 @@ def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
         raise FileNotFoundError(f'no checkpoint at {checkpoint}')
     if target.suffix != '.pth' or target.resolve() == checkpoint.resolve():
         raise ValueError(f'{target}: name another file than the checkpoint, ending in .pth')
-    cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(
+    cfg = copy.deepcopy(config) if isinstance(config, Config) else read_config_file(
         config or _beside(checkpoint))
     name, module, meta = load_network(cfg, checkpoint, network)
     inference, own_parts = inference_config(cfg)
@@ -234,6 +235,9 @@ def _network(model: ConfigDict) -> ConfigDict:
 
 
 def _pipeline(cfg: Config) -> list:
+    """The test pipeline without labels, where stock MMSegmentation has its steps; else the plain
+    one.
+    """
     for loader in loaders_by_name(cfg.get('test_dataloader')).values():
         steps = [
             step for step in loader['dataset'].get('pipeline', ())

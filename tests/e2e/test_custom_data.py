@@ -14,7 +14,7 @@ COLORS = np.array([[90, 90, 90], [40, 160, 40], [30, 60, 170]])
 
 
 def plant(root, part, count, ids, masks=True, size=(80, 96), seed=0):
-    """Images of coloured blocks, half JPEG and half PNG, in sub-folders; masks with ``ids``."""
+    """Images of colored blocks, half JPEG and half PNG, in sub-folders; masks with ``ids``."""
     rng = np.random.default_rng(seed)
     for i in range(count):
         blocks = rng.integers(0, len(ids), (size[0] // 16, size[1] // 16))

@@ -1,4 +1,4 @@
-"""Leaderboards: fair suites, judgement by hand numbers, pages; a stand-in trainer takes milliseconds."""
+"""Leaderboards: fair suites, judgment by hand numbers, pages; a stand-in trainer takes milliseconds."""
 import json
 import math
 import os
@@ -14,7 +14,7 @@ import yaml
 
 from mmseg_dg.apis.leaderboard import Leaderboard, read_suite
 from mmseg_dg.apis.leaderboard.board import measured_cost
-from mmseg_dg.apis.leaderboard.judgement import best, half_interval, last_three, paired_gain, rise
+from mmseg_dg.apis.leaderboard.judgment import best, half_interval, last_three, paired_gain, rise
 from mmseg_dg.apis.leaderboard.rows import drives_of, read_rows
 from mmseg_dg.evaluation.confusion import scores
 from mmseg_dg.evaluation.drives import DriveMetric, Drives, _resampled, bootstrap_difference
@@ -243,7 +243,7 @@ def test_a_killed_attempt_is_known_to_be_missing_from_the_cost(tmp_path):
     assert record['started'] == 3 and record['measured'] == 2 and record['seconds'] >= first['seconds']
 
 
-# ---------------------------------------------------------------- judgement
+# ---------------------------------------------------------------- judgment
 def curve(*scores):
     return {10 * (n + 1): {'t/mIoU': score} for n, score in enumerate(scores)}
 

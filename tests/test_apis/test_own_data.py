@@ -19,7 +19,7 @@ CLASSES = ['floor', 'wall', 'crack']
 
 
 def plant(folder, count, size=(96, 128), seed=0, masks=True, ids=(0, 1, 2)):
-    """Images of coloured blocks in ``folder/images``, masks in ``folder/masks``."""
+    """Images of colored blocks in ``folder/images``, masks in ``folder/masks``."""
     rng = np.random.default_rng(seed)
     colors = np.array([[90, 90, 90], [40, 160, 40], [30, 60, 170]])
     for part in ('images', 'masks'):

@@ -44,12 +44,12 @@ def test_files_folders_patterns_and_batches(model, photos):
 def test_arrays_and_pillow_images_by_stated_rules(model, photos):
     path = photos / 'a' / '0.png'
     image, expected = cv2.imread(str(path)), predict(model, path)
-    grey = image[..., 0]
+    gray = image[..., 0]
     for same in (image, Image.open(path), (image / 255).astype(np.float32), image.astype(np.uint16) * 257,
                  Image.fromarray(np.dstack([image[..., ::-1], np.full((80, 96), 9, np.uint8)]), 'RGBA')):
         assert np.array_equal(predict(model, same), expected)
-    expected = predict(model, np.repeat(grey[..., None], 3, 2))
-    for same in (grey, grey[..., None], Image.fromarray(grey)):
+    expected = predict(model, np.repeat(gray[..., None], 3, 2))
+    for same in (gray, gray[..., None], Image.fromarray(gray)):
         assert np.array_equal(predict(model, same), expected)
 
 

@@ -10,12 +10,12 @@ _TRAIN_IDS = np.array([0, 2, 8, 10, 11, 13, 17, 18], dtype=np.uint8)
 
 
 def _scene(rng: np.random.RandomState, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """An image (H, W, 3) and trainIds (H, W) in blocks of 16 pixels, whose colour depends on the class."""
+    """An image (H, W, 3) and trainIds (H, W) in blocks of 16 pixels, whose color depends on the class."""
     height, width = size
     blocks = rng.choice(_TRAIN_IDS, size=(height // 16, width // 16))
     label = np.kron(blocks, np.ones((16, 16), np.uint8)).astype(np.uint8)
-    colour = np.stack([label * 13, 255 - label * 12, label * 7], axis=-1)
-    return np.clip(colour + rng.randint(-20, 20, colour.shape), 0, 255).astype(np.uint8), label
+    color = np.stack([label * 13, 255 - label * 12, label * 7], axis=-1)
+    return np.clip(color + rng.randint(-20, 20, color.shape), 0, 255).astype(np.uint8), label
 
 
 def _write(path: Path, picture) -> None:
@@ -27,7 +27,7 @@ def _write(path: Path, picture) -> None:
 
 
 def _list(root: Path, i: int) -> None:
-    """Name image ``i`` in the lists of semi-supervised data: the first is labelled, the others fill a batch of two."""
+    """Name image ``i`` in the lists of semi-supervised data: the first is labeled, the others fill a batch of two."""
     lists = [('cityscapes', protocol, f'town/town_{i}') for protocol in ('1_30', '1_8', '1_4')]
     lists += [('camvid_day', protocol, f'{i}') for protocol in ('1_8_seed0', '1_30_seed0')]
     for folder, protocol, stem in lists:

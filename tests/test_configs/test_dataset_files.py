@@ -142,8 +142,8 @@ def test_datasets_build_and_load(name, data):
                 step.min_crop_pixels = 20
         dataset = DATASETS.build(dict(type='SeededDataset', dataset=dataset_cfg))
         sample = dataset[len(dataset) - 1]
-        labelled = 'gt_sem_seg' in sample['data_samples']
-        assert labelled == (stream != 'unlabeled' and 'images' not in name)
+        labeled = 'gt_sem_seg' in sample['data_samples']
+        assert labeled == (stream != 'unlabeled' and 'images' not in name)
         if stream in ('source', 'labeled', 'unlabeled', 'images'):
             assert tuple(sample['inputs'].shape) == (3, 32, 32)
             assert ('valid_pseudo_mask' in sample['data_samples']) == (stream == 'unlabeled')
@@ -151,11 +151,11 @@ def test_datasets_build_and_load(name, data):
     assert len(classes) == 1 or 'imagenet' in name, 'all streams and domains of a run need the same classes'
 
 
-@pytest.mark.parametrize('name, labelled, unlabelled', [
+@pytest.mark.parametrize('name, labeled, unlabeled', [
     ('semi_voc_classic', 183, 10399), ('semi_voc_blender', 1323, 9259), ('semi_cityscapes', 372, 2603),
     ('semi_coco81', 925, 117362)])
-def test_split_counts_in_comments(name, labelled, unlabelled):
+def test_split_counts_in_comments(name, labeled, unlabeled):
     """UniMatch's lists: the two parts make up the whole training set."""
     text = FILES[name].read_text(encoding='utf-8').replace(' ', '')
-    assert f'#{labelled}images' in text and f'#{unlabelled}images' in text
-    assert labelled + unlabelled in (10582, 2975, 118287)
+    assert f'#{labeled}images' in text and f'#{unlabeled}images' in text
+    assert labeled + unlabeled in (10582, 2975, 118287)

@@ -136,7 +136,7 @@ def test_rows_share_everything_but_the_method(data, part):
     if data == 'cityscapes':
         assert all((loss.threshold, loss.min_kept_per_image) == (0.7, 100_000) for loss in hard)
     else:
-        assert all(loss.avg_non_ignore for loss in hard), 'the mean runs over labelled pixels'
+        assert all(loss.avg_non_ignore for loss in hard), 'the mean runs over labeled pixels'
 
 
 def test_evaluation():
@@ -191,7 +191,7 @@ def test_network_sizes(net, millions):
 
 
 def test_heads_start_as_pytorch_makes_them():
-    """UniMatch initialises nothing: uniform with standard deviation 1 / sqrt(3 fan-in), 0.0110 and 0.0361 here."""
+    """UniMatch initializes nothing: uniform with standard deviation 1 / sqrt(3 fan-in), 0.0110 and 0.0361 here."""
     heads = [read(name).model.network.decode_head for name in NAMES]
     assert all(head.get('init_cfg', 'default') is None for head in heads)
     torch.manual_seed(0)

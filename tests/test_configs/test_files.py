@@ -13,6 +13,8 @@ import yaml
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmseg_dg.registry import MODELS
+
 from .catalog import CONFIGS, LEAVES, ROOT, ROWS, TABLES, docstring, folder_of, load, read, resolve, settings, walk
 from .test_arguments import every_part_exists_and_takes_its_arguments
 from .test_facts import facts_hold
@@ -99,8 +101,12 @@ def streams_fit_the_method(name, cfg):
         assert ('EMAUpdateHook' in hooks) == (cfg.model.type == 'DeFT') <= ('DecoderWarmupHook' in hooks)
     elif cfg.model.type == 'DDeP':
         assert streams == [cfg.model.stream] and 'runner_type' not in cfg
+    elif cfg.model.type != 'Supervised':  # what its class says
+        cls = MODELS.get(cfg.model.type)
+        assert tuple(streams) == cls.streams
+        assert set(cls.required_hooks) <= {h.type for h in cfg.get('custom_hooks', [])}
     else:
-        assert cfg.model.type == 'Supervised' and streams == [cfg.model.get('stream', 'source')]
+        assert streams == [cfg.model.get('stream', 'source')]
         assert 'runner_type' not in cfg
         assert {h.type for h in cfg.get('custom_hooks', [])} <= {'ClassBiasPicturesHook', 'TrainingPicturesHook'}
         extra = {'alignment', 'stream', 'init_cfg'}  # a denoised decoder
@@ -118,9 +124,9 @@ def base_batch_size(name, cfg):
 
 
 @check
-def unlabelled_streams_open_no_labels(name, cfg):
-    unlabelled = {cfg.model.get('unlabeled_stream', 'unlabeled'), 'unlabeled_mix', 'images'}
-    for stream in unlabelled & set(cfg.train_dataloader):
+def unlabeled_streams_open_no_labels(name, cfg):
+    unlabeled = {cfg.model.get('unlabeled_stream', 'unlabeled'), 'unlabeled_mix', 'images'}
+    for stream in unlabeled & set(cfg.train_dataloader):
         dataset = cfg.train_dataloader[stream].dataset
         assert 'seg_map_path' not in dataset.get('data_prefix', {})
         for step in dataset.pipeline:
@@ -260,8 +266,8 @@ def test_metafile_lists_every_config(folder):
 
 
 def test_resolve_names_the_missing_part():
-    with pytest.raises(KeyError, match="no 'colour'"):
-        resolve(load('daformer_mitb5_gta2cityscapes'), 'model.colour.strength')
+    with pytest.raises(KeyError, match="no 'color'"):
+        resolve(load('daformer_mitb5_gta2cityscapes'), 'model.color.strength')
 
 
 def test_inherited_from_the_installed_package(tmp_path):

@@ -48,9 +48,9 @@ def test_recipe_of_the_card(name):
     assert cfg.train_cfg.max_iters == 60000
     assert [s.type for s in cfg.param_scheduler] == ['WarmupPolyLR'] and cfg.param_scheduler[0].warmup_iters == 1500
     assert all(loader.batch_size == 2 for loader in cfg.train_dataloader.values())
-    labelled = next(iter(cfg.train_dataloader.values()))
-    assert labelled.sampler.type == 'RareClassSampler'
-    assert 'RareClassCrop' in [t.type for t in labelled.dataset.pipeline]
+    labeled = next(iter(cfg.train_dataloader.values()))
+    assert labeled.sampler.type == 'RareClassSampler'
+    assert 'RareClassCrop' in [t.type for t in labeled.dataset.pipeline]
     assert cfg.model.network.type == 'HRDAEncoderDecoder'
     assert list(cfg.model.alignment.eta) == [0.2, 0.001]
     assert cfg.model.alignment.pair == 'recompute', 'one graph of HRDA at a time'
@@ -158,11 +158,11 @@ def test_all_settings_are_of_a_known_kind():
 def test_semi_supervised_streams(setting):
     for net in NETS:
         cfg = load(main(net, setting))
-        labelled, unlabelled = (cfg.train_dataloader[s].dataset for s in ('labeled', 'unlabeled'))
+        labeled, unlabeled = (cfg.train_dataloader[s].dataset for s in ('labeled', 'unlabeled'))
         protocol = setting.removeprefix('cityscapes_')
-        assert (labelled.ann_file, unlabelled.ann_file) == tuple(
+        assert (labeled.ann_file, unlabeled.ann_file) == tuple(
             f'splits/{protocol}/{part}.txt' for part in ('labeled', 'unlabeled'))
-        crops = [[t.crop_size for t in d.pipeline if 'crop_size' in t] for d in (labelled, unlabelled)]
+        crops = [[t.crop_size for t in d.pipeline if 'crop_size' in t] for d in (labeled, unlabeled)]
         assert crops[0] == crops[1] == [(1024, 1024)]
         assert cfg.model.use_valid_mask and 'feature_distance' not in cfg.model
         assert cfg.runner_type == 'SemiSupervisedRunner'

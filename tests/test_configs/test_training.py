@@ -12,7 +12,7 @@ from mmengine.logging import MessageHub
 
 from mmseg_dg.methods import DACS
 
-from .catalog import load, read, settings
+from .catalog import LEAVES, load, read, settings
 from .fake_data import write_all
 from .shrink import family, shrink
 from .test_dataset_files import plant
@@ -49,7 +49,7 @@ def rest() -> list[str]:
 
 
 _SEMI = {'labeled.decode.', 'strong1.loss_ce'}
-#: Losses in the log, where they are not those of one labelled stream.
+#: Losses in the log, where they are not those of one labeled stream.
 LOSSES = {'FixMatch': _SEMI, 'UniMatchV2': _SEMI | {'strong2.loss_ce'},
           'UniMatch': _SEMI | {'strong2.loss_ce', 'feature.loss_ce'},
           'DiffMatch': _SEMI | {'feature.loss_ce'}, 'DDeP': {'images.loss_'}}
@@ -117,6 +117,19 @@ def check_trained(runner, before, tmp_path):
 def test_trains(name, tmp_path, data):
     runner, before = train(name, tmp_path, data)
     check_trained(runner, before, tmp_path)
+
+
+@pytest.mark.ci
+def test_methods_that_are_in_no_list_above_train(tmp_path, data):
+    """The first config of each, so that a new method is trained without being entered anywhere."""
+    first: dict = {}
+    for name in DEFAULT + DEMOS + sorted(LEAVES):
+        first.setdefault(read(name).model.type, name)
+    names = sorted(set(first.values()) - {*DEFAULT, *DEMOS})
+    assert 'unimatch_v2_dinov2_base_ade20k_1_16' in names
+    for name in names:
+        (tmp_path / name).mkdir()
+        check_trained(*train(name, tmp_path / name, data), tmp_path / name)
 
 
 @pytest.mark.ci

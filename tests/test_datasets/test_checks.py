@@ -64,7 +64,7 @@ def test_six_missing_labels_name_five(tmp_path):
         seeded(**cfg)
 
 
-def test_missing_label_folder_of_an_unlabelled_stream(tmp_path):
+def test_missing_label_folder_of_an_unlabeled_stream(tmp_path):
     cfg = gta_tree(tmp_path, labels=())
     with pytest.raises(FileNotFoundError, match='no label folder.*stream without labels must not have Load'):
         DATASETS.build(cfg)

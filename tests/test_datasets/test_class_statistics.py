@@ -144,7 +144,7 @@ def test_several_processes_agree_with_one(cfg, monkeypatch):
     np.testing.assert_array_equal(counts, brute_force(dataset)[:, :19])
 
 
-def test_unlabelled_dataset_is_refused(cfg):
+def test_unlabeled_dataset_is_refused(cfg):
     with pytest.raises(ValueError, match='pipeline of CityscapesDataset has no LoadAnnotations'):
         class_statistics(DATASETS.build(dict(cfg, pipeline=LOAD[:1])))
 
@@ -200,7 +200,7 @@ def test_command_line(cfg, tmp_path, monkeypatch, capsys):
         call('--num-workers', '1')
     assert ended.value.code == 0
     out = capsys.readouterr().out
-    assert 'source: 5 images, 2880 labelled pixels' in out and 'sidewalk' in out and 'target:' not in out
+    assert 'source: 5 images, 2880 labeled pixels' in out and 'sidewalk' in out and 'target:' not in out
     with pytest.raises(SystemExit, match="stream 'target' loads no labels"):
         call('--stream', 'target')
     with pytest.raises(SystemExit, match=r"no stream 'x'; it has \['source', 'target'\]"):

@@ -51,7 +51,7 @@ def test_whatever_builds_a_training_dataset_knows_the_setting(tmp_path, monkeypa
     assert class_counts(cfg, 'source').tolist() == [0, 2400]  # LabelFreeMetric(prior='source')
     file = tmp_path / 'config.py'
     file.write_text('\n'.join(f'{key} = {value!r}' for key, value in cfg.items()))
-    for tool, said in (('class_statistics', 'source: 1 images, 2400 labelled'), ('channel_statistics', 'mean=')):
+    for tool, said in (('class_statistics', 'source: 1 images, 2400 labeled'), ('channel_statistics', 'mean=')):
         path = Path(__file__).parents[2] / f'tools/analysis_tools/{tool}.py'
         monkeypatch.setattr('sys.argv', [str(path), str(file)])
         with pytest.raises(SystemExit) as ended:

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmseg_dg.datasets.doctor import KINDS, Finding, Report, examine, write_fixed_lists
-from mmseg_dg.datasets.doctor.files import Reading, check_sample
+from mmseg_dg.datasets.doctor.files import Reading, examine_sample
 from mmseg_dg.datasets.doctor.known import expected_count
 from mmseg_dg.datasets.doctor.listing import Listing
 from mmseg_dg.datasets.doctor.report import StreamSummary
@@ -29,7 +29,7 @@ COUNT = 6
 
 
 def plant(root):
-    """A clean tree: two labelled parts and an unlabelled one, no two files alike."""
+    """A clean tree: two labeled parts and an unlabeled one, no two files alike."""
     for seed, part in enumerate(('train', 'target', 'val')):
         for i in range(COUNT):
             write_image(root / f'images/{part}/{i}.png', 100 * seed + i)
@@ -39,12 +39,12 @@ def plant(root):
 
 
 def config(root, **source):
-    def dataset(part, labelled=True):
+    def dataset(part, labeled=True):
         prefix = dict(img_path=f'images/{part}')
-        if labelled:
+        if labeled:
             prefix['seg_map_path'] = f'masks/{part}'
         return dict(type='FolderDataset', classes=list(CLASSES), palette=[list(c) for c in PALETTE],
-                    data_root=str(root), data_prefix=prefix, pipeline=(LOAD if labelled else LOAD[:1]) + PACK)
+                    data_root=str(root), data_prefix=prefix, pipeline=(LOAD if labeled else LOAD[:1]) + PACK)
 
     return dict(
         train_dataloader=dict(
@@ -74,7 +74,7 @@ def diagnose(cfg, **kwargs):
 def test_clean_tree(clean):
     report = examine(config(clean))
     assert report.findings == []
-    assert [(s.stream, s.images, s.labelled) for s in report.streams] == [
+    assert [(s.stream, s.images, s.labeled) for s in report.streams] == [
         ('train/source', 6, True), ('train/target', 6, False), ('val/own', 6, True)]
     assert report.streams[0].pixels == [6 * 24 * 8] * 3
     assert report.streams[1].pixels == []
@@ -200,7 +200,7 @@ FILES = {
                     'masks/train/1.png'),
     'unreadable_image': (lambda t: truncate(t / 'images/target/4.png'), TARGET, 'images/target/4.png'),
     'unreadable_label': (lambda t: truncate(t / 'masks/val/0.png'), VAL, 'masks/val/0.png'),
-    'colour_label': (lambda t: cv2.imwrite(str(t / 'masks/train/5.png'), np.array(PALETTE, np.uint8)[stripes(
+    'color_label': (lambda t: cv2.imwrite(str(t / 'masks/train/5.png'), np.array(PALETTE, np.uint8)[stripes(
         [0, 1, 2])]), SOURCE, 'masks/train/5.png'),
     'wide_label': (lambda t: png_16_bit(t / 'masks/train/0.png'), SOURCE, 'masks/train/0.png'),
     'no_known_class': (lambda t: write_label(t / 'masks/train/0.png', stripes([255])), SOURCE, 'masks/train/0.png'),
@@ -248,13 +248,13 @@ def test_turned_images(tree, orientation, size, fits, kwargs):
 
 
 def test_ids_of_a_special_reader_are_those_of_the_file(tmp_path):
-    """Without ``reduce_zero_label``, wherever it is set: binary masks are recognised by their raw ids."""
+    """Without ``reduce_zero_label``, wherever it is set: binary masks are recognized by their raw ids."""
     write_image(tmp_path / 'a.png')
     write_label(tmp_path / 'b.png', stripes([0, 1, 2, 255]))
     info = dict(img_path=str(tmp_path / 'a.png'), seg_map_path=str(tmp_path / 'b.png'), label_map=None)
     for given, stored in ((True, True), (None, True), (None, False)):
         loader = TRANSFORMS.build(dict(type='mmseg.LoadAnnotations', reduce_zero_label=given, imdecode_backend='cv2'))
-        record = check_sample(dict(info, reduce_zero_label=stored), Reading(loader, 2 + (not stored)))
+        record = examine_sample(dict(info, reduce_zero_label=stored), Reading(loader, 2 + (not stored)))
         assert record.problems == []
         assert np.flatnonzero(record.raw).tolist() == [0, 1, 2, 255]
         assert np.flatnonzero(record.mapped).tolist() == ([0, 1, 255] if stored else [0, 1, 2, 255])
@@ -496,7 +496,7 @@ class Counted(str):
 def test_many_findings_are_counted_quickly():
     listing = Listing(Entry('train', 'key', dict(type='X')))
     listing.findings = [Finding('missing_label', 'train', Counted(i)) for i in range(200)]
-    report = Report.of([StreamSummary.of(listing, None, None)], listing.findings, [listing])
+    report = Report.from_findings([StreamSummary.from_listing(listing, None, None)], listing.findings, [listing])
     Counted.compared = 0
     assert report.text().splitlines()[1].split()[-2:] == ['200', '0']
     assert Counted.compared < 1000

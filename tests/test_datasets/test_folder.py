@@ -36,7 +36,7 @@ def test_pairs_of_any_depth_and_ending(tmp_path, ending):
     assert dataset.metainfo['classes'] == ('ground', 'crack')
 
 
-def test_without_palette_all_streams_get_the_same_colours(tmp_path):
+def test_without_palette_all_streams_get_the_same_colors(tmp_path):
     cfg = plant(tmp_path)
     first, second = seeded(**cfg), seeded(**dict(cfg, data_prefix=dict(img_path='photos'), pipeline=LOAD[:1]))
     assert first.metainfo['palette'] == second.metainfo['palette'] and len(first.metainfo['palette']) == 2
@@ -95,7 +95,7 @@ def test_label_map_survives_a_config_file(tmp_path):
 
 @pytest.mark.parametrize('change, message', [
     (dict(classes=[]), "classes is a list of names such as"),
-    (dict(palette=[[1, 2, 3]]), '2 classes but 1 colours'),
+    (dict(palette=[[1, 2, 3]]), '2 classes but 1 colors'),
     (dict(label_map={255: 2}), r'255: 2; ids are 0..255.*0\.\.1 or 255'),
     (dict(label_map={300: 1}), '300: 1'),
     (dict(label_map={'crack': 1}), 'must map ids to ids'),

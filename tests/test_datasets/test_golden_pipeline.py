@@ -43,7 +43,7 @@ def test_resized_values(record):
 
 @pytest.mark.parametrize('case', range(8))
 def test_crop_and_flip_from_the_same_seed(record, case):
-    """Same seed, same draws: resize, crop with cat_max_ratio, flip; image compared after normalisation."""
+    """Same seed, same draws: resize, crop with cat_max_ratio, flip; image compared after normalization."""
     expected = record['cases'][case]
     np.random.seed(expected['seed'])
     out = run([dict(type='Resize', scale=tuple(expected['img_scale']), keep_ratio=True),
@@ -53,9 +53,9 @@ def test_crop_and_flip_from_the_same_seed(record, case):
     assert torch.equal(out['data_samples'].gt_sem_seg.data, expected['gt'].long())
     if 'img' in expected:
         rgb = out['inputs'].numpy()[::-1].transpose(1, 2, 0)
-        normalised = (rgb.astype(np.float32) - np.float32(MEAN)) * np.float32(1 / STD)
+        normalized = (rgb.astype(np.float32) - np.float32(MEAN)) * np.float32(1 / STD)
         step = expected.get('stride', 1)
-        difference = np.abs(normalised[::step, ::step] - expected['img'].numpy().transpose(1, 2, 0))
+        difference = np.abs(normalized[::step, ::step] - expected['img'].numpy().transpose(1, 2, 0))
         assert difference.max() < 1.01 / STD.min() and (difference > 1e-5).mean() < 1e-3
 
 
@@ -70,7 +70,7 @@ def test_margins(record):
 
 
 def test_photometric_distortion(record):
-    """The colour augmentation of the oracle and domain generalization configs is mmseg's, unchanged."""
+    """The color augmentation of the oracle and domain generalization configs is mmseg's, unchanged."""
     for expected in record['photometric']:
         np.random.seed(expected['seed'])
         out = run([dict(type='PhotoMetricDistortion')], img=np.ascontiguousarray(record['src_bgr'].numpy()[:64, :64]))

@@ -103,7 +103,7 @@ def test_deep_images_are_scaled_by_bit_depth_and_never_cut_off(tmp_path):
     for wrong in (7, 17, 12.5, True, '12'):
         with pytest.raises(ValueError, match='bit_depth is the number of bits'):
             LoadImageFromFile(bit_depth=wrong)
-    path.write_bytes(encoded(image[..., :1], '.png'))  # grey
+    path.write_bytes(encoded(image[..., :1], '.png'))  # gray
     assert LoadImageFromFile(bit_depth=12)(dict(img_path=str(path)))['img'].shape == (20, 30, 3)
     path.write_bytes(encoded(pixels(4), '.tif'))
     with pytest.raises(ValueError, match='4 channels.*save the three'):

@@ -13,7 +13,7 @@ from mmseg_dg.evaluation.confusion_metric import ConfusionMatrixMetric
 
 @pytest.fixture
 def folder(tmp_path):
-    """``folder(ids, classes, **kwargs)``: a labelled dataset whose masks have these ids."""
+    """``folder(ids, classes, **kwargs)``: a labeled dataset whose masks have these ids."""
 
     def make(ids, classes, **kwargs):
         for part in ('images', 'masks'):

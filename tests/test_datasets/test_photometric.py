@@ -1,4 +1,4 @@
-"""Colour jitter and blur of samples, against other people's implementations."""
+"""Color jitter and blur of samples, against other people's implementations."""
 import cv2
 import numpy as np
 import pytest

@@ -85,7 +85,7 @@ def test_opencv_does_not_antialias_street_scenes(shared, interpolation, factor):
 
 
 def test_only_pillow_loses_what_a_small_image_cannot_hold():
-    """Stripes of one pixel are grey at half size; OpenCV keeps some of them as they happen to fall."""
+    """Stripes of one pixel are gray at half size; OpenCV keeps some of them as they happen to fall."""
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::3] = 255
     contrast = {backend: shrink(stripes, 0.5, backend)['img'][:, 8:-8].std() for backend in ('cv2', 'pillow')}

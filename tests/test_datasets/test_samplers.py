@@ -79,7 +79,7 @@ def test_ranks_share_one_sequence(kind, counts, monkeypatch):
         assert len(sampler) == 67
 
 
-def test_built_by_name_with_a_synchronised_seed():
+def test_built_by_name_with_a_synchronized_seed():
     sampler = ROOT_SAMPLERS.build(dict(type='StatefulInfiniteSampler'), default_args=dict(dataset=range(5), seed=None))
     assert isinstance(sampler, StatefulInfiniteSampler) and isinstance(sampler.seed, int)
     assert pickle.loads(pickle.dumps(SampleRequest(1, 2, 3))) == SampleRequest(1, 2, 3)

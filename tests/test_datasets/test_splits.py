@@ -66,7 +66,7 @@ def test_drawn_lists_repeat_nest_and_keep_their_pool():
     assert set(draw_split(stems, 12, 0, choose_from=fine).labeled) < set(fine)
     assert set(draw_split(stems, 30, 0, prefer=fine).labeled) > set(fine), 'preferred images come first'
     assert set(draw_split(stems, 7, 0, prefer=fine).labeled) < set(fine)
-    with pytest.raises(ValueError, match='13 labelled images wanted, 12'):
+    with pytest.raises(ValueError, match='13 labeled images wanted, 12'):
         draw_split(stems, 13, 0, choose_from=stems[:12])
     with pytest.raises(ValueError, match="'other'"):
         draw_split(stems, 3, 0, choose_from=['other'])
@@ -87,7 +87,7 @@ def test_blocks_are_contiguous_spread_and_have_gaps(seed):
         text = ''.join(kinds[s] for s in frames)
         runs = [r for r in text.replace('u', ' ').split() if r]
         assert all(r.replace('..', '') .strip('.') for r in runs)
-        for run in (b for r in runs for b in r.split('....') if b):  # neighbours share no gap
+        for run in (b for r in runs for b in r.split('....') if b):  # neighbors share no gap
             assert run.strip('.') in ('L' * 9, 'L' * 10), text
         assert text.count('L') == (10 if name == 'a' else 29)
         assert 'uL' not in text and 'Lu' not in text and 'u.L' not in text and 'L.u' not in text
@@ -174,7 +174,7 @@ def own(folder, *more):
 
 def test_command_on_own_data(tool, folder, capsys):
     assert tool.main(own(folder, '--fraction', '1/8')) == 0
-    assert '3 labelled, 21 unlabelled' in capsys.readouterr().out
+    assert '3 labeled, 21 unlabeled' in capsys.readouterr().out
     labeled = (folder / 'splits/1_8/labeled.txt').read_text().split()
     assert len(labeled) == 3 and all((folder / 'img' / f'{stem}.png').is_file() for stem in labeled)
     assert not (folder / 'splits/1_8/unused.txt').exists()
@@ -244,7 +244,7 @@ def test_command_on_published_protocols(tool, folder, capsys, monkeypatch):
 
 def test_command_shows_its_protocols(tool, capsys):
     assert tool.main(['cityscapes', '--show']) == 0
-    assert '1_16: 186 labelled, 2789 unlabelled' in capsys.readouterr().out
+    assert '1_16: 186 labeled, 2789 unlabeled' in capsys.readouterr().out
     assert tool.main(['folder', 'x']) == 1 and '--fraction' in capsys.readouterr().err
 
 

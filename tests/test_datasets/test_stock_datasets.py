@@ -87,7 +87,7 @@ def imagenet_tree(root):
     return root
 
 
-def test_imagenet_folders_as_an_unlabelled_stream(tmp_path):
+def test_imagenet_folders_as_an_unlabeled_stream(tmp_path):
     dataset = seeded(type='UnlabeledImageDataset', data_root=str(imagenet_tree(tmp_path)), like='ade',
                      data_prefix=dict(img_path='train'), pipeline=[LOAD[0], PACK[-1]])
     assert len(dataset) == 3 and 'gt_sem_seg' not in dataset[0]['data_samples']

@@ -100,8 +100,8 @@ def test_labels_are_the_19_classes_and_each_is_common(domain):
     assert (shown >= 2).all(), f'{domain}: pictures per class {shown}'
 
 
-def test_labels_agree_with_colours(pictures):
-    """Where an object ends the colour changes too: gradients gather at label edges."""
+def test_labels_agree_with_colors(pictures):
+    """Where an object ends the color changes too: gradients gather at label edges."""
     for domain in ('day', 'overcast', 'dusk'):
         at_edges, elsewhere = [], []
         for image, label in pictures[domain]:
@@ -155,7 +155,7 @@ def test_wrong_arguments(city, arguments, message):
         city(**arguments)
 
 
-def test_misspelt_arguments_are_refused(city):
+def test_misspelled_arguments_are_refused(city):
     with pytest.raises(TypeError, match='domian'):
         city(domian='day')
 

@@ -41,7 +41,7 @@ def test_label_loader_equals_the_stock_one(tmp_path, label_map, reduce_zero):
 
 
 def test_label_files_that_are_no_ids(tmp_path):
-    cases = dict(colour=(np.zeros((4, 4, 3), np.uint8), 'one id per pixel, got shape'),
+    cases = dict(color=(np.zeros((4, 4, 3), np.uint8), 'one id per pixel, got shape'),
                  wide=(np.full((4, 4), 300, np.uint16), r'ids 300\.\.300 do not fit'))
     for name, (pixels, text) in cases.items():
         assert cv2.imwrite(str(tmp_path / f'{name}.png'), pixels)

@@ -23,7 +23,7 @@ def write_label(path: Path, ids: np.ndarray) -> None:
 
 
 def write_palette_label(path: Path, ids: np.ndarray) -> None:
-    """A PNG with colours, whose pixel values are ids (GTA, Mapillary)."""
+    """A PNG with colors, whose pixel values are ids (GTA, Mapillary)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(ids.astype(np.uint8), mode='P')
     image.putpalette(np.random.default_rng(3).integers(0, 256, 768, dtype=np.uint8).tolist())

@@ -53,7 +53,7 @@ class Bench:
             self.streams[name] = Stream(dataset, 2, config, sampler)
 
     def prepare(self, **arguments):
-        settings = CachedFeatures.of(dict(dict(views=2), **arguments), self.method)
+        settings = CachedFeatures.from_arguments(dict(dict(views=2), **arguments), self.method)
         settings.prepare(self.method, self.streams, self.cfg.model.network)
         return settings
 
@@ -338,7 +338,7 @@ def test_settings_that_need_pixels_are_refused(tiny_config, model, arguments, me
     cfg.model.network.backbone.trainable = 'none'
     cfg.model.update(model)
     with pytest.raises(ValueError, match=message):
-        CachedFeatures.of(arguments, MODELS.build(cfg.model))
+        CachedFeatures.from_arguments(arguments, MODELS.build(cfg.model))
 
 
 def test_an_encoder_that_is_trained_is_refused_before_data_is_read(tiny_config, run_config):

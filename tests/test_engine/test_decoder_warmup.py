@@ -292,7 +292,7 @@ def test_bad_averages(arguments, match):
     (dict(scheduler=dict(warmup_iters=2)), 'restarts after 2 iterations, but the decoder warm-up lasts 3'),
     (dict(ema=dict(beta=dict(teacher=0.9))), "must name each average of the method once: .'encoder', 'decoder'"),
     (dict(method='Supervised'), 'has no warm-up of its own'),
-    (dict(norm_eval=True, hooks=[dict(type='ReestimateStatisticsHook')]), 'with which BatchNorm normalises'),
+    (dict(norm_eval=True, hooks=[dict(type='ReestimateStatisticsHook')]), 'with which BatchNorm normalizes'),
     (dict(ema=dict(buffers='copy'), hooks=[dict(type='ReestimateStatisticsHook')]), 'with which BatchNorm'),
     (dict(hooks=[dict(type='ReestimateStatisticsHook', parts=['neck'])]), r"has no \['neck'\]"),
 ])

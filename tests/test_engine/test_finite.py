@@ -20,7 +20,7 @@ NAN, INF = float('nan'), float('inf')
 
 
 class Toy(nn.Module):
-    """Two passes, a normalisation with running statistics, and what a test wants to go wrong."""
+    """Two passes, a normalization with running statistics, and what a test wants to go wrong."""
     state_type = StepState
 
     def __init__(self, lr=0.1, momentum=0.9):

@@ -32,7 +32,7 @@ def test_missing_folder(tiny_config, assert_refused):
     assert_refused(cfg, FileNotFoundError, r'stream "source": seg_map_path folder .*masks')
 
 
-def test_unlabelled_stream_needs_no_label_folder(tiny_config, run_config):
+def test_unlabeled_stream_needs_no_label_folder(tiny_config, run_config):
     cfg = tiny_config(max_iters=2)
     cfg.train_dataloader.target.dataset.data_prefix.seg_map_path = 'masks'
     assert run_config(cfg).iter == 2

@@ -12,6 +12,7 @@ from mmseg_dg.engine.preflight.encoder import encoder_problems
 from mmseg_dg.engine.preflight.margins import margin_problems
 from mmseg_dg.engine.preflight.paste import as_python, keys_written
 from mmseg_dg.engine.preflight.schedules import length_problems, optimizer_problems, schedule_problems
+from mmseg_dg.methods import DACS
 from mmseg_dg.registry import HOOKS, MODELS
 from mmseg_dg.weights.files import encoder_start
 
@@ -221,8 +222,8 @@ def test_absent_is_not_none():
 def test_margins_stay_with_their_datasets():
     cfg = Config.fromfile(CONFIGS / 'daformer' / 'daformer_mitb5_gta2cityscapes.py')
     assert (cfg.model.ignore_top, cfg.model.ignore_bottom) == (15, 120)
-    method = SimpleNamespace(target_stream='target', **{k: cfg.model[k] for k in (
-        'ignore_top', 'ignore_bottom', 'margins_of')})
+    method = DACS.__new__(DACS)
+    vars(method).update(target_stream='target', ignore_top=15, ignore_bottom=120, margins_of=cfg.model.margins_of)
     assert not list(margin_problems(method, cfg.train_dataloader))
     streams = dict(target=dict(dataset=dict(type='FolderDataset', pipeline=[])))
     error, = margin_problems(method, streams)
@@ -242,7 +243,7 @@ def test_a_method_alone_has_no_margins(name):
 
 def test_rows_without_pseudo_labels_are_said(tiny_config, monkeypatch):
     said = []
-    monkeypatch.setattr('mmseg_dg.methods.dacs.print_log',
+    monkeypatch.setattr('mmseg_dg.methods.margins.print_log',
                         lambda text, logger, level: said.append((text, level)))
     model = tiny_config(ignore_top=15, ignore_bottom=120).model
     method = MODELS.build(model)

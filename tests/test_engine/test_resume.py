@@ -180,7 +180,7 @@ def test_resume_with_every_pass_of_self_training(tiny_config, run_config, tmp_pa
                           pseudo_label_tta=('flip', ), target_labeled_stream='target_labeled', pseudo_threshold=0.,
                           feature_distance=dict(type='ProjectedFeatureDistance', encoder=encoder, in_channels=8,
                                                 out_channels=8, size=32))
-        # there are two folders: the labelled streams share one, the unlabelled stream has the other
+        # there are two folders: the labeled streams share one, the unlabeled stream has the other
         cfg.train_dataloader['target_labeled'] = copy.deepcopy(cfg.train_dataloader.source)
         cfg.runner_type = 'UDARunner'
         return cfg

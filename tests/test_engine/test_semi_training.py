@@ -30,14 +30,14 @@ def semi_config(tiny_config, tiny_data, tmp_path):
         for name, stems in (('labeled', labeled), ('unlabeled', unlabeled)):
             (folder / f'{name}.txt').write_text('\n'.join(stems))
 
-        def stream(name, labelled):
-            second = 'LoadAnnotations' if labelled else 'PseudoLabelMargins'
+        def stream(name, labeled):
+            second = 'LoadAnnotations' if labeled else 'PseudoLabelMargins'
             steps = [dict(type='LoadImageFromFile'), dict(type=second),
                      dict(type='RandomRescale', ratio_range=(0.5, 2.0)),
-                     dict(type='Pad', size=(64, 64), pad_val=dict(img=0, seg=255 if labelled else 0)),
+                     dict(type='Pad', size=(64, 64), pad_val=dict(img=0, seg=255 if labeled else 0)),
                      dict(type='RandomCrop', crop_size=(64, 64)), dict(type='RandomFlip', prob=0.5),
                      dict(type='PackStreamInputs')]
-            prefix = dict(img_path='img', **(dict(seg_map_path='label') if labelled else {}))
+            prefix = dict(img_path='img', **(dict(seg_map_path='label') if labeled else {}))
             return dict(batch_size=batch, num_workers=0, dataset=dict(
                 type='FolderDataset', classes=CLASSES, palette=PALETTE, data_root=str(tiny_data / 'target'),
                 ann_file=str(folder / f'{name}.txt'), data_prefix=prefix, pipeline=steps))
@@ -184,7 +184,7 @@ def test_counts_by_hand():
 # ---------------------------------------------------------------- faults, before the first iteration
 def test_image_in_both_lists(semi_config, run_config):
     cfg = semi_config(labeled=STEMS[:4], unlabeled=STEMS[3:])
-    with pytest.raises(ValueError, match=r'1 of its images are in a labelled stream too.*03\.png'):
+    with pytest.raises(ValueError, match=r'1 of its images are in a labeled stream too.*03\.png'):
         run_config(cfg)
 
 
@@ -204,7 +204,7 @@ def test_wrong_id_in_any_label(semi_config, run_config, tmp_path):
         run_config(cfg)
 
 
-def test_unlabelled_stream_smaller_than_a_batch(semi_config, run_config):
+def test_unlabeled_stream_smaller_than_a_batch(semi_config, run_config):
     cfg = semi_config(labeled=STEMS[:6], unlabeled=STEMS[6:9], batch=4)
     with pytest.raises(ValueError, match='stream "unlabeled" has 3 images, fewer than one batch of 4'):
         run_config(cfg)
@@ -233,7 +233,7 @@ def test_missing_mask_and_wrong_id(semi_config, run_config, tiny_data, tmp_path)
         run_config(cfg)
 
 
-def test_epoch_is_floor_of_unlabelled_over_batch(semi_config, run_config):
+def test_epoch_is_floor_of_unlabeled_over_batch(semi_config, run_config):
     cfg = semi_config(labeled=STEMS[:3], unlabeled=STEMS[3:], type='FixMatch', mix=False, cutmix=None)
     cfg.train_cfg = dict(type='MultiStreamTrainLoop', max_epochs=3, epoch_stream='unlabeled', val_interval=1)
     runner = run_config(cfg, train=False)

@@ -42,13 +42,13 @@ def test_each_score_by_hand():
     found = label_free_scores(sums, prior=np.array([1., 3.]))
     # cosine of (2, 2) with (3, 1) and (1, 3): 4 / sqrt(20); of (3, 1) with (1, 3): 6 / 10
     q = 1 / (1 + math.exp(-(4 / math.sqrt(20) - 0.6)))
-    towards_nearer = -(q * math.log(q) + (1 - q) * math.log(1 - q))
+    toward_nearer = -(q * math.log(q) + (1 - q) * math.log(1 - q))
     middle = -(3 / 8) * math.log2(3 / 8) - (5 / 8) * math.log2(5 / 8)
     assert found == pytest.approx(dict(
         entropy=100 * (1 + 2 * QUARTER) / 3,
         info_max=100 * (1 - (1 + 2 * QUARTER) / 3),  # the mean prediction is uniform: one bit
         confident=200 / 3,
-        density=100 * (LN2 + 2 * towards_nearer) / 3 / LN2,
+        density=100 * (LN2 + 2 * toward_nearer) / 3 / LN2,
         flip_agreement=100.,  # of equal probabilities the first class is taken
         teacher_agreement=200 / 3,
         class_balance=100 * (1 - (middle - (1 + QUARTER) / 2))), abs=1e-12)

@@ -219,7 +219,7 @@ def semi_batch(count=2):
 @pytest.mark.parametrize('pair', ['joint', 'streaming'])
 @pytest.mark.parametrize('method, views', [('FixMatch', 1), ('UniMatch', 2), ('UniMatchV2', 2)])
 def test_fixmatch_and_unimatch_take_the_same_term(make, method, views, pair):
-    """Labelled image i and the strong views of unlabelled image i; padding has no drift pixels."""
+    """Labeled image i and the strong views of unlabeled image i; padding has no drift pixels."""
     model = make(method, alignment=dict(ALIGN, pair=pair), cutmix=None, threshold=0.)
     values = step(model, semi_batch())
     assert ('labeled.loss_pixel_alignment' in values) == (pair == 'streaming')

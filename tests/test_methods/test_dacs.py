@@ -23,11 +23,11 @@ def make(tiny_config):
     return build
 
 
-def batch_of(size=64, labelled=True, seed=0, classes=4, count=2):
+def batch_of(size=64, labeled=True, seed=0, classes=4, count=2):
     g = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, classes, (count, 1, size // 8, size // 8), generator=g)
     labels = labels.repeat_interleave(8, 2).repeat_interleave(8, 3)
-    source = [SegDataSample(gt_sem_seg=PixelData(data=x)) if labelled else SegDataSample() for x in labels]
+    source = [SegDataSample(gt_sem_seg=PixelData(data=x)) if labeled else SegDataSample() for x in labels]
     return dict(source=dict(inputs=torch.randn(count, 3, size, size, generator=g), data_samples=source),
                 target=dict(inputs=torch.randn(count, 3, size, size, generator=g),
                             data_samples=[SegDataSample() for _ in range(count)]))
@@ -151,7 +151,7 @@ def test_teacher_labels_and_never_learns(make):
 
 
 @pytest.mark.parametrize('shared', [True, False])
-def test_feature_distance_pulls_towards_the_copy(make, shared):
+def test_feature_distance_pulls_toward_the_copy(make, shared):
     """With nothing but the distance to learn from, the student's features approach those of the copy."""
     distance = dict(weight=1.0, classes=[0, 1, 2, 3], min_ratio=0.1)
     method, batch = make(feature_distance=distance, shared_backward=shared), batch_of()
@@ -326,15 +326,15 @@ def test_norm_eval_freezes_every_statistic(make):
 
 
 def test_source_loss_falls_while_self_training_runs(make):
-    """Sanity: the whole step, pseudo-labels included, learns labels that can be read off the colours."""
+    """Sanity: the whole step, pseudo-labels included, learns labels that can be read off the colors."""
     method = make()
     wrapper = optimizer(method, optimizer=dict(type='AdamW', lr=3e-3))
-    colours = torch.tensor([[1.5, -1, 0], [-1, 1.5, 0.5], [0, 0, -2], [-1.5, -1.5, 1.5]])
+    colors = torch.tensor([[1.5, -1, 0], [-1, 1.5, 0.5], [0, 0, -2], [-1.5, -1.5, 1.5]])
     losses = []
     for iteration in range(40):
         batch = batch_of(seed=iteration % 2)
         for i, sample in enumerate(batch['source']['data_samples']):
-            painted = colours[sample.gt_sem_seg.data[0]].permute(2, 0, 1)
+            painted = colors[sample.gt_sem_seg.data[0]].permute(2, 0, 1)
             batch['source']['inputs'][i] = 0.1 * batch['source']['inputs'][i] + painted
         method.train()
         method.teacher.update_parameters(method.student)
@@ -376,9 +376,9 @@ def test_bad_arguments(make, kwargs, match):
         make(**kwargs)
 
 
-def test_unlabelled_source_and_unequal_batches(make):
+def test_unlabeled_source_and_unequal_batches(make):
     with pytest.raises(ValueError, match='needs labels'):
-        step(make(), batch_of(labelled=False))
+        step(make(), batch_of(labeled=False))
     batch = batch_of()
     batch['target'] = batch_of(size=96)['target']
     with pytest.raises(ValueError, match='one shape'):
@@ -386,7 +386,7 @@ def test_unlabelled_source_and_unequal_batches(make):
 
 
 @pytest.mark.parametrize('own', [dict(mean=[1.] * 3), dict(std=[10.] * 3), dict(bgr_to_rgb=False)])
-def test_images_of_one_mix_have_one_normalisation(tiny_config, own):
+def test_images_of_one_mix_have_one_normalization(tiny_config, own):
     model = tiny_config().model
     model.data_preprocessor.streams = dict(target=dict(mean=model.data_preprocessor.mean))
     MODELS.build(model).before_training()

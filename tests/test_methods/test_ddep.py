@@ -86,7 +86,7 @@ def test_image_as_target():
     assert values['images.loss_image'].item() == pytest.approx((method.predict(noisy) - images).square().mean().item())
 
 
-def test_encoder_sees_its_own_normalisation(monkeypatch):
+def test_encoder_sees_its_own_normalization(monkeypatch):
     seen = {}
     raw = data(seed=3)
     for norm, mean, std in ((IMAGENET, IMAGENET['mean'], IMAGENET['std']), (None, [127.5] * 3, [127.5] * 3)):
@@ -190,7 +190,7 @@ def test_noise_head_repeats_pixels_in_place():
 
 
 def test_noise_head_cuts_off_what_reaches_beyond_the_image():
-    """Resizing 76 predicted pixels to 75 would mix the noise of neighbours."""
+    """Resizing 76 predicted pixels to 75 would mix the noise of neighbors."""
     head = NoiseHead(3, upsample='pixel_shuffle', stride=4)
     features = torch.rand(1, 3, 19, 13, generator=torch.Generator().manual_seed(0))
     assert torch.equal(head(features, (75, 50)), head(features, (76, 52))[..., :75, :50])

@@ -11,7 +11,7 @@ from .test_ddep import CHANNELS, IMAGENET, build, network
 def run_cfg(tiny_data, tmp_path, name, model, streams, evaluator, val_pipeline, iters=2):
     stream = next(iter(streams))
 
-    def loader(pipeline, labelled, **kwargs):
+    def loader(pipeline, labeled, **kwargs):
         dataset = dict(type='BaseSegDataset', data_root=str(tiny_data / 'target'), img_suffix='.png',
                        seg_map_suffix='.png', data_prefix=dict(img_path='img', seg_map_path='label'),
                        metainfo=dict(classes=('a', 'b', 'c', 'd'), palette=[[i, 0, 0] for i in range(4)]),
@@ -89,7 +89,7 @@ def test_finetuning_starts_from_encoder_and_decoder(pretrained, log):
             assert torch.equal(value, state[f'student.{name}']), name
     random = control.student.state_dict()
     for name in ('decode_head.conv_seg.weight', 'decode_head.conv_seg.bias'):
-        assert torch.equal(ours[name], random[name]), 'the fresh head is initialised as in the control'
+        assert torch.equal(ours[name], random[name]), 'the fresh head is initialized as in the control'
     assert not torch.equal(ours['decode_head.blocks.0.conv1.conv.weight'],
                            random['decode_head.blocks.0.conv1.conv.weight'])
     text, = log
@@ -137,7 +137,7 @@ def test_refusals_of_the_loader(pretrained, tmp_path):
         segmentor(tmp_path / 'absent.pth')
 
 
-def test_finetuning_must_normalise_as_the_pretraining(pretrained, tmp_path):
+def test_finetuning_must_normalize_as_the_pretraining(pretrained, tmp_path):
     def start(mean, checkpoint=pretrained[0], std=IMAGENET['std'], **more):
         norm = dict(type='MultiStreamDataPreprocessor', mean=mean, std=std, **more)
         MODELS.build(dict(type='Supervised', network=network(), data_preprocessor=norm, init_cfg=dict(
@@ -153,7 +153,7 @@ def test_finetuning_must_normalise_as_the_pretraining(pretrained, tmp_path):
     start([127.5] * 3, tmp_path / 'says_nothing.pth')
 
 
-def test_an_encoder_that_takes_plus_minus_one_is_a_normalisation_too(tmp_path):
+def test_an_encoder_that_takes_plus_minus_one_is_a_normalization_too(tmp_path):
     method = MODELS.build(dict(type='DDeP', network=network(), encoder_norm=None))
     torch.save(method.state_dict(), tmp_path / 'unit.pth')
     for value in (127.5, 120.):
@@ -168,7 +168,7 @@ def test_an_encoder_that_takes_plus_minus_one_is_a_normalisation_too(tmp_path):
 
 
 def test_a_segmentor_cannot_start_from_a_denoiser_by_itself(pretrained):
-    """mmengine would load it and then initialise the parts again."""
+    """mmengine would load it and then initialize the parts again."""
     init = dict(type='PretrainedDenoiser', checkpoint=str(pretrained[0]))
     with pytest.raises(ValueError, match='model.init_cfg, outside of model.network'):
         MODELS.build(dict(type='Supervised', network=network(init_cfg=init))).init_weights()

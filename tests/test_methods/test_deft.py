@@ -336,7 +336,7 @@ def test_statistics_of_the_retentive_components(policy, part):
     torch.testing.assert_close(layer.running_var, expected[1], rtol=1e-9, atol=1e-12)
 
 
-def test_batch_statistics_normalise_all_four_components():
+def test_batch_statistics_normalize_all_four_components():
     method = build(handed_over=True)
     for module in components(method):
         for layer in module.modules():
@@ -424,9 +424,9 @@ def test_style_augmentation_doubles_the_batch(kind, monkeypatch):
     assert torch.equal(again.style.mean, draws.style.mean) and again.style.noise_seed == draws.style.noise_seed
 
 
-def test_style_augmentation_needs_the_normalisation():
+def test_style_augmentation_needs_the_normalization():
     method = MODELS.build(dict(type='DeFT', network=network(), style_augmentation=dict(type='LABStyle')))
-    with pytest.raises(ValueError, match='undoes the normalisation'):
+    with pytest.raises(ValueError, match='undoes the normalization'):
         method.before_training()
 
 

@@ -54,12 +54,12 @@ def test_adjusted_sampling_gives_the_label_shift_posterior():
     assert (posterior - balanced).abs().max() > 0.5, 'the toy problem is skewed'
 
 
-def test_minimiser_of_the_adjusted_loss_is_the_label_shift_posterior():
-    """Logits of every cell are free parameters; the expected loss is minimised to convergence."""
+def test_minimizer_of_the_adjusted_loss_is_the_label_shift_posterior():
+    """Logits of every cell are free parameters; the expected loss is minimized to convergence."""
     joint, balanced = toy_problem()
     module = adjustment(where='loss')
     logits = torch.zeros_like(joint, requires_grad=True)
-    target = joint / joint.sum(1, keepdim=True)  # every cell counts alike: the minimiser per cell is the same
+    target = joint / joint.sum(1, keepdim=True)  # every cell counts alike: the minimizer per cell is the same
     for _ in range(60):  # Newton steps of bounded length on the logits of classes 1 and 2 of each cell
         adjusted = module.in_loss(logits, TOY_TIMES)
         gradient, = torch.autograd.grad(-(target * adjusted.log_softmax(1)).sum(), logits)
@@ -132,7 +132,7 @@ def test_prior_lives_in_checkpoints_and_must_be_counted():
 def test_moving_prior_follows_pseudo_labels():
     module = PriorAdjustment(2, prior='ema', momentum=0.5, floor=0)
     module.set_class_counts(torch.tensor([2, 0]))  # 3/4, 1/4
-    module.observe(torch.tensor([0, 2]))  # towards the mean of (3/4, 1/4) and (1/4, 3/4)
+    module.observe(torch.tensor([0, 2]))  # toward the mean of (3/4, 1/4) and (1/4, 3/4)
     np.testing.assert_allclose(module.probabilities, [0.625, 0.375])
     module.observe(torch.zeros(2))
     np.testing.assert_allclose(module.probabilities, [0.625, 0.375])
@@ -301,7 +301,7 @@ def test_cutmix_pastes_sampled_labels():
         assert torch.equal(record.state.mixed_label[image], expected)
 
 
-def test_dropped_channels_leave_labelled_images_alone():
+def test_dropped_channels_leave_labeled_images_alone():
     method, levels_ = make(feature_dropout=0.9), [torch.ones(4, 50, 2, 2)] * 4
     dropped = method._dropped(levels_, 2)
     for level in dropped:
@@ -354,7 +354,7 @@ class Loaders:
         return SimpleNamespace(dataset=name)
 
 
-def test_class_prior_hook_counts_the_labelled_stream(monkeypatch):
+def test_class_prior_hook_counts_the_labeled_stream(monkeypatch):
     method, counted = make(adjustment=dict(where='loss')), []
 
     def count(dataset, cache_dir=None):
@@ -372,8 +372,8 @@ def test_class_prior_hook_counts_the_labelled_stream(monkeypatch):
     runner.iter = 0
     ClassPriorHook().before_train(runner)
     assert counted == ['labeled'] * 2, 'weights of another run do not bring their prior'
-    with pytest.raises(ValueError, match="no stream 'labelled'"):
-        ClassPriorHook('labelled').before_train(SimpleNamespace(model=make(), train_loop=runner.train_loop, iter=0))
+    with pytest.raises(ValueError, match="no stream 'few_labels'"):
+        ClassPriorHook('few_labels').before_train(SimpleNamespace(model=make(), train_loop=runner.train_loop, iter=0))
     with pytest.raises(ValueError, match='remove the hook'):
         ClassPriorHook().before_train(SimpleNamespace(model=torch.nn.Linear(1, 1)))
 

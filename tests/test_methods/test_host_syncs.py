@@ -78,7 +78,7 @@ def test_a_feature_distance_asks_nothing_of_the_device():
 
 
 @pytest.mark.parametrize('weighted', [False, True])
-def test_a_mean_over_labelled_pixels_is_that_of_mmseg(weighted):
+def test_a_mean_over_labeled_pixels_is_that_of_mmseg(weighted):
     from mmseg.models.losses import CrossEntropyLoss
     logits, labels = torch.randn(2, 5, 8, 8), torch.randint(0, 5, (2, 8, 8))
     labels[0, :3] = 255

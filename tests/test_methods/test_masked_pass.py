@@ -1,4 +1,4 @@
-"""DACS with the masked pass (MIC), averaged pseudo-labels, and a third stream of labelled target images."""
+"""DACS with the masked pass (MIC), averaged pseudo-labels, and a third stream of labeled target images."""
 import copy
 import dataclasses
 
@@ -123,7 +123,7 @@ def test_without_mask_and_augmentation_it_is_the_loss_of_the_clean_target(make):
 
 
 def test_augmentation_then_mask_against_the_unmixed_labels(make):
-    """Computed a second time: jitter in [0, 1], blur of the normalised image, holes, loss with unmixed weights."""
+    """Computed a second time: jitter in [0, 1], blur of the normalized image, holes, loss with unmixed weights."""
     method, batch = make(steady=True, masked=SMALL, pseudo_threshold=0.3), batch_of()
     seed = next(s for s in range(99) if all(getattr(method.draw_step(batch, s).masked, k) for k in ('jitter', 'blur')))
     draws = method.draw_step(batch, seed)
@@ -216,7 +216,7 @@ def test_flip_averaged_pseudo_labels_are_the_average_by_hand(make):
 
 
 # ---------------------------------------------------------------- few labels of the target
-def test_labelled_target_images_add_a_supervised_pass(make):
+def test_labeled_target_images_add_a_supervised_pass(make):
     few = with_few(batch_of(), count=3)
     method = make(steady=True, target_labeled_stream='target_labeled', target_labeled_weight=2.)
     assert method.streams == ('source', 'target', 'target_labeled')
@@ -249,7 +249,7 @@ def test_a_block_larger_than_the_crop_is_named(make):
 
 
 def test_defaults_are_those_of_the_paper(make):
-    assert MaskedPass.of(make().student, {}) == (0.7, 64, 'target', True, 1.0, 'pixel')
+    assert MaskedPass.from_config(make().student, {}) == (0.7, 64, 'target', True, 1.0, 'pixel')
 
 
 @pytest.mark.ci
@@ -290,7 +290,7 @@ def test_tokens_are_masked_by_the_encoder_in_this_pass_alone(make):
     plain = make(steady=True, masked=dict(SMALL, augment=False))
     method, batch = make(steady=True), batch_of()
     method.student.backbone = TokenEncoder(method.student.backbone)
-    method.masked = MaskedPass.of(method.student, dict(ratio=0.5, augment=False, mode='token'))
+    method.masked = MaskedPass.from_config(method.student, dict(ratio=0.5, augment=False, mode='token'))
     values = [step(m, batch, draws=method.draw_step(batch, 4)) for m in (plain, method)]
     seen = method.student.backbone.seen
     assert [x is None for x in seen] == [True, True, False] and seen[-1].shape == (2, 4, 4)

@@ -11,7 +11,7 @@ from torch import nn
 
 from mmseg_dg.datasets.transforms.centroid_crop import CentroidCrop
 from mmseg_dg.engine.hooks import EMAUpdateHook, StylePrototypeHook
-from mmseg_dg.engine.hooks.training_pictures import _normalisation
+from mmseg_dg.engine.hooks.training_pictures import _normalization
 from mmseg_dg.methods.base import BaseMethod
 from mmseg_dg.methods.semi_supervised import evaluation_mode
 from mmseg_dg.methods.step import StepState
@@ -191,8 +191,8 @@ def test_defaults_of_papers():
 
 def test_pictures_undo_the_normalization_of_the_preprocessor():
     preprocessor = SegDataPreProcessor(mean=[1., 2., 3.], std=[4., 5., 6.])
-    assert _normalisation(SimpleNamespace(data_preprocessor=preprocessor)) == ([1., 2., 3.], [4., 5., 6.])
-    assert _normalisation(SimpleNamespace(data_preprocessor=SegDataPreProcessor())) == ([0.] * 3, [1.] * 3)
+    assert _normalization(SimpleNamespace(data_preprocessor=preprocessor)) == ([1., 2., 3.], [4., 5., 6.])
+    assert _normalization(SimpleNamespace(data_preprocessor=SegDataPreProcessor())) == ([0.] * 3, [1.] * 3)
 
 
 def test_normalization_refuses_what_is_no_image():

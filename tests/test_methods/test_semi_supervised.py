@@ -52,9 +52,9 @@ def make(method='UniMatch', kind='DAFormerHead', **model):
 def make_batch(count=2, mix=True, seed=0):
     g = torch.Generator().manual_seed(seed)
 
-    def sample(labelled, i):
+    def sample(labeled, i):
         data = SegDataSample()
-        if labelled:
+        if labeled:
             label = torch.randint(0, CLASSES, (1, SIZE, SIZE), generator=g)
             label[:, :, :4] = 255
             data.gt_sem_seg = PixelData(data=label)
@@ -221,7 +221,7 @@ def test_teacher_makes_all_pseudo_labels_in_evaluation_mode():
 
 
 def test_a_teacher_with_frozen_statistics_is_refused():
-    """In evaluation mode it would normalise with the statistics it began with for ever."""
+    """In evaluation mode it would normalize with the statistics it began with for ever."""
     method = make('FixMatch', pseudo_labels='teacher')
     assert method.teacher.buffer_policy == 'average'
     method.teacher.configure(0.999, True, 'batch')

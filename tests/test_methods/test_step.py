@@ -91,11 +91,32 @@ def test_the_record_of_an_earlier_step_is_not_taken_for_this_one():
     assert toy.recorder.record is None
 
 
-def test_a_misspelt_field_of_the_state_is_an_error():
+def test_a_misspelled_field_of_the_state_is_an_error():
     with pytest.raises(TypeError, match='pseudo_lable'):
         StepState(pseudo_lable=torch.ones(1))
     left = StepState(context=StepContext(0), pseudo_label=torch.ones(1)).left()
     assert list(left) == ['pseudo_label']
+
+
+def test_a_method_may_leave_fields_of_its_own():
+
+    @dataclasses.dataclass
+    class Own(StepState):
+        seen: int = 0
+
+    class Counting(Toy):
+        state_type = Own
+
+        def passes(self, batch, draws, state):
+            def count():
+                state.seen += 1
+                return PassResult(dict(a=self.weight * state.seen))
+            return [Pass('one', count), Pass('two', lambda: PassResult(dict(b=self.weight * state.seen)))]
+
+    toy = Counting(None)
+    toy.recorder.request('test')
+    values = toy.step()
+    assert float(values['b']) == 1 and toy.recorder.record.state.left() == dict(seen=1)
 
 
 def plain(value):

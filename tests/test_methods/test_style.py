@@ -35,7 +35,7 @@ def fill(backbone):
     styles.set_prototypes(torch.randn(shape, generator=generator), torch.rand(shape, generator=generator) + 0.5)
 
 
-def test_training_appends_stylised_maps_from_stage_1_on():
+def test_training_appends_stylized_maps_from_stage_1_on():
     model, images = encoder(), torch.randn(2, 3, 64, 64)
     torch.manual_seed(5)
     maps = model.train()(images)
@@ -89,7 +89,7 @@ def test_bad_arguments(arguments):
 
 # ---------------------------------------------------------------------- the method
 def method(tmp_path, style=True, hrda=False, **kwargs):
-    """A small DomainGeneralization and one batch of two labelled images."""
+    """A small DomainGeneralization and one batch of two labeled images."""
     backbone = dict(type='MixTransformer', arch='b0', embed_dims=8, num_layers=[1] * 4, num_heads=[1] * 4,
                     drop_path_rate=0., style_hallucination=dict() if style else None)
     head = dict(type='DAFormerHead', in_channels=[8] * 4, in_index=[0, 1, 2, 3], channels=8, embed_channels=8,

@@ -106,7 +106,7 @@ def parts():
     return student, torch.randn(2, 3, 9, 9) * 2 + 1
 
 
-def normalised(student, features, mean, variance):
+def normalized(student, features, mean, variance):
     shape = (1, -1, 1, 1)
     return (features - mean.view(shape)) / (variance.view(shape) + student.bn.eps).sqrt()
 
@@ -116,7 +116,7 @@ def test_policy_batch(parts):
     teacher, out = forward_teacher('batch', images, student)
     features = student.conv(images).detach()
     mean, var = features.mean((0, 2, 3)), features.var((0, 2, 3), unbiased=False)
-    torch.testing.assert_close(out, normalised(student, features, mean, var), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(out, normalized(student, features, mean, var), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(teacher.module.bn.running_mean, 0.9 * torch.full((4, ), 0.7) + 0.1 * mean)
     teacher.update_parameters(student)  # never touches the teacher's own statistics
     assert not torch.equal(teacher.module.bn.running_mean, student.bn.running_mean)
@@ -130,7 +130,7 @@ def test_policy_own(parts):
     var = 0.9 * torch.full((4, ), 2.5) + 0.1 * features.var((0, 2, 3), unbiased=True)
     torch.testing.assert_close(teacher.module.bn.running_mean, mean)
     torch.testing.assert_close(teacher.module.bn.running_var, var)
-    torch.testing.assert_close(out, normalised(student, features, mean, var), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(out, normalized(student, features, mean, var), rtol=1e-4, atol=1e-5)
     assert int(teacher.module.bn.num_batches_tracked) == 1
     teacher.eval()
     with torch.no_grad():
@@ -141,7 +141,7 @@ def test_policy_own(parts):
 def test_policy_copy(parts):
     student, images = parts
     teacher, out = forward_teacher('copy', images, student)
-    torch.testing.assert_close(out, normalised(student, student.conv(images).detach(), torch.full((4, ), 0.7),
+    torch.testing.assert_close(out, normalized(student, student.conv(images).detach(), torch.full((4, ), 0.7),
                                                torch.full((4, ), 2.5)), rtol=1e-4, atol=1e-5)
     student.bn.running_mean.fill_(5.0)
     teacher.steps.fill_(10)

@@ -36,14 +36,14 @@ def labels_of(count=2, size=64, seed=0):
 
 
 def images_of(labels, noise=0.3, seed=0):
-    """Images whose colour tells the class, (B, 3, H, W)."""
-    colours = torch.tensor([[1., 0, 0], [0, 1., 0], [0, 0, 1.], [-1., -1., 0]])
-    images = colours[labels.clamp(max=CLASSES - 1)].permute(0, 3, 1, 2)
+    """Images whose color tells the class, (B, 3, H, W)."""
+    colors = torch.tensor([[1., 0, 0], [0, 1., 0], [0, 0, 1.], [-1., -1., 0]])
+    images = colors[labels.clamp(max=CLASSES - 1)].permute(0, 3, 1, 2)
     return images + noise * torch.randn(images.shape, generator=torch.Generator().manual_seed(seed))
 
 
 def batch_of(count=2, size=64, seed=0, padding=0, mix=False):
-    """A semi-supervised batch; ``padding`` columns at the right of unlabelled images are marked invalid."""
+    """A semi-supervised batch; ``padding`` columns at the right of unlabeled images are marked invalid."""
     def unlabeled(seed):
         valid = torch.ones(1, size, size)
         valid[..., size - padding:] = 0

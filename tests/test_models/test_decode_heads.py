@@ -117,7 +117,7 @@ def test_one_channel_head():
     assert head('DeepLabV2Head', 16, num_classes=1).out_channels == 1
 
 
-def test_dropout_and_classifier_initialisation():
+def test_dropout_and_classifier_initialization():
     torch.manual_seed(0)
     model = head()
     model.init_weights()

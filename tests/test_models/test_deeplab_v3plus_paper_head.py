@@ -116,7 +116,7 @@ def test_widths_of_the_paper(cfg):
     assert module.dropout is None and module.align_corners
 
 
-def test_initialisation_is_kaiming_normal_by_fan_in():
+def test_initialization_is_kaiming_normal_by_fan_in():
     torch.manual_seed(0)
     module = head(in_channels=[256, 512], channels=64, c1_channels=48)
     module.init_weights()

@@ -17,7 +17,7 @@ from .hrda_networks import BOX, build_head, tiny
 from .test_decode_heads import pyramid
 
 
-def test_teacher_normalises_context_and_all_detail_windows_as_two_batches():
+def test_teacher_normalizes_context_and_all_detail_windows_as_two_batches():
     """Nine windows of both images are one BatchNorm batch, window by window, after the context pass."""
     model = tiny().train()
     images = torch.randn(2, 3, 128, 128)

@@ -75,7 +75,7 @@ def public_arrays(stem=32, stages=(2, 1, 2), dims=24, layers=2, heads=3, hidden=
 
 # ---------------------------------------------------------------- the independent forward: NHWC, float64, plain numpy
 def conv(x, kernel, stride):
-    """Standardised convolution with TensorFlow's SAME padding, as a sum over kernel positions."""
+    """Standardized convolution with TensorFlow's SAME padding, as a sum over kernel positions."""
     kernel = (kernel - kernel.mean((0, 1, 2))) / (kernel.std((0, 1, 2)) + 1e-5)
     size = kernel.shape[0]
     out = [math.ceil(n / stride) for n in x.shape[1:3]]

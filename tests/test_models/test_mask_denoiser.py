@@ -371,7 +371,7 @@ def test_time_bins_are_means_of_their_images():
     times = torch.tensor([0.3, 0.21, 0.99], dtype=torch.float64)
     bins = network.time_bins(DenoisedLabels(logits, logits, times), labels)
     expected = (math.log(4) + math.log(1 + 3 * math.exp(-5))) / 2
-    assert set(bins) == {'ce_t0.2-0.4'}, 'a bin without labelled pixels is left out'
+    assert set(bins) == {'ce_t0.2-0.4'}, 'a bin without labeled pixels is left out'
     assert float(bins['ce_t0.2-0.4']) == pytest.approx(expected, rel=1e-6)
     exact = torch.tensor([0., 0.2, 1.0], dtype=torch.float64)
     assert set(network.time_bins(DenoisedLabels(logits, logits, exact), labels * 0)) == {

@@ -1,4 +1,4 @@
-"""MixTransformer: the official numbers, any size, any precision, initialisation and weights."""
+"""MixTransformer: the official numbers, any size, any precision, initialization and weights."""
 import math
 
 import pytest
@@ -191,7 +191,7 @@ def test_drop_path_draws_as_mmcv_and_is_exact_in_bfloat16():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_scratch_initialisation():
+def test_scratch_initialization():
     torch.manual_seed(0)
     model = MixTransformer('b1')
     model.init_weights()

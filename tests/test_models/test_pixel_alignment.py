@@ -181,7 +181,7 @@ def test_streaming_equals_joint_where_prototypes_do_and_halves_the_weight():
     """With prototypes per image both ways see the same ones; the counts of drift pixels are equal too."""
     passes = [images_of(0, ignored=0., detail=True), images_of(1, ignored=0., detail=True)]
     term = PixelAlignment(prototypes='image', pair='streaming', eta=(0.25, 0.25))
-    first = term(passes[:1], more=True)
+    first = term(passes[:1], pass_follows=True)
     second = term(passes[1:], memory=first.memory)
     joint = term(passes).loss
     assert float((first.loss + second.loss).detach()) == pytest.approx(float(joint.detach()), rel=1e-12)
@@ -194,17 +194,17 @@ def test_streaming_aligns_the_second_pass_to_prototypes_of_both():
     passes[1].labels[:] = 3
     term = PixelAlignment(pair='streaming')
     alone = term(passes[1:]).loss
-    memory = term(passes[:1], more=True).memory
+    memory = term(passes[:1], pass_follows=True).memory
     both = term(passes[1:], memory=memory).loss
     assert float(alone.detach()) == 0 and float(both.detach()) > 0
     joint = PixelAlignment()(passes).loss
     assert float(joint.detach()) > 0
 
 
-def test_first_streaming_pass_does_not_pair_neighbours():
+def test_first_streaming_pass_does_not_pair_neighbors():
     entry = images_of(0, ignored=0.)
     entry.labels[0], entry.labels[1] = 1, 2
-    assert float(PixelAlignment(pair='streaming')([entry], more=True).loss.detach()) == 0
+    assert float(PixelAlignment(pair='streaming')([entry], pass_follows=True).loss.detach()) == 0
     assert float(PixelAlignment(pair='streaming')([entry]).loss.detach()) > 0
 
 
@@ -233,7 +233,7 @@ def test_second_streaming_pass_draws_other_random_pixels():
     term = PixelAlignment(partition='random', pair='streaming')
     seen = []
     term.sub_domains = lambda *args: seen.append(PixelAlignment.sub_domains(term, *args)) or seen[-1]
-    first = term([entry], more=True, seed=3)
+    first = term([entry], pass_follows=True, seed=3)
     term([entry], memory=first.memory, seed=3)
     assert not torch.equal(seen[0][1], seen[1][1])
 

@@ -1,4 +1,4 @@
-"""What training methods ask of a network: misspelt answers are errors, and a head's classifier is watched."""
+"""What training methods ask of a network: misspelled answers are errors, and a head's classifier is watched."""
 import pytest
 import torch
 from mmseg.models import EncoderDecoder
@@ -17,7 +17,7 @@ def network(**head):
         type='MixTransformer', arch='b0', embed_dims=8, num_layers=[1] * 4, num_heads=[1] * 4, init_cfg=None))
 
 
-def test_a_misspelt_override_is_an_error():
+def test_a_misspelled_override_is_an_error():
     with pytest.raises(TypeError, match='predict_logit overrides nothing.*is predict_logits meant'):
         type('Network', (TrainableSegmentor, EncoderDecoder), dict(predict_logit=lambda self, images: images))
     with pytest.raises(TypeError, match='before_trainning overrides nothing.*is before_training meant'):

@@ -1,4 +1,4 @@
-"""Colour jitter: recorded draws and outputs of kornia 0.5.8, and what holds for any image."""
+"""Color jitter: recorded draws and outputs of kornia 0.5.8, and what holds for any image."""
 import colorsys
 
 import numpy as np
@@ -107,7 +107,7 @@ def test_whole_strong_transform(recorded):
             sigma = rng.uniform(0.15, 1.15)
             assert sigma == case['sigma'][0]
             image = gaussian_blur(image, sigma)
-        # Normalised values: one [0, 1] step of 1e-6 is 4.4e-6 here.
+        # Normalized values: one [0, 1] step of 1e-6 is 4.4e-6 here.
         rest = case.get('out_stride', 1) // step
         torch.testing.assert_close(image[..., ::rest, ::rest], case['out'], rtol=0, atol=2e-5)
         label = case['gt'][0, 0]  # the record's second label is the first one upside down
@@ -168,11 +168,11 @@ def test_hsv_is_the_textbook_one(rgb):
     assert back.flatten().tolist() == pytest.approx(list(rgb), abs=1e-9)
 
 
-def test_grey_has_hue_0_and_keeps_its_grey():
-    grey = torch.full((3, 2, 2), 0.4)
-    assert torch.equal(rgb_to_hsv(grey)[:2], torch.zeros(2, 2, 2))
-    out = color_jitter(grey, IDENTITY._replace(hue=0.3, saturation=1.2))
-    torch.testing.assert_close(out, grey)
+def test_gray_has_hue_0_and_keeps_its_gray():
+    gray = torch.full((3, 2, 2), 0.4)
+    assert torch.equal(rgb_to_hsv(gray)[:2], torch.zeros(2, 2, 2))
+    out = color_jitter(gray, IDENTITY._replace(hue=0.3, saturation=1.2))
+    torch.testing.assert_close(out, gray)
 
 
 @pytest.mark.parametrize('dtype, tolerance', [(torch.float16, 1e-3), (torch.bfloat16, 8e-3), (torch.float64, 1e-6)])

@@ -10,12 +10,12 @@ def images(count=2, dtype=torch.float64):
     return torch.rand(count, 3, 24, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
 
 
-def test_scaled_lab_of_known_colours():
+def test_scaled_lab_of_known_colors():
     """White is (1, 128/255, 128/255), black (0, ...), CIE values of pure red L 53.24, a 80.09, b 67.20."""
-    colours = torch.tensor([[1., 1, 1], [0, 0, 0], [1, 0, 0]], dtype=torch.float64).view(3, 3, 1, 1)
-    lab = rgb_to_unit_lab(colours).view(3, 3)
-    grey = 128 / 255
-    expected = torch.tensor([[1, grey, grey], [0, grey, grey],
+    colors = torch.tensor([[1., 1, 1], [0, 0, 0], [1, 0, 0]], dtype=torch.float64).view(3, 3, 1, 1)
+    lab = rgb_to_unit_lab(colors).view(3, 3)
+    gray = 128 / 255
+    expected = torch.tensor([[1, gray, gray], [0, gray, gray],
                              [0.5324, (80.09 + 128) / 255, (67.20 + 128) / 255]], dtype=torch.float64)
     torch.testing.assert_close(lab, expected, atol=2e-3, rtol=0)
 
@@ -44,7 +44,7 @@ def test_noise_has_the_given_size_and_follows_the_seed():
     assert not torch.equal(lab_style(x, draws), lab_style(x, draws._replace(noise_seed=8)))
 
 
-def test_output_range_and_grey_images():
+def test_output_range_and_gray_images():
     generator = torch.Generator().manual_seed(3)
     x = torch.cat((images(3, torch.float32), torch.full((1, 3, 24, 20), 0.3)))
     out = lab_style(x, draw_lab_style(4, generator))

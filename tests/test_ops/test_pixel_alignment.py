@@ -227,7 +227,7 @@ def test_groups_of_images():
     assert group_images('pair', [2, 2, 2]) == ([[0, 1]] * 3, 2)
     assert group_images('pair', [5]) == ([[0, 0, 1, 1, 1]], 2)
     assert group_images('pair', [1]) == ([[0]], 1)
-    assert group_images('pair', [2], alone=False) == ([[0, 1]], 2)
+    assert group_images('pair', [2], only_pass=False) == ([[0, 1]], 2)
     assert group_images('batch', [2, 3]) == ([[0, 0], [1, 1, 1]], 2)
     assert group_images('step', [2, 3]) == ([[0, 0], [0, 0, 0]], 1)
     assert group_images('image', [2, 3]) == ([[0, 1], [2, 3, 4]], 5)

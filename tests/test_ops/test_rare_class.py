@@ -60,7 +60,7 @@ def test_ties_follow_the_class_id():
     ([[1, 2]], 1., r'shape \(1, 2\)'),
     ([0.5, 0.5], 1., 'float64'),
     ([3, -1], 1., r'negative, got \[3, -1\]'),
-    ([0, 0], 1., 'no labelled pixel'),
+    ([0, 0], 1., 'no labeled pixel'),
     ([1, 2], 0., 'temperature must be positive, got 0.0'),
     ([1, 2], float('nan'), 'nan'),
 ])

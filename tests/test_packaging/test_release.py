@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.packaging, pytest.mark.ci]
 #: The demo's settings, as short as they can be.
 SHORT = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'default_hooks.checkpoint.interval=2',
+         'param_scheduler.0.warmup_iters=1',
          *(f'{role}_dataloader.{name}.dataset.num_images=8' for role, names in (
              ('train', ('source', 'target')), ('val', ('camera', 'night')), ('test', ('camera', 'night')))
            for name in names)]

@@ -35,7 +35,7 @@ def test_a_second_run_is_refused_with_process_and_host(tmp_path, alive):
 
 def test_it_is_given_free(tmp_path):
     lock = run_lock.hold(tmp_path / 'new')
-    assert run_lock.hold(tmp_path / 'new') is lock and run_lock.held(tmp_path / 'new') is lock
+    assert run_lock.hold(tmp_path / 'new') is lock and run_lock.current_lock(tmp_path / 'new') is lock
     owner = json.loads((tmp_path / 'new' / LOCK).read_text())
     assert owner['process'] == os.getpid()
     lock.check()

@@ -91,7 +91,7 @@ class Slow(torch.utils.data.Dataset):
 def test_workers_outlive_the_signals_of_their_job():
     """slurm signals every process of a job; the workers serve the iteration that is under way."""
     loader = torch.utils.data.DataLoader(Slow(), batch_size=1, num_workers=1)
-    stop_signals.shield_workers(dict(source=loader))
+    stop_signals.shield_workers([loader])
     batches = iter(loader)
     next(batches)
     worker = batches._workers[0]
@@ -111,7 +111,7 @@ def test_persistent_workers_do_not_hold_up_the_end_of_their_process(tmp_path):
         'from torch.utils.data import DataLoader\n'
         'from mmseg_dg.utils.stop_signals import shield_workers\n'
         'loader = DataLoader(list(range(8)), batch_size=2, num_workers=2, persistent_workers=True)\n'
-        'shield_workers(loader)\n'
+        'shield_workers([loader])\n'
         'it = iter(loader)\n'
         'print(next(it).tolist(), flush=True)\n')
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=100)

@@ -7,7 +7,7 @@ from mmseg_dg.visualization import class_iou_chart, class_share_chart
 CLASSES = ['road', 'car', 'sky', 'pole', 'sign', 'bike']
 
 
-def colours(picture):
+def colors(picture):
     return {tuple(c) for c in picture.reshape(-1, 3)[::7]}
 
 
@@ -17,17 +17,17 @@ def test_iou_chart_shows_every_run():
     two = class_iou_chart(dict(a=[90, 80, 70, 60, np.nan, 0], b=[50] * 6), shares, CLASSES)
     assert one.dtype == np.uint8 and one.ndim == 3 and one.shape[2] == 3
     blue, orange = (31, 119, 180), (255, 127, 14)
-    assert blue in colours(one) and orange not in colours(one)
-    assert {blue, orange} <= colours(two)
+    assert blue in colors(one) and orange not in colors(one)
+    assert {blue, orange} <= colors(two)
     taller = class_iou_chart(dict(a=[90] * 6), shares, CLASSES)
     assert (taller == blue).all(-1).sum() > (one == blue).all(-1).sum()
 
 
-def test_share_chart_has_the_classes_colours():
+def test_share_chart_has_the_classes_colors():
     palette = [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
     shares = [[0.5, 0.5, 0.0], [np.nan] * 3, [0.2, 0.8, 0.0]]
     picture = class_share_chart([100, 200, 300], shares, [0.7, np.nan, 0.5], CLASSES[:3], palette)
-    assert {(255, 0, 0), (0, 255, 0)} <= colours(picture)
+    assert {(255, 0, 0), (0, 255, 0)} <= colors(picture)
     assert class_share_chart([1], [[1.0, 0, 0]], [0.0], CLASSES[:3]).shape[2] == 3, 'one row is no error'
 
 

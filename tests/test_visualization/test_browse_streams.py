@@ -26,9 +26,9 @@ def tool():
     return module
 
 
-def sample(labelled=True, mask=False, **meta):
+def sample(labeled=True, mask=False, **meta):
     info = SegDataSample(metainfo=dict(img_path='a/b.png', **meta))
-    if labelled:
+    if labeled:
         info.gt_sem_seg = PixelData(data=torch.tensor([[[0, 1, 255, 0]] * 4]))
     if mask:
         info.valid_pseudo_mask = PixelData(data=torch.ones(1, 4, 4, dtype=torch.uint8))

@@ -101,7 +101,7 @@ def test_maps_of_one_scale_are_what_the_network_predicts(trained):
     assert one.name == '' and one.features.shape == (8, 20, 24) and bool(one.inside.all())
     head = model.student.decode_head.conv_seg
     torch.testing.assert_close(head(one.features[None])[0], one.logits, atol=1e-5, rtol=1e-5)
-    expected = sample['data_samples'].gt_sem_seg.data[0, 2::4, 2::4]  # centres of the cells
+    expected = sample['data_samples'].gt_sem_seg.data[0, 2::4, 2::4]  # centers of the cells
     assert torch.equal(one.labels, expected)
     predicted = model.test_step(dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']]))[0]
     agree = predicted.pred_sem_seg.data[0, 2::4, 2::4] == one.logits.argmax(0)

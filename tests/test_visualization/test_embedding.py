@@ -115,8 +115,8 @@ def test_picture_has_a_plot_per_network():
     picture = embedding_picture(dict(a=features, b=features[:, :5]), labels, ['x', 'y', 'z'], PALETTE, size=200)
     assert picture.dtype == np.uint8 and picture.shape[0] == 200 and picture.shape[1] > 400
     halves = picture[:, :200], picture[:, 200:400]
-    for colour in PALETTE[:3]:
-        assert all((half == colour).all(-1).any() for half in halves), 'a class has no point'
+    for color in PALETTE[:3]:
+        assert all((half == color).all(-1).any() for half in halves), 'a class has no point'
 
 
 # ---------------------------------------------------------------- the command

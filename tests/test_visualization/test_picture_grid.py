@@ -73,7 +73,7 @@ def test_rows_and_columns(tool, config, tmp_path):
     assert cell[1] == [[120] * 3, PALETTE[0], PALETTE[1], PALETTE[0]]
 
 
-def test_joined_classes_share_the_first_one_s_colour(tool):
+def test_joined_classes_share_the_first_one_s_color(tool):
     metric = dict(type='ConfusionMatrixMetric', label_map=[1, 255, 0, 1])
     assert tool.display_table([metric], 4)[:6].tolist() == [0, 255, 2, 0, 4, 5]
     assert tool.display_table(dict(type='ConfusionMatrixMetric'), 4).tolist() == list(range(256))

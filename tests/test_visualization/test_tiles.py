@@ -19,11 +19,11 @@ from mmseg_dg.visualization.tiles import scaled_size
 PALETTE = [[10, 20, 30], [200, 100, 0]]
 
 
-def test_image_to_rgb_undoes_the_normalisation():
+def test_image_to_rgb_undoes_the_normalization():
     rgb = np.random.RandomState(0).randint(0, 256, (4, 5, 3)).astype(np.uint8)
     mean, std = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
-    normalised = (torch.from_numpy(rgb).float() - torch.tensor(mean)) / torch.tensor(std)
-    np.testing.assert_array_equal(image_to_rgb(normalised.permute(2, 0, 1), mean, std), rgb)
+    normalized = (torch.from_numpy(rgb).float() - torch.tensor(mean)) / torch.tensor(std)
+    np.testing.assert_array_equal(image_to_rgb(normalized.permute(2, 0, 1), mean, std), rgb)
     assert image_to_rgb(torch.full((3, 2, 2), 99.0), mean, std).max() == 255  # clipped, not wrapped
     with pytest.raises(ValueError, match=r'\(4, 2, 2\)'):
         image_to_rgb(torch.zeros(4, 2, 2), mean, std)

@@ -55,8 +55,8 @@ class Side:
 
     def _merged(self, config: str, options: dict) -> str:
         """The config with the options in it, as a file that ``Trainer`` can read."""
-        from mmengine.config import Config
-        cfg = Config.fromfile(config)
+        from mmseg_dg.utils.config_files import read_config_file
+        cfg = read_config_file(config)
         cfg.merge_from_dict(options)
         path = os.path.join(self.folder.name, Path(config).name)
         cfg.dump(path)

@@ -11,7 +11,7 @@ optimizer and library workspaces):
 - *saved*: what autograd keeps for the backward pass, counted through torch's saved-tensor hooks;
 - *peak*: the most that is alive at any moment of the step, forward and backward, counted at every operation.
 
-Images, labels and weights are random, every pixel is labelled: the most drift pixels there can be. ``--calculate``
+Images, labels and weights are random, every pixel is labeled: the most drift pixels there can be. ``--calculate``
 does the graph of the network on torch's meta device, which computes nothing, and the term by formula: for networks
 that do not fit into this machine.
 """
@@ -23,7 +23,7 @@ from typing import Callable, Optional
 from unittest.mock import patch
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from torch import Tensor
@@ -41,6 +41,7 @@ from mmseg_dg.methods.step import StepContext
 from mmseg_dg.models.losses import AlignmentImages
 from mmseg_dg.models.segmentors import draw_crop_box, segmentation_losses
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.seeding import StepGenerator
 
 MIB = 2**20
@@ -109,7 +110,7 @@ def term_bytes(pixels: int, channels: int, classes: int) -> int:
 
 
 def random_batch(method, size: int, batch: int, device: str) -> dict:
-    """Normalised images with labels in squares of 64 pixels, for both streams."""
+    """Normalized images with labels in squares of 64 pixels, for both streams."""
     classes = method.student.num_classes if hasattr(method.student, 'num_classes') else 19
     generator = torch.Generator().manual_seed(0)
 
@@ -134,10 +135,10 @@ def step_peak(build: Callable, alignment: Optional[dict], args: argparse.Namespa
 
 
 def one_pass(method, data: dict, device: str):
-    """Network losses and saved MiB of one labelled pass."""
+    """Network losses and saved MiB of one labeled pass."""
     images = data[method.source_stream]['inputs']
     labels = torch.stack([s.gt_sem_seg.data[0] for s in data[method.source_stream]['data_samples']])
-    box = draw_crop_box(method.student, tuple(images.shape[-2:]), StepGenerator.of(0).numpy)
+    box = draw_crop_box(method.student, tuple(images.shape[-2:]), StepGenerator.wrap(0).numpy)
     parameters = list(method.student.parameters())
     with patch('mmseg_dg.models.segmentors.network.pixel_accuracy', lambda *_, **__: torch.zeros((), device=device)), \
             saved_bytes(images, labels, *parameters) as sizes:  # accuracy: needs values, saves nothing
@@ -156,7 +157,7 @@ def measured_term(method, entry: AlignmentImages, iteration: int) -> tuple[float
 
 
 def drift_pixels(method, views, iteration: int) -> int:
-    """Drift pixels of two passes over fully labelled images."""
+    """Drift pixels of two passes over fully labeled images."""
     eta = method.alignment.eta_at(iteration, TOTAL)
     return 2 * sum(len(v.features) * round(eta * v.features.shape[-2:].numel()) for v in views)
 
@@ -210,7 +211,7 @@ def main() -> None:
     init_default_scope('mmseg_dg')
     config = dict(type='DACS', network=NETWORK, blur=False, color_jitter_strength=0.)
     if args.config:
-        config = Config.fromfile(args.config)
+        config = read_config_file(args.config)
         config.merge_from_dict(args.cfg_options or {})
         config = config.model.to_dict()
         config['feature_distance'] = None  # wants a pretrained encoder; its graph is the step's own

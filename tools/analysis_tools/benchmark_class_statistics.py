@@ -95,7 +95,7 @@ def main() -> None:
         cache = osp.join(root, 'cache')
         generator = np.random.default_rng(1)
         counts = generator.integers(0, 6000, (args.images, len(names)), dtype=np.int32)
-        CacheEntry.of(dataset, loader, names, cache).write(counts)  # as counting would leave them
+        CacheEntry.for_dataset(dataset, loader, names, cache).write(counts)  # as counting would leave them
         del counts
         with measured('statistics from the cache: fingerprint of every file, totals'):
             found = class_statistics(dataset, cache_dir=cache)

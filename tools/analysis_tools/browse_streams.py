@@ -26,6 +26,7 @@ from mmseg_dg.datasets.crop_setting import training_loaders
 from mmseg_dg.engine.loops.multi_stream import stream_seed
 from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import DATA_SAMPLERS, DATASETS, MODELS
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.loaders import loaders_by_name
 from mmseg_dg.utils.seeding import StepGenerator
 from mmseg_dg.visualization import legend, mixed_grid, mixed_state, save_picture, stream_grid, strong_grid
@@ -99,7 +100,7 @@ def mixed_picture(method: Any, batch: dict[str, list[dict]], palette: Any, conte
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parse_args(argv)
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     if cfg.get('custom_imports'):
@@ -145,7 +146,7 @@ def draw_mixed(args: argparse.Namespace, cfg: Config, streams: dict[str, Stream]
 
 
 def draw_strong(args: argparse.Namespace, method: Any, streams: dict[str, Stream], seed: int) -> None:
-    """Write ``strong_<iteration>.png``: weak and strong views of the unlabelled images as the method makes them."""
+    """Write ``strong_<iteration>.png``: weak and strong views of the unlabeled images as the method makes them."""
     size = streams[method.unlabeled_stream].batch_size
     mean, std = (x.flatten().tolist() for x in (method.data_preprocessor.mean, method.data_preprocessor.std))
     for iteration in range(args.iteration, args.iteration + -(-args.num // size)):

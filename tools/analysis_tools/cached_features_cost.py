@@ -27,6 +27,7 @@ import mmseg_dg  # noqa: F401  prepares the library stack before anything of it 
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.apis.launch import ConfigOptions, build_runner
 from mmseg_dg.registry import HOOKS
+from mmseg_dg.utils.config_files import read_config_file
 
 
 @HOOKS.register_module()
@@ -112,7 +113,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parse_args(argv)
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     if not cfg.train_cfg.get('cached_features'):

@@ -10,7 +10,6 @@ import argparse
 import sys
 
 import numpy as np
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 import mmseg_dg  # noqa: F401  prepares the library stack
@@ -19,6 +18,7 @@ from mmseg_dg.datasets.crop_setting import training_loaders
 from mmseg_dg.datasets.statistics.channel_statistics import channel_statistics
 from mmseg_dg.datasets.wrappers import flatten
 from mmseg_dg.registry import DATASETS
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.loaders import loaders_by_name
 
 
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
     loaders = loaders_by_name(training_loaders(cfg), 'train')
     name = args.stream or next(iter(loaders))

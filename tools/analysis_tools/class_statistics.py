@@ -1,7 +1,7 @@
 """Count the classes of a config's training data: ``python tools/analysis_tools/class_statistics.py CONFIG``.
 
 Counts are kept in the cache that rare class sampling reads, so this is also a way to prepare (and check) the labels
-before a run.  Prints one table per labelled stream.
+before a run.  Prints one table per labeled stream.
 """
 import argparse
 import sys
@@ -15,6 +15,7 @@ from mmseg_dg.datasets import ClassStatistics, SeededDataset, class_statistics
 from mmseg_dg.datasets.checks import loads_labels
 from mmseg_dg.datasets.crop_setting import training_loaders
 from mmseg_dg.datasets.wrappers import leaves
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.loaders import loaders_by_name
 
 
@@ -40,7 +41,7 @@ def table(name: str, found: ClassStatistics, min_pixels: int) -> str:
     """Text with one line per class, frequent classes last."""
     total, images = max(int(found.totals.sum()), 1), found.images_per_class(min_pixels)
     shown = found.images_per_class()
-    lines = [f'{name}: {found.files} images, {int(found.totals.sum())} labelled pixels',
+    lines = [f'{name}: {found.files} images, {int(found.totals.sum())} labeled pixels',
              f'{"class":>5} {"name":<24} {"pixels":>16} {"share %":>9} {"images":>9} {f"> {min_pixels} px":>12}']
     for index in found.totals.argsort(kind='stable'):
         label = found.class_names[index] if found.class_names else ''
@@ -51,7 +52,7 @@ def table(name: str, found: ClassStatistics, min_pixels: int) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Count and print; the exit status."""
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     if cfg.get('custom_imports'):

@@ -22,6 +22,7 @@ from mmseg_dg.apis import load_model
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.apis.launch import ConfigOptions
 from mmseg_dg.apis.pixel_maps import domain_dataset, pixel_maps, spread_indices
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.visualization import Tile, colorize, compose, save_picture
 from mmseg_dg.visualization.drift_pictures import DriftCount, drift_tiles
 from mmseg_dg.visualization.tiles import scaled_size
@@ -39,7 +40,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--eta', type=float, nargs='+', default=[0.2, 0.05], help='shares of drift pixels')
     parser.add_argument('--tile', type=int, default=384, help='longest side of one picture in pixels')
     parser.add_argument('--predictions-only', action='store_true',
-                        help='no photographs: for data whose licence forbids passing them on')
+                        help='no photographs: for data whose license forbids passing them on')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
                         help='override settings of the config')
@@ -48,7 +49,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     model = load_model(cfg, args.checkpoint, args.device)

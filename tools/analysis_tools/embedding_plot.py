@@ -6,10 +6,10 @@ Example::
         work_dirs/bench_daformer_mobilenetv2/iter_2000.pth work_dirs/bench_pixl_uda_mobilenetv2/iter_2000.pth \\
         embedding.png --names without with --domain camvid_day
 
-Features are those the classifier sees, L2-normalised; the plane is spanned by their first two principal components,
+Features are those the classifier sees, L2-normalized; the plane is spanned by their first two principal components,
 for each checkpoint its own. The scores are taken in the full space: mean silhouette (cosine distance), variance of
 class means over variance within classes, share of pixels nearest to the mean of their own class. Pixels are drawn
-from the labelled pixels of the domain, equally many per class.
+from the labeled pixels of the domain, equally many per class.
 """
 import argparse
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ from mmseg_dg.apis import load_model
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.apis.launch import ConfigOptions
 from mmseg_dg.apis.pixel_maps import domain_dataset, pixel_maps, spread_indices
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.visualization import save_picture
 from mmseg_dg.visualization.embedding import choose_pixels, embedding_picture, separation
 
@@ -63,7 +64,7 @@ def gather(cfg: Config, checkpoint: str, args: argparse.Namespace) -> dict[str, 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
-    configs = [Config.fromfile(args.config_before or args.config), Config.fromfile(args.config)]
+    configs = [read_config_file(args.config_before or args.config), read_config_file(args.config)]
     for cfg in configs:
         if args.cfg_options:
             cfg.merge_from_dict(args.cfg_options)

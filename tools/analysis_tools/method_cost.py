@@ -6,7 +6,7 @@
 Both methods, with the optimizers of their configs, train on the same random images (no data loading, no pretrained
 weights: neither changes the cost). Time: both are held in one process and take turns iteration by iteration, so that
 other load on the machine hits both; the medians after ``--skip`` iterations are reported, and the median ratio of
-neighbours. An iteration is preprocessing, all passes, the optimizer step and the update of averages. On the CPU the
+neighbors. An iteration is preprocessing, all passes, the optimizer step and the update of averages. On the CPU the
 time the process really computed is given as well, whose ratio holds on a busy machine. Memory: each method runs alone
 in a process of its own. On a GPU the peak is ``torch.cuda.max_memory_allocated``; on the CPU it is the peak of what
 PyTorch's allocator holds (weights, optimizer, gradients, activations), from the profiler's allocation events; scratch
@@ -41,6 +41,7 @@ from mmseg_dg.engine.preflight import CROPS
 from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmseg_dg.utils.allocator import keep_freed_memory
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.weights.files import without_pretrained
 
 MIB = 2**20
@@ -62,7 +63,7 @@ class Trainer:
 
     def __init__(self, config: str, size: Optional[tuple[int, int]], batch_size: Optional[int], device: str,
                  stage: str) -> None:
-        cfg = Config.fromfile(config)
+        cfg = read_config_file(config)
         init_default_scope('mmseg_dg')
         torch.manual_seed(0)
         self.name, self.device = Path(config).stem, torch.device(device)
@@ -228,7 +229,7 @@ def main(argv: Optional[list[str]] = None) -> dict[str, Any]:
         print(peak_memory(args.configs[0], *options))
         return {}
     for config in args.configs:
-        Config.fromfile(config)  # a wrong name is said before minutes of measuring
+        read_config_file(config)  # a wrong name is said before minutes of measuring
     memory = [memory_in_own_process(config, args) for config in args.configs]
     trainers = [Trainer(config, *options) for config in args.configs]
     result = compare_times(*trainers, args.iters, args.skip)

@@ -23,6 +23,7 @@ from mmengine.runner.checkpoint import _load_checkpoint
 import mmseg_dg  # noqa: F401  prepares the library stack before mmseg is imported
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.registry import DATASETS, MODELS
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.visualization import prediction_grid, save_picture
 
 
@@ -37,7 +38,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--indices', type=int, nargs='+', help='indices of the images, instead of --num')
     parser.add_argument('--tile', type=int, default=384, help='longest side of one picture in pixels')
     parser.add_argument('--predictions-only', action='store_true',
-                        help='no images and labels: for data whose licence forbids passing them on')
+                        help='no images and labels: for data whose license forbids passing them on')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='key=value overrides of the config')
     return parser.parse_args(argv)
@@ -71,7 +72,7 @@ def domain_config(cfg: Config, domain: Optional[str]) -> tuple[dict, Optional[An
 
 
 def display_table(evaluator: Optional[Any], num_classes: int) -> np.ndarray:
-    """Class id that stands for each class in the picture: where the metric joins classes, they share one colour."""
+    """Class id that stands for each class in the picture: where the metric joins classes, they share one color."""
     table = np.arange(256)
     entries = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
     label_map = next((e.get('label_map') for e in entries if isinstance(e, Mapping) and e.get('label_map')), None)
@@ -119,7 +120,7 @@ def label_of(sample: dict) -> Optional[np.ndarray]:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
     checkpoints = named_checkpoints(args.checkpoints)
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))

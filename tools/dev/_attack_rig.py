@@ -22,9 +22,9 @@ mine = dict(data_root={root!r}, classes=['background', 'object'], palette=None)
 few = dict(batch_size=1, num_workers={workers}, persistent_workers=False)
 read = [dict(type='LoadImageFromFile')]
 tail = [dict(type='RandomCrop', crop_size=(64, 64)), dict(type='RandomFlip', prob=0.5), dict(type='PackStreamInputs')]
-labelled = dict(dataset=dict(pipeline=read + [dict(type='LoadAnnotations')] + tail, data_prefix=dict(
+labeled = dict(dataset=dict(pipeline=read + [dict(type='LoadAnnotations')] + tail, data_prefix=dict(
     img_path='images', seg_map_path='masks'), **mine), **few)
-unlabelled = dict(dataset=dict(pipeline=read + {margins} + tail, data_prefix=dict(img_path='unlabeled'), **mine),
+unlabeled = dict(dataset=dict(pipeline=read + {margins} + tail, data_prefix=dict(img_path='unlabeled'), **mine),
                   **few)
 train_dataloader = dict({streams})
 val_dataloader = dict(own=dict(num_workers=0, persistent_workers=False, dataset=dict(
@@ -36,10 +36,10 @@ model = dict(network=dict(
 train_cfg = dict(max_iters={iters}, val_interval=2)
 param_scheduler = [dict(type='WarmupPolyLR', power=1.0, warmup_iters=1, warmup_ratio=1e-6, min_lr=0.)]
 default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=2, save_best='own/mIoU'), logger=dict(interval=1))
-del mine, few, read, tail, labelled, unlabelled
+del mine, few, read, tail, labeled, unlabeled
 '''
-STREAMS = dict(supervised='source=labelled', uda='source=labelled, target=unlabelled',
-               semi='labeled=labelled, unlabeled=unlabelled')
+STREAMS = dict(supervised='source=labeled', uda='source=labeled, target=unlabeled',
+               semi='labeled=labeled, unlabeled=unlabeled')
 
 
 class Rig:

@@ -1,6 +1,6 @@
 """CamVid by day, 39 of 305 frames with labels (1/8), trained and scored on its 11 classes.
 
-The labelled frames are four blocks of neighbours spread over both sequences; two frames on either side of a block are
+The labeled frames are four blocks of neighbors spread over both sequences; two frames on either side of a block are
 used by nobody (``python tools/make_split.py folder .../camvid_day --images img/train --masks label/train --classes 19
 --fraction 1/8 --mode blocks --seed 0``; splits_camvid holds seeds 0, 1, 2 of 1/8 and 1/30: ``tools/study.py CONFIG
 --subsets 1_8_seed1``). ``camvid_day`` validates on other frames of a training sequence, ``camvid_dusk`` is unseen.

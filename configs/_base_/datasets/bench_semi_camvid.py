@@ -1,4 +1,4 @@
-"""CamVid by day, 39 of 305 frames with labels (1/8) and 250 without; the 16 frames next to labelled blocks are unused.
+"""CamVid by day, 39 of 305 frames with labels (1/8) and 250 without; the 16 frames next to labeled blocks are unused.
 
 A method with CutMix also reads ``unlabeled_mix``: ``train_dataloader = dict(unlabeled_mix=_base_.train_dataloader.
 unlabeled)``. Classes, lists and validation: bench_labeled_camvid.py.

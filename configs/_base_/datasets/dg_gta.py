@@ -1,7 +1,7 @@
 """GTA train of the official split (12 403 images) -> unseen Cityscapes, BDD100K, Mapillary, SYNTHIA, as DeFT has it.
 
 Training: the augmentation of DeFT's paper. Evaluation: whole images at their own size; Mapillary at height 1536, cut
-or filled to 1536x1536 around the centre, scored in that frame; SYNTHIA on 2820 images of a random split. The source's
+or filled to 1536x1536 around the center, scored in that frame; SYNTHIA on 2820 images of a random split. The source's
 own validation, GTA val, is listed last; ``protocols/dg_gta.py`` keeps it out of the mean.
 """
 train_dataloader = dict(

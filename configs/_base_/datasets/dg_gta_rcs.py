@@ -1,6 +1,6 @@
-"""GTA (24 966 images, rare classes favoured) at half resolution -> unseen Cityscapes, BDD100K, Mapillary.
+"""GTA (24 966 images, rare classes favored) at half resolution -> unseen Cityscapes, BDD100K, Mapillary.
 
-The source of DAFormer's domain generalization: crops of 512, colour distortion, rare class sampling
+The source of DAFormer's domain generalization: crops of 512, color distortion, rare class sampling
 (docs/behavior/daformer_hrda.md#domain-generalization). Every domain is predicted at the scale Cityscapes has, keeping
 its ratio, and scored at the full size of its labels.
 """

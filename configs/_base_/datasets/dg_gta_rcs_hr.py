@@ -1,6 +1,6 @@
-"""GTA (24 966 images, rare classes favoured) at full resolution -> unseen Cityscapes, BDD100K, Mapillary.
+"""GTA (24 966 images, rare classes favored) at full resolution -> unseen Cityscapes, BDD100K, Mapillary.
 
-The source of HRDA's domain generalization: crops of 1024, colour distortion, rare class sampling
+The source of HRDA's domain generalization: crops of 1024, color distortion, rare class sampling
 (docs/behavior/daformer_hrda.md#domain-generalization). Every domain is predicted at the scale Cityscapes has, keeping
 its ratio, and scored at the full size of its labels.
 """

@@ -6,7 +6,7 @@ _leftImg8bit.png (aachen/aachen_000000_000019).
 _base_ = './cityscapes_full_val.py'
 train_dataloader = dict(
     labeled=dict(
-        batch_size=8,  # 8 labelled + 8 unlabelled in total (8 in the paper)
+        batch_size=8,  # 8 labeled + 8 unlabeled in total (8 in the paper)
         num_workers=4,
         persistent_workers=True,
         sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
@@ -25,7 +25,7 @@ train_dataloader = dict(
                 dict(type='PackStreamInputs'),
             ])),
     unlabeled=dict(
-        batch_size=8,  # 8 labelled + 8 unlabelled in total (8 in the paper)
+        batch_size=8,  # 8 labeled + 8 unlabeled in total (8 in the paper)
         num_workers=4,
         persistent_workers=True,
         sampler=dict(type='StatefulInfiniteSampler', shuffle=True),

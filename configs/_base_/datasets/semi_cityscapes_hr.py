@@ -1,7 +1,7 @@
-"""Cityscapes at full size, crops of 1024: 1/8 of the training images with labels (rare classes favoured), 7/8 without.
+"""Cityscapes at full size, crops of 1024: 1/8 of the training images with labels (rare classes favored), 7/8 without.
 
 The recipe of the HRDA settings with other streams: both come from Cityscapes, so no resize is needed and crops never
-leave the image. Class statistics are those of the labelled list alone.
+leave the image. Class statistics are those of the labeled list alone.
 Lists: data/cityscapes/splits/1_8/{labeled,unlabeled}.txt, written by tools/make_split.py.
 """
 _base_ = './cityscapes_full_val.py'
@@ -38,7 +38,7 @@ train_dataloader = dict(
             data_prefix=dict(img_path='leftImg8bit/train'),  # no labels are read
             pipeline=[
                 dict(type='LoadImageFromFile'),
-                # bonnet and rectification border, without labels in the labelled images too
+                # bonnet and rectification border, without labels in the labeled images too
                 # (docs/behavior/daformer_hrda.md#pseudo-labels, of 1024x2048)
                 dict(
                     type='PseudoLabelMargins', top=30, bottom=240, left=30, right=30,

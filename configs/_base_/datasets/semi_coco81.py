@@ -1,12 +1,12 @@
 """COCO 2017 with 81 classes: a few of 118 287 images with labels, the rest without.
 
 Labels are made by tools/dataset_converters/coco81.py. Lists: data/coco/splits/1_128/{labeled,unlabeled}.txt, one image
-stem per line; the labelled counts of UniMatch are 232, 463, 925, 1849, 3697 for 1/512 to 1/32.
+stem per line; the labeled counts of UniMatch are 232, 463, 925, 1849, 3697 for 1/512 to 1/32.
 """
 _base_ = './coco81_val.py'
 train_dataloader = dict(
     labeled=dict(
-        batch_size=8,  # 8 labelled + 8 unlabelled in total (8 in the paper)
+        batch_size=8,  # 8 labeled + 8 unlabeled in total (8 in the paper)
         num_workers=4,
         persistent_workers=True,
         sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
@@ -25,7 +25,7 @@ train_dataloader = dict(
                 dict(type='PackStreamInputs'),
             ])),
     unlabeled=dict(
-        batch_size=8,  # 8 labelled + 8 unlabelled in total (8 in the paper)
+        batch_size=8,  # 8 labeled + 8 unlabeled in total (8 in the paper)
         num_workers=4,
         persistent_workers=True,
         sampler=dict(type='StatefulInfiniteSampler', shuffle=True),

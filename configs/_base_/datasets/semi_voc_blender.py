@@ -1,13 +1,13 @@
-"""Pascal VOC 2012, blender: labelled images from all 10 582 of train_aug, most of them with SBD's coarse labels.
+"""Pascal VOC 2012, blender: labeled images from all 10 582 of train_aug, most of them with SBD's coarse labels.
 
 Labels: SegmentationClassAug of tools/dataset_converters/voc_aug.py. There are two families of lists with equal counts:
-plain (mixed quality) and u2pl_* (finely labelled images first); their scores cannot be compared.
+plain (mixed quality) and u2pl_* (finely labeled images first); their scores cannot be compared.
 Lists: data/VOCdevkit/VOC2012/splits/blender_1_8/{labeled,unlabeled}.txt, one image stem per line.
 """
 _base_ = './voc_val.py'
 train_dataloader = dict(
     labeled=dict(
-        batch_size=8,  # 8 labelled + 8 unlabelled in total (8 in the paper)
+        batch_size=8,  # 8 labeled + 8 unlabeled in total (8 in the paper)
         num_workers=4,
         persistent_workers=True,
         sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
@@ -26,7 +26,7 @@ train_dataloader = dict(
                 dict(type='PackStreamInputs'),
             ])),
     unlabeled=dict(
-        batch_size=8,  # 8 labelled + 8 unlabelled in total (8 in the paper)
+        batch_size=8,  # 8 labeled + 8 unlabeled in total (8 in the paper)
         num_workers=4,
         persistent_workers=True,
         sampler=dict(type='StatefulInfiniteSampler', shuffle=True),

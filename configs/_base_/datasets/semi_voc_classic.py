@@ -1,4 +1,4 @@
-"""Pascal VOC 2012, classic: labelled images from the 1464 finely labelled ones, the rest of the 10 582 without labels.
+"""Pascal VOC 2012, classic: labeled images from the 1464 finely labeled ones, the rest of the 10 582 without labels.
 
 The other 9118 are those only SBD labels; their labels are not read. tools/dataset_converters/voc_aug.py lists them.
 Lists: data/VOCdevkit/VOC2012/splits/classic_1_8/{labeled,unlabeled}.txt, one image stem per line.
@@ -6,7 +6,7 @@ Lists: data/VOCdevkit/VOC2012/splits/classic_1_8/{labeled,unlabeled}.txt, one im
 _base_ = './voc_val.py'
 train_dataloader = dict(
     labeled=dict(
-        batch_size=8,  # 8 labelled + 8 unlabelled in total (8 in the paper)
+        batch_size=8,  # 8 labeled + 8 unlabeled in total (8 in the paper)
         num_workers=4,
         persistent_workers=True,
         sampler=dict(type='StatefulInfiniteSampler', shuffle=True),
@@ -25,7 +25,7 @@ train_dataloader = dict(
                 dict(type='PackStreamInputs'),
             ])),
     unlabeled=dict(
-        batch_size=8,  # 8 labelled + 8 unlabelled in total (8 in the paper)
+        batch_size=8,  # 8 labeled + 8 unlabeled in total (8 in the paper)
         num_workers=4,
         persistent_workers=True,
         sampler=dict(type='StatefulInfiniteSampler', shuffle=True),

@@ -1,4 +1,4 @@
-"""Rendered street scenes with labels only; colour distortion, as the paper's source-only runs have
+"""Rendered street scenes with labels only; color distortion, as the paper's source-only runs have
 (docs/behavior/daformer_hrda.md#data-pipelines)."""
 _base_ = './camvid_val.py'
 train_dataloader = dict(

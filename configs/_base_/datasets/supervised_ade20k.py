@@ -1,4 +1,4 @@
-"""ADE20K training (20 210 labelled images, 150 classes), 512 crops."""
+"""ADE20K training (20 210 labeled images, 150 classes), 512 crops."""
 _base_ = './ade20k_val.py'
 train_dataloader = dict(
     labeled=dict(

@@ -1,4 +1,4 @@
-"""Cityscapes train (2975 labelled images) at full size, 1024 crops."""
+"""Cityscapes train (2975 labeled images) at full size, 1024 crops."""
 _base_ = './cityscapes_full_val.py'
 train_dataloader = dict(
     labeled=dict(

@@ -1,4 +1,4 @@
-"""Cityscapes train (2975 labelled images) at full size, 1024 crops, rare classes favoured: PiXL's full supervision."""
+"""Cityscapes train (2975 labeled images) at full size, 1024 crops, rare classes favored: PiXL's full supervision."""
 _base_ = './cityscapes_full_val.py'
 train_dataloader = dict(
     source=dict(

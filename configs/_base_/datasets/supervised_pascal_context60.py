@@ -1,4 +1,4 @@
-"""Pascal Context train (4998 labelled images, 60 classes, background included), 512 crops.
+"""Pascal Context train (4998 labeled images, 60 classes, background included), 512 crops.
 
 Labels and lists are made by tools/dataset_converters/pascal_context.py.
 """

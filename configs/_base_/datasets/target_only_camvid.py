@@ -1,4 +1,4 @@
-"""Labelled real video frames by day: the upper control (oracle) of the small real benchmark."""
+"""Labeled real video frames by day: the upper control (oracle) of the small real benchmark."""
 _base_ = './camvid_val.py'
 train_dataloader = dict(
     source=dict(

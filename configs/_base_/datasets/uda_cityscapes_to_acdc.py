@@ -1,4 +1,4 @@
-"""Cityscapes train (labelled, clear weather) -> ACDC train (1600 images in fog, rain, snow, at night; no labels)."""
+"""Cityscapes train (labeled, clear weather) -> ACDC train (1600 images in fog, rain, snow, at night; no labels)."""
 _base_ = './acdc_val.py'
 train_dataloader = dict(
     source=dict(

@@ -1,4 +1,4 @@
-"""Cityscapes train (labelled) -> ACDC train (no labels) at full resolution, crops of 1024."""
+"""Cityscapes train (labeled) -> ACDC train (no labels) at full resolution, crops of 1024."""
 _base_ = './acdc_val_hr.py'
 train_dataloader = dict(
     source=dict(

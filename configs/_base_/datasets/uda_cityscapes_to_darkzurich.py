@@ -1,4 +1,4 @@
-"""Cityscapes train (labelled, by day) -> Dark Zurich train (2416 night images, no labels exist)."""
+"""Cityscapes train (labeled, by day) -> Dark Zurich train (2416 night images, no labels exist)."""
 _base_ = './darkzurich_val.py'
 train_dataloader = dict(
     source=dict(

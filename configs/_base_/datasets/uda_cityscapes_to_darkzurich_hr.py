@@ -1,4 +1,4 @@
-"""Cityscapes train (labelled) -> Dark Zurich train (no labels) at full resolution, crops of 1024."""
+"""Cityscapes train (labeled) -> Dark Zurich train (no labels) at full resolution, crops of 1024."""
 _base_ = './darkzurich_val_hr.py'
 train_dataloader = dict(
     source=dict(

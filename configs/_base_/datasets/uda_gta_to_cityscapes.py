@@ -1,4 +1,4 @@
-"""GTA (24 966 rendered images, labelled, rare classes favoured) -> Cityscapes train (2975 photographs, no labels)."""
+"""GTA (24 966 rendered images, labeled, rare classes favored) -> Cityscapes train (2975 photographs, no labels)."""
 _base_ = './cityscapes_val.py'
 train_dataloader = dict(
     source=dict(

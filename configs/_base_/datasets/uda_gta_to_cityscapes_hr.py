@@ -1,4 +1,4 @@
-"""GTA (labelled, rare classes favoured) -> Cityscapes train (no labels) at full resolution, crops of 1024."""
+"""GTA (labeled, rare classes favored) -> Cityscapes train (no labels) at full resolution, crops of 1024."""
 _base_ = './cityscapes_full_val.py'
 train_dataloader = dict(
     source=dict(

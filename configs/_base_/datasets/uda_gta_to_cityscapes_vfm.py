@@ -1,4 +1,4 @@
-"""GTA (labelled, rare classes favoured) -> Cityscapes train (no labels) as VFM-UDA has it: crops of 1024, batch 8 + 8.
+"""GTA (labeled, rare classes favored) -> Cityscapes train (no labels) as VFM-UDA has it: crops of 1024, batch 8 + 8.
 
 Source: docs/behavior/mic.md#vfm-uda-step. Short sides of 1440 and 1024 pixels times 0.9 to 1.1.
 """

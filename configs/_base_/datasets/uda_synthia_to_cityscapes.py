@@ -1,4 +1,4 @@
-"""SYNTHIA-RAND-CITYSCAPES (9400 rendered images, labelled) -> Cityscapes train, scored on 16 classes."""
+"""SYNTHIA-RAND-CITYSCAPES (9400 rendered images, labeled) -> Cityscapes train, scored on 16 classes."""
 _base_ = './cityscapes_val16.py'
 train_dataloader = dict(
     source=dict(

@@ -1,4 +1,4 @@
-"""SYNTHIA (labelled) -> Cityscapes train (no labels) at full resolution, crops of 1024, scored on 16 classes."""
+"""SYNTHIA (labeled) -> Cityscapes train (no labels) at full resolution, crops of 1024, scored on 16 classes."""
 _base_ = './cityscapes_val16_hr.py'
 train_dataloader = dict(
     source=dict(

@@ -1,4 +1,4 @@
-"""UrbanSyn (about 7500 rendered images, labelled, rare classes favoured) -> Cityscapes train, as VFM-UDA has sources.
+"""UrbanSyn (about 7500 rendered images, labeled, rare classes favored) -> Cityscapes train, as VFM-UDA has sources.
 
 Source: docs/behavior/mic.md#vfm-uda-step: rendered sources but GTA have short sides of 1024 pixels times 0.9 to 1.1.
 """

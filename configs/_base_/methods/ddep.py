@@ -1,6 +1,6 @@
 """Decoder denoising pretraining: ``model = _base_.pop('method')`` beside a network of ``models/``.
 
-Images reach the method on the scale [-1, 1]; ``encoder_norm`` is the normalisation its encoder was trained with. It is
+Images reach the method on the scale [-1, 1]; ``encoder_norm`` is the normalization its encoder was trained with. It is
 None for encoders that take [-1, 1] (``HybridViT``).
 """
 method = dict(

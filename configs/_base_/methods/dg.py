@@ -1,4 +1,4 @@
-"""Domain generalization: labelled source images alone, with DAFormer's feature distance
+"""Domain generalization: labeled source images alone, with DAFormer's feature distance
 (docs/behavior/daformer_hrda.md#domain-generalization).
 
 ``model = _base_.pop('method')`` beside a network of ``models/``, as for ``dacs.py``.

@@ -1,4 +1,4 @@
-"""Domain generalization with SHADE: a stylised copy of every image inside the encoder, and consistency
+"""Domain generalization with SHADE: a stylized copy of every image inside the encoder, and consistency
 (docs/behavior/daformer_hrda.md#domain-generalization).
 
 ``model = _base_.pop('method')`` beside a network of ``models/`` with a MixTransformer, as for ``dacs.py``.

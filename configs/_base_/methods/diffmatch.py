@@ -1,7 +1,7 @@
 """DiffMatch: teacher and student of mask diffusion with a debiased adjustment.
 
 Confirmed by settings and abstract: teacher and student, the strong view's list (feature dropout, jitter, grayscale,
-blur; no CutMix), an adjustment of every sampling step towards unbiased classes. Reconstructed
+blur; no CutMix), an adjustment of every sampling step toward unbiased classes. Reconstructed
 (docs/behavior/diffmatch.md#unknown-settings): all weights, the threshold, the teacher's steps and momentum, the form
 of the adjustment. ``model = _base_.pop('method')`` beside ``models/diffmatch_*.py``.
 """
@@ -19,7 +19,7 @@ method = dict(
     evaluate='student')  # 'teacher' scores the average
 custom_hooks = [
     dict(type='EMAUpdateHook', beta=0.999, when='after_step', ramp=True, buffers='average'),  # reconstruction: DAW's
-    dict(type='ClassPriorHook'),  # counts the classes of the labelled images before the first iteration
+    dict(type='ClassPriorHook'),  # counts the classes of the labeled images before the first iteration
     dict(type='PseudoLabelStatisticsHook', interval=50, window=1000),
     dict(type='ClassBiasPicturesHook'),
     dict(type='TrainingPicturesHook', interval=1000),

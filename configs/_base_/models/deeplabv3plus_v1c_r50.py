@@ -3,7 +3,7 @@
 Deep stem of 64, 64, 128 channels, only the last stage dilated (output stride 16; its first block keeps dilation 1, as
 torchvision replaces a stride by dilation: LiheYoung/UniMatch@0324f3d, model/backbone/resnet.py), ordinary ASPP with
 rates 6, 12, 18, low level reduced to 48 channels, all resizing with aligned corners. The files of ``methods/`` make
-FixMatch and UniMatch of it; alone it is trained on labelled images (``stream='labeled'``).
+FixMatch and UniMatch of it; alone it is trained on labeled images (``stream='labeled'``).
 """
 model = dict(
     type='Supervised',

@@ -24,7 +24,7 @@ model = dict(
             in_channels=768,
             num_classes=19,
             align_corners=False,
-            # the source's cross-entropy is a mean over labelled pixels (docs/behavior/mic.md#choices-here)
+            # the source's cross-entropy is a mean over labeled pixels (docs/behavior/mic.md#choices-here)
             loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True)),
         train_cfg=dict(),
         # docs/behavior/mic.md#vfm-uda-step

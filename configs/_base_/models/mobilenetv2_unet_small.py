@@ -1,7 +1,7 @@
 """MobileNetV2 (ImageNet weights) under a small U-Net decoder with a stride-2 skip: DDeP in the small real benchmark.
 
 The skip is the encoder's first convolution: its first inverted residual squeezes the same stride to 16 channels, from
-which linear regression on 3x3 neighbours tells 39 % of the noise's variance instead of 59 %. The decoder ends at
+which linear regression on 3x3 neighbors tells 39 % of the noise's variance instead of 59 %. The decoder ends at
 stride 2 to save time.
 """
 model = dict(
@@ -28,7 +28,7 @@ model = dict(
             num_classes=11,
             norm_cfg=dict(type='BN', requires_grad=True),
             align_corners=False,
-            # the mean runs over labelled pixels: padding and void would shrink it otherwise
+            # the mean runs over labeled pixels: padding and void would shrink it otherwise
             loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True)),
         train_cfg=dict(),
         test_cfg=dict(mode='whole')))

@@ -1,4 +1,4 @@
-"""UniMatch V2's AdamW for Cityscapes: 180 epochs of the unlabelled images, batch 8
+"""UniMatch V2's AdamW for Cityscapes: 180 epochs of the unlabeled images, batch 8
 (docs/behavior/unimatch_v2.md#data)."""
 _base_ = './adamw_voc_60e.py'
 train_cfg = dict(max_epochs=180)

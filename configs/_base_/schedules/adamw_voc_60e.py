@@ -1,4 +1,4 @@
-"""UniMatch V2's AdamW for Pascal VOC: 60 epochs of the unlabelled images, poly 0.9 without warm-up.
+"""UniMatch V2's AdamW for Pascal VOC: 60 epochs of the unlabeled images, poly 0.9 without warm-up.
 
 Source: docs/behavior/unimatch_v2.md#one-step. Weight decay on everything; the head has 40 times the encoder's rate.
 """
@@ -13,6 +13,6 @@ train_cfg = dict(type='MultiStreamTrainLoop', max_epochs=60, epoch_stream='unlab
 val_cfg = dict(type='MultiDomainValLoop')
 test_cfg = dict(type='MultiDomainTestLoop')
 
-auto_scale_lr = dict(enable=False, base_batch_size=16)  # counts the labelled stream
+auto_scale_lr = dict(enable=False, base_batch_size=16)  # counts the labeled stream
 # ours: the authors' code sets no seed, users report several points of spread
 study = dict(seeds=[0, 1, 2])

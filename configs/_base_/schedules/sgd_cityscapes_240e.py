@@ -1,4 +1,4 @@
-"""UniMatch's SGD for Cityscapes: 240 epochs of the unlabelled images, one rate (0.005) for the whole network.
+"""UniMatch's SGD for Cityscapes: 240 epochs of the unlabeled images, one rate (0.005) for the whole network.
 
 Source: docs/behavior/unimatch.md#unimatch-settings; DiffMatch's paper confirms epochs, batch and polynomial decay.
 """

@@ -1,4 +1,4 @@
-"""UniMatch's SGD for COCO: 30 epochs of the unlabelled images, 0.004 for the encoder and ten times that outside it.
+"""UniMatch's SGD for COCO: 30 epochs of the unlabeled images, 0.004 for the encoder and ten times that outside it.
 
 Source: docs/behavior/unimatch.md#unimatch-settings; DiffMatch's paper confirms epochs, batch and polynomial decay.
 """

@@ -1,7 +1,7 @@
-"""UniMatch's SGD for Pascal VOC: 80 epochs of the unlabelled images, poly 0.9 without warm-up, stepped per iteration.
+"""UniMatch's SGD for Pascal VOC: 80 epochs of the unlabeled images, poly 0.9 without warm-up, stepped per iteration.
 
 Source: docs/behavior/unimatch.md#unimatch-settings; DiffMatch's paper confirms epochs, batch and polynomial decay.
-One epoch is floor(unlabelled images / 8) iterations. Rates are made for a total batch of 8 labelled images.
+One epoch is floor(unlabeled images / 8) iterations. Rates are made for a total batch of 8 labeled images.
 """
 optim_wrapper = dict(
     type='OptimWrapper',
@@ -16,6 +16,6 @@ train_cfg = dict(type='MultiStreamTrainLoop', max_epochs=80, epoch_stream='unlab
 val_cfg = dict(type='MultiDomainValLoop')
 test_cfg = dict(type='MultiDomainTestLoop')
 
-auto_scale_lr = dict(enable=False, base_batch_size=8)  # counts the labelled stream
+auto_scale_lr = dict(enable=False, base_batch_size=8)  # counts the labeled stream
 # ours: spread on VOC with 92 and 183 labels is 0.4 to 0.7 mIoU (docs/behavior/unimatch.md#unimatch-scores)
 study = dict(seeds=[0, 1, 2])

@@ -1,4 +1,7 @@
-"""A trained network as a file for elsewhere: safetensors, ONNX, torch.export, MMSegmentation."""
+"""A trained network as a file for elsewhere: safetensors, ONNX, torch.export, MMSegmentation.
+
+Shapes: B images, K classes, H x W pixels.
+"""
 import copy
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
@@ -8,6 +11,7 @@ from torch import nn
 
 from mmseg_dg.engine.loops.multi_domain import predicted_classes
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.weights.segmentor_export import load_network
 from mmseg_dg.weights.shipped import PREFIX
 
@@ -71,7 +75,7 @@ def export_network(config: Union[str, Path,
             f'{" and ".join(writers.GRAPHS)}')
     if not str(checkpoint).startswith(PREFIX) and not Path(checkpoint).is_file():
         raise FileNotFoundError(f'no checkpoint at {checkpoint}')
-    cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
+    cfg = copy.deepcopy(config) if isinstance(config, Config) else read_config_file(config)
     chosen, module, meta = load_network(cfg, checkpoint, network)
     classes = meta.get('dataset_meta') or {}
     classes = classes if classes.get('classes') else dataset_meta(cfg, predicted_classes(module))
@@ -85,6 +89,7 @@ def export_network(config: Union[str, Path,
 
 
 def _weights(to: str, stem: Path, module: nn.Module, described: dict) -> Exported:
+    """Write weights and a config that reads them."""
     without_training_parts(module)
     _check_config(module, described)
     write = writers.write_safetensors if to == 'safetensors' else writers.write_mmseg
@@ -103,6 +108,7 @@ def _weights(to: str, stem: Path, module: nn.Module, described: dict) -> Exporte
 
 def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict, normalize: bool,
            argmax: bool, plain: bool, compare: bool) -> Exported:
+    """Write the network as a graph of operations, and compare the file with the network."""
     # a copy, for the graph takes the network apart
     before = copy.deepcopy(module).eval() if compare else None
     norm = described['preprocessing'] if normalize else {}
@@ -139,6 +145,7 @@ def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict,
 
 def _compared(to: str, path: Path, graph: InferenceGraph, before: nn.Module,
               notes: list[str]) -> Optional[check.Agreement]:
+    """Run the written file beside the network; a file that differs is removed."""
     run = check.run_onnx(path) if to == 'onnx' else check.run_torch_export(path)
     if run is None:
         notes.append('not compared with the network: pip install onnxruntime')

@@ -1,4 +1,7 @@
-"""Whether a written file computes what the network does."""
+"""Whether a written file computes what the network does.
+
+Shapes: B images, K classes, H x W pixels.
+"""
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -45,12 +48,14 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
     """Compare a written file with the network it was made from.
 
     Args:
-        run: The file, as a function of ``graph.example(...)``.
+        run: The file, as a function of ``graph.example(...)``: logits (B, K, H, W), or class ids
+            (B, H, W) where the graph has the argmax.
         graph: What was written.
         network: A copy of the network from before.
     """
     low, wide = (max(side, 64) for side in smallest(graph))
     differences, equal, count = [], 0, 0
+    # none of them square, none that of the trace
     step, reach = multiple_of(graph), window_reach(graph)
     sizes = [
         tuple(-(-side // step) * step for side in size)
@@ -79,15 +84,19 @@ def reference_logits(network: BaseSegmentor, images: Tensor) -> Tensor:
 
 
 def normalized(graph: InferenceGraph, images: Tensor) -> Tensor:
-    """What the network reads, from what the graph reads."""
+    """What the network reads, (B, 3, H, W), from what the graph reads: the same, or uint8 (B, H,
+    W, 3).
+    """
     if not graph.normalizes:
         return images
-    images = images.permute(0, 3, 1, 2).float()
+    images = images.permute(0, 3, 1, 2).float()  # (B, H, W, 3) -> (B, 3, H, W)
     return ((images.flip(1) if graph.bgr_to_rgb else images) - graph.mean) / graph.std
 
 
 def run_onnx(path: Path) -> Optional[Callable[[Tensor], Tensor]]:
-    """An ONNX file on the CPU by onnxruntime; None where that is not installed."""
+    """An ONNX file on the CPU by onnxruntime, shapes as :class:`InferenceGraph`, (B, H, W, 3) ->
+    (B, K, H, W); None where that is not installed.
+    """
     if importlib.util.find_spec('onnxruntime') is None:
         return None
     import onnxruntime
@@ -96,13 +105,16 @@ def run_onnx(path: Path) -> Optional[Callable[[Tensor], Tensor]]:
 
 
 def run_torch_export(path: Path) -> Callable[[Tensor], Tensor]:
-    """A file of ``torch.export``."""
+    """A file of ``torch.export``, shapes as :class:`InferenceGraph`, (B, H, W, 3) -> (B, K, H,
+    W).
+    """
     return unguarded(torch.export.load(str(path)))
 
 
 def unguarded(program: torch.export.ExportedProgram) -> Callable[[Tensor], Tensor]:
-    """The graph without the tracer's conditions on sizes, which are those of its memory layout: the
-    values are compared for other sizes here."""
+    """The graph without the tracer's conditions on sizes, which are those of its memory layout:
+    the values are compared for other sizes here. (B, H, W, 3) -> (B, K, H, W).
+    """
     try:
         module = program.module(check_guards=False)
     except TypeError:  # PyTorch before it wrote conditions down

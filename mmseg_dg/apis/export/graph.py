@@ -3,6 +3,8 @@ write down.
 
 Training parts are left behind, Python's decisions that hang on a size are replaced by arithmetic on
 it, and the values stay those of the network's own prediction of whole images.
+
+Shapes: B images, K classes, C channels, H x W pixels.
 """
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -56,7 +58,7 @@ class AdaptivePool(nn.Module):
         """(B, C, H, W) -> (B, C, k_rows, k_columns)"""
         rows, columns = (averages(x.shape[dim + 2], cells, x)
                          for dim, cells in enumerate(self.output_size))
-        return rows @ x @ columns.transpose(0, 1)
+        return rows @ x @ columns.transpose(0, 1)  # (k_rows, H) x (B, C, H, W) x (W, k_columns)
 
 
 def averages(length: int, cells: int, like: Tensor) -> Tensor:
@@ -121,21 +123,28 @@ class InferenceGraph(nn.Module):
         self.body = whole_image_form(without_training_parts(network), plain)
         self.normalizes, self.bgr_to_rgb, self.argmax = mean is not None, bgr_to_rgb, argmax
         if mean is not None:
+            # (1, 3, 1, 1), against images (B, 3, H, W)
             self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
+            # (1, 3, 1, 1)
             self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
+        """See the class; (B, 3, H, W), or uint8 (B, H, W, 3) where it normalizes, -> logits (B,
+        K, H, W) or ids uint8 (B, H, W).
+        """
         if self.normalizes:
             if self.bgr_to_rgb:
                 images = images.flip(-1)
+            # (B, H, W, 3) -> (B, 3, H, W)
             images = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
         logits = self.body(images)
         return logits.argmax(dim=1).to(torch.uint8) if self.argmax else logits
 
     def example(self, height: int = 96, width: int = 136) -> Tensor:
-        """Two random images of the kind that :meth:`forward` takes, equal in every call."""
+        """Two random images of the kind that :meth:`forward` takes, uint8 (2, H, W, 3) or
+        float32 (2, 3, H, W), equal in every call.
+        """
         generator = torch.Generator().manual_seed(0)
         if self.normalizes:
             return torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8,
@@ -191,6 +200,7 @@ def without_size_warnings() -> Iterator[None]:
 
     from mmseg.models.utils import resize
     quiet = partial(resize, warning=False)
+    # mmseg's modules took ``resize`` by name: each has a reference of its own
     found = [
         module for name, module in list(sys.modules.items())
         if name.startswith('mmseg.models.') and vars(module).get('resize') is resize

@@ -3,6 +3,8 @@ of loops.
 
 Source of what is computed: :class:`mmseg_dg.models.segmentors.HRDAEncoderDecoder`;
     docs/behavior/daformer_hrda.md.
+
+Shapes: B images, K classes, H x W pixels, h x w places of a smaller map.
 """
 from fractions import Fraction
 
@@ -84,14 +86,18 @@ class HRDAGraph(nn.Module):
         crops = images.index_select(2, rows).index_select(3, columns)
         # (B, 3, ny * h, nx * w) -> (B, ny, nx, 3, h, w) -> (B * ny * nx, 3, h, w)
         crops = crops.unflatten(3, (-1, wide)).unflatten(2, (-1, tall)).permute(0, 2, 4, 1, 3, 5)
+        # encoded as one batch: (B * ny * nx, 3, h, w)
         logits = net.decode_head.logits(net._encode(crops.reshape(-1, images.shape[1], tall, wide)))
         tall, wide = tall // stride, wide // stride
         # (B * ny * nx, K, h, w) -> (B, K, ny * h, nx * w)
         logits = logits.reshape(batch, tops.shape[0], lefts.shape[0], -1, tall,
                                 wide).permute(0, 3, 1, 4, 2, 5)
+        # (B, K, ny, h, nx, w) -> (B, K, ny * h, nx * w)
         logits = logits.flatten(4, 5).flatten(2, 3)
         down = placement(span(tops // stride, tall), images.shape[2] // stride, logits)
         right = placement(span(lefts // stride, wide), images.shape[3] // stride, logits)
+        # (H', ny * h) x (B, K, ny * h, nx * w) x (nx * w, W'): sums over windows, divided by how
+        # many there are
         return (down @ logits @ right.transpose(0, 1)) / (down.sum(1)[:, None] * right.sum(1)[None])
 
 
@@ -104,6 +110,7 @@ def starts(length: int, crop: int, step: int, like: Tensor) -> Tensor:
 
 def span(first: Tensor, size: int) -> Tensor:
     """Positions of windows of ``size`` that begin at ``first`` (n,): (n * size,)."""
+    # (n, 1) + (size,) -> (n, size) -> (n * size,)
     return (first[:, None] + torch.arange(size, device=first.device)).flatten()
 
 

@@ -87,6 +87,7 @@ def _step(step: Mapping) -> dict:
 
 
 def _with_scopes(node: Any, registry: Any) -> Any:
+    """Types of this package with their scope in front, so that stock MMSegmentation finds them."""
     if isinstance(node, Mapping):
         found = {key: _with_scopes(value, registry) for key, value in node.items()}
         kind = found.get('type')

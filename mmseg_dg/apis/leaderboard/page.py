@@ -9,7 +9,7 @@ from mmseg_dg.evaluation.bias import GROUPS
 from mmseg_dg.evaluation.drives import bootstrap_difference
 from mmseg_dg.utils.atomic_files import write_text
 
-from .judgement import RISE, Gain, mean_and_spread, paired_gain
+from .judgment import RISE, Gain, mean_and_spread, paired_gain
 from .rows import drives_of, scored_domains
 from .suite import Arm, Suite
 
@@ -83,7 +83,7 @@ def write_pages(suite: Suite, folder: Path, rows: Rows) -> tuple[Path, Path]:
 
 def page_blocks(suite: Suite, folder: Path, rows: Rows) -> list[Block]:
     """The page; the same rows give the same text."""
-    done, total = sum(len(of) for of in rows.values()), len(suite.arms) * len(suite.seeds)
+    done, total = sum(len(by_seed) for by_seed in rows.values()), len(suite.arms) * len(suite.seeds)
     blocks = [Block(suite.title, 1)] + ([Block(suite.about)] if suite.about else [])
     first = suite.arms[0]
     blocks.append(
@@ -170,8 +170,8 @@ def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
         ] for each in (arm, control))
         if seeds and len(runs) == len(control_runs) == len(seeds):
             drives = bootstrap_difference(runs, control_runs)
-    score, control_score = ({seed: of[seed]['last_three']
-                             for seed in seeds} for of in (ours, theirs))
+    score, control_score = ({seed: by_seed[seed]['last_three']
+                             for seed in seeds} for by_seed in (ours, theirs))
     return paired_gain(score, control_score, drives)
 
 
@@ -226,13 +226,14 @@ def cost_blocks(suite: Suite, rows: Rows) -> list[Block]:
 
 def _made_with(rows: Rows) -> str:
     """Commits and versions of all rows; several where they differ."""
-    every = [row for of in rows.values() for row in of.values()]
+    every = [row for by_seed in rows.values() for row in by_seed.values()]
     commits = sorted({row['commit'] or 'an installed package' for row in every})
     found: dict[str, set] = {}
     for row in every:
         for name, version in row['versions'].items():
             found.setdefault(name, set()).add(version)
-    text = ', '.join(f'{name} {" and ".join(sorted(of))}' for name, of in sorted(found.items()))
+    text = ', '.join(f'{name} {" and ".join(sorted(by_seed))}'
+                     for name, by_seed in sorted(found.items()))
     return (f'Commit {", ".join(commits)}; {text}. Every row, with its command, is in rows/.' +
             (' The rows are of different commits.' if len(commits) > 1 else ''))
 

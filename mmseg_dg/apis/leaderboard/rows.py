@@ -16,7 +16,7 @@ from mmseg_dg.evaluation.drives import Drives, read_drives
 from mmseg_dg.utils.atomic_files import write_text
 from mmseg_dg.version import __version__
 
-from .judgement import best, last_three, rise
+from .judgment import best, last_three, rise
 from .suite import Arm
 
 COST = 'cpu_seconds.json'

@@ -151,27 +151,28 @@ def read_suite(path: Path) -> Suite:
     return suite
 
 
-def _arm(path: Path, key: str, entry: Mapping, encoder: str, setting: Mapping, data: Mapping,
+def _arm(path: Path, key: str, arm: Mapping, encoder: str, setting: Mapping, data: Mapping,
          several: bool) -> Arm:
+    """One arm of the suite with one encoder, its config resolved."""
     where = f'{path}: arm {key!r}'
-    if not isinstance(entry, Mapping):
-        raise ValueError(f'{where} is {entry!r}; it needs config: FILE')
-    _check_keys(entry, _ARM_KEYS, {'config'}, where)
-    if entry.get('images_before') and not entry.get('why_images_before'):
+    if not isinstance(arm, Mapping):
+        raise ValueError(f'{where} is {arm!r}; it needs config: FILE')
+    _check_keys(arm, _ARM_KEYS, {'config'}, where)
+    if arm.get('images_before') and not arm.get('why_images_before'):
         raise ValueError(
             f'{where}: images_before needs why_images_before, a sentence for the reader')
-    config = (path.parent / entry['config']).resolve()
+    config = (path.parent / arm['config']).resolve()
     if not config.is_file():
         raise FileNotFoundError(f'{where}: there is no config {config}{_similar(config)}')
     options = [
-        *(data.get('options') or []), *(setting.get('options') or []), *(entry.get('options') or [])
+        *(data.get('options') or []), *(setting.get('options') or []), *(arm.get('options') or [])
     ]
-    cfg = load_config(config, entry.get('row'))
+    cfg = load_config(config, arm.get('row'))
     cfg.merge_from_dict(parse_options(options, where))
-    control = entry.get('control')
-    return Arm(arm_name(key, encoder, several), config, entry.get('method', key), encoder,
+    control = arm.get('control')
+    return Arm(arm_name(key, encoder, several), config, arm.get('method', key), encoder,
                None if control is None else arm_name(control, encoder, several), options,
-               int(entry.get('images_before', 0)), entry.get('cpu_seconds'), entry.get('row'), cfg)
+               int(arm.get('images_before', 0)), arm.get('cpu_seconds'), arm.get('row'), cfg)
 
 
 def parse_options(options: list, where: str) -> dict:
@@ -195,8 +196,8 @@ def _similar(config: Path) -> str:
     return f'; did you mean {names[close[0]]}?' if close else ''
 
 
-def _check_keys(given: Mapping, known: set, needed: set, where: str) -> None:
-    unknown, missing = sorted(set(given) - known), sorted(needed - set(given))
+def _check_keys(mapping: Mapping, known: set, needed: set, where: str) -> None:
+    unknown, missing = sorted(set(mapping) - known), sorted(needed - set(mapping))
     if unknown or missing:
         raise ValueError(f'{where}: ' + '; '.join(
             filter(None, [
@@ -206,6 +207,7 @@ def _check_keys(given: Mapping, known: set, needed: set, where: str) -> None:
 
 
 def _check(suite: Suite, path: Path, methods: Mapping) -> None:
+    """Refuse a suite whose arms cannot be compared: controls, seeds, scores, budgets."""
     names = [arm.name for arm in suite.arms]
     for key in (suite.lower, suite.upper):
         if key not in methods:

@@ -74,17 +74,17 @@ def run_recipe(recipe: Recipe, doc: Optional[str], argv: Optional[Sequence[str]]
     chosen = vars(args).get('parts')
     bad = 0
     for part in _parts(recipe, chosen, args.data_root):
-        jobs, alone = find_jobs(recipe, part, args.data_root, args.out_root)
+        jobs, unpaired = find_jobs(recipe, part, args.data_root, args.out_root)
         report = convert(jobs, recipe.labels, len(recipe.classes), title=f'{recipe.title} '
                          f'{part.name}', **options_of(args))
         print(expect(f'{recipe.title} {part.name}', len(jobs), part.count))
         print(report.summary(recipe.classes))
-        if alone:
-            print(f'  {len(alone)} images without label or labels without image, for example '
-                  f'{alone[:3]}')
+        if unpaired:
+            print(f'  {len(unpaired)} images without label or labels without image, for example '
+                  f'{unpaired[:3]}')
         if after:
-            after(args, part, report, alone)
-        bad += len(report.failed) + len(alone)
+            after(args, part, report, unpaired)
+        bad += len(report.failed) + len(unpaired)
     return 1 if bad else 0
 
 
@@ -92,8 +92,8 @@ def _parts(recipe: Recipe, chosen: Optional[list[str]], root: str) -> list[Part]
     if chosen:
         return [part for part in recipe.parts if part.name in chosen]
     default = [part for part in recipe.parts if part.default]
-    there = [part for part in default if osp.isdir(osp.join(root, part.labels))]
-    return there or default[:1]  # the first one gives the message about the missing folder
+    existing = [part for part in default if osp.isdir(osp.join(root, part.labels))]
+    return existing or default[:1]  # the first one gives the message about the missing folder
 
 
 def write_lists(root: str, lists: dict[str, Sequence[str]]) -> None:

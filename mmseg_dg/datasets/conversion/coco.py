@@ -1,4 +1,7 @@
-"""Semantic labels from COCO's published instances, without pycocotools."""
+"""Semantic labels from COCO's published instances, without pycocotools.
+
+Shapes: H x W pixels.
+"""
 import json
 import os.path as osp
 from collections import defaultdict
@@ -42,10 +45,14 @@ def decode_rle(counts: Union[str, Sequence[int]], size: Sequence[int]) -> np.nda
     if runs.sum() != height * width or (runs < 0).any():
         raise ValueError(f'run lengths cover {runs.sum()} pixels of a mask of {height}x{width}')
     values = np.arange(len(runs)) % 2 == 1
+    # runs go down the columns: (W, H) -> (H, W)
     return np.repeat(values, runs).reshape(width, height).T
 
 
 def _uncompress(text: bytes) -> list[int]:
+    """Run lengths from COCO's text: 5 bits per character, the lowest first; bit 32 says "more
+    follows", 16 of the last one is the sign.
+    """
     runs: list[int] = []
     value = shift = 0
     for char in text:
@@ -62,10 +69,10 @@ def _uncompress(text: bytes) -> list[int]:
 
 
 def polygon_mask(polygons: Sequence[Sequence[float]], size: Sequence[int]) -> np.ndarray:
-    """Union of polygons, a pixel belonging to it when its centre does.
+    """Union of polygons, a pixel belonging to it when its center does.
 
     OpenCV's filling includes the outline, which would thicken objects; so the polygon is drawn
-    ``4`` times larger and read at the pixel centres. Against the exact rule a centre within 1/4
+    ``4`` times larger and read at the pixel centers. Against the exact rule a center within 1/4
     pixel of the outline may differ.
 
     Args:
@@ -86,17 +93,17 @@ def polygon_mask(polygons: Sequence[Sequence[float]], size: Sequence[int]) -> np
             raise ValueError(f'a polygon has {len(flat)} coordinates; expected pairs')
         if len(flat) < 6:
             continue
-        points = np.asarray(flat, np.float64).reshape(-1, 2)
+        points = np.asarray(flat, np.float64).reshape(-1, 2)  # (2 n,) -> (n, 2): x, y
         x1, y1 = np.clip(np.floor(points.min(0)), 0, (width, height)).astype(int)
         x2, y2 = np.clip(np.ceil(points.max(0)) + 1, 0, (width, height)).astype(int)
         if x2 <= x1 or y2 <= y1:
             continue
         canvas = np.zeros(((y2 - y1) * _FINE, (x2 - x1) * _FINE), np.uint8)
-        # with 8 bits of fraction; the centre of sub-pixel i is at (i + 0.5) / 4
+        # with 8 bits of fraction; the center of sub-pixel i is at (i + 0.5) / 4
         fixed = np.round(((points - (x1, y1)) * _FINE - 0.5) * 256).astype(np.int32)
         cv2.fillPoly(canvas, [fixed], 1, shift=8)
-        # the centre of a pixel lies between sub-pixels 1 and 2: inside when both diagonal
-        # neighbours are
+        # the center of a pixel lies between sub-pixels 1 and 2: inside when both diagonal
+        # neighbors are
         mask[y1:y2, x1:x2] |= (canvas[1::_FINE, 1::_FINE] & canvas[2::_FINE, 2::_FINE]) > 0
     return mask
 
@@ -173,12 +180,12 @@ def read_instances(path: str, crowd: str = 'ignore') -> COCOLabels:
 def coco_jobs(labels: COCOLabels, annotations: str, images: str,
               out: str) -> tuple[list[Job], list[str]]:
     """One job per annotated image that is there, and the stems whose image is not."""
-    there = _stems(images)
+    existing = _stems(images)
     jobs = [
         Job(stem, annotations, osp.join(out, f'{stem}.png'), osp.join(images, f'{stem}.jpg'))
-        for stem in sorted(labels.images) if stem in there
+        for stem in sorted(labels.images) if stem in existing
     ]
-    return jobs, sorted(set(labels.images) - there)
+    return jobs, sorted(set(labels.images) - existing)
 
 
 def _stems(folder: str) -> set[Any]:

@@ -1,4 +1,7 @@
-"""Converts many label files: in parallel, restartable, with a check of every file and a summary."""
+"""Converts many label files: in parallel, restartable, with a check of every file and a summary.
+
+Shapes: H x W pixels.
+"""
 import os
 import os.path as osp
 import sys
@@ -140,23 +143,26 @@ def convert(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int,
 def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int, overwrite: bool,
                    verify: bool,
                    bounds: tuple[int, int]) -> tuple[list[tuple[str, str, str]], np.ndarray]:
+    """Convert some of the jobs in one process: (name, outcome, message) of each, and the pixels
+    per id.
+    """
     outcomes, total = [], np.zeros(256, np.int64)
     for job in jobs[bounds[0]:bounds[1]]:
         try:
-            there = not overwrite and osp.exists(job.target)
-            if there and not verify:
+            up_to_date = not overwrite and osp.exists(job.target)
+            if up_to_date and not verify:
                 if job.image is not None:  # another tool may not have looked
                     _check_size(job.image, image_size(job.target), job.target)
                 outcomes.append((job.name, 'kept', ''))
                 continue
             label, counts = checked_label(job, make_label, num_classes)
-            if not there:
+            if not up_to_date:
                 write_label(job.target, label)
             elif not _same_label(job.target, label):
                 raise ValueError(f'{job.target}: is not what {job.source} converts to; run again '
                                  'with --overwrite')
             total += counts
-            outcomes.append((job.name, 'kept' if there else 'written', ''))
+            outcomes.append((job.name, 'kept' if up_to_date else 'written', ''))
         except SizeMismatch as error:
             outcomes.append((job.name, 'mismatched', str(error)))
         except (ValueError, OSError) as error:
@@ -166,6 +172,7 @@ def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int
 
 def checked_label(job: Job, make_label: LabelMaker,
                   num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """A job's label (H, W) and its pixels per id (256,); ids outside the classes are refused."""
     label = make_label(job)
     counts = count_ids(label)
     wrong = ids_outside(counts, num_classes)

@@ -1,4 +1,7 @@
-"""Files that appear complete or not at all, whenever the process is killed."""
+"""Files that appear complete or not at all, whenever the process is killed.
+
+Shapes: H x W pixels.
+"""
 import os
 import os.path as osp
 from collections.abc import Iterable

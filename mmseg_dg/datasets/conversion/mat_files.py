@@ -50,6 +50,7 @@ class _Reader:
         return len(self.data) - self.place
 
     def next(self, kind: Any = None) -> _Element:
+        """The element at the current place; the reader moves behind it and its padding."""
         if self.left < 8:
             raise _Lies('it ends within an element')
         first, size = struct.unpack_from(f'{self.order}II', self.data, self.place)
@@ -146,6 +147,9 @@ def _unpacked(data: memoryview, order: str) -> bytes:
 
 
 def _check_matrix(data: memoryview, order: str, depth: int) -> None:
+    """Walk through a matrix element and refuse sizes that contradict each other, before scipy
+    reads it.
+    """
     if len(data) == 0:
         return  # an empty cell or field
     if depth > _DEEPEST:

@@ -1,4 +1,6 @@
 """The datasets whose conversion is a table of ids: where their files lie and which table applies.
+
+Shapes: H x W pixels.
 """
 import os.path as osp
 from collections.abc import Mapping

@@ -2,6 +2,8 @@
 
 Sources: Everingham et al., VOC 2012; Hariharan et al., "Semantic Contours from Inverse Detectors",
 ICCV 2011 (SBD); Mottaghi et al., "The Role of Context ...", CVPR 2014 (Pascal Context).
+
+Shapes: H x W pixels.
 """
 import os.path as osp
 from collections.abc import Mapping, Sequence

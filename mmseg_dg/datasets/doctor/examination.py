@@ -18,7 +18,7 @@ from ..padding import MOST_PADDING, padding_of
 from ..traits import traits
 from . import relations
 from .faults import KINDS, Finding
-from .files import Reading, Record, check_sample
+from .files import Reading, Record, examine_sample
 from .listing import Listing, list_entry
 from .report import Report, StreamSummary
 from .streams import Entry, entries
@@ -31,7 +31,8 @@ _QUICK_LABELS = 200
 def examine(
     cfg: Any, streams: Optional[Sequence[str]] = None, quick: bool = False,
     num_workers: Optional[int] = None, ignore: Sequence[str] = (),
-    progress: Optional[Callable[[str, int, int], None]] = None, besides: Sequence[Finding] = ()
+    progress: Optional[Callable[[str, int, int],
+                                None]] = None, config_findings: Sequence[Finding] = ()
 ) -> Report:
     """Examine the data of a config.
 
@@ -42,8 +43,8 @@ def examine(
         num_workers: Processes; None: all cores this process may use.
         ignore: Kinds of faults (keys of :data:`KINDS`) that are left out of the report.
         progress: ``progress(what, done, total)`` is called as samples are done.
-        besides: Findings about the config that are no matter of its data (weights), for the same
-            report.
+        config_findings: Findings about the config that are no matter of its data (weights), for
+            the same report.
 
     Raises:
         ValueError: A stream or kind that does not exist, or a config without any dataset.
@@ -53,21 +54,22 @@ def examine(
     listings = [list_entry(entry) for entry in chosen]
     summaries = []
     for listing in listings:
-        expected = relations.check_count(listing)
+        expected = relations.add_wrong_count(listing)
         totals = _examine_files(listing, quick, run)
-        summaries.append(StreamSummary.of(listing, expected, totals))
-    relations.check_duplicates(
+        summaries.append(StreamSummary.from_listing(listing, expected, totals))
+    relations.add_duplicates(
         relations.same_content(listings, partial(run, what='comparing '
                                                  'files')))
-    findings = [*relations.check_class_lists(listings, cfg), *besides]
+    findings = [*relations.check_class_lists(listings, cfg), *config_findings]
     model = _LazyModel(cfg)
     for listing in listings:
         _try_pipeline(listing, model)
         findings += listing.findings
-    return Report.of(summaries, findings, listings, ignore)
+    return Report.from_findings(summaries, findings, listings, ignore)
 
 
 def _choose(found: list[Entry], streams: Optional[Sequence[str]]) -> list[Entry]:
+    """Entries of the streams asked for, by ``train/source``, ``source`` or ``train``."""
     if not found:
         raise ValueError('the config names no dataset: it has no train_dataloader or '
                          'val_dataloader with one')
@@ -84,7 +86,7 @@ def _choose(found: list[Entry], streams: Optional[Sequence[str]]) -> list[Entry]
 
 
 def _examine_files(listing: Listing, quick: bool, run: Callable) -> Optional[np.ndarray]:
-    """Read every sample; returns (256,) mapped label pixels, or None for an unlabelled stream."""
+    """Read every sample; returns (256,) mapped label pixels, or None for an unlabeled stream."""
     if not listing.infos:
         return None
     known = traits(listing.dataset)
@@ -110,13 +112,13 @@ def _examine_files(listing: Listing, quick: bool, run: Callable) -> Optional[np.
             rank = (min(record.size), record.size[0] * record.size[1], index)
             smallest = min(smallest or rank, rank)
     listing.smallest = None if smallest is None else smallest[-1]
-    relations.check_bits(listing, largest)
-    relations.check_classes(listing, raw, mapped, labels, complete=labels == count)
+    relations.add_few_bits(listing, largest)
+    relations.add_class_faults(listing, raw, mapped, labels, complete=labels == count)
     return mapped if listing.loader is not None else None
 
 
 def _check(item: tuple[dict, bool], reading: Reading) -> Record:
-    return check_sample(item[0], reading, item[1])
+    return examine_sample(item[0], reading, item[1])
 
 
 def _try_pipeline(listing: Listing, model: '_LazyModel') -> None:
@@ -162,10 +164,10 @@ def _try_small(listing: Listing, dataset: Any, sample: dict, path: str,
         network = model.get()
     except Exception:  # a wrong model is found when it is trained; the doctor examines data
         return
-    said = unreadable(network, sample)
-    if said:
+    problem = unreadable(network, sample)
+    if problem:
         listing.add('small_image', path, f'{width}x{height} (width x height) after the pipeline: '
-                    f'{said}', path)
+                    f'{problem}', path)
 
 
 class _LazyModel:
@@ -211,17 +213,17 @@ def _run(function: Callable, items: Sequence, what: str = '', num_workers: Optio
     workers = min(available_cores() if num_workers is None else num_workers,
                   len(items) // _PER_WORKER)
 
-    def told(results: Iterable) -> Iterable:
+    def reporting(results: Iterable) -> Iterable:
         for done, result in enumerate(results, 1):
             if progress is not None:
                 progress(what, done, len(items))
             yield result
 
     if workers <= 1 or len(items) < _SERIAL_BELOW:
-        yield from told(map(function, items))
+        yield from reporting(map(function, items))
         return
     # the function goes to each process once
     with ProcessPoolExecutor(workers, initializer=_start, initargs=(function, )) as pool:
-        yield from told(
+        yield from reporting(
             pool.map(_in_worker, items, chunksize=max(1, min(32,
                                                              len(items) // (4 * workers)))))

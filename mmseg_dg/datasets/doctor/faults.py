@@ -61,8 +61,8 @@ KINDS: dict[str, Kind] = {
     'size_mismatch': Kind('error', 'image and label differ in size', 'leave the pair out', True),
     'exif_rotation': Kind('error', 'image is turned when loaded, its label may not be',
                           'save the image turned as its label is, without the EXIF flag', True),
-    'colour_label': Kind('error', 'label is a colour picture', 'save one id per pixel (8-bit, one '
-                         'channel)', True),
+    'color_label': Kind('error', 'label is a color picture', 'save one id per pixel (8-bit, one '
+                        'channel)', True),
     'wide_label': Kind('error', 'label has more than 8 bits', 'save class ids as 8-bit PNG', True),
     'lossy_label': Kind('error', 'label is a JPEG', 'JPEG changes ids; save labels as PNG', True),
     'ids_outside': Kind('error', 'ids that are no class', 'convert the labels, or map the ids '
@@ -71,7 +71,7 @@ KINDS: dict[str, Kind] = {
     'train_val_duplicate': Kind('error', 'image in training and validation', 'leave it out of '
                                 'training', True),
     'labeled_unlabeled_duplicate': Kind('error', 'image with and without label in one run',
-                                        'leave it out of the unlabelled stream', True),
+                                        'leave it out of the unlabeled stream', True),
     'class_lists': Kind('error', 'streams with different classes', 'give all datasets the same '
                         'classes and palette'),
     'head_classes': Kind('error', 'network has another number of classes', 'set num_classes of '
@@ -107,7 +107,7 @@ KINDS: dict[str, Kind] = {
         'images'),
     'alpha_image': Kind(
         'warning', 'alpha channel is not used', 'transparent pixels show the '
-        'colour they are saved with; save '
+        'color they are saved with; save '
         'the image without alpha as it is '
         'meant'),
     'few_bits': Kind('warning', 'values use fewer bits than bit_depth', 'correct bit_depth of '

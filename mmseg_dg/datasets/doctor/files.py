@@ -26,7 +26,7 @@ class Reading:
     """How the files of one dataset are read.
 
     Attributes:
-        loader: Its label loading step; None: unlabelled.
+        loader: Its label loading step; None: unlabeled.
         num_classes: Number of classes.
         ignore_index: Label that is no class.
         backend_args: mmengine's file backend.
@@ -63,7 +63,7 @@ class _Bad(Exception):
     """A fault of the kind ``args[0]``, described by ``args[1]``."""
 
 
-def check_sample(info: dict, reading: Reading, with_label: bool = True) -> Record:
+def examine_sample(info: dict, reading: Reading, with_label: bool = True) -> Record:
     """Examine one sample.
 
     Args:
@@ -123,7 +123,7 @@ def _open(content: bytes, kind: str) -> ImageFile.ImageFile:
     try:
         return open_unlimited(io.BytesIO(content))
     except (OSError, SyntaxError, ValueError) as error:
-        raise _Bad(kind, f'no image format is recognised ({type(error).__name__})') from error
+        raise _Bad(kind, f'no image format is recognized ({type(error).__name__})') from error
 
 
 def _decode(image: ImageFile.ImageFile, kind: str) -> None:
@@ -208,7 +208,7 @@ def _label_counts(info: dict, reading: Reading) -> tuple[np.ndarray, np.ndarray,
     _decode(image, 'unreadable_label')
     ids = without_channel(np.asarray(image))
     if ids.ndim != 2:
-        _refuse_colour(ids, image.mode)
+        _refuse_color(ids, image.mode)
     if ids.dtype == bool:
         ids = ids.astype(np.uint8)
     if ids.dtype != np.uint8:
@@ -225,14 +225,17 @@ def _label_counts(info: dict, reading: Reading) -> tuple[np.ndarray, np.ndarray,
     return raw, mapped, image.size
 
 
-def _refuse_colour(ids: np.ndarray, mode: str) -> None:
+def _refuse_color(ids: np.ndarray, mode: str) -> None:
     if ids.ndim == 3 and ids.shape[2] >= 3 and (ids[..., :1] == ids[..., 1:3]).all():
-        raise _Bad('colour_label', f'{ids.shape[2]} equal channels (mode {mode}): save one of them')
-    raise _Bad('colour_label', f'mode {mode}, shape {ids.shape}: colours must be converted to '
+        raise _Bad('color_label', f'{ids.shape[2]} equal channels (mode {mode}): save one of them')
+    raise _Bad('color_label', f'mode {mode}, shape {ids.shape}: colors must be converted to '
                'class ids')
 
 
 def _counts_by_loader(info: dict, loader: Any) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """Pixels per id before and after the mapping, and the size, for loaders that read in their
+    own way.
+    """
     plain = copy.copy(loader)
     plain.reduce_zero_label = False
     try:
@@ -242,5 +245,5 @@ def _counts_by_loader(info: dict, loader: Any) -> tuple[np.ndarray, np.ndarray, 
     except Exception as error:  # loaders of other packages fail in their own ways
         raise _Bad('unreadable_label', f'{type(error).__name__}: {error}') from error
     if label.ndim != 2:
-        _refuse_colour(label, 'colour')
+        _refuse_color(label, 'color')
     return count_ids(raw.astype(np.uint8)), count_ids(label.astype(np.uint8)), label.shape[::-1]

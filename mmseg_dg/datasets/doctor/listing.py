@@ -18,6 +18,7 @@ from mmseg_dg.registry import DATASETS
 
 from ..base import TrainIdDataset
 from ..checks import _below, list_files
+from ..folder import FolderDataset
 from ..folder_scan import (
     BROKEN_LINK,
     HIDDEN,
@@ -46,11 +47,11 @@ class Listing:
 
     Attributes:
         entry: Where it comes from.
-        dataset: Initialised far enough to name its files; None when that failed.
+        dataset: Initialized far enough to name its files; None when that failed.
         infos: One per sample whose files are there: ``img_path`` and, if labels are loaded,
             ``seg_map_path`` and how to read it.
         listed: Number of samples before missing ones were taken out.
-        loader: The built label loading step, or None for an unlabelled stream.
+        loader: The built label loading step, or None for an unlabeled stream.
         image_loader: The image loading step, see
             :func:`~mmseg_dg.datasets.doctor.streams.image_loader`.
         findings: What was found so far.
@@ -76,7 +77,7 @@ class Listing:
     @property
     def palette(self) -> Optional[list]:
         palette = traits(self.dataset).metainfo.get('palette')
-        return None if palette is None else [list(colour) for colour in palette]
+        return None if palette is None else [list(color) for color in palette]
 
     def add(self, kind: str, path: str, detail: str = '', image: str = '') -> None:
         self.findings.append(Finding(kind, self.stream, str(path), detail, image))
@@ -112,6 +113,7 @@ def _rendered(cls: type, config: dict) -> bool:
 
 
 def _list(listing: Listing, config: dict, cls: type) -> None:
+    """Build the dataset and list its files; what it refuses becomes findings."""
     config.update(pipeline=[])
     if not (isinstance(cls, type) and issubclass(cls, BaseDataset)):
         listing.dataset = DATASETS.build(config)
@@ -166,7 +168,7 @@ def _use_names(dataset: Any, names: Sequence[str]) -> None:
     """Let the dataset list ``names`` whether their files are there or not."""
     if isinstance(dataset, TrainIdDataset):
         dataset.__dict__['_stems_in'] = lambda folder: list(names)
-    elif isinstance(dataset, UnlabeledImageDataset):
+    elif isinstance(dataset, (FolderDataset, UnlabeledImageDataset)):
 
         def listed(files: list[str]) -> list[str]:
             known = dataset._by_name(files)
@@ -195,7 +197,7 @@ def _find_missing(listing: Listing, infos: list[dict]) -> None:
         labels = _below(wanted, backend_args)
         if not labels and _explain(listing, listing.entry.config):
             return
-    if _has_columns(listing, infos, images):
+    if _add_columns_fault(listing, infos, images):
         return
     for info in infos:
         image, label = info['img_path'], info.get('seg_map_path')
@@ -207,8 +209,9 @@ def _find_missing(listing: Listing, infos: list[dict]) -> None:
             listing.infos.append(info)
 
 
-def _has_columns(listing: Listing, infos: list[dict], images: set) -> bool:
-    """Whether the list names image and label where one name is read."""
+def _add_columns_fault(listing: Listing, infos: list[dict], images: set) -> bool:
+    """Add the fault of a list that names image and label where one name is read; whether it is one.
+    """
     dataset, known = listing.dataset, traits(listing.dataset)
     folder = known.image_folder
     paths = [info['img_path'] for info in infos]

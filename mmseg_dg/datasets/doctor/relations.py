@@ -17,9 +17,9 @@ from .known import expected_count
 from .listing import Listing
 
 
-def check_classes(listing: Listing, raw: np.ndarray, mapped: np.ndarray, labels: int,
-                  complete: bool) -> None:
-    """Binary masks and classes without a pixel.
+def add_class_faults(listing: Listing, raw: np.ndarray, mapped: np.ndarray, labels: int,
+                     complete: bool) -> None:
+    """Add binary masks, and classes without a pixel, to the findings.
 
     Args:
         listing: The dataset; findings are added to it.
@@ -43,9 +43,9 @@ def check_classes(listing: Listing, raw: np.ndarray, mapped: np.ndarray, labels:
                 listing.add('empty_class', f'{index} {name}', f'in none of {labels} labels')
 
 
-def check_bits(listing: Listing, largest: int) -> None:
-    """``bit_depth`` of the loading step against the largest value of all images of more than 8 bits
-    (-1: none).
+def add_few_bits(listing: Listing, largest: int) -> None:
+    """Add a ``bit_depth`` of the loading step that does not fit the largest value of all images of
+    more than 8 bits (-1: none).
     """
     loader = listing.image_loader
     depth = None if loader is None else vars(loader).get('bit_depth')  # mmcv's has none
@@ -57,22 +57,23 @@ def check_bits(listing: Listing, largest: int) -> None:
             'would see dark images')
 
 
-def check_count(listing: Listing) -> Optional[int]:
-    """Compare with the known number of images, those left out as unusable included; returns it."""
+def add_wrong_count(listing: Listing) -> Optional[int]:
+    """Add a number of images that is not the known one, those left out as unusable included;
+    returns the known one."""
     known = traits(listing.dataset)
     expected = expected_count(listing.entry.config, known.image_folder)
     left_out = known.left_out
     if expected is not None and listing.dataset is not None and listing.listed and (
             listing.listed + left_out != expected):
-        besides = f' and {left_out} left out' if left_out else ''
-        listing.add('count', listing.entry.key, f'{listing.listed} images{besides}; the whole '
+        without = f' and {left_out} left out' if left_out else ''
+        listing.add('count', listing.entry.key, f'{listing.listed} images{without}; the whole '
                     f'split has {expected}')
     return expected
 
 
 def check_class_lists(listings: Sequence[Listing], cfg: Any) -> Iterator[Finding]:
     """Classes and palette of all streams, and the network's number of classes."""
-    # an unlabelled stream may carry no classes, a classification folder has classes of its own
+    # an unlabeled stream may carry no classes, a classification folder has classes of its own
     known = [x for x in listings if x.classes and traits(x.dataset).pairs_files]
     for other in known[1:]:
         first = known[0]
@@ -100,6 +101,7 @@ def _difference(first: Listing, other: Listing) -> str:
 
 
 def _head_sizes(node: Any, key: str) -> Iterator[tuple[str, int]]:
+    """(dotted key, num_classes) of every head in a config."""
     if isinstance(node, dict):
         for name, value in node.items():
             if name in ('decode_head', 'auxiliary_head'):
@@ -161,8 +163,8 @@ def _digest(item: tuple[str, Optional[dict]]) -> Optional[bytes]:
         return None
 
 
-def check_duplicates(groups: Sequence[Sequence[tuple[Listing, str]]]) -> None:
-    """Report images shared by training and validation, by labelled and unlabelled streams, or twice
+def add_duplicates(groups: Sequence[Sequence[tuple[Listing, str]]]) -> None:
+    """Report images shared by training and validation, by labeled and unlabeled streams, or twice
     in one stream.
     """
     for group in groups:

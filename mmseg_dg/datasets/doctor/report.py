@@ -26,20 +26,20 @@ class StreamSummary(NamedTuple):
         type: Dataset class.
         images: Images it names.
         expected: Images of the whole split, if it is a known one.
-        labelled: Whether labels are read.
-        pixels: Labelled pixels of each class.
+        labeled: Whether labels are read.
+        pixels: Labeled pixels of each class.
     """
     stream: str
     key: str
     type: str
     images: int
     expected: Optional[int]
-    labelled: bool
+    labeled: bool
     pixels: list[int]
 
     @classmethod
-    def of(cls, listing: Listing, expected: Optional[int],
-           totals: Optional[np.ndarray]) -> 'StreamSummary':
+    def from_listing(cls, listing: Listing, expected: Optional[int],
+                     totals: Optional[np.ndarray]) -> 'StreamSummary':
         pixels = [] if totals is None else totals[:len(listing.classes)].tolist()
         return cls(listing.stream, listing.entry.key, str(listing.entry.config.get('type')),
                    listing.listed, expected, listing.loader is not None, pixels)
@@ -59,8 +59,9 @@ class Report:
     listings: list[Listing]
 
     @classmethod
-    def of(cls, streams: list[StreamSummary], findings: Sequence[Finding], listings: list[Listing],
-           ignore: Sequence[str] = ()) -> 'Report':
+    def from_findings(cls, streams: list[StreamSummary], findings: Sequence[Finding],
+                      listings: list[Listing], ignore: Sequence[str] = ()) -> 'Report':
+        """Findings in the order of :data:`KINDS`, without the kinds to ignore."""
         unknown = sorted(set(ignore) - set(KINDS))
         if unknown:
             raise ValueError(f'no such kind of fault: {unknown}; there are {sorted(KINDS)}')
@@ -116,7 +117,7 @@ class Report:
         own = Counter(f.is_error for f in listing.findings if f in shown)
         return (summary.stream, summary.type, str(summary.images),
                 '' if summary.expected is None else str(summary.expected),
-                'yes' if summary.labelled else 'no', str(own[True]), str(own[False]))
+                'yes' if summary.labeled else 'no', str(own[True]), str(own[False]))
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -131,7 +132,7 @@ def write_fixed_lists(report: Report, folder: str) -> dict[str, str]:
     has some.
 
     An image that training and validation share leaves the training list, one with and without label
-    the unlabelled list. Faults of whole datasets (folders, classes, binary masks) cannot be cured
+    the unlabeled list. Faults of whole datasets (folders, classes, binary masks) cannot be cured
     so. The lists are called ``<stream>_cleaned.txt``, with a number where several datasets are one
     stream.
 

@@ -1,5 +1,8 @@
 """Class-uniform sampling (docs/behavior/deft.md#class-uniform-sampling: part of each epoch shows
-all classes evenly)."""
+all classes evenly).
+
+Shapes: R rows of the table.
+"""
 import logging
 from collections.abc import Sized
 from typing import Optional, Union
@@ -33,7 +36,7 @@ class ClassUniformSampler(StatelessSampler):
     Memory: four int32 per centroid; GTA has some 50 per image.
 
     Args:
-        dataset: The (wrapped) labelled dataset.
+        dataset: The (wrapped) labeled dataset.
         seed: See :class:`StatelessSampler`.
         fraction: Share of the samples drawn by class, in [0, 1].
         tile: Side of the tiles in pixels of the full-size label.

@@ -23,7 +23,7 @@ class StatelessSampler(Sampler):
 
     Args:
         dataset: Anything with a length.
-        seed: The same on every rank.  None: mmengine's synchronised random seed.
+        seed: The same on every rank.  None: mmengine's synchronized random seed.
             The attribute ``seed`` may be replaced before iterating.
 
     Raises:

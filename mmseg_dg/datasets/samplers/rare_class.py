@@ -19,7 +19,7 @@ from .request import SampleRequest
 class RareClassSampler(StatelessSampler):
     """Draws a class, rare ones more often, then an image that shows it.
 
-    P(c) = softmax over classes of (1 - f_c) / temperature, f_c the class's share of all labelled
+    P(c) = softmax over classes of (1 - f_c) / temperature, f_c the class's share of all labeled
     pixels; the image is uniform among those with more than ``min_pixels`` pixels of the class in
     the full-size label. The class travels to :class:`RareClassCrop` as ``wanted_class``.
 
@@ -30,7 +30,7 @@ class RareClassSampler(StatelessSampler):
     Memory: one int32 per (image, class it shows).
 
     Args:
-        dataset: The (wrapped) labelled dataset.
+        dataset: The (wrapped) labeled dataset.
         seed: See :class:`StatelessSampler`.
         temperature: T of the softmax, > 0; ``float('inf')`` makes all classes equally likely.
         min_pixels: See above, >= 0.
@@ -61,6 +61,9 @@ class RareClassSampler(StatelessSampler):
         self._prepare(statistics)
 
     def _prepare(self, statistics: ClassStatistics) -> None:
+        """Probabilities of the classes and the images that show each; classes without images
+        leave.
+        """
         classes, probabilities = rare_class_probabilities(np.asarray(statistics.totals),
                                                           self.temperature)
         classes = np.asarray(classes, dtype=np.int64)
@@ -105,14 +108,15 @@ def images_with_class(pixel_counts: np.ndarray, classes: np.ndarray,
     ]
 
 
-def _statistics_of(dataset: Sized, given: Union[None, dict, str,
-                                                ClassStatistics]) -> ClassStatistics:
-    if isinstance(given, ClassStatistics):
-        return given
-    if isinstance(given, str):
-        return from_official_json(given, dataset)
-    if given is None or isinstance(given, dict):
-        return class_statistics(dataset, **(given or {}))
+def _statistics_of(dataset: Sized, statistics: Union[None, dict, str,
+                                                     ClassStatistics]) -> ClassStatistics:
+    """Class statistics in any form a config may give them."""
+    if isinstance(statistics, ClassStatistics):
+        return statistics
+    if isinstance(statistics, str):
+        return from_official_json(statistics, dataset)
+    if statistics is None or isinstance(statistics, dict):
+        return class_statistics(dataset, **(statistics or {}))
     raise TypeError(
         'RareClassSampler: class_statistics must be None, a dict of options, the path '
-        f'of a sample_class_stats.json or a ClassStatistics, got {type(given).__name__}')
+        f'of a sample_class_stats.json or a ClassStatistics, got {type(statistics).__name__}')

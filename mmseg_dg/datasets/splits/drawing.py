@@ -1,4 +1,4 @@
-"""Which training images are labelled and which are not: drawing, importing, checking and writing
+"""Which training images are labeled and which are not: drawing, importing, checking and writing
 the two lists.
 
 The lists live in ``<data_root>/splits/<protocol>/{labeled,unlabeled}.txt``, one image stem per line
@@ -30,12 +30,12 @@ _OWNER = 'make_split'
 
 @dataclass
 class Split:
-    """A division of training images into labelled and unlabelled ones.
+    """A division of training images into labeled and unlabeled ones.
 
     Attributes:
         labeled: Stems of images whose masks are used.
         unlabeled: Stems of the others.
-        unused: Stems in neither: the gap around labelled blocks of a video.
+        unused: Stems in neither: the gap around labeled blocks of a video.
     """
     labeled: list[str]
     unlabeled: list[str]
@@ -45,19 +45,19 @@ class Split:
 # ---------------------------------------------------------------- drawing
 def draw_split(stems: Sequence[str], count: int, seed: int = 0,
                choose_from: Optional[Sequence[str]] = None, prefer: Sequence[str] = ()) -> Split:
-    """Draw labelled images uniformly, without replacement.
+    """Draw labeled images uniformly, without replacement.
 
     The same seed gives nested subsets: the images of 1/16 are among those of 1/8.
 
     Args:
         stems: All training images.
-        count: Number of labelled ones.
+        count: Number of labeled ones.
         seed: Of the draw.
         choose_from: Images among which they are drawn; None: all.
         prefer: Images that are drawn before any other.
 
     Raises:
-        ValueError: More labelled images wanted than there are, or images to choose from that are no
+        ValueError: More labeled images wanted than there are, or images to choose from that are no
             training images.
     """
     stems = sorted(stems)
@@ -67,7 +67,7 @@ def draw_split(stems: Sequence[str], count: int, seed: int = 0,
         raise ValueError(f'{len(unknown)} images to choose from are not among the training images, '
                          f'for example {unknown[:3]}: the lists belong to different data')
     if not 0 < count <= len(pool):
-        raise ValueError(f'{count} labelled images wanted, {len(pool)} to choose from: use another '
+        raise ValueError(f'{count} labeled images wanted, {len(pool)} to choose from: use another '
                          'protocol or fraction')
     order = np.random.RandomState(seed).permutation(len(pool))
     drawn = [pool[i] for i in order]
@@ -82,14 +82,14 @@ def draw_blocks(stems: Sequence[str], count: int, seed: int = 0, blocks: Optiona
     """Draw contiguous blocks of video frames, spread over the sequences; frames next to a block are
     used by neither.
 
-    Neighbouring frames show the same scene: drawn singly, every unlabelled frame would have a
-    labelled twin. A sequence gets blocks in proportion to its length (each at least one, where
+    Neighboring frames show the same scene: drawn singly, every unlabeled frame would have a
+    labeled twin. A sequence gets blocks in proportion to its length (each at least one, where
     there are enough blocks), is divided into as many equal parts, and the seed moves each block
     inside its part.
 
     Args:
         stems: All frames; their sorted order is the order of time within a sequence.
-        count: Number of labelled frames.
+        count: Number of labeled frames.
         seed: Of the positions.
         blocks: Number of blocks; None: one per ten frames and at least one per sequence.
         gap: Unused frames on either side of a block.
@@ -102,19 +102,19 @@ def draw_blocks(stems: Sequence[str], count: int, seed: int = 0, blocks: Optiona
     if blocks is None:
         blocks = max(len(sequences), round(count / 10))
     if not 0 < blocks <= count or gap < 0:
-        raise ValueError(f'{blocks} blocks of {count} labelled frames with gap {gap}: there must '
+        raise ValueError(f'{blocks} blocks of {count} labeled frames with gap {gap}: there must '
                          'be at least one block, a frame for each, and no negative gap')
     lengths = [count // blocks + (i < count % blocks) for i in range(blocks)]
     shares = _apportion([len(frames) for frames in sequences.values()], blocks)
     rng = np.random.RandomState(seed)
     # which sequence gets the longer blocks must not depend on the seed: it moves blocks, it does
     # not resize them
-    labeled, unused, taken = set(), set(), 0
+    labeled, unused, num_drawn = set(), set(), 0
     for (name, frames), share in zip(sequences.items(), shares):
         edges = np.linspace(0, len(frames), share + 1).astype(int) if share else np.zeros(0, int)
         for start, stop in zip(edges[:-1], edges[1:]):
-            length = lengths[taken]
-            taken += 1
+            length = lengths[num_drawn]
+            num_drawn += 1
             room = stop - start - length - 2 * gap
             if room < 0:
                 raise ValueError(f'sequence {name!r} ({len(frames)} frames) cannot hold {share} '
@@ -262,12 +262,12 @@ def check_split(split: Split, stems: Sequence[str], protocol: Optional[Protocol]
 
 def check_masks(root: str, source: Source, stems: Sequence[str],
                 masks: Optional[str] = None) -> np.ndarray:
-    """Every labelled image has a mask with the ids of the classes.
+    """Every labeled image has a mask with the ids of the classes.
 
     Args:
         root: Folder of the dataset.
         source: Where its masks are.
-        stems: Labelled images.
+        stems: Labeled images.
         masks: Folder of the masks, where it is not the dataset's.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Which images of which dataset the published labelled/unlabelled protocols choose from, and how
+"""Which images of which dataset the published labeled/unlabeled protocols choose from, and how
 many.
 
 Counts: docs/behavior/unimatch.md#unimatch-lists (VOC, Cityscapes, COCO; every one is the smallest
@@ -43,16 +43,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Protocol:
-    """One labelled/unlabelled division.
+    """One labeled/unlabeled division.
 
     Attributes:
         name: Folder below ``<data_root>/splits``.
-        labeled: Number of labelled images; None: ``fraction`` of what is there.
-        fraction: Share of the images that is labelled.
-        choose_from: List of images among which the labelled ones are drawn; None: all training
+        labeled: Number of labeled images; None: ``fraction`` of what is there.
+        fraction: Share of the images that is labeled.
+        choose_from: List of images among which the labeled ones are drawn; None: all training
             images.
-        prefer: List of images that are labelled first, before any other.
-        masks: Folder of the labelled images' masks, where it is not the dataset's.
+        prefer: List of images that are labeled first, before any other.
+        masks: Folder of the labeled images' masks, where it is not the dataset's.
         unlabeled: Number of the others; None where it follows.
     """
     name: str
@@ -85,13 +85,13 @@ SOURCES: dict[str, Source] = {
 
 
 def _parts(total: int, *denominators: int) -> dict[str, Protocol]:
-    """``1_k``: ceil(total / k) labelled images."""
+    """``1_k``: ceil(total / k) labeled images."""
     counts = {k: -(-total // k) for k in denominators}
     return {f'1_{k}': Protocol(f'1_{k}', labeled=n, unlabeled=total - n) for k, n in counts.items()}
 
 
 def _whole_parts(total: int, *denominators: int) -> dict[str, Protocol]:
-    """``1_k``: floor(total / k) labelled images (ADE20K's lists of UniMatch V2)."""
+    """``1_k``: floor(total / k) labeled images (ADE20K's lists of UniMatch V2)."""
     return {
         f'1_{k}': Protocol(f'1_{k}', labeled=total // k, unlabeled=total - total // k)
         for k in denominators
@@ -99,7 +99,7 @@ def _whole_parts(total: int, *denominators: int) -> dict[str, Protocol]:
 
 
 def _percents(total: int, *shares: int) -> dict[str, Protocol]:
-    """``percent_k``: k % labelled images, rounded."""
+    """``percent_k``: k % labeled images, rounded."""
     counts = {k: math.floor(total * k / 100 + 0.5) for k in shares}
     return {
         f'percent_{k}': Protocol(f'percent_{k}', labeled=n, unlabeled=total - n)
@@ -108,6 +108,7 @@ def _percents(total: int, *shares: int) -> dict[str, Protocol]:
 
 
 def _voc() -> dict[str, Protocol]:
+    """The classic, blended and U2PL lists of Pascal VOC."""
     fine, found = f'{_VOC_LISTS}/train.txt', []
     for name, count in (('1_16', 92), ('1_8', 183), ('1_4', 366), ('1_2', 732), ('full', 1464)):
         found.append(
@@ -115,7 +116,7 @@ def _voc() -> dict[str, Protocol]:
                      unlabeled=10582 - count))
     for name, count in (('1_16', 662), ('1_8', 1323), ('1_4', 2646)):
         found.append(Protocol(f'blender_{name}', labeled=count, unlabeled=10582 - count))
-        # the other family: finely labelled images first (all of 1_16 and 1_8; 1_4 has every one of
+        # the other family: finely labeled images first (all of 1_16 and 1_8; 1_4 has every one of
         # the 1464)
         found.append(Protocol(f'u2pl_{name}', labeled=count, prefer=fine, unlabeled=10582 - count))
     return {protocol.name: protocol for protocol in found}
@@ -166,11 +167,11 @@ def missing_list_hint(path: str, dataset: str = '') -> str:
                 f"MASKS --val 1/5 --name {protocol}'")
     name = DATASET_TYPES.get(dataset.split('.')[-1])
     seed = re.fullmatch(r'(.+)_seed(\d+)', protocol)
-    more = '' if seed is None else f' --seed {seed.group(2)}'
+    seed_option = '' if seed is None else f' --seed {seed.group(2)}'
     protocol = protocol if seed is None else seed.group(1)
     what = f'{name} {root} --protocol {protocol}' if name else (
         f'folder {root} --images IMAGES --masks MASKS --fraction 1/8 --name {protocol}')
-    command = f'python tools/make_split.py {what}{more}'
+    command = f'python tools/make_split.py {what}{seed_option}'
     return (f". Draw it with '{command}', or import the published lists (one or two columns) with "
             f"'{command} --import-from FOLDER', FOLDER holding labeled.txt and unlabeled.txt")
 

@@ -47,8 +47,8 @@ class CacheEntry:
     note: str
 
     @classmethod
-    def of(cls, dataset: Any, loader: Any, class_names: tuple[str, ...],
-           cache_dir: Optional[str]) -> 'CacheEntry':
+    def for_dataset(cls, dataset: Any, loader: Any, class_names: tuple[str, ...],
+                    cache_dir: Optional[str]) -> 'CacheEntry':
         """The entry for a dataset that is not a wrapper.
 
         Two hashes: the identity (which files, read how) names the file; the fingerprint adds their

@@ -1,4 +1,7 @@
-"""Mean and standard deviation of every channel of a dataset's images, for the data preprocessor."""
+"""Mean and standard deviation of every channel of a dataset's images, for the data preprocessor.
+
+Shapes: N pixels, C channels, H x W pixels.
+"""
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -35,7 +38,7 @@ def channel_statistics(images: Iterable[np.ndarray]) -> ChannelStatistics:
     count, number = 0, 0
     mean = squares = np.zeros(0)
     for image in images:
-        pixels = np.asarray(image, np.float64).reshape(-1, image.shape[2])
+        pixels = np.asarray(image, np.float64).reshape(-1, image.shape[2])  # (H, W, C) -> (N, C)
         if not number:
             mean, squares = np.zeros(image.shape[2]), np.zeros(image.shape[2])
         if len(mean) != image.shape[2]:

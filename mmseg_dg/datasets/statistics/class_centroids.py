@@ -6,6 +6,8 @@ class that occurs in a tile gives one row: the mean position of its pixels there
 at the right and at the bottom is a smaller tile (``tiles='all'``), or does not count
 (``'complete'``): a GTA image of 1914x1052 has four tiles of 1024 pixels, two of them 28 pixels
 high, or one.
+
+Shapes: R rows of the table, H x W pixels.
 """
 import dataclasses
 import functools
@@ -37,7 +39,7 @@ COLUMNS = ('image', 'class', 'row', 'column')
 def class_centroids(dataset: Any, tile: int = 1024, cache_dir: Optional[str] = None,
                     num_workers: Optional[int] = None, rebuild: bool = False,
                     tiles: str = 'all') -> np.ndarray:
-    """The centroids of any labelled dataset, counted or read from the cache of
+    """The centroids of any labeled dataset, counted or read from the cache of
     :func:`class_statistics`.
 
     Args:
@@ -94,21 +96,24 @@ def _of_one(dataset: Any, cut: _Cut, cache_dir: Optional[str], num_workers: Opti
     if not names:
         raise ValueError(
             f'class_centroids: {type(dataset).__name__} has no classes in its metainfo')
-    entry = _entry(CacheEntry.of(dataset, loader, names, cache_dir), cut)
+    entry = _entry_of_cut(CacheEntry.for_dataset(dataset, loader, names, cache_dir), cut)
     return entry.read_or_make(
         lambda: _find_and_keep(dataset, loader, len(names), cut, num_workers, entry), rebuild)
 
 
-def _entry(entry: CacheEntry, cut: _Cut) -> CacheEntry:
+def _entry_of_cut(counts_entry: CacheEntry, cut: _Cut) -> CacheEntry:
     """The place of the centroids beside that of the pixel counts."""
     ending = f'_centroids{cut}'
-    note = f'{entry.note}, centroids in {cut.tiles} tiles of {cut.tile}'
-    return dataclasses.replace(entry, reads=tuple(base + ending for base in entry.reads),
-                               writes=entry.writes + ending, shape=(-1, len(COLUMNS)), note=note)
+    note = f'{counts_entry.note}, centroids in {cut.tiles} tiles of {cut.tile}'
+    return dataclasses.replace(counts_entry, reads=tuple(base + ending
+                                                         for base in counts_entry.reads),
+                               writes=counts_entry.writes + ending, shape=(-1, len(COLUMNS)),
+                               note=note)
 
 
 def _find_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, cut: _Cut,
                    num_workers: Optional[int], entry: CacheEntry) -> np.ndarray:
+    """Find the centroids in parallel and write them into the cache, where that is possible."""
     started = time.time()
     print_log(f'class centroids: reading {len(dataset)} labels of {type(dataset).__name__}',
               logger='current')

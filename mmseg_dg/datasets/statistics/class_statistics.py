@@ -60,7 +60,7 @@ class ClassStatistics:
 
 def class_statistics(dataset: Any, cache_dir: Optional[str] = None,
                      num_workers: Optional[int] = None, rebuild: bool = False) -> ClassStatistics:
-    """Count the classes of any labelled dataset, or read the counts from the cache.
+    """Count the classes of any labeled dataset, or read the counts from the cache.
 
     Labels are read by the dataset's own ``LoadAnnotations`` (found in its pipeline), so
     ``label_map``, ``reduce_zero_label`` and special loaders apply; transforms after it do not. With
@@ -103,6 +103,7 @@ def class_statistics(dataset: Any, cache_dir: Optional[str] = None,
 
 def _of_one(dataset: Any, cache_dir: Optional[str], num_workers: Optional[int],
             rebuild: bool) -> ClassStatistics:
+    """Statistics of one dataset that is no wrapper."""
     loader = _label_loader(dataset)
     if getattr(dataset, 'original_counts', None):  # of labels that were resized since
         return from_official_json(dataset.original_counts, dataset)
@@ -110,7 +111,7 @@ def _of_one(dataset: Any, cache_dir: Optional[str], num_workers: Optional[int],
     if not names:
         raise ValueError(f'class_statistics: {type(dataset).__name__} has no classes in its '
                          'metainfo')
-    entry = CacheEntry.of(dataset, loader, names, cache_dir)
+    entry = CacheEntry.for_dataset(dataset, loader, names, cache_dir)
     counts = entry.read_or_make(
         lambda: _count_and_keep(dataset, loader, len(names), num_workers, entry), rebuild)
     empty = np.flatnonzero(~np.asarray(counts).any(axis=1))
@@ -137,6 +138,7 @@ def warn_ignored(files: list[str], count: int, total: int) -> None:
 
 def _count_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
                     num_workers: Optional[int], entry: CacheEntry) -> np.ndarray:
+    """Count the labels and write the counts into the cache, where that is possible."""
     started = time.time()
     print_log(f'class statistics: counting {len(dataset)} labels of {type(dataset).__name__}',
               logger='current')
@@ -160,7 +162,7 @@ def _label_loader(dataset: Any) -> BaseLoadAnnotations:
             return step
     raise ValueError(f'class_statistics: the pipeline of {type(dataset).__name__} has no '
                      'LoadAnnotations, so it has no labels to count; rare class sampling works on '
-                     'labelled streams only')
+                     'labeled streams only')
 
 
 def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
@@ -183,8 +185,8 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
     workers = num_workers if num_workers is not None else os.cpu_count() or 1
     ranges = chunks(size, _CHUNK)
     counts = np.zeros((size, num_classes), np.int32)
-    wrong: dict[str, list[int]] = {}
-    more, differing = 0, []
+    wrong_ids: dict[str, list[int]] = {}
+    unnamed, differing = 0, []
     count = functools.partial(_count_range, dataset, loader, num_classes)
     results = run_ranges(count, ranges, workers if size >= _SERIAL_BELOW else 1)
     progress = Progress('counting labels', size)
@@ -193,12 +195,14 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
         counts[start:stop] = rows
         differing += sizes
         for path, ids in problems.items():
-            if len(wrong) < _NAMED:
-                wrong[path] = ids
+            if len(wrong_ids) < _NAMED:
+                wrong_ids[path] = ids
             else:
-                more += 1
-    if wrong:
-        raise ValueError(wrong_ids_message(wrong, num_classes, traits(dataset).ignore_index, more))
+                unnamed += 1
+    if wrong_ids:
+        raise ValueError(
+            wrong_ids_message(wrong_ids, num_classes,
+                              traits(dataset).ignore_index, unnamed))
     if differing:
         raise ValueError(f'{len(differing)} labels differ in size from their image: '
                          f'{"; ".join(differing[:_NAMED])}. Leave them out with a list (ann_file; '
@@ -209,6 +213,9 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
 
 def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
                  bounds: tuple[int, int]) -> tuple[np.ndarray, dict[str, list[int]], list[str]]:
+    """Counts, ids outside the classes, and sizes that differ, of some of the labels; one
+    process's part.
+    """
     rows = np.zeros((bounds[1] - bounds[0], num_classes), np.int32)
     problems: dict[str, list[int]] = {}
     sizes: list[str] = []

@@ -1,4 +1,7 @@
-"""Sky and ground: everything behind the polygons, computed per pixel."""
+"""Sky and ground: everything behind the polygons, computed per pixel.
+
+Shapes: H x W pixels.
+"""
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
@@ -13,7 +16,7 @@ from .looks import Look
 from .noise import fractal, sample, sample_smooth
 from .street import PARKING, SIDE_STREET, Street
 
-_FARTHEST = 400.0  # metres; beyond it the ground counts as sky (less than two pixels)
+_FARTHEST = 400.0  # meters; beyond it the ground counts as sky (less than two pixels)
 
 
 class Ground(NamedTuple):
@@ -38,7 +41,7 @@ def locate_ground(camera: Camera, rays: Sequence[np.ndarray]) -> Ground:
 def paint_sky(image: np.ndarray, dice: Dice, look: Look, rays: Sequence[np.ndarray],
               rows: int) -> np.ndarray:
     """Paint the sky into the upper ``rows`` of a float32 (H, W, 3) image and return the horizon's
-    colour (3,).
+    color (3,).
     """
     top = np.array(look.sky, np.float32) * dice.uniform(0.85, 1.08)
     horizon = np.minimum(np.array(look.horizon, np.float32) * dice.uniform(0.9, 1.05), 252)
@@ -96,7 +99,7 @@ def _markings(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray,
 
 
 def _colors(dice: Dice, photo: bool) -> list[np.ndarray]:
-    """BGR colours of asphalt, paving, green, kerb and paint."""
+    """BGR colors of asphalt, paving, green, kerb and paint."""
     asphalt = np.array(dice.tint(
         (1.0, 1.0, 1.0), 62, 118)) * (dice.uniform(0.95, 1.08), 1, dice.uniform(0.93, 1.04))
     paving = np.array(dice.tint((1.0, 1.0, 1.0), 105, 175)) * (dice.uniform(

@@ -10,7 +10,7 @@ BRICK, PLAIN, PANEL = range(3)
 
 
 def house_height(stage: Stage) -> float:
-    """A height in metres: mostly houses, some blocks, few towers."""
+    """A height in meters: mostly houses, some blocks, few towers."""
     low, high = stage.dice.weighted(((5, 9), (9, 18), (15, 32)), (0.5, 0.37, 0.13))
     return stage.dice.uniform(low, high)
 
@@ -24,7 +24,7 @@ def house(stage: Stage, side: int, x: float, z0: float, z1: float, height: float
         x: Of its front (before bending).
         z0: Near end.
         z1: Far end.
-        height: Metres.
+        height: Meters.
     """
     canvas, dice = stage.canvas, stage.dice
     color = dice.tint(dice.pick(_PAINTS), 0.75, 1.15, 8)

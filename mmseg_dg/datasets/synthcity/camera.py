@@ -1,7 +1,9 @@
 """The camera of a street scene: rays of the pixels and projection of polygons.
 
-World axes: x right, y up, z along the street, metres, origin on the road below the camera. Camera
+World axes: x right, y up, z along the street, meters, origin on the road below the camera. Camera
 axes: x right, y up, z forward.
+
+Shapes: N points, H x W pixels.
 """
 from collections.abc import Sequence
 from typing import Optional, Union
@@ -11,7 +13,7 @@ import numpy as np
 
 from .dice import Dice
 
-NEAR = 0.4  # metres; polygons are cut there
+NEAR = 0.4  # meters; polygons are cut there
 SHIFT = 4  # fractional bits of the integer pixel coordinates that OpenCV draws with
 _FAR_OFF = 20000  # pixels; beyond it OpenCV's integers would overflow
 
@@ -69,7 +71,7 @@ class Camera:
         return None if len(clipped) < 3 else self.to_pixels(clipped)
 
     def locate(self, point: Sequence[float]) -> Optional[tuple[int, int, float]]:
-        """Pixel column, row and depth (metres) of a world point; None if it is too near or outside
+        """Pixel column, row and depth (meters) of a world point; None if it is too near or outside
         the picture.
         """
         x, y, z = self.to_camera(np.asarray([point], np.float64))[0]
@@ -91,7 +93,7 @@ def clip_near(points: np.ndarray) -> np.ndarray:
             kept.append(a)
         if (a[2] < NEAR) != (b[2] < NEAR):
             kept.append(a + (b - a) * ((NEAR - a[2]) / (b[2] - a[2])))
-    return np.array(kept).reshape(-1, 3)
+    return np.array(kept).reshape(-1, 3)  # (n, 3), also for n = 0
 
 
 def fill(image: np.ndarray, outline: np.ndarray, value: Union[float, Sequence[float]],

@@ -1,9 +1,11 @@
 """Collects the polygons of a scene and paints them from far to near.
 
-Two pictures are painted with the same outlines: colours (soft edges) and surface numbers (hard
+Two pictures are painted with the same outlines: colors (soft edges) and surface numbers (hard
 edges). The surface numbers give the label of every pixel, its depth (from the plane of its polygon)
 and its texture, which is added later to all pixels at once (``textures.py``). So labels agree with
-colours by construction.
+colors by construction.
+
+Shapes: S surfaces, N normals, H x W pixels.
 """
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
@@ -20,7 +22,7 @@ _EVENLY, _GLOWING = (0.0, 0.0, 0.0), (9.0, 9.0, 9.0)  # marks in place of a norm
 
 
 class Light(NamedTuple):
-    """Illumination of a scene; colours are BGR factors."""
+    """Illumination of a scene; colors are BGR factors."""
     ambient: np.ndarray  # (3,) strength from all sides
     sun: np.ndarray  # (3,) strength of direct light
     direction: np.ndarray  # (3,) unit vector to the sun
@@ -45,7 +47,7 @@ class Painting(NamedTuple):
     label: np.ndarray  # uint8 (S,)
     plane: np.ndarray  # float32 (S, 3): inverse depth = plane . (ray right, ray up, 1)
     texture: np.ndarray  # int32 (S,): row of the canvas' textures
-    color: np.ndarray  # float32 (S, 3): flat colour after lighting, BGR 0..255
+    color: np.ndarray  # float32 (S, 3): flat color after lighting, BGR 0..255
     light: np.ndarray  # float32 (S, 3): the lighting alone
 
 
@@ -79,8 +81,8 @@ class Canvas:
         """Add a flat polygon (its first three points must not be on one line).
 
         Args:
-            points: World corners in metres.
-            color: BGR 0..255 under full light; None leaves the colours behind it visible (its
+            points: World corners in meters.
+            color: BGR 0..255 under full light; None leaves the colors behind it visible (its
                 texture may draw).
             label: Train id.
             normal: Outward unit normal for lighting; None is lit evenly.
@@ -92,7 +94,7 @@ class Canvas:
                               is not None, _GLOWING if glows else normal or _EVENLY, texture))
 
     def faces(self, point: Point, normal: Sequence[float]) -> bool:
-        """Whether the front side of the plane through ``point`` with this outward normal is towards
+        """Whether the front side of the plane through ``point`` with this outward normal is toward
         the camera.
         """
         return point[0] * normal[0] + (

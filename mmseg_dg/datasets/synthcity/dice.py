@@ -63,7 +63,7 @@ class Dice:
         return options[-1]
 
     def tint(self, color: Sequence[float], low: float, high: float, spread: float = 0.0) -> tuple:
-        """A BGR colour made darker or lighter by one common factor, plus normal noise per channel.
+        """A BGR color made darker or lighter by one common factor, plus normal noise per channel.
         """
         k = self.uniform(low, high)
         return tuple(max(0.0, c * k + (self.normal(spread) if spread else 0.0)) for c in color)

@@ -1,4 +1,6 @@
 """What lies between the street and the lens: haze, lamps at night, wet roads, rain, the own bonnet.
+
+Shapes: H x W pixels.
 """
 from collections.abc import Sequence
 
@@ -15,12 +17,12 @@ from .stage import Lamp
 
 def add_haze(image: np.ndarray, label: np.ndarray, depth: np.ndarray, density: float,
              color: np.ndarray) -> None:
-    """Fade distant things into the horizon's colour, in place.
+    """Fade distant things into the horizon's color, in place.
 
     Args:
         image: float32 (H, W, 3).
         label: uint8 (H, W); the sky is left alone unless the haze is fog.
-        depth: float32 (H, W), metres.
+        depth: float32 (H, W), meters.
         density: Extinction in 1/m.
         color: BGR (3,).
     """
@@ -75,9 +77,9 @@ def add_reflections(image: np.ndarray, label: np.ndarray, camera: Camera, streng
 
 
 def add_bonnet(image: np.ndarray, label: np.ndarray, dice: Dice, brightness: float) -> None:
-    """Cover the bottom of the picture by the own bonnet, which is not labelled; in place."""
+    """Cover the bottom of the picture by the own bonnet, which is not labeled; in place."""
     height, width = label.shape
-    top, grey = height * dice.uniform(0.9, 0.97), dice.pick((25, 60, 130, 200)) * brightness
+    top, gray = height * dice.uniform(0.9, 0.97), dice.pick((25, 60, 130, 200)) * brightness
     columns = np.linspace(0, width, 40)
     rows = top + (height - top) * 0.8 * ((columns - width / 2) / (width / 2))**2
     mask = np.zeros((height, width), np.uint8)
@@ -85,7 +87,7 @@ def add_bonnet(image: np.ndarray, label: np.ndarray, dice: Dice, brightness: flo
     cv2.fillPoly(mask, [corners.astype(np.int32)], 1)
     inside = mask > 0
     first = int(top)
-    mirrored = cv2.GaussianBlur(image[:height - first][::-1], (0, 0), 6 * width / 512) * 0.25 + grey
+    mirrored = cv2.GaussianBlur(image[:height - first][::-1], (0, 0), 6 * width / 512) * 0.25 + gray
     image[first:][inside[first:]] = mirrored[inside[first:]]
     label[inside] = IGNORE
 

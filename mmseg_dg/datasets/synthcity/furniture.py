@@ -9,7 +9,7 @@ _BLUE, _RED, _WHITE, _YELLOW = (185, 95, 30), (50, 40, 200), (235, 235, 235), (4
 _SIGNALS = ((60, 60, 245), (60, 190, 250), (110, 230, 90))
 
 
-def _grey(stage: Stage, *levels: float) -> tuple:
+def _gray(stage: Stage, *levels: float) -> tuple:
     return (stage.dice.pick(levels), ) * 3
 
 
@@ -18,7 +18,7 @@ def lamp(stage: Stage, side: int, x: float, z: float) -> None:
     canvas, dice = stage.canvas, stage.dice
     canvas.at(z)
     height, thick, arm = dice.uniform(5, 9), dice.uniform(0.11, 0.2), -side * dice.uniform(0.8, 2.2)
-    color = _grey(stage, 60, 110, 150)
+    color = _gray(stage, 60, 110, 150)
     box(canvas, x, z, (thick, height, thick), color, POLE)
     tip, head = x + arm, x + arm - side * 0.6
     canvas.polygon([(x, height - 0.05, z), (tip, height + 0.25, z), (tip, height + 0.36, z),
@@ -35,7 +35,7 @@ def signal(stage: Stage, x: float, z: float) -> None:
     canvas, dice = stage.canvas, stage.dice
     canvas.at(z)
     height, lit = dice.uniform(2.6, 3.5), dice.pick((0, 0, 1, 2, 2))
-    box(canvas, x, z, (0.13, height + 0.3, 0.13), _grey(stage, 50, 110), POLE)
+    box(canvas, x, z, (0.13, height + 0.3, 0.13), _gray(stage, 50, 110), POLE)
     canvas.polygon([(x + a, height + b, z - 0.1)
                     for a, b in ((-.27, -.72), (.27, -.72), (.27, .52), (-.27, .52))], (45, 45, 48),
                    TRAFFIC_LIGHT)
@@ -89,7 +89,7 @@ def sign(stage: Stage, x: float, z: float) -> None:
 
 def bollards(stage: Stage, x: float, z0: float, z1: float) -> None:
     """A row of posts along the kerb (x before bending)."""
-    step, color = stage.dice.uniform(1.5, 3), _grey(stage, 60, 60, 190)
+    step, color = stage.dice.uniform(1.5, 3), _gray(stage, 60, 60, 190)
     z = z0
     while z < z1:
         stage.canvas.at(z)
@@ -121,7 +121,7 @@ def wall(stage: Stage, side: int, x: float, z0: float, z1: float) -> None:
 
 def fence(stage: Stage, x: float, z0: float, z1: float) -> None:
     """A fence along the street (x before bending); what is behind its bars can be seen but is
-    labelled fence.
+    labeled fence.
     """
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
     height = dice.uniform(0.9, 2.0)

@@ -1,5 +1,7 @@
 """From light to a file's pixels: exposure, blur, noise; for the ``camera`` domain a cheap camera's
 faults.
+
+Shapes: H x W pixels.
 """
 import cv2
 import numpy as np
@@ -33,7 +35,7 @@ def _ramp(dice: Dice, height: int, width: int) -> np.ndarray:
 
 
 def _glare(dice: Dice, height: int, width: int) -> np.ndarray:
-    """Stray light around a drawn spot, (H, W, 3) in grey levels."""
+    """Stray light around a drawn spot, (H, W, 3) in gray levels."""
     y, x = _grid(height, width)
     top, left, radius = dice.uniform(-1, 0.6), dice.uniform(-1, 1), dice.uniform(0.35, 0.9)
     spot = np.exp(-((x - np.float32(left))**2 +
@@ -104,11 +106,11 @@ def _photograph(image: np.ndarray, dice: Dice) -> np.ndarray:
     if dice.chance(0.2):
         length = 3
         image = cv2.blur(image, (length, 1))
-    grey = image.mean(2, keepdims=True)
+    gray = image.mean(2, keepdims=True)
     cast = np.array([dice.uniform(0.8, 1.2),
                      dice.uniform(0.92, 1.08),
                      dice.uniform(0.8, 1.2)], np.float32)
-    image = (grey + (image - grey) * np.float32(dice.uniform(0.6, 1.05))) * cast
+    image = (gray + (image - gray) * np.float32(dice.uniform(0.6, 1.05))) * cast
     image += _glare(dice, height, width)
     # a film-like shoulder
     image = 255 * (1 - np.exp(image * np.float32(-0.8 / 255))) / np.float32(1 - np.exp(-0.8))

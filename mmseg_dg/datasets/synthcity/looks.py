@@ -17,7 +17,7 @@ Color = tuple[float, float, float]
 
 
 class Look(NamedTuple):
-    """Ranges from which the look of one picture is drawn; colours are BGR."""
+    """Ranges from which the look of one picture is drawn; colors are BGR."""
     sun: Range  # strength of direct light
     ambient: Range  # strength of light from all sides
     sky: Color  # 0..255
@@ -33,7 +33,7 @@ class Look(NamedTuple):
     lamps: float = 0.0  # strength of lamps and headlights
     wet: float = 0.0  # strength of the road's reflections
     roughness: float = 0.0  # contrast of the grain on every surface
-    noise: Range = (0.4, 1.5)  # standard deviation of the sensor's noise, grey levels
+    noise: Range = (0.4, 1.5)  # standard deviation of the sensor's noise, gray levels
     photo: bool = False
 
 

@@ -2,6 +2,8 @@
 
 They are the same for every picture (so generating them costs nothing per picture); what differs are
 the offsets and strengths, which are drawn.
+
+Shapes: H x W pixels.
 """
 from functools import cache
 

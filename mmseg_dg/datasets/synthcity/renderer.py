@@ -1,4 +1,7 @@
-"""Renders one picture of the synthetic city with its labels."""
+"""Renders one picture of the synthetic city with its labels.
+
+Shapes: H x W pixels.
+"""
 
 from collections.abc import Sequence
 
@@ -87,9 +90,10 @@ def _render(dice: Dice, domain: str, width: int, height: int) -> tuple[np.ndarra
     painted = np.clip(image, 0, 255).astype(np.uint8)
     painting = stage.canvas.paint(painted, surface, light)
     flat = surface.ravel()
+    # a number per surface, looked up at every pixel: (H * W,) -> (H, W)
     own = painting.label[flat].reshape(label.shape)
     label = np.where(surface == GROUND_SURFACE, label, own)
-    plane = painting.plane[flat].reshape(height, width, 3)
+    plane = painting.plane[flat].reshape(height, width, 3)  # (H * W, 3) -> (H, W, 3)
     inverse = plane[..., 0] * camera.right + plane[..., 1] * camera.up + plane[..., 2]
     depth = 1 / np.maximum(inverse, np.float32(1e-4))
 

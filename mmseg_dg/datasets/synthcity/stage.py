@@ -17,7 +17,7 @@ UP, TOWARDS = (0.0, 1.0, 0.0), (0.0, 0.0, -1.0)
 
 
 class Lamp(NamedTuple):
-    """Something that shines: position (metres), radius (metres), BGR colour 0..255."""
+    """Something that shines: position (meters), radius (meters), BGR color 0..255."""
     x: float
     y: float
     z: float
@@ -40,18 +40,18 @@ class Stage(NamedTuple):
 
 
 def scaled(color: Color, factor: float) -> tuple[float, float, float]:
-    """A BGR colour times a factor."""
+    """A BGR color times a factor."""
     return color[0] * factor, color[1] * factor, color[2] * factor
 
 
 def box(canvas: Canvas, x: float, z: float, size: tuple[float, float, float], color: Color,
         label: int, bottom: float = 0.0) -> None:
-    """An upright box (width, height, depth) parallel to the axes; only the sides towards the camera
+    """An upright box (width, height, depth) parallel to the axes; only the sides toward the camera
     are added.
     """
     width, height, depth = size[0] / 2, size[1], size[2] / 2
     y0, y1 = bottom, bottom + height
-    side = 1.0 if x < 0 else -1.0  # the side towards the camera's lane
+    side = 1.0 if x < 0 else -1.0  # the side toward the camera's lane
     if abs(x) > width:
         e = x + side * width
         canvas.polygon([(e, y0, z - depth), (e, y0, z + depth), (e, y1, z + depth),
@@ -87,7 +87,7 @@ def disc(canvas: Canvas, center: tuple[float, float, float], radius: float, colo
     Args:
         canvas: Where to add it.
         center: World position.
-        radius: Metres.
+        radius: Meters.
         color: BGR, or None (see :meth:`Canvas.polygon`).
         label: Train id.
         corners: Corners of the polygon.

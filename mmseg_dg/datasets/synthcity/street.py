@@ -3,14 +3,14 @@ from typing import NamedTuple, Optional
 
 from .dice import Dice
 
-PARKING = 2.2  # metres, width of a row of parked cars
-SIDE_STREET = 9.0  # metres
+PARKING = 2.2  # meters, width of a row of parked cars
+SIDE_STREET = 9.0  # meters
 
 
 class Street(NamedTuple):
-    """A gently curved street along z; x positions are those at z = 0, in metres."""
+    """A gently curved street along z; x positions are those at z = 0, in meters."""
     lane: float  # width of a lane
-    # centre of each lane, and whether it drives away from the camera
+    # center of each lane, and whether it drives away from the camera
     lanes: tuple[tuple[float, bool], ...]
     left: float  # kerbs
     right: float
@@ -22,10 +22,10 @@ class Street(NamedTuple):
     curvature: float  # 1/m, half of it
     side_street: Optional[float]  # z where it begins
     zebra: Optional[float]  # z where it begins
-    rails: Optional[float]  # centre of a tram's track
+    rails: Optional[float]  # center of a tram's track
 
     def bend(self, x: float, z: float) -> float:
-        """The x of a point that lies at ``x`` across the street, ``z`` metres ahead."""
+        """The x of a point that lies at ``x`` across the street, ``z`` meters ahead."""
         return x + self.curvature * z * z
 
     def on_side_street(self, z: float, margin: float = 0.0) -> bool:

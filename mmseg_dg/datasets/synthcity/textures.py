@@ -1,8 +1,10 @@
 """Textures, added to all pixels of a kind at once after painting.
 
 A texture is a row of parameters: the horizontal direction (tx, tz) along the surface, then what its
-kind needs. The position of a pixel on the surface is u = x * tx + z * tz and v = y, in metres.
+kind needs. The position of a pixel on the surface is u = x * tx + z * tz and v = y, in meters.
 Edges of windows and bars are as soft as a pixel is wide, so distant facades do not flicker.
+
+Shapes: N pixels, P parameters of a texture, H x W pixels.
 """
 from collections.abc import Sequence
 from typing import Callable, NamedTuple, Union
@@ -19,11 +21,11 @@ _WARM = np.array((110, 190, 235), np.float32)  # light behind windows, BGR
 
 class Patch(NamedTuple):
     """The pixels of one kind of texture, N of them."""
-    u: np.ndarray  # metres along the surface
-    v: np.ndarray  # height in metres
+    u: np.ndarray  # meters along the surface
+    v: np.ndarray  # height in meters
     x: np.ndarray  # world x
-    depth: np.ndarray  # metres
-    pixel_u: np.ndarray  # metres that a pixel covers along u
+    depth: np.ndarray  # meters
+    pixel_u: np.ndarray  # meters that a pixel covers along u
     pixel_v: np.ndarray
     fade: np.ndarray  # 1 near, 0 far: how much of the fine detail remains
     parameters: np.ndarray  # (N, P - 2), without the direction
@@ -98,13 +100,16 @@ def _masonry(color: np.ndarray, p: Patch) -> None:
 
 
 def _bars(color: np.ndarray, p: Patch) -> None:
+    """A railing: thin upright bars between two rails, a post every two meters."""
     spacing, share, height, b, g, r = p.parameters[:, :6].T
     upright = _cover(np.mod(p.u, spacing) - spacing / 2, spacing * share / 2, p.pixel_u)
     upright = np.where(p.pixel_u > spacing / 2, share, upright)  # too fine to resolve
+    # one rail just below the top, one just above the ground
     rail = np.maximum(_cover(p.v - height + 0.06, 0.05, p.pixel_v),
                       _cover(p.v - 0.2, 0.04, p.pixel_v))
     post = _cover(np.mod(p.u, 2.0) - 1.0, 0.05, p.pixel_u)
     cover = np.maximum(np.maximum(upright, rail), post)[:, None]
+    # blended by how much of the pixel the railing covers
     color += cover * (np.stack([b, g, r], 1) * p.light - color)
 
 
@@ -142,12 +147,13 @@ def add_textures(image: np.ndarray, painting: Painting, canvas: Canvas, rays: Se
         painting: What :meth:`Canvas.paint` returned.
         canvas: The canvas (its textures, its camera).
         rays: World rays of the pixels, three float32 (H, W).
-        depth: float32 (H, W), metres.
+        depth: float32 (H, W), meters.
         look: Look of the picture.
     """
     parameters = np.array(canvas.textures, np.float32)
     number = painting.texture[painting.surface.ravel()]
     kind = np.array(canvas.texture_kinds, np.uint8)[number]
+    # (H, W, 3) -> (H * W, 3), a view: painting it paints the image
     flat, depth, rays = image.reshape(-1, 3), depth.ravel(), [ray.ravel() for ray in rays]
     for this, draw in _KINDS.items():
         pixels = np.flatnonzero(kind == this)
@@ -179,4 +185,5 @@ def add_grain(image: np.ndarray, painting: Painting, rays: Sequence[np.ndarray],
     fade = 1 / (1 + (away * np.float32(1 / 30))**2)
     grain = (sample(fractal('rough'), u * 31, v * 31)
              - 0.5) * fade + 0.6 * (sample(fractal(), u * 5, v * 5) - 0.5)
+    # (H, W, 3) -> (H * W, 3), a view
     image.reshape(-1, 3)[pixels] *= (1 + np.float32(strength) * grain)[:, None]

@@ -20,7 +20,7 @@ Profile = list[tuple[float, float]]
 
 
 def vehicle_length(stage: Stage, kind: int) -> float:
-    """A length in metres for one of CAR, TRUCK, BUS, TRAIN."""
+    """A length in meters for one of CAR, TRUCK, BUS, TRAIN."""
     return stage.dice.uniform(*_LENGTHS[kind])
 
 
@@ -33,8 +33,8 @@ class Vehicle:
         kind: CAR, TRUCK, BUS or TRAIN.
         x: World x of the middle.
         z: World z of the middle.
-        yaw: Radians; 0 comes towards the camera, pi drives away.
-        length: Metres.
+        yaw: Radians; 0 comes toward the camera, pi drives away.
+        length: Meters.
     """
     def __init__(self, stage: Stage, kind: int, x: float, z: float, yaw: float,
                  length: float) -> None:
@@ -54,12 +54,12 @@ class Vehicle:
         return a * self.cos + along * self.sin, y, -a * self.sin + along * self.cos
 
     def sees_side(self, side: int, width: float) -> bool:
-        """Whether the left (-1) or right (1) side is towards the camera."""
+        """Whether the left (-1) or right (1) side is toward the camera."""
         return self.stage.canvas.faces(self.point(side * width / 2, 1.0, 0),
                                        self.direction(side, 0, 0))
 
     def sees_end(self, end: int) -> bool:
-        """Whether the front (-1) or rear (1) is towards the camera."""
+        """Whether the front (-1) or rear (1) is toward the camera."""
         return self.stage.canvas.faces(self.point(0, 1.0, end * self.length / 2),
                                        self.direction(0, 0, end))
 
@@ -248,8 +248,10 @@ def _tram(tram: Vehicle) -> None:
     color, width, height = dice.tint(dice.pick(_TRAMS), 0.85, 1.1, 5), 2.4, dice.uniform(3.4, 3.7)
     glass = scaled(_GLASS, dice.uniform(0.5, 1.1))
     tram.underside(width)
+    # the body: its outline seen from the side, (along, up) in meters, with sloped noses
     tram.extrude([(-half + .5, .25), (half - .5, .25), (half, .9), (half, 1.3), (half - .5, height),
                   (-half + .5, height), (-half, 1.3), (-half, .9)], width, color)
+    # a light band below the windows
     tram.on_side(width + .01, [(-half + .2, .3), (half - .2, .3), (half, .9), (-half, .9)],
                  (205, 208, 210))
     _panes(tram, width, 1.35, 2.6, glass)
@@ -264,9 +266,10 @@ def _tram(tram: Vehicle) -> None:
                 for a, y, k in ((-1.05, 1.4, .03), (1.05, 1.4, .03), (.95, 2.75, .33),
                                 (-.95, 2.75, .33))
             ], glass, TRAIN)
+            # the destination sign above the windshield, then a bumper
             tram.on_end(end, -.7, .7, 2.95, 3.2, (30, 120, 160), glows=tram.stage.dark, inset=.38)
             tram.on_end(end, -width / 2, width / 2, .9, 1.3, scaled(color, 0.7), inset=-.01)
-    # pantograph
+    # pantograph: two bars that fold over the roof
     for a, y, b, y1 in ((-.5, height, .3, height + .6), (.3, height + .6, -.3, height + 1.2)):
         tram.stage.canvas.polygon([
             tram.point(0, y, a - .04),

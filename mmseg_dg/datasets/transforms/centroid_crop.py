@@ -1,4 +1,7 @@
-"""Random crops, padded where the image is small, that hold a wanted point if there is one."""
+"""Random crops, padded where the image is small, that hold a wanted point if there is one.
+
+Shapes: H x W pixels.
+"""
 from collections.abc import Mapping, Sequence
 from typing import Optional, Union
 
@@ -66,7 +69,9 @@ class CentroidCrop(BaseTransform):
         return results
 
     def _point(self, results: dict, shape: tuple[int, int]) -> Optional[tuple[int, int]]:
-        """The wanted point in the resized image, before it is filled."""
+        """The wanted point (row, column) in the resized image, before that is padded to the
+        crop.
+        """
         point = results.get('wanted_point')
         if point is None:
             return None

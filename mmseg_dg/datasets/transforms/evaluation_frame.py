@@ -1,4 +1,7 @@
-"""Evaluation inside a frame of fixed size, in which prediction and label are compared."""
+"""Evaluation inside a frame of fixed size, in which prediction and label are compared.
+
+Shapes: H x W pixels.
+"""
 from collections.abc import Mapping, Sequence
 from typing import Optional, Union
 
@@ -51,7 +54,7 @@ class ResizeToHeight(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CenterCropPad(BaseTransform):
-    """Cut or fill image and labels to a fixed size around their centre, and make that the size of
+    """Cut or fill image and labels to a fixed size around their center, and make that the size of
     evaluation.
 
     mmseg resizes predictions back to ``ori_shape`` before they are scored. Here ``ori_shape``

@@ -1,4 +1,7 @@
-"""From arrays to what the loop hands to a method."""
+"""From arrays to what the loop hands to a method.
+
+Shapes: H x W pixels.
+"""
 from collections.abc import Sequence
 from typing import Union
 
@@ -59,7 +62,7 @@ class PseudoLabelMargins(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackStreamInputs(PackSegInputs):
-    """mmseg's ``PackSegInputs`` for labelled and unlabelled streams.
+    """mmseg's ``PackSegInputs`` for labeled and unlabeled streams.
 
     Gives ``inputs`` uint8 (3, H, W) BGR and a ``SegDataSample`` with ``gt_sem_seg`` int64 (1, H, W)
     if the sample has a label and ``valid_pseudo_mask`` uint8 (1, H, W) if

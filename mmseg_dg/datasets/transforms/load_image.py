@@ -1,4 +1,7 @@
-"""Reading images: of any bit depth, by a stated rule, and never more of them than was asked for."""
+"""Reading images: of any bit depth, by a stated rule, and never more of them than was asked for.
+
+Shapes: H x W pixels.
+"""
 from typing import Any, Optional
 
 import cv2
@@ -33,9 +36,9 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
 
     * **More than 8 bits**: scaled to 0..255 by ``bit_depth``, the number of bits the values use (12
       for a 12-bit camera whose files have 16); refused without it.
-    * **Grey**: repeated over the three channels.
-    * **Alpha**: not used; transparent pixels show the colour they are saved with.
-    * **More channels** than colour and alpha: refused, unless ``color_type='unchanged'`` asks for
+    * **Gray**: repeated over the three channels.
+    * **Alpha**: not used; transparent pixels show the color they are saved with.
+    * **More channels** than color and alpha: refused, unless ``color_type='unchanged'`` asks for
       them.
 
     Needs ``img_path``; adds ``img`` uint8 (H, W, 3) in BGR order, ``img_shape`` and ``ori_shape``.

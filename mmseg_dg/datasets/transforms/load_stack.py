@@ -1,4 +1,7 @@
-"""Images of any number of channels: TIFF stacks of multispectral cameras and satellites."""
+"""Images of any number of channels: TIFF stacks of multispectral cameras and satellites.
+
+Shapes: C channels, H x W pixels.
+"""
 import io
 from collections.abc import Sequence
 from typing import Any, Optional
@@ -136,6 +139,7 @@ class LoadImageStack(LoadImageFromFile):
                 f'{path}: cannot be read as a TIFF stack ({type(error).__name__}: {error}); a '
                 'compression that tifffile lacks needs pip install imagecodecs') from error
         keep = [i for i, axis in enumerate(axes) if axis in 'YX' or image.shape[i] > 1]
+        # without axes of length 1: (H, W, C) or (H, W) in any order
         image = image.reshape([image.shape[i] for i in keep])
         axes = ''.join(axes[i] for i in keep)
         others = [axis for axis in axes if axis not in 'YX']

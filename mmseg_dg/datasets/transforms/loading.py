@@ -1,4 +1,7 @@
-"""Reading labels."""
+"""Reading labels.
+
+Shapes: H x W pixels.
+"""
 import cv2
 import mmengine.fileio as fileio
 import numpy as np
@@ -72,7 +75,7 @@ class LoadAnnotations(MMSegLoadAnnotations):
                              f'({error})') from error
         if label.ndim != 2:
             raise ValueError(f'{path}: expected one id per pixel, got shape {label.shape}; a '
-                             'colour picture of the labels must be converted to ids first')
+                             'color picture of the labels must be converted to ids first')
         if label.dtype != np.uint8:
             if label.dtype == bool:
                 return label.astype(np.uint8)

@@ -1,4 +1,7 @@
-"""Colour jitter and blur of single samples, made of PIL's and OpenCV's own operations."""
+"""Color jitter and blur of single samples, made of PIL's and OpenCV's own operations.
+
+Shapes: C channels, H x W pixels.
+"""
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,7 +23,7 @@ class JitterParameters(NamedTuple):
         brightness: Factor, 1 changes nothing; likewise contrast and saturation.
         contrast: See ``brightness``.
         saturation: See ``brightness``.
-        hue: Shift as a share of the colour circle, in [-0.5, 0.5].
+        hue: Shift as a share of the color circle, in [-0.5, 0.5].
         order: The operations in the order they are applied.
     """
     brightness: float

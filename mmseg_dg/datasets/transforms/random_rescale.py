@@ -1,4 +1,7 @@
-"""Random sizes relative to the image's own."""
+"""Random sizes relative to the image's own.
+
+Shapes: H x W pixels.
+"""
 from collections.abc import Sequence
 
 import mmcv

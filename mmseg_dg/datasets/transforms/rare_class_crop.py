@@ -1,4 +1,7 @@
-"""Random crops that look for rare classes in the label already in memory."""
+"""Random crops that look for rare classes in the label already in memory.
+
+Shapes: H x W pixels.
+"""
 from typing import NamedTuple, Optional, Union
 
 import numpy as np
@@ -36,7 +39,7 @@ class RareClassCrop(BaseTransform):
 
     Draws from numpy's global generator, which :class:`SeededDataset` seeds per sample. Reads
     ``img`` (H, W, 3), every array named in ``seg_fields`` (H, W), ``wanted_class`` if present;
-    without ``gt_seg_map`` (unlabelled stream) the first box is taken.
+    without ``gt_seg_map`` (unlabeled stream) the first box is taken.
 
     Args:
         crop_size: Height and width, or one number for both, in pixels.

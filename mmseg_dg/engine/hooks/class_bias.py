@@ -1,5 +1,7 @@
 """What pseudo-labels consist of during training, and pictures of the scores of rare and frequent
 classes.
+
+Shapes: B images, K classes, H x W pixels.
 """
 import csv
 import logging
@@ -61,7 +63,7 @@ class PseudoLabelStatisticsHook(Hook):
     def before_train(self, runner: Runner) -> None:
         self._classes = list(runner.train_dataloader.dataset.metainfo.get('classes') or ())
         if not self._classes:
-            raise ValueError('PseudoLabelStatisticsHook needs class names: give the labelled '
+            raise ValueError('PseudoLabelStatisticsHook needs class names: give the labeled '
                              'dataset its classes')
         self._counts, self.rows = None, []
         kept = runner.message_hub.runtime_info.get(KEPT)
@@ -166,8 +168,11 @@ def pseudo_label_counts(labels: Tensor, weight: Tensor, num_classes: int,
     """
     counted = (weight > 0) & (labels >= 0) & (labels < num_classes)
     ids = torch.where(counted, labels, torch.full_like(labels, num_classes))
+    # (B, H, W) -> (K,); the last bin, that of what does not count, is cut off
     counts = torch.bincount(ids.flatten(), minlength=num_classes + 1)[:num_classes].double()
+    # (1,), to be joined to the counts
     pixels = (torch.ones_like(counted) if valid is None else valid).sum().reshape(1).to(counts)
+    # (K,), (1,), (1,) -> (K + 2,)
     return torch.cat([counts, pixels, weight.double().sum().reshape(1).to(counts)])
 
 

@@ -1,4 +1,4 @@
-"""Class frequencies of the labelled images, for networks that correct a class prior."""
+"""Class frequencies of the labeled images, for networks that correct a class prior."""
 from typing import Any, Optional
 
 import torch
@@ -15,7 +15,7 @@ from .run_checks import CheckingHook
 
 @HOOKS.register_module()
 class ClassPriorHook(CheckingHook):
-    """Count the pixels of each class in the labelled stream before iteration 0 and give the counts
+    """Count the pixels of each class in the labeled stream before iteration 0 and give the counts
     to the model.
 
     Whole images are counted, ignored pixels left out: random crops of resized images show every
@@ -24,7 +24,7 @@ class ClassPriorHook(CheckingHook):
     that corrects a prior receives them (teachers too).
 
     Args:
-        stream: Labelled stream; None: the method's first.
+        stream: Labeled stream; None: the method's first.
         cache_dir: See :func:`mmseg_dg.datasets.statistics.class_statistics.class_statistics`.
 
     Raises:
@@ -38,20 +38,21 @@ class ClassPriorHook(CheckingHook):
 
     def check_run(self, runner: Runner) -> None:
         """Refuse a model that has no use for the counts."""
-        self._takers(method_of(runner))
+        self._adjustments(method_of(runner))
 
-    def _takers(self, method: Any) -> list:
-        takers = [module for module in method.modules() if isinstance(module, PriorAdjustment)]
-        if not takers:
+    def _adjustments(self, method: Any) -> list:
+        adjustments = [module for module in method.modules() if isinstance(module, PriorAdjustment)]
+        if not adjustments:
             raise ValueError(f'ClassPriorHook: no part of {type(method).__name__} uses a class '
                              'prior: remove the hook, or train a MaskDiffusionEncoderDecoder')
-        return takers
+        return adjustments
 
     def before_train(self, runner: Runner) -> None:
         """Count, unless a resumed checkpoint brought the counts."""
         method = method_of(runner)
         fresh = [
-            module for module in self._takers(method) if runner.iter == 0 or not int(module.ready)
+            module for module in self._adjustments(method)
+            if runner.iter == 0 or not int(module.ready)
         ]
         if not fresh:
             return

@@ -33,7 +33,7 @@ class DecoderWarmupHook(CheckingHook):
     Args:
         warmup_iters: Length in iterations. None with ``warmup_epochs=None``: the method's own
             ``warmup_iters``.
-        warmup_epochs: Length in epochs of the labelled stream (of the first one of a method, of the
+        warmup_epochs: Length in epochs of the labeled stream (of the first one of a method, of the
             dataloader otherwise); one epoch is ``floor(N / (batch size * processes))`` iterations.
         clear_momentum: Forget the optimizer's state at the hand-over.
 
@@ -160,7 +160,7 @@ def forget_logged(runner: Runner, prefixes: Sequence[str]) -> None:
 
 
 def epoch_length(runner: Runner, model: nn.Module) -> int:
-    """Iterations in which every sample of the labelled stream (or of the one dataloader) is seen
+    """Iterations in which every sample of the labeled stream (or of the one dataloader) is seen
     about once.
 
     Raises:

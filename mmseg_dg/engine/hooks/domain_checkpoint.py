@@ -22,7 +22,7 @@ from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.atomic_files import remove_parts, written_whole
 from mmseg_dg.utils.method import method_of
 from mmseg_dg.utils.plain_values import to_plain
-from mmseg_dg.utils.run_lock import held, hold, release
+from mmseg_dg.utils.run_lock import current_lock, hold, release
 from mmseg_dg.utils.stop_signals import AgreedStop, noted, shield_workers, training_begins
 from mmseg_dg.utils.work_dir import (
     newest_for_all_processes,
@@ -276,7 +276,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         if not is_main_process() or not isinstance(self.file_backend, LocalBackend):
             runner.save_checkpoint(self.out_dir, name, **options)
             return
-        lock = held(runner.work_dir)
+        lock = current_lock(runner.work_dir)
         if lock is not None:
             lock.check()
         os.makedirs(self.out_dir, exist_ok=True)

@@ -29,7 +29,7 @@ class EMAUpdateHook(CheckingHook):
         ramp: Use ``min(1 - 1/(t + 1), beta)``.
         buffers: BatchNorm policy, see :class:`mmseg_dg.methods.teacher.EMATeacher`; or one per
             average, by name.
-        debias: Divide the bias towards the initial weights out, see
+        debias: Divide the bias toward the initial weights out, see
             :class:`mmseg_dg.methods.teacher.EMATeacher`.
 
     Raises:

@@ -34,8 +34,8 @@ class FiniteStateHook(Hook):
 
 def loaded_file(runner: Any) -> str:
     """The checkpoint a runner is loading: the one it was told, or the newest of its work dir."""
-    told = runner._load_from
-    return str(told or find_latest_checkpoint(runner.work_dir) or 'the checkpoint')
+    source = runner._load_from
+    return str(source or find_latest_checkpoint(runner.work_dir) or 'the checkpoint')
 
 
 def install_finite_state(runner: Any) -> None:

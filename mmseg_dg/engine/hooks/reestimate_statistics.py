@@ -35,7 +35,7 @@ class ReestimateStatisticsHook(Hook):
     not changed.
 
     Args:
-        batches: Batches to average over, of the labelled stream with its training augmentation, on
+        batches: Batches to average over, of the labeled stream with its training augmentation, on
             all processes together.
         parts: Attributes of the evaluated network whose statistics are replaced; later parts see
             the old statistics of earlier ones unless those are named as well.
@@ -62,7 +62,7 @@ class ReestimateStatisticsHook(Hook):
         if method.norm_eval or policies - {'batch'}:
             raise ValueError(
                 'ReestimateStatisticsHook replaces running statistics, with which BatchNorm '
-                f'normalises in this training (norm_eval={method.norm_eval}, '
+                f'normalizes in this training (norm_eval={method.norm_eval}, '
                 f'buffers={sorted(policies)}): remove the hook, or set norm_eval=False and '
                 "EMAUpdateHook's buffers='batch'")
         if not self._layers(method.evaluated_network):

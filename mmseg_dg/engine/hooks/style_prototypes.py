@@ -1,4 +1,7 @@
-"""Prototypes of the styles in the training images, for style hallucination."""
+"""Prototypes of the styles in the training images, for style hallucination.
+
+Shapes: N images.
+"""
 from collections.abc import Iterator
 from typing import Any, Optional
 
@@ -27,7 +30,7 @@ class StylePrototypeHook(CheckingHook):
     """Compute the prototypes of style hallucination before iteration 0 and every ``interval``
     iterations.
 
-    One pass over the labelled stream with its training augmentation, every image once (no rare
+    One pass over the labeled stream with its training augmentation, every image once (no rare
     class sampling), the encoder in evaluation mode. Mean and standard deviation of each channel
     after stage 1 (of a multi-resolution
     network: of the context image) are a point per image; farthest point sampling chooses the

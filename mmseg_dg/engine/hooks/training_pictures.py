@@ -34,7 +34,7 @@ class TrainingPicturesHook(Hook):
         interval: Iterations from picture to picture; 0 switches the hook off.
         max_images: Images of the batch that are drawn, one picture each.
         tile: Longest side of a tile in pixels.
-        palette: RGB colour per class; the training dataset's by default.
+        palette: RGB color per class; the training dataset's by default.
 
     Only the main process draws. A step that cannot be drawn is logged as a warning and does not
     stop the training.
@@ -81,7 +81,7 @@ class TrainingPicturesHook(Hook):
             self._warn(f'the pictures of iteration {runner.iter + 1} could not be drawn: {error!r}')
 
     def _draw(self, runner: Runner, method: nn.Module, record: StepRecord) -> None:
-        mean, std = _normalisation(method)
+        mean, std = _normalization(method)
         palette = self.palette or runner.train_dataloader.dataset.metainfo.get('palette')
         if palette is None and method.labeled_streams:
             raise ValueError('neither the training dataset nor the hook has a palette')
@@ -99,9 +99,9 @@ def _without_pixels(record: StepRecord) -> bool:
     return any(isinstance(part['inputs'], EncodedImages) for part in record.batch.values())
 
 
-def _normalisation(method: BaseModel) -> tuple[list[float], list[float]]:
-    """Mean and std of the preprocessor as lists of three; no normalisation gives 0 and 1."""
+def _normalization(method: BaseModel) -> tuple[list[float], list[float]]:
+    """Mean and std of the preprocessor as lists of three; no normalization gives 0 and 1."""
     known = normalization_of(method.data_preprocessor)
     if known is None:
         return [0.0] * 3, [1.0] * 3
-    return known.mean.flatten().tolist(), known.std.flatten().tolist()
+    return known.mean.flatten().tolist(), known.std.flatten().tolist()  # (3, 1, 1) -> three numbers

@@ -1,4 +1,7 @@
-"""What a training stream's labels hold, for evaluations that compare with it."""
+"""What a training stream's labels hold, for evaluations that compare with it.
+
+Shapes: C classes.
+"""
 from typing import Any
 
 import numpy as np
@@ -26,5 +29,5 @@ def class_counts(cfg: Any, stream: str) -> np.ndarray:
     if not isinstance(loaders.get(stream), dict) or 'dataset' not in loaders[stream]:
         raise ValueError(
             f'LabelFreeMetric: prior={stream!r} is no training stream of this config, which has '
-            f'{list(loaders)}; name a labelled one, or give the shares themselves')
+            f'{list(loaders)}; name a labeled one, or give the shares themselves')
     return class_statistics(DATASETS.build(loaders[stream]['dataset'])).totals

@@ -85,7 +85,7 @@ class MultiStreamTrainLoop(AnnouncingLoop):
             dir lists it).
         new_classifier: ``load_from`` is a checkpoint with other classes: load all but the
             classifiers (of the student, the teacher and frozen copies), which start from their
-            initialisation, and say in the log what was left out. A resumed run loads everything.
+            initialization, and say in the log what was left out. A resumed run loads everything.
         crop_size: (height, width), or one number: the size of the fixed-size crops in the pipelines
             of all streams, and of ``Pad`` before them, where they state none.
         cached_features: Arguments of :class:`mmseg_dg.engine.cached_features.CachedFeatures`
@@ -109,7 +109,7 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         dataloader = with_crop_size(dataloader, crop_size)
         check_config(runner, dataloader, preflight_samples,
                      dict(max_iters=max_iters, max_epochs=max_epochs, accumulate=accumulate))
-        self.cached_features = CachedFeatures.of(cached_features, method_of(runner))
+        self.cached_features = CachedFeatures.from_arguments(cached_features, method_of(runner))
         make_current(runner)  # schedules look for their run's length in "the current" message hub
         self._stream_configs = named_streams(dataloader)
         loaders = NamedLoaders(build_streams(runner, dataloader, on_bad_sample), what='stream')

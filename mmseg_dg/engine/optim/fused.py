@@ -22,7 +22,7 @@ def fused_option(optimizer: dict, params: Iterable[Tensor]) -> dict[str, bool]:
 
     Args:
         optimizer: Config, by type.
-        params: What it will step.
+        params: What it will step, of any shape.
     """
     cls = optimizer.get('type')
     cls = OPTIMIZERS.get(cls) if isinstance(cls, str) else cls

@@ -38,6 +38,9 @@ class LayerDecayParamGroups(MergedParamGroups):
     """
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '',
                    is_dcn_module: Optional[Union[int, float]] = None) -> None:
+        """As mmengine; at the end of the walk, rates are multiplied by the factor of their
+        layer.
+        """
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix:
             return

@@ -145,6 +145,7 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
                 self.weight_decay_at(self._initial_decay[index], iteration, component))
 
     def _factor(self, key: str, iteration: int, component: Optional[str]) -> float:
+        """A stage's factor at an iteration, of a component where they differ."""
         stage = self.warmup if iteration < self.warmup_iters else self.finetune
         value = stage.get(key, 1.)
         if isinstance(value, Mapping):
@@ -189,6 +190,7 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
 
 
 def _checked(name: str, values: Optional[Mapping], allowed: tuple[str, ...]) -> dict[str, Any]:
+    """Settings of one stage; unknown keys and numbers that make no sense are refused."""
     values = dict(values or {})
     for factor, setting in _FACTORS.items():
         if setting in values:

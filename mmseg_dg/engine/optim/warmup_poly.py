@@ -31,7 +31,7 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
     """Poly decay with a multiplied linear warm-up, exact at every iteration.
 
     ``lr(t) = [(base - min_lr) (1 - t/total)^power + min_lr] * warmup(t)``. With ``min_lr`` above
-    the base rate the rate rises towards ``min_lr``: the official no-warm-up ablation of DAFormer
+    the base rate the rate rises toward ``min_lr``: the official no-warm-up ablation of DAFormer
     does that (docs/behavior/daformer_hrda.md#optimizer-and-schedule).
 
     Args:

@@ -39,14 +39,14 @@ def argument_problems(key: str, config: Any, registry: Any,
         k: v
         for k, v in config.items() if k not in unknown and not _is_missing_list(k, v, config)
     }
-    given = ', '.join(f'{k}={config[k]!r}' for k in unknown)
+    unknown_text = ', '.join(f'{k}={config[k]!r}' for k in unknown)
     hint = ''
     if 'lr' in config:
         hint = f", and look at lr={config['lr']!r}, which may be the other one's"
     yield with_fix(
         ValueError(
-            f'{key}: {getattr(cls, "__name__", kind)} takes no {given}. A dict of a child config '
-            f'is merged into that of its base: replace it with _delete_=True{hint}'),
+            f'{key}: {getattr(cls, "__name__", kind)} takes no {unknown_text}. A dict of a '
+            f'child config is merged into that of its base: replace it with _delete_=True{hint}'),
         {key: dict(_delete_=True, **own)})
 
 

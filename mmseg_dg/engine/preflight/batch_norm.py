@@ -1,4 +1,7 @@
-"""BatchNorm that would get one value per channel: pooling to 1x1 in a forward pass of one image."""
+"""BatchNorm that would get one value per channel: pooling to 1x1 in a forward pass of one image.
+
+Shapes: C channels, H x W pixels.
+"""
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
@@ -34,14 +37,17 @@ def check_batch_norm(method: Any, loaders: Any) -> None:
     Raises:
         ValueError: A layer that cannot be trained so; with stream, ``batch_size`` and layer.
     """
-    alone = {text: name for text, (name, count) in _passes(method, loaders).items() if count == 1}
-    if not alone:
+    single_image_passes = {
+        text: name
+        for text, (name, count) in _passes(method, loaders).items() if count == 1
+    }
+    if not single_image_passes:
         return
     method.train()  # as the loop does: norm_eval and frozen stages are in effect
-    for text, name in alone.items():
+    for text, name in single_image_passes.items():
         size = tuple(load_sample(name, loaders[name].dataset, 0)['inputs'].shape)  # (C, H, W)
         if not _try_shapes(method.student, size, text):
-            _watch(method, ' or '.join(alone))
+            _watch(method, ' or '.join(single_image_passes))
             return
 
 
@@ -78,6 +84,9 @@ def _hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = None) 
 
 
 def _add_hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = None) -> list:
+    """Refuse, in the forward pass itself, a layer that sees one value per channel; ``seen``
+    collects the names.
+    """
     def hook_of(name: str) -> Callable[[nn.Module, tuple], None]:
         def hook(module: nn.Module, inputs: tuple) -> None:
             x = inputs[0]
@@ -92,7 +101,8 @@ def _add_hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = No
 
 
 class _Losses(nn.Module):
-    """``segmentation_losses`` as a module, so that its tensors can be exchanged."""
+    """``segmentation_losses`` of images (1, 3, H, W) and labels (1, H, W) as a module, so that its
+    tensors can be exchanged."""
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network

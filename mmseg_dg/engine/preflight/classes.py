@@ -28,7 +28,7 @@ def check_num_classes(method: Any, loaders: Any) -> None:
 
     Args:
         method: The training method.
-        loaders: The streams; unlabelled ones may not know the classes.
+        loaders: The streams; unlabeled ones may not know the classes.
 
     Raises:
         ValueError: A head with another number of classes, or a feature distance of classes that do
@@ -128,6 +128,7 @@ def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = No
 
 
 def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
+    """(dotted key, ignore value) of heads, losses and the method itself."""
     known = set()
     for path, head in heads_of(method.student):
         yield f'{path}.ignore_index', head.ignore_index
@@ -179,6 +180,7 @@ def _made_255(dataset: Any, path: str) -> Iterator[tuple[str, int]]:
 
 
 def _of_transform(transform: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """(dotted key, ignore value) of a step of a pipeline."""
     if type(transform).__name__ in CROPS:
         return  # theirs only weighs one crop against another
     path = f'{path}.{type(transform).__name__}'

@@ -74,6 +74,7 @@ def leaf_configs(config: Any) -> Iterator[dict]:
 
 
 def _missing_paths(what: str, where: str, config: dict) -> Iterator[FileNotFoundError]:
+    """Folders and lists that a dataset's config names and that are not there."""
     root = config.get('data_root') or ''
     backend = get_file_backend(root, backend_args=config.get('backend_args')) if root else None
     if root and type(backend).__name__ != 'LocalBackend':
@@ -85,9 +86,9 @@ def _missing_paths(what: str, where: str, config: dict) -> Iterator[FileNotFound
     prefix = config.get('data_prefix') or {}
     if isinstance(prefix, str):  # mmpretrain's datasets have one folder
         prefix = dict(img_path=prefix)
-    labelled = any('Annotations' in str(t.get('type', '')) for t in config.get('pipeline', ())
-                   if isinstance(t, dict))
-    for key in ('img_path', 'seg_map_path') if labelled else ('img_path', ):
+    labeled = any('Annotations' in str(t.get('type', '')) for t in config.get('pipeline', ())
+                  if isinstance(t, dict))
+    for key in ('img_path', 'seg_map_path') if labeled else ('img_path', ):
         folder = prefix.get(key)
         if folder and not _makes_its_folder(config) and not osp.isdir(osp.join(root, folder)):
             yield FileNotFoundError(f'{what}: {key} folder {osp.join(root, folder)!r} does not '

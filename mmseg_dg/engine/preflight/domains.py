@@ -90,6 +90,7 @@ def _stale_domains(loaders: Mapping, mode: str, filename: Optional[str]) -> list
 
 
 def _evaluator_problems(config: Any, mode: str, names: Sequence[str]) -> Iterator[ValueError]:
+    """Evaluators and dataloaders that name different domains, or one metric mixed with several."""
     if not isinstance(config, Mapping):
         return
     if {'type', 'metrics'} & set(config):
@@ -124,6 +125,7 @@ def _evaluator_problems(config: Any, mode: str, names: Sequence[str]) -> Iterato
 
 
 def _protocol_problems(loop: Mapping, mode: str, names: Sequence[str]) -> Iterator[ValueError]:
+    """Protocols of domains that are no longer there."""
     protocols = loop.get('protocols') or {}
     unknown = [name for name in protocols if name not in names]
     if unknown:

@@ -101,12 +101,12 @@ def _mended_list(runner: Any, method: Any, needed: list[str], unfit: dict[int,
 
 def _warmup_problems(method: Any, lengths: list[Optional[int]],
                      max_iters: int) -> Iterator[ValueError]:
-    for given in lengths:  # None: that of the method
+    for configured in lengths:  # None: that of the method
         own = method.warmup_iters if isinstance(method, HandsOver) else 0
-        length = own if given is None else given
+        length = own if configured is None else configured
         if length and length > max_iters:
             # 8000 of 48 000 iterations in DeFT's paper
-            fix = {'model.warmup_iters': max(1, max_iters // 6)} if given is None else {}
+            fix = {'model.warmup_iters': max(1, max_iters // 6)} if configured is None else {}
             yield with_fix(
                 ValueError(
                     f'the decoder warm-up of {length} iterations is longer than the training of '

@@ -129,6 +129,7 @@ def _read(target: tuple[int, str, Any]) -> ImageFile:
 
 
 def _raise_problems(what: str, found: Sequence[ImageFile]) -> None:
+    """One error for all unusable images, the commonest kind of fault first."""
     bad = [file for file in found if file.problem]
     if not bad:
         return
@@ -137,19 +138,20 @@ def _raise_problems(what: str, found: Sequence[ImageFile]) -> None:
         kinds.setdefault(file.problem, []).append(file)
     texts = []
     for problem, files in sorted(kinds.items(), key=lambda item: -len(item[1]))[:_NAMED]:
-        more = f' (and {len(files) - 1} more of this kind)' if len(files) > 1 else ''
-        texts.append(f'{files[0].path}{more}: {problem}')
+        similar = f' (and {len(files) - 1} more of this kind)' if len(files) > 1 else ''
+        texts.append(f'{files[0].path}{similar}: {problem}')
     raise ValueError(f'{what}: {len(bad)} of {len(found)} images cannot be used: '
                      + '; '.join(texts)
                      + f'. Leave them out with a list (ann_file), or mend them. {DOCTOR}')
 
 
 def _log_channels(what: str, found: Iterable[ImageFile]) -> None:
+    """Say what becomes of alpha channels, gray images and images of more than 8 bits."""
     headers = [file.header for file in found if file.header is not None]
     for text, count in ((f'{what}: %d images have an alpha channel, which is not used: transparent '
-                         'pixels show the colour they are saved with',
+                         'pixels show the color they are saved with',
                          sum(header.alpha for header in headers)),
-                        (f'{what}: %d images are grey; they are repeated over three channels',
+                        (f'{what}: %d images are gray; they are repeated over three channels',
                          sum(header.channels == 1 for header in headers)),
                         (f'{what}: %d images have more than 8 bits and are scaled by bit_depth',
                          sum(header.bits > 8 for header in headers))):
@@ -194,16 +196,16 @@ def check_smallest(what: str, model: nn.Module, dataset: Any, files: Sequence[Im
     if not isinstance(sample, dict) or not isinstance(sample.get('inputs'), Tensor):
         return  # several views of one image
     height, width = sample['inputs'].shape[-2:]
-    said = ''
+    problem = ''
     if crop:
         if height < crop[0] or width < crop[1]:
-            said = f'the crop wants {crop[1]}x{crop[0]}'
+            problem = f'the crop wants {crop[1]}x{crop[0]}'
     else:
-        said = unreadable(model, sample)
-        said = said and f'the network cannot read it: {said}'
-    if said:
+        problem = unreadable(model, sample)
+        problem = problem and f'the network cannot read it: {problem}'
+    if problem:
         raise ValueError(f'{what}: {file.path} is {file.header.width}x{file.header.height} (width '
-                         f'x height), {width}x{height} after its pipeline; {said}. Leave images '
+                         f'x height), {width}x{height} after its pipeline; {problem}. Leave images '
                          'that small out with a list (ann_file), or enlarge them in the pipeline '
                          '(Resize, Pad)')
 

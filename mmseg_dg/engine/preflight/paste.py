@@ -89,6 +89,7 @@ def _keys(node: Optional[ast.expr]) -> dict[str, ast.expr]:
 
 
 def _assignments(filename: Optional[str]) -> dict[str, ast.expr]:
+    """Name -> value of the top-level assignments of a config file; none where it cannot be read."""
     try:
         with open(filename or '', encoding='utf-8') as file:
             tree = ast.parse(file.read())

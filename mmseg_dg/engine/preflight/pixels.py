@@ -45,7 +45,7 @@ def check_ignored_labels(method: Any, loaders: Any, count: int) -> None:
     """Warn where labels have no pixel of any class; never raises.
 
     Args:
-        method: Says which streams are labelled, and whether all their labels were counted already.
+        method: Says which streams are labeled, and whether all their labels were counted already.
         loaders: The streams.
         count: Labels per stream that are read.
     """

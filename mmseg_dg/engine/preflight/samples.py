@@ -18,13 +18,13 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
     """Load a few samples of each stream and check what training would trip over later.
 
     Args:
-        method: Says which streams must be labelled.
+        method: Says which streams must be labeled.
         loaders: The streams.
         count: Samples per stream, spread evenly over the dataset.
 
     Raises:
         ValueError: A sample without a label where one is needed, smaller than the crop, of another
-            size than the rest, with more or fewer channels than the normalisation, or on [0, 1]
+            size than the rest, with more or fewer channels than the normalization, or on [0, 1]
             where that is one of 0..255.
     """
     for name, loader in loaders.items():
@@ -54,7 +54,7 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
 
 
 def check_labels(method: Any, loaders: Any) -> None:
-    """Read every label of a method's labelled streams, where it asks for that; counts are cached.
+    """Read every label of a method's labeled streams, where it asks for that; counts are cached.
 
     Raises:
         ValueError: Ids that are neither classes nor ignored, sizes that differ from the image's;
@@ -85,6 +85,7 @@ def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> No
     if known is None or float(known.mean.max()) <= 1 or not image.is_floating_point():
         return
     if 0 < float(image.max()) <= 1:
+        # the message has the mean (3, 1, 1) as three numbers
         raise ValueError(
             f'stream "{stream}": the pixels of {path} end at '
             f'{float(image.max()):.3g}, on the scale 0..1, but '
@@ -97,5 +98,5 @@ def load_sample(stream: str, dataset: Any, index: int) -> dict:
     try:
         return dataset[SampleRequest(index, derive_seed('preflight', stream, index))]
     except (ValueError, FileNotFoundError) as error:
-        more = '' if DOCTOR in str(error) else f'. {DOCTOR}'
-        raise type(error)(f'stream "{stream}": {error}{more}') from error
+        hint = '' if DOCTOR in str(error) else f'. {DOCTOR}'
+        raise type(error)(f'stream "{stream}": {error}{hint}') from error

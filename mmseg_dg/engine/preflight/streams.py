@@ -46,10 +46,10 @@ def stream_name_problems(method: Any, names: Sequence[str],
 def _renaming(method: Any, missing: list[str], unknown: list[str],
               filename: Optional[str]) -> dict[str, Any]:
     """Settings that tell the method the names of the config, where it is clear which is which."""
+    accepted = accepted_arguments(type(method)) or ()
     arguments = [
         name for name in ('stream', 'labeled_stream', 'unlabeled_stream', 'mix_stream',
-                          'target_labeled_stream')
-        if name in (accepted_arguments(type(method)) or ())
+                          'target_labeled_stream') if name in accepted
     ]
     fix: dict[str, Any] = {}
     # the base's stream was kept beside the user's
@@ -67,7 +67,7 @@ def _renaming(method: Any, missing: list[str], unknown: list[str],
 
 
 def check_unlabeled(method: Any, loaders: Any) -> None:
-    """Unlabelled streams fill a batch and share no image with a labelled one.
+    """Unlabeled streams fill a batch and share no image with a labeled one.
 
     Raises:
         ValueError: Fewer images than a batch, or an image in both kinds of streams.
@@ -91,8 +91,8 @@ def check_unlabeled(method: Any, loaders: Any) -> None:
     for name in unlabeled:
         both = sorted(labeled.intersection(image_paths(loaders[name].dataset)))
         if both:
-            raise ValueError(f'stream "{name}" is unlabelled, but {len(both)} of its images are in '
-                             f'a labelled stream too, for example {both[:3]}: their labels would '
+            raise ValueError(f'stream "{name}" is unlabeled, but {len(both)} of its images are in '
+                             f'a labeled stream too, for example {both[:3]}: their labels would '
                              'be used twice and their pseudo-labels be flattering. Correct the '
                              'lists (tools/make_split.py checks that they are disjoint)')
 

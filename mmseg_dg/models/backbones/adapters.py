@@ -1,5 +1,8 @@
 """Low-rank adapters on the linear layers of attention blocks, and their merging into plain
-layers."""
+layers.
+
+Shapes: R rank, P parts of a stacked layer, I channels in, O channels out of a part.
+"""
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional
@@ -79,6 +82,8 @@ class LoRALinear(nn.Linear):
             return
         for i, weight in enumerate(self.weight.float().chunk(self.parts)):
             u, sigma, v = torch.linalg.svd(weight, full_matrices=False)
+            # the directions the pretrained layer uses least; half of each singular value on either
+            # side
             root = (sigma[-self.rank:] / self.scale).sqrt()
             self.lora_a0[i] = root[:, None] * v[-self.rank:]
             self.lora_b0[i] = u[:, -self.rank:] * root
@@ -96,7 +101,9 @@ class LoRALinear(nn.Linear):
         inner = F.linear(x, a.flatten(0, 1))  # (..., parts * rank)
         if self.parts == 1:
             return F.linear(inner, b[0])
+        # (..., P * R) -> (..., P, R): each part has its own inner vector
         inner = inner.unflatten(-1, (self.parts, self.rank))
+        # (..., P, R) x (P, O, R) -> (..., P, O) -> (..., P * O)
         return torch.einsum('...pr,por->...po', inner, b).flatten(-2)
 
     @torch.no_grad()
@@ -107,6 +114,7 @@ class LoRALinear(nn.Linear):
             change = change - torch.matmul(self.lora_b0, self.lora_a0)
         plain = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None,
                           device='meta')
+        # (P, O, I) -> (P * O, I), the rows of the stacked weight
         plain.weight = nn.Parameter(self.weight + self.scale * change.flatten(0, 1))
         plain.bias = None if self.bias is None else nn.Parameter(self.bias.clone())
         return plain.train(self.training)
@@ -119,6 +127,7 @@ class LoRALinear(nn.Linear):
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, absent,
                                       unexpected_keys, error_msgs)
         adapter = [key for key in absent if MARK in key]
+        # a file of the layer without adapters: they start anew, and are not missing
         plain = prefix + 'weight' in state_dict and len(adapter) == sum(MARK in f'.{k}'
                                                                         for k in self.state_dict())
         missing_keys.extend(key for key in absent if not (plain and key in adapter))
@@ -149,6 +158,7 @@ def attention_targets(encoder: nn.Module) -> Iterator[Target]:
         if not any(isinstance(parts.get(name), nn.Linear)
                    for name in TARGETS['qkv']) or id(inner) in seen:
             continue
+        # an attention inside a block is visited again as a module of its own
         seen |= {id(inner), id(module)}
         block += 1
         for sub, owner in module.named_modules():

@@ -1,4 +1,7 @@
-"""Stochastic depth, and its rates over a network."""
+"""Stochastic depth, and its rates over a network.
+
+Shapes: B images.
+"""
 import torch
 from mmcv.cnn.bricks.drop import DropPath as _DropPath
 from torch import Tensor
@@ -13,6 +16,7 @@ class DropPath(_DropPath):
     in float32.
     """
     def forward(self, x: Tensor) -> Tensor:
+        """(B, ...) of any shape, kept; one draw per sample."""
         if self.drop_prob == 0. or not self.training:
             return x
         keep = 1 - self.drop_prob

@@ -147,17 +147,20 @@ class EncoderOptions(nn.Module):
         return state
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
-        given = {
+        """Tensors of this encoder are adapted before they are loaded: other file layouts, patch
+        sizes, channels.
+        """
+        own_state = {
             key[len(prefix):]: value
             for key, value in state_dict.items() if key.startswith(prefix)
         }
-        if given:
-            adapted = self.adapted_state(given)
-            for key in given.keys() - adapted.keys():
+        if own_state:
+            adapted = self.adapted_state(own_state)
+            for key in own_state.keys() - adapted.keys():
                 del state_dict[prefix + key]
             state_dict.update({
                 prefix + key: value
-                for key, value in adapted.items() if given.get(key) is not value
+                for key, value in adapted.items() if own_state.get(key) is not value
             })
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -1,4 +1,7 @@
-"""ResNet-50 under a Vision Transformer, as in the public ``R50+ViT-B_16`` checkpoints."""
+"""ResNet-50 under a Vision Transformer, as in the public ``R50+ViT-B_16`` checkpoints.
+
+Shapes: B images, M heads, N tokens, C channels, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
@@ -20,7 +23,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Zeros before and after ``size`` pixels so that ``ceil(size / stride)`` remain (TensorFlow's
     SAME).
     """
-    # no division of a negative size: ONNX rounds that towards zero, Python down
+    # no division of a negative size: ONNX rounds that toward zero, Python down
     total = ((size + stride - 1) // stride - 1) * stride + kernel - size
     # else it is never negative; a size that is free in an exported graph cannot be compared
     if kernel < stride:
@@ -29,7 +32,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.) -> Tensor:
-    """Pad height and width as SAME padding does: the odd zero goes to the right and below."""
+    """Pad (B, C, H, W) as SAME padding does: the odd zero goes to the right and below."""
     (top, bottom), (left, right) = (same_padding(size, kernel, stride) for size in x.shape[-2:])
     if not torch.compiler.is_compiling() and not (top or bottom or left or right):
         return x  # an exported graph pads for every size, by nothing where nothing is missing
@@ -39,7 +42,7 @@ def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.) -> Tensor:
 
 
 class StandardizedConv2d(nn.Conv2d):
-    """Convolution without bias whose filters are standardised to mean 0 and standard deviation 1,
+    """Convolution without bias whose filters are standardized to mean 0 and standard deviation 1,
     with SAME padding.
 
     ``(w - mean) / (std + eps)`` per filter, as in the released code of the hybrid Vision
@@ -53,6 +56,7 @@ class StandardizedConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, ceil(H / stride), ceil(W / stride))."""
         mean = self.weight.mean((1, 2, 3), keepdim=True)
         std = self.weight.std((1, 2, 3), correction=0, keepdim=True)
         weight = (self.weight - mean) / (std + self.eps)
@@ -66,7 +70,7 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 
 class ResidualUnit(nn.Module):
-    """Bottleneck 1x1, 3x3, 1x1 of standardised convolutions, GroupNorm after each.
+    """Bottleneck 1x1, 3x3, 1x1 of standardized convolutions, GroupNorm after each.
 
     The network is called ResNetV2 (pre-activation) in the papers, but in the released code and in
     its ports the norm follows the convolution and the last ReLU the sum; the public weights fit
@@ -90,6 +94,7 @@ class ResidualUnit(nn.Module):
             self.projection.norm = group_norm(out)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, ceil(H / stride), ceil(W / stride))."""
         residual = x if self.projection is None else self.projection(x)
         x = F.relu(self.norm1(self.conv1(x)))
         x = F.relu(self.norm2(self.conv2(x)))
@@ -122,11 +127,14 @@ class TransformerLayer(nn.Module):
         return F.dropout(x, self.drop_rate, self.training)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, C) -> the same shape."""
         b, n, c = x.shape
+        # (B, N, 3 C) -> three of (B, M, N, C / M)
         q, k, v = self.qkv(self.norm1(x)).view(b, n, 3, self.heads,
                                                c // self.heads).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(
             q, k, v, dropout_p=self.attn_drop_rate if self.training else 0.)
+        # (B, M, N, C / M) -> (B, N, C)
         x = x + self._drop(self.proj(attended.transpose(1, 2).reshape(b, n, c)))
         hidden = self._drop(F.gelu(self.fc1(self.norm2(x)), approximate=self.gelu))
         return x + self._drop(self.fc2(hidden))
@@ -144,7 +152,7 @@ class HybridViT(EncoderOptions, BaseModule):
     """Hybrid encoder of TransUNet and DDeP: three stages of a ResNet-50, then ViT-B/16 on their
     1/16 map.
 
-    Weight-standardised convolutions, GroupNorm(32), stages of 3, 4 and 9 units, then a 1x1 patch
+    Weight-standardized convolutions, GroupNorm(32), stages of 3, 4 and 9 units, then a 1x1 patch
     embedding and 12 Transformer layers of width 768. Images are expected on the scale [-1, 1] (mean
     and std 127.5), as the public weights were trained;
     ``tools/model_converters/vit_hybrid2mmseg_dg.py`` converts those. Any image size works: the
@@ -236,8 +244,9 @@ class HybridViT(EncoderOptions, BaseModule):
             return self.pos_embed
         count = self.pos_grid[0] * self.pos_grid[1]
         token, table = self.pos_embed[:, :-count], self.pos_embed[:, -count:]
-        table = table.transpose(1, 2).unflatten(2, self.pos_grid)
+        table = table.transpose(1, 2).unflatten(2, self.pos_grid)  # (1, h * w, C) -> (1, C, h, w)
         table = F.interpolate(table, grid, mode='bilinear', align_corners=True)
+        # (1, C, h, w) -> (1, h * w, C), the class token in front
         return torch.cat([token, table.flatten(2).transpose(1, 2)], dim=1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -262,11 +271,11 @@ class HybridViT(EncoderOptions, BaseModule):
         """
         x = self.patch_embed(x)
         grid = (x.shape[2], x.shape[3])
-        x = x.flatten(2).transpose(1, 2)
+        x = x.flatten(2).transpose(1, 2)  # (B, C, h, w) -> (B, N, C)
         if self.cls_token is not None:
             x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1).to(x.dtype), x], dim=1)
         x = F.dropout(x + self.position_embedding(grid).to(x.dtype), self.drop_rate, self.training)
         for layer in self.layers:
             x = layer(x)
         x = self.norm(x)[:, -grid[0] * grid[1]:]
-        return x.transpose(1, 2).unflatten(2, grid)
+        return x.transpose(1, 2).unflatten(2, grid)  # (B, N, C) -> (B, C, h, w)

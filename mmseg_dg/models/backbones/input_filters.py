@@ -10,12 +10,13 @@ def adapt_input_filters(weight: Tensor, channels: int, how: str = 'zeros') -> Te
 
     * ``'zeros'``: the filters of the further channels start at zero. The network starts as the
       pretrained function of the first channels, and learns what the others are good for.
-    * ``'mean'``: each further filter is the mean of the given ones, and all are scaled by ``given /
-      channels``, which keeps the size of the response where the channels look alike.
+    * ``'mean'``: each further filter is the mean of those of the file, and all are scaled by
+      ``file_channels / channels``, which keeps the size of the response where the channels look
+      alike.
 
     Args:
-        weight: (out, given, k, k), of a file: red, green and blue.
-        channels: Of the network; the first ``given`` of them are those of the file.
+        weight: (out, file_channels, k, k), of a file: red, green and blue.
+        channels: Of the network; the first ``file_channels`` of them are those of the file.
         how: One of ``EXTRA_CHANNELS``.
 
     Returns:
@@ -25,15 +26,15 @@ def adapt_input_filters(weight: Tensor, channels: int, how: str = 'zeros') -> Te
         ValueError: Fewer channels than the filters have, or an unknown ``how``. (Ours; no paper
             states a rule.)
     """
-    given = weight.shape[1]
-    if channels < given:
+    file_channels = weight.shape[1]
+    if channels < file_channels:
         raise ValueError(
-            f'in_channels={channels}, but the filters of the file read {given}: give the images '
-            f'{given} channels (grey ones are repeated by LoadImageFromFile)')
+            f'in_channels={channels}, but the filters of the file read {file_channels}: give the '
+            f'images {file_channels} channels (gray ones are repeated by LoadImageFromFile)')
     if how not in EXTRA_CHANNELS:
         raise ValueError(f'extra_channels={how!r}: use one of {EXTRA_CHANNELS}')
     if how == 'zeros':
-        further = weight.new_zeros(weight.shape[0], channels - given, *weight.shape[2:])
+        further = weight.new_zeros(weight.shape[0], channels - file_channels, *weight.shape[2:])
         return torch.cat([weight, further], dim=1)
-    further = weight.mean(1, keepdim=True).expand(-1, channels - given, -1, -1)
-    return torch.cat([weight, further], dim=1) * (given / channels)
+    further = weight.mean(1, keepdim=True).expand(-1, channels - file_channels, -1, -1)
+    return torch.cat([weight, further], dim=1) * (file_channels / channels)

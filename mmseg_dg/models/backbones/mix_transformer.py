@@ -4,8 +4,11 @@ Written from the description of the network; parameter names are those of mmseg'
 ``MixVisionTransformer``, so its checkpoints load as they are and the original ones after
 :mod:`mmseg_dg.weights.official_names`. Unlike mmseg's
 class: LayerNorm eps is 1e-5 in the patch embeddings and behind the spatial reduction (1e-6
-elsewhere), drop path is 0.1 unless asked otherwise, q/k/v get the same scratch initialisation as
-every other linear layer, and attention never materialises its weights.
+elsewhere), drop path is 0.1 unless asked otherwise, q/k/v get the same scratch initialization as
+every other linear layer, and attention never materializes its weights.
+
+Shapes: B images, M tokens of keys and values, N tokens, C channels, H x W pixels, h x w places of a
+smaller map.
 """
 import math
 import os
@@ -74,11 +77,13 @@ class PackedAttention(nn.Module):
         # (B, N, heads * d) -> (B, heads, N, d)
         q = F.linear(query, q_weight, q_bias).view(batch, length, self.num_heads,
                                                    -1).transpose(1, 2)
+        # (B, M, 2 C) -> (B, M, 2, heads, d)
         kv = F.linear(memory, kv_weight, kv_bias).view(batch, memory.shape[1], 2, self.num_heads,
                                                        -1)
-        k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)
+        k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)  # two of (B, heads, M, d)
         out = F.scaled_dot_product_attention(q, k, v,
                                              dropout_p=self.dropout if self.training else 0.)
+        # (B, heads, N, d) -> (B, N, C)
         return self.out_proj(out.transpose(1, 2).reshape(batch, length, dims))
 
 
@@ -96,6 +101,7 @@ class EfficientAttention(nn.Module):
             self.norm = nn.LayerNorm(dims, eps=_REDUCED_EPS)
 
     def forward(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
+        """Tokens (B, N, C) of a map of ``hw`` = (H, W), N = H * W -> the same shape."""
         memory = x
         if self.sr_ratio > 1:
             if min(hw) < self.sr_ratio:
@@ -125,6 +131,7 @@ class MixFFN(nn.Module):
         self.dropout_layer = DropPath(drop_path)
 
     def forward(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
+        """Tokens (B, N, C) of a map of ``hw`` = (H, W) -> the same shape."""
         widen, mix, activate, drop, narrow, last = self.layers
         hidden = mix(widen(_to_map(x, hw)))
         active = drop(activate(hidden))
@@ -150,6 +157,7 @@ class Block(nn.Module):
         self.ffn = MixFFN(dims, int(mlp_ratio * dims), drop, drop_path, with_cp)
 
     def forward(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
+        """Tokens (B, N, C) of a map of ``hw`` = (H, W) -> the same shape."""
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint(self._forward, x, hw, use_reentrant=False)
         return self._forward(x, hw)
@@ -167,18 +175,20 @@ class OverlapPatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(dims, eps=_REDUCED_EPS)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """(B, C_in, H, W) -> tokens (B, h * w, C) and (h, w)."""
         x = self.projection(x)
         return self.norm(_to_tokens(x)), (x.shape[2], x.shape[3])
 
 
 def _to_map(x: Tensor, hw: tuple[int, int]) -> Tensor:
     """(B, H*W, C) -> (B, C, H, W)"""
+    # (B, N, C) -> (B, C, N) -> (B, C, H, W)
     return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], *hw)
 
 
 def _to_tokens(x: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, H*W, C)"""
-    return x.flatten(2).transpose(1, 2).contiguous()
+    return x.flatten(2).transpose(1, 2).contiguous()  # (B, C, N) -> (B, N, C)
 
 
 @MODELS.register_module()
@@ -209,11 +219,11 @@ class MixTransformer(EncoderOptions, BaseModule):
         with_cp: Recompute the activations of each block in the backward pass instead of keeping
             them.
         style_hallucination: Arguments of :class:`StyleHallucination`, which in training appends
-            stylised copies to the output of stage 1, so that all outputs have twice the batch;
+            stylized copies to the output of stage 1, so that all outputs have twice the batch;
             None: not. Train such an encoder with the method ``DomainGeneralization``.
         trainable, lora, extra_channels: See :class:`EncoderOptions`; adapters are refused (no
             linear projections of the queries).
-        init_cfg: None for the paper's random initialisation (truncated normal 0.02 for linear
+        init_cfg: None for the paper's random initialization (truncated normal 0.02 for linear
             layers; normal with std sqrt(2 / fan_out) for convolutions). ``dict(type='Pretrained',
             checkpoint=FILE)`` loads a backbone in mmseg's or the original key layout and fails if a
             tensor is missing or left over.
@@ -281,6 +291,7 @@ class MixTransformer(EncoderOptions, BaseModule):
         self._is_init = True
 
     def _load_pretrained(self, source: str, prefix: Optional[str]) -> None:
+        """Fill the encoder from a file in the official or in our layout, all tensors or none."""
         if '://' not in source and not os.path.isfile(source):
             raise FileNotFoundError(
                 f'no pretrained weights at {source}: put the file there (tools/prepare_weights.py '
@@ -302,7 +313,7 @@ class MixTransformer(EncoderOptions, BaseModule):
         """Encode images.
 
         Args:
-            x: Normalised images (B, in_channels, H, W), any float dtype, H and W of at least 29;
+            x: Normalized images (B, in_channels, H, W), any float dtype, H and W of at least 29;
                 they need not be multiples of anything: each stage rounds its size up.
 
         Returns:
@@ -319,7 +330,8 @@ class MixTransformer(EncoderOptions, BaseModule):
         return tuple(outs)
 
     def style_maps(self, x: Tensor) -> Tensor:
-        """Maps whose channel statistics are an image's style: the output of stage 1, not stylised.
+        """Maps (B, C, H / 4, W / 4) whose channel statistics are an image's style: the output of
+        stage 1, not stylized.
         """
         return self._stage(0, x)
 
@@ -342,6 +354,9 @@ _Sizes = tuple[Sequence[int], Sequence[int], Sequence[int]]
 
 def _dimensions(arch: Optional[str], embed_dims: Union[int, Sequence[int], None],
                 num_layers: Optional[Sequence[int]], num_heads: Optional[Sequence[int]]) -> _Sizes:
+    """Width, depth and heads of the four stages: those of ``arch``, each of them replaced where
+    it is given.
+    """
     if arch is not None:
         if arch not in _ARCHS:
             raise ValueError(f"arch must be one of {', '.join(_ARCHS)} or None, got {arch!r}")
@@ -359,6 +374,7 @@ def _dimensions(arch: Optional[str], embed_dims: Union[int, Sequence[int], None]
 
 
 def _init_scratch(module: nn.Module) -> None:
+    """Initialize one module as SegFormer's code does."""
     if isinstance(module, PackedAttention):
         module.reset_parameters()
     elif isinstance(module, nn.LayerNorm):

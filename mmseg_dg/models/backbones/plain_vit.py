@@ -1,4 +1,8 @@
-"""The plain Vision Transformer of DINOv2: one width, one stride, maps of chosen blocks."""
+"""The plain Vision Transformer of DINOv2: one width, one stride, maps of chosen blocks.
+
+Shapes: B images, N tokens, C channels, D channels of a token, H x W pixels, h x w places of a
+smaller map.
+"""
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Optional, Union
 
@@ -43,10 +47,12 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dims, dims)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, C) -> the same shape."""
         b, n, c = x.shape
         # (B, N, 3 C) -> (3, B, heads, N, C / heads)
         q, k, v = self.qkv(x).view(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
         x = F.scaled_dot_product_attention(q, k, v)
+        # (B, heads, N, C / heads) -> (B, N, C)
         return self.proj(x.transpose(1, 2).reshape(b, n, c))
 
 
@@ -58,6 +64,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, dims)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, D) -> the same shape."""
         return self.fc2(F.gelu(self.fc1(x)))
 
 
@@ -71,6 +78,7 @@ class SwiGLU(nn.Module):
         self.w3 = nn.Linear(hidden, dims)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, D) -> the same shape."""
         a, b = self.w12(x).chunk(2, dim=-1)
         return self.w3(F.silu(a) * b)
 
@@ -82,6 +90,7 @@ class LayerScale(nn.Module):
         self.gamma = nn.Parameter(torch.full((dims, ), value))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, D) -> the same shape."""
         return x * self.gamma
 
 
@@ -112,7 +121,7 @@ class PatchEmbed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, h * w, D)."""
-        return self.proj(x).flatten(2).transpose(1, 2)
+        return self.proj(x).flatten(2).transpose(1, 2)  # (B, D, h, w) -> (B, h * w, D)
 
 
 @MODELS.register_module()
@@ -233,12 +242,16 @@ class PlainViT(EncoderOptions, BaseModule):
         return tuple(maps[order.index(i)] for i in self.out_indices)
 
     def _embed(self, x: Tensor, grid: tuple[int, int], mask: Optional[Tensor]) -> Tensor:
+        """Images (B, C, H, W) -> tokens (B, N, D): class token, registers, patches; masked
+        patches get the mask token.
+        """
         tokens = self.patch_embed(x)
         if mask is not None:
             if tuple(mask.shape) != (len(x), *grid):
                 raise ValueError(
                     f'PlainViT: mask of shape {tuple(mask.shape)}, expected {(len(x), *grid)}, one '
                     'value per patch (token_grid)')
+            # one value per patch, (B, h, w) -> (B, h * w, 1), against tokens (B, h * w, D)
             tokens = torch.where(
                 mask.flatten(1)[..., None], self.mask_token.to(tokens.dtype), tokens)
         patches = interpolate_positions(self.pos_embed[:, 1:], grid, self.pos_offset,
@@ -300,6 +313,7 @@ class PlainViT(EncoderOptions, BaseModule):
 
 
 def _architecture(arch: Union[str, Mapping]) -> Architecture:
+    """Sizes by name or from a dict, checked."""
     if isinstance(arch, str):
         if arch not in ARCHITECTURES:
             raise ValueError(

@@ -1,5 +1,7 @@
 """Encoders that also give the features of their stem, at stride 2: what a U-Net decoder needs for
 fine detail.
+
+Shapes: B images, H x W pixels.
 """
 from torch import Tensor
 

@@ -1,4 +1,6 @@
 """SHADE's style hallucination: feature maps in random styles that the training images do not have.
+
+Shapes: B images, C channels, H x W pixels.
 """
 from typing import Optional
 
@@ -9,7 +11,7 @@ from mmseg_dg.ops import restyle
 
 
 class StyleHallucination(nn.Module):
-    """Appends a stylised copy to a batch of feature maps, in training only.
+    """Appends a stylized copy to a batch of feature maps, in training only.
 
     A style is the mean and the standard deviation of every channel. New ones are random convex
     combinations of prototypes, which :class:`mmseg_dg.engine.hooks.StylePrototypeHook` takes from
@@ -61,11 +63,11 @@ class StyleHallucination(nn.Module):
         Raises:
             ValueError: Another shape.
         """
-        for name, given, own in (('mean', mean, self.proto_mean), ('std', std, self.proto_std)):
-            if given.shape != own.shape:
-                raise ValueError(f'prototypes: {name} has shape {tuple(given.shape)}, expected '
-                                 f'{tuple(own.shape)}')
-            own.copy_(given)
+        for name, values, buffer in (('mean', mean, self.proto_mean), ('std', std, self.proto_std)):
+            if values.shape != buffer.shape:
+                raise ValueError(f'prototypes: {name} has shape {tuple(values.shape)}, expected '
+                                 f'{tuple(buffer.shape)}')
+            buffer.copy_(values)
         self._known_ready = False
 
     def draw_weights(self, count: int) -> Tensor:
@@ -77,7 +79,7 @@ class StyleHallucination(nn.Module):
         return torch.distributions.Dirichlet(parameters, validate_args=False).sample((count, ))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps (B, C, H, W) -> in training (2B, C, H, W), the maps themselves and then stylised
+        """Maps (B, C, H, W) -> in training (2B, C, H, W), the maps themselves and then stylized
         copies of them.
         """
         if not self.training:

@@ -1,4 +1,7 @@
-"""Vision Transformers of timm (EVA-02, DINOv3, and others) as encoders of maps."""
+"""Vision Transformers of timm (EVA-02, DINOv3, and others) as encoders of maps.
+
+Shapes: B images, C channels of an image, D channels, H x W pixels, h x w places of a smaller map.
+"""
 import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
@@ -24,7 +27,7 @@ DINOV3 = (
 class GivesIntermediates(Protocol):
     """A network of timm that gives the maps of its blocks."""
     def forward_intermediates(self, x: Tensor, indices: Optional[list[int]] = None) -> Any:
-        """Maps of the blocks in ``indices``."""
+        """Maps (B, D, h, w) of the blocks in ``indices``, of images (B, C, H, W)."""
 
 
 @MODELS.register_module()
@@ -112,6 +115,7 @@ class TimmEncoder(EncoderOptions, BaseModule):
 
 
 def _create(name: str, in_channels: int, options: dict) -> Any:
+    """timm's model of a name, if it is a plain Vision Transformer that takes any size."""
     if importlib.util.find_spec('timm') is None:
         raise ImportError(f'TimmEncoder(name={name!r}) needs timm: pip install "timm>=1.0.20"')
     import timm

@@ -1,4 +1,7 @@
-"""TinyViT: convolutions, then attention in windows; a small encoder distilled from large ones."""
+"""TinyViT: convolutions, then attention in windows; a small encoder distilled from large ones.
+
+Shapes: B images, N tokens of a window, C channels, H x W pixels.
+"""
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Optional, Union
 
@@ -56,6 +59,7 @@ class ConvBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
         inner = F.gelu(self.conv2(F.gelu(self.conv1(x))))
         return F.gelu(x + self.drop_path(self.conv3(inner)))
 
@@ -69,6 +73,7 @@ class Downsample(nn.Module):
         self.conv3 = ConvNorm(out, out)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, ceil(H / stride), ceil(W / stride))."""
         return self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
 
 
@@ -83,8 +88,10 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(dims, 3 * dims)
         self.proj = nn.Linear(dims, dims)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window**2))
+        # (side, side) each
         y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing='ij')
-        y, x = y.flatten(), x.flatten()
+        y, x = y.flatten(), x.flatten()  # (side, side) -> (side ** 2,) each
+        # (side ** 2, side ** 2): pairs at one distance share a bias
         index = (y[:, None] - y).abs() * window + (x[:, None] - x).abs()
         self.register_buffer('bias_index', index, persistent=False)
 
@@ -93,9 +100,10 @@ class WindowAttention(nn.Module):
         b, n, c = x.shape
         # each head's q, k and v lie side by side: (B', N, heads, 3 d) -> three (B', heads, N, d)
         q, k, v = self.qkv(self.norm(x)).view(b, n, self.heads, -1).transpose(1, 2).chunk(3, dim=-1)
+        # (heads, side ** 2, side ** 2)
         bias = self.attention_biases[:, self.bias_index].to(q.dtype)
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-        return self.proj(x.transpose(1, 2).reshape(b, n, c))
+        return self.proj(x.transpose(1, 2).reshape(b, n, c))  # (B', heads, N, d) -> (B', N, C)
 
 
 class Mlp(nn.Module):
@@ -107,6 +115,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, dims)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Windows (B', window ** 2, C) -> the same shape."""
         return self.fc2(F.gelu(self.fc1(self.norm(x))))
 
 
@@ -128,9 +137,12 @@ class WindowBlock(nn.Module):
         """Maps (B, C, H, W) -> the same shape."""
         x = x + self.drop_path(self._attend(x))
         x = self.local_conv(x).permute(0, 2, 3, 1)  # (B, H, W, C)
-        return (x + self.drop_path(self.mlp(x))).permute(0, 3, 1, 2)
+        return (x + self.drop_path(self.mlp(x))).permute(0, 3, 1, 2)  # (B, C, H, W)
 
     def _attend(self, x: Tensor) -> Tensor:
+        """Attention within windows, (B, C, H, W) -> the same shape; the map is padded to whole
+        windows.
+        """
         b, c, h, w = x.shape
         side = self.window
         rows, columns = (h + side - 1) // side, (w + side - 1) // side
@@ -138,7 +150,9 @@ class WindowBlock(nn.Module):
         # (B, C, rows * side, columns * side) -> (B * rows * columns, side ** 2, C)
         windows = x.view(b, c, rows, side, columns, side).permute(0, 2, 4, 3, 5,
                                                                   1).reshape(-1, side * side, c)
+        # (B * rows * columns, side ** 2, C) -> (B, rows, columns, side, side, C)
         windows = self.attn(windows).view(b, rows, columns, side, side, c)
+        # (B, rows, columns, side, side, C) -> (B, C, rows * side, columns * side)
         x = windows.permute(0, 5, 1, 3, 2, 4).reshape(b, c, rows * side, columns * side)
         return x[:, :, :h, :w]
 
@@ -237,7 +251,7 @@ class TinyViT(EncoderOptions, BaseModule):
                     x = checkpoint(block, x, use_reentrant=False)
                 else:
                     x = block(x)
-            maps[i] = x.contiguous()
+            maps[i] = x.contiguous()  # decoders are slow on other layouts
             if i == max(self.out_indices):
                 break
             x = stage.downsample(x)
@@ -278,6 +292,7 @@ class TinyViT(EncoderOptions, BaseModule):
 
 
 def _architecture(arch: Union[str, Mapping]) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+    """Channels, heads and depths by name or from a dict, checked."""
     if isinstance(arch, str):
         if arch not in ARCHITECTURES:
             raise ValueError(

@@ -1,5 +1,9 @@
 """Image sizes for encoders that cut images into patches, and position embeddings for grids of any
-size."""
+size.
+
+Shapes: B images, N x N patches of the stored grid, C channels of an image, D channels of a token, H
+x W pixels, h x w places of a smaller map.
+"""
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -122,6 +126,7 @@ def interpolate_positions(positions: Tensor, grid: tuple[int, int], offset: floa
     maps = positions.float().reshape(1, side, side, dims).permute(0, 3, 1, 2)  # (1, D, N, N)
     how = dict(scale_factor=tuple((n + offset) / side for n in grid)) if offset else dict(size=grid)
     maps = F.interpolate(maps, mode='bicubic', antialias=antialias, **how)
+    # (1, D, rows, columns) -> (1, rows * columns, D)
     return maps.permute(0, 2, 3, 1).reshape(1, grid[0] * grid[1], dims).to(positions.dtype)
 
 
@@ -135,6 +140,7 @@ def _positions_of_a_free_grid(positions: Tensor, side: int, grid: tuple[Any, Any
     rows, columns = (torch.where(stored, _unit(n, side, maps),
                                  _bicubic(side, n, offset, antialias, maps)) for n in grid)
     maps = rows @ maps @ columns.transpose(0, 1)  # (D, h, w)
+    # (D, h, w) -> (1, h * w, D)
     return maps.permute(1, 2, 0).flatten(0, 1)[None].to(positions.dtype)
 
 
@@ -186,9 +192,12 @@ def resample_kernel(weight: Tensor, patch: int, how: str) -> Tensor:
         return F.interpolate(weight.float(), (patch, patch), mode='bicubic',
                              align_corners=False).to(weight.dtype)
     # one image per pixel of an old patch
+    # (old * old, 1, old, old)
     basis = torch.eye(old * old, dtype=torch.float64).reshape(old * old, 1, old, old)
     resized = F.interpolate(basis, (patch, patch), mode='bicubic', antialias=True)
+    # (old * old, new * new)
     matrix = resized.reshape(old * old, patch * patch)  # row: what a pixel becomes
     inverse = torch.linalg.pinv(matrix)  # (new, old)
     flat = weight.double().flatten(2)  # (D, C, old * old)
+    # (D, C, new * new) -> (D, C, new, new)
     return (flat @ inverse.T).reshape(*weight.shape[:2], patch, patch).to(weight.dtype)

@@ -1,4 +1,7 @@
-"""What the decoders of this package share."""
+"""What the decoders of this package share.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
+"""
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Optional, Union
@@ -45,7 +48,7 @@ class FusedFeatureHead(BaseDecodeHead):
 
 
 def resize_to(x: Tensor, like: Tensor, align_corners: bool = False) -> Tensor:
-    """Bilinear resize (no antialiasing) to the height and width of ``like``; ``x`` itself where
-    they are equal.
+    """Bilinear resize (no antialiasing) of (B, C, h, w) to the height and width of ``like`` (B,
+    ..., H, W); ``x`` itself where they are equal.
     """
     return resize(x, like.shape[2:], align_corners)

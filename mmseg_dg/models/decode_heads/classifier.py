@@ -1,4 +1,7 @@
-"""What a decode head's classifier sees and gives: the features of pixels, and their logits."""
+"""What a decode head's classifier sees and gives: the features of pixels, and their logits.
+
+Shapes: B images, C classes, D channels, h x w places of a smaller map.
+"""
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional, Protocol, Union, runtime_checkable
@@ -25,7 +28,7 @@ class FusesScales(Protocol):
     """A head of two resolutions (:class:`HRDAHead`), whose inner ``head`` both share."""
     def fuse(self, context: Tensor, detail: Tensor, attention: Tensor,
              crop_box: Optional[tuple[int, int, int, int]] = None) -> Any:
-        """The fusion of the logits of both."""
+        """The fusion of the logits of both, (B, C, h, w)."""
 
 
 class Classified(NamedTuple):

@@ -1,4 +1,7 @@
-"""The DAFormer decoder and the variants of its decoder study."""
+"""The DAFormer decoder and the variants of its decoder study.
+
+Shapes: B images, H x W pixels.
+"""
 from collections.abc import Sequence
 from typing import Any, Optional
 

@@ -1,4 +1,7 @@
-"""The decoder of DeepLabV2, in the two forms domain adaptation papers use."""
+"""The decoder of DeepLabV2, in the two forms domain adaptation papers use.
+
+Shapes: B images, H x W pixels.
+"""
 from collections.abc import Sequence
 from typing import Any, Optional, Union
 

@@ -1,5 +1,7 @@
 """Deformable self-attention on one map, in plain PyTorch (no compiled operator: CPU, CUDA, any
 precision).
+
+Shapes: B images, M heads, P points, C channels, H x W pixels.
 """
 import math
 
@@ -26,18 +28,22 @@ def deformable_sampling(value: Tensor, offsets: Tensor, weights: Tensor) -> Tens
     points = offsets.shape[2]
     # grid_sample loses whole pixels in half precision: coordinates stay in float32 or better
     kind = torch.promote_types(offsets.dtype, torch.float32)
-    ys = torch.arange(h, device=value.device, dtype=kind).view(1, 1, h, 1)
-    xs = torch.arange(w, device=value.device, dtype=kind).view(1, 1, 1, w)
+    ys = torch.arange(h, device=value.device, dtype=kind).view(1, 1, h, 1)  # (1, 1, H, 1)
+    xs = torch.arange(w, device=value.device, dtype=kind).view(1, 1, 1, w)  # (1, 1, 1, W)
+    # (B, M, P, 2, H, W) -> (B * M, P, 2, H, W)
     shift = offsets.to(kind).reshape(b * m, points, 2, h, w)
-    # normalised coordinates of align_corners=False: pixel centre i lies at (2 i + 1)/n - 1
+    # normalized coordinates of align_corners=False: pixel center i lies at (2 i + 1)/n - 1
+    # (B * M, P, H, W, 2)
     grid = torch.stack([(2 * (xs + shift[:, :, 0]) + 1) / w - 1,
                         (2 * (ys + shift[:, :, 1]) + 1) / h - 1], dim=-1)
+    # grid_sample knows no points: they are rows of a higher map, (B * M, C, P * H, W)
     sampled = F.grid_sample(
         value.reshape(b * m, c, h, w).to(kind), grid.reshape(b * m, points * h, w, 2),
         mode='bilinear', padding_mode='zeros', align_corners=False)
-    sampled = sampled.view(b * m, c, points, h, w)
+    sampled = sampled.view(b * m, c, points, h, w)  # (B * M, C, P, H, W)
+    # summed over P: (B * M, C, H, W)
     mixed = (sampled * weights.to(kind).reshape(b * m, 1, points, h, w)).sum(dim=2)
-    return mixed.view(b, m, c, h, w).to(value.dtype)
+    return mixed.view(b, m, c, h, w).to(value.dtype)  # (B, M, C, H, W)
 
 
 class DeformableSelfAttention(nn.Module):
@@ -80,6 +86,7 @@ class DeformableSelfAttention(nn.Module):
             angle = 2 * math.pi * head / self.heads
             ray = (math.cos(angle), math.sin(angle))
             longest = max(abs(v) for v in ray)
+            # each head begins looking into its own direction, point k at distance k + 1
             rays += [value / longest * (point + 1) for point in range(self.points) for value in ray]
         bias = self.sampling_offsets.get_parameter('bias')
         bias.data.copy_(bias.new_tensor(rays))
@@ -95,7 +102,9 @@ class DeformableSelfAttention(nn.Module):
         """
         b, c, h, w = value.shape
         m, p = self.heads, self.points
-        values = self.value_proj(value).view(b, m, c // m, h, w)
-        offsets = self.sampling_offsets(query).view(b, m, p, 2, h, w)
+        values = self.value_proj(value).view(b, m, c // m, h, w)  # (B, M, C / M, H, W)
+        offsets = self.sampling_offsets(query).view(b, m, p, 2, h, w)  # (B, M, P, 2, H, W)
+        # (B, M, P, H, W), sums to 1 over P
         weights = self.attention_weights(query).view(b, m, p, h, w).softmax(dim=2)
+        # (B, M, C / M, H, W) -> (B, C, H, W)
         return self.output_proj(deformable_sampling(values, offsets, weights).reshape(b, c, h, w))

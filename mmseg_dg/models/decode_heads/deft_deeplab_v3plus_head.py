@@ -1,5 +1,7 @@
 """The decoder of DeepLabV3+ with ordinary convolutions, as DeFT and the RobustNet family of papers
 use it.
+
+Shapes: B images, H x W pixels.
 """
 from collections.abc import Sequence
 from typing import Any, Optional, Union
@@ -18,7 +20,7 @@ _INIT = dict(type='Kaiming', layer='Conv2d', mode='fan_in', nonlinearity='relu',
 
 
 class ConvNormReLU(nn.Sequential):
-    """Convolution without bias, normalisation, ReLU; (B, C_in, H, W) -> (B, C_out, H, W)."""
+    """Convolution without bias, normalization, ReLU; (B, C_in, H, W) -> (B, C_out, H, W)."""
     def __init__(self, in_channels: int, channels: int, kernel_size: int, norm_cfg: dict,
                  dilation: int = 1) -> None:
         padding = dilation * (kernel_size // 2)
@@ -46,7 +48,7 @@ class DeFTDeepLabV3PlusHead(FusedFeatureHead):
         dilations: Of the 3x3 branches; (6, 12, 18) at output stride 16.
         c1_channels: Width of the reduced low-level map, 48.
         dropout_ratio: 0 in the paper.
-        norm_cfg: Normalisation layer.
+        norm_cfg: Normalization layer.
         align_corners: True in the paper.
         init_cfg: Kaiming-normal (fan-in) on every convolution unless given.
         kwargs: Further arguments of mmseg's ``BaseDecodeHead``.

@@ -1,4 +1,7 @@
-"""How a DAFormer decoder merges the embedded levels: (B, C_in, H, W) -> (B, channels, H, W)."""
+"""How a DAFormer decoder merges the embedded levels: (B, C_in, H, W) -> (B, channels, H, W).
+
+Shapes: B images, C channels, H x W pixels.
+"""
 import math
 from collections.abc import Sequence
 from typing import Callable, Optional
@@ -40,10 +43,13 @@ class ASPPFusion(nn.Module):
             len(dilations) * channels, channels, 3, padding=1, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, channels, H, W)."""
         return self._merged([self._branch(branch, x) for branch in self.aspp_modules])
 
     def forward_levels(self, levels: Sequence[Tensor], align_corners: bool) -> Tensor:
-        """The fusion of levels that are not resized yet; see :func:`fuse_levels`."""
+        """The fusion of levels (B, C_i, h_i, w_i) that are not resized yet; see
+        :func:`fuse_levels`.
+        """
         x = resized_levels(levels, align_corners)
         plain = [level.detach() for level in levels]
         with recomputed(x, lambda: resized_levels(plain, align_corners)):  # four times a level
@@ -114,7 +120,8 @@ def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor], align_corn
     size = levels[0].shape[-2:]
     total: Optional[Tensor] = None
     for x, weight in zip(levels, module.conv.weight.split([x.shape[1] for x in levels], dim=1)):
-        bias = module.conv.bias if total is None else None
+        bias = module.conv.bias if total is None else None  # once, not once per level
+        # a 1x1 convolution commutes with the resizing: it is made where the map is small
         part = resize(pointwise_conv(x, weight, bias), size, align_corners)
         total = part if total is None else total + part
     assert total is not None  # there is a level
@@ -159,6 +166,7 @@ class GroupAttention(SelfAttentionBlock):
                                          act_cfg=act_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
         return self.output_project(super().forward(x, x))
 
 
@@ -185,6 +193,7 @@ class InterlacedAttentionFusion(nn.Module):
         self.local_relation = GroupAttention(*args)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, channels, H, W)."""
         x = self.in_conv(x)
         b, c, h, w = x.shape
         lh, lw = self.down_factor
@@ -193,11 +202,13 @@ class InterlacedAttentionFusion(nn.Module):
         top, left = pad_h // 2, pad_w // 2
         x = F.pad(x, (left, pad_w - left, top, pad_h - top))
         # pixels with the same place in every group attend to each other
+        # (B, C, gh * lh, gw * lw) -> (B * lh * lw, C, gh, gw)
         x = x.view(b, c, gh, lh, gw, lw).permute(0, 3, 5, 1, 2, 4).reshape(-1, c, gh, gw)
-        x = self.global_relation(x).view(b, lh, lw, c, gh, gw)
+        x = self.global_relation(x).view(b, lh, lw, c, gh, gw)  # (B, lh, lw, C, gh, gw)
         # then the pixels of each group
-        x = x.permute(0, 4, 5, 3, 1, 2).reshape(-1, c, lh, lw)
-        x = self.local_relation(x).view(b, gh, gw, c, lh, lw)
+        x = x.permute(0, 4, 5, 3, 1, 2).reshape(-1, c, lh, lw)  # (B * gh * gw, C, lh, lw)
+        x = self.local_relation(x).view(b, gh, gw, c, lh, lw)  # (B, gh, gw, C, lh, lw)
+        # back to the map: (B, C, gh * lh, gw * lw)
         x = x.permute(0, 3, 1, 4, 2, 5).reshape(b, c, gh * lh, gw * lw)
         return x[:, :, top:top + h, left:left + w]
 

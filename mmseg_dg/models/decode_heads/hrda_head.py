@@ -1,5 +1,8 @@
 """The multi-resolution decoder of HRDA: one head for context and detail, and a learned weight
 between them.
+
+Shapes: B images, C classes (of features: channels), H x W pixels, h x w places of a
+smaller map.
 """
 from collections.abc import Sequence
 from copy import deepcopy
@@ -129,7 +132,7 @@ class HRDAHead(BaseModule):
         return logits
 
     def decoded(self, features: Sequence[Tensor]) -> Decoded:
-        """As :meth:`logits`, with what the shared head's classifier saw."""
+        """As :meth:`logits`, (B, C, h, w), with what the shared head's classifier saw."""
         self._check_levels(features)
         result = decode(self.head, features)
         self._check_map(result.logits)
@@ -183,7 +186,7 @@ class HRDAHead(BaseModule):
         for logits, box in zip(windows, boxes):
             self._check_size(logits, (box[1] - box[0], box[3] - box[2]))
             y1, y2, x1, x2 = shrink_box(box, self.output_stride)
-            merged[..., y1:y2, x1:x2] += logits
+            merged[..., y1:y2, x1:x2] += logits  # windows overlap: sums here, counts beside them
             count[..., y1:y2, x1:x2] += 1
         return merged / count
 
@@ -230,7 +233,7 @@ class HRDAHead(BaseModule):
         return ScaleLogits(attention * placed + fused, context, detail, attention)
 
     def enlarge(self, x: Tensor) -> Tensor:
-        """A map of the context scale at the size of the detail scale."""
+        """A map (B, C, h, w) of the context scale at the size of the detail scale, (B, C, H, W)."""
         size = tuple(round(side / self.context_scale) for side in x.shape[-2:])
         return resize(x, size, self.align_corners)
 
@@ -255,7 +258,7 @@ class HRDAHead(BaseModule):
 
     def forward(self, inputs: Sequence[Sequence[Tensor]],
                 crop_box: Optional[CropBox] = None) -> Tensor:
-        """Fused logits; see :meth:`decode`."""
+        """Fused logits (B, C, H, W) of the detail scale; see :meth:`decode`."""
         return self.decode(inputs, crop_box).fused
 
 

@@ -3,6 +3,9 @@
 Confirmed of the paper: a module of that name with L = 4 layers and a signal scale b = 0.1.
 Everything else about its inside is a reconstruction from DDP's decoder
 (docs/behavior/diffmatch.md#network-and-diffusion), and an argument.
+
+Shapes: B images, T features of the time, K classes, C channels, D channels of a code, H x W pixels,
+h x w places of a smaller map.
 """
 import math
 from collections.abc import Sequence
@@ -79,6 +82,7 @@ class LabelCode(nn.Module):
         from +-b.
         """
         device = None if self.table is None else self.table.device
+        # a label map of one row that shows every class once: (1, 1, K) -> (1, D, 1, K)
         return self(torch.arange(self.num_classes,
                                  device=device).view(1, 1, -1)).double().square().mean()
 
@@ -125,6 +129,7 @@ class FiLM(nn.Module):
 class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels of each pixel of (B, C, H, W)."""
     def forward(self, x: Tensor) -> Tensor:
+        # LayerNorm wants channels last: (B, C, H, W) -> (B, H, W, C) and back
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
@@ -267,7 +272,7 @@ class MaskDenoiserHead(BaseDecodeHead):
 
     def encode(self, labels: Tensor, size: tuple[int, int]) -> Tensor:
         """Clean codes (B, D, h, w) of label maps (B, H, W), resized to ``size`` by nearest
-        neighbours.
+        neighbors.
         """
         return self.code(downscale_label_map(labels, size))
 
@@ -283,9 +288,11 @@ class MaskDenoiserHead(BaseDecodeHead):
         Returns:
             (B, num_classes, h, w).
         """
-        told = t.clamp(*self.time_range)
-        time = self.time_embedding(told if self.time_input == 't' else log_snr(told, self.schedule))
+        known_times = t.clamp(*self.time_range)
+        time = self.time_embedding(known_times if self.time_input ==
+                                   't' else log_snr(known_times, self.schedule))
         if self.code_input == 'estimate':
+            # the expected clean code in the place of the noisy one
             noisy = noisy * self.estimate_gain(t).to(noisy.dtype)[:, None, None, None]
         x = self.condition(torch.cat([feature, noisy.to(feature.dtype)], dim=1))
         position = None
@@ -321,7 +328,7 @@ def sine_positions(channels: int, size: tuple[int, int],
                    device: Optional[torch.device] = None) -> Tensor:
     """Sine positional encoding of a map: half of the channels for rows, half for columns.
 
-    Coordinates are ``(i + 0.5)/n`` times 2 pi (normalised, offset -0.5), frequencies
+    Coordinates are ``(i + 0.5)/n`` times 2 pi (normalized, offset -0.5), frequencies
     ``10000^(-2j/(channels/2))``, sine and cosine interleaved. Source:
     docs/behavior/unimatch.md#ddp-denoiser (DETR's encoding).
 

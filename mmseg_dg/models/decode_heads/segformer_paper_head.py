@@ -1,4 +1,7 @@
-"""The decoder of SegFormer as in its paper."""
+"""The decoder of SegFormer as in its paper.
+
+Shapes: B images, H x W pixels.
+"""
 from collections.abc import Sequence
 from typing import Any, Optional
 

@@ -1,4 +1,7 @@
-"""Light decoders on the tokens of a plain Vision Transformer."""
+"""Light decoders on the tokens of a plain Vision Transformer.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 from typing import Any, Optional
 
@@ -39,6 +42,7 @@ class TokenLinearHead(FusedFeatureHead):
 class MapNorm(nn.LayerNorm):
     """LayerNorm over the channels of a map (B, C, H, W), at every place by itself."""
     def forward(self, x: Tensor) -> Tensor:
+        # LayerNorm wants channels last: (B, C, H, W) -> (B, H, W, C) and back
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
@@ -92,6 +96,7 @@ class ResidualConvUnit(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
         return x + self.conv2(F.relu(self.conv1(F.relu(x))))
 
 
@@ -180,6 +185,7 @@ class DPTHead(FusedFeatureHead):
             level(resize(project(x))) for level, resize, project, x in zip(
                 self.levels, self.resizes, self.projects, self._transform_inputs(inputs))
         ]
+        # from the coarsest map to the finest
         x = self.blocks[3](maps[3], None, tuple(maps[2].shape[-2:]))
         for i in (2, 1):
             x = self.blocks[i](x, maps[i], tuple(maps[i - 1].shape[-2:]))

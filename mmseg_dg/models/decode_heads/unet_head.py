@@ -1,4 +1,7 @@
-"""A U-Net decoder over any pyramid of features."""
+"""A U-Net decoder over any pyramid of features.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 from typing import Any, Optional
 
@@ -36,6 +39,9 @@ class UpBlock(nn.Module):
                                 act_cfg=act_cfg)
 
     def forward(self, x: Tensor, skip: Optional[Tensor] = None) -> Tensor:
+        """(B, C, h, w) and a finer skip feature (B, C_s, H, W) -> (B, channels, H, W); without
+        one the size is doubled.
+        """
         if skip is None:
             x = interpolate(x, scale_factor=2, mode='bilinear', align_corners=self.align_corners)
         else:  # not exactly doubled where the image's size is odd

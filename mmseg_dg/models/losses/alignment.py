@@ -1,5 +1,7 @@
 """What the alignment terms share: the images they see, what they give, and how maps and labels get
 onto one grid.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
@@ -92,13 +94,13 @@ def check_choice(name: str, key: str, value: str, allowed: Sequence[str]) -> str
     return value
 
 
-def check_view(view: PixelView, entry: AlignmentImages) -> None:
+def check_view(view: PixelView, pass_images: AlignmentImages) -> None:
     """Features, logits and labels of one resolution lie on one another.
 
     Raises:
         ValueError: They do not; the message has the shapes.
     """
-    features, logits, labels = view.features, view.logits, entry.labels
+    features, logits, labels = view.features, view.logits, pass_images.labels
     if features.dim(
     ) != 4 or features.shape[0] != logits.shape[0] or features.shape[2:] != logits.shape[2:]:
         raise ValueError(f'features (B, D, h, w) and logits (B, C, h, w) must lie on one grid, got '
@@ -106,9 +108,10 @@ def check_view(view: PixelView, entry: AlignmentImages) -> None:
     if labels.dim() != 3 or len(labels) != len(features):
         raise ValueError(f'labels must be (B, H, W) with B={len(features)} as the features, got '
                          f'{tuple(labels.shape)}')
-    if entry.weight is not None and entry.weight.shape != labels.shape:
-        raise ValueError(f'weights {tuple(entry.weight.shape)} and labels {tuple(labels.shape)} '
-                         'must have one shape')
+    if pass_images.weight is not None and pass_images.weight.shape != labels.shape:
+        raise ValueError(
+            f'weights {tuple(pass_images.weight.shape)} and labels {tuple(labels.shape)} '
+            'must have one shape')
     check_alignable(features.shape[-2:], cut_boxes(labels, view.crop_box).shape[-2:])
 
 
@@ -124,14 +127,14 @@ def resized(maps: Tensor, side: Optional[int]) -> Tensor:
     return maps if side is None else resize(maps, (side, side), align_corners=True)
 
 
-def without_detail(entry: AlignmentImages, ignore_index: int) -> AlignmentImages:
+def without_detail(pass_images: AlignmentImages, ignore_index: int) -> AlignmentImages:
     """The labels with the region of detail crops ignored, for the views of the whole image."""
-    boxes = [v.crop_box for v in entry.views if v.crop_box is not None]
-    labels = entry.labels.clone()
+    boxes = [v.crop_box for v in pass_images.views if v.crop_box is not None]
+    labels = pass_images.labels.clone()
     for box in boxes:
         for label, (y1, y2, x1, x2) in zip(labels, boxes_per_image(box, len(labels)) or ()):
             label[y1:y2, x1:x2] = ignore_index
-    return entry._replace(labels=labels)
+    return pass_images._replace(labels=labels)
 
 
 def build_projection(name: str, decoder: Optional[DecoderFacts], channels: int = 256,
@@ -162,13 +165,13 @@ def check_passes(images: Sequence[AlignmentImages]) -> None:
     Raises:
         ValueError: They have not.
     """
-    counts = {len(entry.views) for entry in images}
+    counts = {len(pass_images.views) for pass_images in images}
     if len(counts) != 1 or 0 in counts:
         raise ValueError(f'every pass of a step must give the same resolutions, at least one, got '
-                         f'{[len(entry.views) for entry in images]}')
-    for entry in images:
-        for view in entry.views:
-            check_view(view, entry)
+                         f'{[len(pass_images.views) for pass_images in images]}')
+    for pass_images in images:
+        for view in pass_images.views:
+            check_view(view, pass_images)
 
 
 def without_autocast(device: torch.device) -> torch.autocast:

@@ -1,4 +1,7 @@
-"""What :class:`~mmseg_dg.models.losses.pixel_alignment.PixelAlignment` hands from part to part."""
+"""What :class:`~mmseg_dg.models.losses.pixel_alignment.PixelAlignment` hands from part to part.
+
+Shapes: B images, D channels, h x w places of a smaller map.
+"""
 from typing import NamedTuple, Optional
 
 from torch import Tensor
@@ -10,7 +13,7 @@ class Partition(NamedTuple):
     """One resolution of one pass on its own grid.
 
     Attributes:
-        features: (B, D, h, w), not normalised, with a graph.
+        features: (B, D, h, w), not normalized, with a graph.
         labels: (B, h, w).
         weight: (B, h, w) or None.
         entropy: (B, h, w) in nats.

@@ -1,4 +1,7 @@
-"""Feature distance of the student's encoder to the frozen ImageNet encoder."""
+"""Feature distance of the student's encoder to the frozen ImageNet encoder.
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 from typing import Callable, NamedTuple, Optional
 

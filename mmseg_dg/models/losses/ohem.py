@@ -1,4 +1,7 @@
-"""Cross-entropy on the hard pixels of a batch."""
+"""Cross-entropy on the hard pixels of a batch.
+
+Shapes: B images, C classes, H x W pixels.
+"""
 from typing import Optional
 
 import torch
@@ -29,10 +32,12 @@ def ohem_mask(logits: Tensor, labels: Tensor, threshold: float, min_kept: int,
         check_ignore_index(logits.shape[1], ignore_index)
         valid = labels != ignore_index
         safe = labels.masked_fill(~valid, 0)
+        # of each pixel's own class, (B, H, W)
         probability = logits.float().softmax(1).gather(1, safe.unsqueeze(1)).squeeze(1)
         ordered = probability[valid].sort().values
         if ordered.numel() == 0:
             return valid
+        # the least sure pixels, at least ``min_kept`` of them
         limit = ordered[min(min_kept, ordered.numel()) - 1].clamp(min=threshold)
         return valid & (probability <= limit)
 
@@ -49,7 +54,7 @@ class OHEMCrossEntropyLoss(nn.Module):
 
     Args:
         threshold: Probability of the true class above which a pixel is left out.
-        min_kept_per_image: Pixels that are kept at least, times the number of labelled images in
+        min_kept_per_image: Pixels that are kept at least, times the number of labeled images in
             the forward pass.
         loss_weight: Factor on the loss.
         loss_name: Name in the log; must contain ``loss``.

@@ -1,4 +1,7 @@
-"""PiXL's alignment term: unreliable pixels are drawn to class prototypes of reliable ones."""
+"""PiXL's alignment term: unreliable pixels are drawn to class prototypes of reliable ones.
+
+Shapes: B images, D channels, h x w places of a smaller map.
+"""
 import math
 from collections.abc import Sequence
 from typing import Callable, Optional, Union
@@ -72,7 +75,7 @@ class PixelAlignment(nn.Module):
         selection: Which resolution's prototype a class gets
             (:func:`mmseg_dg.ops.pixel_alignment.select_prototypes`). Without meaning for one
             resolution.
-        prototypes: Images that share prototypes: ``'pair'`` (slot i of both passes; two neighbours
+        prototypes: Images that share prototypes: ``'pair'`` (slot i of both passes; two neighbors
             of the batch where there is one pass), ``'batch'`` (the images of one pass), ``'step'``
             (all of them) or ``'image'``.
         pair: ``'joint'`` holds the graph of the first pass until the second, then aligns both.
@@ -151,23 +154,27 @@ class PixelAlignment(nn.Module):
 
     def forward(self, images: Sequence[AlignmentImages], iteration: int = 0,
                 total: Optional[int] = None, memory: Union[list, Settled,
-                                                           None] = None, more: bool = False,
+                                                           None] = None, pass_follows: bool = False,
                 seed: Optional[int] = None, reduce_count: Optional[Callable[[Tensor],
                                                                             Tensor]] = None,
                 ahead: Optional[Ahead] = None) -> AlignmentResult:
         """
         Args:
-            images: One entry per pass (labelled; mixed or unlabelled), slot i of each forming a
-                pair. One entry without ``memory`` and ``more`` pairs neighbours within the batch.
+            images: One entry per pass (labeled; mixed or unlabeled), slot i of each forming a
+                pair. One entry without ``memory`` and ``pass_follows`` pairs neighbors within the
+                batch.
             iteration, total: Position in the run, for eta.
             memory: Result of an earlier pass of the step: its prototypes count, its pixels do not.
-            more: Another pass of the step follows, which gets this one's memory.
+            pass_follows: Another pass of the step follows, which gets this one's memory.
             seed: For ``partition='random'``.
             ahead: What :meth:`look_ahead` saw of the later pass (``pair='recompute'``): both passes
                 then give their parts of the loss that both together have.
             reduce_count: Maps this process's number of aligned pixels to the mean number per
                 process, where statistics are shared between processes; None keeps the process's
                 own.
+
+        Returns:
+            The loss, 0-d; what a later pass gets as ``memory``; values for the log, 0-d.
 
         Raises:
             ValueError: Maps and labels that cannot be aligned, passes of different batch sizes or
@@ -182,21 +189,25 @@ class PixelAlignment(nn.Module):
             parts = self.partitions(images, eta, seed, len(memory))
             own = [[self._sums(part) for part in views] for views in parts]
             later = [] if ahead is None else ahead.sums
-            chosen, groups = self._prototypes(memory + own + later, alone=not more)
+            # prototypes of all passes seen so far; only this pass's pixels are drawn to them
+            chosen, groups = self._prototypes(memory + own + later, only_pass=not pass_follows)
             first, last = len(memory), len(memory) + len(own)
             loss, count = self._aligned(parts, groups[first:last], chosen)
             drifting = [part.drift.sum() for views in parts for part in views]
             if ahead is not None:
                 drifting += [x.sum() for views in ahead.drift for x in views]
                 count = count + _alignable(ahead, groups[last:], chosen)
-            share = 0.5 if ahead is None and (memory or more) else 1.
+            # two passes of a step give half of the loss each; 'recompute' divides by the pixels of
+            # both
+            share = 0.5 if ahead is None and (memory or pass_follows) else 1.
             mean = count if reduce_count is None else reduce_count(count)
             loss = self._divided(loss, mean) * share
         log = dict(eta=loss.new_tensor(eta), drift_pixels=torch.stack(drifting).sum().double(),
                    aligned_pixels=count.double(), prototypes=chosen.present.sum(1).double().mean())
-        held: Union[list, Settled] = own if ahead is None else Settled(
+        # what the next pass of the step gets as its memory
+        memory_after: Union[list, Settled] = own if ahead is None else Settled(
             chosen, groups[last:], ahead.drift, mean, log)
-        return AlignmentResult(loss, held, log)
+        return AlignmentResult(loss, memory_after, log)
 
     @torch.no_grad()
     def look_ahead(self, images: Sequence[AlignmentImages], iteration: int = 0,
@@ -239,39 +250,40 @@ class PixelAlignment(nn.Module):
             images, eta: See there.
             seed: Of the step; every set of images draws numbers of its own.
             first: Sets of images of the step's passes before.
-            drift: The drift pixels of each where they are known.
+            drift: The drift pixels of each view, bool (B, h, w), where they are known.
         """
         result = []
-        for i, entry in enumerate(images):
+        for i, pass_images in enumerate(images):
             rng = None if seed is None else torch.Generator().manual_seed(seed + first + i)
-            result.append(self.divide(entry, eta, rng, None if drift is None else drift[i]))
+            result.append(self.divide(pass_images, eta, rng, None if drift is None else drift[i]))
         return result
 
-    def divide(self, entry: AlignmentImages, eta: float, rng: Optional[torch.Generator] = None,
+    def divide(self, pass_images: AlignmentImages, eta: float,
+               rng: Optional[torch.Generator] = None,
                drift: Optional[Sequence[Tensor]] = None) -> list[Partition]:
         """Bring every resolution to its grid and divide its valid pixels into joint and drift
         pixels.
 
         Args:
-            entry: The images.
+            pass_images: The images.
             eta: As of this iteration, read by ``eta_meaning``.
             rng: CPU generator for ``partition='random'``.
             drift: The drift pixels of each resolution where they are known, bool (B, h, w).
         """
-        whole = without_detail(entry, self.ignore_index) if self.drop_covered else entry
-        known = [None] * len(entry.views) if drift is None else drift
+        whole = without_detail(pass_images, self.ignore_index) if self.drop_covered else pass_images
+        known = [None] * len(pass_images.views) if drift is None else drift
         return [
-            self._divide(view, whole if view.crop_box is None else entry, eta, rng, mask)
-            for view, mask in zip(entry.views, known)
+            self._divide(view, whole if view.crop_box is None else pass_images, eta, rng, mask)
+            for view, mask in zip(pass_images.views, known)
         ]
 
-    def _divide(self, view: PixelView, entry: AlignmentImages, eta: float,
+    def _divide(self, view: PixelView, pass_images: AlignmentImages, eta: float,
                 rng: Optional[torch.Generator], known: Optional[Tensor]) -> Partition:
         features, logits = resized(view.features,
                                    self.resolution), resized(view.logits.detach(), self.resolution)
         size = features.shape[-2:]
-        labels = labels_on(view, entry.labels, size)
-        weight = None if entry.weight is None else labels_on(view, entry.weight, size)
+        labels = labels_on(view, pass_images.labels, size)
+        weight = None if pass_images.weight is None else labels_on(view, pass_images.weight, size)
         if self.projection_head is not None:
             features = self.projection_head(
                 features.to(next(self.projection_head.parameters()).dtype))
@@ -280,9 +292,11 @@ class PixelAlignment(nn.Module):
         valid = labels != self.ignore_index
         if self.ignore_zero_weight and weight is not None:
             valid = valid & (weight != 0)
+        # as decided when the pass was looked at ahead, or by this pass's entropies
         joint, drift = (valid & ~known, known) if known is not None else \
             self.sub_domains(entropy, valid, eta, logits.shape[1], rng)
         if self.agreement:
+            # a prototype is made only of pixels that are predicted right
             joint = joint & (logits.argmax(1) == labels)
         return Partition(features, labels, weight, entropy, joint, drift, logits.shape[1])
 
@@ -312,10 +326,10 @@ class PixelAlignment(nn.Module):
                           part.num_classes)
 
     def _prototypes(self, sums: list[list[ClassSums]],
-                    alone: bool) -> tuple[Prototypes, list[list[int]]]:
+                    only_pass: bool) -> tuple[Prototypes, list[list[int]]]:
         """Selected prototypes of all groups of images, and the group of each image of each pass."""
         groups, count = group_images(self.prototypes, [len(views[0].counts) for views in sums],
-                                     alone)
+                                     only_pass)
         member = torch.tensor([g for group in groups for g in group],
                               device=sums[0][0].counts.device)
         candidates = [

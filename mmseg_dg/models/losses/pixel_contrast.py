@@ -1,4 +1,7 @@
-"""CLUDA's contrast of all pairs of pixels, as a baseline with the interface of PiXL's term."""
+"""CLUDA's contrast of all pairs of pixels, as a baseline with the interface of PiXL's term.
+
+Shapes: B images, N pixels, D channels, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 from functools import partial
 from typing import Callable, Optional
@@ -31,7 +34,7 @@ class PixelContrast(nn.Module):
     Two resolutions: half the sum of context against context, weighted by ``W``, and context against
     detail, weighted by ``1 - W``, where ``W_ij = w_i w_j`` of a learned weight per pixel, 0 in rows
     outside the detail crop. Detail features lie on a canvas of zeros. One resolution: the plain
-    term. Features are resized, then normalised. No projection, prototypes or memory bank. Source:
+    term. Features are resized, then normalized. No projection, prototypes or memory bank. Source:
     CLUDA (Vayyat et al.), the variant its code runs (user0407/CLUDA@66ee876,
     mmseg/models/uda/dacs.py), in blocks of rows
     (:func:`mmseg_dg.ops.pixel_contrast.pair_contrast`).
@@ -97,11 +100,11 @@ class PixelContrast(nn.Module):
                      embed_channels=weight_channels, fusion=dict(type='conv1x1'), num_classes=1))
 
     def forward(self, images: Sequence[AlignmentImages], iteration: int = 0,
-                total: Optional[int] = None, memory: Optional[list] = None, more: bool = False,
-                seed: Optional[int] = None,
+                total: Optional[int] = None, memory: Optional[list] = None,
+                pass_follows: bool = False, seed: Optional[int] = None,
                 reduce_count: Optional[Callable[[Tensor], Tensor]] = None) -> AlignmentResult:
-        """The sum over the passes. Of the other arguments of :meth:`PixelAlignment.forward` none
-        has a meaning here.
+        """The sum over the passes, 0-d. Of the other arguments of :meth:`PixelAlignment.forward`
+        none has a meaning here.
 
         Raises:
             ValueError: Maps and labels that cannot be aligned, or two resolutions without a weight
@@ -109,26 +112,28 @@ class PixelContrast(nn.Module):
         """
         check_passes(images)
         with without_autocast(images[0].labels.device):
-            losses = [self._one_pass(entry) for entry in images]
+            losses = [self._one_pass(pass_images) for pass_images in images]
         return AlignmentResult(self.weight * torch.stack(losses).sum())
 
-    def _one_pass(self, entry: AlignmentImages) -> Tensor:
+    def _one_pass(self, pass_images: AlignmentImages) -> Tensor:
         size = (self.resolution, self.resolution)
-        labels = nearest(entry.labels, size).flatten()
+        labels = nearest(pass_images.labels,
+                         size).flatten()  # (B, H, W) -> (N,), N = B * resolution ** 2
         keep = slice(None) if self.keep_ignored else labels != self.ignore_index
         trust = None  # (N,) of pseudo-labels
-        if entry.weight is not None:
-            trust = resized(at_least_float32(entry.weight.unsqueeze(1)),
+        if pass_images.weight is not None:
+            # (B, H, W) -> (B, 1, s, s) -> (N,)
+            trust = resized(at_least_float32(pass_images.weight.unsqueeze(1)),
                             self.resolution).flatten()[keep]
         contrast = partial(pair_contrast, confidence=trust, temperature=self.temperature,
                            block_size=self.block_size)
-        if len(entry.views) == 1:
-            rows = self._rows(entry.views[0].features)[keep]
+        if len(pass_images.views) == 1:
+            rows = self._rows(pass_images.views[0].features)[keep]
             return contrast(rows, rows, labels[keep])
-        context, detail = self._canvases(entry)
+        context, detail = self._canvases(pass_images)
         detail_grid = context.shape[-2:]
         context, detail = self._rows(context)[keep], self._rows(detail)[keep]
-        learned, inside = self._weights(entry, labels, detail_grid)
+        learned, inside = self._weights(pass_images, labels, detail_grid)
         weights = ((learned * inside)[keep], learned[keep])
         same = contrast(context, context, labels[keep], weights)
         other = contrast(context, detail, labels[keep], weights, complement=True)
@@ -137,26 +142,29 @@ class PixelContrast(nn.Module):
     def _rows(self, features: Tensor) -> Tensor:
         """(B, D, h, w) -> unit vectors (B * resolution ** 2, D)."""
         maps = resized(at_least_float32(features), self.resolution)
+        # (B, D, s, s) -> (B, s * s, D) -> (B * s * s, D)
         return F.normalize(maps.flatten(2).transpose(1, 2).flatten(0, 1), dim=1, eps=EPS)
 
-    def _canvases(self, entry: AlignmentImages) -> tuple[Tensor, Tensor]:
+    def _canvases(self, pass_images: AlignmentImages) -> tuple[Tensor, Tensor]:
         """Context features enlarged, and detail features at their place among zeros, on one grid.
         """
-        context, detail = entry.views[0].features, entry.views[1].features
-        boxes = boxes_per_image(entry.views[1].crop_box, len(detail))
-        height, width = entry.labels.shape[-2:]
+        context, detail = pass_images.views[0].features, pass_images.views[1].features
+        boxes = boxes_per_image(pass_images.views[1].crop_box, len(detail))
+        height, width = pass_images.labels.shape[-2:]
         if boxes is None:
             boxes = [(0, height, 0, width)] * len(detail)
+        # pixels of the image per place of the detail map
         stride = (boxes[0][1] - boxes[0][0]) / detail.shape[-2]
         size = (int(height / stride), int(width / stride))
         placed = []
         for image, box in zip(detail, boxes):
             y1, y2, x1, x2 = shrink_box(box, stride)
+            # where the crop lay, zeros around it
             placed.append(F.pad(image, (x1, size[1] - x2, y1, size[0] - y2)))
         return F.interpolate(context, size, mode='bilinear',
                              align_corners=True), torch.stack(placed)
 
-    def _weights(self, entry: AlignmentImages, labels: Tensor,
+    def _weights(self, pass_images: AlignmentImages, labels: Tensor,
                  size: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Learned weight of each pixel in (0, 1), and whether it counts as inside the detail crop;
         (N,) each.
@@ -167,13 +175,13 @@ class PixelContrast(nn.Module):
         if self.weight_head is None:
             raise ValueError('PixelContrast of two resolutions learns a weight per pixel: give '
                              'decoder=DecoderFacts(..., resolutions=2)')
-        learned = torch.sigmoid(self.weight_head([at_least_float32(x) for x in entry.levels]))
+        learned = torch.sigmoid(self.weight_head([at_least_float32(x) for x in pass_images.levels]))
         # HRDA's own resizing
         learned = F.interpolate(learned, tuple(size), mode='bilinear', align_corners=False)
-        learned = resized(learned, self.resolution).flatten()
-        boxes = boxes_per_image(entry.views[1].crop_box, len(entry.labels))
-        inside = torch.full_like(entry.labels, boxes is None, dtype=learned.dtype)
+        learned = resized(learned, self.resolution).flatten()  # (B, 1, s, s) -> (N,)
+        boxes = boxes_per_image(pass_images.views[1].crop_box, len(pass_images.labels))
+        inside = torch.full_like(pass_images.labels, boxes is None, dtype=learned.dtype)
         for mask, (y1, y2, x1, x2) in zip(inside, boxes or ()):
             mask[y1:y2, x1:x2] = 1
-        inside = nearest(inside, (self.resolution, self.resolution)).flatten()
+        inside = nearest(inside, (self.resolution, self.resolution)).flatten()  # (B, H, W) -> (N,)
         return learned, inside * (labels != 0) if self.first_class_outside else inside

@@ -1,4 +1,7 @@
-"""Feature distance to a frozen, larger encoder in a learned projection (VFM-UDA++)."""
+"""Feature distance to a frozen, larger encoder in a learned projection (VFM-UDA++).
+
+Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 from typing import Optional
 
@@ -20,6 +23,7 @@ class ChannelNorm(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
+        # LayerNorm wants channels last: (B, C, H, W) -> (B, H, W, C) and back
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
@@ -86,7 +90,7 @@ class ProjectedFeatureDistance(nn.Module):
 
     @torch.no_grad()
     def reference(self, images: Tensor) -> Tensor:
-        """The frozen encoder's last map, (B, out_channels, h, w), of normalised images (B, 3, H,
+        """The frozen encoder's last map, (B, out_channels, h, w), of normalized images (B, 3, H,
         W).
         """
         if self.size is not None:
@@ -99,7 +103,7 @@ class ProjectedFeatureDistance(nn.Module):
         Args:
             features: The student's last map, (B, in_channels, h, w), or (k B, ...) of k copies of
                 the batch.
-            images: The images it saw, normalised, (B, 3, H, W).
+            images: The images it saw, normalized, (B, 3, H, W).
 
         Returns:
             0-d loss.

@@ -10,6 +10,8 @@ What all forms share: without weights, and with all weights 1, the value is that
 with all weights 0 it is exactly 0; a uniform weight q gives q times the plain loss, as in a
 weighted cross-entropy; a pixel of weight 0 has no effect on a region loss (Dice, Tversky, Lovasz)
 but through the share of weight the image has.
+
+Shapes: B images, P pixels, C classes, H x W pixels.
 """
 from collections.abc import Sequence
 from typing import Any, Optional, Union
@@ -49,16 +51,18 @@ def region_weights(labels: Tensor, weight: Optional[Tensor],
     """
     valid = (labels != ignore_index).float()
     if weight is None:
+        # (B, H, W) and (B,): 1 where an image has any valid pixel
         return valid, valid.flatten(1).amax(1)
     weight = weight.float() * valid
-    top = weight.flatten(1).amax(1)
-    share = weight.flatten(1).sum(1) / valid.flatten(1).sum(1).clamp(min=1)
+    top = weight.flatten(1).amax(1)  # (B,)
+    share = weight.flatten(1).sum(1) / valid.flatten(1).sum(1).clamp(min=1)  # (B,)
     return weight / torch.where(top > 0, top, torch.ones_like(top))[:, None, None], share
 
 
 def one_hot(labels: Tensor, num_classes: int, ignore_index: int) -> Tensor:
     """(B, H, W) int64 -> (B, C, H, W) float32, all 0 where ignored."""
     valid = labels != ignore_index
+    # (B, H, W, C) -> (B, C, H, W)
     codes = F.one_hot(labels.masked_fill(~valid, 0), num_classes).movedim(-1, 1)
     return codes * valid.unsqueeze(1).float()
 
@@ -100,6 +104,7 @@ class CrossEntropyLoss(mmseg_losses.CrossEntropyLoss):
         factors = cls_score.new_tensor(self.class_weight)
         if self.use_sigmoid:
             spatial = (1, ) * (cls_score.dim() - 2)
+            # factors (C,) -> (C, 1, 1), against (B, C, H, W)
             return self.loss_weight * binary_cross_entropy(
                 cls_score, label, weight, reduction=reduction,
                 avg_factor=avg_factor, ignore_index=ignore_index, class_weight=factors.view(
@@ -159,11 +164,13 @@ class DiceLoss(mmseg_losses.DiceLoss):
         kept = [c for c in range(classes) if c != self.ignore_index]
         p, t = pred[:, kept], truth[:, kept]
         w = pixels.unsqueeze(1)
-        overlap = 2 * (w * p * t).flatten(1).sum(1)
+        overlap = 2 * (w * p * t).flatten(1).sum(1)  # (B,): sums over classes and pixels at once
         if self.naive_dice:
+            # (B,), as the overlap
             dice = (overlap + self.eps) / ((w * p).flatten(1).sum(1) +
                                            (w * t).flatten(1).sum(1) + self.eps)
         else:
+            # (B,)
             dice = overlap / ((w * p * p).flatten(1).sum(1) +
                               (w * t).flatten(1).sum(1) + 2 * self.eps)
         return self.loss_weight * weight_reduce_loss(
@@ -245,9 +252,11 @@ class LovaszLoss(mmseg_losses.LovaszLoss):
             return super().forward(cls_score, label, None, avg_factor, reduction_override,
                                    ignore_index=ignore_index)
         probabilities = at_least_float32(cls_score).softmax(1)
-        if not self.per_image:  # one set of pixels: (B, C, H, W) -> (1, C, B H, W)
+        if not self.per_image:  # one set of pixels
+            # (B, C, H, W) -> (1, C, B H, W)
             probabilities = probabilities.movedim(1, 0).flatten(1, 2).unsqueeze(0)
-            label = label.flatten(0, 1).unsqueeze(0)
+            label = label.flatten(0, 1).unsqueeze(0)  # (B, H, W) -> (1, B H, W)
+            # (B, H, W) -> (1, B H, W)
             weight = None if weight is None else weight.flatten(0, 1).unsqueeze(0)
         pixels, share = region_weights(label, weight, ignore_index)
         values = torch.stack([self._one(p, y, w)
@@ -323,6 +332,7 @@ class FocalLoss(mmseg_losses.FocalLoss):
         pred = at_least_float32(pred)
 
         def by_class(values: Sequence[float]) -> Tensor:
+            # (C,) -> (C, 1, 1), against (B, C, H, W)
             return pred.new_tensor(values).view(-1, *(1, ) * (pred.dim() - 2))
 
         truth, probability = one_hot(target, pred.shape[1], ignore_index), pred.sigmoid()
@@ -373,10 +383,12 @@ class OhemCrossEntropy(mmseg_losses.OhemCrossEntropy):
             counted, values = counted & (weight > 0), values * weight
         with torch.no_grad():
             labels = target.masked_fill(~counted, 0)
+            # of each pixel's own class, (B, H, W)
             probability = score.softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)
             ordered = probability[counted].sort().values
             hard = counted
             if len(ordered):
+                # all pixels below the threshold, and at least the ``min_kept`` least sure ones
                 hard = counted & (probability < ordered[min(
                     self.min_kept,
                     len(ordered) - 1)].clamp(min=self.thresh))

@@ -1,4 +1,7 @@
-"""Enlarge chosen levels of a feature pyramid."""
+"""Enlarge chosen levels of a feature pyramid.
+
+Shapes: B images.
+"""
 from collections.abc import Sequence
 
 import torch.nn.functional as F

@@ -1,5 +1,8 @@
 """A pyramid for decoders made for convolutional encoders, from the maps of a plain Vision
-Transformer."""
+Transformer.
+
+Shapes: B images, C channels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 from typing import Any
 

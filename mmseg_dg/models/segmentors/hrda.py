@@ -1,4 +1,7 @@
-"""HRDA: a network that sees the whole image at low and a crop of it at high resolution."""
+"""HRDA: a network that sees the whole image at low and a crop of it at high resolution.
+
+Shapes: B images, C channels, or classes of logits, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Optional
@@ -152,7 +155,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         return self.neck(maps) if self.with_neck else maps
 
     def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
-        """Features of the context scale."""
+        """Features of the context scale, of images (B, 3, H, W)."""
         return self._encode(self._context_image(inputs))
 
     # ------------------------------------------------------------------ what training methods ask
@@ -171,7 +174,8 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
 
     def segmentation_losses(self, images: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
                             crop_box: Optional[CropChoice] = None) -> NetworkLosses:
-        """Losses of the fusion, of the detail crop and, if wanted, of the context scale
+        """Losses of the fusion, of the detail crop and, if wanted, of the context scale, of images
+        (B, 3, H, W) with labels and weight (B, H, W)
         (docs/behavior/daformer_hrda.md#losses-of-both-scales).
 
         Logged values contain their weights. See
@@ -191,7 +195,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
 
     def pixel_views(self, images: Tensor,
                     crop_box: Optional[CropChoice] = None) -> Sequence[PixelView]:
-        """The views of :meth:`segmentation_losses` alone, context first."""
+        """The views of :meth:`segmentation_losses` alone, context first; images (B, 3, H, W)."""
         return self._both_scales(images, crop_box)[-1]
 
     def _both_scales(
@@ -234,7 +238,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
     def scale_losses(self, logits: ScaleLogits, labels: Tensor, weight: Optional[Tensor],
                      box: Boxes) -> PassResult:
         """Losses and accuracies by log name: ``decode.`` the fusion, ``decode.hr.`` detail,
-        ``decode.lr.`` context.
+        ``decode.lr.`` context; labels and weight are (B, H, W).
         """
         head = self.decode_head
         terms = [('decode', logits.fused, labels, weight,
@@ -275,8 +279,8 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
 
     def reference_features(self, encoder: nn.Module, images: Tensor,
                            crop_box: Optional[CropBox] = None) -> list:
-        """Features of another encoder on the same context image and, if ``crop_box`` is given, the
-        same detail.
+        """Features of another encoder on the same context image of (B, 3, H, W) and, if
+        ``crop_box`` is given, the same detail.
         """
         features = [self._encode(self._context_image(images), encoder)]
         if crop_box is not None:
@@ -285,8 +289,8 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
 
     def distance_maps(self, features: list, labels: Tensor, scale: str,
                       crop_box: Optional[CropBox] = None) -> list[tuple[Tensor, Tensor]]:
-        """Last-level features and their labels: of the context scale (``'last'``), or of both
-        (``'all'``).
+        """Last-level features (B, C, h, w) and their labels (B, H, W): of the context scale
+        (``'last'``), or of both (``'all'``).
         """
         maps = [(features[0][-1], labels)]
         if scale == 'all':
@@ -294,14 +298,16 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         return maps
 
     def style_images(self, images: Tensor) -> Tensor:
-        """The context images, from which prototypes of styles are taken."""
+        """The context images (B, 3, h, w) of images (B, 3, H, W), from which prototypes of
+        styles are taken.
+        """
         return self._context_image(images)
 
     def predict_logits(self, images: Tensor) -> Tensor:
         """Logits (B, C, H, W) for pseudo-labels.
 
         All detail windows of all images form one batch, window by window, and follow the context
-        pass: a teacher that normalises with batch statistics depends on both.
+        pass: a teacher that normalizes with batch statistics depends on both.
         """
         padded = self._pad(images)
         _, fused = next(
@@ -309,8 +315,8 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         return self._to_image(at_least_float32(fused), padded, images)
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """For MMSegmentation's own training loop, which passes no crop box: numpy's global
-        generator draws one.
+        """For MMSegmentation's own training loop on images (B, 3, H, W), which passes no crop
+        box: numpy's global generator draws one.
         """
         labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1).long()
         box = self.draw_crop_box(pair(inputs.shape[-2:]), np.random)

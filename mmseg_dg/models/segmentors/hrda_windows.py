@@ -1,4 +1,7 @@
-"""HRDA's detail windows: crops of an image at high resolution, decoded once each and averaged."""
+"""HRDA's detail windows: crops of an image at high resolution, decoded once each and averaged.
+
+Shapes: B images, C classes, H x W pixels, h x w places of a smaller map.
+"""
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable, Optional
@@ -32,7 +35,7 @@ class DetailWindows:
 
     @property
     def detail_stride(self) -> tuple[int, int]:
-        """Distance of neighbouring detail windows, (rows, columns)."""
+        """Distance of neighboring detail windows, (rows, columns)."""
         height, width = self.hr_crop_size
         return (height // 2, width // 2) if self.hr_slide_overlapping else (height, width)
 
@@ -50,7 +53,7 @@ class DetailWindows:
         return sliding_boxes(size, self.hr_crop_size, self.detail_stride)
 
     def _pad(self, images: Tensor, least: Optional[tuple[int, int]] = None) -> Tensor:
-        """Pad with zeros (the mean colour) to sides both scales fit on; sides of ``least`` pixels
+        """Pad with zeros (the mean color) to sides both scales fit on; sides of ``least`` pixels
         or more stay.
         """
         smallest = SMALLEST_SIDE / self.scales[1]

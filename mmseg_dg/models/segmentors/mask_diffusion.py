@@ -4,6 +4,8 @@ label map from it.
 Source: DiffMatch (Sun et al., ICLR 2025). Its network is a reconstruction after DDP
 (docs/behavior/unimatch.md#ddp): confirmed are the mask denoiser with L = 4 layers, b = 0.1, three
 sampling steps and DeepLabV3+; see ``docs/diffmatch.md``.
+
+Shapes: B images, K classes, C channels, H x W pixels, h x w places of a smaller map.
 """
 import os.path as osp
 from bisect import bisect_right
@@ -108,9 +110,10 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
     number of processes.
 
     Args:
-        backbone, decode_head, neck, auxiliary_head, train_cfg, test_cfg, data_preprocessor,
-            pretrained, init_cfg: As in mmseg's ``EncoderDecoder``; the decode head must have
-            ``fused_features``. ``test_cfg.mode='slide'`` takes ``window_sum='logits'`` (default) or
+        backbone, decode_head, neck, auxiliary_head: As in mmseg's ``EncoderDecoder``; the decode
+            head must have ``fused_features``.
+        train_cfg, test_cfg, data_preprocessor, pretrained, init_cfg: As in mmseg's
+            ``EncoderDecoder``; ``test_cfg.mode='slide'`` takes ``window_sum='logits'`` (default) or
             ``'softmax'``.
         denoiser: Config of ``MaskDenoiserHead``; its ``num_classes`` is the decode head's.
         plain_weight: Weight of the plain classifier's loss; 0 switches it off (reconstruction:
@@ -188,7 +191,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
 
         Args:
             feature: (B, C, h, w).
-            labels: (B, H, W) int64, 255 ignored; resized to (h, w) by nearest neighbours.
+            labels: (B, H, W) int64, 255 ignored; resized to (h, w) by nearest neighbors.
             draws: Times and seeds of B images.
 
         Raises:
@@ -215,7 +218,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
     def segmentation_losses(self, images: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
                             crop_box: Optional[CropChoice] = None,
                             draws: Optional[NoiseDraws] = None) -> NetworkLosses:
-        """Losses of a labelled batch: ``decode.`` the denoiser, ``plain.`` the plain classifier,
+        """Losses of a labeled batch: ``decode.`` the denoiser, ``plain.`` the plain classifier,
         ``aux.`` others.
 
         Args:
@@ -234,8 +237,8 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
 
     def label_losses(self, result: DenoisedLabels, levels: Sequence[Tensor], labels: Tensor,
                      weight: Optional[Tensor] = None) -> PassResult:
-        """Losses of every head on labelled images, from what they computed; see
-        :meth:`segmentation_losses`.
+        """Losses of every head on labeled images, labels and weight (B, H, W), from what they
+        computed; see :meth:`segmentation_losses`.
         """
         terms = head_losses(self.denoiser, result.adjusted, labels, weight).prefixed('decode')
         terms = terms.joined(PassResult(logs=self.time_bins(result, labels)))
@@ -268,7 +271,9 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
         places = (torch.bucketize(result.times, result.times.new_tensor(TIME_BINS), right=True)
                   - 1).clamp(max=_LAST)
         totals = torch.zeros(2, len(TIME_BINS) - 1, dtype=torch.float64, device=labels.device)
+        # (B, h, w) -> (B,), added up by bin
         totals[0].index_add_(0, places, values.flatten(1).sum(1).double())
+        # pixels that count, (B, h, w) -> (B,), added up by bin
         totals[1].index_add_(0, places, (labels != 255).flatten(1).sum(1).double())
         if totals.device.type == 'cpu' or result.host_times is None:
             filled = [i for i, count in enumerate(totals[1].tolist()) if count]
@@ -280,8 +285,8 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
         }
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """For MMSegmentation's own training loop; times and noise come from torch's global
-        generator.
+        """For MMSegmentation's own training loop on images (B, 3, H, W); times and noise come
+        from torch's global generator.
         """
         labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1).long()
         return self.segmentation_losses(inputs, labels).terms.named()

@@ -4,6 +4,9 @@ A method never asks which network it trains. It calls the functions of this modu
 answers otherwise than one encoder with one decode head (HRDA) subclasses
 :class:`TrainableSegmentor` and overrides what differs. Segmentors of MMSegmentation itself are
 taken as plain encoder-decoders.
+
+Shapes: B images, C classes (of maps: channels), D channels, H x W pixels, h x w places of a smaller
+map.
 """
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -72,7 +75,7 @@ class TrainableSegmentor:
 
     The answers here are those of one encoder with one decode head. A subclass lists this class
     before its segmentor (``class HRDAEncoderDecoder(TrainableSegmentor, EncoderDecoder)``) and
-    overrides what differs; a misspelt override is an error when the class is defined.
+    overrides what differs; a misspelled override is an error when the class is defined.
     """
 
     #: Whether a method may run encoder and decode head itself: each image passes both once, as it
@@ -191,7 +194,7 @@ def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor,
     Args:
         network: Segmentor with ``extract_feat`` and ``decode_head`` (and perhaps
             ``auxiliary_head``).
-        images: Normalised images, (B, 3, H, W).
+        images: Normalized images, (B, 3, H, W).
         labels: Class ids, (B, H, W) int64, 255 ignored.
         weight: Per-pixel weight of the loss, (B, H, W), or None. The mean runs over all pixels,
             ignored and zero-weighted ones included, as in the official code

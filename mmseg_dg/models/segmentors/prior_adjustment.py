@@ -2,8 +2,10 @@
 logits.
 
 RECONSTRUCTION. Confirmed is only that the paper adjusts the reverse probability of every sampling
-step towards unbiased predictions, and that a factor t appears in its derivation. What is built here
+step toward unbiased predictions, and that a factor t appears in its derivation. What is built here
 are the derivations R1 and R2 of docs/behavior/diffmatch.md#debiased-adjustment.
+
+Shapes: B images, K classes, h x w places of a smaller map.
 """
 from collections.abc import Sequence
 from typing import Optional, Union
@@ -33,11 +35,11 @@ class PriorAdjustment(nn.Module):
             or ``'sampling'``.
         weighting: ``'t'`` or ``'one'``.
         tau: Strength.
-        prior: ``'labeled'``: pixel frequencies of the labelled images, counted once by
+        prior: ``'labeled'``: pixel frequencies of the labeled images, counted once by
             ``ClassPriorHook`` and frozen; ``'ema'``: the same as a start, then a moving average
             that mixes in pseudo-labels; ``'uniform'``; or a list of K positive numbers.
         momentum: Of the moving average, in [0, 1].
-        floor: Least probability of a class (labelled subsets may lack some).
+        floor: Least probability of a class (labeled subsets may lack some).
         on_pseudo_labels: With ``where='loss'``, adjust the losses on pseudo-labels too (the
             default). A teacher trained that way already predicts as if classes were equally
             frequent, so that each round of pseudo-labels shifts a little further to rare classes;
@@ -46,7 +48,7 @@ class PriorAdjustment(nn.Module):
     Attributes:
         prior: (K,) float64 buffer, sum 1; kept in checkpoints even where nothing is adjusted, so
             that a trained network can be tested with ``where='sampling'``.
-        counted: (K,) float64 buffer, frequencies of the labelled images; ``prior`` starts as a copy
+        counted: (K,) float64 buffer, frequencies of the labeled images; ``prior`` starts as a copy
             of it.
         ready: uint8 buffer, 1 once they have been counted.
 
@@ -104,14 +106,14 @@ class PriorAdjustment(nn.Module):
         return self.prior
 
     def set_class_counts(self, counts: Tensor) -> None:
-        """Set the prior from pixel counts (K,) of the labelled images.
+        """Set the prior from pixel counts (K,) of the labeled images.
 
         Raises:
             ValueError: Not one count per class.
         """
         if len(counts) != self.num_classes:
             raise ValueError(f'{len(counts)} class counts for {self.num_classes} classes: the '
-                             'labelled dataset has other classes than the network')
+                             'labeled dataset has other classes than the network')
         self.counted.copy_(class_prior(counts.detach(), self.floor))
         self.prior.copy_(self.counted)
         self.ready.fill_(1)
@@ -120,7 +122,7 @@ class PriorAdjustment(nn.Module):
     def observe(self, pseudo_counts: Tensor) -> None:
         """One step of the moving average (``prior='ema'``; otherwise nothing happens).
 
-        The prior moves towards the mean of the labelled images' frequencies and those of the
+        The prior moves toward the mean of the labeled images' frequencies and those of the
         pseudo-labels.
 
         Args:

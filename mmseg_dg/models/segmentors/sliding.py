@@ -1,4 +1,7 @@
-"""Sliding-window inference that adds up probabilities."""
+"""Sliding-window inference that adds up probabilities.
+
+Shapes: B images, K classes, H x W pixels, h x w places of a smaller map.
+"""
 from collections.abc import Mapping
 from typing import Callable, Optional
 

@@ -17,7 +17,7 @@ IDS = [i for i in range(1, 91) if i not in GAPS]
 
 
 def inside(polygon, size):
-    """Even-odd rule at the pixel centres, straight from its definition; and the distance to the outline."""
+    """Even-odd rule at the pixel centers, straight from its definition; and the distance to the outline."""
     points = np.asarray(polygon, float).reshape(-1, 2)
     y, x = np.mgrid[:size[0], :size[1]] + 0.5
     found, distance = np.zeros(size, bool), np.full(size, np.inf)
