@@ -1,4 +1,7 @@
-"""Maps side by side in one."""
+"""Maps side by side in one.
+
+Shapes: B images, C channels, H and W the height and width.
+"""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -16,11 +19,13 @@ class _Joined(torch.autograd.Function):
     """
     @staticmethod
     def forward(ctx: Any, *maps: Tensor) -> Tensor:
+        """Maps (B, C_i, H, W) -> (B, C, H, W)."""
         ctx.channels = [x.shape[1] for x in maps]
         return torch.cat(maps, dim=1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        """(B, C, H, W) -> one (B, C_i, H, W) for each map."""
         # of (B, C, 1, 1) both layouts are true
         last = grad.is_contiguous(memory_format=torch.channels_last) and not grad.is_contiguous()
         layout = torch.channels_last if last else torch.contiguous_format
@@ -29,7 +34,7 @@ class _Joined(torch.autograd.Function):
 
 
 def join_channels(maps: Sequence[Tensor]) -> Tensor:
-    """Maps (B, C_i, H, W) one behind the other: (B, sum of C_i, H, W)."""
+    """Maps (B, C_i, H, W) one behind the other: (B, C, H, W), C the sum of the C_i."""
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return torch.cat(list(maps), dim=1)
     return _Joined.apply(*maps)
