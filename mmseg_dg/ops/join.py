@@ -1,10 +1,6 @@
 """Maps side by side in one.
 
-<<<<<<< HEAD
-Shapes: B images, C channels, H x W pixels.
-=======
-Shapes: B images, C_i channels of map i, H x W pixels.
->>>>>>> main
+Shapes: B images, C channels (C_i of map i), H x W pixels.
 """
 from __future__ import annotations
 
@@ -16,7 +12,7 @@ from torch import Tensor
 
 
 class _Joined(torch.autograd.Function):
-    """``torch.cat`` of (B, C_i, H, W) along the channels, whose gradients are maps of their own.
+    """``torch.cat`` along the channels whose gradients are maps of their own.
 
     Those of ``torch.cat`` are views into the joined gradient; batch norm's backward pass takes
     seven times as long on such a view in channels-last.
