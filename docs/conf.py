@@ -74,6 +74,8 @@ def _adapt_links(app, docname: str, source: list) -> None:
 
     def included(block: re.Match) -> str:
         file = (folder / block[1]).resolve()
+        if not file.is_file():  # shown as an example inside a longer fence; of a real one MyST warns
+            return block[0]
         lines = file.read_text(encoding='utf-8').splitlines(keepends=True)[int(block[2] or 0):]
         return _rebased(''.join(lines), file.parent, folder)
 

@@ -13,10 +13,10 @@ class _Made:
     def __init__(self, make: Callable[[], Tensor], like: Tensor) -> None:
         self.make, self.uses, self.left = make, 0, 0
         self.value: Tensor | None = None
-        # the backward pass runs outside the forward pass's autocast
+        # the backward pass runs outside the forward pass's autocast, which the meta device has not
         kind = like.device.type
-        self.autocast = torch.autocast(kind, torch.get_autocast_dtype(kind),
-                                       torch.is_autocast_enabled(kind))
+        self.autocast: AbstractContextManager = nullcontext() if like.is_meta else torch.autocast(
+            kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind))
 
     def saved(self) -> _Made:
         self.uses += 1
@@ -45,18 +45,22 @@ def recomputed(tensor: Tensor, make: Callable[[], Tensor]) -> AbstractContextMan
         make: Gives the same values again, from tensors that are kept anyway; called without
             gradients, once for each backward pass.
     """
-    # a compiler decides for itself what it keeps; a meta tensor keeps nothing
-    if torch.compiler.is_compiling() or tensor.is_meta or not (torch.is_grad_enabled()
-                                                               and tensor.requires_grad):
+    # a compiler decides for itself what it keeps
+    if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and tensor.requires_grad):
         return nullcontext()
-    made, place = _Made(make, tensor), tensor.data_ptr()
-    kind = tensor.shape, tensor.stride(), tensor.dtype
+    made, known = _Made(make, tensor), _identity(tensor)
 
     def pack(saved: Tensor) -> Any:
-        same = saved.data_ptr() == place and (saved.shape, saved.stride(), saved.dtype) == kind
-        return made.saved() if same else saved
+        return made.saved() if _identity(saved) == known else saved
 
     def unpack(packed: Any) -> Tensor:
         return packed.get() if isinstance(packed, _Made) else packed
 
     return torch.autograd.graph.saved_tensors_hooks(pack, unpack)
+
+
+def _identity(x: Tensor) -> tuple:
+    """Equal for two tensors of any shape that are the same elements; also on the meta device, where
+    nothing has an address.
+    """
+    return x.untyped_storage()._cdata, x.storage_offset(), x.shape, x.stride(), x.dtype

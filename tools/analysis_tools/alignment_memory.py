@@ -99,7 +99,17 @@ def saved_bytes(*known: Tensor) -> Iterator[dict[int, int]]:
             keep.append(x)  # so that no address is used twice
         return x
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+    hooks = torch.autograd.graph.saved_tensors_hooks
+
+    def inner_hooks(pack: Callable, unpack: Callable) -> object:
+        """Hooks inside the block (maps that are made again instead of kept) hide these ones: what they keep counts."""
+        def pack_and_note(x: Tensor) -> object:
+            packed = pack(x)
+            return note(packed) if isinstance(packed, Tensor) else packed
+
+        return hooks(pack_and_note, unpack)
+
+    with hooks(note, lambda x: x), patch('torch.autograd.graph.saved_tensors_hooks', inner_hooks):
         yield sizes
 
 
