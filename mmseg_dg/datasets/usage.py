@@ -55,7 +55,11 @@ class Usage(NamedTuple):
 
 
 def usage_of(dataset: Any) -> Usage:
-    """What a dataset uses.
+    """What a dataset uses of its image folder, and what it leaves out.
+
+    A dataset that does not say where its images are has no names to compare: its number of images
+    is kept (``used`` holds empty texts then), and nothing counts as left out. Nor does anything
+    where the folder cannot be listed (a remote one).
 
     Args:
         dataset: Initialized; no wrapper.
@@ -76,12 +80,14 @@ def usage_of(dataset: Any) -> Usage:
         return Usage(owner, folder, used, {})
     scan = scan_folder(folder, suffix)
     left_out = dict(scan.left_out)
-    rest = sorted(set(scan.files) - set(used))
-    if rest:
-        left_out[NOT_LISTED if known.ann_file else NOT_CHOSEN] = rest
-    taken = {osp.normpath(name) for name in used}
+    unused = sorted(set(scan.files) - set(used))  # they have the suffix, and yet
+    if unused:
+        left_out[NOT_LISTED if known.ann_file else NOT_CHOSEN] = unused
+    # a dataset may use files that the scan, which goes by the suffix, counts as left out
+    really_used = {osp.normpath(name) for name in used}
     left_out = {
-        reason: kept
-        for reason, names in left_out.items() if (kept := [n for n in names if n not in taken])
+        reason: still_out
+        for reason, names in left_out.items()
+        if (still_out := [name for name in names if name not in really_used])
     }
     return Usage(owner, folder, used, left_out)

@@ -22,8 +22,8 @@ from mmseg_dg.utils.seeding import StepGenerator, kept_random_state
 
 from .step import PassResult, StepState
 
-#: Why a method has no ``alignment``, for :func:`mmseg_dg.utils.arguments.refuses`; which methods
-#: do: docs/pixl.md.
+#: Why a method has no ``alignment``, for
+#: :func:`mmseg_dg.utils.arguments.unsupported_arguments`; which methods do: docs/pixl.md.
 NO_ALIGNMENT = ('a term between pixels (PiXL, CLUDA) is taken by DACS, Supervised, FixMatch, '
                 'UniMatch and UniMatchV2. ')
 #: Terms are built by name or by the config of any registered module with this interface.

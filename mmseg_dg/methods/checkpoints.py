@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmseg_dg.weights.comparison import difference
 
 from .loss_checks import heads_of
-from .trained_part import find_frozen
+from .trained_part import restore_frozen
 
 #: A state dict.
 State = dict[str, Tensor]
@@ -41,56 +41,67 @@ def accept_checkpoint(method: BaseModel, state_dict: State, prefix: str, *args: 
     """
     if prefix or not state_dict:
         return
-    find_frozen(method, state_dict)
-    if not any(key.startswith('student.') for key in state_dict):
-        parts = {key.split('.')[0] for key in method.student.state_dict()}
-        plain = [key for key in state_dict if key.split('.')[0] in parts]
-        if not any(key.startswith('backbone.') for key in plain):
-            raise ValueError(
-                f'this checkpoint fits no network of {type(method).__name__}: its keys begin with '
-                f'{sorted({key.split(".")[0] for key in state_dict})[:8]}, expected student.* or a '
-                'plain segmentor (backbone.*, decode_head.*). Official training checkpoints '
-                '(model.*, ema_model.*) must be converted first: '
-                'tools/model_converters/hrda2mmseg_dg.py')
-        copies = ['student', *(f'{name}.module' for name in method.ema_pairs())]
-        ours = method.state_dict()
-        for key in plain:
-            value = state_dict.pop(key)
-            # an average may be of a part only (DeFT); the student gets all, so that strange keys
-            # are reported below
-            state_dict.update({
-                f'{copy}.{key}': value
-                for copy in copies if copy == 'student' or f'{copy}.{key}' in ours
-            })
-        print_log(f'plain segmentor checkpoint: loaded into {", ".join(copies)}', logger='current')
-        if not method.new_classifier:
-            _check_student(
-                method,
-                {k[len('student.'):]: v
-                 for k, v in state_dict.items() if k.startswith('student.')})
-            keep_the_rest(method, state_dict)
-            return
+    restore_frozen(method, state_dict)
+    is_plain = not any(key.startswith('student.') for key in state_dict)
+    if is_plain:
+        _copy_to_networks(method, state_dict)
     if method.new_classifier:
         leave_classifier(method, state_dict)
-        keep_the_rest(method, state_dict)
-        return
-    _check_student(
-        method, {k[len('student.'):]: v
-                 for k, v in state_dict.items() if k.startswith('student.')})
+    else:
+        _check_student(method, state_dict)
+    if is_plain or method.new_classifier:
+        fill_missing_entries(method, state_dict)
 
 
-def keep_the_rest(method: BaseModel, state_dict: dict[str, Tensor]) -> None:
-    """Complete a checkpoint that has been judged with the method's present values of all it lacks.
+def _copy_to_networks(method: BaseModel, state_dict: State) -> None:
+    """Rename a plain segmentor's tensors (``backbone.*``) to those of the student, and copy them to
+    each of its averages, in place.
 
-    What is left out was said above; mmengine would add that "the model and loaded state dict do not
-    match exactly".
+    Raises:
+        ValueError: There is no segmentor in it.
+    """
+    parts = {key.split('.')[0] for key in method.student.state_dict()}
+    plain = [key for key in state_dict if key.split('.')[0] in parts]
+    if not any(key.startswith('backbone.') for key in plain):
+        raise ValueError(
+            f'this checkpoint fits no network of {type(method).__name__}: its keys begin with '
+            f'{sorted({key.split(".")[0] for key in state_dict})[:8]}, expected student.* or a '
+            'plain segmentor (backbone.*, decode_head.*). Official training checkpoints '
+            '(model.*, ema_model.*) must be converted first: '
+            'tools/model_converters/hrda2mmseg_dg.py')
+    copies = ['student', *(f'{name}.module' for name in method.ema_pairs())]
+    ours = method.state_dict()
+    for key in plain:
+        value = state_dict.pop(key)
+        # an average may be of a part only (DeFT); the student gets all, so that keys it does not
+        # know are reported by the check that follows
+        state_dict.update({
+            f'{copy}.{key}': value
+            for copy in copies if copy == 'student' or f'{copy}.{key}' in ours
+        })
+    print_log(f'plain segmentor checkpoint: loaded into {", ".join(copies)}', logger='current')
+
+
+def fill_missing_entries(method: BaseModel, state_dict: dict[str, Tensor]) -> None:
+    """Add the method's present values of all that an accepted checkpoint lacks, in place: loading
+    them changes nothing.
+
+    What is lacking has been logged by then; without them mmengine would warn again that "the model
+    and loaded state dict do not match exactly".
     """
     state_dict.update(
         {key: value
          for key, value in method.state_dict().items() if key not in state_dict})
 
 
-def _check_student(method: BaseModel, theirs: dict[str, Tensor]) -> None:
+def _check_student(method: BaseModel, state_dict: State) -> None:
+    """Refuse (ValueError) a checkpoint whose ``student.*`` differs from the method's student in
+    names or shapes, but for ``OPTIONAL``.
+    """
+    theirs = {
+        key[len('student.'):]: value
+        for key, value in state_dict.items() if key.startswith('student.')
+    }
     ours = method.student.state_dict()
     found = difference(ours, theirs, _is_optional, _is_optional)
     missing, unexpected, shapes = found.missing, found.unexpected, found.shape_lines()
@@ -126,6 +137,7 @@ def leave_classifier(method: BaseModel, state_dict: dict[str, Tensor]) -> None:
     """
     ours = method.state_dict()
     classifiers = set(_classifier_keys(method.student))
+    # numbers of classes (theirs, ours), read off the classifiers
     sizes = {(theirs.shape[0], ours[key].shape[0])
              for key, theirs in state_dict.items()
              if _inner(key) in classifiers and key in ours and theirs.dim()}
@@ -140,10 +152,9 @@ def leave_classifier(method: BaseModel, state_dict: dict[str, Tensor]) -> None:
             wrong.append(f'{key} {theirs} instead of {mine}')
         elif counter or theirs != mine or _inner(key) in classifiers:
             del state_dict[key]
-            left += [] if counter else [
-                f'{key} {theirs} -> {mine}' if theirs != mine else f'{key} '
-                f'{mine}'
-            ]
+            if not counter:
+                change = f'{theirs} -> {mine}' if theirs != mine else f'{mine}'
+                left.append(f'{key} {change}')
     found = difference({k: v
                         for k, v in ours.items() if k.startswith('student.')},
                        {k: v

@@ -35,7 +35,7 @@ from mmseg_dg.ops.pairs import pair
 from mmseg_dg.ops.pixel_alignment import boxes_per_image
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.arguments import refuse_unknown
-from mmseg_dg.utils.options import refuses
+from mmseg_dg.utils.options import removed_arguments
 from mmseg_dg.utils.seeding import StepGenerator
 
 from .alignment import EntropyCrop
@@ -55,7 +55,7 @@ BLUR_SIGMA = (0.15, 1.15)
 
 
 @MODELS.register_module()
-@refuses(
+@removed_arguments(
     color_jitter_probability='it was the probability of NOT jittering. Set '
     'jitter_probability to 1 minus it', mix='the class mix is all there is. Remove the argument')
 class DACS(LabeledUnlabeled, Supervised):

@@ -19,7 +19,7 @@ from mmseg_dg.ops.denoising import TARGETS, add_noise, check_noise, clean_estima
 from mmseg_dg.ops.noise import seeded_noise
 from mmseg_dg.ops.resize import resize
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils.arguments import refuse_unknown, refuses
+from mmseg_dg.utils.arguments import refuse_unknown, unsupported_arguments
 from mmseg_dg.utils.seeding import StepGenerator, derive_seed
 
 from .alignment import NO_ALIGNMENT
@@ -92,8 +92,8 @@ class NoiseHead(nn.Module):
 
 
 @MODELS.register_module()
-@refuses(alignment=NO_ALIGNMENT + 'Denoising has no classes: align the finetuning, '
-         'model.type=Supervised')
+@unsupported_arguments(alignment=NO_ALIGNMENT + 'Denoising has no classes: align the finetuning, '
+                       'model.type=Supervised')
 class DDeP(BaseMethod):
     """Decoder denoising pretraining (Brempong et al., TMLR 2022): a decoder learns to predict the
     noise of an image.

@@ -12,7 +12,7 @@ from mmseg_dg.models.segmentors.network import draw_crop_box, segmentation_losse
 from mmseg_dg.ops.lab_style import LABStyleDraws
 from mmseg_dg.ops.precision import module_in_lower_precision
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils.arguments import refuse_unknown, refuses
+from mmseg_dg.utils.arguments import refuse_unknown, unsupported_arguments
 from mmseg_dg.utils.seeding import StepGenerator
 
 from .alignment import NO_ALIGNMENT
@@ -43,10 +43,11 @@ class StyledDraws(SupervisedDraws):
 
 
 @MODELS.register_module()
-@refuses(alignment=NO_ALIGNMENT + 'Encoder and decoder of DeFT learn against different partners: '
-         'the pixels of a pass have no feature that both learn from. '
-         'Leave it out, or align the joint baseline, '
-         'model.type=Supervised')
+@unsupported_arguments(alignment=NO_ALIGNMENT
+                       + 'Encoder and decoder of DeFT learn against different partners: '
+                       'the pixels of a pass have no feature that both learn from. '
+                       'Leave it out, or align the joint baseline, '
+                       'model.type=Supervised')
 class DeFT(BaseMethod):
     """Domain generalization by decoupled finetuning.
 
@@ -273,8 +274,9 @@ class DeFT(BaseMethod):
 
 
 @MODELS.register_module()
-@refuses(alignment=NO_ALIGNMENT + 'Use model.type=Supervised, which is this method without the '
-         'style augmentation')
+@unsupported_arguments(alignment=NO_ALIGNMENT
+                       + 'Use model.type=Supervised, which is this method without the '
+                       'style augmentation')
 class JointFinetuning(Supervised):
     """The baseline of DeFT: encoder and decoder trained together, with the same style augmentation.
 

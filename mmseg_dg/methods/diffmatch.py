@@ -29,7 +29,7 @@ from mmseg_dg.ops import PseudoLabels, confident_cross_entropy, pseudo_labels_fr
 from mmseg_dg.ops.diffusion import check_steps
 from mmseg_dg.ops.precision import lower_precision
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils.arguments import refuse_unknown, refuses
+from mmseg_dg.utils.arguments import refuse_unknown, unsupported_arguments
 from mmseg_dg.utils.seeding import StepGenerator
 
 from .alignment import NO_ALIGNMENT
@@ -61,7 +61,7 @@ class DiffMatchDraws(SemiDraws):
 
 
 @MODELS.register_module()
-@refuses(
+@unsupported_arguments(
     alignment=NO_ALIGNMENT + 'The feature behind the logits of a mask denoiser changes with '
     'the noise',
     denoiser_optimizer='one optimizer steps the whole method; the denoiser gets rates and '

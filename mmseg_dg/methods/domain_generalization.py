@@ -12,7 +12,7 @@ from mmseg_dg.models.losses.feature_distance import DistanceRegion
 from mmseg_dg.models.segmentors.network import NetworkLosses, segmentation_losses
 from mmseg_dg.ops import CropBox, style_consistency
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils.arguments import refuses
+from mmseg_dg.utils.arguments import unsupported_arguments
 from mmseg_dg.utils.modules import child
 
 from .alignment import NO_ALIGNMENT
@@ -21,9 +21,10 @@ from .supervised import Supervised
 
 
 @MODELS.register_module()
-@refuses(alignment=NO_ALIGNMENT + 'Stylized copies of an image would be pairs of another kind '
-         'than PiXL means. Use model.type=Supervised, which is this '
-         'method without styles')
+@unsupported_arguments(alignment=NO_ALIGNMENT
+                       + 'Stylized copies of an image would be pairs of another kind '
+                       'than PiXL means. Use model.type=Supervised, which is this '
+                       'method without styles')
 class DomainGeneralization(Supervised):
     """Source-only training with the feature distance and, if the encoder hallucinates styles, their
     consistency.

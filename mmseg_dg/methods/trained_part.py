@@ -81,7 +81,7 @@ def leave_frozen_out(method: BaseModel, state: MutableMapping[str, Tensor]) -> i
     return count
 
 
-def find_frozen(method: BaseModel, state: MutableMapping[str, Tensor]) -> None:
+def restore_frozen(method: BaseModel, state: MutableMapping[str, Tensor]) -> None:
     """Bring back what :func:`leave_frozen_out` has left out; other state dicts stay as they are.
 
     Args:

@@ -8,12 +8,14 @@ from typing import Any, Callable, Optional, TypeVar
 _Class = TypeVar('_Class', bound=type)
 
 
-def refuses(**reasons: str) -> Callable[[_Class], _Class]:
-    """Class decorator: keyword arguments that are not built, each with the reason and the way out.
+def unsupported_arguments(**reasons: str) -> Callable[[_Class], _Class]:
+    """Class decorator: refuse keyword arguments that the class never had, each with the reason and
+    the way out.
 
     Python's own "unexpected keyword argument" is right for a typing error, but not for an option
     that sister classes have or that the literature describes: whoever asks for it learns that it is
-    absent, and where that is documented.
+    absent, and where that is documented. For arguments that a class once had:
+    :func:`mmseg_dg.utils.options.removed_arguments`.
 
     Args:
         reasons: Name of the argument -> the end of the message.
@@ -45,7 +47,8 @@ def accepted_arguments(cls: type) -> Optional[tuple[str, ...]]:
     """Names of the arguments a class takes, those of base classes included while they are handed
     on, in the order of the classes; None: any.
 
-    Left out are those that a class sets itself (``fixed_arguments``) or refuses (:func:`refuses`).
+    Left out are those that a class sets itself (``fixed_arguments``) or refuses
+    (:func:`unsupported_arguments`).
     """
     names: dict[str, None] = {}
     absent: set[str] = {'self'}

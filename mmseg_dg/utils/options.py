@@ -25,11 +25,12 @@ def check_options(function: Callable[..., Any], options: Iterable[str], name: st
                          f'{", ".join(known) or "none"}')
 
 
-def refuses(**hints: str) -> Callable[[type], type]:
-    """Class decorator: arguments a class no longer takes are refused with what to write instead.
+def removed_arguments(**hints: str) -> Callable[[type], type]:
+    """Class decorator: refuse arguments that the class no longer takes, with what to write instead.
 
     Without it an old config stops with Python's "unexpected keyword argument", which does not say
     where the setting went. The signature of the class stays as it is.
+    For arguments that a class never had: :func:`mmseg_dg.utils.arguments.unsupported_arguments`.
 
     Args:
         hints: Old name to the advice that ends the message.

@@ -173,14 +173,16 @@ def prepare(name: str, folder: Path, source: Optional[Path] = None,
 
 
 def _prepare(entry: dict, folder: Path, source: Optional[Path], accept_checksum: bool) -> list[str]:
-    """Find, check, convert and write one file of the table; the lines that say so."""
+    """:func:`prepare` for an entry of the table; where several processes may be at it, inside
+    :func:`only_one`.
+    """
     target = folder / Path(entry['file']).name
     if source is None:
         source = find_source(entry, folder)
     if source is None or not source.is_file():
-        looked = source or f'{target} ({" or ".join([target.name, *entry["candidates"]])})'
+        looked_at = source or f'{target} ({" or ".join([target.name, *entry["candidates"]])})'
         here = ', or let --download fetch it' if entry.get('url') else ''
-        raise Problem(f'no file at {looked}. Fetch it: {entry["source"]}{here}')
+        raise Problem(f'no file at {looked_at}. Fetch it: {entry["source"]}{here}')
     try:
         if source == target and is_ready(target, entry):
             return [f'{target} is ready']
@@ -193,7 +195,8 @@ def _prepare(entry: dict, folder: Path, source: Optional[Path], accept_checksum:
         raise Problem(f'{source} needs no conversion: put it at {target}')
     state = _converted(source, entry)
     lines = [f'{source}: {note}']
-    # what a user fetched; its name is never without a file
+    # the user's download has the name that the result gets: keep it under another one. It is
+    # copied, not renamed, so that a process that reads the name meanwhile finds a file there
     if target.is_file() and not is_ready(target, entry):
         lines.append(f'kept as {keep_original(target)}')
     save_atomically(state, target)
@@ -201,11 +204,11 @@ def _prepare(entry: dict, folder: Path, source: Optional[Path], accept_checksum:
 
 
 def keep_original(path: Path) -> Path:
-    """Give a file a second name (``NAME_fetched.pth``, or the first ``NAME_fetched_2.pth``, ...
-    that is free).
+    """Copy a file to ``NAME_fetched.pth``, or the first of ``NAME_fetched_2.pth``, ... that is
+    free.
 
     Returns:
-        The second name.
+        The path of the copy.
     """
     number = 1
     while True:

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmseg_dg.methods.trained_part import RECORD, _find, check_recordable, find_frozen, leave_frozen_out
+from mmseg_dg.methods.trained_part import RECORD, _find, check_recordable, leave_frozen_out, restore_frozen
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.checkpoint_reader import CheckpointError
 from mmseg_dg.weights.files import sha256_of
@@ -109,7 +109,7 @@ def test_refused_before_training(file):
     with pytest.raises(ValueError, match=r"1 frozen tensors of backbone \(norm.bias, ...\) are not those of .*pth"):
         check_recordable(method)
     state = {'student.x': torch.zeros(1)}
-    find_frozen(MODELS.build(config(file)), state)
+    restore_frozen(MODELS.build(config(file)), state)
     assert list(state) == ['student.x']
 
 

@@ -10,7 +10,7 @@ import io
 import math
 import struct
 import zlib
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
@@ -23,11 +23,12 @@ _MATRIX, _COMPRESSED = 14, 15
 _CELL, _STRUCT, _OBJECT, _CHAR, _SPARSE, _NUMBERS = 1, 2, 3, 4, 5, range(6, 16)
 
 
-class _Lies(Exception):
-    """What a file says about itself does not hold."""
+class _Damaged(Exception):
+    """A size, count or type that the file states is not what its bytes hold."""
 
 
 class _Element(NamedTuple):
+    """One piece of a file: its type (a key of ``_SIZES``, matrix or compressed) and its bytes."""
     kind: int
     data: memoryview
 
@@ -36,12 +37,17 @@ class _Element(NamedTuple):
         """Numbers in it."""
         size = _SIZES.get(self.kind)
         if size is None or len(self.data) % size:
-            raise _Lies(f'{len(self.data)} bytes of type {self.kind}')
+            raise _Damaged(f'{len(self.data)} bytes of type {self.kind}')
         return len(self.data) // size
 
 
 class _Reader:
-    """Goes through the elements of a piece of a file."""
+    """Goes through the elements of a piece of a file.
+
+    Args:
+        data: The piece.
+        order: Byte order as :mod:`struct` writes it, '<' or '>'.
+    """
     def __init__(self, data: memoryview, order: str) -> None:
         self.data, self.order, self.place = data, order, 0
 
@@ -49,31 +55,41 @@ class _Reader:
     def left(self) -> int:
         return len(self.data) - self.place
 
-    def next(self, kind: Any = None) -> _Element:
-        """The element at the current place; the reader moves behind it and its padding."""
+    def next(self, kind: Optional[int] = None) -> _Element:
+        """The element at the current place; the reader moves behind it and its padding.
+
+        Args:
+            kind: The type it must have; None: any.
+
+        Raises:
+            _Damaged: Another type, or fewer bytes than it states.
+        """
         if self.left < 8:
-            raise _Lies('it ends within an element')
+            raise _Damaged('it ends within an element')
         first, size = struct.unpack_from(f'{self.order}II', self.data, self.place)
-        if first >> 16:  # a small element: size, type and up to four bytes in eight
+        # usual: 4 bytes type, 4 bytes size, the data; small: 2 + 2 bytes, whose upper two (0 in a
+        # type) are the size, then up to four bytes of data, so that all fits into eight
+        if first >> 16:
             found, size, start = first & 0xffff, first >> 16, self.place + 4
             end, after = start + size, self.place + 8
             if size > 4:
-                raise _Lies(f'a small element of {size} bytes')
+                raise _Damaged(f'a small element of {size} bytes')
         else:
             found, start = first, self.place + 8
             end = start + size
+            # the next element begins at a multiple of eight bytes, except after a compressed one
             after = end if found == _COMPRESSED else end + -size % 8
         if end > len(self.data):
-            raise _Lies(f'an element of {size} bytes where {len(self.data) - start} are left')
+            raise _Damaged(f'an element of {size} bytes where {len(self.data) - start} are left')
         if kind is not None and found != kind:
-            raise _Lies(f'an element of type {found} in the place of type {kind}')
-        self.place = min(after, len(self.data))
+            raise _Damaged(f'an element of type {found} in the place of type {kind}')
+        self.place = min(after, len(self.data))  # the last one may lack its padding
         return _Element(found, self.data[start:end])
 
     def integers(self) -> list[int]:
         element = self.next()
         if element.kind not in (5, 6):
-            raise _Lies(f'dimensions of type {element.kind}')
+            raise _Damaged(f'dimensions of type {element.kind}')
         return list(struct.unpack(f'{self.order}{element.count}i', element.data))
 
 
@@ -89,7 +105,7 @@ def load_mat(data: bytes, path: str) -> dict[str, Any]:
     """
     try:
         check_mat(data)
-    except (_Lies, struct.error, zlib.error, RecursionError, MemoryError) as error:
+    except (_Damaged, struct.error, zlib.error, RecursionError, MemoryError) as error:
         raise ValueError(f'{path}: not a readable MATLAB file, it is damaged or of another kind '
                          f'({error}). Fetch it again') from error
     from scipy.io import loadmat
@@ -104,27 +120,27 @@ def check_mat(data: bytes) -> None:
     """Follow every element of a file.
 
     Raises:
-        _Lies: A size or count does not hold.
+        _Damaged: A size or count does not hold.
         struct.error, zlib.error: The file is cut off.
     """
     if len(data) < 128:
-        raise _Lies(f'{len(data)} bytes, less than its header')
+        raise _Damaged(f'{len(data)} bytes, less than its header')
     order = {b'IM': '<', b'MI': '>'}.get(bytes(data[126:128]))
     if data[:8] == b'\x89HDF\r\n\x1a\n' or (order and struct.unpack(f'{order}H', data[124:126])[0]
                                             == 0x0200):
-        raise _Lies('it is of version 7.3 (HDF5): save it with -v7')
+        raise _Damaged('it is of version 7.3 (HDF5): save it with -v7')
     if order is None or struct.unpack(f'{order}H', data[124:126])[0] != 0x0100:
-        raise _Lies('it does not begin like one')
+        raise _Damaged('it does not begin like one')
     reader = _Reader(memoryview(data)[128:], order)
     if not reader.left:
-        raise _Lies('there is no variable in it')
+        raise _Damaged('there is no variable in it')
     while reader.left:
         element = reader.next()
         if element.kind == _COMPRESSED:
             inner = _Reader(memoryview(_unpacked(element.data, order)), order)
             element = inner.next(_MATRIX)
         if element.kind != _MATRIX:
-            raise _Lies(f'a variable of type {element.kind}')
+            raise _Damaged(f'a variable of type {element.kind}')
         _check_matrix(element.data, order, 0)
 
 
@@ -133,16 +149,16 @@ def _unpacked(data: memoryview, order: str) -> bytes:
     stream = zlib.decompressobj()
     start = stream.decompress(data, 8)
     if len(start) < 8:
-        raise _Lies('a compressed variable of less than 8 bytes')
+        raise _Damaged('a compressed variable of less than 8 bytes')
     size = struct.unpack(f'{order}II', start)[1]
     if size > LARGEST:
-        raise _Lies(f'a variable of {size} bytes, more than {LARGEST}')
+        raise _Damaged(f'a variable of {size} bytes, more than {LARGEST}')
     rest = stream.decompress(stream.unconsumed_tail, size + 8)
     if len(rest) < size:
-        raise _Lies(f'a variable of {size} bytes of which {len(rest)} are there')
+        raise _Damaged(f'a variable of {size} bytes of which {len(rest)} are there')
     stream.decompress(stream.unconsumed_tail, 8)  # reads on to the checksum
     if not stream.eof:
-        raise _Lies('a compressed variable that does not end')
+        raise _Damaged('a compressed variable that does not end')
     return start + rest
 
 
@@ -153,32 +169,32 @@ def _check_matrix(data: memoryview, order: str, depth: int) -> None:
     if len(data) == 0:
         return  # an empty cell or field
     if depth > _DEEPEST:
-        raise _Lies(f'more than {_DEEPEST} structures in one another')
+        raise _Damaged(f'more than {_DEEPEST} structures in one another')
     reader = _Reader(data, order)
     flags = reader.next(6)
     if len(flags.data) != 8:
-        raise _Lies('array flags of another size')
+        raise _Damaged('array flags of another size')
     word = struct.unpack_from(f'{order}I', flags.data)[0]
     kind, is_complex = word & 0xff, bool(word & 0x0800)
     shape = reader.integers()
     if not 2 <= len(shape) <= 32 or min(shape) < 0:
-        raise _Lies(f'an array of shape {shape[:8]}')
+        raise _Damaged(f'an array of shape {shape[:8]}')
     count = math.prod(shape)
     reader.next(1)  # its name
     if kind in _NUMBERS:
         for _ in range(1 + is_complex):
             found = reader.next().count
             if found != count:
-                raise _Lies(f'{found} numbers for a shape of {shape[:8]}')
+                raise _Damaged(f'{found} numbers for a shape of {shape[:8]}')
     elif kind == _CHAR:
         if count > len(reader.next().data):
-            raise _Lies(f'text shorter than its shape {shape[:8]}')
+            raise _Damaged(f'text shorter than its shape {shape[:8]}')
     elif kind == _SPARSE:
         _check_sparse(reader, shape, is_complex)
     elif kind in (_CELL, _STRUCT, _OBJECT):
         _check_parts(reader, kind, count, depth)
     else:
-        raise _Lies(f'an array of class {kind}')
+        raise _Damaged(f'an array of class {kind}')
 
 
 def _check_parts(reader: _Reader, kind: int, count: int, depth: int) -> None:
@@ -190,25 +206,29 @@ def _check_parts(reader: _Reader, kind: int, count: int, depth: int) -> None:
         length = reader.integers()
         names = len(reader.next(1).data)
         if len(length) != 1 or length[0] <= 0 or names % length[0]:
-            raise _Lies(f'{names} bytes of field names')
+            raise _Damaged(f'{names} bytes of field names')
         parts = count * (names // length[0])
         if parts == 0 and count > 1:
-            raise _Lies(f'{count} structures without fields')
+            raise _Damaged(f'{count} structures without fields')
     if parts * 8 > reader.left:
-        raise _Lies(f'{parts} cells or fields in {reader.left} bytes')
+        raise _Damaged(f'{parts} cells or fields in {reader.left} bytes')
     for _ in range(parts):
         _check_matrix(reader.next(_MATRIX).data, reader.order, depth + 1)
 
 
 def _check_sparse(reader: _Reader, shape: list[int], is_complex: bool) -> None:
-    rows, ends = (np.asarray(reader.integers(), np.int64) for _ in range(2))
-    values = [reader.next().count for _ in range(1 + is_complex)]
-    good = len(shape) == 2 and len(ends) == shape[1] + 1 and ends[0] == 0 and (np.diff(ends)
-                                                                               >= 0).all()
-    good = good and ends[-1] <= min(len(rows), *values)
-    used = rows[:ends[-1]] if good else rows
+    """A sparse array is stored by columns: the row of each value, where each column begins among
+    the values (one number more than columns: the last is where they end), and the values.
+    """
+    rows, begins = (np.asarray(reader.integers(), np.int64) for _ in range(2))
+    counts = [reader.next().count for _ in range(1 + is_complex)]  # of real, imaginary parts
+    good = len(shape) == 2 and len(begins) == shape[1] + 1
+    good = good and begins[0] == 0 and bool((np.diff(begins) >= 0).all())
+    # files may reserve more places than they use
+    good = good and begins[-1] <= min(len(rows), *counts)
+    used = rows[:begins[-1]] if good else rows
     if not good or (len(used) and (used.min() < 0 or used.max() >= shape[0])):
-        raise _Lies('a sparse array whose places lie outside of it')
+        raise _Damaged('a sparse array whose places lie outside of it')
 
 
 def as_integers(array: Any, path: str, name: str) -> np.ndarray:

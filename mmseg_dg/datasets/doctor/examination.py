@@ -123,15 +123,16 @@ def _check(item: tuple[dict, bool], reading: Reading) -> Record:
 
 def _try_pipeline(listing: Listing, model: '_LazyModel') -> None:
     """Build the dataset as training does and send its smallest good sample through pipeline and
-    network.
+    network; what goes wrong becomes findings of the listing.
     """
     if listing.dataset is None or any(f.is_error or f.kind == 'not_checked'
                                       for f in listing.findings):
         return  # its faults have been named
-    config = {k: v for k, v in listing.entry.config.items()}
+    config = dict(listing.entry.config.items())
     try:
         dataset = DATASETS.build(config)
         check_leaf(dataset)
+        # training reads other samples than were listed: nothing here would speak of them
         if listing.smallest is None or len(dataset) != listing.listed:
             return
         path = listing.infos[listing.smallest]['img_path']
@@ -184,7 +185,9 @@ class _LazyModel:
 
 
 def _position(dataset: Any, path: str, index: int) -> int:
-    """Where the image is: usually at the same index."""
+    """Index of the image in the dataset: usually that of the listing, which lacks missing files;
+    0 if it is nowhere.
+    """
     if dataset.get_data_info(index).get('img_path') == path:
         return index
     return next(

@@ -59,7 +59,7 @@ class Record(NamedTuple):
     largest: Optional[int] = None
 
 
-class _Bad(Exception):
+class _SampleFault(Exception):
     """A fault of the kind ``args[0]``, described by ``args[1]``."""
 
 
@@ -76,7 +76,7 @@ def examine_sample(info: dict, reading: Reading, with_label: bool = True) -> Rec
     size, orientation, largest = None, 1, None
     try:
         size, orientation, largest = _image_size(info['img_path'], reading, problems)
-    except _Bad as fault:
+    except _SampleFault as fault:
         problems.append((fault.args[0], info['img_path'], fault.args[1]))
     if reading.loader is None or not with_label:
         return Record(problems, size, largest=largest)
@@ -85,7 +85,7 @@ def examine_sample(info: dict, reading: Reading, with_label: bool = True) -> Rec
               'or mirrors it')
     try:
         raw, mapped, shape = _label_counts(info, reading)
-    except _Bad as fault:
+    except _SampleFault as fault:
         return Record(
             [*problems, *[turned] * (orientation != 1), (fault.args[0], path, fault.args[1])], size)
     # a label as high as the image is wide fits only the turned image; that of a square shows
@@ -110,12 +110,13 @@ def examine_sample(info: dict, reading: Reading, with_label: bool = True) -> Rec
 
 
 def _content(path: str, kind: str, backend_args: Optional[dict]) -> bytes:
+    """A file's bytes; a fault of this kind where it is empty or cannot be read."""
     try:
         content = fileio.get(path, backend_args=backend_args)
     except OSError as error:
-        raise _Bad(kind, f'cannot be read ({type(error).__name__})') from error
+        raise _SampleFault(kind, f'cannot be read ({type(error).__name__})') from error
     if not content:
-        raise _Bad(kind, 'the file is empty')
+        raise _SampleFault(kind, 'the file is empty')
     return bytes(content)
 
 
@@ -123,14 +124,15 @@ def _open(content: bytes, kind: str) -> ImageFile.ImageFile:
     try:
         return open_unlimited(io.BytesIO(content))
     except (OSError, SyntaxError, ValueError) as error:
-        raise _Bad(kind, f'no image format is recognized ({type(error).__name__})') from error
+        raise _SampleFault(kind,
+                           f'no image format is recognized ({type(error).__name__})') from error
 
 
 def _decode(image: ImageFile.ImageFile, kind: str) -> None:
     try:
         image.load()
     except (OSError, SyntaxError, ValueError, IndexError, EOFError) as error:
-        raise _Bad(kind, f'cut off or damaged: {error}') from error
+        raise _SampleFault(kind, f'cut off or damaged: {error}') from error
 
 
 def _image_size(path: str, reading: Reading,
@@ -168,7 +170,7 @@ def _checked_header(path: str, content: bytes, reading: Reading,
         if largest is not None:
             why += f' (largest value here {largest}: {bits_used(largest)} bits)'
     if kind:
-        raise _Bad(kind, why)
+        raise _SampleFault(kind, why)
     if header.alpha:
         problems.append(('alpha_image', path, header.text))
     return header
@@ -181,12 +183,12 @@ def _largest(content: bytes, reading: Reading, state: bool = True) -> Optional[i
         return None
     image = reading.image_loader.decode_deep(content)
     if image is None:
-        raise _Bad('unreadable_image', 'cut off or damaged')
+        raise _SampleFault('unreadable_image', 'cut off or damaged')
     if image.dtype.kind == 'f':  # stacks of numbers with a point have a range, not a depth
         return None
     largest = int(image.max(initial=0))
     if state and largest >= 2**reading.image_loader.bit_depth:
-        raise _Bad(
+        raise _SampleFault(
             'deep_image', f'the value {largest} needs {largest.bit_length()} bits, '
             f'bit_depth={reading.image_loader.bit_depth}')
     return largest
@@ -214,7 +216,8 @@ def _label_counts(info: dict, reading: Reading) -> tuple[np.ndarray, np.ndarray,
     if ids.dtype != np.uint8:
         low, high = ids.min(), ids.max()
         if low < 0 or high > 255 or not np.issubdtype(ids.dtype, np.integer):
-            raise _Bad('wide_label', f'values {low}..{high} (mode {image.mode}, {ids.dtype})')
+            raise _SampleFault('wide_label',
+                               f'values {low}..{high} (mode {image.mode}, {ids.dtype})')
         ids = ids.astype(np.uint8)
     reduce_zero = loader.reduce_zero_label
     if reduce_zero is None:
@@ -227,23 +230,27 @@ def _label_counts(info: dict, reading: Reading) -> tuple[np.ndarray, np.ndarray,
 
 def _refuse_color(ids: np.ndarray, mode: str) -> None:
     if ids.ndim == 3 and ids.shape[2] >= 3 and (ids[..., :1] == ids[..., 1:3]).all():
-        raise _Bad('color_label', f'{ids.shape[2]} equal channels (mode {mode}): save one of them')
-    raise _Bad('color_label', f'mode {mode}, shape {ids.shape}: colors must be converted to '
-               'class ids')
+        raise _SampleFault('color_label',
+                           f'{ids.shape[2]} equal channels (mode {mode}): save one of them')
+    raise _SampleFault('color_label',
+                       f'mode {mode}, shape {ids.shape}: colors must be converted to '
+                       'class ids')
 
 
 def _counts_by_loader(info: dict, loader: Any) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """Pixels per id before and after the mapping, and the size, for loaders that read in their
-    own way.
+    """:func:`_label_counts` for loaders that read in their own way: (256,) pixels per id before
+    and after the dataset's mapping, and (width, height).
+
+    The loader runs as it is and once more without mapping. Ids are taken modulo 256.
     """
-    plain = copy.copy(loader)
-    plain.reduce_zero_label = False
+    unmapped = copy.copy(loader)
+    unmapped.reduce_zero_label = False
     try:
         label = loader.transform(dict(info, seg_fields=[]))['gt_seg_map']
-        raw = plain.transform(dict(info, seg_fields=[], label_map=None,
-                                   reduce_zero_label=False))['gt_seg_map']
+        raw = unmapped.transform(dict(info, seg_fields=[], label_map=None,
+                                      reduce_zero_label=False))['gt_seg_map']
     except Exception as error:  # loaders of other packages fail in their own ways
-        raise _Bad('unreadable_label', f'{type(error).__name__}: {error}') from error
+        raise _SampleFault('unreadable_label', f'{type(error).__name__}: {error}') from error
     if label.ndim != 2:
         _refuse_color(label, 'color')
     return count_ids(raw.astype(np.uint8)), count_ids(label.astype(np.uint8)), label.shape[::-1]

@@ -90,14 +90,19 @@ def check_class_lists(listings: Sequence[Listing], cfg: Any) -> Iterator[Finding
 
 
 def _difference(first: Listing, other: Listing) -> str:
-    ours, theirs = first.classes, other.classes
-    extra, missing = sorted(set(theirs) - set(ours)), sorted(set(ours) - set(theirs))
-    if not extra and not missing:
+    """How the classes of ``other``, whose finding it is ("here"), differ from those of the first
+    stream ("there"); for lists that do differ.
+    """
+    only_here = sorted(set(other.classes) - set(first.classes))
+    only_there = sorted(set(first.classes) - set(other.classes))
+    if not only_here and not only_there:
         return f'the classes of {first.stream} in another order'
-    return (f'{len(theirs)} classes, {first.stream} has {len(ours)}' +
-            ('; only here: '
-             f'{", ".join(extra[:5])}' if extra else '') +
-            (f'; only there: {", ".join(missing[:5])}' if missing else ''))
+    text = f'{len(other.classes)} classes, {first.stream} has {len(first.classes)}'
+    if only_here:
+        text += f'; only here: {", ".join(only_here[:5])}'
+    if only_there:
+        text += f'; only there: {", ".join(only_there[:5])}'
+    return text
 
 
 def _head_sizes(node: Any, key: str) -> Iterator[tuple[str, int]]:

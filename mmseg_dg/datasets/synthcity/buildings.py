@@ -54,16 +54,31 @@ def house(stage: Stage, side: int, x: float, z0: float, z1: float, height: float
 
 def _roof(stage: Stage, side: int, near: float, far: float, z0: float, z1: float, height: float,
           deep: float, color: Color) -> None:
+    """A gable roof whose ridge runs along the street: its slope toward the street, the gable that
+    faces the camera, perhaps a chimney. The slope behind is never seen.
+
+    Args:
+        stage: The scene.
+        side: -1 left, 1 right.
+        near: World x of the facade at its near end ``z0``.
+        far: World x of the facade at its far end ``z1``.
+        z0: Near end.
+        z1: Far end.
+        height: Of the walls, meters.
+        deep: From the facade to the back wall along x, with the sign of ``side``.
+        color: BGR of the walls.
+    """
     canvas, dice = stage.canvas, stage.dice
     rise, tiles = dice.uniform(1.5, 3.5), dice.pick(_ROOFS)
     ridge = height + rise
-    canvas.polygon([(near - side * 0.3, height, z0), (far - side * 0.3, height, z1),
+    eaves = -side * 0.3  # the roof juts out over the street
+    canvas.polygon([(near + eaves, height, z0), (far + eaves, height, z1),
                     (far + deep / 2, ridge, z1), (near + deep / 2, ridge, z0)], tiles, BUILDING,
                    (-side * 0.6, 0.8, 0.0))
-    if z0 > 0:
+    if z0 > 0:  # the near end is in front of the camera
         canvas.polygon([(near, height, z0), (near + deep, height, z0),
                         (near + deep / 2, ridge, z0)], color, BUILDING, TOWARDS)
-    if dice.chance(0.6):
+    if dice.chance(0.6):  # a chimney
         z = dice.uniform(z0, z1)
         x = near + deep * 0.4
         canvas.polygon([(x - 0.4, height, z), (x + 0.4, height, z), (x + 0.4, ridge + 1, z),

@@ -25,8 +25,10 @@ def vehicle_length(stage: Stage, kind: int) -> float:
 
 
 class Vehicle:
-    """One vehicle under construction, in its own axes: a across (m), y up, l along (front at
-    -length / 2).
+    """One vehicle under construction, in its own axes (meters): ``a`` across (left below 0), ``y``
+    up, ``along`` from the middle (front at -length / 2).
+
+    Polygons are kept only of the sides that the camera sees.
 
     Args:
         stage: The scene.
@@ -71,7 +73,7 @@ class Vehicle:
         canvas, half = self.stage.canvas, width / 2
         for side in (-1, 1):
             if self.sees_side(side, width):
-                canvas.polygon([self.point(side * half, y, k) for k, y in profile], color,
+                canvas.polygon([self.point(side * half, y, along) for along, y in profile], color,
                                self.kind, self.direction(side, 0, 0), self.grain)
         for (l0, y0), (l1, y1) in zip(profile, profile[1:] + profile[:1]):
             size = math.hypot(l1 - l0, y1 - y0)
@@ -91,20 +93,27 @@ class Vehicle:
         """Paint (along, y) points onto whichever side is seen."""
         for side in (-1, 1):
             if self.sees_side(side, width):
-                self.stage.canvas.polygon([self.point(side * width / 2, y, k) for k, y in points],
-                                          color, self.kind, self.direction(side, 0, 0), texture)
+                self.stage.canvas.polygon(
+                    [self.point(side * width / 2, y, along) for along, y in points], color,
+                    self.kind, self.direction(side, 0, 0), texture)
 
     def on_end(self, end: int, a0: float, a1: float, y0: float, y1: float, color: Color,
                glows: bool = False, inset: float = 0.0) -> None:
         """Paint a rectangle onto the front (-1) or rear (1), if it is seen."""
         if self.sees_end(end):
-            k = end * (self.length / 2 - inset)
-            corners = [self.point(a, y, k) for a, y in ((a0, y0), (a1, y0), (a1, y1), (a0, y1))]
+            along = end * (self.length / 2 - inset)
+            corners = [self.point(a, y, along) for a, y in ((a0, y0), (a1, y0), (a1, y1), (a0, y1))]
             self.stage.canvas.polygon(corners, color, self.kind, self.direction(0, 0, end),
                                       glows=glows)
 
     def wheels(self, width: float, radius: float, axles: Sequence[float]) -> None:
-        """Wheels on the seen side, below a dark wheel arch."""
+        """Tires, near the camera with rims, on the seen side.
+
+        Args:
+            width: Across both sides, meters.
+            radius: Of a tire, meters; its center is as high.
+            axles: Places along the vehicle, meters from its middle (front below 0).
+        """
         corners = 14 if self.detailed else 8
         for side in (-1, 1):
             if not self.sees_side(side, width):

@@ -263,8 +263,12 @@ class HRDAHead(BaseModule):
 
 
 def _attention_config(head: dict, channels: int) -> dict:
+    """Config of the attention decoder when none is given: the head's own, a DAFormer head with 1x1
+    fusion and ``channels`` wide.
+    """
     config = deepcopy(dict(head))
-    config.pop('init_cfg', None)  # weights of a decoder are none of an attention
+    config.pop('init_cfg', None)  # pretrained weights of the head predict classes, not attention
+    # the type may carry a scope: mmseg_dg.DAFormerHead
     if str(config['type']).split('.')[-1] == 'DAFormerHead':
         config.update(channels=channels, embed_channels=channels, fusion=dict(type='conv1x1'))
     return config

@@ -31,7 +31,7 @@ from mmseg_dg.ops.diffusion import (
 from mmseg_dg.ops.pairs import pair
 from mmseg_dg.ops.transfer import on_device
 from mmseg_dg.registry import MODELS
-from mmseg_dg.utils.arguments import refuses
+from mmseg_dg.utils.arguments import unsupported_arguments
 from mmseg_dg.utils.pass_result import PassResult
 from mmseg_dg.utils.seeding import derive_seed
 
@@ -87,7 +87,7 @@ class DenoisedLabels(NamedTuple):
 
 
 @MODELS.register_module()
-@refuses(
+@unsupported_arguments(
     time_weighting='losses are not weighted by the noise time; time_range leaves times out '
     '(docs/diffmatch.md, "Not built")',
     self_aligned='training on codes of the network\'s own predictions is absent '
