@@ -1,10 +1,12 @@
 """The training loop: lengths, accumulation, positions, runners."""
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
 
-from mmseg_dg.engine.loops.multi_stream import stream_seed
+from mmseg_dg.engine.loops.multi_stream import build_streams, stream_seed
 from mmseg_dg.engine.optim import merge_param_groups
 from mmseg_dg.engine.optim.warmup_poly import poly_factor, warmup_factor
 from mmseg_dg.methods.base import BaseMethod
@@ -105,6 +107,17 @@ def test_runner_types_and_plain_runner_agree(tiny_config, run_config, tmp_path):
 
 def test_streams_have_their_own_augmentation():
     assert stream_seed(0, 'source') != stream_seed(0, 'target') != stream_seed(1, 'target')
+
+
+@pytest.mark.parametrize('error,text', [(FileNotFoundError('no list'), '^stream "source": no list$'),
+                                        (UnicodeDecodeError('utf-8', b'\xff', 0, 1, 'bad start'), 'bad start')])
+def test_errors_of_a_stream_keep_their_type(tmp_path, error, text):
+    def build(*args, **kwargs):
+        raise error
+
+    runner = SimpleNamespace(seed=0, work_dir=str(tmp_path), build_dataloader=build)
+    with pytest.raises(type(error), match=text):
+        build_streams(runner, dict(source=dict(dataset=dict(type='FolderDataset'))))
 
 
 @pytest.mark.parametrize('counts', [(1, 1), (2, 0)])

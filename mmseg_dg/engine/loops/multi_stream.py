@@ -144,6 +144,8 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         method_of(self.runner).new_classifier = True
 
     def _epoch_length(self, stream: Optional[str], max_epochs: Optional[int]) -> int:
+        """Iterations in which the stream is seen once; 0 where the length is not given in epochs.
+        """
         if max_epochs is None:
             return 0
         if stream not in self.dataloader.names:
@@ -358,14 +360,15 @@ def build_streams(runner: Runner, configs: dict[str, dict],
         config.setdefault('sampler', dict(type='StatefulInfiniteSampler'))
         config.setdefault('batch_size', 1)
         if config.setdefault('num_workers', 0) == 0:
-            config['persistent_workers'] = False
+            config['persistent_workers'] = False  # torch refuses them without workers
         seed = stream_seed(runner.seed, name)
         config['generator'] = torch.Generator().manual_seed(seed)
         try:
             loaders[name] = runner.build_dataloader(config, seed=seed, diff_rank_seed=False)
         except Exception as error:
-            raise type(error)(f'stream "{name}": {error}') from error if _accepts_text(
-                error) else error
+            if not _accepts_text(error):
+                raise
+            raise type(error)(f'stream "{name}": {error}') from error
         if not isinstance(loaders[name].sampler, StatelessSampler):
             raise ValueError(f'stream "{name}" uses {type(loaders[name].sampler).__name__}, which '
                              'cannot jump to a draw: use StatefulInfiniteSampler or '
@@ -374,5 +377,6 @@ def build_streams(runner: Runner, configs: dict[str, dict],
 
 
 def _accepts_text(error: Exception) -> bool:
+    """Whether such an error can be made from a message alone (a ``UnicodeDecodeError`` cannot)."""
     return type(error) in (ValueError, FileNotFoundError, KeyError, TypeError, OSError,
                            NotADirectoryError, RuntimeError)
