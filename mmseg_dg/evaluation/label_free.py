@@ -118,20 +118,7 @@ def image_statistics(logits: Tensor, mirrored: Optional[Tensor] = None,
         if ids is not None and tuple(ids.shape) != (height, width):
             raise ValueError(f'{name} must be class ids ({height}, {width}) as the logits, got '
                              f'{tuple(ids.shape)}')
-    entropy, confident = 0., 0.
-    probability = torch.zeros(classes, dtype=torch.float64, device=logits.device)
-    rows = max(1, _BLOCK // max(1, classes * width))
-    for start in range(0, height, rows):
-        log_p = at_least_float32(logits[:, start:start + rows]).log_softmax(0)  # (C, r, W)
-        if not torch.isfinite(log_p.amax(0)).all():
-            raise ValueError(
-                'the logits are not finite (NaN or infinite), so that there are no probabilities')
-        p = log_p.exp()
-        # p = 0 with log p = -inf counts as 0, its limit
-        terms = log_p.clamp_(min=torch.finfo(log_p.dtype).min) * p
-        entropy -= float(terms.sum(dtype=torch.float64))
-        confident += float((p.amax(0) >= threshold).sum())
-        probability += p.sum((1, 2), dtype=torch.float64)
+    entropy, confident, probability = _pixel_sums(logits, threshold)
     ids = logits.argmax(0)
     density = None
     if density_pixels:
@@ -144,7 +131,33 @@ def image_statistics(logits: Tensor, mirrored: Optional[Tensor] = None,
                            torch.bincount(ids.flatten(), minlength=classes).double().cpu().numpy())
 
 
+def _pixel_sums(logits: Tensor, threshold: float) -> tuple[float, float, Tensor]:
+    """Sums over the pixels of logits (C, H, W): entropy, number of confident ones, and class
+    probabilities, float64 (C,). A few rows at a time, for large images.
+
+    Raises:
+        ValueError: Logits that are not finite.
+    """
+    classes, height, width = logits.shape
+    entropy, confident = 0., 0.
+    probability = torch.zeros(classes, dtype=torch.float64, device=logits.device)
+    rows = max(1, _BLOCK // max(1, classes * width))
+    for start in range(0, height, rows):
+        log_p = at_least_float32(logits[:, start:start + rows]).log_softmax(0)  # (C, rows, W)
+        if not torch.isfinite(log_p.amax(0)).all():
+            raise ValueError(
+                'the logits are not finite (NaN or infinite), so that there are no probabilities')
+        p = log_p.exp()
+        # p = 0 with log p = -inf counts as 0, its limit
+        terms = log_p.clamp_(min=torch.finfo(log_p.dtype).min) * p
+        entropy -= float(terms.sum(dtype=torch.float64))
+        confident += float((p.amax(0) >= threshold).sum())
+        probability += p.sum((1, 2), dtype=torch.float64)
+    return entropy, confident, probability
+
+
 def _agreement(ids: Tensor, other: Optional[Tensor]) -> tuple[float, float]:
+    """Number of pixels compared and of equal class, for two (H, W) maps; 0 and 0 without one."""
     if other is None:
         return 0., 0.
     return float(ids.numel()), float((ids == other.to(ids.device)).sum())

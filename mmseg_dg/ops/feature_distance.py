@@ -41,41 +41,67 @@ def downscale_labels(labels: Tensor, factor: int, min_ratio: float, num_classes:
         ValueError: Wrong shape, dtype or range, labels outside the classes, or an ``ignore_index``
             among them.
     """
+    _check_downscale(labels, factor, min_ratio)
+    check_ignore_index(num_classes, ignore_index)
+    rows, columns = labels.shape[1] // factor, labels.shape[2] // factor
+    pixels = labels[:, :rows * factor, :columns * factor].long()
+    ignored = pixels == ignore_index
+    _check_ids(pixels, ignored, num_classes, ignore_index, labels.shape)
+    # the ignore label is counted as one class more
+    counts = _cell_counts(pixels.masked_fill(ignored, num_classes), factor, num_classes + 1)
+    winner = counts.argmax(-1)  # the first maximum
+    share = counts.amax(-1).float() / factor**2
+    return winner.masked_fill((share < min_ratio) | (winner == num_classes), ignore_index)
+
+
+def _check_downscale(labels: Tensor, factor: int, min_ratio: float) -> None:
     if labels.dim() != 3 or labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(f'labels must be integer (B, H, W), got {tuple(labels.shape)} '
                          f'{labels.dtype}')
-    batch, height, width = labels.shape
-    if not 1 <= factor <= min(height, width):
+    if not 1 <= factor <= min(labels.shape[1:]):
         raise ValueError(f'factor must lie between 1 and the label side, got {factor} for '
                          f'{tuple(labels.shape)}')
     if not 0 <= min_ratio <= 1:
         raise ValueError(f'min_ratio must lie in [0, 1], got {min_ratio}')
-    check_ignore_index(num_classes, ignore_index)
-    rows, columns = height // factor, width // factor
-    cells = labels[:, :rows * factor, :columns * factor].long()
-    ignored = cells == ignore_index
-    unknown = ~ignored & ((cells < 0) | (cells >= num_classes))
+
+
+def _check_ids(pixels: Tensor, ignored: Tensor, num_classes: int, ignore_index: int,
+               shape: torch.Size) -> None:
+    """Refuse ids (int64, any shape) that are neither a class nor ``ignored`` (bool, same shape);
+    ``shape`` is that of the whole labels, for the message.
+    """
+    unknown = ~ignored & ((pixels < 0) | (pixels >= num_classes))
     if unknown.device.type != 'cpu':  # an error of the device, which the host need not wait for
         torch._assert_async(~unknown.any(),
                             f'labels must be 0..{num_classes - 1} or {ignore_index}')
     elif unknown.any():
         raise ValueError(f'labels must be 0..{num_classes - 1} or {ignore_index}, got '
-                         f'{cells[unknown].unique().tolist()} in labels {tuple(labels.shape)}')
-    cells = cells.masked_fill(ignored, num_classes)
-    bins = num_classes + 1
+                         f'{pixels[unknown].unique().tolist()} in labels {tuple(shape)}')
+
+
+def _cell_counts(pixels: Tensor, factor: int, bins: int) -> Tensor:
+    """Pixels of each id in each cell.
+
+    Args:
+        pixels: int64 (B, H, W), ids 0..bins-1; H and W are multiples of ``factor``.
+        factor: Cell side.
+        bins: Number of ids.
+
+    Returns:
+        int64 (B, H / factor, W / factor, bins).
+    """
+    batch, height, width = pixels.shape
+    rows, columns = height // factor, width // factor
     # number of a pixel's cell, (B, rows, 1, columns, 1)
     cell_index = torch.arange(batch * rows * columns,
-                              device=labels.device).view(batch, rows, 1, columns, 1)
+                              device=pixels.device).view(batch, rows, 1, columns, 1)
     # (B, rows, factor, columns, factor): one histogram of ``bins`` numbers per cell
-    index = cell_index * bins + cells.view(batch, rows, factor, columns, factor)
+    index = cell_index * bins + pixels.view(batch, rows, factor, columns, factor)
     index = index.flatten()  # (B * rows * factor * columns * factor,)
     # not bincount, which reads the largest index back from a GPU
     counts = index.new_zeros(batch * rows * columns * bins).scatter_add_(
         0, index, torch.ones_like(index))
-    counts = counts.view(batch, rows, columns, bins)  # (B, rows, columns, bins)
-    winner = counts.argmax(-1)  # the first maximum
-    share = counts.amax(-1).float() / factor**2
-    return winner.masked_fill((share < min_ratio) | (winner == num_classes), ignore_index)
+    return counts.view(batch, rows, columns, bins)  # (B, rows, columns, bins)
 
 
 def class_membership(labels: Tensor, classes: Sequence[int] | Tensor) -> Tensor:

@@ -154,22 +154,9 @@ def write_fixed_lists(report: Report, folder: str) -> dict[str, str]:
         for x in report.listings if traits(x.dataset).ann_file
     }
     for listing in report.listings:
-        own = [
-            f for f in report.findings
-            if f.image and f.stream == listing.stream and KINDS[f.kind].per_sample
-        ]
-        bad = {_place(f.image) for f in own}
-        # a doubled line names no image, but the list without it is a cure as well
-        doubled = any(f.kind == 'duplicate_entry' for f in listing.findings)
-        if not traits(listing.dataset).pairs_files or not listing.infos:
+        names = _names_kept(listing, report)
+        if names is None:
             continue
-        good = [info['img_path'] for info in listing.infos if _place(info['img_path']) not in bad]
-        if len(good) == listing.listed and not doubled:
-            continue
-        names = [
-            stem_of(osp.relpath(path, listing.dataset.data_prefix['img_path']),
-                    listing.dataset.img_suffix) for path in good
-        ]
         path = osp.abspath(osp.join(folder, _file_name(listing, report)))
         reader = own_lists.get(osp.realpath(path))
         if reader is not None:
@@ -185,6 +172,26 @@ def write_fixed_lists(report: Report, folder: str) -> dict[str, str]:
     for path, names in lists.items():
         write_list(path, names)
     return overrides
+
+
+def _names_kept(listing: Listing, report: Report) -> Optional[list[str]]:
+    """Lines of a list without the dataset's offenders; None where none is needed, or none can be
+    read by such a dataset.
+    """
+    if not traits(listing.dataset).pairs_files or not listing.infos:
+        return None
+    bad = {
+        _place(finding.image)
+        for finding in report.findings
+        if finding.image and finding.stream == listing.stream and KINDS[finding.kind].per_sample
+    }
+    good = [info['img_path'] for info in listing.infos if _place(info['img_path']) not in bad]
+    # a doubled line names no image, but the list without it is a cure as well
+    doubled = any(finding.kind == 'duplicate_entry' for finding in listing.findings)
+    if len(good) == listing.listed and not doubled:
+        return None
+    folder, suffix = listing.dataset.data_prefix['img_path'], listing.dataset.img_suffix
+    return [stem_of(osp.relpath(path, folder), suffix) for path in good]
 
 
 def _place(path: str) -> str:

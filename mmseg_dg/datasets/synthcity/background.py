@@ -126,14 +126,47 @@ def paint_ground(image: np.ndarray, label: np.ndarray, dice: Dice, street: Stree
         camera: The camera.
         ground: Where the pixels meet the ground.
     """
-    x, z, depth = ground.x, ground.z, ground.depth
     # meters to the right of the street's middle, which bends with the distance
-    across = x - np.float32(street.curvature) * z * z
+    across = ground.x - np.float32(street.curvature) * ground.z * ground.z
     # meters that a pixel is wide at this depth: edges are as soft as that
-    pixel = depth * np.float32(1 / camera.focal)
-    # share of each pixel that is road, 0..1
+    pixel = ground.depth * np.float32(1 / camera.focal)
+    road, walk, kerb = _areas(street, across, ground.z, pixel)
+    target = label[ground.top:]  # a view: what is written is the label
+    target[ground.seen] = np.where(road > 0.5, ROAD,
+                                   np.where(walk > 0.5, SIDEWALK,
+                                            TERRAIN)).astype(np.uint8)[ground.seen]
+
+    relief = _relief(dice, street, look, ground, across, walk - road > 0.5)
+    paint = _markings(dice, street, across, ground.z, pixel) * road
+    # worn off in places
+    paint *= 0.5 + 0.5 * (sample(fractal(), ground.x * 9, ground.z * 9) > dice.uniform(0.2, 0.45))
+    if street.rails is not None:
+        for rail in (-0.72, 0.72):
+            relief *= 1 - 0.6 * _band(across, street.rails + rail, 0.06, pixel)
+    asphalt, paving, green, stone, white = _colors(dice, look.photo)
+    lit = light.on(np.array([[0.0, 1.0, 0.0]]))[0]  # BGR light on what faces up
+    # on the green, each over the ones before
+    layers = ((walk * (1 - kerb), paving), (kerb, stone), (road, asphalt), (paint, white))
+    for k in range(3):
+        channel = np.full_like(ground.x, green[k])
+        for cover, color in layers:
+            channel += cover * (np.float32(color[k]) - channel)
+        channel *= relief * np.float32(lit[k])
+        np.copyto(image[ground.top:, :, k], channel, where=ground.seen)
+
+
+def _areas(street: Street, across: np.ndarray, z: np.ndarray,
+           pixel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shares 0..1 of each pixel that are road, between the outer edges of the sidewalks, and kerb.
+
+    Args:
+        street: The plan.
+        across: (rows, W) meters to the right of the street's middle.
+        z: (rows, W) world z.
+        pixel: (rows, W) meters that a pixel is wide.
+    """
     road = np.clip((np.minimum(across - street.left, street.right - across)) / pixel + 0.5, 0, 1)
-    on_side = np.zeros(x.shape, bool)
+    on_side = np.zeros(across.shape, bool)
     if street.side_street is not None:
         on_side = (z > street.side_street) & (z < street.side_street + SIDE_STREET)
         road[on_side] = 1
@@ -144,34 +177,24 @@ def paint_ground(image: np.ndarray, label: np.ndarray, dice: Dice, street: Stree
     kerb = np.maximum(_band(across, street.left - 0.1, 0.1, pixel),
                       _band(across, street.right + 0.1, 0.1, pixel))
     kerb *= ~on_side
-    target = label[ground.top:]  # a view: what is written is the label
-    target[ground.seen] = np.where(road > 0.5, ROAD,
-                                   np.where(walk > 0.5, SIDEWALK,
-                                            TERRAIN)).astype(np.uint8)[ground.seen]
+    return road, walk, kerb
 
-    # brightness of the surface: stains, pebbles that fade with the distance, joints between tiles,
-    # rails
+
+def _relief(dice: Dice, street: Street, look: Look, ground: Ground, across: np.ndarray,
+            tiled: np.ndarray) -> np.ndarray:
+    """Brightness of the surface, about 1: stains, pebbles that fade with the distance, joints
+    between tiles where ``tiled`` (bool), repaired patches.
+    """
+    x, z = ground.x, ground.z
     stains = sample_smooth(fractal(), x * np.float32(1.3), z * np.float32(0.7))
     pebbles = sample_smooth(fractal('rough'), x * np.float32(23), z * np.float32(23))
-    fade = 1 / (1 + (depth * np.float32(1 / 25))**2)
+    fade = 1 / (1 + (ground.depth * np.float32(1 / 25))**2)
     relief = 1 + 0.35 * (stains - 0.5) + fade * (0.4 + 0.5 * look.roughness) * (pebbles - 0.5)
     tile = dice.uniform(0.5, 1.2)
     joint = (np.mod(x, tile) < 0.04) | (np.mod(z, tile) < 0.04)
-    relief *= 1 - 0.35 * fade * joint * (walk - road > 0.5)
+    relief *= 1 - 0.35 * fade * joint * tiled
     relief *= _repairs(dice, street, across, z)
-    paint = _markings(dice, street, across, z, pixel) * road
-    paint *= 0.5 + 0.5 * (sample(fractal(), x * 9, z * 9) > dice.uniform(0.2, 0.45))
-    if street.rails is not None:
-        for rail in (-0.72, 0.72):
-            relief *= 1 - 0.6 * _band(across, street.rails + rail, 0.06, pixel)
-    colors, lit = _colors(dice, look.photo), light.on(np.array([[0.0, 1.0, 0.0]]))[0]
-    covers = [walk * (1 - kerb), kerb, road, paint]  # each over the ones before
-    for k in range(3):
-        channel = np.full_like(x, colors[2][k])
-        for cover, color in zip(covers, (colors[1], colors[3], colors[0], colors[4])):
-            channel += cover * (np.float32(color[k]) - channel)
-        channel *= relief * np.float32(lit[k])
-        np.copyto(image[ground.top:, :, k], channel, where=ground.seen)
+    return relief
 
 
 def _repairs(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray) -> np.ndarray:

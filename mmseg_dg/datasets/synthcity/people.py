@@ -1,5 +1,5 @@
 """Pedestrians, and bicycles and motorcycles with or without riders."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .labels import BICYCLE, MOTORCYCLE, PERSON, RIDER
@@ -29,40 +29,23 @@ def person(stage: Stage, x: float, z: float, label: int = PERSON, seat: float = 
     shirt = dice.tint(dice.pick(_CLOTHES), 0.7, 1.2, 12)
     trousers = dice.tint(dice.pick(_CLOTHES[:4]), 0.6, 1.2, 6)
     skin, hair = dice.tint(dice.pick(_SKINS), 0.8, 1.1), dice.tint((35, 45, 60), 0.4, 1.8)
-    w = height * dice.uniform(0.115, 0.15)
+    half_width = height * dice.uniform(0.115, 0.15)
     cloth = canvas.texture(CLOTH, 1.0, 0.0, dice.uniform(0, 99))
 
     def part(points: Sequence[tuple[float, float]], color: Color, **style: Any) -> None:
-        canvas.polygon([(x + a * w, y, z) for a, y in points], color, label, **style)
+        """A polygon of (across, up) points: half widths of the body from its middle, meters."""
+        canvas.polygon([(x + a * half_width, y, z) for a, y in points], color, label, **style)
 
-    low = seat or height * 0.47
-    stride = dice.uniform(-1.2, 1.2)
-    for s in (-1, 1):
-        shade = scaled(trousers, 1.0 if s > 0 else 0.85)
-        if seat:
-            knee, foot = low - .41, low - .72
-            part([(s * .15, low + .06), (s * .95, low + .04), (s * 1.05, knee), (s * .5, knee)],
-                 shade)
-            part([(s * .6, knee), (s * 1., knee), (s * .8, foot), (s * .5, foot)],
-                 scaled(shade, 0.8))
-        else:
-            foot = s * .45 + stride * s
-            part([(s * .05, low + .03), (s * .8, low + .03), (foot + .32, .06), (foot - .2, .06)],
-                 shade)
-            part([(foot - .25, .07), (foot + .35, .07), (foot + .4, .0), (foot - .25, .0)],
-                 (30, 30, 32))
-    high = low + height * 0.36
-    part([(-.8, low), (.8, low), (1., high - .06), (.45, high), (-.45, high), (-1., high - .06)],
-         shirt, texture=cloth)
-    swing = dice.uniform(0.0, 0.5)
-    for s in (-1, 1):
-        reach = low + (.28 if seat else .0)
-        part([(s * .85, high - .02), (s * 1.12, high - .08), (s * (1.2 + swing), reach + .02),
-              (s * (.9 + swing), reach)], scaled(shirt, 0.8), texture=cloth)
-        part([(s * (.9 + swing), reach + .02), (s * (1.2 + swing), reach + .04),
-              (s * (1.12 + swing), reach - .07), (s * (.95 + swing), reach - .07)], skin)
-    part([(-.2, high), (.2, high), (.2, high + .06), (-.2, high + .06)], scaled(skin, 0.85))
-    head = high + height * 0.085
+    hips = seat or height * 0.47
+    shoulders = hips + height * 0.36
+    _legs(part, hips, bool(seat), dice.uniform(-1.2, 1.2), trousers)
+    part([(-.8, hips), (.8, hips), (1., shoulders - .06), (.45, shoulders), (-.45, shoulders),
+          (-1., shoulders - .06)], shirt, texture=cloth)
+    hands = hips + (.28 if seat else .0)  # a rider's are at the handlebars
+    _arms(part, shoulders, hands, dice.uniform(0.0, 0.5), shirt, cloth, skin)
+    part([(-.2, shoulders), (.2, shoulders), (.2, shoulders + .06), (-.2, shoulders + .06)],
+         scaled(skin, 0.85))
+    head = shoulders + height * 0.085
     disc(canvas, (x, head, z), height * 0.058, skin, label, 12, stretch=1.3)
     if label == RIDER or dice.chance(0.1):  # helmet
         hair = dice.pick(((200, 200, 205), (40, 40, 180), (40, 40, 42), (150, 120, 40)))
@@ -70,7 +53,37 @@ def person(stage: Stage, x: float, z: float, label: int = PERSON, seat: float = 
     disc(canvas, (x, head + height * 0.03, z), height * 0.062, hair, label, 12, stretch=length)
     if not seat and dice.chance(0.3):
         bag = dice.tint(dice.pick(_CLOTHES), 0.6, 1)
-        part([(.9, low + .25), (1.5, low + .25), (1.6, low - .15), (.95, low - .15)], bag)
+        part([(.9, hips + .25), (1.5, hips + .25), (1.6, hips - .15), (.95, hips - .15)], bag)
+
+
+def _legs(part: Callable[..., None], hips: float, seated: bool, stride: float,
+          trousers: Color) -> None:
+    """Both legs, bent over a seat or standing on shoes ``stride`` half widths to the side."""
+    for side in (-1, 1):
+        shade = scaled(trousers, 1.0 if side > 0 else 0.85)
+        if seated:
+            knee, foot = hips - .41, hips - .72
+            part([(side * .15, hips + .06), (side * .95, hips + .04), (side * 1.05, knee),
+                  (side * .5, knee)], shade)
+            part([(side * .6, knee), (side * 1., knee), (side * .8, foot), (side * .5, foot)],
+                 scaled(shade, 0.8))
+        else:
+            foot = side * .45 + stride * side
+            part([(side * .05, hips + .03), (side * .8, hips + .03), (foot + .32, .06),
+                  (foot - .2, .06)], shade)
+            part([(foot - .25, .07), (foot + .35, .07), (foot + .4, .0), (foot - .25, .0)],
+                 (30, 30, 32))
+
+
+def _arms(part: Callable[..., None], shoulders: float, hands: float, swing: float, shirt: Color,
+          cloth: int, skin: Color) -> None:
+    """Both sleeves and hands; ``swing`` half widths away from the body."""
+    for side in (-1, 1):
+        part([(side * .85, shoulders - .02), (side * 1.12, shoulders - .08),
+              (side * (1.2 + swing), hands + .02), (side * (.9 + swing), hands)],
+             scaled(shirt, 0.8), texture=cloth)
+        part([(side * (.9 + swing), hands + .02), (side * (1.2 + swing), hands + .04),
+              (side * (1.12 + swing), hands - .07), (side * (.95 + swing), hands - .07)], skin)
 
 
 def cycle(stage: Stage, x: float, z: float, motor: bool, rider: bool) -> None:
@@ -88,6 +101,7 @@ def cycle(stage: Stage, x: float, z: float, motor: bool, rider: bool) -> None:
 
 def _strokes(stage: Stage, x: float, z: float, lines: Sequence[tuple[float, float, float, float]],
              thickness: float, color: Color, label: int) -> None:
+    """Straight lines (x0, y0, x1, y1) relative to x, in meters, each twice ``thickness`` wide."""
     for a, ya, b, yb in lines:
         length = max(((b - a)**2 + (yb - ya)**2)**0.5, 1e-6)
         nx, ny = -(yb - ya) / length * thickness, (b - a) / length * thickness
@@ -96,6 +110,7 @@ def _strokes(stage: Stage, x: float, z: float, lines: Sequence[tuple[float, floa
 
 
 def _bicycle_side(stage: Stage, x: float, z: float, color: Color, motor: bool) -> None:
+    """A bicycle across the view (``motor`` is unused: one signature for all three)."""
     radius = 0.34
     for s in (-0.52, 0.52):
         # one sees through the spokes
@@ -111,6 +126,7 @@ def _bicycle_side(stage: Stage, x: float, z: float, color: Color, motor: bool) -
 
 
 def _motorcycle_side(stage: Stage, x: float, z: float, color: Color, motor: bool) -> None:
+    """A motorcycle across the view (``motor`` is unused: one signature for all three)."""
     for s in (-0.66, 0.66):
         disc(stage.canvas, (x + s, .31, z), .31, (26, 26, 26), MOTORCYCLE, 14)
         disc(stage.canvas, (x + s, .31, z), .17, (125, 125, 128), MOTORCYCLE, 12)
@@ -127,6 +143,7 @@ def _motorcycle_side(stage: Stage, x: float, z: float, color: Color, motor: bool
 
 
 def _cycle_front(stage: Stage, x: float, z: float, color: Color, motor: bool) -> None:
+    """A bicycle or motorcycle along the street: a narrow upright shape with handlebars."""
     label, radius, half = (MOTORCYCLE, .31, .08) if motor else (BICYCLE, .35, .03)
 
     def plate(a: float, b: float, y0: float, y1: float, paint: Color) -> None:
