@@ -19,6 +19,7 @@ from mmseg_dg.models.segmentors.hrda import HRDAEncoderDecoder
 from mmseg_dg.models.segmentors.network import main_head, reference_features
 from mmseg_dg.registry import DATASETS
 from mmseg_dg.utils.loaders import loaders_by_name
+from mmseg_dg.utils.rounding import ceil_div
 
 IGNORE = 255
 #: Smallest side of an image encoders take, in pixels.
@@ -119,5 +120,5 @@ def _nearest(plane: Tensor, like: Tensor) -> Tensor:
 def _padded(images: Tensor, divisor: int) -> Tensor:
     """Zeros (the mean color) at the bottom and right, to sides the network takes."""
     least = max(divisor, 2 * _SMALLEST if divisor > 1 else _SMALLEST)
-    missing = [max(-(-side // divisor) * divisor, least) - side for side in images.shape[-2:]]
+    missing = [max(ceil_div(side, divisor) * divisor, least) - side for side in images.shape[-2:]]
     return F.pad(images, (0, missing[1], 0, missing[0])) if any(missing) else images

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mmseg_dg.ops.precision import at_least_float32
 from mmseg_dg.registry import METRICS
+from mmseg_dg.utils.rounding import ceil_div
 
 from .calibration import (
     Histogram,
@@ -145,7 +146,7 @@ class CalibrationMetric(BaseMetric):
             ValueError: A process judged more images than padding explains.
         """
         rank, world_size = get_dist_info()
-        surplus = self._count - max(0, -(-(size - rank) // world_size))
+        surplus = self._count - max(0, ceil_div(size - rank, world_size))
         if surplus > 1:
             raise ValueError(
                 f'process {rank} of {world_size} judged {self._count} images of a dataset of '

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmseg_dg.registry import METRICS
+from mmseg_dg.utils.rounding import ceil_div
 
 from .class_maps import ClassSubset, LabelMap, resolve_label_map, resolve_subset
 from .confusion import confusion_matrix, map_classes, named_scores, scores
@@ -221,7 +222,7 @@ class ConfusionMatrixMetric(BaseMetric):
             (len(rows), len(columns)), np.int64) if self._sum is None else self._sum.copy()
         rank, world_size = get_dist_info()
         # this rank's images: numbers rank, rank + world_size, ...
-        share = max(0, -(-(size - rank) // world_size))
+        share = max(0, ceil_div(size - rank, world_size))
         surplus = self._count - share
         if surplus > 1:
             raise ValueError(

@@ -17,6 +17,7 @@ from mmengine.runner import BaseLoop
 
 from mmseg_dg.registry import METRICS
 from mmseg_dg.utils.atomic_files import written_whole
+from mmseg_dg.utils.rounding import ceil_div
 
 from .bias import ClassBiasMetric
 from .confusion import map_classes
@@ -87,7 +88,7 @@ class DriveMetric(ClassBiasMetric):
     def evaluate(self, size: int) -> dict[str, float]:
         """As the base class, and write the counts."""
         rank, world_size = get_dist_info()
-        share = max(0, -(-(size - rank) // world_size))
+        share = max(0, ceil_div(size - rank, world_size))
         own = self._parts[:share]  # a repeated last image is left out
         self._parts = []
         found = super().evaluate(size)
@@ -101,6 +102,7 @@ class DriveMetric(ClassBiasMetric):
         return found
 
     def _write(self, drives: Drives) -> None:
+        """Write the confusion matrices of all drives of a domain into the run's folder."""
         # runner.iter would prepare a training where none is under way
         loop = self._runner._train_loop
         done = loop.iter if isinstance(loop, BaseLoop) else 0

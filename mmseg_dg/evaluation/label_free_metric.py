@@ -19,6 +19,7 @@ from torch import Tensor
 from mmseg_dg.registry import METRICS
 from mmseg_dg.utils.method import method_of
 from mmseg_dg.utils.modules import HasNetworks
+from mmseg_dg.utils.rounding import ceil_div
 
 from .class_maps import class_id
 from .label_free import (
@@ -160,6 +161,7 @@ class LabelFreeMetric(BaseMetric):
                 'has no teacher and student: choose other scores')
 
     def _other_network(self, model: Any) -> str:
+        """Name of the network that the evaluated one is compared with; '' for none."""
         if not self.teacher or not isinstance(model, HasNetworks):
             return ''
         names = list(model.networks())
@@ -268,8 +270,8 @@ class LabelFreeMetric(BaseMetric):
                 image.
         """
         rank, world_size = get_dist_info()
-        share = max(0, -(-(size - rank)
-                         // world_size))  # this rank's images: numbers rank, rank + world_size, ...
+        # this rank's images: numbers rank, rank + world_size, ...
+        share = max(0, ceil_div(size - rank, world_size))
         surplus = self._count - share
         if surplus > 1:
             raise ValueError(

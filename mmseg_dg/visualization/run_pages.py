@@ -2,6 +2,7 @@
 import base64
 import html
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
@@ -100,8 +101,9 @@ def _scores(records: Sequence[RunRecord]) -> str:
 
 
 def _cell(record: RunRecord, domain: str, best: float) -> str:
+    """A table cell with a domain's newest mIoU, the best of all runs in bold."""
     value = record.newest.domains.get(domain, {}).get('mIoU') if record.newest else None
-    if value is None or value != value:
+    if value is None or math.isnan(value):
         return '<td>-</td>'
     text = f'{value:.2f}'
     text = f'<b class="best">{text}</b>' if value == best else text
@@ -209,6 +211,7 @@ def _charts(figures: Sequence, otherwise: str) -> str:
 
 
 def _classes(records: Sequence[RunRecord]) -> str:
+    """A chart and table of the scores by class, per domain."""
     parts = []
     for domain in _domains(records):
         figure = class_chart(records, domain)
@@ -227,7 +230,7 @@ def _class_table(records: Sequence[RunRecord], domain: str) -> str:
     rows = []
     for key in keys:
         values = [r.newest.domains.get(domain, {}).get(key) if r.newest else None for r in records]
-        cells = ''.join('<td>-</td>' if v is None or v != v else
+        cells = ''.join('<td>-</td>' if v is None or math.isnan(v) else
                         f'<td data-domain="{html.escape(domain)}" data-metric="{html.escape(key)}" '
                         f'data-value="{v!r}">{v:.1f}</td>' for v in values)
         rows.append(f'<tr><td>{html.escape(key[len("IoU."):])}</td>{cells}</tr>')

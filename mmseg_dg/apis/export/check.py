@@ -12,6 +12,7 @@ from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor
 
 from mmseg_dg.models.segmentors.mask_diffusion import MaskDiffusionEncoderDecoder
+from mmseg_dg.utils.rounding import ceil_div
 
 from .graph import InferenceGraph, PlainDiffusion
 from .writers import multiple_of, smallest, window_reach
@@ -58,7 +59,7 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
     # none of them square, none that of the trace
     step, reach = multiple_of(graph), window_reach(graph)
     sizes = [
-        tuple(-(-side // step) * step for side in size)
+        tuple(ceil_div(side, step) * step for side in size)
         for size in ((low + 9, wide + 35), (low + 32, wide), (low + 2, 2 * wide + reach + 12))
     ]
     for images in (graph.example(*sizes[0]), graph.example(*sizes[1])[:1],

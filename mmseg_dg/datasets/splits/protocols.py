@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Optional, Union
 
+from mmseg_dg.utils.rounding import ceil_div
+
 
 @dataclass(frozen=True)
 class Source:
@@ -86,7 +88,7 @@ SOURCES: dict[str, Source] = {
 
 def _parts(total: int, *denominators: int) -> dict[str, Protocol]:
     """``1_k``: ceil(total / k) labeled images."""
-    counts = {k: -(-total // k) for k in denominators}
+    counts = {k: ceil_div(total, k) for k in denominators}
     return {f'1_{k}': Protocol(f'1_{k}', labeled=n, unlabeled=total - n) for k, n in counts.items()}
 
 

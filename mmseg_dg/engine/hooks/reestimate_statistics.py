@@ -17,6 +17,7 @@ from mmseg_dg.models.norm_statistics import collecting, norm_layers
 from mmseg_dg.models.segmentors.network import predict_logits
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
+from mmseg_dg.utils.rounding import ceil_div
 from mmseg_dg.utils.seeding import derive_seed, local_seed
 
 from .style_prototypes import pass_over
@@ -95,11 +96,12 @@ class ReestimateStatisticsHook(Hook):
             f'at iteration {runner.iter + 1}', logger='current')
 
     def _run(self, runner: Runner, method: Any, network: nn.Module, seed: int) -> None:
+        """Send drawn images of the labeled stream through the network, each process its share."""
         stream = method.labeled_streams[0]
         loader = runner.train_loop.dataloader[stream]
         size, number = self.batch_size or loader.batch_size, len(loader.dataset)
         rank, world = get_dist_info()
-        count = -(-self.batches // world) * size  # per process, and the same on all
+        count = ceil_div(self.batches, world) * size  # per process, and the same on all
         chosen = np.random.RandomState(seed % 2**32).choice(number, count * world, replace=number
                                                             < count * world)
         for batch in pass_over(loader, chosen.tolist()[rank::world], seed, size):

@@ -9,6 +9,7 @@ Shapes: H x W pixels.
 import csv
 import json
 import logging
+import math
 import os.path as osp
 import re
 from collections.abc import Sequence
@@ -124,6 +125,9 @@ class ReportMaterialHook(Hook):
         self._collect(runner.test_loop, outputs)
 
     def _collect(self, loop: Any, outputs: Optional[Sequence]) -> None:
+        """Offer the samples of a validated batch to the domain's keeper, which chooses those to
+        show.
+        """
         # samples of mmengine's own loops are of no domain
         domain = outputs[0].metainfo.get('domain', '') if outputs else ''
         if outputs is None or not domain or not is_main_process():
@@ -177,6 +181,7 @@ class ReportMaterialHook(Hook):
         self._write(runner, runner.test_loop, 'test')
 
     def _write(self, runner: Runner, loop: Any, evaluation: str) -> None:
+        """Write what was kept of an evaluation, by domain, and forget it."""
         if not is_main_process() or not self._keepers:
             return
         root = Path(runner.log_dir) / FOLDER / evaluation
@@ -198,6 +203,7 @@ class ReportMaterialHook(Hook):
         self._keepers = {}
 
     def _save(self, folder: Path, entry: dict, kinds: list[str]) -> dict:
+        """Write the pictures of one sample and return its record for ``pictures.json``."""
         stem = f'{entry["index"]:04d}'
         height, width = entry['prediction'].shape
         for key in ('prediction', 'label', 'confidence'):
@@ -210,7 +216,7 @@ class ReportMaterialHook(Hook):
                 cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)[..., ::-1],
                 str(folder / f'{stem}_image.jpg'))
         return dict(index=entry['index'], path=entry['path'],
-                    score=None if entry['score'] != entry['score'] else entry['score'], kinds=kinds,
+                    score=None if math.isnan(entry['score']) else entry['score'], kinds=kinds,
                     stem=stem)
 
     def after_train(self, runner: Runner) -> None:
@@ -253,7 +259,7 @@ def write_image_scores(path: Path, scores: Sequence[ImageScore]) -> None:
     with open(path, 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file)
         writer.writerow(['image', 'mIoU', 'aAcc'])
-        worst: list[ImageScore] = sorted(scores, key=lambda s: (s.miou != s.miou, s.miou))
+        worst: list[ImageScore] = sorted(scores, key=lambda s: (math.isnan(s.miou), s.miou))
         writer.writerows(worst)
 
 

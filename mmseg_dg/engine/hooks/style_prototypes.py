@@ -20,6 +20,7 @@ from mmseg_dg.models.segmentors.network import style_images
 from mmseg_dg.ops import channel_statistics, farthest_points
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import method_of
+from mmseg_dg.utils.rounding import ceil_div
 from mmseg_dg.utils.seeding import derive_seed, local_seed
 
 from .run_checks import CheckingHook
@@ -92,7 +93,8 @@ class StylePrototypeHook(CheckingHook):
             print_log(
                 f'style hallucination: {len(points)} training images give {len(chosen)} '
                 f'prototypes, which are repeated to fill {styles.num_prototypes}', logger='current')
-            chosen = chosen.repeat(-(-styles.num_prototypes // len(chosen)))[:styles.num_prototypes]
+            copies = ceil_div(styles.num_prototypes, len(chosen))
+            chosen = chosen.repeat(copies)[:styles.num_prototypes]
         mean, std = points[chosen].chunk(2, dim=1)
         styles.set_prototypes(mean.to(styles.proto_mean), std.to(styles.proto_std))
         print_log(
