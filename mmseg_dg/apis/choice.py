@@ -105,8 +105,7 @@ def read_curves(folders: Sequence[Path], choose_on: str, report_on: str) -> list
         if not kept:
             raise ValueError(
                 f'{folder}: no evaluation has {report_on}/mIoU and {choose_on}/label_free; give '
-                'these '
-                "domains [dict(type='ConfusionMatrixMetric'), dict(type='LabelFreeMetric')]")
+                "these domains [dict(type='ConfusionMatrixMetric'), dict(type='LabelFreeMetric')]")
         names = [
             name for name in ('label_free', *SCORES)
             if all(f'{choose_on}/{name}' in v for v in kept.values())

@@ -99,6 +99,7 @@ class _Loader(_BaseLoader):
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict:
+    """The dict of a YAML mapping; refuses a key that stands twice, of which YAML keeps the last."""
     keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
     twice = sorted({str(key) for key in keys if keys.count(key) > 1})
     if twice:
@@ -184,6 +185,8 @@ def read_rows(path: Union[str, Path]) -> dict[str, dict[str, Row]]:
 
 @lru_cache(maxsize=64)
 def _read_rows(path: Path, version: tuple) -> dict[str, dict[str, Row]]:
+    """The rows of one file: stem of the config -> name of the row ('': the config itself) -> row.
+    """
     try:
         table = yaml.load(path.read_text(encoding='utf-8'), _Loader) or {}
     except (yaml.YAMLError, ValueError) as error:
@@ -224,10 +227,14 @@ def _rows_of_config(where: str, stem: str, entry: dict) -> dict[str, Row]:
 
 
 def _as_list(value: Any) -> list:
-    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+    """A setting that may be absent, one value or several."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _check_fields(where: str, fields: Any, known: set) -> None:
+    """Refuse (ValueError) what is no dict, or has a key that is not known."""
     if not isinstance(fields, dict):
         raise ValueError(f'{where}: expected fields and values, got {fields!r}')
     for key in fields:
@@ -238,6 +245,7 @@ def _check_fields(where: str, fields: Any, known: set) -> None:
 
 
 def _subsets(where: str, entries: dict) -> dict[str, Subset]:
+    """Subsets by name; a bare value is the score."""
     found = {}
     for name, value in entries.items():
         value = value if isinstance(value, dict) else dict(score=value)

@@ -126,6 +126,7 @@ def _call(step: Mapping) -> str:
 
 
 def _literal(value: Any) -> str:
+    """A value as Python source that a config file can hold."""
     if isinstance(value, Mapping):
         return _call(value) if _spreads(value) else repr({key: value[key] for key in value})
     if isinstance(value, tuple):

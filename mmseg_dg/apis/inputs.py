@@ -103,9 +103,7 @@ def _of_folder(path: str) -> list[Input]:
     if not found.files:
         others = [name for names in found.left_out.values() for name in names]
         raise FileNotFoundError(f'no images in {path}: '
-                                + (f'it has {endings(others)}' if others else 'it '
-                                   'is '
-                                   'empty')
+                                + (f'it has {endings(others)}' if others else 'it is empty')
                                 + f'; images end with {", ".join(PICTURE_SUFFIXES[::2])}')
     return [Input(os.path.join(path, name), os.path.join(path, name), name) for name in found.files]
 
@@ -159,6 +157,9 @@ def to_bgr(item: Input, bit_depth: Optional[int] = None) -> np.ndarray:
 
 
 def _wide_pillow(image: Image.Image) -> np.ndarray:
+    """An image of more than 8 bits as PIL decoded it, in the machine's byte order; uint16 where the
+    values fit.
+    """
     array = np.asarray(image)
     if array.dtype != np.int32:
         return array.astype(array.dtype.newbyteorder('='))

@@ -138,6 +138,9 @@ def _region_rows(ranked: Sequence[Ranked], classes: Sequence[str], regions: int,
 
 
 def _as_json(chosen: Sequence[Ranked], rows: Sequence[list], origin: dict) -> str:
+    """The text of ``label_first.json``: where the list comes from, the images in order, the
+    regions.
+    """
     score = ('mean entropy of the pixels x entropy of the predicted classes, both divided by '
              'log(classes)')
     images = [

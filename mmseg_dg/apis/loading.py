@@ -153,8 +153,7 @@ def _load_safetensors(path: Path, device: Any) -> Segmenter:
     if 'mmseg_dg' not in header:
         raise ValueError(
             f'{path} says nothing of its network: only files of tools/export.py do; give a config '
-            'to '
-            'mmseg_dg.apis.load_model(CONFIG, FILE)')
+            'to mmseg_dg.apis.load_model(CONFIG, FILE)')
     known = json.loads(header['mmseg_dg'])
     settings = known['config']
     imports = (settings.pop('custom_imports', None) or {}).get('imports', [])

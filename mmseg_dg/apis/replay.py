@@ -220,6 +220,7 @@ class StepObserver:
         self.maps['teacher_logits'] = outputs.detach().clone()
 
     def _note_modes(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
+        """Forward hook of the teacher's backbone: in which modes the teacher is when it is used."""
         teacher = teacher_of(self.method).module
         norms = [m.training for m in teacher.modules() if isinstance(m, _BatchNorm)]
         drops = [m for m in teacher.modules() if 'Drop' in type(m).__name__ and m.training]

@@ -285,8 +285,9 @@ def _largest(quantity: str, ours: dict[str, float], theirs: dict[str, float], ki
         if math.isnan(value):  # the official mean over no masked cell; ours is zero with a graph
             relative = 0.0 if ours[name] == 0 else math.inf
         else:
-            size = abs(value) if scale is None else scale[name] if isinstance(scale,
-                                                                              dict) else scale
+            size = scale[name] if isinstance(scale, dict) else scale
+            if size is None:
+                size = abs(value)
             relative = abs(ours[name] - value) / max(size, 1e-12)
         if not relative <= worst.relative:  # also catches a NaN of ours
             worst = worst._replace(relative=math.inf if math.isnan(relative) else relative,

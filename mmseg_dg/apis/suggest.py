@@ -145,6 +145,7 @@ def _sets(source: Any, target: Any, data: Any, labeled: Any, unlabeled: Any, few
 
 
 def _described(name: str, look: Fingerprint) -> str:
+    """A dataset's fingerprint in one line."""
     classes = ''
     if look.shares:
         rare = sorted((share, c) for c, share in look.shares.items() if share)
@@ -181,9 +182,12 @@ def _encoder(result: Suggestion, device: str, free: Optional[int], fixed: Option
             f'the GPU has {free / GIB:.0f} GiB free and {file} is there: the encoder of '
             "the papers' results", 'model.network.backbone.arch')
         return 'mit_b5'
-    why = 'there is no GPU' if device == 'cpu' else (
-        f'the GPU has {(free or 0) / GIB:.0f} GiB free, a MiT-B5 wants {LARGE_GPU / GIB:.0f}' if
-        (free or 0) < LARGE_GPU else f'{file} is not there (mmseg-dg prepare-weights mit_b5)')
+    if device == 'cpu':
+        why = 'there is no GPU'
+    elif (free or 0) < LARGE_GPU:
+        why = f'the GPU has {(free or 0) / GIB:.0f} GiB free, a MiT-B5 wants {LARGE_GPU / GIB:.0f}'
+    else:
+        why = f'{file} is not there (mmseg-dg prepare-weights mit_b5)'
     result.note('encoder', SHIPPED, f'{why}; this one ships with the package')
     return SHIPPED
 

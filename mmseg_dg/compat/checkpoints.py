@@ -80,6 +80,7 @@ def _load_from_torchvision(filename: str, map_location: MapLocation = None) -> A
 
 
 def _load_from_openmmlab(filename: str, map_location: MapLocation = None) -> Any:
+    """Load ``openmmlab://NAME`` or ``open-mmlab://NAME``, a name of mmengine's table of files."""
     from mmengine.runner import checkpoint as library
     scheme, _, name = filename.partition('://')
     name = library.get_deprecated_model_names().get(name, name)

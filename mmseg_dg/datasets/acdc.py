@@ -64,6 +64,7 @@ class ACDCDataset(TrainIdDataset):
         return stems
 
     def _nested_stems(self, root: str, split: str, conditions: Sequence[str]) -> list[str]:
+        """Images of the chosen conditions, as ``condition/split/stem``."""
         if self.ann_file:
             return [stem for stem in self._stems_in(root) if stem.split('/')[0] in conditions]
         stems = []

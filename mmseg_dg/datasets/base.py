@@ -171,6 +171,9 @@ class TrainIdDataset(BaseSegDataset):
         check_files([], labels, owner, self.backend_args)
 
     def _check_loader(self) -> None:
+        """Refuse a pipeline that would read published labels, not 8-bit ids, with the usual loading
+        step.
+        """
         if not (self.raw_ids and self.RAW_LOADER):
             return
         for step in transforms_of(self.pipeline):

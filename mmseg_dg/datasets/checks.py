@@ -149,6 +149,9 @@ def check_leaf(dataset: Any) -> None:
 
 
 def _check_pairs(dataset: Any, owner: str) -> None:
+    """Refuse (ValueError) a list that is not read as it was meant, and images or labels that are
+    missing.
+    """
     known = traits(dataset)
     if known.checks_itself or not known.pairs_files:
         return

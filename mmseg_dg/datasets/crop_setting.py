@@ -18,9 +18,11 @@ def checked_size(value: CropSize) -> Optional[tuple[int, int]]:
     """
     if value is None:
         return None
-    pair = (value,
-            value) if isinstance(value, int) else tuple(value) if isinstance(value,
-                                                                             (list, tuple)) else ()
+    pair: tuple = ()
+    if isinstance(value, int):
+        pair = (value, value)
+    elif isinstance(value, (list, tuple)):
+        pair = tuple(value)
     if len(pair) != 2 or not all(type(side) is int and side > 0 for side in pair):
         raise ValueError(f'train_cfg.crop_size={value!r}: give one number of pixels, or (height, '
                          'width)')
@@ -81,6 +83,7 @@ def _steps(node: Any) -> Iterator[dict]:
 
 
 def _transforms(node: Any) -> Iterator[dict]:
+    """Configs of all transforms of a pipeline, those inside of others included."""
     if isinstance(node, (list, tuple)):
         for item in node:
             yield from _transforms(item)

@@ -72,6 +72,9 @@ class GTADataset(TrainIdDataset):
         return kept
 
     def _stems_in(self, folder: str) -> list[str]:
+        """Images of the split that ``split.mat`` (``ann_file``) lists; without ``split`` all of the
+        folder.
+        """
         if self.split is None:
             return super()._stems_in(folder)
         # here, because the converters are of no use to a run that reads no split.mat

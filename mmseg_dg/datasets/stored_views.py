@@ -61,12 +61,12 @@ def differences(theirs: Mapping, ours: Mapping) -> list[str]:
 
 
 def _flat(node: Any, key: str = '') -> Iterator[tuple[str, Any]]:
-    items = (node.items()
-             if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ())
-    for name, value in items:
-        yield from _flat(value, f'{key}.{name}' if key else str(name))
+    """``(dotted key, value)`` of every leaf; an empty dict or list is one."""
     if not isinstance(node, (Mapping, list)) or not node:
         yield key, node
+        return
+    for name, value in node.items() if isinstance(node, Mapping) else enumerate(node):
+        yield from _flat(value, f'{key}.{name}' if key else str(name))
 
 
 def _short(value: Any, length: int = 160) -> str:
@@ -113,6 +113,7 @@ class StoredViews:
         return self.folder / f'{name}.npy'
 
     def _array(self, name: str) -> np.ndarray:
+        """One of the stored arrays, mapped into memory when it is first asked for."""
         if name not in self._open:
             try:
                 self._open[name] = np.load(self._path(name), mmap_mode='r')

@@ -273,6 +273,7 @@ def fingerprint(recipe: Mapping) -> str:
 
 
 def _normalization(preprocessor: nn.Module) -> dict:
+    """The preprocessor's settings that change an encoder's input, as plain values."""
     # mmengine's preprocessors have mean and std as buffers, the others as attributes
     settings = {**vars(preprocessor), **dict(preprocessor.named_buffers(recurse=False))}
     values = {

@@ -55,6 +55,9 @@ class NamedLoaders:
                                     sum(sample_count(x) for x in self.loaders.values()))
 
     def _shared_metainfo(self) -> dict:
+        """The first loader's metainfo, completed from the others; refuses classes or palettes that
+        differ.
+        """
         names = self.names
         metas = {name: traits(x.dataset).metainfo for name, x in self.loaders.items()}
         first = names[0]

@@ -164,6 +164,7 @@ def _row_table(num_classes: int, num_predicted: int, ignore_index: int) -> np.nd
 
 
 def _check_ids(prediction: Tensor, num_predicted: int) -> None:
+    """Refuse predicted ids outside of 0..num_predicted - 1."""
     if prediction.numel() == 0:
         return
     low, high = int(prediction.min()), int(prediction.max())

@@ -73,6 +73,7 @@ def build_domain_evaluators(config: Any, domains: Sequence[str]) -> DomainEvalua
 
 
 def _build(config: Any) -> Evaluator:
+    """An evaluator of a domain from a metric config, a list of them or ``dict(metrics=...)``."""
     if isinstance(config, Evaluator):
         return config
     config = copy.deepcopy(config)

@@ -249,8 +249,9 @@ def _row_keys(report: EvaluationReport, everything: bool = False) -> list[str]:
 
 
 def _number(value: Optional[float]) -> str:
-    return '-' if value is None else f'{value:.2f}' if isinstance(value,
-                                                                  (int, float)) else str(value)
+    if value is None:
+        return '-'
+    return f'{value:.2f}' if isinstance(value, (int, float)) else str(value)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

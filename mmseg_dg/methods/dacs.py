@@ -229,6 +229,7 @@ class DACS(LabeledUnlabeled, Supervised):
         return passes
 
     def _check_batch(self, batch: dict[str, dict]) -> None:
+        """Refuse (ValueError) source and target batches that cannot be mixed image by image."""
         source, target = batch[self.source_stream]['inputs'], batch[self.target_stream]['inputs']
         if source.shape != target.shape:
             raise ValueError(

@@ -363,6 +363,7 @@ def parameter_distance(module: nn.Module, reference: nn.Module, form: str = 'squ
 
 
 def _checked_distance(distance: Optional[Mapping]) -> Optional[dict[str, Any]]:
+    """The ``distance`` setting with all its keys; None where no weight is above 0."""
     if distance is None:
         return None
     unknown = sorted(set(distance) - {'weight_encoder', 'weight_decoder', 'form'})
@@ -377,6 +378,7 @@ def _checked_distance(distance: Optional[Mapping]) -> Optional[dict[str, Any]]:
 
 
 def _check_network(network: Mapping) -> None:
+    """Refuse (ValueError) a network that does not divide into encoder and decoder."""
     kind = network.get('type')
     for part in ('backbone', 'decode_head'):
         if not network.get(part):

@@ -173,6 +173,7 @@ class DiffMatch(SemiSupervised):
 
     def _sampled_labels(self, batch: dict[str, dict], stream: str,
                         seeds: Sequence[int]) -> PseudoLabels:
+        """Pseudo-labels of the teacher, which denoises from the noise of the given seeds."""
         assert self.teacher is not None  # pseudo-labels are the teacher's
         network = self.teacher.module
         images = batch[stream]['inputs']

@@ -92,6 +92,7 @@ def check_encoded(method: Any, mix: str) -> None:
 
 
 def _check_self_training(method: DACS, what: str) -> None:
+    """Refuse (ValueError) settings that need maps which the cache does not hold."""
     if method.pseudo_label_tta:
         raise ValueError(
             f'{what}: model.pseudo_label_tta={method.pseudo_label_tta} needs the maps of mirrored '
@@ -99,8 +100,7 @@ def _check_self_training(method: DACS, what: str) -> None:
     if method.masked is not None and method.masked.images == 'both':
         raise ValueError(
             f"{what}: model.masked.images='both' masks source images as well, which are not kept: "
-            'use '
-            "images='target'")
+            "use images='target'")
 
 
 def variant_names(method: Any, stream: str, mix: str) -> tuple[str, ...]:

@@ -297,6 +297,9 @@ class FiniteWatch:
 
     def _gated_step(self, check: StepCheck, optimizer: torch.optim.Optimizer,
                     take: Callable[[], bool], ok: Tensor) -> Tensor:
+        """Take the step on the device if ``ok`` (0-d bool). Returns, 0-d bool, whether it was left
+        out or led to parameters that are not finite.
+        """
         if self._open is not None and self.action == 'stop':
             # nothing moves between the first bad step and the moment the host hears of it
             ok = ok & self._open
@@ -335,19 +338,16 @@ class FiniteWatch:
         return len(self._pending)
 
     def _not_finite(self, check: StepCheck) -> None:
+        """Report a step that was not finite; stop the run, or count the step as left out."""
         lines = gathered(check.findings())
         if self.action == 'stop':
             self._raise(check, lines, shared=True)
         check.left_out = True
         self.skipped += 1
         self.current += 1
-        self.report('\n'.join([
-            f'iteration {check.iteration + 1} is left out (number '
-            f'{self.skipped}, {self.current} in a row), it is not finite:', *(' '
-                                                                              ' '
-                                                                              f'{line}'
-                                                                              for line in lines)
-        ]))
+        head = (f'iteration {check.iteration + 1} is left out (number {self.skipped}, '
+                f'{self.current} in a row), it is not finite:')
+        self.report('\n'.join([head, *(f'  {line}' for line in lines)]))
         if self.current >= self.in_a_row:
             self._raise(check, [
                 *lines, f'{self.current} iterations in a row were not finite '

@@ -103,6 +103,7 @@ def check_losses(network: nn.Module, weighted: bool, owner: str) -> None:
 
 
 def _check_class_weights(loss: nn.Module, where: str, num_classes: int) -> None:
+    """Refuse (ValueError) weights per class that are not one per class."""
     for name in ('class_weight', 'alpha'):
         values = value_of(loss, name)
         if values is None or isinstance(values, (int, float, str)):

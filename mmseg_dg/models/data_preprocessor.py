@@ -43,12 +43,14 @@ class MultiStreamDataPreprocessor(_AnyChannels):
     the base class.
     """
     def __init__(self, streams: Optional[dict[str, dict]] = None, **kwargs: Any) -> None:
+        # mmseg pads to one of the two, and asks for one: size_divisor=1 pads nothing
         kwargs.setdefault('size_divisor', None if kwargs.get('size') is not None else 1)
         super().__init__(**kwargs)
-        # values of (3, 1, 1) tensors as lists of floats, for those who must denormalize
-        self.streams = {}
+        self.streams = {}  # those with overrides, by name
         for name, override in (streams or {}).items():
             preprocessor = _AnyChannels(**{**kwargs, **override})
+            # a module as well, so that it moves with this one; a stream may be called like one of
+            # its attributes, hence the prefix
             self.add_module(f'stream_{name}', preprocessor)
             self.streams[name] = preprocessor
 
@@ -70,6 +72,7 @@ class MultiStreamDataPreprocessor(_AnyChannels):
         return {name: self._one_stream(name, batch, training) for name, batch in data.items()}
 
     def _one_stream(self, name: str, batch: dict, training: bool) -> dict[str, Any]:
+        """Normalize and stack the batch of one stream; its labels on the CPU go along for draws."""
         # was normalized and padded before it was encoded
         if isinstance(batch['inputs'][0], EncodedImages):
             return dict(inputs=EncodedImages.join(batch['inputs']).to(self.device, torch.float32),

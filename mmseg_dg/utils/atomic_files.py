@@ -106,6 +106,7 @@ def remove_dead_parts(folders: Iterable[Union[str, Path]]) -> int:
 
 
 def _alive(process: int) -> bool:
+    """Whether a process with this number runs on this machine; when in doubt, yes."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

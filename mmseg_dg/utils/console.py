@@ -60,10 +60,10 @@ def write_traceback(error: BaseException) -> str:
     for logger in reversed(list(known.values())):
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
-                handler.handle(
-                    logger.makeRecord(logger.name, logging.ERROR, __file__, 0, 'the '
-                                      'run '
-                                      'ended:', (), (type(error), error, error.__traceback__)))
+                record = logger.makeRecord(logger.name, logging.ERROR, __file__, 0,
+                                           'the run ended:', (),
+                                           (type(error), error, error.__traceback__))
+                handler.handle(record)
                 handler.flush()
                 return str(logger.log_file)
     return ''

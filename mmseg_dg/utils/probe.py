@@ -42,6 +42,7 @@ def unreadable(model: BaseModel, sample: dict) -> str:
 
 
 def _try(model: BaseModel, image: Tensor, data_sample: Any) -> str:
+    """Why the network cannot predict the image; '' if it can."""
     try:
         model.test_step(dict(inputs=[image], data_samples=[data_sample]))
     except torch.cuda.OutOfMemoryError:

@@ -4,6 +4,7 @@ nothing is run.
 import csv
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -155,9 +156,12 @@ def _evaluations(log: Path) -> list[Evaluation]:
 
 
 def _config(folder: Path, logs: list[Path]) -> Optional[Config]:
-    dumped = [log / 'vis_data' / 'config.py'
-              for log in reversed(logs)] + sorted(folder.glob('*.py'))
-    path = next((path for path in dumped if path.is_file()), None)
+    """The config of a work dir's newest start (``logs``, oldest first) that has left one, else a
+    ``*.py`` of the work dir; None without any.
+    """
+    dumped = [log / 'vis_data' / 'config.py' for log in reversed(logs)]
+    candidates = [*dumped, *sorted(folder.glob('*.py'))]
+    path = next((path for path in candidates if path.is_file()), None)
     return None if path is None else Config.fromfile(path, lazy_import=False,
                                                      import_custom_modules=False)
 
@@ -181,10 +185,12 @@ def _environment(log: Path) -> list[str]:
 
 def flat_settings(node: Any, prefix: str = '') -> dict[str, str]:
     """Every leaf of a config as ``{dotted key: text}``."""
-    items = node.items() if isinstance(
-        node, dict) else enumerate(node) if isinstance(node, (list, tuple)) else None
-    if items is None or (isinstance(node, (list, tuple))
-                         and not any(isinstance(v, (dict, list)) for v in node)):
+    items: Iterable[tuple[Any, Any]]
+    if isinstance(node, dict):
+        items = node.items()
+    elif isinstance(node, (list, tuple)) and any(isinstance(v, (dict, list)) for v in node):
+        items = enumerate(node)
+    else:  # lists of plain values are leaves
         return {prefix[:-1]: repr(node)}
     return {
         key: text

@@ -99,6 +99,7 @@ def step_tiles(record: Any, mean: Sequence[float], std: Sequence[float],
 
 def _weight_tile(weight: Callable[[str, Tensor], Optional[Tile]], pseudo: Optional[Tensor],
                  mixed: Optional[Tensor]) -> Optional[Tile]:
+    """The tile of the pseudo-labels' weight, before mixing if there is one, else after it."""
     data = pseudo if pseudo is not None else mixed
     if data is None:
         return None

@@ -144,8 +144,9 @@ def scaled_size(picture: np.ndarray, longest: int) -> tuple[int, int]:
 def _fit(tile: Tile, height: int, width: int) -> np.ndarray:
     if tile.picture.shape[:2] == (height, width):
         return tile.picture
-    smaller = tile.picture.shape[0] > height
-    how = cv2.INTER_NEAREST if tile.nearest else cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if tile.picture.shape[0] > height else cv2.INTER_LINEAR
+    if tile.nearest:
+        how = cv2.INTER_NEAREST
     return cv2.resize(tile.picture, (width, height), interpolation=how)
 
 

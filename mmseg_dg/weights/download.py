@@ -89,6 +89,7 @@ def download(name: str, folder: Path, context: Optional[ssl.SSLContext] = None) 
 
 
 def _fetch(url: str, target: Path, known: str, context: Optional[ssl.SSLContext]) -> None:
+    """Download a file over HTTPS; nothing is kept unless its SHA-256 is the known one."""
     opener = urllib.request.build_opener(
         _HttpsOnly(), urllib.request.HTTPSHandler(context=context or ssl.create_default_context()))
     try:

@@ -221,6 +221,7 @@ def _block_name(key: str) -> str:
 
 
 def _block_rename(key: str) -> Optional[str]:
+    """Our name of a tensor within a transformer block; None for tensors outside of blocks."""
     match = re.match(r'block\d\.\d+\.', key)
     if match is None:
         return None

@@ -50,12 +50,7 @@ class Export(NamedTuple):
         text = [
             f'{self.checkpoint}: {self.tensors} tensors of the network "{self.network}"',
             f'{self.config}: '
-            'its '
-            'config '
-            'for '
-            'mmseg.apis.init_model '
-            'and '
-            'inference_model'
+            'its config for mmseg.apis.init_model and inference_model'
         ]
         if self.own_parts:
             return [

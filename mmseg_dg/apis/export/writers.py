@@ -119,8 +119,7 @@ def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
         except Exception as error:
             raise ValueError(
                 f'{type(graph.body).__name__}: the network cannot be written for images of every '
-                'size '
-                f'({type(error).__name__}: {str(error)[:400]})') from error
+                f'size ({type(error).__name__}: {str(error)[:400]})') from error
 
 
 def smallest(graph: InferenceGraph) -> tuple[int, int]:

@@ -125,6 +125,7 @@ def save_predictions(cfg: Config, folder: str) -> None:
         ValueError: There is no evaluator to write them.
     """
     def visit(node: Any) -> int:
+        """Set ``output_dir`` of all metrics below a node that can save; their number."""
         if isinstance(node, (list, tuple)):
             return sum(visit(item) for item in node)
         # domains by name, or mmengine's wrapper around metrics
@@ -136,12 +137,13 @@ def save_predictions(cfg: Config, folder: str) -> None:
         return 1
 
     def with_saver(node: Any) -> Any:
-        """A domain without a metric that saves gets one that does nothing else."""
+        """An evaluator config; where none of its metrics saves, the list of them with one that does
+        nothing else. For evaluators by domain: each of them.
+        """
         if isinstance(node, dict) and not {'type', 'metrics'} & set(node):
             return ConfigDict({name: with_saver(item) for name, item in node.items()})
-        metrics = node if isinstance(node,
-                                     (list,
-                                      tuple)) else node['metrics'] if 'metrics' in node else [node]
+        # a metric, a list of them, or mmengine's wrapper around either
+        metrics = node['metrics'] if isinstance(node, dict) and 'metrics' in node else node
         metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
         names = {str(metric['type']).split('.')[-1] for metric in metrics}
         if not names <= _SAVE_NOTHING:

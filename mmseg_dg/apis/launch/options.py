@@ -6,7 +6,7 @@ import inspect
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Optional
 
 import torch
@@ -101,8 +101,11 @@ def finish_args(args: argparse.Namespace, parser: argparse.ArgumentParser) -> ar
 
 def _dotted_keys(node: Any, prefix: str = '') -> Iterator[str]:
     """Every key of a nested config, ``a.b.0.c``; list positions are numbers."""
-    items = node.items() if isinstance(
-        node, dict) else enumerate(node) if isinstance(node, (list, tuple)) else ()
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(node, dict):
+        items = node.items()
+    elif isinstance(node, (list, tuple)):
+        items = enumerate(node)
     for key, value in items:
         yield f'{prefix}{key}'
         yield from _dotted_keys(value, f'{prefix}{key}.')

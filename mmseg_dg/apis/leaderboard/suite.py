@@ -197,6 +197,7 @@ def _similar(config: Path) -> str:
 
 
 def _check_keys(mapping: Mapping, known: set, needed: set, where: str) -> None:
+    """Refuse (ValueError) keys that are not known, and needed ones that are missing."""
     unknown, missing = sorted(set(mapping) - known), sorted(needed - set(mapping))
     if unknown or missing:
         raise ValueError(f'{where}: ' + '; '.join(

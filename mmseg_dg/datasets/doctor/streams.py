@@ -50,6 +50,7 @@ def entries(cfg: Any) -> list[Entry]:
 
 
 def _leaves(config: Any, key: str) -> Iterator[tuple[str, dict]]:
+    """``(dotted key, config)`` of every dataset that is no wrapper around others."""
     if isinstance(config.get('dataset'), dict):
         yield from _leaves(config['dataset'], f'{key}.dataset')
     elif isinstance(config.get('datasets'), (list, tuple)):

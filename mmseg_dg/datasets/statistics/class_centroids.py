@@ -140,6 +140,9 @@ def _find_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, 
 
 def _find_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, cut: _Cut,
                 bounds: tuple[int, int]) -> np.ndarray:
+    """Centroids in the images ``bounds[0]`` to ``bounds[1]`` (exclusive): int32 rows, the image's
+    index first.
+    """
     tables = []
     for index in range(*bounds):
         label = loader.transform(dataset.get_data_info(index))['gt_seg_map']

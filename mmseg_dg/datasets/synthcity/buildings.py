@@ -86,6 +86,7 @@ def _roof(stage: Stage, side: int, near: float, far: float, z0: float, z1: float
 
 
 def _shop(stage: Stage, side: int, x: float, z0: float, z1: float, glass: Color) -> None:
+    """A shop window in the ground floor of a house, with a sign and perhaps an awning."""
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
     normal, sign = (-float(side), 0.0, 0.0), (dice.uniform(30, 220), dice.uniform(30, 220),
                                               dice.uniform(30, 220))

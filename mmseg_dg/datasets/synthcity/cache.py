@@ -110,6 +110,9 @@ def write_city(folder: Path, seed: int, domain: str, size: tuple[int, int], indi
 
 def _write_missing(write: Callable[[int], None], missing: list[int], num_workers: Optional[int],
                    folder: Path, lock: int) -> None:
+    """Render pictures, in several processes where it is worth it; ``lock`` is the folder's, which
+    they share.
+    """
     workers = min(num_workers or available_cores(), len(missing))
     print_log(
         f'rendering {len(missing)} pictures of the synthetic city into {folder} with '
@@ -134,6 +137,7 @@ def _write_missing(write: Callable[[int], None], missing: list[int], num_workers
 
 
 def _pool(workers: int, lock: int) -> ProcessPoolExecutor:
+    """Worker processes that end with this one."""
     # Forked processes need not import torch and mmseg again, nor a __main__ guard in the user's
     # script; they use NumPy and single-threaded OpenCV only. macOS' system libraries do not survive
     # a fork.
@@ -181,6 +185,7 @@ def _only_writer(folder: Path) -> Iterator[int]:
 
 
 def _remove_abandoned(folder: Path) -> None:
+    """Delete half-written files of processes that were killed."""
     for part in (IMAGES, LABELS):
         for path in (folder / part).glob('.*.part'):
             try:

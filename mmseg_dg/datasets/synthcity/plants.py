@@ -35,6 +35,7 @@ def tree(stage: Stage, x: float, z: float, height: float) -> None:
 
 def _branches(stage: Stage, x: float, z: float, height: float, thickness: float,
               color: Color) -> None:
+    """Branches from the upper trunk outward."""
     dice, t = stage.dice, thickness * 0.25
     for _ in range(34):
         angle, length = dice.uniform(0.3, 2.84), dice.uniform(0.3, 1) * height * 0.45

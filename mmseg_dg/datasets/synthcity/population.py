@@ -54,6 +54,7 @@ def draw_population(stage: Stage) -> Population:
 
 
 def _traffic(stage: Stage) -> list[Parked]:
+    """Parked cars at both kerbs, vehicles in the lanes, perhaps one in the side street."""
     dice, street = stage.dice, stage.street
     found: list[Parked] = []
     for parked, side in ((street.parking_left, LEFT), (street.parking_right, RIGHT)):
@@ -88,6 +89,7 @@ def _traffic(stage: Stage) -> list[Parked]:
 
 
 def _passers(stage: Stage) -> list[Passer]:
+    """People and cycles: riders, parked cycles, walkers on the sidewalks and across the road."""
     dice, street = stage.dice, stage.street
     found: list[Passer] = []
 
@@ -116,6 +118,7 @@ def _passers(stage: Stage) -> list[Passer]:
 
 
 def _trees(stage: Stage) -> list[tuple[float, float, float]]:
+    """``(x, z, height)`` of trees along the kerbs."""
     dice, street = stage.dice, stage.street
     found = []
     for side in (LEFT, RIGHT):
@@ -132,6 +135,9 @@ def _trees(stage: Stage) -> list[tuple[float, float, float]]:
 
 
 def _plots(stage: Stage, side: int) -> list[Plot]:
+    """The ground along one side, from the camera on: houses, greens (height 0) and the side
+    street's gap.
+    """
     dice, street = stage.dice, stage.street
     found: list[Plot] = []
     front, z = street.front(side), dice.uniform(-6, 2)
@@ -204,6 +210,7 @@ def build(stage: Stage, population: Population) -> None:
 
 
 def _green_plot(stage: Stage, plot: Plot) -> None:
+    """A lawn with trees, perhaps behind a hedge, wall or fence."""
     dice = stage.dice
     plants.lawn(stage, plot.side, plot.x, plot.z0, plot.z1)
     border = dice.pick(('none', 'hedge', 'wall', 'fence'))
@@ -246,6 +253,7 @@ def _edges(stage: Stage, side: int) -> None:
 
 
 def _furniture(stage: Stage, side: int) -> None:
+    """Lamps, signs, bollards and traffic lights of one sidewalk."""
     dice, street = stage.dice, stage.street
     x = street.kerb(side) + side * 0.5
     z, step = dice.uniform(5, 25), dice.uniform(14, 32)

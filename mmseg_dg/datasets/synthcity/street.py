@@ -55,14 +55,20 @@ def plan_street(dice: Dice) -> Street:
     offset = dice.uniform(-0.2, 0.2) * lane  # of the camera in its lane
     ahead = 2 if dice.chance(0.4) else 1
     oncoming = dice.integer(1, 3)
+    # from the camera's own lane (at -offset) to the right, then from it to the left
     lanes: list[tuple[float, bool]] = [(k * lane - offset, True) for k in range(ahead)]
     lanes += [(-(k + 1) * lane - offset, False) for k in range(oncoming)]
     left, right = -(oncoming + 0.5) * lane - offset, (ahead - 0.5) * lane - offset
     parking_left, parking_right = dice.chance(0.55), dice.chance(0.55)
     side_street = dice.uniform(12, 45) if dice.chance(0.45) else None
-    zebra = side_street - 4 if side_street else dice.uniform(7, 30) if dice.chance(0.35) else None
-    rails = dice.pick([x for x, _ in lanes if abs(x) > 1]
-                      + [lanes[-1][0]]) if dice.chance(0.4) else None
+    zebra = None
+    if side_street:
+        zebra = side_street - 4  # before the crossing
+    elif dice.chance(0.35):
+        zebra = dice.uniform(7, 30)
+    rails = None
+    if dice.chance(0.4):  # not below the camera; the leftmost lane is twice as likely
+        rails = dice.pick([x for x, _ in lanes if abs(x) > 1] + [lanes[-1][0]])
     return Street(lane=lane, lanes=tuple(lanes), left=left - PARKING * parking_left,
                   right=right + PARKING * parking_right, walk_left=dice.uniform(1.8, 5.0),
                   walk_right=dice.uniform(1.8, 5.0), parking_left=parking_left,

@@ -39,6 +39,7 @@ def _cover(distance: np.ndarray, half_width: Union[float, np.ndarray],
 
 
 def _facade(color: np.ndarray, p: Patch) -> None:
+    """Paint bricks or panels, dirt and a grid of windows onto the pixels of a facade (in place)."""
     (start, length, pitch, width, floor, tall, frame, b, g, r, seed, shop, height,
      style) = p.parameters.T
     u, v = p.u - start, p.v

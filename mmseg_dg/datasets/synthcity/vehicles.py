@@ -159,6 +159,7 @@ def add_vehicle(stage: Stage, kind: int, x: float, z: float, yaw: float, length:
 
 
 def _car(car: Vehicle) -> None:
+    """Body, cabin, panes, doors, bumpers and wheels of a passenger car."""
     dice, length = car.stage.dice, car.length
     color = dice.tint(dice.pick(_LACQUERS), 0.85, 1.1, 4)
     width, height, half = dice.uniform(1.68, 1.88), dice.uniform(1.4, 1.75), length / 2
@@ -194,6 +195,7 @@ def _car(car: Vehicle) -> None:
 
 
 def _truck(truck: Vehicle) -> None:
+    """A cabin and a cargo box, the farther one painted first."""
     dice, half = truck.stage.dice, truck.length / 2
     width, height = 2.4, dice.uniform(2.8, 3.7)
     cargo, cabin = dice.tint(dice.pick(_LACQUERS[1:]), 0.85, 1.1,
@@ -232,6 +234,7 @@ def _panes(vehicle: Vehicle, width: float, y0: float, y1: float, glass: Color) -
 
 
 def _bus(bus: Vehicle) -> None:
+    """A box with a band of panes, a door and a destination sign."""
     dice, half = bus.stage.dice, bus.length / 2
     color, width, height = dice.tint(dice.pick(_BUSES), 0.8, 1.1, 5), 2.5, dice.uniform(2.95, 3.3)
     glass = scaled(_GLASS, dice.uniform(0.6, 1.2))
@@ -253,6 +256,7 @@ def _bus(bus: Vehicle) -> None:
 
 
 def _tram(tram: Vehicle) -> None:
+    """Joined cars with sloped noses at both ends, panes and a pantograph."""
     dice, half = tram.stage.dice, tram.length / 2
     color, width, height = dice.tint(dice.pick(_TRAMS), 0.85, 1.1, 5), 2.4, dice.uniform(3.4, 3.7)
     glass = scaled(_GLASS, dice.uniform(0.5, 1.1))

@@ -112,6 +112,9 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         return mmcv.imfrombytes(content, flag=_DEEP_FLAGS[self.color_type], backend='cv2')
 
     def _decode(self, content: bytes, path: str) -> np.ndarray:
+        """The image, uint8, with channels last; refuses (ValueError) files that would lose
+        something.
+        """
         try:
             header: Optional[ImageHeader] = read_header(bytes(content))
         except OSError:

@@ -80,6 +80,7 @@ class LoadImageStack(LoadImageFromFile):
             return None
 
     def _decode(self, content: bytes, path: str) -> np.ndarray:
+        """The stack (H, W, C) of a file's content, checked."""
         content = bytes(content)
         try:
             problem = self.problem(read_header(content))
@@ -125,6 +126,7 @@ class LoadImageStack(LoadImageFromFile):
         return image
 
     def _read_tiff(self, content: bytes, path: str) -> np.ndarray:
+        """The first series of a TIFF file as (H, W, C), whatever the order of its axes."""
         try:
             import tifffile
         except ImportError as error:

@@ -52,6 +52,9 @@ class LoadAnnotations(MMSegLoadAnnotations):
             (``ori_shape``).
     """
     def _load_seg_map(self, results: dict) -> None:
+        """Read the label into ``gt_seg_map``, uint8 (H, W); refuses one that is not of its image's
+        size.
+        """
         label = self._mapped(self._read_ids(results), results)
         size = results.get('ori_shape')
         if size is not None and tuple(size[:2]) != label.shape:
@@ -86,6 +89,7 @@ class LoadAnnotations(MMSegLoadAnnotations):
         return label.astype(np.uint8)
 
     def _mapped(self, label: np.ndarray, results: dict) -> np.ndarray:
+        """The label with the dataset's ``label_map`` and ``reduce_zero_label`` applied."""
         label_map = results.get('label_map')
         # unlike the stock loader, an unset option is not remembered from the first sample
         reduce_zero = self.reduce_zero_label

@@ -105,6 +105,7 @@ class RareClassCrop(BaseTransform):
         return box
 
     def _varied_box(self, shape: tuple[int, int], label: np.ndarray) -> ArrayBox:
+        """A random crop, drawn again while one class fills more than ``cat_max_ratio`` of it."""
         box = self._random_box(shape)
         if self.cat_max_ratio >= 1:
             return box

@@ -40,6 +40,7 @@ class BestCheckpoints(CheckpointHook):
         return osp.basename(path) if path else None
 
     def _set_best(self, runner: Any, indicator: str, name: Optional[str]) -> None:
+        """Note the best checkpoint (or that there is none) where mmengine looks for it."""
         path = None if name is None else self.file_backend.join_path(self.out_dir, name)
         if len(self.key_indicators) == 1:
             self.best_ckpt_path = path
@@ -106,6 +107,9 @@ class BestCheckpoints(CheckpointHook):
                     self._outdated_best.append(other)
 
     def _is_here(self, runner: Any, name: str) -> bool:
+        """Whether a best checkpoint is in this run's folder; one of the run that is resumed is
+        copied first.
+        """
         target = self.file_backend.join_path(self.out_dir, name)
         if self.file_backend.isfile(target):
             return True

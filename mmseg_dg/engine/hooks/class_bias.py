@@ -115,6 +115,7 @@ class PseudoLabelStatisticsHook(Hook):
         runner.visualizer.add_image('pseudo_labels', chart, step=runner.iter)
 
     def _count(self, method: BaseMethod) -> None:
+        """Add the pseudo-labels of the last step to the counts."""
         record = method.recorder.record
         if record is None:
             return  # the step was not finite and left out
@@ -132,6 +133,7 @@ class PseudoLabelStatisticsHook(Hook):
         self._counts = counts if self._counts is None else self._counts + counts
 
     def _sum_up(self, runner: Runner, iteration: int) -> None:
+        """Log the counts of all processes since the last row, write the row, begin anew."""
         assert self._counts is not None  # the caller has looked
         counts = self._counts.clone()
         self._counts = None
@@ -144,6 +146,7 @@ class PseudoLabelStatisticsHook(Hook):
             self._write(osp.join(runner.log_dir, 'pseudo_labels.csv'), row)
 
     def _write(self, path: str, row: list[float]) -> None:
+        """Append a row to the CSV file; a new file gets its header."""
         new = not osp.isfile(path)
         os.makedirs(osp.dirname(path), exist_ok=True)
         with open(path, 'a', newline='', encoding='utf-8') as file:
@@ -204,6 +207,7 @@ class ClassBiasPicturesHook(Hook):
         self._draw(runner, metrics)
 
     def _draw(self, runner: Runner, metrics: Optional[dict]) -> None:
+        """Chart of each class's share and IoU for the visualizer, per domain."""
         if not is_main_process() or runner.visualizer is None:
             return
         for domain, (classes, shares, iou) in domain_bias(metrics or {}).items():

@@ -114,6 +114,7 @@ class DecoderWarmupHook(CheckingHook):
             logger='current')
 
     def _freeze(self, runner: Runner, model: nn.Module) -> None:
+        """Take the encoder out of the training until the warm-up is over."""
         wrapper = runner.model
         if isinstance(wrapper,
                       nn.parallel.DistributedDataParallel) and not wrapper.find_unused_parameters:
@@ -131,6 +132,8 @@ class DecoderWarmupHook(CheckingHook):
             f'iteration {self.length}', logger='current')
 
     def _length(self, runner: Runner, model: nn.Module) -> int:
+        """Iterations of the warm-up: from the hook's epochs or iterations, else the method's own.
+        """
         if self.warmup_epochs is not None:
             return self.warmup_epochs * epoch_length(runner, model)
         length = _own_length(model) if self.warmup_iters is None else self.warmup_iters

@@ -88,6 +88,9 @@ class EMAUpdateHook(CheckingHook):
             self._update(runner)
 
     def _update(self, runner: Runner) -> None:
+        """Move the averages toward their sources, unless the step was skipped (a GPU decides
+        without the host).
+        """
         method = method_of(runner)
         skipped = method.step_skipped
         if not method.averages_follow:
@@ -101,6 +104,7 @@ class EMAUpdateHook(CheckingHook):
 
 
 def _by_name(what: str, value: Any, names: Iterable[str]) -> dict:
+    """A setting for each average: one value for all, or a dict with exactly their names."""
     names = list(names)
     if not isinstance(value, Mapping):
         return dict.fromkeys(names, value)

@@ -8,7 +8,8 @@ from mmseg_dg.utils.plain_values import same_when_plain
 
 
 def prepare_resume(runner: Any, checkpoint: dict, weights_only: bool) -> None:
-    """Check a checkpoint that a run resumes from, before mmengine takes it apart.
+    """Check a checkpoint that a run resumes from, before mmengine takes it apart, and complete what
+    mmengine would miss in one that is taken for its weights only.
 
     Args:
         runner: The runner that resumes.
@@ -22,10 +23,10 @@ def prepare_resume(runner: Any, checkpoint: dict, weights_only: bool) -> None:
     if weights_only:
         for part in ('optimizer', 'param_schedulers'):
             checkpoint.pop(part, None)
-        if 'state_dict' not in checkpoint:
+        if 'state_dict' not in checkpoint:  # the file is a plain state dict
             checkpoint['state_dict'] = {key: checkpoint.pop(key) for key in list(checkpoint)}
         meta = checkpoint.setdefault('meta', {})
-        known = type(meta.get('iter')) is int
+        known = type(meta.get('iter')) is int  # a bool is no count
         meta['iter'], meta['epoch'] = meta.get('iter') if known else 0, meta.get('epoch') or 0
         checkpoint.setdefault('message_hub', dict(log_scalars={}, runtime_info={}, resumed_keys={}))
         runner.logger.info(f'--resume-weights-only: weights of {name}, '
@@ -35,7 +36,8 @@ def prepare_resume(runner: Any, checkpoint: dict, weights_only: bool) -> None:
         check_complete(checkpoint, name)
     ours = traits(runner.train_dataloader.dataset).metainfo or None
     if same_when_plain(ours, checkpoint['meta'].get('dataset_meta')):
-        # mmengine compares pickles: equal, though the file has plain values
+        # The file has plain values (lists for tuples), and mmengine compares pickles: it would warn
+        # of another dataset although the values are the same.
         checkpoint['meta']['dataset_meta'] = ours
 
 

@@ -81,6 +81,7 @@ class TrainingPicturesHook(Hook):
             self._warn(f'the pictures of iteration {runner.iter + 1} could not be drawn: {error!r}')
 
     def _draw(self, runner: Runner, method: nn.Module, record: StepRecord) -> None:
+        """A grid of pictures of the last step for each of the first images of the batch."""
         mean, std = _normalization(method)
         palette = self.palette or runner.train_dataloader.dataset.metainfo.get('palette')
         if palette is None and method.labeled_streams:

@@ -79,6 +79,7 @@ class _MultiDomainLoop(BaseLoop):
         return f', {role}' if role else ''
 
     def _build_loaders(self, runner: Runner, config: Loaders) -> NamedLoaders:
+        """The dataloader of each domain, from configs or loaders."""
         if isinstance(config, NamedLoaders):
             return config
         if isinstance(config, DataLoader) or (isinstance(config, dict) and 'dataset' in config):
@@ -96,6 +97,7 @@ class _MultiDomainLoop(BaseLoop):
              for name, entry in config.items()}, what=self.what)
 
     def _build_loader(self, runner: Runner, name: str, config: Any) -> DataLoader:
+        """One domain's dataloader, with a random generator of its own."""
         if isinstance(config, DataLoader):
             return config
         if not isinstance(config, dict) or 'dataset' not in config:
@@ -233,6 +235,7 @@ class _MultiDomainLoop(BaseLoop):
         self.runner.call_hook(pattern.format(self.mode), **kwargs)
 
     def _report(self, by_domain: dict[str, dict[str, float]], metrics: dict[str, float]) -> None:
+        """Log the table of all domains and write the report files."""
         hooks: list[CheckpointHook] = [
             hook for hook in self.runner.hooks if isinstance(hook, CheckpointHook)
         ]

@@ -54,6 +54,9 @@ def keep_implementation(optimizer: torch.optim.Optimizer) -> torch.optim.Optimiz
 
 def _own_implementation(optimizer: torch.optim.Optimizer,
                         state: dict[str, Any]) -> Optional[dict[str, Any]]:
+    """A saved state for this optimizer: ``fused`` and ``foreach`` are those of the optimizer, not
+    of the file.
+    """
     groups = [
         dict(saved, **{key: own[key]
                        for key in ('fused', 'foreach') if key in own})

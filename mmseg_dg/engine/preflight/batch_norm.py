@@ -56,6 +56,7 @@ def _passes(method: Any, loaders: Any) -> dict[str, tuple[str, int]]:
 
 
 def _layers(network: nn.Module) -> dict[str, nn.Module]:
+    """Batch-normalization layers whose statistics are of one process only."""
     several = get_world_size() > 1
     return {
         name: module

@@ -177,6 +177,9 @@ def _of_transform(transform: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _of_metrics(validation: Optional[Any]) -> Iterator[tuple[str, Any]]:
+    """``(dotted key, ignored id)`` of the validation's metrics, and of what makes ids 255 in their
+    datasets.
+    """
     if validation is None or not isinstance(validation.dataloader, NamedLoaders):
         return
     domains = validation.dataloader

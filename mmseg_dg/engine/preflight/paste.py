@@ -77,6 +77,9 @@ def keys_written(filename: Optional[str], name: str, *inner: str) -> frozenset[s
 
 
 def _keys(node: Optional[ast.expr]) -> dict[str, ast.expr]:
+    """Keyword arguments of a ``dict(...)`` call, or text keys of a dict display; empty for other
+    expressions.
+    """
     if isinstance(node, ast.Call):
         return {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
     if isinstance(node, ast.Dict):

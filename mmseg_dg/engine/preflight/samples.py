@@ -70,6 +70,7 @@ def check_labels(method: Any, loaders: Any) -> None:
 
 
 def _check_channels(stream: str, path: str, image: torch.Tensor, method: Any) -> None:
+    """Refuse an image whose number of channels is not that of the normalization."""
     known = normalization_of(method.data_preprocessor)
     wanted = 3 if known is None else known.mean.numel()
     if image.dim() == 3 and len(image) != wanted and wanted > 1:
@@ -81,6 +82,7 @@ def _check_channels(stream: str, path: str, image: torch.Tensor, method: Any) ->
 
 
 def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> None:
+    """Refuse pixels on the scale 0..1 where the normalization is for 0..255."""
     known = normalization_of(method.data_preprocessor)
     if known is None or float(known.mean.max()) <= 1 or not image.is_floating_point():
         return

@@ -98,6 +98,7 @@ class LoRALinear(nn.Linear):
         return F.linear(x, self.weight, self.bias) + self.scale * change
 
     def _low_rank(self, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """The low-rank term of a layer, (..., in) -> (..., parts * out)."""
         inner = F.linear(x, a.flatten(0, 1))  # (..., parts * rank)
         if self.parts == 1:
             return F.linear(inner, b[0])
@@ -219,6 +220,7 @@ def add_adapters(encoder: nn.Module, rank: int = 16, alpha: Optional[float] = No
 
 
 def _check(rank: int, alpha: float, start: str, layers: Sequence[str]) -> None:
+    """Refuse (ValueError) settings of ``lora`` without meaning."""
     if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1 or alpha <= 0:
         raise ValueError(
             f'lora: rank={rank} and alpha={alpha} must be positive, rank a whole number')

@@ -336,6 +336,7 @@ class MixTransformer(EncoderOptions, BaseModule):
         return self._stage(0, x)
 
     def _stage(self, index: int, x: Tensor) -> Tensor:
+        """One stage: (B, C, H, W) -> (B, C', h, w)."""
         stage = self.layers[index]
         assert isinstance(stage, nn.ModuleList)
         embed, blocks, norm = stage

@@ -280,6 +280,7 @@ def _attention_value(fixed: Union[float, str, None]) -> Optional[float]:
 
 
 def _check_arguments(fixed: Union[float, str, None], hr: float, lr: float, stride: int) -> None:
+    """Refuse (ValueError) an attention, loss weights or a stride without meaning."""
     value = _attention_value(fixed)
     if isinstance(fixed, str) and value is None or not 0 <= (value or 0) <= 1:
         raise ValueError("fixed_attention must be a number in [0, 1], 'LR', 'HR' or None, got "

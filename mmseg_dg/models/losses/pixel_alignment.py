@@ -279,6 +279,9 @@ class PixelAlignment(nn.Module):
 
     def _divide(self, view: PixelView, pass_images: AlignmentImages, eta: float,
                 rng: Optional[torch.Generator], known: Optional[Tensor]) -> Partition:
+        """One view's pixels, on the grid of the term, divided into reliable (joint) and drifting
+        ones.
+        """
         features, logits = resized(view.features,
                                    self.resolution), resized(view.logits.detach(), self.resolution)
         size = features.shape[-2:]

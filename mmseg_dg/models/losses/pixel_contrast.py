@@ -116,6 +116,7 @@ class PixelContrast(nn.Module):
         return AlignmentResult(self.weight * torch.stack(losses).sum())
 
     def _one_pass(self, pass_images: AlignmentImages) -> Tensor:
+        """The loss of one pass, 0-d: over one view, or over context and detail of HRDA."""
         size = (self.resolution, self.resolution)
         labels = nearest(pass_images.labels,
                          size).flatten()  # (B, H, W) -> (N,), N = B * resolution ** 2

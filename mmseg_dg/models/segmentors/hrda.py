@@ -108,6 +108,8 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         self._check_sizes()
 
     def _check_sizes(self) -> None:
+        """Refuse (ValueError) crops, windows and strides that do not fit the head's output stride.
+        """
         stride, divisor = self.decode_head.output_stride, self.crop_coord_divisible
         if divisor < 1 or divisor % stride:
             raise ValueError(f'crop_coord_divisible={divisor} must be a multiple of '

@@ -381,6 +381,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
 
 def _check_arguments(head: nn.Module, steps: int, time_difference: float, draws: int,
                      time_range: Sequence[float], plain_weight: float) -> None:
+    """Refuse (ValueError) a head or settings that mask diffusion cannot work with."""
     if not isinstance(head, ShowsFeatures):
         raise ValueError('mask diffusion needs the features of the decoder, but '
                          f'{type(head).__name__} has no fused_features: use DAFormerHead, the '

@@ -153,6 +153,9 @@ class PriorAdjustment(nn.Module):
 
 
 def _given_prior(prior: Union[str, Sequence[float]], num_classes: int) -> Optional[Tensor]:
+    """The prior, float64, a number per class that sum to 1; None where it follows the labels or the
+    predictions of the training.
+    """
     if isinstance(prior, str):
         if prior not in PRIORS:
             raise ValueError(f'adjustment.prior must be one of {PRIORS} or a list of {num_classes} '
