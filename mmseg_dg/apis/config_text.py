@@ -39,6 +39,7 @@ def recipe_file(name: str) -> Path:
 
 
 def _is_installed() -> bool:
+    """Whether the package is installed, or only on the path."""
     try:
         metadata.distribution('mmseg_dg')
     except metadata.PackageNotFoundError:

@@ -109,6 +109,7 @@ def _first_import_error(error: ImportError) -> ImportError:
 
 
 def _passes(trace: Optional[TracebackType], names: tuple[str, ...]) -> bool:
+    """Whether a traceback goes through a function of one of these names."""
     while trace is not None:
         if trace.tb_frame.f_code.co_name in names:
             return True

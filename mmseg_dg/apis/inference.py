@@ -170,6 +170,9 @@ def _are_listed(inputs: Any) -> bool:
 
 
 def _for_prediction(model: BaseSegmentor, cfg: Config, meta: Optional[dict]) -> BaseSegmentor:
+    """The network in evaluation mode, with ``cfg`` and ``dataset_meta`` as mmseg's inference
+    expects.
+    """
     model = unwrapped(model)
     model.cfg = cfg
     model.dataset_meta = dict(meta) if meta and meta.get('classes') else dataset_meta(

@@ -153,6 +153,7 @@ def _as_json(chosen: Sequence[Ranked], rows: Sequence[list], origin: dict) -> st
 
 
 def _row(rank: int, image: Ranked, region: Region, classes: Sequence[str]) -> list:
+    """A row of ``REGION_HEADER``."""
     y1, y2, x1, x2 = region.box
     return [
         rank, image.below, x1, y1, x2, y2, region.score, region.uncertainty, region.impurity,

@@ -221,7 +221,21 @@ def run(task: Task, out: Path, *, encoder: Union[str, Folder,
 
 def _begin(verb: str, chosen: Recipe, sets: dict, classes: Any, out: Folder, few: Optional[dict],
            settings: dict) -> Optional[Segmenter]:
-    """Check what all verbs share, and train."""
+    """Check what all verbs (``adapt``, ``train``, ...) share, and train.
+
+    Args:
+        verb: Name of the function that was called.
+        chosen: Recipe of ``configs/custom``.
+        sets: Images by stream, checked; those that the recipe has no stream for are not used.
+        classes: As given.
+        out: Folder of the run.
+        few: Few labeled images of the target, checked; None: none.
+        settings: Other keyword arguments as given; ``val``, ``palette`` and ``label_map`` are taken
+            out, the rest goes to :func:`run`.
+
+    Raises:
+        ValueError: An argument without meaning.
+    """
     if not isinstance(out, (str, Path)):
         raise ValueError(f'out={out!r}: give the folder of the run')
     val = settings.pop('val', None)
@@ -254,6 +268,7 @@ def chosen_adaptation(method: str, few: Optional[Mapping]) -> Recipe:
 
 
 def _chosen(known: Mapping[str, Recipe], method: str) -> Recipe:
+    """The recipe of a method; refuses (ValueError) an unknown name."""
     if not isinstance(method, str) or method not in known:
         raise ValueError(
             f'method={method!r}: there are {", ".join(known)}; any other method of the package is '

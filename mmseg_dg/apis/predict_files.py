@@ -164,6 +164,7 @@ class _Writer:
         self._speak()
 
     def _speak(self) -> None:
+        """Log how long the rest will take, now and then."""
         now, done = time.time(), self.written.images
         if now - self.spoken > _SPEAK and self.total:
             self.spoken = now
@@ -284,6 +285,7 @@ def _colors(count: int) -> list[list[int]]:
 
 
 def _duration(seconds: float) -> str:
+    """Seconds as ``1 h 5 min``, ``5 min 2 s`` or ``2 s``."""
     minutes, seconds = divmod(int(round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

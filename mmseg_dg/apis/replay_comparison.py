@@ -217,6 +217,7 @@ def _gradients(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str]) -> lis
 
 
 def _parameters(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str]) -> list[Deviation]:
+    """Largest deviation of the norms of parameters, for each kind that the recording has."""
     result = []
     for name, (quantity, attribute, kind) in _MOVED.items():
         if name in recorded:

@@ -83,6 +83,7 @@ def _fit_widths(head: dict, start: dict[str, Tensor]) -> None:
 
 
 def _change(config: dict, values: dict) -> None:
+    """Set recorded values in a config (in place) and log those that differ."""
     for key, value in values.items():
         if key in config and config[key] != value:
             print_log(f'replay: {key}={config[key]} of the config becomes {value}, as '
@@ -160,6 +161,7 @@ class _RecordedRandint:
 
 
 def _jitter(draw: dict) -> JitterParams:
+    """A recorded draw of the color jitter."""
     first, second, third, fourth = (int(x) for x in draw['order'])
     return JitterParams(brightness=float(draw['brightness_factor']),
                         contrast=float(draw['contrast_factor']), hue=float(draw['hue_factor']),

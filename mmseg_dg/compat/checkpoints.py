@@ -56,6 +56,7 @@ def _load_http(filename: str, map_location: MapLocation = None, model_dir: Optio
 
 def _load_from_store(filename: str, map_location: MapLocation = None,
                      backend: str = 'petrel') -> Any:
+    """Load a checkpoint through one of mmengine's file backends."""
     from mmengine.fileio import get_file_backend
 
     from mmseg_dg.utils.checkpoint_reader import checkpoint_from_bytes

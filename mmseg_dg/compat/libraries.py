@@ -86,6 +86,7 @@ def merge_dicts_over_none() -> None:
         return
 
     def plain(node: Any) -> Any:
+        """A dict without ``_delete_`` at any depth; anything else as it is."""
         if isinstance(node, dict):
             return type(node)(
                 {key: plain(value)
@@ -93,6 +94,11 @@ def merge_dicts_over_none() -> None:
         return node
 
     def merge(a: dict, b: Any, allow_list_keys: bool = False) -> Any:
+        """``_merge_a_into_b``: the child ``a`` over its base ``b``.
+
+        What mmengine stumbles over is taken from its way: keys that are no texts replace those of
+        the base here, and where the base has no value, or None, the child's dict meets none.
+        """
         if not isinstance(b, dict):
             return original(a, b, allow_list_keys)
         a, b = dict(a), b.copy()

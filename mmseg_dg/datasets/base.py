@@ -134,6 +134,7 @@ class TrainIdDataset(BaseSegDataset):
         return self._stems_in(images)
 
     def _check_image_folder(self, folder: str) -> None:
+        """Refuse a folder of images that does not exist."""
         check_folder(
             folder, 'image',
             type(self).__name__, 'Correct data_root / data_prefix, or '

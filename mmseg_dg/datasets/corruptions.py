@@ -103,6 +103,7 @@ def corrupt(image: np.ndarray, kind: str, strength: int, seed: int = 0) -> np.nd
 
 
 def _check(kind: str, strength: int, seed: int) -> None:
+    """Refuse (ValueError) a corruption that does not exist."""
     if kind not in KINDS:
         raise ValueError(f'unknown corruption {kind!r}: use one of {list(KINDS)}')
     if strength not in STRENGTHS or seed < 0:

@@ -138,6 +138,7 @@ def _pillow(file: BinaryIO) -> ImageHeader:
 
 
 def _turned(header: ImageHeader, orientation: int) -> ImageHeader:
+    """The header with the size after the turn that the EXIF orientation 1..8 asks for."""
     if orientation not in range(1, 9):  # 0 and what is no orientation: readers ignore it
         orientation = 1
     height, width = (header.width, header.height) if orientation > 4 else (header.height,
@@ -180,7 +181,16 @@ def _tiff(file: BinaryIO, start: bytes) -> ImageHeader:
 
 
 def _tiff_tags(file: BinaryIO, start: bytes) -> dict[int, list[int]]:
-    """Whole-number tags of the first image of the file."""
+    """Whole-number tags of the first image of a TIFF: number of the tag -> values.
+
+    An image begins with a count and a table of entries (tag, field type, number of values, the
+    values or, where they are too long, their place in the file). BigTIFF has the same with wider
+    numbers.
+
+    Args:
+        file: The file; read where its tables lie.
+        start: Its first 16 bytes or more.
+    """
     order = '<' if start[:2] == b'II' else '>'
     big = start[2:4] in (b'+\0', b'\0+')  # BigTIFF counts with 8 bytes
     word, count_code, entry_code = ('Q', 'Q', 'HHQ') if big else ('I', 'H', 'HHI')
@@ -189,7 +199,7 @@ def _tiff_tags(file: BinaryIO, start: bytes) -> dict[int, list[int]]:
     count, = struct.unpack(order + count_code, file.read(struct.calcsize(order + count_code)))
     if not 0 < count < 4096:
         raise ValueError(f'{count} tags')
-    step, room = (20, 8) if big else (12, 4)
+    step, room = (20, 8) if big else (12, 4)  # bytes of an entry, and of the values at its end
     table = file.read(count * step)
     tags = {}
     for at in range(0, count * step, step):
@@ -201,7 +211,7 @@ def _tiff_tags(file: BinaryIO, start: bytes) -> dict[int, list[int]]:
             continue
         code, size = _SIZES[kind]
         content = table[at + step - room:at + step]
-        if size * length > room:
+        if size * length > room:  # they are elsewhere
             file.seek(struct.unpack(order + word, content)[0])
             content = file.read(size * length)
         tags[tag] = list(struct.unpack_from(f'{order}{length}{code}', content))

@@ -149,6 +149,7 @@ def _run_pipeline(leaf: Any, info: dict) -> Any:
 
 
 def _ids_outside(labels: torch.Tensor, num_classes: int, ignore_index: int) -> list[int]:
+    """Ids in labels that are no class and not the ignored one, ascending."""
     outside = (labels >= num_classes) | (labels < 0)
     if not outside.any():  # the usual case without ignored pixels
         return []

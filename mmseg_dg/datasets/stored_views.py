@@ -224,6 +224,9 @@ class ViewWriter:
         return np.lib.format.open_memmap(path, mode='w+', dtype=dtype, shape=shape)
 
     def _done(self) -> int:
+        """Views that an interrupted build of the same content has written; 0 where it must begin
+        anew.
+        """
         try:
             progress = json.loads((self.part / PROGRESS).read_text(encoding='utf-8'))
             complete = all((self.part / f'{name}.npy').is_file() for name in self.index['arrays'])

@@ -113,6 +113,9 @@ class MethodDistributedWrapper(nn.Module):
             tensor += reference
 
     def _reduce_in_buckets(self, tensors: list[Tensor], finish: Callable[[Tensor], Tensor]) -> None:
+        """Sum tensors over the processes in place, several at once; ``finish`` changes each joined
+        sum in place.
+        """
         for bucket in buckets(tensors, self.bucket_bytes):
             joined = flat(bucket)
             all_reduce(joined)

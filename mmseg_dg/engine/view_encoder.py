@@ -148,6 +148,7 @@ class ViewEncoder:
             )
 
     def _paths(self) -> list[str]:
+        """Path of every image of the stream, ``sample N`` where a dataset does not tell."""
         paths = []
         for index in range(len(self.stream.dataset)):
             leaf, local = locate(self.stream.dataset, index)

@@ -175,6 +175,7 @@ def _check_ids(prediction: Tensor, num_predicted: int) -> None:
 
 
 def _bad_label_text(label: Tensor, num_classes: int, ignore_index: int) -> str:
+    """What to say of a label with ids that are neither classes nor ignored."""
     ids = [int(i) for i in torch.unique(label)]
     bad = [i for i in ids if i != ignore_index and not 0 <= i < num_classes]
     return (f'label ids {bad[:10]} are neither in 0..{num_classes - 1} nor the ignored id '

@@ -297,6 +297,7 @@ class LabelFreeMetric(BaseMetric):
         return self._scores(ImageStatistics.from_vector(sum(results)))
 
     def _scores(self, sums: ImageStatistics) -> dict[str, float]:
+        """All scores, ``label_free`` (the mean of those combined, higher is better) first."""
         found = label_free_scores(sums, self._shares(len(sums.probability)))
         parts = [
             100 - found[name] if name in LESS_IS_BETTER else found[name] for name in self.combine

@@ -199,6 +199,9 @@ class DACS(LabeledUnlabeled, Supervised):
                                                                crop_box_mix=state.mixed_boxes)
 
     def _classes_of_all_processes(self, labels: Tensor) -> Optional[Tensor]:
+        """Classes that the labels of any process have, int64 (n,); None where each draws from its
+        own.
+        """
         if not self.sync_statistics or get_world_size() == 1:
             return None
         present = torch.zeros(256, dtype=torch.int32, device=labels.device)
@@ -229,7 +232,6 @@ class DACS(LabeledUnlabeled, Supervised):
         return passes
 
     def _check_batch(self, batch: dict[str, dict]) -> None:
-        """Refuse (ValueError) source and target batches that cannot be mixed image by image."""
         source, target = batch[self.source_stream]['inputs'], batch[self.target_stream]['inputs']
         if source.shape != target.shape:
             raise ValueError(

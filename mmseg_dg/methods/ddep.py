@@ -291,6 +291,7 @@ def _encoder_scale(encoder_norm: Optional[dict]) -> tuple[list[float], list[floa
 
 
 def _noise_settings(noise: Optional[dict]) -> tuple[str, tuple[float, float]]:
+    """``(form, (lowest, highest sigma))`` of the ``noise`` argument."""
     settings = dict(dict(form='scaled', sigma=0.22), **(noise or {}))  # best magnitude, better form
     unknown = sorted(set(settings) - {'form', 'sigma'})
     if unknown:

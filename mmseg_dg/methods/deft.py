@@ -113,6 +113,7 @@ class DeFT(BaseMethod):
         self.warmup_iters = warmup_iters
         self.style: Optional[LABStyle] = MODELS.build(
             style_augmentation) if style_augmentation else None
+        # images of a pass per image of the batch: styled ones are learned beside the originals
         self.copies = 1 if self.style is None else 2
         self.encoder = EMATeacher(self._adaptive_encoder(), beta=0.9999, ramp=False)
         self.decoder = EMATeacher(self._adaptive_decoder(), beta=0.9999, ramp=False)
@@ -249,6 +250,7 @@ class DeFT(BaseMethod):
             return losses()
 
     def _distance(self, name: str, module: nn.Module, reference: Optional[nn.Module]) -> PassResult:
+        """The weighted distance of a part to its initial parameters; empty where it is off."""
         weight = self.distance[name] if self.distance else 0.
         if not self.distance or not weight:
             return PassResult()
@@ -295,6 +297,7 @@ class JointFinetuning(Supervised):
         super().__init__(network, **supervised)
         self.style: Optional[LABStyle] = MODELS.build(
             style_augmentation) if style_augmentation else None
+        # images of a pass per image of the batch: styled ones are learned beside the originals
         self.copies = 1 if self.style is None else 2
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> StyledDraws:

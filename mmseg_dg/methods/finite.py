@@ -247,6 +247,7 @@ class FiniteWatch:
                          gradients=not scaled, deferred=deferred, parameters=self._listed[1])
 
     def _defers(self, method: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether the host asks for the flag later instead of in every step."""
         if self.deferred is not None:
             return self.deferred
         on_gpu = any(p.is_cuda for p in method.parameters())

@@ -128,6 +128,9 @@ class FixMatch(AlignmentMixin, SemiSupervised):
 
     def _own_pseudo_labels(self, batch: dict[str, dict], logits: Tensor,
                            images: Tensor) -> PseudoLabels:
+        """Pseudo-labels of the weak views: the teacher's, or from the student's ``logits`` (B, C,
+        h, w).
+        """
         if self.teacher is not None:
             return self.evaluated_pseudo_labels(batch, self.unlabeled_stream)
         valid = self.valid_mask(batch, self.unlabeled_stream)

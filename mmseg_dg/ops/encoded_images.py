@@ -77,6 +77,7 @@ class EncodedImages:
         return self._each(lambda x: x.to(*args, **kwargs))
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> EncodedImages:
+        """The same images with a function applied to every map, in variants too."""
         return EncodedImages(
             [function(x) for x in self.maps],
             self.size,

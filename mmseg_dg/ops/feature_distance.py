@@ -55,6 +55,7 @@ def downscale_labels(labels: Tensor, factor: int, min_ratio: float, num_classes:
 
 
 def _check_downscale(labels: Tensor, factor: int, min_ratio: float) -> None:
+    """Refuse (ValueError) arguments of :func:`downscale_labels`, but for ids."""
     if labels.dim() != 3 or labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(f'labels must be integer (B, H, W), got {tuple(labels.shape)} '
                          f'{labels.dtype}')

@@ -87,6 +87,7 @@ _WARNED: set = set()
 
 
 def _warn_left_out(where: str, kind: type) -> None:
+    """Warn, once for each place, of a value that a checkpoint cannot hold."""
     if where not in _WARNED:
         _WARNED.add(where)
         print_log(

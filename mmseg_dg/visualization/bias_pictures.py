@@ -98,6 +98,7 @@ def class_share_chart(iterations: Sequence[int], shares: Any, entropy: Sequence[
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
+    """An empty figure of this size in inches, and its axes."""
     # not pyplot: it keeps figures alive and wants a display's backend
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

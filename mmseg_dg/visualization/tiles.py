@@ -142,6 +142,7 @@ def scaled_size(picture: np.ndarray, longest: int) -> tuple[int, int]:
 
 
 def _fit(tile: Tile, height: int, width: int) -> np.ndarray:
+    """The picture of a tile, resized; ``nearest`` tiles (class colors) get no new colors."""
     if tile.picture.shape[:2] == (height, width):
         return tile.picture
     how = cv2.INTER_AREA if tile.picture.shape[0] > height else cv2.INTER_LINEAR
@@ -158,6 +159,7 @@ def _caption(text: str, width: int) -> np.ndarray:
 
 
 def _plane(values: Union[Tensor, np.ndarray]) -> Tensor:
+    """A map as a tensor (H, W), without leading axes of length 1."""
     data = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
     while data.dim() > 2 and data.shape[0] == 1:
         data = data[0]

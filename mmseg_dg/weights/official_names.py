@@ -207,6 +207,9 @@ def split_training_checkpoint(state_dict: Mapping[str, Tensor]) -> dict[str, Sta
 
 
 def _stage_name(key: str, table: Iterable[tuple[str, str]], step: int) -> Optional[str]:
+    """Our name of a tensor by the first pattern that fits; ``step`` is added to the number of the
+    stage.
+    """
     for pattern, template in table:
         match = re.match(pattern, key)
         if match:
@@ -239,6 +242,8 @@ def _block_back(key: str) -> str:
 
 
 def _block_rename_back(key: str) -> Optional[str]:
+    """The official name of a tensor within a transformer block; None for tensors outside of blocks.
+    """
     match = re.match(r'layers\.\d\.1\.\d+\.', key)
     rest = key[match.end():] if match else ''
     for official, ours in _BLOCK_NAMES.items():

@@ -123,6 +123,7 @@ def load_network(cfg: Config, checkpoint: Union[str, Path],
 
 
 def _beside(checkpoint: Path) -> Path:
+    """The one config file in the folder of a checkpoint."""
     found = sorted(checkpoint.parent.glob('*.py'))
     if len(found) != 1:
         raise FileNotFoundError(f'{checkpoint.parent} has {len(found)} config files, from which '

@@ -61,6 +61,7 @@ def _by_shape(name: str) -> Optional[str]:
 
 
 def _encoder_file(model: Any) -> Optional[str]:
+    """The pretrained file of the encoder of a model config; None for none."""
     files = [
         path for key, path in requested_files(model)
         if 'backbone' in key or key.endswith('.pretrained')

@@ -21,6 +21,7 @@ class ConfigOptions(DictAction):
     """
     @staticmethod
     def _parse_iterable(val: str) -> Any:
+        """A list, tuple or dict as Python reads it, else as mmengine does."""
         if val.strip()[:1] in ('[', '(', '{'):
             try:
                 return ast.literal_eval(val.strip())

@@ -183,6 +183,8 @@ def _of_domains(folder: Path, domains: Sequence[str]) -> Optional[dict]:
 
 
 def _gain_cells(gain: Optional[Gain]) -> list[str]:
+    """Cells of a gain: mean with half its interval and number of pairs, range over drives, verdict.
+    """
     if gain is None:
         return ['-', '-', '-']
     half = '' if gain.half is None else f' ± {gain.half:.2f}'

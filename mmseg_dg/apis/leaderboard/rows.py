@@ -154,6 +154,7 @@ def commit() -> str:
 
 
 def _git(root: Path, *words: str) -> str:
+    """What a git command prints; '' where it fails or there is no git."""
     try:
         done: Any = subprocess.run(['git', '-C', str(root), *words], capture_output=True, text=True,
                                    timeout=20)

@@ -89,6 +89,7 @@ def run_recipe(recipe: Recipe, doc: Optional[str], argv: Optional[Sequence[str]]
 
 
 def _parts(recipe: Recipe, chosen: Optional[list[str]], root: str) -> list[Part]:
+    """The chosen parts of a dataset; without a choice those whose labels are there."""
     if chosen:
         return [part for part in recipe.parts if part.name in chosen]
     default = [part for part in recipe.parts if part.default]

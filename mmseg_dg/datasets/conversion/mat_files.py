@@ -17,9 +17,11 @@ import numpy as np
 #: Bytes of one variable once unpacked; the largest label of the datasets read here has some 50 MB.
 LARGEST = 2**29
 _DEEPEST = 16
+_BYTES, _UINT32 = 1, 6  # types of an element
 # type of an element: bytes per number
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 2, 18: 4}
 _MATRIX, _COMPRESSED = 14, 15
+# classes of an array
 _CELL, _STRUCT, _OBJECT, _CHAR, _SPARSE, _NUMBERS = 1, 2, 3, 4, 5, range(6, 16)
 
 
@@ -171,18 +173,19 @@ def _check_matrix(data: memoryview, order: str, depth: int) -> None:
     if depth > _DEEPEST:
         raise _Damaged(f'more than {_DEEPEST} structures in one another')
     reader = _Reader(data, order)
-    flags = reader.next(6)
+    flags = reader.next(_UINT32)
     if len(flags.data) != 8:
         raise _Damaged('array flags of another size')
     word = struct.unpack_from(f'{order}I', flags.data)[0]
+    # the lowest byte is the array's class; of the flags above it, one matters here
     kind, is_complex = word & 0xff, bool(word & 0x0800)
     shape = reader.integers()
     if not 2 <= len(shape) <= 32 or min(shape) < 0:
         raise _Damaged(f'an array of shape {shape[:8]}')
     count = math.prod(shape)
-    reader.next(1)  # its name
+    reader.next(_BYTES)  # its name
     if kind in _NUMBERS:
-        for _ in range(1 + is_complex):
+        for _ in range(1 + is_complex):  # real and imaginary parts
             found = reader.next().count
             if found != count:
                 raise _Damaged(f'{found} numbers for a shape of {shape[:8]}')
@@ -201,10 +204,11 @@ def _check_parts(reader: _Reader, kind: int, count: int, depth: int) -> None:
     """Cells and the fields of structures are arrays themselves."""
     parts = count
     if kind == _OBJECT:
-        reader.next(1)  # name of its class
+        reader.next(_BYTES)  # name of its class
     if kind != _CELL:
+        # field names are one text, each filled up to the same length
         length = reader.integers()
-        names = len(reader.next(1).data)
+        names = len(reader.next(_BYTES).data)
         if len(length) != 1 or length[0] <= 0 or names % length[0]:
             raise _Damaged(f'{names} bytes of field names')
         parts = count * (names // length[0])

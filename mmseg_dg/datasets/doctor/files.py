@@ -121,6 +121,7 @@ def _content(path: str, kind: str, backend_args: Optional[dict]) -> bytes:
 
 
 def _open(content: bytes, kind: str) -> ImageFile.ImageFile:
+    """An image file, opened but not decoded; a fault of this kind where it is none."""
     try:
         return open_unlimited(io.BytesIO(content))
     except (OSError, SyntaxError, ValueError) as error:
@@ -229,6 +230,7 @@ def _label_counts(info: dict, reading: Reading) -> tuple[np.ndarray, np.ndarray,
 
 
 def _refuse_color(ids: np.ndarray, mode: str) -> None:
+    """Raise the fault of a label that has colors, or equal channels, instead of ids."""
     if ids.ndim == 3 and ids.shape[2] >= 3 and (ids[..., :1] == ids[..., 1:3]).all():
         raise _SampleFault('color_label',
                            f'{ids.shape[2]} equal channels (mode {mode}): save one of them')

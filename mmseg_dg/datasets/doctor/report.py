@@ -112,6 +112,7 @@ class Report:
         return '\n'.join(lines)
 
     def _row(self, summary: StreamSummary, shown: set[Finding]) -> tuple[str, ...]:
+        """Cells of a stream in the table: counts of images, errors and warnings."""
         # two joined datasets share a stream: a finding belongs to the listing that has it
         listing = next(x for x in self.listings if x.entry.key == summary.key)
         own = Counter(f.is_error for f in listing.findings if f in shown)

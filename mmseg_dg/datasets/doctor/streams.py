@@ -90,6 +90,7 @@ def image_loader(config: dict) -> Any:
 
 
 def _steps(pipeline: Any) -> Iterator[dict]:
+    """Configs of all transforms of a pipeline, those inside of others included."""
     for step in pipeline:
         if isinstance(step, (list, tuple)):
             yield from _steps(step)

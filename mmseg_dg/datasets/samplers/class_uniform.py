@@ -81,6 +81,8 @@ class ClassUniformSampler(StatelessSampler):
         self._epoch = np.zeros((0, 2), np.int64)  # with _epoch_key
 
     def _report_missing(self, table: np.ndarray) -> None:
+        """Warn of classes without a centroid in the table (n, 4), whose second column is the class.
+        """
         names = traits(self.dataset).classes
         missing = [name for i, name in enumerate(names) if i not in set(table[:, 1].tolist())]
         if missing:

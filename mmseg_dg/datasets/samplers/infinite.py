@@ -87,6 +87,8 @@ class StatefulInfiniteSampler(StatelessSampler):
         self._order = np.zeros(0, np.int64)  # with _order_key
 
     def _order_of(self, epoch: int) -> np.ndarray:
+        """The order of the images in an epoch, a function of seed and epoch; the last one is kept.
+        """
         key = (self.seed, epoch)
         if self._order_key != key:
             generator = np.random.Generator(np.random.PCG64(derive_seed(self.seed, 'epoch', epoch)))

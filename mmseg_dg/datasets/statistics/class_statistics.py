@@ -157,6 +157,7 @@ def _count_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
 
 
 def _label_loader(dataset: Any) -> BaseLoadAnnotations:
+    """The step of a dataset's pipeline that loads labels."""
     for step in transforms_of(traits(dataset).pipeline):
         if isinstance(step, BaseLoadAnnotations):
             return step

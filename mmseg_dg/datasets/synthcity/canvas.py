@@ -129,6 +129,19 @@ class Canvas:
     def _fill_all(self, image: np.ndarray, surface: np.ndarray, points: np.ndarray,
                   starts: np.ndarray, sizes: np.ndarray, order: np.ndarray, shaded: np.ndarray,
                   visible: np.ndarray) -> None:
+        """Fill all polygons into the picture and the map of surfaces.
+
+        Args:
+            image: uint8 (H, W, 3), painted in place.
+            surface: int32 (H, W); a pixel gets the number of its polygon plus 2 (sky and ground are
+                0 and 1).
+            points: (n, 3) corners of all polygons in camera coordinates, one after the other.
+            starts: First corner of each polygon.
+            sizes: Number of corners of each.
+            order: Polygons in the order of painting.
+            shaded: Color of each.
+            visible: Whether a polygon has a color; the others only mark the surface.
+        """
         depth = points[:, 2]
         nearest, farthest = np.minimum.reduceat(depth, starts), np.maximum.reduceat(depth, starts)
         pixels = self.camera.to_pixels(np.where(depth[:, None] >= NEAR, points, (0.0, 0.0, 1.0)))

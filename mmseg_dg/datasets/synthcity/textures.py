@@ -92,6 +92,7 @@ def _foliage(color: np.ndarray, p: Patch) -> None:
 
 
 def _masonry(color: np.ndarray, p: Patch) -> None:
+    """Paint courses of stones with mortar onto the pixels of a wall (in place)."""
     shift, course = p.parameters[:, 0], p.parameters[:, 1]
     row = np.floor(p.v / course)
     mortar = (p.v - row * course < 0.03) | (np.mod(p.u + row * course, course * 2) < 0.03)
@@ -125,6 +126,7 @@ def _lacquer(color: np.ndarray, p: Patch) -> None:
 
 
 def _panes(color: np.ndarray, p: Patch) -> None:
+    """Paint a row of panes with bars between onto the pixels of a vehicle (in place)."""
     width, lit = p.parameters[:, 0], p.parameters[:, 1]
     phase, number = np.mod(p.u, width), np.floor(p.u / width)
     color *= (0.6 + 0.8 * hashed(number + 4096, number) + 0.3 * (p.v - 1.8))[:, None]

@@ -225,6 +225,7 @@ def _truck(truck: Vehicle) -> None:
 
 
 def _panes(vehicle: Vehicle, width: float, y0: float, y1: float, glass: Color) -> None:
+    """A band of windows along the seen side, from height ``y0`` to ``y1``."""
     half = vehicle.length / 2
     texture = vehicle.stage.canvas.texture(PANES, abs(vehicle.sin), abs(vehicle.cos),
                                            vehicle.stage.dice.uniform(1.3, 2),

@@ -66,6 +66,7 @@ class LoadAnnotations(MMSegLoadAnnotations):
         results.setdefault('seg_fields', []).append('gt_seg_map')
 
     def _read_ids(self, results: dict) -> np.ndarray:
+        """The label file's ids, uint8 (H, W); refuses (ValueError) what holds none."""
         path = results['seg_map_path']
         content = fileio.get(path, backend_args=self.backend_args)
         refuse_huge(content, path)
@@ -120,6 +121,7 @@ class LoadSynthiaAnnotations(LoadAnnotations):
         ValueError: The file is of the other kind, cannot be read, or its ids do not fit 8 bits.
     """
     def _read_ids(self, results: dict) -> np.ndarray:
+        """The label file's ids, uint8 (H, W); refuses (ValueError) what holds none."""
         if not results.get('raw_ids', False):
             return super()._read_ids(results)
         path = results['seg_map_path']

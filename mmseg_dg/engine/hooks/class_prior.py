@@ -41,6 +41,7 @@ class ClassPriorHook(CheckingHook):
         self._adjustments(method_of(runner))
 
     def _adjustments(self, method: Any) -> list:
+        """The parts of a method that use a class prior; refuses (ValueError) a method without."""
         adjustments = [module for module in method.modules() if isinstance(module, PriorAdjustment)]
         if not adjustments:
             raise ValueError(f'ClassPriorHook: no part of {type(method).__name__} uses a class '

@@ -109,6 +109,7 @@ class ReestimateStatisticsHook(Hook):
             predict_logits(network, images)
 
     def _layers(self, network: nn.Module) -> list[_BatchNorm]:
+        """Batch-normalization layers of the chosen parts of a network."""
         parts = dict(network.named_children())
         unknown = [name for name in self.parts if name not in parts]
         if unknown:

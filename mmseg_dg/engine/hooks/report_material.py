@@ -164,6 +164,7 @@ class ReportMaterialHook(Hook):
         return entry
 
     def _small(self, plane: np.ndarray) -> np.ndarray:
+        """A map scaled down to at most ``longest`` pixels a side, without new values."""
         scale = min(1.0, self.longest / max(plane.shape))
         if scale == 1.0:
             return plane

@@ -85,6 +85,7 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
                          verbose=verbose)
 
     def _set_warmup(self, warmup_iters: int) -> None:
+        """Set the length of the warm-up, which must lie within the run."""
         if not 0 <= warmup_iters <= self.total:
             raise ValueError(f'TwoStagePolyLR: warmup_iters={warmup_iters} must lie between 0 and '
                              f'the length of the run, {self.total} iterations (warm-up included): '
@@ -164,6 +165,7 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         ]
 
     def _write(self, iteration: int) -> None:
+        """Write learning rates and weight decays of an iteration into the optimizer."""
         rates = self._get_value()
         for group, rate, decay, component in zip(self.optimizer.param_groups, rates,
                                                  self._initial_decay, self._components):

@@ -67,6 +67,7 @@ def _layers(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def _refuse(name: str, channels: int, text: str) -> None:
+    """Raise that a layer sees one value per channel; ``text`` says where."""
     raise OneValueError(
         f'{text}: BatchNorm layer {name} gets one value per channel, an input of shape (1, '
         f'{channels}, 1, 1), and can train on no variance. Set batch_size=2 or more for this '
@@ -76,6 +77,9 @@ def _refuse(name: str, channels: int, text: str) -> None:
 
 @contextmanager
 def _hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = None) -> Iterator[None]:
+    """Inside, the layers refuse inputs of one value per channel; names of those that ran go to
+    ``seen``.
+    """
     handles = _add_hooks(layers, text, seen)
     try:
         yield

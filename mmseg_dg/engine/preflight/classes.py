@@ -137,6 +137,7 @@ def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _of_streams(method: Any, loaders: Any) -> Iterator[tuple[str, Any]]:
+    """``(dotted key, ignored id)`` of everything in the labeled streams that has one."""
     for name in method.labeled_streams:
         for leaf in leaves(loaders[name].dataset):
             path = f'train_dataloader.{name}.dataset'
@@ -146,6 +147,7 @@ def _of_streams(method: Any, loaders: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _of_dataset(dataset: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """``(dotted key, ignored id)`` of a dataset's own options."""
     value = traits(dataset).own_ignore_index
     if value is None:
         return

@@ -89,6 +89,9 @@ def _long_warmup(config: Mapping, configs: list, max_iters: int) -> Iterator[Val
 
 
 def _by_iteration(config: Mapping, absolute: bool, max_iters: int) -> dict:
+    """A schedule that counts epochs, counted in iterations of the whole run; unchanged where it is
+    ``absolute`` or the length of the run is not known.
+    """
     if absolute or not max_iters:
         return dict(config)
     if config['type'] == 'PolyLR':
@@ -98,6 +101,7 @@ def _by_iteration(config: Mapping, absolute: bool, max_iters: int) -> dict:
 
 
 def _two_stage_problems(config: Mapping, hooks: Sequence[str]) -> Iterator[ValueError]:
+    """A two-stage schedule with settings of a warm-up whose length nothing gives."""
     told = config.get('warmup_iters') is not None or 'DecoderWarmupHook' in hooks
     if not told and config.get('warmup'):
         yield ValueError(

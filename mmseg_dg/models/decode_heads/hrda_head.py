@@ -191,6 +191,9 @@ class HRDAHead(BaseModule):
         return merged / count
 
     def _check_size(self, logits: Tensor, size: tuple[int, int]) -> None:
+        """Refuse (ValueError) logits that are not of the size of ``size`` pixels over the output
+        stride.
+        """
         found, stride = tuple(logits.shape[-2:]), self.output_stride
         if found != tuple(int(side / stride) for side in size):
             raise ValueError(f'{type(self.head).__name__} gives {found[0]}x{found[1]} logits for '

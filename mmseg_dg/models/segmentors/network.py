@@ -295,6 +295,7 @@ def accuracies(wanted: bool) -> Iterator[None]:
 
 
 def _auxiliary_heads(network: nn.Module) -> list[tuple[str, nn.Module]]:
+    """``(name, head)`` of a network's auxiliary heads, ``aux`` or ``aux_0``, ``aux_1``, ..."""
     heads = child(network, 'auxiliary_head')
     if heads is None:
         return []
