@@ -176,7 +176,9 @@ class RunLock:
         return self._watch()
 
     def _watch(self) -> Optional[str]:
-        """Look whether the file of an owner elsewhere is still touched."""
+        """Wait to see whether the owner, on another machine, still touches the file. None if so,
+        else why the lock is stale.
+        """
         with contextlib.suppress(OSError):
             before, until = self._touched(), time.monotonic() + WATCH
             print_log(

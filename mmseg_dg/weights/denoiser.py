@@ -131,11 +131,15 @@ def _check_fits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], fresh:
 
 
 def _summary(names: list[str]) -> str:
-    """``backbone (312 tensors), decode_head (40)``."""
+    """Number of tensors by part: ``backbone (312 tensors), decode_head (40 tensors)``.
+
+    A classifier is named apart from its head (``decode_head.conv_seg``), as are the parts below
+    ``student.``.
+    """
     counts: dict[str, int] = {}
     for name in names:
         parts = name.split('.')
-        part = '.'.join(
-            parts[:2]) if 'conv_seg' in name or name.startswith('student.') else parts[0]
+        depth = 2 if 'conv_seg' in name or name.startswith('student.') else 1
+        part = '.'.join(parts[:depth])
         counts[part] = counts.get(part, 0) + 1
     return ', '.join(f'{part} ({count} tensors)' for part, count in counts.items()) or 'nothing'

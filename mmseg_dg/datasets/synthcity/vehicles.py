@@ -242,12 +242,13 @@ def _bus(bus: Vehicle) -> None:
     bus.underside(width)
     bus.extrude([(-half, .32), (half, .32), (half, height), (-half + .1, height)], width, color)
     _panes(bus, width, 1.3, 2.4, glass)
-    if dice.chance(0.5):
+    if dice.chance(0.5):  # a white stripe below the panes
         bus.on_side(width + .01, [(-half, .75), (half, .75), (half, 1.0), (-half, 1.0)],
                     (225, 225, 225))
-    door = -half + .5
+    door = -half + .5  # its front edge
     bus.on_side(width + .02, [(door, .4), (door + 1.1, .4), (door + 1.1, 2.4), (door, 2.4)],
                 scaled(glass, 0.8))
+    # windshield, the destination sign above it, rear window
     bus.on_end(-1, -1.15, 1.15, 1.1, 2.5, glass)
     bus.on_end(-1, -.8, .8, 2.6, 2.85, (30, 90, 120) if not bus.stage.dark else (60, 190, 250),
                glows=bus.stage.dark)

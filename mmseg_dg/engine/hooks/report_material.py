@@ -50,7 +50,7 @@ class _Keeper:
     def wants(self, index: int, score: float) -> list[str]:
         """Kinds as which an image would be kept now."""
         kinds = ['sample'] if index in self.places else []
-        if score == score and self.extremes:  # not nan
+        if not math.isnan(score) and self.extremes:
             if len(self.best) < self.extremes or score > self.best[-1]['score']:
                 kinds.append('best')
             if len(self.worst) < self.extremes or score < self.worst[-1]['score']:
@@ -58,6 +58,9 @@ class _Keeper:
         return kinds
 
     def keep(self, entry: dict, kinds: Sequence[str]) -> None:
+        """Keep a sample's pictures for the kinds that :meth:`wants` gave; of the best and the worst
+        only as many as are shown.
+        """
         if 'sample' in kinds:
             self.samples.append(entry)
         if 'best' in kinds:
