@@ -5,6 +5,7 @@ Pure functions. Rows are ground truth, columns are predictions, entries are pixe
 
 Shapes: R rows of a matrix, P predicted classes, K scored classes, C classes, H x W pixels.
 """
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Optional
 
@@ -118,7 +119,7 @@ def scores(confusion: np.ndarray, subset: Optional[Sequence[int]] = None) -> Sco
 
 def nan_mean(values: Iterable[float]) -> float:
     """Mean of the numbers that are not nan; nan when there is none (without numpy's warning)."""
-    kept = [float(v) for v in values if v == v]
+    kept = [float(v) for v in values if not math.isnan(v)]
     return sum(kept) / len(kept) if kept else float('nan')
 
 

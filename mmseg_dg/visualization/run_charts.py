@@ -2,6 +2,7 @@
 display.
 """
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
@@ -89,7 +90,7 @@ def class_scores(record: RunRecord, domain: str) -> dict[str, float]:
     values = record.newest.domains.get(domain, {}) if record.newest else {}
     return {
         key[len('IoU.'):]: value
-        for key, value in values.items() if key.startswith('IoU.') and value == value
+        for key, value in values.items() if key.startswith('IoU.') and not math.isnan(value)
     }
 
 
