@@ -26,7 +26,7 @@ class LabelFreeTable:
     """
     def __init__(self, model: BaseSegmentor, **kwargs: Any) -> None:
         self.metric = LabelFreeMetric(**kwargs)
-        self.metric.dataset_meta = vars(model).get('dataset_meta')
+        self.metric.dataset_meta = getattr(model, 'dataset_meta', None)
         self.metric.use_model(model, model.test_step)
         self.images = 0
 

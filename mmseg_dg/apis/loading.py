@@ -38,7 +38,7 @@ class Segmenter:
     """
     def __init__(self, model: nn.Module, file: Union[str, Path]) -> None:
         self.model, self.file = model, Path(file) if not str(file).startswith(PREFIX) else file
-        meta = vars(model).get('dataset_meta') or {}
+        meta = getattr(model, 'dataset_meta', None) or {}
         self.classes: tuple[str, ...] = tuple(meta.get('classes') or ())
         self.palette: Optional[list] = meta.get('palette')
 

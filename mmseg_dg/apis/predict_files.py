@@ -73,7 +73,7 @@ def predict_files(model: nn.Module, source: Union[str, Path], out: Union[str, Pa
         FileNotFoundError: No such file, or a listed one is missing.
         ValueError: A file that is no image or video, an empty list, or a model without class names.
     """
-    names = (vars(model).get('dataset_meta') or {}).get('classes')
+    names = (getattr(model, 'dataset_meta', None) or {}).get('classes')
     if not names:
         raise ValueError('the model does not say what its classes are called: give its config '
                          'test_dataloader.<domain>.dataset.metainfo=dict(classes=..., palette=...)')

@@ -77,8 +77,8 @@ class PredictionPipeline:
         elif isinstance(self.loader, LoadImageStack):  # stacks: any number of channels
             results = self.loader.from_array(item.value, item.name)
         else:
-            image = to_bgr(item, vars(self.loader).get('bit_depth'))
-            if vars(self.loader).get('to_float32', False):
+            image = to_bgr(item, getattr(self.loader, 'bit_depth', None))
+            if getattr(self.loader, 'to_float32', False):
                 image = image.astype(np.float32)
             results = dict(img=image, img_path=None, img_shape=image.shape[:2],
                            ori_shape=image.shape[:2])

@@ -207,7 +207,7 @@ def share_backend_args(dataset: Any) -> None:
     if backend_args:
         for step in transforms_of(traits(dataset).pipeline):
             # a loading step of mmcv or of this package that was given none
-            if vars(step).get('backend_args', backend_args) is None:
+            if getattr(step, 'backend_args', backend_args) is None:
                 step.backend_args = dict(backend_args)
 
 

@@ -75,7 +75,7 @@ def padding_of(dataset: Any, draws: int = 16) -> Optional[Padding]:
         if sample is None:
             continue
         size = sample['img'].shape[:2]
-        target = vars(steps[pad]).get('size') or crop  # mmcv's Pad: (width, height)
+        target = getattr(steps[pad], 'size', None) or crop  # mmcv's Pad: (width, height)
         padded = tuple(max(have, want) for have, want in zip(size, tuple(target)[::-1]))
         covered = [_covered(have, full, want) for have, full, want in zip(size, padded, crop)]
         shares.append(1 - covered[0] * covered[1])

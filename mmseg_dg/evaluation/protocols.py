@@ -77,7 +77,7 @@ def check_test_cfg(model: nn.Module, name: str, protocol: DomainProtocol) -> Non
     if protocol.test_cfg is None:
         return
     network = evaluated_network(model)
-    if not isinstance(vars(network).get('test_cfg'), dict):
+    if not isinstance(getattr(network, 'test_cfg', None), dict):
         raise ValueError(f'protocols.{name}.test_cfg: {type(network).__name__} has no test_cfg to '
                          'override')
     merged = {**network.test_cfg, **protocol.test_cfg}

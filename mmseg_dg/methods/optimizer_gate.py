@@ -26,7 +26,7 @@ def has_scaler(optim_wrapper: Any) -> bool:
 
 def is_fused(optimizer: torch.optim.Optimizer) -> bool:
     """Whether every group is stepped by a fused kernel that can leave the step out by itself."""
-    return vars(optimizer).get('_step_supports_amp_scaling', False) and all(
+    return getattr(optimizer, '_step_supports_amp_scaling', False) and all(
         group.get('fused') for group in optimizer.param_groups)
 
 

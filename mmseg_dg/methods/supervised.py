@@ -86,7 +86,7 @@ class Supervised(AlignmentMixin, BaseMethod):
         if feature_distance is not None and feature_distance.get('type') == PROJECTED:
             self.projected_distance = MODELS.build(feature_distance)
         elif feature_distance is not None:
-            num_classes = vars(self.student).get('num_classes', 19)
+            num_classes = getattr(self.student, 'num_classes', 19)
             self.feature_distance = MODELS.build(
                 dict(dict(type='FeatureDistance', num_classes=num_classes), **feature_distance))
             self.imnet = deepcopy(self.student.backbone).requires_grad_(False)
@@ -244,6 +244,6 @@ class Supervised(AlignmentMixin, BaseMethod):
 
 
 def _is_pretrained(backbone: nn.Module) -> bool:
-    init_cfg = vars(backbone).get('init_cfg')
+    init_cfg = getattr(backbone, 'init_cfg', None)
     configs = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
     return any(c is not None and str(c.get('type', '')).endswith('Pretrained') for c in configs)

@@ -159,7 +159,7 @@ def _copies(method: Any) -> list[str]:
 
 def _file_of(encoder: nn.Module) -> Optional[tuple[str, Optional[str]]]:
     """``(file, prefix)`` of an encoder's pretrained weights; None for none."""
-    init = vars(encoder).get('init_cfg')
+    init = getattr(encoder, 'init_cfg', None)
     if isinstance(init, dict) and init.get('type') == 'Pretrained' and isinstance(
             init.get('checkpoint'), str):
         return init['checkpoint'], init.get('prefix')

@@ -165,7 +165,7 @@ class AdaptsState(Protocol):
 
 def _init_dicts(module: nn.Module) -> list:
     """The ``init_cfg`` of a module that ask for pretrained weights, one or several."""
-    found = vars(module).get('init_cfg') or []
+    found = getattr(module, 'init_cfg', None) or []
     found = found if isinstance(found, (list, tuple)) else [found]
     return [
         item for item in found if isinstance(item, Mapping) and item.get('type') == 'Pretrained'

@@ -48,7 +48,7 @@ def add_few_bits(listing: Listing, largest: int) -> None:
     more than 8 bits (-1: none).
     """
     loader = listing.image_loader
-    depth = None if loader is None else vars(loader).get('bit_depth')  # mmcv's has none
+    depth = None if loader is None else getattr(loader, 'bit_depth', None)  # mmcv's has none
     if depth is not None and largest >= 0 and max(8, largest.bit_length()) < depth - 1:
         listing.add(
             'few_bits', listing.entry.key, f'bit_depth={depth}, but the largest value of '

@@ -58,7 +58,7 @@ class CacheEntry:
         root = dataset.data_root or known.data_prefix.get('seg_map_path') or ''
         identity, fingerprint = hashlib.blake2b(digest_size=10), hashlib.blake2b(digest_size=16)
         mapping = dict(dataset.get_data_info(0).get('label_map') or {})
-        reduce_zero = vars(loader).get('reduce_zero_label')
+        reduce_zero = getattr(loader, 'reduce_zero_label', None)
         if reduce_zero is None:  # as the loader decides
             reduce_zero = known.reduce_zero_label
         what = (_VERSION, type(dataset).__name__, type(loader).__name__, class_names,

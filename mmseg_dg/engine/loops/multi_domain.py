@@ -371,5 +371,5 @@ def predicted_classes(model: torch.nn.Module) -> Optional[int]:
     head = child(evaluated_network(model), 'decode_head')
     if isinstance(head, torch.nn.ModuleList):
         head = head[-1]
-    count = None if head is None else vars(head).get('num_classes')
+    count = None if head is None else getattr(head, 'num_classes', None)
     return None if count is None else int(count)
