@@ -43,15 +43,26 @@ from .versions import (
 
 
 def setup() -> None:
-    """Everything above, in order; called once by ``import mmseg_dg``."""
+    """Check the installed libraries and patch them; called once by ``import mmseg_dg``.
+
+    The order matters in the first half: versions are judged before a library is imported, so that a
+    wrong one is named instead of failing somewhere inside, and what the imports of mmengine and
+    mmcv stumble over is repaired before the first of them. mmpretrain is optional, so its own need
+    (:func:`ensure_torchvision`) is checked where it is used.
+
+    Raises:
+        ImportError: A library is missing, or its version or the system does not fit.
+    """
     check_versions()
+    # warning filters have to stand before the libraries that warn are used
     silence_pkg_resources()
     silence_binary_advice()
     silence_library_notices()
     check_opencv()
     restore_find_loader()
     ensure_mmcv_ops()
-    admit_missing_ops()
+    admit_missing_ops()  # looks for the stub that ensure_mmcv_ops leaves
+    # from here on independent of each other: patches of single functions and tables
     name_channel_conversion()
     read_checkpoints_safely()
     find_checkpoints_by_looking()

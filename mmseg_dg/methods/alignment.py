@@ -1,6 +1,6 @@
 """How a training method takes an alignment term (PiXL, CLUDA) into its passes.
 
-Shapes: B images, C classes, H x W pixels, h x w places of a smaller map.
+Shapes: B images, C classes, D channels of a feature, H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -257,22 +257,30 @@ class EntropyCrop(NamedTuple):
 
 
 def decoder_facts(network: BaseSegmentor) -> DecoderFacts:
-    """Channels and resolutions of a network's decoder.
+    """What a term needs to know of a network's decode head to build its own trained parts.
+
+    Returns:
+        The width D of the features (B, D, h, w) before the classifier, width and position of each
+        encoder level the head takes, and how many views of each image a pass gives.
 
     Raises:
-        ValueError: Its head shows no features.
+        ValueError: The head has neither the classifier ``conv_seg`` of mmseg's heads nor the
+            methods of :class:`ShowsFeatures`: its features cannot be had.
     """
     head = main_head(network)
     classifier = dict(head.named_children()).get('conv_seg')
     if classifier is None and not isinstance(head, ShowsFeatures):
         raise ValueError(no_features(network))
+    # a head without conv_seg, with fused_features() instead, states that width as ``channels``
     channels = head.channels if classifier is None else classifier.in_channels
     index = head.in_index if isinstance(head.in_index, (list, tuple)) else [head.in_index]
     widths = head.in_channels
     if not isinstance(widths, (list, tuple)):
         widths = [widths]
-    if len(widths) != len(index):  # "resize_concat" heads keep the sum only
+    # heads with input_transform='resize_concat' keep the sum of the widths only: levels unknown
+    if len(widths) != len(index):
         widths, index = (), ()
+    # main_head returns an inner head for HRDA only, whose passes give a context and a detail view
     resolutions = 1 if head is network.decode_head else 2
     return DecoderFacts(channels, tuple(widths), tuple(index), resolutions)
 

@@ -126,9 +126,14 @@ class RunLock:
                     os.utime(self.path)
 
     def _remove_if_stale(self) -> None:
-        """
+        """Remove the lock file if its owner is gone, so that :meth:`acquire` can try again.
+
+        Other processes may do the same at this moment. Deleting the path could hit the new lock of
+        a faster one; so the file is first renamed, which succeeds for one process only, and then
+        compared with what was judged stale.
+
         Raises:
-            BlockingIOError: The lock's owner is alive.
+            BlockingIOError: The lock's owner is alive, or may be.
         """
         text = _read(str(self.path))
         try:
@@ -143,13 +148,16 @@ class RunLock:
                 f'host {owner.get("host", "?")}, since {owner.get("since", "?")}. Wait for it, '
                 'stop it, or give another --work-dir. (If you are sure that it is gone, delete '
                 f'{self.path})')
-        # a temporary file's name: what a kill leaves here, the next run removes
+        # named like a temporary file: if this process is killed here, the next run's
+        # atomic_files.remove_parts deletes it
         aside = self.path.with_name(
             f'{self.path.name}.stale.{socket.gethostname()}.{os.getpid()}.part')
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError):  # another process has removed it already
             os.replace(self.path, aside)
-            # somebody else was faster, and this is his lock: give it back
             if _read(str(aside)) != text:
+                # another process was faster and this is its new lock: give it back. Where that
+                # fails (a third lock is there, or no links are possible) its owner stops at its
+                # next check().
                 with contextlib.suppress(OSError):
                     os.link(aside, self.path)
             else:
