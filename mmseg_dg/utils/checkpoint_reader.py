@@ -115,23 +115,29 @@ def _read(path: Path, map_location: Any, allowed: list) -> Any:
         raise CheckpointError(f'{path}: not a checkpoint, it is empty (0 bytes): the disk was '
                               'full, or a copy was cut off')
     if path.suffix == '.safetensors':
-        return _load_safetensors(path)
+        return _load_safetensors(path, map_location)
     with open(path, 'rb') as file:
         return _load(file, str(path), map_location, allowed)
 
 
-def _load_safetensors(path: Path) -> dict:
-    """A format without code: a header of names and sizes, then numbers."""
+def _load_safetensors(path: Path, map_location: Any) -> dict:
+    """Tensors by name, from a format without code: a header of names and sizes, then numbers.
+
+    A function as ``map_location`` is not asked: the file does not say where its tensors were.
+    """
     try:
         from safetensors.torch import load_file
     except ImportError as error:
         raise CheckpointError(f'{path} needs the library safetensors: pip install '
                               'safetensors') from error
     try:
-        return load_file(str(path))
+        tensors = load_file(str(path))
     except Exception as error:  # noqa: BLE001  the library raises classes of its own
         raise CheckpointError(
             f'{path}: damaged, or no file of safetensors ({_first_line(error)})') from error
+    if isinstance(map_location, (str, torch.device)):
+        tensors = {name: tensor.to(map_location) for name, tensor in tensors.items()}
+    return tensors
 
 
 def _load(file: Any, name: str, map_location: Any, allowed: list) -> Any:

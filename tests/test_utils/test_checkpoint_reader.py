@@ -247,3 +247,10 @@ def test_a_bad_file_in_the_folder_does_not_end_the_list_of_weights(tmp_path):
     for name in ('mit_b0', 'mit_b1'):
         with pytest.raises(Problem, match=f'{name}.pth'):
             prepare(name, tmp_path)
+
+
+def test_safetensors_go_where_they_are_asked_for(tmp_path):
+    from safetensors.torch import save_file
+    save_file(dict(w=torch.ones(2)), tmp_path / 'w.safetensors')
+    assert read_weights(tmp_path / 'w.safetensors', map_location='meta')['w'].is_meta
+    assert torch.equal(read_weights(tmp_path / 'w.safetensors')['w'], torch.ones(2))
