@@ -46,7 +46,15 @@ class ACDCDataset(TrainIdDataset):
         super().__init__(**kwargs)
 
     def _find_stems(self) -> list[str]:
-        """Images of the published folders ``condition/split``, or of a flat folder."""
+        """Image paths without suffix, relative to ``data_prefix['img_path']``, of either layout.
+
+        ``data_prefix`` names flat folders, ``rgb_anon/train``. Where that one is not there but
+        ``rgb_anon/<condition>/train`` is, the layout is the published one: ``data_prefix`` becomes
+        ``rgb_anon`` and ``gt``, and the paths begin with ``<condition>/train/``.
+
+        Raises:
+            ValueError: ``conditions`` for a flat folder.
+        """
         flat = self.data_prefix['img_path'].rstrip('/')
         root, split = osp.split(flat)
         nested = is_local(flat, self.backend_args) and not osp.isdir(flat)

@@ -221,7 +221,18 @@ def build_checked(cfg: dict) -> Any:
 
 
 def _explain(cfg: dict, error: Exception) -> None:
-    """Raise a FileNotFoundError when the folders of a stock dataset's ``cfg`` explain ``error``."""
+    """Raise a clearer error if the folders of a stock dataset explain why building it failed.
+
+    Returns where they do not; the caller then raises ``error`` again.
+
+    Args:
+        cfg: Dataset config; of a wrapper each dataset inside is looked at.
+        error: What building it raised.
+
+    Raises:
+        FileNotFoundError: The list or the image folder is not there, or no image has the suffix.
+        ValueError: The list is empty.
+    """
     inner = cfg.get('datasets') or ([cfg['dataset']] if 'dataset' in cfg else [])
     for part in inner:
         if isinstance(part, dict):
@@ -244,6 +255,7 @@ def _explain(cfg: dict, error: Exception) -> None:
         if 'at least one array' in str(error):  # what mmengine says when it finds no samples
             if ann_file:
                 raise ValueError(f'{owner}: the list {ann_file!r} is empty')
+            # no file was found: raises always, and names what lies there instead
             check_not_empty([], folder, cfg.get('img_suffix', 'the suffix of this class'), 'image',
                             owner)
     except (FileNotFoundError, ValueError) as explained:

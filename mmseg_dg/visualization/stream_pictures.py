@@ -177,8 +177,11 @@ def mixed_state(method: Any, batch: Mapping[str, Mapping], draws: Any,
 
 
 def _ignored_labels(method: Any, target: Mapping) -> tuple[Tensor, Tensor]:
-    """Labels (B, H, W) of target images before there is a teacher: all ignored; and the weights
-    (B, H, W) that margins and valid masks would leave pseudo-labels.
+    """Stand-ins for the pseudo-labels of target images while there is no teacher.
+
+    Returns:
+        int64 (B, H, W) of 255, all ignored; and weights (B, H, W) as of a teacher that is sure of
+        every pixel: 1, but 0 in rows without pseudo-labels and outside the valid mask.
     """
     images = target['inputs']
     shape = (len(images), *images.shape[-2:])
@@ -186,6 +189,7 @@ def _ignored_labels(method: Any, target: Mapping) -> tuple[Tensor, Tensor]:
     if method.use_valid_mask:
         valid = torch.stack(
             [sample.valid_pseudo_mask.data.squeeze(0) for sample in target['data_samples']])
+    # 1 confident pixel of 1
     weight = pseudo_label_weights(shape, torch.tensor(1), 1, method.ignore_top,
                                   method.ignore_bottom, valid)
     return torch.full(shape, 255, dtype=torch.int64,

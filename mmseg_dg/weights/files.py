@@ -69,18 +69,20 @@ def _how_to_get(path: str) -> str:
 
 
 def check_file(path: str, where: str = 'a config') -> None:
-    """Refuse a URL and a file that is not there.
+    """Refuse weights that are neither a file on this machine nor one of the package's own.
 
     Args:
-        path: As written in a config; relative paths count from the current folder.
+        path: As written in a config; relative paths count from the current folder;
+            ``mmseg_dg://NAME`` is a file that the package ships.
         where: Named in the message.
 
     Raises:
-        ValueError: ``path`` is a URL.
-        FileNotFoundError: There is no such file. The message has the command that prepares it.
+        ValueError: ``path`` is a URL (http://, s3://, ...).
+        FileNotFoundError: There is no such file, or the package ships none of that name. The
+            message has the command that prepares it, or the names there are.
     """
     if path.startswith(PREFIX):
-        shipped_file(path)
+        shipped_file(path)  # raises where there is none
         return
     if '://' in path:
         raise ValueError(f'{where} asks for weights from {path}. Weights are local files here: '

@@ -137,9 +137,17 @@ def save_predictions(cfg: Config, folder: str) -> None:
         return 1
 
     def with_saver(node: Any) -> Any:
-        """An evaluator config; where none of its metrics saves, the list of them with one that does
-        nothing else. For evaluators by domain: each of them.
+        """The evaluator config, with a metric that writes predictions added where none can.
+
+        Args:
+            node: A metric; a list of them; mmengine's ``dict(type='Evaluator', metrics=...)``; or
+                ``{domain: any of these}``.
+
+        Returns:
+            ``node`` itself where a metric can write. Else a list (a wrapper is dropped: the runner
+            makes its own) of its metrics and one that writes files and measures nothing.
         """
+        # neither a metric nor a wrapper: evaluators by domain
         if isinstance(node, dict) and not {'type', 'metrics'} & set(node):
             return ConfigDict({name: with_saver(item) for name, item in node.items()})
         # a metric, a list of them, or mmengine's wrapper around either

@@ -167,16 +167,28 @@ class Canvas:
 
 
 def _planes(points: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Coefficients (S, 3) that give the inverse depth of each polygon's plane along a pixel's ray.
+    """Inverse depth of polygons as a linear function of the ray: ``1 / depth = plane . ray``.
+
+    A point p of the plane with normal n through the corner c has n . p = n . c; with
+    p = depth * ray and ray = (right, up, 1) that gives plane = n / (n . c).
+
+    Args:
+        points: (n, 3), the corners of all polygons in coordinates of the camera (right, up, depth),
+            in meters.
+        starts: (S,), the index of each polygon's first corner; its first three span the plane.
+
+    Returns:
+        (S, 3) in 1 / meter, without the rows of sky and ground.
     """
     corner = points[starts]
     a, b = points[starts + 1] - corner, points[starts + 2] - corner
     normal = np.cross(a, b)
     distance = (normal * corner).sum(1)
+    # planes that pass the camera within a millimeter, and those without an area
     edge_on = np.abs(distance) < 1e-3 * np.linalg.norm(normal, axis=1) + 1e-12
     distance[edge_on] = 1.0
     plane = normal / distance[:, None]
-    # seen exactly edge-on (or degenerate): a constant depth is as good
+    # they cover hardly a pixel: the depth of their first corner everywhere is as good
     plane[edge_on] = np.stack(
         [0 * corner[edge_on, 2], 0 * corner[edge_on, 2], 1 / np.maximum(corner[edge_on, 2], NEAR)],
         1)

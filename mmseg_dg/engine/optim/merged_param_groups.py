@@ -27,10 +27,16 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
     (``fused=False`` in the optimizer's config: not).
     """
     def __call__(self, model: nn.Module) -> OptimWrapper:
+        """The optimizer wrapper of a model's trainable parameters; logs one line per group.
+
+        Raises:
+            ValueError: Nothing is trainable.
+        """
         model = unwrapped(model)
         params: list[dict] = []
         with _quiet():
             self.add_params(params, model)
+        # a group that sets the optimizer's own rate is one with those that set none
         defaults = {
             k: self.optimizer_cfg[k]
             for k in ('lr', 'weight_decay') if k in self.optimizer_cfg
@@ -40,6 +46,7 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
             raise ValueError('the model has no trainable parameter: nothing to optimize (is '
                              'everything frozen?)')
         fused = fused_option(self.optimizer_cfg, (p for group in groups for p in group['params']))
+        # fused or not is this machine's choice: a loaded checkpoint does not change it
         optimizer = keep_implementation(
             OPTIMIZERS.build(dict(self.optimizer_cfg, **fused, params=groups)))
         for group in optimizer.param_groups:

@@ -89,11 +89,13 @@ class Problems:
         return {key: value for error in self.errors for key, value in fix_of(error).items()}
 
     def raise_all(self) -> None:
-        """Raise what was found: one error as it is, several as one with a numbered list; then the
-        lines to paste.
+        """Raise what was found: one error with its own text, several as one with a numbered list;
+        lines to paste follow where errors know a fix.
 
         Raises:
-            Exception: Of the class that all found errors share, else ValueError.
+            Exception: A single error without lines to paste, as it is. Else a new one: ValueError,
+                TypeError or FileNotFoundError if all found errors are of that class, else
+                ValueError.
         """
         if not self.errors:
             return
@@ -102,10 +104,11 @@ class Problems:
             raise self.errors[0]
         kinds = {type(error) for error in self.errors}
         kind = kinds.pop() if len(kinds) == 1 else ValueError
+        # these print a text of several lines as it is; KeyError, for one, would print its repr
         kind = kind if kind in (ValueError, TypeError, FileNotFoundError) else ValueError
         text = str(self.errors[0])
         if len(self.errors) > 1:
             numbered = (f'  {number}. {error}' for number, error in enumerate(self.errors, 1))
             text = f'{len(self.errors)} problems, all to be mended before the run can start:\n'
             text += '\n'.join(numbered)
-        raise kind(text + paste) from None
+        raise kind(text + paste) from None  # the text names them all
