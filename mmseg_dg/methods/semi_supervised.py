@@ -15,7 +15,7 @@ from mmseg_dg.models.decode_heads.classifier import Decoded, decode, main_logits
 from mmseg_dg.models.segmentors.network import (
     NetworkLosses,
     auxiliary_losses,
-    head_losses,
+    head_result,
 )
 from mmseg_dg.ops import (
     ComplementaryMasks,
@@ -318,7 +318,7 @@ class SemiSupervised(LabeledUnlabeled):
 
         own = first(features)
         logits = first(decoded.logits)
-        terms = head_losses(self.student.decode_head, logits, labels).prefixed('decode')
+        terms = head_result(self.student.decode_head, logits, labels).prefixed('decode')
         terms = terms.joined(*auxiliary_losses(self.student, own, labels))
         fused = None if decoded.features is None else first(decoded.features)
         return NetworkLosses(terms, [own], main_logits(logits), fused)

@@ -1,5 +1,5 @@
 """What a forward pass of training gives: losses, which are differentiated, and logs."""
-from collections.abc import ItemsView, KeysView, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -38,19 +38,6 @@ class PassResult:
     def named(self) -> dict[str, Tensor]:
         """All values by name, losses first."""
         return {**self.losses, **self.logs}
-
-    # reads like the dict of MMSegmentation's heads, for code that takes values by name
-
-    def keys(self) -> KeysView[str]:
-        """Names of :meth:`named`."""
-        return self.named().keys()
-
-    def items(self) -> ItemsView[str, Tensor]:
-        """Names and values of :meth:`named`: losses with one element, logs 0-d."""
-        return self.named().items()
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self.named()[name]
 
     def total(self) -> Optional[Tensor]:
         """Sum of the losses, in their order, 0-d; None without any."""

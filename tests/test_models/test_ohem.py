@@ -47,7 +47,7 @@ def test_is_a_loss_of_a_head():
     head = MODELS.build(dict(type='FCNHead', in_channels=4, channels=4, num_convs=1, num_classes=3, norm_cfg=dict(
         type='BN'), loss_decode=dict(type='OHEMCrossEntropyLoss')))
     from mmseg_dg.models.segmentors.network import head_losses
-    values = head_losses(head, torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 8, 8))).named()
+    values = head_losses(head, torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 8, 8)))
     assert set(values) == {'loss_ce', 'acc_seg'} and values['loss_ce'] > 0
     with pytest.raises(ValueError, match='threshold'):
         OHEMCrossEntropyLoss(threshold=2)

@@ -7,6 +7,7 @@ from .network import (
     distance_maps,
     draw_crop_box,
     head_losses,
+    head_result,
     main_head,
     pixel_views,
     predict_logits,
@@ -19,6 +20,6 @@ from .sliding import SlidingEncoderDecoder
 __all__ = [
     'DenoisedLabels', 'HRDAEncoderDecoder', 'MaskDiffusionEncoderDecoder', 'NetworkLosses',
     'NoiseDraws', 'PriorAdjustment', 'SlidingEncoderDecoder', 'TrainableSegmentor', 'distance_maps',
-    'draw_crop_box', 'head_losses', 'main_head', 'pixel_views', 'predict_logits',
+    'draw_crop_box', 'head_losses', 'head_result', 'main_head', 'pixel_views', 'predict_logits',
     'reference_features', 'segmentation_losses'
 ]

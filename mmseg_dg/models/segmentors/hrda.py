@@ -31,7 +31,7 @@ from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.pass_result import PassResult
 
 from .hrda_windows import DetailWindows, whole_image
-from .network import Boxes, CropChoice, NetworkLosses, TrainableSegmentor, head_losses
+from .network import Boxes, CropChoice, NetworkLosses, TrainableSegmentor, head_result
 
 #: What inference may return: the fusion, or one of its two sides alone.
 OUTPUTS = ('fused', 'LR', 'HR')
@@ -252,7 +252,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
             terms.append(('decode.hr', logits.detail, cut_boxes(labels,
                                                                 box), cropped, head.hr_loss_weight))
         return PassResult().joined(
-            *(head_losses(head.head, maps, target, pixels).weighted(factor).prefixed(prefix)
+            *(head_result(head.head, maps, target, pixels).weighted(factor).prefixed(prefix)
               for prefix, maps, target, pixels, factor in terms))
 
     def _check_training_size(self, size: tuple[int, int]) -> None:

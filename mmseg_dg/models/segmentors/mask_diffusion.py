@@ -35,7 +35,7 @@ from mmseg_dg.utils.arguments import unsupported_arguments
 from mmseg_dg.utils.pass_result import PassResult
 from mmseg_dg.utils.seeding import derive_seed
 
-from .network import NetworkLosses, TrainableSegmentor, auxiliary_losses, head_losses
+from .network import NetworkLosses, TrainableSegmentor, auxiliary_losses, head_result
 from .prior_adjustment import PriorAdjustment
 from .sliding import average_windows
 
@@ -240,10 +240,10 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
         """Losses of every head on labeled images, labels and weight (B, H, W), from what they
         computed; see :meth:`segmentation_losses`.
         """
-        terms = head_losses(self.denoiser, result.adjusted, labels, weight).prefixed('decode')
+        terms = head_result(self.denoiser, result.adjusted, labels, weight).prefixed('decode')
         terms = terms.joined(PassResult(logs=self.time_bins(result, labels)))
         if result.plain is not None and self.plain_weight:
-            plain = head_losses(self.decode_head, result.plain, labels, weight)
+            plain = head_result(self.decode_head, result.plain, labels, weight)
             terms = terms.joined(plain.weighted(self.plain_weight).prefixed('plain'))
         return terms.joined(*auxiliary_losses(self, levels, labels, weight))
 

@@ -101,7 +101,7 @@ class TrainableSegmentor:
         network = self.segmentor
         features = network.extract_feat(images)
         decoded = decode(network.decode_head, features)
-        terms = head_losses(network.decode_head, decoded.logits, labels, weight).prefixed('decode')
+        terms = head_result(network.decode_head, decoded.logits, labels, weight).prefixed('decode')
         terms = terms.joined(*auxiliary_losses(network, features, labels, weight))
         return NetworkLosses(terms, [features], main_logits(decoded.logits), decoded.features,
                              views_of(decoded))
@@ -221,7 +221,7 @@ def views_of(decoded: Decoded) -> list[PixelView]:
     return [PixelView(*decoded.calls[0])] if len(decoded.calls) == 1 else []
 
 
-def head_losses(head: BaseDecodeHead, logits: Logits, labels: Tensor,
+def head_result(head: BaseDecodeHead, logits: Logits, labels: Tensor,
                 weight: Optional[Tensor] = None) -> PassResult:
     """The losses a decode head is configured with, per-pixel weights included, and its accuracy.
 
@@ -246,7 +246,7 @@ def head_losses(head: BaseDecodeHead, logits: Logits, labels: Tensor,
             raise TypeError(f'{type(head).__name__} does not give maps of logits (B, C, h, w): '
                             'query-based heads are not supported by the training methods of this '
                             'package')
-        first, *branches = (head_losses(head, maps, labels, weight) for maps in logits)
+        first, *branches = (head_result(head, maps, labels, weight) for maps in logits)
         return first.joined(*(PassResult(branch.losses).prefixed(f'branch{i}')
                               for i, branch in enumerate(branches, start=1)))
     logits = F.interpolate(logits, size=labels.shape[-2:], mode='bilinear',
@@ -267,6 +267,19 @@ def head_losses(head: BaseDecodeHead, logits: Logits, labels: Tensor,
     return PassResult.from_mmseg(values)
 
 
+def head_losses(head: BaseDecodeHead, logits: Logits, labels: Tensor,
+                weight: Optional[Tensor] = None) -> dict[str, Tensor]:
+    """:func:`head_result` as MMSegmentation's ``loss_by_feat`` gives it: one dict by name.
+
+    Args:
+        head, logits, labels, weight: As there.
+
+    Returns:
+        Losses and the accuracy, 0-d each.
+    """
+    return head_result(head, logits, labels, weight).named()
+
+
 def auxiliary_losses(network: nn.Module, features: Sequence[Tensor], labels: Tensor,
                      weight: Optional[Tensor] = None) -> Iterator[PassResult]:
     """Losses of each auxiliary head on encoder maps, named ``aux.`` (``aux_0.``, ...).
@@ -278,12 +291,12 @@ def auxiliary_losses(network: nn.Module, features: Sequence[Tensor], labels: Ten
         weight: Per-pixel weight (B, H, W), or None.
     """
     for name, head in _auxiliary_heads(network):
-        yield head_losses(head, head(features), labels, weight).prefixed(name)
+        yield head_result(head, head(features), labels, weight).prefixed(name)
 
 
 @contextmanager
 def accuracies(wanted: bool) -> Iterator[None]:
-    """Inside, :func:`head_losses` computes the accuracy only if it is wanted: a training loop wants
+    """Inside, :func:`head_result` computes the accuracy only if it is wanted: a training loop wants
     it where it is logged.
     """
     global _accuracy_wanted
