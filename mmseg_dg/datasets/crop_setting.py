@@ -74,7 +74,7 @@ def _steps(node: Any) -> Iterator[dict]:
     if isinstance(node, Mapping):
         for key, value in node.items():
             if key in ('pipeline', 'transforms'):
-                yield from _transforms(value)
+                yield from transform_configs(value)
             else:
                 yield from _steps(value)
     elif isinstance(node, (list, tuple)):
@@ -82,12 +82,12 @@ def _steps(node: Any) -> Iterator[dict]:
             yield from _steps(item)
 
 
-def _transforms(node: Any) -> Iterator[dict]:
+def transform_configs(node: Any) -> Iterator[dict]:
     """Configs of all transforms of a pipeline, those inside of others included."""
     if isinstance(node, (list, tuple)):
         for item in node:
-            yield from _transforms(item)
+            yield from transform_configs(item)
     elif isinstance(node, dict):
         if 'type' in node:
             yield node
-        yield from _transforms(node.get('transforms') or ())
+        yield from transform_configs(node.get('transforms') or ())

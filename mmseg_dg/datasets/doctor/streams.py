@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from mmseg_dg.registry import TRANSFORMS
 from mmseg_dg.utils.loaders import loaders_by_name
 
-from ..crop_setting import training_loaders
+from ..crop_setting import training_loaders, transform_configs
 from ..transforms import LoadImageFromFile
 
 
@@ -63,7 +63,7 @@ def _leaves(config: Any, key: str) -> Iterator[tuple[str, dict]]:
 def label_loader(config: dict) -> Any:
     """The built label loading step of a dataset config's pipeline, or None."""
     from mmcv.transforms import LoadAnnotations
-    for step in _steps(config.get('pipeline') or ()):
+    for step in transform_configs(config.get('pipeline') or ()):
         cls = TRANSFORMS.get(step['type']) if isinstance(step['type'], str) else step['type']
         if isinstance(cls, type) and issubclass(cls, LoadAnnotations):
             return TRANSFORMS.build(dict(step))
@@ -78,7 +78,7 @@ def image_loader(config: dict) -> Any:
     """
     from mmcv.transforms import LoadImageFromFile as Stock
 
-    for step in _steps(config.get('pipeline') or ()):
+    for step in transform_configs(config.get('pipeline') or ()):
         cls = TRANSFORMS.get(step['type']) if isinstance(step['type'], str) else step['type']
         if cls is LoadImageFromFile:
             return TRANSFORMS.build(dict(step))
@@ -87,13 +87,3 @@ def image_loader(config: dict) -> Any:
                 **{key: value
                    for key, value in step.items() if key not in ('type', '_scope_')})
     return None
-
-
-def _steps(pipeline: Any) -> Iterator[dict]:
-    """Configs of all transforms of a pipeline, those inside of others included."""
-    for step in pipeline:
-        if isinstance(step, (list, tuple)):
-            yield from _steps(step)
-        elif isinstance(step, dict) and 'type' in step:
-            yield step
-            yield from _steps(step.get('transforms') or ())
