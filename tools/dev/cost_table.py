@@ -6,8 +6,8 @@ Each cell is a process of its own on random images, as in tools/analysis_tools/b
 labeled source images alone with the same network.
 """
 import argparse
-import importlib.util
 import json
+import runpy
 import statistics
 from pathlib import Path
 from typing import Any, Optional
@@ -16,6 +16,8 @@ import mmseg_dg  # noqa: F401  prepares the library stack before anything of it 
 from mmseg_dg.apis.entry import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Its ``Worker`` is a process that trains.
+BENCHMARK = ROOT / 'tools/analysis_tools/benchmark.py'
 #: Method -> config of it with MiT-B5; the first one is what the others are compared with.
 METHODS = {
     'source only': 'daformer/source_only_daformer_mitb5_gta2cityscapes.py',
@@ -25,14 +27,6 @@ METHODS = {
     'HRDA': 'hrda/hrda_mitb5_gta2cityscapes.py'}
 #: Network -> options for the MiT-B5 configs.
 NETWORKS = {'MiT-B0': {'arch': 'b0', 'in_channels': [32, 64, 160, 256]}, 'MiT-B3': {'arch': 'b3'}, 'MiT-B5': {}}
-
-
-def benchmark_tool() -> Any:
-    path = ROOT / 'tools/analysis_tools/benchmark.py'
-    spec = importlib.util.spec_from_file_location('benchmark', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def options_of(network: dict[str, Any], config: str, size: list[int]) -> dict[str, Any]:
@@ -92,7 +86,7 @@ def main(argv: Optional[list[str]] = None) -> dict[str, Any]:
     parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS))
     parser.add_argument('--json')
     args = parser.parse_args(argv)
-    worker, found = benchmark_tool().Worker, {}
+    worker, found = runpy.run_path(str(BENCHMARK))['Worker'], {}
     for network in args.networks:
         found[network] = {name: cell(worker, METHODS[name], NETWORKS[network], args) for name in args.methods}
         print(table(found), flush=True)

@@ -11,8 +11,8 @@ float32 and bfloat16 run in turn with those of the other checkout. Rows that no 
 0: all rows that had time ran; 1: one failed; 2: there is no GPU.
 """
 import argparse
-import importlib.util
 import json
+import runpy
 import statistics
 import sys
 import time
@@ -25,6 +25,8 @@ import mmseg_dg  # noqa: F401  prepares the library stack before anything of it 
 from mmseg_dg.apis.entry import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Its ``Worker`` is a process that trains.
+BENCHMARK = ROOT / 'tools/analysis_tools/benchmark.py'
 CONFIG = ROOT / 'configs/daformer/daformer_mitb5_gta2cityscapes.py'
 AIM = 1.5
 SMALL = {'model.network.backbone.arch': 'b0', 'model.network.decode_head.in_channels': [32, 64, 160, 256]}
@@ -34,15 +36,6 @@ ROWS: dict[str, dict[str, Any]] = dict(
     fp32={}, bf16=BF16, fp16={'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.loss_scale': 'dynamic'},
     teacher={**BF16, 'model.teacher_precision': 'bf16'}, compile={**BF16, 'train_cfg.compile': True})
 AGAINST = ('fp32', 'bf16')
-
-
-def benchmark_tool() -> Any:
-    """tools/analysis_tools/benchmark.py as a module."""
-    path = ROOT / 'tools/analysis_tools/benchmark.py'
-    spec = importlib.util.spec_from_file_location('benchmark', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Row:
@@ -167,7 +160,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         print('gpu_check: torch sees no GPU here, so nothing is measured (--device cpu --quick tries the script '
               'itself)', file=sys.stderr)
         return 2
-    results = check(args, benchmark_tool().Worker)
+    results = check(args, runpy.run_path(str(BENCHMARK))['Worker'])
     device = torch.cuda.get_device_name() if args.device == 'cuda' else 'CPU: these are no measurements of speed'
     print(f'{args.config.stem}, torch {torch.__version__}, {device}\n')
     print('\n'.join(lines_of(results, args.against)))
