@@ -61,10 +61,12 @@ demo: $(STAMP)
 # one thread per process: the processes already fill the cores
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile -m 'not slow and not ci' $(PYTEST_OPTIONS)
+	@echo 'left out here: tests marked ci (make test-ci) and slow (make test-all)'
 
 # the site is built by a test of this lane, wheel and sdist are checked by others
 test-ci: $(STAMP) $(DOCS_STAMP) $(CI_STAMP)
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile -m 'ci and not slow' $(PYTEST_OPTIONS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile -rs -m 'ci and not slow' $(PYTEST_OPTIONS)
+	@echo 'left out here: what make test runs, and tests marked slow (make test-all)'
 
 test-all: $(STAMP)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadfile $(PYTEST_OPTIONS)
