@@ -391,9 +391,3 @@ class DACS(LabeledUnlabeled, Supervised):
         if draws.blur:
             image = gaussian_blur(image.unsqueeze(0), draws.sigma[index]).squeeze(0)
         return image
-
-
-def _pseudo_labels(state: StepState) -> tuple[Tensor, Tensor]:
-    """Classes and weights (B, H, W), which an earlier pass has left."""
-    assert state.pseudo_label is not None and state.pseudo_weight is not None
-    return state.pseudo_label, state.pseudo_weight
