@@ -101,8 +101,8 @@ class MethodDistributedWrapper(nn.Module):
         statistics: list[Tensor] = []
         for module in self.module.modules():
             if isinstance(module, _BatchNorm) and module.track_running_stats:
-                found = (module.running_mean, module.running_var)
-                statistics += [tensor for tensor in found if tensor is not None]
+                # running mean and variance, of every set; the counters are integers
+                statistics += [b for b in module.buffers(recurse=False) if b.is_floating_point()]
         first = [t.clone() for t in statistics]
         for reference, tensor in zip(first, statistics):
             broadcast(reference)

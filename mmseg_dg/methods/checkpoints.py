@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mmseg_dg.models.norm_per_scale import match_statistics
 from mmseg_dg.weights.comparison import difference
 
 from .loss_checks import heads_of
@@ -45,6 +46,7 @@ def accept_checkpoint(method: BaseModel, state_dict: State, prefix: str, *args: 
     is_plain = not any(key.startswith('student.') for key in state_dict)
     if is_plain:
         _copy_to_networks(method, state_dict)
+    match_statistics(method, state_dict)
     if method.new_classifier:
         leave_classifier(method, state_dict)
     else:

@@ -8,6 +8,10 @@ from torch import Tensor, nn
 
 from mmseg_dg.registry import MODELS
 
+#: How the names of BatchNorm statistics of a detail scale begin
+#: (:mod:`mmseg_dg.models.norm_per_scale`).
+DETAIL = 'detail_'
+
 
 class LoadedShare(NamedTuple):
     """How much of a module a checkpoint fills: tensors with the same name and shape."""
@@ -52,6 +56,15 @@ class Difference(NamedTuple):
         return [f'{name} {theirs} instead of {ours}' for name, theirs, ours in self.shapes]
 
 
+#: Parts of names that a weight file need not have.
+_MADE_IN_TRAINING = ('style_hallucination.proto_', '.lora_')
+
+
+def is_of_detail(name: str) -> bool:
+    """Whether a tensor is a BatchNorm statistic of the detail scale."""
+    return name.rpartition('.')[2].startswith((f'{DETAIL}running_', f'{DETAIL}num_batches'))
+
+
 def _nothing(name: str) -> bool:
     return False
 
@@ -78,13 +91,13 @@ def compare(module: nn.Module, state: Mapping[str, Tensor]) -> LoadedShare:
     """How much of a module a state dict fills, without loading.
 
     ``num_batches_tracked`` of BatchNorm is left out: older files lack it and nothing here reads it.
-    So are prototypes of styles and adapters that the file lacks: they are computed when training
-    begins.
+    So are prototypes of styles and adapters that the file lacks, which are computed when training
+    begins, and statistics of a detail scale, which begin as those of the file.
     """
     ours = {
         k: v
         for k, v in module.state_dict().items() if not _is_counter(k) and (
-            k in state or not any(mark in k for mark in ('style_hallucination.proto_', '.lora_')))
+            k in state or not (is_of_detail(k) or any(mark in k for mark in _MADE_IN_TRAINING)))
     }
     found = difference(ours, state, may_exceed=_is_counter)
     missing = sorted([*found.missing, *(name for name, *_ in found.shapes)])

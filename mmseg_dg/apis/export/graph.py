@@ -16,6 +16,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 
+from mmseg_dg.models.norm_per_scale import one_process
 from mmseg_dg.models.segmentors import (
     HRDAEncoderDecoder,
     MaskDiffusionEncoderDecoder,
@@ -185,6 +186,7 @@ def without_training_parts(network: BaseSegmentor) -> BaseSegmentor:
         for name, part in module.named_children():
             if isinstance(part, nn.AdaptiveAvgPool2d) and _pair(part.output_size) != (1, 1):
                 setattr(module, name, AdaptivePool(_pair(part.output_size)))
+    one_process(network)
     return revert_sync_batchnorm(network).eval().requires_grad_(False)
 
 

@@ -78,7 +78,7 @@ class HRDAGraph(nn.Module):
         net, stride = self.network, self.network.decode_head.output_stride
         images = net._detail_image(padded)
         if not net.hr_slide_inference:
-            return net.decode_head.logits(net._encode(images))
+            return net._detail_logits(images)
         (tall, wide), batch = net.hr_crop_size, images.shape[0]
         tops, lefts = (starts(images.shape[dim + 2], crop, step, images)
                        for dim, (crop, step) in enumerate(zip(net.hr_crop_size, net.detail_stride)))
@@ -87,7 +87,7 @@ class HRDAGraph(nn.Module):
         # (B, 3, ny * h, nx * w) -> (B, ny, nx, 3, h, w) -> (B * ny * nx, 3, h, w)
         crops = crops.unflatten(3, (-1, wide)).unflatten(2, (-1, tall)).permute(0, 2, 4, 1, 3, 5)
         # encoded as one batch: (B * ny * nx, 3, h, w)
-        logits = net.decode_head.logits(net._encode(crops.reshape(-1, images.shape[1], tall, wide)))
+        logits = net._detail_logits(crops.reshape(-1, images.shape[1], tall, wide))
         tall, wide = tall // stride, wide // stride
         # (B * ny * nx, K, h, w) -> (B, K, ny * h, nx * w)
         logits = logits.reshape(batch, tops.shape[0], lefts.shape[0], -1, tall,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_dg.ops import EncodedImages
-from mmseg_dg.weights.comparison import difference
+from mmseg_dg.weights.comparison import difference, is_of_detail
 
 from .adapters import MARK, adapters_of, add_adapters
 from .input_filters import EXTRA_CHANNELS, adapt_input_filters
@@ -198,7 +198,8 @@ class EncoderOptions(nn.Module):
             raise ValueError(f'{path} does not fit this {kind}: {error}') from error
 
         def optional_or_new(name: str) -> bool:
-            return MARK in name or name.startswith(optional) or name.endswith('num_batches_tracked')
+            return (MARK in name or name.startswith(optional) or is_of_detail(name)
+                    or name.endswith('num_batches_tracked'))
 
         found = difference(self.state_dict(), state, optional_or_new, optional_or_new)
         if found.shapes:

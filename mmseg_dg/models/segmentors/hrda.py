@@ -3,6 +3,7 @@
 Shapes: B images, C channels, or classes of logits, H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from typing import Optional
 
@@ -14,6 +15,11 @@ from torch import Tensor, nn
 
 from mmseg_dg.models.decode_heads.classifier import Decoded, FusesScales, main_logits
 from mmseg_dg.models.decode_heads.hrda_head import ScaleLogits, check_scales
+from mmseg_dg.models.norm_per_scale import (
+    detail_statistics,
+    match_statistics,
+    separate_statistics,
+)
 from mmseg_dg.ops import (
     CropBox,
     PixelView,
@@ -67,6 +73,10 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         hr_slide_overlapping: Windows overlap by half; False: not.
         blur_hr_crop: Resize the detail image to one half and back: the ablation without
             high-resolution detail.
+        norm_per_scale: BatchNorm layers of encoder, neck and shared head keep running statistics
+            for each scale, weights shared; a checkpoint of one set fills both. Not in the paper,
+            whose encoder has LayerNorm: MobileNetV2 and ResNet see features of other statistics in
+            context and detail. Refused for encoders without BatchNorm.
 
     Raises:
         ValueError: Scales or crop that do not fit, unknown options; the message has the value.
@@ -80,7 +90,8 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
                  pretrained: Optional[str] = None, init_cfg: Optional[dict] = None,
                  scales: Sequence[float] = (1, 0.5), hr_crop_size: Sequence[int] = (512, 512),
                  crop_coord_divisible: int = 8, hr_slide_inference: bool = True,
-                 hr_slide_overlapping: bool = True, blur_hr_crop: bool = False) -> None:
+                 hr_slide_overlapping: bool = True, blur_hr_crop: bool = False,
+                 norm_per_scale: bool = False) -> None:
         self_scales = check_scales(scales)
         if auxiliary_head is not None:
             raise ValueError('HRDAEncoderDecoder has no auxiliary heads: leave out auxiliary_head')
@@ -102,6 +113,10 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         self.hr_slide_inference = hr_slide_inference
         self.hr_slide_overlapping = hr_slide_overlapping
         self.blur_hr_crop = blur_hr_crop
+        self.norm_per_scale = norm_per_scale
+        if norm_per_scale:
+            separate_statistics(self.backbone, self._shared_parts()[1:])
+        self.register_load_state_dict_pre_hook(match_statistics)
         # a neck enlarges maps of stride 32, whose sizes are rounded up
         self.size_divisor = _size_divisor(32 if self.with_neck else self.decode_head.output_stride,
                                           self_scales[1])
@@ -155,6 +170,15 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
     def _encode(self, images: Tensor, encoder: Optional[nn.Module] = None) -> Sequence[Tensor]:
         maps = (self.backbone if encoder is None else encoder)(images)
         return self.neck(maps) if self.with_neck else maps
+
+    def _shared_parts(self) -> list[nn.Module]:
+        """What both scales go through, the encoder first; the attention sees the context only."""
+        neck = [self.neck] if self.with_neck else []
+        return [self.backbone, *neck, self.decode_head.head]
+
+    def _detail_pass(self) -> AbstractContextManager:
+        """Inside, BatchNorm takes the statistics of the detail scale, where it has its own."""
+        return detail_statistics(self._shared_parts()) if self.norm_per_scale else nullcontext()
 
     def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
         """Features of the context scale, of images (B, 3, H, W)."""
@@ -216,9 +240,11 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
             crop_box = crop_box(main_logits(
                 of_context.logits).detach()) if callable(crop_box) else crop_box
         box = self._checked_box(crop_box, size, len(images))
-        detail = self._encode(cut_boxes(self._detail_image(images), box))
+        with self._detail_pass():
+            detail = self._encode(cut_boxes(self._detail_image(images), box))
         of_context = of_context or head.decoded(context)
-        of_detail = head.decoded(detail)
+        with self._detail_pass():
+            of_detail = head.decoded(detail)
         views = [
             PixelView(decoded.calls[0].features, decoded.calls[0].logits, region)
             for decoded, region in ((of_context, None), (of_detail, box)) if len(decoded.calls) == 1

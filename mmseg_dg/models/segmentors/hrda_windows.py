@@ -4,6 +4,7 @@ Shapes: B images, C classes, H x W pixels, h x w places of a smaller map.
 """
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Callable, Optional
 
 import torch
@@ -32,6 +33,7 @@ class DetailWindows:
     _encode: Callable[..., Sequence[Tensor]]
     extract_feat: Callable[[Tensor], Sequence[Tensor]]
     _detail_image: Callable[[Tensor], Tensor]
+    _detail_pass: Callable[[], AbstractContextManager]
 
     @property
     def detail_stride(self) -> tuple[int, int]:
@@ -72,13 +74,18 @@ class DetailWindows:
         logits = resize(logits, tuple(padded.shape[-2:]))
         return cut_box(logits, (0, images.shape[-2], 0, images.shape[-1]))
 
+    def _detail_logits(self, crops: Tensor) -> Tensor:
+        """Logits of detail crops (B, 3, H, W) at output stride, (B, C, h, w)."""
+        with self._detail_pass():
+            return self.decode_head.logits(self._encode(crops))
+
     def _decode_details(self, crops: list[Tensor], chunk: Optional[int]) -> list[Tensor]:
         """Logits of detail crops (B, 3, h, w), in window-major batches."""
         batch = len(crops[0])
         step = len(crops) if chunk is None else max(1, chunk // batch)
         result: list[Tensor] = []
         for i in range(0, len(crops), step):
-            logits = self.decode_head.logits(self._encode(torch.cat(crops[i:i + step])))
+            logits = self._detail_logits(torch.cat(crops[i:i + step]))
             result += logits.split(batch)
         return result
 
