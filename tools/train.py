@@ -43,7 +43,8 @@ def main() -> int:
         launch.claim_work_dir(cfg)
         launch.prepare_processes(cfg)
         runner = launch.build_runner(cfg)
-        runner.train()
+        with launch.recorded(runner, sys.argv):
+            runner.train()
     except stop_signals.StoppedEarly as signal:
         return launch.say_how_to_continue(cfg, str(signal), sys.argv)
     status = 0

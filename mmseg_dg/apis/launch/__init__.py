@@ -36,6 +36,7 @@ from .resuming import (
     say_how_to_continue,
     set_resume,
 )
+from .run_record import RECORD, recorded
 from .runner import (
     ConfigLike,
     build_runner,

@@ -1,11 +1,11 @@
-"""One run as a JSON row: what it was, what it scored, what it cost."""
-import functools
+"""One run as a JSON row: what it was, what it scored, what it cost.
+
+The fields are described in docs/leaderboard.md; rows of runs by hand (:mod:`.collected`) have the
+same.
+"""
 import json
 import math
 import re
-import subprocess
-import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Optional
 
@@ -14,14 +14,14 @@ from mmseg_dg.apis.study_tables import read_evaluation
 from mmseg_dg.evaluation.bias import GROUPS
 from mmseg_dg.evaluation.drives import Drives, read_drives
 from mmseg_dg.utils.atomic_files import write_text
-from mmseg_dg.version import __version__
+from mmseg_dg.utils.provenance import commit, versions
 
-from .judgment import best, last_three, rise
+from .judgment import Evaluations, best, last_three, rise
 from .suite import Arm
 
 COST = 'cpu_seconds.json'
-_LIBRARIES = ('torch', 'numpy', 'mmengine', 'mmcv-lite', 'mmsegmentation', 'onedl-mmengine',
-              'onedl-mmcv', 'onedl-mmsegmentation')
+#: Of the fields of a row; a higher one means that some were renamed.
+SCHEMA = 1
 
 
 def evaluations_of(folder: Path) -> dict[int, dict[str, float]]:
@@ -71,7 +71,29 @@ def make_row(arm: Arm, seed: int, folder: Path, command: str, fingerprint: str, 
     Raises:
         ValueError: No evaluation has the score.
     """
-    evaluations = evaluations_of(folder)
+    cost = read_record(folder / COST, needs='seconds')
+    return dict(
+        schema=SCHEMA, arm=arm.name, method=arm.method, encoder=arm.encoder, control=arm.control,
+        seed=seed, config=below_configs(arm.config), row=arm.row, options=arm.options,
+        fingerprint=fingerprint, command=command, commit=commit(), versions=versions(),
+        budget=dict(steps=arm.steps, images_per_step=arm.images_per_step,
+                    images_before=arm.images_before, images=arm.budget),
+        **score_fields(folder, score, arm.steps), cpu_seconds=cost.get('seconds'),
+        cpu_seconds_complete=bool(cost) and cost['started'] == cost['measured'])
+
+
+def score_fields(folder: Path, score: str, steps: int) -> dict[str, Any]:
+    """What a row says of a run's evaluations.
+
+    Args:
+        folder: Work dir.
+        score: Key of the row's score, ``<domain>/<metric>``.
+        steps: Optimizer steps of the run.
+
+    Raises:
+        ValueError: No evaluation has the score.
+    """
+    evaluations: Evaluations = evaluations_of(folder)
     value = last_three(evaluations, score)
     if not evaluations or math.isnan(value):
         raise ValueError(
@@ -79,35 +101,28 @@ def make_row(arm: Arm, seed: int, folder: Path, command: str, fingerprint: str, 
             f'{sorted(evaluations[max(evaluations)])[:12] if evaluations else "nothing"}')
     highest, at = best(evaluations, score)
     keys = [key for key in evaluations[max(evaluations)] if not key.endswith('images')]
-    means = {key: _plain(last_three(evaluations, key)) for key in keys}
-    cost = read_record(folder / COST, needs='seconds')
-    return dict(
-        arm=arm.name, method=arm.method, encoder=arm.encoder, control=arm.control, seed=seed,
-        config=_below_configs(arm.config), row=arm.row, options=arm.options,
-        fingerprint=fingerprint, command=command, commit=commit(), versions=versions(),
-        budget=dict(steps=arm.steps, images_per_step=arm.images_per_step,
-                    images_before=arm.images_before,
-                    images=arm.budget), score=score, last_three=value,
-        last=_plain(evaluations[max(evaluations)].get(score, math.nan)), best_on_validation=highest,
-        best_iteration=at, rise_in_last_quarter=_plain(rise(evaluations, score,
-                                                            arm.steps)), metrics=means,
-        groups={group: means.get(f'{_first(score)}/mIoU.{group}')
-                for group in GROUPS}, curve={
-                    str(n): _plain(values.get(score, math.nan))
-                    for n, values in sorted(evaluations.items())
-                }, cpu_seconds=cost.get('seconds'), cpu_seconds_complete=bool(cost)
-        and cost['started'] == cost['measured'])
+    means = {key: plain(last_three(evaluations, key)) for key in keys}
+    curve = {str(n): plain(evaluations[n].get(score, math.nan)) for n in sorted(evaluations)}
+    return dict(score=score, last_three=value,
+                last=plain(evaluations[max(evaluations)].get(score,
+                                                             math.nan)), best_on_validation=highest,
+                best_iteration=at, rise_in_last_quarter=plain(rise(evaluations, score,
+                                                                   steps)), metrics=means,
+                groups={group: means.get(f'{_first(score)}/mIoU.{group}')
+                        for group in GROUPS}, curve=curve)
 
 
 def _first(score: str) -> str:
     return score.rpartition('/')[0]
 
 
-def _plain(value: float) -> Optional[float]:
+def plain(value: float) -> Optional[float]:
+    """A number as JSON has it: None for nan."""
     return None if math.isnan(value) else float(value)
 
 
-def _below_configs(path: Path) -> str:
+def below_configs(path: Path) -> str:
+    """``configs/...`` of a config of the package, else its file name: no path of this machine."""
     parts = path.parts
     return '/'.join(parts[parts.index('configs'):]) if 'configs' in parts else path.name
 
@@ -127,37 +142,3 @@ def read_rows(folder: Path) -> dict[str, dict[int, dict]]:
         if row:
             found.setdefault(row['arm'], {})[int(row['seed'])] = row
     return found
-
-
-@functools.cache
-def versions() -> dict[str, str]:
-    """Of what decides the numbers."""
-    found = dict(mmseg_dg=__version__, python='.'.join(map(str, sys.version_info[:3])))
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-@functools.cache
-def commit() -> str:
-    """Commit of the sources, ``+`` behind it where files were changed since; empty for an installed
-    package."""
-    root = Path(__file__).resolve().parents[3]
-    if not (root / '.git').exists():
-        return ''
-    head, changed = (_git(root, *words)
-                     for words in (('rev-parse', 'HEAD'), ('status', '--porcelain', '-uno')))
-    return f'{head[:12]}{"+" if changed else ""}' if head else ''
-
-
-def _git(root: Path, *words: str) -> str:
-    """What a git command prints; '' where it fails or there is no git."""
-    try:
-        done: Any = subprocess.run(['git', '-C', str(root), *words], capture_output=True, text=True,
-                                   timeout=20)
-    except (OSError, subprocess.SubprocessError):
-        return ''
-    return done.stdout.strip() if done.returncode == 0 else ''

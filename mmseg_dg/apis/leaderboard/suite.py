@@ -70,14 +70,20 @@ class Arm:
     @property
     def images_per_step(self) -> int:
         """Images of all streams in one step."""
-        loaders = {k: v for k, v in self.cfg.train_dataloader.items() if v is not None}
-        return sum(int(v['batch_size'])
-                   for v in loaders.values()) * int(self.cfg.train_cfg.get('accumulate', 1))
+        return images_per_step(self.cfg)
 
     @property
     def budget(self) -> int:
         """Images read: steps x images of all streams, and those before."""
         return self.steps * self.images_per_step + self.images_before
+
+
+def images_per_step(cfg: Config) -> int:
+    """Images that all streams of a config give one optimizer step."""
+    loaders = cfg.train_dataloader
+    streams = [loaders] if 'dataset' in loaders else [v for v in loaders.values() if v is not None]
+    each = sum(int(stream['batch_size']) for stream in streams)
+    return each * int(cfg.train_cfg.get('accumulate', 1))
 
 
 @dataclass
