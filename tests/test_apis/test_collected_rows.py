@@ -34,7 +34,8 @@ def work_dir(tmp_path):
         cfg.merge_from_dict({'randomness.seed': 3, **options})
         cfg.work_dir, cfg.launcher, cfg.resume, cfg.load_from = str(folder), 'none', True, None
         cfg.dump(folder / f'{BENCH}.py')
-        for stamp, iterations, minute in (('20261130_100000', (500, 1000), '01'), ('20261130_110000', (1500, last), '02')):
+        attempts = (('20261130_100000', (500, 1000), '01'), ('20261130_110000', (1500, last), '02'))
+        for stamp, iterations, minute in attempts:
             (folder / stamp).mkdir()
             (folder / stamp / f'{stamp}.log').write_text(LOG.format(minute=minute))
             if record:
@@ -49,8 +50,8 @@ def work_dir(tmp_path):
 
 def test_a_row_of_a_run_that_recorded_nothing(work_dir):
     row = collected_row(work_dir(**{'model.network.residual': True}), commit='abc')
-    assert row['command'] == (f'python tools/train.py configs/bench/{BENCH}.py --work-dir work_dirs/form_s3 --cfg-options '
-                              'model.network.residual=True randomness.seed=3')
+    assert row['command'] == (f'python tools/train.py configs/bench/{BENCH}.py --work-dir work_dirs/form_s3 '
+                              '--cfg-options model.network.residual=True randomness.seed=3')
     assert row['config'] == f'configs/bench/{BENCH}.py' and row['command_from'] == 'config'
     assert row['options'] == ['model.network.residual=True', 'randomness.seed=3']
     assert (row['arm'], row['method'], row['encoder'], row['seed']) == (BENCH, 'DiffMatch', 'MobileNetV2', 3)
@@ -121,7 +122,7 @@ def test_from_training_to_row(tiny_config, tmp_path):
     cfg.dump(tmp_path / 'tiny.py')
     run, out = tmp_path / 'runs' / 'tiny_s5', tmp_path / 'rows' / 'tiny.json'
     for command in (['tools/train.py', tmp_path / 'tiny.py', '--work-dir', run, '--cfg-options', 'randomness.seed=5'],
-                    ['tools/dev/collect_row.py', run, '--out', out, '--control', 'source_only']):
+                    ['tools/dev/collect_row.py', run, '--out', out, '--control', 'source_only', '--encoder']):
         done = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]
     row = json.loads(out.read_text())
@@ -130,4 +131,5 @@ def test_from_training_to_row(tiny_config, tmp_path):
     assert row['seed'] == 5 and row['commit'] and row['versions']['numpy'] and row['control'] == 'source_only'
     assert sorted(row['curve']) == sorted(row['evaluations']) == ['1', '2', '3', '4']
     assert row['cpu_seconds'] > 0 and row['cpu_seconds_complete'] and row['wall_seconds'] > 0
+    assert row['encoder_note'] == 'the encoder began at random' and row['probe'] > 0
     assert str(tmp_path) not in out.read_text()

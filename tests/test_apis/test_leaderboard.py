@@ -15,6 +15,7 @@ import yaml
 from mmseg_dg.apis.leaderboard import Leaderboard, read_suite
 from mmseg_dg.apis.leaderboard.board import measured_cost
 from mmseg_dg.apis.leaderboard.judgment import best, half_interval, last_three, paired_gain, rise
+from mmseg_dg.apis.leaderboard.page import encoder_cells
 from mmseg_dg.apis.leaderboard.rows import drives_of, read_rows
 from mmseg_dg.evaluation.confusion import scores
 from mmseg_dg.evaluation.drives import DriveMetric, Drives, _resampled, bootstrap_difference
@@ -190,6 +191,7 @@ def test_rows_and_page(make, tmp_path):
     ours = lines[3].split(' | ')
     assert ours[2] == '46.50 ± 0.71' and ours[5] == '+6.00 ± 0.00 (2)' and ours[7] == 'gain'
     assert ours[8] == 'rises +2.00' and ours[9].startswith('48.50') and lines[4].split(' | ')[8] == ''
+    assert row['encoder_note'] == 'no checkpoint is left' and ours[10:] == ['-', '-', '- |']
     page = (mine.folder / 'leaderboard.html').read_text()
     assert '<td>46.50 ± 0.71</td>' in page and 'http' not in page.replace('https://', '')
     assert '| ours | 1 |' in (mine.folder / 'costs.md').read_text()
@@ -241,6 +243,12 @@ def test_a_killed_attempt_is_known_to_be_missing_from_the_cost(tmp_path):
         pass
     record = json.loads(cost.read_text())
     assert record['started'] == 3 and record['measured'] == 2 and record['seconds'] >= first['seconds']
+
+
+def test_cells_of_the_encoder():
+    rows = {0: dict(encoder_distance=0.1, probe=40., probe_of_start=35.),
+            1: dict(encoder_distance=0.2, probe=None, probe_of_start=36.), 2: {}}
+    assert encoder_cells(rows) == ['15.00', '40.00', '35.50'] and encoder_cells({0: {}}) == ['-', '-', '-']
 
 
 # ---------------------------------------------------------------- judgment
@@ -390,5 +398,6 @@ def test_a_killed_training_continued_gives_the_same_page(tiny_config, tmp_path, 
     assert row['curve'] == whole['curve'] and sorted(row['curve']) == ['1', '2', '3', '4']
     assert row['metrics'] == whole['metrics'] and row['command'] == whole['command']
     assert not row['cpu_seconds_complete'] and whole['cpu_seconds_complete']
+    assert row['encoder_note'] == 'the encoder began at random' and row['probe'] == whole['probe'] > 0
     counts = drives_of(run)['target']
     assert len(counts) == 3 and len(counts[0].names) > 1

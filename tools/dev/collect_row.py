@@ -27,8 +27,10 @@ def main() -> int:
     parser.add_argument('--control', help='arm it is compared with')
     parser.add_argument('--commit', help='of the sources it was trained with, where the run has not recorded it')
     parser.add_argument('--command', help='that trained it, where the run has not recorded it')
+    parser.add_argument('--encoder', action='store_true',
+                        help='also how far the encoder moved, and a probe of it; needs the checkpoint and the data')
     args = parser.parse_args()
-    row = collected_row(args.work_dir, args.score, args.arm, args.control, args.commit, args.command)
+    row = collected_row(args.work_dir, args.score, args.arm, args.control, args.commit, args.command, args.encoder)
     write_row(args.out, row)
     print(f'{args.out}: {row["arm"]} seed {row["seed"]}, {row["score"]} {row["last_three"]:.2f} (last '
           f'{row["last"]:.2f})\n{row["command"]}')

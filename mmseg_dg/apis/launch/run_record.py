@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mmseg_dg.apis.provenance import commit, versions
 from mmseg_dg.utils.atomic_files import write_text
-from mmseg_dg.utils.provenance import commit, versions
 
 from .processes import process_number
 

@@ -10,12 +10,21 @@ from typing import Any, Optional
 from mmengine.config import Config
 
 from mmseg_dg.apis.config_rows import ORIGIN, find_config, name_of
+from mmseg_dg.apis.encoder_report import encoder_report
 from mmseg_dg.apis.launch import RECORD
 from mmseg_dg.apis.row_configs import load_config
 from mmseg_dg.apis.study import read_record
 from mmseg_dg.utils.config_files import read_config_file
 
-from .rows import COST, SCHEMA, below_configs, evaluations_of, plain, score_fields
+from .rows import (
+    COST,
+    SCHEMA,
+    below_configs,
+    evaluations_of,
+    plain,
+    score_fields,
+    scored_domains,
+)
 from .suite import images_per_step
 
 #: Keys of a dumped config that are about where a run lies and how it was continued, not about what
@@ -27,7 +36,7 @@ _VERSIONS = {'Python': 'python', 'PyTorch': 'torch', 'MMEngine': 'mmengine', 'se
 
 def collected_row(folder: Path, score: Optional[str] = None, arm: Optional[str] = None,
                   control: Optional[str] = None, commit: Optional[str] = None,
-                  command: Optional[str] = None) -> dict[str, Any]:
+                  command: Optional[str] = None, encoder: bool = False) -> dict[str, Any]:
     """The row of a finished run of tools/train.py; its fields are those of the leaderboard's rows,
     with ``evaluations`` (every score of every evaluation), ``wall_seconds`` and ``command_from``.
 
@@ -42,6 +51,8 @@ def collected_row(folder: Path, score: Optional[str] = None, arm: Optional[str] 
         control: Name of the arm it is compared with.
         commit: Of the sources; needed where nothing was recorded.
         command: As ``commit``; None: recorded or derived.
+        encoder: Load the newest checkpoint and say how far its encoder moved
+            (:func:`mmseg_dg.apis.encoder_report.encoder_report`).
 
     Raises:
         ValueError: The run has not ended, has no such score, or nothing says its command.
@@ -64,6 +75,7 @@ def collected_row(folder: Path, score: Optional[str] = None, arm: Optional[str] 
     config, options = _parts_of(command)
     origin, seed = cfg.get(ORIGIN) or {}, (cfg.get('randomness') or {}).get('seed')
     images = images_per_step(cfg)
+    score = score or _main_score(evaluations[max(evaluations)])
     return dict(
         schema=SCHEMA, arm=arm or name_of(cfg), method=cfg.model.type, encoder=_encoder(cfg),
         control=control, seed=seed if seed is not None else attempts[-1].header.get('seed'),
@@ -72,12 +84,11 @@ def collected_row(folder: Path, score: Optional[str] = None, arm: Optional[str] 
         or ', '.join(dict.fromkeys(r['commit'] for r in recorded if r['commit'])),
         versions=recorded[-1]['versions'] if recorded else attempts[-1].versions,
         budget=dict(steps=steps, images_per_step=images, images_before=0, images=steps * images),
-        **score_fields(folder, score or _main_score(evaluations[max(evaluations)]), steps),
-        evaluations={
+        **score_fields(folder, score, steps), evaluations={
             str(n): {key: plain(value)
                      for key, value in sorted(evaluations[n].items())}
             for n in sorted(evaluations)
-        }, **_cost(folder, attempts))
+        }, **_cost(folder, attempts), **(_encoder_fields(folder, score) if encoder else {}))
 
 
 class _Attempt:
@@ -120,6 +131,14 @@ def _main_score(last: Mapping[str, float]) -> str:
     if not found:
         raise ValueError(f'no evaluation has a mIoU, only {sorted(last)[:8]}: give --score')
     return found[0]
+
+
+def _encoder_fields(folder: Path, score: str) -> dict[str, Any]:
+    """By the config of the first attempt: a resumed one no longer says what it began with."""
+    configs = sorted(folder.glob('*/vis_data/config.py'))
+    cfg = read_config_file(configs[0] if configs else config_of(folder))
+    domain = scored_domains(cfg, score)[0]
+    return encoder_report(cfg, folder, domain if domain in cfg.val_dataloader else 'val')
 
 
 def _encoder(cfg: Config) -> str:

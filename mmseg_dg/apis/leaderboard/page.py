@@ -112,7 +112,10 @@ _LEGEND = (
     'Gain: mean difference to the control by seed with its 95 % interval (Student); drives: 95 % '
     'interval over resampled drives. It is called a gain or a loss where every interval leaves '
     f'out 0, else level; one seed says nothing. "rises": more than {RISE:g} point in the last '
-    'quarter of the training on average, so that more steps would change the row.')
+    'quarter of the training on average, so that more steps would change the row. "encoder moved": '
+    'length of the change of its parameters over the length of those it began with, in percent. '
+    '"probe": mIoU of a linear classifier on its last map, learned and judged on a few images of '
+    'the scored domain; it orders encoders and is no score.')
 
 
 def unpublished(suite: Suite, rows: Rows) -> str:
@@ -135,7 +138,7 @@ def arm_table(suite: Suite, folder: Path, rows: Rows, arms: Sequence[Arm]) -> li
     """Header and one line per arm."""
     lines = [[
         'arm', 'encoder', 'score', 'by seed', 'control', 'gain', 'drives', 'verdict', 'rises',
-        'best on validation'
+        'best on validation', 'encoder moved', 'probe', 'probe of the start'
     ]]
     for arm in arms:
         own = rows[arm.name]
@@ -149,9 +152,19 @@ def arm_table(suite: Suite, folder: Path, rows: Rows, arms: Sequence[Arm]) -> li
             ', '.join(f'{seed}: {own[seed]["last_three"]:.2f}' for seed in sorted(own)),
             next((other.method for other in suite.arms if other.name == arm.control),
                  '-'), *_gain_cells(gain), f'rises {rises:+.2f}' if rises > RISE else '',
-            _number(highest)
+            _number(highest), *encoder_cells(own)
         ])
     return lines
+
+
+def encoder_cells(own: Mapping[int, dict]) -> list[str]:
+    """Means over an arm's rows: how far its encoder moved in percent, its probe, and the probe of
+    its start; '-' where no row has it."""
+    moved = _mean([row.get('encoder_distance') for row in own.values()])
+    return [
+        _number(100 * moved), *(_number(_mean([row.get(key) for row in own.values()]))
+                                for key in ('probe', 'probe_of_start'))
+    ]
 
 
 def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
@@ -162,7 +175,7 @@ def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
     seeds = [seed for seed in sorted(ours) if seed in theirs]
     drives = None
     if suite.score.split('/')[1:] == ['mIoU']:  # counts by drive are counts of the scored classes
-        domains = scored_domains(arm, suite.score)
+        domains = scored_domains(arm.cfg, suite.score)
         control = suite.arm(arm.control)
         runs, control_runs = ([
             run for seed in seeds

@@ -9,12 +9,15 @@ import re
 from pathlib import Path
 from typing import Any, Optional
 
+from mmengine.config import Config
+
+from mmseg_dg.apis.encoder_report import encoder_report
+from mmseg_dg.apis.provenance import commit, versions
 from mmseg_dg.apis.study import read_record
 from mmseg_dg.apis.study_tables import read_evaluation
 from mmseg_dg.evaluation.bias import GROUPS
 from mmseg_dg.evaluation.drives import Drives, read_drives
 from mmseg_dg.utils.atomic_files import write_text
-from mmseg_dg.utils.provenance import commit, versions
 
 from .judgment import Evaluations, best, last_three, rise
 from .suite import Arm
@@ -47,13 +50,13 @@ def drives_of(folder: Path) -> dict[str, list[Drives]]:
     }
 
 
-def scored_domains(arm: Arm, score: str) -> list[str]:
+def scored_domains(cfg: Config, score: str) -> list[str]:
     """Domains that make up a score: the one it names, or all that are no source for ``mean``."""
     domain = score.partition('/')[0]
     if domain != 'mean':
         return [domain]
-    protocols = (arm.cfg.get('val_cfg') or {}).get('protocols') or {}
-    names = [name for name, loader in arm.cfg.val_dataloader.items() if loader is not None]
+    protocols = (cfg.get('val_cfg') or {}).get('protocols') or {}
+    names = [name for name, loader in cfg.val_dataloader.items() if loader is not None]
     return [name for name in names if (protocols.get(name) or {}).get('role') != 'source'] or names
 
 
@@ -79,7 +82,9 @@ def make_row(arm: Arm, seed: int, folder: Path, command: str, fingerprint: str, 
         budget=dict(steps=arm.steps, images_per_step=arm.images_per_step,
                     images_before=arm.images_before, images=arm.budget),
         **score_fields(folder, score, arm.steps), cpu_seconds=cost.get('seconds'),
-        cpu_seconds_complete=bool(cost) and cost['started'] == cost['measured'])
+        cpu_seconds_complete=bool(cost) and cost['started'] == cost['measured'],
+        **encoder_report(arm.cfg, folder,
+                         scored_domains(arm.cfg, score)[0]))
 
 
 def score_fields(folder: Path, score: str, steps: int) -> dict[str, Any]:
