@@ -5,7 +5,7 @@
 # make test-onedl   the test suite on the maintained forks (onedl-*), in .venv-onedl
 # make test-newest  the test suite on the newest releases of everything and the newest Python at hand, in .venv-newest
 # make lint      ruff, mypy, that imports run one way, that tensor code says its shapes, that the tables of configs/*/README.md and
-#                metafile.yml are up to date
+#                metafile.yml, the claims and the table of gains are up to date
 # make format    yapf over the files of mmseg_dg that differ from the last commit
 # make docs      the documentation site in build/docs, with warnings as errors
 # make clean     remove the environments and build products
@@ -112,6 +112,8 @@ lint: $(STAMP)
 	$(RUN) tools/dev/check_imports.py
 	$(RUN) tools/dev/check_shapes.py
 	$(RUN) tools/dev/config_docs.py --check
+	$(RUN) tools/dev/claims_table.py --check
+	$(RUN) tools/dev/status_table.py --check
 
 # only what was changed: over the whole package yapf takes half a minute of processor time
 format: $(STAMP)

@@ -1,0 +1,189 @@
+"""Pages that are written from committed rows: claims and the README's gains, by made-up rows and as they are."""
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / 'tools' / 'dev'))
+import _committed_rows as committed  # noqa: E402
+import claims_table  # noqa: E402
+import status_table  # noqa: E402
+
+FILES = ('tools/dev/_committed_rows.py', 'tools/dev/claims_table.py', 'tools/dev/status_table.py', 'README.md',
+         'mmseg_dg/apis/leaderboard/judgment.py', 'docs/benchmarks/claims.yml', 'docs/benchmarks/status.yml')
+
+
+def rows_of(suite, scores, metric=None, **more):
+    """``rows_of('s', dict(ours=[50, 52]))``: a row a seed; with ``metric`` the score is that one, the row's own 0."""
+    found = {}
+    for arm, by_seed in scores.items():
+        for seed, score in enumerate(by_seed):
+            found[f'{suite}/{arm}_seed{seed}.json'] = dict(dict(
+                schema=1, arm=arm, seed=seed, score='t/mIoU', last_three=0 if metric else score, options=[],
+                metrics={metric: score} if metric else {}, curve={'10': score + 5, '40': score},
+                budget=dict(steps=40)), **more)
+    return found
+
+
+GAIN = dict(gain=dict(ours='s ours', control='s control'))
+
+
+@pytest.mark.parametrize('command', ['claims_table', 'status_table'])
+def test_the_pages_are_what_the_rows_say(command):
+    done = subprocess.run([sys.executable, ROOT / 'tools' / 'dev' / f'{command}.py', '--check'], capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_schema_is_that_of_the_leaderboard():
+    from mmseg_dg.apis.leaderboard.rows import SCHEMA
+    assert committed.SCHEMA == SCHEMA
+
+
+# ---------------------------------------------------------------- two claims decided by hand
+def test_a_claim_that_holds():
+    """Differences 2, 3 and 4: mean 3, half of the interval 4.303 * 1 / sqrt(3) = 2.48."""
+    rows = rows_of('s', dict(ours=[50, 52, 54], control=[48, 49, 50]))
+    verdict = committed.judge(rows, GAIN)
+    assert (verdict.answer, verdict.text) == ('yes', '+3.00 ± 2.48, 3 seeds')
+    assert sorted(verdict.rows) == sorted(rows)
+    page = claims_table.page(rows, [dict(claim='It helps', page='hrda.md', measure='gain', judged=[
+        dict(bench='made up', by=GAIN)])])
+    assert ('| It helps ([hrda](../hrda.md)) | made up | **yes** | +3.00 ± 2.48, 3 seeds | '
+            '[ours 0](rows/s/ours_seed0.json), [ours 1](rows/s/ours_seed1.json)') in page
+    assert 'Of 1 judgements: 1 yes, 0 no, 0 undecided.' in page
+
+
+def test_a_claim_that_does_not_hold():
+    """The gain of one setting, 1, 1.5 and 1.25, less that of the other, 4, 4.25 and 4.5: -3, -2.75, -3.25."""
+    rows = {**rows_of('few', dict(ours=[31, 32.5, 31.25], control=[30, 31, 30])),
+            **rows_of('many', dict(ours=[44, 45.25, 45.5], control=[40, 41, 41]))}
+    verdict = committed.judge(rows, dict(more=dict(first=dict(ours='few ours', control='few control'),
+                                                   second=dict(ours='many ours', control='many control'))))
+    assert (verdict.answer, verdict.text) == ('no', '-3.00 ± 0.62, 3 seeds') and len(verdict.rows) == 12
+
+
+# ---------------------------------------------------------------- what stays open
+@pytest.mark.parametrize('scores, text', [
+    (dict(), 'no run'),
+    (dict(ours=[50]), 'no run of s control'),
+    (dict(ours=[50], control=[40]), '+10.00, 1 seed (one seed)'),
+    (dict(ours=[50, 40], control=[48, 41]), '+0.50 ± 19.06, 2 seeds (level)')])
+def test_what_leaves_a_claim_undecided(scores, text):
+    verdict = committed.judge(rows_of('s', scores), GAIN)
+    assert (verdict.answer, verdict.text) == ('undecided', text)
+
+
+def test_metrics_of_classes_are_means_and_must_be_there():
+    rows = rows_of('s', dict(ours=[60, 60], control=[50, 50]), metric='t/IoU.pole')
+    for row in rows.values():
+        row['metrics']['t/IoU.sign'] = 10
+    test = dict(gain=dict(GAIN['gain'], metric=['t/IoU.pole', 't/IoU.sign']))
+    assert committed.judge(rows, test).text.startswith('+5.00 ± 0.00')
+    with pytest.raises(ValueError, match="s/ours_seed0.json has no 't/IoU.fence'"):
+        committed.judge(rows, dict(gain=dict(GAIN['gain'], metric='t/IoU.fence')))
+
+
+def test_falling_and_all_parts():
+    rows = rows_of('s', dict(joint=[30, 31, 32], deft=[34, 35, 36.5]))
+    fall = dict(fall=dict(rows='s joint', after=0.25))  # 5 points above its end at iteration 10 of 40
+    assert committed.judge(rows, fall).text == '+5.00 ± 0.00, 3 seeds'
+    both = dict(all=[fall, dict(gain=dict(ours='s deft', control='s joint'))])
+    assert committed.judge(rows, both).answer == 'yes'
+    both['all'][1]['gain'] = dict(ours='s joint', control='s deft')
+    assert committed.judge(rows, both).answer == 'no'
+    both['all'][1]['gain'] = dict(ours='s none', control='s joint')
+    assert committed.judge(rows, both).answer == 'undecided'
+    assert committed.judge({}, both).text == 'no run'
+    with pytest.raises(ValueError, match='no evaluation in the first 10%'):
+        committed.judge(rows, dict(fall=dict(rows='s joint', after=0.1)))
+    with pytest.raises(ValueError, match='gain, more, fall or all'):
+        committed.judge(rows, dict(better={}))
+
+
+def test_lists_of_labels_are_pairs_of_their_own():
+    rows = {}
+    for number in '01':
+        for name, row in rows_of('s', dict(ours=[30 + int(number)], control=[20])).items():
+            rows[name.replace('seed0', f'list{number}')] = dict(row, subset=f'1_30_seed{number}')
+    found = committed.compare(rows, 's ours', 's control')
+    assert found.differences == {(0, '0'): 10, (0, '1'): 11}
+    rows['s/again.json'] = rows['s/ours_list0.json']
+    with pytest.raises(ValueError, match='two rows of seed 0'):
+        committed.compare(rows, 's ours', 's control')
+
+
+def test_options_tell_arms_apart():
+    rows = {f's/{kind}_{seed}.json': dict(row, arm='same', options=[f'model.residual={kind}', 'x=1'])
+            for kind in (True, False)
+            for seed, row in enumerate(rows_of('s', dict(a=[50 + 3 * kind, 51 + 3 * kind])).values())}
+    found = committed.compare(rows, 's same model.residual=True', 's same model.residual=False')
+    assert found.gain.mean == 3 and found.gain.verdict == 'gain'
+    with pytest.raises(ValueError, match='SUITE ARM'):
+        committed.select(rows, 's')
+
+
+# ---------------------------------------------------------------- the scripts
+@pytest.fixture
+def copy(tmp_path):
+    """A repository of the scripts and what they read, without rows."""
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def run(root, name, *words):
+    command = [sys.executable, root / 'tools' / 'dev' / f'{name}.py', *words]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_without_rows_everything_is_open(copy):
+    for name in ('claims_table', 'status_table'):
+        assert run(copy, name).returncode == 0 and run(copy, name, '--check').returncode == 0
+    claims = yaml.safe_load((copy / 'docs' / 'benchmarks' / 'claims.yml').read_text())
+    number = sum(len(claim['judged']) for claim in claims)
+    page = (copy / 'docs' / 'benchmarks' / 'claims.md').read_text()
+    assert f'0 yes, 0 no, {number} undecided' in page and page.count('| undecided | no run | – |') == number
+    assert '| [PiXL](docs/pixl.md) | no run with a row |' in (copy / 'README.md').read_text()
+
+
+def test_new_rows_make_the_pages_stale(copy):
+    for name in ('claims_table', 'status_table'):
+        run(copy, name)
+    scores = dict(dacs=[30, 31, 32], daformer=[32, 34, 36], source_only=[29, 32, 31])
+    for name, row in rows_of('small_uda', scores).items():
+        row['metrics']['idd/mIoU.tail'] = row['last_three']
+        path = copy / 'docs' / 'benchmarks' / 'rows' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(row))
+    for name in ('claims_table', 'status_table'):
+        done = run(copy, name, '--check')
+        assert done.returncode == 1 and f'run tools/dev/{name}.py' in done.stderr
+        assert run(copy, name).returncode == 0 and run(copy, name, '--check').returncode == 0
+    page = (copy / 'docs' / 'benchmarks' / 'claims.md').read_text()
+    assert '| small_uda (CamVid to IDD) | **yes** | +3.00 ± 2.48, 3 seeds | [daformer 0](rows/small_uda/' in page
+    readme = (copy / 'README.md').read_text()
+    assert ('| level +0.33 ± 2.87, 3 seeds over source_only (CamVid to IDD, [rows](docs/benchmarks/rows/small_uda)) |'
+            in readme)
+    assert 'masked pass (MIC)](configs/mic/README.md) | no run with a row |' in readme
+
+
+def test_a_file_that_is_no_row_is_named(copy):
+    folder = copy / 'docs' / 'benchmarks' / 'rows' / 'bench'
+    folder.mkdir(parents=True)
+    (folder / 'x.json').write_text('{"schema": 1, "arm": "a"}')
+    assert "x.json: no row of schema 1, it lacks ['seed'" in run(copy, 'claims_table').stderr
+
+
+def test_status_says_nothing_where_one_side_has_no_row():
+    rows = rows_of('s', dict(ours=[50, 51]))
+    assert status_table.sentence(rows, 'here', 's ours', 's control') == ''
+    rows.update(rows_of('s', dict(control=[40, 42])))
+    assert status_table.sentence(rows, 'here', 's ours', 's control') == (
+        '**gain** +9.50 ± 6.35, 2 seeds over control (here, [rows](docs/benchmarks/rows/s))')

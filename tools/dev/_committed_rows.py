@@ -1,0 +1,201 @@
+"""The rows of docs/benchmarks/rows, and what they say of one arm against another.
+
+A selector is ``SUITE ARM [KEY=VALUE ...]``: rows below the folder SUITE with this arm and these options. Gains are
+judged as in the leaderboard (mmseg_dg/apis/leaderboard/judgment.py), over seeds; neither torch nor mmengine is needed.
+"""
+import importlib.util
+import json
+import re
+import statistics
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, Optional
+
+ROOT = Path(__file__).resolve().parents[2]
+ROWS = ROOT / 'docs' / 'benchmarks' / 'rows'
+#: Of rows.SCHEMA in mmseg_dg/apis/leaderboard.
+SCHEMA = 1
+YES, NO, UNDECIDED = 'yes', 'no', 'undecided'
+
+
+def _judgment() -> ModuleType:
+    """``mmseg_dg.apis.leaderboard.judgment`` by its file: importing the package would load torch."""
+    path = ROOT / 'mmseg_dg' / 'apis' / 'leaderboard' / 'judgment.py'
+    spec = importlib.util.spec_from_file_location('judgment', path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules['judgment'] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+judgment = _judgment()
+
+
+class Verdict(NamedTuple):
+    """What rows say.
+
+    Attributes:
+        answer: ``'yes'``, ``'no'`` or ``'undecided'``.
+        text: The number, or why there is none.
+        rows: Names of the rows it rests on, below ROWS.
+    """
+    answer: str
+    text: str
+    rows: list
+
+
+def read_rows(folder: Path = ROWS) -> dict[str, dict]:
+    """``{'SUITE/NAME.json': row}``; none where there is no folder.
+
+    Raises:
+        ValueError: A file is no row of this schema.
+    """
+    found = {}
+    for path in sorted(folder.rglob('*.json')):
+        row = json.loads(path.read_text(encoding='utf-8'))
+        lacking = [key for key in ('arm', 'seed', 'score', 'last_three', 'metrics') if key not in row]
+        if row.get('schema') != SCHEMA or lacking:
+            raise ValueError(f'{path}: no row of schema {SCHEMA}' + (f', it lacks {lacking}' if lacking else ''))
+        found[path.relative_to(folder).as_posix()] = row
+    return found
+
+
+def select(rows: dict[str, dict], selector: str) -> dict[tuple, tuple[str, dict]]:
+    """``{pair: (name, row)}`` of the rows a selector names; a pair is (seed, list of labels).
+
+    Raises:
+        ValueError: A selector of fewer than two words, or two rows of one seed and list.
+    """
+    words = selector.split()
+    if len(words) < 2:
+        raise ValueError(f'{selector!r}: a selector is SUITE ARM [KEY=VALUE ...]')
+    suite, arm, *options = words
+    found: dict[tuple, tuple[str, dict]] = {}
+    for name, row in rows.items():
+        if name.split('/')[0] == suite and row['arm'] == arm and set(options) <= set(row.get('options') or []):
+            pair = int(row['seed']), _list_of(row)
+            if pair in found:
+                raise ValueError(f'{selector!r} names two rows of seed {pair[0]}: {found[pair][0]} and {name}')
+            found[pair] = name, row
+    return found
+
+
+def _list_of(row: dict) -> Optional[str]:
+    """Which list of labels: what follows ``seed`` in the subset's name; None without one."""
+    match = re.search(r'seed(\w+)$', row.get('subset') or '')
+    return match.group(1) if match else None
+
+
+def by_pair(chosen: dict[tuple, tuple[str, dict]], metric: Any, with_lists: bool) -> dict:
+    """``{seed, or (seed, list): value}``."""
+    return {pair if with_lists else pair[0]: value_of(*entry, metric) for pair, entry in chosen.items()}
+
+
+def value_of(name: str, row: dict, metric: Any) -> float:
+    """Mean over the last three evaluations of a row's score, of one metric, or of several together.
+
+    Raises:
+        ValueError: The row has no such metric.
+    """
+    if metric is None:
+        return row['last_three']
+    values = []
+    for key in [metric] if isinstance(metric, str) else metric:
+        if row['metrics'].get(key) is None:
+            raise ValueError(f'{name} has no {key!r}, only {sorted(row["metrics"])[:12]}')
+        values.append(row['metrics'][key])
+    return statistics.fmean(values)
+
+
+class Compared(NamedTuple):
+    """An arm and its control.
+
+    Attributes:
+        differences: By pair, in points.
+        gain: The leaderboard's; None where no pair has both.
+        missing: Selectors without a row.
+        rows: Names of the rows.
+    """
+    differences: dict
+    gain: Any
+    missing: list
+    rows: list
+
+
+def compare(rows: dict[str, dict], ours: str, control: str, metric: Any = None) -> Compared:
+    """The gain of an arm on its control by seed (by seed and list, where a seed has several lists)."""
+    sides = [select(rows, selector) for selector in (ours, control)]
+    missing = [selector for selector, side in zip((ours, control), sides) if not side]
+    with_lists = any(len({pair[0] for pair in side}) < len(side) for side in sides)
+    mine, theirs = (by_pair(side, metric, with_lists) for side in sides)
+    gain = judgment.paired_gain(mine, theirs)
+    return Compared({pair: mine[pair] - theirs[pair] for pair in mine if pair in theirs}, gain, missing,
+                    [name for side in sides for name, _ in side.values()])
+
+
+def gain_text(gain: Any) -> str:
+    """``+3.00 ± 2.48, 3 seeds``."""
+    half = '' if gain.half is None else f' ± {gain.half:.2f}'
+    return f'{gain.mean:+.2f}{half}, {gain.pairs} seed{"s" if gain.pairs > 1 else ""}'
+
+
+def of_gain(gain: Any, missing: list, rows: list) -> Verdict:
+    """A gain is yes, a loss is no; level, one seed and nothing leave it open."""
+    if missing:
+        return Verdict(UNDECIDED, 'no run' if not rows else f'no run of {" and ".join(missing)}', rows)
+    if gain is None:
+        return Verdict(UNDECIDED, 'no seed that both have', rows)
+    answer = {'gain': YES, 'loss': NO}.get(gain.verdict, UNDECIDED)
+    why = '' if answer != UNDECIDED else f' ({gain.verdict})'
+    return Verdict(answer, gain_text(gain) + why, rows)
+
+
+# ------------------------------------------------------------------ claims
+def judge(rows: dict[str, dict], test: dict) -> Verdict:
+    """The verdict of one test of claims.yml.
+
+    Args:
+        rows: All.
+        test: One of ``gain: {ours, control, metric}``, ``more: {first, second}`` (the gain of the first above that of
+            the second), ``fall: {rows, after}`` (the score at a share of the training, less that of its end),
+            ``all: [tests]``.
+
+    Raises:
+        ValueError: Another kind.
+    """
+    (kind, what), = test.items()
+    if kind == 'gain':
+        found = compare(rows, **what)
+        return of_gain(found.gain, found.missing, found.rows)
+    if kind == 'more':
+        first, second = compare(rows, **what['first']), compare(rows, **what['second'])
+        gain = judgment.paired_gain(first.differences, second.differences)
+        return of_gain(gain, first.missing + second.missing, first.rows + second.rows)
+    if kind == 'fall':
+        chosen = select(rows, what['rows'])
+        early = {pair: _at(row, what['after']) for pair, (_, row) in chosen.items()}
+        late = by_pair(chosen, None, True)
+        return of_gain(judgment.paired_gain(early, late), [] if chosen else [what['rows']],
+                       [name for name, _ in chosen.values()])
+    if kind == 'all':
+        parts = [judge(rows, part) for part in what]
+        answers = {part.answer for part in parts}
+        answer = YES if answers == {YES} else NO if NO in answers else UNDECIDED
+        names = list(dict.fromkeys(name for part in parts for name in part.rows))
+        return Verdict(answer, '; '.join(part.text for part in parts) if names else 'no run', names)
+    raise ValueError(f'a test is gain, more, fall or all, not {kind!r}')
+
+
+def _at(row: dict, share: float) -> float:
+    """The score at the last evaluation within a share of the training."""
+    steps = {int(n): score for n, score in row['curve'].items() if score is not None}
+    early = [n for n in steps if n <= share * row['budget']['steps']]
+    if not early:
+        raise ValueError(f'{row["arm"]} seed {row["seed"]} has no evaluation in the first {share:.0%} of its training')
+    return steps[max(early)]
+
+
+def links(names: list, rows: dict[str, dict], prefix: str) -> str:
+    """``[dacs 0](.../rows/...), [dacs 1](...)``."""
+    return ', '.join(f'[{rows[name]["arm"]} {rows[name]["seed"]}]({prefix}/{name})' for name in names)
