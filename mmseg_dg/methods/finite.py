@@ -86,7 +86,8 @@ class StepCheck:
         self.iteration, self.checks_gradients, self.deferred = iteration, gradients, deferred
         self.left_out = False  # the step changed nothing, as far as the host knows
         listed = listed or TensorList.of(method)
-        self.parameters = [(name, p) for name, p in listed.parameters if p.requires_grad]
+        self.parameters: list[tuple[str, Tensor]] = [(name, p) for name, p in listed.parameters
+                                                     if p.requires_grad]
         self.batches: list[Batch] = []
         self.losses: list[tuple[str, str, Tensor]] = []
         self.gradients: list[tuple[str, Tensor]] = []
