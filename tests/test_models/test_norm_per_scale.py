@@ -265,3 +265,43 @@ def test_the_written_graph_has_both_sets():
     with torch.no_grad():
         program = torch.export.export(graph, (images, ), strict=False)
         torch.testing.assert_close(program.module()(images), graph(images), rtol=1e-4, atol=1e-5)
+
+
+def test_processes_average_both_sets(monkeypatch):
+    """What several processes average before a checkpoint is running means and variances of either set."""
+    from mmseg_dg.engine import distributed
+    model = network()
+    shared = []
+    monkeypatch.setattr(distributed, 'broadcast', shared.append)
+    monkeypatch.setattr(distributed, 'all_reduce', lambda tensor: None)
+    wrapper = type('Wrapper', (), dict(module=model, bucket_bytes=10**6,
+                                       _reduce_in_buckets=lambda self, tensors, finish: None))()
+    distributed.MethodDistributedWrapper.average_buffers(wrapper)
+    names = [name for name, _ in model.named_buffers() if name.rpartition('.')[2] in (
+        'running_mean', 'running_var', 'detail_running_mean', 'detail_running_var')]
+    assert len(shared) == len(names) and len(names) > 2 * len(layers_of(model))
+
+
+@pytest.mark.ci
+def test_from_training_to_a_new_estimate(tiny_config, run_config, tmp_path):
+    """Training with a teacher, validation, checkpoint, and statistics estimated anew: all know both sets."""
+    from mmseg_dg.apis.inference import load_model
+    from mmseg_dg.apis.reestimate import reestimate_statistics
+    cfg = tiny_config('DACS', max_iters=2, val_interval=2)
+    head = dict(DECODER, num_classes=4, loss_decode=dict(type='CrossEntropyLoss'))
+    cfg.model.network = dict(config(norm_per_scale=True, hr_crop_size=(32, 32)), train_cfg=dict(),
+                             decode_head=dict(type='HRDAHead', attention_channels=8, head=head))
+    cfg.test_pipeline = cfg.test_dataloader.target.dataset.pipeline
+    runner = run_config(cfg)
+    trained = runner.model.student.state_dict()
+    checkpoint = tmp_path / 'run' / 'iter_2.pth'
+    loaded = load_model(cfg, str(checkpoint), 'cpu')
+    for key, value in trained.items():
+        assert torch.equal(loaded.student.state_dict()[key], value.cpu()), key
+    layer = layers_of(loaded.student)['backbone.stem.1']
+    assert not torch.equal(layer.running_mean, layer.detail_running_mean)
+    fresh = reestimate_statistics(cfg, str(checkpoint), tmp_path / 'fresh.pth', images=4, batch_size=2, device='cpu')
+    new = layers_of(fresh.student)['backbone.stem.1']
+    assert not torch.equal(new.detail_running_mean, layer.detail_running_mean)
+    saved = torch.load(tmp_path / 'fresh.pth')['state_dict']
+    assert torch.equal(saved['backbone.stem.1.detail_running_mean'], new.detail_running_mean)
