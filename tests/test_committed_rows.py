@@ -118,12 +118,55 @@ def test_lists_of_labels_are_pairs_of_their_own():
         committed.compare(rows, 's ours', 's control')
 
 
+def test_lists_can_be_chosen():
+    rows = {}
+    for subset in ('1_30_seed0', '1_30_seed1', '1_8_seed0', None):
+        rows[f's/{subset}.json'] = dict(rows_of('s', dict(a=[1]))['s/a_seed0.json'], subset=subset)
+    assert [name for name, _ in committed.select(rows, 's a subset=1_30_*').values()] == [
+        's/1_30_seed0.json', 's/1_30_seed1.json']
+
+
+def selectors(node):
+    """Every selector of claims.yml or status.yml."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in ('ours', 'control', 'rows'):
+                yield value
+            else:
+                yield from selectors(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from selectors(value)
+
+
+@pytest.mark.parametrize('name', ['claims.yml', 'status.yml'])
+def test_what_is_compared_exists(name):
+    """An arm of the suite, where that is in configs/suites; a config and its row for runs by hand."""
+    found = list(selectors(yaml.safe_load((ROOT / 'docs' / 'benchmarks' / name).read_text(encoding='utf-8'))))
+    assert len(found) > 20
+    for selector in found:
+        suite, arm, *_ = selector.split()
+        path = ROOT / 'configs' / 'suites' / f'{suite}.yml'
+        if suite in ('bench', 'few_labels'):
+            bench = ROOT / 'configs' / 'bench'
+            rows = yaml.safe_load((bench / 'ablations.yml').read_text(encoding='utf-8').replace('!tuple', ''))
+            known = {file.stem for file in bench.glob('*.py')}
+            known |= {f'{config}_{row}' for config, entry in rows.items() for row in entry['rows']}
+            assert arm in known, selector
+        elif path.is_file():
+            assert arm in yaml.safe_load(path.read_text(encoding='utf-8'))['arms'], selector
+
+
 def test_options_tell_arms_apart():
     rows = {f's/{kind}_{seed}.json': dict(row, arm='same', options=[f'model.residual={kind}', 'x=1'])
             for kind in (True, False)
             for seed, row in enumerate(rows_of('s', dict(a=[50 + 3 * kind, 51 + 3 * kind])).values())}
     found = committed.compare(rows, 's same model.residual=True', 's same model.residual=False')
     assert found.gain.mean == 3 and found.gain.verdict == 'gain'
+    for row in list(rows.values())[2:]:
+        row['options'] = ['x=1']  # the default, which a command need not name
+    found = committed.compare(rows, 's same model.residual=True', 's same !model.residual=True')
+    assert found.gain.mean == 3 and found.gain.pairs == 2
     with pytest.raises(ValueError, match='SUITE ARM'):
         committed.select(rows, 's')
 

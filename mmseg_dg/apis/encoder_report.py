@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from mmseg_dg.datasets.checks import build_checked
 from mmseg_dg.evaluation.confusion import confusion_matrix, scores
 from mmseg_dg.evaluation.ridge_probe import RidgeProbe, ridge_logits, stacked_maps
+from mmseg_dg.ops.pairs import pair
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.modules import evaluated_network
 from mmseg_dg.weights.segmentor_export import merge_adapters
@@ -180,7 +181,7 @@ def probe(encoder: nn.Module, samples: list[tuple[Tensor, Tensor]]) -> Optional[
     for place, (images, label) in enumerate(samples):
         maps = encoder(images)
         last = maps[-1] if isinstance(maps, (list, tuple)) else maps
-        features = stacked_maps([last], tuple(label.shape))  # (C, h, w)
+        features = stacked_maps([last], pair(label.shape))  # (C, h, w)
         if learned is None:
             if classes * (len(features) + 1)**2 * 8 > _MOST:
                 return None

@@ -1,13 +1,15 @@
 """The rows of docs/benchmarks/rows, and what they say of one arm against another.
 
-A selector is ``SUITE ARM [KEY=VALUE ...]``: rows below the folder SUITE with this arm and these options. Gains are
-judged as in the leaderboard (mmseg_dg/apis/leaderboard/judgment.py), over seeds; neither torch nor mmengine is needed.
+A selector is ``SUITE ARM [KEY=VALUE ...] [!KEY=VALUE ...] [subset=PATTERN]``: rows below the folder SUITE with this arm,
+these options, without those behind a ``!``, and lists of labels of this name (shell style). Gains are judged as in the leaderboard
+(mmseg_dg/apis/leaderboard/judgment.py), over seeds; neither torch nor mmengine is needed.
 """
 import importlib.util
 import json
 import re
 import statistics
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, Optional
@@ -71,9 +73,14 @@ def select(rows: dict[str, dict], selector: str) -> dict[tuple, tuple[str, dict]
     if len(words) < 2:
         raise ValueError(f'{selector!r}: a selector is SUITE ARM [KEY=VALUE ...]')
     suite, arm, *options = words
+    lists = [word.partition('=')[2] for word in options if word.startswith('subset=')]
+    without = {word[1:] for word in options if word.startswith('!')}
+    options = {word for word in options if not word.startswith(('subset=', '!'))}
     found: dict[tuple, tuple[str, dict]] = {}
     for name, row in rows.items():
-        if name.split('/')[0] == suite and row['arm'] == arm and set(options) <= set(row.get('options') or []):
+        own = set(row.get('options') or [])
+        fits = name.split('/')[0] == suite and row['arm'] == arm and options <= own and not without & own
+        if fits and all(fnmatchcase(row.get('subset') or '', pattern) for pattern in lists):
             pair = int(row['seed']), _list_of(row)
             if pair in found:
                 raise ValueError(f'{selector!r} names two rows of seed {pair[0]}: {found[pair][0]} and {name}')

@@ -2,7 +2,7 @@
 
     python tools/dev/collect_row.py WORK_DIR --out docs/benchmarks/rows/few_labels/NAME.json
 
-The fields are those of the leaderboard's rows, and every score of every evaluation (docs/leaderboard.md, "Rows"). Runs
+Fields are those of the leaderboard's rows, and every score of every evaluation (docs/leaderboard.md, "Rows"). Runs
 record their command and commit; for one that did not, give `--commit`, and `--command` where it was more than a config
 of the package with `--row`, `--subset` and `--cfg-options`.
 """
@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument('work_dir', type=Path)
     parser.add_argument('--out', type=Path, required=True, help='JSON file of the row')
     parser.add_argument('--score', help='key that is judged by, DOMAIN/METRIC (default: mean/mIoU)')
-    parser.add_argument('--arm', help='name of the row (default: config, row and subset)')
+    parser.add_argument('--arm', help='name of the row (default: config and row)')
     parser.add_argument('--control', help='arm it is compared with')
     parser.add_argument('--commit', help='of the sources it was trained with, where the run has not recorded it')
     parser.add_argument('--command', help='that trained it, where the run has not recorded it')

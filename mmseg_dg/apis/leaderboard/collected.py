@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 from mmengine.config import Config
 
-from mmseg_dg.apis.config_rows import ORIGIN, find_config, name_of
+from mmseg_dg.apis.config_rows import ORIGIN, find_config, run_name
 from mmseg_dg.apis.encoder_report import encoder_report
 from mmseg_dg.apis.launch import RECORD
 from mmseg_dg.apis.row_configs import load_config
@@ -47,7 +47,7 @@ def collected_row(folder: Path, score: Optional[str] = None, arm: Optional[str] 
     Args:
         folder: Work dir.
         score: Key of the row's score; None: ``mean/mIoU``, or the first domain's mIoU.
-        arm: Name of the row; None: config, row and subset.
+        arm: Name of the row; None: config and row (lists of labels are a field of their own).
         control: Name of the arm it is compared with.
         commit: Of the sources; needed where nothing was recorded.
         command: As ``commit``; None: recorded or derived.
@@ -77,7 +77,7 @@ def collected_row(folder: Path, score: Optional[str] = None, arm: Optional[str] 
     images = images_per_step(cfg)
     score = score or _main_score(evaluations[max(evaluations)])
     return dict(
-        schema=SCHEMA, arm=arm or name_of(cfg), method=cfg.model.type, encoder=_encoder(cfg),
+        schema=SCHEMA, arm=arm or _arm_of(cfg), method=cfg.model.type, encoder=_encoder(cfg),
         control=control, seed=seed if seed is not None else attempts[-1].header.get('seed'),
         config=config, row=origin.get('row'), subset=origin.get('subset'), options=options,
         fingerprint=None, command=command, command_from=source, commit=commit
@@ -121,6 +121,11 @@ def config_of(folder: Path) -> Path:
     if not found:
         raise FileNotFoundError(f'{folder} is no work dir of a training: it holds no config')
     return found[-1]
+
+
+def _arm_of(cfg: Config) -> str:
+    origin = cfg.get(ORIGIN) or {}
+    return run_name(origin.get('config') or Path(cfg.filename).stem, origin.get('row'))
 
 
 def _main_score(last: Mapping[str, float]) -> str:
