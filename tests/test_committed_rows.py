@@ -55,7 +55,7 @@ def test_a_claim_that_holds():
     page = claims_table.page(rows, [dict(claim='It helps', page='hrda.md', measure='gain', judged=[
         dict(bench='made up', by=GAIN)])])
     assert ('| It helps ([hrda](../hrda.md)) | made up | **yes** | +3.00 ± 2.48, 3 seeds | '
-            '[ours 0](rows/s/ours_seed0.json), [ours 1](rows/s/ours_seed1.json)') in page
+            '[ours_seed0](rows/s/ours_seed0.json), [ours_seed1](rows/s/ours_seed1.json)') in page
     assert 'Of 1 judgements: 1 yes, 0 no, 0 undecided.' in page
 
 
@@ -210,7 +210,7 @@ def test_new_rows_make_the_pages_stale(copy):
         assert done.returncode == 1 and f'run tools/dev/{name}.py' in done.stderr
         assert run(copy, name).returncode == 0 and run(copy, name, '--check').returncode == 0
     page = (copy / 'docs' / 'benchmarks' / 'claims.md').read_text()
-    assert '| small_uda (CamVid to IDD) | **yes** | +3.00 ± 2.48, 3 seeds | [daformer 0](rows/small_uda/' in page
+    assert '| small_uda (CamVid to IDD) | **yes** | +3.00 ± 2.48, 3 seeds | [daformer_seed0](rows/small_uda/' in page
     readme = (copy / 'README.md').read_text()
     assert ('| level +0.33 ± 2.87, 3 seeds over source_only (CamVid to IDD, [rows](docs/benchmarks/rows/small_uda)) |'
             in readme)

@@ -1,8 +1,8 @@
 """The rows of docs/benchmarks/rows, and what they say of one arm against another.
 
-A selector is ``SUITE ARM [KEY=VALUE ...] [!KEY=VALUE ...] [subset=PATTERN]``: rows below the folder SUITE with this arm,
-these options, without those behind a ``!``, and lists of labels of this name (shell style). Gains are judged as in the leaderboard
-(mmseg_dg/apis/leaderboard/judgment.py), over seeds; neither torch nor mmengine is needed.
+A selector is ``SUITE ARM [KEY=VALUE ...] [!KEY=VALUE ...] [subset=PATTERN]``: rows below the folder SUITE with this
+arm, these options, without those behind a ``!``, and lists of labels of this name (shell style). Gains are judged as
+in the leaderboard (mmseg_dg/apis/leaderboard/judgment.py), over seeds; neither torch nor mmengine is needed.
 """
 import importlib.util
 import json
@@ -203,6 +203,6 @@ def _at(row: dict, share: float) -> float:
     return steps[max(early)]
 
 
-def links(names: list, rows: dict[str, dict], prefix: str) -> str:
-    """``[dacs 0](.../rows/...), [dacs 1](...)``."""
-    return ', '.join(f'[{rows[name]["arm"]} {rows[name]["seed"]}]({prefix}/{name})' for name in names)
+def links(names: list, prefix: str) -> str:
+    """``[dacs_seed0](rows/.../dacs_seed0.json), ...``."""
+    return ', '.join(f'[{Path(name).stem}]({prefix}/{name})' for name in names)

@@ -37,7 +37,7 @@ def page(rows: dict, claims: list) -> str:
             system = Path(claim['page']).stem
             first = '' if number else f'{claim["claim"]} ([{system}](../{claim["page"]}))'
             answer = verdict.answer if verdict.answer == committed.UNDECIDED else f'**{verdict.answer}**'
-            shown = committed.links(verdict.rows, rows, 'rows') or '–'
+            shown = committed.links(verdict.rows, 'rows') or '–'
             lines.append(f'| {first} | {test["bench"]} | {answer} | {verdict.text} | {shown} |')
     answers = [committed.judge(rows, test['by']).answer for claim in claims for test in claim['judged']]
     counts = ', '.join(f'{answers.count(a)} {a}' for a in (committed.YES, committed.NO, committed.UNDECIDED))

@@ -20,7 +20,7 @@ PAGE = committed.ROOT / 'README.md'
 METHODS = committed.ROOT / 'docs' / 'benchmarks' / 'status.yml'
 BLOCK = re.compile(r'(<!-- gains: .*? -->\n).*?(<!-- end -->)', re.DOTALL)
 #: What the leaderboard's verdicts are called in a sentence.
-WORDS = {'gain': '**gain**', 'loss': '**loss**', 'level': 'level', 'one seed': 'one seed'}
+WORDS = {'gain': '**gain**', 'loss': '**loss**', 'level': 'level', 'one seed': 'undecided'}
 
 
 def table(rows: dict, methods: list) -> str:
@@ -32,13 +32,13 @@ def table(rows: dict, methods: list) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def sentence(rows: dict, bench: str, ours: str, control: str) -> str:
-    """What the rows say of an arm; '' where one of the two has none."""
+def sentence(rows: dict, bench: str, ours: str, control: str, over: str = '') -> str:
+    """What the rows say of an arm; '' where one of the two has none. ``over``: the control in words."""
     found = committed.compare(rows, ours, control)
     if found.gain is None:
         return ''
     where = f'docs/benchmarks/rows/{ours.split()[0]}'
-    return (f'{WORDS[found.gain.verdict]} {committed.gain_text(found.gain)} over {control.split()[1]} ({bench}, '
+    return (f'{WORDS[found.gain.verdict]} {committed.gain_text(found.gain)} over {over or control.split()[1]} ({bench}, '
             f'[rows]({where}))')
 
 
