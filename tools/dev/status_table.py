@@ -38,8 +38,8 @@ def sentence(rows: dict, bench: str, ours: str, control: str, over: str = '') ->
     if found.gain is None:
         return ''
     where = f'docs/benchmarks/rows/{ours.split()[0]}'
-    return (f'{WORDS[found.gain.verdict]} {committed.gain_text(found.gain)} over {over or control.split()[1]} ({bench}, '
-            f'[rows]({where}))')
+    gain = f'{WORDS[found.gain.verdict]} {committed.gain_text(found.gain)}'
+    return f'{gain} over {over or control.split()[1]} ({bench}, [rows]({where}))'
 
 
 def main() -> int:
