@@ -222,6 +222,10 @@ def test_a_file_that_is_no_row_is_named(copy):
     folder.mkdir(parents=True)
     (folder / 'x.json').write_text('{"schema": 1, "arm": "a"}')
     assert "x.json: no row of schema 1, it lacks ['seed'" in run(copy, 'claims_table').stderr
+    (folder / 'x.json').write_text(json.dumps(dict(rows_of('bench', dict(a=[1]))['bench/a_seed0.json'], schema=2)))
+    assert 'x.json: no row of schema 1' in run(copy, 'claims_table').stderr
+    (folder / 'x.json').write_text((folder / 'x.json').read_text().replace('"schema": 2', '"was": 0'))
+    assert run(copy, 'claims_table').returncode == 0
 
 
 def test_status_says_nothing_where_one_side_has_no_row():

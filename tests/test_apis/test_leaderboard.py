@@ -196,6 +196,14 @@ def test_rows_and_page(make, tmp_path):
     assert '<td>46.50 ± 0.71</td>' in page and 'http' not in page.replace('https://', '')
     assert '| ours | 1 |' in (mine.folder / 'costs.md').read_text()
 
+    for key in ('encoder_distance', 'probe', 'probe_of_start', 'encoder_note'):  # as an earlier version wrote it
+        del row[key]
+    (mine.rows / 'ours_seed1.json').write_text(json.dumps(dict(row, commit='earlier')))
+    mine.write()
+    mended = json.loads((mine.rows / 'ours_seed1.json').read_text())
+    assert mended == dict(row, commit='earlier', encoder_distance=None, probe=None, probe_of_start=None,
+                          encoder_note='no checkpoint is left')
+
 
 @pytest.mark.ci
 def test_an_interrupted_suite_gives_the_same_page(make, tmp_path):

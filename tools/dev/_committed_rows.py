@@ -57,7 +57,7 @@ def read_rows(folder: Path = ROWS) -> dict[str, dict]:
     for path in sorted(folder.rglob('*.json')):
         row = json.loads(path.read_text(encoding='utf-8'))
         lacking = [key for key in ('arm', 'seed', 'score', 'last_three', 'metrics') if key not in row]
-        if row.get('schema') != SCHEMA or lacking:
+        if row.get('schema', SCHEMA) != SCHEMA or lacking:  # the first rows did not name it
             raise ValueError(f'{path}: no row of schema {SCHEMA}' + (f', it lacks {lacking}' if lacking else ''))
         found[path.relative_to(folder).as_posix()] = row
     return found

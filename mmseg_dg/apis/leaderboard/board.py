@@ -14,7 +14,7 @@ from mmseg_dg.apis.study import FINISHED, Run, Study, check_folder, read_record
 from mmseg_dg.utils.atomic_files import write_text
 
 from .page import write_pages
-from .rows import COST, make_row, read_rows, write_row
+from .rows import COST, encoder_fields, make_row, read_rows, write_row
 from .suite import Arm, Suite
 
 _HOUR = 3600
@@ -153,7 +153,8 @@ class Leaderboard:
         ])
 
     def write(self) -> tuple[Path, Path]:
-        """Rows of finished runs that have none, and the pages.
+        """Rows of finished runs that have none, what earlier versions left out of rows, and the
+        pages.
 
         Returns:
             The Markdown and the HTML file.
@@ -162,8 +163,14 @@ class Leaderboard:
             study = self.studies[arm.name]
             for run in study.runs():
                 path = self.rows / f'{arm.name}_seed{run.seed}.json'
-                if read_record(run.folder / FINISHED) and not read_record(path, needs='last_three'):
+                if not read_record(run.folder / FINISHED):
+                    continue
+                row = read_record(path, needs='last_three')
+                if not row:
                     self._note(arm, study, run)
+                elif 'encoder_note' not in row:  # of a version that knew nothing of the encoder
+                    found = encoder_fields(arm, run.folder, self.suite.score)
+                    write_row(path, dict(row, **found))
         return write_pages(self.suite, self.folder, read_rows(self.rows))
 
 

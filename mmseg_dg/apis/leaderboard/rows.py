@@ -83,8 +83,13 @@ def make_row(arm: Arm, seed: int, folder: Path, command: str, fingerprint: str, 
                     images_before=arm.images_before, images=arm.budget),
         **score_fields(folder, score, arm.steps), cpu_seconds=cost.get('seconds'),
         cpu_seconds_complete=bool(cost) and cost['started'] == cost['measured'],
-        **encoder_report(arm.cfg, folder,
-                         scored_domains(arm.cfg, score)[0]))
+        **encoder_fields(arm, folder, score))
+
+
+def encoder_fields(arm: Arm, folder: Path, score: str) -> dict[str, Any]:
+    """What a row says of the encoder of a run in ``folder``, probed on the first domain of a score
+    (:func:`mmseg_dg.apis.encoder_report.encoder_report`)."""
+    return encoder_report(arm.cfg, folder, scored_domains(arm.cfg, score)[0])
 
 
 def score_fields(folder: Path, score: str, steps: int) -> dict[str, Any]:
