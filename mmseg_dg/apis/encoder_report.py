@@ -4,6 +4,8 @@ classes.
 Shapes: B images, K classes, C channels, H x W pixels, h x w places of a smaller map.
 """
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
 
@@ -11,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_state_dict
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -58,12 +60,25 @@ def encoder_report(cfg: Config, folder: Path, domain: str, images: int = IMAGES)
     found: dict[str, Any] = dict(encoder_distance=None, probe=None, probe_of_start=None,
                                  encoder_note='')
     try:
-        _fill(found, cfg, folder, domain, images)
+        with _quiet():
+            _fill(found, cfg, folder, domain, images)
     # of any part: a row without these numbers is better than none after hours of training
     except Exception as error:
         found['encoder_note'] = f'{type(error).__name__}: {str(error)[:200]}'
         print_log(f'{folder}: no report on its encoder: {found["encoder_note"]}', logger='current')
     return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without mmengine's line about each parameter of each network that is initialized."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('ERROR')
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _fill(found: dict[str, Any], cfg: Config, folder: Path, domain: str, images: int) -> None:
