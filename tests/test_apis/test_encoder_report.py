@@ -69,6 +69,7 @@ def saved_start(cfg, path):
     return str(path)
 
 
+@pytest.mark.ci
 def test_of_a_training(tiny_config, run_config, tmp_path):
     cfg = tiny_config('DACS', max_iters=2, val_interval=2)
     cfg.load_from = saved_start(cfg, tmp_path / 'start.pth')
