@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Optional
 
-from mmseg_dg.apis.study import read_record
+from mmseg_dg.apis.study import read_record, variant_of
 from mmseg_dg.apis.study_tables import read_evaluation
 from mmseg_dg.evaluation.bias import GROUPS
 from mmseg_dg.evaluation.drives import Drives, read_drives
@@ -83,7 +83,8 @@ def make_row(arm: Arm, seed: int, folder: Path, command: str, fingerprint: str, 
     cost = read_record(folder / COST, needs='seconds')
     return dict(
         arm=arm.name, method=arm.method, encoder=arm.encoder, control=arm.control, seed=seed,
-        config=_below_configs(arm.config), row=arm.row, options=arm.options,
+        config=_below_configs(arm.config), row=arm.row,
+        subset=variant_of(arm.row, arm.subset, seed).get('subset'), options=arm.options,
         fingerprint=fingerprint, command=command, commit=commit(), versions=versions(),
         budget=dict(steps=arm.steps, images_per_step=arm.images_per_step,
                     images_before=arm.images_before,
