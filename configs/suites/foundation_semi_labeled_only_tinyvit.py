@@ -3,8 +3,8 @@
 No paper row. The frozen encoder sees four drawn views of each frame once (docs/cached_features.md); eight labeled
 images per step, as many as the two streams of the other arms. Upper control, all 702 labels: --row all_labels. Other
 lists: --subset 1_16_seed1. Uncached: --cfg-options train_cfg.cached_features=None.
-Command: python tools/leaderboard.py configs/suites/foundation_semi.yml, or mim train mmseg_dg
-foundation_semi_labeled_only_tinyvit.py (data and weights under MMSEG_DG_SHARED).
+Command: python tools/leaderboard.py configs/suites/foundation_semi.yml, or
+mim train mmseg_dg foundation_semi_labeled_only_tinyvit.py (data and weights under MMSEG_DG_SHARED).
 Resources: 1 CPU core, batch 8, crop 192, 2000 iterations.
 Score: rows of the suite (docs/leaderboard.md). Status: run at full length only where docs/benchmarks says so.
 """

@@ -42,7 +42,7 @@ def test_there_are_configs_of_every_folder():
     counts = Counter(p.parent.name for p in LEAVES.values())
     assert {'daformer', 'hrda', 'deft', 'pixl', 'ddep', 'demo', 'custom', 'bench'} <= set(counts)
     assert counts['diffmatch'] >= 12 and all(counts[f] >= 6 for f in ('daformer', 'hrda', 'deft', 'pixl', 'ddep'))
-    assert len(LEAVES) <= 150, 'a config is something a person runs; variants are rows of ablations.yml'
+    assert len(LEAVES) <= 155, 'a config is something a person runs; variants are rows of ablations.yml'
 
 
 def test_basenames_are_unique_in_the_package():
