@@ -79,6 +79,10 @@ def _shrink_stages(cfg: Config) -> None:
 
 
 def _shrink_dataset(dataset: ConfigDict, data: Path) -> None:
+    for part in dataset.get('datasets', ()):
+        _shrink_dataset(part, data)
+    if 'datasets' in dataset:
+        return
     if dataset.type == 'SynthCityDataset':
         dataset.update(num_images=3, size=(128, 64), data_root=str(data / 'city'), num_workers=1)
     else:
