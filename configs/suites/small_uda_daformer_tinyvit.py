@@ -2,9 +2,9 @@
 
 No paper row. Network and budget of small_uda_source_only_tinyvit.py, its control. Rare class sampling as in
 bench_daformer_mobilenetv2.py: 3000 pixels of a GTA frame are 165 of 384x288, 1500 of a crop of 512 are 211 of one of
-192. The feature distance has the paper's weight and IDD's thing classes (living things, vehicles). Average with 0.99:
-it remembers 100 of 1000 iterations. Other arms: --row dacs, masked, hrda, pixl; rendered scenes -> CamVid: --row
-synthcity, synthcity_dacs, ...
+192. The feature distance has the paper's weight, which was not tuned for this encoder, and IDD's thing classes (living
+things, vehicles). Average with 0.99: it remembers 100 of 1000 iterations. Other arms: --row dacs, masked, hrda, pixl;
+rendered scenes -> CamVid: --row synthcity, synthcity_dacs, ...
 Command: python tools/leaderboard.py configs/suites/small_uda.yml, or
 mim train mmseg_dg small_uda_daformer_tinyvit.py (data and weights under MMSEG_DG_SHARED).
 Resources: 1 CPU core, batch 2 + 2, crop 192, 1000 iterations.
