@@ -5,7 +5,8 @@
 Mutants are drawn by seed from the syntax trees of methods, losses, ops and hooks: a comparison, an operator, a number
 or a condition changed, a statement removed, a reduction exchanged. Each is written into a temporary copy of the
 package (a kill leaves nothing behind) and meets the tests that are related to its module: those whose files name what
-the module defines, most mentions first, until one fails or ``--budget`` CPU seconds are used. Results go to the folder
+the module defines, most mentions first (for a default ``test_defaults.py`` before them), until one fails or
+``--budget`` CPU seconds are used. Results go to the folder
 ``--state`` at once: a second call goes on where the first one ended, and ``--shard I/N`` takes every N-th mutant.
 Mutants that cannot change behavior are listed in ``EQUIVALENT`` of ``mutants_known.py`` with the reason, survivors
 that are left in ``SURVIVORS`` there. Exit status 1 where a survivor is not explained.
@@ -201,6 +202,13 @@ def related(path: str, root: Path) -> list[str]:
     return [name for _, name in sorted(counted)]
 
 
+def in_a_default(tree: ast.Module, line: int) -> bool:
+    """Whether a line holds the default of an argument."""
+    arguments = [n.args for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+    values = [d for a in arguments for d in (*a.defaults, *a.kw_defaults) if d is not None]
+    return any(d.lineno <= line <= d.end_lineno for d in values)
+
+
 # ---------------------------------------------------------------------- running
 def run_tests(root: Path, files: list[str], limit: float, log: Path, write: bool = True) -> tuple[int, float]:
     """(exit status of pytest, CPU seconds) in a child process; 124 beyond the limit (killed)."""
@@ -264,7 +272,10 @@ class Bench:
         original = path.read_text(encoding='utf-8')
         for stale in (path.parent / '__pycache__').glob(f'{path.stem}.*'):
             stale.unlink()
-        for test in related(mutant.path, self.root):
+        tests = related(mutant.path, self.root)
+        if in_a_default(ast.parse(original), mutant.line):
+            tests = ['tests/test_defaults.py', *tests]
+        for test in tests:
             if used >= budget:
                 break
             try:

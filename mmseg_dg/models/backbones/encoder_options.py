@@ -100,6 +100,8 @@ class EncoderOptions(nn.Module):
 
     def train(self, mode: bool = True) -> 'EncoderOptions':
         """Training mode, as far as ``trainable`` lets it."""
+        if self.trainable == 'none' and not self.training:
+            return self  # since set_options: a walk over all modules in every iteration saved
         super().train(mode and self.trainable != 'none')
         if self.trainable == 'adapters':
             for module in self.modules():

@@ -234,7 +234,7 @@ class TinyViT(EncoderOptions, BaseModule):
     def train(self, mode: bool = True) -> 'TinyViT':
         """Training mode; with ``norm_eval`` BatchNorm stays on its running statistics."""
         super().train(mode)
-        if self.norm_eval:
+        if self.norm_eval and self.training:
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
