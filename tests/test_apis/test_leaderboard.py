@@ -1,4 +1,6 @@
 """Leaderboards: fair suites, judgment by hand numbers, pages; a stand-in trainer takes milliseconds."""
+import copy
+import functools
 import json
 import math
 import os
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from mmengine.config import Config
 
 from mmseg_dg.apis.leaderboard import Leaderboard, read_suite
 from mmseg_dg.apis.leaderboard.board import measured_cost
@@ -351,8 +354,23 @@ SUITES = sorted(path.stem for path in (ROOT / 'configs' / 'suites').glob('*.yml'
                 if path.name not in ('ablations.yml', 'metafile.yml'))
 
 
+_file2dict = Config._file2dict
+
+
+@functools.cache
+def _parse(*args, **kwargs):
+    return _file2dict(*args, **kwargs)
+
+
+@pytest.fixture
+def parsed_once(monkeypatch):
+    """Arms of all suites share their bases: each file is parsed once."""
+    monkeypatch.setattr(Config, '_file2dict',
+                        staticmethod(lambda *args, **kwargs: copy.deepcopy(_parse(*args, **kwargs))))
+
+
 @pytest.mark.parametrize('name', SUITES)
-def test_every_suite_that_ships_can_be_read(name, tmp_path):
+def test_every_suite_that_ships_can_be_read(name, tmp_path, parsed_once):
     """Its arms' configs exist, their budgets are equal, and the runs can be planned."""
     suite = read_suite(ROOT / 'configs' / 'suites' / f'{name}.yml')
     text = Leaderboard(suite, tmp_path, ROOT / 'tools' / 'train.py', gpus=0).plan_text()
