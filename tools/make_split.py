@@ -5,6 +5,7 @@
     python tools/make_split.py voc data/VOCdevkit/VOC2012 --protocol classic_1_8 --import-from UniMatch/pascal/183
     python tools/make_split.py folder my_data --images img --masks mask --classes 7 --fraction 1/8
     python tools/make_split.py folder my_video --images img --masks mask --classes 7 --fraction 1/30 --mode blocks
+    python tools/make_split.py folder my_drives --images img --masks mask --classes 7 --fraction 1/16 --mode sequences
     python tools/make_split.py folder my_data --images img --masks mask --val 1/5   # train.txt, val.txt
 
 The drawn lists are ours: the same seed gives the same lists, but not those a paper used. Published lists (one stem per
@@ -26,6 +27,7 @@ from mmseg_dg.datasets.splits.drawing import (
     check_masks,
     check_split,
     draw_blocks,
+    draw_sequences,
     draw_split,
     import_split,
     training_stems,
@@ -46,8 +48,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--name', help='folder below splits for --fraction (default: 1_8 for 1/8, ...)')
     parser.add_argument('--seed', type=int, default=0, help='of the draw; not 0: the name ends in _seedN')
     parser.add_argument('--import-from', metavar='FOLDER', help='take the lists labeled.txt, unlabeled.txt from here')
-    parser.add_argument('--mode', choices=['random', 'blocks'], default='random',
-                        help="'blocks': contiguous frames of videos, the frames next to them unused")
+    parser.add_argument('--mode', choices=['random', 'blocks', 'sequences'], default='random',
+                        help="'blocks': contiguous frames of videos, the frames next to them unused; 'sequences': "
+                        'whole recordings, none with frames on both sides')
     parser.add_argument('--blocks', type=int, help='number of blocks (default: one per ten labeled frames)')
     parser.add_argument('--gap', type=int, default=2, help='unused frames on either side of a block')
     parser.add_argument('--sequence', default=SEQUENCE, help='regular expression; group 1 is the sequence of a stem')
@@ -104,6 +107,8 @@ def make(args: argparse.Namespace, source: Source, protocol: Protocol, stems: Se
 
         if args.mode == 'blocks':
             split = draw_blocks(stems, count, args.seed, args.blocks, args.gap, args.sequence)
+        elif args.mode == 'sequences':
+            split = draw_sequences(stems, count, args.seed, args.sequence)
         else:
             split = draw_split(stems, count, args.seed, listed(protocol.choose_from), listed(protocol.prefer) or ())
     counted = protocol if not args.allow_incomplete and args.mode == 'random' else None
@@ -137,6 +142,8 @@ def hold_out(args: argparse.Namespace, source: Source, stems: Sequence[str]) -> 
         raise ValueError(f'--val {count}: of {len(stems)} images at least one must be left on each side')
     if args.mode == 'blocks':
         drawn = draw_blocks(stems, count, args.seed, args.blocks, args.gap, args.sequence)
+    elif args.mode == 'sequences':
+        drawn = draw_sequences(stems, count, args.seed, args.sequence)
     else:
         drawn = draw_split(stems, count, args.seed)
     split = Split(drawn.unlabeled, drawn.labeled, drawn.unused)

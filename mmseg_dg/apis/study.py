@@ -62,7 +62,8 @@ class Study:
         folder: Folder of the whole study.
         seeds: At least one.
         rows: Variants of the config by name; None is the config itself.
-        subsets: Names of labeled subsets, folders below ``<data_root>/splits``.
+        subsets: Names of labeled subsets, folders below ``<data_root>/splits``; ``{seed}`` in one
+            stands for the run's seed, so that each seed has labels of its own.
         grid: ``{dotted key: [values as text]}``.
         options: ``key=value`` pairs that every run gets.
         train_script: The program that trains: ``SCRIPT CONFIG --work-dir D --resume --cfg-options
@@ -100,14 +101,14 @@ class Study:
             find_row(self.config, row)
             if subset is not None:
                 subset_lists(self.cfg, subset)
-            variant = {key: value for key, value in (('row', row), ('subset', subset)) if value}
             for values in itertools.product(*self.grid.values()):
                 options = [f'{key}={value}' for key, value in zip(self.grid, values)]
-                parts = [
-                    *variant.values(),
-                    *(f'{names[key]}={value}' for key, value in zip(self.grid, values))
-                ]
                 for seed in self.seeds:
+                    variant = variant_of(row, subset, seed)
+                    parts = [
+                        *variant.values(),
+                        *(f'{names[key]}={value}' for key, value in zip(self.grid, values))
+                    ]
                     folder = self.folder / folder_name([*parts, f'seed{seed}'])
                     every = [*self.options, *options, f'randomness.seed={seed}']
                     runs.append(
@@ -206,6 +207,14 @@ class Study:
         text = markdown(rows, Path(self.config).name, len(results), len(self.runs()))
         md_path.write_text(text + ranking(rows, self.rank_by), encoding='utf-8')
         return csv_path, md_path
+
+
+def variant_of(row: Optional[str], subset: Optional[str], seed: int) -> dict[str, str]:
+    """``row`` and ``subset`` of a run, as far as it has them; ``{seed}`` in the subset becomes the
+    seed.
+    """
+    subset = subset and subset.replace('{seed}', str(seed))
+    return {key: value for key, value in (('row', row), ('subset', subset)) if value}
 
 
 def split_values(text: str) -> list[str]:

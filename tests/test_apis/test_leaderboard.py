@@ -1,4 +1,6 @@
 """Leaderboards: fair suites, judgment by hand numbers, pages; a stand-in trainer takes milliseconds."""
+import copy
+import functools
 import json
 import math
 import os
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from mmengine.config import Config
 
 from mmseg_dg.apis.leaderboard import Leaderboard, read_suite
 from mmseg_dg.apis.leaderboard.board import measured_cost
@@ -161,6 +164,22 @@ def test_an_arm_may_be_a_row_of_its_config(make, tmp_path):
     assert '--row' in run.study.command(run.run) and ' --row strong ' in mine._command(run.study, run.run)
     with pytest.raises(ValueError, match='strog'):
         make(arms=dict(ours=dict(row='strog')))
+
+
+def test_each_seed_may_have_labels_of_its_own(make, tmp_path):
+    for name in ('one', 'two'):
+        path = tmp_path / 'configs' / f'{name}.py'
+        path.write_text(path.read_text().replace('source=', 'labeled='))
+    wide = ['train_dataloader.labeled.batch_size=8']
+    suite = make(arms=dict(lower=dict(options=wide, subset='1_8_seed{seed}'), upper=dict(options=wide)))
+    mine = board(suite, tmp_path)
+    assert suite.arm('lower').cfg.train_dataloader.labeled.dataset.ann_file.endswith('1_8_seed0/labeled.txt')
+    runs = {p.run.seed: p for p in mine.plan() if p.arm.name == 'lower'}
+    for seed, planned in runs.items():
+        assert planned.run.folder == suite.arm('lower').work_dir(mine.folder, seed)
+        assert f' --subset 1_8_seed{seed} ' in mine._command(planned.study, planned.run)
+        assert f'--subset 1_8_seed{seed} ' in ' '.join(planned.study.command(planned.run))
+    assert len({planned.study.fingerprint_of(planned.run) for planned in runs.values()}) == 2
 
 
 # ---------------------------------------------------------------- running
@@ -347,8 +366,38 @@ def test_counts_by_drive(tmp_path):
 
 
 # ---------------------------------------------------------------- suites of the package
+SUITES = sorted(path.stem for path in (ROOT / 'configs' / 'suites').glob('*.yml')
+                if path.name not in ('ablations.yml', 'metafile.yml'))
+
+
+_file2dict = Config._file2dict
+
+
+@functools.cache
+def _parse(*args, **kwargs):
+    return _file2dict(*args, **kwargs)
+
+
+@pytest.fixture
+def parsed_once(monkeypatch):
+    """Arms of all suites share their bases: each file is parsed once."""
+    monkeypatch.setattr(Config, '_file2dict',
+                        staticmethod(lambda *args, **kwargs: copy.deepcopy(_parse(*args, **kwargs))))
+
+
+@pytest.mark.parametrize('name', SUITES)
+def test_every_suite_that_ships_can_be_read(name, tmp_path, parsed_once):
+    """Its arms' configs exist, their budgets are equal, and the runs can be planned."""
+    suite = read_suite(ROOT / 'configs' / 'suites' / f'{name}.yml')
+    text = Leaderboard(suite, tmp_path, ROOT / 'tools' / 'train.py', gpus=0).plan_text()
+    assert f'0 of {len(suite.arms) * len(suite.seeds)} runs are finished' in text and 'CPU-hours' in text
+    for arm in suite.arms:
+        assert arm.budget > 0 and arm.steps // arm.cfg.train_cfg.val_interval >= 4
+        assert 'DriveMetric' in str(arm.cfg.val_evaluator), 'intervals over drives need it'
+
+
 @pytest.mark.parametrize('name, budget', [('city_uda', 4800), ('city_dg', 8000), ('city_semi', 6000)])
-def test_suites_that_ship_are_fair(name, budget):
+def test_suites_of_the_city_need_nothing_from_outside(name, budget):
     suite = read_suite(ROOT / 'configs' / 'suites' / f'{name}.yml')
     assert {arm.budget for arm in suite.arms} == {budget} and len(suite.seeds) == 3
     for arm in suite.arms:

@@ -142,6 +142,9 @@ def test_subsets_choose_the_lists_of_the_innermost_datasets(tmp_path):
     lists = [f'train_dataloader.{key}.ann_file' for key in ('labeled.dataset.dataset', 'unlabeled.dataset')]
     assert subset_lists(study.cfg, '1_8') == dict(zip(lists, ('splits/1_8/labeled.txt', 'splits/1_8/unlabeled.txt')))
     assert study.runs()[0].settings == {'subset': '1_8'}
+    each = Study(config=str(config), folder=tmp_path, seeds=[0, 3], subsets=['1_8_seed{seed}'])
+    assert [(run.settings['subset'], run.folder.name) for run in each.runs()] == [
+        ('1_8_seed0', '1_8_seed0_seed0'), ('1_8_seed3', '1_8_seed3_seed3')]
 
 
 def test_subsets_need_a_labeled_stream(make):

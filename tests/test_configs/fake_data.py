@@ -30,6 +30,7 @@ def _list(root: Path, i: int) -> None:
     """Name image ``i`` in the lists of semi-supervised data: the first is labeled, the others fill a batch of two."""
     lists = [('cityscapes', protocol, f'town/town_{i}') for protocol in ('1_30', '1_8', '1_4')]
     lists += [('camvid_day', protocol, f'{i}') for protocol in ('1_8_seed0', '1_30_seed0')]
+    lists += [('idd_lite', '1_16_seed0', f'{i}_000')]
     for folder, protocol, stem in lists:
         path = root / folder / 'splits' / protocol / ('unlabeled.txt' if i else 'labeled.txt')
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +84,8 @@ def write_all(root: Path, count: int = 3, size: tuple[int, int] = (96, 160)) -> 
                          'camvid_dusk'):
                 _write(root / f'{name}/img/{split}/{i}.jpg', image)
                 _write(root / f'{name}/label/{split}/{i}.png', label)
+            _write(root / f'idd_lite/img/{split}/{i}_000.jpg', image)  # frame 000 of drive i
+            _write(root / f'idd_lite/label7/{split}/{i}_000.png', np.minimum(label, 6))
         _list(root, i)
         _write(root / f'bdd100k/images/10k/val/{i}.jpg', image)
         _write(root / f'bdd100k/labels/sem_seg/masks/val/{i}.png', label)

@@ -1,4 +1,5 @@
 """Any config made so small that its real training takes a second on one core; nothing of its structure is changed."""
+import re
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,17 @@ def _shrink_stages(cfg: Config) -> None:
 
 
 def _shrink_dataset(dataset: ConfigDict, data: Path) -> None:
+    for part in dataset.get('datasets', ()):
+        _shrink_dataset(part, data)
+    if 'datasets' in dataset:
+        return
     if dataset.type == 'SynthCityDataset':
         dataset.update(num_images=3, size=(128, 64), data_root=str(data / 'city'), num_workers=1)
     else:
         root = Path(dataset.data_root)
         dataset.data_root = str(data / (root.relative_to('data') if root.parts[0] == 'data' else root.name))
         dataset.pop('indices', None)  # of more images than there are
-        if 'splits_camvid' in dataset.get('ann_file', ''):  # lists of the real frames, beside the configs
+        if re.search('splits_(camvid|idd)', dataset.get('ann_file', '')):  # lists of real frames, beside the configs
             dataset.ann_file = str(Path('splits', *Path(dataset.ann_file).parts[-2:]))
     for step in dataset.pipeline:
         if 'scale' in step:

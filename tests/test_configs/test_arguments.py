@@ -41,8 +41,10 @@ def check_loaders(loaders: dict, where: str) -> None:
 def every_part_exists_and_takes_its_arguments(name, cfg):
     check_loaders(cfg.train_dataloader, 'train_dataloader')
     check_loaders(cfg.val_dataloader, 'val_dataloader')
-    by_domain = {} if 'type' in cfg.val_evaluator else cfg.val_evaluator
-    for metric in [m for v in by_domain.values() for m in (v if isinstance(v, list) else [v])] or [cfg.val_evaluator]:
+    # one metric or a list of them for all domains, or either for each by its name
+    by_domain = {'': cfg.val_evaluator} if isinstance(cfg.val_evaluator, list) or 'type' in cfg.val_evaluator else \
+        cfg.val_evaluator
+    for metric in [m for v in by_domain.values() for m in (v if isinstance(v, list) else [v])]:
         check(metric, 'METRICS', 'val_evaluator')
     check(cfg.visualizer, 'VISUALIZERS', 'visualizer')
     for hook in list(cfg.default_hooks.values()) + list(cfg.get('custom_hooks', [])):

@@ -11,6 +11,7 @@ from mmseg_dg.datasets.splits.drawing import (
     Split,
     check_split,
     draw_blocks,
+    draw_sequences,
     draw_split,
     group_by_sequence,
     import_list,
@@ -104,7 +105,23 @@ def test_blocks_that_do_not_fit_are_refused():
         draw_blocks(video(30), 2, blocks=3)
 
 
-@pytest.mark.parametrize('stem, name', [('0006R0_f00930', '0006R0'), ('0016E5_07959', '0016E5'),
+@pytest.mark.parametrize('seed', range(3))
+def test_whole_sequences_are_labeled_or_not(seed):
+    stems = [f'{drive}_{frame:06d}' for drive in range(60) for frame in range(100, 101 + drive % 9)]
+    split = draw_sequences(stems, 30, seed)
+    check_split(split, stems)
+    assert len(split.labeled) == 30 and not split.unused and split == draw_sequences(stems[::-1], 30, seed)
+    drives = {part: {stem.split('_')[0] for stem in getattr(split, part)} for part in ('labeled', 'unlabeled')}
+    assert not drives['labeled'] & drives['unlabeled'] and len(drives['labeled']) > 3
+    assert split != draw_sequences(stems, 30, seed + 1)
+
+
+def test_sequences_that_do_not_add_up_are_refused():
+    with pytest.raises(ValueError, match='3 labeled frames of 8 cannot be made of whole sequences.* 0 can'):
+        draw_sequences([f'{drive}_{frame}' for drive in 'ab' for frame in range(4)], 3)
+
+
+@pytest.mark.parametrize('stem, name', [('100_178149', '100'), ('0006R0_f00930', '0006R0'), ('0016E5_07959', '0016E5'),
                                         ('aachen/aachen_000000_000019', 'aachen/aachen_000000'), ('img12', 'im')])
 def test_sequence_is_what_stands_before_the_frame_number(stem, name):
     assert list(group_by_sequence([stem])) == [name]
@@ -180,6 +197,14 @@ def test_command_on_own_data(tool, folder, capsys):
     assert not (folder / 'splits/1_8/unused.txt').exists()
     assert tool.main(own(folder, '--fraction', '1/8', '--seed', '1', '--mode', 'blocks')) == 0
     assert len((folder / 'splits/1_8_seed1/unused.txt').read_text().split()) == 4
+    for i in range(3):
+        (folder / 'img' / f'drive_{i:04d}.png').rename(folder / 'img' / f'walk_{i:04d}.png')
+        (folder / 'mask' / f'drive_{i:04d}.png').rename(folder / 'mask' / f'walk_{i:04d}.png')
+    assert tool.main(own(folder, '--fraction', '1/8', '--name', 'whole', '--mode', 'sequences')) == 0
+    assert (folder / 'splits/whole/labeled.txt').read_text().split() == ['walk_0000', 'walk_0001', 'walk_0002']
+    for i in range(3):
+        (folder / 'img' / f'walk_{i:04d}.png').rename(folder / 'img' / f'drive_{i:04d}.png')
+        (folder / 'mask' / f'walk_{i:04d}.png').rename(folder / 'mask' / f'drive_{i:04d}.png')
     assert tool.main(own(folder, '--fraction', '1/8')) == 0, 'the same list again is no fault'
     assert tool.main(own(folder, '--fraction', '1/4', '--name', '1_8')) == 1
     assert '--overwrite' in capsys.readouterr().err
@@ -255,6 +280,11 @@ def test_lists_of_the_benchmark_are_what_the_tool_draws(shared):
         parts, seed = folder.name.rsplit('_seed', 1)
         split = draw_blocks(stems, -(-len(stems) // int(parts.split('_')[1])), int(seed))
         for name in ('labeled', 'unlabeled', 'unused'):
+            assert (folder / f'{name}.txt').read_text().split() == getattr(split, name)
+    stems = [p.stem for p in sorted((shared / 'data/idd_lite/img/train').glob('*.jpg'))]
+    for folder in sorted((ROOT / 'configs/_base_/datasets/splits_idd').iterdir()):
+        split = draw_sequences(stems, 44, int(folder.name.rsplit('_seed', 1)[1]))
+        for name in ('labeled', 'unlabeled'):
             assert (folder / f'{name}.txt').read_text().split() == getattr(split, name)
 
 

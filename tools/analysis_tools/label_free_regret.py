@@ -5,8 +5,9 @@ Examples::
     python tools/analysis_tools/label_free_regret.py work_dirs/study_*/* --domain target
     python tools/analysis_tools/label_free_regret.py RUN ... --choose-on camvid_day --report-on idd --out regret
 
-The runs' evaluators must be [dict(type='ConfusionMatrixMetric'), dict(type='LabelFreeMetric')]. Writes regret.md and
-regret.csv (docs/choosing_without_labels.md). mim run: `mim run mmseg_dg label_free_regret ...`.
+The runs' evaluators must be [dict(type='ConfusionMatrixMetric'), dict(type='LabelFreeMetric')], or another with mIoU
+in the place of the first (DriveMetric in suites). Writes regret.md and regret.csv (docs/choosing_without_labels.md).
+mim run: `mim run mmseg_dg label_free_regret ...`.
 """
 import argparse
 import csv

@@ -28,7 +28,7 @@ BLOCK = re.compile(r'<!-- (table|subsets): (.*?) -->\n.*?<!-- end -->', re.DOTAL
 DATA = {
     'imagenet21k': 'ImageNet-21k', 'imagenet1k': 'ImageNet-1k', 'folder': 'own images', 'gta': 'GTA',
     'synthia': 'SYNTHIA', 'synthcity': 'SynthCity', 'cityscapes': 'Cityscapes', 'acdc': 'ACDC',
-    'darkzurich': 'Dark Zurich', 'camvid': 'CamVid', 'voc': 'Pascal VOC 2012', 'coco81': 'COCO',
+    'darkzurich': 'Dark Zurich', 'camvid': 'CamVid', 'idd7': 'IDD', 'voc': 'Pascal VOC 2012', 'coco81': 'COCO',
     'pascal': 'Pascal Context', 'ade20k': 'ADE20K'
 }
 

@@ -57,7 +57,8 @@ class Leaderboard:
         self.suite, self.folder = suite, Path(folder)
         self.studies = {
             arm.name: Study(str(arm.config), self.folder / 'runs' / arm.name, suite.seeds,
-                            rows=[arm.row] if arm.row else (), options=arm.options,
+                            rows=[arm.row] if arm.row else (),
+                            subsets=[arm.subset] if arm.subset else (), options=arm.options,
                             train_script=Path(train_script), gpus=gpus)
             for arm in suite.arms
         }
@@ -140,7 +141,10 @@ class Leaderboard:
 
     def _command(self, study: Study, run: Run) -> str:
         """The command of a run as anybody can type it: no paths of this machine."""
-        variant = ['--row', run.settings['row']] if 'row' in run.settings else []
+        variant = [
+            word for key in ('row', 'subset') if key in run.settings
+            for word in (f'--{key}', run.settings[key])
+        ]
         device = ['--device', 'cpu'] if study.gpus == 0 else []
         config = Path(study.config)
         name = config.name

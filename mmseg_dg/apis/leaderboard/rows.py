@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from mmseg_dg.apis.encoder_report import encoder_report
 from mmseg_dg.apis.provenance import commit, versions
-from mmseg_dg.apis.study import read_record
+from mmseg_dg.apis.study import read_record, variant_of
 from mmseg_dg.apis.study_tables import read_evaluation
 from mmseg_dg.evaluation.bias import GROUPS
 from mmseg_dg.evaluation.drives import Drives, read_drives
@@ -77,7 +77,8 @@ def make_row(arm: Arm, seed: int, folder: Path, command: str, fingerprint: str, 
     cost = read_record(folder / COST, needs='seconds')
     return dict(
         schema=SCHEMA, arm=arm.name, method=arm.method, encoder=arm.encoder, control=arm.control,
-        seed=seed, config=below_configs(arm.config), row=arm.row, options=arm.options,
+        seed=seed, config=below_configs(arm.config), row=arm.row,
+        subset=variant_of(arm.row, arm.subset, seed).get('subset'), options=arm.options,
         fingerprint=fingerprint, command=command, commit=commit(), versions=versions(),
         budget=dict(steps=arm.steps, images_per_step=arm.images_per_step,
                     images_before=arm.images_before, images=arm.budget),

@@ -12,7 +12,7 @@ from mmengine.config import Config, DictAction
 
 from mmseg_dg.apis.label_free import images_only
 from mmseg_dg.apis.row_configs import load_config
-from mmseg_dg.apis.study import folder_name
+from mmseg_dg.apis.study import folder_name, variant_of
 
 #: Evaluations of a run: a score is the mean of the last three, and the last quarter must hold one
 #: to rise against.
@@ -26,7 +26,7 @@ _SUITE_KEYS = {
 }
 _ARM_KEYS = {
     'config', 'row', 'method', 'control', 'options', 'images_before', 'why_images_before',
-    'cpu_seconds', 'encoders'
+    'cpu_seconds', 'encoders', 'subset'
 }
 
 
@@ -44,7 +44,9 @@ class Arm:
             into its budget.
         cpu_seconds: Of one run, measured; None: estimated.
         row: Variant of the config, of the ``ablations.yml`` beside it; None: the config itself.
-        cfg: The config with its row and options.
+        subset: Lists of labeled images; ``{seed}`` in it stands for the run's seed. None: the
+            config's own.
+        cfg: The config with its row and options (with several lists that of the first seed).
     """
     name: str
     config: Path
@@ -55,11 +57,13 @@ class Arm:
     images_before: int = 0
     cpu_seconds: Optional[float] = None
     row: Optional[str] = None
+    subset: Optional[str] = None
     cfg: Config = field(default_factory=Config)
 
     def work_dir(self, folder: Path, seed: int) -> Path:
         """Of one run, below a leaderboard's folder; as :class:`Study` names it."""
-        name = folder_name([*([self.row] if self.row else []), f'seed{seed}'])
+        variant = variant_of(self.row, self.subset, seed)
+        name = folder_name([*variant.values(), f'seed{seed}'])
         return folder / 'runs' / self.name / name
 
     @property
@@ -173,12 +177,14 @@ def _arm(path: Path, key: str, arm: Mapping, encoder: str, setting: Mapping, dat
     options = [
         *(data.get('options') or []), *(setting.get('options') or []), *(arm.get('options') or [])
     ]
-    cfg = load_config(config, arm.get('row'))
+    row, subset = arm.get('row'), arm.get('subset')
+    first = variant_of(row, subset, (data.get('seeds') or [0])[0])
+    cfg = load_config(config, row, first.get('subset'))
     cfg.merge_from_dict(parse_options(options, where))
     control = arm.get('control')
     return Arm(arm_name(key, encoder, several), config, arm.get('method', key), encoder,
                None if control is None else arm_name(control, encoder, several), options,
-               int(arm.get('images_before', 0)), arm.get('cpu_seconds'), arm.get('row'), cfg)
+               int(arm.get('images_before', 0)), arm.get('cpu_seconds'), row, subset, cfg)
 
 
 def parse_options(options: list, where: str) -> dict:

@@ -129,6 +129,39 @@ def draw_blocks(stems: Sequence[str], count: int, seed: int = 0, blocks: Optiona
                  [s for s in stems if s in unused])
 
 
+def draw_sequences(stems: Sequence[str], count: int, seed: int = 0,
+                   sequence: str = SEQUENCE) -> Split:
+    """Draw whole sequences until ``count`` frames are labeled; no sequence has frames on both
+    sides.
+
+    For data of many short recordings. They are taken in a drawn order; one that has more frames
+    than are still wanted is passed over.
+
+    Args:
+        stems: All frames.
+        count: Number of labeled frames.
+        seed: Of the order.
+        sequence: Regular expression whose group 1 names the sequence of a stem.
+
+    Raises:
+        ValueError: No whole sequences make up exactly ``count`` frames in this order, or stems the
+            expression does not match.
+    """
+    sequences = group_by_sequence(stems, sequence)
+    names = list(sequences)
+    labeled: set[str] = set()
+    for index in np.random.RandomState(seed).permutation(len(names)):
+        frames = sequences[names[index]]
+        if len(labeled) + len(frames) <= count:
+            labeled.update(frames)
+    if len(labeled) != count or not 0 < count < len(stems):
+        raise ValueError(f'{count} labeled frames of {len(stems)} cannot be made of whole '
+                         f'sequences drawn with seed {seed}, {len(labeled)} can: use that number, '
+                         'another seed, or blocks')
+    stems = sorted(stems)
+    return Split([s for s in stems if s in labeled], [s for s in stems if s not in labeled])
+
+
 def group_by_sequence(stems: Sequence[str], sequence: str = SEQUENCE) -> dict[str, list[str]]:
     """Frames by the name of their sequence, both sorted.
 
