@@ -26,6 +26,6 @@ class TensorList(NamedTuple):
                    any(p.is_cuda for _, p in parameters))
 
     def buffers(self) -> Iterator[Tensor]:
-        """The buffers that the modules hold at this moment."""
+        """The buffers, of any shape, that the modules hold at this moment."""
         for module in self.holders:
             yield from (b for b in module._buffers.values() if b is not None)
