@@ -123,6 +123,7 @@ class BaseMethod(BaseModel):
         super().__init__(
             data_preprocessor=data_preprocessor or dict(type='MultiStreamDataPreprocessor'),
             init_cfg=init_cfg)
+        # whether the config names pretrained weights of the encoder: the preflight warns if not
         self.encoder_start = encoder_start(network)
         if self.trains_heads:
             check_network_config(network)
@@ -136,6 +137,7 @@ class BaseMethod(BaseModel):
         # set by the loop: the next checkpoint is loaded without its classifier
         self.new_classifier = False
         self.recorder = StepRecorder()
+        # 1 after a step that changed nothing; a buffer, so that a GPU need not be waited for
         self.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
         self.register_load_state_dict_pre_hook(accept_checkpoint)
 
@@ -252,19 +254,24 @@ class BaseMethod(BaseModel):
 
     # ------------------------------------------------------------------ modes and weights
     def train(self, mode: bool = True) -> 'BaseMethod':
-        """Training mode; with ``norm_eval`` BatchNorm stays on its running statistics."""
+        """Training mode; with ``norm_eval`` BatchNorm stays on its running statistics.
+
+        Returns:
+            The method itself, as ``nn.Module.train``.
+        """
         super().train(mode)
         if mode and self.norm_eval:
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
+            # nor may running statistics of a teacher move (its buffer policy 'own')
             for _, average in self.ema_pairs().values():
                 average.forget_statistics_hooks()
         return self
 
     def init_weights(self) -> None:
-        """Initialize the student, report how much of its backbone was loaded, and bring the copies
-        in line.
+        """Initialize the student, report how much of its backbone was loaded, and copy its weights
+        into teacher and frozen references.
 
         Raises:
             FileNotFoundError: A pretrained file named in the config is not there.
@@ -272,7 +279,7 @@ class BaseMethod(BaseModel):
         shares = check_pretrained(self.student)  # also logs the share of tensors each file fills
         with passing_over_surplus(self.student, shares):
             self.student.init_weights()
-        own = self.init_cfg or []
+        own = self.init_cfg or []  # the method's own initializers (PretrainedDenoiser), after that
         for config in own if isinstance(own, (list, tuple)) else [own]:
             WEIGHT_INITIALIZERS.build(config)(self)
         self.sync_copies()

@@ -122,6 +122,7 @@ class DACS(LabeledUnlabeled, Supervised):
                  detail_crop: Optional[dict] = None, masked: Optional[dict] = None,
                  pseudo_label_tta: Sequence[str] = (), target_labeled_stream: Optional[str] = None,
                  target_labeled_weight: float = 1.0, **supervised: Any) -> None:
+        # arguments of Supervised that DACS fixes itself
         refuse_unknown(type(self), set(supervised) & set(self.fixed_arguments))
         super().__init__(network, labeled_stream, unlabeled_stream, stream=labeled_stream,
                          **supervised)
@@ -144,7 +145,7 @@ class DACS(LabeledUnlabeled, Supervised):
         self.ignore_top, self.ignore_bottom = ignore_top, ignore_bottom
         self.margins_of = margins_of
         self.use_valid_mask = use_valid_mask
-        self._rows_reported = False
+        self._rows_reported = False  # the log says once how many rows have no pseudo-labels
         self.blur = blur
         self.color_jitter_strength = color_jitter_strength
         self.jitter_probability = jitter_probability
@@ -162,6 +163,7 @@ class DACS(LabeledUnlabeled, Supervised):
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> StepDraws:
+        """As the base: jitter, blur, classes to paste and detail crops, in a fixed order."""
         rng = StepGenerator.wrap(generator)
         images = batch[self.source_stream]['inputs']
         size, count = tuple(images.shape[-2:]), len(images)
@@ -188,9 +190,9 @@ class DACS(LabeledUnlabeled, Supervised):
                                         (self.jitter_probability, self.color_jitter_strength),
                                         BLUR_SIGMA if self.blur else None))
         if self.target_labeled_stream is not None:
-            few = tuple(batch[self.target_labeled_stream]['inputs'].shape[-2:])
+            size = tuple(batch[self.target_labeled_stream]['inputs'].shape[-2:])
             draws = replace(draws,
-                            crop_box_target_labeled=draw_crop_box(self.student, few, rng.numpy))
+                            crop_box_target_labeled=draw_crop_box(self.student, size, rng.numpy))
         return draws
 
     def taken_draws(self, draws: StepDraws, state: StepState) -> StepDraws:
@@ -212,13 +214,14 @@ class DACS(LabeledUnlabeled, Supervised):
     # ------------------------------------------------------------------ passes
     def passes(self, batch: dict[str, dict], draws: StepDraws,
                state: Optional[StepState] = None) -> list[Pass]:
+        """As the base: source, pseudo-labels and mix, then what the settings switch on."""
         state = StepState() if state is None else state
         self._check_batch(batch)
         source = self.source_passes(batch, draws, state, pass_follows=True,
                                     ahead=lambda: self._mixed_pixels(batch, draws, state))
-        labels = [Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state))]
+        pseudo = [Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state))]
         # a source pass that looks ahead at the mixed images needs their labels first
-        first = labels + source if self.alignment_looks_ahead(state) else source + labels
+        first = pseudo + source if self.alignment_looks_ahead(state) else source + pseudo
         passes = [*first, Pass('mix', lambda: self._mix_pass(batch, draws, state))]
         if self.masked is not None:
             count = self.masked.count(len(batch[self.target_stream]['inputs']))
@@ -249,7 +252,7 @@ class DACS(LabeledUnlabeled, Supervised):
         logits = self._teacher_logits(batch[self.target_stream]['inputs'])
         labels, confident, number = confident_pseudo_labels(logits, self.pseudo_threshold)
         total: Union[int, Tensor] = number
-        if self.sync_statistics and get_world_size() > 1:
+        if self.sync_statistics and get_world_size() > 1:  # one share for all processes
             counts = torch.stack([confident.double(), confident.new_tensor(number).double()])
             all_reduce(counts)
             confident, total = counts[0], counts[1]
@@ -268,7 +271,7 @@ class DACS(LabeledUnlabeled, Supervised):
         if 'flip' not in self.pseudo_label_tta:
             return logits
         mirrored = self.labeling_logits(images.flip(-1)).float().flip(-1)
-        # whose softmax is the average itself
+        # a logarithm of probabilities is a logit: its softmax is the average itself
         return ((logits.softmax(1) + mirrored.softmax(1)) / 2).log()
 
     def _report_rows(self, height: int, valid: Optional[Tensor]) -> None:

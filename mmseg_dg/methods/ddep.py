@@ -68,6 +68,8 @@ class NoiseHead(nn.Module):
     def __init__(self, channels: int, kernel_size: int = 3, upsample: str = 'bilinear',
                  stride: int = 1) -> None:
         super().__init__()
+        # bilinear: features are enlarged, then convolved; pixel_shuffle: each place gives the
+        # stride x stride pixels below it
         if upsample not in ('bilinear', 'pixel_shuffle'):
             raise ValueError("noise_head.upsample is 'bilinear' or 'pixel_shuffle', got "
                              f"{upsample!r}")
@@ -83,12 +85,15 @@ class NoiseHead(nn.Module):
         if self.upsample == 'bilinear':
             return self.conv(resize(features, size))
         height, width = size
+        # an encoder that pads gives up to one place too many: how far they reach over the image
         surplus = [n * self.stride - wanted for n, wanted in zip(features.shape[-2:], size)]
         if not all(0 <= n < COARSEST for n in surplus):
             raise ValueError(f'noise_head.stride={self.stride} is not the stride of the decoder, '
                              f'which gives {tuple(features.shape[-2:])} features for an image of '
                              f'{(height, width)}')
-        return nn.functional.pixel_shuffle(self.conv(features), self.stride)[..., :height, :width]
+        # (B, 3 stride^2, h, w) -> (B, 3, stride h, stride w)
+        pixels = nn.functional.pixel_shuffle(self.conv(features), self.stride)
+        return pixels[..., :height, :width]
 
 
 @MODELS.register_module()
@@ -134,6 +139,7 @@ class DDeP(BaseMethod):
                  data_preprocessor: Optional[dict] = None, stream: str = 'images',
                  noise: Optional[dict] = None, target: str = 'noise', train_encoder: bool = False,
                  noise_head: Optional[dict] = None, **base: Any) -> None:
+        # arguments of the base that DDeP fixes itself
         refuse_unknown(type(self), set(base) & set(self.fixed_arguments))
         data_preprocessor = data_preprocessor or dict(
             type='MultiStreamDataPreprocessor', mean=[UNIT] * 3, std=[UNIT] * 3, bgr_to_rgb=True)
@@ -143,6 +149,7 @@ class DDeP(BaseMethod):
         self.streams = (stream, )
         self.target, self.train_encoder = target, train_encoder
         if not train_encoder:
+            # the reason that the error gives where no pretrained encoder is loaded
             self.needs_pretrained_encoder = ('it stays frozen, and a decoder would learn to read '
                                              'noise')
         self.form, self.sigma = _noise_settings(noise)
@@ -198,6 +205,7 @@ class DDeP(BaseMethod):
         """What the network predicts (noise or image) for noisy images (B, 3, H, W), float32 of the
         same size.
         """
+        # from [-1, 1] back to 0..255, then as the encoder was trained
         inputs = ((noisy + 1) * UNIT - self.encoder_mean) / self.encoder_std
         with torch.set_grad_enabled(self.train_encoder and torch.is_grad_enabled()):
             features = self.student.backbone(inputs)
@@ -245,12 +253,11 @@ class DDeP(BaseMethod):
 
     def _denoise(self, image: Tensor, sample: SegDataSample, index: int) -> None:
         """Attach noisy and denoised image and the scores to the sample of one clean image (1, 3, H,
-        W).
+        W); the noise follows from the file's name (or ``index``), the same in every validation.
         """
         name = osp.basename(str(sample.metainfo.get('img_path', index)))
         draws = self.draw_step({self.streams[0]: dict(inputs=image)},
-                               derive_seed('denoising '
-                                           'validation', name))
+                               derive_seed('denoising validation', name))
         noise = seeded_noise(image, draws.noise_seed)
         noisy = add_noise(image, noise, draws.sigma, self.form)
         prediction = self.predict(noisy)
@@ -263,6 +270,8 @@ class DDeP(BaseMethod):
         sample.set_field({k: float(v.detach()) for k, v in scores.items()}, 'denoising')
 
     def before_training(self) -> None:
+        """As the base; also refuses images on another scale than the noise's, and logs the task.
+        """
         super().before_training()
         check_scale(self.data_preprocessor, self.streams[0])
         low, high = self.sigma
@@ -275,7 +284,15 @@ class DDeP(BaseMethod):
 
 
 def _encoder_scale(encoder_norm: Optional[dict]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation on the scale 0..255; those of [-1, 1] for None."""
+    """Mean and standard deviation (three numbers each) with which the encoder was trained, on the
+    scale 0..255.
+
+    Args:
+        encoder_norm: ``dict(mean=..., std=...)``; None: the encoder takes images on [-1, 1].
+
+    Raises:
+        ValueError: Other keys, not three values, or a std as of images on [0, 1].
+    """
     if encoder_norm is None:
         return [UNIT] * 3, [UNIT] * 3
     advice = ('give three values each of mean and std, RGB on the scale 0..255 (ImageNet: '
@@ -344,6 +361,7 @@ def check_scale(preprocessor: nn.Module, stream: str) -> None:
     Raises:
         ValueError: Another mean or std, or none.
     """
+    # a set: the stream's may be the same object
     for part in {preprocessor, stream_preprocessor(preprocessor, stream)}:
         found = normalization_of(part)
         if found is None or not all(bool((value == UNIT).all()) for value in found):

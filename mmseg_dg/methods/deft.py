@@ -123,7 +123,9 @@ class DeFT(BaseMethod):
         if self.distance is not None:
             self.encoder_init = deepcopy(self.student.backbone).requires_grad_(False)
             self.decoder_init = deepcopy(self.student.decode_head).requires_grad_(False)
+        # what handed_over read last: (the buffer's place and version, its value)
         self._stage_read: tuple = (None, 0)
+        # 1 decoder warm-up, 2 finetuning of both; a buffer, so that checkpoints keep it
         self.register_buffer('stage', torch.tensor(2 if warmup_iters == 0 else 1))
 
     # ------------------------------------------------------------------ components
@@ -186,6 +188,7 @@ class DeFT(BaseMethod):
                                  f'hand-over, but the decoder warm-up should last {length} '
                                  'iterations: resume with the length it was begun with')
             return
+        # averages that have counted steps come from a run that is beyond its warm-up
         learned = int(self.encoder.steps) or int(self.decoder.steps)
         if not length:
             # weights of load_from: no hand-over will do it
@@ -200,8 +203,8 @@ class DeFT(BaseMethod):
 
     @torch.no_grad()
     def hand_over(self) -> None:
-        """End the decoder warm-up: D_a becomes D_r (BatchNorm buffers included) and the reference
-        of the distance.
+        """End the decoder warm-up: the adaptive decoder becomes the retentive one (BatchNorm
+        buffers included) and the reference of the distance.
         """
         self.decoder.copy_from(self._adaptive_decoder())
         if self.decoder_init is not None:
@@ -227,8 +230,8 @@ class DeFT(BaseMethod):
         into_encoder, into_decoder = self.pair('adaptive',
                                                'retentive'), self.pair('retentive', 'adaptive')
 
-        # no parameter of a retentive component requires gradients, so nothing is kept of E_r's
-        # forward pass
+        # no parameter of a retentive part requires gradients, so nothing is kept of the retentive
+        # encoder's forward pass
         if not self.handed_over:
             return [
                 Pass('warmup', lambda: self._on_retentive(lambda: losses('warmup', into_decoder)))
@@ -366,7 +369,9 @@ def parameter_distance(module: nn.Module, reference: nn.Module, form: str = 'squ
 
 
 def _checked_distance(distance: Optional[Mapping]) -> Optional[dict[str, Any]]:
-    """The ``distance`` setting with all its keys; None where no weight is above 0."""
+    """The ``distance`` setting as ``dict(encoder=weight, decoder=weight, form=...)``; None where
+    no weight is above 0. ValueError for other keys or forms, or a negative weight.
+    """
     if distance is None:
         return None
     unknown = sorted(set(distance) - {'weight_encoder', 'weight_decoder', 'form'})

@@ -234,7 +234,7 @@ class TinyViT(EncoderOptions, BaseModule):
     def train(self, mode: bool = True) -> 'TinyViT':
         """Training mode; with ``norm_eval`` BatchNorm stays on its running statistics."""
         super().train(mode)
-        if self.norm_eval:
+        if self.norm_eval:  # super() has just set every layer's mode
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
@@ -292,7 +292,9 @@ class TinyViT(EncoderOptions, BaseModule):
 
 
 def _architecture(arch: Union[str, Mapping]) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
-    """Channels, heads and depths by name or from a dict, checked."""
+    """Channels, heads and depths of the four stages, by name or from a dict; ValueError if it does
+    not give them.
+    """
     if isinstance(arch, str):
         if arch not in ARCHITECTURES:
             raise ValueError(
