@@ -21,6 +21,7 @@ class _StreamRunner(Runner):
                  train_cfg: Any = None, val_cfg: Any = None, test_cfg: Any = None,
                  **kwargs: Any) -> None:
         train_cfg = _with_type(train_cfg, 'MultiStreamTrainLoop')
+        # that loop checks the names itself, and reports them with all other problems
         if isinstance(train_dataloader, dict) and not _reports_all(train_cfg):
             self.check_streams(train_dataloader)
         super().__init__(model, work_dir, train_dataloader=train_dataloader, train_cfg=train_cfg,

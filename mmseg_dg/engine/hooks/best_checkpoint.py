@@ -40,7 +40,9 @@ class BestCheckpoints(CheckpointHook):
         return osp.basename(path) if path else None
 
     def _set_best(self, runner: Any, indicator: str, name: Optional[str]) -> None:
-        """Note the best checkpoint (or that there is none) where mmengine looks for it."""
+        """Note the best checkpoint ``name`` (None: there is none) of a score, ``indicator``, where
+        mmengine looks for it.
+        """
         path = None if name is None else self.file_backend.join_path(self.out_dir, name)
         if len(self.key_indicators) == 1:
             self.best_ckpt_path = path
@@ -56,7 +58,8 @@ class BestCheckpoints(CheckpointHook):
         work dir) is copied. Where it is lost, its score is forgotten, so that the next validation
         leaves a best checkpoint again.
         """
-        self._outdated_best: list[str] = []
+        self._outdated_best: list[str] = []  # to be removed after the next regular checkpoint
+        # what the newest regular checkpoint names as best, by score
         self._saved_best: dict[str, Optional[str]] = {}
         for indicator in self.key_indicators:
             score_key, path_key = self._hub_keys(indicator)
@@ -90,10 +93,12 @@ class BestCheckpoints(CheckpointHook):
         their successor; later ones, of iterations that are trained again, when a regular checkpoint
         is written. Both only where the run goes on from a checkpoint of this folder.
         """
-        if not runner._resume or not isinstance(self.file_backend, LocalBackend) or not osp.exists(
-                runner._load_from or '') or not osp.samefile(
-                    osp.dirname(runner._load_from) or '.', self.out_dir):
+        if not runner._resume or not isinstance(self.file_backend, LocalBackend):
             return
+        source = runner._load_from or ''
+        if not osp.exists(source) or not osp.samefile(osp.dirname(source) or '.', self.out_dir):
+            return
+        # files named as a best checkpoint of this score, with its iteration as the group
         form = re.compile(
             re.escape(self._best_name(runner, indicator, 'N')).removesuffix(r'N\.pth')
             + r'(\d+)\.pth')
@@ -146,11 +151,15 @@ class BestCheckpoints(CheckpointHook):
         self._waiting_best = []
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
-        """Replaces mmengine's, which removes the old file first and writes the new one in place."""
+        """Write a checkpoint for every score that is better than before.
+
+        Replaces mmengine's, which removes the old file first and writes the new one in place.
+        """
         if not self.save_best:
             return
         if 'auto' in self.key_indicators:
-            self._init_rule(self.rules, [next(iter(metrics))])
+            self._init_rule(self.rules, [next(iter(metrics))])  # the first metric there is
+        # the first best checkpoint waits for the first regular one, which is written right after
         waits = self._no_regular_yet() and isinstance(runner.train_loop, AnnouncingLoop)
         for indicator, rule in zip(self.key_indicators, self.rules):
             score, before = metrics[indicator], self._best(indicator)

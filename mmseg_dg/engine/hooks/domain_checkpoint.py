@@ -73,6 +73,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
                  rule: Union[str, list[str],
                              None] = None, save: str = 'whole', **kwargs: Any) -> None:
         if save_best is not None and rule is None:
+            # mmengine knows the direction of mmseg's metrics only
             rules = [
                 'less' if key.split('/')[-1] in LESS_IS_BETTER else 'greater'
                 for key in ([save_best] if isinstance(save_best, str) else save_best)
@@ -83,8 +84,8 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         if save not in SAVE:
             raise ValueError(f'DomainCheckpointHook: save={save!r}: use one of {SAVE}')
         self.save = save
-        self._claimed: Any = None
-        self._waiting_best: list[str] = []
+        self._claimed: Any = None  # the work dir that this run has locked
+        self._waiting_best: list[str] = []  # best checkpoints to be written after the regular one
         self._resumed = False
         self._prepared = False  # mmengine has settled folder and file backend
         self._agreed_stop: Optional[AgreedStop] = None
@@ -104,6 +105,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         self._resumed = False
         on_first_process(lambda: hold(runner.work_dir) and None)
         if self._local(self._place(runner)):
+            # what a kill left of files that were being written
             on_first_process(lambda: remove_parts(self._place(runner)) and None)
             if runner._resume and runner._load_from is None:
                 runner._load_from = newest_for_all_processes(
@@ -133,6 +135,9 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             prepare_resume(runner, checkpoint, bool(runner.cfg.get('resume_weights_only')))
 
     def before_train(self, runner: Runner) -> None:
+        """As mmengine, after a check of ``save_best``; a resumed run finds its best checkpoint and
+        schedules again, and from now on signals end it after a checkpoint.
+        """
         if runner.cfg.get('overwrite') and not runner._resume:
             on_first_process(lambda: self._overwrite(runner))
         if self.save_best is not None and runner.val_loop is None:
@@ -166,7 +171,8 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             runner.logger.info(f'overwrite: removed {", ".join(gone)} from {self._place(runner)}')
 
     def _check_keys(self, runner: Runner) -> None:
-        """
+        """Refuse keys of ``save_best`` (``<domain>/<metric>``) that are no score of this run.
+
         Raises:
             ValueError: A key no evaluation of this run can produce.
         """
@@ -195,6 +201,8 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
+        """As mmengine, which notes best scores; ValueError where ``save_best`` is not among them.
+        """
         if not self._prepared:
             return  # a validation without training: nothing is saved
         wanted: Sequence[str] = self.save_best or ()
@@ -298,8 +306,8 @@ def _loaders(loop: Any) -> list[DataLoader]:
 
 
 def check_scores(evaluators: Any, key: str) -> None:
-    """A domain without labels has no mIoU, and one without :class:`LabelFreeMetric` no label-free
-    score.
+    """Refuse a ``save_best`` that the domain's metrics do not compute: a domain without labels has
+    no mIoU, and one without :class:`LabelFreeMetric` no label-free score.
 
     Raises:
         ValueError: ``key`` (``<domain>/<metric>``) is none of the scores that the domain's metrics

@@ -69,7 +69,7 @@ class _MultiDomainLoop(BaseLoop):
             self._prepare(name, domain_evaluator)
         self.runner.visualizer.dataset_meta = loaders.dataset.metainfo
         self.fp16, self.bf16 = fp16, bf16
-        self._image_names: dict[str, dict[str, str]] = {}
+        self._image_names: dict[str, dict[str, str]] = {}  # by domain, path -> name of pictures
         sizes = ', '.join(f'{name} ({sample_count(loader)} images{self._role(name)})'
                           for name, loader in loaders.items())
         print_log(f'{self.what}s: {sizes}', logger='current')
@@ -110,6 +110,7 @@ class _MultiDomainLoop(BaseLoop):
                 config, seed=runner.seed,
                 diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False))
         except ValueError as error:
+            # mmengine's words for a dataset that found no image
             if 'need at least one array' not in str(error):
                 raise
             raise ValueError(f'{self.what} "{name}" has an empty dataset: check data_root, '
@@ -127,7 +128,7 @@ class _MultiDomainLoop(BaseLoop):
         dataset = self.dataloader[name].dataset
         meta = traits(dataset).metainfo or None
         try:
-            for leaf in leaves(dataset):
+            for leaf in leaves(dataset):  # the datasets inside wrappers
                 check_binary(leaf)
         except ValueError as error:
             raise ValueError(f'{self.what} "{name}": {error}') from error
@@ -169,9 +170,9 @@ class _MultiDomainLoop(BaseLoop):
             ``<domain>/<key>`` of each domain's metrics, and ``mean/mIoU``, the mean over domains
             that are no source; unrounded.
         """
-        make_current(self.runner)
+        make_current(self.runner)  # several runs in one process share "current" logger and hub
         keep_freed_memory(self.runner.model)
-        self._call('before_{}')
+        self._call('before_{}')  # {} is val or test: the hooks' names
         self._call('before_{}_epoch')
         self.runner.model.eval()
         by_domain, number = {}, 0
@@ -240,6 +241,7 @@ class _MultiDomainLoop(BaseLoop):
             hook for hook in self.runner.hooks if isinstance(hook, CheckpointHook)
         ]
         keys = selecting_keys(hooks[0].save_best if hooks else None, next(iter(metrics), ''))
+        # the checkpoint that is tested; its name may say by which score it was chosen
         source = os.path.basename(str(self.runner._load_from or '')) if self.mode == 'test' else ''
         choice = chosen_by(source, keys, self.dataloader.names)
         domains = []
@@ -329,6 +331,7 @@ def mean_over_domains(
     """
     means = {}
     for wanted in ('mIoU', 'label_free'):
+        # domains that can have such a score, then without those that are left out
         scored = {
             name: scores
             for name, scores in by_domain.items()
@@ -353,7 +356,7 @@ def is_label_free(scores: dict[str, float]) -> bool:
 
 
 def check_labels(what: str, name: str, dataset: Any, metrics: list) -> None:
-    """Scores against labels need labels.
+    """Refuse metrics against labels for a domain that has none.
 
     Raises:
         ValueError: A metric of the domain needs masks and its dataset says that it has none.

@@ -12,7 +12,7 @@ from .arguments import argument_problems
 
 
 def check_stream_config(name: str, config: dict) -> None:
-    """A stream's dataloader config, before anything of it is built.
+    """Refuse a stream's dataloader config before anything of it is built.
 
     Raises:
         ValueError: No dataset.
@@ -74,7 +74,13 @@ def leaf_configs(config: Any) -> Iterator[dict]:
 
 
 def _missing_paths(what: str, where: str, config: dict) -> Iterator[FileNotFoundError]:
-    """Folders and lists that a dataset's config names and that are not there."""
+    """Errors for folders and lists that a dataset's config names and that are not there.
+
+    Args:
+        what: The loader in words, for messages.
+        where: Its key in the config.
+        config: Of one dataset, without wrappers.
+    """
     root = config.get('data_root') or ''
     backend = get_file_backend(root, backend_args=config.get('backend_args')) if root else None
     if root and type(backend).__name__ != 'LocalBackend':
@@ -86,6 +92,7 @@ def _missing_paths(what: str, where: str, config: dict) -> Iterator[FileNotFound
     prefix = config.get('data_prefix') or {}
     if isinstance(prefix, str):  # mmpretrain's datasets have one folder
         prefix = dict(img_path=prefix)
+    # labels are only missed where the pipeline loads them
     labeled = any('Annotations' in str(t.get('type', '')) for t in config.get('pipeline', ())
                   if isinstance(t, dict))
     for key in ('img_path', 'seg_map_path') if labeled else ('img_path', ):

@@ -10,12 +10,14 @@ from .configs import loader_argument_problems, path_problems
 from .paste import Code, assigned_names, keys_written
 from .problems import with_fix
 
+#: What a domain of each mode is called in messages.
 _WORDS = dict(val='validation domain', test='test domain')
+#: An evaluator that fits any names of domains.
 _METRIC = dict(_delete_=True, type='ConfusionMatrixMetric')
 
 
 def domain_problems(cfg: Mapping, mode: str, filename: Optional[str] = None) -> Iterator[Exception]:
-    """What would stop the evaluation, or evaluate something else than its config says.
+    """Errors for what would stop the evaluation, or evaluate something else than its config says.
 
     A child config that replaces domains inherits the evaluators, protocols and test domains of its
     base, and, without ``_delete_=True``, the domains themselves.
@@ -90,10 +92,12 @@ def _stale_domains(loaders: Mapping, mode: str, filename: Optional[str]) -> list
 
 
 def _evaluator_problems(config: Any, mode: str, names: Sequence[str]) -> Iterator[ValueError]:
-    """Evaluators and dataloaders that name different domains, or one metric mixed with several."""
+    """Errors for evaluators that name other domains than the dataloaders (``names``), or that are
+    one metric and several at once, as a child config merged into its base may be.
+    """
     if not isinstance(config, Mapping):
         return
-    if {'type', 'metrics'} & set(config):
+    if {'type', 'metrics'} & set(config):  # one evaluator for all domains
         merged = [
             key for key, value in config.items()
             if key != 'metrics' and (isinstance(value, (list, tuple)) and value and isinstance(
@@ -125,7 +129,7 @@ def _evaluator_problems(config: Any, mode: str, names: Sequence[str]) -> Iterato
 
 
 def _protocol_problems(loop: Mapping, mode: str, names: Sequence[str]) -> Iterator[ValueError]:
-    """Protocols of domains that are no longer there."""
+    """An error for protocols (``<mode>_cfg.protocols``) of domains that are no longer there."""
     protocols = loop.get('protocols') or {}
     unknown = [name for name in protocols if name not in names]
     if unknown:
