@@ -84,7 +84,7 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def read_curves(folders: Sequence[Path], choose_on: str, report_on: str) -> list[Curve]:
-    """Runs with both kinds of scores in their evaluations.
+    """The scores of runs over their evaluations, one :class:`Curve` per run.
 
     Args:
         folders: Work dirs of trainings.
@@ -97,6 +97,7 @@ def read_curves(folders: Sequence[Path], choose_on: str, report_on: str) -> list
     curves = []
     for folder in folders:
         evaluations = evaluations_of(Path(folder))
+        # iteration -> scores, of evaluations that have both
         kept = {
             n: values
             for n, values in sorted(evaluations.items())
@@ -131,10 +132,12 @@ def judge(curves: Sequence[Curve]) -> list[Judged]:
         Judged('last', math.nan, math.nan, [max(c.miou) - c.miou[-1] for c in curves], math.nan)
     ]
     for name in names:
-        sign = -1 if name in LESS_IS_BETTER else 1
+        sign = -1 if name in LESS_IS_BETTER else 1  # the highest value is the choice
         values = [[sign * v for v in curve.scores[name]] for curve in curves]
+        # the true mIoU of what the score chooses in each run; all pairs (score, mIoU)
         picked = [curve.miou[_highest(own)] for curve, own in zip(curves, values)]
         every = [(v, m) for curve, own in zip(curves, values) for v, m in zip(own, curve.miou)]
+        # correlations within runs that have one
         inside = [
             c for c in (spearman(own, curve.miou) for curve, own in zip(curves, values))
             if not math.isnan(c)
@@ -159,7 +162,12 @@ def may_choose(one: Judged, last: Judged) -> bool:
 
 
 def choice_table(judged: Sequence[Judged], runs: int) -> str:
-    """Markdown."""
+    """The scores as a table in Markdown, and which of them may choose, as text.
+
+    Args:
+        judged: Of :func:`judge`.
+        runs: Number of runs, for the first line.
+    """
     last = next(one for one in judged if one.score == 'last')
     lines = [
         f'{runs} runs; regret in points of mIoU against choosing by labels.', '',

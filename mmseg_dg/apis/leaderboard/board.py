@@ -78,6 +78,7 @@ class Leaderboard:
                 if row['cpu_seconds'] and row['cpu_seconds_complete']
             ]
             measured = sum(costs) / len(costs) if costs else arm.cpu_seconds
+            # without a measured run: by the images it reads itself (not those of pretraining)
             seconds = measured or self.suite.seconds_per_image * (arm.budget - arm.images_before)
             for run in study.runs():
                 check_folder(run, study.fingerprint_of(run))
@@ -118,7 +119,7 @@ class Leaderboard:
         """
         sys.stdout.write(self.plan_text() + '\n')
         sys.stdout.flush()
-        self.write()  # rows of runs that ended while nobody looked
+        self.write()  # rows of runs that ended after the program that started them
         failed = []
         for number, planned in enumerate(planned_runs := self.plan(), 1):
             print_log(
@@ -139,7 +140,7 @@ class Leaderboard:
         write_row(self.rows / f'{arm.name}_seed{run.seed}.json', row)
 
     def _command(self, study: Study, run: Run) -> str:
-        """The command of a run as anybody can type it: no paths of this machine."""
+        """The command that trains a run, as anybody can type it: no paths of this machine."""
         variant = ['--row', run.settings['row']] if 'row' in run.settings else []
         device = ['--device', 'cpu'] if study.gpus == 0 else []
         config = Path(study.config)
@@ -162,6 +163,7 @@ class Leaderboard:
             study = self.studies[arm.name]
             for run in study.runs():
                 path = self.rows / f'{arm.name}_seed{run.seed}.json'
+                # a row without its score (the mean of the last three evaluations) is damaged
                 if read_record(run.folder / FINISHED) and not read_record(path, needs='last_three'):
                     self._note(arm, study, run)
         return write_pages(self.suite, self.folder, read_rows(self.rows))
@@ -177,6 +179,7 @@ class measured_cost:
         self.path = path
 
     def __enter__(self) -> None:
+        """Count the attempt as started, so that one that is killed shows as not measured."""
         earlier = read_record(self.path, needs='seconds')
         self.record = dict(seconds=earlier.get('seconds',
                                                0.), started=earlier.get('started', 0) + 1,

@@ -37,6 +37,7 @@ def drives_of(folder: Path) -> dict[str, list[Drives]]:
     """``{domain: counts of its last three evaluations}`` of a run; empty where its evaluator leaves
     none."""
     found: dict[str, dict[int, Path]] = {}
+    # by time: a resumed run judges an iteration again, the newest counts
     for path in sorted(folder.glob('*/drives_*_iter_*.npz'), key=lambda p: p.stat().st_mtime):
         match = re.fullmatch(r'drives_(.+)_iter_(\d+)', path.stem)
         if match:
@@ -68,6 +69,10 @@ def make_row(arm: Arm, seed: int, folder: Path, command: str, fingerprint: str, 
         fingerprint: Of the config (study).
         score: Key of the leaderboard.
 
+    Returns:
+        Plain values: what it was (arm, config, command, versions), what it scored (``last_three``:
+        the mean of its last three evaluations), and what it cost.
+
     Raises:
         ValueError: No evaluation has the score.
     """
@@ -78,6 +83,7 @@ def make_row(arm: Arm, seed: int, folder: Path, command: str, fingerprint: str, 
             f'{folder}: no evaluation has {score!r}; the last one has '
             f'{sorted(evaluations[max(evaluations)])[:12] if evaluations else "nothing"}')
     highest, at = best(evaluations, score)
+    # scores of the last evaluation, without the numbers of images
     keys = [key for key in evaluations[max(evaluations)] if not key.endswith('images')]
     means = {key: _plain(last_three(evaluations, key)) for key in keys}
     cost = read_record(folder / COST, needs='seconds')
@@ -131,7 +137,7 @@ def read_rows(folder: Path) -> dict[str, dict[int, dict]]:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Of what decides the numbers."""
+    """Versions of what decides the numbers: this package, Python and the installed libraries."""
     found = dict(mmseg_dg=__version__, python='.'.join(map(str, sys.version_info[:3])))
     for name in _LIBRARIES:
         try:

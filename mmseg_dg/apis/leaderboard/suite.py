@@ -153,7 +153,20 @@ def read_suite(path: Path) -> Suite:
 
 def _arm(path: Path, key: str, arm: Mapping, encoder: str, setting: Mapping, data: Mapping,
          several: bool) -> Arm:
-    """One arm of the suite with one encoder, its config resolved."""
+    """One arm of the suite with one encoder, its config resolved.
+
+    Args:
+        path: The suite's file; configs count from its folder.
+        key: Name of the arm in the file.
+        arm: What the file says of it.
+        encoder: Name of the encoder, '' where the suite has none.
+        setting: What the file says of the encoder.
+        data: The whole file.
+        several: Whether there are several encoders, which then are part of the arm's name.
+
+    Raises:
+        ValueError, FileNotFoundError: As :func:`read_suite`.
+    """
     where = f'{path}: arm {key!r}'
     if not isinstance(arm, Mapping):
         raise ValueError(f'{where} is {arm!r}; it needs config: FILE')
@@ -227,7 +240,7 @@ def _check(suite: Suite, path: Path, methods: Mapping) -> None:
 
 
 def check_arm(arm: Arm, score: str, where: str) -> None:
-    """One arm alone: length, evaluations, the score's domain.
+    """Refuse an arm whose length is not known, that is judged too seldom, or cannot have the score.
 
     Raises:
         ValueError: See :func:`read_suite`.
@@ -247,6 +260,7 @@ def check_arm(arm: Arm, score: str, where: str) -> None:
             f'iterations; a score is the mean of the last three, and {EVALUATIONS} are needed: '
             f'set options: [train_cfg.val_interval={max(1, arm.steps // 10)}]')
     domain = score.partition('/')[0]
+    # domains by name; a single dataloader is the domain 'val'
     named = dict(val=loaders) if 'dataset' in loaders else {
         name: loader
         for name, loader in loaders.items() if loader is not None
@@ -267,7 +281,7 @@ def check_arm(arm: Arm, score: str, where: str) -> None:
 
 
 def check_budgets(arms: list[Arm], where: str) -> None:
-    """Arms of one encoder have read equally many images when they end.
+    """Refuse a suite whose arms (of one encoder) have not read equally many images at their end.
 
     Raises:
         ValueError: They have not; every arm is listed.
