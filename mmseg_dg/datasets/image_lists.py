@@ -47,6 +47,7 @@ def refuse_columns(names: Sequence[str], missing: Sequence[str], path: str, owne
     Raises:
         ValueError: Most lines, and all missing ones, consist of several columns.
     """
+    # names that are no images, split where columns would be
     columns = [re.split(r'[\s,;]+', name) for name in missing]
     several = [parts for parts in columns if len(parts) > 1 and all(parts)]
     if missing and len(several) == len(missing) and len(several) * 2 > len(names):

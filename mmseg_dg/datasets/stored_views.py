@@ -1,6 +1,6 @@
 """Maps of a frozen encoder on disk: a fixed number of drawn views of every image, memory-mapped.
 
-Shapes: H x W pixels.
+Shapes: C channels, H x W pixels, h x w places of a smaller map.
 """
 
 import json
@@ -22,6 +22,8 @@ from mmseg_dg.utils.seeding import derive_seed
 
 from .samplers.request import SampleRequest
 
+#: Files and folder of a build, and the name of the array of checksums: one CRC-32 per array and
+#: view.
 INDEX, PROGRESS, BUILDING, SUMS = 'features.json', 'progress.json', 'building', 'checksums'
 _SAVE_EVERY = 20.0  # seconds of work an interrupted build may lose
 
@@ -104,7 +106,7 @@ class StoredViews:
                 raise FeatureCacheError(
                     f'the cached features in {folder} are damaged: {path.name} has {max(has, 0)} '
                     f'bytes instead of {wanted} and more. Delete the folder; it is built again')
-        self._open: dict[str, np.ndarray] = {}
+        self._open: dict[str, np.ndarray] = {}  # arrays that were asked for
 
     def __getstate__(self) -> dict:
         return dict(self.__dict__, _open={})  # a worker maps the files itself
@@ -124,7 +126,9 @@ class StoredViews:
         return self._open[name]
 
     def row(self, name: str, row: int) -> np.ndarray:
-        """A copy of one view's part of an array, after its checksum was compared."""
+        """A copy of one view's part of an array, after its checksum was compared; rows are image *
+        views + view.
+        """
         value = np.array(self._array(name)[row])
         wanted = int(self._array(SUMS)[list(self.index['arrays']).index(name), row])
         if zlib.crc32(value.tobytes()) != wanted:
@@ -159,6 +163,7 @@ class StoredViews:
         levels = self.index['levels']
 
         def maps(prefix: str) -> EncodedImages:
+            """The encoder's maps (1, C, h, w), one per level; ``prefix`` names a variant."""
             return EncodedImages(
                 [torch.from_numpy(self.row(f'{prefix}map{i}', row))[None] for i in range(levels)],
                 self.size,
@@ -202,12 +207,14 @@ class ViewWriter:
         arrays: Mapping[str, tuple[str, Sequence[int]]],
         description: Mapping,
     ) -> None:
+        # arrays: name -> (dtype, shape), each with a first axis of all views; files are made in a
+        # folder below and moved up when all are complete
         self.folder, self.part = Path(folder), Path(folder) / BUILDING
-        rows = next(iter(arrays.values()))[1][0]
-        every = {**arrays, SUMS: ('uint32', (len(arrays), rows))}
+        _, first_shape = next(iter(arrays.values()))
+        every = {**arrays, SUMS: ('uint32', (len(arrays), first_shape[0]))}
         # as it will be read again: tuples become lists
         self.index = json.loads(json.dumps(dict(description, recipe=dict(recipe), arrays=every)))
-        self.done = self._done()
+        self.done = self._done()  # views that are written: an interrupted build goes on
         if not self.done:
             shutil.rmtree(self.part, ignore_errors=True)
             self.part.mkdir(parents=True)
@@ -235,7 +242,9 @@ class ViewWriter:
             return 0
 
     def write(self, rows: slice, values: Mapping[str, np.ndarray]) -> None:
-        """The next views; ``values`` has an array per name, without checksums."""
+        """Write the next views, which take the places ``rows``; ``values`` has an array per name,
+        without checksums. Every now and then it is noted how far the build is.
+        """
         names = list(self.index['arrays'])
         for name, value in values.items():
             value = np.ascontiguousarray(value, dtype=self.arrays[name].dtype)

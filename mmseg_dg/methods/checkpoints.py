@@ -1,5 +1,7 @@
 """Which checkpoints a method takes, what it does with one of a plain segmentor, and how to leave a
 classifier out.
+
+Shapes: C classes.
 """
 from collections.abc import Iterator
 from typing import Any

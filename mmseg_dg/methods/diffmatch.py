@@ -9,7 +9,7 @@ factor t, strong views without CutMix, feature dropout. RECONSTRUCTED
 schedule, inside of the denoiser, sampler, how pseudo-labels are made and learned from, loss
 weights, the form of the adjustment.
 
-Shapes: C channels.
+Shapes: B images, C classes of counts, else channels, H x W pixels.
 """
 from collections.abc import Sequence
 from dataclasses import dataclass, field

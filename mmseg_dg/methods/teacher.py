@@ -237,7 +237,7 @@ def _update_running_statistics(module: _BatchNorm, inputs: tuple) -> None:
     """Fold the batch into the running statistics before they normalize (BatchNorm policy
     ``'own'``).
     """
-    x = at_least_float32(inputs[0])  # (B, C, ...)
+    x = at_least_float32(inputs[0])  # images, channels, and perhaps height and width
     dims = [d for d in range(x.dim()) if d != 1]  # all but the channels
     count = x.numel() // x.shape[1]
     seen, mean_so_far, variance_so_far = (module.num_batches_tracked, module.running_mean,

@@ -67,6 +67,9 @@ def sliding_boxes(image_size: tuple[int, int], crop_size: tuple[int, int],
             own length.
         stride: Distance of neighboring windows, (rows, columns).
 
+    Returns:
+        Boxes (y1, y2, x1, x2) in pixels.
+
     Raises:
         ValueError: A stride below 1 or above the window, which would leave gaps.
     """

@@ -51,9 +51,11 @@ def recomputed(tensor: Tensor, make: Callable[[], Tensor]) -> AbstractContextMan
     made, known = _Made(make, tensor), _identity(tensor)
 
     def pack(saved: Tensor) -> Any:
+        """What autograd keeps for the backward pass in place of a tensor."""
         return made.saved() if _identity(saved) == known else saved
 
     def unpack(packed: Any) -> Tensor:
+        """The tensor again, made now if it was not kept."""
         return packed.get() if isinstance(packed, _Made) else packed
 
     return torch.autograd.graph.saved_tensors_hooks(pack, unpack)

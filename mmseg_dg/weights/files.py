@@ -228,6 +228,7 @@ def passing_over_surplus(module: nn.Module, shares: Mapping[str, LoadedShare]) -
     parts[type(module).__name__] = module
 
     def leave_out(names: list) -> Callable:
+        """A hook that takes these names out of a state dict before it is loaded."""
         def hook(state_dict: dict, prefix: str, *_: Any) -> None:
             for name in names:
                 state_dict.pop(prefix + name, None)
@@ -276,7 +277,7 @@ def read_state_dict(path: Union[str, Path], prefix: Optional[str] = None,
     state = {k: v for k, v in checkpoint.items() if isinstance(v, Tensor)}
     if state and all(k.startswith('module.') for k in state):
         state = {k[len('module.'):]: v for k, v in state.items()}
-    if prefix:
+    if prefix:  # keep what is below it, without it
         prefix = prefix if prefix.endswith('.') else f'{prefix}.'
         state = {k[len(prefix):]: v for k, v in state.items() if k.startswith(prefix)}
     return state
@@ -291,6 +292,9 @@ def loaded_share(module: nn.Module, checkpoint_path: Union[str, Path], prefix: O
         checkpoint_path: See :func:`read_state_dict`.
         prefix: Keys of the file that belong to the module start so.
         name: What the log calls the module.
+
+    Returns:
+        Numbers of tensors that fit and in all, names that are missing and that are not used.
     """
     state = read_state_dict(checkpoint_path, prefix)
     refuse_nonfinite(state, str(checkpoint_path))

@@ -14,7 +14,7 @@ from ..traits import traits
 from .faults import KINDS, Finding
 from .listing import Listing
 
-_NAMED = 8
+_NAMED = 8  # offenders listed per kind and stream
 
 
 class StreamSummary(NamedTuple):
@@ -61,7 +61,9 @@ class Report:
     @classmethod
     def from_findings(cls, streams: list[StreamSummary], findings: Sequence[Finding],
                       listings: list[Listing], ignore: Sequence[str] = ()) -> 'Report':
-        """Findings in the order of :data:`KINDS`, without the kinds to ignore."""
+        """A report with the findings in the order of :data:`KINDS`, without the kinds to ignore;
+        ValueError for a kind that does not exist.
+        """
         unknown = sorted(set(ignore) - set(KINDS))
         if unknown:
             raise ValueError(f'no such kind of fault: {unknown}; there are {sorted(KINDS)}')

@@ -36,6 +36,7 @@ class StatelessSampler(Sampler):
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
         self.size = len(dataset)
+        # the same in all processes, of which each takes every world_size-th draw
         self.seed = sync_random_seed() if seed is None else seed
         self._position = 0
 

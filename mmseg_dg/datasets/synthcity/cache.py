@@ -148,12 +148,15 @@ def _pool(workers: int, lock: int) -> ProcessPoolExecutor:
 
 
 def _start_worker(parent: int, lock: int) -> None:
-    """Let a worker neither outlive its parent nor hold its parent's lock."""
+    """Let a worker neither outlive its parent (a process number) nor hold its parent's lock (a file
+    descriptor; -1: none).
+    """
     cv2.setNumThreads(1)
     if lock >= 0:
         os.close(lock)
 
     def watch() -> None:
+        """End this process once another one is its parent."""
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)

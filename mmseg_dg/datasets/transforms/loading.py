@@ -132,6 +132,7 @@ class LoadSynthiaAnnotations(LoadAnnotations):
             got = 'no readable image' if label is None else f'shape {label.shape}'
             raise ValueError(f'{path}: expected a 3-channel label file of SYNTHIA, got {got}; '
                              'converted *_labelTrainIds.png need raw_ids=False')
+        # OpenCV's last channel has the class ids, the second instance numbers
         ids = label[..., -1]
         if ids.max(initial=0) > 255:
             raise ValueError(f'{path}: class id {ids.max()} in the last channel; this is not a '

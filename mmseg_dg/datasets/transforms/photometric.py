@@ -119,7 +119,7 @@ def jitter(image: np.ndarray, parameters: JitterParameters) -> np.ndarray:
     channels.
     """
     if image.shape[2] > 3:
-        colors = jitter(image[..., 2::-1], parameters)
+        colors = jitter(image[..., 2::-1], parameters)  # the first three as BGR
         return np.concatenate([colors[..., ::-1], image[..., 3:]], axis=2)
     picture = Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
     for name in parameters.order:
@@ -130,7 +130,7 @@ def jitter(image: np.ndarray, parameters: JitterParameters) -> np.ndarray:
             picture = ImageEnhance.Contrast(picture).enhance(value)
         elif name == 'saturation':
             picture = ImageEnhance.Color(picture).enhance(value)
-        elif value:
+        elif value:  # hue
             picture = _shift_hue(picture, value)
     return np.ascontiguousarray(np.asarray(picture)[..., ::-1])
 

@@ -4,7 +4,7 @@ confusion matrices.
 Written into the run's log folder beside the evaluation's CSV, so that ``tools/report.py`` works
 without the data, the weights or a GPU.
 
-Shapes: H x W pixels.
+Shapes: C classes, H x W pixels.
 """
 import csv
 import json

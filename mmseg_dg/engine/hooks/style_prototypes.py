@@ -1,6 +1,6 @@
 """Prototypes of the styles in the training images, for style hallucination.
 
-Shapes: N images.
+Shapes: N images, C channels.
 """
 from collections.abc import Iterator
 from typing import Any, Optional

@@ -1,6 +1,6 @@
 """BatchNorm that would get one value per channel: pooling to 1x1 in a forward pass of one image.
 
-Shapes: C channels, H x W pixels.
+Shapes: B images, C channels, H x W pixels.
 """
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -148,7 +148,7 @@ def build_projection(name: str, decoder: Optional[DecoderFacts], channels: int =
         norm_cfg: BatchNorm by default.
 
     Returns:
-        Maps (B, D, h, w) to (B, channels, h, w).
+        A module for maps of pixels' features.
 
     Raises:
         ValueError: The channels of the decoder are not known.

@@ -201,7 +201,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
             raise ValueError(f'{len(feature)} images need as many times and seeds, got '
                              f'{len(draws.times)} and {len(draws.seeds)}')
         times = on_device(draws.times, feature.device, torch.float64)
-        code = self.denoiser.encode(labels, tuple(feature.shape[-2:]))  # (B, D, h, w)
+        code = self.denoiser.encode(labels, tuple(feature.shape[-2:]))
         noise = noise_maps(draws.seeds, code.shape[1:], code.device, code.dtype, on_cpu=False)
         logits = self.denoiser(feature, noised_code(code, noise, *self.denoiser.levels(times)),
                                times)
