@@ -55,6 +55,7 @@ class _StubExt(types.ModuleType):
     is_stub = True
 
     def __getattr__(self, name: str) -> Any:
+        """An op by its name; it raises when it is called, not when it is looked up."""
         # dunder look-ups (``__path__``, ``__file__`` ...) must fail as they do on any module, or
         # ``inspect`` and the import system go astray
         if name.startswith('__') and name.endswith('__'):

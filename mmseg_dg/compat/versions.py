@@ -103,7 +103,10 @@ def installed_version(part: Supported, name: str) -> Optional[str]:
 
 
 def _judge(part: Supported, found: dict) -> tuple:
-    """``(problem or None, distributions out of range)`` for the versions ``found`` of one library.
+    """Judge one library by the versions that were found of it, ``{distribution: version}``.
+
+    Returns:
+        What is wrong (None: nothing), and the distributions whose version is out of range.
     """
     bad = [
         name for name, version in found.items()
@@ -180,7 +183,7 @@ def check_versions(lookup: Callable[[Supported, str], Optional[str]] = installed
     if _older(python, PYTHON_MINIMUM):
         problems.append(f'Python {python} is too old; needed: {PYTHON_MINIMUM} or newer, in a new '
                         'environment')
-    untried = _untried({'Python': python}, PYTHON_TESTED)
+    untried = _untried({'Python': python}, PYTHON_TESTED)  # newer than what was tested
     parts, mixed = choose_family(lookup)
     problems += [mixed] if mixed else []
     for part in parts:

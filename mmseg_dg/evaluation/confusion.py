@@ -154,8 +154,8 @@ def _count_torch(prediction: Tensor, label: Tensor, table: np.ndarray, size: int
 
 
 def _row_table(num_classes: int, num_predicted: int, ignore_index: int) -> np.ndarray:
-    """Label id -> offset of its row in the flattened matrix; ignored and disallowed ids have a row
-    of their own.
+    """Label id -> offset of its row in the flattened matrix, int64; ignored and disallowed ids have
+    a row of their own (the last but one, the last).
     """
     table = np.full(max(256, num_classes, ignore_index + 1), num_classes + 1, np.int64)
     table[:num_classes] = np.arange(num_classes)
@@ -165,7 +165,7 @@ def _row_table(num_classes: int, num_predicted: int, ignore_index: int) -> np.nd
 
 
 def _check_ids(prediction: Tensor, num_predicted: int) -> None:
-    """Refuse predicted ids outside of 0..num_predicted - 1."""
+    """Refuse (ValueError) predicted ids outside of 0..num_predicted - 1."""
     if prediction.numel() == 0:
         return
     low, high = int(prediction.min()), int(prediction.max())

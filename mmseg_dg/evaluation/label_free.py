@@ -174,7 +174,7 @@ def grid_probabilities(logits: Tensor, count: int) -> Tensor:
         (n, C), n <= count, row by row; all pixels of a map that has no more.
     """
     height, width = logits.shape[1:]
-    rows = height
+    rows = height  # as many rows and columns as the image's shape asks for
     if height * width > count:
         rows = max(1, min(height, int(math.sqrt(count * height / width))))
     columns = max(1, min(width, count // rows))

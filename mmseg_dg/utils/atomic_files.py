@@ -78,8 +78,9 @@ def write_text(path: Union[str, Path], text: str) -> None:
 
 
 def remove_parts(folder: Union[str, Path]) -> list[str]:
-    """Remove temporary files that killed processes left in a folder; call it only while its lock is
-    held.
+    """Remove temporary files that killed processes left in a folder; returns their names.
+
+    Call it only while the folder's lock is held: those of living processes would go, too.
     """
     gone = []
     for entry in Path(folder).iterdir() if Path(folder).is_dir() else ():

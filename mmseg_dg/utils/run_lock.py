@@ -69,6 +69,7 @@ def _alive(process: Any, started: Any) -> bool:
     except PermissionError:
         pass  # somebody else's process
     now = _started(process)
+    # the letter after the program's name in brackets; Z: ended, and not yet cleared away
     state = _read(f'/proc/{process}/stat').rpartition(')')[2].split()[:1]
     return state != ['Z'] and (not now or not started or now == started)
 
@@ -92,7 +93,7 @@ class RunLock:
             BlockingIOError: Another run works in the folder; the message names its process and
                 host.
         """
-        for _ in range(100):
+        for _ in range(100):  # others may create and remove locks meanwhile
             if self._create():
                 return
             self._remove_if_stale()
@@ -169,6 +170,7 @@ class RunLock:
 
     def _why_stale(self, owner: dict) -> Optional[str]:
         """Why the owner of a lock is gone; None while it may be alive."""
+        # in a container process numbers are its own: they compare within one namespace only
         me = describe_this_process()
         if me['job'] and owner.get('job') == me['job'] and owner.get('restart') != me['restart']:
             return 'an earlier start of this slurm job'
@@ -205,8 +207,8 @@ class RunLock:
             return os.fstat(file.fileno()).st_mtime_ns
 
     def check(self) -> None:
-        """Still the owner? Called before a checkpoint is written: a process that was stopped for
-        long may not be.
+        """Make sure that the lock is still this process's, before a checkpoint is written: another
+        run may have taken it from a process that was stopped for long.
 
         Raises:
             BlockingIOError: Another run has taken the folder.

@@ -87,6 +87,7 @@ def shield_worker(worker: int, then: Any = None) -> None:
         then(worker)
 
     def pass_over(number: int, frame: Optional[FrameType]) -> None:
+        """The first SIGTERM: the next one ends the worker, and so does an alarm in 600 s."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.alarm(600)
 
@@ -160,7 +161,7 @@ class AgreedStop:
     def __call__(self, iteration: int) -> bool:
         """Every process calls this for the same iterations; within one, the answer does not change.
         """
-        if iteration != self._asked:
+        if iteration != self._asked:  # not asked yet in this iteration
             self._asked = iteration
             self._answer = noted() is not None
             if self._several:

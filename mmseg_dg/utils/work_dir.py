@@ -35,6 +35,7 @@ def lying_in(folder: Union[str, Path], template: Optional[str] = None) -> list[F
         folder: The work dir.
         template: Names of the files, ``'iter_{}.pth'``; None: those of mmengine.
     """
+    # file names with the iteration (or epoch) as the group
     names = [
         re.compile(re.escape(item).replace(re.escape('{}'), r'(\d+)'))
         for item in ([template] if template else _TEMPLATES)

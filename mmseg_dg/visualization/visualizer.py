@@ -68,7 +68,9 @@ class SegmentationVisualizer(SegLocalVisualizer):
         return osp.join(osp.dirname(known.get('picture', '')), domain + name)
 
     def add_image(self, name: str, image: np.ndarray, step: int = 0) -> None:
-        """As mmengine's; a name may have folders. Main process only."""
+        """As mmengine's; a name may have folders (``city/0001``), which are made. Main process
+        only.
+        """
         folder = osp.dirname(name)
         for backend in self._vis_backends.values() if folder and is_main_process() else ():
             if isinstance(backend, LocalVisBackend):
