@@ -97,7 +97,7 @@ def read_curves(folders: Sequence[Path], choose_on: str, report_on: str) -> list
     curves = []
     for folder in folders:
         evaluations = evaluations_of(Path(folder))
-        # iteration -> scores, of evaluations that have both
+        # {iteration: scores}, of evaluations that have both the score and the mIoU
         kept = {
             n: values
             for n, values in sorted(evaluations.items())

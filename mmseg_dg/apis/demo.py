@@ -257,7 +257,7 @@ def run(method: str = 'daformer', folder: str = 'work_dirs/demo', seed: int = 0,
     place.mkdir(parents=True)
     jobs = jobs or min(2, available_cores())
     _say(f'{len(demo.arms)} arms on the built-in city, {jobs} at a time, seed {seed}, into {place}')
-    # the long ones first; they share the rendered pictures, which the first one draws while the
+    # the long runs first; all share the rendered pictures, which the first one draws while the
     # others wait
     roles = ('method', 'bound', 'control')  # 3: all that only evaluate come after all trainings
     order = sorted(demo.arms, key=lambda arm: roles.index(arm.role) + 3 * (arm.kind != 'train'))

@@ -68,12 +68,12 @@ def is_user_error(error: BaseException) -> bool:
 
 def message_of(error: BaseException) -> str:
     """The text of an error for a user: ``doctor.py: error: ...``, with the kind of error where its
-    own words do not suffice; the last line is the message's own last line.
+    own words do not suffice; the text ends as the error's own message does.
     """
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if isinstance(error, SyntaxError) and error.filename:
         text = f'{error.filename}, line {error.lineno}: {error.msg}'
-    # mmengine hides it twice over; the first one says what to install
+    # mmengine raises two more import errors over the first one, which says what to install
     if isinstance(error, ImportError):
         text = str(_first_import_error(error))
     kind = '' if isinstance(error, (ValueError, OSError,

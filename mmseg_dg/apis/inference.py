@@ -166,6 +166,7 @@ def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence:
 
 
 def _are_listed(inputs: Any) -> bool:
+    """Whether the inputs were listed already (:class:`Input`)."""
     return isinstance(inputs, list) and bool(inputs) and all(
         isinstance(item, Input) for item in inputs)
 

@@ -88,7 +88,7 @@ def add_label_free(cfg: Config) -> None:
             metrics = [metric for metric in metrics if _kind(metric) == METRIC.type]
         has = any(_kind(metric) == METRIC.type for metric in metrics)
         evaluators[name] = metrics if has else [*metrics, METRIC.copy()]
-    # assigned as a whole: merging would keep the other form
+    # assigned as a whole: merging would mix one evaluator with evaluators by name
     cfg.test_evaluator = evaluators['test'] if single else ConfigDict(evaluators)
 
 
@@ -103,5 +103,6 @@ def images_only(dataset: dict) -> bool:
 
 
 def _kind(config: dict) -> str:
+    """The bare name of a metric's class."""
     kind = config['type']
     return kind.split('.')[-1] if isinstance(kind, str) else kind.__name__

@@ -16,7 +16,7 @@ from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmseg_dg.weights.files import without_pretrained
 
-#: Crops at which it is measured, batch 2: BatchNorm wants two images.
+#: Sides of the crops at which memory is measured, with two images, which BatchNorm wants.
 PROBES = (96, 160)
 
 

@@ -118,6 +118,7 @@ def _grids(sample: dict, size: tuple[int, int], images: Tensor) -> tuple[Tensor,
 
 
 def _nearest(plane: Tensor, like: Tensor) -> Tensor:
+    """A map of ids (H, W) resized to the size of ``like``, int64."""
     resized = F.interpolate(plane[None, None].double(), size=like.shape[-2:], mode='nearest-exact')
     return resized[0, 0].long()
 

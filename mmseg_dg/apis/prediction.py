@@ -116,6 +116,7 @@ def prediction_steps(cfg: Config) -> list[dict]:
 
 
 def _kind(step: dict) -> str:
+    """The bare name of a step's class."""
     kind = step['type']
     return kind.split('.')[-1] if isinstance(kind, str) else kind.__name__
 

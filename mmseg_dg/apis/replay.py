@@ -107,6 +107,7 @@ class Replay:
         self.optim_wrapper = self._optim_wrapper(config)
 
     def _load_buffers(self, buffers: dict[str, Tensor]) -> None:
+        """Put the record's buffers (names of the official code) into the teacher."""
         ours = dict(teacher_of(self.method).module.named_buffers())
         for name, value in from_official(buffers).items() if buffers else ():
             ours[name].copy_(value)

@@ -107,6 +107,7 @@ def _parent(cfg: Config, dotted: str, where: str) -> tuple[Any, Any]:
 
 
 def _set(cfg: Config, key: str, value: Any, where: str) -> None:
+    """Set the value at a dotted key; ``where`` begins the message if it does not exist."""
     parent, last = _parent(cfg, key, where)
     parent[last] = value
 

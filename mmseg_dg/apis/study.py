@@ -97,7 +97,7 @@ class Study:
         names = short_names(self.grid)
         runs = []
         for row, subset in itertools.product(self.rows or (None, ), self.subsets or (None, )):
-            # both raise for a name that is not there, before anything is trained
+            # row and subset: called for their error if there is no such name, before any training
             find_row(self.config, row)
             if subset is not None:
                 subset_lists(self.cfg, subset)
@@ -174,7 +174,7 @@ class Study:
         record = run.record(self.fingerprint_of(run))
         write_text(run.folder / SETTINGS, json.dumps(record, indent=1))
         code = subprocess.call(self.command(run))  # resumes where a checkpoint is there
-        # asked to stop: so is the study, which goes on when it is started again
+        # a signal stopped the run: it stops the study as well, which can be started again
         if code == STOPPED:
             print_log(f'{run.folder.name}: stopped by a signal; the same command goes '
                       'on', logger='current')

@@ -345,7 +345,8 @@ def _rare_classes(result: Suggestion, looks: Mapping[str, Fingerprint], longer: 
         f'are drawn by class, from those with {least} pixels of it, the smaller of '
         f'{MIN_PIXELS_SHARE:.2%} of an image and half of what such images show',
         f'{where}.min_pixels')
-    # after rescaling, half of them inside the crop; at most 2 % of the crop, or none would do
+    # after rescaling, and half of them inside the crop; at most 2 % of the crop, because with more
+    # no crop might do
     inside = least * _scale(look, longer)**2 / 2
     return max(1, min(int(inside), crop[0] * crop[1] // 50))
 

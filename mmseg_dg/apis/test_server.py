@@ -111,7 +111,7 @@ def prepare(cfg: Any, server: TestServer, folder: str, data_root: Optional[str] 
                          pipeline=_without_labels(template['dataset']['pipeline']))
     if template['dataset'].get('backend_args'):
         dataset.backend_args = template['dataset']['backend_args']
-    # assigned as a whole: merging would keep the other domains
+    # assigned as a whole: merging would keep the other test domains of the config
     cfg.test_dataloader = ConfigDict({server.name: ConfigDict(template, dataset=dataset)})
     # name_depth: servers want bare names
     cfg.test_evaluator = ConfigDict(type='ConfusionMatrixMetric', output_dir=folder,

@@ -79,8 +79,8 @@ def ensure_mmcv_ops() -> bool:
         return True  # built ops exist; if they are broken (ABI), let their own error show
     stub = _StubExt(name, MissingCompiledOp.__doc__)
     # A module spec with no loader: ``mmengine.utils.dl_utils.mmcv_full_available`` asks
-    # ``pkgutil.find_loader`` and must go on answering False. (With ``__spec__ = None`` it would
-    # raise ImportError instead.)
+    # ``pkgutil.find_loader`` and must go on answering False. (With ``__spec__ = None`` that call
+    # would raise ImportError instead.)
     stub.__spec__ = importlib.machinery.ModuleSpec(name, loader=None)
     sys.modules[name] = stub
     return False

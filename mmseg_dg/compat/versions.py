@@ -74,6 +74,7 @@ def _release(version: str) -> tuple:
 
 
 def _older(version: str, bound: str) -> bool:
+    """Whether a version is below another; missing numbers count as 0."""
     a, b = _release(version), _release(bound)
     size = max(len(a), len(b))
     return a + (0, ) * (size - len(a)) < b + (0, ) * (size - len(b))
@@ -159,6 +160,7 @@ def uses_forks() -> bool:
 
 
 def _untried(found: dict, tested: Optional[str]) -> list:
+    """Libraries newer than the versions this package was tested with, as text."""
     return [
         f'{name} {version} (tested up to {tested})' for name, version in found.items()
         if _newer_than_tested(version, tested)

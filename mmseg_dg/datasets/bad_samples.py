@@ -29,7 +29,7 @@ REPLACEMENTS = 10
 LIST = 'bad_samples.csv'
 COLUMNS = ('stream', 'file', 'reason', 'replaced_by', 'seed')
 #: Formats whose last bytes tell whether they are whole.
-#: Ending: the mark, and among how many last bytes it must be.
+#: {file ending: (mark at the end of a whole file, among how many last bytes it must be)}
 _ENDS = {'.png': (b'IEND', 16), '.jpg': (b'\xff\xd9', 2), '.jpeg': (b'\xff\xd9', 2)}
 #: Formats that Pillow reads in all their kinds: what it cannot read is damaged.
 _PILLOW_DECIDES = ('PNG', 'JPEG')
@@ -93,6 +93,7 @@ def blame(info: dict, with_label: bool, error: Exception, backend_args: Optional
 
 
 def _paths(info: dict, with_label: bool) -> list[str]:
+    """The files of a sample: image, and label if wanted."""
     keys = ('img_path', 'seg_map_path') if with_label else ('img_path', )
     return [str(info[key]) for key in keys if info.get(key)]
 

@@ -98,7 +98,7 @@ class TrainIdDataset(BaseSegDataset):
         info = super().get_data_info(idx)
         info['raw_ids'] = self.raw_ids
         if self._raw_table is not None:
-            # shared by all samples, so it is not kept with each
+            # one table that all samples share
             info['label_map'] = self._raw_table
         return info
 

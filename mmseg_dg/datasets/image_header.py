@@ -90,7 +90,7 @@ def _read(file: BinaryIO, name: str) -> ImageHeader:
     if not start:
         raise OSError(f'{name}: the file is empty')
     try:
-        # the marks of PNG, TIFF and BigTIFF in both byte orders, and portable maps
+        # by the first bytes: PNG, TIFF and BigTIFF in both byte orders, and portable maps
         if start[:8] == _PNG and start[12:16] == b'IHDR':
             header = _png(file, start)
         elif start[:4] in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'):
@@ -110,6 +110,7 @@ def _read(file: BinaryIO, name: str) -> ImageHeader:
 
 
 def _png(file: BinaryIO, start: bytes) -> ImageHeader:
+    """The header of a PNG, of which ``start`` are the first bytes."""
     width, height, bits, kind = struct.unpack('>IIBB', start[16:26])
     channels, alpha = _PNG_CHANNELS[kind]
     return ImageHeader('PNG', height, width, channels, alpha, 8 if kind == 3 else bits)

@@ -136,7 +136,7 @@ def _run_pipeline(leaf: Any, info: dict) -> Any:
     """
     known = traits(leaf)
     backend_args = known.backend_args
-    # of another callable than a list of transforms it is not known
+    # a pipeline that is no list of transforms may load labels: it counts as one that does
     labeled = not steps_of(leaf.pipeline) or loads_labels(leaf.pipeline)
     hint = 'Delete it: it is rendered again at the next start' if known.checks_itself else ''
     # transforms may change the info

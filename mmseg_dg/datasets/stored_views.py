@@ -72,6 +72,7 @@ def _flat(node: Any, key: str = '') -> Iterator[tuple[str, Any]]:
 
 
 def _short(value: Any, length: int = 160) -> str:
+    """The value as text, cut at ``length``."""
     text = str(value)
     return text if len(text) <= length else f'{text[:length]}...'
 
@@ -212,7 +213,7 @@ class ViewWriter:
         self.folder, self.part = Path(folder), Path(folder) / BUILDING
         _, first_shape = next(iter(arrays.values()))
         every = {**arrays, SUMS: ('uint32', (len(arrays), first_shape[0]))}
-        # as it will be read again: tuples become lists
+        # through JSON, as it will be read again: tuples become lists
         self.index = json.loads(json.dumps(dict(description, recipe=dict(recipe), arrays=every)))
         self.done = self._done()  # views that are written: an interrupted build goes on
         if not self.done:
@@ -225,6 +226,7 @@ class ViewWriter:
         self._saved = time.monotonic()
 
     def _map(self, name: str, dtype: str, shape: tuple[int, ...]) -> np.memmap:
+        """The array's file in memory: opened if an interrupted build left it, else made."""
         path = self.part / f'{name}.npy'
         if self.done:
             return np.lib.format.open_memmap(path, mode='r+')

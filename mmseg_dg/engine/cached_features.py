@@ -144,7 +144,7 @@ class CachedFeatures:
             name: self._ready(method, streams, name, folder, recipe)
             for name, (folder, recipe) in self.places(method, streams, network).items()
         }
-        # only now, because mixed pictures are made of both streams' pictures
+        # set only when all are ready: a mixed picture is made of both streams' own pictures
         for name, stored in ready.items():
             streams[name].dataset.stored = stored
 
@@ -182,7 +182,7 @@ class CachedFeatures:
             source = streams[method.source_stream]
             recipe['mixed_with'] = dict(_pictures(source),
                                         sampler=_plain(source.config.get('sampler')))
-        # as it will be read again from the index: tuples become lists
+        # through JSON, as a later run will read it from the index: tuples become lists
         return json.loads(json.dumps(recipe, default=str))
 
     def _ready(self, method: Any, streams: Mapping[str, Stream], name: str, folder: Path,

@@ -194,6 +194,7 @@ class ViewEncoder:
         return values, tuple(images.shape[-2:])
 
     def _view(self, row: int) -> dict:
+        """The sample of one view of an image, drawn by its own seed."""
         index, view = divmod(row, self.settings.views)
         return self.stream.dataset[SampleRequest(
             index, derive_seed('cached view', self.settings.seed, index, view))]

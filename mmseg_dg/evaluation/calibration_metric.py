@@ -134,6 +134,7 @@ class CalibrationMetric(BaseMetric):
         return valid & (truth != self.ignore_index), table[ids] == truth
 
     def _save(self, confidence: Tensor, path: str) -> None:
+        """Write a confidence map as PNG, 255 for 1."""
         name = self.image_names.get(path) or os.path.splitext(os.path.basename(path))[0]
         target = os.path.join(str(self.output_dir), 'confidence', name + '.png')
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -149,7 +150,7 @@ class CalibrationMetric(BaseMetric):
             ValueError: A process judged more images than padding explains.
         """
         rank, world_size = get_dist_info()
-        # the sampler repeats an image where processes would have different numbers of them
+        # where the images do not divide evenly, the sampler gives some processes one image twice
         surplus = self._count - max(0, ceil_div(size - rank, world_size))
         if surplus > 1:
             raise ValueError(

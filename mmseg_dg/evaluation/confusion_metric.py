@@ -195,6 +195,7 @@ class ConfusionMatrixMetric(BaseMetric):
                 raise ValueError(f'{_where(sample)} has no label to score against: load '
                                  'annotations in the test pipeline, or set format_only=True and '
                                  'output_dir')
+            # scored id of each class of labels (rows of the matrix) and of predictions (columns)
             rows, columns = self._maps()
             try:
                 matrix = confusion_matrix(prediction, _plane(sample['gt_sem_seg']), len(rows),
@@ -299,5 +300,6 @@ def _plane(data: Any) -> Tensor:
 
 
 def _where(sample: dict) -> str:
+    """The file of a sample, for messages."""
     files = [str(sample[key]) for key in ('seg_map_path', 'img_path') if sample.get(key)]
     return files[0] if files else 'a sample without img_path'

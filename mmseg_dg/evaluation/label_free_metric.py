@@ -314,6 +314,7 @@ class LabelFreeMetric(BaseMetric):
 
 
 def _classes(step: Callable[[dict], Sequence], batch: dict) -> list[Tensor]:
+    """Predicted ids (H, W) of a batch's images."""
     # of the logits, as the first prediction's: a network may post-process its classes
     return [two_channels(sample.seg_logits.data).argmax(0) for sample in step(batch)]
 
@@ -338,6 +339,7 @@ def two_channels(logits: Tensor) -> Tensor:
 
 
 def _map(sample: Any, key: str) -> Optional[Tensor]:
+    """A map of a sample by its key; None if it has none."""
     if key not in sample:
         return None
     entry = sample[key] if isinstance(sample, dict) else sample.get(key)

@@ -253,6 +253,7 @@ def _row_keys(report: EvaluationReport, everything: bool = False) -> list[str]:
 
 
 def _number(value: Optional[float]) -> str:
+    """Text of a cell: two decimals, ``-`` for None."""
     if value is None:
         return '-'
     return f'{value:.2f}' if isinstance(value, (int, float)) else str(value)

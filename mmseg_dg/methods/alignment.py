@@ -62,7 +62,7 @@ class AlignmentMixin:
         self.alignment = None
         if config is None:
             return
-        # widths and positions of the features: the term's own layers are built to fit them
+        # widths and positions of the features, which the term's own layers must fit
         decoder = decoder_facts(self.student)
         self.alignment = MODELS.build(dict(dict(type=DEFAULT), **config),
                                       default_args=dict(decoder=decoder))
@@ -153,7 +153,7 @@ class AlignmentMixin:
         images = [*(state.alignment_images or ()), *self._with_views(images)]
         state.alignment_images = None
         if pass_follows and self.alignment.pair == 'joint':
-            # one term over the images of both passes: these wait for the second
+            # one term over the images of both passes: those of the first wait for the second
             state.alignment_images = images
             return PassResult()
         iteration, total = state.iteration, state.total
@@ -174,6 +174,7 @@ class AlignmentMixin:
         return PassResult({self.alignment.loss_name: answer.loss}, logs)
 
     def _with_views(self, images: Sequence[AlignmentImages]) -> Sequence[AlignmentImages]:
+        """The images themselves, or ValueError if the network gives no features to align."""
         if not all(pass_images.views for pass_images in images):
             raise ValueError(no_features(self.student))
         return images

@@ -86,7 +86,7 @@ class BaseMethod(BaseModel):
     fixed_arguments: tuple[str, ...] = ()
     #: Names of the streams a step reads; the first one defines the batch size of a run.
     streams: tuple[str, ...] = ()
-    #: Those of them whose samples must carry labels.
+    #: Streams among them whose samples must carry labels.
     labeled_streams: tuple[str, ...] = ()
     #: Whether every label is read before iteration 0 (few labels are read fast; a wrong one may
     #: turn up hours later).

@@ -75,8 +75,8 @@ def _copy_to_networks(method: BaseModel, state_dict: State) -> None:
     ours = method.state_dict()
     for key in plain:
         value = state_dict.pop(key)
-        # an average may be of a part only (DeFT); the student gets all, so that keys it does not
-        # know are reported by the check that follows
+        # an average may be of a part only (DeFT); the student gets all keys, so that the check that
+        # follows reports those that it does not know
         state_dict.update({
             f'{copy}.{key}': value
             for copy in copies if copy == 'student' or f'{copy}.{key}' in ours
@@ -183,8 +183,8 @@ def _classifier_keys(network: nn.Module) -> Iterator[str]:
     """
     for path, head in heads_of(network):
         prefix = path[len('model.network.'):]
-        # mmseg's name for it; DeepLabV2's branches give logits themselves, DANet has three
-        # classifiers
+        # mmseg calls a classifier conv_seg; DeepLabV2's branches give logits themselves, DANet has
+        # three classifiers
         parts = [name
                  for name, _ in head.named_children() if 'conv_seg' in name] or ['aspp_modules']
         for name, _ in head.named_parameters():

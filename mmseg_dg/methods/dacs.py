@@ -177,7 +177,7 @@ class DACS(LabeledUnlabeled, Supervised):
                                          classes=self._classes_of_all_processes(labels)),
             crop_box_source=draw_crop_box(self.student, size, rng.numpy),
             crop_box_mix=draw_crop_box(self.student, size, rng.numpy))
-        # in this order, and only what is on: recorded runs repeat it
+        # in this order, and only what is on, so that recorded runs can be repeated
         params = [draw_jitter_params(rng.torch, self.color_jitter_strength)
                   for _ in range(count)] if draws.jitter else []
         sigma = [float(rng.numpy.uniform(*BLUR_SIGMA)) for _ in range(count)] if draws.blur else []
@@ -235,6 +235,7 @@ class DACS(LabeledUnlabeled, Supervised):
         return passes
 
     def _check_batch(self, batch: dict[str, dict]) -> None:
+        """Refuse batches of two shapes, which class mixing cannot paste together."""
         source, target = batch[self.source_stream]['inputs'], batch[self.target_stream]['inputs']
         if source.shape != target.shape:
             raise ValueError(

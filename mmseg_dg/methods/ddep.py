@@ -172,12 +172,15 @@ class DDeP(BaseMethod):
         return self
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> DDePDraws:
+        """As the base: the noise level of each image, and the seed of the noise."""
         generator = StepGenerator.wrap(generator).torch
         sigma = draw_sigma(*self.sigma, len(batch[self.streams[0]]['inputs']), generator)
         return DDePDraws(sigma, int(torch.randint(2**31, (), generator=generator)))
 
     def passes(self, batch: dict[str, dict], draws: DDePDraws,
                state: Optional[StepState] = None) -> list[Pass]:
+        """As the base: one pass, the loss of predicting the noise (or the image) from noisy images.
+        """
         images = batch[self.streams[0]]['inputs']
         state = StepState() if state is None else state
 
@@ -379,7 +382,7 @@ def check_range(images: Tensor) -> None:
         ValueError: Values outside, with the range that was found.
     """
     low, high = (float(v) for v in torch.aminmax(images.detach()))
-    # NaN passes: it is no matter of scale, the step says which image
+    # NaN passes this check, being no matter of scale; the step says which image has it
     if low < -1 - TOLERANCE or high > 1 + TOLERANCE:
         raise ValueError('DDeP adds noise to images on the scale [-1, 1], but these reach from '
                          f'{low:.3g} to {high:.3g}: {SCALE_ADVICE}')

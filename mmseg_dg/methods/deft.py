@@ -138,10 +138,8 @@ class DeFT(BaseMethod):
 
     def ema_pairs(self) -> dict[str, tuple[nn.Module, EMATeacher]]:
         """``encoder`` (E_a, E_r) and ``decoder`` (D_a, D_r)."""
-        return {
-            'encoder': (self._adaptive_encoder(), self.encoder),
-            'decoder': (self._adaptive_decoder(), self.decoder)
-        }
+        return dict(encoder=(self._adaptive_encoder(), self.encoder),
+                    decoder=(self._adaptive_decoder(), self.decoder))
 
     def networks(self) -> dict[str, nn.Module]:
         """The four pairs as segmentors that share the weights of the method."""
@@ -191,7 +189,7 @@ class DeFT(BaseMethod):
         # averages that have counted steps come from a run that is beyond its warm-up
         learned = int(self.encoder.steps) or int(self.decoder.steps)
         if not length:
-            # weights of load_from: no hand-over will do it
+            # weights of load_from: there will be no hand-over that does it
             if self.decoder_init is not None and not learned:
                 self.decoder_init.load_state_dict(self.student.decode_head.state_dict())
             return
@@ -219,6 +217,7 @@ class DeFT(BaseMethod):
 
     def passes(self, batch: dict[str, dict], draws: StyledDraws,
                state: Optional[StepState] = None) -> list[Pass]:
+        """As the base: the decoder warm-up alone, or one pass per adaptive component."""
         stream = styled(self, batch[self.source_stream], draws)
         images, labels = stream['inputs'], stack_labels(stream['data_samples'], self.source_stream)
         box = draws.crop_box_source
@@ -227,9 +226,8 @@ class DeFT(BaseMethod):
             result = segmentation_losses(network, images, labels, crop_box=box)
             return result.terms.prefixed(prefix)
 
-        into_encoder, into_decoder = self.pair('adaptive',
-                                               'retentive'), self.pair('retentive', 'adaptive')
-
+        into_encoder = self.pair('adaptive', 'retentive')
+        into_decoder = self.pair('retentive', 'adaptive')
         # no parameter of a retentive part requires gradients, so nothing is kept of the retentive
         # encoder's forward pass
         if not self.handed_over:
@@ -263,6 +261,7 @@ class DeFT(BaseMethod):
 
     # ------------------------------------------------------------------ modes and weights
     def sync_copies(self) -> None:
+        """As the base; also the references of the distance."""
         super().sync_copies()
         if self.distance is not None:
             assert self.encoder_init is not None and self.decoder_init is not None
@@ -270,6 +269,7 @@ class DeFT(BaseMethod):
             self.decoder_init.load_state_dict(self.student.decode_head.state_dict())
 
     def before_training(self) -> None:
+        """As the base; also checks the styles, and logs the settings."""
         super().before_training()
         if self.style is not None:
             self.style.check(self.data_preprocessor, self.source_stream)

@@ -226,6 +226,7 @@ class DiffMatch(SemiSupervised):
 
     @staticmethod
     def _own(state: StepState) -> PseudoLabels:
+        """Pseudo-labels that an earlier pass of the step has left."""
         assert state.own_pseudo is not None  # an earlier pass has left them
         return state.own_pseudo
 
@@ -263,6 +264,8 @@ class DiffMatch(SemiSupervised):
         return found.joined(PassResult(logs=bins).prefixed('strong'))
 
     def _for_pseudo_labels(self, result: DenoisedLabels) -> DenoisedLabels:
+        """The result with the logits that pseudo-labels are read from: with or without adjustment.
+        """
         return result if self.student.adjustment.on_pseudo_labels else result._replace(
             adjusted=result.logits)
 

@@ -311,7 +311,7 @@ class FiniteWatch:
         out or led to parameters that are not finite.
         """
         if self._open is not None and self.action == 'stop':
-            # nothing moves between the first bad step and the moment the host hears of it
+            # after a bad step no further one is taken until the host has read of it
             ok = ok & self._open
         with gated(optimizer, [p.grad for _, p in check.parameters if p.grad is not None], ok):
             take()
@@ -365,6 +365,7 @@ class FiniteWatch:
             ], shared=True)
 
     def _raise(self, check: StepCheck, lines: list[str], shared: bool = False) -> None:
+        """End the training over a step; ``shared``: the lines are of all processes already."""
         lines = lines if shared else gathered(lines)
         text = [f'iteration {check.iteration + 1} is not finite:', *(f'  {line}' for line in lines)]
         raise NonFiniteError('\n'.join(text + self.describe(check)))

@@ -196,5 +196,6 @@ class MaskedPass(NamedTuple):
 
 
 def _kept(draws: MaskedDraws) -> Tensor:
+    """The drawn mask of what is kept."""
     assert draws.kept is not None  # every draw has them
     return draws.kept

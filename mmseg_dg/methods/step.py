@@ -52,6 +52,7 @@ class _StepValues:
         self.logs: dict[str, list[Tensor]] = {}
 
     def add(self, result: PassResult) -> None:
+        """Collect losses and logs of a pass by name, each as its mean."""
         for ours, theirs in ((self.losses, result.losses), (self.logs, result.logs)):
             for name, value in theirs.items():
                 ours.setdefault(name, []).append(value.detach().mean())

@@ -94,12 +94,14 @@ class Supervised(AlignmentMixin, BaseMethod):
 
     # ------------------------------------------------------------------ passes
     def draw_step(self, batch: dict[str, dict], generator: Any) -> Any:
+        """As the base: the detail crop and the draw of the alignment."""
         rng = StepGenerator.wrap(generator)
         box = draw_crop_box(self.student, batch[self.source_stream]['inputs'].shape[-2:], rng.numpy)
         return SupervisedDraws(box, self.draw_alignment(rng))
 
     def passes(self, batch: dict[str, dict], draws: Any,
                state: Optional[StepState] = None) -> list[Pass]:
+        """As the base: one pass, over the labeled source."""
         return self.source_passes(batch, draws, StepState() if state is None else state)
 
     def source_passes(
@@ -226,6 +228,7 @@ class Supervised(AlignmentMixin, BaseMethod):
             self.projected_distance.init_weights()
 
     def sync_copies(self) -> None:
+        """As the base; also the encoder of the feature distance."""
         super().sync_copies()
         if self.imnet is not None:
             self.imnet.load_state_dict(self.student.backbone.state_dict())

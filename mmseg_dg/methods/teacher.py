@@ -53,7 +53,7 @@ class EMATeacher(BaseAveragedModel):
             meaning.
     """
 
-    #: Until it is configured; the base class may set the mode before.
+    #: A default for the base class's __init__, which may set the mode before this one is set.
     buffer_policy = 'batch'
     _hooks: tuple[RemovableHandle, ...] = ()
 

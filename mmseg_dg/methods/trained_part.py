@@ -167,6 +167,7 @@ def _read(encoder: Any, file: str, prefix: Optional[str]) -> None:
 
 
 def _frozen_encoders(method: BaseModel) -> Iterator[tuple[str, Any]]:
+    """Encoders, with their paths, of which not all parameters are trained."""
     return ((path, encoder) for path, encoder in encoders_in(method.student).items()
             if encoder.trainable != 'all')
 
@@ -186,6 +187,7 @@ def _file_of(encoder: nn.Module) -> Optional[tuple[str, Optional[str]]]:
 
 
 def _known_file_of(encoder: nn.Module) -> tuple[str, Optional[str]]:
+    """The file of an encoder that is known to have one, and its SHA-256."""
     found = _file_of(encoder)
     assert found is not None  # check_recordable has seen to it
     return found

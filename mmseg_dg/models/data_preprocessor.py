@@ -50,8 +50,8 @@ class MultiStreamDataPreprocessor(_AnyChannels):
         self.streams = {}  # those with overrides, by name
         for name, override in (streams or {}).items():
             preprocessor = _AnyChannels(**{**kwargs, **override})
-            # a module as well, so that it moves with this one; a stream may be called like one of
-            # its attributes, hence the prefix
+            # a submodule, so that it moves to the device with this one; the prefix keeps a stream's
+            # name from hiding an attribute
             self.add_module(f'stream_{name}', preprocessor)
             self.streams[name] = preprocessor
 
@@ -77,7 +77,7 @@ class MultiStreamDataPreprocessor(_AnyChannels):
         """Normalize and stack the batch of one stream; returns it with ``host_labels``, the labels
         (B, 1, H, W) that lay on the CPU, where they have the images' size (see :meth:`forward`).
         """
-        # was normalized and padded before it was encoded
+        # images were normalized and padded before they were encoded
         if isinstance(batch['inputs'][0], EncodedImages):
             return dict(inputs=EncodedImages.join(batch['inputs']).to(self.device, torch.float32),
                         data_samples=self.cast_data(batch['data_samples']))
@@ -191,6 +191,7 @@ def check_one_normalization(preprocessor: nn.Module, why: str) -> None:
 
 
 def _settings(preprocessor: nn.Module) -> tuple:
+    """What must be equal for two streams to give the same values: mean, std, order of channels."""
     known = normalization_of(preprocessor)
     mean, std = (None, None) if known is None else known
     return mean, std, converts_channels(preprocessor)

@@ -211,6 +211,7 @@ def normalize(image: Tensor, mean: ChannelValues, std: ChannelValues) -> Tensor:
 
 
 def _check_image(image: Tensor, at_least: bool = False) -> None:
+    """Refuse what is no float image (..., 3, H, W); ``at_least``: more channels may follow."""
     if image.dim() < 3 or image.shape[-3] < 3 or (image.shape[-3] > 3 and not at_least):
         raise ValueError(f'image must be (..., 3, H, W), got {tuple(image.shape)}')
     if not image.is_floating_point():

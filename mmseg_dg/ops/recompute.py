@@ -19,6 +19,7 @@ class _Made:
             kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind))
 
     def saved(self) -> _Made:
+        """Count one more operation that will ask for the tensor."""
         self.uses += 1
         return self
 

@@ -119,6 +119,7 @@ def histories_from_plain(checkpoint: Any) -> Any:
 
 
 def _nested(value: Any, *keys: str) -> Optional[Any]:
+    """The value below one key after another; None where one is missing."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value

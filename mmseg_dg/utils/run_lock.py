@@ -26,6 +26,7 @@ _HELD: dict[str, 'RunLock'] = {}
 
 
 def _read(path: str) -> str:
+    """The text of a file; empty if it cannot be read."""
     try:
         return Path(path).read_text(encoding='utf-8').strip()
     except (OSError, UnicodeDecodeError):
@@ -41,6 +42,7 @@ def _started(process: int) -> str:
 
 
 def _namespace() -> str:
+    """Linux' namespace of process ids, in which one is unique; empty elsewhere."""
     try:
         return os.readlink('/proc/self/ns/pid')
     except OSError:
@@ -121,6 +123,7 @@ class RunLock:
         return True
 
     def _beat(self) -> None:
+        """Touch the file as long as it is this process's lock: other machines see that it lives."""
         while not self._ended.wait(BEAT):
             with contextlib.suppress(OSError):
                 if _read(str(self.path)) == self.mine:
@@ -202,6 +205,7 @@ class RunLock:
         return 'it is gone'
 
     def _touched(self) -> int:
+        """When the file was last touched, in nanoseconds."""
         # opening asks a network file system for the present state
         with open(self.path, encoding='utf-8') as file:
             return os.fstat(file.fileno()).st_mtime_ns
@@ -258,6 +262,7 @@ def release(folder: Union[str, Path]) -> None:
 
 @atexit.register
 def _release_all() -> None:
+    """Release all locks of this process when it ends."""
     for key in list(_HELD):
         with contextlib.suppress(OSError):
             _HELD.pop(key).release()

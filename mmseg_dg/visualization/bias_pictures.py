@@ -100,7 +100,7 @@ def class_share_chart(iterations: Sequence[int], shares: Any, entropy: Sequence[
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
     """An empty figure of this size in inches, and its axes."""
-    # not pyplot: it keeps figures alive and wants a display's backend
+    # not through pyplot, which keeps figures alive and wants a backend with a display
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     figure = Figure(figsize=(width, height), dpi=_DPI, layout='constrained')
@@ -109,6 +109,7 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
 
 
 def _picture(figure: Any, title: str) -> np.ndarray:
+    """The drawn figure as uint8 RGB (H, W, 3)."""
     if title:
         figure.suptitle(title, fontsize=10)
     figure.canvas.draw()

@@ -72,6 +72,7 @@ def page(records: Sequence[RunRecord], title: str, intro: str = '') -> str:
 
 # ---------------------------------------------------------------------- scores
 def _domains(records: Sequence[RunRecord]) -> list[str]:
+    """The evaluated domains of all runs, each once."""
     return list(
         dict.fromkeys(domain for record in records if record.newest
                       for domain in record.newest.domains))
@@ -136,6 +137,7 @@ def _pictures(records: Sequence[RunRecord]) -> str:
 
 
 def _record_of(record: RunRecord, domain: str) -> Optional[dict]:
+    """What ``pictures.json`` says about a domain of a run; None if there are no pictures."""
     path = record.newest.material / domain / 'pictures.json' if record.newest else None
     return json.loads(path.read_text(encoding='utf-8')) if path and path.is_file() else None
 
@@ -187,6 +189,7 @@ def _figure(source: str, caption: str) -> str:
 
 
 def _material_of(record: RunRecord) -> Path:
+    """The folder of a run's newest pictures and confusion matrices."""
     assert record.newest is not None  # or it would have no pictures to show
     return record.newest.material
 
@@ -211,6 +214,7 @@ def _jpeg(picture: np.ndarray) -> str:
 
 
 def _data(picture: np.ndarray, suffix: str, kind: str) -> str:
+    """A picture (RGB) as a ``data:`` address, which HTML shows without a file."""
     data = cv2.imencode(suffix, np.ascontiguousarray(picture[..., ::-1]))[1]
     return f'data:{kind};base64,{base64.b64encode(data.tobytes()).decode("ascii")}'
 
@@ -295,6 +299,7 @@ def _settings(records: Sequence[RunRecord]) -> str:
 
 
 def _environment(records: Sequence[RunRecord]) -> str:
+    """What the newest log says about machine and libraries, as HTML."""
     lines = next((record.environment for record in reversed(records) if record.environment), [])
     return f'<pre>{html.escape(chr(10).join(lines)) or "not in the logs"}</pre>'
 

@@ -158,6 +158,7 @@ def _fit(tile: Tile, height: int, width: int) -> np.ndarray:
 
 
 def _caption(text: str, width: int) -> np.ndarray:
+    """A white strip with the text, uint8 (height, ``width``, 3)."""
     strip = np.full((_CAPTION_HEIGHT, width, 3), 255, np.uint8)
     cv2.putText(strip, text, (2, _CAPTION_HEIGHT - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (30, 30, 30),
                 1, cv2.LINE_AA)

@@ -108,6 +108,7 @@ def _fetch(url: str, target: Path, known: str, context: Optional[ssl.SSLContext]
 
 
 def _read(answer: BinaryIO) -> bytes:
+    """The next piece of an answer; a broken connection becomes a :class:`Problem`."""
     try:
         return answer.read(_PIECE)
     except (OSError, http.client.HTTPException) as error:  # of the network, not of the disk

@@ -62,6 +62,7 @@ def entry_of(path: Union[str, Path]) -> Optional[str]:
 
 
 def _how_to_get(path: str) -> str:
+    """What to do about a file that is missing."""
     name = entry_of(path)
     if name is None:
         return 'Put the file there, or correct the path in the config'
@@ -247,6 +248,7 @@ def passing_over_surplus(module: nn.Module, shares: Mapping[str, LoadedShare]) -
 
 
 def _some(names: list, count: int = 5) -> str:
+    """The first ``count`` names, and how many there are if more."""
     return ', '.join(
         names[:count]) + (f', ... ({len(names)} in all)' if len(names) > count else '') or 'none'
 
@@ -348,6 +350,7 @@ def without_pretrained(node: Any) -> Any:
 
 
 def _names_a_file(init_cfg: Any) -> bool:
+    """Whether an ``init_cfg`` loads a file of weights."""
     configs = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
     return any(
         isinstance(c, Mapping) and str(c.get('type')).startswith('Pretrained') for c in configs)

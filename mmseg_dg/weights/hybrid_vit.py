@@ -221,6 +221,7 @@ def _from_timm(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 
 def _refuse(unknown: list, path: Path) -> None:
+    """Raise :class:`Problem` if there are names of no known layout."""
     if unknown:
         raise Problem(f'{path}: {len(unknown)} names are of no known layout, e.g. {unknown[:5]}')
 
@@ -258,6 +259,7 @@ def _check_complete(state: Mapping[str, Tensor], sizes: dict, path: Path) -> Non
 
 
 def _not_default(sizes: dict) -> dict:
+    """The arguments that differ from the defaults of HybridViT."""
     default = dict(stem_channels=64, stages=[3, 4, 9], embed_dims=768, num_layers=12, num_heads=12,
                    feedforward_channels=3072, pos_grid=(14, 14), cls_token=True)
     return {k: v for k, v in sizes.items() if v != default[k]}

@@ -165,7 +165,7 @@ def official_gradients(
         if owner is not None:
             result[key.replace(f'{owner}conv_seg.', f'{owner}linear_pred.')] = value
         else:
-            # of a stage, of a block within it, or a name that both share
+            # the name of a stage, of a block within one, or a name that is the same in both codes
             official = _stage_name(name, _STAGE_NAMES_BACK, 1) or _block_rename_back(name) or name
             result[prefix + official] = value
     return result

@@ -205,8 +205,8 @@ def _prepare(entry: dict, folder: Path, source: Optional[Path], accept_checksum:
         raise Problem(f'{source} needs no conversion: put it at {target}')
     state = _converted(source, entry)
     lines = [f'{source}: {note}']
-    # the user's download has the name that the result gets: keep it under another one. It is
-    # copied, not renamed, so that a process that reads the name meanwhile finds a file there
+    # the user's download has the name that the result gets: the download is kept under another
+    # name, as a copy, so that a process that reads the old name meanwhile finds a file there
     if target.is_file() and not is_ready(target, entry):
         lines.append(f'kept as {keep_original(target)}')
     save_atomically(state, target)

@@ -60,7 +60,7 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
     """
     low, wide = (max(side, 64) for side in smallest(graph))  # least height and width to compare at
     differences, equal, count = [], 0, 0
-    # none of them square, none that of the trace
+    # no size is square, and none is that of the trace
     step, reach = multiple_of(graph), window_reach(graph)
     sizes = [
         tuple(ceil_div(side, step) * step for side in size)

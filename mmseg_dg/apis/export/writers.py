@@ -189,6 +189,7 @@ def _rename(model: Any, names: Mapping[str, str]) -> None:
 
 
 def _state(module: nn.Module) -> dict[str, torch.Tensor]:
+    """A module's state dict as tensors of the CPU that own their memory."""
     return {
         key: value.detach().cpu().contiguous().clone()
         for key, value in module.state_dict().items()

@@ -101,7 +101,7 @@ def command_to_continue(words: Sequence[str], cfg: Config) -> str:
             ('--resume=', '--launcher=', '--local-rank', '--local_rank')):
             skip = word == '--launcher'
             kept += [] if skip else [word]
-    # the config comes first; --cfg-options takes all words behind it, and so stays last
+    # the config comes first; --cfg-options takes all words that follow and so stays last
     config = next((i for i, word in enumerate(kept) if word.endswith('.py')), 0)
     first = [kept.pop(config)] if kept else []
     rest = ['--resume', *kept] if kept and kept[-1:] != ['--cfg-options'] else [*kept, '--resume']

@@ -78,7 +78,7 @@ class Leaderboard:
                 if row['cpu_seconds'] and row['cpu_seconds_complete']
             ]
             measured = sum(costs) / len(costs) if costs else arm.cpu_seconds
-            # without a measured run: by the images it reads itself (not those of pretraining)
+            # where none was measured: from the images that a run reads (without its pretraining)
             seconds = measured or self.suite.seconds_per_image * (arm.budget - arm.images_before)
             for run in study.runs():
                 check_folder(run, study.fingerprint_of(run))
@@ -135,6 +135,7 @@ class Leaderboard:
         return failed
 
     def _note(self, arm: Arm, study: Study, run: Run) -> None:
+        """Write the row of a finished run."""
         row = make_row(arm, run.seed, run.folder, self._command(study, run),
                        study.fingerprint_of(run), self.suite.score)
         write_row(self.rows / f'{arm.name}_seed{run.seed}.json', row)
@@ -181,21 +182,20 @@ class measured_cost:
     def __enter__(self) -> None:
         """Count the attempt as started, so that one that is killed shows as not measured."""
         earlier = read_record(self.path, needs='seconds')
-        self.record = dict(seconds=earlier.get('seconds',
-                                               0.), started=earlier.get('started', 0) + 1,
-                           measured=earlier.get('measured',
-                                                0), wall_seconds=earlier.get('wall_seconds', 0.))
+        self.record = dict(dict(seconds=0., started=0, measured=0, wall_seconds=0.), **earlier)
+        self.record['started'] += 1
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, json.dumps(self.record))
-        self.before, self.began = _children(), time.monotonic()
+        self.before, self.began = _seconds_of_children(), time.monotonic()
 
     def __exit__(self, *_: object) -> None:
-        self.record['seconds'] += _children() - self.before
+        self.record['seconds'] += _seconds_of_children() - self.before
         self.record['wall_seconds'] += time.monotonic() - self.began
         self.record['measured'] += 1
         write_text(self.path, json.dumps(self.record))
 
 
-def _children() -> float:
+def _seconds_of_children() -> float:
+    """CPU-seconds of all processes that this one started and that ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

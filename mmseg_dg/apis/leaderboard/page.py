@@ -172,7 +172,7 @@ def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
     if suite.score.split('/')[1:] == ['mIoU']:  # counts by drive are counts of the scored classes
         domains = scored_domains(arm, suite.score)
         control = suite.arm(arm.control)
-        # counts by drive of both, for the seeds that left them
+        # counts by drive of the arm's and the control's runs, for the seeds where both left them
         runs, control_runs = ([
             run for seed in seeds
             if (run := _of_domains(each.work_dir(folder, seed), domains)) is not None
@@ -185,6 +185,7 @@ def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
 
 
 def _of_domains(folder: Path, domains: Sequence[str]) -> Optional[dict]:
+    """Counts of drives of a finished run by domain; None unless all domains have them."""
     found = drives_of(folder)
     if any(domain not in found for domain in domains):
         return None

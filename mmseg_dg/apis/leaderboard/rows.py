@@ -114,6 +114,7 @@ def _plain(value: float) -> Optional[float]:
 
 
 def _below_configs(path: Path) -> str:
+    """A path from ``configs`` on, as in the repository; the bare name elsewhere."""
     parts = path.parts
     return '/'.join(parts[parts.index('configs'):]) if 'configs' in parts else path.name
 

@@ -203,6 +203,7 @@ def parse_options(options: list, where: str) -> dict:
 
 
 def _similar(config: Path) -> str:
+    """A hint at a config of a similar name; empty if there is none."""
     root = next((parent for parent in config.parents if parent.name == 'configs'), config.parent)
     names = {file.name: file for file in root.rglob('*.py')} if root.is_dir() else {}
     close = difflib.get_close_matches(config.name, names, 1)

@@ -94,7 +94,7 @@ def polygon_mask(polygons: Sequence[Sequence[float]], size: Sequence[int]) -> np
         if len(flat) < 6:  # fewer than three corners have no area
             continue
         points = np.asarray(flat, np.float64).reshape(-1, 2)  # (2 n,) -> (n, 2): x, y
-        # the box around the polygon, inside the image: only it is drawn
+        # only the box around the polygon, cut to the image, is drawn
         x1, y1 = np.clip(np.floor(points.min(0)), 0, (width, height)).astype(int)
         x2, y2 = np.clip(np.ceil(points.max(0)) + 1, 0, (width, height)).astype(int)
         if x2 <= x1 or y2 <= y1:
@@ -199,6 +199,7 @@ def coco_jobs(labels: COCOLabels, annotations: str, images: str,
 
 
 def _stems(folder: str) -> set[Any]:
+    """Names of the images of a folder, without ``.jpg``."""
     check_folder(folder, 'image', 'COCO', 'Give the folder that has train2017 and annotations')
     names = list_files(folder, '.jpg')
     check_not_empty(names, folder, '.jpg', 'image', 'COCO')

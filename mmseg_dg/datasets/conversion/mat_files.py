@@ -89,6 +89,7 @@ class _Reader:
         return _Element(found, self.data[start:end])
 
     def integers(self) -> list[int]:
+        """The next element, which must hold integers (a shape)."""
         element = self.next()
         if element.kind not in (5, 6):
             raise _Damaged(f'dimensions of type {element.kind}')
@@ -181,7 +182,7 @@ def _check_matrix(data: memoryview, order: str, depth: int) -> None:
     if len(flags.data) != 8:
         raise _Damaged('array flags of another size')
     word = struct.unpack_from(f'{order}I', flags.data)[0]
-    # the lowest byte is the array's class; of the flags above it, one matters here
+    # the lowest byte is the array's class; of the flags above, only "complex" matters here
     kind, is_complex = word & 0xff, bool(word & 0x0800)
     shape = reader.integers()
     if not 2 <= len(shape) <= 32 or min(shape) < 0:

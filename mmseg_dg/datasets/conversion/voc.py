@@ -25,7 +25,8 @@ CONTEXT_CLASSES: tuple[str, ...] = PascalContextDataset.METAINFO['classes']
 VOC_LABELS, AUG_LABELS = 'SegmentationClass', 'SegmentationClassAug'
 VOC_LISTS = 'ImageSets/Segmentation'
 CONTEXT_LABELS, CONTEXT_LISTS = 'SegmentationClassContext', 'ImageSets/SegmentationContext'
-# Images per list: VOC's own; SBD and VOC without VOC val; those of them that only SBD labels
+# Images per list. train, val: VOC's own; train_aug: SBD and VOC without VOC's val; aug: those of
+# train_aug that only SBD labels
 VOC_SIZES = dict(train=1464, val=1449, train_aug=10582, aug=9118)
 CONTEXT_SIZES = dict(train=4998, val=5105)
 

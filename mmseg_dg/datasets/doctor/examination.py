@@ -144,7 +144,7 @@ def _try_pipeline(listing: Listing, model: '_LazyModel') -> None:
     try:
         dataset = DATASETS.build(config)
         check_leaf(dataset)
-        # training reads other samples than were listed: nothing here would speak of them
+        # if training reads other samples than were listed, the sizes found say nothing of those
         if listing.smallest is None or len(dataset) != listing.listed:
             return
         path = listing.infos[listing.smallest]['img_path']
@@ -199,6 +199,7 @@ class _LazyModel:
         self._model: Any = None
 
     def get(self) -> Any:
+        """The model, built at the first call."""
         if self._model is None:
             with local_seed(0):
                 self._model = MODELS.build(self.config)
@@ -220,6 +221,7 @@ _work: Optional[Callable] = None
 
 
 def _start(function: Callable) -> None:
+    """Begin a worker process: one thread each, and the function for all its items."""
     global _work
     import cv2
     cv2.setNumThreads(0)

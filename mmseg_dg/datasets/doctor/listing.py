@@ -106,6 +106,7 @@ def list_entry(entry: Entry) -> Listing:
 
 
 def _rendered(cls: type, config: dict) -> bool:
+    """Whether the pictures of a rendered dataset are there."""
     dataset = cls(**{k: v
                      for k, v in config.items()
                      if k not in ('type', '_scope_', 'pipeline')}, lazy_init=True)

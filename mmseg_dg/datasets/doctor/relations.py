@@ -44,8 +44,8 @@ def add_class_faults(listing: Listing, raw: np.ndarray, mapped: np.ndarray, labe
 
 
 def add_few_bits(listing: Listing, largest: int) -> None:
-    """Add a ``bit_depth`` of the loading step that does not fit the largest value of all images of
-    more than 8 bits (-1: none).
+    """Add a finding if ``bit_depth`` of the loading step does not fit ``largest``, the largest
+    value of all images of more than 8 bits (-1: none).
     """
     loader = listing.image_loader
     depth = None if loader is None else getattr(loader, 'bit_depth', None)  # mmcv's has none
@@ -59,8 +59,9 @@ def add_few_bits(listing: Listing, largest: int) -> None:
 
 
 def add_wrong_count(listing: Listing) -> Optional[int]:
-    """Add a number of images that is not the known one, those left out as unusable included;
-    returns the known one."""
+    """Add a finding if the dataset has not its known number of images, which counts those left out
+    as unusable; returns that number, None if it is not known.
+    """
     known = traits(listing.dataset)
     expected = expected_count(listing.entry.config, known.image_folder)
     left_out = known.left_out
@@ -144,12 +145,12 @@ def same_content(listings: Sequence[Listing], run: Callable) -> list[list[tuple[
     by_size: dict[int, list[str]] = defaultdict(list)
     for path, backend_args in local.items():
         by_size[_size(path, backend_args)].append(path)
-    # files of equal size, read and grouped by their content (None: it could not be read)
+    # files of equal size, grouped by a digest of their content (None: could not be read)
     doubtful = [path for paths in by_size.values() if len(paths) > 1 for path in paths]
     groups: dict[Any, list[str]] = defaultdict(list)
     for path, digest in zip(doubtful, run(_digest, [(path, local[path]) for path in doubtful])):
         groups[digest].append(path)
-    # the same file in several datasets is a group of its own, whether another one equals it or not
+    # one file that several datasets list is a group too, whether other files equal it or not
     several = {path for paths in groups.values() if len(paths) > 1 for path in paths}
     groups.update(
         {path: [path]
@@ -160,6 +161,7 @@ def same_content(listings: Sequence[Listing], run: Callable) -> list[list[tuple[
 
 
 def _size(path: str, backend_args: Optional[dict]) -> int:
+    """Bytes of a file; -1 where the file system cannot say."""
     try:
         return os.stat(path).st_size
     except OSError:

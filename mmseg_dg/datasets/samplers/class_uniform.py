@@ -109,6 +109,9 @@ class ClassUniformSampler(StatelessSampler):
         return self._epoch
 
     def request(self, draw: int) -> SampleRequest:
+        """As the base: an image of the epoch, with class and place of the crop where a class is
+        due.
+        """
         epoch, place = divmod(draw, self.size)
         image, row = self._draws_of(epoch)[place]
         if row < 0:

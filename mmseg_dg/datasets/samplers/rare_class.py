@@ -90,6 +90,7 @@ class RareClassSampler(StatelessSampler):
         self._images: list[np.ndarray] = [found for found, ok in zip(images, usable) if ok]
 
     def request(self, draw: int) -> SampleRequest:
+        """As the base: first a class, rare ones more often, then an image that shows it."""
         generator = np.random.Generator(np.random.PCG64(derive_seed(self.seed, 'rare class', draw)))
         place = int(np.searchsorted(self._cumulative, generator.random(), side='right'))
         images = self._images[place]

@@ -109,8 +109,8 @@ def draw_blocks(stems: Sequence[str], count: int, seed: int = 0, blocks: Optiona
     lengths = [count // blocks + (i < count % blocks) for i in range(blocks)]
     shares = _apportion([len(frames) for frames in sequences.values()], blocks)
     rng = np.random.RandomState(seed)
-    # which sequence gets the longer blocks must not depend on the seed: it moves blocks, it does
-    # not resize them
+    # which sequence gets the longer blocks must not depend on the seed, which moves blocks but
+    # does not resize them
     labeled, unused, num_drawn = set(), set(), 0
     for (name, frames), share in zip(sequences.items(), shares):
         edges = np.linspace(0, len(frames), share + 1).astype(int) if share else np.zeros(0, int)

@@ -108,7 +108,7 @@ def _markings(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray,
     if street.zebra is not None:
         inside = (z > street.zebra) & (z < street.zebra + 3)
         bars = np.clip((0.25 - np.abs(np.mod(across, 1.0) - 0.5)) / pixel + 0.5, 0, 1)
-        # the stop line before it, seen flat: a pixel covers more of z than of x
+        # the stop line before the crossing, seen flat: a pixel covers more of z than of x
         stop = _band(z, street.zebra - 1.2, 0.15, pixel * 8) * (across > -street.lane / 2)
         paint = np.where(inside, bars, np.maximum(paint, stop))
     return paint

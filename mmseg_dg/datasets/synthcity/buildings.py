@@ -34,7 +34,7 @@ def house(stage: Stage, side: int, x: float, z0: float, z1: float, height: float
     """
     canvas, dice = stage.canvas, stage.dice
     color = dice.tint(dice.pick(_PAINTS), 0.75, 1.15, 8)
-    # x of the front at both ends, and how far the house reaches back
+    # x of the facade at its near and far end, and how far the house reaches back along x
     near, far, deep = stage.street.bend(x, z0), stage.street.bend(x, z1), side * dice.uniform(8, 16)
     floor, pitch = dice.uniform(2.7, 3.5), dice.uniform(1.7, 3.4)
     shop = dice.chance(0.4)

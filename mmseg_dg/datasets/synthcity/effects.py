@@ -56,7 +56,7 @@ def add_lamps(image: np.ndarray, lamps: Sequence[Lamp], camera: Camera, depth: n
     glow = np.zeros_like(image)
     for lamp in lamps:
         spot = camera.locate((lamp.x, lamp.y, lamp.z))
-        # outside the picture, or something stands before it
+        # the lamp is outside the picture, or something stands before it
         if spot is None or depth[spot[1], spot[0]] < spot[2] / 1.15:
             continue
         radius = max(1, int(camera.focal * lamp.radius * 0.35 / spot[2]))

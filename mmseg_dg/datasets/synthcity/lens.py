@@ -20,6 +20,7 @@ def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _vignette(height: int, width: int, strength: float) -> np.ndarray:
+    """Brightness (H, W): 1 in the center, darker toward the corners."""
     y, x = _grid(height, width)
     return 1 - np.float32(strength / 2) * (x * x + y * y)
 

@@ -37,6 +37,7 @@ class Patch(NamedTuple):
 
 def _cover(distance: np.ndarray, half_width: Union[float, np.ndarray],
            pixel: np.ndarray) -> np.ndarray:
+    """Share of a pixel, 0 to 1, that a line of that half width covers at ``distance`` from it."""
     return np.clip((half_width - np.abs(distance)) / pixel + 0.5, 0, 1)
 
 
@@ -79,6 +80,7 @@ def _facade(color: np.ndarray, p: Patch) -> None:
 
 
 def _shop(color: np.ndarray, p: Patch) -> None:
+    """Paint goods and window bars onto the pixels of a shop (in place)."""
     shift, pane = p.parameters[:, 0], p.parameters[:, 1]
     goods = sample(fractal('rough'), p.u * 30 + shift, p.v * 30)
     color *= (0.6 + 0.8 * goods)[:, None]
@@ -90,6 +92,7 @@ def _awning(color: np.ndarray, p: Patch) -> None:
 
 
 def _foliage(color: np.ndarray, p: Patch) -> None:
+    """Paint leaves and clumps of leaves onto the pixels of a tree (in place)."""
     shift, scale = p.parameters[:, 0], p.parameters[:, 1]
     leaves = sample(fractal('rough'), (p.u + shift) * scale, p.v * scale + p.x * 3)
     clumps = sample(fractal(), (p.u + shift) * scale * 0.3, p.v * scale * 0.3)
@@ -128,6 +131,7 @@ def _cloth(color: np.ndarray, p: Patch) -> None:
 
 
 def _lacquer(color: np.ndarray, p: Patch) -> None:
+    """Paint shine onto the pixels of a vehicle (in place); it is darker near the ground."""
     shift, strength = p.parameters[:, 0], p.parameters[:, 1]
     shine = sample(fractal(), p.u * 9 + shift, p.v * 40) - 0.5
     color *= (0.82 + 0.2 * np.clip(p.v, 0, 1.4) + strength * shine)[:, None]
@@ -174,7 +178,7 @@ def add_textures(image: np.ndarray, painting: Painting, canvas: Canvas, rays: Se
         x, v, z = (ray[pixels] * away for ray in rays)
         tx, tz = rows[:, 0], rows[:, 1]
         pixel = away * np.float32(1 / canvas.camera.focal)
-        # a surface along the street is seen at a slant: a pixel covers more of it
+        # a surface along the street is seen at a slant, so that a pixel covers more of its length
         slant = 1 + np.abs(tz) * np.abs(z) / np.maximum(np.abs(x), 0.5)
         color = flat[pixels]
         draw(

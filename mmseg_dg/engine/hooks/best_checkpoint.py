@@ -69,7 +69,7 @@ class BestCheckpoints(CheckpointHook):
             self._set_best(runner, indicator, name)
             if name and name == self._best_name(runner, indicator) and not on_first_process(
                     lambda name=name: self._is_here(runner, name)):
-                # killed before it was written: it is what the run goes on from
+                # the run was killed before it wrote this checkpoint; it resumes from these weights
                 self._write_best(runner, name)
             if name and not on_first_process(lambda name=name: self._is_here(runner, name)):
                 runner.logger.warning(
@@ -137,6 +137,7 @@ class BestCheckpoints(CheckpointHook):
         return self.interval > 0 and self.last_ckpt is None and not self._resumed
 
     def _best_name(self, runner: Any, indicator: str, step: Any = None) -> str:
+        """Name of the best checkpoint by a score, of the present iteration if ``step`` is None."""
         step = (runner.epoch if self.by_epoch else runner.iter) if step is None else step
         return f'best_{indicator}_{self.filename_tmpl.format(step)}'.replace('/', '_')
 

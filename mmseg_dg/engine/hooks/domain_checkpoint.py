@@ -144,7 +144,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             runner.logger.warning('there is no validation (val_dataloader), so '
                                   f'save_best={self.save_best} has no score to go by: only the '
                                   'newest checkpoints are kept')
-            # recipes set it; a child of one may have no labels to validate on
+            # recipes set save_best; a config derived from one may have no labels to validate on
             self.save_best = None
         super().before_train(runner)
         self._prepared = True
@@ -235,6 +235,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         return self._agreed_stop is not None and self._agreed_stop(iteration)
 
     def _due(self, runner: Runner, done: int) -> bool:
+        """Whether a checkpoint is due after ``done`` iterations."""
         due = self.interval > 0 and done >= self.save_begin and (
             done - self.save_begin) % self.interval == 0
         return due or (self.save_last and done >= runner.max_iters)

@@ -75,7 +75,7 @@ class EMAUpdateHook(CheckingHook):
         if not pairs:
             raise ValueError(f'EMAUpdateHook: {type(method).__name__} has no teacher to update: '
                              'remove the hook, or use a method with one (DACS, DeFT, ...)')
-        # both raise for names of no average
+        # called for their ValueError if a name is that of no average
         _by_name('beta', self.beta, pairs), _by_name('buffers', self.buffers, pairs)
         return pairs
 

@@ -232,7 +232,7 @@ class ReportMaterialHook(Hook):
         """Curves and confusion matrices as pictures in the work dir."""
         if not self.charts or not is_main_process():
             return
-        # here, because it loads matplotlib, which a run without charts can do without
+        # imported here: this loads matplotlib, which a run without charts can do without
         from mmseg_dg.visualization.run_charts import write_charts
         try:
             paths = write_charts(Path(runner.work_dir))

@@ -37,8 +37,8 @@ def prepare_resume(runner: Any, checkpoint: dict, weights_only: bool) -> None:
         check_complete(checkpoint, name)
     ours = traits(runner.train_dataloader.dataset).metainfo or None
     if same_when_plain(ours, checkpoint['meta'].get('dataset_meta')):
-        # The file has plain values (lists for tuples), and mmengine compares pickles: it would warn
-        # of another dataset although the values are the same.
+        # The file has plain values (lists for tuples), and mmengine compares pickles: it would say
+        # that the dataset differs although the values are the same.
         checkpoint['meta']['dataset_meta'] = ours
 
 

@@ -75,6 +75,8 @@ class _MultiDomainLoop(BaseLoop):
         print_log(f'{self.what}s: {sizes}', logger='current')
 
     def _role(self, name: str) -> str:
+        """The role of a domain (``source``, ...) for the log, after a comma; empty if it has none.
+        """
         role = self.protocols[name].role
         return f', {role}' if role else ''
 
@@ -228,6 +230,7 @@ class _MultiDomainLoop(BaseLoop):
         self._call('after_{}_iter', batch_idx=index, data_batch=batch, outputs=outputs)
 
     def _predict(self, batch: Any) -> Any:
+        """The network's samples of a batch, in the precision of the loop."""
         step = self.runner.model.val_step if self.mode == 'val' else self.runner.model.test_step
         with autocast(enabled=self.fp16 or self.bf16, dtype=torch.bfloat16 if self.bf16 else None):
             return step(batch)

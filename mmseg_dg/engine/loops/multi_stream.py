@@ -286,11 +286,13 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         return self._validation_due() or self._checkpoint_due()
 
     def _validation_due(self) -> bool:
+        """Whether to validate after this iteration."""
         done = self._iter + 1
         return self.runner.val_loop is not None and done >= self.val_begin and (
             done % self.val_interval == 0 or done == self._max_iters)
 
     def _checkpoint_due(self) -> bool:
+        """Whether a hook saves a checkpoint after this iteration."""
         return any(
             hook.will_save(self.runner) for hook in self.runner.hooks
             if isinstance(hook, DomainCheckpointHook))

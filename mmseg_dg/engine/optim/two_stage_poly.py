@@ -70,7 +70,7 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         self.finetune = _checked('finetune', finetune, tuple(_FACTORS))
         self.given_warmup_iters = warmup_iters
         self._set_warmup(0 if warmup_iters is None else warmup_iters)
-        # an optim wrapper has it one level below
+        # an optim wrapper has the optimizer in an attribute
         inner = optimizer.optimizer if isinstance(optimizer, BaseOptimWrapper) else optimizer
         for group in optimizer.param_groups:
             group.setdefault('initial_weight_decay', group.get('weight_decay', 0.0))

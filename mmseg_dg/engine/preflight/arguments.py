@@ -32,7 +32,7 @@ def argument_problems(key: str, config: Any, registry: Any,
         yield ValueError(f'{key}.type={kind!r} is not registered: correct the name, or add its '
                          'module to custom_imports')
         return
-    # None: the class takes any keyword, or it is a function
+    # None: any name may be right, of a class that takes any keyword or of a function
     names = accepted_arguments(cls) if inspect.isclass(cls) else None
     unknown = [] if names is None else [k for k in config if k not in names and k not in IMPLICIT]
     if not unknown:

@@ -119,7 +119,7 @@ def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
             known.add(id(loss))
             for name in ('ignore_index', 'ignore_label'):
                 value = value_of(loss, name)
-                # of DiceLoss and TverskyLoss it may be a class that is left out
+                # DiceLoss and TverskyLoss may ignore the id of a class, which is then left out
                 if value is not None and not (name == 'ignore_index'
                                               and 0 <= value < head.num_classes):
                     yield f'{where}.{name}', value

@@ -92,7 +92,7 @@ def _missing_paths(what: str, where: str, config: dict) -> Iterator[FileNotFound
     prefix = config.get('data_prefix') or {}
     if isinstance(prefix, str):  # mmpretrain's datasets have one folder
         prefix = dict(img_path=prefix)
-    # labels are only missed where the pipeline loads them
+    # a folder of labels is only needed where the pipeline loads labels
     labeled = any('Annotations' in str(t.get('type', '')) for t in config.get('pipeline', ())
                   if isinstance(t, dict))
     for key in ('img_path', 'seg_map_path') if labeled else ('img_path', ):

@@ -40,7 +40,7 @@ def domain_problems(cfg: Mapping, mode: str, filename: Optional[str] = None) -> 
                 f'the base, {list(loaders)}: a test would ask for their data'),
             {'test_dataloader': Code('val_dataloader')})
     elif 'dataset' not in loaders:
-        # others: the loop says it
+        # what is no mapping is reported by the loop
         names = [name for name in names if isinstance(loaders[name], Mapping)]
         stale = _stale_domains(loaders, mode, filename)
         if stale:

@@ -29,7 +29,7 @@ def hook_problems(runner: Any, method: Any, max_iters: int = 0) -> Iterator[Exce
         name for name in dict.fromkeys(needed)
         if not any(isinstance(hook, HOOKS.get(name)) for hook in runner.hooks)
     ]
-    # by the hook's id: why it does not fit this run
+    # {id(hook): why the hook does not fit this run}
     unfit = {
         id(hook): error
         for hook in runner.hooks if (error := _unfit(hook, runner)) is not None
@@ -79,6 +79,7 @@ def _unfit(hook: Any, runner: Any) -> Any:
 
 
 def _is_custom(hook: Any, runner: Any) -> bool:
+    """Whether the hook comes from ``custom_hooks``."""
     return any(
         config.get('type') == type(hook).__name__
         for config in runner.cfg.get('custom_hooks') or ())

@@ -68,6 +68,7 @@ class LoRALinear(nn.Linear):
         self._kaiming()
 
     def _kaiming(self) -> None:
+        """Start ``A`` at random and ``B`` at 0."""
         bound = 1 / math.sqrt(self.in_features)  # Kaiming-uniform with a = sqrt(5), as nn.Linear
         nn.init.uniform_(self.lora_a, -bound, bound)
         nn.init.zeros_(self.lora_b)

@@ -228,6 +228,7 @@ class EncoderOptions(nn.Module):
 
 
 def _parameter(module: nn.Module, name: str) -> Optional[Tensor]:
+    """The parameter of that name; None if there is none."""
     try:
         return module.get_parameter(name)
     except AttributeError:

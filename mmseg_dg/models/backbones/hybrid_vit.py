@@ -25,7 +25,8 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """
     # no division of a negative size: ONNX rounds that toward zero, Python down
     total = ((size + stride - 1) // stride - 1) * stride + kernel - size
-    # else it is never negative; a size that is free in an exported graph cannot be compared
+    # with kernel >= stride the total is never negative, and nothing is compared, because a size
+    # that is free in an exported graph cannot be
     if kernel < stride:
         total = max(total, 0) if kernel > 1 else 0
     return total // 2, total - total // 2
@@ -266,7 +267,7 @@ class HybridViT(EncoderOptions, BaseModule):
         for stage in self.stages:
             x = stage(x)
             levels.append(x)
-        # the last stage's map is replaced by the tokens made of it
+        # in place of the last stage's map: the tokens made of that map
         return (*levels[:-1], self.tokens(x))
 
     def tokens(self, x: Tensor) -> Tensor:

@@ -135,8 +135,8 @@ class MixFFN(nn.Module):
         widen, mix, activate, drop, narrow, last = self.layers
         hidden = mix(widen(_to_map(x, hw)))
         active = drop(activate(hidden))
-        # the activation is cheap: unless dropout changed it, the backward pass computes it again
-        # instead of keeping it (with_cp does so for the whole block)
+        # the activation is cheap: the backward pass computes it again instead of keeping it, unless
+        # dropout changed it (with_cp does so for the whole block)
         again: AbstractContextManager = nullcontext()
         if not self.with_cp and (drop.p == 0 or not self.training):
             plain = hidden.detach()

@@ -212,7 +212,7 @@ class TinyViT(EncoderOptions, BaseModule):
         self.out_channels = tuple(channels[i] for i in out_indices)
         strides = (4, 8, 16, 16 * last_stride)
         self.strides = tuple(strides[i] for i in out_indices)
-        # pixels below which a side has a single window somewhere; a graph is traced above it
+        # pixels of a side below which some stage has a single window; graphs are traced above
         self.window_reach = max(stride * window for stride, window in zip(strides[1:], windows[1:]))
         self.patch_embed = PatchEmbed(in_channels, channels[0])
         rates = iter(drop_path_rates(drop_path_rate, sum(depths)))

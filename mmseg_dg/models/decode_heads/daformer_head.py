@@ -21,8 +21,8 @@ class LinearEmbedding(nn.Module):
         self.proj = nn.Linear(in_channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        # as a 1x1 convolution it needs no copy into another layout; the parameter keeps its
-        # checkpoint shape
+        # the linear layer as a 1x1 convolution, which needs no copy into another layout; the
+        # parameter keeps the shape that checkpoints have
         return pointwise_conv(x, self.proj.weight[:, :, None, None], self.proj.bias)
 
 

@@ -52,7 +52,7 @@ class ASPPFusion(nn.Module):
         """
         x = resized_levels(levels, align_corners)  # (B, sum of C_i, h_0, w_0)
         plain = [level.detach() for level in levels]
-        # x is four times as large as a level: the backward pass makes it anew instead of keeping it
+        # x has four levels' channels: the backward pass makes it anew instead of keeping it
         with recomputed(x, lambda: resized_levels(plain, align_corners)):
             branches = [
                 pointwise_of_levels(branch, levels, align_corners, activate=self._late is None)
@@ -82,6 +82,8 @@ class ASPPFusion(nn.Module):
         return branch(x, activate=False)
 
     def _merged(self, branches: list[Tensor]) -> Tensor:
+        """The branches joined by the bottleneck (B, C, H, W); the list is emptied to free memory.
+        """
         x, late = join_channels(branches), self._late
         branches.clear()
         return self.bottleneck(x if late is None else late(x))
@@ -126,7 +128,7 @@ def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor], align_corn
     total: Optional[Tensor] = None
     for x, weight in zip(levels, module.conv.weight.split([x.shape[1] for x in levels], dim=1)):
         bias = module.conv.bias if total is None else None  # once, not once per level
-        # a 1x1 convolution commutes with the resizing: it is made where the map is small
+        # a 1x1 convolution commutes with the resizing, so it is done on the small map
         part = resize(pointwise_conv(x, weight, bias), size, align_corners)
         total = part if total is None else total + part
     assert total is not None  # there is a level

@@ -226,8 +226,8 @@ class HRDAHead(BaseModule):
             mask[..., y1:y2, x1:x2] = 1
             attention = attention * mask
         context = (1 - attention) * context
-        # before resizing, as in the official code: the other order gives other values at the border
-        # of the crop
+        # the attention weighs the context before both are enlarged, as in the official code: the
+        # other order gives other values at the border of the crop
         fused, attention = self.enlarge(context), self.enlarge(attention)
         if crop_box is None:
             if detail.shape[-2:] != fused.shape[-2:]:

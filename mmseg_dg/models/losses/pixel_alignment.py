@@ -137,7 +137,7 @@ class PixelAlignment(nn.Module):
         self.start, self.resolution = start, resolution
         self.drop_covered, self.ignore_zero_weight = drop_covered, ignore_zero_weight
         self.ignore_index = ignore_index
-        # "head" in the name gives it the learning rate of decoders
+        # the attribute's name has "head", so that it gets the learning rate of decoders
         self.projection_head = None if projection is None else build_projection(
             name, decoder, **projection)
 
@@ -188,9 +188,9 @@ class PixelAlignment(nn.Module):
                 return self._keep_to(memory, images, eta, seed)
             return self._of_pass(images, eta, memory or [], pass_follows, seed, reduce_count, ahead)
 
-    def _of_pass(self, images: Sequence[AlignmentImages], eta: float,
-                 memory: list[list[ClassSums]], pass_follows: bool, seed: Optional[int],
-                 reduce_count: Optional[Callable[[Tensor], Tensor]],
+    def _of_pass(self, images: Sequence[AlignmentImages], eta: float, memory: list[list[ClassSums]],
+                 pass_follows: bool, seed: Optional[int], reduce_count: Optional[Callable[[Tensor],
+                                                                                          Tensor]],
                  ahead: Optional[Ahead]) -> AlignmentResult:
         """The loss of a pass whose prototypes are made now; arguments as of :meth:`forward`, with
         the class sums of the passes before as ``memory``.

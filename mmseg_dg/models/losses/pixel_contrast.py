@@ -162,7 +162,7 @@ class PixelContrast(nn.Module):
         placed = []
         for image, box in zip(detail, boxes):
             y1, y2, x1, x2 = shrink_box(box, stride)
-            # where the crop lay, zeros around it
+            # the crop at its place in the image, zeros around it
             placed.append(F.pad(image, (x1, size[1] - x2, y1, size[0] - y2)))
         return F.interpolate(context, size, mode='bilinear',
                              align_corners=True), torch.stack(placed)

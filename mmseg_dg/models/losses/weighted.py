@@ -95,7 +95,7 @@ class CrossEntropyLoss(mmseg_losses.CrossEntropyLoss):
         if self.class_weight is None or self.use_mask:
             plain = not (self.use_mask or self.use_sigmoid) and avg_factor is None
             if plain and self.avg_non_ignore and (reduction_override or self.reduction) == 'mean':
-                # the same number; MMSegmentation's reads it from the device
+                # the same number as MMSegmentation's, which waits for the device to read it
                 avg_factor = (label != ignore_index).sum().to(
                     torch.promote_types(cls_score.dtype, torch.float32))
             return super().forward(cls_score, label, weight, avg_factor, reduction_override,

@@ -144,6 +144,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
     # ------------------------------------------------------------------ images of both scales, and
     # their features
     def _context_image(self, images: Tensor) -> Tensor:
+        """The whole images at the small scale."""
         size = tuple(round(side * self.scales[1]) for side in images.shape[-2:])
         return resize(images, size)
 

@@ -48,6 +48,7 @@ class DetailWindows:
         return self.test_cfg.get('output', 'fused')
 
     def _detail_boxes(self, size: tuple[int, int]) -> list[CropBox]:
+        """The windows of the large scale: overlapping ones, or one over the whole image."""
         if not self.hr_slide_inference:
             return [(0, size[0], 0, size[1])]
         return sliding_boxes(size, self.hr_crop_size, self.detail_stride)
@@ -69,6 +70,7 @@ class DetailWindows:
         return F.pad(images, (0, missing[1], 0, missing[0])) if any(missing) else images
 
     def _to_image(self, logits: Tensor, padded: Tensor, images: Tensor) -> Tensor:
+        """Logits resized to the padded images and cut to the images themselves."""
         logits = resize(logits, tuple(padded.shape[-2:]))
         return cut_box(logits, (0, images.shape[-2], 0, images.shape[-1]))
 

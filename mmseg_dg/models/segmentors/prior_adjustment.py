@@ -148,6 +148,9 @@ class PriorAdjustment(nn.Module):
         return self._corrected(logits, t, -1) if self.where == 'sampling' else logits
 
     def _corrected(self, logits: Tensor, t: Tensor, sign: int) -> Tensor:
+        """Logits plus (``sign`` 1) or minus (-1) the prior's, weighted by the time ``t`` of
+        diffusion.
+        """
         logits = at_least_float32(logits)  # log(1e-4) has an error of 0.02 in bfloat16
         return logits + sign * prior_logits(self.probabilities, t.to(logits.device), self.tau,
                                             self.weighting, logits.dtype)
