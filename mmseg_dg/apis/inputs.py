@@ -59,7 +59,7 @@ def list_inputs(inputs: Any) -> tuple[list[Input], bool]:
         found = _expand(inputs, '')
         is_path = isinstance(inputs, (str, os.PathLike))
         is_file = is_path and (Path(inputs).is_file() or '://' in str(inputs))
-        return found, is_file or not is_path  # else a folder or a pattern
+        return found, is_file or not is_path  # a path that is no file: a folder or a pattern
     if isinstance(inputs,
                   (dict, bytes)) or not isinstance(inputs, Iterable) or isinstance(inputs, Tensor):
         raise TypeError(f'cannot predict {type(inputs).__name__}: give paths, folders, patterns, '

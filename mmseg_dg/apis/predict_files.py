@@ -113,8 +113,12 @@ def listed(path: Union[str, Path]) -> list[Input]:
     if missing:
         raise FileNotFoundError(f'{path}: {len(missing)} of {len(files)} images are missing, e.g. '
                                 f'{missing[:3]}; relative paths count from {path.parent}')
+    # results are written below the output folder as the images lie below their common folder
     root = os.path.commonpath([os.path.dirname(os.path.abspath(file)) for file in files])
-    return [Input(file, file, os.path.relpath(os.path.abspath(file), root)) for file in files]
+    return [
+        Input(name=file, value=file, below=os.path.relpath(os.path.abspath(file), root))
+        for file in files
+    ]
 
 
 def output_stems(items: Sequence[Input]) -> list[str]:

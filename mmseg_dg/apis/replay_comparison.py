@@ -223,7 +223,7 @@ def _parameters(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str]) -> li
     result = []
     for name, (quantity, attribute, kind) in _MOVED.items():
         if name in recorded:
-            norms = {k: v.double().norm().item() for k, v in ours._asdict()[attribute].items()}
+            norms = {k: v.double().norm().item() for k, v in getattr(ours, attribute).items()}
             result.append(_largest(quantity, norms, recorded[name], kind, (*skip, KEY_BIAS)))
     return result
 

@@ -142,8 +142,7 @@ def subset_lists(cfg: Config, subset: str) -> dict[str, str]:
         key, dataset = f'train_dataloader.{stream}.dataset', loaders[stream].dataset
         while 'dataset' in dataset:
             key, dataset = f'{key}.dataset', dataset.dataset
-        # where the lists of the config are: splits/<name>/labeled.txt below data_root, or anywhere
-        # else
+        # the folder two above the config's list, as in splits/<name>/labeled.txt below data_root
         home = osp.dirname(osp.dirname(dataset.get('ann_file') or '')) or 'splits'
         kind = 'labeled' if stream == labeled else 'unlabeled'
         options[f'{key}.ann_file'] = f'{home}/{subset}/{kind}.txt'

@@ -10,7 +10,7 @@ MapLocation = Any
 
 
 def read_checkpoints_safely() -> None:
-    """Every address mmengine can read a checkpoint from leads to
+    """Let mmengine read checkpoints, of every kind of address, by
     :mod:`mmseg_dg.utils.checkpoint_reader`.
 
     mmengine 0.10.7 calls ``torch.load`` without ``weights_only``, and for web addresses torch's
@@ -113,7 +113,7 @@ def _refuse_address(filename: str, map_location: MapLocation = None) -> Any:
 
 
 def find_checkpoints_by_looking() -> None:
-    """``resume=True`` takes the newest checkpoint that can be read and lies in the work dir itself.
+    """Let ``resume=True`` take the newest readable checkpoint that lies in the work dir itself.
 
     mmengine follows ``last_checkpoint``: without that file it begins again at iteration 0, and with
     a copied one it goes on in another folder.

@@ -183,7 +183,7 @@ class BadSamples:
         if self.action == 'skip':
             raise BadSampleError(f'{REPLACEMENTS} samples in place of a bad one are bad too: '
                                  f'{error}') from error
-        assert error is not None  # or the one attempt had given a sample
+        assert error is not None  # otherwise the attempt has returned a sample
         raise error
 
     def _note(self, error: BadSampleError, sample: Any, request: SampleRequest) -> None:

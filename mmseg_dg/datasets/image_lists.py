@@ -35,8 +35,7 @@ def read_lines(path: str, owner: str, backend_args: Optional[dict] = None) -> li
 
 
 def refuse_columns(names: Sequence[str], missing: Sequence[str], path: str, owner: str) -> None:
-    """Say so when a list has two columns (image and label) where one is read; names may contain
-    blanks.
+    """Refuse a list of two columns (image and label) where one is read; names may contain blanks.
 
     Args:
         names: All names of the list.

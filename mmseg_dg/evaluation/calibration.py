@@ -40,7 +40,7 @@ class Histogram(NamedTuple):
 
 
 def confidence_histogram(confidence: Tensor, correct: Tensor, bins: int) -> Histogram:
-    """Count pixels.
+    """Count pixels, and add up confidence and right ones, per bin of confidence.
 
     Args:
         confidence: Floating point, any shape, in [0, 1].

@@ -198,8 +198,8 @@ class AlignmentMixin:
 
 @contextmanager
 def without_traces(*modules: nn.Module) -> Iterator[None]:
-    """A forward pass that leaves nothing behind: no graph, and buffers and random state are as
-    before.
+    """Inside, forward passes leave nothing behind: they make no graph, and buffers and random state
+    are put back at the end.
 
     Args:
         modules: Whose buffers (BatchNorm's running statistics) are put back.

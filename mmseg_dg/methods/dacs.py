@@ -350,7 +350,7 @@ class DACS(LabeledUnlabeled, Supervised):
         """
         source, target = batch[self.source_stream], batch[self.target_stream]
         masked = self.masked
-        assert masked is not None  # or there is no such pass
+        assert masked is not None  # only then is there this pass
         pseudo_label, weight = state.pseudo_labels()
         images = self.masked_images(masked.select(source['inputs'], target['inputs']), draws)
         labels = masked.select(stack_labels(source['data_samples'], self.source_stream),
@@ -367,7 +367,7 @@ class DACS(LabeledUnlabeled, Supervised):
         features those that were masked before they were encoded."""
         if isinstance(images, EncodedImages):
             return cast(Tensor, images.variants['masked'])  # maps stand where images would
-        assert self.masked is not None  # or nobody would ask
+        assert self.masked is not None  # only then is this called
         return self.masked.cover(
             torch.stack([self._augment(x, draws, i) for i, x in enumerate(images)]), draws)
 

@@ -194,7 +194,7 @@ class DDeP(BaseMethod):
             with torch.no_grad():
                 start, denoised = self.restore(noisy, prediction.detach(), draws.sigma)
                 scores = dict(psnr=psnr(denoised, images), input_psnr=psnr(start, images))
-            if self.recorder.wanted:  # else they need not outlive the pass
+            if self.recorder.wanted:  # only a record needs the images after the pass
                 state.noisy_image, state.denoised_image = start, denoised
             result = PassResult({f'loss_{self.target}': loss},
                                 {k: v.mean()
@@ -356,7 +356,8 @@ def decoder_features(head: nn.Module, features: Sequence[Tensor]) -> Tensor:
 
 
 def check_scale(preprocessor: nn.Module, stream: str) -> None:
-    """A preprocessor brings 0..255 to [-1, 1], in training (``stream``) and in validation.
+    """Refuse a preprocessor that does not bring 0..255 to [-1, 1], in training (``stream``) and
+    validation.
 
     Values within the range would not tell: images on [0, 1] are in it, with the noise twice too
     strong.
@@ -376,7 +377,7 @@ def check_scale(preprocessor: nn.Module, stream: str) -> None:
 
 
 def check_range(images: Tensor) -> None:
-    """Images (B, 3, H, W) are on the scale [-1, 1] on which the noise is defined.
+    """Refuse images (B, 3, H, W) that are not on the scale [-1, 1] on which the noise is defined.
 
     Raises:
         ValueError: Values outside, with the range that was found.

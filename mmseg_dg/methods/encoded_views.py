@@ -196,8 +196,9 @@ def make_variant(method: Any, name: str, stream: str, batch: dict[str, dict], se
 
 @contextmanager
 def _drawn_alone(method: DACS) -> Iterator[None]:
-    """One process makes the views: it must not wait for counts of others, and draws for no further
-    stream."""
+    """Inside, the method draws for one process that makes views: without waiting for counts of
+    other processes, for no labeled target stream and no masked pass.
+    """
     before = method.sync_statistics, method.target_labeled_stream, method.masked
     method.sync_statistics, method.target_labeled_stream, method.masked = False, None, None
     try:

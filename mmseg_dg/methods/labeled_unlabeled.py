@@ -53,7 +53,8 @@ class LabeledUnlabeled(BaseMethod):
 
     # ------------------------------------------------------------------ checks
     def check_normalization(self, why: str, undone_by: str = '', instead: str = '') -> None:
-        """One mean and standard deviation for all streams, known where something undoes them.
+        """Check that all streams have one mean and standard deviation, which must be known where
+        something undoes them.
 
         Args:
             why: What needs one for all streams.

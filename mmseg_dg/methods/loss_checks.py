@@ -16,7 +16,7 @@ from mmseg_dg.ops.labels import MOST_CLASSES, too_many_classes
 
 
 def check_network_config(network: Mapping) -> None:
-    """The decode heads of a network's config, before it is built.
+    """Check the decode heads of a network's config, before the network is built.
 
     Args:
         network: Config of a segmentor.
@@ -81,8 +81,8 @@ def losses_of(head: BaseDecodeHead, path: str) -> Iterator[tuple[str, nn.Module]
 
 
 def check_losses(network: nn.Module, weighted: bool, owner: str) -> None:
-    """Class weights fit the head's classes, and every loss does with the weights of pixels what it
-    should.
+    """Check that class weights fit the head's classes, and that every loss heeds the weights of
+    pixels.
 
     Args:
         network: A segmentor.

@@ -69,7 +69,7 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Every module of the network in evaluation mode inside the block, and as it was after it."""
     modes = [(module, module.training) for module in network.modules()]
     for module, _ in modes:
-        # not .eval(): a teacher's would remove its hooks, mmseg's backbones override it
+        # not module.eval(), which removes a teacher's hooks and which mmseg's backbones override
         module.training = False
     try:
         yield

@@ -173,7 +173,7 @@ class EMATeacher(BaseAveragedModel):
     @staticmethod
     def _blend(averages: list[Tensor], sources: list[Tensor], beta: Union[float, Tensor],
                skip: Optional[Tensor] = None) -> None:
-        """In place; two products and a sum, as the official code computes it (not ``lerp``).
+        """Move the averages in place by two products and a sum, as the official code (no ``lerp``).
 
         Args:
             averages, sources: Of equal shapes.

@@ -239,7 +239,7 @@ def select_prototypes(candidates: Sequence[Prototypes], rule: str = 'entropy') -
 
 def group_images(kind: str, sizes: Sequence[int],
                  only_pass: bool = True) -> tuple[list[list[int]], int]:
-    """Which images share prototypes.
+    """Divide the images of all passes into groups that share prototypes.
 
     Args:
         kind: ``'pair'``, ``'batch'``, ``'step'`` or ``'image'`` (:data:`GROUPINGS`).

@@ -49,7 +49,7 @@ def restyle(maps: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         # there is nothing to divide, and 1e-7 would only blow the gradient up
         own_std = torch.ones_like(own_std)
     elif half:
-        # or the factor std / own_std would be no float16
+        # no smaller own_std, with which the factor std / own_std would overflow float16
         own_std = torch.maximum(own_std, std[..., None, None].abs().to(own_std) / HALF_MAX)
     new_mean, new_std = mean[..., None, None], std[..., None, None]  # (B, C, 1, 1)
     styled = (at_least_float32(maps) - own_mean) / own_std * new_std + new_mean

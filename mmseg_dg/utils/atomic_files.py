@@ -31,7 +31,8 @@ def flush(path: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        if not path.is_dir():  # some network file systems refuse this for folders only
+        # a folder that cannot be flushed is passed over: some network file systems flush files only
+        if not path.is_dir():
             raise OSError(error.errno, f'{error.strerror} (while {path} was flushed to the '
                           'disk)') from error
     finally:

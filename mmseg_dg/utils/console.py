@@ -50,8 +50,8 @@ def keep_tables_in_the_file() -> None:
 
 
 def write_traceback(error: BaseException) -> str:
-    """The traceback of an error that the terminal shows as one message, into the log files of this
-    process.
+    """Write the traceback of an error, which the terminal shows as one message, into the log files
+    of this process.
 
     Returns:
         The log file; '' where no run has one yet.

@@ -60,7 +60,7 @@ def holds_checkpoints(folder: Union[str, Path]) -> bool:
 
 
 def write_pointer(folder: Union[str, Path], checkpoint: Union[str, Path]) -> None:
-    """``last_checkpoint``: the name of the newest checkpoint, relative to the folder, so that
+    """Write ``last_checkpoint``, which names the newest checkpoint relative to the folder, so that
     folders can be moved.
     """
     path = Path(checkpoint)
@@ -179,7 +179,7 @@ def on_first_process(function: Any) -> Any:
 
 
 def refuse_to_mix(folder: Union[str, Path], template: Optional[str] = None) -> None:
-    """A new run must not write among the checkpoints of an earlier one.
+    """Refuse a folder for a new run because checkpoints of an earlier one lie in it.
 
     Raises:
         FileExistsError: Checkpoints lie there; the message names the ways on.

@@ -190,7 +190,7 @@ def _figure(source: str, caption: str) -> str:
 
 def _material_of(record: RunRecord) -> Path:
     """The folder of a run's newest pictures and confusion matrices."""
-    assert record.newest is not None  # or it would have no pictures to show
+    assert record.newest is not None  # only then are there pictures to show
     return record.newest.material
 
 

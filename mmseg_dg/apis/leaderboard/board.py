@@ -155,7 +155,7 @@ class Leaderboard:
         ])
 
     def write(self) -> tuple[Path, Path]:
-        """Rows of finished runs that have none, and the pages.
+        """Write the rows of finished runs that have none, and the pages.
 
         Returns:
             The Markdown and the HTML file.

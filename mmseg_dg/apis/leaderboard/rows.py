@@ -120,7 +120,7 @@ def _below_configs(path: Path) -> str:
 
 
 def write_row(path: Path, row: dict) -> None:
-    """One file, whole or not at all."""
+    """Write a row as one file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(row, indent=1, sort_keys=True) + '\n')
 

@@ -228,8 +228,8 @@ def _check_parts(reader: _Reader, kind: int, count: int, depth: int) -> None:
 
 
 def _check_sparse(reader: _Reader, shape: list[int], is_complex: bool) -> None:
-    """A sparse array is stored by columns: the row of each value, where each column begins among
-    the values (one number more than columns: the last is where they end), and the values.
+    """Check a sparse array, which is stored by columns: the row of each value, where each column
+    begins among the values (one number more than columns: the last is where they end), the values.
     """
     rows, begins = (np.asarray(reader.integers(), np.int64) for _ in range(2))
     counts = [reader.next().count for _ in range(1 + is_complex)]  # of real, imaginary parts

@@ -59,7 +59,7 @@ def sample_smooth(texture: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarr
 
 def hashed(*parts: np.ndarray) -> np.ndarray:
     """A reproducible pseudo-random number in [0, 1) per element, from integer-valued arrays of one
-    shape.
+    shape. Callers add 64 or 4096 to what counts from 0 or -1: zeros alone would give 0.
     """
     state = np.zeros(np.shape(parts[0]), np.uint32)
     for k, part in enumerate(parts):

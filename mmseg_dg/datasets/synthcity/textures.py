@@ -107,6 +107,7 @@ def _masonry(color: np.ndarray, p: Patch) -> None:
     shift, course = p.parameters[:, 0], p.parameters[:, 1]
     row = np.floor(p.v / course)
     mortar = (p.v - row * course < 0.03) | (np.mod(p.u + row * course, course * 2) < 0.03)
+    # how bright each stone is: a number drawn by its place
     stone = hashed(np.floor((p.u + row * course) / (course * 2)) + 4096, row + 64) - 0.5
     grain = sample(fractal(), p.u * 14 + shift, p.v * 14) - 0.5
     color *= (1 + 0.45 * grain + p.fade * (0.25 * stone - 0.25 * mortar))[:, None]
@@ -140,7 +141,7 @@ def _lacquer(color: np.ndarray, p: Patch) -> None:
 def _panes(color: np.ndarray, p: Patch) -> None:
     """Paint a row of panes with bars between onto the pixels of a vehicle (in place)."""
     width, lit = p.parameters[:, 0], p.parameters[:, 1]
-    phase, number = np.mod(p.u, width), np.floor(p.u / width)
+    phase, number = np.mod(p.u, width), np.floor(p.u / width)  # place in its pane, which pane
     color *= (0.6 + 0.8 * hashed(number + 4096, number) + 0.3 * (p.v - 1.8))[:, None]
     if p.dark:
         color += lit[:, None] * (_WARM * 0.75 - color)

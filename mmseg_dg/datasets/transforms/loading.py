@@ -15,7 +15,7 @@ from ..label_tables import apply_table, lookup_table
 
 
 def refuse_huge(content: bytes, path: str) -> None:
-    """A label that would fill the memory is refused by its header: a PNG of 2.6 MB may hold
+    """Refuse, by its header, a label that would fill the memory: a PNG of 2.6 MB may hold
     30000x30000 pixels.
 
     Args:

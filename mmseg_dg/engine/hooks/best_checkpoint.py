@@ -52,7 +52,7 @@ class BestCheckpoints(CheckpointHook):
             runner.message_hub.update_info(self._hub_keys(indicator)[1], name)
 
     def _adopt_best(self, runner: Any) -> None:
-        """After a resume: the best checkpoint must lie in this folder.
+        """After a resume: see to it that the best checkpoint lies in this folder.
 
         One that lies beside the checkpoint the run goes on from (``--resume FILE`` with another
         work dir) is copied. Where it is lost, its score is forgotten, so that the next validation
@@ -86,8 +86,8 @@ class BestCheckpoints(CheckpointHook):
                 on_first_process(lambda i=indicator, n=name: self._forget_left_over(runner, i, n))
 
     def _forget_left_over(self, runner: Any, indicator: str, name: str) -> None:
-        """After a kill between a checkpoint and the removal of what it replaces: best checkpoints
-        nobody names.
+        """Let go of best checkpoints that nobody names, which a kill between a checkpoint and the
+        removal of what it replaces has left.
 
         Earlier ones than ``name`` go at once, as the checkpoint that the run goes on from names
         their successor; later ones, of iterations that are trained again, when a regular checkpoint
@@ -179,12 +179,12 @@ class BestCheckpoints(CheckpointHook):
             if before and before != name:
                 if before in self._saved_best.values():
                     self._outdated_best.append(before)
-                elif is_main_process():  # no regular checkpoint names it
+                elif is_main_process():  # no regular checkpoint names the old best one
                     self._remove(before)
 
     def _forget_outdated_best(self) -> None:
-        """A regular checkpoint has been written: best checkpoints that only earlier ones named may
-        go.
+        """Remove best checkpoints that only earlier regular checkpoints named: called when a newer
+        one has been written.
         """
         if not self.save_best:
             return

@@ -275,7 +275,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         self._forget_outdated_best()
 
     def _write(self, runner: Runner, name: str, **options: Any) -> None:
-        """One file, whole or not at all.
+        """Write one checkpoint, whole or not at all.
 
         Raises:
             OSError: It cannot be written; the message says what is still there.

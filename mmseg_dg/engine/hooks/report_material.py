@@ -229,7 +229,7 @@ class ReportMaterialHook(Hook):
                     stem=stem)
 
     def after_train(self, runner: Runner) -> None:
-        """Curves and confusion matrices as pictures in the work dir."""
+        """Write curves and confusion matrices as pictures into the work dir."""
         if not self.charts or not is_main_process():
             return
         # imported here: this loads matplotlib, which a run without charts can do without
@@ -284,7 +284,7 @@ def write_confusion(path: Path, matrix: np.ndarray, names: Sequence[str]) -> Non
 
 
 def _drop_older_pictures(root: Path, newest: str) -> None:
-    """Of earlier validations only the tables stay."""
+    """Remove the pictures of validations before ``newest``; their tables stay."""
     for folder in root.glob('iter_*'):
         if folder.name == newest or not re.fullmatch(r'iter_\d+', folder.name):
             continue

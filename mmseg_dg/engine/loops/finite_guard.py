@@ -39,7 +39,9 @@ class FiniteGuard:
         install_finite_state(loop.runner)
 
     def prepare(self) -> None:
-        """Before the first iteration: counts of the run so far, and the interval of the log."""
+        """Before the first iteration: take up the counts of a resumed run, and find the interval of
+        the log.
+        """
         counts = self.loop.runner.message_hub.runtime_info.get(COUNTS)
         if counts:
             self.watch.skipped, self.watch.current = (int(value) for value in counts)

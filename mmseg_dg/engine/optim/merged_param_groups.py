@@ -69,8 +69,8 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """mmengine logs two or three lines per tensor while it collects the options; the summary below
-    says the same.
+    """Inside, mmengine does not log its two or three lines per tensor while it collects options;
+    the summary that follows says the same.
     """
     logger = MMLogger.get_current_instance()
     level = logger.level

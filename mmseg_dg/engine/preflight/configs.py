@@ -23,7 +23,7 @@ def check_stream_config(name: str, config: dict) -> None:
 
 
 def stream_config_problems(name: str, config: dict) -> Iterator[Exception]:
-    """What :func:`check_stream_config` refuses, all of it."""
+    """Errors for all that :func:`check_stream_config` refuses."""
     dataset = config.get('dataset')
     if not dataset:
         yield ValueError(f'stream "{name}" has no dataset: set train_dataloader.{name}.dataset')
@@ -37,7 +37,7 @@ def stream_config_problems(name: str, config: dict) -> Iterator[Exception]:
 
 
 def loader_argument_problems(key: str, config: Mapping) -> Iterator[ValueError]:
-    """Arguments that dataset or sampler of a dataloader do not take.
+    """Errors for arguments that dataset or sampler of a dataloader do not take.
 
     Args:
         key: Of the dataloader in the config.
@@ -50,7 +50,7 @@ def loader_argument_problems(key: str, config: Mapping) -> Iterator[ValueError]:
 
 
 def path_problems(what: str, key: str, dataset: Any) -> Iterator[FileNotFoundError]:
-    """Folders and lists of a dataset config that do not exist.
+    """Errors for folders and lists of a dataset config that do not exist.
 
     Args:
         what: The loader in words, for messages (``stream "source"``).

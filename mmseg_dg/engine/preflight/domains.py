@@ -151,7 +151,7 @@ def remaining_domains(cfg: Mapping, filename: Optional[str] = None) -> list[str]
 
 
 def save_best_problems(hooks: Sequence[Any], names: Sequence[str]) -> Iterator[ValueError]:
-    """A best checkpoint that is chosen by a domain nobody evaluates.
+    """Errors for a best checkpoint that is chosen by a domain nobody evaluates.
 
     Args:
         hooks: Of the runner.

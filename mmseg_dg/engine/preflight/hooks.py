@@ -106,7 +106,7 @@ def _mended_list(runner: Any, method: Any, needed: list[str], unfit: dict[int,
 
 def _warmup_problems(method: Any, lengths: list[Optional[int]],
                      max_iters: int) -> Iterator[ValueError]:
-    """A decoder warm-up longer than the training; ``None`` in ``lengths`` is the method's own."""
+    """Errors for a decoder warm-up longer than the training; None in ``lengths``: the method's."""
     for configured in lengths:  # None: that of the method
         own = method.warmup_iters if isinstance(method, HandsOver) else 0
         length = own if configured is None else configured

@@ -215,8 +215,8 @@ def check_smallest(what: str, model: nn.Module, dataset: Any, files: Sequence[Im
 
 
 def check_patches(what: str, method: nn.Module, dataset: Any, trains: bool) -> None:
-    """Sizes that an encoder of patches refuses, before iteration 0 (and not at the first
-    validation).
+    """Refuse sizes that an encoder of patches does not take, before iteration 0 instead of at the
+    first validation.
 
     Args:
         what: As for :func:`log_usage`.

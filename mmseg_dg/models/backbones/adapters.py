@@ -146,8 +146,9 @@ class LoRALinear(nn.Linear):
 
 
 class Target(NamedTuple):
-    """A linear layer that may get an adapter: ``owner.name``, ``path`` within the
-    encoder, its block."""
+    """A linear layer that may get an adapter: ``owner.name``, its ``path`` within the encoder, and
+    the number of its block.
+    """
     owner: nn.Module
     name: str
     path: str

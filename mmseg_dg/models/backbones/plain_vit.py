@@ -186,7 +186,8 @@ class PlainViT(EncoderOptions, BaseModule):
         dims, count = self.arch.embed_dims, self.arch.num_layers
         self.patch_size, self.final_norm, self.with_cp = patch_size, final_norm, with_cp
         self.resize, self.scale_factor, self.patch_resample = resize, scale_factor, patch_resample
-        # as the published models were used: 0.1 without antialiasing, those with registers 0 with
+        # as the published models were used: an offset of 0.1 without antialiasing; those with
+        # registers none, with antialiasing
         self.pos_offset = (0. if registers else 0.1) if pos_offset is None else pos_offset
         self.pos_antialias = bool(registers) if pos_antialias is None else pos_antialias
         self.out_indices = _indices(self.arch.out_indices if out_indices is None else out_indices,

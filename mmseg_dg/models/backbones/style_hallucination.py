@@ -89,7 +89,7 @@ class StyleHallucination(nn.Module):
                              'dict(type="StylePrototypeHook") to custom_hooks, which computes '
                              'them before the first iteration')
         weights = self.draw_weights(len(maps)).to(self.proto_mean.dtype)
-        # or styles would be rounded to half precision
+        # without autocast, which would round the styles to half precision
         with torch.autocast(maps.device.type, enabled=False):
             mean, std = weights @ self.proto_mean, weights @ self.proto_std
         return torch.cat([maps, restyle(maps, mean, std)])

@@ -78,8 +78,9 @@ class TimmEncoder(EncoderOptions, BaseModule):
         if with_cp:
             self.model.set_grad_checkpointing(True)
         for module in self.model.modules():
-            if 'qkv_bias_separate' in vars(
-                    module):  # else EVA's attention reads the weight past the layer
+            # EVA's attention then calls its qkv layer, which may have an adapter, instead of
+            # reading that layer's weight
+            if 'qkv_bias_separate' in vars(module):
                 module.qkv_bias_separate = True
         self.set_options(trainable, lora, extra_channels)
 

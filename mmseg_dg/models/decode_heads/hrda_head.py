@@ -1,8 +1,7 @@
 """The multi-resolution decoder of HRDA: one head for context and detail, and a learned weight
 between them.
 
-Shapes: B images, C classes (of features: channels), H x W pixels, h x w places of a
-smaller map.
+Shapes: B images, C classes (of features: channels), H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Sequence
 from copy import deepcopy

@@ -77,10 +77,9 @@ class LabelCode(nn.Module):
     def mean_square(self) -> Tensor:
         """Mean of the squared elements of the codes of the K classes, float64 scalar.
 
-        ``b^2`` for binary digits, ``b^2 / K`` for one-hot codes; for an embedding it is that of its
-        rows as they are
-        now: 0.173 b^2 expected of normal ones, since squashing to (-b, b) leaves most elements far
-        from +-b.
+        ``b^2`` for binary digits, ``b^2 / K`` for one-hot codes. An embedding's rows are taken as
+        they are now; of normal ones 0.173 b^2 is expected, since squashing to (-b, b) leaves most
+        elements far from +-b.
         """
         device = None if self.table is None else self.table.device
         # a label map of one row that shows every class once: (1, 1, K) -> (1, D, 1, K)

@@ -281,6 +281,7 @@ class PixelAlignment(nn.Module):
             rng: CPU generator for ``partition='random'``.
             drift: The drift pixels of each resolution where they are known, bool (B, h, w).
         """
+        # for views of the whole image: labels ignored where a detail crop covers them, if asked for
         whole = without_detail(pass_images, self.ignore_index) if self.drop_covered else pass_images
         known = [None] * len(pass_images.views) if drift is None else drift
         return [

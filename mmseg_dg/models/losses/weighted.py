@@ -84,11 +84,11 @@ class CrossEntropyLoss(mmseg_losses.CrossEntropyLoss):
     def forward(self, cls_score: Tensor, label: Tensor, weight: Optional[Tensor] = None,
                 avg_factor: AvgFactor = None, reduction_override: Optional[str] = None,
                 ignore_index: int = -100, **kwargs: Any) -> Tensor:
-        """
+        """The loss, reduced as the class says.
+
         Args:
             cls_score: Logits, (B, C, H, W).
-            label: (B, H, W) int64.
-            weight: (B, H, W) or None.
+            label, weight: (B, H, W), int64; (B, H, W) or None.
             avg_factor, reduction_override: As in MMSegmentation.
             ignore_index: Label of ignored pixels.
         """
@@ -146,11 +146,11 @@ class DiceLoss(mmseg_losses.DiceLoss):
     def forward(self, pred: Tensor, target: Tensor, weight: Optional[Tensor] = None,
                 avg_factor: AvgFactor = None, reduction_override: Optional[str] = None,
                 ignore_index: int = 255, **kwargs: Any) -> Tensor:
-        """
+        """The loss, reduced as the class says.
+
         Args:
             pred: Logits, (B, C, H, W).
-            target: (B, H, W) int64.
-            weight: (B, H, W) or None.
+            target, weight: (B, H, W), int64; (B, H, W) or None.
             avg_factor, reduction_override: As in MMSegmentation.
             ignore_index: Label of ignored pixels.
         """
@@ -199,11 +199,11 @@ class TverskyLoss(mmseg_losses.TverskyLoss):
 
     def forward(self, pred: Tensor, target: Tensor, weight: Optional[Tensor] = None,
                 ignore_index: int = 255, **kwargs: Any) -> Tensor:
-        """
+        """The loss, reduced as the class says.
+
         Args:
             pred: Logits, (B, C, H, W).
-            target: (B, H, W) int64.
-            weight: (B, H, W) or None.
+            target, weight: (B, H, W), int64; (B, H, W) or None.
             ignore_index: Label of ignored pixels.
         """
         p = at_least_float32(pred).softmax(1)
@@ -236,11 +236,11 @@ class LovaszLoss(mmseg_losses.LovaszLoss):
     def forward(self, cls_score: Tensor, label: Tensor, weight: Optional[Tensor] = None,
                 avg_factor: AvgFactor = None, reduction_override: Optional[str] = None,
                 ignore_index: int = 255, **kwargs: Any) -> Tensor:
-        """
+        """The loss, reduced as the class says.
+
         Args:
             cls_score: Logits, (B, C, H, W).
-            label: (B, H, W) int64.
-            weight: (B, H, W) or None.
+            label, weight: (B, H, W), int64; (B, H, W) or None.
             avg_factor, reduction_override: As in MMSegmentation.
             ignore_index: Label of ignored pixels.
 
@@ -320,11 +320,11 @@ class FocalLoss(mmseg_losses.FocalLoss):
     def forward(self, pred: Tensor, target: Tensor, weight: Optional[Tensor] = None,
                 avg_factor: AvgFactor = None, reduction_override: Optional[str] = None,
                 ignore_index: int = 255, **kwargs: Any) -> Tensor:
-        """
+        """The loss, reduced as the class says.
+
         Args:
             pred: Logits, (B, C, H, W).
-            target: (B, H, W) int64.
-            weight: (B, H, W) or None.
+            target, weight: (B, H, W), int64; (B, H, W) or None.
             avg_factor, reduction_override: As in MMSegmentation.
             ignore_index: Label of ignored pixels.
         """
@@ -371,11 +371,11 @@ class OhemCrossEntropy(mmseg_losses.OhemCrossEntropy):
 
     def forward(self, score: Tensor, target: Tensor, weight: Optional[Tensor] = None,
                 ignore_index: int = 255, **kwargs: Any) -> Tensor:
-        """
+        """The loss, reduced as the class says.
+
         Args:
             score: Logits, (B, C, H, W).
-            target: (B, H, W) int64.
-            weight: (B, H, W) or None.
+            target, weight: (B, H, W), int64; (B, H, W) or None.
             ignore_index: Label of ignored pixels.
         """
         score = at_least_float32(score)
