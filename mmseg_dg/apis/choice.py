@@ -129,7 +129,8 @@ def judge(curves: Sequence[Curve]) -> list[Judged]:
         raise ValueError('there is no run to judge by')
     names = [name for name in curves[0].scores if all(name in curve.scores for curve in curves)]
     found = [
-        Judged('last', math.nan, math.nan, [max(c.miou) - c.miou[-1] for c in curves], math.nan)
+        Judged(score='last', spearman=math.nan, within=math.nan,
+               regrets=[max(c.miou) - c.miou[-1] for c in curves], across=math.nan)
     ]
     for name in names:
         sign = -1 if name in LESS_IS_BETTER else 1  # the highest value is the choice
@@ -143,10 +144,10 @@ def judge(curves: Sequence[Curve]) -> list[Judged]:
             if not math.isnan(c)
         ]
         found.append(
-            Judged(name, spearman([v for v, _ in every], [m for _, m in every]),
-                   fmean(inside) if inside else math.nan,
-                   [max(curve.miou) - miou for curve, miou in zip(curves, picked)],
-                   max(m for _, m in every) - max(every, key=lambda pair: pair[0])[1]))
+            Judged(score=name, spearman=spearman([v for v, _ in every], [m for _, m in every]),
+                   within=fmean(inside) if inside else math.nan,
+                   regrets=[max(curve.miou) - miou for curve, miou in zip(curves, picked)],
+                   across=max(m for _, m in every) - max(every, key=lambda pair: pair[0])[1]))
     return sorted(found, key=lambda one: (one.median_regret, one.score != 'last'))
 
 

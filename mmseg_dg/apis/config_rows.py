@@ -184,7 +184,7 @@ def read_rows(path: Union[str, Path]) -> dict[str, dict[str, Row]]:
             field.
     """
     path = Path(path)
-    status = path.stat()
+    status = path.stat()  # what was read is kept as long as the file is the same
     return dict(_read_rows(path, (status.st_mtime_ns, status.st_size)))
 
 

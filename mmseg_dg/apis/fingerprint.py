@@ -84,10 +84,12 @@ def fingerprint(folders: Mapping, classes: int,
         c: float(np.median(counts[counts[:, c] > 0, c]))
         for c, share in shares.items() if share
     }
-    return Fingerprint(len(names), int(np.median(sizes[:, 0])),
-                       int(np.median(sizes[:,
-                                           1])), (int(sizes[:, 0].min()), int(sizes[:, 1].min())),
-                       int(sizes.prod(1).max()), shares, pixels, len(counts))
+    heights, widths = sizes.T
+    smallest = (int(heights.min()), int(widths.min()))
+    return Fingerprint(count=len(names), height=int(np.median(heights)),
+                       width=int(np.median(widths)), smallest=smallest,
+                       largest=int(sizes.prod(1).max()), shares=shares, pixels=pixels,
+                       masks=len(counts))
 
 
 def spread(names: Sequence[str], most: int) -> list[str]:

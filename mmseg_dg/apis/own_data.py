@@ -241,10 +241,11 @@ def _begin(verb: str, chosen: Recipe, sets: dict, classes: Any, out: Folder, few
         raise ValueError(f'out={out!r}: give the folder of the run')
     val = settings.pop('val', None)
     names, palette = checked_classes(classes, settings.pop('palette', None))
-    task = Task(verb, chosen, {name: sets[name]
-                               for name in chosen.streams}, names, palette,
-                checked_mapping('label_map', settings.pop('label_map', None), int, '{255: 1}'),
-                None if val is None else checked_images('val', val, True), few)
+    label_map = checked_mapping('label_map', settings.pop('label_map', None), int, '{255: 1}')
+    streams = {name: sets[name] for name in chosen.streams}
+    task = Task(verb=verb, recipe=chosen, streams=streams, classes=names, palette=palette,
+                label_map=label_map, val=None if val is None else checked_images('val', val, True),
+                target_labeled=few)
     unknown = set(settings) - set(SETTINGS)
     if unknown:
         raise ValueError(f'unknown settings {sorted(unknown)}: there are val, palette, label_map, '

@@ -97,8 +97,8 @@ def pixel_maps(model: BaseSegmentor, sample: dict) -> list[PixelMaps]:
         raise ValueError(no_features(network))
     names = ('', ) if len(pyramids) == 1 else ('context', 'detail')
     return [
-        PixelMaps(name, features[0].float(), logits[0].float(), _nearest(labels, logits),
-                  _nearest(inside, logits).bool())
+        PixelMaps(name=name, features=features[0].float(), logits=logits[0].float(),
+                  labels=_nearest(labels, logits), inside=_nearest(inside, logits).bool())
         for name, ((features, logits), ) in zip(names, calls)
     ]
 

@@ -133,7 +133,9 @@ class Replay:
         gradients: list[dict[str, Tensor]] = []
 
         def keep_gradients(name: str) -> None:
-            """After each backward: the gradients accumulated so far, and their norms."""
+            """After each backward: keep the gradients accumulated so far (under their official
+            names) and their norms.
+            """
             grads = {
                 n: p.grad.detach().clone()
                 for n, p in method.student.named_parameters() if p.grad is not None

@@ -94,7 +94,9 @@ class TrainIdDataset(BaseSegDataset):
         super().full_init()
 
     def get_data_info(self, idx: int) -> dict:
-        """File paths and id map of one sample."""
+        """File paths of one sample, and how its labels are read: ``raw_ids`` (as published, or
+        converted) and the map of ids.
+        """
         info = super().get_data_info(idx)
         info['raw_ids'] = self.raw_ids
         if self._raw_table is not None:

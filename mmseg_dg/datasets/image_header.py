@@ -113,7 +113,8 @@ def _png(file: BinaryIO, start: bytes) -> ImageHeader:
     """The header of a PNG, of which ``start`` are the first bytes."""
     width, height, bits, kind = struct.unpack('>IIBB', start[16:26])
     channels, alpha = _PNG_CHANNELS[kind]
-    return ImageHeader('PNG', height, width, channels, alpha, 8 if kind == 3 else bits)
+    return ImageHeader(format='PNG', height=height, width=width, channels=channels, alpha=alpha,
+                       bits=8 if kind == 3 else bits)
 
 
 def open_unlimited(file: BinaryIO) -> ImageFile.ImageFile:
@@ -136,8 +137,9 @@ def _pillow(file: BinaryIO) -> ImageHeader:
     orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ('JPEG', 'MPO',
                                                                            'WEBP') else 1
     bits = vars(image).get('bits', bits) if image.format in ('JPEG', 'MPO') else bits
-    header = ImageHeader(image.format or '', image.size[1], image.size[0],
-                         3 if image.mode == 'CMYK' else channels, alpha, bits, image.mode == 'F')
+    header = ImageHeader(format=image.format or '', height=image.size[1], width=image.size[0],
+                         channels=3 if image.mode == 'CMYK' else channels, alpha=alpha, bits=bits,
+                         floating=image.mode == 'F')
     return _turned(header, orientation)
 
 
@@ -159,8 +161,9 @@ def _pnm(file: BinaryIO) -> ImageHeader:
         if len(words) >= 4:
             break
     width, height, largest = (int(word) for word in words[1:4])
-    return ImageHeader('PPM', height, width, 3 if words[0] in (b'P3', b'P6') else 1, False,
-                       largest.bit_length())
+    return ImageHeader(format='PPM', height=height, width=width,
+                       channels=3 if words[0] in (b'P3', b'P6') else 1, alpha=False,
+                       bits=largest.bit_length())
 
 
 # ---------------------------------------------------------------- TIFF: Pillow knows few of its
@@ -182,8 +185,9 @@ def _tiff(file: BinaryIO, start: bytes) -> ImageHeader:
     # palette colors (3) and CMYK (5, four inks) are loaded as three channels
     is_cmyk = photometric == 5 and samples - len(extra) == 4
     channels = 3 if photometric == 3 or is_cmyk else samples - int(alpha)
-    header = ImageHeader('TIFF', tags[_HEIGHT][0], tags[_WIDTH][0], channels, alpha,
-                         max(tags.get(_BITS, [1])), 3 in tags.get(_SAMPLE_FORMAT, []))
+    bits, floating = max(tags.get(_BITS, [1])), 3 in tags.get(_SAMPLE_FORMAT, [])
+    header = ImageHeader(format='TIFF', height=tags[_HEIGHT][0], width=tags[_WIDTH][0],
+                         channels=channels, alpha=alpha, bits=bits, floating=floating)
     return _turned(header, tags.get(_ORIENTATION, [1])[0])
 
 

@@ -45,8 +45,9 @@ def read_index(folder: Union[str, Path]) -> Optional[dict]:
         return None
     try:
         index = json.loads(path.read_text(encoding='utf-8'))
-        index['recipe'], index['arrays'], index['images']
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if not {'recipe', 'arrays', 'images'} <= set(index):
+            raise ValueError('entries are missing')
+    except (ValueError, TypeError, RecursionError) as error:
         raise FeatureCacheError(
             f'the cached features in {folder} are damaged: {path.name} cannot be read ({error}). '
             'Delete the folder; it is built again') from error

@@ -127,6 +127,7 @@ class CalibrationMetric(BaseMetric):
         if self.label_map is None:
             return valid, ids == label
         names = (self.dataset_meta or {}).get('classes') or [str(i) for i in range(classes)]
+        # scored ids may be any below ignore_index: how many there are does not matter here
         table = torch.as_tensor(
             resolve_label_map(self.label_map, names, self.ignore_index, self.ignore_index),
             device=ids.device)

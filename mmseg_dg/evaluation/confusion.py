@@ -114,7 +114,7 @@ def scores(confusion: np.ndarray, subset: Optional[Sequence[int]] = None) -> Sco
     chosen[list(range(num_classes)) if subset is None else list(subset)] = True
     iou[~chosen] = acc[~chosen] = np.nan
     total = _percent(hit[chosen].sum(keepdims=True), truth[chosen].sum(keepdims=True))
-    return Scores(iou, acc, nan_mean(iou), nan_mean(acc), float(total[0]))
+    return Scores(iou=iou, acc=acc, miou=nan_mean(iou), macc=nan_mean(acc), aacc=float(total[0]))
 
 
 def nan_mean(values: Iterable[float]) -> float:

@@ -296,7 +296,8 @@ class BaseMethod(BaseModel):
             raise ValueError(f'{type(self).__name__} cannot train an encoder that hallucinates '
                              'styles: set model.type=DomainGeneralization, or '
                              'network.backbone.style_hallucination=None')
-        self.evaluated_network  # noqa: B018  raises on a wrong name before hours of training
+        # asked for here, so that a wrong name raises before hours of training
+        self.evaluated_network  # noqa: B018
         print_log(f'{type(self).__name__}: streams {self.streams}, evaluates the {self.evaluate}',
                   logger='current')
 

@@ -286,7 +286,7 @@ class DACS(LabeledUnlabeled, Supervised):
         images, labels, weight = self._mixed(batch, draws, state)
         box = self._mixed_box(images, draws, state)
         result = segmentation_losses(self.student, images, labels, weight=weight, crop_box=box)
-        if callable(box):  # recorded, so that a replay takes the same
+        if callable(box):  # chosen by entropy in this pass; recorded, so that a replay takes it too
             state.mixed_boxes = boxes_per_image(result.views[-1].crop_box, len(images))
         aligned = self.align(state, result, labels, weight, seed=draws.alignment_seed)
         return result.terms.joined(aligned).prefixed('mix').joined(self.held_losses(state))
@@ -317,7 +317,7 @@ class DACS(LabeledUnlabeled, Supervised):
         images, labels, weight = self._mixed(batch, draws, state)
         box = self._mixed_box(images, draws, state)
         views = pixel_views(self.student, images, crop_box=box)
-        if callable(box) and views:
+        if callable(box) and views:  # chosen by entropy just now; the mix pass takes it too
             state.mixed_boxes = boxes_per_image(views[-1].crop_box, len(images))
         return [AlignmentImages(views, labels, weight)]
 

@@ -185,6 +185,7 @@ class DDeP(BaseMethod):
         state = StepState() if state is None else state
 
         def denoising() -> PassResult:
+            """Loss of the prediction for noisy images, and how well it denoises them (PSNR)."""
             check_range(images)
             noise = seeded_noise(images, draws.noise_seed)
             noisy = add_noise(images, noise, draws.sigma, self.form)

@@ -200,4 +200,5 @@ def _on_disk(file: str) -> str:
 
 @lru_cache(maxsize=8)
 def _hash(file: str, _changed: float) -> str:
+    """SHA-256, kept as long as the file's time of change is ``_changed``."""
     return sha256_of(file)

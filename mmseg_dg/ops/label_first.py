@@ -71,5 +71,7 @@ def score_regions(logits: Tensor, size: int) -> list[Region]:
         # classes by falling number of pixels, equal ones by id
         found = [(-float(number), i) for i, number in enumerate(counts) if number > 0]
         order = [i for _, i in sorted(found)]
-        regions.append(Region(box, impurity * uncertainty, uncertainty, impurity, tuple(order)))
+        regions.append(
+            Region(box=box, score=impurity * uncertainty, uncertainty=uncertainty,
+                   impurity=impurity, classes=tuple(order)))
     return regions

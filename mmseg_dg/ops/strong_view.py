@@ -85,7 +85,8 @@ def draw_strong_view(
     sigma = float(rng.uniform(*blur_sigma))
     # drawn whatever is switched off, so that one setting does not move the others' draws
     chances = rng.uniform(size=3)
-    jitter = StrongJitter(bright, contrasted, saturated, shift, order)
+    jitter = StrongJitter(brightness=bright, contrast=contrasted, saturation=saturated, hue=shift,
+                          order=order)
     return StrongView(jitter=jitter if chances[0] < jitter_probability else None,
                       grayscale=bool(chances[1] < grayscale_probability),
                       sigma=sigma if chances[2] < blur_probability else None)

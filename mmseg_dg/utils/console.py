@@ -32,7 +32,7 @@ def keep_tables_in_the_file() -> None:
         return
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        # MMLogger's constructor; then the handlers that write to a terminal get a filter
+        """MMLogger's constructor; then the handlers that write to a terminal get a filter."""
         original(self, *args, **kwargs)
         if not any(isinstance(handler, logging.FileHandler) for handler in self.handlers):
             return

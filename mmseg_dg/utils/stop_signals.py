@@ -126,7 +126,10 @@ def release_workers(patience: float = 5.) -> None:
     children = [child for child in multiprocessing.active_children() if child.daemon]
     while children:
         for child in children:
-            child.kill() if time.monotonic() > deadline else child.terminate()
+            if time.monotonic() > deadline:
+                child.kill()
+            else:
+                child.terminate()
             child.join(0.02)
         children = [child for child in children if child.is_alive()]
 

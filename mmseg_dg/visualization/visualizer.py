@@ -74,6 +74,7 @@ class SegmentationVisualizer(SegLocalVisualizer):
         folder = osp.dirname(name)
         for backend in self._vis_backends.values() if folder and is_main_process() else ():
             if isinstance(backend, LocalVisBackend):
-                backend.experiment  # noqa: B018  makes its folders known
+                # asked for only because it lets the backend know its folders
+                backend.experiment  # noqa: B018
                 os.makedirs(osp.join(backend._img_save_dir, folder), exist_ok=True)
         super().add_image(name, image, step)

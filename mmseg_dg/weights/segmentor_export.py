@@ -93,7 +93,8 @@ def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
     state = {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
     torch.save(dict(state_dict=state, meta=dict(dataset_meta=_dataset_meta(meta))), target)
     inference.dump(target.with_suffix('.py'))
-    return Export(target, target.with_suffix('.py'), name, own_parts, len(state))
+    return Export(checkpoint=target, config=target.with_suffix('.py'), network=name,
+                  own_parts=own_parts, tensors=len(state))
 
 
 def load_network(cfg: Config, checkpoint: Union[str, Path],

@@ -83,7 +83,9 @@ class Leaderboard:
             for run in study.runs():
                 check_folder(run, study.fingerprint_of(run))
                 if not read_record(run.folder / FINISHED):
-                    planned.append(Planned(arm, study, run, float(seconds), measured is not None))
+                    planned.append(
+                        Planned(arm=arm, study=study, run=run, seconds=float(seconds),
+                                measured=measured is not None))
         return sorted(planned, key=lambda p: (p.seconds, self.suite.seeds.index(p.run.seed)))
 
     @property

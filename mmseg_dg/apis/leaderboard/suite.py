@@ -143,10 +143,11 @@ def read_suite(path: Path) -> Suite:
         for key, entry in data['arms'].items() for encoder, setting in encoders.items()
         if encoder in (entry.get('encoders') or encoders)
     ]
-    suite = Suite(path.stem, str(data['title']), str(data.get('about', '')), str(data['score']),
-                  str(data['lower']), str(data['upper']),
-                  [int(seed) for seed in data.get('seeds', [0])], arms,
-                  float(data.get('seconds_per_image', 0.1)), float(data.get('least_spread', 5.)))
+    suite = Suite(name=path.stem, title=str(data['title']), about=str(data.get('about', '')),
+                  score=str(data['score']), lower=str(data['lower']), upper=str(data['upper']),
+                  seeds=[int(seed) for seed in data.get('seeds', [0])], arms=arms,
+                  seconds_per_image=float(data.get('seconds_per_image', 0.1)),
+                  least_spread=float(data.get('least_spread', 5.)))
     _check(suite, path, data['arms'])
     return suite
 

@@ -100,8 +100,9 @@ def _examine_files(listing: Listing, quick: bool, run: Callable) -> Optional[np.
     if not listing.infos:
         return None
     known = traits(listing.dataset)
-    reading = Reading(listing.loader, len(listing.classes), known.ignore_index, known.backend_args,
-                      not quick, listing.image_loader)
+    reading = Reading(loader=listing.loader, num_classes=len(listing.classes),
+                      ignore_index=known.ignore_index, backend_args=known.backend_args,
+                      thorough=not quick, image_loader=listing.image_loader)
     count = len(listing.infos)
     with_label = np.ones(count, bool)
     if quick and count > _QUICK_LABELS:

@@ -80,7 +80,8 @@ class Listing:
         return None if palette is None else [list(color) for color in palette]
 
     def add(self, kind: str, path: str, detail: str = '', image: str = '') -> None:
-        self.findings.append(Finding(kind, self.stream, str(path), detail, image))
+        self.findings.append(
+            Finding(kind=kind, stream=self.stream, path=str(path), detail=detail, image=image))
 
 
 def list_entry(entry: Entry) -> Listing:

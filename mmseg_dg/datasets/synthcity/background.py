@@ -227,8 +227,14 @@ def _repairs(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray) -> n
 
 def cast_shadows(image: np.ndarray, camera: Camera, light: Light, ground: Ground,
                  casters: Sequence[tuple[Sequence[tuple[float, float]], float]]) -> None:
-    """Darken the ground (in place) below objects, given as (corners (x, z) of the footprint,
-    height).
+    """Darken the ground (in place) in the shadow of objects.
+
+    Args:
+        image: float32 (H, W, 3).
+        camera: The scene's.
+        light: Its direction and whether it casts crisp shadows.
+        ground: Where pixels see the ground.
+        casters: ``(corners (x, z) of the footprint, height)`` of each object.
     """
     mask = np.zeros(image.shape[:2], np.uint8)
     slope = 1 / max(light.direction[1], 0.15) if light.crisp else 0.0

@@ -94,7 +94,16 @@ def _roof(stage: Stage, side: int, near: float, far: float, z0: float, z1: float
 
 
 def _shop(stage: Stage, side: int, x: float, z0: float, z1: float, glass: Color) -> None:
-    """A shop window in the ground floor of a house, with a sign and perhaps an awning."""
+    """A shop window in the ground floor of a house, with a sign and perhaps an awning.
+
+    Args:
+        stage: The scene.
+        side: -1 left, 1 right.
+        x: Of the facade, before bending.
+        z0: Near end of the facade.
+        z1: Far end.
+        glass: BGR of the window by day.
+    """
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
     normal, sign = (-float(side), 0.0, 0.0), (dice.uniform(30, 220), dice.uniform(30, 220),
                                               dice.uniform(30, 220))

@@ -137,7 +137,7 @@ def _write_missing(write: Callable[[int], None], missing: list[int], num_workers
 
 
 def _pool(workers: int, lock: int) -> ProcessPoolExecutor:
-    """Worker processes that end with this one."""
+    """Worker processes that end with this one; ``lock``: file descriptor of the folder's lock."""
     # Forked processes need not import torch and mmseg again, nor a __main__ guard in the user's
     # script; they use NumPy and single-threaded OpenCV only. macOS' system libraries do not survive
     # a fork.

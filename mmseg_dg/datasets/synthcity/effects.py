@@ -91,7 +91,9 @@ def add_reflections(image: np.ndarray, label: np.ndarray, camera: Camera, streng
 
 
 def add_bonnet(image: np.ndarray, label: np.ndarray, dice: Dice, brightness: float) -> None:
-    """Cover the bottom of the picture by the own bonnet, which is not labeled; in place."""
+    """Cover the bottom of the picture by the own bonnet, which is not labeled; in place. Its gray
+    is multiplied by ``brightness``.
+    """
     height, width = label.shape
     top, gray = height * dice.uniform(0.9, 0.97), dice.pick((25, 60, 130, 200)) * brightness
     # its edge is a parabola, highest in the middle

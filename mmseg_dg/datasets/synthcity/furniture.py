@@ -95,7 +95,7 @@ def sign(stage: Stage, x: float, z: float) -> None:
 
 
 def bollards(stage: Stage, x: float, z0: float, z1: float) -> None:
-    """A row of posts along the kerb (x before bending)."""
+    """A row of posts along the kerb from z0 to z1 (x before bending)."""
     step, color = stage.dice.uniform(1.5, 3), _gray(stage, 60, 60, 190)
     z = z0
     while z < z1:
@@ -129,8 +129,8 @@ def wall(stage: Stage, side: int, x: float, z0: float, z1: float) -> None:
 
 
 def fence(stage: Stage, x: float, z0: float, z1: float) -> None:
-    """A fence along the street (x before bending); what is behind its bars can be seen but is
-    labeled fence.
+    """A fence along the street from z0 to z1 (x before bending); what is behind its bars can be
+    seen but is labeled fence.
     """
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
     height = dice.uniform(0.9, 2.0)

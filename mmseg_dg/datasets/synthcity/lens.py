@@ -48,7 +48,8 @@ def _glare(dice: Dice, height: int, width: int) -> np.ndarray:
 
 
 def _noise(dice: Dice, shape: tuple[int, ...], kind: str) -> np.ndarray:
-    """A drawn window (H, W, 3) of the fixed noise, tiled where the picture is larger."""
+    """A drawn window (H, W, 3) of the fixed noise of a ``kind``, tiled where the picture is larger.
+    """
     tile = sensor(kind)
     top, left = dice.integer(0, tile.shape[0]), dice.integer(0, tile.shape[1])
     flip = dice.pick((1, -1))
@@ -131,7 +132,7 @@ def _photograph(image: np.ndarray, dice: Dice) -> np.ndarray:
 
 
 def _fringes(image: np.ndarray, pixels: float) -> np.ndarray:
-    """Magnify red and shrink blue by some pixels at the edge (lateral chromatic aberration)."""
+    """Magnify red and shrink blue by ``pixels`` at the edge (lateral chromatic aberration)."""
     height, width = image.shape[:2]
     channels = list(cv2.split(image))
     for channel, sign in ((0, -1), (2, 1)):

@@ -67,6 +67,7 @@ def _legs(part: Callable[..., None], hips: float, seated: bool, stride: float,
     """Both legs, bent over a seat or standing on shoes ``stride`` half widths to the side.
 
     ``part`` draws (:func:`person`): points (across in half widths of the body, up in meters).
+    ``hips`` is their height.
     """
     for side in (-1, 1):
         shade = scaled(trousers, 1.0 if side > 0 else 0.85)
@@ -89,6 +90,7 @@ def _arms(part: Callable[..., None], shoulders: float, hands: float, swing: floa
     """Both sleeves and hands; ``swing`` half widths away from the body.
 
     ``part`` draws (:func:`person`): points (across in half widths of the body, up in meters).
+    ``shoulders`` and ``hands`` are heights, ``shirt`` and ``skin`` colors, ``cloth`` a texture.
     """
     for side in (-1, 1):
         part([(side * .85, shoulders - .02), (side * 1.12, shoulders - .08),
@@ -99,7 +101,9 @@ def _arms(part: Callable[..., None], shoulders: float, hands: float, swing: floa
 
 
 def cycle(stage: Stage, x: float, z: float, motor: bool, rider: bool) -> None:
-    """A bicycle or motorcycle at world (x, z), seen from the side or along the street."""
+    """A bicycle, or with ``motor`` a motorcycle, at world (x, z), seen from the side or along the
+    street; ``rider``: with somebody on it.
+    """
     dice = stage.dice
     stage.canvas.at(z)
     sideways = dice.chance(0.45 if rider else 0.6)
@@ -113,7 +117,9 @@ def cycle(stage: Stage, x: float, z: float, motor: bool, rider: bool) -> None:
 
 def _strokes(stage: Stage, x: float, z: float, lines: Sequence[tuple[float, float, float, float]],
              thickness: float, color: Color, label: int) -> None:
-    """Straight lines (x0, y0, x1, y1) relative to x, in meters, each twice ``thickness`` wide."""
+    """Straight lines (x0, y0, x1, y1), with x relative to ``x``, in meters and in the plane at
+    ``z``, each twice ``thickness`` wide.
+    """
     for a, ya, b, yb in lines:
         # half of the thickness, at right angles to the line
         length = max(((b - a)**2 + (yb - ya)**2)**0.5, 1e-6)

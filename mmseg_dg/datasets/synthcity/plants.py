@@ -13,7 +13,7 @@ from .textures import FOLIAGE
 
 
 def tree(stage: Stage, x: float, z: float, height: float) -> None:
-    """A tree at world (x, z): a trunk and leaf clusters, or bare branches."""
+    """A tree, ``height`` meters high, at world (x, z): trunk and leaf clusters or bare branches."""
     canvas, dice = stage.canvas, stage.dice
     canvas.at(z)
     trunk, thickness = dice.tint((50, 65, 85), 0.6, 1.2), dice.uniform(0.1, 0.24)
@@ -42,7 +42,16 @@ def tree(stage: Stage, x: float, z: float, height: float) -> None:
 
 def _branches(stage: Stage, x: float, z: float, height: float, thickness: float,
               color: Color) -> None:
-    """Bare branches, thin triangles from the upper trunk outward and up (0.3 to 2.84 rad)."""
+    """Bare branches, thin triangles from the upper trunk outward and up (0.3 to 2.84 rad).
+
+    Args:
+        stage: The scene.
+        x: World x of the trunk.
+        z: World z of the trunk.
+        height: Of the tree, meters.
+        thickness: Half of the trunk's, meters.
+        color: BGR.
+    """
     dice, t = stage.dice, thickness * 0.25
     for _ in range(34):
         angle, length = dice.uniform(0.3, 2.84), dice.uniform(0.3, 1) * height * 0.45
@@ -76,7 +85,9 @@ def hedge(stage: Stage, side: int, x: float, z0: float, z1: float, height: float
 
 
 def lawn(stage: Stage, side: int, x: float, z0: float, z1: float) -> None:
-    """Grass behind the building line (x before bending)."""
+    """Grass on a side (-1 left, 1 right), from the building line (x before bending) 25 m outward,
+    from z0 to z1.
+    """
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
     color = (dice.uniform(30, 65), dice.uniform(80, 125), dice.uniform(60, 120))
     near, far, deep = bend(x, z0), bend(x, z1), side * 25

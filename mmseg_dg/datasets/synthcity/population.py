@@ -156,11 +156,13 @@ def _plots(stage: Stage, side: int) -> list[Plot]:
         if street.side_street is not None and street.crosses_side_street(z, end):
             if street.side_street - z > 3:
                 found.append(
-                    Plot(side, front, z, street.side_street - 0.5, buildings.house_height(stage)))
+                    Plot(side=side, x=front, z0=z, z1=street.side_street - 0.5,
+                         height=buildings.house_height(stage)))
             z = street.side_street + SIDE_STREET + 0.3
             continue
         found.append(
-            Plot(side, x, z, end, 0.0 if dice.chance(green) else buildings.house_height(stage)))
+            Plot(side=side, x=x, z0=z, z1=end,
+                 height=0.0 if dice.chance(green) else buildings.house_height(stage)))
         z = end + (0 if dice.chance(0.65) else dice.uniform(1, 8))
     return found
 

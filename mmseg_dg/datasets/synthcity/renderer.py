@@ -72,7 +72,7 @@ def _render(dice: Dice, domain: str, width: int, height: int) -> tuple[np.ndarra
     """Draw a scene and paint it: uint8 image (H, W, 3), BGR, and uint8 label (H, W)."""
     look, light = draw_look(dice, domain)
     camera, street = Camera(dice, width, height), plan_street(dice)
-    stage = Stage(Canvas(camera), dice, street, look, [])
+    stage = Stage(canvas=Canvas(camera), dice=dice, street=street, look=look, lamps=[])
     population = draw_population(stage)
     build(stage, population)
 

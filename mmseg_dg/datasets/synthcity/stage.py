@@ -52,8 +52,16 @@ def scaled(color: Color, factor: float) -> tuple[float, float, float]:
 
 def box(canvas: Canvas, x: float, z: float, size: tuple[float, float, float], color: Color,
         label: int, bottom: float = 0.0) -> None:
-    """An upright box (width, height, depth) parallel to the axes; only the sides toward the camera
-    are added.
+    """An upright box parallel to the axes; only the sides toward the camera are added.
+
+    Args:
+        canvas: It is added to.
+        x: World x of its middle.
+        z: World z of its middle.
+        size: Width, height and depth, meters.
+        color: BGR.
+        label: Class id.
+        bottom: Height of its lower side.
     """
     width, height, depth = size[0] / 2, size[1], size[2] / 2  # half of width and depth
     y0, y1 = bottom, bottom + height

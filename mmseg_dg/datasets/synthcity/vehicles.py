@@ -72,8 +72,13 @@ class Vehicle:
 
     def extrude(self, profile: Profile, width: float, color: Color,
                 glass: Optional[Sequence[float]] = None) -> None:
-        """Add a body from its counter-clockwise side profile; ``glass`` paints its sloping front
-        and rear.
+        """Add a body.
+
+        Args:
+            profile: Its outline from the side, (along, up) points, counter-clockwise.
+            width: From side to side, meters.
+            color: BGR.
+            glass: BGR of its sloping front and rear; None: as the rest.
         """
         canvas, half = self.stage.canvas, width / 2
         for side in (-1, 1):
@@ -106,7 +111,16 @@ class Vehicle:
 
     def on_end(self, end: int, a0: float, a1: float, y0: float, y1: float, color: Color,
                glows: bool = False, inset: float = 0.0) -> None:
-        """Paint a rectangle onto the front (-1) or rear (1), if it is seen."""
+        """Paint a rectangle onto the front or rear, if it is seen.
+
+        Args:
+            end: -1 front, 1 rear.
+            a0, a1: Its left and right side, across.
+            y0, y1: Its lower and upper side.
+            color: BGR.
+            glows: It shines by itself.
+            inset: Meters inside the body; below 0 in front of it.
+        """
         if self.sees_end(end):
             along = end * (self.length / 2 - inset)
             corners = [self.point(a, y, along) for a, y in ((a0, y0), (a1, y0), (a1, y1), (a0, y1))]
@@ -134,10 +148,16 @@ class Vehicle:
                          along=(self.sin, self.cos))
 
     def lights(self, width: float, y: float, inner: float) -> None:
-        """Head and tail lamps; they shine in the dark."""
+        """Head and tail lamps; they shine in the dark, on wet days and in fog.
+
+        Args:
+            width: Of the vehicle, meters.
+            y: Height of the lamps.
+            inner: Meters from the vehicle's side to a lamp's center.
+        """
         stage = self.stage
-        # also on wet days and in fog
         lit = stage.dark or stage.look.wet > 0.2 or stage.look.haze[0] > 0.02
+        # front and rear: end, BGR, radius of the glow in the dark
         for end, color, radius in ((-1, (215, 235, 240), 0.45), (1, (40, 35, 200), 0.2)):
             if not self.sees_end(end):
                 continue
@@ -236,7 +256,9 @@ def _truck(truck: Vehicle) -> None:
 
 
 def _panes(vehicle: Vehicle, width: float, y0: float, y1: float, glass: Color) -> None:
-    """A band of windows along the seen side, from height ``y0`` to ``y1``."""
+    """A band of windows (BGR ``glass``) along the seen side, from height ``y0`` to ``y1``; the
+    vehicle is ``width`` meters wide.
+    """
     half = vehicle.length / 2
     texture = vehicle.stage.canvas.texture(PANES, abs(vehicle.sin), abs(vehicle.cos),
                                            vehicle.stage.dice.uniform(1.3, 2),

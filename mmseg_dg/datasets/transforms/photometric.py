@@ -68,8 +68,9 @@ class ColorJitter(BaseTransform):
         brightness, contrast, saturation = (float(np.random.uniform(max(0.0, 1 - a), 1 + a))
                                             for a in self.amounts[:3])
         shift = float(np.random.uniform(-self.amounts[3], self.amounts[3]))
-        return JitterParameters(brightness, contrast, saturation, shift,
-                                tuple(_OPERATIONS[i] for i in np.random.permutation(4)))
+        return JitterParameters(brightness=brightness, contrast=contrast, saturation=saturation,
+                                hue=shift,
+                                order=tuple(_OPERATIONS[i] for i in np.random.permutation(4)))
 
     def transform(self, results: dict) -> dict:
         """Jitter, or leave the image alone."""

@@ -103,10 +103,11 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             return  # a test or a validation; or the same runner again
         self._claimed = runner.work_dir
         self._resumed = False
+        # "and None": only process 0 has the lock, which the other processes cannot be sent
         on_first_process(lambda: hold(runner.work_dir) and None)
         if self._local(self._place(runner)):
             # what a kill left of files that were being written
-            on_first_process(lambda: remove_parts(self._place(runner)) and None)
+            on_first_process(lambda: remove_parts(self._place(runner)))
             if runner._resume and runner._load_from is None:
                 runner._load_from = newest_for_all_processes(
                     self._place(runner), self.filename_tmpl,

@@ -76,7 +76,8 @@ class EMAUpdateHook(CheckingHook):
             raise ValueError(f'EMAUpdateHook: {type(method).__name__} has no teacher to update: '
                              'remove the hook, or use a method with one (DACS, DeFT, ...)')
         # called for their ValueError if a name is that of no average
-        _by_name('beta', self.beta, pairs), _by_name('buffers', self.buffers, pairs)
+        _by_name('beta', self.beta, pairs)
+        _by_name('buffers', self.buffers, pairs)
         return pairs
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:

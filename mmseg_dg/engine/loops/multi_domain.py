@@ -251,14 +251,14 @@ class _MultiDomainLoop(BaseLoop):
         for name, scores in by_domain.items():
             protocol = self.protocols[name]
             notes = [protocol.note, *(MetricTraits(m).note for m in self.evaluator[name].metrics)]
+            selects = selects_checkpoint(name, choice.keys, self._sources())
             domains.append(
-                DomainReport(name, len(self.dataloader[name].dataset), scores,
-                             [n for n in notes if n],
-                             selects_checkpoint(name, choice.keys, self._sources()), protocol.role))
+                DomainReport(name=name, images=len(self.dataloader[name].dataset), metrics=scores,
+                             notes=[n for n in notes if n], selects=selects, role=protocol.role))
         means = {key: value for key, value in metrics.items() if key.startswith('mean/')}
         title, stem = self._names()
-        report = EvaluationReport(title, domains, means, choice.keys, source, choice.text,
-                                  choice.certain)
+        report = EvaluationReport(title=title, domains=domains, means=means, save_best=choice.keys,
+                                  source=source, choice=choice.text, certain=choice.certain)
         paths = write_report(report, self.runner.log_dir, stem)
         print_log(f'{title}\n{markdown_table(report)}\nwritten to {" and ".join(paths)}',
                   logger='current')

@@ -90,9 +90,9 @@ def classifier_calls(head: nn.Module) -> Iterator[list[Classified]]:
         dropped[:] = [(inputs[0], output)]
 
     def note_classifier(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-        """Note a call on maps, with its features before the dropout if they went through it."""
+        """Add a call on maps to ``calls``, with the features before the dropout, if any."""
         features, = inputs
-        if dropped and dropped[0][1] is features:
+        if dropped and dropped[0][1] is features:  # they come from the dropout just noted
             features = dropped[0][0]
         if all(isinstance(x, Tensor) and x.dim() == 4 for x in (features, output)):
             calls.append(Classified(features, output))

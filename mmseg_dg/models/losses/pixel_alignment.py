@@ -214,7 +214,7 @@ class PixelAlignment(nn.Module):
                    aligned_pixels=count.double(), prototypes=chosen.present.sum(1).double().mean())
         # what the next pass of the step gets as its memory
         memory_after: Union[list, Settled] = own if ahead is None else Settled(
-            chosen, groups[last:], ahead.drift, mean, log)
+            chosen=chosen, groups=groups[last:], drift=ahead.drift, mean=mean, log=log)
         return AlignmentResult(loss, memory_after, log)
 
     @torch.no_grad()

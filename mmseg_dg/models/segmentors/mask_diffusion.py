@@ -208,8 +208,8 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
         plain = self.plain_logits(feature) if self.residual or self.plain_weight else None
         if plain is not None and self.residual:
             logits = at_least_float32(logits) + at_least_float32(plain)
-        return DenoisedLabels(logits, self.adjustment.in_loss(logits, times), times, plain,
-                              list(draws.times))
+        return DenoisedLabels(logits=logits, adjusted=self.adjustment.in_loss(logits, times),
+                              times=times, plain=plain, host_times=list(draws.times))
 
     def plain_logits(self, feature: Tensor) -> Tensor:
         """Logits of the plain classifier, (B, K, h, w)."""

@@ -103,8 +103,8 @@ class TrainableSegmentor:
         decoded = decode(network.decode_head, features)
         terms = head_result(network.decode_head, decoded.logits, labels, weight).prefixed('decode')
         terms = terms.joined(*auxiliary_losses(network, features, labels, weight))
-        return NetworkLosses(terms, [features], main_logits(decoded.logits), decoded.features,
-                             views_of(decoded))
+        return NetworkLosses(terms=terms, features=[features], logits=main_logits(decoded.logits),
+                             decoder_features=decoded.features, views=views_of(decoded))
 
     def pixel_views(self, images: Tensor,
                     crop_box: Optional[CropChoice] = None) -> Sequence[PixelView]:
