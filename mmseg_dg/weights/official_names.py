@@ -154,7 +154,7 @@ def official_gradients(
     for key, value in tensors.items():
         prefix, name = _split_prefix(key)
         packed = next((kind for end, kind in _PACKED_BACK.items() if name.endswith(end)), None)
-        if packed:
+        if packed:  # query, key and value in one matrix: the first third is q
             stem = prefix + _block_back(name)
             result[f'{stem}attn.q.{packed}'], result[f'{stem}attn.kv.{packed}'] = value.split(
                 (value.shape[0] // 3, value.shape[0] // 3 * 2))
@@ -166,7 +166,8 @@ def official_gradients(
             result[key.replace(f'{owner}conv_seg.', f'{owner}linear_pred.')] = value
         else:
             # the name of a stage, of a block within one, or a name that is the same in both codes
-            official = _stage_name(name, _STAGE_NAMES_BACK, 1) or _block_rename_back(name) or name
+            official = _stage_name(name, _STAGE_NAMES_BACK,
+                                   step=1) or _block_rename_back(name) or name
             result[prefix + official] = value
     return result
 

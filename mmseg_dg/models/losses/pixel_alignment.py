@@ -294,8 +294,8 @@ class PixelAlignment(nn.Module):
         """One view's pixels, on the grid of the term, divided into reliable (joint) and drifting
         ones.
         """
-        features, logits = resized(view.features,
-                                   self.resolution), resized(view.logits.detach(), self.resolution)
+        features = resized(view.features, self.resolution)
+        logits = resized(view.logits.detach(), self.resolution)
         size = features.shape[-2:]
         labels = labels_on(view, pass_images.labels, size)
         weight = None if pass_images.weight is None else labels_on(view, pass_images.weight, size)
