@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mmseg_dg.ops.precision import at_least_float32
 
 from .optimizer_gate import gated, has_scaler, is_fused
+from .tensor_list import TensorList
 
 #: What may follow a step that is not finite.
 ACTIONS = ('stop', 'skip')
@@ -78,19 +79,20 @@ class StepCheck:
             back.
         gradients: Look at the gradients too (not under a loss scaler, which does so itself).
         deferred: The host does not read the flags of this step before :meth:`FiniteWatch.read`.
-        parameters: ``list(method.named_parameters())``, where it is known.
+        listed: The method's tensors, where they are known.
     """
     def __init__(self, method: nn.Module, iteration: int = 0, remember: bool = True,
                  gradients: bool = True, deferred: bool = False,
-                 parameters: Optional[list] = None) -> None:
+                 listed: Optional[TensorList] = None) -> None:
         self.iteration, self.checks_gradients, self.deferred = iteration, gradients, deferred
         self.left_out = False  # the step changed nothing, as far as the host knows
-        named = parameters or method.named_parameters()
-        self.parameters = [(name, p) for name, p in named if p.requires_grad]
+        listed = listed or TensorList.of(method)
+        self.parameters: list[tuple[str, Tensor]] = [(name, p) for name, p in listed.parameters
+                                                     if p.requires_grad]
         self.batches: list[Batch] = []
         self.losses: list[tuple[str, str, Tensor]] = []
         self.gradients: list[tuple[str, Tensor]] = []
-        buffers = method.buffers() if remember else ()
+        buffers = listed.buffers() if remember else ()
         # (buffer, its values before the step, its version: whether something wrote it since)
         self._saved = [(b, b.detach().clone(), b._version) for b in buffers]
 
@@ -238,8 +240,7 @@ class FiniteWatch:
         self.describe: Callable[[StepCheck], list[str]] = lambda check: []
         self.report: Callable[[str], None] = lambda text: None
         self._pending: list[Pending] = []  # flags that lie on the device, not yet read
-        # a method and its named parameters
-        self._listed: tuple[Optional[nn.Module], list] = (None, [])
+        self._listed: Optional[tuple[nn.Module, TensorList]] = None  # a method and its tensors
         self._open: Optional[Tensor] = None  # bool 0-d on the device: no step was bad so far
 
     # ------------------------------------------------------------------ one step
@@ -249,17 +250,17 @@ class FiniteWatch:
         With a loss scaler gradients may overflow, which it handles itself: they are not checked.
         """
         scaled = has_scaler(optim_wrapper)
-        if self._listed[0] is not method:  # a walk over all modules: once per run
-            self._listed = method, list(method.named_parameters())
-        deferred = self._defers(method, optim_wrapper.optimizer) and not scaled
+        if self._listed is None or self._listed[0] is not method:  # once per run
+            self._listed = method, TensorList.of(method)
+        listed = self._listed[1]
+        deferred = self._defers(listed.on_gpu, optim_wrapper.optimizer) and not scaled
         return StepCheck(method, iteration, remember=not deferred or self.action == 'skip',
-                         gradients=not scaled, deferred=deferred, parameters=self._listed[1])
+                         gradients=not scaled, deferred=deferred, listed=listed)
 
-    def _defers(self, method: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
+    def _defers(self, on_gpu: bool, optimizer: torch.optim.Optimizer) -> bool:
         """Whether the host asks for the flag later instead of in every step."""
         if self.deferred is not None:
             return self.deferred
-        on_gpu = any(p.is_cuda for p in method.parameters())
         # a step is left out exactly, without the host, only by fused optimizers; the others would
         # move by momentum
         return on_gpu and (self.action == 'stop' or is_fused(optimizer))

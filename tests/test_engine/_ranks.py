@@ -1,4 +1,4 @@
-"""Worker of test_distributed: one DACS step on this process's part of a batch, saved to a file."""
+"""Worker of test_distributed: steps of a method on this process's part of each batch, saved to a file."""
 import dataclasses
 import sys
 
@@ -9,6 +9,18 @@ from mmengine.registry import init_default_scope
 import mmseg_dg  # noqa: F401
 
 
+def part_of(draws, share: slice):
+    """The draws of the images ``share`` of a batch."""
+    from mmseg_dg.methods import MaskedDraws, SemiDraws
+    from mmseg_dg.ops import ComplementaryMasks
+    if isinstance(draws, SemiDraws):
+        dropout = ComplementaryMasks([mask[share] for mask in draws.dropout.channels], draws.dropout.whole[share])
+        return dataclasses.replace(draws, views=[view[share] for view in draws.views], dropout=dropout)
+    masked = None if draws.masked is None else MaskedDraws(kept=draws.masked.kept[share])
+    return dataclasses.replace(draws, jitter_params=draws.jitter_params[share], sigma=draws.sigma[share],
+                               mix_classes=draws.mix_classes[share], masked=masked)
+
+
 def main(config_file: str, batch_file: str, out: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group('gloo')
@@ -16,7 +28,6 @@ def main(config_file: str, batch_file: str, out: str) -> None:
 
     from mmseg_dg.engine.distributed import MethodDistributedWrapper
     from mmseg_dg.engine.optim import MergedParamGroups
-    from mmseg_dg.methods import MaskedDraws, StepDraws
     from mmseg_dg.registry import MODELS
     init_default_scope('mmseg_dg')
     rank, world = dist.get_rank(), dist.get_world_size()
@@ -36,12 +47,7 @@ def main(config_file: str, batch_file: str, out: str) -> None:
         share = slice(rank * 2 // world * 1, None) if world == 1 else slice(rank, rank + 1)
         batch = {name: dict(inputs=b['inputs'][share], data_samples=b['data_samples'][share])
                  for name, b in step['batch'].items()}
-        draws = step['draws']
-        mine = StepDraws(jitter=draws.jitter, blur=draws.blur, jitter_params=draws.jitter_params[share],
-                         sigma=draws.sigma[share], mix_classes=draws.mix_classes[share])
-        if draws.masked is not None:
-            mine = dataclasses.replace(mine, masked=MaskedDraws(kept=draws.masked.kept[share]))
-        values = wrapper.train_step(batch, optim, draws=mine, preprocess=False)
+        values = wrapper.train_step(batch, optim, draws=part_of(step['draws'], share), preprocess=False)
         results.append({k: float(v) for k, v in values.items()})
     torch.save(dict(state_dict=method.state_dict(), values=results, synchronizations=wrapper.synchronizations),
                f'{out}.{world}.{rank}')

@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from mmengine.structures import PixelData
 
 import mmseg_dg  # noqa: F401
-from mmseg_dg.methods import MaskedDraws, StepDraws
-from mmseg_dg.ops import draw_jitter_params, draw_kept_blocks
+from mmseg_dg.methods import MaskedDraws, SemiDraws, StepDraws
+from mmseg_dg.ops import StrongView, draw_complementary_masks, draw_jitter_params, draw_kept_blocks
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.buckets import buckets
 from mmseg_dg.utils.checkpoint_reader import read_checkpoint
@@ -36,7 +38,6 @@ def launch(world, *arguments):
 
 def make_steps(count, size=64):
     """Recorded-like batches whose images differ much, so that per-process statistics would differ."""
-    from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
     generator = torch.Generator().manual_seed(0)
     steps = []
@@ -68,36 +69,99 @@ def two_and_one(tiny_config, tmp_path):
     cfg.model.network.backbone.drop_path_rate = 0.0
     cfg.model.network.decode_head.dropout_ratio = 0.0
     cfg.optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.5))
-    cfg.dump(tmp_path / 'cfg.py')
-    torch.manual_seed(3)
-    method = MODELS.build(cfg.model)
+    method = build(cfg)
     for parameter in method.imnet.parameters():  # a reference away from the student, or the distance has no gradient
         parameter.data.add_(0.05 * torch.randn_like(parameter))
-    torch.save(dict(state_dict=method.state_dict(), steps=make_steps(2)), tmp_path / 'batch.pt')
+    return outputs(cfg, method, make_steps(2), tmp_path)
+
+
+def build(cfg):
+    torch.manual_seed(3)
+    return MODELS.build(cfg.model)
+
+
+def outputs(cfg, method, steps, folder):
+    """What one process and two write of the same steps: the one, the first and the second of two."""
+    cfg.dump(folder / 'cfg.py')
+    torch.save(dict(state_dict=method.state_dict(), steps=steps), folder / 'batch.pt')
     for world in (1, 2):
-        launch(world, HERE / '_ranks.py', tmp_path / 'cfg.py', tmp_path / 'batch.pt', tmp_path / 'out')
-    load = lambda name: torch.load(tmp_path / name)  # noqa: E731
-    return load('out.1.0'), load('out.2.0'), load('out.2.1')
+        launch(world, HERE / '_ranks.py', folder / 'cfg.py', folder / 'batch.pt', folder / 'out')
+    return [torch.load(folder / name) for name in ('out.1.0', 'out.2.0', 'out.2.1')]
+
+
+def assert_equal_states(one, first, second):
+    for name, value in one['state_dict'].items():
+        torch.testing.assert_close(first['state_dict'][name], value, rtol=1e-4, atol=2e-6, msg=name)
+        assert torch.equal(first['state_dict'][name], second['state_dict'][name]), f'{name} differs between ranks'
+    assert first['synchronizations'] == second['synchronizations'] == len(one['values']), 'once per step'
+
+
+def assert_equal_means(one, first, second, keys):
+    for step, whole in enumerate(one['values']):
+        for key in keys:
+            mean = (first['values'][step][key] + second['values'][step][key]) / 2
+            assert mean == pytest.approx(whole[key], rel=1e-4), key
 
 
 @pytest.mark.ci
 def test_two_processes_equal_one_with_the_joined_batch(two_and_one):
     one, first, second = two_and_one
-    for name, value in one['state_dict'].items():
-        torch.testing.assert_close(first['state_dict'][name], value, rtol=1e-4, atol=2e-6, msg=name)
-        assert torch.equal(first['state_dict'][name], second['state_dict'][name]), f'{name} differs between ranks'
+    assert_equal_states(one, first, second)
     moved = (one['state_dict']['student.decode_head.conv_seg.weight'] -
              one['state_dict']['teacher.module.decode_head.conv_seg.weight'])
     assert moved.abs().max() > 1e-3, 'the step must have moved the student'
-    assert first['synchronizations'] == second['synchronizations'] == 2, 'once per step'
-    for step, whole in enumerate(one['values']):
-        for key in ('source.decode.loss_ce', 'mix.decode.loss_ce', 'source.loss_feature_distance',
-                    'mix.loss_pixel_alignment', 'masked.decode.loss_ce', 'target_labeled.decode.loss_ce'):
-            mean = (first['values'][step][key] + second['values'][step][key]) / 2
-            assert mean == pytest.approx(whole[key], rel=1e-4), key
+    assert_equal_means(one, first, second, [
+        'source.decode.loss_ce', 'mix.decode.loss_ce', 'source.loss_feature_distance', 'mix.loss_pixel_alignment',
+        'masked.decode.loss_ce', 'target_labeled.decode.loss_ce'])
     # the pseudo-label weight is shared, not per process
     key = 'target.pseudo_label_share'
     assert first['values'][0][key] == pytest.approx(one['values'][0][key])
+
+
+@pytest.mark.ci
+def test_two_processes_equal_one_with_a_distance_in_a_projection(tiny_config, tmp_path):
+    frozen = dict(type='MixTransformer', arch='b0', embed_dims=16, num_layers=[1] * 4, num_heads=[1] * 4,
+                  init_cfg=None)
+    cfg = tiny_config(norm_eval=True, sync_statistics=True, pseudo_threshold=0.3, feature_distance=dict(
+        type='ProjectedFeatureDistance', encoder=frozen, in_channels=8, out_channels=16, size=32, weight=1.))
+    cfg.model.network.backbone.drop_path_rate = 0.0
+    cfg.model.network.decode_head.dropout_ratio = 0.0
+    cfg.optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.5))
+    method = build(cfg)
+    began = method.projected_distance.projection[0].weight.detach().clone()
+    one, first, second = outputs(cfg, method, make_steps(2), tmp_path)
+    assert_equal_states(one, first, second)
+    assert (one['state_dict']['projected_distance.projection.0.weight'] - began).abs().max() > 1e-4
+    assert_equal_means(one, first, second, ['source.loss_feature_distance', 'target.loss_feature_distance'])
+
+
+@pytest.mark.ci
+def test_two_processes_equal_one_with_complementary_channels(tiny_config, tmp_path):
+    """Without CutMix: its partners are the images of one process."""
+    cfg = tiny_config()
+    cfg.model.update(type='UniMatchV2', cutmix=None, threshold=0.3)
+    cfg.model.network.backbone.drop_path_rate = 0.0
+    cfg.model.network.decode_head.update(dropout_ratio=0.0, norm_cfg=dict(type='GN', num_groups=2))
+    cfg.optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.5))
+    method = build(cfg)
+    generator = np.random.RandomState(0)
+    steps = [
+        dict(batch=dict(labeled=step['batch']['target_labeled'], unlabeled=step['batch']['target']),
+             draws=SemiDraws(views=[[StrongView(), StrongView(grayscale=True)], [StrongView(grayscale=True),
+                                                                                 StrongView()]],
+                             dropout=draw_complementary_masks(2, (8, 8, 8, 8), generator, 0.5)))
+        for step in make_steps(2)
+    ]
+    for step in steps:  # every pixel labeled and valid: losses are means over those pixels of one process
+        for sample in step['batch']['labeled']['data_samples']:
+            sample.gt_sem_seg.data[sample.gt_sem_seg.data == 255] = 0
+        for sample in step['batch']['unlabeled']['data_samples']:
+            sample.valid_pseudo_mask = PixelData(data=torch.ones(1, 64, 64, dtype=torch.uint8))
+    assert any(not step['draws'].dropout.whole.all() for step in steps), 'channels must be dropped'
+    one, first, second = outputs(cfg, method, steps, tmp_path)
+    assert_equal_states(one, first, second)
+    assert min(step['strong1.loss_ce'] for step in one['values']) > 0
+    assert_equal_means(one, first, second, ['labeled.decode.loss_ce', 'strong1.loss_ce', 'strong2.loss_ce'])
 
 
 @pytest.mark.ci

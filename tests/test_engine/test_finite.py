@@ -12,6 +12,7 @@ from torch import nn
 from mmseg_dg.methods.finite import FiniteWatch, NonFiniteError, finite_flag
 from mmseg_dg.methods.step import Pass, PassResult, StepContext, StepRecorder, StepState, run_step
 from mmseg_dg.methods.teacher import EMATeacher
+from mmseg_dg.methods.tensor_list import TensorList
 from mmseg_dg.utils.checkpoint_reader import read_checkpoint
 
 from .test_resume import _stopping_after, assert_identical, state_of
@@ -90,6 +91,14 @@ def test_gradients_alone_and_images():
     with pytest.raises(NonFiniteError, match=r'stream "source": the image #2 has NaN or infinite values'):
         toy.step(1, images=images)
     assert_same(before, copied(toy))
+
+
+def test_a_buffer_that_was_replaced_is_found_by_an_earlier_list():
+    norm = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    listed = TensorList.of(norm)
+    norm[1].running_mean = torch.ones(2)
+    assert [id(b) for b in listed.buffers()] == [id(b) for b in norm.buffers()]
+    assert [n for n, _ in listed.parameters] == [n for n, _ in norm.named_parameters()] and not listed.on_gpu
 
 
 def test_a_step_that_leaves_infinite_parameters_is_found_in_the_same_iteration():

@@ -45,7 +45,7 @@ def test_a_frozen_encoder_has_no_graph_and_no_gradient(name):
     encoder.train()
     before = copy.deepcopy(encoder.state_dict())
     maps = encoder(torch.randn(2, 3, 64, 64))
-    assert not any(m.requires_grad for m in maps) and not encoder.training
+    assert not any(m.requires_grad for m in maps) and not any(m.training for m in encoder.modules())
     head = nn.Conv2d(maps[-1].shape[1], 2, 1)
     head(maps[-1]).sum().backward()
     assert all(p.grad is None and not p.requires_grad for p in encoder.parameters())

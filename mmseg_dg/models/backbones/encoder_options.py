@@ -109,6 +109,8 @@ class EncoderOptions(nn.Module):
         Returns:
             The encoder itself, as ``nn.Module.train``.
         """
+        if self.trainable == 'none' and not self.training:
+            return self  # since set_options: a walk over all modules in every iteration is saved
         super().train(mode and self.trainable != 'none')
         if self.trainable == 'adapters':
             for module in self.modules():

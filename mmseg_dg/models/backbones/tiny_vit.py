@@ -234,7 +234,7 @@ class TinyViT(EncoderOptions, BaseModule):
     def train(self, mode: bool = True) -> 'TinyViT':
         """Training mode; with ``norm_eval`` BatchNorm stays on its running statistics."""
         super().train(mode)
-        if self.norm_eval:  # super() has just set every layer's mode
+        if self.norm_eval and self.training:  # super() has just set every layer's mode
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
