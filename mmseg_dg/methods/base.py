@@ -42,7 +42,7 @@ class HandsOver(Protocol):
     handed_over: bool
 
     def begin_warmup(self, length: int, iteration: int) -> None:
-        """Told before the first iteration of a run, or of its continuation."""
+        """Settle the stage; called before the first iteration of a run or of its continuation."""
 
     def hand_over(self) -> None:
         """End the first stage."""

@@ -169,7 +169,7 @@ class DeFT(BaseMethod):
         return self.handed_over
 
     def begin_warmup(self, length: int, iteration: int) -> None:
-        """Told by ``DecoderWarmupHook`` before the first iteration of a run or of its continuation.
+        """Settle the stage; ``DecoderWarmupHook`` calls it before the first iteration of a process.
 
         Args:
             length: Iterations of the warm-up.

@@ -96,6 +96,7 @@ def restore_frozen(method: BaseModel, state: MutableMapping[str, Tensor]) -> Non
             SHA-256.
     """
     for key in [key for key in state if key.endswith(f'.{RECORD}')]:
+        # uint8 tensor of JSON under student.<path of the encoder>.<RECORD>, see leave_frozen_out
         record = json.loads(bytes(state.pop(key).tolist()))
         path = key[len('student.'):-len(RECORD) - 1]
         encoder = encoders_in(method.student).get(path)

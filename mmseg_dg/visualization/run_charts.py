@@ -147,7 +147,9 @@ def confusion_chart(matrix: np.ndarray, names: Sequence[str], title: str) -> Fig
 
 
 def svg_of(figure: Figure) -> str:
-    """The figure as an ``<svg>`` element; text stays text."""
+    """The figure as an ``<svg>`` element; text stays text. Equal figures give equal elements:
+    without a date, and with a fixed salt of the ids in it.
+    """
     import matplotlib
     buffer = io.StringIO()
     with matplotlib.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': 'mmseg_dg'}):

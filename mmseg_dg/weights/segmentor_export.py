@@ -139,6 +139,7 @@ def _fill(method: BaseModel, state: Mapping, name: str) -> nn.Module:
     # which tensor each name is: loading may rename (a plain segmentor fills the student)
     before = {key: id(value) for key, value in method.state_dict(keep_vars=True).items()}
     missing = set(method.load_state_dict(dict(state), strict=False).missing_keys)
+    # a plain segmentor, no method of this package, is its own network
     networks = method.networks() if isinstance(method, HasNetworks) else {'student': method}
     if name not in networks:
         raise ValueError(f'{type(method).__name__} has no network {name!r}: use one of '

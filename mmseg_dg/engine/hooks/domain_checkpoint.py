@@ -131,7 +131,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         return '://' not in folder
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Called with every checkpoint that is loaded; of a resume, it must have all parts."""
+        """Check and complete a checkpoint to resume from; others stay as they are."""
         if runner._resume and isinstance(runner._train_loop, BaseLoop):
             prepare_resume(runner, checkpoint, bool(runner.cfg.get('resume_weights_only')))
 
@@ -214,8 +214,8 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         super().after_val_epoch(runner, metrics)
 
     def after_iteration(self, runner: Runner) -> None:
-        """Called by the loop when step and validation of an iteration are done (``runner.iter``
-        counts it already).
+        """Save where a checkpoint is due or the run was asked to stop, which it then does. The loop
+        calls it after step and validation of an iteration, which ``runner.iter`` counts already.
         """
         done, stop = runner.iter, self._stops(runner.iter - 1)
         if self._due(runner, done) or stop or self._first_best_waits():

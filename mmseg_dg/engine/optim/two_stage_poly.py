@@ -94,7 +94,8 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         self.warmup_iters = warmup_iters
 
     def bind_warmup(self, warmup_iters: int) -> None:
-        """Called by ``DecoderWarmupHook`` before iteration 0 (or the first after a resume).
+        """Take over the length of the warm-up, and set the rates of the present iteration. Called
+        by ``DecoderWarmupHook`` before iteration 0 (or the first after a resume).
 
         Raises:
             ValueError: The schedule was configured with another length.
