@@ -1,11 +1,12 @@
 """Does a changed line make a test fail? Run by hand; pytest does not collect this file.
 
-    python tests/mutants.py [--seed 0] [--count 40] [--budget 25] [--state FOLDER] [--shard I/N] [--list]
+    python tests/mutants.py [--seed 0] [--count 40] [--budget 60] [--state FOLDER] [--shard I/N] [--list]
 
 Mutants are drawn by seed from the syntax trees of methods, losses, ops and hooks: a comparison, an operator, a number
 or a condition changed, a statement removed, a reduction exchanged. Each is written into a temporary copy of the
 package (a kill leaves nothing behind) and meets the tests that are related to its module: those whose files name what
-the module defines, most mentions first, until one fails or ``--budget`` CPU seconds are used. Results go to the folder
+the module defines, most mentions first (for a default ``test_defaults.py`` before them), and then the others of its
+room, until one fails or ``--budget`` CPU seconds are used. Results go to the folder
 ``--state`` at once: a second call goes on where the first one ended, and ``--shard I/N`` takes every N-th mutant.
 Mutants that cannot change behavior are listed in ``EQUIVALENT`` of ``mutants_known.py`` with the reason, survivors
 that are left in ``SURVIVORS`` there. Exit status 1 where a survivor is not explained.
@@ -184,7 +185,8 @@ def draw(count: int, seed: int, only: Optional[str]) -> list[Mutant]:
 
 # ---------------------------------------------------------------------- related tests
 def related(path: str, root: Path) -> list[str]:
-    """Test files that name what a module defines, or are named after it; most mentions first."""
+    """Test files that name what a module defines, or are named after it, most mentions first; then the others of its
+    room, which reach it through what uses it."""
     tree = ast.parse((root / path).read_text(encoding='utf-8'))
     names = {n.name for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
     word = re.compile(r'\b(' + '|'.join(map(re.escape, sorted(names) or ['-'])) + r')\b')
@@ -198,7 +200,18 @@ def related(path: str, root: Path) -> list[str]:
         mentions = len(word.findall(text)) + 20 * (stem in test.stem) + 5 * bool(re.search(rf'\b{stem}\b', text))
         if mentions:
             counted.append((-mentions, name))
-    return [name for _, name in sorted(counted)]
+    named = [name for _, name in sorted(counted)]
+    room = f'tests/test_{path.split("/")[1]}'
+    rest = [str(test.relative_to(root)) for test in sorted((root / room).glob('test_*.py'))]
+    return named + [name for name in rest if name not in named
+                    and not any(fnmatch.fnmatch('/' + name, p) for p in LEFT_OUT)]
+
+
+def in_a_default(tree: ast.Module, line: int) -> bool:
+    """Whether a line holds the default of an argument."""
+    arguments = [n.args for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+    values = [d for a in arguments for d in (*a.defaults, *a.kw_defaults) if d is not None]
+    return any(d.lineno <= line <= d.end_lineno for d in values)
 
 
 # ---------------------------------------------------------------------- running
@@ -264,7 +277,10 @@ class Bench:
         original = path.read_text(encoding='utf-8')
         for stale in (path.parent / '__pycache__').glob(f'{path.stem}.*'):
             stale.unlink()
-        for test in related(mutant.path, self.root):
+        tests = related(mutant.path, self.root)
+        if in_a_default(ast.parse(original), mutant.line):
+            tests = ['tests/test_defaults.py', *tests]
+        for test in tests:
             if used >= budget:
                 break
             try:
@@ -326,7 +342,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--count', type=int, default=40)
-    parser.add_argument('--budget', type=float, default=25., help='CPU seconds of related tests per mutant')
+    parser.add_argument('--budget', type=float, default=60., help='CPU seconds of related tests per mutant')
     parser.add_argument('--state', type=Path, default=Path(tempfile.gettempdir()) / 'mmseg_dg_mutants')
     parser.add_argument('--only', help='mutants whose key matches this pattern, in place of a draw')
     parser.add_argument('--shard', default='0/1', help='I/N: every N-th mutant from the I-th on')

@@ -212,6 +212,14 @@ def test_dacs_trains_with_the_term(make, hrda):
     assert not any('weight_head' in k for k in method.student.state_dict())
 
 
+def test_the_weight_head_is_initialized_with_the_method(make):
+    method = make(alignment=TERM, network=hrda_network())
+    classifier = method.alignment.weight_head.conv_seg
+    torch.nn.init.constant_(classifier.weight, 7.)
+    method.init_weights()
+    assert 0 < float(classifier.weight.detach().abs().max()) < 0.1, 'as of every decode head: normal, 0.01'
+
+
 def test_dacs_with_the_term_and_a_crop_per_image(make):
     method = make(alignment=TERM, network=hrda_network(), detail_crop=dict(type='entropy', start=0, stride=16))
     assert float(step(method, batch_of())['mix.loss_pixel_contrast']) >= 0

@@ -121,6 +121,13 @@ def test_focal_and_ohem_by_formula():
         right = np.where(y == c, q[:, c], 1 - q[:, c])
         total += (np.where(y == 255, 0, w) * 0.5 * -np.log(right) * (1 - right)**2).sum()
     torch.testing.assert_close(float(weighted.FocalLoss()(logits, labels, weight)), total / q.size)
+    alpha, factors, total = [0.1, 0.3, 0.6, 0.9], [2., 1., 3., 0.5], 0.
+    for c in range(CLASSES):
+        right = np.where(y == c, q[:, c], 1 - q[:, c])
+        share = np.where(y == c, alpha[c], 1 - alpha[c]) * factors[c]
+        total += (np.where(y == 255, 0, w) * share * -np.log(right) * (1 - right)**2).sum()
+    by_class = weighted.FocalLoss(alpha=alpha, class_weight=factors)
+    torch.testing.assert_close(float(by_class(logits, labels, weight)), total / q.size)
     weight[:, 3] = 0
     p = np.take_along_axis(softmax(logits.numpy()), np.where(y == 255, 0, y)[:, None], 1)[:, 0]
     counted = (y != 255) & (weight.numpy() > 0)

@@ -97,6 +97,13 @@ def test_bad_settings(form, sigma, message):
         check_noise(form, sigma)
 
 
+def test_unknown_forms_are_refused_wherever_they_are_used():
+    images = torch.zeros(1, 3, 4, 4)
+    for use in (add_noise, clean_estimate):
+        with pytest.raises(ValueError, match="simple, scaled, got 'poisson'"):
+            use(images, images, torch.tensor([0.2]), form='poisson')
+
+
 def test_bad_sizes():
     with pytest.raises(ValueError, match='sigma is'):
         add_noise(torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4), torch.tensor(0.2))

@@ -264,6 +264,15 @@ def test_gathered_pixels_are_the_marked_ones_in_order():
         torch.testing.assert_close(got, expected)
 
 
+@pytest.mark.parametrize('dtype, length, unit', [(torch.float16, 0.01, True), (torch.float16, 1e-4, False),
+                                                 (torch.float32, 1e-4, True), (torch.float32, 1e-7, False)])
+def test_lengths_below_what_the_precision_carries_are_not_divided_by(dtype, length, unit):
+    features = torch.zeros(1, 3, 1, 1, dtype=dtype)
+    features[0, 1] = length
+    rows, = gather_pixels(features, torch.ones(1, 1, 1, dtype=torch.bool))
+    assert (float(rows.norm()) == pytest.approx(1, abs=1e-2)) == unit and 0 < float(rows.norm()) < 1.01
+
+
 def test_gradients_in_float64_reach_drift_pixels_only():
     features, labels, _ = random_case(size=(3, 3))
     features.requires_grad_()
