@@ -84,7 +84,7 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def read_curves(folders: Sequence[Path], choose_on: str, report_on: str) -> list[Curve]:
-    """Runs with both kinds of scores in their evaluations.
+    """The scores of runs over their evaluations, one :class:`Curve` per run.
 
     Args:
         folders: Work dirs of trainings.
@@ -97,6 +97,7 @@ def read_curves(folders: Sequence[Path], choose_on: str, report_on: str) -> list
     curves = []
     for folder in folders:
         evaluations = evaluations_of(Path(folder))
+        # {iteration: scores}, of evaluations that have both the score and the mIoU
         kept = {
             n: values
             for n, values in sorted(evaluations.items())
@@ -128,22 +129,25 @@ def judge(curves: Sequence[Curve]) -> list[Judged]:
         raise ValueError('there is no run to judge by')
     names = [name for name in curves[0].scores if all(name in curve.scores for curve in curves)]
     found = [
-        Judged('last', math.nan, math.nan, [max(c.miou) - c.miou[-1] for c in curves], math.nan)
+        Judged(score='last', spearman=math.nan, within=math.nan,
+               regrets=[max(c.miou) - c.miou[-1] for c in curves], across=math.nan)
     ]
     for name in names:
-        sign = -1 if name in LESS_IS_BETTER else 1
+        sign = -1 if name in LESS_IS_BETTER else 1  # the highest value is the choice
         values = [[sign * v for v in curve.scores[name]] for curve in curves]
+        # the true mIoU of what the score chooses in each run; all pairs (score, mIoU)
         picked = [curve.miou[_highest(own)] for curve, own in zip(curves, values)]
         every = [(v, m) for curve, own in zip(curves, values) for v, m in zip(own, curve.miou)]
+        # correlations within runs that have one
         inside = [
             c for c in (spearman(own, curve.miou) for curve, own in zip(curves, values))
             if not math.isnan(c)
         ]
         found.append(
-            Judged(name, spearman([v for v, _ in every], [m for _, m in every]),
-                   fmean(inside) if inside else math.nan,
-                   [max(curve.miou) - miou for curve, miou in zip(curves, picked)],
-                   max(m for _, m in every) - max(every, key=lambda pair: pair[0])[1]))
+            Judged(score=name, spearman=spearman([v for v, _ in every], [m for _, m in every]),
+                   within=fmean(inside) if inside else math.nan,
+                   regrets=[max(curve.miou) - miou for curve, miou in zip(curves, picked)],
+                   across=max(m for _, m in every) - max(every, key=lambda pair: pair[0])[1]))
     return sorted(found, key=lambda one: (one.median_regret, one.score != 'last'))
 
 
@@ -159,7 +163,12 @@ def may_choose(one: Judged, last: Judged) -> bool:
 
 
 def choice_table(judged: Sequence[Judged], runs: int) -> str:
-    """Markdown."""
+    """The scores as a table in Markdown, and which of them may choose, as text.
+
+    Args:
+        judged: Of :func:`judge`.
+        runs: Number of runs, for the first line.
+    """
     last = next(one for one in judged if one.score == 'last')
     lines = [
         f'{runs} runs; regret in points of mIoU against choosing by labels.', '',

@@ -112,7 +112,11 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict:
 
 def _resolvers() -> dict:
     """YAML 1.2's plain values: 1e-5 is a number, ``1_30`` (a subset), ``no`` and ``on`` are text.
+
+    Returns:
+        As PyYAML wants it: first character -> ``(tag, pattern)`` of the kinds that may begin so.
     """
+    # kind: pattern of the whole value, characters it may begin with ('': an empty value)
     kinds = {
         'null': (r'~|null|', ['~', 'n', '']),
         'bool': (r'true|false', list('tf')),
@@ -141,6 +145,7 @@ def closest(name: str, known: Iterable[str]) -> str:
 
 def package_configs() -> dict[str, Path]:
     """Name -> file of every config of the package, from the installed package or the repository."""
+    # an installed package has its configs in .mim; only one of the two is read
     homes = [
         home for home in (_PACKAGE / '.mim' / 'configs', _PACKAGE.parent / 'configs')
         if home.is_dir()
@@ -179,13 +184,15 @@ def read_rows(path: Union[str, Path]) -> dict[str, dict[str, Row]]:
             field.
     """
     path = Path(path)
-    status = path.stat()
+    status = path.stat()  # what was read is kept as long as the file is the same
     return dict(_read_rows(path, (status.st_mtime_ns, status.st_size)))
 
 
 @lru_cache(maxsize=64)
 def _read_rows(path: Path, version: tuple) -> dict[str, dict[str, Row]]:
     """The rows of one file: stem of the config -> name of the row ('': the config itself) -> row.
+
+    ``version`` (time of change, size) makes the cache forget a file that was changed.
     """
     try:
         table = yaml.load(path.read_text(encoding='utf-8'), _Loader) or {}
@@ -234,7 +241,9 @@ def _as_list(value: Any) -> list:
 
 
 def _check_fields(where: str, fields: Any, known: set) -> None:
-    """Refuse (ValueError) what is no dict, or has a key that is not known."""
+    """Refuse (ValueError) what is no dict, or has a key that is not known; ``where`` begins the
+    message.
+    """
     if not isinstance(fields, dict):
         raise ValueError(f'{where}: expected fields and values, got {fields!r}')
     for key in fields:

@@ -11,7 +11,7 @@ from typing import Any, Optional
 from mmseg_dg.utils.atomic_files import write_text
 
 PACKAGE = Path(__file__).resolve().parents[1]
-_WIDTH = 100
+_WIDTH = 100  # columns of a comment
 
 
 def recipe(name: str) -> str:
@@ -29,7 +29,9 @@ def recipe(name: str) -> str:
 
 
 def recipe_file(name: str) -> Path:
-    """The file of a config of the package; see :func:`recipe`."""
+    """The file of a config of the package, in the installed package or in the repository;
+    FileNotFoundError if there is none.
+    """
     places = [root / 'configs' / name for root in (PACKAGE / '.mim', PACKAGE.parent)]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
@@ -61,7 +63,7 @@ def write_config(path: Path, about: str, base: str, settings: Mapping[str, Any],
     Raises:
         ValueError: A reason for a key that is not set: it would be lost.
     """
-    left = set(reasons or {})
+    left = set(reasons or {})  # reasons that no line has taken yet
     body = [f'"""{about.strip()}\n"""', f'_base_ = {base!r}']
     for key, value in settings.items():
         body += _assignment(key, value, key, reasons or {}, left, 0, '\n')
@@ -88,7 +90,17 @@ def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _assignment(key: str, value: Any, dotted: str, reasons: Mapping[str, str], left: set,
                 depth: int, end: str) -> list[str]:
-    """Lines of ``key = value`` (``key=value,`` inside a dict), the reason over them."""
+    """Lines of ``key = value`` (``key=value,`` inside a dict), the reason over them.
+
+    Args:
+        key: Name on the left.
+        value: Plain value, or nested dicts.
+        dotted: Its key from the top, as ``reasons`` has it.
+        reasons: Dotted key -> comment.
+        left: Keys of reasons that were not used; this one is taken out.
+        depth: How deep it is nested: four spaces each.
+        end: ``'\\n'`` at the top, ``','`` inside a dict.
+    """
     pad, lines = '    ' * depth, []
     if dotted in reasons:
         left.discard(dotted)

@@ -131,6 +131,7 @@ def commands(arm: Arm, folder: Path, seed: int = 0,
     """The command lines of one arm, to be run one after the other: a later one reads what an
     earlier one wrote.
     """
+    # an installed package has configs and tools in .mim
     root = PACKAGE / '.mim' if (PACKAGE / '.mim' / 'tools').is_dir() else PACKAGE.parent
     configs, tools, work = root / 'configs' / 'demo', root / 'tools', folder / arm.name
     config, settings = str(configs
@@ -145,7 +146,7 @@ def commands(arm: Arm, folder: Path, seed: int = 0,
                 str(earlier), *settings
             ]
             last = earlier / (earlier / 'last_checkpoint').read_text(encoding='utf-8').strip()
-            train.append(f'model.init_cfg.checkpoint={last}')
+            train.append(f'model.init_cfg.checkpoint={last}')  # one more of the --cfg-options
         yield train
         return
     checkpoint = SHIPPED
@@ -256,9 +257,9 @@ def run(method: str = 'daformer', folder: str = 'work_dirs/demo', seed: int = 0,
     place.mkdir(parents=True)
     jobs = jobs or min(2, available_cores())
     _say(f'{len(demo.arms)} arms on the built-in city, {jobs} at a time, seed {seed}, into {place}')
-    # the long ones first; they share the rendered pictures, which the first one draws while the
+    # the long runs first; all share the rendered pictures, which the first one draws while the
     # others wait
-    roles = ('method', 'bound', 'control')
+    roles = ('method', 'bound', 'control')  # 3: all that only evaluate come after all trainings
     order = sorted(demo.arms, key=lambda arm: roles.index(arm.role) + 3 * (arm.kind != 'train'))
     seconds: dict[str, float] = {}
     with ThreadPoolExecutor(jobs) as pool:
@@ -270,7 +271,18 @@ def run(method: str = 'daformer', folder: str = 'work_dirs/demo', seed: int = 0,
 
 
 def finish(demo: Demo, folder: Path, seed: int, seconds: dict[str, float], total: float) -> Path:
-    """Table on the terminal, ``summary.json`` and the page; see :func:`run`."""
+    """Print the table, and write ``summary.json`` and the page, from the logs of all arms.
+
+    Args:
+        demo: With its arms.
+        folder: Of the demo; each arm has a folder in it.
+        seed: Of every arm.
+        seconds: By arm.
+        total: Seconds of all together.
+
+    Returns:
+        The page.
+    """
     found = {
         arm.name:
             {**scores(folder / arm.name), PIXELS: scores(folder / arm.name, 'aAcc')[DOMAINS[0]]}

@@ -32,7 +32,7 @@ def run_tool(main: Callable[[], Optional[int]]) -> None:
         main: Reads ``sys.argv`` (``--debug`` is taken out of it) and returns an exit status or
             None.
     """
-    failed: list[bool] = []
+    failed: list[bool] = []  # not empty once a message was written
     # first come, last called: after locks are freed
     atexit.register(lambda: spare_the_caller() if failed else None)
     debug = DEBUG in sys.argv[1:]
@@ -67,11 +67,13 @@ def is_user_error(error: BaseException) -> bool:
 
 
 def message_of(error: BaseException) -> str:
-    """``doctor.py: error: ...``; the last line is the message's own last line."""
+    """The text of an error for a user: ``doctor.py: error: ...``, with the kind of error where its
+    own words do not suffice; the text ends as the error's own message does.
+    """
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if isinstance(error, SyntaxError) and error.filename:
         text = f'{error.filename}, line {error.lineno}: {error.msg}'
-    # mmengine hides it twice over; the first one says what to install
+    # mmengine raises two more import errors over the first one, which says what to install
     if isinstance(error, ImportError):
         text = str(_first_import_error(error))
     kind = '' if isinstance(error, (ValueError, OSError,
@@ -91,6 +93,7 @@ def spare_the_caller() -> None:
             errors='replace').split('\0')
     except OSError:  # not Linux
         return
+    # "mim", or "python .../mim": the verb follows
     place = next((i for i, word in enumerate(words[:3]) if os.path.basename(word) == 'mim'), None)
     if place is not None and words[place + 1:place + 2] and words[place + 1] in ('train', 'test',
                                                                                  'run'):

@@ -58,6 +58,10 @@ def fingerprint(folders: Mapping, classes: int,
         classes: How many there are; ids beyond them and 255 are not counted.
         label_map: What ids in the files mean.
 
+    Returns:
+        Number of images, sizes in pixels (median, smallest, largest), and of the masks the share of
+        each class and its usual number of pixels where it occurs.
+
     Raises:
         FileNotFoundError: A folder without images.
     """
@@ -70,19 +74,22 @@ def fingerprint(folders: Mapping, classes: int,
         raise FileNotFoundError(
             f'no images in {folder}: they end with {", ".join(PICTURE_SUFFIXES[::2])}')
     headers = [read_header(os.path.join(folder, name)) for name in spread(names, HEADERS)]
-    sizes = np.array([(header.height, header.width) for header in headers])
+    sizes = np.array([(header.height, header.width) for header in headers])  # (images, 2)
     counts = _masks(Path(folders['masks']), names, classes, label_map
                     or {}) if folders.get('masks') else np.zeros((0, 1))
     total = counts.sum()
     shares = {c: float(counts[:, c].sum() / total) for c in range(classes)} if total else {}
+    # median number of pixels in the masks that show the class
     pixels = {
         c: float(np.median(counts[counts[:, c] > 0, c]))
         for c, share in shares.items() if share
     }
-    return Fingerprint(len(names), int(np.median(sizes[:, 0])),
-                       int(np.median(sizes[:,
-                                           1])), (int(sizes[:, 0].min()), int(sizes[:, 1].min())),
-                       int(sizes.prod(1).max()), shares, pixels, len(counts))
+    heights, widths = sizes.T
+    smallest = (int(heights.min()), int(widths.min()))
+    return Fingerprint(count=len(names), height=int(np.median(heights)),
+                       width=int(np.median(widths)), smallest=smallest,
+                       largest=int(sizes.prod(1).max()), shares=shares, pixels=pixels,
+                       masks=len(counts))
 
 
 def spread(names: Sequence[str], most: int) -> list[str]:

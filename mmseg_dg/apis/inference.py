@@ -88,6 +88,7 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
             raise FileNotFoundError(f'no checkpoint at {checkpoint}')
         state = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
         refuse_nonfinite(state, str(checkpoint))
+        # a plain segmentor fills the network that predicts, not the method around it
         plain = any(k.startswith('backbone.') for k in state.get('state_dict', state))
         load_state_dict(
             evaluated_network(model) if plain else model, state.get('state_dict', state),
@@ -165,6 +166,7 @@ def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence:
 
 
 def _are_listed(inputs: Any) -> bool:
+    """Whether the inputs were listed already (:class:`Input`)."""
     return isinstance(inputs, list) and bool(inputs) and all(
         isinstance(item, Input) for item in inputs)
 

@@ -17,7 +17,7 @@ from mmseg_dg.datasets.bit_depth import bits_used, to_uint8
 from mmseg_dg.datasets.folder_scan import PICTURE_SUFFIXES, endings, scan_folder
 
 _WANTED = 'give uint8 (H, W, 3) in BGR order, as OpenCV reads'
-_SURE_16_BITS = 2**14
+_SURE_16_BITS = 2**14  # a value from here on shows that more than 14 bits are used
 
 
 class Input(NamedTuple):
@@ -57,8 +57,9 @@ def list_inputs(inputs: Any) -> tuple[list[Input], bool]:
     """
     if _is_single(inputs):
         found = _expand(inputs, '')
-        return found, not (isinstance(inputs, (str, os.PathLike)) and not Path(inputs).is_file()
-                           and '://' not in str(inputs))
+        is_path = isinstance(inputs, (str, os.PathLike))
+        is_file = is_path and (Path(inputs).is_file() or '://' in str(inputs))
+        return found, is_file or not is_path  # a path that is no file: a folder or a pattern
     if isinstance(inputs,
                   (dict, bytes)) or not isinstance(inputs, Iterable) or isinstance(inputs, Tensor):
         raise TypeError(f'cannot predict {type(inputs).__name__}: give paths, folders, patterns, '
@@ -73,8 +74,9 @@ def _is_single(value: Any) -> bool:
 
 
 def _expand(value: Any, number: str) -> list[Input]:
-    """The images that one argument of ``predict`` stands for: itself, a folder's, or a
-    pattern's.
+    """The images that one argument of ``predict`` stands for: itself, a folder's, or a pattern's.
+
+    ``number`` begins the names of images without a path (``'input 3: '``), for messages.
     """
     if isinstance(value, np.ndarray):
         return [Input(f'{number}array {value.dtype} {value.shape}', value)]
@@ -116,6 +118,7 @@ def _of_pattern(pattern: str) -> list[Input]:
         raise FileNotFoundError(f'no image fits the pattern {pattern}'
                                 + ('; it fits '
                                    f'{endings(matched)}' if matched else ''))
+    # up to the first wildcard
     fixed = pattern[:next(i for i, sign in enumerate(pattern) if sign in '*?[')]
     root = os.path.dirname(fixed) or '.'
     return [Input(path, path, os.path.relpath(path, root)) for path in found]
@@ -187,7 +190,9 @@ def _check_shape(name: str, array: np.ndarray) -> None:
 
 
 def _as_uint8(name: str, array: np.ndarray, bit_depth: Optional[int]) -> np.ndarray:
-    """Scale an image array to 8 bits; how, :func:`to_bgr` says."""
+    """Scale an image array of any of the types that :func:`to_bgr` takes to uint8, by its rules;
+    ValueError for other types and values.
+    """
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.uint16:

@@ -65,6 +65,7 @@ def rank_images(model: nn.Module, source: Union[str, Path], region_size: int = 1
     found: list[Ranked] = []
 
     def observe(group: Sequence[Input], batch: dict, outputs: Sequence[Any]) -> None:
+        """Score the images of one batch while they are predicted."""
         for item, output in zip(group, outputs):
             if 'seg_logits' not in output:
                 raise ValueError(

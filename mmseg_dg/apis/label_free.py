@@ -39,7 +39,8 @@ class LabelFreeTable:
         self.images += len(items)
 
     def write(self, path: Path) -> Path:
-        """A row per image, and ``all`` for all pixels together.
+        """Write the scores as CSV: a row per image, and ``all`` for all pixels together; returns
+        the file.
 
         Raises:
             ValueError: No image was predicted.
@@ -75,6 +76,7 @@ def add_label_free(cfg: Config) -> None:
     single = 'dataset' in loaders
     loaders = dict(test=loaders) if single else {k: v for k, v in loaders.items() if v is not None}
     configured: Any = cfg.get('test_evaluator') or []
+    # a dict of evaluators by domain, or one evaluator (a metric, a list, mmengine's wrapper)
     by_domain = isinstance(configured, dict) and not {'type', 'metrics'} & set(configured)
     evaluators = {}
     for name, loader in loaders.items():
@@ -86,7 +88,7 @@ def add_label_free(cfg: Config) -> None:
             metrics = [metric for metric in metrics if _kind(metric) == METRIC.type]
         has = any(_kind(metric) == METRIC.type for metric in metrics)
         evaluators[name] = metrics if has else [*metrics, METRIC.copy()]
-    # assigned as a whole: merging would keep the other form
+    # assigned as a whole: merging would mix one evaluator with evaluators by name
     cfg.test_evaluator = evaluators['test'] if single else ConfigDict(evaluators)
 
 
@@ -101,5 +103,6 @@ def images_only(dataset: dict) -> bool:
 
 
 def _kind(config: dict) -> str:
+    """The bare name of a metric's class."""
     kind = config['type']
     return kind.split('.')[-1] if isinstance(kind, str) else kind.__name__

@@ -129,7 +129,7 @@ def _config_beside(checkpoint: Path) -> Path:
     """The config of a checkpoint: of the same name, the one of its folder, or the one that
     training wrote above."""
     twin = checkpoint.with_suffix('.py')
-    above = checkpoint.parent.parent / CONFIG
+    above = checkpoint.parent.parent / CONFIG  # out/config.py beside out/run/
     if twin.is_file():
         return twin
     if checkpoint.parent.name == RUN and above.is_file():

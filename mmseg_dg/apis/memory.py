@@ -16,7 +16,7 @@ from mmseg_dg.methods.step import StepContext
 from mmseg_dg.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmseg_dg.weights.files import without_pretrained
 
-#: Crops at which it is measured, batch 2: BatchNorm wants two images.
+#: Sides of the crops at which memory is measured, with two images, which BatchNorm wants.
 PROBES = (96, 160)
 
 
@@ -42,6 +42,9 @@ def measure(cfg: Config, device: str) -> MemoryUse:
     Args:
         cfg: Of the run; pretrained files are not read, which does not change the memory.
         device: ``cpu`` or ``cuda``.
+
+    Returns:
+        The memory as a line: a fixed part, and bytes for each pixel of the batch.
     """
     state = torch.get_rng_state()
     logger = MMLogger.get_current_instance()
@@ -52,6 +55,7 @@ def measure(cfg: Config, device: str) -> MemoryUse:
     finally:
         torch.set_rng_state(state)
         logger.setLevel(level)
+    # bytes per pixel; both probes have a batch of 2
     slope = (high - low) / (2 * (PROBES[1]**2 - PROBES[0]**2))
     return MemoryUse(max(low - slope * 2 * PROBES[0]**2, 0.), slope)
 
@@ -85,8 +89,8 @@ def peak_of(profile: torch.profiler.profile) -> int:
 
 
 def _iterate(cfg: Config, device: str, size: int) -> None:
-    """Two training steps on random images, with optimizer and averages, as the profile watches
-    them.
+    """Two training steps on random images of ``size`` pixels a side, with optimizer and averages:
+    the optimizer makes its state in the first, so that the second needs the most.
     """
     init_default_scope('mmseg_dg')
     model = MODELS.build(without_pretrained(cfg.model)).to(device)
@@ -99,7 +103,7 @@ def _iterate(cfg: Config, device: str, size: int) -> None:
                      for k, v in hook.items() if k != 'priority'})
         for hook in cfg.get('custom_hooks') or () if hook['type'] == 'EMAUpdateHook'
     ]
-    runner = SimpleNamespace(model=model, iter=0)
+    runner = SimpleNamespace(model=model, iter=0)  # all that the hooks ask of a runner
     for hook in averages:
         hook.before_train(runner)
     data = _batch(model, size)
@@ -113,7 +117,9 @@ def _iterate(cfg: Config, device: str, size: int) -> None:
 
 
 def _batch(model: Any, size: int) -> dict[str, dict]:
-    """Two random images per stream, (3, size, size) uint8, with labels in blocks."""
+    """A batch of two random images per stream, (3, size, size) uint8, with labels in blocks of
+    16 pixels, in the form that the data preprocessor takes.
+    """
     from mmseg.structures import SegDataSample
     generator, batch = torch.Generator().manual_seed(0), {}
     for stream in model.streams:

@@ -206,7 +206,8 @@ def run(task: Task, out: Path, *, encoder: Union[str, Folder,
     refuse_run(out, resume, overwrite)
     path = out / CONFIG
     ours = {**settings, **options}
-    if task.val is None:  # what suggest says of the images that are scored
+    # suggest also gives pipelines for images that are scored: without such there is no dataloader
+    if task.val is None:
         ours = {
             key: value
             for key, value in ours.items() if not key.endswith('_dataloader.own.dataset.pipeline')
@@ -240,10 +241,11 @@ def _begin(verb: str, chosen: Recipe, sets: dict, classes: Any, out: Folder, few
         raise ValueError(f'out={out!r}: give the folder of the run')
     val = settings.pop('val', None)
     names, palette = checked_classes(classes, settings.pop('palette', None))
-    task = Task(verb, chosen, {name: sets[name]
-                               for name in chosen.streams}, names, palette,
-                checked_mapping('label_map', settings.pop('label_map', None), int, '{255: 1}'),
-                None if val is None else checked_images('val', val, True), few)
+    label_map = checked_mapping('label_map', settings.pop('label_map', None), int, '{255: 1}')
+    streams = {name: sets[name] for name in chosen.streams}
+    task = Task(verb=verb, recipe=chosen, streams=streams, classes=names, palette=palette,
+                label_map=label_map, val=None if val is None else checked_images('val', val, True),
+                target_labeled=few)
     unknown = set(settings) - set(SETTINGS)
     if unknown:
         raise ValueError(f'unknown settings {sorted(unknown)}: there are val, palette, label_map, '
@@ -278,7 +280,9 @@ def _chosen(known: Mapping[str, Recipe], method: str) -> Recipe:
 
 def _settings(task: Task, encoder: Any, iterations: Optional[int], batch_size: Optional[int],
               crop_size: Any, seed: int) -> dict[str, Any]:
-    """Dotted settings of the config: data, sizes, lengths and seed on top of the recipe's."""
+    """Settings of the config by dotted key: data, sizes, lengths and seed on top of the recipe's;
+    arguments as of :func:`run`, which None leaves to the recipe.
+    """
     checked_numbers(iterations=iterations, batch_size=batch_size)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f'seed={seed!r} must be a whole number from 0 on')
@@ -299,7 +303,7 @@ def _settings(task: Task, encoder: Any, iterations: Optional[int], batch_size: O
     if crop_size is not None:
         result['train_cfg.crop_size'] = crop_pair(crop_size)
     if iterations is not None:
-        every = max(1, iterations // 5)
+        every = max(1, iterations // 5)  # validated and saved five times
         result.update({
             'train_cfg.max_iters': iterations, 'train_cfg.val_interval': every,
             'default_hooks.checkpoint.interval': every
@@ -309,7 +313,9 @@ def _settings(task: Task, encoder: Any, iterations: Optional[int], batch_size: O
 
 
 def _scoring(task: Task) -> dict[str, Any]:
-    """Settings of validation and test: the user's set, or none at all."""
+    """Settings of validation and test by dotted key: the user's set, or none at all (None switches
+    a part of the recipe off).
+    """
     if task.val is not None:
         return {
             **_dataset('val_dataloader.own.dataset', task, task.val),
@@ -324,7 +330,9 @@ def _scoring(task: Task) -> dict[str, Any]:
 
 
 def _early_stopping(task: Task, encoder: Any, patience: int) -> list[dict]:
-    """The recipe's hooks and one that ends training."""
+    """``custom_hooks`` of the config: the recipe's, and one that ends training after ``patience``
+    validations without a better score; ValueError without images to score on.
+    """
     if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
         raise ValueError(f'early_stopping={patience!r} counts validations, at least 1')
     if task.val is None:
@@ -339,7 +347,9 @@ def _early_stopping(task: Task, encoder: Any, patience: int) -> list[dict]:
 
 
 def _dataset(where: str, task: Task, folders: Mapping) -> dict[str, Any]:
-    """Settings of one dataset below the dotted key ``where``."""
+    """Settings of one dataset, each under its dotted key below ``where``; ``folders`` has
+    ``images``, and perhaps ``masks`` and ``list``.
+    """
     prefix = dict(img_path=folders['images'])
     if 'masks' in folders:
         prefix['seg_map_path'] = folders['masks']

@@ -6,7 +6,7 @@ from . import own_data
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:
-    """What there is to train on, and settings of one's own."""
+    """Add the options for what there is to train on, and for the settings one may choose."""
     pair: dict[str, Any] = dict(nargs=2, metavar=('IMAGES', 'MASKS'))
     parser.add_argument('--source', **pair, help='labeled images of one domain')
     parser.add_argument('--target', metavar='IMAGES',
@@ -67,7 +67,10 @@ def images_of(args: argparse.Namespace) -> tuple[Callable[..., Any], dict[str, d
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings that were given."""
+    """The settings that were given on the command line, as arguments of ``mmseg_dg.adapt``; what
+    was not given is left out.
+    """
+    # one number for a square, or (height, width)
     crop = args.crop_size and (args.crop_size[0]
                                if len(args.crop_size) == 1 else tuple(args.crop_size))
     found = dict(method=args.method, encoder=args.encoder, iterations=args.iterations,

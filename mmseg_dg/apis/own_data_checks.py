@@ -12,7 +12,7 @@ _KEYS = ('images', 'masks', 'list')
 
 
 def checked_images(name: str, given: Any, masks: bool) -> dict[str, str]:
-    """One set of images, its folders made absolute.
+    """One set of images after a check, its folders made absolute.
 
     Args:
         name: Of the argument, for messages.
@@ -72,7 +72,7 @@ def checked_classes(classes: Any, palette: Any) -> tuple[tuple[str, ...], Option
 
 
 def checked_numbers(**numbers: Any) -> None:
-    """Whole numbers of at least 1, or None.
+    """Refuse arguments that are neither None nor whole numbers of at least 1.
 
     Raises:
         ValueError: Something else.
@@ -84,7 +84,8 @@ def checked_numbers(**numbers: Any) -> None:
 
 
 def checked_mapping(name: str, given: Any, key: type, example: str) -> dict:
-    """A dict whose keys have a type; None is an empty one.
+    """An argument that is a dict, after a check: its keys have the type ``key``; None is an empty
+    dict. ``example`` shows in the message how it is written.
 
     Raises:
         ValueError: Something else.
@@ -114,7 +115,7 @@ def crop_pair(size: Any) -> tuple[int, int]:
 
 
 def refuse_run(out: Path, resume: Any, overwrite: Any) -> None:
-    """A run in ``out`` is not written over by accident.
+    """Refuse a folder whose run would be written over by accident.
 
     Raises:
         ValueError: Both or no booleans; FileExistsError: a run lies there, or a file.

@@ -78,6 +78,9 @@ def pixel_maps(model: BaseSegmentor, sample: dict) -> list[PixelMaps]:
         model: Result of :func:`mmseg_dg.apis.load_model`.
         sample: Of a test dataset: ``inputs`` uint8 (3, H, W) and ``data_samples``.
 
+    Returns:
+        One entry per resolution, with features, logits and labels on one grid.
+
     Raises:
         ValueError: The decoder shows no feature per pixel.
     """
@@ -85,7 +88,7 @@ def pixel_maps(model: BaseSegmentor, sample: dict) -> list[PixelMaps]:
     network, size = model.evaluated_network, tuple(data['inputs'].shape[-2:])
     divisor = network.size_divisor if isinstance(network, HRDAEncoderDecoder) else 1
     images = _padded(data['inputs'], divisor)
-    box = (0, images.shape[-2], 0, images.shape[-1])
+    box = (0, images.shape[-2], 0, images.shape[-1])  # the "detail crop" is the whole image
     labels, inside = _grids(sample, size, images)
     pyramids = reference_features(network, network.backbone, images, crop_box=box)
     head = main_head(network)
@@ -94,14 +97,16 @@ def pixel_maps(model: BaseSegmentor, sample: dict) -> list[PixelMaps]:
         raise ValueError(no_features(network))
     names = ('', ) if len(pyramids) == 1 else ('context', 'detail')
     return [
-        PixelMaps(name, features[0].float(), logits[0].float(), _nearest(labels, logits),
-                  _nearest(inside, logits).bool())
+        PixelMaps(name=name, features=features[0].float(), logits=logits[0].float(),
+                  labels=_nearest(labels, logits), inside=_nearest(inside, logits).bool())
         for name, ((features, logits), ) in zip(names, calls)
     ]
 
 
 def _grids(sample: dict, size: tuple[int, int], images: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels (int64) and inside (int64) at the size of the padded images."""
+    """Labels, and 1 inside the image and 0 on its padding; both int64 (H, W) at the size of the
+    padded ``images`` (1, 3, H, W). ``size`` is that before padding.
+    """
     info = sample['data_samples']
     labels = torch.full(size, IGNORE)
     # loaded at the original size, perhaps larger than what the network sees
@@ -113,6 +118,7 @@ def _grids(sample: dict, size: tuple[int, int], images: Tensor) -> tuple[Tensor,
 
 
 def _nearest(plane: Tensor, like: Tensor) -> Tensor:
+    """A map of ids (H, W) resized to the size of ``like``, int64."""
     resized = F.interpolate(plane[None, None].double(), size=like.shape[-2:], mode='nearest-exact')
     return resized[0, 0].long()
 

@@ -28,7 +28,7 @@ from .label_free import LabelFreeTable
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v')
 LIST_SUFFIXES = ('.txt', '.lst')
 _SPEAK = 10.0  # seconds between lines of progress
-_LEGEND_ROW = 22  # pixels
+_LEGEND_ROW = 22  # pixels of a row; a square of 12 and a name of 0.42 times OpenCV's size fit in
 
 
 @dataclass
@@ -113,8 +113,12 @@ def listed(path: Union[str, Path]) -> list[Input]:
     if missing:
         raise FileNotFoundError(f'{path}: {len(missing)} of {len(files)} images are missing, e.g. '
                                 f'{missing[:3]}; relative paths count from {path.parent}')
+    # results are written below the output folder as the images lie below their common folder
     root = os.path.commonpath([os.path.dirname(os.path.abspath(file)) for file in files])
-    return [Input(file, file, os.path.relpath(os.path.abspath(file), root)) for file in files]
+    return [
+        Input(name=file, value=file, below=os.path.relpath(os.path.abspath(file), root))
+        for file in files
+    ]
 
 
 def output_stems(items: Sequence[Input]) -> list[str]:
@@ -134,9 +138,9 @@ class _Writer:
         self.palette = [list(color) for color in meta.get('palette') or _colors(len(self.names))]
         self.out, self.overlay, self.confidence = out, overlay, confidence
         self.written = Written(out, out / 'class_shares.csv')
-        self.rows: list[list] = []
-        self.stems: Iterator[str] = iter(())
-        self.total: Optional[int] = None
+        self.rows: list[list] = []  # of class_shares.csv
+        self.stems: Iterator[str] = iter(())  # file names of the images to come
+        self.total: Optional[int] = None  # images; None where a video does not say
         self.table: Optional[LabelFreeTable] = None
 
     def begin(self, total: Optional[int], stems: Sequence[str]) -> None:
@@ -144,7 +148,14 @@ class _Writer:
         self.spoken = self.start
 
     def write(self, item: Input, result: Any, stem: Optional[str] = None) -> None:
-        """Write what belongs to one image."""
+        """Write label map, overlay and confidence of one image, and note its class shares.
+
+        Args:
+            item: The image.
+            result: Class ids (H, W), or with confidence a ``Prediction``.
+            stem: Path of the files without ending, below each folder; None: the next of those
+                given to :meth:`begin`.
+        """
         stem = next(self.stems) if stem is None else stem
         ids = result.ids if self.confidence else result
         _save_png(self.out / 'labels' / f'{stem}.png',
@@ -172,7 +183,7 @@ class _Writer:
             print_log(f'{done} of {self.total} images, {_duration(rest)} left', logger='current')
 
     def finish(self) -> Written:
-        """Write the shares of all images."""
+        """Write the tables of all images; returns what was written."""
         with written_whole(self.written.shares) as part, open(part, 'w', newline='',
                                                               encoding='utf-8') as file:
             writer = csv.writer(file)
@@ -211,7 +222,10 @@ def painted(image: np.ndarray, ids: np.ndarray, names: Sequence[str],
 
 def _legend(present: Sequence[int], names: Sequence[str], palette: Sequence[Sequence[int]],
             width: int) -> np.ndarray:
-    """Rows of colored squares with names, white, as wide as the picture."""
+    """Rows of colored squares with names on white, uint8 (h, width, 3), for the classes
+    ``present``.
+    """
+    # each class with its place; a new row where the next name would not fit (margin of 6 pixels)
     places, x, row = [], 6, 0
     for i in present:
         size = cv2.getTextSize(str(names[i]), cv2.FONT_HERSHEY_SIMPLEX, 0.42, 1)[0][0] + 30

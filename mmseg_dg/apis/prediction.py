@@ -90,7 +90,11 @@ class PredictionPipeline:
 
 
 def prediction_steps(cfg: Config) -> list[dict]:
-    """Configs of the steps, see :class:`PredictionPipeline`."""
+    """Configs of the steps from a file to the network's input.
+
+    Those of the first test domain, else of the first validation domain; a config without either
+    gives the loading and fixed steps of its training pipeline (of the target's, if there is one).
+    """
     found = [entry for entry in entries(cfg) if entry.config.get('pipeline')]
     for role in ('test', 'val'):
         loaders = cfg.get(f'{role}_dataloader')
@@ -112,6 +116,7 @@ def prediction_steps(cfg: Config) -> list[dict]:
 
 
 def _kind(step: dict) -> str:
+    """The bare name of a step's class."""
     kind = step['type']
     return kind.split('.')[-1] if isinstance(kind, str) else kind.__name__
 
@@ -128,6 +133,10 @@ def predict_batch(model: BaseSegmentor, items: Sequence[Input], pipeline: Predic
     network together.
 
     Args:
+        model: In evaluation mode.
+        items: The images.
+        pipeline: Of the model's config.
+        confidence: Whether each result is a ``Prediction`` instead of class ids (H, W).
         observe: Called with the images, the batch and the network's samples of each group of equal
             size.
     """

@@ -72,7 +72,9 @@ def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, P
 
 def _batches(model: BaseModel, cfg: Any, stream: str, images: int, batch_size: int,
              seed: int) -> Iterator[Tensor]:
-    """Preprocessed images (B, 3, H, W) of a stream, prepared as for a test."""
+    """Batches of images (B, 3, H, W) of a stream, drawn by ``seed``, prepared as for a test and
+    normalized; ValueError for different sizes in one batch.
+    """
     dataset = build_checked(dict(cfg.train_dataloader[stream]['dataset'], pipeline=[]))
     dataset.full_init()
     pipeline = Compose([dict(type='LoadImageFromFile'), *_test_transforms(cfg)])

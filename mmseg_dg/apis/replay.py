@@ -102,10 +102,12 @@ class Replay:
             }
             self.method.imnet.load_state_dict(backbone, strict=True)
         self.method.to(dtype)
+        # parameters before the first step, under official names: movements are measured from here
         self._start = _official(self.method.student.named_parameters())
         self.optim_wrapper = self._optim_wrapper(config)
 
     def _load_buffers(self, buffers: dict[str, Tensor]) -> None:
+        """Put the record's buffers (names of the official code) into the teacher."""
         ours = dict(teacher_of(self.method).module.named_buffers())
         for name, value in from_official(buffers).items() if buffers else ():
             ours[name].copy_(value)
@@ -117,9 +119,12 @@ class Replay:
 
     # ------------------------------------------------------------------ one step
     def step(self, index: int) -> ReplayedStep:
-        """Replay step ``index``; steps must be replayed in order."""
+        """Replay step ``index`` of the record with its images and draws; steps must be replayed in
+        order, as each changes the weights. Returns all that can be compared.
+        """
         recorded, method = self.record['steps'][index], self.method
         method.train()
+        # the official code updates the teacher before the step
         beta = self.record['cfg']['uda']['alpha']
         teacher_of(method).configure(beta, ramp=True, buffers='batch')
         teacher_of(method).update_parameters(method.student)
@@ -128,6 +133,9 @@ class Replay:
         gradients: list[dict[str, Tensor]] = []
 
         def keep_gradients(name: str) -> None:
+            """After each backward: keep the gradients accumulated so far (under their official
+            names) and their norms.
+            """
             grads = {
                 n: p.grad.detach().clone()
                 for n, p in method.student.named_parameters() if p.grad is not None
@@ -186,6 +194,7 @@ class StepObserver:
         self.modes: dict[str, Any] = {}
 
     def __enter__(self) -> 'StepObserver':
+        """Begin to note maps (``maps``) and modes (``modes``), by forward hooks."""
         method, head = self.method, teacher_of(self.method).module.decode_head
         self._handles = [
             method.student.backbone.register_forward_hook(self._note_source),
@@ -198,6 +207,7 @@ class StepObserver:
             fuse = head.fuse
 
             def noted(*args: Any, **kwargs: Any) -> Any:
+                """The head's own fusion, whose result is noted."""
                 result = fuse(*args, **kwargs)
                 self.maps['teacher_logits'] = result.fused.detach().clone()
                 return result
@@ -249,8 +259,8 @@ def distance_labels(method: DACS, batch: dict[str, dict],
 
 def official_accuracies(log_vars: dict[str, float], method: DACS, batch: dict[str, dict],
                         draws: StepDraws, state: dict[str, Any]) -> dict[str, float]:
-    """Accuracies of a step in percent of all pixels; mmseg 1.x logs percents of the pixels that are
-    not ignored.
+    """Accuracies of a step by log name, in percent of all pixels as the official code logs them;
+    mmseg 1.x logs percents of the pixels that are not ignored.
     """
     labels = {
         '': stack_labels(batch[method.source_stream]['data_samples'], method.source_stream),

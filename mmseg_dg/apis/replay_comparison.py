@@ -71,7 +71,7 @@ class Deviation(NamedTuple):
 def judge(
     deviations: Iterable[Deviation], step: int, tolerances: Optional[dict[str, float]] = None,
     skip: Sequence[str] = ()) -> list[Deviation]:
-    """Add to each deviation what is allowed.
+    """The same deviations, each with the tolerance that holds for it.
 
     Args:
         deviations: Of :func:`compare_step`.
@@ -91,8 +91,8 @@ def judge(
                          f'{sorted({d.quantity for d in deviations})}')
     result = []
     for d in deviations:
-        allowed = tolerances.get(d.quantity, tolerances.get(d.kind, TOLERANCES[d.kind][min(step,
-                                                                                           1)]))
+        default = TOLERANCES[d.kind][min(step, 1)]
+        allowed = tolerances.get(d.quantity, tolerances.get(d.kind, default))
         if not _matches(d.quantity, skip):
             result.append(d._replace(tolerance=allowed))
     return result
@@ -217,11 +217,13 @@ def _gradients(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str]) -> lis
 
 
 def _parameters(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str]) -> list[Deviation]:
-    """Largest deviation of the norms of parameters, for each kind that the recording has."""
+    """Largest deviations of norms: of the parameters of student and teacher, and of how far they
+    moved, as far as the record has them.
+    """
     result = []
     for name, (quantity, attribute, kind) in _MOVED.items():
         if name in recorded:
-            norms = {k: v.double().norm().item() for k, v in ours._asdict()[attribute].items()}
+            norms = {k: v.double().norm().item() for k, v in getattr(ours, attribute).items()}
             result.append(_largest(quantity, norms, recorded[name], kind, (*skip, KEY_BIAS)))
     return result
 
@@ -250,8 +252,9 @@ def _maps(ours: 'ReplayedStep', recorded: dict) -> list[Deviation]:
 
 
 def _modes(ours: 'ReplayedStep', recorded: dict) -> list[Deviation]:
-    """Training and evaluation modes; whether the official teacher ran under ``no_grad`` does not
-    count.
+    """Deviation of training and evaluation modes, of the teacher and of the frozen ImageNet
+    encoder (``imnet``), as the share of modes that differ; a list of one, or empty where none was
+    recorded. Whether the official teacher ran under ``no_grad`` does not count.
     """
     wanted = {
         f'teacher.{k}': v
@@ -259,10 +262,11 @@ def _modes(ours: 'ReplayedStep', recorded: dict) -> list[Deviation]:
     }
     if recorded.get('imnet_training') is not None and 'imnet.training' in ours.modes:
         wanted['imnet.training'] = recorded['imnet_training']
+    if not wanted:
+        return []
     wrong = [k for k, v in wanted.items() if ours.modes.get(k) != v]
-    share = len(wrong) / len(wanted) if wanted else 0.
-    return [Deviation('modes of teacher and reference', share, ', '.join(wrong), 'modes')
-            ] if wanted else []
+    share = len(wrong) / len(wanted)
+    return [Deviation('modes of teacher and reference', share, ', '.join(wrong), 'modes')]
 
 
 # ---------------------------------------------------------------------- largest deviation
@@ -272,8 +276,18 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 def _largest(quantity: str, ours: dict[str, float], theirs: dict[str, float], kind: str,
              skip: Sequence[str] = (), scale: Any = None) -> Deviation:
-    """Largest deviation of numbers, relative to the recorded one or to ``scale`` (a number, or one
-    per name).
+    """Largest deviation of numbers (by name), relative to the recorded one or to ``scale``.
+
+    Args:
+        quantity: What is compared, for the result.
+        ours: By name.
+        theirs: Recorded, by name.
+        kind: Key of ``TOLERANCES``.
+        skip: Patterns of names to leave out.
+        scale: A number, or one per name; None: the recorded number itself.
+
+    Returns:
+        Infinite where a name is missing or nothing is recorded.
     """
     if not theirs:
         return Deviation(quantity, math.inf, 'nothing is recorded', kind)
@@ -298,7 +312,8 @@ def _largest(quantity: str, ours: dict[str, float], theirs: dict[str, float], ki
 
 def _largest_tensor(quantity: str, ours: dict[str, Tensor], theirs: dict[str, Tensor], kind: str,
                     skip: Sequence[str] = ()) -> Deviation:
-    """Largest element-wise deviation, relative to the largest recorded element of the same tensor.
+    """Largest element-wise deviation of tensors (by name), relative to the largest recorded element
+    of the same tensor; infinite where a name is missing or a shape differs.
     """
     if not theirs:
         return Deviation(quantity, math.inf, 'nothing is recorded', kind)

@@ -32,7 +32,7 @@ def load_record(path: str) -> tuple[dict, dict, dict]:
         FileNotFoundError: One of the three is missing.
     """
     folder, name = osp.split(path)
-    stem = '_'.join(name.split('_')[:2])
+    stem = '_'.join(name.split('_')[:2])  # trainstep_<kind>
     paths = [path, *(osp.join(folder, f'{stem}_init_{part}.pt') for part in ('student', 'imnet'))]
     for item in paths:
         if not osp.isfile(item):
@@ -102,7 +102,9 @@ def official_log_name(name: str) -> str:
 
 def to_batch(recorded: dict[str, Tensor], method: DACS,
              dtype: torch.dtype = torch.float32) -> dict[str, dict]:
-    """The recorded (normalized) images and labels as the streams of ``method``."""
+    """The recorded (normalized) images and labels as a batch of the streams of ``method``, as its
+    data preprocessor would give it.
+    """
     labels = recorded['gt_semantic_seg'].long()
     target_extra = recorded.get('valid_pseudo_mask')
     source, target = [], []
@@ -121,12 +123,17 @@ def to_batch(recorded: dict[str, Tensor], method: DACS,
 
 
 def to_draws(recorded: dict, batch: dict[str, dict], method: DACS) -> StepDraws:
-    """The recorded draws of a step as :class:`StepDraws`."""
+    """The recorded draws of a step as :class:`StepDraws`.
+
+    ``recorded['draws']`` is the list of all random calls of the official step, in their order, each
+    with ``kind`` (the function) and ``value``.
+    """
     draws = recorded['draws']
     uniforms = [d['value'] for d in draws if d['kind'] == 'random.uniform']
     scalars = recorded.get('strong_scalars', {})
     labels = recorded['batch']['gt_semantic_seg']
     classes = torch.unique(labels).long()
+    # the official code jitters above this probability, and blurs above 0.5
     jitter_off = scalars.get('color_jitter_p', 0.2)
     offsets = _RecordedRandint([int(d['value']) for d in draws if d['kind'] == 'np.random.randint'])
     size = tuple(batch[method.source_stream]['inputs'].shape[-2:])

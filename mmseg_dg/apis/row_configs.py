@@ -40,8 +40,9 @@ def apply_row(cfg: Config, path: Union[str, Path], row: Optional[str] = None,
     _apply(cfg, path, found, rows_of(path))
     if subset:
         cfg.merge_from_dict(subset_lists(cfg, subset))
+        # settings of the subset for the whole config, then those of the row
         for listed in (rows_of(path)[''].subsets, found.subsets if found.name else {}):
-            # other draws of the same size
+            # "1_30_seed2" is another draw of "1_30": its settings
             entry = listed.get(subset) or listed.get(subset.rpartition('_seed')[0])
             if entry:
                 _merge(cfg, entry.overrides, f'{path.parent / ROWS_FILE}: {path.stem}, subset '
@@ -89,7 +90,9 @@ def _part(path: Path, key: str, file: str, where: str) -> Any:
 
 
 def _parent(cfg: Config, dotted: str, where: str) -> tuple[Any, Any]:
-    """The dict or list that holds the last part of a dotted key, and that part."""
+    """The dict or list that holds the last part of a dotted key, and that part (a number for a
+    list); ValueError, beginning with ``where``, for a key that is not there.
+    """
     *parts, last = dotted.split('.')
     node: Any = cfg._cfg_dict
     for part in parts:
@@ -104,6 +107,7 @@ def _parent(cfg: Config, dotted: str, where: str) -> tuple[Any, Any]:
 
 
 def _set(cfg: Config, key: str, value: Any, where: str) -> None:
+    """Set the value at a dotted key; ``where`` begins the message if it does not exist."""
     parent, last = _parent(cfg, key, where)
     parent[last] = value
 
@@ -138,8 +142,7 @@ def subset_lists(cfg: Config, subset: str) -> dict[str, str]:
         key, dataset = f'train_dataloader.{stream}.dataset', loaders[stream].dataset
         while 'dataset' in dataset:
             key, dataset = f'{key}.dataset', dataset.dataset
-        # where the lists of the config are: splits/<name>/labeled.txt below data_root, or anywhere
-        # else
+        # the folder two above the config's list, as in splits/<name>/labeled.txt below data_root
         home = osp.dirname(osp.dirname(dataset.get('ann_file') or '')) or 'splits'
         kind = 'labeled' if stream == labeled else 'unlabeled'
         options[f'{key}.ann_file'] = f'{home}/{subset}/{kind}.txt'

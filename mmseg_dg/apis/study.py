@@ -98,6 +98,7 @@ class Study:
         names = short_names(self.grid)
         runs = []
         for row, subset in itertools.product(self.rows or (None, ), self.subsets or (None, )):
+            # row and subset: called for their error if there is no such name, before any training
             find_row(self.config, row)
             if subset is not None:
                 subset_lists(self.cfg, subset)
@@ -173,8 +174,8 @@ class Study:
         run.folder.mkdir(parents=True, exist_ok=True)
         record = run.record(self.fingerprint_of(run))
         write_text(run.folder / SETTINGS, json.dumps(record, indent=1))
-        code = subprocess.call(self.command(run))
-        # asked to stop: so is the study, which goes on when it is started again
+        code = subprocess.call(self.command(run))  # resumes where a checkpoint is there
+        # a signal stopped the run: it stops the study as well, which can be started again
         if code == STOPPED:
             print_log(f'{run.folder.name}: stopped by a signal; the same command goes '
                       'on', logger='current')
@@ -259,6 +260,7 @@ def short_names(keys: Iterable[str]) -> dict:
     for key in keys:
         parts = key.split('.')
         tails = ['.'.join(parts[-n:]) for n in range(1, len(parts) + 1)]
+        # the whole key, or an ending that no other key has
         names[key] = next(t for t in tails
                           if t == key or sum(f'.{k}'.endswith(f'.{t}') for k in keys) == 1)
     return names

@@ -64,7 +64,7 @@ def summarize(results: Sequence[tuple]) -> list[dict]:
         Rows with ``setting, metric, runs, mean, std, values``; ``std`` is empty for a single value.
         With several labeled subsets there are also rows ``subset=all`` over all of them.
     """
-    groups: dict = {}
+    groups: dict = {}  # (setting, metric): values over seeds
     pooled = len({run.settings.get('subset') for run, _ in results}) > 1
     for run, metrics in results:
         settings = [run.settings]
@@ -86,7 +86,14 @@ def summarize(results: Sequence[tuple]) -> list[dict]:
 
 
 def markdown(rows: Sequence[dict], title: str, done: int, planned: int) -> str:
-    """mIoU of every domain as a table; one line per setting."""
+    """mIoU of every domain as text in Markdown, a table with one line per setting.
+
+    Args:
+        rows: Of :func:`summarize`.
+        title: Heading.
+        done: Runs finished.
+        planned: Runs in all.
+    """
     metrics = list(dict.fromkeys(row['metric'] for row in rows if row['metric'].endswith('mIoU')))
     cells: dict = {}
     for row in rows:

@@ -31,7 +31,7 @@ LARGE_GPU = 16 * GIB
 RARE = 0.01
 #: Pixels of the wanted class that DAFormer asks an image for: 3000 of 1914 x 1052.
 MIN_PIXELS_SHARE = 3000 / (1914 * 1052)
-_HUGE = 16_000_000
+_HUGE = 16_000_000  # pixels above which an image is cut into windows instead of made smaller
 
 
 @dataclass
@@ -94,7 +94,7 @@ def suggest(source: Optional[Mapping] = None, target: Optional[Mapping] = None, 
     checked_numbers(iterations=fixed.get('iterations'), batch_size=fixed.get('batch_size'))
     if fixed.get('crop_size') is not None:
         crop_pair(fixed['crop_size'])
-    encoder_settings(fixed.get('encoder'))  # is it there
+    encoder_settings(fixed.get('encoder'))  # raises where its file is not there
     looks = {name: fingerprint(folders, len(names), label_map) for name, folders in sets.items()}
     device, found = free_memory()
     free = found if free is None else free
@@ -114,7 +114,9 @@ def suggest(source: Optional[Mapping] = None, target: Optional[Mapping] = None, 
 
 def _sets(source: Any, target: Any, data: Any, labeled: Any, unlabeled: Any, few: Any,
           method: Optional[str]) -> tuple[own_data.Recipe, dict[str, Mapping]]:
-    """The recipe of the method, and its folders by stream."""
+    """The recipe of the method, and the images it is trained on, by stream; ValueError for sets of
+    images that do not belong together. ``few`` are the labeled images of the target.
+    """
     options = {
         name
         for name, value in dict(source=source, target=target, data=data, labeled=labeled,
@@ -169,7 +171,9 @@ def _recipe(chosen: own_data.Recipe, encoder: str, classes: int, few: bool) -> C
 
 
 def _encoder(result: Suggestion, device: str, free: Optional[int], fixed: Optional[str]) -> str:
-    """The large encoder where GPU and file allow it, else the one that ships."""
+    """The large encoder where GPU and file allow it, else the one that ships; or the one the user
+    has fixed. Returns its name, and notes it with the reason in ``result``.
+    """
     if fixed is not None:
         result.note('encoder', fixed, 'as you asked')
         result.settings['encoder'] = fixed
@@ -194,10 +198,12 @@ def _encoder(result: Suggestion, device: str, free: Optional[int], fixed: Option
 
 def _rescaling(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint],
                encoder: str) -> Optional[int]:
-    """The longer side after Resize; None: images stay as they are."""
+    """The longer side in pixels to which images are resized; None: they stay as they are. The
+    reason is noted in ``result``.
+    """
     longer = max(look.longer for look in looks.values())
     shorter = max(look.shorter for look in looks.values())
-    normal = 512 if is_shipped(encoder) else 1024
+    normal = 512 if is_shipped(encoder) else 1024  # of the small and of the large recipe
     if max(look.largest for look in looks.values()) > _HUGE:
         result.windows = True
         result.note(
@@ -205,6 +211,7 @@ def _rescaling(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint]
             f'an image of {longer} pixels a side would lose its detail at {normal}; '
             'crops are taken from it as it is, and it is predicted in windows')
         return None
+    # 64: two cells of the deepest map, at stride 32
     if longer <= normal and shorter >= 64:
         result.note('rescaling', 'none',
                     f'images of {longer} pixels a side are no larger than {normal}')
@@ -230,7 +237,9 @@ def _scale(look: Fingerprint, longer: Optional[int]) -> float:
 
 def _crop(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint], longer: Optional[int],
           fixed: Any, encoder: str) -> tuple[int, int]:
-    """The recipe's crop, made smaller until the smallest images fill it."""
+    """The recipe's crop, made smaller until the smallest images fill it; (height, width), noted in
+    ``result``. ``longer``: side to which images are resized.
+    """
     if fixed is not None:
         crop = crop_pair(fixed)
         result.note('crop', f'{crop[1]}x{crop[0]}', 'as you asked', 'train_cfg.crop_size')
@@ -240,6 +249,7 @@ def _crop(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint], lon
             min(round(look._asdict()[side] * _scale(look, longer)) for look in looks.values())
             for side in ('height', 'width')
         ]
+        # multiples of the deepest map's stride of 32, of at least two cells
         crop = tuple(max(64, min(normal, side // 32 * 32)) for side in sides)
         why = f"the recipe's {normal}" if crop == (normal, normal) else (
             f'images are {sides[1]}x{sides[0]} after rescaling; the largest multiple of 32 in '
@@ -251,16 +261,19 @@ def _crop(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint], lon
 
 def _batch(result: Suggestion, cfg: Config, crop: tuple[int, int], device: str, free: Optional[int],
            fixed: Any, probe: bool) -> None:
-    """The largest batch that fits, and accumulation up to the recipe's."""
+    """Settle the largest batch that fits, accumulation up to the recipe's, and the rate that goes
+    with them; noted in ``result``. ``fixed``: the user's batch; ``probe``: measure the memory.
+    """
     streams = list(cfg.train_dataloader)
     normal = cfg.train_dataloader[streams[0]].batch_size
     use: Optional[MemoryUse] = measure(cfg, device) if probe else None
 
     def fits(batch: int) -> bool:
+        """Whether so many images per stream fit; True where memory is not known."""
         return free is None or use is None or use.bytes(crop, batch) <= SHARE * free
 
     batch = int(fixed or normal)
-    while fixed is None and batch > 2 and not fits(batch):
+    while fixed is None and batch > 2 and not fits(batch):  # BatchNorm wants two images
         batch -= 1
     accumulate = math.ceil(normal / batch)
     memory = '' if use is None else f', {use.bytes(crop, batch) / GIB:.2f} GiB predicted'
@@ -291,13 +304,15 @@ def _batch(result: Suggestion, cfg: Config, crop: tuple[int, int], device: str, 
 
 def _iterations(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint],
                 longer: Optional[int], crop: tuple[int, int], fixed: Optional[int]) -> None:
-    """How long to train, by the number of images and the crop's share of them."""
+    """Settle how long to train, by the number of images and the crop's share of them: each place
+    is seen about 100 times, within 200 iterations and the recipe's length. Noted in ``result``.
+    """
     first = next(iter(looks.values()))
     most = cfg.train_cfg.max_iters
     per_image = max(
         1, round(first.height * first.width * _scale(first, longer)**2 / (crop[0] * crop[1])))
     ours = result.settings['batch_size'] * result.options.get('train_cfg.accumulate', 1)
-    wanted = math.ceil(100 * first.count * per_image / ours / 50) * 50
+    wanted = math.ceil(100 * first.count * per_image / ours / 50) * 50  # a multiple of 50
     iterations = fixed or max(200, min(most, wanted))
     why = 'as you asked' if fixed else (
         f'{first.count} labeled images of {per_image} crops each, seen 100 times by {ours} per '
@@ -330,14 +345,17 @@ def _rare_classes(result: Suggestion, looks: Mapping[str, Fingerprint], longer: 
         f'are drawn by class, from those with {least} pixels of it, the smaller of '
         f'{MIN_PIXELS_SHARE:.2%} of an image and half of what such images show',
         f'{where}.min_pixels')
+    # after rescaling, and half of them inside the crop; at most 2 % of the crop, because with more
+    # no crop might do
     inside = least * _scale(look, longer)**2 / 2
     return max(1, min(int(inside), crop[0] * crop[1] // 50))
 
 
 def _pipelines(result: Suggestion, cfg: Config, longer: Optional[int],
                wanted: Optional[int]) -> None:
-    """The pipelines as they become: rescaled as decided, the labeled one with crops of the
-    wanted class."""
+    """Settle the pipelines: images rescaled to ``longer``, the labeled stream (the first) with
+    crops that show ``wanted`` pixels of the drawn class, and windows for huge images.
+    """
     crop = result.settings['crop_size']
     for number, (name, loader) in enumerate(cfg.train_dataloader.items()):
         steps = _with_rescaling([dict(step) for step in loader.dataset.pipeline], longer)
@@ -353,7 +371,7 @@ def _pipelines(result: Suggestion, cfg: Config, longer: Optional[int],
         steps = [dict(step) for step in cfg[f'{role}_dataloader'].own.dataset.pipeline]
         result.options[f'{role}_dataloader.own.dataset.pipeline'] = _with_rescaling(steps, longer)
     if result.windows:
-        stride = tuple(side * 3 // 4 for side in crop)
+        stride = tuple(side * 3 // 4 for side in crop)  # windows overlap by a quarter
         result.options['model.network.test_cfg'] = dict(_delete_=True, mode='slide', crop_size=crop,
                                                         stride=stride)
 

@@ -9,7 +9,7 @@ import os
 import os.path as osp
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -97,7 +97,38 @@ def prepare(cfg: Any, server: TestServer, folder: str, data_root: Optional[str] 
         ValueError: No such domain, several or none that fit, or no data root.
     """
     loaders = loaders_by_name(cfg.get('test_dataloader'), 'test')
-    if domain is None:
+    domain = _template_domain(loaders, server, domain)
+    template = loaders[domain]
+    if 'pipeline' not in template['dataset']:
+        raise ValueError(f'{server.name}: test domain {domain!r} is no plain dataset with a '
+                         'pipeline; choose another one (--domain)')
+    is_servers = template['dataset'].get('type') == server.dataset
+    own = template['dataset'].get('data_root') if is_servers else None
+    if not (data_root or own):
+        raise ValueError(f'{server.name}: give the folder of its data (--data-root)')
+    dataset = ConfigDict(type=server.dataset, data_root=data_root or own,
+                         data_prefix=dict(img_path=server.images),
+                         pipeline=_without_labels(template['dataset']['pipeline']))
+    if template['dataset'].get('backend_args'):
+        dataset.backend_args = template['dataset']['backend_args']
+    # assigned as a whole: merging would keep the other test domains of the config
+    cfg.test_dataloader = ConfigDict({server.name: ConfigDict(template, dataset=dataset)})
+    # name_depth: servers want bare names
+    cfg.test_evaluator = ConfigDict(type='ConfusionMatrixMetric', output_dir=folder,
+                                    format_only=True, name_depth=1)
+    if cfg.get('tta_pipeline'):
+        cfg.tta_pipeline = _without_labels(cfg.tta_pipeline)
+
+
+def _template_domain(loaders: Mapping[str, Mapping], server: TestServer,
+                     wanted: Optional[str]) -> str:
+    """Name of the test domain whose loader and pipeline are taken: ``wanted``, else the one with
+    the server's dataset, else the only one.
+
+    Raises:
+        ValueError: There is no such domain, or it is not clear which.
+    """
+    if wanted is None:
         fitting = [
             name for name, loader in loaders.items()
             if loader['dataset'].get('type') == server.dataset
@@ -106,33 +137,11 @@ def prepare(cfg: Any, server: TestServer, folder: str, data_root: Optional[str] 
         if len(fitting) != 1:
             raise ValueError(f'{server.name}: name the test domain whose pipeline is to be used '
                              f'(--domain): the config has {sorted(loaders)}')
-        domain = fitting[0]
-    if domain not in loaders:
-        raise ValueError(f'{server.name}: the config has no test domain {domain!r}, only '
+        return fitting[0]
+    if wanted not in loaders:
+        raise ValueError(f'{server.name}: the config has no test domain {wanted!r}, only '
                          f'{sorted(loaders)}')
-    template = loaders[domain]
-    if 'pipeline' not in template['dataset']:
-        raise ValueError(f'{server.name}: test domain {domain!r} is no plain dataset with a '
-                         'pipeline; choose another one (--domain)')
-    own = template['dataset'].get('data_root') if template['dataset'].get(
-        'type') == server.dataset else None
-    if not (data_root or own):
-        raise ValueError(f'{server.name}: give the folder of its data (--data-root)')
-    dataset = ConfigDict(type=server.dataset, data_root=data_root or own,
-                         data_prefix=dict(img_path=server.images),
-                         pipeline=_without_labels(template['dataset']['pipeline']))
-    if template['dataset'].get('backend_args'):
-        dataset.backend_args = template['dataset']['backend_args']
-    # assigned as a whole: merging would keep the other domains
-    cfg.test_dataloader = ConfigDict({server.name: ConfigDict(template, dataset=dataset)})
-    cfg.test_evaluator = ConfigDict(
-        # servers want bare names
-        type='ConfusionMatrixMetric',
-        output_dir=folder,
-        format_only=True,
-        name_depth=1)
-    if cfg.get('tta_pipeline'):
-        cfg.tta_pipeline = _without_labels(cfg.tta_pipeline)
+    return wanted
 
 
 def find_predictions(folder: str) -> dict[str, str]:
@@ -144,7 +153,7 @@ def find_predictions(folder: str) -> dict[str, str]:
     """
     if not osp.isdir(folder):
         raise FileNotFoundError(f'there is no folder of predictions {folder!r}')
-    found: dict[str, str] = {}
+    found: dict[str, str] = {}  # sorted, so that a repeated name is always the same pair
     for place, _, names in sorted(os.walk(folder)):
         for name in sorted(names):
             if name.endswith('.png'):

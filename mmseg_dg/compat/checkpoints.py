@@ -10,7 +10,7 @@ MapLocation = Any
 
 
 def read_checkpoints_safely() -> None:
-    """Every address mmengine can read a checkpoint from leads to
+    """Let mmengine read checkpoints, of every kind of address, by
     :mod:`mmseg_dg.utils.checkpoint_reader`.
 
     mmengine 0.10.7 calls ``torch.load`` without ``weights_only``, and for web addresses torch's
@@ -41,7 +41,9 @@ def _load_local(filename: str, map_location: MapLocation = None) -> Any:
 
 def _load_http(filename: str, map_location: MapLocation = None, model_dir: Optional[str] = None,
                progress: Any = None) -> Any:
-    """Process 0 downloads into torch's cache, then all read the file there."""
+    """The checkpoint at a web address: process 0 downloads it into torch's cache (or ``model_dir``)
+    unless it is there, then all read the file. Arguments are those that mmengine gives.
+    """
     import torch  # here: the versions must be checked first
     from mmengine.dist import barrier, get_dist_info
 
@@ -56,7 +58,7 @@ def _load_http(filename: str, map_location: MapLocation = None, model_dir: Optio
 
 def _load_from_store(filename: str, map_location: MapLocation = None,
                      backend: str = 'petrel') -> Any:
-    """Load a checkpoint through one of mmengine's file backends."""
+    """The checkpoint in an object store, read through one of mmengine's file backends."""
     from mmengine.fileio import get_file_backend
 
     from mmseg_dg.utils.checkpoint_reader import checkpoint_from_bytes
@@ -65,7 +67,9 @@ def _load_from_store(filename: str, map_location: MapLocation = None,
 
 
 def _address_of(filename: str, known: dict) -> str:
-    """The web address or file that a short name such as ``torchvision://resnet50`` stands for."""
+    """The web address or file that a short name such as ``torchvision://resnet50`` stands for;
+    ``known`` is the library's table of them. ValueError, with similar names, if it has none.
+    """
     scheme, _, name = filename.partition('://')
     if name not in known:
         import difflib
@@ -81,7 +85,9 @@ def _load_from_torchvision(filename: str, map_location: MapLocation = None) -> A
 
 
 def _load_from_openmmlab(filename: str, map_location: MapLocation = None) -> Any:
-    """Load ``openmmlab://NAME`` or ``open-mmlab://NAME``, a name of mmengine's table of files."""
+    """The checkpoint ``openmmlab://NAME`` or ``open-mmlab://NAME``, a name of mmengine's table of
+    files; arguments are those that mmengine gives.
+    """
     from mmengine.runner import checkpoint as library
     scheme, _, name = filename.partition('://')
     name = library.get_deprecated_model_names().get(name, name)
@@ -107,12 +113,13 @@ def _refuse_address(filename: str, map_location: MapLocation = None) -> Any:
 
 
 def find_checkpoints_by_looking() -> None:
-    """``resume=True`` takes the newest checkpoint that can be read and lies in the work dir itself.
+    """Let ``resume=True`` take the newest readable checkpoint that lies in the work dir itself.
 
     mmengine follows ``last_checkpoint``: without that file it begins again at iteration 0, and with
     a copied one it goes on in another folder.
     """
     def find_latest_checkpoint(path: str) -> Optional[str]:
+        """The path of that checkpoint; None where there is none."""
         from mmseg_dg.utils.work_dir import newest_for_all_processes
         return newest_for_all_processes(path)
 

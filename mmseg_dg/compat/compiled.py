@@ -55,6 +55,7 @@ class _StubExt(types.ModuleType):
     is_stub = True
 
     def __getattr__(self, name: str) -> Any:
+        """An op by its name; it raises when it is called, not when it is looked up."""
         # dunder look-ups (``__path__``, ``__file__`` ...) must fail as they do on any module, or
         # ``inspect`` and the import system go astray
         if name.startswith('__') and name.endswith('__'):
@@ -78,8 +79,8 @@ def ensure_mmcv_ops() -> bool:
         return True  # built ops exist; if they are broken (ABI), let their own error show
     stub = _StubExt(name, MissingCompiledOp.__doc__)
     # A module spec with no loader: ``mmengine.utils.dl_utils.mmcv_full_available`` asks
-    # ``pkgutil.find_loader`` and must go on answering False. (With ``__spec__ = None`` it would
-    # raise ImportError instead.)
+    # ``pkgutil.find_loader`` and must go on answering False. (With ``__spec__ = None`` that call
+    # would raise ImportError instead.)
     stub.__spec__ = importlib.machinery.ModuleSpec(name, loader=None)
     sys.modules[name] = stub
     return False

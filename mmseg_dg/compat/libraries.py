@@ -26,8 +26,8 @@ def silence_library_notices() -> None:
 
 
 def silence_binary_advice() -> None:
-    """mmseg advises one output channel for two classes, which the methods of this package cannot
-    train.
+    """Hide mmseg's advice to use one output channel for two classes, which the methods of this
+    package cannot train.
 
     They take the class with the largest softmax probability; of one channel that is class 0, with
     confidence 1.
@@ -46,12 +46,13 @@ def name_channel_conversion() -> None:
 
 
 def restore_find_loader() -> None:
-    """``mmengine`` calls ``pkgutil.find_loader``, gone in Python 3.14."""
+    """Put ``pkgutil.find_loader`` back, which mmengine calls and Python 3.14 no longer has."""
     import pkgutil
     if hasattr(pkgutil, 'find_loader'):
         return
 
     def find_loader(fullname: str) -> Optional[Loader]:
+        """As before: the loader of a module, None if there is no such module."""
         spec = importlib.util.find_spec(fullname)
         return spec.loader if spec is not None else None
 

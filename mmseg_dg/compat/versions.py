@@ -74,6 +74,7 @@ def _release(version: str) -> tuple:
 
 
 def _older(version: str, bound: str) -> bool:
+    """Whether a version is below another; missing numbers count as 0."""
     a, b = _release(version), _release(bound)
     size = max(len(a), len(b))
     return a + (0, ) * (size - len(a)) < b + (0, ) * (size - len(b))
@@ -103,7 +104,10 @@ def installed_version(part: Supported, name: str) -> Optional[str]:
 
 
 def _judge(part: Supported, found: dict) -> tuple:
-    """``(problem or None, distributions out of range)`` for the versions ``found`` of one library.
+    """Judge one library by the versions that were found of it, ``{distribution: version}``.
+
+    Returns:
+        What is wrong (None: nothing), and the distributions whose version is out of range.
     """
     bad = [
         name for name, version in found.items()
@@ -156,6 +160,7 @@ def uses_forks() -> bool:
 
 
 def _untried(found: dict, tested: Optional[str]) -> list:
+    """Libraries newer than the versions this package was tested with, as text."""
     return [
         f'{name} {version} (tested up to {tested})' for name, version in found.items()
         if _newer_than_tested(version, tested)
@@ -180,7 +185,7 @@ def check_versions(lookup: Callable[[Supported, str], Optional[str]] = installed
     if _older(python, PYTHON_MINIMUM):
         problems.append(f'Python {python} is too old; needed: {PYTHON_MINIMUM} or newer, in a new '
                         'environment')
-    untried = _untried({'Python': python}, PYTHON_TESTED)
+    untried = _untried({'Python': python}, PYTHON_TESTED)  # newer than what was tested
     parts, mixed = choose_family(lookup)
     problems += [mixed] if mixed else []
     for part in parts:

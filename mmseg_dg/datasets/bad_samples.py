@@ -29,7 +29,9 @@ REPLACEMENTS = 10
 LIST = 'bad_samples.csv'
 COLUMNS = ('stream', 'file', 'reason', 'replaced_by', 'seed')
 #: Formats whose last bytes tell whether they are whole.
+#: {file ending: (mark at the end of a whole file, among how many last bytes it must be)}
 _ENDS = {'.png': (b'IEND', 16), '.jpg': (b'\xff\xd9', 2), '.jpeg': (b'\xff\xd9', 2)}
+#: Formats that Pillow reads in all their kinds: what it cannot read is damaged.
 _PILLOW_DECIDES = ('PNG', 'JPEG')
 
 
@@ -91,6 +93,7 @@ def blame(info: dict, with_label: bool, error: Exception, backend_args: Optional
 
 
 def _paths(info: dict, with_label: bool) -> list[str]:
+    """The files of a sample: image, and label if wanted."""
     keys = ('img_path', 'seg_map_path') if with_label else ('img_path', )
     return [str(info[key]) for key in keys if info.get(key)]
 
@@ -101,7 +104,7 @@ def _has_end(path: str, size: int) -> bool:
     if not count:
         return True
     with open(path, 'rb') as file:
-        file.seek(max(0, size - 64))
+        file.seek(max(0, size - 64))  # some writers fill up with zeros
         return mark in file.read().rstrip(b'\0')[-count:]
 
 
@@ -155,12 +158,16 @@ class BadSamples:
         self.action, self.stream, self.folder = action, stream, folder
 
     def load(self, load: Any, request: SampleRequest, size: int) -> Any:
-        """``load(request)``, again after a pause, then another request's.
+        """The sample of a request; of a file that cannot be read the sample of another request,
+        where the run wants that (``action='skip'``).
 
         Args:
             load: Raises BadSampleError.
             request: Wanted.
             size: Samples of the dataset.
+
+        Raises:
+            BadSampleError: The file cannot be read (``'stop'``), nor any of the replacements.
         """
         error: Optional[BadSampleError] = None
         for attempt in range(1 + (REPLACEMENTS if self.action == 'skip' else 0)):
@@ -168,7 +175,7 @@ class BadSamples:
             try:
                 sample = load_patiently(load, chosen)
             except BadSampleError as found:
-                error = error or found
+                error = error or found  # the first one: that of the file which was wanted
                 continue
             if error is not None:
                 self._note(error, sample, request)
@@ -176,7 +183,7 @@ class BadSamples:
         if self.action == 'skip':
             raise BadSampleError(f'{REPLACEMENTS} samples in place of a bad one are bad too: '
                                  f'{error}') from error
-        assert error is not None  # or the one attempt had given a sample
+        assert error is not None  # otherwise the attempt has returned a sample
         raise error
 
     def _note(self, error: BadSampleError, sample: Any, request: SampleRequest) -> None:
@@ -208,8 +215,8 @@ def load_patiently(load: Any, request: SampleRequest) -> Any:
 
 
 def replacement(request: SampleRequest, attempt: int, size: int) -> SampleRequest:
-    """The request itself (attempt 0), or the one that takes its place: a function of both, nothing
-    else.
+    """The request itself (attempt 0), or the one that takes its place among ``size`` samples: a
+    function of request and attempt, nothing else, so that a resumed run draws it again.
     """
     if attempt == 0:
         return request
@@ -227,6 +234,7 @@ def summary(folder: str) -> str:
     if not osp.isfile(path):
         return ''
     with open(path, newline='', encoding='utf-8') as file:
+        # stream, file and seed of each replacement; torn lines are passed over
         rows = {(row[0], row[1], row[-1]) for row in csv.reader(file) if len(row) == len(COLUMNS)}
     files = {row[:2] for row in rows}
     return (f'{len(rows)} samples of {len(files)} files that cannot be read were replaced by '

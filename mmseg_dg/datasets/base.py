@@ -71,6 +71,7 @@ class TrainIdDataset(BaseSegDataset):
             raise ValueError(f'{type(self).__name__} has no table of raw ids; use converted labels '
                              'and raw_ids=False')
         prefix = dict(self.DATA_PREFIX) if data_prefix is None else data_prefix
+        # file with the class counts of labels at their original size; only copies have one
         self.original_counts: Optional[str] = None
         if resized:
             owner, root = type(self).__name__, kwargs.get('data_root')
@@ -93,11 +94,13 @@ class TrainIdDataset(BaseSegDataset):
         super().full_init()
 
     def get_data_info(self, idx: int) -> dict:
-        """File paths and id map of one sample."""
+        """File paths of one sample, and how its labels are read: ``raw_ids`` (as published, or
+        converted) and the map of ids.
+        """
         info = super().get_data_info(idx)
         info['raw_ids'] = self.raw_ids
         if self._raw_table is not None:
-            # shared by all samples, so it is not kept with each
+            # one table that all samples share
             info['label_map'] = self._raw_table
         return info
 
@@ -142,7 +145,9 @@ class TrainIdDataset(BaseSegDataset):
             'how to prepare it', self.backend_args)
 
     def _stems_in(self, folder: str) -> list[str]:
-        """Names without suffix, from the list or from the folder's files."""
+        """Names of the images in ``folder`` without suffix, from the list (``ann_file``) or from
+        the folder's files; FileNotFoundError where listed images are missing or there are none.
+        """
         owner = type(self).__name__
         if self.ann_file:
             stems = read_list(self.ann_file, owner, self.backend_args)
@@ -157,7 +162,7 @@ class TrainIdDataset(BaseSegDataset):
         return [name[:-len(self.img_suffix)] for name in files]
 
     def _check_labels(self, labels: list[str]) -> None:
-        """Refuse label folders and files that are not there."""
+        """Raise (ValueError, FileNotFoundError) for label folders and files that are not there."""
         owner, folder = type(self).__name__, self.data_prefix.get('seg_map_path')
         if folder is None:
             raise ValueError(

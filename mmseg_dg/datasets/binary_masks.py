@@ -10,7 +10,7 @@ from .label_tables import IGNORE, count_ids
 from .traits import traits
 from .wrappers import transforms_of
 
-_SAMPLES = 8
+_SAMPLES = 8  # masks that are read
 
 
 def maps_255(label_map: Optional[dict]) -> bool:
@@ -28,7 +28,7 @@ def looks_binary(present: np.ndarray) -> bool:
 
 
 def binary_message(owner: str, classes: Any, what: str) -> str:
-    """The explanation, with what to write.
+    """The text of the error for masks of 0 and 255: why nothing would be learned, what to write.
 
     Args:
         owner: Name for the message.
@@ -42,7 +42,8 @@ def binary_message(owner: str, classes: Any, what: str) -> str:
 
 
 def one_class_message(owner: str, name: str, ids: list[int], what: str) -> str:
-    """Why one class cannot be learned, and what fits the ids of the masks.
+    """The text of the error for a single class: why nothing would be learned, and what to write
+    for masks with these ids.
 
     Args:
         owner: Name for the message.
@@ -86,7 +87,7 @@ def check_binary(dataset: Any, samples: int = _SAMPLES) -> None:
     classes = traits(dataset).classes
     if loader is None or len(classes) > 2 or len(dataset) == 0:
         return
-    present, first = np.zeros(256, np.int64), ''
+    present, first = np.zeros(256, np.int64), ''  # pixels of each id; the first mask, for messages
     indices = np.unique(np.linspace(0, len(dataset) - 1, min(samples, len(dataset))).astype(int))
     for index in indices:
         info = dataset.get_data_info(int(index))

@@ -9,7 +9,7 @@ DEPTHS = tuple(range(8, 17))
 
 
 def check_bit_depth(bit_depth: Optional[int], owner: str) -> Optional[int]:
-    """The number of bits an image uses, 8..16, or None.
+    """The argument ``bit_depth`` after a check: 8..16, or None where it is not given.
 
     Raises:
         ValueError: Another value.

@@ -22,7 +22,7 @@ from .splits.protocols import missing_list_hint
 from .traits import traits
 from .wrappers import transforms_of
 
-_NAMED = 5
+_NAMED = 5  # files a message names
 
 
 def loads_labels(pipeline: Any) -> bool:
@@ -42,8 +42,17 @@ def list_files(folder: str, suffix: Any, backend_args: Optional[dict] = None) ->
 
 def check_folder(folder: str, what: str, owner: str, hint: str,
                  backend_args: Optional[dict] = None) -> None:
-    """Raise FileNotFoundError when ``folder`` is not there; remote folders are taken on trust."""
+    """Raise FileNotFoundError when ``folder`` is not there; remote folders are taken on trust.
+
+    Args:
+        folder: The folder.
+        what: What lies in it (``image``), for the message.
+        owner: Who needs it, for the message.
+        hint: What to do, ends the message.
+        backend_args: mmengine's file backend options.
+    """
     if is_local(folder, backend_args) and not osp.isdir(folder):
+        # the message shows what lies in the nearest folder above that exists
         parent = folder
         while parent and not osp.isdir(parent):
             parent = osp.dirname(parent.rstrip('/'))
@@ -55,7 +64,9 @@ def check_folder(folder: str, what: str, owner: str, hint: str,
 
 def check_not_empty(files: list[str], folder: str, suffix: Any, what: str, owner: str,
                     backend_args: Optional[dict] = None) -> None:
-    """Raise FileNotFoundError naming the endings that are there when none has ``suffix``."""
+    """Raise FileNotFoundError when ``files``, those of ``folder`` with ``suffix``, are none; the
+    message names the endings that are there.
+    """
     if files:
         return
     everything = list_files(folder, None, backend_args)
@@ -168,7 +179,9 @@ def _check_pairs(dataset: Any, owner: str) -> None:
 
 
 def _check_list(dataset: Any, images: list[str], owner: str) -> None:
-    """The list of a stock dataset, which reads its lines as they are."""
+    """Refuse (ValueError) a list that a dataset of mmseg itself misreads, since it takes lines as
+    they are: blanks at their ends, a byte order mark, two columns. ``images`` are its paths.
+    """
     known = traits(dataset)
     folder, suffix = known.image_folder, str(known.img_suffix)
     missing = missing_of(images, dataset.backend_args)
@@ -184,7 +197,7 @@ def _check_list(dataset: Any, images: list[str], owner: str) -> None:
 
 
 def _check_hidden(dataset: Any, infos: list[dict], owner: str) -> None:
-    """A stock dataset also takes the images of hidden folders."""
+    """Refuse (ValueError) images in hidden folders, which mmseg's own datasets take as well."""
     folder = traits(dataset).image_folder
     if not folder or not is_local(folder, dataset.backend_args):
         return

@@ -17,6 +17,7 @@ def distinct_colors(count: int) -> list[list[int]]:
     tell apart, then hues that turn by the golden angle."""
     colors = [list(color) for color in _FIRST[:count]]
     for i in range(len(_FIRST), count):
+        # 137.508 degrees, the golden angle: any number of hues is spread evenly
         hue, value = (i * 137.508) % 360 / 360, (0.95, 0.7, 0.45)[i % 3]
         colors.append([round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.75, value)])
     return colors
@@ -43,6 +44,9 @@ def read_classes(path: Union[str, Path]) -> ClassList:
     Args:
         path: Text file in UTF-8 or UTF-16; a relative path counts from the current folder.
 
+    Returns:
+        Names, and colors [red, green, blue] (None where the file has none).
+
     Raises:
         FileNotFoundError: No such file.
         ValueError: No name, a name twice, colors for some classes only, or a color outside 0..255.
@@ -56,6 +60,7 @@ def read_classes(path: Union[str, Path]) -> ClassList:
     for number, line in enumerate(read_lines(path, 'classes'), 1):
         if not line or line.startswith('#'):
             continue
+        # a name, then three numbers
         match = re.fullmatch(r'(.*?\S)[\s,;]+(\d+)[\s,;]+(\d+)[\s,;]+(\d+)', line)
         color = [int(part) for part in match.groups()[1:]] if match else None
         if color and max(color) > 255:

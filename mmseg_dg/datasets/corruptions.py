@@ -49,13 +49,14 @@ def _jpeg(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndar
 def _fog(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
     """A veil of light gray, uneven by clouds of random shape, 35, 55, 75 % on average."""
     height, width = image.shape[:2]
+    # four grids of random numbers, each twice as fine and half as strong as the one before
     clouds = sum(
         cv2.resize(rng.random((2**k + 1, 2**(k + 1)
                                + 1)), (width, height), interpolation=cv2.INTER_CUBIC) / 2**k
         for k in range(1, 5))
     clouds = (clouds - clouds.mean()) / max(float(np.abs(clouds - clouds.mean()).max()), 1e-9)
     veil = np.clip((.35, .55, .75)[strength - 1] + 0.2 * clouds, 0, 1)[..., None]  # (H, W, 1)
-    return image * (1 - veil) + 225 * veil
+    return image * (1 - veil) + 225 * veil  # 225: the gray of the fog
 
 
 def _dark(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
@@ -153,6 +154,7 @@ def corrupted(domains: Mapping[str, Any], kinds: Optional[Sequence[str]] = None,
     Raises:
         ValueError: Unknown kind or strength, or a domain without a pipeline that loads images.
     """
+    # the clean domains come first: a metric may compare with them
     made = {
         name: copy.deepcopy(dict(loader))
         for name, loader in domains.items() if loader is not None
@@ -165,6 +167,7 @@ def corrupted(domains: Mapping[str, Any], kinds: Optional[Sequence[str]] = None,
                 step = dict(type='Corrupt', kind=kind, strength=strength, seed=seed)
                 _insert(new['dataset'], step, name)
                 new.update(num_workers=0, persistent_workers=False)
+                # torch refuses these without worker processes
                 for key in ('prefetch_factor', 'multiprocessing_context', 'timeout'):
                     new.pop(key, None)
                 made[f'{name}_{kind}{strength}'] = new
@@ -194,7 +197,9 @@ def corrupted_evaluators(evaluators: Mapping[str, Any], names: Sequence[str]) ->
 
 
 def _insert(dataset: Any, step: dict, name: str) -> None:
-    """Put the step behind the one that loads images, in place."""
+    """Put a step behind the one that loads images, in a dataset's config (wrappers are looked
+    through), in place; ValueError, with the domain's ``name``, where none loads images.
+    """
     parts = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
     for part in parts:
         _insert(part, step, name)

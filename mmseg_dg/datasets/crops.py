@@ -24,5 +24,5 @@ def crop_size(dataset: Any) -> Optional[tuple[int, int]]:
                 size = (value, value) if isinstance(value, int) else tuple(value)
             elif 'Resize' in kind or kind == 'Pad':
                 size = None
-        break
+        break  # datasets of one stream have one crop
     return size

@@ -142,7 +142,9 @@ class FolderDataset(BaseSegDataset):
 
 
 def _checked_map(label_map: Optional[Mapping], num_classes: int) -> Optional[dict[int, int]]:
-    """``label_map`` with numbers for keys and values, each in its range."""
+    """``label_map`` (id in the masks -> class index, or 255) with numbers for keys and values;
+    None for none, ValueError for what is no number or out of range.
+    """
     if not label_map:
         return None
     result = {}

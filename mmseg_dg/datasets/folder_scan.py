@@ -18,7 +18,7 @@ OTHER_ENDING = 'other ending'
 BROKEN_LINK = 'broken link'
 NAMED_LIKE_IMAGE = 'folder named like an image'
 HIDDEN = 'hidden'
-_NAMED = 3
+_NAMED = 3  # files a text names
 
 Suffix = Union[str, Sequence[str], None]
 
@@ -52,6 +52,9 @@ def scan_folder(folder: str, suffix: Suffix, backend_args: Optional[dict] = None
         suffix: An ending, or several; None: any.
         backend_args: mmengine's file backend; in other places than a local file system only endings
             are told apart.
+
+    Returns:
+        Paths relative to the folder, sorted: the files that are meant, and by reason the others.
     """
     ends = None if suffix is None else (suffix, ) if isinstance(suffix, str) else tuple(suffix)
     files: list[str] = []
@@ -80,8 +83,15 @@ def _place(name: str, ends: Optional[tuple], files: list[str], left_out: dict[st
 
 def _walk(folder: str, below: str, ends: Optional[tuple], files: list[str],
           left_out: dict[str, list[str]], above: tuple[str, ...]) -> None:
-    """Visit a folder and those below it; ``above`` are the real folders on the way, so that
-    links make no circle.
+    """Sort everything in a folder and those below it into ``files`` and ``left_out``.
+
+    Args:
+        folder: The folder.
+        below: Its path relative to where the walk began, with ``/``; begins the names.
+        ends: Endings that are meant; None: any.
+        files: Gets the files that are meant.
+        left_out: Gets the others, by reason.
+        above: The real folders on the way here, so that links make no circle.
     """
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -47,6 +47,7 @@ class GTADataset(TrainIdDataset):
 
     def __init__(self, split: Optional[str] = None, exclude: Optional[str] = UNUSABLE,
                  **kwargs: Any) -> None:
+        # the argument split and the file split.mat belong together: one alone is a mistake
         if (split is None) == str(kwargs.get('ann_file', '')).endswith('.mat'):
             raise ValueError(
                 "GTADataset: split='train' (or 'val', 'test') and ann_file='split.mat' belong "

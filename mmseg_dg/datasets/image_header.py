@@ -83,11 +83,14 @@ def read_header(source: Union[str, 'os.PathLike[str]', bytes]) -> ImageHeader:
 
 
 def _read(file: BinaryIO, name: str) -> ImageHeader:
-    """The header by the format of the first bytes; whatever goes wrong is an OSError."""
+    """The header, read by the format that the first bytes show; whatever goes wrong is an OSError
+    with ``name`` in its message.
+    """
     start = file.read(32)
     if not start:
         raise OSError(f'{name}: the file is empty')
     try:
+        # by the first bytes: PNG, TIFF and BigTIFF in both byte orders, and portable maps
         if start[:8] == _PNG and start[12:16] == b'IHDR':
             header = _png(file, start)
         elif start[:4] in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'):
@@ -107,9 +110,11 @@ def _read(file: BinaryIO, name: str) -> ImageHeader:
 
 
 def _png(file: BinaryIO, start: bytes) -> ImageHeader:
+    """The header of a PNG, of which ``start`` are the first bytes."""
     width, height, bits, kind = struct.unpack('>IIBB', start[16:26])
     channels, alpha = _PNG_CHANNELS[kind]
-    return ImageHeader('PNG', height, width, channels, alpha, 8 if kind == 3 else bits)
+    return ImageHeader(format='PNG', height=height, width=width, channels=channels, alpha=alpha,
+                       bits=8 if kind == 3 else bits)
 
 
 def open_unlimited(file: BinaryIO) -> ImageFile.ImageFile:
@@ -132,8 +137,9 @@ def _pillow(file: BinaryIO) -> ImageHeader:
     orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ('JPEG', 'MPO',
                                                                            'WEBP') else 1
     bits = vars(image).get('bits', bits) if image.format in ('JPEG', 'MPO') else bits
-    header = ImageHeader(image.format or '', image.size[1], image.size[0],
-                         3 if image.mode == 'CMYK' else channels, alpha, bits, image.mode == 'F')
+    header = ImageHeader(format=image.format or '', height=image.size[1], width=image.size[0],
+                         channels=3 if image.mode == 'CMYK' else channels, alpha=alpha, bits=bits,
+                         floating=image.mode == 'F')
     return _turned(header, orientation)
 
 
@@ -149,14 +155,15 @@ def _turned(header: ImageHeader, orientation: int) -> ImageHeader:
 def _pnm(file: BinaryIO) -> ImageHeader:
     """Portable gray and color maps: Pillow scales those of 16 bits down without a word."""
     file.seek(0)
-    words: list[bytes] = []
+    words: list[bytes] = []  # of the header: kind, width, height, largest value; # begins a comment
     for line in file.read(1024).splitlines():
         words += line.split(b'#')[0].split()
         if len(words) >= 4:
             break
     width, height, largest = (int(word) for word in words[1:4])
-    return ImageHeader('PPM', height, width, 3 if words[0] in (b'P3', b'P6') else 1, False,
-                       largest.bit_length())
+    return ImageHeader(format='PPM', height=height, width=width,
+                       channels=3 if words[0] in (b'P3', b'P6') else 1, alpha=False,
+                       bits=largest.bit_length())
 
 
 # ---------------------------------------------------------------- TIFF: Pillow knows few of its
@@ -167,16 +174,20 @@ _SAMPLES, _EXTRA, _SAMPLE_FORMAT = 277, 338, 339
 
 
 def _tiff(file: BinaryIO, start: bytes) -> ImageHeader:
-    """Size, channels and bits from the tags of the first image."""
+    """Header of a TIFF file: size, channels and bits from the tags of its first image; ``start``
+    has the first bytes.
+    """
     tags = _tiff_tags(file, start)
     samples = tags.get(_SAMPLES, [1])[0]
     extra = tags.get(_EXTRA, [])
     photometric = tags.get(_PHOTOMETRIC, [1])[0]
     alpha = any(kind in (1, 2) for kind in extra)  # associated, unassociated; 0 says nothing
-    channels = 3 if photometric == 3 or photometric == 5 and samples - len(
-        extra) == 4 else samples - int(alpha)
-    header = ImageHeader('TIFF', tags[_HEIGHT][0], tags[_WIDTH][0], channels, alpha,
-                         max(tags.get(_BITS, [1])), 3 in tags.get(_SAMPLE_FORMAT, []))
+    # palette colors (3) and CMYK (5, four inks) are loaded as three channels
+    is_cmyk = photometric == 5 and samples - len(extra) == 4
+    channels = 3 if photometric == 3 or is_cmyk else samples - int(alpha)
+    bits, floating = max(tags.get(_BITS, [1])), 3 in tags.get(_SAMPLE_FORMAT, [])
+    header = ImageHeader(format='TIFF', height=tags[_HEIGHT][0], width=tags[_WIDTH][0],
+                         channels=channels, alpha=alpha, bits=bits, floating=floating)
     return _turned(header, tags.get(_ORIENTATION, [1])[0])
 
 
@@ -204,6 +215,7 @@ def _tiff_tags(file: BinaryIO, start: bytes) -> dict[int, list[int]]:
     tags = {}
     for at in range(0, count * step, step):
         tag, kind, length = struct.unpack_from(order + entry_code, table, at)
+        # tags that are asked for, of a sane length: others may be of any kind
         if kind not in _SIZES or not 0 < length <= 4096 or tag not in (_WIDTH, _HEIGHT, _BITS,
                                                                        _PHOTOMETRIC, _SAMPLES,
                                                                        _EXTRA, _SAMPLE_FORMAT,

@@ -35,8 +35,7 @@ def read_lines(path: str, owner: str, backend_args: Optional[dict] = None) -> li
 
 
 def refuse_columns(names: Sequence[str], missing: Sequence[str], path: str, owner: str) -> None:
-    """Say so when a list has two columns (image and label) where one is read; names may contain
-    blanks.
+    """Refuse a list of two columns (image and label) where one is read; names may contain blanks.
 
     Args:
         names: All names of the list.
@@ -47,6 +46,7 @@ def refuse_columns(names: Sequence[str], missing: Sequence[str], path: str, owne
     Raises:
         ValueError: Most lines, and all missing ones, consist of several columns.
     """
+    # names that are no images, split where columns would be
     columns = [re.split(r'[\s,;]+', name) for name in missing]
     several = [parts for parts in columns if len(parts) > 1 and all(parts)]
     if missing and len(several) == len(missing) and len(several) * 2 > len(names):

@@ -78,7 +78,7 @@ def lookup_table(label_map: Optional[Mapping[int, int]] = None,
         table = (table - 1).astype(np.uint8)  # 0 wraps to 255
         table[255] = IGNORE
     if label_map is not None:
-        second = np.arange(256, dtype=np.uint8)
+        second = np.arange(256, dtype=np.uint8)  # the map, then both in one table
         for old, new in label_map.items():
             if 0 <= old < 256:
                 second[old] = new

@@ -14,8 +14,13 @@ def missing_message(owner: str, what: str, missing: list[str], total: int, hint:
 
 
 def wrong_ids_message(files: dict, num_classes: int, ignore_index: int, unnamed: int = 0) -> str:
-    """One text for label ids outside the classes: ``files`` is {path: ids}, ``unnamed`` counts
-    the files that are not named.
+    """The text of the error for label ids that are no classes.
+
+    Args:
+        files: {path: its wrong ids} of some files.
+        num_classes: Ids below it are classes.
+        ignore_index: The id that is ignored.
+        unnamed: How many more files have wrong ids.
     """
     named = '; '.join(f'{path}: {ids[:10]}' for path, ids in files.items())
     rest = f' and {unnamed} more files' if unnamed else ''

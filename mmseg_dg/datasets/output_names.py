@@ -37,7 +37,9 @@ def output_names(dataset: Any) -> dict[str, str]:
 
 
 def _root(dataset: Any, paths: list[str]) -> str:
-    """The folder that predictions are named from: what all images share."""
+    """The folder that predictions are named from: the image folder, or what several of them share;
+    where images lie elsewhere (or datasets say no folder), what the images themselves share.
+    """
     folders = []
     for leaf in leaves(dataset):
         folder = traits(leaf).image_folder

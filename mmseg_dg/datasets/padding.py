@@ -53,6 +53,7 @@ def padding_of(dataset: Any, draws: int = 16) -> Optional[Padding]:
         draws: Images, spread evenly.
 
     Returns:
+        Mean share of the crops that is padding, the crop, and the usual size of the images there.
         None where the pipeline does not pad before a crop.
     """
     leaf: Any = next(iter(leaves(dataset)), None)
@@ -75,6 +76,7 @@ def padding_of(dataset: Any, draws: int = 16) -> Optional[Padding]:
         if sample is None:
             continue
         size = sample['img'].shape[:2]
+        # the size after padding, and how much of the crop images fill in height and in width
         target = getattr(steps[pad], 'size', None) or crop  # mmcv's Pad: (width, height)
         padded = tuple(max(have, want) for have, want in zip(size, tuple(target)[::-1]))
         covered = [_covered(have, full, want) for have, full, want in zip(size, padded, crop)]

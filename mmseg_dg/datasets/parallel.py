@@ -37,6 +37,7 @@ def run_ranges(function: Callable[[Bounds], Any], ranges: list[Bounds],
 
 
 def _start(function: Callable[[Bounds], Any]) -> None:
+    """Begin a worker process: one thread each, and the function for all its pieces."""
     global _function
     import cv2
     cv2.setNumThreads(0)

@@ -51,7 +51,8 @@ def scale_of(pipeline: Sequence[Any], owner: str) -> tuple[int, int]:
 
 def prefix_of_copies(prefix: Mapping[str, Optional[str]], scale: Sequence[int], root: Optional[str],
                      owner: str) -> dict[str, Optional[str]]:
-    """``data_prefix`` with the folder of the copies in front.
+    """``data_prefix`` with the folder of the copies (``<data_root>/<folder of the scale>``) in
+    front of each path.
 
     Raises:
         ValueError: A prefix that does not lie below ``data_root``.

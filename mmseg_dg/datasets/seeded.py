@@ -92,7 +92,7 @@ class SeededDataset(Dataset):
         known = traits(leaf)
         if not known.describes_samples or not callable(known.pipeline):
             return leaf[index]
-        for _ in range(known.max_refetch + 1):
+        for _ in range(known.max_refetch + 1):  # mmengine's limit
             info = leaf.get_data_info(index)
             if request.wanted_class is not None:
                 info['wanted_class'] = request.wanted_class
@@ -108,8 +108,9 @@ class SeededDataset(Dataset):
 
     def _checked(self, sample: Any, index: int) -> Any:
         """The sample as it is, unless its label has ids outside the classes."""
-        data_sample = sample.get('data_samples') if self.check_labels and isinstance(sample,
-                                                                                     dict) else None
+        data_sample = None
+        if self.check_labels and isinstance(sample, dict):
+            data_sample = sample.get('data_samples')
         if data_sample is None or 'gt_sem_seg' not in data_sample:
             return sample
         leaf, _ = locate(self.dataset, index)
@@ -135,7 +136,7 @@ def _run_pipeline(leaf: Any, info: dict) -> Any:
     """
     known = traits(leaf)
     backend_args = known.backend_args
-    # of another callable than a list of transforms it is not known
+    # a pipeline that is no list of transforms may load labels: it counts as one that does
     labeled = not steps_of(leaf.pipeline) or loads_labels(leaf.pipeline)
     hint = 'Delete it: it is rendered again at the next start' if known.checks_itself else ''
     # transforms may change the info

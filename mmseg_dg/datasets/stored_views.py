@@ -1,6 +1,6 @@
 """Maps of a frozen encoder on disk: a fixed number of drawn views of every image, memory-mapped.
 
-Shapes: H x W pixels.
+Shapes: C channels, H x W pixels, h x w places of a smaller map.
 """
 
 import json
@@ -22,6 +22,8 @@ from mmseg_dg.utils.seeding import derive_seed
 
 from .samplers.request import SampleRequest
 
+#: Files and folder of a build, and the name of the array of checksums: one CRC-32 per array and
+#: view.
 INDEX, PROGRESS, BUILDING, SUMS = 'features.json', 'progress.json', 'building', 'checksums'
 _SAVE_EVERY = 20.0  # seconds of work an interrupted build may lose
 
@@ -43,8 +45,9 @@ def read_index(folder: Union[str, Path]) -> Optional[dict]:
         return None
     try:
         index = json.loads(path.read_text(encoding='utf-8'))
-        index['recipe'], index['arrays'], index['images']
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if not {'recipe', 'arrays', 'images'} <= set(index):
+            raise ValueError('entries are missing')
+    except (ValueError, TypeError, RecursionError) as error:
         raise FeatureCacheError(
             f'the cached features in {folder} are damaged: {path.name} cannot be read ({error}). '
             'Delete the folder; it is built again') from error
@@ -70,6 +73,7 @@ def _flat(node: Any, key: str = '') -> Iterator[tuple[str, Any]]:
 
 
 def _short(value: Any, length: int = 160) -> str:
+    """The value as text, cut at ``length``."""
     text = str(value)
     return text if len(text) <= length else f'{text[:length]}...'
 
@@ -104,7 +108,7 @@ class StoredViews:
                 raise FeatureCacheError(
                     f'the cached features in {folder} are damaged: {path.name} has {max(has, 0)} '
                     f'bytes instead of {wanted} and more. Delete the folder; it is built again')
-        self._open: dict[str, np.ndarray] = {}
+        self._open: dict[str, np.ndarray] = {}  # arrays that were asked for
 
     def __getstate__(self) -> dict:
         return dict(self.__dict__, _open={})  # a worker maps the files itself
@@ -124,7 +128,9 @@ class StoredViews:
         return self._open[name]
 
     def row(self, name: str, row: int) -> np.ndarray:
-        """A copy of one view's part of an array, after its checksum was compared."""
+        """A copy of one view's part of an array, after its checksum was compared; rows are image *
+        views + view.
+        """
         value = np.array(self._array(name)[row])
         wanted = int(self._array(SUMS)[list(self.index['arrays']).index(name), row])
         if zlib.crc32(value.tobytes()) != wanted:
@@ -159,6 +165,7 @@ class StoredViews:
         levels = self.index['levels']
 
         def maps(prefix: str) -> EncodedImages:
+            """The encoder's maps (1, C, h, w), one per level; ``prefix`` names a variant."""
             return EncodedImages(
                 [torch.from_numpy(self.row(f'{prefix}map{i}', row))[None] for i in range(levels)],
                 self.size,
@@ -202,12 +209,14 @@ class ViewWriter:
         arrays: Mapping[str, tuple[str, Sequence[int]]],
         description: Mapping,
     ) -> None:
+        # arrays: name -> (dtype, shape), each with a first axis of all views; files are made in a
+        # folder below and moved up when all are complete
         self.folder, self.part = Path(folder), Path(folder) / BUILDING
-        rows = next(iter(arrays.values()))[1][0]
-        every = {**arrays, SUMS: ('uint32', (len(arrays), rows))}
-        # as it will be read again: tuples become lists
+        _, first_shape = next(iter(arrays.values()))
+        every = {**arrays, SUMS: ('uint32', (len(arrays), first_shape[0]))}
+        # through JSON, as it will be read again: tuples become lists
         self.index = json.loads(json.dumps(dict(description, recipe=dict(recipe), arrays=every)))
-        self.done = self._done()
+        self.done = self._done()  # views that are written: an interrupted build goes on
         if not self.done:
             shutil.rmtree(self.part, ignore_errors=True)
             self.part.mkdir(parents=True)
@@ -218,6 +227,7 @@ class ViewWriter:
         self._saved = time.monotonic()
 
     def _map(self, name: str, dtype: str, shape: tuple[int, ...]) -> np.memmap:
+        """The array's file in memory: opened if an interrupted build left it, else made."""
         path = self.part / f'{name}.npy'
         if self.done:
             return np.lib.format.open_memmap(path, mode='r+')
@@ -235,7 +245,9 @@ class ViewWriter:
             return 0
 
     def write(self, rows: slice, values: Mapping[str, np.ndarray]) -> None:
-        """The next views; ``values`` has an array per name, without checksums."""
+        """Write the next views, which take the places ``rows``; ``values`` has an array per name,
+        without checksums. Every now and then it is noted how far the build is.
+        """
         names = list(self.index['arrays'])
         for name, value in values.items():
             value = np.ascontiguousarray(value, dtype=self.arrays[name].dtype)

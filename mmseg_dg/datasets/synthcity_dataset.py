@@ -56,9 +56,9 @@ class SynthCityDataset(BaseSegDataset):
                  seed: int = 0, data_root: Optional[Union[str, Path]] = None, start: int = 0,
                  num_workers: Optional[int] = None, **kwargs: Any) -> None:
         check_request(domain, size)
-        for name, value, least in (('num_images', num_images, 1), ('seed', seed, 0), ('start',
-                                                                                      start, 0),
-                                   ('num_workers', 1 if num_workers is None else num_workers, 1)):
+        workers = 1 if num_workers is None else num_workers
+        for name, value, least in (('num_images', num_images, 1), ('seed', seed, 0),
+                                   ('start', start, 0), ('num_workers', workers, 1)):
             if int(value) != value or value < least:
                 raise ValueError(f'SynthCityDataset: {name}={value!r} must be an integer of at '
                                  f'least {least}')

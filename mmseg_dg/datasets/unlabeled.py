@@ -37,7 +37,7 @@ class UnlabeledImageDataset(BaseSegDataset):
 
     def __init__(self, like: Optional[str] = None, metainfo: Optional[dict] = None,
                  img_suffix: Union[str, Sequence[str]] = IMAGE_SUFFIXES, **kwargs: Any) -> None:
-        if like is not None:
+        if like is not None:  # name of a dataset of mmseg: its classes and colors
             metainfo = dict(dict(classes=tuple(get_classes(like)), palette=get_palette(like)),
                             **(metainfo or {}))
         if not (metainfo or {}).get('classes'):

@@ -32,8 +32,8 @@ class Usage(NamedTuple):
 
     @property
     def text(self) -> str:
-        """``FolderDataset uses 1 image (1 *.png) of data/images; left out: 5 with another ending (5
-        *.tif)``.
+        """The usage in words: ``FolderDataset uses 1 image (1 *.png) of data/images; left out: 5
+        with another ending (5 *.tif)``.
         """
         plural = '' if len(self.used) == 1 else 's'
         kinds = f' ({endings(self.used)})' if self.used else ''

@@ -19,6 +19,7 @@ def locate(dataset: Any, index: int) -> tuple[Any, int]:
     """
     while True:
         known = traits(dataset)
+        # wrappers that know the original index, torch's Subset, wrappers that keep the order
         if known.original_index is not None:
             found = known.original_index(index)
             if isinstance(found, tuple):
@@ -57,6 +58,7 @@ def flatten(dataset: Any) -> tuple[list[Any], np.ndarray, np.ndarray]:
     if known.parts is not None:
         parts: list[Any] = []
         which, local = [], []
+        # positions count on from those of the parts before
         for part in known.parts:
             inner, inner_which, inner_local = flatten(part)
             which.append(inner_which + len(parts))

@@ -29,7 +29,7 @@ from mmseg_dg.utils.run_lock import RunLock
 
 from .view_encoder import ViewEncoder
 
-_FORMAT = 1
+_FORMAT = 1  # of the stored files: another number makes new features
 PRECISIONS = ('float16', 'float32')
 #: Settings of datasets that say where files are, not what becomes of them.
 _PLACES = (
@@ -130,6 +130,7 @@ class CachedFeatures:
             OSError: Too little space.
         """
         for name, stream in streams.items():
+            # a sampler that asks for a point to crop around needs pixels in every step
             sampler = stream.sampler
             if isinstance(sampler,
                           StatelessSampler) and sampler.request(0).wanted_point is not None:
@@ -138,18 +139,20 @@ class CachedFeatures:
                     f'{type(stream.sampler).__name__}, which asks for crops around points, but '
                     'the views are drawn before: use RareClassSampler or StatefulInfiniteSampler')
         for stream in streams.values():
-            stream.dataset.stored = None
+            stream.dataset.stored = None  # the encoder below sees pixels
         ready = {
             name: self._ready(method, streams, name, folder, recipe)
             for name, (folder, recipe) in self.places(method, streams, network).items()
         }
-        # only now, because mixed pictures are made of both streams' pictures
+        # set only when all are ready: a mixed picture is made of both streams' own pictures
         for name, stored in ready.items():
             streams[name].dataset.stored = stored
 
     def places(self, method: Any, streams: Mapping[str, Stream],
                network: Mapping) -> dict[str, tuple[Path, dict]]:
-        """Folder and recipe of each stream; streams of one recipe share a folder."""
+        """Folder and recipe (what its features depend on) of each stream, by name; streams of one
+        recipe share a folder.
+        """
         encoder = encoder_recipe(method, network)
         recipes = {name: self._recipe(method, name, streams, encoder) for name in streams}
         places: dict[str, tuple[Path, dict]] = {}
@@ -179,6 +182,7 @@ class CachedFeatures:
             source = streams[method.source_stream]
             recipe['mixed_with'] = dict(_pictures(source),
                                         sampler=_plain(source.config.get('sampler')))
+        # through JSON, as a later run will read it from the index: tuples become lists
         return json.loads(json.dumps(recipe, default=str))
 
     def _ready(self, method: Any, streams: Mapping[str, Stream], name: str, folder: Path,
@@ -296,12 +300,14 @@ def _normalization(preprocessor: nn.Module) -> dict:
 
 
 def _pictures(stream: Stream) -> dict:
-    """Of which files with which pipeline; a file counts with name, size and time of change.
+    """What a stream's pictures are made of, as plain values: its files (a digest) and its pipeline.
 
+    A file counts with name, size and time of change.
     The time, because uncompressed images of two folders can share names and sizes.
     """
     digest, labels = hashlib.sha256(), 0
     for index in range(len(stream.dataset)):
+        # the dataset inside wrappers that holds the sample, and its number there
         leaf, local = locate(stream.dataset, index)
         info = leaf.get_data_info(local) if traits(leaf).describes_samples else {}
         for key in ('img_path', 'seg_map_path'):

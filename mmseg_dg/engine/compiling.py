@@ -49,6 +49,7 @@ def compile_networks(method: nn.Module, options: Union[bool, Mapping, None]) -> 
         raise ValueError(f'train_cfg.compile: torch.compile cannot run here: {reason}. Set '
                          'train_cfg.compile=None')
     if options.get('backend', 'inductor') == 'inductor':
+        # its own generator would draw other numbers than torch's
         import torch._inductor.config as inductor
         inductor.fallback_random = True
     count = 0

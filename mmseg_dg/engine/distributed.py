@@ -40,7 +40,8 @@ class MethodDistributedWrapper(nn.Module):
 
     # ------------------------------------------------------------------ mmengine's model interface
     def train_step(self, data: Any, optim_wrapper: OptimWrapper, **kwargs: Any) -> Any:
-        """The method's step with gradient synchronization before unscale, clip and optimizer step.
+        """The method's step with gradient synchronization before unscale, clip and optimizer step;
+        returns its logged values.
         """
         if not isinstance(self.module, BaseMethod):
             raise TypeError(f'{type(self.module).__name__} is no method with passes: train it with '
@@ -78,6 +79,7 @@ class MethodDistributedWrapper(nn.Module):
         the parameter everywhere alike.
         """
         parameters = [p for p in self.module.parameters() if p.requires_grad]
+        # in how many processes each parameter has a gradient, int32 (parameters,)
         present = torch.tensor([p.grad is not None for p in parameters], dtype=torch.int32,
                                device=parameters[0].device if parameters else 'cpu')
         all_reduce(present)

@@ -37,7 +37,9 @@ def feature_lines(cfg: Any) -> list[str]:
 
 
 def _lines(cfg: Any, arguments: Mapping) -> list[str]:
-    """What cached features of this config would be, from the method as a run would build it."""
+    """What cached features of this config would be, one line per stream, from the method as a run
+    would build it; ``arguments`` are those of ``train_cfg.cached_features``.
+    """
     model = cfg.model if isinstance(cfg, Config) else cfg['model']
     with local_seed(0):
         method = MODELS.build(model)

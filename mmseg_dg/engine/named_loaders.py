@@ -97,6 +97,7 @@ class NamedLoaders:
 
 
 def _plain(value: Any) -> Any:
+    """A list of lists for tuples of tuples, so that both compare equal."""
     if value is None:
         return None
     return [list(x) if isinstance(x, (list, tuple)) else x for x in value]

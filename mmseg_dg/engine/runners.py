@@ -14,13 +14,14 @@ class _StreamRunner(Runner):
 
     #: Streams a run of this kind has, in the order of the documentation.
     streams: tuple[str, ...] = ()
-    #: Streams it may have besides.
+    #: Streams that a config may have besides.
     optional_streams: tuple[str, ...] = ()
 
     def __init__(self, model: Any, work_dir: str, train_dataloader: Any = None,
                  train_cfg: Any = None, val_cfg: Any = None, test_cfg: Any = None,
                  **kwargs: Any) -> None:
         train_cfg = _with_type(train_cfg, 'MultiStreamTrainLoop')
+        # a loop that reports all problems at once checks the names of streams itself
         if isinstance(train_dataloader, dict) and not _reports_all(train_cfg):
             self.check_streams(train_dataloader)
         super().__init__(model, work_dir, train_dataloader=train_dataloader, train_cfg=train_cfg,

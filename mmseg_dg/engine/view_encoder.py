@@ -83,7 +83,9 @@ class ViewEncoder:
         self.variants = variant_names(method, name, settings.mix)
 
     def plan(self) -> Plan:
-        """Names, types and shapes of the arrays, from the first group."""
+        """What will be written: names, types and shapes of the arrays, size and number of the
+        images; the first group of views is encoded to know it.
+        """
         first, size = self._group(0)
         arrays = {
             name: (str(value.dtype), (self.rows, *value.shape[1:]))
@@ -158,7 +160,12 @@ class ViewEncoder:
 
     # ------------------------------------------------------------------ one group
     def _group(self, start: int) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
-        """Every array's part of views ``start`` and on, and their size (H, W)."""
+        """Encode the views ``start`` and on, as many as a batch has.
+
+        Returns:
+            The part of every array that belongs to them, by name (maps of each level, labels,
+            valid pixels, variants), and the size (H, W) of the images.
+        """
         rows = range(start, min(start + self.stream.batch_size, self.rows))
         loaded = {self.name: [self._view(row) for row in rows]}
         if 'mixed' in self.variants:
@@ -171,6 +178,7 @@ class ViewEncoder:
         if 'gt_sem_seg' in samples[0]:
             labels = stack_labels(samples, self.name).cpu().numpy()
             values['label'] = labels.astype(np.uint8)
+            # pixels of each id, for the draws of classes, int32 (B, 256)
             values['counts'] = np.stack([np.bincount(x.ravel(), minlength=256)
                                          for x in labels]).astype(np.int32)
         if 'valid_pseudo_mask' in samples[0]:
@@ -186,6 +194,7 @@ class ViewEncoder:
         return values, tuple(images.shape[-2:])
 
     def _view(self, row: int) -> dict:
+        """The sample of one view of an image, drawn by its own seed."""
         index, view = divmod(row, self.settings.views)
         return self.stream.dataset[SampleRequest(
             index, derive_seed('cached view', self.settings.seed, index, view))]

@@ -40,12 +40,15 @@ class Histogram(NamedTuple):
 
 
 def confidence_histogram(confidence: Tensor, correct: Tensor, bins: int) -> Histogram:
-    """Count pixels.
+    """Count pixels, and add up confidence and right ones, per bin of confidence.
 
     Args:
         confidence: Floating point, any shape, in [0, 1].
         correct: bool, same shape.
         bins: At least 1.
+
+    Returns:
+        For each bin the number of pixels, of those that are right, and the sum of confidences.
 
     Raises:
         ValueError: Shapes or dtypes that do not fit, or a confidence outside [0, 1] or NaN.
@@ -113,10 +116,13 @@ class RiskCoverage(NamedTuple):
 
 
 def risk_coverage(histogram: Histogram) -> RiskCoverage:
-    """The curve of a histogram; pixels of one bin count as equally confident, their errors as
-    evenly spread."""
+    """The curve of a histogram: which share of the pixels is kept, the most confident ones first,
+    and the share of errors among them (risk); and the area below it in percent.
+
+    Pixels of one bin count as equally confident, their errors as evenly spread.
+    """
     bins = len(histogram.count)
-    kept = np.flatnonzero(histogram.count)[::-1]
+    kept = np.flatnonzero(histogram.count)[::-1]  # bins with pixels, the most confident first
     count = histogram.count[kept]
     wrong = count - histogram.correct[kept]
     total = count.sum()
@@ -134,7 +140,14 @@ def calibration_scores(histogram: Histogram, bins: int = 15,
                        coverages: Sequence[float] = (0.9, 0.5),
                        curve: Optional[RiskCoverage] = None) -> dict[str, float]:
     """``ECE``, ``confidence`` (mean), ``accuracy``, ``AURC`` and ``risk.<percent>``, all in
-    percent."""
+    percent; nan without pixels.
+
+    Args:
+        histogram: Of a multiple of ``bins`` bins.
+        bins: Of the calibration error.
+        coverages: Shares of kept pixels at which the risk is told.
+        curve: Of the histogram, where it is known.
+    """
     total = histogram.count.sum()
     curve = risk_coverage(histogram) if curve is None else curve
     return dict(ECE=calibration_error(histogram, bins),

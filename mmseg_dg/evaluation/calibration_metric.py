@@ -73,6 +73,7 @@ class CalibrationMetric(BaseMetric):
         self.label_map, self.ignore_index = label_map, ignore_index
         self.output_dir, self.coverages = output_dir, tuple(coverages)
         self.image_names: dict[str, str] = {}
+        # of the last evaluation, for reports
         self.histogram: Optional[Histogram] = None
         self.curve: Optional[RiskCoverage] = None
         self._reset()
@@ -116,7 +117,9 @@ class CalibrationMetric(BaseMetric):
 
     def _compare(self, ids: Tensor, label: Tensor, classes: int,
                  path: str) -> tuple[Tensor, Tensor]:
-        """Pixels that count and pixels that are right, bool (H, W) each."""
+        """Pixels that count and pixels that are right, bool (H, W) each, after the map of classes
+        if there is one; ValueError, with the image's ``path``, for ids that are no class.
+        """
         valid = label != self.ignore_index
         if bool((valid & ((label < 0) | (label >= classes))).any()):
             raise ValueError(
@@ -124,6 +127,7 @@ class CalibrationMetric(BaseMetric):
         if self.label_map is None:
             return valid, ids == label
         names = (self.dataset_meta or {}).get('classes') or [str(i) for i in range(classes)]
+        # scored ids may be any below ignore_index: how many there are does not matter here
         table = torch.as_tensor(
             resolve_label_map(self.label_map, names, self.ignore_index, self.ignore_index),
             device=ids.device)
@@ -131,6 +135,7 @@ class CalibrationMetric(BaseMetric):
         return valid & (truth != self.ignore_index), table[ids] == truth
 
     def _save(self, confidence: Tensor, path: str) -> None:
+        """Write a confidence map as PNG, 255 for 1."""
         name = self.image_names.get(path) or os.path.splitext(os.path.basename(path))[0]
         target = os.path.join(str(self.output_dir), 'confidence', name + '.png')
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -146,6 +151,7 @@ class CalibrationMetric(BaseMetric):
             ValueError: A process judged more images than padding explains.
         """
         rank, world_size = get_dist_info()
+        # where the images do not divide evenly, the sampler gives some processes one image twice
         surplus = self._count - max(0, ceil_div(size - rank, world_size))
         if surplus > 1:
             raise ValueError(
@@ -168,7 +174,9 @@ class CalibrationMetric(BaseMetric):
         return calibration_scores(sum(results[1:], results[0]), self.bins, self.coverages)
 
     def _write(self, histogram: Histogram, curve: RiskCoverage) -> None:
-        """The diagram's and the curve's numbers; shares in 0..1."""
+        """Write the numbers of the reliability diagram and of the risk-coverage curve as CSV;
+        shares in 0..1.
+        """
         os.makedirs(str(self.output_dir), exist_ok=True)
         # (bins * n,) -> (bins, n) -> (bins,)
         count, correct, confidence = (part.reshape(self.bins, -1).sum(1) for part in histogram)

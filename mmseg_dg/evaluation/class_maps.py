@@ -79,7 +79,9 @@ def resolve_label_map(label_map: LabelMap, classes: Sequence[str], num_scored: i
 
 
 def class_id(name_or_id: Union[str, int], classes: Sequence[str], what: str) -> int:
-    """Id of a class given by name or id; ``what`` names the argument in the error."""
+    """Id of a class given by name or id; ValueError, with the argument's name ``what``, where there
+    is no such class.
+    """
     if isinstance(name_or_id, str):
         if name_or_id not in classes:
             raise ValueError(

@@ -114,7 +114,7 @@ def scores(confusion: np.ndarray, subset: Optional[Sequence[int]] = None) -> Sco
     chosen[list(range(num_classes)) if subset is None else list(subset)] = True
     iou[~chosen] = acc[~chosen] = np.nan
     total = _percent(hit[chosen].sum(keepdims=True), truth[chosen].sum(keepdims=True))
-    return Scores(iou, acc, nan_mean(iou), nan_mean(acc), float(total[0]))
+    return Scores(iou=iou, acc=acc, miou=nan_mean(iou), macc=nan_mean(acc), aacc=float(total[0]))
 
 
 def nan_mean(values: Iterable[float]) -> float:
@@ -154,8 +154,8 @@ def _count_torch(prediction: Tensor, label: Tensor, table: np.ndarray, size: int
 
 
 def _row_table(num_classes: int, num_predicted: int, ignore_index: int) -> np.ndarray:
-    """Label id -> offset of its row in the flattened matrix; ignored and disallowed ids have a row
-    of their own.
+    """Label id -> offset of its row in the flattened matrix, int64; ignored and disallowed ids have
+    a row of their own (the last but one, the last).
     """
     table = np.full(max(256, num_classes, ignore_index + 1), num_classes + 1, np.int64)
     table[:num_classes] = np.arange(num_classes)
@@ -165,7 +165,7 @@ def _row_table(num_classes: int, num_predicted: int, ignore_index: int) -> np.nd
 
 
 def _check_ids(prediction: Tensor, num_predicted: int) -> None:
-    """Refuse predicted ids outside of 0..num_predicted - 1."""
+    """Refuse (ValueError) predicted ids outside of 0..num_predicted - 1."""
     if prediction.numel() == 0:
         return
     low, high = int(prediction.min()), int(prediction.max())

@@ -104,6 +104,7 @@ class ConfusionMatrixMetric(BaseMetric):
         self.scored_classes = None if scored_classes is None else tuple(scored_classes)
         self.ignore_index, self.format_only, self.note = ignore_index, format_only, note
         self.output_dir, self.output_ids, self.name_depth = output_dir, output_ids, name_depth
+        # of the last evaluation, for reports and pictures
         self.confusion: Optional[np.ndarray] = None
         self.image_scores: list[ImageScore] = []
         self.image_names: dict[str, str] = {}
@@ -151,7 +152,9 @@ class ConfusionMatrixMetric(BaseMetric):
         return resolve_subset(self.classes_subset, self.scored_names)
 
     def _maps(self) -> tuple[list[int], list[int]]:
-        """Scored id of each label class and of each predicted class."""
+        """Scored id of each label class and of each predicted class (lists); the same where both
+        are mapped, or none is.
+        """
         scored = len(self.scored_names)
         if self.label_map is None:
             return list(range(scored)), list(range(scored))
@@ -181,7 +184,7 @@ class ConfusionMatrixMetric(BaseMetric):
         """
         for sample in data_samples:
             prediction = _plane(sample['pred_sem_seg'])
-            if self._count == 0:
+            if self._count == 0:  # a new evaluation begins
                 self.image_scores = []
             self._count += 1
             if self.output_dir is not None:
@@ -192,6 +195,7 @@ class ConfusionMatrixMetric(BaseMetric):
                 raise ValueError(f'{_where(sample)} has no label to score against: load '
                                  'annotations in the test pipeline, or set format_only=True and '
                                  'output_dir')
+            # scored id of each class of labels (rows of the matrix) and of predictions (columns)
             rows, columns = self._maps()
             try:
                 matrix = confusion_matrix(prediction, _plane(sample['gt_sem_seg']), len(rows),
@@ -259,7 +263,9 @@ class ConfusionMatrixMetric(BaseMetric):
         return self.num_predicted - 1 if (self._dataset_meta or {}).get('classes') else 0
 
     def _save(self, prediction: Tensor, img_path: Optional[str]) -> None:
-        """Write a prediction as PNG of class ids."""
+        """Write a prediction (H, W) as PNG of class ids, of 8 or 16 bits; ValueError where two
+        images would get one name.
+        """
         if not img_path:
             raise ValueError('a sample has no img_path, from which the name of the saved '
                              'prediction is made: add it to the meta_keys of the packing transform')
@@ -294,5 +300,6 @@ def _plane(data: Any) -> Tensor:
 
 
 def _where(sample: dict) -> str:
+    """The file of a sample, for messages."""
     files = [str(sample[key]) for key in ('seg_map_path', 'img_path') if sample.get(key)]
     return files[0] if files else 'a sample without img_path'

@@ -77,6 +77,7 @@ class DriveMetric(ClassBiasMetric):
         super()._score_image(sample, matrix, rows, columns)
         if self._count == 1:
             self._parts = []
+        # the drive: the first group of the expression, else the file name
         path = str(sample.get('img_path') or '').replace(os.sep, '/')
         found = self.drive.search(path) if self.drive else None
         if self.drive and not found:
@@ -145,11 +146,12 @@ def bootstrap_difference(ours: Sequence[Mapping[str, Sequence[Drives]]],
     if not domains or len(ours) != len(theirs) or any(
             list(run) != domains or not all(run.values()) for run in everything):
         return None
-    rng, total = np.random.default_rng(seed), np.zeros(samples)
+    rng, total = np.random.default_rng(seed), np.zeros(samples)  # difference of each sample
     for domain in domains:
         names = ours[0][domain][0].names
         if len(names) < 2 or any(each.names != names for run in everything for each in run[domain]):
             return None
+        # how often each drive is drawn, in each sample
         draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)),
                                 size=samples)  # (samples, D)
         for sign, arm in ((1, ours), (-1, theirs)):

@@ -123,12 +123,15 @@ def image_statistics(logits: Tensor, mirrored: Optional[Tensor] = None,
     density = None
     if density_pixels:
         density = neighborhood_density(grid_probabilities(logits, density_pixels), temperature)
-    # the last one: pixels of each predicted class, (H, W) -> (C,)
-    return ImageStatistics(1, height * width, entropy, confident, density or 0.,
-                           float(density is not None), *_agreement(ids, mirrored),
-                           *_agreement(ids, other),
-                           probability.cpu().numpy(),
-                           torch.bincount(ids.flatten(), minlength=classes).double().cpu().numpy())
+    flip_pixels, flip_same = _agreement(ids, mirrored)
+    other_pixels, other_same = _agreement(ids, other)
+    # pixels of each predicted class, (H, W) -> (C,)
+    predicted = torch.bincount(ids.flatten(), minlength=classes).double()
+    return ImageStatistics(images=1, pixels=height * width, entropy=entropy, confident=confident,
+                           density=density or 0., density_images=float(density is not None),
+                           flip_pixels=flip_pixels, flip_same=flip_same, other_pixels=other_pixels,
+                           other_same=other_same, probability=probability.cpu().numpy(),
+                           predicted=predicted.cpu().numpy())
 
 
 def _pixel_sums(logits: Tensor, threshold: float) -> tuple[float, float, Tensor]:
@@ -174,7 +177,7 @@ def grid_probabilities(logits: Tensor, count: int) -> Tensor:
         (n, C), n <= count, row by row; all pixels of a map that has no more.
     """
     height, width = logits.shape[1:]
-    rows = height
+    rows = height  # as many rows and columns as the image's shape asks for
     if height * width > count:
         rows = max(1, min(height, int(math.sqrt(count * height / width))))
     columns = max(1, min(width, count // rows))

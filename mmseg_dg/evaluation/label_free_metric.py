@@ -92,6 +92,7 @@ class LabelFreeMetric(BaseMetric):
         self.prior_of = prior
         self.combine = self._checked(combine)
         self.image_scores: list[dict] = []
+        # given by use_run: predicts a batch; the method; name of the network to compare with
         self._step: Optional[Callable[[dict], Sequence]] = None
         self._method: Any = None
         self._other = ''
@@ -99,7 +100,9 @@ class LabelFreeMetric(BaseMetric):
         self._reset()
 
     def _checked(self, combine: Optional[Sequence[str]]) -> tuple[str, ...]:
-        """Scores to combine: all that are computed, or those asked for."""
+        """Names of the scores that are averaged to ``label_free``: those of ``COMBINED`` that are
+        computed, or those asked for; ValueError for one that is not computed.
+        """
         asked = dict(flip_agreement=self.flip, teacher_agreement=self.teacher,
                      class_balance=self.prior_of is not None, density=self.density_pixels)
         off = {name for name, on in asked.items() if not on}
@@ -180,7 +183,9 @@ class LabelFreeMetric(BaseMetric):
         self._prior = np.asarray(shares, np.float64)
 
     def _shares(self, classes: int) -> Optional[np.ndarray]:
-        """The prior (C,) as non-negative numbers."""
+        """The prior (C,) as non-negative numbers, None without one; ValueError for one that does
+        not fit ``classes`` classes.
+        """
         if self._prior is None and self.prior_of is not None:
             if isinstance(self.prior_of, str):
                 raise ValueError(
@@ -297,7 +302,9 @@ class LabelFreeMetric(BaseMetric):
         return self._scores(ImageStatistics.from_vector(sum(results)))
 
     def _scores(self, sums: ImageStatistics) -> dict[str, float]:
-        """All scores, ``label_free`` (the mean of those combined, higher is better) first."""
+        """All scores of the given sums by name, ``label_free`` (the mean of those combined, higher
+        is better) first.
+        """
         found = label_free_scores(sums, self._shares(len(sums.probability)))
         parts = [
             100 - found[name] if name in LESS_IS_BETTER else found[name] for name in self.combine
@@ -307,6 +314,7 @@ class LabelFreeMetric(BaseMetric):
 
 
 def _classes(step: Callable[[dict], Sequence], batch: dict) -> list[Tensor]:
+    """Predicted ids (H, W) of a batch's images."""
     # of the logits, as the first prediction's: a network may post-process its classes
     return [two_channels(sample.seg_logits.data).argmax(0) for sample in step(batch)]
 
@@ -331,6 +339,7 @@ def two_channels(logits: Tensor) -> Tensor:
 
 
 def _map(sample: Any, key: str) -> Optional[Tensor]:
+    """A map of a sample by its key; None if it has none."""
     if key not in sample:
         return None
     entry = sample[key] if isinstance(sample, dict) else sample.get(key)

@@ -5,7 +5,7 @@ from mmengine.runner import LogProcessor, Runner
 
 from mmseg_dg.registry import LOG_PROCESSORS
 
-#: ``cityscapes/IoU.traffic light: 71.2034  `` as mmengine's LogProcessor writes it.
+#: An entry such as ``cityscapes/IoU.traffic light: 71.2034  ``, as mmengine's LogProcessor writes.
 _PER_CLASS = re.compile(r'[^\s/]+(?:/[^\s/]+)*/(?:IoU|Acc|Share)\.[^:]+: \S+(?:\s+|$)')
 
 

@@ -52,7 +52,8 @@ def build_protocols(config: Optional[Mapping], domains: Sequence[str]) -> dict[s
 
 
 def _build(name: str, config: Mapping) -> DomainProtocol:
-    """A protocol from its config, checked."""
+    """The protocol of the domain ``name`` from its config; ValueError for unknown keys or values.
+    """
     unknown = [key for key in config if key not in _KEYS]
     if unknown:
         raise ValueError(
@@ -68,7 +69,7 @@ def _build(name: str, config: Mapping) -> DomainProtocol:
 
 
 def check_test_cfg(model: nn.Module, name: str, protocol: DomainProtocol) -> None:
-    """What can be wrong with a protocol's ``test_cfg`` beside the network's own.
+    """Refuse a protocol's ``test_cfg`` that does not go with the network of the domain ``name``.
 
     Raises:
         ValueError: The network has no ``test_cfg``, or windows slide without ``crop_size`` and
@@ -90,7 +91,9 @@ def check_test_cfg(model: nn.Module, name: str, protocol: DomainProtocol) -> Non
 
 @contextmanager
 def predicting_as(model: nn.Module, protocol: DomainProtocol) -> Iterator[None]:
-    """Inside, the network predicts as the protocol says."""
+    """Inside, the network predicts with the protocol's ``test_cfg`` over its own; afterwards with
+    its own again.
+    """
     if protocol.test_cfg is None:
         yield
         return

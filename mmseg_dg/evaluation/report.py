@@ -88,6 +88,9 @@ def chosen_by(checkpoint: str, save_best: Sequence[str], domains: Sequence[str])
             ``best_<domain>_<metric>_iter_<N>.pth`` or ``iter_<N>.pth``; empty during training.
         save_best: The run's own keys.
         domains: Names of the domains.
+
+    Returns:
+        The metrics, a sentence about them, and whether it is certain.
     """
     if re.fullmatch(r'(iter|epoch)_\d+\.pth', checkpoint):
         return Choice((), 'No score chose this checkpoint: by its name it is a regular one.')
@@ -153,6 +156,7 @@ def markdown_table(report: EvaluationReport) -> str:
     ]
 
     def row(name: str, values: dict, average: str) -> list[str]:
+        """Cells of one line: its name, the domains that count, their mean, the sources."""
         cells = [values[domain.name] for domain in counted]
         return [
             name, *cells, *([average] if with_mean else []),
@@ -249,6 +253,7 @@ def _row_keys(report: EvaluationReport, everything: bool = False) -> list[str]:
 
 
 def _number(value: Optional[float]) -> str:
+    """Text of a cell: two decimals, ``-`` for None."""
     if value is None:
         return '-'
     return f'{value:.2f}' if isinstance(value, (int, float)) else str(value)

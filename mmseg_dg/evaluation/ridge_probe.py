@@ -33,6 +33,7 @@ class RidgeProbe:
             labels: (h, w) class ids; others (255) are left out.
         """
         pixels, labels = _with_one(features), labels.flatten()  # (h * w, C + 1) and (h * w,)
+        # per class x x^T and the sum of x, over its pixels x with a 1 appended
         for index in labels.unique().tolist():
             if 0 <= index < len(self.grams):
                 chosen = pixels[labels == index]
@@ -40,13 +41,13 @@ class RidgeProbe:
                 self.sums[index] += chosen.sum(0).double()
 
     def solve(self, balance: float = 0.) -> Tensor:
-        """Weights (channels + 1, num_classes).
+        """Weights (channels + 1, num_classes) of the regression; the last row is the offset.
 
         Args:
             balance: A pixel of a class with share s counts ``s ** -balance``: 0 all alike, 1 all
                 classes alike.
         """
-        counts = self.sums[:, -1]
+        counts = self.sums[:, -1]  # pixels per class: sums of the appended 1
         weight = (counts / counts.sum()).clamp(min=1e-12)**-balance
         # weighted sum over classes: (K,) x (K, C + 1, C + 1) -> (C + 1, C + 1)
         gram = torch.einsum('c,cij->ij', weight, self.grams)

@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
         AttributeError: There is none of this name.
     """
     if not name.startswith('__'):
-        # not "from . import registered": that would ask this function for it
+        # not "from . import registered", which would call this function again
         registered = importlib.import_module(f'{__name__}.registered')
         if name in registered.__all__:
             return getattr(registered, name)

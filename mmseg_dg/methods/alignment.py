@@ -50,8 +50,8 @@ class AlignmentMixin:
     alignment: Any
 
     def build_alignment(self, config: Optional[dict]) -> None:
-        """Build the term; what it trains lies in the method, so that an exported network does not
-        contain it.
+        """Build the term and keep it as ``self.alignment`` (None for none); what it trains lies in
+        the method, so that an exported network does not contain it.
 
         Args:
             config: ``dict(type='PixelAlignment' | 'PixelContrast', ...)``, or None for none.
@@ -62,6 +62,7 @@ class AlignmentMixin:
         self.alignment = None
         if config is None:
             return
+        # widths and positions of the features, which the term's own layers must fit
         decoder = decoder_facts(self.student)
         self.alignment = MODELS.build(dict(dict(type=DEFAULT), **config),
                                       default_args=dict(decoder=decoder))
@@ -137,8 +138,12 @@ class AlignmentMixin:
     def align_images(self, state: StepState, images: Sequence[AlignmentImages],
                      pass_follows: bool = False, seed: Optional[int] = None,
                      ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> PassResult:
-        """As :meth:`align`, for several sets of images whose image i are partners (strong views of
-        one image).
+        """As :meth:`align`, for several sets of images (the strong views): image i of every set
+        is a view of one and the same image.
+
+        Returns:
+            The term's loss and logs; empty where it has not begun, or where it waits for the
+            images of the pass that follows.
 
         Raises:
             ValueError: The network gave no features.
@@ -148,6 +153,7 @@ class AlignmentMixin:
         images = [*(state.alignment_images or ()), *self._with_views(images)]
         state.alignment_images = None
         if pass_follows and self.alignment.pair == 'joint':
+            # one term over the images of both passes: those of the first wait for the second
             state.alignment_images = images
             return PassResult()
         iteration, total = state.iteration, state.total
@@ -155,6 +161,7 @@ class AlignmentMixin:
                        reduce_count=self.mean_over_processes())
         state.alignment_memory = None
         if pass_follows and self.alignment.pair == 'recompute':
+            # the second pass's images are passed once more now, as constants of this pass's term
             assert ahead is not None  # the methods of two passes give it
             with without_traces(self.student, self.alignment):
                 options['ahead'] = self.alignment.look_ahead(self._with_views(ahead()), iteration,
@@ -162,10 +169,12 @@ class AlignmentMixin:
         answer = self.alignment(images, iteration, total, **options)
         if pass_follows:
             state.alignment_memory = answer.memory
+        # the log of the last pass is that of the step
         logs = {} if pass_follows else {f'alignment_{k}': v for k, v in (answer.log or {}).items()}
         return PassResult({self.alignment.loss_name: answer.loss}, logs)
 
     def _with_views(self, images: Sequence[AlignmentImages]) -> Sequence[AlignmentImages]:
+        """The images themselves, or ValueError if the network gives no features to align."""
         if not all(pass_images.views for pass_images in images):
             raise ValueError(no_features(self.student))
         return images
@@ -189,8 +198,8 @@ class AlignmentMixin:
 
 @contextmanager
 def without_traces(*modules: nn.Module) -> Iterator[None]:
-    """A forward pass that leaves nothing behind: no graph, and buffers and random state are as
-    before.
+    """Inside, forward passes leave nothing behind: they make no graph, and buffers and random state
+    are put back at the end.
 
     Args:
         modules: Whose buffers (BatchNorm's running statistics) are put back.

@@ -42,7 +42,7 @@ class HandsOver(Protocol):
     handed_over: bool
 
     def begin_warmup(self, length: int, iteration: int) -> None:
-        """Told before the first iteration of a run, or of its continuation."""
+        """Settle the stage; called before the first iteration of a run or of its continuation."""
 
     def hand_over(self) -> None:
         """End the first stage."""
@@ -86,7 +86,7 @@ class BaseMethod(BaseModel):
     fixed_arguments: tuple[str, ...] = ()
     #: Names of the streams a step reads; the first one defines the batch size of a run.
     streams: tuple[str, ...] = ()
-    #: Those of them whose samples must carry labels.
+    #: Streams among them whose samples must carry labels.
     labeled_streams: tuple[str, ...] = ()
     #: Whether every label is read before iteration 0 (few labels are read fast; a wrong one may
     #: turn up hours later).
@@ -123,6 +123,7 @@ class BaseMethod(BaseModel):
         super().__init__(
             data_preprocessor=data_preprocessor or dict(type='MultiStreamDataPreprocessor'),
             init_cfg=init_cfg)
+        # whether the config names pretrained weights of the encoder: the preflight warns if not
         self.encoder_start = encoder_start(network)
         if self.trains_heads:
             check_network_config(network)
@@ -136,6 +137,7 @@ class BaseMethod(BaseModel):
         # set by the loop: the next checkpoint is loaded without its classifier
         self.new_classifier = False
         self.recorder = StepRecorder()
+        # 1 after a step that changed nothing; a buffer, so that a GPU need not be waited for
         self.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
         self.register_load_state_dict_pre_hook(accept_checkpoint)
 
@@ -252,19 +254,24 @@ class BaseMethod(BaseModel):
 
     # ------------------------------------------------------------------ modes and weights
     def train(self, mode: bool = True) -> 'BaseMethod':
-        """Training mode; with ``norm_eval`` BatchNorm stays on its running statistics."""
+        """Training mode; with ``norm_eval`` BatchNorm stays on its running statistics.
+
+        Returns:
+            The method itself, as ``nn.Module.train``.
+        """
         super().train(mode)
         if mode and self.norm_eval:
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
+            # nor may running statistics of a teacher move (its buffer policy 'own')
             for _, average in self.ema_pairs().values():
                 average.forget_statistics_hooks()
         return self
 
     def init_weights(self) -> None:
-        """Initialize the student, report how much of its backbone was loaded, and bring the copies
-        in line.
+        """Initialize the student, report how much of its backbone was loaded, and copy its weights
+        into teacher and frozen references.
 
         Raises:
             FileNotFoundError: A pretrained file named in the config is not there.
@@ -272,7 +279,7 @@ class BaseMethod(BaseModel):
         shares = check_pretrained(self.student)  # also logs the share of tensors each file fills
         with passing_over_surplus(self.student, shares):
             self.student.init_weights()
-        own = self.init_cfg or []
+        own = self.init_cfg or []  # the method's own initializers (PretrainedDenoiser), after that
         for config in own if isinstance(own, (list, tuple)) else [own]:
             WEIGHT_INITIALIZERS.build(config)(self)
         self.sync_copies()
@@ -289,7 +296,8 @@ class BaseMethod(BaseModel):
             raise ValueError(f'{type(self).__name__} cannot train an encoder that hallucinates '
                              'styles: set model.type=DomainGeneralization, or '
                              'network.backbone.style_hallucination=None')
-        self.evaluated_network  # noqa: B018  raises on a wrong name before hours of training
+        # asked for here, so that a wrong name raises before hours of training
+        self.evaluated_network  # noqa: B018
         print_log(f'{type(self).__name__}: streams {self.streams}, evaluates the {self.evaluate}',
                   logger='current')
 

@@ -1,5 +1,7 @@
 """Which checkpoints a method takes, what it does with one of a plain segmentor, and how to leave a
 classifier out.
+
+Shapes: C classes.
 """
 from collections.abc import Iterator
 from typing import Any
@@ -28,8 +30,8 @@ def accept_checkpoint(method: BaseModel, state_dict: State, prefix: str, *args: 
     refuse the rest.
 
     mmengine's runner loads without being strict: a foreign file would be "loaded", with a list of
-    keys in the log, and random weights would be trained on or judged. A plain segmentor fills the
-    student and its averages.
+    keys in the log, and random weights would be trained on or judged. A plain segmentor (a
+    checkpoint of mmseg, without ``student.``) fills the student and its averages.
 
     Args:
         method: The method that loads.
@@ -75,8 +77,8 @@ def _copy_to_networks(method: BaseModel, state_dict: State) -> None:
     ours = method.state_dict()
     for key in plain:
         value = state_dict.pop(key)
-        # an average may be of a part only (DeFT); the student gets all, so that keys it does not
-        # know are reported by the check that follows
+        # an average may be of a part only (DeFT); the student gets all keys, so that the check that
+        # follows reports those that it does not know
         state_dict.update({
             f'{copy}.{key}': value
             for copy in copies if copy == 'student' or f'{copy}.{key}' in ours
@@ -139,12 +141,12 @@ def leave_classifier(method: BaseModel, state_dict: dict[str, Tensor]) -> None:
     """
     ours = method.state_dict()
     classifiers = set(_classifier_keys(method.student))
-    # numbers of classes (theirs, ours), read off the classifiers
+    # numbers of classes (theirs, ours), read off the classifiers: (C, ...) weights, (C,) biases
     sizes = {(theirs.shape[0], ours[key].shape[0])
              for key, theirs in state_dict.items()
              if _inner(key) in classifiers and key in ours and theirs.dim()}
-    left: list[str] = []
-    wrong: list[str] = []
+    left: list[str] = []  # tensors taken out of the checkpoint, with their shapes
+    wrong: list[str] = []  # tensors that differ in more than the number of classes
     for key in list(state_dict):
         if key not in ours:
             continue
@@ -162,6 +164,7 @@ def leave_classifier(method: BaseModel, state_dict: dict[str, Tensor]) -> None:
                        {k: v
                         for k, v in state_dict.items() if k.startswith('student.')}, _is_optional,
                        _is_optional)
+    # what was taken out above is not lacking (entries of ``left`` begin with the name)
     lacking = [k for k in found.missing if not any(entry.startswith(f'{k} ') for entry in left)]
     surplus = found.unexpected
     if wrong or lacking or surplus:
@@ -177,11 +180,13 @@ def leave_classifier(method: BaseModel, state_dict: dict[str, Tensor]) -> None:
 
 
 def _classifier_keys(network: nn.Module) -> Iterator[str]:
-    """Names of the parameters of the classifiers, within a network."""
+    """Names within a network of all parameters with a row per class: classifiers, label codes,
+    attention of each class.
+    """
     for path, head in heads_of(network):
         prefix = path[len('model.network.'):]
-        # mmseg's name for it; DeepLabV2's branches give logits themselves, DANet has three
-        # classifiers
+        # mmseg calls a classifier conv_seg; DeepLabV2's branches give logits themselves, DANet has
+        # three classifiers
         parts = [name
                  for name, _ in head.named_children() if 'conv_seg' in name] or ['aspp_modules']
         for name, _ in head.named_parameters():
@@ -194,8 +199,8 @@ def _classifier_keys(network: nn.Module) -> Iterator[str]:
 
 
 def _inner(key: str) -> str:
-    """The name within a network of a method's tensor: without student., teacher.module.,
-    encoder.module., ...
+    """The name that a method's tensor has within a network: without ``student.``,
+    ``teacher.module.`` and the like (``decoder_init.`` is DeFT's copy of the decode head).
     """
     for prefix in ('student.', 'teacher.module.', 'decoder.module.', 'encoder.module.'):
         if key.startswith(prefix):
@@ -205,8 +210,16 @@ def _inner(key: str) -> str:
 
 
 def _follows_classes(theirs: tuple, mine: tuple, sizes: set[tuple[int, int]]) -> bool:
-    """Whether two shapes differ as the numbers of classes do: by their difference, or in
-    proportion.
+    """Whether two shapes differ only as the numbers of classes do.
+
+    Args:
+        theirs: Shape in the checkpoint.
+        mine: Shape in the method.
+        sizes: Numbers of classes (theirs, mine) that classifiers have.
+
+    Returns:
+        True if each dimension is equal, differs by as much as the numbers of classes (150 + 1
+        against 19 + 1), or is in their proportion (4 * 150 against 4 * 19).
     """
     if len(theirs) != len(mine):
         return False

@@ -122,6 +122,7 @@ class DACS(LabeledUnlabeled, Supervised):
                  detail_crop: Optional[dict] = None, masked: Optional[dict] = None,
                  pseudo_label_tta: Sequence[str] = (), target_labeled_stream: Optional[str] = None,
                  target_labeled_weight: float = 1.0, **supervised: Any) -> None:
+        # arguments of Supervised that DACS fixes itself
         refuse_unknown(type(self), set(supervised) & set(self.fixed_arguments))
         super().__init__(network, labeled_stream, unlabeled_stream, stream=labeled_stream,
                          **supervised)
@@ -144,7 +145,7 @@ class DACS(LabeledUnlabeled, Supervised):
         self.ignore_top, self.ignore_bottom = ignore_top, ignore_bottom
         self.margins_of = margins_of
         self.use_valid_mask = use_valid_mask
-        self._rows_reported = False
+        self._rows_reported = False  # the log says once how many rows have no pseudo-labels
         self.blur = blur
         self.color_jitter_strength = color_jitter_strength
         self.jitter_probability = jitter_probability
@@ -162,6 +163,7 @@ class DACS(LabeledUnlabeled, Supervised):
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> StepDraws:
+        """As the base: jitter, blur, classes to paste and detail crops, in a fixed order."""
         rng = StepGenerator.wrap(generator)
         images = batch[self.source_stream]['inputs']
         size, count = tuple(images.shape[-2:]), len(images)
@@ -175,7 +177,7 @@ class DACS(LabeledUnlabeled, Supervised):
                                          classes=self._classes_of_all_processes(labels)),
             crop_box_source=draw_crop_box(self.student, size, rng.numpy),
             crop_box_mix=draw_crop_box(self.student, size, rng.numpy))
-        # in this order, and only what is on: recorded runs repeat it
+        # in this order, and only what is on, so that recorded runs can be repeated
         params = [draw_jitter_params(rng.torch, self.color_jitter_strength)
                   for _ in range(count)] if draws.jitter else []
         sigma = [float(rng.numpy.uniform(*BLUR_SIGMA)) for _ in range(count)] if draws.blur else []
@@ -188,9 +190,9 @@ class DACS(LabeledUnlabeled, Supervised):
                                         (self.jitter_probability, self.color_jitter_strength),
                                         BLUR_SIGMA if self.blur else None))
         if self.target_labeled_stream is not None:
-            few = tuple(batch[self.target_labeled_stream]['inputs'].shape[-2:])
+            size = tuple(batch[self.target_labeled_stream]['inputs'].shape[-2:])
             draws = replace(draws,
-                            crop_box_target_labeled=draw_crop_box(self.student, few, rng.numpy))
+                            crop_box_target_labeled=draw_crop_box(self.student, size, rng.numpy))
         return draws
 
     def taken_draws(self, draws: StepDraws, state: StepState) -> StepDraws:
@@ -212,13 +214,14 @@ class DACS(LabeledUnlabeled, Supervised):
     # ------------------------------------------------------------------ passes
     def passes(self, batch: dict[str, dict], draws: StepDraws,
                state: Optional[StepState] = None) -> list[Pass]:
+        """As the base: source, pseudo-labels and mix, then what the settings switch on."""
         state = StepState() if state is None else state
         self._check_batch(batch)
         source = self.source_passes(batch, draws, state, pass_follows=True,
                                     ahead=lambda: self._mixed_pixels(batch, draws, state))
-        labels = [Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state))]
+        pseudo = [Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state))]
         # a source pass that looks ahead at the mixed images needs their labels first
-        first = labels + source if self.alignment_looks_ahead(state) else source + labels
+        first = pseudo + source if self.alignment_looks_ahead(state) else source + pseudo
         passes = [*first, Pass('mix', lambda: self._mix_pass(batch, draws, state))]
         if self.masked is not None:
             count = self.masked.count(len(batch[self.target_stream]['inputs']))
@@ -232,6 +235,7 @@ class DACS(LabeledUnlabeled, Supervised):
         return passes
 
     def _check_batch(self, batch: dict[str, dict]) -> None:
+        """Refuse batches of two shapes, which class mixing cannot paste together."""
         source, target = batch[self.source_stream]['inputs'], batch[self.target_stream]['inputs']
         if source.shape != target.shape:
             raise ValueError(
@@ -249,7 +253,7 @@ class DACS(LabeledUnlabeled, Supervised):
         logits = self._teacher_logits(batch[self.target_stream]['inputs'])
         labels, confident, number = confident_pseudo_labels(logits, self.pseudo_threshold)
         total: Union[int, Tensor] = number
-        if self.sync_statistics and get_world_size() > 1:
+        if self.sync_statistics and get_world_size() > 1:  # one share for all processes
             counts = torch.stack([confident.double(), confident.new_tensor(number).double()])
             all_reduce(counts)
             confident, total = counts[0], counts[1]
@@ -268,7 +272,7 @@ class DACS(LabeledUnlabeled, Supervised):
         if 'flip' not in self.pseudo_label_tta:
             return logits
         mirrored = self.labeling_logits(images.flip(-1)).float().flip(-1)
-        # whose softmax is the average itself
+        # a logarithm of probabilities is a logit: its softmax is the average itself
         return ((logits.softmax(1) + mirrored.softmax(1)) / 2).log()
 
     def _report_rows(self, height: int, valid: Optional[Tensor]) -> None:
@@ -282,7 +286,7 @@ class DACS(LabeledUnlabeled, Supervised):
         images, labels, weight = self._mixed(batch, draws, state)
         box = self._mixed_box(images, draws, state)
         result = segmentation_losses(self.student, images, labels, weight=weight, crop_box=box)
-        if callable(box):  # recorded, so that a replay takes the same
+        if callable(box):  # chosen by entropy in this pass; recorded, so that a replay takes it too
             state.mixed_boxes = boxes_per_image(result.views[-1].crop_box, len(images))
         aligned = self.align(state, result, labels, weight, seed=draws.alignment_seed)
         return result.terms.joined(aligned).prefixed('mix').joined(self.held_losses(state))
@@ -313,7 +317,7 @@ class DACS(LabeledUnlabeled, Supervised):
         images, labels, weight = self._mixed(batch, draws, state)
         box = self._mixed_box(images, draws, state)
         views = pixel_views(self.student, images, crop_box=box)
-        if callable(box) and views:
+        if callable(box) and views:  # chosen by entropy just now; the mix pass takes it too
             state.mixed_boxes = boxes_per_image(views[-1].crop_box, len(images))
         return [AlignmentImages(views, labels, weight)]
 
@@ -346,7 +350,7 @@ class DACS(LabeledUnlabeled, Supervised):
         """
         source, target = batch[self.source_stream], batch[self.target_stream]
         masked = self.masked
-        assert masked is not None  # or there is no such pass
+        assert masked is not None  # only then is there this pass
         pseudo_label, weight = state.pseudo_labels()
         images = self.masked_images(masked.select(source['inputs'], target['inputs']), draws)
         labels = masked.select(stack_labels(source['data_samples'], self.source_stream),
@@ -363,7 +367,7 @@ class DACS(LabeledUnlabeled, Supervised):
         features those that were masked before they were encoded."""
         if isinstance(images, EncodedImages):
             return cast(Tensor, images.variants['masked'])  # maps stand where images would
-        assert self.masked is not None  # or nobody would ask
+        assert self.masked is not None  # only then is this called
         return self.masked.cover(
             torch.stack([self._augment(x, draws, i) for i, x in enumerate(images)]), draws)
 

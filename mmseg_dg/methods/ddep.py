@@ -68,6 +68,8 @@ class NoiseHead(nn.Module):
     def __init__(self, channels: int, kernel_size: int = 3, upsample: str = 'bilinear',
                  stride: int = 1) -> None:
         super().__init__()
+        # bilinear: features are enlarged, then convolved; pixel_shuffle: each place gives the
+        # stride x stride pixels below it
         if upsample not in ('bilinear', 'pixel_shuffle'):
             raise ValueError("noise_head.upsample is 'bilinear' or 'pixel_shuffle', got "
                              f"{upsample!r}")
@@ -83,12 +85,15 @@ class NoiseHead(nn.Module):
         if self.upsample == 'bilinear':
             return self.conv(resize(features, size))
         height, width = size
+        # an encoder that pads gives up to one place too many: how far they reach over the image
         surplus = [n * self.stride - wanted for n, wanted in zip(features.shape[-2:], size)]
         if not all(0 <= n < COARSEST for n in surplus):
             raise ValueError(f'noise_head.stride={self.stride} is not the stride of the decoder, '
                              f'which gives {tuple(features.shape[-2:])} features for an image of '
                              f'{(height, width)}')
-        return nn.functional.pixel_shuffle(self.conv(features), self.stride)[..., :height, :width]
+        # (B, 3 stride^2, h, w) -> (B, 3, stride h, stride w)
+        pixels = nn.functional.pixel_shuffle(self.conv(features), self.stride)
+        return pixels[..., :height, :width]
 
 
 @MODELS.register_module()
@@ -134,6 +139,7 @@ class DDeP(BaseMethod):
                  data_preprocessor: Optional[dict] = None, stream: str = 'images',
                  noise: Optional[dict] = None, target: str = 'noise', train_encoder: bool = False,
                  noise_head: Optional[dict] = None, **base: Any) -> None:
+        # arguments of the base that DDeP fixes itself
         refuse_unknown(type(self), set(base) & set(self.fixed_arguments))
         data_preprocessor = data_preprocessor or dict(
             type='MultiStreamDataPreprocessor', mean=[UNIT] * 3, std=[UNIT] * 3, bgr_to_rgb=True)
@@ -143,6 +149,7 @@ class DDeP(BaseMethod):
         self.streams = (stream, )
         self.target, self.train_encoder = target, train_encoder
         if not train_encoder:
+            # the reason that the error gives where no pretrained encoder is loaded
             self.needs_pretrained_encoder = ('it stays frozen, and a decoder would learn to read '
                                              'noise')
         self.form, self.sigma = _noise_settings(noise)
@@ -165,16 +172,20 @@ class DDeP(BaseMethod):
         return self
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> DDePDraws:
+        """As the base: the noise level of each image, and the seed of the noise."""
         generator = StepGenerator.wrap(generator).torch
         sigma = draw_sigma(*self.sigma, len(batch[self.streams[0]]['inputs']), generator)
         return DDePDraws(sigma, int(torch.randint(2**31, (), generator=generator)))
 
     def passes(self, batch: dict[str, dict], draws: DDePDraws,
                state: Optional[StepState] = None) -> list[Pass]:
+        """As the base: one pass, the loss of predicting the noise (or the image) from noisy images.
+        """
         images = batch[self.streams[0]]['inputs']
         state = StepState() if state is None else state
 
         def denoising() -> PassResult:
+            """Loss of the prediction for noisy images, and how well it denoises them (PSNR)."""
             check_range(images)
             noise = seeded_noise(images, draws.noise_seed)
             noisy = add_noise(images, noise, draws.sigma, self.form)
@@ -184,7 +195,7 @@ class DDeP(BaseMethod):
             with torch.no_grad():
                 start, denoised = self.restore(noisy, prediction.detach(), draws.sigma)
                 scores = dict(psnr=psnr(denoised, images), input_psnr=psnr(start, images))
-            if self.recorder.wanted:  # else they need not outlive the pass
+            if self.recorder.wanted:  # only a record needs the images after the pass
                 state.noisy_image, state.denoised_image = start, denoised
             result = PassResult({f'loss_{self.target}': loss},
                                 {k: v.mean()
@@ -198,6 +209,7 @@ class DDeP(BaseMethod):
         """What the network predicts (noise or image) for noisy images (B, 3, H, W), float32 of the
         same size.
         """
+        # from [-1, 1] back to 0..255, then as the encoder was trained
         inputs = ((noisy + 1) * UNIT - self.encoder_mean) / self.encoder_std
         with torch.set_grad_enabled(self.train_encoder and torch.is_grad_enabled()):
             features = self.student.backbone(inputs)
@@ -245,12 +257,11 @@ class DDeP(BaseMethod):
 
     def _denoise(self, image: Tensor, sample: SegDataSample, index: int) -> None:
         """Attach noisy and denoised image and the scores to the sample of one clean image (1, 3, H,
-        W).
+        W); the noise follows from the file's name (or ``index``), the same in every validation.
         """
         name = osp.basename(str(sample.metainfo.get('img_path', index)))
         draws = self.draw_step({self.streams[0]: dict(inputs=image)},
-                               derive_seed('denoising '
-                                           'validation', name))
+                               derive_seed('denoising validation', name))
         noise = seeded_noise(image, draws.noise_seed)
         noisy = add_noise(image, noise, draws.sigma, self.form)
         prediction = self.predict(noisy)
@@ -263,6 +274,8 @@ class DDeP(BaseMethod):
         sample.set_field({k: float(v.detach()) for k, v in scores.items()}, 'denoising')
 
     def before_training(self) -> None:
+        """As the base; also refuses images on another scale than the noise's, and logs the task.
+        """
         super().before_training()
         check_scale(self.data_preprocessor, self.streams[0])
         low, high = self.sigma
@@ -275,7 +288,15 @@ class DDeP(BaseMethod):
 
 
 def _encoder_scale(encoder_norm: Optional[dict]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation on the scale 0..255; those of [-1, 1] for None."""
+    """Mean and standard deviation (three numbers each) with which the encoder was trained, on the
+    scale 0..255.
+
+    Args:
+        encoder_norm: ``dict(mean=..., std=...)``; None: the encoder takes images on [-1, 1].
+
+    Raises:
+        ValueError: Other keys, not three values, or a std as of images on [0, 1].
+    """
     if encoder_norm is None:
         return [UNIT] * 3, [UNIT] * 3
     advice = ('give three values each of mean and std, RGB on the scale 0..255 (ImageNet: '
@@ -336,7 +357,8 @@ def decoder_features(head: nn.Module, features: Sequence[Tensor]) -> Tensor:
 
 
 def check_scale(preprocessor: nn.Module, stream: str) -> None:
-    """A preprocessor brings 0..255 to [-1, 1], in training (``stream``) and in validation.
+    """Refuse a preprocessor that does not bring 0..255 to [-1, 1], in training (``stream``) and
+    validation.
 
     Values within the range would not tell: images on [0, 1] are in it, with the noise twice too
     strong.
@@ -344,6 +366,7 @@ def check_scale(preprocessor: nn.Module, stream: str) -> None:
     Raises:
         ValueError: Another mean or std, or none.
     """
+    # a set: the stream's may be the same object
     for part in {preprocessor, stream_preprocessor(preprocessor, stream)}:
         found = normalization_of(part)
         if found is None or not all(bool((value == UNIT).all()) for value in found):
@@ -355,13 +378,13 @@ def check_scale(preprocessor: nn.Module, stream: str) -> None:
 
 
 def check_range(images: Tensor) -> None:
-    """Images (B, 3, H, W) are on the scale [-1, 1] on which the noise is defined.
+    """Refuse images (B, 3, H, W) that are not on the scale [-1, 1] on which the noise is defined.
 
     Raises:
         ValueError: Values outside, with the range that was found.
     """
     low, high = (float(v) for v in torch.aminmax(images.detach()))
-    # NaN passes: it is no matter of scale, the step says which image
+    # NaN passes this check, being no matter of scale; the step says which image has it
     if low < -1 - TOLERANCE or high > 1 + TOLERANCE:
         raise ValueError('DDeP adds noise to images on the scale [-1, 1], but these reach from '
                          f'{low:.3g} to {high:.3g}: {SCALE_ADVICE}')

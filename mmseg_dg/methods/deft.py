@@ -123,7 +123,9 @@ class DeFT(BaseMethod):
         if self.distance is not None:
             self.encoder_init = deepcopy(self.student.backbone).requires_grad_(False)
             self.decoder_init = deepcopy(self.student.decode_head).requires_grad_(False)
+        # what handed_over read last: (the buffer's place and version, its value)
         self._stage_read: tuple = (None, 0)
+        # 1 decoder warm-up, 2 finetuning of both; a buffer, so that checkpoints keep it
         self.register_buffer('stage', torch.tensor(2 if warmup_iters == 0 else 1))
 
     # ------------------------------------------------------------------ components
@@ -136,10 +138,8 @@ class DeFT(BaseMethod):
 
     def ema_pairs(self) -> dict[str, tuple[nn.Module, EMATeacher]]:
         """``encoder`` (E_a, E_r) and ``decoder`` (D_a, D_r)."""
-        return {
-            'encoder': (self._adaptive_encoder(), self.encoder),
-            'decoder': (self._adaptive_decoder(), self.decoder)
-        }
+        return dict(encoder=(self._adaptive_encoder(), self.encoder),
+                    decoder=(self._adaptive_decoder(), self.decoder))
 
     def networks(self) -> dict[str, nn.Module]:
         """The four pairs as segmentors that share the weights of the method."""
@@ -169,7 +169,7 @@ class DeFT(BaseMethod):
         return self.handed_over
 
     def begin_warmup(self, length: int, iteration: int) -> None:
-        """Told by ``DecoderWarmupHook`` before the first iteration of a run or of its continuation.
+        """Settle the stage; ``DecoderWarmupHook`` calls it before the first iteration of a process.
 
         Args:
             length: Iterations of the warm-up.
@@ -186,9 +186,10 @@ class DeFT(BaseMethod):
                                  f'hand-over, but the decoder warm-up should last {length} '
                                  'iterations: resume with the length it was begun with')
             return
+        # averages that have counted steps come from a run that is beyond its warm-up
         learned = int(self.encoder.steps) or int(self.decoder.steps)
         if not length:
-            # weights of load_from: no hand-over will do it
+            # weights of load_from: there will be no hand-over that does it
             if self.decoder_init is not None and not learned:
                 self.decoder_init.load_state_dict(self.student.decode_head.state_dict())
             return
@@ -200,8 +201,8 @@ class DeFT(BaseMethod):
 
     @torch.no_grad()
     def hand_over(self) -> None:
-        """End the decoder warm-up: D_a becomes D_r (BatchNorm buffers included) and the reference
-        of the distance.
+        """End the decoder warm-up: the adaptive decoder becomes the retentive one (BatchNorm
+        buffers included) and the reference of the distance.
         """
         self.decoder.copy_from(self._adaptive_decoder())
         if self.decoder_init is not None:
@@ -216,6 +217,7 @@ class DeFT(BaseMethod):
 
     def passes(self, batch: dict[str, dict], draws: StyledDraws,
                state: Optional[StepState] = None) -> list[Pass]:
+        """As the base: the decoder warm-up alone, or one pass per adaptive component."""
         stream = styled(self, batch[self.source_stream], draws)
         images, labels = stream['inputs'], stack_labels(stream['data_samples'], self.source_stream)
         box = draws.crop_box_source
@@ -224,11 +226,10 @@ class DeFT(BaseMethod):
             result = segmentation_losses(network, images, labels, crop_box=box)
             return result.terms.prefixed(prefix)
 
-        into_encoder, into_decoder = self.pair('adaptive',
-                                               'retentive'), self.pair('retentive', 'adaptive')
-
-        # no parameter of a retentive component requires gradients, so nothing is kept of E_r's
-        # forward pass
+        into_encoder = self.pair('adaptive', 'retentive')
+        into_decoder = self.pair('retentive', 'adaptive')
+        # no parameter of a retentive part requires gradients, so nothing is kept of the retentive
+        # encoder's forward pass
         if not self.handed_over:
             return [
                 Pass('warmup', lambda: self._on_retentive(lambda: losses('warmup', into_decoder)))
@@ -260,6 +261,7 @@ class DeFT(BaseMethod):
 
     # ------------------------------------------------------------------ modes and weights
     def sync_copies(self) -> None:
+        """As the base; also the references of the distance."""
         super().sync_copies()
         if self.distance is not None:
             assert self.encoder_init is not None and self.decoder_init is not None
@@ -267,6 +269,7 @@ class DeFT(BaseMethod):
             self.decoder_init.load_state_dict(self.student.decode_head.state_dict())
 
     def before_training(self) -> None:
+        """As the base; also checks the styles, and logs the settings."""
         super().before_training()
         if self.style is not None:
             self.style.check(self.data_preprocessor, self.source_stream)
@@ -366,7 +369,9 @@ def parameter_distance(module: nn.Module, reference: nn.Module, form: str = 'squ
 
 
 def _checked_distance(distance: Optional[Mapping]) -> Optional[dict[str, Any]]:
-    """The ``distance`` setting with all its keys; None where no weight is above 0."""
+    """The ``distance`` setting as ``dict(encoder=weight, decoder=weight, form=...)``; None where
+    no weight is above 0. ValueError for other keys or forms, or a negative weight.
+    """
     if distance is None:
         return None
     unknown = sorted(set(distance) - {'weight_encoder', 'weight_decoder', 'form'})

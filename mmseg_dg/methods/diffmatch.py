@@ -9,7 +9,7 @@ factor t, strong views without CutMix, feature dropout. RECONSTRUCTED
 schedule, inside of the denoiser, sampler, how pseudo-labels are made and learned from, loss
 weights, the form of the adjustment.
 
-Shapes: C channels.
+Shapes: B images, C classes of counts, else channels, H x W pixels.
 """
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -103,6 +103,7 @@ class DiffMatch(SemiSupervised):
     def __init__(self, network: dict, view_weights: Sequence[float] = (0.125, 0.125),
                  feature_weight: float = 0.25, feature_dropout: float = 0.5, teacher_steps: int = 3,
                  adjustment: Optional[dict] = None, **semi: Any) -> None:
+        # arguments of the base that DiffMatch fixes itself
         refuse_unknown(type(self), set(semi) & set(self.fixed_arguments))
         check_steps(teacher_steps, 'teacher_steps')
         if not 0 <= feature_dropout < 1:
@@ -114,12 +115,14 @@ class DiffMatch(SemiSupervised):
                              f'{type(self.student).__name__}')
         self.feature_weight, self.feature_dropout = feature_weight, feature_dropout
         self.teacher_steps = teacher_steps
+        # an adjustment of logits without stated class frequencies has them counted by a hook
         prior = self.student.adjustment
         if prior.where != 'none' and prior.given is None:
             self.required_hooks = ('ClassPriorHook', )
 
     @classmethod
     def network_config(cls, model: dict) -> dict:
+        """As the base; the method's argument ``adjustment`` becomes the network's."""
         network, adjustment = model['network'], model.get('adjustment')
         if adjustment is None:
             return network
@@ -130,11 +133,13 @@ class DiffMatch(SemiSupervised):
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> DiffMatchDraws:
+        """As the base; also times and seeds of the noise for every pass and for the teacher."""
         rng = StepGenerator.wrap(generator)
         count = len(batch[self.unlabeled_stream]['inputs'])
         views = super().draw_step(batch, rng)
 
         def noise(images: int = count) -> NoiseDraws:
+            """Fresh draws for so many images; those of the unlabeled stream unless told."""
             return self.student.draw_noise(images, rng.torch)
 
         # keyword arguments are evaluated in this order, which recorded runs repeat
@@ -147,6 +152,7 @@ class DiffMatch(SemiSupervised):
     # ------------------------------------------------------------------ passes
     def passes(self, batch: dict[str, dict], draws: DiffMatchDraws,
                state: Optional[StepState] = None) -> list[Pass]:
+        """As the base: pseudo-labels by the teacher, labeled images, then the strong views."""
         state = StepState() if state is None else state
         self.check_step(batch)
         passes = [
@@ -182,8 +188,10 @@ class DiffMatch(SemiSupervised):
         return pseudo_labels_from(logits, self.valid_mask(batch, stream))
 
     def _observe_classes(self, labels: Tensor) -> None:
-        """Let a moving class prior see confident pseudo-labels, those of all processes."""
-        # (n,) -> (C,)
+        """Let the running average of class frequencies (of every network) see confident
+        pseudo-labels, int64 (n,), those of all processes.
+        """
+        # how often each class occurs: (n,) -> (C,)
         counts = torch.bincount(labels.flatten(), minlength=self.student.num_classes)
         all_reduce(counts)
         networks: dict[str, BaseSegmentor] = self.networks()
@@ -192,11 +200,14 @@ class DiffMatch(SemiSupervised):
 
     def _labeled_pass(self, batch: dict[str, dict], draws: DiffMatchDraws,
                       state: StepState) -> PassResult:
-        """[labeled; weak with dropped channels] through the student: L_x and L_fd."""
+        """Labeled images, and weak views with dropped channels, through the student in one batch:
+        L_x and L_fd of the class's formula.
+        """
         network, labeled = self.student, batch[self.labeled_stream]
         labels = stack_labels(labeled['data_samples'], self.labeled_stream)
         count, images, noise, masks = len(labels), labeled['inputs'], draws.labeled, labels
         if self.feature_weight:
+            # (B_labeled + B, 3, H, W); the diffusion starts from labels and pseudo-labels
             images = torch.cat([images, batch[self.unlabeled_stream]['inputs']])
             masks = torch.cat([labels, _without_padding(self._own(state))])
             noise = noise.joined(draws.feature)
@@ -204,6 +215,7 @@ class DiffMatch(SemiSupervised):
         feature = network.image_feature(
             self._dropped(levels, count) if self.feature_weight else levels)
         result = network.denoise(feature, masks, noise)
+        # the first ``count`` images are the labeled ones
         own = network.label_losses(result.part(0, count), [x[:count] for x in levels], labels)
         found = own.weighted(self.labeled_weight).prefixed(self.labeled_stream)
         if not self.feature_weight:
@@ -214,6 +226,7 @@ class DiffMatch(SemiSupervised):
 
     @staticmethod
     def _own(state: StepState) -> PseudoLabels:
+        """Pseudo-labels that an earlier pass of the step has left."""
         assert state.own_pseudo is not None  # an earlier pass has left them
         return state.own_pseudo
 
@@ -233,8 +246,8 @@ class DiffMatch(SemiSupervised):
         network, views = self.student, self.strong_batch(batch, draws)
         targets = self.pasted_labels(state.own_pseudo, state.mix_pseudo, draws)
         noise = _NO_NOISE
-        for own in draws.strong:
-            noise = noise.joined(own)
+        for view_noise in draws.strong:
+            noise = noise.joined(view_noise)
         feature = network.image_feature(network.extract_feat(torch.cat(views)))
         result = self._for_pseudo_labels(
             network.denoise(feature, torch.cat([_without_padding(t) for t in targets]), noise))
@@ -245,17 +258,27 @@ class DiffMatch(SemiSupervised):
             found = found.joined(
                 self._unlabeled_losses(f'strong{k + 1}', result.part(part.start, part.stop), target,
                                        weight))
+        # for the log: the loss by ranges of the noise time
         bins = network.time_bins(result, torch.cat([t.label for t in targets]),
                                  torch.cat([t.mask(self.threshold) for t in targets]))
         return found.joined(PassResult(logs=bins).prefixed('strong'))
 
     def _for_pseudo_labels(self, result: DenoisedLabels) -> DenoisedLabels:
+        """The result with the logits that pseudo-labels are read from: with or without adjustment.
+        """
         return result if self.student.adjustment.on_pseudo_labels else result._replace(
             adjusted=result.logits)
 
     def _unlabeled_losses(self, name: str, result: DenoisedLabels, target: PseudoLabels,
                           weight: float) -> PassResult:
-        """Losses of denoiser and plain classifier on confident pseudo-labels."""
+        """Losses on confident pseudo-labels, of the denoiser and of the plain classifier.
+
+        Args:
+            name: Of the pass part; prefix of the values.
+            result: What the network gave, on the grid of its features.
+            target: Pseudo-labels (B, H, W) of the same images.
+            weight: Factor of all losses.
+        """
         network, size = self.student, tuple(target.label.shape[-2:])
         values = {
             'loss_ce': confident_cross_entropy(network.to_size(result.adjusted, size), target,

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple, Optional
 
 import torch
+from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor
 
 from mmseg_dg.models.data_preprocessor import MultiStreamDataPreprocessor
@@ -56,24 +57,12 @@ def check_encoded(method: Any, mix: str) -> None:
     Raises:
         ValueError: The setting, its value and what to set instead.
     """
-    kind, what = type(method).__name__, 'train_cfg.cached_features'
+    kind, what = type(method).__name__, 'train_cfg.cached_features'  # both for messages
     if type(method) not in METHODS:
         raise ValueError(
             f'{what}: {kind} needs pixels in every step; methods that train on cached features '
             f'are {", ".join(m.__name__ for m in METHODS)}')
-    network = method.student
-    if not interface_of(network).plain:
-        raise ValueError(
-            f'{what}: {type(network).__name__} encodes drawn crops at several resolutions, which '
-            'cannot be kept: use EncoderDecoder')
-    encoder = network.backbone
-    trainable = network.backbone.trainable if isinstance(encoder, KnowsFrozen) else 'all'
-    if trainable != 'none':
-        raise ValueError(
-            f'{what} keeps the maps of an encoder that never changes, but model.network.backbone '
-            f'({type(network.backbone).__name__}) has trainable={trainable!r}: set '
-            "trainable='none', or "
-            'remove cached_features')
+    _check_frozen(method.student, what)
     if not isinstance(method.data_preprocessor, MultiStreamDataPreprocessor):
         raise ValueError(f'{what} needs data_preprocessor.type=MultiStreamDataPreprocessor, not '
                          f'{type(method.data_preprocessor).__name__}')
@@ -87,8 +76,27 @@ def check_encoded(method: Any, mix: str) -> None:
     elif isinstance(method, SemiSupervised) and mix == 'images' and method.cutmix is not None:
         raise ValueError(
             f"{what}.mix='images': {kind} draws boxes and partners of CutMix in every step, so "
-            'that the '
-            "pasted pictures cannot be encoded before: use mix='maps', or model.cutmix=None")
+            "that the pasted pictures cannot be encoded before: use mix='maps', or "
+            'model.cutmix=None')
+
+
+def _check_frozen(network: BaseSegmentor, what: str) -> None:
+    """Refuse (ValueError) a network whose encoder is trained, or sees other pixels in every step.
+
+    ``what`` is the setting's name, for the message.
+    """
+    # plain: one encoder that sees the whole crop, unlike HRDA's drawn detail crops
+    if not interface_of(network).plain:
+        raise ValueError(
+            f'{what}: {type(network).__name__} encodes drawn crops at several resolutions, which '
+            'cannot be kept: use EncoderDecoder')
+    encoder = network.backbone
+    trainable = network.backbone.trainable if isinstance(encoder, KnowsFrozen) else 'all'
+    if trainable != 'none':
+        raise ValueError(
+            f'{what} keeps the maps of an encoder that never changes, but model.network.backbone '
+            f'({type(network.backbone).__name__}) has trainable={trainable!r}: set '
+            "trainable='none', or remove cached_features")
 
 
 def _check_self_training(method: DACS, what: str) -> None:
@@ -110,6 +118,10 @@ def variant_names(method: Any, stream: str, mix: str) -> tuple[str, ...]:
         method: One that :func:`check_encoded` lets pass.
         stream: One of its streams.
         mix: One of ``MIXES``.
+
+    Returns:
+        Of ``'mixed'``, ``'masked'``, ``'strong1'``, ``'strong2'`` those that are read besides the
+        view itself; empty for a stream that is used as it is.
     """
     if isinstance(method, DACS) and stream == method.target_stream:
         return (
@@ -153,11 +165,16 @@ def make_variant(method: Any, name: str, stream: str, batch: dict[str, dict], se
         batch: Preprocessed streams: ``stream``, and for ``'mixed'`` the labeled one with as many
             images.
         seed: All random decisions follow from it.
+
+    Returns:
+        Pictures (B, 3, H, W), labels uint8 (B, H, W) of mixed ones (else None), and a context in
+        which they must be encoded.
     """
     images = batch[stream]['inputs']
     rng = StepGenerator(seed)
     if name == 'mixed':
         labels = torch.full((len(images), *images.shape[-2:]), FROM_TARGET, device=images.device)
+        # teacher labels are not known yet: FROM_TARGET stands where they will be
         with _drawn_alone(method):
             draws = method.draw_step(batch, rng)
         mixed, labels, _, _ = method.mix_batch(batch, draws, labels, labels.float())
@@ -179,8 +196,9 @@ def make_variant(method: Any, name: str, stream: str, batch: dict[str, dict], se
 
 @contextmanager
 def _drawn_alone(method: DACS) -> Iterator[None]:
-    """One process makes the views: it must not wait for counts of others, and draws for no further
-    stream."""
+    """Inside, the method draws for one process that makes views: without waiting for counts of
+    other processes, for no labeled target stream and no masked pass.
+    """
     before = method.sync_statistics, method.target_labeled_stream, method.masked
     method.sync_statistics, method.target_labeled_stream, method.masked = False, None, None
     try:

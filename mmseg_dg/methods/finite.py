@@ -8,6 +8,7 @@ every step; on a GPU it stays there and the host reads it when it logs, validate
 
 Shapes: B images, C channels, H x W pixels.
 """
+import math
 from collections.abc import Iterable
 from typing import Any, Callable, NamedTuple, Optional, Union
 
@@ -92,12 +93,15 @@ class StepCheck:
         self.losses: list[tuple[str, str, Tensor]] = []
         self.gradients: list[tuple[str, Tensor]] = []
         buffers = listed.buffers() if remember else ()
+        # (buffer, its values before the step, its version: whether something wrote it since)
         self._saved = [(b, b.detach().clone(), b._version) for b in buffers]
 
     # ------------------------------------------------------------------ gathering
     @torch.no_grad()
     def see_batch(self, batch: Any) -> None:
-        """Note files and finiteness of the images of every stream."""
+        """Note files and finiteness of the images of every stream, ``{stream: {'inputs': (B, C, H,
+        W), 'data_samples': [...]}}``; anything else is passed over.
+        """
         for stream, part in batch.items() if isinstance(batch, dict) else ():
             images = part.get('inputs') if isinstance(part, dict) else None
             if isinstance(images, Tensor) and images.is_floating_point() and images.dim() > 1:
@@ -133,6 +137,7 @@ class StepCheck:
                 torch.isfinite(torch.stack([value.float().mean()
                                             for *_, value in self.losses])).all())
         if self.gradients:
+            # with several processes: those that were synchronized, not those of the last look
             several = get_world_size() > 1
             flags.append(finite_flag(self._grads()) if several else self.gradients[-1][1])
         device = flags[-1].device
@@ -165,7 +170,7 @@ class StepCheck:
             ]
         for name, term, value in self.losses:
             number = float(value.float().mean())
-            if number - number != 0:
+            if not math.isfinite(number):
                 lines.append(f"pass '{name}': {term} is {number}")
         first = next((name for name, good in self.gradients if not bool(good)), None)
         if first is not None:
@@ -231,16 +236,19 @@ class FiniteWatch:
         if isinstance(in_a_row, bool) or not isinstance(in_a_row, int) or in_a_row < 1:
             raise ValueError(f'max_nonfinite_in_a_row={in_a_row!r} counts steps, at least 1')
         self.action, self.in_a_row, self.deferred = action, in_a_row, deferred
-        self.skipped = self.current = 0
+        self.skipped = self.current = 0  # steps left out: in the run, and in a row just now
         self.describe: Callable[[StepCheck], list[str]] = lambda check: []
         self.report: Callable[[str], None] = lambda text: None
-        self._pending: list[Pending] = []
-        self._listed: Optional[tuple[nn.Module, TensorList]] = None
-        self._open: Optional[Tensor] = None
+        self._pending: list[Pending] = []  # flags that lie on the device, not yet read
+        self._listed: Optional[tuple[nn.Module, TensorList]] = None  # a method and its tensors
+        self._open: Optional[Tensor] = None  # bool 0-d on the device: no step was bad so far
 
     # ------------------------------------------------------------------ one step
     def begin(self, method: nn.Module, optim_wrapper: Any, iteration: int) -> StepCheck:
-        """Before the first pass of a step."""
+        """Before the first pass of a step: what will gather its images, losses and gradients.
+
+        With a loss scaler gradients may overflow, which it handles itself: they are not checked.
+        """
         scaled = has_scaler(optim_wrapper)
         if self._listed is None or self._listed[0] is not method:  # once per run
             self._listed = method, TensorList.of(method)
@@ -265,7 +273,7 @@ class FiniteWatch:
 
     def step(self, check: StepCheck, optim_wrapper: Any,
              take: Callable[[], bool]) -> Union[bool, Tensor]:
-        """Step the optimizer if all is finite.
+        """Step the optimizer if all is finite; else restore buffers, and report or stop.
 
         Args:
             check: Of this step.
@@ -304,7 +312,7 @@ class FiniteWatch:
         out or led to parameters that are not finite.
         """
         if self._open is not None and self.action == 'stop':
-            # nothing moves between the first bad step and the moment the host hears of it
+            # after a bad step no further one is taken until the host has read of it
             ok = ok & self._open
         with gated(optimizer, [p.grad for _, p in check.parameters if p.grad is not None], ok):
             take()
@@ -358,6 +366,7 @@ class FiniteWatch:
             ], shared=True)
 
     def _raise(self, check: StepCheck, lines: list[str], shared: bool = False) -> None:
+        """End the training over a step; ``shared``: the lines are of all processes already."""
         lines = lines if shared else gathered(lines)
         text = [f'iteration {check.iteration + 1} is not finite:', *(f'  {line}' for line in lines)]
         raise NonFiniteError('\n'.join(text + self.describe(check)))

@@ -56,6 +56,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
                              f'{type(self.student).__name__}: use EncoderDecoder, or self-training '
                              '(DACS) for a multi-resolution network')
         if alignment is not None and alignment.get('type', DEFAULT) == DEFAULT:
+            # pixels below the threshold have a pseudo-label of weight 0, which is no label
             alignment = dict(dict(ignore_zero_weight=True), **alignment)
         self.build_alignment(alignment)
 
@@ -71,6 +72,9 @@ class FixMatch(AlignmentMixin, SemiSupervised):
     # ------------------------------------------------------------------ passes
     def passes(self, batch: dict[str, dict], draws: SemiDraws,
                state: Optional[StepState] = None) -> list[Pass]:
+        """As the base: labeled and weak images, then the strong views; images that CutMix pastes
+        from a stream of their own get pseudo-labels first.
+        """
         state = StepState() if state is None else state
         self.check_step(batch)
         passes = [Pass('labeled', lambda: self._labeled_pass(batch, draws, state))]
@@ -87,13 +91,16 @@ class FixMatch(AlignmentMixin, SemiSupervised):
 
     def _labeled_pass(self, batch: dict[str, dict], draws: SemiDraws,
                       state: StepState) -> PassResult:
-        """[labeled; weak] through the student: L_x, and the pseudo-labels of the weak views."""
+        """Labeled and weak images through the student in one batch: the supervised loss L_x, and
+        the pseudo-labels of the weak views, left in ``state``.
+        """
         labeled, weak = batch[self.labeled_stream], batch[self.unlabeled_stream]['inputs']
         labels = stack_labels(labeled['data_samples'], self.labeled_stream)
-        images = torch.cat([labeled['inputs'], weak])
+        images = torch.cat([labeled['inputs'], weak])  # (B_labeled + B, 3, H, W)
         features = self.student.extract_feat(images)
         decoded, dropped = self.decode_views(features, len(labels))
         result = self.labeled_losses(features, decoded, labels)
+        # what an alignment term sees: the labeled images, which come first
         seen = AlignmentImages([
             PixelView(call.features[:len(labels)], call.logits[:len(labels)])
             for call in decoded.calls
@@ -106,17 +113,20 @@ class FixMatch(AlignmentMixin, SemiSupervised):
                                     ahead=lambda: self._strong_ahead(batch, draws, state))
         found = result.terms.weighted(self.labeled_weight).joined(aligned).prefixed(
             self.labeled_stream).joined(share)
-        if dropped is not None:
+        if dropped is not None:  # logits of weak features with dropped channels (UniMatch)
             found = found.joined(self.dropped_loss(dropped, own, weak))
         return self.hold_losses(state, found)
 
     def decode_views(self, features: Sequence[Tensor], labeled: int) -> tuple[Decoded, Any]:
-        """What the head gives for [labeled; weak], and logits of perturbed weak features (None
-        here).
+        """Decode labeled and weak images, which lie in one batch.
 
         Args:
             features: Encoder maps (B, C_i, h_i, w_i) of [labeled; weak].
             labeled: How many of the B images are labeled.
+
+        Returns:
+            What the head gives for all images, and the logits of perturbed features of the weak
+            ones: None here, a subclass may perturb.
         """
         return self.decoded(features), None
 
@@ -142,7 +152,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         pseudo-labels.
         """
         views, targets = self._views_and_targets(batch, draws, state)
-        images = torch.cat(views)
+        images = torch.cat(views)  # (V B, 3, H, W): all of view 1, then all of view 2
         features = self.perturbed(self.student.extract_feat(images), draws)
         decoded = self.decoded(features)
         logits = self.full_size(decoded.logits, images)
@@ -187,6 +197,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         """
         result = []
         for k, target in enumerate(targets):
+            # view k of (V B, C, h, w), for each call of the head's classifier
             maps = [
                 PixelView(
                     call.features.chunk(self.num_views)[k],

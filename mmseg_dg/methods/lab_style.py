@@ -43,6 +43,7 @@ class LABStyle:
                                  'numbers')
         if noise < 0:
             raise ValueError(f'LABStyle: noise={noise} must not be negative')
+        # tuples, also where a config gave lists: a range (low, high) each
         (low, high), (least, most) = mean, std
         self.mean, self.std, self.noise = (low, high), (least, most), noise
 
@@ -51,7 +52,8 @@ class LABStyle:
         return draw_lab_style(count, generator, self.mean, self.std)
 
     def check(self, preprocessor: BaseDataPreprocessor, stream: str) -> None:
-        """
+        """Refuse a stream whose images cannot be brought back to RGB in [0, 1].
+
         Raises:
             ValueError: The normalization of the images is not known, or they are not RGB.
         """

@@ -53,7 +53,8 @@ class LabeledUnlabeled(BaseMethod):
 
     # ------------------------------------------------------------------ checks
     def check_normalization(self, why: str, undone_by: str = '', instead: str = '') -> None:
-        """One mean and standard deviation for all streams, known where something undoes them.
+        """Check that all streams have one mean and standard deviation, which must be known where
+        something undoes them.
 
         Args:
             why: What needs one for all streams.
@@ -100,14 +101,18 @@ class LabeledUnlabeled(BaseMethod):
             labels: (B, H, W) int64.
             weight: (B, H, W) float; 0 is not learned from.
             share: 0-d, the share of pixels that count, for the log.
-            state: Of the step.
+            state: Of the step; gets labels and weights.
+
+        Returns:
+            No loss, only the share as a log value.
         """
         state.pseudo_label, state.pseudo_weight = labels, weight
         return PassResult(logs={f'{self.unlabeled_stream}.pseudo_label_share': share})
 
 
 def checked_tta(names: Union[str, Sequence[str]]) -> tuple[str, ...]:
-    """Transformations that pseudo-labels are averaged over.
+    """Names of the transformations that pseudo-labels are averaged over, as a tuple (a single name
+    may be given by itself).
 
     Raises:
         ValueError: Another one than a mirror image.

@@ -16,7 +16,7 @@ from mmseg_dg.ops.labels import MOST_CLASSES, too_many_classes
 
 
 def check_network_config(network: Mapping) -> None:
-    """The decode heads of a network's config, before it is built.
+    """Check the decode heads of a network's config, before the network is built.
 
     Args:
         network: Config of a segmentor.
@@ -43,10 +43,11 @@ def check_network_config(network: Mapping) -> None:
 
 
 def _head_configs(node: Any, path: str) -> Iterator[tuple[str, Mapping]]:
-    """Configs of decode heads, by dotted key; heads within heads (HRDA) too."""
+    """``(dotted key, config)`` of every decode head below ``path``; heads within heads (HRDA) too.
+    """
     for key in ('decode_head', 'auxiliary_head', 'head'):
         value = node.get(key) if isinstance(node, Mapping) else None
-        several = isinstance(value, (list, tuple))
+        several = isinstance(value, (list, tuple))  # mmseg allows a list of auxiliary heads
         heads: Sequence = value if isinstance(value, (list, tuple)) else [value]
         for i, head in enumerate(heads):
             if isinstance(head, Mapping):
@@ -80,8 +81,8 @@ def losses_of(head: BaseDecodeHead, path: str) -> Iterator[tuple[str, nn.Module]
 
 
 def check_losses(network: nn.Module, weighted: bool, owner: str) -> None:
-    """Class weights fit the head's classes, and every loss does with the weights of pixels what it
-    should.
+    """Check that class weights fit the head's classes, and that every loss heeds the weights of
+    pixels.
 
     Args:
         network: A segmentor.
@@ -106,6 +107,7 @@ def _check_class_weights(loss: nn.Module, where: str, num_classes: int) -> None:
     """Refuse (ValueError) weights per class that are not one per class."""
     for name in ('class_weight', 'alpha'):
         values = value_of(loss, name)
+        # one number is for all classes, a string names a file that mmseg reads
         if values is None or isinstance(values, (int, float, str)):
             continue
         if len(values) != num_classes:
@@ -115,14 +117,23 @@ def _check_class_weights(loss: nn.Module, where: str, num_classes: int) -> None:
 
 
 def _probe(loss: nn.Module, where: str, head: BaseDecodeHead, weighted: bool, owner: str) -> None:
-    """Compare the loss with all weights 0 and 1 to the one without weights, on two small random
-    maps.
+    """Try a loss on two small random maps; refuse (ValueError) one that fails on them or does not
+    heed the weights of pixels.
+
+    With all weights 0 it must be 0, with all weights 1 as without weights.
+
+    Args:
+        loss: A loss of the head; a copy is called.
+        where: Its dotted key, for messages.
+        head: Gives the number of classes and the ignored id.
+        weighted: Whether pixels will be weighed at all.
+        owner: Name of the method, for messages.
     """
     generator = torch.Generator().manual_seed(0)
     # (B, C, H, W), (B, H, W); drawn apart from the run's own random numbers
     logits = torch.randn(2, head.num_classes, 8, 8, generator=generator)
     labels = torch.randint(0, head.num_classes, (2, 8, 8), generator=generator)
-    labels[:, 0] = head.ignore_index
+    labels[:, 0] = head.ignore_index  # real labels have ignored pixels, too
     kind = f'{where}: {type(loss).__name__}'
     probe = copy.deepcopy(loss)  # some count their calls
 
@@ -148,6 +159,7 @@ def _probe(loss: nn.Module, where: str, head: BaseDecodeHead, weighted: bool, ow
         except Exception as error:
             raise ValueError(f'{kind} takes no weight per pixel ({type(error).__name__}: {error}), '
                              f'but {advice}') from error
+    # 1e-4: float32 sums in another order
     if none != 0 or abs(full - plain) > 1e-4 * max(1., abs(plain)):
         raise ValueError(f'{kind} does not heed the weight of pixels: {none:.4g} with all weights '
                          f'0 instead of 0, {full:.4g} with all weights 1 instead of {plain:.4g}, '

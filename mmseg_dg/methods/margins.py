@@ -39,7 +39,7 @@ def report_rows(stream: str, height: int, top: int, bottom: int, valid: Optional
 
 
 def check_margins(top: int, bottom: int, use_mask: bool) -> None:
-    """Arguments that leave rows out.
+    """Refuse margins (rows without pseudo-labels) that cannot be meant.
 
     Raises:
         ValueError: Negative numbers, or margins beside a mask that carries them.
@@ -52,10 +52,10 @@ def check_margins(top: int, bottom: int, use_mask: bool) -> None:
 
 
 def check_height(top: int, bottom: int, height: int) -> None:
-    """Rows of a crop that are left with pseudo-labels.
+    """Refuse margins that leave no row of a crop of ``height`` rows with pseudo-labels.
 
     Raises:
-        ValueError: None.
+        ValueError: ``top`` and ``bottom`` together cover the crop.
     """
     if top + bottom >= height:
         raise ValueError(f'ignore_top={top} and ignore_bottom={bottom} leave no row of a crop of '

@@ -120,22 +120,25 @@ class MaskedPass(NamedTuple):
         jitters = blurs = False
         if self.augment:
             jitters = bool(rng.numpy.uniform() > 1 - probability) and strength > 0
+            # half of the passes are blurred (docs/behavior/mic.md)
             blurs = bool(rng.numpy.uniform() > 0.5) and blur is not None
         params = [draw_jitter_params(rng.torch, strength) for _ in range(count)] if jitters else []
         sigma = []
         if blurs and blur is not None:
-            sigma = [float(rng.numpy.uniform(blur[0], blur[1]))] * count
+            sigma = [float(rng.numpy.uniform(blur[0], blur[1]))] * count  # one for all images
         if self.mode == 'token':
-            grid = network.backbone.token_grid(*size)
+            grid = network.backbone.token_grid(*size)  # (h, w) tokens; blocks of one token
             kept = draw_kept_blocks(count, grid, 1, self.ratio, rng.torch)
         else:
             kept = draw_kept_blocks(count, size, self.block_size, self.ratio, rng.torch)
+        # strengths are drawn per image, the order of the four color changes is that of the first
         return MaskedDraws(jitter=jitters, blur=blurs,
                            jitter_params=[p._replace(order=params[0].order) for p in params],
                            sigma=sigma, kept=kept, crop_box=draw_crop_box(network, size, rng.numpy))
 
     def count(self, batch_size: int) -> int:
-        """Images of the pass, of a batch of ``batch_size`` per stream.
+        """How many images the pass has, with ``batch_size`` images per stream: all of the target,
+        or with ``images='both'`` half of source and half of target.
 
         Raises:
             ValueError: Half of the batch is no image.
@@ -170,7 +173,7 @@ class MaskedPass(NamedTuple):
             yield
             return
         device = next(network.parameters()).device
-        mask = ~on_device(_kept(draws), device).squeeze(1)
+        mask = ~on_device(_kept(draws), device).squeeze(1)  # kept (B, 1, h, w) -> masked (B, h, w)
         handle = network.backbone.register_forward_pre_hook(
             lambda module, args, kwargs: (args, dict(kwargs, mask=mask)), with_kwargs=True)
         try:
@@ -179,7 +182,9 @@ class MaskedPass(NamedTuple):
             handle.remove()
 
     def check_draws(self, draws: Optional[MaskedDraws], count: int) -> MaskedDraws:
-        """The draws; ValueError where recorded ones lack the pass."""
+        """The draws as they came; ValueError where recorded ones lack the pass, or are of another
+        number of images than ``count``.
+        """
         if draws is None:
             raise ValueError('masked is on, but the draws of this step have no masked pass: take '
                              'them from draw_step of this method, or set masked=None to replay a '
@@ -191,5 +196,6 @@ class MaskedPass(NamedTuple):
 
 
 def _kept(draws: MaskedDraws) -> Tensor:
+    """The drawn mask of what is kept."""
     assert draws.kept is not None  # every draw has them
     return draws.kept

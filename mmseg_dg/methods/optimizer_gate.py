@@ -45,6 +45,7 @@ def gated(optimizer: torch.optim.Optimizer, gradients: list[Tensor], ok: Tensor)
         finally:
             del vars(optimizer)['found_inf']
         return
+    # gradients of one device and type, joined into one vector each: few kernels instead of many
     for bucket in buckets(gradients):
         scatter(torch.where(ok, flat(bucket), 0.), bucket)
     yield

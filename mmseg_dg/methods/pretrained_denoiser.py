@@ -27,7 +27,9 @@ class PretrainedDenoiser:
         self.checkpoint, self.encoder = checkpoint, encoder
 
     def __call__(self, module: BaseModel) -> None:
-        """Fill the method's student."""
+        """Fill the student of ``module``, a training method, from the checkpoint; ValueError for
+        anything else.
+        """
         # mmengine would initialize a segmentor's parts again after this
         if child(module, 'student') is None:
             raise ValueError('PretrainedDenoiser is the init_cfg of a training method, not of '

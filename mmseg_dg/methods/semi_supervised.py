@@ -69,7 +69,7 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Every module of the network in evaluation mode inside the block, and as it was after it."""
     modes = [(module, module.training) for module in network.modules()]
     for module, _ in modes:
-        # not .eval(): a teacher's would remove its hooks, mmseg's backbones override it
+        # not module.eval(), which removes a teacher's hooks and which mmseg's backbones override
         module.training = False
     try:
         yield
@@ -172,11 +172,13 @@ class SemiSupervised(LabeledUnlabeled):
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
+        """As the base: parameters of every strong view of every image, and boxes of CutMix."""
         rng = StepGenerator.wrap(generator).numpy
         images = batch[self.unlabeled_stream]['inputs']
         count, size = len(images), tuple(images.shape[-2:])
 
         def views() -> list[list[StrongView]]:
+            """Parameters by view, then by image."""
             return [[draw_strong_view(rng, **self.strong_view) for _ in range(count)]
                     for _ in range(self.num_views)]
 
@@ -203,6 +205,7 @@ class SemiSupervised(LabeledUnlabeled):
             raise ValueError('labeled and unlabeled images pass the network together, but their '
                              f'crops are {labeled[2:]} and {unlabeled[2:]}: use one crop size for '
                              'all streams')
+        # CutMix pastes image by image: the mix stream must have as many, of the same size
         mix = shapes[str(self.mix_stream)] if self.reads_mix_stream else unlabeled
         if mix != unlabeled:
             raise ValueError(f'CutMix pastes image i of "{self.mix_stream}" into image i of '
@@ -231,13 +234,14 @@ class SemiSupervised(LabeledUnlabeled):
             boxes = draws.boxes[k] if self.cutmix is not None else ()
             if any(box is not None for box in boxes):
                 if self.reads_mix_stream:
+                    # an image without a box pastes nothing: its partner is left unchanged
                     views = [
                         StrongView() if box is None else view
                         for box, view in zip(boxes, draws.mix_views[k])
                     ]
                     others = self._strong_view(batch[str(self.mix_stream)]['inputs'], k, views)
                 else:
-                    others = images.flip(0)
+                    others = images.flip(0)  # partners are the batch's own images in reverse order
                 paste = paste_encoded if isinstance(images, EncodedImages) else paste_boxes
                 images = paste(images, others, boxes)
             result.append(images)
@@ -260,6 +264,7 @@ class SemiSupervised(LabeledUnlabeled):
         if not self.pastes(draws):
             return [own] * self.num_views
         if mix is None or not self.reads_mix_stream:
+            # the batch in reverse order, as strong_batch pastes its images
             mix = PseudoLabels(*(x.flip(0) for x in own))
         return [
             PseudoLabels(*(paste_boxes(a, b, boxes) for a, b in zip(own, mix)))
@@ -310,10 +315,15 @@ class SemiSupervised(LabeledUnlabeled):
             features: Encoder maps (B, C_i, h_i, w_i).
             decoded: What the head gave for them.
             labels: (B', H, W) int64 of the first B' images.
+
+        Returns:
+            The losses as terms ``decode.*`` and of auxiliary heads; features and logits of the
+            first B' images.
         """
         count = len(labels)
 
         def first(value: Any) -> Any:
+            """The part of a tensor, or of each tensor of a list, that is of the labeled images."""
             return value[:count] if isinstance(value, Tensor) else [x[:count] for x in value]
 
         own = first(features)
@@ -329,7 +339,12 @@ class SemiSupervised(LabeledUnlabeled):
 
 
 def _checked(arguments: dict, check: Any, name: str) -> dict:
-    """The arguments of a drawing function from a config, tuples where it gave lists.
+    """The arguments of a drawing function as a config gives them, with tuples in place of lists.
+
+    Args:
+        arguments: Of the config.
+        check: Takes the same arguments and raises ValueError for values without meaning.
+        name: Of the setting, for messages.
 
     Raises:
         ValueError: An argument its check does not take, or a value it refuses.

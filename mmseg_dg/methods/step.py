@@ -52,6 +52,7 @@ class _StepValues:
         self.logs: dict[str, list[Tensor]] = {}
 
     def add(self, result: PassResult) -> None:
+        """Collect losses and logs of a pass by name, each as its mean."""
         for ours, theirs in ((self.losses, result.losses), (self.logs, result.logs)):
             for name, value in theirs.items():
                 ours.setdefault(name, []).append(value.detach().mean())
@@ -143,6 +144,7 @@ def _run_passes(method: Any, batch: dict, draws: Any, number: int, context: Step
     """All passes of micro-batch ``number``; the state they share is let go at the end."""
     if draws is None:
         draws = method.draw_step(batch, StepGenerator(context.derive('draws', number)))
+    # dropout and the like inside passes: the same whether draws are fresh or recorded
     seed_everything(context.derive('passes', number))
     state = method.state_type(context=context)
     for step_pass in method.passes(batch, draws, state):
@@ -185,7 +187,7 @@ def _step(optim_wrapper: OptimWrapper) -> bool:
         optim_wrapper.step()
         return True
     scaler = optim_wrapper.loss_scaler
-    stepped = []
+    stepped = []  # whether the scaler called the optimizer at all
     before = scaler.get_scale()
     handle = optim_wrapper.optimizer.register_step_post_hook(lambda *_: stepped.append(True))
     try:

@@ -86,6 +86,7 @@ class Supervised(AlignmentMixin, BaseMethod):
         if feature_distance is not None and feature_distance.get('type') == PROJECTED:
             self.projected_distance = MODELS.build(feature_distance)
         elif feature_distance is not None:
+            # 19, of Cityscapes, for a segmentor that does not say
             num_classes = getattr(self.student, 'num_classes', 19)
             self.feature_distance = MODELS.build(
                 dict(dict(type='FeatureDistance', num_classes=num_classes), **feature_distance))
@@ -93,12 +94,14 @@ class Supervised(AlignmentMixin, BaseMethod):
 
     # ------------------------------------------------------------------ passes
     def draw_step(self, batch: dict[str, dict], generator: Any) -> Any:
+        """As the base: the detail crop and the draw of the alignment."""
         rng = StepGenerator.wrap(generator)
         box = draw_crop_box(self.student, batch[self.source_stream]['inputs'].shape[-2:], rng.numpy)
         return SupervisedDraws(box, self.draw_alignment(rng))
 
     def passes(self, batch: dict[str, dict], draws: Any,
                state: Optional[StepState] = None) -> list[Pass]:
+        """As the base: one pass, over the labeled source."""
         return self.source_passes(batch, draws, StepState() if state is None else state)
 
     def source_passes(
@@ -111,15 +114,21 @@ class Supervised(AlignmentMixin, BaseMethod):
             batch, draws, state: Of the step.
             pass_follows: Another pass follows, with whose images an alignment term pairs these.
             ahead: Shows that pass's images to the term, see :meth:`AlignmentMixin.align`.
+
+        Returns:
+            One pass, or two where the distance has a backward pass of its own.
         """
         stream = batch[self.source_stream]
         images = stream['inputs']
         labels = stack_labels(stream['data_samples'], self.source_stream)
         box = draws.crop_box_source
+        # joint: one backward pass for loss and distance instead of two on a graph that is kept
         joint = self.feature_distance is not None and self.shared_backward
+        # an alignment term of the pass that follows goes back through these features, too
         graph_needed = pass_follows and self.alignment_holds_graph(state)
 
         def segmentation() -> PassResult:
+            """Losses on the labeled images; features are left for a distance pass of its own."""
             result = self.source_losses(images, labels, box)
             aligned = self.align(state, result, labels, pass_follows=pass_follows,
                                  seed=draws.alignment_seed, ahead=ahead)
@@ -135,6 +144,7 @@ class Supervised(AlignmentMixin, BaseMethod):
             return self.hold_losses(state, found)
 
         def distance() -> PassResult:
+            """The feature distance, on what the segmentation pass left."""
             features, state.source_features = state.source_features, None
             assert features is not None  # the pass before has left them
             return self.distance_loss(features, images, labels, box, state)
@@ -197,6 +207,7 @@ class Supervised(AlignmentMixin, BaseMethod):
             return None
 
         def reduce(count: Tensor) -> Tensor:
+            """The mean, 0-d float64; ``count`` itself stays as it is."""
             count = count.detach().clone().double()
             all_reduce(count)
             return count / get_world_size()
@@ -217,11 +228,15 @@ class Supervised(AlignmentMixin, BaseMethod):
             self.projected_distance.init_weights()
 
     def sync_copies(self) -> None:
+        """As the base; also the encoder of the feature distance."""
         super().sync_copies()
         if self.imnet is not None:
             self.imnet.load_state_dict(self.student.backbone.state_dict())
 
     def before_training(self) -> None:
+        """As the base; also refuses a feature distance to an encoder without pretrained weights,
+        and logs what is trained besides the segmentation.
+        """
         super().before_training()
         self.log_alignment()
         if self.projected_distance is not None and not _is_pretrained(

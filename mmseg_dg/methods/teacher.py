@@ -53,7 +53,7 @@ class EMATeacher(BaseAveragedModel):
             meaning.
     """
 
-    #: Until it is configured; the base class may set the mode before.
+    #: A default for the base class's __init__, which may set the mode before this one is set.
     buffer_policy = 'batch'
     _hooks: tuple[RemovableHandle, ...] = ()
 
@@ -63,7 +63,17 @@ class EMATeacher(BaseAveragedModel):
         self.configure(beta, ramp, buffers, debias)
 
     def configure(self, beta: float, ramp: bool, buffers: str, debias: bool = False) -> None:
-        """Set what one ``EMAUpdateHook`` configures; see the class."""
+        """Set what one ``EMAUpdateHook`` configures, after a check of the values.
+
+        Args:
+            beta: Weight of the average in an update.
+            ramp: Whether it begins lower and rises with the number of updates.
+            buffers: One of ``BUFFER_POLICIES``.
+            debias: Whether the first values are taken out of the average again (as Adam does).
+
+        Raises:
+            ValueError: A value out of range, or two that exclude each other.
+        """
         if not 0.0 <= beta <= 1.0:
             raise ValueError(f'EMA beta must lie in [0, 1], got {beta} (DACS uses 0.999, DeFT '
                              '0.9999)')
@@ -112,6 +122,8 @@ class EMATeacher(BaseAveragedModel):
         frozen, averages, sources = self._paired(model)
         self._blend(averages, [p.detach() for p in sources], beta, skip)
         if self.buffer_policy in ('copy', 'average'):
+            # floating-point buffers are averaged with policy 'average'; the rest (counts, or all
+            # buffers with 'copy') are copied
             buffers = dict(model.named_buffers())
             averaged = [(b, buffers[name]) for name, b in self.module.named_buffers()
                         if name not in frozen]
@@ -125,9 +137,14 @@ class EMATeacher(BaseAveragedModel):
         self.steps += 1 if skip is None else (~skip).to(self.steps.dtype)
 
     def _paired(self, model: nn.Module) -> tuple[set[str], list[Tensor], list[Tensor]]:
-        """Names that are not averaged, and parameters of the average and of ``model`` side by side:
-        a walk over all modules, made once for a source (or for its parts: a method may join them
-        anew for each update).
+        """What an update of ``model`` touches: a walk over all modules, made once for a source.
+
+        A method may wrap the same parts anew for each update (DeFT's encoder), so that it is the
+        parts that are compared.
+
+        Returns:
+            Names that are not averaged (frozen), and parameters of the average and of ``model``
+            side by side.
         """
         parts = tuple(model.children()) or (model, )
         known: Any = self.__dict__.get('_pairs')
@@ -138,7 +155,8 @@ class EMATeacher(BaseAveragedModel):
             pairs = [(p, source[name]) for name, p in self.module.named_parameters()
                      if name not in frozen]
             known = parts, frozen, [a for a, _ in pairs], [b for _, b in pairs]
-            self.__dict__['_pairs'] = known  # no submodules of the average
+            # past nn.Module's __setattr__, which would make the source's parts submodules
+            self.__dict__['_pairs'] = known
         _, frozen, averages, sources = known
         return frozen, averages, sources
 
@@ -146,6 +164,7 @@ class EMATeacher(BaseAveragedModel):
         """What :meth:`beta_at` gives for the present count: float64, 0-d, where the count lies."""
         count = self.steps.double()
         if self.debias and self.beta > 0:
+            # beta (1 - beta^(n + 1)) / (1 - beta^(n + 2)), exact also for a beta close to 1
             log = math.log(self.beta)
             return self.beta * torch.expm1((count + 1) * log) / torch.expm1((count + 2) * log)
         beta = torch.full_like(count, self.beta)
@@ -154,7 +173,7 @@ class EMATeacher(BaseAveragedModel):
     @staticmethod
     def _blend(averages: list[Tensor], sources: list[Tensor], beta: Union[float, Tensor],
                skip: Optional[Tensor] = None) -> None:
-        """In place; two products and a sum, as the official code computes it (not ``lerp``).
+        """Move the averages in place by two products and a sum, as the official code (no ``lerp``).
 
         Args:
             averages, sources: Of equal shapes.
@@ -218,13 +237,12 @@ def _update_running_statistics(module: _BatchNorm, inputs: tuple) -> None:
     """Fold the batch into the running statistics before they normalize (BatchNorm policy
     ``'own'``).
     """
-    x = inputs[0]
-    x = at_least_float32(x)
-    dims = [d for d in range(x.dim()) if d != 1]
+    x = at_least_float32(inputs[0])  # images, channels, and perhaps height and width
+    dims = [d for d in range(x.dim()) if d != 1]  # all but the channels
     count = x.numel() // x.shape[1]
     seen, mean_so_far, variance_so_far = (module.num_batches_tracked, module.running_mean,
                                           module.running_var)
-    # track_running_stats
+    # only layers with track_running_stats have this hook
     assert seen is not None and mean_so_far is not None and variance_so_far is not None
     seen += 1
     momentum = module.momentum

@@ -35,6 +35,7 @@ def check_recordable(method: BaseModel) -> None:
             "save='trained' leaves a frozen encoder out of checkpoints, but no encoder is frozen: "
             "set trainable='none' or 'adapters' of the encoder, or save='whole'")
     for path, encoder in frozen:
+        # the file is read into a copy, and every frozen tensor compared
         if _file_of(encoder) is None:
             raise ValueError(
                 f"save='trained': the frozen encoder {path} ({type(encoder).__name__}) started "
@@ -68,6 +69,7 @@ def leave_frozen_out(method: BaseModel, state: MutableMapping[str, Tensor]) -> i
     for path, encoder in _frozen_encoders(method):
         file, prefix = _known_file_of(encoder)
         for name in encoder.frozen_names():
+            # an average may hold other values than the student's: those stay in the checkpoint
             kept = state.get(f'student.{path}.{name}')
             for place in _copies(method):
                 key = f'{place}.{path}.{name}'
@@ -76,6 +78,7 @@ def leave_frozen_out(method: BaseModel, state: MutableMapping[str, Tensor]) -> i
                     count += 1
         on_disk = _on_disk(file)
         record = dict(file=file, prefix=prefix, sha256=_hash(on_disk, os.path.getmtime(on_disk)))
+        # as a tensor, since a state dict holds nothing else: the JSON's bytes, uint8 (n,)
         state[f'student.{path}.{RECORD}'] = torch.tensor(list(json.dumps(record).encode()),
                                                          dtype=torch.uint8)
     return count
@@ -93,6 +96,7 @@ def restore_frozen(method: BaseModel, state: MutableMapping[str, Tensor]) -> Non
             SHA-256.
     """
     for key in [key for key in state if key.endswith(f'.{RECORD}')]:
+        # uint8 tensor of JSON under student.<path of the encoder>.<RECORD>, see leave_frozen_out
         record = json.loads(bytes(state.pop(key).tolist()))
         path = key[len('student.'):-len(RECORD) - 1]
         encoder = encoders_in(method.student).get(path)
@@ -114,8 +118,21 @@ def restore_frozen(method: BaseModel, state: MutableMapping[str, Tensor]) -> Non
 
 
 def _find(path: str, record: dict, configured: Optional[tuple]) -> str:
-    """The recorded file, at the config's place or at the recorded one."""
+    """The recorded weight file, looked for at the config's place and then at the recorded one.
+
+    Args:
+        path: Of the encoder within the network, for the message.
+        record: ``file`` (where it lay) and ``sha256``.
+        configured: What the encoder's ``init_cfg`` says, ``(file, prefix)``, or None.
+
+    Returns:
+        The place whose file has the recorded SHA-256.
+
+    Raises:
+        CheckpointError: There is none.
+    """
     wanted = record['sha256']
+    # a dict keeps the order and drops the second of two equal places
     places = dict.fromkeys([configured[0]] if configured else [])
     places[record['file']] = None
     wrong = []
@@ -135,12 +152,15 @@ def _find(path: str, record: dict, configured: Optional[tuple]) -> str:
 
 
 def _read(encoder: Any, file: str, prefix: Optional[str]) -> None:
-    """As the encoder reads its file when a run begins; no random number is used up."""
+    """Load ``file`` into the encoder as it is read when a run begins; no random number is used up.
+
+    ``prefix``: under which the file has the encoder's names; None for none.
+    """
     own_init_cfg = encoder.init_cfg
     with torch.random.fork_rng(devices=[]):
         encoder.init_cfg = dict(type='Pretrained', checkpoint=file,
                                 **(dict(prefix=prefix) if prefix else {}))
-        encoder._is_init = False
+        encoder._is_init = False  # mmengine initializes a module once, unless told
         try:
             encoder.init_weights()
         finally:
@@ -148,6 +168,7 @@ def _read(encoder: Any, file: str, prefix: Optional[str]) -> None:
 
 
 def _frozen_encoders(method: BaseModel) -> Iterator[tuple[str, Any]]:
+    """Encoders, with their paths, of which not all parameters are trained."""
     return ((path, encoder) for path, encoder in encoders_in(method.student).items()
             if encoder.trainable != 'all')
 
@@ -167,6 +188,7 @@ def _file_of(encoder: nn.Module) -> Optional[tuple[str, Optional[str]]]:
 
 
 def _known_file_of(encoder: nn.Module) -> tuple[str, Optional[str]]:
+    """The file of an encoder that is known to have one, and its SHA-256."""
     found = _file_of(encoder)
     assert found is not None  # check_recordable has seen to it
     return found
@@ -179,4 +201,5 @@ def _on_disk(file: str) -> str:
 
 @lru_cache(maxsize=8)
 def _hash(file: str, _changed: float) -> str:
+    """SHA-256, kept as long as the file's time of change is ``_changed``."""
     return sha256_of(file)

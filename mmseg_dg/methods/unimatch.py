@@ -52,7 +52,7 @@ class UniMatch(FixMatch):
         """As the base; the maps (B, C, h, w) with dropped channels are decoded in the same call,
         and their unlabeled part is given beside.
         """
-        clean = len(features[0])
+        clean = len(features[0])  # images before those with dropped channels
         levels = decoder_levels(self.student.decode_head, len(features))
         both = [
             torch.cat([x, drop_channels(x, self.feature_dropout)]) if i in levels else x
@@ -61,11 +61,13 @@ class UniMatch(FixMatch):
         decoded = self.decoded(both)
 
         def part(value: Any, start: int, stop: Optional[int] = None) -> Any:
+            """Some of the images of a tensor, or of each tensor of a list."""
             return value[start:stop] if isinstance(value,
                                                    Tensor) else [x[start:stop] for x in value]
 
         fused = None if decoded.features is None else decoded.features[:clean]
         first = Decoded(part(decoded.logits, 0, clean), decoded.calls, fused)
+        # [labeled; weak; labeled dropped; weak dropped]: the last part
         return first, part(decoded.logits, clean + labeled)
 
     def dropped_loss(self, logits: Any, target: PseudoLabels, images: Tensor) -> PassResult:

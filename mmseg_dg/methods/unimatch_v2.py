@@ -77,6 +77,7 @@ class UniMatchV2(FixMatch):
         }
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
+        """As the base, and which channels each of the two views loses."""
         rng = StepGenerator.wrap(generator)
         draws = super().draw_step(batch, rng)
         if not self.complementary_dropout:
@@ -89,6 +90,7 @@ class UniMatchV2(FixMatch):
     # ------------------------------------------------------------------ passes
     def passes(self, batch: dict[str, dict], draws: SemiDraws,
                state: Optional[StepState] = None) -> list[Pass]:
+        """As the base, after a pass in which the teacher labels the weak views."""
         state = StepState() if state is None else state
         passes = super().passes(batch, draws, state)
         if self.complementary_dropout and draws.dropout is None:
@@ -103,7 +105,7 @@ class UniMatchV2(FixMatch):
 
     def _labeled_pass(self, batch: dict[str, dict], draws: SemiDraws,
                       state: StepState) -> PassResult:
-        """Labeled images alone through the student: L_x."""
+        """Labeled images alone through the student: the supervised loss L_x."""
         labeled = batch[self.labeled_stream]
         labels = stack_labels(labeled['data_samples'], self.labeled_stream)
         features = self.student.extract_feat(labeled['inputs'])
@@ -118,7 +120,9 @@ class UniMatchV2(FixMatch):
         return self.hold_losses(state, found.prefixed(self.labeled_stream))
 
     def perturbed(self, features: Sequence[Tensor], draws: SemiDraws) -> Sequence[Tensor]:
-        """Maps (2 B, C, h, w) of both views without the channels the draws take from each."""
+        """Maps (2 B, C, h, w) of both views, one per encoder level, without the channels that the
+        draws take from each view; levels that the decode head does not read stay as they are.
+        """
         if draws.dropout is None:
             return features
         levels = sorted(decoder_levels(self.student.decode_head, len(features)))

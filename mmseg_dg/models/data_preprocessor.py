@@ -20,6 +20,7 @@ class _AnyChannels(SegDataPreProcessor):
     three means.
     """
     def __init__(self, mean: Any = None, std: Any = None, **kwargs: Any) -> None:
+        # one or three means: mmseg's own buffers; else those of the same names are made here
         if mean is None or std is None or {len(mean), len(std)} <= {1, 3}:
             super().__init__(mean=mean, std=std, **kwargs)
             return
@@ -49,13 +50,14 @@ class MultiStreamDataPreprocessor(_AnyChannels):
         self.streams = {}  # those with overrides, by name
         for name, override in (streams or {}).items():
             preprocessor = _AnyChannels(**{**kwargs, **override})
-            # a module as well, so that it moves with this one; a stream may be called like one of
-            # its attributes, hence the prefix
+            # a submodule, so that it moves to the device with this one; the prefix keeps a stream's
+            # name from hiding an attribute
             self.add_module(f'stream_{name}', preprocessor)
             self.streams[name] = preprocessor
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
-        """
+        """Normalize and stack the images of every stream.
+
         Args:
             data: ``{stream: {'inputs': list of uint8 (3, H, W) BGR, 'data_samples': list}}`` or one
                 such batch.
@@ -72,8 +74,10 @@ class MultiStreamDataPreprocessor(_AnyChannels):
         return {name: self._one_stream(name, batch, training) for name, batch in data.items()}
 
     def _one_stream(self, name: str, batch: dict, training: bool) -> dict[str, Any]:
-        """Normalize and stack the batch of one stream; its labels on the CPU go along for draws."""
-        # was normalized and padded before it was encoded
+        """Normalize and stack the batch of one stream; returns it with ``host_labels``, the labels
+        (B, 1, H, W) that lay on the CPU, where they have the images' size (see :meth:`forward`).
+        """
+        # images were normalized and padded before they were encoded
         if isinstance(batch['inputs'][0], EncodedImages):
             return dict(inputs=EncodedImages.join(batch['inputs']).to(self.device, torch.float32),
                         data_samples=self.cast_data(batch['data_samples']))
@@ -90,6 +94,7 @@ class MultiStreamDataPreprocessor(_AnyChannels):
         for sample in batch['data_samples'] or ():
             if 'valid_pseudo_mask' in sample:  # padded pixels have no valid pseudo-label
                 mask = sample.valid_pseudo_mask.data
+                # rows below and columns at the right that were padded
                 height, width = (a - b for a, b in zip(batch['inputs'].shape[-2:], mask.shape[-2:]))
                 if height or width:
                     sample.set_data(
@@ -186,6 +191,7 @@ def check_one_normalization(preprocessor: nn.Module, why: str) -> None:
 
 
 def _settings(preprocessor: nn.Module) -> tuple:
+    """What must be equal for two streams to give the same values: mean, std, order of channels."""
     known = normalization_of(preprocessor)
     mean, std = (None, None) if known is None else known
     return mean, std, converts_channels(preprocessor)

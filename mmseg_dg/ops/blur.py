@@ -36,7 +36,7 @@ def blur_kernel_size(size: int) -> int:
     if size < 1:
         raise ValueError(f'size must be at least 1, got {size}')
     tenth = math.ceil(0.1 * size)
-    return tenth - 1 + tenth % 2
+    return tenth - 1 + tenth % 2  # one less where that is even
 
 
 def gaussian_blur(image: Tensor, sigma: float,

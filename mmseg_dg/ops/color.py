@@ -59,6 +59,7 @@ def draw_jitter_params(generator: torch.Generator, strength: float = 0.2) -> Jit
         raise ValueError(f'strength must lie in [0, 0.5], got {strength}')
 
     def uniform(center: float) -> float:
+        """A number from U(center - strength, center + strength)."""
         # In float32 throughout: the same bits as the recorded draws.
         low, high = torch.tensor([center - strength, center + strength], dtype=torch.float32)
         unit = torch.rand(1, generator=generator, device=generator.device).cpu()
@@ -164,7 +165,7 @@ def hsv_to_rgb(image: Tensor) -> Tensor:
     """
     _check_image(image)
     hue, saturation, value = image.unbind(-3)
-    sextant = hue * (3 / math.pi)
+    sextant = hue * (3 / math.pi)  # 0 to 6 around the circle
     chroma = value * saturation
     channels = []
     for offset in (5, 3, 1):  # red, green, blue: one trapezoid, shifted by two sextants
@@ -210,6 +211,7 @@ def normalize(image: Tensor, mean: ChannelValues, std: ChannelValues) -> Tensor:
 
 
 def _check_image(image: Tensor, at_least: bool = False) -> None:
+    """Refuse what is no float image (..., 3, H, W); ``at_least``: more channels may follow."""
     if image.dim() < 3 or image.shape[-3] < 3 or (image.shape[-3] > 3 and not at_least):
         raise ValueError(f'image must be (..., 3, H, W), got {tuple(image.shape)}')
     if not image.is_floating_point():

@@ -48,6 +48,7 @@ def pointwise_conv(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     to_onednn = x.device.type == 'cpu' and x.dtype in _ONEDNN and weight.dtype == x.dtype
     if torch.compiler.is_compiling():  # an exported graph chooses no kernels
         return F.conv2d(x, weight, bias)
+    # a dilation changes nothing of one pixel, only who computes it
     return F.conv2d(x, weight, bias, dilation=2 if to_onednn else 1)
 
 
@@ -98,6 +99,7 @@ def _depthwise(x: Tensor, weight: Tensor, d: int) -> Tensor:
     if x.dtype == torch.bfloat16:  # sums over taps would round
         padded = F.pad(x, (d, d, d, d)).contiguous(memory_format=torch.channels_last)
         return F.conv2d(padded, weight, None, 1, 0, d, weight.shape[0])
+    # torch's kernel is slow for larger dilations: nine shifted products are faster
     kernel = weight.view(1, -1, 3, 3, 1, 1)  # a tap is (1, C, 1, 1), against (B, C, H, W)
     out = x * kernel[:, :, 1, 1]
     for row in range(3):

@@ -50,6 +50,7 @@ def draw_crop_box(image_size: tuple[int, int], crop_size: tuple[int, int], divis
 
 
 def _draw_offset(margin: int, divisor: int, rng: Randint) -> int:
+    """A multiple of ``divisor`` that leaves the crop inside; the integer is drawn as HRDA does."""
     choices = (margin + 1) // divisor
     if margin == 0 or choices == 0:
         return 0
@@ -67,6 +68,9 @@ def sliding_boxes(image_size: tuple[int, int], crop_size: tuple[int, int],
             own length.
         stride: Distance of neighboring windows, (rows, columns).
 
+    Returns:
+        Boxes (y1, y2, x1, x2) in pixels.
+
     Raises:
         ValueError: A stride below 1 or above the window, which would leave gaps.
     """
@@ -79,6 +83,7 @@ def sliding_boxes(image_size: tuple[int, int], crop_size: tuple[int, int],
 
 
 def _spans(length: int, crop: int, step: int) -> list[tuple[int, int]]:
+    """(start, end) of windows ``step`` apart; the last one is moved back to end at ``length``."""
     count = max(length - crop + step - 1, 0) // step + 1
     ends = [min(i * step + crop, length) for i in range(count)]
     return [(max(end - crop, 0), end) for end in ends]

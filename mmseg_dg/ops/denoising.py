@@ -23,7 +23,7 @@ SIGMA_ADVICE = ('give a number (the paper: 0.22) or (lowest, highest) in this or
 
 
 def check_noise(form: str, sigma: Union[float, Sequence[float]]) -> tuple[float, float]:
-    """Lowest and highest sigma of a noise setting.
+    """Lowest and highest sigma of a noise setting, after a check.
 
     Args:
         form: One of :data:`NOISE_FORMS`.

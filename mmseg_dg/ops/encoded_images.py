@@ -88,7 +88,9 @@ class EncodedImages:
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Sequence = (),
                            kwargs: Mapping | None = None) -> Any:
-        """``torch.cat`` along the batch."""
+        """torch's protocol for objects that are no tensors: ``torch.cat`` along the batch joins
+        them, every other function is a TypeError (it would need pixels).
+        """
         dim = (kwargs or {}).get('dim', args[1] if len(args) > 1 else 0)
         if (function is not torch.cat or dim != 0
                 or not all(isinstance(x, EncodedImages) for x in args[0])):

@@ -33,6 +33,9 @@ def in_frame(image: np.ndarray, frame: Sequence[int],
         image: uint8 (H, W, 3).
         frame: ``ori_shape`` of its sample after ``CenterCropPad``.
         scale_factor: (width, height) factors of ``ResizeToHeight``; None for none.
+
+    Returns:
+        uint8, of the frame's height and width: cut around the center, or padded with 0.
     """
     if image.shape[:2] == tuple(frame[:2]):
         return image

@@ -44,6 +44,11 @@ def score_regions(logits: Tensor, size: int) -> list[Region]:
         size: Side of a region in pixels; cut to the image where that is smaller. The last regions
             of rows and columns are moved back to the border and overlap their neighbors.
 
+    Returns:
+        Of each region its box, score (impurity times uncertainty), mean entropy of its pixels
+        (uncertainty) and entropy of its predicted classes (impurity), both in [0, 1], and the
+        classes in it, the commonest first.
+
     Raises:
         ValueError: ``size`` below 1, or logits of another shape.
     """
@@ -63,7 +68,10 @@ def score_regions(logits: Tensor, size: int) -> list[Region]:
         shares = counts[counts > 0] / counts.sum()
         impurity = float(-(shares * shares.log()).sum()) / math.log(classes) + 0.  # no -0.0
         uncertainty = float(entropy[y1:y2, x1:x2].mean())
+        # classes by falling number of pixels, equal ones by id
         found = [(-float(number), i) for i, number in enumerate(counts) if number > 0]
         order = [i for _, i in sorted(found)]
-        regions.append(Region(box, impurity * uncertainty, uncertainty, impurity, tuple(order)))
+        regions.append(
+            Region(box=box, score=impurity * uncertainty, uncertainty=uncertainty,
+                   impurity=impurity, classes=tuple(order)))
     return regions

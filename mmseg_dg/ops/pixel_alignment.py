@@ -74,8 +74,8 @@ def cut_boxes(maps: Tensor, box: CropBox | Sequence[CropBox] | None) -> Tensor:
 
 
 def check_alignable(map_size: Sequence[int], label_size: Sequence[int]) -> None:
-    """A feature map can lie on a label map: the same stride along both axes, up to the rounding of
-    one cell.
+    """Refuse a feature map that cannot lie on a label map: their strides along the two axes differ
+    by more than the rounding of one cell.
 
     Raises:
         ValueError: It cannot; the message has both sizes.
@@ -164,6 +164,9 @@ def class_sums(features: Tensor, labels: Tensor, joint: Tensor, entropy: Tensor,
         joint: bool (B, h, w), pixels that count.
         entropy: (B, h, w).
         num_classes: C.
+
+    Returns:
+        Sums of unit vectors (B, C, D), numbers of pixels (B, C) and sums of entropies (B, C).
     """
     features = at_least_float32(features).flatten(2)  # (B, D, N), N = h * w
     # vector_norm takes 30 times as long along dim 1
@@ -205,6 +208,9 @@ def select_prototypes(candidates: Sequence[Prototypes], rule: str = 'entropy') -
             ``'prefer_hr'`` detail where it has the class, ``'lr'`` context only, ``'hr'`` detail
             only, ``'mean'`` the normalized mean of those that have the class.
 
+    Returns:
+        Vectors (G, C, D), which classes have one (G, C), and their mean entropies (G, C).
+
     Raises:
         ValueError: An unknown rule.
     """
@@ -233,7 +239,7 @@ def select_prototypes(candidates: Sequence[Prototypes], rule: str = 'entropy') -
 
 def group_images(kind: str, sizes: Sequence[int],
                  only_pass: bool = True) -> tuple[list[list[int]], int]:
-    """Which images share prototypes.
+    """Divide the images of all passes into groups that share prototypes.
 
     Args:
         kind: ``'pair'``, ``'batch'``, ``'step'`` or ``'image'`` (:data:`GROUPINGS`).

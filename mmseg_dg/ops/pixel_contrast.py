@@ -61,7 +61,7 @@ def pair_contrast(queries: Tensor, keys: Tensor, labels: Tensor,
     if block_size is None:
         return _rows(0, count, queries, keys, labels, row_weight, column_weight, trust, complement,
                      temperature) / max(count, 1)
-    total = queries[:0].sum() + keys[:0].sum()
+    total = queries[:0].sum() + keys[:0].sum()  # 0 with a graph, also where there is no pixel
     for start in range(0, count, block_size):
         total = total + checkpoint(_rows, start, min(start + block_size, count), queries, keys,
                                    labels, row_weight, column_weight, trust, complement,
@@ -71,14 +71,18 @@ def pair_contrast(queries: Tensor, keys: Tensor, labels: Tensor,
 
 def _rows(start: int, stop: int, queries: Tensor, keys: Tensor, labels: Tensor, row_weight: Tensor,
           column_weight: Tensor, trust: Tensor, complement: bool, temperature: float) -> Tensor:
-    """Sum of the row values of rows ``start`` to ``stop``."""
+    """Sum (0-d) of the row values of rows ``start`` to ``stop``; arguments as of
+    :func:`pair_contrast`, weights (N,) of rows and of columns, and ``trust`` in each pixel.
+    """
     similar = queries[start:stop] @ keys.T / temperature  # (b, N)
     same = labels[start:stop].unsqueeze(1) == labels
+    # (b, 1): the denominator has the pair itself and all pixels of other labels
     others = torch.where(same, 0., similar.exp()).sum(1, keepdim=True)
     log_share = similar - torch.log(similar.exp() + others)
     rows = torch.arange(start, stop, device=labels.device)
+    # (b, N): same label, but not the pixel itself
     positive = same & (rows.unsqueeze(1) != torch.arange(len(labels), device=labels.device))
-    pair = row_weight[start:stop].unsqueeze(1) * column_weight
+    pair = row_weight[start:stop].unsqueeze(1) * column_weight  # (b, 1) x (N,) -> (b, N)
     pair = (1 - pair if complement else pair) * (trust[start:stop].unsqueeze(1) * trust)
     sums = torch.where(positive, -log_share * pair, 0.).sum(1)
     return (sums / positive.sum(1).clamp(min=1)).sum()

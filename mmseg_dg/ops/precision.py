@@ -21,7 +21,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 def check_precision(name: str, precision: Optional[str]) -> Optional[str]:
-    """``precision`` as it is.
+    """The argument ``precision`` after a check that it can be had.
 
     Args:
         name: Of the argument, for the message.
@@ -66,6 +66,7 @@ def module_in_lower_precision(module: nn.Module, precision: Optional[str]) -> It
     forward = module.forward
 
     def lowered(x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """The module's own forward pass under autocast, its maps as float32."""
         with lower_precision(precision, x.device):
             maps = forward(x, *args, **kwargs)
         return at_least_float32(maps) if isinstance(maps, Tensor) else tuple(

@@ -19,6 +19,7 @@ class _Made:
             kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind))
 
     def saved(self) -> _Made:
+        """Count one more operation that will ask for the tensor."""
         self.uses += 1
         return self
 
@@ -51,9 +52,11 @@ def recomputed(tensor: Tensor, make: Callable[[], Tensor]) -> AbstractContextMan
     made, known = _Made(make, tensor), _identity(tensor)
 
     def pack(saved: Tensor) -> Any:
+        """What autograd keeps for the backward pass in place of a tensor."""
         return made.saved() if _identity(saved) == known else saved
 
     def unpack(packed: Any) -> Tensor:
+        """The tensor again, made now if it was not kept."""
         return packed.get() if isinstance(packed, _Made) else packed
 
     return torch.autograd.graph.saved_tensors_hooks(pack, unpack)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 def resize(maps: Tensor, size: Sequence[int], align_corners: bool = False) -> Tensor:
-    """Bilinear, without antialiasing.
+    """Resize maps bilinearly, without antialiasing.
 
     Args:
         maps: Floating point (B, C, h, w).

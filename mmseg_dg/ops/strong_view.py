@@ -85,7 +85,8 @@ def draw_strong_view(
     sigma = float(rng.uniform(*blur_sigma))
     # drawn whatever is switched off, so that one setting does not move the others' draws
     chances = rng.uniform(size=3)
-    jitter = StrongJitter(bright, contrasted, saturated, shift, order)
+    jitter = StrongJitter(brightness=bright, contrast=contrasted, saturation=saturated, hue=shift,
+                          order=order)
     return StrongView(jitter=jitter if chances[0] < jitter_probability else None,
                       grayscale=bool(chances[1] < grayscale_probability),
                       sigma=sigma if chances[2] < blur_probability else None)
@@ -96,16 +97,16 @@ def check_strong_view(
     jitter_probability: float = 0.8, grayscale_probability: float = 0.2,
     blur_probability: float = 0.5, blur_sigma: tuple[float, float] = (0.1, 2.0)) -> None:
     """Raise ValueError for arguments of :func:`draw_strong_view` that have no meaning."""
-    for name, value in (('brightness', brightness), ('contrast', contrast), ('saturation',
-                                                                             saturation)):
+    amounts = dict(brightness=brightness, contrast=contrast, saturation=saturation)
+    for name, value in amounts.items():
         if value < 0:
             raise ValueError(f'{name} is the half-width of a range of factors and not negative, '
                              f'got {value}')
     if not 0 <= hue <= 0.5:
         raise ValueError(f'hue is a shift in turns, in [0, 0.5], got {hue}')
-    for name, value in (('jitter_probability', jitter_probability),
-                        ('grayscale_probability', grayscale_probability), ('blur_probability',
-                                                                           blur_probability)):
+    chances = dict(jitter_probability=jitter_probability,
+                   grayscale_probability=grayscale_probability, blur_probability=blur_probability)
+    for name, value in chances.items():
         if not 0 <= value <= 1:
             raise ValueError(f'{name} must lie in [0, 1], got {value}')
     if len(blur_sigma) != 2 or not 0 < blur_sigma[0] <= blur_sigma[1]:
@@ -143,7 +144,9 @@ def apply_strong_view(image: Tensor, view: StrongView) -> Tensor:
 
 
 def _jitter(image: Tensor, jitter: StrongJitter) -> Tensor:
-    """The four adjustments on (C, H, W) in the drawn order."""
+    """The four adjustments (0 brightness, 1 contrast, 2 saturation, 3 hue) on an image (3, H, W)
+    in the drawn order.
+    """
     from kornia import enhance  # takes seconds to import, and most methods do not need it
     if sorted(jitter.order) != [0, 1, 2, 3]:
         raise ValueError(f'order must be a permutation of (0, 1, 2, 3), got {jitter.order}')

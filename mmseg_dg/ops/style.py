@@ -49,9 +49,10 @@ def restyle(maps: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         # there is nothing to divide, and 1e-7 would only blow the gradient up
         own_std = torch.ones_like(own_std)
     elif half:
+        # no smaller own_std, with which the factor std / own_std would overflow float16
         own_std = torch.maximum(own_std, std[..., None, None].abs().to(own_std) / HALF_MAX)
-    styled = (at_least_float32(maps) - own_mean) / own_std * std[..., None, None] + mean[..., None,
-                                                                                         None]
+    new_mean, new_std = mean[..., None, None], std[..., None, None]  # (B, C, 1, 1)
+    styled = (at_least_float32(maps) - own_mean) / own_std * new_std + new_mean
     if half:
         styled = styled.clamp(-HALF_MAX, HALF_MAX)
     return styled.to(maps.dtype)

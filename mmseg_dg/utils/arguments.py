@@ -24,6 +24,7 @@ def unsupported_arguments(**reasons: str) -> Callable[[_Class], _Class]:
         TypeError: (by the decorated class) One of them was given, with whatever value but None.
     """
     def decorate(cls: _Class) -> _Class:
+        """The same class, whose constructor looks at the arguments first."""
         patched: Any = cls  # a type checker holds that no class has its __init__ replaced
         construct = patched.__init__
 
@@ -50,7 +51,7 @@ def accepted_arguments(cls: type) -> Optional[tuple[str, ...]]:
     Left out are those that a class sets itself (``fixed_arguments``) or refuses
     (:func:`unsupported_arguments`).
     """
-    names: dict[str, None] = {}
+    names: dict[str, None] = {}  # a dict keeps the order and takes each name once
     absent: set[str] = {'self'}
     for base in cls.__mro__:
         absent.update(vars(base).get('fixed_arguments', ()))
@@ -62,6 +63,7 @@ def accepted_arguments(cls: type) -> Optional[tuple[str, ...]]:
         parameters = inspect.signature(construct).parameters.values()
         names.update((p.name, None) for p in parameters
                      if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        # without **kwargs nothing is handed on to the next base
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             return tuple(name for name in names if name not in absent)
     return None

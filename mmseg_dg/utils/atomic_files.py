@@ -31,7 +31,8 @@ def flush(path: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        if not path.is_dir():  # some network file systems refuse this for folders only
+        # a folder that cannot be flushed is passed over: some network file systems flush files only
+        if not path.is_dir():
             raise OSError(error.errno, f'{error.strerror} (while {path} was flushed to the '
                           'disk)') from error
     finally:
@@ -78,8 +79,9 @@ def write_text(path: Union[str, Path], text: str) -> None:
 
 
 def remove_parts(folder: Union[str, Path]) -> list[str]:
-    """Remove temporary files that killed processes left in a folder; call it only while its lock is
-    held.
+    """Remove temporary files that killed processes left in a folder; returns their names.
+
+    Call it only while the folder's lock is held: those of living processes would go, too.
     """
     gone = []
     for entry in Path(folder).iterdir() if Path(folder).is_dir() else ():

@@ -79,7 +79,8 @@ def checkpoint_from_bytes(data: bytes, name: str, map_location: Any = 'cpu') -> 
 
 
 def check_complete(checkpoint: Any, name: str) -> None:
-    """A checkpoint has everything that a run goes on from.
+    """Refuse a checkpoint that lacks something a run goes on from; ``name`` is its file, for the
+    message.
 
     Raises:
         CheckpointError: Parts are missing; the message names them.
@@ -107,7 +108,9 @@ def check_complete(checkpoint: Any, name: str) -> None:
 
 
 def _read(path: Path, map_location: Any, allowed: list) -> Any:
-    """Read by the kind of file; an empty or missing one is told apart from a damaged one."""
+    """The content of a file, read by its kind; an empty or missing one is told apart from a damaged
+    one. ``allowed``: what torch may make besides its own list.
+    """
     path = path.expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'there is no file {path}')
@@ -141,7 +144,9 @@ def _load_safetensors(path: Path, map_location: Any) -> dict:
 
 
 def _load(file: Any, name: str, map_location: Any, allowed: list) -> Any:
-    """``torch.load(weights_only=True)`` with the checksums tested first and every failure named."""
+    """``torch.load(weights_only=True)`` of an open file, with the checksums tested first; every
+    failure is a CheckpointError with ``name``. ``allowed``: what torch may make besides its list.
+    """
     damage = find_damage(file)
     if damage:
         raise CheckpointError(f'{name}: damaged, {damage}. Fetch or copy it again, or use another '
@@ -171,7 +176,7 @@ def find_damage(file: Any) -> Optional[str]:
         What is wrong, None where nothing was found.
     """
     file.seek(0)
-    if file.read(4)[:2] != b'PK':
+    if file.read(4)[:2] != b'PK':  # how an archive begins
         return None
     try:
         with zipfile.ZipFile(file) as archive:
@@ -190,7 +195,7 @@ def find_damage(file: Any) -> Optional[str]:
 def _only_allowed(allowed: list) -> Iterator[None]:
     """Within it torch admits its own list and ``allowed``, whatever other packages have added."""
     from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
-    with _LOCK:
+    with _LOCK:  # the list is global: one thread at a time
         before = get_safe_globals()
         clear_safe_globals()
         add_safe_globals([item for item in before if _is_torchs_own(item)] + allowed)

@@ -32,6 +32,7 @@ def read_config_file(path: Union[str, Path]) -> Config:
     if not cfg.get('custom_imports'):
         return cfg
     beside = Path(path).resolve().parent
+    # the copy of a config in a work dir says where its modules are
     folders = [str(beside), *filter(None, [cfg.get(MODULES_FOLDER)])]
     sys.path.extend(folder for folder in folders if folder not in sys.path)
     try:

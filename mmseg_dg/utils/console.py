@@ -28,10 +28,11 @@ def keep_tables_in_the_file() -> None:
     """
     from mmengine.logging import MMLogger
     original = MMLogger.__init__
-    if getattr(original, 'keeps_tables', False):
+    if getattr(original, 'keeps_tables', False):  # replaced already
         return
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        """MMLogger's constructor; then the handlers that write to a terminal get a filter."""
         original(self, *args, **kwargs)
         if not any(isinstance(handler, logging.FileHandler) for handler in self.handlers):
             return
@@ -49,12 +50,13 @@ def keep_tables_in_the_file() -> None:
 
 
 def write_traceback(error: BaseException) -> str:
-    """The traceback of an error that the terminal shows as one message, into the log files of this
-    process.
+    """Write the traceback of an error, which the terminal shows as one message, into the log files
+    of this process.
 
     Returns:
         The log file; '' where no run has one yet.
     """
+    # not imported here: an error may come before mmengine is there
     logging_module = sys.modules.get('mmengine.logging')
     known = getattr(getattr(logging_module, 'MMLogger', None), '_instance_dict', {})
     for logger in reversed(list(known.values())):
@@ -88,7 +90,9 @@ class Progress:
         self.drawn = False
 
     def update(self, count: int = 1) -> None:
-        """``count`` more steps are done."""
+        """``count`` more steps are done: draw the line anew on a terminal, or write one into the
+        log, at most every ``quiet`` seconds.
+        """
         self.done += count
         now, last = time.monotonic(), self.done >= self.total
         if now - self.spoken < self.quiet and not (last and self.drawn):

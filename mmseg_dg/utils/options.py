@@ -39,6 +39,7 @@ def removed_arguments(**hints: str) -> Callable[[type], type]:
         ValueError: When an object is made with one of the names.
     """
     def decorate(cls: type) -> type:
+        """The same class, whose constructor looks at the arguments first."""
         patched: Any = cls  # a type checker holds that no class has its __init__ replaced
         original = patched.__init__
 

@@ -63,6 +63,7 @@ class PassResult:
         """
         losses, logs = dict(self.losses), dict(self.logs)
         for other in others:
+            # losses with losses, logs with logs
             for mine, theirs in ((losses, other.losses), (logs, other.logs)):
                 twice = sorted(mine.keys() & theirs.keys())
                 if twice:

@@ -72,6 +72,12 @@ def scalar(dtype: Any, raw: Any = None) -> Any:
 def numbers_from_bytes(dtype: Any, raw: Any, shape: Any, fortran: Any) -> np.ndarray:
     """An array (a copy) of plain numbers, after type, shape and number of bytes were checked.
 
+    Args:
+        dtype: A :class:`PlainDtype`; all arguments come from a file, and may be anything.
+        raw: The numbers, as bytes.
+        shape: A tuple of whole numbers.
+        fortran: Whether they lie column by column.
+
     Raises:
         pickle.UnpicklingError: They contradict each other, or the type is not of plain numbers.
     """
@@ -80,7 +86,7 @@ def numbers_from_bytes(dtype: Any, raw: Any, shape: Any, fortran: Any) -> np.nda
     if not isinstance(raw, (bytes, bytearray)):
         raise _refuse(f'an array whose content is {type(raw).__name__}, not bytes')
     good = isinstance(shape, tuple) and len(shape) <= _MOST_DIMENSIONS and all(
-        type(n) is int and 0 <= n <= len(raw) for n in shape)
+        type(n) is int and 0 <= n <= len(raw) for n in shape)  # every number has a byte at least
     if not good:
         raise _refuse(f'an array of shape {str(shape)[:80]}')
     kind, count = dtype.numpy(), 1

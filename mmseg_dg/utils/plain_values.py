@@ -17,7 +17,7 @@ from mmseg_dg.utils.plain_arrays import make_history
 
 #: Keys of a log history in a file.
 HISTORY = frozenset(('values', 'counts', 'max_length'))
-_LEFT_OUT = object()
+_LEFT_OUT = object()  # what _plain gives for a value that cannot be made plain
 
 
 def to_plain(checkpoint: dict) -> None:
@@ -39,7 +39,9 @@ def to_plain(checkpoint: dict) -> None:
 
 
 def _plain(value: Any, where: str) -> Any:
-    """A value made of types that every safe reader takes."""
+    """The same value made of types that every safe reader takes, ``_LEFT_OUT`` where that cannot
+    be; ``where`` is its place in the checkpoint, for the warning.
+    """
     from mmengine.logging import HistoryBuffer
     if isinstance(value, bytes) and not value:
         return ''  # torch's pickle protocol writes empty bytes as a call
@@ -117,6 +119,7 @@ def histories_from_plain(checkpoint: Any) -> Any:
 
 
 def _nested(value: Any, *keys: str) -> Optional[Any]:
+    """The value below one key after another; None where one is missing."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value

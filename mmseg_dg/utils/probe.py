@@ -53,6 +53,7 @@ def _try(model: BaseModel, image: Tensor, data_sample: Any) -> str:
 
 
 def _enlarged(image: Tensor, data_sample: Any) -> tuple[Tensor, Any]:
+    """The image at twice the smallest side, and its sample told so."""
     size = (2 * SMALL_SIDE, 2 * SMALL_SIDE)
     data_sample.set_metainfo(dict(ori_shape=size, img_shape=size, pad_shape=size))
     return F.interpolate(image[None].float(), size=size).to(image.dtype)[0], data_sample

@@ -26,6 +26,7 @@ _HELD: dict[str, 'RunLock'] = {}
 
 
 def _read(path: str) -> str:
+    """The text of a file; empty if it cannot be read."""
     try:
         return Path(path).read_text(encoding='utf-8').strip()
     except (OSError, UnicodeDecodeError):
@@ -41,6 +42,7 @@ def _started(process: int) -> str:
 
 
 def _namespace() -> str:
+    """Linux' namespace of process ids, in which one is unique; empty elsewhere."""
     try:
         return os.readlink('/proc/self/ns/pid')
     except OSError:
@@ -69,6 +71,7 @@ def _alive(process: Any, started: Any) -> bool:
     except PermissionError:
         pass  # somebody else's process
     now = _started(process)
+    # the letter after the program's name in brackets; Z: ended, and not yet cleared away
     state = _read(f'/proc/{process}/stat').rpartition(')')[2].split()[:1]
     return state != ['Z'] and (not now or not started or now == started)
 
@@ -92,7 +95,7 @@ class RunLock:
             BlockingIOError: Another run works in the folder; the message names its process and
                 host.
         """
-        for _ in range(100):
+        for _ in range(100):  # others may create and remove locks meanwhile
             if self._create():
                 return
             self._remove_if_stale()
@@ -120,6 +123,7 @@ class RunLock:
         return True
 
     def _beat(self) -> None:
+        """Touch the file as long as it is this process's lock: other machines see that it lives."""
         while not self._ended.wait(BEAT):
             with contextlib.suppress(OSError):
                 if _read(str(self.path)) == self.mine:
@@ -169,6 +173,7 @@ class RunLock:
 
     def _why_stale(self, owner: dict) -> Optional[str]:
         """Why the owner of a lock is gone; None while it may be alive."""
+        # in a container process numbers are its own: they compare within one namespace only
         me = describe_this_process()
         if me['job'] and owner.get('job') == me['job'] and owner.get('restart') != me['restart']:
             return 'an earlier start of this slurm job'
@@ -200,13 +205,14 @@ class RunLock:
         return 'it is gone'
 
     def _touched(self) -> int:
+        """When the file was last touched, in nanoseconds."""
         # opening asks a network file system for the present state
         with open(self.path, encoding='utf-8') as file:
             return os.fstat(file.fileno()).st_mtime_ns
 
     def check(self) -> None:
-        """Still the owner? Called before a checkpoint is written: a process that was stopped for
-        long may not be.
+        """Make sure that the lock is still this process's, before a checkpoint is written: another
+        run may have taken it from a process that was stopped for long.
 
         Raises:
             BlockingIOError: Another run has taken the folder.
@@ -256,6 +262,7 @@ def release(folder: Union[str, Path]) -> None:
 
 @atexit.register
 def _release_all() -> None:
+    """Release all locks of this process when it ends."""
     for key in list(_HELD):
         with contextlib.suppress(OSError):
             _HELD.pop(key).release()

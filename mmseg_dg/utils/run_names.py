@@ -38,6 +38,6 @@ def make_current(runner: Any) -> None:
                                                                           'visualizer')):
         instance = getattr(runner, key, None)
         name = getattr(instance, 'instance_name', None)
-        known = kind._instance_dict
+        known = kind._instance_dict  # in the order of building; the last is "current"
         if instance is not None and known.get(name) is instance and next(reversed(known)) != name:
             known[name] = known.pop(name)

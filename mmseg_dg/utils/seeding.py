@@ -21,6 +21,7 @@ def derive_seed(*parts: Union[int, str]) -> int:
         *parts: Integers and strings, e.g. ``derive_seed(run_seed, rank, iteration, 'draws')``.
             ``1`` and ``'1'`` differ.
     """
+    # with its type, and a separator that no text has: ('a', 'b') is not ('ab', )
     text = '\x1f'.join(f'{type(p).__name__}:{p}'
                        for p in (int(p) if isinstance(p, np.integer) else p for p in parts))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), 'little') % 2**31

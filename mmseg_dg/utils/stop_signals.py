@@ -87,6 +87,7 @@ def shield_worker(worker: int, then: Any = None) -> None:
         then(worker)
 
     def pass_over(number: int, frame: Optional[FrameType]) -> None:
+        """The first SIGTERM: the next one ends the worker, and so does an alarm in 600 s."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.alarm(600)
 
@@ -125,7 +126,10 @@ def release_workers(patience: float = 5.) -> None:
     children = [child for child in multiprocessing.active_children() if child.daemon]
     while children:
         for child in children:
-            child.kill() if time.monotonic() > deadline else child.terminate()
+            if time.monotonic() > deadline:
+                child.kill()
+            else:
+                child.terminate()
             child.join(0.02)
         children = [child for child in children if child.is_alive()]
 
@@ -160,7 +164,7 @@ class AgreedStop:
     def __call__(self, iteration: int) -> bool:
         """Every process calls this for the same iterations; within one, the answer does not change.
         """
-        if iteration != self._asked:
+        if iteration != self._asked:  # not asked yet in this iteration
             self._asked = iteration
             self._answer = noted() is not None
             if self._several:

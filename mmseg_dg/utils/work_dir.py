@@ -35,6 +35,7 @@ def lying_in(folder: Union[str, Path], template: Optional[str] = None) -> list[F
         folder: The work dir.
         template: Names of the files, ``'iter_{}.pth'``; None: those of mmengine.
     """
+    # file names with the iteration (or epoch) as the group
     names = [
         re.compile(re.escape(item).replace(re.escape('{}'), r'(\d+)'))
         for item in ([template] if template else _TEMPLATES)
@@ -59,7 +60,7 @@ def holds_checkpoints(folder: Union[str, Path]) -> bool:
 
 
 def write_pointer(folder: Union[str, Path], checkpoint: Union[str, Path]) -> None:
-    """``last_checkpoint``: the name of the newest checkpoint, relative to the folder, so that
+    """Write ``last_checkpoint``, which names the newest checkpoint relative to the folder, so that
     folders can be moved.
     """
     path = Path(checkpoint)
@@ -178,7 +179,7 @@ def on_first_process(function: Any) -> Any:
 
 
 def refuse_to_mix(folder: Union[str, Path], template: Optional[str] = None) -> None:
-    """A new run must not write among the checkpoints of an earlier one.
+    """Refuse a folder for a new run because checkpoints of an earlier one lie in it.
 
     Raises:
         FileExistsError: Checkpoints lie there; the message names the ways on.

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmseg_dg.evaluation.bias import frequency_groups, sort_by_frequency
 
-_DPI = 100
+_DPI = 100  # pixels per inch: figures are sized in inches
 
 
 def class_iou_chart(iou: Mapping[str, Sequence[float]], shares: Sequence[float],
@@ -34,10 +34,11 @@ def class_iou_chart(iou: Mapping[str, Sequence[float]], shares: Sequence[float],
             f'give at least one run and one number per class ({len(classes)}) for each')
     order, groups = sort_by_frequency(shares), frequency_groups(shares)
     figure, axes = _figure(max(6.0, 0.75 * len(classes) + 1.5), 4.0)
-    width, x = 0.8 / len(iou), np.arange(len(order))
+    width, x = 0.8 / len(iou), np.arange(len(order))  # bars of all runs fill 0.8 of a class's room
     for k, (name, values) in enumerate(iou.items()):
         axes.bar(x + (k - (len(iou) - 1) / 2) * width, np.nan_to_num([values[i] for i in order]),
                  width, label=name)
+    # above each group its mean per run; a line between groups
     start = 0
     for name, members in groups.items():
         mean = [
@@ -99,7 +100,7 @@ def class_share_chart(iterations: Sequence[int], shares: Any, entropy: Sequence[
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
     """An empty figure of this size in inches, and its axes."""
-    # not pyplot: it keeps figures alive and wants a display's backend
+    # not through pyplot, which keeps figures alive and wants a backend with a display
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     figure = Figure(figsize=(width, height), dpi=_DPI, layout='constrained')
@@ -108,6 +109,7 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
 
 
 def _picture(figure: Any, title: str) -> np.ndarray:
+    """The drawn figure as uint8 RGB (H, W, 3)."""
     if title:
         figure.suptitle(title, fontsize=10)
     figure.canvas.draw()

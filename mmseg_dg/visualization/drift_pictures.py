@@ -69,6 +69,7 @@ def drift_tiles(picture: np.ndarray, logits: Tensor, labels: Tensor, inside: Ten
     entropy, share = (pixel_entropy(logits[None], normalized)[0] for normalized in (False, True))
     valid = (labels != 255) & inside if bool((labels != 255).any()) else inside
     prediction = logits.argmax(dim=0)
+    # padding lies below and at the right: the image's part of the maps
     rows, columns = int(inside.any(dim=1).sum()), int(inside.any(dim=0).sum())
     prefix = f'{name} ' if name else ''
     tiles = [
@@ -76,7 +77,7 @@ def drift_tiles(picture: np.ndarray, logits: Tensor, labels: Tensor, inside: Ten
         Tile(f'{prefix}entropy', heat(share[:rows, :columns]), nearest=True)
     ]
     counts = []
-    scored = torch.arange(256, device=labels.device)
+    scored = torch.arange(256, device=labels.device)  # id -> scored class, itself without a map
     if label_map is not None:
         scored[:len(label_map)] = scored.new_tensor(list(label_map))
     wrong = (scored[prediction] != scored[labels]) & (labels != 255)

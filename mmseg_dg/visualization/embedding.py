@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_CHUNK = 512
+_CHUNK = 512  # pixels whose distances to all others are held at once
 
 
 class Separation(NamedTuple):
@@ -67,8 +67,9 @@ def principal_plane(features: Tensor) -> Tensor:
         raise ValueError(
             f'features are (N, D) with N and D at least 2, got {tuple(features.shape)}')
     centered = features.double() - features.double().mean(dim=0)
-    _, axes = torch.linalg.eigh(centered.T @ centered)
-    axes = axes[:, -2:].flip(1)
+    _, axes = torch.linalg.eigh(centered.T @ centered)  # (D, D), by rising eigenvalue
+    axes = axes[:, -2:].flip(1)  # (D, 2)
+    # each axis points so that its largest component is positive
     largest = axes.abs().argmax(dim=0)
     axes = axes * torch.sign(axes[largest, torch.arange(2)])
     return centered @ axes
@@ -82,6 +83,10 @@ def separation(features: Tensor, labels: Tensor) -> Separation:
         labels: (N,) int64, at least two classes. Classes with a single pixel are left out of the
             silhouette.
 
+    Returns:
+        Mean silhouette of the classes, distance of class means relative to the spread within
+        classes, and the share of pixels that are nearest to the mean of their own class.
+
     Raises:
         ValueError: Fewer than two classes.
     """
@@ -89,9 +94,9 @@ def separation(features: Tensor, labels: Tensor) -> Separation:
     if len(classes) < 2:
         raise ValueError(f'separation needs pixels of at least two classes, got {classes.tolist()}')
     features = F.normalize(features.double(), dim=1)
-    member = F.one_hot(index, len(classes)).double()
+    member = F.one_hot(index, len(classes)).double()  # (N, classes)
     count = member.sum(dim=0)
-    means = (member.T @ features) / count[:, None]
+    means = (member.T @ features) / count[:, None]  # (classes, D)
     within = (member.T @ (features - means[index]).square().sum(dim=1)) / count
     between = (means - means.mean(dim=0)).square().sum(dim=1).mean()
     nearest = torch.cdist(features, means).argmin(dim=1)
@@ -101,10 +106,20 @@ def separation(features: Tensor, labels: Tensor) -> Separation:
 
 
 def _silhouette(features: Tensor, index: Tensor, member: Tensor) -> float:
-    """Chunk by chunk: mean distance to every class, own class without oneself."""
+    """Mean over classes of the mean silhouette of their pixels, by cosine distance.
+
+    A pixel's silhouette is ``(outer - inner) / max(outer, inner)``: its mean distance to the
+    nearest other class and to its own (without itself). Chunk by chunk, for the memory.
+
+    Args:
+        features: (N, D) unit vectors.
+        index: (N,) class of each pixel, 0 and on.
+        member: One-hot (N, classes) of it.
+    """
     count = member.sum(dim=0)
     values = []
     for rows in torch.arange(len(features), device=features.device).split(_CHUNK):
+        # sums of distances to the pixels of each class, (chunk, classes)
         total = (1 - features[rows] @ features.T) @ member
         own = index[rows, None]
         inner = total.gather(1, own).squeeze(1) / (count[index[rows]] - 1).clamp_min(1)

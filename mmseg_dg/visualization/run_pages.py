@@ -72,13 +72,16 @@ def page(records: Sequence[RunRecord], title: str, intro: str = '') -> str:
 
 # ---------------------------------------------------------------------- scores
 def _domains(records: Sequence[RunRecord]) -> list[str]:
+    """The evaluated domains of all runs, each once."""
     return list(
         dict.fromkeys(domain for record in records if record.newest
                       for domain in record.newest.domains))
 
 
 def _scores(records: Sequence[RunRecord]) -> str:
-    """mIoU by run and domain; the number in ``data-value`` is the CSV's own, unrounded."""
+    """The table of mIoU by run and domain, as HTML; the number in ``data-value`` is the CSV's own,
+    unrounded.
+    """
     domains = _domains(records)
     if not domains:
         return '<p>No evaluation yet.</p>'
@@ -113,7 +116,9 @@ def _cell(record: RunRecord, domain: str, best: float) -> str:
 
 # ---------------------------------------------------------------------- pictures
 def _pictures(records: Sequence[RunRecord]) -> str:
-    """Per domain: image, label, and prediction and confidence of every run side by side."""
+    """The pictures of each domain as HTML: image, label, and prediction and confidence of every run
+    side by side.
+    """
     parts = []
     for domain in _domains(records):
         found = [(record, material) for record in records
@@ -132,6 +137,7 @@ def _pictures(records: Sequence[RunRecord]) -> str:
 
 
 def _record_of(record: RunRecord, domain: str) -> Optional[dict]:
+    """What ``pictures.json`` says about a domain of a run; None if there are no pictures."""
     path = record.newest.material / domain / 'pictures.json' if record.newest else None
     return json.loads(path.read_text(encoding='utf-8')) if path and path.is_file() else None
 
@@ -143,7 +149,14 @@ def _legend(material: dict) -> str:
 
 
 def _picture_row(found: Sequence[tuple[RunRecord, dict]], domain: str, picture: dict) -> str:
-    """One image: the picture and its label once, then each run that kept it."""
+    """A row of pictures of one image, as HTML: picture and label once, then the prediction of each
+    run that kept it.
+
+    Args:
+        found: Runs that kept pictures of the domain, with their ``pictures.json``.
+        domain: The domain.
+        picture: Entry of the first run's ``pictures.json``.
+    """
     palette, stem = found[0][1]['palette'], picture['stem']
     folder = _material_of(found[0][0]) / domain
     figures = []
@@ -176,7 +189,8 @@ def _figure(source: str, caption: str) -> str:
 
 
 def _material_of(record: RunRecord) -> Path:
-    assert record.newest is not None  # or it would have no pictures to show
+    """The folder of a run's newest pictures and confusion matrices."""
+    assert record.newest is not None  # only then are there pictures to show
     return record.newest.material
 
 
@@ -200,6 +214,7 @@ def _jpeg(picture: np.ndarray) -> str:
 
 
 def _data(picture: np.ndarray, suffix: str, kind: str) -> str:
+    """A picture (RGB) as a ``data:`` address, which HTML shows without a file."""
     data = cv2.imencode(suffix, np.ascontiguousarray(picture[..., ::-1]))[1]
     return f'data:{kind};base64,{base64.b64encode(data.tobytes()).decode("ascii")}'
 
@@ -211,7 +226,7 @@ def _charts(figures: Sequence, otherwise: str) -> str:
 
 
 def _classes(records: Sequence[RunRecord]) -> str:
-    """A chart and table of the scores by class, per domain."""
+    """A chart and table of the scores by class, per domain, as HTML."""
     parts = []
     for domain in _domains(records):
         figure = class_chart(records, domain)
@@ -222,7 +237,7 @@ def _classes(records: Sequence[RunRecord]) -> str:
 
 
 def _class_table(records: Sequence[RunRecord], domain: str) -> str:
-    """IoU of every class of a domain, one column per run."""
+    """The table of the IoU of every class of a domain, one column per run, as HTML."""
     keys = list(
         dict.fromkeys(key for r in records if r.newest for key in r.newest.domains.get(domain, {})
                       if key.startswith('IoU.')))
@@ -239,7 +254,7 @@ def _class_table(records: Sequence[RunRecord], domain: str) -> str:
 
 
 def _confusion(records: Sequence[RunRecord]) -> str:
-    """Charts of the confusion matrices that each run kept."""
+    """Charts of the confusion matrices that each run kept, as HTML."""
     parts = []
     for record in records:
         for path in sorted(record.newest.material.glob('*/confusion.csv')) if record.newest else ():
@@ -252,8 +267,8 @@ def _confusion(records: Sequence[RunRecord]) -> str:
 
 
 def _step(records: Sequence[RunRecord]) -> str:
-    """The newest picture of a training step, of the last run that has one (methods come after their
-    controls).
+    """The newest picture of a training step, as HTML, of the last run that has one (methods come
+    after their controls).
     """
     for record in reversed(records):
         if record.step_pictures:
@@ -269,7 +284,7 @@ def _step(records: Sequence[RunRecord]) -> str:
 
 
 def _settings(records: Sequence[RunRecord]) -> str:
-    """Settings in which the compared runs differ."""
+    """The table of settings in which the compared runs differ, as HTML."""
     if len(records) == 1:
         return '<p>One run: nothing to compare. Its whole config lies in its work dir.</p>'
     found = differing_settings([record.config for record in records])
@@ -284,12 +299,13 @@ def _settings(records: Sequence[RunRecord]) -> str:
 
 
 def _environment(records: Sequence[RunRecord]) -> str:
+    """What the newest log says about machine and libraries, as HTML."""
     lines = next((record.environment for record in reversed(records) if record.environment), [])
     return f'<pre>{html.escape(chr(10).join(lines)) or "not in the logs"}</pre>'
 
 
 def _commands(records: Sequence[RunRecord]) -> str:
-    """How each training goes on from its newest checkpoint."""
+    """The commands by which each training goes on from its newest checkpoint, as HTML."""
     lines = []
     for record in records:
         config = next(iter(sorted(record.folder.glob('*.py'))), None)

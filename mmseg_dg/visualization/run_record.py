@@ -134,7 +134,7 @@ def _scalars(logs: list[Path]) -> dict[str, list[tuple[int, float]]]:
 
 
 def _evaluations(log: Path) -> list[Evaluation]:
-    """The tables of scores that a run wrote."""
+    """What the tables of scores (``evaluation_*.csv``) in a folder of logs say."""
     found = []
     for path in log.glob('evaluation_*.csv'):
         name = path.stem[len('evaluation_'):]
@@ -167,7 +167,9 @@ def _config(folder: Path, logs: list[Path]) -> Optional[Config]:
 
 
 def _environment(log: Path) -> list[str]:
-    """The lines of mmengine's environment table."""
+    """The lines of the table that mmengine writes about the machine at the beginning of a log, from
+    the first log file of a folder; empty without one.
+    """
     path = next(iter(sorted(log.glob('*.log'))), None)
     if path is None:
         return []
@@ -184,7 +186,7 @@ def _environment(log: Path) -> list[str]:
 
 
 def flat_settings(node: Any, prefix: str = '') -> dict[str, str]:
-    """Every leaf of a config as ``{dotted key: text}``."""
+    """Every leaf of a config as ``{dotted key: text}``; ``prefix`` ends with a dot."""
     items: Iterable[tuple[Any, Any]]
     if isinstance(node, dict):
         items = node.items()

@@ -55,6 +55,7 @@ def step_tiles(record: Any, mean: Sequence[float], std: Sequence[float],
     source = _sample(batch, labeled, index)
     target = _sample(batch, unlabeled, index)
 
+    # the four kinds of tiles; None for what the record lacks
     def image(caption: str, data: Optional[Tensor]) -> Optional[Tile]:
         return None if data is None else Tile(caption, image_to_rgb(data, mean, std))
 
@@ -99,7 +100,9 @@ def step_tiles(record: Any, mean: Sequence[float], std: Sequence[float],
 
 def _weight_tile(weight: Callable[[str, Tensor], Optional[Tile]], pseudo: Optional[Tensor],
                  mixed: Optional[Tensor]) -> Optional[Tile]:
-    """The tile of the pseudo-labels' weight, before mixing if there is one, else after it."""
+    """The tile of the weights: of the pseudo-labels before mixing if there are any, else of the
+    mixed image; its caption has their mean. ``weight`` makes a tile.
+    """
     data = pseudo if pseudo is not None else mixed
     if data is None:
         return None
@@ -136,7 +139,7 @@ def _sample(batch: Mapping[str, Any], stream: Optional[str], index: int) -> dict
 
 
 def _picker(state: Mapping[str, Any], index: int) -> Callable[[str], Optional[Tensor]]:
-    """``pick(key)``: entry ``index`` of a batched tensor of the state, or None."""
+    """A function ``pick(key)``: image ``index`` of a batched tensor of the state, or None."""
     def pick(key: str) -> Optional[Tensor]:
         value = state.get(key)
         if not isinstance(value, Tensor) or index >= len(value):

@@ -15,7 +15,7 @@ from mmseg_dg.ops import pseudo_label_weights
 
 from .tiles import Tile, colorize, compose, heat, image_to_rgb, mask_picture, scaled_size
 
-_OPACITY = 0.5
+_OPACITY = 0.5  # of labels painted over a picture
 
 
 def overlay(picture: np.ndarray, labels: Any, palette: Sequence[Sequence[int]]) -> np.ndarray:
@@ -143,7 +143,7 @@ def strong_grid(weak: Tensor, strong: Sequence[Tensor],
 def legend(classes: Sequence[str], palette: Sequence[Sequence[int]],
            width: int = 240) -> np.ndarray:
     """Color and name of every class, one per line; uint8 (H, W, 3) RGB."""
-    height = 22
+    height = 22  # pixels of a line: a square of color, then id and name
     picture = np.full((height * max(1, len(classes)), width, 3), 255, np.uint8)
     for i, (name, color) in enumerate(zip(classes, palette)):
         picture[i * height + 2:(i + 1) * height - 2, 2:32] = color

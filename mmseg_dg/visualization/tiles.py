@@ -15,9 +15,9 @@ from torch import Tensor
 
 #: Color of pixels without a label.
 IGNORED_COLOR = (0, 0, 0)
-_CAPTION_HEIGHT = 18
-_GAP = 4
-_FRAME = (140, 140, 140)
+_CAPTION_HEIGHT = 18  # pixels
+_GAP = 4  # pixels between tiles
+_FRAME = (140, 140, 140)  # RGB
 
 
 class Tile(NamedTuple):
@@ -40,6 +40,9 @@ def image_to_rgb(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> 
         image: (3, H, W) float RGB, ``(rgb - mean) / std``.
         mean: Three numbers on the 0..255 scale.
         std: Three numbers on the 0..255 scale.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
     """
     if image.dim() != 3 or image.shape[0] != 3:
         raise ValueError(f'an image is (3, H, W), not {tuple(image.shape)}')
@@ -59,6 +62,9 @@ def colorize(labels: Union[Tensor, np.ndarray], palette: Sequence[Sequence[int]]
         labels: (H, W) or (1, H, W) integer ids, tensor or array; ids outside the palette (255) are
             black.
         palette: RGB per class.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
     """
     ids = np.asarray(_plane(labels).cpu(), dtype=np.int64)
     table = np.full((len(palette) + 1, 3), IGNORED_COLOR, np.uint8)
@@ -152,6 +158,7 @@ def _fit(tile: Tile, height: int, width: int) -> np.ndarray:
 
 
 def _caption(text: str, width: int) -> np.ndarray:
+    """A white strip with the text, uint8 (height, ``width``, 3)."""
     strip = np.full((_CAPTION_HEIGHT, width, 3), 255, np.uint8)
     cv2.putText(strip, text, (2, _CAPTION_HEIGHT - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (30, 30, 30),
                 1, cv2.LINE_AA)

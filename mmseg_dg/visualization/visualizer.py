@@ -68,10 +68,13 @@ class SegmentationVisualizer(SegLocalVisualizer):
         return osp.join(osp.dirname(known.get('picture', '')), domain + name)
 
     def add_image(self, name: str, image: np.ndarray, step: int = 0) -> None:
-        """As mmengine's; a name may have folders. Main process only."""
+        """As mmengine's; a name may have folders (``city/0001``), which are made. Main process
+        only.
+        """
         folder = osp.dirname(name)
         for backend in self._vis_backends.values() if folder and is_main_process() else ():
             if isinstance(backend, LocalVisBackend):
-                backend.experiment  # noqa: B018  makes its folders known
+                # asked for only because it lets the backend know its folders
+                backend.experiment  # noqa: B018
                 os.makedirs(osp.join(backend._img_save_dir, folder), exist_ok=True)
         super().add_image(name, image, step)

@@ -28,10 +28,12 @@ class LoadedShare(NamedTuple):
 
 
 def build_on_meta(config: Mapping) -> nn.Module:
-    """A network (or part of one) to compare with: names and shapes, no memory for weights.
+    """A network (or part of one) on torch's meta device, to compare names and shapes with: it has
+    no memory for weights.
 
     Args:
-        config: It must name no weight file, see :func:`mmseg_dg.weights.files.without_pretrained`.
+        config: Of the network. It must name no weight file, see
+            :func:`mmseg_dg.weights.files.without_pretrained`.
     """
     init_default_scope('mmseg_dg')
     with torch.device('meta'):
@@ -79,6 +81,10 @@ def difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor],
         theirs: Of the file, under the same names.
         may_lack: Whether a name may be missing in the file.
         may_exceed: Whether a name may be missing in the module.
+
+    Returns:
+        Names the file lacks, names the module lacks, and (name, shape in the file, shape in the
+        module) where shapes differ.
     """
     return Difference(
         [name for name in ours if name not in theirs and not may_lack(name)],
@@ -93,6 +99,10 @@ def compare(module: nn.Module, state: Mapping[str, Tensor]) -> LoadedShare:
     ``num_batches_tracked`` of BatchNorm is left out: older files lack it and nothing here reads it.
     So are prototypes of styles and adapters that the file lacks, which are computed when training
     begins, and statistics of a detail scale, which begin as those of the file.
+
+    Args:
+        module: The module.
+        state: Of the file, under the module's names.
     """
     ours = {
         k: v

@@ -73,7 +73,7 @@ def load_denoiser(network: nn.Module, path: Union[str, Path], encoder: bool = Tr
 
 
 def _check_is_denoiser(state: Mapping[str, Tensor], path: Union[str, Path]) -> None:
-    """Refuse files that are no checkpoint of denoising pretraining."""
+    """Refuse (ValueError) files that are no checkpoint of denoising pretraining."""
     starts = sorted({'.'.join(k.split('.')[:2]) for k in state})[:8]
     if not any(k.startswith('student.decode_head.') for k in state):
         raise ValueError(f'{path} has no decoder weights: its keys begin with {starts}, expected '
@@ -87,8 +87,8 @@ def _check_is_denoiser(state: Mapping[str, Tensor], path: Union[str, Path]) -> N
 
 def _check_normalization(state: Mapping[str, Tensor], preprocessor: Optional[nn.Module],
                          path: Union[str, Path]) -> None:
-    """Both trainings feed the encoder alike, in every stream; what does not normalize or say how is
-    not compared.
+    """Refuse (ValueError) a preprocessor that feeds the encoder otherwise than the pretraining did,
+    in any stream; what does not normalize or say how is not compared.
     """
     if preprocessor is None:
         return
@@ -112,7 +112,9 @@ def _check_normalization(state: Mapping[str, Tensor], preprocessor: Optional[nn.
 
 def _check_fits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], fresh: tuple[str, ...],
                 path: Union[str, Path]) -> None:
-    """Refuse a checkpoint whose network is not that of the config."""
+    """Refuse (ValueError) a checkpoint whose network is not that of the config; ``fresh``:
+    beginnings of names that it need not have.
+    """
     found = difference(ours, theirs, lambda name: name.startswith(fresh) or name.endswith(IGNORED),
                        lambda name: name.endswith(IGNORED))
     missing, unexpected = found.missing, found.unexpected

@@ -20,7 +20,7 @@ from .preparation import only_one
 
 #: No known file is larger (DINOv2 giant: 4.5 GB).
 MOST_BYTES = 8 * 2**30
-_TIMEOUT, _PIECE = 60, 2**20
+_TIMEOUT, _PIECE = 60, 2**20  # seconds without an answer; bytes read at a time
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
@@ -32,7 +32,7 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
 
 
 def refuse_other_schemes(url: str) -> None:
-    """Only https is fetched.
+    """Refuse an address that is not of https: others can be changed on the way.
 
     Raises:
         Problem: Any other scheme.
@@ -108,6 +108,7 @@ def _fetch(url: str, target: Path, known: str, context: Optional[ssl.SSLContext]
 
 
 def _read(answer: BinaryIO) -> bytes:
+    """The next piece of an answer; a broken connection becomes a :class:`Problem`."""
     try:
         return answer.read(_PIECE)
     except (OSError, http.client.HTTPException) as error:  # of the network, not of the disk
@@ -115,7 +116,8 @@ def _read(answer: BinaryIO) -> bytes:
 
 
 def _copy(answer: BinaryIO, file: BinaryIO) -> str:
-    """Write what arrives; returns its SHA-256."""
+    """Write what arrives; returns its SHA-256. Problem where more arrives than any known file has.
+    """
     digest, size = hashlib.sha256(), 0
     while piece := _read(answer):
         size += len(piece)

@@ -62,6 +62,7 @@ def entry_of(path: Union[str, Path]) -> Optional[str]:
 
 
 def _how_to_get(path: str) -> str:
+    """What to do about a file that is missing."""
     name = entry_of(path)
     if name is None:
         return 'Put the file there, or correct the path in the config'
@@ -228,6 +229,7 @@ def passing_over_surplus(module: nn.Module, shares: Mapping[str, LoadedShare]) -
     parts[type(module).__name__] = module
 
     def leave_out(names: list) -> Callable:
+        """A hook that takes these names out of a state dict before it is loaded."""
         def hook(state_dict: dict, prefix: str, *_: Any) -> None:
             for name in names:
                 state_dict.pop(prefix + name, None)
@@ -246,6 +248,7 @@ def passing_over_surplus(module: nn.Module, shares: Mapping[str, LoadedShare]) -
 
 
 def _some(names: list, count: int = 5) -> str:
+    """The first ``count`` names, and how many there are if more."""
     return ', '.join(
         names[:count]) + (f', ... ({len(names)} in all)' if len(names) > count else '') or 'none'
 
@@ -276,7 +279,7 @@ def read_state_dict(path: Union[str, Path], prefix: Optional[str] = None,
     state = {k: v for k, v in checkpoint.items() if isinstance(v, Tensor)}
     if state and all(k.startswith('module.') for k in state):
         state = {k[len('module.'):]: v for k, v in state.items()}
-    if prefix:
+    if prefix:  # keep what is below it, without it
         prefix = prefix if prefix.endswith('.') else f'{prefix}.'
         state = {k[len(prefix):]: v for k, v in state.items() if k.startswith(prefix)}
     return state
@@ -291,6 +294,9 @@ def loaded_share(module: nn.Module, checkpoint_path: Union[str, Path], prefix: O
         checkpoint_path: See :func:`read_state_dict`.
         prefix: Keys of the file that belong to the module start so.
         name: What the log calls the module.
+
+    Returns:
+        Numbers of tensors that fit and in all, names that are missing and that are not used.
     """
     state = read_state_dict(checkpoint_path, prefix)
     refuse_nonfinite(state, str(checkpoint_path))
@@ -344,6 +350,7 @@ def without_pretrained(node: Any) -> Any:
 
 
 def _names_a_file(init_cfg: Any) -> bool:
+    """Whether an ``init_cfg`` loads a file of weights."""
     configs = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
     return any(
         isinstance(c, Mapping) and str(c.get('type')).startswith('Pretrained') for c in configs)

@@ -142,9 +142,14 @@ def _read(path: Path) -> tuple[dict, str]:
 
 
 def _from_npz(arrays: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Our names for the arrays of the published ``.npz``."""
+    """The tensors of :class:`HybridViT` from the arrays of the published ``.npz``.
+
+    Names there: ``block2/unit01/conv1/kernel`` for a residual unit, of which the first is
+    ``stages.1.0``; ``Transformer/encoderblock_3/...`` for a layer; and single ones
+    (``_NPZ_PLAIN``). Problem for a name of none of these kinds.
+    """
     state: dict[str, Tensor] = {}
-    attention: dict[str, dict[str, Tensor]] = {}
+    attention: dict[str, dict[str, Tensor]] = {}  # number of the layer: its query, key, value, out
     unknown = []
     for name, value in arrays.items():
         layer, unit_name = _NPZ_LAYER.match(name), _NPZ_UNIT.match(name)
@@ -201,7 +206,9 @@ def _packed_attention(parts: Mapping[str, Tensor], number: str, path: Path) -> d
 
 
 def _from_timm(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Our names for timm's tensors."""
+    """The tensors of :class:`HybridViT` from timm's, by the patterns of ``_TIMM``; Problem for a
+    name that fits none.
+    """
     state, unknown = {}, []
     for name, value in tensors.items():
         rule = next(((p, r) for p, r in _TIMM if re.match(p, name)), None)
@@ -214,6 +221,7 @@ def _from_timm(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 
 def _refuse(unknown: list, path: Path) -> None:
+    """Raise :class:`Problem` if there are names of no known layout."""
     if unknown:
         raise Problem(f'{path}: {len(unknown)} names are of no known layout, e.g. {unknown[:5]}')
 
@@ -223,6 +231,8 @@ def _sizes(state: Mapping[str, Tensor], arrays: Mapping[str, Tensor], path: Path
     try:
         units = [int(m[1]) for m in (re.match(r'stages\.(\d+)\.\d+\.conv1', k) for k in state) if m]
         dims = state['patch_embed.weight'].shape[0]
+        # (C, heads, C / heads) in the .npz; timm's files do not show the number of heads: 64
+        # channels each, as in every Vision Transformer of the authors
         query = next((v for k, v in arrays.items() if k.endswith('query/kernel')), None)
         tokens = state['pos_embed'].shape[1] - ('cls_token' in state)
         return dict(stem_channels=state['stem.conv.weight'].shape[0],
@@ -236,7 +246,7 @@ def _sizes(state: Mapping[str, Tensor], arrays: Mapping[str, Tensor], path: Path
 
 
 def _check_complete(state: Mapping[str, Tensor], sizes: dict, path: Path) -> None:
-    """Refuse tensors that do not fill the encoder exactly."""
+    """Refuse (Problem) tensors that do not fill an encoder of these sizes exactly."""
     try:
         reference = build_on_meta(dict(type='HybridViT', **sizes))
     except ValueError as error:
@@ -249,6 +259,7 @@ def _check_complete(state: Mapping[str, Tensor], sizes: dict, path: Path) -> Non
 
 
 def _not_default(sizes: dict) -> dict:
+    """The arguments that differ from the defaults of HybridViT."""
     default = dict(stem_channels=64, stages=[3, 4, 9], embed_dims=768, num_layers=12, num_heads=12,
                    feedforward_channels=3072, pos_grid=(14, 14), cls_token=True)
     return {k: v for k, v in sizes.items() if v != default[k]}

@@ -22,6 +22,7 @@ StateDict = dict[str, Tensor]
 ACCEPTED = ('Accepted are training checkpoints of DAFormer, HRDA and MIC (keys model.*, '
             'ema_model.*, imnet_model.*) and ImageNet files of Mix Transformers (keys '
             'patch_embed1.*, block1.*)')
+#: How names of the three networks of a training checkpoint begin.
 _ROLES = ('model.', 'ema_model.', 'imnet_model.')
 _STYLE = 'style_hallucination.proto_'
 
@@ -95,7 +96,9 @@ def read_tensors(path: Path) -> StateDict:
 
 def convert_state(state: Mapping[str, Tensor], model: str = 'student',
                   config: Union[Config, str, Path, None] = None) -> Conversion:
-    """Convert the tensors of a file; see :func:`convert_file`."""
+    """Convert the tensors of a file; arguments and errors as of :func:`convert_file`. Returns the
+    state dict and what was done, line by line.
+    """
     if model not in ('student', 'teacher'):
         raise Problem(f"model={model!r} must be 'student' or 'teacher'")
     keys = [k[len('module.'):] if k.startswith('module.') else k for k in state]
@@ -115,7 +118,9 @@ def convert_state(state: Mapping[str, Tensor], model: str = 'student',
 
 
 def _convert_network(parts: dict[str, StateDict], model: str, config: Any) -> Conversion:
-    """Student or teacher of an official training checkpoint."""
+    """Student or teacher (``model``) of an official training checkpoint, compared with the network
+    of ``config`` or with one of the sizes found; ``parts``: its networks' tensors by role.
+    """
     if model not in parts:
         raise Problem(f'it holds no {model}, only {", ".join(parts)} (source-only runs have no '
                       'teacher)')
@@ -129,15 +134,16 @@ def _convert_network(parts: dict[str, StateDict], model: str, config: Any) -> Co
     if not any(_STYLE in k for k in reference.state_dict()):
         dropped = [k for k in result if _STYLE in k]
         result = {k: v for k, v in result.items() if k not in dropped}
-        notes += [
-            f'{len(dropped)} tensors of style prototypes are left out: this network does not '
-            'train with them'
-        ] * bool(dropped)
+        if dropped:
+            notes.append(f'{len(dropped)} tensors of style prototypes are left out: this network '
+                         'does not train with them')
     return Conversion(_checked(result, reference, what), notes)
 
 
 def _convert_backbone(state: StateDict, model: str, config: Any) -> Conversion:
-    """An encoder of an official ImageNet file."""
+    """The encoder of an official ImageNet file, compared with that of ``config`` or with one of the
+    sizes found; arguments as of :func:`convert_file`.
+    """
     if model == 'teacher':
         raise Problem('an ImageNet file has one encoder, no teacher')
     result = from_official_backbone(state)
@@ -146,7 +152,8 @@ def _convert_backbone(state: StateDict, model: str, config: Any) -> Conversion:
         config).get_submodule('backbone')
     what = 'the encoder sizes found in the file' if config is None else 'the encoder of the config'
     notes = ["an ImageNet encoder: for backbone.init_cfg=dict(type='Pretrained', checkpoint=...)"]
-    notes += [f'left out: {", ".join(dropped)} (the classifier)'] * bool(dropped)
+    if dropped:
+        notes.append(f'left out: {", ".join(dropped)} (the classifier)')
     return Conversion(_checked(result, reference, what), notes)
 
 
@@ -187,6 +194,7 @@ def _inferred_backbone(state: StateDict) -> dict:
     """Config of the Mix Transformer whose tensors these are, as far as shapes tell (not the number
     of heads).
     """
+    # stage by stage: width, number of blocks, reduction of keys and values, patch size
     dims: list[int] = []
     depths, ratios, patches = [], [], []
     while f'layers.{len(dims)}.0.projection.weight' in state:

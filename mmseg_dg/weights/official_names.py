@@ -68,6 +68,7 @@ def from_official(state_dict: Mapping[str, Tensor]) -> StateDict:
             'split_training_checkpoint first)')
     backbone = {k[len('backbone.'):]: v for k, v in state_dict.items() if k.startswith('backbone.')}
     result = {f'backbone.{k}': v for k, v in from_official_backbone(backbone).items()}
+    # heads of the official SegFormer: their classifier is called linear_pred
     segformer = {
         k[:-len('linear_pred.weight')]
         for k in state_dict if k.endswith('.linear_pred.weight')
@@ -100,6 +101,7 @@ def from_official_backbone(state_dict: Mapping[str, Tensor]) -> StateDict:
     result: StateDict = {}
     unexpected: list[str] = []
     for key, value in state.items():
+        # q and kv become one packed projection, made when q comes along
         if re.search(r'\.attn\.q\.(weight|bias)$', key):
             partner = key.replace('.attn.q.', '.attn.kv.')
             if partner in state:
@@ -116,7 +118,7 @@ def from_official_backbone(state_dict: Mapping[str, Tensor]) -> StateDict:
         if name is None:
             unexpected.append(key)
         elif re.search(r'\.ffn\.layers\.[04]\.weight$', name) and value.ndim == 2:
-            result[name] = value[:, :, None, None]
+            result[name] = value[:, :, None, None]  # a linear layer as a 1x1 convolution
         else:
             result[name] = value
     if unexpected:
@@ -143,6 +145,7 @@ def official_gradients(
     """
     pairs = named_tensors.items() if isinstance(named_tensors, Mapping) else named_tensors
     tensors = {k: v for k, v in pairs if v is not None}
+    # heads of SegFormer, whose classifier has another name in the official code
     segformer = {
         k[:-len('linear_fuse.conv.weight')]
         for k in tensors if k.endswith('linear_fuse.conv.weight')
@@ -151,20 +154,21 @@ def official_gradients(
     for key, value in tensors.items():
         prefix, name = _split_prefix(key)
         packed = next((kind for end, kind in _PACKED_BACK.items() if name.endswith(end)), None)
-        if packed:
+        if packed:  # query, key and value in one matrix: the first third is q
             stem = prefix + _block_back(name)
             result[f'{stem}attn.q.{packed}'], result[f'{stem}attn.kv.{packed}'] = value.split(
                 (value.shape[0] // 3, value.shape[0] // 3 * 2))
             continue
         if re.search(r'ffn\.layers\.[04]\.weight$', name) and value.ndim == 4:
-            value = value[:, :, 0, 0]
+            value = value[:, :, 0, 0]  # a 1x1 convolution as a linear layer
         owner = next((p for p in segformer if key.startswith(f'{p}conv_seg.')), None)
         if owner is not None:
             result[key.replace(f'{owner}conv_seg.', f'{owner}linear_pred.')] = value
         else:
-            result[prefix
-                   + (_stage_name(name, _STAGE_NAMES_BACK, 1) or _block_rename_back(name) or name
-                      )] = value
+            # the name of a stage, of a block within one, or a name that is the same in both codes
+            official = _stage_name(name, _STAGE_NAMES_BACK,
+                                   step=1) or _block_rename_back(name) or name
+            result[prefix + official] = value
     return result
 
 
@@ -207,8 +211,10 @@ def split_training_checkpoint(state_dict: Mapping[str, Tensor]) -> dict[str, Sta
 
 
 def _stage_name(key: str, table: Iterable[tuple[str, str]], step: int) -> Optional[str]:
-    """Our name of a tensor by the first pattern that fits; ``step`` is added to the number of the
-    stage.
+    """The other name of a tensor by the first pattern of ``table`` that fits, None if none does.
+
+    ``step`` is added to the number of the stage, which counts from 1 in official names and from 0
+    in those of this package.
     """
     for pattern, template in table:
         match = re.match(pattern, key)

@@ -37,8 +37,11 @@ def find_source(entry: dict, folder: Path) -> Optional[Path]:
 
 
 def checksum_note(path: Path, known: Optional[list]) -> tuple[str, bool]:
-    """``(text, refuse)``: the file's SHA-256 against the known beginnings, else against the one in
-    its name.
+    """Compare a file's SHA-256 with the known ones (beginnings of them), else with the beginning
+    that its name may have (``resnet50-0676ba61.pth``).
+
+    Returns:
+        What to say, and whether to refuse the file: one that is not among the known ones.
     """
     digest = sha256_of(path)
     short = digest[:8]
@@ -62,6 +65,10 @@ def to_our_layout(state: dict, reference: nn.Module) -> dict:
     Args:
         state: Keys of the encoder alone or below ``backbone.``; official or mmseg names of Mix
             Transformers.
+        reference: The encoder, without memory for weights.
+
+    Returns:
+        The tensors in the order of ``reference``; others, such as a classifier, are dropped.
 
     Raises:
         Problem: Tensors of the encoder are missing or have another shape.
@@ -105,6 +112,7 @@ def deep_stem_names(state: dict) -> dict:
         return dict(state)
 
     def renamed(key: str) -> str:
+        """The new name; names outside the stem stay."""
         old = next((old for old in names if key.startswith(old)), None)
         return key if old is None else names[old] + key[len(old):]
 
@@ -112,7 +120,9 @@ def deep_stem_names(state: dict) -> dict:
 
 
 def _converted(source: Path, entry: dict) -> dict:
-    """The encoder's tensors in our layout."""
+    """The encoder's tensors of a fetched file under this package's names; ``entry`` is that of the
+    table of weights. Problem for a file that does not fit.
+    """
     if entry['layout'] != 'vit_hybrid':
         try:
             state = read_state_dict(source, foreign=True)
@@ -195,8 +205,8 @@ def _prepare(entry: dict, folder: Path, source: Optional[Path], accept_checksum:
         raise Problem(f'{source} needs no conversion: put it at {target}')
     state = _converted(source, entry)
     lines = [f'{source}: {note}']
-    # the user's download has the name that the result gets: keep it under another one. It is
-    # copied, not renamed, so that a process that reads the name meanwhile finds a file there
+    # the user's download has the name that the result gets: the download is kept under another
+    # name, as a copy, so that a process that reads the old name meanwhile finds a file there
     if target.is_file() and not is_ready(target, entry):
         lines.append(f'kept as {keep_original(target)}')
     save_atomically(state, target)
@@ -232,7 +242,7 @@ def only_one(folder: Path) -> Iterator[None]:
     except ImportError:  # not a POSIX system
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY)  # the folder itself is locked: no file is left behind
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -46,7 +46,7 @@ class Export(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """For people."""
+        """What was written, and what is needed to load it, as lines for people."""
         text = [
             f'{self.checkpoint}: {self.tensors} tensors of the network "{self.network}"',
             f'{self.config}: '
@@ -93,7 +93,8 @@ def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
     state = {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
     torch.save(dict(state_dict=state, meta=dict(dataset_meta=_dataset_meta(meta))), target)
     inference.dump(target.with_suffix('.py'))
-    return Export(target, target.with_suffix('.py'), name, own_parts, len(state))
+    return Export(checkpoint=target, config=target.with_suffix('.py'), network=name,
+                  own_parts=own_parts, tensors=len(state))
 
 
 def load_network(cfg: Config, checkpoint: Union[str, Path],
@@ -132,9 +133,13 @@ def _beside(checkpoint: Path) -> Path:
 
 
 def _fill(method: BaseModel, state: Mapping, name: str) -> nn.Module:
-    """Load the method and return one of its networks."""
+    """Load a state dict into the method and return its network ``name``; ValueError if there is no
+    such network, or the state dict does not fill it.
+    """
+    # which tensor each name is: loading may rename (a plain segmentor fills the student)
     before = {key: id(value) for key, value in method.state_dict(keep_vars=True).items()}
     missing = set(method.load_state_dict(dict(state), strict=False).missing_keys)
+    # a plain segmentor, no method of this package, is its own network
     networks = method.networks() if isinstance(method, HasNetworks) else {'student': method}
     if name not in networks:
         raise ValueError(f'{type(method).__name__} has no network {name!r}: use one of '
@@ -213,6 +218,7 @@ def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
                    {}).get('type') == 'MobileNetV2' and 'in_channels' in network.backbone:
         ours.add('MobileNetV2')  # mmseg's reads three channels
     own_parts = tuple(sorted(ours))
+    # encoders of mmpretrain have to be imported before the config can be built
     foreign = ['mmpretrain.models'] if any(
         kind.startswith('mmpretrain.') for kind in _types(network)) else []
     result = dict(default_scope='mmseg_dg' if own_parts else 'mmseg', model=network,
@@ -231,8 +237,8 @@ def _network(model: ConfigDict) -> ConfigDict:
 
 
 def _pipeline(cfg: Config) -> list:
-    """The test pipeline without labels, where stock MMSegmentation has its steps; else the plain
-    one.
+    """Steps of the first test domain's pipeline that stock MMSegmentation has, without those that
+    read labels; plain loading where there is no such pipeline.
     """
     for loader in loaders_by_name(cfg.get('test_dataloader')).values():
         steps = [
@@ -240,6 +246,7 @@ def _pipeline(cfg: Config) -> list:
             if 'Annotations' not in step['type']
         ]
         if steps and not any(_needs_us(step) for step in steps):
+            # arguments of this package's loading step that mmseg's does not take
             return [{
                 key: value
                 for key, value in step.items() if key not in ('bit_depth', 'max_pixels')

@@ -77,6 +77,7 @@ def register_shipped_weights() -> None:
     from mmengine.runner.checkpoint import CheckpointLoader
 
     def load_from_package(filename: str, map_location: Any = None) -> dict:
+        """What mmengine expects of a checkpoint: the state dict, and no meta information."""
         return dict(state_dict=read_weights(shipped_file(filename), map_location), meta=dict())
 
     CheckpointLoader.register_scheme(prefixes=PREFIX, loader=load_from_package, force=True)

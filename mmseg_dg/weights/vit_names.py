@@ -22,8 +22,9 @@ _MMPRETRAIN = (
 
 
 def layout_of(state: Mapping[str, Tensor]) -> str:
-    """``'dinov2'``, ``'timm'``, ``'mmpretrain'``, ``'transformers'``, ``'dinov3'`` or
-    ``'unknown'``."""
+    """Whose names the tensors of a Vision Transformer have: ``'dinov2'``, ``'timm'``,
+    ``'mmpretrain'``, ``'transformers'``, ``'dinov3'`` or ``'unknown'``.
+    """
     keys = set(state)
     if any(key.endswith('attn.qkv.bias_mask') for key in keys) or 'storage_tokens' in keys:
         return 'dinov3'
@@ -60,7 +61,7 @@ def to_dinov2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 key, done = re.subn(pattern, name, key)
                 if done:
                     break
-        result[{'reg_token': 'register_tokens'}.get(key, key)] = value
+        result[{'reg_token': 'register_tokens'}.get(key, key)] = value  # timm's name
     positions = result.get('pos_embed')
     if layout == 'timm' and 'register_tokens' in result and positions is not None:
         result['pos_embed'] = torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)

@@ -89,7 +89,17 @@ def export_network(config: Union[str, Path,
 
 
 def _weights(to: str, stem: Path, module: nn.Module, described: dict) -> Exported:
-    """Write weights and a config that reads them."""
+    """Write weights and a config that reads them.
+
+    Args:
+        to: ``safetensors`` or ``mmseg``.
+        stem: Path without hash and ending.
+        module: The network; changed in place.
+        described: Its metadata, with the config.
+
+    Returns:
+        The file, its metadata, and notes for the user.
+    """
     without_training_parts(module)
     _check_config(module, described)
     write = writers.write_safetensors if to == 'safetensors' else writers.write_mmseg
@@ -108,7 +118,12 @@ def _weights(to: str, stem: Path, module: nn.Module, described: dict) -> Exporte
 
 def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict, normalize: bool,
            argmax: bool, plain: bool, compare: bool) -> Exported:
-    """Write the network as a graph of operations, and compare the file with the network."""
+    """Write the network as a graph of operations, and compare the file with the network; arguments
+    as of :func:`export_network`.
+
+    Returns:
+        The file, its metadata, how far it agrees (None: not compared), and notes for the user.
+    """
     # a copy, for the graph takes the network apart
     before = copy.deepcopy(module).eval() if compare else None
     norm = described['preprocessing'] if normalize else {}
@@ -145,7 +160,9 @@ def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict,
 
 def _compared(to: str, path: Path, graph: InferenceGraph, before: nn.Module,
               notes: list[str]) -> Optional[check.Agreement]:
-    """Run the written file beside the network; a file that differs is removed."""
+    """Run the written file beside the network (``before``, a copy of what was written); a file that
+    differs is removed (ValueError). None, with a note, where nothing here can run it.
+    """
     run = check.run_onnx(path) if to == 'onnx' else check.run_torch_export(path)
     if run is None:
         notes.append('not compared with the network: pip install onnxruntime')
@@ -160,7 +177,9 @@ def _compared(to: str, path: Path, graph: InferenceGraph, before: nn.Module,
 
 
 def _check_config(module: nn.Module, described: dict) -> None:
-    """The network that the written config describes has the tensors that are written."""
+    """Refuse (ValueError) to write weights that the written config would not read: names or shapes
+    differ.
+    """
     built = MODELS.build(described['config']['model'])
     wanted = {key: tuple(value.shape) for key, value in built.state_dict().items()}
     ours = {key: tuple(value.shape) for key, value in module.state_dict().items()}
@@ -172,7 +191,10 @@ def _check_config(module: nn.Module, described: dict) -> None:
 
 
 def _with_hash(stem: Path, to: str, write: Any) -> Path:
-    """Write beside the place and move to ``<stem>-<hash><ending>``."""
+    """Write a file beside its place and move it to ``<stem>-<hash><ending>``; returns that path.
+
+    ``write(path)`` writes it; the hash is the beginning of the content's SHA-256.
+    """
     ending = writers.ENDINGS[to]
     part = stem.with_name(f'.{stem.name}.part{ending}')  # torch.export asks for its ending
     try:

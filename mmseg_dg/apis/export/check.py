@@ -53,10 +53,14 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
             (B, H, W) where the graph has the argmax.
         graph: What was written.
         network: A copy of the network from before.
+
+    Returns:
+        The largest relative difference of logits (None for class ids), and the share of pixels
+        whose class is the same.
     """
-    low, wide = (max(side, 64) for side in smallest(graph))
+    low, wide = (max(side, 64) for side in smallest(graph))  # least height and width to compare at
     differences, equal, count = [], 0, 0
-    # none of them square, none that of the trace
+    # no size is square, and none is that of the trace
     step, reach = multiple_of(graph), window_reach(graph)
     sizes = [
         tuple(ceil_div(side, step) * step for side in size)
@@ -102,6 +106,7 @@ def run_onnx(path: Path) -> Optional[Callable[[Tensor], Tensor]]:
         return None
     import onnxruntime
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    # None: all outputs, of which there is one
     return lambda images: torch.from_numpy(session.run(None, {'images': images.numpy()})[0])
 
 

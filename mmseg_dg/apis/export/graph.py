@@ -63,9 +63,12 @@ class AdaptivePool(nn.Module):
 
 
 def averages(length: int, cells: int, like: Tensor) -> Tensor:
-    """(cells, length) matrix whose row i averages the positions of cell i."""
+    """(cells, length) matrix whose row i averages the positions of cell i, as adaptive average
+    pooling does; ``like`` gives device and type. Products of it hold for every size of a graph.
+    """
     place = torch.arange(length, device=like.device)[None]
     cell = torch.arange(cells, device=like.device)[:, None]
+    # cells overlap by one position where ``cells`` does not divide ``length``: floor and ceiling
     first = cell * length // cells
     end = ((cell + 1) * length + cells - 1) // cells
     inside = ((place >= first) & (place < end)).to(like.dtype)
@@ -131,12 +134,12 @@ class InferenceGraph(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the class; (B, 3, H, W), or uint8 (B, H, W, 3) where it normalizes, -> logits (B,
-        K, H, W) or ids uint8 (B, H, W).
+        """Predict whole images: (B, 3, H, W), or uint8 (B, H, W, 3) where it normalizes itself ->
+        logits (B, K, H, W), or class ids uint8 (B, H, W) where it has the argmax.
         """
         if self.normalizes:
             if self.bgr_to_rgb:
-                images = images.flip(-1)
+                images = images.flip(-1)  # channels come last
             # (B, H, W, 3) -> (B, 3, H, W)
             images = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
         logits = self.body(images)
@@ -160,8 +163,9 @@ class InferenceGraph(nn.Module):
 
 
 def whole_image_form(network: nn.Module, plain: bool) -> nn.Module:
-    """The module that predicts whole images as the network does; see :class:`InferenceGraph` for
-    what is refused."""
+    """A module, (B, 3, H, W) -> logits (B, K, H, W), that predicts whole images as the network
+    does; ValueError for a sampling network unless its plain classifier is meant (``plain``).
+    """
     kind = type(network).__name__
     if isinstance(network, MaskDiffusionEncoderDecoder):
         if not network.plain_weight and not network.residual:
@@ -169,7 +173,7 @@ def whole_image_form(network: nn.Module, plain: bool) -> nn.Module:
         if not plain:
             raise ValueError(SAMPLER.format(kind=kind))
         return PlainDiffusion(network)
-    if plain:
+    if plain:  # only mask diffusion has two predictors
         raise ValueError(
             f'plain=True is for networks that sample; {kind} predicts in one step as it is: leave '
             'it out')

@@ -18,7 +18,7 @@ from .licenses import encoder_license
 
 #: Under which the text lies in each format.
 KEY = 'mmseg_dg'
-FORMAT = 1
+FORMAT = 1  # of the text
 #: Arguments of a segmentor that matter in training only.
 _TRAINING_ONLY = ('auxiliary_head', 'train_cfg', 'init_cfg', 'pretrained')
 
@@ -69,7 +69,7 @@ def inference_settings(cfg: Config, pipeline: list) -> dict[str, Any]:
     for key in _TRAINING_ONLY:
         model.pop(key, None)
     if MODELS.get(model['type']).__module__.startswith('mmseg.'):
-        model['train_cfg'] = {}
+        model['train_cfg'] = {}  # as mmseg's own configs have it
     return dict(dict(stripped), model=model, test_pipeline=pipeline)
 
 
@@ -129,8 +129,9 @@ def plain(node: Any) -> Any:
 
 
 def with_tuples(node: Any) -> Any:
-    """Settings of a pipeline's step as a config has them: JSON knows no tuples, and mmcv's
-    ``Resize`` takes no list for a size."""
+    """The same settings with a tuple for every list of numbers: JSON knows no tuples, and mmcv's
+    ``Resize`` takes no list for a size.
+    """
     if isinstance(node, Mapping):
         return {key: with_tuples(value) for key, value in node.items()}
     if isinstance(node, (list, tuple)):

@@ -87,7 +87,9 @@ def _step(step: Mapping) -> dict:
 
 
 def _with_scopes(node: Any, registry: Any) -> Any:
-    """Types of this package with their scope in front, so that stock MMSegmentation finds them."""
+    """The same config with the scope in front of this package's types (``mmseg_dg.DAFormerHead``),
+    so that stock MMSegmentation finds them.
+    """
     if isinstance(node, Mapping):
         found = {key: _with_scopes(value, registry) for key, value in node.items()}
         kind = found.get('type')
@@ -109,9 +111,11 @@ def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
     # odd sides: whatever a network pads is then padded here, and the written graph does it for
     # every size
     step = multiple_of(graph)
+    # above every size at which a part behaves in another way, and odd; height and width differ
     side = max(101, window_reach(graph) + 5, *(side + 27 - side % 2 for side in smallest(graph)))
-    sides = (side, side + 46) if step == 1 else ((side // step + 1) * step,
-                                                 (side // step + 4) * step)
+    sides = (side, side + 46)
+    if step != 1:
+        sides = ((side // step + 1) * step, (side // step + 4) * step)
     with torch.no_grad(), without_size_warnings():
         try:
             return torch.export.export(graph, (graph.example(*sides), ),
@@ -136,6 +140,7 @@ def window_reach(graph: InferenceGraph) -> int:
 def multiple_of(graph: InferenceGraph) -> int:
     """What both sides of an image must be multiples of: the patch of an encoder that does not
     resize, else 1."""
+    # encoders of patches that have resize=None ('': a module without that setting)
     patches = [
         patch for module in graph.modules() if vars(module).get('resize', '') is None
         and isinstance(patch := vars(module).get('patch_size'), int)
@@ -152,7 +157,16 @@ def write_torch_export(program: torch.export.ExportedProgram, metadata: Mapping,
 
 def write_onnx(program: torch.export.ExportedProgram, metadata: Mapping, path: Path, output: str,
                optimize: bool = True) -> None:
-    """An ONNX file of opset 18 with input ``images`` and output ``logits`` or ``classes``."""
+    """Write an ONNX file of opset 18.
+
+    Args:
+        program: Of :func:`traced`.
+        metadata: Goes into the file as JSON.
+        path: The file.
+        output: Name of its output, ``logits`` or ``classes``; its input is called ``images``.
+        optimize: Let the exporter simplify the graph.
+    """
+    # the exporter names free sizes s0, s1, ...: the file gets words for them
     free = ('batch', 'height', 'width')
     result = torch.onnx.export(program, dynamo=True, verbose=False, input_names=['images'],
                                output_names=[output], opset_version=OPSET, external_data=False,
@@ -175,6 +189,7 @@ def _rename(model: Any, names: Mapping[str, str]) -> None:
 
 
 def _state(module: nn.Module) -> dict[str, torch.Tensor]:
+    """A module's state dict as tensors of the CPU that own their memory."""
     return {
         key: value.detach().cpu().contiguous().clone()
         for key, value in module.state_dict().items()

@@ -60,8 +60,8 @@ def replace_type(node: Any, old: str, new: str) -> Any:
 
 
 def use_plain_batch_norm(cfg: Config) -> None:
-    """SyncBatchNorm runs on GPUs only: make it BatchNorm in the model and in ``sync_bn``, and say
-    so.
+    """Replace SyncBatchNorm, which runs on GPUs only, by BatchNorm in the model and in ``sync_bn``
+    of a config, in place; says so where there was any.
     """
     asked = [f'sync_bn={cfg.sync_bn!r}'] if cfg.get('sync_bn') else []
     asked += [

@@ -21,7 +21,9 @@ class ConfigOptions(DictAction):
     """
     @staticmethod
     def _parse_iterable(val: str) -> Any:
-        """A list, tuple or dict as Python reads it, else as mmengine does."""
+        """The value of a setting: a list, tuple or dict as Python reads it, else as mmengine does
+        (numbers, booleans, text).
+        """
         if val.strip()[:1] in ('[', '(', '{'):
             try:
                 return ast.literal_eval(val.strip())
@@ -31,6 +33,7 @@ class ConfigOptions(DictAction):
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
                  values: Optional[Sequence[str]], option_string: Optional[str] = None) -> None:
+        """argparse's interface: refuse pairs that mmengine would misread, then read them as it."""
         for pair in values or ():
             if '=' not in pair:
                 parser.error(f'{option_string}: {pair!r} is not of the form key=value')
@@ -42,7 +45,7 @@ class ConfigOptions(DictAction):
 
 
 def add_common_args(parser: argparse.ArgumentParser) -> None:
-    """Options of both tools."""
+    """Add the options that ``tools/train.py`` and ``tools/test.py`` share."""
     parser.add_argument(
         '--work-dir', help='where logs and checkpoints go (default: '
         'work_dirs/<config>[_<row>][_<subset>])')
@@ -61,7 +64,7 @@ def add_common_args(parser: argparse.ArgumentParser) -> None:
 
 
 def add_row_args(parser: argparse.ArgumentParser) -> None:
-    """``--row`` and ``--subset``: which variant of the config is meant."""
+    """Add ``--row`` and ``--subset``: which variant of the config is meant."""
     parser.add_argument(
         '--row', metavar='NAME', help='variant of the config, from the '
         'ablations.yml beside it (tools/rows.py '
@@ -71,7 +74,7 @@ def add_row_args(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_args(parser: argparse.ArgumentParser) -> None:
-    """Options of training: what becomes of a run that the work dir already holds."""
+    """Add the options of training: what becomes of a run that the work dir already holds."""
     parser.add_argument(
         '--resume', nargs='?', const='auto', metavar='FILE',
         help='go on from the newest readable checkpoint of the work dir, or from '
@@ -87,7 +90,9 @@ def add_run_args(parser: argparse.ArgumentParser) -> None:
 
 
 def finish_args(args: argparse.Namespace, parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Check what argparse cannot and set the environment variables that follow from the options."""
+    """Check what argparse cannot and set the environment variables that follow from the options;
+    returns ``args``.
+    """
     if args.launcher == 'none' and (args.gpus or 0) > 1:
         parser.error('--gpus > 1 needs --launcher pytorch (or slurm); or use tools/dist_train.sh')
     if args.device == 'cuda' and not torch.cuda.is_available():
@@ -135,7 +140,7 @@ def warn_unknown_options(cfg: Config, options: dict) -> list:
         }
     unknown = [key for key in options if key not in known and not key.endswith('_delete_')]
     for key in unknown:
-        close = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+        close = difflib.get_close_matches(key, known, n=1, cutoff=0.0)  # 0: however far it is
         print_log(
             f'--cfg-options: the config has no key "{key}"; it is added. Did you mean '
             f'"{close[0]}"?', logger='current', level=logging.WARNING)

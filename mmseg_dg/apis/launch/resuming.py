@@ -86,6 +86,7 @@ def command_to_continue(words: Sequence[str], cfg: Config) -> str:
         words: ``sys.argv`` of tools/train.py.
         cfg: The run's config; its launcher decides what starts the processes.
     """
+    # options of the new command; whether the next word belongs to one that is left out
     kept, skip = [], False
     options = list(words[1:])
     for place, word in enumerate(options):
@@ -100,6 +101,7 @@ def command_to_continue(words: Sequence[str], cfg: Config) -> str:
             ('--resume=', '--launcher=', '--local-rank', '--local_rank')):
             skip = word == '--launcher'
             kept += [] if skip else [word]
+    # the config comes first; --cfg-options takes all words that follow and so stays last
     config = next((i for i, word in enumerate(kept) if word.endswith('.py')), 0)
     first = [kept.pop(config)] if kept else []
     rest = ['--resume', *kept] if kept and kept[-1:] != ['--cfg-options'] else [*kept, '--resume']
@@ -130,6 +132,7 @@ def say_how_to_continue(cfg: Config, reason: str, words: Sequence[str]) -> int:
     if not process_number():
         print_log(f'stopped by {reason}, nothing is lost (exit status {STOPPED})', logger='current')
         print_log(f'continue with: {command_to_continue(words, cfg)}', logger='current')
+        # a launcher of several processes reads the status there, since torchrun ends with its own
         if os.environ.get('MMSEG_DG_STATUS_FILE'):
             Path(os.environ['MMSEG_DG_STATUS_FILE']).write_text(str(STOPPED), encoding='utf-8')
     return STOPPED

@@ -19,8 +19,8 @@ ConfigLike = Union[str, Path, Config]
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read ``args.config`` and apply ``--row``, ``--subset``, ``--cfg-options``, ``--launcher`` and
-    ``--work-dir``.
+    """The config that a command line asks for: ``args.config`` with ``--row``, ``--subset``,
+    ``--cfg-options``, ``--launcher`` and ``--work-dir`` applied.
     """
     cfg = load_row(args.config, vars(args).get('row'), vars(args).get('subset'))
     if args.cfg_options is not None:
@@ -65,6 +65,8 @@ def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
 def config_of_run(config: ConfigLike, work_dir: Optional[str] = None,
                   options: Optional[dict[str, Any]] = None) -> Config:
     """The config that :func:`build_runner` builds, with its work dir; the arguments are the same.
+
+    A :class:`Config` that is given stays as it is.
     """
     cfg = read_config(config)
     if options:

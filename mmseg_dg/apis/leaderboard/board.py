@@ -79,11 +79,14 @@ class Leaderboard:
                 if row['cpu_seconds'] and row['cpu_seconds_complete']
             ]
             measured = sum(costs) / len(costs) if costs else arm.cpu_seconds
+            # where none was measured: from the images that a run reads (without its pretraining)
             seconds = measured or self.suite.seconds_per_image * (arm.budget - arm.images_before)
             for run in study.runs():
                 check_folder(run, study.fingerprint_of(run))
                 if not read_record(run.folder / FINISHED):
-                    planned.append(Planned(arm, study, run, float(seconds), measured is not None))
+                    planned.append(
+                        Planned(arm=arm, study=study, run=run, seconds=float(seconds),
+                                measured=measured is not None))
         return sorted(planned, key=lambda p: (p.seconds, self.suite.seeds.index(p.run.seed)))
 
     @property
@@ -119,7 +122,7 @@ class Leaderboard:
         """
         sys.stdout.write(self.plan_text() + '\n')
         sys.stdout.flush()
-        self.write()  # rows of runs that ended while nobody looked
+        self.write()  # rows of runs that ended after the program that started them
         failed = []
         for number, planned in enumerate(planned_runs := self.plan(), 1):
             print_log(
@@ -135,12 +138,13 @@ class Leaderboard:
         return failed
 
     def _note(self, arm: Arm, study: Study, run: Run) -> None:
+        """Write the row of a finished run."""
         row = make_row(arm, run.seed, run.folder, self._command(study, run),
                        study.fingerprint_of(run), self.suite.score)
         write_row(self.rows / f'{arm.name}_seed{run.seed}.json', row)
 
     def _command(self, study: Study, run: Run) -> str:
-        """The command of a run as anybody can type it: no paths of this machine."""
+        """The command that trains a run, as anybody can type it: no paths of this machine."""
         variant = [
             word for key in ('row', 'subset') if key in run.settings
             for word in (f'--{key}', run.settings[key])
@@ -157,8 +161,8 @@ class Leaderboard:
         ])
 
     def write(self) -> tuple[Path, Path]:
-        """Rows of finished runs that have none, what earlier versions left out of rows, and the
-        pages.
+        """Write the rows of finished runs that have none, what earlier versions left out of rows,
+        and the pages.
 
         Returns:
             The Markdown and the HTML file.
@@ -169,6 +173,7 @@ class Leaderboard:
                 path = self.rows / f'{arm.name}_seed{run.seed}.json'
                 if not read_record(run.folder / FINISHED):
                     continue
+                # a row without its score (the mean of the last three evaluations) is damaged
                 row = read_record(path, needs='last_three')
                 if not row:
                     self._note(arm, study, run)
@@ -188,22 +193,22 @@ class measured_cost:
         self.path = path
 
     def __enter__(self) -> None:
+        """Count the attempt as started, so that one that is killed shows as not measured."""
         earlier = read_record(self.path, needs='seconds')
-        self.record = dict(seconds=earlier.get('seconds',
-                                               0.), started=earlier.get('started', 0) + 1,
-                           measured=earlier.get('measured',
-                                                0), wall_seconds=earlier.get('wall_seconds', 0.))
+        self.record = dict(dict(seconds=0., started=0, measured=0, wall_seconds=0.), **earlier)
+        self.record['started'] += 1
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, json.dumps(self.record))
-        self.before, self.began = _children(), time.monotonic()
+        self.before, self.began = _seconds_of_children(), time.monotonic()
 
     def __exit__(self, *_: object) -> None:
-        self.record['seconds'] += _children() - self.before
+        self.record['seconds'] += _seconds_of_children() - self.before
         self.record['wall_seconds'] += time.monotonic() - self.began
         self.record['measured'] += 1
         write_text(self.path, json.dumps(self.record))
 
 
-def _children() -> float:
+def _seconds_of_children() -> float:
+    """CPU-seconds of all processes that this one started and that ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

@@ -80,7 +80,12 @@ def paired_gain(ours: Mapping[int, float], control: Mapping[int, float],
     Args:
         ours: Seed to score.
         control: The same of the control.
-        drives: Of :func:`mmseg_dg.evaluation.drives.bootstrap_difference`.
+        drives: Of :func:`mmseg_dg.evaluation.drives.bootstrap_difference`: (low, high) of the
+            difference over resampled drives.
+
+    Returns:
+        Mean difference, half the width of its 95 % interval over seeds (None for one seed), and the
+        verdict: ``gain`` or ``loss`` only if all intervals lie on one side of 0.
     """
     differences = [ours[seed] - control[seed] for seed in ours if seed in control]
     if not differences:

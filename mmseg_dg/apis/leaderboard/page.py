@@ -43,7 +43,7 @@ class Block:
         return '\n'.join('| ' + ' | '.join(str(cell) for cell in line) + ' |' for line in lines)
 
     def html(self) -> str:
-        """As HTML; everything is text."""
+        """The block as HTML, its text escaped: nothing in it is taken for markup."""
         if not self.table:
             tag = f'h{self.level}' if self.level else 'p'
             return f'<{tag}>{html.escape(self.text)}</{tag}>'
@@ -82,7 +82,9 @@ def write_pages(suite: Suite, folder: Path, rows: Rows) -> tuple[Path, Path]:
 
 
 def page_blocks(suite: Suite, folder: Path, rows: Rows) -> list[Block]:
-    """The page; the same rows give the same text."""
+    """The page as paragraphs and tables; the same rows give the same text. Without enough distance
+    between the controls it says why there is no ranking, and has no tables.
+    """
     done, total = sum(len(by_seed) for by_seed in rows.values()), len(suite.arms) * len(suite.seeds)
     blocks = [Block(suite.title, 1)] + ([Block(suite.about)] if suite.about else [])
     first = suite.arms[0]
@@ -119,14 +121,16 @@ _LEGEND = (
 
 
 def unpublished(suite: Suite, rows: Rows) -> str:
-    """Why there is no ranking, or nothing."""
+    """Why there is no ranking yet, '' if there is one: for every encoder both controls must have
+    runs, and lie ``least_spread`` points apart.
+    """
     for encoder in dict.fromkeys(arm.encoder for arm in suite.arms):
         lower, upper = suite.controls(encoder)
         missing = [name for name in (lower, upper) if not rows.get(name)]
         if missing:
             return f'Not published yet: there is no run of the control {" and ".join(missing)}.'
         gap = _score(rows[upper])[0] - _score(rows[lower])[0]
-        if not gap >= suite.least_spread:
+        if not gap >= suite.least_spread:  # NaN as well
             return (
                 f'Not published: the upper control {upper} is {gap:.2f} points above the lower '
                 f'control {lower}, and {suite.least_spread:g} are needed for differences between '
@@ -135,7 +139,9 @@ def unpublished(suite: Suite, rows: Rows) -> str:
 
 
 def arm_table(suite: Suite, folder: Path, rows: Rows, arms: Sequence[Arm]) -> list[list[str]]:
-    """Header and one line per arm."""
+    """Header and one line of cells per arm; ``rows`` by arm and seed, ``arms`` in the order of the
+    ranking.
+    """
     lines = [[
         'arm', 'encoder', 'score', 'by seed', 'control', 'gain', 'drives', 'verdict', 'rises',
         'best on validation', 'encoder moved', 'probe', 'probe of the start'
@@ -168,7 +174,9 @@ def encoder_cells(own: Mapping[int, dict]) -> list[str]:
 
 
 def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
-    """An arm against its control, over the seeds both have; None without."""
+    """An arm against its control, over the seeds that both have runs of; None for an arm without a
+    control, or one that has no run.
+    """
     if arm.control is None or not rows.get(arm.control):
         return None
     ours, theirs = rows[arm.name], rows[arm.control]
@@ -177,6 +185,7 @@ def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
     if suite.score.split('/')[1:] == ['mIoU']:  # counts by drive are counts of the scored classes
         domains = scored_domains(arm.cfg, suite.score)
         control = suite.arm(arm.control)
+        # counts by drive of the arm's and the control's runs, for the seeds where both left them
         runs, control_runs = ([
             run for seed in seeds
             if (run := _of_domains(each.work_dir(folder, seed), domains)) is not None
@@ -189,6 +198,7 @@ def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
 
 
 def _of_domains(folder: Path, domains: Sequence[str]) -> Optional[dict]:
+    """Counts of drives of a finished run by domain; None unless all domains have them."""
     found = drives_of(folder)
     if any(domain not in found for domain in domains):
         return None
@@ -206,8 +216,9 @@ def _gain_cells(gain: Optional[Gain]) -> list[str]:
 
 
 def detail_table(suite: Suite, rows: Rows, arms: Sequence[Arm]) -> list[list[str]]:
-    """Domains, thirds of the classes and classes; a column per arm, means over seeds of the last
-    three evaluations."""
+    """Header and lines of the second table: domains, thirds of the classes (by frequency) and
+    classes; a column per arm, means over seeds of the last three evaluations.
+    """
     keys = list(
         dict.fromkeys(key for arm in arms for row in rows[arm.name].values()
                       for key in row['metrics']))
@@ -226,7 +237,9 @@ def detail_table(suite: Suite, rows: Rows, arms: Sequence[Arm]) -> list[list[str
 
 
 def cost_blocks(suite: Suite, rows: Rows) -> list[Block]:
-    """What the runs have cost; changes with every run, and so has a file of its own."""
+    """Heading and table of what each run has cost; they change with every run, and so have a file
+    of their own.
+    """
     table = [['arm', 'seed', 'CPU-seconds', 'complete']]
     for arm in suite.arms:
         for seed, row in sorted(rows.get(arm.name, {}).items()):
@@ -240,7 +253,7 @@ def cost_blocks(suite: Suite, rows: Rows) -> list[Block]:
 
 
 def _made_with(rows: Rows) -> str:
-    """Commits and versions of all rows; several where they differ."""
+    """A sentence with commits and versions of all rows; several where they differ."""
     every = [row for by_seed in rows.values() for row in by_seed.values()]
     commits = sorted({row['commit'] or 'an installed package' for row in every})
     found: dict[str, set] = {}

@@ -40,6 +40,7 @@ def drives_of(folder: Path) -> dict[str, list[Drives]]:
     """``{domain: counts of its last three evaluations}`` of a run; empty where its evaluator leaves
     none."""
     found: dict[str, dict[int, Path]] = {}
+    # by time: a resumed run judges an iteration again, the newest counts
     for path in sorted(folder.glob('*/drives_*_iter_*.npz'), key=lambda p: p.stat().st_mtime):
         match = re.fullmatch(r'drives_(.+)_iter_(\d+)', path.stem)
         if match:
@@ -70,6 +71,10 @@ def make_row(arm: Arm, seed: int, folder: Path, command: str, fingerprint: str, 
         command: That trains it, with paths below the leaderboard's folder.
         fingerprint: Of the config (study).
         score: Key of the leaderboard.
+
+    Returns:
+        Plain values: what it was (arm, config, command, versions), what it scored (``last_three``:
+        the mean of its last three evaluations), and what it cost.
 
     Raises:
         ValueError: No evaluation has the score.
@@ -111,6 +116,7 @@ def score_fields(folder: Path, score: str, steps: int) -> dict[str, Any]:
             f'{folder}: no evaluation has {score!r}; the last one has '
             f'{sorted(evaluations[max(evaluations)])[:12] if evaluations else "nothing"}')
     highest, at = best(evaluations, score)
+    # scores of the last evaluation, without the numbers of images
     keys = [key for key in evaluations[max(evaluations)] if not key.endswith('images')]
     means = {key: plain(last_three(evaluations, key)) for key in keys}
     curve = {str(n): plain(evaluations[n].get(score, math.nan)) for n in sorted(evaluations)}
@@ -133,13 +139,14 @@ def plain(value: float) -> Optional[float]:
 
 
 def below_configs(path: Path) -> str:
-    """``configs/...`` of a config of the package, else its file name: no path of this machine."""
+    """A path from ``configs`` on, as in the repository; the bare name elsewhere: no path of this
+    machine."""
     parts = path.parts
     return '/'.join(parts[parts.index('configs'):]) if 'configs' in parts else path.name
 
 
 def write_row(path: Path, row: dict) -> None:
-    """One file, whole or not at all."""
+    """Write a row as one file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(row, indent=1, sort_keys=True) + '\n')
 

@@ -153,17 +153,31 @@ def read_suite(path: Path) -> Suite:
         for key, entry in data['arms'].items() for encoder, setting in encoders.items()
         if encoder in (entry.get('encoders') or encoders)
     ]
-    suite = Suite(path.stem, str(data['title']), str(data.get('about', '')), str(data['score']),
-                  str(data['lower']), str(data['upper']),
-                  [int(seed) for seed in data.get('seeds', [0])], arms,
-                  float(data.get('seconds_per_image', 0.1)), float(data.get('least_spread', 5.)))
+    suite = Suite(name=path.stem, title=str(data['title']), about=str(data.get('about', '')),
+                  score=str(data['score']), lower=str(data['lower']), upper=str(data['upper']),
+                  seeds=[int(seed) for seed in data.get('seeds', [0])], arms=arms,
+                  seconds_per_image=float(data.get('seconds_per_image', 0.1)),
+                  least_spread=float(data.get('least_spread', 5.)))
     _check(suite, path, data['arms'])
     return suite
 
 
 def _arm(path: Path, key: str, arm: Mapping, encoder: str, setting: Mapping, data: Mapping,
          several: bool) -> Arm:
-    """One arm of the suite with one encoder, its config resolved."""
+    """One arm of the suite with one encoder, its config resolved.
+
+    Args:
+        path: The suite's file; configs count from its folder.
+        key: Name of the arm in the file.
+        arm: What the file says of it.
+        encoder: Name of the encoder, '' where the suite has none.
+        setting: What the file says of the encoder.
+        data: The whole file.
+        several: Whether there are several encoders, which then are part of the arm's name.
+
+    Raises:
+        ValueError, FileNotFoundError: As :func:`read_suite`.
+    """
     where = f'{path}: arm {key!r}'
     if not isinstance(arm, Mapping):
         raise ValueError(f'{where} is {arm!r}; it needs config: FILE')
@@ -202,6 +216,7 @@ def parse_options(options: list, where: str) -> dict:
 
 
 def _similar(config: Path) -> str:
+    """A hint at a config of a similar name; empty if there is none."""
     root = next((parent for parent in config.parents if parent.name == 'configs'), config.parent)
     names = {file.name: file for file in root.rglob('*.py')} if root.is_dir() else {}
     close = difflib.get_close_matches(config.name, names, 1)
@@ -239,7 +254,7 @@ def _check(suite: Suite, path: Path, methods: Mapping) -> None:
 
 
 def check_arm(arm: Arm, score: str, where: str) -> None:
-    """One arm alone: length, evaluations, the score's domain.
+    """Refuse an arm whose length is not known, that is judged too seldom, or cannot have the score.
 
     Raises:
         ValueError: See :func:`read_suite`.
@@ -259,6 +274,7 @@ def check_arm(arm: Arm, score: str, where: str) -> None:
             f'iterations; a score is the mean of the last three, and {EVALUATIONS} are needed: '
             f'set options: [train_cfg.val_interval={max(1, arm.steps // 10)}]')
     domain = score.partition('/')[0]
+    # domains by name; a single dataloader is the domain 'val'
     named = dict(val=loaders) if 'dataset' in loaders else {
         name: loader
         for name, loader in loaders.items() if loader is not None
@@ -279,7 +295,7 @@ def check_arm(arm: Arm, score: str, where: str) -> None:
 
 
 def check_budgets(arms: list[Arm], where: str) -> None:
-    """Arms of one encoder have read equally many images when they end.
+    """Refuse a suite whose arms (of one encoder) have not read equally many images at their end.
 
     Raises:
         ValueError: They have not; every arm is listed.

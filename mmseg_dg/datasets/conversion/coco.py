@@ -56,7 +56,7 @@ def _uncompress(text: bytes) -> list[int]:
     runs: list[int] = []
     value = shift = 0
     for char in text:
-        char -= 48
+        char -= 48  # the text begins at the character '0'
         value |= (char & 31) << shift
         shift += 5
         if char & 32:
@@ -91,9 +91,10 @@ def polygon_mask(polygons: Sequence[Sequence[float]], size: Sequence[int]) -> np
     for flat in polygons:
         if len(flat) % 2:
             raise ValueError(f'a polygon has {len(flat)} coordinates; expected pairs')
-        if len(flat) < 6:
+        if len(flat) < 6:  # fewer than three corners have no area
             continue
         points = np.asarray(flat, np.float64).reshape(-1, 2)  # (2 n,) -> (n, 2): x, y
+        # only the box around the polygon, cut to the image, is drawn
         x1, y1 = np.clip(np.floor(points.min(0)), 0, (width, height)).astype(int)
         x2, y2 = np.clip(np.ceil(points.max(0)) + 1, 0, (width, height)).astype(int)
         if x2 <= x1 or y2 <= y1:
@@ -125,9 +126,10 @@ class COCOLabels:
     crowd: str = 'ignore'
 
     def __call__(self, job: Job) -> np.ndarray:
-        """uint8 (H, W) in 0..80, 255."""
+        """The label of one image, uint8 (H, W): 0 background, 1..80 classes, 255 ignored."""
         height, width, annotations = self.images[job.name]
         label = np.zeros((height, width), np.uint8)
+        # crowds first, then the large ones: smaller instances are painted over them
         for entry in sorted(annotations, key=lambda a: (not a.get('iscrowd', 0), -a['area'])):
             shape = entry['segmentation']
             try:
@@ -143,6 +145,14 @@ class COCOLabels:
 
 def read_instances(path: str, crowd: str = 'ignore') -> COCOLabels:
     """Read ``instances_train2017.json`` or the like.
+
+    Args:
+        path: The file.
+        crowd: What becomes of pixels of crowds: ``'ignore'`` (255), or ``'class'``, their class.
+
+    Returns:
+        What paints the label of each image: image stem -> (height, width, instances), and COCO's
+        category ids -> 1..80 in their order (0 is the background).
 
     Raises:
         FileNotFoundError: No such file.
@@ -189,6 +199,7 @@ def coco_jobs(labels: COCOLabels, annotations: str, images: str,
 
 
 def _stems(folder: str) -> set[Any]:
+    """Names of the images of a folder, without ``.jpg``."""
     check_folder(folder, 'image', 'COCO', 'Give the folder that has train2017 and annotations')
     names = list_files(folder, '.jpg')
     check_not_empty(names, folder, '.jpg', 'image', 'COCO')

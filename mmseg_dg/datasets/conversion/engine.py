@@ -22,8 +22,8 @@ from ..label_tables import IGNORE, count_ids, ids_outside
 from ..parallel import chunks, run_ranges
 from .files import write_label
 
-_CHUNK = 8
-_NAMED = 5
+_CHUNK = 8  # labels a process is given at a time
+_NAMED = 5  # problems a summary names
 
 
 class Job(NamedTuple):
@@ -114,11 +114,14 @@ def convert(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int,
         verify: Make labels that are there again and compare; a difference is a failure.
         title: Word before the progress bar.
 
+    Returns:
+        What became of each job, and the pixels per id of the labels that were read.
+
     Raises:
         ValueError: Two jobs have one target or one name.
     """
-    for what, values in (('target', [job.target
-                                     for job in jobs]), ('name', [job.name for job in jobs])):
+    targets, names = [job.target for job in jobs], [job.name for job in jobs]
+    for what, values in (('target', targets), ('name', names)):
         if len(set(values)) < len(jobs):
             twice = next(v for v in values if values.count(v) > 1)
             raise ValueError(f'two labels have the same {what} {twice!r}; the folders overlap')
@@ -132,8 +135,11 @@ def convert(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int,
     for (start, stop), (outcomes, counts) in zip(ranges, run_ranges(work, ranges, workers)):
         report.pixel_counts += counts
         for name, status, message in outcomes:
-            place = vars(report)[status]
-            place.append(name) if isinstance(place, list) else place.__setitem__(name, message)
+            place = vars(report)[status]  # written, kept: lists; mismatched, failed: with reasons
+            if isinstance(place, list):
+                place.append(name)
+            else:
+                place[name] = message
         bar.update(stop - start)
     sys.stderr.write('\n')
     report.seconds = time.time() - started
@@ -143,8 +149,11 @@ def convert(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int,
 def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int, overwrite: bool,
                    verify: bool,
                    bounds: tuple[int, int]) -> tuple[list[tuple[str, str, str]], np.ndarray]:
-    """Convert some of the jobs in one process: (name, outcome, message) of each, and the pixels
-    per id.
+    """Convert the jobs ``bounds[0]`` to ``bounds[1]`` (exclusive) in one process.
+
+    Returns:
+        (name, field of the :class:`Report`, message) of each job, and the pixels per id, int64
+        (256,).
     """
     outcomes, total = [], np.zeros(256, np.int64)
     for job in jobs[bounds[0]:bounds[1]]:

@@ -16,7 +16,7 @@ import numpy as np
 
 #: Bytes of one variable once unpacked; the largest label of the datasets read here has some 50 MB.
 LARGEST = 2**29
-_DEEPEST = 16
+_DEEPEST = 16  # structures in one another
 _BYTES, _UINT32 = 1, 6  # types of an element
 # type of an element: bytes per number
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 2, 18: 4}
@@ -89,6 +89,7 @@ class _Reader:
         return _Element(found, self.data[start:end])
 
     def integers(self) -> list[int]:
+        """The next element, which must hold integers (a shape)."""
         element = self.next()
         if element.kind not in (5, 6):
             raise _Damaged(f'dimensions of type {element.kind}')
@@ -125,6 +126,8 @@ def check_mat(data: bytes) -> None:
         _Damaged: A size or count does not hold.
         struct.error, zlib.error: The file is cut off.
     """
+    # the header: 116 bytes text, 8 bytes of other use, 2 bytes version, then IM or MI, which shows
+    # the order of bytes
     if len(data) < 128:
         raise _Damaged(f'{len(data)} bytes, less than its header')
     order = {b'IM': '<', b'MI': '>'}.get(bytes(data[126:128]))
@@ -147,7 +150,9 @@ def check_mat(data: bytes) -> None:
 
 
 def _unpacked(data: memoryview, order: str) -> bytes:
-    """One compressed variable; no more is unpacked than its first bytes say."""
+    """The content of one compressed element, type and size included; no more is unpacked than the
+    size in its first eight bytes says. ``order`` is that of its bytes, ``<`` or ``>``.
+    """
     stream = zlib.decompressobj()
     start = stream.decompress(data, 8)
     if len(start) < 8:
@@ -155,7 +160,7 @@ def _unpacked(data: memoryview, order: str) -> bytes:
     size = struct.unpack(f'{order}II', start)[1]
     if size > LARGEST:
         raise _Damaged(f'a variable of {size} bytes, more than {LARGEST}')
-    rest = stream.decompress(stream.unconsumed_tail, size + 8)
+    rest = stream.decompress(stream.unconsumed_tail, size + 8)  # 8: padding may follow
     if len(rest) < size:
         raise _Damaged(f'a variable of {size} bytes of which {len(rest)} are there')
     stream.decompress(stream.unconsumed_tail, 8)  # reads on to the checksum
@@ -177,7 +182,7 @@ def _check_matrix(data: memoryview, order: str, depth: int) -> None:
     if len(flags.data) != 8:
         raise _Damaged('array flags of another size')
     word = struct.unpack_from(f'{order}I', flags.data)[0]
-    # the lowest byte is the array's class; of the flags above it, one matters here
+    # the lowest byte is the array's class; of the flags above, only "complex" matters here
     kind, is_complex = word & 0xff, bool(word & 0x0800)
     shape = reader.integers()
     if not 2 <= len(shape) <= 32 or min(shape) < 0:
@@ -201,7 +206,9 @@ def _check_matrix(data: memoryview, order: str, depth: int) -> None:
 
 
 def _check_parts(reader: _Reader, kind: int, count: int, depth: int) -> None:
-    """Cells and the fields of structures are arrays themselves."""
+    """Check the cells of a cell array or the fields of ``count`` structures, which are arrays
+    themselves; ``depth`` counts how deep they are nested.
+    """
     parts = count
     if kind == _OBJECT:
         reader.next(_BYTES)  # name of its class
@@ -214,15 +221,15 @@ def _check_parts(reader: _Reader, kind: int, count: int, depth: int) -> None:
         parts = count * (names // length[0])
         if parts == 0 and count > 1:
             raise _Damaged(f'{count} structures without fields')
-    if parts * 8 > reader.left:
+    if parts * 8 > reader.left:  # each takes eight bytes at least
         raise _Damaged(f'{parts} cells or fields in {reader.left} bytes')
     for _ in range(parts):
         _check_matrix(reader.next(_MATRIX).data, reader.order, depth + 1)
 
 
 def _check_sparse(reader: _Reader, shape: list[int], is_complex: bool) -> None:
-    """A sparse array is stored by columns: the row of each value, where each column begins among
-    the values (one number more than columns: the last is where they end), and the values.
+    """Check a sparse array, which is stored by columns: the row of each value, where each column
+    begins among the values (one number more than columns: the last is where they end), the values.
     """
     rows, begins = (np.asarray(reader.integers(), np.int64) for _ in range(2))
     counts = [reader.next().count for _ in range(1 + is_complex)]  # of real, imaginary parts

@@ -26,7 +26,7 @@ from .engine import Job, LabelMaker, Report, SizeMismatch, checked_label
 from .files import write_bytes, write_label
 from .recipes import Part, Recipe, find_jobs
 
-_CHUNK = 4
+_CHUNK = 4  # images a process is given at a time
 
 
 def resize_dataset(recipe: Recipe, part: Part, root: str, scale: Sequence[int],
@@ -53,7 +53,7 @@ def resize_dataset(recipe: Recipe, part: Part, root: str, scale: Sequence[int],
     """
     started, report = time.time(), Report()
     out = osp.join(out_root or root, copies_folder(scale))
-    jobs, alone = find_jobs(recipe, part, root, out)
+    jobs, unpaired = find_jobs(recipe, part, root, out)
     images = {job.name: osp.join(out, part.images, job.name + '.png') for job in jobs}
     remove_dead_parts({osp.dirname(p) for job in jobs for p in (job.target, images[job.name])})
     known = {} if overwrite else _read_counts(osp.join(out, COUNTS))
@@ -79,11 +79,13 @@ def resize_dataset(recipe: Recipe, part: Part, root: str, scale: Sequence[int],
         bar.update(stop - start)
     sys.stderr.write('\n')
     write_bytes(osp.join(out, COUNTS), json.dumps(found).encode())
-    return replace(report, seconds=time.time() - started), alone
+    return replace(report, seconds=time.time() - started), unpaired
 
 
 def _read_counts(path: str) -> dict[str, dict[str, int]]:
-    """Of an earlier run; empty when there is no readable one (they are counted again)."""
+    """Counts that an earlier run wrote, label file -> class -> pixels; empty where there is no
+    readable file (they are counted again).
+    """
     try:
         with open(path, encoding='utf-8') as file:
             content = json.load(file)
@@ -95,7 +97,12 @@ def _read_counts(path: str) -> dict[str, dict[str, int]]:
 def _resize_range(jobs: Sequence[Job], images: dict[str, str], make_label: LabelMaker,
                   num_classes: int, scale: tuple[int, int], overwrite: bool, known: frozenset[str],
                   bounds: tuple[int, int]) -> list[tuple[str, str, Optional[np.ndarray]]]:
-    """Per job (list of the report, message, counts of the original label or None: known)."""
+    """Make the copies of the jobs ``bounds[0]`` to ``bounds[1]`` (exclusive) in one process.
+
+    Returns:
+        For each (field of the report, message, pixels per id of the original label); None for
+        counts that are known, or a label that cannot be used.
+    """
     resize, load = Resize(scale=scale, keep_ratio=True), LoadImageFromFile()
     outcomes: list[tuple[str, str, Optional[np.ndarray]]] = []
     for job in jobs[bounds[0]:bounds[1]]:

@@ -25,7 +25,8 @@ CONTEXT_CLASSES: tuple[str, ...] = PascalContextDataset.METAINFO['classes']
 VOC_LABELS, AUG_LABELS = 'SegmentationClass', 'SegmentationClassAug'
 VOC_LISTS = 'ImageSets/Segmentation'
 CONTEXT_LABELS, CONTEXT_LISTS = 'SegmentationClassContext', 'ImageSets/SegmentationContext'
-# Images per list: VOC's own; SBD and VOC without VOC val; those of them that only SBD labels
+# Images per list. train, val: VOC's own; train_aug: SBD and VOC without VOC's val; aug: those of
+# train_aug that only SBD labels
 VOC_SIZES = dict(train=1464, val=1449, train_aug=10582, aug=9118)
 CONTEXT_SIZES = dict(train=4998, val=5105)
 
@@ -47,7 +48,7 @@ def read_mat(path: str, *keys: str) -> np.ndarray:
             if found.size == 0:
                 raise ValueError(f'{path}: {key} is wanted of an empty structure; the file is '
                                  'damaged')
-            found = found.flat[0]
+            found = found.flat[0]  # scipy gives a structure as an array of one
         names = found.dtype.names if isinstance(found, np.void) else found
         if key not in (names or ()):
             raise ValueError(f'{path}: has no {".".join(keys)}; it is another kind of file')
@@ -59,7 +60,7 @@ def read_mat(path: str, *keys: str) -> np.ndarray:
 class VOCLabels:
     """VOC's palette PNG or SBD's ``GTcls.Segmentation``, ids 0..20 and 255."""
     def __call__(self, job: Job) -> np.ndarray:
-        """uint8 (H, W)."""
+        """The label of one image, uint8 (H, W), ids 0..20 and 255."""
         if not job.source.endswith('.mat'):
             return TableLabels(_VOC_TABLE, RAW_IDS['voc'])(job)
         label = read_mat(job.source, 'GTcls', 'Segmentation')
@@ -81,6 +82,9 @@ def voc_aug_jobs(voc: str, sbd: str, out_root: str) -> tuple[list[Job], dict[str
         sbd: Folder ``benchmark_RELEASE/dataset`` of SBD (or ``benchmark_RELEASE``), with
             ``cls/*.mat``.
         out_root: Root of the results, normally ``voc``.
+
+    Returns:
+        The jobs, and the names of each list.
 
     Raises:
         FileNotFoundError: A folder or list is missing.
@@ -106,7 +110,7 @@ def voc_aug_jobs(voc: str, sbd: str, out_root: str) -> tuple[list[Job], dict[str
         Job(name, source, osp.join(targets, f'{name}.png'), osp.join(images, f'{name}.jpg'))
         for name, source in sorted(sources.items())
     ]
-    extra = set(sources) - train - val
+    extra = set(sources) - train - val  # what only SBD labels
     return jobs, dict(train=sorted(train), val=sorted(val), train_aug=sorted(extra | train),
                       aug=sorted(extra))
 
@@ -150,7 +154,7 @@ class ContextLabels:
     raw_ids: int = 459
 
     def __call__(self, job: Job) -> np.ndarray:
-        """uint8 (H, W)."""
+        """The label of one image, uint8 (H, W), 0 (other) and 1..59."""
         raw = read_mat(job.source, 'LabelMap')
         if raw.ndim != 2 or raw.max() > self.raw_ids or raw.min() < 0:
             raise ValueError(f'{job.source}: expected ids 0..{self.raw_ids} per pixel, got shape '

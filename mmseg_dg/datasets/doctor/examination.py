@@ -23,9 +23,9 @@ from .listing import Listing, list_entry
 from .report import Report, StreamSummary
 from .streams import Entry, entries
 
-_SERIAL_BELOW = 64
+_SERIAL_BELOW = 64  # items that one process examines as fast as several
 _PER_WORKER = 8  # fewer items than this are not worth a process
-_QUICK_LABELS = 200
+_QUICK_LABELS = 200  # labels that a quick examination reads of each stream
 
 
 def examine(
@@ -50,6 +50,7 @@ def examine(
         ValueError: A stream or kind that does not exist, or a config without any dataset.
     """
     chosen = _choose(entries(cfg), streams)
+    # run(function, items, what): results in order, from several processes
     run = partial(_run, num_workers=num_workers, progress=progress)
     listings = [list_entry(entry) for entry in chosen]
     summaries = []
@@ -86,19 +87,31 @@ def _choose(found: list[Entry], streams: Optional[Sequence[str]]) -> list[Entry]
 
 
 def _examine_files(listing: Listing, quick: bool, run: Callable) -> Optional[np.ndarray]:
-    """Read every sample; returns (256,) mapped label pixels, or None for an unlabeled stream."""
+    """Read every sample of a dataset; what is wrong with it is added to the listing.
+
+    Args:
+        listing: The dataset with its files.
+        quick: Read a part of the labels, and no image completely.
+        run: ``run(function, items, what=...)`` gives the results in order.
+
+    Returns:
+        Pixels of each id (256,) after the dataset's mapping, or None for an unlabeled stream.
+    """
     if not listing.infos:
         return None
     known = traits(listing.dataset)
-    reading = Reading(listing.loader, len(listing.classes), known.ignore_index, known.backend_args,
-                      not quick, listing.image_loader)
+    reading = Reading(loader=listing.loader, num_classes=len(listing.classes),
+                      ignore_index=known.ignore_index, backend_args=known.backend_args,
+                      thorough=not quick, image_loader=listing.image_loader)
     count = len(listing.infos)
     with_label = np.ones(count, bool)
     if quick and count > _QUICK_LABELS:
         with_label[:] = False
         with_label[np.linspace(0, count - 1, _QUICK_LABELS).astype(int)] = True
-    raw, mapped, labels, smallest = np.zeros(256, np.int64), np.zeros(256, np.int64), 0, None
-    largest = -1
+    # pixels of each id in the files and after mapping; labels read
+    raw, mapped, labels = np.zeros(256, np.int64), np.zeros(256, np.int64), 0
+    smallest: Optional[tuple] = None  # (shorter side, area, index) of the smallest good image
+    largest = -1  # value of an image of more than 8 bits
     records = run(partial(_check, reading=reading), list(zip(listing.infos, with_label.tolist())),
                   what=listing.stream)
     for index, (info, record) in enumerate(zip(listing.infos, records)):
@@ -132,7 +145,7 @@ def _try_pipeline(listing: Listing, model: '_LazyModel') -> None:
     try:
         dataset = DATASETS.build(config)
         check_leaf(dataset)
-        # training reads other samples than were listed: nothing here would speak of them
+        # if training reads other samples than were listed, the sizes found say nothing of those
         if listing.smallest is None or len(dataset) != listing.listed:
             return
         path = listing.infos[listing.smallest]['img_path']
@@ -150,7 +163,16 @@ def _try_pipeline(listing: Listing, model: '_LazyModel') -> None:
 
 def _try_small(listing: Listing, dataset: Any, sample: dict, path: str,
                model: '_LazyModel') -> None:
-    """Whether the smallest image fits the crop of training, or the network."""
+    """Add a finding if the smallest image of a dataset does not fit: it is smaller than the crop of
+    training, or the network cannot read it.
+
+    Args:
+        listing: The dataset; the finding is added to it.
+        dataset: Built with its pipeline.
+        sample: Its smallest image after the pipeline.
+        path: Of that image.
+        model: The network, which is built when it is needed.
+    """
     height, width = sample['inputs'].shape[-2:]
     crop = crop_size(dataset) if listing.entry.trains else None
     if crop is not None:
@@ -178,6 +200,7 @@ class _LazyModel:
         self._model: Any = None
 
     def get(self) -> Any:
+        """The model, built at the first call."""
         if self._model is None:
             with local_seed(0):
                 self._model = MODELS.build(self.config)
@@ -199,6 +222,7 @@ _work: Optional[Callable] = None
 
 
 def _start(function: Callable) -> None:
+    """Begin a worker process: one thread each, and the function for all its items."""
     global _work
     import cv2
     cv2.setNumThreads(0)
@@ -212,11 +236,15 @@ def _in_worker(item: Any) -> Any:
 
 def _run(function: Callable, items: Sequence, what: str = '', num_workers: Optional[int] = None,
          progress: Optional[Callable[[str, int, int], None]] = None) -> Iterable:
-    """``function`` of each item, in order."""
+    """``function`` of each item, in order, from several processes where it is worth them.
+
+    ``progress`` is called with ``what`` and the numbers of items done and in all.
+    """
     workers = min(available_cores() if num_workers is None else num_workers,
                   len(items) // _PER_WORKER)
 
     def reporting(results: Iterable) -> Iterable:
+        """The results as they come, with a call of ``progress`` for each."""
         for done, result in enumerate(results, 1):
             if progress is not None:
                 progress(what, done, len(items))

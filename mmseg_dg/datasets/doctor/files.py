@@ -69,8 +69,12 @@ def examine_sample(info: dict, reading: Reading, with_label: bool = True) -> Rec
     Args:
         info: ``img_path`` and, where labels are loaded, ``seg_map_path``, ``label_map``,
             ``reduce_zero_label``.
-        reading: How.
+        reading: How images and labels of the dataset are read, and how thoroughly.
         with_label: Also read the label.
+
+    Returns:
+        Problems as (kind, path, detail), size, pixels of each id before and after mapping, and the
+        largest value of an image of more than 8 bits; None for what is not known.
     """
     problems: list[tuple[str, str, str]] = []
     size, orientation, largest = None, 1, None
@@ -98,6 +102,7 @@ def examine_sample(info: dict, reading: Reading, with_label: bool = True) -> Rec
                          f'{info["img_path"]}'))
     outside = ids_outside(mapped, reading.num_classes, reading.ignore_index)
     if outside:
+        # JPEG blurs ids into each other: many that are no class
         lossy = path.lower().endswith(('.jpg', '.jpeg')) and len(outside) > 3
         ids = ', '.join(map(str,
                             outside[:_NAMED_IDS])) + (', ...' if len(outside) > _NAMED_IDS else '')
@@ -110,7 +115,7 @@ def examine_sample(info: dict, reading: Reading, with_label: bool = True) -> Rec
 
 
 def _content(path: str, kind: str, backend_args: Optional[dict]) -> bytes:
-    """A file's bytes; a fault of this kind where it is empty or cannot be read."""
+    """A file's bytes; raises a fault of this kind where it is empty or cannot be read."""
     try:
         content = fileio.get(path, backend_args=backend_args)
     except OSError as error:
@@ -138,8 +143,16 @@ def _decode(image: ImageFile.ImageFile, kind: str) -> None:
 
 def _image_size(path: str, reading: Reading,
                 problems: list[tuple[str, str, str]]) -> tuple[tuple[int, int], int, Optional[int]]:
-    """(width, height) as decoded for training, EXIF orientation 1..8 (1: loaded as stored), largest
-    value if deep.
+    """Size and orientation of an image; raises :class:`_SampleFault` for one that cannot be used.
+
+    Args:
+        path: Of the image.
+        reading: How it is read.
+        problems: Lesser ones are added to it.
+
+    Returns:
+        (width, height) as decoded for training, EXIF orientation 1..8 (1: loaded as stored), and
+        the largest value of an image of more than 8 bits (None for others).
     """
     content = _content(path, 'unreadable_image', reading.backend_args)
     header = _checked_header(path, content, reading, problems)
@@ -158,7 +171,9 @@ def _image_size(path: str, reading: Reading,
 
 def _checked_header(path: str, content: bytes, reading: Reading,
                     problems: list[tuple[str, str, str]]) -> Optional[ImageHeader]:
-    """What the file says about itself; refuses what the loading step would refuse."""
+    """What an image file says about itself; raises :class:`_SampleFault` for what the loading step
+    would refuse, None for a format whose header is not known. Alpha is added to ``problems``.
+    """
     try:
         header = read_header(content)
     except OSError:
@@ -178,7 +193,8 @@ def _checked_header(path: str, content: bytes, reading: Reading,
 
 
 def _largest(content: bytes, reading: Reading, state: bool = True) -> Optional[int]:
-    """Largest value of an image of more than 8 bits; ``state``: and check it against ``bit_depth``.
+    """Largest value of an image of more than 8 bits; None in a quick examination, and for numbers
+    with a point. ``state``: raise a fault where it needs more bits than ``bit_depth`` states.
     """
     if not reading.thorough:
         return None
@@ -203,7 +219,9 @@ def _has_end(file_format: Optional[str], content: bytes) -> bool:
 
 
 def _label_counts(info: dict, reading: Reading) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """Pixels per id before and after the mapping, and (width, height)."""
+    """Pixels per id (256,) of a label before and after the dataset's mapping, and (width, height);
+    raises :class:`_SampleFault` for what is no label.
+    """
     path, loader = info['seg_map_path'], reading.loader
     if type(loader).__name__ != LoadAnnotations.__name__ or loader.imdecode_backend != 'pillow':
         return _counts_by_loader(info, loader)  # a special reader knows its files better

@@ -80,7 +80,8 @@ class Listing:
         return None if palette is None else [list(color) for color in palette]
 
     def add(self, kind: str, path: str, detail: str = '', image: str = '') -> None:
-        self.findings.append(Finding(kind, self.stream, str(path), detail, image))
+        self.findings.append(
+            Finding(kind=kind, stream=self.stream, path=str(path), detail=detail, image=image))
 
 
 def list_entry(entry: Entry) -> Listing:
@@ -106,6 +107,7 @@ def list_entry(entry: Entry) -> Listing:
 
 
 def _rendered(cls: type, config: dict) -> bool:
+    """Whether the pictures of a rendered dataset are there."""
     dataset = cls(**{k: v
                      for k, v in config.items()
                      if k not in ('type', '_scope_', 'pipeline')}, lazy_init=True)
@@ -165,17 +167,20 @@ def _read_list(listing: Listing, config: dict) -> Optional[list[str]]:
 
 
 def _use_names(dataset: Any, names: Sequence[str]) -> None:
-    """Let the dataset list ``names`` whether their files are there or not."""
+    """Let the dataset list ``names`` whether their files are there or not: which are missing is the
+    doctor's to find, while the dataset itself would stop at the first.
+    """
     if isinstance(dataset, TrainIdDataset):
         dataset.__dict__['_stems_in'] = lambda folder: list(names)
     elif isinstance(dataset, (FolderDataset, UnlabeledImageDataset)):
 
         def listed(files: list[str]) -> list[str]:
+            """The file of each name, the name itself where there is none."""
             known = dataset._by_name(files)
             return [known.get(name, name) for name in names]
 
         dataset.__dict__['_listed'] = listed
-    elif traits(dataset).pairs_files:
+    elif traits(dataset).pairs_files:  # mmseg's own: a cleaned copy of the list
         with tempfile.NamedTemporaryFile('w', suffix='.txt', delete=False,
                                          encoding='utf-8') as file:
             file.write('\n'.join(names))
@@ -210,7 +215,8 @@ def _find_missing(listing: Listing, infos: list[dict]) -> None:
 
 
 def _add_columns_fault(listing: Listing, infos: list[dict], images: set) -> bool:
-    """Add the fault of a list that names image and label where one name is read; whether it is one.
+    """Add a finding for a list that names image and label in each line where one name is read;
+    returns whether it is such a list. ``images`` are the paths that exist.
     """
     dataset, known = listing.dataset, traits(listing.dataset)
     folder = known.image_folder
@@ -265,7 +271,8 @@ def _extends_one(stem: str, stems: set) -> bool:
 
 
 def _explain(listing: Listing, config: dict) -> bool:
-    """Say which folder or ending is wrong; False when none is."""
+    """Add findings for a folder that is not there or an ending no file has; whether there are any.
+    """
     known = traits(listing.dataset)
     prefix = known.data_prefix
     root = config.get('data_root') or ''

@@ -44,11 +44,12 @@ def add_class_faults(listing: Listing, raw: np.ndarray, mapped: np.ndarray, labe
 
 
 def add_few_bits(listing: Listing, largest: int) -> None:
-    """Add a ``bit_depth`` of the loading step that does not fit the largest value of all images of
-    more than 8 bits (-1: none).
+    """Add a finding if ``bit_depth`` of the loading step does not fit ``largest``, the largest
+    value of all images of more than 8 bits (-1: none).
     """
     loader = listing.image_loader
     depth = None if loader is None else getattr(loader, 'bit_depth', None)  # mmcv's has none
+    # one bit less may be chance: the data need not reach the top of its range
     if depth is not None and largest >= 0 and max(8, largest.bit_length()) < depth - 1:
         listing.add(
             'few_bits', listing.entry.key, f'bit_depth={depth}, but the largest value of '
@@ -58,8 +59,9 @@ def add_few_bits(listing: Listing, largest: int) -> None:
 
 
 def add_wrong_count(listing: Listing) -> Optional[int]:
-    """Add a number of images that is not the known one, those left out as unusable included;
-    returns the known one."""
+    """Add a finding if the dataset has not its known number of images, which counts those left out
+    as unusable; returns that number, None if it is not known.
+    """
     known = traits(listing.dataset)
     expected = expected_count(listing.entry.config, known.image_folder)
     left_out = known.left_out
@@ -72,7 +74,9 @@ def add_wrong_count(listing: Listing) -> Optional[int]:
 
 
 def check_class_lists(listings: Sequence[Listing], cfg: Any) -> Iterator[Finding]:
-    """Classes and palette of all streams, and the network's number of classes."""
+    """Findings for streams with other classes or colors than the first, and for heads with another
+    number of classes.
+    """
     # an unlabeled stream may carry no classes, a classification folder has classes of its own
     known = [x for x in listings if x.classes and traits(x.dataset).pairs_files]
     for other in known[1:]:
@@ -128,8 +132,8 @@ def same_content(listings: Sequence[Listing], run: Callable) -> list[list[tuple[
         listings: All datasets of the config.
         run: ``run(function, items)`` gives the results in order, possibly from several processes.
     """
-    places: dict[str, list[Listing]] = defaultdict(list)
-    local: dict[str, Any] = {}
+    places: dict[str, list[Listing]] = defaultdict(list)  # path: the datasets that have it
+    local: dict[str, Any] = {}  # path: its backend_args
     for listing in listings:
         backend_args = traits(listing.dataset).backend_args
         for info in listing.infos:
@@ -141,10 +145,12 @@ def same_content(listings: Sequence[Listing], run: Callable) -> list[list[tuple[
     by_size: dict[int, list[str]] = defaultdict(list)
     for path, backend_args in local.items():
         by_size[_size(path, backend_args)].append(path)
+    # files of equal size, grouped by a digest of their content (None: could not be read)
     doubtful = [path for paths in by_size.values() if len(paths) > 1 for path in paths]
     groups: dict[Any, list[str]] = defaultdict(list)
     for path, digest in zip(doubtful, run(_digest, [(path, local[path]) for path in doubtful])):
         groups[digest].append(path)
+    # one file that several datasets list is a group too, whether other files equal it or not
     several = {path for paths in groups.values() if len(paths) > 1 for path in paths}
     groups.update(
         {path: [path]
@@ -155,6 +161,7 @@ def same_content(listings: Sequence[Listing], run: Callable) -> list[list[tuple[
 
 
 def _size(path: str, backend_args: Optional[dict]) -> int:
+    """Bytes of a file; -1 where the file system cannot say."""
     try:
         return os.stat(path).st_size
     except OSError:

@@ -14,7 +14,7 @@ from ..traits import traits
 from .faults import KINDS, Finding
 from .listing import Listing
 
-_NAMED = 8
+_NAMED = 8  # offenders listed per kind and stream
 
 
 class StreamSummary(NamedTuple):
@@ -61,7 +61,9 @@ class Report:
     @classmethod
     def from_findings(cls, streams: list[StreamSummary], findings: Sequence[Finding],
                       listings: list[Listing], ignore: Sequence[str] = ()) -> 'Report':
-        """Findings in the order of :data:`KINDS`, without the kinds to ignore."""
+        """A report with the findings in the order of :data:`KINDS`, without the kinds to ignore;
+        ValueError for a kind that does not exist.
+        """
         unknown = sorted(set(ignore) - set(KINDS))
         if unknown:
             raise ValueError(f'no such kind of fault: {unknown}; there are {sorted(KINDS)}')
@@ -113,7 +115,7 @@ class Report:
 
     def _row(self, summary: StreamSummary, shown: set[Finding]) -> tuple[str, ...]:
         """Cells of a stream in the table: counts of images, errors and warnings."""
-        # two joined datasets share a stream: a finding belongs to the listing that has it
+        # joined datasets share a stream, so each listing's own findings are counted
         listing = next(x for x in self.listings if x.entry.key == summary.key)
         own = Counter(f.is_error for f in listing.findings if f in shown)
         return (summary.stream, summary.type, str(summary.images),
@@ -122,6 +124,7 @@ class Report:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table whose columns are aligned."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         '  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
@@ -187,7 +190,7 @@ def _names_kept(listing: Listing, report: Report) -> Optional[list[str]]:
         if finding.image and finding.stream == listing.stream and KINDS[finding.kind].per_sample
     }
     good = [info['img_path'] for info in listing.infos if _place(info['img_path']) not in bad]
-    # a doubled line names no image, but the list without it is a cure as well
+    # an entry that is listed twice makes no image bad, but the list without it is a cure as well
     doubled = any(finding.kind == 'duplicate_entry' for finding in listing.findings)
     if len(good) == listing.listed and not doubled:
         return None
@@ -200,6 +203,7 @@ def _place(path: str) -> str:
 
 
 def _file_name(listing: Listing, report: Report) -> str:
+    """Name of a dataset's cleaned list: its stream, with a number if the stream joins several."""
     same = [x for x in report.listings if x.stream == listing.stream]
     part = f'_{same.index(listing) + 1}' if len(same) > 1 else ''
     return listing.stream.replace('/', '_') + part + '_cleaned.txt'

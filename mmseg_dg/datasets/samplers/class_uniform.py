@@ -75,6 +75,7 @@ class ClassUniformSampler(StatelessSampler):
         self._report_missing(table)
         self.table = table
         self.classes = np.unique(table[:, 1])
+        # for each class the rows of the table that show it, and how many of them an epoch has
         self._rows = [np.flatnonzero(table[:, 1] == c) for c in self.classes]
         self.per_class = round(fraction * self.size) // len(self.classes)
         self._epoch_key: Optional[tuple] = None
@@ -95,8 +96,8 @@ class ClassUniformSampler(StatelessSampler):
         key = (self.seed, epoch)
         if self._epoch_key != key:
             generator = np.random.Generator(
-                np.random.PCG64(derive_seed(self.seed, 'class '
-                                            'uniform', epoch)))
+                np.random.PCG64(derive_seed(self.seed, 'class uniform', epoch)))
+            # rows drawn by class, then images drawn plainly, mixed
             chosen = [_choose(generator, rows, self.per_class) for rows in self._rows]
             rows = np.concatenate(chosen).astype(np.int64)
             plain = generator.permutation(self.size)[:self.size - len(rows)]
@@ -108,6 +109,9 @@ class ClassUniformSampler(StatelessSampler):
         return self._epoch
 
     def request(self, draw: int) -> SampleRequest:
+        """As the base: an image of the epoch, with class and place of the crop where a class is
+        due.
+        """
         epoch, place = divmod(draw, self.size)
         image, row = self._draws_of(epoch)[place]
         if row < 0:

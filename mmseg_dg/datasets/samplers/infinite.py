@@ -36,6 +36,7 @@ class StatelessSampler(Sampler):
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
         self.size = len(dataset)
+        # the same in all processes, of which each takes every world_size-th draw
         self.seed = sync_random_seed() if seed is None else seed
         self._position = 0
 
@@ -96,6 +97,7 @@ class StatefulInfiniteSampler(StatelessSampler):
         return self._order
 
     def request(self, draw: int) -> SampleRequest:
+        """As the base: every image once per epoch."""
         epoch, place = divmod(draw, self.size)
         index = int(self._order_of(epoch)[place]) if self.shuffle else place
         return SampleRequest(index, self._sample_seed(draw))

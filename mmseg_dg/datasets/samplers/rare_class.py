@@ -86,10 +86,11 @@ class RareClassSampler(StatelessSampler):
             kept = np.ones_like(kept)
         self.probabilities = kept / kept.sum()
         self._cumulative = np.cumsum(self.probabilities)
-        self._cumulative[-1] = 1.0
+        self._cumulative[-1] = 1.0  # rounding must leave no gap at the end
         self._images: list[np.ndarray] = [found for found, ok in zip(images, usable) if ok]
 
     def request(self, draw: int) -> SampleRequest:
+        """As the base: first a class, rare ones more often, then an image that shows it."""
         generator = np.random.Generator(np.random.PCG64(derive_seed(self.seed, 'rare class', draw)))
         place = int(np.searchsorted(self._cumulative, generator.random(), side='right'))
         images = self._images[place]
@@ -110,7 +111,9 @@ def images_with_class(pixel_counts: np.ndarray, classes: np.ndarray,
 
 def _statistics_of(dataset: Sized, statistics: Union[None, dict, str,
                                                      ClassStatistics]) -> ClassStatistics:
-    """Class statistics in any form a config may give them."""
+    """Class statistics from what a config gives: they themselves, the path of a statistics file of
+    the official code, or arguments for counting (None: none); TypeError for anything else.
+    """
     if isinstance(statistics, ClassStatistics):
         return statistics
     if isinstance(statistics, str):

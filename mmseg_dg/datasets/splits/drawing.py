@@ -25,7 +25,7 @@ from .protocols import Protocol, Source
 
 #: Everything before the trailing frame number: ``0006R0`` of ``0006R0_f00930``.
 SEQUENCE = r'^(.*?)[_\-]?[a-zA-Z]?\d+$'
-_OWNER = 'make_split'
+_OWNER = 'make_split'  # who speaks in messages
 
 
 @dataclass
@@ -71,6 +71,7 @@ def draw_split(stems: Sequence[str], count: int, seed: int = 0,
                          'protocol or fraction')
     order = np.random.RandomState(seed).permutation(len(pool))
     drawn = [pool[i] for i in order]
+    # preferred ones first; both parts keep the drawn order
     first = set(prefer)
     drawn = [s for s in drawn if s in first] + [s for s in drawn if s not in first]
     chosen = set(drawn[:count])
@@ -104,11 +105,12 @@ def draw_blocks(stems: Sequence[str], count: int, seed: int = 0, blocks: Optiona
     if not 0 < blocks <= count or gap < 0:
         raise ValueError(f'{blocks} blocks of {count} labeled frames with gap {gap}: there must '
                          'be at least one block, a frame for each, and no negative gap')
+    # frames of each block, and blocks of each sequence
     lengths = [count // blocks + (i < count % blocks) for i in range(blocks)]
     shares = _apportion([len(frames) for frames in sequences.values()], blocks)
     rng = np.random.RandomState(seed)
-    # which sequence gets the longer blocks must not depend on the seed: it moves blocks, it does
-    # not resize them
+    # which sequence gets the longer blocks must not depend on the seed, which moves blocks but
+    # does not resize them
     labeled, unused, num_drawn = set(), set(), 0
     for (name, frames), share in zip(sequences.items(), shares):
         edges = np.linspace(0, len(frames), share + 1).astype(int) if share else np.zeros(0, int)
@@ -120,7 +122,7 @@ def draw_blocks(stems: Sequence[str], count: int, seed: int = 0, blocks: Optiona
                 raise ValueError(f'sequence {name!r} ({len(frames)} frames) cannot hold {share} '
                                  f'blocks of {length} frames with {gap} unused ones on either '
                                  'side: use fewer blocks or a smaller gap')
-            at = start + gap + int(rng.randint(0, room + 1))
+            at = start + gap + int(rng.randint(0, room + 1))  # first frame of the block
             labeled.update(frames[at:at + length])
             unused.update(frames[at - gap:at] + frames[at + length:at + length + gap])
     stems = sorted(stems)
@@ -181,7 +183,9 @@ def group_by_sequence(stems: Sequence[str], sequence: str = SEQUENCE) -> dict[st
 
 
 def _apportion(sizes: Sequence[int], total: int) -> list[int]:
-    """``total`` in proportion to ``sizes``, each at least 1 where possible (largest remainders)."""
+    """``total`` divided in proportion to ``sizes``, whole numbers of at least 1 where that is
+    possible: rounded down, and the rest goes to the largest remainders.
+    """
     least = 1 if total >= len(sizes) else 0
     exact = np.asarray(sizes, float) / sum(sizes) * total
     shares = np.maximum(np.floor(exact), least).astype(int)
@@ -258,7 +262,8 @@ def import_split(folder: str, source: Source, stems: Sequence[str]) -> Split:
 
 # ---------------------------------------------------------------- checking
 def check_split(split: Split, stems: Sequence[str], protocol: Optional[Protocol] = None) -> None:
-    """Disjoint, complete, nothing unknown, and of the published sizes.
+    """Refuse a split that is not disjoint and complete, names unknown images, or has other sizes
+    than were published.
 
     Args:
         split: Any split.
@@ -295,7 +300,7 @@ def check_split(split: Split, stems: Sequence[str], protocol: Optional[Protocol]
 
 def check_masks(root: str, source: Source, stems: Sequence[str],
                 masks: Optional[str] = None) -> np.ndarray:
-    """Every labeled image has a mask with the ids of the classes.
+    """Refuse labeled images without a mask, or with ids outside the classes; counts the pixels.
 
     Args:
         root: Folder of the dataset.
@@ -344,8 +349,8 @@ def write_split(
     """Write ``labeled.txt``, ``unlabeled.txt`` and, where frames are left out, ``unused.txt``.
 
     Args:
-        folder: Where; made if missing.
-        split: What.
+        folder: Where they go; made if missing.
+        split: Names of the labeled, unlabeled and unused images.
         overwrite: Replace lists that differ.
         names: Of the two lists, ``('train', 'val')`` for images that are held out.
 

@@ -110,7 +110,9 @@ def _percents(total: int, *shares: int) -> dict[str, Protocol]:
 
 
 def _voc() -> dict[str, Protocol]:
-    """The classic, blended and U2PL lists of Pascal VOC."""
+    """The protocols of Pascal VOC by name: classic lists (fine labels alone), blended ones (SBD's
+    coarse labels as well) and U2PL's; 10582 images are train_aug, 1464 VOC's own train.
+    """
     fine, found = f'{_VOC_LISTS}/train.txt', []
     for name, count in (('1_16', 92), ('1_8', 183), ('1_4', 366), ('1_2', 732), ('full', 1464)):
         found.append(

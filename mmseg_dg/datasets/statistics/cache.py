@@ -20,7 +20,8 @@ from ..folder_scan import is_local
 from ..traits import traits
 
 FOLDER = 'class_statistics'
-# 2: sizes of label and image were compared; 3: reduce_zero_label=False of a loader counts
+# raised where counts of earlier versions may be wrong; 2: sizes of label and image were compared;
+# 3: reduce_zero_label=False of a loader counts
 _VERSION = 3
 
 
@@ -56,6 +57,7 @@ class CacheEntry:
         """
         known = traits(dataset)
         root = dataset.data_root or known.data_prefix.get('seg_map_path') or ''
+        # two digests, as above: short enough for a file name, long enough to be no chance
         identity, fingerprint = hashlib.blake2b(digest_size=10), hashlib.blake2b(digest_size=16)
         mapping = dict(dataset.get_data_info(0).get('label_map') or {})
         reduce_zero = getattr(loader, 'reduce_zero_label', None)
@@ -133,8 +135,9 @@ class CacheEntry:
                 print_log(f'class statistics: cannot read {base}.npy ({error}); counting '
                           'again', logger='current', level=logging.WARNING)
                 continue
-            if counts.ndim == 2 and all(want in (-1, have)
-                                        for have, want in zip(counts.shape, self.shape)):
+            # -1: any number of rows (centroids)
+            fits = all(want in (-1, have) for have, want in zip(counts.shape, self.shape))
+            if counts.ndim == 2 and fits:
                 return counts
         return None
 
@@ -152,9 +155,10 @@ class CacheEntry:
 
 
 def _check_counts(counts: np.ndarray) -> None:
-    """
+    """Refuse a table of a damaged file.
+
     Raises:
-        ValueError: A table that no count can give: not numbers, NaN, or negative.
+        ValueError: It holds what no count can give: not numbers, NaN, or negative.
     """
     if counts.dtype.kind not in 'iuf':
         raise ValueError(f'counts of type {counts.dtype}')

@@ -32,6 +32,9 @@ def channel_statistics(images: Iterable[np.ndarray]) -> ChannelStatistics:
         images: Arrays (H, W, C) of one number of channels, any sizes, whole numbers or numbers with
             a point.
 
+    Returns:
+        Mean and deviation of each channel, and the numbers of images and pixels.
+
     Raises:
         ValueError: No images, or another number of channels than the first has.
     """

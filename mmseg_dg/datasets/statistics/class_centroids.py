@@ -27,8 +27,8 @@ from ..wrappers import flatten
 from .cache import CacheEntry
 from .class_statistics import _label_loader
 
-_SERIAL_BELOW = 64
-_CHUNK = 32
+_SERIAL_BELOW = 64  # labels that one process reads as fast as several
+_CHUNK = 32  # labels a process is given at a time
 
 #: What happens to tiles that the border cuts off.
 TILES = ('all', 'complete')
@@ -66,6 +66,7 @@ def class_centroids(dataset: Any, tile: int = 1024, cache_dir: Optional[str] = N
     if len(parts) == 1 and np.array_equal(local, np.arange(len(parts[0]))):
         return tables[0]
     rows = []
+    # where the rows of each image begin in its dataset's table, which is sorted by image
     bounds = [
         np.searchsorted(table[:, 0], np.arange(len(part) + 1))
         for table, part in zip(tables, parts)
@@ -90,7 +91,9 @@ class _Cut:
 
 def _of_one(dataset: Any, cut: _Cut, cache_dir: Optional[str], num_workers: Optional[int],
             rebuild: bool) -> np.ndarray:
-    """As ``class_statistics``: rank 0 counts, the others read."""
+    """The centroids of one dataset that is no wrapper, int32 (R, 4), from the cache or found now by
+    process 0 while the others wait.
+    """
     loader = _label_loader(dataset)
     names = tuple(dataset.metainfo.get('classes') or ())
     if not names:
@@ -172,6 +175,7 @@ def tile_centroids(label: np.ndarray, num_classes: int, tile: int,
             part = label[top:top + tile, left:left + tile]
             flat = part.ravel()
             counts = np.bincount(flat, minlength=num_classes)[:num_classes]
+            # sums of rows and of columns by class, then means of those that are there
             rows, columns = np.divmod(np.arange(flat.size), part.shape[1])
             sums = [
                 np.bincount(flat, weights=places, minlength=num_classes)[:num_classes]

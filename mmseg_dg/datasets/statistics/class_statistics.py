@@ -27,9 +27,9 @@ from ..traits import traits
 from ..wrappers import flatten, transforms_of
 from .cache import CacheEntry
 
-_SERIAL_BELOW = 64
-_CHUNK = 32
-_NAMED = 5
+_SERIAL_BELOW = 64  # labels that one process counts as fast as several
+_CHUNK = 32  # labels a process is given at a time
+_NAMED = 5  # files a message names
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,9 @@ def class_statistics(dataset: Any, cache_dir: Optional[str] = None,
 
 def _of_one(dataset: Any, cache_dir: Optional[str], num_workers: Optional[int],
             rebuild: bool) -> ClassStatistics:
-    """Statistics of one dataset that is no wrapper."""
+    """Statistics of one dataset that is no wrapper, from the cache or counted now; warns of labels
+    without a pixel of any class.
+    """
     loader = _label_loader(dataset)
     if getattr(dataset, 'original_counts', None):  # of labels that were resized since
         return from_official_json(dataset.original_counts, dataset)
@@ -138,7 +140,11 @@ def warn_ignored(files: list[str], count: int, total: int) -> None:
 
 def _count_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
                     num_workers: Optional[int], entry: CacheEntry) -> np.ndarray:
-    """Count the labels and write the counts into the cache, where that is possible."""
+    """Count the labels and write the counts into the cache, where that is possible.
+
+    Returns:
+        int32 (images, num_classes), memory-mapped where they were kept.
+    """
     started = time.time()
     print_log(f'class statistics: counting {len(dataset)} labels of {type(dataset).__name__}',
               logger='current')
@@ -281,9 +287,29 @@ def from_official_json(path: str, dataset: Any) -> ClassStatistics:
         (name for name, counts in per_file.items() if min(counts.values(), default=0) < 0), None)
     if negative is not None:
         raise ValueError(f'{path}: {negative} has a negative number of pixels; the file is damaged')
+    counts, names = _in_order_of(dataset, per_file, path)
+    return ClassStatistics(counts, counts.sum(axis=0, dtype=np.int64),
+                           f'official:{osp.basename(path)}', names)
+
+
+def _in_order_of(dataset: Any, per_file: dict[str, dict[int, int]],
+                 path: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Counts by file name as a table, a row per sample of ``dataset``, and the classes' names.
+
+    Args:
+        dataset: The dataset or wrapper.
+        per_file: {base name of a label: {class: pixels}}.
+        path: Of the statistics file, for messages.
+
+    Returns:
+        int32 (samples, classes), and the names.
+
+    Raises:
+        ValueError: A label of the dataset is not in the file, or a class not in the dataset.
+    """
     parts, which, local = flatten(dataset)
     names = tuple(parts[0].metainfo['classes'])
-    chosen = getattr(parts[0], 'label_map', None) or {}
+    chosen = getattr(parts[0], 'label_map', None) or {}  # the user's choice among the classes
     counts = np.zeros((len(which), len(names)), np.int32)
     missing = []
     for row, (part, index) in enumerate(zip(which, local)):
@@ -302,12 +328,13 @@ def from_official_json(path: str, dataset: Any) -> ClassStatistics:
     if missing:
         raise ValueError(f'{path}: {len(missing)} of {len(which)} labels are not in it, for '
                          f'example {missing[:_NAMED]}; it was made for other data')
-    return ClassStatistics(counts, counts.sum(axis=0, dtype=np.int64),
-                           f'official:{osp.basename(path)}', names)
+    return counts, names
 
 
 def _official_counts(content: Any, path: str) -> dict[str, dict[int, int]]:
-    """{base name: {class: pixels}} from any of the three layouts."""
+    """{base name: {class: pixels}} from any of the three layouts of :func:`from_official_json`;
+    ValueError for anything else.
+    """
     rows: list[tuple[str, dict[int, int]]] = []
     try:
         if isinstance(content, list):

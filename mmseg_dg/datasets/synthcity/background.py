@@ -1,5 +1,7 @@
 """Sky and ground: everything behind the polygons, computed per pixel.
 
+Sizes, colors, strengths and chances are drawn from ranges chosen by eye; colors are BGR 0..255.
+
 Shapes: H x W pixels.
 """
 from collections.abc import Sequence
@@ -29,7 +31,9 @@ class Ground(NamedTuple):
 
 
 def locate_ground(camera: Camera, rays: Sequence[np.ndarray]) -> Ground:
-    """Intersect the pixels' rays with the ground."""
+    """Where the pixels' rays (three arrays (H, W)) meet the ground: the first row that does, which
+    pixels do, and their place and depth in meters, for the rows from there on.
+    """
     rows = np.flatnonzero((rays[1] < -1e-3).any(1))
     top = int(rows[0]) if len(rows) else camera.height
     dx, dy, dz = (ray[top:] for ray in rays)
@@ -43,6 +47,7 @@ def paint_sky(image: np.ndarray, dice: Dice, look: Look, rays: Sequence[np.ndarr
     """Paint the sky into the upper ``rows`` of a float32 (H, W, 3) image and return the horizon's
     color (3,).
     """
+    # the color changes from the horizon's to that overhead with the ray's elevation (0 to 1)
     top = np.array(look.sky, np.float32) * dice.uniform(0.85, 1.08)
     horizon = np.minimum(np.array(look.horizon, np.float32) * dice.uniform(0.9, 1.05), 252)
     steepness, cover = dice.uniform(1.5, 3), dice.uniform(*look.clouds)
@@ -52,6 +57,7 @@ def paint_sky(image: np.ndarray, dice: Dice, look: Look, rays: Sequence[np.ndarr
     blend = np.minimum(height * np.float32(steepness), 1)
     clouds: Optional[np.ndarray] = None
     if cover < 1:
+        # clouds lie in a plane: a ray reaches it the farther away the flatter it is
         above = np.float32(22) / np.maximum(dy, np.float32(0.03))
         field = sample_smooth(fractal(), dx * above + np.float32(shift_u),
                               dz * above + np.float32(shift_v))
@@ -59,7 +65,7 @@ def paint_sky(image: np.ndarray, dice: Dice, look: Look, rays: Sequence[np.ndarr
         brightness = 0.78 + 0.22 * field
     for k in range(3):
         channel = horizon[k] + (top[k] - horizon[k]) * blend
-        if clouds is not None:  # and brightness
+        if clouds is not None:  # then there is a brightness, too
             channel += clouds * (brightness * np.float32(look.cloud_color[k]) - channel)
         image[:rows, :, k] = channel
     return horizon
@@ -72,7 +78,16 @@ def _band(across: np.ndarray, center: float, half_width: float, pixel: np.ndarra
 
 def _markings(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray,
               pixel: np.ndarray) -> np.ndarray:
-    """Coverage of the paint on the road."""
+    """Coverage 0..1 of the paint on the road, (rows, W): lines between lanes, at the edges, zebra
+    crossings.
+
+    Args:
+        dice: Source of the draws.
+        street: The plan.
+        across: (rows, W) meters to the right of the street's middle.
+        z: (rows, W) world z.
+        pixel: (rows, W) meters that a pixel is wide.
+    """
     paint = np.zeros_like(across)
     left = street.left + (PARKING if street.parking_left else 0.25)
     right = street.right - (PARKING if street.parking_right else 0.25)
@@ -93,13 +108,15 @@ def _markings(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray,
     if street.zebra is not None:
         inside = (z > street.zebra) & (z < street.zebra + 3)
         bars = np.clip((0.25 - np.abs(np.mod(across, 1.0) - 0.5)) / pixel + 0.5, 0, 1)
+        # the stop line before the crossing, seen flat: a pixel covers more of z than of x
         stop = _band(z, street.zebra - 1.2, 0.15, pixel * 8) * (across > -street.lane / 2)
         paint = np.where(inside, bars, np.maximum(paint, stop))
     return paint
 
 
 def _colors(dice: Dice, photo: bool) -> list[np.ndarray]:
-    """BGR colors of asphalt, paving, green, kerb and paint."""
+    """Drawn BGR colors of asphalt, paving, green, kerb and paint; ``photo``: of a camera's picture.
+    """
     asphalt = np.array(dice.tint(
         (1.0, 1.0, 1.0), 62, 118)) * (dice.uniform(0.95, 1.08), 1, dice.uniform(0.93, 1.04))
     paving = np.array(dice.tint((1.0, 1.0, 1.0), 105, 175)) * (dice.uniform(
@@ -198,7 +215,7 @@ def _relief(dice: Dice, street: Street, look: Look, ground: Ground, across: np.n
 
 
 def _repairs(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Factors for patches in the asphalt."""
+    """Factors of brightness, of the shape of ``across``: rectangles of repaired asphalt."""
     factor = np.ones_like(across)
     for _ in range(dice.integer(0, 4)):
         x0, z0 = dice.uniform(street.left, street.right), dice.uniform(4, 30)
@@ -210,12 +227,19 @@ def _repairs(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray) -> n
 
 def cast_shadows(image: np.ndarray, camera: Camera, light: Light, ground: Ground,
                  casters: Sequence[tuple[Sequence[tuple[float, float]], float]]) -> None:
-    """Darken the ground (in place) below objects, given as (corners (x, z) of the footprint,
-    height).
+    """Darken the ground (in place) in the shadow of objects.
+
+    Args:
+        image: float32 (H, W, 3).
+        camera: The scene's.
+        light: Its direction and whether it casts crisp shadows.
+        ground: Where pixels see the ground.
+        casters: ``(corners (x, z) of the footprint, height)`` of each object.
     """
     mask = np.zeros(image.shape[:2], np.uint8)
     slope = 1 / max(light.direction[1], 0.15) if light.crisp else 0.0
     for corners, height in casters:
+        # the shadow: hull of the footprint and of the footprint moved away from the sun
         reach = min(height, 14) * slope
         away = (-light.direction[0] * reach, -light.direction[2] * reach)
         moved = [(x + away[0], z + away[1]) for x, z in corners]
@@ -223,7 +247,7 @@ def cast_shadows(image: np.ndarray, camera: Camera, light: Light, ground: Ground
         outline = camera.outline(np.stack([hull[:, 0], np.zeros(len(hull)), hull[:, 1]], 1))
         if outline is not None:
             fill(mask, outline, 255)
-    size = image.shape[1] / 512
+    size = image.shape[1] / 512  # blurs are given for a picture 512 pixels wide
     part = cv2.GaussianBlur(mask[ground.top:], (0, 0), (0.8 if light.crisp else 2.5) * size)
     factor = 1 - part.astype(np.float32) * np.float32(light.shadow / 255) * ground.seen
     image[ground.top:] *= factor[..., None]

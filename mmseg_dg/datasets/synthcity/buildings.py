@@ -1,4 +1,10 @@
-"""Houses along the street: facades with windows, roofs, shops."""
+"""Houses along the street: facades with windows, roofs, shops.
+
+Points are (x right, y up, z along the street) in meters, colors BGR 0..255, ``side`` is -1 left and
+1 right. "x before bending" is measured on a straight street, ``bend`` gives the place on the curved
+one. ``canvas.at(z)`` says how far away the polygons that follow are: farther ones are painted
+first. Sizes are about the real ones; they, colors and chances are drawn from ranges chosen by eye.
+"""
 from .labels import BUILDING
 from .stage import TOWARDS, Color, Stage, scaled
 from .textures import AWNING, FACADE, SHOP
@@ -28,10 +34,12 @@ def house(stage: Stage, side: int, x: float, z0: float, z1: float, height: float
     """
     canvas, dice = stage.canvas, stage.dice
     color = dice.tint(dice.pick(_PAINTS), 0.75, 1.15, 8)
+    # x of the facade at its near and far end, and how far the house reaches back along x
     near, far, deep = stage.street.bend(x, z0), stage.street.bend(x, z1), side * dice.uniform(8, 16)
     floor, pitch = dice.uniform(2.7, 3.5), dice.uniform(1.7, 3.4)
     shop = dice.chance(0.4)
     glass = (dice.uniform(55, 120), dice.uniform(50, 100), dice.uniform(40, 85))
+    # parameters of the texture (textures.py): grid and size of windows, frame, glass, seed, style
     windows = (pitch, pitch * dice.uniform(0.35, 0.7), floor, floor * dice.uniform(0.4, 0.65),
                dice.pick((235, 210, 60, 120)), *glass, dice.integer(1,
                                                                     1 << 20), float(shop), height,
@@ -41,7 +49,7 @@ def house(stage: Stage, side: int, x: float, z0: float, z1: float, height: float
     front = canvas.texture(FACADE, 0.0, 1.0, z0, z1 - z0, *windows)
     canvas.polygon([(near, 0, z0), (far, 0, z1), (far, height, z1), (near, height, z0)], color,
                    BUILDING, normal, front)
-    if z0 > 0:
+    if z0 > 0:  # its near end is in front of the camera; it has no shop
         end = canvas.texture(FACADE, 1.0, 0.0, min(near, near + deep), abs(deep), *windows[:9], 0.0,
                              *windows[10:])
         canvas.polygon([(near, 0, z0), (near + deep, 0, z0), (near + deep, height, z0),
@@ -86,12 +94,22 @@ def _roof(stage: Stage, side: int, near: float, far: float, z0: float, z1: float
 
 
 def _shop(stage: Stage, side: int, x: float, z0: float, z1: float, glass: Color) -> None:
-    """A shop window in the ground floor of a house, with a sign and perhaps an awning."""
+    """A shop window in the ground floor of a house, with a sign and perhaps an awning.
+
+    Args:
+        stage: The scene.
+        side: -1 left, 1 right.
+        x: Of the facade, before bending.
+        z0: Near end of the facade.
+        z1: Far end.
+        glass: BGR of the window by day.
+    """
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
     normal, sign = (-float(side), 0.0, 0.0), (dice.uniform(30, 220), dice.uniform(30, 220),
                                               dice.uniform(30, 220))
 
     def strip(inset: float, y0: float, y1: float, out: float) -> list:
+        """Corners of a band along the facade, ``inset`` from its ends, ``out`` in front of it."""
         a, b = z0 + inset, z1 - inset
         xa, xb = bend(x, a) - side * out, bend(x, b) - side * out
         return [(xa, y0, a), (xb, y0, b), (xb, y1, b), (xa, y1, a)]

@@ -137,7 +137,7 @@ def _write_missing(write: Callable[[int], None], missing: list[int], num_workers
 
 
 def _pool(workers: int, lock: int) -> ProcessPoolExecutor:
-    """Worker processes that end with this one."""
+    """Worker processes that end with this one; ``lock``: file descriptor of the folder's lock."""
     # Forked processes need not import torch and mmseg again, nor a __main__ guard in the user's
     # script; they use NumPy and single-threaded OpenCV only. macOS' system libraries do not survive
     # a fork.
@@ -148,12 +148,15 @@ def _pool(workers: int, lock: int) -> ProcessPoolExecutor:
 
 
 def _start_worker(parent: int, lock: int) -> None:
-    """Let a worker neither outlive its parent nor hold its parent's lock."""
+    """Let a worker neither outlive its parent (a process number) nor hold its parent's lock (a file
+    descriptor; -1: none).
+    """
     cv2.setNumThreads(1)
     if lock >= 0:
         os.close(lock)
 
     def watch() -> None:
+        """End this process once another one is its parent."""
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)

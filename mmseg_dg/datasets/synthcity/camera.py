@@ -31,13 +31,14 @@ class Camera:
         self.focal = width * dice.uniform(0.62, 0.95)
         self.elevation = dice.uniform(1.15, 1.9)
         pitch, yaw, roll = np.deg2rad([dice.uniform(-5.0, 1.5), dice.normal(4), dice.normal(0.6)])
-        cp, sp, cy, sy, cr, sr = np.cos(pitch), np.sin(pitch), np.cos(yaw), np.sin(yaw), np.cos(
-            roll), np.sin(roll)
+        cp, sp = np.cos(pitch), np.sin(pitch)
+        cy, sy, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(roll), np.sin(roll)
         ry = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
         rx = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
         rz = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
         self.rotation = rz @ rx @ ry  # world -> camera
         self.center_x, self.center_y = width / 2, height * dice.uniform(0.42, 0.52)
+        # x / z of the ray of each column, (1, W), and y / z of each row, (H, 1)
         self.right = ((np.arange(width, dtype=np.float32) - self.center_x) / self.focal).astype(
             np.float32)[None]
         self.up = ((self.center_y - np.arange(height, dtype=np.float32)) / self.focal).astype(
@@ -89,6 +90,7 @@ def clip_near(points: np.ndarray) -> np.ndarray:
     """
     kept = []
     for a, b in zip(points, np.roll(points, -1, 0)):
+        # each corner that is far enough, and where an edge crosses the plane z = NEAR
         if a[2] >= NEAR:
             kept.append(a)
         if (a[2] < NEAR) != (b[2] < NEAR):

@@ -107,14 +107,19 @@ class Canvas:
             image: uint8 (H, W, 3) BGR background.
             surface: int32 (H, W) of SKY_SURFACE and GROUND_SURFACE.
             light: Illumination.
+
+        Returns:
+            What each surface number means: label, plane (for the depth), texture, color and light;
+            ``surface`` has the number of every pixel.
         """
         sizes, keys, labels, colors, visible, normals, textures = map(np.array, zip(*self._records))
         points = self.camera.to_camera(np.array(self._points, np.float64))
-        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])  # first corner of each polygon
         lit = light.on(normals.astype(np.float64))
         shaded = np.clip(colors * lit, 0, 255)
         order = np.argsort(keys, kind='stable')
         self._fill_all(image, surface, points, starts, sizes, order, shaded, visible)
+        # 1 / depth = ground . ray on the plane below the camera
         ground = -self.camera.rotation[:, 1] / self.camera.elevation
         rows = [(SKY, (0, 0, 0)), (IGNORE, ground)]  # the ground's labels come from its own map
         return Painting(
@@ -142,6 +147,7 @@ class Canvas:
             shaded: Color of each.
             visible: Whether a polygon has a color; the others only mark the surface.
         """
+        # of each polygon: whether it must be cut at NEAR, and whether it is in the picture at all
         depth = points[:, 2]
         nearest, farthest = np.minimum.reduceat(depth, starts), np.maximum.reduceat(depth, starts)
         pixels = self.camera.to_pixels(np.where(depth[:, None] >= NEAR, points, (0.0, 0.0, 1.0)))

@@ -1,5 +1,7 @@
 """What lies between the street and the lens: haze, lamps at night, wet roads, rain, the own bonnet.
 
+Sizes, colors, strengths and chances are drawn from ranges chosen by eye; colors are BGR 0..255.
+
 Shapes: H x W pixels.
 """
 from collections.abc import Sequence
@@ -42,15 +44,25 @@ def add_headlights(image: np.ndarray, ground: Ground, strength: float) -> None:
 
 def add_lamps(image: np.ndarray, lamps: Sequence[Lamp], camera: Camera, depth: np.ndarray,
               strength: float) -> None:
-    """Add lamps that are not hidden, with their glow, in place."""
+    """Add lamps that are not hidden, with their glow, in place.
+
+    Args:
+        image: float32 (H, W, 3).
+        lamps: With world positions, radius in meters and color.
+        camera: The camera.
+        depth: float32 (H, W), meters.
+        strength: Of the glow, 0..1.
+    """
     glow = np.zeros_like(image)
     for lamp in lamps:
         spot = camera.locate((lamp.x, lamp.y, lamp.z))
+        # the lamp is outside the picture, or something stands before it
         if spot is None or depth[spot[1], spot[0]] < spot[2] / 1.15:
             continue
         radius = max(1, int(camera.focal * lamp.radius * 0.35 / spot[2]))
         cv2.circle(glow, spot[:2], radius, tuple(float(c) for c in lamp.color), -1)
     scale = image.shape[1] / 512
+    # a halo of two widths, blurred at a quarter of the size, which is as good and faster
     small = cv2.resize(glow, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     wide = cv2.GaussianBlur(small,
                             (0, 0), 1.2 * scale) * 1.6 + cv2.GaussianBlur(small,
@@ -62,7 +74,9 @@ def add_lamps(image: np.ndarray, lamps: Sequence[Lamp], camera: Camera, depth: n
 
 
 def add_reflections(image: np.ndarray, label: np.ndarray, camera: Camera, strength: float) -> None:
-    """Mirror what stands on the road in it, blurred, in place."""
+    """Mirror in the road what is above the horizon, blurred, in place, where ``label`` is road;
+    ``strength`` 0..1 is how wet it is.
+    """
     horizon = int(
         np.clip(camera.center_y + camera.focal * camera.rotation[1, 2] / camera.rotation[2, 2], 1,
                 camera.height - 1))
@@ -77,9 +91,12 @@ def add_reflections(image: np.ndarray, label: np.ndarray, camera: Camera, streng
 
 
 def add_bonnet(image: np.ndarray, label: np.ndarray, dice: Dice, brightness: float) -> None:
-    """Cover the bottom of the picture by the own bonnet, which is not labeled; in place."""
+    """Cover the bottom of the picture by the own bonnet, which is not labeled; in place. Its gray
+    is multiplied by ``brightness``.
+    """
     height, width = label.shape
     top, gray = height * dice.uniform(0.9, 0.97), dice.pick((25, 60, 130, 200)) * brightness
+    # its edge is a parabola, highest in the middle
     columns = np.linspace(0, width, 40)
     rows = top + (height - top) * 0.8 * ((columns - width / 2) / (width / 2))**2
     mask = np.zeros((height, width), np.uint8)
@@ -93,7 +110,7 @@ def add_bonnet(image: np.ndarray, label: np.ndarray, dice: Dice, brightness: flo
 
 
 def add_rain(image: np.ndarray, dice: Dice) -> None:
-    """Add streaks of rain in place."""
+    """Add streaks of rain to an image float32 (H, W, 3), in place."""
     height, width = image.shape[:2]
     streaks = np.zeros((height, width), np.uint8)
     slant = dice.uniform(-0.15, 0.15)

@@ -1,4 +1,10 @@
-"""Street furniture: lamps, signals, signs, bollards, walls and fences."""
+"""Street furniture: lamps, signals, signs, bollards, walls and fences.
+
+Points are (x right, y up, z along the street) in meters, colors BGR 0..255, ``side`` is -1 left and
+1 right. "x before bending" is measured on a straight street, ``bend`` gives the place on the curved
+one. ``canvas.at(z)`` says how far away the polygons that follow are: farther ones are painted
+first. Sizes are about the real ones; they, colors and chances are drawn from ranges chosen by eye.
+"""
 from .labels import FENCE, POLE, TRAFFIC_LIGHT, TRAFFIC_SIGN, WALL
 from .stage import TOWARDS, UP, Lamp, Stage, box, disc, scaled
 from .textures import BARS, MASONRY
@@ -20,7 +26,7 @@ def lamp(stage: Stage, side: int, x: float, z: float) -> None:
     height, thick, arm = dice.uniform(5, 9), dice.uniform(0.11, 0.2), -side * dice.uniform(0.8, 2.2)
     color = _gray(stage, 60, 110, 150)
     box(canvas, x, z, (thick, height, thick), color, POLE)
-    tip, head = x + arm, x + arm - side * 0.6
+    tip, head = x + arm, x + arm - side * 0.6  # ends of the arm and of the lamp's head
     canvas.polygon([(x, height - 0.05, z), (tip, height + 0.25, z), (tip, height + 0.36, z),
                     (x, height + 0.08, z)], color, POLE)
     y0, y1 = height + 0.2, height + 0.38
@@ -34,6 +40,7 @@ def signal(stage: Stage, x: float, z: float) -> None:
     """A traffic light on its pole at world (x, z), facing the camera."""
     canvas, dice = stage.canvas, stage.dice
     canvas.at(z)
+    # which lamp is on: red, yellow or green
     height, lit = dice.uniform(2.6, 3.5), dice.pick((0, 0, 1, 2, 2))
     box(canvas, x, z, (0.13, height + 0.3, 0.13), _gray(stage, 50, 110), POLE)
     canvas.polygon([(x + a, height + b, z - 0.1)
@@ -56,7 +63,7 @@ def sign(stage: Stage, x: float, z: float) -> None:
     canvas.at(z)
     y, radius = dice.uniform(2.1, 2.9), dice.uniform(0.33, 0.48)
     box(canvas, x, z, (0.09, y + 0.1, 0.09), (150, 150, 150), POLE)
-    front = z - 0.06
+    front = z - 0.06  # the plate, before its pole
     kind = dice.pick(('ban', 'ban', 'order', 'warning', 'board', 'yield'))
     if kind == 'ban':
         disc(canvas, (x, y, front), radius, _RED, TRAFFIC_SIGN)
@@ -88,7 +95,7 @@ def sign(stage: Stage, x: float, z: float) -> None:
 
 
 def bollards(stage: Stage, x: float, z0: float, z1: float) -> None:
-    """A row of posts along the kerb (x before bending)."""
+    """A row of posts along the kerb from z0 to z1 (x before bending)."""
     step, color = stage.dice.uniform(1.5, 3), _gray(stage, 60, 60, 190)
     z = z0
     while z < z1:
@@ -98,7 +105,9 @@ def bollards(stage: Stage, x: float, z0: float, z1: float) -> None:
 
 
 def wall(stage: Stage, side: int, x: float, z0: float, z1: float) -> None:
-    """A low wall along the street (x before bending)."""
+    """A low wall along the street from z0 to z1 (x before bending), in pieces of 4 m that follow
+    the bend.
+    """
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
     height, thick, color = dice.uniform(0.9,
                                         2.3), side * 0.3, dice.tint(dice.pick(_WALLS), 0.8, 1.1)
@@ -110,7 +119,7 @@ def wall(stage: Stage, side: int, x: float, z0: float, z1: float) -> None:
         canvas.at(end)
         canvas.polygon([(a, 0, z), (b, 0, end), (b, height, end), (a, height, z)], color, WALL,
                        (-float(side), 0.0, 0.0), texture)
-        if height < canvas.camera.elevation:
+        if height < canvas.camera.elevation:  # its top can be seen
             canvas.polygon([(a, height, z), (b, height, end), (b + thick, height, end),
                             (a + thick, height, z)], scaled(color, 1.1), WALL, UP)
         if z == z0 and z > 0:
@@ -120,8 +129,8 @@ def wall(stage: Stage, side: int, x: float, z0: float, z1: float) -> None:
 
 
 def fence(stage: Stage, x: float, z0: float, z1: float) -> None:
-    """A fence along the street (x before bending); what is behind its bars can be seen but is
-    labeled fence.
+    """A fence along the street from z0 to z1 (x before bending); what is behind its bars can be
+    seen but is labeled fence.
     """
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
     height = dice.uniform(0.9, 2.0)

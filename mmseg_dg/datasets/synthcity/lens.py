@@ -1,6 +1,8 @@
 """From light to a file's pixels: exposure, blur, noise; for the ``camera`` domain a cheap camera's
 faults.
 
+Sizes, colors, strengths and chances are drawn from ranges chosen by eye; colors are BGR 0..255.
+
 Shapes: H x W pixels.
 """
 import cv2
@@ -18,6 +20,7 @@ def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _vignette(height: int, width: int, strength: float) -> np.ndarray:
+    """Brightness (H, W): 1 in the center, darker toward the corners."""
     y, x = _grid(height, width)
     return 1 - np.float32(strength / 2) * (x * x + y * y)
 
@@ -45,7 +48,8 @@ def _glare(dice: Dice, height: int, width: int) -> np.ndarray:
 
 
 def _noise(dice: Dice, shape: tuple[int, ...], kind: str) -> np.ndarray:
-    """A drawn window (H, W, 3) of the fixed noise, tiled where the picture is larger."""
+    """A drawn window (H, W, 3) of the fixed noise of a ``kind``, tiled where the picture is larger.
+    """
     tile = sensor(kind)
     top, left = dice.integer(0, tile.shape[0]), dice.integer(0, tile.shape[1])
     flip = dice.pick((1, -1))
@@ -69,6 +73,7 @@ def develop(image: np.ndarray, dice: Dice, look: Look) -> np.ndarray:
         return _photograph(image, dice)
     gain, gamma, blur = dice.uniform(0.85, 1.15), dice.uniform(0.85, 1.15), dice.uniform(0.3, 0.6)
     image *= _vignette(image.shape[0], image.shape[1], dice.uniform(0, 0.3))[..., None]
+    # one curve per color: gain, gamma and a slight cast
     curve = [
         255 * (np.arange(256) / 255 * gain)**gamma * (1 + dice.normal(0.025)) for _ in range(3)
     ]
@@ -92,11 +97,13 @@ def _photograph(image: np.ndarray, dice: Dice) -> np.ndarray:
     """
     height, width = image.shape[:2]
     scale = width / 512
-    image *= np.float32(np.exp(dice.uniform(np.log(0.65), np.log(1.45))))
+    image *= np.float32(np.exp(dice.uniform(np.log(0.65), np.log(1.45))))  # exposure
+    # what is brighter than 190 of 255 glows into its surroundings
     bright = cv2.resize(np.maximum(image - 190, 0), None, fx=0.25, fy=0.25,
                         interpolation=cv2.INTER_AREA)
     bright = cv2.GaussianBlur(bright, (0, 0), 3 * scale)
     image += 0.7 * cv2.resize(bright, (width, height), interpolation=cv2.INTER_LINEAR)
+    # darker corners, and one side in the shade
     image *= (_vignette(height, width, dice.uniform(0.2, 0.7)) *
               (1 - np.float32(dice.uniform(0, 0.5)) * _ramp(dice, height, width)))[..., None]
     image = _fringes(image, dice.uniform(-1.2, 1.2) * scale)
@@ -104,8 +111,7 @@ def _photograph(image: np.ndarray, dice: Dice) -> np.ndarray:
     soft = cv2.GaussianBlur(image, (0, 0), dice.uniform(0.5, 1.5) * scale)
     image += _ramp(dice, height, width)[..., None] * (soft - image)
     if dice.chance(0.2):
-        length = 3
-        image = cv2.blur(image, (length, 1))
+        image = cv2.blur(image, (3, 1))  # the camera moved
     gray = image.mean(2, keepdims=True)
     cast = np.array([dice.uniform(0.8, 1.2),
                      dice.uniform(0.92, 1.08),
@@ -126,7 +132,7 @@ def _photograph(image: np.ndarray, dice: Dice) -> np.ndarray:
 
 
 def _fringes(image: np.ndarray, pixels: float) -> np.ndarray:
-    """Magnify red and shrink blue by some pixels at the edge (lateral chromatic aberration)."""
+    """Magnify red and shrink blue by ``pixels`` at the edge (lateral chromatic aberration)."""
     height, width = image.shape[:2]
     channels = list(cv2.split(image))
     for channel, sign in ((0, -1), (2, 1)):

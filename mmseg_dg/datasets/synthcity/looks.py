@@ -3,6 +3,8 @@
 ``mixed`` draws one of day, overcast and dusk per picture. ``camera`` is a photograph: rough
 surfaces, hazy light and a cheap camera (``lens.py``); it differs from the clean domains in its
 statistics, which change from picture to picture and within one, not in what stands in the street.
+
+Sizes, colors, strengths and chances are drawn from ranges chosen by eye; colors are BGR 0..255.
 """
 from typing import NamedTuple
 

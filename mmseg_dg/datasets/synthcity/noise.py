@@ -20,6 +20,7 @@ def fractal(kind: str = 'soft') -> np.ndarray:
     """
     rolloff, seed = {'soft': (0.55, 11), 'rough': (0.8, 12)}[kind]
     rng, out, amplitude = np.random.default_rng(seed), np.zeros((SIZE, SIZE), np.float32), 1.0
+    # octaves of random grids, each twice as fine and ``rolloff`` times as strong as the one before
     for octave in range(7):
         cells = 4 << octave
         grid = np.pad(rng.random((cells, cells), dtype=np.float32), 2, mode='wrap')
@@ -27,7 +28,7 @@ def fractal(kind: str = 'soft') -> np.ndarray:
         large = cv2.resize(grid, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)
         out += amplitude * large[2 * step:2 * step + SIZE, 2 * step:2 * step + SIZE]
         amplitude *= rolloff
-    low, high = np.percentile(out, (0.5, 99.5))
+    low, high = np.percentile(out, (0.5, 99.5))  # brought to [0, 1]; a few extremes are cut off
     return np.clip((out - low) / (high - low), 0, 1).astype(np.float32)
 
 
@@ -58,10 +59,12 @@ def sample_smooth(texture: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarr
 
 def hashed(*parts: np.ndarray) -> np.ndarray:
     """A reproducible pseudo-random number in [0, 1) per element, from integer-valued arrays of one
-    shape.
+    shape. Callers add 64 or 4096 to what counts from 0 or -1: zeros alone would give 0.
     """
     state = np.zeros(np.shape(parts[0]), np.uint32)
     for k, part in enumerate(parts):
+        # multiplicative hashing (Knuth's 2654435761, close to 2**32 times the golden ratio)
         state = (state ^ part.astype(np.int64).astype(np.uint32)) * np.uint32(2654435761 + 2 * k)
         state ^= state >> np.uint32(15)
+    # the upper 24 bits, as many as float32 holds exactly
     return (state >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)

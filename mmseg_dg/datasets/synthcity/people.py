@@ -1,4 +1,10 @@
-"""Pedestrians, and bicycles and motorcycles with or without riders."""
+"""Pedestrians, and bicycles and motorcycles with or without riders.
+
+Points are (x right, y up, z along the street) in meters, colors BGR 0..255, ``side`` is -1 left and
+1 right. "x before bending" is measured on a straight street, ``bend`` gives the place on the curved
+one. ``canvas.at(z)`` says how far away the polygons that follow are: farther ones are painted
+first. Sizes are about the real ones; they, colors and chances are drawn from ranges chosen by eye.
+"""
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -58,7 +64,11 @@ def person(stage: Stage, x: float, z: float, label: int = PERSON, seat: float = 
 
 def _legs(part: Callable[..., None], hips: float, seated: bool, stride: float,
           trousers: Color) -> None:
-    """Both legs, bent over a seat or standing on shoes ``stride`` half widths to the side."""
+    """Both legs, bent over a seat or standing on shoes ``stride`` half widths to the side.
+
+    ``part`` draws (:func:`person`): points (across in half widths of the body, up in meters).
+    ``hips`` is their height.
+    """
     for side in (-1, 1):
         shade = scaled(trousers, 1.0 if side > 0 else 0.85)
         if seated:
@@ -77,7 +87,11 @@ def _legs(part: Callable[..., None], hips: float, seated: bool, stride: float,
 
 def _arms(part: Callable[..., None], shoulders: float, hands: float, swing: float, shirt: Color,
           cloth: int, skin: Color) -> None:
-    """Both sleeves and hands; ``swing`` half widths away from the body."""
+    """Both sleeves and hands; ``swing`` half widths away from the body.
+
+    ``part`` draws (:func:`person`): points (across in half widths of the body, up in meters).
+    ``shoulders`` and ``hands`` are heights, ``shirt`` and ``skin`` colors, ``cloth`` a texture.
+    """
     for side in (-1, 1):
         part([(side * .85, shoulders - .02), (side * 1.12, shoulders - .08),
               (side * (1.2 + swing), hands + .02), (side * (.9 + swing), hands)],
@@ -87,7 +101,9 @@ def _arms(part: Callable[..., None], shoulders: float, hands: float, swing: floa
 
 
 def cycle(stage: Stage, x: float, z: float, motor: bool, rider: bool) -> None:
-    """A bicycle or motorcycle at world (x, z), seen from the side or along the street."""
+    """A bicycle, or with ``motor`` a motorcycle, at world (x, z), seen from the side or along the
+    street; ``rider``: with somebody on it.
+    """
     dice = stage.dice
     stage.canvas.at(z)
     sideways = dice.chance(0.45 if rider else 0.6)
@@ -101,8 +117,11 @@ def cycle(stage: Stage, x: float, z: float, motor: bool, rider: bool) -> None:
 
 def _strokes(stage: Stage, x: float, z: float, lines: Sequence[tuple[float, float, float, float]],
              thickness: float, color: Color, label: int) -> None:
-    """Straight lines (x0, y0, x1, y1) relative to x, in meters, each twice ``thickness`` wide."""
+    """Straight lines (x0, y0, x1, y1), with x relative to ``x``, in meters and in the plane at
+    ``z``, each twice ``thickness`` wide.
+    """
     for a, ya, b, yb in lines:
+        # half of the thickness, at right angles to the line
         length = max(((b - a)**2 + (yb - ya)**2)**0.5, 1e-6)
         nx, ny = -(yb - ya) / length * thickness, (b - a) / length * thickness
         stage.canvas.polygon([(x + a + nx, ya + ny, z), (x + b + nx, yb + ny, z),
@@ -112,6 +131,7 @@ def _strokes(stage: Stage, x: float, z: float, lines: Sequence[tuple[float, floa
 def _bicycle_side(stage: Stage, x: float, z: float, color: Color, motor: bool) -> None:
     """A bicycle across the view (``motor`` is unused: one signature for all three)."""
     radius = 0.34
+    # wheels, the see-through frame, its tubes, then saddle and handlebars
     for s in (-0.52, 0.52):
         # one sees through the spokes
         disc(stage.canvas, (x + s, radius, z), radius, None, BICYCLE, 16)
@@ -127,6 +147,7 @@ def _bicycle_side(stage: Stage, x: float, z: float, color: Color, motor: bool) -
 
 def _motorcycle_side(stage: Stage, x: float, z: float, color: Color, motor: bool) -> None:
     """A motorcycle across the view (``motor`` is unused: one signature for all three)."""
+    # wheels, engine, tank and fairing, saddle, fork and handlebars, headlight
     for s in (-0.66, 0.66):
         disc(stage.canvas, (x + s, .31, z), .31, (26, 26, 26), MOTORCYCLE, 14)
         disc(stage.canvas, (x + s, .31, z), .17, (125, 125, 128), MOTORCYCLE, 12)
@@ -147,6 +168,7 @@ def _cycle_front(stage: Stage, x: float, z: float, color: Color, motor: bool) ->
     label, radius, half = (MOTORCYCLE, .31, .08) if motor else (BICYCLE, .35, .03)
 
     def plate(a: float, b: float, y0: float, y1: float, paint: Color) -> None:
+        """A rectangle from ``a`` to ``b`` across (relative to x) and ``y0`` to ``y1`` up."""
         stage.canvas.polygon([(x + a, y0, z), (x + b, y0, z), (x + b, y1, z), (x + a, y1, z)],
                              paint, label)
 

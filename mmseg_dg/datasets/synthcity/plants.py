@@ -1,4 +1,10 @@
-"""Trees and hedges."""
+"""Trees and hedges.
+
+Points are (x right, y up, z along the street) in meters, colors BGR 0..255, ``side`` is -1 left and
+1 right. "x before bending" is measured on a straight street, ``bend`` gives the place on the curved
+one. ``canvas.at(z)`` says how far away the polygons that follow are: farther ones are painted
+first. Sizes are about the real ones; they, colors and chances are drawn from ranges chosen by eye.
+"""
 import math
 
 from .labels import TERRAIN, VEGETATION
@@ -7,7 +13,7 @@ from .textures import FOLIAGE
 
 
 def tree(stage: Stage, x: float, z: float, height: float) -> None:
-    """A tree at world (x, z): a trunk and leaf clusters, or bare branches."""
+    """A tree, ``height`` meters high, at world (x, z): trunk and leaf clusters or bare branches."""
     canvas, dice = stage.canvas, stage.dice
     canvas.at(z)
     trunk, thickness = dice.tint((50, 65, 85), 0.6, 1.2), dice.uniform(0.1, 0.24)
@@ -18,10 +24,11 @@ def tree(stage: Stage, x: float, z: float, height: float) -> None:
     leaf = (dice.uniform(25, 60), dice.uniform(75, 125), dice.uniform(45, 110))
     if stage.look.photo:
         leaf = (leaf[0] * 0.85, leaf[1] * 0.7, leaf[2] * 0.75)
-    if dice.chance(0.12):
+    if dice.chance(0.12):  # autumn
         leaf = (dice.uniform(30, 60), dice.uniform(90, 130), dice.uniform(140, 190))
     wide, near = height * dice.uniform(0.2, 0.34), z < 35
     texture = canvas.texture(FOLIAGE, 1.0, 0.3, dice.uniform(0, 99), 26 if near else 12)
+    # leaf clusters in a disc, (up, out, size): evenly over its area by the root of the radius
     clusters = []
     for _ in range(dice.integer(12, 20) if near else 9):
         angle, q = dice.uniform(0, 2 * math.pi), math.sqrt(dice.random())
@@ -35,7 +42,16 @@ def tree(stage: Stage, x: float, z: float, height: float) -> None:
 
 def _branches(stage: Stage, x: float, z: float, height: float, thickness: float,
               color: Color) -> None:
-    """Branches from the upper trunk outward."""
+    """Bare branches, thin triangles from the upper trunk outward and up (0.3 to 2.84 rad).
+
+    Args:
+        stage: The scene.
+        x: World x of the trunk.
+        z: World z of the trunk.
+        height: Of the tree, meters.
+        thickness: Half of the trunk's, meters.
+        color: BGR.
+    """
     dice, t = stage.dice, thickness * 0.25
     for _ in range(34):
         angle, length = dice.uniform(0.3, 2.84), dice.uniform(0.3, 1) * height * 0.45
@@ -46,7 +62,9 @@ def _branches(stage: Stage, x: float, z: float, height: float, thickness: float,
 
 
 def hedge(stage: Stage, side: int, x: float, z0: float, z1: float, height: float) -> None:
-    """A hedge along the street (x before bending)."""
+    """A hedge along the street from z0 to z1 (x before bending), one meter thick, in pieces of 4 m
+    that follow the bend.
+    """
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
     leaf = (dice.uniform(25, 55), dice.uniform(75, 110), dice.uniform(45, 85))
     texture = canvas.texture(FOLIAGE, 0.4, 1.0, dice.uniform(0, 99), 26)
@@ -55,19 +73,21 @@ def hedge(stage: Stage, side: int, x: float, z0: float, z1: float, height: float
         end = min(z + 4, z1)
         a, b = bend(x, z), bend(x, end)
         canvas.at(end)
-        if height < canvas.camera.elevation:
+        if height < canvas.camera.elevation:  # its top can be seen
             canvas.polygon([(a, height, z), (b, height, end), (b + side, height, end),
                             (a + side, height, z)], leaf, VEGETATION, UP, texture)
         canvas.polygon([(a, 0, z), (b, 0, end), (b, height, end), (a, height, z)], leaf, VEGETATION,
                        (-float(side), 0.0, 0.0), texture)
-        if z == z0 and z > 0:
+        if z == z0 and z > 0:  # the near end is in front of the camera
             canvas.polygon([(a, 0, z), (a + side, 0, z), (a + side, height, z), (a, height, z)],
                            leaf, VEGETATION, TOWARDS, texture)
         z = end
 
 
 def lawn(stage: Stage, side: int, x: float, z0: float, z1: float) -> None:
-    """Grass behind the building line (x before bending)."""
+    """Grass on a side (-1 left, 1 right), from the building line (x before bending) 25 m outward,
+    from z0 to z1.
+    """
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
     color = (dice.uniform(30, 65), dice.uniform(80, 125), dice.uniform(60, 120))
     near, far, deep = bend(x, z0), bend(x, z1), side * 25
@@ -78,7 +98,7 @@ def lawn(stage: Stage, side: int, x: float, z0: float, z1: float) -> None:
 
 
 def forest(stage: Stage, z: float) -> None:
-    """A wooded horizon."""
+    """A wooded horizon: one polygon 600 m wide at distance ``z``, with an uneven top."""
     canvas, dice = stage.canvas, stage.dice
     canvas.at(z)
     texture = canvas.texture(FOLIAGE, 1.0, 0.0, dice.uniform(0, 99), 3)

@@ -1,4 +1,10 @@
-"""Who and what stands in a street: draws positions, then has everything built."""
+"""Who and what stands in a street: draws positions, then has everything built.
+
+Points are (x right, y up, z along the street) in meters, colors BGR 0..255, ``side`` is -1 left and
+1 right. "x before bending" is measured on a straight street, ``bend`` gives the place on the curved
+one. ``canvas.at(z)`` says how far away the polygons that follow are: farther ones are painted
+first. Sizes are about the real ones; they, colors and chances are drawn from ranges chosen by eye.
+"""
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -59,7 +65,7 @@ def _traffic(stage: Stage) -> list[Parked]:
     found: list[Parked] = []
     for parked, side in ((street.parking_left, LEFT), (street.parking_right, RIGHT)):
         z = dice.uniform(3, 9)
-        while parked and z < 75:
+        while parked and z < 75:  # cars beyond are a few pixels
             if dice.chance(0.75) and not street.on_side_street(z, 4):
                 yaw = (math.pi if dice.chance(0.5) else 0) + dice.normal(0.02)
                 found.append(
@@ -68,6 +74,7 @@ def _traffic(stage: Stage) -> list[Parked]:
                            vehicles.vehicle_length(stage, CAR)))
             z += dice.uniform(5.2, 7.5)
     for center, away in street.lanes:
+        # in the camera's own lane they keep their distance
         z = dice.uniform(8, 30) if abs(center) < 1.6 else dice.uniform(3, 22)
         on_rails = street.rails == center
         while z < 95:
@@ -94,6 +101,7 @@ def _passers(stage: Stage) -> list[Passer]:
     found: list[Passer] = []
 
     def cycle(rider: bool, x: float, z: float, motor: float) -> None:
+        """Add a bicycle, or with the chance ``motor`` a motorcycle."""
         found.append(Passer('motorcycle' if dice.chance(motor) else 'bicycle', x, z, rider))
 
     for _ in range(dice.integer(0, 4)):  # riders beside the traffic
@@ -141,27 +149,30 @@ def _plots(stage: Stage, side: int) -> list[Plot]:
     dice, street = stage.dice, stage.street
     found: list[Plot] = []
     front, z = street.front(side), dice.uniform(-6, 2)
-    green = 0.8 if dice.chance(0.2) else 0.1
+    green = 0.8 if dice.chance(0.2) else 0.1  # chance of a plot without a house
     while z < 130:
         end = z + dice.uniform(7, 18)
         x = front + side * (dice.uniform(0, 1.5) if street.verge else 0.0)
         if street.side_street is not None and street.crosses_side_street(z, end):
             if street.side_street - z > 3:
                 found.append(
-                    Plot(side, front, z, street.side_street - 0.5, buildings.house_height(stage)))
+                    Plot(side=side, x=front, z0=z, z1=street.side_street - 0.5,
+                         height=buildings.house_height(stage)))
             z = street.side_street + SIDE_STREET + 0.3
             continue
         found.append(
-            Plot(side, x, z, end, 0.0 if dice.chance(green) else buildings.house_height(stage)))
+            Plot(side=side, x=x, z0=z, z1=end,
+                 height=0.0 if dice.chance(green) else buildings.house_height(stage)))
         z = end + (0 if dice.chance(0.65) else dice.uniform(1, 8))
     return found
 
 
 def footprints(stage: Stage, population: Population) -> list[Footprint]:
-    """What casts shadows on the ground."""
+    """What casts shadows on the ground: corners (x, z) of each footprint, and height."""
     bend = stage.street.bend
 
     def around(x: float, z: float, width: float, length: float) -> list:
+        """Corners of a rectangle around a place (x before bending)."""
         x = bend(x, z)
         return [(x + a * width / 2, z + b * length / 2)
                 for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
@@ -199,7 +210,7 @@ def build(stage: Stage, population: Population) -> None:
     for x, z, height in population.trees:
         plants.tree(stage, street.bend(x, z), z, height)
     for v in population.vehicles:
-        turn = math.atan(2 * street.curvature * v.z)
+        turn = math.atan(2 * street.curvature * v.z)  # the street's direction at z
         vehicles.add_vehicle(stage, v.kind, street.bend(v.x, v.z), v.z, v.yaw + turn, v.length)
     for p in population.passers:
         x = street.bend(p.x, p.z)

@@ -72,7 +72,7 @@ def _render(dice: Dice, domain: str, width: int, height: int) -> tuple[np.ndarra
     """Draw a scene and paint it: uint8 image (H, W, 3), BGR, and uint8 label (H, W)."""
     look, light = draw_look(dice, domain)
     camera, street = Camera(dice, width, height), plan_street(dice)
-    stage = Stage(Canvas(camera), dice, street, look, [])
+    stage = Stage(canvas=Canvas(camera), dice=dice, street=street, look=look, lamps=[])
     population = draw_population(stage)
     build(stage, population)
 
@@ -89,12 +89,14 @@ def _render(dice: Dice, domain: str, width: int, height: int) -> tuple[np.ndarra
     surface = np.full((height, width), SKY_SURFACE, np.int32)
     surface[ground.top:][ground.seen] = GROUND_SURFACE
     painted = np.clip(image, 0, 255).astype(np.uint8)
+    # from here on ``surface`` has the number of the surface that each pixel shows
     painting = stage.canvas.paint(painted, surface, light)
     flat = surface.ravel()
     # a number per surface, looked up at every pixel: (H * W,) -> (H, W)
     own = painting.label[flat].reshape(label.shape)
     label = np.where(surface == GROUND_SURFACE, label, own)
     plane = painting.plane[flat].reshape(height, width, 3)  # (H * W, 3) -> (H, W, 3)
+    # 1 / depth = plane . ray, with the ray (right, up, 1)
     inverse = plane[..., 0] * camera.right + plane[..., 1] * camera.up + plane[..., 2]
     depth = 1 / np.maximum(inverse, np.float32(1e-4))
 

@@ -1,4 +1,10 @@
-"""What the builders of objects share: the scene under construction and basic solids."""
+"""What the builders of objects share: the scene under construction and basic solids.
+
+Points are (x right, y up, z along the street) in meters, colors BGR 0..255, ``side`` is -1 left and
+1 right. "x before bending" is measured on a straight street, ``bend`` gives the place on the curved
+one. ``canvas.at(z)`` says how far away the polygons that follow are: farther ones are painted
+first. Sizes are about the real ones; they, colors and chances are drawn from ranges chosen by eye.
+"""
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -46,13 +52,21 @@ def scaled(color: Color, factor: float) -> tuple[float, float, float]:
 
 def box(canvas: Canvas, x: float, z: float, size: tuple[float, float, float], color: Color,
         label: int, bottom: float = 0.0) -> None:
-    """An upright box (width, height, depth) parallel to the axes; only the sides toward the camera
-    are added.
+    """An upright box parallel to the axes; only the sides toward the camera are added.
+
+    Args:
+        canvas: It is added to.
+        x: World x of its middle.
+        z: World z of its middle.
+        size: Width, height and depth, meters.
+        color: BGR.
+        label: Class id.
+        bottom: Height of its lower side.
     """
-    width, height, depth = size[0] / 2, size[1], size[2] / 2
+    width, height, depth = size[0] / 2, size[1], size[2] / 2  # half of width and depth
     y0, y1 = bottom, bottom + height
     side = 1.0 if x < 0 else -1.0  # the side toward the camera's lane
-    if abs(x) > width:
+    if abs(x) > width:  # the camera, at x = 0, does not look along the box
         e = x + side * width
         canvas.polygon([(e, y0, z - depth), (e, y0, z + depth), (e, y1, z + depth),
                         (e, y1, z - depth)], color, label, (side, 0.0, 0.0))

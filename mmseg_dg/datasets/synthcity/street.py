@@ -1,4 +1,7 @@
-"""The plan of a street: lanes, kerbs, sidewalks, crossings."""
+"""The plan of a street: lanes, kerbs, sidewalks, crossings.
+
+Sizes, colors, strengths and chances are drawn from ranges chosen by eye; colors are BGR 0..255.
+"""
 from typing import NamedTuple, Optional
 
 from .dice import Dice

@@ -4,6 +4,8 @@ A texture is a row of parameters: the horizontal direction (tx, tz) along the su
 kind needs. The position of a pixel on the surface is u = x * tx + z * tz and v = y, in meters.
 Edges of windows and bars are as soft as a pixel is wide, so distant facades do not flicker.
 
+Sizes, colors, strengths and chances are drawn from ranges chosen by eye; colors are BGR 0..255.
+
 Shapes: N pixels, P parameters of a texture, H x W pixels.
 """
 from collections.abc import Sequence
@@ -35,6 +37,7 @@ class Patch(NamedTuple):
 
 def _cover(distance: np.ndarray, half_width: Union[float, np.ndarray],
            pixel: np.ndarray) -> np.ndarray:
+    """Share of a pixel, 0 to 1, that a line of that half width covers at ``distance`` from it."""
     return np.clip((half_width - np.abs(distance)) / pixel + 0.5, 0, 1)
 
 
@@ -42,22 +45,25 @@ def _facade(color: np.ndarray, p: Patch) -> None:
     """Paint bricks or panels, dirt and a grid of windows onto the pixels of a facade (in place)."""
     (start, length, pitch, width, floor, tall, frame, b, g, r, seed, shop, height,
      style) = p.parameters.T
-    u, v = p.u - start, p.v
+    u, v = p.u - start, p.v  # meters along the facade and up
     relief = 1 + 0.22 * (sample(fractal(), p.u * 6, v * 6)
                          - 0.5) + 0.14 * (sample(fractal(), p.u, v) - 0.5)
+    # rows of bricks 12 cm high, every second one shifted by half a brick; panels of 2.4 x 3 m
     course = np.floor(v / 0.12)
     mortar = (v - course * 0.12 < 0.025) | (np.mod(u + 0.13 * np.mod(course, 2), 0.26) < 0.025)
     joint = (np.mod(v, 3.0) < 0.1) | (np.mod(u, 2.4) < 0.07)
     relief *= 1 - p.fade * (0.3 * mortar * (style == 0) + 0.25 * joint * (style == 2))
     relief *= 1 - 0.25 * np.clip(1 - v * 1.5, 0, 1)  # dirt above the pavement
     color *= relief[:, None]
+    # which window of the grid a pixel belongs to, and how far it is from the window's center
     margin = (length - np.floor(length / pitch) * pitch) / 2
     column, row = np.floor((u - margin) / pitch), np.floor(v / floor)
     from_u, from_v = (u - margin) - (column + 0.5) * pitch, v - (row + 0.3) * floor - tall / 2
-    luck = hashed(column + 64, row + 64, seed)
+    luck = hashed(column + 64, row + 64, seed)  # one number per window
     there = (column >= 0) & (column < np.floor(length / pitch)) & (row >= shop) & (
         (row + 1) * floor < height + 0.2)
     there &= (luck > 0.04) & (p.depth < 150)
+    # coverage by the glass, by glass and frame, and by the bars between panes
     inside = _cover(from_u, width / 2, p.pixel_u) * _cover(from_v, tall / 2, p.pixel_v) * there
     around = _cover(from_u, width / 2 + 0.09, p.pixel_u) * _cover(from_v, tall / 2 + 0.09,
                                                                   p.pixel_v) * there
@@ -67,13 +73,14 @@ def _facade(color: np.ndarray, p: Patch) -> None:
     color += (around * (1 - inside))[:, None] * (frame[:, None] * p.light * 0.9 - color)
     glass = np.stack([b, g, r], 1) * p.light * (0.55 + 0.9 * luck - 0.35 * from_v / tall)[:, None]
     glass *= 1 - 0.5 * _cover(from_v - tall / 2, 0.12, p.pixel_v)[:, None]  # shadow of the lintel
-    if p.dark:
+    if p.dark:  # a third of the windows is lit
         lit = (luck * 37 % 1 < 0.35)[:, None]
         glass = np.where(lit, _WARM * (0.6 + 0.5 * luck + 0.2 * from_v / tall)[:, None], glass)
     color += inside[:, None] * (glass - color)
 
 
 def _shop(color: np.ndarray, p: Patch) -> None:
+    """Paint goods and window bars onto the pixels of a shop (in place)."""
     shift, pane = p.parameters[:, 0], p.parameters[:, 1]
     goods = sample(fractal('rough'), p.u * 30 + shift, p.v * 30)
     color *= (0.6 + 0.8 * goods)[:, None]
@@ -85,6 +92,7 @@ def _awning(color: np.ndarray, p: Patch) -> None:
 
 
 def _foliage(color: np.ndarray, p: Patch) -> None:
+    """Paint leaves and clumps of leaves onto the pixels of a tree (in place)."""
     shift, scale = p.parameters[:, 0], p.parameters[:, 1]
     leaves = sample(fractal('rough'), (p.u + shift) * scale, p.v * scale + p.x * 3)
     clumps = sample(fractal(), (p.u + shift) * scale * 0.3, p.v * scale * 0.3)
@@ -92,10 +100,14 @@ def _foliage(color: np.ndarray, p: Patch) -> None:
 
 
 def _masonry(color: np.ndarray, p: Patch) -> None:
-    """Paint courses of stones with mortar onto the pixels of a wall (in place)."""
+    """Paint courses of stones with mortar onto the pixels of a wall (in place).
+
+    A stone is twice as long as a course is high, every course shifted against the one below.
+    """
     shift, course = p.parameters[:, 0], p.parameters[:, 1]
     row = np.floor(p.v / course)
     mortar = (p.v - row * course < 0.03) | (np.mod(p.u + row * course, course * 2) < 0.03)
+    # how bright each stone is: a number drawn by its place
     stone = hashed(np.floor((p.u + row * course) / (course * 2)) + 4096, row + 64) - 0.5
     grain = sample(fractal(), p.u * 14 + shift, p.v * 14) - 0.5
     color *= (1 + 0.45 * grain + p.fade * (0.25 * stone - 0.25 * mortar))[:, None]
@@ -120,6 +132,7 @@ def _cloth(color: np.ndarray, p: Patch) -> None:
 
 
 def _lacquer(color: np.ndarray, p: Patch) -> None:
+    """Paint shine onto the pixels of a vehicle (in place); it is darker near the ground."""
     shift, strength = p.parameters[:, 0], p.parameters[:, 1]
     shine = sample(fractal(), p.u * 9 + shift, p.v * 40) - 0.5
     color *= (0.82 + 0.2 * np.clip(p.v, 0, 1.4) + strength * shine)[:, None]
@@ -128,7 +141,7 @@ def _lacquer(color: np.ndarray, p: Patch) -> None:
 def _panes(color: np.ndarray, p: Patch) -> None:
     """Paint a row of panes with bars between onto the pixels of a vehicle (in place)."""
     width, lit = p.parameters[:, 0], p.parameters[:, 1]
-    phase, number = np.mod(p.u, width), np.floor(p.u / width)
+    phase, number = np.mod(p.u, width), np.floor(p.u / width)  # place in its pane, which pane
     color *= (0.6 + 0.8 * hashed(number + 4096, number) + 0.3 * (p.v - 1.8))[:, None]
     if p.dark:
         color += lit[:, None] * (_WARM * 0.75 - color)
@@ -166,6 +179,7 @@ def add_textures(image: np.ndarray, painting: Painting, canvas: Canvas, rays: Se
         x, v, z = (ray[pixels] * away for ray in rays)
         tx, tz = rows[:, 0], rows[:, 1]
         pixel = away * np.float32(1 / canvas.camera.focal)
+        # a surface along the street is seen at a slant, so that a pixel covers more of its length
         slant = 1 + np.abs(tz) * np.abs(z) / np.maximum(np.abs(x), 0.5)
         color = flat[pixels]
         draw(

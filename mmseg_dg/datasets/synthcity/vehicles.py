@@ -1,5 +1,10 @@
 """Cars, trucks, buses and trams: side profiles extruded across their width, with windows, wheels
 and lamps.
+
+Points are (x right, y up, z along the street) in meters, colors BGR 0..255, ``side`` is -1 left and
+1 right. "x before bending" is measured on a straight street, ``bend`` gives the place on the curved
+one. ``canvas.at(z)`` says how far away the polygons that follow are: farther ones are painted
+first. Sizes are about the real ones; they, colors and chances are drawn from ranges chosen by eye.
 """
 import math
 from collections.abc import Sequence
@@ -42,8 +47,8 @@ class Vehicle:
                  length: float) -> None:
         self.stage, self.kind, self.length = stage, kind, length
         self.x, self.z, self.cos, self.sin = x, z, math.cos(yaw), math.sin(yaw)
-        self.near = z - abs(self.cos) * length / 2
-        self.detailed = self.near < 45
+        self.near = z - abs(self.cos) * length / 2  # z of its end toward the camera
+        self.detailed = self.near < 45  # farther away details are smaller than a pixel
         stage.canvas.at(max(self.near, 0.5))
         self.grain = stage.canvas.texture(LACQUER, 0.5, 1.0, stage.dice.uniform(0, 99), 0.2)
 
@@ -67,20 +72,27 @@ class Vehicle:
 
     def extrude(self, profile: Profile, width: float, color: Color,
                 glass: Optional[Sequence[float]] = None) -> None:
-        """Add a body from its counter-clockwise side profile; ``glass`` paints its sloping front
-        and rear.
+        """Add a body.
+
+        Args:
+            profile: Its outline from the side, (along, up) points, counter-clockwise.
+            width: From side to side, meters.
+            color: BGR.
+            glass: BGR of its sloping front and rear; None: as the rest.
         """
         canvas, half = self.stage.canvas, width / 2
         for side in (-1, 1):
             if self.sees_side(side, width):
                 canvas.polygon([self.point(side * half, y, along) for along, y in profile], color,
                                self.kind, self.direction(side, 0, 0), self.grain)
+        # each edge of the profile becomes a face across the vehicle
         for (l0, y0), (l1, y1) in zip(profile, profile[1:] + profile[:1]):
             size = math.hypot(l1 - l0, y1 - y0)
             normal = self.direction(0, (l0 - l1) / size, (y1 - y0) / size)
             corner = self.point(-half, y0, l0)
             if normal[1] < -0.9 or not canvas.faces(corner, normal):
                 continue
+            # sloping: neither the roof nor the floor
             pane = glass is not None and abs(normal[1]) < 0.92
             canvas.polygon([
                 corner,
@@ -99,7 +111,16 @@ class Vehicle:
 
     def on_end(self, end: int, a0: float, a1: float, y0: float, y1: float, color: Color,
                glows: bool = False, inset: float = 0.0) -> None:
-        """Paint a rectangle onto the front (-1) or rear (1), if it is seen."""
+        """Paint a rectangle onto the front or rear, if it is seen.
+
+        Args:
+            end: -1 front, 1 rear.
+            a0, a1: Its left and right side, across.
+            y0, y1: Its lower and upper side.
+            color: BGR.
+            glows: It shines by itself.
+            inset: Meters inside the body; below 0 in front of it.
+        """
         if self.sees_end(end):
             along = end * (self.length / 2 - inset)
             corners = [self.point(a, y, along) for a, y in ((a0, y0), (a1, y0), (a1, y1), (a0, y1))]
@@ -127,9 +148,16 @@ class Vehicle:
                          along=(self.sin, self.cos))
 
     def lights(self, width: float, y: float, inner: float) -> None:
-        """Head and tail lamps; they shine in the dark."""
+        """Head and tail lamps; they shine in the dark, on wet days and in fog.
+
+        Args:
+            width: Of the vehicle, meters.
+            y: Height of the lamps.
+            inner: Meters from the vehicle's side to a lamp's center.
+        """
         stage = self.stage
         lit = stage.dark or stage.look.wet > 0.2 or stage.look.haze[0] > 0.02
+        # front and rear: end, BGR, radius of the glow in the dark
         for end, color, radius in ((-1, (215, 235, 240), 0.45), (1, (40, 35, 200), 0.2)):
             if not self.sees_end(end):
                 continue
@@ -166,6 +194,7 @@ def _car(car: Vehicle) -> None:
     belt, hood, estate = height * 0.57, length * dice.uniform(0.2, 0.28), dice.chance(0.5)
     glass = scaled(_GLASS, dice.uniform(0.6, 1.4))
     car.underside(width)
+    # outlines seen from the side, (along, up) in meters
     body = [(-half + .06, .24), (half - .05, .24), (half, .5), (half - .03, belt * .93),
             (half - .14, belt), (-half + hood, belt), (-half + .2, belt * .86),
             (-half + .03, belt * .74), (-half, .5)]
@@ -184,6 +213,7 @@ def _car(car: Vehicle) -> None:
         for across, k, y0, y1 in ((width * 0.863, .05, belt, top), (width, .015, .3, belt)):
             car.on_side(across, [(middle - k, y0), (middle + k, y0), (middle + k, y1),
                                  (middle - k, y1)], scaled(color, 0.5))
+        # sill, grille, then bumpers and number plates
         car.on_side(width, [(-half + .1, .24), (half - .1, .24), (half - .1, .34),
                             (-half + .1, .34)], (32, 32, 34))
         car.on_end(-1, -.42, .42, .5, .62, (25, 25, 27))
@@ -202,6 +232,7 @@ def _truck(truck: Vehicle) -> None:
                              4), dice.tint(dice.pick(_LACQUERS), 0.85, 1.1, 4)
     glass = scaled(_GLASS, dice.uniform(0.6, 1.3))
     truck.underside(width)
+    # outlines seen from the side, (along, up) in meters: the cargo box, the cabin before it
     parts = [
         lambda: truck.extrude([(-half + 2.1, .75), (half, .75), (half, height),
                                (-half + 2.1, height)], width, cargo),
@@ -225,7 +256,9 @@ def _truck(truck: Vehicle) -> None:
 
 
 def _panes(vehicle: Vehicle, width: float, y0: float, y1: float, glass: Color) -> None:
-    """A band of windows along the seen side, from height ``y0`` to ``y1``."""
+    """A band of windows (BGR ``glass``) along the seen side, from height ``y0`` to ``y1``; the
+    vehicle is ``width`` meters wide.
+    """
     half = vehicle.length / 2
     texture = vehicle.stage.canvas.texture(PANES, abs(vehicle.sin), abs(vehicle.cos),
                                            vehicle.stage.dice.uniform(1.3, 2),

@@ -91,12 +91,18 @@ class CentroidCrop(BaseTransform):
         return ArrayBox(y, y + self.crop_size[0], x, x + self.crop_size[1])
 
     def _start(self, have: int, want: int, point: Optional[int]) -> int:
-        """First row or column, of ``want`` out of ``have`` (or of ``want``, where it is filled)."""
+        """First row or column of the crop along one axis.
+
+        Args:
+            have: Rows (columns) of the image.
+            want: Of the crop; a smaller image is padded to it on both sides.
+            point: The place along this axis that must be inside; None: anywhere.
+        """
         last = max(0, have - want)
         if point is None:
             return int(np.random.randint(0, last + 1))
-        place = point + max(0, want - have) // 2
-        if self.place == 'clamped':
+        place = point + max(0, want - have) // 2  # after padding
+        if self.place == 'clamped':  # drawn around the point, then pushed into the image
             return min(last, max(0, int(np.random.randint(place - want, place + 1))))
         return int(np.random.randint(max(0, place - want + 1), min(last, place) + 1))
 

@@ -92,7 +92,8 @@ class CenterCropPad(BaseTransform):
 
 
 def checked_pad_values(pad_val: Optional[Mapping[str, int]], owner: str) -> dict[str, int]:
-    """``dict(img=0, seg=255)`` with the given values.
+    """What images and labels are padded with: ``dict(img=0, seg=255)``, with the given values in
+    their place; ``owner`` is named in the message.
 
     Raises:
         ValueError: Other keys than ``img`` and ``seg``.

@@ -43,7 +43,9 @@ class PseudoLabelMargins(BaseTransform):
             raise ValueError(f'PseudoLabelMargins: margins must be >= 0, got {self.margins}')
 
     def transform(self, results: dict) -> dict:
-        """Add the mask."""
+        """Add the mask ``valid_pseudo_mask``, uint8 (H, W): 1 where pseudo-labels count, 0 on the
+        margins; later steps treat it like a label.
+        """
         height, width = results['img'].shape[:2]
         top, bottom, left, right = self.margins
         if top + bottom >= height or left + right >= width:

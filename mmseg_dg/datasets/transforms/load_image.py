@@ -124,6 +124,7 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
             raise ValueError(f'{path}: {problem}')
         bits = 8 if header is None else header.bits
         deep = bits > 8
+        # Pillow would cut a color image down to 8 bits
         if deep and self.imdecode_backend == 'pillow':
             raise ValueError(f"{path}: imdecode_backend='pillow' cuts {bits}-bit images off "
                              "at 255; use 'cv2'")
@@ -140,7 +141,9 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         return self._scaled(image, path)
 
     def _scaled(self, image: np.ndarray, path: str) -> np.ndarray:
-        """8 bits, whatever the decoder gave."""
+        """The decoded image as uint8: one of 16 bits is scaled by ``bit_depth``; ValueError where
+        that is not set, or for other types.
+        """
         if image.dtype == np.uint8:
             return image
         if image.dtype != np.uint16:

@@ -15,6 +15,7 @@ from ..bit_depth import to_uint8
 from ..image_header import ImageHeader, read_header, size_problem
 from .load_image import LoadImageFromFile
 
+#: How TIFF and BigTIFF files begin, in both orders of bytes.
 _TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 
 
@@ -100,7 +101,7 @@ class LoadImageStack(LoadImageFromFile):
         return dict(img=image, img_path=None, img_shape=size, ori_shape=size)
 
     def _checked(self, image: np.ndarray, path: str) -> np.ndarray:
-        """(H, W, C) in 0..255."""
+        """An image (H, W, C) after a check of channels and size, its values brought to 0..255."""
         if image.shape[2] != self.channels:
             raise ValueError(
                 f'{path}: {image.shape[2]} channels, but LoadImageStack has '
@@ -113,7 +114,9 @@ class LoadImageStack(LoadImageFromFile):
         return np.ascontiguousarray(self._in_range(image, path))
 
     def _read(self, content: bytes, path: str) -> np.ndarray:
-        """(H, W, C) in the order of the file."""
+        """The image of a file's content, (H, W, C) with channels in the order of the file; values
+        as they are stored.
+        """
         if content[:4] in _TIFF:
             return self._read_tiff(content, path)
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -153,7 +156,9 @@ class LoadImageStack(LoadImageFromFile):
         return np.atleast_3d(image.transpose(order))  # (H, W, C)
 
     def _in_range(self, image: np.ndarray, path: str) -> np.ndarray:
-        """0..255, uint8 or (``to_float32``) float32."""
+        """Bring values to 0..255, uint8 or (``to_float32``) float32: numbers with a point by
+        ``value_range``, whole ones by ``bit_depth``; ValueError where that is not set.
+        """
         if image.dtype == np.uint8:
             return image
         if image.dtype.kind == 'f':
@@ -177,7 +182,7 @@ class LoadImageStack(LoadImageFromFile):
                 'without sign')
         if self.to_float32:
             return scaled.astype(np.float32)
-        return np.floor(scaled + 0.5).astype(np.uint8)
+        return np.floor(scaled + 0.5).astype(np.uint8)  # rounded, halves up
 
     def __repr__(self) -> str:
         own = f'channels={self.channels}, value_range={self.value_range}'

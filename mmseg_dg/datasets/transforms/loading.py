@@ -15,7 +15,7 @@ from ..label_tables import apply_table, lookup_table
 
 
 def refuse_huge(content: bytes, path: str) -> None:
-    """A label that would fill the memory is refused by its header: a PNG of 2.6 MB may hold
+    """Refuse, by its header, a label that would fill the memory: a PNG of 2.6 MB may hold
     30000x30000 pixels.
 
     Args:
@@ -132,6 +132,7 @@ class LoadSynthiaAnnotations(LoadAnnotations):
             got = 'no readable image' if label is None else f'shape {label.shape}'
             raise ValueError(f'{path}: expected a 3-channel label file of SYNTHIA, got {got}; '
                              'converted *_labelTrainIds.png need raw_ids=False')
+        # OpenCV's last channel has the class ids, the second instance numbers
         ids = label[..., -1]
         if ids.max(initial=0) > 255:
             raise ValueError(f'{path}: class id {ids.max()} in the last channel; this is not a '

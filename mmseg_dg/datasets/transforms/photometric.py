@@ -68,8 +68,9 @@ class ColorJitter(BaseTransform):
         brightness, contrast, saturation = (float(np.random.uniform(max(0.0, 1 - a), 1 + a))
                                             for a in self.amounts[:3])
         shift = float(np.random.uniform(-self.amounts[3], self.amounts[3]))
-        return JitterParameters(brightness, contrast, saturation, shift,
-                                tuple(_OPERATIONS[i] for i in np.random.permutation(4)))
+        return JitterParameters(brightness=brightness, contrast=contrast, saturation=saturation,
+                                hue=shift,
+                                order=tuple(_OPERATIONS[i] for i in np.random.permutation(4)))
 
     def transform(self, results: dict) -> dict:
         """Jitter, or leave the image alone."""
@@ -119,7 +120,7 @@ def jitter(image: np.ndarray, parameters: JitterParameters) -> np.ndarray:
     channels.
     """
     if image.shape[2] > 3:
-        colors = jitter(image[..., 2::-1], parameters)
+        colors = jitter(image[..., 2::-1], parameters)  # the first three as BGR
         return np.concatenate([colors[..., ::-1], image[..., 3:]], axis=2)
     picture = Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
     for name in parameters.order:
@@ -130,7 +131,7 @@ def jitter(image: np.ndarray, parameters: JitterParameters) -> np.ndarray:
             picture = ImageEnhance.Contrast(picture).enhance(value)
         elif name == 'saturation':
             picture = ImageEnhance.Color(picture).enhance(value)
-        elif value:
+        elif value:  # hue
             picture = _shift_hue(picture, value)
     return np.ascontiguousarray(np.asarray(picture)[..., ::-1])
 

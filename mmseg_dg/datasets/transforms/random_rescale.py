@@ -47,9 +47,10 @@ class RandomRescale(BaseTransform):
                              f'{ratio_range}')
 
     def transform(self, results: dict) -> dict:
-        """Resize."""
+        """Resize image and labels by a drawn factor; adds ``scale_factor`` (width, height)."""
         height, width = results['img'].shape[:2]
         longer = max(height, width)
+        # the longer side is drawn in whole pixels
         low, high = (max(1, int(longer * ratio)) for ratio in self.ratio_range)
         factor = np.random.randint(low, high + 1) / longer
         size = max(1, int(width * factor + 0.5)), max(1, int(height * factor + 0.5))

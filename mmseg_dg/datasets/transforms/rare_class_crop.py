@@ -90,8 +90,13 @@ class RareClassCrop(BaseTransform):
 
     def choose_box(self, shape: tuple[int, int], label: Optional[np.ndarray],
                    wanted_class: Optional[int] = None) -> ArrayBox:
-        """The box for an image of ``shape`` (height, width) with ``label`` uint8 of that shape, or
-        None.
+        """The box of the crop.
+
+        Args:
+            shape: (height, width) of the image.
+            label: uint8 (H, W), or None: then any box will do.
+            wanted_class: Class of which the crop should show more than ``min_crop_pixels`` pixels;
+                the last of ``max_tries`` boxes is taken where none does.
         """
         if label is None:
             return self._random_box(shape)
@@ -109,6 +114,7 @@ class RareClassCrop(BaseTransform):
         box = self._random_box(shape)
         if self.cat_max_ratio >= 1:
             return box
+        # as in the official code; ignored pixels do not count
         for _ in range(self._redraws):
             counts = count_ids(box.cut(label))
             counts[self.ignore_index] = 0

@@ -40,7 +40,9 @@ class BestCheckpoints(CheckpointHook):
         return osp.basename(path) if path else None
 
     def _set_best(self, runner: Any, indicator: str, name: Optional[str]) -> None:
-        """Note the best checkpoint (or that there is none) where mmengine looks for it."""
+        """Note the best checkpoint ``name`` (None: there is none) of a score, ``indicator``, where
+        mmengine looks for it.
+        """
         path = None if name is None else self.file_backend.join_path(self.out_dir, name)
         if len(self.key_indicators) == 1:
             self.best_ckpt_path = path
@@ -50,13 +52,14 @@ class BestCheckpoints(CheckpointHook):
             runner.message_hub.update_info(self._hub_keys(indicator)[1], name)
 
     def _adopt_best(self, runner: Any) -> None:
-        """After a resume: the best checkpoint must lie in this folder.
+        """After a resume: see to it that the best checkpoint lies in this folder.
 
         One that lies beside the checkpoint the run goes on from (``--resume FILE`` with another
         work dir) is copied. Where it is lost, its score is forgotten, so that the next validation
         leaves a best checkpoint again.
         """
-        self._outdated_best: list[str] = []
+        self._outdated_best: list[str] = []  # to be removed after the next regular checkpoint
+        # what the newest regular checkpoint names as best, by score
         self._saved_best: dict[str, Optional[str]] = {}
         for indicator in self.key_indicators:
             score_key, path_key = self._hub_keys(indicator)
@@ -66,7 +69,7 @@ class BestCheckpoints(CheckpointHook):
             self._set_best(runner, indicator, name)
             if name and name == self._best_name(runner, indicator) and not on_first_process(
                     lambda name=name: self._is_here(runner, name)):
-                # killed before it was written: it is what the run goes on from
+                # the run was killed before it wrote this checkpoint; it resumes from these weights
                 self._write_best(runner, name)
             if name and not on_first_process(lambda name=name: self._is_here(runner, name)):
                 runner.logger.warning(
@@ -83,17 +86,19 @@ class BestCheckpoints(CheckpointHook):
                 on_first_process(lambda i=indicator, n=name: self._forget_left_over(runner, i, n))
 
     def _forget_left_over(self, runner: Any, indicator: str, name: str) -> None:
-        """After a kill between a checkpoint and the removal of what it replaces: best checkpoints
-        nobody names.
+        """Let go of best checkpoints that nobody names, which a kill between a checkpoint and the
+        removal of what it replaces has left.
 
         Earlier ones than ``name`` go at once, as the checkpoint that the run goes on from names
         their successor; later ones, of iterations that are trained again, when a regular checkpoint
         is written. Both only where the run goes on from a checkpoint of this folder.
         """
-        if not runner._resume or not isinstance(self.file_backend, LocalBackend) or not osp.exists(
-                runner._load_from or '') or not osp.samefile(
-                    osp.dirname(runner._load_from) or '.', self.out_dir):
+        if not runner._resume or not isinstance(self.file_backend, LocalBackend):
             return
+        source = runner._load_from or ''
+        if not osp.exists(source) or not osp.samefile(osp.dirname(source) or '.', self.out_dir):
+            return
+        # files named as a best checkpoint of this score, with its iteration as the group
         form = re.compile(
             re.escape(self._best_name(runner, indicator, 'N')).removesuffix(r'N\.pth')
             + r'(\d+)\.pth')
@@ -132,6 +137,7 @@ class BestCheckpoints(CheckpointHook):
         return self.interval > 0 and self.last_ckpt is None and not self._resumed
 
     def _best_name(self, runner: Any, indicator: str, step: Any = None) -> str:
+        """Name of the best checkpoint by a score, of the present iteration if ``step`` is None."""
         step = (runner.epoch if self.by_epoch else runner.iter) if step is None else step
         return f'best_{indicator}_{self.filename_tmpl.format(step)}'.replace('/', '_')
 
@@ -146,11 +152,15 @@ class BestCheckpoints(CheckpointHook):
         self._waiting_best = []
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
-        """Replaces mmengine's, which removes the old file first and writes the new one in place."""
+        """Write a checkpoint for every score that is better than before.
+
+        Replaces mmengine's, which removes the old file first and writes the new one in place.
+        """
         if not self.save_best:
             return
         if 'auto' in self.key_indicators:
-            self._init_rule(self.rules, [next(iter(metrics))])
+            self._init_rule(self.rules, [next(iter(metrics))])  # the first metric there is
+        # the first best checkpoint waits for the first regular one, which is written right after
         waits = self._no_regular_yet() and isinstance(runner.train_loop, AnnouncingLoop)
         for indicator, rule in zip(self.key_indicators, self.rules):
             score, before = metrics[indicator], self._best(indicator)
@@ -169,12 +179,12 @@ class BestCheckpoints(CheckpointHook):
             if before and before != name:
                 if before in self._saved_best.values():
                     self._outdated_best.append(before)
-                elif is_main_process():  # no regular checkpoint names it
+                elif is_main_process():  # no regular checkpoint names the old best one
                     self._remove(before)
 
     def _forget_outdated_best(self) -> None:
-        """A regular checkpoint has been written: best checkpoints that only earlier ones named may
-        go.
+        """Remove best checkpoints that only earlier regular checkpoints named: called when a newer
+        one has been written.
         """
         if not self.save_best:
             return

@@ -61,6 +61,11 @@ class PseudoLabelStatisticsHook(Hook):
         self.rows: list[list[float]] = []
 
     def before_train(self, runner: Runner) -> None:
+        """Begin to count, or go on with what a resumed checkpoint holds.
+
+        Raises:
+            ValueError: The training data does not name its classes.
+        """
         self._classes = list(runner.train_dataloader.dataset.metainfo.get('classes') or ())
         if not self._classes:
             raise ValueError('PseudoLabelStatisticsHook needs class names: give the labeled '
@@ -81,7 +86,9 @@ class PseudoLabelStatisticsHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                          outputs: Optional[dict] = None) -> None:
-        """Count; sum up at the end of a window."""
+        """Count the step's pseudo-labels every ``interval`` iterations; write a row every
+        ``window``.
+        """
         if runner.iter % self.interval == 0:
             method = method_of(runner)
             self._count(method)
@@ -94,6 +101,7 @@ class PseudoLabelStatisticsHook(Hook):
 
     def _keep(self, runner: Runner) -> None:
         """Leave counts and rows where mmengine's checkpoints take them from."""
+        # classes, then the number of valid pixels and the sum of weights (pseudo_label_counts)
         counts = torch.zeros(len(self._classes) + 2, dtype=torch.float64, device=get_device())
         # another process may have some
         counts = counts if self._counts is None else self._counts.to(counts)
@@ -125,7 +133,7 @@ class PseudoLabelStatisticsHook(Hook):
                 f'PseudoLabelStatisticsHook: {type(method).__name__} leaves no pseudo_label '
                 'and pseudo_weight in its step record; nothing is counted', logger='current',
                 level=logging.WARNING)
-            self.interval = 2**62
+            self.interval = 2**62  # beyond any run: warn once, and count no more
             return
         valid = None if state.own_pseudo is None else state.own_pseudo.valid
         counts = pseudo_label_counts(state.pseudo_label, state.pseudo_weight, len(self._classes),
@@ -211,7 +219,7 @@ class ClassBiasPicturesHook(Hook):
         if not is_main_process() or runner.visualizer is None:
             return
         for domain, (classes, shares, iou) in domain_bias(metrics or {}).items():
-            if len(classes) >= 3:
+            if len(classes) >= 3:  # of fewer there are no rare and frequent ones to compare
                 chart = class_iou_chart({'IoU': iou}, shares, classes, f'{domain}, iteration '
                                         f'{runner.iter}')
                 runner.visualizer.add_image(f'class_bias_{domain.replace("/", "_")}', chart,

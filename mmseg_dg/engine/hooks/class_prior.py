@@ -51,7 +51,7 @@ class ClassPriorHook(CheckingHook):
     def before_train(self, runner: Runner) -> None:
         """Count, unless a resumed checkpoint brought the counts."""
         method = method_of(runner)
-        fresh = [
+        fresh = [  # networks whose prior is not known yet
             module for module in self._adjustments(method)
             if runner.iter == 0 or not int(module.ready)
         ]

@@ -53,7 +53,8 @@ class DecoderWarmupHook(CheckingHook):
                 raise ValueError(f'DecoderWarmupHook: {name}={value} must not be negative')
         self.warmup_iters, self.warmup_epochs = warmup_iters, warmup_epochs
         self.clear_momentum = clear_momentum
-        self.length = 0
+        self.length = 0  # iterations of the warm-up, settled in before_train
+        # parameters that are frozen now; None outside the warm-up
         self._frozen: Optional[list[nn.Parameter]] = None
 
     def check_run(self, runner: Runner) -> None:
@@ -93,6 +94,9 @@ class DecoderWarmupHook(CheckingHook):
             self._frozen = []
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """In the first iteration after the warm-up: free the encoder, and let the method hand over
+        (DeFT's adaptive decoder becomes the retentive one). Otherwise nothing happens.
+        """
         if runner.iter < self.length:
             return
         model = method_of(runner)
@@ -101,7 +105,7 @@ class DecoderWarmupHook(CheckingHook):
                 parameter.requires_grad_(True)
             self._frozen = None
         elif not isinstance(model, HandsOver) or model.handed_over:
-            return
+            return  # it is over since an earlier iteration
         if self.clear_momentum:
             runner.optim_wrapper.optimizer.state.clear()
         if isinstance(model, HandsOver):
@@ -174,6 +178,7 @@ def epoch_length(runner: Runner, model: nn.Module) -> int:
     if not isinstance(loader, NamedLoaders):
         return len(loader)
     labeled = model.labeled_streams if isinstance(model, BaseMethod) else ()
+    # the first labeled stream; without one, the first of all
     name = next((s for s in labeled if s in loader.names), loader.names[0])
     stream = loader[name]
     several = loop.accumulate if isinstance(loop, AnnouncingLoop) else 1

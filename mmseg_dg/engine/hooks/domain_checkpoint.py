@@ -73,6 +73,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
                  rule: Union[str, list[str],
                              None] = None, save: str = 'whole', **kwargs: Any) -> None:
         if save_best is not None and rule is None:
+            # mmengine knows the direction of mmseg's metrics only
             rules = [
                 'less' if key.split('/')[-1] in LESS_IS_BETTER else 'greater'
                 for key in ([save_best] if isinstance(save_best, str) else save_best)
@@ -83,8 +84,8 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         if save not in SAVE:
             raise ValueError(f'DomainCheckpointHook: save={save!r}: use one of {SAVE}')
         self.save = save
-        self._claimed: Any = None
-        self._waiting_best: list[str] = []
+        self._claimed: Any = None  # the work dir that this run has locked
+        self._waiting_best: list[str] = []  # best checkpoints to be written after the regular one
         self._resumed = False
         self._prepared = False  # mmengine has settled folder and file backend
         self._agreed_stop: Optional[AgreedStop] = None
@@ -102,9 +103,11 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             return  # a test or a validation; or the same runner again
         self._claimed = runner.work_dir
         self._resumed = False
+        # "and None": only process 0 has the lock, which the other processes cannot be sent
         on_first_process(lambda: hold(runner.work_dir) and None)
         if self._local(self._place(runner)):
-            on_first_process(lambda: remove_parts(self._place(runner)) and None)
+            # what a kill left of files that were being written
+            on_first_process(lambda: remove_parts(self._place(runner)))
             if runner._resume and runner._load_from is None:
                 runner._load_from = newest_for_all_processes(
                     self._place(runner), self.filename_tmpl,
@@ -128,18 +131,21 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         return '://' not in folder
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Called with every checkpoint that is loaded; of a resume, it must have all parts."""
+        """Check and complete a checkpoint to resume from; others stay as they are."""
         if runner._resume and isinstance(runner._train_loop, BaseLoop):
             prepare_resume(runner, checkpoint, bool(runner.cfg.get('resume_weights_only')))
 
     def before_train(self, runner: Runner) -> None:
+        """As mmengine, after a check of ``save_best``; a resumed run finds its best checkpoint and
+        schedules again, and from now on signals end it after a checkpoint.
+        """
         if runner.cfg.get('overwrite') and not runner._resume:
             on_first_process(lambda: self._overwrite(runner))
         if self.save_best is not None and runner.val_loop is None:
             runner.logger.warning('there is no validation (val_dataloader), so '
                                   f'save_best={self.save_best} has no score to go by: only the '
                                   'newest checkpoints are kept')
-            # recipes set it; a child of one may have no labels to validate on
+            # recipes set save_best; a config derived from one may have no labels to validate on
             self.save_best = None
         super().before_train(runner)
         self._prepared = True
@@ -166,7 +172,8 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             runner.logger.info(f'overwrite: removed {", ".join(gone)} from {self._place(runner)}')
 
     def _check_keys(self, runner: Runner) -> None:
-        """
+        """Refuse keys of ``save_best`` (``<domain>/<metric>``) that are no score of this run.
+
         Raises:
             ValueError: A key no evaluation of this run can produce.
         """
@@ -195,6 +202,8 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
+        """As mmengine, which notes best scores; ValueError where ``save_best`` is not among them.
+        """
         if not self._prepared:
             return  # a validation without training: nothing is saved
         wanted: Sequence[str] = self.save_best or ()
@@ -205,8 +214,8 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         super().after_val_epoch(runner, metrics)
 
     def after_iteration(self, runner: Runner) -> None:
-        """Called by the loop when step and validation of an iteration are done (``runner.iter``
-        counts it already).
+        """Save where a checkpoint is due or the run was asked to stop, which it then does. The loop
+        calls it after step and validation of an iteration, which ``runner.iter`` counts already.
         """
         done, stop = runner.iter, self._stops(runner.iter - 1)
         if self._due(runner, done) or stop or self._first_best_waits():
@@ -227,6 +236,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         return self._agreed_stop is not None and self._agreed_stop(iteration)
 
     def _due(self, runner: Runner, done: int) -> bool:
+        """Whether a checkpoint is due after ``done`` iterations."""
         due = self.interval > 0 and done >= self.save_begin and (
             done - self.save_begin) % self.interval == 0
         return due or (self.save_last and done >= runner.max_iters)
@@ -266,7 +276,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         self._forget_outdated_best()
 
     def _write(self, runner: Runner, name: str, **options: Any) -> None:
-        """One file, whole or not at all.
+        """Write one checkpoint, whole or not at all.
 
         Raises:
             OSError: It cannot be written; the message says what is still there.
@@ -298,8 +308,8 @@ def _loaders(loop: Any) -> list[DataLoader]:
 
 
 def check_scores(evaluators: Any, key: str) -> None:
-    """A domain without labels has no mIoU, and one without :class:`LabelFreeMetric` no label-free
-    score.
+    """Refuse a ``save_best`` that the domain's metrics do not compute: a domain without labels has
+    no mIoU, and one without :class:`LabelFreeMetric` no label-free score.
 
     Raises:
         ValueError: ``key`` (``<domain>/<metric>``) is none of the scores that the domain's metrics

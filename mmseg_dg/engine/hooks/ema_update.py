@@ -65,17 +65,19 @@ class EMAUpdateHook(CheckingHook):
                 average.copy_from(source)
 
     def check_run(self, runner: Runner) -> dict:
-        """The averages there are to update.
+        """The averages to update, ``{name: (source, average)}``.
 
         Raises:
-            ValueError: None.
+            ValueError: There is none, or the hook's settings name others.
         """
         method = method_of(runner)
         pairs = method.ema_pairs() if isinstance(method, BaseMethod) else {}
         if not pairs:
             raise ValueError(f'EMAUpdateHook: {type(method).__name__} has no teacher to update: '
                              'remove the hook, or use a method with one (DACS, DeFT, ...)')
-        _by_name('beta', self.beta, pairs), _by_name('buffers', self.buffers, pairs)
+        # called for their ValueError if a name is that of no average
+        _by_name('beta', self.beta, pairs)
+        _by_name('buffers', self.buffers, pairs)
         return pairs
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
@@ -98,13 +100,15 @@ class EMAUpdateHook(CheckingHook):
         if not skipped.is_cuda:
             if int(skipped):
                 return
-            skipped = None
+            skipped = None  # known on the host: nothing is left to be decided on a device
         for source, average in method.ema_pairs().values():
             average.update_parameters(source, unless=skipped)
 
 
 def _by_name(what: str, value: Any, names: Iterable[str]) -> dict:
-    """A setting for each average: one value for all, or a dict with exactly their names."""
+    """A setting for each average, by its name: ``value`` for all, or the entries of a dict, which
+    must have exactly these names (ValueError). ``what`` is the setting's name.
+    """
     names = list(names)
     if not isinstance(value, Mapping):
         return dict.fromkeys(names, value)

@@ -77,7 +77,9 @@ class ReestimateStatisticsHook(Hook):
             self.estimate(runner, method)
 
     def estimate(self, runner: Runner, method: Any) -> None:
-        """Replace the statistics now."""
+        """Replace the BatchNorm statistics of the network that is judged; the run's random state
+        is put back.
+        """
         seed = derive_seed(runner.seed, 'batch norm statistics', runner.iter)
         network = method.evaluated_network
         layers = self._layers(network)
@@ -102,8 +104,8 @@ class ReestimateStatisticsHook(Hook):
         size, number = self.batch_size or loader.batch_size, len(loader.dataset)
         rank, world = get_dist_info()
         count = ceil_div(self.batches, world) * size  # per process, and the same on all
-        chosen = np.random.RandomState(seed % 2**32).choice(number, count * world, replace=number
-                                                            < count * world)
+        too_few = number < count * world  # then images are drawn more than once
+        chosen = np.random.RandomState(seed % 2**32).choice(number, count * world, replace=too_few)
         for batch in pass_over(loader, chosen.tolist()[rank::world], seed, size):
             images = method.data_preprocessor({stream: batch}, True)[stream]['inputs']
             predict_logits(network, images)

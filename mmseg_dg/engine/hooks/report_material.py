@@ -4,7 +4,7 @@ confusion matrices.
 Written into the run's log folder beside the evaluation's CSV, so that ``tools/report.py`` works
 without the data, the weights or a GPU.
 
-Shapes: H x W pixels.
+Shapes: C classes, H x W pixels.
 """
 import csv
 import json
@@ -39,16 +39,18 @@ class _Keeper:
     so far.
     """
     def __init__(self, number: int, samples: int, extremes: int) -> None:
-        self.places = set(
-            np.unique(np.linspace(0, max(number - 1, 0), min(samples,
-                                                             number)).astype(int)).tolist())
+        # indices of the ``samples`` images that are spread evenly over ``number``
+        spread = np.linspace(0, max(number - 1, 0), min(samples, number))
+        self.places = set(np.unique(spread.astype(int)).tolist())
         self.extremes = extremes
         self.samples: list[dict] = []
         self.best: list[dict] = []
         self.worst: list[dict] = []
 
     def wants(self, index: int, score: float) -> list[str]:
-        """Kinds as which an image would be kept now."""
+        """The kinds (``sample``, ``best``, ``worst``) as which an image would be kept now; a score
+        of NaN is neither best nor worst.
+        """
         kinds = ['sample'] if index in self.places else []
         if not math.isnan(score) and self.extremes:
             if len(self.best) < self.extremes or score > self.best[-1]['score']:
@@ -110,8 +112,8 @@ class ReportMaterialHook(Hook):
             raise ValueError(f'samples={samples} and extremes={extremes} must not be negative, '
                              f'longest={longest} must be at least 16')
         self.samples, self.extremes, self.longest, self.charts = samples, extremes, longest, charts
-        self._keepers: dict[str, _Keeper] = {}
-        self._seen: dict[str, int] = {}
+        self._keepers: dict[str, _Keeper] = {}  # by domain
+        self._seen: dict[str, int] = {}  # images of each domain so far
 
     # ------------------------------------------------------------------ while images are judged
     def before_val_epoch(self, runner: Runner) -> None:
@@ -140,8 +142,8 @@ class ReportMaterialHook(Hook):
             self._keepers[domain] = _Keeper(len(loop.dataloader[domain].dataset), self.samples,
                                             self.extremes)
         keeper = self._keepers[domain]
-        scores = metric.image_scores[-len(outputs
-                                          ):] if metric is not None and metric.image_scores else []
+        known = metric.image_scores if metric is not None else None
+        scores = known[-len(outputs):] if known else []  # those of this batch
         for position, sample in enumerate(outputs):
             index = self._seen.get(domain, 0)
             self._seen[domain] = index + 1
@@ -153,7 +155,9 @@ class ReportMaterialHook(Hook):
                 keeper.keep(self._entry(sample, index, score), kinds)
 
     def _entry(self, sample: Any, index: int, score: float) -> dict:
-        """Small copies of what a report shows of one image."""
+        """Small copies (uint8 arrays) of what a report shows of one image: prediction, and where
+        there are any label and confidence; with index, path and score.
+        """
         prediction = _ids(sample.pred_sem_seg.data)
         entry = dict(index=index, path=str(sample.metainfo.get('img_path', '')), score=score,
                      prediction=self._small(prediction))
@@ -161,6 +165,7 @@ class ReportMaterialHook(Hook):
                 -2:] == sample.pred_sem_seg.data.shape[-2:]:
             entry['label'] = self._small(_ids(sample.gt_sem_seg.data))
         if 'seg_logits' in sample and sample.seg_logits.data.shape[0] > 1:
+            # the probability of the predicted class, (C, H, W) -> (H, W)
             confidence = sample.seg_logits.data.float().softmax(dim=0).amax(dim=0)
             entry['confidence'] = self._small(
                 (confidence * 255).round().to(torch.uint8).cpu().numpy())
@@ -224,10 +229,10 @@ class ReportMaterialHook(Hook):
                     stem=stem)
 
     def after_train(self, runner: Runner) -> None:
-        """Curves and confusion matrices as pictures in the work dir."""
+        """Write curves and confusion matrices as pictures into the work dir."""
         if not self.charts or not is_main_process():
             return
-        # here, because it loads matplotlib, which a run without charts can do without
+        # imported here: this loads matplotlib, which a run without charts can do without
         from mmseg_dg.visualization.run_charts import write_charts
         try:
             paths = write_charts(Path(runner.work_dir))
@@ -279,7 +284,7 @@ def write_confusion(path: Path, matrix: np.ndarray, names: Sequence[str]) -> Non
 
 
 def _drop_older_pictures(root: Path, newest: str) -> None:
-    """Of earlier validations only the tables stay."""
+    """Remove the pictures of validations before ``newest``; their tables stay."""
     for folder in root.glob('iter_*'):
         if folder.name == newest or not re.fullmatch(r'iter_\d+', folder.name):
             continue

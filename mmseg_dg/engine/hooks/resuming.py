@@ -26,7 +26,8 @@ def prepare_resume(runner: Any, checkpoint: dict, weights_only: bool) -> None:
         if 'state_dict' not in checkpoint:  # the file is a plain state dict
             checkpoint['state_dict'] = {key: checkpoint.pop(key) for key in list(checkpoint)}
         meta = checkpoint.setdefault('meta', {})
-        known = type(meta.get('iter')) is int  # a bool is no count
+        # whether the file says its iteration (a bool is no count)
+        known = type(meta.get('iter')) is int
         meta['iter'], meta['epoch'] = meta.get('iter') if known else 0, meta.get('epoch') or 0
         checkpoint.setdefault('message_hub', dict(log_scalars={}, runtime_info={}, resumed_keys={}))
         runner.logger.info(f'--resume-weights-only: weights of {name}, '
@@ -36,8 +37,8 @@ def prepare_resume(runner: Any, checkpoint: dict, weights_only: bool) -> None:
         check_complete(checkpoint, name)
     ours = traits(runner.train_dataloader.dataset).metainfo or None
     if same_when_plain(ours, checkpoint['meta'].get('dataset_meta')):
-        # The file has plain values (lists for tuples), and mmengine compares pickles: it would warn
-        # of another dataset although the values are the same.
+        # The file has plain values (lists for tuples), and mmengine compares pickles: it would say
+        # that the dataset differs although the values are the same.
         checkpoint['meta']['dataset_meta'] = ours
 
 
@@ -48,9 +49,10 @@ def follow_new_schedule(runner: Any) -> None:
     run. A schedule that is a closed form of its step (``value_at``) says what it is now: the same
     number where the length is the same.
     """
-    groups = runner.param_schedulers
-    for scheduler in (s for group in groups.values()
-                      for s in group) if isinstance(groups, dict) else groups or ():
+    groups = runner.param_schedulers or ()
+    if isinstance(groups, dict):  # by optimizer
+        groups = [scheduler for group in groups.values() for scheduler in group]
+    for scheduler in groups:
         if isinstance(scheduler, ClosedForm):
             scheduler.write()
 
@@ -65,6 +67,7 @@ def finish_weights_only(runner: Any) -> None:
     for scheduler in runner.param_schedulers if done > 0 else ():
         known: Any = scheduler  # mmengine's schedules have no types
         if isinstance(scheduler, ClosedForm):
+            # one step from here leads to the iteration of the weights
             known.last_step += done - 1
             known._global_step += done - 1
             known.step()

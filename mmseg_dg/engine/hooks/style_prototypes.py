@@ -1,6 +1,6 @@
 """Prototypes of the styles in the training images, for style hallucination.
 
-Shapes: N images.
+Shapes: N images, C channels.
 """
 from collections.abc import Iterator
 from typing import Any, Optional
@@ -95,7 +95,7 @@ class StylePrototypeHook(CheckingHook):
                 f'prototypes, which are repeated to fill {styles.num_prototypes}', logger='current')
             copies = ceil_div(styles.num_prototypes, len(chosen))
             chosen = chosen.repeat(copies)[:styles.num_prototypes]
-        mean, std = points[chosen].chunk(2, dim=1)
+        mean, std = points[chosen].chunk(2, dim=1)  # (prototypes, 2 C) -> (prototypes, C) each
         styles.set_prototypes(mean.to(styles.proto_mean), std.to(styles.proto_std))
         print_log(
             f'style hallucination: {styles.num_prototypes} prototypes from {len(points)} '
@@ -106,7 +106,7 @@ class StylePrototypeHook(CheckingHook):
         """Channel means and deviations of every image, (N, 2C) float32 on the CPU."""
         number = sample_count(loader)
         count = min(number, self.max_images or number)
-        indices = [i * number // count for i in range(count)]
+        indices = [i * number // count for i in range(count)]  # spread over the dataset
         rank, world = get_dist_info()
         parts = []
         for batch in pass_over(loader, indices[rank::world], seed, self.batch_size):

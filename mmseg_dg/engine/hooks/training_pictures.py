@@ -86,6 +86,7 @@ class TrainingPicturesHook(Hook):
         palette = self.palette or runner.train_dataloader.dataset.metainfo.get('palette')
         if palette is None and method.labeled_streams:
             raise ValueError('neither the training dataset nor the hook has a palette')
+        # images of the largest stream: pictures of others are left out where they have fewer
         size = max(len(entry['inputs']) for entry in record.batch.values())
         for index in range(min(self.max_images, size)):
             picture = step_grid(record, mean, std, palette or (), index, self.tile)

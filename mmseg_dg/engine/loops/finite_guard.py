@@ -39,7 +39,9 @@ class FiniteGuard:
         install_finite_state(loop.runner)
 
     def prepare(self) -> None:
-        """Before the first iteration: counts of the run so far, and the interval of the log."""
+        """Before the first iteration: take up the counts of a resumed run, and find the interval of
+        the log.
+        """
         counts = self.loop.runner.message_hub.runtime_info.get(COUNTS)
         if counts:
             self.watch.skipped, self.watch.current = (int(value) for value in counts)
@@ -67,8 +69,8 @@ class FiniteGuard:
             self._check_state(iteration)
 
     def _check_state(self, iteration: int) -> None:
-        """What a step computes besides its losses (running statistics of a teacher, say) counts
-        too.
+        """Raise NonFiniteError where the state of model or optimizer is not finite: a step computes
+        more than its losses (running statistics of a teacher, say).
         """
         runner = self.loop.runner
         found = nonfinite_summary(
@@ -83,13 +85,14 @@ class FiniteGuard:
 
     # ------------------------------------------------------------------ words
     def _describe(self, check: StepCheck) -> list[str]:
-        """Images with their draw numbers, what is left, and the commands that show and repeat the
-        step.
+        """The end of the message about a step that is not finite, line by line: its images with
+        their draw numbers, and the commands that show and repeat it.
         """
         runner, iteration = self.loop.runner, check.iteration
         lines = []
         seen: dict[str, int] = {}
         for part in check.batches:
+            # images of earlier micro-batches of the stream
             begin = seen.get(part.stream, 0)
             seen[part.stream] = begin + len(part.files)
             named = ', '.join(f'{file} (draw {self._draw(part.stream, iteration, begin + i)})'

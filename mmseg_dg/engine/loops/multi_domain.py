@@ -69,12 +69,14 @@ class _MultiDomainLoop(BaseLoop):
             self._prepare(name, domain_evaluator)
         self.runner.visualizer.dataset_meta = loaders.dataset.metainfo
         self.fp16, self.bf16 = fp16, bf16
-        self._image_names: dict[str, dict[str, str]] = {}
+        self._image_names: dict[str, dict[str, str]] = {}  # by domain, path -> name of pictures
         sizes = ', '.join(f'{name} ({sample_count(loader)} images{self._role(name)})'
                           for name, loader in loaders.items())
         print_log(f'{self.what}s: {sizes}', logger='current')
 
     def _role(self, name: str) -> str:
+        """The role of a domain (``source``, ...) for the log, after a comma; empty if it has none.
+        """
         role = self.protocols[name].role
         return f', {role}' if role else ''
 
@@ -110,6 +112,7 @@ class _MultiDomainLoop(BaseLoop):
                 config, seed=runner.seed,
                 diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False))
         except ValueError as error:
+            # mmengine's words for a dataset that found no image
             if 'need at least one array' not in str(error):
                 raise
             raise ValueError(f'{self.what} "{name}" has an empty dataset: check data_root, '
@@ -127,7 +130,7 @@ class _MultiDomainLoop(BaseLoop):
         dataset = self.dataloader[name].dataset
         meta = traits(dataset).metainfo or None
         try:
-            for leaf in leaves(dataset):
+            for leaf in leaves(dataset):  # the datasets inside wrappers
                 check_binary(leaf)
         except ValueError as error:
             raise ValueError(f'{self.what} "{name}": {error}') from error
@@ -169,9 +172,9 @@ class _MultiDomainLoop(BaseLoop):
             ``<domain>/<key>`` of each domain's metrics, and ``mean/mIoU``, the mean over domains
             that are no source; unrounded.
         """
-        make_current(self.runner)
+        make_current(self.runner)  # several runs in one process share "current" logger and hub
         keep_freed_memory(self.runner.model)
-        self._call('before_{}')
+        self._call('before_{}')  # {} is val or test: the hooks' names
         self._call('before_{}_epoch')
         self.runner.model.eval()
         by_domain, number = {}, 0
@@ -227,6 +230,7 @@ class _MultiDomainLoop(BaseLoop):
         self._call('after_{}_iter', batch_idx=index, data_batch=batch, outputs=outputs)
 
     def _predict(self, batch: Any) -> Any:
+        """The network's samples of a batch, in the precision of the loop."""
         step = self.runner.model.val_step if self.mode == 'val' else self.runner.model.test_step
         with autocast(enabled=self.fp16 or self.bf16, dtype=torch.bfloat16 if self.bf16 else None):
             return step(batch)
@@ -240,20 +244,21 @@ class _MultiDomainLoop(BaseLoop):
             hook for hook in self.runner.hooks if isinstance(hook, CheckpointHook)
         ]
         keys = selecting_keys(hooks[0].save_best if hooks else None, next(iter(metrics), ''))
+        # the checkpoint that is tested; its name may say by which score it was chosen
         source = os.path.basename(str(self.runner._load_from or '')) if self.mode == 'test' else ''
         choice = chosen_by(source, keys, self.dataloader.names)
         domains = []
         for name, scores in by_domain.items():
             protocol = self.protocols[name]
             notes = [protocol.note, *(MetricTraits(m).note for m in self.evaluator[name].metrics)]
+            selects = selects_checkpoint(name, choice.keys, self._sources())
             domains.append(
-                DomainReport(name, len(self.dataloader[name].dataset), scores,
-                             [n for n in notes if n],
-                             selects_checkpoint(name, choice.keys, self._sources()), protocol.role))
+                DomainReport(name=name, images=len(self.dataloader[name].dataset), metrics=scores,
+                             notes=[n for n in notes if n], selects=selects, role=protocol.role))
         means = {key: value for key, value in metrics.items() if key.startswith('mean/')}
         title, stem = self._names()
-        report = EvaluationReport(title, domains, means, choice.keys, source, choice.text,
-                                  choice.certain)
+        report = EvaluationReport(title=title, domains=domains, means=means, save_best=choice.keys,
+                                  source=source, choice=choice.text, certain=choice.certain)
         paths = write_report(report, self.runner.log_dir, stem)
         print_log(f'{title}\n{markdown_table(report)}\nwritten to {" and ".join(paths)}',
                   logger='current')
@@ -329,6 +334,7 @@ def mean_over_domains(
     """
     means = {}
     for wanted in ('mIoU', 'label_free'):
+        # domains that can have such a score, then without those that are left out
         scored = {
             name: scores
             for name, scores in by_domain.items()
@@ -353,7 +359,7 @@ def is_label_free(scores: dict[str, float]) -> bool:
 
 
 def check_labels(what: str, name: str, dataset: Any, metrics: list) -> None:
-    """Scores against labels need labels.
+    """Refuse metrics against labels for a domain that has none.
 
     Raises:
         ValueError: A metric of the domain needs masks and its dataset says that it has none.

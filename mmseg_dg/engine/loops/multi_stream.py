@@ -178,7 +178,9 @@ class MultiStreamTrainLoop(AnnouncingLoop):
 
     # ------------------------------------------------------------------ running
     def run(self) -> nn.Module:
-        """Train from the current iteration (0, or where a checkpoint left off) to the last."""
+        """Train from the current iteration (0, or where a checkpoint left off) to the last; returns
+        the runner's model.
+        """
         make_current(self.runner)
         method = self._prepare()
         self.runner.call_hook('before_train')
@@ -197,14 +199,16 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         return self.runner.model
 
     def _prepare(self) -> BaseModel:
-        """Everything that can be found out before the first iteration."""
+        """Check everything that can be found out before the first iteration, and get the method
+        ready; returns it. All problems are raised as one error.
+        """
         if isinstance(self.runner.model, torch.nn.parallel.DistributedDataParallel):
             raise ValueError('a method with several passes cannot train under torch DDP: set '
                              "model_wrapper_cfg=dict(type='MethodDistributedWrapper'), or "
                              "runner_type='UDARunner'")
         method = method_of(self.runner)
         check_method(method)
-        method.new_classifier = False
+        method.new_classifier = False  # load_from is done: later checkpoints come with theirs
         problems = Problems()
         if problems.check(check_streams, method, self.dataloader):
             problems.check(check_unlabeled, method, self.dataloader)
@@ -248,7 +252,7 @@ class MultiStreamTrainLoop(AnnouncingLoop):
                                                    self._max_iters)
         data = batches[0] if len(batches) == 1 else batches
         runner.model.train()
-        seed_everything(context.derive('hooks'))
+        seed_everything(context.derive('hooks'))  # the same numbers for hooks in a resumed run
         runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data)
         with accuracies(self._accuracy_is_shown()):
             outputs = runner.model.train_step(data, optim_wrapper=runner.optim_wrapper,
@@ -282,11 +286,13 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         return self._validation_due() or self._checkpoint_due()
 
     def _validation_due(self) -> bool:
+        """Whether to validate after this iteration."""
         done = self._iter + 1
         return self.runner.val_loop is not None and done >= self.val_begin and (
             done % self.val_interval == 0 or done == self._max_iters)
 
     def _checkpoint_due(self) -> bool:
+        """Whether a hook saves a checkpoint after this iteration."""
         return any(
             hook.will_save(self.runner) for hook in self.runner.hooks
             if isinstance(hook, DomainCheckpointHook))

@@ -33,10 +33,11 @@ class ComponentParamGroups(MergedParamGroups):
     """
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '',
                    is_dcn_module: Optional[Union[int, float]] = None) -> None:
+        """As mmengine; at the end of its walk over the modules, each group gets its component."""
         super().add_params(params, module, prefix, is_dcn_module)
-        if prefix:
+        if prefix:  # a module inside the model: the walk is not over
             return
         encoder = {id(p) for part in encoder_modules(module) for p in part.parameters()}
         for group in params:
-            group['component'] = COMPONENTS[0] if id(
-                group['params'][0]) in encoder else COMPONENTS[1]
+            in_encoder = id(group['params'][0]) in encoder  # one parameter each, before merging
+            group['component'] = COMPONENTS[0] if in_encoder else COMPONENTS[1]

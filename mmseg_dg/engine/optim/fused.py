@@ -54,8 +54,8 @@ def keep_implementation(optimizer: torch.optim.Optimizer) -> torch.optim.Optimiz
 
 def _own_implementation(optimizer: torch.optim.Optimizer,
                         state: dict[str, Any]) -> Optional[dict[str, Any]]:
-    """A saved state for this optimizer: ``fused`` and ``foreach`` are those of the optimizer, not
-    of the file.
+    """A saved state (as of ``state_dict``) for this optimizer: ``fused`` and ``foreach`` of its
+    groups are those of the optimizer, not of the file.
     """
     groups = [
         dict(saved, **{key: own[key]

@@ -42,7 +42,7 @@ class LayerDecayParamGroups(MergedParamGroups):
         layer.
         """
         super().add_params(params, module, prefix, is_dcn_module)
-        if prefix:
+        if prefix:  # a module inside the model: the walk is not over
             return
         factors = self._factors(module)
         base = self.optimizer_cfg.get('lr')
@@ -52,7 +52,9 @@ class LayerDecayParamGroups(MergedParamGroups):
                 group['lr'] = group.get('lr', base) * factor
 
     def _factors(self, model: nn.Module) -> dict[int, float]:
-        """Factor of every parameter of the encoder, by the parameter's id."""
+        """Factor of the rate of every parameter of the encoder, by the parameter's id:
+        ``encoder_mult * decay ** depth``; ValueError for settings or a model without meaning here.
+        """
         options = self.paramwise_cfg or {}
         decay, mult = options.get('decay', 1.), options.get('encoder_mult', 1.)
         if not 0 < decay <= 1 or mult <= 0:

@@ -69,8 +69,8 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """mmengine logs two or three lines per tensor while it collects the options; the summary below
-    says the same.
+    """Inside, mmengine does not log its two or three lines per tensor while it collects options;
+    the summary that follows says the same.
     """
     logger = MMLogger.get_current_instance()
     level = logger.level
@@ -95,6 +95,7 @@ def merge_param_groups(params: list[dict], defaults: Optional[dict] = None) -> l
     merged: dict[tuple, dict] = {}
     for group in params:
         tensors = [p for p in group['params'] if p.requires_grad]
+        # the factors are in lr and weight_decay already
         options = {k: v for k, v in group.items() if k not in ('params', 'lr_mult', 'decay_mult')}
         options = dict(defaults or {}, **options)
         key = tuple(sorted((k, repr(v)) for k, v in options.items()))

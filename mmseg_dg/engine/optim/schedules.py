@@ -19,4 +19,4 @@ class ClosedForm(Protocol):
 class TakesWarmup(Protocol):
     """A schedule with a stage for the decoder's warm-up."""
     def bind_warmup(self, warmup_iters: int) -> None:
-        """Told by ``DecoderWarmupHook`` how long it lasts."""
+        """Take over the length of the warm-up; ``DecoderWarmupHook`` calls it."""

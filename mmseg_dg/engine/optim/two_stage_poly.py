@@ -15,6 +15,7 @@ from mmseg_dg.registry import PARAM_SCHEDULERS
 from .component_param_groups import COMPONENTS
 from .warmup_poly import poly_factor
 
+#: Factors a stage may have -> the setting of the optimizer that each multiplies.
 _FACTORS = {'lr_mult': 'lr', 'decay_mult': 'weight_decay'}
 
 
@@ -58,7 +59,7 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
                  warmup_iters: Optional[int] = None, warmup: Optional[dict] = None,
                  finetune: Optional[dict] = None, power: float = 0.9, total: Optional[int] = None,
                  last_step: int = -1, verbose: bool = False, end: Optional[int] = None) -> None:
-        if total is None:
+        if total is None:  # the training loop leaves the run's length there
             total = MessageHub.get_current_instance().runtime_info.get('max_iters')
         if total is None or total <= 0:
             raise ValueError(f'TwoStagePolyLR needs the length of the schedule, got total={total}: '
@@ -69,7 +70,7 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         self.finetune = _checked('finetune', finetune, tuple(_FACTORS))
         self.given_warmup_iters = warmup_iters
         self._set_warmup(0 if warmup_iters is None else warmup_iters)
-        # an optim wrapper has it one level below
+        # an optim wrapper has the optimizer in an attribute
         inner = optimizer.optimizer if isinstance(optimizer, BaseOptimWrapper) else optimizer
         for group in optimizer.param_groups:
             group.setdefault('initial_weight_decay', group.get('weight_decay', 0.0))
@@ -93,7 +94,8 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         self.warmup_iters = warmup_iters
 
     def bind_warmup(self, warmup_iters: int) -> None:
-        """Called by ``DecoderWarmupHook`` before iteration 0 (or the first after a resume).
+        """Take over the length of the warm-up, and set the rates of the present iteration. Called
+        by ``DecoderWarmupHook`` before iteration 0 (or the first after a resume).
 
         Raises:
             ValueError: The schedule was configured with another length.
@@ -192,7 +194,15 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
 
 
 def _checked(name: str, values: Optional[Mapping], allowed: tuple[str, ...]) -> dict[str, Any]:
-    """Settings of one stage; unknown keys and numbers that make no sense are refused."""
+    """Settings of one stage, as a dict; ValueError for unknown keys and numbers without meaning.
+
+    Args:
+        name: Of the stage, for messages.
+        values: ``lr_mult`` and ``decay_mult`` (a number, or one per component), and for the warm-up
+            ``denominator``: by how many iterations its decay is divided (``'warmup'``,
+            ``'finetune'``: the length of that stage; or a number).
+        allowed: Keys that this stage may have.
+    """
     values = dict(values or {})
     for factor, setting in _FACTORS.items():
         if setting in values:
@@ -205,8 +215,8 @@ def _checked(name: str, values: Optional[Mapping], allowed: tuple[str, ...]) -> 
     if unknown:
         raise ValueError(f'TwoStagePolyLR: {name} has no {unknown}; it takes {allowed}')
     denominator = values.get('denominator', 'warmup')
-    if denominator not in ('warmup',
-                           'finetune') and not (isinstance(denominator, int) and denominator > 0):
+    counted = isinstance(denominator, int) and denominator > 0
+    if denominator not in ('warmup', 'finetune') and not counted:
         raise ValueError(
             f"TwoStagePolyLR: {name}.denominator must be 'warmup', 'finetune' or a number of "
             f'iterations, got {denominator!r}')
@@ -215,6 +225,7 @@ def _checked(name: str, values: Optional[Mapping], allowed: tuple[str, ...]) -> 
         if isinstance(value, Mapping) and set(value) != set(COMPONENTS):
             raise ValueError(f'TwoStagePolyLR: {name}.{key} needs the keys {COMPONENTS}, got '
                              f'{sorted(value)}')
+        # one factor per component, or one for both
         for number in value.values() if isinstance(value, Mapping) else (value, ):
             if not isinstance(number, (int, float)) or number < 0:
                 raise ValueError(f'TwoStagePolyLR: {name}.{key}={number} must be a number that is '

@@ -55,7 +55,7 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
                  warmup_iters: int = 0, warmup_ratio: float = 1e-6, min_lr: float = 0.0,
                  total: Optional[int] = None, last_step: int = -1, verbose: bool = False,
                  end: Optional[int] = None, warmup_share: Optional[float] = None) -> None:
-        if total is None:
+        if total is None:  # the training loop leaves the run's length there
             total = MessageHub.get_current_instance().runtime_info.get('max_iters')
         if total is None or total <= 0:
             raise ValueError(f'{type(self).__name__} needs the length of the schedule, got '

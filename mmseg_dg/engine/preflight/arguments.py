@@ -15,7 +15,8 @@ IMPLICIT = ('type', '_scope_')
 
 def argument_problems(key: str, config: Any, registry: Any,
                       default: str = '') -> Iterator[ValueError]:
-    """A config with arguments that its ``type`` does not take, or of a type that does not exist.
+    """Errors for a config with arguments that its ``type`` does not take, or of a type that does
+    not exist; they know lines to paste.
 
     Args:
         key: Dotted key of the config, for message and fix.
@@ -31,6 +32,7 @@ def argument_problems(key: str, config: Any, registry: Any,
         yield ValueError(f'{key}.type={kind!r} is not registered: correct the name, or add its '
                          'module to custom_imports')
         return
+    # None: any name may be right, of a class that takes any keyword or of a function
     names = accepted_arguments(cls) if inspect.isclass(cls) else None
     unknown = [] if names is None else [k for k in config if k not in names and k not in IMPLICIT]
     if not unknown:

@@ -1,6 +1,6 @@
 """BatchNorm that would get one value per channel: pooling to 1x1 in a forward pass of one image.
 
-Shapes: C channels, H x W pixels.
+Shapes: B images, C channels, H x W pixels.
 """
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +37,7 @@ def check_batch_norm(method: Any, loaders: Any) -> None:
     Raises:
         ValueError: A layer that cannot be trained so; with stream, ``batch_size`` and layer.
     """
+    # {what passes, in words: the stream whose images it has}
     single_image_passes = {
         text: name
         for text, (name, count) in _passes(method, loaders).items() if count == 1
@@ -56,7 +57,7 @@ def _passes(method: Any, loaders: Any) -> dict[str, tuple[str, int]]:
 
 
 def _layers(network: nn.Module) -> dict[str, nn.Module]:
-    """Batch-normalization layers whose statistics are of one process only."""
+    """Batch-normalization layers by name whose statistics are of this process's images only."""
     several = get_world_size() > 1
     return {
         name: module
@@ -89,12 +90,20 @@ def _hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = None) 
 
 
 def _add_hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = None) -> list:
-    """Refuse, in the forward pass itself, a layer that sees one value per channel; ``seen``
-    collects the names.
+    """Let layers refuse, in their forward pass, an input of one value per channel.
+
+    Args:
+        layers: By the name that the message shall have.
+        text: What passes the network, in words.
+        seen: Collects the names of the layers that ran.
+
+    Returns:
+        Handles that remove the hooks.
     """
     def hook_of(name: str) -> Callable[[nn.Module, tuple], None]:
+        """The hook of one layer, which must know the layer's name."""
         def hook(module: nn.Module, inputs: tuple) -> None:
-            x = inputs[0]
+            x = inputs[0]  # (B, C, ...): as many numbers as channels is one value for each
             if module.training and x.dim() > 1 and x.numel() == x.shape[1]:
                 _refuse(name, x.shape[1], text)
             if seen is not None:
@@ -118,8 +127,13 @@ class _Losses(nn.Module):
 
 
 def _try_shapes(network: nn.Module, size: tuple[int, int, int], text: str) -> bool:
-    """Forward one image on the meta device, where tensors have shapes only; False where that is not
-    possible.
+    """Forward one image of ``size`` (C, H, W) on the meta device, where tensors have shapes only.
+
+    Returns:
+        Whether every trained layer was reached: False where an operation needs values.
+
+    Raises:
+        OneValueError: A layer would see one value per channel; ``text`` says in which pass.
     """
     shell = _Losses(network)
     state = {
@@ -144,8 +158,10 @@ def _try_shapes(network: nn.Module, size: tuple[int, int, int], text: str) -> bo
 
 
 def _watch(method: Any, text: str) -> None:
-    """Let the layers of all networks say their names when it happens."""
-    known: set[int] = set()
+    """Leave hooks in the layers of all networks that raise, with the layer's name, once a layer
+    sees one value per channel in training; ``text`` says which pass that may be.
+    """
+    known: set[int] = set()  # networks share layers: each gets one hook
     for which, network in method.networks().items():
         layers = {
             f'{which}.{name}': module

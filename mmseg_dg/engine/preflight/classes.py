@@ -20,11 +20,11 @@ from mmseg_dg.utils.listing import listed
 
 from .samples import CROPS
 
-_SAMPLES = 8
+_SAMPLES = 8  # masks per stream that are read to see which ids occur
 
 
 def check_num_classes(method: Any, loaders: Any) -> None:
-    """Every head predicts the classes of the training data.
+    """Refuse heads that predict another number of classes than the training data has.
 
     Args:
         method: The training method.
@@ -63,7 +63,7 @@ def check_num_classes(method: Any, loaders: Any) -> None:
 
 
 def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = None) -> None:
-    """Model, losses, training data and metrics ignore the same id.
+    """Refuse a model, losses, training data and metrics that do not ignore the same id.
 
     A pixel that one part ignores and another takes for a class is learned as a class, or ends the
     run with an index error (on a GPU: a device-side assert).
@@ -89,6 +89,7 @@ def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = No
     text = '; '.join(f'{value}: {listed(dict.fromkeys(places), 12)}'
                      for value, places in by_value.items())
     classes = loaders.dataset.metainfo.get('classes') or ()
+    # values that are a class of the data; which of the others occur in masks, and a file of each
     named = [v for v in by_value if isinstance(v, int) and 0 <= v < len(classes)]
     seen, files = _in_masks(method, loaders, [v for v in by_value if v not in named])
     if named:
@@ -118,7 +119,7 @@ def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
             known.add(id(loss))
             for name in ('ignore_index', 'ignore_label'):
                 value = value_of(loss, name)
-                # of DiceLoss and TverskyLoss it may be a class that is left out
+                # DiceLoss and TverskyLoss may ignore the id of a class, which is then left out
                 if value is not None and not (name == 'ignore_index'
                                               and 0 <= value < head.num_classes):
                     yield f'{where}.{name}', value
@@ -198,7 +199,9 @@ def _of_metrics(validation: Optional[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _in_masks(method: Any, loaders: Any, values: list) -> tuple[list, dict]:
-    """Which of the values occur in a few masks as they are loaded, and a file of each."""
+    """Which of the values occur in a few masks of every labeled dataset as they are loaded; and for
+    each of these a file.
+    """
     from mmcv.transforms import LoadAnnotations
 
     files: dict[Any, str] = {}
@@ -209,9 +212,8 @@ def _in_masks(method: Any, loaders: Any, values: list) -> tuple[list, dict]:
                 None)
             if loader is None or not traits(leaf).describes_samples:
                 continue
-            for index in np.unique(
-                    np.linspace(0,
-                                len(leaf) - 1, min(_SAMPLES, len(leaf))).astype(int)):
+            spread = np.linspace(0, len(leaf) - 1, min(_SAMPLES, len(leaf)))
+            for index in np.unique(spread.astype(int)):
                 info = leaf.get_data_info(int(index))
                 label = loader.transform(dict(info, seg_fields=[]))['gt_seg_map']
                 for value in values:

@@ -12,7 +12,7 @@ from .arguments import argument_problems
 
 
 def check_stream_config(name: str, config: dict) -> None:
-    """A stream's dataloader config, before anything of it is built.
+    """Refuse a stream's dataloader config before anything of it is built.
 
     Raises:
         ValueError: No dataset.
@@ -23,7 +23,7 @@ def check_stream_config(name: str, config: dict) -> None:
 
 
 def stream_config_problems(name: str, config: dict) -> Iterator[Exception]:
-    """What :func:`check_stream_config` refuses, all of it."""
+    """Errors for all that :func:`check_stream_config` refuses."""
     dataset = config.get('dataset')
     if not dataset:
         yield ValueError(f'stream "{name}" has no dataset: set train_dataloader.{name}.dataset')
@@ -37,7 +37,7 @@ def stream_config_problems(name: str, config: dict) -> Iterator[Exception]:
 
 
 def loader_argument_problems(key: str, config: Mapping) -> Iterator[ValueError]:
-    """Arguments that dataset or sampler of a dataloader do not take.
+    """Errors for arguments that dataset or sampler of a dataloader do not take.
 
     Args:
         key: Of the dataloader in the config.
@@ -50,7 +50,7 @@ def loader_argument_problems(key: str, config: Mapping) -> Iterator[ValueError]:
 
 
 def path_problems(what: str, key: str, dataset: Any) -> Iterator[FileNotFoundError]:
-    """Folders and lists of a dataset config that do not exist.
+    """Errors for folders and lists of a dataset config that do not exist.
 
     Args:
         what: The loader in words, for messages (``stream "source"``).
@@ -74,7 +74,13 @@ def leaf_configs(config: Any) -> Iterator[dict]:
 
 
 def _missing_paths(what: str, where: str, config: dict) -> Iterator[FileNotFoundError]:
-    """Folders and lists that a dataset's config names and that are not there."""
+    """Errors for folders and lists that a dataset's config names and that are not there.
+
+    Args:
+        what: The loader in words, for messages.
+        where: Its key in the config.
+        config: Of one dataset, without wrappers.
+    """
     root = config.get('data_root') or ''
     backend = get_file_backend(root, backend_args=config.get('backend_args')) if root else None
     if root and type(backend).__name__ != 'LocalBackend':
@@ -86,6 +92,7 @@ def _missing_paths(what: str, where: str, config: dict) -> Iterator[FileNotFound
     prefix = config.get('data_prefix') or {}
     if isinstance(prefix, str):  # mmpretrain's datasets have one folder
         prefix = dict(img_path=prefix)
+    # a folder of labels is only needed where the pipeline loads labels
     labeled = any('Annotations' in str(t.get('type', '')) for t in config.get('pipeline', ())
                   if isinstance(t, dict))
     for key in ('img_path', 'seg_map_path') if labeled else ('img_path', ):

@@ -10,12 +10,14 @@ from .configs import loader_argument_problems, path_problems
 from .paste import Code, assigned_names, keys_written
 from .problems import with_fix
 
+#: What a domain of each mode is called in messages.
 _WORDS = dict(val='validation domain', test='test domain')
+#: An evaluator that fits any names of domains.
 _METRIC = dict(_delete_=True, type='ConfusionMatrixMetric')
 
 
 def domain_problems(cfg: Mapping, mode: str, filename: Optional[str] = None) -> Iterator[Exception]:
-    """What would stop the evaluation, or evaluate something else than its config says.
+    """Errors for what would stop the evaluation, or evaluate something else than its config says.
 
     A child config that replaces domains inherits the evaluators, protocols and test domains of its
     base, and, without ``_delete_=True``, the domains themselves.
@@ -38,7 +40,7 @@ def domain_problems(cfg: Mapping, mode: str, filename: Optional[str] = None) -> 
                 f'the base, {list(loaders)}: a test would ask for their data'),
             {'test_dataloader': Code('val_dataloader')})
     elif 'dataset' not in loaders:
-        # others: the loop says it
+        # what is no mapping is reported by the loop
         names = [name for name in names if isinstance(loaders[name], Mapping)]
         stale = _stale_domains(loaders, mode, filename)
         if stale:
@@ -90,10 +92,12 @@ def _stale_domains(loaders: Mapping, mode: str, filename: Optional[str]) -> list
 
 
 def _evaluator_problems(config: Any, mode: str, names: Sequence[str]) -> Iterator[ValueError]:
-    """Evaluators and dataloaders that name different domains, or one metric mixed with several."""
+    """Errors for evaluators that name other domains than the dataloaders (``names``), or that are
+    one metric and several at once, as a child config merged into its base may be.
+    """
     if not isinstance(config, Mapping):
         return
-    if {'type', 'metrics'} & set(config):
+    if {'type', 'metrics'} & set(config):  # one evaluator for all domains
         merged = [
             key for key, value in config.items()
             if key != 'metrics' and (isinstance(value, (list, tuple)) and value and isinstance(
@@ -125,7 +129,7 @@ def _evaluator_problems(config: Any, mode: str, names: Sequence[str]) -> Iterato
 
 
 def _protocol_problems(loop: Mapping, mode: str, names: Sequence[str]) -> Iterator[ValueError]:
-    """Protocols of domains that are no longer there."""
+    """An error for protocols (``<mode>_cfg.protocols``) of domains that are no longer there."""
     protocols = loop.get('protocols') or {}
     unknown = [name for name in protocols if name not in names]
     if unknown:
@@ -147,7 +151,7 @@ def remaining_domains(cfg: Mapping, filename: Optional[str] = None) -> list[str]
 
 
 def save_best_problems(hooks: Sequence[Any], names: Sequence[str]) -> Iterator[ValueError]:
-    """A best checkpoint that is chosen by a domain nobody evaluates.
+    """Errors for a best checkpoint that is chosen by a domain nobody evaluates.
 
     Args:
         hooks: Of the runner.

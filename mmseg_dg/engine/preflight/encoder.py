@@ -13,7 +13,7 @@ _HOW = (
 
 
 def weight_problems(model: Any) -> Iterator[Exception]:
-    """Every pretrained file that a model config asks for and that is not there.
+    """Errors for pretrained files that a model config asks for and that are not there.
 
     Args:
         model: The model's config; anything else is not looked at.
@@ -30,7 +30,7 @@ def weight_problems(model: Any) -> Iterator[Exception]:
 
 
 def encoder_problems(runner: Any, method: Any) -> Iterator[ValueError]:
-    """An encoder that nobody gives weights, in a method that lives on pretrained ones.
+    """An error for an encoder without weights in a method that lives on pretrained ones.
 
     Others may be trained so; the log says it at the beginning. ``init_cfg=None`` in the config says
     it on purpose.

@@ -7,7 +7,7 @@ from .hooks import hook_problems
 
 
 def check_method(method: Any) -> None:
-    """The model must be a method with passes.
+    """Refuse a model that is not a training method.
 
     Raises:
         TypeError: It is a plain segmentor or something else.
@@ -19,7 +19,7 @@ def check_method(method: Any) -> None:
 
 
 def check_engine(runner: Any, method: Any) -> None:
-    """Hooks, schedules and seeds that would make a run silently wrong.
+    """Refuse hooks, schedules and seeds that would make a run silently wrong.
 
     Raises:
         ValueError: A teacher nobody updates, settings that count epochs or backward passes, seeds
@@ -45,7 +45,7 @@ def check_engine(runner: Any, method: Any) -> None:
 
 
 def check_optimizer(model: Any, optim_wrapper: Any) -> None:
-    """Everything that receives gradients is in the optimizer.
+    """Refuse an optimizer that does not have everything that receives gradients.
 
     Raises:
         ValueError: A trainable parameter is in no group (it was frozen when the optimizer was

@@ -13,7 +13,7 @@ from .problems import with_fix
 
 
 def hook_problems(runner: Any, method: Any, max_iters: int = 0) -> Iterator[Exception]:
-    """Missing hooks, left-over hooks, and a warm-up longer than the run.
+    """Errors for missing hooks, left-over hooks, and a warm-up longer than the run.
 
     ``custom_hooks`` of a child config replaces the whole list of its base, and a child that changes
     ``model.type`` keeps the hooks of the other method: both are usual, and both would train
@@ -29,6 +29,7 @@ def hook_problems(runner: Any, method: Any, max_iters: int = 0) -> Iterator[Exce
         name for name in dict.fromkeys(needed)
         if not any(isinstance(hook, HOOKS.get(name)) for hook in runner.hooks)
     ]
+    # {id(hook): why the hook does not fit this run}
     unfit = {
         id(hook): error
         for hook in runner.hooks if (error := _unfit(hook, runner)) is not None
@@ -59,12 +60,15 @@ def hook_problems(runner: Any, method: Any, max_iters: int = 0) -> Iterator[Exce
             h.warmup_iters for h in runner.hooks
             if isinstance(h, DecoderWarmupHook) and h.warmup_epochs is None
         ]
-        yield from _warmup_problems(method, lengths + [None] * ('DecoderWarmupHook' in missing),
-                                    max_iters)
+        if 'DecoderWarmupHook' in missing:  # once it is added, it takes the method's own length
+            lengths.append(None)
+        yield from _warmup_problems(method, lengths, max_iters)
 
 
 def _unfit(hook: Any, runner: Any) -> Any:
-    """What a hook says against this run, None if nothing: ours have ``check_run`` for it."""
+    """The error a hook raises against this run, None if it has none; hooks of this package have
+    ``check_run`` for it.
+    """
     if not isinstance(hook, CheckingHook):
         return None
     try:
@@ -75,6 +79,7 @@ def _unfit(hook: Any, runner: Any) -> Any:
 
 
 def _is_custom(hook: Any, runner: Any) -> bool:
+    """Whether the hook comes from ``custom_hooks``."""
     return any(
         config.get('type') == type(hook).__name__
         for config in runner.cfg.get('custom_hooks') or ())
@@ -101,7 +106,7 @@ def _mended_list(runner: Any, method: Any, needed: list[str], unfit: dict[int,
 
 def _warmup_problems(method: Any, lengths: list[Optional[int]],
                      max_iters: int) -> Iterator[ValueError]:
-    """A decoder warm-up longer than the training; ``None`` in ``lengths`` is the method's own."""
+    """Errors for a decoder warm-up longer than the training; None in ``lengths``: the method's."""
     for configured in lengths:  # None: that of the method
         own = method.warmup_iters if isinstance(method, HandsOver) else 0
         length = own if configured is None else configured

@@ -26,9 +26,9 @@ from mmseg_dg.utils.seeding import local_seed
 
 from .problems import Problems
 
-_SECONDS = 60.
+_SECONDS = 60.  # after which the rest of the headers is left to the doctor
 _THREADS = 8
-_NAMED = 5
+_NAMED = 5  # files a message names
 
 
 class ImageFile(NamedTuple):
@@ -85,7 +85,7 @@ def check_headers(what: str, dataset: Any, seconds: float = _SECONDS) -> list[Im
     found: list[ImageFile] = []
     limit = time.monotonic() + seconds
     with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(order), 512):
+        for start in range(0, len(order), 512):  # the clock is read between portions
             if time.monotonic() > limit:
                 print_log(
                     f'{what}: {len(found)} of {len(targets)} images were looked at in '
@@ -100,6 +100,7 @@ def check_headers(what: str, dataset: Any, seconds: float = _SECONDS) -> list[Im
 
 def _targets(dataset: Any) -> Iterator[tuple[int, str, Any]]:
     """(number, path, loading step) of each image that can be looked at."""
+    # the datasets inside wrappers; for each sample its dataset's position, and its number there
     parts, which, local = flatten(dataset)
     steps = [
         next((s for s in transforms_of(traits(part).pipeline) if isinstance(s, LoadImageFromFile)),
@@ -214,8 +215,8 @@ def check_smallest(what: str, model: nn.Module, dataset: Any, files: Sequence[Im
 
 
 def check_patches(what: str, method: nn.Module, dataset: Any, trains: bool) -> None:
-    """Sizes that an encoder of patches refuses, before iteration 0 (and not at the first
-    validation).
+    """Refuse sizes that an encoder of patches does not take, before iteration 0 instead of at the
+    first validation.
 
     Args:
         what: As for :func:`log_usage`.

@@ -10,7 +10,7 @@ from .problems import with_fix
 
 
 def margin_problems(method: Any, streams: dict[str, dict]) -> Iterator[ValueError]:
-    """Margins that a config inherits from one dataset and would apply to another.
+    """Errors for margins that a config inherits from one dataset and would apply to another.
 
     Args:
         method: With ``ignore_top``, ``ignore_bottom`` and ``margins_of`` (DACS), or anything else.

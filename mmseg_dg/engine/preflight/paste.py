@@ -32,6 +32,7 @@ def python_lines(fix: Mapping[str, Any], assigned: frozenset[str] = frozenset())
     lines = []
     for key, value in fix.items():
         top, *rest = key.split('.')
+        # a whole name; a setting inside a dict the file makes; settings gathered into a new dict
         if not rest:
             lines.append(f'{top} = {as_python(value)}')
         elif top in assigned:

@@ -17,7 +17,7 @@ _NAMED = 5
 
 
 def check_float_images(loaders: Any, count: int) -> None:
-    """Images of floating point formats (TIFF, npy) hold no NaN and no infinity.
+    """Refuse images of floating point formats (TIFF, npy) that hold NaN or infinity.
 
     Args:
         loaders: The streams.
@@ -29,6 +29,7 @@ def check_float_images(loaders: Any, count: int) -> None:
     """
     for name, loader in loaders.items():
         looked = _spread(loader.dataset, count)
+        # NumPy's letter of a floating point type
         if not any(_kind(image) == 'f' for image, _ in looked):
             continue
         bad = [

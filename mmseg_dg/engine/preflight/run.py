@@ -52,6 +52,7 @@ def config_problems(runner: Any, method: Any, streams: dict[str, dict],
         if isinstance(runner, ChecksStreams):
             problems.check(runner.check_streams, streams)
         problems.gather(stream_name_problems, method, tuple(streams), filename)
+    # streams that the method does not read: the advised lines of config switch them off
     off = [name for name in streams if f'train_dataloader.{name}' in problems.fix()]
     problems.broken_streams.update(off)
     for name, config in streams.items():

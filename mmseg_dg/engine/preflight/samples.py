@@ -30,10 +30,9 @@ def check_samples(method: Any, loaders: Any, count: int) -> None:
     for name, loader in loaders.items():
         dataset = loader.dataset
         crop = crop_size(dataset)
-        first: Optional[tuple[tuple, str]] = None
-        for index in np.unique(
-                np.linspace(0,
-                            len(dataset) - 1, min(count, len(dataset))).astype(int)):
+        first: Optional[tuple[tuple, str]] = None  # size and path of the first sample
+        spread = np.linspace(0, len(dataset) - 1, min(count, len(dataset)))
+        for index in np.unique(spread.astype(int)):
             sample = load_sample(name, dataset, int(index))
             path = sample['data_samples'].metainfo.get('img_path', f'sample {index}')
             _check_channels(name, path, sample['inputs'], method)

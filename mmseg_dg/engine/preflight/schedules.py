@@ -11,8 +11,8 @@ from .problems import Fix, with_fix
 
 
 def optimizer_problems(config: Optional[Mapping]) -> Iterator[ValueError]:
-    """Arguments the optimizer does not take: those of the base's optimizer, into which a child's
-    was merged.
+    """Errors for arguments the optimizer does not take (those of the base's optimizer, into which
+    a child's was merged) and for accumulation that counts backward passes.
 
     Args:
         config: ``optim_wrapper`` of the config.
@@ -31,7 +31,7 @@ def optimizer_problems(config: Optional[Mapping]) -> Iterator[ValueError]:
 
 def schedule_problems(schedulers: Any, max_iters: int,
                       hooks: Sequence[str] = ()) -> Iterator[ValueError]:
-    """Schedulers that would never step, overwrite each other, or ignore an argument.
+    """Errors for schedulers that would never step, overwrite each other, or ignore an argument.
 
     Args:
         schedulers: ``param_scheduler`` of the config.
@@ -44,6 +44,7 @@ def schedule_problems(schedulers: Any, max_iters: int,
         if isinstance(config, Mapping) and isinstance(config.get('type'), str)
     ]
     classes = [PARAM_SCHEDULERS.get(config['type']) for config in configs]
+    # whether each is a function of the iteration alone (this package's schedules)
     closed = [cls is not None and issubclass(cls, ClosedForm) for cls in classes]
     for config, cls, absolute in zip(configs, classes, closed):
         if cls is None:
@@ -76,7 +77,9 @@ def schedule_problems(schedulers: Any, max_iters: int,
 
 
 def _long_warmup(config: Mapping, configs: list, max_iters: int) -> Iterator[ValueError]:
-    """The warm-up of the base's long run in a child's short one."""
+    """An error for a warm-up that is longer than the schedule: that of the base's long run in a
+    child's short one.
+    """
     length, warmup = config.get('total') or max_iters, config.get('warmup_iters') or 0
     if length and warmup > length:
         # 1500 of 40 000 in DAFormer's schedule
@@ -101,7 +104,7 @@ def _by_iteration(config: Mapping, absolute: bool, max_iters: int) -> dict:
 
 
 def _two_stage_problems(config: Mapping, hooks: Sequence[str]) -> Iterator[ValueError]:
-    """A two-stage schedule with settings of a warm-up whose length nothing gives."""
+    """An error for a two-stage schedule with settings of a warm-up whose length nothing gives."""
     told = config.get('warmup_iters') is not None or 'DecoderWarmupHook' in hooks
     if not told and config.get('warmup'):
         yield ValueError(
@@ -111,7 +114,7 @@ def _two_stage_problems(config: Mapping, hooks: Sequence[str]) -> Iterator[Value
 
 
 def length_problems(train_cfg: Mapping, filename: Optional[str] = None) -> Iterator[ValueError]:
-    """A run has one length, in iterations or in epochs.
+    """Errors for a run that has not one length, in iterations or in epochs.
 
     Args:
         train_cfg: Arguments of ``MultiStreamTrainLoop`` as they are in the merged config.

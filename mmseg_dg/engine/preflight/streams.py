@@ -14,7 +14,7 @@ from .problems import with_fix
 
 
 def check_streams(method: Any, loaders: Any) -> None:
-    """The streams of the config are those the method reads, in mixable sizes.
+    """Refuse streams of the config that are not those the method reads.
 
     Raises:
         ValueError: A missing or an unknown stream.
@@ -25,7 +25,7 @@ def check_streams(method: Any, loaders: Any) -> None:
 
 def stream_name_problems(method: Any, names: Sequence[str],
                          filename: Optional[str] = None) -> Iterator[ValueError]:
-    """Streams that the method does not read, and those it misses.
+    """An error for streams that the method does not read, and those it misses.
 
     Args:
         method: Has ``streams``; its constructor takes their names.
@@ -67,7 +67,7 @@ def _renaming(method: Any, missing: list[str], unknown: list[str],
 
 
 def check_unlabeled(method: Any, loaders: Any) -> None:
-    """Unlabeled streams fill a batch and share no image with a labeled one.
+    """Refuse unlabeled streams that do not fill a batch or share an image with a labeled one.
 
     Raises:
         ValueError: Fewer images than a batch, or an image in both kinds of streams.

@@ -51,11 +51,12 @@ class LoRALinear(nn.Linear):
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float, start: str,
                  parts: int = 1) -> None:
+        # the base allocates nothing: weight and bias are those of the given layer
         super().__init__(linear.in_features, linear.out_features, bias=linear.bias is not None,
                          device='meta')
         self.weight, self.bias = linear.weight, linear.bias
         self.rank, self.scale, self.start, self.parts = rank, alpha / rank, start, parts
-        self.started = False
+        self.started = False  # whether the adapter was fitted to the present W
         device, dtype = self.weight.device, self.weight.dtype
         self.lora_a = nn.Parameter(
             torch.empty(parts, rank, self.in_features, device=device, dtype=dtype))
@@ -67,20 +68,24 @@ class LoRALinear(nn.Linear):
         self._kaiming()
 
     def _kaiming(self) -> None:
+        """Start ``A`` at random and ``B`` at 0."""
         bound = 1 / math.sqrt(self.in_features)  # Kaiming-uniform with a = sqrt(5), as nn.Linear
         nn.init.uniform_(self.lora_a, -bound, bound)
         nn.init.zeros_(self.lora_b)
 
     @torch.no_grad()
     def restart(self) -> None:
-        """Start from the present ``W``."""
+        """Start from the present ``W``: ``B`` is 0 (``'zeros'``), or ``A`` and ``B`` are the
+        directions of the smallest singular values of ``W`` (``'minor'``, SoMA).
+        """
         self.started = True
-        if self.weight.is_meta:
+        if self.weight.is_meta:  # built without memory, to be looked at
             return
         if self.start == 'zeros':
             self._kaiming()
             return
         for i, weight in enumerate(self.weight.float().chunk(self.parts)):
+            # (O, n), (n,) in falling order, (n, I) with n = min(O, I)
             u, sigma, v = torch.linalg.svd(weight, full_matrices=False)
             # the directions the pretrained layer uses least; half of each singular value on either
             # side
@@ -123,14 +128,16 @@ class LoRALinear(nn.Linear):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict,
                               strict: bool, missing_keys: list[str], unexpected_keys: list[str],
                               error_msgs: list[str]) -> None:
-        """A weight file knows no adapters: they start from what it holds."""
+        """As ``nn.Module``; adapters that a plain weight file does not have are not missing, they
+        start from the weights it holds.
+        """
         absent: list[str] = []
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, absent,
                                       unexpected_keys, error_msgs)
         adapter = [key for key in absent if MARK in key]
         # a file of the layer without adapters: they start anew, and are not missing
-        plain = prefix + 'weight' in state_dict and len(adapter) == sum(MARK in f'.{k}'
-                                                                        for k in self.state_dict())
+        own = sum(MARK in f'.{name}' for name in self.state_dict())
+        plain = prefix + 'weight' in state_dict and len(adapter) == own
         missing_keys.extend(key for key in absent if not (plain and key in adapter))
         if plain:
             self.restart()
@@ -139,8 +146,9 @@ class LoRALinear(nn.Linear):
 
 
 class Target(NamedTuple):
-    """A linear layer that may get an adapter: ``owner.name``, ``path`` within the
-    encoder, its block."""
+    """A linear layer that may get an adapter: ``owner.name``, its ``path`` within the encoder, and
+    the number of its block.
+    """
     owner: nn.Module
     name: str
     path: str
@@ -151,9 +159,10 @@ def attention_targets(encoder: nn.Module) -> Iterator[Target]:
     """Linear layers of all attention blocks in order; a block is what holds an ``attn`` with a
     query projection."""
     names = {name for group in TARGETS.values() for name in group}
-    seen: set[int] = set()
+    seen: set[int] = set()  # ids of attentions and blocks that were visited
     block = -1
     for path, module in encoder.named_modules():
+        # a block has its query projection in attn; an attention has it itself
         inner = dict(module.named_children()).get('attn', module)
         parts = dict(inner.named_children())
         if not any(isinstance(parts.get(name), nn.Linear)

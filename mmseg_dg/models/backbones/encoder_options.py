@@ -47,7 +47,8 @@ class EncoderOptions(nn.Module):
 
     def set_options(self, trainable: str = 'all', lora: Optional[Mapping] = None,
                     extra_channels: str = 'zeros') -> None:
-        """
+        """Apply the options to the built encoder: freeze it, and add adapters.
+
         Args:
             trainable: One of ``TRAINABLE``.
             lora: Arguments of :func:`mmseg_dg.models.backbones.adapters.add_adapters`: ``rank``
@@ -82,10 +83,13 @@ class EncoderOptions(nn.Module):
                         parameter.requires_grad_(True)
         # settled now: a decoder warm-up takes gradients away for a while
         self._trained = frozenset(n for n, p in self.named_parameters() if p.requires_grad)
-        self.train(self.training)
+        self.train(self.training)  # a frozen encoder goes into evaluation mode now
 
     # ------------------------------------------------------------------ running
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``nn.Module``; a frozen encoder runs without gradients, and gives back cached maps
+        (``EncodedImages``) that come in the place of images.
+        """
         # maps that this encoder, frozen, gave before
         if args and isinstance(args[0], EncodedImages):
             if self.trainable != 'none':
@@ -99,9 +103,14 @@ class EncoderOptions(nn.Module):
             return super().__call__(*args, **kwargs)
 
     def train(self, mode: bool = True) -> 'EncoderOptions':
-        """Training mode, as far as ``trainable`` lets it."""
+        """Training mode, as far as ``trainable`` lets it: a frozen encoder stays in evaluation
+        mode, and one with adapters keeps its BatchNorm on running statistics.
+
+        Returns:
+            The encoder itself, as ``nn.Module.train``.
+        """
         if self.trainable == 'none' and not self.training:
-            return self  # since set_options: a walk over all modules in every iteration saved
+            return self  # since set_options: a walk over all modules in every iteration is saved
         super().train(mode and self.trainable != 'none')
         if self.trainable == 'adapters':
             for module in self.modules():
@@ -122,7 +131,9 @@ class EncoderOptions(nn.Module):
                 layer.restart()
 
     def frozen_names(self) -> set[str]:
-        """Names of this encoder's state dict that training never changes."""
+        """Names of this encoder's state dict that training never changes: all that is neither
+        trained nor an adapter nor a style prototype (counted during training).
+        """
         if self.trainable == 'all':
             return set()
         return {
@@ -158,6 +169,7 @@ class EncoderOptions(nn.Module):
         }
         if own_state:
             adapted = self.adapted_state(own_state)
+            # names that the adapted state has no more, then tensors that were exchanged
             for key in own_state.keys() - adapted.keys():
                 del state_dict[prefix + key]
             state_dict.update({
@@ -184,6 +196,7 @@ class EncoderOptions(nn.Module):
                 f'no pretrained weights at {path}: put the file there (tools/prepare_weights.py '
                 'says what to get), or set init_cfg=None in the backbone for a random start')
         state = CheckpointLoader.load_checkpoint(path, map_location='cpu', logger='current')
+        # the weights may lie under a key of their own; else the file is the state dict
         state = next(
             (state[key] for key in ('state_dict', 'model') if isinstance(state.get(key), Mapping)),
             state)
@@ -200,6 +213,8 @@ class EncoderOptions(nn.Module):
             raise ValueError(f'{path} does not fit this {kind}: {error}') from error
 
         def optional_or_new(name: str) -> bool:
+            """Adapters, what the caller allows, statistics of a detail scale, and counters that
+            older files lack."""
             return (MARK in name or name.startswith(optional) or is_of_detail(name)
                     or name.endswith('num_batches_tracked'))
 
@@ -217,6 +232,7 @@ class EncoderOptions(nn.Module):
 
 
 def _parameter(module: nn.Module, name: str) -> Optional[Tensor]:
+    """The parameter of that name; None if there is none."""
     try:
         return module.get_parameter(name)
     except AttributeError:

@@ -20,12 +20,13 @@ State = dict[str, Tensor]
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after ``size`` pixels so that ``ceil(size / stride)`` remain (TensorFlow's
-    SAME).
+    """Zeros to put before and after ``size`` pixels so that a convolution gives ``ceil(size /
+    stride)`` (TensorFlow's SAME).
     """
     # no division of a negative size: ONNX rounds that toward zero, Python down
     total = ((size + stride - 1) // stride - 1) * stride + kernel - size
-    # else it is never negative; a size that is free in an exported graph cannot be compared
+    # with kernel >= stride the total is never negative, and nothing is compared, because a size
+    # that is free in an exported graph cannot be
     if kernel < stride:
         total = max(total, 0) if kernel > 1 else 0
     return total // 2, total - total // 2
@@ -200,6 +201,7 @@ class HybridViT(EncoderOptions, BaseModule):
         self.stages = nn.ModuleList()
         channels = stem_channels
         for i, units in enumerate(stages):
+            # all stages but the first halve the map, in their first unit
             width = stem_channels * 2**i
             stage = [
                 ResidualUnit(channels if u == 0 else 4 * width, width, 2 if i and u == 0 else 1)
@@ -250,7 +252,8 @@ class HybridViT(EncoderOptions, BaseModule):
         return torch.cat([token, table.flatten(2).transpose(1, 2)], dim=1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """
+        """Encode images.
+
         Args:
             images: (B, 3, H, W) on the scale [-1, 1].
 
@@ -264,6 +267,7 @@ class HybridViT(EncoderOptions, BaseModule):
         for stage in self.stages:
             x = stage(x)
             levels.append(x)
+        # in place of the last stage's map: the tokens made of that map
         return (*levels[:-1], self.tokens(x))
 
     def tokens(self, x: Tensor) -> Tensor:
@@ -277,5 +281,5 @@ class HybridViT(EncoderOptions, BaseModule):
         x = F.dropout(x + self.position_embedding(grid).to(x.dtype), self.drop_rate, self.training)
         for layer in self.layers:
             x = layer(x)
-        x = self.norm(x)[:, -grid[0] * grid[1]:]
+        x = self.norm(x)[:, -grid[0] * grid[1]:]  # the patches, without the class token
         return x.transpose(1, 2).unflatten(2, grid)  # (B, N, C) -> (B, C, h, w)

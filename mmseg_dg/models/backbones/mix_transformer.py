@@ -135,6 +135,8 @@ class MixFFN(nn.Module):
         widen, mix, activate, drop, narrow, last = self.layers
         hidden = mix(widen(_to_map(x, hw)))
         active = drop(activate(hidden))
+        # the activation is cheap: the backward pass computes it again instead of keeping it, unless
+        # dropout changed it (with_cp does so for the whole block)
         again: AbstractContextManager = nullcontext()
         if not self.with_cp and (drop.p == 0 or not self.training):
             plain = hidden.detach()
@@ -262,7 +264,7 @@ class MixTransformer(EncoderOptions, BaseModule):
         self.out_indices = tuple(out_indices)
         block = partial(Block, mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, drop=drop_rate,
                         attn_drop=attn_drop_rate, with_cp=with_cp)
-        rates = iter(drop_path_rates(drop_path_rate, sum(num_layers)))
+        rates = iter(drop_path_rates(drop_path_rate, sum(num_layers)))  # one per block, rising
         self.layers = nn.ModuleList()
         for i, width in enumerate(dims):
             self.layers.append(
@@ -291,7 +293,9 @@ class MixTransformer(EncoderOptions, BaseModule):
         self._is_init = True
 
     def _load_pretrained(self, source: str, prefix: Optional[str]) -> None:
-        """Fill the encoder from a file in the official or in our layout, all tensors or none."""
+        """Fill the encoder from a file in the official or in this package's layout, all tensors or
+        none (ValueError); ``prefix``: how the encoder's names begin in the file.
+        """
         if '://' not in source and not os.path.isfile(source):
             raise FileNotFoundError(
                 f'no pretrained weights at {source}: put the file there (tools/prepare_weights.py '
@@ -341,7 +345,7 @@ class MixTransformer(EncoderOptions, BaseModule):
         assert isinstance(stage, nn.ModuleList)
         embed, blocks, norm = stage
         assert isinstance(blocks, nn.ModuleList)
-        x, hw = embed(x)
+        x, hw = embed(x)  # tokens (B, N, C') and (h, w)
         for block in blocks:
             x = block(x, hw)
         # Contiguous, as in the official code; stock decoders are slow on other layouts (dilated
@@ -355,8 +359,8 @@ _Sizes = tuple[Sequence[int], Sequence[int], Sequence[int]]
 
 def _dimensions(arch: Optional[str], embed_dims: Union[int, Sequence[int], None],
                 num_layers: Optional[Sequence[int]], num_heads: Optional[Sequence[int]]) -> _Sizes:
-    """Width, depth and heads of the four stages: those of ``arch``, each of them replaced where
-    it is given.
+    """Width, depth and heads of the stages (a sequence each, one entry per stage): those of
+    ``arch``, each of them replaced where it is given; ValueError where one is not known.
     """
     if arch is not None:
         if arch not in _ARCHS:
@@ -385,8 +389,9 @@ def _init_scratch(module: nn.Module) -> None:
         fan_out = module.kernel_size[0] * module.kernel_size[
             1] * module.out_channels // module.groups
         # the two point-wise layers of the FFN are linear layers in the paper's code
-        std = 0.02 if module.kernel_size == (1, 1) else math.sqrt(2. / fan_out)
-        (nn.init.trunc_normal_ if module.kernel_size == (1, 1) else nn.init.normal_)(module.weight,
-                                                                                     std=std)
+        if module.kernel_size == (1, 1):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+        else:
+            nn.init.normal_(module.weight, std=math.sqrt(2. / fan_out))
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -186,6 +186,8 @@ class PlainViT(EncoderOptions, BaseModule):
         dims, count = self.arch.embed_dims, self.arch.num_layers
         self.patch_size, self.final_norm, self.with_cp = patch_size, final_norm, with_cp
         self.resize, self.scale_factor, self.patch_resample = resize, scale_factor, patch_resample
+        # as the published models were used: an offset of 0.1 without antialiasing; those with
+        # registers none, with antialiasing
         self.pos_offset = (0. if registers else 0.1) if pos_offset is None else pos_offset
         self.pos_antialias = bool(registers) if pos_antialias is None else pos_antialias
         self.out_indices = _indices(self.arch.out_indices if out_indices is None else out_indices,
@@ -226,6 +228,7 @@ class PlainViT(EncoderOptions, BaseModule):
         x = fit_size(x, self.patch_size, self.resize, self.scale_factor, 'PlainViT')
         grid = (x.shape[-2] // self.patch_size, x.shape[-1] // self.patch_size)
         tokens = self._embed(x, grid, mask)
+        # prefix: class and register tokens, which have no place on the map
         maps, prefix = [], tokens.shape[1] - grid[0] * grid[1]
         for i, block in enumerate(self.blocks):
             if self.with_cp and torch.is_grad_enabled() and self.training:
@@ -238,6 +241,7 @@ class PlainViT(EncoderOptions, BaseModule):
                 maps.append(kept.transpose(1, 2).unflatten(2, grid).contiguous())
             if i == max(self.out_indices):
                 break
+        # maps came in the order of the blocks; the caller asked for that of out_indices
         order = sorted(self.out_indices)
         return tuple(maps[order.index(i)] for i in self.out_indices)
 
@@ -338,7 +342,7 @@ def quarters(count: int) -> tuple[int, ...]:
 
 
 def _indices(indices: Sequence[int], count: int) -> tuple[int, ...]:
-    """Indices from 0, in the given order.
+    """Indices from 0, in the given order; negative ones count from the last of ``count`` blocks.
 
     Raises:
         ValueError: None, or one that names no block.

@@ -77,9 +77,10 @@ class MobileNetV2(_Stock, MMSegMobileNetV2):
     out_indices: Sequence[int]
 
     def __init__(self, *args: Any, in_channels: int = 3, **kwargs: Any) -> None:
+        # arguments of EncoderOptions that mmseg's class does not take
         trainable = {key: kwargs.pop(key) for key in ('trainable', 'lora') if key in kwargs}
         super().__init__(*args, **kwargs)
-        if in_channels != 3:
+        if in_channels != 3:  # mmseg's first convolution takes three
             old = self.conv1.conv
             self.conv1.conv = nn.Conv2d(in_channels, old.out_channels, old.kernel_size, old.stride,
                                         old.padding, bias=False)

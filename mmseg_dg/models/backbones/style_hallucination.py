@@ -47,7 +47,7 @@ class StyleHallucination(nn.Module):
             raise ValueError(f'style_hallucination.concentration={concentration} must be positive')
         self.register_buffer('proto_mean', torch.zeros(self.num_prototypes, channels))
         self.register_buffer('proto_std', torch.zeros(self.num_prototypes, channels))
-        self._known_ready = False
+        self._known_ready = False  # whether prototypes are known to be set: a GPU is asked once
 
     @property
     def ready(self) -> bool:
@@ -89,7 +89,7 @@ class StyleHallucination(nn.Module):
                              'dict(type="StylePrototypeHook") to custom_hooks, which computes '
                              'them before the first iteration')
         weights = self.draw_weights(len(maps)).to(self.proto_mean.dtype)
-        # or styles would be rounded to half precision
+        # without autocast, which would round the styles to half precision
         with torch.autocast(maps.device.type, enabled=False):
             mean, std = weights @ self.proto_mean, weights @ self.proto_std
         return torch.cat([maps, restyle(maps, mean, std)])
@@ -97,12 +97,12 @@ class StyleHallucination(nn.Module):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict,
                               strict: bool, missing_keys: list[str], unexpected_keys: list[str],
                               error_msgs: list[str]) -> None:
-        """Checkpoints trained without styles (ImageNet's, say) have no prototypes; the hook
-        computes them.
+        """As ``nn.Module``; a checkpoint without both prototypes (ImageNet's, say) is complete: the
+        hook ``StylePrototypeHook`` computes them.
         """
         absent: list[str] = []
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, absent,
                                       unexpected_keys, error_msgs)
-        if len(absent) < 2:
+        if len(absent) < 2:  # one of the two alone is a damaged file
             missing_keys.extend(absent)
         self._known_ready = False

@@ -78,15 +78,16 @@ class TimmEncoder(EncoderOptions, BaseModule):
         if with_cp:
             self.model.set_grad_checkpointing(True)
         for module in self.model.modules():
-            if 'qkv_bias_separate' in vars(
-                    module):  # else EVA's attention reads the weight past the layer
+            # EVA's attention then calls its qkv layer, which may have an adapter, instead of
+            # reading that layer's weight
+            if 'qkv_bias_separate' in vars(module):
                 module.qkv_bias_separate = True
         self.set_options(trainable, lora, extra_channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images (B, in_channels, H, W) -> one map (B, D, h, w) per entry of ``out_indices``."""
         x = fit_size(x, self.patch_size, self.resize, self.scale_factor, 'TimmEncoder')
-        order = sorted(set(self.out_indices))
+        order = sorted(set(self.out_indices))  # timm gives maps in the order of the blocks
         maps = self.model.forward_intermediates(x, indices=order, norm=self.final_norm,
                                                 stop_early=True, output_fmt='NCHW',
                                                 intermediates_only=True)
@@ -115,7 +116,9 @@ class TimmEncoder(EncoderOptions, BaseModule):
 
 
 def _create(name: str, in_channels: int, options: dict) -> Any:
-    """timm's model of a name, if it is a plain Vision Transformer that takes any size."""
+    """timm's model of a name, without weights; ValueError unless it is a plain Vision Transformer
+    that takes images of any size and gives intermediate maps. ``options`` are arguments of timm.
+    """
     if importlib.util.find_spec('timm') is None:
         raise ImportError(f'TimmEncoder(name={name!r}) needs timm: pip install "timm>=1.0.20"')
     import timm

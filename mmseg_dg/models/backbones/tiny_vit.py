@@ -212,7 +212,7 @@ class TinyViT(EncoderOptions, BaseModule):
         self.out_channels = tuple(channels[i] for i in out_indices)
         strides = (4, 8, 16, 16 * last_stride)
         self.strides = tuple(strides[i] for i in out_indices)
-        # pixels below which a side has a single window somewhere; a graph is traced above it
+        # pixels of a side below which some stage has a single window; graphs are traced above
         self.window_reach = max(stride * window for stride, window in zip(strides[1:], windows[1:]))
         self.patch_embed = PatchEmbed(in_channels, channels[0])
         rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
@@ -234,7 +234,7 @@ class TinyViT(EncoderOptions, BaseModule):
     def train(self, mode: bool = True) -> 'TinyViT':
         """Training mode; with ``norm_eval`` BatchNorm stays on its running statistics."""
         super().train(mode)
-        if self.norm_eval and self.training:
+        if self.norm_eval and self.training:  # super() has just set every layer's mode
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
@@ -292,7 +292,9 @@ class TinyViT(EncoderOptions, BaseModule):
 
 
 def _architecture(arch: Union[str, Mapping]) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
-    """Channels, heads and depths by name or from a dict, checked."""
+    """Channels, heads and depths of the four stages, by name or from a dict; ValueError if it does
+    not give them.
+    """
     if isinstance(arch, str):
         if arch not in ARCHITECTURES:
             raise ValueError(

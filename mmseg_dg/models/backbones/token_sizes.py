@@ -19,7 +19,8 @@ RESIZE = (None, 'multiple', 'scale')
 
 
 def check_resize(resize: Optional[str], factor: float, owner: str) -> None:
-    """
+    """Refuse a policy of image sizes without meaning; ``owner`` is named in the message.
+
     Raises:
         ValueError: An unknown policy, or a factor that is not positive.
     """
@@ -135,8 +136,10 @@ def _positions_of_a_free_grid(positions: Tensor, side: int, grid: tuple[Any, Any
     """:func:`interpolate_positions` as two matrix products, which an exported graph can hold for
     every grid."""
     maps = positions.float().reshape(side, side, -1).permute(2, 0, 1)  # (D, N, N)
+    # comparisons of tensors instead of numbers: the graph holds for every grid
     one = torch.ones_like(maps[0, 0, :1])
     stored = ((one * grid[0] == side) & (one * grid[1] == side))[:, None]  # (1, 1)
+    # (h, N) and (w, N); the stored grid itself is not resampled (identity)
     rows, columns = (torch.where(stored, _unit(n, side, maps),
                                  _bicubic(side, n, offset, antialias, maps)) for n in grid)
     maps = rows @ maps @ columns.transpose(0, 1)  # (D, h, w)
@@ -151,8 +154,11 @@ def _unit(count: Any, side: int, like: Tensor) -> Tensor:
 
 
 def _bicubic(side: int, count: Any, offset: float, antialias: bool, like: Tensor) -> Tensor:
-    """(count, side) matrix that resamples ``side`` values to ``count`` as PyTorch does."""
+    """(count, side) matrix that resamples ``side`` values to ``count`` as PyTorch does: cubic
+    kernels with a = -0.75, with antialiasing -0.5. ``like`` gives device and type.
+    """
     step = side / ((torch.ones_like(like[0, 0, :1]) * count) + offset)  # (1, ): cells per sample
+    # where each sample lies on the stored values, (count, 1), and the values, (1, side)
     center = (torch.arange(count, device=like.device)[:, None] + 0.5) * step
     place = torch.arange(side, device=like.device)[None]
     if antialias:  # a wider kernel where samples are fewer than values, normalized
@@ -160,7 +166,8 @@ def _bicubic(side: int, count: Any, offset: float, antialias: bool, like: Tensor
         return weight / weight.sum(dim=1, keepdim=True)
     first = (center - 0.5).floor()
     result = torch.zeros_like(center) * place
-    for tap in range(-1, 3):  # values beyond the border are those at it
+    # a cubic kernel reads four values; those beyond the border are those at it
+    for tap in range(-1, 3):
         weight = _cubic(center - 0.5 - first - tap, -0.75)
         result = result + weight * ((first + tap).clamp(0, side - 1) == place)
     return result
@@ -186,6 +193,9 @@ def resample_kernel(weight: Tensor, patch: int, how: str) -> Tensor:
         weight: (D, C, k, k).
         patch: New side.
         how: ``'bicubic'`` or ``'pi'``.
+
+    Returns:
+        (D, C, patch, patch), same type.
     """
     old = weight.shape[-1]
     if how == 'bicubic':

@@ -26,7 +26,7 @@ class FusedFeatureHead(BaseDecodeHead):
     def __init__(self, in_channels: Union[int, Sequence[int]], channels: int, *, num_classes: int,
                  threshold: Optional[float] = None, **kwargs: Any) -> None:
         if threshold is None and 1 in (num_classes, kwargs.get('out_channels')):
-            threshold = 0.5  # otherwise BaseDecodeHead warns and takes 0.3
+            threshold = 0.5  # for None BaseDecodeHead would warn and take 0.3
         super().__init__(in_channels, channels, num_classes=num_classes, threshold=threshold,
                          **kwargs)
 

@@ -61,6 +61,9 @@ def decode(head: nn.Module, inputs: Sequence[Tensor]) -> Decoded:
     Args:
         head: Any decode head.
         inputs: Encoder maps, (B, C_i, h_i, w_i) each.
+
+    Returns:
+        Its logits, and features and logits of every call of its classifier.
     """
     if isinstance(head, ShowsFeatures):
         features = head.fused_features(inputs)
@@ -83,11 +86,13 @@ def classifier_calls(head: nn.Module) -> Iterator[list[Classified]]:
     parts = dict(head.named_children())
 
     def note_dropout(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        """Remember what went into the dropout: those are the features."""
         dropped[:] = [(inputs[0], output)]
 
     def note_classifier(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        """Add a call on maps to ``calls``, with the features before the dropout, if any."""
         features, = inputs
-        if dropped and dropped[0][1] is features:
+        if dropped and dropped[0][1] is features:  # they come from the dropout just noted
             features = dropped[0][0]
         if all(isinstance(x, Tensor) and x.dim() == 4 for x in (features, output)):
             calls.append(Classified(features, output))

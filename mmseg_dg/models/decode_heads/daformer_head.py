@@ -21,8 +21,8 @@ class LinearEmbedding(nn.Module):
         self.proj = nn.Linear(in_channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        # as a 1x1 convolution it needs no copy into another layout; the parameter keeps its
-        # checkpoint shape
+        # the linear layer as a 1x1 convolution, which needs no copy into another layout; the
+        # parameter keeps the shape that checkpoints have
         return pointwise_conv(x, self.proj.weight[:, :, None, None], self.proj.bias)
 
 
@@ -77,7 +77,7 @@ class DAFormerHead(FusedFeatureHead):
         self.embed_layers = nn.ModuleDict(
             {str(i): LinearEmbedding(c, embed_channels)
              for i, c in zip(in_index, in_channels)})
-        if fusion.get('type') == 'context_f4':
+        if fusion.get('type') == 'context_f4':  # context by ASPP on the coarsest level alone
             dilations = fusion.get('dilations', (1, 6, 12, 18))
             self.embed_layers[str(in_index[-1])] = nn.Sequential(
                 nn.Conv2d(in_channels[-1], embed_channels, 1),

@@ -39,6 +39,7 @@ class DeepLabV2Head(FusedFeatureHead):
                  dilations: Sequence[int] = (6, 12, 18, 24), in_index: int = 3,
                  dropout_ratio: float = 0., init_cfg: Union[dict, Sequence[dict],
                                                             None] = _INIT, **kwargs: Any) -> None:
+        # mmseg's base wants channels: those before the classifier, here the encoder's
         if channels not in (None, in_channels):
             raise ValueError(f'DeepLabV2Head classifies the {in_channels} input channels directly: '
                              f'leave out channels={channels}')

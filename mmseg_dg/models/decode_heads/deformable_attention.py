@@ -85,14 +85,15 @@ class DeformableSelfAttention(nn.Module):
         for head in range(self.heads):
             angle = 2 * math.pi * head / self.heads
             ray = (math.cos(angle), math.sin(angle))
-            longest = max(abs(v) for v in ray)
+            longest = max(abs(v) for v in ray)  # rays end on a square: whole pixels along an axis
             # each head begins looking into its own direction, point k at distance k + 1
             rays += [value / longest * (point + 1) for point in range(self.points) for value in ray]
         bias = self.sampling_offsets.get_parameter('bias')
         bias.data.copy_(bias.new_tensor(rays))
 
     def forward(self, query: Tensor, value: Tensor) -> Tensor:
-        """
+        """Let every pixel read ``points`` places of the value map per head.
+
         Args:
             query: Map with positional encoding, (B, C, H, W): decides where to look.
             value: Map that is read, (B, C, H, W).

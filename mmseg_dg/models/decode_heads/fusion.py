@@ -50,9 +50,10 @@ class ASPPFusion(nn.Module):
         """The fusion of levels (B, C_i, h_i, w_i) that are not resized yet; see
         :func:`fuse_levels`.
         """
-        x = resized_levels(levels, align_corners)
+        x = resized_levels(levels, align_corners)  # (B, sum of C_i, h_0, w_0)
         plain = [level.detach() for level in levels]
-        with recomputed(x, lambda: resized_levels(plain, align_corners)):  # four times a level
+        # x has four levels' channels: the backward pass makes it anew instead of keeping it
+        with recomputed(x, lambda: resized_levels(plain, align_corners)):
             branches = [
                 pointwise_of_levels(branch, levels, align_corners, activate=self._late is None)
                 if is_pointwise(branch) else self._branch(branch, x) for branch in self.aspp_modules
@@ -65,6 +66,7 @@ class ASPPFusion(nn.Module):
         """The activation that ends every branch, where it can follow their concatenation: the
         backward pass then finds it in the map it keeps for the bottleneck. None: it cannot.
         """
+        # a separable branch ends with its 1x1 convolution
         ends = [getattr(branch, 'pointwise_conv', branch) for branch in self.aspp_modules]
         fits = all(
             isinstance(end, ConvModule) and end.with_activation and end.order[-1] == 'act'
@@ -80,6 +82,8 @@ class ASPPFusion(nn.Module):
         return branch(x, activate=False)
 
     def _merged(self, branches: list[Tensor]) -> Tensor:
+        """The branches joined by the bottleneck (B, C, H, W); the list is emptied to free memory.
+        """
         x, late = join_channels(branches), self._late
         branches.clear()
         return self.bottleneck(x if late is None else late(x))
@@ -116,12 +120,15 @@ def pointwise_of_levels(module: ConvModule, levels: Sequence[Tensor], align_corn
         levels: (B, C_i, H_i, W_i), finest first.
         align_corners: Of the resizing.
         activate: False: without the module's activation.
+
+    Returns:
+        (B, C_out, H_0, W_0), at the size of the finest level.
     """
     size = levels[0].shape[-2:]
     total: Optional[Tensor] = None
     for x, weight in zip(levels, module.conv.weight.split([x.shape[1] for x in levels], dim=1)):
         bias = module.conv.bias if total is None else None  # once, not once per level
-        # a 1x1 convolution commutes with the resizing: it is made where the map is small
+        # a 1x1 convolution commutes with the resizing, so it is done on the small map
         part = resize(pointwise_conv(x, weight, bias), size, align_corners)
         total = part if total is None else total + part
     assert total is not None  # there is a level
@@ -196,8 +203,8 @@ class InterlacedAttentionFusion(nn.Module):
         """(B, C_in, H, W) -> (B, channels, H, W)."""
         x = self.in_conv(x)
         b, c, h, w = x.shape
-        lh, lw = self.down_factor
-        gh, gw = math.ceil(h / lh), math.ceil(w / lw)
+        lh, lw = self.down_factor  # rows and columns of a group
+        gh, gw = math.ceil(h / lh), math.ceil(w / lw)  # groups below and beside each other
         pad_h, pad_w = gh * lh - h, gw * lw - w
         top, left = pad_h // 2, pad_w // 2
         x = F.pad(x, (left, pad_w - left, top, pad_h - top))

@@ -1,8 +1,7 @@
 """The multi-resolution decoder of HRDA: one head for context and detail, and a learned weight
 between them.
 
-Shapes: B images, C classes (of features: channels), H x W pixels, h x w places of a
-smaller map.
+Shapes: B images, C classes (of features: channels), H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Sequence
 from copy import deepcopy
@@ -210,19 +209,24 @@ class HRDAHead(BaseModule):
             attention: Result of :meth:`attention`.
             crop_box: Crop in pixels of the image; None: ``detail`` covers the image.
 
+        Returns:
+            Logits of the fusion (at the size of the detail scale), of context and of detail, and
+            the attention.
+
         Raises:
             ValueError: Sizes do not fit.
         """
         stride = self.output_stride
         if crop_box is not None:
             self._check_size(detail, (crop_box[1] - crop_box[0], crop_box[3] - crop_box[2]))
+            # in places of the context logits; outside the crop the context counts alone
             y1, y2, x1, x2 = shrink_box(crop_box, stride / self.context_scale)
             mask = attention.new_zeros(1, 1, *context.shape[-2:])
             mask[..., y1:y2, x1:x2] = 1
             attention = attention * mask
         context = (1 - attention) * context
-        # before resizing, as in the official code: the other order gives other values at the border
-        # of the crop
+        # the attention weighs the context before both are enlarged, as in the official code: the
+        # other order gives other values at the border of the crop
         fused, attention = self.enlarge(context), self.enlarge(attention)
         if crop_box is None:
             if detail.shape[-2:] != fused.shape[-2:]:
@@ -251,7 +255,7 @@ class HRDAHead(BaseModule):
         """
         inputs = list(inputs)
         if len(inputs) != 2 or any(isinstance(x, Tensor) for x in inputs):
-            kinds = ', '.join(
+            kinds = ', '.join(  # what came instead, for the message
                 f'a tensor {tuple(x.shape)}' if isinstance(x, Tensor) else f'{len(x)} '
                 'levels' for x in inputs)
             raise ValueError('HRDAHead takes two inputs, the feature levels of the context image '
@@ -284,7 +288,7 @@ def _attention_value(fixed: Union[float, str, None]) -> Optional[float]:
 
 def _check_arguments(fixed: Union[float, str, None], hr: float, lr: float, stride: int) -> None:
     """Refuse (ValueError) an attention, loss weights or a stride without meaning."""
-    value = _attention_value(fixed)
+    value = _attention_value(fixed)  # None for a learned attention, and for an unknown name
     if isinstance(fixed, str) and value is None or not 0 <= (value or 0) <= 1:
         raise ValueError("fixed_attention must be a number in [0, 1], 'LR', 'HR' or None, got "
                          f"{fixed!r}")

@@ -62,6 +62,7 @@ class LabelCode(nn.Module):
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self.channels = dict(embedding=channels, one_hot=num_classes,
                              bits=num_bits(num_classes))[kind]
+        # a row per class, and one for ignored pixels
         self.table = nn.Parameter(torch.randn(num_classes
                                               + 1, channels)) if kind == 'embedding' else None
 
@@ -76,10 +77,9 @@ class LabelCode(nn.Module):
     def mean_square(self) -> Tensor:
         """Mean of the squared elements of the codes of the K classes, float64 scalar.
 
-        ``b^2`` for binary digits, ``b^2 / K`` for one-hot codes; for an embedding it is that of its
-        rows as they are
-        now: 0.173 b^2 expected of normal ones, since squashing to (-b, b) leaves most elements far
-        from +-b.
+        ``b^2`` for binary digits, ``b^2 / K`` for one-hot codes. An embedding's rows are taken as
+        they are now; of normal ones 0.173 b^2 is expected, since squashing to (-b, b) leaves most
+        elements far from +-b.
         """
         device = None if self.table is None else self.table.device
         # a label map of one row that shows every class once: (1, 1, K) -> (1, D, 1, K)
@@ -147,7 +147,8 @@ class DeformableLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.film = FiLM(time_channels, channels)
         for name, values in self.ffn.named_parameters():  # of the two convolutions
-            (nn.init.zeros_ if name.endswith('bias') else nn.init.xavier_uniform_)(values)
+            start = nn.init.zeros_ if name.endswith('bias') else nn.init.xavier_uniform_
+            start(values)
 
     def forward(self, x: Tensor, position: Tensor, time: Tensor) -> Tensor:
         """(B, C, H, W), (1, C, H, W), (B, T) -> (B, C, H, W)."""
@@ -247,7 +248,7 @@ class MaskDenoiserHead(BaseDecodeHead):
         if code_input not in CODE_INPUTS:
             raise ValueError(f'MaskDenoiserHead: code_input must be one of {CODE_INPUTS}, got '
                              f'{code_input!r}')
-        log_snr(torch.zeros(1), schedule)  # an unknown schedule ends here, not in iteration 0
+        log_snr(torch.zeros(1), schedule)  # refuses an unknown schedule now, not in iteration 0
         self.schedule, self.layer_kind = schedule, layer
         self.time_input, self.time_range, self.code_input = time_input, tuple(
             time_range), code_input
@@ -288,7 +289,7 @@ class MaskDenoiserHead(BaseDecodeHead):
         Returns:
             (B, num_classes, h, w).
         """
-        known_times = t.clamp(*self.time_range)
+        known_times = t.clamp(*self.time_range)  # those of training
         time = self.time_embedding(known_times if self.time_input ==
                                    't' else log_snr(known_times, self.schedule))
         if self.code_input == 'estimate':
@@ -345,13 +346,15 @@ def sine_positions(channels: int, size: tuple[int, int],
     divisor = 10000**(2 * torch.div(index, 2, rounding_mode='floor') / half)
 
     def axis(length: int) -> Tensor:
+        """Sines and cosines of the places of one axis, (length, half)."""
         place = (torch.arange(length, device=device, dtype=torch.float32)
                  + 0.5) / length * (2 * math.pi)
-        angle = place[:, None] / divisor
-        # (length, half)
+        angle = place[:, None] / divisor  # (length, half)
+        # even channels sine, odd ones cosine: (length, half / 2, 2) -> (length, half)
         return torch.stack([angle[:, 0::2].sin(), angle[:, 1::2].cos()], dim=2).flatten(1)
 
     height, width = size
+    # (H, half) -> (half, H, 1) -> (half, H, W), and (W, half) -> (half, 1, W) -> (half, H, W)
     rows = axis(height).t()[:, :, None].expand(half, height, width)
     columns = axis(width).t()[:, None, :].expand(half, height, width)
-    return torch.cat([rows, columns]).unsqueeze(0)
+    return torch.cat([rows, columns]).unsqueeze(0)  # (1, channels, H, W)

@@ -155,6 +155,7 @@ class DPTHead(FusedFeatureHead):
             raise ValueError(
                 f'DPTHead: in_channels={tuple(in_channels)} and in_index={tuple(in_index)} must '
                 'have four entries: set out_indices of the encoder to four blocks')
+        # widths of the published models, by the encoder's
         width, known = DPT_WIDTHS.get(in_channels[-1], (None, None))
         channels = width if channels is None else channels
         level_channels = known if level_channels is None else level_channels
@@ -168,6 +169,7 @@ class DPTHead(FusedFeatureHead):
                          dropout_ratio=dropout_ratio, align_corners=align_corners,
                          init_cfg=init_cfg, **kwargs)
         self.projects = nn.ModuleList(nn.Conv2d(c, w, 1) for c, w in zip(in_channels, widths))
+        # four maps of one stride become a pyramid: times 4, times 2, as it is, half
         self.resizes = nn.ModuleList([
             nn.ConvTranspose2d(widths[0], widths[0], 4, stride=4),
             nn.ConvTranspose2d(widths[1], widths[1], 2, stride=2),

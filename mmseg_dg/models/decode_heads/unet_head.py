@@ -85,7 +85,7 @@ class UNetHead(FusedFeatureHead):
         if len(in_channels) != len(in_index) or len(in_channels) < 2:
             raise ValueError(f'in_channels {tuple(in_channels)} and in_index {tuple(in_index)} '
                              'must have one entry per level, two or more')
-        skips = list(in_channels[:-1])[::-1]
+        skips = list(in_channels[:-1])[::-1]  # channels of the finer levels, coarsest first
         if len(widths) < len(skips):
             raise ValueError(f'widths {tuple(widths)} must have at least one entry per skip '
                              f'feature, of which there are {len(skips)}')
@@ -95,7 +95,7 @@ class UNetHead(FusedFeatureHead):
                          in_index=list(in_index), input_transform='multiple_select',
                          norm_cfg=norm_cfg, dropout_ratio=dropout_ratio,
                          align_corners=align_corners, **kwargs)
-        below = in_channels[-1]
+        below = in_channels[-1]  # channels that come up from the block before
         self.bottleneck = nn.Identity()
         if bottleneck_channels is not None:
             self.bottleneck = ConvModule(below, bottleneck_channels, 3, padding=1,

@@ -66,7 +66,7 @@ class DecoderFacts(NamedTuple):
 
 def check_term(name: str, weight: float, temperature: float, start: int,
                resolution: Optional[int]) -> None:
-    """Arguments every term has.
+    """Check the arguments that every term has; ``name`` is the term's, for messages.
 
     Raises:
         ValueError: Out of range; the message has the value.
@@ -95,14 +95,14 @@ def check_choice(name: str, key: str, value: str, allowed: Sequence[str]) -> str
 
 
 def check_view(view: PixelView, pass_images: AlignmentImages) -> None:
-    """Features, logits and labels of one resolution lie on one another.
+    """Refuse features, logits and labels of one resolution that do not lie on one another.
 
     Raises:
         ValueError: They do not; the message has the shapes.
     """
     features, logits, labels = view.features, view.logits, pass_images.labels
-    if features.dim(
-    ) != 4 or features.shape[0] != logits.shape[0] or features.shape[2:] != logits.shape[2:]:
+    grids = features.shape[2:], logits.shape[2:]  # (h, w) each
+    if features.dim() != 4 or len(features) != len(logits) or grids[0] != grids[1]:
         raise ValueError(f'features (B, D, h, w) and logits (B, C, h, w) must lie on one grid, got '
                          f'{tuple(features.shape)} and {tuple(logits.shape)}')
     if labels.dim() != 3 or len(labels) != len(features):
@@ -147,6 +147,9 @@ def build_projection(name: str, decoder: Optional[DecoderFacts], channels: int =
         channels: Channels that go out.
         norm_cfg: BatchNorm by default.
 
+    Returns:
+        A module for maps of pixels' features.
+
     Raises:
         ValueError: The channels of the decoder are not known.
     """
@@ -160,7 +163,7 @@ def build_projection(name: str, decoder: Optional[DecoderFacts], channels: int =
 
 
 def check_passes(images: Sequence[AlignmentImages]) -> None:
-    """All passes have the same resolutions, and at least one.
+    """Refuse passes that do not have the same resolutions, or have none.
 
     Raises:
         ValueError: They have not.

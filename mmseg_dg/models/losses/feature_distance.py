@@ -59,6 +59,7 @@ class FeatureDistance(nn.Module):
         if scale not in ('last', 'all'):
             raise ValueError(f"scale must be 'last' or 'all', got {scale!r}")
         self.weight, self.min_ratio, self.scale = weight, min_ratio, scale
+        # by default the things of Cityscapes: light, sign, person ... bicycle; None: all pixels
         self.classes = None if classes is None else tuple(classes)
         check_ignore_index(num_classes, ignore_index)
         self.num_classes, self.ignore_index = num_classes, ignore_index
@@ -67,7 +68,7 @@ class FeatureDistance(nn.Module):
         """Cells of the feature map that count, bool (B, h, w); None for all."""
         if self.classes is None:
             return None
-        factor = labels.shape[-1] // features.shape[-1]
+        factor = labels.shape[-1] // features.shape[-1]  # pixels per cell
         cells = downscale_labels(labels, factor, self.min_ratio, self.num_classes,
                                  self.ignore_index)
         if cells.shape[-2:] != features.shape[-2:]:
@@ -78,7 +79,8 @@ class FeatureDistance(nn.Module):
 
     def forward(self, regions: Sequence[DistanceRegion],
                 reduce_count: Optional[Reduction] = None) -> tuple[Tensor, Optional[Tensor]]:
-        """
+        """The weighted distance over all regions.
+
         Args:
             regions: One per scale; their masked means are added.
             reduce_count: Maps this process's number of masked cells to the mean number per process,

@@ -31,7 +31,7 @@ def ohem_mask(logits: Tensor, labels: Tensor, threshold: float, min_kept: int,
     with torch.no_grad():
         check_ignore_index(logits.shape[1], ignore_index)
         valid = labels != ignore_index
-        safe = labels.masked_fill(~valid, 0)
+        safe = labels.masked_fill(~valid, 0)  # gather needs an id that exists
         # of each pixel's own class, (B, H, W)
         probability = logits.float().softmax(1).gather(1, safe.unsqueeze(1)).squeeze(1)
         ordered = probability[valid].sort().values
@@ -73,7 +73,8 @@ class OHEMCrossEntropyLoss(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor, weight: Optional[Tensor] = None,
                 ignore_index: int = 255) -> Tensor:
-        """
+        """Mean cross-entropy over the hard pixels, 0-d.
+
         Args:
             logits: (B, C, H, W) at the size of the labels.
             labels: (B, H, W) int64.

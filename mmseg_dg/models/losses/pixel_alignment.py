@@ -137,7 +137,7 @@ class PixelAlignment(nn.Module):
         self.start, self.resolution = start, resolution
         self.drop_covered, self.ignore_zero_weight = drop_covered, ignore_zero_weight
         self.ignore_index = ignore_index
-        # "head" in the name gives it the learning rate of decoders
+        # the attribute's name has "head", so that it gets the learning rate of decoders
         self.projection_head = None if projection is None else build_projection(
             name, decoder, **projection)
 
@@ -158,7 +158,8 @@ class PixelAlignment(nn.Module):
                 seed: Optional[int] = None, reduce_count: Optional[Callable[[Tensor],
                                                                             Tensor]] = None,
                 ahead: Optional[Ahead] = None) -> AlignmentResult:
-        """
+        """The alignment loss of one pass of a training step.
+
         Args:
             images: One entry per pass (labeled; mixed or unlabeled), slot i of each forming a
                 pair. One entry without ``memory`` and ``pass_follows`` pairs neighbors within the
@@ -185,28 +186,35 @@ class PixelAlignment(nn.Module):
         with without_autocast(images[0].labels.device):
             if isinstance(memory, Settled):
                 return self._keep_to(memory, images, eta, seed)
-            memory = memory or []
-            parts = self.partitions(images, eta, seed, len(memory))
-            own = [[self._sums(part) for part in views] for views in parts]
-            later = [] if ahead is None else ahead.sums
-            # prototypes of all passes seen so far; only this pass's pixels are drawn to them
-            chosen, groups = self._prototypes(memory + own + later, only_pass=not pass_follows)
-            first, last = len(memory), len(memory) + len(own)
-            loss, count = self._aligned(parts, groups[first:last], chosen)
-            drifting = [part.drift.sum() for views in parts for part in views]
-            if ahead is not None:
-                drifting += [x.sum() for views in ahead.drift for x in views]
-                count = count + _alignable(ahead, groups[last:], chosen)
-            # two passes of a step give half of the loss each; 'recompute' divides by the pixels of
-            # both
-            share = 0.5 if ahead is None and (memory or pass_follows) else 1.
-            mean = count if reduce_count is None else reduce_count(count)
-            loss = self._divided(loss, mean) * share
+            return self._of_pass(images, eta, memory or [], pass_follows, seed, reduce_count, ahead)
+
+    def _of_pass(self, images: Sequence[AlignmentImages], eta: float, memory: list[list[ClassSums]],
+                 pass_follows: bool, seed: Optional[int], reduce_count: Optional[Callable[[Tensor],
+                                                                                          Tensor]],
+                 ahead: Optional[Ahead]) -> AlignmentResult:
+        """The loss of a pass whose prototypes are made now; arguments as of :meth:`forward`, with
+        the class sums of the passes before as ``memory``.
+        """
+        parts = self.partitions(images, eta, seed, len(memory))
+        own = [[self._sums(part) for part in views] for views in parts]
+        later = [] if ahead is None else ahead.sums
+        # prototypes of all passes seen so far; only this pass's pixels are drawn to them
+        chosen, groups = self._prototypes(memory + own + later, only_pass=not pass_follows)
+        first, last = len(memory), len(memory) + len(own)
+        loss, count = self._aligned(parts, groups[first:last], chosen)
+        drifting = [part.drift.sum() for views in parts for part in views]
+        if ahead is not None:  # the mean is over the drift pixels of both passes
+            drifting += [x.sum() for views in ahead.drift for x in views]
+            count = count + _alignable(ahead, groups[last:], chosen)
+        # two passes of a step give half of the loss each; 'recompute' divides by the pixels of both
+        share = 0.5 if ahead is None and (memory or pass_follows) else 1.
+        mean = count if reduce_count is None else reduce_count(count)
+        loss = self._divided(loss, mean) * share
         log = dict(eta=loss.new_tensor(eta), drift_pixels=torch.stack(drifting).sum().double(),
                    aligned_pixels=count.double(), prototypes=chosen.present.sum(1).double().mean())
         # what the next pass of the step gets as its memory
         memory_after: Union[list, Settled] = own if ahead is None else Settled(
-            chosen, groups[last:], ahead.drift, mean, log)
+            chosen=chosen, groups=groups[last:], drift=ahead.drift, mean=mean, log=log)
         return AlignmentResult(loss, memory_after, log)
 
     @torch.no_grad()
@@ -220,6 +228,9 @@ class PixelAlignment(nn.Module):
             images: Of the later pass, from a forward pass without gradients.
             iteration, total, seed: As of :meth:`forward`.
             first: Sets of images of the passes before.
+
+        Returns:
+            Class sums, labels and drift pixels of every set and view.
         """
         check_passes(images)
         with without_autocast(images[0].labels.device):
@@ -270,6 +281,7 @@ class PixelAlignment(nn.Module):
             rng: CPU generator for ``partition='random'``.
             drift: The drift pixels of each resolution where they are known, bool (B, h, w).
         """
+        # for views of the whole image: labels ignored where a detail crop covers them, if asked for
         whole = without_detail(pass_images, self.ignore_index) if self.drop_covered else pass_images
         known = [None] * len(pass_images.views) if drift is None else drift
         return [
@@ -282,8 +294,8 @@ class PixelAlignment(nn.Module):
         """One view's pixels, on the grid of the term, divided into reliable (joint) and drifting
         ones.
         """
-        features, logits = resized(view.features,
-                                   self.resolution), resized(view.logits.detach(), self.resolution)
+        features = resized(view.features, self.resolution)
+        logits = resized(view.logits.detach(), self.resolution)
         size = features.shape[-2:]
         labels = labels_on(view, pass_images.labels, size)
         weight = None if pass_images.weight is None else labels_on(view, pass_images.weight, size)
@@ -330,11 +342,14 @@ class PixelAlignment(nn.Module):
 
     def _prototypes(self, sums: list[list[ClassSums]],
                     only_pass: bool) -> tuple[Prototypes, list[list[int]]]:
-        """Selected prototypes of all groups of images, and the group of each image of each pass."""
+        """The prototypes of all groups of images (``prototypes`` says which images share some), and
+        the group of each image of each pass; ``sums`` by pass and view.
+        """
         groups, count = group_images(self.prototypes, [len(views[0].counts) for views in sums],
                                      only_pass)
         member = torch.tensor([g for group in groups for g in group],
                               device=sums[0][0].counts.device)
+        # per resolution: the class sums of all images, added up by group
         candidates = [
             class_prototypes(ClassSums.joined(passes).pooled(member, count), self.min_pixels)
             for passes in zip(*sums)
@@ -352,7 +367,9 @@ class PixelAlignment(nn.Module):
 
     def _align(self, part: Partition, groups: list[int],
                chosen: Prototypes) -> tuple[Tensor, Tensor]:
-        """Summed terms and number of the drift pixels of one resolution."""
+        """Sum of the contrastive terms, and number of the drift pixels, of one resolution (0-d
+        each); ``groups`` says whose prototypes each image takes.
+        """
         terms = []
         for i, (rows, group) in enumerate(zip(gather_pixels(part.features, part.drift), groups)):
             weight = None if part.weight is None else part.weight[i][part.drift[i]]
@@ -364,7 +381,9 @@ class PixelAlignment(nn.Module):
 
 
 def _alignable(ahead: Ahead, groups: list[list[int]], chosen: Prototypes) -> Tensor:
-    """Number of the drift pixels whose class has a prototype."""
+    """Number of the drift pixels of the later pass (0-d int64) whose class has a prototype in the
+    image's group: the others have no term.
+    """
     count = torch.zeros((), dtype=torch.int64, device=chosen.present.device)
     for labels, masks, slots in zip(ahead.labels, ahead.drift, groups):
         for label, mask in zip(labels, masks):

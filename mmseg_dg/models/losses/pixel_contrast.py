@@ -103,8 +103,8 @@ class PixelContrast(nn.Module):
                 total: Optional[int] = None, memory: Optional[list] = None,
                 pass_follows: bool = False, seed: Optional[int] = None,
                 reduce_count: Optional[Callable[[Tensor], Tensor]] = None) -> AlignmentResult:
-        """The sum over the passes, 0-d. Of the other arguments of :meth:`PixelAlignment.forward`
-        none has a meaning here.
+        """The weighted sum of the losses of the passes, 0-d. The arguments besides ``images`` are
+        those of :meth:`PixelAlignment.forward`; none has a meaning here.
 
         Raises:
             ValueError: Maps and labels that cannot be aligned, or two resolutions without a weight
@@ -120,6 +120,7 @@ class PixelContrast(nn.Module):
         size = (self.resolution, self.resolution)
         labels = nearest(pass_images.labels,
                          size).flatten()  # (B, H, W) -> (N,), N = B * resolution ** 2
+        # all pixels, or bool (N,): those with a label
         keep = slice(None) if self.keep_ignored else labels != self.ignore_index
         trust = None  # (N,) of pseudo-labels
         if pass_images.weight is not None:
@@ -131,6 +132,7 @@ class PixelContrast(nn.Module):
         if len(pass_images.views) == 1:
             rows = self._rows(pass_images.views[0].features)[keep]
             return contrast(rows, rows, labels[keep])
+        # two resolutions: a contrast within the context, and one of the context with the detail
         context, detail = self._canvases(pass_images)
         detail_grid = context.shape[-2:]
         context, detail = self._rows(context)[keep], self._rows(detail)[keep]
@@ -160,7 +162,7 @@ class PixelContrast(nn.Module):
         placed = []
         for image, box in zip(detail, boxes):
             y1, y2, x1, x2 = shrink_box(box, stride)
-            # where the crop lay, zeros around it
+            # the crop at its place in the image, zeros around it
             placed.append(F.pad(image, (x1, size[1] - x2, y1, size[0] - y2)))
         return F.interpolate(context, size, mode='bilinear',
                              align_corners=True), torch.stack(placed)
@@ -181,8 +183,10 @@ class PixelContrast(nn.Module):
         learned = F.interpolate(learned, tuple(size), mode='bilinear', align_corners=False)
         learned = resized(learned, self.resolution).flatten()  # (B, 1, s, s) -> (N,)
         boxes = boxes_per_image(pass_images.views[1].crop_box, len(pass_images.labels))
+        # (B, H, W): 1 inside the crops; without crops the detail covers the image
         inside = torch.full_like(pass_images.labels, boxes is None, dtype=learned.dtype)
         for mask, (y1, y2, x1, x2) in zip(inside, boxes or ()):
             mask[y1:y2, x1:x2] = 1
         inside = nearest(inside, (self.resolution, self.resolution)).flatten()  # (B, H, W) -> (N,)
+        # in CLUDA's code class 0 counts as outside
         return learned, inside * (labels != 0) if self.first_class_outside else inside

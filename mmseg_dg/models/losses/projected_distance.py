@@ -99,7 +99,8 @@ class ProjectedFeatureDistance(nn.Module):
         return self.encoder(images)[-1]
 
     def forward(self, features: Tensor, images: Tensor) -> Tensor:
-        """
+        """The weighted distance between projected and reference features.
+
         Args:
             features: The student's last map, (B, in_channels, h, w), or (k B, ...) of k copies of
                 the batch.

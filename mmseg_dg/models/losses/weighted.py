@@ -84,18 +84,18 @@ class CrossEntropyLoss(mmseg_losses.CrossEntropyLoss):
     def forward(self, cls_score: Tensor, label: Tensor, weight: Optional[Tensor] = None,
                 avg_factor: AvgFactor = None, reduction_override: Optional[str] = None,
                 ignore_index: int = -100, **kwargs: Any) -> Tensor:
-        """
+        """The loss, reduced as the class says.
+
         Args:
             cls_score: Logits, (B, C, H, W).
-            label: (B, H, W) int64.
-            weight: (B, H, W) or None.
+            label, weight: (B, H, W), int64; (B, H, W) or None.
             avg_factor, reduction_override: As in MMSegmentation.
             ignore_index: Label of ignored pixels.
         """
         if self.class_weight is None or self.use_mask:
             plain = not (self.use_mask or self.use_sigmoid) and avg_factor is None
             if plain and self.avg_non_ignore and (reduction_override or self.reduction) == 'mean':
-                # the same number; MMSegmentation's reads it from the device
+                # the same number as MMSegmentation's, which waits for the device to read it
                 avg_factor = (label != ignore_index).sum().to(
                     torch.promote_types(cls_score.dtype, torch.float32))
             return super().forward(cls_score, label, weight, avg_factor, reduction_override,
@@ -112,6 +112,7 @@ class CrossEntropyLoss(mmseg_losses.CrossEntropyLoss):
         values = F.cross_entropy(cls_score, label, weight=factors, reduction='none',
                                  ignore_index=ignore_index)
         if avg_factor is None and reduction == 'mean':
+            # mmseg's mean: divided by the class weights of the pixels, an ignored one counts 0 or 1
             ignored = label == ignore_index
             counts = factors[label.masked_fill(ignored, 0)]
             avg_factor = torch.where(ignored, float(not self.avg_non_ignore), counts).sum()
@@ -145,11 +146,11 @@ class DiceLoss(mmseg_losses.DiceLoss):
     def forward(self, pred: Tensor, target: Tensor, weight: Optional[Tensor] = None,
                 avg_factor: AvgFactor = None, reduction_override: Optional[str] = None,
                 ignore_index: int = 255, **kwargs: Any) -> Tensor:
-        """
+        """The loss, reduced as the class says.
+
         Args:
             pred: Logits, (B, C, H, W).
-            target: (B, H, W) int64.
-            weight: (B, H, W) or None.
+            target, weight: (B, H, W), int64; (B, H, W) or None.
             avg_factor, reduction_override: As in MMSegmentation.
             ignore_index: Label of ignored pixels.
         """
@@ -161,6 +162,7 @@ class DiceLoss(mmseg_losses.DiceLoss):
             pred = pred.sigmoid() if self.use_sigmoid else pred.softmax(1)
         pixels, share = region_weights(target, weight, ignore_index)
         truth = one_hot(target, classes, ignore_index)
+        # mmseg's argument ignore_index of Dice names a class that is left out of the mean
         kept = [c for c in range(classes) if c != self.ignore_index]
         p, t = pred[:, kept], truth[:, kept]
         w = pixels.unsqueeze(1)
@@ -197,11 +199,11 @@ class TverskyLoss(mmseg_losses.TverskyLoss):
 
     def forward(self, pred: Tensor, target: Tensor, weight: Optional[Tensor] = None,
                 ignore_index: int = 255, **kwargs: Any) -> Tensor:
-        """
+        """The loss, reduced as the class says.
+
         Args:
             pred: Logits, (B, C, H, W).
-            target: (B, H, W) int64.
-            weight: (B, H, W) or None.
+            target, weight: (B, H, W), int64; (B, H, W) or None.
             ignore_index: Label of ignored pixels.
         """
         p = at_least_float32(pred).softmax(1)
@@ -234,11 +236,11 @@ class LovaszLoss(mmseg_losses.LovaszLoss):
     def forward(self, cls_score: Tensor, label: Tensor, weight: Optional[Tensor] = None,
                 avg_factor: AvgFactor = None, reduction_override: Optional[str] = None,
                 ignore_index: int = 255, **kwargs: Any) -> Tensor:
-        """
+        """The loss, reduced as the class says.
+
         Args:
             cls_score: Logits, (B, C, H, W).
-            label: (B, H, W) int64.
-            weight: (B, H, W) or None.
+            label, weight: (B, H, W), int64; (B, H, W) or None.
             avg_factor, reduction_override: As in MMSegmentation.
             ignore_index: Label of ignored pixels.
 
@@ -267,7 +269,7 @@ class LovaszLoss(mmseg_losses.LovaszLoss):
                                                      or self.reduction, avg_factor)
 
     def _one(self, probabilities: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
-        """Loss of one set of pixels: (C, H, W), (H, W), (H, W) -> 0-d."""
+        """Loss of one set of pixels, (C, H, W), (H, W), (H, W) -> 0-d; 0 if no pixel counts."""
         counted = weight > 0
         p, y = probabilities[:, counted], labels[counted]  # (C, P), (P,)
         w = weight[counted].to(p.dtype)
@@ -277,7 +279,7 @@ class LovaszLoss(mmseg_losses.LovaszLoss):
             truth = (y == c).to(p.dtype)
             if not len(y) or (self.classes == 'present' and not truth.any()):
                 continue
-            errors, order = (truth - p[c]).abs().sort(descending=True)
+            errors, order = (truth - p[c]).abs().sort(descending=True)  # (P,) each
             value = torch.dot(errors, weighted_lovasz_gradient(truth[order], w[order]))
             losses.append(value if self.class_weight is None else value * self.class_weight[c])
         return torch.stack(losses).mean() if losses else probabilities.sum() * 0
@@ -318,11 +320,11 @@ class FocalLoss(mmseg_losses.FocalLoss):
     def forward(self, pred: Tensor, target: Tensor, weight: Optional[Tensor] = None,
                 avg_factor: AvgFactor = None, reduction_override: Optional[str] = None,
                 ignore_index: int = 255, **kwargs: Any) -> Tensor:
-        """
+        """The loss, reduced as the class says.
+
         Args:
             pred: Logits, (B, C, H, W).
-            target: (B, H, W) int64.
-            weight: (B, H, W) or None.
+            target, weight: (B, H, W), int64; (B, H, W) or None.
             avg_factor, reduction_override: As in MMSegmentation.
             ignore_index: Label of ignored pixels.
         """
@@ -332,11 +334,13 @@ class FocalLoss(mmseg_losses.FocalLoss):
         pred = at_least_float32(pred)
 
         def by_class(values: Sequence[float]) -> Tensor:
+            """A number per class, in the shape that multiplies maps."""
             # (C,) -> (C, 1, 1), against (B, C, H, W)
             return pred.new_tensor(values).view(-1, *(1, ) * (pred.dim() - 2))
 
         truth, probability = one_hot(target, pred.shape[1], ignore_index), pred.sigmoid()
         alpha = by_class(self.alpha) if isinstance(self.alpha, list) else self.alpha
+        # 1 - p of the right answer of each class: the focal factor is its power
         wrong = (1 - probability) * truth + probability * (1 - truth)
         values = F.binary_cross_entropy_with_logits(pred, truth, reduction='none') * wrong.pow(
             self.gamma)
@@ -367,11 +371,11 @@ class OhemCrossEntropy(mmseg_losses.OhemCrossEntropy):
 
     def forward(self, score: Tensor, target: Tensor, weight: Optional[Tensor] = None,
                 ignore_index: int = 255, **kwargs: Any) -> Tensor:
-        """
+        """The loss, reduced as the class says.
+
         Args:
             score: Logits, (B, C, H, W).
-            target: (B, H, W) int64.
-            weight: (B, H, W) or None.
+            target, weight: (B, H, W), int64; (B, H, W) or None.
             ignore_index: Label of ignored pixels.
         """
         score = at_least_float32(score)

@@ -61,5 +61,6 @@ def _scaled(side: Any, scale: float) -> Any:
     if scale.is_integer():
         return int(scale) * side
     if scale == 0.5:
+        # side // 2 % 2: whether half of the side is odd
         return (side + side // 2 % 2) // 2  # halves to even, as round()
     raise ValueError(f'TokenPyramidNeck: scale {scale} of a free size: use whole numbers and 0.5')

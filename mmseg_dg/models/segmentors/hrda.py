@@ -93,6 +93,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
                  hr_slide_overlapping: bool = True, blur_hr_crop: bool = False,
                  norm_per_scale: bool = False) -> None:
         self_scales = check_scales(scales)
+        # fit for HRDA's interface: no auxiliary heads, a head that fuses, scales stated once
         if auxiliary_head is not None:
             raise ValueError('HRDAEncoderDecoder has no auxiliary heads: leave out auxiliary_head')
         if not isinstance(MODELS.get(decode_head['type']), FusesScales):
@@ -158,6 +159,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
     # ------------------------------------------------------------------ images of both scales, and
     # their features
     def _context_image(self, images: Tensor) -> Tensor:
+        """The whole images at the small scale."""
         size = tuple(round(side * self.scales[1]) for side in images.shape[-2:])
         return resize(images, size)
 
@@ -227,14 +229,19 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
     def _both_scales(
         self, images: Tensor, crop_box: Optional[CropChoice]
     ) -> tuple[Sequence[Tensor], Sequence[Tensor], tuple[Tensor, Tensor], Boxes, list[PixelView]]:
-        """Encoder maps of context and detail, the logits of both, the crop box taken, and the views
-        of both.
+        """Both scales of images (B, 3, H, W) through encoder and head.
+
+        Returns:
+            Encoder maps of the context and of the detail (a sequence each), their logits (B, C, h,
+            w), the crop box taken, and a view of each scale's pixels (none for a head whose
+            classifier is called more than once).
         """
         head, size = self.decode_head, pair(images.shape[-2:])
         self._check_training_size(size)
         context = self.extract_feat(images)
         of_context: Optional[Decoded] = None
-        # a list replays a choice: dropout in the same order
+        # the function chooses the crop by the context logits, so that the head runs before the
+        # detail is encoded; a list replays such a choice: dropout in the same order
         if callable(crop_box) or isinstance(crop_box, list):
             of_context = head.decoded(context)
             crop_box = crop_box(main_logits(
@@ -253,15 +260,17 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         return context, detail, logits, box, views if len(views) == 2 else []
 
     def _fuse(self, context: Tensor, detail: Tensor, attention: Tensor, box: Boxes) -> ScaleLogits:
-        """The fusion with one box for all images, or image by image."""
-        if not isinstance(box[0], tuple):
+        """The fusion of logits (B, C, h, w) with one box for all images, or image by image with a
+        list of boxes.
+        """
+        if not isinstance(box[0], tuple):  # four numbers: one box
             return self.decode_head.fuse(context, detail, attention, box)
         attention = attention.expand(len(context), -1, -1, -1)  # a fixed one has a batch of 1
         fused = [
             self.decode_head.fuse(*(x.unsqueeze(0) for x in maps), one)
             for *maps, one in zip(context, detail, attention, box)
         ]
-        return ScaleLogits(*(torch.cat(x) for x in zip(*fused)))
+        return ScaleLogits(*(torch.cat(x) for x in zip(*fused)))  # each field (1, ...) -> (B, ...)
 
     def scale_losses(self, logits: ScaleLogits, labels: Tensor, weight: Optional[Tensor],
                      box: Boxes) -> PassResult:
@@ -288,15 +297,24 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
                              f'{list(self.scales)} fit on one another: change the training crop')
 
     def _checked_box(self, box: Optional[Boxes], size: tuple[int, int], count: int) -> Boxes:
-        """One box where all images have the same, else a list of boxes."""
+        """The detail crop after a check: one box where all images have the same, else a list.
+
+        Args:
+            box: One for all images, or one per image.
+            size: (height, width) of the images.
+            count: Number of images.
+
+        Raises:
+            ValueError: No box, or one of another size, beyond the image or between two logits.
+        """
         if box is None:
             raise ValueError('HRDAEncoderDecoder trains on a detail crop: pass '
                              'crop_box=network.draw_crop_box(image_size, rng)')
         height, width = size
         boxes = boxes_per_image(box, count) or []
         for y1, y2, x1, x2 in boxes:
-            if (y2 - y1, x2 - x1) != self.hr_crop_size or min(y1,
-                                                              x1) < 0 or y2 > height or x2 > width:
+            inside = min(y1, x1) >= 0 and y2 <= height and x2 <= width
+            if (y2 - y1, x2 - x1) != self.hr_crop_size or not inside:
                 raise ValueError(f'crop_box={(y1, y2, x1, x2)} (y1, y2, x1, x2) is no crop of '
                                  f'hr_crop_size={self.hr_crop_size} inside an image of '
                                  f'{height}x{width}')
@@ -307,8 +325,11 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
 
     def reference_features(self, encoder: nn.Module, images: Tensor,
                            crop_box: Optional[CropBox] = None) -> list:
-        """Features of another encoder on the same context image of (B, 3, H, W) and, if
-        ``crop_box`` is given, the same detail.
+        """Features of another encoder on the context image of (B, 3, H, W) and, if ``crop_box`` is
+        given, on that detail.
+
+        Returns:
+            A list with the encoder's maps (one per level) for each of these scales.
         """
         features = [self._encode(self._context_image(images), encoder)]
         if crop_box is not None:
@@ -319,6 +340,8 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
                       crop_box: Optional[CropBox] = None) -> list[tuple[Tensor, Tensor]]:
         """Last-level features (B, C, h, w) and their labels (B, H, W): of the context scale
         (``'last'``), or of both (``'all'``).
+
+        ``features``: for context and for detail the encoder's maps, one per level.
         """
         maps = [(features[0][-1], labels)]
         if scale == 'all':

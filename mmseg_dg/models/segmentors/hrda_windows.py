@@ -50,6 +50,7 @@ class DetailWindows:
         return self.test_cfg.get('output', 'fused')
 
     def _detail_boxes(self, size: tuple[int, int]) -> list[CropBox]:
+        """The windows of the large scale: overlapping ones, or one over the whole image."""
         if not self.hr_slide_inference:
             return [(0, size[0], 0, size[1])]
         return sliding_boxes(size, self.hr_crop_size, self.detail_stride)
@@ -71,6 +72,7 @@ class DetailWindows:
         return F.pad(images, (0, missing[1], 0, missing[0])) if any(missing) else images
 
     def _to_image(self, logits: Tensor, padded: Tensor, images: Tensor) -> Tensor:
+        """Logits resized to the padded images and cut to the images themselves."""
         logits = resize(logits, tuple(padded.shape[-2:]))
         return cut_box(logits, (0, images.shape[-2], 0, images.shape[-1]))
 
@@ -80,7 +82,11 @@ class DetailWindows:
             return self.decode_head.logits(self._encode(crops))
 
     def _decode_details(self, crops: list[Tensor], chunk: Optional[int]) -> list[Tensor]:
-        """Logits of detail crops (B, 3, h, w), in window-major batches."""
+        """Logits of detail crops, each (B, 3, h, w) -> (B, C, h', w').
+
+        Crops of several windows go through the network in one batch, of about ``chunk`` images
+        (None: all at once).
+        """
         batch = len(crops[0])
         step = len(crops) if chunk is None else max(1, chunk // batch)
         result: list[Tensor] = []
@@ -91,9 +97,16 @@ class DetailWindows:
 
     def _fused_windows(self, images: Tensor, windows: list[CropBox], chunk: Optional[int],
                        output: str) -> Iterator[tuple[CropBox, Tensor]]:
-        """Logits (B, C, h, w) at output stride of each outer window, ``chunk`` images at a time."""
+        """Each outer window with its logits (B, C, h, w) at output stride.
+
+        Args:
+            images: (B, 3, H, W).
+            windows: Outer windows in pixels, all of one size.
+            chunk: Images that pass the network at a time; None: all.
+            output: ``'fused'``, ``'LR'`` (context alone) or ``'HR'`` (detail alone).
+        """
         head = self.decode_head
-        known: dict = {}
+        known: dict = {}  # logits of detail windows that outer windows share
         step = len(windows) if chunk is None else max(1, chunk // len(images))
         for i in range(0, len(windows), step):
             group = windows[i:i + step]
@@ -121,6 +134,7 @@ class DetailWindows:
         shared = self.test_cfg.get('share_detail_windows', True) and not self.blur_hr_crop
         size = (windows[0][1] - windows[0][0], windows[0][3] - windows[0][2])
         boxes = self._detail_boxes(size)
+        # per outer window the keys of its details; crops that are still to be decoded, by key
         rows, missing = [], {}
         for window in windows:
             detail = self._detail_image(cut_box(images, window))

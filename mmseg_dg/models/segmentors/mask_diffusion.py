@@ -168,7 +168,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
             raise ValueError('residual=True adds the maps of two heads: '
                              f'decode_head.align_corners={ours} and '
                              f'denoiser.align_corners={others} must be the same')
-        if not plain_weight and not residual:
+        if not plain_weight and not residual:  # the plain classifier is not used
             self.decode_head.conv_seg.requires_grad_(False)
         self.sampling_steps, self.time_difference = sampling_steps, time_difference
         self.noise_draws, self.accumulate, self.noise_seed = noise_draws, accumulate, noise_seed
@@ -208,8 +208,8 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
         plain = self.plain_logits(feature) if self.residual or self.plain_weight else None
         if plain is not None and self.residual:
             logits = at_least_float32(logits) + at_least_float32(plain)
-        return DenoisedLabels(logits, self.adjustment.in_loss(logits, times), times, plain,
-                              list(draws.times))
+        return DenoisedLabels(logits=logits, adjusted=self.adjustment.in_loss(logits, times),
+                              times=times, plain=plain, host_times=list(draws.times))
 
     def plain_logits(self, feature: Tensor) -> Tensor:
         """Logits of the plain classifier, (B, K, h, w)."""
@@ -268,8 +268,10 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
                 downscale_label_map(keep, pair(labels.shape[-2:])) > 0, labels, 255)
         values = F.cross_entropy(result.adjusted.detach().float(), labels, ignore_index=255,
                                  reduction='none')
+        # the bin of each image's time, (B,); the last edge belongs to the last bin
         places = (torch.bucketize(result.times, result.times.new_tensor(TIME_BINS), right=True)
                   - 1).clamp(max=_LAST)
+        # row 0 sums of the cross-entropy, row 1 numbers of pixels
         totals = torch.zeros(2, len(TIME_BINS) - 1, dtype=torch.float64, device=labels.device)
         # (B, h, w) -> (B,), added up by bin
         totals[0].index_add_(0, places, values.flatten(1).sum(1).double())
@@ -323,7 +325,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
 
     def _chain(self, feature: Tensor, seeds: Sequence[int], pairs: list[tuple[float, float]],
                noise_on_cpu: bool) -> list[Tensor]:
-        """Adjusted logits of every step."""
+        """Adjusted logits (B, K, h, w) of every step; ``pairs`` are (time now, time after)."""
         head, size = self.denoiser, tuple(feature.shape[-2:])
         plain = at_least_float32(self.plain_logits(feature)) if self.residual else 0.
         noisy = noise_maps(seeds, (head.code.channels, *size), feature.device, on_cpu=noise_on_cpu)
@@ -333,7 +335,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
                           for time in times)
             logits = plain + at_least_float32(head(feature, noisy, now))
             chain.append(self.adjustment.in_sampling(logits, now))
-            if i < len(pairs) - 1:
+            if i < len(pairs) - 1:  # the predicted labels, noised to the next time
                 code = head.code(chain[-1].argmax(dim=1)).to(noisy.dtype)
                 noisy = ddim_step(noisy, code, *head.levels(now), *head.levels(after))
         return chain

@@ -103,8 +103,8 @@ class TrainableSegmentor:
         decoded = decode(network.decode_head, features)
         terms = head_result(network.decode_head, decoded.logits, labels, weight).prefixed('decode')
         terms = terms.joined(*auxiliary_losses(network, features, labels, weight))
-        return NetworkLosses(terms, [features], main_logits(decoded.logits), decoded.features,
-                             views_of(decoded))
+        return NetworkLosses(terms=terms, features=[features], logits=main_logits(decoded.logits),
+                             decoder_features=decoded.features, views=views_of(decoded))
 
     def pixel_views(self, images: Tensor,
                     crop_box: Optional[CropChoice] = None) -> Sequence[PixelView]:
@@ -151,7 +151,8 @@ def interface_of(network: nn.Module) -> TrainableSegmentor:
 
 
 def check_interface(network: nn.Module) -> None:
-    """Refuse a network whose answers nobody would ask for.
+    """Refuse a network that defines a method of :class:`TrainableSegmentor`'s interface without
+    being one: nobody would call it.
 
     Raises:
         ValueError: It defines one without being a :class:`TrainableSegmentor`.
@@ -200,6 +201,9 @@ def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor,
             ignored and zero-weighted ones included, as in the official code
             (docs/behavior/daformer_hrda.md#losses-of-both-scales).
         crop_box: Detail crop for networks that have one; the view of the detail says which it was.
+
+    Returns:
+        Losses by name, encoder features, logits, and the views that alignment terms take.
     """
     return interface_of(network).segmentation_losses(images, labels, weight=weight,
                                                      crop_box=crop_box)
@@ -207,11 +211,16 @@ def segmentation_losses(network: nn.Module, images: Tensor, labels: Tensor,
 
 def pixel_views(network: nn.Module, images: Tensor,
                 crop_box: Optional[CropChoice] = None) -> Sequence[PixelView]:
-    """What :func:`segmentation_losses` gives as views of a batch (B, 3, H, W), without computing a
-    loss.
+    """Features and logits of a batch's pixels before resizing, for alignment terms, without a loss.
 
     Args:
-        network, images, crop_box: As there.
+        network: As of :func:`segmentation_losses`.
+        images: Normalized, (B, 3, H, W).
+        crop_box: Detail crop, for networks that have one.
+
+    Returns:
+        One view with features (B, D, h, w) and logits (B, C, h, w) per resolution: one, or context
+        and detail; the view of the detail says which crop was taken.
     """
     return interface_of(network).pixel_views(images, crop_box=crop_box)
 
@@ -236,6 +245,9 @@ def head_result(head: BaseDecodeHead, logits: Logits, labels: Tensor,
             whose losses are named ``loss_ce``, ``branch1.loss_ce``, ... and all count.
         labels: (B, H, W) int64.
         weight: (B, H, W) or None.
+
+    Returns:
+        Losses by the names of the config, and ``acc_seg`` (percent) as a log value.
 
     Raises:
         TypeError: The head gives something else than maps of logits.

@@ -78,6 +78,7 @@ class PriorAdjustment(nn.Module):
         self.num_classes, self.where, self.weighting, self.tau = num_classes, where, weighting, tau
         self.kind = prior if isinstance(prior, str) else 'given'
         self.momentum, self.floor, self.on_pseudo_labels = momentum, floor, on_pseudo_labels
+        # the prior in use, and the class frequencies of the labels: 1/K until they are counted
         self.register_buffer('prior',
                              torch.full((num_classes, ), 1 / num_classes, dtype=torch.float64))
         self.register_buffer('counted',
@@ -85,7 +86,7 @@ class PriorAdjustment(nn.Module):
         self.register_buffer('ready', torch.zeros((), dtype=torch.uint8))
         # a prior of the config is not read from checkpoints
         self.register_buffer('given', _given_prior(prior, num_classes), persistent=False)
-        self._seen_ready = False
+        self._seen_ready = False  # whether ``ready`` was read as 1: a GPU is asked once
 
     @property
     def probabilities(self) -> Tensor:
@@ -147,6 +148,9 @@ class PriorAdjustment(nn.Module):
         return self._corrected(logits, t, -1) if self.where == 'sampling' else logits
 
     def _corrected(self, logits: Tensor, t: Tensor, sign: int) -> Tensor:
+        """Logits plus (``sign`` 1) or minus (-1) the prior's, weighted by the time ``t`` of
+        diffusion.
+        """
         logits = at_least_float32(logits)  # log(1e-4) has an error of 0.02 in bfloat16
         return logits + sign * prior_logits(self.probabilities, t.to(logits.device), self.tau,
                                             self.weighting, logits.dtype)
