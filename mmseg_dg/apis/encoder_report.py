@@ -71,7 +71,7 @@ def encoder_report(cfg: Config, folder: Path, domain: str, images: int = IMAGES)
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without mmengine's line about each parameter of each network that is initialized."""
+    """Inside, mmengine logs no line about each parameter of each network that is initialized."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel('ERROR')
@@ -82,7 +82,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _fill(found: dict[str, Any], cfg: Config, folder: Path, domain: str, images: int) -> None:
-    """Set what can be had, in place."""
+    """Set in ``found``, of :func:`encoder_report`, what can be had; the note says what cannot."""
     checkpoints = {int(path.stem[5:]): path for path in folder.glob('iter_*.pth')}
     if not checkpoints:
         found['encoder_note'] = 'no checkpoint is left'

@@ -14,7 +14,7 @@ _LIBRARIES = ('torch', 'numpy', 'mmengine', 'mmcv-lite', 'mmsegmentation', 'oned
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Of what decides the numbers."""
+    """Versions of what decides the numbers: this package, Python and the installed libraries."""
     found = dict(mmseg_dg=__version__, python='.'.join(map(str, sys.version_info[:3])))
     for name in _LIBRARIES:
         try:

@@ -150,10 +150,10 @@ def _described(name: str, look: Fingerprint) -> str:
     """A dataset's fingerprint in one line."""
     classes = ''
     if look.shares:
-        rare = sorted((share, c) for c, share in look.shares.items() if share)
+        present = sorted(share for share in look.shares.values() if share)
         classes = (
-            f'; {len(rare)} of {len(look.shares)} classes in {look.masks} masks, the rarest with '
-            f'{rare[0][0]:.2%} of the pixels' if rare else '; no pixel of any class')
+            f'; {len(present)} of {len(look.shares)} classes in {look.masks} masks, the rarest '
+            f'with {present[0]:.2%} of the pixels' if present else '; no pixel of any class')
     size = f'{look.width}x{look.height} (width x height)'
     return f'{name}: {look.count} images, median {size}{classes}'
 

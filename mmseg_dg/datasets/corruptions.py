@@ -47,7 +47,10 @@ def _jpeg(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndar
 
 
 def _fog(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
-    """A veil of light gray, uneven by clouds of random shape, 35, 55, 75 % on average."""
+    """A veil of light gray, uneven by clouds of random shape, 35, 55, 75 % on average.
+
+    Images here are float64 (H, W, 3) in 0..255; what comes back is neither rounded nor clipped.
+    """
     height, width = image.shape[:2]
     # four grids of random numbers, each twice as fine and half as strong as the one before
     clouds = sum(

@@ -235,8 +235,9 @@ class LabelFreeMetric(BaseMetric):
             except ValueError as error:
                 raise ValueError(f'{path}: {error}') from error
             self._count += 1
+            # kept because several processes may judge the last image twice: it is taken off again
             self._last = found.vector()
-            self._sum = self._last.copy() if self._sum is None else self._sum + self._last
+            self._sum = self._last if self._sum is None else self._sum + self._last
             self.image_scores.append(
                 dict(img_path=str(sample.get('img_path') or ''), **self._scores(found)))
 

@@ -139,7 +139,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
     def _own_pseudo_labels(self, batch: dict[str, dict], logits: Tensor,
                            images: Tensor) -> PseudoLabels:
         """Pseudo-labels of the weak views: the teacher's, or from the student's ``logits`` (B, C,
-        h, w).
+        h, w), enlarged to the size of ``images`` (B, 3, H, W).
         """
         if self.teacher is not None:
             return self.evaluated_pseudo_labels(batch, self.unlabeled_stream)

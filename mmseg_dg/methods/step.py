@@ -44,10 +44,10 @@ class _StepValues:
     """Losses and logs of all micro-batches of a step.
 
     Args:
-        parts: Number of micro-batches.
+        micro_batches: Their number.
     """
-    def __init__(self, parts: int) -> None:
-        self.parts = parts
+    def __init__(self, micro_batches: int) -> None:
+        self.micro_batches = micro_batches
         self.losses: dict[str, list[Tensor]] = {}
         self.logs: dict[str, list[Tensor]] = {}
 
@@ -64,7 +64,7 @@ class _StepValues:
         averaged over where they occurred: a method may log a value in some micro-batches only
         (DiffMatch: the loss at noise times that were drawn).
         """
-        losses = {name: _sum(values) / self.parts for name, values in self.losses.items()}
+        losses = {name: _sum(values) / self.micro_batches for name, values in self.losses.items()}
         logs = {name: _sum(values) / len(values) for name, values in self.logs.items()}
         result = PassResult(losses, logs)
         total = result.total()
@@ -174,7 +174,8 @@ def _run_pass(method: Any, step_pass: Pass, optim_wrapper: OptimWrapper, values:
     loss = result.total()
     learned = loss is not None and loss.requires_grad
     if loss is not None and learned:
-        optim_wrapper.backward(loss / values.parts, retain_graph=step_pass.retain_graph)
+        # the step's objective: the sum over passes, the mean over micro-batches
+        optim_wrapper.backward(loss / values.micro_batches, retain_graph=step_pass.retain_graph)
     check.see_pass(step_pass.name, result.losses, learned)
     values.add(result)
     return learned

@@ -43,6 +43,10 @@ def draw_complementary_masks(count: int, widths: Sequence[int], rng: np.random.R
         share: Share of the images whose channels are dropped, in [0, 1]; ``floor(B (1 - share))``
             images, drawn without replacement, stay whole.
 
+    Returns:
+        Per level which channels the first view keeps (the second keeps the others), and which
+        images stay whole.
+
     Raises:
         ValueError: No image, no channel, or a share out of range.
     """

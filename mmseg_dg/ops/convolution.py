@@ -153,13 +153,15 @@ class FastConv2d(nn.Conv2d):
     """
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """A faster kernel on CPUs where one fits; everything else is the base's."""
-        if torch.compiler.is_compiling():  # an exported graph has one kernel for every size
+        # kernels are chosen by size here, which one exported graph for all sizes cannot do
+        if torch.compiler.is_compiling():
             return super()._conv_forward(input, weight, bias)
         if input.device.type != 'cpu' or self.padding_mode != 'zeros' or self.stride != (
                 1, 1) or input.dim() != 4:
             return super()._conv_forward(input, weight, bias)
         if self.kernel_size == (1, 1) and self.groups == 1 and self.padding == (0, 0):
             return pointwise_conv(input, weight, bias)
+        # this kernel adds no bias, and autocast does not know it: the cast is made here
         if self._is_dilated_depthwise and bias is None and input.is_contiguous(
                 memory_format=torch.channels_last):
             if torch.is_autocast_enabled('cpu'):

@@ -115,8 +115,9 @@ def _check_fits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], fresh:
     """Refuse (ValueError) a checkpoint whose network is not that of the config; ``fresh``:
     beginnings of names that it need not have.
     """
-    found = difference(ours, theirs, lambda name: name.startswith(fresh) or name.endswith(IGNORED),
-                       lambda name: name.endswith(IGNORED))
+    found = difference(ours, theirs,
+                       may_lack=lambda name: name.startswith(fresh) or name.endswith(IGNORED),
+                       may_exceed=lambda name: name.endswith(IGNORED))
     missing, unexpected = found.missing, found.unexpected
     if found.shapes:
         shapes = [

@@ -43,7 +43,7 @@ def recorded(runner: Any, words: Sequence[str]) -> Iterator[None]:
 
 
 def _cpu_seconds() -> float:
-    """Of this process, its threads, and its workers that have ended."""
+    """CPU-seconds of this process, its threads, and its workers that have ended."""
     return sum(
         used.ru_utime + used.ru_stime
         for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))

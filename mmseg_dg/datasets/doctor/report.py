@@ -190,7 +190,9 @@ def _names_kept(listing: Listing, report: Report) -> Optional[list[str]]:
         if finding.image and finding.stream == listing.stream and KINDS[finding.kind].per_sample
     }
     good = [info['img_path'] for info in listing.infos if _place(info['img_path']) not in bad]
-    # an entry that is listed twice makes no image bad, but the list without it is a cure as well
+    # ``listed`` counts the dataset's samples before missing ones were taken out; entries that are
+    # listed twice are one sample there already, so that equal numbers do not rule them out: the
+    # list that is written has each once
     doubled = any(finding.kind == 'duplicate_entry' for finding in listing.findings)
     if len(good) == listing.listed and not doubled:
         return None

@@ -233,7 +233,7 @@ def _green_plot(stage: Stage, plot: Plot) -> None:
         furniture.fence(stage, plot.x, plot.z0, plot.z1)
     for _ in range(dice.integer(1, 5)):
         z = dice.uniform(plot.z0, plot.z1)
-        if z > 3:
+        if z > 3:  # meters: a nearer crown would fill the picture
             plants.tree(stage, stage.street.bend(plot.x + plot.side * dice.uniform(2, 6), z), z,
                         dice.uniform(5, 12))
 

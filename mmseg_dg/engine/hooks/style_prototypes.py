@@ -80,6 +80,7 @@ class StylePrototypeHook(CheckingHook):
         """Compute the prototypes and write them into the model."""
         styles, seed = method.styles, derive_seed(runner.seed, 'style prototypes', runner.iter)
         devices = [styles.proto_mean.device] if styles.proto_mean.is_cuda else []
+        # local_seed restores the generators of the CPU, fork_rng that of the GPU
         with torch.random.fork_rng(devices=devices), local_seed(seed):
             method.student.backbone.eval()
             try:

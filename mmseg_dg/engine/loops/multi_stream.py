@@ -66,7 +66,8 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         dataloader: ``{stream name: dataloader config}``, e.g. source and target.
         max_iters: Iterations of the run.
         max_epochs: Instead: epochs of ``epoch_stream``, one epoch being ``floor(N / (batch size *
-            processes))`` iterations; ``val_interval`` and ``val_begin`` then count epochs.
+            accumulate * processes))`` iterations; ``val_interval`` and ``val_begin`` then count
+            epochs.
         epoch_stream: The stream whose length defines an epoch.
         val_interval: Iterations (or epochs) between validations.
         val_begin: First iteration (or epoch) after which to validate.

@@ -105,7 +105,7 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
                              f'but the decoder warm-up lasts {warmup_iters}: give TwoStagePolyLR '
                              'the same warmup_iters, or leave it out there')
         self._set_warmup(warmup_iters)
-        self._write(self.last_step)
+        self.write()
 
     # ------------------------------------------------------------------ values
     def value_at(self, base: float, iteration: int, component: Optional[str] = None) -> float:
@@ -161,30 +161,27 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         return value
 
     def _get_value(self) -> list[float]:
+        """Learning rate of every group at the present position, ``last_step``."""
         return [
             self.value_at(base, self.last_step, c)
             for base, c in zip(self.base_values, self._components)
         ]
 
-    def _write(self, iteration: int) -> None:
-        """Write learning rates and weight decays of an iteration into the optimizer."""
+    def write(self) -> None:
+        """Write learning rates and weight decays of the present position, ``last_step``, into the
+        optimizer's groups; after a resume these have those of the earlier run.
+        """
         rates = self._get_value()
         for group, rate, decay, component in zip(self.optimizer.param_groups, rates,
                                                  self._initial_decay, self._components):
             group['lr'] = rate
-            group['weight_decay'] = self.weight_decay_at(decay, iteration, component)
+            group['weight_decay'] = self.weight_decay_at(decay, self.last_step, component)
         self._last_value = rates
-
-    def write(self) -> None:
-        """Write rate and decay of the present position; after a resume the groups have those of the
-        earlier run.
-        """
-        self._write(self.last_step)
 
     def step(self) -> None:
         """Move to the next iteration and write rate and decay of every group."""
         super().step()
-        self._write(self.last_step)
+        self.write()
 
     def state_dict(self) -> dict:
         """Only the position: lengths and rates belong to the config, which may be changed on

@@ -106,10 +106,9 @@ def _targets(dataset: Any) -> Iterator[tuple[int, str, Any]]:
         next((s for s in transforms_of(traits(part).pipeline) if isinstance(s, LoadImageFromFile)),
              None) for part in parts
     ]
-    known = set()
+    known = set()  # (dataset, index) that were met: a repeated dataset's images are read once
     for number, (part, index) in enumerate(zip(which, local)):
         leaf, step = parts[part], steps[part]
-        # repeated datasets
         if step is None or not traits(leaf).describes_samples or (part, index) in known:
             continue
         known.add((part, index))

@@ -45,14 +45,28 @@ def stream_name_problems(method: Any, names: Sequence[str],
 
 def _renaming(method: Any, missing: list[str], unknown: list[str],
               filename: Optional[str]) -> dict[str, Any]:
-    """Settings that tell the method the names of the config, where it is clear which is which."""
+    """Settings that make method and config agree on the names of streams, where it is clear which
+    is which.
+
+    Args:
+        method: Has ``streams``; its constructor takes their names.
+        missing: Streams that the method reads and the config lacks.
+        unknown: Streams of the config that the method does not read.
+        filename: The user's config file.
+
+    Returns:
+        Config key -> value: the argument that takes another name, or None for a stream to delete;
+        empty where nothing is clear.
+    """
     accepted = accepted_arguments(type(method)) or ()
+    # in the order of ``method.streams``
     arguments = [
         name for name in ('stream', 'labeled_stream', 'unlabeled_stream', 'mix_stream',
                           'target_labeled_stream') if name in accepted
     ]
     fix: dict[str, Any] = {}
-    # the base's stream was kept beside the user's
+    # a config that inherits train_dataloader and adds a stream of its own has both: the inherited
+    # one goes, the method reads the user's
     if not missing and len(unknown) == len(method.streams) == 1:
         written = keys_written(filename, 'train_dataloader')
         if unknown[0] in written and method.streams[0] not in written:

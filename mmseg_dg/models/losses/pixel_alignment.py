@@ -318,7 +318,7 @@ class PixelAlignment(nn.Module):
     def sub_domains(self, entropy: Tensor, valid: Tensor, eta: float, num_classes: int,
                     rng: Optional[torch.Generator] = None) -> tuple[Tensor, Tensor]:
         """Joint and drift pixels, bool (B, h, w) each, of entropies (B, h, w) and valid pixels
-        (bool).
+        (bool). ``rng`` draws the random partition; ValueError where that has none.
         """
         if self.partition == 'all':
             return valid, valid

@@ -170,10 +170,13 @@ class PixelContrast(nn.Module):
     def _weights(self, pass_images: AlignmentImages, labels: Tensor,
                  size: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Learned weight of each pixel in (0, 1), and whether it counts as inside the detail crop;
-        (N,) each.
+        (N,) each, N = B * resolution ** 2.
 
-        ``size`` is (height, width) of the detail grid, to which the weight is enlarged before it is
-        resized.
+        Args:
+            pass_images: Of the pass: encoder levels, labels (B, H, W), crop boxes of the detail.
+            labels: The same labels at the term's resolution, (N,).
+            size: (height, width) of the detail grid, to which the weight is enlarged before it is
+                resized.
         """
         if self.weight_head is None:
             raise ValueError('PixelContrast of two resolutions learns a weight per pixel: give '

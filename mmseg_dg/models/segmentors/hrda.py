@@ -27,7 +27,6 @@ from mmseg_dg.ops import (
     cut_box,
     cut_boxes,
     draw_crop_box,
-    sliding_boxes,
 )
 from mmseg_dg.ops.crop_boxes import Randint
 from mmseg_dg.ops.pairs import pair
@@ -386,26 +385,6 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         """
         padded = self._pad(inputs)
         return self._to_image(self._forward(padded), padded, inputs)
-
-    def slide_inference(self, inputs: Tensor, batch_img_metas: Optional[list] = None) -> Tensor:
-        """Logits (B, C, H, W), averaged over overlapping outer windows; sides shorter than a window
-        are padded.
-        """
-        crop, stride = pair(self.test_cfg.crop_size), pair(self.test_cfg.stride)
-        images = self._pad(inputs, crop)
-        size = pair(images.shape[-2:])
-        total: Optional[Tensor] = None
-        count = images.new_zeros(1, 1, *size)
-        for box, fused in self._fused_windows(images, sliding_boxes(size, crop, stride),
-                                              self._chunk, self._output):
-            logits = resize(fused, (box[1] - box[0], box[3] - box[2]))
-            if total is None:
-                dtype = torch.promote_types(logits.dtype, torch.float32)
-                total = logits.new_zeros(len(images), logits.shape[1], *size, dtype=dtype)
-            cut_box(total, box).add_(logits)
-            cut_box(count, box).add_(1)
-        assert total is not None  # there is a window
-        return cut_box(total.div_(count), (0, inputs.shape[-2], 0, inputs.shape[-1]))
 
 
 def _size_divisor(stride: int, context_scale: float) -> int:
