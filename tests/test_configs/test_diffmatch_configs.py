@@ -247,7 +247,7 @@ _MIX = {k.replace('unlabeled', 'unlabeled_mix', 1) for k in flat(read(FULL)) if 
     ('bits', {DENOISER + 'code'}),
     ('timet', {DENOISER + 'time_input'}),
     ('estimate', {DENOISER + 'code_input'}),
-    ('residual', {'model.network.residual'}),
+    ('noresidual', {'model.network.residual'}),
     ('linear', {DENOISER + 'schedule'}),
     ('noadjustment', {ADJUSTMENT + 'where'}),
     ('adjust_sampling', {ADJUSTMENT + 'where'}),
