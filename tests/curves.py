@@ -64,6 +64,7 @@ CURVES = {
     'unimatch_resnet': 'unimatch_r50_voc_classic_183',
     'unimatch_v2_vit': 'unimatch_v2_dinov2_base_voc_classic_183',
     'diffmatch_resnet': 'diffmatch_r50_voc_classic_183',
+    'diffmatch_ddp_resnet': 'diffmatch_r50_voc_classic_183 --row noresidual',
 }
 _ENCODER = dict(type='PlainViT', arch=dict(embed_dims=8, num_layers=2, num_heads=2), out_indices=(1, ))
 #: Curve -> what it changes in ``model``. No teacher of 20 iterations is sure, and weight 0 teaches nothing.
