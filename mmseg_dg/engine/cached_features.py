@@ -176,7 +176,7 @@ class CachedFeatures:
             precision=self.precision,
             variants=variants,
         )
-        if variants:
+        if variants:  # drawn for a batch of views at once: its size changes them
             recipe.update(variant_settings(method, variants), group=streams[name].batch_size)
         if 'mixed' in variants:
             source = streams[method.source_stream]

@@ -37,8 +37,8 @@ class _StreamRunner(Runner):
         return super().wrap_model(model_wrapper_cfg, model)
 
     def check_streams(self, dataloader: dict) -> None:
-        """Refuse other streams than this kind of run has; ``MultiStreamTrainLoop`` asks, for one
-        report of all.
+        """Refuse (ValueError) other streams than this kind of run has. ``MultiStreamTrainLoop``
+        calls this itself, so that its one report has this problem among all others.
         """
         names = tuple(k for k, v in dataloader.items() if v is not None)
         unknown = [n for n in names if n not in self.streams + self.optional_streams]

@@ -319,7 +319,7 @@ class FiniteWatch:
         check.restore(unless=ok)
         state = finite_flag(p for _, p in check.parameters).to(ok.device)
         self._open = ok & state
-        # without gradients: others by then
+        # detached: the host reads them later, when ``p.grad`` is that of another step
         check.parameters = [(name, p.detach()) for name, p in check.parameters]
         self._pending.append(Pending(check, torch.stack([ok, state])))
         return ~self._open

@@ -44,6 +44,7 @@ class BestCheckpoints(CheckpointHook):
         mmengine looks for it.
         """
         path = None if name is None else self.file_backend.join_path(self.out_dir, name)
+        # mmengine keeps the best path of one score in one field, those of several in a dict
         if len(self.key_indicators) == 1:
             self.best_ckpt_path = path
         else:
@@ -76,6 +77,7 @@ class BestCheckpoints(CheckpointHook):
                     f'the best checkpoint {name} ({indicator} {info.get(score_key)}) is not in '
                     f'{self.out_dir} any more: its score is forgotten, and the next validation '
                     'leaves a best checkpoint')
+                # pop_info leaves the key among those that checkpoints keep
                 for key in (score_key, path_key):
                     runner.message_hub.pop_info(key)
                     runner.message_hub._resumed_keys.pop(key, None)
@@ -177,6 +179,7 @@ class BestCheckpoints(CheckpointHook):
             else:
                 self._write_best(runner, name)
             if before and before != name:
+                # a regular checkpoint names it: it stays until the next one names its successor
                 if before in self._saved_best.values():
                     self._outdated_best.append(before)
                 elif is_main_process():  # no regular checkpoint names the old best one

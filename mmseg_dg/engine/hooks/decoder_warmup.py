@@ -89,7 +89,8 @@ class DecoderWarmupHook(CheckingHook):
                 scheduler.bind_warmup(self.length)
         if runner.iter < self.length:
             self._freeze(runner, model)
-        # resumed between the last iteration of the warm-up and the hand-over
+        # resumed between the last iteration of the warm-up and the hand-over: nothing to free,
+        # but not None, so that before_train_iter hands over
         elif runner.iter == self.length > 0:
             self._frozen = []
 
@@ -110,7 +111,7 @@ class DecoderWarmupHook(CheckingHook):
             runner.optim_wrapper.optimizer.state.clear()
         if isinstance(model, HandsOver):
             model.hand_over()
-            forget_logged(runner, model.warmup_logs)
+            forget_logged(runner, model.warmup_logs)  # values that only the warm-up logs
         print_log(
             f'decoder warm-up is over at iteration {runner.iter}: the encoder is trained '
             'from here on, the optimizer '

@@ -77,6 +77,7 @@ class FiniteGuard:
             dict(model=method_of(runner).state_dict(),
                  optimizer=runner.optim_wrapper.optimizer.state_dict()))
         if found:
+            # it only tells the message the iteration: there are no buffers to bring back
             check = StepCheck(method_of(runner), self.loop.iter, remember=False)
             raise NonFiniteError('\n'.join([
                 f'after iteration {iteration} the state is not finite: '

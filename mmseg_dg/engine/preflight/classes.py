@@ -125,7 +125,8 @@ def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
                     yield f'{where}.{name}', value
     for name, module in method.named_modules():
         value = value_of(module, 'ignore_index')
-        # heads were looked at above, under the names of their configs
+        # heads were looked at above, under the names of their configs; a teacher is a copy of the
+        # student, with the same settings
         is_head = isinstance(module, (BaseDecodeHead, HRDAHead))
         if isinstance(value, int) and id(module) not in known and not is_head \
                 and not name.startswith('teacher.'):
@@ -133,6 +134,7 @@ def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
     if method.fixed_ignore_index is not None:
         yield f'{type(method).__name__} itself', method.fixed_ignore_index
     preprocessor = method.data_preprocessor
+    # without ``size`` it pads nothing
     if isinstance(preprocessor, SegDataPreProcessor) and preprocessor.size is not None:
         yield 'model.data_preprocessor.seg_pad_val', preprocessor.seg_pad_val
 
@@ -187,7 +189,7 @@ def _of_metrics(validation: Optional[Any]) -> Iterator[tuple[str, Any]]:
         return
     domains = validation.dataloader
     for name, evaluator in validation.evaluator.items():
-        scored = False
+        scored = False  # whether a metric of the domain ignores an id
         for metric in evaluator.metrics:
             value = MetricTraits(metric).ignore_index
             if value is not None:

@@ -111,7 +111,7 @@ class HRDAHead(BaseModule):
             self.scale_attention = MODELS.build(dict(config, num_classes=channels))
         self.num_classes, self.out_channels = self.head.num_classes, self.head.out_channels
         self.align_corners, self.ignore_index = self.head.align_corners, self.head.ignore_index
-        self.threshold = self.head.threshold
+        self.threshold = self.head.threshold  # mmseg's, of a prediction with one channel
 
     @property
     def context_scale(self) -> float:
@@ -176,7 +176,7 @@ class HRDAHead(BaseModule):
         Raises:
             ValueError: Logits and boxes do not fit.
         """
-        if len(windows) == 1:
+        if len(windows) == 1:  # it covers the image: nothing is averaged
             self._check_size(windows[0], image_size)
             return windows[0]
         height, width = (int(side / self.output_stride) for side in image_size)
