@@ -128,6 +128,7 @@ def _damage(path: str, backend_args: Optional[dict]) -> str:
         image.load()
         return ''
     except Exception as error:  # noqa: BLE001  damaged bytes raise whatever they lead to
+        # Pillow knew the format (``image`` was set) and decodes all files of this kind
         if 'image' in locals() and kind in _PILLOW_DECIDES:
             return f'the file is cut off or damaged ({error})'
         try:  # Pillow does not know every kind of TIFF

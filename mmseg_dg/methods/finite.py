@@ -151,7 +151,7 @@ class StepCheck:
         again.
         """
         for buffer, before, version in self._saved:
-            # batch norm moves its statistics without a new version
+            # ``_version`` counts writes; BatchNorm moves its statistics without counting
             if buffer.is_floating_point() or buffer._version != version:
                 buffer.copy_(before if unless is None else torch.where(unless, buffer, before))
         self._saved = []
@@ -300,7 +300,7 @@ class FiniteWatch:
                 f'{optim_wrapper.loss_scaler.get_scale():.3g} and gradients still '
                 'overflow: they are not finite at any scale'
             ])
-        if stepped:
+        if stepped:  # a step of finite gradients can still be too large
             if not bool(finite_flag(p for _, p in check.parameters)):
                 self._raise(check, state_findings(check.parameters))
             self.current = 0

@@ -68,7 +68,7 @@ class MaskedPass(NamedTuple):
 
     @classmethod
     def from_config(cls, network: BaseSegmentor, config: dict) -> 'MaskedPass':
-        """From the config of a method.
+        """The settings that a method's config gives, after a check of their values.
 
         Args:
             network: The student.

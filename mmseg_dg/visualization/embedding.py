@@ -30,7 +30,7 @@ class Separation(NamedTuple):
 
 def choose_pixels(labels: Sequence[Tensor], per_class: int,
                   seed: int = 0) -> list[tuple[int, Tensor]]:
-    """The same number of pixels of every class, from all images together.
+    """Draw pixels for a picture: of every class the same number, from all images together.
 
     Args:
         labels: Per image (h, w) int64, 255 ignored.

@@ -158,7 +158,7 @@ def _cost(folder: Path, attempts: Sequence[_Attempt]) -> dict[str, Any]:
     seconds = [attempt.record.get('cpu_seconds') for attempt in attempts]
     whole = bool(seconds) and None not in seconds
     wall = sum(attempt.record.get('wall_seconds') or attempt.logged_seconds for attempt in attempts)
-    if measured:
+    if measured:  # whole processes; an attempt that was not measured leaves the sum incomplete
         complete = measured['started'] == measured['measured']
         return dict(cpu_seconds=measured['seconds'], cpu_seconds_complete=complete,
                     wall_seconds=wall)

@@ -95,8 +95,8 @@ class DecoderWarmupHook(CheckingHook):
             self._frozen = []
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """In the first iteration after the warm-up: free the encoder, and let the method hand over
-        (DeFT's adaptive decoder becomes the retentive one). Otherwise nothing happens.
+        """Free the encoder in the first iteration after the warm-up, and let the method hand over
+        (DeFT's adaptive decoder becomes the retentive one); in all others nothing happens.
         """
         if runner.iter < self.length:
             return

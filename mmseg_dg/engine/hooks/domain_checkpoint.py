@@ -319,6 +319,7 @@ def check_scores(evaluators: Any, key: str) -> None:
     """
     domain, _, name = key.partition('/')
     metrics = evaluators.metrics if domain == 'mean' else evaluators[domain].metrics
+    # metrics without labels, which alone list the names of their scores
     free = [metric for metric in metrics if MetricTraits(metric).score_names is not None]
     known = [
         f'{metric.prefix}/{score}' if metric.prefix else score for metric in free

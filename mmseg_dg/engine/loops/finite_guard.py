@@ -60,6 +60,7 @@ class FiniteGuard:
             NonFiniteError: A step since the last look, or the state as it is now, is not finite.
         """
         iteration = self.loop.iter + 1
+        # ``waiting``: steps whose flags lie unread on the device
         if state_is_due or iteration % self.interval == 0 or self.watch.waiting >= LONGEST_WAIT:
             self.watch.read()
         if self.watch.skipped:

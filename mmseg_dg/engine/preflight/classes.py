@@ -111,7 +111,7 @@ def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = No
 
 
 def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
-    """(dotted key, ignore value) of heads, losses and the method itself."""
+    """``(dotted key, ignored id)`` of heads, losses and the method itself."""
     known = set()
     for path, head in heads_of(method.student):
         yield f'{path}.ignore_index', head.ignore_index
@@ -167,7 +167,7 @@ def _made_255(dataset: Any, path: str) -> Iterator[tuple[str, int]]:
 
 
 def _of_transform(transform: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """(dotted key, ignore value) of a step of a pipeline."""
+    """``(dotted key, ignored id)`` of each setting of a pipeline's step that has one."""
     if type(transform).__name__ in CROPS:
         return  # theirs only weighs one crop against another
     path = f'{path}.{type(transform).__name__}'

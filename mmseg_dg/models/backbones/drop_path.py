@@ -16,7 +16,7 @@ class DropPath(_DropPath):
     in float32.
     """
     def forward(self, x: Tensor) -> Tensor:
-        """(B, ...) of any shape, kept; one draw per sample."""
+        """Scale or drop each sample of ``x``, (B, ...) of any shape, which is kept."""
         if self.drop_prob == 0. or not self.training:
             return x
         keep = 1 - self.drop_prob

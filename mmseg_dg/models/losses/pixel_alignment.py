@@ -256,7 +256,7 @@ class PixelAlignment(nn.Module):
     def partitions(self, images: Sequence[AlignmentImages], eta: float, seed: Optional[int],
                    first: int,
                    drift: Optional[Sequence[Sequence[Tensor]]] = None) -> list[list[Partition]]:
-        """:meth:`divide` of several sets of images.
+        """Divide the pixels of several sets of images (:meth:`divide`), one list of views each.
 
         Args:
             images, eta: See there.
