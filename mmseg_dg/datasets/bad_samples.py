@@ -189,6 +189,7 @@ class BadSamples:
 
     def _note(self, error: BadSampleError, sample: Any, request: SampleRequest) -> None:
         """Log a sample that is left out, and write it into the list of the run."""
+        # the image that takes its place, if the sample says which it is
         data = sample.get('data_samples') if isinstance(sample, dict) else None
         other = '' if data is None else str(data.metainfo.get('img_path', ''))
         where = '' if self.folder is None else f'; see {osp.join(self.folder, LIST)}'

@@ -190,6 +190,7 @@ def make_variant(method: Any, name: str, stream: str, batch: dict[str, dict], se
         )
         masked = method.masked_images(images, draws)
         return Variant(masked, None, lambda: method.masked.tokens(method.student, draws))
+    # 'strong1' or 'strong2': made alike, ``seed`` tells them apart
     views = [draw_strong_view(rng.numpy, **method.strong_view) for _ in images]
     return Variant(method.strong_images(images, views), None, nullcontext)
 

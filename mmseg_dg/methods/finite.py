@@ -137,7 +137,8 @@ class StepCheck:
                 torch.isfinite(torch.stack([value.float().mean()
                                             for *_, value in self.losses])).all())
         if self.gradients:
-            # with several processes: those that were synchronized, not those of the last look
+            # entries are (pass, flag after it); with several processes the gradients have been
+            # synchronized since the last one
             several = get_world_size() > 1
             flags.append(finite_flag(self._grads()) if several else self.gradients[-1][1])
         device = flags[-1].device

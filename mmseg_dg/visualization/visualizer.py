@@ -41,7 +41,7 @@ class SegmentationVisualizer(SegLocalVisualizer):
         """The visualizer of this name, made at the first call. Another ``save_dir`` makes another
         one, unlike mmengine's: that of the next run in this process.
         """
-        known = cls._instance_dict.get(name)
+        known = cls._instance_dict.get(name)  # mmengine's: the visualizers made so far, by name
         if known is not None and kwargs.get('save_dir') not in (None, known.save_dir):
             for instances in (cls._instance_dict, Visualizer._instance_dict):
                 instances.pop(name, None)

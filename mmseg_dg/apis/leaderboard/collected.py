@@ -226,6 +226,7 @@ def differences(cfg: Config) -> tuple[str, list[str]]:
         raise ValueError(f'{cfg.filename}: {error} Nothing recorded its command: give '
                          '--command') from error
     base = load_config(path, origin.get('row'), origin.get('subset'))
+    # ``_cfg_dict``: the settings alone, as a dict
     ours, theirs = (_flat(c._cfg_dict.to_dict()) for c in (cfg, base))
     skipped = (*_PLACES, 'load_from') if cfg.get('resume') else _PLACES
     changed = [

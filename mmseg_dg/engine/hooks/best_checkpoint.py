@@ -95,6 +95,7 @@ class BestCheckpoints(CheckpointHook):
         their successor; later ones, of iterations that are trained again, when a regular checkpoint
         is written. Both only where the run goes on from a checkpoint of this folder.
         """
+        # mmengine's runner: ``_resume`` whether it resumes, ``_load_from`` the file it starts from
         if not runner._resume or not isinstance(self.file_backend, LocalBackend):
             return
         source = runner._load_from or ''
@@ -120,6 +121,7 @@ class BestCheckpoints(CheckpointHook):
         target = self.file_backend.join_path(self.out_dir, name)
         if self.file_backend.isfile(target):
             return True
+        # beside the checkpoint that mmengine's runner resumes from
         source = osp.join(osp.dirname(runner._load_from or ''), name)
         if not runner._resume or not osp.isfile(source):
             return False

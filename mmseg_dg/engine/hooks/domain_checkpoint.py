@@ -115,7 +115,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
                 runner._resume = runner._load_from is not None
             elif not runner._resume and not runner.cfg.get('overwrite'):
                 on_first_process(lambda: refuse_to_mix(self._place(runner), self.filename_tmpl))
-        self._resumed = runner._resume
+        self._resumed = runner._resume  # mmengine's; settled above where the folder is local
 
     def after_run(self, runner: Runner) -> None:
         if self._claimed is not None:

@@ -19,7 +19,7 @@ def prepare_resume(runner: Any, checkpoint: dict, weights_only: bool) -> None:
     Raises:
         CheckpointError: A part is missing, by name.
     """
-    name = str(runner._load_from)
+    name = str(runner._load_from)  # mmengine's: the file that is resumed from
     if weights_only:
         for part in ('optimizer', 'param_schedulers'):
             checkpoint.pop(part, None)

@@ -51,7 +51,7 @@ class ASPPFusion(nn.Module):
         :func:`fuse_levels`.
         """
         x = resized_levels(levels, align_corners)  # (B, sum of C_i, h_0, w_0)
-        plain = [level.detach() for level in levels]
+        plain = [level.detach() for level in levels]  # making x anew needs no graph
         # x has four levels' channels: the backward pass makes it anew instead of keeping it
         with recomputed(x, lambda: resized_levels(plain, align_corners)):
             branches = [

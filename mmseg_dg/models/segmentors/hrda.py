@@ -278,6 +278,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         ``decode.lr.`` context; labels and weight are (B, H, W).
         """
         head = self.decode_head
+        # (log name, logits, labels, weight of pixels, weight of the term); the fusion gets the rest
         terms = [('decode', logits.fused, labels, weight,
                   1 - head.lr_loss_weight - head.hr_loss_weight)]
         if head.lr_loss_weight:

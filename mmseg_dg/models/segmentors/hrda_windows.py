@@ -137,6 +137,7 @@ class DetailWindows:
                 logits = head.logits(context)
             if output != 'LR':
                 details = torch.cat(self._merged_details(images, group, known, chunk))
+            # 'LR' is enlarged to the size that details have
             if output == 'fused':
                 fused = head.fuse(logits, details, head.attention(context, logits)).fused
             else:
