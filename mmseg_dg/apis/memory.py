@@ -107,7 +107,7 @@ def _iterate(cfg: Config, device: str, size: int) -> None:
     for hook in averages:
         hook.before_train(runner)
     data = _batch(model, size)
-    for runner.iter in range(2):
+    for runner.iter in range(2):  # counts in the stand-in itself, where the hooks read it
         model.train()
         for hook in averages:
             hook.before_train_iter(runner, runner.iter)

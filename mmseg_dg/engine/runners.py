@@ -29,8 +29,8 @@ class _StreamRunner(Runner):
                          test_cfg=_with_type(test_cfg, 'MultiDomainTestLoop'), **kwargs)
 
     def wrap_model(self, model_wrapper_cfg: Optional[dict], model: nn.Module) -> nn.Module:
-        """As mmengine's, with :class:`MethodDistributedWrapper` where mmengine would take torch's
-        DDP.
+        """Wrap the model as mmengine does, but with :class:`MethodDistributedWrapper` where it
+        would take torch's DDP.
         """
         if model_wrapper_cfg is None and self.distributed:
             model_wrapper_cfg = dict(type='MethodDistributedWrapper')

@@ -166,7 +166,7 @@ def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int
                 outcomes.append((job.name, 'kept', ''))
                 continue
             label, counts = checked_label(job, make_label, num_classes)
-            if not up_to_date:
+            if not up_to_date:  # else ``verify`` is asked: what is there must be the same
                 write_label(job.target, label)
             elif not _same_label(job.target, label):
                 raise ValueError(f'{job.target}: is not what {job.source} converts to; run again '

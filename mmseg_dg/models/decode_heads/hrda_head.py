@@ -221,6 +221,7 @@ class HRDAHead(BaseModule):
             self._check_size(detail, (crop_box[1] - crop_box[0], crop_box[3] - crop_box[2]))
             # in places of the context logits; outside the crop the context counts alone
             y1, y2, x1, x2 = shrink_box(crop_box, stride / self.context_scale)
+            # 1 inside the crop: there alone is a detail
             mask = attention.new_zeros(1, 1, *context.shape[-2:])
             mask[..., y1:y2, x1:x2] = 1
             attention = attention * mask
