@@ -167,8 +167,8 @@ def make_variant(method: Any, name: str, stream: str, batch: dict[str, dict], se
         seed: All random decisions follow from it.
 
     Returns:
-        Pictures (B, 3, H, W), labels uint8 (B, H, W) of mixed ones (else None), and a context in
-        which they must be encoded.
+        Pictures (B, 3, H, W), labels uint8 (B, H, W) of mixed ones (else None), and a function that
+        opens the context in which they must be encoded.
     """
     images = batch[stream]['inputs']
     rng = StepGenerator(seed)
@@ -177,6 +177,7 @@ def make_variant(method: Any, name: str, stream: str, batch: dict[str, dict], se
         # teacher labels are not known yet: FROM_TARGET stands where they will be
         with _drawn_alone(method):
             draws = method.draw_step(batch, rng)
+        # weights of pixels are mixed in the step, when the teacher has given them: any will do here
         mixed, labels, _, _ = method.mix_batch(batch, draws, labels, labels.float())
         return Variant(mixed, labels.byte(), nullcontext)
     if name == 'masked':

@@ -210,9 +210,9 @@ def _find_missing(listing: Listing, infos: list[dict]) -> None:
     for info in infos:
         image, label = info['img_path'], info.get('seg_map_path')
         if image not in images:
-            listing.add('missing_image', image, 'named by the list', image)
+            listing.add('missing_image', image, 'named by the list', image=image)
         elif listing.loader is not None and label not in labels:
-            listing.add('missing_label', image, f'no {label}', image)
+            listing.add('missing_label', image, f'no {label}', image=image)
         else:
             listing.infos.append(info)
 

@@ -27,6 +27,10 @@ class BestCheckpoints(CheckpointHook):
     """
     #: Best checkpoints that wait for the first regular one.
     _waiting_best: list[str]
+    #: Best checkpoints replaced since the last regular checkpoint, which still names them.
+    _outdated_best: list[str]
+    #: Score -> best checkpoint, as the newest regular checkpoint names them.
+    _saved_best: dict[str, Optional[str]]
 
     def _hub_keys(self, indicator: str) -> tuple[str, str]:
         """Names of score and file in the message hub, as mmengine's."""
@@ -61,7 +65,7 @@ class BestCheckpoints(CheckpointHook):
         """
         self._outdated_best: list[str] = []  # to be removed after the next regular checkpoint
         # what the newest regular checkpoint names as best, by score
-        self._saved_best: dict[str, Optional[str]] = {}
+        self._saved_best = {}
         for indicator in self.key_indicators:
             score_key, path_key = self._hub_keys(indicator)
             info = runner.message_hub.runtime_info
