@@ -312,8 +312,7 @@ class FiniteWatch:
         """Take the step on the device if ``ok``, without waiting for the device.
 
         Args:
-            check: Of this step.
-            optimizer: Holds the gradients.
+            check, optimizer: Of this step.
             take: Steps the optimizer; its result is about loss scalers, which are not deferred.
             ok: 0-d bool on the device: images, losses and gradients are finite.
 
