@@ -88,6 +88,7 @@ def _fill(found: dict[str, Any], cfg: Config, folder: Path, domain: str, images:
         found['encoder_note'] = 'no checkpoint is left'
         return
     trained = load_model(cfg, str(checkpoints[max(checkpoints)]), 'cpu')
+    # two beginnings: what differs between them began at random
     start, other = (start_of(cfg, seed) for seed in (0, 1))
     encoders = [_encoder(model) for model in (trained, start, other)]
     found['encoder_distance'] = distance(*encoders)
@@ -98,6 +99,7 @@ def _fill(found: dict[str, Any], cfg: Config, folder: Path, domain: str, images:
     else:
         samples = _samples(loader['dataset'], trained.data_preprocessor, images)
         found['probe'] = probe(encoders[0], samples)
+        # a note so far: the encoder began at random, and its beginning is not probed
         found['probe_of_start'] = probe(encoders[1], samples) if not notes else None
         notes += ['too many channels for a probe'] if found['probe'] is None else []
     found['encoder_note'] = '; '.join(notes)

@@ -101,9 +101,7 @@ def spare_the_caller() -> None:
 
 
 def _first_import_error(error: ImportError) -> ImportError:
-    """Of a chain of import errors, each raised while the one before was handled, the one it began
-    with.
-    """
+    """The first of a chain of import errors, each raised while the one before was handled."""
     while True:
         earlier = error.__cause__ or error.__context__
         if not isinstance(earlier, ImportError):

@@ -112,7 +112,7 @@ def _masks(folder: Path, names: Sequence[str], classes: int, label_map: Mapping[
         with Image.open(path) as image:  # indices of a palette, not its colors
             # pixels of each id, (256,)
             ids = np.bincount(np.asarray(image).reshape(-1).astype(np.int64), minlength=256)
-        moved = ids.copy()
+        moved = ids.copy()  # from the counts of the file: a chain a -> b -> c moves each id once
         for old, new in label_map.items():
             moved[int(old)] -= ids[int(old)]
             moved[int(new)] += ids[int(old)]

@@ -135,7 +135,7 @@ def predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence: bool
 
 def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence: bool = False,
                  observe: Optional[Observer] = None) -> Iterator[tuple[Input, Any]]:
-    """As :func:`predict`, one image after the other: for more images than fit into memory.
+    """Predict one image after the other (see :func:`predict`): for more than fit into memory.
 
     Args:
         model: As :func:`predict`.

@@ -102,7 +102,7 @@ def _expand(value: Any, number: str) -> list[Input]:
 def _of_folder(path: str) -> list[Input]:
     """All images below a folder; an empty one is refused."""
     found = scan_folder(path, PICTURE_SUFFIXES)
-    if not found.files:
+    if not found.files:  # ``left_out``: reason -> names
         others = [name for names in found.left_out.values() for name in names]
         raise FileNotFoundError(f'no images in {path}: '
                                 + (f'it has {endings(others)}' if others else 'it is empty')

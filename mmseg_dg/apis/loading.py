@@ -156,6 +156,7 @@ def _load_safetensors(path: Path, device: Any) -> Segmenter:
             'to mmseg_dg.apis.load_model(CONFIG, FILE)')
     known = json.loads(header['mmseg_dg'])
     settings = known['config']
+    # taken out of the config, which would import whatever the file says
     imports = (settings.pop('custom_imports', None) or {}).get('imports', [])
     if 'mmpretrain.models' in imports:  # nothing else that a file names is imported
         import mmpretrain.models  # noqa: F401

@@ -61,8 +61,11 @@ def measure(cfg: Config, device: str) -> MemoryUse:
 
 
 def peak(run: Callable[[], Any], device: str) -> int:
-    """Most bytes that PyTorch's allocator held while ``run`` ran; scratch memory of libraries is
-    not in it."""
+    """Most bytes that PyTorch's allocator held while ``run`` ran, on CUDA with what lay there
+    before, on the CPU only what ``run`` allocates; scratch memory of libraries is not in it.
+
+    Differences between calls mean the same on both.
+    """
     gc.collect()  # what is left of earlier work would be released meanwhile, and count as negative
     if device == 'cuda':
         torch.cuda.reset_peak_memory_stats()
@@ -77,7 +80,7 @@ def peak(run: Callable[[], Any], device: str) -> int:
 def peak_of(profile: torch.profiler.profile) -> int:
     """Largest running sum of the allocations (+) and releases (-) on the CPU that a profile
     recorded, in bytes."""
-    recorded: Any = profile.profiler  # torch's own events, of which it declares no attribute
+    recorded: Any = profile.profiler  # Any: torch declares no type of these events
     events = [(event.start_ns(), event.nbytes()) for event in recorded.kineto_results.events()
               if event.name() == '[memory]' and event.device_type() == torch.autograd.DeviceType.CPU
               ]
@@ -107,7 +110,7 @@ def _iterate(cfg: Config, device: str, size: int) -> None:
     for hook in averages:
         hook.before_train(runner)
     data = _batch(model, size)
-    for runner.iter in range(2):
+    for runner.iter in range(2):  # counts in the stand-in itself, where the hooks read it
         model.train()
         for hook in averages:
             hook.before_train_iter(runner, runner.iter)

@@ -109,7 +109,7 @@ def _grids(sample: dict, size: tuple[int, int], images: Tensor) -> tuple[Tensor,
     """
     info = sample['data_samples']
     labels = torch.full(size, IGNORE)
-    # loaded at the original size, perhaps larger than what the network sees
+    # loaded at the original size, perhaps larger than what the network sees: brought to ``size``
     if 'gt_sem_seg' in info:
         labels = _nearest(info.gt_sem_seg.data.squeeze(0), labels)
     pad = (0, images.shape[-1] - size[1], 0, images.shape[-2] - size[0])

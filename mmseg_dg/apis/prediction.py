@@ -74,7 +74,8 @@ class PredictionPipeline:
         """``inputs`` uint8 (3, h, w) and ``data_samples`` of one image."""
         if item.is_file:
             results = self.loader(dict(img_path=item.value))
-        elif isinstance(self.loader, LoadImageStack):  # stacks: any number of channels
+        # an array: stacks have any number of channels, other images become BGR of 8 bits
+        elif isinstance(self.loader, LoadImageStack):
             results = self.loader.from_array(item.value, item.name)
         else:
             image = to_bgr(item, getattr(self.loader, 'bit_depth', None))

@@ -75,6 +75,7 @@ def _batches(model: BaseModel, cfg: Any, stream: str, images: int, batch_size: i
     """Batches of images (B, 3, H, W) of a stream, drawn by ``seed``, prepared as for a test and
     normalized; ValueError for different sizes in one batch.
     """
+    # no pipeline: only paths are asked for, images are loaded as in a test
     dataset = build_checked(dict(cfg.train_dataloader[stream]['dataset'], pipeline=[]))
     dataset.full_init()
     pipeline = Compose([dict(type='LoadImageFromFile'), *_test_transforms(cfg)])

@@ -86,7 +86,7 @@ class Replay:
                  shared_backward: Optional[bool] = False) -> None:
         init_default_scope('mmseg_dg')
         model = copy.deepcopy(dict(config.model))
-        if shared_backward is not None:
+        if shared_backward is not None:  # None: as the config says
             model['shared_backward'] = shared_backward
         fit_to_record(model, record, student_start['state_dict'])
         self.method: DACS = MODELS.build(model)

@@ -300,6 +300,7 @@ def _largest(quantity: str, ours: dict[str, float], theirs: dict[str, float], ki
         if math.isnan(value):  # the official mean over no masked cell; ours is zero with a graph
             relative = 0.0 if ours[name] == 0 else math.inf
         else:
+            # what the difference is divided by; 1e-12 below: a recorded 0 would divide by zero
             size = scale[name] if isinstance(scale, dict) else scale
             if size is None:
                 size = abs(value)

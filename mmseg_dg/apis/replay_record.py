@@ -75,6 +75,7 @@ def _fit_widths(head: dict, start: dict[str, Tensor]) -> None:
     """Widths of the decoder, that of HRDA's inner head included, from the recorded start weights.
     """
     prefix = 'decode_head.head.' if 'decode_head.head.conv_seg.weight' in start else 'decode_head.'
+    # a decoder without this layer keeps the widths of the config
     if f'{prefix}embed_layers.0.proj.weight' in start:
         _change(
             head['head'] if prefix.endswith('.head.') else head,

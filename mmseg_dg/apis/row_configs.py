@@ -94,7 +94,7 @@ def _parent(cfg: Config, dotted: str, where: str) -> tuple[Any, Any]:
     list); ValueError, beginning with ``where``, for a key that is not there.
     """
     *parts, last = dotted.split('.')
-    node: Any = cfg._cfg_dict
+    node: Any = cfg._cfg_dict  # the dict itself, so that changes reach the config
     for part in parts:
         if isinstance(node, (list, tuple)) and part.isdigit() and int(part) < len(node):
             node = node[int(part)]

@@ -332,6 +332,7 @@ def _rare_classes(result: Suggestion, looks: Mapping[str, Fingerprint], longer: 
         result.note('rare classes', 'drawn as they come',
                     f'no class has less than {RARE:.0%} of the labeled pixels')
         return None
+    # look.pixels: pixels of each class in a typical image that shows it
     usual = MIN_PIXELS_SHARE * look.height * look.width
     least = max(1, int(min(usual, min(look.pixels[c] for c in rare) / 2)))
     listed = ', '.join(f'{names[c]} {share:.2%}'

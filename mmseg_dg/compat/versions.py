@@ -137,6 +137,7 @@ def choose_family(lookup: Callable[[Supported, str], Optional[str]]) -> tuple:
     if not forks:
         return SUPPORTED, None
     if len(forks) < len(installed):
+        # modules whose folder has files of an original and of its fork
         laid_over = [
             part.module for part in SUPPORTED
             if part.fork and part.fork.names[0] in installed and any(name in installed

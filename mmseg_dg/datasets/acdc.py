@@ -57,6 +57,7 @@ class ACDCDataset(TrainIdDataset):
         """
         flat = self.data_prefix['img_path'].rstrip('/')
         root, split = osp.split(flat)
+        # only a local folder can be looked at; a remote one is taken as named
         nested = is_local(flat, self.backend_args) and not osp.isdir(flat)
         existing = [c for c in CONDITIONS if nested and osp.isdir(osp.join(root, c, split))]
         if existing:
@@ -73,7 +74,7 @@ class ACDCDataset(TrainIdDataset):
 
     def _nested_stems(self, root: str, split: str, conditions: Sequence[str]) -> list[str]:
         """Images of the chosen conditions, as ``condition/split/stem``."""
-        if self.ann_file:
+        if self.ann_file:  # its lines begin with the condition
             return [stem for stem in self._stems_in(root) if stem.split('/')[0] in conditions]
         stems = []
         for condition in conditions:

@@ -128,6 +128,7 @@ def _damage(path: str, backend_args: Optional[dict]) -> str:
         image.load()
         return ''
     except Exception as error:  # noqa: BLE001  damaged bytes raise whatever they lead to
+        # Pillow knew the format (``image`` was set) and decodes all files of this kind
         if 'image' in locals() and kind in _PILLOW_DECIDES:
             return f'the file is cut off or damaged ({error})'
         try:  # Pillow does not know every kind of TIFF
@@ -188,6 +189,7 @@ class BadSamples:
 
     def _note(self, error: BadSampleError, sample: Any, request: SampleRequest) -> None:
         """Log a sample that is left out, and write it into the list of the run."""
+        # the image that takes its place, if the sample says which it is
         data = sample.get('data_samples') if isinstance(sample, dict) else None
         other = '' if data is None else str(data.metainfo.get('img_path', ''))
         where = '' if self.folder is None else f'; see {osp.join(self.folder, LIST)}'

@@ -86,7 +86,7 @@ class TrainIdDataset(BaseSegDataset):
 
     def full_init(self) -> None:
         """List the files (once) and check them."""
-        if self._fully_initialized:
+        if self._fully_initialized:  # mmengine's flag
             return
         share_backend_args(self)
         self._check_loader()
@@ -171,7 +171,7 @@ class TrainIdDataset(BaseSegDataset):
         hint = ('A stream without labels must not have LoadAnnotations in its pipeline; otherwise '
                 'correct data_root / data_prefix')
         check_folder(folder, 'label', owner, hint, self.backend_args)
-        if not self.ann_file:
+        if not self.ann_file:  # a list may be short: its labels are looked for one by one below
             files = list_files(folder, self.seg_map_suffix, self.backend_args)
             check_not_empty(files, folder, self.seg_map_suffix, 'label', owner, self.backend_args)
         check_files([], labels, owner, self.backend_args)

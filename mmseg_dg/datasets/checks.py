@@ -94,7 +94,7 @@ def _below(paths: list[str], backend_args: Optional[dict]) -> set:
     found: set[str] = set()
     for folder in {osp.dirname(path) for path in paths}:
         if is_local(folder, backend_args):
-            if osp.isdir(folder):
+            if osp.isdir(folder):  # one that is not there has no files
                 found.update(
                     osp.join(folder, entry.name) for entry in os.scandir(folder)
                     # a broken link is no file

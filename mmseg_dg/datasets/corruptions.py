@@ -37,7 +37,7 @@ def _blur(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndar
 
 
 def _jpeg(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
-    """Compressed at quality 25, 12, 6."""
+    """The image (float64 (H, W, 3), 0..255, BGR) after JPEG of quality 25, 12 or 6 by strength."""
     _, content = cv2.imencode('.jpg',
                               np.rint(image).astype(np.uint8),
                               [cv2.IMWRITE_JPEG_QUALITY, (25, 12, 6)[strength - 1]])

@@ -132,7 +132,7 @@ class FolderDataset(BaseSegDataset):
             check_not_empty(files, folder, self.seg_map_suffix, 'mask', owner, self.backend_args)
         masks = [info['seg_map_path'] for info in infos]
         check_files([], masks, owner, self.backend_args)
-        if len(set(masks)) < len(masks):
+        if len(set(masks)) < len(masks):  # two images of one name with different endings
             seen: dict[str, str] = {}
             for info in infos:
                 other = seen.setdefault(info['seg_map_path'], info['img_path'])

@@ -73,7 +73,7 @@ def _place(name: str, ends: Optional[tuple], files: list[str], left_out: dict[st
     """Sort a file by its name: into the files, or into a reason why it is left out."""
     hidden = any(part.startswith('.') for part in name.split('/'))
     if ends is not None and not name.endswith(ends):
-        if not hidden:
+        if not hidden:  # a hidden file of another kind is not worth a word
             left_out.setdefault(OTHER_ENDING, []).append(name)
     elif hidden:
         left_out.setdefault(HIDDEN, []).append(name)
@@ -106,7 +106,7 @@ def _walk(folder: str, below: str, ends: Optional[tuple], files: list[str],
                     _walk(entry.path, name + '/', ends, files, left_out, (*above, place))
             elif entry.is_file():
                 _place(name, ends, files, left_out)
-            elif ends is None or entry.name.endswith(ends):
+            elif ends is None or entry.name.endswith(ends):  # neither file nor folder
                 left_out.setdefault(BROKEN_LINK, []).append(name)
 
 

@@ -61,6 +61,7 @@ class GTADataset(TrainIdDataset):
         """All images but those of the list of unusable labels."""
         stems = super()._find_stems()
         path = osp.join(self.data_root or '', self.exclude or '')
+        # the default list may be missing, one that the user names may not
         if not self.exclude or self.exclude == UNUSABLE and not fileio.exists(
                 path, backend_args=self.backend_args):
             return stems

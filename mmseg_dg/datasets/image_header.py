@@ -133,7 +133,7 @@ def _pillow(file: BinaryIO) -> ImageHeader:
     """Formats without a reader of our own: Pillow opens the file and decodes nothing."""
     file.seek(0)
     image = open_unlimited(file)
-    channels, alpha, bits = _MODES[image.mode]
+    channels, alpha, bits = _MODES[image.mode]  # KeyError: a mode that is not known
     orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ('JPEG', 'MPO',
                                                                            'WEBP') else 1
     bits = vars(image).get('bits', bits) if image.format in ('JPEG', 'MPO') else bits

@@ -44,6 +44,7 @@ def _root(dataset: Any, paths: list[str]) -> str:
     for leaf in leaves(dataset):
         folder = traits(leaf).image_folder
         folders.append(osp.abspath(folder) if folder and '://' not in folder else '')
+    # where there is one folder, it must hold all images
     if not all(folders) or not all(
             osp.abspath(path).startswith(osp.join(folder, '')) for path in paths
             for folder in folders[:1] if len(folders) == 1):

@@ -90,6 +90,7 @@ class SeededDataset(Dataset):
         """
         leaf, index = locate(self.dataset, request.index)
         known = traits(leaf)
+        # a dataset of another kind cannot be told what the sample should show
         if not known.describes_samples or not callable(known.pipeline):
             return leaf[index]
         for _ in range(known.max_refetch + 1):  # mmengine's limit

@@ -213,6 +213,7 @@ class ViewWriter:
         # folder below and moved up when all are complete
         self.folder, self.part = Path(folder), Path(folder) / BUILDING
         _, first_shape = next(iter(arrays.values()))
+        # beside the arrays a checksum of each array's part of each view
         every = {**arrays, SUMS: ('uint32', (len(arrays), first_shape[0]))}
         # through JSON, as it will be read again: tuples become lists
         self.index = json.loads(json.dumps(dict(description, recipe=dict(recipe), arrays=every)))

@@ -26,7 +26,9 @@ class SynthiaDataset(TrainIdDataset):
     DATA_PREFIX = dict(img_path='RGB', seg_map_path='GT/LABELS')
 
     def _stems_in(self, folder: str) -> list[str]:
-        """As in every dataset; where the list is missing, the message says how it is written."""
+        """Names of the images without suffix, of the list (``ann_file``) or the folder; where the
+        list is missing, the message says how it is written.
+        """
         if self.ann_file and is_local(self.ann_file,
                                       self.backend_args) and not osp.isfile(self.ann_file):
             raise FileNotFoundError(

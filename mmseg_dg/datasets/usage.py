@@ -47,6 +47,7 @@ class Usage(NamedTuple):
         """Whether something that looks like an image is left out for another reason than the user's
         own choice.
         """
+        # of the files with another ending only pictures count; a list or a choice is the user's own
         others = [
             name for name in self.left_out.get(OTHER_ENDING, ()) if name.endswith(PICTURE_SUFFIXES)
         ]

@@ -103,7 +103,8 @@ class CachedFeatures:
     @classmethod
     def from_arguments(cls, arguments: Optional[Mapping],
                        method: Any) -> Optional['CachedFeatures']:
-        """From ``train_cfg.cached_features``, before any data is read; None where it is not set.
+        """The settings that ``train_cfg.cached_features`` gives, before any data is read; None
+        where it is not set.
 
         Raises:
             ValueError: Arguments, or a method, that cannot be
@@ -176,7 +177,7 @@ class CachedFeatures:
             precision=self.precision,
             variants=variants,
         )
-        if variants:
+        if variants:  # drawn for a batch of views at once: its size changes them
             recipe.update(variant_settings(method, variants), group=streams[name].batch_size)
         if 'mixed' in variants:
             source = streams[method.source_stream]
@@ -249,8 +250,8 @@ def streams_of(loaders: Any, configs: Mapping[str, Mapping]) -> dict[str, Stream
 
 
 def encoder_recipe(method: Any, network: Mapping) -> dict:
-    """Of what the maps are made: the encoder's kind, settings and tensors, and the normalization of
-    its images."""
+    """What the stored maps depend on, as plain values: the encoder's kind, settings and tensors,
+    and the normalization of its images."""
     backbone, preprocessor = method.student.backbone, method.data_preprocessor
     settings = {key: value for key, value in network['backbone'].items() if key not in _INERT}
     normal = {

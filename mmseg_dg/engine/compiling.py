@@ -60,6 +60,7 @@ def compile_networks(method: nn.Module, options: Union[bool, Mapping, None]) -> 
         head = getattr(head, 'head', head)  # of HRDA: what both scales share
         fused = getattr(head, 'fused_features', None)
         if fused is not None:  # called by this name, not as a module
+            # an attribute of the instance, which hides the method of the class
             vars(head)['fused_features'] = torch.compile(fused, **options)
             count += 1
     print_log(
@@ -91,8 +92,8 @@ def why_not(options: Mapping[str, Any], device: torch.device) -> Optional[str]:
 
 
 def _networks(method: BaseModel) -> Iterator[tuple[Optional[nn.Module], Optional[nn.Module]]]:
-    """(encoder, decode head; None where there is none) of the student, of each average and of the
-    ImageNet copy, once each.
+    """The networks of a method, once each: student, averages and ImageNet copy, as (encoder, decode
+    head); None for a part that one does not have.
     """
     yield method.student.backbone, getattr(method.student, 'decode_head', None)
     for average in method.modules():

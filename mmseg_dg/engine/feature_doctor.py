@@ -44,6 +44,7 @@ def _lines(cfg: Any, arguments: Mapping) -> list[str]:
     with local_seed(0):
         method = MODELS.build(model)
     settings = CachedFeatures.from_arguments(arguments, method)
+    # the runner would load it after the model is built: the fingerprint has those weights
     if cfg.get('load_from'):
         return [f'not checked: the encoder gets its weights from load_from={cfg["load_from"]}']
     assert settings is not None  # there are arguments

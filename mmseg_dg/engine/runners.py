@@ -29,16 +29,16 @@ class _StreamRunner(Runner):
                          test_cfg=_with_type(test_cfg, 'MultiDomainTestLoop'), **kwargs)
 
     def wrap_model(self, model_wrapper_cfg: Optional[dict], model: nn.Module) -> nn.Module:
-        """As mmengine's, with :class:`MethodDistributedWrapper` where mmengine would take torch's
-        DDP.
+        """Wrap the model as mmengine does, but with :class:`MethodDistributedWrapper` where it
+        would take torch's DDP.
         """
         if model_wrapper_cfg is None and self.distributed:
             model_wrapper_cfg = dict(type='MethodDistributedWrapper')
         return super().wrap_model(model_wrapper_cfg, model)
 
     def check_streams(self, dataloader: dict) -> None:
-        """Refuse other streams than this kind of run has; ``MultiStreamTrainLoop`` asks, for one
-        report of all.
+        """Refuse (ValueError) other streams than this kind of run has. ``MultiStreamTrainLoop``
+        calls this itself, so that its one report has this problem among all others.
         """
         names = tuple(k for k, v in dataloader.items() if v is not None)
         unknown = [n for n in names if n not in self.streams + self.optional_streams]

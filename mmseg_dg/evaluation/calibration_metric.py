@@ -109,6 +109,7 @@ class CalibrationMetric(BaseMetric):
                 raise ValueError(
                     f'{path}: the prediction is {tuple(ids.shape)}, the label {tuple(label.shape)}')
             valid, correct = self._compare(ids, label.to(ids.device).long(), len(p), path)
+            # kept because a process may judge one image too many: evaluate() takes it off again
             self._last = confidence_histogram(confidence[valid], correct[valid],
                                               self.bins * self.fine)
             self._sum, self._count = self._sum + self._last, self._count + 1
@@ -158,7 +159,7 @@ class CalibrationMetric(BaseMetric):
                 f'process {rank} of {world_size} judged {self._count} images of a dataset of '
                 f'{size}: '
                 "evaluate with sampler=dict(type='DefaultSampler', shuffle=False)")
-        own = self._sum - self._last if surplus == 1 else self._sum
+        own = self._sum - self._last if surplus == 1 else self._sum  # _last: of the last image
         total = torch.from_numpy(np.stack(own))  # (3, bins)
         all_reduce(total)
         self._reset()

@@ -203,7 +203,7 @@ class ConfusionMatrixMetric(BaseMetric):
             except ValueError as error:
                 raise ValueError(f'{_where(sample)}: {error}') from error
             self._sum = matrix.copy() if self._sum is None else self._sum + matrix
-            self._last = matrix
+            self._last = matrix  # taken off again if the sampler gave this image twice
             self._score_image(sample, matrix, rows, columns)
 
     def _score_image(self, sample: dict, matrix: np.ndarray, rows: list[int],
@@ -233,6 +233,7 @@ class ConfusionMatrixMetric(BaseMetric):
                 f'process {rank} of {world_size} scored {self._count} images, its share of a '
                 f"dataset of {size} is {share}: evaluate with sampler=dict(type='DefaultSampler', "
                 'shuffle=False)')
+        # where images do not divide evenly, the sampler repeats one: it came last
         if surplus == 1 and self._last is not None:
             total -= self._last
         flat = torch.from_numpy(np.append(total.ravel(), self._count - max(surplus, 0)))

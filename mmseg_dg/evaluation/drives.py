@@ -73,9 +73,12 @@ class DriveMetric(ClassBiasMetric):
 
     def _score_image(self, sample: dict, matrix: np.ndarray, rows: list[int],
                      columns: list[int]) -> None:
-        """As the base; each image's matrix is kept with the name of its drive."""
+        """Score one image, and keep its matrix (label classes x predicted ones) with its drive.
+
+        ``rows`` and ``columns``: scored id of each label class and of each predicted class.
+        """
         super()._score_image(sample, matrix, rows, columns)
-        if self._count == 1:
+        if self._count == 1:  # the first image of an evaluation
             self._parts = []
         # the drive: the first group of the expression, else the file name
         path = str(sample.get('img_path') or '').replace(os.sep, '/')
@@ -87,7 +90,11 @@ class DriveMetric(ClassBiasMetric):
                             map_classes(matrix, rows, columns, len(self.scored_names))))
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """As the base class, and write the counts."""
+        """Score the images of all processes as the base class does, and write the drives' matrices.
+
+        Args:
+            size: Number of images of the dataset, without the sampler's padding.
+        """
         rank, world_size = get_dist_info()
         share = max(0, ceil_div(size - rank, world_size))
         own = self._parts[:share]  # a repeated last image is left out

@@ -151,7 +151,9 @@ class LabelFreeMetric(BaseMetric):
         self.use_model(method_of(runner), step)
 
     def use_model(self, model: Any, step: Callable[[dict], Sequence]) -> None:
-        """As :meth:`use_run` without a run; a prior of a training stream is then not available."""
+        """Take a network without a run (see :meth:`use_run`); a prior that names a training stream
+        is then not available.
+        """
         if isinstance(model, BaseTTAModel) and (self.flip or self.teacher):
             raise ValueError(
                 'LabelFreeMetric: test-time augmentation mirrors the images itself: set '
@@ -172,6 +174,7 @@ class LabelFreeMetric(BaseMetric):
             if self.teacher not in names:
                 raise ValueError(f'LabelFreeMetric: teacher={self.teacher!r} is not a network of '
                                  f'{type(model).__name__}: use one of {names}')
+            # ``evaluate``: name of the network whose predictions are scored
             return '' if self.teacher == model.evaluate else self.teacher
         pair = dict(student='teacher', teacher='student')
         other = pair.get(model.evaluate, '')
@@ -287,6 +290,7 @@ class LabelFreeMetric(BaseMetric):
                 "shuffle=False)")
         if self._sum is None:
             raise ValueError(f'process {rank} of {world_size} judged no image')
+        # a surplus image is one that the sampler repeats to divide the images evenly: the last
         total = torch.from_numpy(self._sum - (self._last if surplus == 1 else 0))
         all_reduce(total)
         self._reset()

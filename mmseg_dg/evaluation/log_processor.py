@@ -19,6 +19,8 @@ class DomainLogProcessor(LogProcessor):
     """
     def get_log_after_epoch(self, runner: Runner, batch_idx: int, mode: str,
                             with_non_scalar: bool = False) -> tuple[dict, str]:
-        """As the base class; the returned dict is complete, only the text is shorter."""
+        """The numbers of a validation or test, and the line of the log: the dict is complete, as
+        the base class gives it; only the text is shorter.
+        """
         tag, text = super().get_log_after_epoch(runner, batch_idx, mode, with_non_scalar)
         return tag, _PER_CLASS.sub('', text).rstrip()

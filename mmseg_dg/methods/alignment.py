@@ -138,8 +138,8 @@ class AlignmentMixin:
     def align_images(self, state: StepState, images: Sequence[AlignmentImages],
                      pass_follows: bool = False, seed: Optional[int] = None,
                      ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> PassResult:
-        """As :meth:`align`, for several sets of images (the strong views): image i of every set
-        is a view of one and the same image.
+        """The term's values for a pass with several sets of images (the strong views): image i of
+        every set is a view of one and the same image. Arguments as of :meth:`align`.
 
         Returns:
             The term's loss and logs; empty where it has not begun, or where it waits for the
@@ -157,6 +157,7 @@ class AlignmentMixin:
             state.alignment_images = images
             return PassResult()
         iteration, total = state.iteration, state.total
+        # ``alignment_memory``: what the term gave the step's earlier pass to hand on
         options = dict(memory=state.alignment_memory, pass_follows=pass_follows, seed=seed,
                        reduce_count=self.mean_over_processes())
         state.alignment_memory = None
@@ -232,7 +233,7 @@ class EntropyCrop(NamedTuple):
 
     @classmethod
     def from_config(cls, network: nn.Module, config: dict) -> 'EntropyCrop':
-        """From ``dict(type='entropy', start=..., stride=...)``.
+        """The settings of a config, ``dict(type='entropy', start=..., stride=...)``, for a network.
 
         Raises:
             ValueError: An unknown type or argument, a network without a detail crop, or a stride it

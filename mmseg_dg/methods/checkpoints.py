@@ -107,6 +107,7 @@ def _check_student(method: BaseModel, state_dict: State) -> None:
         for key, value in state_dict.items() if key.startswith('student.')
     }
     ours = method.student.state_dict()
+    # optional tensors may lack on either side
     found = difference(ours, theirs, _is_optional, _is_optional)
     missing, unexpected, shapes = found.missing, found.unexpected, found.shape_lines()
     if missing or unexpected or shapes:

@@ -163,7 +163,7 @@ class DACS(LabeledUnlabeled, Supervised):
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> StepDraws:
-        """As the base: jitter, blur, classes to paste and detail crops, in a fixed order."""
+        """Draw jitter, blur, classes to paste and detail crops of the step, in a fixed order."""
         rng = StepGenerator.wrap(generator)
         images = batch[self.source_stream]['inputs']
         size, count = tuple(images.shape[-2:]), len(images)
@@ -214,7 +214,7 @@ class DACS(LabeledUnlabeled, Supervised):
     # ------------------------------------------------------------------ passes
     def passes(self, batch: dict[str, dict], draws: StepDraws,
                state: Optional[StepState] = None) -> list[Pass]:
-        """As the base: source, pseudo-labels and mix, then what the settings switch on."""
+        """The step's passes: source, pseudo-labels and mix, then what the settings switch on."""
         state = StepState() if state is None else state
         self._check_batch(batch)
         source = self.source_passes(batch, draws, state, pass_follows=True,

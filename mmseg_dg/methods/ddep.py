@@ -172,14 +172,15 @@ class DDeP(BaseMethod):
         return self
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> DDePDraws:
-        """As the base: the noise level of each image, and the seed of the noise."""
+        """Draw the noise level of each image, and the seed of the noise."""
         generator = StepGenerator.wrap(generator).torch
         sigma = draw_sigma(*self.sigma, len(batch[self.streams[0]]['inputs']), generator)
         return DDePDraws(sigma, int(torch.randint(2**31, (), generator=generator)))
 
     def passes(self, batch: dict[str, dict], draws: DDePDraws,
                state: Optional[StepState] = None) -> list[Pass]:
-        """As the base: one pass, the loss of predicting the noise (or the image) from noisy images.
+        """The one pass of a step: the loss of predicting the noise (or the image) from noisy
+        images.
         """
         images = batch[self.streams[0]]['inputs']
         state = StepState() if state is None else state
@@ -274,7 +275,8 @@ class DDeP(BaseMethod):
         sample.set_field({k: float(v.detach()) for k, v in scores.items()}, 'denoising')
 
     def before_training(self) -> None:
-        """As the base; also refuses images on another scale than the noise's, and logs the task.
+        """Besides the base's last checks, refuse images on another scale than the noise's, and log
+        the task.
         """
         super().before_training()
         check_scale(self.data_preprocessor, self.streams[0])

@@ -217,7 +217,7 @@ class DeFT(BaseMethod):
 
     def passes(self, batch: dict[str, dict], draws: StyledDraws,
                state: Optional[StepState] = None) -> list[Pass]:
-        """As the base: the decoder warm-up alone, or one pass per adaptive component."""
+        """One pass in the decoder warm-up, then two: one per adaptive component."""
         stream = styled(self, batch[self.source_stream], draws)
         images, labels = stream['inputs'], stack_labels(stream['data_samples'], self.source_stream)
         box = draws.crop_box_source
@@ -261,7 +261,7 @@ class DeFT(BaseMethod):
 
     # ------------------------------------------------------------------ modes and weights
     def sync_copies(self) -> None:
-        """As the base; also the references of the distance."""
+        """Copy the student's weights into its averages and the references of the distance."""
         super().sync_copies()
         if self.distance is not None:
             assert self.encoder_init is not None and self.decoder_init is not None
@@ -269,7 +269,7 @@ class DeFT(BaseMethod):
             self.decoder_init.load_state_dict(self.student.decode_head.state_dict())
 
     def before_training(self) -> None:
-        """As the base; also checks the styles, and logs the settings."""
+        """Besides the base's last checks, check the styles, and log the settings."""
         super().before_training()
         if self.style is not None:
             self.style.check(self.data_preprocessor, self.source_stream)

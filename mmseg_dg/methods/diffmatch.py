@@ -122,7 +122,7 @@ class DiffMatch(SemiSupervised):
 
     @classmethod
     def network_config(cls, model: dict) -> dict:
-        """As the base; the method's argument ``adjustment`` becomes the network's."""
+        """The network of a method's config, to which the method's ``adjustment`` is handed down."""
         network, adjustment = model['network'], model.get('adjustment')
         if adjustment is None:
             return network
@@ -133,7 +133,9 @@ class DiffMatch(SemiSupervised):
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> DiffMatchDraws:
-        """As the base; also times and seeds of the noise for every pass and for the teacher."""
+        """Draw the strong views and CutMix, then times and seeds of the noise for every pass and
+        for the teacher.
+        """
         rng = StepGenerator.wrap(generator)
         count = len(batch[self.unlabeled_stream]['inputs'])
         views = super().draw_step(batch, rng)
@@ -152,7 +154,7 @@ class DiffMatch(SemiSupervised):
     # ------------------------------------------------------------------ passes
     def passes(self, batch: dict[str, dict], draws: DiffMatchDraws,
                state: Optional[StepState] = None) -> list[Pass]:
-        """As the base: pseudo-labels by the teacher, labeled images, then the strong views."""
+        """The step's passes: pseudo-labels by the teacher, labeled images, then strong views."""
         state = StepState() if state is None else state
         self.check_step(batch)
         passes = [
@@ -173,6 +175,7 @@ class DiffMatch(SemiSupervised):
         if self.reads_mix_stream and self.pastes(draws):
             state.mix_pseudo = self._sampled_labels(batch, str(self.mix_stream),
                                                     draws.mix_teacher_seeds)
+        # a running average of class frequencies is fed here; stated or counted ones stay
         if self.student.adjustment.kind == 'ema':
             self._observe_classes(own.label[own.mask(self.threshold)])
         return self.remember(own, state)
@@ -280,6 +283,8 @@ class DiffMatch(SemiSupervised):
             weight: Factor of all losses.
         """
         network, size = self.student, tuple(target.label.shape[-2:])
+        # ``adjusted`` and ``plain``: logits of the denoiser and of the plain classifier, enlarged
+        # to the size of the labels
         values = {
             'loss_ce': confident_cross_entropy(network.to_size(result.adjusted, size), target,
                                                self.threshold)

@@ -65,13 +65,14 @@ class DomainGeneralization(Supervised):
 
     def source_losses(self, images: Tensor, labels: Tensor,
                       box: Optional[CropBox]) -> NetworkLosses:
-        """As the base; stylized copies of the images (B, 3, H, W) are appended by the encoder,
-        so that labels (B, H, W) count twice.
+        """Forward pass and losses of the labeled images (B, 3, H, W). An encoder that hallucinates
+        styles appends a stylized copy of each, so that labels (B, H, W) count twice.
         """
         if not self._stylizes():
             return super().source_losses(images, labels, box)
         result = segmentation_losses(self.student, images, labels.repeat(2, 1, 1), crop_box=box)
         if self.style_consistency_weight:
+            # (2 B, C, h, w): logits of the originals, then of their stylized copies
             difference = style_consistency(*result.logits.chunk(2))
             term = PassResult(
                 {'loss_style_consistency': self.style_consistency_weight * difference})
@@ -80,8 +81,8 @@ class DomainGeneralization(Supervised):
 
     def distance_region(self, features: Tensor, reference: Tensor,
                         labels: Tensor) -> DistanceRegion:
-        """As the base; reference (B, C, h, w) and labels (B, H, W) are repeated for the stylized
-        copies.
+        """What the feature distance compares; reference (B, C, h, w) and labels (B, H, W) are
+        repeated for the stylized copies, which ``features`` (2 B, C, h, w) contain.
         """
         # the ImageNet encoder sees no styles, so its features of the copy are the same
         if self._stylizes():

@@ -167,8 +167,8 @@ def make_variant(method: Any, name: str, stream: str, batch: dict[str, dict], se
         seed: All random decisions follow from it.
 
     Returns:
-        Pictures (B, 3, H, W), labels uint8 (B, H, W) of mixed ones (else None), and a context in
-        which they must be encoded.
+        Pictures (B, 3, H, W), labels uint8 (B, H, W) of mixed ones (else None), and a function that
+        opens the context in which they must be encoded.
     """
     images = batch[stream]['inputs']
     rng = StepGenerator(seed)
@@ -177,6 +177,7 @@ def make_variant(method: Any, name: str, stream: str, batch: dict[str, dict], se
         # teacher labels are not known yet: FROM_TARGET stands where they will be
         with _drawn_alone(method):
             draws = method.draw_step(batch, rng)
+        # weights of pixels are mixed in the step, when the teacher has given them: any will do here
         mixed, labels, _, _ = method.mix_batch(batch, draws, labels, labels.float())
         return Variant(mixed, labels.byte(), nullcontext)
     if name == 'masked':
@@ -190,6 +191,7 @@ def make_variant(method: Any, name: str, stream: str, batch: dict[str, dict], se
         )
         masked = method.masked_images(images, draws)
         return Variant(masked, None, lambda: method.masked.tokens(method.student, draws))
+    # 'strong1' or 'strong2': made alike, ``seed`` tells them apart
     views = [draw_strong_view(rng.numpy, **method.strong_view) for _ in images]
     return Variant(method.strong_images(images, views), None, nullcontext)
 

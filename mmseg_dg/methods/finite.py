@@ -90,8 +90,8 @@ class StepCheck:
         self.parameters: list[tuple[str, Tensor]] = [(name, p) for name, p in listed.parameters
                                                      if p.requires_grad]
         self.batches: list[Batch] = []
-        self.losses: list[tuple[str, str, Tensor]] = []
-        self.gradients: list[tuple[str, Tensor]] = []
+        self.losses: list[tuple[str, str, Tensor]] = []  # (pass, term, loss without graph)
+        self.gradients: list[tuple[str, Tensor]] = []  # (pass, 0-d bool: all are finite)
         buffers = listed.buffers() if remember else ()
         # (buffer, its values before the step, its version: whether something wrote it since)
         self._saved = [(b, b.detach().clone(), b._version) for b in buffers]
@@ -137,7 +137,8 @@ class StepCheck:
                 torch.isfinite(torch.stack([value.float().mean()
                                             for *_, value in self.losses])).all())
         if self.gradients:
-            # with several processes: those that were synchronized, not those of the last look
+            # entries are (pass, flag after it); with several processes the gradients have been
+            # synchronized since the last one
             several = get_world_size() > 1
             flags.append(finite_flag(self._grads()) if several else self.gradients[-1][1])
         device = flags[-1].device
@@ -151,7 +152,7 @@ class StepCheck:
         again.
         """
         for buffer, before, version in self._saved:
-            # batch norm moves its statistics without a new version
+            # ``_version`` counts writes; BatchNorm moves its statistics without counting
             if buffer.is_floating_point() or buffer._version != version:
                 buffer.copy_(before if unless is None else torch.where(unless, buffer, before))
         self._saved = []
@@ -241,7 +242,7 @@ class FiniteWatch:
         self.report: Callable[[str], None] = lambda text: None
         self._pending: list[Pending] = []  # flags that lie on the device, not yet read
         self._listed: Optional[tuple[nn.Module, TensorList]] = None  # a method and its tensors
-        self._open: Optional[Tensor] = None  # bool 0-d on the device: no step was bad so far
+        self._open: Optional[Tensor] = None  # bool 0-d: the last step was good
 
     # ------------------------------------------------------------------ one step
     def begin(self, method: nn.Module, optim_wrapper: Any, iteration: int) -> StepCheck:
@@ -300,7 +301,7 @@ class FiniteWatch:
                 f'{optim_wrapper.loss_scaler.get_scale():.3g} and gradients still '
                 'overflow: they are not finite at any scale'
             ])
-        if stepped:
+        if stepped:  # a step of finite gradients can still be too large
             if not bool(finite_flag(p for _, p in check.parameters)):
                 self._raise(check, state_findings(check.parameters))
             self.current = 0
@@ -308,8 +309,15 @@ class FiniteWatch:
 
     def _gated_step(self, check: StepCheck, optimizer: torch.optim.Optimizer,
                     take: Callable[[], bool], ok: Tensor) -> Tensor:
-        """Take the step on the device if ``ok`` (0-d bool). Returns, 0-d bool, whether it was left
-        out or led to parameters that are not finite.
+        """Take the step on the device if ``ok``, without waiting for the device.
+
+        Args:
+            check, optimizer: Of this step.
+            take: Steps the optimizer; its result is about loss scalers, which are not deferred.
+            ok: 0-d bool on the device: images, losses and gradients are finite.
+
+        Returns:
+            0-d bool: whether the step was left out or led to parameters that are not finite.
         """
         if self._open is not None and self.action == 'stop':
             # after a bad step no further one is taken until the host has read of it
@@ -317,11 +325,11 @@ class FiniteWatch:
         with gated(optimizer, [p.grad for _, p in check.parameters if p.grad is not None], ok):
             take()
         check.restore(unless=ok)
-        state = finite_flag(p for _, p in check.parameters).to(ok.device)
-        self._open = ok & state
-        # without gradients: others by then
+        parameters_finite = finite_flag(p for _, p in check.parameters).to(ok.device)
+        self._open = ok & parameters_finite
+        # detached: the host reads them later, when ``p.grad`` is that of another step
         check.parameters = [(name, p.detach()) for name, p in check.parameters]
-        self._pending.append(Pending(check, torch.stack([ok, state])))
+        self._pending.append(Pending(check, torch.stack([ok, parameters_finite])))
         return ~self._open
 
     # ------------------------------------------------------------------ what the host does about it

@@ -72,8 +72,8 @@ class FixMatch(AlignmentMixin, SemiSupervised):
     # ------------------------------------------------------------------ passes
     def passes(self, batch: dict[str, dict], draws: SemiDraws,
                state: Optional[StepState] = None) -> list[Pass]:
-        """As the base: labeled and weak images, then the strong views; images that CutMix pastes
-        from a stream of their own get pseudo-labels first.
+        """The step's passes: labeled and weak images, then the strong views; images that CutMix
+        pastes from a stream of their own get pseudo-labels first.
         """
         state = StepState() if state is None else state
         self.check_step(batch)
@@ -107,7 +107,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         ], labels, levels=result.features[0])
         weak_logits = main_logits(decoded.logits)[len(labels):]
         own = self._own_pseudo_labels(batch, weak_logits.detach(), weak)
-        share = self.remember(own, state)
+        share = self.remember(own, state)  # no loss: the share that is learned from, for the log
         aligned = self.align_images(state, [seen], pass_follows=self.num_views > 0,
                                     seed=draws.alignment_seed,
                                     ahead=lambda: self._strong_ahead(batch, draws, state))
@@ -115,6 +115,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
             self.labeled_stream).joined(share)
         if dropped is not None:  # logits of weak features with dropped channels (UniMatch)
             found = found.joined(self.dropped_loss(dropped, own, weak))
+        # an alignment term may let them wait for the strong pass, which then returns them
         return self.hold_losses(state, found)
 
     def decode_views(self, features: Sequence[Tensor], labeled: int) -> tuple[Decoded, Any]:
@@ -177,7 +178,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         are taken over.
         """
         views = state.strong_views or self.strong_batch(batch, draws)
-        state.strong_views = None
+        state.strong_views = None  # used up; _strong_ahead, which looks only, puts them back
         return views, self.pasted_labels(state.own_pseudo, state.mix_pseudo, draws)
 
     def _strong_ahead(self, batch: dict[str, dict], draws: SemiDraws,

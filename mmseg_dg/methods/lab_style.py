@@ -43,7 +43,8 @@ class LABStyle:
                                  'numbers')
         if noise < 0:
             raise ValueError(f'LABStyle: noise={noise} must not be negative')
-        # tuples, also where a config gave lists: a range (low, high) each
+        # tuples, also where a config gave lists: ranges from which each image's mean and standard
+        # deviation (LAB in [0, 1]) are drawn
         (low, high), (least, most) = mean, std
         self.mean, self.std, self.noise = (low, high), (least, most), noise
 

@@ -85,7 +85,7 @@ class LabeledUnlabeled(BaseMethod):
                     'valid_pseudo_mask, so that padding would be learned: add '
                     "dict(type='PseudoLabelMargins') after LoadImageFromFile, and pad with "
                     'pad_val=dict(img=0, seg=0)')
-            masks.append(sample.valid_pseudo_mask.data.squeeze(0))
+            masks.append(sample.valid_pseudo_mask.data.squeeze(0))  # (1, H, W) -> (H, W)
         return torch.stack(masks)
 
     def labeling_logits(self, images: Tensor) -> Tensor:

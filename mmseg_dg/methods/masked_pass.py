@@ -68,7 +68,7 @@ class MaskedPass(NamedTuple):
 
     @classmethod
     def from_config(cls, network: BaseSegmentor, config: dict) -> 'MaskedPass':
-        """From the config of a method.
+        """The settings that a method's config gives, after a check of their values.
 
         Args:
             network: The student.
@@ -127,7 +127,8 @@ class MaskedPass(NamedTuple):
         if blurs and blur is not None:
             sigma = [float(rng.numpy.uniform(blur[0], blur[1]))] * count  # one for all images
         if self.mode == 'token':
-            grid = network.backbone.token_grid(*size)  # (h, w) tokens; blocks of one token
+            # (h, w) tokens; one token is a block (1 below), where pixels have blocks of block_size
+            grid = network.backbone.token_grid(*size)
             kept = draw_kept_blocks(count, grid, 1, self.ratio, rng.torch)
         else:
             kept = draw_kept_blocks(count, size, self.block_size, self.ratio, rng.torch)
@@ -162,6 +163,7 @@ class MaskedPass(NamedTuple):
         """
         if self.mode == 'token':
             return images
+        # 1 where the image is kept; the mean color is 0 after normalization
         mask = enlarge_blocks(on_device(_kept(draws), images.device), pair(images.shape[-2:]))
         return images * mask.to(images.dtype)
 

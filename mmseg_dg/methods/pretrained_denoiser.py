@@ -30,7 +30,7 @@ class PretrainedDenoiser:
         """Fill the student of ``module``, a training method, from the checkpoint; ValueError for
         anything else.
         """
-        # mmengine would initialize a segmentor's parts again after this
+        # not for a segmentor: mmengine would initialize its parts again after this
         if child(module, 'student') is None:
             raise ValueError('PretrainedDenoiser is the init_cfg of a training method, not of '
                              f'{type(module).__name__}: set it as model.init_cfg, outside of '

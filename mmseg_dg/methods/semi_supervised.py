@@ -151,8 +151,8 @@ class SemiSupervised(LabeledUnlabeled):
 
     # ------------------------------------------------------------------ checks
     def forward_sizes(self, batch_sizes: dict[str, int]) -> dict[str, tuple[str, int]]:
-        """Labeled and unlabeled images together, and all strong views; pseudo-labels are made in
-        evaluation mode.
+        """How many images pass the network together: labeled and unlabeled ones, and all strong
+        views. Pseudo-labels do not count: they are made in evaluation mode.
         """
         labeled, unlabeled = batch_sizes[self.labeled_stream], batch_sizes[self.unlabeled_stream]
         strong = {
@@ -172,7 +172,7 @@ class SemiSupervised(LabeledUnlabeled):
 
     # ------------------------------------------------------------------ draws
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
-        """As the base: parameters of every strong view of every image, and boxes of CutMix."""
+        """Draw parameters of every strong view of every image, and boxes of CutMix."""
         rng = StepGenerator.wrap(generator).numpy
         images = batch[self.unlabeled_stream]['inputs']
         count, size = len(images), tuple(images.shape[-2:])

@@ -94,14 +94,14 @@ class Supervised(AlignmentMixin, BaseMethod):
 
     # ------------------------------------------------------------------ passes
     def draw_step(self, batch: dict[str, dict], generator: Any) -> Any:
-        """As the base: the detail crop and the draw of the alignment."""
+        """Draw the detail crop (None for a network without) and the seed of the alignment term."""
         rng = StepGenerator.wrap(generator)
         box = draw_crop_box(self.student, batch[self.source_stream]['inputs'].shape[-2:], rng.numpy)
         return SupervisedDraws(box, self.draw_alignment(rng))
 
     def passes(self, batch: dict[str, dict], draws: Any,
                state: Optional[StepState] = None) -> list[Pass]:
-        """As the base: one pass, over the labeled source."""
+        """The passes over the labeled source, which are all of a step (:meth:`source_passes`)."""
         return self.source_passes(batch, draws, StepState() if state is None else state)
 
     def source_passes(
@@ -137,10 +137,11 @@ class Supervised(AlignmentMixin, BaseMethod):
                 found = found.joined(self.distance_loss(result.features, images, labels, box,
                                                         state))
             elif self.feature_distance is not None:
-                state.source_features = result.features
+                state.source_features = result.features  # ``distance`` below reads them
             elif self.takes_projected_distance('source'):
                 found = found.joined(
                     self.projected_loss(self.source_stream, result.features[0], images))
+            # an alignment term may let them wait for the pass that follows
             return self.hold_losses(state, found)
 
         def distance() -> PassResult:
@@ -228,14 +229,14 @@ class Supervised(AlignmentMixin, BaseMethod):
             self.projected_distance.init_weights()
 
     def sync_copies(self) -> None:
-        """As the base; also the encoder of the feature distance."""
+        """Copy the student's weights into averages and the encoder of the feature distance."""
         super().sync_copies()
         if self.imnet is not None:
             self.imnet.load_state_dict(self.student.backbone.state_dict())
 
     def before_training(self) -> None:
-        """As the base; also refuses a feature distance to an encoder without pretrained weights,
-        and logs what is trained besides the segmentation.
+        """Besides the base's last checks, refuse (ValueError) a feature distance to an encoder
+        without pretrained weights, and log what is trained besides the segmentation.
         """
         super().before_training()
         self.log_alignment()

@@ -190,6 +190,7 @@ class EMATeacher(BaseAveragedModel):
                 mean = torch.where(beta == 0, new, old * beta + new * (1.0 - beta))
                 scatter(torch.where(skip, old, mean), bucket)
             return
+        # torch's fused operations on lists of tensors, in place
         if beta == 0.0:  # a plain copy, also where the average holds infinities
             torch._foreach_copy_(averages, sources)
         elif beta < 1.0:
@@ -244,7 +245,7 @@ def _update_running_statistics(module: _BatchNorm, inputs: tuple) -> None:
                                           module.running_var)
     # only layers with track_running_stats have this hook
     assert seen is not None and mean_so_far is not None and variance_so_far is not None
-    seen += 1
+    seen += 1  # the buffer itself, in place
     momentum = module.momentum
     if momentum is None:  # cumulative average
         momentum = 1.0 / float(seen)

@@ -49,8 +49,12 @@ class UniMatch(FixMatch):
         self.feature_weight, self.feature_dropout = feature_weight, feature_dropout
 
     def decode_views(self, features: Sequence[Tensor], labeled: int) -> tuple[Decoded, Any]:
-        """As the base; the maps (B, C, h, w) with dropped channels are decoded in the same call,
-        and their unlabeled part is given beside.
+        """Decode the maps (B, C_i, h_i, w_i) of [labeled; weak] and, in the same call, a copy of
+        them with dropped channels.
+
+        Returns:
+            What the head gives for the clean maps, and its logits of the weak images' maps with
+            dropped channels.
         """
         clean = len(features[0])  # images before those with dropped channels
         levels = decoder_levels(self.student.decode_head, len(features))

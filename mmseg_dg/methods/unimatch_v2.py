@@ -67,7 +67,7 @@ class UniMatchV2(FixMatch):
         self.level_widths = decoder_widths(network['decode_head']) if complementary_dropout else ()
 
     def forward_sizes(self, batch_sizes: dict[str, int]) -> dict[str, tuple[str, int]]:
-        """Labeled images alone, and all strong views."""
+        """How many images pass the network together: labeled ones alone, and all strong views."""
         labeled, unlabeled = batch_sizes[self.labeled_stream], batch_sizes[self.unlabeled_stream]
         return {
             f'stream "{self.labeled_stream}" (batch_size={labeled})':
@@ -77,7 +77,7 @@ class UniMatchV2(FixMatch):
         }
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
-        """As the base, and which channels each of the two views loses."""
+        """Draw the strong views and CutMix, then which channels each of the two views loses."""
         rng = StepGenerator.wrap(generator)
         draws = super().draw_step(batch, rng)
         if not self.complementary_dropout:
@@ -90,7 +90,7 @@ class UniMatchV2(FixMatch):
     # ------------------------------------------------------------------ passes
     def passes(self, batch: dict[str, dict], draws: SemiDraws,
                state: Optional[StepState] = None) -> list[Pass]:
-        """As the base, after a pass in which the teacher labels the weak views."""
+        """The step's passes: the teacher labels the weak views, then those of FixMatch."""
         state = StepState() if state is None else state
         passes = super().passes(batch, draws, state)
         if self.complementary_dropout and draws.dropout is None:
@@ -117,6 +117,7 @@ class UniMatchV2(FixMatch):
                                     seed=draws.alignment_seed,
                                     ahead=lambda: self._strong_ahead(batch, draws, state))
         found = result.terms.weighted(self.labeled_weight).joined(aligned)
+        # an alignment term may let them wait for the strong pass, which then returns them
         return self.hold_losses(state, found.prefixed(self.labeled_stream))
 
     def perturbed(self, features: Sequence[Tensor], draws: SemiDraws) -> Sequence[Tensor]:
@@ -127,7 +128,7 @@ class UniMatchV2(FixMatch):
             return features
         levels = sorted(decoder_levels(self.student.decode_head, len(features)))
         widths = [features[i].shape[1] for i in levels]
-        drawn = [m.shape[1] for m in draws.dropout.channels]
+        drawn = [m.shape[1] for m in draws.dropout.channels]  # one mask of channels per level
         if widths != drawn:
             raise ValueError(f'the draws drop channels of levels with {drawn} channels, but the '
                              f'decoder reads {widths}')

@@ -25,7 +25,7 @@ class _AnyChannels(SegDataPreProcessor):
             super().__init__(mean=mean, std=std, **kwargs)
             return
         super().__init__(**kwargs)
-        self._enable_normalize = True
+        self._enable_normalize = True  # mmseg's switch, which it sets with a mean of its own
         self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), False)  # (C, 1, 1)
         self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), False)  # (C, 1, 1)
 
@@ -83,6 +83,7 @@ class MultiStreamDataPreprocessor(_AnyChannels):
                         data_samples=self.cast_data(batch['data_samples']))
         check_channels(f'stream "{name}"', self.streams.get(name, self), batch['inputs'])
         forward = self.streams[name] if name in self.streams else super().forward
+        # kept before ``forward`` moves the samples to the device, (1, H, W) each
         labels = [
             sample.gt_sem_seg.data for sample in batch['data_samples'] or ()
             if 'gt_sem_seg' in sample

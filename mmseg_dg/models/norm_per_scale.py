@@ -177,6 +177,7 @@ def match_statistics(module: nn.Module, state_dict: MutableMapping[str, Tensor],
 def _copy_to_detail(state_dict: MutableMapping[str, Tensor], prefix: str) -> bool:
     """Give a layer's detail set the values of the first, where a file has the first alone."""
     names = [name for name in _STATISTICS if prefix + name in state_dict]
+    # no layer of that name, or a file that has both sets
     if 'running_mean' not in names or f'{prefix}{DETAIL}running_mean' in state_dict:
         return False
     for name in names:

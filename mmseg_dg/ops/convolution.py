@@ -152,7 +152,7 @@ class FastConv2d(nn.Conv2d):
     those of the base.
     """
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """A faster kernel on CPUs where one fits; everything else is the base's."""
+        """Convolve (B, C, H, W): on CPUs by a faster kernel where one fits, else as the base."""
         # kernels are chosen by size here, which one exported graph for all sizes cannot do
         if torch.compiler.is_compiling():
             return super()._conv_forward(input, weight, bias)

@@ -68,7 +68,7 @@ def read_checkpoint(path: Union[str, Path], map_location: Any = 'cpu') -> Any:
 
 
 def checkpoint_from_bytes(data: bytes, name: str, map_location: Any = 'cpu') -> Any:
-    """As :func:`read_checkpoint`, of bytes that an object store handed over; ``name`` is for
+    """Read a checkpoint (:func:`read_checkpoint`) from an object store's bytes; ``name`` is for
     messages.
     """
     content = _load(io.BytesIO(data), name, map_location, stand_ins())

@@ -50,7 +50,7 @@ def _plain(value: Any, where: str) -> Any:
         return str(value) if isinstance(value, str) else value
     if isinstance(value, torch.Tensor):
         return value.detach() if value.requires_grad else value
-    if isinstance(value, HistoryBuffer):
+    if isinstance(value, HistoryBuffer):  # mmengine's record of one logged number
         columns = {
             name: torch.from_numpy(np.ascontiguousarray(column))
             for name, column in zip(('values', 'counts'), value.data)

@@ -118,7 +118,7 @@ class RunLock:
                 return False
         finally:
             part.unlink(missing_ok=True)
-        self.mine = text
+        self.mine = text  # what check() expects to find in the file
         threading.Thread(target=self._beat, daemon=True, name='run lock').start()
         return True
 

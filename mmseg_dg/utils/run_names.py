@@ -26,6 +26,7 @@ def name_run(cfg: Config) -> None:
     elif number:
         cfg.experiment_name = f'{cfg.experiment_name}_{number}'
     visualizer = cfg.get('visualizer')
+    # mmengine keeps visualizers by name for the whole process
     if isinstance(visualizer, dict) and visualizer.get('name') in Visualizer._instance_dict:
         visualizer['name'] = f'{visualizer["name"]}_{number}'
 

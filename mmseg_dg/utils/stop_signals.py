@@ -60,7 +60,7 @@ def _note(number: int, frame: Optional[FrameType]) -> None:
             signal.default_int_handler(number, frame)  # asked a second time, by a person: now
         return
     _noted, _when = signal.Signals(number).name, now
-    if not _training:
+    if not _training:  # no iteration is under way at whose end one could stop
         raise StoppedEarly(_noted)
 
 

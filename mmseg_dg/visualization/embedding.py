@@ -30,7 +30,7 @@ class Separation(NamedTuple):
 
 def choose_pixels(labels: Sequence[Tensor], per_class: int,
                   seed: int = 0) -> list[tuple[int, Tensor]]:
-    """The same number of pixels of every class, from all images together.
+    """Draw pixels for a picture: of every class the same number, from all images together.
 
     Args:
         labels: Per image (h, w) int64, 255 ignored.
@@ -123,6 +123,7 @@ def _silhouette(features: Tensor, index: Tensor, member: Tensor) -> float:
         total = (1 - features[rows] @ features.T) @ member
         own = index[rows, None]
         inner = total.gather(1, own).squeeze(1) / (count[index[rows]] - 1).clamp_min(1)
+        # the pixel's own class at infinity, so that the nearest is another one
         outer = (total / count).scatter(1, own, float('inf')).min(dim=1).values
         values.append((outer - inner) / torch.maximum(inner, outer).clamp_min(1e-12))
     silhouette = torch.cat(values)

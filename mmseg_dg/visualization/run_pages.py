@@ -176,6 +176,7 @@ def _picture_row(found: Sequence[tuple[RunRecord, dict]], domain: str, picture: 
         figures.append(
             _figure(_png(colorize(_gray(place / f'{stem}_prediction.png'), palette)),
                     f'{record.title}{score}'))
+        # of one run alone: of several, the predictions are compared
         if len(found) == 1 and (place / f'{stem}_confidence.png').is_file():
             figures.append(
                 _figure(_png(heat(_gray(place / f'{stem}_confidence.png') / 255.)),

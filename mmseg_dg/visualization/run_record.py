@@ -126,6 +126,7 @@ def _scalars(logs: list[Path]) -> dict[str, list[tuple[int, float]]]:
                 continue
             step = values.get('iter', values.get('step'))
             for key, value in values.items():
+                # the logs come oldest first: a later value of an iteration replaces an earlier one
                 if isinstance(
                         value,
                     (int, float)) and key not in ('iter', 'step', 'epoch') and step is not None:

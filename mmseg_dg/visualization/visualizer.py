@@ -38,10 +38,10 @@ class SegmentationVisualizer(SegLocalVisualizer):
 
     @classmethod
     def get_instance(cls, name: str, **kwargs: Any) -> 'SegmentationVisualizer':
-        """As mmengine's, but another ``save_dir`` is another visualizer: that of the next run in
-        this process.
+        """The visualizer of this name, made at the first call. Another ``save_dir`` makes another
+        one, unlike mmengine's: that of the next run in this process.
         """
-        known = cls._instance_dict.get(name)
+        known = cls._instance_dict.get(name)  # mmengine's: the visualizers made so far, by name
         if known is not None and kwargs.get('save_dir') not in (None, known.save_dir):
             for instances in (cls._instance_dict, Visualizer._instance_dict):
                 instances.pop(name, None)
@@ -52,7 +52,8 @@ class SegmentationVisualizer(SegLocalVisualizer):
                        draw_pred: bool = True, show: bool = False, wait_time: float = 0,
                        out_file: Optional[str] = None, step: int = 0,
                        with_labels: Optional[bool] = None) -> None:
-        """As mmseg's; ``with_labels=None`` means the visualizer's own setting. Main process only.
+        """Draw label and prediction over an image, with mmseg's arguments;
+        ``with_labels=None`` means the visualizer's own setting. Main process only.
         """
         labels = self.with_labels if with_labels is None else with_labels
         # evaluated in a frame that is not the image's own
@@ -68,8 +69,8 @@ class SegmentationVisualizer(SegLocalVisualizer):
         return osp.join(osp.dirname(known.get('picture', '')), domain + name)
 
     def add_image(self, name: str, image: np.ndarray, step: int = 0) -> None:
-        """As mmengine's; a name may have folders (``city/0001``), which are made. Main process
-        only.
+        """Hand a picture to mmengine's backends; a name may have folders (``city/0001``),
+        which are made. Main process only.
         """
         folder = osp.dirname(name)
         for backend in self._vis_backends.values() if folder and is_main_process() else ():

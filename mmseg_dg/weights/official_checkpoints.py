@@ -131,6 +131,7 @@ def _convert_network(parts: dict[str, StateDict], model: str, config: Any) -> Co
     what = ('the decoder and encoder sizes found in the file'
             if config is None else 'the network of the config')
     reference = _inferred_network(result) if config is None else _network_of(config)
+    # released checkpoints may hold style prototypes that this network has no place for
     if not any(_STYLE in k for k in reference.state_dict()):
         dropped = [k for k in result if _STYLE in k]
         result = {k: v for k, v in result.items() if k not in dropped}

@@ -251,7 +251,7 @@ def _block_rename_back(key: str) -> Optional[str]:
     """The official name of a tensor within a transformer block; None for tensors outside of blocks.
     """
     match = re.match(r'layers\.\d\.1\.\d+\.', key)
-    rest = key[match.end():] if match else ''
+    rest = key[match.end():] if match else ''  # '' begins with none of the names below
     for official, ours in _BLOCK_NAMES.items():
         if rest.startswith(ours):
             return _block_back(key) + official + rest[len(ours):]

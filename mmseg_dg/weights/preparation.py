@@ -123,7 +123,7 @@ def _converted(source: Path, entry: dict) -> dict:
     """The encoder's tensors of a fetched file under this package's names; ``entry`` is that of the
     table of weights. Problem for a file that does not fit.
     """
-    if entry['layout'] != 'vit_hybrid':
+    if entry['layout'] != 'vit_hybrid':  # which may be an .npz of arrays: it has a reader below
         try:
             state = read_state_dict(source, foreign=True)
             refuse_nonfinite(state, str(source))
@@ -183,8 +183,8 @@ def prepare(name: str, folder: Path, source: Optional[Path] = None,
 
 
 def _prepare(entry: dict, folder: Path, source: Optional[Path], accept_checksum: bool) -> list[str]:
-    """:func:`prepare` for an entry of the table; where several processes may be at it, inside
-    :func:`only_one`.
+    """Prepare the weights of one ``entry`` of the table (see :func:`prepare`); where several
+    processes may be at it, called inside :func:`only_one`. Returns lines for the user.
     """
     target = folder / Path(entry['file']).name
     if source is None:

@@ -145,6 +145,7 @@ def _fill(method: BaseModel, state: Mapping, name: str) -> nn.Module:
         raise ValueError(f'{type(method).__name__} has no network {name!r}: use one of '
                          f'{sorted(networks)}')
     wanted = {id(value) for value in networks[name].state_dict(keep_vars=True).values()}
+    # counters of BatchNorm batches change no prediction: old files lack them
     lacking = sorted(k for k in missing
                      if before[k] in wanted and not k.endswith('num_batches_tracked'))
     if lacking:

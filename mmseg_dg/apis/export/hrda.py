@@ -45,6 +45,7 @@ class HRDAGraph(nn.Module):
         # padded by a fixed number and cut, so that nothing hangs on whether there is anything to
         # pad
         padded = F.pad(images, (0, divisor - 1, 0, divisor - 1))[..., :full[0], :full[1]]
+        # 'fused', 'LR' (context alone) or 'HR' (detail alone), as HRDAEncoderDecoder tests
         output = net.test_cfg.get('output', 'fused')
         if output != 'HR':
             context = net._encode(self._resize(padded, self._shrunken(full)))
@@ -76,7 +77,7 @@ class HRDAGraph(nn.Module):
     def _details(self, padded: Tensor) -> Tensor:
         """Detail logits (B, K, H / stride, W / stride), averaged over overlapping windows."""
         net, stride = self.network, self.network.decode_head.output_stride
-        images = net._detail_image(padded)
+        images = net._detail_image(padded)  # blurred, if the network was trained so
         if not net.hr_slide_inference:
             return net._detail_logits(images)
         (tall, wide), batch = net.hr_crop_size, images.shape[0]

@@ -113,7 +113,7 @@ def commit() -> str:
 
 
 def plain(node: Any) -> Any:
-    """The same of dicts, lists, numbers and text alone, as JSON has them.
+    """A nested value as dicts, lists, numbers and text alone, as JSON has them.
 
     Raises:
         ValueError: Something else is in it; the message has it.

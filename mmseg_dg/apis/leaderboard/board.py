@@ -199,6 +199,7 @@ class measured_cost:
         self.record['started'] += 1
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, json.dumps(self.record))
+        # __exit__ takes the differences to these
         self.before, self.began = _seconds_of_children(), time.monotonic()
 
     def __exit__(self, *_: object) -> None:

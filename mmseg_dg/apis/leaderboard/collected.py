@@ -158,7 +158,7 @@ def _cost(folder: Path, attempts: Sequence[_Attempt]) -> dict[str, Any]:
     seconds = [attempt.record.get('cpu_seconds') for attempt in attempts]
     whole = bool(seconds) and None not in seconds
     wall = sum(attempt.record.get('wall_seconds') or attempt.logged_seconds for attempt in attempts)
-    if measured:
+    if measured:  # whole processes; an attempt that was not measured leaves the sum incomplete
         complete = measured['started'] == measured['measured']
         return dict(cpu_seconds=measured['seconds'], cpu_seconds_complete=complete,
                     wall_seconds=wall)
@@ -226,6 +226,7 @@ def differences(cfg: Config) -> tuple[str, list[str]]:
         raise ValueError(f'{cfg.filename}: {error} Nothing recorded its command: give '
                          '--command') from error
     base = load_config(path, origin.get('row'), origin.get('subset'))
+    # ``_cfg_dict``: the settings alone, as a dict
     ours, theirs = (_flat(c._cfg_dict.to_dict()) for c in (cfg, base))
     skipped = (*_PLACES, 'load_from') if cfg.get('resume') else _PLACES
     changed = [

@@ -63,6 +63,7 @@ def _uncompress(text: bytes) -> list[int]:
             continue
         if char & 16:  # negative
             value -= 1 << shift
+        # from the fourth on, a run is stored as its difference to the last but one
         runs.append(value + runs[-2] if len(runs) > 2 else value)
         value = shift = 0
     return runs

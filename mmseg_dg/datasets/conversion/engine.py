@@ -160,12 +160,13 @@ def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int
         try:
             up_to_date = not overwrite and osp.exists(job.target)
             if up_to_date and not verify:
-                if job.image is not None:  # another tool may not have looked
+                # the label may be another tool's, which did not compare it with the image
+                if job.image is not None:
                     _check_size(job.image, image_size(job.target), job.target)
                 outcomes.append((job.name, 'kept', ''))
                 continue
             label, counts = checked_label(job, make_label, num_classes)
-            if not up_to_date:
+            if not up_to_date:  # else ``verify`` is asked: what is there must be the same
                 write_label(job.target, label)
             elif not _same_label(job.target, label):
                 raise ValueError(f'{job.target}: is not what {job.source} converts to; run again '

@@ -110,6 +110,7 @@ def _resize_range(jobs: Sequence[Job], images: dict[str, str], make_label: Label
             if overwrite or not osp.exists(images[job.name]):
                 _write_image(images[job.name], resize(load(dict(img_path=job.image)))['img'])
             there = not overwrite and osp.exists(job.target)
+            # ``known``: labels whose counts were written before; others are read to be counted
             if there and osp.basename(job.target) in known:
                 outcomes.append(('kept', '', None))
                 continue

@@ -61,7 +61,7 @@ class VOCLabels:
     """VOC's palette PNG or SBD's ``GTcls.Segmentation``, ids 0..20 and 255."""
     def __call__(self, job: Job) -> np.ndarray:
         """The label of one image, uint8 (H, W), ids 0..20 and 255."""
-        if not job.source.endswith('.mat'):
+        if not job.source.endswith('.mat'):  # VOC's own; SBD's labels are .mat files
             return TableLabels(_VOC_TABLE, RAW_IDS['voc'])(job)
         label = read_mat(job.source, 'GTcls', 'Segmentation')
         wrong = sorted(set(np.unique(label).tolist()) - RAW_IDS['voc'])
@@ -156,6 +156,7 @@ class ContextLabels:
     def __call__(self, job: Job) -> np.ndarray:
         """The label of one image, uint8 (H, W), 0 (other) and 1..59."""
         raw = read_mat(job.source, 'LabelMap')
+        # raw_ids: the highest id of the files; table: id -> class, of those that are classes
         if raw.ndim != 2 or raw.max() > self.raw_ids or raw.min() < 0:
             raise ValueError(f'{job.source}: expected ids 0..{self.raw_ids} per pixel, got shape '
                              f'{raw.shape} with {raw.min()}..{raw.max()}')

@@ -124,7 +124,7 @@ def _examine_files(listing: Listing, quick: bool, run: Callable) -> Optional[np.
                                                for kind, _, _ in record.problems):
             rank = (min(record.size), record.size[0] * record.size[1], index)
             smallest = min(smallest or rank, rank)
-    listing.smallest = None if smallest is None else smallest[-1]
+    listing.smallest = None if smallest is None else smallest[-1]  # its index in listing.infos
     relations.add_few_bits(listing, largest)
     relations.add_class_faults(listing, raw, mapped, labels, complete=labels == count)
     return mapped if listing.loader is not None else None
@@ -181,6 +181,7 @@ def _try_small(listing: Listing, dataset: Any, sample: dict, path: str,
                 'small_image', path, f'{width}x{height} (width x height) after the '
                 f'pipeline, the crop wants {crop[1]}x{crop[0]}', path)
         return
+    # no crop to compare with: the network is tried, where the image is small enough to matter
     if min(height, width) >= SMALL_SIDE or 'type' not in model.config:
         return
     try:
@@ -253,7 +254,8 @@ def _run(function: Callable, items: Sequence, what: str = '', num_workers: Optio
     if workers <= 1 or len(items) < _SERIAL_BELOW:
         yield from reporting(map(function, items))
         return
-    # the function goes to each process once
+    # the function goes to each process once; items come in chunks of at most 32, four or more of
+    # them for each process
     with ProcessPoolExecutor(workers, initializer=_start, initargs=(function, )) as pool:
         yield from reporting(
             pool.map(_in_worker, items, chunksize=max(1, min(32,

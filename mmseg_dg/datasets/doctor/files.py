@@ -156,6 +156,7 @@ def _image_size(path: str, reading: Reading,
     """
     content = _content(path, 'unreadable_image', reading.backend_args)
     header = _checked_header(path, content, reading, problems)
+    # more than 8 bits: the loading step itself decodes it, as Pillow may cut values down
     if header is not None and header.bits > 8 and reading.image_loader is not None:
         return (header.width, header.height), header.orientation, _largest(content, reading)
     image = _open(content, 'unreadable_image')
@@ -166,6 +167,7 @@ def _image_size(path: str, reading: Reading,
     if orientation not in range(1, 9):  # 0 and what is no orientation: readers ignore it
         orientation = 1
     width, height = image.size
+    # orientations 5 to 8 turn the image by a quarter
     return ((height, width) if orientation >= 5 else (width, height)), orientation, None
 
 
@@ -181,6 +183,7 @@ def _checked_header(path: str, content: bytes, reading: Reading,
     if reading.image_loader is None:
         return header
     kind, why = reading.image_loader.fault(header)
+    # for 16 bits without a stated depth, the values in the file tell what to state
     if kind == 'deep_image' and reading.thorough and not header.floating and header.bits <= 16:
         largest = _largest(content, reading, state=False)
         if largest is not None:
@@ -258,8 +261,8 @@ def _refuse_color(ids: np.ndarray, mode: str) -> None:
 
 
 def _counts_by_loader(info: dict, loader: Any) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """:func:`_label_counts` for loaders that read in their own way: (256,) pixels per id before
-    and after the dataset's mapping, and (width, height).
+    """Pixels per id (256,) before and after the dataset's mapping, and (width, height): what
+    :func:`_label_counts` gives, for loaders that read in their own way.
 
     The loader runs as it is and once more without mapping. Ids are taken modulo 256.
     """

@@ -116,7 +116,7 @@ def _rendered(cls: type, config: dict) -> bool:
 
 def _list(listing: Listing, config: dict, cls: type) -> None:
     """Build the dataset and list its files; what it refuses becomes findings."""
-    config.update(pipeline=[])
+    config.update(pipeline=[])  # files are listed, none is loaded
     if not (isinstance(cls, type) and issubclass(cls, BaseDataset)):
         listing.dataset = DATASETS.build(config)
         listing.add('not_checked', listing.entry.key, f'{cls.__name__} is no mmengine dataset')
@@ -170,6 +170,8 @@ def _use_names(dataset: Any, names: Sequence[str]) -> None:
     """Let the dataset list ``names`` whether their files are there or not: which are missing is the
     doctor's to find, while the dataset itself would stop at the first.
     """
+    # ``_stems_in`` and ``_listed`` are the methods by which these classes read ``ann_file``: an
+    # attribute of the instance hides them
     if isinstance(dataset, TrainIdDataset):
         dataset.__dict__['_stems_in'] = lambda folder: list(names)
     elif isinstance(dataset, (FolderDataset, UnlabeledImageDataset)):
@@ -200,6 +202,7 @@ def _find_missing(listing: Listing, infos: list[dict]) -> None:
     if listing.loader is not None:
         wanted = [info['seg_map_path'] for info in infos]
         labels = _below(wanted, backend_args)
+        # not one label is there: a wrong folder or ending is one finding instead of many
         if not labels and _explain(listing, listing.entry.config):
             return
     if _add_columns_fault(listing, infos, images):
@@ -207,9 +210,9 @@ def _find_missing(listing: Listing, infos: list[dict]) -> None:
     for info in infos:
         image, label = info['img_path'], info.get('seg_map_path')
         if image not in images:
-            listing.add('missing_image', image, 'named by the list', image)
+            listing.add('missing_image', image, 'named by the list', image=image)
         elif listing.loader is not None and label not in labels:
-            listing.add('missing_label', image, f'no {label}', image)
+            listing.add('missing_label', image, f'no {label}', image=image)
         else:
             listing.infos.append(info)
 
@@ -291,6 +294,7 @@ def _explain(listing: Listing, config: dict) -> bool:
         suffix = known.suffix(suffix_key, config.get(suffix_key))
         if not osp.isdir(folder):
             listing.add('missing_folder', folder, key)
+        # a list names its images itself: missing ones are found one by one
         elif suffix and not (key == 'img_path' and config.get('ann_file')) and not list_files(
                 folder, suffix):
             there = Counter(osp.splitext(name)[1]

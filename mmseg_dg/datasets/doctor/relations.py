@@ -110,7 +110,7 @@ def _difference(first: Listing, other: Listing) -> str:
 
 
 def _head_sizes(node: Any, key: str) -> Iterator[tuple[str, int]]:
-    """(dotted key, num_classes) of every head in a config."""
+    """``(dotted key, num_classes)`` of every head in a config below ``key``, lists included."""
     if isinstance(node, dict):
         for name, value in node.items():
             if name in ('decode_head', 'auxiliary_head'):

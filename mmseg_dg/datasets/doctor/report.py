@@ -114,8 +114,12 @@ class Report:
         return '\n'.join(lines)
 
     def _row(self, summary: StreamSummary, shown: set[Finding]) -> tuple[str, ...]:
-        """Cells of a stream in the table: counts of images, errors and warnings."""
-        # joined datasets share a stream, so each listing's own findings are counted
+        """Cells of a dataset's line in the table: stream, type, images, images expected, labeled,
+        errors, warnings.
+
+        ``shown`` are the findings of this report; kinds that it was told to ignore are not counted.
+        """
+        # several datasets may be joined in one stream: the key tells whose findings these are
         listing = next(x for x in self.listings if x.entry.key == summary.key)
         own = Counter(f.is_error for f in listing.findings if f in shown)
         return (summary.stream, summary.type, str(summary.images),

@@ -69,7 +69,7 @@ class ClassUniformSampler(StatelessSampler):
             raise ValueError(f'ClassUniformSampler: centroids must be a table (R, {len(COLUMNS)}) '
                              f'with the columns {COLUMNS} and at least one row, got shape '
                              f'{table.shape}')
-        if table[:, 0].max() >= self.size:
+        if table[:, 0].max() >= self.size:  # columns: image, class, row, column
             raise ValueError(f'ClassUniformSampler: the centroids name image {table[:, 0].max()}, '
                              f'the dataset has {self.size} samples; they belong to different data')
         self._report_missing(table)
@@ -109,12 +109,12 @@ class ClassUniformSampler(StatelessSampler):
         return self._epoch
 
     def request(self, draw: int) -> SampleRequest:
-        """As the base: an image of the epoch, with class and place of the crop where a class is
-        due.
+        """The sample of draw number ``draw``: an image of the epoch, with class and place of the
+        crop where a class is due.
         """
         epoch, place = divmod(draw, self.size)
         image, row = self._draws_of(epoch)[place]
-        if row < 0:
+        if row < 0:  # drawn plainly
             return SampleRequest(int(image), self._sample_seed(draw))
         _, wanted, y, x = (int(value) for value in self.table[row])
         return SampleRequest(int(image), self._sample_seed(draw), wanted, (y, x))

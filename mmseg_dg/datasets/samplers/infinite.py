@@ -97,7 +97,7 @@ class StatefulInfiniteSampler(StatelessSampler):
         return self._order
 
     def request(self, draw: int) -> SampleRequest:
-        """As the base: every image once per epoch."""
+        """The sample of draw number ``draw``: every image once per epoch, in the epoch's order."""
         epoch, place = divmod(draw, self.size)
         index = int(self._order_of(epoch)[place]) if self.shuffle else place
         return SampleRequest(index, self._sample_seed(draw))

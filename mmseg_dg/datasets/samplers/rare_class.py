@@ -90,8 +90,11 @@ class RareClassSampler(StatelessSampler):
         self._images: list[np.ndarray] = [found for found, ok in zip(images, usable) if ok]
 
     def request(self, draw: int) -> SampleRequest:
-        """As the base: first a class, rare ones more often, then an image that shows it."""
+        """The sample of draw number ``draw``: first a class, rare ones more often, then an image
+        that shows it.
+        """
         generator = np.random.Generator(np.random.PCG64(derive_seed(self.seed, 'rare class', draw)))
+        # ``_cumulative``: sums of the classes' probabilities; ``_images``: those that show each
         place = int(np.searchsorted(self._cumulative, generator.random(), side='right'))
         images = self._images[place]
         index = int(images[generator.integers(len(images))])

@@ -189,6 +189,7 @@ def _apportion(sizes: Sequence[int], total: int) -> list[int]:
     least = 1 if total >= len(sizes) else 0
     exact = np.asarray(sizes, float) / sum(sizes) * total
     shares = np.maximum(np.floor(exact), least).astype(int)
+    # raised to 1, they may be too many: the one furthest above its exact share gives one back
     while shares.sum() > total:
         shares[np.argmax(np.where(shares > least, shares - exact, -np.inf))] -= 1
     while shares.sum() < total:

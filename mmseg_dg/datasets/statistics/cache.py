@@ -172,7 +172,7 @@ def _files(dataset: Any, root: str) -> Iterator[tuple[str, int]]:
     local: list[bool] = []
     for index in range(len(dataset)):
         path = dataset.get_data_info(index)['seg_map_path']
-        if not local:
+        if not local:  # asked once, of the first path: it holds for the dataset
             local.append(is_local(path, backend_args))
         size = os.stat(path).st_size if local[0] else -1
         yield (_relative(path, root, prefix) if root and local[0] else path), size

@@ -108,6 +108,7 @@ def _entry_of_cut(counts_entry: CacheEntry, cut: _Cut) -> CacheEntry:
     """The place of the centroids beside that of the pixel counts."""
     ending = f'_centroids{cut}'
     note = f'{counts_entry.note}, centroids in {cut.tiles} tiles of {cut.tile}'
+    # reads, writes: files of the cache, those that may be there and the one that is written
     return dataclasses.replace(counts_entry, reads=tuple(base + ending
                                                          for base in counts_entry.reads),
                                writes=counts_entry.writes + ending, shape=(-1, len(COLUMNS)),

@@ -96,7 +96,7 @@ def _markings(dice: Dice, street: Street, across: np.ndarray, z: np.ndarray,
     unbroken = dice.chance(0.4)  # the line between the directions
     for center, away in street.lanes:
         line = center + street.lane / 2
-        if left + 0.8 < line < right - 0.8:
+        if left + 0.8 < line < right - 0.8:  # meters; lines at the edges follow below
             stripe = _band(across, line, 0.07, pixel)
             middle = not away and center > -1.5 * street.lane
             paint = np.maximum(paint, stripe if middle and unbroken else stripe * dashed)
@@ -189,7 +189,7 @@ def _areas(street: Street, across: np.ndarray, z: np.ndarray,
         road[on_side] = 1
     outer_left, outer_right = street.left - street.walk_left, street.right + street.walk_right
     walk = np.clip((np.minimum(across - outer_left, outer_right - across)) / pixel + 0.5, 0, 1)
-    if street.verge == 0:
+    if street.verge == 0:  # no green behind the sidewalks: paving up to the buildings
         walk[:] = 1
     kerb = np.maximum(_band(across, street.left - 0.1, 0.1, pixel),
                       _band(across, street.right + 0.1, 0.1, pixel))

@@ -118,7 +118,7 @@ def _write_missing(write: Callable[[int], None], missing: list[int], num_workers
         f'rendering {len(missing)} pictures of the synthetic city into {folder} with '
         f'{workers} process{"es" if workers > 1 else ""}', logger='current')
     progress, begin = Progress('rendering pictures', len(missing), _QUIET), time.time()
-    # daemons may not have children
+    # alone where a pool costs more than it saves; daemons may not have children
     if workers == 1 or len(missing) < _WORTH_A_POOL or current_process().daemon:
         for index in missing:
             write(index)

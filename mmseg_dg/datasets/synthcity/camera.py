@@ -29,7 +29,7 @@ class Camera:
     def __init__(self, dice: Dice, width: int, height: int) -> None:
         self.width, self.height = width, height
         self.focal = width * dice.uniform(0.62, 0.95)
-        self.elevation = dice.uniform(1.15, 1.9)
+        self.elevation = dice.uniform(1.15, 1.9)  # meters above the road
         pitch, yaw, roll = np.deg2rad([dice.uniform(-5.0, 1.5), dice.normal(4), dice.normal(0.6)])
         cp, sp = np.cos(pitch), np.sin(pitch)
         cy, sy, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(roll), np.sin(roll)

@@ -35,7 +35,7 @@ class Light(NamedTuple):
         """
         x, y, z = self.direction
         facing = np.maximum(normals[:, 0] * x + normals[:, 1] * y + normals[:, 2] * z, 0)
-        facing[(normals == _EVENLY).all(1)] = 0.5
+        facing[(normals == _EVENLY).all(1)] = 0.5  # lit alike from everywhere
         lit = self.ambient + self.sun * facing[:, None]
         lit[normals[:, 0] == _GLOWING[0]] = 1.0
         return lit

@@ -97,7 +97,8 @@ def _photograph(image: np.ndarray, dice: Dice) -> np.ndarray:
     """
     height, width = image.shape[:2]
     scale = width / 512
-    image *= np.float32(np.exp(dice.uniform(np.log(0.65), np.log(1.45))))  # exposure
+    # exposure; even in the logarithm, so that darker and brighter are drawn alike
+    image *= np.float32(np.exp(dice.uniform(np.log(0.65), np.log(1.45))))
     # what is brighter than 190 of 255 glows into its surroundings
     bright = cv2.resize(np.maximum(image - 190, 0), None, fx=0.25, fy=0.25,
                         interpolation=cv2.INTER_AREA)

@@ -52,7 +52,7 @@ def _branches(stage: Stage, x: float, z: float, height: float, thickness: float,
         thickness: Half of the trunk's, meters.
         color: BGR.
     """
-    dice, t = stage.dice, thickness * 0.25
+    dice, t = stage.dice, thickness * 0.25  # t: half of a branch's width at the trunk
     for _ in range(34):
         angle, length = dice.uniform(0.3, 2.84), dice.uniform(0.3, 1) * height * 0.45
         y = height * dice.uniform(0.35, 0.6)

@@ -154,7 +154,7 @@ def _plots(stage: Stage, side: int) -> list[Plot]:
         end = z + dice.uniform(7, 18)
         x = front + side * (dice.uniform(0, 1.5) if street.verge else 0.0)
         if street.side_street is not None and street.crosses_side_street(z, end):
-            if street.side_street - z > 3:
+            if street.side_street - z > 3:  # meters: room for a house before the gap
                 found.append(
                     Plot(side=side, x=front, z0=z, z1=street.side_street - 0.5,
                          height=buildings.house_height(stage)))

@@ -43,6 +43,9 @@ def _cover(distance: np.ndarray, half_width: Union[float, np.ndarray],
 
 def _facade(color: np.ndarray, p: Patch) -> None:
     """Paint bricks or panels, dirt and a grid of windows onto the pixels of a facade (in place)."""
+    # (N,) each: facade's beginning and length, then windows: distance, width, height of a floor,
+    # their own height, gray of the frame, BGR of the glass; seed, floors that are shops, height
+    # of the house, style
     (start, length, pitch, width, floor, tall, frame, b, g, r, seed, shop, height,
      style) = p.parameters.T
     u, v = p.u - start, p.v  # meters along the facade and up

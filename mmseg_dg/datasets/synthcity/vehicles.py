@@ -49,7 +49,7 @@ class Vehicle:
         self.x, self.z, self.cos, self.sin = x, z, math.cos(yaw), math.sin(yaw)
         self.near = z - abs(self.cos) * length / 2  # z of its end toward the camera
         self.detailed = self.near < 45  # farther away details are smaller than a pixel
-        stage.canvas.at(max(self.near, 0.5))
+        stage.canvas.at(max(self.near, 0.5))  # what follows is painted in the order of this depth
         self.grain = stage.canvas.texture(LACQUER, 0.5, 1.0, stage.dice.uniform(0, 99), 0.2)
 
     def point(self, a: float, y: float, along: float) -> tuple[float, float, float]:

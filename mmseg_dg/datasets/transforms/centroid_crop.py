@@ -78,7 +78,8 @@ class CentroidCrop(BaseTransform):
         if results.get('flip'):
             raise ValueError('CentroidCrop: the image is flipped already and the wanted point is '
                              'not; put RandomFlip after the crop')
-        factors = results.get('scale_factor', (1.0, 1.0))  # width, height
+        # the point is of the label as loaded; factors are (width, height), the point (row, column)
+        factors = results.get('scale_factor', (1.0, 1.0))
         return pair(
             min(int(place * factor), side - 1)
             for place, factor, side in zip(point, (factors[1], factors[0]), shape))
@@ -104,6 +105,7 @@ class CentroidCrop(BaseTransform):
         place = point + max(0, want - have) // 2  # after padding
         if self.place == 'clamped':  # drawn around the point, then pushed into the image
             return min(last, max(0, int(np.random.randint(place - want, place + 1))))
+        # 'uniform': all crops inside the image that hold the point are equally probable
         return int(np.random.randint(max(0, place - want + 1), min(last, place) + 1))
 
     def __repr__(self) -> str:

@@ -69,6 +69,7 @@ class LoadImageStack(LoadImageFromFile):
             return 'deep_image', (
                 f'{text}; say how many of them the values use, bit_depth=16 (or 12, 14, ...) of '
                 'LoadImageStack, and they are scaled to 0..255')
+        # of a TIFF the header is that of the first page alone
         if header.format != 'TIFF' and header.channels + header.alpha != self.channels:
             return 'extra_channels', f'{text}, but LoadImageStack has channels={self.channels}'
         return '', ''
@@ -174,6 +175,7 @@ class LoadImageStack(LoadImageFromFile):
             eight = to_uint8(image, self.bit_depth, path)  # refuses values beyond
             if not self.to_float32:
                 return eight
+            # with a point: the fractions that 8 bits would round away are kept
             scaled = image * (255 / (2**self.bit_depth - 1))
         else:
             raise ValueError(

@@ -112,7 +112,7 @@ class RareClassCrop(BaseTransform):
     def _varied_box(self, shape: tuple[int, int], label: np.ndarray) -> ArrayBox:
         """A random crop, drawn again while one class fills more than ``cat_max_ratio`` of it."""
         box = self._random_box(shape)
-        if self.cat_max_ratio >= 1:
+        if self.cat_max_ratio >= 1:  # every crop is varied enough
             return box
         # as in the official code; ignored pixels do not count
         for _ in range(self._redraws):

@@ -27,6 +27,10 @@ class BestCheckpoints(CheckpointHook):
     """
     #: Best checkpoints that wait for the first regular one.
     _waiting_best: list[str]
+    #: Best checkpoints replaced since the last regular checkpoint, which still names them.
+    _outdated_best: list[str]
+    #: Score -> best checkpoint, as the newest regular checkpoint names them.
+    _saved_best: dict[str, Optional[str]]
 
     def _hub_keys(self, indicator: str) -> tuple[str, str]:
         """Names of score and file in the message hub, as mmengine's."""
@@ -44,6 +48,7 @@ class BestCheckpoints(CheckpointHook):
         mmengine looks for it.
         """
         path = None if name is None else self.file_backend.join_path(self.out_dir, name)
+        # mmengine keeps the best path of one score in one field, those of several in a dict
         if len(self.key_indicators) == 1:
             self.best_ckpt_path = path
         else:
@@ -60,7 +65,7 @@ class BestCheckpoints(CheckpointHook):
         """
         self._outdated_best: list[str] = []  # to be removed after the next regular checkpoint
         # what the newest regular checkpoint names as best, by score
-        self._saved_best: dict[str, Optional[str]] = {}
+        self._saved_best = {}
         for indicator in self.key_indicators:
             score_key, path_key = self._hub_keys(indicator)
             info = runner.message_hub.runtime_info
@@ -76,6 +81,7 @@ class BestCheckpoints(CheckpointHook):
                     f'the best checkpoint {name} ({indicator} {info.get(score_key)}) is not in '
                     f'{self.out_dir} any more: its score is forgotten, and the next validation '
                     'leaves a best checkpoint')
+                # pop_info leaves the key among those that checkpoints keep
                 for key in (score_key, path_key):
                     runner.message_hub.pop_info(key)
                     runner.message_hub._resumed_keys.pop(key, None)
@@ -93,6 +99,7 @@ class BestCheckpoints(CheckpointHook):
         their successor; later ones, of iterations that are trained again, when a regular checkpoint
         is written. Both only where the run goes on from a checkpoint of this folder.
         """
+        # mmengine's runner: ``_resume`` whether it resumes, ``_load_from`` the file it starts from
         if not runner._resume or not isinstance(self.file_backend, LocalBackend):
             return
         source = runner._load_from or ''
@@ -118,6 +125,7 @@ class BestCheckpoints(CheckpointHook):
         target = self.file_backend.join_path(self.out_dir, name)
         if self.file_backend.isfile(target):
             return True
+        # beside the checkpoint that mmengine's runner resumes from
         source = osp.join(osp.dirname(runner._load_from or ''), name)
         if not runner._resume or not osp.isfile(source):
             return False
@@ -177,6 +185,7 @@ class BestCheckpoints(CheckpointHook):
             else:
                 self._write_best(runner, name)
             if before and before != name:
+                # a regular checkpoint names it: it stays until the next one names its successor
                 if before in self._saved_best.values():
                     self._outdated_best.append(before)
                 elif is_main_process():  # no regular checkpoint names the old best one

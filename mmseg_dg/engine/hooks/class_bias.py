@@ -74,7 +74,8 @@ class PseudoLabelStatisticsHook(Hook):
         kept = runner.message_hub.runtime_info.get(KEPT)
         if kept and runner.iter:
             self.rows = [list(row) for row in kept['rows']]
-            # the counts of all processes together
+            # the counts are those of all processes together: one process takes them over, as the
+            # next row is a sum over processes
             if kept['counts'] is not None and is_main_process():
                 self._counts = torch.tensor(kept['counts'], dtype=torch.float64,
                                             device=get_device())
@@ -92,6 +93,7 @@ class PseudoLabelStatisticsHook(Hook):
         if runner.iter % self.interval == 0:
             method = method_of(runner)
             self._count(method)
+            # read: the record goes with its last reader
             method.recorder.release(READER)
         done = runner.iter + 1
         if self._counts is not None and (done % self.window == 0 or done == runner.max_iters):
@@ -135,6 +137,7 @@ class PseudoLabelStatisticsHook(Hook):
                 level=logging.WARNING)
             self.interval = 2**62  # beyond any run: warn once, and count no more
             return
+        # where images are not padding, (B, H, W), of methods that tell it
         valid = None if state.own_pseudo is None else state.own_pseudo.valid
         counts = pseudo_label_counts(state.pseudo_label, state.pseudo_weight, len(self._classes),
                                      valid)

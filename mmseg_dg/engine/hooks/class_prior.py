@@ -51,7 +51,8 @@ class ClassPriorHook(CheckingHook):
     def before_train(self, runner: Runner) -> None:
         """Count, unless a resumed checkpoint brought the counts."""
         method = method_of(runner)
-        fresh = [  # networks whose prior is not known yet
+        # networks whose prior is not known yet; ``ready`` is a buffer, 1 once counts were set
+        fresh = [
             module for module in self._adjustments(method)
             if runner.iter == 0 or not int(module.ready)
         ]

@@ -89,13 +89,14 @@ class DecoderWarmupHook(CheckingHook):
                 scheduler.bind_warmup(self.length)
         if runner.iter < self.length:
             self._freeze(runner, model)
-        # resumed between the last iteration of the warm-up and the hand-over
+        # resumed between the last iteration of the warm-up and the hand-over: nothing to free,
+        # but not None, so that before_train_iter hands over
         elif runner.iter == self.length > 0:
             self._frozen = []
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """In the first iteration after the warm-up: free the encoder, and let the method hand over
-        (DeFT's adaptive decoder becomes the retentive one). Otherwise nothing happens.
+        """Free the encoder in the first iteration after the warm-up, and let the method hand over
+        (DeFT's adaptive decoder becomes the retentive one); in all others nothing happens.
         """
         if runner.iter < self.length:
             return
@@ -110,7 +111,7 @@ class DecoderWarmupHook(CheckingHook):
             runner.optim_wrapper.optimizer.state.clear()
         if isinstance(model, HandsOver):
             model.hand_over()
-            forget_logged(runner, model.warmup_logs)
+            forget_logged(runner, model.warmup_logs)  # values that only the warm-up logs
         print_log(
             f'decoder warm-up is over at iteration {runner.iter}: the encoder is trained '
             'from here on, the optimizer '

@@ -115,7 +115,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
                 runner._resume = runner._load_from is not None
             elif not runner._resume and not runner.cfg.get('overwrite'):
                 on_first_process(lambda: refuse_to_mix(self._place(runner), self.filename_tmpl))
-        self._resumed = runner._resume
+        self._resumed = runner._resume  # mmengine's; settled above where the folder is local
 
     def after_run(self, runner: Runner) -> None:
         if self._claimed is not None:
@@ -136,8 +136,8 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             prepare_resume(runner, checkpoint, bool(runner.cfg.get('resume_weights_only')))
 
     def before_train(self, runner: Runner) -> None:
-        """As mmengine, after a check of ``save_best``; a resumed run finds its best checkpoint and
-        schedules again, and from now on signals end it after a checkpoint.
+        """Check ``save_best`` around what mmengine's hook prepares; a resumed run finds its best
+        checkpoint and schedules again, and from now on signals end it after a checkpoint.
         """
         if runner.cfg.get('overwrite') and not runner._resume:
             on_first_process(lambda: self._overwrite(runner))
@@ -202,7 +202,8 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
-        """As mmengine, which notes best scores; ValueError where ``save_best`` is not among them.
+        """Note the best scores, as mmengine's hook does; ValueError where ``save_best`` names none
+        of ``metrics``.
         """
         if not self._prepared:
             return  # a validation without training: nothing is saved
@@ -283,12 +284,13 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
             BlockingIOError: Another run has taken the work dir.
         """
         options.update(file_client_args=self.file_client_args, backend_args=self.backend_args)
+        # other processes write no file there, and an object store has no half-written files
         if not is_main_process() or not isinstance(self.file_backend, LocalBackend):
             runner.save_checkpoint(self.out_dir, name, **options)
             return
         lock = current_lock(runner.work_dir)
         if lock is not None:
-            lock.check()
+            lock.check()  # raises if another run took the folder
         os.makedirs(self.out_dir, exist_ok=True)
         with written_whole(osp.join(self.out_dir, name)) as part:
             runner.save_checkpoint(str(part.parent), part.name, **options)
@@ -317,6 +319,7 @@ def check_scores(evaluators: Any, key: str) -> None:
     """
     domain, _, name = key.partition('/')
     metrics = evaluators.metrics if domain == 'mean' else evaluators[domain].metrics
+    # metrics without labels, which alone list the names of their scores
     free = [metric for metric in metrics if MetricTraits(metric).score_names is not None]
     known = [
         f'{metric.prefix}/{score}' if metric.prefix else score for metric in free

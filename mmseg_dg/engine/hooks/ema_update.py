@@ -94,9 +94,9 @@ class EMAUpdateHook(CheckingHook):
         without the host).
         """
         method = method_of(runner)
-        skipped = method.step_skipped
+        skipped = method.step_skipped  # 0-d buffer: 1 after a step that changed nothing
         if not method.averages_follow:
-            return
+            return  # DeFT's wait while its decoder is warmed up
         if not skipped.is_cuda:
             if int(skipped):
                 return

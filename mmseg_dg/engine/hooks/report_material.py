@@ -53,6 +53,7 @@ class _Keeper:
         """
         kinds = ['sample'] if index in self.places else []
         if not math.isnan(score) and self.extremes:
+            # both lists are sorted, the entry that would go first comes last
             if len(self.best) < self.extremes or score > self.best[-1]['score']:
                 kinds.append('best')
             if len(self.worst) < self.extremes or score < self.worst[-1]['score']:

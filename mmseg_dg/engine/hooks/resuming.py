@@ -19,7 +19,7 @@ def prepare_resume(runner: Any, checkpoint: dict, weights_only: bool) -> None:
     Raises:
         CheckpointError: A part is missing, by name.
     """
-    name = str(runner._load_from)
+    name = str(runner._load_from)  # mmengine's: the file that is resumed from
     if weights_only:
         for part in ('optimizer', 'param_schedulers'):
             checkpoint.pop(part, None)
@@ -67,7 +67,7 @@ def finish_weights_only(runner: Any) -> None:
     for scheduler in runner.param_schedulers if done > 0 else ():
         known: Any = scheduler  # mmengine's schedules have no types
         if isinstance(scheduler, ClosedForm):
-            # one step from here leads to the iteration of the weights
+            # one step from here leads to the iteration of the weights; both are mmengine's counts
             known.last_step += done - 1
             known._global_step += done - 1
             known.step()

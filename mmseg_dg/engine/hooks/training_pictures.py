@@ -65,7 +65,7 @@ class TrainingPicturesHook(Hook):
         if not self._due(runner):
             return
         method = method_of(runner)
-        record = method.recorder.record
+        record = method.recorder.record  # of the step just taken; None if it was left out
         method.recorder.release(READER)
         if record is not None and _without_pixels(record):
             self._warn('cached features have no pixels to draw (train_cfg.cached_features): no '

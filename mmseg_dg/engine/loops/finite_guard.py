@@ -60,6 +60,7 @@ class FiniteGuard:
             NonFiniteError: A step since the last look, or the state as it is now, is not finite.
         """
         iteration = self.loop.iter + 1
+        # ``waiting``: steps whose flags lie unread on the device
         if state_is_due or iteration % self.interval == 0 or self.watch.waiting >= LONGEST_WAIT:
             self.watch.read()
         if self.watch.skipped:
@@ -77,6 +78,7 @@ class FiniteGuard:
             dict(model=method_of(runner).state_dict(),
                  optimizer=runner.optim_wrapper.optimizer.state_dict()))
         if found:
+            # it only tells the message the iteration: there are no buffers to bring back
             check = StepCheck(method_of(runner), self.loop.iter, remember=False)
             raise NonFiniteError('\n'.join([
                 f'after iteration {iteration} the state is not finite: '

@@ -108,6 +108,7 @@ class _MultiDomainLoop(BaseLoop):
                 f'{config!r}: write {self.mode}_dataloader = dict({name}=dict(batch_size=1, '
                 'dataset=dict(...), sampler=...))')
         try:
+            # seeds as mmengine's runner passes them for loaders of its own
             loader = runner.build_dataloader(
                 config, seed=runner.seed,
                 diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False))

@@ -137,7 +137,7 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         """Tell the method, before mmengine's runner loads ``load_from``, to leave the checkpoint's
         classifier out.
         """
-        if not new or self.runner._resume:
+        if not new or self.runner._resume:  # a resumed run has its own classifier
             return
         if not self.runner._load_from:
             raise ValueError('train_cfg.new_classifier=True leaves the classifier of a checkpoint '

@@ -33,7 +33,9 @@ class ComponentParamGroups(MergedParamGroups):
     """
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '',
                    is_dcn_module: Optional[Union[int, float]] = None) -> None:
-        """As mmengine; at the end of its walk over the modules, each group gets its component."""
+        """Collect one group per parameter, as mmengine does; at the end of its walk over the
+        modules, each group gets its component.
+        """
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix:  # a module inside the model: the walk is not over
             return

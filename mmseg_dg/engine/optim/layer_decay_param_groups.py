@@ -38,8 +38,8 @@ class LayerDecayParamGroups(MergedParamGroups):
     """
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '',
                    is_dcn_module: Optional[Union[int, float]] = None) -> None:
-        """As mmengine; at the end of the walk, rates are multiplied by the factor of their
-        layer.
+        """Collect one group per parameter, as mmengine does; at the end of its walk over the
+        modules, rates are multiplied by the factor of their layer.
         """
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix:  # a module inside the model: the walk is not over
@@ -48,7 +48,7 @@ class LayerDecayParamGroups(MergedParamGroups):
         base = self.optimizer_cfg.get('lr')
         for group in params:  # one parameter each
             factor = factors.get(id(group['params'][0]))
-            if factor is not None:
+            if factor is not None:  # None outside of the encoder: the decoder keeps its rate
                 group['lr'] = group.get('lr', base) * factor
 
     def _factors(self, model: nn.Module) -> dict[int, float]:

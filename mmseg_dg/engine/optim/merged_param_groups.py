@@ -58,8 +58,8 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '',
                    is_dcn_module: Optional[Union[int, float]] = None) -> None:
-        """As the base class, skipping wholly frozen modules (teachers, ImageNet copies) without a
-        line each.
+        """Collect the groups of a module and those inside it, as mmengine does, but pass over
+        wholly frozen modules (teachers, ImageNet copies): mmengine would log each of their tensors.
         """
         own = list(module.parameters(recurse=True))
         if own and not any(p.requires_grad for p in own):

@@ -27,6 +27,7 @@ def schedule_lines(optimizer: Any, schedulers: Any) -> list[str]:
     lines = []
     for stage, begin, end in known.stages():
         for i, group in enumerate(groups):
+            # (rate, weight decay) of a group at an iteration
             (first, decay), (last, _) = known.group_at(i, begin), known.group_at(i, end - 1)
             frozen = ' (frozen)' if stage == 'decoder warm-up' and group.get(
                 'component') == 'encoder' else ''

@@ -171,12 +171,12 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         """Write learning rates and weight decays of the present position, ``last_step``, into the
         optimizer's groups; after a resume these have those of the earlier run.
         """
-        rates = self._get_value()
+        rates = self._get_value()  # by group
         for group, rate, decay, component in zip(self.optimizer.param_groups, rates,
                                                  self._initial_decay, self._components):
             group['lr'] = rate
             group['weight_decay'] = self.weight_decay_at(decay, self.last_step, component)
-        self._last_value = rates
+        self._last_value = rates  # mmengine's field: what get_last_value() gives
 
     def step(self) -> None:
         """Move to the next iteration and write rate and decay of every group."""

@@ -47,6 +47,7 @@ def check_batch_norm(method: Any, loaders: Any) -> None:
     method.train()  # as the loop does: norm_eval and frozen stages are in effect
     for text, name in single_image_passes.items():
         size = tuple(load_sample(name, loaders[name].dataset, 0)['inputs'].shape)  # (C, H, W)
+        # not every layer could be reached: hooks on all of them raise in iteration 0 instead
         if not _try_shapes(method.student, size, text):
             _watch(method, ' or '.join(single_image_passes))
             return

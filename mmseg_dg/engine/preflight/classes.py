@@ -111,7 +111,7 @@ def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = No
 
 
 def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
-    """(dotted key, ignore value) of heads, losses and the method itself."""
+    """``(dotted key, ignored id)`` of heads, losses and the method itself."""
     known = set()
     for path, head in heads_of(method.student):
         yield f'{path}.ignore_index', head.ignore_index
@@ -125,7 +125,8 @@ def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
                     yield f'{where}.{name}', value
     for name, module in method.named_modules():
         value = value_of(module, 'ignore_index')
-        # heads were looked at above, under the names of their configs
+        # heads were looked at above, under the names of their configs; a teacher is a copy of the
+        # student, with the same settings
         is_head = isinstance(module, (BaseDecodeHead, HRDAHead))
         if isinstance(value, int) and id(module) not in known and not is_head \
                 and not name.startswith('teacher.'):
@@ -133,6 +134,7 @@ def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
     if method.fixed_ignore_index is not None:
         yield f'{type(method).__name__} itself', method.fixed_ignore_index
     preprocessor = method.data_preprocessor
+    # without ``size`` it pads nothing
     if isinstance(preprocessor, SegDataPreProcessor) and preprocessor.size is not None:
         yield 'model.data_preprocessor.seg_pad_val', preprocessor.seg_pad_val
 
@@ -165,7 +167,7 @@ def _made_255(dataset: Any, path: str) -> Iterator[tuple[str, int]]:
 
 
 def _of_transform(transform: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """(dotted key, ignore value) of a step of a pipeline."""
+    """``(dotted key, ignored id)`` of each setting of a pipeline's step that has one."""
     if type(transform).__name__ in CROPS:
         return  # theirs only weighs one crop against another
     path = f'{path}.{type(transform).__name__}'
@@ -187,7 +189,7 @@ def _of_metrics(validation: Optional[Any]) -> Iterator[tuple[str, Any]]:
         return
     domains = validation.dataloader
     for name, evaluator in validation.evaluator.items():
-        scored = False
+        scored = False  # whether a metric of the domain ignores an id
         for metric in evaluator.metrics:
             value = MetricTraits(metric).ignore_index
             if value is not None:

@@ -118,6 +118,7 @@ def _evaluator_problems(config: Any, mode: str, names: Sequence[str]) -> Iterato
     unknown = [name for name in config if name not in names]
     if missing or unknown:
         kept = {name: config[name] for name in names if name in config}
+        # a domain without evaluator: one metric for all; else only the surplus names go
         fix = dict(_METRIC) if len(kept) < len(names) else dict(_delete_=True, **kept)
         yield with_fix(
             ValueError(

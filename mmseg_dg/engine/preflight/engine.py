@@ -27,6 +27,7 @@ def check_engine(runner: Any, method: Any) -> None:
     """
     for error in hook_problems(runner, method):
         raise error
+    # mmengine's: backward passes per optimizer step
     counts = runner.optim_wrapper._accumulative_counts
     if counts > 1:
         raise ValueError(f'optim_wrapper.accumulative_counts={counts} counts backward passes, of '

@@ -99,7 +99,7 @@ def check_headers(what: str, dataset: Any, seconds: float = _SECONDS) -> list[Im
 
 
 def _targets(dataset: Any) -> Iterator[tuple[int, str, Any]]:
-    """(number, path, loading step) of each image that can be looked at."""
+    """The images that can be looked at: (number in the dataset, path, step that loads it) each."""
     # the datasets inside wrappers; for each sample its dataset's position, and its number there
     parts, which, local = flatten(dataset)
     steps = [
@@ -191,7 +191,7 @@ def check_smallest(what: str, model: nn.Module, dataset: Any, files: Sequence[Im
     if file is None:
         return
     crop = crop_size(dataset) if trains else None
-    limit = max(crop) if crop else SMALL_SIDE
+    limit = max(crop) if crop else SMALL_SIDE  # pixels: larger images are not worth a try
     if min(file.header.height, file.header.width) >= limit:
         return
     with local_seed(0):

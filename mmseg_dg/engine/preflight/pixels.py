@@ -84,8 +84,8 @@ def _spread(dataset: Any, count: int) -> Iterator[tuple[Any, str]]:
 
 
 def _labels(dataset: Any, count: int) -> Iterator[tuple[np.ndarray, int, str]]:
-    """(label, number of classes, path) of samples spread evenly, as their dataset's loader reads
-    them.
+    """Labels of ``count`` samples spread evenly, as their dataset's loader reads them: (array of
+    ids, number of classes, path) each.
     """
     for leaf, info in _places(dataset, count):
         loader = next(

@@ -83,6 +83,7 @@ def _check_channels(stream: str, path: str, image: torch.Tensor, method: Any) ->
 def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> None:
     """Refuse pixels on the scale 0..1 where the normalization is for 0..255."""
     known = normalization_of(method.data_preprocessor)
+    # a mean of at most 1 is itself on the scale 0..1
     if known is None or float(known.mean.max()) <= 1 or not image.is_floating_point():
         return
     if 0 < float(image.max()) <= 1:

@@ -97,6 +97,7 @@ def _by_iteration(config: Mapping, absolute: bool, max_iters: int) -> dict:
     """
     if absolute or not max_iters:
         return dict(config)
+    # this package's poly schedule reads the length of the run from the loop
     if config['type'] == 'PolyLR':
         return dict(type='WarmupPolyLR', power=config.get('power', 1),
                     min_lr=config.get('eta_min', 0.))

@@ -59,7 +59,7 @@ def _renaming(method: Any, missing: list[str], unknown: list[str],
         empty where nothing is clear.
     """
     accepted = accepted_arguments(type(method)) or ()
-    # in the order of ``method.streams``
+    # the constructor's arguments that name streams, in the order of ``method.streams``
     arguments = [
         name for name in ('stream', 'labeled_stream', 'unlabeled_stream', 'mix_stream',
                           'target_labeled_stream') if name in accepted

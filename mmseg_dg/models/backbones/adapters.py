@@ -128,20 +128,20 @@ class LoRALinear(nn.Linear):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict,
                               strict: bool, missing_keys: list[str], unexpected_keys: list[str],
                               error_msgs: list[str]) -> None:
-        """As ``nn.Module``; adapters that a plain weight file does not have are not missing, they
-        start from the weights it holds.
+        """Load the layer as ``nn.Module`` does; adapters that a plain weight file does not have
+        are not missing, they start from the weights it holds.
         """
         absent: list[str] = []
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, absent,
                                       unexpected_keys, error_msgs)
-        adapter = [key for key in absent if MARK in key]
+        adapter = [key for key in absent if MARK in key]  # MARK: in the names of adapters alone
         # a file of the layer without adapters: they start anew, and are not missing
         own = sum(MARK in f'.{name}' for name in self.state_dict())
         plain = prefix + 'weight' in state_dict and len(adapter) == own
         missing_keys.extend(key for key in absent if not (plain and key in adapter))
         if plain:
             self.restart()
-        elif not adapter:
+        elif not adapter:  # the file has them; some of them alone stay reported as missing
             self.started = True
 
 

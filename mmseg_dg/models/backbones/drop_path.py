@@ -16,13 +16,13 @@ class DropPath(_DropPath):
     in float32.
     """
     def forward(self, x: Tensor) -> Tensor:
-        """(B, ...) of any shape, kept; one draw per sample."""
+        """Scale or drop each sample of ``x``, (B, ...) of any shape, which is kept."""
         if self.drop_prob == 0. or not self.training:
             return x
         keep = 1 - self.drop_prob
         # floor(keep + U) is 1 with probability ``keep``; half precision would draw too coarsely
         dtype = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
-        # (B, 1, ..., 1)
+        # (B, 1, ..., 1), 0 or 1; x is divided by ``keep``, so that its mean stays
         mask = (keep + torch.rand((x.shape[0], ) + (1, ) *
                                   (x.ndim - 1), dtype=dtype, device=x.device)).floor_()
         return x.div(keep) * mask.to(x.dtype)

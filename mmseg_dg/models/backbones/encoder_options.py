@@ -87,7 +87,7 @@ class EncoderOptions(nn.Module):
 
     # ------------------------------------------------------------------ running
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """As ``nn.Module``; a frozen encoder runs without gradients, and gives back cached maps
+        """Run the encoder; a frozen one runs without gradients, and gives back cached maps
         (``EncodedImages``) that come in the place of images.
         """
         # maps that this encoder, frozen, gave before
@@ -154,7 +154,7 @@ class EncoderOptions(nn.Module):
         """
         state = dict(state)
         key = f'{self.input_layer}.weight'
-        own = _parameter(self, key)
+        own = _parameter(self, key)  # filters; None where the layer has another name
         if own is not None and key in state and state[key].shape[1] != own.shape[1]:
             state[key] = adapt_input_filters(state[key], own.shape[1], self._extra_channels)
         return state

@@ -267,7 +267,7 @@ class HybridViT(EncoderOptions, BaseModule):
         for stage in self.stages:
             x = stage(x)
             levels.append(x)
-        # in place of the last stage's map: the tokens made of that map
+        # in place of the last stage's map: the tokens made of that map, as a map
         return (*levels[:-1], self.tokens(x))
 
     def tokens(self, x: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ class PackedAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.dropout = dropout
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * dims, dims))
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dims, dims))  # rows of q, k, then v
         self.in_proj_bias = nn.Parameter(torch.empty(3 * dims)) if bias else None
         self.out_proj = nn.Linear(dims, dims)
         self.reset_parameters()

@@ -279,8 +279,8 @@ class PlainViT(EncoderOptions, BaseModule):
         self._is_init = True
 
     def _start_randomly(self) -> None:
-        """As in DINOv2's code: positions and linear layers normal with 0.02, cut off; class and
-        register tokens normal with 1e-6."""
+        """Random weights as in DINOv2's code: positions and linear layers from a normal
+        distribution of deviation 0.02, cut off; class and register tokens of deviation 1e-6."""
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         for token in (self.cls_token, self.register_tokens):
             if token is not None:

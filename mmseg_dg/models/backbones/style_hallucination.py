@@ -97,8 +97,8 @@ class StyleHallucination(nn.Module):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict,
                               strict: bool, missing_keys: list[str], unexpected_keys: list[str],
                               error_msgs: list[str]) -> None:
-        """As ``nn.Module``; a checkpoint without both prototypes (ImageNet's, say) is complete: the
-        hook ``StylePrototypeHook`` computes them.
+        """Load as ``nn.Module`` does; a checkpoint with neither of the two buffers of prototypes
+        (ImageNet's, say) is complete: the hook ``StylePrototypeHook`` computes them.
         """
         absent: list[str] = []
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, absent,

@@ -212,7 +212,8 @@ class TinyViT(EncoderOptions, BaseModule):
         self.out_channels = tuple(channels[i] for i in out_indices)
         strides = (4, 8, 16, 16 * last_stride)
         self.strides = tuple(strides[i] for i in out_indices)
-        # pixels of a side below which some stage has a single window; graphs are traced above
+        # pixels of a side below which some stage has a single window; an exported graph is traced
+        # on images above
         self.window_reach = max(stride * window for stride, window in zip(strides[1:], windows[1:]))
         self.patch_embed = PatchEmbed(in_channels, channels[0])
         rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
@@ -287,6 +288,7 @@ class TinyViT(EncoderOptions, BaseModule):
         if not name.startswith('layers.'):
             return sum(depths)
         _, stage, part, *rest = name.split('.')
+        # names are layers.<stage>.blocks.<block>... or layers.<stage>.downsample...
         inside = int(rest[0]) if part == 'blocks' else depths[int(stage)] - 1
         return sum(depths) - 1 - sum(depths[:int(stage)]) - inside
 

@@ -74,7 +74,8 @@ def target_size(size: Sequence[int], patch: int, resize: Optional[str], factor: 
 
 def _free_size(size: Sequence[Any], patch: int, resize: Optional[str],
                factor: float) -> tuple[Any, ...]:
-    """:func:`target_size` of an exported graph, whose sizes are free: whole numbers, no comparison.
+    """The size to resize to, as of :func:`target_size`, for an exported graph: its sizes are free,
+    so that only whole-number arithmetic is used, and no comparison.
 
     Without a policy, sides are taken to be multiples of the patch; the graph fails on others.
     """

@@ -78,6 +78,7 @@ class DAFormerHead(FusedFeatureHead):
             {str(i): LinearEmbedding(c, embed_channels)
              for i, c in zip(in_index, in_channels)})
         if fusion.get('type') == 'context_f4':  # context by ASPP on the coarsest level alone
+            # True: separable convolutions
             dilations = fusion.get('dilations', (1, 6, 12, 18))
             self.embed_layers[str(in_index[-1])] = nn.Sequential(
                 nn.Conv2d(in_channels[-1], embed_channels, 1),

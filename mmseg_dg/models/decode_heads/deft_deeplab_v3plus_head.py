@@ -85,7 +85,7 @@ class DeFTDeepLabV3PlusHead(FusedFeatureHead):
     def fused_features(self, inputs: Sequence[Tensor]) -> Tensor:
         """Features before the classifier, (B, channels, H, W) at the size of the low-level map."""
         low, deep = self._transform_inputs(inputs)
-        # bilinear resizing of one pixel
+        # expanded: what bilinear resizing of one pixel gives
         pooled = self.image_pool(deep).expand(-1, -1, *deep.shape[-2:])
         branches = [pooled, *(branch(deep) for branch in self.aspp)]
         context = self.bottleneck(torch.cat(branches, dim=1))

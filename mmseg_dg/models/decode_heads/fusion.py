@@ -51,7 +51,7 @@ class ASPPFusion(nn.Module):
         :func:`fuse_levels`.
         """
         x = resized_levels(levels, align_corners)  # (B, sum of C_i, h_0, w_0)
-        plain = [level.detach() for level in levels]
+        plain = [level.detach() for level in levels]  # making x anew needs no graph
         # x has four levels' channels: the backward pass makes it anew instead of keeping it
         with recomputed(x, lambda: resized_levels(plain, align_corners)):
             branches = [
@@ -160,7 +160,19 @@ def fuse_levels(fusion: nn.Module, levels: Sequence[Tensor], align_corners: bool
 
 
 class GroupAttention(SelfAttentionBlock):
-    """Self-attention inside a map, with a projection of its output."""
+    """Self-attention among all places of a map (of one group's, when groups are the batch):
+    (B, in_channels, h, w) -> the same shape.
+
+    mmseg's block gives norm and activation to both value and output projection or to neither; here
+    the output alone has them (docs/behavior/daformer_hrda.md), hence ``with_out=False`` and a
+    projection of its own.
+
+    Args:
+        in_channels: Of the map, and of the result.
+        channels: Width of keys and queries.
+        key_query_num_convs: Convolutions in the key and the query projection.
+        norm_cfg, act_cfg: As in ``ConvModule``.
+    """
     def __init__(self, in_channels: int, channels: int, key_query_num_convs: int,
                  norm_cfg: Optional[dict], act_cfg: Optional[dict]) -> None:
         super().__init__(key_in_channels=in_channels, query_in_channels=in_channels,

@@ -111,7 +111,7 @@ class HRDAHead(BaseModule):
             self.scale_attention = MODELS.build(dict(config, num_classes=channels))
         self.num_classes, self.out_channels = self.head.num_classes, self.head.out_channels
         self.align_corners, self.ignore_index = self.head.align_corners, self.head.ignore_index
-        self.threshold = self.head.threshold
+        self.threshold = self.head.threshold  # mmseg's, of a prediction with one channel
 
     @property
     def context_scale(self) -> float:
@@ -176,7 +176,7 @@ class HRDAHead(BaseModule):
         Raises:
             ValueError: Logits and boxes do not fit.
         """
-        if len(windows) == 1:
+        if len(windows) == 1:  # it covers the image: nothing is averaged
             self._check_size(windows[0], image_size)
             return windows[0]
         height, width = (int(side / self.output_stride) for side in image_size)
@@ -221,6 +221,7 @@ class HRDAHead(BaseModule):
             self._check_size(detail, (crop_box[1] - crop_box[0], crop_box[3] - crop_box[2]))
             # in places of the context logits; outside the crop the context counts alone
             y1, y2, x1, x2 = shrink_box(crop_box, stride / self.context_scale)
+            # 1 inside the crop: there alone is a detail
             mask = attention.new_zeros(1, 1, *context.shape[-2:])
             mask[..., y1:y2, x1:x2] = 1
             attention = attention * mask

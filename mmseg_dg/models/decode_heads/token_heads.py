@@ -187,7 +187,8 @@ class DPTHead(FusedFeatureHead):
             level(resize(project(x))) for level, resize, project, x in zip(
                 self.levels, self.resizes, self.projects, self._transform_inputs(inputs))
         ]
-        # from the coarsest map to the finest
+        # from the coarsest map to the finest; each block gets the map from below (first here), that
+        # of its own level (None: there is no other) and the size (h, w) that it enlarges to
         x = self.blocks[3](maps[3], None, tuple(maps[2].shape[-2:]))
         for i in (2, 1):
             x = self.blocks[i](x, maps[i], tuple(maps[i - 1].shape[-2:]))

@@ -68,7 +68,8 @@ class FeatureDistance(nn.Module):
         """Cells of the feature map that count, bool (B, h, w); None for all."""
         if self.classes is None:
             return None
-        factor = labels.shape[-1] // features.shape[-1]  # pixels per cell
+        # pixels per cell; a cell has a class where that fills the share ``min_ratio`` of it
+        factor = labels.shape[-1] // features.shape[-1]
         cells = downscale_labels(labels, factor, self.min_ratio, self.num_classes,
                                  self.ignore_index)
         if cells.shape[-2:] != features.shape[-2:]:

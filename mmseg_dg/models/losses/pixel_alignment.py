@@ -244,6 +244,7 @@ class PixelAlignment(nn.Module):
         """The second pass of ``pair='recompute'``: the terms of its drift pixels, all else as
         decided before.
         """
+        # 1: one set of images, of the labeled pass, came before
         parts = self.partitions(images, eta, seed, 1, settled.drift)
         loss, _ = self._aligned(parts, settled.groups, settled.chosen)
         return AlignmentResult(self._divided(loss, settled.mean), None, settled.log)
@@ -255,7 +256,7 @@ class PixelAlignment(nn.Module):
     def partitions(self, images: Sequence[AlignmentImages], eta: float, seed: Optional[int],
                    first: int,
                    drift: Optional[Sequence[Sequence[Tensor]]] = None) -> list[list[Partition]]:
-        """:meth:`divide` of several sets of images.
+        """Divide the pixels of several sets of images (:meth:`divide`), one list of views each.
 
         Args:
             images, eta: See there.

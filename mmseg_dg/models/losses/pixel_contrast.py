@@ -151,6 +151,7 @@ class PixelContrast(nn.Module):
     def _canvases(self, pass_images: AlignmentImages) -> tuple[Tensor, Tensor]:
         """Context features enlarged, and detail features at their place among zeros, on one grid.
         """
+        # (B, D, h, w) each
         context, detail = pass_images.views[0].features, pass_images.views[1].features
         boxes = boxes_per_image(pass_images.views[1].crop_box, len(detail))
         height, width = pass_images.labels.shape[-2:]

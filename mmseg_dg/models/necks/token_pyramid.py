@@ -59,7 +59,7 @@ def _scaled(side: Any, scale: float) -> Any:
     if not isinstance(side, torch.SymInt):
         return max(round(scale * side), 1)
     if scale.is_integer():
-        return int(scale) * side
+        return int(scale) * side  # a free size is multiplied and divided, not rounded
     if scale == 0.5:
         # side // 2 % 2: whether half of the side is odd
         return (side + side // 2 % 2) // 2  # halves to even, as round()

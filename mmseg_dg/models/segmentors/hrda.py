@@ -117,7 +117,8 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         if norm_per_scale:
             separate_statistics(self.backbone, self._shared_parts()[1:])
         self.register_load_state_dict_pre_hook(match_statistics)
-        # a neck enlarges maps of stride 32, whose sizes are rounded up
+        # a neck enlarges maps of stride 32, whose sizes are rounded up: without, the head's stride
+        # is what image sides must be multiples of
         self.size_divisor = _size_divisor(32 if self.with_neck else self.decode_head.output_stride,
                                           self_scales[1])
         self._check_sizes()
@@ -277,6 +278,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         ``decode.lr.`` context; labels and weight are (B, H, W).
         """
         head = self.decode_head
+        # (log name, logits, labels, weight of pixels, weight of the term); the fusion gets the rest
         terms = [('decode', logits.fused, labels, weight,
                   1 - head.lr_loss_weight - head.hr_loss_weight)]
         if head.lr_loss_weight:

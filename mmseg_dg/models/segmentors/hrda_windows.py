@@ -60,7 +60,7 @@ class DetailWindows:
         """Pad with zeros (the mean color) to sides both scales fit on; sides of ``least`` pixels
         or more stay.
         """
-        smallest = SMALLEST_SIDE / self.scales[1]
+        smallest = SMALLEST_SIDE / self.scales[1]  # of the image, as the context is scaled down
         missing = [
             math.ceil(max(side, smallest) / self.size_divisor) * self.size_divisor - side
             for side in images.shape[-2:]
@@ -137,6 +137,7 @@ class DetailWindows:
                 logits = head.logits(context)
             if output != 'LR':
                 details = torch.cat(self._merged_details(images, group, known, chunk))
+            # 'LR' is enlarged to the size that details have
             if output == 'fused':
                 fused = head.fuse(logits, details, head.attention(context, logits)).fused
             else:
@@ -155,7 +156,8 @@ class DetailWindows:
         shared = self.test_cfg.get('share_detail_windows', True) and not self.blur_hr_crop
         size = (windows[0][1] - windows[0][0], windows[0][3] - windows[0][2])
         boxes = self._detail_boxes(size)
-        # per outer window the keys of its details; crops that are still to be decoded, by key
+        # per outer window the keys of its details: (None or the outer window, box in the image);
+        # crops that are still to be decoded, by key
         rows, missing = [], {}
         for window in windows:
             detail = self._detail_image(cut_box(images, window))

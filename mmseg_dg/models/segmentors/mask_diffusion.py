@@ -237,13 +237,9 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
 
     def label_losses(self, result: DenoisedLabels, levels: Sequence[Tensor], labels: Tensor,
                      weight: Optional[Tensor] = None) -> PassResult:
-        """Losses of every head on labeled images; see :meth:`segmentation_losses`.
-
-        Args:
-            result: What denoiser and plain classifier gave for the images.
-            levels: The encoder's maps, which auxiliary heads read.
-            labels: (B, H, W) int64.
-            weight: Per pixel, (B, H, W); None: 1.
+        """Losses of every head on labeled images with what denoiser and plain classifier gave for
+        them (``result``); auxiliary heads read the encoder's ``levels``. Labels int64 and weight
+        (None: 1), (B, H, W).
         """
         terms = head_result(self.denoiser, result.adjusted, labels, weight).prefixed('decode')
         terms = terms.joined(PassResult(logs=self.time_bins(result, labels)))

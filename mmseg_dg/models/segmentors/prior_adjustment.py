@@ -135,6 +135,7 @@ class PriorAdjustment(nn.Module):
         pseudo_counts = pseudo_counts.double()
         target = (self.counted + class_prior(pseudo_counts, self.floor)) / 2
         moved = self.momentum * self.probabilities + (1 - self.momentum) * target
+        # ``where`` instead of ``if``: a GPU is not waited for
         self.prior.copy_(torch.where(pseudo_counts.sum() > 0, moved, self.prior))
 
     def in_loss(self, logits: Tensor, t: Tensor) -> Tensor:
