@@ -212,7 +212,7 @@ def test_new_rows_make_the_pages_stale(copy):
     page = (copy / 'docs' / 'benchmarks' / 'claims.md').read_text()
     assert '| small_uda (CamVid to IDD) | **yes** | +3.00 ± 2.48, 3 seeds | [daformer_seed0](rows/small_uda/' in page
     readme = (copy / 'README.md').read_text()
-    assert ('| level +0.33 ± 2.87, 3 seeds over source_only (CamVid to IDD, [rows](docs/benchmarks/rows/small_uda)) |'
+    assert ('| level +0.33 ± 2.87, 3 seeds over source_only (CamVid to IDD, rows [1](docs/benchmarks/rows/small_uda/'
             in readme)
     assert 'masked pass (MIC)](configs/mic/README.md) | no run with a row |' in readme
 
@@ -233,4 +233,6 @@ def test_status_says_nothing_where_one_side_has_no_row():
     assert status_table.sentence(rows, 'here', 's ours', 's control') == ''
     rows.update(rows_of('s', dict(control=[40, 42])))
     assert status_table.sentence(rows, 'here', 's ours', 's control') == (
-        '**gain** +9.50 ± 6.35, 2 seeds over control (here, [rows](docs/benchmarks/rows/s))')
+        '**gain** +9.50 ± 6.35, 2 seeds over control (here, '
+        'rows [1](docs/benchmarks/rows/s/ours_seed0.json) [2](docs/benchmarks/rows/s/ours_seed1.json) '
+        '[3](docs/benchmarks/rows/s/control_seed0.json) [4](docs/benchmarks/rows/s/control_seed1.json))')

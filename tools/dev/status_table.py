@@ -37,9 +37,10 @@ def sentence(rows: dict, bench: str, ours: str, control: str, over: str = '') ->
     found = committed.compare(rows, ours, control)
     if found.gain is None:
         return ''
-    where = f'docs/benchmarks/rows/{ours.split()[0]}'
+    # files, not their folder: the documentation site has no page for it
+    where = ' '.join(f'[{n}](docs/benchmarks/rows/{name})' for n, name in enumerate(found.rows, 1))
     gain = f'{WORDS[found.gain.verdict]} {committed.gain_text(found.gain)}'
-    return f'{gain} over {over or control.split()[1]} ({bench}, [rows]({where}))'
+    return f'{gain} over {over or control.split()[1]} ({bench}, rows {where})'
 
 
 def main() -> int:
