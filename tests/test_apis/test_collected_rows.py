@@ -49,11 +49,11 @@ def work_dir(tmp_path):
 
 
 def test_a_row_of_a_run_that_recorded_nothing(work_dir):
-    row = collected_row(work_dir(**{'model.network.residual': True}), commit='abc')
+    row = collected_row(work_dir(**{'model.network.residual': False}), commit='abc')
     assert row['command'] == (f'python tools/train.py configs/bench/{BENCH}.py --work-dir work_dirs/form_s3 '
-                              '--cfg-options model.network.residual=True randomness.seed=3')
+                              '--cfg-options model.network.residual=False randomness.seed=3')
     assert row['config'] == f'configs/bench/{BENCH}.py' and row['command_from'] == 'config'
-    assert row['options'] == ['model.network.residual=True', 'randomness.seed=3']
+    assert row['options'] == ['model.network.residual=False', 'randomness.seed=3']
     assert (row['arm'], row['method'], row['encoder'], row['seed']) == (BENCH, 'DiffMatch', 'MobileNetV2', 3)
     assert row['score'] == 'mean/mIoU' and row['last_three'] == 30 and row['last'] == row['best_on_validation'] == 40
     assert row['metrics'] == {'day/mIoU': 15, 'day/IoU.road': 60, 'mean/mIoU': 30}

@@ -19,7 +19,7 @@ val_dataloader = dict(
             data_prefix=dict(img_path='img/val', seg_map_path='label7/val'),
             pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')])))
 val_evaluator = [
-    dict(type='DriveMetric', drive=r'(\d+)_\d+\.\w+$'),  # 100_178149.jpg is a frame of drive 100
+    dict(type='DriveMetric', drive=r'(\d+)_(?:frame)?\d+\.\w+$'),  # 205_frame5153.jpg is of drive 205
     dict(type='LabelFreeMetric', prior='source', teacher=False),
 ]
 # bound here, once: a child that replaces the validation data must replace the test data as well
