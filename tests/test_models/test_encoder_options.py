@@ -13,6 +13,7 @@ from torch import nn
 from mmseg_dg.methods.teacher import EMATeacher
 from mmseg_dg.models.backbones import HybridViT, MixTransformer, MobileNetV2, PlainViT, ResNet, TinyViT
 from mmseg_dg.models.backbones.adapters import LoRALinear
+from mmseg_dg.models.norm_statistics import collecting, norm_layers
 from mmseg_dg.registry import MODELS
 from mmseg_dg.weights.segmentor_export import merge_adapters
 
@@ -53,6 +54,19 @@ def test_a_frozen_encoder_has_no_graph_and_no_gradient(name):
     assert encoder.frozen_names() == set(encoder.state_dict())
     trained = ENCODERS[name]().train()
     assert any(m.requires_grad for m in trained(torch.randn(2, 3, 64, 64))) and not trained.frozen_names()
+
+
+@pytest.mark.parametrize('mode', [True, False])
+@pytest.mark.parametrize('name', ['TinyViT', 'MobileNetV2'])
+def test_a_frozen_encoder_brings_layers_back_that_were_put_into_training_mode(name, mode):
+    """As an estimation of BatchNorm statistics leaves them."""
+    encoder = ENCODERS[name](trainable='none')
+    layers = norm_layers(encoder)
+    with collecting(layers[:2]):
+        encoder(torch.randn(2, 3, 64, 64))
+    assert layers[0].training and not encoder.training
+    encoder.train(mode)
+    assert not any(m.training for m in encoder.modules())
 
 
 @pytest.mark.parametrize('name', ['MixTransformer', 'MobileNetV2', 'ResNet'])

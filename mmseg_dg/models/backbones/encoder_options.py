@@ -109,8 +109,10 @@ class EncoderOptions(nn.Module):
         Returns:
             The encoder itself, as ``nn.Module.train``.
         """
-        if self.trainable == 'none' and not self.training:
-            return self  # since set_options: a walk over all modules in every iteration is saved
+        if self.trainable == 'none' and not any(m.training for m in self.modules()):
+            # so it is in every iteration, where asking costs less than setting; all are asked,
+            # since an estimation of BatchNorm statistics leaves its layers in training mode
+            return self
         super().train(mode and self.trainable != 'none')
         if self.trainable == 'adapters':
             for module in self.modules():
