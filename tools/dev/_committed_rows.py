@@ -203,6 +203,18 @@ def _at(row: dict, share: float) -> float:
     return steps[max(early)]
 
 
+def write_or_check(path: Path, text: str, check: bool) -> int:
+    """Write a generated page that is stale, or with ``check`` only say so; the exit status."""
+    if path.is_file() and path.read_text(encoding='utf-8') == text:
+        return 0
+    if check:
+        sys.stderr.write(f'{path} is not what the rows say: run tools/dev/{Path(sys.argv[0]).name}\n')
+        return 1
+    path.write_text(text, encoding='utf-8')
+    print(f'{path}: written')
+    return 0
+
+
 def links(names: list, prefix: str) -> str:
     """``[dacs_seed0](rows/.../dacs_seed0.json), ...``."""
     return ', '.join(f'[{Path(name).stem}]({prefix}/{name})' for name in names)

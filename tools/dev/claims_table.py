@@ -50,14 +50,7 @@ def main() -> int:
     parser.add_argument('--check', action='store_true', help='write nothing')
     args = parser.parse_args()
     text = page(committed.read_rows(), yaml.safe_load(CLAIMS.read_text(encoding='utf-8')))
-    if PAGE.is_file() and PAGE.read_text(encoding='utf-8') == text:
-        return 0
-    if args.check:
-        sys.stderr.write(f'{PAGE} is not what the rows say: run tools/dev/claims_table.py\n')
-        return 1
-    PAGE.write_text(text, encoding='utf-8')
-    print(f'{PAGE}: written')
-    return 0
+    return committed.write_or_check(PAGE, text, args.check)
 
 
 if __name__ == '__main__':

@@ -53,14 +53,7 @@ def main() -> int:
         return 1
     lines = table(committed.read_rows(), yaml.safe_load(METHODS.read_text(encoding='utf-8')))
     new = BLOCK.sub(lambda match: f'{match.group(1)}{lines}{match.group(2)}', text)
-    if new == text:
-        return 0
-    if args.check:
-        sys.stderr.write(f'{PAGE}: its gains are not what the rows say: run tools/dev/status_table.py\n')
-        return 1
-    PAGE.write_text(new, encoding='utf-8')
-    print(f'{PAGE}: written')
-    return 0
+    return committed.write_or_check(PAGE, new, args.check)
 
 
 if __name__ == '__main__':

@@ -9,8 +9,8 @@ model = dict(
     network=dict(
         type='MaskDiffusionEncoderDecoder',
         plain_weight=0.4,  # auxiliary classifier on the image feature; reconstruction (DDP)
-        # reconstruction (ours): the denoiser adds to that classifier; False: DDP's form, which was 6 points worse on
-        # the small benchmark (docs/benchmarks/few_labels.md)
+        # reconstruction (ours): the denoiser adds to that classifier; False: DDP's form, which was 5.7 points worse
+        # on the small benchmark (docs/benchmarks/few_labels.md)
         residual=True,
         sampling_steps=3,  # paper
         time_difference=1.,  # reconstruction (DDP)
