@@ -8,7 +8,7 @@ Shapes: S samples of the bootstrap, K classes, D drives.
 """
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
@@ -80,14 +80,26 @@ class DriveMetric(ClassBiasMetric):
         super()._score_image(sample, matrix, rows, columns)
         if self._count == 1:  # the first image of an evaluation
             self._parts = []
-        # the drive: the first group of the expression, else the file name
-        path = str(sample.get('img_path') or '').replace(os.sep, '/')
+        drive = self.drive_of(str(sample.get('img_path') or ''))
+        self._parts.append((drive, map_classes(matrix, rows, columns, len(self.scored_names))))
+
+    def drive_of(self, path: str) -> str:
+        """Name of the drive of an image: the first group of the expression, else the file name;
+        ValueError where the expression does not match.
+        """
+        path = path.replace(os.sep, '/')
         found = self.drive.search(path) if self.drive else None
         if self.drive and not found:
             raise ValueError(
                 f'{path}: drive={self.drive.pattern!r} does not match, so it belongs to no drive')
-        self._parts.append((found.group(1) if found else path.rsplit('/', 1)[-1],
-                            map_classes(matrix, rows, columns, len(self.scored_names))))
+        return found.group(1) if found else path.rsplit('/', 1)[-1]
+
+    def check_paths(self, paths: Iterable[str]) -> None:
+        """Refuse (ValueError) a domain with an image of no drive; the evaluation loops call it
+        before anything runs.
+        """
+        for path in paths:
+            self.drive_of(path)
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Score the images of all processes as the base class does, and write the drives' matrices.

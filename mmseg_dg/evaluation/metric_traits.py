@@ -3,7 +3,8 @@
 Metrics of MMSegmentation and of a user's own know none of this package's questions. Here, and only
 here, it is written down what is read of them and what an absent attribute means.
 """
-from typing import Any, Optional
+from collections.abc import Iterable
+from typing import Any, Callable, Optional
 
 from .confusion_metric import ConfusionMatrixMetric
 
@@ -78,6 +79,14 @@ class MetricTraits:
         """The training stream whose classes it compares with; None without one."""
         stream = self._said('prior_of')
         return stream if isinstance(stream, str) else None
+
+    def check_paths(self, paths: Callable[[], Iterable[str]]) -> None:
+        """Let it look at the paths of a domain's images, if it wants to; they are asked for only
+        then.
+        """
+        look = self._said('check_paths')
+        if look is not None:
+            look(paths())
 
     def use_run(self, runner: Any, predict: Any, domain: str) -> None:
         """Hand it the run, if it wants one: label-free scores predict again, counts by drive know

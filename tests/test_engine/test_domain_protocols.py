@@ -139,6 +139,16 @@ def test_bad_protocols_stop_before_training(tiny_config, run_config, protocols, 
     assert iteration_of(runner) == 0
 
 
+def test_an_image_of_no_drive_stops_before_training(tiny_config, run_config):
+    """It was found at the first evaluation, after the training up to there."""
+    cfg = tiny_config('Supervised')
+    cfg.val_evaluator = dict(type='DriveMetric', drive=r'(drive)_\d+')
+    runner = run_config(cfg, train=False)
+    with pytest.raises(ValueError, match=r'evaluator of validation domain "target": .*does not match'):
+        runner.train()
+    assert iteration_of(runner) == 0
+
+
 def test_bad_domains_stop_before_training(tiny_config, run_config, tmp_path):
     cfg = three_domains(tiny_config('Supervised'), {})
     cfg.val_dataloader.far.dataset.metainfo = dict(classes=CLASSES[:2], palette=PALETTE[:2])

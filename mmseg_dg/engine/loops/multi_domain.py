@@ -19,6 +19,7 @@ from mmseg_dg.datasets.unlabeled import has_no_masks
 from mmseg_dg.datasets.wrappers import leaves
 from mmseg_dg.engine.hooks.finite_state import install_finite_state
 from mmseg_dg.engine.named_loaders import NamedLoaders, sample_count
+from mmseg_dg.engine.preflight.streams import image_paths
 from mmseg_dg.evaluation.domain_evaluators import DomainEvaluators, build_domain_evaluators
 from mmseg_dg.evaluation.metric_traits import MetricTraits
 from mmseg_dg.evaluation.protocols import (
@@ -143,6 +144,10 @@ class _MultiDomainLoop(BaseLoop):
         check_labels(self.what, name, dataset, evaluator.metrics)
         for metric in evaluator.metrics:
             known = MetricTraits(metric)
+            try:
+                known.check_paths(lambda: sorted(image_paths(dataset)))
+            except ValueError as error:
+                raise ValueError(f'evaluator of {self.what} "{name}": {error}') from error
             known.use_run(self.runner, self._predict, name)
             if known.prior_stream is not None:
                 metric.set_prior(class_counts(self.runner.cfg, known.prior_stream))
