@@ -22,7 +22,9 @@ def public() -> dict[str, object]:
                       if item.__module__.startswith('mmseg_dg.') and '.' not in name})
     for module in (ops, apis, mmseg_dg):
         found.update({f'{module.__name__}.{name}': getattr(module, name) for name in getattr(module, '__all__', ())})
-    return {name: item for name, item in found.items() if callable(item) and not isinstance(item, types.ModuleType)}
+    # an alias of a type (CropBox) has the signature of that type, which differs between versions of Python
+    return {name: item for name, item in found.items()
+            if isinstance(item, (type, types.FunctionType)) and item.__module__.startswith('mmseg_dg.')}
 
 
 def defaults() -> str:
