@@ -23,6 +23,6 @@ custom_hooks = [
     dict(type='EMAUpdateHook', beta=0.99, when='after_step', ramp=True, buffers='average'),
     dict(type='PseudoLabelStatisticsHook', interval=50, window=500),
 ]
-train_cfg = dict(val_interval=400, cached_features=dict(views=4))
+train_cfg = dict(val_interval=400, cached_features=dict(views=4, validation=True))
 auto_scale_lr = dict(base_batch_size=4)
 default_hooks = dict(checkpoint=dict(interval=500))

@@ -18,6 +18,6 @@ model = dict(
     # the mean runs over labeled pixels, as in UniMatch: padding and void would shrink it otherwise
     network=dict(decode_head=dict(num_classes=7, loss_decode=dict(avg_non_ignore=True))))
 train_dataloader = dict(labeled=dict(batch_size=8))
-train_cfg = dict(val_interval=400, cached_features=dict(views=4))
+train_cfg = dict(val_interval=400, cached_features=dict(views=4, validation=True))
 auto_scale_lr = dict(base_batch_size=8)
 default_hooks = dict(checkpoint=dict(interval=500))

@@ -20,6 +20,6 @@ model.update(
     pseudo_threshold=0.9,
     network=dict(decode_head=dict(num_classes=7)))
 custom_hooks = [dict(type='EMAUpdateHook', beta=0.99, when='before_step', ramp=True, buffers='batch')]
-train_cfg = dict(val_interval=400, cached_features=dict(views=4))
+train_cfg = dict(val_interval=400, cached_features=dict(views=4, validation=True))
 auto_scale_lr = dict(base_batch_size=4)
 default_hooks = dict(checkpoint=dict(interval=500))

@@ -15,6 +15,6 @@ _base_ = [
 _base_.train_dataloader.pop('target')
 model = dict(network=dict(decode_head=dict(num_classes=7)))
 train_dataloader = dict(source=dict(batch_size=8))
-train_cfg = dict(val_interval=400, cached_features=dict(views=4))
+train_cfg = dict(val_interval=400, cached_features=dict(views=4, validation=True))
 auto_scale_lr = dict(base_batch_size=8)
 default_hooks = dict(checkpoint=dict(interval=500))

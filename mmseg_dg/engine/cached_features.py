@@ -24,9 +24,11 @@ from mmseg_dg.datasets.stored_views import StoredViews, differences, read_index
 from mmseg_dg.datasets.traits import traits
 from mmseg_dg.datasets.wrappers import locate
 from mmseg_dg.methods.encoded_views import check_encoded, variant_names, variant_settings
+from mmseg_dg.models.backbones.encoder_options import EncoderOptions
 from mmseg_dg.utils.options import check_options
 from mmseg_dg.utils.run_lock import RunLock
 
+from .validation_maps import ValidationMaps
 from .view_encoder import ViewEncoder
 
 _FORMAT = 1  # of the stored files: another number makes new features
@@ -44,6 +46,9 @@ _PLACES = (
 #: Settings of encoders that change nothing of what a frozen one gives.
 _INERT = ('init_cfg', 'pretrained', 'with_cp', 'drop_path_rate', 'drop_rate', 'trainable')
 _POLL = 1.0  # seconds between looks at what another process builds
+
+# Two words of this file. A recipe: everything that stored features depend on, as JSON values. A
+# variant: a picture made of a view (mixed, masked or strongly augmented) that is encoded besides.
 
 
 class Stream(NamedTuple):
@@ -81,6 +86,8 @@ class CachedFeatures:
             before encoding (DACS), exactly.
         seed: Of the views. Not the run's, so that runs with other seeds share the features.
         precision: ``'float16'`` or ``'float32'``, of the maps on disk; steps compute in float32.
+        validation: Keep the maps of validation images as well, as the encoder gives them: the same
+            scores, and only the first evaluation of the first run asks the encoder.
 
     Raises:
         ValueError: Arguments without meaning.
@@ -91,6 +98,7 @@ class CachedFeatures:
     mix: str = 'maps'
     seed: int = 0
     precision: str = 'float16'
+    validation: bool = False
 
     def __post_init__(self) -> None:
         if self.views < 1:
@@ -131,7 +139,8 @@ class CachedFeatures:
             OSError: Too little space.
         """
         for name, stream in streams.items():
-            # a sampler that asks for a point to crop around needs pixels in every step
+            # a sampler that asks for a point to crop around needs pixels in every step; whether it
+            # does shows in any draw, so draw 0 is asked
             sampler = stream.sampler
             if isinstance(sampler,
                           StatelessSampler) and sampler.request(0).wanted_point is not None:
@@ -139,6 +148,7 @@ class CachedFeatures:
                     f'train_cfg.cached_features: stream "{name}" uses '
                     f'{type(stream.sampler).__name__}, which asks for crops around points, but '
                     'the views are drawn before: use RareClassSampler or StatefulInfiniteSampler')
+        # ``stored`` of a SeededDataset: stored features that it gives instead of loading pictures
         for stream in streams.values():
             stream.dataset.stored = None  # the encoder below sees pixels
         ready = {
@@ -148,20 +158,39 @@ class CachedFeatures:
         # set only when all are ready: a mixed picture is made of both streams' own pictures
         for name, stored in ready.items():
             streams[name].dataset.stored = stored
+        if self.validation:
+            self._keep_validation_maps(method, network)
+
+    def validation_folder(self, method: Any, network: Mapping) -> Path:
+        """Where the maps of validation images go; another encoder has another folder."""
+        root = (Path(user_cache(), 'features')
+                if self.folder is None else Path(self.folder).expanduser())
+        recipe = dict(encoder_recipe(method, network), format=_FORMAT)
+        return root / 'validation' / fingerprint(json.loads(json.dumps(recipe, default=str)))
+
+    def _keep_validation_maps(self, method: Any, network: Mapping) -> None:
+        """Put :class:`ValidationMaps` before the student's encoder and its equals (a teacher's: an
+        average of frozen tensors is the tensors)."""
+        maps = ValidationMaps(self.validation_folder(method, network))
+        student = state_digest(method.student.backbone)
+        for encoder in method.modules():
+            if (isinstance(encoder, EncoderOptions) and encoder.trainable == 'none'
+                    and state_digest(encoder) == student):
+                encoder.stored_maps = maps
 
     def places(self, method: Any, streams: Mapping[str, Stream],
                network: Mapping) -> dict[str, tuple[Path, dict]]:
-        """Folder and recipe (what its features depend on) of each stream, by name; streams of one
-        recipe share a folder.
+        """``{stream name: (folder, recipe)}``; streams of equal recipes share the folder of the
+        first.
         """
         encoder = encoder_recipe(method, network)
         recipes = {name: self._recipe(method, name, streams, encoder) for name in streams}
         places: dict[str, tuple[Path, dict]] = {}
         for name, recipe in recipes.items():
-            same = next((folder for folder, other in places.values() if other == recipe), None)
-            root = (Path(user_cache(), 'features', fingerprint(recipe))
-                    if self.folder is None else Path(self.folder).expanduser() / name)
-            places[name] = (same or root, recipe)
+            shared = next((folder for folder, other in places.values() if other == recipe), None)
+            own = (Path(user_cache(), 'features', fingerprint(recipe))
+                   if self.folder is None else Path(self.folder).expanduser() / name)
+            places[name] = (shared or own, recipe)
         return places
 
     def _recipe(self, method: Any, name: str, streams: Mapping[str, Stream],
@@ -188,8 +217,10 @@ class CachedFeatures:
 
     def _ready(self, method: Any, streams: Mapping[str, Stream], name: str, folder: Path,
                recipe: dict) -> StoredViews:
-        """The features of one stream, which this process builds or another one while this waits."""
-        waited = False
+        """The complete features of one stream in ``folder``: read if they are there, else built by
+        the process that gets the folder's lock, while others wait for it.
+        """
+        waited = False  # whether another process was found building
         while True:
             if read_index(folder) is not None:
                 stored = StoredViews(folder, recipe)
@@ -200,7 +231,9 @@ class CachedFeatures:
                 )
                 return stored
             if not waited and int(os.environ.get('LOCAL_RANK', 0)):
-                time.sleep(_POLL)  # the first process of a machine builds: its log is read
+                # the others give the first process of a machine time to take the lock, as it is the
+                # one whose log is read
+                time.sleep(_POLL)
             folder.mkdir(parents=True, exist_ok=True)
             lock = RunLock(folder)
             try:
@@ -215,6 +248,7 @@ class CachedFeatures:
                 time.sleep(_POLL)
                 continue
             try:
+                # again, with the lock: another process may have finished since the look above
                 if read_index(folder) is None:
                     ViewEncoder(self, method, streams, name).build(folder, recipe)
             finally:
@@ -223,7 +257,7 @@ class CachedFeatures:
     # ------------------------------------------------------------------ for the doctor
     def describe(self, method: Any, streams: Mapping[str, Stream], network: Mapping) -> list[str]:
         """One line per stream: complete, still to be built (with its size), or of something else;
-        nothing is written."""
+        and one about the maps of validation images. Nothing is written."""
         lines = []
         for name, (folder, recipe) in self.places(method, streams, network).items():
             index = read_index(folder)
@@ -234,15 +268,26 @@ class CachedFeatures:
                 lines.append(f'{name}: ERROR: {folder} holds other features: '
                              f'{"; ".join(differences(index["recipe"], recipe))}')
             else:
-                StoredViews(folder, recipe)  # sizes of files
+                StoredViews(folder, recipe)  # raises where files have other sizes than they should
                 size = sum(path.stat().st_size for path in folder.glob('*.npy'))
                 lines.append(f'{name}: complete in {folder}, {size / 1e6:.1f} MB, fingerprint '
                              f'{fingerprint(recipe)}')
+        if self.validation:
+            kept = self.validation_folder(method, network)
+            files = list(kept.glob('*.npz'))
+            size = sum(path.stat().st_size for path in files)
+            lines.append(f'validation: maps of images kept: {len(files)} inputs, '
+                         f'{size / 1e6:.1f} MB, in {kept}')
         return lines
 
 
 def streams_of(loaders: Any, configs: Mapping[str, Mapping]) -> dict[str, Stream]:
-    """The streams of built loaders (``items()`` of names and loaders) with their configs."""
+    """The streams of built loaders with their configs.
+
+    Args:
+        loaders: ``NamedLoaders``, or a dict by name.
+        configs: ``{name: dataloader config}``, with at least these names.
+    """
     return {
         name: Stream(loader.dataset, loader.batch_size, configs[name], loader.sampler)
         for name, loader in loaders.items()
@@ -250,15 +295,22 @@ def streams_of(loaders: Any, configs: Mapping[str, Mapping]) -> dict[str, Stream
 
 
 def encoder_recipe(method: Any, network: Mapping) -> dict:
-    """What the stored maps depend on, as plain values: the encoder's kind, settings and tensors,
-    and the normalization of its images."""
+    """What the maps of every stream depend on, as plain values: the encoder's kind, settings and
+    tensors, and the normalization of its images.
+
+    Args:
+        method: With its weights loaded.
+        network: Config of the method's network.
+    """
     backbone, preprocessor = method.student.backbone, method.data_preprocessor
     settings = {key: value for key, value in network['backbone'].items() if key not in _INERT}
-    normal = {
+    # "all": the common preprocessor; besides it, those of streams that have their own
+    normalizations = {
         name: _normalization(p)
         for name, p in [('all', preprocessor), *preprocessor.streams.items()]
     }
-    return dict(encoder=_plain(settings), weights=state_digest(backbone), normalization=normal)
+    return dict(encoder=_plain(settings), weights=state_digest(backbone),
+                normalization=normalizations)
 
 
 def state_digest(module: nn.Module) -> str:
@@ -306,7 +358,7 @@ def _pictures(stream: Stream) -> dict:
     A file counts with name, size and time of change.
     The time, because uncompressed images of two folders can share names and sizes.
     """
-    digest, labels = hashlib.sha256(), 0
+    digest, labels = hashlib.sha256(), 0  # labels: how many label files there are
     for index in range(len(stream.dataset)):
         # the dataset inside wrappers that holds the sample, and its number there
         leaf, local = locate(stream.dataset, index)
@@ -324,7 +376,7 @@ def _pictures(stream: Stream) -> dict:
 
 
 def _plain(node: Any) -> Any:
-    """A config without places of files, as dicts, lists and plain values."""
+    """A config without the keys ``_PLACES`` at any depth, as dicts, lists and plain values."""
     if isinstance(node, Mapping):
         return {key: _plain(value) for key, value in node.items() if key not in _PLACES}
     return [_plain(value) for value in node] if isinstance(node, (list, tuple)) else node

@@ -1,7 +1,7 @@
 """What every encoder of this package can be asked for: what of it is trained, adapters, channels
 beyond three."""
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 import torch
@@ -38,11 +38,16 @@ class EncoderOptions(nn.Module):
     """
 
     trainable: str = 'all'
+    #: Called as ``stored_maps(encode, images)`` by a frozen encoder in the place of
+    #: ``encode(images)``: gives maps that were computed before. None: the encoder always computes.
+    stored_maps: Optional[Callable] = None
     #: Name of the convolution that reads the image.
     input_layer: str = ''
     #: Whether q, k and v lie in equal thirds of a layer ``qkv``.
     packed_qkv: bool = True
+    # as given to set_options
     _extra_channels: str = 'zeros'
+    # names of the parameters that are trained, where not all are
     _trained: frozenset = frozenset()
 
     def set_options(self, trainable: str = 'all', lora: Optional[Mapping] = None,
@@ -77,20 +82,25 @@ class EncoderOptions(nn.Module):
         self.requires_grad_(False)
         if lora is not None:  # trainable='adapters'
             add_adapters(self, packed=self.packed_qkv, **lora)
-            for layer in adapters_of(self):
+            for layer in adapters_of(self):  # the biases of the adapted layers are trained, too
                 for parameter in (layer.lora_a, layer.lora_b, layer.bias):
                     if parameter is not None:
                         parameter.requires_grad_(True)
-        # settled now: a decoder warm-up takes gradients away for a while
+        # noted now, not when it is asked for: a warm-up of the decoder sets requires_grad=False on
+        # all parameters of the encoder for a while
         self._trained = frozenset(n for n, p in self.named_parameters() if p.requires_grad)
         self.train(self.training)  # a frozen encoder goes into evaluation mode now
 
     # ------------------------------------------------------------------ running
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the encoder; a frozen one runs without gradients, and gives back cached maps
-        (``EncodedImages``) that come in the place of images.
+        """Run the encoder, ``trainable='none'`` without gradients.
+
+        A frozen encoder may also be called with ``EncodedImages``: the maps that it gave for the
+        images before, stored in a cache. It gives these maps back and computes nothing.
+
+        Raises:
+            ValueError: Such maps for an encoder of which something is trained.
         """
-        # maps that this encoder, frozen, gave before
         if args and isinstance(args[0], EncodedImages):
             if self.trainable != 'none':
                 raise ValueError(f"{type(self).__name__}: trainable={self.trainable!r} got maps "
@@ -100,6 +110,8 @@ class EncoderOptions(nn.Module):
         if self.trainable != 'none':
             return super().__call__(*args, **kwargs)
         with torch.no_grad():
+            if self.stored_maps is not None and len(args) == 1 and not kwargs:
+                return self.stored_maps(super().__call__, args[0])
             return super().__call__(*args, **kwargs)
 
     def train(self, mode: bool = True) -> 'EncoderOptions':
@@ -110,8 +122,9 @@ class EncoderOptions(nn.Module):
             The encoder itself, as ``nn.Module.train``.
         """
         if self.trainable == 'none' and not any(m.training for m in self.modules()):
-            # so it is in every iteration, where asking costs less than setting; all are asked,
-            # since an estimation of BatchNorm statistics leaves its layers in training mode
+            # nothing to change, as in nearly every iteration; asking costs less than setting. All
+            # modules are asked, because an estimation of BatchNorm statistics may leave single
+            # layers in training mode
             return self
         super().train(mode and self.trainable != 'none')
         if self.trainable == 'adapters':
@@ -122,12 +135,14 @@ class EncoderOptions(nn.Module):
 
     # ------------------------------------------------------------------ weights
     def init_weights(self) -> None:
-        """As the other bases; adapters start from the result."""
+        """Initialize the weights as the other base class does; adapters start from the result."""
         super().init_weights()  # type: ignore[misc]  # of the encoder this is mixed into
         self.start_adapters()
 
     def start_adapters(self) -> None:
-        """Start the adapters that no loaded file has started."""
+        """Start the adapters that were not fitted to the weights yet: loading a weight file does
+        it, a random start does not.
+        """
         for layer in adapters_of(self):
             if not layer.started:
                 layer.restart()
@@ -148,22 +163,24 @@ class EncoderOptions(nn.Module):
         """The tensors of a weight file as this network takes them: filters for its number of
         channels.
 
+        Encoders that read files of other layouts or patch sizes override it.
+
         Args:
-            state: Names of this encoder.
+            state: Tensors of the file by the names of this encoder; not changed.
 
         Raises:
             ValueError: They cannot be those of this encoder.
         """
         state = dict(state)
         key = f'{self.input_layer}.weight'
-        own = _parameter(self, key)  # filters; None where the layer has another name
-        if own is not None and key in state and state[key].shape[1] != own.shape[1]:
-            state[key] = adapt_input_filters(state[key], own.shape[1], self._extra_channels)
+        filters = _parameter(self, key)  # (out, channels, k, k); None: no parameter of this name
+        if filters is not None and key in state and state[key].shape[1] != filters.shape[1]:
+            state[key] = adapt_input_filters(state[key], filters.shape[1], self._extra_channels)
         return state
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
-        """Tensors of this encoder are adapted before they are loaded: other file layouts, patch
-        sizes, channels.
+        """Load as ``nn.Module`` does, after the encoder's tensors in ``state_dict`` (names with
+        ``prefix``) were exchanged in place for those of :meth:`adapted_state`.
         """
         own_state = {
             key[len(prefix):]: value
@@ -171,7 +188,7 @@ class EncoderOptions(nn.Module):
         }
         if own_state:
             adapted = self.adapted_state(own_state)
-            # names that the adapted state has no more, then tensors that were exchanged
+            # only what adapting changed is written: names that are gone, and other tensors
             for key in own_state.keys() - adapted.keys():
                 del state_dict[prefix + key]
             state_dict.update({
@@ -186,7 +203,8 @@ class EncoderOptions(nn.Module):
 
         Args:
             path: Local file.
-            prefix: Keys of the file that belong to the encoder start so.
+            prefix: How the encoder's names begin in the file; other tensors of the file are not
+                read. None: the file is the encoder's alone.
             optional: Beginnings of names that file or network may lack.
 
         Raises:
@@ -215,26 +233,29 @@ class EncoderOptions(nn.Module):
             raise ValueError(f'{path} does not fit this {kind}: {error}') from error
 
         def optional_or_new(name: str) -> bool:
-            """Adapters, what the caller allows, statistics of a detail scale, and counters that
-            older files lack."""
+            """Whether the tensor may be in the network alone or in the file alone: adapters, what
+            the caller allows, BatchNorm statistics of a detail scale, and BatchNorm's counters,
+            which older files lack.
+            """
             return (MARK in name or name.startswith(optional) or is_of_detail(name)
                     or name.endswith('num_batches_tracked'))
 
-        found = difference(self.state_dict(), state, optional_or_new, optional_or_new)
-        if found.shapes:
-            raise ValueError(f'{path} does not fit this {kind}: {len(found.shapes)} tensors have '
-                             f'other shapes, {", ".join(found.shape_lines()[:3])}: another size of '
-                             'this encoder?')
-        if found.missing or found.unexpected:
-            raise ValueError(f'{path} does not fit this {kind}: it lacks {len(found.missing)} '
-                             f'tensors {found.missing[:5]} and has {len(found.unexpected)} that '
-                             f'the network has not, {found.unexpected[:5]}')
-        self.load_state_dict(state, strict=False)
+        differing = difference(self.state_dict(), state, optional_or_new, optional_or_new)
+        if differing.shapes:
+            raise ValueError(f'{path} does not fit this {kind}: {len(differing.shapes)} tensors '
+                             f'have other shapes, {", ".join(differing.shape_lines()[:3])}: '
+                             'another size of this encoder?')
+        if differing.missing or differing.unexpected:
+            raise ValueError(f'{path} does not fit this {kind}: it lacks {len(differing.missing)} '
+                             f'tensors {differing.missing[:5]} and has '
+                             f'{len(differing.unexpected)} that the network has not, '
+                             f'{differing.unexpected[:5]}')
+        self.load_state_dict(state, strict=False)  # strict would refuse the optional ones
         print_log(f'backbone: {kind} loaded from {path}', logger='current')
 
 
 def _parameter(module: nn.Module, name: str) -> Optional[Tensor]:
-    """The parameter of that name; None if there is none."""
+    """The parameter of this dotted name; None if there is none."""
     try:
         return module.get_parameter(name)
     except AttributeError:
