@@ -6,7 +6,8 @@ Mutants are drawn by seed from the syntax trees of methods, losses, ops and hook
 or a condition changed, a statement removed, a reduction exchanged. Each is written into a temporary copy of the
 package (a kill leaves nothing behind) and meets the tests that are related to its module: those whose files name what
 the module defines, most mentions first (for a default ``test_defaults.py`` before them), and then the others of its
-room, until one fails or ``--budget`` CPU seconds are used. Results go to the folder
+room, until one fails or ``--budget`` CPU seconds are used; what survives the fast lane meets the slow lane's tests
+(marked ci) of the same files with as much again. Results go to the folder
 ``--state`` at once: a second call goes on where the first one ended, and ``--shard I/N`` takes every N-th mutant.
 Mutants that cannot change behavior are listed in ``EQUIVALENT`` of ``mutants_known.py`` with the reason, survivors
 that are left in ``SURVIVORS`` there. Exit status 1 where a survivor is not explained.
@@ -33,6 +34,8 @@ from typing import NamedTuple, Optional
 ROOT = Path(__file__).resolve().parent.parent
 #: Folders whose modules are mutated, where they exist.
 ROOMS = ('mmseg_dg/methods', 'mmseg_dg/models/losses', 'mmseg_dg/ops', 'mmseg_dg/engine/hooks')
+#: Marks of the tests a mutant meets: those of ``make test``, then those of ``make test-ci``.
+LANES = ('not ci and not slow', 'ci and not slow')
 #: Test files that take too long for this, or start processes of their own.
 LEFT_OUT = ('*/test_configs/test_training.py', '*/test_configs/test_schedules.py', '*/test_configs/test_models.py',
             '*/e2e/*', '*/test_packaging/*', '*/test_engine/test_distributed.py', '*/test_docs.py')
@@ -215,7 +218,8 @@ def in_a_default(tree: ast.Module, line: int) -> bool:
 
 
 # ---------------------------------------------------------------------- running
-def run_tests(root: Path, files: list[str], limit: float, log: Path, write: bool = True) -> tuple[int, float]:
+def run_tests(root: Path, files: list[str], limit: float, log: Path, lane: str,
+              write: bool = True) -> tuple[int, float]:
     """(exit status of pytest, CPU seconds) in a child process; 124 beyond the limit (killed)."""
     child = os.fork()
     if child == 0:
@@ -230,7 +234,7 @@ def run_tests(root: Path, files: list[str], limit: float, log: Path, write: bool
         import pytest
         status = 3
         try:
-            status = int(pytest.main(['-q', '-x', '-p', 'no:cacheprovider', '-m', 'not ci and not slow', *files]))
+            status = int(pytest.main(['-q', '-x', '-p', 'no:cacheprovider', '-m', lane, *files]))
         finally:
             os._exit(status)
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
@@ -256,10 +260,10 @@ class Bench:
         ignored = shutil.ignore_patterns('__pycache__', '.mim', '.venv', '.git', 'work_dirs', '*.egg-info', 'build')
         shutil.copytree(ROOT, self.root, ignore=ignored, symlinks=True)
 
-    def passes(self, test: str) -> bool:
+    def passes(self, test: str, lane: str) -> bool:
         """Whether a test file passes without a mutant; asked only of files that failed with one."""
-        return self.once(f'test {test}', lambda: dict(passes=run_tests(self.root, [test], 300, self.log)[0] == 0))[
-            'passes']
+        return self.once(f'test {test} {lane}', lambda: dict(
+            passes=run_tests(self.root, [test], 300, self.log, lane)[0] == 0))['passes']
 
     def once(self, key: str, find: Callable[[], dict]) -> dict:
         """A result from its file, or found and written."""
@@ -272,27 +276,30 @@ class Bench:
         return json.loads(path.read_text())
 
     def judge(self, mutant: Mutant, budget: float) -> dict:
-        """Meet the related tests until one fails or the budget is used up."""
-        path, used, met, killer = self.root / mutant.path, 0., [], None
+        """Meet the related tests until one fails or the budget is used up, in each lane."""
+        path, seconds, met, killer = self.root / mutant.path, 0., [], None
         original = path.read_text(encoding='utf-8')
         for stale in (path.parent / '__pycache__').glob(f'{path.stem}.*'):
             stale.unlink()
         tests = related(mutant.path, self.root)
         if in_a_default(ast.parse(original), mutant.line):
             tests = ['tests/test_defaults.py', *tests]
-        for test in tests:
-            if used >= budget:
-                break
-            try:
-                path.write_text(mutant.text, encoding='utf-8')
-                status, seconds = run_tests(self.root, [test], 4 * budget, self.log, write=False)
-            finally:
-                path.write_text(original, encoding='utf-8')
-            used, met = used + seconds, [*met, test]
-            if status not in (0, 5) and self.passes(test):
-                killer = test
-                break
-        return dict(killed=killer is not None, by=killer, met=met, line=mutant.line, seconds=round(used, 1))
+        for lane in LANES:
+            used = 0.
+            for test in tests:
+                if killer or used >= budget:
+                    break
+                if lane != LANES[0] and 'mark.ci' not in (self.root / test).read_text(encoding='utf-8'):
+                    continue
+                try:
+                    path.write_text(mutant.text, encoding='utf-8')
+                    status, more = run_tests(self.root, [test], 4 * budget, self.log, lane, write=False)
+                finally:
+                    path.write_text(original, encoding='utf-8')
+                used, seconds, met = used + more, seconds + more, [*met, test]
+                if status not in (0, 5) and self.passes(test, lane):  # 5: no test of this lane
+                    killer = test
+        return dict(killed=killer is not None, by=killer, met=met, line=mutant.line, seconds=round(seconds, 1))
 
 
 def result_file(state: Path, key: str) -> Path:

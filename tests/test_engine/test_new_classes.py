@@ -139,3 +139,21 @@ def test_trying_shapes_changes_nothing(tiny_config):
     for key, value in method.state_dict().items():
         assert value.device.type == 'cpu'
         torch.testing.assert_close(value, before[key])
+
+
+def test_a_method_without_a_teacher_takes_what_it_has_of_a_checkpoint_with_one(tiny_config):
+    """The teacher's classifier, which only the checkpoint has, tells nothing of the classes here."""
+    old, new = build(tiny_config, 'DACS', 4), build(tiny_config, 'Supervised', 5)
+    new.new_classifier = True
+    key = 'student.decode_head.conv_seg.weight'
+    fresh, state = new.state_dict()[key].clone(), dict(old.state_dict())
+    assert 'teacher.module.decode_head.conv_seg.weight' in state
+    load_state_dict(new, state)
+    torch.testing.assert_close(new.state_dict()[key], fresh)
+    name = next(k for k in encoder_names(new) if k.endswith('weight'))
+    torch.testing.assert_close(new.state_dict()[name], old.state_dict()[name])
+
+
+def encoder_names(method):
+    """Tensors of the student's encoder, which do not hang on the classes."""
+    return [k for k in method.state_dict() if k.startswith('student.backbone.')]
