@@ -15,6 +15,7 @@ The head of a metafile, up to ``Models:``, is written by hand. Neither torch nor
 import argparse
 import ast
 import importlib.util
+import json
 import re
 import sys
 from fnmatch import fnmatchcase
@@ -23,6 +24,7 @@ from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'
+#: A table of a README with its markers; groups: its kind, and what follows the colon.
 BLOCK = re.compile(r'<!-- (table|subsets): (.*?) -->\n.*?<!-- end -->', re.DOTALL)
 #: Word in the name of a file of _base_/datasets -> the images trained on, in the order of the metafiles.
 DATA = {
@@ -49,8 +51,9 @@ class Folder:
     Attributes:
         path: The folder.
         files: Stem -> docstring's fields (``what``, ``paper``, ``score``).
-        rows: ``'CONFIG --row NAME'`` -> row.
-        subsets: Setting -> subset -> the paper's score.
+        rows: ``'CONFIG --row NAME'`` -> ``Row`` of config_rows.
+        subsets: Config or row, named as in ``names`` -> subset -> the paper's score.
+        names: Configs (stems), then rows (keys of ``rows``).
     """
 
     def __init__(self, path: Path, rows_module: ModuleType) -> None:
@@ -61,6 +64,7 @@ class Folder:
         unknown = sorted(set(tables) - set(self.files))
         if unknown:
             raise ValueError(f'{table} names {", ".join(unknown)}: no such config in its folder')
+        # a row without a name is the config itself, of which only the subsets count here
         every = {stem + (f' --row {name}' if name else ''): row
                  for stem, rows in tables.items() for name, row in rows.items()}
         self.rows = {name: row for name, row in every.items() if row.name}
@@ -86,7 +90,7 @@ class Folder:
 
 
 def fields_of(file: Path) -> dict[str, str]:
-    """Title, paper and score of a config's docstring.
+    """Title (``what``), ``paper`` and ``score`` of a config's docstring; '' for what it does not say.
 
     Raises:
         ValueError: There is no docstring.
@@ -94,9 +98,10 @@ def fields_of(file: Path) -> dict[str, str]:
     text = ast.get_docstring(ast.parse(file.read_text(encoding='utf-8')))
     if not text:
         raise ValueError(f'{file} has no docstring: what the config is, from which paper, with which score')
-    joined = re.sub(r'\n +', ' ', text)
+    joined = re.sub(r'\n +', ' ', text)  # lines that go on, indented, with the line before
     score = re.search(r"(?:Paper's score|Score): (.*)", joined)
     paper = re.search(r'Paper: (.*)', joined)
+    # the score ends where the same sentence goes on with its status or its seeds
     return dict(what=text.split('\n')[0].rstrip('.'), paper=paper.group(1) if paper else '',
                 score=re.split(r'\. (?:Status|seeds)|; seeds', score.group(1))[0].rstrip('.') if score else '')
 
@@ -137,7 +142,7 @@ def subset_table(folder: Folder, names: list[str], own_subset: str) -> list[str]
 
 
 def readme(folder: Folder) -> str:
-    """The README with its tables written anew.
+    """The text of a folder's README with its tables written anew.
 
     Raises:
         ValueError: A marker matches nothing, or a config or row is in no table.
@@ -146,8 +151,9 @@ def readme(folder: Folder) -> str:
     seen: set[str] = set()
 
     def block(match: re.Match) -> str:
+        """The table that belongs between these markers, with them."""
         kind, patterns = match.groups()
-        own_subset, _, chosen = patterns.rpartition(': ')
+        own_subset, _, chosen = patterns.rpartition(': ')  # 'OWN: ' is there for subsets only
         names = folder.matching(chosen)
         if not names:
             raise ValueError(f'{file}: no config or row matches <!-- {kind}: {patterns} -->')
@@ -167,7 +173,9 @@ def training_data(file: Path) -> list[str]:
     """Data sets whose images a config trains on, from the names of its bases in ``_base_/datasets``."""
     words: set[str] = set()
     for base in bases_of(file):
+        # not the files of validation data
         if base.parent.name == 'datasets' and not re.search(r'_val(16)?(_hr)?$', base.stem):
+            # source_only_A_to_B trains on A; a name may end in a number of two digits
             own = base.stem.split('_to_')[0] if base.stem.startswith('source_only') else base.stem
             words |= set(own.split('_')) | set(re.sub(r'\d\d$', '', own).split('_'))
     return [name for word, name in DATA.items() if word in words] or ['own images']
@@ -186,19 +194,38 @@ def bases_of(file: Path) -> list[Path]:
 
 
 def metafile(folder: Folder) -> str:
-    """The metafile with its list of models written anew."""
+    """The text of a folder's metafile with its list of models written anew.
+
+    A model belongs to the collection whose name its ``Paper:`` begins with, else to the first one.
+    """
     head, _, _ = (folder.path / 'metafile.yml').read_text(encoding='utf-8').partition('\nModels:')
     collections = re.findall(r'^- Name: (\w+)', head, re.MULTILINE)
     lines = [head, 'Models:']
     for stem, fields in folder.files.items():
-        own = next((name for name in collections if re.match(rf'{name}\b', fields['paper'])), collections[0])
-        lines += [f'- Name: {stem}', f'  In Collection: {own}', f'  Config: configs/{folder.path.name}/{stem}.py',
-                  '  Metadata:', '    Training Data:',
-                  *(f'    - {name}' for name in training_data(folder.path / f'{stem}.py'))]
+        collection = next((name for name in collections if re.match(rf'{name}\b', fields['paper'])), collections[0])
+        lines += [f'- Name: {stem}', f'  In Collection: {collection}',
+                  f'  Config: configs/{folder.path.name}/{stem}.py', '  Metadata:', '    Training Data:',
+                  *(f'    - {name}' for name in training_data(folder.path / f'{stem}.py')),
+                  *weights_of(f'configs/{folder.path.name}/{stem}.py')]
     return '\n'.join(lines) + '\n'
 
 
+def weights_of(config: str) -> list[str]:
+    """What a metafile says of a config's trained weights, from their card in docs/weights; [] without one.
+
+    ``Weights`` is an address where the card has one, which ``mim download`` needs, else the path in the repository.
+    """
+    for path in sorted((ROOT / 'docs' / 'weights').glob('*.json')):
+        card = json.loads(path.read_text(encoding='utf-8'))
+        if card['config'] == config:
+            scores = [f'      mIoU ({domain}): {score}' for domain, score in card['score_mIoU_percent'].items()]
+            return ['  Results:', '  - Task: Semantic Segmentation', '    Dataset: SynthCity', '    Metrics:', *scores,
+                    f'  Weights: {card.get("address") or f"docs/weights/{path.stem}.safetensors"}']
+    return []
+
+
 def main() -> int:
+    """Write the files that are stale, or with ``--check`` only name them; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--check', action='store_true', help='write nothing; exit with 1 where a file is stale')
     args = parser.parse_args()
