@@ -71,7 +71,7 @@ class ValidationMaps:
     def _keep(self, path: Path, maps: Sequence[Tensor]) -> None:
         """Write the maps of one input, unless the disk is nearly full."""
         size = sum(x.numel() * x.element_size() for x in maps)
-        first = not self.folder.is_dir()
+        first = not self.folder.is_dir()  # the log tells once per folder
         free = free_bytes(self.folder)
         if free < size + RESERVE:
             self.full = True
@@ -92,13 +92,14 @@ class ValidationMaps:
 
 
 def input_key(images: Tensor) -> str:
-    """40 hexadecimal digits that stand for an encoder's input: values, shape, type, kind of device
-    and the type autocast computes in."""
+    """40 hexadecimal digits that stand for an encoder's input (B, channels, H, W): values, shape,
+    type, kind of device and the type autocast computes in."""
     device = images.device.type
     autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
     digest = hashlib.sha256(f'{tuple(images.shape)} {images.dtype} {device} {autocast}'.encode())
     # the bytes of the tensor: (B, channels, H, W) -> uint8 (bytes,); numpy has no bfloat16
-    digest.update(images.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    values = images.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    digest.update(values.tobytes())
     return digest.hexdigest()[:40]
 
 

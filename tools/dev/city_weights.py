@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def store(demo: Path, out: Path) -> Path:
-    """Write weights, card and log of a demo's method; returns the card.
+    """Write weights, their JSON file and the log of a demo's method; returns the JSON file.
 
     Raises:
         FileNotFoundError: The demo has not ended.

@@ -211,9 +211,9 @@ def metafile(folder: Folder) -> str:
 
 
 def weights_of(config: str) -> list[str]:
-    """What a metafile says of a config's trained weights, from their card in docs/weights; [] without one.
+    """What a metafile says of a config's trained weights, from a JSON file of docs/weights; [] without one.
 
-    ``Weights`` is an address where the card has one, which ``mim download`` needs, else the path in the repository.
+    ``Weights`` is an address where that file has one, which ``mim download`` needs, else the path in the repository.
     """
     for path in sorted((ROOT / 'docs' / 'weights').glob('*.json')):
         card = json.loads(path.read_text(encoding='utf-8'))

@@ -5,8 +5,8 @@ _names = dict(
     classes=_base_.val_dataloader.idd.dataset.classes,
     palette=_base_.val_dataloader.idd.dataset.palette)
 # files hold Cityscapes trainIds: trainid_to_7 of data/classes.json
-_to_7 = {0: 0, 1: 1, 2: 5, 3: 4, 4: 4, 5: 4, 6: 4, 7: 4, 8: 5, 9: 1, 10: 6, 11: 2, 12: 2, 13: 3, 14: 3, 15: 3, 16: 3, 17: 3,
-         18: 3}
+_to_7 = {0: 0, 1: 1, 2: 5, 3: 4, 4: 4, 5: 4, 6: 4, 7: 4, 8: 5, 9: 1, 10: 6, 11: 2, 12: 2, 13: 3, 14: 3, 15: 3,
+         16: 3, 17: 3, 18: 3}
 _loader = dict(
     batch_size=1, num_workers=1, persistent_workers=True, sampler=dict(type='DefaultSampler', shuffle=False))
 _val = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
