@@ -83,7 +83,8 @@ def _quiet() -> Iterator[None]:
 
 def _fill(found: dict[str, Any], cfg: Config, folder: Path, domain: str, images: int) -> None:
     """Set in ``found``, of :func:`encoder_report`, what can be had; the note says what cannot."""
-    checkpoints = {int(path.stem[5:]): path for path in folder.glob('iter_*.pth')}
+    # by iteration, from iter_<N>.pth
+    checkpoints = {int(path.stem.removeprefix('iter_')): path for path in folder.glob('iter_*.pth')}
     if not checkpoints:
         found['encoder_note'] = 'no checkpoint is left'
         return
@@ -93,13 +94,15 @@ def _fill(found: dict[str, Any], cfg: Config, folder: Path, domain: str, images:
     encoders = [_encoder(model) for model in (trained, start, other)]
     found['encoder_distance'] = distance(*encoders)
     notes = [] if found['encoder_distance'] is not None else ['the encoder began at random']
-    loader = cfg.val_dataloader if domain == 'val' else cfg.val_dataloader[domain]
+    # one loader without a name, which scores call 'val', or one for each domain
+    single = 'dataset' in cfg.val_dataloader
+    loader = cfg.val_dataloader if single else cfg.val_dataloader[domain]
     if images_only(loader['dataset']):
         notes.append(f'{domain} has no masks to probe with')
     else:
         samples = _samples(loader['dataset'], trained.data_preprocessor, images)
         found['probe'] = probe(encoders[0], samples)
-        # a note so far: the encoder began at random, and its beginning is not probed
+        # notes has an entry: the encoder began at random, so there is no start worth probing
         found['probe_of_start'] = probe(encoders[1], samples) if not notes else None
         notes += ['too many channels for a probe'] if found['probe'] is None else []
     found['encoder_note'] = '; '.join(notes)
@@ -110,7 +113,10 @@ def start_of(cfg: Config, seed: int) -> nn.Module:
 
     Args:
         cfg: Of the run.
-        seed: Of whatever no file gives.
+        seed: Of the parameters that no file gives, which are drawn at random.
+
+    Returns:
+        The model on the CPU in evaluation mode; the random state of this process is as before.
     """
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
     with torch.random.fork_rng(devices=[]):
@@ -119,14 +125,18 @@ def start_of(cfg: Config, seed: int) -> nn.Module:
         model.init_weights()
     if cfg.get('load_from'):
         if (cfg.get('train_cfg') or {}).get('new_classifier'):
-            model.new_classifier = True  # as the training loop says
+            # the method then loads all of the checkpoint but its classifier, which has other
+            # classes; in a training the loop sets this
+            model.new_classifier = True
         state = CheckpointLoader.load_checkpoint(str(cfg.load_from), map_location='cpu')
         load_state_dict(model, state.get('state_dict', state), strict=False)
     return model.eval()
 
 
 def _encoder(model: Any) -> nn.Module:
-    """The encoder of the network that predicts, adapters merged, in evaluation mode."""
+    """The encoder of the network that predicts, in evaluation mode; its adapters are merged into
+    their layers in place, so that parameters of before and after training have the same names.
+    """
     network = evaluated_network(model)
     merge_adapters(network)
     return network.backbone.eval()
@@ -145,19 +155,19 @@ def distance(trained: nn.Module, start: nn.Module, other: nn.Module) -> Optional
         0 for a frozen encoder; None where more than a hundredth of it began at random.
     """
     first, second = dict(start.named_parameters()), dict(other.named_parameters())
-    moved = length = 0.
-    random = total = 0
+    moved_squared = start_squared = 0.
+    random_count = total_count = 0  # of single numbers
     for name, weight in trained.named_parameters():
         begin = first[name].detach().double()
-        total += weight.numel()
+        total_count += weight.numel()
         if torch.equal(first[name], second[name]):
-            moved += float((weight.detach().double() - begin).square().sum())
-            length += float(begin.square().sum())
+            moved_squared += float((weight.detach().double() - begin).square().sum())
+            start_squared += float(begin.square().sum())
         else:
-            random += weight.numel()
-    if not length or random > _RANDOM * total:
+            random_count += weight.numel()
+    if not start_squared or random_count > _RANDOM * total_count:
         return None
-    return math.sqrt(moved / length)
+    return math.sqrt(moved_squared / start_squared)
 
 
 def _samples(dataset_config: Any, preprocessor: Any, images: int) -> list[tuple[Tensor, Tensor]]:
@@ -165,13 +175,14 @@ def _samples(dataset_config: Any, preprocessor: Any, images: int) -> list[tuple[
     a dataset in its order; twice as many as ``images``, or all."""
     dataset = build_checked(dataset_config)
     dataset.full_init()
-    number = min(2 * images, len(dataset))
+    number = min(2 * images, len(dataset))  # one half to learn from, one to be judged on
     found = []
     for index in np.linspace(0, len(dataset) - 1, number).round().astype(int).tolist():
         sample = dataset[index]
         data = dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']])
         inputs = preprocessor(data, False)['inputs']
         label = sample['data_samples'].gt_sem_seg.data.float()[None]  # (1, 1, H, W)
+        # one place per STRIDE pixels of the image that the network sees
         size = tuple(max(1, side // STRIDE) for side in inputs.shape[-2:])
         found.append((inputs, F.interpolate(label, size, mode='nearest')[0, 0].long()))
     return found
@@ -191,23 +202,26 @@ def probe(encoder: nn.Module, samples: list[tuple[Tensor, Tensor]]) -> Optional[
     Returns:
         In percent; None for so many channels that it would be dear.
     """
+    # highest id that occurs (255: no label) plus 1
     classes = 1 + max(
         (int(ids.max()) for _, label in samples if (ids := label[label < 255]).numel()), default=0)
-    half, learned = len(samples) // 2, None
-    counts = np.zeros((classes, classes), np.int64)
-    for place, (images, label) in enumerate(samples):
-        maps = encoder(images)
+    half, ridge = len(samples) // 2, None
+    counts = np.zeros((classes, classes), np.int64)  # rows: true classes, columns: predicted ones
+    for number, (image, label) in enumerate(samples):
+        maps = encoder(image)
         last = maps[-1] if isinstance(maps, (list, tuple)) else maps
         features = stacked_maps([last], pair(label.shape))  # (C, h, w)
-        if learned is None:
+        if ridge is None:
+            # it keeps a matrix of (C + 1) x (C + 1) numbers of 8 bytes per class
             if classes * (len(features) + 1)**2 * 8 > _MOST:
                 return None
-            learned = RidgeProbe(len(features), classes)
-        if place < half:
-            learned.add(features, label)
+            ridge = RidgeProbe(len(features), classes)
+        if number < half:
+            ridge.add(features, label)
             continue
-        if place == half:
-            weights = learned.solve(_BALANCE)
+        if number == half:
+            weights = ridge.solve(_BALANCE)
         predicted = ridge_logits(features, weights).argmax(0)
         counts += confusion_matrix(predicted, label, classes)
-    return scores(counts, np.flatnonzero(counts.sum(1)).tolist()).miou
+    occurring = np.flatnonzero(counts.sum(1)).tolist()
+    return scores(counts, occurring).miou

@@ -31,7 +31,8 @@ class Fingerprint(NamedTuple):
         pixels: Class -> median number of its pixels in the masks that show it.
         masks: Masks that were read.
     """
-    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
+    # hides tuple.count, which nobody calls
+    count: int  # type: ignore[assignment]
     height: int
     width: int
     smallest: tuple[int, int]
@@ -42,10 +43,12 @@ class Fingerprint(NamedTuple):
 
     @property
     def longer(self) -> int:
+        """The longer side of the median image, in pixels."""
         return max(self.height, self.width)
 
     @property
     def shorter(self) -> int:
+        """The shorter side of the median image, in pixels."""
         return min(self.height, self.width)
 
 
@@ -54,9 +57,10 @@ def fingerprint(folders: Mapping, classes: int,
     """Look at a set.
 
     Args:
-        folders: ``dict(images=FOLDER, masks=FOLDER or absent)``.
+        folders: ``dict(images=FOLDER)``, perhaps with ``masks=FOLDER``, and with ``list=FILE``, a
+            text file of the names that are used.
         classes: How many there are; ids beyond them and 255 are not counted.
-        label_map: What ids in the files mean.
+        label_map: Id in the mask files -> id of the class it means; other ids mean themselves.
 
     Returns:
         Number of images, sizes in pixels (median, smallest, largest), and of the masks the share of
@@ -71,12 +75,14 @@ def fingerprint(folders: Mapping, classes: int,
         names = listed(names_of(names, PICTURE_SUFFIXES), folders['list'], PICTURE_SUFFIXES,
                        'suggest')
     if not names:
+        # every second suffix: each is there in small and in capital letters
         raise FileNotFoundError(
             f'no images in {folder}: they end with {", ".join(PICTURE_SUFFIXES[::2])}')
     headers = [read_header(os.path.join(folder, name)) for name in spread(names, HEADERS)]
     sizes = np.array([(header.height, header.width) for header in headers])  # (images, 2)
-    counts = _masks(Path(folders['masks']), names, classes, label_map
-                    or {}) if folders.get('masks') else np.zeros((0, 1))
+    counts = np.zeros((0, classes))  # pixels of each class, (masks, classes)
+    if folders.get('masks'):
+        counts = _masks(Path(folders['masks']), names, classes, label_map or {})
     total = counts.sum()
     shares = {c: float(counts[:, c].sum() / total) for c in range(classes)} if total else {}
     # median number of pixels in the masks that show the class
@@ -93,26 +99,34 @@ def fingerprint(folders: Mapping, classes: int,
 
 
 def spread(names: Sequence[str], most: int) -> list[str]:
-    """At most ``most`` of them, evenly."""
-    return [
-        names[i]
-        for i in np.unique(np.linspace(0,
-                                       len(names) - 1, min(most, len(names))).astype(int))
-    ]
+    """At most ``most`` of the names, taken at even distances, in their order."""
+    places = np.linspace(0, len(names) - 1, min(most, len(names))).astype(int)
+    return [names[i] for i in np.unique(places)]
 
 
 def _masks(folder: Path, names: Sequence[str], classes: int, label_map: Mapping[int,
                                                                                 int]) -> np.ndarray:
-    """Pixels of each class, (masks, classes), of a sample of those that are there."""
+    """Pixels of each class in a sample of the masks, (masks, classes).
+
+    Args:
+        folder: Of the masks; the mask of an image has its name and the ending ``.png``.
+        names: Of the images; those without a mask are left out.
+        classes: See :func:`fingerprint`.
+        label_map: See :func:`fingerprint`; ``{}`` changes nothing.
+    """
     rows = []
+    # ids of an 8-bit mask, and whatever the map names or the classes need
+    named = [int(number) for change in label_map.items() for number in change]
+    length = max(256, classes, *(number + 1 for number in named))
     for name in spread(names, MASKS):
         path = (folder / name).with_suffix('.png')
         if not path.is_file():
             continue
         with Image.open(path) as image:  # indices of a palette, not its colors
-            # pixels of each id, (256,)
-            ids = np.bincount(np.asarray(image).reshape(-1).astype(np.int64), minlength=256)
-        moved = ids.copy()  # from the counts of the file: a chain a -> b -> c moves each id once
+            # pixels of each id, (length,), or more where the mask has larger ids
+            ids = np.bincount(np.asarray(image).reshape(-1).astype(np.int64), minlength=length)
+        # read from ids and written to moved: with a map a -> b, b -> c no pixel moves twice
+        moved = ids.copy()
         for old, new in label_map.items():
             moved[int(old)] -= ids[int(old)]
             moved[int(new)] += ids[int(old)]

@@ -37,10 +37,10 @@ def apply_row(cfg: Config, path: Union[str, Path], row: Optional[str] = None,
     :func:`load_config`.
     """
     path, found = Path(path), find_row(path, row)
-    _apply(cfg, path, found, rows_of(path))
+    _apply(cfg, path, found, rows_of(path))  # without ``row`` found is the config itself: no change
     if subset:
         cfg.merge_from_dict(subset_lists(cfg, subset))
-        # settings of the subset for the whole config, then those of the row
+        # settings of the subset for the whole config (the row ''), then those of the row
         for listed in (rows_of(path)[''].subsets, found.subsets if found.name else {}):
             # "1_30_seed2" is another draw of "1_30": its settings
             entry = listed.get(subset) or listed.get(subset.rpartition('_seed')[0])
@@ -65,7 +65,7 @@ def _apply(cfg: Config, path: Path, row: Row, rows: dict[str, Row]) -> None:
         _set(cfg, key, _part(path, key, file, where), where)
     for key in row.drop:
         parent, last = _parent(cfg, key, where)
-        if last not in parent:
+        if not _has(parent, last):
             raise ValueError(f'{where}: drop names {key}, which the config does not have.'
                              f'{closest(str(last), map(str, parent))}')
         del parent[last]
@@ -73,8 +73,17 @@ def _apply(cfg: Config, path: Path, row: Row, rows: dict[str, Row]) -> None:
 
 
 def _part(path: Path, key: str, file: str, where: str) -> Any:
-    """The value at ``key`` in a base, or in another config of the folder; ``file:key2`` takes it
-    from another key.
+    """The value that a row's ``parts`` puts at a key of the config.
+
+    Args:
+        path: The config's file.
+        key: Dotted key of the config.
+        file: Name of a file below ``_base_``, or else of another config of the folder, without
+            ``.py``. Its value at the same key is taken, or with ``file:key2`` that at ``key2``.
+        where: Begins the message of an error.
+
+    Raises:
+        ValueError: No such file, or it does not have the key.
     """
     name, _, other = file.partition(':')
     places = [path.parent.parent / '_base_' / f'{name}.py', path.parent / f'{name}.py']
@@ -83,15 +92,21 @@ def _part(path: Path, key: str, file: str, where: str) -> Any:
         raise ValueError(f'{where}: parts names {file} for {key}: neither {places[0]} nor '
                          f'{places[1]} exists')
     parent, last = _parent(Config.fromfile(str(place)), other or key, f'{where}, {place}')
-    if last not in parent:
+    if not _has(parent, last):
         raise ValueError(f'{where}: {place} has no '
                          f'{other or key}.{closest(str(last), map(str, parent))}')
     return parent[last]
 
 
 def _parent(cfg: Config, dotted: str, where: str) -> tuple[Any, Any]:
-    """The dict or list that holds the last part of a dotted key, and that part (a number for a
-    list); ValueError, beginning with ``where``, for a key that is not there.
+    """The place in a config that a dotted key names.
+
+    Returns:
+        The dict or list that holds the last part of the key, and that part (a number for a list);
+        whether it is there is for the caller to see.
+
+    Raises:
+        ValueError: A part before the last is not there; the message begins with ``where``.
     """
     *parts, last = dotted.split('.')
     node: Any = cfg._cfg_dict  # the dict itself, so that changes reach the config
@@ -106,14 +121,27 @@ def _parent(cfg: Config, dotted: str, where: str) -> tuple[Any, Any]:
     return node, int(last) if isinstance(node, list) and last.isdigit() else last
 
 
+def _has(parent: Any, last: Any) -> bool:
+    """Whether a dict has the key ``last``, or a list that position."""
+    return last in (range(len(parent)) if isinstance(parent, list) else parent)
+
+
 def _set(cfg: Config, key: str, value: Any, where: str) -> None:
-    """Set the value at a dotted key; ``where`` begins the message if it does not exist."""
+    """Set the value at a dotted key in place; the message of ValueError, where the dict or list
+    position that it belongs to is not there, begins with ``where``.
+    """
     parent, last = _parent(cfg, key, where)
+    if isinstance(parent, list) and not _has(parent, last):
+        raise ValueError(f'{where}: {key}: the list has {len(parent)} entries, no number {last}')
     parent[last] = value
 
 
 def _merge(cfg: Config, overrides: dict, where: str) -> None:
+    """Merge overrides by dotted key into a config in place; mmengine's error for one that does not
+    fit becomes a ValueError that begins with ``where``.
+    """
     try:
+        # to_dict: a copy, since rows are cached and merging may change what it is given
         cfg.merge_from_dict(ConfigDict(overrides).to_dict())
     except (KeyError, TypeError) as error:
         raise ValueError(f'{where}: {error.args[0] if error.args else error}') from None

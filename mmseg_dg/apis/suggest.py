@@ -1,4 +1,12 @@
-"""``mmseg_dg.suggest``: settings that fit one's images and this machine, each with its reason."""
+"""``mmseg_dg.suggest``: settings that fit one's images and this machine, each with its reason.
+
+Each private function settles one thing and notes it, with the reason, in ``result``. Their common
+arguments: ``cfg`` is the recipe's config (:func:`_recipe`); ``looks`` the fingerprint of each
+stream, the labeled one first; ``encoder`` its name; ``longer`` the longer side in pixels to which
+images are resized (None: they are not); ``crop`` is (height, width); ``device`` is ``cuda`` or
+``cpu``, ``free`` the bytes that are free there (None: not known); ``fixed`` is the user's own
+choice (None: none).
+"""
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +29,7 @@ from .own_data_checks import (
     checked_numbers,
     crop_pair,
 )
+from .pipeline_changes import with_rare_class_crop, with_rescaling
 
 #: Share of the free memory that a training is planned for.
 SHARE = 0.7
@@ -54,7 +63,9 @@ class Suggestion:
     windows: bool = False
 
     def note(self, name: str, value: Any, reason: str, *keys: str) -> None:
-        """Remember one decision; ``keys`` are the lines of the config that it explains."""
+        """Remember one decision: what (``name``), the choice, and why; ``keys`` are dotted keys of
+        the config whose lines get the reason as a comment.
+        """
         self.lines.append(f'{name}: {value}: {reason}')
         self.reasons.update({key: reason for key in keys})
 
@@ -96,15 +107,15 @@ def suggest(source: Optional[Mapping] = None, target: Optional[Mapping] = None, 
         crop_pair(fixed['crop_size'])
     encoder_settings(fixed.get('encoder'))  # raises where its file is not there
     looks = {name: fingerprint(folders, len(names), label_map) for name, folders in sets.items()}
-    device, found = free_memory()
-    free = found if free is None else free
+    device, free_now = free_memory()
+    free = free_now if free is None else free
     result = Suggestion()
     for name, look in looks.items():
         result.lines.append(_described(name, look))
     encoder = _encoder(result, device, free, fixed.get('encoder'))
     cfg = _recipe(chosen, encoder, len(names), 'target_labeled' in sets)
-    longer = _rescaling(result, cfg, looks, encoder)
-    crop = _crop(result, cfg, looks, longer, fixed.get('crop_size'), encoder)
+    longer = _rescaling(result, looks, encoder)
+    crop = _crop(result, looks, longer, fixed.get('crop_size'), encoder)
     _batch(result, cfg, crop, device, free, fixed.get('batch_size'), probe)
     _iterations(result, cfg, looks, longer, crop, fixed.get('iterations'))
     wanted = _rare_classes(result, looks, longer, crop, names)
@@ -114,17 +125,19 @@ def suggest(source: Optional[Mapping] = None, target: Optional[Mapping] = None, 
 
 def _sets(source: Any, target: Any, data: Any, labeled: Any, unlabeled: Any, few: Any,
           method: Optional[str]) -> tuple[own_data.Recipe, dict[str, Mapping]]:
-    """The recipe of the method, and the images it is trained on, by stream; ValueError for sets of
-    images that do not belong together. ``few`` are the labeled images of the target.
+    """The recipe of the method (None: the first one for such images), and the checked images by
+    stream, those with labels first. Arguments as of :func:`suggest`, ``few`` its
+    ``target_labeled``; ValueError for sets of images that do not belong together.
     """
-    options = {
+    given = {
         name
         for name, value in dict(source=source, target=target, data=data, labeled=labeled,
                                 unlabeled=unlabeled, target_labeled=few).items()
         if value is not None
     }
     sets: dict[str, Mapping]
-    if options - {'target_labeled'} == {'source', 'target'}:
+    # next(iter(...)): the first of the table is the default method
+    if given - {'target_labeled'} == {'source', 'target'}:
         chosen = own_data.chosen_adaptation(method or next(iter(own_data.ADAPT)), few)
         sets = dict(source=checked_images('source', source, True),
                     target=checked_images('target', target, False))
@@ -132,18 +145,18 @@ def _sets(source: Any, target: Any, data: Any, labeled: Any, unlabeled: Any, few
         if few is not None:
             sets['target_labeled'] = checked_images('target_labeled', few, True)
         return chosen, sets
-    if options == {'labeled', 'unlabeled'}:
+    if given == {'labeled', 'unlabeled'}:
         chosen = own_data._chosen(own_data.SEMI, method or next(iter(own_data.SEMI)))
         sets = dict(labeled=checked_images('labeled', labeled, True),
                     unlabeled=checked_images('unlabeled', unlabeled, False))
-        if chosen.streams == ('source', ):  # the control of few labels
+        if chosen.streams == ('source', ):  # the control, labeled images alone: a supervised recipe
             sets = dict(source=sets['labeled'])
         return chosen, sets
-    if options in ({'data'}, {'source'}):
+    if given in ({'data'}, {'source'}):
         chosen = own_data._chosen(own_data.TRAIN, method or next(iter(own_data.TRAIN)))
         return chosen, dict(source=checked_images('data', data or source, True))
     raise ValueError('give source and target (and target_labeled), or labeled and unlabeled, or '
-                     f'data; got {", ".join(sorted(options)) or "none of them"}')
+                     f'data; got {", ".join(sorted(given)) or "none of them"}')
 
 
 def _described(name: str, look: Fingerprint) -> str:
@@ -159,7 +172,10 @@ def _described(name: str, look: Fingerprint) -> str:
 
 
 def _recipe(chosen: own_data.Recipe, encoder: str, classes: int, few: bool) -> Config:
-    """The config that will be trained, as far as its memory and pipelines go."""
+    """The config that will be trained, as far as its memory and pipelines go: without the user's
+    folders, which neither depends on. ``classes`` is their number; ``few`` says whether there is a
+    stream of few labeled target images.
+    """
     base = chosen.small if is_shipped(encoder) else chosen.large
     cfg = Config.fromfile(recipe_file(base))
     cfg.merge_from_dict({**chosen.settings, **encoder_settings(encoder)})
@@ -196,13 +212,13 @@ def _encoder(result: Suggestion, device: str, free: Optional[int], fixed: Option
     return SHIPPED
 
 
-def _rescaling(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint],
-               encoder: str) -> Optional[int]:
+def _rescaling(result: Suggestion, looks: Mapping[str, Fingerprint], encoder: str) -> Optional[int]:
     """The longer side in pixels to which images are resized; None: they stay as they are. The
-    reason is noted in ``result``.
+    reason is noted in ``result``, and for huge images ``windows``.
     """
+    # medians of the stream with the largest images, and of the one with the smallest
     longer = max(look.longer for look in looks.values())
-    shorter = max(look.shorter for look in looks.values())
+    shorter = min(look.shorter for look in looks.values())
     normal = 512 if is_shipped(encoder) else 1024  # of the small and of the large recipe
     if max(look.largest for look in looks.values()) > _HUGE:
         result.windows = True
@@ -217,7 +233,9 @@ def _rescaling(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint]
                     f'images of {longer} pixels a side are no larger than {normal}')
         return None
     if shorter < 64:
-        enlarged = math.ceil(longer * 64 / shorter / 32) * 32
+        # all streams get one size: what gives the shorter side of each 64 pixels, and shrinks none
+        needed = max(look.longer * 64 / look.shorter for look in looks.values())
+        enlarged = math.ceil(max(needed, min(longer, normal)) / 32) * 32
         result.note(
             'rescaling', enlarged,
             f'the shorter side has {shorter} pixels, and the deepest map of the '
@@ -225,26 +243,28 @@ def _rescaling(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint]
         return enlarged
     result.note(
         'rescaling', normal,
-        f'the longer side of {longer} pixels is halved until it is near {normal}, where '
-        'objects have the size that the encoder was trained with' if longer > 2 * normal else
+        f'the longer side of {longer} pixels is brought to {normal}, where objects have about the '
+        'size that the encoder was trained with' if longer > 2 * normal else
         f'the longer side of {longer} pixels is brought to {normal}, the scale of the recipe')
     return normal
 
 
 def _scale(look: Fingerprint, longer: Optional[int]) -> float:
+    """Factor by which the median image of a set is resized."""
     return 1. if longer is None else longer / look.longer
 
 
-def _crop(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint], longer: Optional[int],
-          fixed: Any, encoder: str) -> tuple[int, int]:
-    """The recipe's crop, made smaller until the smallest images fill it; (height, width), noted in
-    ``result``. ``longer``: side to which images are resized.
+def _crop(result: Suggestion, looks: Mapping[str, Fingerprint], longer: Optional[int], fixed: Any,
+          encoder: str) -> tuple[int, int]:
+    """The recipe's crop, made smaller until the median images of every stream fill it: (height,
+    width) in pixels, noted in ``result``.
     """
     if fixed is not None:
         crop = crop_pair(fixed)
         result.note('crop', f'{crop[1]}x{crop[0]}', 'as you asked', 'train_cfg.crop_size')
     else:
         normal = 256 if is_shipped(encoder) else 512
+        # median height and width after rescaling, of the stream where they are smallest
         sides = [
             min(round(look._asdict()[side] * _scale(look, longer)) for look in looks.values())
             for side in ('height', 'width')
@@ -261,8 +281,9 @@ def _crop(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint], lon
 
 def _batch(result: Suggestion, cfg: Config, crop: tuple[int, int], device: str, free: Optional[int],
            fixed: Any, probe: bool) -> None:
-    """Settle the largest batch that fits, accumulation up to the recipe's, and the rate that goes
-    with them; noted in ``result``. ``fixed``: the user's batch; ``probe``: measure the memory.
+    """Settle the largest batch that fits, accumulation up to the recipe's, and the learning rate
+    that goes with them; noted in ``result``. ``probe``: measure the memory; without, every batch is
+    taken to fit.
     """
     streams = list(cfg.train_dataloader)
     normal = cfg.train_dataloader[streams[0]].batch_size
@@ -288,10 +309,13 @@ def _batch(result: Suggestion, cfg: Config, crop: tuple[int, int], device: str, 
                 first)
     if accumulate > 1:
         result.options['train_cfg.accumulate'] = accumulate
-        result.note('accumulation', accumulate,
-                    f'{accumulate} x {batch} images are the {normal} of the recipe',
-                    'train_cfg.accumulate')
+        result.note(
+            'accumulation', accumulate, f'{accumulate} x {batch} images are ' +
+            (f'the {normal} of the recipe' if accumulate * batch == normal else
+             f'{accumulate * batch}, the least that reaches the {normal} of the recipe'),
+            'train_cfg.accumulate')
     rate, ours = cfg.optim_wrapper.optimizer.lr, batch * accumulate
+    # Adam's usual rule: the rate grows with the root of the batch; rounded to two digits
     factor = math.sqrt(ours / normal)
     result.options['optim_wrapper.optimizer.lr'] = rate if factor == 1 else float(
         f'{rate * factor:.2g}')
@@ -304,11 +328,13 @@ def _batch(result: Suggestion, cfg: Config, crop: tuple[int, int], device: str, 
 
 def _iterations(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint],
                 longer: Optional[int], crop: tuple[int, int], fixed: Optional[int]) -> None:
-    """Settle how long to train, by the number of images and the crop's share of them: each place
-    is seen about 100 times, within 200 iterations and the recipe's length. Noted in ``result``.
+    """Settle how long to train, by the number of labeled images and the crop's share of them: each
+    place of an image is seen about 100 times, but training has at least 200 iterations and at most
+    the recipe's. Noted in ``result``, which has batch and accumulation by now.
     """
     first = next(iter(looks.values()))
     most = cfg.train_cfg.max_iters
+    # crops that cover an image
     per_image = max(
         1, round(first.height * first.width * _scale(first, longer)**2 / (crop[0] * crop[1])))
     ours = result.settings['batch_size'] * result.options.get('train_cfg.accumulate', 1)
@@ -324,8 +350,10 @@ def _iterations(result: Suggestion, cfg: Config, looks: Mapping[str, Fingerprint
 
 def _rare_classes(result: Suggestion, looks: Mapping[str, Fingerprint], longer: Optional[int],
                   crop: tuple[int, int], names: Sequence[str]) -> Optional[int]:
-    """Decide on rare class sampling; returns the pixels of the wanted class that a crop should
-    have, if it is on."""
+    """Decide on rare class sampling of the labeled stream, the first of ``looks``; noted in
+    ``result``. Returns how many pixels of the class that an image was drawn for its crop should
+    have; None: no such sampling.
+    """
     stream, look = next(iter(looks.items()))
     rare = {c: share for c, share in look.shares.items() if 0 < share < RARE}
     if not rare:
@@ -346,8 +374,8 @@ def _rare_classes(result: Suggestion, looks: Mapping[str, Fingerprint], longer: 
         f'are drawn by class, from those with {least} pixels of it, the smaller of '
         f'{MIN_PIXELS_SHARE:.2%} of an image and half of what such images show',
         f'{where}.min_pixels')
-    # after rescaling, and half of them inside the crop; at most 2 % of the crop, because with more
-    # no crop might do
+    # of the ``least`` pixels of an image half in the crop, counted after rescaling; at most 2 %
+    # (one in 50) of the crop, because with more no crop might do
     inside = least * _scale(look, longer)**2 / 2
     return max(1, min(int(inside), crop[0] * crop[1] // 50))
 
@@ -359,36 +387,14 @@ def _pipelines(result: Suggestion, cfg: Config, longer: Optional[int],
     """
     crop = result.settings['crop_size']
     for number, (name, loader) in enumerate(cfg.train_dataloader.items()):
-        steps = _with_rescaling([dict(step) for step in loader.dataset.pipeline], longer)
+        steps = with_rescaling([dict(step) for step in loader.dataset.pipeline], longer)
         if wanted is not None and number == 0:
-            steps = [
-                dict(type='RareClassCrop',
-                     crop_size=crop, min_crop_pixels=wanted, cat_max_ratio=step.get(
-                         'cat_max_ratio', 0.75)) if step['type'] == 'RandomCrop' else step
-                for step in steps
-            ]
+            steps = with_rare_class_crop(steps, crop, wanted)
         result.options[f'train_dataloader.{name}.dataset.pipeline'] = steps
     for role in ('val', 'test'):
         steps = [dict(step) for step in cfg[f'{role}_dataloader'].own.dataset.pipeline]
-        result.options[f'{role}_dataloader.own.dataset.pipeline'] = _with_rescaling(steps, longer)
+        result.options[f'{role}_dataloader.own.dataset.pipeline'] = with_rescaling(steps, longer)
     if result.windows:
         stride = tuple(side * 3 // 4 for side in crop)  # windows overlap by a quarter
         result.options['model.network.test_cfg'] = dict(_delete_=True, mode='slide', crop_size=crop,
                                                         stride=stride)
-
-
-def _with_rescaling(steps: list[dict], longer: Optional[int]) -> list[dict]:
-    """The pipeline with one rescaling to a longer side of ``longer`` pixels; None: with none."""
-    rest = [step for step in steps if step['type'] != 'Resize']
-    if longer is None:
-        return rest
-    at = 1 + max(i for i, step in enumerate(rest) if step['type'].startswith('LoadImage'))
-    loads_after = [
-        i for i, step in enumerate(rest)
-        if step['type'] in ('LoadAnnotations', 'PseudoLabelMargins')
-    ]
-    trains = any(step['type'] == 'PackStreamInputs' for step in rest)
-    # labels are rescaled with their image; where scores are taken they stay as they are
-    if trains and loads_after:
-        at = 1 + max(loads_after)
-    return [*rest[:at], dict(type='Resize', scale=(longer, longer), keep_ratio=True), *rest[at:]]

@@ -18,7 +18,7 @@ OTHER_ENDING = 'other ending'
 BROKEN_LINK = 'broken link'
 NAMED_LIKE_IMAGE = 'folder named like an image'
 HIDDEN = 'hidden'
-_NAMED = 3  # files a text names
+_NAMED = 3  # file names that :func:`left_out_text` gives per reason
 
 Suffix = Union[str, Sequence[str], None]
 
@@ -54,12 +54,15 @@ def scan_folder(folder: str, suffix: Suffix, backend_args: Optional[dict] = None
             are told apart.
 
     Returns:
-        Paths relative to the folder, sorted: the files that are meant, and by reason the others.
+        FolderScan: Paths relative to the folder, sorted: the files that are meant, and by reason
+            the others.
     """
-    ends = None if suffix is None else (suffix, ) if isinstance(suffix, str) else tuple(suffix)
+    ends: Optional[tuple] = None
+    if suffix is not None:
+        ends = (suffix, ) if isinstance(suffix, str) else tuple(suffix)
     files: list[str] = []
     left_out: dict[str, list[str]] = {}
-    if not is_local(folder, backend_args):
+    if not is_local(folder, backend_args):  # object stores have neither links nor real folders
         for name in fileio.list_dir_or_file(folder, list_dir=False, recursive=True,
                                             backend_args=backend_args):
             _place(name, ends, files, left_out)
@@ -70,7 +73,9 @@ def scan_folder(folder: str, suffix: Suffix, backend_args: Optional[dict] = None
 
 def _place(name: str, ends: Optional[tuple], files: list[str], left_out: dict[str,
                                                                               list[str]]) -> None:
-    """Sort a file by its name: into the files, or into a reason why it is left out."""
+    """Append a path (relative, with ``/``) to ``files``, or to ``left_out`` under its reason, as
+    its name alone tells; both are changed in place.
+    """
     hidden = any(part.startswith('.') for part in name.split('/'))
     if ends is not None and not name.endswith(ends):
         if not hidden:  # a hidden file of another kind is not worth a word
@@ -87,47 +92,57 @@ def _walk(folder: str, below: str, ends: Optional[tuple], files: list[str],
 
     Args:
         folder: The folder.
-        below: Its path relative to where the walk began, with ``/``; begins the names.
+        below: Its path relative to where the walk began, with a ``/`` at its end, or '' there:
+            what the names begin with.
         ends: Endings that are meant; None: any.
         files: Gets the files that are meant.
         left_out: Gets the others, by reason.
-        above: The real folders on the way here, so that links make no circle.
+        above: Real paths of the folders this one was reached through, from where the walk began,
+            and its own at the end: a link to one of them is not followed, it would lead in a
+            circle.
     """
     with os.scandir(folder) as entries:
         for entry in entries:
             name = below + entry.name
             if entry.is_dir():
+                # hidden folders are walked: their files are then listed as hidden, one by one
                 if ends is not None and entry.name.endswith(
                         ends) and not entry.name.startswith('.'):
                     left_out.setdefault(NAMED_LIKE_IMAGE, []).append(name)
                     continue
-                place = osp.realpath(entry.path) if entry.is_symlink() else entry.path
-                if place not in above:  # a link to a folder that it is in
+                # below a folder without links, a folder that is no link lies where its name says
+                place = (osp.realpath(entry.path) if entry.is_symlink() else osp.join(
+                    above[-1], entry.name))
+                if place not in above:
                     _walk(entry.path, name + '/', ends, files, left_out, (*above, place))
             elif entry.is_file():
                 _place(name, ends, files, left_out)
-            elif ends is None or entry.name.endswith(ends):  # neither file nor folder
+            # neither folder nor file: a link whose target does not exist
+            elif ends is None or entry.name.endswith(ends):
                 left_out.setdefault(BROKEN_LINK, []).append(name)
 
 
 def endings(names: Sequence[str]) -> str:
-    """``5 *.tif, 1 *.png``: how many files have which ending, the most frequent first."""
-    counts = Counter(osp.splitext(name)[1] or 'without an ending' for name in names)
-    return ', '.join(f'{count} {"*" * (end[:1] == ".")}{end}'
-                     for end, count in counts.most_common(5))
+    """``5 *.tif, 1 without an ending``: how many files have which of the five most frequent
+    endings, in this order.
+    """
+    counts = Counter('*' + osp.splitext(name)[1] if osp.splitext(name)[1] else 'without an ending'
+                     for name in names)
+    return ', '.join(f'{count} {end}' for end, count in counts.most_common(5))
 
 
 def left_out_text(left_out: dict[str, list[str]]) -> str:
-    """``5 with another ending (5 *.tif), 1 broken link (a.png)``; '' for nothing."""
-    words = {
-        BROKEN_LINK: 'broken link', NAMED_LIKE_IMAGE: 'folder named like an image', HIDDEN: 'hidden'
-    }
+    """``5 with another ending (5 *.tif), 1 broken link (a.png)``; '' for nothing.
+
+    Args:
+        left_out: {reason: paths}. Reasons of others than this module are written as they are.
+    """
     parts = []
     for reason, names in left_out.items():
         if reason == OTHER_ENDING:
             parts.append(f'{len(names)} with another ending ({endings(names)})')
         else:
             named = ', '.join(names[:_NAMED]) + (', ...' if len(names) > _NAMED else '')
-            plural = 's' if len(names) > 1 and reason != HIDDEN else ''
-            parts.append(f'{len(names)} {words.get(reason, reason)}{plural} ({named})')
+            plural = 's' if len(names) > 1 and reason != HIDDEN else ''  # '2 hidden', no noun
+            parts.append(f'{len(names)} {reason}{plural} ({named})')
     return ', '.join(parts)

@@ -29,28 +29,31 @@ def output_names(dataset: Any) -> dict[str, str]:
         return {}
     root = _root(dataset, paths)
     below = {path: _below(path, root) for path in paths}
-    stems = Counter(osp.splitext(name)[0] for name in below.values())
-    return {
-        path: name if stems[osp.splitext(name)[0]] > 1 else osp.splitext(name)[0]
-        for path, name in below.items()
-    }
+    stems = {path: osp.splitext(name)[0] for path, name in below.items()}
+    counts = Counter(stems.values())
+    # a stem that several images have keeps the ending
+    return {path: stem if counts[stem] == 1 else below[path] for path, stem in stems.items()}
 
 
 def _root(dataset: Any, paths: list[str]) -> str:
     """The folder that predictions are named from: the image folder, or what several of them share;
     where images lie elsewhere (or datasets say no folder), what the images themselves share.
     """
-    folders = []
+    folders = []  # '' for a dataset that names none, or a remote one
     for leaf in leaves(dataset):
         folder = traits(leaf).image_folder
         folders.append(osp.abspath(folder) if folder and '://' not in folder else '')
-    # where there is one folder, it must hold all images
-    if not all(folders) or not all(
-            osp.abspath(path).startswith(osp.join(folder, '')) for path in paths
-            for folder in folders[:1] if len(folders) == 1):
+    usable = all(folders)
+    if usable and len(folders) == 1:  # a single folder must hold all images
+        usable = all(osp.abspath(path).startswith(osp.join(folders[0], '')) for path in paths)
+    if not usable:
         folders = [osp.dirname(osp.abspath(path)) for path in paths]
     return osp.commonpath(folders)
 
 
 def _below(path: str, root: str) -> str:
-    return osp.relpath(osp.abspath(path), root).replace('..' + osp.sep, '')
+    """The path relative to ``root``; for an image outside of it, without the ``../`` that would
+    write its output elsewhere.
+    """
+    relative = osp.relpath(osp.abspath(path), root).split(osp.sep)
+    return osp.sep.join(part for part in relative if part != osp.pardir)

@@ -11,7 +11,7 @@ from .wrappers import leaves, steps_of
 
 #: More than this share of the crops deserves a warning.
 MOST_PADDING = 1 / 3
-_STEP = 32  # networks halve an image five times
+_STEP = 32  # sides of a recommended crop are multiples: networks halve an image five times
 
 
 class Padding(NamedTuple):
@@ -28,7 +28,9 @@ class Padding(NamedTuple):
 
     @property
     def better(self) -> tuple[int, int]:
-        """A crop that the median image fills, in steps of 32 pixels."""
+        """A crop (height, width) that the median image fills, no larger than the present one, in
+        steps of 32 pixels.
+        """
         height, width = (max(_STEP,
                              min(have, want) // _STEP * _STEP)
                          for have, want in zip(self.image, self.crop))
@@ -46,7 +48,7 @@ class Padding(NamedTuple):
 def padding_of(dataset: Any, draws: int = 16) -> Optional[Padding]:
     """Measure the padding of a training dataset whose pipeline pads and then cuts a fixed size.
 
-    Some images are read and scaled as in training; the rest follows from their sizes.
+    Some images are read, scaled and padded as in training; the rest follows from their sizes.
 
     Args:
         dataset: Any; wrappers are looked through, the first dataset counts.
@@ -61,7 +63,7 @@ def padding_of(dataset: Any, draws: int = 16) -> Optional[Padding]:
     kinds = [type(step).__name__ for step in steps]
     if 'Pad' not in kinds or len(leaf) == 0:
         return None
-    pad = kinds.index('Pad')
+    pad = kinds.index('Pad')  # mmcv's, which fills at the right and at the bottom
     crop = next((step.crop_size for step, kind in zip(steps[pad:], kinds[pad:]) if kind in CROPS),
                 None)
     if crop is None:
@@ -69,16 +71,15 @@ def padding_of(dataset: Any, draws: int = 16) -> Optional[Padding]:
     crop = (crop, crop) if isinstance(crop, int) else tuple(crop)
     shares, sizes = [], []
     for index in np.linspace(0, len(leaf) - 1, min(draws, len(leaf))).astype(int):
-        with local_seed(derive_seed('padding', int(index))):
+        with local_seed(derive_seed('padding', int(index))):  # the same result each time
             sample = leaf.get_data_info(int(index))
             for step in steps[:pad]:
                 sample = step(sample)
-        if sample is None:
-            continue
-        size = sample['img'].shape[:2]
-        # the size after padding, and how much of the crop images fill in height and in width
-        target = getattr(steps[pad], 'size', None) or crop  # mmcv's Pad: (width, height)
-        padded = tuple(max(have, want) for have, want in zip(size, tuple(target)[::-1]))
+            if sample is None:  # a step before the padding refuses this image
+                continue
+            size = sample['img'].shape[:2]  # (height, width), before padding
+            padded = steps[pad](sample)['img'].shape[:2]  # to a size, a square, or a multiple
+        # how much of the crop the image fills on average, in height and in width
         covered = [_covered(have, full, want) for have, full, want in zip(size, padded, crop)]
         shares.append(1 - covered[0] * covered[1])
         sizes.append(size)
@@ -90,7 +91,12 @@ def padding_of(dataset: Any, draws: int = 16) -> Optional[Padding]:
 
 def _covered(image: int, padded: int, crop: int) -> float:
     """Mean share of a crop along one axis that shows the image, which lies at the beginning of the
-    padded one.
+    padded one; the crop's start is uniform.
+
+    Args:
+        image: Side of the image.
+        padded: Side after padding.
+        crop: Side of the crop.
     """
-    starts = np.arange(max(padded - crop, 0) + 1)
-    return float(np.clip(image - starts, 0, crop).mean() / crop)
+    starts = np.arange(max(padded - crop, 0) + 1)  # all that a crop may have
+    return float(np.clip(image - starts, 0, crop).mean() / crop)  # pixels of the image behind each

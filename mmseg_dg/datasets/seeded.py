@@ -49,6 +49,7 @@ class SeededDataset(Dataset):
         ValueError: The dataset is empty; on access: label ids outside the classes.
         BadSampleError: On access: a file that cannot be read, named.
     """
+    #: Sample i of the wrapper is sample i inside: :func:`~.wrappers.locate` looks through it.
     is_transparent = True
 
     def __init__(self, dataset: Union[dict, Dataset], check_labels: bool = True,
@@ -67,20 +68,25 @@ class SeededDataset(Dataset):
         return self.dataset.metainfo
 
     def full_init(self) -> None:
-        """Load the wrapped dataset's file list if that was put off."""
+        """Load the wrapped dataset's file list if that was put off (``lazy_init`` of mmengine)."""
         traits(self.dataset).load_list()
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, request: Union[int, SampleRequest]) -> Any:
+        """The sample of a request; of a plain index without seeding or replacing anything."""
         if not isinstance(request, SampleRequest):
             return self._checked(self.dataset[request], int(request))
         if self.stored is not None:
             return self.stored.sample(request)
+        # calls _sample, for the request or for those that replace it
         return self.bad_samples.load(self._sample, request, len(self))
 
     def _sample(self, request: SampleRequest) -> Any:
+        """One sample, loaded under the request's seed and checked; BadSampleError where a file of
+        it cannot be read.
+        """
         with local_seed(request.seed):
             return self._checked(self._load(request), request.index)
 
@@ -88,12 +94,12 @@ class SeededDataset(Dataset):
         """Run the pipeline with what the request wants; where it gives None, another image is
         drawn, as mmengine does.
         """
-        leaf, index = locate(self.dataset, request.index)
-        known = traits(leaf)
+        leaf, index = locate(self.dataset, request.index)  # the innermost dataset, and place in it
+        described = traits(leaf)
         # a dataset of another kind cannot be told what the sample should show
-        if not known.describes_samples or not callable(known.pipeline):
+        if not described.describes_samples or not callable(described.pipeline):
             return leaf[index]
-        for _ in range(known.max_refetch + 1):  # mmengine's limit
+        for _ in range(described.max_refetch + 1):  # mmengine's limit
             info = leaf.get_data_info(index)
             if request.wanted_class is not None:
                 info['wanted_class'] = request.wanted_class
@@ -102,24 +108,28 @@ class SeededDataset(Dataset):
             sample = _run_pipeline(leaf, info)
             if sample is not None:
                 return sample
-            index = int(np.random.randint(len(leaf)))
+            index = int(np.random.randint(len(leaf)))  # seeded by the request
         raise ValueError(f'{type(leaf).__name__}: the pipeline returned None for '
-                         f'{known.max_refetch + 1} images in a row, the last one '
+                         f'{described.max_refetch + 1} images in a row, the last one '
                          f'{info.get("img_path", index)}; check the images and the pipeline')
 
     def _checked(self, sample: Any, index: int) -> Any:
-        """The sample as it is, unless its label has ids outside the classes."""
+        """The sample as it is; ValueError where its label has ids outside the classes.
+
+        Samples without a packed label (``gt_sem_seg``) and datasets without class names pass, as
+        everything does with ``check_labels=False``. ``index`` is the sample's in the whole dataset.
+        """
         data_sample = None
         if self.check_labels and isinstance(sample, dict):
             data_sample = sample.get('data_samples')
         if data_sample is None or 'gt_sem_seg' not in data_sample:
             return sample
         leaf, _ = locate(self.dataset, index)
-        known = traits(leaf)
-        classes = known.classes
+        described = traits(leaf)
+        classes = described.classes
         if classes:
             labels = data_sample.gt_sem_seg.data
-            ignore = known.ignore_index
+            ignore = described.ignore_index
             wrong = _ids_outside(labels, len(classes), ignore)
             if wrong:
                 path = data_sample.metainfo.get('seg_map_path') or data_sample.metainfo.get(
@@ -131,30 +141,35 @@ class SeededDataset(Dataset):
 def _run_pipeline(leaf: Any, info: dict) -> Any:
     """A dataset's pipeline on one sample.
 
+    Args:
+        leaf: Dataset, no wrapper.
+        info: What its ``get_data_info`` gave for the sample.
+
     Raises:
         BadSampleError: One of its files cannot be read; another error of the pipeline comes through
             as it is.
     """
-    known = traits(leaf)
-    backend_args = known.backend_args
+    described = traits(leaf)
+    backend_args = described.backend_args
     # a pipeline that is no list of transforms may load labels: it counts as one that does
     labeled = not steps_of(leaf.pipeline) or loads_labels(leaf.pipeline)
-    hint = 'Delete it: it is rendered again at the next start' if known.checks_itself else ''
-    # transforms may change the info
+    hint = 'Delete it: it is rendered again at the next start' if described.renders_files else ''
+    # kept apart for blame below: transforms may change the info
     files = {key: info.get(key) for key in ('img_path', 'seg_map_path')}
-    check_whole(files, labeled, backend_args, hint)
+    check_whole(files, labeled, backend_args, hint)  # a decoder may fill what is cut off with gray
     try:
         return leaf.pipeline(info)
     except Exception as error:
-        blame(files, labeled, error, backend_args, hint)
+        blame(files, labeled, error, backend_args, hint)  # raises where a file is the cause
         raise
 
 
 def _ids_outside(labels: torch.Tensor, num_classes: int, ignore_index: int) -> list[int]:
-    """Ids in labels that are no class and not the ignored one, ascending."""
+    """Ids in labels (a tensor of any shape) that are no class and not the ignored one, ascending.
+    """
     outside = (labels >= num_classes) | (labels < 0)
     if not outside.any():  # the usual case without ignored pixels
         return []
-    found = labels[outside]
-    found = found[found != ignore_index]
-    return torch.unique(found).tolist() if found.numel() else []
+    ids = labels[outside]
+    wrong = ids[ids != ignore_index]
+    return torch.unique(wrong).tolist() if wrong.numel() else []

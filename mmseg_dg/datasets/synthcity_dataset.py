@@ -50,13 +50,16 @@ class SynthCityDataset(BaseSegDataset):
         OSError: The pictures cannot be written.
     """
     METAINFO = CityscapesDataset.METAINFO
-    checks_itself = True  # it renders what is missing
+    #: ``full_init`` renders missing files, so :func:`~.checks.check_leaf` need not look for them.
+    checks_itself = True
+    #: A damaged file may be deleted.
+    renders_files = True
 
     def __init__(self, domain: str = 'day', num_images: int = 200, size: Sequence[int] = (512, 256),
                  seed: int = 0, data_root: Optional[Union[str, Path]] = None, start: int = 0,
                  num_workers: Optional[int] = None, **kwargs: Any) -> None:
         check_request(domain, size)
-        workers = 1 if num_workers is None else num_workers
+        workers = 1 if num_workers is None else num_workers  # for the check: None is allowed
         for name, value, least in (('num_images', num_images, 1), ('seed', seed, 0),
                                    ('start', start, 0), ('num_workers', workers, 1)):
             if int(value) != value or value < least:
@@ -72,7 +75,9 @@ class SynthCityDataset(BaseSegDataset):
                          reduce_zero_label=False, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Render what is missing and list the pictures ``start`` to ``start + num_images - 1``."""
+        """Render what is missing and list the pictures ``start`` to ``start + num_images - 1``: one
+        info each, as mmseg's datasets give it.
+        """
         indices = range(self.start, self.start + self.num_images)
         write_city(Path(self.data_root), self.seed, self.domain, self.size, indices,
                    self.num_workers)

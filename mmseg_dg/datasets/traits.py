@@ -12,6 +12,8 @@ from .label_tables import IGNORE
 class DatasetTraits:
     """A dataset as this package sees it; nothing is kept, the dataset is asked each time.
 
+    "It" in the descriptions of the properties is the dataset.
+
     Args:
         dataset: Of any class.
     """
@@ -19,27 +21,28 @@ class DatasetTraits:
         self.dataset = dataset
 
     def _said(self, name: str, otherwise: Any = None) -> Any:
+        """The dataset's attribute ``name``, or ``otherwise`` where it has none."""
         return getattr(self.dataset, name, otherwise)
 
     # ------------------------------------------------------------------ classes and labels
     @property
     def metainfo(self) -> dict:
-        """Empty for torch's datasets."""
+        """Classes, palette and more, as mmengine's datasets have it; empty for torch's datasets."""
         return dict(self._said('metainfo') or {})
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Empty where the labels have no names."""
+        """Names of the classes in the order of their ids; empty where they have none."""
         return tuple(self.metainfo.get('classes') or ())
 
     @property
     def ignore_index(self) -> int:
-        """Of MMSegmentation's datasets; 255 for others."""
+        """Label id that is no class, of MMSegmentation's datasets; 255 for others."""
         return self._said('ignore_index', IGNORE)
 
     @property
     def own_ignore_index(self) -> Optional[int]:
-        """As :attr:`ignore_index`, None where the dataset has none."""
+        """As :attr:`ignore_index`, but None where the dataset has none."""
         return self._said('ignore_index')
 
     @property
@@ -49,7 +52,9 @@ class DatasetTraits:
 
     @property
     def id_map(self) -> dict[int, int]:
-        """Ids of the label files -> classes, of this package's datasets; empty for others."""
+        """Id in the label files -> class index or 255, as ``FolderDataset(label_map=...)`` was
+        given; empty for others.
+        """
         return dict(self._said('id_map') or {})
 
     # ------------------------------------------------------------------ files
@@ -60,7 +65,9 @@ class DatasetTraits:
 
     @property
     def pairs_files(self) -> bool:
-        """Whether it finds a label for each image by folders and endings, as MMSegmentation."""
+        """Whether it finds a label for each image by folders and endings, as MMSegmentation's
+        ``BaseSegDataset`` does (which has ``seg_map_suffix``).
+        """
         return self._said('seg_map_suffix') is not None
 
     @property
@@ -80,7 +87,7 @@ class DatasetTraits:
         return self._said('img_suffix') or ''
 
     def suffix(self, key: str, otherwise: Any) -> Any:
-        """``img_suffix`` or ``seg_map_suffix`` (``key``)."""
+        """Its ``img_suffix`` or ``seg_map_suffix`` (``key``); ``otherwise`` where it has none."""
         return self._said(key, otherwise)
 
     @property
@@ -95,13 +102,22 @@ class DatasetTraits:
 
     @property
     def left_out(self) -> int:
-        """Images it knows to be unusable."""
+        """Number of images it leaves out as unusable (``GTADataset``); 0 for others."""
         return self._said('left_out', 0)
 
     @property
     def checks_itself(self) -> bool:
-        """Whether it makes its files, so that they need no check."""
+        """Whether its ``full_init`` refuses or makes missing files itself (most datasets of this
+        package), so that :func:`~.checks.check_leaf` need not look for them.
+        """
         return bool(self._said('checks_itself', False))
+
+    @property
+    def renders_files(self) -> bool:
+        """Whether it makes files that are not there (``SynthCityDataset``), so that a damaged one
+        may be deleted; False for data of a user.
+        """
+        return bool(self._said('renders_files', False))
 
     # ------------------------------------------------------------------ pipeline
     @property
@@ -112,11 +128,11 @@ class DatasetTraits:
 
     @property
     def max_refetch(self) -> int:
-        """How often another sample is tried where the pipeline gives None."""
+        """How often another sample is tried where the pipeline gives None (mmengine's); else 0."""
         return self._said('max_refetch', 0)
 
     def load_list(self) -> None:
-        """Read the list of samples, if that was put off."""
+        """Read the list of samples, if that was put off (mmengine's ``lazy_init``)."""
         load = self._said('full_init')
         if load is not None:
             load()
@@ -124,12 +140,12 @@ class DatasetTraits:
     # ------------------------------------------------------------------ wrappers
     @property
     def parts(self) -> Optional[list]:
-        """Of a concatenation; None for others."""
+        """The datasets of a concatenation (attribute ``datasets``); None for others."""
         return self._said('datasets')
 
     @property
     def inner(self) -> Any:
-        """Of a wrapper around one dataset; None for others."""
+        """The dataset inside a wrapper around one (attribute ``dataset``); None for others."""
         return self._said('dataset')
 
     @property
@@ -139,8 +155,9 @@ class DatasetTraits:
 
     @property
     def original_index(self) -> Any:
-        """mmengine's wrappers: a function, the sample -> its index (and part) inside; None for
-        others."""
+        """Of mmengine's wrappers a function: index of a sample -> its index in the inner dataset,
+        or, of a concatenation, (position among ``parts``, index there); None for others.
+        """
         return self._said('_get_ori_dataset_idx')
 
     @property

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 from mmengine.dist import all_gather_object, get_dist_info, is_main_process
-from mmengine.runner import BaseLoop
 
 from mmseg_dg.registry import METRICS
 from mmseg_dg.utils.atomic_files import written_whole
+from mmseg_dg.utils.method import iteration_of
 from mmseg_dg.utils.rounding import ceil_div
 
 from .bias import ClassBiasMetric
@@ -62,13 +62,20 @@ class DriveMetric(ClassBiasMetric):
         if self.drive is not None and not self.drive.groups:
             raise ValueError(
                 f'drive={drive!r} needs a group (...): what it matches names the drive')
-        self.drives: Optional[Drives] = None
-        self._runner: Any = None
+        self.drives: Optional[Drives] = None  # of the last evaluation
+        self._runner: Any = None  # given by ``use_run``; None: nothing is written
         self._domain = ''
+        # drive and matrix (K, K + 1) of each image of this evaluation
         self._parts: list[tuple[str, np.ndarray]] = []
 
     def use_run(self, runner: Any, step: Any, domain: str) -> None:
-        """Where the counts go; the evaluation loops call it."""
+        """Take the run into whose log folder the counts are written; the evaluation loops call it.
+
+        Args:
+            runner: The run.
+            step: Predicts a batch; not used.
+            domain: Name of the domain, for the file.
+        """
         self._runner, self._domain = runner, domain
 
     def _score_image(self, sample: dict, matrix: np.ndarray, rows: list[int],
@@ -109,13 +116,13 @@ class DriveMetric(ClassBiasMetric):
         """
         rank, world_size = get_dist_info()
         share = max(0, ceil_div(size - rank, world_size))
-        own = self._parts[:share]  # a repeated last image is left out
+        own_parts = self._parts[:share]  # a repeated last image is left out
         self._parts = []
         found = super().evaluate(size)
-        parts = [part for gathered in all_gather_object(own) for part in gathered]
+        parts = [part for gathered in all_gather_object(own_parts) for part in gathered]
         if parts:
             names = sorted({name for name, _ in parts})
-            matrices = np.stack([sum(m for name, m in parts if name == each) for each in names])
+            matrices = np.stack([sum(m for name, m in parts if name == drive) for drive in names])
             self.drives = Drives(tuple(names), matrices, self.subset())
             if self._runner is not None and is_main_process():
                 self._write(self.drives)
@@ -123,18 +130,17 @@ class DriveMetric(ClassBiasMetric):
 
     def _write(self, drives: Drives) -> None:
         """Write the confusion matrices of all drives of a domain into the run's folder."""
-        # runner.iter would prepare a training where none is under way
-        loop = self._runner._train_loop
-        done = loop.iter if isinstance(loop, BaseLoop) else 0
-        path = os.path.join(self._runner.log_dir, f'drives_{self._domain}_iter_{done}.npz')
+        path = os.path.join(self._runner.log_dir,
+                            f'drives_{self._domain}_iter_{iteration_of(self._runner)}.npz')
         os.makedirs(self._runner.log_dir, exist_ok=True)
         with written_whole(path) as part, open(part, 'wb') as file:
+            # ``subset``: [-1] stands for None
             np.savez_compressed(file, names=np.array(drives.names), matrices=drives.matrices,
                                 subset=np.array([-1] if drives.subset is None else drives.subset))
 
 
 def read_drives(path: Any) -> Drives:
-    """A file of :class:`DriveMetric`."""
+    """The counts in a file that :class:`DriveMetric` wrote (``path``: a path or an open file)."""
     with np.load(path, allow_pickle=False) as file:
         subset = tuple(int(i) for i in file['subset'])
         return Drives(tuple(str(name) for name in file['names']), file['matrices'],
@@ -168,21 +174,24 @@ def bootstrap_difference(ours: Sequence[Mapping[str, Sequence[Drives]]],
     rng, total = np.random.default_rng(seed), np.zeros(samples)  # difference of each sample
     for domain in domains:
         names = ours[0][domain][0].names
-        if len(names) < 2 or any(each.names != names for run in everything for each in run[domain]):
+        if len(names) < 2 or any(evaluation.names != names for run in everything
+                                 for evaluation in run[domain]):
             return None
         # how often each drive is drawn, in each sample
         draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)),
                                 size=samples)  # (samples, D)
+        # a difference of means over seeds, evaluations and domains, as a weighted sum
         for sign, arm in ((1, ours), (-1, theirs)):
             for run in arm:
-                for each in run[domain]:
+                for evaluation in run[domain]:
                     weight = sign / (len(arm) * len(run[domain]) * len(domains))
-                    total += weight * _resampled(each, draws)
+                    total += weight * _resampled(evaluation, draws)
     return float(np.percentile(total, 2.5)), float(np.percentile(total, 97.5))
 
 
 def _resampled(drives: Drives, draws: np.ndarray) -> np.ndarray:
-    """mIoU of each sample (S,) from how often each drive was drawn (S, D): ``scores``, all at once.
+    """mIoU in percent of each sample of the bootstrap, (S,), from how often it drew each drive,
+    (S, D): what :func:`mmseg_dg.evaluation.confusion.scores` gives, for all samples at once.
     """
     sums = np.tensordot(draws, drives.matrices, 1).astype(np.float64)  # (S, K, K + 1)
     classes = sums.shape[1]

@@ -156,6 +156,7 @@ class DACS(LabeledUnlabeled, Supervised):
         self.teacher = EMATeacher(self.student)
 
     def before_training(self) -> None:
+        """Besides the base's last checks: all streams have one normalization, known to jitter."""
         super().before_training()
         self.check_normalization('class mixing',
                                  'color jitter undoes' if self.color_jitter_strength > 0 else '',
@@ -167,7 +168,7 @@ class DACS(LabeledUnlabeled, Supervised):
         rng = StepGenerator.wrap(generator)
         images = batch[self.source_stream]['inputs']
         size, count = tuple(images.shape[-2:]), len(images)
-        labels = batch[self.source_stream].get('host_labels')  # a GPU would have to be asked
+        labels = batch[self.source_stream].get('host_labels')  # the preprocessor's copy on the CPU
         if labels is None:
             labels = stack_labels(batch[self.source_stream]['data_samples'], self.source_stream)
         draws = StepDraws(
@@ -196,17 +197,17 @@ class DACS(LabeledUnlabeled, Supervised):
         return draws
 
     def taken_draws(self, draws: StepDraws, state: StepState) -> StepDraws:
-        """With the detail crops that followed the entropy of the mixed images."""
+        """The draws; where entropy chose the detail crops of mixed images, with these crops."""
         return draws if state.mixed_boxes is None else replace(draws,
                                                                crop_box_mix=state.mixed_boxes)
 
     def _classes_of_all_processes(self, labels: Tensor) -> Optional[Tensor]:
-        """Classes that the labels of any process have, int64 (n,); None where each draws from its
-        own.
+        """Classes that ``labels`` of any process have, int64 (n,); None where each process draws
+        from its own.
         """
         if not self.sync_statistics or get_world_size() == 1:
             return None
-        present = torch.zeros(256, dtype=torch.int32, device=labels.device)
+        present = torch.zeros(256, dtype=torch.int32, device=labels.device)  # one per 8-bit id
         present[torch.unique(labels)] = 1
         all_reduce(present)
         return present.nonzero().flatten()  # (n, 1) -> (n,): classes that any process has
@@ -276,7 +277,7 @@ class DACS(LabeledUnlabeled, Supervised):
         return ((logits.softmax(1) + mirrored.softmax(1)) / 2).log()
 
     def _report_rows(self, height: int, valid: Optional[Tensor]) -> None:
-        """:func:`report_rows`, once."""
+        """Log the share of rows without pseudo-labels (:func:`report_rows`), in the first step."""
         if not self._rows_reported:
             self._rows_reported = True
             report_rows(self.target_stream, height, self.ignore_top, self.ignore_bottom, valid)
@@ -286,7 +287,7 @@ class DACS(LabeledUnlabeled, Supervised):
         images, labels, weight = self._mixed(batch, draws, state)
         box = self._mixed_box(images, draws, state)
         result = segmentation_losses(self.student, images, labels, weight=weight, crop_box=box)
-        if callable(box):  # chosen by entropy in this pass; recorded, so that a replay takes it too
+        if callable(box) and result.views:  # the pass chose it (last view: detail); for a replay
             state.mixed_boxes = boxes_per_image(result.views[-1].crop_box, len(images))
         aligned = self.align(state, result, labels, weight, seed=draws.alignment_seed)
         return result.terms.joined(aligned).prefixed('mix').joined(self.held_losses(state))
@@ -302,8 +303,8 @@ class DACS(LabeledUnlabeled, Supervised):
 
     def _mixed_box(self, images: Tensor, draws: StepDraws,
                    state: StepState) -> Optional[CropChoice]:
-        """The detail crop of the mixed images: drawn, recorded, or a function that finds it by
-        their entropy.
+        """The detail crop of the mixed images: the drawn box; a list of one box per image that a
+        recorded or an earlier pass chose; or a function that chooses them by entropy.
         """
         box = draws.crop_box_mix if state.mixed_boxes is None else state.mixed_boxes
         if self.detail_crop is None or not self.detail_crop.starts(state) or isinstance(box, list):
@@ -312,23 +313,24 @@ class DACS(LabeledUnlabeled, Supervised):
 
     def _mixed_pixels(self, batch: dict[str, dict], draws: StepDraws,
                       state: StepState) -> list[AlignmentImages]:
-        """What an alignment term will see of the mixed images, for a source pass that looks ahead.
-        """
+        """What an alignment term will see of mixed images, for a source pass that looks ahead."""
         images, labels, weight = self._mixed(batch, draws, state)
         box = self._mixed_box(images, draws, state)
         views = pixel_views(self.student, images, crop_box=box)
-        if callable(box) and views:  # chosen by entropy just now; the mix pass takes it too
+        # the detail is the last view; the mix pass takes the crops that were just chosen for it
+        if callable(box) and views:
             state.mixed_boxes = boxes_per_image(views[-1].crop_box, len(images))
         return [AlignmentImages(views, labels, weight)]
 
     @torch.no_grad()
     def mix_batch(self, batch: dict[str, dict], draws: StepDraws, pseudo_label: Tensor,
                   pseudo_weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Class mix, then jitter and blur of the images.
+        """Class mix of both streams' images, then jitter and blur; ``pseudo_label`` int64 and
+        ``pseudo_weight`` float are the target images', (B, H, W).
 
         Returns:
-            (images (B, 3, H, W), labels (B, H, W), weights (B, H, W), masks bool (B, H, W); True
-            where source).
+            (images (B, 3, H, W), labels (B, H, W), weights (B, H, W): 1 where source, masks bool
+            (B, H, W): True where source).
         """
         source = batch[self.source_stream]
         labels = stack_labels(source['data_samples'], self.source_stream)
@@ -372,8 +374,7 @@ class DACS(LabeledUnlabeled, Supervised):
             torch.stack([self._augment(x, draws, i) for i, x in enumerate(images)]), draws)
 
     def _target_distance_pass(self, batch: dict[str, dict]) -> PassResult:
-        """Distance of the student's features of target images to the frozen encoder's (VFM-UDA++).
-        """
+        """Distance of the student's target features to the frozen encoder's (VFM-UDA++)."""
         images = batch[self.target_stream]['inputs']
         return self.projected_loss(self.target_stream, self.student.extract_feat(images), images)
 
@@ -387,7 +388,9 @@ class DACS(LabeledUnlabeled, Supervised):
         return result.terms.weighted(self.target_labeled_weight).prefixed(name)
 
     def _augment(self, image: Tensor, draws: Union[StepDraws, MaskedDraws], index: int) -> Tensor:
-        """Color jitter in [0, 1], then blur of the normalized image; (3, H, W)."""
+        """Image ``index`` of the batch, normalized (3, H, W), with its jitter (of colors in [0, 1],
+        for which the normalization is undone) and then its blur as drawn.
+        """
         if draws.jitter:
             mean, std = self.data_preprocessor.mean, self.data_preprocessor.std
             image = normalize(

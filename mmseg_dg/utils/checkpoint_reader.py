@@ -22,6 +22,7 @@ from mmseg_dg.utils.plain_values import histories_from_plain
 
 #: What a checkpoint has that ``--resume`` can go on from.
 RESUME_PARTS = ('meta', 'state_dict', 'message_hub', 'optimizer', 'param_schedulers')
+#: Held while torch's list of safe classes, which is global, is exchanged (:func:`_only_allowed`).
 _LOCK = threading.RLock()
 #: The bit of an archive's external attributes by which MS-DOS, and torch's reader, know folders.
 _FOLDER = 0x10
@@ -44,7 +45,7 @@ def read_weights(path: Union[str, Path], map_location: Any = 'cpu') -> Any:
         FileNotFoundError: No such file.
         CheckpointError: Damaged, or it needs more than tensors and plain values.
     """
-    return _read(Path(path), map_location, [])
+    return _read(Path(path), map_location, allowed=[])
 
 
 def read_checkpoint(path: Union[str, Path], map_location: Any = 'cpu') -> Any:
@@ -92,12 +93,12 @@ def check_complete(checkpoint: Any, name: str) -> None:
         part for part in RESUME_PARTS if not isinstance(checkpoint.get(part), (Mapping, list))
     ]
     meta = checkpoint.get('meta')
-    if 'meta' not in missing and not isinstance(meta, Mapping):
+    if 'meta' not in missing and not isinstance(meta, Mapping):  # a list, which other parts may be
         missing.append('meta')
     if isinstance(meta, Mapping):
         missing += [
             f'meta.{key}' for key in ('iter', 'epoch')
-            if type(meta.get(key)) is not int or meta[key] < 0
+            if type(meta.get(key)) is not int or meta[key] < 0  # type(): a bool is no count
         ]
     if missing:
         raise CheckpointError(
@@ -108,8 +109,16 @@ def check_complete(checkpoint: Any, name: str) -> None:
 
 
 def _read(path: Path, map_location: Any, allowed: list) -> Any:
-    """The content of a file, read by its kind; an empty or missing one is told apart from a damaged
-    one. ``allowed``: what torch may make besides its own list.
+    """The content of a file: of safetensors by its ending, else of ``torch.save``.
+
+    Args:
+        path: The file.
+        map_location: As ``torch.load`` takes it.
+        allowed: What torch may make besides its own list, as ``add_safe_globals`` takes it.
+
+    Raises:
+        FileNotFoundError: No such file.
+        CheckpointError: It is empty, damaged or of another kind.
     """
     path = path.expanduser()
     if not path.is_file():
@@ -126,7 +135,8 @@ def _read(path: Path, map_location: Any, allowed: list) -> Any:
 def _load_safetensors(path: Path, map_location: Any) -> dict:
     """Tensors by name, from a format without code: a header of names and sizes, then numbers.
 
-    A function as ``map_location`` is not asked: the file does not say where its tensors were.
+    A function or dict as ``map_location`` is passed over (tensors stay on the CPU): it maps from
+    the device a tensor was on, which such a file does not record.
     """
     try:
         from safetensors.torch import load_file
@@ -144,8 +154,16 @@ def _load_safetensors(path: Path, map_location: Any) -> dict:
 
 
 def _load(file: Any, name: str, map_location: Any, allowed: list) -> Any:
-    """``torch.load(weights_only=True)`` of an open file, with the checksums tested first; every
-    failure is a CheckpointError with ``name``. ``allowed``: what torch may make besides its list.
+    """``torch.load(weights_only=True)`` of an open file, with the checksums tested first.
+
+    Args:
+        file: Seekable, binary.
+        name: What messages call the file.
+        map_location: As ``torch.load`` takes it.
+        allowed: As for :func:`_read`.
+
+    Raises:
+        CheckpointError: Every failure, whatever torch raised.
     """
     damage = find_damage(file)
     if damage:
@@ -207,14 +225,22 @@ def _only_allowed(allowed: list) -> Iterator[None]:
 
 
 def _is_torchs_own(item: Any) -> bool:
+    """Whether an entry of torch's list of safe classes is one of torch itself.
+
+    ``(class, name in the file)`` pairs are none: only other packages register classes so.
+    """
     return not isinstance(item, tuple) and str(getattr(item, '__module__', '')).startswith('torch.')
 
 
 def _refusal(name: str, error: BaseException) -> str:
-    """Why a file is refused, in our words: torch's own text proposes to unpickle it fully."""
+    """Message for a file ``name`` that torch or a stand-in of ``plain_arrays`` refused to unpickle.
+
+    It has the reason in our words: torch's own text proposes to unpickle the file fully.
+    """
     text = str(error)
-    ours, named = re.search(r'refused: (.+)', text), re.search(r'GLOBAL (\S+)', text)
-    if 'Unsupported operand' in text:
+    ours = re.search(r'refused: (.+)', text)  # how the messages of plain_arrays begin
+    named = re.search(r'GLOBAL (\S+)', text)  # the class or function, in torch's message
+    if 'Unsupported operand' in text:  # torch met a byte that is no pickle instruction it knows
         return f'{name}: not a checkpoint that PyTorch can read: damaged, or of another kind'
     if isinstance(error, RecursionError):
         reason = 'it is nested too deeply'
@@ -229,5 +255,11 @@ def _refusal(name: str, error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
+    """The first line of an error's text, at most 200 characters.
+
+    Text of torch that speaks of ``weights_only`` is replaced, since it advises to switch that off.
+    """
     line = (str(error).strip().splitlines() or [''])[0][:200]
-    return line if 'weights_only' not in line else 'no such file'
+    if 'TorchScript' in line:
+        return 'a TorchScript archive; save its state_dict() with torch.save'
+    return line if 'weights_only' not in line else 'torch refuses to read it as plain values'

@@ -18,34 +18,49 @@ _MOST_DIMENSIONS = 8
 
 
 def _refuse(what: str) -> pickle.UnpicklingError:
+    """The error to raise; ``checkpoint_reader`` knows it by ``refused:`` and adds the file."""
     return pickle.UnpicklingError(f'refused: {what}')
 
 
 class PlainDtype:
-    """``numpy.dtype`` of a file: a name and a byte order, both checked."""
-    def __init__(self, name: Any = None, *_: Any) -> None:
+    """``numpy.dtype`` of a file: a name and a byte order, both checked.
+
+    Attributes:
+        name: One of :data:`NUMBERS`.
+        order: ``'<'`` little-endian, ``'>'`` big-endian, ``'|'`` (single bytes) or ``'='``
+            (native), as numpy writes it.
+    """
+    def __init__(self, name: Any = None, *_: Any) -> None:  # ignored: whether to align, to copy
         if name not in NUMBERS:
             raise _refuse(f'an array of type {name!r}; only plain numbers are read')
         self.name, self.order = name, '<'
 
     def __setstate__(self, state: Any) -> None:
+        """Take the byte order from the state of a pickled dtype; refuse one with fields."""
         # (version, byte order, subarray, names, fields, item size, alignment, flags[, metadata])
         good = isinstance(state,
                           tuple) and 5 <= len(state) <= 9 and state[1] in ('<', '>', '|', '=')
-        if not good or any(part is not None for part in state[2:5]):
+        if not good or any(part is not None for part in state[2:5]):  # subarray, names, fields
             raise _refuse(f'an array type with the state {str(state)[:80]}')
         self.order = state[1]
 
     def numpy(self) -> np.dtype:
+        """The real dtype; without an explicit order it is that of this machine."""
         return np.dtype(self.order + self.name if self.order in '<>' else self.name)
 
 
 class PlainArray:
-    """``numpy.ndarray`` of a file; ``array`` is there once its bytes fit its type and shape."""
+    """``numpy.ndarray`` of a file.
+
+    Attributes:
+        array: The real array; None until the state with type, shape and bytes has come and been
+            checked.
+    """
 
     array: Any = None
 
     def __setstate__(self, state: Any) -> None:
+        """Make the array from the state of a pickled one."""
         # (version, shape, dtype, Fortran order, raw bytes)
         if not (isinstance(state, tuple) and len(state) == 5):
             raise _refuse('an array without shape, type and bytes')
@@ -60,12 +75,16 @@ class ArrayClass:
 
 
 def reconstruct(*_: Any) -> PlainArray:
-    """``numpy.core.multiarray._reconstruct``: an empty place that ``__setstate__`` fills."""
+    """``numpy.core.multiarray._reconstruct`` of a file: an empty array, whatever the arguments;
+    the unpickler then calls its ``__setstate__``.
+    """
     return PlainArray()
 
 
 def scalar(dtype: Any, raw: Any = None) -> Any:
-    """``numpy.core.multiarray.scalar``: a Python number."""
+    """``numpy.core.multiarray.scalar`` of a file: a Python number from a :class:`PlainDtype` and
+    the bytes of one value.
+    """
     return numbers_from_bytes(dtype, raw, (), False).item()
 
 
@@ -89,24 +108,31 @@ def numbers_from_bytes(dtype: Any, raw: Any, shape: Any, fortran: Any) -> np.nda
         type(n) is int and 0 <= n <= len(raw) for n in shape)  # every number has a byte at least
     if not good:
         raise _refuse(f'an array of shape {str(shape)[:80]}')
-    kind, count = dtype.numpy(), 1
+    file_dtype, count = dtype.numpy(), 1
     for n in shape:
         count *= n
-    if count * kind.itemsize != len(raw):
+    if count * file_dtype.itemsize != len(raw):
         raise _refuse(f'an array of {count} {dtype.name} with {len(raw)} bytes')
-    # astype copies: the result is writable
-    array = np.frombuffer(bytes(raw), kind).astype(kind.newbyteorder('='))
+    # to the byte order of this machine; astype copies: the result is writable
+    array = np.frombuffer(bytes(raw), file_dtype).astype(file_dtype.newbyteorder('='))
     return array.reshape(shape, order='F' if fortran else 'C')  # (count,) -> ``shape``
 
 
 class PlainHistory:
-    """mmengine's ``HistoryBuffer`` of a file: two columns of numbers; its table of statistics is
-    left out.
+    """mmengine's ``HistoryBuffer`` of a file, a log of one number; its table of statistics is left
+    out.
+
+    Attributes:
+        values: Logged values, in a file a :class:`PlainArray`; nothing is checked before
+            :meth:`restore`.
+        counts: What each value counts in a mean (sum of values / sum of counts), likewise.
+        max_length: How many values the buffer keeps.
     """
     def __init__(self, *_: Any) -> None:
         self.values = self.counts = self.max_length = None
 
     def __setstate__(self, state: Any) -> None:
+        """Take the three attributes, under mmengine's names, from the state of a pickled buffer."""
         if not isinstance(state, dict):
             raise _refuse(f'a log history that is {type(state).__name__}')
         self.values, self.counts = state.get('_log_history'), state.get('_count_history')
@@ -122,11 +148,18 @@ class PlainHistory:
 def make_history(values: Any, counts: Any, max_length: Any) -> Any:
     """A ``HistoryBuffer`` from two arrays (n,) of numbers.
 
+    Args:
+        values: Logged values.
+        counts: What each value counts in a mean (sum of values / sum of counts).
+        max_length: How many values the buffer keeps.
+
     Raises:
-        pickle.UnpicklingError: They are no columns of equal length.
+        pickle.UnpicklingError: The arrays are no columns of equal length, or ``max_length`` is no
+            positive number of a sane size.
     """
     from mmengine.logging import HistoryBuffer
     for column in (values, counts):
+        # kinds: bool, integer, unsigned, floating point
         if not isinstance(column,
                           np.ndarray) or column.ndim != 1 or column.dtype.kind not in 'biuf':
             raise _refuse('a log history that is no column of numbers')
@@ -134,13 +167,17 @@ def make_history(values: Any, counts: Any, max_length: Any) -> Any:
         raise _refuse(f'a log history of {len(values)} values, {len(counts)} counts, max_length '
                       f'{max_length!r}')
     history = HistoryBuffer(max_length=max_length)
+    # not through the constructor, which would copy them
     history._log_history, history._count_history = values, counts
     return history
 
 
 def statistic_name(owner: Any, name: Any = None) -> str:
-    """``builtins.getattr`` of a file: mmengine asks so for the statistics of a history, whose names
-    are the answer.
+    """``builtins.getattr`` of a file: its ``name``, for the statistics of a log history alone.
+
+    A pickled ``HistoryBuffer`` has a table of its methods, each written as
+    ``getattr(HistoryBuffer, 'mean')``. :class:`PlainHistory` throws the table away, so that the
+    name will do for the method.
     """
     if owner is not PlainHistory or name not in ('min', 'max', 'current', 'mean'):
         raise _refuse(f'a file asks for attribute {name!r:.80} of {owner!r:.80}')
@@ -148,8 +185,8 @@ def statistic_name(owner: Any, name: Any = None) -> str:
 
 
 def empty_bytes(*args: Any) -> bytes:
-    """``builtins.bytes`` of a file: how the old pickle protocol of torch writes ``b''`` (an empty
-    array).
+    """``builtins.bytes`` of a file: the old pickle protocol that torch uses writes ``b''``, the
+    content of an empty array, as a call of ``bytes`` without arguments.
     """
     if args:
         raise _refuse('bytes made from something else')
@@ -208,11 +245,14 @@ def restored(value: Any, seen: Optional[dict] = None) -> Any:
     if id(value) in seen:
         return seen[id(value)][1]
     seen[id(value)] = value, value  # keeps it alive, so that no other object gets its id
+    # other subclasses of list and tuple (torch.Size, named tuples) are kept as they are
     if isinstance(value, dict):
         for key in value:
             value[key] = restored(value[key], seen)
     elif type(value) is list:
         value[:] = [restored(item, seen) for item in value]
     elif type(value) is tuple:
-        value = tuple(restored(item, seen) for item in value)
+        # a new object: whoever meets the old one again, elsewhere in the file, gets it too
+        old, value = value, tuple(restored(item, seen) for item in value)
+        seen[id(old)] = old, value
     return value

@@ -39,18 +39,26 @@ def to_plain(checkpoint: dict) -> None:
 
 
 def _plain(value: Any, where: str) -> Any:
-    """The same value made of types that every safe reader takes, ``_LEFT_OUT`` where that cannot
-    be; ``where`` is its place in the checkpoint, for the warning.
+    """The same value made of types that every safe reader takes.
+
+    Args:
+        value: Anything.
+        where: Its place in the checkpoint (dotted keys), for the warning.
+
+    Returns:
+        The plain value; ``_LEFT_OUT``, after a warning, where it has none.
     """
     from mmengine.logging import HistoryBuffer
     if isinstance(value, bytes) and not value:
         return ''  # torch's pickle protocol writes empty bytes as a call
+    # type(): subclasses of numbers, such as enumerations, are converted below
     if value is None or isinstance(value,
                                    (bool, str, bytes)) or type(value) in (int, float, complex):
-        return str(value) if isinstance(value, str) else value
+        return str(value) if isinstance(value, str) else value  # str(): no subclass of text
     if isinstance(value, torch.Tensor):
         return value.detach() if value.requires_grad else value
     if isinstance(value, HistoryBuffer):  # mmengine's record of one logged number
+        # ``data`` is the pair (values, counts) of arrays (n,)
         columns = {
             name: torch.from_numpy(np.ascontiguousarray(column))
             for name, column in zip(('values', 'counts'), value.data)
@@ -58,6 +66,7 @@ def _plain(value: Any, where: str) -> Any:
         return dict(columns, max_length=int(value.max_length))
     if isinstance(value, np.generic):
         return value.item()
+    # kinds: bool, integer, unsigned, floating point, text
     if isinstance(value, np.ndarray) and value.dtype.kind in 'biufU':
         return value.tolist()
     if isinstance(value, (torch.dtype, torch.Size, torch.device)):
@@ -70,7 +79,9 @@ def _plain(value: Any, where: str) -> Any:
 
 
 def _plain_container(value: Any, where: str) -> Any:
-    """Dicts, lists and sets, item by item; what cannot be made plain is left out with a warning."""
+    """A dict, list, tuple or set of the plain values of its items, without those that have none;
+    ``_LEFT_OUT``, after a warning, for anything else. Arguments as for :func:`_plain`.
+    """
     if isinstance(value, Mapping):
         pairs = [(key, _plain(item, f'{where}.{key}')) for key, item in value.items()]
         kept = [(_plain(key, where), item) for key, item in pairs if item is not _LEFT_OUT]
@@ -85,7 +96,7 @@ def _plain_container(value: Any, where: str) -> Any:
     return _LEFT_OUT
 
 
-_WARNED: set = set()
+_WARNED: set[str] = set()  # places in a checkpoint that were warned of
 
 
 def _warn_left_out(where: str, kind: type) -> None:
@@ -99,11 +110,19 @@ def _warn_left_out(where: str, kind: type) -> None:
 
 
 def histories_from_plain(checkpoint: Any) -> Any:
-    """A checkpoint whose log histories are ``HistoryBuffer`` again; anything else comes back as it
-    is.
+    """Turn the log histories of a checkpoint, as :func:`to_plain` writes them, into
+    ``HistoryBuffer`` again.
 
-    Tensors on the meta device have no values: where a file is read so, to see what is in it, they
-    stay.
+    Args:
+        checkpoint: Changed in place, below ``message_hub.log_scalars``; anything without that key
+            comes back as it is. Histories on the meta device stay as they are: a file that is read
+            so, only to see what is in it, gives no values.
+
+    Returns:
+        ``checkpoint``.
+
+    Raises:
+        pickle.UnpicklingError: Something with the keys of a history is none.
     """
     scalars = _nested(checkpoint, 'message_hub', 'log_scalars')
     if not isinstance(scalars, dict):
@@ -128,10 +147,11 @@ def _nested(value: Any, *keys: str) -> Optional[Any]:
 def same_when_plain(value: Any, saved: Any) -> bool:
     """Whether ``saved``, which a file gave back, is what :func:`to_plain` would make of ``value``.
     """
-    made = dict(value=value)
-    to_plain(made)
+    checkpoint = dict(value=value)
+    to_plain(checkpoint)
     try:
-        return bool(made.get('value') == saved)
+        # a value that cannot be made plain is gone, and then equal to nothing
+        return 'value' in checkpoint and bool(checkpoint['value'] == saved)
     # tensors and arrays do not compare to one answer
     except (RuntimeError, ValueError, RecursionError):
         return False

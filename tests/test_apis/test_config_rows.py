@@ -140,6 +140,9 @@ def test_errors_name_file_row_and_the_closest_name(config, folder):
     ('{what: a, parts: {model.neck: models/deep}}', 'deep.py has no model.neck'),
     ('{what: a, overrides: {model.size.x: 1}}', 'row bad: .*size'),
     ('{what: a, overrides: {hooks.5.x: 1}}', 'row bad: Index 5'),
+    ('{what: a, drop: [hooks.2]}', 'drop names hooks.2, which the config does not have'),
+    ('{what: a, parts: {hooks.2: "models/deep:model"}}', 'row bad: hooks.2: the list has 2 entries, no number 2'),
+    ('{what: a, parts: {hooks.0: models/deep}}', 'there is no .hooks.'),
     ('{what: a, what: b}', 'what stands twice'),
 ])
 def test_a_mistake_in_the_table_is_named(config, folder, entry, message):
@@ -198,3 +201,10 @@ def test_the_tables_of_the_package_can_be_read():
     for file in sorted((ROOT / 'configs').glob('*/ablations.yml')):
         for config in read_rows(file):
             assert (file.parent / f'{config}.py').is_file(), f'{file} names {config}, which does not exist'
+
+
+def test_entries_of_lists_are_dropped_and_replaced(config, folder):
+    rows = '    lists: {what: a, drop: [hooks.0]}\n    parts: {what: b, parts: {hooks.1: "models/deep:model"}}\n'
+    (folder / 'ablations.yml').write_text(TABLE + rows)
+    assert load_config(config, 'lists').hooks == [dict(type='Y', beta=0.9)]
+    assert load_config(config, 'parts').hooks == [dict(type='X'), dict(head=dict(type='D', depth=9))]

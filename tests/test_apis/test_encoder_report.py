@@ -103,6 +103,9 @@ def test_what_cannot_be_had_is_said(tiny_config, tmp_path):
     found = encoder_report(cfg, tmp_path, 'target', images=2)
     assert found['encoder_note'] == 'the encoder began at random'
     assert found['encoder_distance'] is found['probe_of_start'] is None and found['probe'] > 0
+    named = cfg.copy()
+    named.val_dataloader = dict(val=cfg.val_dataloader.target)  # a domain of that name is no single loader
+    assert encoder_report(named, tmp_path, 'val', images=2)['probe'] == found['probe']
     cfg.val_dataloader.target.dataset = dict(type='FolderDataset', data_prefix=dict(img_path='x'))
     assert 'target has no masks' in encoder_report(cfg, tmp_path, 'target')['encoder_note']
     (tmp_path / 'iter_8.pth').write_text('not a checkpoint')

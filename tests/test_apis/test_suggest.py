@@ -164,3 +164,18 @@ def test_suggested_training_of_a_mix_transformer_stays_within_the_predicted_memo
     used, text = trained_peak(tmp_path, found, mmseg_dg.train, data=given)
     assert "arch='b0'" in text and 'custom/custom_supervised.py' in text
     assert found.memory / 2 < used <= 1.25 * found.memory
+
+
+def test_the_smaller_images_of_two_streams_are_enlarged(tmp_path):
+    """Crops of 64 need images of 64 in each stream, and the larger images are not made smaller for it."""
+    target = look(tmp_path / 'target', (400, 400), 3)
+    found = mmseg_dg.suggest(source=look(tmp_path / 'source', (40, 40), 3), target=dict(images=target['images']),
+                             classes=MANY, probe=False)
+    for stream in ('source', 'target'):
+        steps = found.options[f'train_dataloader.{stream}.dataset.pipeline']
+        assert dict(type='Resize', scale=(416, 416), keep_ratio=True) in steps, stream
+
+
+def test_a_label_map_may_name_ids_that_no_mask_has(tmp_path):
+    given = look(tmp_path, (64, 96), 1)
+    assert fingerprint(given, 2, {300: 1, 1: 400}).shares[0] == pytest.approx(1.)

@@ -65,3 +65,11 @@ def test_names_below_the_image_folder(tmp_path):
     from mmengine.dataset import ConcatDataset
     both = SeededDataset(ConcatDataset([one, dataset('y/img', 'a/1.png')]))
     assert sorted(output_names(both).values()) == ['x/img/a/1', 'x/img/b/1.jpg', 'x/img/b/1.png', 'y/img/a/1']
+
+
+def test_folders_whose_names_end_in_dots_keep_them(tmp_path):
+    """Only ``..`` itself goes from the names of images outside the image folder."""
+    from mmseg_dg.datasets.output_names import _below
+    root = str(tmp_path / 'img')
+    assert _below(str(tmp_path / 'b..' / '1.png'), root) == 'b../1.png'
+    assert _below(str(tmp_path / 'b' / '1.png'), root) == 'b/1.png'

@@ -9,6 +9,7 @@ import pytest
 
 from mmseg_dg.datasets.crop_setting import training_loaders, with_crop_size
 from mmseg_dg.datasets.padding import padding_of
+from mmseg_dg.registry import TRANSFORMS
 
 
 def loaders():
@@ -91,3 +92,13 @@ def test_the_log_warns_of_padding(tmp_path, monkeypatch):
 
     padding.warn_padding(dict(source=Loader((80, 120)), target=Loader((32, 32))))
     assert [level for level, _ in said] == [logging.WARNING] and said[0][1].startswith('stream "source": padding')
+
+
+@pytest.mark.parametrize('pad, padded', [
+    (dict(size_divisor=32), (64, 128)), (dict(pad_to_square=True), (120, 120)), (dict(size=(120, 64)), (64, 120))])
+def test_padding_to_a_multiple_a_square_or_a_size(tmp_path, pad, padded):
+    """Rows and columns are not exchanged: images of 40x120 (height x width), crop as large as what is padded."""
+    dataset = folder_dataset(tmp_path, padded, (40, 120))
+    dataset.pipeline.transforms[1] = TRANSFORMS.build(dict(type='Pad', **pad))
+    found = padding_of(dataset)
+    assert found.share == pytest.approx(1 - 40 * 120 / (padded[0] * padded[1])) and found.image == (40, 120)

@@ -194,3 +194,11 @@ def test_lists_of_stock_datasets(folder):
         check_leaf(stock(b'\xef\xbb\xbfa/0\n'))
     with pytest.raises(ValueError, match='2 columns'):
         check_leaf(stock(b'a/0 m/0\n'))
+
+
+def test_a_loop_is_not_followed_from_a_relative_folder_either(tmp_path, monkeypatch):
+    (tmp_path / 'data' / 'a').mkdir(parents=True)
+    (tmp_path / 'data' / 'a' / '0.png').write_bytes(encoded(pixels(), '.png'))
+    os.symlink('../a', tmp_path / 'data' / 'a' / 'link')
+    monkeypatch.chdir(tmp_path)
+    assert scan_folder('data', '.png').files == ['a/0.png'] == scan_folder(str(tmp_path / 'data'), '.png').files

@@ -166,3 +166,18 @@ def test_pictures_of_the_citys_cache_are_named(tmp_path):
     with pytest.raises(BadSampleError, match=rf'{path}: the file is cut off.*rendered again at the next start'):
         city[SampleRequest(1, 0)]
     assert city[SampleRequest(0, 0)]['inputs'].shape == (3, 64, 64)
+
+
+def test_nobody_is_told_to_delete_images_of_their_own(tmp_path):
+    """Only what is rendered can be rendered again."""
+    (tmp_path / 'img').mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    for name in ('0', '1'):
+        cv2.imwrite(str(tmp_path / 'img' / f'{name}.png'), pixels)
+    own = SeededDataset(dict(type='FolderDataset', classes=['a', 'b'], data_root=str(tmp_path),
+                             data_prefix=dict(img_path='img'),
+                             pipeline=[dict(type='LoadImageFromFile'), dict(type='PackStreamInputs')]))
+    cut(tmp_path / 'img' / '1.png')
+    with pytest.raises(BadSampleError, match='Repair it, or leave it out') as error:
+        own[SampleRequest(1, 0)]
+    assert 'Delete it' not in str(error.value)

@@ -7,9 +7,9 @@ import torch
 from mmengine.config import ConfigDict
 from PIL import Image
 
-from mmseg_dg.engine.loops.multi_domain import iteration_of
 from mmseg_dg.evaluation.protocols import build_protocols, evaluated_network
 from mmseg_dg.evaluation.report import DomainReport, EvaluationReport, chosen_by, csv_rows, markdown_text
+from mmseg_dg.utils.method import iteration_of
 
 CLASSES, PALETTE = ('road', 'building', 'sky', 'car'), [[128, 64, 128], [70, 70, 70], [70, 130, 180], [0, 0, 142]]
 LOOP = {'val': 'MultiDomainValLoop', 'test': 'MultiDomainTestLoop'}

@@ -68,3 +68,19 @@ def test_evenly_spread_samples_the_best_and_the_worst_are_kept():
 def test_bad_numbers(options):
     with pytest.raises(ValueError, match='must not be negative'):
         ReportMaterialHook(**options)
+
+
+def test_the_main_process_of_several_keeps_some_of_the_images_it_judges(monkeypatch):
+    """Of 9 images process 0 of 2 judges 0, 2, 4, 6, 8: the first, the middle and the last of these are samples."""
+    assert _Keeper(9, samples=3, extremes=0, step=2).sample_indices == {0, 4, 8}
+    assert _Keeper(10, samples=3, extremes=0, step=2).sample_indices == {0, 4, 8}
+    assert _Keeper(1, samples=3, extremes=0, step=4).sample_indices == {0}
+    monkeypatch.setattr('mmseg_dg.engine.hooks.report_material.get_world_size', lambda: 2)
+    hook = ReportMaterialHook(samples=3, extremes=0)
+    loop = SimpleNamespace(dataloader=dict(city=SimpleNamespace(dataset=range(9))),
+                           evaluator=dict(city=SimpleNamespace(metrics=[])))
+    hook.before_val_epoch(None)
+    for seed in (0, 2, 4, 6, 8):
+        hook.after_val_iter(SimpleNamespace(val_loop=loop), 0, outputs=[judged(seed)])
+    found = [entry for entry, _ in hook._keepers['city'].chosen()]
+    assert [(entry['index'], entry['path']) for entry in found] == [(i, f'/data/{i}.png') for i in (0, 4, 8)]

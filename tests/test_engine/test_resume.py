@@ -195,3 +195,11 @@ def test_resume_with_every_pass_of_self_training(tiny_config, run_config, tmp_pa
     assert any('projected_distance.projection' in key for key in a)
     names = {k.split('/')[1].split('.')[0] for k in whole.message_hub.log_scalars if '.loss' in k or '.decode' in k}
     assert {'source', 'mix', 'masked', 'target', 'target_labeled'} <= names
+
+
+@pytest.mark.parametrize('schedules', [None, []])
+def test_weights_alone_are_resumed_without_schedules(schedules):
+    from types import SimpleNamespace
+
+    from mmseg_dg.engine.hooks.resuming import finish_weights_only
+    finish_weights_only(SimpleNamespace(iter=3, param_schedulers=schedules))

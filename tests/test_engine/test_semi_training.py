@@ -251,3 +251,39 @@ def test_browse_streams_draws_strong_views(semi_config, tmp_path, monkeypatch):
     assert tool.main([str(file), '--num', '2', '--out', str(tmp_path / 'look')]) == 0
     assert {p.name for p in (tmp_path / 'look').iterdir()} == {
         'labeled.png', 'unlabeled.png', 'unlabeled_mix.png', 'legend.png', 'strong_0.png'}
+
+
+@pytest.mark.parametrize('main', [True, False])
+def test_after_a_resume_every_process_takes_part_in_the_next_sum(monkeypatch, main):
+    """One has the counts of all, the others zeros: one without counts would not meet the others in all_reduce."""
+    from types import SimpleNamespace
+
+    from mmseg_dg.engine.hooks import class_bias
+    monkeypatch.setattr(class_bias, 'is_main_process', lambda: main)
+    hub = SimpleNamespace(runtime_info={class_bias.KEPT: dict(counts=[3., 4., 7., 2.], rows=[])})
+    dataset = SimpleNamespace(metainfo=dict(classes=['a', 'b']))
+    runner = SimpleNamespace(train_dataloader=SimpleNamespace(dataset=dataset), message_hub=hub, iter=5)
+    hook = class_bias.PseudoLabelStatisticsHook(interval=10, window=100)
+    hook.before_train(runner)
+    assert hook._counts.tolist() == ([3., 4., 7., 2.] if main else [0.] * 4)
+
+
+def test_class_pictures_of_a_mere_test_build_no_training_loop():
+    """Its data need not be there."""
+    from types import SimpleNamespace
+
+    from mmseg_dg.engine.hooks.class_bias import ClassBiasPicturesHook
+
+    class Runner(SimpleNamespace):
+
+        @property
+        def iter(self):
+            raise AssertionError('the training loop would be built')
+
+    drawn = []
+    visualizer = SimpleNamespace(add_image=lambda name, picture, step: drawn.append((name, step)))
+    metrics = {f'day/{key}.{name}': 50. for key in ('Share', 'IoU') for name in 'abc'}
+    runner = Runner(visualizer=visualizer, _train_loop=dict(type='MultiStreamTrainLoop'),
+                    test_dataloader=None, test_evaluator=None)
+    ClassBiasPicturesHook().after_test_epoch(runner, metrics)
+    assert drawn == [('class_bias_day', 0)]

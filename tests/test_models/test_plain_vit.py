@@ -263,3 +263,10 @@ def test_more_channels(tmp_path, how):
         assert torch.allclose(network(five)[-1], vit()(three)[-1], atol=1e-5)
     with pytest.raises(ValueError, match='in_channels=2, but the filters of the file read 3'):
         vit(in_channels=2, init_cfg=init).init_weights()
+
+
+def test_a_block_may_be_asked_for_twice():
+    x = torch.randn(1, 3, 28, 28)
+    torch.manual_seed(0)
+    maps = vit(out_indices=(2, 0, 2))(x)
+    assert len(maps) == 3 and torch.equal(maps[0], maps[2]) and not torch.equal(maps[0], maps[1])

@@ -14,6 +14,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmseg_dg.utils.checkpoint_reader import CheckpointError, check_complete, read_checkpoint, read_weights
+from mmseg_dg.utils.plain_arrays import PlainArray, restored
 from mmseg_dg.utils.plain_values import same_when_plain, to_plain
 
 
@@ -254,3 +255,21 @@ def test_safetensors_go_where_they_are_asked_for(tmp_path):
     save_file(dict(w=torch.ones(2)), tmp_path / 'w.safetensors')
     assert read_weights(tmp_path / 'w.safetensors', map_location='meta')['w'].is_meta
     assert torch.equal(read_weights(tmp_path / 'w.safetensors')['w'], torch.ones(2))
+
+
+def test_a_tuple_that_a_file_holds_twice_is_restored_twice():
+    array = PlainArray()
+    array.array = np.arange(2.)
+    shared = (array, )
+    found = restored({'a': shared, 'b': [shared]})
+    assert found['a'][0] is array.array and found['b'][0][0] is array.array
+
+
+def test_what_cannot_be_made_plain_equals_nothing():
+    assert not same_when_plain(object(), None) and same_when_plain(None, None)
+
+
+def test_an_archive_of_torchscript_is_called_so(tmp_path):
+    torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / 'net.pt')
+    with pytest.raises(CheckpointError, match='TorchScript archive'):
+        read_checkpoint(tmp_path / 'net.pt')

@@ -56,13 +56,14 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     dataset, domain = domain_dataset(cfg, args.domain)
     palette, scored = dataset.metainfo['palette'], label_map(cfg, domain)
     rows: list[list[Tile]] = []
-    found: dict[tuple[str, float], list[DriftCount]] = defaultdict(list)
+    found: dict[tuple[str, float], list[DriftCount]] = defaultdict(list)  # by scale and eta
     for index in args.indices or spread_indices(len(dataset), args.num):
         sample = dataset[index]
         photograph = mmcv.imread(sample['data_samples'].img_path, channel_order='rgb')
         for maps in pixel_maps(model, sample):
-            ground = colorize(maps.logits.argmax(dim=0)[_content(maps)], palette)
-            tiles, counts = drift_tiles(ground if args.predictions_only else photograph, maps.logits, maps.labels,
+            # what drift pixels are painted on without photographs
+            prediction = colorize(maps.logits.argmax(dim=0)[_content(maps)], palette)
+            tiles, counts = drift_tiles(prediction if args.predictions_only else photograph, maps.logits, maps.labels,
                                         maps.inside, args.eta, palette, maps.name, scored)
             rows.append(tiles if args.predictions_only else [Tile('image', photograph), *tiles])
             for eta, count in zip(args.eta, counts):
@@ -75,9 +76,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 
 def label_map(cfg: Config, domain: str) -> Optional[Sequence[int]]:
-    """The scored class of each class, where the domain's metric joins some."""
+    """The scored class of each class, where the domain's metric joins some; else None."""
     evaluator = cfg.get('test_evaluator') or {}
-    evaluator = evaluator if 'type' in evaluator else evaluator.get(domain, {})
+    # one or a list for all domains, or one or a list for each
+    for_all = isinstance(evaluator, list) or 'type' in evaluator
+    evaluator = evaluator if for_all else evaluator.get(domain, {})
     for metric in evaluator if isinstance(evaluator, list) else [evaluator]:
         if isinstance(metric.get('label_map'), (list, tuple)):
             return metric['label_map']
@@ -85,7 +88,7 @@ def label_map(cfg: Config, domain: str) -> Optional[Sequence[int]]:
 
 
 def _content(maps) -> tuple[slice, slice]:
-    """Rows and columns that are not padding."""
+    """Rows and columns of ``PixelMaps`` that are not padding, which lies below and at the right."""
     return slice(int(maps.inside.any(dim=1).sum())), slice(int(maps.inside.any(dim=0).sum()))
 
 

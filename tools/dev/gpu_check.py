@@ -28,13 +28,15 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Its ``Worker`` is a process that trains.
 BENCHMARK = ROOT / 'tools/analysis_tools/benchmark.py'
 CONFIG = ROOT / 'configs/daformer/daformer_mitb5_gta2cityscapes.py'
-AIM = 1.5
+AIM = 1.5  # times the images per second of the other checkout
+#: Options of --quick.
 SMALL = {'model.network.backbone.arch': 'b0', 'model.network.decode_head.in_channels': [32, 64, 160, 256]}
 BF16 = {'optim_wrapper.type': 'BF16OptimWrapper'}
 #: Row -> options on top of the config's.
 ROWS: dict[str, dict[str, Any]] = dict(
     fp32={}, bf16=BF16, fp16={'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.loss_scale': 'dynamic'},
     teacher={**BF16, 'model.teacher_precision': 'bf16'}, compile={**BF16, 'train_cfg.compile': True})
+#: Rows that are measured with the other checkout, too.
 AGAINST = ('fp32', 'bf16')
 
 
@@ -46,9 +48,13 @@ class Row:
         checkout: Whose package.
         options: Of the config.
         args: Of the command line.
+
+    Attributes:
+        seconds: Of the steps that count.
     """
 
     def __init__(self, worker: Any, checkout: Path, options: dict[str, Any], args: argparse.Namespace) -> None:
+        # the checkout's own copy of the config, where it has one
         own = checkout / args.config.relative_to(ROOT) if args.config.is_relative_to(ROOT) else args.config
         settings = dict(config=str(own if own.is_file() else args.config), size=args.size, batch_size=args.batch_size,
                         device=args.device, threads=1 if args.device == 'cpu' else None,
@@ -58,16 +64,29 @@ class Row:
             self.worker('plain')
 
     def step(self) -> None:
+        """Train one step and keep its seconds."""
         self.seconds.append(self.worker('plain')[0])
 
     def result(self) -> dict[str, Any]:
+        """Figures of the row: ``ms`` and ``images_per_second`` (median), ``memory`` (peak bytes),
+        ``syncs`` (waits by place in one more step; None on a CPU) and ``precision``.
+        """
         step, info = statistics.median(self.seconds), self.worker.info
         return dict(ms=1e3 * step, images_per_second=info['batch_size'] * info['streams'] / step,
                     memory=self.worker('allocated'), syncs=self.worker('syncs'), precision=info['precision'])
 
 
 def run_rows(rows: dict[str, tuple[Path, dict]], args: argparse.Namespace, worker: Any) -> dict[str, Any]:
-    """Results of rows that take turns step by step; a row that fails has an ``error``."""
+    """Results of rows that take turns step by step; a row that fails has an ``error``.
+
+    Args:
+        rows: Name -> (checkout, options of the config).
+        args: Of the command line.
+        worker: Starts a process, see :class:`Row`.
+
+    Returns:
+        Name -> :meth:`Row.result`, or ``dict(error=last line of the message)``.
+    """
     found: dict[str, Any] = {}
     running: dict[str, Row] = {}
     try:
@@ -84,7 +103,10 @@ def run_rows(rows: dict[str, tuple[Path, dict]], args: argparse.Namespace, worke
                     found[name] = dict(error=str(error).strip().splitlines()[-1])
                     running.pop(name).worker.close()
         for name, row in running.items():
-            found[name] = row.result()
+            try:
+                found[name] = row.result()
+            except (RuntimeError, ValueError) as error:
+                found[name] = dict(error=str(error).strip().splitlines()[-1])
     finally:
         for row in running.values():
             row.worker.close()
@@ -92,7 +114,16 @@ def run_rows(rows: dict[str, tuple[Path, dict]], args: argparse.Namespace, worke
 
 
 def check(args: argparse.Namespace, worker: Any, now=time.monotonic) -> dict[str, Any]:
-    """All rows that fit into the time; the dearest group so far is what the next one is assumed to take."""
+    """Results of all rows, with ``skipped`` for those that no time is left for.
+
+    A row and the same row of the other checkout are a group, run in turn; the dearest group so far
+    is what the next one is assumed to take.
+
+    Args:
+        args: Of the command line.
+        worker: Starts a process, see :class:`Row`.
+        now: The clock, in seconds.
+    """
     begun, longest, results = now(), 0., {}
     for name in args.only or ROWS:
         start = now()
@@ -108,7 +139,12 @@ def check(args: argparse.Namespace, worker: Any, now=time.monotonic) -> dict[str
 
 
 def lines_of(results: dict[str, Any], against: Optional[Path]) -> list[str]:
-    """The table, and the ratios to the other checkout."""
+    """The table, the places at which the host waited, and the ratios to the other checkout.
+
+    Args:
+        results: Of :func:`check`.
+        against: The other checkout; None without one.
+    """
     lines = ['| row | images per second | ms per step | peak MiB | waits of the host |', '|---|---|---|---|---|']
     for name, row in results.items():
         if 'ms' not in row:
@@ -155,6 +191,7 @@ def parse_args(argv: Optional[list[str]] = None) -> argparse.Namespace:
 
 
 def main(argv: Optional[list[str]] = None) -> int:
+    """Measure and print; the exit code of the module's text."""
     args = parse_args(argv)
     if args.device == 'cuda' and not torch.cuda.is_available():
         print('gpu_check: torch sees no GPU here, so nothing is measured (--device cpu --quick tries the script '

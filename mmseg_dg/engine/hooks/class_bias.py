@@ -22,7 +22,7 @@ from mmseg_dg.engine.training_loop import state_is_due
 from mmseg_dg.evaluation.bias import domain_bias
 from mmseg_dg.methods.base import BaseMethod
 from mmseg_dg.registry import HOOKS
-from mmseg_dg.utils.method import method_of
+from mmseg_dg.utils.method import iteration_of, method_of
 from mmseg_dg.visualization.bias_pictures import class_iou_chart, class_share_chart
 
 #: Under this name the message hub, and so a checkpoint, holds counts and rows.
@@ -57,8 +57,9 @@ class PseudoLabelStatisticsHook(Hook):
             raise ValueError(f'interval is at least 1 and window at least interval, got {interval} '
                              f'and {window}')
         self.interval, self.window = interval, window
+        # of this process since the last row, as pseudo_label_counts gives them; None: none yet
         self._counts: Optional[Tensor] = None
-        self.rows: list[list[float]] = []
+        self.rows: list[list[float]] = []  # as histogram_row gives them
 
     def before_train(self, runner: Runner) -> None:
         """Begin to count, or go on with what a resumed checkpoint holds.
@@ -75,10 +76,10 @@ class PseudoLabelStatisticsHook(Hook):
         if kept and runner.iter:
             self.rows = [list(row) for row in kept['rows']]
             # the counts are those of all processes together: one process takes them over, as the
-            # next row is a sum over processes
-            if kept['counts'] is not None and is_main_process():
-                self._counts = torch.tensor(kept['counts'], dtype=torch.float64,
-                                            device=get_device())
+            # next row is a sum over processes; the others have zeros, since all must take part
+            if kept['counts'] is not None:
+                counts = torch.tensor(kept['counts'], dtype=torch.float64, device=get_device())
+                self._counts = counts if is_main_process() else torch.zeros_like(counts)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Ask for a record of a step that is due."""
@@ -93,16 +94,18 @@ class PseudoLabelStatisticsHook(Hook):
         if runner.iter % self.interval == 0:
             method = method_of(runner)
             self._count(method)
-            # read: the record goes with its last reader
+            # the recorder drops the record when its last reader has released it
             method.recorder.release(READER)
-        done = runner.iter + 1
+        done = runner.iter + 1  # mmengine counts the iteration after this hook
         if self._counts is not None and (done % self.window == 0 or done == runner.max_iters):
             self._sum_up(runner, done)
         if state_is_due(runner.train_loop):
             self._keep(runner)
 
     def _keep(self, runner: Runner) -> None:
-        """Leave counts and rows where mmengine's checkpoints take them from."""
+        """Leave counts and rows where mmengine's checkpoints take them from: in the message hub,
+        ``dict(counts=list of all processes' sums or None, rows=...)``.
+        """
         # classes, then the number of valid pixels and the sum of weights (pseudo_label_counts)
         counts = torch.zeros(len(self._classes) + 2, dtype=torch.float64, device=get_device())
         # another process may have some
@@ -125,7 +128,9 @@ class PseudoLabelStatisticsHook(Hook):
         runner.visualizer.add_image('pseudo_labels', chart, step=runner.iter)
 
     def _count(self, method: BaseMethod) -> None:
-        """Add the pseudo-labels of the last step to the counts."""
+        """Add the pseudo-labels of the last step to the counts. A method that leaves none is
+        reported once, and not asked again.
+        """
         record = method.recorder.record
         if record is None:
             return  # the step was not finite and left out
@@ -144,13 +149,19 @@ class PseudoLabelStatisticsHook(Hook):
         self._counts = counts if self._counts is None else self._counts + counts
 
     def _sum_up(self, runner: Runner, iteration: int) -> None:
-        """Log the counts of all processes since the last row, write the row, begin anew."""
+        """Log the counts of all processes since the last row, write the row, begin anew.
+
+        Args:
+            runner: The runner.
+            iteration: Iterations done, for the row.
+        """
         assert self._counts is not None  # the caller has looked
         counts = self._counts.clone()
         self._counts = None
         all_reduce(counts)
         row = histogram_row(iteration, counts.cpu().numpy(), len(self._classes))
         self.rows.append(row)
+        # columns of histogram_row: 2 mean weight, 3 entropy
         runner.message_hub.update_scalar('train/pseudo_entropy', row[3])
         runner.message_hub.update_scalar('train/pseudo_weight', row[2])
         if is_main_process():
@@ -218,12 +229,19 @@ class ClassBiasPicturesHook(Hook):
         self._draw(runner, metrics)
 
     def _draw(self, runner: Runner, metrics: Optional[dict]) -> None:
-        """Chart of each class's share and IoU for the visualizer, per domain."""
+        """Chart of each class's share and IoU for the visualizer, per domain.
+
+        Args:
+            runner: The runner.
+            metrics: All scores of the evaluation, by ``<domain>/<key>``; domains without
+                ``Share.<class>`` among their keys are left out.
+        """
         if not is_main_process() or runner.visualizer is None:
             return
         for domain, (classes, shares, iou) in domain_bias(metrics or {}).items():
             if len(classes) >= 3:  # of fewer there are no rare and frequent ones to compare
-                chart = class_iou_chart({'IoU': iou}, shares, classes, f'{domain}, iteration '
-                                        f'{runner.iter}')
+                done = iteration_of(runner)  # runner.iter would build the training loop in a test
+                chart = class_iou_chart({'IoU': iou}, shares, classes,
+                                        f'{domain}, iteration {done}')
                 runner.visualizer.add_image(f'class_bias_{domain.replace("/", "_")}', chart,
-                                            step=runner.iter)
+                                            step=done)

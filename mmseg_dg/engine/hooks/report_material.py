@@ -19,14 +19,16 @@ from typing import Any, Optional
 import cv2
 import numpy as np
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 
 from mmseg_dg.datasets.traits import traits
 from mmseg_dg.evaluation.confusion_metric import ConfusionMatrixMetric, ImageScore
 from mmseg_dg.registry import HOOKS
+from mmseg_dg.utils.method import iteration_of
+from mmseg_dg.utils.rounding import ceil_div
 from mmseg_dg.visualization.tiles import save_picture
 
 FOLDER = 'report'
@@ -35,23 +37,35 @@ KINDS = ('sample', 'best', 'worst')
 
 
 class _Keeper:
-    """The pictures of one domain that a report will show: every k-th image, and the best and worst
-    so far.
+    """The pictures of one domain that a report will show: some spread evenly over the dataset, and
+    the best and worst so far.
+
+    An image is an entry: the dict that :meth:`ReportMaterialHook._entry` makes.
+
+    Args:
+        number: Images of the domain.
+        samples: How many of them are spread evenly.
+        extremes: How many best and how many worst ones are kept.
+        step: This process judges the images 0, ``step``, 2 ``step``, ...
     """
-    def __init__(self, number: int, samples: int, extremes: int) -> None:
-        # indices of the ``samples`` images that are spread evenly over ``number``
-        spread = np.linspace(0, max(number - 1, 0), min(samples, number))
-        self.places = set(np.unique(spread.astype(int)).tolist())
+    def __init__(self, number: int, samples: int, extremes: int, step: int = 1) -> None:
+        judged = ceil_div(number, step)
+        spread = np.linspace(0, max(judged - 1, 0), min(samples, judged))
+        # indices of the images that are kept whatever their score is
+        self.sample_indices = {step * i for i in np.unique(spread.astype(int)).tolist()}
         self.extremes = extremes
         self.samples: list[dict] = []
         self.best: list[dict] = []
         self.worst: list[dict] = []
 
     def wants(self, index: int, score: float) -> list[str]:
-        """The kinds (``sample``, ``best``, ``worst``) as which an image would be kept now; a score
-        of NaN is neither best nor worst.
+        """The kinds (``sample``, ``best``, ``worst``) as which an image would be kept now.
+
+        Args:
+            index: Of the image in the dataset.
+            score: Its mean IoU; NaN (no score) is neither best nor worst.
         """
-        kinds = ['sample'] if index in self.places else []
+        kinds = ['sample'] if index in self.sample_indices else []
         if not math.isnan(score) and self.extremes:
             # both lists are sorted, the entry that would go first comes last
             if len(self.best) < self.extremes or score > self.best[-1]['score']:
@@ -61,7 +75,7 @@ class _Keeper:
         return kinds
 
     def keep(self, entry: dict, kinds: Sequence[str]) -> None:
-        """Keep a sample's pictures for the kinds that :meth:`wants` gave; of the best and the worst
+        """Keep an entry as each of the kinds that :meth:`wants` gave; of the best and the worst
         only as many as are shown.
         """
         if 'sample' in kinds:
@@ -72,8 +86,8 @@ class _Keeper:
             self.worst = sorted([*self.worst, entry], key=lambda e: e['score'])[:self.extremes]
 
     def chosen(self) -> list[tuple[dict, list[str]]]:
-        """Entries with all kinds they are kept as, in the order of the dataset."""
-        kinds: dict[int, list[str]] = {}
+        """``(entry, all kinds it is kept as)``, in the order of the dataset."""
+        kinds: dict[int, list[str]] = {}  # by index of the image
         entries = {}
         for kind, kept in zip(KINDS, (self.samples, self.best, self.worst)):
             for entry in kept:
@@ -92,11 +106,12 @@ class ReportMaterialHook(Hook):
     class, 0..255), ``pictures.json``, ``images.csv`` and ``confusion.csv``. Only the newest
     evaluation's pictures are kept.
 
-    Only the main process keeps pictures, of the images it judges.
+    Only the main process keeps pictures, of the images it judges: with W processes every W-th of
+    the dataset.
 
     Args:
         samples: Images per domain spread evenly over the dataset, the same in every run on that
-            dataset: these can be compared between runs.
+            dataset with as many processes: these can be compared between runs.
         extremes: Best and worst images per domain, by mean IoU of the image.
         longest: Longest side of a kept picture in pixels; larger ones are kept smaller.
         charts: After training, draw curves and confusion matrices as PNG into the work dir.
@@ -114,10 +129,11 @@ class ReportMaterialHook(Hook):
                              f'longest={longest} must be at least 16')
         self.samples, self.extremes, self.longest, self.charts = samples, extremes, longest, charts
         self._keepers: dict[str, _Keeper] = {}  # by domain
-        self._seen: dict[str, int] = {}  # images of each domain so far
+        self._seen: dict[str, int] = {}  # images of each domain that this process has judged
 
     # ------------------------------------------------------------------ while images are judged
     def before_val_epoch(self, runner: Runner) -> None:
+        """Begin an evaluation with nothing kept."""
         self._keepers, self._seen = {}, {}
 
     before_test_epoch = before_val_epoch
@@ -131,8 +147,12 @@ class ReportMaterialHook(Hook):
         self._collect(runner.test_loop, outputs)
 
     def _collect(self, loop: Any, outputs: Optional[Sequence]) -> None:
-        """Offer the samples of a validated batch to the domain's keeper, which chooses those to
+        """Offer the samples of a predicted batch to the domain's keeper, which chooses those to
         show.
+
+        Args:
+            loop: The loop of the evaluation.
+            outputs: Predicted samples of one domain, whose metrics have judged them already.
         """
         # samples of mmengine's own loops are of no domain
         domain = outputs[0].metainfo.get('domain', '') if outputs else ''
@@ -141,13 +161,15 @@ class ReportMaterialHook(Hook):
         metric = _metric(loop, domain)
         if domain not in self._keepers:
             self._keepers[domain] = _Keeper(len(loop.dataloader[domain].dataset), self.samples,
-                                            self.extremes)
+                                            self.extremes, get_world_size())
         keeper = self._keepers[domain]
-        known = metric.image_scores if metric is not None else None
-        scores = known[-len(outputs):] if known else []  # those of this batch
+        judged = metric.image_scores if metric is not None else None  # one per image so far
+        scores = judged[-len(outputs):] if judged else []  # those of this batch, the latest
         for position, sample in enumerate(outputs):
-            index = self._seen.get(domain, 0)
-            self._seen[domain] = index + 1
+            count = self._seen.get(domain, 0)
+            self._seen[domain] = count + 1
+            # in the dataset: mmengine's DefaultSampler gives process 0 of W every W-th image
+            index = count * get_world_size()
             if 'pred_sem_seg' not in sample:  # a denoiser is judged on images, not on classes
                 continue
             score = scores[position].miou if len(scores) == len(outputs) else float('nan')
@@ -162,9 +184,11 @@ class ReportMaterialHook(Hook):
         prediction = _ids(sample.pred_sem_seg.data)
         entry = dict(index=index, path=str(sample.metainfo.get('img_path', '')), score=score,
                      prediction=self._small(prediction))
+        # a label of another size than the prediction could not be laid over it
         if 'gt_sem_seg' in sample and sample.gt_sem_seg.data.shape[
                 -2:] == sample.pred_sem_seg.data.shape[-2:]:
             entry['label'] = self._small(_ids(sample.gt_sem_seg.data))
+        # one channel of logits: its softmax would be 1 everywhere
         if 'seg_logits' in sample and sample.seg_logits.data.shape[0] > 1:
             # the probability of the predicted class, (C, H, W) -> (H, W)
             confidence = sample.seg_logits.data.float().softmax(dim=0).amax(dim=0)
@@ -177,21 +201,27 @@ class ReportMaterialHook(Hook):
         scale = min(1.0, self.longest / max(plane.shape))
         if scale == 1.0:
             return plane
+        # (width, height), as OpenCV wants them
         size = (max(1, round(plane.shape[1] * scale)), max(1, round(plane.shape[0] * scale)))
         return cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST)
 
     # ------------------------------------------------------------------ after an evaluation
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
-        # runner.iter would prepare a training where none is under way
-        loop = runner._train_loop
-        done = loop.iter if isinstance(loop, BaseLoop) else 0
-        self._write(runner, runner.val_loop, f'iter_{done}')
+        """Write what was kept, under the number of iterations done (0 without a training)."""
+        self._write(runner, runner.val_loop, f'iter_{iteration_of(runner)}')
 
     def after_test_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
+        """Write what was kept, as the evaluation ``test``."""
         self._write(runner, runner.test_loop, 'test')
 
     def _write(self, runner: Runner, loop: Any, evaluation: str) -> None:
-        """Write what was kept of an evaluation, by domain, and forget it."""
+        """Write what was kept of an evaluation, by domain, and forget it; older pictures go.
+
+        Args:
+            runner: The runner.
+            loop: The loop of the evaluation.
+            evaluation: Its name, that of the folder: ``iter_<N>`` or ``test``.
+        """
         if not is_main_process() or not self._keepers:
             return
         root = Path(runner.log_dir) / FOLDER / evaluation
@@ -222,6 +252,7 @@ class ReportMaterialHook(Hook):
                     cv2.imencode('.png', entry[key])[1].tobytes())
         image = _read(entry['path'])
         if image is not None:
+            # as large as the kept prediction; BGR -> RGB
             save_picture(
                 cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)[..., ::-1],
                 str(folder / f'{stem}_image.jpg'))
@@ -277,7 +308,7 @@ def write_confusion(path: Path, matrix: np.ndarray, names: Sequence[str]) -> Non
     """CSV of pixel counts: a row per true class, a column per predicted one, the last for
     predictions of no class.
     """
-    columns = [*names, 'other'][:matrix.shape[1]]
+    columns = [*names, 'other'][:matrix.shape[1]]  # a square matrix has no column "other"
     with open(path, 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file)
         writer.writerow(['label', *columns])

@@ -39,6 +39,7 @@ from mmseg_dg.evaluation.report import (
 )
 from mmseg_dg.registry import LOOPS
 from mmseg_dg.utils.allocator import keep_freed_memory
+from mmseg_dg.utils.method import iteration_of
 from mmseg_dg.utils.modules import child
 from mmseg_dg.utils.run_names import make_current
 from mmseg_dg.utils.seeding import derive_seed
@@ -49,7 +50,7 @@ Loaders = Union[dict[str, Any], DataLoader, NamedLoaders]
 
 
 class _MultiDomainLoop(BaseLoop):
-    """What validation and test share; ``mode`` is the word in hook names and log keys."""
+    """What validation and test share; ``mode``: their word in hook names, ``what``: in messages."""
 
     mode = 'val'
     what = 'validation domain'
@@ -61,7 +62,7 @@ class _MultiDomainLoop(BaseLoop):
                              'for the evaluation')
         loaders = self._build_loaders(runner, dataloader)
         super().__init__(runner, loaders)
-        install_finite_state(runner)
+        install_finite_state(runner)  # a hook that refuses a tested checkpoint with NaN
         self.protocols = build_protocols(protocols, loaders.names)
         for name, protocol in self.protocols.items():
             check_test_cfg(runner.model, name, protocol)
@@ -70,7 +71,8 @@ class _MultiDomainLoop(BaseLoop):
             self._prepare(name, domain_evaluator)
         self.runner.visualizer.dataset_meta = loaders.dataset.metainfo
         self.fp16, self.bf16 = fp16, bf16
-        self._image_names: dict[str, dict[str, str]] = {}  # by domain, path -> name of pictures
+        # domain -> {image path: name of the image's pictures}, filled on first use
+        self._picture_names_by_domain: dict[str, dict[str, str]] = {}
         sizes = ', '.join(f'{name} ({sample_count(loader)} images{self._role(name)})'
                           for name, loader in loaders.items())
         print_log(f'{self.what}s: {sizes}', logger='current')
@@ -126,8 +128,8 @@ class _MultiDomainLoop(BaseLoop):
         return loader
 
     def _prepare(self, name: str, evaluator: Evaluator) -> None:
-        """Hand the domain's classes to its metrics, and give each domain its own folder of saved
-        predictions.
+        """Hand the domain's classes to its metrics, give each domain its own folder of saved
+        predictions, and refuse (ValueError) metrics that do not go with dataset or network.
         """
         dataset = self.dataloader[name].dataset
         meta = traits(dataset).metainfo or None
@@ -143,21 +145,22 @@ class _MultiDomainLoop(BaseLoop):
         classes, predicted = (meta or {}).get('classes'), predicted_classes(self.runner.model)
         check_labels(self.what, name, dataset, evaluator.metrics)
         for metric in evaluator.metrics:
-            known = MetricTraits(metric)
+            asked = MetricTraits(metric)  # reads attributes that the metric may lack
             try:
-                known.check_paths(lambda: sorted(image_paths(dataset)))
+                asked.check_paths(lambda: sorted(image_paths(dataset)))
             except ValueError as error:
                 raise ValueError(f'evaluator of {self.what} "{name}": {error}') from error
-            known.use_run(self.runner, self._predict, name)
-            if known.prior_stream is not None:
-                metric.set_prior(class_counts(self.runner.cfg, known.prior_stream))
-            folder = known.output_dir
-            if folder and known.names_images:
+            asked.use_run(self.runner, self._predict, name)  # for those that predict again
+            if asked.prior_stream is not None:
+                metric.set_prior(class_counts(self.runner.cfg, asked.prior_stream))
+            folder = asked.output_dir
+            if folder and asked.names_images:
                 metric.image_names = output_names(self.dataloader[name].dataset)
+            # one metric config serves all domains: each saves into a folder of the domain's name
             if folder and len(self.dataloader.names) > 1 and os.path.basename(
                     os.path.normpath(folder)) != name:
                 metric.output_dir = os.path.join(folder, name)
-            if folder and (predicted or 0) > 256 and known.saves_few_ids:
+            if folder and (predicted or 0) > 256 and asked.saves_few_ids:
                 raise ValueError(f'{type(metric).__name__} of {self.what} "{name}" saves ids in 8 '
                                  f'bits, but the network predicts {predicted} classes, so that 256 '
                                  'would become 0: use ConfusionMatrixMetric, which saves 16 bits '
@@ -165,7 +168,7 @@ class _MultiDomainLoop(BaseLoop):
             if not classes or not predicted:
                 continue
             # other metrics: the dataset's classes
-            expected = len(classes) if known.num_predicted is None else known.num_predicted
+            expected = len(classes) if asked.num_predicted is None else asked.num_predicted
             if predicted != expected:
                 raise ValueError(f'the network predicts {predicted} classes, but {self.what} '
                                  f'"{name}" is scored on {expected}: set num_classes of the decode '
@@ -180,13 +183,13 @@ class _MultiDomainLoop(BaseLoop):
         """
         make_current(self.runner)  # several runs in one process share "current" logger and hub
         keep_freed_memory(self.runner.model)
-        self._call('before_{}')  # {} is val or test: the hooks' names
+        self._call('before_{}')
         self._call('before_{}_epoch')
         self.runner.model.eval()
-        by_domain, number = {}, 0
+        by_domain, first_batch = {}, 0
         for name, loader in self.dataloader.items():
-            by_domain[name] = self._run_domain(name, number)
-            number += len(loader)
+            by_domain[name] = self._run_domain(name, first_batch)
+            first_batch += len(loader)
         metrics = {
             f'{name}/{key}': value
             for name, scores in by_domain.items()
@@ -200,21 +203,24 @@ class _MultiDomainLoop(BaseLoop):
         return metrics
 
     def _sources(self) -> list[str]:
+        """Names of the domains with ``role='source'``, which do not enter the mean."""
         return [name for name, protocol in self.protocols.items() if protocol.role == 'source']
 
-    def _run_domain(self, name: str, number: int) -> dict[str, float]:
-        """Scores of one domain, whose first batch is the one of this number."""
+    def _run_domain(self, name: str, first_batch: int) -> dict[str, float]:
+        """Scores of one domain; ``first_batch`` is the number of its first batch among the batches
+        of all domains.
+        """
         loader, evaluator = self.dataloader[name], self.evaluator[name]
         with predicting_as(self.runner.model, self.protocols[name]):
-            for index, batch in enumerate(loader, start=number):
+            for index, batch in enumerate(loader, start=first_batch):
                 self.run_iter(index, batch, name)
         return evaluator.evaluate(len(loader.dataset))
 
-    def _names_of(self, name: str, loader: DataLoader) -> dict[str, str]:
-        """How pictures of a domain's images are called."""
-        if name not in self._image_names:
-            self._image_names[name] = output_names(loader.dataset)
-        return self._image_names[name]
+    def _picture_names(self, name: str, loader: DataLoader) -> dict[str, str]:
+        """``{image path: name of the image's pictures}`` of a domain, made once per run."""
+        if name not in self._picture_names_by_domain:
+            self._picture_names_by_domain[name] = output_names(loader.dataset)
+        return self._picture_names_by_domain[name]
 
     @torch.no_grad()
     def run_iter(self, index: int, batch: Any, domain: str) -> None:
@@ -228,7 +234,7 @@ class _MultiDomainLoop(BaseLoop):
         """
         self._call('before_{}_iter', batch_idx=index, data_batch=batch)
         outputs = self._predict(batch)
-        names = self._names_of(domain, self.dataloader[domain])
+        names = self._picture_names(domain, self.dataloader[domain])
         for sample in outputs:
             picture = names.get(str(sample.metainfo.get('img_path') or ''), '')
             sample.set_metainfo(dict(domain=domain, picture=picture))
@@ -242,15 +248,22 @@ class _MultiDomainLoop(BaseLoop):
             return step(batch)
 
     def _call(self, pattern: str, **kwargs: Any) -> None:
+        """Call a hook point; ``{}`` in its name becomes ``val`` or ``test``."""
         self.runner.call_hook(pattern.format(self.mode), **kwargs)
 
     def _report(self, by_domain: dict[str, dict[str, float]], metrics: dict[str, float]) -> None:
-        """Log the table of all domains and write the report files."""
+        """Log the table of all domains and write the report files.
+
+        Args:
+            by_domain: ``{domain: {key: score}}``.
+            metrics: What :meth:`run` returns: the same under ``<domain>/<key>``, and the means.
+        """
         hooks: list[CheckpointHook] = [
             hook for hook in self.runner.hooks if isinstance(hook, CheckpointHook)
         ]
+        # the first metric is what 'auto' in save_best means
         keys = selecting_keys(hooks[0].save_best if hooks else None, next(iter(metrics), ''))
-        # the checkpoint that is tested; its name may say by which score it was chosen
+        # the file that is tested (mmengine's load_from); its name may tell the score that chose it
         source = os.path.basename(str(self.runner._load_from or '')) if self.mode == 'test' else ''
         choice = chosen_by(source, keys, self.dataloader.names)
         domains = []
@@ -262,15 +275,15 @@ class _MultiDomainLoop(BaseLoop):
                 DomainReport(name=name, images=len(self.dataloader[name].dataset), metrics=scores,
                              notes=[n for n in notes if n], selects=selects, role=protocol.role))
         means = {key: value for key, value in metrics.items() if key.startswith('mean/')}
-        title, stem = self._names()
+        title, stem = self._title_and_stem()
         report = EvaluationReport(title=title, domains=domains, means=means, save_best=choice.keys,
                                   source=source, choice=choice.text, certain=choice.certain)
         paths = write_report(report, self.runner.log_dir, stem)
         print_log(f'{title}\n{markdown_table(report)}\nwritten to {" and ".join(paths)}',
                   logger='current')
 
-    def _names(self) -> tuple[str, str]:
-        """Title and file name of the report."""
+    def _title_and_stem(self) -> tuple[str, str]:
+        """Title and file name (without ending) of the report."""
         iteration = iteration_of(self.runner)
         return f'Evaluation after iteration {iteration}', f'evaluation_iter_{iteration}'
 
@@ -316,23 +329,16 @@ class MultiDomainTestLoop(_MultiDomainLoop):
     mode = 'test'
     what = 'test domain'
 
-    def _names(self) -> tuple[str, str]:
+    def _title_and_stem(self) -> tuple[str, str]:
         return 'Test', 'evaluation_test'
-
-
-def iteration_of(runner: Any) -> int:
-    """Iterations done; 0 where no training is under way, which ``runner.iter`` would prepare (and
-    check) first.
-    """
-    loop = runner._train_loop
-    return loop.iter if isinstance(loop, BaseLoop) else 0
 
 
 def mean_over_domains(
     by_domain: dict[str, dict[str, float]], left_out: Collection[str] = ()) -> dict[str, float]:
     """``mean/<key>`` for each mIoU that every scored domain has, and for ``label_free`` likewise.
 
-    A domain that is only predicted does not count, and one without labels not for mIoU.
+    A key is ``mIoU``, or ``<prefix>/mIoU`` of a metric with a prefix. A domain without scores (its
+    predictions are only saved) does not count, and one without labels not for mIoU.
 
     Args:
         by_domain: Scores by domain.
@@ -340,7 +346,7 @@ def mean_over_domains(
     """
     means = {}
     for wanted in ('mIoU', 'label_free'):
-        # domains that can have such a score, then without those that are left out
+        # label_free: domains that have it; mIoU: domains with scores against labels
         scored = {
             name: scores
             for name, scores in by_domain.items()
@@ -365,7 +371,7 @@ def is_label_free(scores: dict[str, float]) -> bool:
 
 
 def check_labels(what: str, name: str, dataset: Any, metrics: list) -> None:
-    """Refuse metrics against labels for a domain that has none.
+    """Refuse metrics against labels for a domain (``what`` ``name`` in messages) without labels.
 
     Raises:
         ValueError: A metric of the domain needs masks and its dataset says that it has none.

@@ -69,8 +69,11 @@ class Mlp(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """``w3(silu(a) * b)`` with ``[a, b] = w12 x``: the giant's. Its width is two thirds of an
-    MLP's, a multiple of 8."""
+    """``w3(silu(a) * b)`` with ``[a, b] = w12 x``: the feed-forward network of the arch ``giant``.
+
+    ``hidden`` is the width that an MLP would have; the inner width is two thirds of it, rounded up
+    to a multiple of 8, as in DINOv2.
+    """
     def __init__(self, dims: int, hidden: int) -> None:
         super().__init__()
         hidden = (int(hidden * 2 / 3) + 7) // 8 * 8
@@ -240,9 +243,9 @@ class PlainViT(EncoderOptions, BaseModule):
                 # (B, h * w, D) -> (B, D, h, w)
                 maps.append(kept.transpose(1, 2).unflatten(2, grid).contiguous())
             if i == max(self.out_indices):
-                break
+                break  # later blocks give no map that is asked for
         # maps came in the order of the blocks; the caller asked for that of out_indices
-        order = sorted(self.out_indices)
+        order = sorted(set(self.out_indices))  # a block may be asked for twice
         return tuple(maps[order.index(i)] for i in self.out_indices)
 
     def _embed(self, x: Tensor, grid: tuple[int, int], mask: Optional[Tensor]) -> Tensor:
@@ -260,6 +263,7 @@ class PlainViT(EncoderOptions, BaseModule):
                 mask.flatten(1)[..., None], self.mask_token.to(tokens.dtype), tokens)
         patches = interpolate_positions(self.pos_embed[:, 1:], grid, self.pos_offset,
                                         self.pos_antialias)
+        # the class token and its position, which is the first of pos_embed: (B, 1, D)
         first = [(self.cls_token + self.pos_embed[:, :1]).expand(x.shape[0], -1, -1)]
         if self.register_tokens is not None:  # they have no position
             first.append(self.register_tokens.expand(x.shape[0], -1, -1))
@@ -276,7 +280,7 @@ class PlainViT(EncoderOptions, BaseModule):
         else:
             super().init_weights()
         self.start_adapters()
-        self._is_init = True
+        self._is_init = True  # mmengine's mark of a module whose weights are initialized
 
     def _start_randomly(self) -> None:
         """Random weights as in DINOv2's code: positions and linear layers from a normal
@@ -291,8 +295,14 @@ class PlainViT(EncoderOptions, BaseModule):
                 nn.init.zeros_(module.bias)
 
     def adapted_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Tensors of a file in DINOv2's layout for this patch size and number of channels."""
+        """Tensors of a file in DINOv2's layout, with the filters of the patch embedding resampled
+        to this patch size and number of channels.
+
+        Raises:
+            ValueError: Another layout, or another patch size without ``patch_resample``.
+        """
         key = 'patch_embed.proj.weight'
+        # files of this layout have at least one of the three names
         if not state.keys() & {key, 'pos_embed', 'blocks.0.attn.qkv.weight'}:
             other = layout_of(state)
             raise ValueError(
@@ -310,14 +320,22 @@ class PlainViT(EncoderOptions, BaseModule):
         return super().adapted_state(state)
 
     def layer_depth(self, name: str) -> int:
-        """How often the rate of a parameter is multiplied by a layer-wise decay: block i of N has N
-        - 1 - i, all else (patches, positions, tokens, final norm) N."""
+        """How often a layer-wise decay is applied to the learning rate of the parameter ``name``
+        (of this encoder): N - 1 - i in block i of N, N for all else (patches, positions, tokens,
+        final norm).
+        """
         count = len(self.blocks)
+        # names are blocks.<block>...
         return count - 1 - int(name.split('.')[1]) if name.startswith('blocks.') else count
 
 
 def _architecture(arch: Union[str, Mapping]) -> Architecture:
-    """Sizes by name or from a dict, checked."""
+    """The sizes of a named architecture, or those of a dict with the fields of
+    :class:`Architecture`; ``out_indices`` are never empty.
+
+    Raises:
+        ValueError: An unknown name or field, or sizes that do not fit.
+    """
     if isinstance(arch, str):
         if arch not in ARCHITECTURES:
             raise ValueError(
@@ -337,7 +355,9 @@ def _architecture(arch: Union[str, Mapping]) -> Architecture:
 
 
 def quarters(count: int) -> tuple[int, ...]:
-    """The last block of each quarter: what heads of four levels take where nothing is published."""
+    """Indices (from 0) of the last block of each quarter of ``count`` blocks: what heads of four
+    levels take where nothing is published.
+    """
     return tuple(max(round(count * k / 4) - 1, 0) for k in (1, 2, 3, 4))
 
 
@@ -345,7 +365,7 @@ def _indices(indices: Sequence[int], count: int) -> tuple[int, ...]:
     """Indices from 0, in the given order; negative ones count from the last of ``count`` blocks.
 
     Raises:
-        ValueError: None, or one that names no block.
+        ValueError: No index at all, or one that names no block.
     """
     result = tuple(i + count if i < 0 else i for i in indices)
     if not result or not all(0 <= i < count for i in result):

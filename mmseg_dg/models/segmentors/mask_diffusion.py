@@ -39,10 +39,10 @@ from .network import NetworkLosses, TrainableSegmentor, auxiliary_losses, head_r
 from .prior_adjustment import PriorAdjustment
 from .sliding import average_windows
 
-#: Edges of the time bins whose cross-entropy is logged: with b = 0.1 the lowest is nearly free, the
-#: last is blind.
+#: Edges of the time bins whose cross-entropy is logged: with b = 0.1 the code of the lowest bin
+#: nearly tells the labels, that of the last nothing.
 TIME_BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-_LAST = len(TIME_BINS) - 2
+_LAST = len(TIME_BINS) - 2  # index of the last bin
 
 
 class NoiseDraws(NamedTuple):
@@ -71,7 +71,7 @@ class DenoisedLabels(NamedTuple):
             adjusted.
         times: (B,) float64.
         plain: Logits of the plain classifier, (B, K, h, w), where they were needed; else None.
-        host_times: ``times`` as the host drew them.
+        host_times: ``times`` as the host drew them (to be read without waiting for a GPU), or None.
     """
     logits: Tensor
     adjusted: Tensor
@@ -80,10 +80,11 @@ class DenoisedLabels(NamedTuple):
     host_times: Optional[list[float]] = None
 
     def part(self, start: int, stop: Optional[int] = None) -> 'DenoisedLabels':
-        """The same of some images of the batch."""
+        """The same of the images ``start:stop`` of the batch."""
         logits, adjusted, times = (x[start:stop] for x in self[:3])
         return DenoisedLabels(logits, adjusted, times,
-                              None if self.plain is None else self.plain[start:stop])
+                              None if self.plain is None else self.plain[start:stop],
+                              None if self.host_times is None else self.host_times[start:stop])
 
 
 @MODELS.register_module()
@@ -140,7 +141,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
             without ``fused_features``, or a residual of two heads that differ in ``align_corners``.
     """
 
-    plain = False
+    plain = False  # see TrainableSegmentor: a denoiser reads what the decode head makes
 
     def __init__(self, backbone: dict, decode_head: dict, denoiser: dict,
                  neck: Optional[dict] = None, auxiliary_head: Optional[dict] = None,
@@ -157,9 +158,10 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
                          init_cfg=init_cfg)
         _check_arguments(self.decode_head, sampling_steps, time_difference, noise_draws, time_range,
                          plain_weight)
-        own = dict(num_classes=self.num_classes, time_range=time_range)
+        if residual:  # the denoiser then starts by adding nothing
+            denoiser = dict(denoiser, zero_init=True)
         self.denoiser = MODELS.build(
-            dict(dict(denoiser, zero_init=residual) if residual else denoiser, **own))
+            dict(denoiser, num_classes=self.num_classes, time_range=time_range))
         self.residual = residual
         self.adjustment = PriorAdjustment(self.num_classes, **(adjustment or {}))
         self.plain_weight = plain_weight
@@ -180,7 +182,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
         return self.decode_head.fused_features(levels)
 
     def draw_noise(self, count: int, generator: Optional[torch.Generator] = None) -> NoiseDraws:
-        """Random decisions for ``count`` images; None draws from torch's global generator."""
+        """Times and seeds for ``count`` images; None draws from torch's global generator."""
         low, high = self.time_range
         times = low + (high - low) * torch.rand(count, generator=generator, dtype=torch.float64)
         return NoiseDraws(times.tolist(),
@@ -239,8 +241,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
                      weight: Optional[Tensor] = None) -> PassResult:
         """Losses of every head on labeled images with what denoiser and plain classifier gave for
         them (``result``); auxiliary heads read the encoder's ``levels``. Labels int64 and weight
-        (None: 1), (B, H, W).
-        """
+        (None: 1), (B, H, W)."""
         terms = head_result(self.denoiser, result.adjusted, labels, weight).prefixed('decode')
         terms = terms.joined(PassResult(logs=self.time_bins(result, labels)))
         if result.plain is not None and self.plain_weight:
@@ -260,8 +261,8 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
 
         Returns:
             ``ce_t0.2-0.4`` and the like, mean over the pixels of a bin, for bins with any. On a
-            GPU, which the host does not ask, for bins with an image: NaN where none of its pixels
-            count.
+            GPU with ``host_times``, which save waiting for it: for bins with an image, NaN where
+            none of its pixels count.
         """
         labels = downscale_label_map(labels, pair(result.logits.shape[-2:]))
         if keep is not None:
@@ -270,14 +271,14 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
         values = F.cross_entropy(result.adjusted.detach().float(), labels, ignore_index=255,
                                  reduction='none')
         # the bin of each image's time, (B,); the last edge belongs to the last bin
-        places = (torch.bucketize(result.times, result.times.new_tensor(TIME_BINS), right=True)
-                  - 1).clamp(max=_LAST)
+        bins = (torch.bucketize(result.times, result.times.new_tensor(TIME_BINS), right=True)
+                - 1).clamp(max=_LAST)
         # row 0 sums of the cross-entropy, row 1 numbers of pixels
         totals = torch.zeros(2, len(TIME_BINS) - 1, dtype=torch.float64, device=labels.device)
         # (B, h, w) -> (B,), added up by bin
-        totals[0].index_add_(0, places, values.flatten(1).sum(1).double())
+        totals[0].index_add_(0, bins, values.flatten(1).sum(1).double())
         # pixels that count, (B, h, w) -> (B,), added up by bin
-        totals[1].index_add_(0, places, (labels != 255).flatten(1).sum(1).double())
+        totals[1].index_add_(0, bins, (labels != 255).flatten(1).sum(1).double())
         if totals.device.type == 'cpu' or result.host_times is None:
             filled = [i for i, count in enumerate(totals[1].tolist()) if count]
         else:
@@ -289,8 +290,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """For MMSegmentation's own training loop on images (B, 3, H, W); times and noise come
-        from torch's global generator.
-        """
+        from torch's global generator."""
         labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples]).squeeze(1).long()
         return self.segmentation_losses(inputs, labels).terms.named()
 
@@ -313,20 +313,23 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
         pairs = time_pairs(self.sampling_steps if steps is None else steps, self.time_difference)
         if self.noise_draws == 1 and not self.accumulate:
             return self._chain(feature, seeds, pairs, noise_on_cpu)[-1]
-        total: Optional[Tensor] = None
+        total: Optional[Tensor] = None  # sum of ``count`` maps of probabilities
         count = 0
         for draw in range(self.noise_draws):
-            own = seeds if draw == 0 else [derive_seed(seed, 'noise draw', draw) for seed in seeds]
-            chain = self._chain(feature, own, pairs, noise_on_cpu)
+            # the first draw has the noise that a single one would have
+            draw_seeds = [derive_seed(seed, 'noise draw', draw) if draw else seed for seed in seeds]
+            chain = self._chain(feature, draw_seeds, pairs, noise_on_cpu)
             for logits in chain if self.accumulate else chain[-1:]:
-                share = logits.softmax(dim=1)
-                total, count = share if total is None else total + share, count + 1
+                probabilities = logits.softmax(dim=1)
+                total = probabilities if total is None else total + probabilities
+                count += 1
         assert total is not None  # a draw has a step
-        return (total / count).clamp(min=torch.finfo(total.dtype).tiny).log()
+        return (total / count).clamp(min=torch.finfo(total.dtype).tiny).log()  # not log(0)
 
     def _chain(self, feature: Tensor, seeds: Sequence[int], pairs: list[tuple[float, float]],
                noise_on_cpu: bool) -> list[Tensor]:
-        """Adjusted logits (B, K, h, w) of every step; ``pairs`` are (time now, time after)."""
+        """Adjusted logits (B, K, h, w) of every step of one sampling from pure noise; ``pairs`` are
+        (time now, time after) of the steps, see :func:`time_pairs`."""
         head, size = self.denoiser, tuple(feature.shape[-2:])
         plain = at_least_float32(self.plain_logits(feature)) if self.residual else 0.
         noisy = noise_maps(seeds, (head.code.channels, *size), feature.device, on_cpu=noise_on_cpu)
@@ -344,15 +347,15 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
     def predict_logits(self, images: Tensor, seeds: Optional[Sequence[int]] = None,
                        steps: Optional[int] = None, noise_on_cpu: bool = True) -> Tensor:
         """Sampled logits (B, K, H, W) at image resolution, no windows; all images share a seed if
-        none are given.
-        """
+        none are given."""
         seeds = self._seeds(len(images), None) if seeds is None else seeds
         feature = self.image_feature(self.extract_feat(images))
         return self.to_size(self.sample(feature, seeds, steps, noise_on_cpu),
                             pair(images.shape[-2:]))
 
     def _seeds(self, count: int, metas: Optional[list], *place: int) -> list[int]:
-        """Seeds of the noise at test, from file names where they are known."""
+        """Seeds of the noise at test for ``count`` images, functions of ``noise_seed``, the file
+        name in mmseg's ``metas`` (empty without) and numbers ``place`` (the box of a window)."""
         names = [
             osp.basename(str((meta or {}).get('img_path') or ''))
             for meta in metas or [None] * count
@@ -365,7 +368,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
                              align_corners=self.denoiser.align_corners)
 
     def _forward(self, inputs: Tensor, data_samples: Optional[list] = None) -> Tensor:
-        """Sampled logits at the size of the feature."""
+        """For mmseg's mode 'tensor': sampled logits (B, K, h, w) at the size of the feature."""
         metas = None if data_samples is None else [sample.metainfo for sample in data_samples]
         feature = self.image_feature(self.extract_feat(inputs))
         return self.sample(feature, self._seeds(len(inputs), metas))
@@ -375,8 +378,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
         return self.predict_logits(inputs, self._seeds(len(inputs), batch_img_metas))
 
     def slide_inference(self, inputs: Tensor, batch_img_metas: Optional[list] = None) -> Tensor:
-        """Logits (B, K, H, W) of windows that have noise of their own, see :func:`average_windows`.
-        """
+        """Logits (B, K, H, W); each window has noise of its own, see :func:`average_windows`."""
         return average_windows(
             inputs, self.test_cfg, self.out_channels, lambda window, box: self.predict_logits(
                 window, self._seeds(len(window), batch_img_metas, *box)))
